@@ -22,6 +22,8 @@ const isFresh = () => {
 if (!(process.argv.includes('--if-stale') && isFresh())) {
   const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc')
   rmSync('dist', { recursive: true, force: true })
-  const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], { stdio: ['ignore', 2, 2] })
+  const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], {
+    stdio: ['ignore', 2, 2],
+  })
   process.exitCode = status ?? 1
 }

@@ -29,7 +29,11 @@ const CODES = {
   method_not_allowed: { http: 405, rpc: -32600, sentence: 'This address does not take that HTTP method' },
   unknown_app: { http: 404, rpc: -1, sentence: 'The app is not registered' },
   not_subscribed: { http: 404, rpc: -1, sentence: 'There is no such subscription' },
-  unknown_notification: { http: 404, rpc: -1, sentence: 'There is no such notification in this subscription' },
+  unknown_notification: {
+    http: 404,
+    rpc: -1,
+    sentence: 'There is no such notification in this subscription',
+  },
   too_many_watchers: { http: 409, rpc: -1, sentence: 'Too many watchers for this account and app' },
   conflict: { http: 409, rpc: -1, sentence: 'This is already taken' },
   undecryptable: { http: 400, rpc: -1, sentence: 'The envelope could not be decrypted' },

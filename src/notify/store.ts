@@ -1,0 +1,310 @@
+/**
+ * What the notify server asks of storage.
+ *
+ * **An account is the unit of atomicity.** All that a wallet can change about one address (its subscriptions and its
+ * watchers) is one small record, `AccountRecord`. The service reads it, works out the next one as a pure function, and
+ * commits it together with the messages that must be sent because of it (the outbox) and the id of the request that
+ * asked for it. A commit states the version it was worked out from; if somebody else was faster, nothing happens and
+ * the service starts again. So every rule of the protocol lives in the service, once, and an engine only has to
+ * compare, swap and index.
+ *
+ * Promises resolve when the effect is durable. Times are unix milliseconds and come from the caller. Keys arrive here
+ * already sealed (`Sealed`): a store never sees one in clear.
+ */
+
+/** Bytes encrypted at rest with a key derived from BELFRY_SECRET; base64url. */
+export type Sealed = string
+
+// ── projects and apps ───────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface Project {
+  /** 32 lower-case hex characters, or whatever the operator chose: `^[A-Za-z0-9_-]{1,64}$`. */
+  id: string
+  name: string
+  /** Hex SHA-256 of the project secret. The secret itself is shown once and not kept. */
+  secretHash: string
+  createdAt: number
+}
+
+export interface NotificationType {
+  /** A UUID, or `^[a-z0-9_-]{2,32}$`. */
+  id: string
+  name: string
+  description: string
+}
+
+export interface AppRecord {
+  /** The app's domain, compared as an exact string; unique over all projects. */
+  domain: string
+  projectId: string
+  name: string
+  description: string
+  /** The app's page; empty when unknown. */
+  url: string
+  /** Picture URLs by size; empty strings when unknown. */
+  icons: { sm: string; md: string; lg: string }
+  types: NotificationType[]
+  /** Whether `GET /w3i/v1/projects` names it. */
+  listed: boolean
+  /** Ed25519 seed, with which the app's JWTs are signed. */
+  authenticationSeed: Sealed
+  /** Hex Ed25519 public key of it. */
+  authenticationKey: string
+  /** X25519 private key, to which wallets seal their subscribe requests. */
+  subscribePrivateKey: Sealed
+  /** Hex X25519 public key of it. */
+  subscribeKey: string
+  /** sha256 of the raw `subscribeKey`. */
+  subscribeTopic: string
+  createdAt: number
+}
+
+// ── accounts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface Subscription {
+  /** Stable id, made at the first subscribe; a new one after delete. */
+  id: string
+  domain: string
+  /** Type ids that the account wants. */
+  scope: string[]
+  /** The symmetric key P. */
+  key: Sealed
+  /** Notify topic: sha256(P). */
+  topic: string
+  createdAt: number
+  expiresAt: number
+  /** CAIP-10 exactly as the client last wrote it; how the account is named towards dapps. */
+  account: string
+}
+
+export interface Watcher {
+  /** did:key of the client's identity key; one watcher each, over all accounts. */
+  identityKey: string
+  /** The one app it watches; null for all. */
+  domain: string | null
+  /** CAIP-10 exactly as this client wrote it: its messages name the account like that. */
+  account: string
+  /** The symmetric key S of its watch request. */
+  key: Sealed
+  /** sha256(S). */
+  topic: string
+  expiresAt: number
+}
+
+export interface AccountRecord {
+  subscriptions: Subscription[]
+  watchers: Watcher[]
+}
+
+/** Where a notify topic leads. */
+export interface TopicOwner {
+  accountKey: string
+  subscriptionId: string
+}
+
+// ── what must be sent ───────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * One thing that must happen on the relay. Entries hold ids and facts; signing and sealing happen when the entry is
+ * delivered, in bulk. Delivery is at least once: an entry stays until `complete`d.
+ */
+export type OutboxTask =
+  /** Answer a request of a wallet. */
+  | {
+      kind: 'response'
+      topic: string
+      key: Sealed
+      tag: number
+      /** The JSON-RPC id, as raw JSON text. */
+      rpcId: string
+      /** Domain of the app whose key signs; null when the server's own does. */
+      signer: string | null
+      /** Claims beside `iss iat exp sbs`. */
+      claims: Record<string, unknown>
+      /** Adds `sbs`: what the account has, restricted to one app or not, named as `account` says. */
+      view?: { accountKey: string; account: string; domain: string | null }
+      /** Replaces the JWT by a JSON-RPC error. */
+      error?: { code: number; message: string }
+      /** Join or leave a topic: join before the answer goes out, leave after it. */
+      join?: string
+      leave?: string
+    }
+  /** Tell a watcher what its account has now (4012). */
+  | { kind: 'changed'; accountKey: string; identityKey: string }
+  /** A notification to one subscriber (4002). */
+  | {
+      kind: 'notification'
+      accountKey: string
+      subscriptionId: string
+      domain: string
+      notificationId: string
+    }
+  /** Leave the topic of a subscription that ended by itself. */
+  | { kind: 'leave'; topic: string }
+
+export interface OutboxEntry {
+  /** Stable: the same over retries and restarts. Unique. */
+  id: string
+  task: OutboxTask
+  /** When it came into being: `iat` of what is signed for it, so that a retry gives the same bytes. */
+  createdAt: number
+  /** Not sent any more from here on. */
+  expiresAt: number
+}
+
+// ── notifications ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What a dapp sent, kept once however many receive it. */
+export interface Notification {
+  /** Ours or the caller's; unique per project. What clients see as `msg.id` is `DeliveredNotification.id`. */
+  id: string
+  projectId: string
+  domain: string
+  type: string
+  title: string
+  body: string
+  icon: string | null
+  url: string | null
+  createdAt: number
+  /** End of its retention. */
+  expiresAt: number
+}
+
+/** One subscriber's copy: a few bytes that point at the notification. */
+export interface DeliveredNotification {
+  /** `msg.id` and `nfs[].id`: a UUID derived from subscription and notification, so a retry gives the same. */
+  id: string
+  sentAt: number
+  isRead: boolean
+  notification: Notification
+}
+
+/** One commit of an account. */
+export interface AccountCommit {
+  accountKey: string
+  /** The version that `account()` gave; 0 for an account that was not there. */
+  expectedVersion: number
+  record: AccountRecord
+  /** Id of the relay message that asked for it; a second commit with the same id does nothing. */
+  requestId?: { id: string; expiresAt: number }
+  outbox: OutboxEntry[]
+}
+
+export interface NotifyStore {
+  // servers, projects, apps
+
+  /** Keys of the notify server itself: the first caller's proposal is kept, everyone gets what is kept. */
+  serverKeys(proposal: Record<string, Sealed>): Promise<Record<string, Sealed>>
+  /** Creates the project unless one with this id is there; answers whether it did. */
+  createProject(project: Project): Promise<boolean>
+  project(id: string): Promise<Project | undefined>
+  projects(page: { after?: string; limit: number }): Promise<Project[]>
+  /**
+   * Creates the app unless its domain is taken; answers the app that holds the domain then. Exactly one of several
+   * concurrent callers sees its own proposal.
+   */
+  createApp(app: AppRecord): Promise<AppRecord>
+  /** Replaces name, description, url, icons, types, listed of an app that is there. */
+  describeApp(
+    domain: string,
+    description: Omit<Pick<AppRecord, 'name' | 'description' | 'url' | 'icons' | 'types' | 'listed'>, never>,
+  ): Promise<void>
+  app(domain: string): Promise<AppRecord | undefined>
+  appByTopic(subscribeTopic: string): Promise<AppRecord | undefined>
+  /** A page in domain order; with `projectId` only that project's. */
+  apps(page: { projectId?: string; after?: string; limit: number }): Promise<AppRecord[]>
+
+  // accounts
+
+  account(accountKey: string): Promise<{ version: number; record: AccountRecord }>
+  /**
+   * Compare and swap, with everything that belongs to it in one step: the record, the look-up of its topics and
+   * watchers, the subscriber list of its apps, the request id, the outbox. Histories and unread counts of
+   * subscriptions that are no longer in the record go too.
+   * `conflict`: another commit came first. `repeated`: the request id was committed before; nothing was changed.
+   */
+  commit(commit: AccountCommit): Promise<'committed' | 'conflict' | 'repeated'>
+  /** True when a request with this id was committed and has not expired. */
+  wasCommitted(requestId: string, now: number): Promise<boolean>
+  /** Whose subscription listens on this notify topic. */
+  topicOwner(topic: string): Promise<TopicOwner | undefined>
+  /** Which account the watcher with this identity key watches. */
+  watcherOwner(identityKey: string): Promise<string | undefined>
+  /** A page of an app's subscribers, in account-key order; expired ones included (the caller looks at expiresAt). */
+  subscribers(
+    domain: string,
+    page: { after?: string; limit: number },
+  ): Promise<{ accountKey: string; subscription: Subscription }[]>
+  /** A page of all notify topics, in topic order: what has to be renewed on a relay that forgets. */
+  topics(page: { after?: string; limit: number }): Promise<string[]>
+  /** Accounts that hold something which expires at or before `now`, at most `limit`. */
+  accountsDue(now: number, limit: number): Promise<string[]>
+
+  // notifications
+
+  /** Keeps the notification; idempotent. Answers what is kept under (projectId, domain, id). */
+  putNotification(notification: Notification): Promise<Notification>
+  notification(projectId: string, domain: string, id: string): Promise<Notification | undefined>
+  /**
+   * Hands a notification to subscribers: the copy, the unread count and the outbox entry of each in one step; atomic
+   * per target. A target that has this copy already, or whose subscription is gone, is left as it is.
+   * Answers, in order, `sent`, `repeated` or `gone`.
+   */
+  hand(
+    notification: Notification,
+    targets: readonly {
+      accountKey: string
+      subscriptionId: string
+      deliveredId: string
+      outbox: OutboxEntry
+    }[],
+  ): Promise<('sent' | 'repeated' | 'gone')[]>
+  /** One copy, by subscription. */
+  delivered(subscriptionId: string, deliveredId: string): Promise<DeliveredNotification | undefined>
+  /** One copy, by its id alone (notification links). */
+  deliveredById(deliveredId: string): Promise<DeliveredNotification | undefined>
+  /**
+   * History, newest first, ties by id (descending); with `unreadFirst` all unread ones come before the read ones.
+   * `after` is the id of a copy of this subscription (ProtocolError `unknown_notification` otherwise); the page starts
+   * behind it. Expired copies are not there. `hasMoreUnread`: an unread one stands on a later page.
+   */
+  history(
+    subscriptionId: string,
+    page: { after: string | null; limit: number; unreadFirst: boolean; now: number },
+  ): Promise<{ notifications: DeliveredNotification[]; hasMore: boolean; hasMoreUnread: boolean }>
+  /** Unread copies of each subscription. */
+  unreadCounts(subscriptionIds: readonly string[]): Promise<number[]>
+  /**
+   * Marks copies as read: those of `ids`, or all. Unknown ids are ignored. Answers how many changed; 0 changes nothing.
+   * Commits `requestId` and outbox in the same step, also when nothing changed; `repeated` as in `commit`.
+   */
+  markRead(request: {
+    accountKey: string
+    subscriptionId: string
+    ids: readonly string[] | 'all'
+    requestId?: { id: string; expiresAt: number }
+    /** Written whatever changed. */
+    outbox: readonly OutboxEntry[]
+    /** Written only when an unread count changed. */
+    outboxIfChanged: readonly OutboxEntry[]
+  }): Promise<{ outcome: 'committed'; changed: number } | { outcome: 'repeated' }>
+
+  // outbox
+
+  /**
+   * Takes up to `limit` entries, oldest first, that nobody holds at `now`; they are this worker's until `until`.
+   * Of several concurrent workers each gets different entries.
+   */
+  takeOutbox(lease: { worker: string; limit: number; now: number; until: number }): Promise<OutboxEntry[]>
+  /** Removes entries that were delivered or have expired. */
+  completeOutbox(ids: readonly string[]): Promise<void>
+  /** Gives entries back before their lease ends (a failed attempt); they may be taken again from `at` on. */
+  returnOutbox(ids: readonly string[], at: number): Promise<void>
+  /** How many entries are there, held ones included. */
+  outboxSize(): Promise<number>
+  /** Calls the listener, soon, when entries were added through this or another instance. Calls may be lost. */
+  onOutbox(listener: () => void): Disposable
+
+  /** Removes at most `limit` expired notifications, copies and request ids; answers how many. */
+  sweep(now: number, limit: number): Promise<number>
+}
