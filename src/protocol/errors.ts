@@ -52,10 +52,13 @@ export type ErrorCode = keyof typeof CODES
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError'
   readonly code: ErrorCode
+  /** The place in the input that is at fault, as a path: `notification.title`, `[0].accounts[3]`. */
+  readonly field: string | undefined
 
-  constructor(code: ErrorCode, detail?: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, detail?: string, options?: ErrorOptions & { field?: string }) {
     super(detail === undefined ? CODES[code].sentence : `${CODES[code].sentence}: ${detail}`, options)
     this.code = code
+    this.field = options?.field
   }
 
   /** HTTP status of this code. */
@@ -67,4 +70,31 @@ export class ProtocolError extends Error {
   get rpc(): number {
     return CODES[this.code].rpc
   }
+}
+
+/** The sentences by length, the longest first, so that one which begins another is not taken for it. */
+const SENTENCES = Object.entries(CODES).sort(([, a], [, b]) => b.sentence.length - a.sentence.length)
+
+/** Whether the word is one of the vocabulary. */
+export const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(CODES, code)
+
+/** The failure whose sentence a text begins with, as the other end of a wire wrote it; the rest is its detail. */
+export const fromSentence = (text: string, options?: { field?: string }): ProtocolError | undefined => {
+  const [code = '', entry] = SENTENCES.find(([, { sentence }]) => text.startsWith(sentence)) ?? []
+  if (!entry || !isErrorCode(code)) return undefined
+  return new ProtocolError(code, text.slice(entry.sentence.length).replace(/^: /, '') || undefined, options)
+}
+
+/**
+ * The failure that the other end meant by a JSON-RPC error. Several of ours share one number, so our own sentence
+ * decides where it is there; a foreign sentence becomes the detail of what the number says.
+ */
+export const fromRpcFailure = (rpc: number, message: string): ProtocolError => {
+  const ours = fromSentence(message)
+  if (ours) return ours
+  if (rpc === -32700) return new ProtocolError('bad_json', message)
+  if (rpc === -32601) return new ProtocolError('unknown_method', message)
+  if (rpc === -32602) return new ProtocolError('bad_params', message)
+  if (rpc === 3000) return new ProtocolError('unauthenticated', message)
+  return new ProtocolError(rpc === -32000 ? 'internal' : 'bad_request', message)
 }

@@ -1,0 +1,68 @@
+/**
+ * `Crypto` in plain JavaScript: what a browser gets, and the reference that the native one is held to. Built on
+ * @noble/curves, @noble/hashes and @stablelib/chacha20poly1305; randomness is the platform's `crypto.getRandomValues`.
+ */
+import { ed25519, x25519 } from '@noble/curves/ed25519.js'
+import { hkdf } from '@noble/hashes/hkdf.js'
+import { hmac } from '@noble/hashes/hmac.js'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { ChaCha20Poly1305 } from '@stablelib/chacha20poly1305'
+import type { Crypto } from './crypto.ts'
+import { isRefusedPoint } from './ed25519-strict.ts'
+
+const expectLength = (bytes: Uint8Array, length: number, name: string): void => {
+  if (bytes.length !== length) throw new RangeError(`${name} must have ${length} bytes, not ${bytes.length}`)
+}
+
+// What getRandomValues gives in one call.
+const RANDOM_CHUNK = 65_536
+
+export const crypto: Crypto = {
+  randomBytes(length) {
+    const bytes = new Uint8Array(length)
+    for (let at = 0; at < length; at += RANDOM_CHUNK) {
+      globalThis.crypto.getRandomValues(bytes.subarray(at, at + RANDOM_CHUNK))
+    }
+    return bytes
+  },
+  sha256: (data) => sha256(data),
+  hmacSha256: (key, data) => hmac(sha256, key, data),
+  hkdfSha256: (secret, length, salt, info) => hkdf(sha256, secret, salt, info, length),
+  x25519PublicKey(privateKey) {
+    expectLength(privateKey, 32, 'an X25519 private key')
+    return x25519.getPublicKey(privateKey)
+  },
+  x25519(privateKey, publicKey) {
+    expectLength(privateKey, 32, 'an X25519 private key')
+    expectLength(publicKey, 32, 'an X25519 public key')
+    try {
+      return x25519.getSharedSecret(privateKey, publicKey)
+    } catch {
+      // With the lengths right, the only refusal left is an all-zero result.
+      return undefined
+    }
+  },
+  ed25519PublicKey(seed) {
+    expectLength(seed, 32, 'an Ed25519 seed')
+    return ed25519.getPublicKey(seed)
+  },
+  ed25519Sign(message, seed) {
+    expectLength(seed, 32, 'an Ed25519 seed')
+    return ed25519.sign(message, seed)
+  },
+  ed25519Verify(signature, message, publicKey) {
+    if (signature.length !== 64 || publicKey.length !== 32) return false
+    if (isRefusedPoint(publicKey) || isRefusedPoint(signature)) return false
+    return ed25519.verify(signature, message, publicKey, { zip215: false })
+  },
+  seal(key, nonce, plaintext) {
+    expectLength(key, 32, 'a ChaCha20-Poly1305 key')
+    expectLength(nonce, 12, 'a ChaCha20-Poly1305 nonce')
+    return new ChaCha20Poly1305(key).seal(nonce, plaintext)
+  },
+  open(key, nonce, sealed) {
+    expectLength(key, 32, 'a ChaCha20-Poly1305 key')
+    expectLength(nonce, 12, 'a ChaCha20-Poly1305 nonce')
+    return new ChaCha20Poly1305(key).open(nonce, sealed) ?? undefined
+  },
+}

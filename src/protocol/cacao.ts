@@ -1,0 +1,189 @@
+/**
+ * CACAO (CAIP-74): the signed statement by which an account lets an identity key speak for it.
+ *
+ * What is verified is a text, rebuilt from the payload; so no field may hold a line break, or one text could be read
+ * as two different payloads.
+ */
+import { secp256k1 } from '@noble/curves/secp256k1.js'
+import { keccak_256 } from '@noble/hashes/sha3.js'
+import { z } from 'zod'
+import { concat, fromHex, toHex, utf8 } from './bytes.ts'
+import type { Account } from './caip.ts'
+import { accountFromDidPkh, ed25519FromDid } from './did.ts'
+import { ProtocolError } from './errors.ts'
+import { parseRecap, RECAP_PREAMBLE, recapStatement } from './recap.ts'
+
+const line = z.string().regex(/^[^\r\n]*$/, 'it holds a line break')
+
+export const cacaoSchema = z.object({
+  h: z.object({ t: z.enum(['eip4361', 'caip122']) }),
+  p: z.object({
+    /** What the text calls URI: names the identity key, or the page that asks. */
+    aud: line,
+    domain: line,
+    /** did:pkh of the signer. */
+    iss: line,
+    statement: line.optional(),
+    version: line,
+    nonce: line,
+    iat: line,
+    exp: line.optional(),
+    nbf: line.optional(),
+    requestId: line.optional(),
+    resources: z.array(line).optional(),
+  }),
+  s: z.object({ t: z.string(), s: z.string() }),
+})
+
+/** Members that are not known are dropped on parsing: keep the original text where it must be served again. */
+export type Cacao = z.infer<typeof cacaoSchema>
+
+/** Asks a chain whether a contract wallet signed: EIP-1271, and EIP-6492 for one that is not deployed yet. */
+export type ContractWalletCheck = (question: {
+  account: Account
+  text: string
+  /** Hex with 0x. */
+  signature: string
+}) => Promise<boolean>
+
+const SKEW = 60_000
+
+const invalid = (detail: string): ProtocolError => new ProtocolError('identity_invalid', detail)
+
+/** The account that signed. Throws `identity_invalid`. */
+export const accountOf = (cacao: Cacao): Account => {
+  try {
+    return accountFromDidPkh(cacao.p.iss)
+  } catch {
+    throw invalid('its issuer is not the did:pkh of an account')
+  }
+}
+
+/**
+ * The did:key of the identity key: `walletconnect_identity_key` in the query of `aud`, else `aud` itself, else the first
+ * resource. Throws `identity_invalid` when the first of these that is there is not an Ed25519 did:key.
+ */
+export const identityKeyOf = (cacao: Cacao): string => {
+  const { aud, resources } = cacao.p
+  const [, query = ''] = aud.split(/[?#]/, aud.includes('?') ? 2 : 1)
+  const named = new URLSearchParams(query).get('walletconnect_identity_key')
+  const did = named ?? (aud.startsWith('did:key:') ? aud : (resources?.[0] ?? ''))
+  try {
+    ed25519FromDid(did)
+  } catch {
+    throw invalid('it names no identity key')
+  }
+  return did
+}
+
+/**
+ * The statement as it was signed. Published clients put the recap's sentence into the text, whether or not the payload's
+ * own statement has it. Empty when there is neither.
+ */
+export const signedStatement = (cacao: Cacao): string => {
+  const { statement = '', resources } = cacao.p
+  const recap = parseRecap(resources)
+  if (!recap || statement.includes(RECAP_PREAMBLE)) return statement
+  return (statement && `${statement} `) + recapStatement(recap)
+}
+
+// As newer clients name chains; anything else signs as Ethereum, which all clients once did.
+const CHAIN_NAMES = new Map([
+  ['solana', 'Solana'],
+  ['bip122', 'Bitcoin'],
+])
+
+/**
+ * The texts that may have been signed, the likeliest first. With a statement there is one. Without, what is between the
+ * address and the URI differs: two empty lines (EIP-4361, and newer clients, which drop an empty statement), three (older
+ * ones, which keep it as a line of its own), or one.
+ */
+export const cacaoTexts = (cacao: Cacao): string[] => {
+  const { p } = cacao
+  const { namespace, reference, address } = accountOf(cacao)
+  const statement = signedStatement(cacao)
+  const head = [
+    `${p.domain} wants you to sign in with your ${CHAIN_NAMES.get(namespace) ?? 'Ethereum'} account:`,
+    address,
+  ]
+  const tail = [
+    `URI: ${p.aud}`,
+    `Version: ${p.version}`,
+    `Chain ID: ${reference}`,
+    `Nonce: ${p.nonce}`,
+    `Issued At: ${p.iat}`,
+  ]
+  if (p.exp) tail.push(`Expiration Time: ${p.exp}`)
+  if (p.nbf) tail.push(`Not Before: ${p.nbf}`)
+  if (p.requestId) tail.push(`Request ID: ${p.requestId}`)
+  const resources = p.resources?.map((resource) => `- ${resource}`)
+  const middles = statement ? [['', statement, '']] : [['', ''], ['', '', ''], ['']]
+  // An empty list keeps its heading with newer clients and loses it with older ones.
+  const ends = !resources
+    ? [[]]
+    : resources.length > 0
+      ? [['Resources:', ...resources]]
+      : [['Resources:'], []]
+  return middles.flatMap((middle) => ends.map((end) => [...head, ...middle, ...tail, ...end].join('\n')))
+}
+
+/** Hash of a text as wallets sign it (EIP-191, version 0x45). */
+const eip191Hash = (text: string): Uint8Array => {
+  const bytes = utf8(text)
+  return keccak_256(concat(utf8(`\u0019Ethereum Signed Message:\n${bytes.length}`), bytes))
+}
+
+/** Lower-case address of who signed the text; undefined when nobody can have. */
+const signerOf = (text: string, signature: Uint8Array): string | undefined => {
+  const v = signature[64] ?? 0
+  const recovery = v >= 27 ? v - 27 : v
+  if (signature.length !== 65 || recovery > 1) return undefined
+  try {
+    const recovered = concat(Uint8Array.of(recovery), signature.subarray(0, 64))
+    const compressed = secp256k1.recoverPublicKey(recovered, eip191Hash(text), { prehash: false })
+    const point = secp256k1.Point.fromBytes(compressed).toBytes(false)
+    return `0x${toHex(keccak_256(point.subarray(1)).subarray(12))}`
+  } catch {
+    return undefined
+  }
+}
+
+const timeOf = (text: string, name: string): number => {
+  const time = Date.parse(text)
+  if (Number.isNaN(time)) throw invalid(`its ${name} is not a time`)
+  return time
+}
+
+/**
+ * Resolves when the CACAO is good: dates (60 s of skew), and a signature of the account, with or without `0x`, over one
+ * of its texts. Contract wallets are asked through `verifySignature`, where there is one. Throws `identity_invalid`.
+ */
+export const verifyCacao = async (
+  cacao: Cacao,
+  { now, verifySignature }: { now: number; verifySignature?: ContractWalletCheck | undefined },
+): Promise<void> => {
+  // Also here: a CACAO may come from a place that did not parse it.
+  const parsed = cacaoSchema.safeParse(cacao)
+  if (!parsed.success) throw invalid('its shape is wrong')
+  const { p, s } = parsed.data
+  if (p.exp && timeOf(p.exp, 'expiration time') <= now - SKEW) throw invalid('it is expired')
+  if (p.nbf && timeOf(p.nbf, 'not-before time') > now + SKEW) throw invalid('it is not valid yet')
+  const account = accountOf(cacao)
+  if (account.namespace !== 'eip155') throw invalid('only Ethereum accounts can be verified')
+  const texts = cacaoTexts(cacao)
+  const hex = s.s.replace(/^0x/i, '')
+  let signature: Uint8Array
+  try {
+    signature = fromHex(hex)
+  } catch {
+    throw invalid('its signature is not hex')
+  }
+  if (s.t === 'eip191') {
+    const address = account.address.toLowerCase()
+    if (texts.some((text) => signerOf(text, signature) === address)) return
+  } else if (s.t === 'eip1271' || s.t === 'eip6492') {
+    if (!verifySignature) throw invalid('contract wallets cannot be verified here')
+    for (const text of texts) if (await verifySignature({ account, text, signature: `0x${hex}` })) return
+  } else throw invalid('its kind of signature is not known')
+  throw invalid('the account did not sign it')
+}

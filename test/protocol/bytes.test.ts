@@ -1,0 +1,125 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import {
+  concat,
+  equalBytes,
+  fromBase58,
+  fromBase64,
+  fromBase64url,
+  fromHex,
+  fromUtf8,
+  toBase58,
+  toBase64,
+  toBase64url,
+  toHex,
+  utf8,
+} from '../../src/protocol/bytes.ts'
+import { expectCode } from './throws.ts'
+
+const bytes = fc.uint8Array({ maxLength: 200 })
+const RUNS = { numRuns: 1000 }
+
+describe('bytes', () => {
+  it('spells what Buffer spells, and reads it back', () => {
+    fc.assert(
+      fc.property(bytes, (value) => {
+        const buffer = Buffer.from(value)
+        expect(toHex(value)).toBe(buffer.toString('hex'))
+        expect(fromHex(toHex(value))).toEqual(value)
+        expect(fromHex(toHex(value).toUpperCase())).toEqual(value)
+        expect(toBase64(value)).toBe(buffer.toString('base64'))
+        expect(fromBase64(toBase64(value))).toEqual(value)
+        expect(toBase64url(value)).toBe(buffer.toString('base64url'))
+        expect(fromBase64url(toBase64url(value))).toEqual(value)
+        expect(fromBase58(toBase58(value))).toEqual(value)
+      }),
+      RUNS,
+    )
+  })
+
+  it('reads base64url with padding and with the standard alphabet too', () => {
+    fc.assert(
+      fc.property(bytes, (value) => {
+        const standard = toBase64(value)
+        expect(fromBase64url(standard)).toEqual(value)
+        expect(fromBase64url(standard.replace(/=+$/, ''))).toEqual(value)
+        expect(fromBase64url(standard.replaceAll('+', '-').replaceAll('/', '_'))).toEqual(value)
+      }),
+      RUNS,
+    )
+  })
+
+  it('gives one text for each value: what decodes encodes to the same text', () => {
+    const text = fc.string({
+      unit: fc.constantFrom(...'ABCDwxyz0189+/=-_'),
+      maxLength: 12,
+    })
+    fc.assert(
+      fc.property(text, (candidate) => {
+        let decoded: Uint8Array
+        try {
+          decoded = fromBase64(candidate)
+        } catch {
+          return
+        }
+        expect(toBase64(decoded)).toBe(candidate)
+      }),
+      { numRuns: 5000 },
+    )
+  })
+
+  it.each([
+    'A',
+    'AAA',
+    'AA=',
+    'A===',
+    'AAAA=',
+    '====',
+    'AA=A',
+    'AB==',
+    'AAB=',
+    'AA\n=',
+    'AAA-',
+    'AA AA',
+    'ÀAAA',
+    'AAA\u0141',
+  ])('refuses %j as base64', (text) => expectCode(() => fromBase64(text), 'bad_params'))
+
+  it.each(['A', 'AAAAA', 'AB', 'AAB', 'AA=', 'AAA==', 'AAAA=', 'A A', 'AA.A', '\u0141AAA'])(
+    'refuses %j as base64url',
+    (text) => expectCode(() => fromBase64url(text), 'bad_params'),
+  )
+
+  it.each(['0', '0x00', 'gg', '0 ', '00 ', '\u0130\u0130', 'é0'])('refuses %j as hex', (text) =>
+    expectCode(() => fromHex(text), 'bad_params'),
+  )
+
+  it.each(['0', 'O', 'l', 'I', 'z+', ' ', 'é', '1'.repeat(1000)])('refuses %j as base58', (text) =>
+    expectCode(() => fromBase58(text), 'bad_params'),
+  )
+
+  it('reads and writes UTF-8, byte order marks included', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        expect(fromUtf8(utf8(text))).toBe(text)
+      }),
+      RUNS,
+    )
+    expect(fromUtf8(utf8('\ufeffa'))).toBe('\ufeffa')
+  })
+
+  it.each([[[0xff]], [[0xc0, 0x80]], [[0xed, 0xa0, 0x80]], [[0xf5, 0x80, 0x80, 0x80]], [[0x61, 0xe2, 0x82]]])(
+    'refuses the bytes %j as UTF-8',
+    (values) => expectCode(() => fromUtf8(Uint8Array.from(values)), 'bad_request'),
+  )
+
+  it('joins and compares', () => {
+    fc.assert(
+      fc.property(fc.array(bytes, { maxLength: 5 }), bytes, bytes, (parts, a, b) => {
+        expect(toHex(concat(...parts))).toBe(parts.map(toHex).join(''))
+        expect(equalBytes(a, b)).toBe(toHex(a) === toHex(b))
+        expect(equalBytes(a, a.slice())).toBe(true)
+      }),
+    )
+  })
+})
