@@ -1,0 +1,148 @@
+/** The relay alone: publish → deliver, and what a connection and a subscription cost it in memory. */
+import { randomBytes } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { WebSocketServer } from 'ws'
+import { connectPeer, type Peer } from './peer.ts'
+import { startServer } from './server.ts'
+import { bytes, count, ms, percentile, type Row } from './table.ts'
+
+const PAYLOAD = 'x'.repeat(1200)
+const inBatches = async <T>(items: readonly T[], size: number, work: (item: T) => Promise<unknown>) => {
+  for (let at = 0; at < items.length; at += size) await Promise.all(items.slice(at, at + size).map(work))
+}
+
+/** Messages of 1.2 kB on one topic, `inFlight` publishes at once. */
+const measure = async (wsUrl: string, subscribers: number, messages: number, inFlight: number) => {
+  const topic = randomBytes(32).toString('hex')
+  const sentAt = new Map<string, number>()
+  const latencies: number[] = []
+  let delivered = 0
+  let arrived = () => {}
+  const peers: Peer[] = []
+  for (let i = 0; i < subscribers; i++) {
+    const peer = await connectPeer(wsUrl, (message) => {
+      delivered += 1
+      latencies.push(performance.now() - (sentAt.get(message) ?? Number.NaN))
+      if (delivered === subscribers * messages) arrived()
+    })
+    await peer.request('irn_subscribe', { topic })
+    peers.push(peer)
+  }
+  // The relay holds what is stored for 100 ms after a subscribe; the measurement starts behind that.
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  const publisher = await connectPeer(wsUrl)
+  const all = new Promise<void>((resolve) => {
+    arrived = resolve
+  })
+  const start = performance.now()
+  let next = 0
+  const sender = async () => {
+    while (next < messages) {
+      const message = `${next++}.${topic}.${PAYLOAD}`
+      sentAt.set(message, performance.now())
+      await publisher.request('irn_publish', { topic, message, ttl: 300, tag: 4002, prompt: true })
+    }
+  }
+  await Promise.all(Array.from({ length: inFlight }, sender))
+  await all
+  const seconds = (performance.now() - start) / 1000
+  for (const peer of [...peers, publisher]) peer.close()
+  return { rate: delivered / seconds, p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99) }
+}
+
+/** What `ws` alone does with the same frames and nothing behind them: the ceiling on this machine. */
+const bareBroadcaster = async () => {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false })
+  server.on('connection', (socket) => {
+    socket.on('message', (data) => {
+      const { id, method, params } = JSON.parse(String(data))
+      if (method === undefined) return
+      socket.send(JSON.stringify({ id, jsonrpc: '2.0', result: true }))
+      if (method !== 'irn_publish') return
+      const frame = JSON.stringify({
+        id,
+        jsonrpc: '2.0',
+        method: 'irn_subscription',
+        params: { id: '', data: params },
+      })
+      for (const client of server.clients) if (client !== socket) client.send(frame)
+    })
+  })
+  await new Promise((resolve) => server.once('listening', resolve))
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return { wsUrl: `ws://127.0.0.1:${address.port}`, close: () => server.close() }
+}
+
+export const benchRelay = async (): Promise<Row[]> => {
+  await using server = await startServer()
+  const bare = await bareBroadcaster()
+  const rows: Row[] = []
+  for (const [subscribers, messages] of [
+    [1, 8000],
+    [10, 4000],
+    [100, 800],
+  ] as const) {
+    const full = await measure(server.wsUrl, subscribers, messages, 64)
+    const ceiling = await measure(bare.wsUrl, subscribers, messages, 64)
+    const calm = await measure(server.wsUrl, subscribers, 200, 1)
+    rows.push({
+      what: `publish → deliver, ${subscribers} subscriber${subscribers > 1 ? 's' : ''}`,
+      figure: `${count(full.rate)} /s; unhurried p50 ${ms(calm.p50)}, p99 ${ms(calm.p99)}`,
+      reference: `${(full.rate / ceiling.rate).toFixed(2)} × a bare socket server that stores nothing`,
+    })
+  }
+  bare.close()
+  return rows
+}
+
+const settled = async (memory: () => Promise<number>) => {
+  await new Promise((resolve) => setTimeout(resolve, 3000))
+  return memory()
+}
+
+export const benchMemory = async (): Promise<Row[]> => {
+  const rows: Row[] = []
+  {
+    await using server = await startServer()
+    const CONNECTIONS = 5000
+    const warm = await connectPeer(server.wsUrl)
+    const before = await settled(server.memory)
+    const peers: Peer[] = []
+    await inBatches(Array.from({ length: CONNECTIONS }), 100, async () =>
+      peers.push(await connectPeer(server.wsUrl)),
+    )
+    const after = await settled(server.memory)
+    rows.push({
+      what: `memory per idle connection (${count(CONNECTIONS)})`,
+      figure: bytes((after - before) / CONNECTIONS),
+    })
+    for (const peer of [warm, ...peers]) peer.close()
+  }
+  {
+    await using server = await startServer()
+    const SUBSCRIPTIONS = 200_000
+    const CLIENTS = 4
+    const size = async () => (await stat(join(server.dataDir, 'store', 'data.mdb'))).blocks * 512
+    const before = await settled(server.memory)
+    const diskBefore = await size()
+    const peers = await Promise.all(Array.from({ length: CLIENTS }, () => connectPeer(server.wsUrl)))
+    await Promise.all(
+      peers.map((peer) =>
+        inBatches(Array.from({ length: SUBSCRIPTIONS / CLIENTS / 500 }), 4, () =>
+          peer.request('irn_batchSubscribe', {
+            topics: Array.from({ length: 500 }, () => randomBytes(32).toString('hex')),
+          }),
+        ),
+      ),
+    )
+    const after = await settled(server.memory)
+    rows.push({
+      what: `memory per subscription (${count(SUBSCRIPTIONS)})`,
+      figure: `${bytes(Math.max(0, after - before) / SUBSCRIPTIONS)}; on disk ${bytes(((await size()) - diskBefore) / SUBSCRIPTIONS)}`,
+    })
+    for (const peer of peers) peer.close()
+  }
+  return rows
+}

@@ -1,0 +1,59 @@
+/** A Belfry of its own process on a temporary store, and what the kernel says of its memory. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
+export interface BenchServer extends AsyncDisposable {
+  url: string
+  wsUrl: string
+  dataDir: string
+  /** Anonymous resident memory in bytes: heap and buffers, without mapped files. */
+  memory(): Promise<number>
+}
+
+export const startServer = async (options: string[] = []): Promise<BenchServer> => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
+  const child = spawn(
+    process.execPath,
+    [
+      '--expose-gc',
+      'dist/cli/main.js',
+      'serve',
+      '--port',
+      '0',
+      '--metrics',
+      'off',
+      '--data',
+      dataDir,
+      ...options,
+    ],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  )
+  const url = await readyUrl(child)
+  return {
+    url,
+    wsUrl: url.replace(/^http/, 'ws'),
+    dataDir,
+    async memory() {
+      const status = await readFile(`/proc/${child.pid}/status`, 'utf8')
+      return Number(/RssAnon:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024
+    },
+    async [Symbol.asyncDispose]() {
+      const ended = new Promise((resolve) => child.once('exit', resolve))
+      child.kill('SIGTERM')
+      await ended
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+const readyUrl = async (child: ChildProcess): Promise<string> => {
+  if (!child.stdout) throw new Error('the server has no stdout')
+  for await (const line of createInterface({ input: child.stdout })) {
+    const said: unknown = line.startsWith('{') ? JSON.parse(line) : undefined
+    if (said && typeof said === 'object' && 'url' in said && typeof said.url === 'string') return said.url
+  }
+  throw new Error('the server ended before it was ready')
+}

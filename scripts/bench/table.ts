@@ -1,0 +1,31 @@
+/** Rows of the one table that the benchmark prints, as Markdown so that it can go into the README. */
+export interface Row {
+  what: string
+  figure: string
+  reference?: string
+}
+
+export const printTable = (rows: readonly Row[]): string => {
+  const cells = [
+    ['measured', 'figure', 'reference'],
+    ...rows.map((row) => [row.what, row.figure, row.reference ?? '']),
+  ]
+  const widths = [0, 1, 2].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
+  const line = (row: string[]) =>
+    `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`
+  const [head = [], ...body] = cells
+  return [line(head), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...body.map(line)].join(
+    '\n',
+  )
+}
+
+export const count = (value: number): string => Math.round(value).toLocaleString('en-GB')
+export const ms = (value: number): string => `${value.toFixed(value < 10 ? 2 : 0)} ms`
+export const bytes = (value: number): string =>
+  value < 10_000 ? `${Math.round(value)} B` : `${(value / 1024).toFixed(1)} KiB`
+
+/** The value below which the fraction `p` of the sorted samples lies. */
+export const percentile = (samples: readonly number[], p: number): number => {
+  const sorted = [...samples].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? Number.NaN
+}

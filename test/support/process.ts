@@ -1,0 +1,80 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createServer } from 'node:net'
+import { createInterface } from 'node:readline'
+
+/** A server in a process of its own, as an operator starts it; it can be killed. */
+export interface ServerProcess extends AsyncDisposable {
+  url: string
+  wsUrl: string
+  pid: number
+  /** Everything that it wrote to stdout and stderr so far. */
+  output(): string
+  /** Sends the signal and resolves with the exit code (null after SIGKILL) when the process has ended. */
+  end(signal: NodeJS.Signals): Promise<number | null>
+}
+
+/** A port that was free a moment ago: for a server that must come back on the same one. */
+export const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address()
+      const port = address && typeof address === 'object' ? address.port : 0
+      probe.close(() => resolve(port))
+    })
+  })
+
+/** Starts `belfry serve` from dist/ and resolves when it has said that it is ready. */
+export const startServerProcess = async (
+  dataDir: string,
+  { port = 0, args = [], env = {} }: { port?: number; args?: string[]; env?: NodeJS.ProcessEnv } = {},
+): Promise<ServerProcess> => {
+  const child = spawn(
+    process.execPath,
+    ['dist/cli/main.js', 'serve', '--port', String(port), '--metrics', 'off', '--data', dataDir, ...args],
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } },
+  )
+  let output = ''
+  child.stderr.on('data', (chunk) => {
+    output += chunk
+  })
+  const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
+  const url = await new Promise<string>((resolve, reject) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      output += `${line}\n`
+      const said = parsed(line)
+      if (said?.ready === true && typeof said.url === 'string') resolve(said.url)
+    })
+    void exited.then((code) =>
+      reject(new Error(`the server ended with ${code} before it was ready:\n${output}`)),
+    )
+  })
+  const local = new URL(url)
+  local.hostname = '127.0.0.1'
+  const end = async (signal: NodeJS.Signals) => {
+    if (isRunning(child)) child.kill(signal)
+    return exited
+  }
+  return {
+    url: local.origin,
+    wsUrl: local.origin.replace(/^http/, 'ws'),
+    pid: child.pid ?? -1,
+    output: () => output,
+    end,
+    async [Symbol.asyncDispose]() {
+      await end('SIGKILL')
+    },
+  }
+}
+
+const isRunning = (child: ChildProcess) => child.exitCode === null && child.signalCode === null
+
+const parsed = (line: string): Record<string, unknown> | undefined => {
+  try {
+    const value: unknown = JSON.parse(line)
+    return value && typeof value === 'object' ? { ...value } : undefined
+  } catch {
+    return undefined
+  }
+}
