@@ -105,12 +105,9 @@ const sbs = z.array(subscriptionItem)
 
 // ── the table ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const DAY = 86_400
+// Seconds that a request or response waits on the relay; also the life of its JWT.
 const SHORT = 300
-const LONG = 30 * DAY
-
-/** Seconds that a request or response waits on the relay; also the life of its JWT. */
-export const TTL = { short: SHORT, long: LONG } as const
+const LONG = 30 * 86_400
 
 export interface NotifyMethod {
   method: string

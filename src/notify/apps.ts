@@ -1,0 +1,232 @@
+/**
+ * Projects and the apps they declare.
+ *
+ * A project is who pays and holds a secret; an app is a domain that wallets subscribe to, with two key pairs of its own
+ * that are made here at its enrolment and never change: wallets cache them for life. One domain belongs to one project.
+ *
+ * Guarantees: the project secret is shown once and only its hash is kept; private keys leave this file opened only
+ * inside an `App`; enrolling again is harmless and answers the same keys; an app whose enrolment was answered is
+ * watched on the relay. What is not there is never remembered as not there, so an app that another process enrols
+ * works here at once.
+ */
+import { crypto } from '#crypto'
+import type { Clock } from '../platform/clock.ts'
+import { equalBytes, fromHex, toBase64url, toHex, utf8 } from '../protocol/bytes.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import {
+  agreementKeyFrom,
+  generateAgreementKey,
+  generateSigningKey,
+  type KeyPair,
+  type SigningKey,
+  signingKeyFrom,
+} from '../protocol/keys.ts'
+import { topicOf } from '../protocol/topic.ts'
+import { uuidFrom } from './ids.ts'
+import type { AppRecord, NotificationType, NotifyStore, Project, Sealed } from './store.ts'
+
+/** An app's domain as published, and also with a port. At most 253 characters. */
+export const DOMAIN = /^[a-z0-9-_.]+(?::[0-9]{1,5})?$/
+export const DOMAIN_LENGTH = 253
+/** A notification type's id: as the specification has it, or a UUID as real configurations do. */
+export const TYPE_ID = /^(?:[a-z0-9_-]{2,32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$/
+const PROJECT_ID = /^[A-Za-z0-9_-]{1,64}$/
+
+/** Apps whose opened keys are held in memory. */
+const KEYS_HELD = 1024
+
+/** An app with its keys opened. The key objects stay the same while they are cached. */
+export interface App {
+  record: AppRecord
+  authentication: SigningKey
+  subscribe: KeyPair
+}
+
+/** What an app says about itself; what is absent stays as it is. */
+export interface Declaration {
+  name?: string | undefined
+  description?: string | undefined
+  url?: string | undefined
+  icons?: Partial<AppRecord['icons']> | undefined
+  /** The whole list. A type without an id keeps the id of the present type with that name, or gets a new UUID. */
+  types?: readonly { id?: string | undefined; name: string; description?: string | undefined }[] | undefined
+  listed?: boolean | undefined
+}
+
+export interface Apps {
+  /** `secret` in the answer is the only time it can be seen. Throws `conflict` when the id is taken. */
+  createProject(project?: { id?: string; name?: string; secret?: string }): Promise<{
+    project: Project
+    secret: string
+  }>
+  /** Throws `unauthenticated` for a wrong secret and for a project that is not there alike. */
+  authenticate(projectId: string, secret: string): Promise<Project>
+  /**
+   * Makes the app unless it is there, applies what is declared, and returns once its subscribe topic is watched.
+   * Throws `not_found` (no such project), `conflict` (another project holds the domain), `bad_params`.
+   */
+  enrol(app: { projectId: string; domain: string } & Declaration): Promise<App>
+  /** Changes what an app says about itself. Throws `unknown_app`, `bad_params`. */
+  describe(domain: string, declaration: Declaration): Promise<App>
+  byDomain(domain: string): Promise<App | undefined>
+  byTopic(subscribeTopic: string): Promise<App | undefined>
+  /** A page of records in domain order, keys unopened. */
+  list(page: { projectId?: string; after?: string; limit: number }): Promise<AppRecord[]>
+}
+
+export interface AppsDeps {
+  store: NotifyStore
+  vault: { seal(bytes: Uint8Array): Sealed; open(sealed: Sealed): Uint8Array }
+  clock: Clock
+  randomBytes: (length: number) => Uint8Array
+  /** Subscribes the notify server to a topic; resolves when the relay has it. */
+  join: (topic: string) => Promise<void>
+}
+
+const hashOf = (secret: string): Uint8Array => crypto.sha256(utf8(secret))
+
+export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps): Apps => {
+  // Keys never change, so this needs no expiry: only descriptions change, and those are read anew.
+  const opened = new Map<string, Pick<App, 'authentication' | 'subscribe'>>()
+
+  const open = (record: AppRecord): App => {
+    const held = opened.get(record.domain)
+    const keys = held ?? {
+      authentication: signingKeyFrom(vault.open(record.authenticationSeed)),
+      subscribe: agreementKeyFrom(vault.open(record.subscribePrivateKey)),
+    }
+    // Moves it to the young end; the oldest falls out.
+    opened.delete(record.domain)
+    opened.set(record.domain, keys)
+    if (opened.size > KEYS_HELD) {
+      const [oldest] = opened.keys()
+      if (oldest !== undefined) opened.delete(oldest)
+    }
+    return { record, ...keys }
+  }
+
+  const typesFrom = (
+    declared: NonNullable<Declaration['types']>,
+    present: readonly NotificationType[],
+  ): NotificationType[] => {
+    const unclaimed = [...present]
+    const idOf = (name: string): string => {
+      const at = unclaimed.findIndex((type) => type.name === name)
+      const [known] = at < 0 ? [] : unclaimed.splice(at, 1)
+      return known?.id ?? uuidFrom(randomBytes(16), 4)
+    }
+    const types = declared.map(({ id, name, description = '' }) => ({
+      id: id ?? idOf(name),
+      name,
+      description,
+    }))
+    const ids = new Set<string>()
+    for (const [at, { id }] of types.entries()) {
+      const field = { field: `types[${at}].id` }
+      if (!TYPE_ID.test(id)) throw new ProtocolError('bad_params', `type id ${id}`, field)
+      if (ids.has(id)) throw new ProtocolError('bad_params', `the type ${id} appears twice`, field)
+      ids.add(id)
+    }
+    return types
+  }
+
+  const described = (present: AppRecord, declaration: Declaration): AppRecord => ({
+    ...present,
+    name: declaration.name ?? present.name,
+    description: declaration.description ?? present.description,
+    url: declaration.url ?? present.url,
+    icons: { ...present.icons, ...declaration.icons },
+    types: declaration.types ? typesFrom(declaration.types, present.types) : present.types,
+    listed: declaration.listed ?? present.listed,
+  })
+
+  const describe: Apps['describe'] = async (domain, declaration) => {
+    const present = await store.app(domain)
+    if (!present) throw new ProtocolError('unknown_app', domain)
+    if (!Object.values(declaration).some((value) => value !== undefined)) return open(present)
+    const next = described(present, declaration)
+    const { name, description, url, icons, types, listed } = next
+    await store.describeApp(domain, { name, description, url, icons, types, listed })
+    return open(next)
+  }
+
+  return {
+    async createProject({ id, name, secret } = {}) {
+      if (id !== undefined && !PROJECT_ID.test(id)) {
+        throw new ProtocolError('bad_params', 'a project id is 1 to 64 of A-Z a-z 0-9 _ -', { field: 'id' })
+      }
+      const shown = secret ?? toBase64url(randomBytes(32))
+      const project: Project = {
+        id: id ?? toHex(randomBytes(16)),
+        name: name ?? '',
+        secretHash: toHex(hashOf(shown)),
+        createdAt: clock.now(),
+      }
+      if (!(await store.createProject(project))) {
+        throw new ProtocolError('conflict', `project ${project.id}`, { field: 'id' })
+      }
+      return { project, secret: shown }
+    },
+
+    async authenticate(projectId, secret) {
+      const project = PROJECT_ID.test(projectId) ? await store.project(projectId) : undefined
+      // Hashes are compared, so that what the time could tell about is not the secret; and in constant time besides.
+      const right = equalBytes(hashOf(secret), fromHex(project?.secretHash ?? '00'.repeat(32)))
+      if (!project || !right) throw new ProtocolError('unauthenticated')
+      return project
+    },
+
+    async enrol({ projectId, domain, ...declaration }) {
+      if (!DOMAIN.test(domain) || domain.length > DOMAIN_LENGTH) {
+        throw new ProtocolError('bad_params', `domain ${JSON.stringify(domain)}`, { field: 'domain' })
+      }
+      let record = await store.app(domain)
+      let isNew = false
+      if (!record) {
+        if (!(await store.project(projectId))) throw new ProtocolError('not_found', `project ${projectId}`)
+        const authentication = generateSigningKey()
+        const subscribe = generateAgreementKey()
+        const proposal: AppRecord = {
+          domain,
+          projectId,
+          name: '',
+          description: '',
+          url: '',
+          icons: { sm: '', md: '', lg: '' },
+          types: [],
+          listed: false,
+          authenticationSeed: vault.seal(authentication.seed),
+          authenticationKey: toHex(authentication.publicKey),
+          subscribePrivateKey: vault.seal(subscribe.privateKey),
+          subscribeKey: toHex(subscribe.publicKey),
+          subscribeTopic: topicOf(subscribe.publicKey),
+          createdAt: clock.now(),
+        }
+        // The first of several at the same time wins, and everyone answers its keys.
+        record = await store.createApp(described(proposal, declaration))
+        isNew = record.authenticationKey === proposal.authenticationKey
+      }
+      if (record.projectId !== projectId) {
+        throw new ProtocolError('conflict', 'another project holds this domain', { field: 'appDomain' })
+      }
+      const app = isNew ? open(record) : await describe(domain, declaration)
+      // Also when it was there: the process that made it may have died before it came to this.
+      await join(record.subscribeTopic)
+      return app
+    },
+
+    describe,
+
+    async byDomain(domain) {
+      const record = await store.app(domain)
+      return record && open(record)
+    },
+
+    async byTopic(subscribeTopic) {
+      const record = await store.appByTopic(subscribeTopic)
+      return record && open(record)
+    },
+
+    list: (page) => store.apps(page),
+  }
+}
