@@ -8,8 +8,13 @@ export interface IdentityEntry {
   identityKey: string
   /** CAIP-10 account as written in the CACAO. */
   account: string
-  /** The CACAO's JSON text, byte for byte as stored and served. */
+  /** The CACAO's JSON text, byte for byte as stored and served. Empty when the key was revoked. */
   cacao: string
+  /**
+   * Set when the key was revoked, unix ms. Anyone can have read the CACAO before, so one that was signed earlier must
+   * not bring the key back; the owner can, by signing anew.
+   */
+  revokedAt?: number
 }
 
 /** The invite key of an account: did:key of an X25519 key, and the identity key that registered it. */

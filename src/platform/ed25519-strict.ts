@@ -3,23 +3,23 @@
  * eight points of small order. RFC 8032 leaves room here and libsodium, OpenSSL and @noble/curves use it differently;
  * with this check in front all of them answer alike. No honest key or signature contains such a point.
  */
-export const isRefusedPoint = (encoded: Uint8Array, offset = 0): boolean => {
-  const last = (encoded[offset + 31] ?? 0) & 0x7f
-  const first = encoded[offset] ?? 0
+export const isRefusedPoint = (encoded: Uint8Array): boolean => {
+  const last = (encoded[31] ?? 0) & 0x7f
+  const first = encoded[0] ?? 0
   // The common case in two comparisons: every refused y starts and ends with one of these bytes.
   if (last !== 0x7f && last !== 0x00 && last !== 0x7a && last !== 0x05) return false
   if (last === 0x7f) {
     // p = 2^255 - 19 is ed ff … ff 7f. Refuse p - 1 (order 2) and everything from p on.
-    for (let at = offset + 1; at < offset + 31; at++) if (encoded[at] !== 0xff) return false
+    for (let at = 1; at < 31; at++) if (encoded[at] !== 0xff) return false
     return first >= 0xec
   }
   const shape = last === 0x7a ? ORDER_8_A : last === 0x05 ? ORDER_8_B : undefined
   if (!shape) {
     // y = 0 (order 4) and y = 1 (the neutral element).
-    for (let at = offset + 1; at < offset + 31; at++) if (encoded[at] !== 0) return false
+    for (let at = 1; at < 31; at++) if (encoded[at] !== 0) return false
     return first <= 1
   }
-  for (let at = 0; at < 31; at++) if (encoded[offset + at] !== shape[at]) return false
+  for (let at = 0; at < 31; at++) if (encoded[at] !== shape[at]) return false
   return true
 }
 

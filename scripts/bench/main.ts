@@ -1,0 +1,26 @@
+/**
+ * `npm run bench`: one table, in under three minutes. Everything is measured in this one run, so that figures may be
+ * compared with each other; on a shared machine quote ratios. Names of sections as arguments run only these.
+ */
+import { cpus } from 'node:os'
+import { benchNotify } from './notify.ts'
+import { benchPrimitives } from './primitives.ts'
+import { benchMemory, benchRelay } from './relay.ts'
+import { printTable, type Row } from './table.ts'
+
+const sections: Record<string, () => Row[] | Promise<Row[]>> = {
+  primitives: benchPrimitives,
+  relay: benchRelay,
+  notify: benchNotify,
+  memory: benchMemory,
+}
+
+const wanted = process.argv.slice(2)
+const rows: Row[] = []
+for (const [name, run] of Object.entries(sections)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue
+  process.stderr.write(`measuring: ${name}\n`)
+  rows.push(...(await run()))
+}
+console.log(printTable(rows))
+console.log(`\n${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.versions.node}`)

@@ -1,0 +1,97 @@
+/**
+ * The HTTP way into the key registry, as published; wallets in browsers ask from any origin.
+ *
+ * | method, path                | body or query        | answer                                              |
+ * |-----------------------------|----------------------|-----------------------------------------------------|
+ * | POST   /identity            | `{cacao}`            | 200 · 400                                           |
+ * | GET    /identity?publicKey= | `z6Mk…`              | 200 `{cacao}` as it was registered · 404            |
+ * | DELETE /identity            | `{idAuth}`           | 200 · 401, 403, 404                                 |
+ * | POST   /invite              | `{idAuth}`           | 200 · 401, 403, 404                                 |
+ * | GET    /invite?account=     | CAIP-10              | 200 `{inviteKey}` · 404                             |
+ * | DELETE /invite              | `{idAuth}`           | 200 · 401, 403, 404                                 |
+ *
+ * Every answer is `{status, error, value}`. Parameters that make no sense are 400 here, not 422: published clients were
+ * written against a server that knows only the former.
+ */
+import { type Context, Hono } from 'hono'
+import { cors } from 'hono/cors'
+import { asProtocolError, checked, jsonBody } from '../platform/http.ts'
+import type { Log } from '../platform/telemetry.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { type Answer, IdentityQuery, InviteQuery, RegisterIdentity, WithIdAuth } from './schema.ts'
+import type { KeyRegistry } from './service.ts'
+
+/** A CACAO has one or two KiB. */
+const BODY_LIMIT = 64 * 1024
+
+const success = (value: unknown = null): Answer => ({ status: 'SUCCESS', error: null, value })
+
+/** The published sentence where there is one. */
+const sentence = (error: ProtocolError, path: string): string => {
+  if (error.code === 'identity_unknown') return 'Identity key not found'
+  if (error.code === 'not_found' && path === '/invite') return 'Invite key not found'
+  return error.message
+}
+
+export const keysRoutes = (deps: { registry: KeyRegistry; log: Log; newId?: () => string }): Hono => {
+  const { registry, log, newId = () => globalThis.crypto.randomUUID() } = deps
+
+  const failure = (thrown: unknown, c: Context): Response => {
+    const known = asProtocolError(thrown)
+    const id = known && known.http < 500 ? undefined : newId()
+    if (id !== undefined) {
+      log.error(
+        { err: thrown, id, method: c.req.method, path: c.req.path },
+        'A key request failed unexpectedly',
+      )
+    }
+    const error = known ?? new ProtocolError('internal')
+    const message = sentence(error, c.req.path)
+    const answer: Answer = {
+      status: 'FAILURE',
+      error: { name: error.code, message: id === undefined ? message : `${message} (${id})` },
+      value: null,
+    }
+    if (error.http === 401) c.header('WWW-Authenticate', 'Bearer')
+    return c.json(answer, error.http === 422 ? 400 : error.http)
+  }
+
+  const app = new Hono()
+  app.onError(failure)
+  for (const path of ['/identity', '/invite']) {
+    app.use(path, cors({ origin: '*', allowMethods: ['GET', 'POST', 'DELETE'], maxAge: 86_400 }))
+  }
+
+  app.post('/identity', jsonBody(RegisterIdentity, BODY_LIMIT), async (c) => {
+    await registry.register(c.req.valid('json').cacao)
+    return c.json(success())
+  })
+  app.get('/identity', async (c) => {
+    const text = await registry.identity(checked(IdentityQuery, c.req.query()).publicKey)
+    // A revoked key must not live on in somebody's cache.
+    c.header('Cache-Control', 'no-store')
+    c.header('Content-Type', 'application/json')
+    // Spliced in as text, so that it is what was registered to the byte.
+    return c.body(`{"status":"SUCCESS","error":null,"value":{"cacao":${text}}}`)
+  })
+  app.delete('/identity', jsonBody(WithIdAuth, BODY_LIMIT), async (c) => {
+    await registry.unregister(c.req.valid('json').idAuth)
+    return c.json(success())
+  })
+
+  app.post('/invite', jsonBody(WithIdAuth, BODY_LIMIT), async (c) => {
+    await registry.registerInvite(c.req.valid('json').idAuth)
+    return c.json(success())
+  })
+  app.get('/invite', async (c) => {
+    const inviteKey = await registry.invite(checked(InviteQuery, c.req.query()).account)
+    c.header('Cache-Control', 'no-store')
+    return c.json(success({ inviteKey }))
+  })
+  app.delete('/invite', jsonBody(WithIdAuth, BODY_LIMIT), async (c) => {
+    await registry.unregisterInvite(c.req.valid('json').idAuth)
+    return c.json(success())
+  })
+
+  return app
+}

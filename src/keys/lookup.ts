@@ -1,0 +1,116 @@
+/**
+ * Finds the CACAO behind an identity key: in our own registry, or at a key server that the operator allows.
+ *
+ * | key server (`ksu`)         | asked                                                                  |
+ * |----------------------------|------------------------------------------------------------------------|
+ * | ours, under any of its names | our registry, uncached: a revoked key stops at once                  |
+ * | allow-listed               | our registry first, then `GET <origin>/identity`; kept for five minutes |
+ * | any other                  | nobody: `key_server_refused`                                           |
+ *
+ * What is answered is not verified here; whoever relies on it does that.
+ */
+import type { Clock } from '../platform/clock.ts'
+import type { PublicGet } from '../platform/public-get.ts'
+import type { Log } from '../platform/telemetry.ts'
+import { type Cacao, cacaoSchema } from '../protocol/cacao.ts'
+import { ed25519FromDid } from '../protocol/did.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { IdentityAnswer } from './schema.ts'
+import type { KeyRegistry } from './service.ts'
+
+const KEPT = 300_000
+const MOST_KEPT = 10_000
+const PATIENCE = 5_000
+const LONGEST_ANSWER = 64 * 1024
+
+export interface IdentityLookupDeps {
+  /** Absent where another process has the registry. */
+  registry?: Pick<KeyRegistry, 'identity'>
+  get: PublicGet
+  clock: Clock
+  log: Log
+}
+
+export interface IdentityLookupOptions {
+  isOwnUrl: (url: string) => boolean
+  /** Origins of other key servers that may be asked. */
+  allowed: readonly string[]
+}
+
+const originOf = (url: string): string | undefined => {
+  if (!URL.canParse(url)) return undefined
+  const { protocol, origin } = new URL(url)
+  return protocol === 'https:' || protocol === 'http:' ? origin : undefined
+}
+
+export const createIdentityLookup = (deps: IdentityLookupDeps, options: IdentityLookupOptions) => {
+  const { registry, get, clock, log } = deps
+  const allowed = new Set(options.allowed.map(originOf))
+  const kept = new Map<string, { until: number; cacao: Promise<Cacao> }>()
+
+  const parse = (text: string): Cacao => {
+    try {
+      return cacaoSchema.parse(IdentityAnswer.parse(JSON.parse(text)).value.cacao)
+    } catch (cause) {
+      throw new ProtocolError('unavailable', 'the key server answered something else', { cause })
+    }
+  }
+
+  const ask = async (origin: string, identityKey: string): Promise<Cacao> => {
+    const url = `${origin}/identity?publicKey=${identityKey.slice('did:key:'.length)}`
+    try {
+      const { status, body } = await get(url, { milliseconds: PATIENCE, bytes: LONGEST_ANSWER })
+      if (status === 404) throw new ProtocolError('identity_unknown')
+      if (status !== 200) throw new ProtocolError('unavailable', `the key server answered ${status}`)
+      return parse(body)
+    } catch (err) {
+      const isAnswer = err instanceof ProtocolError && err.code === 'identity_unknown'
+      if (!isAnswer) log.warn({ err, keyServer: origin }, 'A key server could not be asked')
+      throw err
+    }
+  }
+
+  /** One request for everyone who asks at the same time; only what was found is kept. */
+  const askOnce = (origin: string, identityKey: string): Promise<Cacao> => {
+    const name = `${origin} ${identityKey}`
+    const now = clock.now()
+    const held = kept.get(name)
+    if (held && held.until > now) return held.cacao
+    kept.delete(name)
+    const cacao = ask(origin, identityKey)
+    const entry = { until: now + KEPT, cacao }
+    kept.set(name, entry)
+    if (kept.size > MOST_KEPT) {
+      const [oldest] = kept.keys()
+      if (oldest !== undefined) kept.delete(oldest)
+    }
+    cacao.catch(() => {
+      if (kept.get(name) === entry) kept.delete(name)
+    })
+    return cacao
+  }
+
+  const inRegistry = async (identityKey: string): Promise<Cacao | undefined> => {
+    try {
+      return registry && cacaoSchema.parse(JSON.parse(await registry.identity(identityKey)))
+    } catch (error) {
+      if (error instanceof ProtocolError && error.code === 'identity_unknown') return undefined
+      throw error
+    }
+  }
+
+  /** Throws `bad_params`, `key_server_refused`, `identity_unknown`, `unavailable`. */
+  return async (keyServerUrl: string, identityKey: string, signal?: AbortSignal): Promise<Cacao> => {
+    ed25519FromDid(identityKey)
+    const origin = originOf(keyServerUrl)
+    const isOwn = options.isOwnUrl(keyServerUrl)
+    if (origin === undefined || !(isOwn || allowed.has(origin))) {
+      throw new ProtocolError('key_server_refused')
+    }
+    const found = await inRegistry(identityKey)
+    if (found) return found
+    if (isOwn && registry) throw new ProtocolError('identity_unknown')
+    signal?.throwIfAborted()
+    return askOnce(origin, identityKey)
+  }
+}

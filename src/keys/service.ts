@@ -1,0 +1,209 @@
+/**
+ * The key registry: which identity key speaks for which account, and under which invite key an account can be reached.
+ *
+ * | use case         | asks for                                             | refuses with                          |
+ * |------------------|------------------------------------------------------|---------------------------------------|
+ * | register         | a CACAO, signed by the account                       | bad_params, identity_invalid          |
+ * | unregister       | JWT `unregister_identity` by the key, for its account | jwt_*, account_mismatch, identity_unknown |
+ * | registerInvite   | JWT `register_invite` by a registered key            | the same                              |
+ * | unregisterInvite | JWT `unregister_invite` by a key of the same account | the same, not_found                   |
+ *
+ * Guarantees: what is here was verified when it came; a CACAO is served exactly as it came; a revoked key stops at once
+ * and stays revoked, because the CACAO that brought it is public and only a later signature of the owner counts.
+ */
+import type { Clock } from '../platform/clock.ts'
+import type { Log } from '../platform/telemetry.ts'
+import {
+  accountOf,
+  type Cacao,
+  type ContractWalletCheck,
+  cacaoSchema,
+  identityKeyOf,
+  verifyCacao,
+} from '../protocol/cacao.ts'
+import { accountKey, parseAccount } from '../protocol/caip.ts'
+import { accountFromDidPkh, ed25519FromDid, x25519FromDid } from '../protocol/did.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { type Claims, verifyJwt } from '../protocol/jwt.ts'
+import type { IdentityEntry, InviteEntry, KeysStore } from './store.ts'
+
+export interface KeyRegistryDeps {
+  store: KeysStore
+  clock: Clock
+  log: Log
+  verifySignature?: ContractWalletCheck
+}
+
+export interface KeyRegistryOptions {
+  /** Whether a JWT with this `aud` is meant for us. Without it every audience is taken. */
+  isOwnUrl?: (url: string) => boolean
+}
+
+export interface KeyRegistry {
+  /** Idempotent. Answers the did:key that was registered. */
+  register(cacao: unknown): Promise<string>
+  /** The CACAO as JSON text. Takes a did:key or the `z6Mk…` part of one. Throws `identity_unknown`, `bad_params`. */
+  identity(publicKey: string): Promise<string>
+  unregister(idAuth: string): Promise<void>
+  registerInvite(idAuth: string): Promise<void>
+  /** The invite key (did:key) of a CAIP-10 account, on whatever chain. Throws `not_found`, `bad_params`. */
+  invite(account: string): Promise<string>
+  unregisterInvite(idAuth: string): Promise<void>
+  /** A page of what is registered, in key order, for operators. */
+  list(page: { after?: string; limit: number }): Promise<IdentityEntry[]>
+}
+
+/** How far ahead of ours a clock may be that signs a key anew, ms. */
+const SKEW = 300_000
+
+const parseCacao = (input: unknown): Cacao => {
+  const parsed = cacaoSchema.safeParse(input)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new ProtocolError('bad_params', `cacao.${issue?.path.join('.')}: ${issue?.message}`)
+}
+
+export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOptions = {}): KeyRegistry => {
+  const { store, clock, log, verifySignature } = deps
+  const inTurn = createTurns()
+
+  const verify = (cacao: Cacao): Promise<void> =>
+    verifyCacao(cacao, { now: clock.now(), ...(verifySignature && { verifySignature }) })
+
+  /** A date that cannot be read, or that lies ahead, is not later than anything. */
+  const isSignedSince = (instant: number, cacao: Cacao): boolean => {
+    const signedAt = Date.parse(cacao.p.iat)
+    return signedAt > instant && signedAt <= clock.now() + SKEW
+  }
+
+  /** The entry of a key that is registered and not revoked. */
+  const present = async (identityKey: string): Promise<IdentityEntry> => {
+    const entry = await store.identity(identityKey)
+    if (!entry || entry.revokedAt !== undefined) throw new ProtocolError('identity_unknown')
+    return entry
+  }
+
+  /** A JWT that its issuer, an identity key, made for us and for this action. */
+  const claimsOf = (idAuth: string, act: string): Claims => {
+    const claims = verifyJwt(idAuth, { now: clock.now(), act })
+    const { aud } = claims
+    if (options.isOwnUrl && !(typeof aud === 'string' && options.isOwnUrl(aud))) {
+      log.warn(
+        { act, aud: typeof aud === 'string' ? aud.slice(0, 256) : null },
+        'A JWT for another key server',
+      )
+      throw new ProtocolError('jwt_wrong_audience')
+    }
+    return claims
+  }
+
+  /** `pkh` must be the account that the identity key was registered for. Answers its key. */
+  const sameAccount = (claims: Claims, entry: IdentityEntry): { account: string; key: string } => {
+    const { pkh } = claims
+    if (typeof pkh !== 'string') throw new ProtocolError('bad_params', 'the JWT has no pkh')
+    const account = accountFromDidPkh(pkh)
+    if (accountKey(account) !== accountKey(entry.account)) throw new ProtocolError('account_mismatch')
+    return { account: account.text, key: accountKey(account) }
+  }
+
+  const inviteKeyOf = (claims: Claims): string => {
+    const { sub } = claims
+    if (typeof sub !== 'string') throw new ProtocolError('bad_params', 'the JWT has no sub')
+    x25519FromDid(sub)
+    return sub
+  }
+
+  /** The invite key, unless the identity key behind it has gone since. */
+  const presentInvite = async (key: string): Promise<InviteEntry> => {
+    const entry = await store.invite(key)
+    if (!entry) throw new ProtocolError('not_found')
+    return entry
+  }
+
+  return {
+    async register(input) {
+      const cacao = parseCacao(input)
+      const identityKey = identityKeyOf(cacao)
+      const account = accountOf(cacao).text
+      await verify(cacao)
+      const text = JSON.stringify(input)
+      await inTurn(identityKey, async () => {
+        const known = await store.identity(identityKey)
+        if (known?.revokedAt !== undefined && !isSignedSince(known.revokedAt, cacao)) {
+          throw new ProtocolError('identity_invalid', 'the key was revoked after this was signed')
+        }
+        if (known && known.revokedAt === undefined) {
+          // Keys are random: two accounts with one key means that somebody claims a key that is not theirs.
+          if (accountKey(known.account) !== accountKey(account)) {
+            throw new ProtocolError('identity_invalid', 'the key belongs to another account')
+          }
+          if (known.cacao === text) return
+        }
+        await store.registerIdentity({ identityKey, account, cacao: text })
+      })
+      return identityKey
+    },
+
+    async identity(publicKey) {
+      const identityKey = publicKey.startsWith('did:key:') ? publicKey : `did:key:${publicKey}`
+      ed25519FromDid(identityKey)
+      return (await present(identityKey)).cacao
+    },
+
+    async unregister(idAuth) {
+      const claims = claimsOf(idAuth, 'unregister_identity')
+      await inTurn(claims.iss, async () => {
+        const entry = await store.identity(claims.iss)
+        if (!entry) throw new ProtocolError('identity_unknown')
+        sameAccount(claims, entry)
+        // Asked again because the first answer got lost: it is done.
+        if (entry.revokedAt !== undefined) return
+        await store.unregisterIdentity(claims.iss)
+        await store.registerIdentity({ ...entry, cacao: '', revokedAt: clock.now() })
+      })
+    },
+
+    async registerInvite(idAuth) {
+      const claims = claimsOf(idAuth, 'register_invite')
+      await inTurn(claims.iss, async () => {
+        const entry = await present(claims.iss)
+        const { account, key } = sameAccount(claims, entry)
+        const inviteKey = inviteKeyOf(claims)
+        await verify(parseCacao(JSON.parse(entry.cacao)))
+        await store.registerInvite(key, { inviteKey, account, identityKey: claims.iss })
+      })
+    },
+
+    async invite(account) {
+      return (await presentInvite(accountKey(parseAccount(account)))).inviteKey
+    },
+
+    async unregisterInvite(idAuth) {
+      const claims = claimsOf(idAuth, 'unregister_invite')
+      await inTurn(claims.iss, async () => {
+        const { key } = sameAccount(claims, await present(claims.iss))
+        const { inviteKey } = await presentInvite(key)
+        // Where the JWT names the key: an old one must not take away the key that came after it.
+        if (String(claims.sub).startsWith('did:key:') && claims.sub !== inviteKey) {
+          throw new ProtocolError('not_found')
+        }
+        await store.unregisterInvite(key)
+      })
+    },
+
+    list: (page) => store.identities(page),
+  }
+}
+/** Runs the tasks of one name one after the other, those of different names side by side. */
+const createTurns = () => {
+  const last = new Map<string, Promise<unknown>>()
+  return async <T>(name: string, task: () => Promise<T>): Promise<T> => {
+    const mine = (last.get(name) ?? Promise.resolve()).then(task, task)
+    last.set(name, mine)
+    try {
+      return await mine
+    } finally {
+      if (last.get(name) === mine) last.delete(name)
+    }
+  }
+}

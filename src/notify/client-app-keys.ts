@@ -1,0 +1,80 @@
+/**
+ * Where a wallet learns the public keys of an app, or of the notify server: their did:web documents.
+ */
+import { z } from 'zod'
+import { type FetchDeps, fetchJson } from '../platform/fetch-json.ts'
+import { fromBase64url } from '../protocol/bytes.ts'
+import { ed25519Did } from '../protocol/did.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+
+export interface PublicKeys {
+  /** did:key of the Ed25519 key that signs. */
+  authentication: string
+  /** X25519 key that requests are sealed to, 32 bytes. */
+  subscribe: Uint8Array
+}
+
+/** Throws `unknown_app` when the domain has no such document, `unavailable` when it cannot be asked. */
+export type ResolveAppKeys = (domain: string) => Promise<PublicKeys>
+
+const didDocument = z.object({
+  verificationMethod: z.array(
+    z.object({
+      id: z.string(),
+      publicKeyJwk: z.object({ kty: z.literal('OKP'), crv: z.string(), x: z.string() }),
+    }),
+  ),
+  keyAgreement: z.array(z.string()),
+  authentication: z.array(z.string()),
+})
+
+/** The first entries of `keyAgreement` and `authentication`, as published clients read it. */
+export const parseDidDocument = (document: unknown): PublicKeys => {
+  const parsed = didDocument.safeParse(document)
+  if (!parsed.success) throw new ProtocolError('unknown_app', 'its did.json is not one')
+  const keyOf = (name: string | undefined, crv: string): Uint8Array => {
+    const method = parsed.data.verificationMethod.find(({ id }) => id === name)
+    const key = method?.publicKeyJwk.crv === crv ? fromBase64url(method.publicKeyJwk.x) : undefined
+    if (key?.length === 32) return key
+    throw new ProtocolError('unknown_app', `its did.json has no ${crv} key`)
+  }
+  return {
+    authentication: ed25519Did(keyOf(parsed.data.authentication[0], 'Ed25519')),
+    subscribe: keyOf(parsed.data.keyAgreement[0], 'X25519'),
+  }
+}
+
+export const fetchKeys = async (deps: FetchDeps, url: string): Promise<PublicKeys> => {
+  const { status, body } = await fetchJson(deps, url)
+  if (status === 200) return parseDidDocument(body)
+  const code = status >= 500 || status === 429 ? 'unavailable' : 'unknown_app'
+  throw new ProtocolError(code, `its did.json was answered with ${status}`)
+}
+
+/** As wallets do it: the app's own domain answers for it. */
+export const fromAppDomain =
+  (deps: FetchDeps): ResolveAppKeys =>
+  (domain) =>
+    fetchKeys(deps, `https://${domain}/.well-known/did.json`)
+
+/** From the copy that a notify server of ours keeps: where apps have no domain of their own yet. */
+export const fromNotifyServer =
+  (deps: FetchDeps, notifyUrl: string): ResolveAppKeys =>
+  (domain) =>
+    fetchKeys(deps, `${notifyUrl.replace(/\/+$/, '')}/apps/${encodeURIComponent(domain)}/did.json`)
+
+const notifyConfig = z.object({
+  data: z.object({ notificationTypes: z.array(z.object({ id: z.string() })) }),
+})
+
+/** Ids of all notification types that an app declares; none when it declares nothing. */
+export const declaredTypes = async (
+  deps: FetchDeps,
+  notifyUrl: string,
+  app: { domain: string; projectId: string | undefined },
+): Promise<string[]> => {
+  const query = new URLSearchParams({ projectId: app.projectId ?? '', appDomain: app.domain })
+  const { status, body } = await fetchJson(deps, `${notifyUrl}/w3i/v1/notify-config?${query}`)
+  const parsed = notifyConfig.safeParse(body)
+  return status === 200 && parsed.success ? parsed.data.data.notificationTypes.map(({ id }) => id) : []
+}

@@ -1,0 +1,36 @@
+/**
+ * What the notify server asks of its connection to a relay. The real one is `relay/client`, over a socket, also when
+ * the relay lives in the same process.
+ */
+export interface RelayMessage {
+  topic: string
+  message: string
+  /** When the relay took it, unix ms. */
+  publishedAt: number
+  tag: number
+  attestation: string
+}
+
+export interface RelayLink {
+  readonly connected: boolean
+  ready(): Promise<void>
+  /** Resolves when the relay has acknowledged it; `ttl` in seconds. Calls are published in their order. */
+  publish(message: {
+    topic: string
+    message: string
+    tag: number
+    ttl: number
+    prompt?: boolean
+  }): Promise<void>
+  subscribe(topics: readonly string[]): Promise<void>
+  unsubscribe(topics: readonly string[]): Promise<void>
+  onConnectionChange(listener: () => void): Disposable
+}
+
+/**
+ * Opens the connection. What it is given for messages resolves when their effect is durable: then, and only then, the
+ * relay is told that they arrived.
+ */
+export type ConnectRelay = (
+  onMessage: (message: RelayMessage) => Promise<void>,
+) => RelayLink & AsyncDisposable

@@ -1,0 +1,108 @@
+/**
+ * The notify server: wallets subscribe to apps through it, and it brings them what the apps publish (the dapps' side,
+ * over HTTP, is `publishing` and `http`).
+ *
+ *     relay ──▶ wire ──▶ service ──▶ account record + outbox (one commit)
+ *     relay ◀── delivery ◀── letters ◀── outbox
+ *     beside them: the sweeper, and membership (which topics the server is on)
+ *
+ * Guarantees: a request is acknowledged to the relay only when its effect and its answer are durable; it takes effect
+ * once; all that must be said because of it is said, at least once, over restarts. Any number of processes may run on
+ * one store, with one client id on the relay (shared subscriptions).
+ *
+ * Wire tables: requests in `wire`, what is sent in `letters`, rules in `account` and `authority`.
+ */
+import type { Clock } from '../platform/clock.ts'
+import type { Log, Meter } from '../platform/telemetry.ts'
+import { toHex } from '../protocol/bytes.ts'
+import type { ContractWalletCheck } from '../protocol/cacao.ts'
+import { topicOf } from '../protocol/topic.ts'
+import type { Apps } from './apps.ts'
+import { createDelivery } from './delivery.ts'
+import type { IdentityLookup } from './identity.ts'
+import { createMembership } from './membership.ts'
+import type { ConnectRelay } from './relay-link.ts'
+import type { ServerKeys } from './server-keys.ts'
+import { createNotifyService } from './service.ts'
+import type { NotifyStore } from './store.ts'
+import { createSweeper } from './sweeper.ts'
+import type { Vault } from './vault.ts'
+import { createWire } from './wire.ts'
+
+export { loadServerKeys, type ServerKeys } from './server-keys.ts'
+
+/** The official server's URI, which the published clients' recaps name. */
+const OFFICIAL_URL = 'https://notify.walletconnect.com'
+
+export interface NotifyServerDeps {
+  store: NotifyStore
+  vault: Vault
+  apps: Pick<Apps, 'byDomain' | 'byTopic'>
+  serverKeys: ServerKeys
+  lookup: IdentityLookup
+  clock: Clock
+  log: Log
+  meter: Meter
+  randomBytes: (length: number) => Uint8Array
+  /** Connects as `serverKeys.relay`. The server closes what it gets. */
+  connectRelay: ConnectRelay
+}
+
+export interface NotifyServerOptions {
+  publicUrl: string
+  /** The relay forgets subscriptions: all topics are joined again from time to time. */
+  renew: boolean
+  /** More URIs by which recaps may name this server. */
+  otherUrls?: readonly string[]
+  /** Verifies signatures of contract wallets; without it they are refused. */
+  verifySignature?: ContractWalletCheck
+}
+
+export interface NotifyServer extends AsyncDisposable {
+  readonly serverKeys: ServerKeys
+  /** Resolves when requests are taken; rejects when it is closed before. */
+  ready(): Promise<void>
+  /** It has become ready and is connected to the relay. */
+  healthy(): boolean
+  /** Subscribes to a topic; resolves when the relay has it. */
+  join(topic: string): Promise<void>
+}
+
+export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
+  const { store, vault, apps, serverKeys, lookup, clock, log, meter, randomBytes } = deps
+  const { publicUrl, renew, otherUrls = [], verifySignature } = options
+
+  const service = createNotifyService({ store, vault, clock, randomBytes })
+  const relay = deps.connectRelay((message) => onMessage(message))
+  const onMessage = createWire(
+    { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter },
+    { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], verifySignature },
+  )
+  const membership = createMembership(
+    { store, relay, clock, log },
+    { serverTopic: topicOf(serverKeys.subscribe.publicKey), renew },
+  )
+  const delivery = createDelivery({
+    store,
+    letters: { vault, apps, authentication: serverKeys.authentication },
+    relay,
+    clock,
+    log,
+    meter,
+    worker: toHex(randomBytes(8)),
+  })
+  const sweeper = createSweeper({ store, service, clock, log, meter })
+
+  return {
+    serverKeys,
+    ready: membership.ready,
+    healthy: () => membership.isReady && relay.connected,
+    join: membership.join,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([sweeper[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()])
+      // Waits for requests that are being carried out; their answers are in the outbox then, for the next start.
+      // Closing it also ends what membership may be waiting for.
+      await Promise.all([relay[Symbol.asyncDispose](), membership[Symbol.asyncDispose]()])
+    },
+  }
+}

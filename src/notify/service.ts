@@ -1,0 +1,291 @@
+/**
+ * What wallets can ask of the notify server, after `wire` has established who asks and what exactly.
+ *
+ * Every request that changes something is one commit: the account's next record (worked out by `account.ts`), the
+ * answer and what other devices must hear (the outbox), and the id of the request. So it happens once, however often
+ * the relay delivers it, and its answer is sent even when the process dies right after. Nothing is sent from here.
+ */
+
+import { type Clock, pause } from '../platform/clock.ts'
+import { type Account, accountKey } from '../protocol/caip.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { generateSymKey } from '../protocol/keys.ts'
+import type { HistoryItem } from '../protocol/notify-methods.ts'
+import { topicOf } from '../protocol/topic.ts'
+import * as rules from './account.ts'
+import { uuidFrom } from './ids.ts'
+import type { AccountRecord, NotifyStore, OutboxEntry, OutboxTask, Sealed } from './store.ts'
+import { createTurns } from './turns.ts'
+import type { Vault } from './vault.ts'
+
+/** A verified request, and where its answer goes. */
+export interface Asked {
+  /** Id of the relay message that carried it, and until when it could come again. */
+  requestId: { id: string; expiresAt: number }
+  /** The JSON-RPC id, as raw JSON text. */
+  rpcId: string
+  account: Account
+  /** did:key of the client's identity key. */
+  identityKey: string
+  /** Clients of the first protocol version learn of their own changes through 4012, like everyone else. */
+  hearsOwnChanges: boolean
+  answer: {
+    topic: string
+    key: Sealed
+    tag: number
+    /** Seconds. */
+    ttl: number
+    /** Claims that follow from the request alone: `act`, and what is echoed. */
+    claims: Record<string, unknown>
+  }
+}
+
+/** A request about one subscription: it came on the notify topic. */
+export interface AskedOfSubscription extends Asked {
+  subscriptionId: string
+  domain: string
+}
+
+export interface NotifyService {
+  watch(asked: Asked, wish: { domain: string | null }): Promise<void>
+  /** `scope`: only ids that the app declares. */
+  subscribe(asked: Asked, wish: { domain: string; scope: string[] }): Promise<void>
+  update(asked: AskedOfSubscription, wish: { scope: string[] }): Promise<void>
+  remove(asked: AskedOfSubscription): Promise<void>
+  markRead(asked: AskedOfSubscription, wish: { ids: readonly string[] | 'all' }): Promise<void>
+  /** Answered by the caller: it changes nothing, so nothing is committed. */
+  history(
+    asked: AskedOfSubscription,
+    wish: { after: string | null; limit: number; unreadFirst: boolean },
+  ): Promise<{ nfs: HistoryItem[]; mre: boolean; mur: boolean }>
+  /** Ends what has expired on this account; the relay is told to forget the topics. */
+  expire(accountKey: string): Promise<void>
+}
+
+/** What a request turns a record into. */
+interface Decision {
+  record: AccountRecord
+  outbox: OutboxEntry[]
+}
+
+/** Another process changed the same account: how often to start over before giving up. */
+const ATTEMPTS = 12
+const LONGEST_PAUSE = 200
+
+/** TTL of 4012, s. */
+const NEWS_TTL = 300
+/** How long leaving a topic is tried, s: as long as a message may wait there. */
+const LEAVE_TTL = 2_592_000
+
+export const createNotifyService = (deps: {
+  store: NotifyStore
+  vault: Vault
+  clock: Clock
+  randomBytes: (length: number) => Uint8Array
+}): NotifyService => {
+  const { store, vault, clock, randomBytes } = deps
+  const inTurn = createTurns()
+
+  /** 0 to 1. */
+  const jitter = () => (randomBytes(1)[0] ?? 0) / 255
+
+  const change = (
+    key: string,
+    requestId: Asked['requestId'] | undefined,
+    decide: (record: AccountRecord) => Decision | undefined,
+  ): Promise<void> => inTurn(key, () => compareAndSwap(key, requestId, decide))
+
+  /** Reads, decides, compares and swaps, until nobody was faster. */
+  const compareAndSwap = async (
+    key: string,
+    requestId: Asked['requestId'] | undefined,
+    decide: (record: AccountRecord) => Decision | undefined,
+  ): Promise<void> => {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const { version, record } = await store.account(key)
+      const decision = decide(record)
+      if (!decision) return
+      const outcome = await store.commit({
+        accountKey: key,
+        expectedVersion: version,
+        record: decision.record,
+        ...(requestId && { requestId }),
+        outbox: decision.outbox,
+      })
+      if (outcome !== 'conflict') return
+      // The first retries at once: the other one is through already.
+      if (attempt > 1) await pause(clock, jitter() * Math.min(2 ** attempt, LONGEST_PAUSE))
+    }
+    throw new ProtocolError('unavailable', 'the account is changing too fast')
+  }
+
+  const entry = (id: string, task: OutboxTask, ttl: number): OutboxEntry => {
+    const now = clock.now()
+    return { id, task, createdAt: now, expiresAt: now + ttl * 1000 }
+  }
+
+  const answer = (
+    asked: Asked,
+    signer: string | null,
+    more: Partial<Pick<Extract<OutboxTask, { kind: 'response' }>, 'view' | 'join' | 'leave'>> = {},
+  ): OutboxEntry =>
+    entry(
+      `response:${asked.requestId.id}`,
+      {
+        kind: 'response',
+        topic: asked.answer.topic,
+        key: asked.answer.key,
+        tag: asked.answer.tag,
+        rpcId: asked.rpcId,
+        signer,
+        claims: asked.answer.claims,
+        ...more,
+      },
+      asked.answer.ttl,
+    )
+
+  /** 4012 for every other device that the change concerns. */
+  const news = (asked: Asked, record: AccountRecord, domain: string): OutboxEntry[] =>
+    rules
+      .watchersToTell(record, {
+        domain,
+        except: asked.hearsOwnChanges ? undefined : asked.identityKey,
+        now: clock.now(),
+      })
+      .map(({ identityKey }) =>
+        entry(
+          `changed:${asked.requestId.id}:${identityKey}`,
+          { kind: 'changed', accountKey: accountKey(asked.account), identityKey },
+          NEWS_TTL,
+        ),
+      )
+
+  const view = (asked: Asked, record: AccountRecord, domain: string) => ({
+    accountKey: accountKey(asked.account),
+    account: asked.account.text,
+    domain: rules.answerScope(record, { identityKey: asked.identityKey, domain, now: clock.now() }),
+  })
+
+  const leave = (topic: string): OutboxEntry => entry(`leave:${topic}`, { kind: 'leave', topic }, LEAVE_TTL)
+
+  /** True when the relay delivers again what was done already. */
+  const isDone = (asked: Asked) => store.wasCommitted(asked.requestId.id, clock.now())
+
+  return {
+    async watch(asked, { domain }) {
+      // Asked first, because taking the watcher away from another account must not be done twice.
+      if (await isDone(asked)) return
+      const key = accountKey(asked.account)
+      const watcher = {
+        identityKey: asked.identityKey,
+        domain,
+        account: asked.account.text,
+        key: asked.answer.key,
+        topic: asked.answer.topic,
+      }
+      const owner = await store.watcherOwner(asked.identityKey)
+      if (owner !== undefined && owner !== key) {
+        // A refused watch leaves the old one alone.
+        rules.watch((await store.account(key)).record, { ...watcher, now: clock.now() })
+        await change(owner, undefined, (record) => ({
+          record: rules.unwatch(record, asked.identityKey),
+          outbox: [],
+        }))
+      }
+      await change(key, asked.requestId, (record) => ({
+        record: rules.watch(record, { ...watcher, now: clock.now() }),
+        outbox: [answer(asked, null, { view: { accountKey: key, account: asked.account.text, domain } })],
+      }))
+    },
+
+    async subscribe(asked, { domain, scope }) {
+      if (await isDone(asked)) return
+      const symKey = generateSymKey()
+      const fresh = { id: uuidFrom(randomBytes(16), 4), key: vault.seal(symKey), topic: topicOf(symKey) }
+      await change(accountKey(asked.account), asked.requestId, (before) => {
+        const { record, subscription, ended } = rules.subscribe(before, {
+          domain,
+          scope,
+          account: asked.account.text,
+          fresh,
+          now: clock.now(),
+        })
+        const answered = answer(asked, domain, {
+          view: view(asked, record, domain),
+          join: subscription.topic,
+        })
+        return {
+          record,
+          outbox: [answered, ...news(asked, record, domain), ...(ended ? [leave(ended.topic)] : [])],
+        }
+      })
+    },
+
+    async update(asked, { scope }) {
+      if (await isDone(asked)) return
+      const { domain, subscriptionId } = asked
+      await change(accountKey(asked.account), asked.requestId, (before) => {
+        const record = rules.update(before, {
+          subscriptionId,
+          scope,
+          account: asked.account.text,
+          now: clock.now(),
+        })
+        const answered = answer(asked, domain, { view: view(asked, record, domain) })
+        return { record, outbox: [answered, ...news(asked, record, domain)] }
+      })
+    },
+
+    async remove(asked) {
+      if (await isDone(asked)) return
+      const { domain, subscriptionId } = asked
+      await change(accountKey(asked.account), asked.requestId, (before) => {
+        const record = rules.remove(before, subscriptionId, clock.now())
+        const answered = answer(asked, domain, {
+          view: view(asked, record, domain),
+          leave: asked.answer.topic,
+        })
+        return { record, outbox: [answered, ...news(asked, record, domain)] }
+      })
+    },
+
+    async markRead(asked, { ids }) {
+      const key = accountKey(asked.account)
+      const { record } = await store.account(key)
+      rules.subscriptionOf(record, asked.subscriptionId, clock.now())
+      await store.markRead({
+        accountKey: key,
+        subscriptionId: asked.subscriptionId,
+        ids,
+        requestId: asked.requestId,
+        outbox: [answer(asked, asked.domain)],
+        outboxIfChanged: news(asked, record, asked.domain),
+      })
+    },
+
+    async history(asked, { after, limit, unreadFirst }) {
+      const now = clock.now()
+      const { record } = await store.account(accountKey(asked.account))
+      rules.subscriptionOf(record, asked.subscriptionId, now)
+      const page = await store.history(asked.subscriptionId, { after, limit, unreadFirst, now })
+      const nfs = page.notifications.map(({ id, sentAt, isRead, notification }) => ({
+        id,
+        sent_at: sentAt,
+        type: notification.type,
+        title: notification.title,
+        body: notification.body,
+        icon: notification.icon,
+        url: notification.url,
+        is_read: isRead,
+      }))
+      return { nfs, mre: page.hasMore, mur: page.hasMoreUnread }
+    },
+
+    async expire(key) {
+      await change(key, undefined, (before) => {
+        const { record, ended, changed } = rules.expire(before, clock.now())
+        return changed ? { record, outbox: ended.map(({ topic }) => leave(topic)) } : undefined
+      })
+    },
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * Ends what has expired: subscriptions (their topics are left on the relay) and watchers, and lets the store drop old
+ * notifications and request ids. Nothing depends on it: what is over counts for nothing before it is swept.
+ */
+import { type Clock, pause } from '../platform/clock.ts'
+import type { Log, Meter } from '../platform/telemetry.ts'
+import type { NotifyService } from './service.ts'
+import type { NotifyStore } from './store.ts'
+
+/** How often, ms. */
+const EVERY = 60_000
+const ACCOUNTS = 100
+const ROWS = 1_000
+
+export const createSweeper = (deps: {
+  store: NotifyStore
+  service: Pick<NotifyService, 'expire'>
+  clock: Clock
+  log: Log
+  meter: Meter
+}): AsyncDisposable => {
+  const { store, service, clock, log, meter } = deps
+  const ending = new AbortController()
+
+  const sweepAccounts = async (): Promise<void> => {
+    const tried = new Set<string>()
+    while (!ending.signal.aborted) {
+      const due = await store.accountsDue(clock.now(), ACCOUNTS)
+      // What did not go away is for the next round.
+      const fresh = due.filter((accountKey) => !tried.has(accountKey))
+      for (const accountKey of fresh) {
+        tried.add(accountKey)
+        await service.expire(accountKey)
+      }
+      meter.count('notify_swept_total', { kind: 'account' }, fresh.length)
+      if (due.length < ACCOUNTS || fresh.length === 0) return
+    }
+  }
+
+  const sweepRows = async (): Promise<void> => {
+    while (!ending.signal.aborted) {
+      const swept = await store.sweep(clock.now(), ROWS)
+      meter.count('notify_swept_total', { kind: 'row' }, swept)
+      if (swept < ROWS) return
+    }
+  }
+
+  const run = async (): Promise<void> => {
+    while (!ending.signal.aborted) {
+      await pause(clock, EVERY, ending.signal)
+      for (const sweep of [sweepAccounts, sweepRows]) {
+        await sweep().catch((err) => log.error({ err }, 'A sweep was not finished; the next one goes on'))
+      }
+    }
+  }
+  const running = run()
+
+  return {
+    async [Symbol.asyncDispose]() {
+      ending.abort()
+      await running
+    },
+  }
+}

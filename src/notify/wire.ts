@@ -1,0 +1,296 @@
+/**
+ * The way in for wallets: a message from the relay is opened, checked, carried out and answered.
+ *
+ * Guarantees: what it is depends on the relay tag alone, never on the JSON-RPC `method`. The promise of `onMessage`
+ * resolves when the effect is durable and its answer is in the outbox (or, where nothing changed, at the relay), and
+ * rejects when the relay should deliver again; that ends with the message's TTL. After decryption every fault is
+ * answered, because clients wait for ever; what cannot be decrypted is met with silence. Nothing is logged that was
+ * inside an envelope.
+ *
+ * | tag  | came on                | key                   | service    | answer tag, signed by |
+ * |------|------------------------|-----------------------|------------|-----------------------|
+ * | 4010 | the server's topic     | server X25519, type 1 | `watch`    | 4011, server          |
+ * | 4000 | an app's topic         | app X25519, type 1    | `subscribe`| 4001, app             |
+ * | 4008 | a notify topic         | P, type 0             | `update`   | 4009, app             |
+ * | 4004 | a notify topic         | P, type 0             | `remove`   | 4005, app             |
+ * | 4014 | a notify topic         | P, type 0             | `history`  | 4015, app             |
+ * | 4016 | a notify topic         | P, type 0             | `markRead` | 4017, app             |
+ * | else | (answers of clients, the historic 4050, strangers)  | ignored    | none                  |
+ *
+ * | fault                                              | answer                                            |
+ * |----------------------------------------------------|---------------------------------------------------|
+ * | no key for the topic, wrong key or envelope type   | none; counted                                     |
+ * | the same message again, carried out before         | none; its answer is, or was, on its way           |
+ * | not JSON, not a request, params, claims            | −32700, −32600, −32602                            |
+ * | JWT, identity key, authority, account, app, rules  | −1 and the sentence of `protocol/errors`          |
+ * | the key server or the store fails                  | −32000 `Internal server error`                    |
+ */
+import { z } from 'zod'
+import type { Clock } from '../platform/clock.ts'
+import type { Log, Meter } from '../platform/telemetry.ts'
+import type { ContractWalletCheck } from '../protocol/cacao.ts'
+import { type Account, accountKey } from '../protocol/caip.ts'
+import { accountFromDidPkh, domainFromDidWeb } from '../protocol/did.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { idTextOf, parseRpc } from '../protocol/jsonrpc.ts'
+import { verifyJwt } from '../protocol/jwt.ts'
+import {
+  type NotifyRow,
+  type NotifyTag,
+  notifyMethodByTag,
+  parseScope,
+  type RequestClaims,
+} from '../protocol/notify-methods.ts'
+import { messageIdOf } from '../protocol/topic.ts'
+import type { App, Apps } from './apps.ts'
+import { authorityOf, authorize } from './authority.ts'
+import { type Channel, createOpener } from './channel.ts'
+import { type IdentityLookup, verifyIdentity } from './identity.ts'
+import { createLetters } from './letters.ts'
+import type { RelayLink, RelayMessage } from './relay-link.ts'
+import type { ServerKeys } from './server-keys.ts'
+import type { Asked, NotifyService } from './service.ts'
+import type { NotifyStore, OutboxTask } from './store.ts'
+import type { Vault } from './vault.ts'
+
+/** JWT claims, as `verifyJwt` answers them. */
+type Claims = ReturnType<typeof verifyJwt>
+
+export interface WireDeps {
+  store: NotifyStore
+  vault: Vault
+  apps: Pick<Apps, 'byDomain' | 'byTopic'>
+  service: NotifyService
+  lookup: IdentityLookup
+  serverKeys: Pick<ServerKeys, 'authentication' | 'subscribe'>
+  relay: Pick<RelayLink, 'publish'>
+  clock: Clock
+  log: Log
+  meter: Meter
+}
+
+export interface WireOptions {
+  /** URIs by which recaps may name this server. */
+  notifyUrls: readonly string[]
+  /** Verifies signatures of contract wallets; without it they are refused. */
+  verifySignature?: ContractWalletCheck | undefined
+}
+
+/** How clocks may differ, ms: a JWT is good for so much longer than it says. */
+const LEEWAY = 300_000
+/** A request id is kept for so long at most, ms: as long as a relay keeps a message. */
+const LONGEST_MEMORY = 2_592_000_000
+
+export const createWire = (
+  deps: WireDeps,
+  options: WireOptions,
+): ((message: RelayMessage) => Promise<void>) => {
+  const { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter } = deps
+  const open = createOpener({ store, vault, apps, serverKeys })
+  const letters = () =>
+    createLetters({ store, vault, apps, authentication: serverKeys.authentication, clock })
+
+  /** Throws unless the identity key belongs to this account and may act for this app (null: for all). */
+  const establish = async (
+    claims: { iss: string; ksu: string },
+    account: Account,
+    domain: string | null,
+  ): Promise<void> => {
+    const cacao = await lookup(claims.ksu, claims.iss)
+    await verifyIdentity(
+      cacao,
+      { identityKey: claims.iss, account },
+      { now: clock.now(), verifySignature: options.verifySignature },
+    )
+    authorize(authorityOf(cacao, options), domain)
+  }
+
+  const respond = async (row: NotifyRow, channel: Channel, id: string, rest: Answer): Promise<void> => {
+    const createdAt = clock.now()
+    const letter = await letters().write({
+      id: `response:${id}`,
+      task: {
+        kind: 'response',
+        topic: channel.answerTopic,
+        key: channel.sealedKey,
+        tag: row.responseTag,
+        signer: channel.app?.record.domain ?? null,
+        ...rest,
+      },
+      createdAt,
+      expiresAt: createdAt + row.responseTtl * 1000,
+    })
+    if (letter) await relay.publish(letter)
+  }
+
+  /** Checks the request and has it carried out; throws for every fault. */
+  const carryOut = async (row: NotifyRow, channel: Channel, text: string, id: string): Promise<void> => {
+    const rpc = parseRpc(text)
+    if (rpc.kind !== 'request') throw new ProtocolError('bad_request', 'a request is expected')
+    const signed = verifyJwt(tokenOf(rpc.params, row.requestParam), {
+      now: clock.now(),
+      act: row.requestAct,
+      audience: channel.audience,
+    })
+
+    const askedBy = (claims: RequestClaims<NotifyTag>, account: Account): Asked => ({
+      requestId: { id, expiresAt: endOf(row, signed, clock.now()) },
+      rpcId: rpc.idText,
+      account,
+      identityKey: claims.iss,
+      hearsOwnChanges: claims.mjv === '0',
+      answer: {
+        topic: channel.answerTopic,
+        key: channel.sealedKey,
+        tag: row.responseTag,
+        ttl: row.responseTtl,
+        claims: {
+          act: row.responseAct,
+          aud: claims.iss,
+          sub: claims.sub,
+          // Echoed as it was written: published clients compare it as a string.
+          ...(channel.app && { app: signed.app }),
+        },
+      },
+    })
+
+    if (row.requestTag === 4010) {
+      const claims = checked(row.requestClaims, signed)
+      const account = accountFromDidPkh(claims.sub)
+      const domain = claims.app === null ? null : domainFromDidWeb(claims.app)
+      await establish(claims, account, domain)
+      return service.watch(askedBy(claims, account), { domain })
+    }
+
+    const { app, subject } = channel
+    if (!app || row.direction !== 'toServer') throw new Error(`Tag ${row.requestTag} is not served`)
+    const { domain } = app.record
+    /** The checks that all requests about one app have in common. */
+    const establishForApp = async (claims: RequestClaims<AppTag>): Promise<Asked> => {
+      const account = accountFromDidPkh(claims.sub)
+      if (domainFromDidWeb(claims.app) !== domain) {
+        throw new ProtocolError(
+          'app_not_authorized',
+          'the app that is named is not the one that is addressed',
+        )
+      }
+      if (subject && accountKey(account) !== subject.accountKey) throw new ProtocolError('account_mismatch')
+      await establish(claims, account, domain)
+      return askedBy(claims, account)
+    }
+
+    if (row.requestTag === 4000) {
+      const claims = checked(row.requestClaims, signed)
+      return service.subscribe(await establishForApp(claims), { domain, scope: scopeOf(claims.scp, app) })
+    }
+    if (!subject) throw new Error(`Tag ${row.requestTag} has no subscription`)
+    const about = { subscriptionId: subject.subscription.id, domain }
+    if (row.requestTag === 4008) {
+      const claims = checked(row.requestClaims, signed)
+      const asked = await establishForApp(claims)
+      return service.update({ ...asked, ...about }, { scope: scopeOf(claims.scp, app) })
+    }
+    if (row.requestTag === 4004) {
+      const asked = await establishForApp(checked(row.requestClaims, signed))
+      return service.remove({ ...asked, ...about })
+    }
+    if (row.requestTag === 4016) {
+      const claims = checked(row.requestClaims, signed)
+      const asked = await establishForApp(claims)
+      return service.markRead({ ...asked, ...about }, { ids: claims.all ? 'all' : (claims.ids ?? []) })
+    }
+    const claims = checked(row.requestClaims, signed)
+    const asked = await establishForApp(claims)
+    const page = await service.history(
+      { ...asked, ...about },
+      { after: claims.aft, limit: claims.lmt, unreadFirst: claims.urf },
+    )
+    await respond(row, channel, id, { rpcId: rpc.idText, claims: { ...asked.answer.claims, ...page } })
+  }
+
+  /** Answers the fault, and says what it was. */
+  const answerFault = async (
+    row: NotifyRow,
+    channel: Channel,
+    text: string | undefined,
+    id: string,
+    fault: unknown,
+  ): Promise<string> => {
+    const known = fault instanceof ProtocolError ? fault : new ProtocolError('internal')
+    const isOurs = known.rpc === INTERNAL.rpc
+    if (isOurs)
+      log.error({ err: fault, messageId: id, method: row.method }, 'A request could not be carried out')
+    const { rpc: code, message } = isOurs ? INTERNAL : known
+    const rpcId = (text !== undefined && idTextOf(text)) || 'null'
+    await respond(row, channel, id, { rpcId, claims: {}, error: { code, message } })
+    return known.code
+  }
+
+  /** Answers what became of the message. */
+  const take = async (row: NotifyRow, message: RelayMessage, id: string): Promise<string> => {
+    if (await store.wasCommitted(id, clock.now())) return 'repeated'
+    const opened = await open(row, message)
+    if (!opened) {
+      meter.count('notify_undecryptable_total', { method: row.method })
+      log.info({ messageId: id, tag: message.tag }, 'A message could not be decrypted; it is not answered')
+      return 'undecryptable'
+    }
+    const { channel, read } = opened
+    let text: string | undefined
+    try {
+      text = read()
+      await carryOut(row, channel, text, id)
+      return 'done'
+    } catch (fault) {
+      return answerFault(row, channel, text, id, fault)
+    }
+  }
+
+  return async (message) => {
+    const row = notifyMethodByTag(message.tag)
+    if (row?.direction !== 'toServer') return
+    const { method } = row
+    const id = messageIdOf(message.message)
+    const startedAt = clock.now()
+    try {
+      const outcome = await take(row, message, id)
+      meter.count('notify_requests_total', { method, outcome })
+    } catch (err) {
+      meter.count('notify_requests_total', { method, outcome: 'redeliver' })
+      log.error(
+        { err, messageId: id, method },
+        'A message could not be answered; the relay will deliver it again',
+      )
+      throw err
+    } finally {
+      meter.observe('notify_request_seconds', (clock.now() - startedAt) / 1000, { method })
+    }
+  }
+}
+
+type AppTag = 4000 | 4004 | 4008 | 4014 | 4016
+type Answer = Pick<Extract<OutboxTask, { kind: 'response' }>, 'rpcId' | 'claims' | 'error'>
+
+const INTERNAL = new ProtocolError('internal')
+
+/** Parses with the schema; throws `bad_params` with the first fault. */
+const checked = <S extends z.ZodType>(schema: S, value: unknown): z.output<S> => {
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new ProtocolError('bad_params', [...(issue?.path ?? []), issue?.message].join(': '))
+}
+
+/** The member of the params that holds the JWT. */
+const tokenOf = (params: unknown, name: string): string => {
+  const token = checked(z.record(z.string(), z.unknown()), params)[name]
+  return checked(z.string({ error: `${name} must be a JWT` }), token)
+}
+
+/** Type ids that the app declares; what it does not declare, nobody can subscribe to. */
+const scopeOf = (scp: string, app: App): string[] =>
+  parseScope(scp).filter((wanted) => app.record.types.some(({ id }) => id === wanted))
+
+/** Until when the request could come again and be valid, unix ms. */
+const endOf = (row: NotifyRow, { exp }: Claims, now: number): number =>
+  Math.min(Math.max(exp * 1000, now + row.requestTtl * 1000), now + LONGEST_MEMORY) + LEEWAY

@@ -1,0 +1,86 @@
+import type { Log, Meter } from '../platform/telemetry.ts'
+import type { RelayStore } from './store.ts'
+
+interface Batch {
+  receipts: Map<string, { topic: string; id: string }[]>
+  done: Promise<void>
+  settle: () => void
+}
+
+const newBatch = (): Batch => {
+  let settle = () => {}
+  const done = new Promise<void>((resolve) => {
+    settle = resolve
+  })
+  return { receipts: new Map(), done, settle }
+}
+
+/**
+ * Writes acknowledgements, grouped: while one group is being written the next one gathers. `settled` is the barrier
+ * that a read of the mailbox waits for, so that it does not find what this process already knows to be acknowledged.
+ */
+export interface Acknowledger {
+  acknowledge(clientId: string, topic: string, id: string): void
+  /** Resolves when all that was acknowledged for the client so far is durable; undefined when it is already. */
+  settled(clientId: string): Promise<void> | undefined
+  idle(): Promise<void>
+}
+
+export const createAcknowledger = (deps: {
+  store: Pick<RelayStore, 'acknowledge'>
+  log: Log
+  meter: Meter
+}): Acknowledger => {
+  const { store, log, meter } = deps
+  let gathering = newBatch()
+  let writing: Batch | undefined
+
+  const write = async (batch: Batch): Promise<void> => {
+    writing = batch
+    let count = 0
+    const writes = [...batch.receipts].map(([clientId, receipts]) => {
+      count += receipts.length
+      // A lost acknowledgement means that the message comes once more, which at-least-once allows.
+      return store.acknowledge(clientId, receipts).catch((error: unknown) => {
+        log.error({ err: error, receipts: receipts.length }, 'Acknowledgements could not be written')
+      })
+    })
+    await Promise.all(writes)
+    meter.count('relay_messages_acknowledged_total', undefined, count)
+    writing = undefined
+    batch.settle()
+    if (gathering.receipts.size > 0) start()
+  }
+
+  const start = () => {
+    const batch = gathering
+    gathering = newBatch()
+    void write(batch)
+  }
+
+  return {
+    acknowledge(clientId, topic, id) {
+      const receipts = gathering.receipts.get(clientId)
+      if (receipts) {
+        receipts.push({ topic, id })
+        return
+      }
+      // The first of a tick starts the group at the end of the tick, unless one is being written.
+      if (gathering.receipts.size === 0 && !writing) {
+        const batch = gathering
+        queueMicrotask(() => {
+          if (gathering === batch && !writing) start()
+        })
+      }
+      gathering.receipts.set(clientId, [{ topic, id }])
+    },
+    settled(clientId) {
+      if (gathering.receipts.has(clientId)) return gathering.done
+      if (writing?.receipts.has(clientId)) return writing.done
+      return undefined
+    },
+    async idle() {
+      while (writing || gathering.receipts.size > 0) await (writing ?? gathering).done
+    },
+  }
+}

@@ -1,0 +1,69 @@
+import { ProtocolError } from '../protocol/errors.ts'
+import { verifyJwt } from '../protocol/jwt.ts'
+
+/** Seconds that the clocks of wallets may differ from ours (protocol §4). */
+const LEEWAY = 120
+
+/** Whom this relay lets in. */
+export interface Admission {
+  /** Where clients were told the relay is. When given, a token for another origin is refused. */
+  publicOrigins?: readonly string[] | undefined
+  /** When given, only these project ids are let in. */
+  projectIds?: readonly string[] | undefined
+}
+
+/** What a request says about who it is, wherever it says it. */
+export interface Credentials {
+  token: string | undefined
+  projectId: string | undefined
+}
+
+const LOOPBACK = new Set(['127.0.0.1', '[::1]', '0.0.0.0'])
+
+/** `wss://host/path` and `https://host` are one origin, and so are the names of this machine; undefined: no URL at all. */
+export const relayOrigin = (url: unknown): string | undefined => {
+  if (typeof url !== 'string' || !URL.canParse(url)) return undefined
+  const { protocol, hostname, port } = new URL(url)
+  const secure = protocol === 'wss:' || protocol === 'https:'
+  if (!secure && protocol !== 'ws:' && protocol !== 'http:') return undefined
+  const host = LOOPBACK.has(hostname) ? 'localhost' : hostname
+  return `${secure ? 'https' : 'http'}://${host}:${port || (secure ? '443' : '80')}`
+}
+
+/**
+ * The client that signed the token: its `iss`. `sub` is a nonce that clients keep over reconnects, so it is no
+ * protection against replay and not looked at. Throws `jwt_invalid`, `jwt_expired`, `jwt_wrong_audience`.
+ */
+export const authenticateClient = (
+  token: string,
+  { now, publicOrigins }: { now: number; publicOrigins?: readonly string[] | undefined },
+): { clientId: string } => {
+  const claims = verifyJwt(token, { now, leeway: LEEWAY })
+  if (publicOrigins) {
+    const origin = relayOrigin(claims.aud)
+    if (!origin || !publicOrigins.some((known) => relayOrigin(known) === origin)) {
+      throw new ProtocolError('jwt_wrong_audience')
+    }
+  }
+  return { clientId: claims.iss }
+}
+
+/** Throws what `authenticateClient` throws, `unauthenticated` without a token, `forbidden` for an unknown project id. */
+export const admit = (credentials: Credentials, now: number, admission: Admission): { clientId: string } => {
+  const { projectIds, publicOrigins } = admission
+  if (!credentials.token) throw new ProtocolError('unauthenticated')
+  const client = authenticateClient(credentials.token, { now, publicOrigins })
+  if (projectIds && !projectIds.includes(credentials.projectId ?? '')) {
+    throw new ProtocolError('forbidden', 'the project id is not known here')
+  }
+  return client
+}
+
+/** JavaScript clients put their token into `?auth=`, others into the header. */
+export const credentialsOf = (
+  query: URLSearchParams,
+  authorization: string | null | undefined,
+): Credentials => ({
+  token: query.get('auth') || /^Bearer\s+(\S+)\s*$/i.exec(authorization ?? '')?.[1],
+  projectId: query.get('projectId') ?? undefined,
+})

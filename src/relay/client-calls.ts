@@ -1,0 +1,48 @@
+/**
+ * One JSON-RPC call for many things, where the relay knows the batch method, and one each where it does not.
+ *
+ * A relay refuses a batch as a whole. So a refused batch is taken apart: the thing that is at fault is refused alone,
+ * and the others are not.
+ */
+import type { Connection, Outcome } from './client-connection.ts'
+
+export interface Batched<T> {
+  batch: { method: string; params: (items: readonly T[]) => unknown }
+  single: { method: string; params: (item: T) => unknown }
+}
+
+export const createCaller = <T>(
+  request: Connection['request'],
+  { batch, single }: Batched<T>,
+): ((items: readonly T[], settle: (item: T, outcome: Outcome) => void, done: () => void) => void) => {
+  let knowsBatch = true
+
+  return (items, settle, done) => {
+    const settleAll = (outcome: Outcome) => {
+      for (const item of items) settle(item, outcome)
+      done()
+    }
+    const eachAlone = () => {
+      let left = items.length
+      for (const item of items) {
+        request(single.method, single.params(item), (outcome) => {
+          settle(item, outcome)
+          left--
+          if (left === 0) done()
+        })
+      }
+    }
+    const [only] = items
+    if (items.length === 1 && only !== undefined) {
+      request(single.method, single.params(only), settleAll)
+    } else if (!knowsBatch) {
+      eachAlone()
+    } else {
+      request(batch.method, batch.params(items), (outcome) => {
+        if (outcome.kind !== 'refused') return settleAll(outcome)
+        if (outcome.unknownMethod) knowsBatch = false
+        eachAlone()
+      })
+    }
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * What the relay client wants to be subscribed to. The last wish for a topic wins; a wish stays here until the relay
+ * has acknowledged it, over reconnects.
+ *
+ * For a relay that does not remember, every topic is kept and subscribed again on each connection. For one that does,
+ * nothing is kept once it is acknowledged, so that a server of a million topics does not hold them all.
+ */
+import { soon } from '#socket'
+import type { Log } from '../platform/telemetry.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { LIMITS } from '../protocol/relay-methods.ts'
+import { subscriptionIdOf } from '../protocol/topic.ts'
+import { createCaller } from './client-calls.ts'
+import type { Connection, Outcome } from './client-connection.ts'
+
+/** One call of subscribe or unsubscribe. */
+interface Waiter {
+  left: number
+  resolve: () => void
+  reject: (error: ProtocolError) => void
+}
+
+interface Wish {
+  topic: string
+  on: boolean
+  waiters: Waiter[]
+}
+
+export const createTopics = (
+  { connection, log }: { connection: Pick<Connection, 'connected' | 'request'>; log: Log },
+  { clientId, remembers }: { clientId: string; remembers: boolean },
+) => {
+  const kept = new Set<string>()
+  const wishes = new Map<string, Wish>()
+  let scheduled = false
+  // One batch at a time, so that two wishes for a topic cannot overtake each other.
+  let underWay = false
+  let over: ProtocolError | undefined
+
+  const request: Connection['request'] = (...args) => connection.request(...args)
+  const subscribe = createCaller<Wish>(request, {
+    batch: { method: 'irn_batchSubscribe', params: (batch) => ({ topics: batch.map(({ topic }) => topic) }) },
+    single: { method: 'irn_subscribe', params: ({ topic }) => ({ topic }) },
+  })
+  const named = ({ topic }: Wish) => ({ topic, id: subscriptionIdOf(topic, clientId) })
+  const unsubscribe = createCaller<Wish>(request, {
+    batch: { method: 'irn_batchUnsubscribe', params: (batch) => ({ subscriptions: batch.map(named) }) },
+    single: { method: 'irn_unsubscribe', params: named },
+  })
+
+  const settle = (wish: Wish, outcome: Outcome) => {
+    if (outcome.kind === 'lost' && !over) {
+      // A newer wish for the topic takes over those who wait for this one.
+      const newer = wishes.get(wish.topic)
+      if (newer) newer.waiters.push(...wish.waiters)
+      else wishes.set(wish.topic, wish)
+      return
+    }
+    if (outcome.kind === 'answered') {
+      for (const waiter of wish.waiters) {
+        waiter.left--
+        if (waiter.left === 0) waiter.resolve()
+      }
+      return
+    }
+    const error = outcome.kind === 'refused' ? outcome.error : (over ?? new ProtocolError('unavailable'))
+    if (wish.on && !wishes.has(wish.topic)) kept.delete(wish.topic)
+    if (wish.waiters.length === 0) log.warn({ err: error }, 'The relay refused to renew a subscription')
+    for (const waiter of wish.waiters) waiter.reject(error)
+  }
+
+  const flush = () => {
+    scheduled = false
+    const [first] = wishes.values()
+    if (!connection.connected || underWay || !first) return
+    const batch: Wish[] = []
+    for (const wish of wishes.values()) {
+      if (wish.on !== first.on) continue
+      batch.push(wish)
+      if (batch.length === LIMITS.batch) break
+    }
+    for (const { topic } of batch) wishes.delete(topic)
+    underWay = true
+    const call = first.on ? subscribe : unsubscribe
+    call(batch, settle, () => {
+      underWay = false
+      schedule()
+    })
+  }
+
+  const schedule = () => {
+    if (scheduled) return
+    scheduled = true
+    soon(flush)
+  }
+
+  const want = (topics: readonly string[], on: boolean): Promise<void> => {
+    if (over) return Promise.reject(over)
+    if (topics.length === 0) return Promise.resolve()
+    const distinct = new Set(topics.map((topic) => topic.toLowerCase()))
+    return new Promise((resolve, reject) => {
+      const waiter = { left: distinct.size, resolve, reject }
+      for (const topic of distinct) {
+        if (!remembers && on) kept.add(topic)
+        else kept.delete(topic)
+        const wish = wishes.get(topic)
+        if (wish) {
+          wish.on = on
+          wish.waiters.push(waiter)
+        } else wishes.set(topic, { topic, on, waiters: [waiter] })
+      }
+      schedule()
+    })
+  }
+
+  return {
+    subscribe: (topics: readonly string[]) => want(topics, true),
+    unsubscribe: (topics: readonly string[]) => want(topics, false),
+    opened() {
+      for (const topic of kept) if (!wishes.has(topic)) wishes.set(topic, { topic, on: true, waiters: [] })
+      schedule()
+    },
+    ended(error: ProtocolError) {
+      over = error
+      for (const wish of wishes.values()) for (const waiter of wish.waiters) waiter.reject(error)
+      wishes.clear()
+    },
+  }
+}

@@ -1,0 +1,530 @@
+/**
+ * Delivery to one reader: a connection, or all `?share=1` connections of a client id on this process together.
+ *
+ * A feed has a lane for every topic on which something happens right now. Its rules (protocol §4, "Delivery"):
+ *
+ * | event | what the lane does |
+ * |---|---|
+ * | published, nothing older waits or all of it is in flight | pushed from memory |
+ * | published, otherwise | the mailbox is read from the lane's cursor on, in publish order |
+ * | connected | nothing for 250 ms, and longer while the client subscribes or fetches; then the mailboxes of all its topics |
+ * | subscribe | held until answered and 100 ms more, then the mailbox; early pushes once more |
+ * | fetch | held until answered; what was returned is acknowledged, not pushed |
+ * | unsubscribe | the lane is gone, a late acknowledgement still counts |
+ * | window full, or the reader blocked | behind; goes on when half of the window is free |
+ * | not acknowledged for 30 s | pushed again; in a shared feed on another connection |
+ * | acknowledged on any connection of the client | in flight on none |
+ *
+ * The mailbox in the store is the truth; a lane is what was already pushed of it. A shared feed claims a message before it
+ * pushes it, so that no other process pushes it too.
+ */
+import type { Clock } from '../platform/clock.ts'
+import type { Log, Meter } from '../platform/telemetry.ts'
+import { subscriptionIdOf } from '../protocol/topic.ts'
+import type { Acknowledger } from './acknowledger.ts'
+import { abbreviate, type Entry, type Lane, newLane, type Outgoing, outgoing } from './lane.ts'
+import type { RelayLimits } from './limits.ts'
+import type { Session } from './session.ts'
+import type { RelayStore } from './store.ts'
+
+export interface FeedDeps {
+  store: RelayStore
+  clock: Clock
+  log: Log
+  meter: Meter
+  limits: RelayLimits
+  acknowledger: Acknowledger
+}
+
+/** What one read of a mailbox asks for at most. */
+const PAGE_MESSAGES = 128
+const PAGE_BYTES = 1024 * 1024
+
+export class Feed {
+  readonly clientId: string
+  readonly shared: boolean
+  readonly #deps: FeedDeps
+  readonly #sessions = new Set<Session>()
+  readonly #lanes = new Map<string, Lane>()
+  /** Lanes whose mailbox has more than the window took, in the order in which they go on. */
+  readonly #behind = new Set<Lane>()
+  /** Set while the mailboxes of all topics are gone through: topics that the client left meanwhile. */
+  #left: Set<string> | undefined
+  #roomWaiters: (() => void)[] = []
+  #timers = new Set<Disposable>()
+  #attention: Disposable | undefined
+  /** While set, only lanes that the client asked for are served; the instant at which the others follow. */
+  #settlesAt: number | undefined
+  readonly #settlesBy: number
+  /** Topics subscribed to meanwhile. */
+  #asked = new Set<string>()
+  /** The client has subscribed on this connection, so it listens. */
+  #listening = false
+  #goingOn = false
+  #closed = false
+
+  constructor(deps: FeedDeps, clientId: string, shared: boolean) {
+    this.#deps = deps
+    this.clientId = clientId
+    this.shared = shared
+    const now = deps.clock.now()
+    this.#settlesAt = now + deps.limits.settleAfterConnect
+    this.#settlesBy = now + deps.limits.settleAtMost
+    this.#later(deps.limits.settleAfterConnect, () => this.#settle())
+  }
+
+  join(session: Session): void {
+    this.#sessions.add(session)
+    if (this.#sessions.size > 1) this.resume()
+  }
+
+  /** The session has ended; what it had in flight goes to the others of a shared feed. True when none is left. */
+  leave(session: Session, inFlight: readonly Entry[]): boolean {
+    this.#sessions.delete(session)
+    if (this.#sessions.size === 0) this.#close()
+    if (this.shared) void this.#handOver(session, inFlight)
+    return this.#closed
+  }
+
+  // ---- What happens to topics
+
+  /** A message was just published on a topic that the client is subscribed to. */
+  published(message: Outgoing, previousSeq: number, caughtUp: boolean): void {
+    const known = this.#lanes.get(message.topic)
+    // It is stored, so it is found when the mailboxes are gone through.
+    if (this.#waitsToSettle(message.topic)) return
+    const lane = known ?? this.#open(message.topic, !this.#listening)
+    if (message.seq <= lane.cursor || lane.inFlight.has(message.id)) return
+    if (lane.holds > 0 || lane.flushing) lane.stirred = true
+    else if (this.#behind.has(lane)) return
+    else if (!caughtUp && lane.cursor < previousSeq) void this.#flush(lane)
+    else if (!this.#place(lane, message)) this.#behind.add(lane)
+  }
+
+  /** The client itself published: nothing to push, but the next message follows on what this lane has. */
+  publishedByClient(topic: string, seq: number, previousSeq: number): void {
+    const lane = this.#lanes.get(topic)
+    if (lane && !lane.flushing && lane.cursor >= previousSeq && lane.cursor < seq) lane.cursor = seq
+  }
+
+  /** Something may wait on the topic: another process stored it. */
+  stirred(topic: string): void {
+    const known = this.#lanes.get(topic)
+    if (!this.#waitsToSettle(topic)) void this.#flush(known ?? this.#open(topic, !this.#listening))
+  }
+
+  /** The client subscribes: nothing is pushed on these topics until `subscribed` or `abandoned` is called. */
+  subscribing(topics: readonly string[]): Lane[] {
+    this.#listening = true
+    this.#postpone()
+    return topics.map((topic) => {
+      const lane = this.#lanes.get(topic) ?? this.#open(topic, false)
+      lane.early = false
+      lane.holds++
+      this.#left?.delete(topic)
+      if (this.#settlesAt !== undefined) this.#asked.add(topic)
+      return lane
+    })
+  }
+
+  /** The subscribe is answered. */
+  subscribed(lanes: readonly Lane[]): void {
+    this.#postpone()
+    this.#later(this.#deps.limits.holdAfterSubscribe, () => {
+      const now = this.#deps.clock.now()
+      for (const lane of lanes) {
+        for (const entry of lane.inFlight.values()) {
+          if (!entry.early || this.#lanes.get(lane.topic) !== lane) continue
+          entry.early = false
+          entry.session.pushAgain(entry, now)
+        }
+      }
+      void this.#unhold(lanes)
+    })
+  }
+
+  /** The subscribe or fetch failed. */
+  abandoned(lanes: readonly Lane[]): void {
+    for (const lane of lanes) {
+      this.#letGo(lane)
+      if (lane.stirred && lane.holds === 0 && this.#isCurrent(lane)) void this.#flush(lane)
+      else this.#dropIfIdle(lane)
+    }
+  }
+
+  unsubscribed(topics: readonly string[]): void {
+    for (const topic of topics) {
+      this.#left?.add(topic)
+      this.#asked.delete(topic)
+      const lane = this.#lanes.get(topic)
+      if (!lane) continue
+      this.#lanes.delete(topic)
+      this.#behind.delete(lane)
+      for (const entry of [...lane.inFlight.values()]) entry.session.forget(entry, true)
+    }
+    this.resume()
+  }
+
+  /** The client fetches: as `subscribing`, but it need not be subscribed. */
+  fetching(topics: readonly string[]): Lane[] {
+    this.#postpone()
+    return topics.map((topic) => {
+      const lane = this.#lanes.get(topic) ?? this.#open(topic, !this.#listening)
+      lane.holds++
+      return lane
+    })
+  }
+
+  /** The fetch is answered and what it returned is acknowledged, up to `seq` of each lane. */
+  fetched(lanes: readonly { lane: Lane; seq: number }[]): void {
+    this.#postpone()
+    for (const { lane, seq } of lanes) {
+      lane.cursor = Math.max(lane.cursor, seq)
+      lane.usedAt = this.#deps.clock.now()
+    }
+    this.abandoned(lanes.map(({ lane }) => lane))
+    this.#attend()
+  }
+
+  /** Acknowledged by the client, on whichever connection. */
+  acknowledged(topic: string, id: string): void {
+    const lane = this.#lanes.get(topic)
+    if (!lane) return
+    if (lane.flushing || lane.holds > 0) lane.acknowledged.add(id)
+    const entry = lane.inFlight.get(id)
+    if (!entry) return
+    entry.session.forget(entry)
+    this.resume()
+  }
+
+  /** Goes on with what waited for room. */
+  resume(): void {
+    if (this.#behind.size === 0 && this.#roomWaiters.length === 0) return
+    let room = false
+    for (const session of this.#sessions) room ||= session.hasMuchRoom
+    if (!room) return
+    this.#wakeWaiters()
+    if (!this.#goingOn) void this.#goOn()
+  }
+
+  /** Looks for what no wake told of, from the start of every mailbox. */
+  async catchUp(): Promise<void> {
+    if (this.#settlesAt !== undefined || this.#left) return
+    await this.#sweepMailboxes(true)
+  }
+
+  // ---- How it reaches the connections
+
+  /** One lane after the other: a page that is read and finds no room was read in vain. */
+  async #goOn(): Promise<void> {
+    this.#goingOn = true
+    for (const lane of this.#behind) {
+      if (!this.#pick()) break
+      await this.#flush(lane)
+    }
+    this.#goingOn = false
+  }
+
+  /** Whether the client is still expected to say what it wants of this topic. */
+  #waitsToSettle(topic: string): boolean {
+    return this.#settlesAt !== undefined && !this.#asked.has(topic)
+  }
+
+  #letGo(lane: Lane): void {
+    lane.holds--
+    if (lane.holds === 0 && !lane.flushing) lane.acknowledged.clear()
+  }
+
+  #open(topic: string, early: boolean): Lane {
+    const lane = newLane(topic, subscriptionIdOf(topic, this.clientId), early, this.#deps.clock.now())
+    this.#lanes.set(topic, lane)
+    return lane
+  }
+
+  #isCurrent(lane: Lane): boolean {
+    return !this.#closed && this.#lanes.get(lane.topic) === lane
+  }
+
+  /** A lane on which nothing was ever pushed and nothing happens knows nothing. */
+  #dropIfIdle(lane: Lane): void {
+    if (lane.cursor === 0 && this.#isIdle(lane)) this.#lanes.delete(lane.topic)
+  }
+
+  #isIdle(lane: Lane): boolean {
+    return (
+      lane.holds === 0 &&
+      !lane.flushing &&
+      lane.inFlight.size === 0 &&
+      lane.retryAt === undefined &&
+      !this.#behind.has(lane) &&
+      this.#lanes.get(lane.topic) === lane
+    )
+  }
+
+  /** The connection with room that has least in flight, if possible not `except`. */
+  #pick(except?: Session): Session | undefined {
+    let best: Session | undefined
+    for (const session of this.#sessions) {
+      if (session === except || !session.hasRoom) continue
+      if (!best || session.inFlight < best.inFlight) best = session
+    }
+    return best
+  }
+
+  /** Puts the message in flight; false when there is no room. */
+  #place(lane: Lane, message: Outgoing): boolean {
+    const session = this.#pick()
+    if (!session) return false
+    const now = this.#deps.clock.now()
+    const entry = session.admit(lane, message, now)
+    lane.cursor = Math.max(lane.cursor, message.seq)
+    lane.usedAt = now
+    this.#attend()
+    if (this.shared) void this.#claimAndPush(entry)
+    else session.push(entry)
+    return true
+  }
+
+  async #claimAndPush(entry: Entry, again = false): Promise<void> {
+    const { store, clock, limits } = this.#deps
+    const now = clock.now()
+    const lease = { holder: entry.session.id, now, until: now + limits.redeliverAfter }
+    let granted = false
+    try {
+      granted = await store.claim(this.clientId, entry.message.topic, entry.message.seq, lease)
+    } catch (error) {
+      this.#failed(error, entry.lane)
+    }
+    // Acknowledged or unsubscribed meanwhile, or the connection is gone and its messages are handed over.
+    if (!entry.open) return
+    if (granted && again) entry.session.pushAgain(entry, clock.now())
+    else if (granted) entry.session.push(entry)
+    else {
+      entry.session.forget(entry)
+      this.#lookAgain(entry.lane, entry.message.seq)
+    }
+  }
+
+  /** Another holder has the message: it may be lost there, so look once its lease is over. */
+  #lookAgain(lane: Lane, seq: number): void {
+    lane.refusedSeq = lane.retryAt === undefined ? seq : Math.min(lane.refusedSeq, seq)
+    lane.retryAt = this.#deps.clock.now() + this.#deps.limits.redeliverAfter
+    this.#attend()
+  }
+
+  #failed(error: unknown, lane: Lane): void {
+    if (this.#closed) return
+    this.#deps.log.error({ err: error, topic: abbreviate(lane.topic) }, 'A mailbox could not be read')
+  }
+
+  /** Pushes what the mailbox has after the lane's cursor, as far as there is room. */
+  async #flush(lane: Lane): Promise<void> {
+    if (lane.flushing || lane.holds > 0) {
+      lane.stirred = true
+      return
+    }
+    if (this.#waitsToSettle(lane.topic)) {
+      this.#dropIfIdle(lane)
+      return
+    }
+    lane.flushing = true
+    this.#behind.delete(lane)
+    try {
+      for (let more = true; more; ) {
+        lane.stirred = false
+        more = (await this.#pushPage(lane)) || lane.stirred
+        if (!this.#isCurrent(lane)) return
+        // Whoever holds the lane flushes it when it lets go.
+        if (lane.holds > 0) {
+          lane.stirred = true
+          return
+        }
+      }
+    } catch (error) {
+      this.#failed(error, lane)
+      this.#lookAgain(lane, lane.cursor + 1)
+    } finally {
+      lane.flushing = false
+      if (lane.holds === 0) lane.acknowledged.clear()
+      this.#dropIfIdle(lane)
+    }
+  }
+
+  /** True when there is more to push now. */
+  async #pushPage(lane: Lane): Promise<boolean> {
+    const { store, clock, acknowledger } = this.#deps
+    if (!this.#pick()) {
+      this.#behind.add(lane)
+      return false
+    }
+    await acknowledger.settled(this.clientId)
+    const page = await store.pending(this.clientId, lane.topic, {
+      after: lane.cursor,
+      limit: PAGE_MESSAGES,
+      maxBytes: PAGE_BYTES,
+      now: clock.now(),
+    })
+    if (!this.#isCurrent(lane) || lane.holds > 0) return false
+    for (const message of page.messages) {
+      if (lane.inFlight.has(message.id) || lane.acknowledged.has(message.id)) {
+        lane.cursor = Math.max(lane.cursor, message.seq)
+      } else if (!this.#place(lane, outgoing(message, message.seq))) {
+        this.#behind.add(lane)
+        return false
+      }
+    }
+    return page.hasMore
+  }
+
+  async #unhold(lanes: readonly Lane[]): Promise<void> {
+    for (const lane of lanes) this.#letGo(lane)
+    for (const lane of lanes) if (this.#isCurrent(lane)) await this.#flush(lane)
+  }
+
+  async #handOver(session: Session, inFlight: readonly Entry[]): Promise<void> {
+    try {
+      await this.#deps.store.release(session.id)
+    } catch (error) {
+      this.#deps.log.error({ err: error }, 'The claims of a closed connection could not be released')
+    }
+    const lanes = new Set<Lane>()
+    for (const { lane, message } of inFlight) {
+      lane.cursor = Math.min(lane.cursor, message.seq - 1)
+      lanes.add(lane)
+    }
+    for (const lane of lanes) if (this.#isCurrent(lane)) void this.#flush(lane)
+  }
+
+  // ---- What time brings
+
+  #later(delay: number, task: () => void): void {
+    const timer = this.#deps.clock.after(delay, () => {
+      this.#timers.delete(timer)
+      task()
+    })
+    this.#timers.add(timer)
+  }
+
+  /** The client is still saying what it wants: everything else waits a little longer. */
+  #postpone(): void {
+    if (this.#settlesAt === undefined) return
+    const { clock, limits } = this.#deps
+    this.#settlesAt = Math.min(clock.now() + limits.settleAfterConnect, this.#settlesBy)
+  }
+
+  #settle(): void {
+    if (this.#settlesAt === undefined) return
+    const left = this.#settlesAt - this.#deps.clock.now()
+    if (left > 0) {
+      this.#later(left, () => this.#settle())
+      return
+    }
+    this.#settlesAt = undefined
+    const asked = this.#asked
+    this.#asked = new Set()
+    void this.#sweepMailboxes(false, asked)
+  }
+
+  async #sweepMailboxes(fromStart: boolean, asked?: ReadonlySet<string>): Promise<void> {
+    const { store, clock } = this.#deps
+    const left = new Set<string>()
+    this.#left = left
+    try {
+      for await (const topics of store.waiting(this.clientId, clock.now())) {
+        for (const topic of topics) {
+          while (!this.#closed && !this.#pick()) {
+            await new Promise<void>((resolve) => this.#roomWaiters.push(resolve))
+          }
+          if (this.#closed) return
+          if (left.has(topic)) continue
+          const lane = this.#lanes.get(topic) ?? this.#open(topic, !asked?.has(topic))
+          if (fromStart) lane.cursor = 0
+          await this.#flush(lane)
+        }
+      }
+    } catch (error) {
+      if (!this.#closed) this.#deps.log.error({ err: error }, 'The mailboxes of a client could not be read')
+    } finally {
+      this.#left = undefined
+    }
+  }
+
+  /** One timer for all that is due: redeliveries, second looks, and lanes that have had their time. */
+  #attend(): void {
+    if (this.#attention || this.#closed) return
+    const { clock, limits } = this.#deps
+    const now = clock.now()
+    let at = now + limits.redeliverAfter
+    for (const session of this.#sessions) at = Math.min(at, (session.oldest ?? at) + limits.redeliverAfter)
+    // What is due already is so because its connection is blocked.
+    if (at <= now) at = now + 1_000
+    for (const lane of this.#lanes.values()) at = Math.min(at, lane.retryAt ?? at)
+    this.#attention = clock.after(Math.max(at - now, 1), () => {
+      this.#attention = undefined
+      this.#redeliver()
+      this.#tidy()
+      let more = this.#lanes.size > 0
+      for (const session of this.#sessions) more ||= session.oldest !== undefined
+      if (more) this.#attend()
+    })
+  }
+
+  #redeliver(): void {
+    const { clock, limits, meter } = this.#deps
+    const now = clock.now()
+    for (const session of this.#sessions) {
+      for (const entry of session.due(now - limits.redeliverAfter)) {
+        if (entry.message.expiresAt <= now) {
+          session.forget(entry)
+          meter.count('relay_messages_dropped_total', { reason: 'expired' })
+        } else if (this.shared) this.#moveOn(entry, now)
+        else if (!session.blocked) session.pushAgain(entry, now)
+      }
+    }
+    this.resume()
+  }
+
+  /** To another connection of the shared feed, or once more to the same one if it is alone. */
+  #moveOn(entry: Entry, now: number): void {
+    const other = this.#pick(entry.session)
+    if (!other) {
+      if (!entry.session.blocked) void this.#claimAndPush(entry, true)
+      return
+    }
+    // A late answer of the first one still counts.
+    entry.session.forget(entry, true)
+    this.#deps.meter.count('relay_redeliveries_total')
+    void this.#claimAndPush(other.admit(entry.lane, entry.message, now))
+  }
+
+  #tidy(): void {
+    const { clock, limits } = this.#deps
+    const now = clock.now()
+    for (const lane of this.#lanes.values()) {
+      if (lane.retryAt !== undefined && lane.retryAt <= now) {
+        lane.retryAt = undefined
+        lane.cursor = Math.min(lane.cursor, lane.refusedSeq - 1)
+        void this.#flush(lane)
+      } else if (this.#isIdle(lane) && lane.usedAt + limits.redeliverAfter / 2 <= now) {
+        // Kept for a while: the answer to a publish may come later than the acknowledgement of what was read from the mailbox.
+        this.#lanes.delete(lane.topic)
+      }
+    }
+  }
+
+  #wakeWaiters(): void {
+    const waiters = this.#roomWaiters
+    this.#roomWaiters = []
+    for (const wake of waiters) wake()
+  }
+
+  #close(): void {
+    this.#closed = true
+    for (const timer of this.#timers) timer[Symbol.dispose]()
+    this.#timers.clear()
+    this.#attention?.[Symbol.dispose]()
+    this.#wakeWaiters()
+    this.#lanes.clear()
+    this.#behind.clear()
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * The relay over HTTP, for callers that publish and fetch without a connection.
+ *
+ * | | |
+ * |---|---|
+ * | `POST /rpc?auth=…` or `Authorization: Bearer …` | one JSON-RPC request, ≤ 1 MiB; 200 with the JSON-RPC answer, also when that is an error |
+ * | 400 | the body is not JSON, or not UTF-8 |
+ * | 401, 403 | no or a wrong token; an unknown project id |
+ * | 413, 429 | too large; too many requests |
+ *
+ * Every body is a JSON-RPC message. A caller without a connection is pushed nothing: it fetches.
+ */
+import { Hono } from 'hono'
+import type { Clock } from '../platform/clock.ts'
+import { readBody } from '../platform/http.ts'
+import type { Log } from '../platform/telemetry.ts'
+import { fromUtf8 } from '../protocol/bytes.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { rpcFailure } from '../protocol/jsonrpc.ts'
+import { LIMITS } from '../protocol/relay-methods.ts'
+import { type Admission, admit, credentialsOf } from './auth.ts'
+import type { RelayHub } from './hub.ts'
+
+const textOf = (body: Uint8Array): string => {
+  try {
+    return fromUtf8(body)
+  } catch (cause) {
+    throw new ProtocolError('bad_json', 'it is not UTF-8', { cause })
+  }
+}
+
+export const relayRoutes = (
+  deps: { hub: RelayHub; clock: Clock; log: Log },
+  admission: Admission = {},
+): Hono => {
+  const { hub, clock, log } = deps
+  const routes = new Hono()
+
+  routes.post('/rpc', async (c) => {
+    c.header('Content-Type', 'application/json')
+    try {
+      const query = new URL(c.req.url).searchParams
+      const { clientId } = admit(credentialsOf(query, c.req.header('authorization')), clock.now(), admission)
+      return c.body(await hub.call(clientId, textOf(await readBody(c.req.raw, LIMITS.frameBytes))))
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      if (error.code === 'rate_limited') c.header('Retry-After', '1')
+      if (error.http === 401) c.header('WWW-Authenticate', 'Bearer')
+      log.debug({ code: error.code }, 'A relay request over HTTP was refused')
+      return c.body(
+        rpcFailure(null, error.rpc, error.message),
+        error.code === 'bad_request' ? 200 : error.http,
+      )
+    }
+  })
+  return routes
+}

@@ -1,0 +1,268 @@
+/**
+ * The relay: topics, subscriptions, and mailboxes of what is not yet acknowledged. It knows no transport: a connection is a
+ * `Peer` and frames of text.
+ *
+ * What it guarantees: a message that was answered is durable; it reaches every client that is or becomes subscribed
+ * before its TTL ends, at least once, in publish order per topic, never its publisher, and never a client that
+ * acknowledged it. What it sees is topics, sizes and times.
+ *
+ * | method (also `iridium_*`, `waku_*`) | effect | answer |
+ * |---|---|---|
+ * | irn_publish, irn_batchPublish | stores, then forwards | `true` when durable; also for duplicates and full mailboxes |
+ * | irn_subscribe, irn_batchSubscribe, …Blocking | subscribes the client id; what waits follows 100 ms later | subscription id(s) |
+ * | irn_unsubscribe, irn_batchUnsubscribe | ends it; a push that waits is cancelled | `true` |
+ * | irn_fetchMessages, irn_batchFetchMessages | what is returned is acknowledged | `{messages, hasMore}` |
+ * | irn_batchReceive | acknowledges | `true` |
+ * | wc_proposeSession, wc_approveSession | publish and subscribe in one | `true` |
+ * | irn_subscription (ours) | a message; `true` acknowledges it | |
+ *
+ * Delivery is in `feed.ts`, the brakes of a connection in `session.ts`, the methods in `methods.ts`.
+ */
+import type { Clock } from '../platform/clock.ts'
+import type { Log, Meter } from '../platform/telemetry.ts'
+import { toHex } from '../protocol/bytes.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'
+import { canonicalMethod } from '../protocol/relay-methods.ts'
+import { createAcknowledger } from './acknowledger.ts'
+import { type Bucket, createBucket } from './bucket.ts'
+import { Feed } from './feed.ts'
+import { outgoing } from './lane.ts'
+import { RELAY_LIMITS, type RelayLimits } from './limits.ts'
+import { type Caller, createMethods, type Reply } from './methods.ts'
+import { createPublisher } from './publisher.ts'
+import { type Peer, Session } from './session.ts'
+import type { RelayStore } from './store.ts'
+
+export type { RelayLimits } from './limits.ts'
+export type { Peer, Session } from './session.ts'
+
+export interface RelayHubDeps {
+  store: RelayStore
+  clock: Clock
+  log: Log
+  meter: Meter
+  randomBytes: (length: number) => Uint8Array
+}
+
+export interface RelayHub extends AsyncDisposable {
+  /** A connection of an authenticated client. `share` joins the shared subscription of the client id. */
+  connect(peer: Peer, who: { clientId: string; share: boolean }): Session
+  /** A text frame of the peer. */
+  receive(session: Session, text: string): void
+  /** The peer has become able to take more. */
+  drained(session: Session): void
+  /** The connection is gone. */
+  close(session: Session): void
+  /** One request without a connection; resolves to the answer. Rejects `bad_json`, `bad_request`, `rate_limited`. */
+  call(clientId: string, text: string): Promise<string>
+}
+
+/** HTTP callers whose rate is remembered. */
+const MAX_CALLERS = 10_000
+
+export const createRelayHub = (
+  deps: RelayHubDeps,
+  options: Partial<RelayLimits> & { trusted?: (clientId: string) => boolean } = {},
+): RelayHub => {
+  const { store, clock, log, meter, randomBytes } = deps
+  const { trusted = () => false, ...overrides } = options
+  const limits: RelayLimits = { ...RELAY_LIMITS, ...overrides }
+
+  /** The feeds of each client that is connected here: one a connection, and one for all shared ones. */
+  const clients = new Map<string, Set<Feed>>()
+  const sessions = new Set<Session>()
+  const callers = new Map<string, Bucket>()
+
+  const process = toHex(randomBytes(8))
+  let connections = 0
+  let lastId = 0
+  /** 16 digits, as published clients expect, and rising. */
+  const nextPushId = () => {
+    lastId = Math.max(lastId + 1, clock.now() * 1000)
+    return lastId
+  }
+  const newErrorId = () => toHex(randomBytes(8))
+
+  const acknowledger = createAcknowledger({ store, log, meter })
+  const publisher = createPublisher(
+    { store, clock, log, meter },
+    (message, { seq, previousSeq, subscribers }) => {
+      for (const feed of clients.get(message.publisher) ?? []) {
+        feed.publishedByClient(message.topic, seq, previousSeq)
+      }
+      let ready: ReturnType<typeof outgoing> | undefined
+      for (const { clientId, caughtUp } of subscribers) {
+        const feeds = clientId === message.publisher ? undefined : clients.get(clientId)
+        if (!feeds) continue
+        ready ??= outgoing(message, seq)
+        for (const feed of feeds) feed.published(ready, previousSeq, caughtUp)
+      }
+    },
+  )
+
+  const acknowledged = (clientId: string, topic: string, id: string) => {
+    acknowledger.acknowledge(clientId, topic, id)
+    for (const feed of clients.get(clientId) ?? []) feed.acknowledged(topic, id)
+  }
+
+  const methods = createMethods({
+    store,
+    clock,
+    limits,
+    publisher,
+    acknowledger,
+    acknowledged,
+    unsubscribed: (clientId, topics) => {
+      for (const feed of clients.get(clientId) ?? []) feed.unsubscribed(topics)
+    },
+  })
+
+  const failureOf = (idText: string | null, error: unknown): string => {
+    if (error instanceof ProtocolError) return rpcFailure(idText, error.rpc, error.message)
+    const id = newErrorId()
+    log.error({ err: error, id }, 'A relay request failed unexpectedly')
+    const internal = new ProtocolError('internal', id)
+    return rpcFailure(idText, internal.rpc, internal.message)
+  }
+
+  /** Serves one request; `send` gets exactly one frame. */
+  const serve = (
+    caller: Caller,
+    request: { idText: string; method: string; params: unknown },
+    send: (frame: string) => boolean,
+  ): void => {
+    const name = canonicalMethod(request.method)
+    const method = Object.hasOwn(methods, name) ? methods[name] : undefined
+    meter.count('relay_requests_total', { method: method ? name : 'unknown' })
+    let ended = false
+    const end = (frame: () => string): boolean => {
+      if (ended) return false
+      ended = true
+      return send(frame())
+    }
+    const reply: Reply = {
+      answer: (result) => end(() => rpcResult(request.idText, result)),
+      fail: (error) => {
+        end(() => failureOf(request.idText, error))
+      },
+    }
+    try {
+      if (!method) throw new ProtocolError('unknown_method')
+      const work = method(caller, request.params, reply)
+      if (work) work.catch(reply.fail)
+    } catch (error) {
+      reply.fail(error)
+    }
+  }
+
+  const wakes = store.onWake(({ topic, clientIds }) => {
+    for (const clientId of clientIds) for (const feed of clients.get(clientId) ?? []) feed.stirred(topic)
+  })
+
+  let catchingUp: Disposable | undefined
+  const catchUpLater = (every: number) => {
+    catchingUp = clock.after(every, async () => {
+      for (const feeds of [...clients.values()]) for (const feed of [...feeds]) await feed.catchUp()
+      if (catchingUp) catchUpLater(every)
+    })
+  }
+  if (limits.catchUpEvery !== undefined) catchUpLater(limits.catchUpEvery)
+
+  /** 0 when an HTTP caller may go on, else the milliseconds to wait. */
+  const overRate = (clientId: string): number => {
+    const known = callers.get(clientId)
+    const bucket = known ?? createBucket(limits.requestsPerSecond, limits.requestBurst)
+    // Least recently used first.
+    callers.delete(clientId)
+    callers.set(clientId, bucket)
+    const [oldest] = callers.keys()
+    if (callers.size > MAX_CALLERS && oldest !== undefined) callers.delete(oldest)
+    return bucket.take(1, clock.now())
+  }
+
+  const hub: RelayHub = {
+    connect(peer, { clientId, share }) {
+      const feeds = clients.get(clientId) ?? new Set()
+      clients.set(clientId, feeds)
+      let feed = share ? [...feeds].find(({ shared }) => shared) : undefined
+      if (!feed) {
+        feed = new Feed({ store, clock, log, meter, limits, acknowledger }, clientId, share)
+        feeds.add(feed)
+      }
+      const who = { id: `${process}-${++connections}`, clientId, share, feed, trusted: trusted(clientId) }
+      const session = new Session({ clock, log, meter, limits, nextPushId }, peer, who)
+      feed.join(session)
+      sessions.add(session)
+      meter.gauge('relay_connections', sessions.size)
+      return session
+    },
+
+    receive(session, text) {
+      if (!session.open) return
+      let message: ReturnType<typeof parseRpc>
+      try {
+        message = parseRpc(text)
+      } catch (error) {
+        session.spend(1)
+        session.send(failureOf(null, error))
+        return
+      }
+      if (message.kind === 'result' || message.kind === 'failure') {
+        // An error or `false` leaves the message in flight: it comes again. Some clients answer other things than `true`.
+        if (message.kind === 'failure' || message.result === false) return
+        const entry = session.answered(Number(message.idText.replaceAll('"', '')))
+        if (!entry) return
+        acknowledged(session.clientId, entry.message.topic, entry.message.id)
+        session.feed.resume()
+        return
+      }
+      session.spend(1)
+      // Nobody waits for an answer to a notification, and no method makes sense as one.
+      if (message.kind === 'notification') return
+      const size = text.length
+      session.began(size)
+      serve({ clientId: session.clientId, trusted: session.trusted, session }, message, (frame) => {
+        session.ended(size)
+        return session.send(frame)
+      })
+    },
+
+    drained: (session) => session.drained(),
+
+    close(session) {
+      if (!sessions.delete(session)) return
+      const inFlight = session.end()
+      const feeds = clients.get(session.clientId)
+      if (session.feed.leave(session, inFlight)) feeds?.delete(session.feed)
+      if (feeds?.size === 0) clients.delete(session.clientId)
+      meter.gauge('relay_connections', sessions.size)
+    },
+
+    async call(clientId, text) {
+      const message = parseRpc(text)
+      if (message.kind !== 'request')
+        throw new ProtocolError('bad_request', 'it must be one request with an id')
+      if (!trusted(clientId) && overRate(clientId) > 0) throw new ProtocolError('rate_limited')
+      return new Promise((resolve) => {
+        serve({ clientId, trusted: trusted(clientId) }, message, (frame) => {
+          resolve(frame)
+          return true
+        })
+      })
+    },
+
+    async [Symbol.asyncDispose]() {
+      wakes[Symbol.dispose]()
+      catchingUp?.[Symbol.dispose]()
+      catchingUp = undefined
+      for (const session of [...sessions]) {
+        session.close(1001, 'going away')
+        hub.close(session)
+      }
+      await publisher.idle()
+      await acknowledger.idle()
+    },
+  }
+  return hub
+}

@@ -1,0 +1,54 @@
+/** Bounds of a relay: what one client may ask of it, and how long it waits. Times are milliseconds, sizes are bytes. */
+export interface RelayLimits {
+  /** Messages that may be unacknowledged on one connection; more wait in the mailbox. */
+  inFlightMessages: number
+  /** The same in bytes. One message always fits. */
+  inFlightBytes: number
+  /** A push that is not acknowledged for this long is pushed again. */
+  redeliverAfter: number
+  /** Between the answer to a subscribe and the first push on that topic: clients set up their listeners after the answer. */
+  holdAfterSubscribe: number
+  /** A new connection that neither subscribes nor fetches for this long gets what waits for it. */
+  settleAfterConnect: number
+  /** … and one that goes on subscribing or fetching gets the rest after this long at the latest. */
+  settleAtMost: number
+  /** A connection with more than this waiting for the kernel is pushed nothing more, and not read from. */
+  bufferedBytes: number
+  /** A connection that stays over `bufferedBytes` for this long is closed with 4008. */
+  slowAfter: number
+  /** Requests of one connection that may be in progress; above it the connection is not read from. */
+  requestsInProgress: number
+  /** The same in bytes. */
+  bytesInProgress: number
+  /** Requests (a batch of publishes counts each of them) a connection may make, sustained and at once. */
+  requestsPerSecond: number
+  requestBurst: number
+  /** Topics that one client may be subscribed to. */
+  topicsPerClient: number
+  /** What one answer to a fetch holds at most. */
+  fetchMessages: number
+  fetchBytes: number
+  /** How often the store is asked for messages that no wake told of; for engines that several processes share. */
+  catchUpEvery: number | undefined
+}
+
+const MIB = 1024 * 1024
+
+export const RELAY_LIMITS: RelayLimits = {
+  inFlightMessages: 256,
+  inFlightBytes: 4 * MIB,
+  redeliverAfter: 30_000,
+  holdAfterSubscribe: 100,
+  settleAfterConnect: 250,
+  settleAtMost: 5_000,
+  bufferedBytes: MIB,
+  slowAfter: 30_000,
+  requestsInProgress: 512,
+  bytesInProgress: 8 * MIB,
+  requestsPerSecond: 500,
+  requestBurst: 2_000,
+  topicsPerClient: 100_000,
+  fetchMessages: 500,
+  fetchBytes: 900 * 1024,
+  catchUpEvery: undefined,
+}

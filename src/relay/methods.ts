@@ -1,0 +1,218 @@
+import type { Clock } from '../platform/clock.ts'
+import { checked } from '../platform/http.ts'
+import { RELAY_METHODS, type RelayParams, SESSION_TAGS } from '../protocol/relay-methods.ts'
+import { messageIdOf, subscriptionIdOf } from '../protocol/topic.ts'
+import type { Acknowledger } from './acknowledger.ts'
+import { deliveredForm, type Lane } from './lane.ts'
+import type { RelayLimits } from './limits.ts'
+import type { Publisher } from './publisher.ts'
+import type { Session } from './session.ts'
+import type { NewMessage, RelayStore, StoredMessage } from './store.ts'
+
+/** Who makes a request. Without a session (HTTP) nothing can be pushed. */
+export interface Caller {
+  clientId: string
+  trusted: boolean
+  session?: Session
+}
+
+/** How a request ends, exactly once. `answer` is false when the answer could not be handed over. */
+export interface Reply {
+  answer(result: unknown): boolean
+  fail(error: unknown): void
+}
+
+/** May throw or reject instead of calling `fail`. */
+export type Method = (caller: Caller, params: unknown, reply: Reply) => void | Promise<void>
+
+export interface MethodDeps {
+  store: RelayStore
+  clock: Clock
+  limits: RelayLimits
+  publisher: Publisher
+  acknowledger: Acknowledger
+  /** Acknowledges for the client on all its connections. */
+  acknowledged(clientId: string, topic: string, id: string): void
+  /** The client left the topics, on all its connections. */
+  unsubscribed(clientId: string, topics: readonly string[]): void
+}
+
+type Publish = Pick<RelayParams<'irn_publish'>, 'topic' | 'message' | 'ttl' | 'tag' | 'attestation'>
+
+export const createMethods = (deps: MethodDeps): Record<string, Method> => {
+  const { store, clock, limits, publisher, acknowledger } = deps
+
+  const newMessage = (caller: Caller, publish: Publish): NewMessage => {
+    const now = clock.now()
+    return {
+      topic: publish.topic,
+      message: publish.message,
+      id: messageIdOf(publish.message),
+      tag: publish.tag,
+      attestation: publish.attestation,
+      publisher: caller.clientId,
+      publishedAt: now,
+      expiresAt: now + publish.ttl * 1000,
+    }
+  }
+
+  const publish = (
+    caller: Caller,
+    messages: readonly Publish[],
+    reply: Reply,
+    answered?: () => void,
+  ): void => {
+    // Duplicates and full mailboxes are `true` too: published clients do not survive an error here.
+    publisher.publish(
+      messages.map((message) => newMessage(caller, message)),
+      (error) => {
+        if (error === undefined) reply.answer(true)
+        else reply.fail(error)
+        answered?.()
+      },
+    )
+  }
+
+  /** Subscribes; the lanes wait until `answered` is called. */
+  const subscribe = async (caller: Caller, topics: readonly string[]): Promise<{ answered: () => void }> => {
+    const feed = caller.session?.feed
+    const lanes = feed?.subscribing(topics) ?? []
+    try {
+      await store.subscribe(caller.clientId, topics, caller.trusted ? undefined : limits.topicsPerClient)
+    } catch (error) {
+      feed?.abandoned(lanes)
+      throw error
+    }
+    return { answered: () => feed?.subscribed(lanes) }
+  }
+
+  const unsubscribe = async (caller: Caller, topics: readonly string[], reply: Reply): Promise<void> => {
+    deps.unsubscribed(caller.clientId, topics)
+    await store.unsubscribe(caller.clientId, topics)
+    reply.answer(true)
+  }
+
+  const subscribeOne: Method = async (caller, params, reply) => {
+    const { topic } = checked(RELAY_METHODS.irn_subscribe.params, params)
+    const { answered } = await subscribe(caller, [topic])
+    reply.answer(subscriptionIdOf(topic, caller.clientId))
+    answered()
+  }
+
+  const subscribeBatch: Method = async (caller, params, reply) => {
+    const { topics } = checked(RELAY_METHODS.irn_batchSubscribe.params, params)
+    const { answered } = await subscribe(caller, [...new Set(topics)])
+    reply.answer(topics.map((topic) => subscriptionIdOf(topic, caller.clientId)))
+    answered()
+  }
+
+  /** What waits on the topics, as far as one answer holds, without what is in flight on the same connection. */
+  const read = async (clientId: string, topics: readonly string[], lanes: readonly Lane[]) => {
+    const messages: StoredMessage[] = []
+    const cursors = lanes.map((lane) => ({ lane, seq: 0 }))
+    let bytes = 0
+    await acknowledger.settled(clientId)
+    for (const [at, topic] of topics.entries()) {
+      const lane = lanes[at]
+      for (let after = 0, more = true; more; ) {
+        const room = { limit: limits.fetchMessages - messages.length, maxBytes: limits.fetchBytes - bytes }
+        if (room.limit <= 0 || room.maxBytes <= 0) return { messages, cursors, hasMore: true }
+        const page = await store.pending(clientId, topic, { after, ...room, now: clock.now() })
+        if (page.messages.length === 0 && page.hasMore) return { messages, cursors, hasMore: true }
+        for (const message of page.messages) {
+          after = message.seq
+          if (!lane?.inFlight.has(message.id) && !lane?.acknowledged.has(message.id)) {
+            const size = message.message.length + message.attestation.length + 256
+            if (messages.length > 0 && bytes + size > limits.fetchBytes) {
+              return { messages, cursors, hasMore: true }
+            }
+            bytes += size
+            messages.push(message)
+          }
+          const cursor = cursors[at]
+          if (cursor) cursor.seq = message.seq
+        }
+        more = page.hasMore
+      }
+    }
+    return { messages, cursors, hasMore: false }
+  }
+
+  const fetchNow = async (caller: Caller, topics: readonly string[], reply: Reply): Promise<void> => {
+    const feed = caller.session?.feed
+    const lanes = feed?.fetching(topics) ?? []
+    try {
+      const { messages, cursors, hasMore } = await read(caller.clientId, topics, lanes)
+      if (!reply.answer({ messages: messages.map(deliveredForm), hasMore })) return feed?.abandoned(lanes)
+      for (const { topic, id } of messages) deps.acknowledged(caller.clientId, topic, id)
+      feed?.fetched(cursors)
+    } catch (error) {
+      feed?.abandoned(lanes)
+      throw error
+    }
+  }
+
+  const fetch = (caller: Caller, topics: readonly string[], reply: Reply): Promise<void> => {
+    const each = [...new Set(topics)]
+    const run = () => fetchNow(caller, each, reply)
+    return caller.session ? caller.session.inTurn(run) : run()
+  }
+
+  return {
+    irn_publish: (caller, params, reply) =>
+      publish(caller, [checked(RELAY_METHODS.irn_publish.params, params)], reply),
+
+    irn_batchPublish: (caller, params, reply) => {
+      const { messages } = checked(RELAY_METHODS.irn_batchPublish.params, params)
+      caller.session?.spend(messages.length - 1)
+      publish(caller, messages, reply)
+    },
+
+    irn_subscribe: subscribeOne,
+    irn_subscribeBlocking: subscribeOne,
+    irn_batchSubscribe: subscribeBatch,
+    irn_batchSubscribeBlocking: subscribeBatch,
+
+    irn_unsubscribe: (caller, params, reply) =>
+      unsubscribe(caller, [checked(RELAY_METHODS.irn_unsubscribe.params, params).topic], reply),
+
+    irn_batchUnsubscribe: (caller, params, reply) => {
+      const { subscriptions } = checked(RELAY_METHODS.irn_batchUnsubscribe.params, params)
+      return unsubscribe(caller, [...new Set(subscriptions.map(({ topic }) => topic))], reply)
+    },
+
+    irn_fetchMessages: (caller, params, reply) =>
+      fetch(caller, [checked(RELAY_METHODS.irn_fetchMessages.params, params).topic], reply),
+
+    irn_batchFetchMessages: (caller, params, reply) =>
+      fetch(caller, checked(RELAY_METHODS.irn_batchFetchMessages.params, params).topics, reply),
+
+    irn_batchReceive: async (caller, params, reply) => {
+      for (const receipt of checked(RELAY_METHODS.irn_batchReceive.params, params).receipts) {
+        deps.acknowledged(caller.clientId, receipt.topic, receipt.messageId)
+      }
+      await acknowledger.settled(caller.clientId)
+      reply.answer(true)
+    },
+
+    wc_proposeSession: async (caller, params, reply) => {
+      const proposal = checked(RELAY_METHODS.wc_proposeSession.params, params)
+      const { pairingTopic: topic, sessionProposal: message, ttl, attestation } = proposal
+      const { answered } = await subscribe(caller, [topic])
+      publish(caller, [{ topic, message, ttl, tag: SESSION_TAGS.proposal, attestation }], reply, answered)
+    },
+
+    wc_approveSession: async (caller, params, reply) => {
+      const approval = checked(RELAY_METHODS.wc_approveSession.params, params)
+      const { pairingTopic, sessionTopic, ttl, attestation } = approval
+      const { answered } = await subscribe(caller, [sessionTopic])
+      const response = { topic: pairingTopic, message: approval.sessionProposalResponse }
+      const settlement = { topic: sessionTopic, message: approval.sessionSettlementRequest }
+      const messages = [
+        { ...response, ttl, tag: SESSION_TAGS.proposalResponse, attestation },
+        { ...settlement, ttl, tag: SESSION_TAGS.settlement, attestation: '' },
+      ]
+      publish(caller, messages, reply, answered)
+    },
+  }
+}

@@ -1,0 +1,106 @@
+import type { Clock } from '../platform/clock.ts'
+import type { Log, Meter } from '../platform/telemetry.ts'
+import { abbreviate } from './lane.ts'
+import type { NewMessage, Publication, RelayStore } from './store.ts'
+
+/** What one store call takes at most, so that one group does not hold up the answers for long. */
+const GROUP_MESSAGES = 2_000
+const GROUP_BYTES = 16 * 1024 * 1024
+
+/** Called once, synchronously, when the messages are durable (or could not be stored). */
+export type Done = (error?: unknown) => void
+
+interface Request {
+  messages: readonly NewMessage[]
+  done: Done
+}
+
+/**
+ * Groups the publishes of all connections: while one group is being written the next one gathers, so the grouping grows
+ * with the load and publish order is arrival order. When a group is stored, first every publisher is answered and only
+ * then anything is forwarded: an answer of the peer that overtakes ours is lost in published clients.
+ */
+export interface Publisher {
+  publish(messages: readonly NewMessage[], done: Done): void
+  idle(): Promise<void>
+}
+
+export const createPublisher = (
+  deps: { store: Pick<RelayStore, 'publish'>; clock: Clock; log: Log; meter: Meter },
+  forward: (message: NewMessage, publication: Publication & { outcome: 'stored' }) => void,
+): Publisher => {
+  const { store, clock, log, meter } = deps
+  let waiting: Request[] = []
+  let running: Promise<void> | undefined
+
+  const takeGroup = (): Request[] => {
+    let messages = 0
+    let bytes = 0
+    let count = 0
+    for (const request of waiting) {
+      messages += request.messages.length
+      for (const message of request.messages) bytes += message.message.length
+      if (count > 0 && (messages > GROUP_MESSAGES || bytes > GROUP_BYTES)) break
+      count++
+    }
+    if (count === waiting.length) {
+      const group = waiting
+      waiting = []
+      return group
+    }
+    return waiting.splice(0, count)
+  }
+
+  const drop = (message: NewMessage, reason: 'duplicate' | 'full') => {
+    meter.count('relay_messages_dropped_total', { reason })
+    const fields = { topic: abbreviate(message.topic), tag: message.tag, reason }
+    // A duplicate is a retry that did its work; a full mailbox is somebody's loss.
+    if (reason === 'full') log.warn(fields, 'A message was dropped: its topic is full')
+    else log.debug(fields, 'A message was dropped: its topic has it already')
+  }
+
+  const publishGroup = async (group: Request[]): Promise<void> => {
+    const messages = group.length === 1 && group[0] ? group[0].messages : group.flatMap((r) => r.messages)
+    const began = clock.now()
+    let publications: Publication[]
+    try {
+      publications = await store.publish(messages)
+    } catch (error) {
+      for (const request of group) request.done(error)
+      return
+    }
+    meter.observe('relay_publish_seconds', (clock.now() - began) / 1000)
+    for (const request of group) request.done()
+    let stored = 0
+    for (const [at, message] of messages.entries()) {
+      const publication = publications[at]
+      if (publication?.outcome === 'stored') {
+        stored++
+        forward(message, publication)
+      } else if (publication) drop(message, publication.outcome)
+    }
+    if (stored > 0) meter.count('relay_messages_published_total', undefined, stored)
+  }
+
+  const run = async (): Promise<void> => {
+    // The rest of this tick joins the first group.
+    await undefined
+    while (waiting.length > 0) {
+      // A defect in handing over one group must not stop the publishing of all others.
+      await publishGroup(takeGroup()).catch((error: unknown) => {
+        log.error({ err: error }, 'A stored message could not be forwarded')
+      })
+    }
+    running = undefined
+  }
+
+  return {
+    publish(messages, done) {
+      waiting.push({ messages, done })
+      running ??= run()
+    },
+    async idle() {
+      while (running) await running
+    },
+  }
+}

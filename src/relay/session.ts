@@ -1,0 +1,265 @@
+import type { Clock } from '../platform/clock.ts'
+import type { Log, Meter } from '../platform/telemetry.ts'
+import { createBucket } from './bucket.ts'
+import type { Feed } from './feed.ts'
+import { type Entry, type Lane, type Outgoing, pushFrame } from './lane.ts'
+import type { RelayLimits } from './limits.ts'
+
+/** The other end of a connection, as its transport shows it to the hub. No member may throw. */
+export interface Peer {
+  send(frame: string): void
+  /** Bytes that are not yet handed to the kernel. The transport calls `hub.drained` when they have become few. */
+  buffered(): number
+  /** Stop and go on reading what the other end sends. */
+  pause(): void
+  resume(): void
+  close(code: number, reason: string): void
+}
+
+export interface SessionDeps {
+  clock: Clock
+  log: Log
+  meter: Meter
+  limits: RelayLimits
+  nextPushId: () => number
+}
+
+/** Close code of a connection that does not read. */
+export const TOO_SLOW = 4008
+
+/** Reasons not to read from a connection; it is read when none is left. */
+const BLOCKED = 1
+const OVER_RATE = 2
+const BUSY = 4
+
+/**
+ * One connection: its window of unacknowledged pushes, and its brakes. A class, because there are thousands of them
+ * and they share their methods.
+ *
+ * It holds no timer while it is idle.
+ */
+export class Session {
+  /** Unique among all processes; holds the claims of a shared subscription. */
+  readonly id: string
+  readonly clientId: string
+  readonly feed: Feed
+  readonly share: boolean
+  /** Not held to the rate. */
+  readonly trusted: boolean
+  readonly #deps: SessionDeps
+  readonly #peer: Peer
+  readonly #bucket: ReturnType<typeof createBucket> | undefined
+  readonly #sent = new Map<number, Entry>()
+  #messages = 0
+  #bytes = 0
+  #brakes = 0
+  #requests = 0
+  #requestBytes = 0
+  #slow: Disposable | undefined
+  #throttle: Disposable | undefined
+  #fetches: Promise<void> = Promise.resolve()
+  #unblocked: (() => void)[] = []
+  open = true
+
+  constructor(
+    deps: SessionDeps,
+    peer: Peer,
+    who: { id: string; clientId: string; share: boolean; feed: Feed; trusted: boolean },
+  ) {
+    this.#deps = deps
+    this.#peer = peer
+    this.id = who.id
+    this.clientId = who.clientId
+    this.share = who.share
+    this.trusted = who.trusted
+    this.feed = who.feed
+    const { requestsPerSecond, requestBurst } = deps.limits
+    this.#bucket = who.trusted ? undefined : createBucket(requestsPerSecond, requestBurst)
+  }
+
+  // ---- Out: answers and pushes
+
+  /** False when the connection is gone. */
+  send(frame: string): boolean {
+    if (!this.open) return false
+    this.#peer.send(frame)
+    if (!this.blocked && this.#peer.buffered() > this.#deps.limits.bufferedBytes) this.#block()
+    return true
+  }
+
+  /** Whether one more message may be pushed now. */
+  get hasRoom(): boolean {
+    if (!this.open || this.blocked) return false
+    const { inFlightMessages, inFlightBytes } = this.#deps.limits
+    return this.#messages === 0 || (this.#messages < inFlightMessages && this.#bytes < inFlightBytes)
+  }
+
+  /** Worth going on after a full window: not for every single acknowledgement, each costs a read. */
+  get hasMuchRoom(): boolean {
+    const { inFlightMessages, inFlightBytes } = this.#deps.limits
+    return this.hasRoom && this.#messages <= inFlightMessages / 2 && this.#bytes <= inFlightBytes / 2
+  }
+
+  /** Over its buffer: nothing is pushed and nothing is read. */
+  get blocked(): boolean {
+    return (this.#brakes & BLOCKED) !== 0
+  }
+
+  get inFlight(): number {
+    return this.#messages
+  }
+
+  /** Takes room for the message; `push` sends it. In between a shared subscription claims it. */
+  admit(lane: Lane, message: Outgoing, now: number): Entry {
+    const pushId = this.#deps.nextPushId()
+    const entry: Entry = { pushId, message, lane, session: this, sentAt: now, early: lane.early, open: true }
+    this.#messages++
+    this.#bytes += message.data.length
+    this.#sent.set(pushId, entry)
+    lane.inFlight.set(message.id, entry)
+    return entry
+  }
+
+  push(entry: Entry): void {
+    if (this.send(pushFrame(entry))) this.#deps.meter.count('relay_messages_delivered_total')
+  }
+
+  /** The same push once more, to be acknowledged under the same id. */
+  pushAgain(entry: Entry, now: number): void {
+    entry.sentAt = now
+    // The oldest is always the first.
+    this.#sent.delete(entry.pushId)
+    this.#sent.set(entry.pushId, entry)
+    this.#deps.meter.count('relay_redeliveries_total')
+    this.push(entry)
+  }
+
+  /** The client's answer to a push; the entry is then no longer in flight. Undefined for an unknown or earlier id. */
+  answered(pushId: number): Entry | undefined {
+    const entry = this.#sent.get(pushId)
+    if (entry) this.forget(entry)
+    return entry
+  }
+
+  /** Gives the room back; `keep` goes on understanding a late answer, until the push would have been due again. */
+  forget(entry: Entry, keep = false): void {
+    if (!keep) this.#sent.delete(entry.pushId)
+    if (!entry.open) return
+    entry.open = false
+    this.#messages--
+    this.#bytes -= entry.message.data.length
+    if (entry.lane.inFlight.get(entry.message.id) === entry) entry.lane.inFlight.delete(entry.message.id)
+  }
+
+  /** The open entries that were sent before `before`, oldest first; closed ones of that age are dropped. */
+  due(before: number): Entry[] {
+    const entries: Entry[] = []
+    for (const entry of this.#sent.values()) {
+      if (entry.sentAt > before) break
+      if (entry.open) entries.push(entry)
+      else this.#sent.delete(entry.pushId)
+    }
+    return entries
+  }
+
+  /** When the oldest push was made. */
+  get oldest(): number | undefined {
+    const [first] = this.#sent.values()
+    return first?.sentAt
+  }
+
+  // ---- In: brakes
+
+  /** Counts a request against the rate; over it the connection is not read from until it is paid. */
+  spend(requests: number): void {
+    const wait = this.#bucket?.take(requests, this.#deps.clock.now()) ?? 0
+    if (wait === 0) return
+    this.#throttle?.[Symbol.dispose]()
+    this.#throttle = this.#deps.clock.after(wait, () => this.#release(OVER_RATE))
+    this.#brake(OVER_RATE)
+  }
+
+  began(bytes: number): void {
+    const { requestsInProgress, bytesInProgress } = this.#deps.limits
+    this.#requests++
+    this.#requestBytes += bytes
+    if (this.#requests >= requestsInProgress || this.#requestBytes >= bytesInProgress) this.#brake(BUSY)
+  }
+
+  ended(bytes: number): void {
+    const { requestsInProgress, bytesInProgress } = this.#deps.limits
+    this.#requests--
+    this.#requestBytes -= bytes
+    const few = this.#requests <= requestsInProgress / 2 && this.#requestBytes <= bytesInProgress / 2
+    if ((this.#brakes & BUSY) !== 0 && few) this.#release(BUSY)
+  }
+
+  /** Runs `fetch` after the earlier ones, and not before the connection takes more: an answer may be a megabyte. */
+  inTurn<T>(fetch: () => Promise<T>): Promise<T> {
+    const turn = this.#fetches.then(async () => {
+      while (this.open && this.blocked) {
+        await new Promise<void>((resolve) => this.#unblocked.push(resolve))
+      }
+      return fetch()
+    })
+    this.#fetches = turn.then(
+      () => {},
+      () => {},
+    )
+    return turn
+  }
+
+  /** The transport says that there is room again. */
+  drained(): void {
+    if (!this.blocked || this.#peer.buffered() > this.#deps.limits.bufferedBytes) return
+    this.#slow?.[Symbol.dispose]()
+    this.#slow = undefined
+    this.#release(BLOCKED)
+    this.#wakeBlocked()
+    this.feed.resume()
+  }
+
+  /** Closes from our side; the transport reports the end with `hub.close`. */
+  close(code: number, reason: string): void {
+    this.#peer.close(code, reason)
+  }
+
+  /** The connection is gone. Answers what was in flight. */
+  end(): Entry[] {
+    this.open = false
+    this.#slow?.[Symbol.dispose]()
+    this.#throttle?.[Symbol.dispose]()
+    this.#wakeBlocked()
+    const entries = [...this.#sent.values()].filter((entry) => entry.open)
+    for (const entry of entries) this.forget(entry)
+    this.#sent.clear()
+    return entries
+  }
+
+  #block(): void {
+    this.#brake(BLOCKED)
+    this.#slow = this.#deps.clock.after(this.#deps.limits.slowAfter, () => {
+      if (this.#peer.buffered() <= this.#deps.limits.bufferedBytes) return this.drained()
+      const { meter, log } = this.#deps
+      meter.count('relay_slow_readers_total')
+      log.info({ buffered: this.#peer.buffered() }, 'A connection that does not read was closed')
+      this.#peer.close(TOO_SLOW, 'too slow')
+    })
+  }
+
+  #wakeBlocked(): void {
+    const waiting = this.#unblocked
+    this.#unblocked = []
+    for (const resolve of waiting) resolve()
+  }
+
+  #brake(reason: number): void {
+    if (this.#brakes === 0 && this.open) this.#peer.pause()
+    this.#brakes |= reason
+  }
+
+  #release(reason: number): void {
+    this.#brakes &= ~reason
+    if (this.#brakes === 0 && this.open) this.#peer.resume()
+  }
+}

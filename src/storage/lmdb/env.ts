@@ -1,0 +1,52 @@
+import { open, type RootDatabase } from 'lmdb'
+import { ProtocolError } from '../../protocol/errors.ts'
+
+/** What the stores use of LMDB: tables, and transactions that are durable when their promise resolves. */
+export interface Env {
+  openDB: RootDatabase['openDB']
+  /**
+   * Runs `work` alone, then commits. What throws before its first write leaves nothing; LMDB does not roll back what
+   * was written before a throw. Rejects with `unavailable` when the commit fails (a full disk): nothing of it is kept.
+   */
+  transaction<T>(work: () => T): Promise<T>
+  /** Processes other than this one that have the environment open. */
+  others(): number[]
+  close(): Promise<void>
+}
+
+export const openEnv = (path: string): Env => {
+  const env = open({
+    path,
+    noSubdir: false,
+    maxDbs: 64,
+    // Resolve after the data reached the disk, not when it is merely visible.
+    overlappingSync: false,
+    // Its internal promises reject without a handler when a commit fails, which ends the process. Transactions that
+    // are asked for in one turn are grouped without it, too.
+    eventTurnBatching: false,
+  })
+  return {
+    openDB: env.openDB.bind(env),
+    async transaction(work) {
+      try {
+        return await env.transaction(work)
+      } catch (error) {
+        if (!(error instanceof Error) || !('commitError' in error)) throw error
+        // The reason comes as a promise that rejects.
+        const cause = await Promise.resolve(error.commitError).catch((reason: unknown) => reason)
+        throw new ProtocolError('unavailable', 'the store could not write', { cause })
+      }
+    },
+    others() {
+      // A first read registers this process as a reader, for the next one that comes along.
+      env.get('')
+      env.readerCheck()
+      const pids = env
+        .readerList()
+        .split('\n')
+        .map((line) => Number.parseInt(line, 10))
+      return [...new Set(pids)].filter((pid) => Number.isInteger(pid) && pid !== process.pid)
+    },
+    close: () => env.close(),
+  }
+}

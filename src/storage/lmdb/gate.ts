@@ -1,0 +1,66 @@
+import { ProtocolError } from '../../protocol/errors.ts'
+
+/**
+ * Lets calls through until it is closed, then waits for those that are inside.
+ *
+ * LMDB must not be touched once its environment is closing: a read that slips in between throws later, from a timer,
+ * where nobody can catch it. Timers and sockets that stop a moment after the store are normal, so the gate refuses
+ * their calls with an ordinary error.
+ */
+export interface Gate {
+  /** The same object, each of its methods behind the gate. */
+  guard<T extends object>(store: T): T
+  /** Refuses from here on; resolves when nobody is inside. */
+  close(): Promise<void>
+}
+
+export const createGate = (): Gate => {
+  let inside = 0
+  let closed = false
+  let empty: (() => void) | undefined
+
+  const leave = () => {
+    inside -= 1
+    if (inside === 0) empty?.()
+  }
+  const pass = async <R>(call: () => Promise<R>): Promise<R> => {
+    if (closed) throw new ProtocolError('unavailable', 'the store is closed')
+    inside += 1
+    try {
+      return await call()
+    } finally {
+      leave()
+    }
+  }
+
+  const isAsyncIterable = (value: unknown): value is AsyncIterable<unknown> =>
+    typeof value === 'object' && value !== null && Symbol.asyncIterator in value
+
+  return {
+    guard(store) {
+      const guarded: Record<string, unknown> = {}
+      for (const [name, method] of Object.entries(store)) {
+        guarded[name] = (...args: unknown[]) => {
+          // Listeners touch nothing, and a generator does not run before it is asked for its first item.
+          if (name.startsWith('on')) return method(...args)
+          if (closed) return pass(method)
+          const result = method(...args)
+          if (!isAsyncIterable(result)) return pass(() => result)
+          const items = result[Symbol.asyncIterator]()
+          return {
+            [Symbol.asyncIterator]: () => ({
+              next: () => pass(() => items.next()),
+              return: () => items.return?.() ?? Promise.resolve({ done: true, value: undefined }),
+            }),
+          }
+        }
+      }
+      // Symbols (disposal) stay as they are.
+      return Object.assign(Object.create(store), guarded)
+    },
+    close() {
+      closed = true
+      return inside === 0 ? Promise.resolve() : new Promise((resolve) => (empty = resolve))
+    },
+  }
+}

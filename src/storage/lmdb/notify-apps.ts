@@ -1,0 +1,94 @@
+import type { AppRecord, NotifyStore } from '../../notify/store.ts'
+import { behind, endOf, name, named, PRESENT } from './bytes.ts'
+import type { Env } from './env.ts'
+import { pageOf, type Tables } from './notify-tables.ts'
+
+type Apps = Pick<
+  NotifyStore,
+  | 'serverKeys'
+  | 'createProject'
+  | 'project'
+  | 'projects'
+  | 'createApp'
+  | 'describeApp'
+  | 'app'
+  | 'appByTopic'
+  | 'apps'
+>
+
+const KEYS = name('keys')
+
+/** The server's keys, projects and apps. */
+export const createLmdbApps = (env: Env, tables: Tables): Apps => ({
+  async serverKeys(proposal) {
+    return env.transaction(() => {
+      const kept = tables.server.get(KEYS)
+      if (kept) return kept
+      tables.server.put(KEYS, proposal)
+      return proposal
+    })
+  },
+
+  async createProject(project) {
+    const at = name(project.id)
+    return env.transaction(() => {
+      if (tables.projects.get(at)) return false
+      tables.projects.put(at, project)
+      return true
+    })
+  },
+
+  async project(id) {
+    return tables.projects.get(name(id))
+  },
+
+  async projects(page) {
+    return [...tables.projects.getRange(pageOf(page))].map(({ value }) => value)
+  },
+
+  async createApp(app) {
+    const at = name(app.domain)
+    const topic = name(app.subscribeTopic)
+    const ofProject = named(app.projectId, at)
+    return env.transaction(() => {
+      const holder = tables.apps.get(at)
+      if (holder) return holder
+      tables.apps.put(at, app)
+      tables.appTopics.put(topic, app.domain)
+      tables.projectApps.put(ofProject, PRESENT)
+      return app
+    })
+  },
+
+  async describeApp(domain, { name: title, description, url, icons, types, listed }) {
+    const at = name(domain)
+    await env.transaction(() => {
+      const app = tables.apps.get(at)
+      if (app) tables.apps.put(at, { ...app, name: title, description, url, icons, types, listed })
+    })
+  },
+
+  async app(domain) {
+    return tables.apps.get(name(domain))
+  },
+
+  async appByTopic(subscribeTopic) {
+    const domain = tables.appTopics.get(name(subscribeTopic))
+    return domain === undefined ? undefined : tables.apps.get(name(domain))
+  },
+
+  async apps({ projectId, after, limit }) {
+    if (projectId === undefined) {
+      const page = pageOf({ limit, ...(after !== undefined && { after }) })
+      return [...tables.apps.getRange(page)].map(({ value }) => value)
+    }
+    const prefix = named(projectId)
+    const start = after === undefined ? prefix : behind(named(projectId, name(after)))
+    const found: AppRecord[] = []
+    for (const at of tables.projectApps.getKeys({ start, end: endOf(prefix), limit })) {
+      const app = tables.apps.get(at.subarray(prefix.length))
+      if (app) found.push(app)
+    }
+    return found
+  },
+})

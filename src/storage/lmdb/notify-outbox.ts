@@ -1,0 +1,118 @@
+import type { NotifyStore, OutboxEntry } from '../../notify/store.ts'
+import { endOf, name, number } from './bytes.ts'
+import type { Env } from './env.ts'
+import { createHeap } from './heap.ts'
+import type { Tables } from './notify-tables.ts'
+
+export interface Outbox
+  extends Pick<NotifyStore, 'takeOutbox' | 'completeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox'> {
+  /** Adds entries, within a transaction; an id that is there already is left as it is. */
+  add(entries: readonly OutboxEntry[]): void
+  /** Tells the listeners, after the transaction. */
+  ring(): void
+}
+
+/**
+ * The outbox: entries by insertion number.
+ *
+ * Leases are in memory on purpose. LMDB serves one process, its workers end with it, and then every entry is free at
+ * once: a lease on disk would only delay delivery after a restart, and cost a write per take. So a take is a read:
+ * `position` is how far entries have been taken at all; `held` are the taken ones that are not completed, each with
+ * the time from which it is free again. Those return through two heaps (by time, then by number), so a take costs what
+ * it takes, however many entries wait or are held.
+ */
+export const createLmdbOutbox = (env: Env, tables: Tables): Outbox => {
+  const { outbox, outboxIds } = tables
+  const listeners = new Set<() => void>()
+  let lastNumber = 0
+  for (const at of outbox.getKeys({ reverse: true, limit: 1 })) lastNumber = at.readDoubleBE()
+  let position = 0
+  const held = new Map<number, { freeAt: number }>()
+  // What these heaps hold may be out of date: an item counts only while `held` (or the table) agrees with it.
+  const waiting = createHeap<{ n: number; freeAt: number }>((a, b) => a.freeAt < b.freeAt)
+  const free = createHeap<number>((a, b) => a < b)
+
+  const hold = (n: number, freeAt: number) => {
+    held.set(n, { freeAt })
+    waiting.push({ n, freeAt })
+  }
+
+  return {
+    add(entries) {
+      for (const entry of entries) {
+        const id = name(entry.id)
+        if (outboxIds.get(id) !== undefined) continue
+        lastNumber += 1
+        outbox.put(number(lastNumber), entry)
+        outboxIds.put(id, lastNumber)
+      }
+    },
+
+    ring() {
+      for (const listener of listeners) listener()
+    },
+
+    async takeOutbox({ limit, now, until }) {
+      for (let next = waiting.peek(); next && next.freeAt <= now; next = waiting.peek()) {
+        waiting.pop()
+        if (held.get(next.n)?.freeAt !== next.freeAt) continue
+        held.delete(next.n)
+        free.push(next.n)
+      }
+      const taken: OutboxEntry[] = []
+      // What comes back was inserted before anything that was never taken.
+      while (taken.length < limit) {
+        const n = free.pop()
+        if (n === undefined) break
+        const entry = outbox.get(number(n))
+        if (!entry) continue
+        hold(n, until)
+        taken.push(entry)
+      }
+      if (taken.length < limit) {
+        const start = endOf(number(position))
+        for (const { key: at, value } of outbox.getRange({ start, limit: limit - taken.length })) {
+          position = at.readDoubleBE()
+          hold(position, until)
+          taken.push(value)
+        }
+      }
+      return taken
+    },
+
+    async completeOutbox(ids) {
+      const wanted = ids.map(name)
+      const done = await env.transaction(() => {
+        const numbers: number[] = []
+        for (const id of wanted) {
+          const n = outboxIds.get(id)
+          if (n === undefined) continue
+          numbers.push(n)
+          outboxIds.remove(id)
+          outbox.remove(number(n))
+        }
+        return numbers
+      })
+      for (const n of done) held.delete(n)
+    },
+
+    async returnOutbox(ids, at) {
+      for (const id of ids) {
+        const n = outboxIds.get(name(id))
+        if (n !== undefined && held.has(n)) hold(n, at)
+      }
+    },
+
+    async outboxSize() {
+      // Kept by LMDB at the root of the table: no counting.
+      const { entryCount = 0 }: { entryCount?: number } = outbox.getStats()
+      return entryCount
+    },
+
+    onOutbox(listener) {
+      const call = () => listener()
+      listeners.add(call)
+      return { [Symbol.dispose]: () => void listeners.delete(call) }
+    },
+  }
+}

@@ -1,0 +1,114 @@
+import type {
+  AccountRecord,
+  AppRecord,
+  Notification,
+  OutboxEntry,
+  Project,
+  Sealed,
+} from '../../notify/store.ts'
+import { BYTES, type Bytes, key, name, number, ROWS, type Rows } from './bytes.ts'
+import type { Env } from './env.ts'
+
+/** A subscription as histories know it: `number` stands for it in their keys, because a copy should be small. */
+export interface SubscriptionRow {
+  number: number
+  accountKey: string
+  unread: number
+}
+
+/**
+ * The notify server's tables. `n` is a subscription's number, `m` a notification's.
+ *
+ * | table | key | value |
+ * |---|---|---|
+ * | server | name | the server's own sealed keys |
+ * | projects, apps, accounts | their ids | the records |
+ * | appTopics | subscribe topic | domain |
+ * | projectApps | project id, domain | – |
+ * | topics | notify topic | account key, subscription id |
+ * | watchers | identity key | account key |
+ * | subscribers | domain, account key | – |
+ * | due | when something of the account expires, account key | – |
+ * | subscriptions | subscription id | n, account key, how many copies are unread |
+ * | numbers | n | subscription id |
+ * | gone | n | – (a subscription that ended; its copies are being swept) |
+ * | notifications | m | the notification |
+ * | notificationIds | project id, domain, id | m |
+ * | copies | n, 1 unread or 0 read, sentAt, copy id | m, expiresAt |
+ * | copyIds | copy id | n, sentAt |
+ * | requests | request id | expiresAt |
+ * | expiry | expiresAt, kind, what | – |
+ * | outbox | insertion number | the entry |
+ * | outboxIds | entry id | insertion number |
+ * | counters | name | the last number that was given out |
+ */
+export interface Tables {
+  server: Rows<Record<string, Sealed>>
+  projects: Rows<Project>
+  apps: Rows<AppRecord>
+  appTopics: Rows<string>
+  projectApps: Bytes
+  accounts: Rows<{ version: number; record: AccountRecord }>
+  topics: Rows<[accountKey: string, subscriptionId: string]>
+  watchers: Rows<string>
+  subscribers: Bytes
+  due: Bytes
+  subscriptions: Rows<[number: number, accountKey: string, unread: number]>
+  numbers: Rows<string>
+  gone: Bytes
+  notifications: Rows<Notification>
+  notificationIds: Rows<number>
+  copies: Rows<[notification: number, expiresAt: number]>
+  copyIds: Rows<[number: number, sentAt: number]>
+  requests: Rows<number>
+  expiry: Bytes
+  outbox: Rows<OutboxEntry>
+  outboxIds: Rows<number>
+  counters: Rows<number>
+}
+
+export const openTables = (env: Env): Tables => {
+  const rows = <V>(table: string): Rows<V> => env.openDB({ name: `notify.${table}`, ...ROWS })
+  const bytes = (table: string): Bytes => env.openDB({ name: `notify.${table}`, ...BYTES })
+  return {
+    server: rows('server'),
+    projects: rows('projects'),
+    apps: rows('apps'),
+    appTopics: rows('appTopics'),
+    projectApps: bytes('projectApps'),
+    accounts: rows('accounts'),
+    topics: rows('topics'),
+    watchers: rows('watchers'),
+    subscribers: bytes('subscribers'),
+    due: bytes('due'),
+    subscriptions: rows('subscriptions'),
+    numbers: rows('numbers'),
+    gone: bytes('gone'),
+    notifications: rows('notifications'),
+    notificationIds: rows('notificationIds'),
+    copies: rows('copies'),
+    copyIds: rows('copyIds'),
+    requests: rows('requests'),
+    expiry: bytes('expiry'),
+    outbox: rows('outbox'),
+    outboxIds: rows('outboxIds'),
+    counters: rows('counters'),
+  }
+}
+
+/** The next number of a series that never gives one twice. Within a transaction. */
+export const nextNumber = (tables: Tables, series: string): number => {
+  const at = name(series)
+  const next = (tables.counters.get(at) ?? 0) + 1
+  tables.counters.put(at, next)
+  return next
+}
+
+export const EXPIRING = { notification: 1, copy: 2, request: 3 } as const
+
+export const expiryKey = (expiresAt: number, kind: keyof typeof EXPIRING, what: Buffer): Buffer =>
+  key(number(expiresAt), Buffer.from([EXPIRING[kind]]), what)
+
+/** `start` and `end` of a page of names. */
+export const pageOf = ({ after, limit }: { after?: string; limit: number }) =>
+  after === undefined ? { limit } : { start: Buffer.concat([name(after), Buffer.from([0])]), limit }

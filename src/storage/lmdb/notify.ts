@@ -1,0 +1,33 @@
+/**
+ * The notify server's store in LMDB; `notify-tables` draws the tables.
+ *
+ * Every write is one transaction, and LMDB runs transactions one after the other: reading, comparing and writing
+ * within one is atomic without further ado. A transaction that throws is not rolled back by the engine, so names are
+ * checked before it begins and refusals are decided before its first write.
+ */
+
+import type { NotifyStore } from '../../notify/store.ts'
+import type { Env } from './env.ts'
+import { createLmdbAccounts } from './notify-accounts.ts'
+import { createLmdbApps } from './notify-apps.ts'
+import { createLmdbHistory } from './notify-history.ts'
+import { createLmdbOutbox } from './notify-outbox.ts'
+import { createLmdbSweep } from './notify-sweep.ts'
+import { openTables } from './notify-tables.ts'
+
+export const createLmdbNotify = (env: Env): NotifyStore => {
+  const tables = openTables(env)
+  const outbox = createLmdbOutbox(env, tables)
+  const { takeOutbox, completeOutbox, returnOutbox, outboxSize, onOutbox } = outbox
+  return {
+    ...createLmdbApps(env, tables),
+    ...createLmdbAccounts(env, tables, outbox),
+    ...createLmdbHistory(env, tables, outbox),
+    takeOutbox,
+    completeOutbox,
+    returnOutbox,
+    outboxSize,
+    onOutbox,
+    sweep: createLmdbSweep(env, tables),
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * The embedded store: one directory, one LMDB environment, one process.
+ *
+ * Every promise of a store resolves after the data reached the disk; transactions that are asked for while one is
+ * being written become durable together, in order. After `[Symbol.asyncDispose]` calls are refused with `unavailable`.
+ */
+import { mkdir } from 'node:fs/promises'
+import type { KeysStore } from '../../keys/store.ts'
+import type { NotifyStore } from '../../notify/store.ts'
+import type { MailboxLimits, RelayStore } from '../../relay/store.ts'
+import { openEnv } from './env.ts'
+import { createGate } from './gate.ts'
+import { createLmdbKeys } from './keys.ts'
+import { createLmdbNotify } from './notify.ts'
+import { createLmdbRelay } from './relay.ts'
+
+export interface Stores extends AsyncDisposable {
+  relay: RelayStore
+  keys: KeysStore
+  notify: NotifyStore
+  /** Resolves when the engine answers; rejects otherwise. */
+  ping(): Promise<void>
+}
+
+export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits }): Promise<Stores> => {
+  await mkdir(options.path, { recursive: true, mode: 0o700 })
+  const env = openEnv(options.path)
+  // Leases and claims are in memory, so two processes on one directory would deliver everything twice. LMDB knows its
+  // readers and forgets the dead ones: no lock file that outlives a crash.
+  const others = env.others()
+  if (others.length > 0) {
+    await env.close()
+    throw new Error(`The data directory ${options.path} is in use by process ${others.join(', ')}`)
+  }
+  const gate = createGate()
+  const relay = gate.guard(createLmdbRelay(env, options.mailbox))
+  let closing: Promise<void> | undefined
+  return {
+    relay,
+    keys: gate.guard(createLmdbKeys(env)),
+    notify: gate.guard(createLmdbNotify(env)),
+    ping: relay.ping,
+    [Symbol.asyncDispose]: () => {
+      closing ??= gate.close().then(() => env.close())
+      return closing
+    },
+  }
+}

@@ -1,0 +1,106 @@
+/** The notify server at work over our relay, through real sockets. */
+import { expect, it } from 'vitest'
+import { systemClock } from '../../src/platform/clock.ts'
+import { silent, unmeasured } from '../../src/platform/telemetry.ts'
+import { fromHex } from '../../src/protocol/bytes.ts'
+import { generateSigningKey } from '../../src/protocol/keys.ts'
+import { NOTIFY_METHODS } from '../../src/protocol/notify-methods.ts'
+import { topicOf } from '../../src/protocol/topic.ts'
+import { createRelayClient, type RelayMessage } from '../../src/relay/client.ts'
+import { startRelay } from '../relay/client-world.ts'
+import { eventually } from '../support/eventually.ts'
+import { startNotify, TYPES, type View } from './support/server.ts'
+import { claimsIn, type Device, newOwner, opened, type Sent } from './support/wallet.ts'
+
+const deps = { clock: systemClock, log: silent, meter: unmeasured }
+const NEWS = TYPES[0]?.id ?? ''
+
+/** A device with a connection of its own. */
+const online = (url: string, device: Device) => {
+  const received: RelayMessage[] = []
+  const client = createRelayClient(deps, {
+    url,
+    key: generateSigningKey(),
+    onMessage: (message) => void received.push(message),
+  })
+  const on = (topic: string, tag: number) =>
+    received.filter((message) => message.topic === topic && message.tag === tag)
+  return {
+    device,
+    client,
+    on,
+    async ask(sent: Sent) {
+      await client.subscribe([sent.answerTopic])
+      const { topic, message, tag } = sent
+      await client.publish({ topic, message, tag, ttl: 300 })
+      const answer = await eventually(() => {
+        const [first] = on(sent.answerTopic, tag + 1).filter(
+          (each) => opened(each.message, sent.key).idText === sent.rpcId,
+        )
+        if (!first) throw new Error(`There is no answer to ${tag}`)
+        return first
+      })
+      return claimsIn(opened(answer.message, sent.key))
+    },
+    [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
+  }
+}
+
+it('two devices and an app: subscribe, hear of it, publish, receive, read, delete', async () => {
+  await using relay = await startRelay()
+  await using world = await startNotify({
+    clock: systemClock,
+    connect: (keys) => (onMessage) =>
+      createRelayClient(deps, { url: relay.url, key: keys.relay, onMessage, remembers: true }),
+  })
+  const owner = newOwner()
+  await using phone = online(relay.url, world.newDevice({ owner }))
+  await using laptop = online(relay.url, world.newDevice({ owner }))
+
+  const watch = laptop.device.watch(world.address)
+  expect((await laptop.ask(watch)).sbs).toEqual([])
+  const { sbs } = await phone.ask(phone.device.subscribe(world.app, [NEWS]))
+  const key = fromHex((sbs as View[])[0]?.symKey ?? '')
+  const topic = topicOf(key)
+  await phone.client.subscribe([topic])
+  const [changed] = await eventually(() => {
+    const all = laptop.on(watch.answerTopic, 4012)
+    expect(all).toHaveLength(1)
+    return all
+  })
+  const told = claimsIn(opened(changed?.message ?? '', watch.key)).sbs as View[]
+  expect(told[0]?.symKey).toBe((sbs as View[])[0]?.symKey)
+  await laptop.client.subscribe([topic])
+
+  const outcome = await world.publishing.notify(world.project.id, [
+    {
+      notification: { type: NEWS, title: 'Hello', body: 'Both of you', icon: null, url: null },
+      accounts: [owner.account],
+    },
+  ])
+  expect(outcome.sent).toEqual([owner.account])
+  for (const device of [phone, laptop]) {
+    const [message] = await eventually(() => {
+      const all = device.on(topic, NOTIFY_METHODS[4002].requestTag)
+      expect(all).toHaveLength(1)
+      return all
+    })
+    expect(claimsIn(opened(message?.message ?? '', key)).msg).toMatchObject({ title: 'Hello' })
+  }
+
+  const history = await phone.ask(phone.device.ask(4014, world.app, key, { lmt: 10, aft: null }))
+  expect(history.nfs).toMatchObject([{ title: 'Hello', is_read: false }])
+  await phone.ask(phone.device.ask(4016, world.app, key, { all: true }))
+
+  // While nobody serves, requests wait at the relay.
+  const update = laptop.device.ask(4008, world.app, key, { scp: '' })
+  let answer: ReturnType<typeof laptop.ask> | undefined
+  await world.restart(async () => {
+    answer = laptop.ask(update)
+    await laptop.client.ready()
+  })
+  expect((await answer)?.sbs).toMatchObject([{ scope: [] }])
+
+  expect((await phone.ask(phone.device.ask(4004, world.app, key))).sbs).toEqual([])
+  await eventually(() => expect(laptop.on(watch.answerTopic, 4012).length).toBeGreaterThanOrEqual(3))
+})

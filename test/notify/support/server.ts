@@ -1,0 +1,221 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createApps } from '../../../src/notify/apps.ts'
+import { createPublishing } from '../../../src/notify/publishing.ts'
+import type { ConnectRelay } from '../../../src/notify/relay-link.ts'
+import { createNotifyServer, loadServerKeys, type ServerKeys } from '../../../src/notify/server.ts'
+import { createVault } from '../../../src/notify/vault.ts'
+import type { Clock } from '../../../src/platform/clock.ts'
+import type { Log, Meter } from '../../../src/platform/telemetry.ts'
+import { type Cacao, cacaoSchema } from '../../../src/protocol/cacao.ts'
+import { ProtocolError } from '../../../src/protocol/errors.ts'
+import { openLmdb } from '../../../src/storage/lmdb/open.ts'
+import { eventually } from '../../support/eventually.ts'
+import { leapingClock } from './clock.ts'
+import { createLoop } from './loop.ts'
+import {
+  claimsIn,
+  type Device,
+  KEY_SERVER,
+  newCacao,
+  newDevice,
+  newOwner,
+  type Owner,
+  opened,
+  type Sent,
+} from './wallet.ts'
+
+export const PUBLIC_URL = 'https://notify.example'
+export const DOMAIN = 'app.example'
+export const TYPES = [
+  { id: 'news', name: 'News' },
+  { id: '0d1b6f0c-94e0-4a2e-8b38-3a6f1f1b7c55', name: 'Offers' },
+]
+const SECRET = Uint8Array.from({ length: 32 }, (_, at) => at)
+
+/** Keeps what is logged and counted, so that tests can look at it. */
+const createRecorder = () => {
+  const lines: { level: string; fields: Record<string, unknown>; sentence: string }[] = []
+  const counts = new Map<string, number>()
+  const level = (name: string) => (fields: Record<string, unknown>, sentence: string) =>
+    void lines.push({ level: name, fields, sentence })
+  const log: Log = { debug: level('debug'), info: level('info'), warn: level('warn'), error: level('error') }
+  const meter: Meter = {
+    count(name, labels = {}, by = 1) {
+      const key = [name, ...Object.values(labels)].join(' ')
+      counts.set(key, (counts.get(key) ?? 0) + by)
+    },
+    gauge() {},
+    observe() {},
+  }
+  return { lines, counts, log, meter }
+}
+
+/** A notify server over a fresh LMDB store, with the relay replaced by a loop (or by what `connect` says). */
+export const startNotify = async (
+  options: { connect?: (keys: ServerKeys) => ConnectRelay; clock?: Clock } = {},
+) => {
+  const dir = await mkdtemp(join(tmpdir(), 'belfry-notify-'))
+  const hands = leapingClock()
+  const clock = options.clock ?? hands
+  const identities = new Map<string, Cacao>()
+  const recorder = createRecorder()
+  const random = (length: number) => new Uint8Array(randomBytes(length))
+  let failure: ProtocolError | undefined
+
+  const start = async () => {
+    const stores = await openLmdb({ path: dir })
+    const vault = createVault(SECRET)
+    const serverKeys = await loadServerKeys({ store: stores.notify, vault })
+    const loop = createLoop()
+    const apps = createApps({
+      store: stores.notify,
+      vault,
+      clock,
+      randomBytes: random,
+      join: (topic) => server.join(topic),
+    })
+    const server = createNotifyServer(
+      {
+        store: stores.notify,
+        vault,
+        apps,
+        serverKeys,
+        lookup: async (url, key) => {
+          if (failure) throw failure
+          if (url !== KEY_SERVER) throw new ProtocolError('key_server_refused')
+          const cacao = identities.get(key)
+          if (!cacao) throw new ProtocolError('identity_unknown')
+          return cacaoSchema.parse(JSON.parse(JSON.stringify(cacao)))
+        },
+        clock,
+        log: recorder.log,
+        meter: recorder.meter,
+        randomBytes: random,
+        connectRelay: options.connect?.(serverKeys) ?? loop.connect,
+      },
+      { publicUrl: PUBLIC_URL, renew: false },
+    )
+    await server.ready()
+    const publishing = createPublishing({ store: stores.notify, apps, clock, randomBytes: random })
+    return { stores, vault, apps, server, publishing, loop }
+  }
+  let running = await start()
+  const stop = async () => {
+    await running.server[Symbol.asyncDispose]()
+    await running.stores[Symbol.asyncDispose]()
+  }
+
+  const { project } = await running.apps.createProject({ name: 'Test' })
+  const enrol = async (domain: string) => {
+    const app = await running.apps.enrol({ projectId: project.id, domain, types: TYPES })
+    return {
+      domain,
+      did: app.authentication.did,
+      publicKey: app.subscribe.publicKey,
+      key: app.authentication,
+    }
+  }
+  const app = await enrol(DOMAIN)
+
+  const self = {
+    dir,
+    clock,
+    hands,
+    recorder,
+    app,
+    enrol,
+    project,
+    identities,
+    get loop() {
+      return running.loop
+    },
+    get store() {
+      return running.stores.notify
+    },
+    get publishing() {
+      return running.publishing
+    },
+    get apps() {
+      return running.apps
+    },
+    get serverKeys() {
+      return running.server.serverKeys
+    },
+    /** Who watch requests are addressed to. */
+    get address() {
+      const { authentication, subscribe } = running.server.serverKeys
+      return { did: authentication.did, publicKey: subscribe.publicKey }
+    },
+    failLookups(error: ProtocolError | undefined) {
+      failure = error
+    },
+    register(device: Device, payload: Partial<Cacao['p']> = {}) {
+      identities.set(device.identity.did, newCacao(device.owner, device.identity, payload))
+      return device
+    },
+    newDevice(
+      more: { owner?: Owner; mjv?: string | undefined; account?: string; payload?: Partial<Cacao['p']> } = {},
+    ): Device {
+      const { owner = newOwner(), payload, ...rest } = more
+      return self.register(newDevice(owner, { now: () => clock.now(), ...rest }), payload)
+    },
+    /** What was published on the topic with the tag, opened. */
+    publishedOn(topic: string, tag: number, key: Uint8Array) {
+      return running.loop.published
+        .filter((each) => each.topic === topic && each.tag === tag)
+        .map((each) => ({ ...each, rpc: opened(each.message, key) }))
+    },
+    /** Waits until the outbox is empty. */
+    async settled() {
+      await eventually(async () => {
+        const size = await running.stores.notify.outboxSize()
+        if (size > 0) throw new Error(`${size} entries wait in the outbox`)
+      })
+    },
+    /** Hands the message over and waits for its answer. */
+    async ask(sent: Sent) {
+      const count = () => self.publishedOn(sent.answerTopic, sent.tag + 1, sent.key).length
+      const before = count()
+      await running.loop.deliver(sent)
+      const answers = await eventually(() => {
+        const all = self.publishedOn(sent.answerTopic, sent.tag + 1, sent.key)
+        if (all.length <= before) throw new Error(`There is no answer to ${sent.tag}`)
+        return all
+      })
+      const answer = answers.at(-1)
+      if (!answer) throw new Error('unreachable')
+      return {
+        ...answer,
+        get claims() {
+          return claimsIn(answer.rpc)
+        },
+      }
+    },
+    /** Stops and starts on the same store; what happens in between happens while nothing runs. */
+    async restart(meanwhile?: () => Promise<void> | void) {
+      await stop()
+      await meanwhile?.()
+      running = await start()
+    },
+    async [Symbol.asyncDispose]() {
+      await stop()
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+  return self
+}
+export type TestNotify = Awaited<ReturnType<typeof startNotify>>
+
+/** `sbs` of an answer, checked for its shape. */
+export interface View {
+  appDomain: string
+  appAuthenticationKey: string
+  symKey: string
+  account: string
+  scope: string[]
+  expiry: number
+  unreadNotificationCount: number
+}

@@ -1,0 +1,83 @@
+/** What the stories need around a server process: a temporary home, an app, people with devices, and a dapp. */
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { z } from 'zod'
+import { createKeysClient } from '../../src/keys/client.ts'
+import { createWallet, fromNotifyServer, type Wallet, type WalletOptions } from '../../src/notify/client.ts'
+import { systemClock } from '../../src/platform/clock.ts'
+import { silent, unmeasured } from '../../src/platform/telemetry.ts'
+import { newOwner, type Owner } from '../support/owner.ts'
+
+export const temporaryHome = async (): Promise<AsyncDisposable & { path: string }> => {
+  const path = await mkdtemp(join(tmpdir(), 'belfry-story-'))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+}
+
+const enrolled = z.object({
+  projectId: z.string(),
+  secret: z.string(),
+  domain: z.string(),
+  types: z.array(z.object({ id: z.string(), name: z.string() })).min(2),
+})
+export type EnrolledApp = z.infer<typeof enrolled>
+
+/** Declares an app with two types by the command line, as an operator does. */
+export const enrolByCommandLine = async (dataDir: string, domain: string): Promise<EnrolledApp> => {
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    'dist/cli/main.js',
+    ...['app', 'add', domain, '--data', dataDir, '--name', 'Story', '--json'],
+    ...['--type', 'News: what is new', '--type', 'Alerts: what is urgent'],
+  ])
+  return enrolled.parse(JSON.parse(stdout))
+}
+
+export const newDevice = (
+  server: { url: string; wsUrl: string },
+  owner: Owner = newOwner(),
+  options: Partial<WalletOptions> = {},
+): Wallet => {
+  const deps = { clock: systemClock, log: silent, meter: unmeasured, fetch }
+  return createWallet(
+    { ...deps, keys: createKeysClient(deps, { url: server.url }) },
+    {
+      relayUrl: server.wsUrl,
+      notifyUrl: server.url,
+      keysUrl: server.url,
+      account: owner.account,
+      sign: async (text) => owner.sign(text),
+      domain: 'wallet.example.com',
+      allApps: true,
+      resolveAppKeys: fromNotifyServer(deps, server.url),
+      ...options,
+    },
+  )
+}
+
+const outcome = z.object({
+  sent: z.array(z.string()),
+  failed: z.array(z.unknown()),
+  not_found: z.array(z.string()),
+})
+export type Outcome = z.infer<typeof outcome>
+
+/** One `POST /:projectId/notify`. Throws when the server is not there or does not answer 200. */
+export const postNotification = async (
+  server: { url: string },
+  app: EnrolledApp,
+  notification: { id: string; body: string; accounts: readonly string[] },
+): Promise<Outcome> => {
+  const response = await fetch(`${server.url}/${app.projectId}/notify`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${app.secret}`, 'content-type': 'application/json' },
+    body: JSON.stringify({
+      notification_id: notification.id,
+      notification: { type: app.types[0]?.id, title: 'Story', body: notification.body },
+      accounts: notification.accounts,
+    }),
+  })
+  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
+  return outcome.parse(await response.json())
+}

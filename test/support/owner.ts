@@ -1,0 +1,19 @@
+import { secp256k1 } from '@noble/curves/secp256k1.js'
+import { keccak_256 } from '@noble/hashes/sha3.js'
+import { concat, toHex, utf8 } from '../../src/protocol/bytes.ts'
+import { checksumAddress } from '../../src/protocol/caip.ts'
+
+/** An Ethereum account that can sign texts (EIP-191, hex with 0x). */
+export const newOwner = (chain = 1) => {
+  const secret = secp256k1.utils.randomSecretKey()
+  const point = secp256k1.getPublicKey(secret, false)
+  const address = checksumAddress(`0x${toHex(keccak_256(point.subarray(1)).subarray(12))}`)
+  const sign = (text: string): string => {
+    const bytes = utf8(text)
+    const hash = keccak_256(concat(utf8(`\u0019Ethereum Signed Message:\n${bytes.length}`), bytes))
+    const [recovery = 0, ...rs] = secp256k1.sign(hash, secret, { prehash: false, format: 'recovered' })
+    return `0x${toHex(Uint8Array.from([...rs, 27 + recovery]))}`
+  }
+  return { account: `eip155:${chain}:${address}`, address, sign }
+}
+export type Owner = ReturnType<typeof newOwner>

@@ -1,0 +1,52 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { MailboxLimits } from '../../src/relay/store.ts'
+import { openLmdb, type Stores } from '../../src/storage/lmdb/open.ts'
+
+/** Stores on a place of their own, which is removed when they are disposed of. */
+export interface TestStores extends AsyncDisposable {
+  /** The stores as they are open now. */
+  readonly relay: Stores['relay']
+  readonly keys: Stores['keys']
+  readonly notify: Stores['notify']
+  ping(): Promise<void>
+  /** Closes the stores and opens what they kept: what a restart of the server does. */
+  reopen(): Promise<void>
+}
+
+export interface Engine {
+  name: string
+  open(options?: { mailbox?: MailboxLimits }): Promise<TestStores>
+}
+
+const lmdb: Engine = {
+  name: 'LMDB',
+  async open(options = {}) {
+    const path = await mkdtemp(join(tmpdir(), 'belfry-store-'))
+    let stores = await openLmdb({ path, ...options })
+    return {
+      get relay() {
+        return stores.relay
+      },
+      get keys() {
+        return stores.keys
+      },
+      get notify() {
+        return stores.notify
+      },
+      ping: () => stores.ping(),
+      async reopen() {
+        await stores[Symbol.asyncDispose]()
+        stores = await openLmdb({ path, ...options })
+      },
+      async [Symbol.asyncDispose]() {
+        await stores[Symbol.asyncDispose]()
+        await rm(path, { recursive: true, force: true })
+      },
+    }
+  },
+}
+
+/** Every engine that the contract suites hold to the same sentences. */
+export const engines: readonly Engine[] = [lmdb]

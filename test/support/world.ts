@@ -1,0 +1,140 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Clock } from '../../src/platform/clock.ts'
+import { type Log, silent } from '../../src/platform/telemetry.ts'
+import type { AddedApp } from '../../src/server/admin.ts'
+import { composeServer, type RunningServer } from '../../src/server/compose.ts'
+import { type Config, configWith } from '../../src/server/config.ts'
+import { createMetrics, type Metrics } from '../../src/server/metrics.ts'
+import type { Stores } from '../../src/storage/lmdb/open.ts'
+
+/** The whole system, in this process, on a store and a port of its own. */
+export interface World extends AsyncDisposable {
+  /** Where HTTP is asked; stays the same over restarts. */
+  readonly url: string
+  /** The relay. */
+  readonly wsUrl: string
+  readonly dataDir: string
+  readonly adminToken: string
+  readonly project: { id: string; secret: string }
+  /** Direct access to the stores of the running server. */
+  readonly stores: Stores
+  readonly metrics: Metrics
+  readonly server: RunningServer
+  /** Stops and starts again on the same data and the same port. `meanwhile` runs in between. */
+  restart(meanwhile?: () => void | Promise<void>): Promise<void>
+  /** Enrols an app as the operator's command line does. */
+  addApp(
+    domain: string,
+    declaration?: { project?: string; types?: { id?: string; name: string; description?: string }[] },
+  ): Promise<AddedApp>
+  /** `fetch` on a path of the server, JSON in and out; the answer's body is `unknown` JSON or undefined. */
+  http(
+    method: string,
+    path: string,
+    request?: { body?: unknown; token?: string; headers?: Record<string, string> },
+  ): Promise<{ status: number; body: unknown; headers: Headers }>
+}
+
+export interface WorldOptions {
+  clock?: Clock
+  log?: Log
+  config?: Partial<Config>
+  /** Default: a temporary one that is removed at the end. */
+  dataDir?: string
+}
+
+const json = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text === '' ? undefined : text
+  }
+}
+
+export const startWorld = async (options: WorldOptions = {}): Promise<World> => {
+  const { clock, log = silent, config: overrides } = options
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'belfry-world-')))
+  let metrics: Metrics
+  let server: RunningServer
+
+  const start = async (port: number): Promise<void> => {
+    metrics = createMetrics({ log, strict: true })
+    const config = configWith({
+      host: '127.0.0.1',
+      metrics: 'off',
+      keyServers: [],
+      ...overrides,
+      port,
+      data: dataDir,
+    })
+    server = await composeServer(config, { log, metrics, ...(clock && { clock }) })
+    try {
+      await server.ready()
+    } catch (error) {
+      await server.stop()
+      throw error
+    }
+  }
+  await start(overrides?.port ?? 0)
+
+  const world: World = {
+    get url() {
+      return server.loopbackUrl
+    },
+    get wsUrl() {
+      return server.loopbackUrl.replace(/^http/, 'ws')
+    },
+    dataDir,
+    get adminToken() {
+      return server.adminToken
+    },
+    get project() {
+      const { project } = server
+      if (!project) throw new Error('This world has no notify room')
+      return project
+    },
+    get stores() {
+      return server.stores
+    },
+    get metrics() {
+      return metrics
+    },
+    get server() {
+      return server
+    },
+    async restart(meanwhile) {
+      const { port } = server
+      await server.stop()
+      await meanwhile?.()
+      await start(port)
+    },
+    async addApp(domain, declaration = {}) {
+      const { status, body } = await world.http('POST', '/admin/apps', {
+        token: world.adminToken,
+        body: { domain, ...declaration },
+      })
+      if (status !== 200) throw new Error(`The app was not added: ${status} ${JSON.stringify(body)}`)
+      return body as AddedApp
+    },
+    async http(method, path, { body, token, headers } = {}) {
+      const response = await fetch(server.loopbackUrl + path, {
+        method,
+        redirect: 'manual',
+        headers: {
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+          ...(token !== undefined && { authorization: `Bearer ${token}` }),
+          ...headers,
+        },
+        ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      })
+      return { status: response.status, body: json(await response.text()), headers: response.headers }
+    },
+    async [Symbol.asyncDispose]() {
+      await server.stop()
+      if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+  return world
+}
