@@ -29,7 +29,7 @@ export const startServer = async (options: string[] = []): Promise<BenchServer> 
       dataDir,
       ...options,
     ],
-    { stdio: ['ignore', 'pipe', 'ignore'] },
+    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, BELFRY_LOG: 'warn' } },
   )
   const url = await readyUrl(child)
   return {

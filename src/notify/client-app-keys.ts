@@ -29,7 +29,7 @@ const didDocument = z.object({
 })
 
 /** The first entries of `keyAgreement` and `authentication`, as published clients read it. */
-export const parseDidDocument = (document: unknown): PublicKeys => {
+const parseDidDocument = (document: unknown): PublicKeys => {
   const parsed = didDocument.safeParse(document)
   if (!parsed.success) throw new ProtocolError('unknown_app', 'its did.json is not one')
   const keyOf = (name: string | undefined, crv: string): Uint8Array => {

@@ -12,7 +12,6 @@ export {
 export { createWallet } from './wallet.ts'
 export type {
   HistoryPage,
-  KeyServer,
   Wallet,
   WalletDeps,
   WalletEvents,

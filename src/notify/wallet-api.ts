@@ -8,7 +8,7 @@ import type { Notification, ReceivedNotification } from './wallet-inbox.ts'
 import type { Subscription, WalletState } from './wallet-state.ts'
 
 /** What the wallet asks of a key registry; `keys/client` implements it. */
-export interface KeyServer {
+interface KeyServer {
   registerIdentity(cacao: Cacao): Promise<void>
   unregisterIdentity(key: SigningKey, account: string): Promise<void>
 }

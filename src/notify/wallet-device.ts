@@ -64,6 +64,9 @@ export const createDevice = (
       state.registeredFor = what
       await save()
     },
+    unregistered(): void {
+      state.registeredFor = null
+    },
     /** Every topic that messages come on. */
     topics(): string[] {
       const watched = watchedWith()

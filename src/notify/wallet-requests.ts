@@ -39,7 +39,18 @@ export const createRequests = (
     clock: Clock
     randomBytes: (length: number) => Uint8Array
   },
-  { account, identity, timeout }: { account: string; identity: () => SigningKey; timeout: number },
+  {
+    account,
+    identity,
+    timeout,
+    onUnknownIdentity,
+  }: {
+    account: string
+    identity: () => SigningKey
+    timeout: number
+    /** The key server does not know the identity key (any more). */
+    onUnknownIdentity: () => void
+  },
 ) => {
   const nextId = payloadIds(clock.now, randomBytes)
   const pending = new Map<
@@ -102,6 +113,7 @@ export const createRequests = (
             try {
               resolve(await apply(read(rpc)))
             } catch (error) {
+              if (error instanceof ProtocolError && error.code === 'identity_unknown') onUnknownIdentity()
               reject(error)
             }
             over()

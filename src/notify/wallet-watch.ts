@@ -78,7 +78,8 @@ export const createWatch = (
   const plan = (delay: number) => {
     next?.[Symbol.dispose]()
     next = clock.after(delay, () => {
-      if (device.server === undefined) return
+      // Nobody is asked for a signature by a timer.
+      if (device.server === undefined || !device.isRegistered()) return
       now().catch((error: unknown) => {
         log.warn({ err: error }, 'The account could not be watched again; it is tried later')
         plan(RETRY_AFTER)

@@ -81,7 +81,13 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
   )
   const requests = createRequests(
     { relay, clock, randomBytes },
-    { account, identity: () => device.identity, timeout: requestTimeout },
+    {
+      account,
+      identity: () => device.identity,
+      timeout: requestTimeout,
+      // It may be a new server; the next request registers again, with a new signature.
+      onUnknownIdentity: () => device.unregistered(),
+    },
   )
 
   /** Topics that this connection's relay has been asked for; those of a failed attempt are asked for again. */

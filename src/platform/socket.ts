@@ -6,7 +6,7 @@
  *     showsPings: boolean        whether `alive` reports the other end's pings
  *     soon(task)                 runs the task when everything that is due now has run, before any timer
  */
-export interface SocketEvents {
+interface SocketEvents {
   opened(): void
   /** A text frame. Binary frames have no meaning here and are left out. */
   received(text: string): void

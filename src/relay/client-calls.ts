@@ -1,10 +1,13 @@
 /**
  * One JSON-RPC call for many things, where the relay knows the batch method, and one each where it does not.
  *
- * A relay refuses a batch as a whole. So a refused batch is taken apart: the thing that is at fault is refused alone,
- * and the others are not.
+ * A relay refuses a batch as a whole. So a batch that is refused for what it holds is taken apart: the thing that is at
+ * fault is refused alone, and the others are not.
  */
+import type { ErrorCode } from '../protocol/errors.ts'
 import type { Connection, Outcome } from './client-connection.ts'
+
+const FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['bad_request', 'bad_params', 'too_large'])
 
 export interface Batched<T> {
   batch: { method: string; params: (items: readonly T[]) => unknown }
@@ -41,7 +44,9 @@ export const createCaller = <T>(
       request(batch.method, batch.params(items), (outcome) => {
         if (outcome.kind !== 'refused') return settleAll(outcome)
         if (outcome.unknownMethod) knowsBatch = false
-        eachAlone()
+        // Five hundred more calls would not help a relay that has trouble.
+        if (outcome.unknownMethod || FAULTS.has(outcome.error.code)) eachAlone()
+        else settleAll(outcome)
       })
     }
   }

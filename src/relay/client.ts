@@ -33,7 +33,6 @@ import { createPublishing, type Publish } from './client-publishing.ts'
 import { createReceiving, type RelayMessage } from './client-receiving.ts'
 import { createTopics } from './client-topics.ts'
 
-export type { Publish } from './client-publishing.ts'
 export type { RelayMessage } from './client-receiving.ts'
 
 export interface RelayClientDeps {

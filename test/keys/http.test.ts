@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { KeyRegistryOptions } from '../../src/keys/service.ts'
+import { keysRoutes } from '../../src/keys/http.ts'
+import type { KeyRegistry, KeyRegistryOptions } from '../../src/keys/service.ts'
+import { silent } from '../../src/platform/telemetry.ts'
 import { didPkh, x25519Did } from '../../src/protocol/did.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateAgreementKey } from '../../src/protocol/keys.ts'
@@ -401,9 +403,12 @@ describe('web pages of any origin', () => {
 })
 
 it('tells nothing but an id about a defect of ours', async () => {
-  await registered()
-  await world[Symbol.asyncDispose]()
-  const answer = await read(person.newKey().did)
-  expect(answer).toMatchObject({ status: 500, body: failure('internal', 'Internal server error (an-id)') })
-  world = await startRegistry()
+  const registry: KeyRegistry = {
+    ...world.registry,
+    identity: () => Promise.reject(new TypeError('an inner detail')),
+  }
+  const app = keysRoutes({ registry, log: silent, newId: () => 'an-id' })
+  const response = await app.request(`/identity?publicKey=${z6(person.newKey().did)}`)
+  expect(response.status).toBe(500)
+  expect(await response.json()).toEqual(failure('internal', 'Internal server error (an-id)'))
 })

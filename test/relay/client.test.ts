@@ -278,6 +278,17 @@ test('one message that is refused takes nothing from the others of its batch', a
   expect(results[1]).toEqual({ status: 'rejected', reason: code('bad_params') })
 })
 
+test('a batch that is refused because of the relay is refused as a whole', async () => {
+  await using relay = await startScripted(() => ({
+    error: { code: -32000, message: 'Internal server error' },
+  }))
+  await using client = connect(relay.url)
+  const publish = () => client.publish({ topic: randomTopic(), message: randomMessage(), tag: 1, ttl: 60 })
+  const results = await Promise.allSettled([publish(), publish(), publish()])
+  for (const result of results) expect(result).toEqual({ status: 'rejected', reason: code('internal') })
+  expect(relay.asked).toHaveLength(1)
+})
+
 test('a message that comes again is handled once and acknowledged each time, with the id as it was written', async () => {
   await using relay = await startScripted()
   let handled = 0

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { runDemo } from '../../src/cli/demo.ts'
 
@@ -23,4 +24,15 @@ test('the demo tells the whole story on one page, in time', async () => {
   }
   expect(lines.length).toBeLessThan(60)
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(120)
+})
+
+test('a demo that fails says so in a sentence and with its exit code', () => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['dist/cli/main.js', 'demo'], {
+    env: { ...process.env, TMPDIR: '/dev/null/nowhere' },
+    encoding: 'utf8',
+    timeout: 15_000,
+  })
+  expect(status).toBe(1)
+  expect(stdout).toBe('')
+  expect(stderr).toMatch(/^\nThe demo failed: .*nowhere.*\n$/)
 })

@@ -1,0 +1,38 @@
+import { type ArgsDef, defineCommand } from 'citty'
+import { defaultOf, readConfig, settingsTable } from '../server/config.ts'
+import { SETTING_NAMES, settingOf } from '../server/settings.ts'
+import { print, printJson } from './admin.ts'
+import { readTyped } from './flags.ts'
+import { settingFlags } from './serve.ts'
+
+const flags: ArgsDef = {
+  ...settingFlags,
+  json: { type: 'boolean', description: 'Print JSON and nothing else' },
+  markdown: { type: 'boolean', description: 'Print the table of all settings, as in the README' },
+}
+
+export const check = defineCommand({
+  meta: {
+    name: 'check',
+    description: 'Show the configuration that serve would use, and where it comes from',
+  },
+  args: flags,
+  run({ rawArgs }) {
+    const { one, on } = readTyped(rawArgs, flags)
+    if (on.has('markdown')) return print(settingsTable())
+    const { config, origins } = readConfig(one)
+    const rows = SETTING_NAMES.map((name) => {
+      const value = config[name]
+      const { isSecret, flag, env } = settingOf(name)
+      const origin = origins[name]
+      const text =
+        value === undefined ? defaultOf(name) : isSecret ? '(set)' : String(value) || defaultOf(name)
+      return { name, value: text, origin, flag: flag === undefined ? null : `--${flag}`, env }
+    })
+    if (on.has('json')) {
+      return printJson({ settings: rows, apps: config.apps.map(({ domain }) => domain) })
+    }
+    for (const { name, value, origin } of rows) print(`${name.padEnd(17)}${value}  (${origin})`)
+    for (const { domain } of config.apps) print(`${'app'.padEnd(17)}${domain}`)
+  },
+})

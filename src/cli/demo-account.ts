@@ -1,0 +1,21 @@
+import { secp256k1 } from '@noble/curves/secp256k1.js'
+import { keccak_256 } from '@noble/hashes/sha3.js'
+import { concat, toHex, utf8 } from '../protocol/bytes.ts'
+import { checksumAddress } from '../protocol/caip.ts'
+
+/** A new Ethereum account that signs whatever it is shown (EIP-191). For the demo; a wallet asks its owner. */
+export const newAccount = (): { account: string; sign: (text: string) => Promise<string> } => {
+  const secret = secp256k1.utils.randomSecretKey()
+  const publicKey = secp256k1.getPublicKey(secret, false)
+  const address = checksumAddress(`0x${toHex(keccak_256(publicKey.subarray(1)).subarray(12))}`)
+  return {
+    account: `eip155:1:${address}`,
+    async sign(text) {
+      const bytes = utf8(text)
+      const hash = keccak_256(concat(utf8(`\u0019Ethereum Signed Message:\n${bytes.length}`), bytes))
+      const signature = secp256k1.sign(hash, secret, { prehash: false, format: 'recovered' })
+      // The recovery bit comes first here and last, as 27 or 28, on the wire.
+      return `0x${toHex(concat(signature.subarray(1), Uint8Array.of(27 + (signature[0] ?? 0))))}`
+    },
+  }
+}

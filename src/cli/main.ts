@@ -1,0 +1,90 @@
+#!/usr/bin/env node
+/**
+ * The command line. Exit codes: 0 done, 1 not done, 2 the command line makes no sense.
+ *
+ * | command                 | what it does                                  | needs a running server |
+ * |-------------------------|-----------------------------------------------|------------------------|
+ * | serve                   | runs the server                               |                        |
+ * | app add, app list       | declares apps, lists them                     | yes                    |
+ * | notify                  | sends a notification                          | yes                    |
+ * | keys list, keys show    | registered identity keys                      | yes                    |
+ * | check                   | shows the configuration                       |                        |
+ * | demo                    | the whole story, on a temporary server        |                        |
+ */
+import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty'
+import { StartFailure } from '../server/failure.ts'
+import { CommandFailure } from './admin.ts'
+import { app } from './app.ts'
+import { check } from './check.ts'
+import { UsageError } from './flags.ts'
+import { keys } from './keys.ts'
+import { notify } from './notify.ts'
+import { serve } from './serve.ts'
+
+const main = defineCommand({
+  meta: {
+    name: 'belfry',
+    description: 'Encrypted notifications for wallets and dapps, on a server of your own',
+  },
+  subCommands: {
+    serve,
+    app,
+    notify,
+    keys,
+    check,
+    demo: () => import('./demo.ts').then(({ demo }) => demo),
+  },
+})
+
+type AnyCommand = CommandDef<ArgsDef>
+
+/** The command that the words lead to, its parent, and what is left of the words. */
+const find = async (
+  words: string[],
+): Promise<{ command: AnyCommand; parent?: AnyCommand; rest: string[] }> => {
+  let command: AnyCommand = main
+  let parent: AnyCommand | undefined
+  let rest = words
+  for (;;) {
+    const { subCommands } = command
+    const [word] = rest
+    if (typeof subCommands !== 'object' || word === undefined || word.startsWith('-')) break
+    const next = Object.entries(subCommands).find(([name]) => name === word)?.[1]
+    if (next === undefined) throw new UsageError(`Unknown command: ${word}`)
+    parent = command
+    command = await (typeof next === 'function' ? next() : next)
+    rest = rest.slice(1)
+  }
+  return { command, rest, ...(parent && { parent }) }
+}
+
+const run = async (words: string[]): Promise<void> => {
+  const { command, parent, rest } = await find(words)
+  if (rest.includes('--help') || rest.includes('-h')) {
+    process.stdout.write(`${await renderUsage(command, parent)}\n`)
+    return
+  }
+  if (command.run === undefined) {
+    process.stderr.write(`${await renderUsage(command, parent)}\n`)
+    throw new UsageError(rest.length > 0 ? `Unexpected: ${rest[0]}` : 'Which command?')
+  }
+  await runCommand(command, { rawArgs: rest })
+}
+
+const isUsage = (error: unknown): error is Error =>
+  error instanceof UsageError || (error instanceof Error && error.name === 'CLIError')
+
+try {
+  await run(process.argv.slice(2))
+} catch (error) {
+  if (isUsage(error)) {
+    process.exitCode = 2
+    process.stderr.write(`${error.message}\nSee: belfry --help\n`)
+  } else if (error instanceof StartFailure || error instanceof CommandFailure) {
+    process.exitCode = 1
+    process.stderr.write(`${error.message}\n`)
+  } else {
+    process.exitCode = 1
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  }
+}

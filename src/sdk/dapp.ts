@@ -1,0 +1,18 @@
+/**
+ * The dapp entry point: `belfry/dapp`. For servers: the project secret must not reach a browser.
+ *
+ *     const dapp = createDapp({ url: 'https://notify.example.com', projectId, secret })
+ *     await dapp.enrol('app.example.com')
+ *     await dapp.notify({ type, title: 'Hello', body: 'There is news' }, ['eip155:1:0x…'])
+ */
+import { createDapp as createDappWith, type Dapp, type DappOptions } from '../notify/client.ts'
+import { systemClock } from '../platform/clock.ts'
+import type { FetchDeps } from '../platform/fetch-json.ts'
+
+export type { AppDescription, Dapp, DappOptions, OutgoingNotification, Sent } from '../notify/client.ts'
+export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
+
+export const createDapp = (options: DappOptions, deps: Partial<FetchDeps> = {}): Dapp => {
+  const { clock = systemClock, fetch = globalThis.fetch.bind(globalThis) } = deps
+  return createDappWith({ clock, fetch }, options)
+}

@@ -1,0 +1,65 @@
+/**
+ * The wallet entry point: `belfry/wallet`. Node and browsers.
+ *
+ *     const wallet = createWallet({
+ *       url: 'https://notify.example.com', account: 'eip155:1:0x…', domain: 'wallet.example.com', allApps: true,
+ *       sign: (text) => personalSign(text), state: await load(), save: (state) => store(state),
+ *     })
+ *     wallet.on('message', ({ domain, notification }) => show(domain, notification))
+ *     await wallet.watch()
+ *     await wallet.subscribe('app.example.com')
+ */
+import { createKeysClient } from '../keys/client.ts'
+import {
+  createWallet as createWalletWith,
+  type Wallet,
+  type WalletDeps,
+  type WalletOptions,
+} from '../notify/client.ts'
+import { systemClock } from '../platform/clock.ts'
+import { silent, unmeasured } from '../platform/telemetry.ts'
+
+export { createKeysClient, type KeysClient } from '../keys/client.ts'
+export {
+  fromAppDomain,
+  fromNotifyServer,
+  type HistoryPage,
+  type Notification,
+  type PublicKeys,
+  type ReceivedNotification,
+  type ResolveAppKeys,
+  type Subscription,
+  type Wallet,
+  type WalletEvents,
+  type WalletOptions,
+  type WalletState,
+} from '../notify/client.ts'
+export { systemClock } from '../platform/clock.ts'
+export { silent, unmeasured } from '../platform/telemetry.ts'
+export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
+
+/** The parts that do not live under `url` are named one by one. */
+type Where =
+  | { url: string; relayUrl?: string; notifyUrl?: string; keysUrl?: string }
+  | { url?: undefined; relayUrl: string; notifyUrl: string; keysUrl: string }
+
+export type CreateWalletOptions = Omit<WalletOptions, 'relayUrl' | 'notifyUrl' | 'keysUrl'> & Where
+
+/** A wallet's device. `deps` is for tests, and for who wants to see its log and numbers. */
+export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletDeps> = {}): Wallet => {
+  const { relayUrl = options.url, notifyUrl = options.url, keysUrl = options.url } = options
+  if (relayUrl === undefined || notifyUrl === undefined || keysUrl === undefined) {
+    throw new TypeError('A wallet needs a url, or relayUrl, notifyUrl and keysUrl')
+  }
+  const {
+    clock = systemClock,
+    log = silent,
+    meter = unmeasured,
+    fetch = globalThis.fetch.bind(globalThis),
+  } = deps
+  const keys = deps.keys ?? createKeysClient({ clock, fetch }, { url: keysUrl })
+  return createWalletWith(
+    { ...deps, clock, log, meter, fetch, keys },
+    { ...options, relayUrl, notifyUrl, keysUrl },
+  )
+}

@@ -1,0 +1,170 @@
+/**
+ * The operator's way in, for the command line. `Authorization: Bearer <admin token>`; no web page may ask.
+ *
+ * | method, path              | body or query                                                    | answer                 |
+ * |---------------------------|------------------------------------------------------------------|------------------------|
+ * | POST /admin/apps          | `{domain, project?, name?, description?, url?, icons?, types?, listed?}` | the app, with its project's secret |
+ * | GET  /admin/apps          | `after?`, `limit?`                                               | `{apps, next}`         |
+ * | POST /admin/notify        | `{domain, notification, accounts}`; accounts a list or `"all"`   | `{sent, failed, not_found}` |
+ * | GET  /admin/keys          | `after?`, `limit?`                                               | `{keys, next}`         |
+ * | GET  /admin/keys/:key     |                                                                  | the registered key     |
+ */
+import { timingSafeEqual } from 'node:crypto'
+import { type Context, Hono } from 'hono'
+import { z } from 'zod'
+import type { KeyRegistry } from '../keys/service.ts'
+import type { IdentityEntry } from '../keys/store.ts'
+import type { Apps } from '../notify/apps.ts'
+import { AppDeclaration, Domain, NotifyV0 } from '../notify/http-schema.ts'
+import type { NotifyOutcome, Publishing } from '../notify/publishing.ts'
+import type { AppRecord } from '../notify/store.ts'
+import { checked, jsonBody } from '../platform/http.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import type { Projects } from './projects.ts'
+
+export interface AdminDeps {
+  token: string
+  projects: Projects | undefined
+  apps: Apps | undefined
+  publishing: Publishing | undefined
+  registry: KeyRegistry | undefined
+}
+
+/** What `app add` prints. */
+export interface AddedApp {
+  projectId: string
+  /** Null when the project was made with another secret. */
+  secret: string | null
+  domain: string
+  subscribeKey: string
+  authenticationKey: string
+  types: { id: string; name: string }[]
+}
+
+const EnrolApp = z.intersection(
+  AppDeclaration,
+  z.object({ domain: Domain, project: z.string().min(1).max(64).optional() }),
+)
+const Notify = z.object({
+  domain: Domain,
+  notification: z.looseObject({ type: z.string() }),
+  notificationId: z.string().min(1).max(255).optional(),
+  accounts: z.union([z.literal('all'), z.array(z.string()).min(1).max(10_000)]),
+})
+const Page = z.object({
+  after: z.string().max(512).optional(),
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+})
+
+const ACCOUNTS_AT_ONCE = 500
+
+const sameText = (a: string, b: string): boolean => {
+  const [one, other] = [Buffer.from(a), Buffer.from(b)]
+  return one.length === other.length && timingSafeEqual(one, other)
+}
+
+const shownKey = ({ identityKey, account, cacao, revokedAt }: IdentityEntry) => ({
+  identityKey,
+  account,
+  revokedAt: revokedAt === undefined ? null : new Date(revokedAt).toISOString(),
+  cacao: cacao === '' ? null : JSON.parse(cacao),
+})
+
+export const adminRoutes = (deps: AdminDeps): Hono => {
+  const app = new Hono()
+
+  app.use('/admin/*', async (c, next) => {
+    const token = /^Bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1] ?? ''
+    if (!sameText(token, deps.token)) throw new ProtocolError('unauthenticated', 'the admin token')
+    await next()
+  })
+
+  const room = <T>(thing: T | undefined, name: string): T => {
+    if (thing === undefined) throw new ProtocolError('unavailable', `this process has no ${name} room`)
+    return thing
+  }
+
+  const page = (c: Context) => {
+    const { after, limit } = checked(Page, c.req.query())
+    return { limit, ...(after !== undefined && { after }) }
+  }
+
+  app.post('/admin/apps', jsonBody(EnrolApp), async (c) => {
+    const { project, domain, ...declaration } = c.req.valid('json')
+    const apps = room(deps.apps, 'notify')
+    const projects = room(deps.projects, 'notify')
+    // The domain may be known already: then its project need not be named.
+    const holder = project ?? (await apps.byDomain(domain))?.record.projectId ?? projects.defaultId
+    const secret = await projects.ensure(holder)
+    const { record } = await apps.enrol({ ...declaration, projectId: holder, domain })
+    const { subscribeKey, authenticationKey, types, projectId } = record
+    const added: AddedApp = {
+      projectId,
+      secret,
+      domain,
+      subscribeKey,
+      authenticationKey,
+      types: types.map(({ id, name }) => ({ id, name })),
+    }
+    return c.json(added)
+  })
+
+  const shownApp = ({ projectId, domain, name, description, url, types, listed, ...keys }: AppRecord) => {
+    const { subscribeKey, authenticationKey } = keys
+    return { projectId, domain, name, description, url, types, listed, subscribeKey, authenticationKey }
+  }
+
+  app.get('/admin/apps', async (c) => {
+    const { limit, ...start } = page(c)
+    const apps = await room(deps.apps, 'notify').list({ limit, ...start })
+    return c.json({
+      apps: apps.map(shownApp),
+      next: apps.length < limit ? null : (apps.at(-1)?.domain ?? null),
+    })
+  })
+
+  app.post('/admin/notify', jsonBody(Notify), async (c) => {
+    const { domain, accounts, notificationId, notification } = c.req.valid('json')
+    const publishing = room(deps.publishing, 'notify')
+    const found = await room(deps.apps, 'notify').byDomain(domain)
+    if (!found) throw new ProtocolError('unknown_app', domain)
+    const { projectId, types } = found.record
+    // People remember names; the wire has ids.
+    const type = types.find(({ name }) => name === notification.type)?.id ?? notification.type
+    const everyone = accounts === 'all' ? await publishing.subscribers(projectId, domain) : accounts
+    const answer: NotifyOutcome = { sent: [], failed: [], not_found: [] }
+    // One id for all parts, so that it is one notification; ours when the caller has none.
+    const id = notificationId ?? globalThis.crypto.randomUUID()
+    for (let at = 0; at < everyone.length; at += ACCOUNTS_AT_ONCE) {
+      const part = everyone.slice(at, at + ACCOUNTS_AT_ONCE)
+      const message = checked(NotifyV0, {
+        notification: { ...notification, type },
+        accounts: part,
+        notification_id: id,
+      })
+      const outcome = await publishing.notify(projectId, [{ ...message, domain }])
+      answer.sent.push(...outcome.sent)
+      answer.failed.push(...outcome.failed)
+      answer.not_found.push(...outcome.not_found)
+    }
+    return c.json(answer)
+  })
+
+  app.get('/admin/keys', async (c) => {
+    const { limit, ...start } = page(c)
+    const keys = await room(deps.registry, 'keys').list({ limit, ...start })
+    return c.json({
+      keys: keys.map(shownKey),
+      next: keys.length < limit ? null : (keys.at(-1)?.identityKey ?? null),
+    })
+  })
+
+  app.get('/admin/keys/:key', async (c) => {
+    const key = c.req.param('key')
+    const cacao = await room(deps.registry, 'keys').identity(key)
+    const identityKey = key.startsWith('did:key:') ? key : `did:key:${key}`
+    return c.json({ identityKey, cacao: JSON.parse(cacao) })
+  })
+
+  return app
+}

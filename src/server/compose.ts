@@ -1,0 +1,348 @@
+/**
+ * Puts the house together: the only place that constructs, and the only one that knows every room.
+ *
+ * Order matters. The port is open before the notify server starts, because that one reaches the relay like everybody
+ * else, through a socket; what is released, at a stop or when the start fails half way, goes in the reverse order.
+ */
+import { randomBytes as nodeRandomBytes } from 'node:crypto'
+import type { Server } from 'node:http'
+import { join } from 'node:path'
+import { Hono } from 'hono'
+import { cors } from 'hono/cors'
+import { keysRoutes } from '../keys/http.ts'
+import { createIdentityLookup } from '../keys/lookup.ts'
+import { createKeyRegistry, type KeyRegistry } from '../keys/service.ts'
+import { type Apps, createApps } from '../notify/apps.ts'
+import { notifyRoutes } from '../notify/http.ts'
+import { AppDeclaration } from '../notify/http-schema.ts'
+import { createPublishing, type Publishing } from '../notify/publishing.ts'
+import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
+import { createVault, type Vault } from '../notify/vault.ts'
+import { type Clock, systemClock } from '../platform/clock.ts'
+import { checked } from '../platform/http.ts'
+import { createPublicGet } from '../platform/public-get.ts'
+import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
+import { type Log, silent } from '../platform/telemetry.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { notifyMethodByTag } from '../protocol/notify-methods.ts'
+import { createRelayClient } from '../relay/client.ts'
+import { relayRoutes } from '../relay/http.ts'
+import { createRelayHub, type RelayHub } from '../relay/hub.ts'
+import { attachRelaySocket, type RelaySocket } from '../relay/socket.ts'
+import { openLmdb, type Stores } from '../storage/lmdb/open.ts'
+import { adminRoutes } from './admin.ts'
+import type { Config } from './config.ts'
+import { loadSecret, lockDataDir, prepareDataDir, writeAdminAccess } from './data-dir.ts'
+import { StartFailure } from './failure.ts'
+import { closeServer, createHttpRoutes, createHttpServer, listen } from './http.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import { serveMetrics } from './metrics-server.ts'
+import { type Names, namesOf } from './names.ts'
+import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
+import { createProjects, type Projects } from './projects.ts'
+import { createRelaySweeper } from './relay-sweeper.ts'
+
+export interface ServerDeps {
+  clock?: Clock
+  log?: Log
+  randomBytes?: (length: number) => Uint8Array
+  /** Default: made here. */
+  metrics?: Metrics
+}
+
+export interface RunningServer extends AsyncDisposable {
+  /** The public one. */
+  readonly url: string
+  readonly wsUrl: string
+  /** Where this machine reaches the server. */
+  readonly loopbackUrl: string
+  readonly port: number
+  /** Undefined when there are none, or on the main port. */
+  readonly metricsUrl: string | undefined
+  readonly adminToken: string
+  /** The default project, where there is a notify room. `isNew`: made by this start. */
+  readonly project: { id: string; secret: string; isNew: boolean } | undefined
+  readonly stores: Stores
+  /** Resolves when everything works, declared apps included; rejects with `StartFailure` when it never will. */
+  ready(): Promise<void>
+  /**
+   * Takes nothing new, finishes what is in flight, closes every socket with 1001, flushes. When the signal aborts, what
+   * is left is cut off; nothing that was acknowledged is lost by that.
+   */
+  stop(signal?: AbortSignal): Promise<void>
+}
+
+interface Ground {
+  config: Config
+  names: Names
+  stores: Stores
+  clock: Clock
+  log: Log
+  metrics: Metrics
+  randomBytes: (length: number) => Uint8Array
+  owned: ReleaseStack
+}
+
+interface NotifyRoom {
+  apps: Apps
+  publishing: Publishing
+  projects: Projects
+  serverKeys: ServerKeys
+  routes: Hono
+  isFirstStart: boolean
+  start(lookup: ReturnType<typeof createIdentityLookup>): NotifyServer
+}
+
+/** Everything of the notify room that works without the relay; `start` connects it. */
+const buildNotify = async (ground: Ground, vault: Vault, secret: Uint8Array): Promise<NotifyRoom> => {
+  const { config, names, stores, clock, log, metrics: meter, randomBytes } = ground
+  const store = stores.notify
+  const serverKeys = await loadKeys(stores, vault)
+  let start: (server: NotifyServer) => void = () => {}
+  const started = new Promise<NotifyServer>((resolve) => {
+    start = resolve
+  })
+  const apps = createApps({
+    store,
+    vault,
+    clock,
+    randomBytes,
+    join: async (topic) => (await started).join(topic),
+  })
+  const publishing = createPublishing({ store, apps, clock, randomBytes })
+  const projects = createProjects(apps, secret)
+  const isOwnRelay = config.rooms.includes('relay')
+  const [firstProjectId] = config.projectIds ?? []
+  const projectId = isOwnRelay ? firstProjectId : config.relayProjectId
+
+  return {
+    apps,
+    publishing,
+    projects,
+    serverKeys,
+    routes: new Hono().route(
+      '/',
+      notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl }),
+    ),
+    isFirstStart: await projects.create(projects.defaultId, 'default'),
+    start(lookup) {
+      const server = createNotifyServer(
+        {
+          store,
+          vault,
+          apps,
+          serverKeys,
+          lookup,
+          clock,
+          log,
+          meter,
+          randomBytes,
+          connectRelay: (onMessage) =>
+            createRelayClient(
+              { clock, log, meter, randomBytes },
+              {
+                url: isOwnRelay ? names.loopbackUrl : (config.relayUrl ?? ''),
+                key: serverKeys.relay,
+                // Ours keeps subscriptions and divides messages among processes; another one may do neither.
+                share: isOwnRelay,
+                remembers: isOwnRelay,
+                ...(projectId !== undefined && { projectId }),
+                onMessage,
+                // Strangers meet on the topics of apps and of the server; there is no order to keep among them.
+                laneOf: ({ tag, topic }) =>
+                  notifyMethodByTag(tag)?.addressedBy === 'subscription' ? topic : undefined,
+              },
+            ),
+        },
+        { publicUrl: names.publicUrl, renew: !isOwnRelay, otherUrls: config.aliases },
+      )
+      start(server)
+      return server
+    },
+  }
+}
+
+const loadKeys = async (stores: Stores, vault: Vault): Promise<ServerKeys> => {
+  try {
+    return await loadServerKeys({ store: stores.notify, vault })
+  } catch (error) {
+    throw new StartFailure(
+      [
+        'The data directory was made with another secret: give the right one in BELFRY_SECRET, or none at all.',
+      ],
+      { cause: error },
+    )
+  }
+}
+
+const buildRelay = (
+  ground: Ground,
+  server: Server,
+  trusted: string | undefined,
+): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = ground
+  const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
+  const hub = owned.use(
+    createRelayHub(
+      { store: stores.relay, clock, log, meter, randomBytes },
+      { trusted: (clientId) => clientId === trusted },
+    ),
+  )
+  const socket = owned.use(attachRelaySocket({ hub, clock, log, meter }, server, admission))
+  owned.use(createRelaySweeper({ store: stores.relay, clock, log, meter }))
+  const routes = new Hono()
+  routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
+  routes.route('/', relayRoutes({ hub, clock, log }, admission))
+  return { hub, socket, routes }
+}
+
+/** Makes the apps of the configuration. Throws `StartFailure` with a sentence for each that cannot be. */
+const declareApps = async (config: Config, { apps, projects }: NotifyRoom): Promise<void> => {
+  const mistakes: string[] = []
+  for (const { project = projects.defaultId, domain, ...declaration } of config.apps) {
+    try {
+      await projects.create(project)
+      await apps.enrol({ ...checked(AppDeclaration, declaration), projectId: project, domain })
+    } catch (error) {
+      if (!(error instanceof ProtocolError) || error.http >= 500) throw error
+      mistakes.push(`The app ${domain} cannot be declared: ${error.message}.`)
+    }
+  }
+  if (mistakes.length > 0) throw new StartFailure(mistakes)
+}
+
+const HALF = 0.5
+
+/** Throws `StartFailure` for what the operator can put right. Nothing is left behind when it throws. */
+export const composeServer = async (config: Config, deps: ServerDeps = {}): Promise<RunningServer> => {
+  const owned = createReleaseStack()
+  try {
+    return await build(config, deps, owned)
+  } catch (error) {
+    await owned[Symbol.asyncDispose]().catch(() => {})
+    throw error
+  }
+}
+
+const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Promise<RunningServer> => {
+  const { clock = systemClock, log = silent } = deps
+  const randomBytes = deps.randomBytes ?? ((length) => new Uint8Array(nodeRandomBytes(length)))
+  const has = (room: Config['rooms'][number]) => config.rooms.includes(room)
+
+  prepareDataDir(config.data)
+  owned.use(lockDataDir(config.data))
+  const secret = loadSecret(config.data, config.secret, randomBytes)
+  const vault = createVault(secret, randomBytes)
+  const stores = owned.use(await openLmdb({ path: join(config.data, 'store') }))
+  const metrics = deps.metrics ?? createMetrics({ log })
+
+  // What answers is known only when the port is; until then nobody is answered.
+  let fetch: Hono['fetch'] | undefined
+  const server = createHttpServer(
+    (request, env, context) => fetch?.(request, env, context) ?? new Response(null, { status: 503 }),
+    log,
+  )
+  owned.defer(() => closeServer(server))
+  const port = await listen(server, config.port, config.host)
+  const names = namesOf(config, port)
+  const ground: Ground = { config, names, stores, clock, log, metrics, randomBytes, owned }
+
+  const registry: KeyRegistry | undefined = has('keys')
+    ? createKeyRegistry(
+        { store: stores.keys, clock, log },
+        names.knownOrigins ? { isOwnUrl: names.isOwnUrl } : {},
+      )
+    : undefined
+  const notify = has('notify') ? await buildNotify(ground, vault, secret) : undefined
+  const relay = has('relay') ? buildRelay(ground, server, notify?.serverKeys.relay.did) : undefined
+
+  const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
+  let isStopping = false
+  let notifyServer: NotifyServer | undefined
+  const checks: Record<string, Check> = {
+    store: () => stores.ping(),
+    ...(notify && {
+      relay: async () => {
+        if (!notifyServer?.healthy()) throw new Error('The notify server is not connected to its relay')
+      },
+    }),
+    process: async () => {
+      if (isStopping) throw new Error('The server is stopping')
+    },
+  }
+  const routes = createHttpRoutes({ clock, log, meter: metrics }, [
+    opsRoutes({ checks, clock, log }),
+    ...(config.metrics === 'shared' ? [metricsRoutes(metrics)] : []),
+    adminRoutes({
+      token: adminToken,
+      projects: notify?.projects,
+      apps: notify?.apps,
+      publishing: notify?.publishing,
+      registry,
+    }),
+    ...(registry ? [keysRoutes({ registry, log })] : []),
+    ...(relay ? [relay.routes] : []),
+    ...(notify ? [notify.routes] : []),
+  ])
+  fetch = routes.fetch
+  const metricsUrl = await serveMetrics({ metrics, log, owned }, config)
+
+  if (notify) {
+    const lookup = createIdentityLookup(
+      { ...(registry && { registry }), get: createPublicGet(), clock, log },
+      { isOwnUrl: names.isOwnUrl, allowed: config.keyServers },
+    )
+    notifyServer = owned.use(notify.start(lookup))
+  }
+  owned.use(writeAdminAccess(config.data, { url: names.loopbackUrl, token: adminToken }))
+
+  const start = async () => {
+    await notifyServer?.ready()
+    if (notify) await declareApps(config, notify)
+  }
+  let starting: Promise<void> | undefined
+  let stopping: Promise<void> | undefined
+
+  const stop = async (signal: AbortSignal): Promise<void> => {
+    isStopping = true
+    routes.stopping()
+    // No new connections; those that are open go on until they are closed below.
+    server.close()
+    server.closeIdleConnections()
+    const patience = new AbortController()
+    const half = clock.after(config.shutdownSeconds * 1000 * HALF, () => patience.abort())
+    signal.addEventListener('abort', () => patience.abort(), { once: true })
+    await routes.idle(patience.signal)
+    half[Symbol.dispose]()
+    // While the relay still stands: what is in the outbox's hands goes out.
+    await notifyServer?.[Symbol.asyncDispose]()
+    await relay?.socket.drain(signal)
+    await owned[Symbol.asyncDispose]()
+  }
+
+  const running: RunningServer = {
+    url: names.publicUrl,
+    wsUrl: names.wsUrl,
+    loopbackUrl: names.loopbackUrl,
+    port,
+    metricsUrl,
+    adminToken,
+    project: notify && (await defaultProject(notify)),
+    stores,
+    ready() {
+      starting ??= start()
+      return starting
+    },
+    stop(signal = new AbortController().signal) {
+      stopping ??= stop(signal)
+      return stopping
+    },
+    [Symbol.asyncDispose]: () => running.stop(),
+  }
+  return running
+}
+
+const defaultProject = async ({ projects, isFirstStart }: NotifyRoom) => {
+  const secret = await projects.ensure(projects.defaultId)
+  return secret === null ? undefined : { id: projects.defaultId, secret, isNew: isFirstStart }
+}

@@ -1,0 +1,130 @@
+/**
+ * `belfry serve`: configuration in, a running server, signals, the end.
+ *
+ * stdout gets one JSON line, when the server is ready; stderr gets the log, and, at the first start only, what the
+ * operator needs to know. SIGTERM and SIGINT stop it in good order, with exit code 0; a second one ends it at once.
+ */
+import { styleText } from 'node:util'
+import { collectDefaultMetrics } from 'prom-client'
+import { pause, systemClock } from '../platform/clock.ts'
+import type { Log } from '../platform/telemetry.ts'
+import { composeServer, type RunningServer } from './compose.ts'
+import { type Config, type Flags, readConfig } from './config.ts'
+import { StartFailure } from './failure.ts'
+import { createLog } from './log.ts'
+import { createMetrics } from './metrics.ts'
+
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const
+
+/** Aborted by the first signal. The second one finds no handler of ours and does what it does by itself. */
+const firstSignal = (log: Log): AbortSignal => {
+  const ending = new AbortController()
+  for (const signal of SIGNALS) {
+    process.once(signal, () => {
+      for (const other of SIGNALS) process.removeAllListeners(other)
+      log.info({ signal }, 'Stopping; a second signal ends the process at once')
+      ending.abort()
+    })
+  }
+  return ending.signal
+}
+
+const aborted = (signal: AbortSignal): Promise<'aborted'> =>
+  new Promise((resolve) => {
+    if (signal.aborted) return resolve('aborted')
+    signal.addEventListener('abort', () => resolve('aborted'), { once: true })
+  })
+
+/** What the operator sees once. */
+const welcome = (server: RunningServer, config: Config): string => {
+  const bold = (text: string) => styleText('bold', text)
+  const { url, wsUrl, project, metricsUrl } = server
+  const addresses = [
+    ['HTTP', url],
+    ...(config.rooms.includes('relay') ? [['relay', wsUrl]] : []),
+    ...(metricsUrl === undefined ? [] : [['metrics', metricsUrl]]),
+    ['data', config.data],
+    ...(project ? [['project id', project.id]] : []),
+    ...(project ? [['project secret', project.secret]] : []),
+  ]
+  const lines = addresses.map(([name = '', value]) => `  ${name.padEnd(16)}${value}`)
+  const data = config.data === './belfry-data' ? '' : ` --data ${config.data}`
+  const attempt = project
+    ? ['', 'Try it:', `  npx belfry app add app.example.com --type 'News: what is new'${data}`]
+    : []
+  return ['', bold('Belfry runs for the first time here.'), '', ...lines, ...attempt, '', ''].join('\n')
+}
+
+/** Ends the server within the configured time. */
+const stopInTime = async (server: RunningServer, config: Config, log: Log): Promise<void> => {
+  const late = AbortSignal.timeout(
+    config.shutdownSeconds * 1000 - 1000 * Math.min(1, config.shutdownSeconds / 4),
+  )
+  const done = new AbortController()
+  const stopped = server.stop(late).then(
+    () => 'stopped' as const,
+    (err: unknown) => {
+      log.error({ err }, 'The stop was not in order')
+      return 'stopped' as const
+    },
+  )
+  const bound = pause(systemClock, config.shutdownSeconds * 1000, done.signal).then(() => 'late' as const)
+  const outcome = await Promise.race([stopped, bound])
+  done.abort()
+  if (outcome === 'stopped') {
+    log.info({}, 'Stopped')
+    return
+  }
+  // What was acknowledged is on disk, so nothing is lost; whatever still holds the process up must not.
+  log.warn({ seconds: config.shutdownSeconds }, 'The stop took too long; ending now')
+  process.exit()
+}
+
+const runWith = async (config: Config, log: Log): Promise<void> => {
+  if (config.redisUrl !== undefined) {
+    log.warn({}, 'REDIS_URL is set, but this version keeps its data in LMDB only')
+  }
+  const metrics = createMetrics({ log })
+  collectDefaultMetrics({ register: metrics.registry })
+  const stopSignal = firstSignal(log)
+  const server = await composeServer(config, { log, metrics })
+
+  const fail = (err: unknown) => {
+    log.error({ err }, 'A defect; the process ends')
+    process.exitCode = 1
+    void stopInTime(server, config, log)
+  }
+  process.on('uncaughtException', fail)
+  process.on('unhandledRejection', fail)
+
+  const isUp = await Promise.race([
+    server.ready().then(() => true),
+    aborted(stopSignal).then(() => false),
+  ]).catch(async (error: unknown) => {
+    await server.stop().catch(() => {})
+    throw error
+  })
+  if (isUp) {
+    if (server.project?.isNew) process.stderr.write(welcome(server, config))
+    const { url, wsUrl, metricsUrl } = server
+    const relay = config.rooms.includes('relay') ? wsUrl : null
+    process.stdout.write(`${JSON.stringify({ ready: true, url, relay, metrics: metricsUrl ?? null })}\n`)
+    log.info({ url, rooms: config.rooms }, 'Ready')
+  }
+  await aborted(stopSignal)
+  await stopInTime(server, config, log)
+}
+
+/** Resolves when the server has ended. Sets the exit code. */
+export const run = async (flags: Flags): Promise<void> => {
+  try {
+    const { config } = readConfig(flags)
+    await runWith(config, createLog(config.logLevel))
+  } catch (error) {
+    process.exitCode = 1
+    if (!(error instanceof StartFailure)) throw error
+    for (const sentence of error.sentences) process.stderr.write(`${sentence}\n`)
+  } finally {
+    for (const signal of SIGNALS) process.removeAllListeners(signal)
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * Every setting, once: its names, what it must be, its default, what it is for. The start, `serve --help`, `check` and
+ * the table in the README are made from this.
+ */
+import { z } from 'zod'
+
+interface Setting<S extends z.ZodType = z.ZodType> {
+  schema: S
+  /** Name in the environment. */
+  env: string
+  /** Flag without the dashes; absent for what must not be seen in a list of processes. */
+  flag?: string
+  /** How `--help` shows the value. */
+  hint: string
+  /** Ends the sentence "PORT must be …". */
+  must: string
+  about: string
+  /** How the default is described where it is worked out later. */
+  fallback?: string
+  isSecret?: true
+}
+
+const setting = <S extends z.ZodType>(one: Setting<S>): Setting<S> => one
+
+const integer = (least: number, most: number) =>
+  z
+    .union([
+      z.number(),
+      z
+        .string()
+        .regex(/^\d{1,9}$/)
+        .transform(Number),
+    ])
+    .pipe(z.number().int().min(least).max(most))
+
+const isUrl = (text: string, protocols: readonly string[]): boolean => {
+  if (!URL.canParse(text)) return false
+  const { protocol, username, password, search, hash } = new URL(text)
+  return protocols.includes(protocol) && !username && !password && !search && !hash
+}
+const url = (...protocols: string[]) =>
+  z
+    .string()
+    .refine((text) => isUrl(text, protocols))
+    .transform((text) => text.replace(/\/+$/, ''))
+
+/** `a,b` or, in a file, `["a", "b"]`. */
+const list = <S extends z.ZodType<unknown, string>>(item: S) =>
+  z
+    .union([z.array(z.string()), z.string().transform((text) => text.split(','))])
+    .transform((items) => items.map((one) => one.trim()).filter((one) => one !== ''))
+    .pipe(z.array(item))
+
+export const ROOMS = ['relay', 'notify', 'keys'] as const
+export type Room = (typeof ROOMS)[number]
+
+export const METRICS_PORT = 9464
+
+export const SETTINGS = {
+  port: setting({
+    schema: integer(0, 65_535).default(8080),
+    env: 'PORT',
+    flag: 'port',
+    hint: 'N',
+    must: 'a whole number from 0 to 65535',
+    about: 'Port for HTTP and WebSocket; 0 takes a free one',
+  }),
+  host: setting({
+    schema: z.string().min(1).max(253).optional(),
+    env: 'BELFRY_HOST',
+    flag: 'host',
+    hint: 'ADDRESS',
+    must: 'an address or a host name',
+    about: 'Address to listen on',
+    fallback: 'every address of this machine',
+  }),
+  data: setting({
+    schema: z.string().min(1).default('./belfry-data'),
+    env: 'BELFRY_DATA',
+    flag: 'data',
+    hint: 'DIR',
+    must: 'a directory',
+    about: 'Where the store, the secret and the admin token are kept',
+  }),
+  publicUrl: setting({
+    schema: url('http:', 'https:').optional(),
+    env: 'BELFRY_PUBLIC_URL',
+    flag: 'public-url',
+    hint: 'URL',
+    must: 'an http or https URL without user, query or fragment',
+    about: 'How clients reach this server; once it is set, tokens made out to another server are refused',
+    fallback: 'http://localhost:<port>',
+  }),
+  aliases: setting({
+    schema: list(url('http:', 'https:')).default([]),
+    env: 'BELFRY_ALIASES',
+    flag: 'aliases',
+    hint: 'URL,…',
+    must: 'a list of http or https URLs, separated by commas',
+    about: 'Other URLs under which clients know this server',
+    fallback: 'none',
+  }),
+  secret: setting({
+    schema: z.string().min(16).max(1024).optional(),
+    env: 'BELFRY_SECRET',
+    hint: 'TEXT',
+    must: 'at least 16 characters',
+    about: 'Seals keys at rest and makes project secrets; losing it loses every subscription',
+    fallback: 'made at the first start, in <data>/secret',
+    isSecret: true,
+  }),
+  config: setting({
+    schema: z.string().min(1).optional(),
+    env: 'BELFRY_CONFIG',
+    flag: 'config',
+    hint: 'FILE',
+    must: 'a file',
+    about: 'JSON or YAML with `apps: [{domain, name, types, …}]` and any of these settings',
+    fallback: 'none',
+  }),
+  rooms: setting({
+    schema: list(z.enum(ROOMS))
+      .pipe(z.array(z.enum(ROOMS)).min(1))
+      .default([...ROOMS]),
+    env: 'BELFRY_ROOMS',
+    flag: 'rooms',
+    hint: 'NAME,…',
+    must: `some of ${ROOMS.join(', ')}, separated by commas`,
+    about: 'What this process serves',
+  }),
+  relayUrl: setting({
+    schema: url('ws:', 'wss:', 'http:', 'https:').optional(),
+    env: 'BELFRY_RELAY_URL',
+    flag: 'relay-url',
+    hint: 'URL',
+    must: 'a ws, wss, http or https URL without user, query or fragment',
+    about: 'The relay that the notify server uses when this process has none',
+    fallback: 'the own one',
+  }),
+  relayProjectId: setting({
+    schema: z.string().min(1).max(128).optional(),
+    env: 'BELFRY_RELAY_PROJECT_ID',
+    flag: 'relay-project-id',
+    hint: 'ID',
+    must: 'a project id',
+    about: 'Shown to that relay',
+    fallback: 'none',
+  }),
+  projectIds: setting({
+    schema: list(z.string().max(128)).pipe(z.array(z.string()).min(1)).optional(),
+    env: 'BELFRY_PROJECT_IDS',
+    flag: 'project-ids',
+    hint: 'ID,…',
+    must: 'a list of project ids, separated by commas',
+    about: 'The only project ids that the relay lets in',
+    fallback: 'all',
+  }),
+  keyServers: setting({
+    schema: list(url('https:')).default(['https://keys.walletconnect.com']),
+    env: 'BELFRY_KEY_SERVERS',
+    flag: 'key-servers',
+    hint: 'URL,…',
+    must: 'a list of https URLs, separated by commas',
+    about: 'Key servers that are asked beside the own one',
+  }),
+  metrics: setting({
+    schema: z.union([z.literal(['off', 'shared']), integer(0, 65_535)]).optional(),
+    env: 'BELFRY_METRICS',
+    flag: 'metrics',
+    hint: 'PORT|off|shared',
+    must: 'a port, off, or shared',
+    about: 'Where /metrics is: on a port of its own, nowhere, or on the main port',
+    fallback: `${METRICS_PORT}, or a free port when that is taken`,
+  }),
+  logLevel: setting({
+    schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+    env: 'BELFRY_LOG_LEVEL',
+    flag: 'log-level',
+    hint: 'LEVEL',
+    must: 'debug, info, warn, error or silent',
+    about: 'What is logged, as JSON on stderr',
+  }),
+  shutdownSeconds: setting({
+    schema: integer(1, 3600).default(10),
+    env: 'BELFRY_SHUTDOWN_SECONDS',
+    flag: 'shutdown-seconds',
+    hint: 'N',
+    must: 'a whole number from 1 to 3600',
+    about: 'How long the end may take after SIGTERM',
+  }),
+  adminToken: setting({
+    schema: z
+      .string()
+      .regex(/^[\x21-\x7e]{16,256}$/)
+      .optional(),
+    env: 'BELFRY_ADMIN_TOKEN',
+    hint: 'TEXT',
+    must: '16 to 256 visible characters',
+    about: 'Lets the command line in',
+    fallback: 'a new one at each start, in <data>/admin.json',
+    isSecret: true,
+  }),
+  redisUrl: setting({
+    schema: url('redis:', 'rediss:').optional(),
+    env: 'REDIS_URL',
+    hint: 'URL',
+    must: 'a redis or rediss URL',
+    about: 'Not used by this version: data is kept in LMDB',
+    fallback: 'none',
+    isSecret: true,
+  }),
+} satisfies Record<string, Setting>
+
+export type SettingName = keyof typeof SETTINGS
+export const SETTING_NAMES = Object.keys(SETTINGS).filter((name): name is SettingName => name in SETTINGS)
+
+export const settingOf = (name: SettingName): Setting => SETTINGS[name]

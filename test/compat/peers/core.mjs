@@ -1,0 +1,30 @@
+/* One @walletconnect/core of the version named by the first argument. */
+import { createRequire } from 'node:module'
+import { serve, tell } from './host.mjs'
+
+const { Core } = createRequire(import.meta.url)(process.argv[2])
+let core
+
+serve({
+  async init(options) {
+    core = new Core(options)
+    await core.start()
+    core.relayer.on('relayer_message', async ({ topic, message, publishedAt }) => {
+      tell('message', { topic, publishedAt, payload: await core.crypto.decode(topic, message) })
+    })
+    core.relayer.on('relayer_connect', () => tell('connect'))
+    core.relayer.on('relayer_disconnect', () => tell('disconnect'))
+    return core.crypto.getClientId()
+  },
+  useKey: (symKey) => core.crypto.setSymKey(symKey),
+  subscribe: (topic) => core.relayer.subscribe(topic),
+  async subscribeAll(topics) {
+    await Promise.all(topics.map((topic) => core.relayer.subscribe(topic)))
+  },
+  unsubscribe: (topic) => core.relayer.unsubscribe(topic),
+  async publish(topic, payload, options) {
+    await core.relayer.publish(topic, await core.crypto.encode(topic, payload), options)
+  },
+  offline: () => core.relayer.transportClose(),
+  online: () => core.relayer.transportOpen(),
+})

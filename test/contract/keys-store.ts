@@ -1,0 +1,117 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { IdentityEntry, InviteEntry } from '../../src/keys/store.ts'
+import type { Engine, TestStores } from '../support/stores.ts'
+
+const identity = (label: string, change: Partial<IdentityEntry> = {}): IdentityEntry => ({
+  identityKey: `did:key:z6Mk${label}`,
+  account: 'eip155:1:0xAbCdefAbCdefAbCdefAbCdefAbCdefAbCdefAbCd',
+  cacao: `{"h":{"t":"eip4361"},"p":{"statement":"ünchanged ✓"},  "s":"${label}"}`,
+  ...change,
+})
+const invite = (label: string, identityKey: string): InviteEntry => ({
+  inviteKey: `did:key:z6LS${label}`,
+  account: 'eip155:1:0xAbCdefAbCdefAbCdefAbCdefAbCdefAbCdefAbCd',
+  identityKey,
+})
+const [mine, yours] = ['eip155:0xabcd', 'eip155:0xabce']
+
+/** What the key registry may rely on, whatever the engine. */
+export const keysStoreContract = (engine: Engine): void => {
+  describe(`the keys store on ${engine.name}`, () => {
+    let stores: TestStores
+    const store = () => stores.keys
+    beforeEach(async () => {
+      stores = await engine.open()
+    })
+    afterEach(() => stores[Symbol.asyncDispose]())
+
+    it('gives an identity entry back byte for byte', async () => {
+      await store().registerIdentity(identity('a'))
+      expect(await store().identity(identity('a').identityKey)).toEqual(identity('a'))
+      expect(await store().identity(identity('b').identityKey)).toBeUndefined()
+    })
+
+    it('registers an identity key again without a trace, and replaces its entry', async () => {
+      await store().registerIdentity(identity('a'))
+      await store().registerIdentity(identity('a'))
+      await store().registerIdentity(identity('a', { cacao: '{}' }))
+      expect(await store().identities({ limit: 10 })).toEqual([identity('a', { cacao: '{}' })])
+    })
+
+    it('removes an identity key, and says whether there was one', async () => {
+      await store().registerIdentity(identity('a'))
+      await store().registerIdentity(identity('b'))
+      expect(await store().unregisterIdentity(identity('a').identityKey)).toBe(true)
+      expect(await store().unregisterIdentity(identity('a').identityKey)).toBe(false)
+      expect(await store().identity(identity('a').identityKey)).toBeUndefined()
+      expect(await store().identity(identity('b').identityKey)).toEqual(identity('b'))
+    })
+
+    it('says to exactly one of many who remove an identity key at once that there was one', async () => {
+      await store().registerIdentity(identity('a'))
+      const answers = await Promise.all(
+        Array.from({ length: 100 }, () => store().unregisterIdentity(identity('a').identityKey)),
+      )
+      expect(answers.filter(Boolean)).toHaveLength(1)
+    })
+
+    it('keeps one invite key an account, the last one registered', async () => {
+      await store().registerInvite(mine, invite('1', 'did:key:z6Mka'))
+      await store().registerInvite(mine, invite('2', 'did:key:z6Mkb'))
+      await store().registerInvite(yours, invite('3', 'did:key:z6Mkb'))
+      expect(await store().invite(mine)).toEqual(invite('2', 'did:key:z6Mkb'))
+      expect(await store().invite(yours)).toEqual(invite('3', 'did:key:z6Mkb'))
+      expect(await store().invite('eip155:0xabc')).toBeUndefined()
+    })
+
+    it('removes an invite key, and says whether there was one', async () => {
+      await store().registerInvite(mine, invite('1', 'did:key:z6Mka'))
+      expect(await store().unregisterInvite(yours)).toBe(false)
+      expect(await store().unregisterInvite(mine)).toBe(true)
+      expect(await store().unregisterInvite(mine)).toBe(false)
+      expect(await store().invite(mine)).toBeUndefined()
+    })
+
+    it('removes with an identity key the invite keys that it registered, and no others', async () => {
+      const [a, b] = [identity('a').identityKey, identity('b').identityKey]
+      await store().registerIdentity(identity('a'))
+      await store().registerInvite(mine, invite('1', a))
+      await store().registerInvite(yours, invite('2', a))
+      await store().registerInvite('eip155:0xother', invite('3', b))
+      await store().registerInvite(yours, invite('4', b))
+      await store().unregisterIdentity(a)
+      expect(await store().invite(mine)).toBeUndefined()
+      expect(await store().invite(yours)).toEqual(invite('4', b))
+      expect(await store().invite('eip155:0xother')).toEqual(invite('3', b))
+    })
+
+    it('keeps identity keys apart of which one is the beginning of another', async () => {
+      const [short, long] = ['did:key:z6Mka', 'did:key:z6Mkab']
+      await store().registerInvite(mine, invite('1', short))
+      await store().registerInvite(yours, invite('2', long))
+      await store().unregisterIdentity(short)
+      expect(await store().invite(mine)).toBeUndefined()
+      expect(await store().invite(yours)).toEqual(invite('2', long))
+    })
+
+    it('pages through the identity entries in key order', async () => {
+      const all = Array.from({ length: 25 }, (_, at) => identity(`${at}`.padStart(3, '0')))
+      await Promise.all([...all].reverse().map((entry) => store().registerIdentity(entry)))
+      const first = await store().identities({ limit: 10 })
+      expect(first).toEqual(all.slice(0, 10))
+      const after = first.at(-1)?.identityKey ?? ''
+      expect(await store().identities({ after, limit: 100 })).toEqual(all.slice(10))
+    })
+
+    it('loses nothing over a restart', async () => {
+      await store().registerIdentity(identity('a'))
+      await store().registerInvite(mine, invite('1', identity('a').identityKey))
+      await store().registerIdentity(identity('gone'))
+      await store().unregisterIdentity(identity('gone').identityKey)
+      await stores.reopen()
+      expect(await store().identities({ limit: 10 })).toEqual([identity('a')])
+      expect(await store().unregisterIdentity(identity('a').identityKey)).toBe(true)
+      expect(await store().invite(mine)).toBeUndefined()
+    })
+  })
+}
