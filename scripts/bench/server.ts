@@ -18,7 +18,8 @@ export const startServer = async (options: string[] = []): Promise<BenchServer> 
   const child = spawn(
     process.execPath,
     [
-      '--expose-gc',
+      // For whoever looks for the reason behind a figure: BENCH_NODE_OPTIONS='--cpu-prof --cpu-prof-dir=…'.
+      ...(process.env.BENCH_NODE_OPTIONS?.split(' ') ?? []),
       'dist/cli/main.js',
       'serve',
       '--port',
@@ -29,7 +30,7 @@ export const startServer = async (options: string[] = []): Promise<BenchServer> 
       dataDir,
       ...options,
     ],
-    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, BELFRY_LOG: 'warn' } },
+    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, BELFRY_LOG_LEVEL: 'warn' } },
   )
   const url = await readyUrl(child)
   return {

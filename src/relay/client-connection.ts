@@ -51,6 +51,8 @@ const FIRST_BACK_OFF = 200
 const LONGEST_BACK_OFF = 30_000
 /** A connection that ended before this age counts as a failed attempt, or a relay that slams the door is hammered. */
 const SETTLED_AFTER = 5_000
+/** … but not as more than this many, once something was answered on it. */
+const WORKING_ATTEMPTS = 2
 const OPEN_TIMEOUT = 15_000
 /** Relays ping every 25 s or so. */
 const SILENT_FOR = 60_000
@@ -158,6 +160,8 @@ export const createConnection = (
         return
       }
       pending.delete(message.idText)
+      // It does some work at least.
+      attempts = Math.min(attempts, WORKING_ATTEMPTS)
       if (message.kind === 'result') return waiting.settle({ kind: 'answered', result: message.result })
       const error = fromRpcFailure(message.code, message.message)
       return waiting.settle({ kind: 'refused', error, unknownMethod: error.code === 'unknown_method' })

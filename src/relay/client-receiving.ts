@@ -25,7 +25,7 @@ interface Job {
   acknowledge: () => void
 }
 
-/** How many handled messages are remembered, in case they come again. */
+/** How many handled messages are remembered, in case they come again: of this connection, and of earlier ones. */
 const REMEMBERED = 10_000
 /** Messages in hand at most. More than a relay of ours ever leaves unacknowledged; what is above comes again later. */
 const MOST_IN_HAND = 10_000
@@ -48,16 +48,25 @@ export const createReceiving = (
   /** Lanes that have something to hand over and that nobody works on. */
   const idle: string[] = []
   const handled = new Set<string>()
+  /**
+   * Handled on connections that ended, so that the acknowledgement may not have arrived. Apart from the others, because
+   * they come again in the order of their topics, and that may be after thousands of new messages.
+   */
+  const uncertain = new Set<string>()
   let active = 0
   let over = false
   const finished: (() => void)[] = []
 
+  const remember = (keys: Set<string>, key: string) => {
+    keys.add(key)
+    const [oldest] = keys
+    if (keys.size > REMEMBERED && oldest !== undefined) keys.delete(oldest)
+  }
+
   const handle = async (job: Job): Promise<void> => {
     try {
       await onMessage?.(job.message)
-      handled.add(job.key)
-      const [oldest] = handled
-      if (handled.size > REMEMBERED && oldest !== undefined) handled.delete(oldest)
+      remember(handled, job.key)
       job.acknowledge()
     } catch (error) {
       meter.count('relay_client_unhandled_total')
@@ -89,6 +98,7 @@ export const createReceiving = (
   return {
     received(message: RelayMessage, acknowledge: () => void) {
       const key = message.topic + messageIdOf(message.message)
+      if (uncertain.delete(key)) remember(handled, key)
       if (handled.has(key)) return acknowledge()
       const job = inHand.get(key)
       if (job) {
@@ -106,6 +116,11 @@ export const createReceiving = (
         idle.push(name)
       }
       work()
+    },
+    /** The connection has ended. */
+    lost() {
+      for (const key of handled) remember(uncertain, key)
+      handled.clear()
     },
     /** Takes nothing more and drops what is not begun (it is unacknowledged). Resolves when the rest is finished. */
     finish(): Promise<void> {

@@ -121,6 +121,7 @@ export const createRelayClient = (deps: RelayClientDeps, options: RelayClientOpt
       },
       lost() {
         publishing.lost()
+        receiving.lost()
         tell(false)
       },
       asked(method, params, answer) {

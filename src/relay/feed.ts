@@ -24,7 +24,9 @@ import { subscriptionIdOf } from '../protocol/topic.ts'
 import type { Acknowledger } from './acknowledger.ts'
 import { abbreviate, type Entry, type Lane, newLane, type Outgoing, outgoing } from './lane.ts'
 import type { RelayLimits } from './limits.ts'
+import { createReaders, type Readers } from './readers.ts'
 import type { Session } from './session.ts'
+import { createSettling, type Settling } from './settling.ts'
 import type { RelayStore } from './store.ts'
 
 export interface FeedDeps {
@@ -44,7 +46,7 @@ export class Feed {
   readonly clientId: string
   readonly shared: boolean
   readonly #deps: FeedDeps
-  readonly #sessions = new Set<Session>()
+  readonly #readers: Readers
   readonly #lanes = new Map<string, Lane>()
   /** Lanes whose mailbox has more than the window took, in the order in which they go on. */
   readonly #behind = new Set<Lane>()
@@ -53,11 +55,7 @@ export class Feed {
   #roomWaiters: (() => void)[] = []
   #timers = new Set<Disposable>()
   #attention: Disposable | undefined
-  /** While set, only lanes that the client asked for are served; the instant at which the others follow. */
-  #settlesAt: number | undefined
-  readonly #settlesBy: number
-  /** Topics subscribed to meanwhile. */
-  #asked = new Set<string>()
+  readonly #settling: Settling
   /** The client has subscribed on this connection, so it listens. */
   #listening = false
   #goingOn = false
@@ -67,21 +65,21 @@ export class Feed {
     this.#deps = deps
     this.clientId = clientId
     this.shared = shared
-    const now = deps.clock.now()
-    this.#settlesAt = now + deps.limits.settleAfterConnect
-    this.#settlesBy = now + deps.limits.settleAtMost
-    this.#later(deps.limits.settleAfterConnect, () => this.#settle())
+    this.#readers = createReaders(deps, { clientId, share: shared }, (lane, seq) =>
+      this.#lookAgain(lane, seq),
+    )
+    this.#settling = createSettling(deps.clock, deps.limits, (asked) => void this.#goThrough({ asked }))
   }
 
   join(session: Session): void {
-    this.#sessions.add(session)
-    if (this.#sessions.size > 1) this.resume()
+    this.#readers.add(session)
+    this.resume()
   }
 
   /** The session has ended; what it had in flight goes to the others of a shared feed. True when none is left. */
   leave(session: Session, inFlight: readonly Entry[]): boolean {
-    this.#sessions.delete(session)
-    if (this.#sessions.size === 0) this.#close()
+    this.#readers.remove(session)
+    if (this.#readers.sessions.size === 0) this.#close()
     if (this.shared) void this.#handOver(session, inFlight)
     return this.#closed
   }
@@ -92,13 +90,13 @@ export class Feed {
   published(message: Outgoing, previousSeq: number, caughtUp: boolean): void {
     const known = this.#lanes.get(message.topic)
     // It is stored, so it is found when the mailboxes are gone through.
-    if (this.#waitsToSettle(message.topic)) return
+    if (this.#settling.expects(message.topic)) return
     const lane = known ?? this.#open(message.topic, !this.#listening)
     if (message.seq <= lane.cursor || lane.inFlight.has(message.id)) return
     if (lane.holds > 0 || lane.flushing) lane.stirred = true
     else if (this.#behind.has(lane)) return
     else if (!caughtUp && lane.cursor < previousSeq) void this.#flush(lane)
-    else if (!this.#place(lane, message)) this.#behind.add(lane)
+    else this.#place(lane, message)
   }
 
   /** The client itself published: nothing to push, but the next message follows on what this lane has. */
@@ -110,26 +108,26 @@ export class Feed {
   /** Something may wait on the topic: another process stored it. */
   stirred(topic: string): void {
     const known = this.#lanes.get(topic)
-    if (!this.#waitsToSettle(topic)) void this.#flush(known ?? this.#open(topic, !this.#listening))
+    if (!this.#settling.expects(topic)) void this.#flush(known ?? this.#open(topic, !this.#listening))
   }
 
   /** The client subscribes: nothing is pushed on these topics until `subscribed` or `abandoned` is called. */
   subscribing(topics: readonly string[]): Lane[] {
     this.#listening = true
-    this.#postpone()
+    this.#settling.postpone()
     return topics.map((topic) => {
       const lane = this.#lanes.get(topic) ?? this.#open(topic, false)
       lane.early = false
       lane.holds++
       this.#left?.delete(topic)
-      if (this.#settlesAt !== undefined) this.#asked.add(topic)
+      this.#settling.asked(topic)
       return lane
     })
   }
 
   /** The subscribe is answered. */
   subscribed(lanes: readonly Lane[]): void {
-    this.#postpone()
+    this.#settling.postpone()
     this.#later(this.#deps.limits.holdAfterSubscribe, () => {
       const now = this.#deps.clock.now()
       for (const lane of lanes) {
@@ -155,7 +153,7 @@ export class Feed {
   unsubscribed(topics: readonly string[]): void {
     for (const topic of topics) {
       this.#left?.add(topic)
-      this.#asked.delete(topic)
+      this.#settling.unasked(topic)
       const lane = this.#lanes.get(topic)
       if (!lane) continue
       this.#lanes.delete(topic)
@@ -167,7 +165,7 @@ export class Feed {
 
   /** The client fetches: as `subscribing`, but it need not be subscribed. */
   fetching(topics: readonly string[]): Lane[] {
-    this.#postpone()
+    this.#settling.postpone()
     return topics.map((topic) => {
       const lane = this.#lanes.get(topic) ?? this.#open(topic, !this.#listening)
       lane.holds++
@@ -177,7 +175,7 @@ export class Feed {
 
   /** The fetch is answered and what it returned is acknowledged, up to `seq` of each lane. */
   fetched(lanes: readonly { lane: Lane; seq: number }[]): void {
-    this.#postpone()
+    this.#settling.postpone()
     for (const { lane, seq } of lanes) {
       lane.cursor = Math.max(lane.cursor, seq)
       lane.usedAt = this.#deps.clock.now()
@@ -200,34 +198,26 @@ export class Feed {
   /** Goes on with what waited for room. */
   resume(): void {
     if (this.#behind.size === 0 && this.#roomWaiters.length === 0) return
-    let room = false
-    for (const session of this.#sessions) room ||= session.hasMuchRoom
-    if (!room) return
+    if (!this.#readers.hasMuchRoom) return
     this.#wakeWaiters()
     if (!this.#goingOn) void this.#goOn()
   }
 
   /** Looks for what no wake told of, from the start of every mailbox. */
   async catchUp(): Promise<void> {
-    if (this.#settlesAt !== undefined || this.#left) return
-    await this.#sweepMailboxes(true)
+    if (this.#settling.over && !this.#left) await this.#goThrough({ fromStart: true })
   }
 
-  // ---- How it reaches the connections
+  // ---- From the mailbox to the connections
 
   /** One lane after the other: a page that is read and finds no room was read in vain. */
   async #goOn(): Promise<void> {
     this.#goingOn = true
     for (const lane of this.#behind) {
-      if (!this.#pick()) break
+      if (!this.#readers.hasRoom) break
       await this.#flush(lane)
     }
     this.#goingOn = false
-  }
-
-  /** Whether the client is still expected to say what it wants of this topic. */
-  #waitsToSettle(topic: string): boolean {
-    return this.#settlesAt !== undefined && !this.#asked.has(topic)
   }
 
   #letGo(lane: Lane): void {
@@ -239,6 +229,13 @@ export class Feed {
     const lane = newLane(topic, subscriptionIdOf(topic, this.clientId), early, this.#deps.clock.now())
     this.#lanes.set(topic, lane)
     return lane
+  }
+
+  #place(lane: Lane, message: Outgoing): boolean {
+    const placed = this.#readers.place(lane, message)
+    if (placed) this.#attend()
+    else this.#behind.add(lane)
+    return placed
   }
 
   #isCurrent(lane: Lane): boolean {
@@ -261,50 +258,6 @@ export class Feed {
     )
   }
 
-  /** The connection with room that has least in flight, if possible not `except`. */
-  #pick(except?: Session): Session | undefined {
-    let best: Session | undefined
-    for (const session of this.#sessions) {
-      if (session === except || !session.hasRoom) continue
-      if (!best || session.inFlight < best.inFlight) best = session
-    }
-    return best
-  }
-
-  /** Puts the message in flight; false when there is no room. */
-  #place(lane: Lane, message: Outgoing): boolean {
-    const session = this.#pick()
-    if (!session) return false
-    const now = this.#deps.clock.now()
-    const entry = session.admit(lane, message, now)
-    lane.cursor = Math.max(lane.cursor, message.seq)
-    lane.usedAt = now
-    this.#attend()
-    if (this.shared) void this.#claimAndPush(entry)
-    else session.push(entry)
-    return true
-  }
-
-  async #claimAndPush(entry: Entry, again = false): Promise<void> {
-    const { store, clock, limits } = this.#deps
-    const now = clock.now()
-    const lease = { holder: entry.session.id, now, until: now + limits.redeliverAfter }
-    let granted = false
-    try {
-      granted = await store.claim(this.clientId, entry.message.topic, entry.message.seq, lease)
-    } catch (error) {
-      this.#failed(error, entry.lane)
-    }
-    // Acknowledged or unsubscribed meanwhile, or the connection is gone and its messages are handed over.
-    if (!entry.open) return
-    if (granted && again) entry.session.pushAgain(entry, clock.now())
-    else if (granted) entry.session.push(entry)
-    else {
-      entry.session.forget(entry)
-      this.#lookAgain(entry.lane, entry.message.seq)
-    }
-  }
-
   /** Another holder has the message: it may be lost there, so look once its lease is over. */
   #lookAgain(lane: Lane, seq: number): void {
     lane.refusedSeq = lane.retryAt === undefined ? seq : Math.min(lane.refusedSeq, seq)
@@ -323,7 +276,7 @@ export class Feed {
       lane.stirred = true
       return
     }
-    if (this.#waitsToSettle(lane.topic)) {
+    if (this.#settling.expects(lane.topic)) {
       this.#dropIfIdle(lane)
       return
     }
@@ -353,7 +306,7 @@ export class Feed {
   /** True when there is more to push now. */
   async #pushPage(lane: Lane): Promise<boolean> {
     const { store, clock, acknowledger } = this.#deps
-    if (!this.#pick()) {
+    if (!this.#readers.hasRoom) {
       this.#behind.add(lane)
       return false
     }
@@ -368,10 +321,7 @@ export class Feed {
     for (const message of page.messages) {
       if (lane.inFlight.has(message.id) || lane.acknowledged.has(message.id)) {
         lane.cursor = Math.max(lane.cursor, message.seq)
-      } else if (!this.#place(lane, outgoing(message, message.seq))) {
-        this.#behind.add(lane)
-        return false
-      }
+      } else if (!this.#place(lane, outgoing(message, message.seq))) return false
     }
     return page.hasMore
   }
@@ -382,11 +332,7 @@ export class Feed {
   }
 
   async #handOver(session: Session, inFlight: readonly Entry[]): Promise<void> {
-    try {
-      await this.#deps.store.release(session.id)
-    } catch (error) {
-      this.#deps.log.error({ err: error }, 'The claims of a closed connection could not be released')
-    }
+    await this.#readers.release(session)
     const lanes = new Set<Lane>()
     for (const { lane, message } of inFlight) {
       lane.cursor = Math.min(lane.cursor, message.seq - 1)
@@ -398,6 +344,7 @@ export class Feed {
   // ---- What time brings
 
   #later(delay: number, task: () => void): void {
+    if (this.#closed) return
     const timer = this.#deps.clock.after(delay, () => {
       this.#timers.delete(timer)
       task()
@@ -405,40 +352,21 @@ export class Feed {
     this.#timers.add(timer)
   }
 
-  /** The client is still saying what it wants: everything else waits a little longer. */
-  #postpone(): void {
-    if (this.#settlesAt === undefined) return
-    const { clock, limits } = this.#deps
-    this.#settlesAt = Math.min(clock.now() + limits.settleAfterConnect, this.#settlesBy)
-  }
-
-  #settle(): void {
-    if (this.#settlesAt === undefined) return
-    const left = this.#settlesAt - this.#deps.clock.now()
-    if (left > 0) {
-      this.#later(left, () => this.#settle())
-      return
-    }
-    this.#settlesAt = undefined
-    const asked = this.#asked
-    this.#asked = new Set()
-    void this.#sweepMailboxes(false, asked)
-  }
-
-  async #sweepMailboxes(fromStart: boolean, asked?: ReadonlySet<string>): Promise<void> {
+  /** The mailboxes of all topics, one after the other. */
+  async #goThrough(how: { asked?: ReadonlySet<string>; fromStart?: boolean }): Promise<void> {
     const { store, clock } = this.#deps
     const left = new Set<string>()
     this.#left = left
     try {
       for await (const topics of store.waiting(this.clientId, clock.now())) {
         for (const topic of topics) {
-          while (!this.#closed && !this.#pick()) {
+          while (!this.#closed && !this.#readers.hasRoom) {
             await new Promise<void>((resolve) => this.#roomWaiters.push(resolve))
           }
           if (this.#closed) return
           if (left.has(topic)) continue
-          const lane = this.#lanes.get(topic) ?? this.#open(topic, !asked?.has(topic))
-          if (fromStart) lane.cursor = 0
+          const lane = this.#lanes.get(topic) ?? this.#open(topic, !how.asked?.has(topic))
+          if (how.fromStart) lane.cursor = 0
           await this.#flush(lane)
         }
       }
@@ -454,47 +382,17 @@ export class Feed {
     if (this.#attention || this.#closed) return
     const { clock, limits } = this.#deps
     const now = clock.now()
-    let at = now + limits.redeliverAfter
-    for (const session of this.#sessions) at = Math.min(at, (session.oldest ?? at) + limits.redeliverAfter)
+    let at = Math.min(now + limits.redeliverAfter, this.#readers.nextDue ?? Number.POSITIVE_INFINITY)
     // What is due already is so because its connection is blocked.
     if (at <= now) at = now + 1_000
     for (const lane of this.#lanes.values()) at = Math.min(at, lane.retryAt ?? at)
     this.#attention = clock.after(Math.max(at - now, 1), () => {
       this.#attention = undefined
-      this.#redeliver()
+      this.#readers.redeliver()
       this.#tidy()
-      let more = this.#lanes.size > 0
-      for (const session of this.#sessions) more ||= session.oldest !== undefined
-      if (more) this.#attend()
+      this.resume()
+      if (this.#lanes.size > 0 || this.#readers.nextDue !== undefined) this.#attend()
     })
-  }
-
-  #redeliver(): void {
-    const { clock, limits, meter } = this.#deps
-    const now = clock.now()
-    for (const session of this.#sessions) {
-      for (const entry of session.due(now - limits.redeliverAfter)) {
-        if (entry.message.expiresAt <= now) {
-          session.forget(entry)
-          meter.count('relay_messages_dropped_total', { reason: 'expired' })
-        } else if (this.shared) this.#moveOn(entry, now)
-        else if (!session.blocked) session.pushAgain(entry, now)
-      }
-    }
-    this.resume()
-  }
-
-  /** To another connection of the shared feed, or once more to the same one if it is alone. */
-  #moveOn(entry: Entry, now: number): void {
-    const other = this.#pick(entry.session)
-    if (!other) {
-      if (!entry.session.blocked) void this.#claimAndPush(entry, true)
-      return
-    }
-    // A late answer of the first one still counts.
-    entry.session.forget(entry, true)
-    this.#deps.meter.count('relay_redeliveries_total')
-    void this.#claimAndPush(other.admit(entry.lane, entry.message, now))
   }
 
   #tidy(): void {
@@ -520,6 +418,7 @@ export class Feed {
 
   #close(): void {
     this.#closed = true
+    this.#settling[Symbol.dispose]()
     for (const timer of this.#timers) timer[Symbol.dispose]()
     this.#timers.clear()
     this.#attention?.[Symbol.dispose]()

@@ -212,7 +212,10 @@ export const createRelayHub = (
         // An error or `false` leaves the message in flight: it comes again. Some clients answer other things than `true`.
         if (message.kind === 'failure' || message.result === false) return
         const entry = session.answered(Number(message.idText.replaceAll('"', '')))
-        if (!entry) return
+        if (!entry) {
+          session.spend(1)
+          return
+        }
         acknowledged(session.clientId, entry.message.topic, entry.message.id)
         session.feed.resume()
         return

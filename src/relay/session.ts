@@ -143,8 +143,12 @@ export class Session {
 
   /** Gives the room back; `keep` goes on understanding a late answer, until the push would have been due again. */
   forget(entry: Entry, keep = false): void {
-    if (!keep) this.#sent.delete(entry.pushId)
+    this.#sent.delete(entry.pushId)
     if (!entry.open) return
+    if (keep) {
+      entry.sentAt = this.#deps.clock.now()
+      this.#sent.set(entry.pushId, entry)
+    }
     entry.open = false
     this.#messages--
     this.#bytes -= entry.message.data.length

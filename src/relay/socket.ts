@@ -72,6 +72,7 @@ class Connection implements Peer {
   readonly #clock: Clock
   readonly #cork: (socket: Duplex) => void
   #paused = false
+  #cut: Disposable | undefined
   #sentAt: number
   #pingedAt: number
   #unanswered = 0
@@ -109,7 +110,12 @@ class Connection implements Peer {
     this.#ws.close(code, reason)
     // The closing handshake is read like everything else.
     this.#ws.resume()
-    this.#clock.after(CLOSE_WITHIN, () => this.#ws.terminate())
+    this.#cut ??= this.#clock.after(CLOSE_WITHIN, () => this.#ws.terminate())
+  }
+
+  /** It is closed. */
+  ended(): void {
+    this.#cut?.[Symbol.dispose]()
   }
 
   terminate(): void {
@@ -199,6 +205,7 @@ export const attachRelaySocket = (
     // 1007 and 1009 come with an error; the connection is being closed with that code.
     ws.on('error', (error) => log.debug({ err: error }, 'A relay connection failed'))
     ws.on('close', () => {
+      connection.ended()
       connections.delete(connection)
       hub.close(session)
       if (connections.size === 0) emptied?.()

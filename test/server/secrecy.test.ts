@@ -32,7 +32,7 @@ it('nothing secret gets into the log of a whole story, at its lowest level', asy
     const type = app.types[0]?.id ?? ''
     await dapp.notify({ type, title: 'A private title', body: 'A private body' }, [owner.account])
     await eventually(() => expect(received).toEqual(['A private title']))
-    await wallet.markRead('app.example.com')
+    await wallet.markRead('app.example.com', 'all')
     // What goes wrong is where secrets get into logs.
     await world.http('POST', `/${project.id}/notify`, { token: `${project.secret}x`, body: {} })
     await world.http('GET', `/?auth=${project.secret}`)

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
+import { become, handOne, record, subscription, T } from '../contract/notify-samples.ts'
 import { client, topic } from '../contract/relay-samples.ts'
 
 let path: string
@@ -49,4 +50,14 @@ it('refuses a directory that another process works in, and takes it when that on
   await once(other, 'exit')
   await using stores = await openLmdb({ path })
   await stores.ping()
+})
+
+it('sweeps the copies of an ended subscription to the last one, in steps', async () => {
+  await using stores = await openLmdb({ path })
+  await become(stores.notify, 'account', record([subscription('s')]))
+  for (let at = 0; at < 25; at++) await handOne(stores.notify, 'account', 's', `copy ${at}`)
+  await become(stores.notify, 'account', record())
+  const swept: number[] = []
+  while (swept.at(-1) !== 0) swept.push(await stores.notify.sweep(T, 10))
+  expect(swept).toEqual([10, 10, 5, 0])
 })
