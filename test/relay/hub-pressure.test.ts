@@ -10,7 +10,11 @@ const MIB = 1024 * 1024
 
 let world: HubWorld
 beforeEach(async () => {
-  world = await startHub({ trusted: (clientId) => clientId === alice })
+  world = await startHub({
+    requestsPerSecond: 500,
+    requestBurst: 2_000,
+    trusted: (clientId) => clientId === alice,
+  })
 })
 afterEach(() => world[Symbol.asyncDispose]())
 
