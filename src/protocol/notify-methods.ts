@@ -319,4 +319,3 @@ const byResponseTag = new Map<number, NotifyRow>(rows.map((row) => [row.response
 export const notifyMethodByTag = (tag: number): NotifyRow | undefined => byRequestTag.get(tag)
 /** The method whose response has this tag. */
 export const notifyMethodByResponseTag = (tag: number): NotifyRow | undefined => byResponseTag.get(tag)
-export { NOTIFY_METHODS as notifyMethods }

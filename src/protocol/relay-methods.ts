@@ -116,4 +116,3 @@ export const SESSION_TAGS = { proposal: 1100, proposalResponse: 1101, settlement
 export const canonicalMethod = (name: string): string => name.replace(/^(?:iridium|waku)_/, 'irn_')
 
 export const isRelayMethod = (name: string): name is RelayMethod => Object.hasOwn(RELAY_METHODS, name)
-export { RELAY_METHODS as relayMethods }

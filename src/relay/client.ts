@@ -26,14 +26,14 @@ import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { SigningKey } from '../protocol/keys.ts'
-import { LIMITS, relayMethods } from '../protocol/relay-methods.ts'
-import { createCaller } from './client-calls.ts'
-import { createConnection } from './client-connection.ts'
-import { createPublishing, type Publish } from './client-publishing.ts'
-import { createReceiving, type RelayMessage } from './client-receiving.ts'
-import { createTopics } from './client-topics.ts'
+import { LIMITS, RELAY_METHODS } from '../protocol/relay-methods.ts'
+import { createCaller } from './client/calls.ts'
+import { createConnection } from './client/connection.ts'
+import { createPublishing, type Publish } from './client/publishing.ts'
+import { createReceiving, type RelayMessage } from './client/receiving.ts'
+import { createTopics } from './client/topics.ts'
 
-export type { RelayMessage } from './client-receiving.ts'
+export type { RelayMessage } from './client/receiving.ts'
 
 export interface RelayClientDeps {
   clock: Clock
@@ -82,8 +82,8 @@ export interface RelayClient extends AsyncDisposable {
   onConnectionChange(listener: (connected: boolean) => void): Disposable
 }
 
-const pushed = relayMethods.irn_subscription.params
-const fetched = relayMethods.irn_batchFetchMessages.result
+const pushed = RELAY_METHODS.irn_subscription.params
+const fetched = RELAY_METHODS.irn_batchFetchMessages.result
 
 /** How long closing waits for handlers that are at work. */
 const LAST_HANDLERS = 5_000

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createSubscriptions } from '../../src/notify/wallet-state.ts'
+import { createSubscriptions } from '../../src/notify/client/wallet-state.ts'
 import { toHex } from '../../src/protocol/bytes.ts'
 import { generateSigningKey, generateSymKey } from '../../src/protocol/keys.ts'
 import { newOwner } from '../support/owner.ts'

@@ -5,11 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { systemClock } from '../../src/platform/clock.ts'
-import { silent, unmeasured } from '../../src/platform/telemetry.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
-import { createRelayClient } from '../../src/relay/client.ts'
 import { composeServer } from '../../src/server/compose.ts'
 import { configWith } from '../../src/server/config.ts'
 import { StartFailure } from '../../src/server/failure.ts'
@@ -187,43 +184,46 @@ describe('rooms', () => {
 })
 
 describe('the relay lets in', () => {
-  const canConnect = async (world: World, options: { projectId?: string } = {}) => {
-    await using client = createRelayClient(
-      { clock: systemClock, log: silent, meter: unmeasured },
-      { url: world.wsUrl, key: generateSigningKey(), ...options },
-    )
-    return await client.ready().then(
-      () => true,
-      () => false,
-    )
+  /** What the upgrade is answered. */
+  const statusFor = async (world: World, query: string) => {
+    const socket = new WebSocket(`${world.wsUrl}/?${query}`)
+    socket.on('error', () => {})
+    const refused = once(socket, 'unexpected-response').then(([request, response]) => {
+      request.destroy()
+      return response.statusCode
+    })
+    const status = await Promise.race([refused, once(socket, 'open').then(() => 101)])
+    socket.terminate()
+    return status
   }
 
   it('only known project ids, when they are listed; the notify server has one', async () => {
     await using world = await startWorld({ config: { projectIds: ['p1', 'p2'] } })
-    expect(await canConnect(world, { projectId: 'p2' })).toBe(true)
-    expect(await canConnect(world, { projectId: 'p3' })).toBe(false)
-    expect(await canConnect(world)).toBe(false)
+    const auth = relayToken(world.wsUrl)
+    expect(await statusFor(world, `auth=${auth}&projectId=p2`)).toBe(101)
+    expect(await statusFor(world, `auth=${auth}&projectId=p3`)).toBe(403)
+    expect(await statusFor(world, `auth=${auth}`)).toBe(403)
     expect((await world.http('GET', '/ready')).status).toBe(200)
   })
 
+  it('tokens for any audience, while nobody said how clients reach us', async () => {
+    await using world = await startWorld()
+    expect(await statusFor(world, `auth=${relayToken('wss://relay.walletconnect.com')}`)).toBe(101)
+    expect(await statusFor(world, '')).toBe(401)
+  })
+
   it('tokens for our own names, when a public URL is set', async () => {
-    await using world = await startWorld({ config: { publicUrl: 'https://belfry.example.com' } })
+    await using world = await startWorld({
+      config: { publicUrl: 'https://belfry.example.com', aliases: ['https://relay.walletconnect.com'] },
+    })
     expect(world.server).toMatchObject({
       url: 'https://belfry.example.com',
       wsUrl: 'wss://belfry.example.com',
     })
-    expect(await canConnect(world)).toBe(true)
-    const statusFor = async (audience: string) => {
-      const socket = new WebSocket(`${world.wsUrl}/?auth=${relayToken(audience)}`)
-      socket.on('error', () => {})
-      const [request, response] = await once(socket, 'unexpected-response')
-      request.destroy()
-      return response.statusCode
+    for (const audience of ['wss://belfry.example.com', 'wss://relay.walletconnect.com', world.wsUrl]) {
+      expect(await statusFor(world, `auth=${relayToken(audience)}`)).toBe(101)
     }
-    expect(await statusFor('wss://relay.example.com')).toBe(401)
-    const ours = new WebSocket(`${world.wsUrl}/?auth=${relayToken('wss://belfry.example.com')}`)
-    await once(ours, 'open')
-    ours.terminate()
+    expect(await statusFor(world, `auth=${relayToken('wss://relay.example.com')}`)).toBe(401)
   })
 })
 

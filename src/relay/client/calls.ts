@@ -4,8 +4,8 @@
  * A relay refuses a batch as a whole. So a batch that is refused for what it holds is taken apart: the thing that is at
  * fault is refused alone, and the others are not.
  */
-import type { ErrorCode } from '../protocol/errors.ts'
-import type { Connection, Outcome } from './client-connection.ts'
+import type { ErrorCode } from '../../protocol/errors.ts'
+import type { Connection, Outcome } from './connection.ts'
 
 const FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['bad_request', 'bad_params', 'too_large'])
 

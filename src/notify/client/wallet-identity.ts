@@ -1,10 +1,10 @@
 /**
  * The statement by which an account lets a device's identity key manage its notifications (CACAO).
  */
-import { toHex } from '../protocol/bytes.ts'
-import { type Cacao, cacaoTexts } from '../protocol/cacao.ts'
-import { didPkh } from '../protocol/did.ts'
-import { ProtocolError } from '../protocol/errors.ts'
+import { toHex } from '../../protocol/bytes.ts'
+import { type Cacao, cacaoTexts } from '../../protocol/cacao.ts'
+import { didPkh } from '../../protocol/did.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
 
 // Literally these; the server decides by them what the key may do.
 const THIS_APP =

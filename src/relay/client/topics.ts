@@ -6,12 +6,12 @@
  * nothing is kept once it is acknowledged, so that a server of a million topics does not hold them all.
  */
 import { soon } from '#socket'
-import type { Log } from '../platform/telemetry.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { LIMITS } from '../protocol/relay-methods.ts'
-import { subscriptionIdOf } from '../protocol/topic.ts'
-import { createCaller } from './client-calls.ts'
-import type { Connection, Outcome } from './client-connection.ts'
+import type { Log } from '../../platform/telemetry.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { LIMITS } from '../../protocol/relay-methods.ts'
+import { subscriptionIdOf } from '../../protocol/topic.ts'
+import { createCaller } from './calls.ts'
+import type { Connection, Outcome } from './connection.ts'
 
 /** One call of subscribe or unsubscribe. */
 interface Waiter {

@@ -23,15 +23,15 @@
 
 import type { z } from 'zod'
 import { crypto } from '#crypto'
-import { fromHex } from '../protocol/bytes.ts'
-import { didWeb } from '../protocol/did.ts'
-import { sealType0, sealType1 } from '../protocol/envelope.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { deriveSymKey, generateAgreementKey } from '../protocol/keys.ts'
-import { notifyMethods, type SubscriptionItem } from '../protocol/notify-methods.ts'
-import { topicOf } from '../protocol/topic.ts'
-import { createRelayClient } from '../relay/client.ts'
-import { declaredTypes, fromAppDomain, type PublicKeys } from './client-app-keys.ts'
+import { fromHex } from '../../protocol/bytes.ts'
+import { didWeb } from '../../protocol/did.ts'
+import { sealType0, sealType1 } from '../../protocol/envelope.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { deriveSymKey, generateAgreementKey } from '../../protocol/keys.ts'
+import { NOTIFY_METHODS, type SubscriptionItem } from '../../protocol/notify-methods.ts'
+import { topicOf } from '../../protocol/topic.ts'
+import { createRelayClient } from '../../relay/client.ts'
+import { declaredTypes, fromAppDomain, type PublicKeys } from './app-keys.ts'
 import type { Wallet, WalletDeps, WalletEvents, WalletOptions } from './wallet-api.ts'
 import { createDevice } from './wallet-device.ts'
 import { grantedCacao } from './wallet-identity.ts'
@@ -225,7 +225,7 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
       using _expected = device.expectAnswer(responseTopic, key)
       try {
         await inTime(relay.subscribe([responseTopic]))
-        return await requests.ask(notifyMethods[4000], {
+        return await requests.ask(NOTIFY_METHODS[4000], {
           topic: topicOf(to.subscribe),
           seal: (plaintext) => sealType1({ key, senderPublicKey: pair.publicKey, plaintext }),
           responseTopic,
@@ -242,16 +242,16 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
     },
 
     update: (app, scope) =>
-      askApp(notifyMethods[4008], app, { scp: scope.join(' ') }, async ({ sbs, iat }) => {
+      askApp(NOTIFY_METHODS[4008], app, { scp: scope.join(' ') }, async ({ sbs, iat }) => {
         await take(sbs, { complete: app, iat })
         return subscriptions.shownOf(app)
       }),
 
     delete: (app) =>
-      askApp(notifyMethods[4004], app, {}, ({ sbs, iat }) => take(sbs, { complete: app, iat })),
+      askApp(NOTIFY_METHODS[4004], app, {}, ({ sbs, iat }) => take(sbs, { complete: app, iat })),
 
     history: (app, { limit = 50, after, unreadFirst = false } = {}) =>
-      askApp(notifyMethods[4014], app, { lmt: limit, aft: after ?? null, urf: unreadFirst }, (page) => ({
+      askApp(NOTIFY_METHODS[4014], app, { lmt: limit, aft: after ?? null, urf: unreadFirst }, (page) => ({
         notifications: page.nfs.map(shownNotification),
         hasMore: page.mre,
         hasMoreUnread: page.mur,
@@ -259,7 +259,7 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
 
     markRead: (app, ids) =>
       askApp(
-        notifyMethods[4016],
+        NOTIFY_METHODS[4016],
         app,
         ids === 'all' ? { all: true, ids: null } : { all: false, ids: [...ids] },
         async () => {

@@ -3,11 +3,11 @@
  * after a reconnect the unacknowledged ones are sent again as they were, and the relay drops those it already has.
  */
 import { soon } from '#socket'
-import type { Clock } from '../platform/clock.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { LIMITS } from '../protocol/relay-methods.ts'
-import { createCaller } from './client-calls.ts'
-import type { Connection } from './client-connection.ts'
+import type { Clock } from '../../platform/clock.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { LIMITS } from '../../protocol/relay-methods.ts'
+import { createCaller } from './calls.ts'
+import type { Connection } from './connection.ts'
 
 /** A message to publish. */
 export interface Publish {

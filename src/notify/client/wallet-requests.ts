@@ -3,14 +3,14 @@
  * devices of one account share their topics, so the answers to another device come by here too and are nobody's.
  */
 import type { z } from 'zod'
-import type { Clock } from '../platform/clock.ts'
-import { didPkh } from '../protocol/did.ts'
-import { fromRpcFailure, ProtocolError } from '../protocol/errors.ts'
-import { payloadIds, type RpcFailure, type RpcResult, rpcRequest } from '../protocol/jsonrpc.ts'
-import { signJwt, verifyJwt } from '../protocol/jwt.ts'
-import type { SigningKey } from '../protocol/keys.ts'
-import type { NotifyMethod } from '../protocol/notify-methods.ts'
-import type { RelayClient } from '../relay/client.ts'
+import type { Clock } from '../../platform/clock.ts'
+import { didPkh } from '../../protocol/did.ts'
+import { fromRpcFailure, ProtocolError } from '../../protocol/errors.ts'
+import { payloadIds, type RpcFailure, type RpcResult, rpcRequest } from '../../protocol/jsonrpc.ts'
+import { signJwt, verifyJwt } from '../../protocol/jwt.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
+import type { NotifyMethod } from '../../protocol/notify-methods.ts'
+import type { RelayClient } from '../../relay/client.ts'
 
 /** Version of the wallet's JWTs: from "1" on, the server does not tell a device of its own changes. */
 export const MJV = '1'

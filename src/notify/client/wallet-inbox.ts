@@ -5,23 +5,23 @@
  * better the next time. What is to be done then may fail, and is done again when the relay delivers it again.
  */
 import type { z } from 'zod'
-import type { Clock } from '../platform/clock.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
-import { fromHex } from '../protocol/bytes.ts'
-import { accountKey } from '../protocol/caip.ts'
-import { accountFromDidPkh, didPkh, didWeb, domainFromDidWeb } from '../protocol/did.ts'
-import { openEnvelope, parseEnvelope, sealType0 } from '../protocol/envelope.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { parseRpc, type RpcRequest, rpcResult } from '../protocol/jsonrpc.ts'
-import { signJwt, verifyJwt } from '../protocol/jwt.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import { fromHex } from '../../protocol/bytes.ts'
+import { accountKey } from '../../protocol/caip.ts'
+import { accountFromDidPkh, didPkh, didWeb, domainFromDidWeb } from '../../protocol/did.ts'
+import { openEnvelope, parseEnvelope, sealType0 } from '../../protocol/envelope.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { parseRpc, type RpcRequest, rpcResult } from '../../protocol/jsonrpc.ts'
+import { signJwt, verifyJwt } from '../../protocol/jwt.ts'
 import {
   type HistoryItem,
   type MessageItem,
+  NOTIFY_METHODS,
   notifyMethodByResponseTag,
-  notifyMethods,
   type SubscriptionItem,
-} from '../protocol/notify-methods.ts'
-import type { RelayClient, RelayMessage } from '../relay/client.ts'
+} from '../../protocol/notify-methods.ts'
+import type { RelayClient, RelayMessage } from '../../relay/client.ts'
 import type { Device } from './wallet-device.ts'
 import { type createRequests, MJV } from './wallet-requests.ts'
 
@@ -58,8 +58,8 @@ export interface InboxDeps {
   take: (view: readonly SubscriptionItem[], iat: number) => Promise<void>
 }
 
-const MESSAGE = notifyMethods[4002]
-const CHANGED = notifyMethods[4012]
+const MESSAGE = NOTIFY_METHODS[4002]
+const CHANGED = NOTIFY_METHODS[4012]
 
 /** What comes unasked. */
 const isNews = (tag: number): boolean => tag === MESSAGE.requestTag || tag === CHANGED.requestTag

@@ -2,10 +2,10 @@
  * A wallet's device: its keys, what it knows of the account, and what it has seen. All of it survives a restart as the
  * plain JSON of `wallet-state.ts`.
  */
-import { fromHex, toHex } from '../protocol/bytes.ts'
-import { agreementKeyFrom, deriveSymKey, type SigningKey, signingKeyFrom } from '../protocol/keys.ts'
-import { topicOf } from '../protocol/topic.ts'
-import type { PublicKeys } from './client-app-keys.ts'
+import { fromHex, toHex } from '../../protocol/bytes.ts'
+import { agreementKeyFrom, deriveSymKey, type SigningKey, signingKeyFrom } from '../../protocol/keys.ts'
+import { topicOf } from '../../protocol/topic.ts'
+import type { PublicKeys } from './app-keys.ts'
 import { createSubscriptions, freshState, readState, type WalletState } from './wallet-state.ts'
 
 /** Ids of notifications that are remembered. */

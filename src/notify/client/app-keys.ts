@@ -2,10 +2,10 @@
  * Where a wallet learns the public keys of an app, or of the notify server: their did:web documents.
  */
 import { z } from 'zod'
-import { type FetchDeps, fetchJson } from '../platform/fetch-json.ts'
-import { fromBase64url } from '../protocol/bytes.ts'
-import { ed25519Did } from '../protocol/did.ts'
-import { ProtocolError } from '../protocol/errors.ts'
+import { type FetchDeps, fetchJson } from '../../platform/fetch-json.ts'
+import { fromBase64url } from '../../protocol/bytes.ts'
+import { ed25519Did } from '../../protocol/did.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
 
 export interface PublicKeys {
   /** did:key of the Ed25519 key that signs. */

@@ -5,8 +5,8 @@
  * Acknowledged is what was handled, nothing else. A message that comes again while it is being handled is not handled
  * twice, and one that was handled but whose acknowledgement was lost with its connection is acknowledged at once.
  */
-import type { Log, Meter } from '../platform/telemetry.ts'
-import { messageIdOf } from '../protocol/topic.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import { messageIdOf } from '../../protocol/topic.ts'
 
 /** A message as the relay delivers it. */
 export interface RelayMessage {

@@ -2,14 +2,14 @@
  * Watching: what the account has, and being told of changes. A watch ends at the server after a day, and the relay keeps
  * news for five minutes only; so the device watches again twice a day, when it starts, and after it was away for long.
  */
-import type { Clock } from '../platform/clock.ts'
-import type { FetchDeps } from '../platform/fetch-json.ts'
-import type { Log } from '../platform/telemetry.ts'
-import { sealType1 } from '../protocol/envelope.ts'
-import { notifyMethods, type SubscriptionItem } from '../protocol/notify-methods.ts'
-import { topicOf } from '../protocol/topic.ts'
-import type { RelayClient } from '../relay/client.ts'
-import { fetchKeys } from './client-app-keys.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { FetchDeps } from '../../platform/fetch-json.ts'
+import type { Log } from '../../platform/telemetry.ts'
+import { sealType1 } from '../../protocol/envelope.ts'
+import { NOTIFY_METHODS, type SubscriptionItem } from '../../protocol/notify-methods.ts'
+import { topicOf } from '../../protocol/topic.ts'
+import type { RelayClient } from '../../relay/client.ts'
+import { fetchKeys } from './app-keys.ts'
 import type { Device } from './wallet-device.ts'
 import type { createRequests } from './wallet-requests.ts'
 
@@ -56,7 +56,7 @@ export const createWatch = (
     const { key, topic } = watched
     if (before !== undefined && before !== topic) await inTime(relay.unsubscribe([before]))
     await inTime(relay.subscribe([topic]))
-    await requests.ask(notifyMethods[4010], {
+    await requests.ask(NOTIFY_METHODS[4010], {
       topic: topicOf(server.subscribe),
       seal: (plaintext) => sealType1({ key, senderPublicKey: device.watchPair.publicKey, plaintext }),
       responseTopic: topic,

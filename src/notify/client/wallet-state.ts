@@ -2,11 +2,11 @@
  * What a wallet's device keeps over a restart, as plain JSON, and how a view that the server sent changes it.
  */
 import { z } from 'zod'
-import { fromHex, toHex } from '../protocol/bytes.ts'
-import { accountKey } from '../protocol/caip.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { type SubscriptionItem, subscriptionItem } from '../protocol/notify-methods.ts'
-import { topicOf } from '../protocol/topic.ts'
+import { fromHex, toHex } from '../../protocol/bytes.ts'
+import { accountKey } from '../../protocol/caip.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { type SubscriptionItem, subscriptionItem } from '../../protocol/notify-methods.ts'
+import { topicOf } from '../../protocol/topic.ts'
 
 const hexKey = z.string().regex(/^[0-9a-f]{64}$/)
 

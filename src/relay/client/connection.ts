@@ -5,14 +5,14 @@
  * knows whether to make it again.
  */
 import { openSocket, showsPings, soon } from '#socket'
-import type { Clock } from '../platform/clock.ts'
-import { CLOSED_ABNORMALLY, NOT_LET_IN, type Socket } from '../platform/socket.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
-import { toHex } from '../protocol/bytes.ts'
-import { fromRpcFailure, ProtocolError } from '../protocol/errors.ts'
-import { parseRpc, payloadIds, rpcRequest, rpcResult } from '../protocol/jsonrpc.ts'
-import { signJwt } from '../protocol/jwt.ts'
-import type { SigningKey } from '../protocol/keys.ts'
+import type { Clock } from '../../platform/clock.ts'
+import { CLOSED_ABNORMALLY, NOT_LET_IN, type Socket } from '../../platform/socket.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import { toHex } from '../../protocol/bytes.ts'
+import { fromRpcFailure, ProtocolError } from '../../protocol/errors.ts'
+import { parseRpc, payloadIds, rpcRequest, rpcResult } from '../../protocol/jsonrpc.ts'
+import { signJwt } from '../../protocol/jwt.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
 
 export interface ConnectionDeps {
   clock: Clock

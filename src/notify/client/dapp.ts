@@ -11,8 +11,8 @@
  * | markAllAsRead | POST /v1/:projectId/mark-all-as-read                |
  */
 import { z } from 'zod'
-import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../platform/fetch-json.ts'
-import { ProtocolError } from '../protocol/errors.ts'
+import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../../platform/fetch-json.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
 
 export interface DappOptions {
   /** The notify server's. */

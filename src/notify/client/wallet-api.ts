@@ -1,9 +1,9 @@
 /** What a wallet is given, and what it offers. */
-import type { FetchDeps } from '../platform/fetch-json.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
-import type { Cacao } from '../protocol/cacao.ts'
-import type { SigningKey } from '../protocol/keys.ts'
-import type { ResolveAppKeys } from './client-app-keys.ts'
+import type { FetchDeps } from '../../platform/fetch-json.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import type { Cacao } from '../../protocol/cacao.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
+import type { ResolveAppKeys } from './app-keys.ts'
 import type { Notification, ReceivedNotification } from './wallet-inbox.ts'
 import type { Subscription, WalletState } from './wallet-state.ts'
 
