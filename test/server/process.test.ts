@@ -78,7 +78,7 @@ describe('belfry serve', () => {
     let isWorking = true
     const working = (async () => {
       for (let at = 0; isWorking; at++) {
-        const message = `message ${at}`
+        const message = Buffer.from(`message ${at}`).toString('base64')
         await publisher.publish({ topic, message, tag: 1, ttl: 3600 })
         acknowledged.push(message)
       }

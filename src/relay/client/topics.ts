@@ -30,7 +30,8 @@ export const createTopics = (
   { connection, log }: { connection: Pick<Connection, 'connected' | 'request'>; log: Log },
   { clientId, remembers }: { clientId: string; remembers: boolean },
 ) => {
-  const kept = new Set<string>()
+  /** What is renewed after a reconnect, and whether this connection has confirmed it. */
+  const kept = new Map<string, boolean>()
   const wishes = new Map<string, Wish>()
   let scheduled = false
   // One batch at a time, so that two wishes for a topic cannot overtake each other.
@@ -57,6 +58,7 @@ export const createTopics = (
       return
     }
     if (outcome.kind === 'answered') {
+      if (wish.on && kept.has(wish.topic) && !wishes.has(wish.topic)) kept.set(wish.topic, true)
       for (const waiter of wish.waiters) {
         waiter.left--
         if (waiter.left === 0) waiter.resolve()
@@ -98,10 +100,15 @@ export const createTopics = (
     if (over) return Promise.reject(over)
     if (topics.length === 0) return Promise.resolve()
     const distinct = new Set(topics.map((topic) => topic.toLowerCase()))
+    // What is there already is not asked for again: a relay holds a topic back for a while after each subscribe.
+    if (on) {
+      for (const topic of distinct) if (kept.get(topic) && !wishes.has(topic)) distinct.delete(topic)
+      if (distinct.size === 0) return Promise.resolve()
+    }
     return new Promise((resolve, reject) => {
       const waiter = { left: distinct.size, resolve, reject }
       for (const topic of distinct) {
-        if (!remembers && on) kept.add(topic)
+        if (!remembers && on) kept.set(topic, false)
         else kept.delete(topic)
         const wish = wishes.get(topic)
         if (wish) {
@@ -117,7 +124,10 @@ export const createTopics = (
     subscribe: (topics: readonly string[]) => want(topics, true),
     unsubscribe: (topics: readonly string[]) => want(topics, false),
     opened() {
-      for (const topic of kept) if (!wishes.has(topic)) wishes.set(topic, { topic, on: true, waiters: [] })
+      for (const topic of kept.keys()) {
+        kept.set(topic, false)
+        if (!wishes.has(topic)) wishes.set(topic, { topic, on: true, waiters: [] })
+      }
       schedule()
     },
     ended(error: ProtocolError) {
