@@ -7,7 +7,9 @@ import { count, ms, percentile, type Row } from './table.ts'
 
 const DOMAIN = 'bench.example.com'
 const WALLETS = 50
-const CALLS = 60
+const CALLS = 100
+/** HTTP calls at once. */
+const CALLERS = 4
 
 const timed = async (times: number, work: (round: number) => Promise<unknown>): Promise<string> => {
   const took: number[] = []
@@ -53,9 +55,14 @@ export const benchNotify = async (): Promise<Row[]> => {
     arrived = resolve
   })
   const start = performance.now()
-  for (let call = 0; call < CALLS; call++) {
-    await postNotification(server, app, { id: `bench-${call}`, body: 'x'.repeat(200), accounts })
+  let call = 0
+  const caller = async () => {
+    while (call < CALLS) {
+      const id = `bench-${call++}`
+      await postNotification(server, app, { id, body: 'x'.repeat(200), accounts })
+    }
   }
+  await Promise.all(Array.from({ length: CALLERS }, caller))
   await all
   const seconds = (performance.now() - start) / 1000
   rows.push({
