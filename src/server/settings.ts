@@ -52,7 +52,6 @@ const list = <S extends z.ZodType<unknown, string>>(item: S) =>
     .pipe(z.array(item))
 
 export const ROOMS = ['relay', 'notify', 'keys'] as const
-export type Room = (typeof ROOMS)[number]
 
 export const METRICS_PORT = 9464
 

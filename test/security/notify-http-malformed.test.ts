@@ -1,6 +1,7 @@
 /** Whatever is sent to the notify routes gets its documented error, and the next caller is served. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type HttpWorld, PUBLIC_URL, startWithApp } from '../notify/http-world.ts'
+import { MALFORMED, MIB } from './malformed.ts'
 
 let world: HttpWorld
 const logged: Record<string, unknown>[] = []
@@ -15,33 +16,6 @@ const BODIES: [method: string, path: string][] = [
   ['POST', '/v1/P/notify'],
   ['POST', '/v1/P/subscribers'],
   ['PUT', '/v1/P/apps/app.example'],
-]
-
-const encoder = new TextEncoder()
-const concat = (...parts: (string | number[])[]) =>
-  Uint8Array.from(parts.flatMap((part) => [...(typeof part === 'string' ? encoder.encode(part) : part)]))
-
-const MIB = 1024 * 1024
-const MALFORMED: [name: string, body: string | Uint8Array<ArrayBuffer>, status: number, code: string][] = [
-  ['nothing', '', 400, 'bad_json'],
-  ['no JSON', 'hello', 400, 'bad_json'],
-  ['half of JSON', '{"notification":{"type":', 400, 'bad_json'],
-  ['two values', '{}{}', 400, 'bad_json'],
-  ['a number that is none', '{"a":01}', 400, 'bad_json'],
-  ['NUL', '\0', 400, 'bad_json'],
-  ['null', 'null', 422, 'bad_params'],
-  ['a string', '"hello"', 422, 'bad_params'],
-  ['a huge number', '1e400', 422, 'bad_params'],
-  ['a long number', '9'.repeat(100_000), 422, 'bad_params'],
-  ['true', 'true', 422, 'bad_params'],
-  ['bad UTF-8', concat('{"appDomain":"', [0xff, 0xfe], '"}'), 400, 'bad_request'],
-  ['overlong UTF-8', concat('{"appDomain":"', [0xc0, 0xaf], '"}'), 400, 'bad_request'],
-  ['half a UTF-8 character', concat('{"appDomain":"', [0xe2, 0x82], '"}'), 400, 'bad_request'],
-  ['deep arrays', '['.repeat(400_000) + ']'.repeat(400_000), 400, 'bad_request'],
-  ['deep objects', '{"a":'.repeat(100_000), 400, 'bad_request'],
-  ['brackets beyond the limit that are never closed', '['.repeat(MIB), 400, 'bad_request'],
-  ['1 MiB and a byte', ' '.repeat(MIB + 1), 413, 'too_large'],
-  ['2 MiB', JSON.stringify({ appDomain: 'x'.repeat(2 * MIB) }), 413, 'too_large'],
 ]
 
 const send = (

@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws'
 import { topicNamed } from '../relay/hub-world.ts'
 import { startRelay, upgradeStatus } from '../relay/socket-world.ts'
 import { eventually } from '../support/eventually.ts'
+import { TEXTS } from './malformed.ts'
 
 const topic = topicNamed('a topic')
 const served = topicNamed('served')
@@ -29,63 +30,6 @@ const expectServed = async () => {
   )
   await eventually(() => expect(bystander.messages()).toContain(message))
 }
-
-const call = (method: string, params: string) =>
-  `{"id":1,"jsonrpc":"2.0","method":"${method}","params":${params}}`
-const deep = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)
-
-/** Text, the JSON-RPC error code that it gets, and the HTTP status where that is not 200. */
-const TEXTS: [name: string, text: string, code: number, status?: number][] = [
-  ['nothing', '', -32700, 400],
-  ['spaces', '   ', -32700, 400],
-  ['a word', 'hello', -32700, 400],
-  ['half an object', '{"id":1,"jsonrpc":"2.0"', -32700, 400],
-  ['a NUL', '\0', -32700, 400],
-  ['null', 'null', -32600],
-  ['a number', '7', -32600],
-  ['a huge number', '1e999', -32600],
-  ['a string', '"irn_publish"', -32600],
-  ['a list', '[]', -32600],
-  ['a batch', `[${call('irn_subscribe', `{"topic":"${topic}"}`)}]`, -32600],
-  ['an empty object', '{}', -32600],
-  ['no version', '{"id":1,"method":"irn_publish","params":{}}', -32600],
-  ['another version', '{"id":1,"jsonrpc":"1.0","method":"irn_publish","params":{}}', -32600],
-  ['a method that is no string', '{"id":1,"jsonrpc":"2.0","method":7,"params":{}}', -32600],
-  ['an id that is an object', '{"id":{},"jsonrpc":"2.0","method":"irn_publish","params":{}}', -32600],
-  ['an id that is a list', '{"id":[1],"jsonrpc":"2.0","method":"irn_publish","params":{}}', -32600],
-  [
-    'a very long id',
-    `{"id":"${'9'.repeat(10_000)}","jsonrpc":"2.0","method":"irn_publish","params":{}}`,
-    -32600,
-  ],
-  ['an unknown method', call('irn_nothing', '{}'), -32601],
-  ['the name of a property of objects', call('hasOwnProperty', '{}'), -32601],
-  ['__proto__', call('__proto__', '{}'), -32601],
-  ['a later method', call('irn_watchRegister', '{"registerAuth":"a.b.c"}'), -32601],
-  ['params that are no object', call('irn_publish', '7'), -32602],
-  ['wrong types', call('irn_publish', '{"topic":7,"message":{},"ttl":"x","tag":[]}'), -32602],
-  ['a huge TTL', call('irn_publish', `{"topic":"${topic}","message":"m","ttl":1e308}`), -32602],
-  ['a TTL beyond all numbers', call('irn_publish', `{"topic":"${topic}","message":"m","ttl":1e999}`), -32602],
-  [
-    'a tag that is a fraction',
-    call('irn_publish', `{"topic":"${topic}","message":"m","ttl":60,"tag":1.5}`),
-    -32602,
-  ],
-  [
-    'a message of 300 KiB',
-    call('irn_publish', `{"topic":"${topic}","message":"${'x'.repeat(300_000)}"}`),
-    -32602,
-  ],
-  ['deep nesting', call('irn_publish', deep(200_000)), -32602],
-  ['deep nesting in a topic', call('irn_subscribe', `{"topic":${deep(200_000)}}`), -32602],
-  ['10,000 topics', call('irn_batchSubscribe', `{"topics":[${Array(10_000).fill(`"${topic}"`)}]}`), -32602],
-  [
-    '10,000 topics to fetch',
-    call('irn_batchFetchMessages', `{"topics":[${Array(10_000).fill(`"${topic}"`)}]}`),
-    -32602,
-  ],
-  ['a prototype', call('irn_subscribe', `{"__proto__":{"topic":"${topic}"}}`), -32602],
-]
 
 describe('text on the socket', () => {
   it.each(TEXTS)('%s', async (_, text, code) => {

@@ -1,0 +1,25 @@
+# syntax=docker/dockerfile:1
+FROM node:20-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json ./
+COPY scripts scripts
+COPY src src
+# Installs, and builds dist/ (the prepare script).
+RUN npm ci && npm prune --omit=dev --ignore-scripts
+
+FROM node:20-bookworm-slim
+ENV NODE_ENV=production BELFRY_DATA=/data
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/dist dist
+RUN ln -s /app/dist/cli/main.js /usr/local/bin/belfry && chmod +x dist/cli/main.js \
+  && mkdir /data && chown node:node /data
+USER node
+VOLUME /data
+# HTTP and WebSocket; metrics.
+EXPOSE 8080 9464
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 8080}/ready`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+# Node itself is process 1 and gets the signals.
+CMD ["node", "dist/cli/main.js", "serve"]

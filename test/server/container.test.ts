@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs'
+import { expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { SETTING_NAMES, settingOf } from '../../src/server/settings.ts'
+
+const compose = parse(readFileSync('docker-compose.yml', 'utf8'))
+const dockerfile = readFileSync('Dockerfile', 'utf8')
+
+it('docker-compose.yml runs Belfry and a Redis, each with its data on a volume', () => {
+  expect(Object.keys(compose.services)).toEqual(['belfry', 'redis'])
+  const { belfry, redis } = compose.services
+  expect(belfry.build).toBe('.')
+  expect(belfry.ports).toEqual(['8080:8080'])
+  expect(belfry.volumes).toEqual(['belfry-data:/data'])
+  expect(redis.volumes).toEqual(['redis-data:/data'])
+  expect(Object.keys(compose.volumes)).toEqual(['belfry-data', 'redis-data'])
+  // Redis is nobody's business outside, and never drops data to make room.
+  expect(redis.ports).toBeUndefined()
+  expect(redis.command).toContain('noeviction')
+})
+
+it('docker-compose.yml gives the server time to stop, and only settings that there are', () => {
+  const { belfry } = compose.services
+  expect(Number.parseInt(belfry.stop_grace_period, 10)).toBeGreaterThan(10)
+  const names = SETTING_NAMES.map((name) => settingOf(name).env)
+  for (const name of Object.keys(belfry.environment)) expect(names).toContain(name)
+})
+
+it('the image holds what runs, runs as nobody special, and says how it is', () => {
+  const [, runtime = ''] = dockerfile.split(/^FROM .*slim$/m)
+  expect(dockerfile.match(/^FROM /gm)).toHaveLength(2)
+  expect(runtime).toMatch(/^USER node$/m)
+  expect(runtime).toMatch(/^HEALTHCHECK /m)
+  expect(runtime).toContain('/ready')
+  expect(runtime).toContain('BELFRY_DATA=/data')
+  expect(runtime).toMatch(/^CMD \["node", "dist\/cli\/main.js", "serve"\]$/m)
+  expect(runtime).not.toMatch(/COPY (?!--from=build)/)
+  expect(dockerfile).not.toMatch(/SECRET|TOKEN/)
+})
