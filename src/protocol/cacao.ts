@@ -6,7 +6,7 @@
  */
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
-import { z } from 'zod'
+import * as z from 'zod'
 import { concat, fromHex, toHex, utf8 } from './bytes.ts'
 import type { Account } from './caip.ts'
 import { accountFromDidPkh, ed25519FromDid } from './did.ts'

@@ -2,7 +2,7 @@
  * JSON-RPC 2.0, with ids kept as they are written. Clients send strings of 19 digits and numbers beyond 2^53, which
  * JSON.parse would round; so an id is its raw JSON text (`idText`) everywhere, and is echoed byte for byte.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { crypto } from '#crypto'
 import { ProtocolError } from './errors.ts'
 

@@ -4,7 +4,7 @@
  *
  * Claims schemas take what real clients send (extra claims, an `sdk` object) and normalise what may be absent.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { accountFromDidPkh, domainFromDidWeb, ed25519FromDid } from './did.ts'
 import { ProtocolError } from './errors.ts'
 

@@ -3,7 +3,7 @@
  * them: real clients send private data in clear beside the message (`rpcMethods`, `txHashes`, …), which must go no
  * further than here. Topics come out in lower case.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { TOPIC } from './topic.ts'
 
 export const LIMITS = {

@@ -21,6 +21,7 @@
  * It takes irn_subscription (answered `true` once handled) and irn_heartbeat (a sign of life, not answered).
  */
 
+import '../platform/dispose-symbols.ts'
 import { crypto } from '#crypto'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'

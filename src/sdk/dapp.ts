@@ -5,6 +5,7 @@
  *     await dapp.enrol('app.example.com')
  *     await dapp.notify({ type, title: 'Hello', body: 'There is news' }, ['eip155:1:0x…'])
  */
+import '../platform/dispose-symbols.ts'
 import { createDapp as createDappWith, type Dapp, type DappOptions } from '../notify/client.ts'
 import { systemClock } from '../platform/clock.ts'
 import type { FetchDeps } from '../platform/fetch-json.ts'

@@ -9,6 +9,7 @@
  *     await wallet.watch()
  *     await wallet.subscribe('app.example.com')
  */
+import '../platform/dispose-symbols.ts'
 import { createKeysClient } from '../keys/client.ts'
 import {
   createWallet as createWalletWith,

@@ -1,7 +1,7 @@
 /**
  * Where a wallet learns the public keys of an app, or of the notify server: their did:web documents.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { type FetchDeps, fetchJson } from '../../platform/fetch-json.ts'
 import { fromBase64url } from '../../protocol/bytes.ts'
 import { ed25519Did } from '../../protocol/did.ts'

@@ -10,7 +10,7 @@
  * | typesOf       | POST /v1/:projectId/subscribers, 100 accounts each  |
  * | markAllAsRead | POST /v1/:projectId/mark-all-as-read                |
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../../platform/fetch-json.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 

@@ -1,7 +1,7 @@
 /**
  * What a wallet's device keeps over a restart, as plain JSON, and how a view that the server sent changes it.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'

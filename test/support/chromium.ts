@@ -1,0 +1,188 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable, Writable } from 'node:stream'
+import { z } from 'zod'
+import { findOrInstall } from './debian.ts'
+
+/** A Chromium without a window, driven over its DevTools pipe. It reaches 127.0.0.1 and nothing else. */
+export interface Chromium extends AsyncDisposable {
+  version: string
+  /** Opens the address in a new tab and resolves when it is loaded. */
+  open(url: string): Promise<Page>
+}
+
+export interface Page {
+  /** The value of the expression, or of its promise, as JSON carries it. Rejects with what the page threw. */
+  evaluate(expression: string): Promise<unknown>
+  /** What the page wrote to its console and what it did not catch, so far. */
+  console(): string[]
+}
+
+export const findChromium = () =>
+  findOrInstall({
+    variable: 'CHROMIUM',
+    names: ['chromium', 'chromium-browser', 'google-chrome'],
+    package: 'chromium',
+  })
+
+const FLAGS = [
+  '--headless',
+  // Tests run as root in containers, where the sandbox cannot be had, and /dev/shm is small.
+  '--no-sandbox',
+  '--disable-dev-shm-usage',
+  '--disable-gpu',
+  '--disable-quic',
+  '--disable-sync',
+  '--disable-extensions',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--no-first-run',
+  '--no-default-browser-check',
+  '--password-store=basic',
+  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+  '--remote-debugging-pipe',
+]
+const GOODBYE = 5_000
+
+const message = z.union([
+  z.object({ id: z.number(), result: z.unknown() }),
+  z.object({ id: z.number(), error: z.object({ message: z.string() }) }),
+  z.object({ method: z.string(), params: z.unknown(), sessionId: z.string().optional() }),
+])
+const version = z.object({ product: z.string() })
+const target = z.object({ targetId: z.string() })
+const session = z.object({ sessionId: z.string() })
+const thrown = z.object({
+  text: z.string(),
+  exception: z.object({ description: z.string().optional() }).optional(),
+})
+const evaluated = z.object({
+  result: z.object({ value: z.unknown().optional() }),
+  exceptionDetails: thrown.optional(),
+})
+const logged = z.object({
+  type: z.string(),
+  args: z.array(z.object({ value: z.unknown().optional(), description: z.string().optional() })),
+})
+const uncaught = z.object({ exceptionDetails: thrown })
+
+const sentenceOf = ({ text, exception }: z.infer<typeof thrown>) => exception?.description ?? text
+
+type Listener = (method: string, params: unknown, sessionId: string | undefined) => void
+
+/** DevTools protocol: JSON messages, each ended by a zero byte, in on descriptor 3 and out on 4. */
+const createDevTools = (child: ChildProcess, ended: Promise<string>) => {
+  const [, , , input, output] = child.stdio
+  if (!(input instanceof Writable && output instanceof Readable)) throw new Error('Chromium has no pipes')
+  const waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>()
+  const listeners = new Set<Listener>()
+  let lastId = 0
+  let rest = ''
+
+  const received = (text: string) => {
+    const said = message.parse(JSON.parse(text))
+    if ('method' in said) {
+      for (const listener of listeners) listener(said.method, said.params, said.sessionId)
+      return
+    }
+    const call = waiting.get(said.id)
+    waiting.delete(said.id)
+    if ('error' in said) call?.reject(new Error(said.error.message))
+    else call?.resolve(said.result)
+  }
+  output.setEncoding('utf8').on('data', (chunk: string) => {
+    const texts = (rest + chunk).split('\0')
+    rest = texts.pop() ?? ''
+    for (const text of texts) received(text)
+  })
+  // Writing to a browser that has gone; `ended` tells the callers.
+  input.on('error', () => {})
+  void ended.then((why) => {
+    for (const { reject } of waiting.values()) reject(new Error(why))
+    waiting.clear()
+  })
+
+  return {
+    call: <S extends z.ZodType>(result: S, method: string, params: object = {}, sessionId?: string) =>
+      new Promise<unknown>((resolve, reject) => {
+        const id = ++lastId
+        waiting.set(id, { resolve, reject })
+        input.write(`${JSON.stringify({ id, method, params, sessionId })}\0`)
+      }).then((value): z.output<S> => result.parse(value)),
+    listen: (listener: Listener) => void listeners.add(listener),
+  }
+}
+type DevTools = ReturnType<typeof createDevTools>
+
+const openPage = async (devTools: DevTools, url: string): Promise<Page> => {
+  const { targetId } = await devTools.call(target, 'Target.createTarget', { url: 'about:blank' })
+  const attach = { targetId, flatten: true }
+  const { sessionId } = await devTools.call(session, 'Target.attachToTarget', attach)
+  const said: string[] = []
+  const loaded = new Promise<void>((resolve) => {
+    devTools.listen((method, params, from) => {
+      if (from !== sessionId) return
+      if (method === 'Page.loadEventFired') resolve()
+      if (method === 'Runtime.exceptionThrown') said.push(sentenceOf(uncaught.parse(params).exceptionDetails))
+      if (method === 'Runtime.consoleAPICalled') {
+        const { type, args } = logged.parse(params)
+        said.push(`${type}: ${args.map((each) => each.description ?? String(each.value)).join(' ')}`)
+      }
+    })
+  })
+  for (const domain of ['Page', 'Runtime'])
+    await devTools.call(z.unknown(), `${domain}.enable`, {}, sessionId)
+  await devTools.call(z.unknown(), 'Page.navigate', { url }, sessionId)
+  await loaded
+  return {
+    async evaluate(expression) {
+      const how = { expression, awaitPromise: true, returnByValue: true }
+      const answer = await devTools.call(evaluated, 'Runtime.evaluate', how, sessionId)
+      if (answer.exceptionDetails) throw new Error(sentenceOf(answer.exceptionDetails))
+      return answer.result.value
+    },
+    console: () => said,
+  }
+}
+
+export const startChromium = async (path: string): Promise<Chromium> => {
+  const home = await mkdtemp(join(tmpdir(), 'belfry-chromium-'))
+  // A group of its own, so that what it starts can be ended with it.
+  const child = spawn(path, [...FLAGS, `--user-data-dir=${join(home, 'profile')}`, 'about:blank'], {
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
+    env: { ...process.env, HOME: home },
+    detached: true,
+  })
+  let complaints = ''
+  child.stderr?.on('data', (text) => {
+    complaints += text
+  })
+  const closed = new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(`Chromium did not start: ${error.message}`))
+    child.once('exit', (code, signal) => resolve(`Chromium ended with ${signal ?? code}:\n${complaints}`))
+  })
+  const isRunning = () => child.pid !== undefined && child.exitCode === null && child.signalCode === null
+
+  const devTools = createDevTools(child, closed)
+  const release = async () => {
+    if (isRunning()) {
+      devTools.call(z.unknown(), 'Browser.close').catch(() => {})
+      const patience = setTimeout(() => {
+        if (isRunning() && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+      }, GOODBYE)
+      await closed
+      clearTimeout(patience)
+    }
+    // Its helpers may still be writing for a moment.
+    await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
+  }
+  try {
+    const { product } = await devTools.call(version, 'Browser.getVersion')
+    return { version: product, open: (url) => openPage(devTools, url), [Symbol.asyncDispose]: release }
+  } catch (error) {
+    await release()
+    throw error
+  }
+}
