@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { createAccount, type EthereumAccount } from './account.ts'
+import { newOwner, type Owner } from '../support/owner.ts'
 import { type Peer, startPeer } from './peer.ts'
 import { type DappApp, type System, startSystem } from './system.ts'
 
@@ -66,7 +66,7 @@ const startDevice = async (apps: DappApp[]): Promise<Peer> => {
 /** Registers, and waits until the device has heard what the account has already. */
 const register = async (
   device: Peer,
-  owner: EthereumAccount,
+  owner: Owner,
   registration: Registration,
   prepare: 'prepare' | 'prepareWithRecap' = 'prepare',
 ): Promise<Subscription[]> => {
@@ -94,7 +94,7 @@ const say = (app: DappApp, type: string, title: string, accounts: string[]) =>
 describe('@walletconnect/notify-client, one device', () => {
   it('registers, subscribes, receives, updates its scope, reads its history, and deletes', async () => {
     const app = await system.enrol(newDomain('news'), ['Alerts', 'Offers'])
-    const owner = createAccount()
+    const owner = newOwner()
     const account = owner.on(1)
     await using device = await startDevice([app])
 
@@ -168,7 +168,7 @@ describe('@walletconnect/notify-client, one device', () => {
 
   it('pages through its history, newest first or unread first, and marks as read', async () => {
     const app = await system.enrol(newDomain('pages'), ['Alerts'])
-    const owner = createAccount()
+    const owner = newOwner()
     const account = owner.on(1)
     await using device = await startDevice([app])
     await register(device, owner, { account, domain: app.domain })
@@ -226,7 +226,7 @@ describe('@walletconnect/notify-client, one device', () => {
   it('registered for one app only, it is refused at another', async () => {
     const own = await system.enrol(newDomain('own'), ['Alerts'])
     const foreign = await system.enrol(newDomain('foreign'), ['Alerts'])
-    const owner = createAccount()
+    const owner = newOwner()
     const account = owner.on(1)
     await using device = await startDevice([own, foreign])
     await register(device, owner, { account, domain: own.domain })
@@ -238,7 +238,7 @@ describe('@walletconnect/notify-client, one device', () => {
   it('registers with a capability for all apps, and with one for its own app', async () => {
     const one = await system.enrol(newDomain('one'), ['Alerts'])
     const two = await system.enrol(newDomain('two'), ['Alerts'])
-    const owner = createAccount()
+    const owner = newOwner()
     const account = owner.on(1)
 
     await using inbox = await startDevice([one, two])
@@ -255,7 +255,7 @@ describe('@walletconnect/notify-client, one device', () => {
 
   it('subscribes to an app on localhost with a port', async () => {
     const app = await system.enrol(`localhost:${20_000 + Math.floor(Math.random() * 10_000)}`, ['Alerts'])
-    const owner = createAccount()
+    const owner = newOwner()
     const account = owner.on(1)
     await using device = await startDevice([app])
     await register(device, owner, { account, domain: app.domain })
@@ -268,7 +268,7 @@ describe('@walletconnect/notify-client, one device', () => {
 
   it('after it unregistered, its identity key is unknown and a new one can be registered', async () => {
     const app = await system.enrol(newDomain('leave'), ['Alerts'])
-    const owner = createAccount()
+    const owner = newOwner()
     const account = owner.on(1)
     await using device = await startDevice([app])
     await register(device, owner, { account, domain: app.domain })
@@ -284,7 +284,7 @@ describe('@walletconnect/notify-client, one device', () => {
 describe('@walletconnect/notify-client, two devices of one account', () => {
   it('see each other subscribe, update, read and delete, and both receive', async () => {
     const app = await system.enrol(newDomain('both'), ['Alerts', 'Offers'])
-    const owner = createAccount()
+    const owner = newOwner()
     const account = owner.on(1)
     const domain = newDomain('inbox')
     await using first = await startDevice([app])
@@ -323,7 +323,7 @@ describe('@walletconnect/notify-client, two devices of one account', () => {
 
   it('of one person on two chains, each is answered with the form that it uses itself', async () => {
     const app = await system.enrol(newDomain('chains'), ['Alerts'])
-    const owner = createAccount()
+    const owner = newOwner()
     const atHome = owner.on(1)
     const abroad = owner.on(137)
     const domain = newDomain('inbox')
@@ -351,7 +351,7 @@ describe('@walletconnect/notify-client, two devices of one account', () => {
 
   it('one that was away receives what came meanwhile, in order and once', async () => {
     const app = await system.enrol(newDomain('away'), ['Alerts'])
-    const owner = createAccount()
+    const owner = newOwner()
     const account = owner.on(1)
     await using first = await startDevice([app])
     await using second = await startDevice([app])
@@ -379,7 +379,7 @@ describe('@walletconnect/notify-client, two devices of one account', () => {
       await system.enrol(newDomain('a'), ['Alerts']),
       await system.enrol(newDomain('b'), ['Alerts']),
     ]
-    const owner = createAccount()
+    const owner = newOwner()
     const account = owner.on(1)
     const domain = newDomain('inbox')
     await using first = await startDevice(apps)
@@ -403,7 +403,7 @@ describe('@walletconnect/notify-client, two devices of one account', () => {
 
   it('come back by themselves after a restart of the server and receive what follows', async () => {
     const app = await system.enrol(newDomain('restart'), ['Alerts'])
-    const owner = createAccount()
+    const owner = newOwner()
     const account = owner.on(1)
     await using first = await startDevice([app])
     await using second = await startDevice([app])

@@ -3,7 +3,7 @@ import { keccak_256 } from '@noble/hashes/sha3.js'
 import { concat, toHex, utf8 } from '../../src/protocol/bytes.ts'
 import { checksumAddress } from '../../src/protocol/caip.ts'
 
-/** An Ethereum account that can sign texts (EIP-191, hex with 0x). */
+/** An Ethereum account that can sign texts (EIP-191, hex with 0x); `on` is the same address on another chain. */
 export const newOwner = (chain = 1) => {
   const secret = secp256k1.utils.randomSecretKey()
   const point = secp256k1.getPublicKey(secret, false)
@@ -14,6 +14,7 @@ export const newOwner = (chain = 1) => {
     const [recovery = 0, ...rs] = secp256k1.sign(hash, secret, { prehash: false, format: 'recovered' })
     return `0x${toHex(Uint8Array.from([...rs, 27 + recovery]))}`
   }
-  return { account: `eip155:${chain}:${address}`, address, sign }
+  const on = (chainId: number) => `eip155:${chainId}:${address}`
+  return { account: on(chain), address, on, sign }
 }
 export type Owner = ReturnType<typeof newOwner>
