@@ -109,10 +109,18 @@ export const readBody = async (request: Request, limit: number = BODY_LIMIT): Pr
   if (Number(request.headers.get('content-length') ?? 0) > limit) throw tooLarge()
   const reader = request.body?.getReader()
   if (!reader) return new Uint8Array()
+  /** A sender that goes away in the middle is nobody's defect. */
+  const nextChunk = async () => {
+    try {
+      return await reader.read()
+    } catch (cause) {
+      throw new ProtocolError('bad_request', 'it broke off', { cause })
+    }
+  }
   const chunks: Uint8Array[] = []
   let length = 0
   for (;;) {
-    const { done, value } = await reader.read()
+    const { done, value } = await nextChunk()
     if (done) break
     length += value.byteLength
     if (length > limit) {

@@ -161,6 +161,36 @@ const refuse = (raw: Duplex, status: number, sentence: string): void => {
   )
 }
 
+const isWebSocket = ({ headers }: IncomingMessage): boolean => headers.upgrade?.toLowerCase() === 'websocket'
+
+/**
+ * Who offers another protocol (Java's HTTP client offers h2c with every request) is served without it: RFC 9110 §7.8.
+ * Node has taken the connection from its HTTP parser by then, so it is handed back with the request as it came, but for
+ * the offer.
+ */
+const serveWithoutUpgrade = (server: Server, request: IncomingMessage, raw: Duplex, head: Buffer): void => {
+  const { method, url, httpVersion, rawHeaders } = request
+  const lines = [`${method} ${url} HTTP/${httpVersion}`]
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const [name = '', value = ''] = rawHeaders.slice(at, at + 2)
+    const isOffer = ['upgrade', 'http2-settings'].includes(name.toLowerCase())
+    const kept =
+      name.toLowerCase() === 'connection' ? value.replace(/\b(?:upgrade|http2-settings)\b,?/gi, '') : value
+    if (!isOffer) lines.push(`${name}: ${kept}`)
+  }
+  const again = Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head])
+  // Without a listener an error would end the process.
+  const failed = () => raw.destroy()
+  raw.on('error', failed)
+  // Not in the middle of the event that brought it: the stream would not begin to flow again.
+  setImmediate(() => {
+    raw.off('error', failed)
+    if (raw.destroyed) return
+    raw.unshift(again)
+    server.emit('connection', raw)
+  })
+}
+
 export const attachRelaySocket = (
   deps: RelaySocketDeps,
   server: Server,
@@ -234,6 +264,10 @@ export const attachRelaySocket = (
   }
 
   const upgrade = (request: IncomingMessage, raw: Duplex, head: Buffer): void => {
+    if (!isWebSocket(request)) {
+      serveWithoutUpgrade(server, request, raw, head)
+      return
+    }
     raw.on('error', (error) => log.debug({ err: error }, 'A socket failed'))
     const address = request.url ?? ''
     const url = URL.canParse(address, 'http://relay') ? new URL(address, 'http://relay') : undefined

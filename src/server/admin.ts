@@ -52,7 +52,11 @@ const Notify = z.object({
   accounts: z.union([z.literal('all'), z.array(z.string()).min(1).max(10_000)]),
 })
 const Page = z.object({
-  after: z.string().max(512).optional(),
+  // A domain or a did:key; nothing else stands before or after one.
+  after: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,512}$/, { error: 'must be what `next` said' })
+    .optional(),
   limit: z.coerce.number().int().min(1).max(1000).default(100),
 })
 

@@ -47,6 +47,9 @@ export const notifyHistoryContract = (engine: Engine): void => {
         await handOne(store(), alice, 's', `c${at}`, { createdAt: T - 100 + at })
     }
 
+    /** Wallets write ids as they please: these can be none, and are unknown like any other. */
+    const ODD = ['', '\0', 'a\0b', '🔔'.repeat(255), '__proto__']
+
     describe('keeping', () => {
       it('keeps a notification once, and answers what is kept', async () => {
         const first = notification('n')
@@ -249,7 +252,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
       it('refuses to begin behind a copy that it does not have', async () => {
         await handOne(store(), alice, 't', 'foreign')
         await handOne(store(), alice, 's', 'short', { expiresAt: T + 5 })
-        for (const after of ['unknown', 'foreign', 'short']) {
+        for (const after of ['unknown', 'foreign', 'short', ...ODD]) {
           const refused = store().history('s', { ...page, after, now: T + 5 })
           await expect(refused).rejects.toThrow(ProtocolError)
           await expect(refused).rejects.toMatchObject({ code: 'unknown_notification' })
@@ -271,7 +274,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
       it('marks the named ones, each once, and says how many changed', async () => {
         await fill(4)
         await handOne(store(), bob, 'u', 'foreign')
-        const which = ['c0', 'c2', 'c2', 'unknown', 'foreign']
+        const which = ['c0', 'c2', 'c2', 'unknown', 'foreign', ...ODD]
         expect(await mark('s', which)).toEqual({ outcome: 'committed', changed: 2 })
         expect(await mark('s', which)).toEqual({ outcome: 'committed', changed: 0 })
         expect(await store().unreadCounts(['s', 'u'])).toEqual([2, 1])

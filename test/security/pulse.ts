@@ -31,7 +31,7 @@ export const startPulse = async (world: World) => {
   const received: string[] = []
   const waiting = new Map<string, (id: string) => void>()
   wallet.on('message', ({ notification: { title, id } }) => {
-    received.push(title)
+    if (title.startsWith('beat ')) received.push(title)
     waiting.get(title)?.(id)
   })
   await wallet.watch()
@@ -39,7 +39,6 @@ export const startPulse = async (world: World) => {
 
   let isStopped = false
   let beats = 0
-  let slowest = 0
   let failure: unknown
   let listeners: (() => void)[] = []
 
@@ -68,9 +67,7 @@ export const startPulse = async (world: World) => {
 
   const run = async () => {
     while (!isStopped) {
-      const startedAt = performance.now()
       await inTime(beat())
-      slowest = Math.max(slowest, performance.now() - startedAt)
       beats++
       const woken = listeners
       listeners = []
@@ -83,21 +80,19 @@ export const startPulse = async (world: World) => {
   })
 
   const until = async (count: number): Promise<void> => {
-    while (beats < count && failure === undefined) {
+    while (beats < count && failure === undefined && !isStopped) {
       await new Promise<void>((resolve) => void listeners.push(resolve))
     }
     if (failure !== undefined) throw failure
   }
 
   return {
+    account: owner.account,
+    type,
     sent,
     received,
     get beats() {
       return beats
-    },
-    /** Of all beats so far, ms. */
-    get slowest() {
-      return slowest
     },
     /** A whole beat that begins after now: the one in progress, and the next. */
     next: () => until(beats + 2),

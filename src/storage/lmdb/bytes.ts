@@ -30,11 +30,15 @@ export const number = (value: number): Buffer => {
 
 /** LMDB keys end at 1978 bytes; a name must leave room for what stands beside it, and never contain the separator. */
 export const name = (text: string): Buffer => {
-  const bytes = Buffer.from(text)
-  if (bytes.length === 0 || bytes.length > 1024 || bytes.includes(0)) {
-    throw new Error(`Not a usable name: ${text.slice(0, 80)}`)
-  }
+  const bytes = nameOrNone(text)
+  if (!bytes) throw new Error(`Not a usable name: ${text.slice(0, 80)}`)
   return bytes
+}
+
+/** For what somebody else wrote: a text that can be no name names nothing. */
+export const nameOrNone = (text: string): Buffer | undefined => {
+  const bytes = Buffer.from(text)
+  return bytes.length === 0 || bytes.length > 1024 || bytes.includes(0) ? undefined : bytes
 }
 
 const SEPARATOR = Buffer.from([0])

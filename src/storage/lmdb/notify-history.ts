@@ -1,6 +1,6 @@
 import type { DeliveredNotification, Notification, NotifyStore } from '../../notify/store.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { endOf, key, name, named, number, PRESENT } from './bytes.ts'
+import { endOf, key, name, named, nameOrNone, number, PRESENT } from './bytes.ts'
 import type { Env } from './env.ts'
 import { rememberRequest } from './notify-accounts.ts'
 import type { Outbox } from './notify-outbox.ts'
@@ -85,8 +85,8 @@ export const createLmdbHistory = (env: Env, tables: Tables, outbox: Outbox): His
   }
 
   const copyById = (deliveredId: string): { n: number; copy: Copy } | undefined => {
-    const id = name(deliveredId)
-    const row = copyIds.get(id)
+    const id = nameOrNone(deliveredId)
+    const row = id && copyIds.get(id)
     if (!row) return undefined
     const [n, sentAt] = row
     for (const unread of [true, false]) {
