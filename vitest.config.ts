@@ -6,6 +6,7 @@ export default defineConfig(({ mode }) => ({
   ssr: { resolve: { conditions: ['source', 'node', 'import', 'default'] } },
   test: {
     include: [mode === 'browser' ? 'test/**/*.browser.ts' : 'test/**/*.test.ts'],
+    globalSetup: mode === 'browser' ? [] : ['test/support/redis-setup.ts'],
     testTimeout: 20_000,
     hookTimeout: 30_000,
     pool: 'forks',

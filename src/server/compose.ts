@@ -30,6 +30,7 @@ import { relayRoutes } from '../relay/http.ts'
 import { createRelayHub, type RelayHub } from '../relay/hub.ts'
 import { attachRelaySocket, type RelaySocket } from '../relay/socket.ts'
 import { openLmdb, type Stores } from '../storage/lmdb/open.ts'
+import { openRedis } from '../storage/redis/open.ts'
 import { adminRoutes } from './admin.ts'
 import type { Config } from './config.ts'
 import { loadSecret, lockDataDir, prepareDataDir, writeAdminAccess } from './data-dir.ts'
@@ -185,7 +186,11 @@ const buildRelay = (
   const hub = owned.use(
     createRelayHub(
       { store: stores.relay, clock, log, meter, randomBytes },
-      { trusted: (clientId) => clientId === trusted },
+      {
+        trusted: (clientId) => clientId === trusted,
+        // Another process may store what no wake-up tells us of.
+        catchUpEvery: config.redisUrl === undefined ? undefined : CATCH_UP,
+      },
     ),
   )
   const socket = owned.use(attachRelaySocket({ hub, clock, log, meter }, server, admission))
@@ -212,6 +217,8 @@ const declareApps = async (config: Config, { apps, projects }: NotifyRoom): Prom
 }
 
 const HALF = 0.5
+/** Between two looks for messages whose wake-up got lost, ms. */
+const CATCH_UP = 10_000
 
 /** Throws `StartFailure` for what the operator can put right. Nothing is left behind when it throws. */
 export const composeServer = async (config: Config, deps: ServerDeps = {}): Promise<RunningServer> => {
@@ -233,7 +240,11 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   owned.use(lockDataDir(config.data))
   const secret = loadSecret(config.data, config.secret, randomBytes)
   const vault = createVault(secret, randomBytes)
-  const stores = owned.use(await openLmdb({ path: join(config.data, 'store') }))
+  const stores = owned.use(
+    config.redisUrl === undefined
+      ? await openLmdb({ path: join(config.data, 'store') })
+      : await openRedis({ url: config.redisUrl, log }),
+  )
   const metrics = deps.metrics ?? createMetrics({ log })
 
   // What answers is known only when the port is; until then nobody is answered.

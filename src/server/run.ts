@@ -81,9 +81,6 @@ const stopInTime = async (server: RunningServer, config: Config, log: Log): Prom
 }
 
 const runWith = async (config: Config, log: Log): Promise<void> => {
-  if (config.redisUrl !== undefined) {
-    log.warn({}, 'REDIS_URL is set, but this version keeps its data in LMDB only')
-  }
   const metrics = createMetrics({ log })
   collectDefaultMetrics({ register: metrics.registry })
   const stopSignal = firstSignal(log)

@@ -3,6 +3,7 @@
  * the table in the README are made from this.
  */
 import { z } from 'zod'
+import { parseRedisUrl } from '../storage/redis/url.ts'
 
 interface Setting<S extends z.ZodType = z.ZodType> {
   schema: S
@@ -43,6 +44,15 @@ const url = (...protocols: string[]) =>
     .string()
     .refine((text) => isUrl(text, protocols))
     .transform((text) => text.replace(/\/+$/, ''))
+
+const isRedisUrl = (text: string): boolean => {
+  try {
+    parseRedisUrl(text)
+    return true
+  } catch {
+    return false
+  }
+}
 
 /** `a,b` or, in a file, `["a", "b"]`. */
 const list = <S extends z.ZodType<unknown, string>>(item: S) =>
@@ -200,12 +210,12 @@ export const SETTINGS = {
     isSecret: true,
   }),
   redisUrl: setting({
-    schema: url('redis:', 'rediss:').optional(),
+    schema: z.string().refine(isRedisUrl).optional(),
     env: 'REDIS_URL',
     hint: 'URL',
-    must: 'a redis or rediss URL',
-    about: 'Not used by this version: data is kept in LMDB',
-    fallback: 'none',
+    must: 'redis://host:port, rediss://host:port or redis+cluster://host:port,host:port',
+    about: 'Redis 7 or newer that several processes share; all of them need the same BELFRY_SECRET',
+    fallback: 'the embedded store in <data>/store',
     isSecret: true,
   }),
 } satisfies Record<string, Setting>

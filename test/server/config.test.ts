@@ -140,7 +140,11 @@ describe('a mistake', () => {
     ],
     ['BELFRY_SECRET', 'short-secret', 'BELFRY_SECRET must be at least 16 characters.'],
     ['BELFRY_ADMIN_TOKEN', 'short', 'BELFRY_ADMIN_TOKEN must be 16 to 256 visible characters.'],
-    ['REDIS_URL', 'http://user:pass@redis', 'REDIS_URL must be a redis or rediss URL.'],
+    [
+      'REDIS_URL',
+      'http://user:pass@redis',
+      'REDIS_URL must be redis://host:port, rediss://host:port or redis+cluster://host:port,host:port.',
+    ],
   ])('in %s=%s is one sentence, and shows no secret', (env, value, sentence) => {
     expect(mistakes({}, { [env]: value })).toEqual([sentence])
   })

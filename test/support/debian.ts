@@ -10,7 +10,7 @@ const run = (command: string, args: readonly string[]) =>
   new Promise<{ code: number | null; output: string }>((resolve, reject) => {
     const child = spawn(command, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
       timeout: INSTALL_TIMEOUT,
     })
     let output = ''

@@ -1,8 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { afterAll } from 'vitest'
 import type { MailboxLimits } from '../../src/relay/store.ts'
 import { openLmdb, type Stores } from '../../src/storage/lmdb/open.ts'
+import { openRedis } from '../../src/storage/redis/open.ts'
+import { sharedCluster, sharedRedis, stopShared } from './redis.ts'
 
 /** Stores on a place of their own, which is removed when they are disposed of. */
 export interface TestStores extends AsyncDisposable {
@@ -48,5 +51,40 @@ const lmdb: Engine = {
   },
 }
 
+/** Each store has a prefix of its own on a server that the whole file shares. */
+let prefixes = 0
+const redis = (name: string, server: () => Promise<{ url: string }>): Engine => ({
+  name,
+  async open(options = {}) {
+    const { url } = await server()
+    prefixes += 1
+    const own = { url, prefix: `belfry-test-${process.pid}-${prefixes}:`, ...options }
+    let stores = await openRedis(own)
+    return {
+      get relay() {
+        return stores.relay
+      },
+      get keys() {
+        return stores.keys
+      },
+      get notify() {
+        return stores.notify
+      },
+      ping: () => stores.ping(),
+      async reopen() {
+        await stores[Symbol.asyncDispose]()
+        stores = await openRedis(own)
+      },
+      [Symbol.asyncDispose]: () => stores[Symbol.asyncDispose](),
+    }
+  },
+})
+
 /** Every engine that the contract suites hold to the same sentences. */
-export const engines: readonly Engine[] = [lmdb]
+export const engines: readonly Engine[] = [
+  lmdb,
+  redis('Redis', sharedRedis),
+  redis('a Redis Cluster', sharedCluster),
+]
+
+afterAll(stopShared)

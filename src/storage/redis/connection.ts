@@ -1,0 +1,224 @@
+/**
+ * One Redis (or Redis Cluster), as the stores use it. They never touch ioredis errors, sockets or deadlines:
+ *
+ *     const [a, b] = await redis.batch(() => [redis.client.get(one), redis.client.get(two)])
+ *     const answer = await redis.one(() => redis.script(claim, [key], [holder, now]))
+ *
+ * Whatever is sent within one `batch` leaves in one write a node. In a cluster every command finds its own way (moved
+ * slots, fail-overs), so a batch may name keys of any slot; only the keys of one command or script must share one.
+ * Keys are made with `redis.prefix` and a hash tag: `` `${redis.prefix}{t:…}` ``. Never `KEYS`, never a cross-slot MGET.
+ *
+ * Trouble: a call waits at most `patience` for Redis to come (back), then it rejects with ProtocolError `unavailable`
+ * and the reason as its cause. READONLY, CLUSTERDOWN, LOADING, OOM and the like are `unavailable`, too. A call that was
+ * rejected may still have its effect, also later, so everything that is sent must bear repetition. A promise that
+ * resolves says that Redis has answered: how much outlives a crash of Redis is its operator's choice (`appendonly`,
+ * `appendfsync`, replicas).
+ */
+import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import { type Log, silent } from '../../platform/telemetry.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { parseRedisUrl } from './url.ts'
+
+/** A Lua script: see `scripts.ts`. */
+export interface Script {
+  /** Unique among all scripts; starts with `belfry`. */
+  name: string
+  lua: string
+}
+
+export interface ConnectOptions {
+  /** `redis://`, `rediss://`, `redis+cluster://host:port,host:port`, `rediss+cluster://…`. */
+  url: string
+  /** What all our keys start with. Default `belfry:`. */
+  prefix?: string
+  /** How long a call waits for a Redis that is away, ms. Default 10,000. */
+  patience?: number
+  log?: Log
+}
+
+export interface RedisConnection extends AsyncDisposable {
+  readonly prefix: string
+  readonly client: Redis | Cluster
+  /** Sends commands together and gives their answers; rejects with the first failure, mapped. */
+  batch<T>(commands: () => readonly Promise<T>[]): Promise<T[]>
+  /** One command. */
+  one<T>(command: () => Promise<T>): Promise<T>
+  /** Starts a script (EVALSHA; the text follows where a node does not know it): use within `batch` or `one`. */
+  script(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown>
+  /** A connection for sharded subscriptions only; made at the first call. In a cluster it is the client itself. */
+  subscriber(): Redis | Cluster
+  ping(): Promise<void>
+}
+
+/** Replies that say that Redis cannot serve now. Anything else that Redis refuses is a defect of ours. */
+const AWAY =
+  /^(READONLY|CLUSTERDOWN|LOADING|OOM|MASTERDOWN|TRYAGAIN|MOVED|ASK|NOREPLICAS|BUSY|MISCONF|NOAUTH|WRONGPASS|NOPERM|UNKILLABLE|NOSCRIPT|EXECABORT)\b|non local key/
+/** Errors of the client library that are not replies of Redis. */
+const isReply = (error: Error): boolean => error.name === 'ReplyError'
+
+const unavailable = (error: unknown): unknown => {
+  if (error instanceof ProtocolError) return error
+  if (!(error instanceof Error)) return error
+  if (isReply(error) && !AWAY.test(error.message)) return error
+  if (error instanceof TypeError || error instanceof RangeError) return error
+  const reason = isReply(error) ? (/^[A-Z]+/.exec(error.message)?.[0] ?? 'error') : 'no connection'
+  return new ProtocolError('unavailable', `Redis cannot serve now (${reason})`, { cause: error })
+}
+
+/** Waits 50 ms, then longer, at most a second: a Redis that restarts is found soon. */
+const retryStrategy = (times: number): number => Math.min(50 * 2 ** Math.min(times, 10), 1_000)
+
+const connect = (options: ConnectOptions): Redis | Cluster => {
+  const { hosts, isCluster, ...own } = parseRedisUrl(options.url)
+  const shared: RedisOptions = {
+    ...own,
+    connectTimeout: 5_000,
+    // A node that stopped without closing its connections.
+    socketTimeout: 10_000,
+    keepAlive: 10_000,
+    // A fail-over turned this master into a replica: find the new one and send again.
+    reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
+  }
+  if (!isCluster) {
+    const [host] = hosts
+    // About ten seconds of attempts, then what waits is refused, so that nothing is sent long after its caller left.
+    return new Redis({ ...shared, ...host, retryStrategy, maxRetriesPerRequest: 12 })
+  }
+  const { db: _, ...node } = shared
+  return new Cluster(hosts, {
+    redisOptions: { ...node, maxRetriesPerRequest: 2 },
+    clusterRetryStrategy: retryStrategy,
+    slotsRefreshTimeout: 3_000,
+    slotsRefreshInterval: 15_000,
+    // Deadlines are ours (`patience`); these only must not end earlier.
+    maxRedirections: 200,
+    retryDelayOnFailover: 100,
+    retryDelayOnClusterDown: 100,
+    retryDelayOnTryAgain: 50,
+    shardedSubscribers: true,
+  })
+}
+
+export const connectRedis = (options: ConnectOptions): RedisConnection => {
+  const { prefix = 'belfry:', patience = 10_000, log = silent } = options
+  const client = connect(options)
+  const defined = new Set<string>()
+  let subscriber: Redis | Cluster | undefined
+  let closed = false
+  let refusal: string | undefined
+  let awaySince: number | undefined = Date.now()
+
+  const watch = (one: Redis | Cluster) => {
+    // Every failed attempt is an event; the ones between the first and the recovery say nothing new.
+    let isTold = false
+    one.on('error', (error: Error) => {
+      if (!isTold) log.warn({ err: error }, 'Redis is away; trying again')
+      isTold = true
+    })
+    one.on('ready', () => {
+      if (isTold) log.info({}, 'Redis is back')
+      isTold = false
+    })
+  }
+  watch(client)
+
+  /** What would only show much later, or in a hundred odd ways. */
+  const examine = async (): Promise<void> => {
+    const info = await client.info().catch(() => '')
+    const fieldOf = (field: string) => new RegExp(`^${field}:(\\S+)`, 'm').exec(info)?.[1]
+    const version = fieldOf('redis_version') ?? '7'
+    const isOld = Number.parseInt(version, 10) < 7
+    refusal = isOld ? `Redis 7 or newer is needed, this is ${version}` : undefined
+    if (refusal !== undefined) log.error({}, refusal)
+    const policy = fieldOf('maxmemory_policy') ?? 'noeviction'
+    if (policy !== 'noeviction') {
+      log.warn(
+        { policy },
+        'Redis may evict keys when it is full, which loses messages: set maxmemory-policy noeviction',
+      )
+    }
+  }
+  client.on('ready', () => {
+    awaySince = undefined
+    void examine()
+  })
+  client.on('close', () => {
+    awaySince ??= Date.now()
+  })
+
+  /** Holds back writes to the sockets while `start` runs, so that they leave together. */
+  const together = <T>(start: () => T): T => {
+    const streams = (client instanceof Cluster ? client.nodes('master') : [client]).map(
+      ({ stream }) => stream,
+    )
+    for (const stream of streams) stream?.cork()
+    try {
+      return start()
+    } finally {
+      for (const stream of streams) stream?.uncork()
+    }
+  }
+
+  const batch = async <T>(commands: () => readonly Promise<T>[]): Promise<T[]> => {
+    if (closed) throw new ProtocolError('unavailable', 'the store is closed')
+    if (refusal !== undefined) throw new ProtocolError('unavailable', refusal)
+    // What is away for long is not asked again by every caller; the client goes on trying.
+    if (awaySince !== undefined && Date.now() - awaySince > patience) {
+      throw new ProtocolError('unavailable', 'Redis does not answer')
+    }
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new ProtocolError('unavailable', 'Redis did not answer in time')),
+        patience,
+      )
+    })
+    try {
+      return await Promise.race([Promise.all(together(commands)), late])
+    } catch (error) {
+      throw unavailable(error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  const one = async <T>(command: () => Promise<T>): Promise<T> => {
+    const [answer] = await batch(() => [command().then((value) => ({ value }))])
+    if (!answer) throw new Error('a command without an answer')
+    return answer.value
+  }
+
+  return {
+    prefix,
+    client,
+    batch,
+    one,
+    script({ name, lua }, keys, args) {
+      if (!defined.has(name)) {
+        client.defineCommand(name, { lua })
+        defined.add(name)
+      }
+      const run: unknown = Reflect.get(client, name)
+      if (typeof run !== 'function') throw new Error(`The script ${name} is not defined`)
+      return Promise.resolve(Reflect.apply(run, client, [keys.length, ...keys, ...args]))
+    },
+    subscriber() {
+      if (client instanceof Cluster) return client
+      if (!subscriber) {
+        subscriber = client.duplicate({ maxRetriesPerRequest: null })
+        watch(subscriber)
+      }
+      return subscriber
+    },
+    async ping() {
+      // In a cluster PING goes to any node; a read of a key asks the node that would have to answer for it.
+      await one(() => client.exists(`${prefix}{ping}`))
+    },
+    async [Symbol.asyncDispose]() {
+      if (closed) return
+      closed = true
+      subscriber?.disconnect()
+      client.disconnect()
+    },
+  }
+}

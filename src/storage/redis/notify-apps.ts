@@ -1,0 +1,92 @@
+import type { AppRecord, NotifyStore, Project, Sealed } from '../../notify/store.ts'
+import { type NotifyDeps, parsed } from './notify-deps.ts'
+import { name } from './notify-layout.ts'
+import { createAppScript } from './scripts/notify-app.ts'
+import { createProjectScript } from './scripts/notify-project.ts'
+import { swapScript } from './scripts/notify-swap.ts'
+import { text, whole } from './scripts.ts'
+
+type Apps = Pick<
+  NotifyStore,
+  | 'serverKeys'
+  | 'createProject'
+  | 'project'
+  | 'projects'
+  | 'createApp'
+  | 'describeApp'
+  | 'app'
+  | 'appByTopic'
+  | 'apps'
+>
+
+/** The server's keys, projects and apps. They are few: all apps share a slot, and so do all projects. */
+export const createRedisApps = ({ redis, ask, layout }: NotifyDeps): Apps => {
+  const { client } = redis
+
+  /** The names of a page of a list, in order. */
+  const names = (list: string, { after, limit }: { after?: string | undefined; limit: number }) =>
+    ask(() => client.zrangebylex(list, after === undefined ? '-' : `(${name(after)}`, '+', 'LIMIT', 0, limit))
+  const values = async (keys: readonly string[]): Promise<(string | null)[]> =>
+    keys.length === 0 ? [] : ask(() => client.mget(...keys))
+
+  const appOf = async (domain: string): Promise<AppRecord | undefined> =>
+    parsed<AppRecord>(await ask(() => client.get(layout.app(domain))))
+
+  return {
+    async serverKeys(proposal) {
+      const kept = await ask(() => client.set(layout.server, JSON.stringify(proposal), 'NX', 'GET'))
+      return parsed<Record<string, Sealed>>(kept) ?? proposal
+    },
+
+    async createProject(project) {
+      const keys = [layout.project(project.id), layout.projects]
+      const args = [project.id, JSON.stringify(project)]
+      return whole(await ask(() => redis.script(createProjectScript, keys, args))) === 1
+    },
+
+    async project(id) {
+      return parsed<Project>(await ask(() => client.get(layout.project(id))))
+    },
+
+    async projects(page) {
+      const ids = await names(layout.projects, page)
+      const found = await values(ids.map(layout.project))
+      return found.flatMap((one) => parsed<Project>(one) ?? [])
+    },
+
+    async createApp(app) {
+      const keys = [
+        layout.app(app.domain),
+        layout.apps,
+        layout.projectApps(app.projectId),
+        layout.appTopic(app.subscribeTopic),
+      ]
+      const args = [app.domain, JSON.stringify(app)]
+      return parsed<AppRecord>(text(await ask(() => redis.script(createAppScript, keys, args)))) ?? app
+    },
+
+    async describeApp(domain, { name: title, description, url, icons, types, listed }) {
+      const key = layout.app(domain)
+      for (;;) {
+        const old = await ask(() => client.get(key))
+        const app = parsed<AppRecord>(old)
+        if (old === null || !app) return
+        const next = JSON.stringify({ ...app, name: title, description, url, icons, types, listed })
+        if (whole(await ask(() => redis.script(swapScript, [key], [old, next]))) === 1) return
+      }
+    },
+
+    app: appOf,
+
+    async appByTopic(subscribeTopic) {
+      const domain = await ask(() => client.get(layout.appTopic(subscribeTopic)))
+      return domain === null ? undefined : appOf(domain)
+    },
+
+    async apps({ projectId, ...page }) {
+      const list = projectId === undefined ? layout.apps : layout.projectApps(projectId)
+      const found = await values((await names(list, page)).map(layout.app))
+      return found.flatMap((one) => parsed<AppRecord>(one) ?? [])
+    },
+  }
+}

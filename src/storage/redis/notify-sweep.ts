@@ -1,0 +1,120 @@
+import type { AccountRecord } from '../../notify/store.ts'
+import { GONE } from './notify-accounts.ts'
+import type { NotifyDeps } from './notify-deps.ts'
+import { ALL, MARGIN } from './notify-layout.ts'
+import type { Lookups } from './notify-lookups.ts'
+import { unpackAccount, unpackTopic } from './notify-packing.ts'
+import { expireCopiesScript } from './scripts/notify-expire-copies.ts'
+import { expireNotificationsScript } from './scripts/notify-expire-notifications.ts'
+import { undueScript } from './scripts/notify-undue.ts'
+import { whole } from './scripts.ts'
+
+/** Rows of one call, and things looked at in one partition: a sweep must not hold up what wallets ask for. */
+const BATCH = 500
+
+/**
+ * Removes what expired, and what subscriptions and watchers leave that ended. Nothing of it is visible any more when it
+ * is swept. Keys with a ttl would go by themselves, but later; members of sorted sets would not.
+ *
+ * Several may sweep at once: each step bears repetition, and a look-up is removed only if it still is what was looked at.
+ */
+export const createRedisSweep = (deps: NotifyDeps, lookups: Lookups) => {
+  const { redis, ask, layout } = deps
+  const { client } = redis
+
+  /** The copies of a subscription that ended, then the note that it did. */
+  const sweepEnded = async (p: number, subscriptionId: string, limit: number): Promise<number> => {
+    const at = layout.partition(p)
+    const key = at.ended(subscriptionId)
+    const ids = await ask(() => client.zrange(key, 0, limit - 1))
+    if (ids.length > 0) {
+      await ask(() => client.hdel(at.ids, ...ids))
+      await ask(() => client.zrem(key, ...ids))
+    }
+    if (ids.length < limit) await ask(() => client.zrem(at.gone, `${GONE.history}${subscriptionId}`))
+    return ids.length
+  }
+
+  const sweepGone = async (p: number, limit: number): Promise<number> => {
+    const at = layout.partition(p)
+    let swept = 0
+    for (const what of await ask(() => client.zrange(at.gone, 0, BATCH - 1))) {
+      const id = what.slice(1)
+      if (what.startsWith(GONE.history)) {
+        if (swept < limit) swept += await sweepEnded(p, id, limit - swept)
+        continue
+      }
+      const isTopic = what.startsWith(GONE.topic)
+      const topicId = isTopic ? unpackTopic(id) : ''
+      const fits = ({ subscriptions, watchers }: AccountRecord) =>
+        isTopic
+          ? subscriptions.some(({ topic }) => topic === topicId)
+          : watchers.some(({ identityKey }) => identityKey === id)
+      await lookups.tidy(isTopic ? layout.topicLookup(topicId) : layout.watcherLookup(id), fits)
+      await ask(() => client.zrem(at.gone, what))
+    }
+    return swept
+  }
+
+  const sweepCopies = async (p: number, now: number, limit: number): Promise<number> => {
+    const at = layout.partition(p)
+    let swept = 0
+    for (const id of await ask(() => client.zrangebyscore(at.expiring, '-inf', now, 'LIMIT', 0, BATCH))) {
+      if (swept >= limit) break
+      const keys = [at.expiring, ...at.copies(id), at.ids]
+      const args = [id, now, Math.min(BATCH, limit - swept)]
+      swept += whole(await ask(() => redis.script(expireCopiesScript, keys, args)))
+    }
+    return swept
+  }
+
+  const sweepNotifications = async (p: number, now: number, limit: number): Promise<number> => {
+    const { notifications } = layout.partition(p)
+    const most = Math.min(BATCH, limit)
+    const old = await ask(() => client.zrangebyscore(notifications, '-inf', now, 'LIMIT', 0, most))
+    if (old.length === 0) return 0
+    const keys = old.map((reference) => layout.notification(reference).key)
+    return whole(
+      await ask(() => redis.script(expireNotificationsScript, [notifications, ...keys], [now, ...old])),
+    )
+  }
+
+  /** Accounts whose ttl ended while no server ran: their keys went, their place in the list did not. */
+  const sweepDue = async (p: number, now: number): Promise<void> => {
+    const at = layout.partition(p)
+    const long = now - MARGIN.account
+    for (const packed of await ask(() => client.zrangebyscore(at.due, '-inf', long, 'LIMIT', 0, BATCH))) {
+      await ask(() => redis.script(undueScript, [at.due, at.account(unpackAccount(packed))], [packed]))
+    }
+  }
+
+  /** Which partitions have something to sweep. */
+  const look = async (now: number) => {
+    const found = await Promise.all(
+      ALL.map((p) => {
+        const at = layout.partition(p)
+        return Promise.all([
+          ask(() => client.zcard(at.gone)),
+          ask(() => client.zcount(at.expiring, '-inf', now)),
+          ask(() => client.zcount(at.notifications, '-inf', now)),
+          ask(() => client.zcount(at.due, '-inf', now - MARGIN.account)),
+        ])
+      }),
+    )
+    return ALL.map((p) => {
+      const [gone = 0, copies = 0, notifications = 0, due = 0] = found[p] ?? []
+      return { p, gone, copies, notifications, due }
+    })
+  }
+
+  return async (now: number, limit: number): Promise<number> => {
+    let swept = 0
+    for (const { p, gone, copies, notifications, due } of await look(now)) {
+      if (due > 0) await sweepDue(p, now)
+      if (gone > 0 && swept < limit) swept += await sweepGone(p, limit - swept)
+      if (copies > 0 && swept < limit) swept += await sweepCopies(p, now, limit - swept)
+      if (notifications > 0 && swept < limit) swept += await sweepNotifications(p, now, limit - swept)
+    }
+    return swept
+  }
+}

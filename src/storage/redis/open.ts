@@ -1,0 +1,51 @@
+/**
+ * The stores on one Redis or Redis Cluster (7 or newer), shared by any number of processes.
+ *
+ * Opening does not wait for Redis: calls wait for it, then fail with `unavailable`, and `ping` says how it stands. Every
+ * promise of a store resolves when Redis has answered; what survives a crash of Redis is the choice of its operator
+ * (`appendonly yes`, `appendfsync`; see the README). `maxmemory-policy` must be `noeviction`: the stores bound what they
+ * keep by TTL, and a key that Redis evicts is a message lost. After `[Symbol.asyncDispose]` calls are refused with
+ * `unavailable`.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Log } from '../../platform/telemetry.ts'
+import type { MailboxLimits } from '../../relay/store.ts'
+import { createGate } from '../lmdb/gate.ts'
+import type { Stores } from '../lmdb/open.ts'
+import { createChannels } from './channels.ts'
+import { connectRedis } from './connection.ts'
+import { createRedisKeys } from './keys.ts'
+import { createRedisNotifyStore } from './notify.ts'
+import { createRedisRelay } from './relay.ts'
+
+export interface OpenRedisOptions {
+  /** `redis://`, `rediss://`, `redis+cluster://host:port,host:port`, `rediss+cluster://…`; see `url.ts`. */
+  url: string
+  mailbox?: MailboxLimits
+  /** Unique among the processes; random by default. */
+  instance?: string
+  /** What all keys start with. Default `belfry:`. */
+  prefix?: string
+  /** How long a call waits for a Redis that is away, ms. Default 10,000. */
+  patience?: number
+  log?: Log
+}
+
+export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
+  const { mailbox, instance = randomBytes(8).toString('hex'), ...connection } = options
+  const redis = connectRedis(connection)
+  const channels = createChannels(redis)
+  const gate = createGate()
+  const relay = gate.guard(createRedisRelay({ redis, channels, instance }, mailbox))
+  let closing: Promise<void> | undefined
+  return {
+    relay,
+    keys: gate.guard(createRedisKeys(redis)),
+    notify: gate.guard(createRedisNotifyStore({ redis, channels })),
+    ping: relay.ping,
+    [Symbol.asyncDispose]: () => {
+      closing ??= gate.close().then(() => redis[Symbol.asyncDispose]())
+      return closing
+    },
+  }
+}

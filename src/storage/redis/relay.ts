@@ -1,0 +1,155 @@
+/**
+ * The relay's mailboxes in Redis.
+ *
+ * | key | type | what |
+ * |---|---|---|
+ * | `{t:<topic>}` | hash | head, live messages by seq, members with what each is done with (`scripts/relay-topic.ts`) |
+ * | `{t:<topic>}<id>` | string | a message: seq, times, tag, texts; goes by TTL |
+ * | `{t:<topic>}:<seq>:<client>` | string | who may deliver a message of a shared subscription, until when; TTL |
+ * | `{c:<client>}:t` | sorted set | topics of the client, in topic order |
+ * | `{c:<client>}:h` | string | only for a client of many topics: whether it has hints |
+ * | `{c:<client>}:w` | sorted set | its hints: topics in which something may wait; TTL |
+ * | `{due:<0..15>}` | sorted set | topics by when their first message expires |
+ *
+ * One topic changes by one script, and the scripts name all keys that they touch, so a cluster may move slots at any
+ * moment. What lies elsewhere is a hint or an index that is written first and repeated safely.
+ *
+ * Time is the caller's: what has expired is not given out, whether or not it is still there. Redis' TTL, a minute longer,
+ * removes the texts; a topic without subscribers vanishes with its last message, and its next life begins at a seq that
+ * is taken from the clock and lies beyond all earlier ones. Subscriptions stay until they are ended.
+ *
+ * An answer says that Redis has it; what a crash of Redis may take back is the choice of its operator (`appendfsync`).
+ */
+
+import type { MailboxLimits, RelayStore, StoredMessage } from '../../relay/store.ts'
+import type { Channels } from './channels.ts'
+import type { RedisConnection } from './connection.ts'
+import { createClaims } from './relay-claims.ts'
+import { createInterests } from './relay-interests.ts'
+import { createPublishing, discardAll } from './relay-publishing.ts'
+import { DUE_SHARDS, decodeText, groupBy, hash, name, relayKeys, shortId } from './relay-rows.ts'
+import { createWakes } from './relay-wakes.ts'
+import { relayAcknowledge } from './scripts/relay-acknowledge.ts'
+import { relayPending } from './scripts/relay-pending.ts'
+import { relaySweep } from './scripts/relay-sweep.ts'
+import { relaySwept } from './scripts/relay-swept.ts'
+import { list, text, whole } from './scripts.ts'
+
+export interface RedisRelayDeps {
+  redis: RedisConnection
+  channels: Channels
+  /** Unique among the processes. */
+  instance: string
+}
+
+/** Receipts that one script call takes. */
+const RECEIPTS = 500
+/** Topics that are swept together. */
+const SWEPT_TOPICS = 100
+
+export const createRedisRelay = (
+  { redis, channels, instance }: RedisRelayDeps,
+  limits?: MailboxLimits,
+): RelayStore => {
+  const keys = relayKeys(redis.prefix)
+  const wakes = createWakes(channels, instance)
+  const claims = createClaims(redis, keys)
+  const interests = createInterests(redis, keys)
+  let firstShard = 0
+
+  /** Sweeps topics of one shard, at most `limit` messages in all; `isOver` when nothing more is due there. */
+  const sweepShard = async (shard: number, now: number, limit: number) => {
+    const most = Math.min(limit, SWEPT_TOPICS)
+    const topics = await redis.one(() =>
+      redis.client.zrangebyscore(keys.due(shard), '-inf', now, 'LIMIT', 0, most),
+    )
+    if (topics.length === 0) return { swept: 0, isOver: true }
+    const each = Math.floor(limit / topics.length)
+    const answers = await redis.batch(() =>
+      topics.map((topic) => redis.script(relaySweep, [keys.topic(topic)], [now, each])),
+    )
+    const out = topics.map((topic, at) => {
+      const [due, ...pairs] = list(answers[at])
+      return { topic, due: text(due), pairs }
+    })
+    await discardAll(redis, keys, out)
+    await redis.one(() =>
+      redis.script(relaySwept, [keys.due(shard)], [now, ...out.flatMap(({ topic, due }) => [topic, due])]),
+    )
+    return { swept: out.reduce((sum, { pairs }) => sum + pairs.length / 2, 0), isOver: false }
+  }
+
+  return {
+    publish: createPublishing(redis, keys, wakes, limits),
+    subscribe: interests.subscribe,
+    unsubscribe: interests.unsubscribe,
+    topicsOf: interests.topicsOf,
+    isSubscribed: interests.isSubscribed,
+    waiting: (clientId) => interests.waiting(clientId),
+
+    async pending(clientId, topic, { after, limit, maxBytes, now }) {
+      const key = keys.topic(hash(topic))
+      for (let from = after; ; ) {
+        const answer = await redis.one(() =>
+          redis.script(relayPending, [key], [name(clientId), from, limit, maxBytes, now]),
+        )
+        const [more, ...pairs] = list(answer)
+        const hasMore = more === 1
+        if (pairs.length === 0) return { messages: [], hasMore }
+        const seqs = pairs.filter((_, at) => at % 2 === 0).map(whole)
+        const texts = pairs.filter((_, at) => at % 2 === 1).map((id) => keys.text(topic, text(id)))
+        const rows = await redis.one(() => redis.client.mget(...texts))
+        const messages: StoredMessage[] = []
+        for (const [at, row] of rows.entries()) {
+          // Gone or stored anew since the script ran.
+          const message = row === null ? undefined : decodeText(row, topic)
+          if (message && message.seq === seqs[at]) messages.push(message)
+        }
+        if (messages.length > 0 || !hasMore) return { messages, hasMore }
+        from = seqs.at(-1) ?? from
+      }
+    },
+
+    async acknowledge(clientId, receipts) {
+      name(clientId)
+      const calls: { topic: string; texts: string[] }[] = []
+      for (const [topic, own] of groupBy(receipts, (receipt) => hash(receipt.topic))) {
+        const texts = [...new Set(own.map(({ id }) => keys.text(topic, shortId(id))))]
+        for (let at = 0; at < texts.length; at += RECEIPTS) {
+          calls.push({ topic, texts: texts.slice(at, at + RECEIPTS) })
+        }
+      }
+      if (calls.length === 0) return
+      await redis.batch(() =>
+        calls.map(({ topic, texts }) =>
+          redis.script(relayAcknowledge, [keys.topic(topic), ...texts], [clientId]),
+        ),
+      )
+    },
+
+    claim: claims.claim,
+    release: claims.release,
+
+    async sweep(now, limit) {
+      claims.sweep(now)
+      let swept = 0
+      // Processes that sweep at once had better begin in different places.
+      firstShard = (firstShard + 1) % DUE_SHARDS
+      for (let step = 0; step < DUE_SHARDS; step++) {
+        for (let isOver = false; !isOver && swept < limit; ) {
+          const done = await sweepShard((firstShard + step) % DUE_SHARDS, now, limit - swept)
+          swept += done.swept
+          isOver = done.isOver
+        }
+      }
+      return swept
+    },
+
+    onWake: (listener) => wakes.listen(listener),
+    ping: () => redis.ping(),
+
+    async [Symbol.asyncDispose]() {
+      // The connection belongs to `openRedis`, which closes it.
+    },
+  }
+}

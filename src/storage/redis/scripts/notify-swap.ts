@@ -1,0 +1,15 @@
+import { defineScript } from '../scripts.ts'
+
+/**
+ * Replaces a value if it is still the stated one.
+ *
+ * KEYS  1 the key
+ * ARGV  1 the old value · 2 the new one
+ */
+export const swapScript = defineScript(
+  'NotifySwap',
+  `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1`,
+)

@@ -1,0 +1,25 @@
+import { defineScript } from '../scripts.ts'
+import { TOPIC } from './relay-topic.ts'
+
+/**
+ * Ends a subscription. What the client acknowledged is kept as long as there are messages.
+ *
+ * KEYS[1] hash of the topic
+ * ARGV[1] client id
+ */
+export const relayUnsubscribe = defineScript(
+  'RelayUnsubscribe',
+  TOPIC,
+  `
+local member = readMember(ARGV[1])
+if not member or member.mode == 0 then return end
+if count == 0 then
+  removeMember(member)
+else
+  member.mode = 0
+  subscribed = subscribed - 1
+  writeMember(member)
+end
+finish()
+`,
+)

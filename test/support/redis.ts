@@ -1,0 +1,172 @@
+/**
+ * Real Redis servers for tests: on loopback, on a port that was free, in a directory of their own, ended by their pid.
+ *
+ * Where they come from: `redis-server` or `valkey-server` on PATH; without them root installs Debian's package; anybody
+ * else is told in one sentence what is missing. `REDIS_URL` names a server that is there already, for the tests that
+ * neither restart nor kill it (`sharedRedis`).
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { findOrInstall } from './debian.ts'
+import { eventually } from './eventually.ts'
+import { freePort } from './process.ts'
+
+const run = promisify(execFile)
+
+/** Paths of the server and of the command line beside it. */
+export const findRedis = async (): Promise<{ server: string; cli: string }> => {
+  const server = await findOrInstall({
+    variable: 'REDIS_SERVER',
+    names: ['redis-server', 'valkey-server'],
+    package: 'redis-server',
+  })
+  return { server, cli: server.replace(/-server$/, '-cli') }
+}
+
+export interface RedisServer extends AsyncDisposable {
+  readonly url: string
+  readonly port: number
+  /** Of the process that runs now. */
+  readonly pid: number
+  /** Ends the server (SIGTERM writes what `appendonly` has; SIGKILL is a crash). The data stays. */
+  stop(signal?: NodeJS.Signals): Promise<void>
+  /** Starts it again on its port and its data, after `stop` where it still runs. */
+  restart(): Promise<void>
+  /** `redis-cli` on this server; gives its output. */
+  cli(...args: string[]): Promise<string>
+}
+
+// A test process that is torn down must not leave servers behind.
+const children = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
+
+export interface RedisSettings {
+  appendonly?: boolean
+  /** More of `redis.conf`, as `--name value` arguments. */
+  config?: readonly string[]
+  port?: number
+}
+
+export const startRedis = async (settings: RedisSettings = {}): Promise<RedisServer> => {
+  const { server, cli } = await findRedis()
+  const port = settings.port ?? (await freePort())
+  const dir = mkdtempSync(join(tmpdir(), 'belfry-redis-'))
+  let child: ChildProcess | undefined
+
+  const ask = async (...args: string[]): Promise<string> =>
+    (await run(cli, ['-h', '127.0.0.1', '-p', `${port}`, ...args])).stdout.trim()
+
+  const start = async () => {
+    const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', dir, '--save', '']
+    args.push('--appendonly', settings.appendonly ? 'yes' : 'no', ...(settings.config ?? []))
+    const started = spawn(server, args, { stdio: 'ignore' })
+    child = started
+    children.add(started)
+    started.once('exit', () => children.delete(started))
+    await eventually(async () => {
+      if (started.exitCode !== null) throw new Error(`redis-server ended with ${started.exitCode}`)
+      if ((await ask('ping')) !== 'PONG') throw new Error('not ready')
+    })
+  }
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
+    const running = child
+    if (!running || running.exitCode !== null || running.signalCode !== null) return
+    const ended = new Promise((resolve) => running.once('exit', resolve))
+    running.kill(signal)
+    await ended
+  }
+
+  await start()
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    get pid() {
+      return child?.pid ?? -1
+    },
+    stop,
+    async restart() {
+      await stop()
+      await start()
+    },
+    cli: ask,
+    async [Symbol.asyncDispose]() {
+      await stop('SIGKILL')
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+export interface RedisCluster extends AsyncDisposable {
+  /** `redis+cluster://` with all nodes. */
+  readonly url: string
+  /** Three masters, then their three replicas, as they were at the start. */
+  readonly nodes: readonly RedisServer[]
+}
+
+/** The cluster bus listens 10,000 above the port. */
+const clusterPort = async (): Promise<number> => {
+  for (;;) {
+    const port = await freePort()
+    if (port < 50_000) return port
+  }
+}
+
+/** Three masters and three replicas. A node counts as dead after `nodeTimeout` ms. */
+export const startCluster = async ({ nodeTimeout = 2_000 } = {}): Promise<RedisCluster> => {
+  const nodes: RedisServer[] = []
+  const dispose = async () => {
+    await Promise.all(nodes.map((node) => node[Symbol.asyncDispose]()))
+  }
+  try {
+    for (let at = 0; at < 6; at++) {
+      const config = ['--cluster-enabled', 'yes', '--cluster-node-timeout', `${nodeTimeout}`]
+      config.push('--repl-diskless-sync-delay', '0')
+      nodes.push(await startRedis({ port: await clusterPort(), config }))
+    }
+    const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
+    const create = ['--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes']
+    await run((await findRedis()).cli, create)
+    await eventually(async () => {
+      for (const node of nodes) {
+        if (!(await node.cli('cluster', 'info')).includes('cluster_state:ok')) throw new Error('not ok')
+      }
+      for (const node of nodes.slice(3)) {
+        if (!(await node.cli('info', 'replication')).includes('master_link_status:up'))
+          throw new Error('no link')
+      }
+    }, 30_000)
+    return { url: `redis+cluster://${addresses.join(',')}`, nodes, [Symbol.asyncDispose]: dispose }
+  } catch (error) {
+    await dispose()
+    throw error
+  }
+}
+
+let shared: Promise<{ url: string }> | undefined
+/** One server for all tests of a file; each store keeps to a prefix of its own. */
+export const sharedRedis = (): Promise<{ url: string }> => {
+  const url = process.env.REDIS_URL
+  shared ??= url ? Promise.resolve({ url }) : startRedis()
+  return shared
+}
+
+let sharedOfMany: Promise<RedisCluster> | undefined
+export const sharedCluster = (): Promise<RedisCluster> => {
+  sharedOfMany ??= startCluster()
+  return sharedOfMany
+}
+
+/** For `afterAll`: ends what the shared ones started. */
+export const stopShared = async (): Promise<void> => {
+  const all = [await shared, await sharedOfMany]
+  shared = undefined
+  sharedOfMany = undefined
+  for (const one of all) {
+    if (one && Symbol.asyncDispose in one) await (one as AsyncDisposable)[Symbol.asyncDispose]()
+  }
+}
