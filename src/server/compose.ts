@@ -42,6 +42,7 @@ import { type Names, namesOf } from './names.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
 import { createProjects, type Projects } from './projects.ts'
 import { createRelaySweeper } from './relay-sweeper.ts'
+import { createPatient, isUnavailable, type Patient, waitingRoutes } from './waiting.ts'
 
 export interface ServerDeps {
   clock?: Clock
@@ -49,6 +50,8 @@ export interface ServerDeps {
   randomBytes?: (length: number) => Uint8Array
   /** Default: made here. */
   metrics?: Metrics
+  /** Ends the wait for a store that does not answer. */
+  signal?: AbortSignal
 }
 
 export interface RunningServer extends AsyncDisposable {
@@ -82,6 +85,7 @@ interface Ground {
   metrics: Metrics
   randomBytes: (length: number) => Uint8Array
   owned: ReleaseStack
+  patient: Patient
 }
 
 interface NotifyRoom {
@@ -95,10 +99,14 @@ interface NotifyRoom {
 }
 
 /** Everything of the notify room that works without the relay; `start` connects it. */
-const buildNotify = async (ground: Ground, vault: Vault, secret: Uint8Array): Promise<NotifyRoom> => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes } = ground
+const buildNotify = async (
+  ground: Ground,
+  vault: Vault,
+  secret: Uint8Array,
+  serverKeys: ServerKeys,
+): Promise<NotifyRoom> => {
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient } = ground
   const store = stores.notify
-  const serverKeys = await loadKeys(stores, vault)
   let start: (server: NotifyServer) => void = () => {}
   const started = new Promise<NotifyServer>((resolve) => {
     start = resolve
@@ -113,6 +121,8 @@ const buildNotify = async (ground: Ground, vault: Vault, secret: Uint8Array): Pr
   const publishing = createPublishing({ store, apps, clock, randomBytes })
   const projects = createProjects(apps, secret)
   const isOwnRelay = config.rooms.includes('relay')
+  // Ours keeps subscriptions and divides messages among processes; another one may do neither.
+  const isOurs = isOwnRelay || (config.redisUrl !== undefined && config.relayShared)
   const [firstProjectId] = config.projectIds ?? []
   const projectId = isOwnRelay ? firstProjectId : config.relayProjectId
 
@@ -125,7 +135,7 @@ const buildNotify = async (ground: Ground, vault: Vault, secret: Uint8Array): Pr
       '/',
       notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl }),
     ),
-    isFirstStart: await projects.create(projects.defaultId, 'default'),
+    isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
     start(lookup) {
       const server = createNotifyServer(
         {
@@ -144,9 +154,8 @@ const buildNotify = async (ground: Ground, vault: Vault, secret: Uint8Array): Pr
               {
                 url: isOwnRelay ? names.loopbackUrl : (config.relayUrl ?? ''),
                 key: serverKeys.relay,
-                // Ours keeps subscriptions and divides messages among processes; another one may do neither.
-                share: isOwnRelay,
-                remembers: isOwnRelay,
+                share: isOurs,
+                remembers: isOurs,
                 ...(projectId !== undefined && { projectId }),
                 onMessage,
                 // Strangers meet on the topics of apps and of the server; there is no order to keep among them.
@@ -155,7 +164,7 @@ const buildNotify = async (ground: Ground, vault: Vault, secret: Uint8Array): Pr
               },
             ),
         },
-        { publicUrl: names.publicUrl, renew: !isOwnRelay, otherUrls: config.aliases },
+        { publicUrl: names.publicUrl, renew: !isOurs, otherUrls: config.aliases },
       )
       start(server)
       return server
@@ -163,16 +172,16 @@ const buildNotify = async (ground: Ground, vault: Vault, secret: Uint8Array): Pr
   }
 }
 
-const loadKeys = async (stores: Stores, vault: Vault): Promise<ServerKeys> => {
+const loadKeys = async ({ config, stores, patient }: Ground, vault: Vault): Promise<ServerKeys> => {
   try {
-    return await loadServerKeys({ store: stores.notify, vault })
+    return await patient(() => loadServerKeys({ store: stores.notify, vault }))
   } catch (error) {
-    throw new StartFailure(
-      [
-        'The data directory was made with another secret: give the right one in BELFRY_SECRET, or none at all.',
-      ],
-      { cause: error },
-    )
+    if (isUnavailable(error)) throw error
+    const sentence =
+      config.redisUrl === undefined
+        ? 'The data directory was made with another secret: give the right one in BELFRY_SECRET, or none at all.'
+        : 'The Redis of REDIS_URL was first used with another secret: give this process the same BELFRY_SECRET.'
+    throw new StartFailure([sentence], { cause: error })
   }
 }
 
@@ -239,6 +248,12 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   prepareDataDir(config.data)
   owned.use(lockDataDir(config.data))
   const secret = loadSecret(config.data, config.secret, randomBytes)
+  if (config.redisUrl !== undefined && config.secret === undefined) {
+    log.warn(
+      {},
+      'BELFRY_SECRET is not set: other processes on this Redis need the secret of this data directory',
+    )
+  }
   const vault = createVault(secret, randomBytes)
   const stores = owned.use(
     config.redisUrl === undefined
@@ -256,7 +271,12 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   owned.defer(() => closeServer(server))
   const port = await listen(server, config.port, config.host)
   const names = namesOf(config, port)
-  const ground: Ground = { config, names, stores, clock, log, metrics, randomBytes, owned }
+  const patient = createPatient({ clock, log, signal: deps.signal })
+  const ground: Ground = { config, names, stores, clock, log, metrics, randomBytes, owned, patient }
+  if (config.redisUrl !== undefined) {
+    fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch
+    await patient(() => stores.ping())
+  }
 
   const registry: KeyRegistry | undefined = has('keys')
     ? createKeyRegistry(
@@ -264,8 +284,12 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
         names.knownOrigins ? { isOwnUrl: names.isOwnUrl } : {},
       )
     : undefined
-  const notify = has('notify') ? await buildNotify(ground, vault, secret) : undefined
-  const relay = has('relay') ? buildRelay(ground, server, notify?.serverKeys.relay.did) : undefined
+  // A relay without a notify room knows the notify server of the other processes by the store that they share.
+  const isShared = config.redisUrl !== undefined
+  const serverKeys = has('notify') || (has('relay') && isShared) ? await loadKeys(ground, vault) : undefined
+  const notify =
+    has('notify') && serverKeys ? await buildNotify(ground, vault, secret, serverKeys) : undefined
+  const relay = has('relay') ? buildRelay(ground, server, serverKeys?.relay.did) : undefined
 
   const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
   let isStopping = false
@@ -338,7 +362,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     port,
     metricsUrl,
     adminToken,
-    project: notify && (await defaultProject(notify)),
+    project: notify && (await patient(() => defaultProject(notify))),
     stores,
     ready() {
       starting ??= start()

@@ -80,11 +80,35 @@ const stopInTime = async (server: RunningServer, config: Config, log: Log): Prom
   process.exit()
 }
 
+/** Undefined when the signal came while the server waited for its store. */
+const compose = async (
+  config: Config,
+  deps: { log: Log; metrics: ReturnType<typeof createMetrics>; signal: AbortSignal },
+): Promise<RunningServer | undefined> => {
+  const done = new AbortController()
+  const bound = aborted(deps.signal).then(async () => {
+    await pause(systemClock, config.shutdownSeconds * 1000, done.signal)
+    // Nothing was acknowledged; only calls to a store that does not answer are left.
+    if (!done.signal.aborted) process.exit()
+  })
+  bound.catch(() => {})
+  try {
+    return await composeServer(config, deps)
+  } catch (error) {
+    if (!deps.signal.aborted || error instanceof StartFailure) throw error
+    deps.log.info({}, 'Stopped')
+    return undefined
+  } finally {
+    done.abort()
+  }
+}
+
 const runWith = async (config: Config, log: Log): Promise<void> => {
   const metrics = createMetrics({ log })
   collectDefaultMetrics({ register: metrics.registry })
   const stopSignal = firstSignal(log)
-  const server = await composeServer(config, { log, metrics })
+  const server = await compose(config, { log, metrics, signal: stopSignal })
+  if (!server) return
 
   const fail = (err: unknown) => {
     log.error({ err }, 'A defect; the process ends')

@@ -155,6 +155,16 @@ export const SETTINGS = {
     about: 'Shown to that relay',
     fallback: 'none',
   }),
+  relayShared: setting({
+    schema: z
+      .union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')])
+      .default(false),
+    env: 'BELFRY_RELAY_SHARED',
+    flag: 'relay-shared',
+    hint: 'true|false',
+    must: 'true or false',
+    about: 'That relay is another belfry process on the same REDIS_URL',
+  }),
   projectIds: setting({
     schema: list(z.string().max(128)).pipe(z.array(z.string()).min(1)).optional(),
     env: 'BELFRY_PROJECT_IDS',

@@ -1,0 +1,60 @@
+/**
+ * The start on a store that is not there yet: what needs it is tried again until it answers, with a sentence in the log,
+ * and the port meanwhile says that the process lives (`/health`) but cannot serve (`/ready` and everything else: 503).
+ */
+import { Hono } from 'hono'
+import { type Clock, pause } from '../platform/clock.ts'
+import type { Log } from '../platform/telemetry.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import type { Stores } from '../storage/lmdb/open.ts'
+import { opsRoutes } from './ops.ts'
+
+/** Does the work, which bears repetition, until it is not `unavailable`. Rejects when the start is given up. */
+export type Patient = <T>(work: () => Promise<T>) => Promise<T>
+
+/** How long one attempt is waited for, and the time between two, ms. */
+const ATTEMPT = 3_000
+const BETWEEN = 1_000
+
+export const isUnavailable = (error: unknown): boolean =>
+  error instanceof ProtocolError && error.code === 'unavailable'
+
+export const createPatient = (deps: { clock: Clock; log: Log; signal: AbortSignal | undefined }): Patient => {
+  const { clock, log, signal = new AbortController().signal } = deps
+  return async (work) => {
+    let hasFailed = false
+    for (;;) {
+      const done = new AbortController()
+      const either = AbortSignal.any([signal, done.signal])
+      const late = pause(clock, ATTEMPT, either).then(() => {
+        throw new ProtocolError('unavailable', 'no answer in time')
+      })
+      late.catch(() => {})
+      try {
+        const result = await Promise.race([work(), late])
+        if (hasFailed) log.info({}, 'Redis answers; the start goes on')
+        return result
+      } catch (err) {
+        if (!isUnavailable(err) || signal.aborted) throw err
+        hasFailed = true
+        log.warn({ err }, 'Redis does not answer; the server starts when it does')
+      } finally {
+        done.abort()
+      }
+      await pause(clock, BETWEEN, signal)
+    }
+  }
+}
+
+export const waitingRoutes = (deps: { clock: Clock; log: Log }, stores: Pick<Stores, 'ping'>): Hono[] => {
+  const process = async () => {
+    throw new Error('The server is starting')
+  }
+  const rest = new Hono()
+  rest.all('*', (c) => {
+    const error = new ProtocolError('unavailable')
+    c.header('Retry-After', '5')
+    return c.json({ error: error.message, code: error.code }, 503)
+  })
+  return [opsRoutes({ ...deps, checks: { store: () => stores.ping(), process } }), rest]
+}
