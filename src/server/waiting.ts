@@ -6,7 +6,7 @@ import { Hono } from 'hono'
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import type { Stores } from '../storage/lmdb/open.ts'
+import type { Stores } from '../storage/stores.ts'
 import { opsRoutes } from './ops.ts'
 
 /** Does the work, which bears repetition, until it is not `unavailable`. Rejects when the start is given up. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ProtocolError } from '../../src/protocol/errors.ts'
-import { createGate } from '../../src/storage/lmdb/gate.ts'
+import { createGate } from '../../src/storage/gate.ts'
 import { createHeap } from '../../src/storage/lmdb/heap.ts'
 import { addToRanges, rangeEnd, rangesAbove } from '../../src/storage/lmdb/relay-rows.ts'
 

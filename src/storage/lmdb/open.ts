@@ -5,22 +5,13 @@
  * being written become durable together, in order. After `[Symbol.asyncDispose]` calls are refused with `unavailable`.
  */
 import { mkdir } from 'node:fs/promises'
-import type { KeysStore } from '../../keys/store.ts'
-import type { NotifyStore } from '../../notify/store.ts'
-import type { MailboxLimits, RelayStore } from '../../relay/store.ts'
+import type { MailboxLimits } from '../../relay/store.ts'
+import { createGate } from '../gate.ts'
+import type { Stores } from '../stores.ts'
 import { openEnv } from './env.ts'
-import { createGate } from './gate.ts'
 import { createLmdbKeys } from './keys.ts'
 import { createLmdbNotify } from './notify.ts'
 import { createLmdbRelay } from './relay.ts'
-
-export interface Stores extends AsyncDisposable {
-  relay: RelayStore
-  keys: KeysStore
-  notify: NotifyStore
-  /** Resolves when the engine answers; rejects otherwise. */
-  ping(): Promise<void>
-}
 
 export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits }): Promise<Stores> => {
   await mkdir(options.path, { recursive: true, mode: 0o700 })

@@ -1,4 +1,4 @@
-import { ProtocolError } from '../../protocol/errors.ts'
+import { ProtocolError } from '../protocol/errors.ts'
 
 /**
  * Lets calls through until it is closed, then waits for those that are inside.

@@ -1,0 +1,12 @@
+import type { KeysStore } from '../keys/store.ts'
+import type { NotifyStore } from '../notify/store.ts'
+import type { RelayStore } from '../relay/store.ts'
+
+/** What every engine opens: the stores of all rooms. */
+export interface Stores extends AsyncDisposable {
+  relay: RelayStore
+  keys: KeysStore
+  notify: NotifyStore
+  /** Resolves when the engine answers; rejects otherwise. */
+  ping(): Promise<void>
+}
