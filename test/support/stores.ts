@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
 import type { MailboxLimits } from '../../src/relay/store.ts'
-import { openLmdb, type Stores } from '../../src/storage/lmdb/open.ts'
+import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { openRedis } from '../../src/storage/redis/open.ts'
+import type { Stores } from '../../src/storage/stores.ts'
 import { sharedCluster, sharedRedis, stopShared } from './redis.ts'
 
 /** Stores on a place of their own, which is removed when they are disposed of. */

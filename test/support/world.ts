@@ -7,7 +7,7 @@ import type { AddedApp } from '../../src/server/admin.ts'
 import { composeServer, type RunningServer } from '../../src/server/compose.ts'
 import { type Config, configWith } from '../../src/server/config.ts'
 import { createMetrics, type Metrics } from '../../src/server/metrics.ts'
-import type { Stores } from '../../src/storage/lmdb/open.ts'
+import type { Stores } from '../../src/storage/stores.ts'
 
 /** The whole system, in this process, on a store and a port of its own. */
 export interface World extends AsyncDisposable {
