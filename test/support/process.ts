@@ -50,8 +50,8 @@ export const startServerProcess = async (
       reject(new Error(`the server ended with ${code} before it was ready:\n${output}`)),
     )
   })
-  const local = new URL(url)
-  local.hostname = '127.0.0.1'
+  // What it says is its public URL, which may lead to another process.
+  const local = new URL(`http://127.0.0.1:${port === 0 ? new URL(url).port : port}`)
   const end = async (signal: NodeJS.Signals) => {
     if (isRunning(child)) child.kill(signal)
     return exited

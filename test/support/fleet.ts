@@ -1,0 +1,95 @@
+/**
+ * Belfry as many processes on one Redis, as an operator runs it: relays, and notify servers (with the keys room) that
+ * use them. Every process is started from dist/, on a fixed port, and may be killed and started again.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { freePort, type ServerProcess, startServerProcess } from './process.ts'
+
+export interface Member extends AsyncDisposable {
+  /** `http://127.0.0.1:<port>`; stays over restarts. */
+  readonly url: string
+  readonly wsUrl: string
+  /** The process that runs now. */
+  readonly process: ServerProcess
+  readonly dataDir: string
+  /** Ends the process where it still runs, and starts another one in its place. */
+  restart(signal?: NodeJS.Signals): Promise<void>
+}
+
+export interface Fleet extends AsyncDisposable {
+  readonly relays: readonly Member[]
+  readonly notifies: readonly Member[]
+}
+
+const startMember = async (port: number, args: string[], env: NodeJS.ProcessEnv): Promise<Member> => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'belfry-fleet-'))
+  const start = () => startServerProcess(dataDir, { port, args, env })
+  let running = await start()
+  return {
+    url: running.url,
+    wsUrl: running.wsUrl,
+    dataDir,
+    get process() {
+      return running
+    },
+    async restart(signal = 'SIGKILL') {
+      await running.end(signal)
+      running = await start()
+    },
+    async [Symbol.asyncDispose]() {
+      await running.end('SIGKILL')
+      rmSync(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Notify servers are spread over the relays. They know themselves by the URL of the first notify server. */
+export const startFleet = async (
+  redisUrl: string,
+  {
+    relays = 2,
+    notifies = 2,
+    env = {},
+  }: { relays?: number; notifies?: number; env?: NodeJS.ProcessEnv } = {},
+): Promise<Fleet> => {
+  const ports: number[] = []
+  while (ports.length < relays + notifies) {
+    const port = await freePort()
+    if (!ports.includes(port)) ports.push(port)
+  }
+  const urls = ports.flatMap((port) => [`http://127.0.0.1:${port}`, `http://localhost:${port}`])
+  const shared = {
+    REDIS_URL: redisUrl,
+    BELFRY_SECRET: randomBytes(32).toString('hex'),
+    BELFRY_PUBLIC_URL: `http://127.0.0.1:${ports[relays]}`,
+    BELFRY_ALIASES: urls.join(','),
+    ...env,
+  }
+  const members: Member[] = []
+  const dispose = async () => {
+    await Promise.all(members.map((member) => member[Symbol.asyncDispose]()))
+  }
+  try {
+    for (const [at, port] of ports.entries()) {
+      const args =
+        at < relays
+          ? ['--rooms', 'relay']
+          : [
+              ...['--rooms', 'notify,keys', '--relay-shared', 'true'],
+              ...['--relay-url', members[(at - relays) % relays]?.url ?? ''],
+            ]
+      members.push(await startMember(port, args, shared))
+    }
+  } catch (error) {
+    await dispose()
+    throw error
+  }
+  return {
+    relays: members.slice(0, relays),
+    notifies: members.slice(relays),
+    [Symbol.asyncDispose]: dispose,
+  }
+}
