@@ -1,5 +1,6 @@
 import type { KeysStore } from '../keys/store.ts'
 import type { NotifyStore } from '../notify/store.ts'
+import type { Agenda } from '../platform/agenda.ts'
 import type { RelayStore } from '../relay/store.ts'
 
 /** What every engine opens: the stores of all rooms. */
@@ -7,6 +8,8 @@ export interface Stores extends AsyncDisposable {
   relay: RelayStore
   keys: KeysStore
   notify: NotifyStore
+  /** Work for later, of all rooms. */
+  agenda: Agenda
   /** Resolves when the engine answers; rejects otherwise. */
   ping(): Promise<void>
 }

@@ -8,6 +8,7 @@ import { mkdir } from 'node:fs/promises'
 import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate } from '../gate.ts'
 import type { Stores } from '../stores.ts'
+import { createLmdbAgenda } from './agenda.ts'
 import { openEnv } from './env.ts'
 import { createLmdbKeys } from './keys.ts'
 import { createLmdbNotify } from './notify.ts'
@@ -30,6 +31,7 @@ export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits 
     relay,
     keys: gate.guard(createLmdbKeys(env)),
     notify: gate.guard(createLmdbNotify(env)),
+    agenda: gate.guard(createLmdbAgenda(env)),
     ping: relay.ping,
     [Symbol.asyncDispose]: () => {
       closing ??= gate.close().then(() => env.close())

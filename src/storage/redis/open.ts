@@ -12,6 +12,7 @@ import type { Log } from '../../platform/telemetry.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate } from '../gate.ts'
 import type { Stores } from '../stores.ts'
+import { createRedisAgenda } from './agenda.ts'
 import { createChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
 import { createRedisKeys } from './keys.ts'
@@ -42,6 +43,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     relay,
     keys: gate.guard(createRedisKeys(redis)),
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
+    agenda: gate.guard(createRedisAgenda({ redis, channels })),
     ping: relay.ping,
     [Symbol.asyncDispose]: () => {
       closing ??= gate.close().then(() => redis[Symbol.asyncDispose]())
