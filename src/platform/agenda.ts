@@ -57,11 +57,6 @@ export interface Agenda {
   onJobs(queue: string, listener: () => void): Disposable
 }
 
-export interface Worker extends AsyncDisposable {
-  /** Resolves when nothing is due and nothing is being worked on. */
-  idle(): Promise<void>
-}
-
 /** Without news a queue is looked at this often, ms; so a job is at most so much late. */
 const POLL = 1_000
 /** At the end, work that has begun may take so long, ms. */
@@ -83,20 +78,12 @@ export const createWorker = (
     retryAfter: number
     work(job: Job, signal: AbortSignal): Promise<Outcome>
   },
-): Worker => {
+): AsyncDisposable => {
   const { agenda, clock, log, meter } = deps
   const { queue, concurrency, lease, retryAfter, work } = options
   const ending = new AbortController()
   const busy = new Set<Promise<void>>()
-  let isLooking = true
   let wake = () => {}
-  const waiters = new Set<() => void>()
-
-  const settled = () => {
-    if (isLooking || busy.size > 0) return
-    for (const resolve of waiters) resolve()
-    waiters.clear()
-  }
 
   const one = async (job: Job): Promise<void> => {
     const late = new AbortController()
@@ -104,9 +91,12 @@ export const createWorker = (
     try {
       const outcome = await work(job, AbortSignal.any([late.signal, ending.signal])).catch(
         (err: unknown): Outcome => {
-          if (!ending.signal.aborted) log.error({ err, queue }, 'A job could not be done; it is tried again')
-          const attempts = job.attempts + 1
-          return { id: job.id, kind: 'again', at: clock.now() + retryAfter, attempts }
+          // Cut off by the end of this process: no attempt, and nothing to wait for.
+          if (ending.signal.aborted) {
+            return { id: job.id, kind: 'again', at: clock.now(), attempts: job.attempts }
+          }
+          log.error({ err, queue }, 'A job could not be done; it is tried again')
+          return { id: job.id, kind: 'again', at: clock.now() + retryAfter, attempts: job.attempts + 1 }
         },
       )
       meter.count('agenda_jobs_total', { queue, outcome: outcome.kind })
@@ -128,7 +118,6 @@ export const createWorker = (
       const working = one(job).finally(() => {
         busy.delete(working)
         wake()
-        settled()
       })
       busy.add(working)
     }
@@ -139,15 +128,11 @@ export const createWorker = (
     while (!ending.signal.aborted) {
       const rung = new AbortController()
       wake = () => rung.abort()
-      isLooking = true
       try {
         if (busy.size < concurrency && (await take()) > 0 && busy.size < concurrency) continue
       } catch (err) {
         log.warn({ err, queue }, 'Jobs could not be taken; trying again')
-      } finally {
-        isLooking = false
       }
-      settled()
       await pause(clock, POLL, AbortSignal.any([rung.signal, ending.signal]))
     }
   }
@@ -155,11 +140,6 @@ export const createWorker = (
   const running = run()
 
   return {
-    idle: () =>
-      new Promise((resolve) => {
-        waiters.add(resolve)
-        wake()
-      }),
     async [Symbol.asyncDispose]() {
       news[Symbol.dispose]()
       ending.abort()
@@ -167,7 +147,6 @@ export const createWorker = (
       const done = new AbortController()
       const all = Promise.all(busy).finally(() => done.abort())
       await Promise.race([all, pause(clock, GRACE, done.signal)])
-      for (const resolve of waiters) resolve()
     },
   }
 }

@@ -71,6 +71,11 @@ export const METRICS: Record<string, Declared> = {
     labels: ['kind', 'outcome'],
   },
   notify_outbox_size: { type: 'gauge', help: 'Outbox entries that wait' },
+  agenda_jobs_total: {
+    type: 'counter',
+    help: 'Attempts to do work that was put off',
+    labels: ['queue', 'outcome'],
+  },
   relay_swept_total: { type: 'counter', help: 'Expired messages that were removed' },
 
   notify_swept_total: { type: 'counter', help: 'What expired and was removed', labels: ['kind'] },
