@@ -152,6 +152,18 @@ export const commandLineAccess = (
   token: flags.token ?? (environment[SETTINGS.adminToken.env] || undefined),
 })
 
+/** The Redis that a command was given, else the one of the environment. Throws `StartFailure` for what is no URL of one. */
+export const redisUrlFrom = (
+  given: string | undefined,
+  environment: Record<string, string | undefined> = process.env,
+): string | undefined => {
+  const { schema, env, must } = SETTINGS.redisUrl
+  const text = given ?? (environment[env] || undefined)
+  const parsed = schema.safeParse(text)
+  if (!parsed.success) throw new StartFailure([`${given === undefined ? env : '--redis'} must be ${must}.`])
+  return parsed.data
+}
+
 /** The complete configuration with every default, except for what is given. */
 export const configWith = (given: Partial<Config> = {}): Config => ({
   ...Settings.parse({}),
