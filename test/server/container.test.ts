@@ -16,7 +16,10 @@ it('docker-compose.yml runs Belfry and a Redis, each with its data on a volume',
   expect(Object.keys(compose.volumes)).toEqual(['belfry-data', 'redis-data'])
   // Redis is nobody's business outside, and never drops data to make room.
   expect(redis.ports).toBeUndefined()
-  expect(redis.command).toContain('noeviction')
+  expect(redis.command.join(' ')).toMatch(
+    /appendonly yes --appendfsync everysec --maxmemory \S+ --maxmemory-policy noeviction$/,
+  )
+  expect(redis.mem_limit).toBeDefined()
 })
 
 it('docker-compose.yml gives the server time to stop, and only settings that there are', () => {
