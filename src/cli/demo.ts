@@ -35,7 +35,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const flags = {
   redis: {
     type: 'boolean',
-    description: 'With two relays and two notify servers on Redis; one of them is killed on the way',
+    description: 'With two relays and two notify servers on Redis, some of them killed on the way',
   },
   url: {
     type: 'positional',
@@ -45,7 +45,7 @@ const flags = {
 } as const satisfies ArgsDef
 
 export const demo = defineCommand({
-  meta: { name: 'demo', description: 'The main story on one page, on a server of its own' },
+  meta: { name: 'demo', description: 'The main story on one page, on servers of its own' },
   args: flags,
   async run({ rawArgs }) {
     // Node's parser knows no flag with a value that may be absent.

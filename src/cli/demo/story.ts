@@ -14,8 +14,8 @@ const DOMAIN = 'app.example.com'
 
 /** Notifications on their way while processes are killed. */
 const MANY = 20
-/** For a device that has lost its relay: it tries again at growing intervals. */
-const RECOVERY = 15_000
+/** For who has lost its relay, devices and notify servers: they try again at growing intervals. */
+const RECOVERY = 20_000
 
 const quoted = ({ title, body }: Notification) => `“${title}: ${body}”`
 
@@ -83,12 +83,12 @@ export const tell = async (
     await send(title, body)
     said(`The dapp sent “${title}: ${body}”.`)
   }
-  const arrives = async ({ name, wallet, received }: Device, title: string) => {
+  const arrives = async ({ name, wallet, received }: Device, title: string, patience?: number) => {
     const notification = await until(
       wallet,
       `That “${title}” reaches the ${name}`,
       () => received.find((one) => one.title === title),
-      { signal },
+      { signal, ...(patience !== undefined && { patience }) },
     )
     said(`The ${name} received and decrypted ${quoted(notification)}.`)
     return notification
@@ -157,8 +157,8 @@ export const tell = async (
     dapps = dapps.filter(({ url }) => url !== notify.url)
     said(`SIGKILL ended the one at ${notify.url}; the dapp and the devices go on with the other.`)
     await publish('Still here', 'From the one that is left')
-    await arrives(phone, 'Still here')
-    await arrives(laptop, 'Still here')
+    await arrives(phone, 'Still here', RECOVERY)
+    await arrives(laptop, 'Still here', RECOVERY)
   }
 
   step('The laptop deletes the subscription')
