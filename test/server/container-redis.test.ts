@@ -12,14 +12,14 @@ import { freePort } from '../support/process.ts'
 import { findRedis, startRedis } from '../support/redis.ts'
 
 const read = (file: string) => parse(readFileSync(file, 'utf8'), { merge: true })
-const compose = read('docker-compose.redis.yml')
+const compose = read('docker-compose.yml')
 const onCluster = read('docker-compose.cluster.yml')
 const nginx = readFileSync('deploy/nginx.conf', 'utf8')
 
 /** What `extends` makes of a service that adds to nothing but the environment. */
 const extended = (service: { extends: { file: string; service: string }; environment?: object }) => {
   const { extends: from, environment, ...rest } = service
-  expect([from.file, rest]).toEqual(['docker-compose.redis.yml', {}])
+  expect([from.file, rest]).toEqual(['docker-compose.yml', {}])
   const base = compose.services[from.service]
   return { ...base, environment: { ...base.environment, ...environment } }
 }
@@ -40,7 +40,7 @@ const redisKeepsEverything = (redis: typeof compose.services.redis) => {
   expect(redis.volumes).toEqual([expect.stringMatching(/^redis-.*data:\/data$/)])
 }
 
-it('docker-compose.redis.yml runs two relays and two notify servers behind one address, on one Redis', () => {
+it('docker-compose.yml runs two relays and two notify servers behind one address, on one Redis', () => {
   expect(Object.keys(compose.services)).toEqual(['relay', 'notify', 'front', 'redis'])
   const { relay, notify, front, redis } = compose.services
   for (const service of [relay, notify]) {
@@ -85,7 +85,7 @@ it('docker-compose.cluster.yml runs the same servers on a Redis Cluster of three
 })
 
 it.each([
-  ['docker-compose.redis.yml', [compose.services.relay, compose.services.notify]],
+  ['docker-compose.yml', [compose.services.relay, compose.services.notify]],
   ['docker-compose.cluster.yml', [onCluster.services.relay, onCluster.services.notify].map(extended)],
 ])('%s gives the servers time to stop, and only settings that there are and that agree', (_, services) => {
   const names = SETTING_NAMES.map((name) => settingOf(name).env)
