@@ -9,7 +9,7 @@
  * | notify                  | sends a notification                          | yes                    |
  * | keys list, keys show    | registered identity keys                      | yes                    |
  * | check                   | shows the configuration                       |                        |
- * | demo                    | the whole story, on a temporary server        |                        |
+ * | demo                    | the whole story, on servers of its own        |                        |
  */
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty'
 import { StartFailure } from '../server/failure.ts'

@@ -121,7 +121,7 @@ export const readConfig = (
 
 /** Settings that are right one by one and not together. */
 const contradictions = (config: z.infer<typeof Settings>): string[] => {
-  const { rooms, relayUrl, relayShared, redisUrl, port, metrics } = config
+  const { rooms, relayUrl, relayShared, relayProjectId, redisUrl, port, metrics } = config
   const mistakes: string[] = []
   if (rooms.includes('notify') && !rooms.includes('relay') && relayUrl === undefined) {
     mistakes.push(
@@ -135,6 +135,12 @@ const contradictions = (config: z.infer<typeof Settings>): string[] => {
   }
   if (relayShared && (relayUrl === undefined || redisUrl === undefined)) {
     mistakes.push('BELFRY_RELAY_SHARED is for a relay at BELFRY_RELAY_URL on the same REDIS_URL: set both.')
+  }
+  if (relayProjectId !== undefined && relayUrl === undefined) {
+    mistakes.push('BELFRY_RELAY_PROJECT_ID is shown to the relay at BELFRY_RELAY_URL: set both.')
+  }
+  if (relayUrl !== undefined && !rooms.includes('relay') && !rooms.includes('notify')) {
+    mistakes.push('A relay URL is given although this process has no notify room: nobody would use it.')
   }
   if (typeof metrics === 'number' && metrics !== 0 && metrics === port) {
     mistakes.push('PORT and BELFRY_METRICS are the same port: choose another one, or shared.')
@@ -151,6 +157,18 @@ export const commandLineAccess = (
   url: flags.server ?? (environment.BELFRY_SERVER || undefined),
   token: flags.token ?? (environment[SETTINGS.adminToken.env] || undefined),
 })
+
+/** The Redis that a command was given, else the one of the environment. Throws `StartFailure` for what is no URL of one. */
+export const redisUrlFrom = (
+  given: string | undefined,
+  environment: Record<string, string | undefined> = process.env,
+): string | undefined => {
+  const { schema, env, must } = SETTINGS.redisUrl
+  const text = given ?? (environment[env] || undefined)
+  const parsed = schema.safeParse(text)
+  if (!parsed.success) throw new StartFailure([`${given === undefined ? env : '--redis'} must be ${must}.`])
+  return parsed.data
+}
 
 /** The complete configuration with every default, except for what is given. */
 export const configWith = (given: Partial<Config> = {}): Config => ({

@@ -187,6 +187,17 @@ describe('a mistake', () => {
     ])
     expect(mistakes({ rooms: 'notify', 'relay-url': 'wss://relay.example' })).toEqual([])
     expect(mistakes({ 'relay-url': 'wss://relay.example' })).toHaveLength(1)
+    expect(mistakes({ rooms: 'keys', 'relay-url': 'wss://relay.example' })).toEqual([
+      'A relay URL is given although this process has no notify room: nobody would use it.',
+    ])
+    expect(mistakes({ 'relay-project-id': 'p' })).toEqual([
+      'BELFRY_RELAY_PROJECT_ID is shown to the relay at BELFRY_RELAY_URL: set both.',
+    ])
+    const shared = { rooms: 'notify,keys', 'relay-url': 'http://relay:8080', 'relay-shared': 'true' }
+    expect(mistakes(shared)).toEqual([
+      'BELFRY_RELAY_SHARED is for a relay at BELFRY_RELAY_URL on the same REDIS_URL: set both.',
+    ])
+    expect(mistakes(shared, { REDIS_URL: 'redis://redis' })).toEqual([])
     expect(mistakes({ port: '9464', metrics: '9464' })).toEqual([
       'PORT and BELFRY_METRICS are the same port: choose another one, or shared.',
     ])

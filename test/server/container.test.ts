@@ -3,10 +3,10 @@ import { expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { SETTING_NAMES, settingOf } from '../../src/server/settings.ts'
 
-const compose = parse(readFileSync('docker-compose.yml', 'utf8'))
+const compose = parse(readFileSync('docker-compose.single.yml', 'utf8'))
 const dockerfile = readFileSync('Dockerfile', 'utf8')
 
-it('docker-compose.yml runs Belfry and a Redis, each with its data on a volume', () => {
+it('docker-compose.single.yml runs Belfry and a Redis, each with its data on a volume', () => {
   expect(Object.keys(compose.services)).toEqual(['belfry', 'redis'])
   const { belfry, redis } = compose.services
   expect(belfry.build).toBe('.')
@@ -16,10 +16,13 @@ it('docker-compose.yml runs Belfry and a Redis, each with its data on a volume',
   expect(Object.keys(compose.volumes)).toEqual(['belfry-data', 'redis-data'])
   // Redis is nobody's business outside, and never drops data to make room.
   expect(redis.ports).toBeUndefined()
-  expect(redis.command).toContain('noeviction')
+  expect(redis.command.join(' ')).toMatch(
+    /appendonly yes --appendfsync everysec --maxmemory \S+ --maxmemory-policy noeviction$/,
+  )
+  expect(redis.mem_limit).toBeDefined()
 })
 
-it('docker-compose.yml gives the server time to stop, and only settings that there are', () => {
+it('docker-compose.single.yml gives the server time to stop, and only settings that there are', () => {
   const { belfry } = compose.services
   expect(Number.parseInt(belfry.stop_grace_period, 10)).toBeGreaterThan(10)
   const names = SETTING_NAMES.map((name) => settingOf(name).env)

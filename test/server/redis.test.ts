@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { silent } from '../../src/platform/telemetry.ts'
 import { composeServer } from '../../src/server/compose.ts'
 import { type Config, configWith } from '../../src/server/config.ts'
 import { eventually } from '../support/eventually.ts'
@@ -90,3 +91,27 @@ it('runs rooms as processes: a notify server on a relay of its own kind', async 
   for (const { loopbackUrl } of [relay, one, two]) expect(await statusOf(`${loopbackUrl}/ready`)).toBe(200)
   expect(two.project?.id).toBe(one.project?.id)
 }, 30_000)
+
+it('says so when the relay of a notify server does not answer, and is ready when it does', async () => {
+  await using redis = await startRedis()
+  const port = await freePort()
+  const warnings: unknown[][] = []
+  const log = { ...silent, warn: (...said: unknown[]) => void warnings.push(said) }
+  const relayUrl = `http://127.0.0.1:${port}`
+  const settings: Partial<Config> = { redisUrl: redis.url, relayUrl, relayShared: true }
+  await using notify = await composeServer(configOf('notify', { ...settings, rooms: ['notify', 'keys'] }), {
+    log,
+  })
+  const told = [
+    expect.objectContaining({ relay: `ws://127.0.0.1:${port}` }),
+    'The relay does not answer; trying again',
+  ]
+  await eventually(() => expect(warnings).toContainEqual(told), 15_000)
+  expect(await statusOf(`${notify.loopbackUrl}/ready`)).toBe(503)
+  await using relay = await composeServer(
+    configOf('relay', { redisUrl: redis.url, rooms: ['relay'], port, publicUrl: relayUrl }),
+  )
+  await Promise.all([relay.ready(), notify.ready()])
+  expect(await statusOf(`${notify.loopbackUrl}/ready`)).toBe(200)
+  expect(warnings.filter((said) => JSON.stringify(said).includes(`:${port}`))).toHaveLength(1)
+}, 60_000)

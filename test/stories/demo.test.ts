@@ -1,38 +1,198 @@
-import { spawnSync } from 'node:child_process'
-import { expect, test } from 'vitest'
-import { runDemo } from '../../src/cli/demo.ts'
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { findRedis, type RedisServer, startRedis } from '../support/redis.ts'
 
-test('the demo tells the whole story on one page, in time', async () => {
-  const lines: string[] = []
-  const startedAt = Date.now()
-  await runDemo((line) => void lines.push(line))
-  expect(Date.now() - startedAt).toBeLessThan(15_000)
-  const page = lines.join('\n')
-  for (const sentence of [
-    'The phone subscribed to app.example.com',
-    'The laptop was told, and has joined the same topic',
-    'The dapp sent “Hello: Your first notification”',
-    'The phone received and decrypted “Hello: Your first notification”',
-    'The laptop received and decrypted “Hello: Your first notification”',
-    'The laptop received and decrypted “Later: Sent while the laptop was away”',
-    'unread  “Hello: Your first notification”',
-    'The phone marked “Hello: Your first notification” as read',
-    'The laptop deleted it',
-    'All of it worked',
-  ]) {
-    expect(page).toContain(sentence)
+/** Where the demo puts its files. */
+let directory: string
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'belfry-test-'))
+})
+afterEach(() => rmSync(directory, { recursive: true }))
+
+const pidsIn = (page: string) => [...page.matchAll(/\(process (\d+)\)/g)].map(([, pid]) => Number(pid))
+
+const isRunning = (pid: number) => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
   }
-  expect(lines.length).toBeLessThan(60)
+}
+
+/** Runs `belfry demo` as it was built; `at` sees the page whenever it has grown. */
+const runDemo = (
+  words: string[],
+  { env = {}, at = () => {} }: { env?: NodeJS.ProcessEnv; at?: (page: string, pid: number) => void } = {},
+) =>
+  new Promise<{ code: number | null; page: string; stderr: string }>((resolve) => {
+    const child = spawn(process.execPath, ['dist/cli/main.js', 'demo', ...words], {
+      env: { PATH: process.env.PATH, TMPDIR: directory, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const said = { page: '', stderr: '' }
+    child.stdout.on('data', (text) => {
+      said.page += text
+      at(said.page, child.pid ?? -1)
+    })
+    child.stderr.on('data', (text) => {
+      said.stderr += text
+    })
+    child.once('close', (code) => resolve({ code, ...said }))
+  })
+
+const expectNothingLeft = (page: string) => {
+  expect(pidsIn(page).filter(isRunning)).toEqual([])
+  expect(readdirSync(directory)).toEqual([])
+}
+
+/** Does something once, when the page says so. */
+const when = (sentence: string, act: (page: string, pid: number) => void) => {
+  let isDone = false
+  return (page: string, pid: number) => {
+    if (isDone || !page.includes(sentence)) return
+    isDone = true
+    act(page, pid)
+  }
+}
+
+const STORY = [
+  'The phone subscribed to app.example.com',
+  'The laptop was told, and has joined the same topic',
+  'The dapp sent “Hello: Your first notification”',
+  'The phone received and decrypted “Hello: Your first notification”',
+  'The laptop received and decrypted “Hello: Your first notification”',
+  'The laptop received and decrypted “Later: Sent while the laptop was away”',
+  'unread  “Hello: Your first notification”',
+  'The phone marked “Hello: Your first notification” as read',
+  'The laptop deleted it',
+  'All of it worked',
+]
+
+const expectWholeStory = (page: string, sentences: readonly string[]) => {
+  for (const sentence of sentences) expect(page).toContain(sentence)
+  const lines = page.split('\n')
+  expect(lines.length).toBeLessThan(70)
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(120)
+}
+
+describe('the demo', () => {
+  it('tells the whole story on one page, in time, and leaves nothing behind', async () => {
+    const startedAt = Date.now()
+    const { code, page, stderr } = await runDemo([])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(Date.now() - startedAt).toBeLessThan(15_000)
+    expectWholeStory(page, STORY)
+    expectNothingLeft(page)
+  })
+
+  it('that fails says so in a sentence and with its exit code', async () => {
+    const { code, page, stderr } = await runDemo([], { env: { TMPDIR: '/dev/null/nowhere' } })
+    expect({ code, page }).toEqual({ code: 1, page: '' })
+    expect(stderr).toMatch(/^\nThe demo failed: .*nowhere.*\n$/)
+  })
+
+  it('that is interrupted leaves nothing behind', async () => {
+    const at = when('The phone subscribed', (_, pid) => process.kill(pid, 'SIGINT'))
+    const { code, page, stderr } = await runDemo([], { at })
+    expect({ code, stderr }).toEqual({
+      code: 130,
+      stderr: '\nThe demo was interrupted; what it started has ended.\n',
+    })
+    expect(page).not.toContain('All of it worked')
+    expectNothingLeft(page)
+  })
+
+  it('takes a URL only with --redis, and only one of a Redis', async () => {
+    expect(await runDemo(['redis://127.0.0.1:1'])).toMatchObject({ code: 2, page: '' })
+    const wrong = await runDemo(['--redis=http://user:secret@127.0.0.1'])
+    expect(wrong).toMatchObject({ code: 1, page: '' })
+    expect(wrong.stderr).toMatch(/^--redis must be redis:.*\n$/)
+    expect(wrong.stderr).not.toContain('secret')
+  })
 })
 
-test('a demo that fails says so in a sentence and with its exit code', () => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['dist/cli/main.js', 'demo'], {
-    env: { ...process.env, TMPDIR: '/dev/null/nowhere' },
-    encoding: 'utf8',
-    timeout: 15_000,
+describe('the demo on Redis', { timeout: 60_000 }, () => {
+  const withRedis = async () => ({
+    PATH: [dirname((await findRedis()).server), process.env.PATH].join(delimiter),
   })
-  expect(status).toBe(1)
-  expect(stdout).toBe('')
-  expect(stderr).toMatch(/^\nThe demo failed: .*nowhere.*\n$/)
+
+  it('tells the same story with processes that are killed on the way, and leaves nothing behind', async () => {
+    // What is set for another server is not meant for these.
+    const env = { ...(await withRedis()), PORT: '1', BELFRY_ROOMS: 'keys', BELFRY_DATA: '/dev/null' }
+    const startedAt = Date.now()
+    const { code, page, stderr } = await runDemo(['--redis'], { env })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(Date.now() - startedAt).toBeLessThan(30_000)
+    expectWholeStory(page, [
+      'Relay 1 at',
+      'Relay 2 at',
+      'Notify server 1 at',
+      'Notify server 2 at',
+      ...STORY,
+      'The phone has received all 20, each once',
+      'The laptop has received all 20, each once',
+      'The laptop received and decrypted “Still here: From the one that is left”',
+    ])
+    // Redis, four servers, the relay that was killed (named again), the one in its place.
+    expect(new Set(pidsIn(page)).size).toBe(6)
+    expectNothingLeft(page)
+  })
+
+  it('leaves nothing behind when it is interrupted, while it starts or later', async () => {
+    for (const sentence of ['Relay 1 at', 'half-way, SIGKILL ended the relay']) {
+      const at = when(sentence, (_, pid) => process.kill(pid, 'SIGTERM'))
+      const { code, page, stderr } = await runDemo(['--redis'], { env: await withRedis(), at })
+      expect({ code, stderr }).toEqual({
+        code: 143,
+        stderr: '\nThe demo was interrupted; what it started has ended.\n',
+      })
+      expectNothingLeft(page)
+    }
+  })
+
+  it('leaves nothing behind when it fails in the middle', async () => {
+    const at = when('The phone subscribed', (page) => process.kill(pidsIn(page)[0] ?? 0, 'SIGKILL'))
+    const { code, page, stderr } = await runDemo(['--redis'], { env: await withRedis(), at })
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^\nThe demo failed: .*\n$/)
+    expect(page).not.toContain('All of it worked')
+    expectNothingLeft(page)
+  })
+
+  it('says what to install where there is none', async () => {
+    const { code, page, stderr } = await runDemo(['--redis'], { env: { PATH: directory } })
+    expect({ code, page }).toEqual({ code: 1, page: '' })
+    expect(stderr).toMatch(/^\nThe demo failed: There is no redis-server .* install .*\n$/)
+    expect(readdirSync(directory)).toEqual([])
+  })
+
+  const keysOf = async (redis: RedisServer, database: number) =>
+    Number(await redis.cli('-n', `${database}`, 'dbsize'))
+
+  it('uses a Redis that it is given, when that is empty, and leaves it empty', async () => {
+    await using redis = await startRedis()
+    await redis.cli('set', 'somebody', 'else')
+
+    const env = { REDIS_URL: redis.url }
+    const refused = await runDemo(['--redis'], { env })
+    expect(refused).toMatchObject({ code: 1, page: '' })
+    expect(refused.stderr).toMatch(/^\nThe demo failed: That Redis is not empty \(keys: 1\), .*\n$/)
+
+    const { code, page } = await runDemo(['--redis', `${redis.url}/1`], { env })
+    expect(code).toBe(0)
+    expect(page).toContain('Redis is there, and empty')
+    expectNothingLeft(page)
+    expect(await keysOf(redis, 0)).toBe(1)
+    expect(await redis.cli('get', 'somebody')).toBe('else')
+    expect(await keysOf(redis, 1)).toBe(0)
+
+    await redis.stop()
+    const gone = await runDemo(['--redis'], { env })
+    expect(gone).toMatchObject({ code: 1, page: '' })
+    expect(gone.stderr).toMatch(/^\nThe demo failed: That Redis cannot be used: .*\n$/)
+    expect(readdirSync(directory)).toEqual([])
+  })
 })

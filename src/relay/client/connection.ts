@@ -60,6 +60,8 @@ const SILENT_FOR = 60_000
 const REQUEST_TIMEOUT = 60_000
 const LOOK_EVERY = 10_000
 const GOODBYE = 1_000
+/** Attempts in a row that came to nothing, until somebody should know: an address may be wrong. */
+const WORTH_TELLING = 3
 const DAY_S = 86_400
 
 export const createConnection = (
@@ -135,6 +137,9 @@ export const createConnection = (
       return end(new ProtocolError('unauthenticated', reason || undefined))
     }
     log.debug({ code, reason, attempts }, 'The connection to the relay ended; it is opened again')
+    if (attempts === WORTH_TELLING) {
+      log.warn({ relay: base.origin, reason }, 'The relay does not answer; trying again')
+    }
     backOff()
   }
 

@@ -1,7 +1,7 @@
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
-import { concat, toHex, utf8 } from '../protocol/bytes.ts'
-import { checksumAddress } from '../protocol/caip.ts'
+import { concat, toHex, utf8 } from '../../protocol/bytes.ts'
+import { checksumAddress } from '../../protocol/caip.ts'
 
 /** A new Ethereum account that signs whatever it is shown (EIP-191). For the demo; a wallet asks its owner. */
 export const newAccount = (): { account: string; sign: (text: string) => Promise<string> } => {
