@@ -17,7 +17,7 @@ const MOST = 0.65
 const DOMAIN = 'division.example.com'
 
 it(`two notify servers divide ${REQUESTS} requests, and each is answered once, to its asker`, {
-  timeout: 400_000,
+  timeout: 600_000,
 }, async () => {
   await using redis = await startRedis({ appendonly: true })
   await using fleet = await startFleet(redis.url, { env: { BELFRY_LOG_LEVEL: 'warn' } })
