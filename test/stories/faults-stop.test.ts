@@ -1,0 +1,35 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, it } from 'vitest'
+import { startFleet } from '../support/fleet.ts'
+import { startRedis } from '../support/redis.ts'
+import { startTraffic } from './faults.ts'
+
+const CALLS = 40
+const STOPPED = 60_000
+
+it('takes over the work of a notify server that stands still for 60 s, and does nothing twice when it goes on', {
+  timeout: 240_000,
+}, async () => {
+  await using redis = await startRedis({ appendonly: true })
+  await using fleet = await startFleet(redis.url)
+  // Nobody's request may be given up: what the stopped one had been handed must be answered by the other.
+  await using traffic = await startTraffic(fleet, { requestTimeout: 100_000 })
+  const [, stopped] = fleet.notifies
+  if (!stopped) throw new Error('there are two')
+  const { pid } = stopped.process
+  const began = Date.now()
+  await traffic.strike(CALLS, async () => void process.kill(pid, 'SIGSTOP'))
+  // Everything that was accepted arrives while it stands still.
+  await traffic.arrived()
+  expect(Date.now() - began).toBeLessThan(STOPPED)
+  console.log('arrived after', Date.now() - began)
+  await sleep(began + STOPPED - Date.now())
+  await traffic.strike(CALLS, async () => void process.kill(pid, 'SIGCONT'))
+  expect(stopped.process.pid).toBe(pid)
+  expect(traffic.posted.length).toBe(2 * CALLS)
+  console.log('wave 2 after', Date.now() - began)
+  await traffic.settle()
+  console.log('settled after', Date.now() - began)
+
+  expect(traffic.told.wallet).toBe(0)
+})
