@@ -28,8 +28,6 @@ const CHANGING = 8
 const TOPICS = 10
 /** Calls of the dapp that wait for their answers at the same time. */
 const DAPP_CALLS = 6
-/** When the dapp takes a server that does not answer for dead, ms. */
-const DAPP_PATIENCE = 5_000
 /** Deliveries that are accepted and not yet in a wallet's application, at least, when a fault strikes. */
 const UNDER_WAY = 2_000
 
@@ -37,14 +35,18 @@ export interface Traffic extends AsyncDisposable {
   /** Has `calls` notifications for every wallet sent; resolves when all calls are answered. */
   post(calls: number): Promise<void>
   /**
-   * Starts a wave of `calls` and lets the fault strike in the middle of it; resolves when both are over. Until then every
-   * other wallet's application is busy, so that messages are in the outbox, in mailboxes, and pushed but unacknowledged.
+   * Starts a wave of `calls` and lets the fault strike in the middle of it; resolves when both are over. Until then the
+   * applications of three wallets of four are busy, so that messages are in the outbox, in mailboxes, and pushed but unacknowledged.
    */
   strike(calls: number, fault: () => Promise<void>): Promise<void>
   /** Resolves when every notification that was accepted so far has arrived at every wallet, once. */
   arrived(): Promise<void>
-  /** Ends the traffic, waits until all that was answered has arrived, and checks that it arrived once. */
+  /** Ends the traffic, waits until all that was answered has arrived, and checks that it arrived once, as it should. */
   settle(): Promise<void>
+  /** Notifications that applications were handed so far. */
+  arrivals(): number
+  /** What was signed twice: of a notification different messages, of a request different answers. */
+  repeated(): string[]
   /** Deliveries and messages that were answered and have not arrived: of those that `mayBeLost`. */
   lost(): number
   /** Refusals that were not an ordinary "not now". There must be none. */
@@ -52,15 +54,19 @@ export interface Traffic extends AsyncDisposable {
   /** Notifications and messages that were answered, in the order of their answers. */
   readonly posted: readonly Answered[]
   readonly published: readonly Answered[]
-  /** Times that somebody was told that it did not work, or not told anything in time. */
-  readonly told: Readonly<Record<'dapp' | 'wallet' | 'publisher', number>>
+  /** How often somebody was told "not now", and how often the dapp had no answer. */
+  readonly told: Readonly<Record<'dapp' | 'wallet' | 'publisher' | 'nothing', number>>
 }
 
 export interface Answered {
   text: string
+  /** When the attempt began that was answered, unix ms. */
+  since: number
   /** When the answer came, unix ms. */
   at: number
 }
+
+type MayBeLost = (answered: Answered, what: 'notification' | 'message') => boolean
 
 interface Person {
   account: string
@@ -81,8 +87,14 @@ export const startTraffic = async (
   fleet: Fleet,
   {
     requestTimeout = 30_000,
+    dappPatience = 5_000,
     mayBeLost = () => false,
-  }: { requestTimeout?: number; mayBeLost?: (answered: Answered) => boolean } = {},
+  }: {
+    requestTimeout?: number
+    /** When the dapp takes a server that does not answer for dead, ms. */
+    dappPatience?: number
+    mayBeLost?: MayBeLost
+  } = {},
 ): Promise<Traffic> => {
   const [registry] = fleet.notifies
   if (!registry) throw new Error('a fleet has a notify server')
@@ -90,15 +102,15 @@ export const startTraffic = async (
   const app = await enrolByCommandLine(registry.dataDir, DOMAIN)
   const [news = '', alerts = ''] = app.types.map(({ id }) => id)
   const people: Person[] = []
-  /** What the applications of half of the wallets wait for. */
+  /** What the applications of most wallets wait for. */
   let busy: Promise<void> | undefined
   const join = async (at: number) => {
     const owner = newOwner()
     const server = { url: registry.url, wsUrl: relayUrl(at) }
-    const wallet = newDevice(server, owner, { receipts: at % 4 === 0, requestTimeout })
+    const wallet = newDevice(server, owner, { receipts: at % 5 === 0, requestTimeout })
     const bodies: string[] = []
     wallet.on('message', async ({ notification }) => {
-      if (at % 4 < 2) await busy
+      if (at % 4 !== 0) await busy
       bodies.push(notification.body)
     })
     await wallet.subscribe(DOMAIN, [news])
@@ -114,7 +126,7 @@ export const startTraffic = async (
   const stop = new AbortController()
   const posted: Answered[] = []
   const refusals: unknown[] = []
-  const told = { dapp: 0, wallet: 0, publisher: 0 }
+  const told = { dapp: 0, wallet: 0, publisher: 0, nothing: 0 }
   let rounds = 0
 
   /** One call, repeated until it is answered. */
@@ -122,16 +134,18 @@ export const startTraffic = async (
     const notification = { id: `n-${at}`, body: `notification ${at}`, accounts }
     for (let attempt = at; ; attempt++) {
       const server = fleet.notifies[attempt % fleet.notifies.length] ?? registry
+      const since = Date.now()
       try {
-        const outcome = await postNotification(server, app, notification, AbortSignal.timeout(DAPP_PATIENCE))
+        const outcome = await postNotification(server, app, notification, AbortSignal.timeout(dappPatience))
         expect(outcome).toEqual({ sent: accounts, failed: [], not_found: [] })
-        posted.push({ text: notification.body, at: Date.now() })
+        posted.push({ text: notification.body, since, at: Date.now() })
         return
       } catch (error) {
-        told.dapp++
-        // No answer at all, or one that says that it may be tried again.
-        if (error instanceof Error && /^(?!50[03] )\d{3} /.test(error.message)) refusals.push(error)
+        const [, status] = /^(\d{3}) /.exec(error instanceof Error ? error.message : '') ?? []
+        if (status === undefined) told.nothing++
+        else told.dapp++
         if (error instanceof Error && error.name === 'AssertionError') throw error
+        if (status !== undefined && !['500', '503'].includes(status)) refusals.push(error)
         await sleep(50)
       }
     }
@@ -146,8 +160,8 @@ export const startTraffic = async (
       }),
     )
   }
-  const underWay = (): number =>
-    posted.length * WALLETS - people.reduce((sum, { bodies }) => sum + bodies.length, 0)
+  const arrivals = (): number => people.reduce((sum, { bodies }) => sum + bodies.length, 0)
+  const underWay = (): number => posted.length * WALLETS - arrivals()
 
   const changing = people.slice(0, CHANGING).map(({ wallet }) => {
     const scopes: string[][] = []
@@ -171,9 +185,10 @@ export const startTraffic = async (
   })
 
   const arrived = async () => {
-    const wanted = sorted(textsOf(posted.filter((one) => !mayBeLost(one))))
-    const optional = new Set(textsOf(posted.filter(mayBeLost)))
+    const optional = new Set(textsOf(posted.filter((one) => mayBeLost(one, 'notification'))))
+    const wanted = sorted(textsOf(posted).filter((text) => !optional.has(text)))
     await eventually(() => {
+      expect(arrivals()).toBeGreaterThanOrEqual(wanted.length * WALLETS)
       for (const { bodies } of people) {
         expect(sorted(bodies.filter((body) => !optional.has(body)))).toEqual(wanted)
         expect(new Set(bodies).size).toBe(bodies.length)
@@ -189,7 +204,7 @@ export const startTraffic = async (
     await arrived()
     await post(2)
     await arrived()
-    expect(observer.repeated()).toEqual([])
+    await eventually(() => expect(observer.count()).toBeGreaterThan(arrivals()))
     await strangers.check(mayBeLost)
     for (const { wallet, scopes } of changing) {
       expect(scopes.length).toBeGreaterThan(1)
@@ -220,6 +235,8 @@ export const startTraffic = async (
     },
     arrived,
     settle,
+    arrivals,
+    repeated: observer.repeated,
     lost: () => underWay() + strangers.missing(),
     async [Symbol.asyncDispose]() {
       stop.abort()
@@ -233,11 +250,12 @@ export const startTraffic = async (
 }
 
 /**
- * Reads all notify topics along: of each notification, and of each answer to a change, the different relay messages that
- * carried it. More than one means that it was signed twice.
+ * Reads all notify topics along. Of each notification it keeps the different relay messages that carried it: more than
+ * one means that it was sent twice. An answer to a change lists what the account has by then, so one that is sent again
+ * may say something newer; but it is dated by when the request was carried out, and that happens once.
  */
 const observe = async (url: string, people: readonly Person[]) => {
-  const carriers = new Map<string, Set<string>>()
+  const seen = new Map<string, Set<string>>()
   const keys = new Map<string, Uint8Array>()
   for (const { wallet } of people) {
     for (const { symKey } of wallet.export().subscriptions) {
@@ -245,25 +263,25 @@ const observe = async (url: string, people: readonly Person[]) => {
       keys.set(topicOf(key), key)
     }
   }
+  const note = (name: string, what: string) => void seen.set(name, (seen.get(name) ?? new Set()).add(what))
   const relay = relayAs(url, generateSigningKey(), ({ topic, tag, message }) => {
     const key = keys.get(topic)
-    if (!key || (tag !== 4002 && tag !== 4009)) return
+    if (!key) return
     const rpc = parseRpc(openEnvelope(parseEnvelope(message), key))
-    const about = rpc.kind === 'request' ? notificationIdOf(rpc.params) : undefined
-    if (about === undefined && rpc.kind !== 'result') return
-    const name = `${topic} ${tag} ${about ?? rpc.idText}`
-    carriers.set(name, (carriers.get(name) ?? new Set()).add(message))
+    if (tag === 4002 && rpc.kind === 'request') {
+      const { msg } = decodeJwt(String(Object(rpc.params).messageAuth)).claims
+      note(`${topic} notification ${Object(msg).id}`, message)
+    } else if (tag === 4009 && rpc.kind === 'result') {
+      const { iat } = decodeJwt(String(Object(rpc.result).responseAuth)).claims
+      note(`${topic} answer ${rpc.idText}`, String(iat))
+    }
   })
   await relay.subscribe([...keys.keys()])
   return {
-    repeated: () => [...carriers].filter(([, messages]) => messages.size > 1).map(([name]) => name),
+    repeated: () => [...seen].filter(([, different]) => different.size > 1).map(([name]) => name),
+    count: () => seen.size,
     [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose](),
   }
-}
-
-const notificationIdOf = (params: unknown): string => {
-  const { messageAuth } = Object(params)
-  return String(Object(decodeJwt(String(messageAuth)).claims.msg).id)
 }
 
 /** Who uses the relay without a notify server: two publishers, readers who are there, and one who is away all the time. */
@@ -294,6 +312,7 @@ const startStrangers = async (relayUrl: (at: number) => string) => {
     const publisher = publishers[(which >> 1) % 2]
     for (let round = 0; !stop.signal.aborted; round++) {
       const message = Buffer.from(`${round} on ${topic}`).toString('base64')
+      let since = Date.now()
       for (;;) {
         try {
           await publisher?.publish({ topic, message, tag: 7, ttl: 3_600 })
@@ -302,9 +321,10 @@ const startStrangers = async (relayUrl: (at: number) => string) => {
           if (!isForNow(error)) throw error
           told.count++
           await sleep(50)
+          since = Date.now()
         }
       }
-      const answered = { text: message, at: Date.now() }
+      const answered = { text: message, since, at: Date.now() }
       published.push(answered)
       byTopic.get(topic)?.push(answered)
       await sleep(20)
@@ -323,11 +343,11 @@ const startStrangers = async (relayUrl: (at: number) => string) => {
         (sum, [topic, answered]) => sum + answered.length - (heard.get(topic)?.length ?? 0),
         0,
       ),
-    async check(mayBeLost: (answered: Answered) => boolean) {
+    async check(mayBeLost: MayBeLost) {
       await using away = relayAs(relayUrl(1), awayKey, hear)
       await away.ready()
       for (const [topic, answered] of byTopic) {
-        const optional = new Set(textsOf(answered.filter(mayBeLost)))
+        const optional = new Set(textsOf(answered.filter((one) => mayBeLost(one, 'message'))))
         const wanted = textsOf(answered).filter((text) => !optional.has(text))
         expect(wanted.length).toBeGreaterThan(10)
         // In order for those who were away; what comes again to the others comes after what followed it.
