@@ -35,8 +35,9 @@ export interface Traffic extends AsyncDisposable {
   /** Has `calls` notifications for every wallet sent; resolves when all calls are answered. */
   post(calls: number): Promise<void>
   /**
-   * Starts a wave of `calls` and lets the fault strike in the middle of it; resolves when both are over. Until then the
-   * applications of three wallets of four are busy, so that messages are in the outbox, in mailboxes, and pushed but unacknowledged.
+   * Starts a wave of `calls` and lets the fault strike in the middle of it; resolves when both are over. During the fault
+   * the applications of three wallets of four are busy, so that messages are in the outbox, in mailboxes, and pushed but
+   * not acknowledged.
    */
   strike(calls: number, fault: () => Promise<void>): Promise<void>
   /** Resolves when every notification that was accepted so far has arrived at every wallet, once. */
@@ -225,7 +226,7 @@ export const startTraffic = async (
       let free = () => {}
       busy = new Promise((resolve) => (free = resolve))
       const wave = post(calls)
-      await eventually(() => expect(underWay()).toBeGreaterThan(UNDER_WAY), 60_000)
+      await eventually(() => expect(underWay()).toBeGreaterThan(UNDER_WAY), 120_000)
       const struck = underWay()
       await fault()
       busy = undefined
