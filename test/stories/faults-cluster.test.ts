@@ -14,7 +14,7 @@ import { startFleet } from '../support/fleet.ts'
 import { startCluster } from '../support/redis.ts'
 import { startTraffic } from './faults.ts'
 
-const CALLS = 30
+const CALLS = 50
 /** Calls that begin when the master is dead. */
 const LATE_CALLS = 10
 /** Longer than the servers wait for Redis (10 s), ms: nobody can sit the fail-over out. */

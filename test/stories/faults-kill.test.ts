@@ -4,7 +4,7 @@ import { startRedis } from '../support/redis.ts'
 import { startTraffic } from './faults.ts'
 
 const KILLS = 3
-const CALLS = 30
+const CALLS = 50
 
 for (const [what, membersOf] of [
   ['a relay', 'relays'],

@@ -7,7 +7,7 @@ import { startFleet } from '../support/fleet.ts'
 import { startRedis } from '../support/redis.ts'
 import { startTraffic } from './faults.ts'
 
-const CALLS = 30
+const CALLS = 50
 const SIGNALS = ['SIGTERM', 'SIGKILL', 'SIGKILL'] as const
 
 it('loses nothing and sends nothing twice when Redis is restarted under load', {

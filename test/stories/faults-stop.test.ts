@@ -4,7 +4,7 @@ import { startFleet } from '../support/fleet.ts'
 import { startRedis } from '../support/redis.ts'
 import { startTraffic } from './faults.ts'
 
-const CALLS = 30
+const CALLS = 50
 const STOPPED = 60_000
 /** How long taken work belongs to who took it, ms. */
 const LEASE = 30_000
