@@ -1,11 +1,17 @@
 import { defineConfig } from 'vitest/config'
 
-// `--mode browser` runs what needs a real browser: a newcomer's `npm test` needs nothing but npm.
+/**
+ * `--mode browser` runs what needs a real browser: a newcomer's `npm test` needs nothing but npm. `--mode fleet` runs the
+ * published clients once more, against two relays and two notify servers on one Redis.
+ */
+const FILES: Record<string, string> = { browser: 'test/**/*.browser.ts', fleet: 'test/compat/**/*.test.ts' }
+
 export default defineConfig(({ mode }) => ({
   resolve: { conditions: ['source', 'node', 'import', 'default'] },
   ssr: { resolve: { conditions: ['source', 'node', 'import', 'default'] } },
   test: {
-    include: [mode === 'browser' ? 'test/**/*.browser.ts' : 'test/**/*.test.ts'],
+    include: [FILES[mode] ?? 'test/**/*.test.ts'],
+    env: mode === 'fleet' ? { BELFRY_TEST_FLEET: 'yes' } : {},
     globalSetup: mode === 'browser' ? [] : ['test/support/redis-setup.ts'],
     testTimeout: 20_000,
     hookTimeout: 30_000,

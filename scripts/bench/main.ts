@@ -1,8 +1,9 @@
 /**
- * `npm run bench`: one table, in under three minutes. Everything is measured in this one run, so that figures may be
+ * `npm run bench`: one table, in a few minutes. Everything is measured in this one run, so that figures may be
  * compared with each other; on a shared machine quote ratios. Names of sections as arguments run only these.
  */
 import { cpus } from 'node:os'
+import { benchFleet } from './fleet.ts'
 import { benchNotify } from './notify.ts'
 import { benchPrimitives } from './primitives.ts'
 import { benchMemory, benchRelay } from './relay.ts'
@@ -13,6 +14,7 @@ const sections: Record<string, () => Row[] | Promise<Row[]>> = {
   relay: benchRelay,
   notify: benchNotify,
   memory: benchMemory,
+  fleet: benchFleet,
 }
 
 const wanted = process.argv.slice(2)

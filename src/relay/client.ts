@@ -139,7 +139,7 @@ export const createRelayClient = (deps: RelayClientDeps, options: RelayClientOpt
   )
   const receiving = createReceiving({ log, meter }, { onMessage, laneOf, concurrency })
   const publishing = createPublishing({ clock, connection }, { maxQueued })
-  const topics = createTopics({ connection, log }, { clientId: key.did, remembers })
+  const topics = createTopics({ clock, connection, log }, { clientId: key.did, remembers })
 
   const fetchCall = createCaller<string>(connection.request, {
     batch: { method: 'irn_batchFetchMessages', params: (batch) => ({ topics: batch }) },

@@ -46,6 +46,8 @@ describe('@walletconnect/core 2.12, 2.17 and 2.25 on one relay', () => {
     ]
     const key = newKey()
     const topic = (await Promise.all(peers.map(({ peer }) => join(peer, key))))[0]
+    // A notify server's, and at least one of ours.
+    for (const connections of await system.connections()) expect(connections).toBeGreaterThanOrEqual(2)
 
     await Promise.all(
       peers.map(async ({ version, peer }) => {

@@ -174,9 +174,14 @@ describe('@walletconnect/notify-client, one device', () => {
     await register(device, owner, { account, domain: app.domain })
     await device.call('subscribe', { account, appDomain: app.domain })
     const { topic } = await onlySubscription(device, account)
+    const callsBefore = await system.dappCalls()
     for (const number of [1, 2, 3, 4, 5, 6, 7]) {
       await say(app, 'Alerts', `Number ${number}`, [account])
       await device.next<MessageEvent>('notify_message')
+    }
+    // The dapp's calls and their history are the same wherever they went.
+    for (const [server, calls] of (await system.dappCalls()).entries()) {
+      expect(calls).toBeGreaterThanOrEqual((callsBefore[server] ?? 0) + 3)
     }
     const titles = ({ notifications }: History) => notifications.map(({ title }) => Number(title.slice(7)))
     const lastOf = ({ notifications }: History) => notifications.at(-1)?.id
@@ -291,6 +296,8 @@ describe('@walletconnect/notify-client, two devices of one account', () => {
     await using second = await startDevice([app])
     await register(first, owner, { account, domain, allApps: true })
     await register(second, owner, { account, domain, allApps: true })
+    // A notify server's, and at least one of ours.
+    for (const connections of await system.connections()) expect(connections).toBeGreaterThanOrEqual(2)
 
     expect(await first.call('subscribe', { account, appDomain: app.domain })).toBe(true)
     await second.next<Subscription[]>('changed', (subscriptions) => subscriptions.length === 1)

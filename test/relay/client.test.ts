@@ -118,6 +118,27 @@ test('on a relay that forgot everything the client subscribes again by itself', 
   await eventually(() => expect(received).toEqual([wanted]))
 })
 
+test('a subscription that a relay could not renew for the moment is asked for again', async () => {
+  const clock = manualClock(Date.now())
+  await using relay = await startScripted()
+  await using client = connect(relay.url, {}, { clock })
+  const topic = randomTopic()
+  await client.subscribe([topic])
+  relay.script.answer = () => ({ error: { code: -32000, message: 'The service is not available right now' } })
+  relay.connections[0]?.socket.terminate()
+  await eventually(async () => {
+    await clock.advance(1_000)
+    expect(relay.asked.length).toBeGreaterThan(1)
+  })
+  relay.script.answer = () => ({ result: true })
+  const refused = relay.asked.length
+  await eventually(async () => {
+    await clock.advance(1_000)
+    expect(relay.asked.length).toBeGreaterThan(refused)
+  })
+  expect(relay.asked.at(-1)).toMatchObject({ method: 'irn_subscribe', params: { topic }, connection: 2 })
+})
+
 test('subscriptions outlive the client: a new one with the same key continues where the old one ended', async () => {
   await using relay = await startRelay()
   const key = generateSigningKey()

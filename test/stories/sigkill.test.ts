@@ -10,7 +10,7 @@ import { createRelayClient } from '../../src/relay/client.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
-import { enrolByCommandLine, newDevice, postNotification, temporaryHome } from './town.ts'
+import { enrolByCommandLine, newDevice, postNotification, relayAs, temporaryHome } from './town.ts'
 
 const KILLS = 20
 
@@ -144,13 +144,3 @@ it(`loses nothing that was acknowledged and sends nothing twice over ${KILLS} ki
 
   for (const owned of [first, second, observer.relay, server]) await owned[Symbol.asyncDispose]()
 })
-
-const relayAs = (
-  url: string,
-  key = generateSigningKey(),
-  onMessage: (message: { message: string }) => void = () => {},
-) =>
-  createRelayClient(
-    { clock: systemClock, log: silent, meter: unmeasured },
-    { url, key, onMessage, remembers: true },
-  )

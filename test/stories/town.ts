@@ -9,6 +9,8 @@ import { createKeysClient } from '../../src/keys/client.ts'
 import { createWallet, fromNotifyServer, type Wallet, type WalletOptions } from '../../src/notify/client.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { silent, unmeasured } from '../../src/platform/telemetry.ts'
+import { generateSigningKey } from '../../src/protocol/keys.ts'
+import { createRelayClient, type RelayClient, type RelayMessage } from '../../src/relay/client.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 
 export const temporaryHome = async (): Promise<AsyncDisposable & { path: string }> => {
@@ -56,6 +58,17 @@ export const newDevice = (
   )
 }
 
+/** A client of the relay alone. The relay keeps its subscriptions, so a second one with the same key finds what waits. */
+export const relayAs = (
+  url: string,
+  key = generateSigningKey(),
+  onMessage: (message: RelayMessage) => void = () => {},
+): RelayClient =>
+  createRelayClient(
+    { clock: systemClock, log: silent, meter: unmeasured },
+    { url, key, onMessage, remembers: true },
+  )
+
 const outcome = z.object({
   sent: z.array(z.string()),
   failed: z.array(z.unknown()),
@@ -68,9 +81,11 @@ export const postNotification = async (
   server: { url: string },
   app: EnrolledApp,
   notification: { id: string; body: string; accounts: readonly string[] },
+  signal: AbortSignal | null = null,
 ): Promise<Outcome> => {
   const response = await fetch(`${server.url}/${app.projectId}/notify`, {
     method: 'POST',
+    signal,
     headers: { authorization: `Bearer ${app.secret}`, 'content-type': 'application/json' },
     body: JSON.stringify({
       notification_id: notification.id,

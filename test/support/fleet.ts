@@ -1,6 +1,6 @@
 /**
  * Belfry as many processes on one Redis, as an operator runs it: relays, and notify servers (with the keys room) that
- * use them. Every process is started from dist/, on a fixed port, and may be killed and started again.
+ * use them. Every process is started from dist/, on a fixed port with its metrics, and may be killed and started again.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -26,7 +26,7 @@ export interface Fleet extends AsyncDisposable {
 
 const startMember = async (port: number, args: string[], env: NodeJS.ProcessEnv): Promise<Member> => {
   const dataDir = mkdtempSync(join(tmpdir(), 'belfry-fleet-'))
-  const start = () => startServerProcess(dataDir, { port, args, env })
+  const start = () => startServerProcess(dataDir, { port, args: [...args, '--metrics', 'shared'], env })
   let running = await start()
   return {
     url: running.url,
@@ -46,14 +46,18 @@ const startMember = async (port: number, args: string[], env: NodeJS.ProcessEnv)
   }
 }
 
-/** Notify servers are spread over the relays. They know themselves by the URL of the first notify server. */
+/**
+ * Notify servers are spread over the relays. They know themselves by the URL of the first notify server; `aliases` are
+ * other URLs by which clients know them.
+ */
 export const startFleet = async (
   redisUrl: string,
   {
     relays = 2,
     notifies = 2,
+    aliases = [],
     env = {},
-  }: { relays?: number; notifies?: number; env?: NodeJS.ProcessEnv } = {},
+  }: { relays?: number; notifies?: number; aliases?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
 ): Promise<Fleet> => {
   const ports: number[] = []
   while (ports.length < relays + notifies) {
@@ -65,7 +69,7 @@ export const startFleet = async (
     REDIS_URL: redisUrl,
     BELFRY_SECRET: randomBytes(32).toString('hex'),
     BELFRY_PUBLIC_URL: `http://127.0.0.1:${ports[relays]}`,
-    BELFRY_ALIASES: urls.join(','),
+    BELFRY_ALIASES: [...urls, ...aliases].join(','),
     ...env,
   }
   const members: Member[] = []

@@ -6,8 +6,9 @@
  * nothing is kept once it is acknowledged, so that a server of a million topics does not hold them all.
  */
 import { soon } from '#socket'
+import type { Clock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
-import { ProtocolError } from '../../protocol/errors.ts'
+import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts'
 import { LIMITS } from '../../protocol/relay-methods.ts'
 import { subscriptionIdOf } from '../../protocol/topic.ts'
 import { createCaller } from './calls.ts'
@@ -26,8 +27,17 @@ interface Wish {
   waiters: Waiter[]
 }
 
+/** Refusals that say something of the relay and nothing of the topic. */
+const NOT_NOW: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['unavailable', 'internal', 'rate_limited'])
+/** When a renewal that was refused for now is asked for again, ms. */
+const RENEW_AGAIN = 5_000
+
 export const createTopics = (
-  { connection, log }: { connection: Pick<Connection, 'connected' | 'request'>; log: Log },
+  {
+    clock,
+    connection,
+    log,
+  }: { clock: Clock; connection: Pick<Connection, 'connected' | 'request'>; log: Log },
   { clientId, remembers }: { clientId: string; remembers: boolean },
 ) => {
   /** What is renewed after a reconnect, and whether this connection has confirmed it. */
@@ -37,6 +47,7 @@ export const createTopics = (
   // One batch at a time, so that two wishes for a topic cannot overtake each other.
   let underWay = false
   let over: ProtocolError | undefined
+  let again: Disposable | undefined
 
   const request: Connection['request'] = (...args) => connection.request(...args)
   const subscribe = createCaller<Wish>(request, {
@@ -66,9 +77,26 @@ export const createTopics = (
       return
     }
     const error = outcome.kind === 'refused' ? outcome.error : (over ?? new ProtocolError('unavailable'))
-    if (wish.on && !wishes.has(wish.topic)) kept.delete(wish.topic)
     if (wish.waiters.length === 0) log.warn({ err: error }, 'The relay refused to renew a subscription')
+    // Nobody waits for a renewal, so nobody else would ask again.
+    if (wish.waiters.length === 0 && NOT_NOW.has(error.code) && !over) return renewLater()
+    if (wish.on && !wishes.has(wish.topic)) kept.delete(wish.topic)
     for (const waiter of wish.waiters) waiter.reject(error)
+  }
+
+  /** Wishes for what is kept and not confirmed. */
+  const renew = () => {
+    for (const [topic, confirmed] of kept) {
+      if (!confirmed && !wishes.has(topic)) wishes.set(topic, { topic, on: true, waiters: [] })
+    }
+    schedule()
+  }
+
+  const renewLater = () => {
+    again ??= clock.after(RENEW_AGAIN, () => {
+      again = undefined
+      renew()
+    })
   }
 
   const flush = () => {
@@ -124,14 +152,12 @@ export const createTopics = (
     subscribe: (topics: readonly string[]) => want(topics, true),
     unsubscribe: (topics: readonly string[]) => want(topics, false),
     opened() {
-      for (const topic of kept.keys()) {
-        kept.set(topic, false)
-        if (!wishes.has(topic)) wishes.set(topic, { topic, on: true, waiters: [] })
-      }
-      schedule()
+      for (const topic of kept.keys()) kept.set(topic, false)
+      renew()
     },
     ended(error: ProtocolError) {
       over = error
+      again?.[Symbol.dispose]()
       for (const wish of wishes.values()) for (const waiter of wish.waiters) waiter.reject(error)
       wishes.clear()
     },

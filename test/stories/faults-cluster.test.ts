@@ -1,0 +1,65 @@
+/**
+ * A master of a Redis Cluster is killed under load and its replica takes over.
+ *
+ * What Redis itself may lose: replication is asynchronous, so what a master answered immediately before its death may be
+ * gone with it, the lag of its replica long: milliseconds here, a second is allowed for. For a message it is about the
+ * publisher's answer; for a notification about the dapp's, and again about its way through the relay, so any that was
+ * under way may be among them. What this story holds to: what was asked for after the death is not lost, nor what the
+ * relay answered more than a second before it; of the notifications under way no more than a second's worth is lost; no
+ * application is handed anything twice; and whoever is not served during the fail-over is told so.
+ */
+import { expect, it } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { startFleet } from '../support/fleet.ts'
+import { startCluster } from '../support/redis.ts'
+import { startTraffic } from './faults.ts'
+
+const CALLS = 50
+/** Calls that begin when the master is dead. */
+const LATE_CALLS = 10
+/** Longer than the servers wait for Redis (10 s), ms: nobody can sit the fail-over out. */
+const NODE_TIMEOUT = 12_000
+const LAG = 1_000
+
+it('loses nothing but what Redis itself may lose when a master dies under load and its replica takes over', {
+  timeout: 300_000,
+}, async () => {
+  await using cluster = await startCluster({ nodeTimeout: NODE_TIMEOUT })
+  await using fleet = await startFleet(cluster.url)
+  let died = Number.POSITIVE_INFINITY
+  await using traffic = await startTraffic(fleet, {
+    dappPatience: 30_000,
+    mayBeLost: ({ since, at }, what) =>
+      since <= died && (what === 'notification' || (at > died - LAG && at < died + LAG)),
+  })
+  const [first, second] = cluster.nodes
+  if (!first || !second) throw new Error('there are six')
+  const began = Date.now()
+  let perSecond = 0
+  await traffic.strike(CALLS, async () => {
+    perSecond = traffic.arrivals() / ((Date.now() - began) / 1_000)
+    await first.stop('SIGKILL')
+    died = Date.now()
+    const late = traffic.post(LATE_CALLS)
+    await eventually(async () => {
+      const nodes = await second.cli('cluster', 'nodes')
+      expect(nodes).toMatch(/master,fail/)
+      expect(nodes.match(/master - .*connected \d/g)).toHaveLength(3)
+    }, 60_000)
+    await late
+  })
+  // The dead one comes back as a replica of its replica, and all work goes on.
+  await first.restart()
+  await traffic.post(CALLS)
+  await traffic.settle()
+  const { told } = traffic
+  const lost = traffic.lost()
+  console.log(
+    `not served: ${JSON.stringify(told)}; lost of those under way: ${lost}, ${perSecond.toFixed(0)}/s`,
+  )
+  expect(told.dapp).toBeGreaterThan(0)
+  expect(told.publisher).toBeGreaterThan(0)
+  expect(lost).toBeLessThanOrEqual(perSecond * (LAG / 1_000))
+  // A call that is repeated because its first effect was lost is signed anew; the wallets know it by its id.
+  expect(traffic.repeated().length).toBeLessThanOrEqual(perSecond * (LAG / 1_000))
+})
