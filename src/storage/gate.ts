@@ -1,4 +1,5 @@
 import { ProtocolError } from '../protocol/errors.ts'
+import type { Transfer } from './transfer.ts'
 
 /**
  * Lets calls through until it is closed, then waits for those that are inside.
@@ -62,5 +63,22 @@ export const createGate = (): Gate => {
       closed = true
       return inside === 0 ? Promise.resolve() : new Promise((resolve) => (empty = resolve))
     },
+  }
+}
+
+/** A transfer, each of its tables behind the gate. */
+export const guardTransfer = (gate: Gate, transfer: Transfer): Transfer => {
+  const each = <T extends object>(tables: T): T =>
+    Object.assign({}, ...Object.entries(tables).map(([name, table]) => ({ [name]: gate.guard(table) })))
+  const { note, setNote } = gate.guard({ note: transfer.note, setNote: transfer.setNote })
+  return {
+    read: each(transfer.read),
+    write: each(transfer.write),
+    snapshot() {
+      const snapshot = transfer.snapshot()
+      return { ...each(snapshot), [Symbol.dispose]: () => snapshot[Symbol.dispose]() }
+    },
+    note,
+    setNote,
   }
 }

@@ -14,6 +14,7 @@ export interface TestStores extends AsyncDisposable {
   readonly relay: Stores['relay']
   readonly keys: Stores['keys']
   readonly notify: Stores['notify']
+  readonly transfer: Stores['transfer']
   ping(): Promise<void>
   /** Closes the stores and opens what they kept: what a restart of the server does. */
   reopen(): Promise<void>
@@ -38,6 +39,9 @@ const lmdb: Engine = {
       },
       get notify() {
         return stores.notify
+      },
+      get transfer() {
+        return stores.transfer
       },
       ping: () => stores.ping(),
       async reopen() {
@@ -70,6 +74,9 @@ const redis = (name: string, server: () => Promise<{ url: string }>): Engine => 
       },
       get notify() {
         return stores.notify
+      },
+      get transfer() {
+        return stores.transfer
       },
       ping: () => stores.ping(),
       async reopen() {

@@ -1,5 +1,5 @@
 import { defineScript } from '../scripts.ts'
-import { ADD, LIVE } from './notify-parts.ts'
+import { ADD, KEEP_COPY, LIVE } from './notify-parts.ts'
 
 /**
  * Hands a notification to subscriptions of one partition; of several where slots do not count.
@@ -14,10 +14,10 @@ export const handScript = defineScript(
   'NotifyHand',
   LIVE,
   ADD,
+  KEEP_COPY,
   `
 local answers = {}
 local now, ttl = tonumber(ARGV[1]), tonumber(ARGV[5])
-local row = ARGV[3] .. ' ' .. ARGV[4]
 
 local function hand(base, key, arg)
   local record = redis.call('GET', KEYS[key])
@@ -25,17 +25,7 @@ local function hand(base, key, arg)
   local id = ARGV[arg + 1]
   local known = redis.call('HGET', KEYS[key + 3], id)
   if known and tonumber(string.match(known, '^%S+')) > now then return 1 end
-  redis.call('ZADD', KEYS[key + 1], ARGV[2], id)
-  redis.call('ZADD', KEYS[key + 2], ARGV[2], id)
-  redis.call('HSET', KEYS[key + 3], id, row)
-  redis.call('HSET', KEYS[base + 4], id, ARGV[arg])
-  redis.call('ZADD', KEYS[base + 3], 'LT', ARGV[3], ARGV[arg])
-  -- All of one subscription live equally long, but for the unread ones: they are gone when all are read.
-  if redis.call('PTTL', KEYS[key + 1]) < ttl then
-    live(KEYS[key + 1], ttl)
-    live(KEYS[key + 3], ttl)
-  end
-  live(KEYS[key + 2], ttl)
+  keepCopy(base, key + 1, ARGV[arg], id, ARGV[2], ARGV[3], ARGV[4], true, ttl)
   add(base, arg + 3, arg + 5)
   return 0
 end

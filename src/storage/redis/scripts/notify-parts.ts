@@ -31,3 +31,23 @@ local function added(base, ttl)
   live(KEYS[base + 1], ttl)
   place = nil
 end`
+
+/**
+ * `keepCopy(base, at, subscription, id, sentAt, expiresAt, reference, isUnread, ttl)`: puts a copy into KEYS[at] copies,
+ * at + 1 unread, at + 2 rows; of its partition KEYS[base + 3] expiring, base + 4 ids, to which the caller gives their
+ * ttl at the end. Needs LIVE.
+ */
+export const KEEP_COPY = `
+local function keepCopy(base, at, subscription, id, sentAt, expiresAt, reference, isUnread, ttl)
+  redis.call('ZADD', KEYS[at], sentAt, id)
+  if isUnread then redis.call('ZADD', KEYS[at + 1], sentAt, id) end
+  redis.call('HSET', KEYS[at + 2], id, expiresAt .. ' ' .. reference)
+  redis.call('HSET', KEYS[base + 4], id, subscription)
+  redis.call('ZADD', KEYS[base + 3], 'LT', expiresAt, subscription)
+  -- All of one subscription live equally long, but for the unread ones: they are gone when all are read.
+  if redis.call('PTTL', KEYS[at]) < ttl then
+    live(KEYS[at], ttl)
+    live(KEYS[at + 2], ttl)
+  end
+  if isUnread then live(KEYS[at + 1], ttl) end
+end`
