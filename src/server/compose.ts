@@ -315,6 +315,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       apps: notify?.apps,
       publishing: notify?.publishing,
       registry,
+      transfer: stores.transfer,
     }),
     ...(registry ? [keysRoutes({ registry, log })] : []),
     ...(relay ? [relay.routes] : []),
