@@ -56,6 +56,9 @@ export const claimTarget = async (target: Transfer, from: string): Promise<z.inf
   return note
 }
 
+/** About what is written in one go, where a record that is no message counts a thousand. */
+const BATCH_BYTES = 3_000_000
+
 /** What expires while it is being compared would be there on one side only. */
 const AHEAD = 10 * 60_000
 
@@ -92,13 +95,27 @@ export const migrate = async (
   const copy = async <T extends TableName>(table: T, after: string | undefined): Promise<void> => {
     const size = await source.read[table].size()
     let done = 0
-    for await (const { records, cursor } of source.read[table].read({ now: now(), after })) {
-      const homeless: Records[T][] = await target.write[table].write(records)
-      left += homeless.length
+    // Small pages are written together: each write waits for a disk.
+    let waiting: Records[T][] = []
+    let weight = 0
+    const flush = async (cursor: string | undefined) => {
+      left += (await target.write[table].write(waiting)).length
       await target.setNote(JSON.stringify({ from, table, ...(cursor !== undefined && { after: cursor }) }))
-      done += records.length
+      done += waiting.length
+      waiting = []
+      weight = 0
       progress.step(table, done, size, false)
     }
+    let last = after
+    for await (const { records, cursor } of source.read[table].read({ now: now(), after })) {
+      for (const record of records) {
+        waiting.push(record)
+        weight += 'message' in record ? record.message.length : 1_000
+      }
+      last = cursor
+      if (weight > BATCH_BYTES) await flush(cursor)
+    }
+    if (waiting.length > 0) await flush(last)
   }
   for (const table of TABLE_NAMES.slice(Math.max(first, 0))) {
     const after = table === begun.table ? begun.after : undefined

@@ -20,9 +20,9 @@ type Account = Records['account']
 type Copy = Records['copy']
 
 /** Pairs that a scan of one key looks at in one go. */
-const COUNT = 500
+const COUNT = 1_000
 /** Subscriptions whose copies are read together, and copies of each. */
-const SUBSCRIPTIONS = 100
+const SUBSCRIPTIONS = 250
 const COPIES = 200
 /** What one script call takes. */
 const CALL = 200

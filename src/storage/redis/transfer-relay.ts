@@ -14,7 +14,7 @@ type Member = Records['member']
 /** What the hash of a topic begins with, behind the prefix; it ends with the tag. */
 const TOPIC = '{t:'
 /** Topics that are looked into together. */
-const TOPICS = 100
+const TOPICS = 500
 /** Messages and about the bytes of one page, and of one script call. */
 const PAGE = { messages: 500, bytes: 4 * 1024 * 1024 }
 const CALL = { messages: 100, bytes: 1024 * 1024 }
