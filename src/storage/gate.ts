@@ -34,6 +34,13 @@ export const createGate = (): Gate => {
     }
   }
 
+  /** Whoever awaits it is refused, and whoever iterates over it: what it would have been, nobody may ask any more. */
+  const refused = (call: () => Promise<unknown>) => {
+    const refusal = pass(call)
+    refusal.catch(() => {})
+    return Object.assign(refusal, { [Symbol.asyncIterator]: () => ({ next: () => refusal }) })
+  }
+
   const isAsyncIterable = (value: unknown): value is AsyncIterable<unknown> =>
     typeof value === 'object' && value !== null && Symbol.asyncIterator in value
 
@@ -44,7 +51,7 @@ export const createGate = (): Gate => {
         guarded[name] = (...args: unknown[]) => {
           // Listeners touch nothing, and a generator does not run before it is asked for its first item.
           if (name.startsWith('on')) return method(...args)
-          if (closed) return pass(method)
+          if (closed) return refused(method)
           const result = method(...args)
           if (!isAsyncIterable(result)) return pass(() => result)
           const items = result[Symbol.asyncIterator]()

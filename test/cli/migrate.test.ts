@@ -68,7 +68,7 @@ const furnished = async (name: string, now = Date.now()) => {
 }
 const contentIn = async (name: string, now: number) => {
   await using stores = await openLmdb({ path: join(path(name), 'store') })
-  return contentOf(stores.transfer.read, now)
+  return await contentOf(stores.transfer.read, now)
 }
 
 describe('migrate', () => {
@@ -133,13 +133,13 @@ describe('migrate', () => {
     }
     await refused([...source, '--to', lmdb('other')], 1, 'an unfinished transfer from lmdb:/elsewhere')
     await refused(['--from', lmdb('other'), '--to', lmdb('more')], 1, 'The source itself is an unfinished')
-    await using server = await startServerProcess(path('full'))
+    await using server = await startServerProcess(path('served'))
     await refused(
-      ['--from', lmdb('full'), '--to', lmdb('more')],
+      ['--from', lmdb('served'), '--to', lmdb('more')],
       1,
       `another running process (${server.pid})`,
     )
-    await refused([...source, '--to', lmdb('full')], 1, `another running process (${server.pid})`)
+    await refused([...source, '--to', lmdb('served')], 1, `another running process (${server.pid})`)
   }, 60_000)
 })
 
