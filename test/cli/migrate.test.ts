@@ -97,7 +97,7 @@ describe('migrate', () => {
     expect(countOf(before)).toBeGreaterThan(3 * size)
     expect(differencesOf(before, await tallyOf(back.transfer.read, now))).toEqual([])
     await redis.cli('flushall')
-  }, 400_000)
+  }, 900_000)
 
   it('says where the secret lies, and finds a store by its own directory, too', async () => {
     const now = Date.now()
