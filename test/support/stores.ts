@@ -15,6 +15,7 @@ export interface TestStores extends AsyncDisposable {
   readonly keys: Stores['keys']
   readonly notify: Stores['notify']
   readonly transfer: Stores['transfer']
+  readonly leases: Stores['leases']
   ping(): Promise<void>
   /** Closes the stores and opens what they kept: what a restart of the server does. */
   reopen(): Promise<void>
@@ -42,6 +43,9 @@ const lmdb: Engine = {
       },
       get transfer() {
         return stores.transfer
+      },
+      get leases() {
+        return stores.leases
       },
       ping: () => stores.ping(),
       async reopen() {
@@ -77,6 +81,9 @@ const redis = (name: string, server: () => Promise<{ url: string }>): Engine => 
       },
       get transfer() {
         return stores.transfer
+      },
+      get leases() {
+        return stores.leases
       },
       ping: () => stores.ping(),
       async reopen() {

@@ -10,6 +10,7 @@ import { createGate, guardTransfer } from '../gate.ts'
 import type { Stores } from '../stores.ts'
 import { openEnv } from './env.ts'
 import { createLmdbKeys } from './keys.ts'
+import { createLmdbLeases } from './leases.ts'
 import { createLmdbNotify, createNotifyParts } from './notify.ts'
 import { createLmdbRelay } from './relay.ts'
 import { createLmdbTransfer } from './transfer.ts'
@@ -35,6 +36,7 @@ export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits 
   return {
     ...rooms,
     transfer: guardTransfer(gate, createLmdbTransfer(env, rooms, parts)),
+    leases: gate.guard(createLmdbLeases()),
     ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {
       closing ??= gate.close().then(() => env.close())

@@ -15,6 +15,7 @@ import type { Stores } from '../stores.ts'
 import { createChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
 import { createRedisKeys } from './keys.ts'
+import { createRedisLeases } from './leases.ts'
 import { createRedisNotifyStore } from './notify.ts'
 import { createRedisRelay } from './relay.ts'
 import { createRedisTransfer } from './transfer.ts'
@@ -46,6 +47,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   return {
     ...rooms,
     transfer: guardTransfer(gate, createRedisTransfer(redis, rooms)),
+    leases: gate.guard(createRedisLeases(redis)),
     ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {
       closing ??= gate.close().then(() => redis[Symbol.asyncDispose]())
