@@ -218,7 +218,9 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
     subscriber() {
       if (client instanceof Cluster) return client
       if (!subscriber) {
-        subscriber = client.duplicate({ maxRetriesPerRequest: null })
+        // Subscriptions are made again by who made them (`channels.ts`): when Redis refuses one of the library's own
+        // attempts, nobody can catch it, and the process ends.
+        subscriber = client.duplicate({ maxRetriesPerRequest: null, autoResubscribe: false })
         watch(subscriber)
       }
       return subscriber
