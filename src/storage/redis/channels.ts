@@ -19,7 +19,6 @@ export const createChannels = (redis: RedisConnection): Channels => {
   const listeners = new Map<string, Set<(text: string, channel: string) => void>>()
   const refused = new Set<string>()
   let isAttached = false
-  let retry: NodeJS.Timeout | undefined
 
   // A channel name is hashed like a key; the tag makes that explicit, and each channel has a slot of its own.
   const nameOf = (channel: string) => `${redis.prefix}{${channel}}`
@@ -30,14 +29,14 @@ export const createChannels = (redis: RedisConnection): Channels => {
     const subscriber = redis.subscriber()
     subscriber.ssubscribe(nameOf(channel)).catch(() => {
       if (subscriber.status === 'end') return
+      if (refused.size === 0) setTimeout(tryAgain, RETRY).unref()
       refused.add(channel)
-      retry ??= setTimeout(() => {
-        retry = undefined
-        const again = [...refused]
-        refused.clear()
-        for (const one of again) if (listeners.has(one)) subscribe(one)
-      }, RETRY).unref()
     })
+  }
+  const tryAgain = () => {
+    const again = [...refused]
+    refused.clear()
+    for (const channel of again) if (listeners.has(channel)) subscribe(channel)
   }
 
   const attach = () => {

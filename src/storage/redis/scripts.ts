@@ -11,6 +11,9 @@
  * - Numbers beyond 1e14 go through `string.format('%.0f', n)`: Lua writes them with an exponent otherwise. Answers
  *   that are numbers with fractions, or larger than 2^53, must be strings; Redis cuts the others to integers.
  *
+ * - What removes more than it adds (acknowledging, sweeping, giving back) begins with `WHEN_FULL`: a Redis that has
+ *   reached `maxmemory` refuses every other script that adds anything, and would stay full.
+ *
  * How to use one:
  *
  *     export const claimScript = defineScript('RelayClaim', `…`)
@@ -19,6 +22,9 @@
  * The answer is `unknown`: read it with `list`, `text` and `whole` below, which throw where Redis answered otherwise.
  */
 import type { Script } from './connection.ts'
+
+/** First part of a script that Redis runs although it is full. */
+export const WHEN_FULL = '#!lua flags=allow-oom'
 
 /** Several parts of Lua make one script: shared functions first, then the body. */
 export const defineScript = (name: string, ...lua: string[]): Script => ({

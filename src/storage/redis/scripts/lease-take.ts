@@ -1,7 +1,7 @@
-import { defineScript } from '../scripts.ts'
+import { defineScript, WHEN_FULL } from '../scripts.ts'
 
 /**
- * Takes or prolongs a lease, unless another holder has it.
+ * Takes or prolongs a lease, unless another holder has it; also when Redis is full, since those on duty make room.
  *
  * KEYS[1] the lease: \`until holder\`
  * ARGV[1] holder, [2] now, [3] until, [4] ms to keep it
@@ -9,6 +9,7 @@ import { defineScript } from '../scripts.ts'
  */
 export const leaseTake = defineScript(
   'LeaseTake',
+  WHEN_FULL,
   `
 local lease = redis.call('GET', KEYS[1])
 if lease then

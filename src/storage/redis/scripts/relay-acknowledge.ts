@@ -1,4 +1,4 @@
-import { defineScript } from '../scripts.ts'
+import { defineScript, WHEN_FULL } from '../scripts.ts'
 import { TOPIC } from './relay-topic.ts'
 
 /**
@@ -9,6 +9,7 @@ import { TOPIC } from './relay-topic.ts'
  */
 export const relayAcknowledge = defineScript(
   'RelayAcknowledge',
+  WHEN_FULL,
   TOPIC,
   `
 if count == 0 then return end
