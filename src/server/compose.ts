@@ -45,6 +45,7 @@ import { type Names, namesOf } from './names.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
 import { createProjects, type Projects } from './projects.ts'
 import { createRelaySweeper } from './relay-sweeper.ts'
+import { sparing } from './sparing.ts'
 import { createPatient, isUnavailable, type Patient, waitingRoutes } from './waiting.ts'
 
 export interface ServerDeps {
@@ -250,7 +251,8 @@ export const composeServer = async (config: Config, deps: ServerDeps = {}): Prom
 }
 
 const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Promise<RunningServer> => {
-  const { clock = systemClock, log = silent } = deps
+  const { clock = systemClock } = deps
+  const log = sparing(deps.log ?? silent, clock)
   const randomBytes = deps.randomBytes ?? ((length) => new Uint8Array(nodeRandomBytes(length)))
   const has = (room: Config['rooms'][number]) => config.rooms.includes(room)
 
