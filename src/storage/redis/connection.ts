@@ -73,7 +73,7 @@ const unavailable = (error: unknown): unknown => {
 /** A call waits at least so long, ms, unless `patience` is less. */
 const LEAST_PATIENCE = 1_000
 
-/** How long the trace of a ping stays, ms. */
+/** How long the trace of a ping stays that nobody removes, ms. */
 const PING_KEPT = 1_000
 
 /** Waits 50 ms, then longer, at most a second: a Redis that restarts is found soon. */
@@ -244,7 +244,8 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
     },
     async ping() {
       // A write: PING and reads are answered, too, by a Redis that is full or only a replica.
-      await one(() => client.set(`${prefix}{ping}`, '1', 'PX', PING_KEPT))
+      const key = `${prefix}{ping}`
+      await batch<unknown>(() => [client.set(key, '', 'PX', PING_KEPT), client.del(key)])
     },
     async [Symbol.asyncDispose]() {
       if (closed) return
