@@ -8,6 +8,7 @@ import { createSweeper } from '../../src/notify/sweeper.ts'
 import { createVault } from '../../src/notify/vault.ts'
 import { silent, unmeasured } from '../../src/platform/telemetry.ts'
 import { parseAccount } from '../../src/protocol/caip.ts'
+import { createDuties } from '../../src/server/duties.ts'
 import { openRedis } from '../../src/storage/redis/open.ts'
 import { hex, message } from '../contract/relay-samples.ts'
 import { manualClock } from '../support/clock.ts'
@@ -36,6 +37,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
   const apps = createApps({ ...deps, join: async () => {} })
   const service = createNotifyService(deps)
   const publishing = createPublishing({ ...deps, apps })
+  const onDuty = createDuties({ leases: stores.leases, clock, log: silent }, 'the only one')('sweep')
 
   const all = async (): Promise<string[]> => {
     const keys: string[] = []
@@ -136,7 +138,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
 
   await clock.advance(31 * DAY)
   {
-    await using _ = createSweeper({ ...deps, service })
+    await using _ = createSweeper({ ...deps, service, onDuty })
     await eventually(async () => {
       await clock.advance(60_000)
       expect(await store.accountsDue(clock.now(), 1)).toEqual([])
