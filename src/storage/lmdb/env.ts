@@ -11,6 +11,8 @@ export interface Env {
   transaction<T>(work: () => T): Promise<T>
   /** What is there now, for reads that state it; ends when it is disposed of or the environment is closed. */
   snapshot(): { transaction: Transaction } & Disposable
+  /** Enters this process among the readers, where `others` of another one finds it; opening a table takes it out again. */
+  enter(): void
   /** Processes other than this one that have the environment open. */
   others(): number[]
   close(): Promise<void>
@@ -48,8 +50,9 @@ export const openEnv = (path: string): Env => {
       }
       return { transaction, [Symbol.dispose]: end }
     },
+    enter: () => void env.get(''),
     others() {
-      // A first read registers this process as a reader, for the next one that comes along.
+      // So that of two that come at once at least one sees the other.
       env.get('')
       env.readerCheck()
       const pids = env

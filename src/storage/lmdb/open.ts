@@ -32,10 +32,12 @@ export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits 
     keys: gate.guard(createLmdbKeys(env)),
     notify: gate.guard(createLmdbNotify(env, parts)),
   }
+  const transfer = guardTransfer(gate, createLmdbTransfer(env, rooms, parts))
+  env.enter()
   let closing: Promise<void> | undefined
   return {
     ...rooms,
-    transfer: guardTransfer(gate, createLmdbTransfer(env, rooms, parts)),
+    transfer,
     leases: gate.guard(createLmdbLeases()),
     ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {
