@@ -289,6 +289,9 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch
     await patient(() => stores.ping())
   }
+  if ((await patient(() => stores.transfer.note())) !== undefined) {
+    throw new StartFailure(['The store holds half of a migration or a restore: run that command again.'])
+  }
 
   const registry: KeyRegistry | undefined = has('keys')
     ? createKeyRegistry(
