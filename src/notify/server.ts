@@ -19,6 +19,7 @@ import type { ContractWalletCheck } from '../protocol/cacao.ts'
 import { topicOf } from '../protocol/topic.ts'
 import type { Apps } from './apps.ts'
 import { createDelivery } from './delivery.ts'
+import type { OnDuty } from './duty.ts'
 import type { IdentityLookup } from './identity.ts'
 import { createMembership } from './membership.ts'
 import type { ConnectRelay } from './relay-link.ts'
@@ -46,6 +47,8 @@ export interface NotifyServerDeps {
   randomBytes: (length: number) => Uint8Array
   /** Connects as `serverKeys.relay`. The server closes what it gets. */
   connectRelay: ConnectRelay
+  /** Divides jobs, by their names, among the processes on one store. */
+  onDuty: (name: 'notify sweep' | 'notify renewal') => OnDuty
 }
 
 export interface NotifyServerOptions {
@@ -69,7 +72,7 @@ export interface NotifyServer extends AsyncDisposable {
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
-  const { store, vault, apps, serverKeys, lookup, clock, log, meter, randomBytes } = deps
+  const { store, vault, apps, serverKeys, lookup, onDuty, clock, log, meter, randomBytes } = deps
   const { publicUrl, renew, otherUrls = [], verifySignature } = options
 
   const service = createNotifyService({ store, vault, clock, randomBytes })
@@ -79,7 +82,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], verifySignature },
   )
   const membership = createMembership(
-    { store, relay, clock, log },
+    { store, relay, onDuty: onDuty('notify renewal'), clock, log },
     { serverTopic: topicOf(serverKeys.subscribe.publicKey), renew },
   )
   const delivery = createDelivery({
@@ -91,7 +94,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     meter,
     worker: toHex(randomBytes(8)),
   })
-  const sweeper = createSweeper({ store, service, clock, log, meter })
+  const sweeper = createSweeper({ store, service, onDuty: onDuty('notify sweep'), clock, log, meter })
 
   return {
     serverKeys,

@@ -54,7 +54,7 @@ export interface RelayHub extends AsyncDisposable {
   drained(session: Session): void
   /** The connection is gone. */
   close(session: Session): void
-  /** One request without a connection; resolves to the answer. Rejects `bad_json`, `bad_request`, `rate_limited`. */
+  /** One request without a connection; resolves to the answer. Rejects `bad_json`, `bad_request`, `rate_limited`, `unavailable`. */
   call(clientId: string, text: string): Promise<string>
 }
 
@@ -126,11 +126,12 @@ export const createRelayHub = (
     return rpcFailure(idText, internal.rpc, internal.message)
   }
 
-  /** Serves one request; `send` gets exactly one frame. */
+  /** Serves one request; `send` gets exactly one frame, unless `refuse` is there and gets what is `unavailable`. */
   const serve = (
     caller: Caller,
     request: { idText: string; method: string; params: unknown },
     send: (frame: string) => boolean,
+    refuse?: (error: ProtocolError) => void,
   ): void => {
     const name = canonicalMethod(request.method)
     const method = Object.hasOwn(methods, name) ? methods[name] : undefined
@@ -144,7 +145,10 @@ export const createRelayHub = (
     const reply: Reply = {
       answer: (result) => end(() => rpcResult(request.idText, result)),
       fail: (error) => {
-        end(() => failureOf(request.idText, error))
+        const isUnavailable = error instanceof ProtocolError && error.code === 'unavailable'
+        if (isUnavailable) log.warn({ err: error, method: name }, 'A relay request could not be served now')
+        if (isUnavailable && refuse) refuse(error)
+        else end(() => failureOf(request.idText, error))
       },
     }
     try {
@@ -247,11 +251,12 @@ export const createRelayHub = (
       if (message.kind !== 'request')
         throw new ProtocolError('bad_request', 'it must be one request with an id')
       if (!trusted(clientId) && overRate(clientId) > 0) throw new ProtocolError('rate_limited')
-      return new Promise((resolve) => {
-        serve({ clientId, trusted: trusted(clientId) }, message, (frame) => {
+      return new Promise((resolve, reject) => {
+        const send = (frame: string) => {
           resolve(frame)
           return true
-        })
+        }
+        serve({ clientId, trusted: trusted(clientId) }, message, send, reject)
       })
     },
 

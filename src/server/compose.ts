@@ -23,6 +23,7 @@ import { checked } from '../platform/http.ts'
 import { createPublicGet } from '../platform/public-get.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
 import { type Log, silent } from '../platform/telemetry.ts'
+import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { notifyMethodByTag } from '../protocol/notify-methods.ts'
 import { createRelayClient } from '../relay/client.ts'
@@ -35,6 +36,7 @@ import type { Stores } from '../storage/stores.ts'
 import { adminRoutes } from './admin.ts'
 import type { Config } from './config.ts'
 import { loadSecret, lockDataDir, prepareDataDir, writeAdminAccess } from './data-dir.ts'
+import { createDuties, type OnDuty } from './duties.ts'
 import { StartFailure } from './failure.ts'
 import { closeServer, createHttpRoutes, createHttpServer, listen } from './http.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
@@ -43,6 +45,7 @@ import { type Names, namesOf } from './names.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
 import { createProjects, type Projects } from './projects.ts'
 import { createRelaySweeper } from './relay-sweeper.ts'
+import { sparing } from './sparing.ts'
 import { createPatient, isUnavailable, type Patient, waitingRoutes } from './waiting.ts'
 
 export interface ServerDeps {
@@ -87,6 +90,8 @@ interface Ground {
   randomBytes: (length: number) => Uint8Array
   owned: ReleaseStack
   patient: Patient
+  /** Jobs of one process among all on the store. */
+  onDuty: (name: string) => OnDuty
 }
 
 interface NotifyRoom {
@@ -149,6 +154,7 @@ const buildNotify = async (
           log,
           meter,
           randomBytes,
+          onDuty: ground.onDuty,
           connectRelay: (onMessage) =>
             createRelayClient(
               { clock, log, meter, randomBytes },
@@ -156,7 +162,8 @@ const buildNotify = async (
                 url: isOwnRelay ? names.loopbackUrl : (config.relayUrl ?? ''),
                 key: serverKeys.relay,
                 share: isOurs,
-                remembers: isOurs,
+                // The notify server joins its topics again by itself, a few at a time: the client would keep all of them.
+                remembers: true,
                 ...(projectId !== undefined && { projectId }),
                 onMessage,
                 // Strangers meet on the topics of apps and of the server; there is no order to keep among them.
@@ -204,7 +211,9 @@ const buildRelay = (
     ),
   )
   const socket = owned.use(attachRelaySocket({ hub, clock, log, meter }, server, admission))
-  owned.use(createRelaySweeper({ store: stores.relay, clock, log, meter }))
+  owned.use(
+    createRelaySweeper({ store: stores.relay, onDuty: ground.onDuty('relay sweep'), clock, log, meter }),
+  )
   const routes = new Hono()
   routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
   routes.route('/', relayRoutes({ hub, clock, log }, admission))
@@ -242,7 +251,8 @@ export const composeServer = async (config: Config, deps: ServerDeps = {}): Prom
 }
 
 const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Promise<RunningServer> => {
-  const { clock = systemClock, log = silent } = deps
+  const { clock = systemClock } = deps
+  const log = sparing(deps.log ?? silent, clock)
   const randomBytes = deps.randomBytes ?? ((length) => new Uint8Array(nodeRandomBytes(length)))
   const has = (room: Config['rooms'][number]) => config.rooms.includes(room)
 
@@ -273,10 +283,14 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const port = await listen(server, config.port, config.host)
   const names = namesOf(config, port)
   const patient = createPatient({ clock, log, signal: deps.signal })
-  const ground: Ground = { config, names, stores, clock, log, metrics, randomBytes, owned, patient }
+  const onDuty = createDuties({ leases: stores.leases, clock, log }, toHex(randomBytes(8)))
+  const ground: Ground = { config, names, stores, clock, log, metrics, randomBytes, owned, patient, onDuty }
   if (config.redisUrl !== undefined) {
     fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch
     await patient(() => stores.ping())
+  }
+  if ((await patient(() => stores.transfer.note())) !== undefined) {
+    throw new StartFailure(['The store holds half of a migration or a restore: run that command again.'])
   }
 
   const registry: KeyRegistry | undefined = has('keys')
@@ -315,6 +329,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       apps: notify?.apps,
       publishing: notify?.publishing,
       registry,
+      transfer: stores.transfer,
     }),
     ...(registry ? [keysRoutes({ registry, log })] : []),
     ...(relay ? [relay.routes] : []),

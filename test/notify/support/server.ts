@@ -11,6 +11,7 @@ import type { Clock } from '../../../src/platform/clock.ts'
 import type { Log, Meter } from '../../../src/platform/telemetry.ts'
 import { type Cacao, cacaoSchema } from '../../../src/protocol/cacao.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
+import { createDuties } from '../../../src/server/duties.ts'
 import { openLmdb } from '../../../src/storage/lmdb/open.ts'
 import { eventually } from '../../support/eventually.ts'
 import { leapingClock } from './clock.ts'
@@ -94,6 +95,7 @@ export const startNotify = async (
         log: recorder.log,
         meter: recorder.meter,
         randomBytes: random,
+        onDuty: createDuties({ leases: stores.leases, clock, log: recorder.log }, 'the only one'),
         connectRelay: options.connect?.(serverKeys) ?? loop.connect,
       },
       { publicUrl: PUBLIC_URL, renew: false },
