@@ -121,7 +121,7 @@ export const readConfig = (
 
 /** Settings that are right one by one and not together. */
 const contradictions = (config: z.infer<typeof Settings>): string[] => {
-  const { rooms, relayUrl, relayShared, redisUrl, port, metrics } = config
+  const { rooms, relayUrl, relayShared, redisUrl, port, metrics, keyServers, allowPrivateAddresses } = config
   const mistakes: string[] = []
   if (rooms.includes('notify') && !rooms.includes('relay') && relayUrl === undefined) {
     mistakes.push(
@@ -135,6 +135,12 @@ const contradictions = (config: z.infer<typeof Settings>): string[] => {
   }
   if (relayShared && (relayUrl === undefined || redisUrl === undefined)) {
     mistakes.push('BELFRY_RELAY_SHARED is for a relay at BELFRY_RELAY_URL on the same REDIS_URL: set both.')
+  }
+  // Who may be asked without encryption is somebody whom the operator has named as near.
+  if (allowPrivateAddresses.length === 0 && keyServers.some((one) => one.startsWith('http:'))) {
+    mistakes.push(
+      'A key server of BELFRY_KEY_SERVERS is not https: name its host in BELFRY_ALLOW_PRIVATE_ADDRESSES too.',
+    )
   }
   if (typeof metrics === 'number' && metrics !== 0 && metrics === port) {
     mistakes.push('PORT and BELFRY_METRICS are the same port: choose another one, or shared.')
