@@ -1,16 +1,11 @@
 /**
  * Who is behind an identity key: the CACAO that a key server has for it, verified here, whoever that server is.
  */
-import {
-  accountOf,
-  type Cacao,
-  type ContractWalletCheck,
-  identityKeyOf,
-  verifyCacao,
-} from '../protocol/cacao.ts'
+import { accountOf, type Cacao, identityKeyOf, verifyCacao } from '../protocol/cacao.ts'
 import { type Account, accountKey } from '../protocol/caip.ts'
 import { didPkh } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import type { ContractWalletCheck } from '../protocol/signatures.ts'
 
 /**
  * Asks the key server for the CACAO of an identity key (did:key). Throws `identity_unknown`, `key_server_refused` (not

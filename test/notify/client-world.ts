@@ -37,7 +37,7 @@ export const startClientWorld = async () => {
       return types.map(({ id }) => id)
     },
     /** A device of the owner; closed with the world. */
-    device(owner: Owner, options: Partial<CreateWalletOptions> = {}) {
+    device(owner: Pick<Owner, 'account' | 'sign'>, options: Partial<CreateWalletOptions> = {}) {
       const received: Notification[] = []
       const signed: string[] = []
       const warnings: string[] = []
