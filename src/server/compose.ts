@@ -20,12 +20,13 @@ import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys 
 import { createVault, type Vault } from '../notify/vault.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
-import { addressRules } from '../platform/public-address.ts'
+import { addressRules, anyAddress } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
 import { type Log, silent } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { notifyMethodByTag } from '../protocol/notify-methods.ts'
+import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { createRelayClient } from '../relay/client.ts'
 import { relayRoutes } from '../relay/http.ts'
 import { createRelayHub, type RelayHub } from '../relay/hub.ts'
@@ -35,6 +36,7 @@ import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
 import { adminRoutes } from './admin.ts'
 import type { Config } from './config.ts'
+import { createContractWallets, requireViem } from './contract-wallets.ts'
 import { loadSecret, lockDataDir, prepareDataDir, writeAdminAccess } from './data-dir.ts'
 import { StartFailure } from './failure.ts'
 import { closeServer, createHttpRoutes, createHttpServer, listen } from './http.ts'
@@ -97,7 +99,10 @@ interface NotifyRoom {
   serverKeys: ServerKeys
   routes: Hono
   isFirstStart: boolean
-  start(lookup: ReturnType<typeof createIdentityLookup>): NotifyServer
+  start(
+    lookup: ReturnType<typeof createIdentityLookup>,
+    verifySignature: ContractWalletCheck | undefined,
+  ): NotifyServer
 }
 
 /** Everything of the notify room that works without the relay; `start` connects it. */
@@ -138,7 +143,7 @@ const buildNotify = async (
       notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl }),
     ),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
-    start(lookup) {
+    start(lookup, verifySignature) {
       const server = createNotifyServer(
         {
           store,
@@ -166,7 +171,12 @@ const buildNotify = async (
               },
             ),
         },
-        { publicUrl: names.publicUrl, renew: !isOurs, otherUrls: config.aliases },
+        {
+          publicUrl: names.publicUrl,
+          renew: !isOurs,
+          otherUrls: config.aliases,
+          ...(verifySignature && { verifySignature }),
+        },
       )
       start(server)
       return server
@@ -212,6 +222,9 @@ const buildRelay = (
   return { hub, socket, routes }
 }
 
+const askChains = ({ clock, log }: Ground, rpcUrls: Record<string, string>): ContractWalletCheck =>
+  createContractWallets({ fetch: createPublicFetch({ rules: anyAddress }), clock, log }, { rpcUrls })
+
 /** Makes the apps of the configuration. Throws `StartFailure` with a sentence for each that cannot be. */
 const declareApps = async (config: Config, { apps, projects }: NotifyRoom): Promise<void> => {
   const mistakes: string[] = []
@@ -247,6 +260,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const randomBytes = deps.randomBytes ?? ((length) => new Uint8Array(nodeRandomBytes(length)))
   const has = (room: Config['rooms'][number]) => config.rooms.includes(room)
 
+  if (config.rpcUrls) requireViem()
   prepareDataDir(config.data)
   owned.use(lockDataDir(config.data))
   const secret = loadSecret(config.data, config.secret, randomBytes)
@@ -280,9 +294,10 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     await patient(() => stores.ping())
   }
 
+  const verifySignature = config.rpcUrls && askChains(ground, config.rpcUrls)
   const registry: KeyRegistry | undefined = has('keys')
     ? createKeyRegistry(
-        { store: stores.keys, clock, log },
+        { store: stores.keys, clock, log, ...(verifySignature && { verifySignature }) },
         names.knownOrigins ? { isOwnUrl: names.isOwnUrl } : {},
       )
     : undefined
@@ -335,7 +350,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       },
       { isOwnUrl: names.isOwnUrl, allowed: config.keyServers },
     )
-    notifyServer = owned.use(notify.start(lookup))
+    notifyServer = owned.use(notify.start(lookup, verifySignature))
   }
   owned.use(writeAdminAccess(config.data, { url: names.loopbackUrl, token: adminToken }))
 

@@ -46,6 +46,18 @@ const url = (...protocols: string[]) =>
     .refine((text) => isUrl(text, protocols))
     .transform((text) => text.replace(/\/+$/, ''))
 
+/** Providers put their keys into path and query. */
+const isRpcUrl = (text: string): boolean => isUrl(text.replace(/\?[^#]*/, ''), ['http:', 'https:'])
+
+/** `eip155:1=https://…,eip155:10=https://…`; a comma that no chain follows belongs to what is before it. */
+const mapping = (text: string): Record<string, string> =>
+  Object.fromEntries(
+    text.split(/\s*,\s*(?=eip155:[^=,]*=|$)/).flatMap((one) => {
+      const [name = '', ...value] = one.split('=')
+      return name.trim() === '' ? [] : [[name.trim(), value.join('=').trim()]]
+    }),
+  )
+
 const isRedisUrl = (text: string): boolean => {
   try {
     parseRedisUrl(text)
@@ -196,6 +208,18 @@ export const SETTINGS = {
     about:
       'Where in your own network key servers and webhooks may be, in plain http too; others must be public and https',
     fallback: 'nowhere',
+  }),
+  rpcUrls: setting({
+    schema: z
+      .union([z.record(z.string(), z.string()), z.string().transform(mapping)])
+      .pipe(z.record(z.string().regex(/^eip155:\d{1,32}$/), z.string().refine(isRpcUrl)))
+      .optional(),
+    env: 'BELFRY_RPC_URLS',
+    hint: 'CHAIN=URL,…',
+    must: 'a list like eip155:1=https://…,eip155:10=https://…, or in a file a mapping',
+    about: 'Nodes that are asked whether a contract wallet signed, by chain; needs the package `viem`',
+    fallback: 'none: contract wallets are refused',
+    isSecret: true,
   }),
   metrics: setting({
     schema: z.union([z.literal(['off', 'shared']), integer(0, 65_535)]).optional(),
