@@ -8,13 +8,14 @@ import {
   fromNotifyServer,
   type Notification,
 } from '../../src/sdk/wallet.ts'
+import type { Config } from '../../src/server/config.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { startWorld } from '../support/world.ts'
 
 export const netDeps = { clock: systemClock, fetch }
 
-export const startClientWorld = async () => {
-  const world = await startWorld()
+export const startClientWorld = async (config: Partial<Config> = {}) => {
+  const world = await startWorld({ config })
   const { url, project } = world
   const wallets: AsyncDisposable[] = []
 
