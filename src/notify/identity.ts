@@ -26,7 +26,8 @@ export const verifyIdentity = async (
   if (identityKeyOf(cacao) !== claimed.identityKey) {
     throw new ProtocolError('identity_invalid', 'it was registered for another key')
   }
-  // Chain-agnostic: a wallet signs in on one chain and names the account on another.
+  // Chain-agnostic, as people are everywhere here: a wallet signs in on one chain and names the account on another. So a
+  // contract that stands at one address on two chains is one person, and only chains that the operator names are asked.
   if (accountKey(accountOf(cacao)) !== accountKey(claimed.account)) {
     throw new ProtocolError(
       'account_mismatch',
