@@ -8,8 +8,9 @@ import * as z from 'zod'
 import type { Account } from './caip.ts'
 import { accountFromDidPkh, ed25519FromDid } from './did.ts'
 import { ProtocolError } from './errors.ts'
+import { namespaceOf } from './namespaces.ts'
 import { parseRecap, RECAP_PREAMBLE, recapStatement } from './recap.ts'
-import { type ContractWalletCheck, namespaceOf } from './signatures.ts'
+import { type ContractWalletCheck, hasSigned } from './signatures.ts'
 
 const line = z.string().regex(/^[^\r\n]*$/, 'it holds a line break')
 
@@ -132,7 +133,6 @@ export const verifyCacao = async (
   if (p.nbf && timeOf(p.nbf, 'not-before time') > now + SKEW) throw invalid('it is not valid yet')
   const account = accountOf(cacao)
   const texts = cacaoTexts(cacao)
-  if (!(await namespaceOf(account).hasSigned({ account, texts, signature, verifySignature }))) {
-    throw invalid('the account did not sign it')
-  }
+  if (await hasSigned({ account, texts, signature, verifySignature })) return
+  throw invalid('the account did not sign it')
 }

@@ -1,5 +1,5 @@
 /**
- * Who signed a text: one entry for each namespace of accounts that can be verified. A namespace without one is refused.
+ * Who signed a text: a verifier for each of the `namespaces`.
  *
  * | namespace | account says       | signature (`s.t`)          | spelled                            |
  * |-----------|--------------------|----------------------------|------------------------------------|
@@ -15,12 +15,7 @@ import { crypto } from '#crypto'
 import { concat, fromBase58, fromBase64url, fromHex, toHex, utf8 } from './bytes.ts'
 import type { Account } from './caip.ts'
 import { ProtocolError } from './errors.ts'
-
-/** As in a CACAO: its type, and its text. */
-export interface Signature {
-  t: string
-  s: string
-}
+import { type NamespaceId, namespaceOf, type Signature } from './namespaces.ts'
 
 /** Asks a chain whether a contract wallet signed: EIP-1271, and EIP-6492 for one that is not deployed yet. */
 export type ContractWalletCheck = (question: {
@@ -38,14 +33,7 @@ interface Signed {
   verifySignature?: ContractWalletCheck | undefined
 }
 
-interface Namespace {
-  /** What its wallets call it, in the text that they sign. */
-  name: string
-  /** How a CACAO of it is headed, and its signature typed, unless the wallet says otherwise. */
-  header: 'eip4361' | 'caip122'
-  signatureType: string
-  hasSigned(signed: Signed): boolean | Promise<boolean>
-}
+type Verifier = (signed: Signed) => boolean | Promise<boolean>
 
 const invalid = (detail: string): ProtocolError => new ProtocolError('identity_invalid', detail)
 const unknownType = () => invalid('its kind of signature is not known')
@@ -71,23 +59,18 @@ const signerOf = (text: string, signature: Uint8Array): string | undefined => {
   }
 }
 
-const ethereum: Namespace = {
-  name: 'Ethereum',
-  header: 'eip4361',
-  signatureType: 'eip191',
-  async hasSigned({ account, texts, signature: { t, s }, verifySignature }) {
-    const bytes = decoded(s.replace(/^0x/i, ''), fromHex)
-    if (!bytes) throw invalid('its signature is not hex')
-    if (t === 'eip191') {
-      const address = account.address.toLowerCase()
-      return texts.some((text) => signerOf(text, bytes) === address)
-    }
-    if (t !== 'eip1271' && t !== 'eip6492') throw unknownType()
-    if (!verifySignature) throw invalid('contract wallets cannot be verified here')
-    const signature = `0x${toHex(bytes)}`
-    for (const text of texts) if (await verifySignature({ account, text, signature })) return true
-    return false
-  },
+const byEthereum: Verifier = async ({ account, texts, signature: { t, s }, verifySignature }) => {
+  const bytes = decoded(s.replace(/^0x/i, ''), fromHex)
+  if (!bytes) throw invalid('its signature is not hex')
+  if (t === 'eip191') {
+    const address = account.address.toLowerCase()
+    return texts.some((text) => signerOf(text, bytes) === address)
+  }
+  if (t !== 'eip1271' && t !== 'eip6492') throw unknownType()
+  if (!verifySignature) throw invalid('contract wallets cannot be verified here')
+  const signature = `0x${toHex(bytes)}`
+  for (const text of texts) if (await verifySignature({ account, text, signature })) return true
+  return false
 }
 
 const decoded = (text: string, decode: (text: string) => Uint8Array): Uint8Array | undefined => {
@@ -111,29 +94,15 @@ const ed25519Signature = (text: string): Uint8Array => {
   throw invalid('its signature is not 64 bytes in base58')
 }
 
-const solana: Namespace = {
-  name: 'Solana',
-  header: 'caip122',
-  // CAIP-122 for Solana; published mobile SDKs write it without the namespace.
-  signatureType: 'solana:ed25519',
-  hasSigned({ account, texts, signature: { t, s } }) {
-    if (t !== 'solana:ed25519' && t !== 'ed25519') throw unknownType()
-    const signature = ed25519Signature(s)
-    const key = fromBase58(account.address)
-    return texts.some((text) => crypto.ed25519Verify(signature, utf8(text), key))
-  },
+const bySolana: Verifier = ({ account, texts, signature: { t, s } }) => {
+  if (t !== 'solana:ed25519' && t !== 'ed25519') throw unknownType()
+  const signature = ed25519Signature(s)
+  const key = fromBase58(account.address)
+  return texts.some((text) => crypto.ed25519Verify(signature, utf8(text), key))
 }
 
-const NAMESPACES: ReadonlyMap<string, Namespace> = new Map([
-  ['eip155', ethereum],
-  ['solana', solana],
-])
+const VERIFIERS: Record<NamespaceId, Verifier> = { eip155: byEthereum, solana: bySolana }
 
-/** Throws `identity_invalid` where there is no verifier. */
-export const namespaceOf = ({ namespace }: Account): Namespace => {
-  const found = NAMESPACES.get(namespace)
-  if (found) return found
-  throw invalid(
-    `accounts of ${namespace} cannot be verified here, only those of ${[...NAMESPACES.keys()].join(' and ')}`,
-  )
-}
+/** Whether the account signed one of the texts. Throws `identity_invalid`, and what `verifySignature` throws. */
+export const hasSigned = async (signed: Signed): Promise<boolean> =>
+  VERIFIERS[namespaceOf(signed.account).id](signed)

@@ -6,7 +6,7 @@ import { type Cacao, cacaoTexts } from '../../protocol/cacao.ts'
 import { parseAccount } from '../../protocol/caip.ts'
 import { didPkh } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { namespaceOf, type Signature } from '../../protocol/signatures.ts'
+import { namespaceOf, type Signature } from '../../protocol/namespaces.ts'
 
 // Literally these; the server decides by them what the key may do.
 const THIS_APP =
