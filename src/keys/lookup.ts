@@ -10,7 +10,8 @@
  * What is answered is not verified here; whoever relies on it does that.
  */
 import type { Clock } from '../platform/clock.ts'
-import type { PublicGet } from '../platform/public-get.ts'
+import { createKept } from '../platform/kept.ts'
+import type { PublicFetch } from '../platform/public-fetch.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { type Cacao, cacaoSchema } from '../protocol/cacao.ts'
 import { ed25519FromDid } from '../protocol/did.ts'
@@ -18,15 +19,14 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { IdentityAnswer } from './schema.ts'
 import type { KeyRegistry } from './service.ts'
 
-const KEPT = 300_000
-const MOST_KEPT = 10_000
+const KEPT = { milliseconds: 300_000, most: 10_000 }
 const PATIENCE = 5_000
 const LONGEST_ANSWER = 64 * 1024
 
 export interface IdentityLookupDeps {
   /** Absent where another process has the registry. */
   registry?: Pick<KeyRegistry, 'identity'>
-  get: PublicGet
+  fetch: PublicFetch
   clock: Clock
   log: Log
 }
@@ -44,9 +44,9 @@ const originOf = (url: string): string | undefined => {
 }
 
 export const createIdentityLookup = (deps: IdentityLookupDeps, options: IdentityLookupOptions) => {
-  const { registry, get, clock, log } = deps
+  const { registry, fetch, clock, log } = deps
   const allowed = new Set(options.allowed.map(originOf))
-  const kept = new Map<string, { until: number; cacao: Promise<Cacao> }>()
+  const kept = createKept<Cacao>({ clock }, KEPT)
 
   const parse = (text: string): Cacao => {
     try {
@@ -59,7 +59,7 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
   const ask = async (origin: string, identityKey: string): Promise<Cacao> => {
     const url = `${origin}/identity?publicKey=${identityKey.slice('did:key:'.length)}`
     try {
-      const { status, body } = await get(url, { milliseconds: PATIENCE, bytes: LONGEST_ANSWER })
+      const { status, body } = await fetch(url, { milliseconds: PATIENCE, bytes: LONGEST_ANSWER })
       if (status === 404) throw new ProtocolError('identity_unknown')
       if (status !== 200) throw new ProtocolError('unavailable', `the key server answered ${status}`)
       return parse(body)
@@ -70,25 +70,8 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
     }
   }
 
-  /** One request for everyone who asks at the same time; only what was found is kept. */
-  const askOnce = (origin: string, identityKey: string): Promise<Cacao> => {
-    const name = `${origin} ${identityKey}`
-    const now = clock.now()
-    const held = kept.get(name)
-    if (held && held.until > now) return held.cacao
-    kept.delete(name)
-    const cacao = ask(origin, identityKey)
-    const entry = { until: now + KEPT, cacao }
-    kept.set(name, entry)
-    if (kept.size > MOST_KEPT) {
-      const [oldest] = kept.keys()
-      if (oldest !== undefined) kept.delete(oldest)
-    }
-    cacao.catch(() => {
-      if (kept.get(name) === entry) kept.delete(name)
-    })
-    return cacao
-  }
+  const askOnce = (origin: string, identityKey: string): Promise<Cacao> =>
+    kept(`${origin} ${identityKey}`, () => ask(origin, identityKey))
 
   const inRegistry = async (identityKey: string): Promise<Cacao | undefined> => {
     try {

@@ -15,7 +15,7 @@
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
-import type { ContractWalletCheck } from '../protocol/cacao.ts'
+import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { topicOf } from '../protocol/topic.ts'
 import type { Apps } from './apps.ts'
 import { createDelivery } from './delivery.ts'

@@ -20,12 +20,14 @@ import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys 
 import { createVault, type Vault } from '../notify/vault.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
-import { createPublicGet } from '../platform/public-get.ts'
+import { addressRules, anyAddress } from '../platform/public-address.ts'
+import { createPublicFetch } from '../platform/public-fetch.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
 import { type Log, silent } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { notifyMethodByTag } from '../protocol/notify-methods.ts'
+import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { createRelayClient } from '../relay/client.ts'
 import { relayRoutes } from '../relay/http.ts'
 import { createRelayHub, type RelayHub } from '../relay/hub.ts'
@@ -35,6 +37,7 @@ import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
 import { adminRoutes } from './admin.ts'
 import type { Config } from './config.ts'
+import { createContractWallets, requireViem } from './contract-wallets.ts'
 import { loadSecret, lockDataDir, prepareDataDir, writeAdminAccess } from './data-dir.ts'
 import { createDuties, type OnDuty } from './duties.ts'
 import { StartFailure } from './failure.ts'
@@ -101,7 +104,10 @@ interface NotifyRoom {
   serverKeys: ServerKeys
   routes: Hono
   isFirstStart: boolean
-  start(lookup: ReturnType<typeof createIdentityLookup>): NotifyServer
+  start(
+    lookup: ReturnType<typeof createIdentityLookup>,
+    verifySignature: ContractWalletCheck | undefined,
+  ): NotifyServer
 }
 
 /** Everything of the notify room that works without the relay; `start` connects it. */
@@ -142,7 +148,7 @@ const buildNotify = async (
       notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl }),
     ),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
-    start(lookup) {
+    start(lookup, verifySignature) {
       const server = createNotifyServer(
         {
           store,
@@ -172,7 +178,12 @@ const buildNotify = async (
               },
             ),
         },
-        { publicUrl: names.publicUrl, renew: !isOurs, otherUrls: config.aliases },
+        {
+          publicUrl: names.publicUrl,
+          renew: !isOurs,
+          otherUrls: config.aliases,
+          ...(verifySignature && { verifySignature }),
+        },
       )
       start(server)
       return server
@@ -220,6 +231,9 @@ const buildRelay = (
   return { hub, socket, routes }
 }
 
+const askChains = ({ clock, log }: Ground, rpcUrls: Record<string, string>): ContractWalletCheck =>
+  createContractWallets({ fetch: createPublicFetch({ rules: anyAddress }), clock, log }, { rpcUrls })
+
 /** Makes the apps of the configuration. Throws `StartFailure` with a sentence for each that cannot be. */
 const declareApps = async (config: Config, { apps, projects }: NotifyRoom): Promise<void> => {
   const mistakes: string[] = []
@@ -256,6 +270,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const randomBytes = deps.randomBytes ?? ((length) => new Uint8Array(nodeRandomBytes(length)))
   const has = (room: Config['rooms'][number]) => config.rooms.includes(room)
 
+  if (config.rpcUrls) requireViem()
   prepareDataDir(config.data)
   owned.use(lockDataDir(config.data))
   const secret = loadSecret(config.data, config.secret, randomBytes)
@@ -293,9 +308,10 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     throw new StartFailure(['The store holds half of a migration or a restore: run that command again.'])
   }
 
+  const verifySignature = config.rpcUrls && askChains(ground, config.rpcUrls)
   const registry: KeyRegistry | undefined = has('keys')
     ? createKeyRegistry(
-        { store: stores.keys, clock, log },
+        { store: stores.keys, clock, log, ...(verifySignature && { verifySignature }) },
         names.knownOrigins ? { isOwnUrl: names.isOwnUrl } : {},
       )
     : undefined
@@ -339,11 +355,17 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const metricsUrl = await serveMetrics({ metrics, log, owned }, config)
 
   if (notify) {
+    const rules = addressRules(config.allowPrivateAddresses)
     const lookup = createIdentityLookup(
-      { ...(registry && { registry }), get: createPublicGet(), clock, log },
+      {
+        ...(registry && { registry }),
+        fetch: createPublicFetch({ rules, refusal: 'key_server_refused' }),
+        clock,
+        log,
+      },
       { isOwnUrl: names.isOwnUrl, allowed: config.keyServers },
     )
-    notifyServer = owned.use(notify.start(lookup))
+    notifyServer = owned.use(notify.start(lookup, verifySignature))
   }
   owned.use(writeAdminAccess(config.data, { url: names.loopbackUrl, token: adminToken }))
 

@@ -3,6 +3,7 @@
  * the table in the README are made from this.
  */
 import { z } from 'zod'
+import { isAddressRule } from '../platform/public-address.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
 
 interface Setting<S extends z.ZodType = z.ZodType> {
@@ -44,6 +45,18 @@ const url = (...protocols: string[]) =>
     .string()
     .refine((text) => isUrl(text, protocols))
     .transform((text) => text.replace(/\/+$/, ''))
+
+/** Providers put their keys into path and query. */
+const isRpcUrl = (text: string): boolean => isUrl(text.replace(/\?[^#]*/, ''), ['http:', 'https:'])
+
+/** `eip155:1=https://…,eip155:10=https://…`; a comma that no chain follows belongs to what is before it. */
+const mapping = (text: string): Record<string, string> =>
+  Object.fromEntries(
+    text.split(/\s*,\s*(?=eip155:[^=,]*=|$)/).flatMap((one) => {
+      const [name = '', ...value] = one.split('=')
+      return name.trim() === '' ? [] : [[name.trim(), value.join('=').trim()]]
+    }),
+  )
 
 const isRedisUrl = (text: string): boolean => {
   try {
@@ -175,12 +188,38 @@ export const SETTINGS = {
     fallback: 'all',
   }),
   keyServers: setting({
-    schema: list(url('https:')).default(['https://keys.walletconnect.com']),
+    schema: list(url('https:', 'http:')).default(['https://keys.walletconnect.com']),
     env: 'BELFRY_KEY_SERVERS',
     flag: 'key-servers',
     hint: 'URL,…',
     must: 'a list of https URLs, separated by commas',
     about: 'Key servers that are asked beside the own one',
+  }),
+  allowPrivateAddresses: setting({
+    schema: z
+      .union([z.boolean().transform((all) => (all ? ['true'] : [])), list(z.string())])
+      .transform((items) => items.filter((one) => one !== 'false'))
+      .pipe(z.array(z.string().refine(isAddressRule)))
+      .default([]),
+    env: 'BELFRY_ALLOW_PRIVATE_ADDRESSES',
+    flag: 'allow-private-addresses',
+    hint: 'HOST|RANGE,…|true',
+    must: 'a list of host names, addresses and ranges like 10.0.0.0/8, or true',
+    about:
+      'Where in your own network key servers and webhooks may be, in plain http too; others must be public and https',
+    fallback: 'nowhere',
+  }),
+  rpcUrls: setting({
+    schema: z
+      .union([z.record(z.string(), z.string()), z.string().transform(mapping)])
+      .pipe(z.record(z.string().regex(/^eip155:\d{1,32}$/), z.string().refine(isRpcUrl)))
+      .optional(),
+    env: 'BELFRY_RPC_URLS',
+    hint: 'CHAIN=URL,…',
+    must: 'a list like eip155:1=https://…,eip155:10=https://…, or in a file a mapping',
+    about: 'Nodes that are asked whether a contract wallet signed, by chain; needs the package `viem`',
+    fallback: 'none: contract wallets are refused',
+    isSecret: true,
   }),
   metrics: setting({
     schema: z.union([z.literal(['off', 'shared']), integer(0, 65_535)]).optional(),
