@@ -22,13 +22,17 @@ import { type Clock, systemClock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
 import { createPublicGet } from '../platform/public-get.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
-import { type Log, silent } from '../platform/telemetry.ts'
+import { type Log, silent, unmeasured } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import type { SigningKey } from '../protocol/keys.ts'
 import { notifyMethodByTag } from '../protocol/notify-methods.ts'
 import { createRelayClient } from '../relay/client.ts'
 import { relayRoutes } from '../relay/http.ts'
 import { createRelayHub, type RelayHub } from '../relay/hub.ts'
+import { relayKeyFrom } from '../relay/relay-key.ts'
 import { attachRelaySocket, type RelaySocket } from '../relay/socket.ts'
+import { createWatchEvents } from '../relay/watch-events.ts'
+import { createWatches } from '../relay/watches.ts'
 import { openLmdb } from '../storage/lmdb/open.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
@@ -41,6 +45,7 @@ import { createMetrics, type Metrics } from './metrics.ts'
 import { serveMetrics } from './metrics-server.ts'
 import { type Names, namesOf } from './names.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
+import { createPost } from './post.ts'
 import { createProjects, type Projects } from './projects.ts'
 import { createRelaySweeper } from './relay-sweeper.ts'
 import { createPatient, isUnavailable, type Patient, waitingRoutes } from './waiting.ts'
@@ -189,25 +194,36 @@ const loadKeys = async ({ config, stores, patient }: Ground, vault: Vault): Prom
 const buildRelay = (
   ground: Ground,
   server: Server,
-  trusted: string | undefined,
+  key: SigningKey,
+  notifyClient: string | undefined,
 ): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
   const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = ground
   const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
+  const trusted = (clientId: string) => clientId === notifyClient
+  const { relay: store, agenda } = stores
+  const watches = createWatches(
+    { store, agenda, clock, log, meter },
+    { relayId: key.did, trusted, publicOrigins: names.knownOrigins },
+  )
+  const post = { outside: createPost({ anywhere: false }), anywhere: createPost({ anywhere: true }) }
+  owned.use(createWatchEvents({ store, agenda, key, post, clock, log, meter }, { trusted }))
   const hub = owned.use(
     createRelayHub(
-      { store: stores.relay, clock, log, meter, randomBytes },
+      { store, clock, log, meter, randomBytes, watches },
       {
-        trusted: (clientId) => clientId === trusted,
+        trusted,
         // Another process may store what no wake-up tells us of.
         catchUpEvery: config.redisUrl === undefined ? undefined : CATCH_UP,
       },
     ),
   )
   const socket = owned.use(attachRelaySocket({ hub, clock, log, meter }, server, admission))
-  owned.use(createRelaySweeper({ store: stores.relay, clock, log, meter }))
+  owned.use(createRelaySweeper({ store, clock, log, meter }))
+  // Jobs that expired undone.
+  owned.use(createRelaySweeper({ store: agenda, clock, log, meter: unmeasured }))
   const routes = new Hono()
   routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
-  routes.route('/', relayRoutes({ hub, clock, log }, admission))
+  routes.route('/', relayRoutes({ hub, clock, log, publicKey: key.publicKey }, admission))
   return { hub, socket, routes }
 }
 
@@ -290,7 +306,9 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const serverKeys = has('notify') || (has('relay') && isShared) ? await loadKeys(ground, vault) : undefined
   const notify =
     has('notify') && serverKeys ? await buildNotify(ground, vault, secret, serverKeys) : undefined
-  const relay = has('relay') ? buildRelay(ground, server, serverKeys?.relay.did) : undefined
+  const relay = has('relay')
+    ? buildRelay(ground, server, relayKeyFrom(secret), serverKeys?.relay.did)
+    : undefined
 
   const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
   let isStopping = false
