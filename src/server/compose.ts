@@ -16,6 +16,9 @@ import { type Apps, createApps } from '../notify/apps.ts'
 import { notifyRoutes } from '../notify/http.ts'
 import { AppDeclaration } from '../notify/http-schema.ts'
 import { createPublishing, type Publishing } from '../notify/publishing.ts'
+import type { Delivered } from '../notify/relay-events.ts'
+import type { ConnectRelay } from '../notify/relay-link.ts'
+import { RELAY_WEBHOOK, relayWebhookRoutes } from '../notify/relay-webhook.ts'
 import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
 import { createVault, type Vault } from '../notify/vault.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
@@ -25,14 +28,17 @@ import { createReleaseStack, type ReleaseStack } from '../platform/release-stack
 import { type Log, silent, unmeasured } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { SigningKey } from '../protocol/keys.ts'
-import { notifyMethodByTag } from '../protocol/notify-methods.ts'
-import { createRelayClient } from '../relay/client.ts'
+import { NOTIFY_METHODS, notifyMethodByTag } from '../protocol/notify-methods.ts'
+import { createRelayClient, type RelayMessage } from '../relay/client.ts'
 import { relayRoutes } from '../relay/http.ts'
 import { createRelayHub, type RelayHub } from '../relay/hub.ts'
 import { relayKeyFrom } from '../relay/relay-key.ts'
+import { createRelayRpc } from '../relay/rpc-client.ts'
 import { attachRelaySocket, type RelaySocket } from '../relay/socket.ts'
 import { createWatchEvents } from '../relay/watch-events.ts'
+import { createWatchKeeper } from '../relay/watch-keeper.ts'
 import { createWatches } from '../relay/watches.ts'
+import { createWebhookClient } from '../relay/webhook-client.ts'
 import { openLmdb } from '../storage/lmdb/open.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
@@ -56,6 +62,8 @@ export interface ServerDeps {
   randomBytes?: (length: number) => Uint8Array
   /** Default: made here. */
   metrics?: Metrics
+  /** A wallet has a notification; only then the relay is asked to tell. */
+  onDelivered?: (delivered: Delivered) => Promise<void>
   /** Ends the wait for a store that does not answer. */
   signal?: AbortSignal
 }
@@ -92,6 +100,7 @@ interface Ground {
   randomBytes: (length: number) => Uint8Array
   owned: ReleaseStack
   patient: Patient
+  onDelivered: ServerDeps['onDelivered']
 }
 
 interface NotifyRoom {
@@ -104,6 +113,12 @@ interface NotifyRoom {
   start(lookup: ReturnType<typeof createIdentityLookup>): NotifyServer
 }
 
+const NOTIFICATION_TAG = 4002
+/** What wallets ask. */
+const REQUEST_TAGS = Object.values(NOTIFY_METHODS).flatMap(({ direction, requestTag }) =>
+  direction === 'toServer' ? [requestTag] : [],
+)
+
 /** Everything of the notify room that works without the relay; `start` connects it. */
 const buildNotify = async (
   ground: Ground,
@@ -111,7 +126,8 @@ const buildNotify = async (
   secret: Uint8Array,
   serverKeys: ServerKeys,
 ): Promise<NotifyRoom> => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient } = ground
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
+  const { onDelivered } = ground
   const store = stores.notify
   let start: (server: NotifyServer) => void = () => {}
   const started = new Promise<NotifyServer>((resolve) => {
@@ -124,6 +140,7 @@ const buildNotify = async (
     randomBytes,
     join: async (topic) => (await started).join(topic),
   })
+  const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
   const publishing = createPublishing({ store, apps, clock, randomBytes })
   const projects = createProjects(apps, secret)
   const isOwnRelay = config.rooms.includes('relay')
@@ -131,16 +148,59 @@ const buildNotify = async (
   const isOurs = isOwnRelay || (config.redisUrl !== undefined && config.relayShared)
   const [firstProjectId] = config.projectIds ?? []
   const projectId = isOwnRelay ? firstProjectId : config.relayProjectId
+  const relayUrl = isOwnRelay ? names.loopbackUrl : (config.relayUrl ?? '')
+  const rpc = createRelayRpc(
+    { clock, fetch: globalThis.fetch, randomBytes },
+    { url: relayUrl, key: serverKeys.relay, projectId },
+  )
+  const byWebhook = config.notifyIngress === 'webhook'
+  const webhookUrl = config.relayWebhookUrl ?? (isOwnRelay ? names.loopbackUrl : names.publicUrl)
+  const webhooks = {
+    messages: webhookUrl + RELAY_WEBHOOK.messages,
+    delivered: webhookUrl + RELAY_WEBHOOK.delivered,
+  }
+  // Strangers meet on the topics of apps and of the server; there is no order to keep among them.
+  const laneOf = ({ tag, topic }: RelayMessage) =>
+    notifyMethodByTag(tag)?.addressedBy === 'subscription' ? topic : undefined
+  const connectBySocket: ConnectRelay = (onMessage) =>
+    createRelayClient(
+      { clock, log, meter, randomBytes },
+      {
+        url: relayUrl,
+        key: serverKeys.relay,
+        share: isOurs,
+        remembers: isOurs,
+        ...(projectId !== undefined && { projectId }),
+        onMessage,
+        laneOf,
+      },
+    )
+  const connectByWebhook: ConnectRelay = (onMessage) =>
+    createWebhookClient(
+      { clock, fetch: globalThis.fetch, rpc, log, meter },
+      {
+        clientId: serverKeys.relay.did,
+        watch: {
+          service: names.publicUrl,
+          url: webhooks.messages,
+          type: 'subscriber',
+          tags: REQUEST_TAGS,
+          statuses: ['accepted'],
+        },
+        remembers: isOurs,
+        onMessage,
+        laneOf,
+      },
+    )
 
   return {
     apps,
     publishing,
     projects,
     serverKeys,
-    routes: new Hono().route(
-      '/',
-      notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl }),
-    ),
+    routes: new Hono()
+      .route('/', byWebhook || onDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono())
+      .route('/', notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl })),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
     start(lookup) {
       const server = createNotifyServer(
@@ -154,24 +214,23 @@ const buildNotify = async (
           log,
           meter,
           randomBytes,
-          connectRelay: (onMessage) =>
-            createRelayClient(
-              { clock, log, meter, randomBytes },
-              {
-                url: isOwnRelay ? names.loopbackUrl : (config.relayUrl ?? ''),
-                key: serverKeys.relay,
-                share: isOurs,
-                remembers: isOurs,
-                ...(projectId !== undefined && { projectId }),
-                onMessage,
-                // Strangers meet on the topics of apps and of the server; there is no order to keep among them.
-                laneOf: ({ tag, topic }) =>
-                  notifyMethodByTag(tag)?.addressedBy === 'subscription' ? topic : undefined,
-              },
-            ),
+          connectRelay: byWebhook ? connectByWebhook : connectBySocket,
+          relayKey: rpc.relayKey,
+          onDelivered,
         },
-        { publicUrl: names.publicUrl, renew: !isOurs, otherUrls: config.aliases },
+        {
+          publicUrl: names.publicUrl,
+          // What came while no event could reach us is found by joining the topics again.
+          renew: byWebhook || !isOurs,
+          otherUrls: config.aliases,
+          webhooks: Object.values(webhooks),
+        },
       )
+      if (onDelivered) {
+        const watch = { service: names.publicUrl, url: webhooks.delivered, tags: [NOTIFICATION_TAG] }
+        const wish = { ...watch, type: 'publisher', statuses: ['delivered'] } as const
+        owned.use(createWatchKeeper({ rpc, clock, log }, wish)).begin()
+      }
       start(server)
       return server
     },
@@ -289,7 +348,18 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const port = await listen(server, config.port, config.host)
   const names = namesOf(config, port)
   const patient = createPatient({ clock, log, signal: deps.signal })
-  const ground: Ground = { config, names, stores, clock, log, metrics, randomBytes, owned, patient }
+  const ground: Ground = {
+    config,
+    names,
+    stores,
+    clock,
+    log,
+    metrics,
+    randomBytes,
+    owned,
+    patient,
+    onDelivered: deps.onDelivered,
+  }
   if (config.redisUrl !== undefined) {
     fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch
     await patient(() => stores.ping())

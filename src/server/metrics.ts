@@ -81,6 +81,11 @@ export const METRICS: Record<string, Declared> = {
     help: 'Outbox entries dealt with',
     labels: ['kind', 'outcome'],
   },
+  notify_relay_events_total: {
+    type: 'counter',
+    help: 'What the relay told by webhook: taken, refused',
+    labels: ['outcome'],
+  },
   notify_outbox_size: { type: 'gauge', help: 'Outbox entries that wait' },
   relay_swept_total: { type: 'counter', help: 'Expired messages that were removed' },
 

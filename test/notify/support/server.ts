@@ -95,6 +95,9 @@ export const startNotify = async (
         meter: recorder.meter,
         randomBytes: random,
         connectRelay: options.connect?.(serverKeys) ?? loop.connect,
+        relayKey: async () => {
+          throw new ProtocolError('unavailable', 'the loop tells nothing')
+        },
       },
       { publicUrl: PUBLIC_URL, renew: false },
     )
