@@ -58,7 +58,11 @@ export const startWatchRelay = async (
     socket = attachRelaySocket({ ...deps, hub: running.hub }, server)
   }
   attach()
-  server.on('request', (request, response) => void listener(request, response))
+  let isDown = false
+  server.on('request', (request, response) => {
+    if (isDown) request.socket.destroy()
+    else void listener(request, response)
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
@@ -117,9 +121,12 @@ export const startWatchRelay = async (
     },
     /** Everything that was to do is done, or waits for its time. */
     idle: () => running.events.idle(),
-    /** Another start of the process, on what the store kept. */
-    async restart() {
+    /** Another start of the process, on what the store kept. `meanwhile` runs in between. */
+    async restart(meanwhile?: () => Promise<void>) {
       await stop()
+      isDown = true
+      await meanwhile?.()
+      isDown = false
       await stores.reopen()
       running = start()
       attach()
