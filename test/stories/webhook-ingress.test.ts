@@ -1,14 +1,23 @@
 /** A notify server without a connection to the relay: messages come to it as signed events. */
 import { expect, it } from 'vitest'
+import { z } from 'zod'
 import type { Delivered } from '../../src/notify/relay-events.ts'
+import { systemClock } from '../../src/platform/clock.ts'
+import { silent, unmeasured } from '../../src/platform/telemetry.ts'
+import { fromHex } from '../../src/protocol/bytes.ts'
+import { ed25519Did } from '../../src/protocol/did.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
+import { topicOf } from '../../src/protocol/topic.ts'
+import { createRelayClient } from '../../src/relay/client.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFleet } from '../support/fleet.ts'
 import { newOwner } from '../support/owner.ts'
+import { freePort, startServerProcess } from '../support/process.ts'
+import { startReceiver } from '../support/receiver.ts'
 import { startRedis } from '../support/redis.ts'
 import { startWorld, type World } from '../support/world.ts'
-import { type EnrolledApp, enrolByCommandLine, newDevice, postNotification } from './town.ts'
+import { type EnrolledApp, enrolByCommandLine, newDevice, postNotification, temporaryHome } from './town.ts'
 
 const DOMAIN = 'webhook.example.com'
 
@@ -120,4 +129,44 @@ it('loses nothing when notify servers and relays are killed', { timeout: 120_000
   await eventually(() => {
     for (const bodies of received) expect(bodies).toEqual(['first', 'second'])
   }, 20_000)
+})
+
+it('tells after a SIGKILL what the relay had answered for before', { timeout: 60_000 }, async () => {
+  await using home = await temporaryHome()
+  let signer = ''
+  await using receiver = await startReceiver({ signer: () => signer })
+  receiver.otherwise = 503
+  const port = await freePort()
+  const env = { BELFRY_NOTIFY_INGRESS: 'webhook', BELFRY_RELAY_WEBHOOK_URL: receiver.url }
+  let server = await startServerProcess(home.path, { port, env })
+  const relayKey = async () => ed25519Did(fromHex(await (await fetch(`${server.url}/public-key`)).text()))
+  signer = await relayKey()
+  const { projectId, secret } = await enrolByCommandLine(home.path, DOMAIN)
+  const answer = await fetch(`${server.url}/${projectId}/subscribe-topic`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ appDomain: DOMAIN }),
+  })
+  const { subscribeKey } = z.object({ subscribeKey: z.string() }).parse(await answer.json())
+  const topic = topicOf(fromHex(subscribeKey))
+
+  const deps = { clock: systemClock, log: silent, meter: unmeasured }
+  await using stranger = createRelayClient(deps, { url: server.wsUrl, key: generateSigningKey() })
+  const messages = Array.from({ length: 50 }, (_, at) => Buffer.from(`nonsense ${at}`).toString('base64'))
+  for (const [at, message] of messages.entries()) {
+    await stranger.publish({ topic, message, tag: 4000, ttl: 3_600 })
+    // In the middle of it all, right after an answer.
+    if (at % 20 !== 19) continue
+    await server.end('SIGKILL')
+    server = await startServerProcess(home.path, { port, env })
+  }
+  expect(receiver.events()).toEqual([])
+  await server.end('SIGKILL')
+  receiver.otherwise = 200
+  server = await startServerProcess(home.path, { port, env })
+  await eventually(() => {
+    expect([...new Set(receiver.events().map(({ evt }) => evt.message))].sort()).toEqual([...messages].sort())
+  }, 30_000)
+  expect(await relayKey()).toBe(signer)
+  await server[Symbol.asyncDispose]()
 })
