@@ -216,13 +216,15 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     },
 
     irn_watchRegister: async (_, params, reply) => {
+      const watches = watching()
       const { registerAuth } = checked(RELAY_METHODS.irn_watchRegister.params, params)
-      reply.answer(await watching().register(registerAuth))
+      reply.answer(await watches.register(registerAuth))
     },
 
     irn_watchUnregister: async (_, params, reply) => {
+      const watches = watching()
       const { unregisterAuth } = checked(RELAY_METHODS.irn_watchUnregister.params, params)
-      await watching().unregister(unregisterAuth)
+      await watches.unregister(unregisterAuth)
       reply.answer(true)
     },
 

@@ -121,6 +121,28 @@ it('leaves at the relay what was not handled, and takes it again', async () => {
   await expect(client.arrived(event)).rejects.toThrow('not now')
 })
 
+it('renews its watch before that one runs out, also when the relay was away', async () => {
+  const clock = manualClock(Date.now())
+  await relay[Symbol.asyncDispose]()
+  relay = await startWatchRelay(lmdb, { clock })
+  const key = generateSigningKey()
+  await using client = connect(async () => {}, { key, clock })
+  await client.ready()
+  const lasts = async () => {
+    const [watch] = await relay.stores.relay.watches([key.did], clock.now())
+    return Math.floor(((watch?.expiresAt ?? 0) - clock.now()) / 3_600_000)
+  }
+  expect(await lasts()).toBeGreaterThan(6 * 24)
+  const first = await lasts()
+  await clock.advance(5 * 3_600_000)
+  expect(await lasts()).toBe(first - 5)
+  await relay.restart(() => clock.advance(3_600_000))
+  await eventually(async () => {
+    await clock.advance(1_000)
+    expect(await lasts()).toBe(first)
+  })
+})
+
 it('publishes in order over an outage of the relay', async () => {
   const [reader, topic] = [generateSigningKey(), newTopic()]
   const taken: string[] = []
