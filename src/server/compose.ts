@@ -17,8 +17,7 @@ import { notifyRoutes } from '../notify/http.ts'
 import { AppDeclaration } from '../notify/http-schema.ts'
 import { createPublishing, type Publishing } from '../notify/publishing.ts'
 import type { Delivered } from '../notify/relay-events.ts'
-import type { ConnectRelay } from '../notify/relay-link.ts'
-import { RELAY_WEBHOOK, relayWebhookRoutes } from '../notify/relay-webhook.ts'
+import { relayWebhookRoutes } from '../notify/relay-webhook.ts'
 import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
 import { createVault, type Vault } from '../notify/vault.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
@@ -28,17 +27,12 @@ import { createReleaseStack, type ReleaseStack } from '../platform/release-stack
 import { type Log, silent, unmeasured } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { SigningKey } from '../protocol/keys.ts'
-import { NOTIFY_METHODS, notifyMethodByTag } from '../protocol/notify-methods.ts'
-import { createRelayClient, type RelayMessage } from '../relay/client.ts'
 import { relayRoutes } from '../relay/http.ts'
 import { createRelayHub, type RelayHub } from '../relay/hub.ts'
 import { relayKeyFrom } from '../relay/relay-key.ts'
-import { createRelayRpc } from '../relay/rpc-client.ts'
 import { attachRelaySocket, type RelaySocket } from '../relay/socket.ts'
 import { createWatchEvents } from '../relay/watch-events.ts'
-import { createWatchKeeper } from '../relay/watch-keeper.ts'
 import { createWatches } from '../relay/watches.ts'
-import { createWebhookClient } from '../relay/webhook-client.ts'
 import { openLmdb } from '../storage/lmdb/open.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
@@ -53,6 +47,7 @@ import { type Names, namesOf } from './names.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
 import { createPost } from './post.ts'
 import { createProjects, type Projects } from './projects.ts'
+import { linkToRelay } from './relay-link.ts'
 import { createRelaySweeper } from './relay-sweeper.ts'
 import { createPatient, isUnavailable, type Patient, waitingRoutes } from './waiting.ts'
 
@@ -113,12 +108,6 @@ interface NotifyRoom {
   start(lookup: ReturnType<typeof createIdentityLookup>): NotifyServer
 }
 
-const NOTIFICATION_TAG = 4002
-/** What wallets ask. */
-const REQUEST_TAGS = Object.values(NOTIFY_METHODS).flatMap(({ direction, requestTag }) =>
-  direction === 'toServer' ? [requestTag] : [],
-)
-
 /** Everything of the notify room that works without the relay; `start` connects it. */
 const buildNotify = async (
   ground: Ground,
@@ -143,55 +132,7 @@ const buildNotify = async (
   const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
   const publishing = createPublishing({ store, apps, clock, randomBytes })
   const projects = createProjects(apps, secret)
-  const isOwnRelay = config.rooms.includes('relay')
-  // Ours keeps subscriptions and divides messages among processes; another one may do neither.
-  const isOurs = isOwnRelay || (config.redisUrl !== undefined && config.relayShared)
-  const [firstProjectId] = config.projectIds ?? []
-  const projectId = isOwnRelay ? firstProjectId : config.relayProjectId
-  const relayUrl = isOwnRelay ? names.loopbackUrl : (config.relayUrl ?? '')
-  const rpc = createRelayRpc(
-    { clock, fetch: globalThis.fetch, randomBytes },
-    { url: relayUrl, key: serverKeys.relay, projectId },
-  )
-  const byWebhook = config.notifyIngress === 'webhook'
-  const webhookUrl = config.relayWebhookUrl ?? (isOwnRelay ? names.loopbackUrl : names.publicUrl)
-  const webhooks = {
-    messages: webhookUrl + RELAY_WEBHOOK.messages,
-    delivered: webhookUrl + RELAY_WEBHOOK.delivered,
-  }
-  // Strangers meet on the topics of apps and of the server; there is no order to keep among them.
-  const laneOf = ({ tag, topic }: RelayMessage) =>
-    notifyMethodByTag(tag)?.addressedBy === 'subscription' ? topic : undefined
-  const connectBySocket: ConnectRelay = (onMessage) =>
-    createRelayClient(
-      { clock, log, meter, randomBytes },
-      {
-        url: relayUrl,
-        key: serverKeys.relay,
-        share: isOurs,
-        remembers: isOurs,
-        ...(projectId !== undefined && { projectId }),
-        onMessage,
-        laneOf,
-      },
-    )
-  const connectByWebhook: ConnectRelay = (onMessage) =>
-    createWebhookClient(
-      { clock, fetch: globalThis.fetch, rpc, log, meter },
-      {
-        clientId: serverKeys.relay.did,
-        watch: {
-          service: names.publicUrl,
-          url: webhooks.messages,
-          type: 'subscriber',
-          tags: REQUEST_TAGS,
-          statuses: ['accepted'],
-        },
-        remembers: isOurs,
-        onMessage,
-        laneOf,
-      },
-    )
+  const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
 
   return {
     apps,
@@ -199,7 +140,7 @@ const buildNotify = async (
     projects,
     serverKeys,
     routes: new Hono()
-      .route('/', byWebhook || onDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono())
+      .route('/', link.byWebhook || onDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono())
       .route('/', notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl })),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
     start(lookup) {
@@ -214,23 +155,18 @@ const buildNotify = async (
           log,
           meter,
           randomBytes,
-          connectRelay: byWebhook ? connectByWebhook : connectBySocket,
-          relayKey: rpc.relayKey,
+          connectRelay: link.connect,
+          relayKey: link.relayKey,
           onDelivered,
         },
         {
           publicUrl: names.publicUrl,
-          // What came while no event could reach us is found by joining the topics again.
-          renew: byWebhook || !isOurs,
+          renew: link.renew,
           otherUrls: config.aliases,
-          webhooks: Object.values(webhooks),
+          webhooks: link.webhooks,
         },
       )
-      if (onDelivered) {
-        const watch = { service: names.publicUrl, url: webhooks.delivered, tags: [NOTIFICATION_TAG] }
-        const wish = { ...watch, type: 'publisher', statuses: ['delivered'] } as const
-        owned.use(createWatchKeeper({ rpc, clock, log }, wish)).begin()
-      }
+      if (onDelivered) owned.use(link.watchDelivered())
       start(server)
       return server
     },
