@@ -4,6 +4,7 @@
  *
  *     relay ──▶ wire ──▶ service ──▶ account record + outbox (one commit)
  *     relay ◀── delivery ◀── letters ◀── outbox
+ *     relay ──▶ relay-webhook ──▶ relay-events ──▶ wire, where messages come by webhook
  *     beside them: the sweeper, and membership (which topics the server is on)
  *
  * Guarantees: a request is acknowledged to the relay only when its effect and its answer are durable; it takes effect
@@ -22,6 +23,7 @@ import { createDelivery } from './delivery.ts'
 import type { OnDuty } from './duty.ts'
 import type { IdentityLookup } from './identity.ts'
 import { createMembership } from './membership.ts'
+import { createRelayEvents, type Delivered } from './relay-events.ts'
 import type { ConnectRelay } from './relay-link.ts'
 import type { ServerKeys } from './server-keys.ts'
 import { createNotifyService } from './service.ts'
@@ -49,6 +51,10 @@ export interface NotifyServerDeps {
   connectRelay: ConnectRelay
   /** Divides jobs, by their names, among the processes on one store. */
   onDuty: (name: 'notify sweep' | 'notify renewal') => OnDuty
+  /** did:key of the relay, for what it tells by webhook. */
+  relayKey: () => Promise<string>
+  /** A wallet has a notification. Only where the relay was asked to tell (a watch for `RELAY_WEBHOOK.delivered`). */
+  onDelivered?: ((delivered: Delivered) => Promise<void>) | undefined
 }
 
 export interface NotifyServerOptions {
@@ -59,6 +65,8 @@ export interface NotifyServerOptions {
   otherUrls?: readonly string[]
   /** Verifies signatures of contract wallets; without it they are refused. */
   verifySignature?: ContractWalletCheck
+  /** URLs at which the relay may tell us something. */
+  webhooks?: readonly string[]
 }
 
 export interface NotifyServer extends AsyncDisposable {
@@ -69,17 +77,24 @@ export interface NotifyServer extends AsyncDisposable {
   healthy(): boolean
   /** Subscribes to a topic; resolves when the relay has it. */
   join(topic: string): Promise<void>
+  /** What the relay posted: see `relay-events`. */
+  takeEvents(tokens: readonly string[]): Promise<void>
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
   const { store, vault, apps, serverKeys, lookup, onDuty, clock, log, meter, randomBytes } = deps
-  const { publicUrl, renew, otherUrls = [], verifySignature } = options
+  const { publicUrl, renew, otherUrls = [], verifySignature, webhooks = [] } = options
 
   const service = createNotifyService({ store, vault, clock, randomBytes })
   const relay = deps.connectRelay((message) => onMessage(message))
   const onMessage = createWire(
     { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter },
     { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], verifySignature },
+  )
+  const { relayKey, onDelivered } = deps
+  const takeEvents = createRelayEvents(
+    { relayKey, onMessage: relay.arrived, onDelivered, clock, log, meter },
+    { clientId: serverKeys.relay.did, service: publicUrl, webhooks },
   )
   const membership = createMembership(
     { store, relay, onDuty: onDuty('notify renewal'), clock, log },
@@ -101,6 +116,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     ready: membership.ready,
     healthy: () => membership.isReady && relay.connected,
     join: membership.join,
+    takeEvents,
     async [Symbol.asyncDispose]() {
       await Promise.all([sweeper[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()])
       // Waits for requests that are being carried out; their answers are in the outbox then, for the next start.

@@ -3,6 +3,7 @@
  *
  * | | |
  * |---|---|
+ * | `GET /public-key` | the Ed25519 key that signs watch events, hex text |
  * | `POST /rpc?auth=…` or `Authorization: Bearer …` | one JSON-RPC request, ≤ 1 MiB; 200 with the JSON-RPC answer, also when that is an error |
  * | 400 | the body is not JSON, or not UTF-8 |
  * | 401, 403 | no or a wrong token; an unknown project id |
@@ -15,7 +16,7 @@ import { Hono } from 'hono'
 import type { Clock } from '../platform/clock.ts'
 import { callAgain, readBody } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
-import { fromUtf8 } from '../protocol/bytes.ts'
+import { fromUtf8, toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { rpcFailure } from '../protocol/jsonrpc.ts'
 import { LIMITS } from '../protocol/relay-methods.ts'
@@ -31,11 +32,13 @@ const textOf = (body: Uint8Array): string => {
 }
 
 export const relayRoutes = (
-  deps: { hub: RelayHub; clock: Clock; log: Log },
+  deps: { hub: RelayHub; clock: Clock; log: Log; publicKey?: Uint8Array },
   admission: Admission = {},
 ): Hono => {
-  const { hub, clock, log } = deps
+  const { hub, clock, log, publicKey } = deps
   const routes = new Hono()
+
+  if (publicKey) routes.get('/public-key', (c) => c.text(toHex(publicKey)))
 
   routes.post('/rpc', async (c) => {
     c.header('Content-Type', 'application/json')

@@ -11,8 +11,9 @@
  * | irn_publish, irn_batchPublish | stores, then forwards | `true` when durable; also for duplicates and full mailboxes |
  * | irn_subscribe, irn_batchSubscribe, …Blocking | subscribes the client id; what waits follows 100 ms later | subscription id(s) |
  * | irn_unsubscribe, irn_batchUnsubscribe | ends it; a push that waits is cancelled | `true` |
- * | irn_fetchMessages, irn_batchFetchMessages | what is returned is acknowledged | `{messages, hasMore}` |
+ * | irn_fetchMessages, irn_batchFetchMessages | what is returned is acknowledged (not with our `keep`) | `{messages, hasMore}` |
  * | irn_batchReceive | acknowledges | `true` |
+ * | irn_watchRegister, irn_watchUnregister | `watches.ts` | `{relayId}`, `true` |
  * | wc_proposeSession, wc_approveSession | publish and subscribe in one | `true` |
  * | irn_subscription (ours) | a message; `true` acknowledges it | |
  *
@@ -33,6 +34,7 @@ import { type Caller, createMethods, type Reply } from './methods.ts'
 import { createPublisher } from './publisher.ts'
 import { type Peer, Session } from './session.ts'
 import type { RelayStore } from './store.ts'
+import type { Seen, Watches } from './watches.ts'
 
 export type { RelayLimits } from './limits.ts'
 export type { Peer, Session } from './session.ts'
@@ -43,6 +45,8 @@ export interface RelayHubDeps {
   log: Log
   meter: Meter
   randomBytes: (length: number) => Uint8Array
+  /** Without it nobody can watch. The hub disposes of it. */
+  watches?: Watches
 }
 
 export interface RelayHub extends AsyncDisposable {
@@ -65,7 +69,7 @@ export const createRelayHub = (
   deps: RelayHubDeps,
   options: Partial<RelayLimits> & { trusted?: (clientId: string) => boolean } = {},
 ): RelayHub => {
-  const { store, clock, log, meter, randomBytes } = deps
+  const { store, clock, log, meter, randomBytes, watches } = deps
   const { trusted = () => false, ...overrides } = options
   const limits: RelayLimits = { ...RELAY_LIMITS, ...overrides }
 
@@ -99,10 +103,11 @@ export const createRelayHub = (
         for (const feed of feeds) feed.published(ready, previousSeq, caughtUp)
       }
     },
+    watches?.published,
   )
 
-  const acknowledged = (clientId: string, topic: string, id: string) => {
-    acknowledger.acknowledge(clientId, topic, id)
+  const acknowledged = (clientId: string, topic: string, id: string, seen?: Seen) => {
+    acknowledger.acknowledge(clientId, topic, id, watches?.delivered(clientId, topic, id, seen))
     for (const feed of clients.get(clientId) ?? []) feed.acknowledged(topic, id)
   }
 
@@ -112,6 +117,7 @@ export const createRelayHub = (
     limits,
     publisher,
     acknowledger,
+    watches,
     acknowledged,
     unsubscribed: (clientId, topics) => {
       for (const feed of clients.get(clientId) ?? []) feed.unsubscribed(topics)
@@ -220,7 +226,7 @@ export const createRelayHub = (
           session.spend(1)
           return
         }
-        acknowledged(session.clientId, entry.message.topic, entry.message.id)
+        acknowledged(session.clientId, entry.message.topic, entry.message.id, entry.message)
         session.feed.resume()
         return
       }
@@ -270,6 +276,7 @@ export const createRelayHub = (
       }
       await publisher.idle()
       await acknowledger.idle()
+      watches?.[Symbol.dispose]()
     },
   }
   return hub

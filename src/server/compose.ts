@@ -16,6 +16,8 @@ import { type Apps, createApps } from '../notify/apps.ts'
 import { notifyRoutes } from '../notify/http.ts'
 import { AppDeclaration } from '../notify/http-schema.ts'
 import { createPublishing, type Publishing } from '../notify/publishing.ts'
+import type { Delivered } from '../notify/relay-events.ts'
+import { relayWebhookRoutes } from '../notify/relay-webhook.ts'
 import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
 import { createVault, type Vault } from '../notify/vault.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
@@ -23,15 +25,17 @@ import { checked } from '../platform/http.ts'
 import { addressRules, anyAddress } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
-import { type Log, silent } from '../platform/telemetry.ts'
+import { type Log, silent, unmeasured } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { notifyMethodByTag } from '../protocol/notify-methods.ts'
+import type { SigningKey } from '../protocol/keys.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
-import { createRelayClient } from '../relay/client.ts'
 import { relayRoutes } from '../relay/http.ts'
 import { createRelayHub, type RelayHub } from '../relay/hub.ts'
+import { relayKeyFrom } from '../relay/relay-key.ts'
 import { attachRelaySocket, type RelaySocket } from '../relay/socket.ts'
+import { createWatchEvents } from '../relay/watch-events.ts'
+import { createWatches } from '../relay/watches.ts'
 import { openLmdb } from '../storage/lmdb/open.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
@@ -47,6 +51,7 @@ import { serveMetrics } from './metrics-server.ts'
 import { type Names, namesOf } from './names.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
 import { createProjects, type Projects } from './projects.ts'
+import { linkToRelay } from './relay-link.ts'
 import { createRelaySweeper } from './relay-sweeper.ts'
 import { sparing } from './sparing.ts'
 import { createPatient, isUnavailable, type Patient, waitingRoutes } from './waiting.ts'
@@ -57,6 +62,8 @@ export interface ServerDeps {
   randomBytes?: (length: number) => Uint8Array
   /** Default: made here. */
   metrics?: Metrics
+  /** A wallet has a notification; only then the relay is asked to tell. */
+  onDelivered?: (delivered: Delivered) => Promise<void>
   /** Ends the wait for a store that does not answer. */
   signal?: AbortSignal
 }
@@ -95,6 +102,7 @@ interface Ground {
   patient: Patient
   /** Jobs of one process among all on the store. */
   onDuty: (name: string) => OnDuty
+  onDelivered: ServerDeps['onDelivered']
 }
 
 interface NotifyRoom {
@@ -117,7 +125,8 @@ const buildNotify = async (
   secret: Uint8Array,
   serverKeys: ServerKeys,
 ): Promise<NotifyRoom> => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient } = ground
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
+  const { onDelivered } = ground
   const store = stores.notify
   let start: (server: NotifyServer) => void = () => {}
   const started = new Promise<NotifyServer>((resolve) => {
@@ -130,23 +139,19 @@ const buildNotify = async (
     randomBytes,
     join: async (topic) => (await started).join(topic),
   })
+  const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
   const publishing = createPublishing({ store, apps, clock, randomBytes })
   const projects = createProjects(apps, secret)
-  const isOwnRelay = config.rooms.includes('relay')
-  // Ours keeps subscriptions and divides messages among processes; another one may do neither.
-  const isOurs = isOwnRelay || (config.redisUrl !== undefined && config.relayShared)
-  const [firstProjectId] = config.projectIds ?? []
-  const projectId = isOwnRelay ? firstProjectId : config.relayProjectId
+  const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
 
   return {
     apps,
     publishing,
     projects,
     serverKeys,
-    routes: new Hono().route(
-      '/',
-      notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl }),
-    ),
+    routes: new Hono()
+      .route('/', link.byWebhook || onDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono())
+      .route('/', notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl })),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
     start(lookup, verifySignature) {
       const server = createNotifyServer(
@@ -161,30 +166,19 @@ const buildNotify = async (
           meter,
           randomBytes,
           onDuty: ground.onDuty,
-          connectRelay: (onMessage) =>
-            createRelayClient(
-              { clock, log, meter, randomBytes },
-              {
-                url: isOwnRelay ? names.loopbackUrl : (config.relayUrl ?? ''),
-                key: serverKeys.relay,
-                share: isOurs,
-                // The notify server joins its topics again by itself, a few at a time: the client would keep all of them.
-                remembers: true,
-                ...(projectId !== undefined && { projectId }),
-                onMessage,
-                // Strangers meet on the topics of apps and of the server; there is no order to keep among them.
-                laneOf: ({ tag, topic }) =>
-                  notifyMethodByTag(tag)?.addressedBy === 'subscription' ? topic : undefined,
-              },
-            ),
+          connectRelay: link.connect,
+          relayKey: link.relayKey,
+          onDelivered,
         },
         {
           publicUrl: names.publicUrl,
-          renew: !isOurs,
+          renew: link.renew,
           otherUrls: config.aliases,
+          webhooks: link.webhooks,
           ...(verifySignature && { verifySignature }),
         },
       )
+      if (onDelivered) owned.use(link.watchDelivered())
       start(server)
       return server
     },
@@ -207,27 +201,53 @@ const loadKeys = async ({ config, stores, patient }: Ground, vault: Vault): Prom
 const buildRelay = (
   ground: Ground,
   server: Server,
-  trusted: string | undefined,
+  key: SigningKey,
+  notifyClient: string | undefined,
 ): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
   const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = ground
   const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
+  const trusted = (clientId: string) => clientId === notifyClient
+  const { relay: store, agenda } = stores
+  const rules = addressRules(config.allowPrivateAddresses)
+  const watches = createWatches(
+    { store, agenda, clock, log, meter },
+    {
+      relayId: key.did,
+      rulesFor: (clientId) => (trusted(clientId) ? anyAddress : rules),
+      publicOrigins: names.knownOrigins,
+    },
+  )
+  const post = {
+    outside: createPublicFetch({ rules }),
+    // To the notify server beside us, wherever the operator has it.
+    anywhere: createPublicFetch({ rules: anyAddress }),
+  }
+  owned.use(createWatchEvents({ store, agenda, key, post, clock, log, meter }, { trusted }))
   const hub = owned.use(
     createRelayHub(
-      { store: stores.relay, clock, log, meter, randomBytes },
+      { store, clock, log, meter, randomBytes, watches },
       {
-        trusted: (clientId) => clientId === trusted,
+        trusted,
         // Another process may store what no wake-up tells us of.
         catchUpEvery: config.redisUrl === undefined ? undefined : CATCH_UP,
       },
     ),
   )
   const socket = owned.use(attachRelaySocket({ hub, clock, log, meter }, server, admission))
+  owned.use(createRelaySweeper({ store, onDuty: ground.onDuty('relay sweep'), clock, log, meter }))
+  // Jobs that expired undone.
   owned.use(
-    createRelaySweeper({ store: stores.relay, onDuty: ground.onDuty('relay sweep'), clock, log, meter }),
+    createRelaySweeper({
+      store: agenda,
+      onDuty: ground.onDuty('agenda sweep'),
+      clock,
+      log,
+      meter: unmeasured,
+    }),
   )
   const routes = new Hono()
   routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
-  routes.route('/', relayRoutes({ hub, clock, log }, admission))
+  routes.route('/', relayRoutes({ hub, clock, log, publicKey: key.publicKey }, admission))
   return { hub, socket, routes }
 }
 
@@ -299,7 +319,11 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const names = namesOf(config, port)
   const patient = createPatient({ clock, log, signal: deps.signal })
   const onDuty = createDuties({ leases: stores.leases, clock, log }, toHex(randomBytes(8)))
-  const ground: Ground = { config, names, stores, clock, log, metrics, randomBytes, owned, patient, onDuty }
+  const { onDelivered } = deps
+  const ground: Ground = {
+    ...{ config, names, stores, clock, log, metrics, randomBytes, owned, patient, onDuty },
+    onDelivered,
+  }
   if (config.redisUrl !== undefined) {
     fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch
     await patient(() => stores.ping())
@@ -320,7 +344,9 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const serverKeys = has('notify') || (has('relay') && isShared) ? await loadKeys(ground, vault) : undefined
   const notify =
     has('notify') && serverKeys ? await buildNotify(ground, vault, secret, serverKeys) : undefined
-  const relay = has('relay') ? buildRelay(ground, server, serverKeys?.relay.did) : undefined
+  const relay = has('relay')
+    ? buildRelay(ground, server, relayKeyFrom(secret), serverKeys?.relay.did)
+    : undefined
 
   const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
   let isStopping = false

@@ -178,6 +178,24 @@ export const SETTINGS = {
     must: 'true or false',
     about: 'That relay is another belfry process on the same REDIS_URL',
   }),
+  notifyIngress: setting({
+    schema: z.enum(['socket', 'webhook']).default('socket'),
+    env: 'BELFRY_NOTIFY_INGRESS',
+    flag: 'notify-ingress',
+    hint: 'socket|webhook',
+    must: 'socket or webhook',
+    about:
+      'How messages come from the relay to the notify server: over a connection, or posted as signed events',
+  }),
+  relayWebhookUrl: setting({
+    schema: url('http:', 'https:').optional(),
+    env: 'BELFRY_RELAY_WEBHOOK_URL',
+    flag: 'relay-webhook-url',
+    hint: 'URL',
+    must: 'an http or https URL without user, query or fragment',
+    about: 'How the relay reaches the notify server with its events, which go to /v1/relay-webhook there',
+    fallback: "the public URL, or this machine's where the relay is in this process",
+  }),
   projectIds: setting({
     schema: list(z.string().max(128)).pipe(z.array(z.string()).min(1)).optional(),
     env: 'BELFRY_PROJECT_IDS',

@@ -9,6 +9,8 @@
  * | `{c:<client>}:t` | sorted set | topics of the client, in topic order |
  * | `{c:<client>}:h` | string | only for a client of many topics: whether it has hints |
  * | `{c:<client>}:w` | sorted set | its hints: topics in which something may wait; TTL |
+ * | `{w:<client>}` | hash | watches of the client, by SHA-256 of service and URL; TTL |
+ * | `{watched}` | sorted set | watched clients by when their last watch may expire |
  * | `{due:<0..15>}` | sorted set | topics by when their first message expires |
  *
  * One topic changes by one script, and the scripts name all keys that they touch, so a cluster may move slots at any
@@ -30,8 +32,9 @@ import { createClaims } from './relay-claims.ts'
 import { createInterests } from './relay-interests.ts'
 import { createPublishing, discardAll } from './relay-publishing.ts'
 import { createReading } from './relay-reading.ts'
-import { DUE_SHARDS, hash, name, relayKeys, shortId } from './relay-rows.ts'
+import { DUE_SHARDS, decodeText, hash, name, relayKeys, shortId } from './relay-rows.ts'
 import { createWakes } from './relay-wakes.ts'
+import { createWatches } from './relay-watches.ts'
 import { relayAcknowledge } from './scripts/relay-acknowledge.ts'
 import { relaySweep } from './scripts/relay-sweep.ts'
 import { relaySwept } from './scripts/relay-swept.ts'
@@ -66,6 +69,7 @@ export const createRedisRelay = (
   const claims = createClaims(redis, keys)
   const interests = createInterests(redis, keys)
   const ask = createAsk(redis)
+  const watches = createWatches({ redis, channels, instance })
   let firstShard = 0
 
   /** A topic of many subscribers is acknowledged by all of them at about the same time: one call, which names a text once. */
@@ -135,6 +139,14 @@ export const createRedisRelay = (
       }
       await Promise.all(parts.map(acknowledged))
     },
+
+    async message(topic, id, now) {
+      const row = await redis.one(() => redis.client.get(keys.text(hash(topic), shortId(id))))
+      const message = row === null ? undefined : decodeText(row, topic)
+      return message && message.id === id && message.expiresAt > now ? message : undefined
+    },
+
+    ...watches,
 
     claim: claims.claim,
     release: claims.release,

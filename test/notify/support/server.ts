@@ -97,6 +97,9 @@ export const startNotify = async (
         randomBytes: random,
         onDuty: createDuties({ leases: stores.leases, clock, log: recorder.log }, 'the only one'),
         connectRelay: options.connect?.(serverKeys) ?? loop.connect,
+        relayKey: async () => {
+          throw new ProtocolError('unavailable', 'the loop tells nothing')
+        },
       },
       { publicUrl: PUBLIC_URL, renew: false },
     )
