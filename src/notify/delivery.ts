@@ -48,6 +48,8 @@ export const createDelivery = (deps: {
   const { store, relay, clock, log, meter, worker } = deps
   const ending = new AbortController()
   const inFlight = new Set<Promise<void>>()
+  /** Taken entries that the store did not take back. */
+  const owed: OutboxEntry[] = []
   /** Failures of the relay in a row. */
   let failures = 0
   const bell = createBell(clock)
@@ -66,11 +68,11 @@ export const createDelivery = (deps: {
 
   const giveBack = async (entries: readonly OutboxEntry[], delay: number): Promise<void> => {
     if (entries.length === 0) return
-    count(entries, 'failed')
     await store.returnOutbox(
       entries.map(({ id }) => id),
       clock.now() + delay,
     )
+    count(entries, 'failed')
   }
 
   const backOff = (): number => Math.min(FIRST_PAUSE * 2 ** Math.min(failures, 10), LONGEST_PAUSE)
@@ -93,6 +95,8 @@ export const createDelivery = (deps: {
             if (letter) return [{ ...entry, letter }]
             nothing.push(entry)
           } catch (err) {
+            // The store's fault, not this entry's: all of them go back.
+            if (err instanceof ProtocolError && err.code === 'unavailable') throw err
             log.error({ err, entry: entry.id, kind: task.kind }, 'An outbox entry could not be written')
             failed.push(entry)
           }
@@ -157,16 +161,26 @@ export const createDelivery = (deps: {
         { err, entries: entries.length },
         'A batch of the outbox was not delivered; trying again later',
       )
-      // When even this fails, their lease ends by itself.
-      await giveBack(entries, backOff()).catch(() => {})
+      await giveBack(entries, backOff()).catch(() => void owed.push(...entries))
     }
+  }
+
+  /** What could not be given back goes back now; nobody should have to wait for the end of its lease. */
+  const payBack = async (): Promise<void> => {
+    if (owed.length === 0) return
+    const entries = owed.splice(0)
+    await giveBack(entries, 0).catch((err) => {
+      owed.push(...entries)
+      throw err
+    })
   }
 
   /** One batch. Answers whether there may be more. */
   const round = async (): Promise<boolean> => {
+    await payBack()
+    meter.gauge('notify_outbox_size', await store.outboxSize())
     const now = clock.now()
     const taken = await store.takeOutbox({ worker, limit: BATCH, now, until: now + LEASE })
-    meter.gauge('notify_outbox_size', await store.outboxSize())
     if (taken.length === 0) return false
     await attempt(taken, async () => {
       const batch = await write(taken)

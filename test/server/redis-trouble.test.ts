@@ -257,7 +257,7 @@ describe('while Redis', () => {
       expect(traffic.acknowledged.length).toBe(acknowledged)
       // Operators see it, and not once for each who met it.
       expect(lines.length - told).toBeLessThan(60)
-      expect(lines.slice(told)).toContain('A relay request could not be served now')
+      await eventually(() => expect(lines.slice(told)).toContain('A relay request could not be served now'))
 
       await trouble.end()
       await eventually(async () => expect((await probe('/ready'))[0]).toBe(200), 20_000)
