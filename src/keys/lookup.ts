@@ -10,7 +10,7 @@
  * What is answered is not verified here; whoever relies on it does that.
  */
 import type { Clock } from '../platform/clock.ts'
-import type { PublicGet } from '../platform/public-get.ts'
+import type { PublicFetch } from '../platform/public-fetch.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { type Cacao, cacaoSchema } from '../protocol/cacao.ts'
 import { ed25519FromDid } from '../protocol/did.ts'
@@ -26,7 +26,7 @@ const LONGEST_ANSWER = 64 * 1024
 export interface IdentityLookupDeps {
   /** Absent where another process has the registry. */
   registry?: Pick<KeyRegistry, 'identity'>
-  get: PublicGet
+  fetch: PublicFetch
   clock: Clock
   log: Log
 }
@@ -44,7 +44,7 @@ const originOf = (url: string): string | undefined => {
 }
 
 export const createIdentityLookup = (deps: IdentityLookupDeps, options: IdentityLookupOptions) => {
-  const { registry, get, clock, log } = deps
+  const { registry, fetch, clock, log } = deps
   const allowed = new Set(options.allowed.map(originOf))
   const kept = new Map<string, { until: number; cacao: Promise<Cacao> }>()
 
@@ -59,7 +59,7 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
   const ask = async (origin: string, identityKey: string): Promise<Cacao> => {
     const url = `${origin}/identity?publicKey=${identityKey.slice('did:key:'.length)}`
     try {
-      const { status, body } = await get(url, { milliseconds: PATIENCE, bytes: LONGEST_ANSWER })
+      const { status, body } = await fetch(url, { milliseconds: PATIENCE, bytes: LONGEST_ANSWER })
       if (status === 404) throw new ProtocolError('identity_unknown')
       if (status !== 200) throw new ProtocolError('unavailable', `the key server answered ${status}`)
       return parse(body)

@@ -20,7 +20,8 @@ import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys 
 import { createVault, type Vault } from '../notify/vault.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
-import { createPublicGet } from '../platform/public-get.ts'
+import { addressRules } from '../platform/public-address.ts'
+import { createPublicFetch } from '../platform/public-fetch.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
 import { type Log, silent } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -324,8 +325,14 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const metricsUrl = await serveMetrics({ metrics, log, owned }, config)
 
   if (notify) {
+    const rules = addressRules(config.allowPrivateAddresses)
     const lookup = createIdentityLookup(
-      { ...(registry && { registry }), get: createPublicGet(), clock, log },
+      {
+        ...(registry && { registry }),
+        fetch: createPublicFetch({ rules, refusal: 'key_server_refused' }),
+        clock,
+        log,
+      },
       { isOwnUrl: names.isOwnUrl, allowed: config.keyServers },
     )
     notifyServer = owned.use(notify.start(lookup))

@@ -122,6 +122,7 @@ export const readConfig = (
 /** Settings that are right one by one and not together. */
 const contradictions = (config: z.infer<typeof Settings>): string[] => {
   const { rooms, relayUrl, relayShared, relayProjectId, redisUrl, port, metrics } = config
+  const { keyServers, allowPrivateAddresses } = config
   const mistakes: string[] = []
   if (rooms.includes('notify') && !rooms.includes('relay') && relayUrl === undefined) {
     mistakes.push(
@@ -141,6 +142,12 @@ const contradictions = (config: z.infer<typeof Settings>): string[] => {
   }
   if (relayUrl !== undefined && !rooms.includes('relay') && !rooms.includes('notify')) {
     mistakes.push('A relay URL is given although this process has no notify room: nobody would use it.')
+  }
+  // Who may be asked without encryption is somebody whom the operator has named as near.
+  if (allowPrivateAddresses.length === 0 && keyServers.some((one) => one.startsWith('http:'))) {
+    mistakes.push(
+      'A key server of BELFRY_KEY_SERVERS is not https: name its host in BELFRY_ALLOW_PRIVATE_ADDRESSES too.',
+    )
   }
   if (typeof metrics === 'number' && metrics !== 0 && metrics === port) {
     mistakes.push('PORT and BELFRY_METRICS are the same port: choose another one, or shared.')

@@ -3,6 +3,7 @@
  * the table in the README are made from this.
  */
 import { z } from 'zod'
+import { isAddressRule } from '../platform/public-address.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
 
 interface Setting<S extends z.ZodType = z.ZodType> {
@@ -175,12 +176,26 @@ export const SETTINGS = {
     fallback: 'all',
   }),
   keyServers: setting({
-    schema: list(url('https:')).default(['https://keys.walletconnect.com']),
+    schema: list(url('https:', 'http:')).default(['https://keys.walletconnect.com']),
     env: 'BELFRY_KEY_SERVERS',
     flag: 'key-servers',
     hint: 'URL,…',
     must: 'a list of https URLs, separated by commas',
     about: 'Key servers that are asked beside the own one',
+  }),
+  allowPrivateAddresses: setting({
+    schema: z
+      .union([z.boolean().transform((all) => (all ? ['true'] : [])), list(z.string())])
+      .transform((items) => items.filter((one) => one !== 'false'))
+      .pipe(z.array(z.string().refine(isAddressRule)))
+      .default([]),
+    env: 'BELFRY_ALLOW_PRIVATE_ADDRESSES',
+    flag: 'allow-private-addresses',
+    hint: 'HOST|RANGE,…|true',
+    must: 'a list of host names, addresses and ranges like 10.0.0.0/8, or true',
+    about:
+      'Where in your own network key servers and webhooks may be, in plain http too; others must be public and https',
+    fallback: 'nowhere',
   }),
   metrics: setting({
     schema: z.union([z.literal(['off', 'shared']), integer(0, 65_535)]).optional(),

@@ -3,7 +3,8 @@ import type { RequestListener } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createIdentityLookup } from '../../src/keys/lookup.ts'
-import { createPublicGet, isPublicAddress, type PublicGetOptions } from '../../src/platform/public-get.ts'
+import { addressRules, isPublicAddress } from '../../src/platform/public-address.ts'
+import { createPublicFetch, type PublicFetchOptions } from '../../src/platform/public-fetch.ts'
 import { silent } from '../../src/platform/telemetry.ts'
 import { didPkh } from '../../src/protocol/did.ts'
 import { manualClock } from '../support/clock.ts'
@@ -33,18 +34,19 @@ const port = () => {
 const origin = (host = 'keys.example') => `https://${host}:${port()}`
 
 /** Names that lead to the test's server, as if it stood in the public internet. */
-const outside: PublicGetOptions = {
+const outside: PublicFetchOptions = {
   ca: tls('cert.pem'),
-  isAllowed: (address) => address === '127.0.0.1',
+  rules: addressRules([], (address) => address === '127.0.0.1'),
+  refusal: 'key_server_refused',
   resolve: async (host) => [{ address: host.endsWith('.inside') ? '127.0.0.2' : '127.0.0.1', family: 4 }],
 }
 const lookupWith = (
-  get: PublicGetOptions = outside,
+  how: PublicFetchOptions = outside,
   more: { registry?: { identity(k: string): Promise<string> } } = {},
 ) => {
   const clock = manualClock()
   const lookup = createIdentityLookup(
-    { get: createPublicGet(get), clock, log: silent, ...more },
+    { fetch: createPublicFetch(how), clock, log: silent, ...more },
     {
       isOwnUrl: (url) => url.startsWith('http://localhost'),
       allowed: [origin(), origin('other.example'), 'https://10.0.0.1'],
@@ -75,6 +77,31 @@ describe('another key server', () => {
     expect(asked).toHaveLength(2)
   })
 
+  it('that has removed a key ends it here within five minutes', async () => {
+    const { lookup, clock } = lookupWith()
+    const key = person.newKey()
+    answer = json({ value: { cacao: person.cacao(key, clock.now()) } })
+    await lookup(origin(), key.did)
+    answer = json({ status: 'FAILURE' }, 404)
+    // Asking again and again keeps nothing alive.
+    for (let minute = 0; minute < 4; minute++) {
+      await clock.advance(60_000)
+      await lookup(origin(), key.did)
+    }
+    await clock.advance(60_000)
+    await expect(lookup(origin(), key.did)).rejects.toMatchObject({ code: 'identity_unknown' })
+  })
+
+  it('that cannot be asked any more does not keep a key alive', async () => {
+    const { lookup, clock } = lookupWith()
+    const key = person.newKey()
+    answer = json({ value: { cacao: person.cacao(key, clock.now()) } })
+    await lookup(origin(), key.did)
+    answer = (_, response) => void response.destroy()
+    await clock.advance(300_000)
+    await expect(lookup(origin(), key.did)).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
   it('says that it does not know the key, which is not remembered', async () => {
     const { lookup } = lookupWith()
     answer = json({ status: 'FAILURE' }, 404)
@@ -99,8 +126,8 @@ describe('another key server', () => {
 
   it('is not waited for without end', async () => {
     answer = () => {}
-    const get = createPublicGet(outside)
-    await expect(get(origin(), { milliseconds: 50, bytes: 10 })).rejects.toMatchObject({
+    const fetch = createPublicFetch(outside)
+    await expect(fetch(origin(), { milliseconds: 50, bytes: 10 })).rejects.toMatchObject({
       code: 'unavailable',
       message: expect.stringContaining('in time'),
     })
@@ -142,7 +169,7 @@ describe('another key server', () => {
   })
 
   it('with a literal address inside is refused although it is listed', async () => {
-    const { lookup } = lookupWith({})
+    const { lookup } = lookupWith({ refusal: 'key_server_refused' })
     await expect(lookup('https://10.0.0.1', person.newKey().did)).rejects.toMatchObject({
       code: 'key_server_refused',
     })

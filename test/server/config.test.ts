@@ -84,6 +84,19 @@ describe('where values come from', () => {
     expect(readConfig({ metrics: 'off' }, {}).config.metrics).toBe('off')
   })
 
+  it('reads what may be talked to in the own network', () => {
+    const read = (value: string) =>
+      readConfig({}, { BELFRY_ALLOW_PRIVATE_ADDRESSES: value }).config.allowPrivateAddresses
+    expect(read('10.0.0.0/8, hooks.internal')).toEqual(['10.0.0.0/8', 'hooks.internal'])
+    expect(read('true')).toEqual(['true'])
+    expect(read('false')).toEqual([])
+    const of = (text: string) =>
+      readConfig({ config: file(`allowPrivateAddresses: ${text}`) }, {}).config.allowPrivateAddresses
+    expect(of('true')).toEqual(['true'])
+    expect(of('false')).toEqual([])
+    expect(of('[10.0.0.0/8, "::1"]')).toEqual(['10.0.0.0/8', '::1'])
+  })
+
   it.each(['belfry.json', 'belfry.yaml'])('reads apps from %s', (name) => {
     const apps = [
       {
@@ -123,8 +136,13 @@ describe('a mistake', () => {
     ['BELFRY_ROOMS', ',', 'BELFRY_ROOMS must be some of relay, notify, keys, separated by commas, not ",".'],
     [
       'BELFRY_KEY_SERVERS',
-      'http://keys.example',
-      'BELFRY_KEY_SERVERS must be a list of https URLs, separated by commas, not "http://keys.example".',
+      'keys.example',
+      'BELFRY_KEY_SERVERS must be a list of https URLs, separated by commas, not "keys.example".',
+    ],
+    [
+      'BELFRY_ALLOW_PRIVATE_ADDRESSES',
+      '10.0.0.0/33',
+      'BELFRY_ALLOW_PRIVATE_ADDRESSES must be a list of host names, addresses and ranges like 10.0.0.0/8, or true, not "10.0.0.0/33".',
     ],
     ['BELFRY_METRICS', 'yes', 'BELFRY_METRICS must be a port, off, or shared, not "yes".'],
     ['BELFRY_LOG_LEVEL', 'loud', 'BELFRY_LOG_LEVEL must be debug, info, warn, error or silent, not "loud".'],
@@ -201,6 +219,11 @@ describe('a mistake', () => {
     expect(mistakes({ port: '9464', metrics: '9464' })).toEqual([
       'PORT and BELFRY_METRICS are the same port: choose another one, or shared.',
     ])
+    const plain = { 'key-servers': 'http://keys.example' }
+    expect(mistakes(plain)).toEqual([
+      'A key server of BELFRY_KEY_SERVERS is not https: name its host in BELFRY_ALLOW_PRIVATE_ADDRESSES too.',
+    ])
+    expect(mistakes({ ...plain, 'allow-private-addresses': 'keys.example' })).toEqual([])
   })
 })
 
