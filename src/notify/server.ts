@@ -4,6 +4,7 @@
  *
  *     relay ──▶ wire ──▶ service ──▶ account record + outbox (one commit)
  *     relay ◀── delivery ◀── letters ◀── outbox
+ *     service ──▶ outbox ──▶ delivery ──▶ webhooks (jobs of their own, see there)
  *     beside them: the sweeper, and membership (which topics the server is on)
  *
  * Guarantees: a request is acknowledged to the relay only when its effect and its answer are durable; it takes effect
@@ -12,6 +13,7 @@
  *
  * Wire tables: requests in `wire`, what is sent in `letters`, rules in `account` and `authority`.
  */
+import type { Agenda } from '../platform/agenda.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
@@ -27,6 +29,7 @@ import { createNotifyService } from './service.ts'
 import type { NotifyStore } from './store.ts'
 import { createSweeper } from './sweeper.ts'
 import type { Vault } from './vault.ts'
+import type { Webhooks } from './webhooks.ts'
 import { createWire } from './wire.ts'
 
 export { loadServerKeys, type ServerKeys } from './server-keys.ts'
@@ -40,6 +43,8 @@ export interface NotifyServerDeps {
   apps: Pick<Apps, 'byDomain' | 'byTopic'>
   serverKeys: ServerKeys
   lookup: IdentityLookup
+  webhooks: Pick<Webhooks, 'wants' | 'expand'>
+  agenda: Pick<Agenda, 'sweep'>
   clock: Clock
   log: Log
   meter: Meter
@@ -69,14 +74,14 @@ export interface NotifyServer extends AsyncDisposable {
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
-  const { store, vault, apps, serverKeys, lookup, clock, log, meter, randomBytes } = deps
+  const { store, vault, apps, serverKeys, lookup, webhooks, agenda, clock, log, meter, randomBytes } = deps
   const { publicUrl, renew, otherUrls = [], verifySignature } = options
 
-  const service = createNotifyService({ store, vault, clock, randomBytes })
+  const service = createNotifyService({ store, vault, webhooks, clock, randomBytes })
   const relay = deps.connectRelay((message) => onMessage(message))
   const onMessage = createWire(
     { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter },
-    { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], verifySignature },
+    { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], publicUrl, verifySignature },
   )
   const membership = createMembership(
     { store, relay, clock, log },
@@ -84,14 +89,15 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
   )
   const delivery = createDelivery({
     store,
-    letters: { vault, apps, authentication: serverKeys.authentication },
+    letters: { vault, apps, authentication: serverKeys.authentication, publicUrl },
+    webhooks,
     relay,
     clock,
     log,
     meter,
     worker: toHex(randomBytes(8)),
   })
-  const sweeper = createSweeper({ store, service, clock, log, meter })
+  const sweeper = createSweeper({ store, agenda, service, clock, log, meter })
 
   return {
     serverKeys,

@@ -1,7 +1,8 @@
 /**
  * Ends what has expired: subscriptions (their topics are left on the relay) and watchers, and lets the store drop old
- * notifications and request ids. Nothing depends on it: what is over counts for nothing before it is swept.
+ * notifications, request ids and jobs. Nothing depends on it: what is over counts for nothing before it is swept.
  */
+import type { Agenda } from '../platform/agenda.ts'
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import type { NotifyService } from './service.ts'
@@ -14,12 +15,13 @@ const ROWS = 1_000
 
 export const createSweeper = (deps: {
   store: NotifyStore
+  agenda: Pick<Agenda, 'sweep'>
   service: Pick<NotifyService, 'expire'>
   clock: Clock
   log: Log
   meter: Meter
 }): AsyncDisposable => {
-  const { store, service, clock, log, meter } = deps
+  const { store, agenda, service, clock, log, meter } = deps
   const ending = new AbortController()
 
   const sweepAccounts = async (): Promise<void> => {
@@ -45,10 +47,18 @@ export const createSweeper = (deps: {
     }
   }
 
+  const sweepJobs = async (): Promise<void> => {
+    while (!ending.signal.aborted) {
+      const swept = await agenda.sweep(clock.now(), ROWS)
+      meter.count('notify_swept_total', { kind: 'job' }, swept)
+      if (swept < ROWS) return
+    }
+  }
+
   const run = async (): Promise<void> => {
     while (!ending.signal.aborted) {
       await pause(clock, EVERY, ending.signal)
-      for (const sweep of [sweepAccounts, sweepRows]) {
+      for (const sweep of [sweepAccounts, sweepRows, sweepJobs]) {
         await sweep().catch((err) => log.error({ err }, 'A sweep was not finished; the next one goes on'))
       }
     }

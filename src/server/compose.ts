@@ -18,9 +18,12 @@ import { AppDeclaration } from '../notify/http-schema.ts'
 import { createPublishing, type Publishing } from '../notify/publishing.ts'
 import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
 import { createVault, type Vault } from '../notify/vault.ts'
+import { createWebhookCalls } from '../notify/webhook-calls.ts'
+import { createWebhooks } from '../notify/webhooks.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
 import { addressRules } from '../platform/public-address.ts'
+import { createUrlCheck } from '../platform/public-check.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
 import { type Log, silent } from '../platform/telemetry.ts'
@@ -107,7 +110,7 @@ const buildNotify = async (
   secret: Uint8Array,
   serverKeys: ServerKeys,
 ): Promise<NotifyRoom> => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient } = ground
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned, patient } = ground
   const store = stores.notify
   let start: (server: NotifyServer) => void = () => {}
   const started = new Promise<NotifyServer>((resolve) => {
@@ -120,7 +123,17 @@ const buildNotify = async (
     randomBytes,
     join: async (topic) => (await started).join(topic),
   })
-  const publishing = createPublishing({ store, apps, clock, randomBytes })
+  const { agenda } = stores
+  const rules = addressRules(config.allowPrivateAddresses)
+  const webhooks = createWebhooks({
+    store,
+    agenda,
+    vault,
+    clock,
+    randomBytes,
+    checkUrl: createUrlCheck(rules),
+  })
+  const publishing = createPublishing({ store, apps, webhooks, clock, randomBytes })
   const projects = createProjects(apps, secret)
   const isOwnRelay = config.rooms.includes('relay')
   // Ours keeps subscriptions and divides messages among processes; another one may do neither.
@@ -135,10 +148,12 @@ const buildNotify = async (
     serverKeys,
     routes: new Hono().route(
       '/',
-      notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl }),
+      notifyRoutes({ apps, publishing, webhooks, serverKeys, log }, { publicUrl: names.publicUrl }),
     ),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
     start(lookup) {
+      const post = createPublicFetch({ rules })
+      owned.use(createWebhookCalls({ store, agenda, vault, post, clock, log, meter }))
       const server = createNotifyServer(
         {
           store,
@@ -146,6 +161,8 @@ const buildNotify = async (
           apps,
           serverKeys,
           lookup,
+          webhooks,
+          agenda,
           clock,
           log,
           meter,

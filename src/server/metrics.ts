@@ -70,6 +70,12 @@ export const METRICS: Record<string, Declared> = {
     help: 'Outbox entries dealt with',
     labels: ['kind', 'outcome'],
   },
+  notify_webhook_calls_total: {
+    type: 'counter',
+    help: 'Calls of webhooks: taken, failed, dead (given up), put_off (its lane was full)',
+    labels: ['outcome'],
+  },
+  notify_webhooks_disabled_total: { type: 'counter', help: 'Webhooks that answered 410' },
   notify_outbox_size: { type: 'gauge', help: 'Outbox entries that wait' },
   agenda_jobs_total: {
     type: 'counter',

@@ -10,10 +10,12 @@ import type { NotifyStore } from '../../notify/store.ts'
 import type { Env } from './env.ts'
 import { createLmdbAccounts } from './notify-accounts.ts'
 import { createLmdbApps } from './notify-apps.ts'
+import { createLmdbClicks } from './notify-clicks.ts'
 import { createLmdbHistory } from './notify-history.ts'
 import { createLmdbOutbox } from './notify-outbox.ts'
 import { createLmdbSweep } from './notify-sweep.ts'
 import { openTables } from './notify-tables.ts'
+import { createLmdbWebhooks } from './notify-webhooks.ts'
 
 export const createLmdbNotify = (env: Env): NotifyStore => {
   const tables = openTables(env)
@@ -23,6 +25,8 @@ export const createLmdbNotify = (env: Env): NotifyStore => {
     ...createLmdbApps(env, tables),
     ...createLmdbAccounts(env, tables, outbox),
     ...createLmdbHistory(env, tables, outbox),
+    ...createLmdbWebhooks(env, tables),
+    ...createLmdbClicks(env, tables),
     takeOutbox,
     completeOutbox,
     returnOutbox,
