@@ -156,6 +156,9 @@ export const startNotify = async (
     get publishing() {
       return running.publishing
     },
+    get agenda() {
+      return running.stores.agenda
+    },
     get webhooks() {
       return running.webhooks
     },
