@@ -25,6 +25,7 @@ import { topicOf } from '../protocol/topic.ts'
 import { uuidFrom } from './ids.ts'
 import type { AppRecord, NotifyStore, OutboxEntry, OutboxTask } from './store.ts'
 import type { Webhook, WebhookEvent } from './store-webhooks.ts'
+import { createTurns } from './turns.ts'
 import type { Vault } from './vault.ts'
 import { Call, EXPIRY, QUEUE } from './webhook-calls.ts'
 
@@ -108,6 +109,8 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
   const { store, agenda, vault, clock, randomBytes, checkUrl } = deps
   const beliefs = new Map<string, { until: number; events: Promise<ReadonlySet<WebhookEvent>> }>()
 
+  const inTurn = createTurns()
+
   const newSecret = () => {
     const bytes = randomBytes(SECRET_LENGTH)
     return { sealed: vault.seal(bytes), shown: `whsec_${toBase64(bytes)}` }
@@ -122,20 +125,21 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
   }
 
   /** `decide` may be asked several times, and once more after its answer was kept. */
-  const commit = async (
+  const commit = (
     projectId: string,
     decide: (webhooks: readonly Webhook[]) => readonly Webhook[],
-  ): Promise<void> => {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const { version, webhooks } = await store.webhooks(projectId)
-      const next = decide(webhooks)
-      if (await store.commitWebhooks({ projectId, expectedVersion: version, webhooks: next })) {
-        beliefs.clear()
-        return
+  ): Promise<void> =>
+    inTurn(projectId, async () => {
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const { version, webhooks } = await store.webhooks(projectId)
+        const next = decide(webhooks)
+        if (await store.commitWebhooks({ projectId, expectedVersion: version, webhooks: next })) {
+          beliefs.clear()
+          return
+        }
       }
-    }
-    throw new ProtocolError('unavailable', 'the webhooks are changing too fast')
-  }
+      throw new ProtocolError('unavailable', 'the webhooks are changing too fast')
+    })
 
   const replace = (projectId: string, id: string, change: (webhook: Webhook) => Webhook): Promise<void> =>
     commit(projectId, (webhooks) => {

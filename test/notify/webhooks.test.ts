@@ -2,7 +2,9 @@
 import { createServer } from 'node:net'
 import { expect, it } from 'vitest'
 import type { WebhookEvent } from '../../src/notify/store-webhooks.ts'
+import { createVault } from '../../src/notify/vault.ts'
 import { pauseAfter } from '../../src/notify/webhook-calls.ts'
+import { createWebhooks } from '../../src/notify/webhooks.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { eventually } from '../support/eventually.ts'
@@ -147,6 +149,21 @@ it('writes nothing for events that nobody listens to', async () => {
   await subscribed(world, world.newDevice())
   await world.settled()
   expect([...world.recorder.counts.keys()].filter((key) => key.includes(' event '))).toEqual([])
+})
+
+it('another process hears of a new webhook within a second', async () => {
+  await using world = await startNotify()
+  const other = createWebhooks({
+    ...{ store: world.store, agenda: world.agenda, clock: world.clock },
+    ...{ vault: createVault(new Uint8Array(32)), randomBytes: (length) => new Uint8Array(length) },
+    checkUrl: async () => {},
+  })
+  expect(await other.wants(DOMAIN, 'read')).toBe(false)
+  await world.webhooks.register(world.project.id, { url: 'http://127.0.0.1:1/', events: ['read'] })
+  expect(await world.webhooks.wants(DOMAIN, 'read')).toBe(true)
+  await world.hands.advance(1_000)
+  expect(await other.wants(DOMAIN, 'read')).toBe(true)
+  expect(await other.wants(DOMAIN, 'updated')).toBe(false)
 })
 
 it('pauses 5 s, 10 s, 20 s … 6 h, and gives up after three days', () => {
