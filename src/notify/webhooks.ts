@@ -81,7 +81,10 @@ export interface Webhooks {
   wants(domain: string, event: WebhookEvent): Promise<boolean>
   /** Makes a job of the entry for each webhook that wants it; again, the same ones. */
   expand(entry: OutboxEntry & { task: EventTask }): Promise<void>
-  /** A wallet has acknowledged its copy to the relay. Told once, however often this is called. */
+  /**
+   * A wallet has acknowledged its copy to the relay. To be called when that becomes known: what is reported again while it
+   * waits is told once, afterwards it is told again, under the same id.
+   */
   delivered(fact: {
     projectId: string
     domain: string
