@@ -8,7 +8,7 @@ import { createWebhooks } from '../../src/notify/webhooks.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { eventually } from '../support/eventually.ts'
-import { type Received, signatureOf, startReceiver } from '../support/receiver.ts'
+import { type Received, signatureOf, startReceiver } from '../support/webhook-receiver.ts'
 import { DOMAIN, startNotify, type TestNotify, TYPES, type View } from './support/server.ts'
 import type { Device } from './support/wallet.ts'
 

@@ -2,8 +2,8 @@ import { afterAll, expect, it } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
-import { startReceiver } from '../support/receiver.ts'
 import { sharedRedis, stopShared } from '../support/redis.ts'
+import { startReceiver } from '../support/webhook-receiver.ts'
 import { enrolByCommandLine, newDevice, temporaryHome } from './town.ts'
 
 afterAll(stopShared)
