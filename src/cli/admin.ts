@@ -36,7 +36,8 @@ export type Ask = <S extends z.ZodType>(
 
 const failed = z.object({ error: z.string() })
 
-export const createAsk = ({ one }: Typed): Ask => {
+/** The server that is meant, and its token. */
+export const serverOf = ({ one }: Pick<Typed, 'one'>): { url: string; token: string } => {
   const given = commandLineAccess(one)
   const local = given.url !== undefined && given.token !== undefined ? undefined : readAdminAccess(given.data)
   const url = given.url ?? local?.url
@@ -48,17 +49,17 @@ export const createAsk = ({ one }: Typed): Ask => {
   }
   if (!URL.canParse(url)) throw new UsageError(`--server must be a URL, not ${JSON.stringify(url)}`)
   if (token === undefined) throw new UsageError('--server needs --token or BELFRY_ADMIN_TOKEN')
+  return { url: url.replace(/\/+$/, ''), token }
+}
 
+export const createAsk = (typed: Typed): Ask => {
+  const { url, token } = serverOf(typed)
   return async (answer, method, path, body) => {
-    const { status, body: said } = await fetchJson(
-      { clock: systemClock, fetch },
-      url.replace(/\/+$/, '') + path,
-      {
-        method,
-        headers: { authorization: `Bearer ${token}` },
-        ...(body !== undefined && { body }),
-      },
-    ).catch((cause: unknown) => {
+    const { status, body: said } = await fetchJson({ clock: systemClock, fetch }, url + path, {
+      method,
+      headers: { authorization: `Bearer ${token}` },
+      ...(body !== undefined && { body }),
+    }).catch((cause: unknown) => {
       throw new CommandFailure(`No server answers at ${url}. Start one with: belfry serve`, { cause })
     })
     if (status !== 200) {

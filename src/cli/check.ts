@@ -32,7 +32,8 @@ export const check = defineCommand({
     if (on.has('json')) {
       return printJson({ settings: rows, apps: config.apps.map(({ domain }) => domain) })
     }
-    for (const { name, value, origin } of rows) print(`${name.padEnd(17)}${value}  (${origin})`)
-    for (const { domain } of config.apps) print(`${'app'.padEnd(17)}${domain}`)
+    const width = Math.max(...SETTING_NAMES.map(({ length }) => length)) + 2
+    for (const { name, value, origin } of rows) print(`${name.padEnd(width)}${value}  (${origin})`)
+    for (const { domain } of config.apps) print(`${'app'.padEnd(width)}${domain}`)
   },
 })

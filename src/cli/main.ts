@@ -8,6 +8,8 @@
  * | app add, app list       | declares apps, lists them                     | yes                    |
  * | notify                  | sends a notification                          | yes                    |
  * | keys list, keys show    | registered identity keys                      | yes                    |
+ * | migrate                 | copies a store to another engine              | no: stop it            |
+ * | backup, restore         | a store into a file, a file into a store      | backup: may be         |
  * | check                   | shows the configuration                       |                        |
  * | demo                    | the whole story, on servers of its own        |                        |
  */
@@ -32,6 +34,9 @@ const main = defineCommand({
     notify,
     keys,
     check,
+    migrate: () => import('./migrate.ts').then(({ migrate }) => migrate),
+    backup: () => import('./backup.ts').then(({ backup }) => backup),
+    restore: () => import('./restore.ts').then(({ restore }) => restore),
     demo: () => import('./demo.ts').then(({ demo }) => demo),
   },
 })

@@ -15,7 +15,7 @@
  */
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
-import { asProtocolError, checked, jsonBody } from '../platform/http.ts'
+import { asProtocolError, callAgain, checked, jsonBody } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { type Answer, IdentityQuery, InviteQuery, RegisterIdentity, WithIdAuth } from './schema.ts'
@@ -38,7 +38,13 @@ export const keysRoutes = (deps: { registry: KeyRegistry; log: Log; newId?: () =
 
   const failure = (thrown: unknown, c: Context): Response => {
     const known = asProtocolError(thrown)
-    const id = known && known.http < 500 ? undefined : newId()
+    const id = known && (known.http < 500 || known.code === 'unavailable') ? undefined : newId()
+    if (known?.code === 'unavailable') {
+      log.warn(
+        { err: known, method: c.req.method, path: c.req.path },
+        'A key request could not be served now',
+      )
+    }
     if (id !== undefined) {
       log.error(
         { err: thrown, id, method: c.req.method, path: c.req.path },
@@ -52,7 +58,7 @@ export const keysRoutes = (deps: { registry: KeyRegistry; log: Log; newId?: () =
       error: { name: error.code, message: id === undefined ? message : `${message} (${id})` },
       value: null,
     }
-    if (error.http === 401) c.header('WWW-Authenticate', 'Bearer')
+    callAgain(c, error)
     return c.json(answer, error.http === 422 ? 400 : error.http)
   }
 

@@ -10,6 +10,7 @@
  * What is answered is not verified here; whoever relies on it does that.
  */
 import type { Clock } from '../platform/clock.ts'
+import { createKept } from '../platform/kept.ts'
 import type { PublicFetch } from '../platform/public-fetch.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { type Cacao, cacaoSchema } from '../protocol/cacao.ts'
@@ -18,8 +19,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { IdentityAnswer } from './schema.ts'
 import type { KeyRegistry } from './service.ts'
 
-const KEPT = 300_000
-const MOST_KEPT = 10_000
+const KEPT = { milliseconds: 300_000, most: 10_000 }
 const PATIENCE = 5_000
 const LONGEST_ANSWER = 64 * 1024
 
@@ -46,7 +46,7 @@ const originOf = (url: string): string | undefined => {
 export const createIdentityLookup = (deps: IdentityLookupDeps, options: IdentityLookupOptions) => {
   const { registry, fetch, clock, log } = deps
   const allowed = new Set(options.allowed.map(originOf))
-  const kept = new Map<string, { until: number; cacao: Promise<Cacao> }>()
+  const kept = createKept<Cacao>({ clock }, KEPT)
 
   const parse = (text: string): Cacao => {
     try {
@@ -70,25 +70,8 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
     }
   }
 
-  /** One request for everyone who asks at the same time; only what was found is kept. */
-  const askOnce = (origin: string, identityKey: string): Promise<Cacao> => {
-    const name = `${origin} ${identityKey}`
-    const now = clock.now()
-    const held = kept.get(name)
-    if (held && held.until > now) return held.cacao
-    kept.delete(name)
-    const cacao = ask(origin, identityKey)
-    const entry = { until: now + KEPT, cacao }
-    kept.set(name, entry)
-    if (kept.size > MOST_KEPT) {
-      const [oldest] = kept.keys()
-      if (oldest !== undefined) kept.delete(oldest)
-    }
-    cacao.catch(() => {
-      if (kept.get(name) === entry) kept.delete(name)
-    })
-    return cacao
-  }
+  const askOnce = (origin: string, identityKey: string): Promise<Cacao> =>
+    kept(`${origin} ${identityKey}`, () => ask(origin, identityKey))
 
   const inRegistry = async (identityKey: string): Promise<Cacao | undefined> => {
     try {

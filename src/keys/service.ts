@@ -13,18 +13,12 @@
  */
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
-import {
-  accountOf,
-  type Cacao,
-  type ContractWalletCheck,
-  cacaoSchema,
-  identityKeyOf,
-  verifyCacao,
-} from '../protocol/cacao.ts'
+import { accountOf, type Cacao, cacaoSchema, identityKeyOf, verifyCacao } from '../protocol/cacao.ts'
 import { accountKey, parseAccount } from '../protocol/caip.ts'
 import { accountFromDidPkh, ed25519FromDid, x25519FromDid } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { type Claims, verifyJwt } from '../protocol/jwt.ts'
+import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import type { IdentityEntry, InviteEntry, KeysStore } from './store.ts'
 
 export interface KeyRegistryDeps {

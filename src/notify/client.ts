@@ -17,5 +17,6 @@ export type {
   WalletEvents,
   WalletOptions,
 } from './client/wallet-api.ts'
+export type { Sign } from './client/wallet-identity.ts'
 export type { Notification, ReceivedNotification } from './client/wallet-inbox.ts'
 export type { Subscription, WalletState } from './client/wallet-state.ts'

@@ -203,7 +203,7 @@ export const createDelivery = (deps: {
         try {
           more = await round()
         } catch (err) {
-          failures++
+          // The store itself waits, so this need not.
           log.error({ err }, 'The outbox could not be read')
         }
       }

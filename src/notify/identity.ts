@@ -1,16 +1,11 @@
 /**
  * Who is behind an identity key: the CACAO that a key server has for it, verified here, whoever that server is.
  */
-import {
-  accountOf,
-  type Cacao,
-  type ContractWalletCheck,
-  identityKeyOf,
-  verifyCacao,
-} from '../protocol/cacao.ts'
+import { accountOf, type Cacao, identityKeyOf, verifyCacao } from '../protocol/cacao.ts'
 import { type Account, accountKey } from '../protocol/caip.ts'
 import { didPkh } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import type { ContractWalletCheck } from '../protocol/signatures.ts'
 
 /**
  * Asks the key server for the CACAO of an identity key (did:key). Throws `identity_unknown`, `key_server_refused` (not
@@ -31,7 +26,8 @@ export const verifyIdentity = async (
   if (identityKeyOf(cacao) !== claimed.identityKey) {
     throw new ProtocolError('identity_invalid', 'it was registered for another key')
   }
-  // Chain-agnostic: a wallet signs in on one chain and names the account on another.
+  // Chain-agnostic, as people are everywhere here: a wallet signs in on one chain and names the account on another. So a
+  // contract that stands at one address on two chains is one person, and only chains that the operator names are asked.
   if (accountKey(accountOf(cacao)) !== accountKey(claimed.account)) {
     throw new ProtocolError(
       'account_mismatch',

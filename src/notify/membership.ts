@@ -1,17 +1,18 @@
 /**
  * Being on the right topics of the relay: the server's own, every app's, and (by the outbox) every subscription's.
  *
- * A relay like ours keeps them for the client id; they are joined once. On a relay that forgets, all of them, notify
- * topics too, are joined again from time to time, a page after the other so that neither side is held up.
+ * A relay like ours keeps them for the client id; they are joined once. On one that forgets, all of them are joined
+ * again: by every process that lost its connection, since what it had joined may be gone with it, and from time to time
+ * by the process on duty. Request topics come first; how notify topics are joined is in `renewal`.
  */
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
+import type { OnDuty } from './duty.ts'
 import type { RelayLink } from './relay-link.ts'
+import { createRenewal } from './renewal.ts'
 import type { NotifyStore } from './store.ts'
 
 const PAGE = 500
-/** Between two pages of a renewal, ms. */
-const BREATH = 250
 /** Between the end of a renewal and the next, ms. */
 const RENEWAL = 6 * 3_600_000
 /** After a failure, ms. */
@@ -28,13 +29,14 @@ export interface Membership extends AsyncDisposable {
 export const createMembership = (
   deps: {
     store: Pick<NotifyStore, 'apps' | 'topics'>
-    relay: Pick<RelayLink, 'ready' | 'subscribe'>
+    relay: Pick<RelayLink, 'connected' | 'ready' | 'subscribe' | 'onConnectionChange'>
+    onDuty: OnDuty
     clock: Clock
     log: Log
   },
   options: { serverTopic: string; renew: boolean },
 ): Membership => {
-  const { store, relay, clock, log } = deps
+  const { store, relay, onDuty, clock, log } = deps
   const ending = new AbortController()
   let isReady = false
   let settle = { resolve: () => {}, reject: (_: unknown) => {} }
@@ -43,10 +45,10 @@ export const createMembership = (
   })
   joined.catch(() => {})
 
-  const joinRequestTopics = async (): Promise<void> => {
+  const joinAll = async (signal: AbortSignal): Promise<void> => {
     await relay.ready()
     await relay.subscribe([options.serverTopic])
-    for (let after: string | undefined; ; ) {
+    for (let after: string | undefined; !signal.aborted; ) {
       const page = await store.apps({ limit: PAGE, ...(after !== undefined && { after }) })
       if (page.length > 0) await relay.subscribe(page.map(({ subscribeTopic }) => subscribeTopic))
       after = page.at(-1)?.domain
@@ -54,40 +56,57 @@ export const createMembership = (
     }
   }
 
-  const joinNotifyTopics = async (): Promise<void> => {
-    for (let after: string | undefined; !ending.signal.aborted; ) {
-      const page = await store.topics({ limit: PAGE, ...(after !== undefined && { after }) })
-      if (page.length > 0) await relay.subscribe(page)
-      after = page.at(-1)
-      if (page.length < PAGE) return
-      await pause(clock, BREATH, ending.signal)
-    }
-  }
-
-  const untilDone = async (work: () => Promise<void>): Promise<void> => {
-    while (!ending.signal.aborted) {
+  const joinRequestTopics = async (signal: AbortSignal): Promise<void> => {
+    while (!signal.aborted) {
       try {
-        return await work()
+        return await joinAll(signal)
       } catch (err) {
-        if (ending.signal.aborted) return
+        if (signal.aborted) return
         log.warn({ err }, 'Topics could not be joined; trying again')
-        await pause(clock, RETRY, ending.signal)
+        await pause(clock, RETRY, signal)
       }
     }
   }
 
-  const run = async (): Promise<void> => {
-    await untilDone(joinRequestTopics)
+  const start = async (): Promise<void> => {
+    await joinRequestTopics(ending.signal)
     if (ending.signal.aborted) return
     isReady = true
     settle.resolve()
-    while (options.renew && !ending.signal.aborted) {
-      await untilDone(joinNotifyTopics)
-      await pause(clock, RENEWAL, ending.signal)
-      await untilDone(joinRequestTopics)
+  }
+  const running = start()
+
+  const keepUp = (): AsyncDisposable => {
+    const renew = createRenewal({ store, relay, clock, log })
+    const duty = onDuty(async (signal) => {
+      await running
+      while (!signal.aborted) {
+        await joinRequestTopics(signal)
+        await renew(signal)
+        await pause(clock, RENEWAL, signal)
+      }
+    })
+    let wasConnected = relay.connected
+    let lost = new AbortController()
+    const connection = relay.onConnectionChange(() => {
+      lost.abort()
+      if (!relay.connected) return
+      if (wasConnected) {
+        lost = new AbortController()
+        const { signal } = lost
+        void joinRequestTopics(signal).then(() => renew(signal))
+      }
+      wasConnected = true
+    })
+    return {
+      async [Symbol.asyncDispose]() {
+        connection[Symbol.dispose]()
+        lost.abort()
+        await duty[Symbol.asyncDispose]()
+      },
     }
   }
-  const running = run()
+  const kept = options.renew ? keepUp() : undefined
 
   return {
     join: (topic) => relay.subscribe([topic]),
@@ -98,7 +117,7 @@ export const createMembership = (
     async [Symbol.asyncDispose]() {
       ending.abort()
       settle.reject(new Error('The notify server was closed before it was ready'))
-      await running
+      await Promise.all([running, kept?.[Symbol.asyncDispose]()])
     },
   }
 }

@@ -1,6 +1,6 @@
 /**
  * What the notify server asks of its connection to a relay. The real one is `relay/client`, over a socket, also when
- * the relay lives in the same process.
+ * the relay lives in the same process; or `relay/webhook-client`, to which messages come as events at a webhook.
  */
 export interface RelayMessage {
   topic: string
@@ -25,6 +25,8 @@ export interface RelayLink {
   subscribe(topics: readonly string[]): Promise<void>
   unsubscribe(topics: readonly string[]): Promise<void>
   onConnectionChange(listener: () => void): Disposable
+  /** Only where messages come by webhook: takes one that came; resolves when its effect is durable. */
+  arrived?(message: RelayMessage): Promise<void>
 }
 
 /**

@@ -5,6 +5,7 @@
  *     relay ──▶ wire ──▶ service ──▶ account record + outbox (one commit)
  *     relay ◀── delivery ◀── letters ◀── outbox
  *     service ──▶ outbox ──▶ delivery ──▶ webhooks (jobs of their own, see there)
+ *     relay ──▶ relay-webhook ──▶ relay-events ──▶ wire, where messages come by webhook
  *     beside them: the sweeper, and membership (which topics the server is on)
  *
  * Guarantees: a request is acknowledged to the relay only when its effect and its answer are durable; it takes effect
@@ -17,12 +18,14 @@ import type { Agenda } from '../platform/agenda.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
-import type { ContractWalletCheck } from '../protocol/cacao.ts'
+import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { topicOf } from '../protocol/topic.ts'
 import type { Apps } from './apps.ts'
 import { createDelivery } from './delivery.ts'
+import type { OnDuty } from './duty.ts'
 import type { IdentityLookup } from './identity.ts'
 import { createMembership } from './membership.ts'
+import { createRelayEvents, type Delivered } from './relay-events.ts'
 import type { ConnectRelay } from './relay-link.ts'
 import type { ServerKeys } from './server-keys.ts'
 import { createNotifyService } from './service.ts'
@@ -51,6 +54,12 @@ export interface NotifyServerDeps {
   randomBytes: (length: number) => Uint8Array
   /** Connects as `serverKeys.relay`. The server closes what it gets. */
   connectRelay: ConnectRelay
+  /** Divides jobs, by their names, among the processes on one store. */
+  onDuty: (name: 'notify sweep' | 'notify renewal') => OnDuty
+  /** did:key of the relay, for what it tells by webhook. */
+  relayKey: () => Promise<string>
+  /** A wallet has a notification. Only where the relay was asked to tell (a watch for `RELAY_WEBHOOK.delivered`). */
+  onDelivered?: ((delivered: Delivered) => Promise<void>) | undefined
 }
 
 export interface NotifyServerOptions {
@@ -61,6 +70,8 @@ export interface NotifyServerOptions {
   otherUrls?: readonly string[]
   /** Verifies signatures of contract wallets; without it they are refused. */
   verifySignature?: ContractWalletCheck
+  /** URLs at which the relay may tell us something. */
+  webhooks?: readonly string[]
 }
 
 export interface NotifyServer extends AsyncDisposable {
@@ -71,11 +82,14 @@ export interface NotifyServer extends AsyncDisposable {
   healthy(): boolean
   /** Subscribes to a topic; resolves when the relay has it. */
   join(topic: string): Promise<void>
+  /** What the relay posted: see `relay-events`. */
+  takeEvents(tokens: readonly string[]): Promise<void>
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
-  const { store, vault, apps, serverKeys, lookup, webhooks, agenda, clock, log, meter, randomBytes } = deps
-  const { publicUrl, renew, otherUrls = [], verifySignature } = options
+  const { store, vault, apps, serverKeys, lookup, webhooks, agenda, onDuty } = deps
+  const { clock, log, meter, randomBytes } = deps
+  const { publicUrl, renew, otherUrls = [], verifySignature, webhooks: ownWebhooks = [] } = options
 
   const service = createNotifyService({ store, vault, webhooks, clock, randomBytes })
   const relay = deps.connectRelay((message) => onMessage(message))
@@ -83,8 +97,13 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter },
     { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], publicUrl, verifySignature },
   )
+  const { relayKey, onDelivered } = deps
+  const takeEvents = createRelayEvents(
+    { relayKey, onMessage: relay.arrived, onDelivered, clock, log, meter },
+    { clientId: serverKeys.relay.did, service: publicUrl, webhooks: ownWebhooks },
+  )
   const membership = createMembership(
-    { store, relay, clock, log },
+    { store, relay, onDuty: onDuty('notify renewal'), clock, log },
     { serverTopic: topicOf(serverKeys.subscribe.publicKey), renew },
   )
   const delivery = createDelivery({
@@ -97,13 +116,17 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     meter,
     worker: toHex(randomBytes(8)),
   })
-  const sweeper = createSweeper({ store, agenda, service, clock, log, meter })
+  const sweeper = createSweeper({
+    ...{ store, agenda, service, clock, log, meter },
+    onDuty: onDuty('notify sweep'),
+  })
 
   return {
     serverKeys,
     ready: membership.ready,
     healthy: () => membership.isReady && relay.connected,
     join: membership.join,
+    takeEvents,
     async [Symbol.asyncDispose]() {
       await Promise.all([sweeper[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()])
       // Waits for requests that are being carried out; their answers are in the outbox then, for the next start.

@@ -5,6 +5,7 @@
 import type { Agenda } from '../platform/agenda.ts'
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
+import type { OnDuty } from './duty.ts'
 import type { NotifyService } from './service.ts'
 import type { NotifyStore } from './store.ts'
 
@@ -17,20 +18,21 @@ export const createSweeper = (deps: {
   store: NotifyStore
   agenda: Pick<Agenda, 'sweep'>
   service: Pick<NotifyService, 'expire'>
+  onDuty: OnDuty
   clock: Clock
   log: Log
   meter: Meter
 }): AsyncDisposable => {
-  const { store, agenda, service, clock, log, meter } = deps
-  const ending = new AbortController()
+  const { store, agenda, service, onDuty, clock, log, meter } = deps
 
-  const sweepAccounts = async (): Promise<void> => {
+  const sweepAccounts = async (signal: AbortSignal): Promise<void> => {
     const tried = new Set<string>()
-    while (!ending.signal.aborted) {
+    while (!signal.aborted) {
       const due = await store.accountsDue(clock.now(), ACCOUNTS)
       // What did not go away is for the next round.
       const fresh = due.filter((accountKey) => !tried.has(accountKey))
       for (const accountKey of fresh) {
+        if (signal.aborted) return
         tried.add(accountKey)
         await service.expire(accountKey)
       }
@@ -39,36 +41,33 @@ export const createSweeper = (deps: {
     }
   }
 
-  const sweepRows = async (): Promise<void> => {
-    while (!ending.signal.aborted) {
+  const sweepRows = async (signal: AbortSignal): Promise<void> => {
+    while (!signal.aborted) {
       const swept = await store.sweep(clock.now(), ROWS)
       meter.count('notify_swept_total', { kind: 'row' }, swept)
       if (swept < ROWS) return
     }
   }
 
-  const sweepJobs = async (): Promise<void> => {
-    while (!ending.signal.aborted) {
+  const sweepJobs = async (signal: AbortSignal): Promise<void> => {
+    while (!signal.aborted) {
       const swept = await agenda.sweep(clock.now(), ROWS)
       meter.count('notify_swept_total', { kind: 'job' }, swept)
       if (swept < ROWS) return
     }
   }
 
-  const run = async (): Promise<void> => {
-    while (!ending.signal.aborted) {
-      await pause(clock, EVERY, ending.signal)
+  // A start is busy enough; who comes on duty later has to make up for somebody.
+  const first = clock.now() + EVERY
+  return onDuty(async (signal) => {
+    if (clock.now() < first) await pause(clock, first - clock.now(), signal)
+    while (!signal.aborted) {
       for (const sweep of [sweepAccounts, sweepRows, sweepJobs]) {
-        await sweep().catch((err) => log.error({ err }, 'A sweep was not finished; the next one goes on'))
+        await sweep(signal).catch((err) =>
+          log.error({ err }, 'A sweep was not finished; the next one goes on'),
+        )
       }
+      await pause(clock, EVERY, signal)
     }
-  }
-  const running = run()
-
-  return {
-    async [Symbol.asyncDispose]() {
-      ending.abort()
-      await running
-    },
-  }
+  })
 }

@@ -28,7 +28,6 @@
 import { z } from 'zod'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
-import type { ContractWalletCheck } from '../protocol/cacao.ts'
 import { type Account, accountKey } from '../protocol/caip.ts'
 import { accountFromDidPkh, domainFromDidWeb } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -41,6 +40,7 @@ import {
   parseScope,
   type RequestClaims,
 } from '../protocol/notify-methods.ts'
+import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { messageIdOf } from '../protocol/topic.ts'
 import type { App, Apps } from './apps.ts'
 import { authorityOf, authorize } from './authority.ts'

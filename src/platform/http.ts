@@ -41,6 +41,17 @@ export const asProtocolError = (thrown: unknown): ProtocolError | undefined => {
   return undefined
 }
 
+/** Seconds after which a caller may try again. */
+const SOON = '1'
+const LATER = '5'
+
+/** The headers that tell a caller what to do about its failure. */
+export const callAgain = (c: Context, { code, http }: ProtocolError): void => {
+  if (http === 401) c.header('WWW-Authenticate', 'Bearer')
+  if (code === 'rate_limited') c.header('Retry-After', SOON)
+  if (code === 'unavailable') c.header('Retry-After', LATER)
+}
+
 const answer = (
   c: Context,
   error: ProtocolError,
@@ -53,21 +64,26 @@ const answer = (
     ...(error.field !== undefined && { field: error.field }),
     ...(id !== undefined && { id }),
   }
-  if (error.http === 401) c.header('WWW-Authenticate', 'Bearer')
+  callAgain(c, error)
   return c.json(failure, error.http, headers)
 }
 
-/** For `app.onError`. What is not a `ProtocolError` is logged with an id, and the caller sees that id only. */
+/**
+ * For `app.onError`. What is not a `ProtocolError` is logged with an id, and the caller sees that id only. What is
+ * `unavailable` has no id: the log does not tell of each request that met the same trouble.
+ */
 export const httpErrors =
   (log: Log, newId: () => string = () => globalThis.crypto.randomUUID()): ErrorHandler =>
   (thrown, c) => {
     const known = asProtocolError(thrown)
     if (known && known.http < 500) return answer(c, known)
+    const { path, method } = c.req
+    if (known?.code === 'unavailable') {
+      log.warn({ err: known, method, path }, 'An HTTP request could not be served now')
+      return answer(c, known)
+    }
     const id = newId()
-    log.error(
-      { err: thrown, id, method: c.req.method, path: c.req.path },
-      'An HTTP request failed unexpectedly',
-    )
+    log.error({ err: thrown, id, method, path }, 'An HTTP request failed unexpectedly')
     return answer(c, known ?? new ProtocolError('internal'), id)
   }
 

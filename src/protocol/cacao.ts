@@ -4,14 +4,13 @@
  * What is verified is a text, rebuilt from the payload; so no field may hold a line break, or one text could be read
  * as two different payloads.
  */
-import { secp256k1 } from '@noble/curves/secp256k1.js'
-import { keccak_256 } from '@noble/hashes/sha3.js'
 import * as z from 'zod'
-import { concat, fromHex, toHex, utf8 } from './bytes.ts'
 import type { Account } from './caip.ts'
 import { accountFromDidPkh, ed25519FromDid } from './did.ts'
 import { ProtocolError } from './errors.ts'
+import { namespaceOf } from './namespaces.ts'
 import { parseRecap, RECAP_PREAMBLE, recapStatement } from './recap.ts'
+import { type ContractWalletCheck, hasSigned } from './signatures.ts'
 
 const line = z.string().regex(/^[^\r\n]*$/, 'it holds a line break')
 
@@ -37,14 +36,6 @@ export const cacaoSchema = z.object({
 
 /** Members that are not known are dropped on parsing: keep the original text where it must be served again. */
 export type Cacao = z.infer<typeof cacaoSchema>
-
-/** Asks a chain whether a contract wallet signed: EIP-1271, and EIP-6492 for one that is not deployed yet. */
-export type ContractWalletCheck = (question: {
-  account: Account
-  text: string
-  /** Hex with 0x. */
-  signature: string
-}) => Promise<boolean>
 
 const SKEW = 60_000
 
@@ -87,29 +78,21 @@ export const signedStatement = (cacao: Cacao): string => {
   return (statement && `${statement} `) + recapStatement(recap)
 }
 
-// As newer clients name chains; anything else signs as Ethereum, which all clients once did.
-const CHAIN_NAMES = new Map([
-  ['solana', 'Solana'],
-  ['bip122', 'Bitcoin'],
-])
-
 /**
  * The texts that may have been signed, the likeliest first. With a statement there is one. Without, what is between the
  * address and the URI differs: two empty lines (EIP-4361, and newer clients, which drop an empty statement), three (older
- * ones, which keep it as a line of its own), or one.
+ * ones, which keep it as a line of its own), or one. Throws `identity_invalid`.
  */
 export const cacaoTexts = (cacao: Cacao): string[] => {
   const { p } = cacao
-  const { namespace, reference, address } = accountOf(cacao)
+  const account = accountOf(cacao)
   const statement = signedStatement(cacao)
-  const head = [
-    `${p.domain} wants you to sign in with your ${CHAIN_NAMES.get(namespace) ?? 'Ethereum'} account:`,
-    address,
-  ]
+  const { name } = namespaceOf(account)
+  const head = [`${p.domain} wants you to sign in with your ${name} account:`, account.address]
   const tail = [
     `URI: ${p.aud}`,
     `Version: ${p.version}`,
-    `Chain ID: ${reference}`,
+    `Chain ID: ${account.reference}`,
     `Nonce: ${p.nonce}`,
     `Issued At: ${p.iat}`,
   ]
@@ -127,27 +110,6 @@ export const cacaoTexts = (cacao: Cacao): string[] => {
   return middles.flatMap((middle) => ends.map((end) => [...head, ...middle, ...tail, ...end].join('\n')))
 }
 
-/** Hash of a text as wallets sign it (EIP-191, version 0x45). */
-const eip191Hash = (text: string): Uint8Array => {
-  const bytes = utf8(text)
-  return keccak_256(concat(utf8(`\u0019Ethereum Signed Message:\n${bytes.length}`), bytes))
-}
-
-/** Lower-case address of who signed the text; undefined when nobody can have. */
-const signerOf = (text: string, signature: Uint8Array): string | undefined => {
-  const v = signature[64] ?? 0
-  const recovery = v >= 27 ? v - 27 : v
-  if (signature.length !== 65 || recovery > 1) return undefined
-  try {
-    const recovered = concat(Uint8Array.of(recovery), signature.subarray(0, 64))
-    const compressed = secp256k1.recoverPublicKey(recovered, eip191Hash(text), { prehash: false })
-    const point = secp256k1.Point.fromBytes(compressed).toBytes(false)
-    return `0x${toHex(keccak_256(point.subarray(1)).subarray(12))}`
-  } catch {
-    return undefined
-  }
-}
-
 const timeOf = (text: string, name: string): number => {
   const time = Date.parse(text)
   if (Number.isNaN(time)) throw invalid(`its ${name} is not a time`)
@@ -155,8 +117,9 @@ const timeOf = (text: string, name: string): number => {
 }
 
 /**
- * Resolves when the CACAO is good: dates (60 s of skew), and a signature of the account, with or without `0x`, over one
- * of its texts. Contract wallets are asked through `verifySignature`, where there is one. Throws `identity_invalid`.
+ * Resolves when the CACAO is good: dates (60 s of skew), and a signature of the account over one of its texts. Contract
+ * wallets are asked through `verifySignature`, where there is one. Throws `identity_invalid`, and what `verifySignature`
+ * throws.
  */
 export const verifyCacao = async (
   cacao: Cacao,
@@ -165,25 +128,11 @@ export const verifyCacao = async (
   // Also here: a CACAO may come from a place that did not parse it.
   const parsed = cacaoSchema.safeParse(cacao)
   if (!parsed.success) throw invalid('its shape is wrong')
-  const { p, s } = parsed.data
+  const { p, s: signature } = parsed.data
   if (p.exp && timeOf(p.exp, 'expiration time') <= now - SKEW) throw invalid('it is expired')
   if (p.nbf && timeOf(p.nbf, 'not-before time') > now + SKEW) throw invalid('it is not valid yet')
   const account = accountOf(cacao)
-  if (account.namespace !== 'eip155') throw invalid('only Ethereum accounts can be verified')
   const texts = cacaoTexts(cacao)
-  const hex = s.s.replace(/^0x/i, '')
-  let signature: Uint8Array
-  try {
-    signature = fromHex(hex)
-  } catch {
-    throw invalid('its signature is not hex')
-  }
-  if (s.t === 'eip191') {
-    const address = account.address.toLowerCase()
-    if (texts.some((text) => signerOf(text, signature) === address)) return
-  } else if (s.t === 'eip1271' || s.t === 'eip6492') {
-    if (!verifySignature) throw invalid('contract wallets cannot be verified here')
-    for (const text of texts) if (await verifySignature({ account, text, signature: `0x${hex}` })) return
-  } else throw invalid('its kind of signature is not known')
+  if (await hasSigned({ account, texts, signature, verifySignature })) return
   throw invalid('the account did not sign it')
 }

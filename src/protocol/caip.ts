@@ -1,11 +1,12 @@
 /**
  * Chains and accounts as text: CAIP-2 (`eip155:1`) and CAIP-10 (`eip155:1:0x…`), with EIP-55 for Ethereum addresses.
  *
- * Two accounts are the same person iff namespace and lower-cased address are equal, whatever the chain: compare
- * `accountKey`s, but answer a client with the text that it used itself.
+ * Two accounts are the same person iff namespace and address are equal, whatever the chain: compare `accountKey`s, but
+ * answer a client with the text that it used itself. Letter case is no part of an Ethereum address, and of others it is:
+ * in lower case, the addresses of two Solana accounts could be one.
  */
 import { keccak_256 } from '@noble/hashes/sha3.js'
-import { utf8 } from './bytes.ts'
+import { fromBase58, utf8 } from './bytes.ts'
 import { ProtocolError } from './errors.ts'
 
 export interface Chain {
@@ -46,8 +47,17 @@ export const checksumAddress = (address: string): string => {
   return spelled
 }
 
+/** Base58 of the 32 bytes of an Ed25519 key. */
+const isSolanaAddress = (address: string): boolean => {
+  try {
+    return address.length <= 44 && fromBase58(address).length === 32
+  } catch {
+    return false
+  }
+}
+
 /**
- * Throws `bad_params`. An `eip155` address is all lower case, or has the right EIP-55 checksum; any other spelling,
+ * Throws `bad_params`. A `solana` address is 32 bytes in base58. An `eip155` address is all lower case, or has the right EIP-55 checksum; any other spelling,
  * all upper case included, is taken for a typing mistake.
  */
 export const parseAccount = (text: string): Account => {
@@ -63,11 +73,14 @@ export const parseAccount = (text: string): Account => {
       throw new ProtocolError('bad_params', 'the checksum of the address is wrong')
     }
   }
+  if (namespace === 'solana' && !isSolanaAddress(address)) {
+    throw new ProtocolError('bad_params', 'the account has no Solana address')
+  }
   return { namespace, reference, address, text }
 }
 
-/** Names the person behind an account, over all chains: `eip155:0x…` in lower case. */
+/** Names the person behind an account, over all chains: `eip155:0x…` in lower case, others as they are. */
 export const accountKey = (account: Account | string): string => {
   const { namespace, address } = typeof account === 'string' ? parseAccount(account) : account
-  return `${namespace}:${address.toLowerCase()}`
+  return `${namespace}:${namespace === 'eip155' ? address.toLowerCase() : address}`
 }

@@ -26,6 +26,8 @@ export interface JwtExpectations {
   audience?: string | undefined
   /** `iss` must be this did:key. */
   issuer?: string | undefined
+  /** Seconds that a JWT without `exp` is good for; without this one there must be an `exp`. */
+  lifetime?: number | undefined
 }
 
 const LEEWAY = 300
@@ -39,6 +41,7 @@ const time = z
 // RFC 7515 §4.1.11: a header with `crit` asks for an extension that we do not have.
 const headerSchema = z.looseObject({ alg: z.literal('EdDSA'), crit: z.undefined().optional() })
 const claimsSchema = z.looseObject({ iss: z.string(), iat: time, exp: time, nbf: time.optional() })
+const lenientSchema = claimsSchema.extend({ exp: time.optional() })
 
 const HEADER = toBase64url(utf8(JSON.stringify({ typ: 'JWT', alg: 'EdDSA' })))
 
@@ -64,11 +67,13 @@ const readPart = <T>(part: string, schema: z.ZodType<T>, name: string): T => {
 }
 
 /** Reads without verifying. Times are normalised to seconds. Throws `jwt_invalid`. */
-export const decodeJwt = (token: string): { header: JwtHeader; claims: Claims } => {
+export const decodeJwt = (token: string, lifetime?: number): { header: JwtHeader; claims: Claims } => {
   const { header, payload } = split(token)
+  const schema = lifetime === undefined ? claimsSchema : lenientSchema
+  const { exp, ...claims } = readPart(payload, schema, 'payload')
   return {
     header: readPart(header, headerSchema, 'header'),
-    claims: readPart(payload, claimsSchema, 'payload'),
+    claims: { ...claims, exp: exp ?? claims.iat + (lifetime ?? 0) },
   }
 }
 
@@ -88,7 +93,7 @@ const isSigned = (token: string, issuer: string): boolean => {
  * order: what is not signed is not looked at further.
  */
 export const verifyJwt = (token: string, expected: JwtExpectations): Claims => {
-  const { claims } = decodeJwt(token)
+  const { claims } = decodeJwt(token, expected.lifetime)
   if (!isSigned(token, claims.iss)) throw new ProtocolError('jwt_invalid', 'the signature is wrong')
   if (expected.issuer !== undefined && claims.iss !== expected.issuer) {
     throw new ProtocolError('jwt_invalid', 'another key signed it')

@@ -10,9 +10,11 @@ const URN = 'urn:recap:'
 export const RECAP_PREAMBLE =
   'I further authorize the stated URI to perform the following actions on my behalf: '
 
-const ability = z.string().regex(/^[^/]+\/[^/]+$/)
+// No line breaks, as in a CACAO's own fields: what is read here becomes a line of the signed text.
+const uri = z.string().regex(/^[^\r\n]*$/)
+const ability = z.string().regex(/^[^/\r\n]+\/[^/\r\n]+$/)
 const limits = z.array(z.record(z.string(), z.unknown())).min(1)
-const recapSchema = z.object({ att: z.record(z.string(), z.record(ability, limits)) })
+const recapSchema = z.object({ att: z.record(uri, z.record(ability, limits)) })
 
 /** For each URI, the abilities (`namespace/ability`) and their limits. */
 export type Recap = z.infer<typeof recapSchema>

@@ -83,7 +83,11 @@ export const RELAY_METHODS = {
   /** Relay to client, to be ignored: it resets the idle timer of older clients. */
   irn_heartbeat: { params: z.unknown(), result: z.unknown() },
   irn_fetchMessages: { params: z.object({ topic }), result: fetched },
-  irn_batchFetchMessages: { params: z.object({ topics: batchOf(topic) }), result: fetched },
+  /** `keep` is ours: what is returned stays until irn_batchReceive names it. Other relays do not know it. */
+  irn_batchFetchMessages: {
+    params: z.object({ topics: batchOf(topic), keep: z.boolean().optional() }),
+    result: fetched,
+  },
   irn_batchReceive: { params: z.object({ receipts: batchOf(receipt) }), result: done },
   irn_watchRegister: { params: z.object({ registerAuth: token }), result: z.object({ relayId: z.string() }) },
   irn_watchUnregister: { params: z.object({ unregisterAuth: token }), result: done },

@@ -3,6 +3,8 @@ import type { RelayStore } from './store.ts'
 
 interface Batch {
   receipts: Map<string, { topic: string; id: string }[]>
+  /** What must be durable first. */
+  before: Promise<void>[]
   done: Promise<void>
   settle: () => void
 }
@@ -12,7 +14,7 @@ const newBatch = (): Batch => {
   const done = new Promise<void>((resolve) => {
     settle = resolve
   })
-  return { receipts: new Map(), done, settle }
+  return { receipts: new Map(), before: [], done, settle }
 }
 
 /**
@@ -20,7 +22,8 @@ const newBatch = (): Batch => {
  * that a read of the mailbox waits for, so that it does not find what this process already knows to be acknowledged.
  */
 export interface Acknowledger {
-  acknowledge(clientId: string, topic: string, id: string): void
+  /** `before` never rejects; the acknowledgement is written after it. */
+  acknowledge(clientId: string, topic: string, id: string, before?: Promise<void>): void
   /** Resolves when all that was acknowledged for the client so far is durable; undefined when it is already. */
   settled(clientId: string): Promise<void> | undefined
   idle(): Promise<void>
@@ -37,6 +40,7 @@ export const createAcknowledger = (deps: {
 
   const write = async (batch: Batch): Promise<void> => {
     writing = batch
+    if (batch.before.length > 0) await Promise.all(batch.before)
     let count = 0
     const writes = [...batch.receipts].map(([clientId, receipts]) => {
       count += receipts.length
@@ -59,7 +63,8 @@ export const createAcknowledger = (deps: {
   }
 
   return {
-    acknowledge(clientId, topic, id) {
+    acknowledge(clientId, topic, id, before) {
+      if (before) gathering.before.push(before)
       const receipts = gathering.receipts.get(clientId)
       if (receipts) {
         receipts.push({ topic, id })

@@ -30,6 +30,11 @@ export const relayOrigin = (url: unknown): string | undefined => {
   return `${secure ? 'https' : 'http'}://${host}:${port || (secure ? '443' : '80')}`
 }
 
+export const isKnownAudience = (audience: unknown, publicOrigins: readonly string[]): boolean => {
+  const origin = relayOrigin(audience)
+  return origin !== undefined && publicOrigins.some((known) => relayOrigin(known) === origin)
+}
+
 /**
  * The client that signed the token: its `iss`. `sub` is a nonce that clients keep over reconnects, so it is no
  * protection against replay and not looked at. Throws `jwt_invalid`, `jwt_expired`, `jwt_wrong_audience`.
@@ -40,10 +45,7 @@ export const authenticateClient = (
 ): { clientId: string } => {
   const claims = verifyJwt(token, { now, leeway: LEEWAY })
   if (publicOrigins) {
-    const origin = relayOrigin(claims.aud)
-    if (!origin || !publicOrigins.some((known) => relayOrigin(known) === origin)) {
-      throw new ProtocolError('jwt_wrong_audience')
-    }
+    if (!isKnownAudience(claims.aud, publicOrigins)) throw new ProtocolError('jwt_wrong_audience')
   }
   return { clientId: claims.iss }
 }

@@ -3,18 +3,20 @@
  *
  * | | |
  * |---|---|
+ * | `GET /public-key` | the Ed25519 key that signs watch events, hex text |
  * | `POST /rpc?auth=…` or `Authorization: Bearer …` | one JSON-RPC request, ≤ 1 MiB; 200 with the JSON-RPC answer, also when that is an error |
  * | 400 | the body is not JSON, or not UTF-8 |
  * | 401, 403 | no or a wrong token; an unknown project id |
  * | 413, 429 | too large; too many requests |
+ * | 503 | the store does not answer in time; what was asked may have its effect, and may be asked again |
  *
  * Every body is a JSON-RPC message. A caller without a connection is pushed nothing: it fetches.
  */
 import { Hono } from 'hono'
 import type { Clock } from '../platform/clock.ts'
-import { readBody } from '../platform/http.ts'
+import { callAgain, readBody } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
-import { fromUtf8 } from '../protocol/bytes.ts'
+import { fromUtf8, toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { rpcFailure } from '../protocol/jsonrpc.ts'
 import { LIMITS } from '../protocol/relay-methods.ts'
@@ -30,11 +32,13 @@ const textOf = (body: Uint8Array): string => {
 }
 
 export const relayRoutes = (
-  deps: { hub: RelayHub; clock: Clock; log: Log },
+  deps: { hub: RelayHub; clock: Clock; log: Log; publicKey?: Uint8Array },
   admission: Admission = {},
 ): Hono => {
-  const { hub, clock, log } = deps
+  const { hub, clock, log, publicKey } = deps
   const routes = new Hono()
+
+  if (publicKey) routes.get('/public-key', (c) => c.text(toHex(publicKey)))
 
   routes.post('/rpc', async (c) => {
     c.header('Content-Type', 'application/json')
@@ -44,8 +48,7 @@ export const relayRoutes = (
       return c.body(await hub.call(clientId, textOf(await readBody(c.req.raw, LIMITS.frameBytes))))
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
-      if (error.code === 'rate_limited') c.header('Retry-After', '1')
-      if (error.http === 401) c.header('WWW-Authenticate', 'Bearer')
+      callAgain(c, error)
       log.debug({ code: error.code }, 'A relay request over HTTP was refused')
       return c.body(
         rpcFailure(null, error.rpc, error.message),

@@ -11,8 +11,9 @@
  * | irn_publish, irn_batchPublish | stores, then forwards | `true` when durable; also for duplicates and full mailboxes |
  * | irn_subscribe, irn_batchSubscribe, …Blocking | subscribes the client id; what waits follows 100 ms later | subscription id(s) |
  * | irn_unsubscribe, irn_batchUnsubscribe | ends it; a push that waits is cancelled | `true` |
- * | irn_fetchMessages, irn_batchFetchMessages | what is returned is acknowledged | `{messages, hasMore}` |
+ * | irn_fetchMessages, irn_batchFetchMessages | what is returned is acknowledged (not with our `keep`) | `{messages, hasMore}` |
  * | irn_batchReceive | acknowledges | `true` |
+ * | irn_watchRegister, irn_watchUnregister | `watches.ts` | `{relayId}`, `true` |
  * | wc_proposeSession, wc_approveSession | publish and subscribe in one | `true` |
  * | irn_subscription (ours) | a message; `true` acknowledges it | |
  *
@@ -33,6 +34,7 @@ import { type Caller, createMethods, type Reply } from './methods.ts'
 import { createPublisher } from './publisher.ts'
 import { type Peer, Session } from './session.ts'
 import type { RelayStore } from './store.ts'
+import type { Seen, Watches } from './watches.ts'
 
 export type { RelayLimits } from './limits.ts'
 export type { Peer, Session } from './session.ts'
@@ -43,6 +45,8 @@ export interface RelayHubDeps {
   log: Log
   meter: Meter
   randomBytes: (length: number) => Uint8Array
+  /** Without it nobody can watch. The hub disposes of it. */
+  watches?: Watches
 }
 
 export interface RelayHub extends AsyncDisposable {
@@ -54,7 +58,7 @@ export interface RelayHub extends AsyncDisposable {
   drained(session: Session): void
   /** The connection is gone. */
   close(session: Session): void
-  /** One request without a connection; resolves to the answer. Rejects `bad_json`, `bad_request`, `rate_limited`. */
+  /** One request without a connection; resolves to the answer. Rejects `bad_json`, `bad_request`, `rate_limited`, `unavailable`. */
   call(clientId: string, text: string): Promise<string>
 }
 
@@ -65,7 +69,7 @@ export const createRelayHub = (
   deps: RelayHubDeps,
   options: Partial<RelayLimits> & { trusted?: (clientId: string) => boolean } = {},
 ): RelayHub => {
-  const { store, clock, log, meter, randomBytes } = deps
+  const { store, clock, log, meter, randomBytes, watches } = deps
   const { trusted = () => false, ...overrides } = options
   const limits: RelayLimits = { ...RELAY_LIMITS, ...overrides }
 
@@ -99,10 +103,11 @@ export const createRelayHub = (
         for (const feed of feeds) feed.published(ready, previousSeq, caughtUp)
       }
     },
+    watches?.published,
   )
 
-  const acknowledged = (clientId: string, topic: string, id: string) => {
-    acknowledger.acknowledge(clientId, topic, id)
+  const acknowledged = (clientId: string, topic: string, id: string, seen?: Seen) => {
+    acknowledger.acknowledge(clientId, topic, id, watches?.delivered(clientId, topic, id, seen))
     for (const feed of clients.get(clientId) ?? []) feed.acknowledged(topic, id)
   }
 
@@ -112,6 +117,7 @@ export const createRelayHub = (
     limits,
     publisher,
     acknowledger,
+    watches,
     acknowledged,
     unsubscribed: (clientId, topics) => {
       for (const feed of clients.get(clientId) ?? []) feed.unsubscribed(topics)
@@ -126,11 +132,12 @@ export const createRelayHub = (
     return rpcFailure(idText, internal.rpc, internal.message)
   }
 
-  /** Serves one request; `send` gets exactly one frame. */
+  /** Serves one request; `send` gets exactly one frame, unless `refuse` is there and gets what is `unavailable`. */
   const serve = (
     caller: Caller,
     request: { idText: string; method: string; params: unknown },
     send: (frame: string) => boolean,
+    refuse?: (error: ProtocolError) => void,
   ): void => {
     const name = canonicalMethod(request.method)
     const method = Object.hasOwn(methods, name) ? methods[name] : undefined
@@ -144,7 +151,10 @@ export const createRelayHub = (
     const reply: Reply = {
       answer: (result) => end(() => rpcResult(request.idText, result)),
       fail: (error) => {
-        end(() => failureOf(request.idText, error))
+        const isUnavailable = error instanceof ProtocolError && error.code === 'unavailable'
+        if (isUnavailable) log.warn({ err: error, method: name }, 'A relay request could not be served now')
+        if (isUnavailable && refuse) refuse(error)
+        else end(() => failureOf(request.idText, error))
       },
     }
     try {
@@ -216,7 +226,7 @@ export const createRelayHub = (
           session.spend(1)
           return
         }
-        acknowledged(session.clientId, entry.message.topic, entry.message.id)
+        acknowledged(session.clientId, entry.message.topic, entry.message.id, entry.message)
         session.feed.resume()
         return
       }
@@ -247,11 +257,12 @@ export const createRelayHub = (
       if (message.kind !== 'request')
         throw new ProtocolError('bad_request', 'it must be one request with an id')
       if (!trusted(clientId) && overRate(clientId) > 0) throw new ProtocolError('rate_limited')
-      return new Promise((resolve) => {
-        serve({ clientId, trusted: trusted(clientId) }, message, (frame) => {
+      return new Promise((resolve, reject) => {
+        const send = (frame: string) => {
           resolve(frame)
           return true
-        })
+        }
+        serve({ clientId, trusted: trusted(clientId) }, message, send, reject)
       })
     },
 
@@ -265,6 +276,7 @@ export const createRelayHub = (
       }
       await publisher.idle()
       await acknowledger.idle()
+      watches?.[Symbol.dispose]()
     },
   }
   return hub

@@ -6,6 +6,8 @@ export interface Outgoing {
   readonly topic: string
   readonly id: string
   readonly seq: number
+  readonly tag: number
+  readonly publisher: string
   readonly expiresAt: number
   /** The `data` of `irn_subscription`, serialised once for all of them. */
   readonly data: string
@@ -74,6 +76,8 @@ export const outgoing = (message: Omit<StoredMessage, 'seq'>, seq: number): Outg
   topic: message.topic,
   id: message.id,
   seq,
+  tag: message.tag,
+  publisher: message.publisher,
   expiresAt: message.expiresAt,
   data: JSON.stringify(deliveredForm(message)),
 })

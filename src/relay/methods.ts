@@ -1,5 +1,6 @@
 import type { Clock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
+import { ProtocolError } from '../protocol/errors.ts'
 import { RELAY_METHODS, type RelayParams, SESSION_TAGS } from '../protocol/relay-methods.ts'
 import { messageIdOf, subscriptionIdOf } from '../protocol/topic.ts'
 import type { Acknowledger } from './acknowledger.ts'
@@ -8,6 +9,7 @@ import type { RelayLimits } from './limits.ts'
 import type { Publisher } from './publisher.ts'
 import type { Session } from './session.ts'
 import type { NewMessage, RelayStore, StoredMessage } from './store.ts'
+import type { Seen, Watches } from './watches.ts'
 
 /** Who makes a request. Without a session (HTTP) nothing can be pushed. */
 export interface Caller {
@@ -31,8 +33,9 @@ export interface MethodDeps {
   limits: RelayLimits
   publisher: Publisher
   acknowledger: Acknowledger
+  watches: Watches | undefined
   /** Acknowledges for the client on all its connections. */
-  acknowledged(clientId: string, topic: string, id: string): void
+  acknowledged(clientId: string, topic: string, id: string, seen?: Seen): void
   /** The client left the topics, on all its connections. */
   unsubscribed(clientId: string, topics: readonly string[]): void
 }
@@ -140,13 +143,18 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     return { messages, cursors, hasMore: false }
   }
 
-  const fetchNow = async (caller: Caller, topics: readonly string[], reply: Reply): Promise<void> => {
+  const fetchNow = async (
+    caller: Caller,
+    { topics, keep = false }: { topics: readonly string[]; keep?: boolean | undefined },
+    reply: Reply,
+  ): Promise<void> => {
     const feed = caller.session?.feed
     const lanes = feed?.fetching(topics) ?? []
     try {
       const { messages, cursors, hasMore } = await read(caller.clientId, topics, lanes)
-      if (!reply.answer({ messages: messages.map(deliveredForm), hasMore })) return feed?.abandoned(lanes)
-      for (const { topic, id } of messages) deps.acknowledged(caller.clientId, topic, id)
+      if (!reply.answer({ messages: messages.map(deliveredForm), hasMore }) || keep)
+        return feed?.abandoned(lanes)
+      for (const message of messages) deps.acknowledged(caller.clientId, message.topic, message.id, message)
       feed?.fetched(cursors)
     } catch (error) {
       feed?.abandoned(lanes)
@@ -154,10 +162,18 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     }
   }
 
-  const fetch = (caller: Caller, topics: readonly string[], reply: Reply): Promise<void> => {
-    const each = [...new Set(topics)]
-    const run = () => fetchNow(caller, each, reply)
+  const fetch = (
+    caller: Caller,
+    { topics, keep }: { topics: readonly string[]; keep?: boolean | undefined },
+    reply: Reply,
+  ): Promise<void> => {
+    const run = () => fetchNow(caller, { topics: [...new Set(topics)], keep }, reply)
     return caller.session ? caller.session.inTurn(run) : run()
+  }
+
+  const watching = (): Watches => {
+    if (!deps.watches) throw new ProtocolError('unknown_method')
+    return deps.watches
   }
 
   return {
@@ -184,10 +200,10 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     },
 
     irn_fetchMessages: (caller, params, reply) =>
-      fetch(caller, [checked(RELAY_METHODS.irn_fetchMessages.params, params).topic], reply),
+      fetch(caller, { topics: [checked(RELAY_METHODS.irn_fetchMessages.params, params).topic] }, reply),
 
     irn_batchFetchMessages: (caller, params, reply) =>
-      fetch(caller, checked(RELAY_METHODS.irn_batchFetchMessages.params, params).topics, reply),
+      fetch(caller, checked(RELAY_METHODS.irn_batchFetchMessages.params, params), reply),
 
     irn_batchReceive: async (caller, params, reply) => {
       for (const receipt of checked(RELAY_METHODS.irn_batchReceive.params, params).receipts) {
@@ -196,6 +212,19 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
         deps.acknowledged(caller.clientId, receipt.topic, receipt.messageId)
       }
       await acknowledger.settled(caller.clientId)
+      reply.answer(true)
+    },
+
+    irn_watchRegister: async (_, params, reply) => {
+      const watches = watching()
+      const { registerAuth } = checked(RELAY_METHODS.irn_watchRegister.params, params)
+      reply.answer(await watches.register(registerAuth))
+    },
+
+    irn_watchUnregister: async (_, params, reply) => {
+      const watches = watching()
+      const { unregisterAuth } = checked(RELAY_METHODS.irn_watchUnregister.params, params)
+      await watches.unregister(unregisterAuth)
       reply.answer(true)
     },
 

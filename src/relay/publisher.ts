@@ -28,6 +28,11 @@ export interface Publisher {
 export const createPublisher = (
   deps: { store: Pick<RelayStore, 'publish'>; clock: Clock; log: Log; meter: Meter },
   forward: (message: NewMessage, publication: Publication & { outcome: 'stored' }) => void,
+  /** What else must be durable before a publisher is answered; undefined when nothing must. Never rejects. */
+  before: (
+    messages: readonly NewMessage[],
+    publications: readonly Publication[],
+  ) => Promise<void> | undefined = () => undefined,
 ): Publisher => {
   const { store, clock, log, meter } = deps
   let waiting: Request[] = []
@@ -70,6 +75,8 @@ export const createPublisher = (
       return
     }
     meter.observe('relay_publish_seconds', (clock.now() - began) / 1000)
+    const first = before(messages, publications)
+    if (first) await first
     for (const request of group) request.done()
     let stored = 0
     for (const [at, message] of messages.entries()) {

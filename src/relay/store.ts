@@ -5,6 +5,8 @@
  * Every promise resolves only when the effect is durable. Times are unix milliseconds and always come from the caller.
  */
 
+import type { WatchStatus, WatchType } from '../protocol/relay-watch.ts'
+
 /** A message as a publisher handed it over, checked and complete. */
 export interface NewMessage {
   /** 64 lower-case hex characters. */
@@ -47,6 +49,21 @@ export type Publication =
 export interface Wake {
   topic: string
   clientIds: string[]
+}
+
+/** A webhook that is told of a client's messages. Service and URL are its name among those of the client. */
+export interface Watch {
+  /** did:key of the watched client. */
+  clientId: string
+  /** URL of the service that asked for it; what events are addressed to. */
+  service: string
+  /** Where events are posted. */
+  url: string
+  type: WatchType
+  tags: number[]
+  statuses: WatchStatus[]
+  /** From this instant on the watch does not exist. */
+  expiresAt: number
 }
 
 export interface RelayStore extends AsyncDisposable {
@@ -103,6 +120,23 @@ export interface RelayStore extends AsyncDisposable {
   ): Promise<boolean>
   /** Gives back every claim of the holder (its connection closed). */
   release(holder: string): Promise<void>
+
+  /** The live message, whoever has acknowledged it. */
+  message(topic: string, id: string, now: number): Promise<StoredMessage | undefined>
+
+  /**
+   * Keeps the watch in place of the one with the same client, service and URL. Throws ProtocolError `rate_limited`, and
+   * keeps nothing, when the client would have more than `limit` that are live at `now`.
+   */
+  watch(watch: Watch, bounds: { now: number; limit: number }): Promise<void>
+  /** Ends a watch; an unknown one is ignored. */
+  unwatch(name: Pick<Watch, 'clientId' | 'service' | 'url'>): Promise<void>
+  /** The live watches of these clients, in no order. */
+  watches(clientIds: readonly string[], now: number): Promise<Watch[]>
+  /** False only when no client at all has a live watch. */
+  hasWatches(now: number): Promise<boolean>
+  /** Calls the listener when **another** store instance changed a watch of the client; like `onWake`, never the truth. */
+  onWatch(listener: (clientId: string) => void): Disposable
 
   /** Removes at most `limit` messages (and what belongs to them) that expired before `now`; answers how many. */
   sweep(now: number, limit: number): Promise<number>

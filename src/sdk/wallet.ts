@@ -29,6 +29,7 @@ export {
   type PublicKeys,
   type ReceivedNotification,
   type ResolveAppKeys,
+  type Sign,
   type Subscription,
   type Wallet,
   type WalletEvents,

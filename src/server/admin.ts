@@ -8,6 +8,7 @@
  * | POST /admin/notify        | `{domain, notification, accounts}`; accounts a list or `"all"`   | `{sent, failed, not_found}` |
  * | GET  /admin/keys          | `after?`, `limit?`                                               | `{keys, next}`         |
  * | GET  /admin/keys/:key     |                                                                  | the registered key     |
+ * | GET  /admin/backup        |                                                                  | a backup of the store (gzip) |
  */
 import { timingSafeEqual } from 'node:crypto'
 import { type Context, Hono } from 'hono'
@@ -20,6 +21,8 @@ import type { NotifyOutcome, Publishing } from '../notify/publishing.ts'
 import type { AppRecord } from '../notify/store.ts'
 import { checked, jsonBody } from '../platform/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import { backupBytes } from '../storage/backup.ts'
+import type { Transfer } from '../storage/transfer.ts'
 import type { Projects } from './projects.ts'
 
 export interface AdminDeps {
@@ -28,6 +31,7 @@ export interface AdminDeps {
   apps: Apps | undefined
   publishing: Publishing | undefined
   registry: KeyRegistry | undefined
+  transfer: Transfer | undefined
 }
 
 /** What `app add` prints. */
@@ -168,6 +172,21 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
     const cacao = await room(deps.registry, 'keys').identity(key)
     const identityKey = key.startsWith('did:key:') ? key : `did:key:${key}`
     return c.json({ identityKey, cacao: JSON.parse(cacao) })
+  })
+
+  app.get('/admin/backup', () => {
+    const snapshot = room(deps.transfer, 'storage').snapshot()
+    const bytes = backupBytes(snapshot, Date.now())
+    const chunks: AsyncIterator<Buffer<ArrayBuffer>> = bytes[Symbol.asyncIterator]()
+    const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+      async pull(controller) {
+        const { done, value } = await chunks.next()
+        if (done) controller.close()
+        else controller.enqueue(value)
+      },
+      cancel: () => void bytes.destroy(),
+    })
+    return new Response(body, { headers: { 'content-type': 'application/gzip' } })
   })
 
   return app

@@ -16,29 +16,37 @@ import { type Apps, createApps } from '../notify/apps.ts'
 import { notifyRoutes } from '../notify/http.ts'
 import { AppDeclaration } from '../notify/http-schema.ts'
 import { createPublishing, type Publishing } from '../notify/publishing.ts'
+import type { Delivered } from '../notify/relay-events.ts'
+import { relayWebhookRoutes } from '../notify/relay-webhook.ts'
 import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
 import { createVault, type Vault } from '../notify/vault.ts'
 import { createWebhookCalls } from '../notify/webhook-calls.ts'
 import { createWebhooks } from '../notify/webhooks.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
-import { addressRules } from '../platform/public-address.ts'
+import { addressRules, anyAddress } from '../platform/public-address.ts'
 import { createUrlCheck } from '../platform/public-check.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
-import { type Log, silent } from '../platform/telemetry.ts'
+import { type Log, silent, unmeasured } from '../platform/telemetry.ts'
+import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { notifyMethodByTag } from '../protocol/notify-methods.ts'
-import { createRelayClient } from '../relay/client.ts'
+import type { SigningKey } from '../protocol/keys.ts'
+import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { relayRoutes } from '../relay/http.ts'
 import { createRelayHub, type RelayHub } from '../relay/hub.ts'
+import { relayKeyFrom } from '../relay/relay-key.ts'
 import { attachRelaySocket, type RelaySocket } from '../relay/socket.ts'
+import { createWatchEvents } from '../relay/watch-events.ts'
+import { createWatches } from '../relay/watches.ts'
 import { openLmdb } from '../storage/lmdb/open.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
 import { adminRoutes } from './admin.ts'
 import type { Config } from './config.ts'
+import { createContractWallets, requireViem } from './contract-wallets.ts'
 import { loadSecret, lockDataDir, prepareDataDir, writeAdminAccess } from './data-dir.ts'
+import { createDuties, type OnDuty } from './duties.ts'
 import { StartFailure } from './failure.ts'
 import { closeServer, createHttpRoutes, createHttpServer, listen } from './http.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
@@ -46,7 +54,9 @@ import { serveMetrics } from './metrics-server.ts'
 import { type Names, namesOf } from './names.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
 import { createProjects, type Projects } from './projects.ts'
+import { linkToRelay } from './relay-link.ts'
 import { createRelaySweeper } from './relay-sweeper.ts'
+import { sparing } from './sparing.ts'
 import { createPatient, isUnavailable, type Patient, waitingRoutes } from './waiting.ts'
 
 export interface ServerDeps {
@@ -55,6 +65,8 @@ export interface ServerDeps {
   randomBytes?: (length: number) => Uint8Array
   /** Default: made here. */
   metrics?: Metrics
+  /** A wallet has a notification; only then the relay is asked to tell. */
+  onDelivered?: (delivered: Delivered) => Promise<void>
   /** Ends the wait for a store that does not answer. */
   signal?: AbortSignal
 }
@@ -91,6 +103,9 @@ interface Ground {
   randomBytes: (length: number) => Uint8Array
   owned: ReleaseStack
   patient: Patient
+  /** Jobs of one process among all on the store. */
+  onDuty: (name: string) => OnDuty
+  onDelivered: ServerDeps['onDelivered']
 }
 
 interface NotifyRoom {
@@ -100,7 +115,10 @@ interface NotifyRoom {
   serverKeys: ServerKeys
   routes: Hono
   isFirstStart: boolean
-  start(lookup: ReturnType<typeof createIdentityLookup>): NotifyServer
+  start(
+    lookup: ReturnType<typeof createIdentityLookup>,
+    verifySignature: ContractWalletCheck | undefined,
+  ): NotifyServer
 }
 
 /** Everything of the notify room that works without the relay; `start` connects it. */
@@ -110,7 +128,8 @@ const buildNotify = async (
   secret: Uint8Array,
   serverKeys: ServerKeys,
 ): Promise<NotifyRoom> => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned, patient } = ground
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
+  const { onDelivered } = ground
   const store = stores.notify
   let start: (server: NotifyServer) => void = () => {}
   const started = new Promise<NotifyServer>((resolve) => {
@@ -125,33 +144,26 @@ const buildNotify = async (
   })
   const { agenda } = stores
   const rules = addressRules(config.allowPrivateAddresses)
-  const webhooks = createWebhooks({
-    store,
-    agenda,
-    vault,
-    clock,
-    randomBytes,
-    checkUrl: createUrlCheck(rules),
-  })
+  const checkUrl = createUrlCheck(rules)
+  const webhooks = createWebhooks({ store, agenda, vault, clock, randomBytes, checkUrl })
+  const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
   const publishing = createPublishing({ store, apps, webhooks, clock, randomBytes })
   const projects = createProjects(apps, secret)
-  const isOwnRelay = config.rooms.includes('relay')
-  // Ours keeps subscriptions and divides messages among processes; another one may do neither.
-  const isOurs = isOwnRelay || (config.redisUrl !== undefined && config.relayShared)
-  const [firstProjectId] = config.projectIds ?? []
-  const projectId = isOwnRelay ? firstProjectId : config.relayProjectId
+  const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
 
   return {
     apps,
     publishing,
     projects,
     serverKeys,
-    routes: new Hono().route(
-      '/',
-      notifyRoutes({ apps, publishing, webhooks, serverKeys, log }, { publicUrl: names.publicUrl }),
-    ),
+    routes: new Hono()
+      .route('/', link.byWebhook || onDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono())
+      .route(
+        '/',
+        notifyRoutes({ apps, publishing, webhooks, serverKeys, log }, { publicUrl: names.publicUrl }),
+      ),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
-    start(lookup) {
+    start(lookup, verifySignature) {
       const post = createPublicFetch({ rules })
       owned.use(createWebhookCalls({ store, agenda, vault, post, clock, log, meter }))
       const server = createNotifyServer(
@@ -167,24 +179,20 @@ const buildNotify = async (
           log,
           meter,
           randomBytes,
-          connectRelay: (onMessage) =>
-            createRelayClient(
-              { clock, log, meter, randomBytes },
-              {
-                url: isOwnRelay ? names.loopbackUrl : (config.relayUrl ?? ''),
-                key: serverKeys.relay,
-                share: isOurs,
-                remembers: isOurs,
-                ...(projectId !== undefined && { projectId }),
-                onMessage,
-                // Strangers meet on the topics of apps and of the server; there is no order to keep among them.
-                laneOf: ({ tag, topic }) =>
-                  notifyMethodByTag(tag)?.addressedBy === 'subscription' ? topic : undefined,
-              },
-            ),
+          onDuty: ground.onDuty,
+          connectRelay: link.connect,
+          relayKey: link.relayKey,
+          onDelivered,
         },
-        { publicUrl: names.publicUrl, renew: !isOurs, otherUrls: config.aliases },
+        {
+          publicUrl: names.publicUrl,
+          renew: link.renew,
+          otherUrls: config.aliases,
+          webhooks: link.webhooks,
+          ...(verifySignature && { verifySignature }),
+        },
       )
+      if (onDelivered) owned.use(link.watchDelivered())
       start(server)
       return server
     },
@@ -207,27 +215,58 @@ const loadKeys = async ({ config, stores, patient }: Ground, vault: Vault): Prom
 const buildRelay = (
   ground: Ground,
   server: Server,
-  trusted: string | undefined,
+  key: SigningKey,
+  notifyClient: string | undefined,
 ): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
   const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = ground
   const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
+  const trusted = (clientId: string) => clientId === notifyClient
+  const { relay: store, agenda } = stores
+  const rules = addressRules(config.allowPrivateAddresses)
+  const watches = createWatches(
+    { store, agenda, clock, log, meter },
+    {
+      relayId: key.did,
+      rulesFor: (clientId) => (trusted(clientId) ? anyAddress : rules),
+      publicOrigins: names.knownOrigins,
+    },
+  )
+  const post = {
+    outside: createPublicFetch({ rules }),
+    // To the notify server beside us, wherever the operator has it.
+    anywhere: createPublicFetch({ rules: anyAddress }),
+  }
+  owned.use(createWatchEvents({ store, agenda, key, post, clock, log, meter }, { trusted }))
   const hub = owned.use(
     createRelayHub(
-      { store: stores.relay, clock, log, meter, randomBytes },
+      { store, clock, log, meter, randomBytes, watches },
       {
-        trusted: (clientId) => clientId === trusted,
+        trusted,
         // Another process may store what no wake-up tells us of.
         catchUpEvery: config.redisUrl === undefined ? undefined : CATCH_UP,
       },
     ),
   )
   const socket = owned.use(attachRelaySocket({ hub, clock, log, meter }, server, admission))
-  owned.use(createRelaySweeper({ store: stores.relay, clock, log, meter }))
+  owned.use(createRelaySweeper({ store, onDuty: ground.onDuty('relay sweep'), clock, log, meter }))
+  // Jobs that expired undone.
+  owned.use(
+    createRelaySweeper({
+      store: agenda,
+      onDuty: ground.onDuty('agenda sweep'),
+      clock,
+      log,
+      meter: unmeasured,
+    }),
+  )
   const routes = new Hono()
   routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
-  routes.route('/', relayRoutes({ hub, clock, log }, admission))
+  routes.route('/', relayRoutes({ hub, clock, log, publicKey: key.publicKey }, admission))
   return { hub, socket, routes }
 }
+
+const askChains = ({ clock, log }: Ground, rpcUrls: Record<string, string>): ContractWalletCheck =>
+  createContractWallets({ fetch: createPublicFetch({ rules: anyAddress }), clock, log }, { rpcUrls })
 
 /** Makes the apps of the configuration. Throws `StartFailure` with a sentence for each that cannot be. */
 const declareApps = async (config: Config, { apps, projects }: NotifyRoom): Promise<void> => {
@@ -260,10 +299,12 @@ export const composeServer = async (config: Config, deps: ServerDeps = {}): Prom
 }
 
 const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Promise<RunningServer> => {
-  const { clock = systemClock, log = silent } = deps
+  const { clock = systemClock } = deps
+  const log = sparing(deps.log ?? silent, clock)
   const randomBytes = deps.randomBytes ?? ((length) => new Uint8Array(nodeRandomBytes(length)))
   const has = (room: Config['rooms'][number]) => config.rooms.includes(room)
 
+  if (config.rpcUrls) requireViem()
   prepareDataDir(config.data)
   owned.use(lockDataDir(config.data))
   const secret = loadSecret(config.data, config.secret, randomBytes)
@@ -291,15 +332,24 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const port = await listen(server, config.port, config.host)
   const names = namesOf(config, port)
   const patient = createPatient({ clock, log, signal: deps.signal })
-  const ground: Ground = { config, names, stores, clock, log, metrics, randomBytes, owned, patient }
+  const onDuty = createDuties({ leases: stores.leases, clock, log }, toHex(randomBytes(8)))
+  const { onDelivered } = deps
+  const ground: Ground = {
+    ...{ config, names, stores, clock, log, metrics, randomBytes, owned, patient, onDuty },
+    onDelivered,
+  }
   if (config.redisUrl !== undefined) {
     fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch
     await patient(() => stores.ping())
   }
+  if ((await patient(() => stores.transfer.note())) !== undefined) {
+    throw new StartFailure(['The store holds half of a migration or a restore: run that command again.'])
+  }
 
+  const verifySignature = config.rpcUrls && askChains(ground, config.rpcUrls)
   const registry: KeyRegistry | undefined = has('keys')
     ? createKeyRegistry(
-        { store: stores.keys, clock, log },
+        { store: stores.keys, clock, log, ...(verifySignature && { verifySignature }) },
         names.knownOrigins ? { isOwnUrl: names.isOwnUrl } : {},
       )
     : undefined
@@ -308,7 +358,9 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const serverKeys = has('notify') || (has('relay') && isShared) ? await loadKeys(ground, vault) : undefined
   const notify =
     has('notify') && serverKeys ? await buildNotify(ground, vault, secret, serverKeys) : undefined
-  const relay = has('relay') ? buildRelay(ground, server, serverKeys?.relay.did) : undefined
+  const relay = has('relay')
+    ? buildRelay(ground, server, relayKeyFrom(secret), serverKeys?.relay.did)
+    : undefined
 
   const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
   let isStopping = false
@@ -333,6 +385,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       apps: notify?.apps,
       publishing: notify?.publishing,
       registry,
+      transfer: stores.transfer,
     }),
     ...(registry ? [keysRoutes({ registry, log })] : []),
     ...(relay ? [relay.routes] : []),
@@ -352,7 +405,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       },
       { isOwnUrl: names.isOwnUrl, allowed: config.keyServers },
     )
-    notifyServer = owned.use(notify.start(lookup))
+    notifyServer = owned.use(notify.start(lookup, verifySignature))
   }
   owned.use(writeAdminAccess(config.data, { url: names.loopbackUrl, token: adminToken }))
 

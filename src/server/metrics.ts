@@ -43,6 +43,17 @@ export const METRICS: Record<string, Declared> = {
   },
   relay_redeliveries_total: { type: 'counter', help: 'Messages pushed again, unacknowledged in time' },
   relay_slow_readers_total: { type: 'counter', help: 'Connections closed because they did not read' },
+  relay_watch_events_total: { type: 'counter', help: 'Events of watched messages' },
+  relay_watch_posts_total: {
+    type: 'counter',
+    help: 'Posts of events to webhooks: answered, failed',
+    labels: ['outcome'],
+  },
+  agenda_jobs_total: {
+    type: 'counter',
+    help: 'Jobs that were worked on: done, again, failed',
+    labels: ['queue', 'outcome'],
+  },
 
   relay_client_connects_total: { type: 'counter', help: "Connections of the notify server's relay client" },
   relay_client_disconnects_total: { type: 'counter', help: 'Connections of it that ended' },
@@ -76,12 +87,12 @@ export const METRICS: Record<string, Declared> = {
     labels: ['outcome'],
   },
   notify_webhooks_disabled_total: { type: 'counter', help: 'Webhooks that answered 410' },
-  notify_outbox_size: { type: 'gauge', help: 'Outbox entries that wait' },
-  agenda_jobs_total: {
+  notify_relay_events_total: {
     type: 'counter',
-    help: 'Attempts to do work that was put off',
-    labels: ['queue', 'outcome'],
+    help: 'What the relay told by webhook: taken, refused',
+    labels: ['outcome'],
   },
+  notify_outbox_size: { type: 'gauge', help: 'Outbox entries that wait' },
   relay_swept_total: { type: 'counter', help: 'Expired messages that were removed' },
 
   notify_swept_total: { type: 'counter', help: 'What expired and was removed', labels: ['kind'] },

@@ -46,6 +46,18 @@ const url = (...protocols: string[]) =>
     .refine((text) => isUrl(text, protocols))
     .transform((text) => text.replace(/\/+$/, ''))
 
+/** Providers put their keys into path and query. */
+const isRpcUrl = (text: string): boolean => isUrl(text.replace(/\?[^#]*/, ''), ['http:', 'https:'])
+
+/** `eip155:1=https://…,eip155:10=https://…`; a comma that no chain follows belongs to what is before it. */
+const mapping = (text: string): Record<string, string> =>
+  Object.fromEntries(
+    text.split(/\s*,\s*(?=eip155:[^=,]*=|$)/).flatMap((one) => {
+      const [name = '', ...value] = one.split('=')
+      return name.trim() === '' ? [] : [[name.trim(), value.join('=').trim()]]
+    }),
+  )
+
 const isRedisUrl = (text: string): boolean => {
   try {
     parseRedisUrl(text)
@@ -166,6 +178,24 @@ export const SETTINGS = {
     must: 'true or false',
     about: 'That relay is another belfry process on the same REDIS_URL',
   }),
+  notifyIngress: setting({
+    schema: z.enum(['socket', 'webhook']).default('socket'),
+    env: 'BELFRY_NOTIFY_INGRESS',
+    flag: 'notify-ingress',
+    hint: 'socket|webhook',
+    must: 'socket or webhook',
+    about:
+      'How messages come from the relay to the notify server: over a connection, or posted as signed events',
+  }),
+  relayWebhookUrl: setting({
+    schema: url('http:', 'https:').optional(),
+    env: 'BELFRY_RELAY_WEBHOOK_URL',
+    flag: 'relay-webhook-url',
+    hint: 'URL',
+    must: 'an http or https URL without user, query or fragment',
+    about: 'How the relay reaches the notify server with its events, which go to /v1/relay-webhook there',
+    fallback: "the public URL, or this machine's where the relay is in this process",
+  }),
   projectIds: setting({
     schema: list(z.string().max(128)).pipe(z.array(z.string()).min(1)).optional(),
     env: 'BELFRY_PROJECT_IDS',
@@ -196,6 +226,18 @@ export const SETTINGS = {
     about:
       'Where in your own network key servers and webhooks may be, in plain http too; others must be public and https',
     fallback: 'nowhere',
+  }),
+  rpcUrls: setting({
+    schema: z
+      .union([z.record(z.string(), z.string()), z.string().transform(mapping)])
+      .pipe(z.record(z.string().regex(/^eip155:\d{1,32}$/), z.string().refine(isRpcUrl)))
+      .optional(),
+    env: 'BELFRY_RPC_URLS',
+    hint: 'CHAIN=URL,…',
+    must: 'a list like eip155:1=https://…,eip155:10=https://…, or in a file a mapping',
+    about: 'Nodes that are asked whether a contract wallet signed, by chain; needs the package `viem`',
+    fallback: 'none: contract wallets are refused',
+    isSecret: true,
   }),
   metrics: setting({
     schema: z.union([z.literal(['off', 'shared']), integer(0, 65_535)]).optional(),

@@ -4,6 +4,7 @@
  */
 import { Hono } from 'hono'
 import { type Clock, pause } from '../platform/clock.ts'
+import { callAgain } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Stores } from '../storage/stores.ts'
@@ -53,8 +54,8 @@ export const waitingRoutes = (deps: { clock: Clock; log: Log }, stores: Pick<Sto
   const rest = new Hono()
   rest.all('*', (c) => {
     const error = new ProtocolError('unavailable')
-    c.header('Retry-After', '5')
-    return c.json({ error: error.message, code: error.code }, 503)
+    callAgain(c, error)
+    return c.json({ error: error.message, code: error.code }, error.http)
   })
   return [opsRoutes({ ...deps, checks: { store: () => stores.ping(), process } }), rest]
 }

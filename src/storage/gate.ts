@@ -1,4 +1,5 @@
 import { ProtocolError } from '../protocol/errors.ts'
+import type { Transfer } from './transfer.ts'
 
 /**
  * Lets calls through until it is closed, then waits for those that are inside.
@@ -33,6 +34,13 @@ export const createGate = (): Gate => {
     }
   }
 
+  /** Whoever awaits it is refused, and whoever iterates over it: what it would have been, nobody may ask any more. */
+  const refused = (call: () => Promise<unknown>) => {
+    const refusal = pass(call)
+    refusal.catch(() => {})
+    return Object.assign(refusal, { [Symbol.asyncIterator]: () => ({ next: () => refusal }) })
+  }
+
   const isAsyncIterable = (value: unknown): value is AsyncIterable<unknown> =>
     typeof value === 'object' && value !== null && Symbol.asyncIterator in value
 
@@ -43,7 +51,7 @@ export const createGate = (): Gate => {
         guarded[name] = (...args: unknown[]) => {
           // Listeners touch nothing, and a generator does not run before it is asked for its first item.
           if (name.startsWith('on')) return method(...args)
-          if (closed) return pass(method)
+          if (closed) return refused(method)
           const result = method(...args)
           if (!isAsyncIterable(result)) return pass(() => result)
           const items = result[Symbol.asyncIterator]()
@@ -62,5 +70,22 @@ export const createGate = (): Gate => {
       closed = true
       return inside === 0 ? Promise.resolve() : new Promise((resolve) => (empty = resolve))
     },
+  }
+}
+
+/** A transfer, each of its tables behind the gate. */
+export const guardTransfer = (gate: Gate, transfer: Transfer): Transfer => {
+  const each = <T extends object>(tables: T): T =>
+    Object.assign({}, ...Object.entries(tables).map(([name, table]) => ({ [name]: gate.guard(table) })))
+  const { note, setNote } = gate.guard({ note: transfer.note, setNote: transfer.setNote })
+  return {
+    read: each(transfer.read),
+    write: each(transfer.write),
+    snapshot() {
+      const snapshot = transfer.snapshot()
+      return { ...each(snapshot), [Symbol.dispose]: () => snapshot[Symbol.dispose]() }
+    },
+    note,
+    setNote,
   }
 }

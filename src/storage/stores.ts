@@ -2,14 +2,19 @@ import type { KeysStore } from '../keys/store.ts'
 import type { NotifyStore } from '../notify/store.ts'
 import type { Agenda } from '../platform/agenda.ts'
 import type { RelayStore } from '../relay/store.ts'
+import type { Leases } from './leases.ts'
+import type { Transfer } from './transfer.ts'
 
-/** What every engine opens: the stores of all rooms. */
+/** What every engine opens: the stores of all rooms, and the leases that processes divide their jobs by. */
 export interface Stores extends AsyncDisposable {
   relay: RelayStore
   keys: KeysStore
   notify: NotifyStore
   /** Work for later, of all rooms. */
   agenda: Agenda
+  /** Everything of them, for migrations and backups. */
+  transfer: Transfer
+  leases: Leases
   /** Resolves when the engine answers; rejects otherwise. */
   ping(): Promise<void>
 }

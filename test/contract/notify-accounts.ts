@@ -30,6 +30,27 @@ export const notifyAccountsContract = (engine: Engine): void => {
       expect(after.version).not.toBe(before.version)
     })
 
+    it('tells accounts apart that differ in case only, and keeps how each is written', async () => {
+      const address = 'GwAF45zjfyGzUbd3i3hXxzGeuchzEZXwpRYHZM5912F1'
+      const spellings = [address, address.replace('F1', 'f1'), address.toLowerCase()]
+      const recordOf = (at: number, spelled: string) => {
+        const account = `solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp:${spelled}`
+        return record([subscription(`s${at}`, { account })], [watcher(`w${at}`, { account })])
+      }
+      for (const [at, spelled] of spellings.entries()) {
+        await become(store(), `solana:${spelled}`, recordOf(at, spelled))
+      }
+      for (const [at, spelled] of spellings.entries()) {
+        const key = `solana:${spelled}`
+        expect((await store().account(key)).record).toEqual(recordOf(at, spelled))
+        expect(await store().topicOwner(`topic of s${at}`)).toMatchObject({ accountKey: key })
+      }
+      const page = await store().subscribers('app.example', { limit: 10 })
+      expect(page.map(({ accountKey }) => accountKey).sort()).toEqual(
+        spellings.map((spelled) => `solana:${spelled}`).sort(),
+      )
+    })
+
     it('changes nothing for a commit that was worked out from another version', async () => {
       const commit = {
         accountKey: alice,

@@ -2,9 +2,11 @@ import { engines } from '../support/stores.ts'
 import { relayLimitsContract } from './relay-limits.ts'
 import { relayModelContract } from './relay-model.ts'
 import { relayStoreContract } from './relay-store.ts'
+import { relayWatchesContract } from './relay-watches.ts'
 
 for (const engine of engines) {
   relayStoreContract(engine)
   relayLimitsContract(engine)
   relayModelContract(engine)
+  relayWatchesContract(engine)
 }

@@ -123,7 +123,18 @@ describe('POST /identity', () => {
     ],
     [
       'another chain family',
-      () => person.cacao(person.newKey(), now, { iss: 'did:pkh:solana:mainnet:abc' }),
+      () => {
+        const cacao = person.cacao(person.newKey(), now)
+        return { ...cacao, p: { ...cacao.p, iss: 'did:pkh:cosmos:cosmoshub-3:cosmos1t2uflqwqe0fsj0' } }
+      },
+      'identity_invalid',
+    ],
+    [
+      'what is no account of its chain',
+      () => {
+        const cacao = person.cacao(person.newKey(), now)
+        return { ...cacao, p: { ...cacao.p, iss: 'did:pkh:solana:mainnet:abc' } }
+      },
       'identity_invalid',
     ],
   ])('refuses %s with 400', async (_, cacao, name) => {

@@ -8,13 +8,14 @@ import {
   fromNotifyServer,
   type Notification,
 } from '../../src/sdk/wallet.ts'
+import type { Config } from '../../src/server/config.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { startWorld } from '../support/world.ts'
 
 export const netDeps = { clock: systemClock, fetch }
 
-export const startClientWorld = async () => {
-  const world = await startWorld()
+export const startClientWorld = async (config: Partial<Config> = {}) => {
+  const world = await startWorld({ config })
   const { url, project } = world
   const wallets: AsyncDisposable[] = []
 
@@ -37,7 +38,7 @@ export const startClientWorld = async () => {
       return types.map(({ id }) => id)
     },
     /** A device of the owner; closed with the world. */
-    device(owner: Owner, options: Partial<CreateWalletOptions> = {}) {
+    device(owner: Pick<Owner, 'account' | 'sign'>, options: Partial<CreateWalletOptions> = {}) {
       const received: Notification[] = []
       const signed: string[] = []
       const warnings: string[] = []

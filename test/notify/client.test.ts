@@ -315,7 +315,8 @@ describe('the identity key', () => {
     await wallet.unregister()
     expect(wallet.subscriptions()).toEqual([])
     expect(wallet.identityKey).not.toBe(taken)
-    const thief = world.device(owner, { state })
+    // With a connection of its own: of two that are one client of the relay, either may get an answer.
+    const thief = world.device(owner, { state: { ...state, clientSeed: '11'.repeat(32) } })
     await expect(thief.wallet.delete(domain)).rejects.toEqual(code('identity_unknown'))
     expect((await wallet.watch()).map((subscription) => subscription.domain)).toEqual([domain])
     expect(signed).toHaveLength(2)

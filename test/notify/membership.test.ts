@@ -1,12 +1,19 @@
 /** Which topics the server is on, also on a relay that forgets. */
 import { expect, it } from 'vitest'
 import { createMembership } from '../../src/notify/membership.ts'
+import type { Clock } from '../../src/platform/clock.ts'
 import { silent } from '../../src/platform/telemetry.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { topicOf } from '../../src/protocol/topic.ts'
+import { createDuties } from '../../src/server/duties.ts'
+import { createLmdbLeases } from '../../src/storage/lmdb/leases.ts'
 import { eventually } from '../support/eventually.ts'
 import { leapingClock } from './support/clock.ts'
 import { startNotify, type View } from './support/server.ts'
+
+/** On duty whenever it asks, by leases of its own. */
+const alone = (clock: Clock) =>
+  createDuties({ leases: createLmdbLeases(), clock, log: silent }, 'me')('renewal')
 
 it('the server is on its own topic and on those of all apps when it is ready, after a restart too', async () => {
   await using world = await startNotify()
@@ -32,6 +39,8 @@ it('on a relay that forgets, notify topics are joined again, and failures are re
   const joined: string[] = []
   let failures = 2
   const relay = {
+    connected: true,
+    onConnectionChange: () => ({ [Symbol.dispose]() {} }),
     ready: async () => {},
     subscribe: async (topics: readonly string[]) => {
       if (failures-- > 0) throw new Error('not now')
@@ -39,7 +48,7 @@ it('on a relay that forgets, notify topics are joined again, and failures are re
     },
   }
   await using membership = createMembership(
-    { store: world.store, relay, clock, log: silent },
+    { store: world.store, relay, onDuty: alone(clock), clock, log: silent },
     { serverTopic: 'the server', renew: true },
   )
   expect(membership.isReady).toBe(false)
@@ -59,7 +68,13 @@ it('ready rejects when the server is closed before', async () => {
   const membership = createMembership(
     {
       store: { apps: async () => [], topics: async () => [] },
-      relay: { ready: () => Promise.reject(new Error('closed')), subscribe: async () => {} },
+      relay: {
+        connected: false,
+        onConnectionChange: () => ({ [Symbol.dispose]() {} }),
+        ready: () => Promise.reject(new Error('closed')),
+        subscribe: async () => {},
+      },
+      onDuty: alone(leapingClock()),
       clock: leapingClock(),
       log: silent,
     },

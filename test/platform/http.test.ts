@@ -55,10 +55,10 @@ describe('a failure', () => {
     ])
   })
 
-  it('to be available has an id too', async () => {
+  it('to be available says when to come again', async () => {
     const answer = await room().request('/busy')
-    expect(answer.status).toBe(503)
-    expect(await answer.json()).toMatchObject({ code: 'unavailable', id: 'the-id' })
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5'])
+    expect(await answer.json()).toEqual({ code: 'unavailable', error: expect.stringContaining('for now') })
   })
 
   it('looks the same in a room that is mounted in a house', async () => {

@@ -1,7 +1,8 @@
+import { ed25519 } from '@noble/curves/ed25519.js'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { describe, expect, it } from 'vitest'
-import { concat, toHex, utf8 } from '../../src/protocol/bytes.ts'
+import { concat, toBase58, toBase64, toHex, utf8 } from '../../src/protocol/bytes.ts'
 import {
   accountOf,
   type Cacao,
@@ -235,10 +236,16 @@ describe('a CACAO is refused', () => {
     await refused({ ...good, s: { ...good.s, t: 'eip1271' } })
   })
 
-  it('when the issuer is no Ethereum account', async () => {
-    const solana = 'did:pkh:solana:4sGjMW1sUnHzSxGspuhpqLDx6wiyjNtZ:4sGjMW1sUnHzSxGspuhpqLDx6wiyjNtZ'
-    await refused({ ...good, p: { ...good.p, iss: solana } })
-    for (const iss of ['', 'did:pkh:', identity.did, 'did:pkh:eip155:1:0x12']) {
+  it('when the issuer is of a namespace without a verifier, with a sentence that says so', async () => {
+    const iss = 'did:pkh:cosmos:cosmoshub-3:cosmos1t2uflqwqe0fsj0shcfkrvpukewcw40yjj6hdc0'
+    await expect(verifyCacao({ ...good, p: { ...good.p, iss } }, { now })).rejects.toMatchObject({
+      code: 'identity_invalid',
+      message: expect.stringContaining('accounts of cosmos cannot be verified here'),
+    })
+  })
+
+  it('when the issuer is no account', async () => {
+    for (const iss of ['', 'did:pkh:', identity.did, 'did:pkh:eip155:1:0x12', 'did:pkh:solana:a:0x12']) {
       await refused({ ...good, p: { ...good.p, iss } })
       expectCode(() => accountOf({ ...good, p: { ...good.p, iss } }), 'identity_invalid')
     }
@@ -257,6 +264,61 @@ describe('a CACAO is refused', () => {
     ['a number', { ...good, p: { ...good.p, version: 1 } }],
     ['null', null],
   ])('when its shape is wrong: %s', (_, value) => expect(cacaoSchema.safeParse(value).success).toBe(false))
+})
+
+describe('Solana accounts', () => {
+  const seed = new Uint8Array(32).fill(0x22)
+  const iss = `did:pkh:solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp:${toBase58(ed25519.getPublicKey(seed))}`
+  const unsignedOf = (t = 'solana:ed25519'): Cacao => ({
+    ...unsigned({ iss, statement: 'I agree.' }, 'caip122'),
+    s: { t, s: '' },
+  })
+  const signature = ed25519.sign(utf8(cacaoTexts(unsignedOf())[0] ?? ''), seed)
+  const withSignature = (s: string, t?: string): Cacao => ({ ...unsignedOf(t), s: { ...unsignedOf(t).s, s } })
+
+  it('sign the same text, under their own name', () => {
+    const [text, ...more] = cacaoTexts(unsignedOf())
+    expect(more).toEqual([])
+    expect(text).toContain('app.example.com wants you to sign in with your Solana account:\n')
+    expect(text).toContain(`\n${iss.split(':').at(-1)}\n\nI agree.\n\nURI: `)
+    expect(text).toContain('Chain ID: 5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp\n')
+  })
+
+  it.each([
+    ['base58', toBase58(signature)],
+    ['base64', toBase64(signature)],
+    ['base64 without padding', toBase64(signature).replaceAll('=', '')],
+    ['hex', toHex(signature)],
+    ['hex with 0x', `0x${toHex(signature)}`],
+  ])('may spell their signature in %s, and its type in two ways', async (_, s) => {
+    await verifyCacao(withSignature(s), { now })
+    await verifyCacao(withSignature(s, 'ed25519'), { now })
+  })
+
+  it('are refused when they did not sign it so', async () => {
+    const other = ed25519.sign(utf8(cacaoTexts(unsignedOf())[0] ?? ''), new Uint8Array(32).fill(0x23))
+    const changed = signature.with(0, (signature[0] ?? 0) ^ 1)
+    for (const bytes of [other, changed, signature.subarray(1), concat(signature, Uint8Array.of(0))]) {
+      for (const s of [toBase58(bytes), toBase64(bytes), toHex(bytes)]) await refused(withSignature(s))
+    }
+    for (const s of ['', '0x', 'l', ' ', 'z'.repeat(100_000)]) await refused(withSignature(s))
+    for (const t of ['eip191', 'eip1271', 'solana', '']) await refused(withSignature(toBase58(signature), t))
+    const good = withSignature(toBase58(signature))
+    await refused({ ...good, p: { ...good.p, statement: 'I agree to all.' } })
+    // The letters of an address say who it is.
+    for (const spelled of [iss.toLowerCase(), iss.replace(/.$/, (last) => (last === '2' ? '3' : '2'))]) {
+      await refused({ ...good, p: { ...good.p, iss: spelled } })
+    }
+  })
+
+  it('do not sign for an Ethereum account, nor the other way round', async () => {
+    await refused({
+      ...unsigned({ statement: 'I agree.' }),
+      s: { t: 'solana:ed25519', s: toBase58(signature) },
+    })
+    const text = cacaoTexts(unsignedOf())[0] ?? ''
+    await refused({ ...unsignedOf(), s: { t: 'eip191', s: hexOf(text) } })
+  })
 })
 
 describe('contract wallets', () => {

@@ -68,8 +68,28 @@ describe('accounts', () => {
     const two = 'eip155:10:0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2a'
     expect(accountKey(one)).toBe('eip155:0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2a')
     expect(accountKey(parseAccount(two))).toBe(accountKey(one))
-    expect(accountKey('solana:4sGjMW1sUnHzSxGspuhpqLDx6wiyjNtZ:ab12')).not.toBe(accountKey(one))
   })
+
+  it('tells Solana accounts apart that differ in case only, and knows one on every cluster', () => {
+    const key = (cluster: string, address: string) => accountKey(`solana:${cluster}:${address}`)
+    const address = 'GwAF45zjfyGzUbd3i3hXxzGeuchzEZXwpRYHZM5912F1'
+    const other = 'GwAF45zjfyGzUbd3i3hXxzGeuchzEZXwpRYHZM5912f1'
+    expect(key('5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp', address)).toBe(`solana:${address}`)
+    expect(key('EtWTRABZaYq6iMfeYKouRu166VU2xqa1', address)).toBe(`solana:${address}`)
+    expect(key('5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp', other)).toBe(`solana:${other}`)
+  })
+
+  it.each([
+    '',
+    'ab12',
+    '0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2a',
+    // Not base58, 31 bytes, 33 bytes.
+    'GwAF45zjfyGzUbd3i3hXxzGeuchzEZXwpRYHZM5912F0',
+    '44aLB2AXRPXCkyeVpyU8kHr4p56Vhwfy8cdz1unGjHR',
+    '22eS8EtzV245szybe3fqk3tDmsoXmthLRuUo5GoFNKi8jZ',
+  ])('refuses %j as a Solana address', (address) =>
+    expectCode(() => parseAccount(`solana:mainnet:${address}`), 'bad_params'),
+  )
 
   it('takes accounts of other namespaces as they are', () => {
     const text = 'cosmos:cosmoshub-3:cosmos1t2uflqwqe0fsj0shcfkrvpukewcw40yjj6hdc0'

@@ -45,6 +45,9 @@ describe('recaps', () => {
     ['an ability has no namespace', [urn({ att: { a: { b: [{}] } } })]],
     ['an ability has two slashes', [urn({ att: { a: { 'b/c/d': [{}] } } })]],
     ['an ability has no limits', [urn({ att: { a: { 'b/c': [] } } })]],
+    ['an ability breaks the line', [urn({ att: { a: { 'b/c\nURI: https://evil.example': [{}] } } })]],
+    ['a namespace breaks the line', [urn({ att: { a: { 'b\r/c': [{}] } } })]],
+    ['a URI breaks the line', [urn({ att: { 'a\n\nURI: https://evil.example': { 'b/c': [{}] } } })]],
     ['limits are not objects', [urn({ att: { a: { 'b/c': ['d'] } } })]],
   ])('are refused when %s', (_, resources) => expectCode(() => parseRecap(resources), 'identity_invalid'))
 })

@@ -173,6 +173,7 @@ const ROUTES: readonly Route[] = [
   route('admin', 'POST', '/admin/notify', json),
   route('admin', 'GET', '/admin/keys'),
   route('admin', 'GET', '/admin/keys/:key', { path: '/admin/keys/x' }),
+  route('admin', 'GET', '/admin/backup'),
   route('client', 'POST', '/rpc', { family: 'rpc' }),
   route('nobody', 'GET', '/health'),
   route('nobody', 'GET', '/ready'),
@@ -223,7 +224,14 @@ it('the table names every route that there is', async () => {
   const { stores, metrics } = world
   const deps = { clock: systemClock, log: silent }
   await using hub = createRelayHub({ ...deps, store: stores.relay, meter: unmeasured, randomBytes })
-  const none = { token: '', projects: undefined, apps: undefined, publishing: undefined, registry: undefined }
+  const none = {
+    token: '',
+    projects: undefined,
+    apps: undefined,
+    publishing: undefined,
+    registry: undefined,
+    transfer: undefined,
+  }
   const routed = [
     keysRoutes({ registry: createKeyRegistry({ ...deps, store: stores.keys }), log: silent }),
     adminRoutes(none),

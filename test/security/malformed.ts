@@ -69,7 +69,7 @@ export const TEXTS: [name: string, text: string, code: number, status?: number][
   ['an unknown method', call('irn_nothing', '{}'), -32601],
   ['the name of a property of objects', call('hasOwnProperty', '{}'), -32601],
   ['__proto__', call('__proto__', '{}'), -32601],
-  ['a later method', call('irn_watchRegister', '{"registerAuth":"a.b.c"}'), -32601],
+  ['a later method', call('irn_laterMethod', '{"topic":"a"}'), -32601],
   ['params that are no object', call('irn_publish', '7'), -32602],
   ['wrong types', call('irn_publish', '{"topic":7,"message":{},"ttl":"x","tag":[]}'), -32602],
   ['a huge TTL', call('irn_publish', `{"topic":"${topic}","message":"m","ttl":1e308}`), -32602],

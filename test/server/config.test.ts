@@ -97,6 +97,31 @@ describe('where values come from', () => {
     expect(of('[10.0.0.0/8, "::1"]')).toEqual(['10.0.0.0/8', '::1'])
   })
 
+  it('reads the nodes of chains, which may have commas and keys in their URLs', () => {
+    const rpcUrls = {
+      'eip155:1': 'https://node.example/v3/a,b?apikey=c=d,e',
+      'eip155:137': 'http://127.0.0.1:8545',
+    }
+    const text = Object.entries(rpcUrls)
+      .map((one) => one.join('='))
+      .join(' , ')
+    expect(readConfig({}, { BELFRY_RPC_URLS: text }).config.rpcUrls).toEqual(rpcUrls)
+    const config = file(JSON.stringify({ rpcUrls }))
+    expect(readConfig({ config }, {}).config.rpcUrls).toEqual(rpcUrls)
+  })
+
+  it.each([
+    'https://node.example',
+    'eip155:1',
+    'eip155:1=node',
+    'eip155:x=https://a.example',
+    'solana:1=https://a.example',
+  ])('takes no node without a chain or a URL, and does not show it: %s', (value) =>
+    expect(mistakes({}, { BELFRY_RPC_URLS: value })).toEqual([
+      'BELFRY_RPC_URLS must be a list like eip155:1=https://…,eip155:10=https://…, or in a file a mapping.',
+    ]),
+  )
+
   it.each(['belfry.json', 'belfry.yaml'])('reads apps from %s', (name) => {
     const apps = [
       {
@@ -240,7 +265,7 @@ describe('the table of settings', () => {
 
   it('has no flag for what must not be seen in a list of processes', () => {
     const secret = SETTING_NAMES.filter((name) => settingOf(name).isSecret)
-    expect(secret).toEqual(['secret', 'adminToken', 'redisUrl'])
+    expect(secret).toEqual(['secret', 'rpcUrls', 'adminToken', 'redisUrl'])
     for (const name of secret) expect(SETTINGS[name]).not.toHaveProperty('flag')
   })
 })

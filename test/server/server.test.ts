@@ -10,6 +10,7 @@ import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { composeServer } from '../../src/server/compose.ts'
 import { configWith } from '../../src/server/config.ts'
 import { StartFailure } from '../../src/server/failure.ts'
+import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { freePort } from '../support/process.ts'
 import { startWorld, type World } from '../support/world.ts'
 
@@ -456,4 +457,19 @@ describe('a stop', () => {
       if (answer.status === 'rejected') expect(String(answer.reason)).toContain('fetch failed')
     }
   })
+})
+
+it('does not start on half of a migration', async () => {
+  const data = newDir()
+  {
+    await using stores = await openLmdb({ path: join(data, 'store') })
+    await stores.transfer.setNote('half')
+  }
+  await expect(composeServer(configWith({ data, port: 0 }))).rejects.toThrow('half of a migration')
+  {
+    await using stores = await openLmdb({ path: join(data, 'store') })
+    await stores.transfer.setNote(undefined)
+  }
+  await using server = await composeServer(configWith({ data, port: 0, metrics: 'off' }))
+  await server.ready()
 })

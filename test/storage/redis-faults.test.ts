@@ -118,6 +118,24 @@ describe('the stores when Redis is in trouble', () => {
     expect(texts.filter((text) => text !== '3')).toEqual(['1', '2', '4'])
   })
 
+  it('go on removing what is done with, and sharing out the jobs that do, while Redis is full', async () => {
+    await using redis = await startRedis()
+    await using stores = await openRedis({ url: redis.url })
+    await stores.relay.subscribe(alice, [a])
+    const [first, second] = [message(a, '1'), message(a, '2', { expiresAt: T + 1 })]
+    await stored(stores.relay, first)
+    await stored(stores.relay, second)
+    await redis.cli('config', 'set', 'maxmemory', '1')
+    await expect(stores.relay.publish([message(a, '3')])).rejects.toMatchObject(unavailable)
+    await stores.relay.acknowledge(alice, [first])
+    expect(await textsOf(stores.relay, alice, a)).toEqual(['2'])
+    const lease = { holder: 'me', now: T, until: T + 1_000 }
+    expect(await stores.leases.take('sweeping', lease)).toBe(true)
+    expect(await stores.relay.sweep(T + 1, 10)).toBe(1)
+    await stores.relay.unsubscribe(alice, [a])
+    expect(await stores.relay.isSubscribed(alice, a)).toBe(false)
+  })
+
   it('do not wait for ever for a Redis that hangs, and go on when it does', async () => {
     await using redis = await startRedis()
     await using stores = await openRedis({ url: redis.url, patience: 300 })

@@ -18,7 +18,7 @@ export const temporaryHome = async (): Promise<AsyncDisposable & { path: string 
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
 
-const enrolled = z.object({
+export const enrolled = z.object({
   projectId: z.string(),
   secret: z.string(),
   domain: z.string(),

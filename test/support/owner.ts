@@ -1,6 +1,7 @@
+import { ed25519 } from '@noble/curves/ed25519.js'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
-import { concat, toHex, utf8 } from '../../src/protocol/bytes.ts'
+import { concat, toBase58, toHex, utf8 } from '../../src/protocol/bytes.ts'
 import { checksumAddress } from '../../src/protocol/caip.ts'
 
 /** An Ethereum account that can sign texts (EIP-191, hex with 0x); `on` is the same address on another chain. */
@@ -18,3 +19,12 @@ export const newOwner = (chain = 1) => {
   return { account: on(chain), address, on, sign }
 }
 export type Owner = ReturnType<typeof newOwner>
+
+/** A Solana account that can sign texts (Ed25519, base58); `on` is the same address on another cluster. */
+export const newSolanaOwner = () => {
+  const secret = ed25519.utils.randomSecretKey()
+  const address = toBase58(ed25519.getPublicKey(secret))
+  const sign = (text: string): string => toBase58(ed25519.sign(utf8(text), secret))
+  const on = (genesis: string) => `solana:${genesis}:${address}`
+  return { account: on('5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp'), address, on, sign }
+}

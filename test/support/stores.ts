@@ -15,6 +15,8 @@ export interface TestStores extends AsyncDisposable {
   readonly keys: Stores['keys']
   readonly notify: Stores['notify']
   readonly agenda: Stores['agenda']
+  readonly transfer: Stores['transfer']
+  readonly leases: Stores['leases']
   ping(): Promise<void>
   /** Closes the stores and opens what they kept: what a restart of the server does. */
   reopen(): Promise<void>
@@ -42,6 +44,12 @@ const lmdb: Engine = {
       },
       get agenda() {
         return stores.agenda
+      },
+      get transfer() {
+        return stores.transfer
+      },
+      get leases() {
+        return stores.leases
       },
       ping: () => stores.ping(),
       async reopen() {
@@ -77,6 +85,12 @@ const redis = (name: string, server: () => Promise<{ url: string }>): Engine => 
       },
       get agenda() {
         return stores.agenda
+      },
+      get transfer() {
+        return stores.transfer
+      },
+      get leases() {
+        return stores.leases
       },
       ping: () => stores.ping(),
       async reopen() {

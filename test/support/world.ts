@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Clock } from '../../src/platform/clock.ts'
 import { type Log, silent } from '../../src/platform/telemetry.ts'
 import type { AddedApp } from '../../src/server/admin.ts'
-import { composeServer, type RunningServer } from '../../src/server/compose.ts'
+import { composeServer, type RunningServer, type ServerDeps } from '../../src/server/compose.ts'
 import { type Config, configWith } from '../../src/server/config.ts'
 import { createMetrics, type Metrics } from '../../src/server/metrics.ts'
 import type { Stores } from '../../src/storage/stores.ts'
@@ -41,6 +41,7 @@ export interface WorldOptions {
   clock?: Clock
   log?: Log
   config?: Partial<Config>
+  onDelivered?: ServerDeps['onDelivered']
   /** Default: a temporary one that is removed at the end. */
   dataDir?: string
 }
@@ -54,7 +55,7 @@ const json = (text: string): unknown => {
 }
 
 export const startWorld = async (options: WorldOptions = {}): Promise<World> => {
-  const { clock, log = silent, config: overrides } = options
+  const { clock, log = silent, config: overrides, onDelivered } = options
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'belfry-world-')))
   let metrics: Metrics
   let server: RunningServer
@@ -69,7 +70,12 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
       port,
       data: dataDir,
     })
-    server = await composeServer(config, { log, metrics, ...(clock && { clock }) })
+    server = await composeServer(config, {
+      log,
+      metrics,
+      ...(clock && { clock }),
+      ...(onDelivered && { onDelivered }),
+    })
     try {
       await server.ready()
     } catch (error) {

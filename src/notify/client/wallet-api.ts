@@ -4,6 +4,7 @@ import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { Cacao } from '../../protocol/cacao.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
 import type { ResolveAppKeys } from './app-keys.ts'
+import type { Sign } from './wallet-identity.ts'
 import type { Notification, ReceivedNotification } from './wallet-inbox.ts'
 import type { Subscription, WalletState } from './wallet-state.ts'
 
@@ -26,8 +27,8 @@ export interface WalletOptions {
   keysUrl: string
   /** CAIP-10. Written everywhere exactly as it is here. */
   account: string
-  /** Shows the text to the account's owner and answers their EIP-191 signature, hex. Rejects when they decline. */
-  sign: (text: string) => Promise<string>
+  /** Shows the text to the account's owner and answers their signature. Rejects when they decline. */
+  sign: Sign
   /** The domain that asks: the wallet's own, or the dapp's. */
   domain: string
   /** Manage the notifications of all apps, not only those of `domain`. */

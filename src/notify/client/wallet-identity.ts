@@ -3,8 +3,10 @@
  */
 import { toHex } from '../../protocol/bytes.ts'
 import { type Cacao, cacaoTexts } from '../../protocol/cacao.ts'
+import { parseAccount } from '../../protocol/caip.ts'
 import { didPkh } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
+import { namespaceOf, type Signature } from '../../protocol/namespaces.ts'
 
 // Literally these; the server decides by them what the key may do.
 const THIS_APP =
@@ -24,13 +26,20 @@ export interface Grant {
   keysUrl: string
 }
 
-/** `sign` gets the text that the account's owner is to see, and answers an EIP-191 signature, hex. */
+/**
+ * Gets the text that the account's owner is to see, and answers their signature: of an Ethereum key by EIP-191 in hex, of
+ * a Solana key in base58. Another kind, like that of a contract wallet, comes with its type: `{ t: 'eip1271', s: '0x…' }`.
+ */
+export type Sign = (text: string) => Promise<string | Signature>
+
+/** Throws `identity_invalid` for an account that no server can verify. */
 export const grantedCacao = async (
   { account, domain, allApps, identityKey, keysUrl }: Grant,
-  { now, nonce, sign }: { now: number; nonce: Uint8Array; sign: (text: string) => Promise<string> },
+  { now, nonce, sign }: { now: number; nonce: Uint8Array; sign: Sign },
 ): Promise<Cacao> => {
+  const { header, signatureType } = namespaceOf(parseAccount(account))
   const cacao: Cacao = {
-    h: { t: 'eip4361' },
+    h: { t: header },
     p: {
       aud: identityKey,
       domain,
@@ -41,9 +50,10 @@ export const grantedCacao = async (
       iat: new Date(now).toISOString(),
       resources: [keysUrl],
     },
-    s: { t: 'eip191', s: '' },
+    s: { t: signatureType, s: '' },
   }
   const [text] = cacaoTexts(cacao)
   if (text === undefined) throw new ProtocolError('identity_invalid')
-  return { ...cacao, s: { t: 'eip191', s: await sign(text) } }
+  const signature = await sign(text)
+  return { ...cacao, s: typeof signature === 'string' ? { t: signatureType, s: signature } : signature }
 }

@@ -1,4 +1,4 @@
-import { open, type RootDatabase } from 'lmdb'
+import { open, type RootDatabase, type Transaction } from 'lmdb'
 import { ProtocolError } from '../../protocol/errors.ts'
 
 /** What the stores use of LMDB: tables, and transactions that are durable when their promise resolves. */
@@ -9,6 +9,10 @@ export interface Env {
    * was written before a throw. Rejects with `unavailable` when the commit fails (a full disk): nothing of it is kept.
    */
   transaction<T>(work: () => T): Promise<T>
+  /** What is there now, for reads that state it; ends when it is disposed of or the environment is closed. */
+  snapshot(): { transaction: Transaction } & Disposable
+  /** Enters this process among the readers, where `others` of another one finds it; opening a table takes it out again. */
+  enter(): void
   /** Processes other than this one that have the environment open. */
   others(): number[]
   close(): Promise<void>
@@ -25,6 +29,7 @@ export const openEnv = (path: string): Env => {
     // are asked for in one turn are grouped without it, too.
     eventTurnBatching: false,
   })
+  const snapshots = new Set<Transaction>()
   return {
     openDB: env.openDB.bind(env),
     async transaction(work) {
@@ -37,8 +42,17 @@ export const openEnv = (path: string): Env => {
         throw new ProtocolError('unavailable', 'the store could not write', { cause })
       }
     },
+    snapshot() {
+      const transaction = env.useReadTransaction()
+      snapshots.add(transaction)
+      const end = () => {
+        if (snapshots.delete(transaction)) transaction.done()
+      }
+      return { transaction, [Symbol.dispose]: end }
+    },
+    enter: () => void env.get(''),
     others() {
-      // A first read registers this process as a reader, for the next one that comes along.
+      // So that of two that come at once at least one sees the other.
       env.get('')
       env.readerCheck()
       const pids = env
@@ -47,6 +61,10 @@ export const openEnv = (path: string): Env => {
         .map((line) => Number.parseInt(line, 10))
       return [...new Set(pids)].filter((pid) => Number.isInteger(pid) && pid !== process.pid)
     },
-    close: () => env.close(),
+    close() {
+      for (const snapshot of snapshots) snapshot.done()
+      snapshots.clear()
+      return env.close()
+    },
   }
 }

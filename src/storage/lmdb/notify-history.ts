@@ -1,10 +1,11 @@
 import type { DeliveredNotification, Notification, NotifyStore } from '../../notify/store.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { endOf, key, name, named, nameOrNone, number, PRESENT } from './bytes.ts'
+import { endOf, key, name, number, PRESENT } from './bytes.ts'
 import type { Env } from './env.ts'
 import { rememberRequest } from './notify-accounts.ts'
+import { type Copies, type Copy, copyKey, copyOf, notificationKey, READ, UNREAD } from './notify-copies.ts'
 import type { Outbox } from './notify-outbox.ts'
-import { expiryKey, nextNumber, type SubscriptionRow, type Tables } from './notify-tables.ts'
+import { expiryKey, nextNumber, type Tables } from './notify-tables.ts'
 
 type History = Pick<
   NotifyStore,
@@ -20,35 +21,10 @@ type History = Pick<
 
 /** Targets of one transaction: a hand-over to thousands must not hold up everybody else. */
 const HAND_BATCH = 500
-const READ = Buffer.from([0])
-const UNREAD = Buffer.from([1])
-
-export const copyKey = (n: number, unread: boolean, sentAt: number, id: Buffer): Buffer =>
-  key(number(n), unread ? UNREAD : READ, number(sentAt), id)
-
 const isAny = (items: Iterable<unknown>): boolean => {
   for (const _ of items) return true
   return false
 }
-
-/** One copy as its row says, without its notification. */
-interface Copy {
-  at: Buffer
-  id: string
-  sentAt: number
-  isRead: boolean
-  m: number
-  expiresAt: number
-}
-
-const copyOf = (at: Buffer, [m, expiresAt]: [number, number]): Copy => ({
-  at,
-  id: at.toString('utf8', 17),
-  sentAt: at.readDoubleBE(9),
-  isRead: at[8] === READ[0],
-  m,
-  expiresAt,
-})
 
 /** Newest first, ties by id descending: the order of the keys behind the read mark, backwards. */
 const isNewer = (a: Copy, b: Copy): boolean => a.at.compare(b.at, 9, b.at.length, 9, a.at.length) > 0
@@ -57,19 +33,9 @@ const isNewer = (a: Copy, b: Copy): boolean => a.at.compare(b.at, 9, b.at.length
  * Notifications and the copies of them that subscribers have. A copy's key begins with its subscription and whether it
  * is read, so unread-first is the order of the table and newest-first a merge of two ranges.
  */
-export const createLmdbHistory = (env: Env, tables: Tables, outbox: Outbox): History => {
-  const { copies, copyIds, notifications, notificationIds } = tables
-
-  const subscriptionOf = (id: string): SubscriptionRow | undefined => {
-    const row = tables.subscriptions.get(name(id))
-    return row && { number: row[0], accountKey: row[1], unread: row[2] }
-  }
-  const writeSubscription = (id: string, { number: n, accountKey, unread }: SubscriptionRow) =>
-    tables.subscriptions.put(name(id), [n, accountKey, unread])
-
-  // The caller chooses the id, so it stands last: no separator is needed behind it.
-  const notificationKey = (projectId: string, domain: string, id: string) =>
-    named(projectId, named(domain, Buffer.from(id)))
+export const createLmdbHistory = (env: Env, tables: Tables, outbox: Outbox, places: Copies): History => {
+  const { copies, notifications, notificationIds } = tables
+  const { subscriptionOf, writeSubscription, copyById, place } = places
 
   /** The number under which the notification is kept; keeps it if it is not there. Within a transaction. */
   const keep = (notification: Notification): number => {
@@ -82,19 +48,6 @@ export const createLmdbHistory = (env: Env, tables: Tables, outbox: Outbox): His
     notifications.put(number(m), notification)
     tables.expiry.put(expiryKey(notification.expiresAt, 'notification', number(m)), PRESENT)
     return m
-  }
-
-  const copyById = (deliveredId: string): { n: number; copy: Copy } | undefined => {
-    const id = nameOrNone(deliveredId)
-    const row = id && copyIds.get(id)
-    if (!row) return undefined
-    const [n, sentAt] = row
-    for (const unread of [true, false]) {
-      const at = copyKey(n, unread, sentAt, id)
-      const value = copies.get(at)
-      if (value) return { n, copy: copyOf(at, value) }
-    }
-    return undefined
   }
 
   const withNotification = ({ id, sentAt, isRead, m }: Copy): DeliveredNotification | undefined => {
@@ -160,18 +113,14 @@ export const createLmdbHistory = (env: Env, tables: Tables, outbox: Outbox): His
         if (subscription?.accountKey !== accountKey) return 'gone'
         const earlier = copyById(deliveredId)
         if (earlier && earlier.copy.expiresAt > now) return 'repeated'
+        let { unread } = subscription
         if (earlier?.n === subscription.number) {
           copies.remove(earlier.copy.at)
           tables.expiry.remove(expiryKey(earlier.copy.expiresAt, 'copy', name(deliveredId)))
+          if (!earlier.copy.isRead) unread -= 1
         }
-        const wasUnread = earlier?.n === subscription.number && !earlier.copy.isRead
-        copies.put(copyKey(subscription.number, true, sentAt, name(deliveredId)), [m, expiresAt])
-        copyIds.put(name(deliveredId), [subscription.number, sentAt])
-        tables.expiry.put(expiryKey(expiresAt, 'copy', name(deliveredId)), PRESENT)
-        writeSubscription(subscriptionId, {
-          ...subscription,
-          unread: subscription.unread + (wasUnread ? 0 : 1),
-        })
+        const copy = { id: deliveredId, sentAt, isRead: false, m, expiresAt }
+        place(subscriptionId, { ...subscription, unread }, copy)
         outbox.add([entry])
         return 'sent'
       })

@@ -8,6 +8,8 @@ export interface Outbox
   extends Pick<NotifyStore, 'takeOutbox' | 'completeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox'> {
   /** Adds entries, within a transaction; an id that is there already is left as it is. */
   add(entries: readonly OutboxEntry[]): void
+  /** Puts entries of another store into their places, within a transaction; bears repetition. Nobody may have taken any. */
+  restore(entries: readonly { place: number; entry: OutboxEntry }[]): void
   /** Tells the listeners, after the transaction. */
   ring(): void
 }
@@ -45,6 +47,19 @@ export const createLmdbOutbox = (env: Env, tables: Tables): Outbox => {
         lastNumber += 1
         outbox.put(number(lastNumber), entry)
         outboxIds.put(id, lastNumber)
+      }
+    },
+
+    restore(entries) {
+      for (const { place, entry } of entries) {
+        const id = name(entry.id)
+        if (outboxIds.get(id) !== undefined) continue
+        // Two of an engine that counts in several places may have the same one.
+        let n = place
+        while (outbox.get(number(n)) !== undefined) n += 1
+        outbox.put(number(n), entry)
+        outboxIds.put(id, n)
+        lastNumber = Math.max(lastNumber, n)
       }
     },
 

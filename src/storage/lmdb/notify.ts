@@ -11,20 +11,26 @@ import type { Env } from './env.ts'
 import { createLmdbAccounts } from './notify-accounts.ts'
 import { createLmdbApps } from './notify-apps.ts'
 import { createLmdbClicks } from './notify-clicks.ts'
+import { createCopies } from './notify-copies.ts'
 import { createLmdbHistory } from './notify-history.ts'
 import { createLmdbOutbox } from './notify-outbox.ts'
 import { createLmdbSweep } from './notify-sweep.ts'
 import { openTables } from './notify-tables.ts'
 import { createLmdbWebhooks } from './notify-webhooks.ts'
 
-export const createLmdbNotify = (env: Env): NotifyStore => {
+/** What the notify server's store is made of; a transfer writes through the same. */
+export const createNotifyParts = (env: Env) => {
   const tables = openTables(env)
-  const outbox = createLmdbOutbox(env, tables)
+  return { tables, outbox: createLmdbOutbox(env, tables), copies: createCopies(tables) }
+}
+export type NotifyParts = ReturnType<typeof createNotifyParts>
+
+export const createLmdbNotify = (env: Env, { tables, outbox, copies }: NotifyParts): NotifyStore => {
   const { takeOutbox, completeOutbox, returnOutbox, outboxSize, onOutbox } = outbox
   return {
     ...createLmdbApps(env, tables),
     ...createLmdbAccounts(env, tables, outbox),
-    ...createLmdbHistory(env, tables, outbox),
+    ...createLmdbHistory(env, tables, outbox, copies),
     ...createLmdbWebhooks(env, tables),
     ...createLmdbClicks(env, tables),
     takeOutbox,

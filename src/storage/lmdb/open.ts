@@ -6,13 +6,15 @@
  */
 import { mkdir } from 'node:fs/promises'
 import type { MailboxLimits } from '../../relay/store.ts'
-import { createGate } from '../gate.ts'
+import { createGate, guardTransfer } from '../gate.ts'
 import type { Stores } from '../stores.ts'
 import { createLmdbAgenda } from './agenda.ts'
 import { openEnv } from './env.ts'
 import { createLmdbKeys } from './keys.ts'
-import { createLmdbNotify } from './notify.ts'
+import { createLmdbLeases } from './leases.ts'
+import { createLmdbNotify, createNotifyParts } from './notify.ts'
 import { createLmdbRelay } from './relay.ts'
+import { createLmdbTransfer } from './transfer.ts'
 
 export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits }): Promise<Stores> => {
   await mkdir(options.path, { recursive: true, mode: 0o700 })
@@ -25,14 +27,21 @@ export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits 
     throw new Error(`The data directory ${options.path} is in use by process ${others.join(', ')}`)
   }
   const gate = createGate()
-  const relay = gate.guard(createLmdbRelay(env, options.mailbox))
+  const parts = createNotifyParts(env)
+  const rooms = {
+    relay: gate.guard(createLmdbRelay(env, options.mailbox)),
+    keys: gate.guard(createLmdbKeys(env)),
+    notify: gate.guard(createLmdbNotify(env, parts)),
+    agenda: gate.guard(createLmdbAgenda(env)),
+    leases: gate.guard(createLmdbLeases()),
+  }
+  const transfer = guardTransfer(gate, createLmdbTransfer(env, rooms, parts))
+  env.enter()
   let closing: Promise<void> | undefined
   return {
-    relay,
-    keys: gate.guard(createLmdbKeys(env)),
-    notify: gate.guard(createLmdbNotify(env)),
-    agenda: gate.guard(createLmdbAgenda(env)),
-    ping: relay.ping,
+    ...rooms,
+    transfer,
+    ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {
       closing ??= gate.close().then(() => env.close())
       return closing

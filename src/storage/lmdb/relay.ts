@@ -10,6 +10,7 @@
  * | relay.members | topic, client id | subscribed, cursor, acknowledged beyond it |
  * | relay.interests | client id, topic | – (only current subscriptions) |
  * | relay.clients | client id | how many current subscriptions |
+ * | relay.watches | client id, SHA-256 of service and URL | the watch (`relay-watches`) |
  * | relay.counters | name | `floor`: no topic without a row may use a seq up to here |
  *
  * Every write is one LMDB transaction; LMDB runs them one after the other and makes those that wait durable together.
@@ -36,6 +37,7 @@ import {
   sizeOfRow,
   type Topic,
 } from './relay-rows.ts'
+import { createWatches } from './relay-watches.ts'
 
 /** Topics that `waiting` looks at before it lets others run. */
 const WAITING_BATCH = 1000
@@ -45,8 +47,11 @@ export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore =>
   const { topicOf, memberOf, advance, drop, writeTopic, prepare, publish } = mailboxes
   const { messages, ids, expiry, topics, members, interests, clients, counters } = mailboxes.tables
   const claims = createClaims()
+  const watches = createWatches(env)
 
   return {
+    ...watches.verbs,
+
     async publish(batch) {
       const prepared = batch.map(prepare)
       return env.transaction(() => prepared.map(publish))
@@ -184,8 +189,17 @@ export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore =>
       claims.release(holder)
     },
 
+    async message(topicText, id, now) {
+      const topic = hash(topicText)
+      const seq = ids.get(key(topic, hash(id)))?.readDoubleBE()
+      const row = seq === undefined ? undefined : messages.get(key(topic, number(seq)))
+      if (seq === undefined || !row || expiryOfRow(row) <= now) return undefined
+      return decodeMessage(row, topicText, seq)
+    },
+
     async sweep(now, limit) {
       claims.sweep(now)
+      await watches.sweep(now, limit)
       const anything = [...expiry.getKeys({ limit: 1, end: endOf(number(now)) })]
       if (anything.length === 0) return 0
       return env.transaction(() => {

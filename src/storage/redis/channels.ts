@@ -12,20 +12,46 @@ export interface Channels {
   listen(channels: readonly string[], listener: (text: string, channel: string) => void): Disposable
 }
 
+/** After Redis refused a subscription, ms. */
+const RETRY = 1_000
+
 export const createChannels = (redis: RedisConnection): Channels => {
   const listeners = new Map<string, Set<(text: string, channel: string) => void>>()
+  const refused = new Set<string>()
   let isAttached = false
 
   // A channel name is hashed like a key; the tag makes that explicit, and each channel has a slot of its own.
   const nameOf = (channel: string) => `${redis.prefix}{${channel}}`
   const channelOf = (name: string) => name.slice(redis.prefix.length + 1, -1)
 
+  /** One call a channel: in a cluster those of one call must share a slot. What goes wrong costs wake-ups only. */
+  const subscribe = (channel: string) => {
+    const subscriber = redis.subscriber()
+    subscriber.ssubscribe(nameOf(channel)).catch(() => {
+      if (subscriber.status === 'end') return
+      if (refused.size === 0) setTimeout(tryAgain, RETRY).unref()
+      refused.add(channel)
+    })
+  }
+  const tryAgain = () => {
+    const again = [...refused]
+    refused.clear()
+    for (const channel of again) if (listeners.has(channel)) subscribe(channel)
+  }
+
   const attach = () => {
     isAttached = true
-    redis.subscriber().on('smessage', (name: string, text: string) => {
+    const subscriber = redis.subscriber()
+    subscriber.on('smessage', (name: string, text: string) => {
       const channel = channelOf(name)
       for (const listener of listeners.get(channel) ?? []) listener(text, channel)
     })
+    // The client of a cluster looks after that itself.
+    if (subscriber !== redis.client) {
+      subscriber.on('ready', () => {
+        for (const channel of listeners.keys()) subscribe(channel)
+      })
+    }
   }
 
   return {
@@ -37,7 +63,6 @@ export const createChannels = (redis: RedisConnection): Channels => {
     },
     listen(channels, listener) {
       if (!isAttached) attach()
-      const subscriber = redis.subscriber()
       for (const channel of channels) {
         const known = listeners.get(channel)
         if (known) {
@@ -45,9 +70,7 @@ export const createChannels = (redis: RedisConnection): Channels => {
           continue
         }
         listeners.set(channel, new Set([listener]))
-        // One call a channel: in a cluster those of one call must share a slot. ioredis subscribes again by itself after
-        // it lost a connection; what goes wrong here costs wake-ups only.
-        subscriber.ssubscribe(nameOf(channel)).catch(() => {})
+        subscribe(channel)
       }
       return {
         [Symbol.dispose]: () => {
@@ -56,7 +79,10 @@ export const createChannels = (redis: RedisConnection): Channels => {
             known?.delete(listener)
             if (known?.size !== 0) continue
             listeners.delete(channel)
-            subscriber.sunsubscribe(nameOf(channel)).catch(() => {})
+            redis
+              .subscriber()
+              .sunsubscribe(nameOf(channel))
+              .catch(() => {})
           }
         },
       }

@@ -8,11 +8,11 @@
  * slots, fail-overs), so a batch may name keys of any slot; only the keys of one command or script must share one.
  * Keys are made with `redis.prefix` and a hash tag: `` `${redis.prefix}{t:…}` ``. Never `KEYS`, never a cross-slot MGET.
  *
- * Trouble: a call waits at most `patience` for Redis to come (back), then it rejects with ProtocolError `unavailable`
- * and the reason as its cause. READONLY, CLUSTERDOWN, LOADING, OOM and the like are `unavailable`, too. A call that was
- * rejected may still have its effect, also later, so everything that is sent must bear repetition. A promise that
- * resolves says that Redis has answered: how much outlives a crash of Redis is its operator's choice (`appendonly`,
- * `appendfsync`, replicas).
+ * Trouble: a call waits for Redis to come back until it has been away for `patience` (at least a second, and at most
+ * `patience` for one that does not answer), then it rejects with ProtocolError `unavailable` and the reason as its cause.
+ * READONLY, CLUSTERDOWN, LOADING, OOM and the like are `unavailable` at once. A call that was rejected may still have its
+ * effect, also later, so everything that is sent must bear repetition. A promise that resolves says that Redis has
+ * answered: how much outlives a crash of Redis is its operator's choice (`appendonly`, `appendfsync`, replicas).
  */
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { type Log, silent } from '../../platform/telemetry.ts'
@@ -38,6 +38,11 @@ export interface ConnectOptions {
 
 export interface RedisConnection extends AsyncDisposable {
   readonly prefix: string
+  /**
+   * Whether one command or script may name keys of several slots: on a single Redis, as far as is known yet. Not in a
+   * cluster, nor behind a proxy that divides the keys.
+   */
+  readonly spansSlots: boolean
   readonly client: Redis | Cluster
   /** Sends commands together and gives their answers; rejects with the first failure, mapped. */
   batch<T>(commands: () => readonly Promise<T>[]): Promise<T[]>
@@ -65,10 +70,20 @@ const unavailable = (error: unknown): unknown => {
   return new ProtocolError('unavailable', `Redis cannot serve now (${reason})`, { cause: error })
 }
 
+/** A call waits at least so long, ms, unless `patience` is less. */
+const LEAST_PATIENCE = 1_000
+
+/** How long the trace of a ping stays that nobody removes, ms. */
+const PING_KEPT = 1_000
+
 /** Waits 50 ms, then longer, at most a second: a Redis that restarts is found soon. */
 const retryStrategy = (times: number): number => Math.min(50 * 2 ** Math.min(times, 10), 1_000)
 
+/** Between two connections that are given up because they lead to a replica, ms. */
+const TURN_AWAY = 1_000
+
 const connect = (options: ConnectOptions): Redis | Cluster => {
+  let turnedAway = 0
   const { hosts, isCluster, ...own } = parseRedisUrl(options.url)
   const shared: RedisOptions = {
     ...own,
@@ -76,8 +91,13 @@ const connect = (options: ConnectOptions): Redis | Cluster => {
     // A node that stopped without closing its connections.
     socketTimeout: 10_000,
     keepAlive: 10_000,
-    // A fail-over turned this master into a replica: find the new one and send again.
-    reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 2 : false),
+    // A fail-over turned this master into a replica: the address may lead to the new one by now. What was refused is not
+    // sent again behind its caller's back; it would pile up here for as long as there is none.
+    reconnectOnError: (error) => {
+      if (!error.message.startsWith('READONLY') || Date.now() - turnedAway < TURN_AWAY) return false
+      turnedAway = Date.now()
+      return 1
+    },
   }
   if (!isCluster) {
     const [host] = hosts
@@ -106,6 +126,7 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
   let subscriber: Redis | Cluster | undefined
   let closed = false
   let refusal: string | undefined
+  let spansSlots = false
   let awaySince: number | undefined = Date.now()
 
   const watch = (one: Redis | Cluster) => {
@@ -125,6 +146,10 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
   /** What would only show much later, or in a hundred odd ways. */
   const examine = async (): Promise<void> => {
     const info = await client.info().catch(() => '')
+    // Trying is surer than what a proxy says of itself.
+    spansSlots =
+      client instanceof Redis &&
+      (await client.eval('return 1', 2, `${prefix}{p0}`, `${prefix}{p1}`).catch(() => 0)) === 1
     const fieldOf = (field: string) => new RegExp(`^${field}:(\\S+)`, 'm').exec(info)?.[1]
     const version = fieldOf('redis_version') ?? '7'
     const isOld = Number.parseInt(version, 10) < 7
@@ -166,11 +191,13 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
     if (awaySince !== undefined && Date.now() - awaySince > patience) {
       throw new ProtocolError('unavailable', 'Redis does not answer')
     }
+    // Who comes late to a Redis that has been away for a while waits for the rest of the time, not for all of it again.
+    const rest = patience - (awaySince === undefined ? 0 : Date.now() - awaySince)
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(
         () => reject(new ProtocolError('unavailable', 'Redis did not answer in time')),
-        patience,
+        Math.max(rest, Math.min(patience, LEAST_PATIENCE)),
       )
     })
     try {
@@ -190,6 +217,9 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
 
   return {
     prefix,
+    get spansSlots() {
+      return spansSlots
+    },
     client,
     batch,
     one,
@@ -205,14 +235,17 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
     subscriber() {
       if (client instanceof Cluster) return client
       if (!subscriber) {
-        subscriber = client.duplicate({ maxRetriesPerRequest: null })
+        // Subscriptions are made again by who made them (`channels.ts`): when Redis refuses one of the library's own
+        // attempts, nobody can catch it, and the process ends.
+        subscriber = client.duplicate({ maxRetriesPerRequest: null, autoResubscribe: false })
         watch(subscriber)
       }
       return subscriber
     },
     async ping() {
-      // In a cluster PING goes to any node; a read of a key asks the node that would have to answer for it.
-      await one(() => client.exists(`${prefix}{ping}`))
+      // A write: PING and reads are answered, too, by a Redis that is full or only a replica.
+      const key = `${prefix}{ping}`
+      await batch<unknown>(() => [client.set(key, '', 'PX', PING_KEPT), client.del(key)])
     },
     async [Symbol.asyncDispose]() {
       if (closed) return

@@ -36,7 +36,7 @@ export const unpackTopic = (packed: string): string =>
 const ADDRESS = /^eip155:0x[0-9a-f]{40}$/
 const PACKED = 'eip155:0X'
 
-/** 36 characters instead of 49. Account keys are in lower case: no other begins like a packed one. */
+/** 36 characters instead of 49. Ethereum's account keys are in lower case: no other begins like a packed one. */
 export const packAccount = (accountKey: string): string =>
   ADDRESS.test(accountKey) ? `${PACKED}${fromHex(accountKey.slice(PACKED.length))}` : accountKey
 export const unpackAccount = (packed: string): string =>

@@ -10,7 +10,12 @@ export interface RequestId {
  * Ids of requests that were committed. The truth lies in the account's partition, where the commit is; a look-up says
  * in which one. An id belongs to one request of one account, so the latest word of the look-up is the right one.
  */
-export const createRequests = ({ redis, ask, layout, clock }: NotifyDeps) => {
+export const createRequests = ({
+  redis,
+  ask,
+  layout,
+  clock,
+}: Pick<NotifyDeps, 'redis' | 'ask' | 'layout' | 'clock'>) => {
   const ttlOf = ({ expiresAt }: RequestId) => Math.max(expiresAt - clock.now(), 0) + MARGIN.request
 
   /** When the request expires, or expired; undefined when it was never committed. */

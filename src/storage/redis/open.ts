@@ -10,14 +10,16 @@
 import { randomBytes } from 'node:crypto'
 import type { Log } from '../../platform/telemetry.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
-import { createGate } from '../gate.ts'
+import { createGate, guardTransfer } from '../gate.ts'
 import type { Stores } from '../stores.ts'
 import { createRedisAgenda } from './agenda.ts'
 import { createChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
 import { createRedisKeys } from './keys.ts'
+import { createRedisLeases } from './leases.ts'
 import { createRedisNotifyStore } from './notify.ts'
 import { createRedisRelay } from './relay.ts'
+import { createRedisTransfer } from './transfer.ts'
 
 export interface OpenRedisOptions {
   /** `redis://`, `rediss://`, `redis+cluster://host:port,host:port`, `rediss+cluster://…`; see `url.ts`. */
@@ -37,14 +39,18 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   const redis = connectRedis(connection)
   const channels = createChannels(redis)
   const gate = createGate()
-  const relay = gate.guard(createRedisRelay({ redis, channels, instance }, mailbox))
-  let closing: Promise<void> | undefined
-  return {
-    relay,
+  const rooms = {
+    relay: gate.guard(createRedisRelay({ redis, channels, instance }, mailbox)),
     keys: gate.guard(createRedisKeys(redis)),
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
+  }
+  let closing: Promise<void> | undefined
+  return {
+    ...rooms,
+    transfer: guardTransfer(gate, createRedisTransfer(redis, rooms)),
+    leases: gate.guard(createRedisLeases(redis)),
     agenda: gate.guard(createRedisAgenda({ redis, channels })),
-    ping: relay.ping,
+    ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {
       closing ??= gate.close().then(() => redis[Symbol.asyncDispose]())
       return closing

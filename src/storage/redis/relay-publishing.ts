@@ -1,6 +1,7 @@
 import type { MailboxLimits, NewMessage, Publication, Subscriber } from '../../relay/store.ts'
 import type { RedisConnection } from './connection.ts'
-import { dueShardOf, encodeText, GRACE, groupBy, hash, name, type RelayKeys, shortId } from './relay-rows.ts'
+import { groupBy } from './group-by.ts'
+import { dueShardOf, encodeText, GRACE, hash, name, type RelayKeys, shortId } from './relay-rows.ts'
 import type { Wakes } from './relay-wakes.ts'
 import { relayDiscard } from './scripts/relay-discard.ts'
 import { relayHint } from './scripts/relay-hint.ts'
@@ -75,6 +76,21 @@ export const discardAll = async (
   )
 }
 
+/** Notes topics that a sweep must look at. Only a hint: everything vanishes by its TTL, too. */
+export const noteDue = async (
+  redis: RedisConnection,
+  keys: RelayKeys,
+  due: readonly { topic: string; at: string }[],
+): Promise<void> => {
+  if (due.length === 0) return
+  const shards = groupBy(due, ({ topic }) => dueShardOf(topic))
+  await redis.batch(() =>
+    [...shards].map(([shard, topics]) =>
+      redis.client.zadd(keys.due(shard), 'LT', ...topics.flatMap(({ topic, at }) => [at, topic])),
+    ),
+  )
+}
+
 const readAnswer = (answer: unknown): Answer => {
   const [outcome, ...rest] = list(answer)
   if (outcome === 0) return { publication: { outcome: 'full' }, hints: [], waiting: [] }
@@ -135,19 +151,6 @@ export const createPublishing = (
     return calls
   }
 
-  /** Topics that a sweep must look at. Only a hint: everything vanishes by its TTL, too. */
-  const noteDue = (due: readonly { topic: string; at: string }[]): void => {
-    if (due.length === 0) return
-    const shards = groupBy(due, ({ topic }) => dueShardOf(topic))
-    void redis
-      .batch(() =>
-        [...shards].map(([shard, topics]) =>
-          redis.client.zadd(keys.due(shard), 'LT', ...topics.flatMap(({ topic, at }) => [at, topic])),
-        ),
-      )
-      .catch(() => {})
-  }
-
   return async (batch: readonly NewMessage[]): Promise<Publication[]> => {
     if (batch.length === 0) return []
     const calls = grouped(batch.map(prepare))
@@ -188,7 +191,7 @@ export const createPublishing = (
         }
       }
     }
-    noteDue(due)
+    void noteDue(redis, keys, due).catch(() => {})
     await Promise.all([hintAll(redis, keys, hints), discardAll(redis, keys, dropped)])
     return publications
   }

@@ -3,12 +3,16 @@
  * header of each names its KEYS, its ARGV and what it answers.
  *
  * Rules that keep a script right in a cluster, during a resharding too:
- * - Every key that it touches is among KEYS, and all of them share one hash tag. Redis checks KEYS before it runs
- *   anything; a key that it meets only half-way may be on another node already, and scripts are not rolled back.
+ * - Every key that it touches is among KEYS, and all of them share one hash tag, but where `spansSlots` says that
+ *   slots do not count. Redis checks KEYS before it runs anything; a key that it meets only half-way may be on another
+ *   node already, and scripts are not rolled back.
  * - It reads and decides first and writes after, for the same reason.
  * - It bears repetition: ioredis sends again what a lost connection left unanswered.
  * - Numbers beyond 1e14 go through `string.format('%.0f', n)`: Lua writes them with an exponent otherwise. Answers
  *   that are numbers with fractions, or larger than 2^53, must be strings; Redis cuts the others to integers.
+ *
+ * - What removes more than it adds (acknowledging, sweeping, giving back) begins with `WHEN_FULL`: a Redis that has
+ *   reached `maxmemory` refuses every other script that adds anything, and would stay full.
  *
  * How to use one:
  *
@@ -18,6 +22,9 @@
  * The answer is `unknown`: read it with `list`, `text` and `whole` below, which throw where Redis answered otherwise.
  */
 import type { Script } from './connection.ts'
+
+/** First part of a script that Redis runs although it is full. */
+export const WHEN_FULL = '#!lua flags=allow-oom'
 
 /** Several parts of Lua make one script: shared functions first, then the body. */
 export const defineScript = (name: string, ...lua: string[]): Script => ({

@@ -16,6 +16,7 @@ import { createPublicFetch } from '../../../src/platform/public-fetch.ts'
 import type { Log, Meter } from '../../../src/platform/telemetry.ts'
 import { type Cacao, cacaoSchema } from '../../../src/protocol/cacao.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
+import { createDuties } from '../../../src/server/duties.ts'
 import { openLmdb } from '../../../src/storage/lmdb/open.ts'
 import { eventually } from '../../support/eventually.ts'
 import { leapingClock } from './clock.ts'
@@ -111,7 +112,11 @@ export const startNotify = async (
         log: recorder.log,
         meter: recorder.meter,
         randomBytes: random,
+        onDuty: createDuties({ leases: stores.leases, clock, log: recorder.log }, 'the only one'),
         connectRelay: options.connect?.(serverKeys) ?? loop.connect,
+        relayKey: async () => {
+          throw new ProtocolError('unavailable', 'the loop tells nothing')
+        },
       },
       { publicUrl: PUBLIC_URL, renew: false },
     )

@@ -1,4 +1,4 @@
-import { defineScript } from '../scripts.ts'
+import { defineScript, WHEN_FULL } from '../scripts.ts'
 
 /**
  * Removes expired copies of one subscription.
@@ -10,6 +10,7 @@ import { defineScript } from '../scripts.ts'
  */
 export const expireCopiesScript = defineScript(
   'NotifyExpireCopies',
+  WHEN_FULL,
   `
 local now, limit = tonumber(ARGV[2]), tonumber(ARGV[3])
 local CHUNK = 100

@@ -1,4 +1,4 @@
-import { defineScript } from '../scripts.ts'
+import { defineScript, WHEN_FULL } from '../scripts.ts'
 
 /**
  * Gives entries of a partition's outbox back. One that somebody else holds by now is left to him.
@@ -9,6 +9,7 @@ import { defineScript } from '../scripts.ts'
  */
 export const returnScript = defineScript(
   'NotifyReturn',
+  WHEN_FULL,
   `
 local count = 0
 for at = 2, #ARGV, 2 do

@@ -1,4 +1,4 @@
-import { defineScript } from '../scripts.ts'
+import { defineScript, WHEN_FULL } from '../scripts.ts'
 import { TOPIC } from './relay-topic.ts'
 
 /**
@@ -10,6 +10,7 @@ import { TOPIC } from './relay-topic.ts'
  */
 export const relaySweep = defineScript(
   'RelaySweep',
+  WHEN_FULL,
   TOPIC,
   `
 if count == 0 then return { '' } end

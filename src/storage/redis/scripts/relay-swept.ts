@@ -1,4 +1,4 @@
-import { defineScript } from '../scripts.ts'
+import { defineScript, WHEN_FULL } from '../scripts.ts'
 
 /**
  * Notes when topics are due next; a topic whose time is later than now was noted anew by a publish meanwhile.
@@ -8,6 +8,7 @@ import { defineScript } from '../scripts.ts'
  */
 export const relaySwept = defineScript(
   'RelaySwept',
+  WHEN_FULL,
   `
 for i = 2, #ARGV, 2 do
   local topic, due = ARGV[i], ARGV[i + 1]

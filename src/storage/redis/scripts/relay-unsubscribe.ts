@@ -1,4 +1,4 @@
-import { defineScript } from '../scripts.ts'
+import { defineScript, WHEN_FULL } from '../scripts.ts'
 import { TOPIC } from './relay-topic.ts'
 
 /**
@@ -9,6 +9,7 @@ import { TOPIC } from './relay-topic.ts'
  */
 export const relayUnsubscribe = defineScript(
   'RelayUnsubscribe',
+  WHEN_FULL,
   TOPIC,
   `
 local member = readMember(ARGV[1])

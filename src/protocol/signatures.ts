@@ -1,0 +1,108 @@
+/**
+ * Who signed a text: a verifier for each of the `namespaces`.
+ *
+ * | namespace | account says       | signature (`s.t`)          | spelled                            |
+ * |-----------|--------------------|----------------------------|------------------------------------|
+ * | eip155    | hash of a key      | eip191: ECDSA, recovered   | hex, with or without 0x            |
+ * | eip155    | contract           | eip1271, eip6492: asked    | hex                                |
+ * | solana    | the key            | solana:ed25519, or ed25519 | base58 (64 bytes), hex, base64     |
+ *
+ * `eip191` is only ever recovered, never asked about: a contract wallet's signature says so itself.
+ */
+import { secp256k1 } from '@noble/curves/secp256k1.js'
+import { keccak_256 } from '@noble/hashes/sha3.js'
+import { crypto } from '#crypto'
+import { concat, fromBase58, fromBase64url, fromHex, toHex, utf8 } from './bytes.ts'
+import type { Account } from './caip.ts'
+import { ProtocolError } from './errors.ts'
+import { type NamespaceId, namespaceOf, type Signature } from './namespaces.ts'
+
+/** Asks a chain whether a contract wallet signed: EIP-1271, and EIP-6492 for one that is not deployed yet. */
+export type ContractWalletCheck = (question: {
+  account: Account
+  text: string
+  /** Hex with 0x. */
+  signature: string
+}) => Promise<boolean>
+
+interface Signed {
+  account: Account
+  /** The texts that may have been signed. */
+  texts: readonly string[]
+  signature: Signature
+  verifySignature?: ContractWalletCheck | undefined
+}
+
+type Verifier = (signed: Signed) => boolean | Promise<boolean>
+
+const invalid = (detail: string): ProtocolError => new ProtocolError('identity_invalid', detail)
+const unknownType = () => invalid('its kind of signature is not known')
+
+/** Hash of a text as wallets sign it (EIP-191, version 0x45). */
+const eip191Hash = (text: string): Uint8Array => {
+  const bytes = utf8(text)
+  return keccak_256(concat(utf8(`\u0019Ethereum Signed Message:\n${bytes.length}`), bytes))
+}
+
+/** Lower-case address of who signed the text; undefined when nobody can have. */
+const signerOf = (text: string, signature: Uint8Array): string | undefined => {
+  const v = signature[64] ?? 0
+  const recovery = v >= 27 ? v - 27 : v
+  if (signature.length !== 65 || recovery > 1) return undefined
+  try {
+    const recovered = concat(Uint8Array.of(recovery), signature.subarray(0, 64))
+    const compressed = secp256k1.recoverPublicKey(recovered, eip191Hash(text), { prehash: false })
+    const point = secp256k1.Point.fromBytes(compressed).toBytes(false)
+    return `0x${toHex(keccak_256(point.subarray(1)).subarray(12))}`
+  } catch {
+    return undefined
+  }
+}
+
+const byEthereum: Verifier = async ({ account, texts, signature: { t, s }, verifySignature }) => {
+  const bytes = decoded(s.replace(/^0x/i, ''), fromHex)
+  if (!bytes) throw invalid('its signature is not hex')
+  if (t === 'eip191') {
+    const address = account.address.toLowerCase()
+    return texts.some((text) => signerOf(text, bytes) === address)
+  }
+  if (t !== 'eip1271' && t !== 'eip6492') throw unknownType()
+  if (!verifySignature) throw invalid('contract wallets cannot be verified here')
+  const signature = `0x${toHex(bytes)}`
+  for (const text of texts) if (await verifySignature({ account, text, signature })) return true
+  return false
+}
+
+const decoded = (text: string, decode: (text: string) => Uint8Array): Uint8Array | undefined => {
+  try {
+    return decode(text)
+  } catch {
+    return undefined
+  }
+}
+
+const ED25519_BYTES = 64
+
+/** 64 bytes are 128 digits of hex, and never so many of base58; what base58 does not know may be base64. */
+const ed25519Signature = (text: string): Uint8Array => {
+  const decoders = text.length >= 2 * ED25519_BYTES ? [fromHex] : [fromBase58, fromBase64url]
+  const plain = text.replace(/^0x/, '')
+  for (const decode of decoders) {
+    const bytes = decoded(plain, decode)
+    if (bytes?.length === ED25519_BYTES) return bytes
+  }
+  throw invalid('its signature is not 64 bytes in base58')
+}
+
+const bySolana: Verifier = ({ account, texts, signature: { t, s } }) => {
+  if (t !== 'solana:ed25519' && t !== 'ed25519') throw unknownType()
+  const signature = ed25519Signature(s)
+  const key = fromBase58(account.address)
+  return texts.some((text) => crypto.ed25519Verify(signature, utf8(text), key))
+}
+
+const VERIFIERS: Record<NamespaceId, Verifier> = { eip155: byEthereum, solana: bySolana }
+
+/** Whether the account signed one of the texts. Throws `identity_invalid`, and what `verifySignature` throws. */
+export const hasSigned = async (signed: Signed): Promise<boolean> =>
+  VERIFIERS[namespaceOf(signed.account).id](signed)

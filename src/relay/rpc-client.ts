@@ -1,0 +1,70 @@
+/** The relay over HTTP: one request, one answer (`POST /rpc`), and the key that signs its watch events. For servers. */
+import { type FetchDeps, fetchJson, httpFailure } from '../platform/fetch-json.ts'
+import { fromHex, toHex } from '../protocol/bytes.ts'
+import { ed25519Did } from '../protocol/did.ts'
+import { fromRpcFailure, ProtocolError } from '../protocol/errors.ts'
+import { parseRpc, payloadIds } from '../protocol/jsonrpc.ts'
+import { signJwt } from '../protocol/jwt.ts'
+import type { SigningKey } from '../protocol/keys.ts'
+
+export interface RelayRpc {
+  /** Rejects with what the relay said, or with `unavailable`. */
+  call(method: string, params: unknown, signal?: AbortSignal): Promise<unknown>
+  /** A claim set that this client signed, for as many seconds, made out to the relay. */
+  sign(claims: Record<string, unknown>, seconds: number): string
+  /** did:key of the relay. */
+  relayKey(): Promise<string>
+}
+
+const DAY = 86_400
+const TIMEOUT = 15_000
+
+export const createRelayRpc = (
+  deps: FetchDeps & { randomBytes: (length: number) => Uint8Array },
+  options: { url: string; key: SigningKey; projectId?: string | undefined },
+): RelayRpc => {
+  const { clock, fetch, randomBytes } = deps
+  const { key, projectId } = options
+  const base = new URL(options.url.replace(/^ws/, 'http'))
+  const nextId = payloadIds(clock.now, randomBytes)
+  const sub = toHex(randomBytes(32))
+  const address = new URL('/rpc', base)
+  if (projectId !== undefined) address.searchParams.set('projectId', projectId)
+
+  const sign: RelayRpc['sign'] = (claims, seconds) => {
+    const iat = Math.floor(clock.now() / 1000)
+    return signJwt({ iss: key.did, aud: base.origin, ...claims, iat, exp: iat + seconds }, key)
+  }
+
+  return {
+    sign,
+    async call(method, params, signal) {
+      const { status, body } = await fetchJson(deps, address.href, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${sign({ sub }, DAY)}` },
+        body: { id: nextId(), jsonrpc: '2.0', method, params },
+        ...(signal && { signal }),
+      })
+      if (body === undefined) throw httpFailure(status)
+      const answer = parseRpc(JSON.stringify(body))
+      if (answer.kind === 'result') return answer.result
+      if (answer.kind === 'failure') throw fromRpcFailure(answer.code, answer.message)
+      throw httpFailure(status)
+    },
+    async relayKey() {
+      const late = new AbortController()
+      const timer = clock.after(TIMEOUT, () => late.abort())
+      try {
+        const response = await fetch(new URL('/public-key', base), { signal: late.signal })
+        const text = (await response.text()).trim()
+        if (!response.ok) throw httpFailure(response.status)
+        return ed25519Did(fromHex(text))
+      } catch (cause) {
+        if (cause instanceof ProtocolError && cause.code !== 'bad_params') throw cause
+        throw new ProtocolError('unavailable', 'the relay does not tell its key', { cause })
+      } finally {
+        timer[Symbol.dispose]()
+      }
+    },
+  }
+}

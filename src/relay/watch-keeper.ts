@@ -1,0 +1,66 @@
+/** Keeps a watch of this client at the relay for as long as the process lives; its name outlives the process. */
+import { type Clock, pause } from '../platform/clock.ts'
+import type { Log } from '../platform/telemetry.ts'
+import { WATCH_ACTS, type WatchStatus, type WatchType } from '../protocol/relay-watch.ts'
+import type { RelayRpc } from './rpc-client.ts'
+
+export interface WatchWish {
+  /** URL of the service, which events are addressed to. */
+  service: string
+  /** Where they are posted. */
+  url: string
+  type: WatchType
+  tags: readonly number[]
+  statuses: readonly WatchStatus[]
+}
+
+export interface WatchKeeper extends Disposable {
+  /** Resolves when the relay has the watch; renews it from then on, until disposed of. */
+  register(): Promise<void>
+  /** The same without waiting for it. */
+  begin(): void
+}
+
+/** A watch outlives a stop of this server for so long, s. */
+const LIFETIME = 7 * 86_400
+const RENEWAL = 6 * 3_600_000
+const RETRY = 5_000
+
+export const createWatchKeeper = (
+  deps: { rpc: RelayRpc; clock: Clock; log: Log },
+  { service, url, type, tags, statuses }: WatchWish,
+): WatchKeeper => {
+  const { rpc, clock, log } = deps
+  const ending = new AbortController()
+  let isRenewing = false
+
+  const once = async (): Promise<void> => {
+    const claims = { act: WATCH_ACTS.register, sub: service, whu: url, typ: type, tag: tags, sts: statuses }
+    await rpc.call('irn_watchRegister', { registerAuth: rpc.sign(claims, LIFETIME) })
+  }
+
+  const renew = async (first: number): Promise<void> => {
+    if (isRenewing) return
+    isRenewing = true
+    for (let wait = first; ; ) {
+      await pause(clock, wait, ending.signal)
+      if (ending.signal.aborted) return
+      try {
+        await once()
+        wait = RENEWAL
+      } catch (err) {
+        log.warn({ err }, 'A watch at the relay could not be renewed; trying again')
+        wait = RETRY
+      }
+    }
+  }
+
+  return {
+    async register() {
+      await once()
+      void renew(RENEWAL)
+    },
+    begin: () => void renew(0),
+    [Symbol.dispose]: () => ending.abort(),
+  }
+}

@@ -1,0 +1,180 @@
+/** The relay's mailboxes as records, and back. */
+import type { RelayStore, StoredMessage } from '../../relay/store.ts'
+import type { Page, Readers, Records, Writers } from '../transfer.ts'
+import type { RedisConnection } from './connection.ts'
+import { groupBy } from './group-by.ts'
+import { noteDue } from './relay-publishing.ts'
+import { decodeText, encodeText, GRACE, hash, name, relayKeys, shortId } from './relay-rows.ts'
+import { scanKeys, scanPairs } from './scan.ts'
+import { relayRestoreMembers } from './scripts/relay-restore-members.ts'
+import { relayRestoreMessages } from './scripts/relay-restore-messages.ts'
+
+type RelayTables = 'message' | 'member'
+type Member = Records['member']
+
+/** What the hash of a topic begins with, behind the prefix; it ends with the tag. */
+const TOPIC = '{t:'
+/** Topics that are looked into together. */
+const TOPICS = 500
+/** Messages and about the bytes of one page, and of one script call. */
+const PAGE = { messages: 500, bytes: 4 * 1024 * 1024 }
+const CALL = { messages: 100, bytes: 1024 * 1024 }
+const MEMBERS = 500
+
+/** Cuts a list where it becomes too long or too heavy. */
+function* cut<T>(
+  items: readonly T[],
+  most: { messages: number; bytes: number },
+  sizeOf: (item: T) => number,
+): Generator<T[]> {
+  let part: T[] = []
+  let bytes = 0
+  for (const item of items) {
+    if (part.length > 0 && (part.length >= most.messages || bytes + sizeOf(item) > most.bytes)) {
+      yield part
+      part = []
+      bytes = 0
+    }
+    part.push(item)
+    bytes += sizeOf(item)
+  }
+  if (part.length > 0) yield part
+}
+
+const memberOf = (topic: string, clientId: string, row: string): Member => {
+  const [mode, , cursor, ranges = ''] = row.split(' ')
+  const acked = ranges === '' ? [] : ranges.split(/[-,]/).map(Number)
+  return { topic, clientId, isSubscribed: mode !== '0', cursor: Number(cursor), acked }
+}
+
+export const createRelayTransfer = (redis: RedisConnection, relay: Pick<RelayStore, 'subscribe'>) => {
+  const keys = relayKeys(redis.prefix)
+  const { client } = redis
+
+  /** What one topic holds: the live messages and everybody who is known there. */
+  const look = async (topic: string, now: number) => {
+    const live: { topic: string; seq: number; id: string; size: number }[] = []
+    const members: Member[] = []
+    const key = keys.topic(topic)
+    for await (const pairs of scanPairs((cursor) => client.hscan(key, cursor, 'COUNT', 1_000))) {
+      for (const [field, row] of pairs) {
+        if (field.startsWith('c')) members.push(memberOf(topic, field.slice(1), row))
+        if (!/^\d+$/.test(field)) continue
+        const [expiresAt, size, , id = ''] = row.split(' ')
+        if (Number(expiresAt) > now) live.push({ topic, seq: Number(field), id, size: Number(size) })
+      }
+    }
+    return { live, members }
+  }
+
+  async function* topics(now: number, after: string | undefined) {
+    for await (const { keys: found, from } of scanKeys(redis, { begin: TOPIC, end: '}' }, after)) {
+      const names = found.map((key) => key.slice(redis.prefix.length + TOPIC.length, -1))
+      for (let at = 0; at < names.length; at += TOPICS) {
+        const some = names.slice(at, at + TOPICS)
+        const contents = await redis.batch(() => some.map((topic) => look(topic, now)))
+        yield { contents, cursor: from }
+      }
+    }
+  }
+
+  const read: Pick<Readers, RelayTables> = {
+    message: {
+      async *read({ now, after }) {
+        for await (const { contents, cursor } of topics(now, after)) {
+          const all = contents.flatMap(({ live }) => live)
+          for (const part of cut(all, PAGE, ({ size }) => size)) {
+            const texts = await redis.batch(() =>
+              part.map(({ topic, id }) => client.get(keys.text(topic, id))),
+            )
+            const page: Page<StoredMessage> = { records: [], cursor }
+            for (const [at, { topic, seq }] of part.entries()) {
+              const text = texts[at]
+              const message = text == null ? undefined : decodeText(text, topic)
+              if (message?.seq === seq) page.records.push(message)
+            }
+            yield page
+          }
+        }
+      },
+      size: async () => undefined,
+    },
+    member: {
+      async *read({ now, after }) {
+        for await (const { contents, cursor } of topics(now, after)) {
+          // Of one who left, what it acknowledged matters only as long as there is a message.
+          const records = contents.flatMap(({ live, members }) =>
+            members.filter(({ isSubscribed }) => isSubscribed || live.length > 0),
+          )
+          if (records.length > 0) yield { records, cursor }
+        }
+      },
+      size: async () => undefined,
+    },
+  }
+
+  const restoreMessages = (topic: string, messages: readonly StoredMessage[]) => {
+    const now = Date.now()
+    const texts = messages.map(({ id }) => keys.text(topic, shortId(id)))
+    const args = messages.flatMap((message) => [
+      ...[message.seq, shortId(message.id), Buffer.byteLength(message.message), name(message.publisher)],
+      ...[message.expiresAt, Math.max(Math.ceil(message.expiresAt - now), 1) + GRACE, encodeText(message)],
+    ])
+    return redis.script(relayRestoreMessages, [keys.topic(hash(topic)), ...texts], args)
+  }
+
+  const restoreMembers = (topic: string, members: readonly Member[]) => {
+    const args = members.flatMap(({ clientId, isSubscribed, cursor, acked }) => {
+      const ranges: string[] = []
+      for (let at = 0; at < acked.length; at += 2) ranges.push(`${acked[at]}-${acked[at + 1]}`)
+      return [name(clientId), isSubscribed ? '1' : '', cursor, ranges.join(',')]
+    })
+    return redis.script(relayRestoreMembers, [keys.topic(hash(topic))], args)
+  }
+
+  const write: Pick<Writers, RelayTables> = {
+    message: {
+      async write(records) {
+        const byTopic = groupBy(records, ({ topic }) => topic)
+        await redis.batch(() =>
+          [...byTopic].flatMap(([topic, messages]) =>
+            [...cut(messages, CALL, ({ message }) => message.length)].map((part) =>
+              restoreMessages(topic, part),
+            ),
+          ),
+        )
+        const due = [...byTopic].map(([topic, messages]) => ({
+          topic,
+          at: `${Math.min(...messages.map(({ expiresAt }) => expiresAt))}`,
+        }))
+        await noteDue(redis, keys, due)
+        return []
+      },
+    },
+    member: {
+      async write(records) {
+        const byTopic = groupBy(records, ({ topic }) => topic)
+        await redis.batch(() =>
+          [...byTopic].flatMap(([topic, members]) =>
+            [...cut(members, { messages: MEMBERS, bytes: CALL.bytes }, ({ acked }) => acked.length * 16)].map(
+              (part) => restoreMembers(topic, part),
+            ),
+          ),
+        )
+        // The client's own index, and hints for one of many topics.
+        const subscribed = records.filter(({ isSubscribed }) => isSubscribed)
+        const byClient = groupBy(subscribed, ({ clientId }) => clientId)
+        await Promise.all(
+          [...byClient].map(([clientId, own]) =>
+            relay.subscribe(
+              clientId,
+              own.map(({ topic }) => topic),
+            ),
+          ),
+        )
+        return []
+      },
+    },
+  }
+  return { read, write }
+}

@@ -1,0 +1,238 @@
+/**
+ * What moves between engines, and into a backup: every room's content as records that know no engine.
+ *
+ * `TABLES` is the one list of it, in the order in which it is loaded, because a later record may need an earlier one
+ * to be there (a copy its subscription). A new table is one entry here; the compiler then asks each engine for it.
+ *
+ * Not in it: what follows from the records (indexes, counts, versions) and what belongs to running processes (claims,
+ * leases). What has expired is not in it either, except accounts: the notify server takes leave of those itself.
+ */
+import { z } from 'zod'
+import type { IdentityEntry, InviteEntry } from '../keys/store.ts'
+import type {
+  AccountRecord,
+  AppRecord,
+  Notification,
+  OutboxEntry,
+  OutboxTask,
+  Project,
+  Subscription,
+  Watcher,
+} from '../notify/store.ts'
+import type { StoredMessage } from '../relay/store.ts'
+
+const text = z.string()
+const time = z.number()
+const place = z.number().int().nonnegative()
+
+const identity: z.ZodType<IdentityEntry> = z.object({
+  identityKey: text,
+  account: text,
+  cacao: text,
+  revokedAt: time.exactOptional(),
+})
+
+const invite: z.ZodType<InviteEntry & { accountKey: string }> = z.object({
+  accountKey: text,
+  inviteKey: text,
+  account: text,
+  identityKey: text,
+})
+
+const project: z.ZodType<Project> = z.object({ id: text, name: text, secretHash: text, createdAt: time })
+
+const app: z.ZodType<AppRecord> = z.object({
+  domain: text,
+  projectId: text,
+  name: text,
+  description: text,
+  url: text,
+  icons: z.object({ sm: text, md: text, lg: text }),
+  types: z.array(z.object({ id: text, name: text, description: text })),
+  listed: z.boolean(),
+  links: z.boolean().exactOptional(),
+  welcome: z
+    .object({ enabled: z.boolean(), type: text, title: text, body: text, url: text.nullable() })
+    .nullable()
+    .exactOptional(),
+  authenticationSeed: text,
+  authenticationKey: text,
+  subscribePrivateKey: text,
+  subscribeKey: text,
+  subscribeTopic: text,
+  createdAt: time,
+})
+
+const notification: z.ZodType<Notification> = z.object({
+  id: text,
+  projectId: text,
+  domain: text,
+  type: text,
+  title: text,
+  body: text,
+  icon: text.nullable(),
+  url: text.nullable(),
+  createdAt: time,
+  expiresAt: time,
+})
+
+const subscription: z.ZodType<Subscription> = z.object({
+  id: text,
+  domain: text,
+  scope: z.array(text),
+  key: text,
+  topic: text,
+  createdAt: time,
+  expiresAt: time,
+  account: text,
+})
+
+const watcher: z.ZodType<Watcher> = z.object({
+  identityKey: text,
+  domain: text.nullable(),
+  account: text,
+  key: text,
+  topic: text,
+  expiresAt: time,
+})
+
+const account: z.ZodType<{ accountKey: string; record: AccountRecord }> = z.object({
+  accountKey: text,
+  record: z.object({ subscriptions: z.array(subscription), watchers: z.array(watcher) }),
+})
+
+const task: z.ZodType<OutboxTask> = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('response'),
+    topic: text,
+    key: text,
+    tag: z.number(),
+    rpcId: text,
+    signer: text.nullable(),
+    claims: z.record(text, z.unknown()),
+    view: z.object({ accountKey: text, account: text, domain: text.nullable() }).exactOptional(),
+    error: z.object({ code: z.number(), message: text }).exactOptional(),
+    join: text.exactOptional(),
+    leave: text.exactOptional(),
+  }),
+  z.object({ kind: z.literal('changed'), accountKey: text, identityKey: text }),
+  z.object({
+    kind: z.literal('notification'),
+    accountKey: text,
+    subscriptionId: text,
+    domain: text,
+    notificationId: text,
+  }),
+  z.object({ kind: z.literal('leave'), topic: text }),
+  z.object({
+    kind: z.literal('event'),
+    event: z.enum(['subscribed', 'unsubscribed', 'updated', 'delivered', 'read']),
+    domain: text,
+    subscriptionId: text,
+    account: text,
+    detail: z.record(text, z.unknown()),
+    ids: z.array(text).exactOptional(),
+  }),
+  z.object({
+    kind: z.literal('welcome'),
+    accountKey: text,
+    subscriptionId: text,
+    domain: text,
+    welcome: z.object({ type: text, title: text, body: text, url: text.nullable() }),
+  }),
+])
+const entry: z.ZodType<OutboxEntry> = z.object({ id: text, task, createdAt: time, expiresAt: time })
+
+const message: z.ZodType<StoredMessage> = z.object({
+  topic: text,
+  seq: place,
+  message: text,
+  id: text,
+  tag: z.number(),
+  attestation: text,
+  publisher: text,
+  publishedAt: time,
+  expiresAt: time,
+})
+
+export const TABLES = {
+  identity,
+  /** Only those whose identity key is still behind them. */
+  invite,
+  /** The notify server's own; one record. */
+  serverKeys: z.object({ keys: z.record(text, text) }),
+  project,
+  app,
+  notification,
+  account,
+  /**
+   * A watcher that the record of another account still has, too: whom a look-up finds depends on who came last.
+   * There is hardly ever one.
+   */
+  contested: z.object({ accountKey: text, watcher }),
+  /** One subscriber's copy of a notification, which is named as it is kept: by project, domain and id. */
+  copy: z.object({
+    accountKey: text,
+    subscriptionId: text,
+    id: text,
+    projectId: text,
+    domain: text,
+    notificationId: text,
+    sentAt: time,
+    expiresAt: time,
+    isRead: z.boolean(),
+  }),
+  request: z.object({ id: text, expiresAt: time }),
+  /** `place` is only for the order: it rises as entries were added, and is the engine's own. */
+  outbox: z.object({ place, entry }),
+  message,
+  /** A client in a topic: done with everything up to `cursor`, and with the ranges [from, to, from, to, …] beyond it. */
+  member: z.object({
+    topic: text,
+    clientId: text,
+    isSubscribed: z.boolean(),
+    cursor: place,
+    acked: z.array(place),
+  }),
+}
+
+export type TableName = keyof typeof TABLES
+export type Records = { [T in TableName]: z.output<(typeof TABLES)[T]> }
+export const TABLE_NAMES = Object.keys(TABLES).filter((name): name is TableName => name in TABLES)
+
+export interface Page<R> {
+  records: R[]
+  /** Where to go on behind this page, for `after`; undefined when that is where one began. */
+  cursor: string | undefined
+}
+
+export interface TableReader<R> {
+  /** Every record once that has not expired at `now`, in the engine's order, in pages of bounded size. */
+  read(from: { now: number; after?: string | undefined }): AsyncIterable<Page<R>>
+  /** About how many there are; undefined where nobody knows without counting. */
+  size(): Promise<number | undefined>
+}
+
+export interface TableWriter<R> {
+  /**
+   * Puts records into a store that holds nothing but such records; bears repetition. Answers those that have no place
+   * because what they belong to is not there.
+   */
+  write(records: readonly R[]): Promise<R[]>
+}
+
+export type Readers = { readonly [T in TableName]: TableReader<Records[T]> }
+export type Writers = { readonly [T in TableName]: TableWriter<Records[T]> }
+
+export interface Transfer {
+  readonly read: Readers
+  readonly write: Writers
+  /**
+   * Reads as of one moment, whatever is written meanwhile, where the engine can; otherwise each record is as it was
+   * when it was read.
+   */
+  snapshot(): Readers & Disposable
+  /** What an unfinished transfer into this store remembers of itself; undefined when there is none. */
+  note(): Promise<string | undefined>
+  setNote(note: string | undefined): Promise<void>
+}

@@ -1,0 +1,186 @@
+/** A store in which every table of a transfer has something, and what must not be copied lies beside it. */
+import type { Stores } from '../../src/storage/stores.ts'
+import { type Readers, type Records, TABLE_NAMES, type TableName } from '../../src/storage/transfer.ts'
+import {
+  app,
+  become,
+  DAY,
+  entry,
+  notification,
+  project,
+  record,
+  subscription,
+  target,
+  watcher,
+} from './notify-samples.ts'
+import { client, hex, message, topic } from './relay-samples.ts'
+
+type Rooms = Pick<Stores, 'keys' | 'notify' | 'relay' | 'transfer'>
+
+export const HOUR = 3_600_000
+
+/** Everything is as of `now`, because Redis removes what expired long ago. */
+export const furnish = async ({ keys, notify, relay }: Rooms, now: number): Promise<void> => {
+  const month = { createdAt: now, expiresAt: now + 30 * DAY }
+  const sub = (id: string, change = {}) =>
+    subscription(id, { ...month, topic: hex(`notify ${id}`), ...change })
+
+  await keys.registerIdentity({ identityKey: 'did:key:a', account: 'eip155:1:0xA', cacao: '{"h":"ä"}' })
+  await keys.registerIdentity({
+    identityKey: 'did:key:b',
+    account: 'eip155:1:0xB',
+    cacao: '',
+    revokedAt: now,
+  })
+  for (const [account, inviteKey] of [
+    ['eip155:0xa', 'did:key:x'],
+    ['eip155:0xc', 'did:key:y'],
+  ] as const) {
+    await keys.registerInvite(account, { inviteKey, account: `CAIP of ${account}`, identityKey: 'did:key:a' })
+  }
+  // This one goes with its identity key.
+  await keys.registerInvite('eip155:0xd', { inviteKey: 'did:key:z', account: 'D', identityKey: 'did:key:d' })
+  await keys.unregisterIdentity('did:key:d')
+
+  await notify.serverKeys({ relay: 'sealed', identity: 'sealed, too' })
+  for (const id of ['project', 'other']) await notify.createProject(project(id))
+  for (const domain of ['app.example', 'b.example']) await notify.createApp(app(domain))
+
+  const address = `eip155:0x${'ab'.repeat(20)}`
+  const moved = watcher('did:key:w', { expiresAt: now + DAY, topic: hex('w') })
+  await become(
+    notify,
+    address,
+    record(
+      [
+        sub('one', { account: `eip155:1:0x${'aB'.repeat(20)}` }),
+        sub('two', { domain: 'b.example', scope: [] }),
+      ],
+      [moved, watcher('did:key:v', { domain: 'app.example', expiresAt: now + DAY, topic: hex('v') })],
+    ),
+    { requestId: { id: hex('request'), expiresAt: now + HOUR } },
+  )
+  await become(notify, 'solana:Odd', record([sub('three', { expiresAt: now - 1, account: 'solana:x:Odd' })]))
+  // Its watcher was another account's, whose record still has it.
+  await become(notify, 'eip155:0xw', record([], [{ ...moved, key: 'sealed by the later' }]))
+  await become(notify, 'eip155:0xgone', record([sub('ended')]))
+
+  const tell = (id: string, change = {}) => notification(id, { ...month, title: `Title ${id} ✓`, ...change })
+  const hand = async (account: string, to: string, ids: string[], change = {}) => {
+    await Promise.all(
+      ids.map(async (id) => {
+        const one = await notify.putNotification(tell(id, change))
+        await notify.hand(one, [target(account, to, `copy of ${id} for ${to}`)])
+      }),
+    )
+  }
+  const many = Array.from({ length: 450 }, (_, at) => `n${at}`)
+  await hand(address, 'one', many)
+  await hand(address, 'two', ['n0', 'same'], { domain: 'b.example', url: null, icon: 'https://i.example' })
+  await hand(address, 'two', ['old'], {
+    domain: 'b.example',
+    createdAt: now - 2 * HOUR,
+    expiresAt: now - HOUR,
+  })
+  await hand('eip155:0xgone', 'ended', ['n0'])
+  await become(notify, 'eip155:0xgone', record())
+  const read = ['copy of n3 for one', 'copy of n448 for one']
+  await notify.markRead({
+    accountKey: address,
+    subscriptionId: 'one',
+    ids: read,
+    outbox: [],
+    outboxIfChanged: [],
+  })
+
+  // Only what stands below is left to be sent.
+  for (;;) {
+    const sent = await notify.takeOutbox({ worker: 'w', limit: 1_000, now, until: now + 1 })
+    if (sent.length === 0) break
+    await notify.completeOutbox(sent.map(({ id }) => id))
+  }
+  const account = await notify.account(address)
+  const lines = ['first', 'second', 'third', 'fourth'].map((id) => entry(id, month))
+  lines.push(entry('late', { createdAt: now - DAY, expiresAt: now - 1 }))
+  lines.push(
+    entry('answer', {
+      ...month,
+      task: {
+        ...{
+          kind: 'response',
+          topic: hex('t'),
+          key: 'sealed',
+          tag: 4001,
+          rpcId: '17',
+          signer: null,
+          join: 'x',
+        },
+        claims: { act: 'b', sub: 'a', nested: { z: 1, a: [null, 'ü'] } },
+        view: { accountKey: address, account: 'CAIP', domain: null },
+      },
+    }),
+  )
+  for (const one of lines) {
+    const { version } = await notify.account(address)
+    await notify.commit({
+      accountKey: address,
+      expectedVersion: version,
+      record: account.record,
+      outbox: [one],
+      requestId: { id: `request of ${one.id}`, expiresAt: now + HOUR },
+    })
+  }
+
+  // Mailboxes: acknowledged in order, out of order, by one who left, and what has expired.
+  const [box, quiet, dead] = [topic('box'), topic('quiet'), topic('dead')]
+  const live = { publishedAt: now, expiresAt: now + HOUR }
+  await relay.subscribe(client('a'), [box, quiet])
+  await relay.subscribe(client('b'), [box])
+  await relay.subscribe(client('left'), [box, dead])
+  for (let at = 0; at < 12; at++) await relay.publish([message(box, `text ${at} é`, live)])
+  await relay.publish([message(box, 'own', { ...live, publisher: client('a'), attestation: 'ätt', tag: 0 })])
+  await relay.publish([message(dead, 'dead', { publishedAt: now - HOUR, expiresAt: now - 1 })])
+  const receipts = (...which: number[]) => which.map((at) => ({ topic: box, id: hex(`text ${at} é`) }))
+  await relay.acknowledge(client('a'), receipts(0, 1, 4, 5, 9))
+  await relay.acknowledge(client('left'), receipts(2))
+  await relay.acknowledge(client('never'), receipts(7))
+  await relay.unsubscribe(client('left'), [box, dead])
+  // A client of so many topics gets hints on one engine.
+  await relay.subscribe(
+    client('many'),
+    Array.from({ length: 300 }, (_, at) => topic(`many ${at}`)),
+  )
+  await relay.publish([message(topic('many 7'), 'for many', live)])
+}
+
+/** All records of a table, sorted; places in the outbox are the engine's own. */
+export const allOf = async <T extends TableName>(
+  readers: Readers,
+  table: T,
+  now: number,
+): Promise<unknown[]> => {
+  const found: Records[T][] = []
+  for await (const { records } of readers[table].read({ now })) found.push(...records)
+  const shown = found.map((one) => ('place' in one ? one.entry : one))
+  const text = (value: unknown) => JSON.stringify(value, Object.keys(flat(value)).sort())
+  return shown.sort((a, b) => (text(a) < text(b) ? -1 : 1))
+}
+const flat = (value: unknown): object => (typeof value === 'object' && value !== null ? value : {})
+
+export const contentOf = async (readers: Readers, now: number): Promise<Record<string, unknown[]>> => {
+  const content: Record<string, unknown[]> = {}
+  for (const table of TABLE_NAMES) content[table] = await allOf(readers, table, now)
+  return content
+}
+
+/** Loads everything of one store into another. */
+export const copyAll = async (from: Rooms, to: Rooms, now: number): Promise<number> => {
+  let left = 0
+  const copy = async <T extends TableName>(table: T) => {
+    for await (const { records } of from.transfer.read[table].read({ now })) {
+      left += (await to.transfer.write[table].write(records)).length
+    }
+  }
+  for (const table of TABLE_NAMES) await copy(table)
+  return left
+}

@@ -1,0 +1,184 @@
+import { describe, expect, it } from 'vitest'
+import { differencesOf, tallyOf } from '../../src/storage/transfer-sum.ts'
+import { type Engine, engines, type TestStores } from '../support/stores.ts'
+import { drain, notification, target } from './notify-samples.ts'
+import { client, hex, message, textsOf, topic, waitingTopics } from './relay-samples.ts'
+import { contentOf, copyAll, furnish, HOUR } from './transfer-samples.ts'
+
+const address = `eip155:0x${'ab'.repeat(20)}`
+const pairs = engines.flatMap((a) =>
+  engines.map((b): [string, Engine, Engine] => [`${a.name} to ${b.name}`, a, b]),
+)
+
+/** What clients of the rooms see of it, beside the records themselves. */
+const seenIn = async ({ keys, notify, relay }: TestStores, now: number) => {
+  const page = { after: null, limit: 1_000, unreadFirst: true, now }
+  return {
+    invites: [await keys.invite('eip155:0xa'), await keys.invite('eip155:0xd')],
+    app: await notify.appByTopic('subscribe topic of b.example'),
+    owners: [await notify.topicOwner(hex('notify two')), await notify.watcherOwner('did:key:w')],
+    record: (await notify.account(address)).record,
+    subscribers: (await notify.subscribers('app.example', { limit: 100 })).map(
+      ({ accountKey }) => accountKey,
+    ),
+    topics: await notify.topics({ limit: 100 }),
+    due: (await notify.accountsDue(now, 100)).sort(),
+    history: await notify.history('one', page),
+    copy: await notify.deliveredById('copy of n0 for two'),
+    unread: await notify.unreadCounts(['one', 'three', 'ended']),
+    asked: [await notify.wasCommitted(hex('request'), now), await notify.wasCommitted('none', now)],
+    pending: await Promise.all(
+      ['a', 'b', 'left', 'never'].map((one) => textsOf(relay, client(one), topic('box'), { now })),
+    ),
+    waiting: await waitingTopics(relay, client('many'), now),
+    joined: [
+      await relay.topicsOf(client('a'), { limit: 10 }),
+      (await relay.topicsOf(client('many'), { limit: 1_000 })).length,
+      await relay.isSubscribed(client('left'), topic('box')),
+    ],
+  }
+}
+
+describe.each(pairs)('a transfer from %s', (_, from, to) => {
+  it('keeps every record, what clients see, and the order of what must be sent', async () => {
+    const now = Date.now()
+    await using source = await from.open()
+    await using copy = await to.open()
+    await furnish(source, now)
+    // What has expired is no content, swept or not; counts of unread copies know it only after a sweep.
+    await source.notify.sweep(now, 10_000)
+    const before = await contentOf(source.transfer.read, now)
+    for (const [table, records] of Object.entries(before)) expect(records.length, table).toBeGreaterThan(0)
+    expect(before.copy).toHaveLength(452)
+    expect(before.message).toHaveLength(14)
+
+    expect(await copyAll(source, copy, now)).toBe(0)
+
+    expect(await contentOf(copy.transfer.read, now)).toEqual(before)
+    const [a, b] = [await tallyOf(source.transfer.read, now), await tallyOf(copy.transfer.read, now)]
+    expect(differencesOf(a, b)).toEqual([])
+    expect(await seenIn(copy, now)).toEqual(await seenIn(source, now))
+    await copy.reopen()
+    expect((await drain(copy.notify, now)).filter((id) => id !== 'late')).toEqual(
+      (await drain(source.notify, now)).filter((id) => id !== 'late'),
+    )
+  })
+
+  it('leaves a store that works on', async () => {
+    const now = Date.now()
+    await using source = await from.open()
+    await using copy = await to.open()
+    await furnish(source, now)
+    await copyAll(source, copy, now)
+    const { notify, relay, keys } = copy
+
+    const [again] = await relay.publish([
+      message(topic('box'), 'text 3 é', { publishedAt: now, expiresAt: now + HOUR }),
+    ])
+    expect(again?.outcome).toBe('duplicate')
+    for (const at of [topic('box'), topic('quiet'), topic('many 9')]) {
+      const [fresh] = await relay.publish([
+        message(at, `new ${at}`, { publishedAt: now, expiresAt: now + HOUR }),
+      ])
+      expect(fresh?.outcome).toBe('stored')
+    }
+    expect(await textsOf(relay, client('a'), topic('box'), { now })).toContain(`new ${topic('box')}`)
+    expect(await textsOf(relay, client('a'), topic('quiet'), { now })).toHaveLength(1)
+    expect((await waitingTopics(relay, client('many'), now)).sort()).toEqual(
+      [topic('many 7'), topic('many 9')].sort(),
+    )
+
+    const one = notification('more', { createdAt: now, expiresAt: now + HOUR })
+    const copyOfN0 = notification('n0', { createdAt: now, expiresAt: now + HOUR })
+    expect(await notify.hand(one, [target(address, 'one', 'copy of more')])).toEqual(['sent'])
+    expect(await notify.hand(copyOfN0, [target(address, 'one', 'copy of n0 for one')])).toEqual(['repeated'])
+    expect(await notify.unreadCounts(['one'])).toEqual([449])
+    await keys.unregisterIdentity('did:key:a')
+    expect(await keys.invite('eip155:0xc')).toBeUndefined()
+
+    const { version } = await notify.account(address)
+    const end = { accountKey: address, expectedVersion: version, record: { subscriptions: [], watchers: [] } }
+    expect(await notify.commit({ ...end, outbox: [] })).toBe('committed')
+    expect(await notify.topicOwner(hex('notify one'))).toBeUndefined()
+    for (let swept = 1; swept > 0; ) swept = await notify.sweep(now, 10_000)
+    expect(await notify.deliveredById('copy of n0 for one')).toBeUndefined()
+    await relay.sweep(now + 2 * HOUR, 10_000)
+    expect(await textsOf(relay, client('b'), topic('box'), { now })).toEqual([])
+  })
+})
+
+describe.each(engines)('transfers with $name', (engine) => {
+  it('bear repetition, from anywhere', async () => {
+    const now = Date.now()
+    await using source = await engine.open()
+    await using copy = await engine.open()
+    await furnish(source, now)
+    await copyAll(source, copy, now)
+    await copyAll(source, copy, now)
+    expect(await contentOf(copy.transfer.read, now)).toEqual(await contentOf(source.transfer.read, now))
+    expect(await copy.notify.unreadCounts(['one'])).toEqual([448])
+    expect(await copy.relay.subscribe(client('many'), [])).toBe(300)
+  })
+
+  it('go on behind a cursor without passing over anything', async () => {
+    const now = Date.now()
+    await using source = await engine.open()
+    await furnish(source, now)
+    const { copy } = source.transfer.read
+    const ids = new Set<string>()
+    const cursors: (string | undefined)[] = []
+    for await (const { records, cursor } of copy.read({ now })) {
+      cursors.push(cursor)
+      for (const { id } of records) ids.add(id)
+      if (ids.size > 100) break
+    }
+    for await (const { records } of copy.read({ now, after: cursors.at(-1) })) {
+      for (const { id } of records) ids.add(id)
+    }
+    expect(ids.size).toBe(452)
+  })
+
+  it('answer copies whose subscription or notification is not there', async () => {
+    const now = Date.now()
+    await using source = await engine.open()
+    await using copy = await engine.open()
+    await furnish(source, now)
+    const left: string[] = []
+    for await (const { records } of source.transfer.read.copy.read({ now })) {
+      left.push(...(await copy.transfer.write.copy.write(records)).map(({ id }) => id))
+    }
+    expect(left).toHaveLength(452)
+    expect(await contentOf(copy.transfer.read, now)).toMatchObject({ copy: [] })
+  })
+
+  it('remember a note until it is taken back', async () => {
+    await using store = await engine.open()
+    expect(await store.transfer.note()).toBeUndefined()
+    await store.transfer.setNote('one')
+    await store.transfer.setNote('two')
+    await store.reopen()
+    expect(await store.transfer.note()).toBe('two')
+    await store.transfer.setNote(undefined)
+    expect(await store.transfer.note()).toBeUndefined()
+  })
+})
+
+it('a snapshot of the embedded store is of one moment, and others write meanwhile', async () => {
+  const [lmdb] = engines
+  const now = Date.now()
+  await using store = await (lmdb as Engine).open()
+  await furnish(store, now)
+  const before = await contentOf(store.transfer.read, now)
+  using snapshot = store.transfer.snapshot()
+  await store.keys.unregisterIdentity('did:key:a')
+  await store.notify.markRead({
+    accountKey: address,
+    subscriptionId: 'one',
+    ids: 'all',
+    outbox: [],
+    outboxIfChanged: [],
+  })
+  await store.relay.unsubscribe(client('a'), [topic('box')])
+  expect(await contentOf(snapshot, now)).toEqual(before)
+  expect(await contentOf(store.transfer.read, now)).not.toEqual(before)
+})

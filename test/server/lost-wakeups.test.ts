@@ -1,0 +1,161 @@
+/**
+ * Wake-ups only save time. Here Redis' publish/subscribe is really cut, by its own access list or by killing every
+ * connection that listens, and what one process stores is still brought to those who wait at another one.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { composeServer, type RunningServer } from '../../src/server/compose.ts'
+import { type Config, configWith } from '../../src/server/config.ts'
+import { connect, randomMessage, randomTopic } from '../relay/client-world.ts'
+import { enrolled, newDevice, postNotification } from '../stories/town.ts'
+import { eventually } from '../support/eventually.ts'
+import { newOwner } from '../support/owner.ts'
+import { freePort } from '../support/process.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+
+/** Above the relay's periodic look (10 s), and far below it. */
+const CAUGHT_UP = 20_000
+const AT_ONCE = 3_000
+
+let dir: string
+let redis: RedisServer
+let running: AsyncDisposable[]
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'belfry-wakeups-'))
+  redis = await startRedis()
+  running = [redis]
+})
+afterEach(async () => {
+  for (const one of running.reverse()) await one[Symbol.asyncDispose]()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+const start = async (name: string, config: Partial<Config>): Promise<RunningServer> => {
+  const server = await composeServer(
+    configWith({
+      port: 0,
+      host: '127.0.0.1',
+      data: join(dir, name),
+      metrics: 'off',
+      redisUrl: redis.url,
+      secret: 'a secret that processes share',
+      ...config,
+    }),
+  )
+  running.push(server)
+  await server.ready()
+  return server
+}
+const startRelays = () => Promise.all(['one', 'two'].map((name) => start(name, { rooms: ['relay'] })))
+
+const listeners = async () => (await redis.cli('pubsub', 'shardchannels')).split('\n').filter(Boolean).length
+/** Redis refuses every channel, and ends the connections that listen. */
+const cut = async () => {
+  await eventually(async () => expect(await listeners()).toBeGreaterThan(0))
+  await redis.cli('acl', 'setuser', 'default', 'resetchannels')
+  await eventually(async () => expect(await listeners()).toBe(0))
+}
+const mend = () => redis.cli('acl', 'setuser', 'default', 'allchannels')
+
+/** A subscriber at the first relay and a publisher at the second. */
+const talk = async () => {
+  const [one, two] = await startRelays()
+  if (!one || !two) throw new Error('there are two')
+  const received: { text: string; at: number }[] = []
+  const reader = connect(one.loopbackUrl, {
+    onMessage: ({ message }) => void received.push({ text: message, at: Date.now() }),
+  })
+  const writer = connect(two.loopbackUrl)
+  running.push(reader, writer)
+  const topic = randomTopic()
+  await reader.subscribe([topic])
+  const publish = (message: string) => writer.publish({ topic, message, tag: 4002, ttl: 300 })
+  const texts = () => received.map(({ text }) => text)
+  return { publish, texts }
+}
+
+describe('a message for somebody at another relay', () => {
+  it('is late when Redis tells nobody of it, in its order, and in time again when it does', async () => {
+    const { publish, texts } = await talk()
+    const messages = Array.from({ length: 50 }, () => randomMessage())
+    await cut()
+    for (const message of messages) await publish(message)
+    expect(await listeners()).toBe(0)
+    await eventually(() => expect(texts()).toEqual(messages), CAUGHT_UP)
+    expect(await listeners()).toBe(0)
+
+    await mend()
+    await eventually(async () => expect(await listeners()).toBeGreaterThan(0))
+    for (let at = 0; at < 3; at++) {
+      const next = randomMessage()
+      await publish(next)
+      await eventually(() => expect(texts()).toContain(next), AT_ONCE)
+    }
+  }, 60_000)
+
+  it('arrives although every connection that listens is killed again and again', async () => {
+    const { publish, texts } = await talk()
+    const messages = Array.from({ length: 1_000 }, () => randomMessage())
+    let killed = 0
+    let isOver = false
+    const killing = (async () => {
+      while (!isOver) killed += Number(await redis.cli('client', 'kill', 'type', 'pubsub'))
+    })()
+    for (let at = 0; at < messages.length; at += 20) {
+      await Promise.all(messages.slice(at, at + 20).map(publish))
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    await eventually(() => expect(texts().length).toBeGreaterThanOrEqual(messages.length), CAUGHT_UP)
+    isOver = true
+    await killing
+    expect(killed).toBeGreaterThan(10)
+    expect([...texts()].sort()).toEqual([...messages].sort())
+  }, 60_000)
+})
+
+it('a notification is delivered by another process that was not told of it', async () => {
+  const [near, far] = await startRelays()
+  if (!near || !far) throw new Error('there are two')
+  const ports = [await freePort(), await freePort()]
+  const urls = ports.map((port) => `http://127.0.0.1:${port}`)
+  const [idle, busy] = await Promise.all(
+    [near, far].map((relay, at) =>
+      start(`notify-${at}`, {
+        port: ports[at] ?? 0,
+        rooms: ['notify', 'keys'],
+        relayUrl: relay.loopbackUrl,
+        relayShared: true,
+        publicUrl: urls[1],
+        aliases: urls,
+      }),
+    ),
+  )
+  if (!idle || !busy) throw new Error('there are two')
+  const added = await fetch(`${busy.loopbackUrl}/admin/apps`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${busy.adminToken}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ domain: 'app.example.com', types: [{ name: 'News' }, { name: 'More' }] }),
+  })
+  const app = enrolled.parse(await added.json())
+  const owner = newOwner()
+  const device = newDevice({ url: busy.loopbackUrl, wsUrl: far.wsUrl }, owner)
+  running.push(device)
+  const bodies: string[] = []
+  device.on('message', ({ notification }) => void bodies.push(notification.body))
+  await device.watch()
+  await device.subscribe('app.example.com', [app.types[0]?.id ?? ''])
+
+  // The one that takes the notification has no relay, so the other one must find it.
+  await near.stop()
+  await eventually(async () => expect((await fetch(`${idle.loopbackUrl}/ready`)).status).toBe(503))
+  await cut()
+  await postNotification({ url: idle.loopbackUrl }, app, {
+    id: 'n',
+    body: 'found',
+    accounts: [owner.account],
+  })
+  await eventually(() => expect(bodies).toEqual(['found']), CAUGHT_UP)
+  expect(await listeners()).toBe(0)
+}, 60_000)
