@@ -53,6 +53,7 @@ const answer = (
     ...(error.field !== undefined && { field: error.field }),
     ...(id !== undefined && { id }),
   }
+  if (error.retryAfter !== undefined) c.header('Retry-After', String(error.retryAfter))
   if (error.http === 401) c.header('WWW-Authenticate', 'Bearer')
   return c.json(failure, error.http, headers)
 }

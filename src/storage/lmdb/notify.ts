@@ -12,14 +12,16 @@ import { createLmdbAccounts } from './notify-accounts.ts'
 import { createLmdbApps } from './notify-apps.ts'
 import { createLmdbHistory } from './notify-history.ts'
 import { createLmdbOutbox } from './notify-outbox.ts'
+import { createLmdbProjects } from './notify-projects.ts'
 import { createLmdbSweep } from './notify-sweep.ts'
 import { openTables } from './notify-tables.ts'
 
 export const createLmdbNotify = (env: Env): NotifyStore => {
   const tables = openTables(env)
   const outbox = createLmdbOutbox(env, tables)
-  const { takeOutbox, completeOutbox, returnOutbox, outboxSize, onOutbox } = outbox
+  const { takeOutbox, completeOutbox, returnOutbox, outboxSize, onOutbox, outboxOf } = outbox
   return {
+    ...createLmdbProjects(env, tables),
     ...createLmdbApps(env, tables),
     ...createLmdbAccounts(env, tables, outbox),
     ...createLmdbHistory(env, tables, outbox),
@@ -28,6 +30,7 @@ export const createLmdbNotify = (env: Env): NotifyStore => {
     returnOutbox,
     outboxSize,
     onOutbox,
+    outboxOf,
     sweep: createLmdbSweep(env, tables),
   }
 }

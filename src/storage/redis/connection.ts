@@ -39,6 +39,8 @@ export interface ConnectOptions {
 export interface RedisConnection extends AsyncDisposable {
   readonly prefix: string
   readonly client: Redis | Cluster
+  /** Holds back writes to the sockets while `start` runs, so that what it sends leaves together. */
+  together<T>(start: () => T): T
   /** Sends commands together and gives their answers; rejects with the first failure, mapped. */
   batch<T>(commands: () => readonly Promise<T>[]): Promise<T[]>
   /** One command. */
@@ -146,7 +148,6 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
     awaySince ??= Date.now()
   })
 
-  /** Holds back writes to the sockets while `start` runs, so that they leave together. */
   const together = <T>(start: () => T): T => {
     const streams = (client instanceof Cluster ? client.nodes('master') : [client]).map(
       ({ stream }) => stream,
@@ -191,6 +192,7 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
   return {
     prefix,
     client,
+    together,
     batch,
     one,
     script({ name, lua }, keys, args) {
