@@ -30,7 +30,10 @@ export const startServer = async (options: string[] = []): Promise<BenchServer> 
       dataDir,
       ...options,
     ],
-    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, BELFRY_LOG_LEVEL: 'warn' } },
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, BELFRY_LOG_LEVEL: 'warn', BELFRY_LIMITS: 'off' },
+    },
   )
   const url = await readyUrl(child)
   return {

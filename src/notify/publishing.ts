@@ -11,7 +11,8 @@
  * | answer    | when                                                                       |
  * |-----------|----------------------------------------------------------------------------|
  * | sent      | it is, or was before, handed over for delivery                             |
- * | failed    | subscribed, but not to this type (or to one that the app does not have)    |
+ * | failed    | subscribed, but not to this type (or to one that the app does not have);   |
+ * |           | or this subscriber's limit is used up: the same call again later gets there |
  * | not_found | no live subscription                                                       |
  */
 import type { Clock } from '../platform/clock.ts'
@@ -20,10 +21,12 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { watchersToTell } from './account.ts'
 import type { Apps } from './apps.ts'
 import { deliveredIdOf, uuidFrom } from './ids.ts'
+import { type Limits, UNLIMITED } from './limits.ts'
 import type { AppRecord, Notification, NotifyStore, OutboxEntry, Subscription } from './store.ts'
 
-/** How long a notification is delivered and stays in histories, ms: the TTL of 4002. */
-const RETENTION = 2_592_000_000
+const DAY = 86_400_000
+/** How long a notification is delivered, ms: the TTL of 4002; and stays in histories unless the project says otherwise. */
+const RETENTION = 30 * DAY
 /** TTL of 4012, ms. */
 const CHANGED_TTL = 300_000
 const PAGE = 500
@@ -59,14 +62,19 @@ export interface Publishing {
 
 export interface PublishingDeps {
   store: NotifyStore
-  apps: Pick<Apps, 'list'>
+  apps: Pick<Apps, 'list' | 'projects'>
+  limits?: Limits
   clock: Clock
   randomBytes: (length: number) => Uint8Array
 }
 
+type Target = Parameters<NotifyStore['hand']>[1][number]
+
+const TOO_MANY = 'Rate limit exceeded'
 const WRONG_TYPE = 'Client is not subscribed to this notification type'
 
-export const createPublishing = ({ store, apps, clock, randomBytes }: PublishingDeps): Publishing => {
+export const createPublishing = (deps: PublishingDeps): Publishing => {
+  const { store, apps, clock, randomBytes, limits = UNLIMITED } = deps
   const newId = () => uuidFrom(randomBytes(16), 4)
 
   const appsOf = async (projectId: string, domain?: string): Promise<AppRecord[]> => {
@@ -101,6 +109,8 @@ export const createPublishing = ({ store, apps, clock, randomBytes }: Publishing
 
   const publish = async (app: AppRecord, message: NotifyMessage, outcome: Outcome): Promise<void> => {
     const now = clock.now()
+    const settings = await apps.projects.settings(app.projectId)
+    const retention = (settings.retentionDays ?? 30) * DAY
     const { type, title, body, icon, url } = message.notification
     const proposal: Notification = {
       id: message.notificationId ?? newId(),
@@ -112,7 +122,7 @@ export const createPublishing = ({ store, apps, clock, randomBytes }: Publishing
       icon,
       url,
       createdAt: now,
-      expiresAt: now + RETENTION,
+      expiresAt: now + retention,
     }
     // Before the scopes are looked at: a repeated id means the first content, and so the first type.
     const kept = message.notificationId === undefined ? proposal : await store.putNotification(proposal)
@@ -133,42 +143,46 @@ export const createPublishing = ({ store, apps, clock, randomBytes }: Publishing
       })),
     )
 
-    const targets: {
-      accountKey: string
-      subscriptionId: string
-      deliveredId: string
-      outbox: OutboxEntry
-    }[] = []
-    const targetForms: string[][] = []
+    const subscribed: { target: Target; accounts: string[] }[] = []
     for (const { key, accounts, subscription } of people) {
       if (!subscription) outcome.notFound(accounts)
       else if (!typeIsKnown || !subscription.scope.includes(kept.type)) outcome.failed(accounts, WRONG_TYPE)
       else {
         const deliveredId = deliveredIdOf(subscription.id, kept.id)
-        targets.push({
-          accountKey: key,
-          subscriptionId: subscription.id,
-          deliveredId,
-          outbox: {
-            id: deliveredId,
-            task: {
-              kind: 'notification',
-              accountKey: key,
-              subscriptionId: subscription.id,
-              domain: app.domain,
-              notificationId: kept.id,
-            },
-            createdAt: now,
-            expiresAt: now + RETENTION,
+        const outbox: OutboxEntry = {
+          id: deliveredId,
+          task: {
+            kind: 'notification',
+            accountKey: key,
+            subscriptionId: subscription.id,
+            domain: app.domain,
+            notificationId: kept.id,
           },
-        })
-        targetForms.push(accounts)
+          createdAt: now,
+          expiresAt: now + Math.min(retention, RETENTION),
+        }
+        const target = { accountKey: key, subscriptionId: subscription.id, deliveredId, outbox }
+        subscribed.push({ target, accounts })
       }
     }
+    // Who has it already is asked about only where the id was used before: a repeat costs nobody's limit.
+    const isRepeat = kept.createdAt !== now
+    const had = await Promise.all(
+      subscribed.map(async ({ target }) =>
+        isRepeat ? (await store.delivered(target.subscriptionId, target.deliveredId)) !== undefined : false,
+      ),
+    )
+    const fresh = subscribed.filter((_, at) => !had[at])
+    const keys = fresh.map(({ target }) => `${app.projectId}:${target.accountKey}`)
+    const hasLeft = await limits.takeEach('subscriber', keys, settings.limits)
+    const refused = new Set(fresh.filter((_, at) => !hasLeft[at]))
+    for (const { accounts } of refused) outcome.failed(accounts, TOO_MANY)
+    const wanted = subscribed.filter((one) => !refused.has(one))
+    const targets = wanted.map(({ target }) => target)
     if (targets.length === 0) return
     if (message.notificationId === undefined) await store.putNotification(proposal)
     const results = await store.hand(kept, targets)
-    for (const [at, accounts] of targetForms.entries()) {
+    for (const [at, { accounts }] of wanted.entries()) {
       // A subscription that ended since it was looked at.
       if (results[at] === 'gone') outcome.notFound(accounts)
       else outcome.sent(accounts)

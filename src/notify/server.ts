@@ -20,6 +20,7 @@ import { topicOf } from '../protocol/topic.ts'
 import type { Apps } from './apps.ts'
 import { createDelivery } from './delivery.ts'
 import type { IdentityLookup } from './identity.ts'
+import type { Limits } from './limits.ts'
 import { createMembership } from './membership.ts'
 import type { ConnectRelay } from './relay-link.ts'
 import type { ServerKeys } from './server-keys.ts'
@@ -37,7 +38,8 @@ const OFFICIAL_URL = 'https://notify.walletconnect.com'
 export interface NotifyServerDeps {
   store: NotifyStore
   vault: Vault
-  apps: Pick<Apps, 'byDomain' | 'byTopic'>
+  apps: Pick<Apps, 'byDomain' | 'byTopic' | 'projects'>
+  limits?: Limits
   serverKeys: ServerKeys
   lookup: IdentityLookup
   clock: Clock
@@ -69,13 +71,13 @@ export interface NotifyServer extends AsyncDisposable {
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
-  const { store, vault, apps, serverKeys, lookup, clock, log, meter, randomBytes } = deps
+  const { store, vault, apps, serverKeys, lookup, clock, log, meter, randomBytes, limits } = deps
   const { publicUrl, renew, otherUrls = [], verifySignature } = options
 
   const service = createNotifyService({ store, vault, clock, randomBytes })
   const relay = deps.connectRelay((message) => onMessage(message))
   const onMessage = createWire(
-    { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter },
+    { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter, ...(limits && { limits }) },
     { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], verifySignature },
   )
   const membership = createMembership(

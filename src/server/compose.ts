@@ -15,9 +15,11 @@ import { createKeyRegistry, type KeyRegistry } from '../keys/service.ts'
 import { type Apps, createApps } from '../notify/apps.ts'
 import { notifyRoutes } from '../notify/http.ts'
 import { AppDeclaration } from '../notify/http-schema.ts'
+import { createLimits } from '../notify/limits.ts'
 import { createPublishing, type Publishing } from '../notify/publishing.ts'
 import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
 import { createVault, type Vault } from '../notify/vault.ts'
+import { createBuckets } from '../platform/buckets.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
 import { createPublicGet } from '../platform/public-get.ts'
@@ -119,7 +121,8 @@ const buildNotify = async (
     randomBytes,
     join: async (topic) => (await started).join(topic),
   })
-  const publishing = createPublishing({ store, apps, clock, randomBytes })
+  const limits = createLimits(stores.buckets ?? createBuckets(clock), config.limits)
+  const publishing = createPublishing({ store, apps, limits, clock, randomBytes })
   const projects = createProjects(apps, secret)
   const isOwnRelay = config.rooms.includes('relay')
   // Ours keeps subscriptions and divides messages among processes; another one may do neither.
@@ -134,7 +137,7 @@ const buildNotify = async (
     serverKeys,
     routes: new Hono().route(
       '/',
-      notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl }),
+      notifyRoutes({ apps, publishing, serverKeys, log, limits }, { publicUrl: names.publicUrl }),
     ),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
     start(lookup) {
@@ -145,6 +148,7 @@ const buildNotify = async (
           apps,
           serverKeys,
           lookup,
+          limits,
           clock,
           log,
           meter,
