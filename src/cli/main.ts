@@ -8,17 +8,21 @@
  * | app add, app list       | declares apps, lists them                     | yes                    |
  * | notify                  | sends a notification                          | yes                    |
  * | keys list, keys show    | registered identity keys                      | yes                    |
+ * | project …               | projects, their secrets, limits, quotas       | yes                    |
+ * | account export, erase   | all that is kept about one account            | yes                    |
  * | check                   | shows the configuration                       |                        |
  * | demo                    | the whole story, on servers of its own        |                        |
  */
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty'
 import { StartFailure } from '../server/failure.ts'
+import { account } from './account.ts'
 import { CommandFailure } from './admin.ts'
 import { app } from './app.ts'
 import { check } from './check.ts'
 import { UsageError } from './flags.ts'
 import { keys } from './keys.ts'
 import { notify } from './notify.ts'
+import { projectCommand } from './project.ts'
 import { serve } from './serve.ts'
 
 const main = defineCommand({
@@ -31,6 +35,8 @@ const main = defineCommand({
     app,
     notify,
     keys,
+    project: projectCommand,
+    account,
     check,
     demo: () => import('./demo.ts').then(({ demo }) => demo),
   },

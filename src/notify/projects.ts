@@ -38,8 +38,9 @@ export interface ProjectDesk {
   list(page: { after?: string; limit: number }): Promise<Project[]>
   /** Those that count now. */
   secretsOf(project: Project): ProjectSecret[]
-  addSecret(projectId: string, secret: { name: string; expiresAt?: number | undefined }): Promise<NewSecret>
-  /** A new one with the name of `secretId`, which counts for `overlap` ms more. Which one need not be said of one. */
+  /** `life`: how long it counts, s; for ever when absent. */
+  addSecret(projectId: string, name: string, life?: number): Promise<NewSecret>
+  /** A new one with the name of `secretId`, which counts for `overlap` s more. Which one need not be said of one. */
   rotateSecret(projectId: string, secretId: string | undefined, overlap: number): Promise<NewSecret>
   /** Throws `not_found` for one that is not there, or counts no more. */
   revokeSecret(projectId: string, secretId: string): Promise<void>
@@ -142,8 +143,8 @@ export const createProjectDesk = (deps: {
     list: (page) => store.projects(page),
     secretsOf: living,
 
-    async addSecret(projectId, { name, expiresAt }) {
-      const added = newSecret(name, expiresAt)
+    async addSecret(projectId, name, life) {
+      const added = newSecret(name, life === undefined ? undefined : clock.now() + life * 1000)
       return change(projectId, (project) => withSecret(project, living(project), added))
     },
 
@@ -157,7 +158,7 @@ export const createProjectDesk = (deps: {
             ? new ProtocolError('bad_params', `which one of ${all.map(({ id }) => id).join(', ')}?`)
             : new ProtocolError('not_found', `secret ${secretId}`)
         }
-        const until = Math.min(clock.now() + overlap, which.expiresAt ?? Number.POSITIVE_INFINITY)
+        const until = Math.min(clock.now() + overlap * 1000, which.expiresAt ?? Number.POSITIVE_INFINITY)
         const others = all
           .map((one) => (one === which ? { ...one, expiresAt: until } : one))
           .filter(({ expiresAt }) => expiresAt === undefined || expiresAt > clock.now())

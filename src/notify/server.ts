@@ -17,6 +17,7 @@ import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { ContractWalletCheck } from '../protocol/cacao.ts'
 import { topicOf } from '../protocol/topic.ts'
+import { type AccountData, createAccountData } from './account-data.ts'
 import type { Apps } from './apps.ts'
 import { createDelivery } from './delivery.ts'
 import type { IdentityLookup } from './identity.ts'
@@ -66,6 +67,7 @@ export interface NotifyServer extends AsyncDisposable {
   ready(): Promise<void>
   /** It has become ready and is connected to the relay. */
   healthy(): boolean
+  readonly accountData: AccountData
   /** Subscribes to a topic; resolves when the relay has it. */
   join(topic: string): Promise<void>
 }
@@ -100,6 +102,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     ready: membership.ready,
     healthy: () => membership.isReady && relay.connected,
     join: membership.join,
+    accountData: createAccountData({ store, service, clock }),
     async [Symbol.asyncDispose]() {
       await Promise.all([sweeper[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()])
       // Waits for requests that are being carried out; their answers are in the outbox then, for the next start.

@@ -8,9 +8,11 @@
  * | POST /admin/notify        | `{domain, notification, accounts}`; accounts a list or `"all"`   | `{sent, failed, not_found}` |
  * | GET  /admin/keys          | `after?`, `limit?`                                               | `{keys, next}`         |
  * | GET  /admin/keys/:key     |                                                                  | the registered key     |
+ * | …    /admin/projects      | see `admin-projects`                                             |                        |
+ * | …    /admin/accounts      | see `admin-accounts`                                             |                        |
  */
 import { timingSafeEqual } from 'node:crypto'
-import { type Context, Hono } from 'hono'
+import { Hono } from 'hono'
 import { z } from 'zod'
 import type { KeyRegistry } from '../keys/service.ts'
 import type { IdentityEntry } from '../keys/store.ts'
@@ -20,6 +22,9 @@ import type { NotifyOutcome, Publishing } from '../notify/publishing.ts'
 import type { AppRecord } from '../notify/store.ts'
 import { checked, jsonBody } from '../platform/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import { type Accounts, adminAccounts } from './admin-accounts.ts'
+import { page } from './admin-page.ts'
+import { adminProjects } from './admin-projects.ts'
 import type { Projects } from './projects.ts'
 
 export interface AdminDeps {
@@ -28,6 +33,7 @@ export interface AdminDeps {
   apps: Apps | undefined
   publishing: Publishing | undefined
   registry: KeyRegistry | undefined
+  accounts?: Accounts | undefined
 }
 
 /** What `app add` prints. */
@@ -50,14 +56,6 @@ const Notify = z.object({
   notification: z.looseObject({ type: z.string() }),
   notificationId: z.string().min(1).max(255).optional(),
   accounts: z.union([z.literal('all'), z.array(z.string()).min(1).max(10_000)]),
-})
-const Page = z.object({
-  // A domain or a did:key; nothing else stands before or after one.
-  after: z
-    .string()
-    .regex(/^[\x21-\x7e]{1,512}$/, { error: 'must be what `next` said' })
-    .optional(),
-  limit: z.coerce.number().int().min(1).max(1000).default(100),
 })
 
 const ACCOUNTS_AT_ONCE = 500
@@ -88,10 +86,17 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
     return thing
   }
 
-  const page = (c: Context) => {
-    const { after, limit } = checked(Page, c.req.query())
-    return { limit, ...(after !== undefined && { after }) }
-  }
+  app.route(
+    '/',
+    adminProjects(() => ({
+      desk: room(deps.apps, 'notify').projects,
+      projects: room(deps.projects, 'notify'),
+    })),
+  )
+  app.route(
+    '/',
+    adminAccounts(() => room(deps.accounts, 'notify')),
+  )
 
   app.post('/admin/apps', jsonBody(EnrolApp), async (c) => {
     const { project, domain, ...declaration } = c.req.valid('json')

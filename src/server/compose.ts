@@ -12,6 +12,7 @@ import { cors } from 'hono/cors'
 import { keysRoutes } from '../keys/http.ts'
 import { createIdentityLookup } from '../keys/lookup.ts'
 import { createKeyRegistry, type KeyRegistry } from '../keys/service.ts'
+import type { AccountData } from '../notify/account-data.ts'
 import { type Apps, createApps } from '../notify/apps.ts'
 import { notifyRoutes } from '../notify/http.ts'
 import { AppDeclaration } from '../notify/http-schema.ts'
@@ -35,6 +36,7 @@ import { openLmdb } from '../storage/lmdb/open.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
 import { adminRoutes } from './admin.ts'
+import { createAccounts } from './admin-accounts.ts'
 import type { Config } from './config.ts'
 import { loadSecret, lockDataDir, prepareDataDir, writeAdminAccess } from './data-dir.ts'
 import { StartFailure } from './failure.ts'
@@ -96,6 +98,7 @@ interface NotifyRoom {
   publishing: Publishing
   projects: Projects
   serverKeys: ServerKeys
+  accountData: AccountData
   routes: Hono
   isFirstStart: boolean
   start(lookup: ReturnType<typeof createIdentityLookup>): NotifyServer
@@ -135,6 +138,10 @@ const buildNotify = async (
     publishing,
     projects,
     serverKeys,
+    accountData: {
+      export: async (key) => (await started).accountData.export(key),
+      erase: async (key) => (await started).accountData.erase(key),
+    },
     routes: new Hono().route(
       '/',
       notifyRoutes({ apps, publishing, serverKeys, log, limits }, { publicUrl: names.publicUrl }),
@@ -319,6 +326,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       apps: notify?.apps,
       publishing: notify?.publishing,
       registry,
+      accounts: notify && createAccounts({ keys: stores.keys, notify: notify.accountData, clock }),
     }),
     ...(registry ? [keysRoutes({ registry, log })] : []),
     ...(relay ? [relay.routes] : []),
