@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createApps } from '../../src/notify/apps.ts'
 import { notifyRoutes } from '../../src/notify/http.ts'
+import { createLimits, type LimitRules, NO_LIMITS } from '../../src/notify/limits.ts'
 import { createPublishing } from '../../src/notify/publishing.ts'
 import type { Subscription, Watcher } from '../../src/notify/store.ts'
 import { createVault } from '../../src/notify/vault.ts'
+import { createBuckets } from '../../src/platform/buckets.ts'
 import { silent } from '../../src/platform/telemetry.ts'
 import { accountKey } from '../../src/protocol/caip.ts'
 import { agreementKeyFrom, signingKeyFrom } from '../../src/protocol/keys.ts'
@@ -23,7 +25,10 @@ export const addressOf = (number: number): string => `0x${number.toString(16).pa
 
 export type Answer = { status: number; body: unknown; headers: Headers }
 
-export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => {
+export const startHttpWorld = async (
+  logged: Record<string, unknown>[] = [],
+  rules: LimitRules = NO_LIMITS,
+) => {
   const path = await mkdtemp(join(tmpdir(), 'belfry-notify-http-'))
   const stores = await openLmdb({ path })
   const store = stores.notify
@@ -39,13 +44,14 @@ export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => 
     join: async (topic: string) => void joined.push(topic),
   }
   const apps = createApps(deps)
-  const publishing = createPublishing({ store, apps, clock, randomBytes: random })
+  const limits = createLimits(createBuckets(clock), rules)
+  const publishing = createPublishing({ store, apps, limits, clock, randomBytes: random })
   const serverKeys = {
     authentication: signingKeyFrom(new Uint8Array(32).fill(1)),
     subscribe: agreementKeyFrom(new Uint8Array(32).fill(2)),
   }
   const log = { ...silent, error: (fields: Record<string, unknown>) => void logged.push(fields) }
-  const routes = notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: PUBLIC_URL })
+  const routes = notifyRoutes({ apps, publishing, serverKeys, log, limits }, { publicUrl: PUBLIC_URL })
   const { project, secret } = await apps.createProject({ name: 'Test' })
 
   const call = async (
@@ -158,8 +164,11 @@ export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => 
 export type HttpWorld = Awaited<ReturnType<typeof startHttpWorld>>
 
 /** A world with `app.example`, which has the types NEWS and OFFERS. */
-export const startWithApp = async (logged?: Record<string, unknown>[]): Promise<HttpWorld> => {
-  const world = await startHttpWorld(logged)
+export const startWithApp = async (
+  logged?: Record<string, unknown>[],
+  rules?: LimitRules,
+): Promise<HttpWorld> => {
+  const world = await startHttpWorld(logged, rules)
   await world.apps.enrol({
     projectId: world.project.id,
     domain: 'app.example',

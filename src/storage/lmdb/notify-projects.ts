@@ -33,6 +33,8 @@ export const createLmdbProjects = (env: Env, tables: Tables): ProjectStore => ({
 
   async countSubscribers(domain, most) {
     const prefix = named(domain)
-    return tables.subscribers.getKeysCount({ start: prefix, end: endOf(prefix), limit: most })
+    let count = 0
+    for (const _ of tables.subscribers.getKeys({ start: prefix, end: endOf(prefix), limit: most })) count += 1
+    return count
   },
 })
