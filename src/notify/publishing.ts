@@ -21,7 +21,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { watchersToTell } from './account.ts'
 import type { Apps } from './apps.ts'
 import { deliveredIdOf, uuidFrom } from './ids.ts'
-import { type Limits, UNLIMITED } from './limits.ts'
+import { type LimitRules, type Limits, UNLIMITED } from './limits.ts'
 import type { AppRecord, Notification, NotifyStore, OutboxEntry, Subscription } from './store.ts'
 
 const DAY = 86_400_000
@@ -107,6 +107,26 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
     return record.subscriptions.find((one) => one.domain === domain && one.expiresAt > now)
   }
 
+  /** Those whose limit is used up. Who has the notification already is none of them, and a repeat costs it nothing. */
+  const beyondLimit = async <T extends { target: Target }>(
+    projectId: string,
+    people: readonly T[],
+    { isRepeat, rules }: { isRepeat: boolean; rules: LimitRules | undefined },
+  ): Promise<Set<T>> => {
+    const lacking = async (some: readonly T[]): Promise<T[]> => {
+      const copies = await Promise.all(
+        some.map(({ target }) => store.delivered(target.subscriptionId, target.deliveredId)),
+      )
+      return some.filter((_, at) => !copies[at])
+    }
+    const fresh = isRepeat ? await lacking(people) : people
+    const keys = fresh.map(({ target }) => `${projectId}:${target.accountKey}`)
+    const hasLeft = await limits.takeEach('subscriber', keys, rules)
+    const refused = fresh.filter((_, at) => !hasLeft[at])
+    // A repeat within the same millisecond did not look like one.
+    return new Set(isRepeat ? refused : await lacking(refused))
+  }
+
   const publish = async (app: AppRecord, message: NotifyMessage, outcome: Outcome): Promise<void> => {
     const now = clock.now()
     const settings = await apps.projects.settings(app.projectId)
@@ -165,17 +185,10 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
         subscribed.push({ target, accounts })
       }
     }
-    // Who has it already is asked about only where the id was used before: a repeat costs nobody's limit.
-    const isRepeat = kept.createdAt !== now
-    const had = await Promise.all(
-      subscribed.map(async ({ target }) =>
-        isRepeat ? (await store.delivered(target.subscriptionId, target.deliveredId)) !== undefined : false,
-      ),
-    )
-    const fresh = subscribed.filter((_, at) => !had[at])
-    const keys = fresh.map(({ target }) => `${app.projectId}:${target.accountKey}`)
-    const hasLeft = await limits.takeEach('subscriber', keys, settings.limits)
-    const refused = new Set(fresh.filter((_, at) => !hasLeft[at]))
+    const refused = await beyondLimit(app.projectId, subscribed, {
+      isRepeat: message.notificationId !== undefined && kept.createdAt !== now,
+      rules: settings.limits,
+    })
     for (const { accounts } of refused) outcome.failed(accounts, TOO_MANY)
     const wanted = subscribed.filter((one) => !refused.has(one))
     const targets = wanted.map(({ target }) => target)
