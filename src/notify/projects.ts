@@ -64,6 +64,9 @@ export const createProjectDesk = (deps: {
   const { store, clock, randomBytes } = deps
   const held = new Map<string, { settings: ProjectSettings; readAt: number }>()
 
+  /** In which hour the use of a secret was noted last. */
+  const noted = new Map<string, number>()
+
   const living = (project: Project): ProjectSecret[] =>
     allSecrets(project).filter(({ expiresAt }) => expiresAt === undefined || expiresAt > clock.now())
 
@@ -82,14 +85,20 @@ export const createProjectDesk = (deps: {
     throw new ProtocolError('unavailable', 'the project is changing too fast')
   }
 
-  /** Notes the hour; nobody waits for it, and a note that is lost is made by the next request. */
-  const noteUse = async (project: Project, used: ProjectSecret): Promise<void> => {
+  /** Notes the hour, once in this process; nobody waits for it, and one that fails is made by the next request. */
+  const noteUse = async (projectId: string, used: ProjectSecret): Promise<void> => {
     const hour = Math.floor(clock.now() / HOUR) * HOUR
-    if ((used.lastUsedAt ?? 0) >= hour) return
-    const secrets = allSecrets(project).map((one) =>
-      one.id === used.id ? { ...one, lastUsedAt: hour } : one,
-    )
-    await store.replaceProject(project, { ...project, secrets }).catch(() => {})
+    const id = `${projectId} ${used.id}`
+    if ((used.lastUsedAt ?? 0) >= hour || noted.get(id) === hour) return
+    if (noted.size >= HELD) noted.clear()
+    noted.set(id, hour)
+    await change(projectId, (project) => {
+      // What was revoked meanwhile is not among them.
+      const secrets = allSecrets(project).map((one) =>
+        one.id === used.id ? { ...one, lastUsedAt: hour } : one,
+      )
+      return [{ ...project, secrets }, undefined]
+    }).catch(() => noted.delete(id))
   }
 
   const newSecret = (name: string, expiresAt?: number): NewSecret => {
@@ -135,7 +144,7 @@ export const createProjectDesk = (deps: {
       // Hashes are compared, so that what the time could tell about is not the secret; and in constant time besides.
       const right = project && living(project).filter(({ hash }) => equalBytes(given, fromHex(hash)))[0]
       if (!project || !right) throw new ProtocolError('unauthenticated')
-      void noteUse(project, right)
+      void noteUse(projectId, right)
       return project
     },
 

@@ -3,7 +3,7 @@
  * the table in the README are made from this.
  */
 import { z } from 'zod'
-import { LIMIT_NAMES, LIMITS, type LimitRules, NO_LIMITS, parseLimit } from '../notify/limits.ts'
+import { LIMIT_NAMES, type LimitRules, NO_LIMITS, parseLimit } from '../notify/limits.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
 
 interface Setting<S extends z.ZodType = z.ZodType> {
@@ -239,9 +239,7 @@ export const SETTINGS = {
     hint: 'RULES|off',
     must: `off, or name: burst, n/s (or min, h, day) for some of ${LIMIT_NAMES.join(', ')}, separated by ;`,
     about: 'How much dapps and wallets may ask how fast; `off` for none',
-    fallback: Object.entries(LIMITS)
-      .map(([name, rule]) => `${name}: ${rule}`)
-      .join('; '),
+    fallback: 'the published ones',
   }),
   adminToken: setting({
     schema: z
