@@ -15,7 +15,7 @@
 import type { AccountStore } from './store-accounts.ts'
 import type { ProjectStore } from './store-projects.ts'
 
-export type { Project, ProjectSecret, ProjectSettings, ProjectStore } from './store-projects.ts'
+export type { Project, ProjectSettings, ProjectStore } from './store-projects.ts'
 
 /** Bytes encrypted at rest with a key derived from BELFRY_SECRET; base64url. */
 export type Sealed = string
