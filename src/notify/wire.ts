@@ -43,17 +43,17 @@ import {
   type RequestClaims,
 } from '../protocol/notify-methods.ts'
 import { messageIdOf } from '../protocol/topic.ts'
-import { viewOf } from './account.ts'
+import { createAdmission } from './admission.ts'
 import type { App, Apps } from './apps.ts'
 import { authorityOf, authorize } from './authority.ts'
 import { type Channel, createOpener } from './channel.ts'
 import { type IdentityLookup, verifyIdentity } from './identity.ts'
 import { createLetters, type Letter } from './letters.ts'
-import { type LimitName, type Limits, UNLIMITED } from './limits.ts'
+import { type Limits, UNLIMITED } from './limits.ts'
 import type { RelayLink, RelayMessage } from './relay-link.ts'
 import type { ServerKeys } from './server-keys.ts'
 import type { Asked, NotifyService } from './service.ts'
-import type { NotifyStore, OutboxTask, ProjectSettings } from './store.ts'
+import type { NotifyStore, OutboxTask } from './store.ts'
 import { createStrangers } from './strangers.ts'
 import type { Vault } from './vault.ts'
 
@@ -107,29 +107,10 @@ export const createWire = (
   const letters = () =>
     createLetters({ store, vault, apps, authentication: serverKeys.authentication, clock })
 
+  const admission = createAdmission({ store, apps, limits, clock })
   const strangers = createStrangers(clock)
   /** Answers to requests that were too many, in case the relay delivers one again; another process judges anew. */
   const refusals = new Map<string, Letter>()
-
-  const settingsOf = async ({ app }: Channel): Promise<ProjectSettings> =>
-    app ? apps.projects.settings(app.record.projectId) : {}
-
-  const takeLimit = async (row: NotifyRow, channel: Channel, key: string): Promise<void> => {
-    const name = LIMIT_OF.get(row.requestTag)
-    if (name) await limits.take(name, key, (await settingsOf(channel)).limits)
-  }
-
-  /** A subscriber that is new to the app must find room in the project's quota; soft, as that of apps is. */
-  const findRoom = async (channel: Channel, account: Account): Promise<void> => {
-    const quota = (await settingsOf(channel)).quotas?.subscribersPerApp
-    const domain = channel.app?.record.domain
-    if (quota === undefined || domain === undefined) return
-    const { record } = await store.account(accountKey(account))
-    if (viewOf(record, domain, clock.now()).length > 0) return
-    if ((await store.countSubscribers(domain, quota)) >= quota) {
-      throw new ProtocolError('quota_reached', `it is ${quota} subscribers`)
-    }
-  }
 
   /** Throws unless the identity key belongs to this account and may act for this app (null: for all). */
   const establish = async (
@@ -179,8 +160,7 @@ export const createWire = (
       act: row.requestAct,
       audience: channel.audience,
     })
-    // The key that signed is known now, and nobody else has been asked yet.
-    if (!channel.subject) await takeLimit(row, channel, signed.iss)
+    await admission.ofSigner(row, channel, signed.iss)
 
     const askedBy = (claims: RequestClaims<NotifyTag>, account: Account): Asked => ({
       requestId: { id, expiresAt: endOf(row, signed, clock.now()) },
@@ -231,7 +211,7 @@ export const createWire = (
     if (row.requestTag === 4000) {
       const claims = checked(row.requestClaims, signed)
       const asked = await establishForApp(claims)
-      await findRoom(channel, asked.account)
+      await admission.ofSubscriber(channel, asked.account)
       return service.subscribe(asked, { domain, scope: scopeOf(claims.scp, app) })
     }
     if (!subject) throw new Error(`Tag ${row.requestTag} has no subscription`)
@@ -301,10 +281,7 @@ export const createWire = (
     let text: string | undefined
     try {
       text = read()
-      const { app, subject } = channel
-      if (app && subject) {
-        await takeLimit(row, channel, `${subject.accountKey} ${app.record.domain}`)
-      }
+      await admission.ofSubject(row, channel)
       await carryOut(row, channel, text, id)
       return 'done'
     } catch (fault) {
@@ -334,15 +311,6 @@ export const createWire = (
   }
 }
 
-/** Wallets' requests by the limit that they count for. */
-const LIMIT_OF: ReadonlyMap<number, LimitName> = new Map([
-  [4000, 'subscribe'],
-  [4004, 'delete'],
-  [4008, 'update'],
-  [4010, 'watch'],
-  [4014, 'history'],
-  [4016, 'mark'],
-])
 /** Answers that are kept in memory; each is some 300 bytes. */
 const MOST_REFUSALS = 10_000
 
