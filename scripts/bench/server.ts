@@ -38,6 +38,7 @@ export const startServer = async ({ redisUrl }: { redisUrl?: string } = {}): Pro
         // Always the same: a Redis that was benchmarked before must not refuse the next run.
         BELFRY_SECRET: 'belfry benchmark, nothing secret',
         BELFRY_LOG_LEVEL: 'warn',
+        BELFRY_LIMITS: 'off',
       },
     },
   )

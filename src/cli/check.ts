@@ -11,6 +11,14 @@ const flags: ArgsDef = {
   markdown: { type: 'boolean', description: 'Print the table of all settings, as in the README' },
 }
 
+/** As it could be typed. */
+const written = (value: unknown): string =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.entries(value)
+        .map(([name, rule]) => `${name}: ${rule}`)
+        .join('; ')
+    : String(value)
+
 export const check = defineCommand({
   meta: {
     name: 'check',
@@ -26,7 +34,7 @@ export const check = defineCommand({
       const { isSecret, flag, env } = settingOf(name)
       const origin = origins[name]
       const text =
-        value === undefined ? defaultOf(name) : isSecret ? '(set)' : String(value) || defaultOf(name)
+        value === undefined ? defaultOf(name) : isSecret ? '(set)' : written(value) || defaultOf(name)
       return { name, value: text, origin, flag: flag === undefined ? null : `--${flag}`, env }
     })
     if (on.has('json')) {

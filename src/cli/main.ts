@@ -10,17 +10,21 @@
  * | keys list, keys show    | registered identity keys                      | yes                    |
  * | migrate                 | copies a store to another engine              | no: stop it            |
  * | backup, restore         | a store into a file, a file into a store      | backup: may be         |
+ * | project …               | projects, their secrets, limits, quotas       | yes                    |
+ * | account export, erase   | all that is kept about one account            | yes                    |
  * | check                   | shows the configuration                       |                        |
  * | demo                    | the whole story, on servers of its own        |                        |
  */
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty'
 import { StartFailure } from '../server/failure.ts'
+import { account } from './account.ts'
 import { CommandFailure } from './admin.ts'
 import { app } from './app.ts'
 import { check } from './check.ts'
 import { UsageError } from './flags.ts'
 import { keys } from './keys.ts'
 import { notify } from './notify.ts'
+import { projectCommand } from './project.ts'
 import { serve } from './serve.ts'
 
 const main = defineCommand({
@@ -33,6 +37,8 @@ const main = defineCommand({
     app,
     notify,
     keys,
+    project: projectCommand,
+    account,
     check,
     migrate: () => import('./migrate.ts').then(({ migrate }) => migrate),
     backup: () => import('./backup.ts').then(({ backup }) => backup),

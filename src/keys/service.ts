@@ -149,6 +149,8 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
       await inTurn(claims.iss, async () => {
         const entry = await store.identity(claims.iss)
         if (!entry) throw new ProtocolError('identity_unknown')
+        // Nobody knows any more whose it was.
+        if (entry.account === '') return
         sameAccount(claims, entry)
         // Asked again because the first answer got lost: it is done.
         if (entry.revokedAt !== undefined) return

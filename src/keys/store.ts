@@ -6,7 +6,7 @@
 export interface IdentityEntry {
   /** did:key of the Ed25519 identity key, `did:key:z6Mk…`. */
   identityKey: string
-  /** CAIP-10 account as written in the CACAO. */
+  /** CAIP-10 account as written in the CACAO. Empty when the account was erased; the key is revoked then. */
   account: string
   /** The CACAO's JSON text, byte for byte as stored and served. Empty when the key was revoked. */
   cacao: string

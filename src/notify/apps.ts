@@ -1,17 +1,16 @@
 /**
- * Projects and the apps they declare.
+ * The apps that projects (`projects`) declare.
  *
- * A project is who pays and holds a secret; an app is a domain that wallets subscribe to, with two key pairs of its own
- * that are made here at its enrolment and never change: wallets cache them for life. One domain belongs to one project.
+ * An app is a domain that wallets subscribe to, with two key pairs of its own that are made here at its enrolment and
+ * never change: wallets cache them for life. One domain belongs to one project.
  *
- * Guarantees: the project secret is shown once and only its hash is kept; private keys leave this file opened only
- * inside an `App`; enrolling again is harmless and answers the same keys; an app whose enrolment was answered is
+ * Guarantees: private keys leave this file opened only inside an `App`; enrolling again is harmless and answers the same
+ * keys; an app whose enrolment was answered is
  * watched on the relay. What is not there is never remembered as not there, so an app that another process enrols
  * works here at once.
  */
-import { crypto } from '#crypto'
 import type { Clock } from '../platform/clock.ts'
-import { equalBytes, fromHex, toBase64url, toHex, utf8 } from '../protocol/bytes.ts'
+import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import {
   agreementKeyFrom,
@@ -23,14 +22,14 @@ import {
 } from '../protocol/keys.ts'
 import { topicOf } from '../protocol/topic.ts'
 import { uuidFrom } from './ids.ts'
-import type { AppRecord, NotificationType, NotifyStore, Project, Sealed, Welcome } from './store.ts'
+import { createProjectDesk, type ProjectDesk } from './projects.ts'
+import type { AppRecord, NotificationType, NotifyStore, Sealed, Welcome } from './store.ts'
 
 /** An app's domain as published, and also with a port. At most 253 characters. */
 export const DOMAIN = /^[a-z0-9-_.]+(?::[0-9]{1,5})?$/
 export const DOMAIN_LENGTH = 253
 /** A notification type's id: as the specification has it, or a UUID as real configurations do. */
 export const TYPE_ID = /^(?:[a-z0-9_-]{2,32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$/
-const PROJECT_ID = /^[A-Za-z0-9_-]{1,64}$/
 
 /** Apps whose opened keys are held in memory. */
 const KEYS_HELD = 1024
@@ -57,16 +56,13 @@ export interface Declaration {
 }
 
 export interface Apps {
-  /** `secret` in the answer is the only time it can be seen. Throws `conflict` when the id is taken. */
-  createProject(project?: { id?: string; name?: string; secret?: string }): Promise<{
-    project: Project
-    secret: string
-  }>
-  /** Throws `unauthenticated` for a wrong secret and for a project that is not there alike. */
-  authenticate(projectId: string, secret: string): Promise<Project>
+  /** Who holds the apps. */
+  readonly projects: ProjectDesk
+  createProject: ProjectDesk['create']
+  authenticate: ProjectDesk['authenticate']
   /**
    * Makes the app unless it is there, applies what is declared, and returns once its subscribe topic is watched.
-   * Throws `not_found` (no such project), `conflict` (another project holds the domain), `bad_params`.
+   * Throws `not_found` (no such project), `conflict` (another project holds the domain), `quota_reached`, `bad_params`.
    */
   enrol(app: { projectId: string; domain: string } & Declaration): Promise<App>
   /** Changes what an app says about itself. Throws `unknown_app`, `bad_params`. */
@@ -86,9 +82,8 @@ export interface AppsDeps {
   join: (topic: string) => Promise<void>
 }
 
-const hashOf = (secret: string): Uint8Array => crypto.sha256(utf8(secret))
-
 export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps): Apps => {
+  const projects = createProjectDesk({ store, clock, randomBytes })
   // Keys never change, so this needs no expiry: only descriptions change, and those are read anew.
   const opened = new Map<string, Pick<App, 'authentication' | 'subscribe'>>()
 
@@ -160,30 +155,9 @@ export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps)
   }
 
   return {
-    async createProject({ id, name, secret } = {}) {
-      if (id !== undefined && !PROJECT_ID.test(id)) {
-        throw new ProtocolError('bad_params', 'a project id is 1 to 64 of A-Z a-z 0-9 _ -', { field: 'id' })
-      }
-      const shown = secret ?? toBase64url(randomBytes(32))
-      const project: Project = {
-        id: id ?? toHex(randomBytes(16)),
-        name: name ?? '',
-        secretHash: toHex(hashOf(shown)),
-        createdAt: clock.now(),
-      }
-      if (!(await store.createProject(project))) {
-        throw new ProtocolError('conflict', `project ${project.id}`, { field: 'id' })
-      }
-      return { project, secret: shown }
-    },
-
-    async authenticate(projectId, secret) {
-      const project = PROJECT_ID.test(projectId) ? await store.project(projectId) : undefined
-      // Hashes are compared, so that what the time could tell about is not the secret; and in constant time besides.
-      const right = equalBytes(hashOf(secret), fromHex(project?.secretHash ?? '00'.repeat(32)))
-      if (!project || !right) throw new ProtocolError('unauthenticated')
-      return project
-    },
+    projects,
+    createProject: projects.create,
+    authenticate: projects.authenticate,
 
     async enrol({ projectId, domain, ...declaration }) {
       if (!DOMAIN.test(domain) || domain.length > DOMAIN_LENGTH) {
@@ -192,7 +166,12 @@ export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps)
       let record = await store.app(domain)
       let isNew = false
       if (!record) {
-        if (!(await store.project(projectId))) throw new ProtocolError('not_found', `project ${projectId}`)
+        const { settings } = await projects.project(projectId)
+        const quota = settings?.quotas?.apps
+        // Of several at the same time more than one may find room: it keeps a project small, it is no lock.
+        if (quota !== undefined && (await store.apps({ projectId, limit: quota })).length >= quota) {
+          throw new ProtocolError('quota_reached', `it is ${quota} apps`)
+        }
         const authentication = generateSigningKey()
         const subscribe = generateAgreementKey()
         const proposal: AppRecord = {

@@ -38,8 +38,9 @@ export interface Described {
   failures?: Record<number, string>
 }
 
-const DOMAIN_HELD = 'Another project holds the domain'
+const DOMAIN_HELD = 'Another project holds the domain, or the project may have no more apps'
 const NO_APP = 'No such app'
+const TOO_FAST = 'Too many calls, or the quota of the day is used up; `Retry-After` says for how long, in s'
 
 const ROUTES: readonly Described[] = [
   {
@@ -50,7 +51,7 @@ const ROUTES: readonly Described[] = [
     secret: true,
     body: SubscribeTopic,
     answer: SubscribeTopicAnswer,
-    failures: { 409: DOMAIN_HELD },
+    failures: { 409: DOMAIN_HELD, 429: TOO_FAST },
   },
   {
     method: 'post',
@@ -59,7 +60,7 @@ const ROUTES: readonly Described[] = [
     secret: true,
     body: NotifyV0,
     answer: NotifyAnswer,
-    failures: { 404: NO_APP },
+    failures: { 404: NO_APP, 429: TOO_FAST },
   },
   {
     method: 'post',
@@ -68,7 +69,7 @@ const ROUTES: readonly Described[] = [
     secret: true,
     body: NotifyV1,
     answer: NotifyAnswer,
-    failures: { 404: NO_APP },
+    failures: { 404: NO_APP, 429: TOO_FAST },
   },
   {
     method: 'get',
@@ -77,7 +78,7 @@ const ROUTES: readonly Described[] = [
     secret: true,
     query: ForApp,
     answer: schema.array(schema.string()),
-    failures: { 404: NO_APP },
+    failures: { 404: NO_APP, 429: TOO_FAST },
   },
   {
     method: 'post',
@@ -86,7 +87,7 @@ const ROUTES: readonly Described[] = [
     secret: true,
     body: SubscribersV1,
     answer: SubscribersV1Answer,
-    failures: { 404: NO_APP },
+    failures: { 404: NO_APP, 429: TOO_FAST },
   },
   {
     method: 'post',
@@ -125,7 +126,7 @@ const ROUTES: readonly Described[] = [
     path: '/v1/notification/{id}',
     summary: 'Follows the link of a delivered notification',
     answer: [307, "To the notification's url"],
-    failures: { 404: 'No such notification, or it has no url' },
+    failures: { 404: 'No such notification, or it has no url', 429: TOO_FAST },
   },
   {
     method: 'get',

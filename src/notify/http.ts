@@ -48,6 +48,7 @@ import {
 } from './http-schema.ts'
 import { mountWebhooks, WEBHOOK_ROUTES } from './http-webhooks.ts'
 import { mountWelcome, WELCOME_ROUTES } from './http-welcome.ts'
+import { type LimitName, type Limits, UNLIMITED } from './limits.ts'
 import type { NotifyMessage, Publishing } from './publishing.ts'
 import type { AppRecord } from './store.ts'
 import type { Webhooks } from './webhooks.ts'
@@ -59,6 +60,7 @@ export interface NotifyRoutesDeps {
   /** The notify server's own keys. */
   serverKeys: { authentication: SigningKey; subscribe: KeyPair }
   log: Log
+  limits?: Limits
 }
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
@@ -87,7 +89,7 @@ const listing = ({ domain, name, description, url, icons }: AppRecord) => {
 }
 
 export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: string }): OpenAPIHono => {
-  const { apps, publishing, webhooks, serverKeys, log } = deps
+  const { apps, publishing, webhooks, serverKeys, log, limits = UNLIMITED } = deps
   const publicHost = new URL(options.publicUrl).host
   const serverDocument = didDocument(publicHost, {
     subscribeKey: toHex(serverKeys.subscribe.publicKey),
@@ -125,36 +127,62 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
     await next()
   }
 
+  /** After the secret, before the body is read. */
+  const limited =
+    (name: LimitName): MiddlewareHandler =>
+    async (c, next) => {
+      const projectId = c.req.param('projectId') ?? ''
+      await limits.take(name, projectId, (await apps.projects.settings(projectId)).limits)
+      await next()
+    }
+
   // ── dapps ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  app.post('/:projectId/subscribe-topic', secret, jsonBody(SubscribeTopic), async (c) => {
-    const projectId = c.req.param('projectId')
-    const { record } = await apps.enrol({ projectId, domain: c.req.valid('json').appDomain })
-    return c.json({ authenticationKey: record.authenticationKey, subscribeKey: record.subscribeKey })
-  })
+  app.post(
+    '/:projectId/subscribe-topic',
+    secret,
+    limited('subscribeTopic'),
+    jsonBody(SubscribeTopic),
+    async (c) => {
+      const projectId = c.req.param('projectId')
+      const { record } = await apps.enrol({ projectId, domain: c.req.valid('json').appDomain })
+      return c.json({ authenticationKey: record.authenticationKey, subscribeKey: record.subscribeKey })
+    },
+  )
 
-  const notify = async (c: Context, projectId: string, messages: readonly NotifyMessage[]) =>
-    c.json(await publishing.notify(projectId, messages))
+  const notify = async (c: Context, projectId: string, messages: readonly NotifyMessage[]) => {
+    const { notificationsPerDay } = (await apps.projects.settings(projectId)).quotas ?? {}
+    if (notificationsPerDay !== undefined) {
+      await limits.takeOfDay(projectId, notificationsPerDay, messages.length)
+    }
+    return c.json(await publishing.notify(projectId, messages))
+  }
 
-  app.post('/:projectId/notify', secret, jsonBody(NotifyV0), (c) =>
+  app.post('/:projectId/notify', secret, limited('notify'), jsonBody(NotifyV0), (c) =>
     notify(c, c.req.param('projectId'), [c.req.valid('json')]),
   )
-  app.post('/v1/:projectId/notify', secret, jsonBody(NotifyV1), (c) =>
+  app.post('/v1/:projectId/notify', secret, limited('notify'), jsonBody(NotifyV1), (c) =>
     notify(c, c.req.param('projectId'), c.req.valid('json')),
   )
 
-  app.get('/:projectId/subscribers', secret, async (c) => {
+  app.get('/:projectId/subscribers', secret, limited('subscribersV0'), async (c) => {
     const { appDomain } = checked(ForApp, c.req.query())
     return c.json(await publishing.subscribers(c.req.param('projectId'), appDomain))
   })
 
-  app.post('/v1/:projectId/subscribers', secret, jsonBody(SubscribersV1), async (c) => {
-    const { accounts, appDomain } = c.req.valid('json')
-    const scopes = await publishing.scopesOf(c.req.param('projectId'), accounts, appDomain)
-    return c.json(
-      Object.fromEntries([...scopes].map(([account, scope]) => [account, { notification_types: scope }])),
-    )
-  })
+  app.post(
+    '/v1/:projectId/subscribers',
+    secret,
+    limited('subscribersV1'),
+    jsonBody(SubscribersV1),
+    async (c) => {
+      const { accounts, appDomain } = c.req.valid('json')
+      const scopes = await publishing.scopesOf(c.req.param('projectId'), accounts, appDomain)
+      return c.json(
+        Object.fromEntries([...scopes].map(([account, scope]) => [account, { notification_types: scope }])),
+      )
+    },
+  )
 
   app.post('/v1/:projectId/mark-all-as-read', secret, async (c) => {
     await publishing.markAllAsRead(c.req.param('projectId'))
@@ -199,6 +227,7 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
     const id = c.req.param('id')
     // Not HEAD: whoever looks where it leads does not follow it.
     const isClick = c.req.method === 'GET'
+    if (UUID.test(id)) await limits.take('link', id.toLowerCase())
     const link = UUID.test(id) ? await publishing.linkOf(id.toLowerCase(), { isClick }) : undefined
     if (link === undefined) throw new ProtocolError('not_found', 'the link leads nowhere, or no longer')
     // Whoever follows the link is not anybody's business, the site's least of all by way of a cache.

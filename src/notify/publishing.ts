@@ -11,7 +11,8 @@
  * | answer    | when                                                                       |
  * |-----------|----------------------------------------------------------------------------|
  * | sent      | it is, or was before, handed over for delivery                             |
- * | failed    | subscribed, but not to this type (or to one that the app does not have)    |
+ * | failed    | subscribed, but not to this type (or to one that the app does not have);   |
+ * |           | or this subscriber's limit is used up: the same call again later gets there |
  * | not_found | no live subscription                                                       |
  */
 import type { Clock } from '../platform/clock.ts'
@@ -20,12 +21,14 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { watchersToTell } from './account.ts'
 import type { Apps } from './apps.ts'
 import { deliveredIdOf, uuidFrom } from './ids.ts'
+import { type LimitRules, type Limits, UNLIMITED } from './limits.ts'
 import type { AppRecord, Notification, NotifyStore, OutboxEntry, Subscription } from './store.ts'
 import type { Clicks } from './store-clicks.ts'
 import type { Webhooks } from './webhooks.ts'
 
-/** How long a notification is delivered and stays in histories, ms: the TTL of 4002. */
-const RETENTION = 2_592_000_000
+const DAY = 86_400_000
+/** How long a notification is delivered, ms: the TTL of 4002; and stays in histories unless the project says otherwise. */
+const RETENTION = 30 * DAY
 /** TTL of 4012, ms. */
 const CHANGED_TTL = 300_000
 const PAGE = 500
@@ -67,21 +70,20 @@ export interface Publishing {
 
 export interface PublishingDeps {
   store: NotifyStore
-  apps: Pick<Apps, 'list'>
+  apps: Pick<Apps, 'list' | 'projects'>
   webhooks: Pick<Webhooks, 'wants'>
+  limits?: Limits
   clock: Clock
   randomBytes: (length: number) => Uint8Array
 }
 
+type Target = Parameters<NotifyStore['hand']>[1][number]
+
+const TOO_MANY = 'Rate limit exceeded'
 const WRONG_TYPE = 'Client is not subscribed to this notification type'
 
-export const createPublishing = ({
-  store,
-  apps,
-  webhooks,
-  clock,
-  randomBytes,
-}: PublishingDeps): Publishing => {
+export const createPublishing = (deps: PublishingDeps): Publishing => {
+  const { store, apps, webhooks, clock, randomBytes, limits = UNLIMITED } = deps
   const newId = () => uuidFrom(randomBytes(16), 4)
 
   const appsOf = async (projectId: string, domain?: string): Promise<AppRecord[]> => {
@@ -114,8 +116,30 @@ export const createPublishing = ({
     return record.subscriptions.find((one) => one.domain === domain && one.expiresAt > now)
   }
 
+  /** Those whose limit is used up. Who has the notification already is none of them, and a repeat costs it nothing. */
+  const beyondLimit = async <T extends { target: Target }>(
+    projectId: string,
+    people: readonly T[],
+    { isRepeat, rules }: { isRepeat: boolean; rules: LimitRules | undefined },
+  ): Promise<Set<T>> => {
+    const lacking = async (some: readonly T[]): Promise<T[]> => {
+      const copies = await Promise.all(
+        some.map(({ target }) => store.delivered(target.subscriptionId, target.deliveredId)),
+      )
+      return some.filter((_, at) => !copies[at])
+    }
+    const fresh = isRepeat ? await lacking(people) : people
+    const keys = fresh.map(({ target }) => `${projectId}:${target.accountKey}`)
+    const hasLeft = await limits.takeEach('subscriber', keys, rules)
+    const refused = fresh.filter((_, at) => !hasLeft[at])
+    // A repeat within the same millisecond did not look like one.
+    return new Set(isRepeat ? refused : await lacking(refused))
+  }
+
   const publish = async (app: AppRecord, message: NotifyMessage, outcome: Outcome): Promise<void> => {
     const now = clock.now()
+    const settings = await apps.projects.settings(app.projectId)
+    const retention = (settings.retentionDays ?? 30) * DAY
     const { type, title, body, icon, url } = message.notification
     const proposal: Notification = {
       id: message.notificationId ?? newId(),
@@ -127,7 +151,7 @@ export const createPublishing = ({
       icon,
       url,
       createdAt: now,
-      expiresAt: now + RETENTION,
+      expiresAt: now + retention,
     }
     // Before the scopes are looked at: a repeated id means the first content, and so the first type.
     const kept = message.notificationId === undefined ? proposal : await store.putNotification(proposal)
@@ -148,42 +172,39 @@ export const createPublishing = ({
       })),
     )
 
-    const targets: {
-      accountKey: string
-      subscriptionId: string
-      deliveredId: string
-      outbox: OutboxEntry
-    }[] = []
-    const targetForms: string[][] = []
+    const subscribed: { target: Target; accounts: string[] }[] = []
     for (const { key, accounts, subscription } of people) {
       if (!subscription) outcome.notFound(accounts)
       else if (!typeIsKnown || !subscription.scope.includes(kept.type)) outcome.failed(accounts, WRONG_TYPE)
       else {
         const deliveredId = deliveredIdOf(subscription.id, kept.id)
-        targets.push({
-          accountKey: key,
-          subscriptionId: subscription.id,
-          deliveredId,
-          outbox: {
-            id: deliveredId,
-            task: {
-              kind: 'notification',
-              accountKey: key,
-              subscriptionId: subscription.id,
-              domain: app.domain,
-              notificationId: kept.id,
-            },
-            createdAt: now,
-            expiresAt: now + RETENTION,
+        const outbox: OutboxEntry = {
+          id: deliveredId,
+          task: {
+            kind: 'notification',
+            accountKey: key,
+            subscriptionId: subscription.id,
+            domain: app.domain,
+            notificationId: kept.id,
           },
-        })
-        targetForms.push(accounts)
+          createdAt: now,
+          expiresAt: now + Math.min(retention, RETENTION),
+        }
+        const target = { accountKey: key, subscriptionId: subscription.id, deliveredId, outbox }
+        subscribed.push({ target, accounts })
       }
     }
+    const refused = await beyondLimit(app.projectId, subscribed, {
+      isRepeat: message.notificationId !== undefined && kept.createdAt !== now,
+      rules: settings.limits,
+    })
+    for (const { accounts } of refused) outcome.failed(accounts, TOO_MANY)
+    const wanted = subscribed.filter((one) => !refused.has(one))
+    const targets = wanted.map(({ target }) => target)
     if (targets.length === 0) return
     if (message.notificationId === undefined) await store.putNotification(proposal)
     const results = await store.hand(kept, targets)
-    for (const [at, accounts] of targetForms.entries()) {
+    for (const [at, { accounts }] of wanted.entries()) {
       // A subscription that ended since it was looked at.
       if (results[at] === 'gone') outcome.notFound(accounts)
       else outcome.sent(accounts)

@@ -20,10 +20,12 @@ import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { topicOf } from '../protocol/topic.ts'
+import { type AccountData, createAccountData } from './account-data.ts'
 import type { Apps } from './apps.ts'
 import { createDelivery } from './delivery.ts'
 import type { OnDuty } from './duty.ts'
 import type { IdentityLookup } from './identity.ts'
+import type { Limits } from './limits.ts'
 import { createMembership } from './membership.ts'
 import { createRelayEvents, type Delivered } from './relay-events.ts'
 import type { ConnectRelay } from './relay-link.ts'
@@ -43,7 +45,8 @@ const OFFICIAL_URL = 'https://notify.walletconnect.com'
 export interface NotifyServerDeps {
   store: NotifyStore
   vault: Vault
-  apps: Pick<Apps, 'byDomain' | 'byTopic'>
+  apps: Pick<Apps, 'byDomain' | 'byTopic' | 'projects'>
+  limits?: Limits
   serverKeys: ServerKeys
   lookup: IdentityLookup
   webhooks: Pick<Webhooks, 'wants' | 'expand'>
@@ -80,6 +83,7 @@ export interface NotifyServer extends AsyncDisposable {
   ready(): Promise<void>
   /** It has become ready and is connected to the relay. */
   healthy(): boolean
+  readonly accountData: AccountData
   /** Subscribes to a topic; resolves when the relay has it. */
   join(topic: string): Promise<void>
   /** What the relay posted: see `relay-events`. */
@@ -88,13 +92,13 @@ export interface NotifyServer extends AsyncDisposable {
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
   const { store, vault, apps, serverKeys, lookup, webhooks, agenda, onDuty } = deps
-  const { clock, log, meter, randomBytes } = deps
+  const { clock, log, meter, randomBytes, limits } = deps
   const { publicUrl, renew, otherUrls = [], verifySignature, webhooks: ownWebhooks = [] } = options
 
   const service = createNotifyService({ store, vault, webhooks, clock, randomBytes })
   const relay = deps.connectRelay((message) => onMessage(message))
   const onMessage = createWire(
-    { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter },
+    { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter, ...(limits && { limits }) },
     { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], publicUrl, verifySignature },
   )
   const { relayKey, onDelivered } = deps
@@ -127,6 +131,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     healthy: () => membership.isReady && relay.connected,
     join: membership.join,
     takeEvents,
+    accountData: createAccountData({ store, service, clock }),
     async [Symbol.asyncDispose]() {
       await Promise.all([sweeper[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()])
       // Waits for requests that are being carried out; their answers are in the outbox then, for the next start.

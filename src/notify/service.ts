@@ -74,6 +74,10 @@ export interface NotifyService {
   ): Promise<{ nfs: HistoryItem[]; mre: boolean; mur: boolean }>
   /** Ends what has expired on this account; the relay is told to forget the topics. */
   expire(accountKey: string): Promise<void>
+  /** Ends all subscriptions of the account, as its wallet could one by one; every watcher hears of it. */
+  clear(accountKey: string): Promise<void>
+  /** Drops what is left of the account, its watchers. */
+  forget(accountKey: string): Promise<void>
 }
 
 /** What a request turns a record into. */
@@ -354,6 +358,36 @@ export const createNotifyService = (deps: {
         const told = ended.filter(({ domain }) => !deaf.has(domain)).map(expired)
         return changed ? { record, outbox: [...ended.map(({ topic }) => leave(topic)), ...told] } : undefined
       })
+    },
+
+    async clear(key) {
+      const id = uuidFrom(randomBytes(16), 4)
+      await change(key, undefined, (before) => {
+        const { subscriptions: ended } = before
+        if (ended.length === 0) return undefined
+        const now = clock.now()
+        const toTell = ended.flatMap(({ domain }) =>
+          rules.watchersToTell(before, { domain, except: undefined, now }),
+        )
+        const told = [...new Set(toTell.map(({ identityKey }) => identityKey))].map((identityKey) =>
+          entry(`changed:${id}:${identityKey}`, { kind: 'changed', accountKey: key, identityKey }, NEWS_TTL),
+        )
+        return {
+          record: { ...before, subscriptions: [] },
+          outbox: [...told, ...ended.map(({ topic }) => leave(topic))],
+        }
+      })
+    },
+
+    async forget(key) {
+      await change(key, undefined, ({ subscriptions, watchers }) =>
+        subscriptions.length + watchers.length === 0
+          ? undefined
+          : {
+              record: { subscriptions: [], watchers: [] },
+              outbox: subscriptions.map(({ topic }) => leave(topic)),
+            },
+      )
     },
   }
 }

@@ -11,26 +11,20 @@
  * Promises resolve when the effect is durable. Times are unix milliseconds and come from the caller. Keys arrive here
  * already sealed (`Sealed`): a store never sees one in clear.
  */
+import type { AccountStore } from './store-accounts.ts'
 import type { ClickStore } from './store-clicks.ts'
+import type { ProjectStore } from './store-projects.ts'
 import type { WebhookEvent, WebhookStore } from './store-webhooks.ts'
 
 /** Parts with files of their own. */
 export type { ClickStore } from './store-clicks.ts'
+export type { Project, ProjectSettings, ProjectStore } from './store-projects.ts'
 export type { Webhook, WebhookStore } from './store-webhooks.ts'
 
 /** Bytes encrypted at rest with a key derived from BELFRY_SECRET; base64url. */
 export type Sealed = string
 
 // ── projects and apps ───────────────────────────────────────────────────────────────────────────────────────────────
-
-export interface Project {
-  /** 32 lower-case hex characters, or whatever the operator chose: `^[A-Za-z0-9_-]{1,64}$`. */
-  id: string
-  name: string
-  /** Hex SHA-256 of the project secret. The secret itself is shown once and not kept. */
-  secretHash: string
-  createdAt: number
-}
 
 export interface NotificationType {
   /** A UUID, or `^[a-z0-9_-]{2,32}$`. */
@@ -235,15 +229,11 @@ export interface AccountCommit {
   outbox: OutboxEntry[]
 }
 
-export interface NotifyStore extends WebhookStore, ClickStore {
-  // servers, projects, apps
+export interface NotifyStore extends ProjectStore, AccountStore, WebhookStore, ClickStore {
+  // servers, apps
 
   /** Keys of the notify server itself: the first caller's proposal is kept, everyone gets what is kept. */
   serverKeys(proposal: Record<string, Sealed>): Promise<Record<string, Sealed>>
-  /** Creates the project unless one with this id is there; answers whether it did. */
-  createProject(project: Project): Promise<boolean>
-  project(id: string): Promise<Project | undefined>
-  projects(page: { after?: string; limit: number }): Promise<Project[]>
   /**
    * Creates the app unless its domain is taken; answers the app that holds the domain then. Exactly one of several
    * concurrent callers sees its own proposal.

@@ -21,6 +21,7 @@
  * |----------------------------------------------------|---------------------------------------------------|
  * | no key for the topic, wrong key or envelope type   | none; counted                                     |
  * | the same message again, carried out before         | none; its answer is, or was, on its way           |
+ * | too many of its kind (`limits`)                    | −1; the same message again, the same answer       |
  * | not JSON, not a request, params, claims            | −32700, −32600, −32602                            |
  * | JWT, identity key, authority, account, app, rules  | −1 and the sentence of `protocol/errors`          |
  * | the key server or the store fails                  | −32000 `Internal server error`                    |
@@ -42,15 +43,18 @@ import {
 } from '../protocol/notify-methods.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { messageIdOf } from '../protocol/topic.ts'
+import { createAdmission } from './admission.ts'
 import type { App, Apps } from './apps.ts'
 import { authorityOf, authorize } from './authority.ts'
 import { type Channel, createOpener } from './channel.ts'
 import { type IdentityLookup, verifyIdentity } from './identity.ts'
-import { createLetters } from './letters.ts'
+import { createLetters, type Letter } from './letters.ts'
+import { type Limits, UNLIMITED } from './limits.ts'
 import type { RelayLink, RelayMessage } from './relay-link.ts'
 import type { ServerKeys } from './server-keys.ts'
 import type { Asked, NotifyService } from './service.ts'
 import type { NotifyStore, OutboxTask } from './store.ts'
+import { createStrangers } from './strangers.ts'
 import type { Vault } from './vault.ts'
 
 /** JWT claims, as `verifyJwt` answers them. */
@@ -59,7 +63,7 @@ type Claims = ReturnType<typeof verifyJwt>
 export interface WireDeps {
   store: NotifyStore
   vault: Vault
-  apps: Pick<Apps, 'byDomain' | 'byTopic'>
+  apps: Pick<Apps, 'byDomain' | 'byTopic' | 'projects'>
   service: NotifyService
   lookup: IdentityLookup
   serverKeys: Pick<ServerKeys, 'authentication' | 'subscribe'>
@@ -67,6 +71,7 @@ export interface WireDeps {
   clock: Clock
   log: Log
   meter: Meter
+  limits?: Limits
 }
 
 export interface WireOptions {
@@ -86,11 +91,28 @@ export const createWire = (
   deps: WireDeps,
   options: WireOptions,
 ): ((message: RelayMessage) => Promise<void>) => {
-  const { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter } = deps
+  const {
+    store,
+    vault,
+    apps,
+    service,
+    lookup,
+    serverKeys,
+    relay,
+    clock,
+    log,
+    meter,
+    limits = UNLIMITED,
+  } = deps
   const open = createOpener({ store, vault, apps, serverKeys })
   const { publicUrl } = options
   const { authentication } = serverKeys
   const letters = () => createLetters({ store, vault, apps, authentication, publicUrl, clock })
+
+  const admission = createAdmission({ store, apps, limits, clock })
+  const strangers = createStrangers(clock)
+  /** Answers to requests that were too many, in case the relay delivers one again; another process judges anew. */
+  const refusals = new Map<string, Letter>()
 
   /** Throws unless the identity key belongs to this account and may act for this app (null: for all). */
   const establish = async (
@@ -107,7 +129,12 @@ export const createWire = (
     authorize(authorityOf(cacao, options), domain)
   }
 
-  const respond = async (row: NotifyRow, channel: Channel, id: string, rest: Answer): Promise<void> => {
+  const respond = async (
+    row: NotifyRow,
+    channel: Channel,
+    id: string,
+    rest: Answer,
+  ): Promise<Letter | undefined> => {
     const createdAt = clock.now()
     const letter = await letters().write({
       id: `response:${id}`,
@@ -123,6 +150,7 @@ export const createWire = (
       expiresAt: createdAt + row.responseTtl * 1000,
     })
     if (letter) await relay.publish(letter)
+    return letter
   }
 
   /** Checks the request and has it carried out; throws for every fault. */
@@ -134,6 +162,7 @@ export const createWire = (
       act: row.requestAct,
       audience: channel.audience,
     })
+    await admission.ofSigner(row, channel, signed.iss)
 
     const askedBy = (claims: RequestClaims<NotifyTag>, account: Account): Asked => ({
       requestId: { id, expiresAt: endOf(row, signed, clock.now()) },
@@ -183,7 +212,9 @@ export const createWire = (
 
     if (row.requestTag === 4000) {
       const claims = checked(row.requestClaims, signed)
-      return service.subscribe(await establishForApp(claims), {
+      const asked = await establishForApp(claims)
+      await admission.ofSubscriber(channel, asked.account)
+      return service.subscribe(asked, {
         domain,
         scope: scopeOf(claims.scp, app),
         welcome: app.record.welcome,
@@ -228,23 +259,35 @@ export const createWire = (
       log.error({ err: fault, messageId: id, method: row.method }, 'A request could not be carried out')
     const { rpc: code, message } = isOurs ? INTERNAL : known
     const rpcId = (text !== undefined && idTextOf(text)) || 'null'
-    await respond(row, channel, id, { rpcId, claims: {}, error: { code, message } })
+    const letter = await respond(row, channel, id, { rpcId, claims: {}, error: { code, message } })
+    if (letter && known.code === 'rate_limited') {
+      if (refusals.size >= MOST_REFUSALS) refusals.clear()
+      refusals.set(id, letter)
+    }
     return known.code
   }
 
   /** Answers what became of the message. */
   const take = async (row: NotifyRow, message: RelayMessage, id: string): Promise<string> => {
     if (await store.wasCommitted(id, clock.now())) return 'repeated'
-    const opened = await open(row, message)
+    const refusal = refusals.get(id)
+    if (refusal) {
+      await relay.publish(refusal)
+      return 'repeated'
+    }
+    const opened = strangers.isFlooding(message.message) ? undefined : await open(row, message)
     if (!opened) {
       meter.count('notify_undecryptable_total', { method: row.method })
-      log.info({ messageId: id, tag: message.tag }, 'A message could not be decrypted; it is not answered')
+      if (await strangers.note(message.message)) {
+        log.info({ messageId: id, tag: message.tag }, 'A message could not be decrypted; it is not answered')
+      }
       return 'undecryptable'
     }
     const { channel, read } = opened
     let text: string | undefined
     try {
       text = read()
+      await admission.ofSubject(row, channel)
       await carryOut(row, channel, text, id)
       return 'done'
     } catch (fault) {
@@ -273,6 +316,9 @@ export const createWire = (
     }
   }
 }
+
+/** Answers that are kept in memory; each is some 300 bytes. */
+const MOST_REFUSALS = 10_000
 
 type AppTag = 4000 | 4004 | 4008 | 4014 | 4016
 type Answer = Pick<Extract<OutboxTask, { kind: 'response' }>, 'rpcId' | 'claims' | 'error'>

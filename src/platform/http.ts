@@ -46,9 +46,9 @@ const SOON = '1'
 const LATER = '5'
 
 /** The headers that tell a caller what to do about its failure. */
-export const callAgain = (c: Context, { code, http }: ProtocolError): void => {
+export const callAgain = (c: Context, { code, http, retryAfter }: ProtocolError): void => {
   if (http === 401) c.header('WWW-Authenticate', 'Bearer')
-  if (code === 'rate_limited') c.header('Retry-After', SOON)
+  if (code === 'rate_limited') c.header('Retry-After', retryAfter === undefined ? SOON : `${retryAfter}`)
   if (code === 'unavailable') c.header('Retry-After', LATER)
 }
 

@@ -40,6 +40,7 @@ const CODES = {
   // How much was said, how fast.
   too_large: { http: 413, rpc: -32600, sentence: 'The message is too large' },
   unsupported_media: { http: 415, rpc: -32600, sentence: 'The body must be JSON' },
+  quota_reached: { http: 409, rpc: -1, sentence: 'The quota of the project is used up' },
   rate_limited: { http: 429, rpc: -1, sentence: 'Too many requests' },
   // Ours.
   internal: { http: 500, rpc: -32000, sentence: 'Internal server error' },
@@ -54,11 +55,18 @@ export class ProtocolError extends Error {
   readonly code: ErrorCode
   /** The place in the input that is at fault, as a path: `notification.title`, `[0].accounts[3]`. */
   readonly field: string | undefined
+  /** When it is of use to ask again, s from now. */
+  readonly retryAfter: number | undefined
 
-  constructor(code: ErrorCode, detail?: string, options?: ErrorOptions & { field?: string }) {
+  constructor(
+    code: ErrorCode,
+    detail?: string,
+    options?: ErrorOptions & { field?: string; retryAfter?: number },
+  ) {
     super(detail === undefined ? CODES[code].sentence : `${CODES[code].sentence}: ${detail}`, options)
     this.code = code
     this.field = options?.field
+    this.retryAfter = options?.retryAfter
   }
 
   /** HTTP status of this code. */

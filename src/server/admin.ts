@@ -9,9 +9,11 @@
  * | GET  /admin/keys          | `after?`, `limit?`                                               | `{keys, next}`         |
  * | GET  /admin/keys/:key     |                                                                  | the registered key     |
  * | GET  /admin/backup        |                                                                  | a backup of the store (gzip) |
+ * | …    /admin/projects      | see `admin-projects`                                             |                        |
+ * | …    /admin/accounts      | see `admin-accounts`                                             |                        |
  */
 import { timingSafeEqual } from 'node:crypto'
-import { type Context, Hono } from 'hono'
+import { Hono } from 'hono'
 import { z } from 'zod'
 import type { KeyRegistry } from '../keys/service.ts'
 import type { IdentityEntry } from '../keys/store.ts'
@@ -23,6 +25,9 @@ import { checked, jsonBody } from '../platform/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { backupBytes } from '../storage/backup.ts'
 import type { Transfer } from '../storage/transfer.ts'
+import { type Accounts, adminAccounts } from './admin-accounts.ts'
+import { page } from './admin-page.ts'
+import { adminProjects } from './admin-projects.ts'
 import type { Projects } from './projects.ts'
 
 export interface AdminDeps {
@@ -32,6 +37,7 @@ export interface AdminDeps {
   publishing: Publishing | undefined
   registry: KeyRegistry | undefined
   transfer: Transfer | undefined
+  accounts?: Accounts | undefined
 }
 
 /** What `app add` prints. */
@@ -54,14 +60,6 @@ const Notify = z.object({
   notification: z.looseObject({ type: z.string() }),
   notificationId: z.string().min(1).max(255).optional(),
   accounts: z.union([z.literal('all'), z.array(z.string()).min(1).max(10_000)]),
-})
-const Page = z.object({
-  // A domain or a did:key; nothing else stands before or after one.
-  after: z
-    .string()
-    .regex(/^[\x21-\x7e]{1,512}$/, { error: 'must be what `next` said' })
-    .optional(),
-  limit: z.coerce.number().int().min(1).max(1000).default(100),
 })
 
 const ACCOUNTS_AT_ONCE = 500
@@ -92,10 +90,17 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
     return thing
   }
 
-  const page = (c: Context) => {
-    const { after, limit } = checked(Page, c.req.query())
-    return { limit, ...(after !== undefined && { after }) }
-  }
+  app.route(
+    '/',
+    adminProjects(() => ({
+      desk: room(deps.apps, 'notify').projects,
+      projects: room(deps.projects, 'notify'),
+    })),
+  )
+  app.route(
+    '/',
+    adminAccounts(() => room(deps.accounts, 'notify')),
+  )
 
   app.post('/admin/apps', jsonBody(EnrolApp), async (c) => {
     const { project, domain, ...declaration } = c.req.valid('json')

@@ -12,9 +12,11 @@ import { cors } from 'hono/cors'
 import { keysRoutes } from '../keys/http.ts'
 import { createIdentityLookup } from '../keys/lookup.ts'
 import { createKeyRegistry, type KeyRegistry } from '../keys/service.ts'
+import type { AccountData } from '../notify/account-data.ts'
 import { type Apps, createApps } from '../notify/apps.ts'
 import { notifyRoutes } from '../notify/http.ts'
 import { AppDeclaration } from '../notify/http-schema.ts'
+import { createLimits } from '../notify/limits.ts'
 import { createPublishing, type Publishing } from '../notify/publishing.ts'
 import type { Delivered } from '../notify/relay-events.ts'
 import { relayWebhookRoutes } from '../notify/relay-webhook.ts'
@@ -22,6 +24,7 @@ import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys 
 import { createVault, type Vault } from '../notify/vault.ts'
 import { createWebhookCalls } from '../notify/webhook-calls.ts'
 import { createWebhooks } from '../notify/webhooks.ts'
+import { createBuckets } from '../platform/buckets.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
 import { addressRules, anyAddress } from '../platform/public-address.ts'
@@ -43,6 +46,7 @@ import { openLmdb } from '../storage/lmdb/open.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
 import { adminRoutes } from './admin.ts'
+import { createAccounts } from './admin-accounts.ts'
 import type { Config } from './config.ts'
 import { createContractWallets, requireViem } from './contract-wallets.ts'
 import { loadSecret, lockDataDir, prepareDataDir, writeAdminAccess } from './data-dir.ts'
@@ -113,6 +117,7 @@ interface NotifyRoom {
   publishing: Publishing
   projects: Projects
   serverKeys: ServerKeys
+  accountData: AccountData
   routes: Hono
   isFirstStart: boolean
   start(
@@ -147,7 +152,8 @@ const buildNotify = async (
   const checkUrl = createUrlCheck(rules)
   const webhooks = createWebhooks({ store, agenda, vault, clock, randomBytes, checkUrl })
   const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
-  const publishing = createPublishing({ store, apps, webhooks, clock, randomBytes })
+  const limits = createLimits(stores.buckets ?? createBuckets(clock), config.limits)
+  const publishing = createPublishing({ store, apps, webhooks, limits, clock, randomBytes })
   const projects = createProjects(apps, secret)
   const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
 
@@ -156,11 +162,15 @@ const buildNotify = async (
     publishing,
     projects,
     serverKeys,
+    accountData: {
+      export: async (key) => (await started).accountData.export(key),
+      erase: async (key) => (await started).accountData.erase(key),
+    },
     routes: new Hono()
       .route('/', link.byWebhook || onDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono())
       .route(
         '/',
-        notifyRoutes({ apps, publishing, webhooks, serverKeys, log }, { publicUrl: names.publicUrl }),
+        notifyRoutes({ apps, publishing, webhooks, serverKeys, log, limits }, { publicUrl: names.publicUrl }),
       ),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
     start(lookup, verifySignature) {
@@ -175,6 +185,7 @@ const buildNotify = async (
           lookup,
           webhooks,
           agenda,
+          limits,
           clock,
           log,
           meter,
@@ -386,6 +397,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       publishing: notify?.publishing,
       registry,
       transfer: stores.transfer,
+      accounts: notify && createAccounts({ keys: stores.keys, notify: notify.accountData, clock }),
     }),
     ...(registry ? [keysRoutes({ registry, log })] : []),
     ...(relay ? [relay.routes] : []),

@@ -3,6 +3,7 @@
  * the table in the README are made from this.
  */
 import { z } from 'zod'
+import { LIMIT_NAMES, type LimitRules, NO_LIMITS, parseLimit } from '../notify/limits.ts'
 import { isAddressRule } from '../platform/public-address.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
 
@@ -73,6 +74,30 @@ const list = <S extends z.ZodType<unknown, string>>(item: S) =>
     .union([z.array(z.string()), z.string().transform((text) => text.split(','))])
     .transform((items) => items.map((one) => one.trim()).filter((one) => one !== ''))
     .pipe(z.array(item))
+
+/** A limit by name, each `20, 2/s` or `off`. */
+export const LimitsByName = z
+  .partialRecord(
+    z.enum(LIMIT_NAMES),
+    z.string().refine((text) => parseLimit(text) !== undefined, { error: 'must be like 20, 2/s, or off' }),
+  )
+  .transform((rules): LimitRules => rules)
+
+/** `notify: 20, 2/s; link: off`, or `off` for all; in a file an object. */
+const limits = z
+  .union([z.record(z.string(), z.unknown()), z.string()])
+  .transform((given): unknown => {
+    if (typeof given !== 'string') return given
+    if (given.trim() === 'off') return NO_LIMITS
+    const parts = given.split(';').filter((part) => part.trim() !== '')
+    return Object.fromEntries(
+      parts.map((part) => {
+        const at = part.indexOf(':')
+        return [part.slice(0, Math.max(at, 0)).trim(), part.slice(at + 1).trim()]
+      }),
+    )
+  })
+  .pipe(LimitsByName)
 
 export const ROOMS = ['relay', 'notify', 'keys'] as const
 
@@ -263,6 +288,15 @@ export const SETTINGS = {
     hint: 'N',
     must: 'a whole number from 1 to 3600',
     about: 'How long the end may take after SIGTERM',
+  }),
+  limits: setting({
+    schema: limits.default({}),
+    env: 'BELFRY_LIMITS',
+    flag: 'limits',
+    hint: 'RULES|off',
+    must: `off, or name: burst, n/s (or min, h, day) for some of ${LIMIT_NAMES.join(', ')}, separated by ;`,
+    about: 'How much dapps and wallets may ask how fast; `off` for none',
+    fallback: 'the published ones',
   }),
   adminToken: setting({
     schema: z

@@ -1,6 +1,7 @@
 import type { KeysStore } from '../keys/store.ts'
 import type { NotifyStore } from '../notify/store.ts'
 import type { Agenda } from '../platform/agenda.ts'
+import type { Buckets } from '../platform/buckets.ts'
 import type { RelayStore } from '../relay/store.ts'
 import type { Leases } from './leases.ts'
 import type { Transfer } from './transfer.ts'
@@ -15,6 +16,8 @@ export interface Stores extends AsyncDisposable {
   /** Everything of them, for migrations and backups. */
   transfer: Transfer
   leases: Leases
+  /** Limits that all processes share; absent where there is only one. */
+  buckets?: Buckets
   /** Resolves when the engine answers; rejects otherwise. */
   ping(): Promise<void>
 }

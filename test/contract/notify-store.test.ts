@@ -4,6 +4,7 @@ import { notifyAppsContract } from './notify-apps.ts'
 import { notifyClicksContract } from './notify-clicks.ts'
 import { notifyHistoryContract } from './notify-history.ts'
 import { notifyOutboxContract } from './notify-outbox.ts'
+import { notifyProjectsContract } from './notify-projects.ts'
 import { notifyWebhooksContract } from './notify-webhooks.ts'
 
 for (const engine of engines) {
@@ -13,4 +14,5 @@ for (const engine of engines) {
   notifyOutboxContract(engine)
   notifyWebhooksContract(engine)
   notifyClicksContract(engine)
+  notifyProjectsContract(engine)
 }

@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createApps } from '../../src/notify/apps.ts'
 import { notifyRoutes } from '../../src/notify/http.ts'
+import { createLimits, type LimitRules, NO_LIMITS } from '../../src/notify/limits.ts'
 import { createPublishing } from '../../src/notify/publishing.ts'
 import type { Subscription, Watcher } from '../../src/notify/store.ts'
 import { createVault } from '../../src/notify/vault.ts'
 import { createWebhooks } from '../../src/notify/webhooks.ts'
+import { createBuckets } from '../../src/platform/buckets.ts'
 import { addressRules } from '../../src/platform/public-address.ts'
 import { createUrlCheck } from '../../src/platform/public-check.ts'
 import { silent } from '../../src/platform/telemetry.ts'
@@ -26,7 +28,10 @@ export const addressOf = (number: number): string => `0x${number.toString(16).pa
 
 export type Answer = { status: number; body: unknown; headers: Headers }
 
-export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => {
+export const startHttpWorld = async (
+  logged: Record<string, unknown>[] = [],
+  rules: LimitRules = NO_LIMITS,
+) => {
   const path = await mkdtemp(join(tmpdir(), 'belfry-notify-http-'))
   const stores = await openLmdb({ path })
   const store = stores.notify
@@ -47,13 +52,17 @@ export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => 
     agenda: stores.agenda,
     checkUrl: createUrlCheck(addressRules(['127.0.0.1'])),
   })
-  const publishing = createPublishing({ store, apps, webhooks, clock, randomBytes: random })
+  const limits = createLimits(createBuckets(clock), rules)
+  const publishing = createPublishing({ store, apps, webhooks, limits, clock, randomBytes: random })
   const serverKeys = {
     authentication: signingKeyFrom(new Uint8Array(32).fill(1)),
     subscribe: agreementKeyFrom(new Uint8Array(32).fill(2)),
   }
   const log = { ...silent, error: (fields: Record<string, unknown>) => void logged.push(fields) }
-  const routes = notifyRoutes({ apps, publishing, webhooks, serverKeys, log }, { publicUrl: PUBLIC_URL })
+  const routes = notifyRoutes(
+    { apps, publishing, webhooks, serverKeys, log, limits },
+    { publicUrl: PUBLIC_URL },
+  )
   const { project, secret } = await apps.createProject({ name: 'Test' })
 
   const call = async (
@@ -168,8 +177,11 @@ export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => 
 export type HttpWorld = Awaited<ReturnType<typeof startHttpWorld>>
 
 /** A world with `app.example`, which has the types NEWS and OFFERS. */
-export const startWithApp = async (logged?: Record<string, unknown>[]): Promise<HttpWorld> => {
-  const world = await startHttpWorld(logged)
+export const startWithApp = async (
+  logged?: Record<string, unknown>[],
+  rules?: LimitRules,
+): Promise<HttpWorld> => {
+  const world = await startHttpWorld(logged, rules)
   await world.apps.enrol({
     projectId: world.project.id,
     domain: 'app.example',

@@ -25,7 +25,10 @@ export const freePort = (): Promise<number> =>
     })
   })
 
-/** Starts `belfry serve` from dist/ and resolves when it has said that it is ready. */
+/**
+ * Starts `belfry serve` from dist/ and resolves when it has said that it is ready. Without limits unless `env` says
+ * otherwise: stories ask faster than people.
+ */
 export const startServerProcess = async (
   dataDir: string,
   { port = 0, args = [], env = {} }: { port?: number; args?: string[]; env?: NodeJS.ProcessEnv } = {},
@@ -33,7 +36,7 @@ export const startServerProcess = async (
   const child = spawn(
     process.execPath,
     ['dist/cli/main.js', 'serve', '--port', String(port), '--metrics', 'off', '--data', dataDir, ...args],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } },
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, BELFRY_LIMITS: 'off', ...env } },
   )
   let output = ''
   child.stderr.on('data', (chunk) => {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { NO_LIMITS } from '../../src/notify/limits.ts'
 import type { Clock } from '../../src/platform/clock.ts'
 import { type Log, silent } from '../../src/platform/telemetry.ts'
 import type { AddedApp } from '../../src/server/admin.ts'
@@ -66,6 +67,8 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
       host: '127.0.0.1',
       metrics: 'off',
       keyServers: [],
+      // Tests ask faster than people; those of the limits set them.
+      limits: NO_LIMITS,
       ...overrides,
       port,
       data: dataDir,

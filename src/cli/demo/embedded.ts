@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { NO_LIMITS } from '../../notify/limits.ts'
 import { composeServer } from '../../server/compose.ts'
 import { configWith } from '../../server/config.ts'
 import { DemoFailure } from './page.ts'
@@ -14,7 +15,11 @@ export const embeddedWorld: MakeWorld = async ({ owned, page, signal }) => {
   page.line('Belfry: one server, one dapp, and one account on two devices, over real sockets.')
   page.step('The server starts')
   const server = await composeServer(
-    configWith({ port: 0, host: '127.0.0.1', data: directory, metrics: 'off', logLevel: 'silent' }),
+    configWith({
+      ...{ port: 0, host: '127.0.0.1', data: directory, metrics: 'off', logLevel: 'silent' },
+      // A story is told faster than people ask.
+      limits: NO_LIMITS,
+    }),
     { signal },
   )
   owned.defer(() => server.stop())

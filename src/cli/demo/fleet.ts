@@ -28,7 +28,7 @@ const startMember = async (
       command: process.execPath,
       args: [
         ...[BELFRY, 'serve', ...args, '--host', '127.0.0.1', '--port', `${port}`, '--data', data],
-        ...['--metrics', 'off', '--log-level', 'error'],
+        ...['--metrics', 'off', '--log-level', 'error', '--limits', 'off'],
       ],
       env,
       isReady,

@@ -3,22 +3,11 @@ import { behind, endOf, name, named, PRESENT } from './bytes.ts'
 import type { Env } from './env.ts'
 import { pageOf, type Tables } from './notify-tables.ts'
 
-type Apps = Pick<
-  NotifyStore,
-  | 'serverKeys'
-  | 'createProject'
-  | 'project'
-  | 'projects'
-  | 'createApp'
-  | 'describeApp'
-  | 'app'
-  | 'appByTopic'
-  | 'apps'
->
+type Apps = Pick<NotifyStore, 'serverKeys' | 'createApp' | 'describeApp' | 'app' | 'appByTopic' | 'apps'>
 
 const KEYS = name('keys')
 
-/** The server's keys, projects and apps. */
+/** The server's keys and apps. */
 export const createLmdbApps = (env: Env, tables: Tables): Apps => ({
   async serverKeys(proposal) {
     return env.transaction(() => {
@@ -27,23 +16,6 @@ export const createLmdbApps = (env: Env, tables: Tables): Apps => ({
       tables.server.put(KEYS, proposal)
       return proposal
     })
-  },
-
-  async createProject(project) {
-    const at = name(project.id)
-    return env.transaction(() => {
-      if (tables.projects.get(at)) return false
-      tables.projects.put(at, project)
-      return true
-    })
-  },
-
-  async project(id) {
-    return tables.projects.get(name(id))
-  },
-
-  async projects(page) {
-    return [...tables.projects.getRange(pageOf(page))].map(({ value }) => value)
   },
 
   async createApp(app) {

@@ -5,7 +5,10 @@ import { createHeap } from './heap.ts'
 import type { Tables } from './notify-tables.ts'
 
 export interface Outbox
-  extends Pick<NotifyStore, 'takeOutbox' | 'completeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox'> {
+  extends Pick<
+    NotifyStore,
+    'takeOutbox' | 'completeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox' | 'outboxOf'
+  > {
   /** Adds entries, within a transaction; an id that is there already is left as it is. */
   add(entries: readonly OutboxEntry[]): void
   /** Puts entries of another store into their places, within a transaction; bears repetition. Nobody may have taken any. */
@@ -13,6 +16,8 @@ export interface Outbox
   /** Tells the listeners, after the transaction. */
   ring(): void
 }
+
+const PAGE = 500
 
 /**
  * The outbox: entries by insertion number.
@@ -60,6 +65,17 @@ export const createLmdbOutbox = (env: Env, tables: Tables): Outbox => {
         outbox.put(number(n), entry)
         outboxIds.put(id, n)
         lastNumber = Math.max(lastNumber, n)
+      }
+    },
+
+    // There is no index by account: an operator asks, and rarely.
+    async *outboxOf() {
+      for (let from: Buffer | undefined; ; ) {
+        const start = from && endOf(from)
+        const page = [...outbox.getRange(start ? { start, limit: PAGE } : { limit: PAGE })]
+        yield* page.map(({ value }) => value)
+        from = page.at(-1)?.key
+        if (page.length < PAGE) return
       }
     },
 

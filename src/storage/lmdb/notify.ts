@@ -14,6 +14,7 @@ import { createLmdbClicks } from './notify-clicks.ts'
 import { createCopies } from './notify-copies.ts'
 import { createLmdbHistory } from './notify-history.ts'
 import { createLmdbOutbox } from './notify-outbox.ts'
+import { createLmdbProjects } from './notify-projects.ts'
 import { createLmdbSweep } from './notify-sweep.ts'
 import { openTables } from './notify-tables.ts'
 import { createLmdbWebhooks } from './notify-webhooks.ts'
@@ -26,8 +27,9 @@ export const createNotifyParts = (env: Env) => {
 export type NotifyParts = ReturnType<typeof createNotifyParts>
 
 export const createLmdbNotify = (env: Env, { tables, outbox, copies }: NotifyParts): NotifyStore => {
-  const { takeOutbox, completeOutbox, returnOutbox, outboxSize, onOutbox } = outbox
+  const { takeOutbox, completeOutbox, returnOutbox, outboxSize, onOutbox, outboxOf } = outbox
   return {
+    ...createLmdbProjects(env, tables),
     ...createLmdbApps(env, tables),
     ...createLmdbAccounts(env, tables, outbox),
     ...createLmdbHistory(env, tables, outbox, copies),
@@ -38,6 +40,7 @@ export const createLmdbNotify = (env: Env, { tables, outbox, copies }: NotifyPar
     returnOutbox,
     outboxSize,
     onOutbox,
+    outboxOf,
     sweep: createLmdbSweep(env, tables),
   }
 }

@@ -44,6 +44,8 @@ export interface RedisConnection extends AsyncDisposable {
    */
   readonly spansSlots: boolean
   readonly client: Redis | Cluster
+  /** Holds back writes to the sockets while `start` runs, so that what it sends leaves together. */
+  together<T>(start: () => T): T
   /** Sends commands together and gives their answers; rejects with the first failure, mapped. */
   batch<T>(commands: () => readonly Promise<T>[]): Promise<T[]>
   /** One command. */
@@ -171,7 +173,6 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
     awaySince ??= Date.now()
   })
 
-  /** Holds back writes to the sockets while `start` runs, so that they leave together. */
   const together = <T>(start: () => T): T => {
     const streams = (client instanceof Cluster ? client.nodes('master') : [client]).map(
       ({ stream }) => stream,
@@ -221,6 +222,7 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
       return spansSlots
     },
     client,
+    together,
     batch,
     one,
     script({ name, lua }, keys, args) {

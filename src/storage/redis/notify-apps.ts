@@ -1,25 +1,13 @@
-import type { AppRecord, NotifyStore, Project, Sealed } from '../../notify/store.ts'
+import type { AppRecord, NotifyStore, Sealed } from '../../notify/store.ts'
 import { type NotifyDeps, parsed } from './notify-deps.ts'
 import { name } from './notify-layout.ts'
 import { createAppScript } from './scripts/notify-app.ts'
-import { createProjectScript } from './scripts/notify-project.ts'
 import { swapScript } from './scripts/notify-swap.ts'
 import { text, whole } from './scripts.ts'
 
-type Apps = Pick<
-  NotifyStore,
-  | 'serverKeys'
-  | 'createProject'
-  | 'project'
-  | 'projects'
-  | 'createApp'
-  | 'describeApp'
-  | 'app'
-  | 'appByTopic'
-  | 'apps'
->
+type Apps = Pick<NotifyStore, 'serverKeys' | 'createApp' | 'describeApp' | 'app' | 'appByTopic' | 'apps'>
 
-/** The server's keys, projects and apps. They are few: all apps share a slot, and so do all projects. */
+/** The server's keys and apps. They are few: all apps share a slot. */
 export const createRedisApps = ({ redis, ask, layout }: NotifyDeps): Apps => {
   const { client } = redis
 
@@ -36,22 +24,6 @@ export const createRedisApps = ({ redis, ask, layout }: NotifyDeps): Apps => {
     async serverKeys(proposal) {
       const kept = await ask(() => client.set(layout.server, JSON.stringify(proposal), 'NX', 'GET'))
       return parsed<Record<string, Sealed>>(kept) ?? proposal
-    },
-
-    async createProject(project) {
-      const keys = [layout.project(project.id), layout.projects]
-      const args = [project.id, JSON.stringify(project)]
-      return whole(await ask(() => redis.script(createProjectScript, keys, args))) === 1
-    },
-
-    async project(id) {
-      return parsed<Project>(await ask(() => client.get(layout.project(id))))
-    },
-
-    async projects(page) {
-      const ids = await names(layout.projects, page)
-      const found = await values(ids.map(layout.project))
-      return found.flatMap((one) => parsed<Project>(one) ?? [])
     },
 
     async createApp(app) {

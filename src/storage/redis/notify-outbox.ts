@@ -10,7 +10,10 @@ import { list, text, whole } from './scripts.ts'
 import { createShelf } from './shelf.ts'
 
 export interface Outbox
-  extends Pick<NotifyStore, 'takeOutbox' | 'completeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox'> {
+  extends Pick<
+    NotifyStore,
+    'takeOutbox' | 'completeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox' | 'outboxOf'
+  > {
   /** The entries as scripts are told them: id, place in the order, JSON. */
   args(entries: readonly OutboxEntry[]): (string | number)[]
   /** How long the keys of the outbox must live because of these. */
@@ -26,6 +29,8 @@ const SPREAD = 8
 const ROUNDS = 8
 /** Ids of one partition in one script call. */
 const CHUNK = 1_000
+/** Entries of one look through a partition. */
+const SCAN = 500
 
 /**
  * The outbox: in each partition the entries, a sorted set of those that nobody holds and one of those that somebody
@@ -181,6 +186,19 @@ export const createRedisOutbox = ({ redis, channels, clock, ask, layout }: Notif
         return [whole(await ask(() => redis.script(sizeScript, keys, [])))]
       })
       return sizes.reduce((sum, size) => sum + size, 0)
+    },
+
+    async *outboxOf(accountKey) {
+      const { entries } = layout.of(accountKey)
+      let cursor = '0'
+      do {
+        const [next, found] = await ask(() => redis.client.hscan(entries, cursor, 'COUNT', SCAN))
+        for (let at = 1; at < found.length; at += 2) {
+          const entry = parsed<OutboxEntry>(split(found[at] ?? '')[1])
+          if (entry) yield entry
+        }
+        cursor = next
+      } while (cursor !== '0')
     },
 
     onOutbox(listener) {

@@ -21,6 +21,7 @@ import { createRedisHistory } from './notify-history.ts'
 import { createLayout } from './notify-layout.ts'
 import { createLookups } from './notify-lookups.ts'
 import { createRedisOutbox } from './notify-outbox.ts'
+import { createRedisProjects } from './notify-projects.ts'
 import { createRequests } from './notify-requests.ts'
 import { createRedisSweep } from './notify-sweep.ts'
 import { createRedisWebhooks } from './notify-webhooks.ts'
@@ -42,8 +43,9 @@ export const createRedisNotifyStore = ({
   const lookups = createLookups(deps)
   const requests = createRequests(deps)
   const outbox = createRedisOutbox(deps)
-  const { takeOutbox, completeOutbox, returnOutbox, outboxSize, onOutbox } = outbox
+  const { takeOutbox, completeOutbox, returnOutbox, outboxSize, onOutbox, outboxOf } = outbox
   return {
+    ...createRedisProjects(deps),
     ...createRedisApps(deps),
     ...createRedisAccounts(deps, lookups, requests, outbox),
     ...createRedisHistory(deps, requests, outbox),
@@ -54,6 +56,7 @@ export const createRedisNotifyStore = ({
     returnOutbox,
     outboxSize,
     onOutbox,
+    outboxOf,
     sweep: createRedisSweep(deps, lookups),
   }
 }

@@ -8,11 +8,13 @@
  * `unavailable`.
  */
 import { randomBytes } from 'node:crypto'
+import { systemClock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate, guardTransfer } from '../gate.ts'
 import type { Stores } from '../stores.ts'
 import { createRedisAgenda } from './agenda.ts'
+import { createRedisBuckets } from './buckets.ts'
 import { createChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
 import { createRedisKeys } from './keys.ts'
@@ -50,6 +52,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     transfer: guardTransfer(gate, createRedisTransfer(redis, rooms)),
     leases: gate.guard(createRedisLeases(redis)),
     agenda: gate.guard(createRedisAgenda({ redis, channels })),
+    buckets: createRedisBuckets(redis, systemClock),
     ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {
       closing ??= gate.close().then(() => redis[Symbol.asyncDispose]())

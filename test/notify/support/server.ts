@@ -3,12 +3,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createApps } from '../../../src/notify/apps.ts'
+import { createLimits, type LimitRules, NO_LIMITS } from '../../../src/notify/limits.ts'
 import { createPublishing } from '../../../src/notify/publishing.ts'
 import type { ConnectRelay } from '../../../src/notify/relay-link.ts'
 import { createNotifyServer, loadServerKeys, type ServerKeys } from '../../../src/notify/server.ts'
 import { createVault } from '../../../src/notify/vault.ts'
 import { createWebhookCalls } from '../../../src/notify/webhook-calls.ts'
 import { createWebhooks } from '../../../src/notify/webhooks.ts'
+import { createBuckets } from '../../../src/platform/buckets.ts'
 import type { Clock } from '../../../src/platform/clock.ts'
 import { addressRules } from '../../../src/platform/public-address.ts'
 import { createUrlCheck } from '../../../src/platform/public-check.ts'
@@ -61,7 +63,7 @@ const createRecorder = () => {
 
 /** A notify server over a fresh LMDB store, with the relay replaced by a loop (or by what `connect` says). */
 export const startNotify = async (
-  options: { connect?: (keys: ServerKeys) => ConnectRelay; clock?: Clock } = {},
+  options: { connect?: (keys: ServerKeys) => ConnectRelay; clock?: Clock; limits?: LimitRules } = {},
 ) => {
   const dir = await mkdtemp(join(tmpdir(), 'belfry-notify-'))
   const hands = leapingClock()
@@ -76,6 +78,7 @@ export const startNotify = async (
     const vault = createVault(SECRET)
     const serverKeys = await loadServerKeys({ store: stores.notify, vault })
     const loop = createLoop()
+    const limits = createLimits(createBuckets(clock), options.limits ?? NO_LIMITS)
     const apps = createApps({
       store: stores.notify,
       vault,
@@ -99,6 +102,7 @@ export const startNotify = async (
         vault,
         apps,
         serverKeys,
+        limits,
         lookup: async (url, key) => {
           if (failure) throw failure
           if (url !== KEY_SERVER) throw new ProtocolError('key_server_refused')
@@ -121,7 +125,10 @@ export const startNotify = async (
       { publicUrl: PUBLIC_URL, renew: false },
     )
     await server.ready()
-    const publishing = createPublishing({ store: stores.notify, apps, webhooks, clock, randomBytes: random })
+    const publishing = createPublishing({
+      store: stores.notify,
+      ...{ apps, webhooks, limits, clock, randomBytes: random },
+    })
     return { stores, vault, apps, server, publishing, webhooks, calls, loop }
   }
   let running = await start()

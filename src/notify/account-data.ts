@@ -1,0 +1,122 @@
+/**
+ * What the notify server keeps about one account, for its operator: to be handed out, or to be erased.
+ *
+ * Guarantees: what is handed out holds no key that opens anything. Erasing is idempotent, and ends subscriptions as a
+ * wallet's own request does, so that other devices hear of it and topics are left. Afterwards nothing names the account;
+ * what dapps published stays until its retention ends, for it is one text for all who got it.
+ */
+import { type Clock, pause } from '../platform/clock.ts'
+import type { NotifyService } from './service.ts'
+import type { DeliveredNotification, NotifyStore, OutboxEntry } from './store.ts'
+
+const PAGE = 500
+/** How long devices have to be told that all is gone, before they are forgotten, ms; and how often that is looked at. */
+const PATIENCE = 5_000
+const LOOK = 100
+
+export interface AccountData {
+  export(accountKey: string): Promise<ExportedAccount>
+  erase(accountKey: string): Promise<ErasedAccount>
+}
+
+export interface ExportedAccount {
+  subscriptions: {
+    domain: string
+    account: string
+    types: string[]
+    topic: string
+    createdAt: number
+    expiresAt: number
+    /** Newest first. */
+    notifications: DeliveredNotification[]
+  }[]
+  watchers: {
+    identityKey: string
+    account: string
+    domain: string | null
+    topic: string
+    expiresAt: number
+  }[]
+  /** What waits to be sent. */
+  outbox: { id: string; createdAt: number; expiresAt: number; task: object }[]
+}
+
+export interface ErasedAccount {
+  subscriptions: number
+  watchers: number
+  /** Entries of the outbox that were dropped unsent. */
+  unsent: number
+}
+
+/** Whether the entry belongs to the account, or names it anywhere, on whatever chain and however it is written. */
+const concerns = ({ task }: OutboxEntry, accountKey: string): boolean => {
+  if ('accountKey' in task && task.accountKey === accountKey) return true
+  const address = accountKey.slice(accountKey.indexOf(':') + 1)
+  return JSON.stringify(task).toLowerCase().includes(address)
+}
+
+export const createAccountData = (deps: {
+  store: NotifyStore
+  service: Pick<NotifyService, 'clear' | 'forget'>
+  clock: Clock
+}): AccountData => {
+  const { store, service, clock } = deps
+
+  const outboxOf = async (accountKey: string): Promise<OutboxEntry[]> => {
+    const found: OutboxEntry[] = []
+    for await (const entry of store.outboxOf(accountKey)) if (concerns(entry, accountKey)) found.push(entry)
+    return found
+  }
+
+  const historyOf = async (subscriptionId: string): Promise<DeliveredNotification[]> => {
+    const all: DeliveredNotification[] = []
+    for (let after: string | null = null; ; ) {
+      const page = { after, limit: PAGE, unreadFirst: false, now: clock.now() }
+      const { notifications, hasMore } = await store.history(subscriptionId, page)
+      all.push(...notifications)
+      after = notifications.at(-1)?.id ?? null
+      if (!hasMore || after === null) return all
+    }
+  }
+
+  return {
+    async export(accountKey) {
+      const { record } = await store.account(accountKey)
+      const subscriptions: ExportedAccount['subscriptions'] = []
+      for (const { id, domain, account, scope, topic, createdAt, expiresAt } of record.subscriptions) {
+        const notifications = await historyOf(id)
+        subscriptions.push({ domain, account, types: scope, topic, createdAt, expiresAt, notifications })
+      }
+      return {
+        subscriptions,
+        watchers: record.watchers.map(({ key: _, ...watcher }) => watcher),
+        outbox: (await outboxOf(accountKey)).map(({ id, createdAt, expiresAt, task }) => {
+          const { key: _, ...shown } = 'key' in task ? task : { ...task, key: undefined }
+          return { id, createdAt, expiresAt, task: shown }
+        }),
+      }
+    },
+
+    async erase(accountKey) {
+      const { record } = await store.account(accountKey)
+      await service.clear(accountKey)
+      // A letter to a watcher is written when it is sent, from the record; so the watchers stay until then.
+      const end = clock.now() + PATIENCE
+      const isTold = async () => !(await outboxOf(accountKey)).some(({ task }) => task.kind === 'changed')
+      while (!(await isTold()) && clock.now() < end) await pause(clock, LOOK)
+      await service.forget(accountKey)
+      const unsent = await outboxOf(accountKey)
+      if (unsent.length > 0) await store.completeOutbox(unsent.map(({ id }) => id))
+      // Copies, and what looks up topics and watchers; until a pass finds nothing.
+      let isLast = false
+      while (!isLast) {
+        isLast = (await store.sweep(clock.now(), PAGE)) === 0
+      }
+      return {
+        subscriptions: record.subscriptions.length,
+        watchers: record.watchers.length,
+        unsent: unsent.length,
+      }
+    },
+  }
+}

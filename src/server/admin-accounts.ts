@@ -1,0 +1,43 @@
+/**
+ * What is kept about one account, for its operator; the account is a CAIP-10 on whatever chain.
+ *
+ * | method, path                    | answer                                                              |
+ * |---------------------------------|---------------------------------------------------------------------|
+ * | GET    /admin/accounts/:account | all of it, in one document without any secret                       |
+ * | DELETE /admin/accounts/:account | how much of each kind was erased; again: nothing, and it is no fault |
+ */
+import { Hono } from 'hono'
+import { type AccountKeys, eraseKeys, exportKeys } from '../keys/account.ts'
+import type { KeysStore } from '../keys/store.ts'
+import type { AccountData, ErasedAccount, ExportedAccount } from '../notify/account-data.ts'
+import type { Clock } from '../platform/clock.ts'
+import { accountKey, parseAccount } from '../protocol/caip.ts'
+
+export interface Accounts {
+  export(account: string): Promise<{ account: string; exportedAt: string } & AccountKeys & ExportedAccount>
+  erase(account: string): Promise<ErasedAccount & { identityKeys: number; inviteKeys: number }>
+}
+
+export const createAccounts = (deps: { keys: KeysStore; notify: AccountData; clock: Clock }): Accounts => {
+  const { keys, notify, clock } = deps
+  return {
+    async export(account) {
+      const key = accountKey(parseAccount(account))
+      const exportedAt = new Date(clock.now()).toISOString()
+      return { account, exportedAt, ...(await exportKeys(keys, key)), ...(await notify.export(key)) }
+    },
+    async erase(account) {
+      const key = accountKey(parseAccount(account))
+      // The keys first: what their owner asks for meanwhile is refused.
+      const erasedKeys = await eraseKeys(keys, key, clock.now())
+      return { ...erasedKeys, ...(await notify.erase(key)) }
+    },
+  }
+}
+
+export const adminAccounts = (accounts: () => Accounts): Hono => {
+  const app = new Hono()
+  app.get('/admin/accounts/:account', async (c) => c.json(await accounts().export(c.req.param('account'))))
+  app.delete('/admin/accounts/:account', async (c) => c.json(await accounts().erase(c.req.param('account'))))
+  return app
+}
