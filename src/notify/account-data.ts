@@ -100,9 +100,11 @@ export const createAccountData = (deps: {
     async erase(accountKey) {
       const { record } = await store.account(accountKey)
       await service.clear(accountKey)
-      // A letter to a watcher is written when it is sent, from the record; so the watchers stay until then.
+      // A letter to a watcher is written when it is sent, from the record; so the watchers stay until then. Dapps hear
+      // by webhook that their subscriber is gone: that call alone still names the account, until it was answered.
       const end = clock.now() + PATIENCE
-      const isTold = async () => !(await outboxOf(accountKey)).some(({ task }) => task.kind === 'changed')
+      const isTold = async () =>
+        !(await outboxOf(accountKey)).some(({ task }) => task.kind === 'changed' || task.kind === 'event')
       while (!(await isTold()) && clock.now() < end) await pause(clock, LOOK)
       await service.forget(accountKey)
       const unsent = await outboxOf(accountKey)

@@ -202,8 +202,17 @@ export const createNotifyService = (deps: {
       { kind: 'event', event: kind, domain, subscriptionId, account, detail, ...(ids && { ids }) },
       EVENT_TTL,
     )
-  const expired = (ended: Subscription) =>
-    event(`expired:${ended.id}`, 'unsubscribed', ended, { reason: 'expired' })
+  /** What the webhooks hear of subscriptions that no wallet ended; of several domains, who listens is asked first. */
+  const endsOf = async (subscriptions: readonly Subscription[], reason: 'expired' | 'erased') => {
+    const heard = new Set<string>()
+    for (const { domain } of subscriptions) {
+      if (await webhooks.wants(domain, 'unsubscribed')) heard.add(domain)
+    }
+    return (ended: readonly Subscription[]): OutboxEntry[] =>
+      ended
+        .filter(({ domain }) => heard.has(domain))
+        .map((one) => event(`${reason}:${one.id}`, 'unsubscribed', one, { reason }))
+  }
 
   /** True when the relay delivers again what was done already. */
   const isDone = (asked: Asked) => store.wasCommitted(asked.requestId.id, clock.now())
@@ -349,19 +358,17 @@ export const createNotifyService = (deps: {
 
     async expire(key) {
       const { ended: ending } = rules.expire((await store.account(key)).record, clock.now())
-      const deaf = new Set<string>()
-      for (const { domain } of ending) {
-        if (!(await webhooks.wants(domain, 'unsubscribed'))) deaf.add(domain)
-      }
+      const told = await endsOf(ending, 'expired')
       await change(key, undefined, (before) => {
         const { record, ended, changed } = rules.expire(before, clock.now())
-        const told = ended.filter(({ domain }) => !deaf.has(domain)).map(expired)
-        return changed ? { record, outbox: [...ended.map(({ topic }) => leave(topic)), ...told] } : undefined
+        if (!changed) return undefined
+        return { record, outbox: [...ended.map(({ topic }) => leave(topic)), ...told(ended)] }
       })
     },
 
     async clear(key) {
       const id = uuidFrom(randomBytes(16), 4)
+      const hearing = await endsOf((await store.account(key)).record.subscriptions, 'erased')
       await change(key, undefined, (before) => {
         const { subscriptions: ended } = before
         if (ended.length === 0) return undefined
@@ -374,7 +381,7 @@ export const createNotifyService = (deps: {
         )
         return {
           record: { ...before, subscriptions: [] },
-          outbox: [...told, ...ended.map(({ topic }) => leave(topic))],
+          outbox: [...told, ...ended.map(({ topic }) => leave(topic)), ...hearing(ended)],
         }
       })
     },
