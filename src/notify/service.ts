@@ -202,6 +202,8 @@ export const createNotifyService = (deps: {
       { kind: 'event', event: kind, domain, subscriptionId, account, detail, ...(ids && { ids }) },
       EVENT_TTL,
     )
+  const gone = (ended: Subscription, reason: 'expired' | 'erased') =>
+    event(`${reason}:${ended.id}`, 'unsubscribed', ended, { reason })
   /** What the webhooks hear of subscriptions that no wallet ended; of several domains, who listens is asked first. */
   const endsOf = async (subscriptions: readonly Subscription[], reason: 'expired' | 'erased') => {
     const heard = new Set<string>()
@@ -209,9 +211,7 @@ export const createNotifyService = (deps: {
       if (await webhooks.wants(domain, 'unsubscribed')) heard.add(domain)
     }
     return (ended: readonly Subscription[]): OutboxEntry[] =>
-      ended
-        .filter(({ domain }) => heard.has(domain))
-        .map((one) => event(`${reason}:${one.id}`, 'unsubscribed', one, { reason }))
+      ended.filter(({ domain }) => heard.has(domain)).map((one) => gone(one, reason))
   }
 
   /** True when the relay delivers again what was done already. */
@@ -275,7 +275,7 @@ export const createNotifyService = (deps: {
             answered,
             ...news(asked, record, domain),
             ...(ended ? [leave(ended.topic)] : []),
-            ...(ended && isHeard.unsubscribed ? [expired(ended)] : []),
+            ...(ended && isHeard.unsubscribed ? [gone(ended, 'expired')] : []),
             ...(isHeard[happened] ? [event(asked.requestId.id, happened, subscription, { scope })] : []),
             ...(greeting ? [greeting] : []),
           ],

@@ -13,7 +13,7 @@
  * |--------------|-----------------------------------------------------|--------------------------------------------------|
  * | subscribed   | a new subscription                                  | `scope`                                          |
  * | updated      | a subscription that was there got a scope           | `scope`                                          |
- * | unsubscribed | it ended                                            | `reason`: `deleted` or `expired`                 |
+ * | unsubscribed | it ended                                            | `reason`: `deleted`, `expired` or `erased`       |
  * | delivered    | a wallet has the notification                       | `notification_ids`, `message_ids`                |
  * | read         | the unread ones became fewer                        | the same, or `all: true`; `by`: `wallet` or `project` |
  */
