@@ -10,21 +10,27 @@ import type { NotifyStore } from '../../notify/store.ts'
 import type { Env } from './env.ts'
 import { createLmdbAccounts } from './notify-accounts.ts'
 import { createLmdbApps } from './notify-apps.ts'
+import { createCopies } from './notify-copies.ts'
+import { createLmdbHanding } from './notify-handing.ts'
 import { createLmdbHistory } from './notify-history.ts'
 import { createLmdbOutbox } from './notify-outbox.ts'
+import { createReceiptRows } from './notify-receipt-rows.ts'
+import { createLmdbReceipts } from './notify-receipts.ts'
 import { createLmdbSweep } from './notify-sweep.ts'
 import { openTables } from './notify-tables.ts'
 
 export const createLmdbNotify = (env: Env): NotifyStore => {
   const tables = openTables(env)
   const outbox = createLmdbOutbox(env, tables)
-  const { takeOutbox, completeOutbox, returnOutbox, outboxSize, onOutbox } = outbox
+  const rows = { copies: createCopies(tables), receipts: createReceiptRows(tables) }
+  const { takeOutbox, returnOutbox, outboxSize, onOutbox } = outbox
   return {
     ...createLmdbApps(env, tables),
     ...createLmdbAccounts(env, tables, outbox),
-    ...createLmdbHistory(env, tables, outbox),
+    ...createLmdbHanding(env, tables, rows, outbox),
+    ...createLmdbHistory(env, tables, rows, outbox),
+    ...createLmdbReceipts(env, tables, rows, outbox),
     takeOutbox,
-    completeOutbox,
     returnOutbox,
     outboxSize,
     onOutbox,

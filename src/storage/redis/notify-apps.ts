@@ -11,6 +11,7 @@ type Apps = Pick<
   | 'serverKeys'
   | 'createProject'
   | 'project'
+  | 'describeProject'
   | 'projects'
   | 'createApp'
   | 'describeApp'
@@ -46,6 +47,14 @@ export const createRedisApps = ({ redis, ask, layout }: NotifyDeps): Apps => {
 
     async project(id) {
       return parsed<Project>(await ask(() => client.get(layout.project(id))))
+    },
+
+    async describeProject(id, change) {
+      const project = parsed<Project>(await ask(() => client.get(layout.project(id))))
+      if (!project) return undefined
+      const next = { ...project, ...change }
+      await ask(() => client.set(layout.project(id), JSON.stringify(next)))
+      return next
     },
 
     async projects(page) {

@@ -146,7 +146,8 @@ export const createRedisOutbox = ({ redis, channels, clock, ask, layout }: Notif
       return found.sort((a, b) => a.place - b.place).map(({ entry }) => entry)
     },
 
-    async completeOutbox(ids) {
+    async completeOutbox(done) {
+      const ids = done.map(({ id }) => id)
       await Promise.all(
         whereOf(ids).map((group) => ask(() => redis.script(completeScript, keysOf(group.p), group.ids))),
       )

@@ -20,6 +20,7 @@ import { createRedisHistory } from './notify-history.ts'
 import { createLayout } from './notify-layout.ts'
 import { createLookups } from './notify-lookups.ts'
 import { createRedisOutbox } from './notify-outbox.ts'
+import { createRedisReceipts } from './notify-receipts.ts'
 import { createRequests } from './notify-requests.ts'
 import { createRedisSweep } from './notify-sweep.ts'
 
@@ -45,6 +46,7 @@ export const createRedisNotifyStore = ({
     ...createRedisApps(deps),
     ...createRedisAccounts(deps, lookups, requests, outbox),
     ...createRedisHistory(deps, requests, outbox),
+    ...createRedisReceipts(),
     takeOutbox,
     completeOutbox,
     returnOutbox,
