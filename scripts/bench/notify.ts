@@ -1,8 +1,11 @@
 /** The notify server through its public surface: request round trips, and fan-out from HTTP call to decrypted. */
-import type { Wallet } from '../../src/notify/client.ts'
+import type { Wallet, WalletState } from '../../src/notify/client.ts'
+import { fromHex } from '../../src/protocol/bytes.ts'
+import { type SigningKey, signingKeyFrom } from '../../src/protocol/keys.ts'
 import { type EnrolledApp, enrolByCommandLine, newDevice, postNotification } from '../../test/stories/town.ts'
 import { newOwner } from '../../test/support/owner.ts'
 import { alternate, type Both, median, ratio, startBoth } from './engines.ts'
+import { connectPeer, type Peer } from './peer.ts'
 import type { BenchServer } from './server.ts'
 import { count, ms, percentile, type Row } from './table.ts'
 
@@ -22,6 +25,8 @@ interface Town {
   /** Asks for things; gets no notifications. */
   wallet: Wallet
   wallets: Wallet[]
+  /** The wallets' relay keys, for sockets in their place. */
+  relayKeys: SigningKey[]
   accounts: string[]
   onMessage: () => void
 }
@@ -29,15 +34,20 @@ interface Town {
 const settle = async (server: BenchServer): Promise<Town> => {
   const app = await enrolByCommandLine(server.dataDir, DOMAIN)
   const wallet = newDevice(server, newOwner(), { receipts: false })
-  const town: Town = { server, app, wallet, wallets: [], accounts: [], onMessage: () => {} }
+  const town: Town = { server, app, wallet, wallets: [], relayKeys: [], accounts: [], onMessage: () => {} }
   const scope = app.types.slice(0, 1).map(({ id }) => id)
   await wallet.subscribe(DOMAIN, scope)
   for (let i = 0; i < WALLETS; i++) {
     const owner = newOwner()
-    const one = newDevice(server, owner, { receipts: false })
+    let seed = ''
+    const save = (state: WalletState) => {
+      seed = state.clientSeed
+    }
+    const one = newDevice(server, owner, { receipts: false, save })
     one.on('message', () => town.onMessage())
     await one.subscribe(DOMAIN, scope)
     town.wallets.push(one)
+    town.relayKeys.push(signingKeyFrom(fromHex(seed)))
     town.accounts.push(owner.account)
   }
   return town
@@ -55,7 +65,7 @@ const timed = async (work: (trip: number) => Promise<unknown>): Promise<number[]
 }
 
 /** Notifications that arrive in a second. */
-const fanOut = async (town: Town, round: number): Promise<number> => {
+const fanOut = async (town: Town, name: string): Promise<number> => {
   let received = 0
   const all = new Promise<void>((resolve) => {
     town.onMessage = () => {
@@ -67,7 +77,7 @@ const fanOut = async (town: Town, round: number): Promise<number> => {
   let call = 0
   const caller = async () => {
     while (call < CALLS) {
-      const id = `bench-${round}-${call++}`
+      const id = `${name}-${call++}`
       await postNotification(town.server, town.app, { id, body: 'x'.repeat(200), accounts: town.accounts })
     }
   }
@@ -106,15 +116,25 @@ export const benchNotify = async (): Promise<Row[]> => {
       ),
     ),
   ]
-  const rates = await alternate(towns, ROUNDS, fanOut)
-  rows.push({
-    what: `fan-out, HTTP call to decrypted (${ROUNDS} × ${count(WALLETS * CALLS)} to ${WALLETS} wallets)`,
-    figure: `${count(median(rates.embedded))} /s`,
-    onRedis: `${count(median(rates.redis))} /s`,
-    ratio: ratio(rates),
-  })
-  for (const { wallet, wallets } of Object.values(towns)) {
-    await Promise.all([wallet, ...wallets].map((one) => one[Symbol.asyncDispose]()))
+  const fanOutRow = async (what: string): Promise<Row> => {
+    const rates = await alternate(towns, ROUNDS, (town, round) => fanOut(town, `${what} ${round}`))
+    return {
+      what: `fan-out, HTTP call to ${what} (${ROUNDS} × ${count(WALLETS * CALLS)} to ${WALLETS} wallets)`,
+      figure: `${count(median(rates.embedded))} /s`,
+      onRedis: `${count(median(rates.redis))} /s`,
+      ratio: ratio(rates),
+    }
   }
+  rows.push(await fanOutRow('decrypted'))
+  // Fifty wallets that decrypt keep this process as busy as the server. Sockets that only answer show the server.
+  const peers: Peer[] = []
+  for (const town of [towns.embedded, towns.redis]) {
+    await Promise.all([town.wallet, ...town.wallets].map((one) => one[Symbol.asyncDispose]()))
+    for (const key of town.relayKeys) {
+      peers.push(await connectPeer(town.server.wsUrl, () => town.onMessage(), key))
+    }
+  }
+  rows.push(await fanOutRow('socket'))
+  for (const peer of peers) peer.close()
   return rows
 }
