@@ -37,6 +37,48 @@ export const createAsk = (redis: RedisConnection): Ask => {
     })
 }
 
+/**
+ * Gathers single questions of one turn and sends those of one group together, `most` at a time: fewer and longer
+ * commands, which is what both ends of a connection like. An answer for each, in order.
+ */
+export const createGather = <Q, A>(
+  { groupOf, most }: { groupOf: (question: Q) => number; most: number },
+  send: (questions: readonly Q[]) => Promise<readonly A[]>,
+) => {
+  interface Waiting {
+    question: Q
+    resolve: (answer: A) => void
+    reject: (reason: unknown) => void
+  }
+  let groups = new Map<number, Waiting[]>()
+
+  const ask = async (group: readonly Waiting[]) => {
+    try {
+      const answers = await send(group.map(({ question }) => question))
+      if (answers.length !== group.length) throw new Error('There are not as many answers as questions')
+      for (const [at, answer] of answers.entries()) group[at]?.resolve(answer)
+    } catch (error) {
+      for (const { reject } of group) reject(error)
+    }
+  }
+  const sendAll = () => {
+    const all = groups
+    groups = new Map()
+    for (const group of all.values()) {
+      for (let at = 0; at < group.length; at += most) void ask(group.slice(at, at + most))
+    }
+  }
+
+  return (question: Q): Promise<A> =>
+    new Promise((resolve, reject) => {
+      if (groups.size === 0) process.nextTick(sendAll)
+      const key = groupOf(question)
+      const group = groups.get(key)
+      if (group) group.push({ question, resolve, reject })
+      else groups.set(key, [{ question, resolve, reject }])
+    })
+}
+
 /** A map that forgets what was put first when it grows beyond `size`. */
 export const createShelf = <V>(size: number) => {
   const items = new Map<string, V>()

@@ -3,7 +3,7 @@
  * header of each names its KEYS, its ARGV and what it answers.
  *
  * Rules that keep a script right in a cluster, during a resharding too:
- * - Every key that it touches is among KEYS, and all of them share one hash tag. Redis checks KEYS before it runs
+ * - Every key that it touches is among KEYS, and all of them share one hash tag, but where `spansSlots` says otherwise. Redis checks KEYS before it runs
  *   anything; a key that it meets only half-way may be on another node already, and scripts are not rolled back.
  * - It reads and decides first and writes after, for the same reason.
  * - It bears repetition: ioredis sends again what a lost connection left unanswered.
