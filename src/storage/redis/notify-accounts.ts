@@ -1,5 +1,4 @@
 import type { AccountRecord, NotifyStore, Subscription } from '../../notify/store.ts'
-import { createShelf } from './notify-ask.ts'
 import type { NotifyDeps } from './notify-deps.ts'
 import { ALL, MARGIN, name, PARTITIONS, type Partition, partitionOf } from './notify-layout.ts'
 import type { Account, Lookups, Pointer } from './notify-lookups.ts'
@@ -9,6 +8,7 @@ import { mergePages } from './notify-pages.ts'
 import { writeRecord } from './notify-records.ts'
 import type { Requests } from './notify-requests.ts'
 import { commitScript } from './scripts/notify-commit.ts'
+import { createShelf } from './shelf.ts'
 
 type Accounts = Pick<
   NotifyStore,

@@ -2,9 +2,9 @@ import type { AccountRecord } from '../../notify/store.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
-import type { Ask } from './notify-ask.ts'
-import { createShelf } from './notify-ask.ts'
+import type { Ask } from './gather.ts'
 import { type Layout, PARTITIONS, partitionOf } from './notify-layout.ts'
+import { createShelf } from './shelf.ts'
 
 /** What the parts of the notify store share. */
 export interface NotifyDeps {

@@ -1,7 +1,7 @@
 import type { DeliveredNotification, Notification, NotifyStore } from '../../notify/store.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
+import { createGather } from './gather.ts'
 import { groupBy } from './group-by.ts'
-import { createGather, createShelf } from './notify-ask.ts'
 import { type NotifyDeps, parsed, split } from './notify-deps.ts'
 import { ALL, MARGIN, partitionOf, referenceOf } from './notify-layout.ts'
 import type { Outbox } from './notify-outbox.ts'
@@ -13,6 +13,7 @@ import { keepScript } from './scripts/notify-keep.ts'
 import { markScript } from './scripts/notify-mark.ts'
 import { pageScript } from './scripts/notify-page.ts'
 import { list, text, whole } from './scripts.ts'
+import { createShelf } from './shelf.ts'
 
 type History = Pick<
   NotifyStore,

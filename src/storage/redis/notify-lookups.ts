@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { AccountRecord } from '../../notify/store.ts'
-import { createGather } from './notify-ask.ts'
+import { createGather } from './gather.ts'
 import { type NotifyDeps, split } from './notify-deps.ts'
 import { MARGIN, partitionOf } from './notify-layout.ts'
 import { packAccount, unpackAccount } from './notify-packing.ts'

@@ -1,5 +1,4 @@
 import type { NotifyStore, OutboxEntry } from '../../notify/store.ts'
-import { createShelf } from './notify-ask.ts'
 import { inCalls, type NotifyDeps, parsed, split } from './notify-deps.ts'
 import { ALL, MARGIN } from './notify-layout.ts'
 import { completeScript } from './scripts/notify-complete.ts'
@@ -8,6 +7,7 @@ import { returnScript } from './scripts/notify-return.ts'
 import { sizeScript } from './scripts/notify-size.ts'
 import { takeScript } from './scripts/notify-take.ts'
 import { list, text, whole } from './scripts.ts'
+import { createShelf } from './shelf.ts'
 
 export interface Outbox
   extends Pick<NotifyStore, 'takeOutbox' | 'completeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox'> {
