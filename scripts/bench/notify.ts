@@ -1,4 +1,5 @@
 /** The notify server through its public surface: request round trips, and fan-out from HTTP call to decrypted. */
+import { randomBytes } from 'node:crypto'
 import type { Wallet, WalletState } from '../../src/notify/client.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { type SigningKey, signingKeyFrom } from '../../src/protocol/keys.ts'
@@ -9,7 +10,8 @@ import { connectPeer, type Peer } from './peer.ts'
 import type { BenchServer } from './server.ts'
 import { count, ms, percentile, type Row } from './table.ts'
 
-const DOMAIN = 'bench.example.com'
+/** New in each run: a Redis that was there before may remember the last one. */
+const DOMAIN = `${randomBytes(8).toString('hex')}.example.com`
 const WALLETS = 50
 /** Of each measurement on each engine. */
 const ROUNDS = 5
