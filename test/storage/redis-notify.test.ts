@@ -122,6 +122,24 @@ for (const [name, server] of [
       while ((await store().sweep(now, 100)) > 0);
     }
 
+    it('asks a single Redis once for all partitions, and a cluster once for each', async () => {
+      await eventually(() => expect(redis().spansSlots).toBe(name === 'one Redis'))
+      const { client } = redis()
+      const scripts = async () => {
+        const nodes = 'nodes' in client ? client.nodes('master') : [client]
+        const stats = await Promise.all(nodes.map((node) => node.info('commandstats')))
+        return stats.reduce(
+          (sum, text) => sum + Number(/cmdstat_evalsha:calls=(\d+)/.exec(text)?.[1] ?? 0),
+          0,
+        )
+      }
+      // A node that does not know the script yet is asked twice.
+      await store().outboxSize()
+      const before = await scripts()
+      expect(await store().outboxSize()).toBe(0)
+      expect((await scripts()) - before).toBe(name === 'one Redis' ? 1 : 64)
+    })
+
     it('lets exactly one of many commits of one version through', async () => {
       const outcomes = await Promise.all(
         Array.from({ length: 100 }, (_, at) =>

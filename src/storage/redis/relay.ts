@@ -21,7 +21,7 @@
  * An answer says that Redis has it; what a crash of Redis may take back is the choice of its operator (`appendfsync`).
  */
 
-import type { MailboxLimits, RelayStore, StoredMessage } from '../../relay/store.ts'
+import type { MailboxLimits, RelayStore } from '../../relay/store.ts'
 import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
 import { createAsk, createGather } from './gather.ts'
@@ -29,13 +29,13 @@ import { groupBy } from './group-by.ts'
 import { createClaims } from './relay-claims.ts'
 import { createInterests } from './relay-interests.ts'
 import { createPublishing, discardAll } from './relay-publishing.ts'
-import { DUE_SHARDS, decodeText, hash, name, relayKeys, shortId } from './relay-rows.ts'
+import { createReading } from './relay-reading.ts'
+import { DUE_SHARDS, hash, name, relayKeys, shortId } from './relay-rows.ts'
 import { createWakes } from './relay-wakes.ts'
 import { relayAcknowledge } from './scripts/relay-acknowledge.ts'
-import { relayPending } from './scripts/relay-pending.ts'
 import { relaySweep } from './scripts/relay-sweep.ts'
 import { relaySwept } from './scripts/relay-swept.ts'
-import { list, text, whole } from './scripts.ts'
+import { list, text } from './scripts.ts'
 
 export interface RedisRelayDeps {
   redis: RedisConnection
@@ -122,28 +122,7 @@ export const createRedisRelay = (
     isSubscribed: interests.isSubscribed,
     waiting: (clientId) => interests.waiting(clientId),
 
-    async pending(clientId, topic, { after, limit, maxBytes, now }) {
-      const key = keys.topic(hash(topic))
-      for (let from = after; ; ) {
-        const answer = await redis.one(() =>
-          redis.script(relayPending, [key], [name(clientId), from, limit, maxBytes, now]),
-        )
-        const [more, ...pairs] = list(answer)
-        const hasMore = more === 1
-        if (pairs.length === 0) return { messages: [], hasMore }
-        const seqs = pairs.filter((_, at) => at % 2 === 0).map(whole)
-        const texts = pairs.filter((_, at) => at % 2 === 1).map((id) => keys.text(topic, text(id)))
-        const rows = await redis.one(() => redis.client.mget(...texts))
-        const messages: StoredMessage[] = []
-        for (const [at, row] of rows.entries()) {
-          // Gone or stored anew since the script ran.
-          const message = row === null ? undefined : decodeText(row, topic)
-          if (message && message.seq === seqs[at]) messages.push(message)
-        }
-        if (messages.length > 0 || !hasMore) return { messages, hasMore }
-        from = seqs.at(-1) ?? from
-      }
-    },
+    pending: createReading(redis, ask, keys),
 
     async acknowledge(clientId, receipts) {
       name(clientId)
