@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: one table, in under three minutes. Everything is measured in this one run, so that figures may be
+ * `npm run bench`: one table, in about two minutes. Everything is measured in this one run, so that figures may be
  * compared with each other; on a shared machine quote ratios. Names of sections as arguments run only these.
  */
 import { cpus } from 'node:os'

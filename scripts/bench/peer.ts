@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { WebSocket } from 'ws'
 import { signJwt } from '../../src/protocol/jwt.ts'
-import { generateSigningKey } from '../../src/protocol/keys.ts'
+import { generateSigningKey, type SigningKey } from '../../src/protocol/keys.ts'
 
 export interface Peer {
   request(method: string, params: unknown): Promise<unknown>
@@ -15,8 +15,8 @@ export interface Peer {
 export const connectPeer = async (
   wsUrl: string,
   onMessage: (message: string) => void = () => {},
+  key: SigningKey = generateSigningKey(),
 ): Promise<Peer> => {
-  const key = generateSigningKey()
   const iat = Math.floor(Date.now() / 1000)
   const claims = { iss: key.did, sub: randomBytes(32).toString('hex'), aud: wsUrl, iat, exp: iat + 86_400 }
   const socket = new WebSocket(`${wsUrl}/?auth=${signJwt(claims, key)}&projectId=bench`, {

@@ -3,10 +3,13 @@ import { randomBytes } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WebSocketServer } from 'ws'
+import { alternate, median, ratio, startBoth } from './engines.ts'
 import { connectPeer, type Peer } from './peer.ts'
 import { startServer } from './server.ts'
 import { bytes, count, ms, percentile, type Row } from './table.ts'
 
+/** Of each measurement that is made on both engines; the median counts. */
+const ROUNDS = 3
 const PAYLOAD = 'x'.repeat(1200)
 const inBatches = async <T>(items: readonly T[], size: number, work: (item: T) => Promise<unknown>) => {
   for (let at = 0; at < items.length; at += size) await Promise.all(items.slice(at, at + size).map(work))
@@ -76,21 +79,31 @@ const bareBroadcaster = async () => {
 }
 
 export const benchRelay = async (): Promise<Row[]> => {
-  await using server = await startServer()
+  await using servers = await startBoth()
   const bare = await bareBroadcaster()
   const rows: Row[] = []
   for (const [subscribers, messages] of [
-    [1, 8000],
-    [10, 4000],
-    [100, 800],
+    [1, 3000],
+    [10, 1500],
+    [100, 300],
   ] as const) {
-    const full = await measure(server.wsUrl, subscribers, messages, 64)
+    const rounds = await alternate(servers, ROUNDS, ({ wsUrl }) => measure(wsUrl, subscribers, messages, 64))
     const ceiling = await measure(bare.wsUrl, subscribers, messages, 64)
-    const calm = await measure(server.wsUrl, subscribers, 200, 1)
+    const calm = await alternate(servers, 1, ({ wsUrl }) => measure(wsUrl, subscribers, 200, 1))
+    const rates = {
+      embedded: rounds.embedded.map(({ rate }) => rate),
+      redis: rounds.redis.map(({ rate }) => rate),
+    }
+    const figure = (name: 'embedded' | 'redis') => {
+      const [{ p50, p99 } = { p50: Number.NaN, p99: Number.NaN }] = calm[name]
+      return `${count(median(rates[name]))} /s; unhurried p50 ${ms(p50)}, p99 ${ms(p99)}`
+    }
     rows.push({
       what: `publish → deliver, ${subscribers} subscriber${subscribers > 1 ? 's' : ''}`,
-      figure: `${count(full.rate)} /s; unhurried p50 ${ms(calm.p50)}, p99 ${ms(calm.p99)}`,
-      reference: `${(full.rate / ceiling.rate).toFixed(2)} × a bare socket server that stores nothing`,
+      figure: figure('embedded'),
+      onRedis: figure('redis'),
+      ratio: ratio(rates),
+      reference: `${(median(rates.embedded) / ceiling.rate).toFixed(2)} × a bare socket server that stores nothing`,
     })
   }
   bare.close()

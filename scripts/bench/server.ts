@@ -13,7 +13,8 @@ export interface BenchServer extends AsyncDisposable {
   memory(): Promise<number>
 }
 
-export const startServer = async (options: string[] = []): Promise<BenchServer> => {
+/** On the embedded store, or on the Redis that is named. */
+export const startServer = async ({ redisUrl }: { redisUrl?: string } = {}): Promise<BenchServer> => {
   const dataDir = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
   const child = spawn(
     process.execPath,
@@ -28,9 +29,17 @@ export const startServer = async (options: string[] = []): Promise<BenchServer> 
       'off',
       '--data',
       dataDir,
-      ...options,
     ],
-    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, BELFRY_LOG_LEVEL: 'warn' } },
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: {
+        ...process.env,
+        REDIS_URL: redisUrl,
+        // Always the same: a Redis that was benchmarked before must not refuse the next run.
+        BELFRY_SECRET: 'belfry benchmark, nothing secret',
+        BELFRY_LOG_LEVEL: 'warn',
+      },
+    },
   )
   const url = await readyUrl(child)
   return {

@@ -1,16 +1,20 @@
 /** Rows of the one table that the benchmark prints, as Markdown so that it can go into the README. */
 export interface Row {
   what: string
+  /** On the embedded store, where a store has a part in it. */
   figure: string
+  onRedis?: string
+  /** Redis ÷ embedded. */
+  ratio?: string
   reference?: string
 }
 
 export const printTable = (rows: readonly Row[]): string => {
   const cells = [
-    ['measured', 'figure', 'reference'],
-    ...rows.map((row) => [row.what, row.figure, row.reference ?? '']),
+    ['measured', 'figure', 'on Redis', 'ratio', 'reference'],
+    ...rows.map((row) => [row.what, row.figure, row.onRedis ?? '', row.ratio ?? '', row.reference ?? '']),
   ]
-  const widths = [0, 1, 2].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
+  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
   const line = (row: string[]) =>
     `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`
   const [head = [], ...body] = cells

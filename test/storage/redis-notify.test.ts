@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { NotifyStore } from '../../src/notify/store.ts'
@@ -27,7 +26,7 @@ import {
   watcher,
 } from '../contract/notify-samples.ts'
 import { eventually } from '../support/eventually.ts'
-import { sharedCluster, sharedRedis, startRedis, stopShared } from '../support/redis.ts'
+import { sharedCluster, sharedRedis, stopShared } from '../support/redis.ts'
 
 afterAll(stopShared)
 
@@ -122,6 +121,24 @@ for (const [name, server] of [
     const sweepAll = async (now: number) => {
       while ((await store().sweep(now, 100)) > 0);
     }
+
+    it('asks a single Redis once for all partitions, and a cluster once for each', async () => {
+      await eventually(() => expect(redis().spansSlots).toBe(name === 'one Redis'))
+      const { client } = redis()
+      const scripts = async () => {
+        const nodes = 'nodes' in client ? client.nodes('master') : [client]
+        const stats = await Promise.all(nodes.map((node) => node.info('commandstats')))
+        return stats.reduce(
+          (sum, text) => sum + Number(/cmdstat_evalsha:calls=(\d+)/.exec(text)?.[1] ?? 0),
+          0,
+        )
+      }
+      // A node that does not know the script yet is asked twice.
+      await store().outboxSize()
+      const before = await scripts()
+      expect(await store().outboxSize()).toBe(0)
+      expect((await scripts()) - before).toBe(name === 'one Redis' ? 1 : 64)
+    })
 
     it('lets exactly one of many commits of one version through', async () => {
       const outcomes = await Promise.all(
@@ -370,40 +387,3 @@ for (const [name, server] of [
     })
   })
 }
-
-it('keeps subscriptions and watchers within 1.6 times their payload and 500 bytes each', async () => {
-  await using server = await startRedis()
-  await using redis = connectRedis({ url: server.url })
-  const store = createRedisNotifyStore({ redis, channels: createChannels(redis) })
-  const count = 5_000
-  const digest = (text: string) => createHash('sha256').update(text).digest()
-  const memory = async () => Number(/used_memory:(\d+)/.exec(await server.cli('info', 'memory'))?.[1])
-  // As long as real ones: a sealed key is 60 bytes, an identity key is a did:key of Ed25519.
-  const sealed = (text: string) =>
-    Buffer.concat([digest(text), digest(`${text}!`)])
-      .subarray(4)
-      .toString('base64url')
-  const people = Array.from({ length: count }, (_, at) => {
-    const address = `0x${digest(`account ${at}`).toString('hex').slice(24)}`
-    const account = `eip155:1:${address}`
-    const uuid = `00000000-0000-4000-8000-${`${at}`.padStart(12, '0')}`
-    const topic = (of: string) => digest(`${of} ${at}`).toString('hex')
-    const held = subscription(uuid, { scope: [uuid], key: sealed(`P ${at}`), topic: topic('P'), account })
-    const identityKey = `did:key:z6Mk${topic('identity').slice(20)}`
-    const watches = watcher(identityKey, { key: sealed(`S ${at}`), topic: topic('S'), account })
-    return { key: `eip155:${address}`, held, watches }
-  })
-  const each = async (write: (one: (typeof people)[number]) => Promise<unknown>): Promise<number> => {
-    const before = await memory()
-    for (let from = 0; from < count; from += 500) await Promise.all(people.slice(from, from + 500).map(write))
-    return ((await memory()) - before) / count
-  }
-  await become(store, alice, record([subscription('loads the script')]))
-  // One subscription an account: what is kept once for each account counts in full.
-  const perSubscription = await each(({ key, held }) => become(store, key, record([held])))
-  const perWatcher = await each(({ key, held, watches }) => become(store, key, record([held], [watches])))
-  const [first] = people
-  const sizeOf = (payload: unknown) => JSON.stringify(payload).length + (first?.key.length ?? 0)
-  expect(perSubscription).toBeLessThan(1.6 * sizeOf(first?.held) + 500)
-  expect(perWatcher).toBeLessThan(1.6 * sizeOf(first?.watches) + 500)
-})

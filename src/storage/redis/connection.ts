@@ -38,6 +38,11 @@ export interface ConnectOptions {
 
 export interface RedisConnection extends AsyncDisposable {
   readonly prefix: string
+  /**
+   * Whether one command or script may name keys of several slots: on a single Redis, as far as is known yet. Not in a
+   * cluster, nor behind a proxy that divides the keys.
+   */
+  readonly spansSlots: boolean
   readonly client: Redis | Cluster
   /** Sends commands together and gives their answers; rejects with the first failure, mapped. */
   batch<T>(commands: () => readonly Promise<T>[]): Promise<T[]>
@@ -106,6 +111,7 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
   let subscriber: Redis | Cluster | undefined
   let closed = false
   let refusal: string | undefined
+  let spansSlots = false
   let awaySince: number | undefined = Date.now()
 
   const watch = (one: Redis | Cluster) => {
@@ -125,6 +131,10 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
   /** What would only show much later, or in a hundred odd ways. */
   const examine = async (): Promise<void> => {
     const info = await client.info().catch(() => '')
+    // Trying is surer than what a proxy says of itself.
+    spansSlots =
+      client instanceof Redis &&
+      (await client.eval('return 1', 2, `${prefix}{p0}`, `${prefix}{p1}`).catch(() => 0)) === 1
     const fieldOf = (field: string) => new RegExp(`^${field}:(\\S+)`, 'm').exec(info)?.[1]
     const version = fieldOf('redis_version') ?? '7'
     const isOld = Number.parseInt(version, 10) < 7
@@ -190,6 +200,9 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
 
   return {
     prefix,
+    get spansSlots() {
+      return spansSlots
+    },
     client,
     batch,
     one,

@@ -1,14 +1,14 @@
 import type { AccountRecord, NotifyStore, Subscription } from '../../notify/store.ts'
-import { createShelf } from './notify-ask.ts'
-import { type NotifyDeps, split } from './notify-deps.ts'
+import type { NotifyDeps } from './notify-deps.ts'
 import { ALL, MARGIN, name, PARTITIONS, type Partition, partitionOf } from './notify-layout.ts'
 import type { Account, Lookups, Pointer } from './notify-lookups.ts'
 import type { Outbox } from './notify-outbox.ts'
 import { packAccount, packTopic, unpackAccount, unpackTopic } from './notify-packing.ts'
 import { mergePages } from './notify-pages.ts'
-import { readRecord, writeRecord } from './notify-records.ts'
+import { writeRecord } from './notify-records.ts'
 import type { Requests } from './notify-requests.ts'
 import { commitScript } from './scripts/notify-commit.ts'
+import { createShelf } from './shelf.ts'
 
 type Accounts = Pick<
   NotifyStore,
@@ -117,20 +117,6 @@ export const createRedisAccounts = (
     }
   }
 
-  /** Records of accounts, in order. */
-  const recordsOf = async (accountKeys: readonly string[]): Promise<(AccountRecord | undefined)[]> => {
-    const found = await Promise.all(
-      accountKeys.map((accountKey) => ask(() => client.get(layout.of(accountKey).account(accountKey)))),
-    )
-    return found.map((value, at) => {
-      const accountKey = accountKeys[at]
-      if (value === null || accountKey === undefined) return undefined
-      const record = readRecord(split(value)[1], accountKey)
-      whereabouts.learn(accountKey, record)
-      return record
-    })
-  }
-
   return {
     account,
 
@@ -215,9 +201,9 @@ export const createRedisAccounts = (
           ),
         )
         const accountKeys = page.map(unpackAccount)
-        const records = await recordsOf(accountKeys)
+        const records = await Promise.all(accountKeys.map(lookups.account))
         for (const [at, accountKey] of accountKeys.entries()) {
-          const subscription = records[at]?.subscriptions.find((one) => one.domain === domain)
+          const subscription = records[at]?.record.subscriptions.find((one) => one.domain === domain)
           if (subscription) found.push({ accountKey, subscription })
         }
         if (page.length < wanted) break

@@ -2,9 +2,9 @@ import type { AccountRecord } from '../../notify/store.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
-import type { Ask } from './notify-ask.ts'
-import { createShelf } from './notify-ask.ts'
+import type { Ask } from './gather.ts'
 import { type Layout, PARTITIONS, partitionOf } from './notify-layout.ts'
+import { createShelf } from './shelf.ts'
 
 /** What the parts of the notify store share. */
 export interface NotifyDeps {
@@ -14,6 +14,20 @@ export interface NotifyDeps {
   ask: Ask
   layout: Layout
   whereabouts: Whereabouts
+}
+
+/**
+ * Calls a script for each of the partitions' shares of some work, or once for all of them where slots do not count: 64
+ * calls cost both ends several times what one does that does the same.
+ */
+export const inCalls = async <S, A>(
+  { spansSlots }: Pick<RedisConnection, 'spansSlots'>,
+  shares: readonly S[],
+  call: (some: readonly S[]) => Promise<readonly A[]>,
+): Promise<A[]> => {
+  if (shares.length === 0) return []
+  const answers = await Promise.all(spansSlots ? [call(shares)] : shares.map((share) => call([share])))
+  return answers.flat()
 }
 
 /** What we wrote ourselves; undefined for null. */

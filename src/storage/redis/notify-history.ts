@@ -1,6 +1,7 @@
 import type { DeliveredNotification, Notification, NotifyStore } from '../../notify/store.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { createShelf } from './notify-ask.ts'
+import { createGather } from './gather.ts'
+import { groupBy } from './group-by.ts'
 import { type NotifyDeps, parsed, split } from './notify-deps.ts'
 import { ALL, MARGIN, partitionOf, referenceOf } from './notify-layout.ts'
 import type { Outbox } from './notify-outbox.ts'
@@ -12,6 +13,7 @@ import { keepScript } from './scripts/notify-keep.ts'
 import { markScript } from './scripts/notify-mark.ts'
 import { pageScript } from './scripts/notify-page.ts'
 import { list, text, whole } from './scripts.ts'
+import { createShelf } from './shelf.ts'
 
 type History = Pick<
   NotifyStore,
@@ -26,13 +28,20 @@ type History = Pick<
 >
 
 /** Targets of one script call: about two milliseconds in which Redis does nothing else. */
-const HAND_BATCH = 200
-/** Script calls that leave together. */
-const HAND_TURN = 8
+const HAND_BATCH = 100
+/** Copies that one call looks up. */
+const COPIES = 200
 /** Targets that are on their way at once. */
 const HAND_STEP = 2_000
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 const ANSWERS = ['sent', 'repeated', 'gone'] as const
+
+/** Where a copy is. */
+interface Whose {
+  p: number
+  subscriptionId: string
+  id: string
+}
 
 interface Copy {
   id: string
@@ -92,76 +101,80 @@ export const createRedisHistory = (deps: NotifyDeps, requests: Requests, outbox:
     return undefined
   }
 
+  /** Delivery looks up those of a batch at once. */
+  const copyRow = createGather(
+    { groupOf: ({ p }: Whose) => (redis.spansSlots ? 0 : p), most: COPIES },
+    async (whose) => {
+      const keys = whose.flatMap(({ p, subscriptionId }) => layout.partition(p).copies(subscriptionId))
+      const ids = whose.map(({ id }) => id)
+      return list(await ask(() => redis.script(copyScript, keys, ids)))
+    },
+  )
   const copyIn = async (p: number, subscriptionId: string, id: string) => {
-    const keys = layout.partition(p).copies(subscriptionId)
-    const answer = await ask(() => redis.script(copyScript, keys, [id]))
+    const answer = await copyRow({ p, subscriptionId, id })
     if (answer === null) return undefined
     const [sentAt, isRead, row] = list(answer)
     return withNotification(copyOf(id, sentAt, isRead, row))
   }
 
   type Target = Parameters<NotifyStore['hand']>[1][number]
-  /** With its outbox entry as the script is told it, and its place in the answer. */
-  type Placed = Target & { args: (string | number)[]; place: number }
+  /** With its outbox entry as the script is told it, its place in the answer, and its partition. */
+  type Placed = Target & { args: (string | number)[]; place: number; p: number }
 
-  /** One script call: targets of one partition. */
+  /** One script call: targets in the order of their partitions. */
   const handBatch = async (
-    p: number,
     targets: readonly Placed[],
     { now, reference, kept }: { now: number; reference: string; kept: Notification },
   ) => {
-    const at = layout.partition(p)
-    const keys = targets.flatMap(({ accountKey, subscriptionId }) => [
-      at.account(accountKey),
-      ...at.copies(subscriptionId),
-    ])
-    const args = targets.flatMap(({ subscriptionId, deliveredId, args }) => [
-      ...[subscriptionId, deliveredId, holding(subscriptionId)],
-      ...args,
-    ])
+    const keys: string[] = []
+    const args: (string | number)[] = []
+    for (const [p, own] of groupBy(targets, (target) => target.p)) {
+      const at = layout.partition(p)
+      keys.push(at.entries, at.free, at.order, at.expiring, at.ids)
+      args.push(own.length)
+      for (const { accountKey, subscriptionId, deliveredId, args: entry } of own) {
+        keys.push(at.account(accountKey), ...at.copies(subscriptionId))
+        args.push(subscriptionId, deliveredId, holding(subscriptionId), ...entry)
+      }
+    }
     const ttl = outbox.ttlOf(targets.map((target) => target.outbox))
-    const answers = list(
-      await ask(() =>
-        redis.script(
-          handScript,
-          [at.entries, at.free, at.order, at.expiring, at.ids, ...keys],
-          [now, kept.createdAt, kept.expiresAt, reference, lifetime(kept), ttl, ...args],
-        ),
-      ),
-    )
+    const head = [now, kept.createdAt, kept.expiresAt, reference, lifetime(kept), ttl]
+    const answers = list(await ask(() => redis.script(handScript, keys, [...head, ...args])))
     return answers.map((answer) => ANSWERS[whole(answer)] ?? 'gone')
   }
 
   const handStep = async (notification: Notification, targets: readonly Target[]) => {
     const { reference, kept } = await keep(notification)
-    const groups = new Map<number, Placed[]>()
-    for (const [place, target] of targets.entries()) {
-      const p = partitionOf(target.accountKey)
-      const one = { ...target, place, args: outbox.args([target.outbox]) }
-      const group = groups.get(p)
-      if (group) group.push(one)
-      else groups.set(p, [one])
-    }
+    const placed = targets
+      .map((target, place): Placed => {
+        const args = outbox.args([target.outbox])
+        return { ...target, args, place, p: partitionOf(target.accountKey) }
+      })
+      .sort((a, b) => a.p - b.p || a.place - b.place)
     const results = new Array<(typeof ANSWERS)[number]>(targets.length).fill('gone')
-    const handGroup = async ([p, group]: [number, Placed[]]) => {
-      for (let from = 0; from < group.length; from += HAND_BATCH) {
-        const batch = group.slice(from, from + HAND_BATCH)
-        const answers = await handBatch(p, batch, { now: notification.createdAt, reference, kept })
-        for (const [at, { place, subscriptionId }] of batch.entries()) {
-          const answer = answers[at] ?? 'gone'
-          results[place] = answer
-          if (answer !== 'gone') whereabouts.put(subscriptionId, p)
-        }
+    const handAll = async (batch: readonly Placed[]) => {
+      const answers = await handBatch(batch, { now: notification.createdAt, reference, kept })
+      for (const [at, { place, p, subscriptionId }] of batch.entries()) {
+        const answer = answers[at] ?? 'gone'
+        results[place] = answer
+        if (answer !== 'gone') whereabouts.put(subscriptionId, p)
       }
     }
     const handing: Promise<void>[] = []
-    for (const group of groups) {
-      const one = handGroup(group)
-      // It may fail before anybody waits for it; then waiting says so.
-      one.catch(() => {})
-      handing.push(one)
-      // What is ready leaves: Redis works on it while the next ones are written.
-      if (handing.length % HAND_TURN === 0) await turn()
+    let ready = 0
+    for (const group of redis.spansSlots ? [placed] : groupBy(placed, ({ p }) => p).values()) {
+      for (let from = 0; from < group.length; from += HAND_BATCH) {
+        const batch = group.slice(from, from + HAND_BATCH)
+        const one = handAll(batch)
+        // It may fail before anybody waits for it; then waiting says so.
+        one.catch(() => {})
+        handing.push(one)
+        // What is ready leaves: Redis works on it while the next ones are written.
+        ready += batch.length
+        if (ready < HAND_BATCH) continue
+        ready = 0
+        await turn()
+      }
     }
     await Promise.all(handing)
     return results

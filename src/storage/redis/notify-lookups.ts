@@ -1,11 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import type { AccountRecord } from '../../notify/store.ts'
+import { createGather } from './gather.ts'
 import { type NotifyDeps, split } from './notify-deps.ts'
-import { MARGIN } from './notify-layout.ts'
+import { MARGIN, partitionOf } from './notify-layout.ts'
 import { packAccount, unpackAccount } from './notify-packing.ts'
 import { readRecord } from './notify-records.ts'
 import { forgetScript } from './scripts/notify-forget.ts'
 import { pointScript } from './scripts/notify-point.ts'
+
+/** Accounts that one command reads. */
+const ACCOUNTS = 200
 
 export interface Account {
   version: number
@@ -47,8 +51,14 @@ export const createLookups = ({ redis, ask, layout, clock, whereabouts }: Notify
   const own = randomBytes(3).toString('base64url')
   let marks = 0
 
+  /** Dapps and delivery ask for many at once. */
+  const text = createGather(
+    { groupOf: (accountKey: string) => (redis.spansSlots ? 0 : partitionOf(accountKey)), most: ACCOUNTS },
+    (accountKeys) => ask(() => redis.client.mget(...accountKeys.map((one) => layout.of(one).account(one)))),
+  )
+
   const account = async (accountKey: string): Promise<Account> => {
-    const found = await ask(() => redis.client.get(layout.of(accountKey).account(accountKey)))
+    const found = await text(accountKey)
     if (found === null) return { version: 0, record: { subscriptions: [], watchers: [] } }
     const [version, json] = split(found)
     const record = readRecord(json, accountKey)

@@ -1,12 +1,13 @@
 import type { NotifyStore, OutboxEntry } from '../../notify/store.ts'
-import { createShelf } from './notify-ask.ts'
-import { type NotifyDeps, parsed, split } from './notify-deps.ts'
+import { inCalls, type NotifyDeps, parsed, split } from './notify-deps.ts'
 import { ALL, MARGIN } from './notify-layout.ts'
 import { completeScript } from './scripts/notify-complete.ts'
 import { peekScript } from './scripts/notify-peek.ts'
 import { returnScript } from './scripts/notify-return.ts'
+import { sizeScript } from './scripts/notify-size.ts'
 import { takeScript } from './scripts/notify-take.ts'
 import { list, text, whole } from './scripts.ts'
+import { createShelf } from './shelf.ts'
 
 export interface Outbox
   extends Pick<NotifyStore, 'takeOutbox' | 'completeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox'> {
@@ -23,7 +24,7 @@ const NEWS = 'notify-outbox'
 const SPREAD = 8
 /** A take looks again when others were faster, but not for ever. */
 const ROUNDS = 8
-/** Ids in one script call. */
+/** Ids of one partition in one script call. */
 const CHUNK = 1_000
 
 /**
@@ -55,6 +56,18 @@ export const createRedisOutbox = ({ redis, channels, clock, ask, layout }: Notif
     return [entries, free, held]
   }
 
+  /** What each partition has. */
+  const peek = (now: number) =>
+    inCalls(redis, ALL, async (partitions) => {
+      const keys = partitions.flatMap((p) => keysOf(p).slice(1))
+      const answers = list(await ask(() => redis.script(peekScript, keys, [now])))
+      return partitions.map((p, at) => ({
+        p,
+        count: whole(answers[2 * at]),
+        oldest: whole(answers[2 * at + 1]),
+      }))
+    })
+
   /** How many entries of each partition to take: from the oldest partitions first, from several at once. */
   const planTake = (offers: readonly { p: number; count: number; oldest: number }[], limit: number) => {
     const sorted = [...offers].sort((a, b) => a.oldest - b.oldest)
@@ -64,7 +77,7 @@ export const createRedisOutbox = ({ redis, channels, clock, ask, layout }: Notif
     for (const atMost of [share, limit]) {
       for (const { p, count } of sorted) {
         const already = plan.get(p) ?? 0
-        const more = Math.min(Math.min(count, atMost) - already, open)
+        const more = Math.min(Math.min(count, atMost, CHUNK) - already, open)
         if (more <= 0) continue
         plan.set(p, already + more)
         open -= more
@@ -114,21 +127,14 @@ export const createRedisOutbox = ({ redis, channels, clock, ask, layout }: Notif
     async takeOutbox({ limit, now, until }) {
       const found: { place: number; entry: OutboxEntry }[] = []
       for (let round = 0; round < ROUNDS && found.length < limit; round++) {
-        const offers = await Promise.all(
-          ALL.map(async (p) => {
-            const { free, held } = layout.partition(p)
-            const [count, oldest] = list(await ask(() => redis.script(peekScript, [free, held], [now])))
-            return { p, count: whole(count), oldest: whole(oldest) }
-          }),
-        )
-        const there = offers.filter(({ count }) => count > 0)
+        const there = (await peek(now)).filter(({ count }) => count > 0)
         if (there.length === 0) break
-        const lots = await Promise.all(
-          planTake(there, limit - found.length).map(async ([p, count]) => {
-            const lot = list(await ask(() => redis.script(takeScript, keysOf(p), [now, until, count])))
-            return { p, lot }
-          }),
-        )
+        const lots = await inCalls(redis, planTake(there, limit - found.length), async (plan) => {
+          const keys = plan.flatMap(([p]) => keysOf(p))
+          const args = [now, until, ...plan.map(([, count]) => count)]
+          const answers = list(await ask(() => redis.script(takeScript, keys, args)))
+          return plan.map(([p], at) => ({ p, lot: list(answers[at]) }))
+        })
         let got = 0
         for (const { p, lot } of lots) {
           got += lot.length
@@ -148,9 +154,12 @@ export const createRedisOutbox = ({ redis, channels, clock, ask, layout }: Notif
 
     async completeOutbox(done) {
       const ids = done.map(({ id }) => id)
-      await Promise.all(
-        whereOf(ids).map((group) => ask(() => redis.script(completeScript, keysOf(group.p), group.ids))),
-      )
+      await inCalls(redis, whereOf(ids), async (groups) => {
+        const keys = groups.flatMap(({ p }) => keysOf(p))
+        const args = groups.flatMap((group) => [group.ids.length, ...group.ids])
+        await ask(() => redis.script(completeScript, keys, args))
+        return []
+      })
       for (const id of ids) taken.remove(id)
     },
 
@@ -168,9 +177,10 @@ export const createRedisOutbox = ({ redis, channels, clock, ask, layout }: Notif
     },
 
     async outboxSize() {
-      const sizes = await Promise.all(
-        ALL.map((p) => ask(() => redis.client.hlen(layout.partition(p).entries))),
-      )
+      const sizes = await inCalls(redis, ALL, async (partitions) => {
+        const keys = partitions.map((p) => layout.partition(p).entries)
+        return [whole(await ask(() => redis.script(sizeScript, keys, [])))]
+      })
       return sizes.reduce((sum, size) => sum + size, 0)
     },
 

@@ -1,6 +1,7 @@
 import type { MailboxLimits, NewMessage, Publication, Subscriber } from '../../relay/store.ts'
 import type { RedisConnection } from './connection.ts'
-import { dueShardOf, encodeText, GRACE, groupBy, hash, name, type RelayKeys, shortId } from './relay-rows.ts'
+import { groupBy } from './group-by.ts'
+import { dueShardOf, encodeText, GRACE, hash, name, type RelayKeys, shortId } from './relay-rows.ts'
 import type { Wakes } from './relay-wakes.ts'
 import { relayDiscard } from './scripts/relay-discard.ts'
 import { relayHint } from './scripts/relay-hint.ts'

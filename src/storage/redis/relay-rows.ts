@@ -98,13 +98,3 @@ export const isSubscribedRow = (row: string | null | undefined): boolean =>
   row != null && !row.startsWith('0')
 /** The last seq of the head of a topic; 0 for a topic without a message so far. */
 export const lastOfHead = (head: string | null | undefined): number => Number(head?.split(' ', 1)[0] ?? 0)
-
-export const groupBy = <T, K>(items: Iterable<T>, keyOf: (item: T) => K): Map<K, T[]> => {
-  const groups = new Map<K, T[]>()
-  for (const item of items) {
-    const group = groups.get(keyOf(item))
-    if (group) group.push(item)
-    else groups.set(keyOf(item), [item])
-  }
-  return groups
-}

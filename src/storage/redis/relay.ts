@@ -21,19 +21,21 @@
  * An answer says that Redis has it; what a crash of Redis may take back is the choice of its operator (`appendfsync`).
  */
 
-import type { MailboxLimits, RelayStore, StoredMessage } from '../../relay/store.ts'
+import type { MailboxLimits, RelayStore } from '../../relay/store.ts'
 import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
+import { createAsk, createGather } from './gather.ts'
+import { groupBy } from './group-by.ts'
 import { createClaims } from './relay-claims.ts'
 import { createInterests } from './relay-interests.ts'
 import { createPublishing, discardAll } from './relay-publishing.ts'
-import { DUE_SHARDS, decodeText, groupBy, hash, name, relayKeys, shortId } from './relay-rows.ts'
+import { createReading } from './relay-reading.ts'
+import { DUE_SHARDS, hash, name, relayKeys, shortId } from './relay-rows.ts'
 import { createWakes } from './relay-wakes.ts'
 import { relayAcknowledge } from './scripts/relay-acknowledge.ts'
-import { relayPending } from './scripts/relay-pending.ts'
 import { relaySweep } from './scripts/relay-sweep.ts'
 import { relaySwept } from './scripts/relay-swept.ts'
-import { list, text, whole } from './scripts.ts'
+import { list, text } from './scripts.ts'
 
 export interface RedisRelayDeps {
   redis: RedisConnection
@@ -42,8 +44,16 @@ export interface RedisRelayDeps {
   instance: string
 }
 
-/** Receipts that one script call takes. */
+/** Receipts that one script call takes: about two milliseconds in which Redis does nothing else. */
 const RECEIPTS = 500
+
+/** What one client acknowledges in one topic. */
+interface Receipts {
+  topic: string
+  clientId: string
+  /** Keys of the texts. */
+  texts: string[]
+}
 /** Topics that are swept together. */
 const SWEPT_TOPICS = 100
 
@@ -55,7 +65,32 @@ export const createRedisRelay = (
   const wakes = createWakes(channels, instance)
   const claims = createClaims(redis, keys)
   const interests = createInterests(redis, keys)
+  const ask = createAsk(redis)
   let firstShard = 0
+
+  /** A topic of many subscribers is acknowledged by all of them at about the same time: one call, which names a text once. */
+  const acknowledged = createGather(
+    {
+      groupOf: ({ topic }: Receipts) => topic,
+      most: RECEIPTS,
+      weightOf: ({ texts }: Receipts) => texts.length,
+    },
+    async (receipts) => {
+      const places = new Map<string, number>()
+      const args: (string | number)[] = []
+      for (const { clientId, texts } of receipts) {
+        args.push(clientId, texts.length)
+        for (const text of texts) {
+          const place = places.get(text) ?? places.size + 1
+          places.set(text, place)
+          args.push(place)
+        }
+      }
+      const topic = receipts[0]?.topic ?? ''
+      await ask(() => redis.script(relayAcknowledge, [keys.topic(topic), ...places.keys()], args))
+      return receipts.map(() => undefined)
+    },
+  )
 
   /** Sweeps topics of one shard, at most `limit` messages in all; `isOver` when nothing more is due there. */
   const sweepShard = async (shard: number, now: number, limit: number) => {
@@ -87,44 +122,18 @@ export const createRedisRelay = (
     isSubscribed: interests.isSubscribed,
     waiting: (clientId) => interests.waiting(clientId),
 
-    async pending(clientId, topic, { after, limit, maxBytes, now }) {
-      const key = keys.topic(hash(topic))
-      for (let from = after; ; ) {
-        const answer = await redis.one(() =>
-          redis.script(relayPending, [key], [name(clientId), from, limit, maxBytes, now]),
-        )
-        const [more, ...pairs] = list(answer)
-        const hasMore = more === 1
-        if (pairs.length === 0) return { messages: [], hasMore }
-        const seqs = pairs.filter((_, at) => at % 2 === 0).map(whole)
-        const texts = pairs.filter((_, at) => at % 2 === 1).map((id) => keys.text(topic, text(id)))
-        const rows = await redis.one(() => redis.client.mget(...texts))
-        const messages: StoredMessage[] = []
-        for (const [at, row] of rows.entries()) {
-          // Gone or stored anew since the script ran.
-          const message = row === null ? undefined : decodeText(row, topic)
-          if (message && message.seq === seqs[at]) messages.push(message)
-        }
-        if (messages.length > 0 || !hasMore) return { messages, hasMore }
-        from = seqs.at(-1) ?? from
-      }
-    },
+    pending: createReading(redis, ask, keys),
 
     async acknowledge(clientId, receipts) {
       name(clientId)
-      const calls: { topic: string; texts: string[] }[] = []
+      const parts: Receipts[] = []
       for (const [topic, own] of groupBy(receipts, (receipt) => hash(receipt.topic))) {
         const texts = [...new Set(own.map(({ id }) => keys.text(topic, shortId(id))))]
         for (let at = 0; at < texts.length; at += RECEIPTS) {
-          calls.push({ topic, texts: texts.slice(at, at + RECEIPTS) })
+          parts.push({ topic, clientId, texts: texts.slice(at, at + RECEIPTS) })
         }
       }
-      if (calls.length === 0) return
-      await redis.batch(() =>
-        calls.map(({ topic, texts }) =>
-          redis.script(relayAcknowledge, [keys.topic(topic), ...texts], [clientId]),
-        ),
-      )
+      await Promise.all(parts.map(acknowledged))
     },
 
     claim: claims.claim,

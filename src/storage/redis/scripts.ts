@@ -3,8 +3,9 @@
  * header of each names its KEYS, its ARGV and what it answers.
  *
  * Rules that keep a script right in a cluster, during a resharding too:
- * - Every key that it touches is among KEYS, and all of them share one hash tag. Redis checks KEYS before it runs
- *   anything; a key that it meets only half-way may be on another node already, and scripts are not rolled back.
+ * - Every key that it touches is among KEYS, and all of them share one hash tag, but where `spansSlots` says that
+ *   slots do not count. Redis checks KEYS before it runs anything; a key that it meets only half-way may be on another
+ *   node already, and scripts are not rolled back.
  * - It reads and decides first and writes after, for the same reason.
  * - It bears repetition: ioredis sends again what a lost connection left unanswered.
  * - Numbers beyond 1e14 go through `string.format('%.0f', n)`: Lua writes them with an exponent otherwise. Answers

@@ -52,7 +52,7 @@ for _, one in ipairs(plan.ended) do
 end
 for _, what in ipairs(plan.gone) do redis.call('ZADD', KEYS[8], 0, what) end
 live(KEYS[8], tonumber(ARGV[6]))
-add(11, #ARGV)
-added(tonumber(ARGV[9]))
+add(1, 11, #ARGV)
+added(1, tonumber(ARGV[9]))
 return 'committed'`,
 )

@@ -1,18 +1,21 @@
 import { defineScript } from '../scripts.ts'
 
 /**
- * One copy of a subscription.
+ * Single copies of subscriptions.
  *
- * KEYS  1 copies · 2 unread · 3 rows
- * ARGV  1 its id
- * Answers nothing when it is not there, else: sentAt, 1 when it is read, when it expires and the reference of its
+ * KEYS  three of each: copies, unread, rows of its subscription
+ * ARGV  their ids
+ * Answers for each false when it is not there, else: sentAt, 1 when it is read, when it expires and the reference of its
  * notification.
  */
 export const copyScript = defineScript(
   'NotifyCopy',
   `
-local sentAt = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if not sentAt then return false end
-local isRead = redis.call('ZSCORE', KEYS[2], ARGV[1]) and 0 or 1
-return { sentAt, isRead, redis.call('HGET', KEYS[3], ARGV[1]) }`,
+local answers = {}
+for at, id in ipairs(ARGV) do
+  local sentAt = redis.call('ZSCORE', KEYS[3 * at - 2], id)
+  local isRead = sentAt and not redis.call('ZSCORE', KEYS[3 * at - 1], id) and 1 or 0
+  answers[at] = sentAt and { sentAt, isRead, redis.call('HGET', KEYS[3 * at], id) }
+end
+return answers`,
 )

@@ -30,8 +30,8 @@ if record and string.find(record, ARGV[1], 1, true) then
 end
 local first = 7 + count
 local second = first + 3 * tonumber(ARGV[6])
-add(first, second - 1)
-if changed > 0 then add(second, #ARGV) end
-added(tonumber(ARGV[4]))
+add(1, first, second - 1)
+if changed > 0 then add(1, second, #ARGV) end
+added(1, tonumber(ARGV[4]))
 return changed`,
 )

@@ -7,25 +7,27 @@ local function live(key, ttl)
 end`
 
 /**
- * `add(first, last)`: adds the outbox entries that ARGV names from `first` to `last`, three values each: id, proposed
- * place in the order, JSON. KEYS[1] entries, KEYS[2] free, KEYS[3] order. An entry that is there is left as it is.
- * Places grow within a partition whatever is proposed, so what is added later is never taken before what waits.
+ * `add(base, first, last)`: adds the outbox entries that ARGV names from `first` to `last`, three values each: id,
+ * proposed place in the order, JSON. KEYS[base] entries, then free, order. An entry that is there is left as it is.
+ * `added(base, ttl)` comes after all that is added to one partition. Places grow within a partition whatever is
+ * proposed, so what is added later is never taken before what waits.
  */
 export const ADD = `
 local place
-local function add(first, last)
+local function add(base, first, last)
   for at = first, last, 3 do
-    place = place or tonumber(redis.call('GET', KEYS[3]) or 0)
+    place = place or tonumber(redis.call('GET', KEYS[base + 2]) or 0)
     place = math.max(place + 1, tonumber(ARGV[at + 1]))
     local text = string.format('%.0f', place)
-    if redis.call('HSETNX', KEYS[1], ARGV[at], text .. ' ' .. ARGV[at + 2]) == 1 then
-      redis.call('ZADD', KEYS[2], text, ARGV[at])
+    if redis.call('HSETNX', KEYS[base], ARGV[at], text .. ' ' .. ARGV[at + 2]) == 1 then
+      redis.call('ZADD', KEYS[base + 1], text, ARGV[at])
     end
   end
 end
-local function added(ttl)
+local function added(base, ttl)
   if not place then return end
-  redis.call('SET', KEYS[3], string.format('%.0f', place))
-  live(KEYS[1], ttl)
-  live(KEYS[2], ttl)
+  redis.call('SET', KEYS[base + 2], string.format('%.0f', place))
+  live(KEYS[base], ttl)
+  live(KEYS[base + 1], ttl)
+  place = nil
 end`

@@ -94,7 +94,8 @@ for i = 1, #KEYS - 1 do
     local text = fmt(seq)
     local ttl = math.max(math.ceil(expiresAt - now), 1) + grace
     redis.call('SET', KEYS[1 + i], text .. ' ' .. ARGV[at + 5], 'PX', fmt(ttl))
-    redis.call('HSET', key, text, ARGV[at + 4] .. ' ' .. size .. ' ' .. hashOf(publisher) .. ' ' .. id)
+    known[seq] = ARGV[at + 4] .. ' ' .. size .. ' ' .. hashOf(publisher) .. ' ' .. id
+    redis.call('HSET', key, text, known[seq])
     if count == 0 then first = seq end
     last, count, bytes = seq, count + 1, bytes + size
     gone = math.max(gone, clock + ttl)

@@ -43,13 +43,31 @@ local function parse(entry)
 end
 local function hashOf(client) return string.sub(redis.sha1hex(client), 1, 16) end
 
+-- What is known of messages by seq; false where there is none. Members stand at about the same place.
+local known = {}
+local function entries(from, upto)
+  local names = {}
+  for seq = from, upto do
+    if known[seq] == nil then names[#names + 1] = fmt(seq) end
+  end
+  if #names > 0 then
+    local values, i = redis.call('HMGET', key, unpack(names)), 0
+    for seq = from, upto do
+      if known[seq] == nil then
+        i = i + 1
+        known[seq] = values[i]
+      end
+    end
+  end
+end
+
 -- Live messages from..upto in order. Numbers are dense but for what expired early: gaps are walked over, and where they
 -- are long the fields are listed once instead.
 local function messages(from, upto)
   local isFirst = from <= first
   if isFirst then from = first end
   local at, chunk, misses = from, 4, 0
-  local values, base, size, i = nil, 0, 0, 0
+  local base, size, i = 0, 0, 0
   local sorted
   return function()
     while true do
@@ -63,14 +81,13 @@ local function messages(from, upto)
         if i >= size then
           if at > upto or count == 0 then return nil end
           size = math.min(chunk, upto - at + 1)
-          local names = {}
-          for k = 1, size do names[k] = fmt(at + k - 1) end
-          values = redis.call('HMGET', key, unpack(names))
+          entries(at, at + size - 1)
           base, at, i = at, at + size, 0
           chunk = math.min(chunk * 4, 512)
         end
         i = i + 1
-        local seq, entry = base + i - 1, values[i]
+        local seq = base + i - 1
+        local entry = known[seq]
         if entry then
           if isFirst then first = seq end
           isFirst, misses = false, 0
@@ -94,6 +111,7 @@ end
 local function drop(seq, entry)
   local _, size, _, id = parse(entry)
   redis.call('HDEL', key, fmt(seq))
+  known[seq] = false
   count, bytes = count - 1, bytes - size
   if seq == first then first = seq + 1 end
   dropped[#dropped + 1] = id
