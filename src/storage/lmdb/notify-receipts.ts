@@ -121,7 +121,7 @@ export const createLmdbReceipts = (
 
     async notifications(projectId, { domain, after, limit }) {
       const prefix = sentPrefix(projectId, domain)
-      const start = after === undefined ? endOf(prefix) : Buffer.concat([prefix, fromCursor(after)])
+      const start = after === undefined ? endOf(prefix) : Buffer.concat([prefix, fromCursor(after, 16)])
       const notifications: Notification[] = []
       let last: Buffer | undefined
       for (const at of tables.sent.getKeys({ start, end: prefix, reverse: true })) {

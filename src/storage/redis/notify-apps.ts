@@ -50,11 +50,15 @@ export const createRedisApps = ({ redis, ask, layout }: NotifyDeps): Apps => {
     },
 
     async describeProject(id, change) {
-      const project = parsed<Project>(await ask(() => client.get(layout.project(id))))
-      if (!project) return undefined
-      const next = { ...project, ...change }
-      await ask(() => client.set(layout.project(id), JSON.stringify(next)))
-      return next
+      const key = layout.project(id)
+      for (;;) {
+        const old = await ask(() => client.get(key))
+        const project = parsed<Project>(old)
+        if (old === null || !project) return undefined
+        const next = { ...project, ...change }
+        if (whole(await ask(() => redis.script(swapScript, [key], [old, JSON.stringify(next)]))) === 1)
+          return next
+      }
     },
 
     async projects(page) {

@@ -1,7 +1,7 @@
-import type { AccountRecord } from '../../notify/store.ts'
+import type { AccountRecord, Notification } from '../../notify/store.ts'
 import { GONE } from './notify-accounts.ts'
-import type { NotifyDeps } from './notify-deps.ts'
-import { ALL, MARGIN } from './notify-layout.ts'
+import { type NotifyDeps, parsed, split } from './notify-deps.ts'
+import { ALL, MARGIN, placeOf } from './notify-layout.ts'
 import type { Lookups } from './notify-lookups.ts'
 import { unpackAccount, unpackTopic } from './notify-packing.ts'
 import { expireCopiesScript } from './scripts/notify-expire-copies.ts'
@@ -14,7 +14,8 @@ const BATCH = 500
 
 /**
  * Removes what expired, and what subscriptions and watchers leave that ended. Nothing of it is visible any more when it
- * is swept. Keys with a ttl would go by themselves, but later; members of sorted sets would not.
+ * is swept. Keys with a ttl would go by themselves, but later; members of sorted sets would not. Receipts do: they lie in
+ * keys of their own in all partitions, which end soon after their notification.
  *
  * Several may sweep at once: each step bears repetition, and a look-up is removed only if it still is what was looked at.
  */
@@ -68,12 +69,27 @@ export const createRedisSweep = (deps: NotifyDeps, lookups: Lookups) => {
     return swept
   }
 
+  /** Takes notifications out of the lists of what was sent. */
+  const unlist = async (references: readonly string[], values: readonly (string | null)[]) => {
+    await Promise.all(
+      references.flatMap((reference, at) => {
+        const row = values[at] ? parsed<Notification>(split(values[at])[1]) : undefined
+        if (!row) return []
+        const place = placeOf(reference, row.createdAt)
+        return [layout.sent(row.projectId), layout.sent(row.projectId, row.domain)].map((sent) =>
+          ask(() => client.zrem(sent, place)),
+        )
+      }),
+    )
+  }
+
   const sweepNotifications = async (p: number, now: number, limit: number): Promise<number> => {
     const { notifications } = layout.partition(p)
     const most = Math.min(BATCH, limit)
     const old = await ask(() => client.zrangebyscore(notifications, '-inf', now, 'LIMIT', 0, most))
     if (old.length === 0) return 0
     const keys = old.map((reference) => layout.notification(reference).key)
+    await unlist(old, await ask(() => client.mget(...keys)))
     return whole(
       await ask(() => redis.script(expireNotificationsScript, [notifications, ...keys], [now, ...old])),
     )
