@@ -117,8 +117,6 @@ for (const [name, server] of [
       return found.map((key) => key.slice(prefix.length)).sort()
     }
     const lasting = /^(\{p\d+\}(version|order)|\{apps\}.*|\{projects\}.*|server)$/
-    /** They end by themselves, soon after their notification. */
-    const ofReceipts = /^\{p\d+\}[kr]:/
 
     const sweepAll = async (now: number) => {
       while ((await store().sweep(now, 100)) > 0);
@@ -372,7 +370,7 @@ for (const [name, server] of [
       const entries = await store().takeOutbox({ worker: 'w', limit: 100, now: T, until: T + 1 })
       await store(1).completeOutbox(entries, T)
       await sweepAll(T + 31 * DAY)
-      expect((await keys()).filter((key) => !lasting.test(key) && !ofReceipts.test(key))).toEqual([])
+      expect((await keys()).filter((key) => !lasting.test(key))).toEqual([])
     })
 
     it('leaves nothing of copies and notifications that expired', async () => {
@@ -383,7 +381,7 @@ for (const [name, server] of [
       await store().completeOutbox(entries, T)
       expect(await store().unreadCounts(['s'])).toEqual([250])
       await sweepAll(T + 5)
-      expect((await keys()).filter((key) => !lasting.test(key) && !ofReceipts.test(key))).toEqual(
+      expect((await keys()).filter((key) => !lasting.test(key))).toEqual(
         before.filter((key) => !lasting.test(key)),
       )
     })

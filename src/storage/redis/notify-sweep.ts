@@ -14,8 +14,7 @@ const BATCH = 500
 
 /**
  * Removes what expired, and what subscriptions and watchers leave that ended. Nothing of it is visible any more when it
- * is swept. Keys with a ttl would go by themselves, but later; members of sorted sets would not. Receipts do: they lie in
- * keys of their own in all partitions, which end soon after their notification.
+ * is swept. Keys with a ttl would go by themselves, but later; members of sorted sets would not.
  *
  * Several may sweep at once: each step bears repetition, and a look-up is removed only if it still is what was looked at.
  */
@@ -69,18 +68,24 @@ export const createRedisSweep = (deps: NotifyDeps, lookups: Lookups) => {
     return swept
   }
 
-  /** Takes notifications out of the lists of what was sent. */
-  const unlist = async (references: readonly string[], values: readonly (string | null)[]) => {
-    await Promise.all(
-      references.flatMap((reference, at) => {
-        const row = values[at] ? parsed<Notification>(split(values[at])[1]) : undefined
-        if (!row) return []
-        const place = placeOf(reference, row.createdAt)
-        return [layout.sent(row.projectId), layout.sent(row.projectId, row.domain)].map((sent) =>
+  /** What belongs to notifications and lies elsewhere: their receipts, their places in the lists of what was sent. */
+  const forget = async (references: readonly string[], values: readonly (string | null)[], now: number) => {
+    const gone = references.flatMap((reference, at) => {
+      const row = values[at] ? parsed<Notification>(split(values[at])[1]) : undefined
+      // Another one may have taken the id meanwhile.
+      return row && row.expiresAt <= now ? [{ ...row, place: placeOf(reference, row.createdAt) }] : []
+    })
+    if (gone.length === 0) return
+    await Promise.all([
+      ...gone.flatMap(({ projectId, domain, place }) =>
+        [layout.sent(projectId), layout.sent(projectId, domain)].map((sent) =>
           ask(() => client.zrem(sent, place)),
-        )
-      }),
-    )
+        ),
+      ),
+      ...ALL.map((p) =>
+        ask(() => client.unlink(...gone.flatMap(({ place }) => layout.partition(p).receipts(place)))),
+      ),
+    ])
   }
 
   const sweepNotifications = async (p: number, now: number, limit: number): Promise<number> => {
@@ -89,7 +94,7 @@ export const createRedisSweep = (deps: NotifyDeps, lookups: Lookups) => {
     const old = await ask(() => client.zrangebyscore(notifications, '-inf', now, 'LIMIT', 0, most))
     if (old.length === 0) return 0
     const keys = old.map((reference) => layout.notification(reference).key)
-    await unlist(old, await ask(() => client.mget(...keys)))
+    await forget(old, await ask(() => client.mget(...keys)), now)
     return whole(
       await ask(() => redis.script(expireNotificationsScript, [notifications, ...keys], [now, ...old])),
     )
