@@ -162,7 +162,7 @@ export const createLetters = (deps: LettersDeps): Letters => {
       (held) => held.id === task.subscriptionId,
     )
     if (!app || !copy || !subscription) return undefined
-    const { type, title, body, icon, url } = copy.notification
+    const { type, title, body, icon, url, deliverBy } = copy.notification
     const claims = {
       act: MESSAGE.requestAct,
       sub: didPkh(subscription.account),
@@ -185,7 +185,8 @@ export const createLetters = (deps: LettersDeps): Letters => {
       topic: subscription.topic,
       message: sealed(vault.open(subscription.key), text),
       tag: MESSAGE.requestTag,
-      ttl: MESSAGE.requestTtl,
+      // Nobody gets it from the relay, either, once it is too late.
+      ttl: Math.max(1, Math.min(MESSAGE.requestTtl, Math.floor((deliverBy - clock.now()) / 1000))),
       prompt: true,
     }
   }

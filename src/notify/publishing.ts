@@ -20,10 +20,10 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { watchersToTell } from './account.ts'
 import type { Apps } from './apps.ts'
 import { deliveredIdOf, uuidFrom } from './ids.ts'
-import type { AppRecord, Notification, NotifyStore, OutboxEntry, Subscription } from './store.ts'
+import type { AppRecord, Notification, NotifyStore, Subscription } from './store.ts'
 
-/** How long a notification is delivered and stays in histories, ms: the TTL of 4002. */
-const RETENTION = 2_592_000_000
+/** How long wallets take a notification, ms: the TTL of 4002. */
+const TTL = 2_592_000_000
 /** TTL of 4012, ms. */
 const CHANGED_TTL = 300_000
 const PAGE = 500
@@ -101,6 +101,7 @@ export const createPublishing = ({ store, apps, clock, randomBytes }: Publishing
 
   const publish = async (app: AppRecord, message: NotifyMessage, outcome: Outcome): Promise<void> => {
     const now = clock.now()
+    const expiresAt = now + ((await store.project(app.projectId))?.retention ?? TTL)
     const { type, title, body, icon, url } = message.notification
     const proposal: Notification = {
       id: message.notificationId ?? newId(),
@@ -112,7 +113,8 @@ export const createPublishing = ({ store, apps, clock, randomBytes }: Publishing
       icon,
       url,
       createdAt: now,
-      expiresAt: now + RETENTION,
+      deliverBy: Math.min(expiresAt, now + TTL),
+      expiresAt,
     }
     // Before the scopes are looked at: a repeated id means the first content, and so the first type.
     const kept = message.notificationId === undefined ? proposal : await store.putNotification(proposal)
@@ -133,20 +135,19 @@ export const createPublishing = ({ store, apps, clock, randomBytes }: Publishing
       })),
     )
 
-    const targets: {
-      accountKey: string
-      subscriptionId: string
-      deliveredId: string
-      outbox: OutboxEntry
-    }[] = []
+    const targets: Parameters<NotifyStore['hand']>[1][number][] = []
+    const failures: Parameters<NotifyStore['refuse']>[1][number][] = []
     const targetForms: string[][] = []
     for (const { key, accounts, subscription } of people) {
       if (!subscription) outcome.notFound(accounts)
-      else if (!typeIsKnown || !subscription.scope.includes(kept.type)) outcome.failed(accounts, WRONG_TYPE)
-      else {
+      else if (!typeIsKnown || !subscription.scope.includes(kept.type)) {
+        outcome.failed(accounts, WRONG_TYPE)
+        failures.push({ accountKey: key, account: accounts[0] ?? key, reason: WRONG_TYPE })
+      } else {
         const deliveredId = deliveredIdOf(subscription.id, kept.id)
         targets.push({
           accountKey: key,
+          account: subscription.account,
           subscriptionId: subscription.id,
           deliveredId,
           outbox: {
@@ -155,18 +156,21 @@ export const createPublishing = ({ store, apps, clock, randomBytes }: Publishing
               kind: 'notification',
               accountKey: key,
               subscriptionId: subscription.id,
+              projectId: app.projectId,
               domain: app.domain,
               notificationId: kept.id,
             },
             createdAt: now,
-            expiresAt: now + RETENTION,
+            expiresAt: kept.deliverBy,
           },
         })
         targetForms.push(accounts)
       }
     }
-    if (targets.length === 0) return
+    if (targets.length + failures.length === 0) return
     if (message.notificationId === undefined) await store.putNotification(proposal)
+    if (failures.length > 0) await store.refuse(kept, failures, now)
+    if (targets.length === 0) return
     const results = await store.hand(kept, targets)
     for (const [at, accounts] of targetForms.entries()) {
       // A subscription that ended since it was looked at.
@@ -193,6 +197,7 @@ export const createPublishing = ({ store, apps, clock, randomBytes }: Publishing
       accountKey: key,
       subscriptionId,
       ids: 'all',
+      at: now,
       outbox: [],
       outboxIfChanged: watchersToTell(record, { domain, except: undefined, now }).map(({ identityKey }) => ({
         id: newId(),

@@ -39,7 +39,13 @@ const invite: z.ZodType<InviteEntry & { accountKey: string }> = z.object({
   identityKey: text,
 })
 
-const project: z.ZodType<Project> = z.object({ id: text, name: text, secretHash: text, createdAt: time })
+const project: z.ZodType<Project> = z.object({
+  id: text,
+  name: text,
+  secretHash: text,
+  createdAt: time,
+  retention: z.number().exactOptional(),
+})
 
 const app: z.ZodType<AppRecord> = z.object({
   domain: text,
@@ -58,7 +64,7 @@ const app: z.ZodType<AppRecord> = z.object({
   createdAt: time,
 })
 
-const notification: z.ZodType<Notification> = z.object({
+const writtenNotification = z.object({
   id: text,
   projectId: text,
   domain: text,
@@ -68,8 +74,15 @@ const notification: z.ZodType<Notification> = z.object({
   icon: text.nullable(),
   url: text.nullable(),
   createdAt: time,
+  deliverBy: time.exactOptional(),
   expiresAt: time,
+  collapseKey: text.exactOptional(),
 })
+/** Backups from before notifications had an end of their delivery are read, too. */
+const notification: z.ZodType<Notification> = writtenNotification.transform((written) => ({
+  ...written,
+  deliverBy: written.deliverBy ?? written.expiresAt,
+}))
 
 const subscription: z.ZodType<Subscription> = z.object({
   id: text,
@@ -115,6 +128,7 @@ const task: z.ZodType<OutboxTask> = z.discriminatedUnion('kind', [
     kind: z.literal('notification'),
     accountKey: text,
     subscriptionId: text,
+    projectId: text.exactOptional(),
     domain: text,
     notificationId: text,
   }),

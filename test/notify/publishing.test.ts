@@ -52,6 +52,7 @@ describe('notify', () => {
         kind: 'notification',
         accountKey: accountKey(A),
         subscriptionId: subscription.id,
+        projectId: world.project.id,
         domain: 'app.example',
         notificationId,
       },
@@ -73,6 +74,7 @@ describe('notify', () => {
         icon: null,
         url: null,
         createdAt: world.clock.now(),
+        deliverBy: world.clock.now() + 30 * DAY,
         expiresAt: world.clock.now() + 30 * DAY,
       },
     })
@@ -92,7 +94,7 @@ describe('notify', () => {
   it('does not send again when the first delivery is over', async () => {
     await world.subscribe(A)
     const first = await notify(message([A], { id: 'once' }))
-    await world.store.completeOutbox((await world.outbox()).map(({ id }) => id))
+    await world.store.completeOutbox(await world.outbox(), world.clock.now())
     expect(await notify(message([A], { id: 'once' }))).toEqual(first)
     expect(await world.outbox()).toEqual([])
   })
@@ -277,7 +279,7 @@ describe('marking all as read', () => {
     const silent = await world.subscribe(B)
     await notify(message([A]), message([A]))
     await world.publishing.notify(project.id, [message([A])])
-    await world.store.completeOutbox((await world.outbox()).map(({ id }) => id))
+    await world.store.completeOutbox(await world.outbox(), world.clock.now())
     await world.clock.advance(10)
 
     await world.publishing.markAllAsRead(world.project.id)

@@ -67,7 +67,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
           await relay.publish([message(topic, id, { ...times, id: hex(id), publisher: relayServer })])
         }
       }
-      await store.completeOutbox(taken.map(({ id }) => id))
+      await store.completeOutbox(taken, now)
     }
   }
 

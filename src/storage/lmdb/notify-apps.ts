@@ -8,6 +8,7 @@ type Apps = Pick<
   | 'serverKeys'
   | 'createProject'
   | 'project'
+  | 'describeProject'
   | 'projects'
   | 'createApp'
   | 'describeApp'
@@ -40,6 +41,17 @@ export const createLmdbApps = (env: Env, tables: Tables): Apps => ({
 
   async project(id) {
     return tables.projects.get(name(id))
+  },
+
+  async describeProject(id, change) {
+    const at = name(id)
+    return env.transaction(() => {
+      const project = tables.projects.get(at)
+      if (!project) return undefined
+      const next = { ...project, ...change }
+      tables.projects.put(at, next)
+      return next
+    })
   },
 
   async projects(page) {

@@ -11,26 +11,31 @@ import type { Env } from './env.ts'
 import { createLmdbAccounts } from './notify-accounts.ts'
 import { createLmdbApps } from './notify-apps.ts'
 import { createCopies } from './notify-copies.ts'
+import { createLmdbHanding } from './notify-handing.ts'
 import { createLmdbHistory } from './notify-history.ts'
 import { createLmdbOutbox } from './notify-outbox.ts'
+import { createReceiptRows } from './notify-receipt-rows.ts'
+import { createLmdbReceipts } from './notify-receipts.ts'
 import { createLmdbSweep } from './notify-sweep.ts'
 import { openTables } from './notify-tables.ts'
 
 /** What the notify server's store is made of; a transfer writes through the same. */
 export const createNotifyParts = (env: Env) => {
   const tables = openTables(env)
-  return { tables, outbox: createLmdbOutbox(env, tables), copies: createCopies(tables) }
+  const rows = { copies: createCopies(tables), receipts: createReceiptRows(tables) }
+  return { tables, outbox: createLmdbOutbox(env, tables), rows }
 }
 export type NotifyParts = ReturnType<typeof createNotifyParts>
 
-export const createLmdbNotify = (env: Env, { tables, outbox, copies }: NotifyParts): NotifyStore => {
-  const { takeOutbox, completeOutbox, returnOutbox, outboxSize, onOutbox } = outbox
+export const createLmdbNotify = (env: Env, { tables, outbox, rows }: NotifyParts): NotifyStore => {
+  const { takeOutbox, returnOutbox, outboxSize, onOutbox } = outbox
   return {
     ...createLmdbApps(env, tables),
     ...createLmdbAccounts(env, tables, outbox),
-    ...createLmdbHistory(env, tables, outbox, copies),
+    ...createLmdbHanding(env, tables, rows, outbox),
+    ...createLmdbHistory(env, tables, rows, outbox),
+    ...createLmdbReceipts(env, tables, rows, outbox),
     takeOutbox,
-    completeOutbox,
     returnOutbox,
     outboxSize,
     onOutbox,

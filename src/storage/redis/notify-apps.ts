@@ -11,6 +11,7 @@ type Apps = Pick<
   | 'serverKeys'
   | 'createProject'
   | 'project'
+  | 'describeProject'
   | 'projects'
   | 'createApp'
   | 'describeApp'
@@ -46,6 +47,18 @@ export const createRedisApps = ({ redis, ask, layout }: NotifyDeps): Apps => {
 
     async project(id) {
       return parsed<Project>(await ask(() => client.get(layout.project(id))))
+    },
+
+    async describeProject(id, change) {
+      const key = layout.project(id)
+      for (;;) {
+        const old = await ask(() => client.get(key))
+        const project = parsed<Project>(old)
+        if (old === null || !project) return undefined
+        const next = { ...project, ...change }
+        if (whole(await ask(() => redis.script(swapScript, [key], [old, JSON.stringify(next)]))) === 1)
+          return next
+      }
     },
 
     async projects(page) {
