@@ -29,7 +29,7 @@ export const ACCESS_FLAGS = {
 
 export type Ask = <S extends z.ZodType>(
   answer: S,
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'DELETE',
   path: string,
   body?: unknown,
 ) => Promise<z.output<S>>

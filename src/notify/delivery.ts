@@ -12,7 +12,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { createLetters, type Letter, type LettersDeps } from './letters.ts'
 import type { RelayLink } from './relay-link.ts'
 import type { NotifyStore, OutboxEntry, OutboxTask } from './store.ts'
-import type { OutboxOutcome } from './store-receipts.ts'
+import { EXPIRED, type OutboxOutcome } from './store-receipts.ts'
 
 /** Entries taken at once; less than a relay takes in one batch. */
 const BATCH = 200
@@ -223,7 +223,7 @@ export const createDelivery = (deps: {
 /** Why a notification that was handed over reaches nobody. */
 const REASONS: Record<Exclude<Final, 'sent'>, string> = {
   void: 'No longer subscribed',
-  expired: 'Expired before delivery',
+  expired: EXPIRED,
   refused: 'The relay does not take it',
 }
 

@@ -6,6 +6,7 @@ import {
   AppDeclaration,
   AppsAnswer,
   AppsPage,
+  Broadcast,
   DidDocument,
   FailureAnswer,
   ForApp,
@@ -21,6 +22,18 @@ import {
   SubscribeTopic,
   SubscribeTopicAnswer,
 } from './http-schema.ts'
+import {
+  BroadcastAnswer,
+  BroadcastStarted,
+  CancelledAnswer,
+  NotificationAnswer,
+  NotificationsAnswer,
+  NotificationsPage,
+  ReceiptsAnswer,
+  ReceiptsPage,
+  Settings,
+  SettingsAnswer,
+} from './http-schema-sent.ts'
 
 const json = (shape: z.ZodType) => ({ content: { 'application/json': { schema: shape } } })
 const failure = (description: string) => ({ description, ...json(FailureAnswer) })
@@ -32,14 +45,15 @@ interface Described {
   secret?: true
   body?: z.ZodType
   query?: z.ZodObject
-  /** A schema answered with 200, or another status with its meaning. */
-  answer: z.ZodType | [status: number, description: string]
+  /** A schema answered with 200 or another status, or a status with its meaning. */
+  answer: z.ZodType | { status: number; schema: z.ZodType } | [status: number, description: string]
   /** Failures beyond those of the secret and the body. */
   failures?: Record<number, string>
 }
 
 const DOMAIN_HELD = 'Another project holds the domain'
 const NO_APP = 'No such app'
+const NO_NOTIFICATION = 'No such notification'
 
 const ROUTES: readonly Described[] = [
   {
@@ -122,6 +136,84 @@ const ROUTES: readonly Described[] = [
   },
   {
     method: 'get',
+    path: '/v1/{projectId}/notifications',
+    summary: 'What the project sent, newest first; with `status=scheduled` what waits for its time',
+    secret: true,
+    query: NotificationsPage,
+    answer: NotificationsAnswer,
+    failures: { 404: NO_APP },
+  },
+  {
+    method: 'get',
+    path: '/v1/{projectId}/notifications/{id}',
+    summary: 'One notification: what it says, when, and how many accounts are in which state',
+    secret: true,
+    query: ForApp,
+    answer: NotificationAnswer,
+    failures: { 404: NO_NOTIFICATION },
+  },
+  {
+    method: 'get',
+    path: '/v1/{projectId}/notifications/{id}/receipts',
+    summary: 'What became of it for each account',
+    secret: true,
+    query: ReceiptsPage,
+    answer: ReceiptsAnswer,
+    failures: { 404: NO_NOTIFICATION },
+  },
+  {
+    method: 'delete',
+    path: '/v1/{projectId}/notifications/{id}',
+    summary: 'Cancels what is scheduled or still queued; answers for how many accounts',
+    secret: true,
+    query: ForApp,
+    answer: CancelledAnswer,
+    failures: { 404: NO_NOTIFICATION },
+  },
+  {
+    method: 'post',
+    path: '/v1/{projectId}/broadcasts',
+    summary: 'Sends a notification to all subscribers who want its type; answers at once',
+    secret: true,
+    body: Broadcast,
+    answer: { status: 202, schema: BroadcastStarted },
+    failures: { 404: NO_APP, 429: 'Too many broadcasts at a time' },
+  },
+  {
+    method: 'get',
+    path: '/v1/{projectId}/broadcasts/{id}',
+    summary: 'How far a broadcast is',
+    secret: true,
+    query: ForApp,
+    answer: BroadcastAnswer,
+    failures: { 404: NO_NOTIFICATION },
+  },
+  {
+    method: 'delete',
+    path: '/v1/{projectId}/broadcasts/{id}',
+    summary: 'Cancels a broadcast: nothing more is handed over, and what is still queued is taken back',
+    secret: true,
+    query: ForApp,
+    answer: CancelledAnswer,
+    failures: { 404: NO_NOTIFICATION },
+  },
+  {
+    method: 'get',
+    path: '/v1/{projectId}/settings',
+    summary: "The project's settings",
+    secret: true,
+    answer: SettingsAnswer,
+  },
+  {
+    method: 'put',
+    path: '/v1/{projectId}/settings',
+    summary: 'Settles how long notifications are kept; what was sent before stays as long as was said then',
+    secret: true,
+    body: Settings,
+    answer: SettingsAnswer,
+  },
+  {
+    method: 'get',
     path: '/v1/notification/{id}',
     summary: 'Follows the link of a delivered notification',
     answer: [307, "To the notification's url"],
@@ -164,7 +256,9 @@ export const describeRoutes = (registry: OpenAPIHono['openAPIRegistry']): void =
     const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name)
     const [status, answered] = Array.isArray(answer)
       ? [answer[0], { description: answer[1] }]
-      : [200, { description: 'Done', ...json(answer) }]
+      : 'status' in answer
+        ? [answer.status, { description: 'Begun', ...json(answer.schema) }]
+        : [200, { description: 'Done', ...json(answer) }]
     const all: Record<number, string> = {
       ...(secret && { 401: 'No or wrong project secret' }),
       ...(body && { 400: 'Not JSON', 413: 'More than 1 MiB', 415: 'Not announced as JSON' }),

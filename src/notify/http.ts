@@ -11,6 +11,7 @@
  * | POST /v1/:projectId/mark-all-as-read      | yes    | 204                                             |
  * | GET  /v1/:projectId/apps                  | yes    | + the project's apps, a page                    |
  * | GET, PUT /v1/:projectId/apps/:domain      | yes    | + an app; declares it                           |
+ * | …    /v1/:projectId/notifications…, broadcasts…, settings | yes | + see `http-notifications`, `http-broadcasts`, `http-settings` |
  * | GET  /v1/notification/:id                 | no     | 307 to the notification's url                   |
  * | GET  /.well-known/did.json                | no     | the server's keys, or those of the host's app   |
  * | GET  /apps/:domain/did.json               | no     | + an app's keys, to be copied or proxied        |
@@ -30,7 +31,9 @@ import { ProtocolError } from '../protocol/errors.ts'
 import type { KeyPair, SigningKey } from '../protocol/keys.ts'
 import type { Apps } from './apps.ts'
 import { didDocument } from './did-document.ts'
+import { broadcastRoutes } from './http-broadcasts.ts'
 import { describeRoutes } from './http-docs.ts'
+import { notificationRoutes } from './http-notifications.ts'
 import {
   AppDeclaration,
   AppsPage,
@@ -43,12 +46,15 @@ import {
   SubscribersV1,
   SubscribeTopic,
 } from './http-schema.ts'
+import { settingsRoutes } from './http-settings.ts'
 import type { NotifyMessage, Publishing } from './publishing.ts'
+import type { Sent } from './sent.ts'
 import type { AppRecord } from './store.ts'
 
 export interface NotifyRoutesDeps {
   apps: Apps
   publishing: Publishing
+  sent: Sent
   /** The notify server's own keys. */
   serverKeys: { authentication: SigningKey; subscribe: KeyPair }
   log: Log
@@ -77,7 +83,7 @@ const listing = ({ domain, name, description, url, icons }: AppRecord) => {
 }
 
 export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: string }): OpenAPIHono => {
-  const { apps, publishing, serverKeys, log } = deps
+  const { apps, publishing, sent, serverKeys, log } = deps
   const publicHost = new URL(options.publicUrl).host
   const serverDocument = didDocument(publicHost, {
     subscribeKey: toHex(serverKeys.subscribe.publicKey),
@@ -100,6 +106,9 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
     '/v1/:projectId/mark-all-as-read',
     '/v1/:projectId/apps',
     '/v1/:projectId/apps/:domain',
+    '/v1/:projectId/notifications/*',
+    '/v1/:projectId/broadcasts/*',
+    '/v1/:projectId/settings',
     '/.well-known/did.json',
     '/apps/:domain/did.json',
     '/w3i/v1/notify-config',
@@ -178,6 +187,10 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
     const { record } = await apps.enrol({ ...c.req.valid('json'), projectId, domain })
     return c.json(shown(record))
   })
+
+  app.route('/', notificationRoutes(sent, secret))
+  app.route('/', broadcastRoutes({ publishing, sent }, secret))
+  app.route('/', settingsRoutes(apps, secret))
 
   // ── wallets and people ────────────────────────────────────────────────────────────────────────────────────────────
 

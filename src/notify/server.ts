@@ -5,6 +5,7 @@
  *     relay ──▶ wire ──▶ service ──▶ account record + outbox (one commit)
  *     relay ◀── delivery ◀── letters ◀── outbox
  *     relay ──▶ relay-webhook ──▶ relay-events ──▶ wire, where messages come by webhook
+ *     schedule, broadcasts ──▶ outbox, when it is time
  *     beside them: the sweeper, and membership (which topics the server is on)
  *
  * Guarantees: a request is acknowledged to the relay only when its effect and its answer are durable; it takes effect
@@ -13,18 +14,22 @@
  *
  * Wire tables: requests in `wire`, what is sent in `letters`, rules in `account` and `authority`.
  */
+import type { Agenda } from '../platform/agenda.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { topicOf } from '../protocol/topic.ts'
 import type { Apps } from './apps.ts'
+import { createBroadcaster } from './broadcasts.ts'
+import { createDelivered, type DeliveredTo } from './delivered.ts'
 import { createDelivery } from './delivery.ts'
 import type { OnDuty } from './duty.ts'
 import type { IdentityLookup } from './identity.ts'
 import { createMembership } from './membership.ts'
 import { createRelayEvents, type Delivered } from './relay-events.ts'
 import type { ConnectRelay } from './relay-link.ts'
+import { createScheduler } from './schedule.ts'
 import type { ServerKeys } from './server-keys.ts'
 import { createNotifyService } from './service.ts'
 import type { NotifyStore } from './store.ts'
@@ -39,6 +44,7 @@ const OFFICIAL_URL = 'https://notify.walletconnect.com'
 
 export interface NotifyServerDeps {
   store: NotifyStore
+  agenda: Agenda
   vault: Vault
   apps: Pick<Apps, 'byDomain' | 'byTopic'>
   serverKeys: ServerKeys
@@ -79,10 +85,12 @@ export interface NotifyServer extends AsyncDisposable {
   join(topic: string): Promise<void>
   /** What the relay posted: see `relay-events`. */
   takeEvents(tokens: readonly string[]): Promise<void>
+  /** A wallet has a notification: see `delivered`. */
+  delivered(delivered: Delivered): Promise<DeliveredTo | undefined>
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
-  const { store, vault, apps, serverKeys, lookup, onDuty, clock, log, meter, randomBytes } = deps
+  const { store, agenda, vault, apps, serverKeys, lookup, onDuty, clock, log, meter, randomBytes } = deps
   const { publicUrl, renew, otherUrls = [], verifySignature, webhooks = [] } = options
 
   const service = createNotifyService({ store, vault, clock, randomBytes })
@@ -109,6 +117,9 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     meter,
     worker: toHex(randomBytes(8)),
   })
+  const jobs = { agenda, store, clock, log, meter }
+  const scheduler = createScheduler(jobs)
+  const broadcaster = createBroadcaster(jobs)
   const sweeper = createSweeper({ store, service, onDuty: onDuty('notify sweep'), clock, log, meter })
 
   return {
@@ -117,7 +128,9 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     healthy: () => membership.isReady && relay.connected,
     join: membership.join,
     takeEvents,
+    delivered: createDelivered({ store, vault }),
     async [Symbol.asyncDispose]() {
+      await Promise.all([scheduler[Symbol.asyncDispose](), broadcaster[Symbol.asyncDispose]()])
       await Promise.all([sweeper[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()])
       // Waits for requests that are being carried out; their answers are in the outbox then, for the next start.
       // Closing it also ends what membership may be waiting for.

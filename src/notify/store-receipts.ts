@@ -36,6 +36,7 @@ export interface NotificationName {
 
 export const REPLACED = 'Replaced by a newer notification'
 export const CANCELLED = 'Cancelled'
+export const EXPIRED = 'Expired before delivery'
 
 /** What became of the notification of an outbox entry that is ticked off. */
 export interface OutboxOutcome {

@@ -250,6 +250,8 @@ export interface NotifyStore extends ReceiptsStore {
     domain: string,
     page: { after?: string; limit: number },
   ): Promise<{ accountKey: string; subscription: Subscription }[]>
+  /** How many subscribers `subscribers` would name now. */
+  subscriberCount(domain: string): Promise<number>
   /** A page of all notify topics, in topic order: what has to be renewed on a relay that forgets. */
   topics(page: { after?: string; limit: number }): Promise<string[]>
   /** Accounts that hold something which expires at or before `now`, at most `limit`. */

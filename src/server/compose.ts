@@ -18,6 +18,7 @@ import { AppDeclaration } from '../notify/http-schema.ts'
 import { createPublishing, type Publishing } from '../notify/publishing.ts'
 import type { Delivered } from '../notify/relay-events.ts'
 import { relayWebhookRoutes } from '../notify/relay-webhook.ts'
+import { createSent, type Sent } from '../notify/sent.ts'
 import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
 import { createVault, type Vault } from '../notify/vault.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
@@ -108,6 +109,7 @@ interface Ground {
 interface NotifyRoom {
   apps: Apps
   publishing: Publishing
+  sent: Sent
   projects: Projects
   serverKeys: ServerKeys
   routes: Hono
@@ -127,7 +129,7 @@ const buildNotify = async (
 ): Promise<NotifyRoom> => {
   const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
   const { onDelivered } = ground
-  const store = stores.notify
+  const { notify: store, agenda } = stores
   let start: (server: NotifyServer) => void = () => {}
   const started = new Promise<NotifyServer>((resolve) => {
     start = resolve
@@ -140,23 +142,26 @@ const buildNotify = async (
     join: async (topic) => (await started).join(topic),
   })
   const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
-  const publishing = createPublishing({ store, apps, clock, randomBytes })
+  const publishing = createPublishing({ store, agenda, apps, clock, randomBytes })
+  const sent = createSent({ store, agenda, apps, clock })
   const projects = createProjects(apps, secret)
   const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
 
   return {
     apps,
     publishing,
+    sent,
     projects,
     serverKeys,
     routes: new Hono()
       .route('/', link.byWebhook || onDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono())
-      .route('/', notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl })),
+      .route('/', notifyRoutes({ apps, publishing, sent, serverKeys, log }, { publicUrl: names.publicUrl })),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
     start(lookup, verifySignature) {
       const server = createNotifyServer(
         {
           store,
+          agenda,
           vault,
           apps,
           serverKeys,
@@ -370,6 +375,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       projects: notify?.projects,
       apps: notify?.apps,
       publishing: notify?.publishing,
+      sent: notify?.sent,
       registry,
       transfer: stores.transfer,
     }),

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { createApps } from '../../src/notify/apps.ts'
 import { notifyRoutes } from '../../src/notify/http.ts'
 import { createPublishing } from '../../src/notify/publishing.ts'
+import { createSent } from '../../src/notify/sent.ts'
 import type { Subscription, Watcher } from '../../src/notify/store.ts'
 import { createVault } from '../../src/notify/vault.ts'
 import { silent } from '../../src/platform/telemetry.ts'
@@ -39,13 +40,14 @@ export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => 
     join: async (topic: string) => void joined.push(topic),
   }
   const apps = createApps(deps)
-  const publishing = createPublishing({ store, apps, clock, randomBytes: random })
+  const publishing = createPublishing({ store, agenda: stores.agenda, apps, clock, randomBytes: random })
+  const sent = createSent({ store, agenda: stores.agenda, apps, clock })
   const serverKeys = {
     authentication: signingKeyFrom(new Uint8Array(32).fill(1)),
     subscribe: agreementKeyFrom(new Uint8Array(32).fill(2)),
   }
   const log = { ...silent, error: (fields: Record<string, unknown>) => void logged.push(fields) }
-  const routes = notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: PUBLIC_URL })
+  const routes = notifyRoutes({ apps, publishing, sent, serverKeys, log }, { publicUrl: PUBLIC_URL })
   const { project, secret } = await apps.createProject({ name: 'Test' })
 
   const call = async (
@@ -133,6 +135,8 @@ export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => 
 
   return {
     store,
+    agenda: stores.agenda,
+    sent,
     clock,
     joined,
     vault,

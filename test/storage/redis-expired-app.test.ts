@@ -36,7 +36,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
   const deps = { store, vault, clock, randomBytes, log: silent, meter: unmeasured }
   const apps = createApps({ ...deps, join: async () => {} })
   const service = createNotifyService(deps)
-  const publishing = createPublishing({ ...deps, apps })
+  const publishing = createPublishing({ ...deps, agenda: stores.agenda, apps })
   const onDuty = createDuties({ leases: stores.leases, clock, log: silent }, 'the only one')('sweep')
 
   const all = async (): Promise<string[]> => {

@@ -81,6 +81,7 @@ export const startNotify = async (
     const server = createNotifyServer(
       {
         store: stores.notify,
+        agenda: stores.agenda,
         vault,
         apps,
         serverKeys,
@@ -104,7 +105,7 @@ export const startNotify = async (
       { publicUrl: PUBLIC_URL, renew: false },
     )
     await server.ready()
-    const publishing = createPublishing({ store: stores.notify, apps, clock, randomBytes: random })
+    const publishing = createPublishing({ store: stores.notify, agenda: stores.agenda, apps, clock, randomBytes: random })
     return { stores, vault, apps, server, publishing, loop }
   }
   let running = await start()

@@ -1,0 +1,184 @@
+/**
+ * Hands one notification to people: keeps it, works out who gets it, commits a copy and an outbox entry for each.
+ * Publishing does so at once, the schedule when it is due, a broadcast page by page.
+ *
+ * | fate      | when                                                                                           |
+ * |-----------|------------------------------------------------------------------------------------------------|
+ * | sent      | it is, or was before, handed over for delivery                                                 |
+ * | failed    | subscribed, but not to this type (or to one that the app does not have); expired; cancelled    |
+ * | not_found | no live subscription                                                                           |
+ *
+ * People are addresses, whatever the chain: all forms of one are one person, who gets one delivery. Everything here may
+ * be done again: who has the notification gets it no second time.
+ */
+import { z } from 'zod'
+import type { Clock } from '../platform/clock.ts'
+import { accountKey } from '../protocol/caip.ts'
+import type { Cancels } from './cancels.ts'
+import { deliveredIdOf } from './ids.ts'
+import type { AppRecord, Notification, NotifyStore, Subscription } from './store.ts'
+import { CANCELLED, EXPIRED } from './store-receipts.ts'
+
+/** How long wallets take a notification, ms: the TTL of 4002. Kept as long where the project says nothing else. */
+export const TTL = 2_592_000_000
+
+/** What is said, and how: also what waits in the agenda. */
+export const Message = z.object({
+  type: z.string(),
+  title: z.string(),
+  body: z.string(),
+  icon: z.string().nullable(),
+  url: z.string().nullable(),
+  /** Ms; who does not have it by then does not get it. */
+  ttl: z.number().optional(),
+  collapseKey: z.string().optional(),
+})
+export type Message = z.infer<typeof Message>
+
+/** All forms that the caller wrote of one person, and what became of them. */
+export interface Fate {
+  accounts: string[]
+  became: 'sent' | 'failed' | 'not_found'
+  /** For `failed`. */
+  reason?: string
+}
+
+type Target = Parameters<NotifyStore['hand']>[1][number]
+
+const WRONG_TYPE = 'Client is not subscribed to this notification type'
+
+export interface Handing {
+  /** Keeps the notification unless one with this id is kept; answers what is kept. Its `ttl` counts from `from`. */
+  keep(app: AppRecord, id: string, message: Message, from?: number): Promise<Notification>
+  /** `mayBeCancelled`: the id was known to others before. */
+  toAccounts(
+    app: AppRecord,
+    kept: Notification,
+    accounts: readonly string[],
+    mayBeCancelled: boolean,
+  ): Promise<Fate[]>
+  /** Those of the subscribers who want the type; the others are skipped, without a receipt. */
+  toSubscribers(
+    app: AppRecord,
+    kept: Notification,
+    subscribers: readonly { accountKey: string; subscription: Subscription }[],
+  ): Promise<{ handed: number; skipped: number }>
+}
+
+export const createHanding = ({
+  store,
+  cancels,
+  clock,
+}: {
+  store: Pick<NotifyStore, 'account' | 'delivered' | 'hand' | 'project' | 'putNotification' | 'refuse'>
+  cancels: Pick<Cancels, 'has'>
+  clock: Clock
+}): Handing => {
+  const liveSubscription = async (key: string, domain: string): Promise<Subscription | undefined> => {
+    const { record } = await store.account(key)
+    const now = clock.now()
+    return record.subscriptions.find((one) => one.domain === domain && one.expiresAt > now)
+  }
+
+  const wants = ({ types }: AppRecord, { scope }: Subscription, { type }: Notification): boolean =>
+    types.some(({ id }) => id === type) && scope.includes(type)
+
+  const targetOf = (kept: Notification, accountKey: string, { id, account }: Subscription): Target => {
+    const deliveredId = deliveredIdOf(id, kept.id)
+    const { projectId, domain, id: notificationId } = kept
+    return {
+      accountKey,
+      account,
+      subscriptionId: id,
+      deliveredId,
+      outbox: {
+        id: deliveredId,
+        task: {
+          kind: 'notification',
+          accountKey,
+          subscriptionId: id,
+          projectId,
+          domain,
+          notificationId,
+        },
+        createdAt: clock.now(),
+        expiresAt: kept.deliverBy,
+      },
+    }
+  }
+
+  /** Why nobody gets it any more who does not have it. */
+  const endOf = async (kept: Notification, mayBeCancelled: boolean): Promise<string | undefined> => {
+    if (mayBeCancelled && (await cancels.has(kept))) return CANCELLED
+    return kept.deliverBy <= clock.now() ? EXPIRED : undefined
+  }
+
+  return {
+    async keep(app, id, { ttl = TTL, collapseKey, type, title, body, icon, url }, from = clock.now()) {
+      const now = clock.now()
+      const expiresAt = now + ((await store.project(app.projectId))?.retention ?? TTL)
+      return store.putNotification({
+        id,
+        projectId: app.projectId,
+        domain: app.domain,
+        ...{ type, title, body, icon, url },
+        createdAt: now,
+        deliverBy: Math.min(expiresAt, from + ttl),
+        expiresAt,
+        ...(collapseKey !== undefined && { collapseKey }),
+      })
+    },
+
+    async toAccounts(app, kept, accounts, mayBeCancelled) {
+      const forms = new Map<string, string[]>()
+      for (const account of accounts) {
+        const key = accountKey(account)
+        const known = forms.get(key)
+        if (known) known.push(account)
+        else forms.set(key, [account])
+      }
+      const end = await endOf(kept, mayBeCancelled)
+      const fates: Fate[] = []
+      const failures: Parameters<NotifyStore['refuse']>[1][number][] = []
+      const targets: Target[] = []
+      const targetForms: string[][] = []
+      const fail = (key: string, forms: string[], reason: string) => {
+        fates.push({ accounts: forms, became: 'failed', reason })
+        failures.push({ accountKey: key, account: forms[0] ?? key, reason })
+      }
+      await Promise.all(
+        [...forms].map(async ([key, forms]) => {
+          const subscription = await liveSubscription(key, app.domain)
+          if (!subscription) fates.push({ accounts: forms, became: 'not_found' })
+          else if (!wants(app, subscription, kept)) fail(key, forms, WRONG_TYPE)
+          else {
+            const target = targetOf(kept, key, subscription)
+            if (end === undefined) {
+              targets.push(target)
+              targetForms.push(forms)
+            } else if (await store.delivered(subscription.id, target.deliveredId)) {
+              fates.push({ accounts: forms, became: 'sent' })
+            } else fail(key, forms, end)
+          }
+        }),
+      )
+      if (failures.length > 0) await store.refuse(kept, failures, clock.now())
+      const results = targets.length > 0 ? await store.hand(kept, targets) : []
+      for (const [at, accounts] of targetForms.entries()) {
+        // A subscription that ended since it was looked at.
+        fates.push({ accounts, became: results[at] === 'gone' ? 'not_found' : 'sent' })
+      }
+      return fates
+    },
+
+    async toSubscribers(app, kept, subscribers) {
+      const now = clock.now()
+      const targets = subscribers
+        .filter(({ subscription }) => subscription.expiresAt > now && wants(app, subscription, kept))
+        .map(({ accountKey, subscription }) => targetOf(kept, accountKey, subscription))
+      const results = targets.length > 0 ? await store.hand(kept, targets) : []
+      const handed = results.filter((result) => result !== 'gone').length
+      return { handed, skipped: subscribers.length - handed }
+    },
+  }
+}
