@@ -30,6 +30,8 @@ export const DOMAIN = /^[a-z0-9-_.]+(?::[0-9]{1,5})?$/
 export const DOMAIN_LENGTH = 253
 /** A notification type's id: as the specification has it, or a UUID as real configurations do. */
 export const TYPE_ID = /^(?:[a-z0-9_-]{2,32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$/
+/** How long notifications may be kept, ms. */
+const RETENTION = { min: 3_600_000, max: 31_536_000_000 } as const
 const PROJECT_ID = /^[A-Za-z0-9_-]{1,64}$/
 
 /** Apps whose opened keys are held in memory. */
@@ -59,6 +61,11 @@ export interface Apps {
     project: Project
     secret: string
   }>
+  /**
+   * Changes what is named: `retention` is how long what it sends is kept, ms, from an hour to 365 days. What was sent
+   * before stays as long as was said then. Throws `not_found`, `bad_params`.
+   */
+  describeProject(id: string, change: { name?: string; retention?: number }): Promise<Project>
   /** Throws `unauthenticated` for a wrong secret and for a project that is not there alike. */
   authenticate(projectId: string, secret: string): Promise<Project>
   /**
@@ -166,6 +173,21 @@ export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps)
         throw new ProtocolError('conflict', `project ${project.id}`, { field: 'id' })
       }
       return { project, secret: shown }
+    },
+
+    async describeProject(id, change) {
+      const { retention } = change
+      const { min, max } = RETENTION
+      if (
+        retention !== undefined &&
+        !(Number.isSafeInteger(retention) && retention >= min && retention <= max)
+      ) {
+        const said = 'a retention is an hour to 365 days, in milliseconds'
+        throw new ProtocolError('bad_params', said, { field: 'retention' })
+      }
+      const project = PROJECT_ID.test(id) ? await store.describeProject(id, change) : undefined
+      if (!project) throw new ProtocolError('not_found', `project ${id}`)
+      return project
     },
 
     async authenticate(projectId, secret) {

@@ -75,8 +75,9 @@ export interface ReceiptsStore {
     at: number,
   ): Promise<(NotificationName | undefined)[]>
   /**
-   * A page in account-key order, with `state` only those in that state now. Who has a receipt all the time while pages
-   * are read is on exactly one of them; with `state`, who has been in it all the time.
+   * A page, with `state` only those in that state now, in an order of account keys that never changes (but is another
+   * one in another engine). Who has a receipt all the time while pages are read is on exactly one of them; with `state`,
+   * who has been in it all the time.
    */
   receipts(
     of: NotificationName,

@@ -36,6 +36,25 @@ describe('projects', () => {
     await expect(world.apps.authenticate('My_project-1', 'chosen secret')).resolves.toEqual(project)
   })
 
+  it('say how long what they send is kept, an hour to 365 days', async () => {
+    const { project } = await world.apps.createProject({ name: 'Mine' })
+    for (const retention of [3_600_000, 31_536_000_000]) {
+      expect(await world.apps.describeProject(project.id, { retention })).toEqual({ ...project, retention })
+    }
+    const named = { ...project, name: 'Other', retention: 31_536_000_000 }
+    expect(await world.apps.describeProject(project.id, { name: 'Other' })).toEqual(named)
+    for (const retention of [0, -1, 3_599_999, 31_536_000_001, 4_000_000.5, Number.NaN]) {
+      await expect(world.apps.describeProject(project.id, { retention })).rejects.toMatchObject({
+        code: 'bad_params',
+        field: 'retention',
+      })
+    }
+    for (const id of ['unknown', 'no id']) {
+      await expect(world.apps.describeProject(id, { name: 'x' })).rejects.toMatchObject({ code: 'not_found' })
+    }
+    expect(await world.store.project(project.id)).toEqual(named)
+  })
+
   it.each(['', 'a b', 'a/b', 'x'.repeat(65), 'ä'])('refuse the id %j', async (id) => {
     await expect(world.apps.createProject({ id })).rejects.toMatchObject({ code: 'bad_params', field: 'id' })
   })

@@ -81,6 +81,34 @@ describe('notify', () => {
     expect(await world.store.unreadCounts([subscription.id])).toEqual([1])
   })
 
+  it('keeps a receipt of who gets it and of who was refused, none of who is not there', async () => {
+    await world.subscribe(A)
+    await world.subscribe(B, { scope: [OFFERS] })
+    await notify(message([A, A.toUpperCase().replace('EIP155:1:0X', 'eip155:10:0x'), B, C], { id: 'once' }))
+    const of = { projectId: world.project.id, domain: 'app.example', id: 'once' }
+    const at = world.clock.now()
+    expect(await world.store.receipts(of, { limit: 10 })).toEqual([
+      { accountKey: accountKey(A), account: A, state: 'queued', at },
+      { accountKey: accountKey(B), account: B, state: 'failed', reason: WRONG_TYPE, at },
+    ])
+  })
+
+  it('keeps what a project sends as long as the project says, and delivers it for 30 days at most', async () => {
+    const [a] = [await world.subscribe(A)]
+    for (const [at, days] of [30, 1, 365].entries()) {
+      if (days !== 30) await world.apps.describeProject(world.project.id, { retention: days * DAY })
+      await notify(message([A], { id: `n${at}` }))
+      const copy = await world.store.delivered(a.id, deliveredIdOf(a.id, `n${at}`))
+      expect(copy?.notification.expiresAt).toBe(world.clock.now() + days * DAY)
+      expect(copy?.notification.deliverBy).toBe(world.clock.now() + Math.min(days, 30) * DAY)
+    }
+    expect((await world.outbox()).map(({ expiresAt }) => expiresAt - world.clock.now())).toEqual([
+      30 * DAY,
+      1 * DAY,
+      30 * DAY,
+    ])
+  })
+
   it('sends nothing twice for one notification id, and gives the same answer', async () => {
     const subscription = await world.subscribe(A)
     await world.subscribe(B, { scope: [] })

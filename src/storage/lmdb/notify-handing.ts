@@ -59,8 +59,7 @@ export const createLmdbHanding = (
   }
 
   const handOne = (
-    m: number,
-    notification: Notification,
+    { m, notification, isUsed }: { m: number; notification: Notification; isUsed: boolean },
     target: Target,
     now: number,
     remove: (id: string) => boolean,
@@ -82,6 +81,8 @@ export const createLmdbHanding = (
     const { unread } = copies.subscription(subscriptionId) ?? holder
     const copy = { id: deliveredId, sentAt, isRead: false, m, expiresAt }
     copies.put(subscriptionId, { ...holder, unread }, copy)
+    // The account may have been refused, or had another subscription: its receipt begins anew.
+    if (isUsed) receipts.forget(m, accountKey)
     receipts.begin(m, accountKey, { account, state: 'queued', copyId: deliveredId, at: entry.createdAt })
     outbox.add([entry])
     return 'sent'
@@ -97,7 +98,8 @@ export const createLmdbHanding = (
     return outbox.write((remove) => {
       const m = keep(notification)
       const kept = copies.notification(m) ?? notification
-      return targets.map((target) => handOne(m, kept, target, notification.createdAt, remove))
+      const about = { m, notification: kept, isUsed: receipts.isUsed(m) }
+      return targets.map((target) => handOne(about, target, notification.createdAt, remove))
     })
   }
 

@@ -8,12 +8,16 @@ import type { Tables } from './notify-tables.ts'
  * transaction.
  */
 export interface ReceiptRows {
-  /** Begins a receipt (anew). */
+  /** Begins a receipt where there is none. */
   begin(
     m: number,
     accountKey: string,
     receipt: { account: string; state: DeliveryState; copyId: string | null; at: number; reason?: string },
   ): void
+  /** Whether the notification has receipts at all: most that are handed over have none. */
+  isUsed(m: number): boolean
+  /** Removes the receipt, for another to begin. */
+  forget(m: number, accountKey: string): void
   has(m: number, accountKey: string): boolean
   /** Moves the receipt of this copy on if it is in one of these states; answers whether it did. */
   move(
@@ -44,11 +48,19 @@ const NAME_AT = 9
 
 export const createReceiptRows = ({ receipts }: Tables): ReceiptRows => ({
   begin(m, accountKey, { account, state, copyId, at, reason = null }) {
-    for (const other of DELIVERY_STATES) {
-      const place = rowKey(m, other, accountKey)
-      if (other !== state && receipts.get(place)) receipts.remove(place)
-    }
     receipts.put(rowKey(m, state, accountKey), [at, account, copyId, reason])
+  },
+
+  isUsed(m) {
+    for (const _ of receipts.getKeys({ start: number(m), end: endOf(number(m)), limit: 1 })) return true
+    return false
+  },
+
+  forget(m, accountKey) {
+    for (const state of DELIVERY_STATES) {
+      const place = rowKey(m, state, accountKey)
+      if (receipts.get(place)) receipts.remove(place)
+    }
   },
 
   has: (m, accountKey) =>

@@ -12,6 +12,8 @@ import { createShelf } from './shelf.ts'
 export interface Outbox extends Pick<NotifyStore, 'takeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox'> {
   /** Removes entries. */
   remove(ids: readonly string[]): Promise<void>
+  /** The partition of an entry that was taken here. */
+  partitionOf(id: string): number | undefined
   /** Entries that were removed by others. */
   forget(ids: readonly string[]): void
   /** The entries as scripts are told them: id, place in the order, JSON. */
@@ -154,6 +156,8 @@ export const createRedisOutbox = ({ redis, channels, clock, ask, layout }: Notif
       }
       return found.sort((a, b) => a.place - b.place).map(({ entry }) => entry)
     },
+
+    partitionOf: (id) => taken.get(id)?.p,
 
     forget(ids) {
       for (const id of ids) taken.remove(id)

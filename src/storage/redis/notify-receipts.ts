@@ -63,7 +63,8 @@ export const createRedisReceipts = (
 
   /** Entries of published copies; `places` are those of their notifications. */
   const settle = async (done: readonly Settled[], places: ReadonlyMap<string, string>, when: number) => {
-    const shares = [...groupBy(done, ({ receipt }) => partitionOf(receipt.accountKey))].flatMap(([p, own]) =>
+    const partition = ({ id, receipt }: Settled) => outbox.partitionOf(id) ?? partitionOf(receipt.accountKey)
+    const shares = [...groupBy(done, partition)].flatMap(([p, own]) =>
       [...groupBy(own, ({ receipt }) => places.get(nameKey(receipt.of)) ?? '')].flatMap(([place, all]) => {
         const chunks: { p: number; place: string; chunk: readonly Settled[] }[] = []
         for (let at = 0; at < all.length; at += CHUNK)

@@ -39,7 +39,7 @@ local function collapse(base, key, arg)
   redis.call('SET', KEYS[key + 4], ARGV[8] .. ' ' .. ARGV[arg + 5], 'PX', ttl)
 end
 
-local function hand(base, key, arg, hasOthers)
+local function hand(base, key, arg, hasQueued, hasOthers)
   local record = redis.call('GET', KEYS[key])
   if not record or not string.find(record, ARGV[arg + 1], 1, true) then return 2 end
   local id, account = ARGV[arg + 5], ARGV[arg + 2]
@@ -61,7 +61,7 @@ local function hand(base, key, arg, hasOthers)
   end
   live(KEYS[key + 2], ttl)
   -- The account may have been refused, or had another subscription: its receipt begins anew.
-  local old = find(KEYS[base + 6], account)
+  local old = hasQueued and find(KEYS[base + 6], account)
   if old then redis.call('ZREM', KEYS[base + 6], old) end
   for state = 2, hasOthers and 5 or 0 do
     old = find(KEYS[base + 7], state .. account)
@@ -75,10 +75,11 @@ end
 local base, arg = 1, 10
 while base <= #KEYS do
   local count = tonumber(ARGV[arg])
+  local hasQueued = redis.call('EXISTS', KEYS[base + 6]) == 1
   local hasOthers = redis.call('EXISTS', KEYS[base + 7]) == 1
   arg = arg + 1
   for at = 0, count - 1 do
-    answers[#answers + 1] = hand(base, base + 8 + keysEach * at, arg, hasOthers)
+    answers[#answers + 1] = hand(base, base + 8 + keysEach * at, arg, hasQueued, hasOthers)
     arg = arg + argsEach
   end
   live(KEYS[base + 4], ttl)

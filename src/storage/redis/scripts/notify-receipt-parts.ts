@@ -4,7 +4,7 @@
  *
  * `find`: the row of a receipt in one of them. `enter`: writes a receipt that is not queued. `move`: moves the receipt
  * on if it is in one of the states `from` (a string of digits), if it is queued only that of this copy; answers whether
- * it did. `withdraw`: takes a copy out of what is unread, and marks its row.
+ * it did. What leaves the queued ones hands its time to live on, unless the caller sees to that (`isTimed`). `withdraw`: takes a copy out of what is unread, and marks its row.
  */
 export const RECEIPTS = `
 local function find(key, prefix)
@@ -15,14 +15,14 @@ local function enter(others, state, account, form, at, reason)
   if reason ~= '' then row = row .. '\\0' .. reason end
   redis.call('ZADD', others, 0, row)
 end
-local function move(queued, others, account, copy, from, state, at, reason)
+local function move(queued, others, account, copy, from, state, at, reason, isTimed)
   for digit in string.gmatch(from, '.') do
     local isQueued = digit == '1'
     local key = isQueued and queued or others
     local row = find(key, isQueued and account or digit .. account)
     if row then
       if isQueued and string.match(row, '%z.-%z.-%z(.*)$') ~= copy then return false end
-      local ttl = isQueued and redis.call('PTTL', key) or 0
+      local ttl = isQueued and not isTimed and redis.call('PTTL', key) or 0
       redis.call('ZREM', key, row)
       enter(others, state, account, string.match(row, '%z(.-)%z'), at, reason)
       if ttl > 0 then live(others, ttl) end

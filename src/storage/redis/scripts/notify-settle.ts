@@ -17,13 +17,15 @@ export const settleScript = defineScript(
 local arg = 3
 for key = 1, #KEYS, 5 do
   local last = arg + 2 * tonumber(ARGV[arg])
+  local ttl = redis.call('PTTL', KEYS[key + 3])
   for at = arg + 1, last, 2 do
     local id = ARGV[at]
     if redis.call('HDEL', KEYS[key], id) == 1 then
       if redis.call('ZREM', KEYS[key + 2], id) == 0 then redis.call('ZREM', KEYS[key + 1], id) end
-      move(KEYS[key + 3], KEYS[key + 4], ARGV[at + 1], id, '1', ARGV[1], ARGV[2], '')
+      move(KEYS[key + 3], KEYS[key + 4], ARGV[at + 1], id, '1', ARGV[1], ARGV[2], '', true)
     end
   end
+  if ttl > 0 then live(KEYS[key + 4], ttl) end
   arg = last + 1
 end`,
 )
