@@ -146,22 +146,22 @@ export const createHanding = ({
         fates.push({ accounts: forms, became: 'failed', reason })
         failures.push({ accountKey: key, account: forms[0] ?? key, reason })
       }
-      await Promise.all(
+      const people = await Promise.all(
         [...forms].map(async ([key, forms]) => {
           const subscription = await liveSubscription(key, app.domain)
-          if (!subscription) fates.push({ accounts: forms, became: 'not_found' })
-          else if (!wants(app, subscription, kept)) fail(key, forms, WRONG_TYPE)
-          else {
-            const target = targetOf(kept, key, subscription)
-            if (end === undefined) {
-              targets.push(target)
-              targetForms.push(forms)
-            } else if (await store.delivered(subscription.id, target.deliveredId)) {
-              fates.push({ accounts: forms, became: 'sent' })
-            } else fail(key, forms, end)
-          }
+          return { key, forms, subscription, target: subscription && targetOf(kept, key, subscription) }
         }),
       )
+      for (const { key, forms, subscription, target } of people) {
+        if (!subscription || !target) fates.push({ accounts: forms, became: 'not_found' })
+        else if (!wants(app, subscription, kept)) fail(key, forms, WRONG_TYPE)
+        else if (end === undefined) {
+          targets.push(target)
+          targetForms.push(forms)
+        } else if (await store.delivered(subscription.id, target.deliveredId)) {
+          fates.push({ accounts: forms, became: 'sent' })
+        } else fail(key, forms, end)
+      }
       if (failures.length > 0) await store.refuse(kept, failures, clock.now())
       const results = targets.length > 0 ? await store.hand(kept, targets) : []
       for (const [at, accounts] of targetForms.entries()) {

@@ -202,7 +202,11 @@ export const createSent = (deps: {
       await cancels.note(name, kept.expiresAt)
       const accounts = new Map((scheduled?.accounts ?? []).map((account) => [accountKey(account), account]))
       if (accounts.size > 0) {
-        const failures = [...accounts].map(([key, account]) => ({ accountKey: key, account, reason: CANCELLED }))
+        const failures = [...accounts].map(([key, account]) => ({
+          accountKey: key,
+          account,
+          reason: CANCELLED,
+        }))
         await store.refuse(name, failures, clock.now())
         await schedule.drop(name)
       }

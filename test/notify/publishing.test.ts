@@ -31,8 +31,10 @@ const message = (
     url: null,
   },
 })
-const notify = (...messages: ReturnType<typeof message>[]) =>
-  world.publishing.notify(world.project.id, messages)
+const notify = async (...messages: ReturnType<typeof message>[]) => {
+  const { notifications: _, ...outcome } = await world.publishing.notify(world.project.id, messages)
+  return outcome
+}
 
 describe('notify', () => {
   it('hands to who is subscribed to the type, and names the others', async () => {

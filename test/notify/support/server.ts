@@ -105,7 +105,13 @@ export const startNotify = async (
       { publicUrl: PUBLIC_URL, renew: false },
     )
     await server.ready()
-    const publishing = createPublishing({ store: stores.notify, agenda: stores.agenda, apps, clock, randomBytes: random })
+    const publishing = createPublishing({
+      store: stores.notify,
+      agenda: stores.agenda,
+      apps,
+      clock,
+      randomBytes: random,
+    })
     return { stores, vault, apps, server, publishing, loop }
   }
   let running = await start()
