@@ -7,6 +7,7 @@
  * | serve                   | runs the server                               |                        |
  * | app add, app list       | declares apps, lists them                     | yes                    |
  * | notify                  | sends a notification                          | yes                    |
+ * | broadcast               | sends one to all subscribers, shows how far   | yes                    |
  * | keys list, keys show    | registered identity keys                      | yes                    |
  * | migrate                 | copies a store to another engine              | no: stop it            |
  * | backup, restore         | a store into a file, a file into a store      | backup: may be         |
@@ -20,6 +21,7 @@ import { StartFailure } from '../server/failure.ts'
 import { account } from './account.ts'
 import { CommandFailure } from './admin.ts'
 import { app } from './app.ts'
+import { broadcast } from './broadcast.ts'
 import { check } from './check.ts'
 import { UsageError } from './flags.ts'
 import { keys } from './keys.ts'
@@ -36,6 +38,7 @@ const main = defineCommand({
     serve,
     app,
     notify,
+    broadcast,
     keys,
     project: projectCommand,
     account,

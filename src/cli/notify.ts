@@ -1,6 +1,7 @@
 import { type ArgsDef, defineCommand } from 'citty'
 import { z } from 'zod'
 import { ACCESS_FLAGS, CommandFailure, createAsk, print, printJson } from './admin.ts'
+import { runBroadcast } from './broadcast.ts'
 import { readTyped, UsageError } from './flags.ts'
 
 const flags = {
@@ -15,7 +16,7 @@ const flags = {
   body: { type: 'string', valueHint: 'TEXT', description: '1 to 255 characters', required: true },
   url: { type: 'string', valueHint: 'URL', description: 'Where the notification leads' },
   account: { type: 'string', valueHint: 'CAIP-10', description: 'Who gets it; may be repeated' },
-  all: { type: 'boolean', description: 'Every subscriber gets it' },
+  all: { type: 'boolean', description: 'Every subscriber gets it: a broadcast' },
   ...ACCESS_FLAGS,
 } as const satisfies ArgsDef
 
@@ -39,10 +40,12 @@ export const notify = defineCommand({
     if ((all.account === undefined) === !on.has('all')) {
       throw new UsageError('Say who gets it, with --account or with --all')
     }
-    const answer = await createAsk(typed)(outcome, 'POST', '/admin/notify', {
+    const ask = createAsk(typed)
+    if (on.has('all')) return runBroadcast(ask, typed, domain)
+    const answer = await ask(outcome, 'POST', '/admin/notify', {
       domain,
       notification: { type: one.type, title: one.title, body: one.body, url: one.url },
-      accounts: all.account ?? 'all',
+      accounts: all.account,
     })
     if (on.has('json')) printJson(answer)
     else {

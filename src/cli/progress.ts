@@ -1,16 +1,10 @@
 /** How far a long command is, on stderr: a line that is drawn again on a terminal, a line for each table elsewhere. */
 import type { Progress } from '../storage/migration.ts'
 import type { TableName } from '../storage/transfer.ts'
+import { bar, shown } from './meter.ts'
 
-const WIDTH = 24
 /** Between two drawings, ms. */
 const EVERY = 100
-
-const bar = (share: number): string => {
-  const full = Math.round(Math.min(Math.max(share, 0), 1) * WIDTH)
-  return `[${'#'.repeat(full)}${'.'.repeat(WIDTH - full)}]`
-}
-const shown = (count: number): string => count.toLocaleString('en')
 
 export const createProgress = (
   out: NodeJS.WriteStream,

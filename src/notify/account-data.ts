@@ -108,7 +108,11 @@ export const createAccountData = (deps: {
       while (!(await isTold()) && clock.now() < end) await pause(clock, LOOK)
       await service.forget(accountKey)
       const unsent = await outboxOf(accountKey)
-      if (unsent.length > 0) await store.completeOutbox(unsent.map(({ id }) => id))
+      if (unsent.length > 0)
+        await store.completeOutbox(
+          unsent.map(({ id }) => ({ id })),
+          clock.now(),
+        )
       // Copies, and what looks up topics and watchers; until a pass finds nothing.
       let isLast = false
       while (!isLast) {

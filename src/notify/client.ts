@@ -3,11 +3,15 @@
 export { fromAppDomain, fromNotifyServer, type PublicKeys, type ResolveAppKeys } from './client/app-keys.ts'
 export {
   type AppDescription,
+  type BroadcastProgress,
   createDapp,
   type Dapp,
   type DappOptions,
   type OutgoingNotification,
+  type Receipt,
+  type SendOptions,
   type Sent,
+  type SentNotification,
 } from './client/dapp.ts'
 export { createWallet } from './client/wallet.ts'
 export type {

@@ -12,7 +12,8 @@ import type { Log, Meter } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { createLetters, type Letter, type LettersDeps } from './letters.ts'
 import type { RelayLink } from './relay-link.ts'
-import type { NotifyStore, OutboxEntry } from './store.ts'
+import type { NotifyStore, OutboxEntry, OutboxTask } from './store.ts'
+import { EXPIRED, type OutboxOutcome } from './store-receipts.ts'
 import type { Webhooks } from './webhooks.ts'
 import { handWelcome } from './welcome.ts'
 
@@ -35,7 +36,8 @@ const UNWRITTEN_PAUSE = 15_000
 const GRACE = 5_000
 
 /** `void`: there was nothing to say any more; `failed`: it will be tried again; the others are final. */
-type Outcome = 'sent' | 'expanded' | 'void' | 'expired' | 'refused' | 'failed'
+type Outcome = Final | 'failed'
+type Final = 'sent' | 'expanded' | 'void' | 'expired' | 'refused'
 type Written = OutboxEntry & { letter?: Letter }
 
 export const createDelivery = (deps: {
@@ -64,9 +66,13 @@ export const createDelivery = (deps: {
     for (const { task } of entries) meter.count('notify_deliveries_total', { kind: task.kind, outcome })
   }
 
-  const complete = async (entries: readonly OutboxEntry[], outcome: Outcome): Promise<void> => {
+  const complete = async (entries: readonly OutboxEntry[], outcome: Final): Promise<void> => {
     if (entries.length === 0) return
-    await store.completeOutbox(entries.map(({ id }) => id))
+    const done = entries.map(({ id, task }) => {
+      const receipt = outcomeOf(task, outcome)
+      return receipt ? { id, receipt } : { id }
+    })
+    await store.completeOutbox(done, clock.now())
     count(entries, outcome)
   }
 
@@ -238,6 +244,23 @@ export const createDelivery = (deps: {
       await Promise.race([all, pause(clock, GRACE, arrived.signal)])
     },
   }
+}
+
+/** Why a notification that was handed over reaches nobody. */
+const REASONS: Record<Exclude<Final, 'sent' | 'expanded'>, string> = {
+  void: 'No longer subscribed',
+  expired: EXPIRED,
+  refused: 'The relay does not take it',
+}
+
+const outcomeOf = (task: OutboxTask, outcome: Final): OutboxOutcome | undefined => {
+  // What is expanded into something else is no notification itself.
+  if (task.kind !== 'notification' || task.projectId === undefined || outcome === 'expanded') return undefined
+  const { projectId, domain, notificationId, accountKey, subscriptionId } = task
+  const about = { of: { projectId, domain, id: notificationId }, accountKey, subscriptionId }
+  return outcome === 'sent'
+    ? { ...about, became: 'published' }
+    : { ...about, became: 'failed', reason: REASONS[outcome] }
 }
 
 /** The relay will say the same to the same message for ever. */

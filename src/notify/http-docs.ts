@@ -6,6 +6,7 @@ import {
   AppDeclaration,
   AppsAnswer,
   AppsPage,
+  Broadcast,
   DidDocument,
   FailureAnswer,
   ForApp,
@@ -21,6 +22,18 @@ import {
   SubscribeTopic,
   SubscribeTopicAnswer,
 } from './http-schema.ts'
+import {
+  BroadcastAnswer,
+  BroadcastStarted,
+  CancelledAnswer,
+  NotificationAnswer,
+  NotificationsAnswer,
+  NotificationsPage,
+  ReceiptsAnswer,
+  ReceiptsPage,
+  Settings,
+  SettingsAnswer,
+} from './http-schema-sent.ts'
 
 const json = (shape: z.ZodType) => ({ content: { 'application/json': { schema: shape } } })
 const failure = (description: string) => ({ description, ...json(FailureAnswer) })
@@ -41,6 +54,7 @@ export interface Described {
 const DOMAIN_HELD = 'Another project holds the domain, or the project may have no more apps'
 const NO_APP = 'No such app'
 const TOO_FAST = 'Too many calls, or the quota of the day is used up; `Retry-After` says for how long, in s'
+const NO_NOTIFICATION = 'No such notification'
 
 const ROUTES: readonly Described[] = [
   {
@@ -120,6 +134,84 @@ const ROUTES: readonly Described[] = [
     body: AppDeclaration,
     answer: AppAnswer,
     failures: { 409: DOMAIN_HELD },
+  },
+  {
+    method: 'get',
+    path: '/v1/{projectId}/notifications',
+    summary: 'What the project sent, newest first; with `status=scheduled` what waits for its time',
+    secret: true,
+    query: NotificationsPage,
+    answer: NotificationsAnswer,
+    failures: { 404: NO_APP },
+  },
+  {
+    method: 'get',
+    path: '/v1/{projectId}/notifications/{id}',
+    summary: 'One notification: what it says, when, and how many accounts are in which state',
+    secret: true,
+    query: ForApp,
+    answer: NotificationAnswer,
+    failures: { 404: NO_NOTIFICATION },
+  },
+  {
+    method: 'get',
+    path: '/v1/{projectId}/notifications/{id}/receipts',
+    summary: 'What became of it for each account',
+    secret: true,
+    query: ReceiptsPage,
+    answer: ReceiptsAnswer,
+    failures: { 404: NO_NOTIFICATION },
+  },
+  {
+    method: 'delete',
+    path: '/v1/{projectId}/notifications/{id}',
+    summary: 'Cancels what is scheduled or still queued; answers for how many accounts',
+    secret: true,
+    query: ForApp,
+    answer: CancelledAnswer,
+    failures: { 404: NO_NOTIFICATION },
+  },
+  {
+    method: 'post',
+    path: '/v1/{projectId}/broadcasts',
+    summary: 'Sends a notification to all subscribers who want its type; answers at once',
+    secret: true,
+    body: Broadcast,
+    answer: [202, 'Begun', BroadcastStarted],
+    failures: { 404: NO_APP, 429: 'Too many broadcasts at a time' },
+  },
+  {
+    method: 'get',
+    path: '/v1/{projectId}/broadcasts/{id}',
+    summary: 'How far a broadcast is',
+    secret: true,
+    query: ForApp,
+    answer: BroadcastAnswer,
+    failures: { 404: NO_NOTIFICATION },
+  },
+  {
+    method: 'delete',
+    path: '/v1/{projectId}/broadcasts/{id}',
+    summary: 'Cancels a broadcast: nothing more is handed over, and what is still queued is taken back',
+    secret: true,
+    query: ForApp,
+    answer: CancelledAnswer,
+    failures: { 404: NO_NOTIFICATION },
+  },
+  {
+    method: 'get',
+    path: '/v1/{projectId}/settings',
+    summary: "The project's settings",
+    secret: true,
+    answer: SettingsAnswer,
+  },
+  {
+    method: 'put',
+    path: '/v1/{projectId}/settings',
+    summary: 'Settles how long notifications are kept; what was sent before stays as long as was said then',
+    secret: true,
+    body: Settings,
+    answer: SettingsAnswer,
   },
   {
     method: 'get',

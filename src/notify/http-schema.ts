@@ -86,20 +86,60 @@ export const NotificationText = {
   url: optionalLink,
 }
 
+/** ISO 8601, or unix ms; a number of seconds would be taken for a time in 1970. */
+const time = z
+  .union([z.number().int().min(100_000_000_000), z.iso.datetime({ offset: true })], {
+    error: 'must be ISO 8601 with a time zone, or unix milliseconds',
+  })
+  .transform((value) => new Date(value).getTime())
+
+/** When and how long it is delivered: additions of ours. */
+const terms = {
+  deliver_at: time.optional(),
+  ttl: z
+    .number({ error: 'must be seconds, 1 to 2592000' })
+    .int({ error: 'must be whole seconds' })
+    .min(1, { error: 'must be at least 1 second' })
+    .max(2_592_000, { error: 'must be at most 30 days (2592000 seconds)' })
+    .optional(),
+  collapse_key: text(1, 64).optional(),
+}
+
+const content = z.object({ ...NotificationText, icon: optionalLink })
+
+interface Written {
+  notification_id?: string | null | undefined
+  notificationId?: string | null | undefined
+  appDomain?: string | undefined
+  deliver_at?: number | undefined
+  ttl?: number | undefined
+  collapse_key?: string | undefined
+}
+
+/** The names of the wire become ours. */
+const renamed = <T extends Written>(written: T) => {
+  const { notification_id, notificationId, appDomain, deliver_at, ttl, collapse_key, ...rest } = written
+  return {
+    ...rest,
+    notificationId: notification_id ?? notificationId ?? undefined,
+    domain: appDomain,
+    deliverAt: deliver_at,
+    ttl: ttl && ttl * 1000,
+    collapseKey: collapse_key,
+  }
+}
+
 /** One notification and who is to get it. `notificationId` and `appDomain` are other names and additions of ours. */
 export const NotifyV0 = z
   .object({
     notification_id: notificationId,
     notificationId: notificationId,
     appDomain: Domain.optional(),
-    notification: z.object({ ...NotificationText, icon: optionalLink }),
+    notification: content,
+    ...terms,
     accounts: accounts(0, ACCOUNTS_A_CALL),
   })
-  .transform(({ notification_id, notificationId, appDomain, ...rest }) => ({
-    ...rest,
-    notificationId: notification_id ?? notificationId ?? undefined,
-    domain: appDomain,
-  }))
+  .transform(renamed)
   .openapi('Notify')
 
 export const NotifyV1 = z
@@ -123,11 +163,27 @@ export const NotifyV1 = z
   )
   .openapi({ type: 'array', items: { $ref: '#/components/schemas/Notify' } })
 
+/** A notification for everyone who wants its type. */
+export const Broadcast = z
+  .object({
+    notification_id: notificationId,
+    notificationId: notificationId,
+    appDomain: Domain.optional(),
+    notification: content,
+    ...terms,
+  })
+  .transform(renamed)
+  .openapi('Broadcast')
+
 export const NotifyAnswer = z
   .object({
     sent: z.array(z.string()),
     failed: z.array(z.object({ account: z.string(), reason: z.string() })),
     not_found: z.array(z.string()),
+    scheduled: z.array(z.string()).optional(),
+    notifications: z.array(
+      z.object({ notification_id: z.string(), status: z.enum(['queued', 'scheduled']) }),
+    ),
   })
   .openapi('NotifyAnswer')
 

@@ -11,6 +11,7 @@
  * | POST /v1/:projectId/mark-all-as-read      | yes    | 204                                             |
  * | GET  /v1/:projectId/apps                  | yes    | + the project's apps, a page                    |
  * | GET, PUT /v1/:projectId/apps/:domain      | yes    | + an app; declares it                           |
+ * | …    /v1/:projectId/notifications…, broadcasts…, settings | yes | + see `http-notifications`, `http-broadcasts`, `http-settings` |
  * | GET  /v1/notification/:id                 | no     | 307 to the notification's url                   |
  * | GET  /.well-known/did.json                | no     | the server's keys, or those of the host's app   |
  * | GET  /apps/:domain/did.json               | no     | + an app's keys, to be copied or proxied        |
@@ -32,8 +33,10 @@ import { ProtocolError } from '../protocol/errors.ts'
 import type { KeyPair, SigningKey } from '../protocol/keys.ts'
 import type { Apps } from './apps.ts'
 import { didDocument } from './did-document.ts'
+import { broadcastRoutes } from './http-broadcasts.ts'
 import { describeRoutes } from './http-docs.ts'
 import { LINK_ROUTES, mountLinks } from './http-links.ts'
+import { notificationRoutes } from './http-notifications.ts'
 import {
   AppDeclaration,
   AppsPage,
@@ -46,10 +49,12 @@ import {
   SubscribersV1,
   SubscribeTopic,
 } from './http-schema.ts'
+import { settingsRoutes } from './http-settings.ts'
 import { mountWebhooks, WEBHOOK_ROUTES } from './http-webhooks.ts'
 import { mountWelcome, WELCOME_ROUTES } from './http-welcome.ts'
 import { type LimitName, type Limits, UNLIMITED } from './limits.ts'
 import type { NotifyMessage, Publishing } from './publishing.ts'
+import type { Sent } from './sent.ts'
 import type { AppRecord } from './store.ts'
 import type { Webhooks } from './webhooks.ts'
 
@@ -57,6 +62,7 @@ export interface NotifyRoutesDeps {
   apps: Apps
   publishing: Publishing
   webhooks: Webhooks
+  sent: Sent
   /** The notify server's own keys. */
   serverKeys: { authentication: SigningKey; subscribe: KeyPair }
   log: Log
@@ -89,7 +95,7 @@ const listing = ({ domain, name, description, url, icons }: AppRecord) => {
 }
 
 export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: string }): OpenAPIHono => {
-  const { apps, publishing, webhooks, serverKeys, log, limits = UNLIMITED } = deps
+  const { apps, publishing, sent, webhooks, serverKeys, log, limits = UNLIMITED } = deps
   const publicHost = new URL(options.publicUrl).host
   const serverDocument = didDocument(publicHost, {
     subscribeKey: toHex(serverKeys.subscribe.publicKey),
@@ -112,6 +118,9 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
     '/v1/:projectId/mark-all-as-read',
     '/v1/:projectId/apps',
     '/v1/:projectId/apps/:domain',
+    '/v1/:projectId/notifications/*',
+    '/v1/:projectId/broadcasts/*',
+    '/v1/:projectId/settings',
     '/.well-known/did.json',
     '/apps/:domain/did.json',
     '/w3i/v1/notify-config',
@@ -150,11 +159,13 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
     },
   )
 
-  const notify = async (c: Context, projectId: string, messages: readonly NotifyMessage[]) => {
+  const takeOfDay = async (projectId: string, count: number): Promise<void> => {
     const { notificationsPerDay } = (await apps.projects.settings(projectId)).quotas ?? {}
-    if (notificationsPerDay !== undefined) {
-      await limits.takeOfDay(projectId, notificationsPerDay, messages.length)
-    }
+    if (notificationsPerDay !== undefined) await limits.takeOfDay(projectId, notificationsPerDay, count)
+  }
+
+  const notify = async (c: Context, projectId: string, messages: readonly NotifyMessage[]) => {
+    await takeOfDay(projectId, messages.length)
     return c.json(await publishing.notify(projectId, messages))
   }
 
@@ -220,6 +231,9 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
   mountWebhooks(app, { webhooks, open, secret })
   mountWelcome(app, { apps, open, secret })
   mountLinks(app, { publishing, open, secret })
+  app.route('/', notificationRoutes(sent, secret))
+  app.route('/', broadcastRoutes({ publishing, sent, takeOfDay }, { secret, limited: limited('notify') }))
+  app.route('/', settingsRoutes(apps.projects, secret))
 
   // ── wallets and people ────────────────────────────────────────────────────────────────────────────────────────────
 

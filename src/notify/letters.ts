@@ -164,7 +164,7 @@ export const createLetters = (deps: LettersDeps): Letters => {
       (held) => held.id === task.subscriptionId,
     )
     if (!app || !copy || !subscription) return undefined
-    const { type, title, body, icon, url } = copy.notification
+    const { type, title, body, icon, url, deliverBy } = copy.notification
     // Histories keep the app's own url: what is followed from there is counted nowhere.
     const link = url && app.record.links ? new URL(`/v1/notification/${id}`, publicUrl).href : url
     const claims = {
@@ -189,7 +189,8 @@ export const createLetters = (deps: LettersDeps): Letters => {
       topic: subscription.topic,
       message: sealed(vault.open(subscription.key), text),
       tag: MESSAGE.requestTag,
-      ttl: MESSAGE.requestTtl,
+      // Nobody gets it from the relay, either, once it is too late.
+      ttl: Math.max(1, Math.min(MESSAGE.requestTtl, Math.floor((deliverBy - clock.now()) / 1000))),
       prompt: true,
     }
   }

@@ -1,44 +1,50 @@
 /**
- * The dapps' side of notify: publish a notification, ask who is subscribed, follow a link, mark as read.
+ * The dapps' side of notify: publish a notification, now or later; ask who is subscribed, follow a link, mark as read.
  *
- * Guarantees: what `notify` answers as sent is durable, with its outbox entry, before it is answered. The same
- * `notificationId` again sends nothing twice and gives the same answer; its content is that of the first call, also
- * where a later call says otherwise. A call that died half way is finished by repeating it.
+ * Guarantees: what `notify` answers as sent is durable, with its outbox entry, before it is answered, and so is what it
+ * answers as scheduled. The same `notificationId` again sends nothing twice and gives the same answer; its content is
+ * that of the first call, also where a later call says otherwise. A call that died half way is finished by repeating it.
  *
- * People are addresses, whatever the chain: `eip155:1:0xAB…` and `eip155:10:0xab…` are one subscriber, who gets one
- * delivery; the answer lists every form that the caller wrote, once each, under what became of that person.
- *
- * | answer    | when                                                                       |
- * |-----------|----------------------------------------------------------------------------|
- * | sent      | it is, or was before, handed over for delivery                             |
- * | failed    | subscribed, but not to this type (or to one that the app does not have);   |
- * |           | or this subscriber's limit is used up: the same call again later gets there |
- * | not_found | no live subscription                                                       |
+ * The answer lists every form of an account that the caller wrote, once each, under what became of that person (see
+ * `handing`); who gets a notification that is for later is decided when it is due, and listed as scheduled.
  */
+import type { Agenda } from '../platform/agenda.ts'
 import type { Clock } from '../platform/clock.ts'
 import { accountKey } from '../protocol/caip.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { watchersToTell } from './account.ts'
+import { appFor, appsOf } from './app-choice.ts'
 import type { Apps } from './apps.ts'
+import { createBroadcasts, type Progress } from './broadcasts.ts'
+import { createCancels } from './cancels.ts'
+import { createHanding, type Fate, type Message, TTL } from './handing.ts'
 import { deliveredIdOf, uuidFrom } from './ids.ts'
-import { type LimitRules, type Limits, UNLIMITED } from './limits.ts'
-import type { AppRecord, Notification, NotifyStore, OutboxEntry, Subscription } from './store.ts'
+import { type Limits, UNLIMITED } from './limits.ts'
+import { createSchedule, FARTHEST } from './schedule.ts'
+import type { AppRecord, NotifyStore, OutboxEntry, Subscription } from './store.ts'
 import type { Clicks } from './store-clicks.ts'
 import type { Webhooks } from './webhooks.ts'
 
-const DAY = 86_400_000
-/** How long a notification is delivered, ms: the TTL of 4002; and stays in histories unless the project says otherwise. */
-const RETENTION = 30 * DAY
 /** TTL of 4012, ms. */
 const CHANGED_TTL = 300_000
 const PAGE = 500
 
-export interface NotifyMessage {
-  /** The app that speaks; found by itself when absent (`appOf`). */
+/** What is published: to whom, says `accounts` or nobody (a broadcast). */
+export interface BroadcastMessage {
+  /** The app that speaks; found by itself when absent (`appFor`). */
   domain?: string | undefined
   /** The caller's own id, unique per app; a random one when absent. */
   notificationId?: string | undefined
-  notification: { type: string; title: string; body: string; icon: string | null; url: string | null }
+  notification: Pick<Message, 'type' | 'title' | 'body' | 'icon' | 'url'>
+  /** Unix ms, at most 30 days ahead; now when it is past or absent. */
+  deliverAt?: number | undefined
+  /** Ms, from `deliverAt` on: who has not been sent it by then is not sent it. */
+  ttl?: number | undefined
+  /** A newer notification with the same key replaces this one for who does not have it yet. */
+  collapseKey?: string | undefined
+}
+
+export interface NotifyMessage extends BroadcastMessage {
   /** CAIP-10, already checked; as the caller wrote them. */
   accounts: readonly string[]
 }
@@ -47,11 +53,17 @@ export interface NotifyOutcome {
   sent: string[]
   failed: { account: string; reason: string }[]
   not_found: string[]
+  /** Only where something was. */
+  scheduled?: string[]
+  /** In the order of the messages. */
+  notifications: { notification_id: string; status: 'queued' | 'scheduled' }[]
 }
 
 export interface Publishing {
   /** All messages of one call. Throws `unknown_app` before anything is sent. */
   notify(projectId: string, messages: readonly NotifyMessage[]): Promise<NotifyOutcome>
+  /** To all live subscribers of the app who want the type; answers before the first is sent. */
+  broadcast(projectId: string, message: BroadcastMessage): Promise<{ id: string; status: Progress['status'] }>
   /** Accounts of all live subscribers, each in the form its wallet wrote. */
   subscribers(projectId: string, domain?: string): Promise<string[]>
   /** The types that each of these accounts wants, keyed as the caller wrote it; who is not subscribed is left out. */
@@ -71,144 +83,54 @@ export interface Publishing {
 export interface PublishingDeps {
   store: NotifyStore
   apps: Pick<Apps, 'list' | 'projects'>
+  agenda: Agenda
   webhooks: Pick<Webhooks, 'wants'>
   limits?: Limits
   clock: Clock
   randomBytes: (length: number) => Uint8Array
 }
 
-type Target = Parameters<NotifyStore['hand']>[1][number]
-
-const TOO_MANY = 'Rate limit exceeded'
-const WRONG_TYPE = 'Client is not subscribed to this notification type'
-
 export const createPublishing = (deps: PublishingDeps): Publishing => {
-  const { store, apps, webhooks, clock, randomBytes, limits = UNLIMITED } = deps
+  const { store, agenda, apps, webhooks, clock, randomBytes, limits = UNLIMITED } = deps
+  const cancels = createCancels(deps)
+  const handing = createHanding({ store, apps, limits, cancels, clock })
+  const schedule = createSchedule({ agenda })
+  const broadcasts = createBroadcasts({ agenda, cancels, clock })
   const newId = () => uuidFrom(randomBytes(16), 4)
 
-  const appsOf = async (projectId: string, domain?: string): Promise<AppRecord[]> => {
-    const found: AppRecord[] = []
-    for (let after: string | undefined; ; ) {
-      const page = await apps.list({ projectId, limit: PAGE, ...(after !== undefined && { after }) })
-      found.push(...page)
-      after = page.at(-1)?.domain
-      if (page.length < PAGE) break
+  const messageOf = ({ notification, ttl, collapseKey }: BroadcastMessage): Message => ({
+    ...notification,
+    ...(ttl !== undefined && { ttl }),
+    ...(collapseKey !== undefined && { collapseKey }),
+  })
+
+  /** When it is due, if not now. */
+  const laterOf = ({ deliverAt }: BroadcastMessage): number | undefined => {
+    const ahead = (deliverAt ?? 0) - clock.now()
+    if (ahead > FARTHEST) {
+      throw new ProtocolError('bad_params', 'at most 30 days ahead', { field: 'deliver_at' })
     }
-    if (domain === undefined) return found
-    const named = found.filter((app) => app.domain === domain)
-    if (named.length === 0) throw new ProtocolError('unknown_app', domain, { field: 'appDomain' })
-    return named
-  }
-
-  /** The published API names the project only: the app is the named one, else the one with the type, else the oldest. */
-  const appOf = (candidates: readonly AppRecord[], { domain, notification }: NotifyMessage): AppRecord => {
-    const app =
-      domain === undefined
-        ? (candidates.find(({ types }) => types.some(({ id }) => id === notification.type)) ?? candidates[0])
-        : candidates.find((candidate) => candidate.domain === domain)
-    if (app) return app
-    throw new ProtocolError('unknown_app', domain ?? 'the project has none yet', { field: 'appDomain' })
-  }
-
-  const liveSubscription = async (key: string, domain: string): Promise<Subscription | undefined> => {
-    const { record } = await store.account(key)
-    const now = clock.now()
-    return record.subscriptions.find((one) => one.domain === domain && one.expiresAt > now)
-  }
-
-  /** Those whose limit is used up. Who has the notification already is none of them, and a repeat costs it nothing. */
-  const beyondLimit = async <T extends { target: Target }>(
-    projectId: string,
-    people: readonly T[],
-    { isRepeat, rules }: { isRepeat: boolean; rules: LimitRules | undefined },
-  ): Promise<Set<T>> => {
-    const lacking = async (some: readonly T[]): Promise<T[]> => {
-      const copies = await Promise.all(
-        some.map(({ target }) => store.delivered(target.subscriptionId, target.deliveredId)),
-      )
-      return some.filter((_, at) => !copies[at])
-    }
-    const fresh = isRepeat ? await lacking(people) : people
-    const keys = fresh.map(({ target }) => `${projectId}:${target.accountKey}`)
-    const hasLeft = await limits.takeEach('subscriber', keys, rules)
-    const refused = fresh.filter((_, at) => !hasLeft[at])
-    // A repeat within the same millisecond did not look like one.
-    return new Set(isRepeat ? refused : await lacking(refused))
+    return ahead > 0 ? deliverAt : undefined
   }
 
   const publish = async (app: AppRecord, message: NotifyMessage, outcome: Outcome): Promise<void> => {
-    const now = clock.now()
-    const settings = await apps.projects.settings(app.projectId)
-    const retention = (settings.retentionDays ?? 30) * DAY
-    const { type, title, body, icon, url } = message.notification
-    const proposal: Notification = {
-      id: message.notificationId ?? newId(),
-      projectId: app.projectId,
-      domain: app.domain,
-      type,
-      title,
-      body,
-      icon,
-      url,
-      createdAt: now,
-      expiresAt: now + retention,
+    const id = message.notificationId ?? newId()
+    const { projectId, domain } = app
+    const deliverAt = laterOf(message)
+    // What is kept has begun: the rest of it is not for later.
+    if (deliverAt !== undefined && !(await store.notification(projectId, domain, id))) {
+      const { accounts } = message
+      await schedule.add({
+        ...{ projectId, domain, id, deliverAt },
+        message: messageOf(message),
+        accounts: [...accounts],
+      })
+      outcome.scheduled(id, accounts)
+      return
     }
-    // Before the scopes are looked at: a repeated id means the first content, and so the first type.
-    const kept = message.notificationId === undefined ? proposal : await store.putNotification(proposal)
-    const typeIsKnown = app.types.some(({ id }) => id === kept.type)
-
-    const forms = new Map<string, string[]>()
-    for (const account of message.accounts) {
-      const key = accountKey(account)
-      const known = forms.get(key)
-      if (known) known.push(account)
-      else forms.set(key, [account])
-    }
-    const people = await Promise.all(
-      [...forms].map(async ([key, accounts]) => ({
-        key,
-        accounts,
-        subscription: await liveSubscription(key, app.domain),
-      })),
-    )
-
-    const subscribed: { target: Target; accounts: string[] }[] = []
-    for (const { key, accounts, subscription } of people) {
-      if (!subscription) outcome.notFound(accounts)
-      else if (!typeIsKnown || !subscription.scope.includes(kept.type)) outcome.failed(accounts, WRONG_TYPE)
-      else {
-        const deliveredId = deliveredIdOf(subscription.id, kept.id)
-        const outbox: OutboxEntry = {
-          id: deliveredId,
-          task: {
-            kind: 'notification',
-            accountKey: key,
-            subscriptionId: subscription.id,
-            domain: app.domain,
-            notificationId: kept.id,
-          },
-          createdAt: now,
-          expiresAt: now + Math.min(retention, RETENTION),
-        }
-        const target = { accountKey: key, subscriptionId: subscription.id, deliveredId, outbox }
-        subscribed.push({ target, accounts })
-      }
-    }
-    const refused = await beyondLimit(app.projectId, subscribed, {
-      isRepeat: message.notificationId !== undefined && kept.createdAt !== now,
-      rules: settings.limits,
-    })
-    for (const { accounts } of refused) outcome.failed(accounts, TOO_MANY)
-    const wanted = subscribed.filter((one) => !refused.has(one))
-    const targets = wanted.map(({ target }) => target)
-    if (targets.length === 0) return
-    if (message.notificationId === undefined) await store.putNotification(proposal)
-    const results = await store.hand(kept, targets)
-    for (const [at, { accounts }] of wanted.entries()) {
-      // A subscription that ended since it was looked at.
-      if (results[at] === 'gone') outcome.notFound(accounts)
-      else outcome.sent(accounts)
-    }
+    const kept = await handing.keep(app, id, messageOf(message))
+    const isKnown = message.notificationId !== undefined
+    outcome.queued(id, await handing.toAccounts(app, kept, message.accounts, isKnown))
   }
 
   /** All live subscriptions of an app, page by page. */
@@ -231,7 +153,7 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
       detail: { by: 'project', all: true },
     },
     createdAt: now,
-    expiresAt: now + RETENTION,
+    expiresAt: now + TTL,
   })
 
   const markAsRead = async (key: string, subscription: Subscription, isHeard: boolean): Promise<void> => {
@@ -242,6 +164,7 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
       accountKey: key,
       subscriptionId,
       ids: 'all',
+      at: now,
       outbox: [],
       outboxIfChanged: [
         ...watchersToTell(record, { domain, except: undefined, now }).map(
@@ -259,19 +182,30 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
 
   return {
     async notify(projectId, messages) {
-      const candidates = await appsOf(projectId)
-      candidates.sort((a, b) => a.createdAt - b.createdAt || (a.domain < b.domain ? -1 : 1))
+      const candidates = await appsOf(apps, projectId)
       // All of them before the first is sent: a call that is refused has done nothing.
-      const addressed = messages.map((message) => ({ message, app: appOf(candidates, message) }))
+      const addressed = messages.map((message) => {
+        laterOf(message)
+        const { domain, notification } = message
+        return { message, app: appFor(candidates, { domain, type: notification.type }) }
+      })
       const outcome = new Outcome()
       // One after the other: a call may repeat an id, and what is first is what counts.
       for (const { app, message } of addressed) await publish(app, message, outcome)
       return outcome.answer()
     },
 
+    async broadcast(projectId, message) {
+      const { domain, notification, notificationId } = message
+      const app = appFor(await appsOf(apps, projectId), { domain, type: notification.type })
+      const id = notificationId ?? newId()
+      const startAt = laterOf(message) ?? clock.now()
+      return { id, status: await broadcasts.start(app, { id, message: messageOf(message), startAt }) }
+    },
+
     async subscribers(projectId, domain) {
       const accounts = new Map<string, string>()
-      for (const app of await appsOf(projectId, domain)) {
+      for (const app of await appsOf(apps, projectId, domain)) {
         for await (const page of liveSubscribers(app.domain)) {
           for (const { accountKey: key, subscription } of page) {
             if (!accounts.has(key)) accounts.set(key, subscription.account)
@@ -282,7 +216,7 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
     },
 
     async scopesOf(projectId, accounts, domain) {
-      const domains = new Set((await appsOf(projectId, domain)).map((app) => app.domain))
+      const domains = new Set((await appsOf(apps, projectId, domain)).map((app) => app.domain))
       const found = await Promise.all(
         [...new Set(accounts)].map(async (account) => {
           const { record } = await store.account(accountKey(account))
@@ -310,12 +244,12 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
 
     async clicksOf(projectId, notificationId, { domain, account } = {}) {
       const now = clock.now()
-      for (const app of await appsOf(projectId, domain)) {
+      for (const app of await appsOf(apps, projectId, domain)) {
         const notification = await store.notification(projectId, app.domain, notificationId)
         if (!notification || notification.expiresAt <= now) continue
         const all = await store.clicks(notification)
         const subscription =
-          account === undefined ? undefined : await liveSubscription(accountKey(account), app.domain)
+          account === undefined ? undefined : await handing.subscriptionOf(accountKey(account), app.domain)
         const own =
           subscription &&
           (await store.copyClicks(notification, deliveredIdOf(subscription.id, notificationId)))
@@ -325,7 +259,7 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
     },
 
     async markAllAsRead(projectId) {
-      for (const app of await appsOf(projectId)) {
+      for (const app of await appsOf(apps, projectId)) {
         for await (const page of liveSubscribers(app.domain)) {
           const unread = await store.unreadCounts(page.map(({ subscription }) => subscription.id))
           const affected = page.filter((_, at) => (unread[at] ?? 0) > 0)
@@ -342,17 +276,23 @@ class Outcome {
   readonly #sent = new Set<string>()
   readonly #failed = new Map<string, string>()
   readonly #notFound = new Set<string>()
+  readonly #scheduled = new Set<string>()
+  readonly #notifications: NotifyOutcome['notifications'] = []
 
-  sent(accounts: readonly string[]): void {
-    for (const account of accounts) this.#sent.add(account)
+  queued(id: string, fates: readonly Fate[]): void {
+    this.#notifications.push({ notification_id: id, status: 'queued' })
+    for (const { accounts, became, reason = '' } of fates) {
+      for (const account of accounts) {
+        if (became === 'sent') this.#sent.add(account)
+        else if (became === 'failed') this.#failed.set(account, reason)
+        else this.#notFound.add(account)
+      }
+    }
   }
 
-  failed(accounts: readonly string[], reason: string): void {
-    for (const account of accounts) this.#failed.set(account, reason)
-  }
-
-  notFound(accounts: readonly string[]): void {
-    for (const account of accounts) this.#notFound.add(account)
+  scheduled(id: string, accounts: readonly string[]): void {
+    this.#notifications.push({ notification_id: id, status: 'scheduled' })
+    for (const account of accounts) this.#scheduled.add(account)
   }
 
   answer(): NotifyOutcome {
@@ -360,6 +300,8 @@ class Outcome {
       sent: [...this.#sent],
       failed: [...this.#failed].map(([account, reason]) => ({ account, reason })),
       not_found: [...this.#notFound],
+      ...(this.#scheduled.size > 0 && { scheduled: [...this.#scheduled] }),
+      notifications: this.#notifications,
     }
   }
 }

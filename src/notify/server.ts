@@ -6,6 +6,7 @@
  *     relay ◀── delivery ◀── letters ◀── outbox
  *     service ──▶ outbox ──▶ delivery ──▶ webhooks (jobs of their own, see there)
  *     relay ──▶ relay-webhook ──▶ relay-events ──▶ wire, where messages come by webhook
+ *     schedule, broadcasts ──▶ outbox, when it is time
  *     beside them: the sweeper, and membership (which topics the server is on)
  *
  * Guarantees: a request is acknowledged to the relay only when its effect and its answer are durable; it takes effect
@@ -22,13 +23,16 @@ import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { topicOf } from '../protocol/topic.ts'
 import { type AccountData, createAccountData } from './account-data.ts'
 import type { Apps } from './apps.ts'
+import { createBroadcaster } from './broadcasts.ts'
+import { createDelivered, type DeliveredTo } from './delivered.ts'
 import { createDelivery } from './delivery.ts'
 import type { OnDuty } from './duty.ts'
 import type { IdentityLookup } from './identity.ts'
-import type { Limits } from './limits.ts'
+import { type Limits, UNLIMITED } from './limits.ts'
 import { createMembership } from './membership.ts'
 import { createRelayEvents, type Delivered } from './relay-events.ts'
 import type { ConnectRelay } from './relay-link.ts'
+import { createScheduler } from './schedule.ts'
 import type { ServerKeys } from './server-keys.ts'
 import { createNotifyService } from './service.ts'
 import type { NotifyStore } from './store.ts'
@@ -44,13 +48,13 @@ const OFFICIAL_URL = 'https://notify.walletconnect.com'
 
 export interface NotifyServerDeps {
   store: NotifyStore
+  agenda: Agenda
   vault: Vault
   apps: Pick<Apps, 'byDomain' | 'byTopic' | 'projects'>
   limits?: Limits
   serverKeys: ServerKeys
   lookup: IdentityLookup
   webhooks: Pick<Webhooks, 'wants' | 'expand'>
-  agenda: Pick<Agenda, 'sweep'>
   clock: Clock
   log: Log
   meter: Meter
@@ -88,17 +92,19 @@ export interface NotifyServer extends AsyncDisposable {
   join(topic: string): Promise<void>
   /** What the relay posted: see `relay-events`. */
   takeEvents(tokens: readonly string[]): Promise<void>
+  /** A wallet has a notification: see `delivered`. */
+  delivered(delivered: Delivered): Promise<DeliveredTo | undefined>
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
   const { store, vault, apps, serverKeys, lookup, webhooks, agenda, onDuty } = deps
-  const { clock, log, meter, randomBytes, limits } = deps
+  const { clock, log, meter, randomBytes, limits = UNLIMITED } = deps
   const { publicUrl, renew, otherUrls = [], verifySignature, webhooks: ownWebhooks = [] } = options
 
   const service = createNotifyService({ store, vault, webhooks, clock, randomBytes })
   const relay = deps.connectRelay((message) => onMessage(message))
   const onMessage = createWire(
-    { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter, ...(limits && { limits }) },
+    { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter, limits },
     { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], publicUrl, verifySignature },
   )
   const { relayKey, onDelivered } = deps
@@ -120,6 +126,9 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     meter,
     worker: toHex(randomBytes(8)),
   })
+  const jobs = { agenda, store, apps, limits, clock, log, meter }
+  const scheduler = createScheduler(jobs)
+  const broadcaster = createBroadcaster(jobs)
   const sweeper = createSweeper({
     ...{ store, agenda, service, clock, log, meter },
     onDuty: onDuty('notify sweep'),
@@ -132,7 +141,9 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     join: membership.join,
     takeEvents,
     accountData: createAccountData({ store, service, clock }),
+    delivered: createDelivered({ store, vault }),
     async [Symbol.asyncDispose]() {
+      await Promise.all([scheduler[Symbol.asyncDispose](), broadcaster[Symbol.asyncDispose]()])
       await Promise.all([sweeper[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()])
       // Waits for requests that are being carried out; their answers are in the outbox then, for the next start.
       // Closing it also ends what membership may be waiting for.

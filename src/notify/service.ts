@@ -332,6 +332,7 @@ export const createNotifyService = (deps: {
         accountKey: key,
         subscriptionId: asked.subscriptionId,
         ids,
+        at: clock.now(),
         requestId: asked.requestId,
         outbox: [answer(asked, asked.domain)],
         outboxIfChanged: [...news(asked, record, asked.domain), ...told],

@@ -14,6 +14,7 @@
 import type { AccountStore } from './store-accounts.ts'
 import type { ClickStore } from './store-clicks.ts'
 import type { ProjectStore } from './store-projects.ts'
+import type { ReceiptsStore } from './store-receipts.ts'
 import type { WebhookEvent, WebhookStore } from './store-webhooks.ts'
 
 /** Parts with files of their own. */
@@ -155,6 +156,8 @@ export type OutboxTask =
       kind: 'notification'
       accountKey: string
       subscriptionId: string
+      /** Absent in entries from before there were receipts. */
+      projectId?: string
       domain: string
       notificationId: string
     }
@@ -205,8 +208,12 @@ export interface Notification {
   icon: string | null
   url: string | null
   createdAt: number
+  /** Nothing of it is sent from here on; at most `expiresAt`. */
+  deliverBy: number
   /** End of its retention. */
   expiresAt: number
+  /** Of notifications with the same key a subscriber needs the newest only. */
+  collapseKey?: string
 }
 
 /** One subscriber's copy: a few bytes that point at the notification. */
@@ -229,7 +236,7 @@ export interface AccountCommit {
   outbox: OutboxEntry[]
 }
 
-export interface NotifyStore extends ProjectStore, AccountStore, WebhookStore, ClickStore {
+export interface NotifyStore extends ProjectStore, AccountStore, WebhookStore, ClickStore, ReceiptsStore {
   // servers, apps
 
   /** Keys of the notify server itself: the first caller's proposal is kept, everyone gets what is kept. */
@@ -267,6 +274,8 @@ export interface NotifyStore extends ProjectStore, AccountStore, WebhookStore, C
     domain: string,
     page: { after?: string; limit: number },
   ): Promise<{ accountKey: string; subscription: Subscription }[]>
+  /** How many subscribers `subscribers` would name now. */
+  subscriberCount(domain: string): Promise<number>
   /** A page of all notify topics, in topic order: what has to be renewed on a relay that forgets. */
   topics(page: { after?: string; limit: number }): Promise<string[]>
   /** Accounts that hold something which expires at or before `now`, at most `limit`. */
@@ -278,16 +287,22 @@ export interface NotifyStore extends ProjectStore, AccountStore, WebhookStore, C
   putNotification(notification: Notification): Promise<Notification>
   notification(projectId: string, domain: string, id: string): Promise<Notification | undefined>
   /**
-   * Hands a notification to subscribers: the copy, the unread count and the outbox entry of each in one step; atomic
-   * per target. A target that has this copy already, or whose subscription is gone, is left as it is.
-   * Answers, in order, `sent`, `repeated` or `gone`.
+   * Hands a notification to subscribers: the copy, the unread count, the outbox entry and the receipt (`queued`) of
+   * each in one step; atomic per target. A target that has this copy already, or had it withdrawn, or whose
+   * subscription is gone, is left as it is. Answers, in order, `sent`, `repeated` or `gone`.
+   * With `collapseKey` the last copy with that key in the same subscription is withdrawn in the same step if it is
+   * neither delivered nor read, and its receipt fails with `REPLACED`; also if a worker holds its entry or the relay has
+   * it: then the wallet may yet receive it, but will not find it in its history.
    */
   hand(
     notification: Notification,
     targets: readonly {
       accountKey: string
+      /** CAIP-10 as the subscriber wrote it. */
+      account: string
       subscriptionId: string
       deliveredId: string
+      /** Its id is `deliveredId`; its `createdAt` is when the receipt begins. */
       outbox: OutboxEntry
     }[],
   ): Promise<('sent' | 'repeated' | 'gone')[]>
@@ -299,6 +314,10 @@ export interface NotifyStore extends ProjectStore, AccountStore, WebhookStore, C
    * History, newest first, ties by id (descending); with `unreadFirst` all unread ones come before the read ones.
    * `after` is the id of a copy of this subscription (ProtocolError `unknown_notification` otherwise); the page starts
    * behind it. Expired copies are not there. `hasMoreUnread`: an unread one stands on a later page.
+   * Without `unreadFirst` pages are stable: whatever arrives, is read or withdrawn between them, nothing comes twice and
+   * nothing that stays is left out. With it that holds as long as nothing is marked as read between the pages: a copy
+   * that is read moves behind all unread ones, so it may come again, and a page that begins behind it goes on from
+   * there, past what is unread.
    */
   history(
     subscriptionId: string,
@@ -307,13 +326,15 @@ export interface NotifyStore extends ProjectStore, AccountStore, WebhookStore, C
   /** Unread copies of each subscription. */
   unreadCounts(subscriptionIds: readonly string[]): Promise<number[]>
   /**
-   * Marks copies as read: those of `ids`, or all. Unknown ids are ignored. Answers how many changed; 0 changes nothing.
+   * Marks copies as read, and their receipts: those of `ids`, or all. Unknown ids are ignored. Answers how many
+   * changed; 0 changes nothing.
    * Commits `requestId` and outbox in the same step, also when nothing changed; `repeated` as in `commit`.
    */
   markRead(request: {
     accountKey: string
     subscriptionId: string
     ids: readonly string[] | 'all'
+    at: number
     requestId?: { id: string; expiresAt: number }
     /** Written whatever changed. */
     outbox: readonly OutboxEntry[]
@@ -328,8 +349,6 @@ export interface NotifyStore extends ProjectStore, AccountStore, WebhookStore, C
    * Of several concurrent workers each gets different entries.
    */
   takeOutbox(lease: { worker: string; limit: number; now: number; until: number }): Promise<OutboxEntry[]>
-  /** Removes entries that were delivered or have expired. */
-  completeOutbox(ids: readonly string[]): Promise<void>
   /** Gives entries back before their lease ends (a failed attempt); they may be taken again from `at` on. */
   returnOutbox(ids: readonly string[], at: number): Promise<void>
   /** How many entries are there, held ones included. */
@@ -337,6 +356,6 @@ export interface NotifyStore extends ProjectStore, AccountStore, WebhookStore, C
   /** Calls the listener, soon, when entries were added through this or another instance. Calls may be lost. */
   onOutbox(listener: () => void): Disposable
 
-  /** Removes at most `limit` expired notifications, copies and request ids; answers how many. */
+  /** Removes at most `limit` expired notifications, receipts, copies and request ids; answers how many. */
   sweep(now: number, limit: number): Promise<number>
 }

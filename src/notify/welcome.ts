@@ -42,14 +42,30 @@ export const handWelcome = async (
   if (!app) return
   const id = uuidFrom(fromHex(topicOf(utf8(`welcome\n${subscriptionId}`))), 8)
   const deliveredId = deliveredIdOf(subscriptionId, id)
-  await store.hand({ id, projectId: app.projectId, domain, ...welcome, icon: null, createdAt, expiresAt }, [
+  const { projectId } = app
+  const { record } = await store.account(accountKey)
+  const account = record.subscriptions.find((one) => one.id === subscriptionId)?.account
+  // Over before it could be greeted.
+  if (account === undefined) return
+  const notification = {
+    id,
+    projectId,
+    domain,
+    ...welcome,
+    icon: null,
+    createdAt,
+    deliverBy: expiresAt,
+    expiresAt,
+  }
+  await store.hand(notification, [
     {
       accountKey,
+      account,
       subscriptionId,
       deliveredId,
       outbox: {
         id: deliveredId,
-        task: { kind: 'notification', accountKey, subscriptionId, domain, notificationId: id },
+        task: { kind: 'notification', accountKey, subscriptionId, projectId, domain, notificationId: id },
         createdAt,
         expiresAt,
       },

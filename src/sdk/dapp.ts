@@ -10,7 +10,17 @@ import { createDapp as createDappWith, type Dapp, type DappOptions } from '../no
 import { systemClock } from '../platform/clock.ts'
 import type { FetchDeps } from '../platform/fetch-json.ts'
 
-export type { AppDescription, Dapp, DappOptions, OutgoingNotification, Sent } from '../notify/client.ts'
+export type {
+  AppDescription,
+  BroadcastProgress,
+  Dapp,
+  DappOptions,
+  OutgoingNotification,
+  Receipt,
+  SendOptions,
+  Sent,
+  SentNotification,
+} from '../notify/client.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
 
 export const createDapp = (options: DappOptions, deps: Partial<FetchDeps> = {}): Dapp => {

@@ -5,7 +5,7 @@
  * |---------------------------|------------------------------------------------------------------|------------------------|
  * | POST /admin/apps          | `{domain, project?, name?, description?, url?, icons?, types?, listed?}` | the app, with its project's secret |
  * | GET  /admin/apps          | `after?`, `limit?`                                               | `{apps, next}`         |
- * | POST /admin/notify        | `{domain, notification, accounts}`; accounts a list or `"all"`   | `{sent, failed, not_found}` |
+ * | POST /admin/notify        | `{domain, notification, accounts}`                           | `{sent, failed, not_found}` |
  * | GET  /admin/keys          | `after?`, `limit?`                                               | `{keys, next}`         |
  * | GET  /admin/keys/:key     |                                                                  | the registered key     |
  * | GET  /admin/backup        |                                                                  | a backup of the store (gzip) |
@@ -20,21 +20,25 @@ import type { IdentityEntry } from '../keys/store.ts'
 import type { Apps } from '../notify/apps.ts'
 import { AppDeclaration, Domain, NotifyV0 } from '../notify/http-schema.ts'
 import type { NotifyOutcome, Publishing } from '../notify/publishing.ts'
+import type { Sent } from '../notify/sent.ts'
 import type { AppRecord } from '../notify/store.ts'
 import { checked, jsonBody } from '../platform/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { backupBytes } from '../storage/backup.ts'
 import type { Transfer } from '../storage/transfer.ts'
 import { type Accounts, adminAccounts } from './admin-accounts.ts'
+import { adminBroadcasts } from './admin-broadcasts.ts'
 import { page } from './admin-page.ts'
 import { adminProjects } from './admin-projects.ts'
 import type { Projects } from './projects.ts'
+import { typeNamed } from './type-named.ts'
 
 export interface AdminDeps {
   token: string
   projects: Projects | undefined
   apps: Apps | undefined
   publishing: Publishing | undefined
+  sent: Sent | undefined
   registry: KeyRegistry | undefined
   transfer: Transfer | undefined
   accounts?: Accounts | undefined
@@ -59,7 +63,7 @@ const Notify = z.object({
   domain: Domain,
   notification: z.looseObject({ type: z.string() }),
   notificationId: z.string().min(1).max(255).optional(),
-  accounts: z.union([z.literal('all'), z.array(z.string()).min(1).max(10_000)]),
+  accounts: z.array(z.string()).min(1).max(10_000),
 })
 
 const ACCOUNTS_AT_ONCE = 500
@@ -141,15 +145,13 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
     const publishing = room(deps.publishing, 'notify')
     const found = await room(deps.apps, 'notify').byDomain(domain)
     if (!found) throw new ProtocolError('unknown_app', domain)
-    const { projectId, types } = found.record
-    // People remember names; the wire has ids.
-    const type = types.find(({ name }) => name === notification.type)?.id ?? notification.type
-    const everyone = accounts === 'all' ? await publishing.subscribers(projectId, domain) : accounts
-    const answer: NotifyOutcome = { sent: [], failed: [], not_found: [] }
+    const { projectId } = found.record
+    const type = typeNamed(found.record, notification.type)
+    const answer: Omit<NotifyOutcome, 'notifications'> = { sent: [], failed: [], not_found: [] }
     // One id for all parts, so that it is one notification; ours when the caller has none.
     const id = notificationId ?? globalThis.crypto.randomUUID()
-    for (let at = 0; at < everyone.length; at += ACCOUNTS_AT_ONCE) {
-      const part = everyone.slice(at, at + ACCOUNTS_AT_ONCE)
+    for (let at = 0; at < accounts.length; at += ACCOUNTS_AT_ONCE) {
+      const part = accounts.slice(at, at + ACCOUNTS_AT_ONCE)
       const message = checked(NotifyV0, {
         notification: { ...notification, type },
         accounts: part,
@@ -162,6 +164,15 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
     }
     return c.json(answer)
   })
+
+  app.route(
+    '/',
+    adminBroadcasts(() => ({
+      apps: room(deps.apps, 'notify'),
+      publishing: room(deps.publishing, 'notify'),
+      sent: room(deps.sent, 'notify'),
+    })),
+  )
 
   app.get('/admin/keys', async (c) => {
     const { limit, ...start } = page(c)

@@ -20,6 +20,7 @@ import { createLimits } from '../notify/limits.ts'
 import { createPublishing, type Publishing } from '../notify/publishing.ts'
 import type { Delivered } from '../notify/relay-events.ts'
 import { relayWebhookRoutes } from '../notify/relay-webhook.ts'
+import { createSent, type Sent } from '../notify/sent.ts'
 import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
 import { createVault, type Vault } from '../notify/vault.ts'
 import { createWebhookCalls } from '../notify/webhook-calls.ts'
@@ -115,6 +116,7 @@ interface Ground {
 interface NotifyRoom {
   apps: Apps
   publishing: Publishing
+  sent: Sent
   projects: Projects
   serverKeys: ServerKeys
   accountData: AccountData
@@ -135,7 +137,7 @@ const buildNotify = async (
 ): Promise<NotifyRoom> => {
   const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
   const { onDelivered } = ground
-  const store = stores.notify
+  const { notify: store, agenda } = stores
   let start: (server: NotifyServer) => void = () => {}
   const started = new Promise<NotifyServer>((resolve) => {
     start = resolve
@@ -147,19 +149,20 @@ const buildNotify = async (
     randomBytes,
     join: async (topic) => (await started).join(topic),
   })
-  const { agenda } = stores
   const rules = addressRules(config.allowPrivateAddresses)
   const checkUrl = createUrlCheck(rules)
   const webhooks = createWebhooks({ store, agenda, vault, clock, randomBytes, checkUrl })
   const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
   const limits = createLimits(stores.buckets ?? createBuckets(clock), config.limits)
-  const publishing = createPublishing({ store, apps, webhooks, limits, clock, randomBytes })
+  const publishing = createPublishing({ store, agenda, apps, webhooks, limits, clock, randomBytes })
+  const sent = createSent({ store, agenda, apps, clock })
   const projects = createProjects(apps, secret)
   const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
 
   return {
     apps,
     publishing,
+    sent,
     projects,
     serverKeys,
     accountData: {
@@ -170,7 +173,10 @@ const buildNotify = async (
       .route('/', link.byWebhook || onDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono())
       .route(
         '/',
-        notifyRoutes({ apps, publishing, webhooks, serverKeys, log, limits }, { publicUrl: names.publicUrl }),
+        notifyRoutes(
+          { apps, publishing, sent, webhooks, serverKeys, log, limits },
+          { publicUrl: names.publicUrl },
+        ),
       ),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
     start(lookup, verifySignature) {
@@ -179,12 +185,12 @@ const buildNotify = async (
       const server = createNotifyServer(
         {
           store,
+          agenda,
           vault,
           apps,
           serverKeys,
           lookup,
           webhooks,
-          agenda,
           limits,
           clock,
           log,
@@ -395,6 +401,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       projects: notify?.projects,
       apps: notify?.apps,
       publishing: notify?.publishing,
+      sent: notify?.sent,
       registry,
       transfer: stores.transfer,
       accounts: notify && createAccounts({ keys: stores.keys, notify: notify.accountData, clock }),

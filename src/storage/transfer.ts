@@ -39,7 +39,37 @@ const invite: z.ZodType<InviteEntry & { accountKey: string }> = z.object({
   identityKey: text,
 })
 
-const project: z.ZodType<Project> = z.object({ id: text, name: text, secretHash: text, createdAt: time })
+const project: z.ZodType<Project> = z.object({
+  id: text,
+  name: text,
+  secretHash: text,
+  createdAt: time,
+  secrets: z
+    .array(
+      z.object({
+        id: text,
+        name: text,
+        hash: text,
+        createdAt: time,
+        lastUsedAt: time.exactOptional(),
+        expiresAt: time.exactOptional(),
+      }),
+    )
+    .exactOptional(),
+  settings: z
+    .object({
+      limits: z.record(text, text).exactOptional(),
+      quotas: z
+        .object({
+          apps: z.number().exactOptional(),
+          subscribersPerApp: z.number().exactOptional(),
+          notificationsPerDay: z.number().exactOptional(),
+        })
+        .exactOptional(),
+      retentionDays: z.number().exactOptional(),
+    })
+    .exactOptional(),
+})
 
 const app: z.ZodType<AppRecord> = z.object({
   domain: text,
@@ -63,7 +93,7 @@ const app: z.ZodType<AppRecord> = z.object({
   createdAt: time,
 })
 
-const notification: z.ZodType<Notification> = z.object({
+const writtenNotification = z.object({
   id: text,
   projectId: text,
   domain: text,
@@ -73,8 +103,15 @@ const notification: z.ZodType<Notification> = z.object({
   icon: text.nullable(),
   url: text.nullable(),
   createdAt: time,
+  deliverBy: time.exactOptional(),
   expiresAt: time,
+  collapseKey: text.exactOptional(),
 })
+/** Backups from before notifications had an end of their delivery are read, too. */
+const notification: z.ZodType<Notification> = writtenNotification.transform((written) => ({
+  ...written,
+  deliverBy: written.deliverBy ?? written.expiresAt,
+}))
 
 const subscription: z.ZodType<Subscription> = z.object({
   id: text,
@@ -120,6 +157,7 @@ const task: z.ZodType<OutboxTask> = z.discriminatedUnion('kind', [
     kind: z.literal('notification'),
     accountKey: text,
     subscriptionId: text,
+    projectId: text.exactOptional(),
     domain: text,
     notificationId: text,
   }),

@@ -40,7 +40,10 @@ export const buildTown = async (path: string, size: number, now: number): Promis
       const receivers = people.filter(({ n }) => n % (which === 0 ? 1 : 10) === 0)
       const targets = receivers.map(({ n, accountKey, id }) => target(accountKey, id, `${which} ${n}`))
       await notify.hand(one, targets)
-      await notify.completeOutbox(targets.map(({ outbox }) => outbox.id))
+      await notify.completeOutbox(
+        targets.map(({ outbox }) => ({ id: outbox.id })),
+        now,
+      )
       if (which === 0) continue
       await Promise.all(
         receivers.map(({ n, accountKey, id }) =>
@@ -48,6 +51,7 @@ export const buildTown = async (path: string, size: number, now: number): Promis
             accountKey,
             subscriptionId: id,
             ids: [`${which} ${n}`],
+            at: now,
             outbox: [],
             outboxIfChanged: [],
           }),

@@ -177,6 +177,8 @@ export const notifyAccountsContract = (engine: Engine): void => {
       const rest = await store().subscribers('app.example', { after: keys[5] ?? '', limit: 50 })
       expect(rest.map(({ accountKey }) => accountKey)).toEqual(keys.slice(7))
       expect(await store().subscribers('nobody.example', { limit: 10 })).toEqual([])
+      expect(await store().subscriberCount('app.example')).toBe(11)
+      expect(await store().subscriberCount('nobody.example')).toBe(0)
     })
 
     it('pages through all notify topics, in topic order', async () => {

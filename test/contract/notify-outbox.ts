@@ -25,6 +25,11 @@ export const notifyOutboxContract = (engine: Engine): void => {
       await put(...ids.map((id) => entry(id)))
       return ids
     }
+    const complete = (...ids: string[]) =>
+      store().completeOutbox(
+        ids.map((id) => ({ id })),
+        T,
+      )
     const take = async (limit: number, now = T, until = now + 100, worker = 'w') =>
       (await store().takeOutbox({ worker, limit, now, until })).map(({ id }) => id)
 
@@ -53,7 +58,15 @@ export const notifyOutboxContract = (engine: Engine): void => {
           leave: 'a topic',
         },
         { kind: 'changed', accountKey: alice, identityKey: 'did:key:z6Mk' },
-        { kind: 'notification', accountKey: alice, subscriptionId: 's', domain: 'd', notificationId: 'n' },
+        {
+          kind: 'notification',
+          accountKey: alice,
+          subscriptionId: 's',
+          projectId: 'p',
+          domain: 'd',
+          notificationId: 'n',
+        },
+        { kind: 'notification', accountKey: alice, subscriptionId: 's', domain: 'd', notificationId: 'old' },
         { kind: 'leave', topic: 'topic' },
       ]
       const entries = tasks.map((task, at) => entry(`e${at}`, { task, createdAt: T + at }))
@@ -96,10 +109,10 @@ export const notifyOutboxContract = (engine: Engine): void => {
     it('never gives a completed entry again', async () => {
       await fill(4)
       await take(3)
-      await store().completeOutbox(['e0', 'e2', 'e3', 'unknown'])
+      await complete('e0', 'e2', 'e3', 'unknown')
       expect(await store().outboxSize()).toBe(1)
       expect(await take(10, T + 1000)).toEqual(['e1'])
-      await store().completeOutbox(['e0', 'e1'])
+      await complete('e0', 'e1')
       expect(await take(10, T + 5000)).toEqual([])
       expect(await store().outboxSize()).toBe(0)
     })
@@ -162,7 +175,7 @@ export const notifyOutboxContract = (engine: Engine): void => {
     it('loses nothing over a restart, and keeps the order', async () => {
       const ids = await fill(20)
       await take(10, T, T + 100)
-      await store().completeOutbox(['e3', 'e4', 'e15'])
+      await complete('e3', 'e4', 'e15')
       await stores.reopen()
       await put(entry('later'))
       expect(await store().outboxSize()).toBe(18)

@@ -98,7 +98,10 @@ export const notifyProjectsContract = (engine: Engine): void => {
       const now = Date.now()
       await store().takeOutbox({ worker: 'w', limit: 100, now, until: now + 60_000 })
       expect(await idsOf()).toEqual(new Set(entries.map(({ id }) => id)))
-      await store().completeOutbox(entries.slice(0, 1_000).map(({ id }) => id))
+      await store().completeOutbox(
+        entries.slice(0, 1_000).map(({ id }) => ({ id })),
+        now,
+      )
       expect((await idsOf()).size).toBe(200)
     })
   })

@@ -84,6 +84,7 @@ export const notification = (id: string, change: Partial<Notification> = {}): No
   icon: null,
   url: 'https://app.example/news',
   createdAt: T,
+  deliverBy: change.expiresAt ?? T + 30 * DAY,
   expiresAt: T + 30 * DAY,
   ...change,
 })
@@ -109,15 +110,17 @@ export const become = async (
 /** The one thing that `hand` is told about a subscriber. */
 export const target = (accountKey: string, subscriptionId: string, deliveredId: string) => ({
   accountKey,
+  account: `written ${accountKey}`,
   subscriptionId,
   deliveredId,
-  outbox: entry(`outbox of ${deliveredId}`, {
+  outbox: entry(deliveredId, {
     task: {
       kind: 'notification' as const,
       accountKey,
       subscriptionId,
+      projectId: 'project',
       domain: 'app.example',
-      notificationId: deliveredId,
+      notificationId: `of ${deliveredId}`,
     },
   }),
 })
@@ -141,6 +144,9 @@ export const drain = async (store: NotifyStore, now = T): Promise<string[]> => {
     const taken = await store.takeOutbox({ worker: 'drain', limit: 50, now, until: now + 1 })
     if (taken.length === 0) return ids
     ids.push(...taken.map(({ id }) => id))
-    await store.completeOutbox(taken.map(({ id }) => id))
+    await store.completeOutbox(
+      taken.map(({ id }) => ({ id })),
+      now,
+    )
   }
 }

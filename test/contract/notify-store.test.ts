@@ -5,6 +5,7 @@ import { notifyClicksContract } from './notify-clicks.ts'
 import { notifyHistoryContract } from './notify-history.ts'
 import { notifyOutboxContract } from './notify-outbox.ts'
 import { notifyProjectsContract } from './notify-projects.ts'
+import { notifyReceiptsContract } from './notify-receipts.ts'
 import { notifyWebhooksContract } from './notify-webhooks.ts'
 
 for (const engine of engines) {
@@ -15,4 +16,5 @@ for (const engine of engines) {
   notifyWebhooksContract(engine)
   notifyClicksContract(engine)
   notifyProjectsContract(engine)
+  notifyReceiptsContract(engine)
 }

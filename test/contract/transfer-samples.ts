@@ -89,6 +89,7 @@ export const furnish = async ({ keys, notify, relay }: Rooms, now: number): Prom
     accountKey: address,
     subscriptionId: 'one',
     ids: read,
+    at: now,
     outbox: [],
     outboxIfChanged: [],
   })
@@ -97,7 +98,10 @@ export const furnish = async ({ keys, notify, relay }: Rooms, now: number): Prom
   for (;;) {
     const sent = await notify.takeOutbox({ worker: 'w', limit: 1_000, now, until: now + 1 })
     if (sent.length === 0) break
-    await notify.completeOutbox(sent.map(({ id }) => id))
+    await notify.completeOutbox(
+      sent.map(({ id }) => ({ id })),
+      now,
+    )
   }
   const account = await notify.account(address)
   const lines = ['first', 'second', 'third', 'fourth'].map((id) => entry(id, month))

@@ -175,6 +175,7 @@ it('a snapshot of the embedded store is of one moment, and others write meanwhil
     accountKey: address,
     subscriptionId: 'one',
     ids: 'all',
+    at: now,
     outbox: [],
     outboxIfChanged: [],
   })

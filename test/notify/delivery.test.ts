@@ -1,5 +1,6 @@
 /** The outbox on its way to the relay: at least once, in order, within bounds. */
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { deliveredIdOf } from '../../src/notify/ids.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { accountKey } from '../../src/protocol/caip.ts'
 import { ProtocolError } from '../../src/protocol/errors.ts'
@@ -191,4 +192,92 @@ it('a request whose error cannot be published is wanted again, and answered then
   await expect(world.loop.deliver(sent)).rejects.toThrow('no relay')
   world.loop.refuseWith(undefined)
   expect((await world.ask(sent)).rpc).toMatchObject({ message: 'The identity key is not registered' })
+})
+
+describe('what became of a notification', () => {
+  const receipts = async (world: TestNotify) => {
+    const { notifications } = await world.store.notifications(world.project.id, { limit: 1 })
+    const [of] = notifications
+    if (!of) throw new Error('nothing was sent')
+    return (await world.store.receipts(of, { limit: 10 })).map(({ state, reason }) => [state, reason])
+  }
+
+  /** Hands over, while there is no connection, what may be delivered for `life` ms. */
+  const handUntil = async (world: TestNotify, device: Device, life: number) => {
+    world.loop.setConnected(false)
+    await world.hands.advance(1)
+    const owner = accountKey(device.account)
+    const held = (await world.store.account(owner)).record.subscriptions[0]
+    if (!held) throw new Error('not subscribed')
+    const now = world.hands.now()
+    const of = { projectId: world.project.id, domain: held.domain, id: `until ${now + life}` }
+    const text = { type: NEWS, title: 'Title', body: 'Body', icon: null, url: null }
+    const one = { ...of, ...text, createdAt: now, deliverBy: now + life, expiresAt: now + 86_400_000 }
+    const id = deliveredIdOf(held.id, of.id)
+    const { id: notificationId, ...named } = of
+    const task = { kind: 'notification', accountKey: owner, subscriptionId: held.id, ...named } as const
+    const outbox = { id, task: { ...task, notificationId }, createdAt: now, expiresAt: now + life }
+    const target = { accountKey: owner, account: held.account, subscriptionId: held.id, deliveredId: id }
+    expect(await world.store.hand(one, [{ ...target, outbox }])).toEqual(['sent'])
+  }
+
+  it('is published when the relay has acknowledged it, not before', async () => {
+    await using world = await startNotify()
+    const device = world.newDevice()
+    const key = await subscribed(world, device)
+    world.loop.setMute(true)
+    await publish(world, [device], 'Title')
+    await eventually(() =>
+      expect(world.loop.published.filter(({ topic }) => topic === topicOf(key))).toHaveLength(1),
+    )
+    expect(await receipts(world)).toEqual([['queued', undefined]])
+    await world.restart(() => world.hands.advance(60_000))
+    await world.settled()
+    expect(await receipts(world)).toEqual([['published', undefined]])
+  })
+
+  it('is failed, with the reason, when it expired, was refused, or the subscription ended', async () => {
+    await using world = await startNotify()
+    const device = world.newDevice()
+    const key = await subscribed(world, device)
+    world.loop.refuseWith(({ tag }) => (tag === 4002 ? new ProtocolError('too_large') : undefined))
+    await publish(world, [device], 'Refused')
+    await world.settled()
+    expect(await receipts(world)).toEqual([['failed', 'The relay does not take it']])
+    world.loop.refuseWith(undefined)
+
+    await handUntil(world, device, 1_000)
+    await world.hands.advance(1_000)
+    world.loop.setConnected(true)
+    await world.settled()
+    expect(await receipts(world)).toEqual([['failed', 'Expired before delivery']])
+
+    world.loop.setConnected(false)
+    await world.hands.advance(1)
+    await publish(world, [device], 'Left')
+    const owner = accountKey(device.account)
+    const { version, record } = await world.store.account(owner)
+    const none = { ...record, subscriptions: [] }
+    await world.store.commit({ accountKey: owner, expectedVersion: version, record: none, outbox: [] })
+    world.loop.setConnected(true)
+    await world.settled()
+    expect(await receipts(world)).toEqual([['failed', 'No longer subscribed']])
+    expect(titles(world, key)).toEqual([])
+  })
+
+  it('the relay keeps it no longer than it may be delivered, in whole seconds', async () => {
+    await using world = await startNotify()
+    const device = world.newDevice()
+    const key = await subscribed(world, device)
+    const ttls = () =>
+      world.loop.published.filter(({ topic }) => topic === topicOf(key)).map(({ ttl }) => ttl)
+    await publish(world, [device], 'Long')
+    await world.settled()
+    await handUntil(world, device, 3_000)
+    await handUntil(world, device, 100_000)
+    await world.hands.advance(2_500)
+    world.loop.setConnected(true)
+    await world.settled()
+    expect(ttls()).toEqual([2_592_000, 1, 97])
+  })
 })

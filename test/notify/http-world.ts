@@ -7,6 +7,7 @@ import { createApps } from '../../src/notify/apps.ts'
 import { notifyRoutes } from '../../src/notify/http.ts'
 import { createLimits, type LimitRules, NO_LIMITS } from '../../src/notify/limits.ts'
 import { createPublishing } from '../../src/notify/publishing.ts'
+import { createSent } from '../../src/notify/sent.ts'
 import type { Subscription, Watcher } from '../../src/notify/store.ts'
 import { createVault } from '../../src/notify/vault.ts'
 import { createWebhooks } from '../../src/notify/webhooks.ts'
@@ -53,14 +54,16 @@ export const startHttpWorld = async (
     checkUrl: createUrlCheck(addressRules(['127.0.0.1'])),
   })
   const limits = createLimits(createBuckets(clock), rules)
-  const publishing = createPublishing({ store, apps, webhooks, limits, clock, randomBytes: random })
+  const { agenda } = stores
+  const publishing = createPublishing({ store, agenda, apps, webhooks, limits, clock, randomBytes: random })
+  const sent = createSent({ store, agenda, apps, clock })
   const serverKeys = {
     authentication: signingKeyFrom(new Uint8Array(32).fill(1)),
     subscribe: agreementKeyFrom(new Uint8Array(32).fill(2)),
   }
   const log = { ...silent, error: (fields: Record<string, unknown>) => void logged.push(fields) }
   const routes = notifyRoutes(
-    { apps, publishing, webhooks, serverKeys, log, limits },
+    { apps, publishing, sent, webhooks, serverKeys, log, limits },
     { publicUrl: PUBLIC_URL },
   )
   const { project, secret } = await apps.createProject({ name: 'Test' })
@@ -152,6 +155,7 @@ export const startHttpWorld = async (
     store,
     agenda: stores.agenda,
     webhooks,
+    sent,
     clock,
     joined,
     vault,

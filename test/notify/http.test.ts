@@ -101,6 +101,7 @@ describe('notify', () => {
       sent: [A],
       failed: [{ account: B, reason: 'Client is not subscribed to this notification type' }],
       not_found: [C],
+      notifications: [{ notification_id: expect.any(String), status: 'queued' }],
     })
     expect(await world.store.outboxSize()).toBe(1)
   })
@@ -118,6 +119,11 @@ describe('notify', () => {
       sent: [A, B],
       failed: [{ account: A, reason: 'Client is not subscribed to this notification type' }],
       not_found: [C],
+      notifications: [
+        { notification_id: 'one', status: 'queued' },
+        { notification_id: 'two', status: 'queued' },
+        { notification_id: expect.any(String), status: 'queued' },
+      ],
     })
     for (const given of ['one', 'two']) {
       expect(await world.store.notification(id, 'app.example', given)).toMatchObject({
@@ -457,7 +463,7 @@ it('a person is one subscriber on every chain', async () => {
   const elsewhere = A.replace('eip155:1:', 'eip155:137:')
   expect(accountKey(elsewhere)).toBe(accountKey(A))
   const body = { notification, accounts: [elsewhere] }
-  expect((await world.call('POST', `/${id}/notify`, body)).body).toEqual({
+  expect((await world.call('POST', `/${id}/notify`, body)).body).toMatchObject({
     sent: [elsewhere],
     failed: [],
     not_found: [],

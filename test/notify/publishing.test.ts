@@ -31,8 +31,10 @@ const message = (
     url: null,
   },
 })
-const notify = (...messages: ReturnType<typeof message>[]) =>
-  world.publishing.notify(world.project.id, messages)
+const notify = async (...messages: ReturnType<typeof message>[]) => {
+  const { notifications: _, ...outcome } = await world.publishing.notify(world.project.id, messages)
+  return outcome
+}
 
 describe('notify', () => {
   it('hands to who is subscribed to the type, and names the others', async () => {
@@ -52,6 +54,7 @@ describe('notify', () => {
         kind: 'notification',
         accountKey: accountKey(A),
         subscriptionId: subscription.id,
+        projectId: world.project.id,
         domain: 'app.example',
         notificationId,
       },
@@ -73,10 +76,39 @@ describe('notify', () => {
         icon: null,
         url: null,
         createdAt: world.clock.now(),
+        deliverBy: world.clock.now() + 30 * DAY,
         expiresAt: world.clock.now() + 30 * DAY,
       },
     })
     expect(await world.store.unreadCounts([subscription.id])).toEqual([1])
+  })
+
+  it('keeps a receipt of who gets it and of who was refused, none of who is not there', async () => {
+    await world.subscribe(A)
+    await world.subscribe(B, { scope: [OFFERS] })
+    await notify(message([A, A.toUpperCase().replace('EIP155:1:0X', 'eip155:10:0x'), B, C], { id: 'once' }))
+    const of = { projectId: world.project.id, domain: 'app.example', id: 'once' }
+    const at = world.clock.now()
+    expect(await world.store.receipts(of, { limit: 10 })).toEqual([
+      { accountKey: accountKey(A), account: A, state: 'queued', at },
+      { accountKey: accountKey(B), account: B, state: 'failed', reason: WRONG_TYPE, at },
+    ])
+  })
+
+  it('keeps what a project sends as long as the project says, and delivers it for 30 days at most', async () => {
+    const [a] = [await world.subscribe(A)]
+    for (const [at, days] of [30, 1, 365].entries()) {
+      if (days !== 30) await world.apps.projects.set(world.project.id, { retentionDays: days })
+      await notify(message([A], { id: `n${at}` }))
+      const copy = await world.store.delivered(a.id, deliveredIdOf(a.id, `n${at}`))
+      expect(copy?.notification.expiresAt).toBe(world.clock.now() + days * DAY)
+      expect(copy?.notification.deliverBy).toBe(world.clock.now() + Math.min(days, 30) * DAY)
+    }
+    expect((await world.outbox()).map(({ expiresAt }) => expiresAt - world.clock.now())).toEqual([
+      30 * DAY,
+      1 * DAY,
+      30 * DAY,
+    ])
   })
 
   it('sends nothing twice for one notification id, and gives the same answer', async () => {
@@ -92,7 +124,7 @@ describe('notify', () => {
   it('does not send again when the first delivery is over', async () => {
     await world.subscribe(A)
     const first = await notify(message([A], { id: 'once' }))
-    await world.store.completeOutbox((await world.outbox()).map(({ id }) => id))
+    await world.store.completeOutbox(await world.outbox(), world.clock.now())
     expect(await notify(message([A], { id: 'once' }))).toEqual(first)
     expect(await world.outbox()).toEqual([])
   })
@@ -277,7 +309,7 @@ describe('marking all as read', () => {
     const silent = await world.subscribe(B)
     await notify(message([A]), message([A]))
     await world.publishing.notify(project.id, [message([A])])
-    await world.store.completeOutbox((await world.outbox()).map(({ id }) => id))
+    await world.store.completeOutbox(await world.outbox(), world.clock.now())
     await world.clock.advance(10)
 
     await world.publishing.markAllAsRead(world.project.id)

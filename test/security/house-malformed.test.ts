@@ -229,6 +229,7 @@ it('the table names every route that there is', async () => {
     projects: undefined,
     apps: undefined,
     publishing: undefined,
+    sent: undefined,
     registry: undefined,
     transfer: undefined,
   }

@@ -39,7 +39,7 @@ const notify = async (lane: string) => {
     const [handed] = await stores.notify.hand(notification(id), [target(id, id, `copy ${id}`)])
     if (handed === 'sent') say('handed', id)
     if (at % 3 !== 0) continue
-    await stores.notify.completeOutbox([`response ${id}`])
+    await stores.notify.completeOutbox([{ id: `response ${id}` }], T)
     say('completed', id)
   }
 }

@@ -67,7 +67,9 @@ const checkNotify = async ({ notify }: Stores, said: Said) => {
     // What the writer may have done without living to say so is there whole or not at all.
     const copy = await notify.delivered(id, `copy ${id}`)
     if (said.get('handed')?.has(id)) expect(copy).toBeDefined()
-    expect(outbox.has(`outbox of copy ${id}`)).toBe(copy !== undefined)
+    expect(outbox.has(`copy ${id}`)).toBe(copy !== undefined)
+    const of = { projectId: 'project', domain: 'app.example', id }
+    expect(await notify.receiptCounts(of)).toMatchObject({ queued: copy === undefined ? 0 : 1 })
     expect(await notify.unreadCounts([id])).toEqual([copy ? 1 : 0])
   }
 }

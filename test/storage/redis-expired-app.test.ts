@@ -40,7 +40,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
   const deps = { ...ground, webhooks }
   const apps = createApps({ ...deps, join: async () => {} })
   const service = createNotifyService(deps)
-  const publishing = createPublishing({ ...deps, apps })
+  const publishing = createPublishing({ ...deps, agenda: stores.agenda, apps })
   const onDuty = createDuties({ leases: stores.leases, clock, log: silent }, 'the only one')('sweep')
 
   const all = async (): Promise<string[]> => {
@@ -71,7 +71,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
           await relay.publish([message(topic, id, { ...times, id: hex(id), publisher: relayServer })])
         }
       }
-      await store.completeOutbox(taken.map(({ id }) => id))
+      await store.completeOutbox(taken, now)
     }
   }
 

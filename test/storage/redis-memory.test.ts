@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { openRedis } from '../../src/storage/redis/open.ts'
-import { become, record, subscription, watcher } from '../contract/notify-samples.ts'
+import { become, notification, record, subscription, T, watcher } from '../contract/notify-samples.ts'
 import { hex, message, topic } from '../contract/relay-samples.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 
@@ -98,4 +98,34 @@ it('keeps subscriptions and watchers of the notify server within 1.6 times their
   expect(perSubscription).toBeLessThan(allowed(payloadOf(person(0).held)))
   expect(perWatcher).toBeLessThan(allowed(payloadOf(person(0).watches)))
   expect(aloneWatcher).toBeLessThan(allowed(payloadOf(person(0).watches)))
+}, 120_000)
+
+it('keeps a receipt within 100 bytes, or 250 where many of a notification end its compact form', async () => {
+  await using redis = await startRedis()
+  await using stores = await openRedis({ url: redis.url })
+  const store = stores.notify
+  const person = (at: number) => `eip155:0x${hex(`account ${at}`).slice(24)}`
+  // Receipts alone: those of who was refused are as long as those of who has it, without the reason.
+  const bytesOf = async (count: number, from: number) => {
+    const kept = await store.putNotification(notification(`to ${count}`))
+    return perWrite(redis, 500, async (at) => {
+      if (at % 10 > 0) return
+      const failures = Array.from({ length: count / 50 }, (_, n) => {
+        const accountKey = person(from + (at / 10) * (count / 50) + n)
+        return { accountKey, account: accountKey.replace(':', ':1:'), reason: '' }
+      })
+      await store.refuse(kept, failures, T)
+    }).then((bytes) => (bytes * 500) / count)
+  }
+  const small = await bytesOf(5_000, 0)
+  const large = await bytesOf(50_000, 100_000)
+  // One receiver each: every receipt bears its own key.
+  const alone = await perWrite(redis, 2_000, async (at) => {
+    const kept = await store.putNotification(notification(`alone ${at}`))
+    await store.refuse(kept, [{ accountKey: person(at), account: 'eip155:1:0x', reason: '' }], T)
+  })
+  console.log(`bytes: receipt of 5,000 ${small}, of 50,000 ${large}; notification to one ${alone}`)
+  expect(small).toBeLessThan(100)
+  expect(large).toBeLessThan(250)
+  expect(alone).toBeLessThan(1_600)
 }, 120_000)

@@ -200,6 +200,7 @@ for (const [name, server] of [
           accountKey: alice,
           subscriptionId: 's',
           ids: 'all',
+          at: T,
           requestId: { id: 'request', expiresAt: T + DAY },
           outbox: [entry('answer')],
           outboxIfChanged: [],
@@ -222,7 +223,10 @@ for (const [name, server] of [
       expect(new Set(taken.flat()).size).toBe(taken.flat().length)
       const all = [...taken.flat(), ...(await take(0, 300, T))]
       expect(all).toHaveLength(300)
-      await store(1).completeOutbox(all.slice(0, 200))
+      await store(1).completeOutbox(
+        all.slice(0, 200).map((id) => ({ id })),
+        T,
+      )
       expect(await take(2, 300, T + 99)).toEqual([])
       expect((await take(3, 300, T + 100)).sort()).toEqual(all.slice(200).sort())
       expect(await store().outboxSize()).toBe(100)
@@ -364,7 +368,7 @@ for (const [name, server] of [
       }
       for (const key of people) await become(store(3), key, record())
       const entries = await store().takeOutbox({ worker: 'w', limit: 100, now: T, until: T + 1 })
-      await store(1).completeOutbox(entries.map(({ id }) => id))
+      await store(1).completeOutbox(entries, T)
       await sweepAll(T + 31 * DAY)
       expect((await keys()).filter((key) => !lasting.test(key))).toEqual([])
     })
@@ -374,7 +378,7 @@ for (const [name, server] of [
       const before = await keys()
       for (let at = 0; at < 250; at++) await handOne(store(), alice, 's', `c${at}`, { expiresAt: T + 5 })
       const entries = await store().takeOutbox({ worker: 'w', limit: 500, now: T, until: T + 1 })
-      await store().completeOutbox(entries.map(({ id }) => id))
+      await store().completeOutbox(entries, T)
       expect(await store().unreadCounts(['s'])).toEqual([250])
       await sweepAll(T + 5)
       expect((await keys()).filter((key) => !lasting.test(key))).toEqual(

@@ -9,6 +9,8 @@
  * | subscribers   | GET /:projectId/subscribers                         |
  * | typesOf       | POST /v1/:projectId/subscribers, 100 accounts each  |
  * | markAllAsRead | POST /v1/:projectId/mark-all-as-read                |
+ * | notifications, notification, cancel, receipts | GET, DELETE /v1/:projectId/notifications… |
+ * | broadcast, broadcastProgress, cancelBroadcast | POST, GET, DELETE /v1/:projectId/broadcasts… |
  */
 import * as z from 'zod'
 import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../../platform/fetch-json.ts'
@@ -45,11 +47,24 @@ export interface OutgoingNotification {
   url?: string
 }
 
+export interface SendOptions {
+  /** Of your own, unique per app: doing it again with the same one sends to nobody twice. */
+  id?: string
+  /** Unix ms, at most 30 days ahead. */
+  deliverAt?: number
+  /** Seconds, at most 30 days: who has not been sent it by then is not sent it. */
+  ttl?: number
+  /** A newer notification with the same key replaces this one for who does not have it yet. */
+  collapseKey?: string
+}
+
 export interface Sent {
   sent: string[]
   failed: { account: string; reason: string }[]
   /** Not subscribed. */
   notFound: string[]
+  /** For later. */
+  scheduled: string[]
 }
 
 export interface Dapp {
@@ -63,8 +78,29 @@ export interface Dapp {
   notify(
     notification: OutgoingNotification,
     accounts: readonly string[],
-    options?: { id?: string },
+    options?: SendOptions,
   ): Promise<Sent>
+  /** What was sent, newest first; or what waits for its time. `after` is the `next` of the page before. */
+  notifications(page?: {
+    scheduled?: boolean
+    after?: string
+    limit?: number
+  }): Promise<{ notifications: SentNotification[]; next: string | null }>
+  notification(id: string): Promise<SentNotification>
+  /** What became of it for each account, a page. */
+  receipts(
+    id: string,
+    page?: { state?: DeliveryState; after?: string; limit?: number },
+  ): Promise<{ receipts: Receipt[]; next: string | null }>
+  /** Takes back what is scheduled or still queued; answers from how many accounts. */
+  cancel(id: string): Promise<number>
+  /** To all subscribers who want the type; resolves before the first is sent. */
+  broadcast(
+    notification: OutgoingNotification,
+    options?: SendOptions,
+  ): Promise<{ id: string; status: BroadcastStatus }>
+  broadcastProgress(id: string): Promise<BroadcastProgress>
+  cancelBroadcast(id: string): Promise<number>
   subscribers(): Promise<string[]>
   /** Which types each of the accounts wants; who is not subscribed is not there. */
   typesOf(accounts: readonly string[]): Promise<Map<string, string[]>>
@@ -81,7 +117,72 @@ const notified = z.object({
   sent: z.array(z.string()),
   failed: z.array(z.object({ account: z.string(), reason: z.string() })),
   not_found: z.array(z.string()),
+  scheduled: z.array(z.string()).optional(),
 })
+const state = z.enum(['queued', 'published', 'delivered', 'read', 'failed'])
+const counts = z.object({
+  queued: z.number(),
+  published: z.number(),
+  delivered: z.number(),
+  read: z.number(),
+  failed: z.number(),
+})
+const moment = z.iso.datetime().nullable()
+const known = z
+  .object({
+    notification_id: z.string(),
+    app_domain: z.string(),
+    status: z.enum(['scheduled', 'queued', 'done', 'cancelled']),
+    notification: z.object({
+      type: z.string(),
+      title: z.string(),
+      body: z.string(),
+      icon: z.string().nullable(),
+      url: z.string().nullable(),
+    }),
+    created_at: moment,
+    deliver_at: moment,
+    deliver_by: moment,
+    expires_at: moment,
+    counts,
+  })
+  .transform((one) => ({
+    id: one.notification_id,
+    domain: one.app_domain,
+    status: one.status,
+    notification: one.notification,
+    /** ISO 8601, like the others. */
+    createdAt: one.created_at,
+    deliverAt: one.deliver_at,
+    deliverBy: one.deliver_by,
+    expiresAt: one.expires_at,
+    counts: one.counts,
+  }))
+const knownPage = z.object({ notifications: z.array(known), next: z.string().nullable() })
+const receiptsPage = z.object({
+  receipts: z.array(z.object({ account: z.string(), state, reason: z.string().optional(), at: z.string() })),
+  next: z.string().nullable(),
+})
+const broadcastStatus = z.enum(['scheduled', 'running', 'done', 'cancelled', 'expired'])
+const begun = z.object({ id: z.string(), status: broadcastStatus })
+const progress = z.object({
+  id: z.string(),
+  status: broadcastStatus,
+  /** Subscribers when it began; null before. */
+  total: z.number().nullable(),
+  handed: z.number(),
+  /** Who does not want the type. */
+  skipped: z.number(),
+  counts,
+})
+const cancelled = z.object({ cancelled: z.number() })
+
+type DeliveryState = z.infer<typeof state>
+export type SentNotification = z.infer<typeof known>
+export type Receipt = z.infer<typeof receiptsPage>['receipts'][number]
+type BroadcastStatus = z.infer<typeof broadcastStatus>
+export type BroadcastProgress = z.infer<typeof progress>
+
 const subscribed = z.array(z.string())
 const wanted = z.record(z.string(), z.object({ notification_types: z.array(z.string()) }))
 
@@ -111,6 +212,25 @@ export const createDapp = (
     throw new ProtocolError('unavailable', 'the notify server answered something else')
   }
 
+  const terms = ({ id, deliverAt, ttl, collapseKey }: SendOptions) => ({
+    ...appDomain,
+    notification_id: id,
+    deliver_at: deliverAt,
+    ttl,
+    collapse_key: collapseKey,
+  })
+
+  /** A path of the project, with the app and what else is asked for. */
+  const of = (path: string, query: Record<string, string | number | undefined> = {}): string => {
+    const asked = Object.entries({ ...appDomain, ...query }).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, `${value}`]],
+    )
+    return `/v1/${project}/${path}?${new URLSearchParams(asked)}`
+  }
+
+  const takeBack = async (path: string): Promise<number> =>
+    (await ask(cancelled, of(path), { method: 'DELETE' })).cancelled
+
   return {
     enrol: (app) =>
       ask(enrolled, `/${project}/subscribe-topic`, { method: 'POST', body: { appDomain: app } }),
@@ -118,22 +238,39 @@ export const createDapp = (
     describe: (app, description) =>
       ask(described, `/v1/${project}/apps/${encodeURIComponent(app)}`, { method: 'PUT', body: description }),
 
-    async notify(notification, accounts, { id } = {}) {
-      const sum: Sent = { sent: [], failed: [], notFound: [] }
+    async notify(notification, accounts, options = {}) {
+      const sum: Sent = { sent: [], failed: [], notFound: [], scheduled: [] }
       for (const page of pagesOf(accounts, ACCOUNTS_A_NOTIFY)) {
         const message = {
           notification,
           accounts: page,
-          ...appDomain,
-          ...(id !== undefined && { notification_id: id }),
+          ...terms(options),
         }
         const answer = await ask(notified, `/v1/${project}/notify`, { method: 'POST', body: [message] })
         sum.sent.push(...answer.sent)
         sum.failed.push(...answer.failed)
         sum.notFound.push(...answer.not_found)
+        sum.scheduled.push(...(answer.scheduled ?? []))
       }
       return sum
     },
+
+    notifications({ scheduled = false, after, limit } = {}) {
+      return ask(
+        knownPage,
+        of('notifications', { ...(scheduled && { status: 'scheduled' }), after, limit }),
+        {},
+      )
+    },
+    notification: (id) => ask(known, of(`notifications/${encodeURIComponent(id)}`), {}),
+    receipts: (id, page = {}) =>
+      ask(receiptsPage, of(`notifications/${encodeURIComponent(id)}/receipts`, page), {}),
+    cancel: (id) => takeBack(`notifications/${encodeURIComponent(id)}`),
+
+    broadcast: (notification, options = {}) =>
+      ask(begun, `/v1/${project}/broadcasts`, { method: 'POST', body: { notification, ...terms(options) } }),
+    broadcastProgress: (id) => ask(progress, of(`broadcasts/${encodeURIComponent(id)}`), {}),
+    cancelBroadcast: (id) => takeBack(`broadcasts/${encodeURIComponent(id)}`),
 
     subscribers: () => ask(subscribed, `/${project}/subscribers?${new URLSearchParams(appDomain)}`, {}),
 

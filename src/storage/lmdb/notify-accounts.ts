@@ -12,6 +12,7 @@ type Accounts = Pick<
   | 'topicOwner'
   | 'watcherOwner'
   | 'subscribers'
+  | 'subscriberCount'
   | 'topics'
   | 'accountsDue'
 >
@@ -151,6 +152,11 @@ export const createLmdbAccounts = (env: Env, tables: Tables, outbox: Outbox): Ac
         if (subscription) found.push({ accountKey, subscription })
       }
       return found
+    },
+
+    async subscriberCount(domain) {
+      const prefix = named(domain)
+      return tables.subscribers.getKeysCount({ start: prefix, end: endOf(prefix) })
     },
 
     async topics(page) {

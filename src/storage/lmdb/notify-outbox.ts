@@ -5,14 +5,18 @@ import { createHeap } from './heap.ts'
 import type { Tables } from './notify-tables.ts'
 
 export interface Outbox
-  extends Pick<
-    NotifyStore,
-    'takeOutbox' | 'completeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox' | 'outboxOf'
-  > {
+  extends Pick<NotifyStore, 'takeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox' | 'outboxOf'> {
   /** Adds entries, within a transaction; an id that is there already is left as it is. */
   add(entries: readonly OutboxEntry[]): void
   /** Puts entries of another store into their places, within a transaction; bears repetition. Nobody may have taken any. */
   restore(entries: readonly { place: number; entry: OutboxEntry }[]): void
+  /**
+   * Runs a transaction that may remove entries; `remove` answers whether the entry was there. What is removed is taken
+   * by nobody from that moment on: reads see it until the commit.
+   */
+  write<T>(work: (remove: (id: string) => boolean) => T): Promise<T>
+  /** Whether no worker holds the entry at `now`. */
+  isFree(id: string, now: number): boolean
   /** Tells the listeners, after the transaction. */
   ring(): void
 }
@@ -34,13 +38,15 @@ export const createLmdbOutbox = (env: Env, tables: Tables): Outbox => {
   let lastNumber = 0
   for (const at of outbox.getKeys({ reverse: true, limit: 1 })) lastNumber = at.readDoubleBE()
   let position = 0
-  const held = new Map<number, { freeAt: number }>()
+  const held = new Map<number, { freeAt: number; isReturned: boolean }>()
+  /** Removed by transactions that are not committed yet. */
+  const leaving = new Set<number>()
   // What these heaps hold may be out of date: an item counts only while `held` (or the table) agrees with it.
   const waiting = createHeap<{ n: number; freeAt: number }>((a, b) => a.freeAt < b.freeAt)
   const free = createHeap<number>((a, b) => a < b)
 
-  const hold = (n: number, freeAt: number) => {
-    held.set(n, { freeAt })
+  const hold = (n: number, freeAt: number, isReturned = false) => {
+    held.set(n, { freeAt, isReturned })
     waiting.push({ n, freeAt })
   }
 
@@ -95,6 +101,7 @@ export const createLmdbOutbox = (env: Env, tables: Tables): Outbox => {
       while (taken.length < limit) {
         const n = free.pop()
         if (n === undefined) break
+        if (held.has(n) || leaving.has(n)) continue
         const entry = outbox.get(number(n))
         if (!entry) continue
         hold(n, until)
@@ -104,6 +111,7 @@ export const createLmdbOutbox = (env: Env, tables: Tables): Outbox => {
         const start = endOf(number(position))
         for (const { key: at, value } of outbox.getRange({ start, limit: limit - taken.length })) {
           position = at.readDoubleBE()
+          if (leaving.has(position)) continue
           hold(position, until)
           taken.push(value)
         }
@@ -111,26 +119,40 @@ export const createLmdbOutbox = (env: Env, tables: Tables): Outbox => {
       return taken
     },
 
-    async completeOutbox(ids) {
-      const wanted = ids.map(name)
-      const done = await env.transaction(() => {
-        const numbers: number[] = []
-        for (const id of wanted) {
-          const n = outboxIds.get(id)
-          if (n === undefined) continue
-          numbers.push(n)
-          outboxIds.remove(id)
-          outbox.remove(number(n))
-        }
-        return numbers
-      })
-      for (const n of done) held.delete(n)
+    async write(work) {
+      const removed: number[] = []
+      const remove = (id: string) => {
+        const n = outboxIds.get(name(id))
+        if (n === undefined) return false
+        outboxIds.remove(name(id))
+        outbox.remove(number(n))
+        removed.push(n)
+        leaving.add(n)
+        return true
+      }
+      try {
+        const result = await env.transaction(() => work(remove))
+        for (const n of removed) held.delete(n)
+        return result
+      } catch (error) {
+        // They are there still; whoever came by in the meantime has passed them over.
+        for (const n of removed) if (n <= position && !held.has(n)) free.push(n)
+        throw error
+      } finally {
+        for (const n of removed) leaving.delete(n)
+      }
+    },
+
+    isFree(id, now) {
+      const n = outboxIds.get(name(id))
+      const holding = n === undefined ? undefined : held.get(n)
+      return n !== undefined && (!holding || holding.isReturned || holding.freeAt <= now)
     },
 
     async returnOutbox(ids, at) {
       for (const id of ids) {
         const n = outboxIds.get(name(id))
-        if (n !== undefined && held.has(n)) hold(n, at)
+        if (n !== undefined && held.has(n)) hold(n, at, true)
       }
     },
 

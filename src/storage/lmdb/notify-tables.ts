@@ -7,7 +7,7 @@ import type {
   Sealed,
   Webhook,
 } from '../../notify/store.ts'
-import { BYTES, type Bytes, key, name, number, ROWS, type Rows } from './bytes.ts'
+import { BYTES, type Bytes, key, name, named, number, ROWS, type Rows } from './bytes.ts'
 import type { Env } from './env.ts'
 
 /** A subscription as histories know it: `number` stands for it in their keys, because a copy should be small. */
@@ -36,7 +36,11 @@ export interface SubscriptionRow {
  * | notifications | m | the notification |
  * | notificationIds | project id, domain, id | m |
  * | copies | n, 1 unread or 0 read, sentAt, copy id | m, expiresAt |
- * | copyIds | copy id | n, sentAt |
+ * | copyIds | copy id | n, sentAt; of a withdrawn copy also when it would have expired |
+ * | receipts | m, state, account key | at, account, copy id (none if it was refused), reason |
+ * | receiptsGone | m | – (a notification that expired; its receipts are being swept) |
+ * | collapsing | n, collapse key | id of the last copy with that key, expiresAt |
+ * | sent | project id, domain (and again with none), createdAt, m | – |
  * | requests | request id | expiresAt |
  * | webhooks | project id | version, the project's webhooks |
  * | clicks | hash of a notification; the same and copy id | count, first time; how many copies |
@@ -59,10 +63,15 @@ export interface Tables {
   subscriptions: Rows<[number: number, accountKey: string, unread: number]>
   numbers: Rows<string>
   gone: Bytes
-  notifications: Rows<Notification>
+  /** Without `deliverBy`: from before there was one. */
+  notifications: Rows<Omit<Notification, 'deliverBy'> & Partial<Pick<Notification, 'deliverBy'>>>
   notificationIds: Rows<number>
   copies: Rows<[notification: number, expiresAt: number]>
-  copyIds: Rows<[number: number, sentAt: number]>
+  copyIds: Rows<[number: number, sentAt: number, withdrawnUntil?: number]>
+  receipts: Rows<[at: number, account: string, copyId: string | null, reason: string | null]>
+  receiptsGone: Bytes
+  collapsing: Rows<[copyId: string, expiresAt: number]>
+  sent: Bytes
   requests: Rows<number>
   webhooks: Rows<{ version: number; webhooks: Webhook[] }>
   clicks: Rows<[count: number, firstAt: number, copies: number]>
@@ -93,6 +102,10 @@ export const openTables = (env: Env): Tables => {
     notificationIds: rows('notificationIds'),
     copies: rows('copies'),
     copyIds: rows('copyIds'),
+    receipts: rows('receipts'),
+    receiptsGone: bytes('receiptsGone'),
+    collapsing: rows('collapsing'),
+    sent: bytes('sent'),
     requests: rows('requests'),
     webhooks: rows('webhooks'),
     clicks: rows('clicks'),
@@ -111,7 +124,7 @@ export const nextNumber = (tables: Tables, series: string): number => {
   return next
 }
 
-export const EXPIRING = { notification: 1, copy: 2, request: 3, click: 4 } as const
+export const EXPIRING = { notification: 1, copy: 2, request: 3, click: 4, collapsing: 5 } as const
 
 export const expiryKey = (expiresAt: number, kind: keyof typeof EXPIRING, what: Buffer): Buffer =>
   key(number(expiresAt), Buffer.from([EXPIRING[kind]]), what)
@@ -119,3 +132,16 @@ export const expiryKey = (expiresAt: number, kind: keyof typeof EXPIRING, what: 
 /** `start` and `end` of a page of names. */
 export const pageOf = ({ after, limit }: { after?: string; limit: number }) =>
   after === undefined ? { limit } : { start: Buffer.concat([name(after), Buffer.from([0])]), limit }
+
+/** Where the list of a project has a notification, and that of its app. */
+export const sentKeys = (
+  { projectId, domain, createdAt }: Pick<Notification, 'projectId' | 'domain' | 'createdAt'>,
+  m: number,
+): Buffer[] =>
+  [sentPrefix(projectId), sentPrefix(projectId, domain)].map((prefix) =>
+    key(prefix, number(createdAt), number(m)),
+  )
+
+/** The list of a project stands under the empty domain. */
+export const sentPrefix = (projectId: string, domain?: string): Buffer =>
+  named(projectId, domain === undefined ? Buffer.from([0]) : named(domain))

@@ -12,9 +12,12 @@ import { createLmdbAccounts } from './notify-accounts.ts'
 import { createLmdbApps } from './notify-apps.ts'
 import { createLmdbClicks } from './notify-clicks.ts'
 import { createCopies } from './notify-copies.ts'
+import { createLmdbHanding } from './notify-handing.ts'
 import { createLmdbHistory } from './notify-history.ts'
 import { createLmdbOutbox } from './notify-outbox.ts'
 import { createLmdbProjects } from './notify-projects.ts'
+import { createReceiptRows } from './notify-receipt-rows.ts'
+import { createLmdbReceipts } from './notify-receipts.ts'
 import { createLmdbSweep } from './notify-sweep.ts'
 import { openTables } from './notify-tables.ts'
 import { createLmdbWebhooks } from './notify-webhooks.ts'
@@ -22,21 +25,23 @@ import { createLmdbWebhooks } from './notify-webhooks.ts'
 /** What the notify server's store is made of; a transfer writes through the same. */
 export const createNotifyParts = (env: Env) => {
   const tables = openTables(env)
-  return { tables, outbox: createLmdbOutbox(env, tables), copies: createCopies(tables) }
+  const rows = { copies: createCopies(tables), receipts: createReceiptRows(tables) }
+  return { tables, outbox: createLmdbOutbox(env, tables), rows }
 }
 export type NotifyParts = ReturnType<typeof createNotifyParts>
 
-export const createLmdbNotify = (env: Env, { tables, outbox, copies }: NotifyParts): NotifyStore => {
-  const { takeOutbox, completeOutbox, returnOutbox, outboxSize, onOutbox, outboxOf } = outbox
+export const createLmdbNotify = (env: Env, { tables, outbox, rows }: NotifyParts): NotifyStore => {
+  const { takeOutbox, returnOutbox, outboxSize, onOutbox, outboxOf } = outbox
   return {
     ...createLmdbProjects(env, tables),
     ...createLmdbApps(env, tables),
     ...createLmdbAccounts(env, tables, outbox),
-    ...createLmdbHistory(env, tables, outbox, copies),
+    ...createLmdbHanding(env, tables, rows, outbox),
+    ...createLmdbHistory(env, tables, rows, outbox),
+    ...createLmdbReceipts(env, tables, rows, outbox),
     ...createLmdbWebhooks(env, tables),
     ...createLmdbClicks(env, tables),
     takeOutbox,
-    completeOutbox,
     returnOutbox,
     outboxSize,
     onOutbox,

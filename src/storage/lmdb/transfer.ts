@@ -21,7 +21,7 @@ const NOTE = name('note')
 export const createLmdbTransfer = (
   env: Env,
   { keys, notify, relay }: Pick<Stores, 'keys' | 'notify' | 'relay'>,
-  { tables, outbox, copies }: NotifyParts,
+  { tables, outbox, rows: { copies } }: NotifyParts,
 ): Transfer => {
   const identities: Rows<Records['identity']> = env.openDB({ name: 'keys.identities', ...ROWS })
   const invites: Rows<Omit<Records['invite'], 'accountKey'>> = env.openDB({ name: 'keys.invites', ...ROWS })
@@ -53,8 +53,10 @@ export const createLmdbTransfer = (
         const { projectId, domain, id, expiresAt } = notification
         if (expiresAt <= now) return undefined
         // Another one may have taken the id after this one expired.
-        const current = tables.notificationIds.get(notificationKey(projectId, domain, id), moment)
-        return current === at.readDoubleBE() ? notification : undefined
+        const current = tables.notificationIds.get(notificationKey({ projectId, domain, id }), moment)
+        return current === at.readDoubleBE()
+          ? { ...notification, deliverBy: notification.deliverBy ?? expiresAt }
+          : undefined
       }),
       account: accounts,
       contested: {
@@ -97,15 +99,13 @@ export const createLmdbTransfer = (
 
   /** Within a transaction; false for one without its subscription or its notification. */
   const putCopy = (record: Records['copy']): boolean => {
-    const subscription = copies.subscriptionOf(record.subscriptionId)
+    const subscription = copies.subscription(record.subscriptionId)
     if (subscription?.accountKey !== record.accountKey) return false
-    const m = tables.notificationIds.get(
-      notificationKey(record.projectId, record.domain, record.notificationId),
-    )
+    const m = tables.notificationIds.get(notificationKey({ ...record, id: record.notificationId }))
     const notification = m === undefined ? undefined : tables.notifications.get(number(m))
     if (m === undefined || notification?.createdAt !== record.sentAt) return false
-    if (copies.copyById(record.id)?.n === subscription.number) return true
-    copies.place(record.subscriptionId, subscription, { ...record, m })
+    if (copies.byId(record.id)?.n === subscription.number) return true
+    copies.put(record.subscriptionId, subscription, { ...record, m })
     return true
   }
 

@@ -18,6 +18,7 @@ type Accounts = Pick<
   | 'topicOwner'
   | 'watcherOwner'
   | 'subscribers'
+  | 'subscriberCount'
   | 'topics'
   | 'accountsDue'
 >
@@ -210,6 +211,12 @@ export const createRedisAccounts = (
         from = page.at(-1)
       }
       return found
+    },
+
+    async subscriberCount(domain) {
+      const lists = layout.listsOf(domain)
+      const counts = await Promise.all(ALL.map((p) => ask(() => client.zcard(lists(p)))))
+      return counts.reduce((sum, count) => sum + count, 0)
     },
 
     async topics({ after, limit }) {

@@ -17,11 +17,14 @@
  * | `{<p>}q:<request>` | string | when the request id expires |
  * | `{<p>}c:<subscription>` | sorted set | copies by sentAt |
  * | `{<p>}u:<subscription>` | sorted set | the unread ones of them, likewise: its size is the unread count |
- * | `{<p>}h:<subscription>` | hash | copy → when it expires, space, its notification |
+ * | `{<p>}h:<subscription>` | hash | copy → when it expires, space, its notification; space, minus, if withdrawn |
  * | `{<p>}ids` | hash | copy → its subscription |
  * | `{<p>}expiring` | sorted set | subscription by when its first copy expires |
  * | `{<p>}g:<subscription>` | sorted set | copies of a subscription that ended |
  * | `{<p>}gone` | sorted set | what has ended and leaves something to sweep |
+ * | `{<p>}k:<notification>:<sentAt>` | sorted set | receipts that are queued (`notify-receipt-rows`) |
+ * | `{<p>}r:<notification>:<sentAt>` | sorted set | the other receipts |
+ * | `{<p>}x:<subscription>:<collapse key>` | string | its last copy with that key: sentAt, notification, id |
  * | `{<p>}entries` | hash | outbox: entry id → its place in the order, space, the entry as JSON |
  * | `{<p>}free` | sorted set | entries that nobody holds, by order |
  * | `{<p>}held` | sorted set | entries that a worker holds, by when they are free again |
@@ -29,6 +32,7 @@
  * | `{<q>}n:<notification>` | string | when it expires, space, the notification as JSON |
  * | `{<q>}notifications` | sorted set | notifications by when they expire |
  * | `{<q>}k:<notification>:<when it was sent>` | hash | `all` → clicks, first one, copies clicked; copy → clicks, first one |
+ * | `{s:<project>}all`, `{s:<project>}d:<domain>` | sorted set | notification and sentAt, by sentAt: what was sent |
  * | `nt:<topic>`, `nw:<identity key>` | string | look-up: accounts whose topic or watcher it may be |
  * | `nq:<request>` | string | look-up: partition of a request id |
  * | `{apps}a:<domain>` †, `{apps}t:<topic>` † | string | the app; the domain of a subscribe topic |
@@ -49,7 +53,7 @@ export const ALL: readonly number[] = Array.from({ length: PARTITIONS }, (_, p) 
 
 const HOUR = 3_600_000
 /** How long a key stays after what it holds has expired, ms: for clocks that differ, for a server that was off. */
-export const MARGIN = { request: HOUR, copy: 24 * HOUR, account: 30 * 24 * HOUR } as const
+export const MARGIN = { request: HOUR, copy: 24 * HOUR, receipt: HOUR, account: 30 * 24 * HOUR } as const
 
 /** Names become parts of keys and of separated lists. Anything else is a defect of the caller. */
 export const name = (text: string): string => {
@@ -65,15 +69,24 @@ export const partitionOf = (accountKey: string): number =>
 
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-/** Stands for a notification in its key and in copies: callers choose ids, of any length. 162 bits of a SHA-256. */
+/** 162 bits of a SHA-256. */
+const digestOf = (text: string): string => createHash('sha256').update(text).digest('base64url').slice(0, 27)
+
+/** Stands for a notification in its key and in copies: callers choose ids, of any length. */
 export const referenceOf = (projectId: string, domain: string, id: string): string =>
-  createHash('sha256')
-    .update(`${name(projectId)}\0${name(domain)}\0${id}`)
-    .digest('base64url')
-    .slice(0, 27)
+  digestOf(`${name(projectId)}\0${name(domain)}\0${id}`)
 
 /** Keys of what a subscription has received, in the order in which scripts expect them. */
 export type CopyKeys = readonly [copies: string, unread: string, rows: string]
+
+/** Keys of the receipts of a notification in one partition. */
+export type ReceiptKeys = readonly [queued: string, others: string]
+
+/**
+ * Names one notification in keys. Another one may take its id when it has expired: so the time at which it was sent
+ * belongs to it.
+ */
+export const placeOf = (reference: string, sentAt: number): string => `${reference}:${sentAt.toString(36)}`
 
 export interface Partition {
   version: string
@@ -92,6 +105,8 @@ export interface Partition {
   request(id: string): string
   copies(subscriptionId: string): CopyKeys
   ended(subscriptionId: string): string
+  receipts(place: string): ReceiptKeys
+  collapsing(subscriptionId: string, collapseKey: string): string
 }
 
 export const createLayout = (prefix: string) => {
@@ -114,6 +129,8 @@ export const createLayout = (prefix: string) => {
       request: (id) => at(`q:${name(id)}`),
       copies: (id) => [at(`c:${name(id)}`), at(`u:${id}`), at(`h:${id}`)],
       ended: (id) => at(`g:${name(id)}`),
+      receipts: (place) => [at(`k:${place}`), at(`r:${place}`)],
+      collapsing: (id, collapseKey) => at(`x:${name(id)}:${digestOf(collapseKey)}`),
     }
   })
   const partition = (p: number): Partition => {
@@ -133,6 +150,8 @@ export const createLayout = (prefix: string) => {
       `${prefix}{p${BASE64URL.indexOf(reference[0] ?? '')}}k:${reference}:${createdAt}`,
     /** A partition's subscriber list of an app, by the partition's number. */
     listsOf: (domain: string) => (p: number) => partition(p).list(domain),
+    sent: (projectId: string, domain?: string) =>
+      `${prefix}{s:${name(projectId)}}${domain === undefined ? 'all' : `d:${name(domain)}`}`,
     topicLookup: (topic: string) => `${prefix}nt:${packTopic(name(topic))}`,
     watcherLookup: (identityKey: string) => `${prefix}nw:${name(identityKey)}`,
     requestLookup: (id: string) => `${prefix}nq:${name(id)}`,

@@ -10,10 +10,13 @@ import { list, text, whole } from './scripts.ts'
 import { createShelf } from './shelf.ts'
 
 export interface Outbox
-  extends Pick<
-    NotifyStore,
-    'takeOutbox' | 'completeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox' | 'outboxOf'
-  > {
+  extends Pick<NotifyStore, 'takeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox' | 'outboxOf'> {
+  /** Removes entries. */
+  remove(ids: readonly string[]): Promise<void>
+  /** The partition of an entry that was taken here. */
+  partitionOf(id: string): number | undefined
+  /** Entries that were removed by others. */
+  forget(ids: readonly string[]): void
   /** The entries as scripts are told them: id, place in the order, JSON. */
   args(entries: readonly OutboxEntry[]): (string | number)[]
   /** How long the keys of the outbox must live because of these. */
@@ -157,7 +160,13 @@ export const createRedisOutbox = ({ redis, channels, clock, ask, layout }: Notif
       return found.sort((a, b) => a.place - b.place).map(({ entry }) => entry)
     },
 
-    async completeOutbox(ids) {
+    partitionOf: (id) => taken.get(id)?.p,
+
+    forget(ids) {
+      for (const id of ids) taken.remove(id)
+    },
+
+    async remove(ids) {
       await inCalls(redis, whereOf(ids), async (groups) => {
         const keys = groups.flatMap(({ p }) => keysOf(p))
         const args = groups.flatMap((group) => [group.ids.length, ...group.ids])
@@ -167,7 +176,9 @@ export const createRedisOutbox = ({ redis, channels, clock, ask, layout }: Notif
       for (const id of ids) taken.remove(id)
     },
 
-    async returnOutbox(ids, at) {
+    async returnOutbox(ids, returnedAt) {
+      // The half tells what was given back from what a worker holds; it is due at the stated instant all the same.
+      const at = returnedAt - 0.5
       await Promise.all(
         whereOf(ids).map((group) => {
           const args = group.ids.flatMap((id) => [id, taken.get(id)?.until ?? ''])

@@ -1,7 +1,7 @@
-import type { AccountRecord } from '../../notify/store.ts'
+import type { AccountRecord, Notification } from '../../notify/store.ts'
 import { GONE } from './notify-accounts.ts'
-import type { NotifyDeps } from './notify-deps.ts'
-import { ALL, MARGIN } from './notify-layout.ts'
+import { type NotifyDeps, parsed, split } from './notify-deps.ts'
+import { ALL, MARGIN, placeOf } from './notify-layout.ts'
 import type { Lookups } from './notify-lookups.ts'
 import { unpackAccount, unpackTopic } from './notify-packing.ts'
 import { expireCopiesScript } from './scripts/notify-expire-copies.ts'
@@ -68,12 +68,33 @@ export const createRedisSweep = (deps: NotifyDeps, lookups: Lookups) => {
     return swept
   }
 
+  /** What belongs to notifications and lies elsewhere: their receipts, their places in the lists of what was sent. */
+  const forget = async (references: readonly string[], values: readonly (string | null)[], now: number) => {
+    const gone = references.flatMap((reference, at) => {
+      const row = values[at] ? parsed<Notification>(split(values[at])[1]) : undefined
+      // Another one may have taken the id meanwhile.
+      return row && row.expiresAt <= now ? [{ ...row, place: placeOf(reference, row.createdAt) }] : []
+    })
+    if (gone.length === 0) return
+    await Promise.all([
+      ...gone.flatMap(({ projectId, domain, place }) =>
+        [layout.sent(projectId), layout.sent(projectId, domain)].map((sent) =>
+          ask(() => client.zrem(sent, place)),
+        ),
+      ),
+      ...ALL.map((p) =>
+        ask(() => client.unlink(...gone.flatMap(({ place }) => layout.partition(p).receipts(place)))),
+      ),
+    ])
+  }
+
   const sweepNotifications = async (p: number, now: number, limit: number): Promise<number> => {
     const { notifications } = layout.partition(p)
     const most = Math.min(BATCH, limit)
     const old = await ask(() => client.zrangebyscore(notifications, '-inf', now, 'LIMIT', 0, most))
     if (old.length === 0) return 0
     const keys = old.map((reference) => layout.notification(reference).key)
+    await forget(old, await ask(() => client.mget(...keys)), now)
     return whole(
       await ask(() => redis.script(expireNotificationsScript, [notifications, ...keys], [now, ...old])),
     )

@@ -17,11 +17,14 @@ import { createRedisAccounts } from './notify-accounts.ts'
 import { createRedisApps } from './notify-apps.ts'
 import { createRedisClicks } from './notify-clicks.ts'
 import { createWhereabouts } from './notify-deps.ts'
+import { createRedisHanding } from './notify-handing.ts'
 import { createRedisHistory } from './notify-history.ts'
 import { createLayout } from './notify-layout.ts'
 import { createLookups } from './notify-lookups.ts'
+import { createNotifications } from './notify-notifications.ts'
 import { createRedisOutbox } from './notify-outbox.ts'
 import { createRedisProjects } from './notify-projects.ts'
+import { createRedisReceipts } from './notify-receipts.ts'
 import { createRequests } from './notify-requests.ts'
 import { createRedisSweep } from './notify-sweep.ts'
 import { createRedisWebhooks } from './notify-webhooks.ts'
@@ -43,16 +46,22 @@ export const createRedisNotifyStore = ({
   const lookups = createLookups(deps)
   const requests = createRequests(deps)
   const outbox = createRedisOutbox(deps)
-  const { takeOutbox, completeOutbox, returnOutbox, outboxSize, onOutbox, outboxOf } = outbox
+  const notifications = createNotifications(deps)
+  const { putNotification, notification, notifications: sent } = notifications
+  const { takeOutbox, returnOutbox, outboxSize, onOutbox, outboxOf } = outbox
   return {
     ...createRedisProjects(deps),
     ...createRedisApps(deps),
     ...createRedisAccounts(deps, lookups, requests, outbox),
-    ...createRedisHistory(deps, requests, outbox),
+    ...createRedisHanding(deps, notifications, outbox),
+    ...createRedisHistory(deps, notifications, requests, outbox),
+    ...createRedisReceipts(deps, notifications, outbox),
     ...createRedisWebhooks(deps),
     ...createRedisClicks(deps),
+    putNotification,
+    notification,
+    notifications: sent,
     takeOutbox,
-    completeOutbox,
     returnOutbox,
     outboxSize,
     onOutbox,

@@ -99,6 +99,7 @@ export const startNotify = async (
     const server = createNotifyServer(
       {
         store: stores.notify,
+        agenda: stores.agenda,
         vault,
         apps,
         serverKeys,
@@ -111,7 +112,6 @@ export const startNotify = async (
           return cacaoSchema.parse(JSON.parse(JSON.stringify(cacao)))
         },
         webhooks,
-        agenda,
         clock,
         log: recorder.log,
         meter: recorder.meter,
@@ -127,6 +127,7 @@ export const startNotify = async (
     await server.ready()
     const publishing = createPublishing({
       store: stores.notify,
+      agenda: stores.agenda,
       ...{ apps, webhooks, limits, clock, randomBytes: random },
     })
     return { stores, vault, apps, server, publishing, webhooks, calls, loop }

@@ -16,10 +16,16 @@ local now, limit, after = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local CHUNK = 100
 local page, hasMore = {}, 0
 
--- The row of a copy that is there and has not expired.
-local function live(id)
+-- The row of a copy that has not expired, and whether the copy was withdrawn.
+local function known(id)
   local row = redis.call('HGET', KEYS[3], id)
-  return row and tonumber(string.match(row, '^%S+')) > now and row
+  if not row or tonumber(string.match(row, '^%S+')) <= now then return false end
+  return row, string.sub(row, -2) == ' -'
+end
+-- The row of a copy that is there.
+local function live(id)
+  local row, isWithdrawn = known(id)
+  return row and not isWithdrawn and row
 end
 local function isUnread(id) return redis.call('ZSCORE', KEYS[2], id) and true or false end
 
@@ -43,19 +49,30 @@ local function walk(key, rank, wanted)
     rank = rank + CHUNK
   end
 end
+-- How many unread ones stand before this place in the order, or on it.
+local function behind(id)
+  local sentAt = redis.call('ZSCORE', KEYS[1], id)
+  local count = redis.call('ZCOUNT', KEYS[2], '(' .. sentAt, '+inf')
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], sentAt, sentAt)) do
+    if other >= id then count = count + 1 end
+  end
+  return count
+end
 local function any() return true end
 local function onlyRead(unread) return not unread end
 
 local start, afterUnread = 0, false
 if after ~= '' then
-  if not live(after) then return 'unknown' end
-  afterUnread = isUnread(after)
+  local row, isWithdrawn = known(after)
+  if not row then return 'unknown' end
+  -- What is withdrawn was unread.
+  afterUnread = isWithdrawn or isUnread(after)
   start = redis.call('ZREVRANK', KEYS[1], after) + 1
 end
 if ARGV[4] ~= '1' then
   walk(KEYS[1], start, any)
 elseif after == '' or afterUnread then
-  walk(KEYS[2], after == '' and 0 or redis.call('ZREVRANK', KEYS[2], after) + 1, any)
+  walk(KEYS[2], after == '' and 0 or behind(after), any)
   walk(KEYS[1], 0, onlyRead)
 else
   walk(KEYS[1], start, onlyRead)

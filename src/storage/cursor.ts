@@ -1,0 +1,12 @@
+import { fromBase64url, toBase64url } from '../protocol/bytes.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+
+/** Where the next page of a list begins: bytes of which callers need not know what they are made of. */
+export const toCursor = (place: Uint8Array): string => toBase64url(place)
+
+/** Throws `bad_params` for what no page ended with. */
+export const fromCursor = (cursor: string, length: number): Uint8Array => {
+  const place = fromBase64url(cursor)
+  if (place.length !== length) throw new ProtocolError('bad_params', 'not a cursor', { field: 'after' })
+  return place
+}

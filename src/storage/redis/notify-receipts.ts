@@ -1,0 +1,233 @@
+import {
+  CANCELLED,
+  DELIVERY_STATES,
+  type NotificationName,
+  type OutboxOutcome,
+  type Receipt,
+  type ReceiptsStore,
+} from '../../notify/store-receipts.ts'
+import { groupBy } from './group-by.ts'
+import { inCalls, type NotifyDeps, split } from './notify-deps.ts'
+import { ALL, MARGIN, PARTITIONS, type Partition, partitionOf, placeOf } from './notify-layout.ts'
+import type { Notifications } from './notify-notifications.ts'
+import type { Outbox } from './notify-outbox.ts'
+import { mergePages } from './notify-pages.ts'
+import { DIGITS, readReceipt, SEPARATOR, writeForm, writeName, writeTime } from './notify-receipt-rows.ts'
+import { holding } from './notify-records.ts'
+import { countsScript } from './scripts/notify-counts.ts'
+import { deliverScript } from './scripts/notify-deliver.ts'
+import { queuedScript } from './scripts/notify-queued.ts'
+import { receiptsScript } from './scripts/notify-receipts.ts'
+import { refuseScript } from './scripts/notify-refuse.ts'
+import { settleScript } from './scripts/notify-settle.ts'
+import { withdrawScript } from './scripts/notify-withdraw.ts'
+import { list, text, whole } from './scripts.ts'
+
+/** Copies that one script call looks at, or settles. */
+const CHUNK = 500
+
+type Done = Parameters<ReceiptsStore['completeOutbox']>[0][number]
+type Settled = Done & { receipt: OutboxOutcome }
+const isSettled = (one: Done): one is Settled => one.receipt !== undefined
+const nameKey = ({ projectId, domain, id }: NotificationName) => [projectId, domain, id].join(SEPARATOR)
+
+/** What became of notifications. */
+export const createRedisReceipts = (
+  deps: NotifyDeps,
+  notifications: Notifications,
+  outbox: Outbox,
+): Omit<ReceiptsStore, 'notifications'> => {
+  const { redis, ask, layout } = deps
+  const { client } = redis
+
+  /** Answers whether the copy was queued. With `now` only if nobody holds its entry. */
+  const withdraw = async (
+    at: Partition,
+    place: string,
+    { id, account, subscriptionId }: { id: string; account: string; subscriptionId: string },
+    { when, reason, now }: { when: number; reason: string; now?: number },
+  ) => {
+    const receipts = at.receipts(place)
+    // Of a subscription that ended there is nothing left but the entry and the receipt: then these keys are nobody's.
+    const copies = at.copies(subscriptionId === '' ? id : subscriptionId).slice(1)
+    const keys = [at.entries, at.free, at.held, ...receipts, ...copies]
+    const args = [id, account, writeTime(when), reason, now ?? '']
+    return whole(await ask(() => redis.script(withdrawScript, keys, args))) === 1
+  }
+
+  const fail = async (place: string, { id, receipt }: Settled, when: number) => {
+    const { accountKey, subscriptionId, reason = '' } = receipt
+    const copy = { id, account: writeName(accountKey), subscriptionId }
+    await withdraw(layout.of(accountKey), place, copy, { when, reason })
+  }
+
+  /** Entries of published copies; `places` are those of their notifications. */
+  const settle = async (done: readonly Settled[], places: ReadonlyMap<string, string>, when: number) => {
+    const partition = ({ id, receipt }: Settled) => outbox.partitionOf(id) ?? partitionOf(receipt.accountKey)
+    const shares = [...groupBy(done, partition)].flatMap(([p, own]) =>
+      [...groupBy(own, ({ receipt }) => places.get(nameKey(receipt.of)) ?? '')].flatMap(([place, all]) => {
+        const chunks: { p: number; place: string; chunk: readonly Settled[] }[] = []
+        for (let at = 0; at < all.length; at += CHUNK)
+          chunks.push({ p, place, chunk: all.slice(at, at + CHUNK) })
+        return chunks
+      }),
+    )
+    await inCalls(redis, shares, async (some) => {
+      const keys = some.flatMap(({ p, place }) => {
+        const at = layout.partition(p)
+        return [at.entries, at.free, at.held, ...at.receipts(place)]
+      })
+      const args = some.flatMap(({ chunk }) => [
+        chunk.length,
+        ...chunk.flatMap(({ id, receipt }) => [id, writeName(receipt.accountKey)]),
+      ])
+      await ask(() => redis.script(settleScript, keys, [DIGITS.published, writeTime(when), ...args]))
+      return []
+    })
+  }
+
+  const page = async (place: string, digits: string, after: string | undefined, limit: number) => {
+    const rows = await mergePages({ after, limit }, async (parts) => {
+      const lists = await inCalls(redis, parts, async (some) => {
+        const keys = some.flatMap(({ p }) => layout.partition(p).receipts(place))
+        const args = some.flatMap((part) => [part.after === undefined ? '' : inSet(part.after), part.limit])
+        return list(await ask(() => redis.script(receiptsScript, keys, [digits, ...args])))
+      })
+      return parts.map((part, at) => {
+        const rows = list(lists[at]).flatMap((own, state) =>
+          list(own).map((row) => inOrder(text(row), digits[state] ?? '')),
+        )
+        return rows.sort().slice(0, part.limit)
+      })
+    })
+    return rows.map((row): Receipt => {
+      const at = row.indexOf(SEPARATOR) + 1
+      return readReceipt(row[at] ?? '', row.slice(0, at) + row.slice(at + 1))
+    })
+  }
+
+  return {
+    async refuse(of, failures, when) {
+      const found = await notifications.placeOf(of)
+      if (!found) return
+      const ttl = notifications.lifetime(found.kept) - MARGIN.copy + MARGIN.receipt
+      await Promise.all(
+        [...groupBy(failures, ({ accountKey }) => partitionOf(accountKey))].map(([p, own]) => {
+          const args = own.flatMap(({ accountKey, account, reason }) => [
+            writeName(accountKey),
+            writeForm(account, accountKey),
+            reason,
+          ])
+          const keys = layout.partition(p).receipts(found.place)
+          return ask(() => redis.script(refuseScript, keys, [ttl, writeTime(when), ...args]))
+        }),
+      )
+    },
+
+    async completeOutbox(done, when) {
+      const names = new Map(done.filter(isSettled).map(({ receipt }) => [nameKey(receipt.of), receipt.of]))
+      const places = new Map<string, string>()
+      await Promise.all(
+        [...names].map(async ([key, of]) => {
+          const found = await notifications.placeOf(of)
+          if (found) places.set(key, found.place)
+        }),
+      )
+      const settled = done.filter(isSettled).filter(({ receipt }) => places.has(nameKey(receipt.of)))
+      const failed = settled.filter(({ receipt }) => receipt.became === 'failed')
+      const published = settled.filter(({ receipt }) => receipt.became === 'published')
+      const handled = new Set<Done>(settled)
+      const others = done.filter((one) => !handled.has(one)).map(({ id }) => id)
+      await Promise.all([
+        settle(published, places, when),
+        ...failed.map((one) => fail(places.get(nameKey(one.receipt.of)) ?? '', one, when)),
+        outbox.remove(others),
+      ])
+      outbox.forget(settled.map(({ id }) => id))
+    },
+
+    async markDelivered(copies, when) {
+      return Promise.all(
+        copies.map(async ({ accountKey, subscriptionId, deliveredId }) => {
+          const at = layout.of(accountKey)
+          const [ordered, , rows] = at.copies(subscriptionId)
+          const [row, score] = await Promise.all([
+            ask(() => client.hget(rows, deliveredId)),
+            ask(() => client.zscore(ordered, deliveredId)),
+          ])
+          if (row === null || score === null || row.endsWith(' -')) return undefined
+          const reference = split(row)[1]
+          const keys = [at.account(accountKey), rows, ...at.receipts(placeOf(reference, Number(score)))]
+          const args = [holding(subscriptionId), deliveredId, row, writeName(accountKey), writeTime(when)]
+          if (whole(await ask(() => redis.script(deliverScript, keys, args))) === 0) return undefined
+          const notification = await notifications.sent(reference, Number(score))
+          return (
+            notification && {
+              projectId: notification.projectId,
+              domain: notification.domain,
+              id: notification.id,
+            }
+          )
+        }),
+      )
+    },
+
+    async receipts(of, { state, after, limit }) {
+      const found = await notifications.placeOf(of)
+      if (!found) return []
+      const digits = state ? DIGITS[state] : DELIVERY_STATES.map((each) => DIGITS[each]).join('')
+      // Behind every row of that account.
+      const from = after === undefined ? undefined : `${writeName(after)}\u0001`
+      return page(found.place, digits, from, limit)
+    },
+
+    async receiptCounts(of) {
+      const found = await notifications.placeOf(of)
+      const counts = { queued: 0, published: 0, delivered: 0, read: 0, failed: 0 }
+      if (!found) return counts
+      const parts = await inCalls(redis, ALL, async (some) => {
+        const keys = some.flatMap((p) => layout.partition(p).receipts(found.place))
+        return [list(await ask(() => redis.script(countsScript, keys, [])))]
+      })
+      for (const part of parts) {
+        for (const [at, state] of DELIVERY_STATES.entries()) counts[state] += whole(part[at])
+      }
+      return counts
+    },
+
+    async cancelQueued(of, limit, when) {
+      const found = await notifications.placeOf(of)
+      let cancelled = 0
+      for (let p = 0; found && p < PARTITIONS; p++) {
+        const at = layout.partition(p)
+        const [queued] = at.receipts(found.place)
+        for (let behind: string | undefined = ''; behind !== undefined; ) {
+          if (cancelled >= limit) return { cancelled, more: true }
+          const keys = [queued, at.free, at.held, at.ids]
+          const args = [when, Math.min(CHUNK, limit - cancelled), behind, CHUNK]
+          const [next, ...rest]: unknown[] = list(await ask(() => redis.script(queuedScript, keys, args)))
+          const copies: { id: string; account: string; subscriptionId: string }[] = []
+          for (let n = 0; n < rest.length; n += 3) {
+            const [id, account, subscriptionId] = [rest[n], rest[n + 1], rest[n + 2]].map(text)
+            copies.push({ id: id ?? '', account: account ?? '', subscriptionId: subscriptionId ?? '' })
+          }
+          const about = { when, reason: CANCELLED, now: when }
+          const done = await Promise.all(copies.map((copy) => withdraw(at, found.place, copy, about)))
+          cancelled += done.filter(Boolean).length
+          behind = text(next) || undefined
+        }
+      }
+      return { cancelled, more: false }
+    },
+  }
+}
+
+/** With the digit behind the account, rows of all states stand in one order. */
+const inOrder = (row: string, digit: string): string => {
+  const bare = digit === DIGITS.queued ? row : row.slice(1)
+  const at = bare.indexOf(SEPARATOR) + 1
+  return `${bare.slice(0, at)}${digit}${bare.slice(at)}`
+}
+/** Where a list goes on that has come to this place: behind the account, whose receipt there may have moved on. */
+const inSet = (place: string): string =>
+  place.includes(SEPARATOR) ? `${place.slice(0, place.indexOf(SEPARATOR))}\u0001` : place
