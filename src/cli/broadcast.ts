@@ -62,15 +62,16 @@ export const runBroadcast = async (
     else print(`${status}: ${id}`)
     return
   }
-  const meter = createMeter(out)
+  // JSON and nothing else.
+  const meter = on.has('json') ? undefined : createMeter(out)
   for (;;) {
     const now = await ask(progress, 'GET', pathOf(domain, id))
-    meter.show(now.handed + now.skipped, now.total)
+    meter?.show(now.handed + now.skipped, now.total)
     if (now.status === 'running' || now.status === 'scheduled') {
       await sleep(LOOK_EVERY)
       continue
     }
-    meter.end()
+    meter?.end()
     if (on.has('json')) printJson(now)
     else print(`${id} ${sentence(now)}`)
     if (now.status !== 'done') throw new CommandFailure(`The broadcast is ${now.status}.`)

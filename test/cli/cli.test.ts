@@ -174,7 +174,7 @@ describe('app list, keys, notify', () => {
 
     const say = ['--title', 'Hello', '--body', 'There']
     const byName = await json('notify', 'bell.example.com', '--type', 'News', ...say, '--all')
-    expect(byName).toEqual({ sent: [owner.account], failed: [], not_found: [] })
+    expect(byName).toMatchObject({ status: 'done', total: 1, handed: 1, skipped: 0 })
     const byId = ['notify', 'bell.example.com', '--type', app.types[0].id, ...say, '--account', owner.account]
     expect(await json(...byId)).toMatchObject({ sent: [owner.account] })
 
@@ -186,7 +186,34 @@ describe('app list, keys, notify', () => {
     expect(notifications).toHaveLength(3)
   })
 
+  it('broadcast shows how far it is, and cancels', async () => {
+    const app = await json('app', 'add', 'tower.example.com', '--type', 'News')
+    const owner = newOwner()
+    await using wallet = createWallet({
+      url: world.url,
+      account: owner.account,
+      sign: async (text: string) => owner.sign(text),
+      domain: 'wallet.example.com',
+      allApps: true,
+      resolveAppKeys: fromNotifyServer({ clock: systemClock, fetch }, world.url),
+    })
+    await wallet.subscribe('tower.example.com')
+    const say = ['broadcast', 'tower.example.com', '--type', 'News', '--title', 'Hello', '--body', 'All']
+    const { code, stdout, stderr } = await belfry([...say, '--id', 'one'])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining('1 of 1\n') })
+    expect(stdout).toMatch(/^one done: handed over to 1 of 1 subscribers, 0 skipped/)
+    expect(await json(...say, '--id', 'one', '--detach')).toEqual({ id: 'one', status: 'done' })
+    expect((await belfry(['broadcast', 'tower.example.com', '--status', 'one'])).stdout).toContain('done: ')
+    expect(await json('broadcast', 'tower.example.com', '--cancel', 'one')).toEqual({ cancelled: 0 })
+    expect(await belfry(['broadcast', 'tower.example.com', '--status', 'none'])).toMatchObject({ code: 1 })
+    expect((await belfry([...say, '--type', 'No such'])).code).toBe(1)
+    const { notifications } = await wallet.history('tower.example.com')
+    expect(notifications).toMatchObject([{ type: app.types[0].id, title: 'Hello', body: 'All' }])
+  })
+
   it.each<[string[], string]>([
+    [['broadcast', 'bell.example.com', '--title', 'a', '--body', 'b'], '--type'],
+    [['broadcast'], 'DOMAIN'],
     [['notify', 'bell.example.com', '--title', 'a', '--body', 'b', '--all'], '--type'],
     [['notify', 'bell.example.com', '--type', 'News', '--title', 'a', '--body', 'b'], 'Say who gets it'],
     [['keys', 'show'], 'KEY'],

@@ -155,6 +155,17 @@ const ROUTES: readonly Route[] = [
   route('project', 'GET', '/v1/:projectId/apps', { path: '/v1/P/apps' }),
   route('project', 'GET', '/v1/:projectId/apps/:domain', { path: '/v1/P/apps/pulse.example' }),
   route('project', 'PUT', '/v1/:projectId/apps/:domain', { path: '/v1/P/apps/other.example', ...json }),
+  route('project', 'GET', '/v1/:projectId/notifications', { path: '/v1/P/notifications' }),
+  route('project', 'GET', '/v1/:projectId/notifications/:id', { path: '/v1/P/notifications/x' }),
+  route('project', 'DELETE', '/v1/:projectId/notifications/:id', { path: '/v1/P/notifications/x' }),
+  route('project', 'GET', '/v1/:projectId/notifications/:id/receipts', {
+    path: '/v1/P/notifications/x/receipts',
+  }),
+  route('project', 'POST', '/v1/:projectId/broadcasts', { path: '/v1/P/broadcasts', ...json }),
+  route('project', 'GET', '/v1/:projectId/broadcasts/:id', { path: '/v1/P/broadcasts/x' }),
+  route('project', 'DELETE', '/v1/:projectId/broadcasts/:id', { path: '/v1/P/broadcasts/x' }),
+  route('project', 'GET', '/v1/:projectId/settings', { path: '/v1/P/settings' }),
+  route('project', 'PUT', '/v1/:projectId/settings', { path: '/v1/P/settings', ...json }),
   route('nobody', 'GET', '/v1/notification/:id', { path: '/v1/notification/x' }),
   route('nobody', 'GET', '/.well-known/did.json'),
   route('nobody', 'GET', '/apps/:domain/did.json', { path: '/apps/pulse.example/did.json' }),
@@ -171,6 +182,9 @@ const ROUTES: readonly Route[] = [
   route('admin', 'POST', '/admin/apps', json),
   route('admin', 'GET', '/admin/apps'),
   route('admin', 'POST', '/admin/notify', json),
+  route('admin', 'POST', '/admin/broadcasts', json),
+  route('admin', 'GET', '/admin/broadcasts/:domain/:id', { path: '/admin/broadcasts/pulse.example/x' }),
+  route('admin', 'DELETE', '/admin/broadcasts/:domain/:id', { path: '/admin/broadcasts/pulse.example/x' }),
   route('admin', 'GET', '/admin/keys'),
   route('admin', 'GET', '/admin/keys/:key', { path: '/admin/keys/x' }),
   route('admin', 'GET', '/admin/backup'),
@@ -435,7 +449,12 @@ it('a notification id may be any text of 1 to 255 characters, and works as one',
       expect([notification_id, answer.status, answer.json]).toEqual([
         notification_id,
         200,
-        { sent: [pulse.account], failed: [], not_found: [] },
+        {
+          sent: [pulse.account],
+          failed: [],
+          not_found: [],
+          notifications: [{ notification_id, status: 'queued' }],
+        },
       ])
     }
   }

@@ -284,7 +284,7 @@ describe('the operator', () => {
     expect(
       await world.http('POST', '/admin/notify', {
         token: world.adminToken,
-        body: { domain: 'none.example', notification: { type: 'x' }, accounts: 'all' },
+        body: { domain: 'none.example', notification: { type: 'x' }, accounts: ['x'] },
       }),
     ).toMatchObject({ status: 404, body: { code: 'unknown_app' } })
   })

@@ -27,11 +27,16 @@ export const enrolled = z.object({
 export type EnrolledApp = z.infer<typeof enrolled>
 
 /** Declares an app with two types by the command line, as an operator does. */
-export const enrolByCommandLine = async (dataDir: string, domain: string): Promise<EnrolledApp> => {
+export const enrolByCommandLine = async (
+  dataDir: string,
+  domain: string,
+  more: string[] = [],
+): Promise<EnrolledApp> => {
   const { stdout } = await promisify(execFile)(process.execPath, [
     'dist/cli/main.js',
     ...['app', 'add', domain, '--data', dataDir, '--name', 'Story', '--json'],
     ...['--type', 'News: what is new', '--type', 'Alerts: what is urgent'],
+    ...more,
   ])
   return enrolled.parse(JSON.parse(stdout))
 }

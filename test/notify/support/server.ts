@@ -166,6 +166,9 @@ export const startNotify = async (
     get store() {
       return running.stores.notify
     },
+    get server() {
+      return running.server
+    },
     get publishing() {
       return running.publishing
     },

@@ -1,0 +1,35 @@
+/** What the relay tells about messages that wallets have becomes a receipt. */
+import { expect, it } from 'vitest'
+import { fromHex } from '../../src/protocol/bytes.ts'
+import { accountKey } from '../../src/protocol/caip.ts'
+import { topicOf } from '../../src/protocol/topic.ts'
+import { DOMAIN, startNotify, TYPES, type View } from './support/server.ts'
+
+const NEWS = TYPES[0]?.id ?? ''
+
+it('a message that a wallet has makes its notification delivered, once', async () => {
+  await using world = await startNotify()
+  const device = world.newDevice()
+  const { claims } = await world.ask(device.subscribe(world.app, [NEWS]))
+  const views: View[] = Object(claims).sbs
+  const topic = topicOf(fromHex(views[0]?.symKey ?? ''))
+  const notification = { type: NEWS, title: 'Title', body: 'Body', icon: null, url: null }
+  await world.publishing.notify(world.project.id, [
+    { notification, notificationId: 'n', accounts: [device.account] },
+  ])
+  await world.settled()
+  const [letter] = world.loop.published.filter((one) => one.topic === topic && one.tag === 4002)
+  const told = { topic, message: letter?.message ?? '', at: world.clock.now() + 5 }
+  const of = { projectId: world.project.id, domain: DOMAIN, id: 'n' }
+  expect(await world.store.receiptCounts(of)).toMatchObject({ published: 1, delivered: 0 })
+
+  expect(await world.server.delivered(told)).toEqual({
+    of,
+    accountKey: accountKey(device.account),
+    account: device.account,
+  })
+  expect(await world.store.receipts(of, { limit: 10 })).toMatchObject([{ state: 'delivered', at: told.at }])
+  expect(await world.server.delivered(told)).toBeUndefined()
+  // Nobody listens there any more.
+  expect(await world.server.delivered({ ...told, topic: 'ab'.repeat(32) })).toBeUndefined()
+})
