@@ -12,6 +12,10 @@
  * already sealed (`Sealed`): a store never sees one in clear.
  */
 
+import type { RotationStore } from './store-rotation.ts'
+
+export type { RotationStore }
+
 /** Bytes encrypted at rest with a key derived from BELFRY_SECRET; base64url. */
 export type Sealed = string
 
@@ -56,7 +60,18 @@ export interface AppRecord {
   subscribeKey: string
   /** sha256 of the raw `subscribeKey`. */
   subscribeTopic: string
+  /** Former keys that wallets may still use, newest first; absent when there are none. */
+  previousKeys?: PreviousAppKeys[]
   createdAt: number
+}
+
+/** Keys that an app had before: the same members as in `AppRecord`, and until when they count. */
+export interface PreviousAppKeys
+  extends Pick<
+    AppRecord,
+    'authenticationSeed' | 'authenticationKey' | 'subscribePrivateKey' | 'subscribeKey' | 'subscribeTopic'
+  > {
+  until: number
 }
 
 // ── accounts ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -89,6 +104,11 @@ export interface Watcher {
   /** sha256(S). */
   topic: string
   expiresAt: number
+  /**
+   * did:key of ours that its watch was addressed to: its news are signed with that one. Absent in records from before
+   * our keys could change, so it is the oldest.
+   */
+  serverKey?: string
 }
 
 export interface AccountRecord {
@@ -119,6 +139,8 @@ export type OutboxTask =
       rpcId: string
       /** Domain of the app whose key signs; null when the server's own does. */
       signer: string | null
+      /** did:key of the signer that the request was addressed to; its present one when that one is gone, or absent. */
+      signerKey?: string
       /** Claims beside `iss iat exp sbs`. */
       claims: Record<string, unknown>
       /** Adds `sbs`: what the account has, restricted to one app or not, named as `account` says. */
@@ -190,10 +212,10 @@ export interface AccountCommit {
   outbox: OutboxEntry[]
 }
 
-export interface NotifyStore {
+export interface NotifyStore extends RotationStore {
   // servers, projects, apps
 
-  /** Keys of the notify server itself: the first caller's proposal is kept, everyone gets what is kept. */
+  /** Keys of the notify server itself (by what names, `server-keys` says): the first caller's proposal is kept, everyone gets what is kept. */
   serverKeys(proposal: Record<string, Sealed>): Promise<Record<string, Sealed>>
   /** Creates the project unless one with this id is there; answers whether it did. */
   createProject(project: Project): Promise<boolean>

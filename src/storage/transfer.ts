@@ -41,6 +41,13 @@ const invite: z.ZodType<InviteEntry & { accountKey: string }> = z.object({
 
 const project: z.ZodType<Project> = z.object({ id: text, name: text, secretHash: text, createdAt: time })
 
+const keyPairs = {
+  authenticationSeed: text,
+  authenticationKey: text,
+  subscribePrivateKey: text,
+  subscribeKey: text,
+  subscribeTopic: text,
+}
 const app: z.ZodType<AppRecord> = z.object({
   domain: text,
   projectId: text,
@@ -50,11 +57,8 @@ const app: z.ZodType<AppRecord> = z.object({
   icons: z.object({ sm: text, md: text, lg: text }),
   types: z.array(z.object({ id: text, name: text, description: text })),
   listed: z.boolean(),
-  authenticationSeed: text,
-  authenticationKey: text,
-  subscribePrivateKey: text,
-  subscribeKey: text,
-  subscribeTopic: text,
+  ...keyPairs,
+  previousKeys: z.array(z.object({ ...keyPairs, until: time })).exactOptional(),
   createdAt: time,
 })
 
@@ -89,6 +93,7 @@ const watcher: z.ZodType<Watcher> = z.object({
   key: text,
   topic: text,
   expiresAt: time,
+  serverKey: text.exactOptional(),
 })
 
 const account: z.ZodType<{ accountKey: string; record: AccountRecord }> = z.object({
@@ -104,6 +109,7 @@ const task: z.ZodType<OutboxTask> = z.discriminatedUnion('kind', [
     tag: z.number(),
     rpcId: text,
     signer: text.nullable(),
+    signerKey: text.exactOptional(),
     claims: z.record(text, z.unknown()),
     view: z.object({ accountKey: text, account: text, domain: text.nullable() }).exactOptional(),
     error: z.object({ code: z.number(), message: text }).exactOptional(),

@@ -13,6 +13,7 @@ import { createLmdbApps } from './notify-apps.ts'
 import { createCopies } from './notify-copies.ts'
 import { createLmdbHistory } from './notify-history.ts'
 import { createLmdbOutbox } from './notify-outbox.ts'
+import { createLmdbRotation } from './notify-rotation.ts'
 import { createLmdbSweep } from './notify-sweep.ts'
 import { openTables } from './notify-tables.ts'
 
@@ -34,6 +35,7 @@ export const createLmdbNotify = (env: Env, { tables, outbox, copies }: NotifyPar
     returnOutbox,
     outboxSize,
     onOutbox,
+    ...createLmdbRotation(env, tables),
     sweep: createLmdbSweep(env, tables),
   }
 }

@@ -21,6 +21,7 @@ import { createLayout } from './notify-layout.ts'
 import { createLookups } from './notify-lookups.ts'
 import { createRedisOutbox } from './notify-outbox.ts'
 import { createRequests } from './notify-requests.ts'
+import { createRedisRotation } from './notify-rotation.ts'
 import { createRedisSweep } from './notify-sweep.ts'
 
 export const createRedisNotifyStore = ({
@@ -50,6 +51,7 @@ export const createRedisNotifyStore = ({
     returnOutbox,
     outboxSize,
     onOutbox,
+    ...createRedisRotation(deps),
     sweep: createRedisSweep(deps, lookups),
   }
 }
