@@ -8,6 +8,8 @@
  * | app add, app list       | declares apps, lists them                     | yes                    |
  * | notify                  | sends a notification                          | yes                    |
  * | keys list, keys show    | registered identity keys                      | yes                    |
+ * | rotate server, app      | replaces keys, with an overlap                | yes                    |
+ * | reseal                  | seals everything with the present secret      | yes; --new: no         |
  * | migrate                 | copies a store to another engine              | no: stop it            |
  * | backup, restore         | a store into a file, a file into a store      | backup: may be         |
  * | check                   | shows the configuration                       |                        |
@@ -21,6 +23,8 @@ import { check } from './check.ts'
 import { UsageError } from './flags.ts'
 import { keys } from './keys.ts'
 import { notify } from './notify.ts'
+import { reseal } from './reseal.ts'
+import { rotate } from './rotate.ts'
 import { serve } from './serve.ts'
 
 const main = defineCommand({
@@ -33,6 +37,8 @@ const main = defineCommand({
     app,
     notify,
     keys,
+    rotate,
+    reseal,
     check,
     migrate: () => import('./migrate.ts').then(({ migrate }) => migrate),
     backup: () => import('./backup.ts').then(({ backup }) => backup),

@@ -25,9 +25,7 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
 import { checked, httpErrors, jsonBody, noSuchPath, wrongMethods } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
-import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import type { KeyPair, SigningKey } from '../protocol/keys.ts'
 import type { Apps } from './apps.ts'
 import { didDocument } from './did-document.ts'
 import { describeRoutes } from './http-docs.ts'
@@ -43,6 +41,7 @@ import {
   SubscribersV1,
   SubscribeTopic,
 } from './http-schema.ts'
+import type { KeyRing } from './key-ring.ts'
 import type { NotifyMessage, Publishing } from './publishing.ts'
 import type { AppRecord } from './store.ts'
 
@@ -50,7 +49,8 @@ export interface NotifyRoutesDeps {
   apps: Apps
   publishing: Publishing
   /** The notify server's own keys. */
-  serverKeys: { authentication: SigningKey; subscribe: KeyPair }
+  /** As they are at the time. */
+  serverKeys: KeyRing
   log: Log
 }
 
@@ -79,10 +79,6 @@ const listing = ({ domain, name, description, url, icons }: AppRecord) => {
 export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: string }): OpenAPIHono => {
   const { apps, publishing, serverKeys, log } = deps
   const publicHost = new URL(options.publicUrl).host
-  const serverDocument = didDocument(publicHost, {
-    subscribeKey: toHex(serverKeys.subscribe.publicKey),
-    authenticationKey: toHex(serverKeys.authentication.publicKey),
-  })
 
   const app = new OpenAPIHono()
   app.onError(httpErrors(log))
@@ -193,14 +189,14 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
   const appDocument = async (domain: string | undefined) => {
     const named = Domain.safeParse(domain)
     const found = named.success ? await apps.byDomain(named.data) : undefined
-    return found && didDocument(found.record.domain, found.record)
+    return found && didDocument(found.record.domain, found)
   }
 
   app.get('/.well-known/did.json', async (c) => {
     const host = (c.req.header('host') ?? new URL(c.req.url).host).toLowerCase()
     // Our own host first: an app may run on the same one, and wallets would lose the server's keys.
     const document = host === publicHost ? undefined : await appDocument(host)
-    return c.json(document ?? serverDocument)
+    return c.json(document ?? didDocument(publicHost, serverKeys))
   })
 
   app.get('/apps/:domain/did.json', async (c) => {

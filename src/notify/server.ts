@@ -22,10 +22,12 @@ import type { Apps } from './apps.ts'
 import { createDelivery } from './delivery.ts'
 import type { OnDuty } from './duty.ts'
 import type { IdentityLookup } from './identity.ts'
+import { allKeys } from './key-ring.ts'
 import { createMembership } from './membership.ts'
 import { createRelayEvents, type Delivered } from './relay-events.ts'
 import type { ConnectRelay } from './relay-link.ts'
-import type { ServerKeys } from './server-keys.ts'
+import { createRotation, type Rotation } from './rotation.ts'
+import { keepFresh, type ServerKeys } from './server-keys.ts'
 import { createNotifyService } from './service.ts'
 import type { NotifyStore } from './store.ts'
 import { createSweeper } from './sweeper.ts'
@@ -71,6 +73,8 @@ export interface NotifyServerOptions {
 
 export interface NotifyServer extends AsyncDisposable {
   readonly serverKeys: ServerKeys
+  /** Works once the server is ready. */
+  readonly rotation: Rotation
   /** Resolves when requests are taken; rejects when it is closed before. */
   ready(): Promise<void>
   /** It has become ready and is connected to the relay. */
@@ -98,18 +102,27 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
   )
   const membership = createMembership(
     { store, relay, onDuty: onDuty('notify renewal'), clock, log },
-    { serverTopic: topicOf(serverKeys.subscribe.publicKey), renew },
+    { serverTopics: () => allKeys(serverKeys).map(({ subscribe }) => topicOf(subscribe.publicKey)), renew },
   )
   const delivery = createDelivery({
     store,
-    letters: { vault, apps, authentication: serverKeys.authentication },
+    letters: { vault, apps, serverKeys },
     relay,
     clock,
     log,
     meter,
     worker: toHex(randomBytes(8)),
   })
-  const sweeper = createSweeper({ store, service, onDuty: onDuty('notify sweep'), clock, log, meter })
+  const rotation = createRotation({
+    ...{ store, vault, serverKeys, clock },
+    join: membership.join,
+    leave: (topic) => relay.unsubscribe([topic]),
+  })
+  const sweeper = createSweeper({
+    ...{ store, service, rotation, clock, log, meter },
+    onDuty: onDuty('notify sweep'),
+  })
+  const freshness = keepFresh({ serverKeys, clock, log })
 
   return {
     serverKeys,
@@ -117,7 +130,9 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     healthy: () => membership.isReady && relay.connected,
     join: membership.join,
     takeEvents,
+    rotation,
     async [Symbol.asyncDispose]() {
+      freshness[Symbol.dispose]()
       await Promise.all([sweeper[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()])
       // Waits for requests that are being carried out; their answers are in the outbox then, for the next start.
       // Closing it also ends what membership may be waiting for.

@@ -35,6 +35,8 @@ export interface Asked {
     tag: number
     /** Seconds. */
     ttl: number
+    /** did:key that the request was addressed to. */
+    signerKey: string
     /** Claims that follow from the request alone: `act`, and what is echoed. */
     claims: Record<string, unknown>
   }
@@ -138,6 +140,7 @@ export const createNotifyService = (deps: {
         tag: asked.answer.tag,
         rpcId: asked.rpcId,
         signer,
+        signerKey: asked.answer.signerKey,
         claims: asked.answer.claims,
         ...more,
       },
@@ -182,6 +185,7 @@ export const createNotifyService = (deps: {
         account: asked.account.text,
         key: asked.answer.key,
         topic: asked.answer.topic,
+        serverKey: asked.answer.signerKey,
       }
       const owner = await store.watcherOwner(asked.identityKey)
       if (owner !== undefined && owner !== key) {

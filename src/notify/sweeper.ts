@@ -1,10 +1,11 @@
 /**
  * Ends what has expired: subscriptions (their topics are left on the relay) and watchers, and lets the store drop old
- * notifications and request ids. Nothing depends on it: what is over counts for nothing before it is swept.
+ * notifications and request ids, and former keys. Nothing depends on it: what is over counts for nothing before it is swept.
  */
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import type { OnDuty } from './duty.ts'
+import type { Rotation } from './rotation.ts'
 import type { NotifyService } from './service.ts'
 import type { NotifyStore } from './store.ts'
 
@@ -16,12 +17,13 @@ const ROWS = 1_000
 export const createSweeper = (deps: {
   store: NotifyStore
   service: Pick<NotifyService, 'expire'>
+  rotation: Pick<Rotation, 'sweep'>
   onDuty: OnDuty
   clock: Clock
   log: Log
   meter: Meter
 }): AsyncDisposable => {
-  const { store, service, onDuty, clock, log, meter } = deps
+  const { store, service, rotation, onDuty, clock, log, meter } = deps
 
   const sweepAccounts = async (signal: AbortSignal): Promise<void> => {
     const tried = new Set<string>()
@@ -52,7 +54,7 @@ export const createSweeper = (deps: {
   return onDuty(async (signal) => {
     if (clock.now() < first) await pause(clock, first - clock.now(), signal)
     while (!signal.aborted) {
-      for (const sweep of [sweepAccounts, sweepRows]) {
+      for (const sweep of [sweepAccounts, sweepRows, rotation.sweep]) {
         await sweep(signal).catch((err) =>
           log.error({ err }, 'A sweep was not finished; the next one goes on'),
         )

@@ -62,7 +62,7 @@ export interface WireDeps {
   apps: Pick<Apps, 'byDomain' | 'byTopic'>
   service: NotifyService
   lookup: IdentityLookup
-  serverKeys: Pick<ServerKeys, 'authentication' | 'subscribe'>
+  serverKeys: ServerKeys
   relay: Pick<RelayLink, 'publish'>
   clock: Clock
   log: Log
@@ -87,8 +87,7 @@ export const createWire = (
 ): ((message: RelayMessage) => Promise<void>) => {
   const { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter } = deps
   const open = createOpener({ store, vault, apps, serverKeys })
-  const letters = () =>
-    createLetters({ store, vault, apps, authentication: serverKeys.authentication, clock })
+  const letters = () => createLetters({ store, vault, apps, serverKeys, clock })
 
   /** Throws unless the identity key belongs to this account and may act for this app (null: for all). */
   const establish = async (
@@ -127,11 +126,10 @@ export const createWire = (
   const carryOut = async (row: NotifyRow, channel: Channel, text: string, id: string): Promise<void> => {
     const rpc = parseRpc(text)
     if (rpc.kind !== 'request') throw new ProtocolError('bad_request', 'a request is expected')
-    const signed = verifyJwt(tokenOf(rpc.params, row.requestParam), {
-      now: clock.now(),
-      act: row.requestAct,
-      audience: channel.audience,
-    })
+    const expected = { now: clock.now(), act: row.requestAct }
+    const signed = verifyJwt(tokenOf(rpc.params, row.requestParam), expected)
+    const signerKey = channel.audiences.find((did) => did === signed.aud)
+    if (signerKey === undefined) throw new ProtocolError('jwt_wrong_audience')
 
     const askedBy = (claims: RequestClaims<NotifyTag>, account: Account): Asked => ({
       requestId: { id, expiresAt: endOf(row, signed, clock.now()) },
@@ -144,6 +142,7 @@ export const createWire = (
         key: channel.sealedKey,
         tag: row.responseTag,
         ttl: row.responseTtl,
+        signerKey,
         claims: {
           act: row.responseAct,
           aud: claims.iss,
@@ -205,7 +204,8 @@ export const createWire = (
       { ...asked, ...about },
       { after: claims.aft, limit: claims.lmt, unreadFirst: claims.urf },
     )
-    await respond(row, channel, id, { rpcId: rpc.idText, claims: { ...asked.answer.claims, ...page } })
+    const said = { ...asked.answer.claims, ...page }
+    await respond(row, channel, id, { rpcId: rpc.idText, signerKey, claims: said })
   }
 
   /** Answers the fault, and says what it was. */
@@ -269,7 +269,7 @@ export const createWire = (
 }
 
 type AppTag = 4000 | 4004 | 4008 | 4014 | 4016
-type Answer = Pick<Extract<OutboxTask, { kind: 'response' }>, 'rpcId' | 'claims' | 'error'>
+type Answer = Pick<Extract<OutboxTask, { kind: 'response' }>, 'rpcId' | 'signerKey' | 'claims' | 'error'>
 
 const INTERNAL = new ProtocolError('internal')
 

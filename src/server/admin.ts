@@ -9,6 +9,8 @@
  * | GET  /admin/keys          | `after?`, `limit?`                                               | `{keys, next}`         |
  * | GET  /admin/keys/:key     |                                                                  | the registered key     |
  * | GET  /admin/backup        |                                                                  | a backup of the store (gzip) |
+ *
+ * Changing keys: `admin-rotation`.
  */
 import { timingSafeEqual } from 'node:crypto'
 import { type Context, Hono } from 'hono'
@@ -23,9 +25,10 @@ import { checked, jsonBody } from '../platform/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { backupBytes } from '../storage/backup.ts'
 import type { Transfer } from '../storage/transfer.ts'
+import { type AdminRotationDeps, adminRotationRoutes } from './admin-rotation.ts'
 import type { Projects } from './projects.ts'
 
-export interface AdminDeps {
+export interface AdminDeps extends AdminRotationDeps {
   token: string
   projects: Projects | undefined
   apps: Apps | undefined
@@ -189,5 +192,5 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
     return new Response(body, { headers: { 'content-type': 'application/gzip' } })
   })
 
-  return app
+  return app.route('/', adminRotationRoutes(deps))
 }

@@ -231,6 +231,8 @@ it('the table names every route that there is', async () => {
     publishing: undefined,
     registry: undefined,
     transfer: undefined,
+    rotation: () => undefined,
+    resealing: undefined,
   }
   const routed = [
     keysRoutes({ registry: createKeyRegistry({ ...deps, store: stores.keys }), log: silent }),

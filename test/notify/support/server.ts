@@ -69,7 +69,7 @@ export const startNotify = async (
   const start = async () => {
     const stores = await openLmdb({ path: dir })
     const vault = createVault(SECRET)
-    const serverKeys = await loadServerKeys({ store: stores.notify, vault })
+    const serverKeys = await loadServerKeys({ store: stores.notify, vault, clock, secret: SECRET })
     const loop = createLoop()
     const apps = createApps({
       store: stores.notify,
