@@ -149,6 +149,9 @@ export const startNotify = async (
     get serverKeys() {
       return running.server.serverKeys
     },
+    get rotation() {
+      return running.server.rotation
+    },
     /** Who watch requests are addressed to. */
     get address() {
       const { authentication, subscribe } = running.server.serverKeys
