@@ -3,7 +3,7 @@
  *
  * Wallets cache public keys for as long as they run, so a replaced pair goes on to count for a while: its request topic
  * is served, what is addressed to it is answered, did.json lists it behind the new one. At the end, or at once with an
- * overlap of 0, the topic is left on the relay and the private keys are dropped from the store.
+ * overlap of 0 (older ones, too), the topic is left on the relay and the private keys are dropped from the store.
  *
  * Each step bears being cut off. The new topic is joined before anybody can know it; the swap in the store is the moment
  * of change, for all processes; former keys are dropped only when their topic has been left, by whoever sweeps next.
@@ -64,6 +64,9 @@ export const createRotation = (deps: {
       await leave(topicOf(keptPair(vault, kept, until).subscribe.publicKey))
       await insist(async () => {
         const now = await store.keptServerKeys()
+        const name = `${until}.subscribe`
+        // Another one under this name is for the next sweep.
+        if (now?.[name] !== kept[name]) return true
         return !now || (await store.swapServerKeys(now, withoutPair(now, until))) || undefined
       })
     }
@@ -100,9 +103,7 @@ export const createRotation = (deps: {
       const until = await insist(async () => {
         const kept = await store.keptServerKeys()
         if (!kept) throw new Error('There are no server keys yet')
-        let end = clock.now() + overlap
-        // Pairs are told apart by their ends.
-        while (formerEnds(kept).includes(end)) end += 1
+        const end = clock.now() + overlap
         return (await store.swapServerKeys(kept, withPair(kept, pair, end))) ? end : undefined
       })
       await serverKeys.refresh()
@@ -137,7 +138,12 @@ export const createRotation = (deps: {
           subscribeTopic,
           until,
         }
-        const next = { ...kept, ...present, previousKeys: [former, ...(kept.previousKeys ?? [])] }
+        // None counts for longer than its successor: who allows no overlap is rid of all of them.
+        const older = (kept.previousKeys ?? []).map((keys) => ({
+          ...keys,
+          until: Math.min(keys.until, until),
+        }))
+        const next = { ...kept, ...present, previousKeys: [former, ...older] }
         return (await store.swapApp(kept, next)) ? { next, until } : undefined
       })
       if (overlap === 0) await sweepApp(next)

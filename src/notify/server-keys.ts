@@ -46,7 +46,7 @@ export interface ServerKeys extends KeyRing {
 const PAIR = ['authentication', 'subscribe'] as const
 type Kept = Record<string, Sealed>
 
-/** When the former pairs end, latest first. */
+/** When the former pairs end, the newest pair first. */
 export const formerEnds = (kept: Kept): number[] =>
   Object.keys(kept)
     .flatMap((name) => /^(\d+)\.subscribe$/.exec(name)?.[1] ?? [])
@@ -72,15 +72,23 @@ export const keptPair = (vault: Pick<Vault, 'open'>, kept: Kept, until?: number)
   }
 }
 
-/** `kept` with another pair, the present one counting until then, and without the pair that ends at `drop`. */
+/**
+ * `kept` with another present pair. The one before counts until `until`, and none that is older for longer than its
+ * successor: so who allows no overlap is rid of all of them. Pairs are told apart by their ends.
+ */
 export const withPair = (kept: Kept, next: Kept, until: number): Kept => {
-  const { authentication, subscribe } = kept
-  const former = authentication !== undefined && subscribe !== undefined ? { authentication, subscribe } : {}
-  return {
-    ...kept,
-    ...Object.fromEntries(Object.entries(former).map(([key, sealed]) => [`${until}.${key}`, sealed])),
-    ...next,
+  const ends = formerEnds(kept)
+  const alone = ends.reduce(withoutPair, kept)
+  const former: Kept = {}
+  let last = until + 1
+  for (const end of [undefined, ...ends]) {
+    last = Math.min(end ?? until, last - 1)
+    for (const key of PAIR) {
+      const sealed = kept[end === undefined ? key : `${end}.${key}`]
+      if (sealed !== undefined) former[`${last}.${key}`] = sealed
+    }
   }
+  return { ...alone, ...former, ...next }
 }
 
 export const withoutPair = (kept: Kept, until: number): Kept =>

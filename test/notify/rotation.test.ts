@@ -121,6 +121,18 @@ describe("the server's keys", () => {
     expect(world.serverKeys.relay.did).toBe(relay)
   })
 
+  it('do not count for longer than those that came after them', async () => {
+    const first = world.address
+    await world.rotation.server(30 * DAY)
+    const second = world.address
+    await world.rotation.server(0)
+    for (const address of [first, second]) {
+      expect(await isIgnored(world.newDevice().watch(address))).toBe(true)
+      expect(world.loop.left).toContain(topicOf(address.publicKey))
+    }
+    expect(Object.keys((await world.store.keptServerKeys()) ?? {})).toHaveLength(4)
+  })
+
   it('are joined and served again after a restart, the old ones, too', async () => {
     const [first] = [world.address]
     await world.rotation.server(30 * DAY)
@@ -215,6 +227,17 @@ describe("an app's keys", () => {
     const record = await world.store.app(world.app.domain)
     expect(record && 'previousKeys' in record).toBe(false)
     expect(await world.store.appByTopic(topicOf(world.app.publicKey))).toBeUndefined()
+  })
+
+  it('do not count for longer than those that came after them', async () => {
+    const second = await rotatedApp(30 * DAY)
+    await rotatedApp(0)
+    for (const app of [{ ...world.app }, second]) {
+      expect(await isIgnored(world.newDevice().subscribe(app, [NEWS]))).toBe(true)
+      expect(world.loop.left).toContain(topicOf(app.publicKey))
+    }
+    const record = await world.store.app(world.app.domain)
+    expect(record && 'previousKeys' in record).toBe(false)
   })
 
   it('are dropped at once without an overlap, and those of one that is not there are nobody’s', async () => {
