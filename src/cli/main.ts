@@ -9,6 +9,8 @@
  * | notify                  | sends a notification                          | yes                    |
  * | broadcast               | sends one to all subscribers, shows how far   | yes                    |
  * | keys list, keys show    | registered identity keys                      | yes                    |
+ * | rotate server, app      | replaces keys, with an overlap                | yes                    |
+ * | reseal                  | seals everything with the present secret      | yes; --new: no         |
  * | migrate                 | copies a store to another engine              | no: stop it            |
  * | backup, restore         | a store into a file, a file into a store      | backup: may be         |
  * | project …               | projects, their secrets, limits, quotas       | yes                    |
@@ -27,6 +29,8 @@ import { UsageError } from './flags.ts'
 import { keys } from './keys.ts'
 import { notify } from './notify.ts'
 import { projectCommand } from './project.ts'
+import { reseal } from './reseal.ts'
+import { rotate } from './rotate.ts'
 import { serve } from './serve.ts'
 
 const main = defineCommand({
@@ -42,6 +46,8 @@ const main = defineCommand({
     keys,
     project: projectCommand,
     account,
+    rotate,
+    reseal,
     check,
     migrate: () => import('./migrate.ts').then(({ migrate }) => migrate),
     backup: () => import('./backup.ts').then(({ backup }) => backup),

@@ -1,8 +1,8 @@
 /**
  * The apps that projects (`projects`) declare.
  *
- * An app is a domain that wallets subscribe to, with two key pairs of its own that are made here at its enrolment and
- * never change: wallets cache them for life. One domain belongs to one project.
+ * An app is a domain that wallets subscribe to, with two key pairs of its own that are made here at its enrolment. Wallets
+ * cache them for life, so replaced ones (`rotation`) go on to count for a while. One domain belongs to one project.
  *
  * Guarantees: private keys leave this file opened only inside an `App`; enrolling again is harmless and answers the same
  * keys; an app whose enrolment was answered is
@@ -16,12 +16,11 @@ import {
   agreementKeyFrom,
   generateAgreementKey,
   generateSigningKey,
-  type KeyPair,
-  type SigningKey,
   signingKeyFrom,
 } from '../protocol/keys.ts'
 import { topicOf } from '../protocol/topic.ts'
 import { uuidFrom } from './ids.ts'
+import type { KeyRing, Keys } from './key-ring.ts'
 import { createProjectDesk, type ProjectDesk } from './projects.ts'
 import type { AppRecord, NotificationType, NotifyStore, Sealed, Welcome } from './store.ts'
 
@@ -35,10 +34,8 @@ export const TYPE_ID = /^(?:[a-z0-9_-]{2,32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3
 const KEYS_HELD = 1024
 
 /** An app with its keys opened. The key objects stay the same while they are cached. */
-export interface App {
+export interface App extends KeyRing {
   record: AppRecord
-  authentication: SigningKey
-  subscribe: KeyPair
 }
 
 /** What an app says about itself; what is absent stays as it is. */
@@ -84,23 +81,33 @@ export interface AppsDeps {
 
 export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps): Apps => {
   const projects = createProjectDesk({ store, clock, randomBytes })
-  // Keys never change, so this needs no expiry: only descriptions change, and those are read anew.
-  const opened = new Map<string, Pick<App, 'authentication' | 'subscribe'>>()
+  // Records are read anew each time, and say whether the opened keys are still theirs.
+  const opened = new Map<string, { sealed: string; keys: Keys; former: (Keys & { until: number })[] }>()
+
+  const openKeys = (kept: Pick<AppRecord, 'authenticationSeed' | 'subscribePrivateKey'>): Keys => ({
+    authentication: signingKeyFrom(vault.open(kept.authenticationSeed)),
+    subscribe: agreementKeyFrom(vault.open(kept.subscribePrivateKey)),
+  })
 
   const open = (record: AppRecord): App => {
-    const held = opened.get(record.domain)
-    const keys = held ?? {
-      authentication: signingKeyFrom(vault.open(record.authenticationSeed)),
-      subscribe: agreementKeyFrom(vault.open(record.subscribePrivateKey)),
+    const { previousKeys = [] } = record
+    const sealed = [record, ...previousKeys]
+      .map(({ authenticationSeed, subscribePrivateKey }) => `${authenticationSeed} ${subscribePrivateKey}`)
+      .join(' ')
+    let held = opened.get(record.domain)
+    if (held?.sealed !== sealed) {
+      const former = previousKeys.map((kept) => ({ ...openKeys(kept), until: kept.until }))
+      held = { sealed, keys: openKeys(record), former }
     }
     // Moves it to the young end; the oldest falls out.
     opened.delete(record.domain)
-    opened.set(record.domain, keys)
+    opened.set(record.domain, held)
     if (opened.size > KEYS_HELD) {
       const [oldest] = opened.keys()
       if (oldest !== undefined) opened.delete(oldest)
     }
-    return { record, ...keys }
+    const now = clock.now()
+    return { record, ...held.keys, previous: held.former.filter(({ until }) => until > now) }
   }
 
   const typesFrom = (

@@ -8,6 +8,7 @@ import { deriveSymKey } from '../protocol/keys.ts'
 import type { NotifyRow } from '../protocol/notify-methods.ts'
 import { topicOf } from '../protocol/topic.ts'
 import type { App, Apps } from './apps.ts'
+import { allKeys, type KeyRing, type Keys } from './key-ring.ts'
 import type { ServerKeys } from './server-keys.ts'
 import type { NotifyStore, Sealed, Subscription } from './store.ts'
 import type { Vault } from './vault.ts'
@@ -17,8 +18,8 @@ export interface Channel {
   key: Uint8Array
   sealedKey: Sealed
   answerTopic: string
-  /** did:key that the request must be addressed to, and whose key signs the answer. */
-  audience: string
+  /** did:keys that the request may be addressed to; the one it names signs the answer. */
+  audiences: string[]
   app: App | undefined
   /** For requests on a notify topic. */
   subject: { accountKey: string; subscription: Subscription } | undefined
@@ -37,10 +38,20 @@ export const createOpener = (deps: {
   store: Pick<NotifyStore, 'account' | 'topicOwner'>
   vault: Vault
   apps: Pick<Apps, 'byDomain' | 'byTopic'>
-  serverKeys: Pick<ServerKeys, 'authentication' | 'subscribe'>
+  serverKeys: KeyRing & Pick<ServerKeys, 'refresh'>
 }): Opener => {
   const { store, vault, apps, serverKeys } = deps
-  const serverTopic = topicOf(serverKeys.subscribe.publicKey)
+
+  const keysFor = (ring: KeyRing, topic: string): Keys | undefined =>
+    allKeys(ring).find(({ subscribe }) => topicOf(subscribe.publicKey) === topic)
+
+  /** Another process may have replaced the keys a moment ago, and a wallet been faster to learn of it. */
+  const serverKeysFor = async (topic: string): Promise<Keys | undefined> => {
+    const known = keysFor(serverKeys, topic)
+    if (known) return known
+    await serverKeys.refresh()
+    return keysFor(serverKeys, topic)
+  }
 
   /** Undefined when nobody here has the key. */
   const channelOf = async (
@@ -59,21 +70,25 @@ export const createOpener = (deps: {
         key: vault.open(subscription.key),
         sealedKey: subscription.key,
         answerTopic: topic,
-        audience: app.authentication.did,
+        audiences: didsOf(app),
         app,
         subject: { accountKey: owner.accountKey, subscription },
       }
     }
     if (envelope.type !== 1) return undefined
     const app = row.addressedBy === 'appKey' ? await apps.byTopic(topic) : undefined
-    if (!app && (row.addressedBy !== 'serverKey' || topic !== serverTopic)) return undefined
-    const { privateKey } = (app ?? serverKeys).subscribe
-    const key = deriveSymKey(privateKey, envelope.senderPublicKey)
+    const addressed = app
+      ? keysFor(app, topic)
+      : row.addressedBy === 'serverKey'
+        ? await serverKeysFor(topic)
+        : undefined
+    if (!addressed) return undefined
+    const key = deriveSymKey(addressed.subscribe.privateKey, envelope.senderPublicKey)
     return {
       key,
       sealedKey: vault.seal(key),
       answerTopic: topicOf(key),
-      audience: (app ?? serverKeys).authentication.did,
+      audiences: didsOf(app ?? serverKeys),
       app,
       subject: undefined,
     }
@@ -103,6 +118,8 @@ export const createOpener = (deps: {
     }
   }
 }
+
+const didsOf = (ring: KeyRing): string[] => allKeys(ring).map(({ authentication }) => authentication.did)
 
 const isUndecryptable = (error: unknown): boolean =>
   error instanceof ProtocolError && error.code === 'undecryptable'

@@ -28,9 +28,7 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
 import { checked, httpErrors, jsonBody, noSuchPath, wrongMethods } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
-import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import type { KeyPair, SigningKey } from '../protocol/keys.ts'
 import type { Apps } from './apps.ts'
 import { didDocument } from './did-document.ts'
 import { broadcastRoutes } from './http-broadcasts.ts'
@@ -52,6 +50,7 @@ import {
 import { settingsRoutes } from './http-settings.ts'
 import { mountWebhooks, WEBHOOK_ROUTES } from './http-webhooks.ts'
 import { mountWelcome, WELCOME_ROUTES } from './http-welcome.ts'
+import type { KeyRing } from './key-ring.ts'
 import { type LimitName, type Limits, UNLIMITED } from './limits.ts'
 import type { NotifyMessage, Publishing } from './publishing.ts'
 import type { Sent } from './sent.ts'
@@ -63,8 +62,8 @@ export interface NotifyRoutesDeps {
   publishing: Publishing
   webhooks: Webhooks
   sent: Sent
-  /** The notify server's own keys. */
-  serverKeys: { authentication: SigningKey; subscribe: KeyPair }
+  /** The notify server's own keys, as they are at the time. */
+  serverKeys: KeyRing
   log: Log
   limits?: Limits
 }
@@ -97,10 +96,6 @@ const listing = ({ domain, name, description, url, icons }: AppRecord) => {
 export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: string }): OpenAPIHono => {
   const { apps, publishing, sent, webhooks, serverKeys, log, limits = UNLIMITED } = deps
   const publicHost = new URL(options.publicUrl).host
-  const serverDocument = didDocument(publicHost, {
-    subscribeKey: toHex(serverKeys.subscribe.publicKey),
-    authenticationKey: toHex(serverKeys.authentication.publicKey),
-  })
 
   const app = new OpenAPIHono()
   app.onError(httpErrors(log))
@@ -252,14 +247,14 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
   const appDocument = async (domain: string | undefined) => {
     const named = Domain.safeParse(domain)
     const found = named.success ? await apps.byDomain(named.data) : undefined
-    return found && didDocument(found.record.domain, found.record)
+    return found && didDocument(found.record.domain, found)
   }
 
   app.get('/.well-known/did.json', async (c) => {
     const host = (c.req.header('host') ?? new URL(c.req.url).host).toLowerCase()
     // Our own host first: an app may run on the same one, and wallets would lose the server's keys.
     const document = host === publicHost ? undefined : await appDocument(host)
-    return c.json(document ?? serverDocument)
+    return c.json(document ?? didDocument(publicHost, serverKeys))
   })
 
   app.get('/apps/:domain/did.json', async (c) => {

@@ -4,6 +4,12 @@
  * The same entry gives the same message, byte for byte, as long as what it says is the same: `iat` is when the entry
  * came into being, ids follow from the entry's id, the iv follows from key and text. So a repeated delivery is a
  * duplicate to the relay. (Views say what is true at delivery; there a repetition may say something newer.)
+ *
+ * **Which key signs, while former keys still count.** An answer, the one that its request was addressed to, and news to a
+ * watcher, the one that its watch was: a client that verifies does so with the key that it asked, and it may have cached
+ * an old one for life. A notification, the app's present one, and views name that one: nobody asked for it, devices of
+ * one account know different keys, and no choice suits all of them. Published clients do not look at who signed a
+ * notification; ours looks for a key that it does not know in the app's did.json, which lists all that count.
  */
 import type { Clock } from '../platform/clock.ts'
 import { fromHex, toHex, utf8 } from '../protocol/bytes.ts'
@@ -19,6 +25,7 @@ import { topicOf } from '../protocol/topic.ts'
 import { viewOf, watcherOf } from './account.ts'
 import type { App, Apps } from './apps.ts'
 import { deliveredIdOf } from './ids.ts'
+import { type KeyRing, keysOf } from './key-ring.ts'
 import type { NotifyStore, OutboxEntry, OutboxTask } from './store.ts'
 import type { Vault } from './vault.ts'
 
@@ -37,8 +44,7 @@ export interface LettersDeps {
   store: NotifyStore
   vault: Pick<Vault, 'open'>
   apps: Pick<Apps, 'byDomain'>
-  /** The server's own. */
-  authentication: SigningKey
+  serverKeys: KeyRing
   /** Where people who follow links reach this server. */
   publicUrl: string
   clock: Clock
@@ -57,7 +63,7 @@ export interface Letters {
 
 /** One for each batch: it looks up an app once. */
 export const createLetters = (deps: LettersDeps): Letters => {
-  const { store, vault, apps, authentication, publicUrl, clock } = deps
+  const { store, vault, apps, serverKeys, publicUrl, clock } = deps
 
   const seen = new Map<string, Promise<App | undefined>>()
   const appOf = (domain: string): Promise<App | undefined> => {
@@ -115,8 +121,9 @@ export const createLetters = (deps: LettersDeps): Letters => {
     if (task.error) {
       return { ...letter, message: sealed(key, rpcFailure(task.rpcId, task.error.code, task.error.message)) }
     }
-    const signer = task.signer === null ? authentication : (await appOf(task.signer))?.authentication
-    if (!signer) return undefined
+    const ring = task.signer === null ? serverKeys : await appOf(task.signer)
+    if (!ring) return undefined
+    const signer = (keysOf(ring, task.signerKey) ?? ring).authentication
     const claims = task.view ? { ...task.claims, sbs: await subscriptionsFor(task.view) } : task.claims
     const jwt = signed(claims, signer, entry.createdAt, method.responseTtl)
     const message = sealed(key, rpcResult(task.rpcId, { [method.resultParam]: jwt }))
@@ -139,7 +146,9 @@ export const createLetters = (deps: LettersDeps): Letters => {
       sub: didPkh(watcher.account),
       sbs: await subscriptionsFor({ ...watcher, accountKey: task.accountKey }),
     }
-    const jwt = signed(claims, authentication, entry.createdAt, CHANGED.requestTtl)
+    const former = watcher.serverKey === undefined ? serverKeys.previous.at(-1) : undefined
+    const signer = (keysOf(serverKeys, watcher.serverKey) ?? former ?? serverKeys).authentication
+    const jwt = signed(claims, signer, entry.createdAt, CHANGED.requestTtl)
     const text = rpcRequest(rpcIdOf(entry.id), CHANGED.method, { [CHANGED.requestParam]: jwt })
     return {
       topic: watcher.topic,

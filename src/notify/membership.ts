@@ -34,7 +34,7 @@ export const createMembership = (
     clock: Clock
     log: Log
   },
-  options: { serverTopic: string; renew: boolean },
+  options: { serverTopics: () => string[]; renew: boolean },
 ): Membership => {
   const { store, relay, onDuty, clock, log } = deps
   const ending = new AbortController()
@@ -47,10 +47,14 @@ export const createMembership = (
 
   const joinAll = async (signal: AbortSignal): Promise<void> => {
     await relay.ready()
-    await relay.subscribe([options.serverTopic])
+    await relay.subscribe(options.serverTopics())
     for (let after: string | undefined; !signal.aborted; ) {
       const page = await store.apps({ limit: PAGE, ...(after !== undefined && { after }) })
-      if (page.length > 0) await relay.subscribe(page.map(({ subscribeTopic }) => subscribeTopic))
+      const topics = page.flatMap(({ subscribeTopic, previousKeys = [] }) => [
+        subscribeTopic,
+        ...previousKeys.map((keys) => keys.subscribeTopic),
+      ])
+      for (let at = 0; at < topics.length; at += PAGE) await relay.subscribe(topics.slice(at, at + PAGE))
       after = page.at(-1)?.domain
       if (page.length < PAGE) return
     }

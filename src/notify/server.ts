@@ -28,12 +28,14 @@ import { createDelivered, type DeliveredTo } from './delivered.ts'
 import { createDelivery } from './delivery.ts'
 import type { OnDuty } from './duty.ts'
 import type { IdentityLookup } from './identity.ts'
+import { allKeys } from './key-ring.ts'
 import { type Limits, UNLIMITED } from './limits.ts'
 import { createMembership } from './membership.ts'
 import { createRelayEvents, type Delivered } from './relay-events.ts'
 import type { ConnectRelay } from './relay-link.ts'
+import { createRotation, type Rotation } from './rotation.ts'
 import { createScheduler } from './schedule.ts'
-import type { ServerKeys } from './server-keys.ts'
+import { keepFresh, type ServerKeys } from './server-keys.ts'
 import { createNotifyService } from './service.ts'
 import type { NotifyStore } from './store.ts'
 import { createSweeper } from './sweeper.ts'
@@ -83,6 +85,8 @@ export interface NotifyServerOptions {
 
 export interface NotifyServer extends AsyncDisposable {
   readonly serverKeys: ServerKeys
+  /** Works once the server is ready. */
+  readonly rotation: Rotation
   /** Resolves when requests are taken; rejects when it is closed before. */
   ready(): Promise<void>
   /** It has become ready and is connected to the relay. */
@@ -114,11 +118,11 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
   )
   const membership = createMembership(
     { store, relay, onDuty: onDuty('notify renewal'), clock, log },
-    { serverTopic: topicOf(serverKeys.subscribe.publicKey), renew },
+    { serverTopics: () => allKeys(serverKeys).map(({ subscribe }) => topicOf(subscribe.publicKey)), renew },
   )
   const delivery = createDelivery({
     store,
-    letters: { vault, apps, authentication: serverKeys.authentication, publicUrl },
+    letters: { vault, apps, serverKeys, publicUrl },
     webhooks,
     relay,
     clock,
@@ -129,10 +133,16 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
   const jobs = { agenda, store, apps, limits, clock, log, meter }
   const scheduler = createScheduler(jobs)
   const broadcaster = createBroadcaster(jobs)
+  const rotation = createRotation({
+    ...{ store, vault, serverKeys, clock },
+    join: membership.join,
+    leave: (topic) => relay.unsubscribe([topic]),
+  })
   const sweeper = createSweeper({
-    ...{ store, agenda, service, clock, log, meter },
+    ...{ store, agenda, service, rotation, clock, log, meter },
     onDuty: onDuty('notify sweep'),
   })
+  const freshness = keepFresh({ serverKeys, clock, log })
 
   return {
     serverKeys,
@@ -142,7 +152,9 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     takeEvents,
     accountData: createAccountData({ store, service, clock }),
     delivered: createDelivered({ store, vault }),
+    rotation,
     async [Symbol.asyncDispose]() {
+      freshness[Symbol.dispose]()
       await Promise.all([scheduler[Symbol.asyncDispose](), broadcaster[Symbol.asyncDispose]()])
       await Promise.all([sweeper[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()])
       // Waits for requests that are being carried out; their answers are in the outbox then, for the next start.

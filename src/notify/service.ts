@@ -46,6 +46,8 @@ export interface Asked {
     tag: number
     /** Seconds. */
     ttl: number
+    /** did:key that the request was addressed to. */
+    signerKey: string
     /** Claims that follow from the request alone: `act`, and what is echoed. */
     claims: Record<string, unknown>
   }
@@ -159,6 +161,7 @@ export const createNotifyService = (deps: {
         tag: asked.answer.tag,
         rpcId: asked.rpcId,
         signer,
+        signerKey: asked.answer.signerKey,
         claims: asked.answer.claims,
         ...more,
       },
@@ -228,6 +231,7 @@ export const createNotifyService = (deps: {
         account: asked.account.text,
         key: asked.answer.key,
         topic: asked.answer.topic,
+        serverKey: asked.answer.signerKey,
       }
       const owner = await store.watcherOwner(asked.identityKey)
       if (owner !== undefined && owner !== key) {

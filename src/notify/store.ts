@@ -15,11 +15,13 @@ import type { AccountStore } from './store-accounts.ts'
 import type { ClickStore } from './store-clicks.ts'
 import type { ProjectStore } from './store-projects.ts'
 import type { ReceiptsStore } from './store-receipts.ts'
+import type { RotationStore } from './store-rotation.ts'
 import type { WebhookEvent, WebhookStore } from './store-webhooks.ts'
 
 /** Parts with files of their own. */
 export type { ClickStore } from './store-clicks.ts'
 export type { Project, ProjectSettings, ProjectStore } from './store-projects.ts'
+export type { RotationStore } from './store-rotation.ts'
 export type { Webhook, WebhookStore } from './store-webhooks.ts'
 
 /** Bytes encrypted at rest with a key derived from BELFRY_SECRET; base64url. */
@@ -76,7 +78,18 @@ export interface AppRecord {
   subscribeKey: string
   /** sha256 of the raw `subscribeKey`. */
   subscribeTopic: string
+  /** Former keys that wallets may still use, newest first; absent when there are none. */
+  previousKeys?: PreviousAppKeys[]
   createdAt: number
+}
+
+/** Keys that an app had before: the same members as in `AppRecord`, and until when they count. */
+export interface PreviousAppKeys
+  extends Pick<
+    AppRecord,
+    'authenticationSeed' | 'authenticationKey' | 'subscribePrivateKey' | 'subscribeKey' | 'subscribeTopic'
+  > {
+  until: number
 }
 
 // ── accounts ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -109,6 +122,11 @@ export interface Watcher {
   /** sha256(S). */
   topic: string
   expiresAt: number
+  /**
+   * did:key of ours that its watch was addressed to: its news are signed with that one. Absent in records from before
+   * our keys could change, so it is the oldest.
+   */
+  serverKey?: string
 }
 
 export interface AccountRecord {
@@ -139,6 +157,8 @@ export type OutboxTask =
       rpcId: string
       /** Domain of the app whose key signs; null when the server's own does. */
       signer: string | null
+      /** did:key of the signer that the request was addressed to; its present one when that one is gone, or absent. */
+      signerKey?: string
       /** Claims beside `iss iat exp sbs`. */
       claims: Record<string, unknown>
       /** Adds `sbs`: what the account has, restricted to one app or not, named as `account` says. */
@@ -236,10 +256,16 @@ export interface AccountCommit {
   outbox: OutboxEntry[]
 }
 
-export interface NotifyStore extends ProjectStore, AccountStore, WebhookStore, ClickStore, ReceiptsStore {
+export interface NotifyStore
+  extends ProjectStore,
+    AccountStore,
+    WebhookStore,
+    ClickStore,
+    ReceiptsStore,
+    RotationStore {
   // servers, apps
 
-  /** Keys of the notify server itself: the first caller's proposal is kept, everyone gets what is kept. */
+  /** Keys of the notify server itself (by what names, `server-keys` says): the first caller's proposal is kept, everyone gets what is kept. */
   serverKeys(proposal: Record<string, Sealed>): Promise<Record<string, Sealed>>
   /**
    * Creates the app unless its domain is taken; answers the app that holds the domain then. Exactly one of several

@@ -1,11 +1,13 @@
 /**
  * Ends what has expired: subscriptions (their topics are left on the relay) and watchers, and lets the store drop old
- * notifications, request ids and jobs. Nothing depends on it: what is over counts for nothing before it is swept.
+ * notifications, request ids, jobs and former keys. Nothing depends on it: what is over counts for nothing before it is
+ * swept.
  */
 import type { Agenda } from '../platform/agenda.ts'
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import type { OnDuty } from './duty.ts'
+import type { Rotation } from './rotation.ts'
 import type { NotifyService } from './service.ts'
 import type { NotifyStore } from './store.ts'
 
@@ -18,12 +20,13 @@ export const createSweeper = (deps: {
   store: NotifyStore
   agenda: Pick<Agenda, 'sweep'>
   service: Pick<NotifyService, 'expire'>
+  rotation: Pick<Rotation, 'sweep'>
   onDuty: OnDuty
   clock: Clock
   log: Log
   meter: Meter
 }): AsyncDisposable => {
-  const { store, agenda, service, onDuty, clock, log, meter } = deps
+  const { store, agenda, service, rotation, onDuty, clock, log, meter } = deps
 
   const sweepAccounts = async (signal: AbortSignal): Promise<void> => {
     const tried = new Set<string>()
@@ -62,7 +65,7 @@ export const createSweeper = (deps: {
   return onDuty(async (signal) => {
     if (clock.now() < first) await pause(clock, first - clock.now(), signal)
     while (!signal.aborted) {
-      for (const sweep of [sweepAccounts, sweepRows, sweepJobs]) {
+      for (const sweep of [sweepAccounts, sweepRows, sweepJobs, rotation.sweep]) {
         await sweep(signal).catch((err) =>
           log.error({ err }, 'A sweep was not finished; the next one goes on'),
         )

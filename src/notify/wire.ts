@@ -66,7 +66,7 @@ export interface WireDeps {
   apps: Pick<Apps, 'byDomain' | 'byTopic' | 'projects'>
   service: NotifyService
   lookup: IdentityLookup
-  serverKeys: Pick<ServerKeys, 'authentication' | 'subscribe'>
+  serverKeys: ServerKeys
   relay: Pick<RelayLink, 'publish'>
   clock: Clock
   log: Log
@@ -106,8 +106,7 @@ export const createWire = (
   } = deps
   const open = createOpener({ store, vault, apps, serverKeys })
   const { publicUrl } = options
-  const { authentication } = serverKeys
-  const letters = () => createLetters({ store, vault, apps, authentication, publicUrl, clock })
+  const letters = () => createLetters({ store, vault, apps, serverKeys, publicUrl, clock })
 
   const admission = createAdmission({ store, apps, limits, clock })
   const strangers = createStrangers(clock)
@@ -157,11 +156,10 @@ export const createWire = (
   const carryOut = async (row: NotifyRow, channel: Channel, text: string, id: string): Promise<void> => {
     const rpc = parseRpc(text)
     if (rpc.kind !== 'request') throw new ProtocolError('bad_request', 'a request is expected')
-    const signed = verifyJwt(tokenOf(rpc.params, row.requestParam), {
-      now: clock.now(),
-      act: row.requestAct,
-      audience: channel.audience,
-    })
+    const expected = { now: clock.now(), act: row.requestAct }
+    const signed = verifyJwt(tokenOf(rpc.params, row.requestParam), expected)
+    const signerKey = channel.audiences.find((did) => did === signed.aud)
+    if (signerKey === undefined) throw new ProtocolError('jwt_wrong_audience')
     await admission.ofSigner(row, channel, signed.iss)
 
     const askedBy = (claims: RequestClaims<NotifyTag>, account: Account): Asked => ({
@@ -175,6 +173,7 @@ export const createWire = (
         key: channel.sealedKey,
         tag: row.responseTag,
         ttl: row.responseTtl,
+        signerKey,
         claims: {
           act: row.responseAct,
           aud: claims.iss,
@@ -242,7 +241,8 @@ export const createWire = (
       { ...asked, ...about },
       { after: claims.aft, limit: claims.lmt, unreadFirst: claims.urf },
     )
-    await respond(row, channel, id, { rpcId: rpc.idText, claims: { ...asked.answer.claims, ...page } })
+    const said = { ...asked.answer.claims, ...page }
+    await respond(row, channel, id, { rpcId: rpc.idText, signerKey, claims: said })
   }
 
   /** Answers the fault, and says what it was. */
@@ -321,7 +321,7 @@ export const createWire = (
 const MOST_REFUSALS = 10_000
 
 type AppTag = 4000 | 4004 | 4008 | 4014 | 4016
-type Answer = Pick<Extract<OutboxTask, { kind: 'response' }>, 'rpcId' | 'claims' | 'error'>
+type Answer = Pick<Extract<OutboxTask, { kind: 'response' }>, 'rpcId' | 'signerKey' | 'claims' | 'error'>
 
 const INTERNAL = new ProtocolError('internal')
 

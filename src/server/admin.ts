@@ -11,6 +11,8 @@
  * | GET  /admin/backup        |                                                                  | a backup of the store (gzip) |
  * | …    /admin/projects      | see `admin-projects`                                             |                        |
  * | …    /admin/accounts      | see `admin-accounts`                                             |                        |
+ *
+ * Changing keys: `admin-rotation`.
  */
 import { timingSafeEqual } from 'node:crypto'
 import { Hono } from 'hono'
@@ -30,10 +32,11 @@ import { type Accounts, adminAccounts } from './admin-accounts.ts'
 import { adminBroadcasts } from './admin-broadcasts.ts'
 import { page } from './admin-page.ts'
 import { adminProjects } from './admin-projects.ts'
+import { type AdminRotationDeps, adminRotationRoutes } from './admin-rotation.ts'
 import type { Projects } from './projects.ts'
 import { typeNamed } from './type-named.ts'
 
-export interface AdminDeps {
+export interface AdminDeps extends AdminRotationDeps {
   token: string
   projects: Projects | undefined
   apps: Apps | undefined
@@ -205,5 +208,5 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
     return new Response(body, { headers: { 'content-type': 'application/gzip' } })
   })
 
-  return app
+  return app.route('/', adminRotationRoutes(deps))
 }

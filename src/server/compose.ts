@@ -50,7 +50,13 @@ import { adminRoutes } from './admin.ts'
 import { createAccounts } from './admin-accounts.ts'
 import type { Config } from './config.ts'
 import { createContractWallets, requireViem } from './contract-wallets.ts'
-import { loadSecret, lockDataDir, prepareDataDir, writeAdminAccess } from './data-dir.ts'
+import {
+  forgetPreviousSecret,
+  loadSecrets,
+  lockDataDir,
+  prepareDataDir,
+  writeAdminAccess,
+} from './data-dir.ts'
 import { createDuties, type OnDuty } from './duties.ts'
 import { StartFailure } from './failure.ts'
 import { closeServer, createHttpRoutes, createHttpServer, listen } from './http.ts'
@@ -61,6 +67,7 @@ import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
 import { createProjects, type Projects } from './projects.ts'
 import { linkToRelay } from './relay-link.ts'
 import { createRelaySweeper } from './relay-sweeper.ts'
+import { createResealing } from './resealing.ts'
 import { sparing } from './sparing.ts'
 import { createPatient, isUnavailable, type Patient, waitingRoutes } from './waiting.ts'
 
@@ -129,12 +136,7 @@ interface NotifyRoom {
 }
 
 /** Everything of the notify room that works without the relay; `start` connects it. */
-const buildNotify = async (
-  ground: Ground,
-  vault: Vault,
-  secret: Uint8Array,
-  serverKeys: ServerKeys,
-): Promise<NotifyRoom> => {
+const buildNotify = async (ground: Ground, vault: Vault, serverKeys: ServerKeys): Promise<NotifyRoom> => {
   const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
   const { onDelivered } = ground
   const { notify: store, agenda } = stores
@@ -156,7 +158,7 @@ const buildNotify = async (
   const limits = createLimits(stores.buckets ?? createBuckets(clock), config.limits)
   const publishing = createPublishing({ store, agenda, apps, webhooks, limits, clock, randomBytes })
   const sent = createSent({ store, agenda, apps, clock })
-  const projects = createProjects(apps, secret)
+  const projects = createProjects(apps, serverKeys.root)
   const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
 
   return {
@@ -216,9 +218,13 @@ const buildNotify = async (
   }
 }
 
-const loadKeys = async ({ config, stores, patient }: Ground, vault: Vault): Promise<ServerKeys> => {
+const loadKeys = async (
+  { config, stores, clock, patient }: Ground,
+  vault: Vault,
+  secret: Uint8Array,
+): Promise<ServerKeys> => {
   try {
-    return await patient(() => loadServerKeys({ store: stores.notify, vault }))
+    return await patient(() => loadServerKeys({ store: stores.notify, vault, clock, secret }))
   } catch (error) {
     if (isUnavailable(error)) throw error
     const sentence =
@@ -324,14 +330,14 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   if (config.rpcUrls) requireViem()
   prepareDataDir(config.data)
   owned.use(lockDataDir(config.data))
-  const secret = loadSecret(config.data, config.secret, randomBytes)
+  const { secret, previous } = loadSecrets(config.data, config, randomBytes)
   if (config.redisUrl !== undefined && config.secret === undefined) {
     log.warn(
       {},
       'BELFRY_SECRET is not set: other processes on this Redis need the secret of this data directory',
     )
   }
-  const vault = createVault(secret, randomBytes)
+  const vault = createVault(secret, randomBytes, previous)
   const stores = owned.use(
     config.redisUrl === undefined
       ? await openLmdb({ path: join(config.data, 'store') })
@@ -371,13 +377,12 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       )
     : undefined
   // A relay without a notify room knows the notify server of the other processes by the store that they share.
-  const isShared = config.redisUrl !== undefined
-  const serverKeys = has('notify') || (has('relay') && isShared) ? await loadKeys(ground, vault) : undefined
-  const notify =
-    has('notify') && serverKeys ? await buildNotify(ground, vault, secret, serverKeys) : undefined
-  const relay = has('relay')
-    ? buildRelay(ground, server, relayKeyFrom(secret), serverKeys?.relay.did)
-    : undefined
+  const serverKeys = has('notify') || has('relay') ? await loadKeys(ground, vault, secret) : undefined
+  const notify = has('notify') && serverKeys ? await buildNotify(ground, vault, serverKeys) : undefined
+  const relay =
+    has('relay') && serverKeys
+      ? buildRelay(ground, server, relayKeyFrom(serverKeys.root), serverKeys.relay.did)
+      : undefined
 
   const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
   let isStopping = false
@@ -393,6 +398,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       if (isStopping) throw new Error('The server is stopping')
     },
   }
+  const forget = () => config.secret === undefined && forgetPreviousSecret(config.data)
   const routes = createHttpRoutes({ clock, log, meter: metrics }, [
     opsRoutes({ checks, clock, log }),
     ...(config.metrics === 'shared' ? [metricsRoutes(metrics)] : []),
@@ -405,6 +411,8 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       registry,
       transfer: stores.transfer,
       accounts: notify && createAccounts({ keys: stores.keys, notify: notify.accountData, clock }),
+      rotation: () => notifyServer?.rotation,
+      resealing: notify && owned.use(createResealing({ stores, vault, clock, log }, { forget })),
     }),
     ...(registry ? [keysRoutes({ registry, log })] : []),
     ...(relay ? [relay.routes] : []),

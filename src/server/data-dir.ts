@@ -4,6 +4,7 @@
  * | file         | mode | what                                                        |
  * |--------------|------|-------------------------------------------------------------|
  * | `secret`     | 0600 | the secret, made at the first start; absent with BELFRY_SECRET |
+ * | `secret.previous` | 0600 | the one before it, until nothing is sealed with that any more |
  * | `lock`       | 0600 | which process uses the directory                            |
  * | `admin.json` | 0600 | `{url, token}` for the command line, while a server runs    |
  */
@@ -88,22 +89,81 @@ export const lockDataDir = (dir: string): Disposable => {
 
 // ── secret ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The configured secret, else the one of the directory, which is made when it is not there. Throws `StartFailure`. */
-export const loadSecret = (
-  dir: string,
-  configured: string | undefined,
-  randomBytes: (length: number) => Uint8Array,
-): Uint8Array => {
-  if (configured !== undefined) return Buffer.from(configured, 'utf8')
-  const file = join(dir, 'secret')
+export interface Secrets {
+  secret: Uint8Array
+  /** Another one that opens what is kept. */
+  previous?: Uint8Array
+}
+
+const previousFile = (dir: string) => join(dir, 'secret.previous')
+
+const readSecret = (file: string): Uint8Array | undefined => {
+  let text: string
   try {
-    writeFileSync(file, Buffer.from(randomBytes(32)).toString('base64url'), { flag: 'wx', mode: OWNER_ONLY })
+    text = readFileSync(file, 'utf8').trim()
   } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error
+    if (codeOf(error) === 'ENOENT') return undefined
+    throw error
   }
-  const text = readFileSync(file, 'utf8').trim()
   if (text.length < 16) throw new StartFailure([`The file ${file} does not hold a secret.`])
   return Buffer.from(text, 'utf8')
+}
+
+/** The configured secrets, else those of the directory, which get one when there is none. Throws `StartFailure`. */
+export const loadSecrets = (
+  dir: string,
+  configured: { secret?: string | undefined; previousSecret?: string | undefined },
+  randomBytes: (length: number) => Uint8Array,
+): Secrets => {
+  const bytes = (text: string | undefined) => (text === undefined ? undefined : Buffer.from(text, 'utf8'))
+  const file = join(dir, 'secret')
+  if (configured.secret === undefined) {
+    try {
+      writeFileSync(file, newSecret(randomBytes), { flag: 'wx', mode: OWNER_ONLY })
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error
+    }
+  }
+  const secret = bytes(configured.secret) ?? readSecret(file)
+  if (!secret) throw new StartFailure([`The file ${file} does not hold a secret.`])
+  const previous =
+    bytes(configured.previousSecret) ??
+    (configured.secret === undefined ? readSecret(previousFile(dir)) : undefined)
+  return { secret, ...(previous && { previous }) }
+}
+
+const newSecret = (randomBytes: (length: number) => Uint8Array): string =>
+  Buffer.from(randomBytes(32)).toString('base64url')
+
+/** Renamed into place when it is on disk, so that whoever reads, after a crash too, finds the old file or the new one. */
+const replaceFile = (file: string, text: string): void => {
+  const draft = `${file}.${process.pid}`
+  writeFileSync(draft, text, { mode: OWNER_ONLY, flush: true })
+  renameSync(draft, file)
+}
+
+/**
+ * Makes a new secret for the next start, and keeps the present one beside it. Throws `StartFailure` when there is no
+ * present one, or the one before it is still needed.
+ */
+export const replaceSecret = (dir: string, randomBytes: (length: number) => Uint8Array): void => {
+  const file = join(dir, 'secret')
+  const present = readSecret(file)
+  if (!present) throw new StartFailure([`There is no secret in ${dir}: no server has made one there.`])
+  const before = readSecret(previousFile(dir))
+  // Where they are the same, this was cut off in the middle.
+  if (before && !Buffer.from(before).equals(present)) {
+    throw new StartFailure(['The last change of the secret is not finished: run belfry reseal first.'])
+  }
+  replaceFile(previousFile(dir), Buffer.from(present).toString('utf8'))
+  replaceFile(file, newSecret(randomBytes))
+}
+
+/** Nothing is sealed with the one before any more. Answers whether there was one. */
+export const forgetPreviousSecret = (dir: string): boolean => {
+  const isThere = readSecret(previousFile(dir)) !== undefined
+  rmSync(previousFile(dir), { force: true })
+  return isThere
 }
 
 // ── admin file ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -156,6 +156,15 @@ export const SETTINGS = {
     fallback: 'made at the first start, in <data>/secret',
     isSecret: true,
   }),
+  previousSecret: setting({
+    schema: z.string().min(16).max(1024).optional(),
+    env: 'BELFRY_SECRET_PREVIOUS',
+    hint: 'TEXT',
+    must: 'at least 16 characters',
+    about: 'While the secret is being changed: the other one, former or next, that opens what is kept',
+    fallback: 'none, or in <data>/secret.previous',
+    isSecret: true,
+  }),
   config: setting({
     schema: z.string().min(1).optional(),
     env: 'BELFRY_CONFIG',

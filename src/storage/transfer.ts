@@ -71,6 +71,13 @@ const project: z.ZodType<Project> = z.object({
     .exactOptional(),
 })
 
+const keyPairs = {
+  authenticationSeed: text,
+  authenticationKey: text,
+  subscribePrivateKey: text,
+  subscribeKey: text,
+  subscribeTopic: text,
+}
 const app: z.ZodType<AppRecord> = z.object({
   domain: text,
   projectId: text,
@@ -85,11 +92,8 @@ const app: z.ZodType<AppRecord> = z.object({
     .object({ enabled: z.boolean(), type: text, title: text, body: text, url: text.nullable() })
     .nullable()
     .exactOptional(),
-  authenticationSeed: text,
-  authenticationKey: text,
-  subscribePrivateKey: text,
-  subscribeKey: text,
-  subscribeTopic: text,
+  ...keyPairs,
+  previousKeys: z.array(z.object({ ...keyPairs, until: time })).exactOptional(),
   createdAt: time,
 })
 
@@ -131,6 +135,7 @@ const watcher: z.ZodType<Watcher> = z.object({
   key: text,
   topic: text,
   expiresAt: time,
+  serverKey: text.exactOptional(),
 })
 
 const account: z.ZodType<{ accountKey: string; record: AccountRecord }> = z.object({
@@ -146,6 +151,7 @@ const task: z.ZodType<OutboxTask> = z.discriminatedUnion('kind', [
     tag: z.number(),
     rpcId: text,
     signer: text.nullable(),
+    signerKey: text.exactOptional(),
     claims: z.record(text, z.unknown()),
     view: z.object({ accountKey: text, account: text, domain: text.nullable() }).exactOptional(),
     error: z.object({ code: z.number(), message: text }).exactOptional(),

@@ -224,6 +224,50 @@ describe('app list, keys, notify', () => {
   })
 })
 
+describe('rotate', () => {
+  it('replaces the keys of an app and of the server, and says until when the former ones count', async () => {
+    const old = await json('app', 'add', 'keys.example.com')
+    const document = async (path: string) => (await fetch(`${world.url}${path}`)).json()
+    const rotated = await json('rotate', 'app', 'keys.example.com', '--overlap', '2d')
+    expect(Object.keys(rotated)).toEqual(['authenticationKey', 'subscribeKey', 'until'])
+    expect(rotated.subscribeKey).not.toBe(old.subscribeKey)
+    expect(Math.round((Date.parse(rotated.until) - Date.now()) / 3_600_000)).toBe(48)
+    const both = await document('/apps/keys.example.com/did.json')
+    expect(
+      both.verificationMethod.map(({ publicKeyJwk }: { publicKeyJwk: { x: string } }) =>
+        Buffer.from(publicKeyJwk.x, 'base64url').toString('hex'),
+      ),
+    ).toEqual([rotated.subscribeKey, rotated.authenticationKey, old.subscribeKey, old.authenticationKey])
+    await json('rotate', 'app', 'keys.example.com', '--overlap', '0')
+    expect((await document('/apps/keys.example.com/did.json')).keyAgreement).toHaveLength(1)
+    const { code, stdout } = await belfry(['rotate', 'server'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/former ones count until \d{4}-/)
+    expect((await document('/.well-known/did.json')).keyAgreement).toHaveLength(2)
+  })
+
+  it('refuses a time that is none, and an app that is not there', async () => {
+    for (const overlap of ['soon', '30', '-1d', '2w']) {
+      const { code, stderr } = await belfry(['rotate', 'server', `--overlap=${overlap}`])
+      expect(code).toBe(2)
+      expect(stderr).toContain('--overlap must be a time')
+    }
+    const { code, stderr } = await belfry(['rotate', 'app', 'nobody.example.com'])
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('nobody.example.com') })
+  })
+})
+
+describe('reseal', () => {
+  it('finds nothing to do where the secret was never changed', async () => {
+    expect(await json('reseal')).toMatchObject({ isDone: true, resealed: 0, unreadable: 0, error: null })
+  })
+
+  it('makes no new secret where no server has made one', async () => {
+    const { code, stderr } = await belfry(['reseal', '--new', '--data', dir])
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('no server has made one') })
+  })
+})
+
 describe('the server that is asked', () => {
   it('is the one of the data directory, or of --server and --token', async () => {
     const elsewhere = { BELFRY_DATA: dir }

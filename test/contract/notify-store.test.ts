@@ -6,6 +6,7 @@ import { notifyHistoryContract } from './notify-history.ts'
 import { notifyOutboxContract } from './notify-outbox.ts'
 import { notifyProjectsContract } from './notify-projects.ts'
 import { notifyReceiptsContract } from './notify-receipts.ts'
+import { notifyRotationContract } from './notify-rotation.ts'
 import { notifyWebhooksContract } from './notify-webhooks.ts'
 
 for (const engine of engines) {
@@ -17,4 +18,5 @@ for (const engine of engines) {
   notifyClicksContract(engine)
   notifyProjectsContract(engine)
   notifyReceiptsContract(engine)
+  notifyRotationContract(engine)
 }

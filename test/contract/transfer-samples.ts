@@ -44,7 +44,12 @@ export const furnish = async ({ keys, notify, relay }: Rooms, now: number): Prom
 
   await notify.serverKeys({ relay: 'sealed', identity: 'sealed, too' })
   for (const id of ['project', 'other']) await notify.createProject(project(id))
-  for (const domain of ['app.example', 'b.example']) await notify.createApp(app(domain))
+  await notify.createApp(app('b.example'))
+  const former = {
+    ...{ authenticationSeed: 'former seed', authenticationKey: 'cc'.repeat(32) },
+    ...{ subscribePrivateKey: 'former key', subscribeKey: 'dd'.repeat(32), subscribeTopic: hex('former') },
+  }
+  await notify.createApp(app('app.example', { previousKeys: [{ ...former, until: now + DAY }] }))
 
   const address = `eip155:0x${'ab'.repeat(20)}`
   const moved = watcher('did:key:w', { expiresAt: now + DAY, topic: hex('w') })
@@ -56,7 +61,13 @@ export const furnish = async ({ keys, notify, relay }: Rooms, now: number): Prom
         sub('one', { account: `eip155:1:0x${'aB'.repeat(20)}` }),
         sub('two', { domain: 'b.example', scope: [] }),
       ],
-      [moved, watcher('did:key:v', { domain: 'app.example', expiresAt: now + DAY, topic: hex('v') })],
+      [
+        moved,
+        watcher('did:key:v', {
+          ...{ domain: 'app.example', expiresAt: now + DAY, topic: hex('v') },
+          serverKey: 'did:key:server',
+        }),
+      ],
     ),
     { requestId: { id: hex('request'), expiresAt: now + HOUR } },
   )

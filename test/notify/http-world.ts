@@ -60,6 +60,7 @@ export const startHttpWorld = async (
   const serverKeys = {
     authentication: signingKeyFrom(new Uint8Array(32).fill(1)),
     subscribe: agreementKeyFrom(new Uint8Array(32).fill(2)),
+    previous: [],
   }
   const log = { ...silent, error: (fields: Record<string, unknown>) => void logged.push(fields) }
   const routes = notifyRoutes(

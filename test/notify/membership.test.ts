@@ -49,7 +49,7 @@ it('on a relay that forgets, notify topics are joined again, and failures are re
   }
   await using membership = createMembership(
     { store: world.store, relay, onDuty: alone(clock), clock, log: silent },
-    { serverTopic: 'the server', renew: true },
+    { serverTopics: () => ['the server'], renew: true },
   )
   expect(membership.isReady).toBe(false)
   const until = (check: () => void) =>
@@ -78,7 +78,7 @@ it('ready rejects when the server is closed before', async () => {
       clock: leapingClock(),
       log: silent,
     },
-    { serverTopic: 'the server', renew: false },
+    { serverTopics: () => ['the server'], renew: false },
   )
   const ready = membership.ready()
   await membership[Symbol.asyncDispose]()

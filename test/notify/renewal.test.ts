@@ -105,7 +105,7 @@ it('every page is a batch of 500 at most, they are spread, and a broken line doe
       clock,
       log: silent,
     },
-    { serverTopic: SERVER_TOPIC, renew: true },
+    { serverTopics: () => [SERVER_TOPIC], renew: true },
   )
   const until = (check: () => void) =>
     eventually(async () => {

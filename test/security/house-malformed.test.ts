@@ -188,6 +188,10 @@ const ROUTES: readonly Route[] = [
   route('admin', 'GET', '/admin/keys'),
   route('admin', 'GET', '/admin/keys/:key', { path: '/admin/keys/x' }),
   route('admin', 'GET', '/admin/backup'),
+  route('admin', 'POST', '/admin/rotate/server', json),
+  route('admin', 'POST', '/admin/rotate/app', json),
+  route('admin', 'POST', '/admin/reseal'),
+  route('admin', 'GET', '/admin/reseal'),
   route('client', 'POST', '/rpc', { family: 'rpc' }),
   route('nobody', 'GET', '/health'),
   route('nobody', 'GET', '/ready'),
@@ -246,6 +250,8 @@ it('the table names every route that there is', async () => {
     sent: undefined,
     registry: undefined,
     transfer: undefined,
+    rotation: () => undefined,
+    resealing: undefined,
   }
   const routed = [
     keysRoutes({ registry: createKeyRegistry({ ...deps, store: stores.keys }), log: silent }),

@@ -265,7 +265,7 @@ describe('the table of settings', () => {
 
   it('has no flag for what must not be seen in a list of processes', () => {
     const secret = SETTING_NAMES.filter((name) => settingOf(name).isSecret)
-    expect(secret).toEqual(['secret', 'rpcUrls', 'adminToken', 'redisUrl'])
+    expect(secret).toEqual(['secret', 'previousSecret', 'rpcUrls', 'adminToken', 'redisUrl'])
     for (const name of secret) expect(SETTINGS[name]).not.toHaveProperty('flag')
   })
 })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { crypto } from '#crypto'
 import {
-  loadSecret,
+  loadSecrets,
   lockDataDir,
   prepareDataDir,
   readAdminAccess,
@@ -51,20 +51,22 @@ describe('the lock', () => {
 
 describe('the secret', () => {
   it('is made once, for the owner only', () => {
-    const secret = loadSecret(dir, undefined, crypto.randomBytes)
-    expect(secret.length).toBeGreaterThanOrEqual(32)
-    expect(loadSecret(dir, undefined, crypto.randomBytes)).toEqual(secret)
+    const secret = loadSecrets(dir, {}, crypto.randomBytes)
+    expect(secret.secret.length).toBeGreaterThanOrEqual(32)
+    expect(loadSecrets(dir, {}, crypto.randomBytes)).toEqual(secret)
     expect(mode('secret')).toBe(0o600)
   })
 
   it('is the configured one where there is one, and then no file', () => {
-    expect(loadSecret(dir, 'sixteen letters!', crypto.randomBytes)).toEqual(Buffer.from('sixteen letters!'))
+    expect(loadSecrets(dir, { secret: 'sixteen letters!' }, crypto.randomBytes)).toEqual({
+      secret: Buffer.from('sixteen letters!'),
+    })
     expect(existsSync(join(dir, 'secret'))).toBe(false)
   })
 
   it('is not an empty file', () => {
     writeFileSync(join(dir, 'secret'), '')
-    expect(() => loadSecret(dir, undefined, crypto.randomBytes)).toThrow('does not hold a secret')
+    expect(() => loadSecrets(dir, {}, crypto.randomBytes)).toThrow('does not hold a secret')
   })
 
   it('gives every project its own', () => {

@@ -99,6 +99,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
       tag: 4001,
       ttl: 300,
       claims: {},
+      signerKey: 'did:key:ours',
     },
   })
   for (const account of accounts) {
@@ -142,7 +143,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
 
   await clock.advance(31 * DAY)
   {
-    await using _ = createSweeper({ ...deps, service, onDuty })
+    await using _ = createSweeper({ ...deps, service, rotation: { sweep: async () => {} }, onDuty })
     await eventually(async () => {
       await clock.advance(60_000)
       expect(await store.accountsDue(clock.now(), 1)).toEqual([])

@@ -10,6 +10,8 @@ import { ProtocolError } from '../../protocol/errors.ts'
 export interface PublicKeys {
   /** did:key of the Ed25519 key that signs. */
   authentication: string
+  /** Former ones of it that still count. */
+  former?: readonly string[]
   /** X25519 key that requests are sealed to, 32 bytes. */
   subscribe: Uint8Array
 }
@@ -28,7 +30,10 @@ const didDocument = z.object({
   authentication: z.array(z.string()),
 })
 
-/** The first entries of `keyAgreement` and `authentication`, as published clients read it. */
+/**
+ * The first entries of `keyAgreement` and `authentication`, as published clients read it; further ones are former keys,
+ * with which something may still be signed.
+ */
 const parseDidDocument = (document: unknown): PublicKeys => {
   const parsed = didDocument.safeParse(document)
   if (!parsed.success) throw new ProtocolError('unknown_app', 'its did.json is not one')
@@ -38,8 +43,10 @@ const parseDidDocument = (document: unknown): PublicKeys => {
     if (key?.length === 32) return key
     throw new ProtocolError('unknown_app', `its did.json has no ${crv} key`)
   }
+  const [present, ...former] = parsed.data.authentication
   return {
-    authentication: ed25519Did(keyOf(parsed.data.authentication[0], 'Ed25519')),
+    authentication: ed25519Did(keyOf(present, 'Ed25519')),
+    former: former.map((name) => ed25519Did(keyOf(name, 'Ed25519'))),
     subscribe: keyOf(parsed.data.keyAgreement[0], 'X25519'),
   }
 }

@@ -56,6 +56,10 @@ export interface InboxDeps {
   deliver: (received: ReceivedNotification) => Promise<void>
   /** Takes over a view of the account made at `iat`, unix s. */
   take: (view: readonly SubscriptionItem[], iat: number) => Promise<void>
+  /** Whether the app's did.json, read now, lists this did:key. Throws `unavailable` when it cannot be read. */
+  isKeyOf: (domain: string, did: string) => Promise<boolean>
+  /** News came that the server signed with another key than it had when the account was watched. */
+  onOtherServerKey: () => void
 }
 
 const MESSAGE = NOTIFY_METHODS[4002]
@@ -95,27 +99,40 @@ const parsedClaims = <S extends z.ZodType>(schema: S, claims: unknown): z.output
 }
 
 export const createInbox = (
-  { device, relay, requests, clock, log, meter, deliver, take }: InboxDeps,
+  { device, relay, requests, clock, log, meter, deliver, take, isKeyOf, onOtherServerKey }: InboxDeps,
   { keysUrl, receipts }: { keysUrl: string; receipts: boolean },
 ) => {
   const person = accountKey(device.account)
+  /** With which key each app has signed last. */
+  const accepted = new Map<string, string>()
+
+  const drop = (error: ProtocolError, tag: number): void => {
+    meter.count('wallet_dropped_total')
+    log.warn({ err: error, tag }, 'A message was not accepted')
+  }
 
   const notified = (topic: string, rpc: RpcRequest): Action | undefined => {
     const item = device.subscriptions.onTopic(topic)
     if (!item) return undefined
+    const expected = { now: clock.now(), act: MESSAGE.requestAct }
     const claims = parsedClaims(
       MESSAGE.requestClaims,
-      verifyJwt(tokenOf(rpc, MESSAGE.requestParam), {
-        now: clock.now(),
-        act: MESSAGE.requestAct,
-        issuer: item.appAuthenticationKey,
-      }),
+      verifyJwt(tokenOf(rpc, MESSAGE.requestParam), expected),
     )
     if (accountKey(accountFromDidPkh(claims.sub)) !== person) throw new ProtocolError('account_mismatch')
     if (domainFromDidWeb(claims.app) !== item.appDomain) throw new ProtocolError('unknown_app')
     const notification = shownNotification(claims.msg)
     const { id } = notification
     return async () => {
+      // An app's keys may be replaced: then its did.json knows them before the next view of the account does.
+      if (
+        claims.iss !== item.appAuthenticationKey &&
+        accepted.get(item.appDomain) !== claims.iss &&
+        !(await isKeyOf(item.appDomain, claims.iss))
+      ) {
+        return drop(new ProtocolError('jwt_invalid', 'another key signed it'), MESSAGE.requestTag)
+      }
+      accepted.set(item.appDomain, claims.iss)
       if (!device.hasSeen(id)) {
         await deliver({ domain: item.appDomain, account: item.account, notification })
         device.sees(id)
@@ -152,16 +169,15 @@ export const createInbox = (
   const accountChanged = (rpc: RpcRequest): Action | undefined => {
     const { server } = device
     if (server === undefined) return undefined
-    const { sbs, iat } = parsedClaims(
+    const expected = { now: clock.now(), act: CHANGED.requestAct, audience: device.identity.did }
+    const { sbs, iat, iss } = parsedClaims(
       CHANGED.requestClaims,
-      verifyJwt(tokenOf(rpc, CHANGED.requestParam), {
-        now: clock.now(),
-        act: CHANGED.requestAct,
-        issuer: server,
-        audience: device.identity.did,
-      }),
+      verifyJwt(tokenOf(rpc, CHANGED.requestParam), expected),
     )
-    return () => take(sbs, iat)
+    if (iss === server) return () => take(sbs, iat)
+    // Its key was taken out of use, or it is somebody else: whatever is true, watching again tells.
+    onOtherServerKey()
+    throw new ProtocolError('jwt_invalid', 'another key signed it')
   }
 
   /** Throws a `ProtocolError` for what is not acceptable. */
@@ -184,8 +200,7 @@ export const createInbox = (
         act = understood(message)
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error
-        meter.count('wallet_dropped_total')
-        log.warn({ err: error, tag: message.tag }, 'A message was not accepted')
+        drop(error, message.tag)
       }
       await act?.()
     },

@@ -97,6 +97,8 @@ export const createWatch = (
   const stop = () => next?.[Symbol.dispose]()
   return {
     now,
+    /** By itself, as after a long absence. */
+    soon: () => plan(0),
     /** No more by itself, until it is asked for again. */
     stop,
     [Symbol.dispose]() {

@@ -119,6 +119,16 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
       meter,
       deliver: (received) => emit('message', received),
       take: (view, iat) => take(view, { complete, iat }),
+      isKeyOf: async (app, did) => {
+        try {
+          const { authentication, former = [] } = await resolveAppKeys(app)
+          return authentication === did || former.includes(did)
+        } catch (error) {
+          if (error instanceof ProtocolError && error.code === 'unknown_app') return false
+          throw error
+        }
+      },
+      onOtherServerKey: () => watch.soon(),
     },
     { keysUrl, receipts },
   )

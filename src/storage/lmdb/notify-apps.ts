@@ -1,11 +1,12 @@
 import type { AppRecord, NotifyStore } from '../../notify/store.ts'
+import { topicsOf } from '../app-topics.ts'
 import { behind, endOf, name, named, PRESENT } from './bytes.ts'
 import type { Env } from './env.ts'
 import { pageOf, type Tables } from './notify-tables.ts'
 
 type Apps = Pick<NotifyStore, 'serverKeys' | 'createApp' | 'describeApp' | 'app' | 'appByTopic' | 'apps'>
 
-const KEYS = name('keys')
+export const KEYS = name('keys')
 
 /** The server's keys and apps. */
 export const createLmdbApps = (env: Env, tables: Tables): Apps => ({
@@ -20,13 +21,13 @@ export const createLmdbApps = (env: Env, tables: Tables): Apps => ({
 
   async createApp(app) {
     const at = name(app.domain)
-    const topic = name(app.subscribeTopic)
+    const topics = topicsOf(app).map(name)
     const ofProject = named(app.projectId, at)
     return env.transaction(() => {
       const holder = tables.apps.get(at)
       if (holder) return holder
       tables.apps.put(at, app)
-      tables.appTopics.put(topic, app.domain)
+      for (const topic of topics) tables.appTopics.put(topic, app.domain)
       tables.projectApps.put(ofProject, PRESENT)
       return app
     })

@@ -18,6 +18,7 @@ import { createLmdbOutbox } from './notify-outbox.ts'
 import { createLmdbProjects } from './notify-projects.ts'
 import { createReceiptRows } from './notify-receipt-rows.ts'
 import { createLmdbReceipts } from './notify-receipts.ts'
+import { createLmdbRotation } from './notify-rotation.ts'
 import { createLmdbSweep } from './notify-sweep.ts'
 import { openTables } from './notify-tables.ts'
 import { createLmdbWebhooks } from './notify-webhooks.ts'
@@ -46,6 +47,7 @@ export const createLmdbNotify = (env: Env, { tables, outbox, rows }: NotifyParts
     outboxSize,
     onOutbox,
     outboxOf,
+    ...createLmdbRotation(env, tables),
     sweep: createLmdbSweep(env, tables),
   }
 }

@@ -1,4 +1,5 @@
 import type { AppRecord, NotifyStore, Sealed } from '../../notify/store.ts'
+import { topicsOf } from '../app-topics.ts'
 import { type NotifyDeps, parsed } from './notify-deps.ts'
 import { name } from './notify-layout.ts'
 import { createAppScript } from './scripts/notify-app.ts'
@@ -31,7 +32,7 @@ export const createRedisApps = ({ redis, ask, layout }: NotifyDeps): Apps => {
         layout.app(app.domain),
         layout.apps,
         layout.projectApps(app.projectId),
-        layout.appTopic(app.subscribeTopic),
+        ...topicsOf(app).map(layout.appTopic),
       ]
       const args = [app.domain, JSON.stringify(app)]
       return parsed<AppRecord>(text(await ask(() => redis.script(createAppScript, keys, args)))) ?? app

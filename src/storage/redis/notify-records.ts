@@ -6,10 +6,10 @@ import { packForm, packTopic, unpackForm, unpackTopic } from './notify-packing.t
  * each.
  *
  *     [[["#id", domain, scope, key, topic, createdAt, expiresAt, account], …],
- *      [[identityKey, domain, account, key, topic, expiresAt], …]]
+ *      [[identityKey, domain, account, key, topic, expiresAt, serverKey?], …]]
  */
 type SubscriptionRow = [string, string, string[], string, string, number, number, string]
-type WatcherRow = [string, string | null, string, string, string, number]
+type WatcherRow = [string, string | null, string, string, string, number, string?]
 
 /**
  * How a record says that it holds this subscription. Nothing else in it can look like that: quotes within a string are
@@ -32,13 +32,14 @@ export const writeRecord = ({ subscriptions, watchers }: AccountRecord, accountK
       ],
     ),
     watchers.map(
-      ({ identityKey, domain, account, key, topic, expiresAt }): WatcherRow => [
+      ({ identityKey, domain, account, key, topic, expiresAt, serverKey }): WatcherRow => [
         identityKey,
         domain,
         packForm(account, accountKey),
         key,
         packTopic(topic),
         expiresAt,
+        ...(serverKey === undefined ? ([] as const) : ([serverKey] as const)),
       ],
     ),
   ])
@@ -59,13 +60,14 @@ export const readRecord = (json: string, accountKey: string): AccountRecord => {
       }),
     ),
     watchers: watchers.map(
-      ([identityKey, domain, account, key, topic, expiresAt]): Watcher => ({
+      ([identityKey, domain, account, key, topic, expiresAt, serverKey]): Watcher => ({
         identityKey,
         domain,
         account: unpackForm(account, accountKey),
         key,
         topic: unpackTopic(topic),
         expiresAt,
+        ...(serverKey !== undefined && { serverKey }),
       }),
     ),
   }

@@ -26,6 +26,7 @@ import { createRedisOutbox } from './notify-outbox.ts'
 import { createRedisProjects } from './notify-projects.ts'
 import { createRedisReceipts } from './notify-receipts.ts'
 import { createRequests } from './notify-requests.ts'
+import { createRedisRotation } from './notify-rotation.ts'
 import { createRedisSweep } from './notify-sweep.ts'
 import { createRedisWebhooks } from './notify-webhooks.ts'
 
@@ -66,6 +67,7 @@ export const createRedisNotifyStore = ({
     outboxSize,
     onOutbox,
     outboxOf,
+    ...createRedisRotation(deps),
     sweep: createRedisSweep(deps, lookups),
   }
 }

@@ -76,7 +76,7 @@ export const startNotify = async (
   const start = async () => {
     const stores = await openLmdb({ path: dir })
     const vault = createVault(SECRET)
-    const serverKeys = await loadServerKeys({ store: stores.notify, vault })
+    const serverKeys = await loadServerKeys({ store: stores.notify, vault, clock, secret: SECRET })
     const loop = createLoop()
     const limits = createLimits(createBuckets(clock), options.limits ?? NO_LIMITS)
     const apps = createApps({
@@ -183,6 +183,9 @@ export const startNotify = async (
     },
     get serverKeys() {
       return running.server.serverKeys
+    },
+    get rotation() {
+      return running.server.rotation
     },
     /** Who watch requests are addressed to. */
     get address() {

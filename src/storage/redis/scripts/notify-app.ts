@@ -3,7 +3,7 @@ import { defineScript } from '../scripts.ts'
 /**
  * Creates an app unless its domain is taken.
  *
- * KEYS  1 app · 2 apps · 3 apps of the project · 4 subscribe topic
+ * KEYS  1 app · 2 apps · 3 apps of the project · 4… subscribe topics
  * ARGV  1 domain · 2 JSON
  * Answers the JSON of the app that holds the domain.
  */
@@ -15,6 +15,6 @@ if kept then return kept end
 redis.call('SET', KEYS[1], ARGV[2])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 redis.call('ZADD', KEYS[3], 0, ARGV[1])
-redis.call('SET', KEYS[4], ARGV[1])
+for at = 4, #KEYS do redis.call('SET', KEYS[at], ARGV[1]) end
 return ARGV[2]`,
 )

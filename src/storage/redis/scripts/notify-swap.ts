@@ -5,11 +5,14 @@ import { defineScript } from '../scripts.ts'
  *
  * KEYS  1 the key
  * ARGV  1 the old value · 2 the new one
+ * Answers 1 when the value is the new one.
  */
 export const swapScript = defineScript(
   'NotifySwap',
   `
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local kept = redis.call('GET', KEYS[1])
+if kept == ARGV[2] then return 1 end
+if kept ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1`,
 )
