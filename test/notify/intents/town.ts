@@ -12,7 +12,7 @@ import type { Claims } from '../../../src/protocol/jwt.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
 import { eventually } from '../../support/eventually.ts'
 import { newOwner, type Owner } from '../../support/owner.ts'
-import { startWorld } from '../../support/world.ts'
+import { startWorld, type World } from '../../support/world.ts'
 import { type Online, online } from '../support/online.ts'
 import { claimsIn, newCacao, newDevice, opened, type Sent } from '../support/wallet.ts'
 
@@ -67,6 +67,39 @@ const createHands = () => {
   } satisfies Clock & Record<string, unknown>
 }
 
+/** An app with two types; in a project of its own where one is named. */
+const addApp = async (world: World, domain: string, project?: string) => {
+  const added = await world.addApp(domain, { types: TYPES, ...(project !== undefined && { project }) })
+  const { projectId, secret, subscribeKey, authenticationKey } = added
+  if (secret === null) throw new Error('The project has no secret')
+  const at = (path: string) => path.replace(':projectId', projectId)
+  return {
+    domain,
+    projectId,
+    secret,
+    did: ed25519Did(fromHex(authenticationKey)),
+    publicKey: fromHex(subscribeKey),
+    http: (method: string, path: string, body?: unknown) =>
+      world.http(method, at(path), { token: secret, ...(body !== undefined && { body }) }),
+    async notify(
+      accounts: readonly string[],
+      { title = 'Hello', type = NEWS, id }: { title?: string; type?: string; id?: string } = {},
+    ): Promise<Outcome> {
+      const answer = await world.http('POST', at('/:projectId/notify'), {
+        token: secret,
+        body: {
+          ...(id !== undefined && { notification_id: id }),
+          notification: { type, title, body: 'World' },
+          accounts,
+        },
+      })
+      if (answer.status !== 200) throw new Error(`${answer.status} ${JSON.stringify(answer.body)}`)
+      return outcome.parse(answer.body)
+    },
+  }
+}
+export type App = Awaited<ReturnType<typeof addApp>>
+
 export const startTown = async () => {
   const hands = createHands()
   const world = await startWorld({ clock: hands })
@@ -84,42 +117,31 @@ export const startTown = async () => {
       if (size > 0) throw new Error(`${size} entries wait in the outbox`)
     })
 
+  /** Who watch requests are addressed to. */
+  const address = { did: ed25519Did(keyOf('Ed25519')), publicKey: keyOf('X25519') }
+
+  /**
+   * The requests of what was sent on the topic until now, opened. Nothing is missing: a message that was published
+   * after them has arrived, and a topic keeps its order.
+   */
+  const heard = async (device: Online, topic: string, tag: number, key: Uint8Array): Promise<Claims[]> => {
+    await settled()
+    const last = randomBytes(24).toString('base64')
+    const stranger = online(world.wsUrl, device.device, hands)
+    await stranger.client.publish({ topic, message: last, tag: 4050, ttl: 300 })
+    await eventually(() => {
+      if (!device.on(topic, 4050).some(({ message }) => message === last)) throw new Error('not yet')
+    })
+    await stranger[Symbol.asyncDispose]()
+    return device.on(topic, tag).map(({ message }) => claimsIn(opened(message, key)))
+  }
+
   const town = {
     world,
     hands,
-    /** Who watch requests are addressed to. */
-    address: { did: ed25519Did(keyOf('Ed25519')), publicKey: keyOf('X25519') },
+    address,
 
-    async app(domain: string, project?: string) {
-      const added = await world.addApp(domain, { types: TYPES, ...(project !== undefined && { project }) })
-      const { projectId, secret, subscribeKey, authenticationKey } = added
-      if (secret === null) throw new Error('The project has no secret')
-      const at = (path: string) => path.replace(':projectId', projectId)
-      return {
-        domain,
-        projectId,
-        secret,
-        did: ed25519Did(fromHex(authenticationKey)),
-        publicKey: fromHex(subscribeKey),
-        http: (method: string, path: string, body?: unknown) =>
-          world.http(method, at(path), { token: secret, ...(body !== undefined && { body }) }),
-        async notify(
-          accounts: readonly string[],
-          { title = 'Hello', type = NEWS, id }: { title?: string; type?: string; id?: string } = {},
-        ): Promise<Outcome> {
-          const answer = await world.http('POST', at('/:projectId/notify'), {
-            token: secret,
-            body: {
-              ...(id !== undefined && { notification_id: id }),
-              notification: { type, title, body: 'World' },
-              accounts,
-            },
-          })
-          if (answer.status !== 200) throw new Error(`${answer.status} ${JSON.stringify(answer.body)}`)
-          return outcome.parse(answer.body)
-        },
-      }
-    },
+    app: (domain: string, project?: string) => addApp(world, domain, project),
 
     /** `account`: how this device names the owner's address. */
     async device(
@@ -139,27 +161,11 @@ export const startTown = async () => {
       return connected
     },
 
-    /**
-     * The requests of what was sent on the topic until now, opened. Nothing is missing: a message that was published
-     * after them has arrived, and a topic keeps its order.
-     */
-    async heard(device: Online, topic: string, tag: number, key: Uint8Array): Promise<Claims[]> {
-      await settled()
-      const last = randomBytes(24).toString('base64')
-      const stranger = online(world.wsUrl, device.device, hands)
-      await stranger.client.publish({ topic, message: last, tag: 4050, ttl: 300 })
-      await eventually(() => {
-        if (!device.on(topic, 4050).some(({ message }) => message === last)) throw new Error('not yet')
-      })
-      await stranger[Symbol.asyncDispose]()
-      return device.on(topic, tag).map(({ message }) => claimsIn(opened(message, key)))
-    },
-
     /** Watches all apps or one; `changes` are the claims of every 4012 so far. */
     async watch(device: Online, domain: string | null = null) {
-      const sent = device.device.watch(town.address, domain)
+      const sent = device.device.watch(address, domain)
       const first = viewIn(await device.ask(sent))
-      return { first, changes: () => town.heard(device, sent.answerTopic, 4012, sent.key) }
+      return { first, changes: () => heard(device, sent.answerTopic, 4012, sent.key) }
     },
 
     /** Subscribes and listens; `messages` are the claims of every notification so far. */
@@ -175,7 +181,7 @@ export const startTown = async () => {
         own,
         key,
         topic,
-        messages: () => town.heard(device, topic, 4002, key),
+        messages: () => heard(device, topic, 4002, key),
       }
     },
 
@@ -200,4 +206,3 @@ export const startTown = async () => {
   return town
 }
 export type Town = Awaited<ReturnType<typeof startTown>>
-export type App = Awaited<ReturnType<Town['app']>>
