@@ -11,6 +11,7 @@ import { systemClock } from '../../src/platform/clock.ts'
 import { silent, unmeasured } from '../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { createRelayClient, type RelayClient, type RelayMessage } from '../../src/relay/client.ts'
+import { knownSecret } from '../support/capture/record.mjs'
 import { newOwner, type Owner } from '../support/owner.ts'
 
 export const temporaryHome = async (): Promise<AsyncDisposable & { path: string }> => {
@@ -33,7 +34,9 @@ export const enrolByCommandLine = async (dataDir: string, domain: string): Promi
     ...['app', 'add', domain, '--data', dataDir, '--name', 'Story', '--json'],
     ...['--type', 'News: what is new', '--type', 'Alerts: what is urgent'],
   ])
-  return enrolled.parse(JSON.parse(stdout))
+  const app = enrolled.parse(JSON.parse(stdout))
+  knownSecret('project secret', app.secret)
+  return app
 }
 
 export const newDevice = (

@@ -6,8 +6,10 @@ import { type Log, silent } from '../../src/platform/telemetry.ts'
 import type { AddedApp } from '../../src/server/admin.ts'
 import { composeServer, type RunningServer, type ServerDeps } from '../../src/server/compose.ts'
 import { type Config, configWith } from '../../src/server/config.ts'
+import { createLog } from '../../src/server/log.ts'
 import { createMetrics, type Metrics } from '../../src/server/metrics.ts'
 import type { Stores } from '../../src/storage/stores.ts'
+import { capture, isCapturing, knownSecret } from './capture/record.mjs'
 
 /** The whole system, in this process, on a store and a port of its own. */
 export interface World extends AsyncDisposable {
@@ -54,8 +56,22 @@ const json = (text: string): unknown => {
   }
 }
 
+/** What is logged goes to the test and, as an operator sees it at the lowest level, to what the run writes down. */
+const alsoCaptured = (log: Log): Log => {
+  if (!isCapturing) return log
+  const captured = createLog('debug', (line) => capture('log', line))
+  const both =
+    (level: keyof Log) =>
+    (fields: Record<string, unknown>, sentence: string): void => {
+      captured[level](fields, sentence)
+      log[level](fields, sentence)
+    }
+  return { debug: both('debug'), info: both('info'), warn: both('warn'), error: both('error') }
+}
+
 export const startWorld = async (options: WorldOptions = {}): Promise<World> => {
-  const { clock, log = silent, config: overrides, onDelivered } = options
+  const { clock, config: overrides, onDelivered } = options
+  const log = alsoCaptured(options.log ?? silent)
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'belfry-world-')))
   let metrics: Metrics
   let server: RunningServer
@@ -82,6 +98,12 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
       await server.stop()
       throw error
     }
+    knownSecret('admin token', server.adminToken)
+    knownSecret('project secret', server.project?.secret)
+  }
+  const stop = async () => {
+    if (isCapturing) capture('metrics', await metrics.text())
+    await server.stop()
   }
   await start(overrides?.port ?? 0)
 
@@ -112,7 +134,7 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
     },
     async restart(meanwhile) {
       const { port } = server
-      await server.stop()
+      await stop()
       await meanwhile?.()
       await start(port)
     },
@@ -122,7 +144,9 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
         body: { domain, ...declaration },
       })
       if (status !== 200) throw new Error(`The app was not added: ${status} ${JSON.stringify(body)}`)
-      return body as AddedApp
+      const added = body as AddedApp
+      knownSecret('project secret', added.secret)
+      return added
     },
     async http(method, path, { body, token, headers } = {}) {
       const response = await fetch(server.loopbackUrl + path, {
@@ -138,7 +162,7 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
       return { status: response.status, body: json(await response.text()), headers: response.headers }
     },
     async [Symbol.asyncDispose]() {
-      await server.stop()
+      await stop()
       if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
     },
   }
