@@ -8,10 +8,12 @@ import { notifyRoutes } from '../../src/notify/http.ts'
 import { createPublishing } from '../../src/notify/publishing.ts'
 import type { Subscription, Watcher } from '../../src/notify/store.ts'
 import { createVault } from '../../src/notify/vault.ts'
-import { silent } from '../../src/platform/telemetry.ts'
+import type { Log } from '../../src/platform/telemetry.ts'
 import { accountKey } from '../../src/protocol/caip.ts'
 import { agreementKeyFrom, signingKeyFrom } from '../../src/protocol/keys.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
+import { capturedLog } from '../support/capture/log.ts'
+import { capture, knownSecret } from '../support/capture/record.mjs'
 import { manualClock } from '../support/clock.ts'
 
 export const PUBLIC_URL = 'https://belfry.example'
@@ -44,9 +46,16 @@ export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => 
     authentication: signingKeyFrom(new Uint8Array(32).fill(1)),
     subscribe: agreementKeyFrom(new Uint8Array(32).fill(2)),
   }
-  const log = { ...silent, error: (fields: Record<string, unknown>) => void logged.push(fields) }
+  const log: Log = {
+    ...capturedLog,
+    error: (fields, sentence) => {
+      capturedLog.error(fields, sentence)
+      logged.push(fields)
+    },
+  }
   const routes = notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: PUBLIC_URL })
   const { project, secret } = await apps.createProject({ name: 'Test' })
+  knownSecret('project secret', secret)
 
   const call = async (
     method: string,
@@ -64,6 +73,7 @@ export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => 
       ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     })
     const text = await response.text()
+    if (!response.ok) capture('errors', text)
     const isJson = response.headers.get('content-type')?.includes('json')
     return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers }
   }

@@ -8,9 +8,10 @@ import { z } from 'zod'
 import { createKeysClient } from '../../src/keys/client.ts'
 import { createWallet, fromNotifyServer, type Wallet, type WalletOptions } from '../../src/notify/client.ts'
 import { systemClock } from '../../src/platform/clock.ts'
-import { silent, unmeasured } from '../../src/platform/telemetry.ts'
+import { unmeasured } from '../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { createRelayClient, type RelayClient, type RelayMessage } from '../../src/relay/client.ts'
+import { capturedLog } from '../support/capture/log.ts'
 import { knownSecret } from '../support/capture/record.mjs'
 import { newOwner, type Owner } from '../support/owner.ts'
 
@@ -44,7 +45,7 @@ export const newDevice = (
   owner: Owner = newOwner(),
   options: Partial<WalletOptions> = {},
 ): Wallet => {
-  const deps = { clock: systemClock, log: silent, meter: unmeasured, fetch }
+  const deps = { clock: systemClock, log: capturedLog, meter: unmeasured, fetch }
   return createWallet(
     { ...deps, keys: createKeysClient(deps, { url: server.url }) },
     {
@@ -68,7 +69,7 @@ export const relayAs = (
   onMessage: (message: RelayMessage) => void = () => {},
 ): RelayClient =>
   createRelayClient(
-    { clock: systemClock, log: silent, meter: unmeasured },
+    { clock: systemClock, log: capturedLog, meter: unmeasured },
     { url, key, onMessage, remembers: true },
   )
 

@@ -2,13 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Clock } from '../../src/platform/clock.ts'
-import { type Log, silent } from '../../src/platform/telemetry.ts'
+import type { Log } from '../../src/platform/telemetry.ts'
 import type { AddedApp } from '../../src/server/admin.ts'
 import { composeServer, type RunningServer, type ServerDeps } from '../../src/server/compose.ts'
 import { type Config, configWith } from '../../src/server/config.ts'
-import { createLog } from '../../src/server/log.ts'
 import { createMetrics, type Metrics } from '../../src/server/metrics.ts'
 import type { Stores } from '../../src/storage/stores.ts'
+import { alsoCaptured, capturedLog } from './capture/log.ts'
 import { capture, isCapturing, knownSecret } from './capture/record.mjs'
 
 /** The whole system, in this process, on a store and a port of its own. */
@@ -56,22 +56,9 @@ const json = (text: string): unknown => {
   }
 }
 
-/** What is logged goes to the test and, as an operator sees it at the lowest level, to what the run writes down. */
-const alsoCaptured = (log: Log): Log => {
-  if (!isCapturing) return log
-  const captured = createLog('debug', (line) => capture('log', line))
-  const both =
-    (level: keyof Log) =>
-    (fields: Record<string, unknown>, sentence: string): void => {
-      captured[level](fields, sentence)
-      log[level](fields, sentence)
-    }
-  return { debug: both('debug'), info: both('info'), warn: both('warn'), error: both('error') }
-}
-
 export const startWorld = async (options: WorldOptions = {}): Promise<World> => {
   const { clock, config: overrides, onDelivered } = options
-  const log = alsoCaptured(options.log ?? silent)
+  const log = options.log ? alsoCaptured(options.log) : capturedLog
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'belfry-world-')))
   let metrics: Metrics
   let server: RunningServer

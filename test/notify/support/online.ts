@@ -1,7 +1,8 @@
 import { type Clock, systemClock } from '../../../src/platform/clock.ts'
-import { silent, unmeasured } from '../../../src/platform/telemetry.ts'
+import { unmeasured } from '../../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import { createRelayClient, type RelayMessage } from '../../../src/relay/client.ts'
+import { capturedLog } from '../../support/capture/log.ts'
 import { eventually } from '../../support/eventually.ts'
 import { claimsIn, type Device, opened, type Sent } from './wallet.ts'
 
@@ -9,7 +10,7 @@ import { claimsIn, type Device, opened, type Sent } from './wallet.ts'
 export const online = (url: string, device: Device, clock: Clock = systemClock) => {
   const received: RelayMessage[] = []
   const client = createRelayClient(
-    { clock, log: silent, meter: unmeasured },
+    { clock, log: capturedLog, meter: unmeasured },
     { url, key: generateSigningKey(), onMessage: (message) => void received.push(message) },
   )
   const on = (topic: string, tag: number) =>

@@ -18,7 +18,8 @@ export const teardown = async (): Promise<void> => {
   if (directory === undefined) return
   const { secrets, bytes, findings } = await search(directory)
   const size = `${Math.ceil(bytes / 1000).toLocaleString('en')} kB of logs, metrics and errors`
-  console.log(`\nSecrecy: ${findings.length} of ${secrets.toLocaleString('en')} secrets found in ${size}`)
+  const sought = `${secrets.toLocaleString('en')} secrets, and tokens, in ${size}`
+  console.log(`\nSecrecy: looked for ${sought}; findings: ${findings.length}`)
   if (findings.length === 0) {
     await rm(directory, { recursive: true, force: true })
     return
