@@ -23,7 +23,7 @@ import {
 } from '../protocol/keys.ts'
 import { topicOf } from '../protocol/topic.ts'
 import { uuidFrom } from './ids.ts'
-import type { AppRecord, NotificationType, NotifyStore, Project, Sealed } from './store.ts'
+import type { AppRecord, NotificationType, NotifyStore, Project, Sealed, Welcome } from './store.ts'
 
 /** An app's domain as published, and also with a port. At most 253 characters. */
 export const DOMAIN = /^[a-z0-9-_.]+(?::[0-9]{1,5})?$/
@@ -51,6 +51,9 @@ export interface Declaration {
   /** The whole list. A type without an id keeps the id of the present type with that name, or gets a new UUID. */
   types?: readonly { id?: string | undefined; name: string; description?: string | undefined }[] | undefined
   listed?: boolean | undefined
+  links?: boolean | undefined
+  /** Null takes it away. */
+  welcome?: Welcome | null | undefined
 }
 
 export interface Apps {
@@ -138,6 +141,8 @@ export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps)
     icons: { ...present.icons, ...declaration.icons },
     types: declaration.types ? typesFrom(declaration.types, present.types) : present.types,
     listed: declaration.listed ?? present.listed,
+    ...(declaration.links !== undefined && { links: declaration.links }),
+    ...(declaration.welcome !== undefined && { welcome: declaration.welcome }),
   })
 
   const describe: Apps['describe'] = async (domain, declaration) => {
@@ -145,8 +150,12 @@ export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps)
     if (!present) throw new ProtocolError('unknown_app', domain)
     if (!Object.values(declaration).some((value) => value !== undefined)) return open(present)
     const next = described(present, declaration)
-    const { name, description, url, icons, types, listed } = next
-    await store.describeApp(domain, { name, description, url, icons, types, listed })
+    const { name, description, url, icons, types, listed, links, welcome } = next
+    await store.describeApp(domain, {
+      ...{ name, description, url, icons, types, listed },
+      ...(links !== undefined && { links }),
+      ...(welcome !== undefined && { welcome }),
+    })
     return open(next)
   }
 

@@ -3,7 +3,8 @@
  *
  * An entry is ticked off only when the relay has acknowledged it, so it is sent at least once; the letter of a repeated
  * entry is the same, so the relay drops the second. Entries are taken oldest first and published in that order. What
- * fails goes back and is tried again later, with growing pauses, until it expires. In memory are at most
+ * fails goes back and is tried again later, with growing pauses, until it expires. Entries that are for others than the
+ * relay (events, welcomes) are expanded here into what becomes of them, before they are ticked off. In memory are at most
  * `BATCH × (IN_FLIGHT + 1)` letters, whatever waits in the outbox. Several processes may work on one outbox.
  */
 import { type Clock, pause } from '../platform/clock.ts'
@@ -12,6 +13,8 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { createLetters, type Letter, type LettersDeps } from './letters.ts'
 import type { RelayLink } from './relay-link.ts'
 import type { NotifyStore, OutboxEntry } from './store.ts'
+import type { Webhooks } from './webhooks.ts'
+import { handWelcome } from './welcome.ts'
 
 /** Entries taken at once; less than a relay takes in one batch. */
 const BATCH = 200
@@ -32,12 +35,13 @@ const UNWRITTEN_PAUSE = 15_000
 const GRACE = 5_000
 
 /** `void`: there was nothing to say any more; `failed`: it will be tried again; the others are final. */
-type Outcome = 'sent' | 'void' | 'expired' | 'refused' | 'failed'
+type Outcome = 'sent' | 'expanded' | 'void' | 'expired' | 'refused' | 'failed'
 type Written = OutboxEntry & { letter?: Letter }
 
 export const createDelivery = (deps: {
   store: NotifyStore
   letters: Omit<LettersDeps, 'store' | 'clock'>
+  webhooks: Pick<Webhooks, 'expand'>
   relay: RelayLink
   clock: Clock
   log: Log
@@ -45,7 +49,7 @@ export const createDelivery = (deps: {
   /** Names this process among those that work on the same outbox. */
   worker: string
 }): AsyncDisposable => {
-  const { store, relay, clock, log, meter, worker } = deps
+  const { store, webhooks, relay, clock, log, meter, worker } = deps
   const ending = new AbortController()
   const inFlight = new Set<Promise<void>>()
   /** Failures of the relay in a row. */
@@ -81,6 +85,7 @@ export const createDelivery = (deps: {
     const letters = createLetters({ ...deps.letters, store, clock })
     const expired: OutboxEntry[] = []
     const nothing: OutboxEntry[] = []
+    const expanded: OutboxEntry[] = []
     const failed: OutboxEntry[] = []
     const written = await Promise.all(
       entries.map(async (entry): Promise<Written[]> => {
@@ -89,6 +94,12 @@ export const createDelivery = (deps: {
         else if (task.kind === 'leave') return [entry]
         else {
           try {
+            if (task.kind === 'event' || task.kind === 'welcome') {
+              if (task.kind === 'event') await webhooks.expand({ ...entry, task })
+              else await handWelcome(store, { ...entry, task })
+              expanded.push(entry)
+              return []
+            }
             const letter = await letters.write({ ...entry, task })
             if (letter) return [{ ...entry, letter }]
             nothing.push(entry)
@@ -103,6 +114,7 @@ export const createDelivery = (deps: {
     await Promise.all([
       complete(expired, 'expired'),
       complete(nothing, 'void'),
+      complete(expanded, 'expanded'),
       giveBack(failed, UNWRITTEN_PAUSE),
     ])
     return written.flat()

@@ -1,4 +1,4 @@
-/** The routes of `http.ts` in the words of OpenAPI. A test holds the two to the same list. */
+/** The routes of `http.ts`, and of what it mounts, in the words of OpenAPI. A test holds the two to the same list. */
 import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi'
 import { z as schema } from '@hono/zod-openapi'
 import {
@@ -25,7 +25,7 @@ import {
 const json = (shape: z.ZodType) => ({ content: { 'application/json': { schema: shape } } })
 const failure = (description: string) => ({ description, ...json(FailureAnswer) })
 
-interface Described {
+export interface Described {
   method: RouteConfig['method']
   path: string
   summary: string
@@ -33,7 +33,7 @@ interface Described {
   body?: z.ZodType
   query?: z.ZodObject
   /** A schema answered with 200, or another status with its meaning. */
-  answer: z.ZodType | [status: number, description: string]
+  answer: z.ZodType | [status: number, description: string, shape?: z.ZodType]
   /** Failures beyond those of the secret and the body. */
   failures?: Record<number, string>
 }
@@ -157,13 +157,16 @@ const ROUTES: readonly Described[] = [
   },
 ]
 
-/** Writes all routes into the registry that `/openapi.json` is made from. */
-export const describeRoutes = (registry: OpenAPIHono['openAPIRegistry']): void => {
+/** Writes all routes, and those described elsewhere, into the registry that `/openapi.json` is made from. */
+export const describeRoutes = (
+  registry: OpenAPIHono['openAPIRegistry'],
+  more: readonly Described[],
+): void => {
   registry.registerComponent('securitySchemes', 'projectSecret', { type: 'http', scheme: 'bearer' })
-  for (const { method, path, summary, secret, body, query, answer, failures = {} } of ROUTES) {
+  for (const { method, path, summary, secret, body, query, answer, failures = {} } of [...ROUTES, ...more]) {
     const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name)
     const [status, answered] = Array.isArray(answer)
-      ? [answer[0], { description: answer[1] }]
+      ? [answer[0], { description: answer[1], ...(answer[2] && json(answer[2])) }]
       : [200, { description: 'Done', ...json(answer) }]
     const all: Record<number, string> = {
       ...(secret && { 401: 'No or wrong project secret' }),

@@ -52,7 +52,7 @@ export const TypeId = z.string().regex(TYPE_ID, {
 })
 
 /** CAIP-10, kept exactly as it was written. */
-const AccountText = z.string().superRefine((value, context) => {
+export const AccountText = z.string().superRefine((value, context) => {
   try {
     parseAccount(value)
   } catch (error) {
@@ -78,19 +78,21 @@ export const SubscribeTopicAnswer = z
 
 const notificationId = text(1, 255).nullish()
 
+/** What every notification says. */
+export const NotificationText = {
+  type: TypeId,
+  title: text(1, 64),
+  body: text(1, 255),
+  url: optionalLink,
+}
+
 /** One notification and who is to get it. `notificationId` and `appDomain` are other names and additions of ours. */
 export const NotifyV0 = z
   .object({
     notification_id: notificationId,
     notificationId: notificationId,
     appDomain: Domain.optional(),
-    notification: z.object({
-      type: TypeId,
-      title: text(1, 64),
-      body: text(1, 255),
-      icon: optionalLink,
-      url: optionalLink,
-    }),
+    notification: z.object({ ...NotificationText, icon: optionalLink }),
     accounts: accounts(0, ACCOUNTS_A_CALL),
   })
   .transform(({ notification_id, notificationId, appDomain, ...rest }) => ({
@@ -166,6 +168,7 @@ export const AppDeclaration = z
       })
       .optional(),
     listed: z.boolean().optional(),
+    links: z.boolean().optional(),
   })
   .openapi('AppDeclaration')
 
@@ -181,6 +184,7 @@ export const AppAnswer = z
     icons: Icons,
     types: z.array(z.object({ id: z.string(), name: z.string(), description: z.string() })),
     listed: z.boolean(),
+    links: z.boolean(),
     authenticationKey: z.string(),
     subscribeKey: z.string(),
   })

@@ -17,6 +17,8 @@
  * | GET  /w3i/v1/notify-config, /w3i/v1/projects | no  | what apps say about themselves                  |
  * | GET  /openapi.json, /docs                 | no     | + this table for machines, and for people       |
  *
+ * Webhooks, the welcome notification and clicks on links have files of their own: `http-webhooks` and so on.
+ *
  * Everything may be asked from a web page of any origin: secrets travel in a header that only their owner can set.
  */
 import { OpenAPIHono } from '@hono/zod-openapi'
@@ -31,6 +33,7 @@ import type { KeyPair, SigningKey } from '../protocol/keys.ts'
 import type { Apps } from './apps.ts'
 import { didDocument } from './did-document.ts'
 import { describeRoutes } from './http-docs.ts'
+import { LINK_ROUTES, mountLinks } from './http-links.ts'
 import {
   AppDeclaration,
   AppsPage,
@@ -43,12 +46,16 @@ import {
   SubscribersV1,
   SubscribeTopic,
 } from './http-schema.ts'
+import { mountWebhooks, WEBHOOK_ROUTES } from './http-webhooks.ts'
+import { mountWelcome, WELCOME_ROUTES } from './http-welcome.ts'
 import type { NotifyMessage, Publishing } from './publishing.ts'
 import type { AppRecord } from './store.ts'
+import type { Webhooks } from './webhooks.ts'
 
 export interface NotifyRoutesDeps {
   apps: Apps
   publishing: Publishing
+  webhooks: Webhooks
   /** The notify server's own keys. */
   serverKeys: { authentication: SigningKey; subscribe: KeyPair }
   log: Log
@@ -65,9 +72,12 @@ const bearer = (c: Context): string => {
 }
 
 const shown = (record: AppRecord) => {
-  const { projectId, domain, name, description, url, icons, types, listed } = record
+  const { projectId, domain, name, description, url, icons, types, listed, links = false } = record
   const { authenticationKey, subscribeKey } = record
-  return { projectId, domain, name, description, url, icons, types, listed, authenticationKey, subscribeKey }
+  return {
+    ...{ projectId, domain, name, description, url, icons, types, listed, links },
+    ...{ authenticationKey, subscribeKey },
+  }
 }
 
 /** How wallets' app lists name an app; an app that declared nothing still has its domain. */
@@ -77,7 +87,7 @@ const listing = ({ domain, name, description, url, icons }: AppRecord) => {
 }
 
 export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: string }): OpenAPIHono => {
-  const { apps, publishing, serverKeys, log } = deps
+  const { apps, publishing, webhooks, serverKeys, log } = deps
   const publicHost = new URL(options.publicUrl).host
   const serverDocument = didDocument(publicHost, {
     subscribeKey: toHex(serverKeys.subscribe.publicKey),
@@ -88,7 +98,7 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
   app.onError(httpErrors(log))
   app.notFound(noSuchPath)
   app.use(wrongMethods(app))
-  describeRoutes(app.openAPIRegistry)
+  describeRoutes(app.openAPIRegistry, [...WEBHOOK_ROUTES, ...WELCOME_ROUTES, ...LINK_ROUTES])
 
   const open = cors({ origin: '*', maxAge: 86_400, exposeHeaders: ['Retry-After'] })
   for (const path of [
@@ -179,11 +189,17 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
     return c.json(shown(record))
   })
 
+  mountWebhooks(app, { webhooks, open, secret })
+  mountWelcome(app, { apps, open, secret })
+  mountLinks(app, { publishing, open, secret })
+
   // ── wallets and people ────────────────────────────────────────────────────────────────────────────────────────────
 
   app.get('/v1/notification/:id', async (c) => {
     const id = c.req.param('id')
-    const link = UUID.test(id) ? await publishing.linkOf(id.toLowerCase()) : undefined
+    // Not HEAD: whoever looks where it leads does not follow it.
+    const isClick = c.req.method === 'GET'
+    const link = UUID.test(id) ? await publishing.linkOf(id.toLowerCase(), { isClick }) : undefined
     if (link === undefined) throw new ProtocolError('not_found', 'the link leads nowhere, or no longer')
     // Whoever follows the link is not anybody's business, the site's least of all by way of a cache.
     c.header('Cache-Control', 'no-store')

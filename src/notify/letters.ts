@@ -31,7 +31,7 @@ export interface Letter {
   prompt: boolean
 }
 
-export type LetterTask = Exclude<OutboxTask, { kind: 'leave' }>
+export type LetterTask = Exclude<OutboxTask, { kind: 'leave' | 'event' | 'welcome' }>
 
 export interface LettersDeps {
   store: NotifyStore
@@ -39,6 +39,8 @@ export interface LettersDeps {
   apps: Pick<Apps, 'byDomain'>
   /** The server's own. */
   authentication: SigningKey
+  /** Where people who follow links reach this server. */
+  publicUrl: string
   clock: Clock
 }
 
@@ -55,7 +57,7 @@ export interface Letters {
 
 /** One for each batch: it looks up an app once. */
 export const createLetters = (deps: LettersDeps): Letters => {
-  const { store, vault, apps, authentication, clock } = deps
+  const { store, vault, apps, authentication, publicUrl, clock } = deps
 
   const seen = new Map<string, Promise<App | undefined>>()
   const appOf = (domain: string): Promise<App | undefined> => {
@@ -163,6 +165,8 @@ export const createLetters = (deps: LettersDeps): Letters => {
     )
     if (!app || !copy || !subscription) return undefined
     const { type, title, body, icon, url } = copy.notification
+    // Histories keep the app's own url: what is followed from there is counted nowhere.
+    const link = url && app.record.links ? new URL(`/v1/notification/${id}`, publicUrl).href : url
     const claims = {
       act: MESSAGE.requestAct,
       sub: didPkh(subscription.account),
@@ -174,7 +178,7 @@ export const createLetters = (deps: LettersDeps): Letters => {
         title,
         body,
         icon: icon ?? '',
-        url: url ?? '',
+        url: link ?? '',
         // As it was when it was sent; what has been read meanwhile, the history knows.
         is_read: false,
       },

@@ -21,6 +21,8 @@ import { watchersToTell } from './account.ts'
 import type { Apps } from './apps.ts'
 import { deliveredIdOf, uuidFrom } from './ids.ts'
 import type { AppRecord, Notification, NotifyStore, OutboxEntry, Subscription } from './store.ts'
+import type { Clicks } from './store-clicks.ts'
+import type { Webhooks } from './webhooks.ts'
 
 /** How long a notification is delivered and stays in histories, ms: the TTL of 4002. */
 const RETENTION = 2_592_000_000
@@ -51,8 +53,14 @@ export interface Publishing {
   subscribers(projectId: string, domain?: string): Promise<string[]>
   /** The types that each of these accounts wants, keyed as the caller wrote it; who is not subscribed is left out. */
   scopesOf(projectId: string, accounts: readonly string[], domain?: string): Promise<Map<string, string[]>>
-  /** Where the link of a delivered notification leads; undefined when there is none, or no longer. */
-  linkOf(deliveredId: string): Promise<string | undefined>
+  /** Where the link of a delivered notification leads; undefined when nowhere, or no longer. A click is counted. */
+  linkOf(deliveredId: string, options?: { isClick?: boolean }): Promise<string | undefined>
+  /** Clicks on the links of a notification; with `account` also that person's. Throws `unknown_notification`. */
+  clicksOf(
+    projectId: string,
+    notificationId: string,
+    options?: { domain?: string | undefined; account?: string | undefined },
+  ): Promise<Clicks & { copies: number; own?: Clicks | undefined }>
   /** Marks every notification of the project's apps as read, and tells the wallets that watch. */
   markAllAsRead(projectId: string): Promise<void>
 }
@@ -60,13 +68,20 @@ export interface Publishing {
 export interface PublishingDeps {
   store: NotifyStore
   apps: Pick<Apps, 'list'>
+  webhooks: Pick<Webhooks, 'wants'>
   clock: Clock
   randomBytes: (length: number) => Uint8Array
 }
 
 const WRONG_TYPE = 'Client is not subscribed to this notification type'
 
-export const createPublishing = ({ store, apps, clock, randomBytes }: PublishingDeps): Publishing => {
+export const createPublishing = ({
+  store,
+  apps,
+  webhooks,
+  clock,
+  randomBytes,
+}: PublishingDeps): Publishing => {
   const newId = () => uuidFrom(randomBytes(16), 4)
 
   const appsOf = async (projectId: string, domain?: string): Promise<AppRecord[]> => {
@@ -186,7 +201,20 @@ export const createPublishing = ({ store, apps, clock, randomBytes }: Publishing
     }
   }
 
-  const markAsRead = async (key: string, { id: subscriptionId, domain }: Subscription): Promise<void> => {
+  const readEvent = ({ id: subscriptionId, domain, account }: Subscription, now: number): OutboxEntry => ({
+    id: `event:${newId()}`,
+    task: {
+      kind: 'event',
+      event: 'read',
+      ...{ domain, subscriptionId, account },
+      detail: { by: 'project', all: true },
+    },
+    createdAt: now,
+    expiresAt: now + RETENTION,
+  })
+
+  const markAsRead = async (key: string, subscription: Subscription, isHeard: boolean): Promise<void> => {
+    const { id: subscriptionId, domain } = subscription
     const { record } = await store.account(key)
     const now = clock.now()
     await store.markRead({
@@ -194,12 +222,17 @@ export const createPublishing = ({ store, apps, clock, randomBytes }: Publishing
       subscriptionId,
       ids: 'all',
       outbox: [],
-      outboxIfChanged: watchersToTell(record, { domain, except: undefined, now }).map(({ identityKey }) => ({
-        id: newId(),
-        task: { kind: 'changed', accountKey: key, identityKey },
-        createdAt: now,
-        expiresAt: now + CHANGED_TTL,
-      })),
+      outboxIfChanged: [
+        ...watchersToTell(record, { domain, except: undefined, now }).map(
+          ({ identityKey }): OutboxEntry => ({
+            id: newId(),
+            task: { kind: 'changed', accountKey: key, identityKey },
+            createdAt: now,
+            expiresAt: now + CHANGED_TTL,
+          }),
+        ),
+        ...(isHeard ? [readEvent(subscription, now)] : []),
+      ],
     })
   }
 
@@ -244,13 +277,30 @@ export const createPublishing = ({ store, apps, clock, randomBytes }: Publishing
       )
     },
 
-    async linkOf(deliveredId) {
+    async linkOf(deliveredId, { isClick = false } = {}) {
       const delivered = await store.deliveredById(deliveredId)
       if (!delivered || delivered.notification.expiresAt <= clock.now()) return undefined
       const { url, domain } = delivered.notification
       if (!url) return undefined
+      if (isClick) await store.click(delivered.notification, delivered.id, clock.now())
       const scheme = /^localhost(?::|$)/.test(domain) ? 'http' : 'https'
       return new URL(url, `${scheme}://${domain}`).href
+    },
+
+    async clicksOf(projectId, notificationId, { domain, account } = {}) {
+      const now = clock.now()
+      for (const app of await appsOf(projectId, domain)) {
+        const notification = await store.notification(projectId, app.domain, notificationId)
+        if (!notification || notification.expiresAt <= now) continue
+        const all = await store.clicks(notification)
+        const subscription =
+          account === undefined ? undefined : await liveSubscription(accountKey(account), app.domain)
+        const own =
+          subscription &&
+          (await store.copyClicks(notification, deliveredIdOf(subscription.id, notificationId)))
+        return { ...(all ?? { count: 0, copies: 0, firstAt: 0 }), own }
+      }
+      throw new ProtocolError('unknown_notification')
     },
 
     async markAllAsRead(projectId) {
@@ -258,7 +308,8 @@ export const createPublishing = ({ store, apps, clock, randomBytes }: Publishing
         for await (const page of liveSubscribers(app.domain)) {
           const unread = await store.unreadCounts(page.map(({ subscription }) => subscription.id))
           const affected = page.filter((_, at) => (unread[at] ?? 0) > 0)
-          await Promise.all(affected.map((one) => markAsRead(one.accountKey, one.subscription)))
+          const isHeard = await webhooks.wants(app.domain, 'read')
+          await Promise.all(affected.map((one) => markAsRead(one.accountKey, one.subscription, isHeard)))
         }
       }
     },

@@ -4,6 +4,7 @@
  *
  *     relay ──▶ wire ──▶ service ──▶ account record + outbox (one commit)
  *     relay ◀── delivery ◀── letters ◀── outbox
+ *     service ──▶ outbox ──▶ delivery ──▶ webhooks (jobs of their own, see there)
  *     relay ──▶ relay-webhook ──▶ relay-events ──▶ wire, where messages come by webhook
  *     beside them: the sweeper, and membership (which topics the server is on)
  *
@@ -13,6 +14,7 @@
  *
  * Wire tables: requests in `wire`, what is sent in `letters`, rules in `account` and `authority`.
  */
+import type { Agenda } from '../platform/agenda.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
@@ -30,6 +32,7 @@ import { createNotifyService } from './service.ts'
 import type { NotifyStore } from './store.ts'
 import { createSweeper } from './sweeper.ts'
 import type { Vault } from './vault.ts'
+import type { Webhooks } from './webhooks.ts'
 import { createWire } from './wire.ts'
 
 export { loadServerKeys, type ServerKeys } from './server-keys.ts'
@@ -43,6 +46,8 @@ export interface NotifyServerDeps {
   apps: Pick<Apps, 'byDomain' | 'byTopic'>
   serverKeys: ServerKeys
   lookup: IdentityLookup
+  webhooks: Pick<Webhooks, 'wants' | 'expand'>
+  agenda: Pick<Agenda, 'sweep'>
   clock: Clock
   log: Log
   meter: Meter
@@ -82,19 +87,20 @@ export interface NotifyServer extends AsyncDisposable {
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
-  const { store, vault, apps, serverKeys, lookup, onDuty, clock, log, meter, randomBytes } = deps
-  const { publicUrl, renew, otherUrls = [], verifySignature, webhooks = [] } = options
+  const { store, vault, apps, serverKeys, lookup, webhooks, agenda, onDuty } = deps
+  const { clock, log, meter, randomBytes } = deps
+  const { publicUrl, renew, otherUrls = [], verifySignature, webhooks: ownWebhooks = [] } = options
 
-  const service = createNotifyService({ store, vault, clock, randomBytes })
+  const service = createNotifyService({ store, vault, webhooks, clock, randomBytes })
   const relay = deps.connectRelay((message) => onMessage(message))
   const onMessage = createWire(
     { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter },
-    { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], verifySignature },
+    { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], publicUrl, verifySignature },
   )
   const { relayKey, onDelivered } = deps
   const takeEvents = createRelayEvents(
     { relayKey, onMessage: relay.arrived, onDelivered, clock, log, meter },
-    { clientId: serverKeys.relay.did, service: publicUrl, webhooks },
+    { clientId: serverKeys.relay.did, service: publicUrl, webhooks: ownWebhooks },
   )
   const membership = createMembership(
     { store, relay, onDuty: onDuty('notify renewal'), clock, log },
@@ -102,14 +108,18 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
   )
   const delivery = createDelivery({
     store,
-    letters: { vault, apps, authentication: serverKeys.authentication },
+    letters: { vault, apps, authentication: serverKeys.authentication, publicUrl },
+    webhooks,
     relay,
     clock,
     log,
     meter,
     worker: toHex(randomBytes(8)),
   })
-  const sweeper = createSweeper({ store, service, onDuty: onDuty('notify sweep'), clock, log, meter })
+  const sweeper = createSweeper({
+    ...{ store, agenda, service, clock, log, meter },
+    onDuty: onDuty('notify sweep'),
+  })
 
   return {
     serverKeys,

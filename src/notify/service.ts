@@ -14,9 +14,20 @@ import type { HistoryItem } from '../protocol/notify-methods.ts'
 import { topicOf } from '../protocol/topic.ts'
 import * as rules from './account.ts'
 import { uuidFrom } from './ids.ts'
-import type { AccountRecord, NotifyStore, OutboxEntry, OutboxTask, Sealed } from './store.ts'
+import type {
+  AccountRecord,
+  NotifyStore,
+  OutboxEntry,
+  OutboxTask,
+  Sealed,
+  Subscription,
+  Welcome,
+} from './store.ts'
+import type { WebhookEvent } from './store-webhooks.ts'
 import { createTurns } from './turns.ts'
 import type { Vault } from './vault.ts'
+import type { Webhooks } from './webhooks.ts'
+import { welcomeEntry } from './welcome.ts'
 
 /** A verified request, and where its answer goes. */
 export interface Asked {
@@ -48,8 +59,11 @@ export interface AskedOfSubscription extends Asked {
 
 export interface NotifyService {
   watch(asked: Asked, wish: { domain: string | null }): Promise<void>
-  /** `scope`: only ids that the app declares. */
-  subscribe(asked: Asked, wish: { domain: string; scope: string[] }): Promise<void>
+  /** `scope`: only ids that the app declares. `welcome`: what a new subscriber gets. */
+  subscribe(
+    asked: Asked,
+    wish: { domain: string; scope: string[]; welcome?: Welcome | null | undefined },
+  ): Promise<void>
   update(asked: AskedOfSubscription, wish: { scope: string[] }): Promise<void>
   remove(asked: AskedOfSubscription): Promise<void>
   markRead(asked: AskedOfSubscription, wish: { ids: readonly string[] | 'all' }): Promise<void>
@@ -76,14 +90,17 @@ const LONGEST_PAUSE = 200
 const NEWS_TTL = 300
 /** How long leaving a topic is tried, s: as long as a message may wait there. */
 const LEAVE_TTL = 2_592_000
+/** How long an event may wait until it is handed to the project's webhooks, s. */
+const EVENT_TTL = 2_592_000
 
 export const createNotifyService = (deps: {
   store: NotifyStore
   vault: Vault
+  webhooks: Pick<Webhooks, 'wants'>
   clock: Clock
   randomBytes: (length: number) => Uint8Array
 }): NotifyService => {
-  const { store, vault, clock, randomBytes } = deps
+  const { store, vault, webhooks, clock, randomBytes } = deps
   const inTurn = createTurns()
 
   /** 0 to 1. */
@@ -168,6 +185,22 @@ export const createNotifyService = (deps: {
 
   const leave = (topic: string): OutboxEntry => entry(`leave:${topic}`, { kind: 'leave', topic }, LEAVE_TTL)
 
+  /** What the project's webhooks hear. `id` follows from the cause: an event has it over all retries. */
+  const event = (
+    id: string,
+    kind: WebhookEvent,
+    { id: subscriptionId, domain, account }: Subscription,
+    detail: Record<string, unknown>,
+    ids?: readonly string[],
+  ): OutboxEntry =>
+    entry(
+      `event:${id}`,
+      { kind: 'event', event: kind, domain, subscriptionId, account, detail, ...(ids && { ids }) },
+      EVENT_TTL,
+    )
+  const expired = (ended: Subscription) =>
+    event(`expired:${ended.id}`, 'unsubscribed', ended, { reason: 'expired' })
+
   /** True when the relay delivers again what was done already. */
   const isDone = (asked: Asked) => store.wasCommitted(asked.requestId.id, clock.now())
 
@@ -198,11 +231,17 @@ export const createNotifyService = (deps: {
       }))
     },
 
-    async subscribe(asked, { domain, scope }) {
+    async subscribe(asked, { domain, scope, welcome }) {
       if (await isDone(asked)) return
+      const key = accountKey(asked.account)
+      const isHeard = {
+        subscribed: await webhooks.wants(domain, 'subscribed'),
+        updated: await webhooks.wants(domain, 'updated'),
+        unsubscribed: await webhooks.wants(domain, 'unsubscribed'),
+      }
       const symKey = generateSymKey()
       const fresh = { id: uuidFrom(randomBytes(16), 4), key: vault.seal(symKey), topic: topicOf(symKey) }
-      await change(accountKey(asked.account), asked.requestId, (before) => {
+      await change(key, asked.requestId, (before) => {
         const { record, subscription, ended } = rules.subscribe(before, {
           domain,
           scope,
@@ -214,9 +253,19 @@ export const createNotifyService = (deps: {
           view: view(asked, record, domain),
           join: subscription.topic,
         })
+        const isNew = subscription.id === fresh.id
+        const happened = isNew ? 'subscribed' : 'updated'
+        const greeting = isNew ? welcomeEntry(key, subscription, welcome, clock.now()) : undefined
         return {
           record,
-          outbox: [answered, ...news(asked, record, domain), ...(ended ? [leave(ended.topic)] : [])],
+          outbox: [
+            answered,
+            ...news(asked, record, domain),
+            ...(ended ? [leave(ended.topic)] : []),
+            ...(ended && isHeard.unsubscribed ? [expired(ended)] : []),
+            ...(isHeard[happened] ? [event(asked.requestId.id, happened, subscription, { scope })] : []),
+            ...(greeting ? [greeting] : []),
+          ],
         }
       })
     },
@@ -224,6 +273,7 @@ export const createNotifyService = (deps: {
     async update(asked, { scope }) {
       if (await isDone(asked)) return
       const { domain, subscriptionId } = asked
+      const isHeard = await webhooks.wants(domain, 'updated')
       await change(accountKey(asked.account), asked.requestId, (before) => {
         const record = rules.update(before, {
           subscriptionId,
@@ -232,34 +282,46 @@ export const createNotifyService = (deps: {
           now: clock.now(),
         })
         const answered = answer(asked, domain, { view: view(asked, record, domain) })
-        return { record, outbox: [answered, ...news(asked, record, domain)] }
+        const held = rules.subscriptionOf(record, subscriptionId, clock.now())
+        const told = isHeard ? [event(asked.requestId.id, 'updated', held, { scope })] : []
+        return { record, outbox: [answered, ...news(asked, record, domain), ...told] }
       })
     },
 
     async remove(asked) {
       if (await isDone(asked)) return
       const { domain, subscriptionId } = asked
+      const isHeard = await webhooks.wants(domain, 'unsubscribed')
       await change(accountKey(asked.account), asked.requestId, (before) => {
+        const held = rules.subscriptionOf(before, subscriptionId, clock.now())
         const record = rules.remove(before, subscriptionId, clock.now())
         const answered = answer(asked, domain, {
           view: view(asked, record, domain),
           leave: asked.answer.topic,
         })
-        return { record, outbox: [answered, ...news(asked, record, domain)] }
+        const told = isHeard ? [event(asked.requestId.id, 'unsubscribed', held, { reason: 'deleted' })] : []
+        return { record, outbox: [answered, ...news(asked, record, domain), ...told] }
       })
     },
 
     async markRead(asked, { ids }) {
       const key = accountKey(asked.account)
       const { record } = await store.account(key)
-      rules.subscriptionOf(record, asked.subscriptionId, clock.now())
+      const held = rules.subscriptionOf(record, asked.subscriptionId, clock.now())
+      const told = (await webhooks.wants(asked.domain, 'read'))
+        ? [
+            ids === 'all'
+              ? event(asked.requestId.id, 'read', held, { by: 'wallet', all: true })
+              : event(asked.requestId.id, 'read', held, { by: 'wallet' }, ids),
+          ]
+        : []
       await store.markRead({
         accountKey: key,
         subscriptionId: asked.subscriptionId,
         ids,
         requestId: asked.requestId,
         outbox: [answer(asked, asked.domain)],
-        outboxIfChanged: news(asked, record, asked.domain),
+        outboxIfChanged: [...news(asked, record, asked.domain), ...told],
       })
     },
 
@@ -282,9 +344,15 @@ export const createNotifyService = (deps: {
     },
 
     async expire(key) {
+      const { ended: ending } = rules.expire((await store.account(key)).record, clock.now())
+      const deaf = new Set<string>()
+      for (const { domain } of ending) {
+        if (!(await webhooks.wants(domain, 'unsubscribed'))) deaf.add(domain)
+      }
       await change(key, undefined, (before) => {
         const { record, ended, changed } = rules.expire(before, clock.now())
-        return changed ? { record, outbox: ended.map(({ topic }) => leave(topic)) } : undefined
+        const told = ended.filter(({ domain }) => !deaf.has(domain)).map(expired)
+        return changed ? { record, outbox: [...ended.map(({ topic }) => leave(topic)), ...told] } : undefined
       })
     },
   }

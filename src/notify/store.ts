@@ -11,6 +11,12 @@
  * Promises resolve when the effect is durable. Times are unix milliseconds and come from the caller. Keys arrive here
  * already sealed (`Sealed`): a store never sees one in clear.
  */
+import type { ClickStore } from './store-clicks.ts'
+import type { WebhookEvent, WebhookStore } from './store-webhooks.ts'
+
+/** Parts with files of their own. */
+export type { ClickStore } from './store-clicks.ts'
+export type { Webhook, WebhookStore } from './store-webhooks.ts'
 
 /** Bytes encrypted at rest with a key derived from BELFRY_SECRET; base64url. */
 export type Sealed = string
@@ -33,6 +39,21 @@ export interface NotificationType {
   description: string
 }
 
+/** As the published API has it. */
+export interface Welcome {
+  enabled: boolean
+  type: string
+  title: string
+  body: string
+  url: string | null
+}
+
+/** What an app says about itself. */
+export type AppDescription = Pick<
+  AppRecord,
+  'name' | 'description' | 'url' | 'icons' | 'types' | 'listed' | 'links' | 'welcome'
+>
+
 export interface AppRecord {
   /** The app's domain, compared as an exact string; unique over all projects. */
   domain: string
@@ -46,6 +67,10 @@ export interface AppRecord {
   types: NotificationType[]
   /** Whether `GET /w3i/v1/projects` names it. */
   listed: boolean
+  /** Whether messages carry a link that counts clicks instead of the notification's own url. Absent: no. */
+  links?: boolean
+  /** What every new subscriber gets; null and absent: nothing. */
+  welcome?: Welcome | null
   /** Ed25519 seed, with which the app's JWTs are signed. */
   authenticationSeed: Sealed
   /** Hex Ed25519 public key of it. */
@@ -105,7 +130,7 @@ export interface TopicOwner {
 // ── what must be sent ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * One thing that must happen on the relay. Entries hold ids and facts; signing and sealing happen when the entry is
+ * One thing that must happen, mostly on the relay. Entries hold ids and facts; signing and sealing happen when the entry is
  * delivered, in bulk. Delivery is at least once: an entry stays until `complete`d.
  */
 export type OutboxTask =
@@ -141,6 +166,26 @@ export type OutboxTask =
     }
   /** Leave the topic of a subscription that ended by itself. */
   | { kind: 'leave'; topic: string }
+  /** Tell the project's webhooks what happened to a subscription. Nothing for the relay. */
+  | {
+      kind: 'event'
+      event: WebhookEvent
+      domain: string
+      subscriptionId: string
+      /** CAIP-10 as the wallet wrote it. */
+      account: string
+      /** What the event says beside whom it concerns; copies that were read are named by `ids`. */
+      detail: Record<string, unknown>
+      ids?: readonly string[]
+    }
+  /** Make the first notification of a new subscription. Nothing for the relay; what it makes has an entry of its own. */
+  | {
+      kind: 'welcome'
+      accountKey: string
+      subscriptionId: string
+      domain: string
+      welcome: Omit<Welcome, 'enabled'>
+    }
 
 export interface OutboxEntry {
   /** Stable: the same over retries and restarts. Unique. */
@@ -190,7 +235,7 @@ export interface AccountCommit {
   outbox: OutboxEntry[]
 }
 
-export interface NotifyStore {
+export interface NotifyStore extends WebhookStore, ClickStore {
   // servers, projects, apps
 
   /** Keys of the notify server itself: the first caller's proposal is kept, everyone gets what is kept. */
@@ -204,11 +249,8 @@ export interface NotifyStore {
    * concurrent callers sees its own proposal.
    */
   createApp(app: AppRecord): Promise<AppRecord>
-  /** Replaces name, description, url, icons, types, listed of an app that is there. */
-  describeApp(
-    domain: string,
-    description: Omit<Pick<AppRecord, 'name' | 'description' | 'url' | 'icons' | 'types' | 'listed'>, never>,
-  ): Promise<void>
+  /** Replaces what an app that is there says about itself; what is absent stays as it is. */
+  describeApp(domain: string, description: AppDescription): Promise<void>
   app(domain: string): Promise<AppRecord | undefined>
   appByTopic(subscribeTopic: string): Promise<AppRecord | undefined>
   /** A page in domain order; with `projectId` only that project's. */

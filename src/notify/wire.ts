@@ -72,6 +72,7 @@ export interface WireDeps {
 export interface WireOptions {
   /** URIs by which recaps may name this server. */
   notifyUrls: readonly string[]
+  publicUrl: string
   /** Verifies signatures of contract wallets; without it they are refused. */
   verifySignature?: ContractWalletCheck | undefined
 }
@@ -87,8 +88,9 @@ export const createWire = (
 ): ((message: RelayMessage) => Promise<void>) => {
   const { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter } = deps
   const open = createOpener({ store, vault, apps, serverKeys })
-  const letters = () =>
-    createLetters({ store, vault, apps, authentication: serverKeys.authentication, clock })
+  const { publicUrl } = options
+  const { authentication } = serverKeys
+  const letters = () => createLetters({ store, vault, apps, authentication, publicUrl, clock })
 
   /** Throws unless the identity key belongs to this account and may act for this app (null: for all). */
   const establish = async (
@@ -181,7 +183,11 @@ export const createWire = (
 
     if (row.requestTag === 4000) {
       const claims = checked(row.requestClaims, signed)
-      return service.subscribe(await establishForApp(claims), { domain, scope: scopeOf(claims.scp, app) })
+      return service.subscribe(await establishForApp(claims), {
+        domain,
+        scope: scopeOf(claims.scp, app),
+        welcome: app.record.welcome,
+      })
     }
     if (!subject) throw new Error(`Tag ${row.requestTag} has no subscription`)
     const about = { subscriptionId: subject.subscription.id, domain }

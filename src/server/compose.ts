@@ -20,9 +20,12 @@ import type { Delivered } from '../notify/relay-events.ts'
 import { relayWebhookRoutes } from '../notify/relay-webhook.ts'
 import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
 import { createVault, type Vault } from '../notify/vault.ts'
+import { createWebhookCalls } from '../notify/webhook-calls.ts'
+import { createWebhooks } from '../notify/webhooks.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
 import { addressRules, anyAddress } from '../platform/public-address.ts'
+import { createUrlCheck } from '../platform/public-check.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
 import { type Log, silent, unmeasured } from '../platform/telemetry.ts'
@@ -139,8 +142,12 @@ const buildNotify = async (
     randomBytes,
     join: async (topic) => (await started).join(topic),
   })
+  const { agenda } = stores
+  const rules = addressRules(config.allowPrivateAddresses)
+  const checkUrl = createUrlCheck(rules)
+  const webhooks = createWebhooks({ store, agenda, vault, clock, randomBytes, checkUrl })
   const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
-  const publishing = createPublishing({ store, apps, clock, randomBytes })
+  const publishing = createPublishing({ store, apps, webhooks, clock, randomBytes })
   const projects = createProjects(apps, secret)
   const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
 
@@ -151,9 +158,14 @@ const buildNotify = async (
     serverKeys,
     routes: new Hono()
       .route('/', link.byWebhook || onDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono())
-      .route('/', notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: names.publicUrl })),
+      .route(
+        '/',
+        notifyRoutes({ apps, publishing, webhooks, serverKeys, log }, { publicUrl: names.publicUrl }),
+      ),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
     start(lookup, verifySignature) {
+      const post = createPublicFetch({ rules })
+      owned.use(createWebhookCalls({ store, agenda, vault, post, clock, log, meter }))
       const server = createNotifyServer(
         {
           store,
@@ -161,6 +173,8 @@ const buildNotify = async (
           apps,
           serverKeys,
           lookup,
+          webhooks,
+          agenda,
           clock,
           log,
           meter,

@@ -81,6 +81,12 @@ export const METRICS: Record<string, Declared> = {
     help: 'Outbox entries dealt with',
     labels: ['kind', 'outcome'],
   },
+  notify_webhook_calls_total: {
+    type: 'counter',
+    help: 'Calls of webhooks: taken, failed, dead (given up), put_off (its lane was full)',
+    labels: ['outcome'],
+  },
+  notify_webhooks_disabled_total: { type: 'counter', help: 'Webhooks that answered 410' },
   notify_relay_events_total: {
     type: 'counter',
     help: 'What the relay told by webhook: taken, refused',

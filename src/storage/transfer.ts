@@ -50,6 +50,11 @@ const app: z.ZodType<AppRecord> = z.object({
   icons: z.object({ sm: text, md: text, lg: text }),
   types: z.array(z.object({ id: text, name: text, description: text })),
   listed: z.boolean(),
+  links: z.boolean().exactOptional(),
+  welcome: z
+    .object({ enabled: z.boolean(), type: text, title: text, body: text, url: text.nullable() })
+    .nullable()
+    .exactOptional(),
   authenticationSeed: text,
   authenticationKey: text,
   subscribePrivateKey: text,
@@ -119,6 +124,22 @@ const task: z.ZodType<OutboxTask> = z.discriminatedUnion('kind', [
     notificationId: text,
   }),
   z.object({ kind: z.literal('leave'), topic: text }),
+  z.object({
+    kind: z.literal('event'),
+    event: z.enum(['subscribed', 'unsubscribed', 'updated', 'delivered', 'read']),
+    domain: text,
+    subscriptionId: text,
+    account: text,
+    detail: z.record(text, z.unknown()),
+    ids: z.array(text).exactOptional(),
+  }),
+  z.object({
+    kind: z.literal('welcome'),
+    accountKey: text,
+    subscriptionId: text,
+    domain: text,
+    welcome: z.object({ type: text, title: text, body: text, url: text.nullable() }),
+  }),
 ])
 const entry: z.ZodType<OutboxEntry> = z.object({ id: text, task, createdAt: time, expiresAt: time })
 

@@ -52,6 +52,26 @@ export const agendaContract = (engine: Engine): void => {
       expect(await take(T, { queue: 'other' })).toEqual(['other'])
     })
 
+    it('gives a job to nobody while what became of it is being written', async () => {
+      const ids = Array.from({ length: 200 }, (_, at) => `${at}`)
+      await agenda().add(ids.map((id) => job(id)))
+      const taken: string[] = []
+      for (let busy = new Set<Promise<void>>(); taken.length < ids.length || busy.size > 0; ) {
+        for (const id of await take(T, { limit: 10, until: T + DAY })) {
+          taken.push(id)
+          const kind = Number(id) % 2 === 0 ? 'done' : 'again'
+          const outcome = { id, kind, at: T + 1, attempts: 1 } as const
+          const settling = agenda().settle('q', [outcome])
+          busy.add(settling)
+          settling.then(() => busy.delete(settling))
+        }
+        await new Promise((resolve) => setImmediate(resolve))
+        if (taken.length > ids.length) busy = new Set()
+      }
+      expect(taken.toSorted()).toEqual(ids.toSorted())
+      expect((await take(T + 1, { limit: 200 })).length).toBe(100)
+    })
+
     it('gives a taken job to nobody else until its lease ends', async () => {
       await agenda().add([job('a')])
       expect(await take(T)).toEqual(['a'])

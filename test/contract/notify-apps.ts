@@ -84,8 +84,13 @@ export const notifyAppsContract = (engine: Engine): void => {
         icons: { sm: '1', md: '2', lg: '3' },
         types: [],
         listed: true,
+        links: true,
+        welcome: { enabled: true, type: 'news', title: 'Hello', body: 'Welcome', url: null },
       }
       await store().describeApp('app.example', description)
+      expect(await store().app('app.example')).toEqual({ ...app('app.example'), ...description })
+      const { links: _, welcome: __, ...rest } = description
+      await store().describeApp('app.example', rest)
       expect(await store().app('app.example')).toEqual({ ...app('app.example'), ...description })
       await store().describeApp('nobody.example', description)
       expect(await store().app('nobody.example')).toBeUndefined()

@@ -8,6 +8,9 @@ import { notifyRoutes } from '../../src/notify/http.ts'
 import { createPublishing } from '../../src/notify/publishing.ts'
 import type { Subscription, Watcher } from '../../src/notify/store.ts'
 import { createVault } from '../../src/notify/vault.ts'
+import { createWebhooks } from '../../src/notify/webhooks.ts'
+import { addressRules } from '../../src/platform/public-address.ts'
+import { createUrlCheck } from '../../src/platform/public-check.ts'
 import type { Log } from '../../src/platform/telemetry.ts'
 import { accountKey } from '../../src/protocol/caip.ts'
 import { agreementKeyFrom, signingKeyFrom } from '../../src/protocol/keys.ts'
@@ -41,7 +44,12 @@ export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => 
     join: async (topic: string) => void joined.push(topic),
   }
   const apps = createApps(deps)
-  const publishing = createPublishing({ store, apps, clock, randomBytes: random })
+  const webhooks = createWebhooks({
+    ...deps,
+    agenda: stores.agenda,
+    checkUrl: createUrlCheck(addressRules(['127.0.0.1'])),
+  })
+  const publishing = createPublishing({ store, apps, webhooks, clock, randomBytes: random })
   const serverKeys = {
     authentication: signingKeyFrom(new Uint8Array(32).fill(1)),
     subscribe: agreementKeyFrom(new Uint8Array(32).fill(2)),
@@ -53,7 +61,7 @@ export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => 
       logged.push(fields)
     },
   }
-  const routes = notifyRoutes({ apps, publishing, serverKeys, log }, { publicUrl: PUBLIC_URL })
+  const routes = notifyRoutes({ apps, publishing, webhooks, serverKeys, log }, { publicUrl: PUBLIC_URL })
   const { project, secret } = await apps.createProject({ name: 'Test' })
   knownSecret('project secret', secret)
 
@@ -143,6 +151,8 @@ export const startHttpWorld = async (logged: Record<string, unknown>[] = []) => 
 
   return {
     store,
+    agenda: stores.agenda,
+    webhooks,
     clock,
     joined,
     vault,

@@ -309,6 +309,7 @@ describe('apps', () => {
         { id: expect.stringMatching(/^[0-9a-f-]{36}$/), name: 'Other', description: '' },
       ],
       listed: true,
+      links: false,
       authenticationKey: record?.authenticationKey,
       subscribeKey: record?.subscribeKey,
     })
@@ -391,7 +392,7 @@ describe('paths and methods', () => {
     expect(answer.headers.get('allow')?.split(', ').sort().join(', ')).toBe(allow)
   })
 
-  it.each(['/', '/nothing', '/v1', '/v0/p/welcome-notification', '/p/register-webhook', '/w3i/v1/else'])(
+  it.each(['/', '/nothing', '/v1', '/v0/p/else', '/p/register-else', '/w3i/v1/else'])(
     '%s answers 404',
     async (path) => {
       expect(await world.call('GET', path)).toMatchObject({

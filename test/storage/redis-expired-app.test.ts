@@ -6,6 +6,7 @@ import { createPublishing } from '../../src/notify/publishing.ts'
 import { createNotifyService } from '../../src/notify/service.ts'
 import { createSweeper } from '../../src/notify/sweeper.ts'
 import { createVault } from '../../src/notify/vault.ts'
+import { createWebhooks } from '../../src/notify/webhooks.ts'
 import { silent, unmeasured } from '../../src/platform/telemetry.ts'
 import { parseAccount } from '../../src/protocol/caip.ts'
 import { createDuties } from '../../src/server/duties.ts'
@@ -33,7 +34,10 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
   const raw = new Redis(redis.url)
   const { notify: store, relay } = stores
   const vault = createVault(randomBytes(32))
-  const deps = { store, vault, clock, randomBytes, log: silent, meter: unmeasured }
+  const { agenda } = stores
+  const ground = { store, agenda, vault, clock, randomBytes, log: silent, meter: unmeasured }
+  const webhooks = createWebhooks({ ...ground, checkUrl: async () => {} })
+  const deps = { ...ground, webhooks }
   const apps = createApps({ ...deps, join: async () => {} })
   const service = createNotifyService(deps)
   const publishing = createPublishing({ ...deps, apps })

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { z } from 'zod'
 import { createKeysClient } from '../../src/keys/client.ts'
 import { createWallet, fromNotifyServer, type Wallet, type WalletOptions } from '../../src/notify/client.ts'
-import { systemClock } from '../../src/platform/clock.ts'
+import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { createRelayClient, type RelayClient, type RelayMessage } from '../../src/relay/client.ts'
@@ -44,8 +44,9 @@ export const newDevice = (
   server: { url: string; wsUrl: string },
   owner: Owner = newOwner(),
   options: Partial<WalletOptions> = {},
+  clock: Clock = systemClock,
 ): Wallet => {
-  const deps = { clock: systemClock, log: capturedLog, meter: unmeasured, fetch }
+  const deps = { clock, log: capturedLog, meter: unmeasured, fetch }
   return createWallet(
     { ...deps, keys: createKeysClient(deps, { url: server.url }) },
     {

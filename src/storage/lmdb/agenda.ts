@@ -57,7 +57,10 @@ export const createLmdbAgenda = (env: Env): Agenda => {
     due.remove(dueAt(job))
     groups.remove(groupAt(job))
     expiry.remove(expiryAt(job))
-    leases.delete(at.toString('latin1'))
+  }
+  /** Only after the commit: until then a take still sees the job where it was, and must not find it free. */
+  const release = (ats: readonly Buffer[]) => {
+    for (const at of ats) leases.delete(at.toString('latin1'))
   }
   const ring = (queue: string) => {
     for (const listener of [...(listeners.get(queue) ?? [])]) listener()
@@ -109,17 +112,20 @@ export const createLmdbAgenda = (env: Env): Agenda => {
           }
         }
       })
+      release(outcomes.map(({ id }) => jobAt(queue, id)))
     },
 
     async remove(queue, ids) {
       const wanted = ids.map((id) => jobAt(queue, id))
-      return env.transaction(() =>
+      const were = await env.transaction(() =>
         wanted.map((at) => {
           const job = jobs.get(at)
           if (job) erase(job)
           return job !== undefined
         }),
       )
+      release(wanted)
+      return were
     },
 
     async revive(queue, id, at) {
@@ -160,15 +166,17 @@ export const createLmdbAgenda = (env: Env): Agenda => {
     },
 
     async sweep(now, limit) {
-      return env.transaction(() => {
-        const expired = [...expiry.getKeys({ end: number(now + 1), limit })]
+      const swept = await env.transaction(() => {
+        const expired = [...expiry.getKeys({ end: number(now + 1), limit })].map((at) => Buffer.from(at))
         for (const at of expired) {
           const job = jobs.get(at.subarray(8))
           if (job) erase(job)
           else expiry.remove(at)
         }
-        return expired.length
+        return expired
       })
+      release(swept.map((at) => at.subarray(8)))
+      return swept.length
     },
 
     onJobs(queue, listener) {

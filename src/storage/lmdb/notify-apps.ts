@@ -60,11 +60,11 @@ export const createLmdbApps = (env: Env, tables: Tables): Apps => ({
     })
   },
 
-  async describeApp(domain, { name: title, description, url, icons, types, listed }) {
+  async describeApp(domain, description) {
     const at = name(domain)
     await env.transaction(() => {
       const app = tables.apps.get(at)
-      if (app) tables.apps.put(at, { ...app, name: title, description, url, icons, types, listed })
+      if (app) tables.apps.put(at, { ...app, ...description })
     })
   },
 

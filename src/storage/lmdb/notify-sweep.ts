@@ -66,6 +66,7 @@ export const createLmdbSweep = (env: Env, tables: Tables) => {
       const what = at.subarray(9)
       if (at[8] === EXPIRING.notification) removeNotification(what)
       else if (at[8] === EXPIRING.copy) removeCopy(what)
+      else if (at[8] === EXPIRING.click) tables.clicks.remove(what)
       else tables.requests.remove(what)
       expiry.remove(at)
     }

@@ -5,6 +5,7 @@ import type {
   OutboxEntry,
   Project,
   Sealed,
+  Webhook,
 } from '../../notify/store.ts'
 import { BYTES, type Bytes, key, name, number, ROWS, type Rows } from './bytes.ts'
 import type { Env } from './env.ts'
@@ -37,6 +38,8 @@ export interface SubscriptionRow {
  * | copies | n, 1 unread or 0 read, sentAt, copy id | m, expiresAt |
  * | copyIds | copy id | n, sentAt |
  * | requests | request id | expiresAt |
+ * | webhooks | project id | version, the project's webhooks |
+ * | clicks | hash of a notification; the same and copy id | count, first time; how many copies |
  * | expiry | expiresAt, kind, what | – |
  * | outbox | insertion number | the entry |
  * | outboxIds | entry id | insertion number |
@@ -61,6 +64,8 @@ export interface Tables {
   copies: Rows<[notification: number, expiresAt: number]>
   copyIds: Rows<[number: number, sentAt: number]>
   requests: Rows<number>
+  webhooks: Rows<{ version: number; webhooks: Webhook[] }>
+  clicks: Rows<[count: number, firstAt: number, copies: number]>
   expiry: Bytes
   outbox: Rows<OutboxEntry>
   outboxIds: Rows<number>
@@ -89,6 +94,8 @@ export const openTables = (env: Env): Tables => {
     copies: rows('copies'),
     copyIds: rows('copyIds'),
     requests: rows('requests'),
+    webhooks: rows('webhooks'),
+    clicks: rows('clicks'),
     expiry: bytes('expiry'),
     outbox: rows('outbox'),
     outboxIds: rows('outboxIds'),
@@ -104,7 +111,7 @@ export const nextNumber = (tables: Tables, series: string): number => {
   return next
 }
 
-export const EXPIRING = { notification: 1, copy: 2, request: 3 } as const
+export const EXPIRING = { notification: 1, copy: 2, request: 3, click: 4 } as const
 
 export const expiryKey = (expiresAt: number, kind: keyof typeof EXPIRING, what: Buffer): Buffer =>
   key(number(expiresAt), Buffer.from([EXPIRING[kind]]), what)

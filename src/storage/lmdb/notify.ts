@@ -10,11 +10,13 @@ import type { NotifyStore } from '../../notify/store.ts'
 import type { Env } from './env.ts'
 import { createLmdbAccounts } from './notify-accounts.ts'
 import { createLmdbApps } from './notify-apps.ts'
+import { createLmdbClicks } from './notify-clicks.ts'
 import { createCopies } from './notify-copies.ts'
 import { createLmdbHistory } from './notify-history.ts'
 import { createLmdbOutbox } from './notify-outbox.ts'
 import { createLmdbSweep } from './notify-sweep.ts'
 import { openTables } from './notify-tables.ts'
+import { createLmdbWebhooks } from './notify-webhooks.ts'
 
 /** What the notify server's store is made of; a transfer writes through the same. */
 export const createNotifyParts = (env: Env) => {
@@ -29,6 +31,8 @@ export const createLmdbNotify = (env: Env, { tables, outbox, copies }: NotifyPar
     ...createLmdbApps(env, tables),
     ...createLmdbAccounts(env, tables, outbox),
     ...createLmdbHistory(env, tables, outbox, copies),
+    ...createLmdbWebhooks(env, tables),
+    ...createLmdbClicks(env, tables),
     takeOutbox,
     completeOutbox,
     returnOutbox,

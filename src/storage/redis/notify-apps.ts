@@ -65,13 +65,13 @@ export const createRedisApps = ({ redis, ask, layout }: NotifyDeps): Apps => {
       return parsed<AppRecord>(text(await ask(() => redis.script(createAppScript, keys, args)))) ?? app
     },
 
-    async describeApp(domain, { name: title, description, url, icons, types, listed }) {
+    async describeApp(domain, description) {
       const key = layout.app(domain)
       for (;;) {
         const old = await ask(() => client.get(key))
         const app = parsed<AppRecord>(old)
         if (old === null || !app) return
-        const next = JSON.stringify({ ...app, name: title, description, url, icons, types, listed })
+        const next = JSON.stringify({ ...app, ...description })
         if (whole(await ask(() => redis.script(swapScript, [key], [old, next]))) === 1) return
       }
     },

@@ -28,11 +28,13 @@
  * | `{<p>}order` † | number | the last place in the order that was given out |
  * | `{<q>}n:<notification>` | string | when it expires, space, the notification as JSON |
  * | `{<q>}notifications` | sorted set | notifications by when they expire |
+ * | `{<q>}k:<notification>:<when it was sent>` | hash | `all` → clicks, first one, copies clicked; copy → clicks, first one |
  * | `nt:<topic>`, `nw:<identity key>` | string | look-up: accounts whose topic or watcher it may be |
  * | `nq:<request>` | string | look-up: partition of a request id |
  * | `{apps}a:<domain>` †, `{apps}t:<topic>` † | string | the app; the domain of a subscribe topic |
  * | `{apps}all` †, `{apps}p:<project>` † | sorted set | domains, in order: of all apps, of a project's |
  * | `{projects}p:<id>` †, `{projects}all` † | string, sorted set | the project; all ids, in order |
+ * | `{projects}w:<id>` † | string | version and webhooks of a project |
  * | `server` † | string | the server's own sealed keys |
  *
  * **Look-ups** are in other slots than what they lead to, so no commit can include them. They are written before it,
@@ -127,6 +129,8 @@ export const createLayout = (prefix: string) => {
       const p = BASE64URL.indexOf(reference[0] ?? '')
       return { at: partition(p), key: `${prefix}{p${p}}n:${reference}` }
     },
+    clicks: (reference: string, createdAt: number) =>
+      `${prefix}{p${BASE64URL.indexOf(reference[0] ?? '')}}k:${reference}:${createdAt}`,
     /** A partition's subscriber list of an app, by the partition's number. */
     listsOf: (domain: string) => (p: number) => partition(p).list(domain),
     topicLookup: (topic: string) => `${prefix}nt:${packTopic(name(topic))}`,
@@ -138,6 +142,7 @@ export const createLayout = (prefix: string) => {
     projectApps: (projectId: string) => `${prefix}{apps}p:${name(projectId)}`,
     project: (id: string) => `${prefix}{projects}p:${name(id)}`,
     projects: `${prefix}{projects}all`,
+    webhooks: (projectId: string) => `${prefix}{projects}w:${name(projectId)}`,
     server: `${prefix}server`,
   }
 }

@@ -15,6 +15,7 @@ import type { RedisConnection } from './connection.ts'
 import { createAsk } from './gather.ts'
 import { createRedisAccounts } from './notify-accounts.ts'
 import { createRedisApps } from './notify-apps.ts'
+import { createRedisClicks } from './notify-clicks.ts'
 import { createWhereabouts } from './notify-deps.ts'
 import { createRedisHistory } from './notify-history.ts'
 import { createLayout } from './notify-layout.ts'
@@ -22,6 +23,7 @@ import { createLookups } from './notify-lookups.ts'
 import { createRedisOutbox } from './notify-outbox.ts'
 import { createRequests } from './notify-requests.ts'
 import { createRedisSweep } from './notify-sweep.ts'
+import { createRedisWebhooks } from './notify-webhooks.ts'
 
 export const createRedisNotifyStore = ({
   redis,
@@ -45,6 +47,8 @@ export const createRedisNotifyStore = ({
     ...createRedisApps(deps),
     ...createRedisAccounts(deps, lookups, requests, outbox),
     ...createRedisHistory(deps, requests, outbox),
+    ...createRedisWebhooks(deps),
+    ...createRedisClicks(deps),
     takeOutbox,
     completeOutbox,
     returnOutbox,

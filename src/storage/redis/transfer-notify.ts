@@ -228,7 +228,7 @@ export const createNotifyTransfer = (redis: RedisConnection) => {
 
   /** Where a commit of its account would have put it; any place does for one that names none. */
   const partitionOfEntry = ({ id, task }: { id: string; task: OutboxTask }): number => {
-    if (task.kind === 'leave') return partitionOf(id)
+    if (task.kind === 'leave' || task.kind === 'event') return partitionOf(id)
     return partitionOf(task.kind === 'response' ? (task.view?.accountKey ?? id) : task.accountKey)
   }
 

@@ -7,7 +7,12 @@ import { createPublishing } from '../../../src/notify/publishing.ts'
 import type { ConnectRelay } from '../../../src/notify/relay-link.ts'
 import { createNotifyServer, loadServerKeys, type ServerKeys } from '../../../src/notify/server.ts'
 import { createVault } from '../../../src/notify/vault.ts'
+import { createWebhookCalls } from '../../../src/notify/webhook-calls.ts'
+import { createWebhooks } from '../../../src/notify/webhooks.ts'
 import type { Clock } from '../../../src/platform/clock.ts'
+import { addressRules } from '../../../src/platform/public-address.ts'
+import { createUrlCheck } from '../../../src/platform/public-check.ts'
+import { createPublicFetch } from '../../../src/platform/public-fetch.ts'
 import type { Meter } from '../../../src/platform/telemetry.ts'
 import { type Cacao, cacaoSchema } from '../../../src/protocol/cacao.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
@@ -84,6 +89,16 @@ export const startNotify = async (
       randomBytes: random,
       join: (topic) => server.join(topic),
     })
+    const { agenda } = stores
+    const rules = addressRules(['127.0.0.1'])
+    const webhooks = createWebhooks({
+      ...{ store: stores.notify, agenda, vault, clock, randomBytes: random },
+      checkUrl: createUrlCheck(rules),
+    })
+    const calls = createWebhookCalls({
+      ...{ store: stores.notify, agenda, vault, clock, log: recorder.log, meter: recorder.meter },
+      post: createPublicFetch({ rules }),
+    })
     const server = createNotifyServer(
       {
         store: stores.notify,
@@ -97,6 +112,8 @@ export const startNotify = async (
           if (!cacao) throw new ProtocolError('identity_unknown')
           return cacaoSchema.parse(JSON.parse(JSON.stringify(cacao)))
         },
+        webhooks,
+        agenda,
         clock,
         log: recorder.log,
         meter: recorder.meter,
@@ -110,12 +127,13 @@ export const startNotify = async (
       { publicUrl: PUBLIC_URL, renew: false },
     )
     await server.ready()
-    const publishing = createPublishing({ store: stores.notify, apps, clock, randomBytes: random })
-    return { stores, vault, apps, server, publishing, loop }
+    const publishing = createPublishing({ store: stores.notify, apps, webhooks, clock, randomBytes: random })
+    return { stores, vault, apps, server, publishing, webhooks, calls, loop }
   }
   let running = await start()
   const stop = async () => {
     await running.server[Symbol.asyncDispose]()
+    await running.calls[Symbol.asyncDispose]()
     await running.stores[Symbol.asyncDispose]()
   }
 
@@ -148,6 +166,12 @@ export const startNotify = async (
     },
     get publishing() {
       return running.publishing
+    },
+    get agenda() {
+      return running.stores.agenda
+    },
+    get webhooks() {
+      return running.webhooks
     },
     get apps() {
       return running.apps

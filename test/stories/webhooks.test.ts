@@ -1,0 +1,174 @@
+/** What a dapp's own server hears of its subscribers, however badly it listens. */
+import { afterAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { type Clock, systemClock } from '../../src/platform/clock.ts'
+import { silent } from '../../src/platform/telemetry.ts'
+import { eventually } from '../support/eventually.ts'
+import { sharedRedis, stopShared } from '../support/redis.ts'
+import { type Received, signatureOf, startReceiver } from '../support/webhook-receiver.ts'
+import { startWorld, type World } from '../support/world.ts'
+import { newDevice } from './town.ts'
+
+afterAll(stopShared)
+
+/** Runs with the machine's clock and can leap: hours of waiting pass at once. */
+const leaping = (): Clock & { leap(ms: number): void } => {
+  let ahead = 0
+  return {
+    now: () => systemClock.now() + ahead,
+    after: systemClock.after,
+    leap(ms) {
+      ahead += ms
+    },
+  }
+}
+
+const NEWS = 'news'
+const registered = z.object({ id: z.string(), secret: z.string().startsWith('whsec_') })
+
+const setUp = async (config: Parameters<typeof startWorld>[0]) => {
+  const world = await startWorld(config)
+  await world.addApp('app.example', { types: [{ id: NEWS, name: 'News' }] })
+  const { id, secret: token } = world.project
+  const call = (method: string, path: string, body?: unknown) =>
+    world.http(method, path, { token, ...(body !== undefined && { body }) })
+  const register = async (url: string, events: string[]) => {
+    const { status, body } = await call('POST', `/${id}/register-webhook`, { url, events })
+    expect(status).toBe(201)
+    return registered.parse(body)
+  }
+  return { world, id, call, register }
+}
+
+const walletOf = (world: World, clock: Clock) => newDevice(world, undefined, {}, clock)
+
+const EVENTS = ['subscribed', 'unsubscribed', 'updated', 'delivered', 'read']
+
+for (const [engine, config] of [
+  ['LMDB', async () => ({})],
+  ['Redis', async () => ({ redisUrl: (await sharedRedis()).url, secret: 'a secret of the test, 32 bytes' })],
+] as const) {
+  describe(`webhooks on ${engine}`, () => {
+    it('a receiver that is down for its first ten attempts gets every event once in the end, signed', {
+      timeout: 90_000,
+    }, async () => {
+      const clock = leaping()
+      const own = { allowPrivateAddresses: ['127.0.0.1'], ...(await config()) }
+      const { world, id, call, register } = await setUp({ clock, config: own })
+      const attempts = new Map<string, number>()
+      await using receiver = await startReceiver((received) => {
+        const before = attempts.get(received.id) ?? 0
+        attempts.set(received.id, before + 1)
+        return before < 10 ? 500 : 200
+      })
+      const { secret } = await register(receiver.url, EVENTS)
+
+      const wallet = walletOf(world, clock)
+      await wallet.subscribe('app.example', [NEWS])
+      const { body } = await call('POST', `/${id}/notify`, {
+        notification_id: 'n-1',
+        notification: { type: NEWS, title: 'Hello', body: 'Hello' },
+        accounts: [wallet.account],
+      })
+      expect(body).toMatchObject({ sent: [wallet.account] })
+      await eventually(async () => {
+        const { notifications } = await wallet.history('app.example')
+        expect(notifications).toHaveLength(1)
+      })
+      await wallet.markRead('app.example', 'all')
+      await wallet.update('app.example', [])
+      await wallet.delete('app.example')
+      await wallet[Symbol.asyncDispose]()
+
+      const types = ['subscribed', 'read', 'updated', 'unsubscribed'].sort()
+      await eventually(() => expect(attempts.size).toBe(types.length))
+      const startedAt = clock.now()
+      await eventually(() => {
+        const taken = receiver.taken()
+        if (taken.length < types.length) {
+          clock.leap(6_000)
+          throw new Error(`${taken.length} events were taken after ${receiver.calls.length} calls`)
+        }
+      }, 60_000)
+      expect(clock.now() - startedAt).toBeLessThan(3 * 86_400_000)
+      // Long enough for another attempt, were there one.
+      clock.leap(6 * 3_600_000)
+      await new Promise((resolve) => setTimeout(resolve, 1_500))
+
+      expect(
+        receiver
+          .taken()
+          .map(({ event }) => event.type)
+          .sort(),
+      ).toEqual(types)
+      expect([...attempts.values()]).toEqual(types.map(() => 11))
+      const isRight = (received: Received) => received.signatures.includes(signatureOf(secret, received))
+      expect(receiver.calls.filter((one) => !isRight(one))).toEqual([])
+      // The same words each time, under the same id.
+      for (const eventId of attempts.keys()) {
+        expect(new Set(receiver.calls.filter((one) => one.id === eventId).map((one) => one.body)).size).toBe(
+          1,
+        )
+      }
+      const data = Object.fromEntries(receiver.taken().map(({ event }) => [event.type, event.data]))
+      const whom = { account: wallet.account, app_domain: 'app.example' }
+      expect(data).toEqual({
+        subscribed: { ...whom, scope: [NEWS] },
+        updated: { ...whom, scope: [] },
+        unsubscribed: { ...whom, reason: 'deleted' },
+        read: { ...whom, by: 'wallet', all: true },
+      })
+      await world[Symbol.asyncDispose]()
+    })
+
+    it('a receiver that answers 410 is disabled and reported; changed, it is called again', {
+      timeout: 30_000,
+    }, async () => {
+      const warnings: unknown[] = []
+      const log = { ...silent, warn: (fields: unknown) => void warnings.push(fields) }
+      const own = { allowPrivateAddresses: ['127.0.0.1'], ...(await config()) }
+      const { world, id, call, register } = await setUp({ log, config: own })
+      let status = 410
+      await using receiver = await startReceiver(() => status)
+      const hook = await register(receiver.url, ['subscribed'])
+      const wallets = [walletOf(world, systemClock), walletOf(world, systemClock)]
+      await wallets[0]?.subscribe('app.example', [NEWS])
+      const shown = async () => {
+        const { body } = await call('GET', `/${id}/webhooks`)
+        return z.record(z.string(), z.looseObject({ state: z.string() })).parse(body)[hook.id]
+      }
+      await eventually(async () =>
+        expect(await shown()).toMatchObject({
+          ...{ url: receiver.url, events: ['subscribed'] },
+          ...{ state: 'disabled', reason: 'it answered 410' },
+        }),
+      )
+      expect(warnings).toContainEqual(
+        expect.objectContaining({ webhook: hook.id, reason: 'it answered 410' }),
+      )
+      expect(await world.metrics.text()).toContain('belfry_notify_webhooks_disabled_total 1')
+
+      await eventually(async () => {
+        const { body } = await call('GET', `/v1/${id}/webhooks/${hook.id}/dead-letters`)
+        expect(body).toMatchObject({
+          dead_letters: [{ attempts: 1, failure: 'it answered 410', event: { type: 'subscribed' } }],
+          next: null,
+        })
+      })
+      // Nobody is called about a second one.
+      await new Promise((resolve) => setTimeout(resolve, 1_100))
+      await wallets[1]?.subscribe('app.example', [NEWS])
+      await new Promise((resolve) => setTimeout(resolve, 1_500))
+      expect(receiver.calls).toHaveLength(1)
+
+      status = 200
+      expect((await call('PUT', `/${id}/webhooks/${hook.id}`, { events: EVENTS })).status).toBe(204)
+      expect(await shown()).toMatchObject({ state: 'enabled', reason: null })
+      const replay = await call('POST', `/v1/${id}/webhooks/${hook.id}/dead-letters/replay`)
+      expect(replay.body).toEqual({ replayed: 1 })
+      await eventually(() => expect(receiver.taken().map((one) => one.id)).toEqual([receiver.calls[0]?.id]))
+      for (const wallet of wallets) await wallet[Symbol.asyncDispose]()
+      await world[Symbol.asyncDispose]()
+    })
+  })
+}
