@@ -12,7 +12,11 @@ export default defineConfig(({ mode }) => ({
   test: {
     include: [FILES[mode] ?? 'test/**/*.test.ts'],
     env: mode === 'fleet' ? { BELFRY_TEST_FLEET: 'yes' } : {},
-    globalSetup: mode === 'browser' ? [] : ['test/support/redis-setup.ts'],
+    globalSetup: [
+      ...(mode === 'browser' ? [] : ['test/support/redis-setup.ts']),
+      'test/support/capture/whole-run.ts',
+    ],
+    setupFiles: ['test/support/capture/test-process.ts'],
     testTimeout: 20_000,
     hookTimeout: 30_000,
     pool: 'forks',

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { keysRoutes } from '../../src/keys/http.ts'
 import { createKeyRegistry, type KeyRegistryOptions } from '../../src/keys/service.ts'
-import { silent } from '../../src/platform/telemetry.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
+import { capturedLog } from '../support/capture/log.ts'
+import { capture } from '../support/capture/record.mjs'
 import { manualClock } from '../support/clock.ts'
 
 /** The registry on a store of its own, asked through its HTTP routes. */
@@ -12,8 +13,8 @@ export const startRegistry = async (options: KeyRegistryOptions = {}) => {
   const path = await mkdtemp(join(tmpdir(), 'belfry-keys-'))
   const stores = await openLmdb({ path })
   const clock = manualClock()
-  const registry = createKeyRegistry({ store: stores.keys, clock, log: silent }, options)
-  const app = keysRoutes({ registry, log: silent, newId: () => 'an-id' })
+  const registry = createKeyRegistry({ store: stores.keys, clock, log: capturedLog }, options)
+  const app = keysRoutes({ registry, log: capturedLog, newId: () => 'an-id' })
   const ask = async (method: string, at: string, body?: unknown) => {
     const response = await app.request(at, {
       method,
@@ -22,7 +23,9 @@ export const startRegistry = async (options: KeyRegistryOptions = {}) => {
         headers: { 'content-type': 'application/json' },
       }),
     })
-    return { status: response.status, body: await response.json(), headers: response.headers }
+    const text = await response.text()
+    if (!response.ok) capture('errors', text)
+    return { status: response.status, body: JSON.parse(text), headers: response.headers }
   }
   return {
     registry,

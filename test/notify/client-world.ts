@@ -1,6 +1,5 @@
 /** A whole server in this process, and wallets and dapps on it, for the clients' tests. */
 import { systemClock } from '../../src/platform/clock.ts'
-import type { Log } from '../../src/platform/telemetry.ts'
 import { createDapp } from '../../src/sdk/dapp.ts'
 import {
   type CreateWalletOptions,
@@ -9,6 +8,7 @@ import {
   type Notification,
 } from '../../src/sdk/wallet.ts'
 import type { Config } from '../../src/server/config.ts'
+import { alsoCaptured } from '../support/capture/log.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { startWorld } from '../support/world.ts'
 
@@ -42,12 +42,12 @@ export const startClientWorld = async (config: Partial<Config> = {}) => {
       const received: Notification[] = []
       const signed: string[] = []
       const warnings: string[] = []
-      const log: Log = {
+      const log = alsoCaptured({
         debug: () => {},
         info: () => {},
         warn: (fields) => void warnings.push(String(new Map(Object.entries(fields)).get('err'))),
         error: () => {},
-      }
+      })
       const wallet = createWallet(
         {
           account: owner.account,

@@ -14,10 +14,12 @@ import { createWebhooks } from '../../src/notify/webhooks.ts'
 import { createBuckets } from '../../src/platform/buckets.ts'
 import { addressRules } from '../../src/platform/public-address.ts'
 import { createUrlCheck } from '../../src/platform/public-check.ts'
-import { silent } from '../../src/platform/telemetry.ts'
+import type { Log } from '../../src/platform/telemetry.ts'
 import { accountKey } from '../../src/protocol/caip.ts'
 import { agreementKeyFrom, signingKeyFrom } from '../../src/protocol/keys.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
+import { capturedLog } from '../support/capture/log.ts'
+import { capture, knownSecret } from '../support/capture/record.mjs'
 import { manualClock } from '../support/clock.ts'
 
 export const PUBLIC_URL = 'https://belfry.example'
@@ -62,12 +64,19 @@ export const startHttpWorld = async (
     subscribe: agreementKeyFrom(new Uint8Array(32).fill(2)),
     previous: [],
   }
-  const log = { ...silent, error: (fields: Record<string, unknown>) => void logged.push(fields) }
+  const log: Log = {
+    ...capturedLog,
+    error: (fields, sentence) => {
+      capturedLog.error(fields, sentence)
+      logged.push(fields)
+    },
+  }
   const routes = notifyRoutes(
     { apps, publishing, sent, webhooks, serverKeys, log, limits },
     { publicUrl: PUBLIC_URL },
   )
   const { project, secret } = await apps.createProject({ name: 'Test' })
+  knownSecret('project secret', secret)
 
   const call = async (
     method: string,
@@ -85,6 +94,7 @@ export const startHttpWorld = async (
       ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     })
     const text = await response.text()
+    if (!response.ok) capture('errors', text)
     const isJson = response.headers.get('content-type')?.includes('json')
     return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers }
   }

@@ -3,48 +3,17 @@ import { expect, it } from 'vitest'
 import { systemClock } from '../../src/platform/clock.ts'
 import { silent, unmeasured } from '../../src/platform/telemetry.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
-import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { NOTIFY_METHODS } from '../../src/protocol/notify-methods.ts'
 import { topicOf } from '../../src/protocol/topic.ts'
-import { createRelayClient, type RelayMessage } from '../../src/relay/client.ts'
+import { createRelayClient } from '../../src/relay/client.ts'
 import { startRelay } from '../relay/client-world.ts'
 import { eventually } from '../support/eventually.ts'
+import { online } from './support/online.ts'
 import { startNotify, TYPES, type View } from './support/server.ts'
-import { claimsIn, type Device, newOwner, opened, type Sent } from './support/wallet.ts'
+import { claimsIn, newOwner, opened } from './support/wallet.ts'
 
 const deps = { clock: systemClock, log: silent, meter: unmeasured }
 const NEWS = TYPES[0]?.id ?? ''
-
-/** A device with a connection of its own. */
-const online = (url: string, device: Device) => {
-  const received: RelayMessage[] = []
-  const client = createRelayClient(deps, {
-    url,
-    key: generateSigningKey(),
-    onMessage: (message) => void received.push(message),
-  })
-  const on = (topic: string, tag: number) =>
-    received.filter((message) => message.topic === topic && message.tag === tag)
-  return {
-    device,
-    client,
-    on,
-    async ask(sent: Sent) {
-      await client.subscribe([sent.answerTopic])
-      const { topic, message, tag } = sent
-      await client.publish({ topic, message, tag, ttl: 300 })
-      const answer = await eventually(() => {
-        const [first] = on(sent.answerTopic, tag + 1).filter(
-          (each) => opened(each.message, sent.key).idText === sent.rpcId,
-        )
-        if (!first) throw new Error(`There is no answer to ${tag}`)
-        return first
-      })
-      return claimsIn(opened(answer.message, sent.key))
-    },
-    [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
-  }
-}
 
 it('two devices and an app: subscribe, hear of it, publish, receive, read, delete', async () => {
   await using relay = await startRelay()

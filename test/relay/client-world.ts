@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { crypto } from '#crypto'
 import { systemClock } from '../../src/platform/clock.ts'
-import { silent, unmeasured } from '../../src/platform/telemetry.ts'
+import { unmeasured } from '../../src/platform/telemetry.ts'
 import { toBase64 } from '../../src/protocol/bytes.ts'
 import { parseRpc, type RpcRequest, rpcFailure, rpcRequest, rpcResult } from '../../src/protocol/jsonrpc.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
@@ -16,8 +16,9 @@ import { createRelayClient, type RelayClientOptions } from '../../src/relay/clie
 import { createRelayHub, type RelayLimits } from '../../src/relay/hub.ts'
 import { attachRelaySocket, type RelaySocketOptions } from '../../src/relay/socket.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
+import { capturedLog } from '../support/capture/log.ts'
 
-export const deps = { clock: systemClock, log: silent, meter: unmeasured }
+export const deps = { clock: systemClock, log: capturedLog, meter: unmeasured }
 
 export const randomTopic = (): string => topicOf(crypto.randomBytes(32))
 export const randomMessage = (bytes = 64): string => toBase64(crypto.randomBytes(bytes))

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { z } from 'zod'
-import { silent } from '../../src/platform/telemetry.ts'
 import {
   createRelayHub,
   type Peer,
@@ -14,6 +13,7 @@ import {
 } from '../../src/relay/hub.ts'
 import type { MailboxLimits } from '../../src/relay/store.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
+import { capturedLog } from '../support/capture/log.ts'
 import { manualClock } from '../support/clock.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -88,7 +88,8 @@ export const startHub = async (
     gauge: (name: string, value: number) => void counted.set(name, value),
     observe: () => {},
   }
-  const start = () => createRelayHub({ store: stores.relay, clock, log: silent, meter, randomBytes }, options)
+  const start = () =>
+    createRelayHub({ store: stores.relay, clock, log: capturedLog, meter, randomBytes }, options)
   let hub = start()
   let ids = 0
 

@@ -9,13 +9,14 @@ import { getRequestListener } from '@hono/node-server'
 import { expect } from 'vitest'
 import { WebSocket } from 'ws'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
-import { silent, unmeasured } from '../../src/platform/telemetry.ts'
+import { unmeasured } from '../../src/platform/telemetry.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey, type SigningKey } from '../../src/protocol/keys.ts'
 import { relayRoutes } from '../../src/relay/http.ts'
 import { createRelayHub, type RelayLimits } from '../../src/relay/hub.ts'
 import { attachRelaySocket, type RelaySocketOptions } from '../../src/relay/socket.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
+import { capturedLog } from '../support/capture/log.ts'
 import { eventually } from '../support/eventually.ts'
 
 /** A relay with real sockets on a free port. */
@@ -25,7 +26,7 @@ export const startRelay = async (
   const { clock = systemClock, limits, ...admission } = options
   const path = await mkdtemp(join(tmpdir(), 'belfry-relay-'))
   const stores = await openLmdb({ path })
-  const deps = { clock, log: silent, meter: unmeasured }
+  const deps = { clock, log: capturedLog, meter: unmeasured }
   const hub = createRelayHub({ ...deps, store: stores.relay, randomBytes }, limits)
   const routes = relayRoutes({ hub, ...deps }, admission)
   const server = createServer(getRequestListener(routes.fetch))

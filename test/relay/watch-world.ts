@@ -8,7 +8,7 @@ import type { Agenda } from '../../src/platform/agenda.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { addressRules, anyAddress } from '../../src/platform/public-address.ts'
 import { createPublicFetch } from '../../src/platform/public-fetch.ts'
-import { silent, unmeasured } from '../../src/platform/telemetry.ts'
+import { unmeasured } from '../../src/platform/telemetry.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { ed25519Did } from '../../src/protocol/did.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
@@ -20,6 +20,7 @@ import { relayKeyFrom } from '../../src/relay/relay-key.ts'
 import { attachRelaySocket } from '../../src/relay/socket.ts'
 import { createWatchEvents } from '../../src/relay/watch-events.ts'
 import { createWatches } from '../../src/relay/watches.ts'
+import { capturedLog } from '../support/capture/log.ts'
 import type { Engine } from '../support/stores.ts'
 
 const answerSchema = z.union([
@@ -40,7 +41,7 @@ export const startWatchRelay = async (
 ) => {
   const stores = await engine.open()
   const key = relayKeyFrom(randomBytes(32))
-  const deps = { clock, log: silent, meter: unmeasured }
+  const deps = { clock, log: capturedLog, meter: unmeasured }
   const options = { trusted: trusts }
 
   /** Jobs that are being taken or worked on. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { capture } from '../support/capture/record.mjs'
 
 /** What the server says to bytes that no client library would send; resolves when it has closed, or after `answers` of them. */
 export const sayRaw = async (
@@ -23,6 +24,7 @@ export const sayRaw = async (
   if (end) socket.end()
   await Promise.race([once(socket, 'close'), enough])
   socket.destroy()
+  if (statusesIn(said).some((status) => status >= 400)) capture('errors', said)
   return said
 }
 

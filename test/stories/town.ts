@@ -8,9 +8,11 @@ import { z } from 'zod'
 import { createKeysClient } from '../../src/keys/client.ts'
 import { createWallet, fromNotifyServer, type Wallet, type WalletOptions } from '../../src/notify/client.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
-import { silent, unmeasured } from '../../src/platform/telemetry.ts'
+import { unmeasured } from '../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { createRelayClient, type RelayClient, type RelayMessage } from '../../src/relay/client.ts'
+import { capturedLog } from '../support/capture/log.ts'
+import { knownSecret } from '../support/capture/record.mjs'
 import { newOwner, type Owner } from '../support/owner.ts'
 
 export const temporaryHome = async (): Promise<AsyncDisposable & { path: string }> => {
@@ -38,7 +40,9 @@ export const enrolByCommandLine = async (
     ...['--type', 'News: what is new', '--type', 'Alerts: what is urgent'],
     ...more,
   ])
-  return enrolled.parse(JSON.parse(stdout))
+  const app = enrolled.parse(JSON.parse(stdout))
+  knownSecret('project secret', app.secret)
+  return app
 }
 
 export const newDevice = (
@@ -47,7 +51,7 @@ export const newDevice = (
   options: Partial<WalletOptions> = {},
   clock: Clock = systemClock,
 ): Wallet => {
-  const deps = { clock, log: silent, meter: unmeasured, fetch }
+  const deps = { clock, log: capturedLog, meter: unmeasured, fetch }
   return createWallet(
     { ...deps, keys: createKeysClient(deps, { url: server.url }) },
     {
@@ -71,7 +75,7 @@ export const relayAs = (
   onMessage: (message: RelayMessage) => void = () => {},
 ): RelayClient =>
   createRelayClient(
-    { clock: systemClock, log: silent, meter: unmeasured },
+    { clock: systemClock, log: capturedLog, meter: unmeasured },
     { url, key, onMessage, remembers: true },
   )
 

@@ -40,6 +40,8 @@ const startMember = async (port: number, args: string[], env: NodeJS.ProcessEnv)
       running = await start()
     },
     async [Symbol.asyncDispose]() {
+      // For the search at the end of the run; some members have been killed.
+      await fetch(`${running.url}/metrics`, { signal: AbortSignal.timeout(1_000) }).catch(() => {})
       await running.end('SIGKILL')
       rmSync(dataDir, { recursive: true, force: true })
     },

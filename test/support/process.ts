@@ -1,6 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { capture, isCapturing, knownSecret } from './capture/record.mjs'
 
 /** A server in a process of its own, as an operator starts it; it can be killed. */
 export interface ServerProcess extends AsyncDisposable {
@@ -33,16 +36,42 @@ export const startServerProcess = async (
   dataDir: string,
   { port = 0, args = [], env = {} }: { port?: number; args?: string[]; env?: NodeJS.ProcessEnv } = {},
 ): Promise<ServerProcess> => {
+  const recorder = new URL('./capture/server-process.mjs', import.meta.url).href
   const child = spawn(
     process.execPath,
-    ['dist/cli/main.js', 'serve', '--port', String(port), '--metrics', 'off', '--data', dataDir, ...args],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, BELFRY_LIMITS: 'off', ...env } },
+    [
+      ...(isCapturing ? ['--import', recorder] : []),
+      'dist/cli/main.js',
+      'serve',
+      '--port',
+      String(port),
+      '--metrics',
+      'off',
+      '--data',
+      dataDir,
+      ...args,
+    ],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        ...process.env,
+        BELFRY_LIMITS: 'off',
+        ...(isCapturing && { BELFRY_LOG_LEVEL: 'debug' }),
+        ...env,
+      },
+    },
   )
   let output = ''
   child.stderr.on('data', (chunk) => {
     output += chunk
   })
-  const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
+  const exited = new Promise<number | null>((resolve) =>
+    // Not `exit`: everything that it wrote has come.
+    child.once('close', (code) => {
+      capture('log', output.replace(SHOWN_ONCE, ''))
+      resolve(code)
+    }),
+  )
   const url = await new Promise<string>((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       output += `${line}\n`
@@ -53,6 +82,7 @@ export const startServerProcess = async (
       reject(new Error(`the server ended with ${code} before it was ready:\n${output}`)),
     )
   })
+  knownSecret('admin token', await adminTokenIn(dataDir))
   // What it says is its public URL, which may lead to another process.
   const local = new URL(`http://127.0.0.1:${port === 0 ? new URL(url).port : port}`)
   const end = async (signal: NodeJS.Signals) => {
@@ -69,6 +99,14 @@ export const startServerProcess = async (
       await end('SIGKILL')
     },
   }
+}
+
+/** At the first start the operator is told the secret, outside of the log. */
+const SHOWN_ONCE = /^ {2}project secret .*$/m
+
+const adminTokenIn = async (dataDir: string): Promise<string | undefined> => {
+  const token = parsed(await readFile(join(dataDir, 'admin.json'), 'utf8').catch(() => ''))?.token
+  return typeof token === 'string' ? token : undefined
 }
 
 const isRunning = (child: ChildProcess) => child.exitCode === null && child.signalCode === null

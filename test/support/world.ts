@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { NO_LIMITS } from '../../src/notify/limits.ts'
 import type { Clock } from '../../src/platform/clock.ts'
-import { type Log, silent } from '../../src/platform/telemetry.ts'
+import type { Log } from '../../src/platform/telemetry.ts'
 import type { AddedApp } from '../../src/server/admin.ts'
 import { composeServer, type RunningServer, type ServerDeps } from '../../src/server/compose.ts'
 import { type Config, configWith } from '../../src/server/config.ts'
 import { createMetrics, type Metrics } from '../../src/server/metrics.ts'
 import type { Stores } from '../../src/storage/stores.ts'
+import { alsoCaptured, capturedLog } from './capture/log.ts'
+import { capture, isCapturing, knownSecret } from './capture/record.mjs'
 
 /** The whole system, in this process, on a store and a port of its own. */
 export interface World extends AsyncDisposable {
@@ -56,7 +58,8 @@ const json = (text: string): unknown => {
 }
 
 export const startWorld = async (options: WorldOptions = {}): Promise<World> => {
-  const { clock, log = silent, config: overrides, onDelivered } = options
+  const { clock, config: overrides, onDelivered } = options
+  const log = options.log ? alsoCaptured(options.log) : capturedLog
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'belfry-world-')))
   let metrics: Metrics
   let server: RunningServer
@@ -85,6 +88,12 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
       await server.stop()
       throw error
     }
+    knownSecret('admin token', server.adminToken)
+    knownSecret('project secret', server.project?.secret)
+  }
+  const stop = async () => {
+    if (isCapturing) capture('metrics', await metrics.text())
+    await server.stop()
   }
   await start(overrides?.port ?? 0)
 
@@ -115,7 +124,7 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
     },
     async restart(meanwhile) {
       const { port } = server
-      await server.stop()
+      await stop()
       await meanwhile?.()
       await start(port)
     },
@@ -125,7 +134,9 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
         body: { domain, ...declaration },
       })
       if (status !== 200) throw new Error(`The app was not added: ${status} ${JSON.stringify(body)}`)
-      return body as AddedApp
+      const added = body as AddedApp
+      knownSecret('project secret', added.secret)
+      return added
     },
     async http(method, path, { body, token, headers } = {}) {
       const response = await fetch(server.loopbackUrl + path, {
@@ -141,7 +152,7 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
       return { status: response.status, body: json(await response.text()), headers: response.headers }
     },
     async [Symbol.asyncDispose]() {
-      await server.stop()
+      await stop()
       if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
     },
   }

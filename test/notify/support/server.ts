@@ -15,11 +15,12 @@ import type { Clock } from '../../../src/platform/clock.ts'
 import { addressRules } from '../../../src/platform/public-address.ts'
 import { createUrlCheck } from '../../../src/platform/public-check.ts'
 import { createPublicFetch } from '../../../src/platform/public-fetch.ts'
-import type { Log, Meter } from '../../../src/platform/telemetry.ts'
+import type { Meter } from '../../../src/platform/telemetry.ts'
 import { type Cacao, cacaoSchema } from '../../../src/protocol/cacao.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
 import { createDuties } from '../../../src/server/duties.ts'
 import { openLmdb } from '../../../src/storage/lmdb/open.ts'
+import { alsoCaptured } from '../../support/capture/log.ts'
 import { eventually } from '../../support/eventually.ts'
 import { leapingClock } from './clock.ts'
 import { createLoop } from './loop.ts'
@@ -49,7 +50,12 @@ const createRecorder = () => {
   const counts = new Map<string, number>()
   const level = (name: string) => (fields: Record<string, unknown>, sentence: string) =>
     void lines.push({ level: name, fields, sentence })
-  const log: Log = { debug: level('debug'), info: level('info'), warn: level('warn'), error: level('error') }
+  const log = alsoCaptured({
+    debug: level('debug'),
+    info: level('info'),
+    warn: level('warn'),
+    error: level('error'),
+  })
   const meter: Meter = {
     count(name, labels = {}, by = 1) {
       const key = [name, ...Object.values(labels)].join(' ')

@@ -55,10 +55,10 @@ let lastRpcId = 1_795_200_000_000_000
 /** A device of an account: an identity key and what is needed to speak with it. */
 export const newDevice = (
   owner: Owner,
-  options: { now: () => number; mjv?: string | undefined; account?: string },
+  options: { now: () => number; mjv?: string | undefined; account?: string; keyServer?: string },
 ) => {
   const identity = generateSigningKey()
-  const account = options.account ?? owner.account
+  const { account = owner.account, keyServer = KEY_SERVER } = options
 
   const claims = (tag: NotifyTag, aud: string, more: Record<string, unknown>): Claims => {
     const iat = Math.floor(options.now() / 1000)
@@ -70,7 +70,7 @@ export const newDevice = (
       aud,
       sub: didPkh(account),
       act: row.requestAct,
-      ksu: KEY_SERVER,
+      ksu: keyServer,
       ...('mjv' in options ? (options.mjv === undefined ? {} : { mjv: options.mjv }) : { mjv: '1' }),
       sdk: { packageManager: 'npm' },
       ...more,
