@@ -114,7 +114,8 @@ it('a broadcast to 100,000 is answered at once, is in nobody’s way, and is can
   expect(end.handed).toBeLessThan(SUBSCRIBERS / 2)
   // What was handed over has left or was taken back, and nothing follows.
   expect(end.counts.published + end.counts.failed).toBe(end.handed)
-  expect(end.counts.failed).toBe(cancelled)
+  // A page that was just being handed over is taken back by who handed it.
+  expect(end.counts.failed).toBeGreaterThanOrEqual(cancelled)
   await sleep(1_000)
   expect(await crier.broadcastProgress(id)).toEqual(end)
   // The promise is a p99 under a second; the machine may be shared by many.
