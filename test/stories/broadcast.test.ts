@@ -100,7 +100,11 @@ it('a broadcast to 100,000 is answered at once, is in nobody’s way, and is can
 
   const end = await eventually(async () => {
     const progress = await crier.broadcastProgress(id)
-    expect(progress).toMatchObject({ status: 'cancelled', counts: { queued: 0 } })
+    expect(progress).toMatchObject({
+      status: 'cancelled',
+      endedAt: expect.any(String),
+      counts: { queued: 0 },
+    })
     return progress
   }, 30_000)
   process.stdout.write(
