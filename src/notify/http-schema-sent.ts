@@ -11,7 +11,10 @@ const pageSize = (most: number, otherwise: number) =>
     .refine((limit) => limit >= 1 && limit <= most, { error: `must be a number from 1 to ${most}` })
     .default(otherwise)
 
-const after = z.string().min(1).max(1024, { error: 'must be what `next` said' }).optional()
+const after = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,1024}$/, { error: 'must be what `next` said' })
+  .optional()
 
 export const NotificationsPage = z.object({
   appDomain: Domain.optional(),

@@ -70,6 +70,8 @@ export interface Sent {
 }
 
 const NONE: Counts = { queued: 0, published: 0, delivered: 0, read: 0, failed: 0 }
+/** 255 characters may be twice as many UTF-16 units. */
+const LONGEST_ID = 510
 const noSuch = () => new ProtocolError('not_found', 'no such notification')
 
 export const createSent = (deps: {
@@ -127,6 +129,7 @@ export const createSent = (deps: {
 
   /** What is there under the id: kept, waiting for its time, or both when it is of several calls. */
   const locate = async ({ projectId, id, domain }: Named) => {
+    if (id.length > LONGEST_ID) throw noSuch()
     for (const app of await appsOf(apps, projectId, domain)) {
       const name = { projectId, domain: app.domain, id }
       const [kept, scheduled, progress] = await Promise.all([

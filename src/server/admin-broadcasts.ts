@@ -35,8 +35,9 @@ export const adminBroadcasts = (room: () => NotifyAdmin): Hono => {
   const app = new Hono()
 
   const projectOf = async (domain: string): Promise<string> => {
-    const found = await room().apps.byDomain(domain)
-    if (!found) throw new ProtocolError('unknown_app', domain)
+    const named = Domain.safeParse(domain)
+    const found = named.success ? await room().apps.byDomain(named.data) : undefined
+    if (!found) throw new ProtocolError('unknown_app')
     return found.record.projectId
   }
 

@@ -6,7 +6,12 @@ export const toCursor = (place: Uint8Array): string => toBase64url(place)
 
 /** Throws `bad_params` for what no page ended with. */
 export const fromCursor = (cursor: string, length: number): Uint8Array => {
-  const place = fromBase64url(cursor)
-  if (place.length !== length) throw new ProtocolError('bad_params', 'not a cursor', { field: 'after' })
+  let place: Uint8Array | undefined
+  try {
+    place = fromBase64url(cursor)
+  } catch {
+    // Said below, with the field.
+  }
+  if (place?.length !== length) throw new ProtocolError('bad_params', 'not a cursor', { field: 'after' })
   return place
 }

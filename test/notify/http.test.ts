@@ -68,6 +68,15 @@ describe('the project secret', () => {
     ['GET', '/v1/apps'],
     ['GET', '/v1/apps/app.example'],
     ['PUT', '/v1/apps/app.example'],
+    ['GET', '/v1/notifications'],
+    ['GET', '/v1/notifications/n'],
+    ['DELETE', '/v1/notifications/n'],
+    ['GET', '/v1/notifications/n/receipts'],
+    ['POST', '/v1/broadcasts'],
+    ['GET', '/v1/broadcasts/n'],
+    ['DELETE', '/v1/broadcasts/n'],
+    ['GET', '/v1/settings'],
+    ['PUT', '/v1/settings'],
   ]
   const pathOf = (path: string, project: string) =>
     path.startsWith('/v1/') ? path.replace('/v1/', `/v1/${project}/`) : `/${project}${path}`

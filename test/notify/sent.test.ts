@@ -145,9 +145,26 @@ describe('a notification', () => {
     ['DELETE', 'notifications/none'],
     ['GET', 'broadcasts/none'],
     ['DELETE', 'broadcasts/none'],
+    ['GET', `notifications/${'x'.repeat(3_000)}`],
+    ['DELETE', `notifications/${encodeURIComponent('🔔'.repeat(300))}`],
+    ['GET', 'notifications/%00'],
   ])('that is not there is 404 for %s %s', async (method, path) => {
     const answer = await world.call(method, `/v1/${id}/${path}`)
     expect(answer).toMatchObject({ status: 404, body: { code: 'not_found' } })
+  })
+
+  it.each([
+    ['notifications?limit=0', 'limit'],
+    ['notifications?limit=101', 'limit'],
+    ['notifications?status=sent', 'status'],
+    ['notifications?after=x', 'after'],
+    ['notifications?status=scheduled&after=x', 'after'],
+    ['notifications?appDomain=%00', 'appDomain'],
+    ['notifications/n/receipts?after=%00', 'after'],
+    ['notifications/n/receipts?state=lost', 'state'],
+  ])('is not looked for with %s', async (path, field) => {
+    await notify({ notification_id: 'n' })
+    expect(await world.call('GET', `/v1/${id}/${path}`)).toMatchObject({ status: 422, body: { field } })
   })
 
   it.each([

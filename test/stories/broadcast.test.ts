@@ -12,7 +12,7 @@ import { systemClock } from '../../src/platform/clock.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner } from '../support/owner.ts'
-import { startServerProcess } from '../support/process.ts'
+import { freePort, startServerProcess } from '../support/process.ts'
 import { enrolByCommandLine, newDevice, temporaryHome } from './town.ts'
 
 const SUBSCRIBERS = 100_000
@@ -23,13 +23,13 @@ const LONGEST = 30_000
 const BIG = 'big.example.com'
 const SMALL = 'small.example.com'
 
-const fill = async (dataDir: string, secret: string, type: string): Promise<void> => {
+const fill = async (dataDir: string, secret: string, type: string, count = SUBSCRIBERS): Promise<void> => {
   await using stores = await openLmdb({ path: join(dataDir, 'store') })
   const key = createVault(Buffer.from(secret)).seal(new Uint8Array(randomBytes(32)))
   const now = Date.now()
-  for (let from = 0; from < SUBSCRIBERS; from += AT_ONCE) {
+  for (let from = 0; from < count; from += AT_ONCE) {
     await Promise.all(
-      Array.from({ length: AT_ONCE }, () => {
+      Array.from({ length: Math.min(AT_ONCE, count - from) }, () => {
         const accountKey = `eip155:0x${randomBytes(20).toString('hex')}`
         const subscription = {
           id: crypto.randomUUID(),
@@ -100,7 +100,11 @@ it('a broadcast to 100,000 is answered at once, is in nobody’s way, and is can
 
   const end = await eventually(async () => {
     const progress = await crier.broadcastProgress(id)
-    expect(progress).toMatchObject({ status: 'cancelled', counts: { queued: 0 } })
+    expect(progress).toMatchObject({
+      status: 'cancelled',
+      endedAt: expect.any(String),
+      counts: { queued: 0 },
+    })
     return progress
   }, 30_000)
   process.stdout.write(
@@ -114,10 +118,55 @@ it('a broadcast to 100,000 is answered at once, is in nobody’s way, and is can
   expect(end.handed).toBeLessThan(SUBSCRIBERS / 2)
   // What was handed over has left or was taken back, and nothing follows.
   expect(end.counts.published + end.counts.failed).toBe(end.handed)
-  expect(end.counts.failed).toBe(cancelled)
+  // A page that was just being handed over is taken back by who handed it.
+  expect(end.counts.failed).toBeGreaterThanOrEqual(cancelled)
   await sleep(1_000)
   expect(await crier.broadcastProgress(id)).toEqual(end)
   // The promise is a p99 under a second; the machine may be shared by many.
   expect(quantile(0.5)).toBeLessThan(1_000)
   expect(quantile(0.99)).toBeLessThan(5_000)
+})
+
+it('a broadcast goes on after each kill, and everybody has it once', { timeout: 120_000 }, async () => {
+  const count = 3_000
+  await using home = await temporaryHome()
+  const port = await freePort()
+  const env = { BELFRY_SECRET: randomBytes(24).toString('hex') }
+  let server = await startServerProcess(home.path, { env, port })
+  const app = await enrolByCommandLine(home.path, BIG)
+  const [news = ''] = app.types.map(({ id }) => id)
+  await server.end('SIGTERM')
+  await fill(home.path, env.BELFRY_SECRET, news, count)
+  server = await startServerProcess(home.path, { env, port })
+  await using wallet = newDevice(server)
+  const received: string[] = []
+  wallet.on('message', ({ notification }) => void received.push(notification.body))
+  await wallet.subscribe(BIG, [news])
+  const { projectId, secret } = app
+  const crier = createDapp({ clock: systemClock, fetch }, { url: server.url, projectId, secret })
+  const { id } = await crier.broadcast({ type: news, title: 'To all', body: 'Hear' })
+
+  let before = 0
+  for (let kill = 0; kill < 3; kill++) {
+    await eventually(async () => {
+      const { handed } = await crier.broadcastProgress(id)
+      expect(handed).toBeGreaterThan(before)
+      before = handed
+    }, 30_000)
+    await server.end('SIGKILL')
+    server = await startServerProcess(home.path, { env, port })
+  }
+  // Some of it was left to do after the last kill.
+  expect(before).toBeLessThan(count)
+  await eventually(async () => {
+    expect(await crier.broadcastProgress(id)).toMatchObject({
+      status: 'done',
+      handed: count + 1,
+      skipped: 0,
+      counts: { queued: 0, published: count + 1, failed: 0 },
+    })
+    expect(received).toEqual(['Hear'])
+  }, 60_000)
+  expect(await wallet.history(BIG)).toMatchObject({ notifications: [{ body: 'Hear' }], hasMore: false })
+  await server.end('SIGKILL')
 })

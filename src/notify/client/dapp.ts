@@ -165,16 +165,23 @@ const receiptsPage = z.object({
 })
 const broadcastStatus = z.enum(['scheduled', 'running', 'done', 'cancelled', 'expired'])
 const begun = z.object({ id: z.string(), status: broadcastStatus })
-const progress = z.object({
-  id: z.string(),
-  status: broadcastStatus,
-  /** Subscribers when it began; null before. */
-  total: z.number().nullable(),
-  handed: z.number(),
-  /** Who does not want the type. */
-  skipped: z.number(),
-  counts,
-})
+const progress = z
+  .object({
+    id: z.string(),
+    ended_at: moment,
+    status: broadcastStatus,
+    /** Subscribers when it began; null before. */
+    total: z.number().nullable(),
+    handed: z.number(),
+    /** Who does not want the type. */
+    skipped: z.number(),
+    counts,
+  })
+  .transform(({ ended_at, ...rest }) => ({
+    ...rest,
+    /** ISO 8601; null while somebody may still be at it, also when it is cancelled already. */
+    endedAt: ended_at,
+  }))
 const cancelled = z.object({ cancelled: z.number() })
 
 type DeliveryState = z.infer<typeof state>
