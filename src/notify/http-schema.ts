@@ -181,9 +181,10 @@ export const NotifyAnswer = z
     failed: z.array(z.object({ account: z.string(), reason: z.string() })),
     not_found: z.array(z.string()),
     scheduled: z.array(z.string()).optional(),
-    notifications: z.array(
-      z.object({ notification_id: z.string(), status: z.enum(['queued', 'scheduled']) }),
-    ),
+    /** Where the call says when, how long or instead of what; the header `Notification-Ids` has the ids always. */
+    notifications: z
+      .array(z.object({ notification_id: z.string(), status: z.enum(['queued', 'scheduled']) }))
+      .optional(),
   })
   .openapi('NotifyAnswer')
 

@@ -103,7 +103,7 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
   app.use(wrongMethods(app))
   describeRoutes(app.openAPIRegistry, [...WEBHOOK_ROUTES, ...WELCOME_ROUTES, ...LINK_ROUTES])
 
-  const open = cors({ origin: '*', maxAge: 86_400, exposeHeaders: ['Retry-After'] })
+  const open = cors({ origin: '*', maxAge: 86_400, exposeHeaders: ['Retry-After', 'Notification-Ids'] })
   for (const path of [
     '/:projectId/subscribe-topic',
     '/:projectId/notify',
@@ -161,7 +161,14 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
 
   const notify = async (c: Context, projectId: string, messages: readonly NotifyMessage[]) => {
     await takeOfDay(projectId, messages.length)
-    return c.json(await publishing.notify(projectId, messages))
+    const { notifications, ...outcome } = await publishing.notify(projectId, messages)
+    // The published answer as it is, for who compares it; ids for who wants to ask about them later.
+    c.header(
+      'Notification-Ids',
+      notifications.map(({ notification_id }) => encodeURIComponent(notification_id)).join(','),
+    )
+    const usesOurs = messages.some(({ deliverAt, ttl, collapseKey }) => deliverAt ?? ttl ?? collapseKey)
+    return c.json(usesOurs ? { ...outcome, notifications } : outcome)
   }
 
   app.post('/:projectId/notify', secret, limited('notify'), jsonBody(NotifyV0), (c) =>
