@@ -12,6 +12,8 @@ import type { Vault } from './vault.ts'
 export interface DeliveredTo {
   of: NotificationName
   accountKey: string
+  /** `msg.id`. */
+  deliveredId: string
   /** CAIP-10 as the subscriber wrote it. */
   account: string
 }
@@ -42,5 +44,5 @@ export const createDelivered =
     if (rpc.kind !== 'request') return undefined
     const { msg } = Claims.parse(decodeJwt(Params.parse(rpc.params).messageAuth).claims)
     const [of] = await store.markDelivered([{ accountKey, subscriptionId, deliveredId: msg.id }], at)
-    return of && { of, accountKey, account: subscription.account }
+    return of && { of, accountKey, deliveredId: msg.id, account: subscription.account }
   }

@@ -56,7 +56,7 @@ export interface NotifyServerDeps {
   limits?: Limits
   serverKeys: ServerKeys
   lookup: IdentityLookup
-  webhooks: Pick<Webhooks, 'wants' | 'expand'>
+  webhooks: Pick<Webhooks, 'wants' | 'expand' | 'delivered'>
   clock: Clock
   log: Log
   meter: Meter
@@ -112,8 +112,19 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], publicUrl, verifySignature },
   )
   const { relayKey, onDelivered } = deps
+  const delivered = createDelivered({ store, vault })
+  /** The receipt first: who asks after the webhook's call finds it. */
+  const takeDelivered = async (fact: Delivered): Promise<void> => {
+    const to = await delivered(fact)
+    if (to) {
+      const { of, account, deliveredId } = to
+      const { projectId, domain, id: notificationId } = of
+      await webhooks.delivered({ projectId, domain, account, notificationId, deliveredId, at: fact.at })
+    }
+    await onDelivered?.(fact)
+  }
   const takeEvents = createRelayEvents(
-    { relayKey, onMessage: relay.arrived, onDelivered, clock, log, meter },
+    { relayKey, onMessage: relay.arrived, onDelivered: takeDelivered, clock, log, meter },
     { clientId: serverKeys.relay.did, service: publicUrl, webhooks: ownWebhooks },
   )
   const membership = createMembership(
@@ -151,7 +162,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     join: membership.join,
     takeEvents,
     accountData: createAccountData({ store, service, clock }),
-    delivered: createDelivered({ store, vault }),
+    delivered,
     rotation,
     async [Symbol.asyncDispose]() {
       freshness[Symbol.dispose]()

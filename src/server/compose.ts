@@ -160,6 +160,7 @@ const buildNotify = async (ground: Ground, vault: Vault, serverKeys: ServerKeys)
   const sent = createSent({ store, agenda, apps, clock })
   const projects = createProjects(apps, serverKeys.root)
   const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
+  const tellsDelivered = link.tellsDelivered || onDelivered !== undefined
 
   return {
     apps,
@@ -172,7 +173,10 @@ const buildNotify = async (ground: Ground, vault: Vault, serverKeys: ServerKeys)
       erase: async (key) => (await started).accountData.erase(key),
     },
     routes: new Hono()
-      .route('/', link.byWebhook || onDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono())
+      .route(
+        '/',
+        link.byWebhook || tellsDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono(),
+      )
       .route(
         '/',
         notifyRoutes(
@@ -211,7 +215,7 @@ const buildNotify = async (ground: Ground, vault: Vault, serverKeys: ServerKeys)
           ...(verifySignature && { verifySignature }),
         },
       )
-      if (onDelivered) owned.use(link.watchDelivered())
+      if (tellsDelivered) owned.use(link.watchDelivered())
       start(server)
       return server
     },

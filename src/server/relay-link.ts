@@ -67,6 +67,8 @@ export const linkToRelay = (
 
   return {
     byWebhook,
+    /** Whether the relay is asked to tell what wallets have received; ours understands that. */
+    tellsDelivered: config.delivered && isOurs,
     connect: byWebhook ? byEvents : bySocket,
     relayKey: rpc.relayKey,
     /** Where the relay may tell us something. */

@@ -221,6 +221,16 @@ export const SETTINGS = {
     about:
       'How messages come from the relay to the notify server: over a connection, or posted as signed events',
   }),
+  delivered: setting({
+    schema: z
+      .union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')])
+      .default(true),
+    env: 'BELFRY_DELIVERED',
+    flag: 'delivered',
+    hint: 'true|false',
+    must: 'true or false',
+    about: 'Whether an own relay is asked to tell which notifications have reached a wallet',
+  }),
   relayWebhookUrl: setting({
     schema: url('http:', 'https:').optional(),
     env: 'BELFRY_RELAY_WEBHOOK_URL',

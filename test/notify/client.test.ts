@@ -84,7 +84,11 @@ describe('subscribing', () => {
     const first = await wallet.subscribe(domain)
     await wallet.delete(domain)
     expect(wallet.subscriptions()).toEqual([])
-    expect(await send('nobody', owner.account)).toEqual({ sent: [], failed: [], notFound: [owner.account] })
+    expect(await send('nobody', owner.account)).toMatchObject({
+      sent: [],
+      failed: [],
+      notFound: [owner.account],
+    })
     const second = await wallet.subscribe(domain)
     expect(second.topic).not.toBe(first.topic)
     await send('again', owner.account)

@@ -64,7 +64,7 @@ it('refuses events that the relay did not sign, at the address of the reference'
   const eventAuth = [signJwt({ iss: stranger.did, iat, exp: iat + 300, ...claims }, stranger)]
   const answer = await world.http('POST', '/v1/relay-webhook', { body: { eventAuth } })
   expect(answer).toMatchObject({ status: 401, body: { code: 'jwt_invalid' } })
-  await using other = await startWorld()
+  await using other = await startWorld({ config: { delivered: false } })
   expect((await other.http('POST', '/v1/relay-webhook', { body: { eventAuth } })).status).toBe(404)
 })
 
