@@ -28,6 +28,7 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
 import { checked, httpErrors, jsonBody, noSuchPath, wrongMethods } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
+import { fromUtf8, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Apps } from './apps.ts'
 import { didDocument } from './did-document.ts'
@@ -165,7 +166,8 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
     // The published answer as it is, for who compares it; ids for who wants to ask about them later.
     c.header(
       'Notification-Ids',
-      notifications.map(({ notification_id }) => encodeURIComponent(notification_id)).join(','),
+      // What is no text of Unicode cannot stand in a header.
+      notifications.map(({ notification_id: id }) => encodeURIComponent(fromUtf8(utf8(id)))).join(','),
     )
     const usesOurs = messages.some(({ deliverAt, ttl, collapseKey }) => deliverAt ?? ttl ?? collapseKey)
     return c.json(usesOurs ? { ...outcome, notifications } : outcome)

@@ -8,7 +8,7 @@
  * | GET    /admin/projects/:id                  |                                         | the project            |
  * | PUT    /admin/projects/:id/settings         | `{limits?, quotas?, retentionDays?}`    | the project            |
  * | POST   /admin/projects/:id/secrets          | `{name, lifeSeconds?}`                  | `{secretId, secret}`   |
- * | POST   /admin/projects/:id/secrets/rotate   | `{secretId?, overlapSeconds}`           | `{secretId, secret}`   |
+ * | POST   /admin/projects/:id/rotate-secret    | `{secretId?, overlapSeconds}`           | `{secretId, secret}`   |
  * | DELETE /admin/projects/:id/secrets/:secretId |                                        | the project            |
  */
 import { Hono } from 'hono'
@@ -94,7 +94,7 @@ export const adminProjects = (room: () => { desk: ProjectDesk; projects: Project
     return c.json(shownSecret(added))
   })
 
-  app.post('/admin/projects/:id/secrets/rotate', jsonBody(RotateSecret), async (c) => {
+  app.post('/admin/projects/:id/rotate-secret', jsonBody(RotateSecret), async (c) => {
     const { secretId, overlapSeconds } = c.req.valid('json')
     return c.json(shownSecret(await room().desk.rotateSecret(c.req.param('id'), secretId, overlapSeconds)))
   })

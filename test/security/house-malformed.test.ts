@@ -166,6 +166,25 @@ const ROUTES: readonly Route[] = [
   route('project', 'DELETE', '/v1/:projectId/broadcasts/:id', { path: '/v1/P/broadcasts/x' }),
   route('project', 'GET', '/v1/:projectId/settings', { path: '/v1/P/settings' }),
   route('project', 'PUT', '/v1/:projectId/settings', { path: '/v1/P/settings', ...json }),
+  route('project', 'GET', '/v1/:projectId/notifications/:id/links', { path: '/v1/P/notifications/x/links' }),
+  route('project', 'POST', '/:projectId/register-webhook', { path: '/P/register-webhook', ...json }),
+  route('project', 'GET', '/:projectId/webhooks', { path: '/P/webhooks' }),
+  route('project', 'PUT', '/:projectId/webhooks/:id', { path: '/P/webhooks/x', ...json }),
+  route('project', 'DELETE', '/:projectId/webhooks/:id', { path: '/P/webhooks/x' }),
+  route('project', 'GET', '/v1/:projectId/webhooks/:id/dead-letters', {
+    path: '/v1/P/webhooks/x/dead-letters',
+  }),
+  route('project', 'POST', '/v1/:projectId/webhooks/:id/dead-letters/replay', {
+    path: '/v1/P/webhooks/x/dead-letters/replay',
+  }),
+  route('project', 'POST', '/v1/:projectId/webhooks/:id/dead-letters/:event/replay', {
+    path: '/v1/P/webhooks/x/dead-letters/y/replay',
+  }),
+  route('project', 'GET', '/v0/:projectId/welcome-notification', { path: '/v0/P/welcome-notification' }),
+  route('project', 'POST', '/v0/:projectId/welcome-notification', {
+    path: '/v0/P/welcome-notification',
+    ...json,
+  }),
   route('nobody', 'GET', '/v1/notification/:id', { path: '/v1/notification/x' }),
   route('nobody', 'GET', '/.well-known/did.json'),
   route('nobody', 'GET', '/apps/:domain/did.json', { path: '/apps/pulse.example/did.json' }),
@@ -188,6 +207,20 @@ const ROUTES: readonly Route[] = [
   route('admin', 'GET', '/admin/keys'),
   route('admin', 'GET', '/admin/keys/:key', { path: '/admin/keys/x' }),
   route('admin', 'GET', '/admin/backup'),
+  route('admin', 'POST', '/admin/projects', json),
+  route('admin', 'GET', '/admin/projects'),
+  route('admin', 'GET', '/admin/projects/:id', { path: '/admin/projects/x' }),
+  route('admin', 'POST', '/admin/projects/:id/secrets', { path: '/admin/projects/x/secrets', ...json }),
+  route('admin', 'POST', '/admin/projects/:id/rotate-secret', {
+    path: '/admin/projects/x/rotate-secret',
+    ...json,
+  }),
+  route('admin', 'DELETE', '/admin/projects/:id/secrets/:secretId', {
+    path: '/admin/projects/x/secrets/y',
+  }),
+  route('admin', 'PUT', '/admin/projects/:id/settings', { path: '/admin/projects/x/settings', ...json }),
+  route('admin', 'GET', '/admin/accounts/:account', { path: '/admin/accounts/x' }),
+  route('admin', 'DELETE', '/admin/accounts/:account', { path: '/admin/accounts/x' }),
   route('admin', 'POST', '/admin/rotate/server', json),
   route('admin', 'POST', '/admin/rotate/app', json),
   route('admin', 'POST', '/admin/reseal'),
@@ -199,7 +232,7 @@ const ROUTES: readonly Route[] = [
 ]
 const named = (routes: readonly Route[]): [string, Route][] =>
   routes.map((each) => [`${each.method} ${each.pattern}`, each])
-const pathOf = ({ path }: Route) => path.replace(/^(\/v1)?\/P\//, `$1/${world.project.id}/`)
+const pathOf = ({ path }: Route) => path.replace(/^(\/v[01])?\/P\//, `$1/${world.project.id}/`)
 
 const credentials = (needs: Way): Record<string, string> => {
   const token = { project: world.project.secret, admin: world.adminToken, client: relayToken(), nobody: '' }[

@@ -1,6 +1,9 @@
 /** In every process that runs tests: its keys become known, and what servers answer with errors is written down. */
 import { crypto } from '#crypto'
+import { secretListener } from '../secret-listener.ts'
 import { capture, isCapturing, knownSecret, watchCrypto } from './record.mjs'
+
+secretListener.tell = knownSecret
 
 /** A test may have gigabytes answered. */
 const LONGEST = 65_536
