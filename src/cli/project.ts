@@ -215,7 +215,7 @@ const rotate = defineCommand({
     const id = first(typed, 'Which project?')
     const overlapSeconds = seconds('overlap', typed.one.overlap ?? '24h')
     const body = { secretId: typed.rest[1], overlapSeconds }
-    printSecret(typed, await createAsk(typed)(newSecret, 'POST', pathOf(id, 'secrets', 'rotate'), body))
+    printSecret(typed, await createAsk(typed)(newSecret, 'POST', pathOf(id, 'rotate-secret'), body))
   },
 })
 
