@@ -55,7 +55,7 @@ it('passes over topics, client ids, hidden fields and sentences about tokens', a
   const topic = randomBytes(32).toString('hex')
   await write(
     `{"topic":"${topic}","clientId":"did:key:z6Mkh${'abc'.repeat(14)}","auth":"[hidden]","err":"[jwt] bearer [hidden]"}
-     Authorization: Bearer <project secret>, at /work/belfry/a-directory-of-some-length/and-another_one
+     Authorization: Bearer <project secret>, at /srv/belfry/a-directory-of-some-length/and-another_one
      ${key.toString('hex').slice(0, 40)}${topic}`,
   )
   const { secrets, bytes, findings } = await search(directory)
