@@ -48,6 +48,7 @@ const erased = z.object({
   inviteKeys: z.number(),
   subscriptions: z.number(),
   watchers: z.number(),
+  scheduled: z.number(),
   unsent: z.number(),
 })
 
@@ -71,6 +72,7 @@ const erase = defineCommand({
       `invite keys          ${counts.inviteKeys}`,
       `subscriptions        ${counts.subscriptions}`,
       `watchers             ${counts.watchers}`,
+      `scheduled for later  ${counts.scheduled}`,
       `unsent messages      ${counts.unsent}`,
     )
   },

@@ -6,6 +6,7 @@
  * what dapps published stays until its retention ends, for it is one text for all who got it.
  */
 import { type Clock, pause } from '../platform/clock.ts'
+import type { Schedule } from './schedule.ts'
 import type { NotifyService } from './service.ts'
 import type { DeliveredNotification, NotifyStore, OutboxEntry } from './store.ts'
 
@@ -37,6 +38,14 @@ export interface ExportedAccount {
     topic: string
     expiresAt: number
   }[]
+  /** What dapps have scheduled for it; who else gets it is not said. */
+  scheduled: {
+    domain: string
+    id: string
+    accounts: string[]
+    deliverAt: number
+    message: object
+  }[]
   /** What waits to be sent. */
   outbox: { id: string; createdAt: number; expiresAt: number; task: object }[]
 }
@@ -44,6 +53,8 @@ export interface ExportedAccount {
 export interface ErasedAccount {
   subscriptions: number
   watchers: number
+  /** Notifications for later that it was taken away from. */
+  scheduled: number
   /** Entries of the outbox that were dropped unsent. */
   unsent: number
 }
@@ -58,14 +69,36 @@ const concerns = ({ task }: OutboxEntry, accountKey: string): boolean => {
 export const createAccountData = (deps: {
   store: NotifyStore
   service: Pick<NotifyService, 'clear' | 'forget'>
+  schedule: Pick<Schedule, 'ofAccount' | 'forgetAccount'>
   clock: Clock
 }): AccountData => {
-  const { store, service, clock } = deps
+  const { store, service, schedule, clock } = deps
 
   const outboxOf = async (accountKey: string): Promise<OutboxEntry[]> => {
     const found: OutboxEntry[] = []
     for await (const entry of store.outboxOf(accountKey)) if (concerns(entry, accountKey)) found.push(entry)
     return found
+  }
+
+  async function* projectIds() {
+    for (let after: string | undefined; ; ) {
+      const page = await store.projects({ ...(after !== undefined && { after }), limit: PAGE })
+      for (const { id } of page) yield id
+      after = page.at(-1)?.id
+      if (page.length < PAGE) return
+    }
+  }
+
+  const scheduledFor = async (accountKey: string): Promise<ExportedAccount['scheduled']> => {
+    const all: ExportedAccount['scheduled'] = []
+    for await (const projectId of projectIds()) {
+      for (const { domain, id, accounts, deliverAt, message } of await schedule.ofAccount(
+        projectId,
+        accountKey,
+      ))
+        all.push({ domain, id, accounts, deliverAt, message })
+    }
+    return all
   }
 
   const historyOf = async (subscriptionId: string): Promise<DeliveredNotification[]> => {
@@ -90,6 +123,7 @@ export const createAccountData = (deps: {
       return {
         subscriptions,
         watchers: record.watchers.map(({ key: _, ...watcher }) => watcher),
+        scheduled: await scheduledFor(accountKey),
         outbox: (await outboxOf(accountKey)).map(({ id, createdAt, expiresAt, task }) => {
           const { key: _, ...shown } = 'key' in task ? task : { ...task, key: undefined }
           return { id, createdAt, expiresAt, task: shown }
@@ -99,6 +133,10 @@ export const createAccountData = (deps: {
 
     async erase(accountKey) {
       const { record } = await store.account(accountKey)
+      // First, so that nothing becomes due any more; what is being handed over has no subscription to go to below.
+      let scheduled = 0
+      for await (const projectId of projectIds())
+        scheduled += await schedule.forgetAccount(projectId, accountKey)
       await service.clear(accountKey)
       // A letter to a watcher is written when it is sent, from the record; so the watchers stay until then. Dapps hear
       // by webhook that their subscriber is gone: that call alone still names the account, until it was answered.
@@ -118,9 +156,12 @@ export const createAccountData = (deps: {
       while (!isLast) {
         isLast = (await store.sweep(clock.now(), PAGE)) === 0
       }
+      // Last: what was under way has written its receipts by now.
+      await store.forgetReceipts(accountKey)
       return {
         subscriptions: record.subscriptions.length,
         watchers: record.watchers.length,
+        scheduled,
         unsent: unsent.length,
       }
     },

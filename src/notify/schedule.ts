@@ -8,6 +8,7 @@ import { type Agenda, createWorker, type Job } from '../platform/agenda.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { utf8 } from '../protocol/bytes.ts'
+import { accountKey } from '../protocol/caip.ts'
 import { topicOf } from '../protocol/topic.ts'
 import type { Apps } from './apps.ts'
 import { createCancels, keyOf } from './cancels.ts'
@@ -49,6 +50,13 @@ export interface Schedule {
   ): Promise<{ scheduled: ScheduledNotification[]; next: string | null }>
   /** Takes it away; what is being handed over at this moment is not stopped by that. */
   drop(name: NotificationName): Promise<void>
+  /** What waits for the account, with that account alone, in the forms in which the dapp wrote it. */
+  ofAccount(projectId: string, accountKey: string): Promise<ScheduledNotification[]>
+  /**
+   * Takes the account away from all that waits, and what waits for nobody else; answers from how many. What is being
+   * handed over at this moment is not stopped by that. Bears repetition.
+   */
+  forgetAccount(projectId: string, accountKey: string): Promise<number>
 }
 
 /** All ids have one length, so their order is that of the texts. */
@@ -132,6 +140,29 @@ export const createSchedule = ({ agenda }: { agenda: Agenda }): Schedule => {
       const ids: string[] = []
       for await (const { job } of partsOf(name)) ids.push(job.id)
       if (ids.length > 0) await agenda.remove(QUEUE, ids)
+    },
+
+    async ofAccount(projectId, key) {
+      const found: ScheduledNotification[] = []
+      for await (const { body } of jobsOf(projectId)) {
+        const accounts = body.accounts.filter((one) => accountKey(one) === key)
+        if (accounts.length > 0) found.push({ projectId, ...body, accounts })
+      }
+      return found
+    },
+
+    async forgetAccount(projectId, key) {
+      let forgotten = 0
+      for await (const { job, body } of jobsOf(projectId)) {
+        const accounts = body.accounts.filter((one) => accountKey(one) !== key)
+        if (accounts.length === body.accounts.length) continue
+        // The others' job comes first: whoever dies between the two leaves them one too many, never none.
+        const id = idOf({ projectId, ...body }, accounts)
+        if (accounts.length > 0) await agenda.add([{ ...job, id, body: { ...body, accounts } }])
+        await agenda.remove(QUEUE, [job.id])
+        forgotten += 1
+      }
+      return forgotten
     },
   }
 }

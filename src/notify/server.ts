@@ -34,7 +34,7 @@ import { createMembership } from './membership.ts'
 import { createRelayEvents, type Delivered } from './relay-events.ts'
 import type { ConnectRelay } from './relay-link.ts'
 import { createRotation, type Rotation } from './rotation.ts'
-import { createScheduler } from './schedule.ts'
+import { createSchedule, createScheduler } from './schedule.ts'
 import { keepFresh, type ServerKeys } from './server-keys.ts'
 import { createNotifyService } from './service.ts'
 import type { NotifyStore } from './store.ts'
@@ -161,7 +161,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     healthy: () => membership.isReady && relay.connected,
     join: membership.join,
     takeEvents,
-    accountData: createAccountData({ store, service, clock }),
+    accountData: createAccountData({ store, service, schedule: createSchedule({ agenda }), clock }),
     delivered,
     rotation,
     async [Symbol.asyncDispose]() {

@@ -85,6 +85,11 @@ export interface ReceiptsStore {
   ): Promise<Receipt[]>
   receiptCounts(of: NotificationName): Promise<Record<DeliveryState, number>>
   /**
+   * Removes every receipt of the account. It looks at all notifications that are kept: for an operator who erases an
+   * account. Bears repetition.
+   */
+  forgetReceipts(accountKey: string): Promise<void>
+  /**
    * Withdraws up to `limit` queued copies whose outbox entry nobody holds at `at`; their receipts fail with
    * `CANCELLED`. What a worker holds is on its way and stays. `more`: there may be more to withdraw.
    */

@@ -9,6 +9,7 @@
  * `createTable` below is the one list of what is sealed. Another sealed thing is one more entry there.
  */
 import type { Sealed, Subscription, Watcher } from '../notify/store.ts'
+import type { Webhook } from '../notify/store-webhooks.ts'
 import type { Vault } from '../notify/vault.ts'
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
@@ -40,7 +41,7 @@ export interface Resealing extends AsyncDisposable {
   state(): ResealState
 }
 
-type Tables = 'serverKeys' | 'app' | 'account' | 'outbox'
+type Tables = 'serverKeys' | 'project' | 'app' | 'account' | 'outbox'
 /** Seals what the record holds anew, where that is due; answers what it found. */
 type Reseal<R> = (record: R) => Promise<'present' | 'other' | 'unreadable'>
 
@@ -55,6 +56,7 @@ const BREATH = 1_000
 const createTable = (
   { notify }: Pick<Stores, 'notify'>,
   vault: Vault,
+  clock: Clock,
 ): { [T in Tables]: Reseal<Records[T]> } => {
   /** Whether any of these is due. Throws when one does not open. */
   const isDue = (all: readonly Sealed[]) => all.some((sealed) => vault.reseal(sealed) !== undefined)
@@ -79,6 +81,28 @@ const createTable = (
       return 'other'
     }
 
+  /** A former secret that signs no more is opened by nobody, whatever it is sealed with. */
+  const lookAtWebhooks = looked(
+    ({ webhooks }: { projectId: string; webhooks: readonly Webhook[] }) =>
+      webhooks.flatMap(({ secret, previous }) =>
+        previous && previous.until > clock.now() ? [secret, previous.secret] : [secret],
+      ),
+    ({ projectId }) =>
+      insist(async () => {
+        const { version, webhooks: kept } = await notify.webhooks(projectId)
+        const now = clock.now()
+        const webhooks = kept.map(
+          ({ previous, ...webhook }): Webhook => ({
+            ...webhook,
+            secret: anew(webhook.secret),
+            ...(previous &&
+              previous.until > now && { previous: { ...previous, secret: anew(previous.secret) } }),
+          }),
+        )
+        return notify.commitWebhooks({ projectId, expectedVersion: version, webhooks })
+      }),
+  )
+
   return {
     serverKeys: looked(
       ({ keys }) => Object.values(keys),
@@ -90,6 +114,9 @@ const createTable = (
           return notify.swapServerKeys(kept, next)
         }),
     ),
+    /** What is sealed of a project is what its webhooks' calls are signed with. */
+    project: async ({ id }) =>
+      lookAtWebhooks({ projectId: id, webhooks: (await notify.webhooks(id)).webhooks }),
     app: looked(
       (app) =>
         [app, ...(app.previousKeys ?? [])].flatMap((keys) => [
@@ -152,7 +179,7 @@ export const createResealing = (
   { forget }: { forget: () => boolean },
 ): Resealing => {
   const { stores, vault, clock, log } = deps
-  const table = createTable(stores, vault)
+  const table = createTable(stores, vault, clock)
   const ending = new AbortController()
   let state = IDLE
   let running: Promise<void> = Promise.resolve()
@@ -180,6 +207,7 @@ export const createResealing = (
     for (let round = 1; round <= ROUNDS; round++) {
       state = { ...state, round, seen: 0, left: 0, unreadable: 0 }
       await goOver('serverKeys')
+      await goOver('project')
       await goOver('app')
       await goOver('account')
       await goOver('outbox')

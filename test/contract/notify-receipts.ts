@@ -107,6 +107,41 @@ export const notifyReceiptsContract = (engine: Engine): void => {
     }
 
     describe('their way', () => {
+      it('forgets an account in every state, and nobody else', async () => {
+        for (const id of ['queued', 'published', 'delivered', 'read', 'failed']) {
+          if (id !== 'failed') await hand(id, `a-${id}`)
+          else await store().putNotification(notification(id))
+          await hand(id, `b-${id}`, { to: bob, by: 'u' })
+        }
+        await store().refuse(
+          name('failed'),
+          [{ accountKey: alice, account: 'eip155:1:0xAlice', reason: 'no' }],
+          T,
+        )
+        for (const id of ['published', 'delivered', 'read']) await publish(id, `a-${id}`)
+        await deliver('a-delivered')
+        await read(['a-read'])
+        for (const id of ['queued', 'published', 'delivered', 'read', 'failed'] as const) {
+          const states = (await store().receipts(name(id), { limit: 9 })).map((one) => [
+            one.accountKey,
+            one.state,
+          ])
+          expect(states).toEqual(
+            expect.arrayContaining([
+              [alice, id],
+              [bob, 'queued'],
+            ]),
+          )
+        }
+        for (let time = 0; time < 2; time++) {
+          await store().forgetReceipts(alice)
+          for (const id of ['queued', 'published', 'delivered', 'read', 'failed']) {
+            expect(await store().receipts(name(id), { limit: 9 })).toMatchObject([{ accountKey: bob }])
+            expect(await store().receiptCounts(name(id))).toEqual({ ...none, queued: 1 })
+          }
+        }
+      })
+
       it('begin as queued, and go on with what is ticked off, delivered and read', async () => {
         expect(await hand('n', 'c')).toBe('sent')
         const receipt = { accountKey: alice, account: `written ${alice}` }

@@ -77,6 +77,7 @@ const exported = z.object({
     }),
   ),
   watchers: z.array(z.object({ identityKey: z.string(), domain: z.null() })),
+  scheduled: z.array(z.object({ id: z.string(), accounts: z.array(z.string()) })),
   outbox: z.array(z.unknown()),
 })
 
@@ -105,7 +106,34 @@ it.each(['the embedded store', 'Redis'])(
       accounts: [owner.account, other.account],
     })
     await eventually(async () => expect((await laptop.history(app.domain)).notifications).toHaveLength(1))
+    // For later: to both, and to this one alone, on another chain.
+    const later = { type: type.id, title: 'Later', body: 'in an hour' }
+    const forLater = [
+      ['both', [owner.account, other.account]],
+      ['alone', [owner.on(137)]],
+    ] as const
+    for (const [id, accounts] of forLater) {
+      const path = `/v1/${app.projectId}/notify`
+      const body = [
+        {
+          notification_id: id,
+          notification: later,
+          accounts,
+          deliver_at: new Date(Date.now() + 3_600_000).toISOString(),
+        },
+      ]
+      const answer = await world.http('POST', path, { token: app.secret, body })
+      expect(answer.status).toBe(200)
+    }
+    // Sent, and so kept among what the dapp may ask about.
+    const receiptsOf = (id: string) =>
+      world.stores.notify.receipts({ projectId: app.projectId, domain: app.domain, id }, { limit: 10 })
     const key = accountKey(owner.account)
+    await eventually(async () =>
+      expect(await receiptsOf('one')).toContainEqual(
+        expect.objectContaining({ accountKey: key, state: 'published' }),
+      ),
+    )
     const { record } = await world.stores.notify.account(key)
     const invite = { inviteKey: 'did:key:z6LSinvite', account: owner.account }
     const [watcher] = record.watchers
@@ -128,6 +156,13 @@ it.each(['the embedded store', 'Redis'])(
         notifications: [{ isRead: false, notification: { body: 'a private matter' } }],
       },
     ])
+    expect(document.scheduled).toHaveLength(2)
+    expect(document.scheduled).toEqual(
+      expect.arrayContaining([
+        { id: 'both', accounts: [owner.account] },
+        { id: 'alone', accounts: [owner.on(137)] },
+      ]),
+    )
     const text = JSON.stringify(body)
     const sealed = [...record.subscriptions, ...record.watchers].map((held) => held.key)
     const opened = JSON.stringify(phone.export()).match(/(?<=symKey":")[^"]+|(?<="key":")[^"]+/g) ?? []
@@ -141,7 +176,7 @@ it.each(['the embedded store', 'Redis'])(
     const erased = await ask('DELETE')
     expect(erased).toMatchObject({
       status: 200,
-      body: { identityKeys: 2, inviteKeys: 1, subscriptions: 1, watchers: 2, unsent: 0 },
+      body: { identityKeys: 2, inviteKeys: 1, subscriptions: 1, watchers: 2, scheduled: 2, unsent: 0 },
     })
     // Devices that live hear of it as of any end of a subscription.
     await eventually(() => {
@@ -153,6 +188,7 @@ it.each(['the embedded store', 'Redis'])(
       inviteKeys: 0,
       subscriptions: 0,
       watchers: 0,
+      scheduled: 0,
       unsent: 0,
     })
     const empty = exported.parse((await ask('GET')).body)
@@ -161,6 +197,7 @@ it.each(['the embedded store', 'Redis'])(
       inviteKey: null,
       subscriptions: [],
       watchers: [],
+      scheduled: [],
       outbox: [],
     })
 
@@ -176,6 +213,9 @@ it.each(['the embedded store', 'Redis'])(
 
     // The other one has what it had.
     expect(traces(left, other.account).length).toBeGreaterThan(3)
+    expect(await receiptsOf('one')).toMatchObject([{ accountKey: accountKey(other.account) }])
+    const waiting = await world.http('GET', `/v1/${app.projectId}/notifications/both`, { token: app.secret })
+    expect(waiting).toMatchObject({ status: 200 })
     const rest = await eventually(() => other.history(app.domain), 20_000)
     expect(rest.notifications).toHaveLength(1)
     await other[Symbol.asyncDispose]()

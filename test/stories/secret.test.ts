@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
+import { z } from 'zod'
 import type { NotifyStore } from '../../src/notify/store.ts'
 import { createVault } from '../../src/notify/vault.ts'
 import { readAdminAccess } from '../../src/server/data-dir.ts'
@@ -15,6 +16,7 @@ import { eventually } from '../support/eventually.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { freePort, type ServerProcess, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
+import { signatureOf, startReceiver } from '../support/webhook-receiver.ts'
 import { type EnrolledApp, enrolByCommandLine, newDevice, postNotification, temporaryHome } from './town.ts'
 
 const PEOPLE = 4_000
@@ -42,7 +44,10 @@ const fill = async (store: NotifyStore, secret: string): Promise<void> => {
 }
 
 /** Every sealed thing of the store: how many open with this secret, and how many do not. */
-const openWith = async ({ transfer }: Stores, secret: string): Promise<{ open: number; other: number }> => {
+const openWith = async (
+  { notify, transfer }: Stores,
+  secret: string,
+): Promise<{ open: number; other: number }> => {
   const vault = createVault(Buffer.from(secret))
   const found = { open: 0, other: 0 }
   const look = (sealed: readonly string[]) => {
@@ -59,6 +64,12 @@ const openWith = async ({ transfer }: Stores, secret: string): Promise<{ open: n
   for await (const { records } of transfer.read.serverKeys.read(from)) {
     for (const { keys } of records) look(Object.values(keys))
   }
+  for await (const { records } of transfer.read.project.read(from)) {
+    for (const { id } of records) {
+      const { webhooks } = await notify.webhooks(id)
+      look(webhooks.flatMap(({ secret, previous }) => (previous ? [secret, previous.secret] : [secret])))
+    }
+  }
   for await (const { records } of transfer.read.app.read(from)) {
     for (const app of records) look([app.authenticationSeed, app.subscribePrivateKey])
   }
@@ -68,6 +79,18 @@ const openWith = async ({ transfer }: Stores, secret: string): Promise<{ open: n
     }
   }
   return found
+}
+
+/** A webhook whose secret was just rotated: both of its secrets as they were shown, the present one first. */
+const hookOf = async (server: ServerProcess, app: EnrolledApp, url: string): Promise<string[]> => {
+  const ask = async (method: string, path: string, body: object) => {
+    const headers = { authorization: `Bearer ${app.secret}`, 'content-type': 'application/json' }
+    const of = `${server.url}/${app.projectId}/${path}`
+    const answer = await fetch(of, { method, headers, body: JSON.stringify(body) })
+    return z.object({ id: z.string().optional(), secret: z.string() }).parse(await answer.json())
+  }
+  const { id, secret } = await ask('POST', 'register-webhook', { url, events: ['updated'] })
+  return [(await ask('PUT', `webhooks/${id}`, { rotate_secret: true })).secret, secret]
 }
 
 const belfry = (...words: string[]) => promisify(execFile)(process.execPath, ['dist/cli/main.js', ...words])
@@ -118,7 +141,8 @@ it('a new secret for the embedded store is made, used and finished, over a kill'
 }, async () => {
   await using home = await temporaryHome()
   const port = await freePort()
-  const start = () => startServerProcess(home.path, { port })
+  const env = { BELFRY_ALLOW_PRIVATE_ADDRESSES: '127.0.0.1' }
+  const start = () => startServerProcess(home.path, { port, env })
   const secretNow = () => readFileSync(join(home.path, 'secret'), 'utf8')
   const stored = async <T>(look: (stores: Stores) => Promise<T>): Promise<T> => {
     await using stores = await openLmdb({ path: join(home.path, 'store') })
@@ -127,6 +151,8 @@ it('a new secret for the embedded store is made, used and finished, over a kill'
 
   let server = await start()
   const app = await enrolByCommandLine(home.path, DOMAIN)
+  await using receiver = await startReceiver()
+  const hook = await hookOf(server, app, receiver.url)
   const owner = newOwner()
   await using first = newDevice(server, owner)
   await first.subscribe(DOMAIN, [app.types[0]?.id ?? ''])
@@ -159,7 +185,14 @@ it('a new secret for the embedded store is made, used and finished, over a kill'
   expect(await stored((stores) => openWith(stores, secretNow()))).toMatchObject({ other: 0 })
 
   server = await start()
+  const before = receiver.calls.length
   await everythingWorks(server, app, { owner, state, name: 'with the new one' })
+  // Both secrets of the webhook, as they were shown before all this, sign under the new secret alone.
+  await eventually(() => {
+    const [call] = receiver.calls.slice(before)
+    if (!call) throw new Error('The webhook was not called')
+    expect(call.signatures).toEqual(hook.map((shown) => signatureOf(shown, call)))
+  }, 20_000)
   // What was derived from the first secret is what it was.
   expect(await enrolByCommandLine(home.path, DOMAIN)).toEqual(app)
   expect(await (await fetch(`${server.url}/public-key`)).text()).toBe(publicKey)

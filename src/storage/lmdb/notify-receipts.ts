@@ -7,12 +7,15 @@ import {
   type ReceiptsStore,
 } from '../../notify/store-receipts.ts'
 import { fromCursor, toCursor } from '../cursor.ts'
-import { endOf, name } from './bytes.ts'
+import { behind, endOf, name, number } from './bytes.ts'
 import type { Env } from './env.ts'
 import { type Copies, notificationKey } from './notify-copies.ts'
 import type { Outbox } from './notify-outbox.ts'
 import type { ReceiptRows } from './notify-receipt-rows.ts'
 import { sentPrefix, type Tables } from './notify-tables.ts'
+
+/** Notifications of one transaction: nobody else may have to wait for all of them. */
+const FORGETTING = 1_000
 
 /** What became of notifications: receipts, cancelling, and the list of what was sent. */
 export const createLmdbReceipts = (
@@ -92,6 +95,20 @@ export const createLmdbReceipts = (
         delivered: count('delivered'),
         read: count('read'),
         failed: count('failed'),
+      }
+    },
+
+    async forgetReceipts(accountKey) {
+      name(accountKey)
+      for (let start = number(0); ; ) {
+        const end = Buffer.alloc(8, 0xff)
+        const all = [...tables.notifications.getKeys({ start, end, limit: FORGETTING })]
+        await env.transaction(() => {
+          for (const m of all) receipts.forget(m.readDoubleBE(), accountKey)
+        })
+        const last = all.at(-1)
+        if (!last || all.length < FORGETTING) return
+        start = behind(last)
       }
     },
 

@@ -2,13 +2,17 @@ import type { Notification, NotifyStore } from '../../notify/store.ts'
 import type { NotificationName } from '../../notify/store-receipts.ts'
 import { fromCursor, toCursor } from '../cursor.ts'
 import { type NotifyDeps, parsed, split } from './notify-deps.ts'
-import { MARGIN, placeOf, referenceOf } from './notify-layout.ts'
+import { ALL, MARGIN, placeOf, referenceOf } from './notify-layout.ts'
+import { scanPairs } from './scan.ts'
 import { keepScript } from './scripts/notify-keep.ts'
 import { text } from './scripts.ts'
 import { createShelf } from './shelf.ts'
 
 /** Length of a reference in a cursor, behind eight bytes of time. */
 const REFERENCE = 27
+
+/** About how many are looked at in one go. */
+const PAGE = 500
 
 export interface Notifications
   extends Pick<NotifyStore, 'putNotification' | 'notification' | 'notifications'> {
@@ -18,6 +22,8 @@ export interface Notifications
   sent(reference: string, sentAt: number): Promise<Notification | undefined>
   /** Where the receipts of a notification are; undefined when it is not kept. */
   placeOf(of: NotificationName): Promise<{ place: string; kept: Notification } | undefined>
+  /** Where the receipts of all that is kept are, in pages. */
+  places(): AsyncIterable<string[]>
   lifetime(notification: Notification): number
 }
 
@@ -101,6 +107,23 @@ export const createNotifications = ({ redis, ask, layout, clock }: NotifyDeps): 
       const reference = referenceOf(projectId, domain, id)
       const kept = await fetch(reference)
       return kept && { place: placeOf(reference, kept.createdAt), kept }
+    },
+
+    async *places() {
+      for (const p of ALL) {
+        const { notifications } = layout.partition(p)
+        const pages = scanPairs((cursor) => ask(() => client.zscan(notifications, cursor, 'COUNT', PAGE)))
+        for await (const page of pages) {
+          const references = page.map(([reference]) => reference)
+          const keys = references.map((reference) => layout.notification(reference).key)
+          const values = await ask(() => client.mget(...keys))
+          const places = references.flatMap((reference, at) => {
+            const row = values[at] ? parsed<Notification>(split(values[at])[1]) : undefined
+            return row ? [placeOf(reference, row.createdAt)] : []
+          })
+          if (places.length > 0) yield places
+        }
+      }
     },
 
     async putNotification(notification) {

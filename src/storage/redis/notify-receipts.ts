@@ -16,6 +16,7 @@ import { DIGITS, readReceipt, SEPARATOR, writeForm, writeName, writeTime } from 
 import { holding } from './notify-records.ts'
 import { countsScript } from './scripts/notify-counts.ts'
 import { deliverScript } from './scripts/notify-deliver.ts'
+import { forgetReceiptsScript } from './scripts/notify-forget-receipts.ts'
 import { queuedScript } from './scripts/notify-queued.ts'
 import { receiptsScript } from './scripts/notify-receipts.ts'
 import { refuseScript } from './scripts/notify-refuse.ts'
@@ -193,6 +194,14 @@ export const createRedisReceipts = (
         for (const [at, state] of DELIVERY_STATES.entries()) counts[state] += whole(part[at])
       }
       return counts
+    },
+
+    async forgetReceipts(accountKey) {
+      const at = layout.of(accountKey)
+      for await (const places of notifications.places()) {
+        const keys = places.flatMap((place) => [...at.receipts(place)])
+        await ask(() => redis.script(forgetReceiptsScript, keys, [writeName(accountKey)]))
+      }
     },
 
     async cancelQueued(of, limit, when) {
