@@ -1,4 +1,4 @@
-import type { AccountRecord } from '../notify/store.ts'
+import type { AccountRecord, Webhook } from '../notify/store.ts'
 import type { Stores } from './stores.ts'
 import type { Writers } from './transfer.ts'
 
@@ -12,6 +12,9 @@ type ByVerbs =
   | 'notification'
   | 'account'
   | 'contested'
+  | 'webhook'
+  | 'watch'
+  | 'job'
 
 /** All at once: the engines group what is asked for in one turn. Answers nothing: everything has its place. */
 const each =
@@ -21,7 +24,21 @@ const each =
     return []
   }
 
-export const writesByVerbs = ({ keys, notify }: Pick<Stores, 'keys' | 'notify'>): Pick<Writers, ByVerbs> => {
+/** What was kept was within its limits; they may be others by now. */
+const UNLIMITED = Number.MAX_SAFE_INTEGER
+
+export const writesByVerbs = ({
+  keys,
+  notify,
+  relay,
+  agenda,
+}: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda'>): Pick<Writers, ByVerbs> => {
+  const register = async (projectId: string, webhooks: readonly Webhook[]): Promise<void> => {
+    for (;;) {
+      const { version } = await notify.webhooks(projectId)
+      if (await notify.commitWebhooks({ projectId, expectedVersion: version, webhooks })) return
+    }
+  }
   const become = async (accountKey: string, record: AccountRecord): Promise<void> => {
     for (;;) {
       const { version } = await notify.account(accountKey)
@@ -34,9 +51,17 @@ export const writesByVerbs = ({ keys, notify }: Pick<Stores, 'keys' | 'notify'>)
     invite: { write: each(({ accountKey, ...entry }) => keys.registerInvite(accountKey, entry)) },
     serverKeys: { write: each(({ keys: own }) => notify.serverKeys(own)) },
     project: { write: each((project) => notify.createProject(project)) },
+    webhook: { write: each(({ projectId, webhooks }) => register(projectId, webhooks)) },
     app: { write: each((app) => notify.createApp(app)) },
     notification: { write: each((notification) => notify.putNotification(notification)) },
     account: { write: each(({ accountKey, record }) => become(accountKey, record)) },
+    watch: { write: each((watch) => relay.watch(watch, { now: Date.now(), limit: UNLIMITED })) },
+    job: {
+      async write(records) {
+        await agenda.add(records)
+        return []
+      },
+    },
     contested: {
       // Whose it became last is found: so it leaves the record and comes back.
       write: each(async ({ accountKey, watcher }) => {

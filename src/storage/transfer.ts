@@ -18,8 +18,11 @@ import type {
   Project,
   Subscription,
   Watcher,
+  Webhook,
 } from '../notify/store.ts'
-import type { StoredMessage } from '../relay/store.ts'
+import { WEBHOOK_EVENTS } from '../notify/store-webhooks.ts'
+import type { Job } from '../platform/agenda.ts'
+import type { StoredMessage, Watch } from '../relay/store.ts'
 
 const text = z.string()
 const time = z.number()
@@ -199,6 +202,38 @@ const message: z.ZodType<StoredMessage> = z.object({
   expiresAt: time,
 })
 
+const job: z.ZodType<Job> = z.object({
+  queue: text,
+  id: text,
+  group: text,
+  at: time,
+  expiresAt: time,
+  attempts: z.number(),
+  failure: text.exactOptional(),
+  body: z.unknown(),
+})
+
+const webhook: z.ZodType<Webhook> = z.object({
+  id: text,
+  url: text,
+  events: z.array(z.enum(WEBHOOK_EVENTS)),
+  secret: text,
+  previous: z.object({ secret: text, until: time }).exactOptional(),
+  state: z.enum(['enabled', 'disabled']),
+  reason: text,
+  createdAt: time,
+})
+
+const watch: z.ZodType<Watch> = z.object({
+  clientId: text,
+  service: text,
+  url: text,
+  type: z.enum(['subscriber', 'publisher']),
+  tags: z.array(z.number()),
+  statuses: z.array(z.enum(['accepted', 'queued', 'delivered'])),
+  expiresAt: time,
+})
+
 export const TABLES = {
   identity,
   /** Only those whose identity key is still behind them. */
@@ -206,6 +241,8 @@ export const TABLES = {
   /** The notify server's own; one record. */
   serverKeys: z.object({ keys: z.record(text, text) }),
   project,
+  /** All of a project's, in their order. */
+  webhook: z.object({ projectId: text, webhooks: z.array(webhook) }),
   app,
   notification,
   account,
@@ -238,6 +275,9 @@ export const TABLES = {
     cursor: place,
     acked: z.array(place),
   }),
+  watch,
+  /** Of all queues, dead letters included. Whoever works on one keeps it here: there it is due. */
+  job,
 }
 
 export type TableName = keyof typeof TABLES

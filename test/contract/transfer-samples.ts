@@ -1,4 +1,7 @@
 /** A store in which every table of a transfer has something, and what must not be copied lies beside it. */
+import type { Webhook } from '../../src/notify/store.ts'
+import type { Job } from '../../src/platform/agenda.ts'
+import type { Watch } from '../../src/relay/store.ts'
 import type { Stores } from '../../src/storage/stores.ts'
 import { type Readers, type Records, TABLE_NAMES, type TableName } from '../../src/storage/transfer.ts'
 import {
@@ -15,12 +18,12 @@ import {
 } from './notify-samples.ts'
 import { client, hex, message, topic } from './relay-samples.ts'
 
-type Rooms = Pick<Stores, 'keys' | 'notify' | 'relay' | 'transfer'>
+type Rooms = Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'transfer'>
 
 export const HOUR = 3_600_000
 
 /** Everything is as of `now`, because Redis removes what expired long ago. */
-export const furnish = async ({ keys, notify, relay }: Rooms, now: number): Promise<void> => {
+export const furnish = async ({ keys, notify, relay, agenda }: Rooms, now: number): Promise<void> => {
   const month = { createdAt: now, expiresAt: now + 30 * DAY }
   const sub = (id: string, change = {}) =>
     subscription(id, { ...month, topic: hex(`notify ${id}`), ...change })
@@ -166,6 +169,48 @@ export const furnish = async ({ keys, notify, relay }: Rooms, now: number): Prom
     Array.from({ length: 300 }, (_, at) => topic(`many ${at}`)),
   )
   await relay.publish([message(topic('many 7'), 'for many', live)])
+
+  const watch = {
+    ...{ clientId: client('a'), service: 'https://s.example', url: 'https://hook.example/ä' },
+    ...{ type: 'subscriber', tags: [4002, 0], statuses: ['queued'], expiresAt: now + DAY },
+  } satisfies Watch
+  const bounds = { now, limit: 5 }
+  await relay.watch(watch, bounds)
+  await relay.watch({ ...watch, url: 'https://other.example', type: 'publisher' }, bounds)
+  await relay.watch({ ...watch, clientId: client('b'), expiresAt: now - 1 }, bounds)
+
+  const webhook = {
+    ...{ id: 'hook', url: 'https://dapp.example', events: ['subscribed', 'read'], secret: 'sealed' },
+    ...{ state: 'enabled', reason: '', createdAt: now },
+  } satisfies Webhook
+  const changed = {
+    ...{ ...webhook, id: 'changed', state: 'disabled', reason: 'Answers 410' },
+    previous: { secret: 'sealed before', until: now + DAY },
+  } satisfies Webhook
+  await notify.commitWebhooks({ projectId: 'project', expectedVersion: 0, webhooks: [webhook, changed] })
+  await notify.commitWebhooks({ projectId: 'other', expectedVersion: 0, webhooks: [webhook] })
+  await notify.commitWebhooks({ projectId: 'other', expectedVersion: 1, webhooks: [] })
+
+  const job = (id: string, change: Partial<Job> = {}): Job => ({
+    ...{
+      queue: 'calls',
+      id,
+      group: 'g',
+      at: now,
+      expiresAt: now + DAY,
+      attempts: 0,
+      body: { text: id, n: [1] },
+    },
+    ...change,
+  })
+  await agenda.add([
+    ...[job('now'), job('later', { at: now + HOUR, attempts: 3 }), job('dead'), job('over', { group: 'h' })],
+    ...[job('now', { queue: 'broadcasts', body: null }), job('gone', { expiresAt: now - 1 })],
+  ])
+  await agenda.settle('calls', [
+    { id: 'dead', kind: 'failed', attempts: 8, failure: 'Never answered' },
+    { id: 'over', kind: 'failed', attempts: 1, failure: 'Refused' },
+  ])
 }
 
 /** All records of a table, sorted; places in the outbox are the engine's own. */

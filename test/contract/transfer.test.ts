@@ -11,7 +11,7 @@ const pairs = engines.flatMap((a) =>
 )
 
 /** What clients of the rooms see of it, beside the records themselves. */
-const seenIn = async ({ keys, notify, relay }: TestStores, now: number) => {
+const seenIn = async ({ keys, notify, relay, agenda }: TestStores, now: number) => {
   const page = { after: null, limit: 1_000, unreadFirst: true, now }
   return {
     invites: [await keys.invite('eip155:0xa'), await keys.invite('eip155:0xd')],
@@ -30,6 +30,10 @@ const seenIn = async ({ keys, notify, relay }: TestStores, now: number) => {
     pending: await Promise.all(
       ['a', 'b', 'left', 'never'].map((one) => textsOf(relay, client(one), topic('box'), { now })),
     ),
+    webhooks: (await notify.webhooks('project')).webhooks,
+    dead: await agenda.list('calls', { group: 'g', dead: true, limit: 10 }),
+    jobs: [await agenda.count('calls', 'h'), (await agenda.count('calls', 'g')).dead],
+    watches: (await relay.watches([client('a'), client('b')], now)).map(({ url }) => url).sort(),
     waiting: await waitingTopics(relay, client('many'), now),
     joined: [
       await relay.topicsOf(client('a'), { limit: 10 }),
@@ -87,6 +91,12 @@ describe.each(pairs)('a transfer from %s', (_, from, to) => {
     expect((await waitingTopics(relay, client('many'), now)).sort()).toEqual(
       [topic('many 7'), topic('many 9')].sort(),
     )
+
+    const lease = { limit: 10, now: now + 2 * HOUR, until: now + 3 * HOUR }
+    const due = await copy.agenda.take({ queue: 'calls', ...lease })
+    expect(due.map(({ id }) => id)).toEqual(['now', 'later'])
+    expect(await copy.agenda.revive('calls', 'dead', now)).toBe(true)
+    expect(await copy.agenda.take({ queue: 'calls', ...lease })).toMatchObject([{ id: 'dead', attempts: 0 }])
 
     const one = notification('more', { createdAt: now, expiresAt: now + HOUR })
     const copyOfN0 = notification('n0', { createdAt: now, expiresAt: now + HOUR })

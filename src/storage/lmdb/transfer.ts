@@ -5,6 +5,8 @@
  * A snapshot is one read transaction: LMDB keeps the pages that it sees for as long as it lasts, and nobody waits.
  */
 import type { Watcher } from '../../notify/store.ts'
+import type { Job } from '../../platform/agenda.ts'
+import type { Watch } from '../../relay/store.ts'
 import type { Stores } from '../stores.ts'
 import type { Readers, Records, Transfer, Writers } from '../transfer.ts'
 import { writesByVerbs } from '../transfer-writes.ts'
@@ -20,13 +22,15 @@ const NOTE = name('note')
 
 export const createLmdbTransfer = (
   env: Env,
-  { keys, notify, relay }: Pick<Stores, 'keys' | 'notify' | 'relay'>,
+  rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda'>,
   { tables, outbox, rows: { copies } }: NotifyParts,
 ): Transfer => {
   const identities: Rows<Records['identity']> = env.openDB({ name: 'keys.identities', ...ROWS })
   const invites: Rows<Omit<Records['invite'], 'accountKey'>> = env.openDB({ name: 'keys.invites', ...ROWS })
   const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
-  const mailboxes = createRelayTransfer(env, relay)
+  const watches: Rows<Watch> = env.openDB({ name: 'relay.watches', ...ROWS })
+  const jobs: Rows<Job> = env.openDB({ name: 'agenda.jobs', ...ROWS })
+  const mailboxes = createRelayTransfer(env, rooms.relay)
 
   const readers = (moment: Moment): Readers => {
     const subscriptionOf = (n: Buffer) => {
@@ -48,6 +52,9 @@ export const createLmdbTransfer = (
       invite: walk(invites, moment, (at, entry) => ({ accountKey: at.toString(), ...entry })),
       serverKeys: walk(tables.server, moment, (_, own) => ({ keys: own })),
       project: walk(tables.projects, moment, (_, project) => project),
+      webhook: walk(tables.webhooks, moment, (at, { webhooks }) =>
+        webhooks.length > 0 ? { projectId: at.toString(), webhooks } : undefined,
+      ),
       app: walk(tables.apps, moment, (_, app) => app),
       notification: walk(tables.notifications, moment, (at, notification, now) => {
         const { projectId, domain, id, expiresAt } = notification
@@ -94,6 +101,8 @@ export const createLmdbTransfer = (
         entry.expiresAt > now ? { place: at.readDoubleBE(), entry } : undefined,
       ),
       ...mailboxes.read(moment),
+      watch: walk(watches, moment, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
+      job: walk(jobs, moment, (_, job, now) => (job.expiresAt > now ? job : undefined)),
     }
   }
 
@@ -110,7 +119,7 @@ export const createLmdbTransfer = (
   }
 
   const write: Writers = {
-    ...writesByVerbs({ keys, notify }),
+    ...writesByVerbs(rooms),
     copy: {
       async write(records) {
         for (const { id, subscriptionId } of records) name(id) && name(subscriptionId)

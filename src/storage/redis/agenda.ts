@@ -34,13 +34,17 @@ interface Change {
   next: (job: Job) => Job
 }
 
+const keyIn = (prefix: string, queue: string, rest: string) => `${prefix}{j:${name(queue)}}${rest}`
+export const queuesOf = (prefix: string): string => `${prefix}queues`
+export const jobsOf = (prefix: string, queue: string): string => keyIn(prefix, queue, 'jobs')
+
 export const createRedisAgenda = (deps: { redis: RedisConnection; channels: Channels }): Agenda => {
   const { redis, channels } = deps
   const { prefix, client } = redis
   const entered = new Set<string>()
-  const queues = `${prefix}queues`
+  const queues = queuesOf(prefix)
   const keysOf = (queue: string) => {
-    const at = (rest: string) => `${prefix}{j:${name(queue)}}${rest}`
+    const at = (rest: string) => keyIn(prefix, queue, rest)
     return {
       base: [at('jobs'), at('due'), at('expiry')],
       waiting: (group: string) => at(`w:${name(group)}`),
@@ -101,16 +105,24 @@ export const createRedisAgenda = (deps: { redis: RedisConnection; channels: Chan
   return {
     async add(jobs) {
       const isNew = new Map<Job, boolean>()
-      for (const { group: queue, items } of groupsOf(jobs, (job) => job.queue)) {
+      const dead = jobs.filter(({ failure }) => failure !== undefined)
+      const alive = jobs.filter(({ failure }) => failure === undefined)
+      const byQueue = [alive, dead].flatMap((some) => groupsOf(some, (job) => job.queue))
+      for (const { group: queue, items } of byQueue) {
         if (!entered.has(queue)) await redis.one(() => client.zadd(queues, 0, queue))
         entered.add(queue)
         const keys = keysOf(queue)
         for (const { group, items: some } of groupsOf(items, (job) => job.group)) {
           const ttl = Math.max(...some.map(({ expiresAt }) => expiresAt)) - Date.now() + MARGIN
-          const args = some.flatMap((job) => [name(job.id), job.at, job.expiresAt, JSON.stringify(job)])
+          const isDead = some.some(({ failure }) => failure !== undefined)
+          const place = isDead ? keys.dead(group) : keys.waiting(group)
+          const args = some.flatMap((job) => [
+            ...[name(job.id), isDead ? '' : job.at],
+            ...[job.expiresAt, JSON.stringify(job)],
+          ])
           const answers = list(
             await redis.one(() =>
-              redis.script(agendaAdd, [...keys.base, keys.waiting(group)], [Math.max(ttl, MARGIN), ...args]),
+              redis.script(agendaAdd, [...keys.base, place], [Math.max(ttl, MARGIN), ...args]),
             ),
           )
           for (const [at, job] of some.entries()) isNew.set(job, whole(answers[at]) === 1)

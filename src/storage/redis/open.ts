@@ -45,13 +45,13 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     relay: gate.guard(createRedisRelay({ redis, channels, instance }, mailbox)),
     keys: gate.guard(createRedisKeys(redis)),
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
+    agenda: gate.guard(createRedisAgenda({ redis, channels })),
   }
   let closing: Promise<void> | undefined
   return {
     ...rooms,
     transfer: guardTransfer(gate, createRedisTransfer(redis, rooms)),
     leases: gate.guard(createRedisLeases(redis)),
-    agenda: gate.guard(createRedisAgenda({ redis, channels })),
     buckets: createRedisBuckets(redis, systemClock),
     ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {

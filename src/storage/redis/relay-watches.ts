@@ -16,6 +16,9 @@ const parse = (json: string): Watch => {
   return { clientId, service, url, type, tags, statuses, expiresAt }
 }
 
+/** Clients that have a watch, by when the last of them ends. */
+export const watchedOf = (prefix: string): string => `${prefix}{watched}`
+
 /**
  * Webhooks that are told of a client's messages. The list of watched clients is entered first and left to time, so it
  * never misses one. Other processes are told through one channel: the sender, a space, the client.
@@ -28,7 +31,7 @@ export const createWatches = (deps: {
   const { redis, channels, instance } = deps
   const { prefix, client } = redis
   const keyOf = (clientId: string) => `${prefix}{w:${name(clientId)}}`
-  const watched = `${prefix}{watched}`
+  const watched = watchedOf(prefix)
   const field = ({ service, url }: Pick<Watch, 'service' | 'url'>) =>
     createHash('sha256').update(`${service}\0${url}`).digest('base64url')
   const tell = (clientId: string) => channels.publish([{ channel: CHANNEL, text: `${instance} ${clientId}` }])

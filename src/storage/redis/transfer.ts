@@ -6,27 +6,35 @@
  * them or not.
  */
 import type { Sealed } from '../../notify/store.ts'
+import type { Job } from '../../platform/agenda.ts'
 import type { Stores } from '../stores.ts'
 import type { Page, Readers, Transfer } from '../transfer.ts'
 import { writesByVerbs } from '../transfer-writes.ts'
+import { jobsOf, queuesOf } from './agenda.ts'
 import type { RedisConnection } from './connection.ts'
 import { parsed } from './notify-deps.ts'
 import { createLayout } from './notify-layout.ts'
-import { scanKeys } from './scan.ts'
+import { watchedOf } from './relay-watches.ts'
+import { scanKeys, scanPairs } from './scan.ts'
 import { createNotifyTransfer } from './transfer-notify.ts'
 import { createRelayTransfer } from './transfer-relay.ts'
 
 const PAGE = 500
 const INVITE = '{v:'
+/** Pairs that a scan of one key looks at in one go. */
+const COUNT = 1_000
 
 export const createRedisTransfer = (
   redis: RedisConnection,
-  { keys, notify, relay }: Pick<Stores, 'keys' | 'notify' | 'relay'>,
+  rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda'>,
 ): Transfer => {
+  const { keys, notify, relay } = rooms
   const { client, prefix } = redis
   const layout = createLayout(prefix)
   const mailboxes = createRelayTransfer(redis, relay)
   const rest = createNotifyTransfer(redis)
+  const watched = watchedOf(prefix)
+  const queues = queuesOf(prefix)
   const noteKey = `${prefix}transfer`
 
   /** A list that a verb of its room gives in pages. */
@@ -43,6 +51,7 @@ export const createRedisTransfer = (
         yield { records, cursor: last }
       }
     }
+  const projectPages = pages(notify.projects, ({ id }) => id)
   const zcard = (key: string) => () => redis.one(() => client.zcard(key))
 
   const read: Readers = {
@@ -71,15 +80,56 @@ export const createRedisTransfer = (
       },
       size: async () => 1,
     },
-    project: { read: pages(notify.projects, ({ id }) => id), size: zcard(layout.projects) },
+    project: { read: projectPages, size: zcard(layout.projects) },
+    webhook: {
+      async *read({ after }) {
+        for await (const { records: projects, cursor } of projectPages({ after })) {
+          const found = await Promise.all(
+            projects.map(async ({ id }) => ({
+              projectId: id,
+              webhooks: (await notify.webhooks(id)).webhooks,
+            })),
+          )
+          yield { records: found.filter(({ webhooks }) => webhooks.length > 0), cursor }
+        }
+      },
+      size: async () => undefined,
+    },
     app: { read: pages(notify.apps, ({ domain }) => domain), size: zcard(layout.apps) },
     ...rest.read,
     ...mailboxes.read,
+    watch: {
+      async *read({ now }) {
+        const scan = (cursor: string) => redis.one(() => client.zscan(watched, cursor, 'COUNT', COUNT))
+        for await (const pairs of scanPairs(scan)) {
+          const clientIds = pairs.map(([clientId]) => clientId)
+          yield { records: await relay.watches(clientIds, now), cursor: undefined }
+        }
+      },
+      size: async () => undefined,
+    },
+    job: {
+      // One queue after the other; one that was not finished is begun again.
+      async *read({ now, after }) {
+        let cursor = after
+        const begin = after === undefined ? '-' : `(${after}`
+        for (const queue of await redis.one(() => client.zrangebylex(queues, begin, '+'))) {
+          const key = jobsOf(prefix, queue)
+          const scan = (from: string) => redis.one(() => client.hscan(key, from, 'COUNT', COUNT))
+          for await (const pairs of scanPairs(scan)) {
+            const jobs = pairs.map(([, json]) => parsed<Job>(json)).filter((job) => job !== undefined)
+            yield { records: jobs.filter(({ expiresAt }) => expiresAt > now), cursor }
+          }
+          cursor = queue
+        }
+      },
+      size: async () => undefined,
+    },
   }
 
   return {
     read,
-    write: { ...writesByVerbs({ keys, notify }), ...rest.write, ...mailboxes.write },
+    write: { ...writesByVerbs(rooms), ...rest.write, ...mailboxes.write },
     snapshot: () => ({ ...read, [Symbol.dispose]: () => {} }),
     async note() {
       return (await redis.one(() => client.get(noteKey))) ?? undefined
