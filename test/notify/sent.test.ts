@@ -367,6 +367,8 @@ describe('a broadcast', () => {
       await passed(100)
       expect(await outboxed()).toBe(400)
     })
+    // The page is behind it, too, and not only in the outbox.
+    await eventually(async () => expect(await get('broadcasts/b')).toMatchObject({ handed: 400 }))
     await passed(30_000)
     expect(await outboxed()).toBe(400)
     await deliverAll()
@@ -374,6 +376,7 @@ describe('a broadcast', () => {
       await passed(100)
       expect(await outboxed()).toBe(400)
     })
+    await eventually(async () => expect(await get('broadcasts/b')).toMatchObject({ handed: 800 }))
     expect(await get('notifications/b')).toMatchObject({ status: 'queued', counts: { published: 400 } })
     expect(await remove('broadcasts/b')).toEqual({ cancelled: 400 })
     await passed(30_000)

@@ -131,7 +131,7 @@ it.each(['the embedded store', 'Redis'])(
     const key = accountKey(owner.account)
     await eventually(async () =>
       expect(await receiptsOf('one')).toContainEqual(
-        expect.objectContaining({ accountKey: key, state: 'published' }),
+        expect.objectContaining({ accountKey: key, state: 'delivered' }),
       ),
     )
     const { record } = await world.stores.notify.account(key)
