@@ -105,9 +105,9 @@ export const createNotifyTransfer = (redis: RedisConnection) => {
       ask(() => client.hmget(rows, ...ids)),
     ])
     const read = async (id: string, at: number): Promise<Copy[]> => {
-      const [expires = '', reference = ''] = texts[at]?.split(' ') ?? []
+      const [expires = '', reference = '', withdrawn] = texts[at]?.split(' ') ?? []
       const [sentAt, expiresAt] = [Number(flat[2 * at + 1]), Number(expires)]
-      if (reference === '' || expiresAt <= now) return []
+      if (reference === '' || withdrawn !== undefined || expiresAt <= now) return []
       const notification = await notificationOf(reference, sentAt)
       if (!notification) return []
       const { projectId, domain, id: notificationId } = notification
