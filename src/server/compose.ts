@@ -1,48 +1,27 @@
 /**
- * Puts the house together: the only place that constructs, and the only one that knows every room.
+ * Puts the house together: the only place that constructs (with `notify-room` and `relay-room`, one a room), and the only
+ * one that knows every room.
  *
  * Order matters. The port is open before the notify server starts, because that one reaches the relay like everybody
  * else, through a socket; what is released, at a stop or when the start fails half way, goes in the reverse order.
  */
 import { randomBytes as nodeRandomBytes } from 'node:crypto'
-import type { Server } from 'node:http'
 import { join } from 'node:path'
-import { Hono } from 'hono'
-import { cors } from 'hono/cors'
+import type { Hono } from 'hono'
 import { keysRoutes } from '../keys/http.ts'
 import { createIdentityLookup } from '../keys/lookup.ts'
 import { createKeyRegistry, type KeyRegistry } from '../keys/service.ts'
-import type { AccountData } from '../notify/account-data.ts'
-import { type Apps, createApps } from '../notify/apps.ts'
-import { notifyRoutes } from '../notify/http.ts'
-import { AppDeclaration } from '../notify/http-schema.ts'
-import { createLimits } from '../notify/limits.ts'
-import { createPublishing, type Publishing } from '../notify/publishing.ts'
 import type { Delivered } from '../notify/relay-events.ts'
-import { relayWebhookRoutes } from '../notify/relay-webhook.ts'
-import { createSent, type Sent } from '../notify/sent.ts'
-import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
-import { createVault, type Vault } from '../notify/vault.ts'
-import { createWebhookCalls } from '../notify/webhook-calls.ts'
-import { createWebhooks } from '../notify/webhooks.ts'
-import { createBuckets } from '../platform/buckets.ts'
+import type { NotifyServer } from '../notify/server.ts'
+import { createVault } from '../notify/vault.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
-import { checked } from '../platform/http.ts'
 import { addressRules, anyAddress } from '../platform/public-address.ts'
-import { createUrlCheck } from '../platform/public-check.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
-import { type Log, silent, unmeasured } from '../platform/telemetry.ts'
+import { type Log, silent } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import type { SigningKey } from '../protocol/keys.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
-import { relayRoutes } from '../relay/http.ts'
-import { createRelayHub, type RelayHub } from '../relay/hub.ts'
 import { relayKeyFrom } from '../relay/relay-key.ts'
-import { attachRelaySocket, type RelaySocket } from '../relay/socket.ts'
-import { createWatchEvents } from '../relay/watch-events.ts'
-import { createWatches } from '../relay/watches.ts'
 import { openLmdb } from '../storage/lmdb/open.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
@@ -57,19 +36,19 @@ import {
   prepareDataDir,
   writeAdminAccess,
 } from './data-dir.ts'
-import { createDuties, type OnDuty } from './duties.ts'
+import { createDuties } from './duties.ts'
 import { StartFailure } from './failure.ts'
+import type { Ground } from './ground.ts'
 import { closeServer, createHttpRoutes, createHttpServer, listen } from './http.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { serveMetrics } from './metrics-server.ts'
-import { type Names, namesOf } from './names.ts'
+import { namesOf } from './names.ts'
+import { buildNotify, declareApps, defaultProject, loadKeys } from './notify-room.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
-import { createProjects, type Projects } from './projects.ts'
-import { linkToRelay } from './relay-link.ts'
-import { createRelaySweeper } from './relay-sweeper.ts'
+import { buildRelay } from './relay-room.ts'
 import { createResealing } from './resealing.ts'
 import { sparing } from './sparing.ts'
-import { createPatient, isUnavailable, type Patient, waitingRoutes } from './waiting.ts'
+import { createPatient, waitingRoutes } from './waiting.ts'
 
 export interface ServerDeps {
   clock?: Clock
@@ -105,215 +84,10 @@ export interface RunningServer extends AsyncDisposable {
   stop(signal?: AbortSignal): Promise<void>
 }
 
-interface Ground {
-  config: Config
-  names: Names
-  stores: Stores
-  clock: Clock
-  log: Log
-  metrics: Metrics
-  randomBytes: (length: number) => Uint8Array
-  owned: ReleaseStack
-  patient: Patient
-  /** Jobs of one process among all on the store. */
-  onDuty: (name: string) => OnDuty
-  onDelivered: ServerDeps['onDelivered']
-}
-
-interface NotifyRoom {
-  apps: Apps
-  publishing: Publishing
-  sent: Sent
-  projects: Projects
-  serverKeys: ServerKeys
-  accountData: AccountData
-  routes: Hono
-  isFirstStart: boolean
-  start(
-    lookup: ReturnType<typeof createIdentityLookup>,
-    verifySignature: ContractWalletCheck | undefined,
-  ): NotifyServer
-}
-
-/** Everything of the notify room that works without the relay; `start` connects it. */
-const buildNotify = async (ground: Ground, vault: Vault, serverKeys: ServerKeys): Promise<NotifyRoom> => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
-  const { onDelivered } = ground
-  const { notify: store, agenda } = stores
-  let start: (server: NotifyServer) => void = () => {}
-  const started = new Promise<NotifyServer>((resolve) => {
-    start = resolve
-  })
-  const apps = createApps({
-    store,
-    vault,
-    clock,
-    randomBytes,
-    join: async (topic) => (await started).join(topic),
-  })
-  const rules = addressRules(config.allowPrivateAddresses)
-  const checkUrl = createUrlCheck(rules)
-  const webhooks = createWebhooks({ store, agenda, vault, clock, randomBytes, checkUrl })
-  const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
-  const limits = createLimits(stores.buckets ?? createBuckets(clock), config.limits)
-  const publishing = createPublishing({ store, agenda, apps, webhooks, limits, clock, randomBytes })
-  const sent = createSent({ store, agenda, apps, clock })
-  const projects = createProjects(apps, serverKeys.root)
-  const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
-  const tellsDelivered = link.tellsDelivered || onDelivered !== undefined
-
-  return {
-    apps,
-    publishing,
-    sent,
-    projects,
-    serverKeys,
-    accountData: {
-      export: async (key) => (await started).accountData.export(key),
-      erase: async (key) => (await started).accountData.erase(key),
-    },
-    routes: new Hono()
-      .route(
-        '/',
-        link.byWebhook || tellsDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono(),
-      )
-      .route(
-        '/',
-        notifyRoutes(
-          { apps, publishing, sent, webhooks, serverKeys, log, limits },
-          { publicUrl: names.publicUrl },
-        ),
-      ),
-    isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
-    start(lookup, verifySignature) {
-      const post = createPublicFetch({ rules })
-      owned.use(createWebhookCalls({ store, agenda, vault, post, clock, log, meter }))
-      const server = createNotifyServer(
-        {
-          store,
-          agenda,
-          vault,
-          apps,
-          serverKeys,
-          lookup,
-          webhooks,
-          limits,
-          clock,
-          log,
-          meter,
-          randomBytes,
-          onDuty: ground.onDuty,
-          connectRelay: link.connect,
-          relayKey: link.relayKey,
-          onDelivered,
-        },
-        {
-          publicUrl: names.publicUrl,
-          renew: link.renew,
-          otherUrls: config.aliases,
-          webhooks: link.webhooks,
-          ...(verifySignature && { verifySignature }),
-        },
-      )
-      if (tellsDelivered) owned.use(link.watchDelivered())
-      start(server)
-      return server
-    },
-  }
-}
-
-const loadKeys = async (
-  { config, stores, clock, patient }: Ground,
-  vault: Vault,
-  secret: Uint8Array,
-): Promise<ServerKeys> => {
-  try {
-    return await patient(() => loadServerKeys({ store: stores.notify, vault, clock, secret }))
-  } catch (error) {
-    if (isUnavailable(error)) throw error
-    const sentence =
-      config.redisUrl === undefined
-        ? 'The data directory was made with another secret: give the right one in BELFRY_SECRET, or none at all.'
-        : 'The Redis of REDIS_URL was first used with another secret: give this process the same BELFRY_SECRET.'
-    throw new StartFailure([sentence], { cause: error })
-  }
-}
-
-const buildRelay = (
-  ground: Ground,
-  server: Server,
-  key: SigningKey,
-  notifyClient: string | undefined,
-): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = ground
-  const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
-  const trusted = (clientId: string) => clientId === notifyClient
-  const { relay: store, agenda } = stores
-  const rules = addressRules(config.allowPrivateAddresses)
-  const watches = createWatches(
-    { store, agenda, clock, log, meter },
-    {
-      relayId: key.did,
-      rulesFor: (clientId) => (trusted(clientId) ? anyAddress : rules),
-      publicOrigins: names.knownOrigins,
-    },
-  )
-  const post = {
-    outside: createPublicFetch({ rules }),
-    // To the notify server beside us, wherever the operator has it.
-    anywhere: createPublicFetch({ rules: anyAddress }),
-  }
-  owned.use(createWatchEvents({ store, agenda, key, post, clock, log, meter }, { trusted }))
-  const hub = owned.use(
-    createRelayHub(
-      { store, clock, log, meter, randomBytes, watches },
-      {
-        trusted,
-        // Another process may store what no wake-up tells us of.
-        catchUpEvery: config.redisUrl === undefined ? undefined : CATCH_UP,
-      },
-    ),
-  )
-  const socket = owned.use(attachRelaySocket({ hub, clock, log, meter }, server, admission))
-  owned.use(createRelaySweeper({ store, onDuty: ground.onDuty('relay sweep'), clock, log, meter }))
-  // Jobs that expired undone.
-  owned.use(
-    createRelaySweeper({
-      store: agenda,
-      onDuty: ground.onDuty('agenda sweep'),
-      clock,
-      log,
-      meter: unmeasured,
-    }),
-  )
-  const routes = new Hono()
-  routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
-  routes.route('/', relayRoutes({ hub, clock, log, publicKey: key.publicKey }, admission))
-  return { hub, socket, routes }
-}
-
 const askChains = ({ clock, log }: Ground, rpcUrls: Record<string, string>): ContractWalletCheck =>
   createContractWallets({ fetch: createPublicFetch({ rules: anyAddress }), clock, log }, { rpcUrls })
 
-/** Makes the apps of the configuration. Throws `StartFailure` with a sentence for each that cannot be. */
-const declareApps = async (config: Config, { apps, projects }: NotifyRoom): Promise<void> => {
-  const mistakes: string[] = []
-  for (const { project = projects.defaultId, domain, ...declaration } of config.apps) {
-    try {
-      await projects.create(project)
-      await apps.enrol({ ...checked(AppDeclaration, declaration), projectId: project, domain })
-    } catch (error) {
-      if (!(error instanceof ProtocolError) || error.http >= 500) throw error
-      mistakes.push(`The app ${domain} cannot be declared: ${error.message}.`)
-    }
-  }
-  if (mistakes.length > 0) throw new StartFailure(mistakes)
-}
-
 const HALF = 0.5
-/** Between two looks for messages whose wake-up got lost, ms. */
-const CATCH_UP = 10_000
-
 /** Throws `StartFailure` for what the operator can put right. Nothing is left behind when it throws. */
 export const composeServer = async (config: Config, deps: ServerDeps = {}): Promise<RunningServer> => {
   const owned = createReleaseStack()
@@ -484,9 +258,4 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     [Symbol.asyncDispose]: () => running.stop(),
   }
   return running
-}
-
-const defaultProject = async ({ projects, isFirstStart }: NotifyRoom) => {
-  const secret = await projects.ensure(projects.defaultId)
-  return secret === null ? undefined : { id: projects.defaultId, secret, isNew: isFirstStart }
 }

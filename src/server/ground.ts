@@ -1,0 +1,27 @@
+/** What all rooms stand on, as `compose` has laid it. */
+import type { OnDuty } from '../notify/duty.ts'
+import type { Delivered } from '../notify/relay-events.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { ReleaseStack } from '../platform/release-stack.ts'
+import type { Log } from '../platform/telemetry.ts'
+import type { Stores } from '../storage/stores.ts'
+import type { Config } from './config.ts'
+import type { Metrics } from './metrics.ts'
+import type { Names } from './names.ts'
+import type { Patient } from './waiting.ts'
+
+export interface Ground {
+  config: Config
+  names: Names
+  stores: Stores
+  clock: Clock
+  log: Log
+  metrics: Metrics
+  randomBytes: (length: number) => Uint8Array
+  owned: ReleaseStack
+  patient: Patient
+  /** Jobs of one process among all on the store. */
+  onDuty: (name: string) => OnDuty
+  /** A wallet has a notification. */
+  onDelivered: ((delivered: Delivered) => Promise<void>) | undefined
+}

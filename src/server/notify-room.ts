@@ -1,0 +1,173 @@
+/** The notify room, put together: what dapps and operators use of it, and the server that lives on the relay. */
+import { Hono } from 'hono'
+import type { createIdentityLookup } from '../keys/lookup.ts'
+import type { AccountData } from '../notify/account-data.ts'
+import { type Apps, createApps } from '../notify/apps.ts'
+import { notifyRoutes } from '../notify/http.ts'
+import { AppDeclaration } from '../notify/http-schema.ts'
+import { createLimits } from '../notify/limits.ts'
+import { createPublishing, type Publishing } from '../notify/publishing.ts'
+import { relayWebhookRoutes } from '../notify/relay-webhook.ts'
+import { createSent, type Sent } from '../notify/sent.ts'
+import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
+import type { Vault } from '../notify/vault.ts'
+import { createWebhookCalls } from '../notify/webhook-calls.ts'
+import { createWebhooks } from '../notify/webhooks.ts'
+import { createBuckets } from '../platform/buckets.ts'
+import { checked } from '../platform/http.ts'
+import { addressRules } from '../platform/public-address.ts'
+import { createUrlCheck } from '../platform/public-check.ts'
+import { createPublicFetch } from '../platform/public-fetch.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import type { ContractWalletCheck } from '../protocol/signatures.ts'
+import type { Config } from './config.ts'
+import { StartFailure } from './failure.ts'
+import type { Ground } from './ground.ts'
+import { createProjects, type Projects } from './projects.ts'
+import { linkToRelay } from './relay-link.ts'
+import { isUnavailable } from './waiting.ts'
+
+export interface NotifyRoom {
+  apps: Apps
+  publishing: Publishing
+  sent: Sent
+  projects: Projects
+  serverKeys: ServerKeys
+  accountData: AccountData
+  routes: Hono
+  isFirstStart: boolean
+  start(
+    lookup: ReturnType<typeof createIdentityLookup>,
+    verifySignature: ContractWalletCheck | undefined,
+  ): NotifyServer
+}
+
+/** Everything of the notify room that works without the relay; `start` connects it. */
+export const buildNotify = async (
+  ground: Ground,
+  vault: Vault,
+  serverKeys: ServerKeys,
+): Promise<NotifyRoom> => {
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
+  const { onDelivered } = ground
+  const { notify: store, agenda } = stores
+  let start: (server: NotifyServer) => void = () => {}
+  const started = new Promise<NotifyServer>((resolve) => {
+    start = resolve
+  })
+  const apps = createApps({
+    store,
+    vault,
+    clock,
+    randomBytes,
+    join: async (topic) => (await started).join(topic),
+  })
+  const rules = addressRules(config.allowPrivateAddresses)
+  const checkUrl = createUrlCheck(rules)
+  const webhooks = createWebhooks({ store, agenda, vault, clock, randomBytes, checkUrl })
+  const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
+  const limits = createLimits(stores.buckets ?? createBuckets(clock), config.limits)
+  const publishing = createPublishing({ store, agenda, apps, webhooks, limits, clock, randomBytes })
+  const sent = createSent({ store, agenda, apps, clock })
+  const projects = createProjects(apps, serverKeys.root)
+  const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
+  const tellsDelivered = link.tellsDelivered || onDelivered !== undefined
+
+  return {
+    apps,
+    publishing,
+    sent,
+    projects,
+    serverKeys,
+    accountData: {
+      export: async (key) => (await started).accountData.export(key),
+      erase: async (key) => (await started).accountData.erase(key),
+    },
+    routes: new Hono()
+      .route(
+        '/',
+        link.byWebhook || tellsDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono(),
+      )
+      .route(
+        '/',
+        notifyRoutes(
+          { apps, publishing, sent, webhooks, serverKeys, log, limits },
+          { publicUrl: names.publicUrl },
+        ),
+      ),
+    isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
+    start(lookup, verifySignature) {
+      const post = createPublicFetch({ rules })
+      owned.use(createWebhookCalls({ store, agenda, vault, post, clock, log, meter }))
+      const server = createNotifyServer(
+        {
+          store,
+          agenda,
+          vault,
+          apps,
+          serverKeys,
+          lookup,
+          webhooks,
+          limits,
+          clock,
+          log,
+          meter,
+          randomBytes,
+          onDuty: ground.onDuty,
+          connectRelay: link.connect,
+          relayKey: link.relayKey,
+          onDelivered,
+        },
+        {
+          publicUrl: names.publicUrl,
+          renew: link.renew,
+          otherUrls: config.aliases,
+          webhooks: link.webhooks,
+          ...(verifySignature && { verifySignature }),
+        },
+      )
+      if (tellsDelivered) owned.use(link.watchDelivered())
+      start(server)
+      return server
+    },
+  }
+}
+
+/** The server's own keys. Throws `StartFailure` when they were sealed with another secret. */
+export const loadKeys = async (
+  { config, stores, clock, patient }: Ground,
+  vault: Vault,
+  secret: Uint8Array,
+): Promise<ServerKeys> => {
+  try {
+    return await patient(() => loadServerKeys({ store: stores.notify, vault, clock, secret }))
+  } catch (error) {
+    if (isUnavailable(error)) throw error
+    const sentence =
+      config.redisUrl === undefined
+        ? 'The data directory was made with another secret: give the right one in BELFRY_SECRET, or none at all.'
+        : 'The Redis of REDIS_URL was first used with another secret: give this process the same BELFRY_SECRET.'
+    throw new StartFailure([sentence], { cause: error })
+  }
+}
+
+/** Makes the apps of the configuration. Throws `StartFailure` with a sentence for each that cannot be. */
+export const declareApps = async (config: Config, { apps, projects }: NotifyRoom): Promise<void> => {
+  const mistakes: string[] = []
+  for (const { project = projects.defaultId, domain, ...declaration } of config.apps) {
+    try {
+      await projects.create(project)
+      await apps.enrol({ ...checked(AppDeclaration, declaration), projectId: project, domain })
+    } catch (error) {
+      if (!(error instanceof ProtocolError) || error.http >= 500) throw error
+      mistakes.push(`The app ${domain} cannot be declared: ${error.message}.`)
+    }
+  }
+  if (mistakes.length > 0) throw new StartFailure(mistakes)
+}
+
+/** What the first start shows; undefined when the project was made with a secret of its own. */
+export const defaultProject = async ({ projects, isFirstStart }: NotifyRoom) => {
+  const secret = await projects.ensure(projects.defaultId)
+  return secret === null ? undefined : { id: projects.defaultId, secret, isNew: isFirstStart }
+}

@@ -1,0 +1,71 @@
+/** The relay room, put together: hub, ways in, webhooks, sweeps. */
+import type { Server } from 'node:http'
+import { Hono } from 'hono'
+import { cors } from 'hono/cors'
+import { addressRules, anyAddress } from '../platform/public-address.ts'
+import { createPublicFetch } from '../platform/public-fetch.ts'
+import { unmeasured } from '../platform/telemetry.ts'
+import type { SigningKey } from '../protocol/keys.ts'
+import { relayRoutes } from '../relay/http.ts'
+import { createRelayHub, type RelayHub } from '../relay/hub.ts'
+import { attachRelaySocket, type RelaySocket } from '../relay/socket.ts'
+import { createWatchEvents } from '../relay/watch-events.ts'
+import { createWatches } from '../relay/watches.ts'
+import type { Ground } from './ground.ts'
+import { createRelaySweeper } from './relay-sweeper.ts'
+
+/** Between two looks for messages whose wake-up got lost, ms. */
+const CATCH_UP = 10_000
+
+export const buildRelay = (
+  ground: Ground,
+  server: Server,
+  key: SigningKey,
+  notifyClient: string | undefined,
+): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = ground
+  const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
+  const trusted = (clientId: string) => clientId === notifyClient
+  const { relay: store, agenda } = stores
+  const rules = addressRules(config.allowPrivateAddresses)
+  const watches = createWatches(
+    { store, agenda, clock, log, meter },
+    {
+      relayId: key.did,
+      rulesFor: (clientId) => (trusted(clientId) ? anyAddress : rules),
+      publicOrigins: names.knownOrigins,
+    },
+  )
+  const post = {
+    outside: createPublicFetch({ rules }),
+    // To the notify server beside us, wherever the operator has it.
+    anywhere: createPublicFetch({ rules: anyAddress }),
+  }
+  owned.use(createWatchEvents({ store, agenda, key, post, clock, log, meter }, { trusted }))
+  const hub = owned.use(
+    createRelayHub(
+      { store, clock, log, meter, randomBytes, watches },
+      {
+        trusted,
+        // Another process may store what no wake-up tells us of.
+        catchUpEvery: config.redisUrl === undefined ? undefined : CATCH_UP,
+      },
+    ),
+  )
+  const socket = owned.use(attachRelaySocket({ hub, clock, log, meter }, server, admission))
+  owned.use(createRelaySweeper({ store, onDuty: ground.onDuty('relay sweep'), clock, log, meter }))
+  // Jobs that expired undone.
+  owned.use(
+    createRelaySweeper({
+      store: agenda,
+      onDuty: ground.onDuty('agenda sweep'),
+      clock,
+      log,
+      meter: unmeasured,
+    }),
+  )
+  const routes = new Hono()
+  routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
+  routes.route('/', relayRoutes({ hub, clock, log, publicKey: key.publicKey }, admission))
+  return { hub, socket, routes }
+}
