@@ -17,8 +17,8 @@ export default defineConfig(({ mode }) => ({
       'test/support/capture/whole-run.ts',
     ],
     setupFiles: ['test/support/capture/test-process.ts'],
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Many tests have servers, Redis and wallets on the same few cores, and deadlines. Where nobody looks on, one that was
     // too slow gets a second chance; the report names it all the same (`retry x1`).
     retry: process.env.CI ? 1 : 0,

@@ -1,5 +1,5 @@
 /** Repeats `check` until it returns without throwing, or throws its last error after `within` ms. */
-export const eventually = async <T>(check: () => T | Promise<T>, within = 10_000): Promise<T> => {
+export const eventually = async <T>(check: () => T | Promise<T>, within = 30_000): Promise<T> => {
   const end = Date.now() + within
   for (;;) {
     try {
