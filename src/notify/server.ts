@@ -24,7 +24,7 @@ import { topicOf } from '../protocol/topic.ts'
 import { type AccountData, createAccountData } from './account-data.ts'
 import type { Apps } from './apps.ts'
 import { createBroadcaster } from './broadcasts.ts'
-import { createDelivered, type DeliveredTo } from './delivered.ts'
+import { createDelivered } from './delivered.ts'
 import { createDelivery } from './delivery.ts'
 import type { OnDuty } from './duty.ts'
 import type { IdentityLookup } from './identity.ts'
@@ -67,8 +67,6 @@ export interface NotifyServerDeps {
   onDuty: (name: 'notify sweep' | 'notify renewal') => OnDuty
   /** did:key of the relay, for what it tells by webhook. */
   relayKey: () => Promise<string>
-  /** A wallet has a notification. Only where the relay was asked to tell (a watch for `RELAY_WEBHOOK.delivered`). */
-  onDelivered?: ((delivered: Delivered) => Promise<void>) | undefined
 }
 
 export interface NotifyServerOptions {
@@ -96,8 +94,6 @@ export interface NotifyServer extends AsyncDisposable {
   join(topic: string): Promise<void>
   /** What the relay posted: see `relay-events`. */
   takeEvents(tokens: readonly string[]): Promise<void>
-  /** A wallet has a notification: see `delivered`. */
-  delivered(delivered: Delivered): Promise<DeliveredTo | undefined>
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
@@ -111,7 +107,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter, limits },
     { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], publicUrl, verifySignature },
   )
-  const { relayKey, onDelivered } = deps
+  const { relayKey } = deps
   const delivered = createDelivered({ store, vault })
   /** The receipt first: who asks after the webhook's call finds it. */
   const takeDelivered = async (fact: Delivered): Promise<void> => {
@@ -121,7 +117,6 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
       const { projectId, domain, id: notificationId } = of
       await webhooks.delivered({ projectId, domain, account, notificationId, deliveredId, at: fact.at })
     }
-    await onDelivered?.(fact)
   }
   const takeEvents = createRelayEvents(
     { relayKey, onMessage: relay.arrived, onDelivered: takeDelivered, clock, log, meter },
@@ -162,7 +157,6 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     join: membership.join,
     takeEvents,
     accountData: createAccountData({ store, service, schedule: createSchedule({ agenda }), clock }),
-    delivered,
     rotation,
     async [Symbol.asyncDispose]() {
       freshness[Symbol.dispose]()

@@ -11,7 +11,6 @@ import type { Hono } from 'hono'
 import { keysRoutes } from '../keys/http.ts'
 import { createIdentityLookup } from '../keys/lookup.ts'
 import { createKeyRegistry, type KeyRegistry } from '../keys/service.ts'
-import type { Delivered } from '../notify/relay-events.ts'
 import type { NotifyServer } from '../notify/server.ts'
 import { createVault } from '../notify/vault.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
@@ -56,8 +55,6 @@ export interface ServerDeps {
   randomBytes?: (length: number) => Uint8Array
   /** Default: made here. */
   metrics?: Metrics
-  /** A wallet has a notification; only then the relay is asked to tell. */
-  onDelivered?: (delivered: Delivered) => Promise<void>
   /** Ends the wait for a store that does not answer. */
   signal?: AbortSignal
 }
@@ -134,10 +131,8 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const names = namesOf(config, port)
   const patient = createPatient({ clock, log, signal: deps.signal })
   const onDuty = createDuties({ leases: stores.leases, clock, log }, toHex(randomBytes(8)))
-  const { onDelivered } = deps
   const ground: Ground = {
     ...{ config, names, stores, clock, log, metrics, randomBytes, owned, patient, onDuty },
-    onDelivered,
   }
   if (config.redisUrl !== undefined) {
     fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch

@@ -1,6 +1,5 @@
 /** What all rooms stand on, as `compose` has laid it. */
 import type { OnDuty } from '../notify/duty.ts'
-import type { Delivered } from '../notify/relay-events.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { ReleaseStack } from '../platform/release-stack.ts'
 import type { Log } from '../platform/telemetry.ts'
@@ -22,6 +21,4 @@ export interface Ground {
   patient: Patient
   /** Jobs of one process among all on the store. */
   onDuty: (name: string) => OnDuty
-  /** A wallet has a notification. */
-  onDelivered: ((delivered: Delivered) => Promise<void>) | undefined
 }

@@ -49,7 +49,6 @@ export const buildNotify = async (
   serverKeys: ServerKeys,
 ): Promise<NotifyRoom> => {
   const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
-  const { onDelivered } = ground
   const { notify: store, agenda } = stores
   let start: (server: NotifyServer) => void = () => {}
   const started = new Promise<NotifyServer>((resolve) => {
@@ -71,7 +70,6 @@ export const buildNotify = async (
   const sent = createSent({ store, agenda, apps, clock })
   const projects = createProjects(apps, serverKeys.root)
   const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
-  const tellsDelivered = link.tellsDelivered || onDelivered !== undefined
 
   return {
     apps,
@@ -86,7 +84,7 @@ export const buildNotify = async (
     routes: new Hono()
       .route(
         '/',
-        link.byWebhook || tellsDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono(),
+        link.byWebhook || link.tellsDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono(),
       )
       .route(
         '/',
@@ -116,7 +114,6 @@ export const buildNotify = async (
           onDuty: ground.onDuty,
           connectRelay: link.connect,
           relayKey: link.relayKey,
-          onDelivered,
         },
         {
           publicUrl: names.publicUrl,
@@ -126,7 +123,7 @@ export const buildNotify = async (
           ...(verifySignature && { verifySignature }),
         },
       )
-      if (tellsDelivered) owned.use(link.watchDelivered())
+      if (link.tellsDelivered) owned.use(link.watchDelivered())
       start(server)
       return server
     },

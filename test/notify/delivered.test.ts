@@ -1,5 +1,6 @@
 /** What the relay tells about messages that wallets have becomes a receipt. */
 import { expect, it } from 'vitest'
+import { createDelivered } from '../../src/notify/delivered.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { accountKey } from '../../src/protocol/caip.ts'
 import { topicOf } from '../../src/protocol/topic.ts'
@@ -23,13 +24,14 @@ it('a message that a wallet has makes its notification delivered, once', async (
   const of = { projectId: world.project.id, domain: DOMAIN, id: 'n' }
   expect(await world.store.receiptCounts(of)).toMatchObject({ published: 1, delivered: 0 })
 
-  expect(await world.server.delivered(told)).toMatchObject({
+  const delivered = createDelivered(world)
+  expect(await delivered(told)).toMatchObject({
     of,
     accountKey: accountKey(device.account),
     account: device.account,
   })
   expect(await world.store.receipts(of, { limit: 10 })).toMatchObject([{ state: 'delivered', at: told.at }])
-  expect(await world.server.delivered(told)).toBeUndefined()
+  expect(await delivered(told)).toBeUndefined()
   // Nobody listens there any more.
-  expect(await world.server.delivered({ ...told, topic: 'ab'.repeat(32) })).toBeUndefined()
+  expect(await delivered({ ...told, topic: 'ab'.repeat(32) })).toBeUndefined()
 })

@@ -1,7 +1,6 @@
 /** A notify server without a connection to the relay: messages come to it as signed events. */
 import { expect, it } from 'vitest'
 import { z } from 'zod'
-import type { Delivered } from '../../src/notify/relay-events.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { silent, unmeasured } from '../../src/platform/telemetry.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
@@ -72,21 +71,23 @@ it.each(['socket', 'webhook'] as const)(
   'hears from the relay what wallets have received (ingress: %s)',
   { timeout: 60_000 },
   async (notifyIngress) => {
-    const delivered: Delivered[] = []
-    await using world = await startWorld({
-      config: { notifyIngress },
-      onDelivered: async (one) => void delivered.push(one),
-    })
+    await using world = await startWorld({ config: { notifyIngress } })
     const app = await addApp(world)
     const owner = newOwner()
     await using phone = newDevice(world, owner)
     await phone.subscribe(DOMAIN, [app.types[0]?.id ?? ''])
-    const topic = phone.subscriptions()[0]?.topic
     const before = Date.now()
     await postNotification(world, app, { id: 'n-1', body: 'hello', accounts: [owner.account] })
-    await eventually(() => expect(delivered).toHaveLength(1))
-    expect(delivered[0]).toMatchObject({ topic })
-    expect(delivered[0]?.at).toBeGreaterThanOrEqual(before)
+    await eventually(async () => {
+      const path = `/v1/${app.projectId}/notifications/n-1/receipts`
+      const { body } = await world.http('GET', path, { token: app.secret })
+      const receipt = {
+        account: owner.account,
+        state: 'delivered',
+        at: expect.toSatisfy((at) => Date.parse(at) >= before),
+      }
+      expect(body).toMatchObject({ receipts: [receipt] })
+    })
   },
 )
 

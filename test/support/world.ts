@@ -5,7 +5,7 @@ import { NO_LIMITS } from '../../src/notify/limits.ts'
 import type { Clock } from '../../src/platform/clock.ts'
 import type { Log } from '../../src/platform/telemetry.ts'
 import type { AddedApp } from '../../src/server/admin.ts'
-import { composeServer, type RunningServer, type ServerDeps } from '../../src/server/compose.ts'
+import { composeServer, type RunningServer } from '../../src/server/compose.ts'
 import { type Config, configWith } from '../../src/server/config.ts'
 import { createMetrics, type Metrics } from '../../src/server/metrics.ts'
 import type { Stores } from '../../src/storage/stores.ts'
@@ -44,7 +44,6 @@ export interface WorldOptions {
   clock?: Clock
   log?: Log
   config?: Partial<Config>
-  onDelivered?: ServerDeps['onDelivered']
   /** Default: a temporary one that is removed at the end. */
   dataDir?: string
 }
@@ -58,7 +57,7 @@ const json = (text: string): unknown => {
 }
 
 export const startWorld = async (options: WorldOptions = {}): Promise<World> => {
-  const { clock, config: overrides, onDelivered } = options
+  const { clock, config: overrides } = options
   const log = options.log ? alsoCaptured(options.log) : capturedLog
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'belfry-world-')))
   let metrics: Metrics
@@ -80,7 +79,6 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
       log,
       metrics,
       ...(clock && { clock }),
-      ...(onDelivered && { onDelivered }),
     })
     try {
       await server.ready()

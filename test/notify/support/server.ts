@@ -172,6 +172,9 @@ export const startNotify = async (
     get store() {
       return running.stores.notify
     },
+    get vault() {
+      return running.vault
+    },
     get server() {
       return running.server
     },
