@@ -8,18 +8,25 @@ import { openRedis } from '../../src/storage/redis/open.ts'
 import type { Stores } from '../../src/storage/stores.ts'
 import { sharedCluster, sharedRedis, stopShared } from './redis.ts'
 
-/** Stores on a place of their own, which is removed when they are disposed of. */
-export interface TestStores extends AsyncDisposable {
-  /** The stores as they are open now. */
-  readonly relay: Stores['relay']
-  readonly keys: Stores['keys']
-  readonly notify: Stores['notify']
-  readonly agenda: Stores['agenda']
-  readonly transfer: Stores['transfer']
-  readonly leases: Stores['leases']
-  ping(): Promise<void>
+/** Stores on a place of their own, which is removed when they are disposed of. Always those that are open now. */
+export interface TestStores extends Stores {
   /** Closes the stores and opens what they kept: what a restart of the server does. */
   reopen(): Promise<void>
+}
+
+const reopenable = async (open: () => Promise<Stores>, remove = async () => {}): Promise<TestStores> => {
+  let stores = await open()
+  const own = {
+    async reopen() {
+      await stores[Symbol.asyncDispose]()
+      stores = await open()
+    },
+    async [Symbol.asyncDispose]() {
+      await stores[Symbol.asyncDispose]()
+      await remove()
+    },
+  }
+  return new Proxy({ ...stores, ...own }, { get: (_, name) => Reflect.get(name in own ? own : stores, name) })
 }
 
 export interface Engine {
@@ -31,36 +38,10 @@ const lmdb: Engine = {
   name: 'LMDB',
   async open(options = {}) {
     const path = await mkdtemp(join(tmpdir(), 'belfry-store-'))
-    let stores = await openLmdb({ path, ...options })
-    return {
-      get relay() {
-        return stores.relay
-      },
-      get keys() {
-        return stores.keys
-      },
-      get notify() {
-        return stores.notify
-      },
-      get agenda() {
-        return stores.agenda
-      },
-      get transfer() {
-        return stores.transfer
-      },
-      get leases() {
-        return stores.leases
-      },
-      ping: () => stores.ping(),
-      async reopen() {
-        await stores[Symbol.asyncDispose]()
-        stores = await openLmdb({ path, ...options })
-      },
-      async [Symbol.asyncDispose]() {
-        await stores[Symbol.asyncDispose]()
-        await rm(path, { recursive: true, force: true })
-      },
-    }
+    return reopenable(
+      () => openLmdb({ path, ...options }),
+      () => rm(path, { recursive: true, force: true }),
+    )
   },
 }
 
@@ -72,33 +53,7 @@ const redis = (name: string, server: () => Promise<{ url: string }>): Engine => 
     const { url } = await server()
     prefixes += 1
     const own = { url, prefix: `belfry-test-${process.pid}-${prefixes}:`, ...options }
-    let stores = await openRedis(own)
-    return {
-      get relay() {
-        return stores.relay
-      },
-      get keys() {
-        return stores.keys
-      },
-      get notify() {
-        return stores.notify
-      },
-      get agenda() {
-        return stores.agenda
-      },
-      get transfer() {
-        return stores.transfer
-      },
-      get leases() {
-        return stores.leases
-      },
-      ping: () => stores.ping(),
-      async reopen() {
-        await stores[Symbol.asyncDispose]()
-        stores = await openRedis(own)
-      },
-      [Symbol.asyncDispose]: () => stores[Symbol.asyncDispose](),
-    }
+    return reopenable(() => openRedis(own))
   },
 })
 
