@@ -55,6 +55,7 @@ for (const [engine, config] of [
       const clock = leaping()
       const own = { allowPrivateAddresses: ['127.0.0.1'], ...(await config()) }
       const { world, id, call, register } = await setUp({ clock, config: own })
+      await using _ = world
       const attempts = new Map<string, number>()
       await using receiver = await startReceiver((received) => {
         const before = attempts.get(received.id) ?? 0
@@ -75,12 +76,17 @@ for (const [engine, config] of [
         const { notifications } = await wallet.history('app.example')
         expect(notifications).toHaveLength(1)
       })
+      // Who has read it before the relay tells that it arrived is told of no arrival.
+      await eventually(async () => {
+        const { body } = await call('GET', `/v1/${id}/notifications/n-1/receipts`)
+        expect(body).toMatchObject({ receipts: [{ state: 'delivered' }] })
+      })
       await wallet.markRead('app.example', 'all')
       await wallet.update('app.example', [])
       await wallet.delete('app.example')
       await wallet[Symbol.asyncDispose]()
 
-      const types = ['subscribed', 'read', 'updated', 'unsubscribed'].sort()
+      const types = [...EVENTS].sort()
       await eventually(() => expect(attempts.size).toBe(types.length))
       const startedAt = clock.now()
       await eventually(() => {
@@ -116,9 +122,9 @@ for (const [engine, config] of [
         subscribed: { ...whom, scope: [NEWS] },
         updated: { ...whom, scope: [] },
         unsubscribed: { ...whom, reason: 'deleted' },
+        delivered: { ...whom, notification_ids: ['n-1'], message_ids: [expect.any(String)] },
         read: { ...whom, by: 'wallet', all: true },
       })
-      await world[Symbol.asyncDispose]()
     })
 
     it('a receiver that answers 410 is disabled and reported; changed, it is called again', {
