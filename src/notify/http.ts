@@ -55,6 +55,7 @@ import type { KeyRing } from './key-ring.ts'
 import { type LimitName, type Limits, UNLIMITED } from './limits.ts'
 import type { NotifyMessage, Publishing } from './publishing.ts'
 import type { Sent } from './sent.ts'
+import type { ServerKeys } from './server-keys.ts'
 import type { AppRecord } from './store.ts'
 import type { Webhooks } from './webhooks.ts'
 
@@ -64,7 +65,7 @@ export interface NotifyRoutesDeps {
   webhooks: Webhooks
   sent: Sent
   /** The notify server's own keys, as they are at the time. */
-  serverKeys: KeyRing
+  serverKeys: KeyRing & Pick<ServerKeys, 'refresh'>
   log: Log
   limits?: Limits
 }
@@ -263,7 +264,10 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
     const host = (c.req.header('host') ?? new URL(c.req.url).host).toLowerCase()
     // Our own host first: an app may run on the same one, and wallets would lose the server's keys.
     const document = host === publicHost ? undefined : await appDocument(host)
-    return c.json(document ?? didDocument(publicHost, serverKeys))
+    if (document) return c.json(document)
+    // What another process has replaced a moment ago must not be cached by anybody.
+    await serverKeys.refresh()
+    return c.json(didDocument(publicHost, serverKeys))
   })
 
   app.get('/apps/:domain/did.json', async (c) => {

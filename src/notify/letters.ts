@@ -25,7 +25,8 @@ import { topicOf } from '../protocol/topic.ts'
 import { viewOf, watcherOf } from './account.ts'
 import type { App, Apps } from './apps.ts'
 import { deliveredIdOf } from './ids.ts'
-import { type KeyRing, keysOf } from './key-ring.ts'
+import { type KeyRing, type Keys, keysOf } from './key-ring.ts'
+import type { ServerKeys } from './server-keys.ts'
 import type { NotifyStore, OutboxEntry, OutboxTask } from './store.ts'
 import type { Vault } from './vault.ts'
 
@@ -44,7 +45,7 @@ export interface LettersDeps {
   store: NotifyStore
   vault: Pick<Vault, 'open'>
   apps: Pick<Apps, 'byDomain'>
-  serverKeys: KeyRing
+  serverKeys: KeyRing & Pick<ServerKeys, 'refresh'>
   /** Where people who follow links reach this server. */
   publicUrl: string
   clock: Clock
@@ -72,6 +73,19 @@ export const createLetters = (deps: LettersDeps): Letters => {
     const app = apps.byDomain(domain)
     seen.set(domain, app)
     return app
+  }
+
+  let looked: Promise<void> | undefined
+  /**
+   * The keys with this did:key. One of the server's that is not known here may be new: another process has replaced the
+   * keys a moment ago, and carried out what is answered here.
+   */
+  const keysWith = async (ring: KeyRing, did: string | undefined): Promise<Keys | undefined> => {
+    const known = keysOf(ring, did)
+    if (known || did === undefined || ring !== serverKeys) return known
+    looked ??= serverKeys.refresh()
+    await looked
+    return keysOf(ring, did)
   }
 
   const sealed = (key: Uint8Array, plaintext: string): string =>
@@ -123,7 +137,7 @@ export const createLetters = (deps: LettersDeps): Letters => {
     }
     const ring = task.signer === null ? serverKeys : await appOf(task.signer)
     if (!ring) return undefined
-    const signer = (keysOf(ring, task.signerKey) ?? ring).authentication
+    const signer = ((await keysWith(ring, task.signerKey)) ?? ring).authentication
     const claims = task.view ? { ...task.claims, sbs: await subscriptionsFor(task.view) } : task.claims
     const jwt = signed(claims, signer, entry.createdAt, method.responseTtl)
     const message = sealed(key, rpcResult(task.rpcId, { [method.resultParam]: jwt }))
@@ -147,7 +161,8 @@ export const createLetters = (deps: LettersDeps): Letters => {
       sbs: await subscriptionsFor({ ...watcher, accountKey: task.accountKey }),
     }
     const former = watcher.serverKey === undefined ? serverKeys.previous.at(-1) : undefined
-    const signer = (keysOf(serverKeys, watcher.serverKey) ?? former ?? serverKeys).authentication
+    const asked = await keysWith(serverKeys, watcher.serverKey)
+    const signer = (asked ?? former ?? serverKeys).authentication
     const jwt = signed(claims, signer, entry.createdAt, CHANGED.requestTtl)
     const text = rpcRequest(rpcIdOf(entry.id), CHANGED.method, { [CHANGED.requestParam]: jwt })
     return {

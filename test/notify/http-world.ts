@@ -63,6 +63,7 @@ export const startHttpWorld = async (
     authentication: signingKeyFrom(new Uint8Array(32).fill(1)),
     subscribe: agreementKeyFrom(new Uint8Array(32).fill(2)),
     previous: [],
+    async refresh() {},
   }
   const log: Log = {
     ...capturedLog,

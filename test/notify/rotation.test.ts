@@ -1,14 +1,16 @@
 /** Keys are replaced under wallets that know the old ones and wallets that know the new ones, looked at on the wire. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { didDocument } from '../../src/notify/did-document.ts'
+import { createLetters } from '../../src/notify/letters.ts'
 import { loadServerKeys } from '../../src/notify/server.ts'
 import { createVault } from '../../src/notify/vault.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
+import { accountKey } from '../../src/protocol/caip.ts'
 import { verifyJwt } from '../../src/protocol/jwt.ts'
 import { topicOf } from '../../src/protocol/topic.ts'
 import { eventually } from '../support/eventually.ts'
 import { startNotify, type TestNotify, TYPES, type View } from './support/server.ts'
-import { claimsIn, type Device, newOwner, type Sent } from './support/wallet.ts'
+import { claimsIn, type Device, newOwner, opened, type Sent } from './support/wallet.ts'
 
 const DAY = 86_400_000
 const [NEWS = ''] = TYPES.map(({ id }) => id)
@@ -171,6 +173,40 @@ describe("the server's keys", () => {
     } finally {
       await from[Symbol.asyncDispose]()
     }
+  })
+
+  it('sign the answers to what another process carried out with them, by whomever they are written', async () => {
+    const { store, clock, vault, apps } = world
+    const secret = Uint8Array.from({ length: 32 })
+    const behind = await loadServerKeys({ store, vault, clock, secret })
+    const device = world.newDevice()
+    await world.rotation.server(0)
+    const signerKey = world.address.did
+    expect(behind.authentication.did).not.toBe(signerKey)
+    const key = new Uint8Array(32).fill(7)
+    const answer = {
+      kind: 'response',
+      topic: topicOf(key),
+      key: vault.seal(key),
+      tag: 4011,
+      rpcId: '1',
+    } as const
+    const view = { accountKey: accountKey(device.account), account: device.account, domain: null }
+    const letters = createLetters({
+      store,
+      vault,
+      apps,
+      serverKeys: behind,
+      publicUrl: 'http://x.example',
+      clock,
+    })
+    const letter = await letters.write({
+      id: 'answer',
+      task: { ...answer, signer: null, signerKey, claims: {}, view },
+      createdAt: clock.now(),
+      expiresAt: clock.now() + 300_000,
+    })
+    expect(claimsIn(opened(letter?.message ?? '', key)).iss).toBe(signerKey)
   })
 
   it('are looked at every other second', async () => {
