@@ -1,7 +1,7 @@
 import type { Notification, NotifyStore } from '../../notify/store.ts'
 import { REPLACED } from '../../notify/store-receipts.ts'
 import { groupBy } from './group-by.ts'
-import type { NotifyDeps } from './notify-deps.ts'
+import { type NotifyDeps, split } from './notify-deps.ts'
 import { MARGIN, type Partition, partitionOf, placeOf } from './notify-layout.ts'
 import type { Kept, Notifications } from './notify-notifications.ts'
 import type { Outbox } from './notify-outbox.ts'
@@ -34,7 +34,7 @@ export const createRedisHanding = (
   const collapseOf = async (at: Partition, { subscriptionId }: Target, collapseKey: string) => {
     const key = at.collapsing(subscriptionId, collapseKey)
     const last = (await ask(() => redis.client.get(key))) ?? ''
-    const [place = '', copy = ''] = last.split(' ')
+    const [place, copy] = split(last)
     return { keys: [key, ...at.receipts(place)], args: [last, copy] }
   }
 
