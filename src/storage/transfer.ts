@@ -4,8 +4,12 @@
  * `TABLES` is the one list of it, in the order in which it is loaded, because a later record may need an earlier one
  * to be there (a copy its subscription). A new table is one entry here; the compiler then asks each engine for it.
  *
- * Not in it: what follows from the records (indexes, counts, versions) and what belongs to running processes (claims,
- * leases). What has expired is not in it either, except accounts: the notify server takes leave of those itself.
+ * Not in it:
+ * - what follows from the records: look-ups and lists (of topics, watchers, subscribers, of an app's and a project's
+ *   notifications, of what expires and when), unread counts, sums of clicks, versions, sequence numbers of an engine;
+ * - what belongs to running processes: claims and leases of messages, jobs and outbox entries, wake-ups, token buckets;
+ * - what waits to be swept: it has expired, or its account, subscription or notification is gone. Accounts are the
+ *   exception: the notify server takes leave of expired ones itself.
  */
 import { z } from 'zod'
 import type { IdentityEntry, InviteEntry } from '../keys/store.ts'
@@ -23,6 +27,7 @@ import type {
 import { WEBHOOK_EVENTS } from '../notify/store-webhooks.ts'
 import type { Job } from '../platform/agenda.ts'
 import type { StoredMessage, Watch } from '../relay/store.ts'
+import { click, copy, receipt, withdrawn } from './transfer-sent.ts'
 
 const text = z.string()
 const time = z.number()
@@ -251,18 +256,10 @@ export const TABLES = {
    * There is hardly ever one.
    */
   contested: z.object({ accountKey: text, watcher }),
-  /** One subscriber's copy of a notification, which is named as it is kept: by project, domain and id. */
-  copy: z.object({
-    accountKey: text,
-    subscriptionId: text,
-    id: text,
-    projectId: text,
-    domain: text,
-    notificationId: text,
-    sentAt: time,
-    expiresAt: time,
-    isRead: z.boolean(),
-  }),
+  copy,
+  withdrawn,
+  receipt,
+  click,
   request: z.object({ id: text, expiresAt: time }),
   /** `place` is only for the order: it rises as entries were added, and is the engine's own. */
   outbox: z.object({ place, entry }),

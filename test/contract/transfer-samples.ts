@@ -1,5 +1,6 @@
 /** A store in which every table of a transfer has something, and what must not be copied lies beside it. */
 import type { Webhook } from '../../src/notify/store.ts'
+import { EXPIRED } from '../../src/notify/store-receipts.ts'
 import type { Job } from '../../src/platform/agenda.ts'
 import type { Watch } from '../../src/relay/store.ts'
 import type { Stores } from '../../src/storage/stores.ts'
@@ -17,6 +18,15 @@ import {
   watcher,
 } from './notify-samples.ts'
 import { client, hex, message, topic } from './relay-samples.ts'
+import {
+  wholeApp,
+  wholeJob,
+  wholeNotification,
+  wholeProject,
+  wholeTasks,
+  wholeWatcher,
+  wholeWebhook,
+} from './transfer-whole.ts'
 
 type Rooms = Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'transfer'>
 
@@ -46,13 +56,9 @@ export const furnish = async ({ keys, notify, relay, agenda }: Rooms, now: numbe
   await keys.unregisterIdentity('did:key:d')
 
   await notify.serverKeys({ relay: 'sealed', identity: 'sealed, too' })
-  for (const id of ['project', 'other']) await notify.createProject(project(id))
+  for (const one of [wholeProject(now), project('other')]) await notify.createProject(one)
   await notify.createApp(app('b.example'))
-  const former = {
-    ...{ authenticationSeed: 'former seed', authenticationKey: 'cc'.repeat(32) },
-    ...{ subscribePrivateKey: 'former key', subscribeKey: 'dd'.repeat(32), subscribeTopic: hex('former') },
-  }
-  await notify.createApp(app('app.example', { previousKeys: [{ ...former, until: now + DAY }] }))
+  await notify.createApp(wholeApp(now))
 
   const address = `eip155:0x${'ab'.repeat(20)}`
   const moved = watcher('did:key:w', { expiresAt: now + DAY, topic: hex('w') })
@@ -64,13 +70,7 @@ export const furnish = async ({ keys, notify, relay, agenda }: Rooms, now: numbe
         sub('one', { account: `eip155:1:0x${'aB'.repeat(20)}` }),
         sub('two', { domain: 'b.example', scope: [] }),
       ],
-      [
-        moved,
-        watcher('did:key:v', {
-          ...{ domain: 'app.example', expiresAt: now + DAY, topic: hex('v') },
-          serverKey: 'did:key:server',
-        }),
-      ],
+      [moved, wholeWatcher(now)],
     ),
     { requestId: { id: hex('request'), expiresAt: now + HOUR } },
   )
@@ -79,7 +79,8 @@ export const furnish = async ({ keys, notify, relay, agenda }: Rooms, now: numbe
   await become(notify, 'eip155:0xw', record([], [{ ...moved, key: 'sealed by the later' }]))
   await become(notify, 'eip155:0xgone', record([sub('ended')]))
 
-  const tell = (id: string, change = {}) => notification(id, { ...month, title: `Title ${id} ✓`, ...change })
+  const tell = (id: string, change = {}) =>
+    notification(id, { ...month, title: `Title ${id} ✓`, ...change, id })
   const hand = async (account: string, to: string, ids: string[], change = {}) => {
     await Promise.all(
       ids.map(async (id) => {
@@ -108,6 +109,38 @@ export const furnish = async ({ keys, notify, relay, agenda }: Rooms, now: numbe
     outboxIfChanged: [],
   })
 
+  // The second takes the place of the first; some are not sent, and one cannot be.
+  const key = wholeNotification(now, 'any')
+  for (const id of ['c1', 'c2']) await hand(address, 'one', [id], key)
+  await hand(address, 'one', ['cancelled', 'late'])
+  const of = (id: string) => ({ projectId: 'project', domain: 'app.example', id })
+  const became = (id: string, change: { became: 'published' | 'failed'; reason?: string }) => ({
+    id: `copy of ${id} for one`,
+    receipt: { of: of(id), accountKey: address, subscriptionId: 'one', ...change },
+  })
+  await notify.cancelQueued(of('cancelled'), 10, now)
+  await notify.completeOutbox(
+    [
+      became('late', { became: 'failed', reason: EXPIRED }),
+      ...['n5', 'n6'].map((id) => became(id, { became: 'published' })),
+    ],
+    now,
+  )
+  const delivered = { accountKey: address, subscriptionId: 'one', deliveredId: 'copy of n5 for one' }
+  await notify.markDelivered([delivered], now)
+  const nobody = ['eip155:1:0xN', 'solana:5:Nobody'].map((account) => ({
+    ...{ accountKey: account.toLowerCase(), account, reason: 'Not subscribed ü' },
+  }))
+  await notify.refuse(of('n0'), nobody, now)
+  for (const [id, at] of [
+    ['n0', now],
+    ['n0', now + 1],
+    ['n1', now - 5],
+  ] as const) {
+    await notify.click(tell(id), `copy of ${id} for one`, at)
+  }
+  await notify.click(tell('n0'), 'copy of n0 for another', now + 3)
+
   // Only what stands below is left to be sent.
   for (;;) {
     const sent = await notify.takeOutbox({ worker: 'w', limit: 1_000, now, until: now + 1 })
@@ -121,22 +154,7 @@ export const furnish = async ({ keys, notify, relay, agenda }: Rooms, now: numbe
   const lines = ['first', 'second', 'third', 'fourth'].map((id) => entry(id, month))
   lines.push(entry('late', { createdAt: now - DAY, expiresAt: now - 1 }))
   lines.push(
-    entry('answer', {
-      ...month,
-      task: {
-        ...{
-          kind: 'response',
-          topic: hex('t'),
-          key: 'sealed',
-          tag: 4001,
-          rpcId: '17',
-          signer: null,
-          join: 'x',
-        },
-        claims: { act: 'b', sub: 'a', nested: { z: 1, a: [null, 'ü'] } },
-        view: { accountKey: address, account: 'CAIP', domain: null },
-      },
-    }),
+    ...Object.entries(wholeTasks(address)).map(([kind, task]) => entry(`a ${kind}`, { ...month, task })),
   )
   for (const one of lines) {
     const { version } = await notify.account(address)
@@ -148,6 +166,10 @@ export const furnish = async ({ keys, notify, relay, agenda }: Rooms, now: numbe
       requestId: { id: `request of ${one.id}`, expiresAt: now + HOUR },
     })
   }
+
+  const waiting = target(address, 'one', 'copy of waits for one')
+  const waits = { ...waiting, outbox: { ...waiting.outbox, ...month } }
+  await notify.hand(await notify.putNotification(tell('waits')), [waits])
 
   // Mailboxes: acknowledged in order, out of order, by one who left, and what has expired.
   const [box, quiet, dead] = [topic('box'), topic('quiet'), topic('dead')]
@@ -183,11 +205,8 @@ export const furnish = async ({ keys, notify, relay, agenda }: Rooms, now: numbe
     ...{ id: 'hook', url: 'https://dapp.example', events: ['subscribed', 'read'], secret: 'sealed' },
     ...{ state: 'enabled', reason: '', createdAt: now },
   } satisfies Webhook
-  const changed = {
-    ...{ ...webhook, id: 'changed', state: 'disabled', reason: 'Answers 410' },
-    previous: { secret: 'sealed before', until: now + DAY },
-  } satisfies Webhook
-  await notify.commitWebhooks({ projectId: 'project', expectedVersion: 0, webhooks: [webhook, changed] })
+  const webhooks = [webhook, wholeWebhook(now)]
+  await notify.commitWebhooks({ projectId: 'project', expectedVersion: 0, webhooks })
   await notify.commitWebhooks({ projectId: 'other', expectedVersion: 0, webhooks: [webhook] })
   await notify.commitWebhooks({ projectId: 'other', expectedVersion: 1, webhooks: [] })
 
@@ -206,6 +225,7 @@ export const furnish = async ({ keys, notify, relay, agenda }: Rooms, now: numbe
   await agenda.add([
     ...[job('now'), job('later', { at: now + HOUR, attempts: 3 }), job('dead'), job('over', { group: 'h' })],
     ...[job('now', { queue: 'broadcasts', body: null }), job('gone', { expiresAt: now - 1 })],
+    wholeJob(now),
   ])
   await agenda.settle('calls', [
     { id: 'dead', kind: 'failed', attempts: 8, failure: 'Never answered' },

@@ -1,14 +1,39 @@
 import { describe, expect, it } from 'vitest'
+import type { OutboxEntry } from '../../src/notify/store.ts'
+import { REPLACED } from '../../src/notify/store-receipts.ts'
+import { TABLE_NAMES, TABLES } from '../../src/storage/transfer.ts'
 import { differencesOf, tallyOf } from '../../src/storage/transfer-sum.ts'
 import { type Engine, engines, type TestStores } from '../support/stores.ts'
 import { drain, notification, target } from './notify-samples.ts'
 import { client, hex, message, textsOf, topic, waitingTopics } from './relay-samples.ts'
 import { contentOf, copyAll, furnish, HOUR } from './transfer-samples.ts'
+import {
+  wholeApp,
+  wholeJob,
+  wholeNotification,
+  wholeProject,
+  wholeTasks,
+  wholeWebhook,
+} from './transfer-whole.ts'
 
 const address = `eip155:0x${'ab'.repeat(20)}`
 const pairs = engines.flatMap((a) =>
   engines.map((b): [string, Engine, Engine] => [`${a.name} to ${b.name}`, a, b]),
 )
+
+const COPIES = 454
+const UNREAD = 450
+
+/** A backup writes down all of each record, and reads it again. */
+const keepsInBackup = async ({ transfer }: TestStores) => {
+  for (const table of TABLE_NAMES) {
+    for await (const { records } of transfer.read[table].read({ now: Date.now() })) {
+      for (const record of records) {
+        expect(TABLES[table].parse(JSON.parse(JSON.stringify(record))), table).toEqual(record)
+      }
+    }
+  }
+}
 
 /** What clients of the rooms see of it, beside the records themselves. */
 const seenIn = async ({ keys, notify, relay, agenda }: TestStores, now: number) => {
@@ -26,6 +51,24 @@ const seenIn = async ({ keys, notify, relay, agenda }: TestStores, now: number) 
     history: await notify.history('one', page),
     copy: await notify.deliveredById('copy of n0 for two'),
     unread: await notify.unreadCounts(['one', 'three', 'ended']),
+    sent: await Promise.all(
+      ['n0', 'n3', 'n5', 'n6', 'c1', 'c2', 'cancelled', 'late', 'waits'].map(async (id) => {
+        const one = { ...notification(id), ...(await notify.notification('project', 'app.example', id)) }
+        return {
+          notification: one,
+          counts: await notify.receiptCounts(one),
+          // In the order of the engine.
+          receipts: (await notify.receipts(one, { limit: 10 })).sort((a, b) =>
+            a.account < b.account ? -1 : 1,
+          ),
+          clicks: await notify.clicks(one),
+          copyClicks: await notify.copyClicks(one, `copy of ${id} for one`),
+        }
+      }),
+    ),
+    listed: new Set(
+      (await notify.notifications('project', { limit: 1_000 })).notifications.map(({ id }) => id),
+    ),
     asked: [await notify.wasCommitted(hex('request'), now), await notify.wasCommitted('none', now)],
     pending: await Promise.all(
       ['a', 'b', 'left', 'never'].map((one) => textsOf(relay, client(one), topic('box'), { now })),
@@ -53,12 +96,25 @@ describe.each(pairs)('a transfer from %s', (_, from, to) => {
     await source.notify.sweep(now, 10_000)
     const before = await contentOf(source.transfer.read, now)
     for (const [table, records] of Object.entries(before)) expect(records.length, table).toBeGreaterThan(0)
-    expect(before.copy).toHaveLength(452)
+    expect(before.copy).toHaveLength(COPIES)
+    for (const [table, whole] of [
+      ['project', wholeProject(now)],
+      ['app', wholeApp(now)],
+      ['job', wholeJob(now)],
+      ['notification', { ...wholeNotification(now, 'c2'), title: 'Title of any' }],
+      ['webhook', expect.objectContaining({ webhooks: expect.arrayContaining([wholeWebhook(now)]) })],
+    ] as const) {
+      expect(before[table]).toContainEqual(whole)
+    }
+    expect(before.outbox?.map((one) => (one as OutboxEntry).task)).toEqual(
+      expect.arrayContaining(Object.values(wholeTasks(address))),
+    )
     expect(before.message).toHaveLength(14)
 
     expect(await copyAll(source, copy, now)).toBe(0)
 
     expect(await contentOf(copy.transfer.read, now)).toEqual(before)
+    await keepsInBackup(copy)
     const [a, b] = [await tallyOf(source.transfer.read, now), await tallyOf(copy.transfer.read, now)]
     expect(differencesOf(a, b)).toEqual([])
     expect(await seenIn(copy, now)).toEqual(await seenIn(source, now))
@@ -102,7 +158,32 @@ describe.each(pairs)('a transfer from %s', (_, from, to) => {
     const copyOfN0 = notification('n0', { createdAt: now, expiresAt: now + HOUR })
     expect(await notify.hand(one, [target(address, 'one', 'copy of more')])).toEqual(['sent'])
     expect(await notify.hand(copyOfN0, [target(address, 'one', 'copy of n0 for one')])).toEqual(['repeated'])
-    expect(await notify.unreadCounts(['one'])).toEqual([449])
+    expect(await notify.unreadCounts(['one'])).toEqual([UNREAD + 1])
+    expect(
+      await notify.hand({ ...one, id: 'cancelled' }, [target(address, 'one', 'copy of cancelled for one')]),
+    ).toEqual(['repeated'])
+    const countsOf = (id: string) => notify.receiptCounts({ ...one, id })
+    const newer = { ...wholeNotification(now + 1, 'c3') }
+    expect(await notify.hand(newer, [target(address, 'one', 'copy of c3 for one')])).toEqual(['sent'])
+    expect(await notify.receipts({ ...one, id: 'c2' }, { limit: 2 })).toMatchObject([
+      { state: 'failed', reason: REPLACED },
+    ])
+    expect(await notify.deliveredById('copy of c2 for one')).toBeUndefined()
+    expect(await notify.cancelQueued({ ...one, id: 'waits' }, 10, now)).toEqual({ cancelled: 1, more: false })
+    expect(await countsOf('waits')).toMatchObject({ queued: 0, failed: 1 })
+    // What the relay had is delivered and read here.
+    const at = { accountKey: address, subscriptionId: 'one' }
+    const arrived = [{ ...at, deliveredId: 'copy of n6 for one' }]
+    expect(await notify.markDelivered(arrived, now)).toMatchObject([{ id: 'n6' }])
+    expect(await notify.markDelivered(arrived, now)).toEqual([undefined])
+    const read = ['n5', 'n6'].map((id) => `copy of ${id} for one`)
+    await notify.markRead({ ...at, ids: read, at: now, outbox: [], outboxIfChanged: [] })
+    for (const id of ['n5', 'n6']) expect(await countsOf(id)).toMatchObject({ delivered: 0, read: 1 })
+    const clicked = await notify.notification('project', 'app.example', 'n0')
+    if (!clicked) throw new Error('n0 is not there')
+    await notify.click(clicked, 'copy of n0 for one', now + 9)
+    expect(await notify.clicks(clicked)).toEqual({ count: 4, firstAt: now, copies: 2 })
+    expect(await notify.copyClicks(clicked, 'copy of n0 for one')).toEqual({ count: 3, firstAt: now })
     await keys.unregisterIdentity('did:key:a')
     expect(await keys.invite('eip155:0xc')).toBeUndefined()
 
@@ -126,7 +207,7 @@ describe.each(engines)('transfers with $name', (engine) => {
     await copyAll(source, copy, now)
     await copyAll(source, copy, now)
     expect(await contentOf(copy.transfer.read, now)).toEqual(await contentOf(source.transfer.read, now))
-    expect(await copy.notify.unreadCounts(['one'])).toEqual([448])
+    expect(await copy.notify.unreadCounts(['one'])).toEqual([UNREAD])
     expect(await copy.relay.subscribe(client('many'), [])).toBe(300)
   })
 
@@ -145,7 +226,7 @@ describe.each(engines)('transfers with $name', (engine) => {
     for await (const { records } of copy.read({ now, after: cursors.at(-1) })) {
       for (const { id } of records) ids.add(id)
     }
-    expect(ids.size).toBe(452)
+    expect(ids.size).toBe(COPIES)
   })
 
   it('answer copies whose subscription or notification is not there', async () => {
@@ -157,7 +238,7 @@ describe.each(engines)('transfers with $name', (engine) => {
     for await (const { records } of source.transfer.read.copy.read({ now })) {
       left.push(...(await copy.transfer.write.copy.write(records)).map(({ id }) => id))
     }
-    expect(left).toHaveLength(452)
+    expect(left).toHaveLength(COPIES)
     expect(await contentOf(copy.transfer.read, now)).toMatchObject({ copy: [] })
   })
 

@@ -5,7 +5,12 @@ import type { Env } from './env.ts'
 import { expiryKey, type Tables } from './notify-tables.ts'
 
 /** An id may be used again when its notification has expired: its time tells the two apart. */
-const referenceOf = ({ projectId, domain, id, createdAt }: Notification): Buffer =>
+export const clicksOf = ({
+  projectId,
+  domain,
+  id,
+  createdAt,
+}: Pick<Notification, 'projectId' | 'domain' | 'id' | 'createdAt'>): Buffer =>
   createHash('sha256').update([projectId, domain, createdAt, id].join('\0')).digest()
 
 /** Clicks of a notification stand under its reference, those of a copy under that and the copy's id. */
@@ -13,7 +18,7 @@ export const createLmdbClicks = (env: Env, tables: Tables): ClickStore => {
   const { clicks, expiry } = tables
   return {
     async click(notification, deliveredId, at) {
-      const whole = referenceOf(notification)
+      const whole = clicksOf(notification)
       const one = key(whole, name(deliveredId))
       await env.transaction(() => {
         const [count, firstAt] = clicks.get(one) ?? [0, at]
@@ -26,13 +31,13 @@ export const createLmdbClicks = (env: Env, tables: Tables): ClickStore => {
     },
 
     async clicks(notification) {
-      const row = clicks.get(referenceOf(notification))
+      const row = clicks.get(clicksOf(notification))
       return row && { count: row[0], firstAt: row[1], copies: row[2] }
     },
 
     async copyClicks(notification, deliveredId) {
       const id = nameOrNone(deliveredId)
-      const row = id && clicks.get(key(referenceOf(notification), id))
+      const row = id && clicks.get(key(clicksOf(notification), id))
       return row && { count: row[0], firstAt: row[1] }
     },
   }

@@ -127,7 +127,7 @@ export const createLmdbHanding = (
 }
 
 /** Stands last in its key, so it may be any text that is short enough. */
-const collapsingKey = (n: number, collapseKey: string): Buffer => {
+export const collapsingKey = (n: number, collapseKey: string): Buffer => {
   const text = Buffer.from(collapseKey)
   if (text.length > 1024) throw new Error('The collapse key is too long')
   return key(number(n), text)

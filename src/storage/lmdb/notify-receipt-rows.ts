@@ -46,6 +46,20 @@ const rowKey = (m: number, state: DeliveryState, accountKey: string) =>
   key(prefixOf(m, state), name(accountKey))
 const NAME_AT = 9
 
+/** A row as it is kept. */
+export const receiptOf = (
+  place: Buffer,
+  [at, account, copyId, reason]: [at: number, account: string, copyId: string | null, reason: string | null],
+) => ({
+  m: place.readDoubleBE(),
+  accountKey: place.toString('utf8', NAME_AT),
+  account,
+  state: DELIVERY_STATES.find((state) => CODES[state][0] === place[8]) ?? 'failed',
+  copyId,
+  ...(reason !== null && { reason }),
+  at,
+})
+
 export const createReceiptRows = ({ receipts }: Tables): ReceiptRows => ({
   begin(m, accountKey, { account, state, copyId, at, reason = null }) {
     receipts.put(rowKey(m, state, accountKey), [at, account, copyId, reason])

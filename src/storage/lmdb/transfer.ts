@@ -10,12 +10,12 @@ import type { Watch } from '../../relay/store.ts'
 import type { Stores } from '../stores.ts'
 import type { Readers, Records, Transfer, Writers } from '../transfer.ts'
 import { writesByVerbs } from '../transfer-writes.ts'
-import { name, number, ROWS, type Rows } from './bytes.ts'
+import { name, ROWS, type Rows } from './bytes.ts'
 import type { Env } from './env.ts'
 import type { NotifyParts } from './notify.ts'
 import { rememberRequest } from './notify-accounts.ts'
-import { copyOf, notificationKey } from './notify-copies.ts'
 import { createRelayTransfer } from './transfer-relay.ts'
+import { createSentTransfer } from './transfer-sent.ts'
 import { type Moment, walk } from './transfer-walk.ts'
 
 const NOTE = name('note')
@@ -23,21 +23,18 @@ const NOTE = name('note')
 export const createLmdbTransfer = (
   env: Env,
   rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda'>,
-  { tables, outbox, rows: { copies } }: NotifyParts,
+  parts: NotifyParts,
 ): Transfer => {
   const identities: Rows<Records['identity']> = env.openDB({ name: 'keys.identities', ...ROWS })
   const invites: Rows<Omit<Records['invite'], 'accountKey'>> = env.openDB({ name: 'keys.invites', ...ROWS })
   const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
   const watches: Rows<Watch> = env.openDB({ name: 'relay.watches', ...ROWS })
   const jobs: Rows<Job> = env.openDB({ name: 'agenda.jobs', ...ROWS })
+  const { tables, outbox } = parts
+  const sent = createSentTransfer(env, parts)
   const mailboxes = createRelayTransfer(env, rooms.relay)
 
   const readers = (moment: Moment): Readers => {
-    const subscriptionOf = (n: Buffer) => {
-      const id = tables.numbers.get(n, moment)
-      const row = id === undefined ? undefined : tables.subscriptions.get(name(id), moment)
-      return id !== undefined && row ? { id, accountKey: row[1] } : undefined
-    }
     /** The watcher, where another account's record has it, too, and this one is found. */
     const contestedBy = (identityKey: string, accountKey: string): Watcher | undefined => {
       const watchers = tables.accounts.get(name(accountKey), moment)?.record.watchers
@@ -56,15 +53,6 @@ export const createLmdbTransfer = (
         webhooks.length > 0 ? { projectId: at.toString(), webhooks } : undefined,
       ),
       app: walk(tables.apps, moment, (_, app) => app),
-      notification: walk(tables.notifications, moment, (at, notification, now) => {
-        const { projectId, domain, id, expiresAt } = notification
-        if (expiresAt <= now) return undefined
-        // Another one may have taken the id after this one expired.
-        const current = tables.notificationIds.get(notificationKey({ projectId, domain, id }), moment)
-        return current === at.readDoubleBE()
-          ? { ...notification, deliverBy: notification.deliverBy ?? expiresAt }
-          : undefined
-      }),
       account: accounts,
       contested: {
         async *read(from) {
@@ -83,17 +71,7 @@ export const createLmdbTransfer = (
         },
         size: async () => undefined,
       },
-      copy: walk(tables.copies, moment, (at, [m, expiresAt], now) => {
-        if (expiresAt <= now) return undefined
-        const subscription = subscriptionOf(at.subarray(0, 8))
-        const notification = tables.notifications.get(number(m), moment)
-        if (!subscription || !notification) return undefined
-        const { id, sentAt, isRead } = copyOf(at, [m, expiresAt])
-        const { projectId, domain, id: notificationId } = notification
-        const { accountKey, id: subscriptionId } = subscription
-        const named = { projectId, domain, notificationId }
-        return { accountKey, subscriptionId, id, ...named, sentAt, expiresAt, isRead }
-      }),
+      ...sent.read(moment),
       request: walk(tables.requests, moment, (at, expiresAt, now) =>
         expiresAt > now ? { id: at.toString(), expiresAt } : undefined,
       ),
@@ -106,26 +84,9 @@ export const createLmdbTransfer = (
     }
   }
 
-  /** Within a transaction; false for one without its subscription or its notification. */
-  const putCopy = (record: Records['copy']): boolean => {
-    const subscription = copies.subscription(record.subscriptionId)
-    if (subscription?.accountKey !== record.accountKey) return false
-    const m = tables.notificationIds.get(notificationKey({ ...record, id: record.notificationId }))
-    const notification = m === undefined ? undefined : tables.notifications.get(number(m))
-    if (m === undefined || notification?.createdAt !== record.sentAt) return false
-    if (copies.byId(record.id)?.n === subscription.number) return true
-    copies.put(record.subscriptionId, subscription, { ...record, m })
-    return true
-  }
-
   const write: Writers = {
     ...writesByVerbs(rooms),
-    copy: {
-      async write(records) {
-        for (const { id, subscriptionId } of records) name(id) && name(subscriptionId)
-        return env.transaction(() => records.filter((record) => !putCopy(record)))
-      },
-    },
+    ...sent.write,
     request: {
       async write(records) {
         for (const { id } of records) name(id)

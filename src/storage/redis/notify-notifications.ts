@@ -33,7 +33,9 @@ export interface Kept {
 }
 
 /** Rows from before notifications had `deliverBy`. */
-const withDefaults = (row: Omit<Notification, 'deliverBy'> & { deliverBy?: number }): Notification => ({
+export const withDefaults = (
+  row: Omit<Notification, 'deliverBy'> & { deliverBy?: number },
+): Notification => ({
   ...row,
   deliverBy: row.deliverBy ?? row.expiresAt,
 })

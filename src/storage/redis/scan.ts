@@ -10,13 +10,13 @@ const literal = (text: string): string => text.replace(/[\\*?[\]]/g, '\\$&')
 const addressOf = ({ options: { host, port } }: Redis): string => `${host}:${port}`
 
 /**
- * All keys that begin with `prefix`, then `begin`, and end with `end`, each once; what comes or goes meanwhile may be
- * among them. `from` is where to go on so that the keys of this page come again: a node and its cursor. A node that is
+ * All keys that match `pattern` behind our prefix (Redis' own signs: `*`, `[kr]`), of that type if one is stated, each
+ * once; what comes or goes meanwhile may be among them. `from` is where to go on so that the keys of this page come again: a node and its cursor. A node that is
  * not there any more means that everything may lie elsewhere: then it begins anew.
  */
 export async function* scanKeys(
   redis: RedisConnection,
-  { begin, end = '' }: { begin: string; end?: string },
+  { pattern: own, type }: { pattern: string; type?: 'hash' | 'zset' },
   after?: string,
 ): AsyncIterable<{ keys: string[]; from: string }> {
   const { client, prefix } = redis
@@ -31,14 +31,18 @@ export async function* scanKeys(
     sorted.findIndex(({ address }) => address === startAddress),
   )
   const isThere = sorted[first]?.address === startAddress
-  const pattern = `${literal(prefix + begin)}*${literal(end)}`
+  const pattern = `${literal(prefix)}${own}`
   const seen = new Set<string>()
   for (const [at, { node, address }] of sorted.slice(first).entries()) {
     let cursor = at === 0 && isThere ? startCursor : '0'
     do {
       const from = `${address} ${cursor}`
       const position = cursor
-      const [next, found] = await redis.one(() => node.scan(position, 'MATCH', pattern, 'COUNT', COUNT))
+      const [next, found] = await redis.one(() =>
+        type === undefined
+          ? node.scan(position, 'MATCH', pattern, 'COUNT', COUNT)
+          : node.scan(position, 'MATCH', pattern, 'COUNT', COUNT, 'TYPE', type),
+      )
       cursor = next
       const keys = found.filter((key) => {
         if (seen.has(key)) return false

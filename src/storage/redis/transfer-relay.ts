@@ -68,7 +68,7 @@ export const createRelayTransfer = (redis: RedisConnection, relay: Pick<RelaySto
   }
 
   async function* topics(now: number, after: string | undefined) {
-    for await (const { keys: found, from } of scanKeys(redis, { begin: TOPIC, end: '}' }, after)) {
+    for await (const { keys: found, from } of scanKeys(redis, { pattern: `${TOPIC}*}` }, after)) {
       const names = found.map((key) => key.slice(redis.prefix.length + TOPIC.length, -1))
       for (let at = 0; at < names.length; at += TOPICS) {
         const some = names.slice(at, at + TOPICS)

@@ -61,7 +61,7 @@ export const createRedisTransfer = (
     },
     invite: {
       async *read({ after }) {
-        for await (const { keys: found, from } of scanKeys(redis, { begin: INVITE, end: '}' }, after)) {
+        for await (const { keys: found, from } of scanKeys(redis, { pattern: `${INVITE}*}` }, after)) {
           const accountKeys = found.map((key) => key.slice(prefix.length + INVITE.length, -1))
           const entries = await Promise.all(accountKeys.map((accountKey) => keys.invite(accountKey)))
           const records = entries.flatMap((entry, at) => {
