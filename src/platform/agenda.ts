@@ -7,6 +7,7 @@
  * durable.
  */
 import { type Clock, pause } from './clock.ts'
+import { createGathering } from './gathering.ts'
 import type { Log, Meter } from './telemetry.ts'
 
 export interface Job {
@@ -85,6 +86,9 @@ export const createWorker = (
   const busy = new Set<Promise<void>>()
   let wake = () => {}
 
+  /** Jobs that end at about the same time are one write. */
+  const settle = createGathering((outcomes: readonly Outcome[]) => agenda.settle(queue, outcomes))
+
   const one = async (job: Job): Promise<void> => {
     const late = new AbortController()
     const timer = clock.after(lease, () => late.abort())
@@ -101,7 +105,7 @@ export const createWorker = (
       )
       meter.count('agenda_jobs_total', { queue, outcome: outcome.kind })
       // Somebody else has it by now.
-      if (!late.signal.aborted) await agenda.settle(queue, [outcome])
+      if (!late.signal.aborted) await settle(outcome)
     } catch (err) {
       // Its lease ends by itself.
       log.warn({ err, queue }, 'What became of a job could not be kept; it is done again')

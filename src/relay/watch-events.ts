@@ -15,7 +15,7 @@ import { signJwt } from '../protocol/jwt.ts'
 import type { SigningKey } from '../protocol/keys.ts'
 import { WATCH_ACTS } from '../protocol/relay-watch.ts'
 import type { RelayStore, StoredMessage } from './store.ts'
-import { WATCH_QUEUE, WatchEvent } from './watches.ts'
+import { WATCH_QUEUE, WatchEvents } from './watches.ts'
 
 /**
  * One POST, no redirects followed. Resolves with any answer; rejects when there was none, with ProtocolError `forbidden`
@@ -33,9 +33,13 @@ export type Post = (
 ) => Promise<{ status: number }>
 
 const CONCURRENCY = 256
-/** Events for one webhook that this process holds at a time, and what one POST carries of them. */
-const PER_TARGET = 64
+/** Events for one webhook that this process holds at a time: all of them are posted before their leases end. */
+const PER_TARGET = 512
+/** What one POST carries: events, and characters of their messages. */
+const POST_EVENTS = 64
 const POST_CHARACTERS = 512 * 1024
+/** Messages that are looked up at once for it. */
+const LOOK_UP = 16
 const TIMEOUT = 10_000
 const ANSWER_BYTES = 1024 * 1024
 /** All that one holds, posted one after the other. */
@@ -50,15 +54,23 @@ const GOOD_FOR = 300
 const pauseAfter = (attempts: number): number =>
   Math.min(FIRST_PAUSE * 2 ** Math.min(attempts - 1, 20), LONGEST_PAUSE)
 
+type Named = WatchEvents['messages'][number]
+/** `later`: it was not tried. */
+type Fate = 'answered' | 'failed' | 'later'
+
+/** One event that waits for its turn. Its message is looked up when that has come. */
 interface Item {
-  job: Job
-  event: WatchEvent
-  message: StoredMessage
-  settle: (outcome: Outcome) => void
+  events: WatchEvents
+  named: Named
+  attempts: number
+  settle: (fate: Fate) => void
 }
+type Ready = Item & { message: StoredMessage }
 
 interface Target {
   waiting: Item[]
+  /** Looked up, and no room for in the last POST. */
+  ready: Ready[]
   held: number
   isBusy: boolean
   restsUntil: number
@@ -81,12 +93,12 @@ export const createWatchEvents = (
   const { trusted } = options
   const targets = new Map<string, Target>()
 
-  const stands = async ({ clientId, service, url }: WatchEvent): Promise<boolean> =>
+  const stands = async ({ clientId, service, url }: WatchEvents): Promise<boolean> =>
     (await store.watches([clientId], clock.now())).some(
       (watch) => watch.service === service && watch.url === url,
     )
 
-  const allWait = async ({ topic, id, seq, waiters = [] }: WatchEvent): Promise<boolean> => {
+  const allWait = async ({ topic, id, seq, waiters = [] }: Named): Promise<boolean> => {
     for (const clientId of waiters) {
       const page = { after: seq - 1, limit: 1, maxBytes: 1, now: clock.now() }
       const [first] = (await store.pending(clientId, topic, page)).messages
@@ -95,47 +107,67 @@ export const createWatchEvents = (
     return true
   }
 
-  const sign = ({ event, message }: Item): string => {
+  const sign = ({ events, message }: Ready): string => {
     const iat = Math.floor(clock.now() / 1000)
     const { topic, message: text, publishedAt, tag, attestation, id: messageId } = message
     return signJwt(
       {
         act: WATCH_ACTS.event,
         iss: key.did,
-        aud: event.service,
-        sub: event.clientId,
-        typ: event.type,
-        whu: event.url,
+        aud: events.service,
+        sub: events.clientId,
+        typ: events.type,
+        whu: events.url,
         iat,
         exp: iat + GOOD_FOR,
         evt: {
           messageId,
-          status: event.status,
+          status: events.status,
           topic,
           message: text,
           publishedAt,
           tag,
           attestation,
-          at: event.at,
+          at: events.at,
         },
       },
       key,
     )
   }
 
-  const nextBatch = (target: Target): Item[] => {
-    let characters = 0
-    const end = target.waiting.findIndex(({ message }, at) => {
-      characters += message.message.length + message.attestation.length
-      return at > 0 && characters > POST_CHARACTERS
-    })
-    return target.waiting.splice(0, end === -1 ? target.waiting.length : end)
+  /** The message, if there is still something to tell. */
+  const lookUp = async (item: Item): Promise<Ready[]> => {
+    const { named, attempts, settle } = item
+    const message = await store.message(named.topic, named.id, clock.now())
+    if (message && (attempts > 0 || !named.waiters || (await allWait(named)))) return [{ ...item, message }]
+    settle('answered')
+    return []
+  }
+
+  /** What waits for the webhook, from the front on, as much as goes into one POST. */
+  const nextBatch = async (target: Target): Promise<Ready[]> => {
+    const { ready, waiting } = target
+    let count = 0
+    for (let characters = 0; count < POST_EVENTS; ) {
+      const next = ready[count]
+      if (next) {
+        characters += next.message.message.length + next.message.attestation.length
+        if (count > 0 && characters > POST_CHARACTERS) break
+        count++
+      } else {
+        const some = waiting.slice(0, LOOK_UP)
+        if (some.length === 0) break
+        ready.push(...(await Promise.all(some.map(lookUp))).flat())
+        waiting.splice(0, some.length)
+      }
+    }
+    return ready.splice(0, count)
   }
 
   /** What became of the batch: undefined when it was answered, else why not. */
   const deliver = async (
-    { clientId, url }: WatchEvent,
-    batch: readonly Item[],
+    { clientId, url }: WatchEvents,
+    batch: readonly Ready[],
     signal: AbortSignal,
   ): Promise<string | undefined> => {
     const request = {
@@ -157,23 +189,28 @@ export const createWatchEvents = (
     }
   }
 
+  /** Leaves the webhook alone for a while, with all that waits for it. */
+  const rest = (target: Target, pause: number) => {
+    target.restsUntil = clock.now() + pause
+    for (const { settle } of [...target.ready.splice(0), ...target.waiting.splice(0)]) settle('later')
+  }
+
   /** Posts what waits for the webhook, batch after batch, until nothing does or it fails. */
-  const run = async (event: WatchEvent, target: Target, signal: AbortSignal): Promise<void> => {
+  const run = async (events: WatchEvents, target: Target, signal: AbortSignal): Promise<void> => {
     target.isBusy = true
-    while (target.waiting.length > 0) {
-      const batch = nextBatch(target)
-      const attempts = Math.max(...batch.map(({ job }) => job.attempts)) + 1
-      const failure = await deliver(event, batch, signal)
-      meter.count('relay_watch_posts_total', { outcome: failure === undefined ? 'answered' : 'failed' })
-      if (failure === undefined) {
-        for (const { job, settle } of batch) settle({ id: job.id, kind: 'done' })
-        continue
+    while (target.waiting.length + target.ready.length > 0) {
+      try {
+        const batch = await nextBatch(target)
+        if (batch.length === 0) continue
+        const failure = await deliver(events, batch, signal)
+        meter.count('relay_watch_posts_total', { outcome: failure === undefined ? 'answered' : 'failed' })
+        for (const { settle } of batch) settle(failure === undefined ? 'answered' : 'failed')
+        if (failure !== undefined)
+          rest(target, pauseAfter(Math.max(...batch.map(({ attempts }) => attempts)) + 1))
+      } catch (err) {
+        log.warn({ err }, 'Events for a webhook could not be read; trying again')
+        rest(target, FIRST_PAUSE)
       }
-      target.restsUntil = clock.now() + pauseAfter(attempts)
-      for (const { job, settle } of batch) {
-        settle({ id: job.id, kind: 'again', at: target.restsUntil, attempts: job.attempts + 1 })
-      }
-      for (const { job, settle } of target.waiting.splice(0)) settle(later(job, target.restsUntil))
     }
     target.isBusy = false
   }
@@ -188,25 +225,29 @@ export const createWatchEvents = (
   const later = ({ id, attempts }: Job, at: number): Outcome => ({ id, kind: 'again', at, attempts })
 
   const work = async (job: Job, signal: AbortSignal): Promise<Outcome> => {
-    const event = WatchEvent.parse(job.body)
+    const events = WatchEvents.parse(job.body)
+    const { id, attempts } = job
     const now = clock.now()
-    const done: Outcome = { id: job.id, kind: 'done' }
-    const name = `${event.clientId} ${event.url}`
-    const target = targets.get(name) ?? { waiting: [], held: 0, isBusy: false, restsUntil: 0 }
+    const name = `${events.clientId} ${events.url}`
+    const target = targets.get(name) ?? { waiting: [], ready: [], held: 0, isBusy: false, restsUntil: 0 }
     if (target.restsUntil > now) return later(job, target.restsUntil)
-    if (target.held >= PER_TARGET) return later(job, now + NO_ROOM)
+    const size = events.messages.length
+    if (target.held > 0 && target.held + size > PER_TARGET) return later(job, now + NO_ROOM)
     targets.set(name, target)
-    target.held++
+    target.held += size
     try {
-      const message = await store.message(event.topic, event.id, now)
-      if (!message || !(await stands(event))) return done
-      if (event.waiters && job.attempts === 0 && !(await allWait(event))) return done
-      return await new Promise<Outcome>((settle) => {
-        target.waiting.push({ job, event, message, settle })
-        if (!target.isBusy) void run(event, target, signal)
-      })
+      if (!(await stands(events))) return { id, kind: 'done' }
+      const fates = events.messages.map(
+        (named) => new Promise<Fate>((settle) => target.waiting.push({ events, named, attempts, settle })),
+      )
+      if (!target.isBusy) void run(events, target, signal)
+      const became = await Promise.all(fates)
+      const messages = events.messages.filter((_, at) => became[at] !== 'answered')
+      if (messages.length === 0) return { id, kind: 'done' }
+      const tried = attempts + (became.includes('failed') ? 1 : 0)
+      return { id, kind: 'again', at: target.restsUntil, attempts: tried, body: { ...events, messages } }
     } finally {
-      target.held--
+      target.held -= size
       if (target.held === 0) tidy()
     }
   }

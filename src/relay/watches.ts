@@ -22,6 +22,7 @@ import { createHash } from 'node:crypto'
 import * as z from 'zod'
 import type { Agenda, Job } from '../platform/agenda.ts'
 import type { Clock } from '../platform/clock.ts'
+import { createGathering } from '../platform/gathering.ts'
 import { checked } from '../platform/http.ts'
 import type { AddressRules } from '../platform/public-address.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
@@ -61,46 +62,96 @@ const MOST_KNOWN = 50_000
 /** Clocks may differ by so much, s. */
 const LEEWAY = 120
 
-/** What a job of the queue holds; the message itself stays where it is. */
-export const WatchEvent = z.object({
+/** Messages of one job: no more than one POST carries. */
+const TOGETHER = 64
+
+const NamedMessage = z.object({
+  topic: z.string(),
+  id: z.string(),
+  seq: z.number(),
+  /** For `queued`: it is one when none of these has acknowledged it. */
+  waiters: z.array(z.string()).optional(),
+})
+const About = z.object({
   clientId: z.string(),
   service: z.string(),
   url: z.string(),
   type: z.enum(['subscriber', 'publisher']),
   status: z.enum(['accepted', 'queued', 'delivered']),
-  topic: z.string(),
-  id: z.string(),
-  seq: z.number(),
   at: z.number(),
-  /** For `queued`: it is one when none of these has acknowledged it. */
-  waiters: z.array(z.string()).optional(),
 })
-export type WatchEvent = z.infer<typeof WatchEvent>
 
-const whoIs = ({ clientId, service, url }: Watch): string =>
-  createHash('sha256').update(`${clientId}\0${service}\0${url}`).digest('hex').slice(0, 32)
+/** What a job of the queue holds: what became of messages, for one watch. The messages themselves stay where they are. */
+export const WatchEvents = z.union([
+  About.extend({ messages: z.array(NamedMessage) }),
+  // Jobs were about one message each once, and may still wait.
+  About.extend(NamedMessage.shape).transform(({ topic, id, seq, waiters, ...about }) => ({
+    ...about,
+    messages: [{ topic, id, seq, waiters }],
+  })),
+])
+export type WatchEvents = z.infer<typeof WatchEvents>
 
-/** Of one topic in the order of its messages. */
-const jobOf = (
-  watch: Watch,
-  message: { topic: string; id: string } & Seen,
-  status: WatchStatus,
-  now: number,
-  waiters?: string[],
-): Job => {
-  const { clientId, service, url, type } = watch
-  const { topic, id, seq } = message
-  const event: WatchEvent = { clientId, service, url, type, status, topic, id, seq, at: now }
+interface Acknowledged {
+  clientId: string
+  topic: string
+  id: string
+  seen: Seen | undefined
+}
+type Told = Seen & WatchEvents['messages'][number]
+
+/** Gathers what watches are told in one go, so that it is few jobs however many messages it is about. */
+const createJobs = (now: number, newPlace: () => string) => {
+  const groups = new Map<string, { watch: Watch; status: WatchStatus; told: Told[] }>()
+
+  const jobOf = (
+    { clientId, service, url, type }: Watch,
+    status: WatchStatus,
+    told: readonly Told[],
+  ): Job => {
+    const messages = told.map(({ topic, id, seq, waiters }) => ({
+      topic,
+      id,
+      seq,
+      ...(waiters && { waiters }),
+    }))
+    const body: WatchEvents = { clientId, service, url, type, status, at: now, messages }
+    return {
+      queue: WATCH_QUEUE,
+      id: `${newPlace()}.${digestOf(JSON.stringify(body))}`,
+      group: clientId,
+      at: status === 'queued' ? now + QUEUED_AFTER : now,
+      expiresAt: Math.min(
+        Math.max(...told.map(({ expiresAt }) => expiresAt)),
+        now + WATCH_LIMITS.retryFor * 1000,
+      ),
+      attempts: 0,
+      body,
+    }
+  }
+
+  let size = 0
   return {
-    queue: WATCH_QUEUE,
-    id: `${topic}.${String(seq).padStart(16, '0')}.${status}.${type}.${whoIs(watch)}`,
-    group: clientId,
-    at: status === 'queued' ? now + QUEUED_AFTER : now,
-    expiresAt: Math.min(message.expiresAt, now + WATCH_LIMITS.retryFor * 1000),
-    attempts: 0,
-    body: waiters ? { ...event, waiters } : event,
+    tell(watch: Watch, status: WatchStatus, one: Told) {
+      size++
+      const { clientId, service, url } = watch
+      const key = [clientId, service, url, status].join('\0')
+      const group = groups.get(key)
+      if (group) group.told.push(one)
+      else groups.set(key, { watch, status, told: [one] })
+    },
+    size: () => size,
+    all(): Job[] {
+      return [...groups.values()].flatMap(({ watch, status, told }) =>
+        Array.from({ length: Math.ceil(told.length / TOGETHER) }, (_, n) =>
+          jobOf(watch, status, told.slice(n * TOGETHER, (n + 1) * TOGETHER)),
+        ),
+      )
+    },
   }
 }
+
+const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
 
 export const createWatches = (
   deps: { store: RelayStore; agenda: Pick<Agenda, 'add'>; clock: Clock; log: Log; meter: Meter },
@@ -162,10 +213,14 @@ export const createWatches = (
     return found
   }
 
-  const add = async (jobs: readonly Job[]): Promise<void> => {
-    if (jobs.length === 0) return
-    await agenda.add(jobs)
-    meter.count('relay_watch_events_total', undefined, jobs.length)
+  /** Jobs that are due in one millisecond stand in the order of their ids, so that what came first is told first. */
+  let places = 0
+  const newPlace = () => String(places++).padStart(16, '0')
+
+  const add = async (told: ReturnType<typeof createJobs>): Promise<void> => {
+    if (told.size() === 0) return
+    await agenda.add(told.all())
+    meter.count('relay_watch_events_total', undefined, told.size())
   }
   const unwritten = (err: unknown) => log.error({ err }, 'Events of watched messages could not be written')
 
@@ -185,41 +240,48 @@ export const createWatches = (
     const found = await lookUp(stored.flatMap(({ message, others }) => [message.publisher, ...others]))
     if (found.size === 0) return
     const now = clock.now()
-    await add(
-      stored.flatMap(({ message, others }) => {
-        if (message.expiresAt <= now) return []
-        const jobs: Job[] = []
-        const tell = (clientId: string, type: Watch['type'], waiters: string[]) => {
-          for (const watch of found.get(clientId) ?? []) {
-            if (!concerns(watch, type, message.tag, now)) continue
-            if (watch.statuses.includes('accepted')) jobs.push(jobOf(watch, message, 'accepted', now))
-            if (watch.statuses.includes('queued')) jobs.push(jobOf(watch, message, 'queued', now, waiters))
-          }
+    const jobs = createJobs(now, newPlace)
+    for (const { message, others } of stored) {
+      if (message.expiresAt <= now) continue
+      const tell = (clientId: string, type: Watch['type'], waiters: string[]) => {
+        for (const watch of found.get(clientId) ?? []) {
+          if (!concerns(watch, type, message.tag, now)) continue
+          if (watch.statuses.includes('accepted')) jobs.tell(watch, 'accepted', message)
+          if (watch.statuses.includes('queued')) jobs.tell(watch, 'queued', { ...message, waiters })
         }
-        tell(message.publisher, 'publisher', others.slice(0, MOST_WAITERS))
-        for (const clientId of others) tell(clientId, 'subscriber', [clientId])
-        return jobs
-      }),
-    )
-  }
-
-  const tellDelivered = async (clientId: string, topic: string, id: string, seen?: Seen): Promise<void> => {
-    if (!(await hasAny())) return
-    const now = clock.now()
-    const message = seen ?? (await store.message(topic, id, now))
-    if (!message || message.expiresAt <= now || message.publisher === clientId) return
-    const found = await lookUp([clientId, message.publisher])
-    const jobs: Job[] = []
-    const tell = (watched: string, type: Watch['type']) => {
-      for (const watch of found.get(watched) ?? []) {
-        if (concerns(watch, type, message.tag, now) && watch.statuses.includes('delivered'))
-          jobs.push(jobOf(watch, { ...message, topic, id }, 'delivered', now))
       }
+      tell(message.publisher, 'publisher', others.slice(0, MOST_WAITERS))
+      for (const clientId of others) tell(clientId, 'subscriber', [clientId])
     }
-    tell(clientId, 'subscriber')
-    tell(message.publisher, 'publisher')
     await add(jobs)
   }
+
+  const tellDelivered = async (all: readonly Acknowledged[]): Promise<void> => {
+    if (!(await hasAny())) return
+    const now = clock.now()
+    const known = await Promise.all(
+      all.map(async ({ clientId, topic, id, seen }) => {
+        const message = seen ?? (await store.message(topic, id, now))
+        if (!message || message.expiresAt <= now || message.publisher === clientId) return []
+        return [{ clientId, message: { ...message, topic, id } }]
+      }),
+    )
+    const told = known.flat()
+    const found = await lookUp(told.flatMap(({ clientId, message }) => [clientId, message.publisher]))
+    const jobs = createJobs(now, newPlace)
+    for (const { clientId, message } of told) {
+      const tell = (watched: string, type: Watch['type']) => {
+        for (const watch of found.get(watched) ?? []) {
+          if (concerns(watch, type, message.tag, now) && watch.statuses.includes('delivered'))
+            jobs.tell(watch, 'delivered', message)
+        }
+      }
+      tell(clientId, 'subscriber')
+      tell(message.publisher, 'publisher')
+    }
+    await add(jobs)
+  }
+  const soonDelivered = createGathering((all: readonly Acknowledged[]) => tellDelivered(all).catch(unwritten))
 
   const isQuiet = (): boolean => !state.hasAny && clock.now() < state.until
 
@@ -260,7 +322,7 @@ export const createWatches = (
       isQuiet() ? undefined : tellPublished(messages, publications).catch(unwritten),
 
     delivered: (clientId, topic, id, seen) =>
-      isQuiet() ? undefined : tellDelivered(clientId, topic, id, seen).catch(unwritten),
+      isQuiet() ? undefined : soonDelivered({ clientId, topic, id, seen }),
 
     [Symbol.dispose]: () => listening[Symbol.dispose](),
   }
