@@ -36,7 +36,8 @@ export interface RelayEventsDeps {
   /** did:key of the relay, as it says itself. */
   relayKey: () => Promise<string>
   onMessage: ((message: RelayMessage) => Promise<void>) | undefined
-  onDelivered: ((delivered: Delivered) => Promise<void>) | undefined
+  /** All of one POST at once. */
+  onDelivered: ((delivered: readonly Delivered[]) => Promise<void>) | undefined
   clock: Clock
   log: Log
   meter: Meter
@@ -61,9 +62,8 @@ export const createRelayEvents = (
   const { clientId, service, webhooks } = options
   let known: { key: Promise<string>; askedAt: number } | undefined
 
-  /** The relay's key; asked for again when it is not `claimed`, but not all the time. */
-  const relayKey = async (claimed: string): Promise<string> => {
-    if (known && (clock.now() - known.askedAt < ASK_EVERY || (await known.key) === claimed)) return known.key
+  const relayKey = (): Promise<string> => {
+    if (known) return known.key
     const asked = { key: deps.relayKey(), askedAt: clock.now() }
     known = asked
     asked.key.catch(() => {
@@ -72,34 +72,41 @@ export const createRelayEvents = (
     return asked.key
   }
 
+  /** The relay's key; asked for again when it is not the one that is `claimed`, but not all the time. */
+  const freshKey = async (claimed: string): Promise<string> => {
+    const key = await relayKey()
+    if (key === claimed || (known && clock.now() - known.askedAt < ASK_EVERY)) return key
+    known = undefined
+    return relayKey()
+  }
+
+  const claimsOf = (token: string, issuer: string) => {
+    const expected = { issuer, act: WATCH_ACTS.event, audience: service, lifetime: WATCH_LIMITS.retryFor }
+    return verifyJwt(token, { now: clock.now(), ...expected })
+  }
+
   const verified = async (token: string): Promise<WatchEventClaims> => {
-    const lifetime = WATCH_LIMITS.retryFor
-    const issuer = await relayKey(decodeJwt(token, lifetime).claims.iss)
-    const expected = { issuer, act: WATCH_ACTS.event, audience: service, lifetime }
-    const claims = checked(WatchEventClaims, verifyJwt(token, { now: clock.now(), ...expected }))
+    const key = await relayKey()
+    let signed: ReturnType<typeof claimsOf>
+    try {
+      signed = claimsOf(token, key)
+    } catch (error) {
+      const fresh = await freshKey(decodeJwt(token, WATCH_LIMITS.retryFor).claims.iss)
+      if (fresh === key) throw error
+      signed = claimsOf(token, fresh)
+    }
+    const claims = checked(WatchEventClaims, signed)
     if (claims.sub !== clientId) throw new ProtocolError('forbidden', 'it is about another client')
     if (!webhooks.includes(claims.whu)) throw new ProtocolError('forbidden', 'it is for another webhook')
     return claims
   }
 
-  const take = async ({ typ, iat, evt }: WatchEventClaims): Promise<void> => {
-    const { topic, message, publishedAt, tag, attestation, status, at } = evt
-    if (typ === 'subscriber' && status !== 'delivered')
-      await onMessage?.({ topic, message, publishedAt, tag, attestation })
-    if (typ === 'publisher' && status === 'delivered' && tag === NOTIFICATION)
-      await onDelivered?.({ topic, message, at: at ?? iat * 1000 })
-  }
+  const isDelivery = ({ typ, evt: { status, tag } }: WatchEventClaims): boolean =>
+    typ === 'publisher' && status === 'delivered' && tag === NOTIFICATION
 
-  const one = async (token: string): Promise<ProtocolError | undefined> => {
-    let claims: WatchEventClaims
+  const take = async (effect: Promise<void> | undefined): Promise<ProtocolError | undefined> => {
     try {
-      claims = await verified(token)
-    } catch (error) {
-      if (error instanceof ProtocolError) return error
-      throw error
-    }
-    try {
-      await take(claims)
+      await effect
     } catch (cause) {
       // Where it failed has said so in the log.
       return new ProtocolError('unavailable', 'an event could not be handled', { cause })
@@ -108,7 +115,23 @@ export const createRelayEvents = (
   }
 
   return async (tokens) => {
+    const deliveries: Delivered[] = []
+    const one = async (token: string): Promise<ProtocolError | undefined> => {
+      let claims: WatchEventClaims
+      try {
+        claims = await verified(token)
+      } catch (error) {
+        if (error instanceof ProtocolError) return error
+        throw error
+      }
+      const { topic, message, publishedAt, tag, attestation, status, at = claims.iat * 1000 } = claims.evt
+      if (isDelivery(claims)) deliveries.push({ topic, message, at })
+      if (claims.typ !== 'subscriber' || status === 'delivered') return undefined
+      return take(onMessage?.({ topic, message, publishedAt, tag, attestation }))
+    }
     const faults = (await Promise.all(tokens.map(one))).flatMap((fault) => fault ?? [])
+    const failed = deliveries.length > 0 ? await take(onDelivered?.(deliveries)) : undefined
+    if (failed) faults.push(...deliveries.map(() => failed))
     meter.count('notify_relay_events_total', { outcome: 'taken' }, tokens.length - faults.length)
     if (faults.length === 0) return
     meter.count('notify_relay_events_total', { outcome: 'refused' }, faults.length)

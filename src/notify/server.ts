@@ -31,7 +31,7 @@ import type { IdentityLookup } from './identity.ts'
 import { allKeys } from './key-ring.ts'
 import { type Limits, UNLIMITED } from './limits.ts'
 import { createMembership } from './membership.ts'
-import { createRelayEvents, type Delivered } from './relay-events.ts'
+import { createRelayEvents } from './relay-events.ts'
 import type { ConnectRelay } from './relay-link.ts'
 import { createRotation, type Rotation } from './rotation.ts'
 import { createSchedule, createScheduler } from './schedule.ts'
@@ -56,7 +56,7 @@ export interface NotifyServerDeps {
   limits?: Limits
   serverKeys: ServerKeys
   lookup: IdentityLookup
-  webhooks: Pick<Webhooks, 'wants' | 'expand' | 'delivered'>
+  webhooks: Pick<Webhooks, 'wants' | 'expand'>
   clock: Clock
   log: Log
   meter: Meter
@@ -108,18 +108,9 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], publicUrl, verifySignature },
   )
   const { relayKey } = deps
-  const delivered = createDelivered({ store, vault })
-  /** The receipt first: who asks after the webhook's call finds it. */
-  const takeDelivered = async (fact: Delivered): Promise<void> => {
-    const to = await delivered(fact)
-    if (to) {
-      const { of, account, deliveredId } = to
-      const { projectId, domain, id: notificationId } = of
-      await webhooks.delivered({ projectId, domain, account, notificationId, deliveredId, at: fact.at })
-    }
-  }
+  const onDelivered = createDelivered({ store, vault, webhooks })
   const takeEvents = createRelayEvents(
-    { relayKey, onMessage: relay.arrived, onDelivered: takeDelivered, clock, log, meter },
+    { relayKey, onMessage: relay.arrived, onDelivered, clock, log, meter },
     { clientId: serverKeys.relay.did, service: publicUrl, webhooks: ownWebhooks },
   )
   const membership = createMembership(

@@ -12,7 +12,7 @@
  * `published` may be the end: the relay keeps what it has until the wallet comes or the TTL ends, and tells nobody.
  * Receipts end with their notification (`expiresAt`). What was handed over before there were receipts has none.
  */
-import type { Notification } from './store.ts'
+import type { Notification, OutboxEntry } from './store.ts'
 
 export const DELIVERY_STATES = ['queued', 'published', 'delivered', 'read', 'failed'] as const
 export type DeliveryState = (typeof DELIVERY_STATES)[number]
@@ -67,12 +67,17 @@ export interface ReceiptsStore {
    */
   completeOutbox(done: readonly { id: string; receipt?: OutboxOutcome }[], at: number): Promise<void>
   /**
-   * The wallet has these copies. Answers, in order, the notification of each that became `delivered` by this very call,
-   * undefined for others.
+   * Wallets have these copies, each from `at` on. Answers, in order, the notification of each that became `delivered` by
+   * this very call, undefined for others; with `outbox`, in the same step, that entry is added for one that did.
    */
   markDelivered(
-    copies: readonly { accountKey: string; subscriptionId: string; deliveredId: string }[],
-    at: number,
+    copies: readonly {
+      accountKey: string
+      subscriptionId: string
+      deliveredId: string
+      at: number
+      outbox?: OutboxEntry
+    }[],
   ): Promise<(NotificationName | undefined)[]>
   /**
    * A page, with `state` only those in that state now, in an order of account keys that never changes (but is another

@@ -81,18 +81,6 @@ export interface Webhooks {
   wants(domain: string, event: WebhookEvent): Promise<boolean>
   /** Makes a job of the entry for each webhook that wants it; again, the same ones. */
   expand(entry: OutboxEntry & { task: EventTask }): Promise<void>
-  /**
-   * A wallet has acknowledged its copy to the relay. To be called when that becomes known: what is reported again while it
-   * waits is told once, afterwards it is told again, under the same id.
-   */
-  delivered(fact: {
-    projectId: string
-    domain: string
-    account: string
-    notificationId: string
-    deliveredId: string
-    at: number
-  }): Promise<void>
 }
 
 export interface WebhooksDeps {
@@ -302,23 +290,6 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
         },
       }
       await agenda.add(targets.map((webhook) => jobFor(app.projectId, webhook, eventIdOf(id), event)))
-    },
-
-    async delivered({ projectId, domain, account, notificationId, deliveredId, at }) {
-      if (!(await self.wants(domain, 'delivered'))) return
-      const event = {
-        type: 'delivered',
-        timestamp: new Date(at).toISOString(),
-        data: {
-          account,
-          app_domain: domain,
-          message_ids: [deliveredId],
-          notification_ids: [notificationId],
-        },
-      }
-      const id = eventIdOf(`delivered:${deliveredId}`)
-      const targets = await listeners(projectId, 'delivered')
-      await agenda.add(targets.map((webhook) => jobFor(projectId, webhook, id, event)))
     },
   }
   return self

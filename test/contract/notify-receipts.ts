@@ -52,7 +52,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
     })
     const publish = (id: string, copy: string, at = T + 1) => store().completeOutbox([done(id, copy)], at)
     const deliver = async (copy: string, at = T + 2) =>
-      (await store().markDelivered([{ accountKey: alice, subscriptionId: 's', deliveredId: copy }], at))[0]
+      (await store().markDelivered([{ accountKey: alice, subscriptionId: 's', deliveredId: copy, at }]))[0]
     const read = (which: readonly string[] | 'all', at = T + 3) =>
       store().markRead({
         accountKey: alice,
@@ -155,6 +155,48 @@ export const notifyReceiptsContract = (engine: Engine): void => {
         expect(await read(['c'])).toEqual({ outcome: 'committed', changed: 1 })
         expect(await all('n')).toEqual([{ ...receipt, state: 'read', at: T + 3 }])
         expect(await store().receiptCounts(name('n'))).toEqual({ ...none, read: 1 })
+      })
+
+      it('become delivered for many accounts at once, each with the entry that tells of it, once', async () => {
+        const people = [
+          { accountKey: alice, subscriptionId: 's', copies: ['a1', 'a2'] },
+          { accountKey: bob, subscriptionId: 'u', copies: ['b1', 'b2'] },
+        ]
+        const kept = [
+          await store().putNotification(notification('n1')),
+          await store().putNotification(notification('n2')),
+        ]
+        for (const { accountKey, subscriptionId, copies } of people) {
+          for (const [at, copy] of copies.entries()) {
+            const one = kept[at]
+            if (one) await store().hand(one, [target(accountKey, subscriptionId, copy)])
+          }
+        }
+        await store().completeOutbox([{ id: 'a1' }, { id: 'a2' }, { id: 'b1' }, { id: 'b2' }], T)
+        let rings = 0
+        using _ = store().onOutbox(() => rings++)
+        const all = people.flatMap(({ accountKey, subscriptionId, copies }, person) =>
+          copies.map((deliveredId, at) => ({
+            ...{ accountKey, subscriptionId, deliveredId, at: T + 10 * person + at },
+            outbox: entry(`event ${deliveredId}`),
+          })),
+        )
+        const gone = { accountKey: alice, subscriptionId: 's', deliveredId: 'no such copy', at: T }
+        const told = [...all.slice(0, 2), { ...gone, outbox: entry('event of nothing') }, ...all.slice(2)]
+        const names = [name('n1'), name('n2'), undefined, name('n1'), name('n2')]
+        expect(await store().markDelivered(told)).toEqual(names)
+        expect(rings).toBeGreaterThan(0)
+        expect(await store().receipts(name('n2'), { limit: 10 })).toEqual(
+          expect.arrayContaining([
+            { accountKey: alice, account: `written ${alice}`, state: 'delivered', at: T + 1 },
+            { accountKey: bob, account: `written ${bob}`, state: 'delivered', at: T + 11 },
+          ]),
+        )
+        expect((await take()).sort()).toEqual(['event a1', 'event a2', 'event b1', 'event b2'])
+        // Another report finds it delivered: nothing is told of it.
+        await store().completeOutbox([{ id: 'event a1' }], T)
+        expect(await store().markDelivered(told)).toEqual(names.map(() => undefined))
+        expect(await store().outboxSize()).toBe(3)
       })
 
       it('keep the account as it was written, whatever that is', async () => {

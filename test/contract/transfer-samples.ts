@@ -126,8 +126,8 @@ export const furnish = async ({ keys, notify, relay, agenda }: Rooms, now: numbe
     ],
     now,
   )
-  const delivered = { accountKey: address, subscriptionId: 'one', deliveredId: 'copy of n5 for one' }
-  await notify.markDelivered([delivered], now)
+  const delivered = { accountKey: address, subscriptionId: 'one', deliveredId: 'copy of n5 for one', at: now }
+  await notify.markDelivered([delivered])
   const nobody = ['eip155:1:0xN', 'solana:5:Nobody'].map((account) => ({
     ...{ accountKey: account.toLowerCase(), account, reason: 'Not subscribed ü' },
   }))

@@ -173,9 +173,9 @@ describe.each(pairs)('a transfer from %s', (_, from, to) => {
     expect(await countsOf('waits')).toMatchObject({ queued: 0, failed: 1 })
     // What the relay had is delivered and read here.
     const at = { accountKey: address, subscriptionId: 'one' }
-    const arrived = [{ ...at, deliveredId: 'copy of n6 for one' }]
-    expect(await notify.markDelivered(arrived, now)).toMatchObject([{ id: 'n6' }])
-    expect(await notify.markDelivered(arrived, now)).toEqual([undefined])
+    const arrived = [{ ...at, at: now, deliveredId: 'copy of n6 for one' }]
+    expect(await notify.markDelivered(arrived)).toMatchObject([{ id: 'n6' }])
+    expect(await notify.markDelivered(arrived)).toEqual([undefined])
     const read = ['n5', 'n6'].map((id) => `copy of ${id} for one`)
     await notify.markRead({ ...at, ids: read, at: now, outbox: [], outboxIfChanged: [] })
     for (const id of ['n5', 'n6']) expect(await countsOf(id)).toMatchObject({ delivered: 0, read: 1 })

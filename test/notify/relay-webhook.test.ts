@@ -35,7 +35,7 @@ beforeEach(() => {
         if (failure) throw failure
         taken.push(message)
       },
-      onDelivered: async (one) => void delivered.push(one),
+      onDelivered: async (all) => void delivered.push(...all),
       clock,
       log: silent,
       meter: unmeasured,

@@ -32,12 +32,17 @@ const afterLooks = (world: TestNotify, check: () => void | Promise<void>) =>
     await eventually(check, 250)
   })
 const fact = (world: TestNotify, n: number) => ({
-  projectId: world.project.id,
-  domain: DOMAIN,
-  account: 'eip155:1:0x0000000000000000000000000000000000000001',
-  notificationId: `n-${n}`,
-  deliveredId: `copy-${n}`,
-  at: world.clock.now(),
+  id: `delivered:copy-${n}`,
+  task: {
+    kind: 'event' as const,
+    event: 'delivered' as const,
+    domain: DOMAIN,
+    subscriptionId: 's',
+    account: 'eip155:1:0x0000000000000000000000000000000000000001',
+    detail: { message_ids: [`copy-${n}`], notification_ids: [`n-${n}`] },
+  },
+  createdAt: world.clock.now(),
+  expiresAt: world.clock.now() + 30 * DAY,
 })
 
 it('tells of each change once, in the words of the dapp', async () => {
@@ -130,8 +135,8 @@ it('tells of a delivery under one id, however often it is reported', async () =>
   await using deaf = await startReceiver()
   await world.webhooks.register(world.project.id, { url: receiver.url, events: ['delivered'] })
   await world.webhooks.register(world.project.id, { url: deaf.url, events: ['read'] })
-  for (let time = 0; time < 3; time++) await world.webhooks.delivered(fact(world, 1))
-  await world.webhooks.delivered(fact(world, 2))
+  for (let time = 0; time < 3; time++) await world.webhooks.expand(fact(world, 1))
+  await world.webhooks.expand(fact(world, 2))
   const first = { type: 'delivered', message_ids: ['copy-1'], notification_ids: ['n-1'] }
   const second = { type: 'delivered', message_ids: ['copy-2'], notification_ids: ['n-2'] }
   await afterLooks(world, () => {
@@ -183,7 +188,7 @@ it('makes a dead letter of what nobody took for three days, which can be replaye
   await using receiver = await startReceiver(() => status)
   const { id: projectId } = world.project
   const { id } = await world.webhooks.register(projectId, { url: receiver.url, events: ['delivered'] })
-  await world.webhooks.delivered(fact(world, 1))
+  await world.webhooks.expand(fact(world, 1))
   const dead = () => world.webhooks.deadLetters(projectId, id, { limit: 10 })
   const tried = async () => {
     const [waiting] = await world.agenda.list('webhooks', { group: id, dead: false, limit: 1 })
@@ -217,10 +222,10 @@ it('signs with both secrets for a day after a rotation, then with the new one', 
   const first = await world.webhooks.register(projectId, { url: receiver.url, events: ['delivered'] })
   const { secret = '' } = await world.webhooks.change(projectId, first.id, { rotateSecret: true })
   expect(secret).not.toBe(first.secret)
-  await world.webhooks.delivered(fact(world, 1))
+  await world.webhooks.expand(fact(world, 1))
   await afterLooks(world, () => expect(receiver.calls).toHaveLength(1))
   await world.hands.advance(DAY)
-  await world.webhooks.delivered(fact(world, 2))
+  await world.webhooks.expand(fact(world, 2))
   await afterLooks(world, () => expect(receiver.calls).toHaveLength(2))
   const [during, after] = receiver.calls
   if (!during || !after) throw new Error('there are two')
@@ -243,10 +248,10 @@ it('a webhook that is taken away is called no more, and what waited is gone', as
   await using receiver = await startReceiver(() => 500)
   const { id: projectId } = world.project
   const { id } = await world.webhooks.register(projectId, { url: receiver.url, events: ['delivered'] })
-  await world.webhooks.delivered(fact(world, 1))
+  await world.webhooks.expand(fact(world, 1))
   await afterLooks(world, () => expect(receiver.calls).toHaveLength(1))
   await world.webhooks.remove(projectId, id)
-  await world.webhooks.delivered(fact(world, 2))
+  await world.webhooks.expand(fact(world, 2))
   await world.hands.advance(60_000)
   expect(await world.agenda.count('webhooks', id)).toEqual({ waiting: 0, dead: 0 })
   expect(receiver.calls).toHaveLength(1)
@@ -264,7 +269,7 @@ it('an address that has come to lie inside is not called', async () => {
   // As if its name led elsewhere since.
   const moved = webhooks.map((one) => ({ ...one, url: 'http://127.0.0.2:1/' }))
   await world.store.commitWebhooks({ projectId, expectedVersion: version, webhooks: moved })
-  await world.webhooks.delivered(fact(world, 1))
+  await world.webhooks.expand(fact(world, 1))
   await afterLooks(world, async () => {
     const [job] = await world.agenda.list('webhooks', { group: id, dead: false, limit: 1 })
     expect(job?.attempts).toBe(1)
@@ -285,11 +290,11 @@ it('one that never answers, with a long queue, does not delay another', { timeou
     url: `http://127.0.0.1:${port}/`,
     events: ['delivered'],
   })
-  await Promise.all(Array.from({ length: 500 }, (_, n) => world.webhooks.delivered(fact(world, n))))
+  await Promise.all(Array.from({ length: 500 }, (_, n) => world.webhooks.expand(fact(world, n))))
   await using receiver = await startReceiver()
   await world.webhooks.register(projectId, { url: receiver.url, events: ['read', 'delivered'] })
   const startedAt = performance.now()
-  await world.webhooks.delivered(fact(world, 1_000))
+  await world.webhooks.expand(fact(world, 1_000))
   await eventually(() => expect(receiver.taken()).toHaveLength(1))
   // It would be ten seconds if it had to wait for one of the others.
   expect(performance.now() - startedAt).toBeLessThan(5_000)

@@ -59,8 +59,8 @@ it('a directory from before there were receipts goes on as it was', async () => 
   expect(taken?.task).not.toHaveProperty('projectId')
   await store.completeOutbox([{ id: 'copy' }], T)
   expect(await store.outboxSize()).toBe(0)
-  const copy = { accountKey: alice, subscriptionId: 's', deliveredId: 'copy' }
-  expect(await store.markDelivered([copy], T)).toEqual([undefined])
+  const copy = { accountKey: alice, subscriptionId: 's', deliveredId: 'copy', at: T }
+  expect(await store.markDelivered([copy])).toEqual([undefined])
   const mark = { accountKey: alice, subscriptionId: 's', ids: 'all', at: T } as const
   expect(await store.markRead({ ...mark, outbox: [], outboxIfChanged: [] })).toMatchObject({ changed: 1 })
   expect(await store.unreadCounts(['s'])).toEqual([0])

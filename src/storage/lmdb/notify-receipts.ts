@@ -58,14 +58,20 @@ export const createLmdbReceipts = (
       })
     },
 
-    async markDelivered(wanted, at) {
-      return env.transaction(() =>
-        wanted.map(({ accountKey, subscriptionId, deliveredId }) => {
+    async markDelivered(wanted) {
+      for (const { outbox: entry } of wanted) if (entry) name(entry.id)
+      let isRung = false
+      const became = await env.transaction(() =>
+        wanted.map(({ accountKey, subscriptionId, deliveredId, at, outbox: entry }) => {
           const copy = copies.byId(deliveredId)
           const holder = copies.subscription(subscriptionId)
           if (!copy || copy.n !== holder?.number || holder.accountKey !== accountKey) return undefined
           const next = { state: 'delivered', at } as const
           if (!receipts.move(copy.m, accountKey, deliveredId, ['published', 'queued'], next)) return undefined
+          if (entry) {
+            outbox.add([entry])
+            isRung = true
+          }
           const notification = copies.notification(copy.m)
           return (
             notification && {
@@ -76,6 +82,8 @@ export const createLmdbReceipts = (
           )
         }),
       )
+      if (isRung) outbox.ring()
+      return became
     },
 
     async receipts(of, { state, ...page }) {

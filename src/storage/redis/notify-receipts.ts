@@ -14,6 +14,7 @@ import type { Outbox } from './notify-outbox.ts'
 import { mergePages } from './notify-pages.ts'
 import { DIGITS, readReceipt, SEPARATOR, writeForm, writeName, writeTime } from './notify-receipt-rows.ts'
 import { holding } from './notify-records.ts'
+import { copyScript } from './scripts/notify-copy.ts'
 import { countsScript } from './scripts/notify-counts.ts'
 import { deliverScript } from './scripts/notify-deliver.ts'
 import { forgetReceiptsScript } from './scripts/notify-forget-receipts.ts'
@@ -26,6 +27,8 @@ import { list, text, whole } from './scripts.ts'
 
 /** Copies that one script call looks at, or settles. */
 const CHUNK = 500
+/** Copies that one script call marks as delivered. */
+const DELIVERED = 100
 
 type Done = Parameters<ReceiptsStore['completeOutbox']>[0][number]
 type Settled = Done & { receipt: OutboxOutcome }
@@ -39,7 +42,6 @@ export const createRedisReceipts = (
   outbox: Outbox,
 ): Omit<ReceiptsStore, 'notifications'> => {
   const { redis, ask, layout } = deps
-  const { client } = redis
 
   /** Answers whether the copy was queued. With `now` only if nobody holds its entry. */
   const withdraw = async (
@@ -85,6 +87,47 @@ export const createRedisReceipts = (
       await ask(() => redis.script(settleScript, keys, [DIGITS.published, writeTime(when), ...args]))
       return []
     })
+  }
+
+  const deliver = async (copies: Parameters<ReceiptsStore['markDelivered']>[0]) => {
+    const became: (NotificationName | undefined)[] = copies.map(() => undefined)
+    const asked = copies.map((copy, index) => ({ ...copy, index, p: partitionOf(copy.accountKey) }))
+    const shares = [...groupBy(asked, ({ p }) => p).values()]
+    const found = await inCalls(redis, shares, async (some) => {
+      const all = some.flat()
+      const keys = all.flatMap(({ p, subscriptionId }) => layout.partition(p).copies(subscriptionId))
+      const ids = all.map(({ deliveredId }) => deliveredId)
+      const answers = list(await ask(() => redis.script(copyScript, keys, ids)))
+      return all.flatMap((one, at) => {
+        if (answers[at] === null) return []
+        const [sentAt, , row] = list(answers[at])
+        return [{ ...one, sentAt: whole(sentAt), row: text(row), reference: split(text(row))[1] }]
+      })
+    })
+    await inCalls(redis, [...groupBy(found, ({ p }) => p).values()], async (some) => {
+      const all = some.flat()
+      const keys = all.flatMap(({ p, accountKey, subscriptionId, reference, sentAt }) => {
+        const at = layout.partition(p)
+        const [, , rows] = at.copies(subscriptionId)
+        const receipts = at.receipts(placeOf(reference, sentAt))
+        return [at.entries, at.free, at.order, at.account(accountKey), rows, ...receipts]
+      })
+      const args = all.flatMap(({ accountKey, subscriptionId, deliveredId, row, at, outbox: entry }) => [
+        ...[holding(subscriptionId), deliveredId, row, writeName(accountKey), writeTime(at)],
+        ...(entry ? [outbox.ttlOf([entry]), ...outbox.args([entry])] : [0, '', 0, '']),
+      ])
+      const answers = list(await ask(() => redis.script(deliverScript, keys, args)))
+      const moved = all.filter((_, at) => whole(answers[at]) === 1)
+      if (moved.some((one) => one.outbox)) outbox.ring()
+      await Promise.all(
+        moved.map(async ({ index, reference, sentAt }) => {
+          const of = await notifications.sent(reference, sentAt)
+          became[index] = of && { projectId: of.projectId, domain: of.domain, id: of.id }
+        }),
+      )
+      return []
+    })
+    return became
   }
 
   const page = async (place: string, digits: string, after: string | undefined, limit: number) => {
@@ -147,30 +190,12 @@ export const createRedisReceipts = (
       outbox.forget(settled.map(({ id }) => id))
     },
 
-    async markDelivered(copies, when) {
-      return Promise.all(
-        copies.map(async ({ accountKey, subscriptionId, deliveredId }) => {
-          const at = layout.of(accountKey)
-          const [ordered, , rows] = at.copies(subscriptionId)
-          const [row, score] = await Promise.all([
-            ask(() => client.hget(rows, deliveredId)),
-            ask(() => client.zscore(ordered, deliveredId)),
-          ])
-          if (row === null || score === null || row.endsWith(' -')) return undefined
-          const reference = split(row)[1]
-          const keys = [at.account(accountKey), rows, ...at.receipts(placeOf(reference, Number(score)))]
-          const args = [holding(subscriptionId), deliveredId, row, writeName(accountKey), writeTime(when)]
-          if (whole(await ask(() => redis.script(deliverScript, keys, args))) === 0) return undefined
-          const notification = await notifications.sent(reference, Number(score))
-          return (
-            notification && {
-              projectId: notification.projectId,
-              domain: notification.domain,
-              id: notification.id,
-            }
-          )
-        }),
-      )
+    async markDelivered(copies) {
+      const became: (NotificationName | undefined)[] = []
+      for (let from = 0; from < copies.length; from += DELIVERED) {
+        became.push(...(await deliver(copies.slice(from, from + DELIVERED))))
+      }
+      return became
     },
 
     async receipts(of, { state, after, limit }) {
