@@ -136,7 +136,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     leave: (topic) => relay.unsubscribe([topic]),
   })
   const sweeper = createSweeper({
-    ...{ store, agenda, service, rotation, clock, log, meter },
+    ...{ store, service, rotation, clock, log, meter },
     onDuty: onDuty('notify sweep'),
   })
   const freshness = keepFresh({ serverKeys, clock, log })

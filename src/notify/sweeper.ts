@@ -1,9 +1,8 @@
 /**
  * Ends what has expired: subscriptions (their topics are left on the relay) and watchers, and lets the store drop old
- * notifications, request ids, jobs and former keys. Nothing depends on it: what is over counts for nothing before it is
+ * notifications, request ids and former keys. Nothing depends on it: what is over counts for nothing before it is
  * swept.
  */
-import type { Agenda } from '../platform/agenda.ts'
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import type { OnDuty } from './duty.ts'
@@ -18,7 +17,6 @@ const ROWS = 1_000
 
 export const createSweeper = (deps: {
   store: NotifyStore
-  agenda: Pick<Agenda, 'sweep'>
   service: Pick<NotifyService, 'expire'>
   rotation: Pick<Rotation, 'sweep'>
   onDuty: OnDuty
@@ -26,7 +24,7 @@ export const createSweeper = (deps: {
   log: Log
   meter: Meter
 }): AsyncDisposable => {
-  const { store, agenda, service, rotation, onDuty, clock, log, meter } = deps
+  const { store, service, rotation, onDuty, clock, log, meter } = deps
 
   const sweepAccounts = async (signal: AbortSignal): Promise<void> => {
     const tried = new Set<string>()
@@ -52,20 +50,12 @@ export const createSweeper = (deps: {
     }
   }
 
-  const sweepJobs = async (signal: AbortSignal): Promise<void> => {
-    while (!signal.aborted) {
-      const swept = await agenda.sweep(clock.now(), ROWS)
-      meter.count('notify_swept_total', { kind: 'job' }, swept)
-      if (swept < ROWS) return
-    }
-  }
-
   // A start is busy enough; who comes on duty later has to make up for somebody.
   const first = clock.now() + EVERY
   return onDuty(async (signal) => {
     if (clock.now() < first) await pause(clock, first - clock.now(), signal)
     while (!signal.aborted) {
-      for (const sweep of [sweepAccounts, sweepRows, sweepJobs, rotation.sweep]) {
+      for (const sweep of [sweepAccounts, sweepRows, rotation.sweep]) {
         await sweep(signal).catch((err) =>
           log.error({ err }, 'A sweep was not finished; the next one goes on'),
         )

@@ -17,7 +17,7 @@ import { type Clock, systemClock } from '../platform/clock.ts'
 import { addressRules, anyAddress } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
-import { type Log, silent } from '../platform/telemetry.ts'
+import { type Log, silent, unmeasured } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { relayKeyFrom } from '../relay/relay-key.ts'
@@ -45,6 +45,7 @@ import { namesOf } from './names.ts'
 import { buildNotify, declareApps, defaultProject, loadKeys } from './notify-room.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
 import { buildRelay } from './relay-room.ts'
+import { createRelaySweeper } from './relay-sweeper.ts'
 import { createResealing } from './resealing.ts'
 import { sparing } from './sparing.ts'
 import { createPatient, waitingRoutes } from './waiting.ts'
@@ -156,6 +157,11 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     has('relay') && serverKeys
       ? buildRelay(ground, server, relayKeyFrom(serverKeys.root), serverKeys.relay.did)
       : undefined
+
+  if (notify || relay) {
+    const sweeping = { store: stores.agenda, onDuty: onDuty('agenda sweep'), clock, log, meter: unmeasured }
+    owned.use(createRelaySweeper(sweeping))
+  }
 
   const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
   let isStopping = false

@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import { type Context, Hono } from 'hono'
 import { matchedRoutes } from 'hono/route'
+import { RELAY_WEBHOOK } from '../notify/relay-webhook.ts'
 import type { Clock } from '../platform/clock.ts'
 import { httpErrors, noSuchPath, wrongMethods } from '../platform/http.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
@@ -30,8 +31,8 @@ export interface HttpRoutes {
 const routeOf = (c: Context): string =>
   matchedRoutes(c).findLast(({ method, path }) => method !== 'ALL' && !path.endsWith('*'))?.path ?? 'none'
 
-/** Asked for every few seconds, by machines. */
-const PROBES = new Set(['/health', '/ready', '/metrics'])
+/** Asked for all the time, by machines: probes, and our own relay, which tells what wallets have received. */
+const BUSY = new Set(['/health', '/ready', '/metrics', ...Object.values(RELAY_WEBHOOK)])
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
@@ -58,7 +59,7 @@ export const createHttpRoutes = ({ clock, log, meter }: HttpDeps, rooms: readonl
       if (isStopping) c.header('Connection', 'close')
       meter.count('http_requests_total', { method, route, status: String(status) })
       meter.observe('http_request_seconds', milliseconds / 1000, { route })
-      const level = PROBES.has(route) && status < 400 ? 'debug' : 'info'
+      const level = BUSY.has(route) && status < 400 ? 'debug' : 'info'
       log[level]({ method, path: c.req.path.slice(0, 256), status, milliseconds }, 'HTTP')
     }
   })

@@ -4,7 +4,6 @@ import { Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { addressRules, anyAddress } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
-import { unmeasured } from '../platform/telemetry.ts'
 import type { SigningKey } from '../protocol/keys.ts'
 import { relayRoutes } from '../relay/http.ts'
 import { createRelayHub, type RelayHub } from '../relay/hub.ts'
@@ -54,16 +53,6 @@ export const buildRelay = (
   )
   const socket = owned.use(attachRelaySocket({ hub, clock, log, meter }, server, admission))
   owned.use(createRelaySweeper({ store, onDuty: ground.onDuty('relay sweep'), clock, log, meter }))
-  // Jobs that expired undone.
-  owned.use(
-    createRelaySweeper({
-      store: agenda,
-      onDuty: ground.onDuty('agenda sweep'),
-      clock,
-      log,
-      meter: unmeasured,
-    }),
-  )
   const routes = new Hono()
   routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
   routes.route('/', relayRoutes({ hub, clock, log, publicKey: key.publicKey }, admission))

@@ -1,4 +1,4 @@
-/** Removes expired messages from the relay's store, a bounded piece at a time so that nobody waits for it. */
+/** Removes what has expired from a store (the relay's messages, jobs of all rooms), a bounded piece at a time so that nobody waits for it. */
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import type { RelayStore } from '../relay/store.ts'
@@ -29,7 +29,7 @@ export const createRelaySweeper = (deps: {
   return onDuty(async (signal) => {
     while (!signal.aborted) {
       await sweep(signal).catch((err) =>
-        log.error({ err }, 'Expired messages could not be removed; trying again later'),
+        log.error({ err }, 'What has expired could not be removed; trying again later'),
       )
       await pause(clock, EVERY, signal)
     }
