@@ -43,7 +43,8 @@ const headerSchema = z.looseObject({ alg: z.literal('EdDSA'), crit: z.undefined(
 const claimsSchema = z.looseObject({ iss: z.string(), iat: time, exp: time, nbf: time.optional() })
 const lenientSchema = claimsSchema.extend({ exp: time.optional() })
 
-const HEADER = toBase64url(utf8(JSON.stringify({ typ: 'JWT', alg: 'EdDSA' })))
+const OURS = { typ: 'JWT', alg: 'EdDSA' } as const
+const HEADER = toBase64url(utf8(JSON.stringify(OURS)))
 
 export const signJwt = (claims: Claims, key: SigningKey): string => {
   const input = `${HEADER}.${toBase64url(utf8(JSON.stringify(claims)))}`
@@ -72,7 +73,7 @@ export const decodeJwt = (token: string, lifetime?: number): { header: JwtHeader
   const schema = lifetime === undefined ? claimsSchema : lenientSchema
   const { exp, ...claims } = readPart(payload, schema, 'payload')
   return {
-    header: readPart(header, headerSchema, 'header'),
+    header: header === HEADER ? { ...OURS } : readPart(header, headerSchema, 'header'),
     claims: { ...claims, exp: exp ?? claims.iat + (lifetime ?? 0) },
   }
 }

@@ -284,6 +284,11 @@ export const createWatches = (
   const soonDelivered = createGathering((all: readonly Acknowledged[]) => tellDelivered(all).catch(unwritten))
 
   const isQuiet = (): boolean => !state.hasAny && clock.now() < state.until
+  /** As far as is known. Nearly all clients are, and acknowledge all the time. */
+  const isUnwatched = (clientId: string, now: number): boolean => {
+    const entry = known.get(clientId)
+    return entry !== undefined && entry.until > now && entry.watches.length === 0
+  }
 
   /** Signed by the watched client itself, whoever hands it in. */
   const claimsOf = <S extends z.ZodType<object>>(token: string, act: string, schema: S) => {
@@ -321,8 +326,12 @@ export const createWatches = (
     published: (messages, publications) =>
       isQuiet() ? undefined : tellPublished(messages, publications).catch(unwritten),
 
-    delivered: (clientId, topic, id, seen) =>
-      isQuiet() ? undefined : soonDelivered({ clientId, topic, id, seen }),
+    delivered(clientId, topic, id, seen) {
+      if (isQuiet()) return undefined
+      const now = clock.now()
+      if (seen && isUnwatched(clientId, now) && isUnwatched(seen.publisher, now)) return undefined
+      return soonDelivered({ clientId, topic, id, seen })
+    },
 
     [Symbol.dispose]: () => listening[Symbol.dispose](),
   }

@@ -144,6 +144,30 @@ describe.each([lmdb, redis])('watches of a relay on $name', (engine) => {
     })
   })
 
+  it('tell of many messages in few POSTs, and tell again only what was not answered', async () => {
+    const clock = manualClock()
+    await using world = await start(engine, { clock })
+    const { relay, receiver, hook } = world
+    const [sender, reader, topic] = [newKey(), newKey(), newTopic()]
+    await relay.rpc(reader, 'irn_subscribe', { topic })
+    await relay.watch(reader, hook, { sts: ['delivered'] })
+    const messages = Array.from({ length: 100 }, (_, n) => `message ${n}`)
+    for (const message of messages) await relay.publish(sender, topic, message)
+    receiver.answers = [200, 503]
+    const receipts = messages.map((message) => ({ topic, messageId: messageIdOf(message) }))
+    await relay.rpc(reader, 'irn_batchReceive', { receipts })
+    await eventually(() => expect(receiver.posts).toHaveLength(2))
+    await relay.idle()
+    await clock.advance(1_200)
+    await eventually(() => expect(receiver.posts).toHaveLength(3))
+    expect(receiver.posts.map(({ tokens }) => tokens.length)).toEqual([64, 36, 36])
+    expect(said(receiver)).toEqual(messages.map((message) => `subscriber delivered ${message}`))
+    await relay.idle()
+    await clock.advance(400_000)
+    await relay.idle()
+    expect(receiver.posts).toHaveLength(3)
+  })
+
   it('try again until the service answers, with growing pauses, and then tell once', async () => {
     const clock = manualClock()
     await using world = await start(engine, { clock })
