@@ -1,6 +1,7 @@
 /** What a dapp's own server hears of its subscribers, however badly it listens. */
 import { afterAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { QUEUE } from '../../src/notify/webhook-calls.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { silent } from '../../src/platform/telemetry.ts'
 import { eventually } from '../support/eventually.ts'
@@ -42,7 +43,8 @@ const setUp = async (config: Parameters<typeof startWorld>[0]) => {
 
 const walletOf = (world: World, clock: Clock) => newDevice(world, undefined, {}, clock)
 
-const EVENTS = ['subscribed', 'unsubscribed', 'updated', 'delivered', 'read']
+/** Not `delivered`: a wallet that reads at once may be faster. */
+const EVENTS = ['subscribed', 'unsubscribed', 'updated', 'read']
 
 for (const [engine, config] of [
   ['LMDB', async () => ({})],
@@ -62,7 +64,7 @@ for (const [engine, config] of [
         attempts.set(received.id, before + 1)
         return before < 10 ? 500 : 200
       })
-      const { secret } = await register(receiver.url, EVENTS)
+      const { id: webhook, secret } = await register(receiver.url, EVENTS)
 
       const wallet = walletOf(world, clock)
       await wallet.subscribe('app.example', [NEWS])
@@ -97,6 +99,9 @@ for (const [engine, config] of [
         }
       }, 60_000)
       expect(clock.now() - startedAt).toBeLessThan(3 * 86_400_000)
+      // A leap over the lease of a call that is not ticked off yet would repeat it.
+      const counted = () => world.stores.agenda.count(QUEUE, webhook)
+      await eventually(async () => expect(await counted()).toEqual({ waiting: 0, dead: 0 }))
       // Long enough for another attempt, were there one.
       clock.leap(6 * 3_600_000)
       await new Promise((resolve) => setTimeout(resolve, 1_500))
