@@ -178,8 +178,8 @@ const checkDepth = (text: string): void => {
 /** `application/json` and `application/anything+json`, with or without parameters. */
 const JSON_MEDIA = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i
 
-/** The body as JSON, not yet checked: `unsupported_media`, `too_large`, `bad_request` (not UTF-8, too deep), `bad_json`. */
-export const readJson = async (request: Request, limit: number = BODY_LIMIT): Promise<unknown> => {
+/** The text of a JSON body, not yet parsed: `unsupported_media`, `too_large`, `bad_request` (not UTF-8, too deep). */
+export const readJsonText = async (request: Request, limit: number = BODY_LIMIT): Promise<string> => {
   const encoding = request.headers.get('content-encoding') ?? 'identity'
   if (encoding.toLowerCase() !== 'identity') {
     throw new ProtocolError('unsupported_media', 'without a content encoding')
@@ -195,6 +195,12 @@ export const readJson = async (request: Request, limit: number = BODY_LIMIT): Pr
     throw new ProtocolError('bad_request', 'it is not UTF-8', { cause })
   }
   checkDepth(text)
+  return text
+}
+
+/** The body as JSON, not yet checked: `unsupported_media`, `too_large`, `bad_request` (not UTF-8, too deep), `bad_json`. */
+export const readJson = async (request: Request, limit: number = BODY_LIMIT): Promise<unknown> => {
+  const text = await readJsonText(request, limit)
   try {
     return JSON.parse(text)
   } catch (cause) {

@@ -35,6 +35,7 @@ const CODES = {
     sentence: 'There is no such notification in this subscription',
   },
   too_many_watchers: { http: 409, rpc: -1, sentence: 'Too many watchers for this account and app' },
+  too_many_installations: { http: 409, rpc: 409, sentence: 'Too many installations for this account' },
   conflict: { http: 409, rpc: -1, sentence: 'This is already taken' },
   undecryptable: { http: 400, rpc: -1, sentence: 'The envelope could not be decrypted' },
   // How much was said, how fast.

@@ -155,6 +155,23 @@ export const parseRpc = (text: string): RpcMessage => {
   return { kind: 'result', idText, result }
 }
 
+/**
+ * The raw texts of a batch's members, not yet looked at; undefined for JSON that is no batch. Throws `bad_json`.
+ */
+export const batchOf = (text: string): string[] | undefined => {
+  if (!Array.isArray(parseJson(text))) return undefined
+  const members: string[] = []
+  let at = skipSpace(text, skipSpace(text, 0) + 1)
+  while (text.charCodeAt(at) !== 0x5d) {
+    const end = skipValue(text, at)
+    members.push(text.slice(at, end))
+    // Behind the value: spaces, then a comma or the closing bracket.
+    at = skipSpace(text, end)
+    if (text.charCodeAt(at) === 0x2c) at = skipSpace(text, at + 1)
+  }
+  return members
+}
+
 // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** `id` is a number, or raw JSON text. */
