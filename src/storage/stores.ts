@@ -1,3 +1,4 @@
+import type { ContactsStore } from '../contacts/store.ts'
 import type { KeysStore } from '../keys/store.ts'
 import type { NotifyStore } from '../notify/store.ts'
 import type { Agenda } from '../platform/agenda.ts'
@@ -11,6 +12,7 @@ export interface Stores extends AsyncDisposable {
   relay: RelayStore
   keys: KeysStore
   notify: NotifyStore
+  contacts: ContactsStore
   /** Work for later, of all rooms. */
   agenda: Agenda
   /** Everything of them, for migrations and backups. */

@@ -12,6 +12,7 @@
  *   exception: the notify server takes leave of expired ones itself.
  */
 import { z } from 'zod'
+import type { Installation } from '../contacts/store.ts'
 import type { IdentityEntry, InviteEntry } from '../keys/store.ts'
 import type {
   AccountRecord,
@@ -239,6 +240,8 @@ const watch: z.ZodType<Watch> = z.object({
   expiresAt: time,
 })
 
+const installation: z.ZodType<Installation> = z.object({ name: text, value: text, expiresAt: time })
+
 export const TABLES = {
   identity,
   /** Only those whose identity key is still behind them. */
@@ -275,6 +278,12 @@ export const TABLES = {
   watch,
   /** Of all queues, dead letters included. Whoever works on one keeps it here: there it is due. */
   job,
+  /** The next nonce of an account. */
+  contactNonce: z.object({ accountKey: text, nonce: place }),
+  /** Tokens of an account that were used and must not be again. */
+  contactToken: z.object({ accountKey: text, id: text, until: time }),
+  /** All of an account's, in their order. */
+  installations: z.object({ accountKey: text, installations: z.array(installation) }),
 }
 
 export type TableName = keyof typeof TABLES

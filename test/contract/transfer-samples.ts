@@ -28,12 +28,15 @@ import {
   wholeWebhook,
 } from './transfer-whole.ts'
 
-type Rooms = Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'transfer'>
+type Rooms = Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'contacts' | 'transfer'>
 
 export const HOUR = 3_600_000
 
 /** Everything is as of `now`, because Redis removes what expired long ago. */
-export const furnish = async ({ keys, notify, relay, agenda }: Rooms, now: number): Promise<void> => {
+export const furnish = async (
+  { keys, notify, relay, agenda, contacts }: Rooms,
+  now: number,
+): Promise<void> => {
   const month = { createdAt: now, expiresAt: now + 30 * DAY }
   const sub = (id: string, change = {}) =>
     subscription(id, { ...month, topic: hex(`notify ${id}`), ...change })
@@ -231,6 +234,18 @@ export const furnish = async ({ keys, notify, relay, agenda }: Rooms, now: numbe
     { id: 'dead', kind: 'failed', attempts: 8, failure: 'Never answered' },
     { id: 'over', kind: 'failed', attempts: 1, failure: 'Refused' },
   ])
+
+  const bound = { now, most: 20 }
+  const granted = { name: 'xmtp/installation/hex', value: 'c-_', expiresAt: now + DAY }
+  for (const [nonce, value] of ['first', 'second', 'gone', 'third'].entries()) {
+    const ticket = { kind: 'nonce', nonce } as const
+    await contacts.grant('eip155:0xa', ticket, { ...granted, value, expiresAt: now + DAY - nonce }, bound)
+  }
+  const token = (id: string, until = now + HOUR) => ({ kind: 'token', id, until }) as const
+  await contacts.revoke('eip155:0xa', token('used'), { ...granted, value: 'gone' }, now)
+  await contacts.grant('did:web:a.example', token('used'), granted, bound)
+  await contacts.grant('did:web:a.example', token('over', now - 1), { ...granted, value: 'b' }, bound)
+  await contacts.grant('did:key:a', { kind: 'nonce', nonce: 0 }, { ...granted, expiresAt: now - 1 }, bound)
 }
 
 /** All records of a table, sorted; places in the outbox are the engine's own. */

@@ -36,7 +36,7 @@ const keepsInBackup = async ({ transfer }: TestStores) => {
 }
 
 /** What clients of the rooms see of it, beside the records themselves. */
-const seenIn = async ({ keys, notify, relay, agenda }: TestStores, now: number) => {
+const seenIn = async ({ keys, notify, relay, agenda, contacts }: TestStores, now: number) => {
   const page = { after: null, limit: 1_000, unreadFirst: true, now }
   return {
     invites: [await keys.invite('eip155:0xa'), await keys.invite('eip155:0xd')],
@@ -77,6 +77,8 @@ const seenIn = async ({ keys, notify, relay, agenda }: TestStores, now: number) 
     dead: await agenda.list('calls', { group: 'g', dead: true, limit: 10 }),
     jobs: [await agenda.count('calls', 'h'), (await agenda.count('calls', 'g')).dead],
     watches: (await relay.watches([client('a'), client('b')], now)).map(({ url }) => url).sort(),
+    installations: await contacts.installations('eip155:0xa', now),
+    nonces: [await contacts.nonce('eip155:0xa'), await contacts.nonce('did:key:a')],
     waiting: await waitingTopics(relay, client('many'), now),
     joined: [
       await relay.topicsOf(client('a'), { limit: 10 }),

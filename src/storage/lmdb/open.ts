@@ -9,6 +9,7 @@ import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate, guardTransfer } from '../gate.ts'
 import type { Stores } from '../stores.ts'
 import { createLmdbAgenda } from './agenda.ts'
+import { createLmdbContacts } from './contacts.ts'
 import { openEnv } from './env.ts'
 import { createLmdbKeys } from './keys.ts'
 import { createLmdbLeases } from './leases.ts'
@@ -32,6 +33,7 @@ export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits 
     relay: gate.guard(createLmdbRelay(env, options.mailbox)),
     keys: gate.guard(createLmdbKeys(env)),
     notify: gate.guard(createLmdbNotify(env, parts)),
+    contacts: gate.guard(createLmdbContacts(env)),
     agenda: gate.guard(createLmdbAgenda(env)),
     leases: gate.guard(createLmdbLeases()),
   }

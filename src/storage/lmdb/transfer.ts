@@ -14,6 +14,7 @@ import { name, ROWS, type Rows } from './bytes.ts'
 import type { Env } from './env.ts'
 import type { NotifyParts } from './notify.ts'
 import { rememberRequest } from './notify-accounts.ts'
+import { createContactsTransfer } from './transfer-contacts.ts'
 import { createRelayTransfer } from './transfer-relay.ts'
 import { createSentTransfer } from './transfer-sent.ts'
 import { type Moment, walk } from './transfer-walk.ts'
@@ -33,6 +34,7 @@ export const createLmdbTransfer = (
   const { tables, outbox } = parts
   const sent = createSentTransfer(env, parts)
   const mailboxes = createRelayTransfer(env, rooms.relay)
+  const contacts = createContactsTransfer(env)
 
   const readers = (moment: Moment): Readers => {
     /** The watcher, where another account's record has it, too, and this one is found. */
@@ -79,6 +81,7 @@ export const createLmdbTransfer = (
         entry.expiresAt > now ? { place: at.readDoubleBE(), entry } : undefined,
       ),
       ...mailboxes.read(moment),
+      ...contacts.read(moment),
       watch: walk(watches, moment, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
       job: walk(jobs, moment, (_, job, now) => (job.expiresAt > now ? job : undefined)),
     }
@@ -104,6 +107,7 @@ export const createLmdbTransfer = (
       },
     },
     ...mailboxes.write,
+    ...contacts.write,
   }
 
   return {

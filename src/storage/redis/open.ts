@@ -17,6 +17,7 @@ import { createRedisAgenda } from './agenda.ts'
 import { createRedisBuckets } from './buckets.ts'
 import { createChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
+import { createRedisContacts } from './contacts.ts'
 import { createRedisKeys } from './keys.ts'
 import { createRedisLeases } from './leases.ts'
 import { createRedisNotifyStore } from './notify.ts'
@@ -45,6 +46,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     relay: gate.guard(createRedisRelay({ redis, channels, instance }, mailbox)),
     keys: gate.guard(createRedisKeys(redis)),
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
+    contacts: gate.guard(createRedisContacts(redis)),
     agenda: gate.guard(createRedisAgenda({ redis, channels })),
   }
   let closing: Promise<void> | undefined

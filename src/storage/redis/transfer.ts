@@ -16,6 +16,7 @@ import { parsed } from './notify-deps.ts'
 import { createLayout } from './notify-layout.ts'
 import { watchedOf } from './relay-watches.ts'
 import { scanKeys, scanPairs } from './scan.ts'
+import { createContactsTransfer } from './transfer-contacts.ts'
 import { createNotifyTransfer } from './transfer-notify.ts'
 import { createRelayTransfer } from './transfer-relay.ts'
 
@@ -33,6 +34,7 @@ export const createRedisTransfer = (
   const layout = createLayout(prefix)
   const mailboxes = createRelayTransfer(redis, relay)
   const rest = createNotifyTransfer(redis)
+  const contacts = createContactsTransfer(redis)
   const watched = watchedOf(prefix)
   const queues = queuesOf(prefix)
   const noteKey = `${prefix}transfer`
@@ -98,6 +100,7 @@ export const createRedisTransfer = (
     app: { read: pages(notify.apps, ({ domain }) => domain), size: zcard(layout.apps) },
     ...rest.read,
     ...mailboxes.read,
+    ...contacts.read,
     watch: {
       async *read({ now }) {
         const scan = (cursor: string) => redis.one(() => client.zscan(watched, cursor, 'COUNT', COUNT))
@@ -129,7 +132,7 @@ export const createRedisTransfer = (
 
   return {
     read,
-    write: { ...writesByVerbs(rooms), ...rest.write, ...mailboxes.write },
+    write: { ...writesByVerbs(rooms), ...rest.write, ...mailboxes.write, ...contacts.write },
     snapshot: () => ({ ...read, [Symbol.dispose]: () => {} }),
     async note() {
       return (await redis.one(() => client.get(noteKey))) ?? undefined

@@ -1,0 +1,53 @@
+/**
+ * The registry of installations over HTTP; dapps in browsers ask from any origin.
+ *
+ * | method, path           | body                                       | answer                                  |
+ * |------------------------|--------------------------------------------|-----------------------------------------|
+ * | POST /rpc/v1           | JSON-RPC 2.0, one or a batch, ≤ 64 KiB     | 200, errors included; 204 when nothing is asked back |
+ * | POST /rpc/v1/<method>  | the same, for this method only             | the same                                |
+ * | any other method       |                                            | 405                                     |
+ *
+ * 413 and 415 are as everywhere, with the JSON-RPC error as their body.
+ */
+import { type Context, Hono } from 'hono'
+import { cors } from 'hono/cors'
+import { readJsonText } from '../platform/http.ts'
+import type { Log, Meter } from '../platform/telemetry.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { rpcFailure } from '../protocol/jsonrpc.ts'
+import { createMethods } from './methods.ts'
+import { createRpc, failureOf } from './rpc.ts'
+import type { Contacts } from './service.ts'
+
+const BODY_LIMIT = 64 * 1024
+
+export const contactsRoutes = (deps: {
+  contacts: Contacts
+  log: Log
+  meter: Meter
+  newId?: () => string
+}): Hono => {
+  const { contacts, log, meter, newId = () => globalThis.crypto.randomUUID() } = deps
+  const answer = createRpc({ methods: createMethods(contacts), log, meter, newId })
+
+  const take = async (c: Context, urlMethod?: string): Promise<Response> => {
+    c.header('Cache-Control', 'no-store')
+    c.header('Content-Type', 'application/json')
+    try {
+      const text = await answer(await readJsonText(c.req.raw, BODY_LIMIT), urlMethod)
+      return text === undefined ? c.body(null, 204) : c.body(text)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      const { code, message } = failureOf(error)
+      return c.body(rpcFailure(null, code, message), error.code === 'bad_request' ? 200 : error.http)
+    }
+  }
+
+  const app = new Hono()
+  for (const path of ['/rpc/v1', '/rpc/v1/:method']) {
+    app.use(path, cors({ origin: '*', allowMethods: ['POST'], maxAge: 86_400 }))
+  }
+  app.post('/rpc/v1', (c) => take(c))
+  app.post('/rpc/v1/:method', (c) => take(c, c.req.param('method')))
+  return app
+}

@@ -1,0 +1,100 @@
+/**
+ * JSON-RPC 2.0 in front of the methods: text in, text out, no transport.
+ *
+ * Members of a batch are done one after the other, so that signatures over successive nonces may come together. What
+ * has no id is done, and not answered. Ids are echoed byte for byte.
+ *
+ * | code   | when                                                                    |
+ * |--------|-------------------------------------------------------------------------|
+ * | -32700 | it is not JSON                                                          |
+ * | -32600 | no request, an empty batch or one of too many, another method than the URL's |
+ * | -32601 | no such method                                                          |
+ * | -32602 | wrong parameters, a DID that is none                                    |
+ * | 403    | `User not authorized for installation.`                                 |
+ * | 409    | the account has too many installations                                  |
+ * | 429    | too many requests                                                       |
+ * | -32000 | our fault, or a did document that could not be had; the unexpected with an id that the log has, too |
+ */
+import { asProtocolError } from '../platform/http.ts'
+import type { Log, Meter } from '../platform/telemetry.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { batchOf, idTextOf, parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'
+import type { Method } from './methods.ts'
+
+const LONGEST_BATCH = 50
+const NOT_AUTHORIZED = 'User not authorized for installation.'
+
+export interface RpcDeps {
+  methods: ReadonlyMap<string, Method>
+  log: Log
+  meter: Meter
+  newId: () => string
+}
+
+/** `urlMethod`: what the URL names; every request must be for it. Answers undefined when nobody wants an answer. */
+export type AnswerRpc = (text: string, urlMethod?: string) => Promise<string | undefined>
+
+/** The code and the sentence of what is expected to go wrong. */
+export const failureOf = (error: ProtocolError): { code: number; message: string } => {
+  if (error.code === 'forbidden') return { code: 403, message: NOT_AUTHORIZED }
+  if (error.code === 'rate_limited') return { code: 429, message: error.message }
+  return { code: error.rpc, message: error.message }
+}
+
+export const createRpc = ({ methods, log, meter, newId }: RpcDeps): AnswerRpc => {
+  const failed = (idText: string | null, thrown: unknown): string => {
+    const known = asProtocolError(thrown)
+    const isOurs = !known || (known.http >= 500 && known.code !== 'unavailable')
+    const { code, message } = failureOf(known ?? new ProtocolError('internal'))
+    if (!isOurs) return rpcFailure(idText, code, message)
+    const id = newId()
+    log.error({ err: thrown, id }, 'A request about installations failed unexpectedly')
+    return rpcFailure(idText, code, `${message} (${id})`)
+  }
+
+  const call = async (method: string, params: unknown, urlMethod: string | undefined): Promise<unknown> => {
+    if (urlMethod !== undefined && method !== urlMethod) {
+      throw new ProtocolError('bad_request', 'the URL names another method')
+    }
+    const run = methods.get(method)
+    if (!run) throw new ProtocolError('unknown_method')
+    meter.count('contacts_requests_total', { method })
+    return run(params)
+  }
+
+  const one = async (text: string, urlMethod: string | undefined): Promise<string | undefined> => {
+    let idText: string | null | undefined = idTextOf(text) ?? null
+    try {
+      const message = parseRpc(text)
+      if (message.kind !== 'request' && message.kind !== 'notification') {
+        throw new ProtocolError('bad_request', 'it is not a request')
+      }
+      idText = message.idText
+      const result = await call(message.method, message.params, urlMethod)
+      return idText === undefined ? undefined : rpcResult(idText, result)
+    } catch (error) {
+      if (idText !== undefined) return failed(idText, error)
+      failed(null, error)
+      return undefined
+    }
+  }
+
+  return async (text, urlMethod) => {
+    try {
+      const members = batchOf(text)
+      if (!members) return await one(text, urlMethod)
+      if (members.length === 0) throw new ProtocolError('bad_request', 'the batch is empty')
+      if (members.length > LONGEST_BATCH) {
+        throw new ProtocolError('bad_request', `a batch has at most ${LONGEST_BATCH} requests`)
+      }
+      const answers: string[] = []
+      for (const member of members) {
+        const answer = await one(member, urlMethod)
+        if (answer !== undefined) answers.push(answer)
+      }
+      return answers.length === 0 ? undefined : `[${answers.join(',')}]`
+    } catch (error) {
+      return failed(null, error)
+    }
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * The registry of installations: what a sender must encrypt to, device by device, to reach an account.
+ *
+ * | use case      | who may                                                                          |
+ * |---------------|----------------------------------------------------------------------------------|
+ * | installations | anybody: all of it is public                                                     |
+ * | nonce         | anybody                                                                          |
+ * | grant, revoke | the account: by an ERC-1056 signature (`erc1056`), or a key that speaks for it (`grant-jwt`) |
+ *
+ * Guarantees: whoever is answered has it on disk; a nonce and a token work once, whatever comes at the same time and to
+ * whichever process; so what was revoked comes back only if its account grants it anew. What has expired is not there,
+ * swept or not. A granted one that is granted again keeps its place and lives on to the new expiry.
+ *
+ * | holder         | keys that speak for it (EdDSA)                                       | signs ERC-1056 |
+ * |----------------|----------------------------------------------------------------------|----------------|
+ * | account        | identity keys that the key registry has for it, on whatever chain    | if of Ethereum |
+ * | did:key        | itself                                                               | no             |
+ * | did:web        | those that its did document lists for authentication, read from https | no             |
+ */
+import type { Clock } from '../platform/clock.ts'
+import { createKept } from '../platform/kept.ts'
+import type { PublicFetch } from '../platform/public-fetch.ts'
+import type { Log } from '../platform/telemetry.ts'
+import { fromBase64url, toBase64url, toHex } from '../protocol/bytes.ts'
+import { accountOf, type Cacao, identityKeyOf, verifyCacao } from '../protocol/cacao.ts'
+import { accountKey } from '../protocol/caip.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import type { ContractWalletCheck } from '../protocol/signatures.ts'
+import { type Holder, holderOf } from './account-key.ts'
+import { type Attribute, readAttribute } from './attribute.ts'
+import { authenticationKeys } from './did-document.ts'
+import { digestSignedBy, type EcdsaSignature, registryOf } from './erc1056.ts'
+import { type Act, verifyGrantJwt } from './grant-jwt.ts'
+import type { ContactsStore, Granted, Ticket } from './store.ts'
+
+/** Live installations of one account. */
+export const MOST_INSTALLATIONS = 20
+/** s; what one is granted for unless less is asked for. */
+export const LONGEST_VALIDITY = 365 * 86_400
+
+/** What a change is asked for by. With a token it names the installation itself. */
+export type Authority =
+  | { kind: 'signature'; signature: EcdsaSignature; attribute: Attribute; validity: number }
+  | { kind: 'jwt'; jwt: string; attribute?: Attribute | undefined }
+
+export interface Contacts {
+  /** The live ones in the order of their grants. Throws `bad_params`. */
+  installations(did: string): Promise<Attribute[]>
+  /** What the next ERC-1056 signature must be over. Throws `bad_params` for who cannot sign one. */
+  nonce(did: string): Promise<{ nonce: number; registry: string }>
+  /**
+   * Answers what was signed, hex with 0x, where it was a signature. Throws `bad_params`, `forbidden` whatever is wrong
+   * with the authority, `too_many_installations`, `rate_limited`.
+   */
+  grant(did: string, authority: Authority): Promise<{ digest: string | undefined }>
+  /** There need be no such installation. Throws like `grant`. */
+  revoke(did: string, authority: Authority): Promise<void>
+}
+
+export interface ContactsDeps {
+  store: ContactsStore
+  /** The CACAO of a registered identity key. Throws `identity_unknown`. */
+  identity: (identityKey: string) => Promise<Cacao>
+  /** For did documents. */
+  fetch: PublicFetch
+  /** Throws `rate_limited`: changes that an account makes, and requests to one domain. */
+  limit: (name: 'installations' | 'didDocuments', key: string) => Promise<void>
+  verifySignature?: ContractWalletCheck | undefined
+  clock: Clock
+  log: Log
+}
+
+/** `did`: this server's did:web. `isOwnDid`: whether a token that names this one is for us. */
+export interface ContactsOptions {
+  did: string
+  isOwnDid: (did: string) => boolean
+}
+
+const DOCUMENT = { milliseconds: 5_000, bytes: 64 * 1024 }
+const DOCUMENTS_KEPT = { milliseconds: 60_000, most: 1_000 }
+const ACTS: Record<'set' | 'revoke', Act> = { set: 'grant_installation', revoke: 'revoke_installation' }
+/** Reasons that are not the caller's fault, or that it can do something about. */
+const TOLD = new Set(['unavailable', 'rate_limited', 'internal', 'bad_params'])
+
+interface Permit {
+  ticket: Ticket
+  attribute: Attribute
+  validity: number
+  digest: string | undefined
+}
+
+export const createContacts = (
+  deps: ContactsDeps,
+  { did: serverDid, isOwnDid }: ContactsOptions,
+): Contacts => {
+  const { store, identity, fetch, limit, verifySignature, clock, log } = deps
+  const registry = registryOf(serverDid)
+  const keptKeys = createKept<string[]>({ clock }, DOCUMENTS_KEPT)
+
+  const keysOfDomain = (domain: string, did: string): Promise<string[]> =>
+    keptKeys(domain, async () => {
+      await limit('didDocuments', domain)
+      const { status, body } = await fetch(`https://${domain}/.well-known/did.json`, DOCUMENT)
+      if (status !== 200) throw new ProtocolError('unavailable', `its domain answered ${status}`)
+      return authenticationKeys(body, did)
+    })
+
+  /** Whether the Ed25519 key speaks for the holder now. */
+  const speaksFor = async (key: string, holder: Holder): Promise<boolean> => {
+    if (holder.kind === 'key') return key === holder.key
+    if (holder.kind === 'web') return (await keysOfDomain(holder.domain, holder.key)).includes(key)
+    const cacao = await identity(key)
+    // It was good when it was registered, and may have expired since.
+    await verifyCacao(cacao, { now: clock.now(), verifySignature })
+    return identityKeyOf(cacao) === key && accountKey(accountOf(cacao)) === holder.key
+  }
+
+  const byJwt = async (
+    kind: 'set' | 'revoke',
+    holder: Holder,
+    { jwt, attribute: asked }: Extract<Authority, { kind: 'jwt' }>,
+  ): Promise<Permit> => {
+    const { claims, ticket } = verifyGrantJwt(jwt, { now: clock.now(), act: ACTS[kind], isOwnDid })
+    if (holderOf(claims.sub).key !== holder.key) throw new ProtocolError('account_mismatch')
+    const attribute = readAttribute(claims.name, claims.value)
+    if (asked && !isSame(asked, attribute)) throw new ProtocolError('forbidden', 'it is for another one')
+    if (!(await speaksFor(claims.iss, holder))) throw new ProtocolError('account_mismatch')
+    return { ticket, attribute, validity: claims.validity ?? LONGEST_VALIDITY, digest: undefined }
+  }
+
+  const bySignature = async (
+    act: 'set' | 'revoke',
+    holder: Holder,
+    { signature, attribute, validity }: Extract<Authority, { kind: 'signature' }>,
+  ): Promise<Permit> => {
+    if (holder.kind !== 'account' || holder.address === undefined) throw new ProtocolError('forbidden')
+    const nonce = await store.nonce(holder.key)
+    const by = { registry, nonce, identity: holder.address }
+    const digest = digestSignedBy({ act, ...attribute, validity }, by, signature)
+    if (!digest) throw new ProtocolError('forbidden', 'the account did not sign it')
+    return { ticket: { kind: 'nonce', nonce }, attribute, validity, digest: `0x${toHex(digest)}` }
+  }
+
+  /** Throws `forbidden`, whatever it was: a stranger need not know how near he was. */
+  const permitOf = async (act: 'set' | 'revoke', holder: Holder, authority: Authority): Promise<Permit> => {
+    try {
+      return authority.kind === 'jwt'
+        ? await byJwt(act, holder, authority)
+        : await bySignature(act, holder, authority)
+    } catch (err) {
+      if (!(err instanceof ProtocolError) || TOLD.has(err.code)) throw err
+      log.debug({ code: err.code, act, holder: holder.kind }, 'A change of installations was not allowed')
+      throw new ProtocolError('forbidden', undefined, { cause: err })
+    }
+  }
+
+  const spent = (granted: Granted): void => {
+    if (granted === 'used') throw new ProtocolError('forbidden', 'it was used before')
+    if (granted === 'full') {
+      throw new ProtocolError('too_many_installations', `at most ${MOST_INSTALLATIONS}`)
+    }
+  }
+
+  const checkValidity = (seconds: number): void => {
+    if (seconds > LONGEST_VALIDITY) {
+      throw new ProtocolError('bad_params', `the validity is at most ${LONGEST_VALIDITY} s`)
+    }
+  }
+
+  return {
+    async installations(did) {
+      const found = await store.installations(holderOf(did).key, clock.now())
+      return found.map(({ name, value }) => ({ name, value: fromBase64url(value) }))
+    },
+
+    async nonce(did) {
+      const holder = holderOf(did)
+      if (holder.kind !== 'account' || holder.address === undefined) {
+        throw new ProtocolError('bad_params', 'it has no Ethereum address that could sign')
+      }
+      return { nonce: await store.nonce(holder.key), registry }
+    },
+
+    async grant(did, authority) {
+      const holder = holderOf(did)
+      if (authority.kind === 'signature') checkValidity(authority.validity)
+      const { ticket, attribute, validity, digest } = await permitOf('set', holder, authority)
+      checkValidity(validity)
+      // Only who may change it uses up what it may: a stranger locks nobody out.
+      await limit('installations', holder.key)
+      const now = clock.now()
+      const value = toBase64url(attribute.value)
+      const installation = { name: attribute.name, value, expiresAt: now + validity * 1000 }
+      spent(await store.grant(holder.key, ticket, installation, { now, most: MOST_INSTALLATIONS }))
+      return { digest }
+    },
+
+    async revoke(did, authority) {
+      const holder = holderOf(did)
+      const { ticket, attribute } = await permitOf('revoke', holder, authority)
+      await limit('installations', holder.key)
+      const installation = { name: attribute.name, value: toBase64url(attribute.value) }
+      spent(await store.revoke(holder.key, ticket, installation, clock.now()))
+    },
+  }
+}
+
+const isSame = (a: Attribute, b: Attribute): boolean => a.name === b.name && toHex(a.value) === toHex(b.value)
