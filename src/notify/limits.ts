@@ -10,6 +10,8 @@
  * | link | who follows the link of | one copy of a notification |
  * | subscribe, watch | requests of wallets | identity key |
  * | update, delete, history, mark | requests of wallets | account and app |
+ * | installations | changes of installations (`contacts`) | account |
+ * | didDocuments | did documents that are asked for (`contacts`) | domain |
  *
  * A deployment changes them (`limits`), and a project for itself and its apps (`belfry project set`).
  */
@@ -30,6 +32,8 @@ export const LIMITS = {
   mark: '100, 2/s',
   subscribe: '500, 100/day',
   watch: '100, 1/s',
+  installations: '60, 1/s',
+  didDocuments: '10, 1/s',
 } as const
 
 export type LimitName = keyof typeof LIMITS

@@ -27,6 +27,7 @@ import type { Stores } from '../storage/stores.ts'
 import { adminRoutes } from './admin.ts'
 import { createAccounts } from './admin-accounts.ts'
 import type { Config } from './config.ts'
+import { buildContacts } from './contacts-room.ts'
 import { createContractWallets, requireViem } from './contract-wallets.ts'
 import {
   forgetPreviousSecret,
@@ -194,6 +195,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       resealing: notify && owned.use(createResealing({ stores, vault, clock, log }, { forget })),
     }),
     ...(registry ? [keysRoutes({ registry, log })] : []),
+    ...(has('contacts') ? [buildContacts(ground, verifySignature)] : []),
     ...(relay ? [relay.routes] : []),
     ...(notify ? [notify.routes] : []),
   ])

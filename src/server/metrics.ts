@@ -49,6 +49,11 @@ export const METRICS: Record<string, Declared> = {
     help: 'Posts of events to webhooks: answered, failed',
     labels: ['outcome'],
   },
+  contacts_requests_total: {
+    type: 'counter',
+    help: 'JSON-RPC requests about installations',
+    labels: ['method'],
+  },
   agenda_jobs_total: {
     type: 'counter',
     help: 'Jobs that were worked on: done, again, failed',

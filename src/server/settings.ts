@@ -99,7 +99,7 @@ const limits = z
   })
   .pipe(LimitsByName)
 
-export const ROOMS = ['relay', 'notify', 'keys'] as const
+export const ROOMS = ['relay', 'notify', 'keys', 'contacts'] as const
 
 export const METRICS_PORT = 9464
 

@@ -1,0 +1,24 @@
+/**
+ * Installations of accounts: `belfry/contacts`. Node and browsers.
+ *
+ *     const contacts = contactsClient({ url: 'https://belfry.example.com' })
+ *     for (const keyPackage of await contacts.fetch('did:pkh:eip155:1:0x…')) encryptTo(keyPackage)
+ */
+import '../platform/dispose-symbols.ts'
+import { type ContactsClient, type ContactsClientOptions, createContactsClient } from '../contacts/client.ts'
+import { systemClock } from '../platform/clock.ts'
+import type { FetchDeps } from '../platform/fetch-json.ts'
+
+export type { Attribute } from '../contacts/attribute.ts'
+export type { ContactsClient, ContactsClientOptions, InstallationSigner } from '../contacts/client.ts'
+export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
+export { generateSigningKey, type SigningKey, signingKeyFrom } from '../protocol/keys.ts'
+
+/** `deps` is for tests. */
+export const contactsClient = (
+  options: ContactsClientOptions,
+  deps: Partial<FetchDeps> = {},
+): ContactsClient => {
+  const { clock = systemClock, fetch = globalThis.fetch.bind(globalThis) } = deps
+  return createContactsClient({ clock, fetch }, options)
+}
