@@ -11,8 +11,8 @@ const addressOf = ({ options: { host, port } }: Redis): string => `${host}:${por
 
 /**
  * All keys that match `pattern` behind our prefix (Redis' own signs: `*`, `[kr]`), of that type if one is stated, each
- * once; what comes or goes meanwhile may be among them. `from` is where to go on so that the keys of this page come again: a node and its cursor. A node that is
- * not there any more means that everything may lie elsewhere: then it begins anew.
+ * once; what comes or goes meanwhile may be among them. `from` is where to go on so that the keys of this page come again:
+ * a node and its cursor. A node that is not there any more means that everything may lie elsewhere: then it begins anew.
  */
 export async function* scanKeys(
   redis: RedisConnection,

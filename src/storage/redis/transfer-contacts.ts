@@ -20,7 +20,7 @@ export const createContactsTransfer = (redis: RedisConnection) => {
     after: string | undefined,
     recordOf: (key: string, accountKey: string) => Promise<R | undefined>,
   ): AsyncIterable<Page<R>> {
-    for await (const { keys: found, from } of scanKeys(redis, { begin: ACCOUNT, end }, after)) {
+    for await (const { keys: found, from } of scanKeys(redis, { pattern: `${ACCOUNT}*${end}` }, after)) {
       const records = await redis.batch(() =>
         found.map((key) =>
           recordOf(key, key.slice(prefix.length + ACCOUNT.length, key.indexOf('}', prefix.length))),
