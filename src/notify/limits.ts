@@ -12,6 +12,8 @@
  * | update, delete, history, mark | requests of wallets | account and app |
  * | installations | changes of installations (`contacts`) | account |
  * | didDocuments | did documents that are asked for (`contacts`) | domain |
+ * | mqToken, mqPut | tokens of a queue, messages put into one | queue and address of who asks |
+ * | mqGet | peeks, takes and deletes | token |
  *
  * A deployment changes them (`limits`), and a project for itself and its apps (`belfry project set`).
  */
@@ -34,6 +36,9 @@ export const LIMITS = {
   watch: '100, 1/s',
   installations: '60, 1/s',
   didDocuments: '10, 1/s',
+  mqToken: '60, 2/s',
+  mqPut: '200, 20/s',
+  mqGet: '200, 20/s',
 } as const
 
 export type LimitName = keyof typeof LIMITS

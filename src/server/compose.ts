@@ -1,5 +1,5 @@
 /**
- * Puts the house together: the only place that constructs (with `notify-room` and `relay-room`, one a room), and the only
+ * Puts the house together: the only place that constructs (with `notify-room`, `relay-room` and `mq-room`, one a room), and the only
  * one that knows every room.
  *
  * Order matters. The port is open before the notify server starts, because that one reaches the relay like everybody
@@ -42,6 +42,7 @@ import type { Ground } from './ground.ts'
 import { closeServer, createHttpRoutes, createHttpServer, listen } from './http.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { serveMetrics } from './metrics-server.ts'
+import { buildMq } from './mq-room.ts'
 import { namesOf } from './names.ts'
 import { buildNotify, declareApps, defaultProject, loadKeys } from './notify-room.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
@@ -152,12 +153,14 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       )
     : undefined
   // A relay without a notify room knows the notify server of the other processes by the store that they share.
-  const serverKeys = has('notify') || has('relay') ? await loadKeys(ground, vault, secret) : undefined
+  const needsKeys = has('notify') || has('relay') || has('mq')
+  const serverKeys = needsKeys ? await loadKeys(ground, vault, secret) : undefined
   const notify = has('notify') && serverKeys ? await buildNotify(ground, vault, serverKeys) : undefined
   const relay =
     has('relay') && serverKeys
       ? buildRelay(ground, server, relayKeyFrom(serverKeys.root), serverKeys.relay.did)
       : undefined
+  const mq = has('mq') && serverKeys ? buildMq(ground, serverKeys.root) : undefined
 
   if (notify || relay) {
     const sweeping = { store: stores.agenda, onDuty: onDuty('agenda sweep'), clock, log, meter: unmeasured }
@@ -197,6 +200,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     ...(registry ? [keysRoutes({ registry, log })] : []),
     ...(has('contacts') ? [buildContacts(ground, verifySignature)] : []),
     ...(relay ? [relay.routes] : []),
+    ...(mq ? [mq.routes] : []),
     ...(notify ? [notify.routes] : []),
   ])
   fetch = routes.fetch
@@ -227,6 +231,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const stop = async (signal: AbortSignal): Promise<void> => {
     isStopping = true
     routes.stopping()
+    mq?.endPolls()
     // No new connections; those that are open go on until they are closed below.
     server.close()
     server.closeIdleConnections()

@@ -34,6 +34,9 @@ const routeOf = (c: Context): string =>
 /** Asked for all the time, by machines: probes, and our own relay, which tells what wallets have received. */
 const BUSY = new Set(['/health', '/ready', '/metrics', ...Object.values(RELAY_WEBHOOK)])
 
+/** Paths that hold a signature, of whatever spelling: of these only the pattern is told. */
+const CONFIDENTIAL = /^\/*mq\b/i
+
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 export const createHttpRoutes = ({ clock, log, meter }: HttpDeps, rooms: readonly Hono[]): HttpRoutes => {
@@ -60,7 +63,8 @@ export const createHttpRoutes = ({ clock, log, meter }: HttpDeps, rooms: readonl
       meter.count('http_requests_total', { method, route, status: String(status) })
       meter.observe('http_request_seconds', milliseconds / 1000, { route })
       const level = BUSY.has(route) && status < 400 ? 'debug' : 'info'
-      log[level]({ method, path: c.req.path.slice(0, 256), status, milliseconds }, 'HTTP')
+      const path = CONFIDENTIAL.test(c.req.path) ? route : c.req.path.slice(0, 256)
+      log[level]({ method, path, status, milliseconds }, 'HTTP')
     }
   })
   app.use(wrongMethods(app))

@@ -100,6 +100,11 @@ export const METRICS: Record<string, Declared> = {
   notify_outbox_size: { type: 'gauge', help: 'Outbox entries that wait' },
   relay_swept_total: { type: 'counter', help: 'Expired messages that were removed' },
 
+  mq_put_total: { type: 'counter', help: 'Messages put into queues' },
+  mq_taken_total: { type: 'counter', help: 'Messages taken or deleted by their readers' },
+  mq_refused_total: { type: 'counter', help: 'Requests to queues that were refused', labels: ['reason'] },
+  mq_polls: { type: 'gauge', help: 'Requests that wait for a message' },
+
   notify_swept_total: { type: 'counter', help: 'What expired and was removed', labels: ['kind'] },
 
   wallet_dropped_total: { type: 'counter', help: 'Messages that a wallet client could not use' },

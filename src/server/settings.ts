@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { LIMIT_NAMES, type LimitRules, NO_LIMITS, parseLimit } from '../notify/limits.ts'
 import { isAddressRule } from '../platform/public-address.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
+import { MqDomains, parseDomains } from './mq-domains.ts'
 
 interface Setting<S extends z.ZodType = z.ZodType> {
   schema: S
@@ -99,7 +100,13 @@ const limits = z
   })
   .pipe(LimitsByName)
 
-export const ROOMS = ['relay', 'notify', 'keys', 'contacts'] as const
+/** `name: queueLength=500, ttlDays=7; other: off`, or JSON; in a file an object. */
+const mqSettings = z
+  .union([z.looseObject({}), z.string()])
+  .transform((given): unknown => (typeof given === 'string' ? { domains: parseDomains(given) } : given))
+  .pipe(z.strictObject({ domains: MqDomains }))
+
+export const ROOMS = ['relay', 'notify', 'keys', 'contacts', 'mq'] as const
 
 export const METRICS_PORT = 9464
 
@@ -316,6 +323,15 @@ export const SETTINGS = {
     must: `off, or name: burst, n/s (or min, h, day) for some of ${LIMIT_NAMES.join(', ')}, separated by ;`,
     about: 'How much dapps and wallets may ask how fast; `off` for none',
     fallback: 'the published ones',
+  }),
+  mq: setting({
+    schema: mqSettings.default({ domains: {} }),
+    env: 'BELFRY_MQ_DOMAINS',
+    flag: 'mq-domains',
+    hint: 'DOMAINS',
+    must: 'a list like name: queueLength=500, ttlDays=7; other: off, or in a file {domains: {name: {enabled, messageBytes, queueLength, ttlDays, connectionTimeout}}}',
+    about: 'Domains of the message queues and what each allows; `default` is one unless it is off',
+    fallback: '`default`, with 10240 bytes a message, 10000 messages a queue, 30 days, polls of 10000 ms',
   }),
   adminToken: setting({
     schema: z

@@ -1,5 +1,6 @@
 import type { ContactsStore } from '../contacts/store.ts'
 import type { KeysStore } from '../keys/store.ts'
+import type { MqStore } from '../mq/store.ts'
 import type { NotifyStore } from '../notify/store.ts'
 import type { Agenda } from '../platform/agenda.ts'
 import type { Buckets } from '../platform/buckets.ts'
@@ -13,6 +14,7 @@ export interface Stores extends AsyncDisposable {
   keys: KeysStore
   notify: NotifyStore
   contacts: ContactsStore
+  mq: MqStore
   /** Work for later, of all rooms. */
   agenda: Agenda
   /** Everything of them, for migrations and backups. */

@@ -35,7 +35,7 @@ export const addTo = <T extends TableName>(
   times: 1 | -1 = 1,
 ): void => {
   // Places in the outbox are the engine's own.
-  const content = 'place' in record ? record.entry : record
+  const content = 'entry' in record ? record.entry : record
   const hash = createHash('sha256').update(canonical(content)).digest('hex').slice(0, 32)
   const sum = sumOf(tally, table)
   tally.set(table, {

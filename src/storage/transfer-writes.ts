@@ -15,6 +15,7 @@ type ByVerbs =
   | 'webhook'
   | 'watch'
   | 'job'
+  | 'mqMessage'
 
 /** All at once: the engines group what is asked for in one turn. Answers nothing: everything has its place. */
 const each =
@@ -32,7 +33,8 @@ export const writesByVerbs = ({
   notify,
   relay,
   agenda,
-}: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda'>): Pick<Writers, ByVerbs> => {
+  mq,
+}: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq'>): Pick<Writers, ByVerbs> => {
   const register = async (projectId: string, webhooks: readonly Webhook[]): Promise<void> => {
     for (;;) {
       const { version } = await notify.webhooks(projectId)
@@ -59,6 +61,12 @@ export const writesByVerbs = ({
     job: {
       async write(records) {
         await agenda.add(records)
+        return []
+      },
+    },
+    mqMessage: {
+      async write(records) {
+        await mq.restore(records)
         return []
       },
     },

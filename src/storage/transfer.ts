@@ -14,6 +14,7 @@
 import { z } from 'zod'
 import type { Installation } from '../contacts/store.ts'
 import type { IdentityEntry, InviteEntry } from '../keys/store.ts'
+import type { PlacedMessage } from '../mq/store.ts'
 import type {
   AccountRecord,
   AppRecord,
@@ -241,6 +242,15 @@ const watch: z.ZodType<Watch> = z.object({
 })
 
 const installation: z.ZodType<Installation> = z.object({ name: text, value: text, expiresAt: time })
+const mqMessage: z.ZodType<PlacedMessage> = z.object({
+  domain: text,
+  hashDID: text,
+  place,
+  id: text,
+  message: text,
+  sender: text.exactOptional(),
+  expiresAt: time,
+})
 
 export const TABLES = {
   identity,
@@ -284,6 +294,8 @@ export const TABLES = {
   contactToken: z.object({ accountKey: text, id: text, until: time }),
   /** All of an account's, in their order. */
   installations: z.object({ accountKey: text, installations: z.array(installation) }),
+  /** Of the queues of the message hub, each with its place in its queue. */
+  mqMessage,
 }
 
 export type TableName = keyof typeof TABLES

@@ -28,13 +28,13 @@ import {
   wholeWebhook,
 } from './transfer-whole.ts'
 
-type Rooms = Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'contacts' | 'transfer'>
+type Rooms = Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'contacts' | 'mq' | 'transfer'>
 
 export const HOUR = 3_600_000
 
 /** Everything is as of `now`, because Redis removes what expired long ago. */
 export const furnish = async (
-  { keys, notify, relay, agenda, contacts }: Rooms,
+  { keys, notify, relay, agenda, contacts, mq }: Rooms,
   now: number,
 ): Promise<void> => {
   const month = { createdAt: now, expiresAt: now + 30 * DAY }
@@ -173,6 +173,19 @@ export const furnish = async (
   const waiting = target(address, 'one', 'copy of waits for one')
   const waits = { ...waiting, outbox: { ...waiting.outbox, ...month } }
   await notify.hand(await notify.putNotification(tell('waits')), [waits])
+  // Queues: in order, with a gap where one was taken, and what has expired.
+  const [queue, other] = [
+    { domain: 'default', hashDID: 'reader' },
+    { domain: 'vault.csc', hashDID: 'reader' },
+  ]
+  for (let at = 0; at < 8; at++) {
+    const one = { id: `mq ${at}`, message: `text ${at} é`, expiresAt: now + HOUR + at }
+    await mq.put(queue, at % 2 ? { ...one, sender: 'did:key:s' } : one, { now, most: 10 })
+  }
+  await mq.take(queue, { now, ticket: 'one', id: 'mq 3' })
+  await mq.put(other, { id: 'mq 0', message: 'alone', expiresAt: now + DAY }, { now, most: 10 })
+  const past = { now: now - HOUR, most: 10 }
+  await mq.put(other, { id: 'dead', message: 'dead', expiresAt: now - 1 }, past)
 
   // Mailboxes: acknowledged in order, out of order, by one who left, and what has expired.
   const [box, quiet, dead] = [topic('box'), topic('quiet'), topic('dead')]
@@ -256,7 +269,7 @@ export const allOf = async <T extends TableName>(
 ): Promise<unknown[]> => {
   const found: Records[T][] = []
   for await (const { records } of readers[table].read({ now })) found.push(...records)
-  const shown = found.map((one) => ('place' in one ? one.entry : one))
+  const shown = found.map((one) => ('entry' in one ? one.entry : one))
   const text = (value: unknown) => JSON.stringify(value, Object.keys(flat(value)).sort())
   return shown.sort((a, b) => (text(a) < text(b) ? -1 : 1))
 }

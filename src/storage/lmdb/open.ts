@@ -13,6 +13,7 @@ import { createLmdbContacts } from './contacts.ts'
 import { openEnv } from './env.ts'
 import { createLmdbKeys } from './keys.ts'
 import { createLmdbLeases } from './leases.ts'
+import { createLmdbMq } from './mq.ts'
 import { createLmdbNotify, createNotifyParts } from './notify.ts'
 import { createLmdbRelay } from './relay.ts'
 import { createLmdbTransfer } from './transfer.ts'
@@ -35,6 +36,7 @@ export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits 
     notify: gate.guard(createLmdbNotify(env, parts)),
     contacts: gate.guard(createLmdbContacts(env)),
     agenda: gate.guard(createLmdbAgenda(env)),
+    mq: gate.guard(createLmdbMq(env)),
     leases: gate.guard(createLmdbLeases()),
   }
   const transfer = guardTransfer(gate, createLmdbTransfer(env, rooms, parts))

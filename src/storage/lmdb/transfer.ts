@@ -4,6 +4,7 @@
  *
  * A snapshot is one read transaction: LMDB keeps the pages that it sees for as long as it lasts, and nobody waits.
  */
+import type { MqMessage } from '../../mq/store.ts'
 import type { Watcher } from '../../notify/store.ts'
 import type { Job } from '../../platform/agenda.ts'
 import type { Watch } from '../../relay/store.ts'
@@ -12,6 +13,7 @@ import type { Readers, Records, Transfer, Writers } from '../transfer.ts'
 import { writesByVerbs } from '../transfer-writes.ts'
 import { name, ROWS, type Rows } from './bytes.ts'
 import type { Env } from './env.ts'
+import { placeOf } from './mq.ts'
 import type { NotifyParts } from './notify.ts'
 import { rememberRequest } from './notify-accounts.ts'
 import { createContactsTransfer } from './transfer-contacts.ts'
@@ -23,7 +25,7 @@ const NOTE = name('note')
 
 export const createLmdbTransfer = (
   env: Env,
-  rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda'>,
+  rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq'>,
   parts: NotifyParts,
 ): Transfer => {
   const identities: Rows<Records['identity']> = env.openDB({ name: 'keys.identities', ...ROWS })
@@ -31,6 +33,7 @@ export const createLmdbTransfer = (
   const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
   const watches: Rows<Watch> = env.openDB({ name: 'relay.watches', ...ROWS })
   const jobs: Rows<Job> = env.openDB({ name: 'agenda.jobs', ...ROWS })
+  const mqMessages: Rows<MqMessage> = env.openDB({ name: 'mq.messages', ...ROWS })
   const { tables, outbox } = parts
   const sent = createSentTransfer(env, parts)
   const mailboxes = createRelayTransfer(env, rooms.relay)
@@ -84,6 +87,9 @@ export const createLmdbTransfer = (
       ...contacts.read(moment),
       watch: walk(watches, moment, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
       job: walk(jobs, moment, (_, job, now) => (job.expiresAt > now ? job : undefined)),
+      mqMessage: walk(mqMessages, moment, (at, message, now) =>
+        message.expiresAt > now ? { ...placeOf(at), ...message } : undefined,
+      ),
     }
   }
 

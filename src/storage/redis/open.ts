@@ -20,6 +20,7 @@ import { connectRedis } from './connection.ts'
 import { createRedisContacts } from './contacts.ts'
 import { createRedisKeys } from './keys.ts'
 import { createRedisLeases } from './leases.ts'
+import { createRedisMq } from './mq.ts'
 import { createRedisNotifyStore } from './notify.ts'
 import { createRedisRelay } from './relay.ts'
 import { createRedisTransfer } from './transfer.ts'
@@ -48,6 +49,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
     contacts: gate.guard(createRedisContacts(redis)),
     agenda: gate.guard(createRedisAgenda({ redis, channels })),
+    mq: gate.guard(createRedisMq({ redis, channels, instance })),
   }
   let closing: Promise<void> | undefined
   return {

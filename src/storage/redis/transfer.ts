@@ -17,6 +17,7 @@ import { createLayout } from './notify-layout.ts'
 import { watchedOf } from './relay-watches.ts'
 import { scanKeys, scanPairs } from './scan.ts'
 import { createContactsTransfer } from './transfer-contacts.ts'
+import { createMqTransfer } from './transfer-mq.ts'
 import { createNotifyTransfer } from './transfer-notify.ts'
 import { createRelayTransfer } from './transfer-relay.ts'
 
@@ -27,7 +28,7 @@ const COUNT = 1_000
 
 export const createRedisTransfer = (
   redis: RedisConnection,
-  rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda'>,
+  rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq'>,
 ): Transfer => {
   const { keys, notify, relay } = rooms
   const { client, prefix } = redis
@@ -128,6 +129,7 @@ export const createRedisTransfer = (
       },
       size: async () => undefined,
     },
+    mqMessage: createMqTransfer(redis),
   }
 
   return {

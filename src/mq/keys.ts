@@ -1,0 +1,124 @@
+/**
+ * The Ed25519 keys behind a DID URL.
+ *
+ * | DID      | keys                                                                                          |
+ * |----------|-----------------------------------------------------------------------------------------------|
+ * | did:key  | its own                                                                                       |
+ * | did:web  | the method of that id in the document, if it stands under `authentication`; kept for 5 minutes |
+ * | did:pkh  | the fragment is an identity key (`z6Mk…`) that the account registered here, and has not revoked |
+ *
+ * Answers none for what is not there or cannot be read; throws `unavailable` where somebody who knows does not answer.
+ */
+import * as z from 'zod'
+import type { Clock } from '../platform/clock.ts'
+import { createKept } from '../platform/kept.ts'
+import type { PublicFetch } from '../platform/public-fetch.ts'
+import { fromBase64url } from '../protocol/bytes.ts'
+import { accountKey } from '../protocol/caip.ts'
+import { accountFromDidPkh, ed25519FromDid } from '../protocol/did.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { splitDidUrl } from './dids.ts'
+
+export type FindKeys = (kid: string) => Promise<Uint8Array[]>
+
+export interface FindKeysDeps {
+  fetch: PublicFetch
+  /** The account (CAIP-10) for which an identity key (did:key) is registered now. */
+  accountOf: (identityKey: string) => Promise<string | undefined>
+  clock: Clock
+}
+
+const KEPT = { milliseconds: 300_000, most: 10_000 }
+const PATIENCE = 5_000
+const LONGEST_DOCUMENT = 64 * 1024
+const WEB = /^did:web:([A-Za-z0-9._-]{1,253}(?:%3[Aa][0-9]{1,5})?)((?::[A-Za-z0-9._-]{1,64}){0,8})$/
+
+const methodSchema = z.looseObject({
+  id: z.string(),
+  publicKeyJwk: z.looseObject({ kty: z.string(), crv: z.string(), x: z.string() }).optional(),
+  publicKeyMultibase: z.string().optional(),
+})
+type Method = z.infer<typeof methodSchema>
+const documentSchema = z.looseObject({
+  id: z.string(),
+  verificationMethod: z.array(z.unknown()).default([]),
+  authentication: z.array(z.unknown()).default([]),
+})
+
+/** Where the document of a did:web is. */
+const documentUrl = (did: string): string | undefined => {
+  const [, host, path = ''] = WEB.exec(did) ?? []
+  if (host === undefined) return undefined
+  const where = path === '' ? '/.well-known' : path.replaceAll(':', '/')
+  return `https://${host.replace(/%3a/i, ':')}${where}/did.json`
+}
+
+const keyOf = ({ publicKeyJwk: jwk, publicKeyMultibase }: Method): Uint8Array[] => {
+  try {
+    if (publicKeyMultibase !== undefined) return [ed25519FromDid(`did:key:${publicKeyMultibase}`)]
+    if (jwk?.kty !== 'OKP' || jwk.crv !== 'Ed25519') return []
+    const key = fromBase64url(jwk.x)
+    return key.length === 32 ? [key] : []
+  } catch {
+    return []
+  }
+}
+
+/** Ids may be relative to the document. */
+const sameId = (id: string, kid: string, did: string) => id === kid || did + id === kid
+
+const keysIn = (text: string, kid: string): Uint8Array[] => {
+  const { did } = splitDidUrl(kid)
+  let document: z.infer<typeof documentSchema>
+  try {
+    document = documentSchema.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new ProtocolError('unavailable', 'the DID document cannot be read', { cause })
+  }
+  if (document.id !== did) return []
+  const methods = (entries: unknown[]): Method[] =>
+    entries.flatMap((entry) => {
+      const parsed = methodSchema.safeParse(entry)
+      return parsed.success && sameId(parsed.data.id, kid, did) ? [parsed.data] : []
+    })
+  const isReferred = document.authentication.some((one) => typeof one === 'string' && sameId(one, kid, did))
+  return [
+    ...methods(document.authentication),
+    ...(isReferred ? methods(document.verificationMethod) : []),
+  ].flatMap(keyOf)
+}
+
+export const createFindKeys = ({ fetch, accountOf, clock }: FindKeysDeps): FindKeys => {
+  const kept = createKept<string>({ clock }, KEPT)
+
+  const ask = async (url: string): Promise<string> => {
+    const { status, body } = await fetch(url, { milliseconds: PATIENCE, bytes: LONGEST_DOCUMENT })
+    if (status !== 200) throw new ProtocolError('unavailable', `the DID document answered ${status}`)
+    return body
+  }
+
+  const ofAccount = async (did: string, fragment = ''): Promise<Uint8Array[]> => {
+    const identityKey = fragment.startsWith('did:key:') ? fragment : `did:key:${fragment}`
+    const key = ed25519FromDid(identityKey)
+    const account = await accountOf(identityKey)
+    const isTheirs = account !== undefined && accountKey(account) === accountKey(accountFromDidPkh(did))
+    return isTheirs ? [key] : []
+  }
+
+  return async (kid) => {
+    const { did, fragment } = splitDidUrl(kid)
+    try {
+      if (did.startsWith('did:key:')) {
+        const isItself = fragment === undefined || did === `did:key:${fragment}`
+        return isItself ? [ed25519FromDid(did)] : []
+      }
+      if (did.startsWith('did:pkh:')) return await ofAccount(did, fragment)
+      const url = documentUrl(did)
+      return url === undefined || fragment === undefined ? [] : keysIn(await kept(url, () => ask(url)), kid)
+    } catch (error) {
+      // What is no key or no account has signed nothing; nor has a host in our own network.
+      if (error instanceof ProtocolError && error.code !== 'unavailable') return []
+      throw error
+    }
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * The message hub: a queue per reader and domain, for agents that cannot hold a socket (MQ Hub, RFC-130).
+ *
+ * | use case | asks for                                             | refuses with                                          |
+ * |----------|------------------------------------------------------|-------------------------------------------------------|
+ * | token    | a domain that is on                                  | method_not_allowed, bad_params, rate_limited          |
+ * | put      | a token of the queue; a proof where a sender is named | the same, forbidden, too_large, quota_reached          |
+ * | peek     | a token of the queue, signed by its reader           | the same as token, forbidden                          |
+ * | take     | the same                                             | the same; of an id that is not there: not_found       |
+ * | remove   | the same                                             | the same                                              |
+ *
+ * Guarantees: a message is durable before its put is answered; messages of a queue are given in the order in which the
+ * store has taken them, so those of one sender, each put after the answer to the one before, in theirs; one that is
+ * taken is given to one caller. The hub knows neither who reads nor what.
+ */
+import type { Clock } from '../platform/clock.ts'
+import type { Meter } from '../platform/telemetry.ts'
+import { toBase64url, toHex, utf8 } from '../protocol/bytes.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { isHashDid } from './dids.ts'
+import type { Polls } from './polls.ts'
+import type { Proofs } from './proof.ts'
+import type { MqMessage, MqStore, QueueName } from './store.ts'
+import type { Tokens } from './token.ts'
+
+/** What a domain allows. */
+export interface MqDomain {
+  enabled: boolean
+  /** Of one message, in UTF-8. */
+  messageBytes: number
+  /** Messages of one queue. */
+  queueLength: number
+  ttlDays: number
+  /** How long a reader waits for a message, ms. */
+  connectionTimeout: number
+}
+
+/** How much may be asked how fast; throws `rate_limited`. */
+export interface MqLimits {
+  take(name: 'mqToken' | 'mqPut' | 'mqGet', key: string): Promise<void>
+}
+
+/** Who asks for what is in a queue: the token, and the proof of having its reader's key. */
+export interface Credentials {
+  token: string | undefined
+  signature: string
+}
+
+export interface MqHub {
+  /** Those that are on. */
+  readonly domains: readonly string[]
+  /** Throws `method_not_allowed` for a domain that is not on. */
+  domain(name: string): MqDomain
+  /** `from` names who asks, as far as is known; `expires`: unix ms. */
+  token(queue: QueueName, from: string): Promise<{ token: string; expires: number }>
+  /** Looks at the token alone: before a body is read. */
+  admit(queue: QueueName, token: string | undefined): void
+  put(
+    queue: QueueName,
+    request: {
+      token: string | undefined
+      message: string
+      sender?: { did: string; signature: string } | undefined
+      from: string
+    },
+  ): Promise<{ id: string }>
+  /** The oldest message; waits for one. Undefined when none came. */
+  peek(queue: QueueName, credentials: Credentials, signal: AbortSignal): Promise<MqMessage | undefined>
+  /** The same, and removes it. With an id it does not wait. */
+  take(
+    queue: QueueName,
+    credentials: Credentials,
+    signal: AbortSignal,
+    id?: string,
+  ): Promise<MqMessage | undefined>
+  /** Idempotent. */
+  remove(queue: QueueName, credentials: Credentials, id: string): Promise<void>
+}
+
+export interface MqHubDeps {
+  store: MqStore
+  tokens: Tokens
+  proofs: Proofs
+  polls: Polls
+  limits: MqLimits
+  clock: Clock
+  meter: Meter
+  randomBytes: (length: number) => Uint8Array
+}
+
+const DAY = 86_400_000
+
+const keyOf = ({ domain, hashDID }: QueueName): string => `${domain}/${hashDID}`
+
+export const createMqHub = (
+  deps: MqHubDeps,
+  { domains }: { domains: ReadonlyMap<string, MqDomain> },
+): MqHub => {
+  const { store, tokens, proofs, polls, limits, clock, meter, randomBytes } = deps
+
+  const domain = (name: string): MqDomain => {
+    const settings = domains.get(name)
+    if (!settings?.enabled) throw new ProtocolError('method_not_allowed', 'the domain has no message queues')
+    return settings
+  }
+  const known = (queue: QueueName): MqDomain => {
+    const settings = domain(queue.domain)
+    if (!isHashDid(queue.hashDID)) {
+      throw new ProtocolError('bad_params', 'hashDID must be the SHA-256 of a DID in base58', {
+        field: 'hashDID',
+      })
+    }
+    return settings
+  }
+
+  const authorise = async (queue: QueueName, { token, signature }: Credentials): Promise<MqDomain> => {
+    const settings = known(queue)
+    // By the token, not by the queue: strangers cannot use up what its reader may ask.
+    await limits.take('mqGet', tokens.verify(token, queue))
+    await proofs.reader(queue, token ?? '', signature)
+    return settings
+  }
+
+  const removed = (message: MqMessage | undefined): MqMessage | undefined => {
+    if (message) meter.count('mq_taken_total')
+    return message
+  }
+
+  return {
+    domains: [...domains].filter(([, { enabled }]) => enabled).map(([name]) => name),
+    domain,
+
+    async token(queue, from) {
+      known(queue)
+      await limits.take('mqToken', `${keyOf(queue)} ${from}`)
+      return tokens.issue(queue)
+    },
+
+    admit(queue, token) {
+      known(queue)
+      tokens.verify(token, queue)
+    },
+
+    async put(queue, { token, message, sender, from }) {
+      const { messageBytes, queueLength, ttlDays } = known(queue)
+      tokens.verify(token, queue)
+      await limits.take('mqPut', `${keyOf(queue)} ${from}`)
+      if (message === '') throw new ProtocolError('bad_params', 'the message is empty', { field: 'message' })
+      if (utf8(message).length > messageBytes) throw new ProtocolError('too_large')
+      if (sender) await proofs.sender(sender.did, token ?? '', sender.signature)
+      const now = clock.now()
+      const id = toBase64url(randomBytes(18))
+      const isKept = await store.put(
+        queue,
+        { id, message, ...(sender && { sender: sender.did }), expiresAt: now + ttlDays * DAY },
+        { now, most: queueLength },
+      )
+      if (!isKept) throw new ProtocolError('quota_reached')
+      meter.count('mq_put_total')
+      return { id }
+    },
+
+    async peek(queue, credentials, signal) {
+      const { connectionTimeout: patience } = await authorise(queue, credentials)
+      return polls.wait(queue, () => store.head(queue, clock.now()), { patience, signal })
+    },
+
+    async take(queue, credentials, signal, id) {
+      const { connectionTimeout: patience } = await authorise(queue, credentials)
+      const ticket = toHex(randomBytes(12))
+      const now = () => ({ now: clock.now() })
+      if (id !== undefined) {
+        const found = removed(await store.take(queue, { ...now(), ticket, id }))
+        if (!found) throw new ProtocolError('not_found')
+        return found
+      }
+      return removed(
+        await polls.wait(queue, () => store.take(queue, { ...now(), ticket }), { patience, signal }),
+      )
+    },
+
+    async remove(queue, credentials, id) {
+      await authorise(queue, credentials)
+      if (await store.remove(queue, id)) meter.count('mq_taken_total')
+    },
+  }
+}

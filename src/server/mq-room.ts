@@ -1,0 +1,56 @@
+/** The message queues, put together: tokens, proofs, polls, the hub and its routes, sweeps. */
+import type { Hono } from 'hono'
+import { mqRoutes } from '../mq/http.ts'
+import { createFindKeys } from '../mq/keys.ts'
+import { createPolls } from '../mq/polls.ts'
+import { createProofs } from '../mq/proof.ts'
+import { createMqHub } from '../mq/service.ts'
+import { createTokens, tokenKeyFrom } from '../mq/token.ts'
+import { createLimits } from '../notify/limits.ts'
+import { createBuckets } from '../platform/buckets.ts'
+import { addressRules } from '../platform/public-address.ts'
+import { createPublicFetch } from '../platform/public-fetch.ts'
+import { unmeasured } from '../platform/telemetry.ts'
+import { didWeb } from '../protocol/did.ts'
+import type { Ground } from './ground.ts'
+import { createRelaySweeper } from './relay-sweeper.ts'
+
+/** Between two looks for messages whose wake-up got lost, ms. */
+const CATCH_UP = 5_000
+
+export const buildMq = (ground: Ground, root: Uint8Array): { routes: Hono; endPolls: () => void } => {
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = ground
+  const { mq: store, keys } = stores
+  // Another process may put what no wake-up tells us of.
+  const catchUpEvery = config.redisUrl === undefined ? undefined : CATCH_UP
+  const polls = owned.use(createPolls({ store, clock, meter }, { catchUpEvery }))
+  const findKeys = createFindKeys({
+    fetch: createPublicFetch({ rules: addressRules(config.allowPrivateAddresses) }),
+    // The registry's store, so that a process without that room knows the keys, too.
+    async accountOf(identityKey) {
+      const entry = await keys.identity(identityKey)
+      return entry && entry.revokedAt === undefined && entry.account !== '' ? entry.account : undefined
+    },
+    clock,
+  })
+  const hub = createMqHub(
+    {
+      store,
+      tokens: createTokens({
+        key: tokenKeyFrom(root),
+        issuer: didWeb(new URL(names.publicUrl).host),
+        clock,
+        randomBytes,
+      }),
+      proofs: createProofs({ findKeys }),
+      polls,
+      limits: createLimits(stores.buckets ?? createBuckets(clock), config.limits),
+      clock,
+      meter,
+      randomBytes,
+    },
+    { domains: new Map(Object.entries(config.mq.domains)) },
+  )
+  owned.use(createRelaySweeper({ store, onDuty: ground.onDuty('mq sweep'), clock, log, meter: unmeasured }))
+  return { routes: mqRoutes({ hub, log, meter }, { url: names.publicUrl }), endPolls: () => polls.stop() }
+}

@@ -1,0 +1,36 @@
+/** Message queues as records: queue after queue (SCAN), each in its order. A page that was cut off comes again. */
+import type { PlacedMessage } from '../../mq/store.ts'
+import type { TableReader } from '../transfer.ts'
+import type { RedisConnection } from './connection.ts'
+import { MQ_KEYS, parseRow, queueFrom } from './mq.ts'
+import { scanKeys } from './scan.ts'
+
+/** Messages may have some ten thousand bytes each. */
+const PAGE = 200
+
+export const createMqTransfer = (redis: RedisConnection): TableReader<PlacedMessage> => {
+  const { client, prefix } = redis
+  return {
+    async *read({ now, after }) {
+      for await (const { keys, from } of scanKeys(redis, MQ_KEYS, after)) {
+        for (const rows of keys) {
+          const named = rows.slice(prefix.length + MQ_KEYS.begin.length, -MQ_KEYS.end.length)
+          const order = `${rows.slice(0, -1)}o`
+          for (let at = 0; ; at += PAGE) {
+            const flat = await redis.one(() => client.zrange(order, at, at + PAGE - 1, 'WITHSCORES'))
+            if (flat.length === 0) break
+            const ids = flat.filter((_, index) => index % 2 === 0)
+            const found = await redis.one(() => client.hmget(rows, ...ids))
+            const records = found.flatMap((row, index) => {
+              const message = row === null ? undefined : parseRow(row)
+              if (!message || message.expiresAt <= now) return []
+              return [{ ...queueFrom(named), place: Number(flat[2 * index + 1]), ...message }]
+            })
+            yield { records, cursor: from }
+          }
+        }
+      }
+    },
+    size: async () => undefined,
+  }
+}
