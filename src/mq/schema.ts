@@ -12,6 +12,8 @@ export const MessageAnswer = z.object({
 })
 export type MessageAnswer = z.infer<typeof MessageAnswer>
 
+export const FailureAnswer = z.object({ error: z.string(), code: z.string().default('') })
+
 export const PutAnswer = z.object({ messageId: z.string().min(1) })
 
 /** A body of this shape is unwrapped; whatever else is in it is dropped. */

@@ -89,6 +89,8 @@ export interface MqHubDeps {
 }
 
 const DAY = 86_400_000
+/** What an id of ours may look like; another one names nothing. */
+const ID = /^[\w-]{1,64}$/
 
 const keyOf = ({ domain, hashDID }: QueueName): string => `${domain}/${hashDID}`
 
@@ -170,7 +172,7 @@ export const createMqHub = (
       const ticket = toHex(randomBytes(12))
       const now = () => ({ now: clock.now() })
       if (id !== undefined) {
-        const found = removed(await store.take(queue, { ...now(), ticket, id }))
+        const found = ID.test(id) ? removed(await store.take(queue, { ...now(), ticket, id })) : undefined
         if (!found) throw new ProtocolError('not_found')
         return found
       }
@@ -181,7 +183,7 @@ export const createMqHub = (
 
     async remove(queue, credentials, id) {
       await authorise(queue, credentials)
-      if (await store.remove(queue, id)) meter.count('mq_taken_total')
+      if (ID.test(id) && (await store.remove(queue, id))) meter.count('mq_taken_total')
     },
   }
 }

@@ -16,6 +16,8 @@ export interface JsonRequest {
   /** Sent as JSON. */
   body?: unknown
   signal?: AbortSignal
+  /** How long an answer may take, ms. Default: 15 s. */
+  patience?: number
 }
 
 export interface JsonAnswer {
@@ -51,17 +53,17 @@ const read = async (response: Response): Promise<unknown> => {
   return text.trim() === '' ? undefined : JSON.parse(text)
 }
 
-/** Any status is an answer. Throws `unavailable` when there is none within 15 s, or none that is JSON. */
+/** Any status is an answer. Throws `unavailable` when there is none in time, or none that is JSON. */
 export const fetchJson = async (
   { clock, fetch }: FetchDeps,
   url: string,
-  { method = 'GET', headers = {}, body, signal }: JsonRequest = {},
+  { method = 'GET', headers = {}, body, signal, patience = TIMEOUT }: JsonRequest = {},
 ): Promise<JsonAnswer> => {
   const controller = new AbortController()
   const abort = () => controller.abort()
   signal?.addEventListener('abort', abort, { once: true })
   if (signal?.aborted) abort()
-  const timer = clock.after(TIMEOUT, abort)
+  const timer = clock.after(patience, abort)
   try {
     const response = await fetch(url, {
       method,
