@@ -325,7 +325,7 @@ export const SETTINGS = {
     fallback: 'the published ones',
   }),
   mq: setting({
-    schema: mqSettings.default({ domains: {} }),
+    schema: mqSettings.prefault({ domains: {} }),
     env: 'BELFRY_MQ_DOMAINS',
     flag: 'mq-domains',
     hint: 'DOMAINS',

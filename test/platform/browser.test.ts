@@ -24,8 +24,12 @@ const packagesOf = (file: string, seen = new Set<string>()): Set<string> => {
   return packages
 }
 
-test.each(['wallet', 'dapp'])('belfry/%s needs nothing that browsers do not have', (entry) => {
-  const packages = [...packagesOf(resolve(`src/sdk/${entry}.ts`))]
+test.each([
+  ['wallet', 'src/sdk/wallet.ts'],
+  ['dapp', 'src/sdk/dapp.ts'],
+  ['mq', 'src/mq/client.ts'],
+])('belfry/%s needs nothing that browsers do not have', (_, entry) => {
+  const packages = [...packagesOf(resolve(entry))]
   expect(packages.length).toBeGreaterThan(0)
   for (const name of packages) {
     expect(name).toMatch(/^(?:@noble\/(?:curves|hashes)\/.*|@scure\/base|@stablelib\/chacha20poly1305|zod)$/)

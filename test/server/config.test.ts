@@ -39,7 +39,7 @@ describe('where values come from', () => {
     expect(config).toMatchObject({
       port: 8080,
       data: './belfry-data',
-      rooms: ['relay', 'notify', 'keys'],
+      rooms: ['relay', 'notify', 'keys', 'mq'],
       keyServers: ['https://keys.walletconnect.com'],
       logLevel: 'info',
       shutdownSeconds: 10,
@@ -122,6 +122,31 @@ describe('where values come from', () => {
     ]),
   )
 
+  it('reads the domains of the message queues, as text, as JSON and from a file', () => {
+    const normal = {
+      enabled: true,
+      messageBytes: 10_240,
+      queueLength: 10_000,
+      ttlDays: 30,
+      connectionTimeout: 10_000,
+    }
+    const of = (flags: Record<string, string>, env: Record<string, string> = {}) =>
+      readConfig(flags, env).config.mq.domains
+    expect(of({})).toEqual({ default: normal })
+    const text = 'vault.csc: queueLength=5, ttlDays = 7; old: off; plain; default: connectionTimeout=0;'
+    const expected = {
+      default: { ...normal, connectionTimeout: 0 },
+      'vault.csc': { ...normal, queueLength: 5, ttlDays: 7 },
+      old: { ...normal, enabled: false },
+      plain: normal,
+    }
+    expect(of({}, { BELFRY_MQ_DOMAINS: text })).toEqual(expected)
+    const written = { ...expected, plain: {}, 'vault.csc': { queueLength: 5, ttlDays: 7 } }
+    expect(of({ 'mq-domains': JSON.stringify(written) })).toEqual(expected)
+    const config = file(JSON.stringify({ mq: { domains: written } }), 'belfry.json')
+    expect(of({ config })).toEqual(expected)
+  })
+
   it.each(['belfry.json', 'belfry.yaml'])('reads apps from %s', (name) => {
     const apps = [
       {
@@ -156,9 +181,13 @@ describe('a mistake', () => {
     [
       'BELFRY_ROOMS',
       'relay,attic',
-      'BELFRY_ROOMS must be some of relay, notify, keys, separated by commas, not "relay,attic".',
+      'BELFRY_ROOMS must be some of relay, notify, keys, mq, separated by commas, not "relay,attic".',
     ],
-    ['BELFRY_ROOMS', ',', 'BELFRY_ROOMS must be some of relay, notify, keys, separated by commas, not ",".'],
+    [
+      'BELFRY_ROOMS',
+      ',',
+      'BELFRY_ROOMS must be some of relay, notify, keys, mq, separated by commas, not ",".',
+    ],
     [
       'BELFRY_KEY_SERVERS',
       'keys.example',
@@ -169,6 +198,14 @@ describe('a mistake', () => {
       '10.0.0.0/33',
       'BELFRY_ALLOW_PRIVATE_ADDRESSES must be a list of host names, addresses and ranges like 10.0.0.0/8, or true, not "10.0.0.0/33".',
     ],
+    [
+      'BELFRY_MQ_DOMAINS',
+      'a: ttlDays=0',
+      expect.stringMatching(/^BELFRY_MQ_DOMAINS must be a list like .*, not "a: ttlDays=0"\.$/),
+    ],
+    ['BELFRY_MQ_DOMAINS', 'a: size=1', expect.stringContaining('BELFRY_MQ_DOMAINS must be')],
+    ['BELFRY_MQ_DOMAINS', '{"a":', expect.stringContaining('BELFRY_MQ_DOMAINS must be')],
+    ['BELFRY_MQ_DOMAINS', 'a/b', expect.stringContaining('BELFRY_MQ_DOMAINS must be')],
     ['BELFRY_METRICS', 'yes', 'BELFRY_METRICS must be a port, off, or shared, not "yes".'],
     ['BELFRY_LOG_LEVEL', 'loud', 'BELFRY_LOG_LEVEL must be debug, info, warn, error or silent, not "loud".'],
     [
