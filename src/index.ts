@@ -9,6 +9,7 @@ export {
   type RelayMessage,
 } from './relay/client.ts'
 export * from './sdk/dapp.ts'
+export * from './sdk/mq.ts'
 export * from './sdk/wallet.ts'
 export { composeServer, type RunningServer, type ServerDeps } from './server/compose.ts'
 export { type Config, configWith, readConfig } from './server/config.ts'

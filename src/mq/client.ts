@@ -236,7 +236,9 @@ export const mqClient = (options: MqClientOptions, deps: Partial<FetchDeps> = {}
 /** The hub says which failure it is; others that speak the same protocol have only a status. */
 const failureOf = (status: number, body: unknown): ProtocolError => {
   const { error = '', code = '' } = FailureAnswer.safeParse(body).data ?? {}
-  return fromSentence(error) ?? (isErrorCode(code) ? new ProtocolError(code, error) : httpFailure(status, error))
+  return (
+    fromSentence(error) ?? (isErrorCode(code) ? new ProtocolError(code, error) : httpFailure(status, error))
+  )
 }
 
 const sealed = (text: string, sealTo: Uint8Array): string => {

@@ -17,7 +17,7 @@ const whole = (least: number, most: number) =>
 
 const domain = z.strictObject({
   enabled: z.boolean().default(true),
-  messageBytes: whole(1, 1024 * 1024).default(10 * 1024),
+  messageBytes: whole(1, 128 * 1024).default(10 * 1024),
   queueLength: whole(1, 1_000_000).default(10_000),
   ttlDays: whole(1, 365).default(30),
   // Proxies give up after a minute.

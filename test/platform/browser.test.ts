@@ -27,7 +27,7 @@ const packagesOf = (file: string, seen = new Set<string>()): Set<string> => {
 test.each([
   ['wallet', 'src/sdk/wallet.ts'],
   ['dapp', 'src/sdk/dapp.ts'],
-  ['mq', 'src/mq/client.ts'],
+  ['mq', 'src/sdk/mq.ts'],
 ])('belfry/%s needs nothing that browsers do not have', (_, entry) => {
   const packages = [...packagesOf(resolve(entry))]
   expect(packages.length).toBeGreaterThan(0)

@@ -32,8 +32,12 @@ const survives = async (
   const putting = new AbortController()
   const reading = new AbortController()
 
-  const putInto = async (to: MqClient & { agreementKey: { publicKey: Uint8Array } }) => {
-    const acknowledged: string[] = []
+  const forReader: string[] = []
+  const forTaker: string[] = []
+  const putInto = async (
+    to: MqClient & { agreementKey: { publicKey: Uint8Array } },
+    acknowledged: string[],
+  ) => {
     for (let at = 0; !putting.signal.aborted; at++) {
       try {
         await putter.put(to.did, `${at}`, { sealTo: to.agreementKey.publicKey })
@@ -44,7 +48,6 @@ const survives = async (
       }
       await sleep(5)
     }
-    return acknowledged
   }
   const read: { id: string; text: string }[] = []
   const readAll = async () => {
@@ -65,15 +68,19 @@ const survives = async (
     }
   }
 
-  const puts = Promise.all([putInto(reader), putInto(taker)])
+  const puts = Promise.all([putInto(reader, forReader), putInto(taker, forTaker)])
   const reads = Promise.all([readAll(), takeAll()])
   for (let kill = 0; kill < KILLS; kill++) {
-    await sleep(400 + Math.random() * 300)
+    const [before, then] = [forReader.length, forTaker.length]
+    await eventually(() =>
+      expect(Math.min(forReader.length - before, forTaker.length - then)).toBeGreaterThan(4),
+    )
+    await sleep(Math.random() * 300)
     await strike(kill)
   }
   await sleep(500)
   putting.abort()
-  const [forReader, forTaker] = await puts
+  await puts
   // A mark behind everything that was put before.
   for (const agent of [reader, taker]) await putter.put(agent.did, 'the end')
   await eventually(() => {
@@ -83,8 +90,6 @@ const survives = async (
   reading.abort()
   await reads
 
-  expect(forReader.length).toBeGreaterThan(50)
-  expect(forTaker.length).toBeGreaterThan(50)
   const texts = read.map(({ text }) => text)
   // All of them, in their order; one may come again when the answer to its deletion was cut off, nothing later does.
   expect(forReader.filter((text) => !texts.includes(text))).toEqual([])
@@ -137,18 +142,17 @@ it('on one Redis, two processes are one hub, also when they are killed', { timeo
   for (let round = 0; round < 20; round++) {
     const polling = reader.peek().then((message) => ({ message, at: performance.now() }))
     await eventually(async () => expect(await polls(two)).toBe(1))
+    const asked = performance.now()
     const id = await sender.put(reader.did, `round ${round}`)
-    const answered = performance.now()
     const { message, at } = await polling
     expect(message).toMatchObject({ id, text: `round ${round}` })
-    latencies.push(at - answered)
+    latencies.push(at - asked)
     await reader.delete(id)
   }
   latencies.sort((a, b) => a - b)
   const [median = 0, worst = 0] = [latencies[10], latencies.at(-1)]
-  console.log(
-    `A poll on another process woke ${median.toFixed(1)} ms after the answer (worst ${worst.toFixed(1)} ms)`,
-  )
+  const said = `${median.toFixed(1)} ms after the sender asked for a token (worst ${worst.toFixed(1)} ms)`
+  console.log(`A poll on another process was answered ${said}`)
   expect(median).toBeLessThan(100)
 
   // Short polls from here on: a reader must not wait on a process that was killed.

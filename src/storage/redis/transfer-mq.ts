@@ -5,8 +5,8 @@ import type { RedisConnection } from './connection.ts'
 import { MQ_KEYS, parseRow, queueFrom } from './mq.ts'
 import { scanKeys } from './scan.ts'
 
-/** Messages may have some ten thousand bytes each. */
-const PAGE = 200
+/** Messages may have a hundred thousand bytes each. */
+const PAGE = 50
 
 export const createMqTransfer = (redis: RedisConnection): TableReader<PlacedMessage> => {
   const { client, prefix } = redis
