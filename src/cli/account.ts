@@ -46,6 +46,7 @@ const eraseFlags = {
 const erased = z.object({
   identityKeys: z.number(),
   inviteKeys: z.number(),
+  installations: z.number(),
   subscriptions: z.number(),
   watchers: z.number(),
   scheduled: z.number(),
@@ -70,6 +71,7 @@ const erase = defineCommand({
     print(
       `identity keys        ${counts.identityKeys}`,
       `invite keys          ${counts.inviteKeys}`,
+      `installations        ${counts.installations}`,
       `subscriptions        ${counts.subscriptions}`,
       `watchers             ${counts.watchers}`,
       `scheduled for later  ${counts.scheduled}`,

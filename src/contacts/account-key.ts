@@ -11,7 +11,8 @@
  * | `did:web:Example.com`                                     | `did:web:example.com`  |
  */
 import { secp256k1 } from '@noble/curves/secp256k1.js'
-import { fromHex } from '../protocol/bytes.ts'
+import { crypto } from '#crypto'
+import { fromHex, toBase64url, utf8 } from '../protocol/bytes.ts'
 import { accountKey, parseAccount } from '../protocol/caip.ts'
 import { accountFromDidPkh, didWeb, domainFromDidWeb, ed25519FromDid } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -22,6 +23,12 @@ export type Holder =
   | { kind: 'account'; key: string; address: string | undefined }
   | { kind: 'key'; key: string }
   | { kind: 'web'; key: string; domain: string }
+
+/**
+ * What storage knows an account by: the hash of its key. A nonce must outlive everything else that is kept, and then it
+ * names nobody.
+ */
+export const keptName = (key: string): string => toBase64url(crypto.sha256(utf8(key)))
 
 const ETHR = /^did:ethr:(?:[-.:\w]{1,64}:)?(0x[0-9a-fA-F]{40}|0x[0-9a-fA-F]{66})$/
 const BARE = /^(?:0x)?([0-9a-fA-F]{40})$/

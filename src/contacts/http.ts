@@ -20,6 +20,7 @@ import { createRpc, failureOf } from './rpc.ts'
 import type { Contacts } from './service.ts'
 
 const BODY_LIMIT = 64 * 1024
+const JSON_TYPE = { 'Content-Type': 'application/json' }
 
 export const contactsRoutes = (deps: {
   contacts: Contacts
@@ -32,14 +33,14 @@ export const contactsRoutes = (deps: {
 
   const take = async (c: Context, urlMethod?: string): Promise<Response> => {
     c.header('Cache-Control', 'no-store')
-    c.header('Content-Type', 'application/json')
     try {
       const text = await answer(await readJsonText(c.req.raw, BODY_LIMIT), urlMethod)
-      return text === undefined ? c.body(null, 204) : c.body(text)
+      return text === undefined ? c.body(null, 204) : c.body(text, 200, JSON_TYPE)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       const { code, message } = failureOf(error)
-      return c.body(rpcFailure(null, code, message), error.code === 'bad_request' ? 200 : error.http)
+      const status = error.code === 'bad_request' ? 200 : error.http
+      return c.body(rpcFailure(null, code, message), status, JSON_TYPE)
     }
   }
 

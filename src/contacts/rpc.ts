@@ -46,6 +46,9 @@ export const createRpc = ({ methods, log, meter, newId }: RpcDeps): AnswerRpc =>
     const known = asProtocolError(thrown)
     const isOurs = !known || (known.http >= 500 && known.code !== 'unavailable')
     const { code, message } = failureOf(known ?? new ProtocolError('internal'))
+    if (known?.code === 'unavailable') {
+      log.warn({ err: known }, 'A request about installations could not be served now')
+    }
     if (!isOurs) return rpcFailure(idText, code, message)
     const id = newId()
     log.error({ err: thrown, id }, 'A request about installations failed unexpectedly')

@@ -26,7 +26,7 @@ import { accountOf, type Cacao, identityKeyOf, verifyCacao } from '../protocol/c
 import { accountKey } from '../protocol/caip.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
-import { type Holder, holderOf } from './account-key.ts'
+import { type Holder, holderOf, keptName } from './account-key.ts'
 import { type Attribute, readAttribute } from './attribute.ts'
 import { authenticationKeys } from './did-document.ts'
 import { digestSignedBy, type EcdsaSignature, registryOf } from './erc1056.ts'
@@ -134,7 +134,7 @@ export const createContacts = (
     { signature, attribute, validity }: Extract<Authority, { kind: 'signature' }>,
   ): Promise<Permit> => {
     if (holder.kind !== 'account' || holder.address === undefined) throw new ProtocolError('forbidden')
-    const nonce = await store.nonce(holder.key)
+    const nonce = await store.nonce(keptName(holder.key))
     const by = { registry, nonce, identity: holder.address }
     const digest = digestSignedBy({ act, ...attribute, validity }, by, signature)
     if (!digest) throw new ProtocolError('forbidden', 'the account did not sign it')
@@ -169,7 +169,7 @@ export const createContacts = (
 
   return {
     async installations(did) {
-      const found = await store.installations(holderOf(did).key, clock.now())
+      const found = await store.installations(keptName(holderOf(did).key), clock.now())
       return found.map(({ name, value }) => ({ name, value: fromBase64url(value) }))
     },
 
@@ -178,7 +178,7 @@ export const createContacts = (
       if (holder.kind !== 'account' || holder.address === undefined) {
         throw new ProtocolError('bad_params', 'it has no Ethereum address that could sign')
       }
-      return { nonce: await store.nonce(holder.key), registry }
+      return { nonce: await store.nonce(keptName(holder.key)), registry }
     },
 
     async grant(did, authority) {
@@ -191,7 +191,7 @@ export const createContacts = (
       const now = clock.now()
       const value = toBase64url(attribute.value)
       const installation = { name: attribute.name, value, expiresAt: now + validity * 1000 }
-      spent(await store.grant(holder.key, ticket, installation, { now, most: MOST_INSTALLATIONS }))
+      spent(await store.grant(keptName(holder.key), ticket, installation, { now, most: MOST_INSTALLATIONS }))
       return { digest }
     },
 
@@ -200,7 +200,7 @@ export const createContacts = (
       const { ticket, attribute } = await permitOf('revoke', holder, authority)
       await limit('installations', holder.key)
       const installation = { name: attribute.name, value: toBase64url(attribute.value) }
-      spent(await store.revoke(holder.key, ticket, installation, clock.now()))
+      spent(await store.revoke(keptName(holder.key), ticket, installation, clock.now()))
     },
   }
 }

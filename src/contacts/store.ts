@@ -1,5 +1,5 @@
 /**
- * What the registry of installations asks of storage, by canonical account key (`account-key`). One account is one unit
+ * What the registry of installations asks of storage. `accountKey`: see `account-key`, as it is kept. One account is one unit
  * of atomicity. Promises resolve when durable.
  */
 

@@ -7,6 +7,8 @@
  * | DELETE /admin/accounts/:account | how much of each kind was erased; again: nothing, and it is no fault |
  */
 import { Hono } from 'hono'
+import { keptName } from '../contacts/account-key.ts'
+import type { ContactsStore, Installation } from '../contacts/store.ts'
 import { type AccountKeys, eraseKeys, exportKeys } from '../keys/account.ts'
 import type { KeysStore } from '../keys/store.ts'
 import type { AccountData, ErasedAccount, ExportedAccount } from '../notify/account-data.ts'
@@ -14,23 +16,39 @@ import type { Clock } from '../platform/clock.ts'
 import { accountKey, parseAccount } from '../protocol/caip.ts'
 
 export interface Accounts {
-  export(account: string): Promise<{ account: string; exportedAt: string } & AccountKeys & ExportedAccount>
-  erase(account: string): Promise<ErasedAccount & { identityKeys: number; inviteKeys: number }>
+  export(
+    account: string,
+  ): Promise<
+    { account: string; exportedAt: string; installations: Installation[] } & AccountKeys & ExportedAccount
+  >
+  erase(
+    account: string,
+  ): Promise<ErasedAccount & { identityKeys: number; inviteKeys: number; installations: number }>
 }
 
-export const createAccounts = (deps: { keys: KeysStore; notify: AccountData; clock: Clock }): Accounts => {
-  const { keys, notify, clock } = deps
+export const createAccounts = (deps: {
+  keys: KeysStore
+  contacts: ContactsStore
+  notify: AccountData
+  clock: Clock
+}): Accounts => {
+  const { keys, contacts, notify, clock } = deps
   return {
     async export(account) {
       const key = accountKey(parseAccount(account))
-      const exportedAt = new Date(clock.now()).toISOString()
-      return { account, exportedAt, ...(await exportKeys(keys, key)), ...(await notify.export(key)) }
+      const now = clock.now()
+      const exportedAt = new Date(now).toISOString()
+      const installations = await contacts.installations(keptName(key), now)
+      const own = { account, exportedAt, installations }
+      return { ...own, ...(await exportKeys(keys, key)), ...(await notify.export(key)) }
     },
     async erase(account) {
       const key = accountKey(parseAccount(account))
       // The keys first: what their owner asks for meanwhile is refused.
       const erasedKeys = await eraseKeys(keys, key, clock.now())
-      return { ...erasedKeys, ...(await notify.erase(key)) }
+      // What an account signed stays spent, or whoever kept it could bring all of them back.
+      const installations = await contacts.clear(keptName(key))
+      return { ...erasedKeys, installations, ...(await notify.erase(key)) }
     },
   }
 }

@@ -193,7 +193,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       sent: notify?.sent,
       registry,
       transfer: stores.transfer,
-      accounts: notify && createAccounts({ keys: stores.keys, notify: notify.accountData, clock }),
+      accounts: notify && createAccounts({ ...stores, notify: notify.accountData, clock }),
       rotation: () => notifyServer?.rotation,
       resealing: notify && owned.use(createResealing({ stores, vault, clock, log }, { forget })),
     }),

@@ -14,6 +14,7 @@ import { STORY_PAGE } from './story.ts'
 const entries: [string, number, number][] = [
   ['belfry/wallet', 220, 75],
   ['belfry/dapp', 135, 45],
+  ['belfry/contacts', 200, 70],
   ['./dist/relay/client.js', 180, 60],
 ]
 

@@ -8,9 +8,12 @@ import { once } from 'node:events'
 import { type IncomingHttpHeaders, request } from 'node:http'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
+import { contactsRoutes } from '../../src/contacts/http.ts'
+import { createContacts } from '../../src/contacts/service.ts'
 import { keysRoutes } from '../../src/keys/http.ts'
 import { createKeyRegistry } from '../../src/keys/service.ts'
 import { systemClock } from '../../src/platform/clock.ts'
+import { createPublicFetch } from '../../src/platform/public-fetch.ts'
 import { type Log, silent, unmeasured } from '../../src/platform/telemetry.ts'
 import { fromBase64url, fromHex } from '../../src/protocol/bytes.ts'
 import { ed25519Did } from '../../src/protocol/did.ts'
@@ -120,7 +123,8 @@ const parsed = (text: string): unknown => {
 // ── the routes ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Which shape its failures have. */
-type Family = 'plain' | 'keys' | 'rpc'
+/** `rpc`: HTTP's own statuses as well; `contacts`: nothing but 200 for what is about the message. */
+type Family = 'plain' | 'keys' | 'rpc' | 'contacts'
 type Way = 'nobody' | 'project' | 'admin' | 'client'
 interface Route {
   method: string
@@ -226,6 +230,8 @@ const ROUTES: readonly Route[] = [
   route('admin', 'POST', '/admin/reseal'),
   route('admin', 'GET', '/admin/reseal'),
   route('client', 'POST', '/rpc', { family: 'rpc' }),
+  route('nobody', 'POST', '/rpc/v1', { family: 'contacts' }),
+  route('nobody', 'POST', '/rpc/v1/:method', { family: 'contacts', path: '/rpc/v1/status' }),
   route('nobody', 'GET', '/health'),
   route('nobody', 'GET', '/ready'),
   route('nobody', 'GET', '/metrics'),
@@ -248,7 +254,7 @@ const expectFailure = (answer: Answer, family: Family, code: string): void => {
   if (!isErrorCode(code)) throw new Error(`${code} is not in the vocabulary`)
   const { rpc, message } = new ProtocolError(code)
   const sentence = expect.stringMatching(code === 'not_found' || code === 'identity_unknown' ? /./ : message)
-  if (family === 'rpc') {
+  if (family === 'rpc' || family === 'contacts') {
     expect(answer.json).toMatchObject({ jsonrpc: '2.0', id: null, error: { code: rpc, message: sentence } })
   } else if (family === 'keys') {
     expect(answer.json).toMatchObject({
@@ -286,10 +292,18 @@ it('the table names every route that there is', async () => {
     rotation: () => undefined,
     resealing: undefined,
   }
+  const nobody = createContacts(
+    {
+      ...{ ...deps, store: stores.contacts, fetch: createPublicFetch() },
+      ...{ identity: () => Promise.reject(new ProtocolError('identity_unknown')), limit: async () => {} },
+    },
+    { did: 'did:web:x', isOwnDid: () => false },
+  )
   const routed = [
     keysRoutes({ registry: createKeyRegistry({ ...deps, store: stores.keys }), log: silent }),
     adminRoutes(none),
     relayRoutes({ hub, ...deps }),
+    contactsRoutes({ contacts: nobody, log: silent, meter: unmeasured }),
     opsRoutes({ checks: {}, ...deps }),
     metricsRoutes(metrics),
   ]
@@ -390,22 +404,21 @@ const bodiesWith = (value: string): string[] => {
   return [value, `[${value}]`, flat, nested, `[${nested}]`]
 }
 
-it.each(named(ROUTES.filter(({ takesJson, family }) => !takesJson && family !== 'rpc')))(
-  'a body for %s, which takes none, changes nothing',
-  async (_, target) => {
-    const ask1 = (body?: string | Uint8Array) =>
-      ask(target.method, pathOf(target), {
-        headers: { ...credentials(target.needs), ...typed },
-        ...(body !== undefined && { body }),
-      })
-    const { status } = await ask1()
-    for (const body of ['{', '['.repeat(100_000), 'x'.repeat(2 * MIB), Uint8Array.of(0xff, 0xfe, 0)]) {
-      const answer = await ask1(body)
-      expect(answer.status).toBe(status)
-      expectNothingInternal(answer.text)
-    }
-  },
-)
+it.each(
+  named(ROUTES.filter(({ takesJson, family }) => !takesJson && family !== 'rpc' && family !== 'contacts')),
+)('a body for %s, which takes none, changes nothing', async (_, target) => {
+  const ask1 = (body?: string | Uint8Array) =>
+    ask(target.method, pathOf(target), {
+      headers: { ...credentials(target.needs), ...typed },
+      ...(body !== undefined && { body }),
+    })
+  const { status } = await ask1()
+  for (const body of ['{', '['.repeat(100_000), 'x'.repeat(2 * MIB), Uint8Array.of(0xff, 0xfe, 0)]) {
+    const answer = await ask1(body)
+    expect(answer.status).toBe(status)
+    expectNothingInternal(answer.text)
+  }
+})
 
 it('the relay over HTTP answers every text with its JSON-RPC error', async () => {
   const headers = credentials('client')
@@ -418,6 +431,56 @@ it('the relay over HTTP answers every text with its JSON-RPC error', async () =>
   const large = await ask('POST', '/rpc', { body: 'x'.repeat(2 * MIB), headers })
   expect(large.status).toBe(413)
   expectFailure(large, 'rpc', 'too_large')
+})
+
+describe.each(['/rpc/v1', '/rpc/v1/status'])('a body of POST %s', (path) => {
+  const send = (body: string | Uint8Array, headers: Record<string, string> = typed) =>
+    ask('POST', path, { body, headers })
+
+  it('that is malformed gets a JSON-RPC error', async () => {
+    for (const [name, body, , code] of MALFORMED) {
+      const answer = await send(body)
+      expectNothingInternal(answer.text)
+      const isTooLarge = Buffer.byteLength(body) > 64 * 1024
+      expect([name, answer.status]).toEqual([name, isTooLarge ? 413 : 200])
+      const wanted = code === 'bad_json' ? -32700 : -32600
+      expect(answer.json).toMatchObject({ jsonrpc: '2.0', id: null, error: { code: wanted } })
+    }
+    for (const headers of [{}, { 'content-type': 'text/plain' }, { ...typed, 'content-encoding': 'br' }]) {
+      const answer = await send('{}', headers)
+      expect(answer.status).toBe(415)
+      expectFailure(answer, 'contacts', 'unsupported_media')
+    }
+  })
+
+  it('with any value in any place gets an answer of the vocabulary', async () => {
+    const methods = ['fetchKeyPackages', 'grantInstallation', 'revokeInstallation', 'nonce', 'status', 'none']
+    for (const value of VALUES) {
+      const did = '"did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp"'
+      const signature = `{"r":${value},"s":${value},"v":${value}}`
+      const named = `{"did":${value},"name":${value},"value":${value},"signature":${value},"jwt":${value}}`
+      const half = `{"did":${did},"name":"xmtp/installation/hex","value":${value},"signature":${signature}}`
+      const params = [
+        value,
+        `[${value}]`,
+        `[${Array(6).fill(value)}]`,
+        named,
+        half,
+        `{"did":${did},"jwt":${value}}`,
+      ]
+      const requests = methods.flatMap((method) =>
+        params.map((each) => `{"jsonrpc":"2.0","id":1,"method":"${method}","params":${each}}`),
+      )
+      for (const body of [...requests, `{"jsonrpc":${value},"id":${value},"method":${value}}`]) {
+        const answer = await send(body)
+        expectNothingInternal(answer.text)
+        const isTooLarge = Buffer.byteLength(body) > 64 * 1024
+        expect([body.slice(0, 200), answer.status]).toEqual([body.slice(0, 200), isTooLarge ? 413 : 200])
+        const { error } = Object(answer.json)
+        if (error) expect([-32700, -32600, -32601, -32602, 403]).toContain(error.code)
+      }
+    }
+  })
 })
 
 // ── who asks ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@ import { Redis } from 'ioredis'
 import { open } from 'lmdb'
 import { expect, it } from 'vitest'
 import { z } from 'zod'
+import { keptName } from '../../src/contacts/account-key.ts'
 import { accountKey } from '../../src/protocol/caip.ts'
 import { packAccount } from '../../src/storage/redis/notify-packing.ts'
 import { newDevice, postNotification } from '../stories/town.ts'
@@ -140,6 +141,10 @@ it.each(['the embedded store', 'Redis'])(
     if (!watcher) throw new Error('it watches')
     await world.stores.keys.registerInvite(key, { ...invite, identityKey: watcher.identityKey })
 
+    const installation = { name: 'xmtp/installation/hex', value: 'AQID', expiresAt: Date.now() + 3_600_000 }
+    const granted = { kind: 'nonce', nonce: 0 } as const
+    await world.stores.contacts.grant(keptName(key), granted, installation, { now: Date.now(), most: 20 })
+
     // Asked for on another chain: it is the person that counts.
     const path = `/admin/accounts/${encodeURIComponent(owner.on(137))}`
     const ask = (method: string) => world.http(method, path, { token: world.adminToken })
@@ -149,6 +154,7 @@ it.each(['the embedded store', 'Redis'])(
     expect(document.identityKeys).toHaveLength(2)
     expect(document.inviteKey).toMatchObject({ inviteKey: invite.inviteKey })
     expect(document.watchers).toHaveLength(2)
+    expect(body).toMatchObject({ installations: [installation] })
     expect(document.subscriptions).toMatchObject([
       {
         domain: app.domain,
@@ -176,7 +182,10 @@ it.each(['the embedded store', 'Redis'])(
     const erased = await ask('DELETE')
     expect(erased).toMatchObject({
       status: 200,
-      body: { identityKeys: 2, inviteKeys: 1, subscriptions: 1, watchers: 2, scheduled: 2, unsent: 0 },
+      body: {
+        ...{ identityKeys: 2, inviteKeys: 1, installations: 1 },
+        ...{ subscriptions: 1, watchers: 2, scheduled: 2, unsent: 0 },
+      },
     })
     // Devices that live hear of it as of any end of a subscription.
     await eventually(() => {
@@ -186,6 +195,7 @@ it.each(['the embedded store', 'Redis'])(
     expect((await ask('DELETE')).body).toEqual({
       identityKeys: 0,
       inviteKeys: 0,
+      installations: 0,
       subscriptions: 0,
       watchers: 0,
       scheduled: 0,
