@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
+  batchOf,
   idTextOf,
   parseRpc,
   payloadId,
@@ -238,6 +239,30 @@ describe('messages', () => {
     )
   })
 })
+
+describe('batches', () => {
+  it('are their members, byte for byte', () => {
+    const members = fc.array(fc.json({ maxDepth: 3 }).chain((text) => fc.constantFrom(text, indented(text))))
+    const spaces = fc
+      .array(fc.constantFrom(' ', '\n', '\t', '\r'), { maxLength: 3 })
+      .map((some) => some.join(''))
+    fc.assert(
+      fc.property(members, spaces, (all, space) => {
+        const text = `${space}[${space}${all.join(`${space},${space}`)}${space}]${space}`
+        expect(batchOf(text)).toEqual(all)
+      }),
+    )
+  })
+
+  it.each(['{}', '{"a":[1]}', '"[1]"', '5', 'null', ' true '])('are not %s', (text) => {
+    expect(batchOf(text)).toBeUndefined()
+  })
+
+  it.each(['', '[', '[1,]', '[1 2]', ']', '[1]]', '[1],'])('%j is no JSON', (text) => {
+    expectCode(() => batchOf(text), 'bad_json')
+  })
+})
+const indented = (text: string): string => JSON.stringify(JSON.parse(text), undefined, 2)
 
 describe('ids that we make', () => {
   it('have 16 digits', () => {
