@@ -7,7 +7,7 @@
  * | code   | when                                                                    |
  * |--------|-------------------------------------------------------------------------|
  * | -32700 | it is not JSON                                                          |
- * | -32600 | no request, an empty batch or one of too many, another method than the URL's |
+ * | -32600 | no request, an empty batch or one of too many, a batch with too much to answer, another method than the URL's |
  * | -32601 | no such method                                                          |
  * | -32602 | wrong parameters, a DID that is none                                    |
  * | 403    | `User not authorized for installation.`                                 |
@@ -22,6 +22,8 @@ import { batchOf, idTextOf, parseRpc, rpcFailure, rpcResult } from '../protocol/
 import type { Method } from './methods.ts'
 
 const LONGEST_BATCH = 50
+/** Characters of a batch's answers, after which no more is fetched: a few words could ask for many MiB otherwise. */
+const LONGEST_ANSWER = 2 * 1024 * 1024
 const NOT_AUTHORIZED = 'User not authorized for installation.'
 
 export interface RpcDeps {
@@ -65,7 +67,12 @@ export const createRpc = ({ methods, log, meter, newId }: RpcDeps): AnswerRpc =>
     return run(params)
   }
 
-  const one = async (text: string, urlMethod: string | undefined): Promise<string | undefined> => {
+  /** `isFull`: the batch has enough to answer; what wants no answer is done all the same. */
+  const one = async (
+    text: string,
+    urlMethod: string | undefined,
+    isFull = false,
+  ): Promise<string | undefined> => {
     let idText: string | null | undefined = idTextOf(text) ?? null
     try {
       const message = parseRpc(text)
@@ -73,6 +80,7 @@ export const createRpc = ({ methods, log, meter, newId }: RpcDeps): AnswerRpc =>
         throw new ProtocolError('bad_request', 'it is not a request')
       }
       idText = message.idText
+      if (isFull && idText !== undefined) throw new ProtocolError('too_large', 'ask for the rest by itself')
       const result = await call(message.method, message.params, urlMethod)
       return idText === undefined ? undefined : rpcResult(idText, result)
     } catch (error) {
@@ -91,9 +99,12 @@ export const createRpc = ({ methods, log, meter, newId }: RpcDeps): AnswerRpc =>
         throw new ProtocolError('bad_request', `a batch has at most ${LONGEST_BATCH} requests`)
       }
       const answers: string[] = []
+      let length = 0
       for (const member of members) {
-        const answer = await one(member, urlMethod)
-        if (answer !== undefined) answers.push(answer)
+        const answer = await one(member, urlMethod, length > LONGEST_ANSWER)
+        if (answer === undefined) continue
+        answers.push(answer)
+        length += answer.length
       }
       return answers.length === 0 ? undefined : `[${answers.join(',')}]`
     } catch (error) {

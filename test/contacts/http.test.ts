@@ -249,6 +249,24 @@ describe('JSON-RPC 2.0', () => {
     expect((await post('/rpc/v1', batch(51))).body).toEqual(failed(-32600, null))
   })
 
+  it('answers a batch with a few MiB at most, and does what wants no answer', async () => {
+    const { key, did } = await newHolder()
+    for (let at = 0; at < 20; at++) {
+      const jwt = town.jwt(key, did, at.toString(16).padStart(2, '0').repeat(16_384))
+      expect(await town.rpc('grantInstallation', { did, jwt })).toMatchObject({ result: {} })
+    }
+    const revoke = { did, jwt: town.jwt(key, did, '00'.repeat(16_384), { act: 'revoke_installation' }) }
+    const fetches = Array.from({ length: 10 }, (_, at) => request('fetchKeyPackages', [did], at))
+    const last = { jsonrpc: '2.0', method: 'revokeInstallation', params: revoke }
+    const { body } = await post('/rpc/v1', [...fetches, last])
+    const answers = Array.isArray(body) ? body : []
+    expect(answers).toHaveLength(10)
+    const answered = answers.filter((one) => one.result?.installation.length === 20)
+    expect(answered).toHaveLength(4)
+    for (const [at, one] of answers.slice(4).entries()) expect(one).toEqual(failed(-32600, at + 4))
+    expect(await town.fetchAll(did)).toMatchObject({ result: { installation: { length: 19 } } })
+  })
+
   it('names in the body what the URL names', async () => {
     expect((await post('/rpc/v1/status', request('status'))).body).toMatchObject({ result: 'OK' })
     expect((await post('/rpc/v1/nonce', request('status'))).body).toEqual(failed(-32600))
