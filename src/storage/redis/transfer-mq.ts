@@ -12,7 +12,11 @@ export const createMqTransfer = (redis: RedisConnection): TableReader<PlacedMess
   const { client, prefix } = redis
   return {
     async *read({ now, after }) {
-      for await (const { keys, from } of scanKeys(redis, { pattern: `${MQ_KEYS.begin}*${MQ_KEYS.end}` }, after)) {
+      for await (const { keys, from } of scanKeys(
+        redis,
+        { pattern: `${MQ_KEYS.begin}*${MQ_KEYS.end}` },
+        after,
+      )) {
         for (const rows of keys) {
           const named = rows.slice(prefix.length + MQ_KEYS.begin.length, -MQ_KEYS.end.length)
           const order = `${rows.slice(0, -1)}o`
