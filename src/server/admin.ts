@@ -71,7 +71,7 @@ const Notify = z.object({
 
 const ACCOUNTS_AT_ONCE = 500
 
-const sameText = (a: string, b: string): boolean => {
+export const sameText = (a: string, b: string): boolean => {
   const [one, other] = [Buffer.from(a), Buffer.from(b)]
   return one.length === other.length && timingSafeEqual(one, other)
 }

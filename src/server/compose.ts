@@ -45,6 +45,7 @@ import { serveMetrics } from './metrics-server.ts'
 import { buildMq } from './mq-room.ts'
 import { namesOf } from './names.ts'
 import { buildNotify, declareApps, defaultProject, loadKeys } from './notify-room.ts'
+import { buildOperator } from './operator-room.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
 import { buildRelay } from './relay-room.ts'
 import { createRelaySweeper } from './relay-sweeper.ts'
@@ -201,6 +202,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     ...(has('contacts') ? [buildContacts(ground, verifySignature)] : []),
     ...(relay ? [relay.routes] : []),
     ...(mq ? [mq.routes] : []),
+    ...(has('operator') ? [buildOperator(ground, adminToken, notify?.apps)] : []),
     ...(notify ? [notify.routes] : []),
   ])
   fetch = routes.fetch

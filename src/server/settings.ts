@@ -106,7 +106,9 @@ const mqSettings = z
   .transform((given): unknown => (typeof given === 'string' ? { domains: parseDomains(given) } : given))
   .pipe(z.strictObject({ domains: MqDomains }))
 
-export const ROOMS = ['relay', 'notify', 'keys', 'contacts', 'mq'] as const
+export const ROOMS = ['relay', 'notify', 'keys', 'contacts', 'mq', 'operator'] as const
+/** What is served unless rooms are named. */
+const USUAL_ROOMS = ROOMS.filter((room) => room !== 'operator')
 
 export const METRICS_PORT = 9464
 
@@ -184,7 +186,7 @@ export const SETTINGS = {
   rooms: setting({
     schema: list(z.enum(ROOMS))
       .pipe(z.array(z.enum(ROOMS)).min(1))
-      .default([...ROOMS]),
+      .default([...USUAL_ROOMS]),
     env: 'BELFRY_ROOMS',
     flag: 'rooms',
     hint: 'NAME,…',

@@ -5,6 +5,7 @@ import type { NotifyStore } from '../notify/store.ts'
 import type { Agenda } from '../platform/agenda.ts'
 import type { Buckets } from '../platform/buckets.ts'
 import type { RelayStore } from '../relay/store.ts'
+import type { OperatorStore } from '../sessions/store-operator.ts'
 import type { Leases } from './leases.ts'
 import type { Transfer } from './transfer.ts'
 
@@ -15,6 +16,7 @@ export interface Stores extends AsyncDisposable {
   notify: NotifyStore
   contacts: ContactsStore
   mq: MqStore
+  operator: OperatorStore
   /** Work for later, of all rooms. */
   agenda: Agenda
   /** Everything of them, for migrations and backups. */

@@ -15,6 +15,7 @@ import { createLmdbKeys } from './keys.ts'
 import { createLmdbLeases } from './leases.ts'
 import { createLmdbMq } from './mq.ts'
 import { createLmdbNotify, createNotifyParts } from './notify.ts'
+import { createLmdbOperator } from './operator.ts'
 import { createLmdbRelay } from './relay.ts'
 import { createLmdbTransfer } from './transfer.ts'
 
@@ -37,6 +38,7 @@ export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits 
     contacts: gate.guard(createLmdbContacts(env)),
     agenda: gate.guard(createLmdbAgenda(env)),
     mq: gate.guard(createLmdbMq(env)),
+    operator: gate.guard(createLmdbOperator(env)),
     leases: gate.guard(createLmdbLeases()),
   }
   const transfer = guardTransfer(gate, createLmdbTransfer(env, rooms, parts))

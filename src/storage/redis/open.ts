@@ -22,6 +22,7 @@ import { createRedisKeys } from './keys.ts'
 import { createRedisLeases } from './leases.ts'
 import { createRedisMq } from './mq.ts'
 import { createRedisNotifyStore } from './notify.ts'
+import { createRedisOperator } from './operator.ts'
 import { createRedisRelay } from './relay.ts'
 import { createRedisTransfer } from './transfer.ts'
 
@@ -50,6 +51,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     contacts: gate.guard(createRedisContacts(redis)),
     agenda: gate.guard(createRedisAgenda({ redis, channels })),
     mq: gate.guard(createRedisMq({ redis, channels, instance })),
+    operator: gate.guard(createRedisOperator(redis)),
   }
   let closing: Promise<void> | undefined
   return {

@@ -1,0 +1,88 @@
+/**
+ * The operator's approvals and log in Redis. What belongs to one project shares the hash tag `{o:<project>}`.
+ *
+ * | key | type | what |
+ * |---|---|---|
+ * | `{oa:<approval id>}` | string | its project: written first, forgotten with it |
+ * | `{o:<project>}:a:<approval id>` | hash | the approval, and which attempt finished it |
+ * | `{o:<project>}:c:<hash>` | hash | a chain: genesisSeed, height, head |
+ * | `{o:<project>}:l:<hash>` | list | its microblocks, by height |
+ */
+import { z } from 'zod'
+import type { Anchored, Approval, OperatorStore } from '../../sessions/store-operator.ts'
+import type { RedisConnection } from './connection.ts'
+import { GRACE, name } from './relay-rows.ts'
+import { operatorAnchor } from './scripts/operator-anchor.ts'
+import { operatorCreate } from './scripts/operator-create.ts'
+import { operatorNameSigner } from './scripts/operator-name-signer.ts'
+import { text } from './scripts.ts'
+
+const whole = z.coerce.number().int()
+const Outcome: z.ZodType<Anchored> = z.object({ vbHash: z.string(), mbHash: z.string(), height: z.number() })
+const Row = z.object({
+  id: z.string(),
+  projectId: z.string(),
+  microblock: z.string(),
+  vbHash: z.string().exactOptional(),
+  signer: z.string().exactOptional(),
+  actorId: whole.exactOptional(),
+  expiresAt: whole,
+  keptUntil: whole,
+  outcome: z
+    .string()
+    .transform((json) => Outcome.parse(JSON.parse(json)))
+    .exactOptional(),
+})
+const ChainRow = z.object({ genesisSeed: z.string(), height: whole, head: z.string() })
+const AnchorAnswer = z.enum(['anchored', 'finished', 'moved', 'unknown'])
+
+export const createRedisOperator = (redis: RedisConnection): OperatorStore => {
+  const { prefix, client } = redis
+  const of = (projectId: string, kind: 'a' | 'c' | 'l', id: string) =>
+    `${prefix}{o:${name(projectId)}}:${kind}:${name(id)}`
+  const projectAt = (id: string) => `${prefix}{oa:${name(id)}}`
+  const projectOf = (id: string) => redis.one(() => client.get(projectAt(id)))
+
+  return {
+    async createApproval({ outcome: _, ...approval }, now) {
+      const { id, projectId, keptUntil } = approval
+      // Time is the caller's; Redis only takes the memory back.
+      const kept = Math.max(1, keptUntil - now) + GRACE
+      await redis.one(() => client.set(projectAt(id), projectId, 'PX', kept))
+      const fields = Object.entries(approval).flat()
+      await redis.one(() => redis.script(operatorCreate, [of(projectId, 'a', id)], [kept, ...fields]))
+    },
+
+    async approval(id): Promise<Approval | undefined> {
+      const projectId = await projectOf(id)
+      if (projectId === null) return undefined
+      const fields = await redis.one(() => client.hgetall(of(projectId, 'a', id)))
+      return fields.id === undefined ? undefined : Row.parse(fields)
+    },
+
+    async nameSigner(id, signer, microblock) {
+      const projectId = await projectOf(id)
+      if (projectId === null) return
+      await redis.one(() => redis.script(operatorNameSigner, [of(projectId, 'a', id)], [signer, microblock]))
+    },
+
+    async anchor({ id, projectId, attempt, outcome, previousHash, genesisSeed, microblock }, now) {
+      const { vbHash, mbHash, height } = outcome
+      const keys = [of(projectId, 'a', id), of(projectId, 'c', vbHash), of(projectId, 'l', vbHash)]
+      const about = [now, attempt, JSON.stringify({ vbHash, mbHash, height }), height]
+      const links = [previousHash, genesisSeed, mbHash, microblock]
+      const answer = await redis.one(() => redis.script(operatorAnchor, keys, [...about, ...links]))
+      return AnchorAnswer.parse(text(answer))
+    },
+
+    async chain(projectId, vbHash) {
+      const fields = await redis.one(() => client.hgetall(of(projectId, 'c', vbHash)))
+      return fields.head === undefined ? undefined : { vbHash, ...ChainRow.parse(fields) }
+    },
+
+    async microblocks(projectId, vbHash, { after, limit }) {
+      const page = await redis.one(() => client.lrange(of(projectId, 'l', vbHash), after, after + limit - 1))
+      return page.map((microblock, at) => ({ height: after + at + 1, microblock }))
+    },
+  }
+}
