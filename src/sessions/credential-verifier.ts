@@ -195,24 +195,23 @@ export const verifyPresentation = (expected: PresentationExpectations): Promise<
       hasher,
       verifier: async (input, signature) => issuerSigned(input, signature, header.alg),
       kbVerifier: async () => true,
-      statusListFetcher: async (url) => {
-        try {
-          return (await statusList?.(url)) ?? refuse('status_unknown')
-        } catch (cause) {
-          throw new PresentationError('status_unknown', { cause })
-        }
-      },
-      statusVerifier: async (input, signature) =>
-        issuerSigned(input, signature, algOf(input)) || refuse('status_unknown'),
+      statusListFetcher: async (url) => (await statusList?.(url)) ?? refuse('status_unknown'),
+      statusVerifier: async (input, signature) => issuerSigned(input, signature, algOf(input)),
       statusValidator: async (status) => {
         if (status !== 0) refuse('revoked')
       },
     })
-    await library.verify(vpToken, {
-      currentDate: Math.floor(seconds),
-      skewSeconds: leeway,
-      keyBindingNonce: nonce,
-    })
+    try {
+      await library.verify(vpToken, {
+        currentDate: Math.floor(seconds),
+        skewSeconds: leeway,
+        keyBindingNonce: nonce,
+      })
+    } catch (cause) {
+      if (cause instanceof PresentationError) throw cause
+      // What it has to say beyond what was looked at above is about the list.
+      throw new PresentationError(status === undefined ? 'malformed' : 'status_unknown', { cause })
+    }
     const claims = Claims.parse(plainClaims(read.root))
     return { issuer: payload.iss, vct: payload.vct, claims, holder, presentedAt }
   })
