@@ -1,8 +1,8 @@
 /**
  * A microblock of Carmentis: a header and sections, as CBOR.
  *
- * Two spellings of bytes, both fixed by the published SDK: what travels has them tagged (64), what is hashed and signed
- * has them plain. `bodyHash` = sha256 of the body; the hash of a microblock and what its signers sign are the header, so
+ * Two spellings, both fixed by the published SDK: what travels are maps, with bytes tagged (64); what is hashed and signed
+ * are cbor-x's records, with bytes plain. `bodyHash` = sha256 of the body; the hash of a microblock and what its signers sign are the header, so
  * a signature covers the sections before it by way of `bodyHash`.
  *
  * Guarantees: what `readMicroblock` answers is everything that the bytes say. They are refused unless the same bytes come
@@ -53,17 +53,20 @@ export interface Microblock {
   sections: MicroblockSection[]
 }
 
-const options = { useRecords: false, mapsAsObjects: true } as const
-const tagged = new Encoder({ ...options, tagUint8Array: true })
-const plain = new Encoder({ ...options, tagUint8Array: false })
-/** A copy: the encoder's own memory is used again. */
+/**
+ * Each used once: an encoder that stopped half-way would write the next value otherwise. Plain ones write objects as
+ * records (the SDK's choice, and so part of what is hashed), tagged ones as maps.
+ */
+const tagged = () => new Encoder({ useRecords: false, mapsAsObjects: true, tagUint8Array: true })
+const plain = () => new Encoder({ tagUint8Array: false })
+/** A copy: encoders share their memory. */
 const written = (encoder: Encoder, value: unknown): Uint8Array => Uint8Array.from(encoder.encode(value))
 
 export const bodyHashOf = (sections: readonly MicroblockSection[]): Uint8Array =>
-  crypto.sha256(written(plain, { sections }))
+  crypto.sha256(written(plain(), { sections }))
 
 export const writeMicroblock = ({ header, sections }: Microblock): Uint8Array =>
-  written(tagged, { header, body: { sections } })
+  written(tagged(), { header, body: { sections } })
 
 /** Throws `bad_params` for what is no microblock, has another spelling than the SDK's, or a wrong `bodyHash`. */
 export const readMicroblock = (serialized: Uint8Array): Microblock => {
@@ -73,8 +76,8 @@ export const readMicroblock = (serialized: Uint8Array): Microblock => {
   let decoded: unknown
   let again: Uint8Array
   try {
-    decoded = tagged.decode(serialized)
-    again = written(tagged, decoded)
+    decoded = tagged().decode(serialized)
+    again = written(tagged(), decoded)
   } catch (cause) {
     throw refused('it is not a microblock', cause)
   }
@@ -97,7 +100,7 @@ export const withSection = ({ header, sections }: Microblock, section: Microbloc
 
 /** What its next signer signs. */
 export const signedBytes = ({ header, sections }: Microblock): Uint8Array =>
-  written(plain, { ...header, bodyHash: bodyHashOf(sections) })
+  written(plain(), { ...header, bodyHash: bodyHashOf(sections) })
 
 export const microblockHash = (microblock: Microblock): Uint8Array => crypto.sha256(signedBytes(microblock))
 
