@@ -1,0 +1,23 @@
+import { expect, it } from 'vitest'
+import { engines } from '../support/stores.ts'
+import { operatorStoreContract } from './operator-store.ts'
+
+for (const engine of engines) operatorStoreContract(engine)
+
+it('forgets approvals that were kept long enough, and nothing else (LMDB; Redis does so by itself)', async () => {
+  const [lmdb] = engines
+  if (!lmdb) throw new Error('no engine')
+  await using stores = await lmdb.open()
+  const { operator } = stores
+  const kept = (id: string, keptUntil: number) =>
+    operator.createApproval(
+      { id, projectId: 'p', microblock: id, signer: 's', expiresAt: keptUntil - 1, keptUntil },
+      keptUntil - 10,
+    )
+  await kept('old', 1000)
+  await kept('older', 995)
+  await kept('new', 2000)
+  expect(await operator.approval('old')).toBeUndefined()
+  expect(await operator.approval('older')).toBeUndefined()
+  expect((await operator.approval('new'))?.id).toBe('new')
+})
