@@ -107,8 +107,8 @@ const mqSettings = z
   .pipe(z.strictObject({ domains: MqDomains }))
 
 export const ROOMS = ['relay', 'notify', 'keys', 'contacts', 'mq', 'operator'] as const
-/** What is served unless rooms are named. */
-const USUAL_ROOMS = ROOMS.filter((room) => room !== 'operator')
+/** Served only where they are named. */
+const ON_REQUEST: readonly string[] = ['operator']
 
 export const METRICS_PORT = 9464
 
@@ -186,7 +186,7 @@ export const SETTINGS = {
   rooms: setting({
     schema: list(z.enum(ROOMS))
       .pipe(z.array(z.enum(ROOMS)).min(1))
-      .default([...USUAL_ROOMS]),
+      .default(ROOMS.filter((room) => !ON_REQUEST.includes(room))),
     env: 'BELFRY_ROOMS',
     flag: 'rooms',
     hint: 'NAME,…',

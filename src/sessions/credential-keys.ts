@@ -3,7 +3,7 @@
  * token's header says is only compared with it. Runs in a browser.
  */
 import { p256 } from '@noble/curves/nist.js'
-import { z } from 'zod'
+import * as z from 'zod'
 import { crypto } from '#crypto'
 import { concat, fromBase64url } from '../protocol/bytes.ts'
 

@@ -12,7 +12,7 @@
  * Without a credential that satisfies the query: −32001.
  */
 import { KBJwt, SDJwt } from '@sd-jwt/core'
-import { z } from 'zod'
+import * as z from 'zod'
 import { fromBase64url, toBase64url, utf8 } from '../protocol/bytes.ts'
 import { type HolderKey, publicKeyOf } from './credential-keys.ts'
 import { type AskedClaim, matchesOf, QuerySchema, queryable } from './credential-query.ts'

@@ -3,7 +3,7 @@
  * which claims of it that takes.
  */
 import { DcqlCredential, DcqlPresentationResult, DcqlQuery } from 'dcql'
-import { z } from 'zod'
+import * as z from 'zod'
 import { type ClaimPath, plainClaims, type ReadSdJwt } from './sd-jwt.ts'
 
 /** A query is read by a parser that recurses over it. */

@@ -5,7 +5,7 @@
  * named, to this audience, for this nonce, a moment ago, with exactly these disclosures, and satisfies the query.
  */
 import { SDJwtVcInstance } from '@sd-jwt/sd-jwt-vc'
-import { z } from 'zod'
+import * as z from 'zod'
 import { fromBase64url, toBase64url, utf8 } from '../protocol/bytes.ts'
 import { type PublicKey, publicKeyOf } from './credential-keys.ts'
 import { isSatisfiedBy, QuerySchema, queryable } from './credential-query.ts'

@@ -6,7 +6,7 @@
  * Guarantees: the person is asked before anything is signed, and shown all that the microblock says (see `microblock`);
  * what the operator answers in the end is the hash of exactly that, with this signature in it, or the call fails.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { fromBase64, toBase64, toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { ActorKeys, CarmentisKey } from './carmentis-keys.ts'

@@ -9,7 +9,7 @@
  * out of writing it again, so nobody is shown one thing and signs another.
  */
 import { Encoder } from 'cbor-x'
-import { z } from 'zod'
+import * as z from 'zod'
 import { crypto } from '#crypto'
 import { equalBytes } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'

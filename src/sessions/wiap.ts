@@ -10,7 +10,7 @@
  *
  * and …RESPONSE_ERROR, with a sentence, to each of them.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { LONGEST_MICROBLOCK } from './microblock.ts'
 
 export const WIAP_PATH = '/api/protocols/wiap/v1'

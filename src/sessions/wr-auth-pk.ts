@@ -2,7 +2,7 @@
  * `wr-auth-pk`, deprecated: proves possession of the wallet's Carmentis key. A wallet has it only if it puts it among its
  * methods; dapps should ask `/v1/auth/pk`, whose signature names who asked.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { fromHex, toHex, utf8 } from '../protocol/bytes.ts'
 import { type CarmentisKey, isSignedByCarmentisKey } from './carmentis-keys.ts'
 import type { SessionMethod } from './method.ts'
