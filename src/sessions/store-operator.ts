@@ -40,6 +40,17 @@ export interface Chain {
   head: string
 }
 
+/** A microblock in its place in the log, as transfers move it. */
+export interface LoggedMicroblock {
+  projectId: string
+  vbHash: string
+  height: number
+  mbHash: string
+  genesisSeed: string
+  /** With its signature, serialised, base64. */
+  microblock: string
+}
+
 export interface Anchoring {
   id: string
   projectId: string
@@ -54,7 +65,7 @@ export interface Anchoring {
 }
 
 export interface OperatorStore {
-  /** Unix ms `now`: forgets some of what was kept long enough. */
+  /** Unix ms `now`: forgets some of what was kept long enough. Puts a finished one back, too. */
   createApproval(approval: Approval, now: number): Promise<void>
   approval(id: string): Promise<Approval | undefined>
   /** Names the signer of an open approval, and the microblock with its keys, unless it has one: the first one counts. */
@@ -72,4 +83,6 @@ export interface OperatorStore {
     vbHash: string,
     page: { after: number; limit: number },
   ): Promise<{ height: number; microblock: string }[]>
+  /** Puts microblocks of one chain back, in their order, behind those that are there; bears repetition. */
+  restoreMicroblocks(records: readonly LoggedMicroblock[]): Promise<void>
 }

@@ -16,6 +16,8 @@ type ByVerbs =
   | 'watch'
   | 'job'
   | 'mqMessage'
+  | 'approval'
+  | 'microblock'
 
 /** All at once: the engines group what is asked for in one turn. Answers nothing: everything has its place. */
 const each =
@@ -34,7 +36,8 @@ export const writesByVerbs = ({
   relay,
   agenda,
   mq,
-}: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq'>): Pick<Writers, ByVerbs> => {
+  operator,
+}: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq' | 'operator'>): Pick<Writers, ByVerbs> => {
   const register = async (projectId: string, webhooks: readonly Webhook[]): Promise<void> => {
     for (;;) {
       const { version } = await notify.webhooks(projectId)
@@ -67,6 +70,13 @@ export const writesByVerbs = ({
     mqMessage: {
       async write(records) {
         await mq.restore(records)
+        return []
+      },
+    },
+    approval: { write: each((approval) => operator.createApproval(approval, Date.now())) },
+    microblock: {
+      async write(records) {
+        await operator.restoreMicroblocks(records)
         return []
       },
     },

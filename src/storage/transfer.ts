@@ -29,6 +29,7 @@ import type {
 import { WEBHOOK_EVENTS } from '../notify/store-webhooks.ts'
 import type { Job } from '../platform/agenda.ts'
 import type { StoredMessage, Watch } from '../relay/store.ts'
+import type { Approval, LoggedMicroblock } from '../sessions/store-operator.ts'
 import { click, copy, receipt, withdrawn } from './transfer-sent.ts'
 
 const text = z.string()
@@ -252,6 +253,27 @@ const mqMessage: z.ZodType<PlacedMessage> = z.object({
   expiresAt: time,
 })
 
+const approval: z.ZodType<Approval> = z.object({
+  id: text,
+  projectId: text,
+  microblock: text,
+  vbHash: text.exactOptional(),
+  signer: text.exactOptional(),
+  actorId: z.number().exactOptional(),
+  expiresAt: time,
+  keptUntil: time,
+  outcome: z.object({ vbHash: text, mbHash: text, height: place }).exactOptional(),
+})
+
+const microblock: z.ZodType<LoggedMicroblock> = z.object({
+  projectId: text,
+  vbHash: text,
+  height: place,
+  mbHash: text,
+  genesisSeed: text,
+  microblock: text,
+})
+
 export const TABLES = {
   identity,
   /** Only those whose identity key is still behind them. */
@@ -296,6 +318,9 @@ export const TABLES = {
   installations: z.object({ accountKey: text, installations: z.array(installation) }),
   /** Of the queues of the message hub, each with its place in its queue. */
   mqMessage,
+  approval,
+  /** The operator's logs, each chain in its order. */
+  microblock,
 }
 
 export type TableName = keyof typeof TABLES

@@ -13,7 +13,7 @@ const approval = (id: string, change: Partial<Approval> = {}): Approval => ({
   ...change,
 })
 
-const hashOf = (height: number, branch = '') => `hash ${height}${branch}`
+const hashOf = (height: number, branch = '') => `hash-${height}${branch.replaceAll(' ', '-')}`
 /** Of one chain, whose name is the hash of its first microblock. */
 const anchoring = (id: string, height: number, change: Partial<Anchoring> = {}, branch = ''): Anchoring => ({
   id,
@@ -148,6 +148,31 @@ export const operatorStoreContract = (engine: Engine): void => {
       }
       expect(await store().chain('three', hashOf(1))).toBeUndefined()
       expect(await store().microblocks('two', hashOf(1), page)).toHaveLength(1)
+    })
+
+    it('puts back a log in its order, and goes on behind it; a second time changes nothing', async () => {
+      const logged = [1, 2, 3].map((height) => ({
+        ...{ projectId: 'project', vbHash: hashOf(1), genesisSeed: 'seed' },
+        ...{ height, mbHash: hashOf(height), microblock: `sealed ${height}` },
+      }))
+      await store().restoreMicroblocks(logged)
+      await store().restoreMicroblocks(logged.slice(1))
+      await store().createApproval(approval('next'), T)
+      expect(await store().anchor(anchoring('next', 4), T)).toBe('anchored')
+      expect(await store().chain('project', hashOf(1))).toEqual({
+        ...{ vbHash: hashOf(1), genesisSeed: 'seed' },
+        ...{ height: 4, head: hashOf(4) },
+      })
+      expect(await store().microblocks('project', hashOf(1), page)).toEqual(
+        [1, 2, 3, 4].map((height) => ({ height, microblock: `sealed ${height}` })),
+      )
+    })
+
+    it('keeps a finished approval that is put back finished', async () => {
+      const done = approval('done', { outcome: anchoring('done', 1).outcome })
+      await store().createApproval(done, T)
+      expect(await store().approval('done')).toEqual(done)
+      expect(await store().anchor(anchoring('done', 1), T)).toBe('finished')
     })
 
     it('pages through a log, also after a restart', async () => {

@@ -28,13 +28,16 @@ import {
   wholeWebhook,
 } from './transfer-whole.ts'
 
-type Rooms = Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'contacts' | 'mq' | 'transfer'>
+type Rooms = Pick<
+  Stores,
+  'keys' | 'notify' | 'relay' | 'agenda' | 'contacts' | 'mq' | 'operator' | 'transfer'
+>
 
 export const HOUR = 3_600_000
 
 /** Everything is as of `now`, because Redis removes what expired long ago. */
 export const furnish = async (
-  { keys, notify, relay, agenda, contacts, mq }: Rooms,
+  { keys, notify, relay, agenda, contacts, mq, operator }: Rooms,
   now: number,
 ): Promise<void> => {
   const month = { createdAt: now, expiresAt: now + 30 * DAY }
@@ -186,6 +189,25 @@ export const furnish = async (
   await mq.put(other, { id: 'mq 0', message: 'alone', expiresAt: now + DAY }, { now, most: 10 })
   const past = { now: now - HOUR, most: 10 }
   await mq.put(other, { id: 'dead', message: 'dead', expiresAt: now - 1 }, past)
+  // Approvals: open, given and forgotten; two logs, one of them longer than a page.
+  const kept = { projectId: 'project', microblock: 'mb', expiresAt: now + HOUR, keptUntil: now + DAY }
+  await operator.createApproval({ ...kept, id: 'dead', signer: 's', keptUntil: now - 1 }, now - HOUR)
+  await operator.createApproval({ ...kept, id: 'open', actorId: 0 }, now)
+  await operator.createApproval({ ...kept, id: 'named', signer: 's', vbHash: 'vb 1' }, now)
+  const genesis = { genesisSeed: 'seed', previousHash: 'seed' }
+  for (const [chain, length] of [
+    ['one', 60],
+    ['two', 1],
+  ] as const) {
+    for (let height = 1; height <= length; height++) {
+      const id = `given ${chain} ${height}`
+      const outcome = { vbHash: `${chain}-1`, mbHash: `${chain}-${height}`, height }
+      const link = height === 1 ? genesis : { ...genesis, previousHash: `${chain}-${height - 1}` }
+      await operator.createApproval({ ...kept, id, signer: 's' }, now)
+      const sealed = { microblock: `sealed ${chain} ${height}`, attempt: id }
+      await operator.anchor({ ...{ id, outcome, projectId: 'project' }, ...link, ...sealed }, now)
+    }
+  }
 
   // Mailboxes: acknowledged in order, out of order, by one who left, and what has expired.
   const [box, quiet, dead] = [topic('box'), topic('quiet'), topic('dead')]

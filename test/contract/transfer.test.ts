@@ -36,7 +36,7 @@ const keepsInBackup = async ({ transfer }: TestStores) => {
 }
 
 /** What clients of the rooms see of it, beside the records themselves. */
-const seenIn = async ({ keys, notify, relay, agenda, contacts }: TestStores, now: number) => {
+const seenIn = async ({ keys, notify, relay, agenda, contacts, operator }: TestStores, now: number) => {
   const page = { after: null, limit: 1_000, unreadFirst: true, now }
   return {
     invites: [await keys.invite('eip155:0xa'), await keys.invite('eip155:0xd')],
@@ -74,6 +74,9 @@ const seenIn = async ({ keys, notify, relay, agenda, contacts }: TestStores, now
       ['a', 'b', 'left', 'never'].map((one) => textsOf(relay, client(one), topic('box'), { now })),
     ),
     webhooks: (await notify.webhooks('project')).webhooks,
+    approvals: await Promise.all(['open', 'named', 'given one 60'].map((id) => operator.approval(id))),
+    chain: await operator.chain('project', 'one-1'),
+    log: await operator.microblocks('project', 'one-1', { after: 0, limit: 100 }),
     dead: await agenda.list('calls', { group: 'g', dead: true, limit: 10 }),
     jobs: [await agenda.count('calls', 'h'), (await agenda.count('calls', 'g')).dead],
     watches: (await relay.watches([client('a'), client('b')], now)).map(({ url }) => url).sort(),

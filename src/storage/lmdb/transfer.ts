@@ -8,6 +8,7 @@ import type { MqMessage } from '../../mq/store.ts'
 import type { Watcher } from '../../notify/store.ts'
 import type { Job } from '../../platform/agenda.ts'
 import type { Watch } from '../../relay/store.ts'
+import type { Chain } from '../../sessions/store-operator.ts'
 import type { Stores } from '../stores.ts'
 import type { Readers, Records, Transfer, Writers } from '../transfer.ts'
 import { writesByVerbs } from '../transfer-writes.ts'
@@ -16,6 +17,7 @@ import type { Env } from './env.ts'
 import { placeOf } from './mq.ts'
 import type { NotifyParts } from './notify.ts'
 import { rememberRequest } from './notify-accounts.ts'
+import { type Row as ApprovalRow, type Logged, loggedAt } from './operator.ts'
 import { createContactsTransfer } from './transfer-contacts.ts'
 import { createRelayTransfer } from './transfer-relay.ts'
 import { createSentTransfer } from './transfer-sent.ts'
@@ -25,7 +27,7 @@ const NOTE = name('note')
 
 export const createLmdbTransfer = (
   env: Env,
-  rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq'>,
+  rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq' | 'operator'>,
   parts: NotifyParts,
 ): Transfer => {
   const identities: Rows<Records['identity']> = env.openDB({ name: 'keys.identities', ...ROWS })
@@ -33,6 +35,9 @@ export const createLmdbTransfer = (
   const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
   const watches: Rows<Watch> = env.openDB({ name: 'relay.watches', ...ROWS })
   const jobs: Rows<Job> = env.openDB({ name: 'agenda.jobs', ...ROWS })
+  const approvals: Rows<ApprovalRow> = env.openDB({ name: 'operator.approvals', ...ROWS })
+  const chains: Rows<Chain> = env.openDB({ name: 'operator.chains', ...ROWS })
+  const log: Rows<Logged> = env.openDB({ name: 'operator.log', ...ROWS })
   const mqMessages: Rows<MqMessage> = env.openDB({ name: 'mq.messages', ...ROWS })
   const { tables, outbox } = parts
   const sent = createSentTransfer(env, parts)
@@ -90,6 +95,14 @@ export const createLmdbTransfer = (
       mqMessage: walk(mqMessages, moment, (at, message, now) =>
         message.expiresAt > now ? { ...placeOf(at), ...message } : undefined,
       ),
+      approval: walk(approvals, moment, (_, { attempt: _attempt, ...approval }, now) =>
+        approval.keptUntil > now ? approval : undefined,
+      ),
+      microblock: walk(log, moment, (at, logged) => {
+        const { chain, projectId, height } = loggedAt(at)
+        const found = chains.get(chain, moment)
+        return found && { projectId, vbHash: found.vbHash, genesisSeed: found.genesisSeed, height, ...logged }
+      }),
     }
   }
 

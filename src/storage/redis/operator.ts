@@ -6,15 +6,16 @@
  * | `{oa:<approval id>}` | string | its project: written first, forgotten with it |
  * | `{o:<project>}:a:<approval id>` | hash | the approval, and which attempt finished it |
  * | `{o:<project>}:c:<hash>` | hash | a chain: genesisSeed, height, head |
- * | `{o:<project>}:l:<hash>` | list | its microblocks, by height |
+ * | `{o:<project>}:l:<hash>` | list | its microblocks, by height: hash, space, microblock |
  */
 import { z } from 'zod'
-import type { Anchored, Approval, OperatorStore } from '../../sessions/store-operator.ts'
+import type { Anchored, Approval, LoggedMicroblock, OperatorStore } from '../../sessions/store-operator.ts'
 import type { RedisConnection } from './connection.ts'
 import { GRACE, name } from './relay-rows.ts'
 import { operatorAnchor } from './scripts/operator-anchor.ts'
 import { operatorCreate } from './scripts/operator-create.ts'
 import { operatorNameSigner } from './scripts/operator-name-signer.ts'
+import { operatorRestore } from './scripts/operator-restore.ts'
 import { text } from './scripts.ts'
 
 const whole = z.coerce.number().int()
@@ -34,6 +35,11 @@ const Row = z.object({
     .exactOptional(),
 })
 const ChainRow = z.object({ genesisSeed: z.string(), height: whole, head: z.string() })
+/** What a list holds of a microblock. */
+export const loggedOf = (entry: string): Pick<LoggedMicroblock, 'mbHash' | 'microblock'> => {
+  const at = entry.indexOf(' ')
+  return { mbHash: entry.slice(0, at), microblock: entry.slice(at + 1) }
+}
 const AnchorAnswer = z.enum(['anchored', 'finished', 'moved', 'unknown'])
 
 export const createRedisOperator = (redis: RedisConnection): OperatorStore => {
@@ -44,12 +50,13 @@ export const createRedisOperator = (redis: RedisConnection): OperatorStore => {
   const projectOf = (id: string) => redis.one(() => client.get(projectAt(id)))
 
   return {
-    async createApproval({ outcome: _, ...approval }, now) {
+    async createApproval({ outcome, ...approval }, now) {
       const { id, projectId, keptUntil } = approval
       // Time is the caller's; Redis only takes the memory back.
       const kept = Math.max(1, keptUntil - now) + GRACE
       await redis.one(() => client.set(projectAt(id), projectId, 'PX', kept))
       const fields = Object.entries(approval).flat()
+      if (outcome) fields.push('outcome', JSON.stringify(outcome))
       await redis.one(() => redis.script(operatorCreate, [of(projectId, 'a', id)], [kept, ...fields]))
     },
 
@@ -70,7 +77,7 @@ export const createRedisOperator = (redis: RedisConnection): OperatorStore => {
       const { vbHash, mbHash, height } = outcome
       const keys = [of(projectId, 'a', id), of(projectId, 'c', vbHash), of(projectId, 'l', vbHash)]
       const about = [now, attempt, JSON.stringify({ vbHash, mbHash, height }), height]
-      const links = [previousHash, genesisSeed, mbHash, microblock]
+      const links = [previousHash, genesisSeed, mbHash, `${mbHash} ${microblock}`]
       const answer = await redis.one(() => redis.script(operatorAnchor, keys, [...about, ...links]))
       return AnchorAnswer.parse(text(answer))
     },
@@ -82,7 +89,15 @@ export const createRedisOperator = (redis: RedisConnection): OperatorStore => {
 
     async microblocks(projectId, vbHash, { after, limit }) {
       const page = await redis.one(() => client.lrange(of(projectId, 'l', vbHash), after, after + limit - 1))
-      return page.map((microblock, at) => ({ height: after + at + 1, microblock }))
+      return page.map((entry, at) => ({ height: after + at + 1, microblock: loggedOf(entry).microblock }))
+    },
+
+    async restoreMicroblocks(records) {
+      for (const { projectId, vbHash, height, mbHash, genesisSeed, microblock } of records) {
+        const keys = [of(projectId, 'c', vbHash), of(projectId, 'l', vbHash)]
+        const entry = `${mbHash} ${microblock}`
+        await redis.one(() => redis.script(operatorRestore, keys, [height, genesisSeed, mbHash, entry]))
+      }
     },
   }
 }

@@ -19,6 +19,7 @@ import { scanKeys, scanPairs } from './scan.ts'
 import { createContactsTransfer } from './transfer-contacts.ts'
 import { createMqTransfer } from './transfer-mq.ts'
 import { createNotifyTransfer } from './transfer-notify.ts'
+import { createOperatorTransfer } from './transfer-operator.ts'
 import { createRelayTransfer } from './transfer-relay.ts'
 
 const PAGE = 500
@@ -28,7 +29,7 @@ const COUNT = 1_000
 
 export const createRedisTransfer = (
   redis: RedisConnection,
-  rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq'>,
+  rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq' | 'operator'>,
 ): Transfer => {
   const { keys, notify, relay } = rooms
   const { client, prefix } = redis
@@ -130,6 +131,7 @@ export const createRedisTransfer = (
       size: async () => undefined,
     },
     mqMessage: createMqTransfer(redis),
+    ...createOperatorTransfer(redis, rooms.operator),
   }
 
   return {
