@@ -8,6 +8,10 @@ local function drop(id)
   redis.call('ZREM', KEYS[2], id)
   redis.call('ZREM', KEYS[3], id)
 end
+-- The keys of a queue that has come to its end go one by one, so a message may be without its end.
+local function isOver(id, now)
+  return tonumber(redis.call('ZSCORE', KEYS[3], id) or 0) <= now
+end
 -- The oldest that has not expired.
 local function oldest(now)
   local from = 0
@@ -15,7 +19,7 @@ local function oldest(now)
     local ids = redis.call('ZRANGE', KEYS[2], from, from + 99)
     if #ids == 0 then return nil end
     for _, id in ipairs(ids) do
-      if tonumber(redis.call('ZSCORE', KEYS[3], id)) > now then return id end
+      if not isOver(id, now) then return id end
     end
     from = from + 100
   end

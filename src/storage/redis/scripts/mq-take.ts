@@ -20,7 +20,7 @@ local now, id = tonumber(ARGV[1]), ARGV[2]
 if id == '' then id = oldest(now) end
 local row = id and redis.call('HGET', KEYS[1], id)
 if not row then return false end
-if tonumber(redis.call('ZSCORE', KEYS[3], id)) <= now then return false end
+if isOver(id, now) then return false end
 redis.call('SET', KEYS[4], row, 'PX', ARGV[3])
 drop(id)
 return row`,
