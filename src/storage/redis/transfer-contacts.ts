@@ -10,10 +10,15 @@ type ContactsTable = 'contactNonce' | 'contactToken' | 'installations'
 const NONCE = '}n'
 const INSTALLATIONS = '}i'
 const TOKEN = '}t'
+/** Keys that are read together; what an account has may be long. */
+const TOGETHER = 100
 
 export const createContactsTransfer = (redis: RedisConnection) => {
   const { client, prefix } = redis
   const keys = contactsKeys(prefix)
+
+  const accountOf = (key: string) =>
+    key.slice(prefix.length + ACCOUNT.length, key.indexOf('}', prefix.length))
 
   async function* pages<R>(
     end: string,
@@ -21,12 +26,11 @@ export const createContactsTransfer = (redis: RedisConnection) => {
     recordOf: (key: string, accountKey: string) => Promise<R | undefined>,
   ): AsyncIterable<Page<R>> {
     for await (const { keys: found, from } of scanKeys(redis, { pattern: `${ACCOUNT}*${end}` }, after)) {
-      const records = await redis.batch(() =>
-        found.map((key) =>
-          recordOf(key, key.slice(prefix.length + ACCOUNT.length, key.indexOf('}', prefix.length))),
-        ),
-      )
-      yield { records: records.flatMap((record) => record ?? []), cursor: from }
+      for (let at = 0; at < found.length; at += TOGETHER) {
+        const some = found.slice(at, at + TOGETHER)
+        const records = await redis.batch(() => some.map((key) => recordOf(key, accountOf(key))))
+        yield { records: records.flatMap((record) => record ?? []), cursor: from }
+      }
     }
   }
   const size = async () => undefined
