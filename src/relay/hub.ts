@@ -33,11 +33,17 @@ import { RELAY_LIMITS, type RelayLimits } from './limits.ts'
 import { type Caller, createMethods, type Reply } from './methods.ts'
 import { createPublisher } from './publisher.ts'
 import { type Peer, Session } from './session.ts'
-import type { RelayStore } from './store.ts'
+import type { NewMessage, Publication, RelayStore } from './store.ts'
 import type { Seen, Watches } from './watches.ts'
 
 export type { RelayLimits } from './limits.ts'
 export type { Peer, Session } from './session.ts'
+
+/** Keeps messages for longer than their mailboxes; `archive/keeper` implements it. */
+export interface Archiving {
+  /** Shown every message before its publisher is answered; undefined when nothing of it is kept. */
+  accepted(messages: readonly NewMessage[], publications: readonly Publication[]): Promise<void> | undefined
+}
 
 export interface RelayHubDeps {
   store: RelayStore
@@ -47,6 +53,7 @@ export interface RelayHubDeps {
   randomBytes: (length: number) => Uint8Array
   /** Without it nobody can watch. The hub disposes of it. */
   watches?: Watches
+  archive?: Archiving
 }
 
 export interface RelayHub extends AsyncDisposable {
@@ -69,7 +76,7 @@ export const createRelayHub = (
   deps: RelayHubDeps,
   options: Partial<RelayLimits> & { trusted?: (clientId: string) => boolean } = {},
 ): RelayHub => {
-  const { store, clock, log, meter, randomBytes, watches } = deps
+  const { store, clock, log, meter, randomBytes, watches, archive } = deps
   const { trusted = () => false, ...overrides } = options
   const limits: RelayLimits = { ...RELAY_LIMITS, ...overrides }
 
@@ -103,7 +110,11 @@ export const createRelayHub = (
         for (const feed of feeds) feed.published(ready, previousSeq, caughtUp)
       }
     },
-    watches?.published,
+    (messages, publications) => {
+      const kept = archive?.accepted(messages, publications)
+      const told = watches?.published(messages, publications)
+      return kept ? Promise.all([kept, told]) : told
+    },
   )
 
   const acknowledged = (clientId: string, topic: string, id: string, seen?: Seen) => {

@@ -28,11 +28,14 @@ export interface Publisher {
 export const createPublisher = (
   deps: { store: Pick<RelayStore, 'publish'>; clock: Clock; log: Log; meter: Meter },
   forward: (message: NewMessage, publication: Publication & { outcome: 'stored' }) => void,
-  /** What else must be durable before a publisher is answered; undefined when nothing must. Never rejects. */
+  /**
+   * What else must be durable before a publisher is answered; undefined when nothing must. Where it rejects the
+   * publishers of the group are refused and try again; what is stored is forwarded all the same.
+   */
   before: (
     messages: readonly NewMessage[],
     publications: readonly Publication[],
-  ) => Promise<void> | undefined = () => undefined,
+  ) => Promise<unknown> | undefined = () => undefined,
 ): Publisher => {
   const { store, clock, log, meter } = deps
   let waiting: Request[] = []
@@ -76,8 +79,13 @@ export const createPublisher = (
     }
     meter.observe('relay_publish_seconds', (clock.now() - began) / 1000)
     const first = before(messages, publications)
-    if (first) await first
-    for (const request of group) request.done()
+    let failure: unknown
+    if (first) {
+      await first.catch((error: unknown) => {
+        failure = error
+      })
+    }
+    for (const request of group) request.done(failure)
     let stored = 0
     for (const [at, message] of messages.entries()) {
       const publication = publications[at]

@@ -26,6 +26,7 @@ import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
 import { adminRoutes } from './admin.ts'
 import { createAccounts } from './admin-accounts.ts'
+import { buildArchive, buildKeeper } from './archive-room.ts'
 import type { Config } from './config.ts'
 import { buildContacts } from './contacts-room.ts'
 import { createContractWallets, requireViem } from './contract-wallets.ts'
@@ -157,9 +158,10 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const needsKeys = has('notify') || has('relay') || has('mq')
   const serverKeys = needsKeys ? await loadKeys(ground, vault, secret) : undefined
   const notify = has('notify') && serverKeys ? await buildNotify(ground, vault, serverKeys) : undefined
+  const keeper = has('relay') || has('archive') ? buildKeeper(ground) : undefined
   const relay =
-    has('relay') && serverKeys
-      ? buildRelay(ground, server, relayKeyFrom(serverKeys.root), serverKeys.relay.did)
+    has('relay') && serverKeys && keeper
+      ? buildRelay(ground, server, relayKeyFrom(serverKeys.root), serverKeys.relay.did, keeper)
       : undefined
   const mq = has('mq') && serverKeys ? buildMq(ground, serverKeys.root) : undefined
 
@@ -167,6 +169,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     const sweeping = { store: stores.agenda, onDuty: onDuty('agenda sweep'), clock, log, meter: unmeasured }
     owned.use(createRelaySweeper(sweeping))
   }
+  const archive = has('archive') && keeper ? buildArchive(ground, keeper) : undefined
 
   const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
   let isStopping = false
@@ -203,6 +206,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     ...(relay ? [relay.routes] : []),
     ...(mq ? [mq.routes] : []),
     ...(has('operator') ? [buildOperator(ground, adminToken, notify?.apps)] : []),
+    ...(archive ? [archive.routes] : []),
     ...(notify ? [notify.routes] : []),
   ])
   fetch = routes.fetch

@@ -60,6 +60,8 @@ export const METRICS: Record<string, Declared> = {
     labels: ['queue', 'outcome'],
   },
 
+  archive_kept_total: { type: 'counter', help: 'Messages that were archived' },
+
   relay_client_connects_total: { type: 'counter', help: "Connections of the notify server's relay client" },
   relay_client_disconnects_total: { type: 'counter', help: 'Connections of it that ended' },
   relay_client_unhandled_total: { type: 'counter', help: 'Messages that failed and will come again' },

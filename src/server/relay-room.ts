@@ -6,7 +6,7 @@ import { addressRules, anyAddress } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import type { SigningKey } from '../protocol/keys.ts'
 import { relayRoutes } from '../relay/http.ts'
-import { createRelayHub, type RelayHub } from '../relay/hub.ts'
+import { type Archiving, createRelayHub, type RelayHub } from '../relay/hub.ts'
 import { attachRelaySocket, type RelaySocket } from '../relay/socket.ts'
 import { createWatchEvents } from '../relay/watch-events.ts'
 import { createWatches } from '../relay/watches.ts'
@@ -21,6 +21,7 @@ export const buildRelay = (
   server: Server,
   key: SigningKey,
   notifyClient: string | undefined,
+  archive: Archiving,
 ): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
   const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = ground
   const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
@@ -43,7 +44,7 @@ export const buildRelay = (
   owned.use(createWatchEvents({ store, agenda, key, post, clock, log, meter }, { trusted }))
   const hub = owned.use(
     createRelayHub(
-      { store, clock, log, meter, randomBytes, watches },
+      { store, clock, log, meter, randomBytes, watches, archive },
       {
         trusted,
         // Another process may store what no wake-up tells us of.

@@ -106,7 +106,7 @@ const mqSettings = z
   .transform((given): unknown => (typeof given === 'string' ? { domains: parseDomains(given) } : given))
   .pipe(z.strictObject({ domains: MqDomains }))
 
-export const ROOMS = ['relay', 'notify', 'keys', 'contacts', 'mq', 'operator'] as const
+export const ROOMS = ['relay', 'notify', 'keys', 'contacts', 'mq', 'archive', 'operator'] as const
 /** Served only where they are named. */
 const ON_REQUEST: readonly string[] = ['operator']
 
@@ -291,6 +291,30 @@ export const SETTINGS = {
     about: 'Nodes that are asked whether a contract wallet signed, by chain; needs the package `viem`',
     fallback: 'none: contract wallets are refused',
     isSecret: true,
+  }),
+  archiveDays: setting({
+    schema: integer(1, 3650).default(365),
+    env: 'BELFRY_ARCHIVE_DAYS',
+    flag: 'archive-days',
+    hint: 'N',
+    must: 'a whole number from 1 to 3650',
+    about: 'How long messages that clients registered for are kept in the archive',
+  }),
+  archiveMessages: setting({
+    schema: integer(1, 10_000_000).default(50_000),
+    env: 'BELFRY_ARCHIVE_MESSAGES',
+    flag: 'archive-messages',
+    hint: 'N',
+    must: 'a whole number from 1 to 10000000',
+    about: 'Messages of one topic that the archive keeps; above it the oldest go',
+  }),
+  archiveMegabytes: setting({
+    schema: integer(1, 100_000).default(64),
+    env: 'BELFRY_ARCHIVE_MEGABYTES',
+    flag: 'archive-megabytes',
+    hint: 'N',
+    must: 'a whole number from 1 to 100000',
+    about: 'The same in MiB',
   }),
   metrics: setting({
     schema: z.union([z.literal(['off', 'shared']), integer(0, 65_535)]).optional(),

@@ -1,3 +1,4 @@
+import type { ArchiveStore } from '../archive/store.ts'
 import type { ContactsStore } from '../contacts/store.ts'
 import type { KeysStore } from '../keys/store.ts'
 import type { MqStore } from '../mq/store.ts'
@@ -17,6 +18,7 @@ export interface Stores extends AsyncDisposable {
   contacts: ContactsStore
   mq: MqStore
   operator: OperatorStore
+  archive: ArchiveStore
   /** Work for later, of all rooms. */
   agenda: Agenda
   /** Everything of them, for migrations and backups. */

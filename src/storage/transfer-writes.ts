@@ -1,3 +1,4 @@
+import type { Archived } from '../archive/store.ts'
 import type { AccountRecord, Webhook } from '../notify/store.ts'
 import type { Stores } from './stores.ts'
 import type { Writers } from './transfer.ts'
@@ -18,6 +19,8 @@ type ByVerbs =
   | 'mqMessage'
   | 'approval'
   | 'microblock'
+  | 'archived'
+  | 'registration'
 
 /** All at once: the engines group what is asked for in one turn. Answers nothing: everything has its place. */
 const each =
@@ -30,6 +33,12 @@ const each =
 /** What was kept was within its limits; they may be others by now. */
 const UNLIMITED = Number.MAX_SAFE_INTEGER
 
+/** The rooms' stores, as a transfer uses them. */
+export type Transferred = Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq' | 'operator'> & {
+  /** `restore` puts messages where they were in their topics. */
+  archive: Stores['archive'] & { restore(messages: readonly Archived[]): Promise<void> }
+}
+
 export const writesByVerbs = ({
   keys,
   notify,
@@ -37,7 +46,8 @@ export const writesByVerbs = ({
   agenda,
   mq,
   operator,
-}: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq' | 'operator'>): Pick<Writers, ByVerbs> => {
+  archive,
+}: Transferred): Pick<Writers, ByVerbs> => {
   const register = async (projectId: string, webhooks: readonly Webhook[]): Promise<void> => {
     for (;;) {
       const { version } = await notify.webhooks(projectId)
@@ -80,6 +90,13 @@ export const writesByVerbs = ({
         return []
       },
     },
+    archived: {
+      async write(records) {
+        await archive.restore(records)
+        return []
+      },
+    },
+    registration: { write: each((registration) => archive.register(registration, Date.now())) },
     contested: {
       // Whose it became last is found: so it leaves the record and comes back.
       write: each(async ({ accountKey, watcher }) => {

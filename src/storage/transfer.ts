@@ -12,6 +12,7 @@
  *   exception: the notify server takes leave of expired ones itself.
  */
 import { z } from 'zod'
+import type { Archived, Registration } from '../archive/store.ts'
 import type { Installation } from '../contacts/store.ts'
 import type { IdentityEntry, InviteEntry } from '../keys/store.ts'
 import type { PlacedMessage } from '../mq/store.ts'
@@ -274,6 +275,22 @@ const microblock: z.ZodType<LoggedMicroblock> = z.object({
   microblock: text,
 })
 
+const archived: z.ZodType<Archived> = z.object({
+  topic: text,
+  seq: place,
+  id: text,
+  message: text,
+  tag: z.number(),
+  at: time,
+  expiresAt: time,
+})
+
+const registration: z.ZodType<Registration> = z.object({
+  clientId: text,
+  tags: z.array(z.number()),
+  expiresAt: time,
+})
+
 export const TABLES = {
   identity,
   /** Only those whose identity key is still behind them. */
@@ -321,6 +338,9 @@ export const TABLES = {
   approval,
   /** The operator's logs, each chain in its order. */
   microblock,
+  /** What the archive keeps, and who wants what kept. */
+  archived,
+  registration,
 }
 
 export type TableName = keyof typeof TABLES

@@ -30,14 +30,14 @@ import {
 
 type Rooms = Pick<
   Stores,
-  'keys' | 'notify' | 'relay' | 'agenda' | 'contacts' | 'mq' | 'operator' | 'transfer'
+  'keys' | 'notify' | 'relay' | 'agenda' | 'contacts' | 'mq' | 'operator' | 'archive' | 'transfer'
 >
 
 export const HOUR = 3_600_000
 
 /** Everything is as of `now`, because Redis removes what expired long ago. */
 export const furnish = async (
-  { keys, notify, relay, agenda, contacts, mq, operator }: Rooms,
+  { keys, notify, relay, agenda, contacts, mq, operator, archive }: Rooms,
   now: number,
 ): Promise<void> => {
   const month = { createdAt: now, expiresAt: now + 30 * DAY }
@@ -265,6 +265,18 @@ export const furnish = async (
     ...[job('now', { queue: 'broadcasts', body: null }), job('gone', { expiresAt: now - 1 })],
     wholeJob(now),
   ])
+  const archived = (at: string, text: string, change = {}) => ({
+    ...{ topic: topic(at), id: hex(text), message: text, tag: 5000, at: now, expiresAt: now + DAY },
+    ...change,
+  })
+  const gone = archived('box', 'archived and gone', { expiresAt: now - 1 })
+  const some = ['one', 'two ü', 'three'].map((text) => archived('box', `archived ${text}`))
+  const limits = { messages: 100, bytes: 1_000_000 }
+  await archive.keep([...some, gone, archived('elsewhere', 'archived one', { tag: 0 })], limits, now - 10)
+  await archive.drop(topic('box'), hex('archived two ü'))
+  await archive.register({ clientId: client('a'), tags: [5000, 5002], expiresAt: now + DAY }, now)
+  await archive.register({ clientId: client('b'), tags: [], expiresAt: now - 1 }, now)
+
   await agenda.settle('calls', [
     { id: 'dead', kind: 'failed', attempts: 8, failure: 'Never answered' },
     { id: 'over', kind: 'failed', attempts: 1, failure: 'Refused' },

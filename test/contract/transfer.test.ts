@@ -36,7 +36,10 @@ const keepsInBackup = async ({ transfer }: TestStores) => {
 }
 
 /** What clients of the rooms see of it, beside the records themselves. */
-const seenIn = async ({ keys, notify, relay, agenda, contacts, operator }: TestStores, now: number) => {
+const seenIn = async (
+  { keys, notify, relay, agenda, contacts, operator, archive }: TestStores,
+  now: number,
+) => {
   const page = { after: null, limit: 1_000, unreadFirst: true, now }
   return {
     invites: [await keys.invite('eip155:0xa'), await keys.invite('eip155:0xd')],
@@ -82,6 +85,10 @@ const seenIn = async ({ keys, notify, relay, agenda, contacts, operator }: TestS
     watches: (await relay.watches([client('a'), client('b')], now)).map(({ url }) => url).sort(),
     installations: await contacts.installations('eip155:0xa', now),
     nonces: [await contacts.nonce('eip155:0xa'), await contacts.nonce('did:key:a')],
+    archived: await archive.page(topic('box'), {
+      ...{ origin: hex('archived three'), direction: 'backward', limit: 10, maxBytes: 1_000, now },
+    }),
+    tags: await archive.tags(now),
     waiting: await waitingTopics(relay, client('many'), now),
     joined: [
       await relay.topicsOf(client('a'), { limit: 10 }),

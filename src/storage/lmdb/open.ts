@@ -9,6 +9,7 @@ import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate, guardTransfer } from '../gate.ts'
 import type { Stores } from '../stores.ts'
 import { createLmdbAgenda } from './agenda.ts'
+import { createLmdbArchive } from './archive.ts'
 import { createLmdbContacts } from './contacts.ts'
 import { openEnv } from './env.ts'
 import { createLmdbKeys } from './keys.ts'
@@ -31,17 +32,19 @@ export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits 
   }
   const gate = createGate()
   const parts = createNotifyParts(env)
+  const archive = createLmdbArchive(env)
   const rooms = {
     relay: gate.guard(createLmdbRelay(env, options.mailbox)),
     keys: gate.guard(createLmdbKeys(env)),
     notify: gate.guard(createLmdbNotify(env, parts)),
+    archive: gate.guard(archive),
     contacts: gate.guard(createLmdbContacts(env)),
     agenda: gate.guard(createLmdbAgenda(env)),
     mq: gate.guard(createLmdbMq(env)),
     operator: gate.guard(createLmdbOperator(env)),
     leases: gate.guard(createLmdbLeases()),
   }
-  const transfer = guardTransfer(gate, createLmdbTransfer(env, rooms, parts))
+  const transfer = guardTransfer(gate, createLmdbTransfer(env, { ...rooms, archive }, parts))
   env.enter()
   let closing: Promise<void> | undefined
   return {

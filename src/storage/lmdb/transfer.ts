@@ -9,9 +9,9 @@ import type { Watcher } from '../../notify/store.ts'
 import type { Job } from '../../platform/agenda.ts'
 import type { Watch } from '../../relay/store.ts'
 import type { Chain } from '../../sessions/store-operator.ts'
-import type { Stores } from '../stores.ts'
 import type { Readers, Records, Transfer, Writers } from '../transfer.ts'
-import { writesByVerbs } from '../transfer-writes.ts'
+import { type Transferred, writesByVerbs } from '../transfer-writes.ts'
+import { archivedAt, archiveTables } from './archive.ts'
 import { name, ROWS, type Rows } from './bytes.ts'
 import type { Env } from './env.ts'
 import { placeOf } from './mq.ts'
@@ -25,11 +25,7 @@ import { type Moment, walk } from './transfer-walk.ts'
 
 const NOTE = name('note')
 
-export const createLmdbTransfer = (
-  env: Env,
-  rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq' | 'operator'>,
-  parts: NotifyParts,
-): Transfer => {
+export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyParts): Transfer => {
   const identities: Rows<Records['identity']> = env.openDB({ name: 'keys.identities', ...ROWS })
   const invites: Rows<Omit<Records['invite'], 'accountKey'>> = env.openDB({ name: 'keys.invites', ...ROWS })
   const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
@@ -41,6 +37,7 @@ export const createLmdbTransfer = (
   const mqMessages: Rows<MqMessage> = env.openDB({ name: 'mq.messages', ...ROWS })
   const { tables, outbox } = parts
   const sent = createSentTransfer(env, parts)
+  const archive = archiveTables(env)
   const mailboxes = createRelayTransfer(env, rooms.relay)
   const contacts = createContactsTransfer(env)
 
@@ -103,6 +100,13 @@ export const createLmdbTransfer = (
         const found = chains.get(chain, moment)
         return found && { projectId, vbHash: found.vbHash, genesisSeed: found.genesisSeed, height, ...logged }
       }),
+      archived: walk(archive.messages, moment, (at, row, now) => {
+        const message = archivedAt(at, row)
+        return message.expiresAt > now ? message : undefined
+      }),
+      registration: walk(archive.registrations, moment, (_, one, now) =>
+        one.expiresAt > now ? one : undefined,
+      ),
     }
   }
 

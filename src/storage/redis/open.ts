@@ -14,6 +14,7 @@ import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate, guardTransfer } from '../gate.ts'
 import type { Stores } from '../stores.ts'
 import { createRedisAgenda } from './agenda.ts'
+import { createRedisArchive } from './archive.ts'
 import { createRedisBuckets } from './buckets.ts'
 import { createChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
@@ -44,10 +45,12 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   const redis = connectRedis(connection)
   const channels = createChannels(redis)
   const gate = createGate()
+  const archive = createRedisArchive({ redis, channels, instance })
   const rooms = {
     relay: gate.guard(createRedisRelay({ redis, channels, instance }, mailbox)),
     keys: gate.guard(createRedisKeys(redis)),
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
+    archive: gate.guard(archive),
     contacts: gate.guard(createRedisContacts(redis)),
     agenda: gate.guard(createRedisAgenda({ redis, channels })),
     mq: gate.guard(createRedisMq({ redis, channels, instance })),
@@ -56,7 +59,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   let closing: Promise<void> | undefined
   return {
     ...rooms,
-    transfer: guardTransfer(gate, createRedisTransfer(redis, rooms)),
+    transfer: guardTransfer(gate, createRedisTransfer(redis, { ...rooms, archive })),
     leases: gate.guard(createRedisLeases(redis)),
     buckets: createRedisBuckets(redis, systemClock),
     ping: rooms.relay.ping,

@@ -7,10 +7,10 @@
  */
 import type { Sealed } from '../../notify/store.ts'
 import type { Job } from '../../platform/agenda.ts'
-import type { Stores } from '../stores.ts'
 import type { Page, Readers, Transfer } from '../transfer.ts'
-import { writesByVerbs } from '../transfer-writes.ts'
+import { type Transferred, writesByVerbs } from '../transfer-writes.ts'
 import { jobsOf, queuesOf } from './agenda.ts'
+import { ARCHIVE_CLIENT, ARCHIVE_TOPIC, parseRegistration } from './archive.ts'
 import type { RedisConnection } from './connection.ts'
 import { parsed } from './notify-deps.ts'
 import { createLayout } from './notify-layout.ts'
@@ -26,11 +26,9 @@ const PAGE = 500
 const INVITE = '{v:'
 /** Pairs that a scan of one key looks at in one go. */
 const COUNT = 1_000
+const ARCHIVE_PAGE = { direction: 'forward', limit: PAGE, maxBytes: 4 * 1024 * 1024 } as const
 
-export const createRedisTransfer = (
-  redis: RedisConnection,
-  rooms: Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq' | 'operator'>,
-): Transfer => {
+export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred): Transfer => {
   const { keys, notify, relay } = rooms
   const { client, prefix } = redis
   const layout = createLayout(prefix)
@@ -132,6 +130,36 @@ export const createRedisTransfer = (
     },
     mqMessage: createMqTransfer(redis),
     ...createOperatorTransfer(redis, rooms.operator),
+    archived: {
+      // One topic after the other: a page of a node's keys comes again when it was not finished.
+      async *read({ now, after }) {
+        for await (const { keys: found, from } of scanKeys(redis, { pattern: `${ARCHIVE_TOPIC}*}` }, after)) {
+          for (const key of found) {
+            const topic = key.slice(prefix.length + ARCHIVE_TOPIC.length, -1)
+            for (let origin: string | undefined, more = true; more; more = origin !== undefined) {
+              const page = await rooms.archive.page(topic, { origin, ...ARCHIVE_PAGE, now })
+              if (page && page.messages.length > 0) yield { records: page.messages, cursor: from }
+              origin = page?.next
+            }
+          }
+        }
+      },
+      size: async () => undefined,
+    },
+    registration: {
+      async *read({ now, after }) {
+        for await (const { keys: found, from } of scanKeys(
+          redis,
+          { pattern: `${ARCHIVE_CLIENT}*}` },
+          after,
+        )) {
+          const rows = await redis.batch(() => found.map((key) => client.get(key)))
+          const records = rows.flatMap((json) => (json === null ? [] : [parseRegistration(json)]))
+          yield { records: records.filter(({ expiresAt }) => expiresAt > now), cursor: from }
+        }
+      },
+      size: async () => undefined,
+    },
   }
 
   return {

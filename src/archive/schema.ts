@@ -1,0 +1,64 @@
+import * as z from 'zod'
+import { TOPIC } from '../protocol/topic.ts'
+
+export const ARCHIVE_LIMITS = {
+  /** Of one client. */
+  tags: 64,
+  /** Messages of one page, and about the bytes of its messages; an answer must stay readable for small devices. */
+  page: 200,
+  pageBytes: 8 * 1024 * 1024,
+}
+
+const hex = z
+  .string()
+  .regex(TOPIC)
+  .transform((text) => text.toLowerCase())
+
+/** Published clients write tags as text. `relayUrl` is what they were configured with, or a constant: not looked at. */
+const tag = z
+  .union([
+    z.number(),
+    z
+      .string()
+      .regex(/^\d{1,9}$/)
+      .transform(Number),
+  ])
+  .pipe(z.int().nonnegative().max(999_999_999))
+
+export const RegisterBody = z.object({
+  tags: z.array(tag).max(ARCHIVE_LIMITS.tags),
+  relayUrl: z.string().max(1024).optional(),
+})
+
+export const MessagesQuery = z.object({
+  topic: hex,
+  originId: hex.optional(),
+  direction: z.enum(['forward', 'backward']).default('forward'),
+  messageCount: z
+    .string()
+    .regex(/^\d{1,9}$/)
+    .transform(Number)
+    .pipe(z.int().positive())
+    .transform((count) => Math.min(count, ARCHIVE_LIMITS.page))
+    .default(ARCHIVE_LIMITS.page),
+})
+
+export const CompactBody = z.object({ compactAuth: z.string().max(4096) })
+
+/** Beside the usual claims: `iss` is the client, `aud` this server. */
+export const COMPACT_ACT = 'archive_compact'
+export const CompactClaims = z.object({
+  /** The topic. */
+  sub: hex,
+  /** Id of the first message that stays. */
+  bfr: hex,
+})
+
+/** What GET /messages answers. */
+export const MessagesAnswer = z.object({
+  topic: z.string(),
+  direction: z.enum(['forward', 'backward']),
+  nextId: z.string().nullable(),
+  messages: z.array(z.object({ message: z.string(), message_id: z.string(), timestamp: z.number() })),
+})
+export type MessagesAnswer = z.infer<typeof MessagesAnswer>

@@ -1,0 +1,185 @@
+/**
+ * The archive in LMDB.
+ *
+ * | table | key | value |
+ * |---|---|---|
+ * | archive.messages | topic, seq | the message (`../archive-rows`) |
+ * | archive.ids | topic, message id | seq |
+ * | archive.expiry | expiry, topic, seq | – |
+ * | archive.topics | topic | last seq, count, bytes |
+ * | archive.registrations | client id | tags, expiry |
+ * | archive.tags | tag | until when there may be a registration of it |
+ */
+import type { Archived, ArchiveLimits, ArchiveStore, NewArchived, Registration } from '../../archive/store.ts'
+import { archivedOf, archivedText } from '../archive-rows.ts'
+import { BYTES, type Bytes, endOf, hash, key, name, number, PRESENT, ROWS, type Rows } from './bytes.ts'
+import type { Env } from './env.ts'
+
+type TopicRow = [lastSeq: number, count: number, bytes: number]
+
+/** Messages that one transaction drops. */
+const PIECE = 2_000
+
+export const archiveTables = (env: Env) => {
+  const messages: Bytes = env.openDB({ name: 'archive.messages', ...BYTES })
+  const ids: Bytes = env.openDB({ name: 'archive.ids', ...BYTES })
+  const expiry: Bytes = env.openDB({ name: 'archive.expiry', ...BYTES })
+  const topics: Rows<TopicRow> = env.openDB({ name: 'archive.topics', ...ROWS })
+  const registrations: Rows<Registration> = env.openDB({ name: 'archive.registrations', ...ROWS })
+  const tags: Rows<number> = env.openDB({ name: 'archive.tags', ...ROWS })
+  return { messages, ids, expiry, topics, registrations, tags }
+}
+
+export const archivedAt = (at: Buffer, row: Buffer): Archived =>
+  archivedOf(row.toString(), at.toString('hex', 0, 32), at.readDoubleBE(32))
+
+export const createLmdbArchive = (
+  env: Env,
+): ArchiveStore & { restore(messages: readonly Archived[]): Promise<void> } => {
+  const tables = archiveTables(env)
+  const { messages, ids, expiry, topics, registrations, tags } = tables
+
+  const put = (message: Archived): void => {
+    const topic = hash(message.topic)
+    const idAt = key(topic, hash(message.id))
+    if (ids.get(idAt)) return
+    const [last, count, bytes] = topics.get(topic) ?? [0, 0, 0]
+    const row = Buffer.from(archivedText(message))
+    messages.put(key(topic, number(message.seq)), row)
+    ids.put(idAt, number(message.seq))
+    expiry.put(key(number(message.expiresAt), topic, number(message.seq)), PRESENT)
+    topics.put(topic, [Math.max(last, message.seq), count + 1, bytes + row.length])
+  }
+
+  const add = (message: NewArchived): void => {
+    const [last] = topics.get(hash(message.topic)) ?? [0]
+    put({ ...message, seq: last + 1 })
+  }
+
+  /** `at` may be gone by now. */
+  const remove = (at: Buffer): void => {
+    const row = messages.get(at)
+    if (!row) return
+    const { id, expiresAt } = archivedAt(at, row)
+    const topic = at.subarray(0, 32)
+    messages.remove(at)
+    ids.remove(key(topic, hash(id)))
+    expiry.remove(key(number(expiresAt), at))
+    const [last, count, bytes] = topics.get(topic) ?? [0, 0, 0]
+    if (count > 1) topics.put(topic, [last, count - 1, bytes - row.length])
+    else topics.remove(topic)
+  }
+
+  const trim = (topic: Buffer, limits: ArchiveLimits, now: number): void => {
+    const oldest = [...messages.getKeys({ start: topic, end: endOf(topic), limit: PIECE })]
+    for (const at of oldest) {
+      const [, count, bytes] = topics.get(topic) ?? [0, 0, 0]
+      const row = messages.get(at)
+      const isOver = count > limits.messages || bytes > limits.bytes
+      if (!isOver && (!row || archivedAt(at, row).expiresAt > now)) return
+      remove(Buffer.from(at))
+    }
+  }
+
+  return {
+    async keep(wanted, limits, now) {
+      for (const { topic, id } of wanted) hash(topic) && hash(id)
+      const inTopics = new Set(wanted.map(({ topic }) => topic))
+      await env.transaction(() => {
+        for (const message of wanted) add(message)
+        for (const topic of inTopics) trim(hash(topic), limits, now)
+      })
+    },
+
+    async page(text, { origin, direction, limit, maxBytes, now }) {
+      const topic = hash(text)
+      const found: Archived[] = []
+      let start = direction === 'forward' ? topic : endOf(topic)
+      if (origin !== undefined) {
+        const seq = ids.get(key(topic, hash(origin)))
+        const row = seq && messages.get(key(topic, seq))
+        if (!seq || !row || archivedAt(key(topic, seq), row).expiresAt <= now) return undefined
+        start = key(topic, seq)
+      }
+      const range =
+        direction === 'forward' ? { start, end: endOf(topic) } : { start, end: topic, reverse: true }
+      let bytes = 0
+      for (const { key: at, value } of messages.getRange(range)) {
+        const message = archivedAt(Buffer.from(at), value)
+        if (message.expiresAt <= now) continue
+        if (found.length === limit || (found.length > 0 && bytes + value.length > maxBytes))
+          return { messages: found, next: message.id }
+        bytes += value.length
+        found.push(message)
+      }
+      return { messages: found, next: undefined }
+    },
+
+    async drop(text, before) {
+      const topic = hash(text)
+      for (;;) {
+        const left = await env.transaction(() => {
+          const seq = ids.get(key(topic, hash(before)))
+          if (!seq) return undefined
+          const earlier = [...messages.getKeys({ start: topic, end: key(topic, seq), limit: PIECE })]
+          for (const at of earlier) remove(Buffer.from(at))
+          return earlier.length
+        })
+        if (left === undefined) return false
+        if (left < PIECE) return true
+      }
+    },
+
+    async register(registration) {
+      const where = name(registration.clientId)
+      await env.transaction(() => {
+        registrations.put(where, registration)
+        for (const tag of registration.tags) {
+          const until = Math.max(tags.get(number(tag)) ?? 0, registration.expiresAt)
+          tags.put(number(tag), until)
+        }
+      })
+    },
+
+    async registrations(clientIds, now) {
+      return clientIds.flatMap((clientId) => {
+        const registration = registrations.get(name(clientId))
+        return registration && registration.expiresAt > now ? [registration] : []
+      })
+    },
+
+    async tags(now) {
+      return [...tags.getRange({})]
+        .filter(({ value }) => value > now)
+        .map(({ key: at }) => Buffer.from(at).readDoubleBE())
+    },
+
+    onRegister() {
+      // One process: whoever registers a client knows.
+      return { [Symbol.dispose]: () => {} }
+    },
+
+    async sweep(now, limit) {
+      const over = [...expiry.getKeys({ end: number(now), limit })].map((at) => Buffer.from(at))
+      const ended: Buffer[] = []
+      for (const { key: at, value } of registrations.getRange({})) {
+        if (over.length + ended.length >= limit) break
+        if (value.expiresAt <= now) ended.push(Buffer.from(at))
+      }
+      if (over.length + ended.length === 0) return 0
+      await env.transaction(() => {
+        for (const at of over) remove(at.subarray(8))
+        // One may have been renewed meanwhile.
+        for (const at of ended) if ((registrations.get(at)?.expiresAt ?? now) <= now) registrations.remove(at)
+        for (const { key: at, value } of [...tags.getRange({})])
+          if (value <= now) tags.remove(Buffer.from(at))
+      })
+      return over.length + ended.length
+    },
+
+    async restore(records) {
+      for (const { topic, id } of records) hash(topic) && hash(id)
+      await env.transaction(() => records.forEach(put))
+    },
+  }
+}

@@ -1,0 +1,139 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { ArchiveStore, NewArchived } from '../../src/archive/store.ts'
+import type { Engine, TestStores } from '../support/stores.ts'
+import { client, hex, MINUTE, T, topic } from './relay-samples.ts'
+
+const LIMITS = { messages: 1_000, bytes: 1_000_000 }
+
+const archived = (name: string, more: Partial<NewArchived> = {}): NewArchived => ({
+  ...{ topic: topic('t'), id: hex(name), message: name, tag: 5000, at: T, expiresAt: T + MINUTE },
+  ...more,
+})
+const some = (from: number, to: number, more: Partial<NewArchived> = {}) =>
+  Array.from({ length: to - from }, (_, at) => archived(`m${from + at}`, more))
+
+type From = Partial<Parameters<ArchiveStore['page']>[1]>
+const textsOf = async (store: ArchiveStore, from: From = {}, of = topic('t')) => {
+  const page = await store.page(of, {
+    ...{ direction: 'forward', limit: 100, maxBytes: 1_000_000, now: T },
+    ...from,
+  })
+  return page && { texts: page.messages.map(({ message }) => message), next: page.next }
+}
+
+export const archiveStoreContract = (engine: Engine): void => {
+  describe(`the archive on ${engine.name}`, () => {
+    let stores: TestStores
+    const store = () => stores.archive
+    beforeEach(async () => {
+      stores = await engine.open()
+    })
+    afterEach(() => stores[Symbol.asyncDispose]())
+
+    it('keeps a message of a topic once, in its order, also over a restart', async () => {
+      await store().keep([...some(0, 3), archived('m1'), archived('m1', { topic: topic('u') })], LIMITS, T)
+      await store().keep([archived('m0', { at: T + 1 }), archived('ü €')], LIMITS, T)
+      await stores.reopen()
+      expect(await textsOf(store())).toEqual({ texts: ['m0', 'm1', 'm2', 'ü €'], next: undefined })
+      expect(await textsOf(store(), {}, topic('u'))).toEqual({ texts: ['m1'], next: undefined })
+      expect(await textsOf(store(), {}, topic('nothing'))).toEqual({ texts: [], next: undefined })
+      const page = await store().page(topic('t'), {
+        ...{ direction: 'forward', limit: 1, maxBytes: 1, now: T },
+      })
+      expect(page?.messages[0]).toMatchObject(archived('m0'))
+    })
+
+    it('gives pages in both directions, each beginning with the message that it is asked for', async () => {
+      await store().keep(some(0, 250), LIMITS, T)
+      for (const direction of ['forward', 'backward'] as const) {
+        const seen: string[] = []
+        let origin: string | undefined
+        do {
+          const page = await textsOf(store(), { direction, origin, limit: 99 })
+          seen.push(...(page?.texts ?? []))
+          origin = page?.next
+          // What comes meanwhile is at the end: it is in the way of nobody.
+          await store().keep([archived(`later ${seen.length}`)], LIMITS, T)
+        } while (origin !== undefined && seen.length < 250)
+        const all = some(0, 250).map(({ message }) => message)
+        const old = seen.filter((text) => text.startsWith('m'))
+        expect(old).toEqual(direction === 'forward' ? all : all.reverse())
+      }
+    })
+
+    it('ends a page where it becomes too long, but never before its first message', async () => {
+      await store().keep(
+        some(0, 4).map((one) => ({ ...one, message: one.message.padEnd(1_000, '.') })),
+        LIMITS,
+        T,
+      )
+      expect((await textsOf(store(), { maxBytes: 2_500 }))?.texts).toHaveLength(2)
+      expect((await textsOf(store(), { maxBytes: 1 }))?.texts).toHaveLength(1)
+      expect((await textsOf(store(), { maxBytes: 1 }))?.next).toBe(hex('m1'))
+    })
+
+    it('knows nothing of a page that begins with an unknown, an expired or a foreign message', async () => {
+      await store().keep([...some(0, 2), archived('old', { expiresAt: T + 1 })], LIMITS, T)
+      await store().keep([archived('other', { topic: topic('u') })], LIMITS, T)
+      for (const origin of [hex('unknown'), hex('other')])
+        expect(await textsOf(store(), { origin })).toBeUndefined()
+      expect(await textsOf(store(), { origin: hex('old'), now: T + 1 })).toBeUndefined()
+      expect((await textsOf(store(), { origin: hex('old') }))?.texts).toEqual(['old'])
+    })
+
+    it('forgets what has expired, swept or not', async () => {
+      await store().keep(some(0, 3, { expiresAt: T + 10 }), LIMITS, T)
+      await store().keep(some(3, 5), LIMITS, T)
+      expect((await textsOf(store(), { now: T + 9 }))?.texts).toHaveLength(5)
+      expect((await textsOf(store(), { now: T + 10 }))?.texts).toEqual(['m3', 'm4'])
+      await store().sweep(T + 10, 100)
+      expect((await textsOf(store(), { now: T }))?.texts).toEqual(expect.arrayContaining(['m3', 'm4']))
+      await store().keep([archived('m5')], LIMITS, T + 10)
+      expect((await textsOf(store()))?.texts).toEqual(['m3', 'm4', 'm5'])
+    })
+
+    it('lets the oldest of a topic go when there are too many, or too long ones', async () => {
+      await store().keep(some(0, 5), { messages: 3, bytes: 1_000_000 }, T)
+      expect((await textsOf(store()))?.texts).toEqual(['m2', 'm3', 'm4'])
+      await store().keep([archived('x'.repeat(4_000), { topic: topic('u') })], LIMITS, T)
+      await store().keep(
+        [...some(0, 2, { topic: topic('u') }), archived('y'.repeat(3_000), { topic: topic('u') })],
+        { messages: 10, bytes: 4_000 },
+        T,
+      )
+      expect((await textsOf(store(), {}, topic('u')))?.texts).toEqual(['m0', 'm1', 'y'.repeat(3_000)])
+      // A message that went may come again, as a new one.
+      await store().keep([archived('m0')], LIMITS, T)
+      expect((await textsOf(store()))?.texts).toEqual(['m2', 'm3', 'm4', 'm0'])
+    })
+
+    it('drops what is before a message, and nothing for one that it does not have', async () => {
+      await store().keep(some(0, 6), LIMITS, T)
+      expect(await store().drop(topic('t'), hex('unknown'))).toBe(false)
+      expect((await textsOf(store()))?.texts).toHaveLength(6)
+      expect(await store().drop(topic('t'), hex('m4'))).toBe(true)
+      expect(await store().drop(topic('t'), hex('m4'))).toBe(true)
+      expect((await textsOf(store()))?.texts).toEqual(['m4', 'm5'])
+      // The bytes were given back: there is room again.
+      await store().keep(some(10, 12), { messages: 4, bytes: 1_000 }, T)
+      expect((await textsOf(store()))?.texts).toEqual(['m4', 'm5', 'm10', 'm11'])
+    })
+
+    it('knows what a client registered last, until it expires, also over a restart', async () => {
+      expect(await store().tags(T)).toEqual([])
+      const [a, b] = [client('a'), client('b')]
+      await store().register({ clientId: a, tags: [1], expiresAt: T + MINUTE }, T)
+      await store().register({ clientId: a, tags: [5000, 5002], expiresAt: T + MINUTE }, T)
+      await store().register({ clientId: b, tags: [7], expiresAt: T + 10 }, T)
+      await stores.reopen()
+      expect(await store().registrations([a, client('nobody')], T)).toEqual([
+        { clientId: a, tags: [5000, 5002], expiresAt: T + MINUTE },
+      ])
+      expect(await store().registrations([b], T + 10)).toEqual([])
+      expect(await store().tags(T)).toEqual(expect.arrayContaining([7, 5000, 5002]))
+      expect(await store().tags(T + 10)).not.toContain(7)
+      await store().sweep(T + 10, 100)
+      expect(await store().registrations([a], T)).toHaveLength(1)
+    })
+  })
+}
