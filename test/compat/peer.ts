@@ -28,7 +28,7 @@ const PATIENCE_MS = 20_000
 const here = new URL('./peers/', import.meta.url)
 
 export const startPeer = async (
-  kind: 'core' | 'sign' | 'notify',
+  kind: 'core' | 'sign' | 'notify' | 'sync' | 'chat',
   options: PeerOptions = {},
 ): Promise<Peer> => {
   const { client, routes = {} } = options

@@ -142,6 +142,7 @@ export const startSystem = async (): Promise<System> => {
       return {
         'notify.walletconnect.com': nextNotify(),
         'explorer-api.walletconnect.com': nextNotify(),
+        'history.walletconnect.com': nextNotify(),
       }
     },
     async enrol(domain, names) {

@@ -84,7 +84,7 @@ export const startFleet = async (
         at < relays
           ? ['--rooms', 'relay']
           : [
-              ...['--rooms', 'notify,keys', '--relay-shared', 'true'],
+              ...['--rooms', 'notify,keys,archive', '--relay-shared', 'true'],
               ...['--relay-url', members[(at - relays) % relays]?.url ?? ''],
             ]
       members.push(await startMember(port, args, shared))

@@ -1,0 +1,23 @@
+/* One @walletconnect/sync-client. */
+import { createRequire } from 'node:module'
+import { serve, tell } from './host.mjs'
+
+const require = createRequire(import.meta.url)
+const { SyncClient } = require('@walletconnect/sync-client')
+const { Core } = createRequire(require.resolve('@walletconnect/sync-client'))('@walletconnect/core')
+let client
+
+serve({
+  async init(options) {
+    const core = new Core(options)
+    await core.start()
+    client = await SyncClient.init({ ...options, core })
+    client.on('sync_update', () => tell('sync_update'))
+  },
+  getMessage: (params) => client.getMessage(params),
+  register: (params) => client.register(params),
+  create: (params) => client.create(params),
+  set: (params) => client.set(params),
+  delete: (params) => client.delete(params),
+  getStores: (params) => client.getStores(params),
+})
