@@ -18,6 +18,7 @@ import { openSync as openSyncWith, type Sync, type SyncDeps, type SyncOptions } 
 export { CHAT_STORES } from '../sync/chat.ts'
 export type { Sync } from '../sync/client.ts'
 export { openIndexedDbStorage } from '../sync/indexed-db.ts'
+export { NOTIFY_SUBSCRIPTIONS } from '../sync/notify.ts'
 export type { SyncUpdate } from '../sync/replica.ts'
 export { type KeyValues, memoryStorage } from '../sync/storage.ts'
 export { openTypedStore, type StoreDefinition, type TypedStore } from '../sync/stores.ts'

@@ -6,6 +6,7 @@ import type { SigningKey } from '../../protocol/keys.ts'
 import type { ResolveAppKeys } from './app-keys.ts'
 import type { Sign } from './wallet-identity.ts'
 import type { Notification, ReceivedNotification } from './wallet-inbox.ts'
+import type { SharedSubscriptions } from './wallet-shared.ts'
 import type { Subscription, WalletState } from './wallet-state.ts'
 
 /** What the wallet asks of a key registry; `keys/client` implements it. */
@@ -45,6 +46,11 @@ export interface WalletOptions {
   /** Ms. Default 30,000. */
   requestTimeout?: number
   signal?: AbortSignal
+  /**
+   * Where the devices of the account share their subscriptions; a typed store of `belfry/sync`. Left alone after
+   * `unregister`.
+   */
+  sharedSubscriptions?: SharedSubscriptions
 }
 
 export interface HistoryPage {

@@ -128,6 +128,20 @@ export const createSubscriptions = (account: string, restored: readonly Subscrip
       asOf.clear()
     },
     /**
+     * Takes over what another device shared: a subscription that is not known here, or, without it, that the one on
+     * the topic has ended. What is known from the server stays as it is.
+     */
+    learn(topic: string | undefined, item: SubscriptionItem | undefined): ViewChange {
+      if (!item) {
+        const isGone = topic !== undefined && byTopic.delete(topic)
+        return { changed: isGone, left: isGone ? [topic] : [] }
+      }
+      const known = [...byTopic.values()].some(({ appDomain }) => appDomain === item.appDomain)
+      if (known || !isMine(item)) return { changed: false, left: [] }
+      byTopic.set(topicOfItem(item), { ...item, account })
+      return { changed: true, left: [] }
+    },
+    /**
      * Takes over a view made at `iat`. It is complete for one app, or with `complete: null` for all: what is missing
      * there has ended.
      */

@@ -37,6 +37,8 @@ import { createDevice } from './wallet-device.ts'
 import { grantedCacao } from './wallet-identity.ts'
 import { createInbox, laneOf, shownNotification } from './wallet-inbox.ts'
 import { createRequests, type Row } from './wallet-requests.ts'
+import { shareSubscriptions } from './wallet-shared.ts'
+import type { ViewChange } from './wallet-state.ts'
 import { createWatch } from './wallet-watch.ts'
 
 const REQUEST_TIMEOUT = 30_000
@@ -92,12 +94,8 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
 
   /** Topics that this connection's relay has been asked for; those of a failed attempt are asked for again. */
   const joined = new Set(device.topics())
-  /** Takes over a view; resolves when the topics are joined, the state is saved and the listeners know. */
-  const take = async (
-    view: readonly SubscriptionItem[],
-    about: { complete: string | null; iat: number },
-  ): Promise<void> => {
-    const { changed, left } = subscriptions.apply(view, about)
+  /** Resolves when the topics are joined, the state is saved and the listeners know. */
+  const settle = async ({ changed, left }: ViewChange): Promise<void> => {
     const missing = subscriptions.topics().filter((topic) => !joined.has(topic))
     await Promise.all([relay.subscribe(missing), relay.unsubscribe(left)])
     for (const topic of missing) joined.add(topic)
@@ -108,6 +106,19 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
   }
   /** What this device may see at most. */
   const complete = allApps ? null : domain
+  const shared = shareSubscriptions(
+    { subscriptions, settle, log },
+    { shared: options.sharedSubscriptions, domain: complete },
+  )
+  /** Takes over a view. */
+  const take = async (
+    view: readonly SubscriptionItem[],
+    about: { complete: string | null; iat: number },
+  ): Promise<void> => {
+    const change = subscriptions.apply(view, about)
+    await settle(change)
+    if (change.changed) await shared.changed(change.left)
+  }
 
   const inbox = createInbox(
     {
@@ -193,6 +204,7 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
   const close = async () => {
     options.signal?.removeEventListener('abort', onAbort)
     watch[Symbol.dispose]()
+    shared[Symbol.dispose]()
     requests.failAll(new ProtocolError('unavailable', 'the wallet was closed'))
     await relay[Symbol.asyncDispose]()
   }
@@ -219,6 +231,7 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
     async unregister() {
       if (device.isRegistered()) await keys.unregisterIdentity(device.identity, account)
       watch.stop()
+      shared[Symbol.dispose]()
       const topics = device.topics()
       joined.clear()
       await device.forget()
