@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { z } from 'zod'
+import type { Clock } from '../../src/platform/clock.ts'
 import {
+  type Archiving,
   createRelayHub,
   type Peer,
   type RelayHub,
@@ -13,6 +15,7 @@ import {
 } from '../../src/relay/hub.ts'
 import type { MailboxLimits } from '../../src/relay/store.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
+import type { Stores } from '../../src/storage/stores.ts'
 import { capturedLog } from '../support/capture/log.ts'
 import { manualClock } from '../support/clock.ts'
 import { eventually } from '../support/eventually.ts'
@@ -74,10 +77,12 @@ export const topicNamed = (name: string): string => Buffer.from(name.padEnd(32, 
 export const startHub = async (
   options: Partial<RelayLimits> & { trusted?: (clientId: string) => boolean } = {},
   mailbox?: MailboxLimits,
+  archiveOn?: (stores: Stores, clock: Clock) => Archiving,
 ): Promise<HubWorld> => {
   const path = await mkdtemp(join(tmpdir(), 'belfry-hub-'))
   const clock = manualClock()
   const stores = await openLmdb({ path, ...(mailbox && { mailbox }) })
+  const archive = archiveOn?.(stores, clock)
   const counted = new Map<string, number>()
   const meter = {
     count: (name: string, labels: Record<string, string> = {}, by = 1) => {
@@ -89,7 +94,10 @@ export const startHub = async (
     observe: () => {},
   }
   const start = () =>
-    createRelayHub({ store: stores.relay, clock, log: capturedLog, meter, randomBytes }, options)
+    createRelayHub(
+      { store: stores.relay, clock, log: capturedLog, meter, randomBytes, ...(archive && { archive }) },
+      options,
+    )
   let hub = start()
   let ids = 0
 

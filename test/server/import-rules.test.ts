@@ -23,6 +23,9 @@ const refused: [string, string][] = [
   ['src/storage/lmdb', '../../server/log.ts'],
   ['src/server', '../cli/main.ts'],
   ['src/sdk', '../server/compose.ts'],
+  ['src/archive', '../relay/hub.ts'],
+  ['src/sync', '../archive/service.ts'],
+  ['src/sync', 'node:fs'],
 ]
 const allowed: [string, string][] = [
   ['src/protocol', './bytes.ts'],
@@ -40,6 +43,9 @@ const allowed: [string, string][] = [
   ['src/storage/lmdb', 'lmdb'],
   ['src/server', '../relay/hub.ts'],
   ['src/cli', '../server/compose.ts'],
+  ['src/archive', '../platform/clock.ts'],
+  ['src/sync', '../archive/client.ts'],
+  ['src/sync', '@scure/bip39/wordlists/english.js'],
   ['test/server', '../../src/relay/hub.ts'],
 ]
 const environment = ['src/server', 'src/cli', 'src/relay', 'src/notify', 'src/protocol']
