@@ -1,5 +1,5 @@
 /** A storage in a browser's IndexedDB: one transaction a write, and strict durability where the browser knows it. */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { KeyValues } from './storage.ts'
 
 const TABLE = 'values'

@@ -16,10 +16,19 @@ const entries: [string, number, number][] = [
   ['belfry/dapp', 135, 45],
   ['belfry/contacts', 200, 70],
   ['./dist/relay/client.js', 180, 60],
+  ['belfry/sync', 255, 92],
 ]
 
 const packageJson = JSON.parse(readFileSync('package.json', 'utf8'))
-const portable = ['@noble/curves', '@noble/hashes', '@scure/base', '@stablelib/chacha20poly1305', 'zod']
+const portable = [
+  '@noble/curves',
+  '@noble/hashes',
+  '@scure/base',
+  '@scure/bip32',
+  '@scure/bip39',
+  '@stablelib/chacha20poly1305',
+  'zod',
+]
 const notForBrowsers = Object.keys({
   ...packageJson.dependencies,
   ...packageJson.optionalDependencies,
