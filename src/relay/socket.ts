@@ -16,6 +16,7 @@ import type { Duplex } from 'node:stream'
 import { type RawData, WebSocket, WebSocketServer } from 'ws'
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
+import { refuseUpgrade, takeUpgrades } from '../platform/upgrades.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { payloadId, rpcRequest } from '../protocol/jsonrpc.ts'
 import { LIMITS } from '../protocol/relay-methods.ts'
@@ -145,66 +146,19 @@ const textOf = (data: RawData): string => {
   return Array.isArray(data) ? Buffer.concat(data).toString() : Buffer.from(data).toString()
 }
 
-const STATUS: Record<number, string> = {
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  503: 'Service Unavailable',
-}
-
-const refuse = (raw: Duplex, status: number, sentence: string): void => {
-  const body = `${sentence}\n`
-  raw.end(
-    `HTTP/1.1 ${status} ${STATUS[status] ?? 'Error'}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  )
-}
-
-const isWebSocket = ({ headers }: IncomingMessage): boolean => headers.upgrade?.toLowerCase() === 'websocket'
-
-/**
- * Who offers another protocol (Java's HTTP client offers h2c with every request) is served without it: RFC 9110 §7.8.
- * Node has taken the connection from its HTTP parser by then, so it is handed back with the request as it came, but for
- * the offer.
- */
-const serveWithoutUpgrade = (server: Server, request: IncomingMessage, raw: Duplex, head: Buffer): void => {
-  const { method, url, httpVersion, rawHeaders } = request
-  const lines = [`${method} ${url} HTTP/${httpVersion}`]
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const [name = '', value = ''] = rawHeaders.slice(at, at + 2)
-    const isOffer = ['upgrade', 'http2-settings'].includes(name.toLowerCase())
-    const kept =
-      name.toLowerCase() === 'connection' ? value.replace(/\b(?:upgrade|http2-settings)\b,?/gi, '') : value
-    if (!isOffer) lines.push(`${name}: ${kept}`)
-  }
-  const again = Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head])
-  // Without a listener an error would end the process.
-  const failed = () => raw.destroy()
-  raw.on('error', failed)
-  // Not in the middle of the event that brought it: the stream would not begin to flow again.
-  setImmediate(() => {
-    raw.off('error', failed)
-    if (raw.destroyed) return
-    raw.unshift(again)
-    server.emit('connection', raw)
-  })
-}
-
 export const attachRelaySocket = (
   deps: RelaySocketDeps,
   server: Server,
   options: RelaySocketOptions = {},
 ): RelaySocket => {
   const { hub, clock, log, meter } = deps
-  const paths = options.paths ?? ['/', '/relay']
   const connections = new Set<Connection>()
   const cork = createCorks()
   let draining = false
   let ticking: Disposable | undefined
   let emptied: (() => void) | undefined
 
-  const upgrades = new WebSocketServer({
+  const sockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
@@ -244,7 +198,7 @@ export const attachRelaySocket = (
 
   /** Browsers cannot see the status of an upgrade, but they see the code of a close. */
   const dismiss = (request: IncomingMessage, raw: Duplex, head: Buffer, reason: string): void => {
-    upgrades.handleUpgrade(request, raw, head, (ws) => {
+    sockets.handleUpgrade(request, raw, head, (ws) => {
       ws.on('error', () => {})
       ws.close(3000, reason)
       const cut = clock.after(CLOSE_WITHIN, () => ws.terminate())
@@ -263,32 +217,22 @@ export const attachRelaySocket = (
     }
   }
 
-  const upgrade = (request: IncomingMessage, raw: Duplex, head: Buffer): void => {
-    if (!isWebSocket(request)) {
-      serveWithoutUpgrade(server, request, raw, head)
-      return
-    }
+  const upgrades = takeUpgrades(server, options.paths ?? ['/', '/relay'], (request, raw, head, url) => {
     raw.on('error', (error) => log.debug({ err: error }, 'A socket failed'))
-    const address = request.url ?? ''
-    const url = URL.canParse(address, 'http://relay') ? new URL(address, 'http://relay') : undefined
-    if (!url) refuse(raw, 400, 'The address is not valid')
-    else if (!paths.includes(url.pathname)) refuse(raw, 404, 'There is no WebSocket here')
-    else if (draining) refuse(raw, 503, 'The server is stopping')
+    if (draining) refuseUpgrade(raw, 503, 'The server is stopping')
     else {
       const clientId = admitted(request, url.searchParams)
       if (typeof clientId === 'string') {
         const share = url.searchParams.get('share') === '1'
-        upgrades.handleUpgrade(request, raw, head, (ws) => serve(ws, raw, { clientId, share }))
+        sockets.handleUpgrade(request, raw, head, (ws) => serve(ws, raw, { clientId, share }))
         return
       }
       const status = clientId.http === 403 ? 403 : 401
       meter.count('relay_refused_total', { status: String(status) })
       if (url.searchParams.get('useOnCloseEvent') === 'true') dismiss(request, raw, head, clientId.message)
-      else refuse(raw, status, clientId.message)
+      else refuseUpgrade(raw, status, clientId.message)
     }
-  }
-
-  server.on('upgrade', upgrade)
+  })
 
   const allClosed = (): Promise<void> =>
     new Promise((resolve) => {
@@ -318,11 +262,11 @@ export const attachRelaySocket = (
     },
     async [Symbol.asyncDispose]() {
       draining = true
-      server.off('upgrade', upgrade)
+      upgrades[Symbol.dispose]()
       for (const connection of connections) connection.terminate()
       await allClosed()
       ticking?.[Symbol.dispose]()
-      upgrades.close()
+      sockets.close()
     },
   }
 }
