@@ -14,6 +14,7 @@
  * | didDocuments | did documents that are asked for (`contacts`) | domain |
  * | mqToken, mqPut | tokens of a queue, messages put into one | queue and address of who asks |
  * | mqGet | peeks, takes and deletes | token |
+ * | session, sessionSocket | wallet sessions that are created, connections for them | address |
  *
  * A deployment changes them (`limits`), and a project for itself and its apps (`belfry project set`).
  */
@@ -39,6 +40,8 @@ export const LIMITS = {
   mqToken: '60, 2/s',
   mqPut: '200, 20/s',
   mqGet: '200, 20/s',
+  session: '30, 1/s',
+  sessionSocket: '60, 2/s',
 } as const
 
 export type LimitName = keyof typeof LIMITS

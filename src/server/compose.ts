@@ -1,5 +1,5 @@
 /**
- * Puts the house together: the only place that constructs (with `notify-room`, `relay-room` and `mq-room`, one a room), and the only
+ * Puts the house together: the only place that constructs (with the `…-room` files, one a room), and the only
  * one that knows every room.
  *
  * Order matters. The port is open before the notify server starts, because that one reaches the relay like everybody
@@ -51,6 +51,7 @@ import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
 import { buildRelay } from './relay-room.ts'
 import { createRelaySweeper } from './relay-sweeper.ts'
 import { createResealing } from './resealing.ts'
+import { buildSessions } from './sessions-room.ts'
 import { sparing } from './sparing.ts'
 import { createPatient, waitingRoutes } from './waiting.ts'
 
@@ -170,6 +171,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     owned.use(createRelaySweeper(sweeping))
   }
   const archive = has('archive') && keeper ? buildArchive(ground, keeper) : undefined
+  const sessions = has('sessions') ? await buildSessions(ground, server) : undefined
 
   const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
   let isStopping = false
@@ -207,6 +209,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     ...(mq ? [mq.routes] : []),
     ...(has('operator') ? [buildOperator(ground, adminToken, notify?.apps)] : []),
     ...(archive ? [archive.routes] : []),
+    ...(sessions ? [sessions.routes] : []),
     ...(notify ? [notify.routes] : []),
   ])
   fetch = routes.fetch
@@ -249,6 +252,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     // While the relay still stands: what is in the outbox's hands goes out.
     await notifyServer?.[Symbol.asyncDispose]()
     await relay?.socket.drain(signal)
+    await sessions?.relay.drain()
     await owned[Symbol.asyncDispose]()
   }
 

@@ -109,6 +109,17 @@ export const METRICS: Record<string, Declared> = {
 
   notify_swept_total: { type: 'counter', help: 'What expired and was removed', labels: ['kind'] },
 
+  sessions_created_total: { type: 'counter', help: 'Wallet sessions created' },
+  sessions_joined_total: { type: 'counter', help: 'Wallet sessions in which both peers met' },
+  sessions_messages_total: { type: 'counter', help: 'Messages passed on in wallet sessions' },
+  sessions_connections: { type: 'gauge', help: 'Open connections for wallet sessions' },
+  sessions_refused_total: {
+    type: 'counter',
+    help: 'Peers of wallet sessions that were refused',
+    labels: ['reason'],
+  },
+  sessions_peers_lost_total: { type: 'counter', help: 'Peers whose process died' },
+
   wallet_dropped_total: { type: 'counter', help: 'Messages that a wallet client could not use' },
 }
 

@@ -106,7 +106,7 @@ const mqSettings = z
   .transform((given): unknown => (typeof given === 'string' ? { domains: parseDomains(given) } : given))
   .pipe(z.strictObject({ domains: MqDomains }))
 
-export const ROOMS = ['relay', 'notify', 'keys', 'contacts', 'mq', 'archive', 'operator'] as const
+export const ROOMS = ['relay', 'notify', 'keys', 'contacts', 'mq', 'archive', 'sessions', 'operator'] as const
 /** Served only where they are named. */
 const ON_REQUEST: readonly string[] = ['operator']
 

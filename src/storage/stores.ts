@@ -6,8 +6,10 @@ import type { NotifyStore } from '../notify/store.ts'
 import type { Agenda } from '../platform/agenda.ts'
 import type { Buckets } from '../platform/buckets.ts'
 import type { RelayStore } from '../relay/store.ts'
+import type { SessionsStore } from '../sessions/store.ts'
 import type { OperatorStore } from '../sessions/store-operator.ts'
 import type { Leases } from './leases.ts'
+import type { SessionsAdapter } from './redis/sessions-adapter.ts'
 import type { Transfer } from './transfer.ts'
 
 /** What every engine opens: the stores of all rooms, and the leases that processes divide their jobs by. */
@@ -19,11 +21,14 @@ export interface Stores extends AsyncDisposable {
   mq: MqStore
   operator: OperatorStore
   archive: ArchiveStore
+  sessions: SessionsStore
   /** Work for later, of all rooms. */
   agenda: Agenda
   /** Everything of them, for migrations and backups. */
   transfer: Transfer
   leases: Leases
+  /** How Socket.IO's connections of one process are reached from another; absent where there is only one. */
+  sessionsAdapter?: () => Promise<SessionsAdapter>
   /** Limits that all processes share; absent where there is only one. */
   buckets?: Buckets
   /** Resolves when the engine answers; rejects otherwise. */

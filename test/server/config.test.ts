@@ -39,7 +39,7 @@ describe('where values come from', () => {
     expect(config).toMatchObject({
       port: 8080,
       data: './belfry-data',
-      rooms: ['relay', 'notify', 'keys', 'contacts', 'mq', 'archive'],
+      rooms: ['relay', 'notify', 'keys', 'contacts', 'mq', 'archive', 'sessions'],
       keyServers: ['https://keys.walletconnect.com'],
       logLevel: 'info',
       shutdownSeconds: 10,

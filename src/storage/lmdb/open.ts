@@ -18,6 +18,7 @@ import { createLmdbMq } from './mq.ts'
 import { createLmdbNotify, createNotifyParts } from './notify.ts'
 import { createLmdbOperator } from './operator.ts'
 import { createLmdbRelay } from './relay.ts'
+import { createLmdbSessions } from './sessions.ts'
 import { createLmdbTransfer } from './transfer.ts'
 
 export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits }): Promise<Stores> => {
@@ -43,6 +44,7 @@ export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits 
     mq: gate.guard(createLmdbMq(env)),
     operator: gate.guard(createLmdbOperator(env)),
     leases: gate.guard(createLmdbLeases()),
+    sessions: gate.guard(createLmdbSessions()),
   }
   const transfer = guardTransfer(gate, createLmdbTransfer(env, { ...rooms, archive }, parts))
   env.enter()

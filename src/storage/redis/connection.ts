@@ -54,6 +54,8 @@ export interface RedisConnection extends AsyncDisposable {
   script(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown>
   /** A connection for sharded subscriptions only; made at the first call. In a cluster it is the client itself. */
   subscriber(): Redis | Cluster
+  /** A connection of its own, for commands that block; it ends with this one at the latest. */
+  another(): Redis | Cluster
   ping(): Promise<void>
 }
 
@@ -125,6 +127,7 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
   const { prefix = 'belfry:', patience = 10_000, log = silent } = options
   const client = connect(options)
   const defined = new Set<string>()
+  const others = new Set<Redis | Cluster>()
   let subscriber: Redis | Cluster | undefined
   let closed = false
   let refusal: string | undefined
@@ -244,6 +247,13 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
       }
       return subscriber
     },
+    another() {
+      const other = client.duplicate()
+      watch(other)
+      others.add(other)
+      other.once('end', () => void others.delete(other))
+      return other
+    },
     async ping() {
       // A write: PING and reads are answered, too, by a Redis that is full or only a replica.
       const key = `${prefix}{ping}`
@@ -253,6 +263,7 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
       if (closed) return
       closed = true
       subscriber?.disconnect()
+      for (const other of others) other.disconnect()
       client.disconnect()
     },
   }

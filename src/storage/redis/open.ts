@@ -25,6 +25,8 @@ import { createRedisMq } from './mq.ts'
 import { createRedisNotifyStore } from './notify.ts'
 import { createRedisOperator } from './operator.ts'
 import { createRedisRelay } from './relay.ts'
+import { createRedisSessions } from './sessions.ts'
+import { createSessionsAdapter } from './sessions-adapter.ts'
 import { createRedisTransfer } from './transfer.ts'
 
 export interface OpenRedisOptions {
@@ -61,6 +63,8 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     ...rooms,
     transfer: guardTransfer(gate, createRedisTransfer(redis, { ...rooms, archive })),
     leases: gate.guard(createRedisLeases(redis)),
+    sessions: gate.guard(createRedisSessions(redis)),
+    sessionsAdapter: () => createSessionsAdapter(redis, connection.log),
     buckets: createRedisBuckets(redis, systemClock),
     ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {

@@ -1,0 +1,38 @@
+/** Bounds of the session relay. Times are milliseconds, sizes are bytes. */
+export interface SessionLimits {
+  /** A session that nobody joins ends this long after it was created. */
+  unjoined: number
+  /** … and any other after this. */
+  longest: number
+  /** A connection that names no session is cut after this. */
+  idle: number
+  /** The largest frame of a connection. */
+  frameBytes: number
+  /** What one peer may send in its session: a call and its answer, many times over. Who does not read makes us keep it. */
+  peerBytes: number
+  peerMessages: number
+  /** What a peer asks while its last question is with the store; one more is too many. */
+  waiting: number
+  /** Connections at once, of everybody and of one address. */
+  sockets: number
+  socketsPerAddress: number
+  /** How often a process says that it lives, and for how long that is good. */
+  renewEvery: number
+  livesFor: number
+}
+
+const MIB = 1024 * 1024
+
+export const SESSION_LIMITS: SessionLimits = {
+  unjoined: 5 * 60_000,
+  longest: 30 * 60_000,
+  idle: 15_000,
+  frameBytes: MIB,
+  peerBytes: 4 * MIB,
+  peerMessages: 256,
+  waiting: 16,
+  sockets: 10_000,
+  socketsPerAddress: 100,
+  renewEvery: 3_000,
+  livesFor: 10_000,
+}
