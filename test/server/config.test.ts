@@ -181,12 +181,12 @@ describe('a mistake', () => {
     [
       'BELFRY_ROOMS',
       'relay,attic',
-      'BELFRY_ROOMS must be some of relay, notify, keys, contacts, mq, archive, operator, separated by commas, not "relay,attic".',
+      'BELFRY_ROOMS must be some of relay, notify, keys, contacts, mq, archive, sessions, operator, separated by commas, not "relay,attic".',
     ],
     [
       'BELFRY_ROOMS',
       ',',
-      'BELFRY_ROOMS must be some of relay, notify, keys, contacts, mq, archive, operator, separated by commas, not ",".',
+      'BELFRY_ROOMS must be some of relay, notify, keys, contacts, mq, archive, sessions, operator, separated by commas, not ",".',
     ],
     [
       'BELFRY_KEY_SERVERS',

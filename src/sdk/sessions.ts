@@ -1,0 +1,71 @@
+/**
+ * Wallet sessions: `belfry/sessions`. Node and browsers.
+ *
+ *     // a dapp
+ *     const session = await dappSession({ relay: 'https://belfry.example.com' })
+ *     show(session.link)
+ *     const { pk } = verifyAuthByKey(await session.request(AUTH_BY_KEY, { origin, b64Challenge }), expected)
+ *
+ *     // a wallet
+ *     const { done } = walletSession({ link, approve: (request) => ask(request), methods: { [AUTH_BY_KEY]: authByKey(key) } })
+ */
+import '../platform/dispose-symbols.ts'
+import { systemClock } from '../platform/clock.ts'
+import type { FetchDeps } from '../platform/fetch-json.ts'
+import { silent, unmeasured } from '../platform/telemetry.ts'
+import type { ChannelDeps } from '../sessions/client/channel.ts'
+import {
+  type DappSession,
+  type DappSessionOptions,
+  dappSession as dappSessionWith,
+} from '../sessions/client/dapp.ts'
+import {
+  type WalletSession,
+  type WalletSessionOptions,
+  walletSession as walletSessionWith,
+} from '../sessions/client/wallet.ts'
+
+export { systemClock } from '../platform/clock.ts'
+export { silent, unmeasured } from '../platform/telemetry.ts'
+export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
+export { type SigningKey, signingKeyFrom } from '../protocol/keys.ts'
+export {
+  AUTH_BY_KEY,
+  type AuthByKeyExpected,
+  type AuthByKeyResult,
+  authByKey,
+  verifyAuthByKey,
+} from '../sessions/auth-by-key.ts'
+export type { DappSession, DappSessionOptions } from '../sessions/client/dapp.ts'
+export type { SessionOutcome, WalletSession, WalletSessionOptions } from '../sessions/client/wallet.ts'
+export { formatSessionLink, parseSessionLink, type SessionLink } from '../sessions/link.ts'
+export {
+  type ApprovalAnswer,
+  type ApprovalRequest,
+  type Approve,
+  type MethodContext,
+  SESSION_ERRORS,
+  SessionError,
+  type SessionMethod,
+  type SessionMethods,
+} from '../sessions/method.ts'
+
+const channelDeps = (deps: Partial<ChannelDeps>): ChannelDeps => ({
+  clock: systemClock,
+  log: silent,
+  meter: unmeasured,
+  ...deps,
+})
+
+/** A session in a wallet. `deps` is for tests, and for who wants to see its log. */
+export const walletSession = (
+  options: WalletSessionOptions,
+  deps: Partial<ChannelDeps> = {},
+): WalletSession => walletSessionWith(channelDeps(deps), options)
+
+/** A session of a dapp. */
+export const dappSession = (
+  options: DappSessionOptions,
+  deps: Partial<ChannelDeps & FetchDeps> = {},
+): Promise<DappSession> =>
+  dappSessionWith({ fetch: globalThis.fetch.bind(globalThis), ...channelDeps(deps), ...deps }, options)

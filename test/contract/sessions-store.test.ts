@@ -1,0 +1,8 @@
+import { engines } from '../support/stores.ts'
+import { processesContract, sessionsStoreContract } from './sessions-store.ts'
+
+for (const engine of engines) {
+  sessionsStoreContract(engine)
+  // LMDB has one process, and whoever asks it lives.
+  if (engine.name !== 'LMDB') processesContract(engine)
+}
