@@ -60,7 +60,7 @@ describe.each(['Redis', 'a Redis Cluster'])('on %s', (engine) => {
   })
 
   const met = async (one = member(0), other = member(1)) => {
-    const sessionId = await createSession(member(2).url)
+    const sessionId = await createSession(other.url)
     const dapp = await dial(one)
     dapp.say('init', { sessionId })
     await dapp.hears('initialized')

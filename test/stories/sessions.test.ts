@@ -243,6 +243,8 @@ const startEvilRelay = async (
   const io = new Server(server, { wsEngine: WebSocketServer })
   io.on('connection', (socket) => {
     ends.push(socket)
+    socket.on('init', () => socket.emit('initialized', {}))
+    socket.on('join', () => socket.emit('joined', {}))
     const [dapp, wallet] = ends
     if (dapp && wallet) for (const end of ends) end.emit('session-ready')
     socket.on('message', (payload: unknown) => {
@@ -344,6 +346,29 @@ describe('a relay that is not honest', () => {
     await expect(dapp.request('ping')).rejects.toMatchObject({ code: 'rate_limited' })
     await expect(wallet.done).rejects.toMatchObject({ code: 'rate_limited' })
   })
+})
+
+it('a relay that never answers is not waited for longer than a quarter of a minute', async () => {
+  const server = createServer((_request, response) => {
+    response.writeHead(201, { 'content-type': 'application/json' }).end('{"sessionId":"silent"}')
+  })
+  const io = new Server(server, { wsEngine: WebSocketServer })
+  let connected = 0
+  io.on('connection', () => void connected++)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const relay = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`
+  const clock = manualClock()
+  const dapp = dappSession({ relay }, { clock })
+  const link = { kind: 'carmentis-relay', relay, sessionId: 'silent', key: key.seed } as const
+  const wallet = walletSession({ link, approve: yes, methods }, { clock })
+  open.push(wallet)
+  const refused = expect(dapp).rejects.toThrow('the relay did not answer')
+  await eventually(() => expect(connected).toBe(2))
+  await clock.advance(15_000)
+  await refused
+  await expect(wallet.done).rejects.toThrow('the relay did not answer')
+  await new Promise<void>((resolve) => void io.close(() => resolve()))
 })
 
 describe('over a relay of messages', () => {

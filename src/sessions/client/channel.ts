@@ -21,6 +21,8 @@ export interface ChannelDeps {
 
 /** Called later, never from inside the call that opened the channel. */
 export interface ChannelEvents {
+  /** The relay knows this end: the other may come. */
+  opened(): void
   ready(): void
   /** In order. */
   received(text: string): void
@@ -34,6 +36,9 @@ export interface SessionChannel {
   /** Lets what was sent go out first. */
   close(): Promise<void>
 }
+
+/** How long a relay may take until it knows an end, ms. */
+export const OPENS_WITHIN = 15_000
 
 export type SessionRole = 'wallet' | 'dapp'
 

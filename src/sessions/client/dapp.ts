@@ -12,7 +12,7 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import { parseRpc, payloadId, type RpcFailure } from '../../protocol/jsonrpc.ts'
 import { formatSessionLink, type SessionLink } from '../link.ts'
 import { SESSION_ERRORS, SessionError } from '../method.ts'
-import type { ChannelDeps } from './channel.ts'
+import { type ChannelDeps, OPENS_WITHIN } from './channel.ts'
 import { deferred } from './deferred.ts'
 import { openChannel } from './open.ts'
 import { addressOf } from './socket-channel.ts'
@@ -84,6 +84,7 @@ export const dappSession = async (
   const { timeout = LONGEST, projectId, signal } = options
   const { clock } = deps
   const link = await newLink(deps, options)
+  const opened = deferred<void>()
   const ready = deferred<void>()
   // Who makes a call need not look at it.
   ready.promise.catch(() => {})
@@ -95,6 +96,7 @@ export const dappSession = async (
   const finish = (reason: ProtocolError): void => {
     if (over) return
     over = reason
+    opened.reject(reason)
     ready.reject(reason)
     pending?.settle({ error: reason })
     bound[Symbol.dispose]()
@@ -126,7 +128,7 @@ export const dappSession = async (
   const channel = openChannel(
     deps,
     { link, role: 'dapp', projectId },
-    { ready: ready.resolve, received, closed: finish },
+    { opened: opened.resolve, ready: ready.resolve, received, closed: finish },
   )
   const aborted = () => finish(new ProtocolError('unavailable', 'the session was ended'))
   const bound = clock.after(timeout, () =>
@@ -134,6 +136,15 @@ export const dappSession = async (
   )
   if (signal?.aborted) aborted()
   else signal?.addEventListener('abort', aborted, { once: true })
+  // A wallet that came before the relay knows of us would be sent away.
+  const opening = clock.after(OPENS_WITHIN, () =>
+    finish(new ProtocolError('unavailable', 'the relay did not answer')),
+  )
+  try {
+    await opened.promise
+  } finally {
+    opening[Symbol.dispose]()
+  }
 
   return {
     link: formatSessionLink(link),

@@ -70,7 +70,9 @@ export const openRelayChannel = (
     },
   })
   relay.subscribe([topic]).then(() => {
-    if (!over) events.ready()
+    if (over) return
+    events.opened()
+    events.ready()
   }, failed)
 
   return {

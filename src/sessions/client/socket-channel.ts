@@ -63,6 +63,9 @@ export const openSocketChannel = (
   socket.on('connect_error', (cause) =>
     end(new ProtocolError('unavailable', 'the relay cannot be reached', { cause })),
   )
+  socket.on(role === 'dapp' ? 'initialized' : 'joined', () => {
+    if (!over) events.opened()
+  })
   socket.on('session-ready', () => {
     if (!over) events.ready()
   })

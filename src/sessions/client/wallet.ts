@@ -9,7 +9,7 @@ import { createDispatcher, type Dispatched } from '../dispatcher.ts'
 import { parseSessionLink, type SessionLink } from '../link.ts'
 import type { Approve, SessionMethods } from '../method.ts'
 import { ping } from '../ping.ts'
-import type { ChannelDeps } from './channel.ts'
+import { type ChannelDeps, OPENS_WITHIN } from './channel.ts'
 import { deferred } from './deferred.ts'
 import { openChannel } from './open.ts'
 
@@ -76,6 +76,7 @@ export const walletSession = (deps: ChannelDeps, options: WalletSessionOptions):
     deps,
     { link, role: 'wallet', projectId },
     {
+      opened: () => opening[Symbol.dispose](),
       ready() {},
       received(text) {
         dispatcher.receive(text).then(answer).catch(fail)
@@ -89,6 +90,7 @@ export const walletSession = (deps: ChannelDeps, options: WalletSessionOptions):
 
   const close = async (): Promise<void> => {
     bound[Symbol.dispose]()
+    opening[Symbol.dispose]()
     signal?.removeEventListener('abort', aborted)
     await channel.close()
   }
@@ -97,6 +99,9 @@ export const walletSession = (deps: ChannelDeps, options: WalletSessionOptions):
     done.reject(error)
     void close()
   }
+  const opening = clock.after(OPENS_WITHIN, () =>
+    fail(new ProtocolError('unavailable', 'the relay did not answer')),
+  )
   const aborted = () => fail(new ProtocolError('unavailable', 'the session was ended'))
   const bound = clock.after(timeout, () =>
     fail(new ProtocolError('unavailable', 'the session took too long')),

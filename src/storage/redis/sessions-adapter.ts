@@ -77,7 +77,8 @@ export const createSessionsAdapter = async (
   }
 
   const adapterOf = createAdapter(client, { streamName: stream, blockTimeInMs: BLOCK })
-  return (namespace) => {
+  // Called with `new`, so it is not an arrow.
+  function adapterFor(namespace: unknown) {
     const adapter = adapterOf(namespace)
     const close = adapter.close
     adapter.close = () => {
@@ -87,4 +88,5 @@ export const createSessionsAdapter = async (
     }
     return adapter
   }
+  return adapterFor
 }
