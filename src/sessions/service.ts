@@ -6,7 +6,7 @@
  * |-------------------------|---------------------------------|---------------------|-----------------------------------|
  * | `init {sessionId}`      | `initialized {sessionId}`       |                     | not found; already initialized    |
  * | `join {sessionId}`      | `joined {sessionId}`, `session-ready` | `session-ready` | not found; not yet initialized; already has a joiner |
- * | `message <any>`         |                                 | `message <any>`     | not ready; too much               |
+ * | `message <any>`         |                                 | `message <any>`     | not ready; too much; too deep     |
  * | (leaves)                |                                 | `peer-disconnected`, and is disconnected |              |
  *
  * A refusal is `error {message}` and the end of the connection. Nobody is displaced: a side that is taken stays taken. A
@@ -71,12 +71,23 @@ export const REFUSALS = {
   not_ready: 'Session not ready',
   expired: 'Session expired',
   too_much: 'Too many messages',
+  too_deep: 'Message nested too deeply',
   silent: 'No session was named in time',
 } as const
 type Refusal = keyof typeof REFUSALS
 
 const ID = /^[0-9a-f]{32}$/
 const TICK = 1_000
+
+/**
+ * Whoever writes a message down again does so by recursion, and one that is nested deeply enough would end the process.
+ * Published clients send text.
+ */
+const DEEPEST = 64
+const isDeeperThan = (levels: number, value: unknown): boolean => {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false
+  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner))
+}
 
 interface Place {
   id: string
@@ -132,6 +143,7 @@ class Connection implements Attached {
   message(payload: unknown): void {
     this.messages++
     if (this.messages > this.#relay.limits.peerMessages) this.#relay.refuse(this, 'too_much')
+    else if (isDeeperThan(DEEPEST, payload)) this.#relay.refuse(this, 'too_deep')
     // The usual case waits for nothing.
     else if (this.waiting === 0 && this.place?.other) this.#relay.forward(this.place.other, payload)
     else this.#inOrder(() => this.#relay.message(this, payload))

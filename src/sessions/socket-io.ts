@@ -101,7 +101,8 @@ export const createSessionSockets = (
       emit: (event, ...values) => void socket.emit(event, ...values),
       close: () => void socket.disconnect(true),
     })
-    socket.conn.on('data', (data: string | Buffer) => attached.received(data.length))
+    // A frame may be empty.
+    socket.conn.on('data', (data?: string | Buffer) => attached.received(data?.length ?? 0))
     socket.on('init', (payload: unknown) => attached.enter('initiator', payload))
     socket.on('join', (payload: unknown) => attached.enter('joiner', payload))
     socket.on('message', (payload: unknown) =>
