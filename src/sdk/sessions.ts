@@ -4,10 +4,10 @@
  *     // a dapp
  *     const session = await dappSession({ relay: 'https://belfry.example.com' })
  *     show(session.link)
- *     const { pk } = verifyAuthByKey(await session.request(AUTH_BY_KEY, { origin, b64Challenge }), expected)
+ *     const { pk } = verifyAuthPk(await session.request(AUTH_PK, { origin, b64Challenge }), expected)
  *
  *     // a wallet
- *     const { done } = walletSession({ link, approve: (request) => ask(request), methods: { [AUTH_BY_KEY]: authByKey(key) } })
+ *     const { done } = walletSession({ link, approve: (request) => ask(request), methods: { [AUTH_PK]: authPk(key) } })
  */
 import '../platform/dispose-symbols.ts'
 import { systemClock } from '../platform/clock.ts'
@@ -30,12 +30,12 @@ export { silent, unmeasured } from '../platform/telemetry.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
 export { type SigningKey, signingKeyFrom } from '../protocol/keys.ts'
 export {
-  AUTH_BY_KEY,
-  type AuthByKeyExpected,
-  type AuthByKeyResult,
-  authByKey,
-  verifyAuthByKey,
-} from '../sessions/auth-by-key.ts'
+  AUTH_PK,
+  type AuthPkExpected,
+  type AuthPkResult,
+  authPk,
+  verifyAuthPk,
+} from '../sessions/auth-pk.ts'
 export type { DappSession, DappSessionOptions } from '../sessions/client/dapp.ts'
 export type { SessionOutcome, WalletSession, WalletSessionOptions } from '../sessions/client/wallet.ts'
 export { formatSessionLink, parseSessionLink, type SessionLink } from '../sessions/link.ts'

@@ -15,6 +15,7 @@ const entries: [string, number, number][] = [
   ['belfry/wallet', 220, 75],
   ['belfry/dapp', 135, 45],
   ['belfry/contacts', 200, 70],
+  ['belfry/sessions', 240, 80],
   ['./dist/relay/client.js', 180, 60],
   ['belfry/sync', 255, 92],
 ]
@@ -27,6 +28,7 @@ const portable = [
   '@scure/bip32',
   '@scure/bip39',
   '@stablelib/chacha20poly1305',
+  'socket.io-client',
   'zod',
 ]
 const notForBrowsers = Object.keys({

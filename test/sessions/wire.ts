@@ -1,5 +1,6 @@
 /** A published client's way to the session relay: Socket.IO in either role, everything that it heard in order. */
 import { io, type Socket } from 'socket.io-client'
+import { knownSecret } from '../support/capture/record.mjs'
 import { eventually } from '../support/eventually.ts'
 
 export interface Wire {
@@ -63,5 +64,7 @@ export const createSession = async (url: string): Promise<string> => {
   const sessionId =
     typeof body === 'object' && body !== null && 'sessionId' in body ? body.sessionId : undefined
   if (response.status !== 201 || typeof sessionId !== 'string') throw new Error(`${response.status}`)
+  // Whoever knows it may come in.
+  knownSecret('session id', sessionId)
   return sessionId
 }

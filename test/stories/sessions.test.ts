@@ -6,8 +6,8 @@ import { WebSocketServer } from 'ws'
 import * as z from 'zod'
 import {
   type Approve,
-  AUTH_BY_KEY,
-  authByKey,
+  AUTH_PK,
+  authPk,
   type DappSession,
   type DappSessionOptions,
   dappSession,
@@ -16,7 +16,7 @@ import {
   SessionError,
   type SessionMethod,
   signingKeyFrom,
-  verifyAuthByKey,
+  verifyAuthPk,
   type WalletSession,
   walletSession,
 } from '../../src/sdk/sessions.ts'
@@ -43,7 +43,7 @@ const empty: SessionMethod = {
   approval: 'none',
   handler: () => Promise.reject(new SessionError('nothing_matches')),
 }
-const methods = { [AUTH_BY_KEY]: authByKey(key), echo, broken, empty }
+const methods = { [AUTH_PK]: authPk(key), echo, broken, empty }
 const yes: Approve = async () => true
 
 const open: AsyncDisposable[] = []
@@ -53,7 +53,9 @@ afterEach(async () => {
 const asDapp = async (...args: Parameters<typeof dappSession>): Promise<DappSession> => {
   const session = await dappSession(...args)
   open.push(session)
-  knownSecret('session key', parseSessionLink(session.link).key)
+  const link = parseSessionLink(session.link)
+  knownSecret('session key', link.key)
+  if (link.kind === 'carmentis-relay') knownSecret('session id', link.sessionId)
   return session
 }
 const asWallet = (link: string, approve: Approve = yes, more = {}): WalletSession => {
@@ -79,9 +81,9 @@ describe.each(['carmentis-relay', 'belfry-relay'] as const)('over a %s', (kind) 
 
   it('a dapp learns who the wallet is, and both are done', async () => {
     const { dapp, wallet } = await start()
-    const result = await dapp.request(AUTH_BY_KEY, { ...challenge, pkFormat: 'did' })
-    expect(verifyAuthByKey(result, { ...challenge, now: Date.now() }).publicKey).toEqual(key.publicKey)
-    expect(await wallet.done).toEqual({ method: AUTH_BY_KEY })
+    const result = await dapp.request(AUTH_PK, { ...challenge, pkFormat: 'did' })
+    expect(verifyAuthPk(result, { ...challenge, now: Date.now() }).publicKey).toEqual(key.publicKey)
+    expect(await wallet.done).toEqual({ method: AUTH_PK })
     await expect(dapp.request('ping')).rejects.toThrow('has served its call')
   })
 
@@ -89,7 +91,7 @@ describe.each(['carmentis-relay', 'belfry-relay'] as const)('over a %s', (kind) 
     const pinged = await start()
     expect(await pinged.dapp.request('ping')).toEqual({ ts: expect.any(Number) })
     const signed = await start()
-    expect(await signed.dapp.request(AUTH_BY_KEY, { ...challenge, pkFormat: 'did' })).toEqual({
+    expect(await signed.dapp.request(AUTH_PK, { ...challenge, pkFormat: 'did' })).toEqual({
       pk: expect.stringMatching(/^did:jwk:eyJ/),
       signature: expect.stringMatching(/^eyJhbGciOiJFZERTQSJ9\./),
     })

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { crypto } from '#crypto'
 import { toBase64url, toHex, utf8 } from '../../src/protocol/bytes.ts'
 import { generateSigningKey, signingKeyFrom } from '../../src/protocol/keys.ts'
-import { type AuthByKeyResult, authByKey, verifyAuthByKey } from '../../src/sessions/auth-by-key.ts'
+import { type AuthPkResult, authPk, verifyAuthPk } from '../../src/sessions/auth-pk.ts'
 
 const NOW = 1_700_000_000_123
 const IAT = 1_700_000_000
@@ -11,8 +11,8 @@ const key = signingKeyFrom(new Uint8Array(32).map((_, at) => at * 7))
 const params = { origin: 'My App', b64Challenge: 'dGVzdC1jaGFsbGVuZ2U=' }
 const expected = { ...params, now: NOW }
 
-const call = async (asked: unknown, signer = key): Promise<AuthByKeyResult> => {
-  const method = authByKey(signer)
+const call = async (asked: unknown, signer = key): Promise<AuthPkResult> => {
+  const method = authPk(signer)
   return method.handler(method.schema.parse(asked), { approve: async () => undefined, now: () => NOW })
 }
 const decode = (part = ''): unknown => JSON.parse(Buffer.from(part, 'base64url').toString())
@@ -44,7 +44,7 @@ describe('the answer', () => {
       JSON.stringify({ crv: 'Ed25519', kty: 'OKP', x: toBase64url(key.publicKey) }),
     )
     expect(decode(signature.split('.')[1])).toMatchObject({ iss: pk })
-    expect(verifyAuthByKey({ pk, signature }, expected)).toEqual({ pk, publicKey: key.publicKey })
+    expect(verifyAuthPk({ pk, signature }, expected)).toEqual({ pk, publicKey: key.publicKey })
   })
 })
 
@@ -59,7 +59,7 @@ it.each([
   { ...params, pkFormat: 'hex' },
   { ...params, sigFormat: 'raw' },
   { ...params, b64Challenge: 'A'.repeat(9_000) },
-])('does not take %j', (odd) => expect(authByKey(key).schema.safeParse(odd).success).toBe(false))
+])('does not take %j', (odd) => expect(authPk(key).schema.safeParse(odd).success).toBe(false))
 
 describe('the verifier', () => {
   const forge = (
@@ -76,11 +76,11 @@ describe('the verifier', () => {
 
   it('takes what the wallet gives, until it is over', async () => {
     const result = await call(params)
-    expect(verifyAuthByKey(result, expected).publicKey).toEqual(key.publicKey)
-    expect(verifyAuthByKey({ pk, signature: forge(claims) }, expected).pk).toBe(pk)
-    expect(verifyAuthByKey(result, { ...expected, now: NOW + 89_000 }).pk).toBe(pk)
+    expect(verifyAuthPk(result, expected).publicKey).toEqual(key.publicKey)
+    expect(verifyAuthPk({ pk, signature: forge(claims) }, expected).pk).toBe(pk)
+    expect(verifyAuthPk(result, { ...expected, now: NOW + 89_000 }).pk).toBe(pk)
     for (const now of [NOW + 91_000, NOW - 40_000]) {
-      expect(() => verifyAuthByKey(result, { ...expected, now })).toThrow(
+      expect(() => verifyAuthPk(result, { ...expected, now })).toThrow(
         expect.objectContaining({ code: 'jwt_expired' }),
       )
     }
@@ -128,7 +128,7 @@ describe('the verifier', () => {
     ['two parts', 'jwt_invalid', { pk, signature: forge(claims).split('.').slice(0, 2).join('.') }],
     ['four parts', 'jwt_invalid', { pk, signature: `${forge(claims)}.x` }],
   ])('refuses %s: %s', (_, code, result) => {
-    expect(() => verifyAuthByKey(result, expected)).toThrow(expect.objectContaining({ code }))
+    expect(() => verifyAuthPk(result, expected)).toThrow(expect.objectContaining({ code }))
   })
 
   it('refuses every answer with one character changed', async () => {
@@ -137,7 +137,7 @@ describe('the verifier', () => {
       const changed = result.signature[at] === 'A' ? 'B' : 'A'
       const signature = result.signature.slice(0, at) + changed + result.signature.slice(at + 1)
       if (signature === result.signature) continue
-      expect(() => verifyAuthByKey({ ...result, signature }, expected)).toThrow()
+      expect(() => verifyAuthPk({ ...result, signature }, expected)).toThrow()
     }
   })
 })

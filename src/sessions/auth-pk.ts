@@ -14,7 +14,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import type { SigningKey } from '../protocol/keys.ts'
 import type { SessionMethod } from './method.ts'
 
-export const AUTH_BY_KEY = '/v1/auth/pk'
+export const AUTH_PK = '/v1/auth/pk'
 
 const LIFE_S = 60
 const LONGEST = 8_192
@@ -35,7 +35,7 @@ const authParams = z.object({
 })
 const authResult = z.object({ pk: z.string().max(LONGEST), signature: z.string().max(4 * LONGEST) })
 
-export type AuthByKeyResult = z.infer<typeof authResult>
+export type AuthPkResult = z.infer<typeof authResult>
 
 // Exactly this spelling: members sorted, so that one key has one name.
 const didOf = (publicKey: Uint8Array): string =>
@@ -58,7 +58,7 @@ const keyNamed = (pk: string): Uint8Array => {
 const HEADER = toBase64url(utf8(JSON.stringify({ alg: 'EdDSA' })))
 
 /** The method, with the wallet's key. */
-export const authByKey = (key: SigningKey): SessionMethod<z.infer<typeof authParams>, AuthByKeyResult> => ({
+export const authPk = (key: SigningKey): SessionMethod<z.infer<typeof authParams>, AuthPkResult> => ({
   schema: authParams,
   approval: 'first',
   async handler({ origin, b64Challenge, pkFormat }, { now }) {
@@ -79,7 +79,7 @@ const claimsSchema = z.strictObject({
   exp: z.number().int().nonnegative(),
 })
 
-export interface AuthByKeyExpected {
+export interface AuthPkExpected {
   origin: string
   /** As it was sent, and never before. */
   b64Challenge: string
@@ -102,9 +102,9 @@ const part = <T>(text: string, schema: z.ZodType<T>, name: string): T => {
  * another key's name), `jwt_wrong_audience`, `jwt_expired`. Whether the key is known, and the challenge one that was given
  * out and not yet used, is for who asks to know.
  */
-export const verifyAuthByKey = (
+export const verifyAuthPk = (
   result: unknown,
-  { origin, b64Challenge, now, leeway = 30 }: AuthByKeyExpected,
+  { origin, b64Challenge, now, leeway = 30 }: AuthPkExpected,
 ): { pk: string; publicKey: Uint8Array } => {
   const parsed = authResult.safeParse(result)
   if (!parsed.success) throw new ProtocolError('bad_params', 'it is no answer to this method')
