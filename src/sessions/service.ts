@@ -14,7 +14,7 @@
  * any case. The two may be on different processes; when a process dies, the peers of its peers hear of it within
  * `livesFor` and twice `renewEvery`.
  */
-import { type Clock, pause } from '../platform/clock.ts'
+import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -190,7 +190,6 @@ export const createSessionRelay = (
   const process = toHex(randomBytes(8))
   const connections = new Map<string, Connection>()
   const ending = new Set<Promise<void>>()
-  const stop = new AbortController()
   let draining = false
 
   /** To a peer, wherever it is. */
@@ -351,28 +350,46 @@ export const createSessionRelay = (
     }
   }
 
+  let living = Promise.resolve()
   const renew = (): Promise<void> => {
     living = store.alive(process, clock.now() + limits.livesFor)
+    living.catch((err: unknown) => log.warn({ err }, 'The session relay cannot say that it lives'))
     return living
   }
-  let living = Promise.resolve()
-  renew().catch((err: unknown) => log.warn({ err }, 'The session relay cannot say that it lives'))
 
-  const watch = async (): Promise<void> => {
-    for (let at = TICK; !stop.signal.aborted; at += TICK) {
-      await pause(clock, TICK, stop.signal)
-      if (stop.signal.aborted) return
-      expire(clock.now())
-      if (at % limits.renewEvery !== 0) continue
-      try {
-        await renew()
-        await mourn()
-      } catch (err) {
-        log.warn({ err }, 'The session relay cannot say that it lives')
-      }
+  // One tick for all, while there is somebody: a process without connections need not be known to live.
+  let ticking: Disposable | undefined
+  let renewedAt = 0
+  let looking = false
+  const lookAfterOthers = async (): Promise<void> => {
+    looking = true
+    try {
+      await renew()
+      await mourn()
+    } catch (err) {
+      log.debug({ err }, 'Who has died is looked for later')
+    } finally {
+      looking = false
     }
   }
-  const watching = watch()
+  const tick = (): void => {
+    ticking = clock.after(TICK, () => {
+      ticking = undefined
+      const now = clock.now()
+      expire(now)
+      if (now - renewedAt >= limits.renewEvery && !looking) {
+        renewedAt = now
+        void lookAfterOthers()
+      }
+      if (connections.size > 0) tick()
+    })
+  }
+  const begin = (): void => {
+    if (ticking) return
+    renewedAt = clock.now()
+    renew().catch(() => {})
+    tick()
+  }
 
   const drain = async (): Promise<void> => {
     draining = true
@@ -396,14 +413,14 @@ export const createSessionRelay = (
       const connection = new Connection(peer, clock.now(), rules)
       connections.set(peer.id, connection)
       meter.gauge('sessions_connections', connections.size)
+      begin()
       if (draining) peer.close()
       return connection
     },
     drain,
     async [Symbol.asyncDispose]() {
       await drain()
-      stop.abort()
-      await watching
+      ticking?.[Symbol.dispose]()
     },
   }
 }
