@@ -104,3 +104,24 @@ it('lives a whole story without Node’s globals and without Symbol.dispose', as
   })
   expect(await runInContext('story.leave()', context)).toMatchObject({ left: 0, notFound: 1 })
 })
+
+it('has a wallet session at both ends in such a browser', async () => {
+  await using world = await startWorld({ config: { rooms: ['sessions', 'relay'] } })
+  const { text } = await bundleForBrowser(`
+    import { AUTH_PK, authPk, dappSession, signingKeyFrom, verifyAuthPk, walletSession } from 'belfry/sessions'
+    const question = { origin: 'My App', b64Challenge: 'dGVzdA==' }
+    const key = signingKeyFrom(new Uint8Array(32).fill(7))
+    export const call = async (relay, kind) => {
+      const dapp = await dappSession({ relay, kind })
+      const { done } = walletSession({ link: dapp.link, approve: async () => true, methods: { [AUTH_PK]: authPk(key) } })
+      const { pk } = verifyAuthPk(await dapp.request(AUTH_PK, question), { ...question, now: Date.now() })
+      return JSON.stringify([pk, await done])
+    }`)
+  const context = oldBrowser()
+  runInContext(text, context)
+  for (const kind of ['carmentis-relay', 'belfry-relay']) {
+    expect(await runInContext(`page.call('${world.url}', '${kind}')`, context)).toMatch(
+      /^\["SIG:ED25519:PK\{[0-9a-f]{64}\}",\{"method":"\/v1\/auth\/pk"\}\]$/,
+    )
+  }
+})

@@ -142,3 +142,23 @@ describe.each(['Redis', 'a Redis Cluster'])('on %s', (engine) => {
     expect(await stopped).toBe(0)
   })
 })
+
+it('a store that is away is said so, and who comes later is served', async () => {
+  await using redis = await startRedis({ appendonly: true })
+  await using server = await startSessions(redis.url, randomBytes(32).toString('hex'))
+  const sessionId = await createSession(server.url)
+  const early = await dial(server)
+  await redis.stop()
+  early.say('init', { sessionId })
+  expect(await early.ends()).toBe('io server disconnect')
+  expect(early.heard).toEqual([['error', { message: expect.stringContaining('not available right now') }]])
+  expect((await fetch(`${server.url}/session/create`, { method: 'POST' })).status).toBe(503)
+
+  await redis.restart()
+  await eventually(async () => {
+    const late = await dial(server)
+    late.say('init', { sessionId })
+    await eventually(() => expect(late.heard).toHaveLength(1))
+    expect(late.heard).toEqual([['initialized', { sessionId }]])
+  })
+})

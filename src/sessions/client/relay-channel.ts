@@ -50,7 +50,7 @@ export const openRelayChannel = (
     if (over) return
     over = reason
     closing = Promise.resolve(relay[Symbol.asyncDispose]())
-    queueMicrotask(() => events.closed(reason))
+    void Promise.resolve().then(() => events.closed(reason))
   }
   const failed = (error: unknown): void =>
     end(error instanceof ProtocolError ? error : new ProtocolError('internal', undefined, { cause: error }))
