@@ -24,12 +24,15 @@ const packagesOf = (file: string, seen = new Set<string>()): Set<string> => {
   return packages
 }
 
-test.each(['wallet', 'dapp', 'mq', 'sessions'])('belfry/%s needs nothing that browsers do not have', (entry) => {
-  const packages = [...packagesOf(resolve(`src/sdk/${entry}.ts`))]
-  expect(packages.length).toBeGreaterThan(0)
-  for (const name of packages) {
-    expect(name).toMatch(
-      /^(?:@noble\/(?:curves|hashes)\/.*|@scure\/base|@stablelib\/chacha20poly1305|socket\.io-client|zod)$/,
-    )
-  }
-})
+test.each(['wallet', 'dapp', 'mq', 'sessions'])(
+  'belfry/%s needs nothing that browsers do not have',
+  (entry) => {
+    const packages = [...packagesOf(resolve(`src/sdk/${entry}.ts`))]
+    expect(packages.length).toBeGreaterThan(0)
+    for (const name of packages) {
+      expect(name).toMatch(
+        /^(?:@noble\/(?:curves|hashes)\/.*|@scure\/base|@stablelib\/chacha20poly1305|socket\.io-client|zod)$/,
+      )
+    }
+  },
+)
