@@ -1,9 +1,11 @@
-// Holds the README to what is there: every npm script, command, flag, file and setting that it names exists.
+// Holds the README, and the pages of docs/, to what is there: every npm script, command, flag, file and setting that it names exists.
 // `--write` brings the table of settings (between <!-- settings --> and <!-- /settings -->) up to date instead.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 
 const readme = readFileSync('README.md', 'utf8')
+const pages = readdirSync('docs').map((name) => readFileSync(`docs/${name}`, 'utf8'))
+const all = [readme, ...pages].join('\n')
 const { scripts, exports } = JSON.parse(readFileSync('package.json', 'utf8'))
 const mistakes = []
 
@@ -16,8 +18,8 @@ const belfry = (...words) => {
 }
 
 // What stands in code: blocks, and between backticks in a line.
-const blocks = [...readme.matchAll(/```\w*\n([\s\S]*?)```/g)].map(([, text]) => text.replaceAll('\\\n', ' '))
-const inline = [...readme.replaceAll(/```[\s\S]*?```/g, '').matchAll(/`([^`\n]+)`/g)].map(([, text]) => text)
+const blocks = [...all.matchAll(/```\w*\n([\s\S]*?)```/g)].map(([, text]) => text.replaceAll('\\\n', ' '))
+const inline = [...all.replaceAll(/```[\s\S]*?```/g, '').matchAll(/`([^`\n]+)`/g)].map(([, text]) => text)
 const code = [...blocks.flatMap((text) => text.split('\n')), ...inline]
 
 const OF_NPM = new Set(['ci', 'install', 'exec'])

@@ -6,7 +6,7 @@ import { createArchive } from '../archive/service.ts'
 import { unmeasured } from '../platform/telemetry.ts'
 import { isKnownAudience } from '../relay/auth.ts'
 import type { Ground } from './ground.ts'
-import { createRelaySweeper } from './relay-sweeper.ts'
+import { createStoreSweeper } from './store-sweeper.ts'
 
 /** Fixed in published clients, which are led here by name. */
 const PUBLISHED = 'https://history.walletconnect.com'
@@ -30,7 +30,7 @@ export const buildArchive = (ground: Ground, keeper: Keeper): { routes: Hono } =
     createArchive({ store: stores.archive, mailboxes: stores.relay, keeper, clock, log }, rulesOf(ground)),
   )
   const onDuty = ground.onDuty('archive sweep')
-  owned.use(createRelaySweeper({ store: stores.archive, onDuty, clock, log, meter: unmeasured }))
+  owned.use(createStoreSweeper({ store: stores.archive, onDuty, clock, log, meter: unmeasured }))
   const origins = names.knownOrigins && [...names.knownOrigins, PUBLISHED]
   const isAudience = (url: unknown) => !origins || isKnownAudience(url, origins)
   return { routes: archiveRoutes({ archive, clock, log, isAudience }) }

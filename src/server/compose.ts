@@ -49,10 +49,10 @@ import { buildNotify, declareApps, defaultProject, loadKeys } from './notify-roo
 import { buildOperator } from './operator-room.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
 import { buildRelay } from './relay-room.ts'
-import { createRelaySweeper } from './relay-sweeper.ts'
 import { createResealing } from './resealing.ts'
 import { buildSessions } from './sessions-room.ts'
 import { sparing } from './sparing.ts'
+import { createStoreSweeper } from './store-sweeper.ts'
 import { createPatient, waitingRoutes } from './waiting.ts'
 
 export interface ServerDeps {
@@ -168,7 +168,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
 
   if (notify || relay) {
     const sweeping = { store: stores.agenda, onDuty: onDuty('agenda sweep'), clock, log, meter: unmeasured }
-    owned.use(createRelaySweeper(sweeping))
+    owned.use(createStoreSweeper(sweeping))
   }
   const archive = has('archive') && keeper ? buildArchive(ground, keeper) : undefined
   const sessions = has('sessions') ? await buildSessions(ground, server) : undefined

@@ -12,7 +12,7 @@ import { didWeb, domainFromDidWeb } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import type { Ground } from './ground.ts'
-import { createRelaySweeper } from './relay-sweeper.ts'
+import { createStoreSweeper } from './store-sweeper.ts'
 
 export const buildContacts = (ground: Ground, verifySignature: ContractWalletCheck | undefined): Hono => {
   const { config, names, stores, clock, log, metrics: meter, owned } = ground
@@ -35,7 +35,7 @@ export const buildContacts = (ground: Ground, verifySignature: ContractWalletChe
     { did: didWeb(new URL(names.publicUrl).host), isOwnDid: isOneOf(names.isOwnUrl) },
   )
   owned.use(
-    createRelaySweeper({
+    createStoreSweeper({
       store: stores.contacts,
       onDuty: ground.onDuty('contacts sweep'),
       clock,

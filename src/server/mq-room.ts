@@ -13,7 +13,7 @@ import { createPublicFetch } from '../platform/public-fetch.ts'
 import { unmeasured } from '../platform/telemetry.ts'
 import { didWeb } from '../protocol/did.ts'
 import type { Ground } from './ground.ts'
-import { createRelaySweeper } from './relay-sweeper.ts'
+import { createStoreSweeper } from './store-sweeper.ts'
 
 /** Between two looks for messages whose wake-up got lost, ms. */
 const CATCH_UP = 5_000
@@ -51,6 +51,6 @@ export const buildMq = (ground: Ground, root: Uint8Array): { routes: Hono; endPo
     },
     { domains: new Map(Object.entries(config.mq.domains)) },
   )
-  owned.use(createRelaySweeper({ store, onDuty: ground.onDuty('mq sweep'), clock, log, meter: unmeasured }))
+  owned.use(createStoreSweeper({ store, onDuty: ground.onDuty('mq sweep'), clock, log, meter: unmeasured }))
   return { routes: mqRoutes({ hub, log, meter }, { url: names.publicUrl }), endPolls: () => polls.stop() }
 }

@@ -11,7 +11,7 @@ import { attachRelaySocket, type RelaySocket } from '../relay/socket.ts'
 import { createWatchEvents } from '../relay/watch-events.ts'
 import { createWatches } from '../relay/watches.ts'
 import type { Ground } from './ground.ts'
-import { createRelaySweeper } from './relay-sweeper.ts'
+import { createStoreSweeper } from './store-sweeper.ts'
 
 /** Between two looks for messages whose wake-up got lost, ms. */
 const CATCH_UP = 10_000
@@ -53,7 +53,7 @@ export const buildRelay = (
     ),
   )
   const socket = owned.use(attachRelaySocket({ hub, clock, log, meter }, server, admission))
-  owned.use(createRelaySweeper({ store, onDuty: ground.onDuty('relay sweep'), clock, log, meter }))
+  owned.use(createStoreSweeper({ store, onDuty: ground.onDuty('relay sweep'), clock, log, meter }))
   const routes = new Hono()
   routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
   routes.route('/', relayRoutes({ hub, clock, log, publicKey: key.publicKey }, admission))

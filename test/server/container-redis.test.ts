@@ -14,6 +14,7 @@ import { findRedis, startRedis } from '../support/redis.ts'
 const read = (file: string) => parse(readFileSync(file, 'utf8'), { merge: true })
 const compose = read('docker-compose.yml')
 const onCluster = read('docker-compose.cluster.yml')
+const SERVERS = ['relay', 'notify', 'sessions']
 const nginx = readFileSync('deploy/nginx.conf', 'utf8')
 
 /** What `extends` makes of a service that adds to nothing but the environment. */
@@ -41,11 +42,11 @@ const redisKeepsEverything = (redis: typeof compose.services.redis) => {
 }
 
 it('docker-compose.yml runs two relays and two notify servers behind one address, on one Redis', () => {
-  expect(Object.keys(compose.services)).toEqual(['relay', 'notify', 'front', 'redis'])
-  const { relay, notify, front, redis } = compose.services
-  for (const service of [relay, notify]) {
+  expect(Object.keys(compose.services)).toEqual(['relay', 'notify', 'sessions', 'front', 'redis'])
+  const { relay, notify, sessions, front, redis } = compose.services
+  for (const service of [relay, notify, sessions]) {
     expect(service.build).toBe('.')
-    expect(service.deploy.replicas).toBe(2)
+    expect(service.deploy.replicas).toBe(service === sessions ? 1 : 2)
     expect(service.ports).toBeUndefined()
     // Replicas would take the directory away from each other.
     expect(service.volumes).toBeUndefined()
@@ -59,7 +60,7 @@ it('docker-compose.yml runs two relays and two notify servers behind one address
 })
 
 it('docker-compose.cluster.yml runs the same servers on a Redis Cluster of three masters', () => {
-  const { relay, notify, front, 'redis-init': init, ...nodes } = onCluster.services
+  const { relay, notify, sessions, front, 'redis-init': init, ...nodes } = onCluster.services
   const names = ['redis-1', 'redis-2', 'redis-3']
   expect(Object.keys(nodes)).toEqual(names)
   const addresses: string[] = []
@@ -73,20 +74,20 @@ it('docker-compose.cluster.yml runs the same servers on a Redis Cluster of three
   }
   expect(new Set(addresses).size).toBe(3)
   for (const address of addresses) expect(init.command.join(' ')).toContain(`${address}:6379`)
-  for (const service of [relay, notify].map(extended)) {
+  for (const service of [relay, notify, sessions].map(extended)) {
     expect(service.environment.REDIS_URL).toBe(
       `redis+cluster://${names.map((name) => `${name}:6379`).join(',')}`,
     )
-    expect(service.deploy.replicas).toBe(2)
+    expect(service.deploy.replicas).toBe(service.environment.BELFRY_ROOMS === 'sessions' ? 1 : 2)
     // Services that the file does not have could not be waited for.
     expect(service.depends_on).toBeUndefined()
   }
-  expect(extended(front).depends_on).toEqual(['relay', 'notify'])
+  expect(extended(front).depends_on).toEqual(['relay', 'notify', 'sessions'])
 })
 
 it.each([
-  ['docker-compose.yml', [compose.services.relay, compose.services.notify]],
-  ['docker-compose.cluster.yml', [onCluster.services.relay, onCluster.services.notify].map(extended)],
+  ['docker-compose.yml', SERVERS.map((name) => compose.services[name])],
+  ['docker-compose.cluster.yml', SERVERS.map((name) => extended(onCluster.services[name]))],
 ])('%s gives the servers time to stop, and only settings that there are and that agree', (_, services) => {
   const names = SETTING_NAMES.map((name) => settingOf(name).env)
   for (const { stop_grace_period, environment } of services) {
@@ -104,6 +105,9 @@ it.each([
 
 it('the front shows no tokens in its log, and lets nobody at the admin routes', () => {
   expect(nginx).not.toMatch(/\$request_uri|\$request\b|\$args/)
+  // Of what is logged, only the map knows the path, and it hides that of the queues.
+  expect(nginx.match(/log_format .*/g)).toEqual([expect.not.stringContaining('$uri')])
+  expect(nginx).toMatch(/~\*\^\/\+mq\\b \/mq\/;/)
   const [, pattern = ''] = /location ~ (\S+) \{ return 404; \}/.exec(nginx) ?? []
   const isClosed = (path: string) => new RegExp(pattern).test(path)
   expect(['/admin', '/admin/apps', '/admin/keys/x'].filter(isClosed)).toHaveLength(3)

@@ -8,7 +8,7 @@ const EVERY = 60_000
 const PIECE = 1_000
 const BETWEEN_PIECES = 50
 
-export const createRelaySweeper = (deps: {
+export const createStoreSweeper = (deps: {
   store: Pick<RelayStore, 'sweep'>
   /** One process sweeps for all. */
   onDuty: OnDuty
