@@ -29,7 +29,8 @@ export interface JsonAnswer {
 const TIMEOUT = 15_000
 const LONGEST_ANSWER = 16 * 1024 * 1024
 
-const read = async (response: Response): Promise<unknown> => {
+/** The whole body, in UTF-8. Throws `too_large` beyond that many bytes; the rest is not taken. */
+export const readText = async (response: Response, most: number): Promise<string> => {
   const chunks: Uint8Array[] = []
   let length = 0
   const reader = response.body?.getReader()
@@ -37,7 +38,7 @@ const read = async (response: Response): Promise<unknown> => {
     const { done, value } = (await reader?.read()) ?? { done: true, value: undefined }
     if (done || !value) break
     length += value.length
-    if (length > LONGEST_ANSWER) {
+    if (length > most) {
       await reader?.cancel()
       throw new ProtocolError('too_large', 'the answer')
     }
@@ -49,7 +50,11 @@ const read = async (response: Response): Promise<unknown> => {
     bytes.set(chunk, at)
     at += chunk.length
   }
-  const text = fromUtf8(bytes)
+  return fromUtf8(bytes)
+}
+
+const read = async (response: Response): Promise<unknown> => {
+  const text = await readText(response, LONGEST_ANSWER)
   return text.trim() === '' ? undefined : JSON.parse(text)
 }
 

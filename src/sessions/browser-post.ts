@@ -3,7 +3,7 @@
  * by rules of its own; what the URL itself says is refused here: plain http, addresses instead of names, names of this
  * machine and of local networks, unless their host is allowed.
  */
-import { fromUtf8 } from '../protocol/bytes.ts'
+import { readText } from '../platform/fetch-json.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { WiapPost } from './wiap.ts'
 
@@ -20,29 +20,6 @@ const refusal = (url: URL): string | undefined => {
   if (url.protocol !== 'https:') return 'it is not https'
   const host = url.hostname.replace(/\.$/, '')
   return ADDRESS.test(host) || LOCAL.test(host) ? 'its address is not a public one' : undefined
-}
-
-const readText = async (response: Response, most: number): Promise<string> => {
-  const chunks: Uint8Array[] = []
-  let length = 0
-  const reader = response.body?.getReader()
-  for (;;) {
-    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined }
-    if (done || !value) break
-    length += value.length
-    if (length > most) {
-      await reader?.cancel()
-      throw new ProtocolError('unavailable', 'the answer is too long')
-    }
-    chunks.push(value)
-  }
-  const whole = new Uint8Array(length)
-  let at = 0
-  for (const chunk of chunks) {
-    whole.set(chunk, at)
-    at += chunk.length
-  }
-  return fromUtf8(whole)
 }
 
 export const browserPost =
@@ -65,7 +42,8 @@ export const browserPost =
       })
       return { status: response.status, body: await readText(response, bytes) }
     } catch (cause) {
-      if (cause instanceof ProtocolError) throw cause
-      throw new ProtocolError('unavailable', 'it could not be asked', { cause })
+      const isTooLong = cause instanceof ProtocolError && cause.code === 'too_large'
+      const sentence = isTooLong ? 'the answer is too long' : 'it could not be asked'
+      throw new ProtocolError('unavailable', sentence, { cause })
     }
   }
