@@ -1,27 +1,17 @@
 /** The setting of the message queues' domains: what it may say, in a file and in one line. */
 import { z } from 'zod'
 import type { MqDomain } from '../mq/service.ts'
+import { wholeNumber } from './whole-number.ts'
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 
-const whole = (least: number, most: number) =>
-  z
-    .union([
-      z.number(),
-      z
-        .string()
-        .regex(/^\d{1,9}$/)
-        .transform(Number),
-    ])
-    .pipe(z.number().int().min(least).max(most))
-
 const domain = z.strictObject({
   enabled: z.boolean().default(true),
-  messageBytes: whole(1, 128 * 1024).default(10 * 1024),
-  queueLength: whole(1, 1_000_000).default(10_000),
-  ttlDays: whole(1, 365).default(30),
+  messageBytes: wholeNumber(1, 128 * 1024).default(10 * 1024),
+  queueLength: wholeNumber(1, 1_000_000).default(10_000),
+  ttlDays: wholeNumber(1, 365).default(30),
   // Proxies give up after a minute.
-  connectionTimeout: whole(0, 50_000).default(10_000),
+  connectionTimeout: wholeNumber(0, 50_000).default(10_000),
 })
 
 /** By name; `default` is among them whether it is named or not. */

@@ -7,6 +7,7 @@ import { LIMIT_NAMES, type LimitRules, NO_LIMITS, parseLimit } from '../notify/l
 import { isAddressRule } from '../platform/public-address.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
 import { MqDomains, parseDomains } from './mq-domains.ts'
+import { wholeNumber } from './whole-number.ts'
 
 interface Setting<S extends z.ZodType = z.ZodType> {
   schema: S
@@ -25,17 +26,6 @@ interface Setting<S extends z.ZodType = z.ZodType> {
 }
 
 const setting = <S extends z.ZodType>(one: Setting<S>): Setting<S> => one
-
-const integer = (least: number, most: number) =>
-  z
-    .union([
-      z.number(),
-      z
-        .string()
-        .regex(/^\d{1,9}$/)
-        .transform(Number),
-    ])
-    .pipe(z.number().int().min(least).max(most))
 
 const isUrl = (text: string, protocols: readonly string[]): boolean => {
   if (!URL.canParse(text)) return false
@@ -114,7 +104,7 @@ export const METRICS_PORT = 9464
 
 export const SETTINGS = {
   port: setting({
-    schema: integer(0, 65_535).default(8080),
+    schema: wholeNumber(0, 65_535).default(8080),
     env: 'PORT',
     flag: 'port',
     hint: 'N',
@@ -293,7 +283,7 @@ export const SETTINGS = {
     isSecret: true,
   }),
   archiveDays: setting({
-    schema: integer(1, 3650).default(365),
+    schema: wholeNumber(1, 3650).default(365),
     env: 'BELFRY_ARCHIVE_DAYS',
     flag: 'archive-days',
     hint: 'N',
@@ -301,7 +291,7 @@ export const SETTINGS = {
     about: 'How long messages that clients registered for are kept in the archive',
   }),
   archiveMessages: setting({
-    schema: integer(1, 10_000_000).default(50_000),
+    schema: wholeNumber(1, 10_000_000).default(50_000),
     env: 'BELFRY_ARCHIVE_MESSAGES',
     flag: 'archive-messages',
     hint: 'N',
@@ -309,7 +299,7 @@ export const SETTINGS = {
     about: 'Messages of one topic that the archive keeps; above it the oldest go',
   }),
   archiveMegabytes: setting({
-    schema: integer(1, 100_000).default(64),
+    schema: wholeNumber(1, 100_000).default(64),
     env: 'BELFRY_ARCHIVE_MEGABYTES',
     flag: 'archive-megabytes',
     hint: 'N',
@@ -317,7 +307,7 @@ export const SETTINGS = {
     about: 'The same in MiB',
   }),
   metrics: setting({
-    schema: z.union([z.literal(['off', 'shared']), integer(0, 65_535)]).optional(),
+    schema: z.union([z.literal(['off', 'shared']), wholeNumber(0, 65_535)]).optional(),
     env: 'BELFRY_METRICS',
     flag: 'metrics',
     hint: 'PORT|off|shared',
@@ -334,7 +324,7 @@ export const SETTINGS = {
     about: 'What is logged, as JSON on stderr',
   }),
   shutdownSeconds: setting({
-    schema: integer(1, 3600).default(10),
+    schema: wholeNumber(1, 3600).default(10),
     env: 'BELFRY_SHUTDOWN_SECONDS',
     flag: 'shutdown-seconds',
     hint: 'N',
