@@ -439,7 +439,33 @@ describe('who may not', () => {
 })
 
 describe('many puts', () => {
-  it('100 at once are given in the order in which the store took them, and one after the other in theirs', async () => {
+  it('100 at once are all kept, once, before whatever is put after their answers', async () => {
+    const agent = newAgent()
+    const token = await hub.token(agent.hash)
+    const ids: string[] = []
+    for (const wave of ['first', 'second']) {
+      const puts = await Promise.all(
+        Array.from({ length: 100 }, (_, at) =>
+          hub.ask('PUT', `/put/${agent.hash}`, token, { body: `${wave} ${at}` }),
+        ),
+      )
+      expect(puts.map(({ status }) => status)).toEqual(puts.map(() => 200))
+      ids.push(...puts.map(({ body }) => String(Object(body).messageId)))
+    }
+    expect(new Set(ids).size).toBe(200)
+
+    const { token: held, signature } = await hub.access(agent)
+    const taken: { messageId: string; message: string }[] = []
+    for (let at = 0; at < 200; at++) {
+      taken.push(Object((await hub.ask('GET', `/take/${agent.hash}/${signature}`, held)).body))
+    }
+    expect(taken.map(({ messageId }) => messageId).sort()).toEqual([...ids].sort())
+    const waves = taken.map(({ message }) => message.split(' ')[0])
+    expect(waves).toEqual([...Array(100).fill('first'), ...Array(100).fill('second')])
+    expect((await hub.take(agent)).status).toBe(204)
+  })
+
+  it('of ten senders at once are given in the order of each', async () => {
     const agent = newAgent()
     const token = await hub.token(agent.hash)
     const put = (text: string) => hub.ask('PUT', `/put/${agent.hash}`, token, { body: text })
