@@ -66,9 +66,8 @@ export const waitOf = async (answer: Promise<RateLimiterRes>): Promise<number> =
   }
 }
 
-/** Buckets of this process alone; a restart fills them. */
-export const createBuckets = (clock: Clock): Buckets => {
-  const fullAt = new Map<string, number>()
+/** Buckets of this process alone, which are full at first unless `fullAt` (name → unix ms) knows better. */
+export const createBuckets = (clock: Clock, fullAt = new Map<string, number>()): Buckets => {
   const limiters = new Map<string, BucketsInMemory>()
   return {
     take(names, size, tokens = 1) {

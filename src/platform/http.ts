@@ -49,7 +49,7 @@ const LATER = '5'
 export const callAgain = (c: Context, { code, http, retryAfter }: ProtocolError): void => {
   if (http === 401) c.header('WWW-Authenticate', 'Bearer')
   if (code === 'rate_limited') c.header('Retry-After', retryAfter === undefined ? SOON : `${retryAfter}`)
-  if (code === 'unavailable') c.header('Retry-After', LATER)
+  if (code === 'unavailable' || code === 'store_full') c.header('Retry-After', LATER)
 }
 
 const answer = (
@@ -76,7 +76,7 @@ export const httpErrors =
   (log: Log, newId: () => string = () => globalThis.crypto.randomUUID()): ErrorHandler =>
   (thrown, c) => {
     const known = asProtocolError(thrown)
-    if (known && known.http < 500) return answer(c, known)
+    if (known && (known.http < 500 || known.code === 'store_full')) return answer(c, known)
     const { path, method } = c.req
     if (known?.code === 'unavailable') {
       log.warn({ err: known, method, path }, 'An HTTP request could not be served now')

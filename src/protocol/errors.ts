@@ -42,6 +42,7 @@ const CODES = {
   too_large: { http: 413, rpc: -32600, sentence: 'The message is too large' },
   unsupported_media: { http: 415, rpc: -32600, sentence: 'The body must be JSON' },
   quota_reached: { http: 409, rpc: -1, sentence: 'The quota of the project is used up' },
+  store_full: { http: 507, rpc: -32000, sentence: 'The store takes nothing new right now' },
   rate_limited: { http: 429, rpc: -1, sentence: 'Too many requests' },
   // Ours.
   internal: { http: 500, rpc: -32000, sentence: 'Internal server error' },

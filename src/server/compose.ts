@@ -13,6 +13,8 @@ import { createIdentityLookup } from '../keys/lookup.ts'
 import { createKeyRegistry, type KeyRegistry } from '../keys/service.ts'
 import type { NotifyServer } from '../notify/server.ts'
 import { createVault } from '../notify/vault.ts'
+import { createBudgets } from '../platform/budgets.ts'
+import { createClientAddress } from '../platform/client-address.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { addressRules, anyAddress } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
@@ -48,6 +50,7 @@ import { namesOf } from './names.ts'
 import { buildNotify, declareApps, defaultProject, loadKeys } from './notify-room.ts'
 import { buildOperator } from './operator-room.ts'
 import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
+import { createPayerOf } from './payer.ts'
 import { buildRelay } from './relay-room.ts'
 import { createResealing } from './resealing.ts'
 import { buildSessions } from './sessions-room.ts'
@@ -121,7 +124,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const vault = createVault(secret, randomBytes, previous)
   const stores = owned.use(
     config.redisUrl === undefined
-      ? await openLmdb({ path: join(config.data, 'store') })
+      ? await openLmdb({ path: join(config.data, 'store'), clock })
       : await openRedis({ url: config.redisUrl, log }),
   )
   const metrics = deps.metrics ?? createMetrics({ log })
@@ -139,6 +142,9 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const onDuty = createDuties({ leases: stores.leases, clock, log }, toHex(randomBytes(8)))
   const ground: Ground = {
     ...{ config, names, stores, clock, log, metrics, randomBytes, owned, patient, onDuty },
+    addressOf: createClientAddress(config.trustedProxies),
+    payerOf: createPayerOf(secret),
+    budgets: createBudgets({ buckets: stores.buckets, clock }, config.budgets),
   }
   if (config.redisUrl !== undefined) {
     fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch

@@ -3,7 +3,6 @@ import type { Hono } from 'hono'
 import { contactsRoutes } from '../contacts/http.ts'
 import { createContacts } from '../contacts/service.ts'
 import { createLimits } from '../notify/limits.ts'
-import { createBuckets } from '../platform/buckets.ts'
 import { addressRules } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { unmeasured } from '../platform/telemetry.ts'
@@ -16,7 +15,7 @@ import { createStoreSweeper } from './store-sweeper.ts'
 
 export const buildContacts = (ground: Ground, verifySignature: ContractWalletCheck | undefined): Hono => {
   const { config, names, stores, clock, log, metrics: meter, owned } = ground
-  const limits = createLimits(stores.buckets ?? createBuckets(clock), config.limits)
+  const limits = createLimits(stores.buckets, config.limits)
 
   const contacts = createContacts(
     {

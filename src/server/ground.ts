@@ -1,5 +1,7 @@
 /** What all rooms stand on, as `compose` has laid it. */
 import type { OnDuty } from '../notify/duty.ts'
+import type { Budgets } from '../platform/budgets.ts'
+import type { ClientAddress } from '../platform/client-address.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { ReleaseStack } from '../platform/release-stack.ts'
 import type { Log } from '../platform/telemetry.ts'
@@ -19,6 +21,12 @@ export interface Ground {
   randomBytes: (length: number) => Uint8Array
   owned: ReleaseStack
   patient: Patient
+  /** The address block that pays for a request. */
+  addressOf: ClientAddress
+  /** What is stored of an address block: a keyed hash, 11 characters. */
+  payerOf: (address: string) => string
+  /** Charged by every room before it works for somebody; the owner is what `addressOf` returns. */
+  budgets: Budgets
   /** Jobs of one process among all on the store. */
   onDuty: (name: string) => OnDuty
 }

@@ -7,7 +7,6 @@ import { createProofs } from '../mq/proof.ts'
 import { createMqHub } from '../mq/service.ts'
 import { createTokens, tokenKeyFrom } from '../mq/token.ts'
 import { createLimits } from '../notify/limits.ts'
-import { createBuckets } from '../platform/buckets.ts'
 import { addressRules } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { unmeasured } from '../platform/telemetry.ts'
@@ -44,7 +43,7 @@ export const buildMq = (ground: Ground, root: Uint8Array): { routes: Hono; endPo
       }),
       proofs: createProofs({ findKeys }),
       polls,
-      limits: createLimits(stores.buckets ?? createBuckets(clock), config.limits),
+      limits: createLimits(stores.buckets, config.limits),
       clock,
       meter,
       randomBytes,

@@ -13,7 +13,6 @@ import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys 
 import type { Vault } from '../notify/vault.ts'
 import { createWebhookCalls } from '../notify/webhook-calls.ts'
 import { createWebhooks } from '../notify/webhooks.ts'
-import { createBuckets } from '../platform/buckets.ts'
 import { checked } from '../platform/http.ts'
 import { addressRules } from '../platform/public-address.ts'
 import { createUrlCheck } from '../platform/public-check.ts'
@@ -65,7 +64,7 @@ export const buildNotify = async (
   const checkUrl = createUrlCheck(rules)
   const webhooks = createWebhooks({ store, agenda, vault, clock, randomBytes, checkUrl })
   const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
-  const limits = createLimits(stores.buckets ?? createBuckets(clock), config.limits)
+  const limits = createLimits(stores.buckets, config.limits)
   const publishing = createPublishing({ store, agenda, apps, webhooks, limits, clock, randomBytes })
   const sent = createSent({ store, agenda, apps, clock })
   const projects = createProjects(apps, serverKeys.root)

@@ -2,8 +2,6 @@
 import type { Server } from 'node:http'
 import type { Hono } from 'hono'
 import { createLimits } from '../notify/limits.ts'
-import { createBuckets } from '../platform/buckets.ts'
-import { callerOf } from '../platform/caller.ts'
 import { sessionRoutes } from '../sessions/http.ts'
 import { createSessionRelay, type SessionRelay } from '../sessions/service.ts'
 import { createSessionSockets } from '../sessions/socket-io.ts'
@@ -14,9 +12,9 @@ export const buildSessions = async (
   server: Server,
 ): Promise<{ relay: SessionRelay; routes: Hono }> => {
   const { config, stores, clock, log, metrics: meter, randomBytes, owned, patient } = ground
-  const limits = createLimits(stores.buckets ?? createBuckets(clock), config.limits)
+  const limits = createLimits(stores.buckets, config.limits)
   const admission = {
-    addressOf: callerOf,
+    addressOf: ground.addressOf,
     admit: (address: string, what: 'session' | 'sessionSocket') => limits.take(what, address),
   }
   const { sessionsAdapter } = stores

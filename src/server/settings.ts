@@ -4,8 +4,10 @@
  */
 import { z } from 'zod'
 import { LIMIT_NAMES, type LimitRules, NO_LIMITS, parseLimit } from '../notify/limits.ts'
+import { isProxyRule } from '../platform/client-address.ts'
 import { isAddressRule } from '../platform/public-address.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
+import { Budgets } from './budget-settings.ts'
 import { MqDomains, parseDomains } from './mq-domains.ts'
 import { wholeNumber } from './whole-number.ts'
 
@@ -339,6 +341,24 @@ export const SETTINGS = {
     must: `off, or name: burst, n/s (or min, h, day) for some of ${LIMIT_NAMES.join(', ')}, separated by ;`,
     about: 'How much dapps and wallets may ask how fast; `off` for none',
     fallback: 'the published ones',
+  }),
+  budgets: setting({
+    schema: Budgets.prefault({}),
+    env: 'BELFRY_BUDGETS',
+    flag: 'budgets',
+    hint: 'RULES|off',
+    must: 'off, or some of work: burst, n/s; stateMegabytes, connections, allConnections, memoryMegabytes, allMemoryMegabytes: N or off; separated by ;',
+    about: 'What one address may cost, and all together: see SECURITY.md',
+    fallback:
+      'work: 50000, 3000/s; stateMegabytes: 64; connections: 256; allConnections: 50000; memoryMegabytes: 16; allMemoryMegabytes: 256',
+  }),
+  trustedProxies: setting({
+    schema: list(z.string().refine(isProxyRule)).default(['loopback']),
+    env: 'BELFRY_TRUSTED_PROXIES',
+    flag: 'trusted-proxies',
+    hint: 'ADDRESS|RANGE|loopback|private|none,…',
+    must: 'a list of addresses and ranges like 10.0.0.0/8, loopback, private or none',
+    about: 'Proxies that are believed when X-Forwarded-For says where a request came from',
   }),
   mq: setting({
     schema: mqSettings.prefault({ domains: {} }),

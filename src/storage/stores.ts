@@ -29,8 +29,8 @@ export interface Stores extends AsyncDisposable {
   leases: Leases
   /** How Socket.IO's connections of one process are reached from another; absent where there is only one. */
   sessionsAdapter?: () => Promise<SessionsAdapter>
-  /** Limits that all processes share; absent where there is only one. */
-  buckets?: Buckets
+  /** Limits that all processes on the store share. */
+  buckets: Buckets
   /** Resolves when the engine answers; rejects otherwise. */
   ping(): Promise<void>
 }

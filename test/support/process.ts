@@ -29,8 +29,8 @@ export const freePort = (): Promise<number> =>
   })
 
 /**
- * Starts `belfry serve` from dist/ and resolves when it has said that it is ready. Without limits unless `env` says
- * otherwise: stories ask faster than people.
+ * Starts `belfry serve` from dist/ and resolves when it has said that it is ready. Without limits and budgets unless `env`
+ * says otherwise: stories ask faster than people.
  */
 export const startServerProcess = async (
   dataDir: string,
@@ -56,6 +56,7 @@ export const startServerProcess = async (
       env: {
         ...process.env,
         BELFRY_LIMITS: 'off',
+        BELFRY_BUDGETS: 'off',
         ...(isCapturing && { BELFRY_LOG_LEVEL: 'debug' }),
         ...env,
       },

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { NO_LIMITS } from '../../src/notify/limits.ts'
+import { NO_BUDGETS } from '../../src/platform/budgets.ts'
 import type { Clock } from '../../src/platform/clock.ts'
 import type { Log } from '../../src/platform/telemetry.ts'
 import type { AddedApp } from '../../src/server/admin.ts'
@@ -69,8 +70,9 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
       host: '127.0.0.1',
       metrics: 'off',
       keyServers: [],
-      // Tests ask faster than people; those of the limits set them.
+      // Tests ask faster than people; those of the limits and budgets set them.
       limits: NO_LIMITS,
+      budgets: NO_BUDGETS,
       ...overrides,
       port,
       data: dataDir,

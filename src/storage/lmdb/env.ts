@@ -22,7 +22,7 @@ export const openEnv = (path: string): Env => {
   const env = open({
     path,
     noSubdir: false,
-    maxDbs: 64,
+    maxDbs: 128,
     // Resolve after the data reached the disk, not when it is merely visible.
     overlappingSync: false,
     // Its internal promises reject without a handler when a commit fails, which ends the process. Transactions that

@@ -5,11 +5,13 @@
  * being written become durable together, in order. After `[Symbol.asyncDispose]` calls are refused with `unavailable`.
  */
 import { mkdir } from 'node:fs/promises'
+import { type Clock, systemClock } from '../../platform/clock.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate, guardTransfer } from '../gate.ts'
 import type { Stores } from '../stores.ts'
 import { createLmdbAgenda } from './agenda.ts'
 import { createLmdbArchive } from './archive.ts'
+import { createLmdbBuckets } from './buckets.ts'
 import { createLmdbContacts } from './contacts.ts'
 import { openEnv } from './env.ts'
 import { createLmdbKeys } from './keys.ts'
@@ -21,7 +23,12 @@ import { createLmdbRelay } from './relay.ts'
 import { createLmdbSessions } from './sessions.ts'
 import { createLmdbTransfer } from './transfer.ts'
 
-export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits }): Promise<Stores> => {
+export const openLmdb = async (options: {
+  path: string
+  mailbox?: MailboxLimits
+  /** Default: the system's. */
+  clock?: Clock
+}): Promise<Stores> => {
   await mkdir(options.path, { recursive: true, mode: 0o700 })
   const env = openEnv(options.path)
   // Leases and claims are in memory, so two processes on one directory would deliver everything twice. LMDB knows its
@@ -47,14 +54,19 @@ export const openLmdb = async (options: { path: string; mailbox?: MailboxLimits 
     sessions: gate.guard(createLmdbSessions()),
   }
   const transfer = guardTransfer(gate, createLmdbTransfer(env, { ...rooms, archive }, parts))
+  const buckets = createLmdbBuckets(env, options.clock ?? systemClock)
   env.enter()
   let closing: Promise<void> | undefined
   return {
     ...rooms,
     transfer,
+    buckets,
     ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {
-      closing ??= gate.close().then(() => env.close())
+      closing ??= gate
+        .close()
+        .then(() => buckets[Symbol.asyncDispose]())
+        .then(() => env.close())
       return closing
     },
   }

@@ -1,0 +1,113 @@
+/**
+ * What an owner may have stored: bytes for as long as they last. What is written is charged in byte-seconds, its size times
+ * its life, before it is written, and nothing is counted back when it ends. A bucket that refills at B byte-seconds a second
+ * bounds what the owner holds to B bytes in the long run, and to twice that after a burst, so no row needs a counter.
+ *
+ * Owners are address blocks (`client-address`); what the operator's own parts write has the owner '' and is free. While the
+ * store is nearly full nothing new of strangers is taken, whatever they have left.
+ */
+import { ProtocolError } from '../protocol/errors.ts'
+import type { BucketSize, Buckets } from './buckets.ts'
+import type { Clock } from './clock.ts'
+
+export interface StateBudget {
+  /**
+   * Charges `bytes` that are kept for `lifeMs`. False when the owner has not so much left: then it must not be written. It
+   * answers at once where it can, because publishers come by the thousand.
+   */
+  charge(owner: string, bytes: number, lifeMs: number): boolean | Promise<boolean>
+  /** The same, for requests that get an error: throws `rate_limited`, or `store_full` while the store is nearly full. */
+  demand(owner: string, bytes: number, lifeMs: number): Promise<void>
+}
+
+/** What a row costs beside its content: keys, indexes, counters. */
+export const ROW_OVERHEAD_BYTES = 256
+
+const LONGEST_LIFE_S = 30 * 86_400
+/** Of the whole budget this part is taken from the store at a time, and spent here without asking again. */
+const LUMPS = 256
+/** Owners whose lump is remembered; what is forgotten is lost to its owner. */
+const MAX_OWNERS = 50_000
+/** For so long at most a refusal is repeated without asking the store, ms. */
+const REMEMBER_REFUSAL_MS = 5_000
+
+interface Allowance {
+  /** Byte-seconds that are paid for and not spent. */
+  left: number
+  refusedUntil: number
+}
+
+export const createStateBudget = (
+  deps: {
+    buckets: Buckets
+    clock: Clock
+    /** Whether the store takes new state of strangers. */
+    isOpen: () => boolean
+  },
+  /** What one owner may hold in the long run. */
+  { bytes: capacity }: { bytes: number },
+): StateBudget => {
+  const { buckets, clock, isOpen } = deps
+  const size: BucketSize = { burst: capacity * LONGEST_LIFE_S, seconds: LONGEST_LIFE_S }
+  const lump = size.burst / LUMPS
+  const allowances = new Map<string, Allowance>()
+
+  const allowanceOf = (owner: string): Allowance => {
+    const allowance = allowances.get(owner) ?? { left: 0, refusedUntil: 0 }
+    // Least recently used first.
+    allowances.delete(owner)
+    allowances.set(owner, allowance)
+    if (allowances.size > MAX_OWNERS) {
+      const [oldest] = allowances.keys()
+      if (oldest !== undefined) allowances.delete(oldest)
+    }
+    return allowance
+  }
+
+  /** Takes a lump, or just what is missing where there is no whole lump any more. */
+  const refill = async (owner: string, allowance: Allowance, cost: number): Promise<boolean> => {
+    let waitMs = 0
+    for (const amount of cost < lump ? [lump, cost] : [cost]) {
+      const [wait = 0] = await buckets.take([`state:${owner}`], size, amount)
+      if (wait === 0) {
+        allowance.left += amount - cost
+        return true
+      }
+      waitMs = wait
+    }
+    allowance.refusedUntil = clock.now() + Math.min(waitMs, REMEMBER_REFUSAL_MS)
+    return false
+  }
+
+  const charge: StateBudget['charge'] = (owner, bytes, lifeMs) => {
+    if (owner === '') return true
+    if (!isOpen()) return false
+    const cost = (bytes + ROW_OVERHEAD_BYTES) * Math.max(1, lifeMs / 1000)
+    const allowance = allowanceOf(owner)
+    if (allowance.left >= cost) {
+      allowance.left -= cost
+      return true
+    }
+    if (allowance.refusedUntil > clock.now()) return false
+    return refill(owner, allowance, cost)
+  }
+
+  return {
+    charge,
+    async demand(owner, bytes, lifeMs) {
+      if (await charge(owner, bytes, lifeMs)) return
+      if (!isOpen()) throw new ProtocolError('store_full')
+      const waitMs = Math.max(1_000, allowanceOf(owner).refusedUntil - clock.now())
+      const retryAfter = Math.ceil(waitMs / 1000)
+      throw new ProtocolError('rate_limited', 'your address keeps too much here', { retryAfter })
+    },
+  }
+}
+
+/** Nothing is counted; a store that is nearly full still takes nothing new. */
+export const uncountedState = ({ isOpen }: { isOpen: () => boolean }): StateBudget => ({
+  charge: (owner) => owner === '' || isOpen(),
+  async demand(owner) {
+    if (owner !== '' && !isOpen()) throw new ProtocolError('store_full')
+  },
+})

@@ -1,0 +1,56 @@
+/**
+ * Token buckets of the one process on the embedded store. Those that take days to fill say what an owner has stored, so they
+ * outlive a restart: they are written behind, a few seconds late, which is what a crash may give back.
+ */
+import { createHash } from 'node:crypto'
+import { type BucketSize, type Buckets, createBuckets } from '../../platform/buckets.ts'
+import type { Clock } from '../../platform/clock.ts'
+import { BYTES, type Bytes, number } from './bytes.ts'
+import type { Env } from './env.ts'
+
+const DAY_S = 86_400
+const WRITE_AFTER_MS = 5_000
+
+/** No address stands in a key. */
+const keyOf = (name: string): string => createHash('sha256').update(name).digest('base64url').slice(0, 27)
+
+export const createLmdbBuckets = (env: Env, clock: Clock): Buckets & AsyncDisposable => {
+  const table: Bytes = env.openDB({ name: 'buckets', ...BYTES })
+  const fullAt = new Map<string, number>()
+  for (const { key, value } of table.getRange({})) fullAt.set(key.toString(), value.readDoubleBE())
+  const buckets = createBuckets(clock, fullAt)
+  let changed = new Set<string>()
+  let timer: Disposable | undefined
+
+  const write = async (): Promise<void> => {
+    const names = changed
+    changed = new Set()
+    timer?.[Symbol.dispose]()
+    timer = undefined
+    const now = clock.now()
+    await env.transaction(() => {
+      for (const name of names) {
+        const at = fullAt.get(name)
+        if (at === undefined || at <= now) table.remove(Buffer.from(name))
+        else table.put(Buffer.from(name), number(at))
+      }
+    })
+  }
+  // What a full disk does not take is written with the next change.
+  const writeLater = () => {
+    timer ??= clock.after(WRITE_AFTER_MS, () => void write().catch(() => {}))
+  }
+
+  return {
+    take(names, size: BucketSize, tokens) {
+      if (size.seconds < DAY_S) return buckets.take(names, size, tokens)
+      const keys = names.map(keyOf)
+      for (const key of keys) changed.add(key)
+      writeLater()
+      return buckets.take(keys, size, tokens)
+    },
+    async [Symbol.asyncDispose]() {
+      if (changed.size > 0) await write().catch(() => {})
+    },
+  }
+}

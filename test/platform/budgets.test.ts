@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest'
+import { createBuckets } from '../../src/platform/buckets.ts'
+import { createBudgets, NO_BUDGETS } from '../../src/platform/budgets.ts'
+import { createShares } from '../../src/platform/shares.ts'
+import { createStateBudget } from '../../src/platform/state-budget.ts'
+import { createWorkBudget } from '../../src/platform/work-budget.ts'
+import { expectCode } from '../protocol/throws.ts'
+import { manualClock } from '../support/clock.ts'
+
+const DAY_MS = 86_400_000
+
+describe('work', () => {
+  it('is refused when nothing is left, charges nothing then, and is there again with time', () => {
+    const clock = manualClock()
+    const work = createWorkBudget({ clock }, { burst: 100, seconds: 10 })
+    work.charge('a', 100)
+    expectCode(() => work.charge('a', 1), 'rate_limited')
+    work.charge('b', 100)
+    clock.advance(1_000)
+    work.charge('a', 10)
+    expectCode(() => work.charge('a', 1), 'rate_limited')
+  })
+
+  it('may be spent beyond what is left, which says for how long to stop reading', () => {
+    const clock = manualClock()
+    const work = createWorkBudget({ clock }, { burst: 100, seconds: 10 })
+    expect(work.spend('a', 100)).toBe(0)
+    expect(work.spend('a', 20)).toBe(2_000)
+    clock.advance(2_000)
+    expect(work.spend('a', 0)).toBe(0)
+    expect(work.spend('a', 1_000_000)).toBeLessThanOrEqual(10_000)
+  })
+})
+
+describe('state', () => {
+  const stateOf = (bytes: number, isOpen = () => true) => {
+    const clock = manualClock()
+    const buckets = createBuckets(clock)
+    return { clock, state: createStateBudget({ buckets, clock, isOpen }, { bytes }) }
+  }
+
+  it('holds so many bytes for thirty days, and as much again over thirty days', async () => {
+    const { clock, state } = stateOf(1_000_000)
+    const fill = async () => {
+      let written = 0
+      while (await state.charge('a', 10_000 - 256, 30 * DAY_MS)) written += 10_000
+      return written
+    }
+    expect(await fill()).toBe(1_000_000)
+    expect(await state.charge('b', 10_000, 30 * DAY_MS)).toBe(true)
+    clock.advance(15 * DAY_MS)
+    expect(await fill()).toBe(500_000)
+  })
+
+  it('lets what is short-lived go on for a long time', async () => {
+    const { state } = stateOf(1_000_000)
+    for (let at = 0; at < 10_000; at++) expect(await state.charge('a', 2_000, 300_000)).toBe(true)
+  })
+
+  it('is free for the house itself, and closed for strangers while the store is nearly full', async () => {
+    let isOpen = true
+    const { state } = stateOf(1_000, () => isOpen)
+    expect(await state.charge('', 1_000_000, 30 * DAY_MS)).toBe(true)
+    isOpen = false
+    expect(await state.charge('', 1, 1_000)).toBe(true)
+    expect(await state.charge('a', 1, 1_000)).toBe(false)
+    await expect(state.demand('a', 1, 1_000)).rejects.toMatchObject({ code: 'store_full' })
+  })
+
+  it('says when to come again', async () => {
+    const { state } = stateOf(1_000)
+    await expect(state.demand('a', 1_000_000, 30 * DAY_MS)).rejects.toMatchObject({
+      code: 'rate_limited',
+      retryAfter: expect.any(Number),
+    })
+  })
+})
+
+describe('shares', () => {
+  it('bound what one owner holds and what all hold, and come back', () => {
+    const shares = createShares({ each: 2, all: 3 })
+    expect([shares.take('a'), shares.take('a'), shares.take('a')]).toEqual([true, true, false])
+    expect([shares.take('b'), shares.take('b')]).toEqual([true, false])
+    expect(shares.left('a')).toBe(0)
+    shares.give('a', 2)
+    expect(shares.left('b')).toBe(1)
+    expect(shares.held).toBe(1)
+    expect(() => shares.give('a')).toThrow(RangeError)
+  })
+})
+
+it('without budgets nothing is counted', async () => {
+  const clock = manualClock()
+  const budgets = createBudgets({ buckets: createBuckets(clock), clock }, NO_BUDGETS)
+  budgets.work.charge('a', 1e9)
+  expect(budgets.work.spend('a', 1e9)).toBe(0)
+  expect(await budgets.state.charge('a', 1e12, 1e12)).toBe(true)
+  expect(budgets.connections.take('a', 1_000_000)).toBe(true)
+})
