@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { z } from 'zod'
+import { DEFAULT_BUDGETS } from '../../src/platform/budgets.ts'
 import { createReleaseStack } from '../../src/platform/release-stack.ts'
 import { startFleet } from '../support/fleet.ts'
 import { readMetric } from '../support/metrics.ts'
@@ -52,9 +53,9 @@ interface Ground extends AsyncDisposable {
   restart(): Promise<void>
 }
 
-/** Everything in this process, on the embedded store. */
+/** Everything in this process, on the embedded store, with the limits and budgets that a server has by default. */
 const oneProcess = async (): Promise<Ground> => {
-  const world = await startWorld({ config: { metrics: 'shared' } })
+  const world = await startWorld({ config: { metrics: 'shared', limits: {}, budgets: DEFAULT_BUDGETS } })
   return {
     relays: [world.url],
     doors: [world.url],
@@ -80,7 +81,8 @@ const manyProcesses = async (): Promise<Ground> => {
     const fleet = owned.use(
       await startFleet(redis.url, {
         aliases: doors.map(({ url }) => url),
-        env: { BELFRY_ADMIN_TOKEN: adminToken },
+        // Empty is unset: the default limits and budgets.
+        env: { BELFRY_ADMIN_TOKEN: adminToken, BELFRY_LIMITS: '', BELFRY_BUDGETS: '' },
       }),
     )
     const relays = fleet.relays.map(({ url }) => url)
