@@ -22,6 +22,8 @@ export interface Member extends AsyncDisposable {
 export interface Fleet extends AsyncDisposable {
   readonly relays: readonly Member[]
   readonly notifies: readonly Member[]
+  /** `BELFRY_SECRET` of all of them. */
+  readonly secret: string
 }
 
 const startMember = async (port: number, args: string[], env: NodeJS.ProcessEnv): Promise<Member> => {
@@ -67,9 +69,10 @@ export const startFleet = async (
     if (!ports.includes(port)) ports.push(port)
   }
   const urls = ports.flatMap((port) => [`http://127.0.0.1:${port}`, `http://localhost:${port}`])
+  const secret = randomBytes(32).toString('hex')
   const shared = {
     REDIS_URL: redisUrl,
-    BELFRY_SECRET: randomBytes(32).toString('hex'),
+    BELFRY_SECRET: secret,
     BELFRY_PUBLIC_URL: `http://127.0.0.1:${ports[relays]}`,
     BELFRY_ALIASES: [...urls, ...aliases].join(','),
     ...env,
@@ -96,6 +99,7 @@ export const startFleet = async (
   return {
     relays: members.slice(0, relays),
     notifies: members.slice(relays),
+    secret,
     [Symbol.asyncDispose]: dispose,
   }
 }

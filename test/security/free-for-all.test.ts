@@ -1,0 +1,227 @@
+/**
+ * A free-for-all: two hundred throw-away ids of one address do at once whatever costs a server something. A wallet and a
+ * dapp of another address do not notice, and when the attackers are gone, what they left ends by itself.
+ *
+ * It lasts half a minute here; `BELFRY_FREE_FOR_ALL_SECONDS=300` makes it five.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { fetchKeys } from '../../src/notify/client/app-keys.ts'
+import type { Wallet } from '../../src/notify/client.ts'
+import { type Clock, systemClock } from '../../src/platform/clock.ts'
+import { toHex } from '../../src/protocol/bytes.ts'
+import type { Stores } from '../../src/storage/stores.ts'
+import { countOf, tallyOf } from '../../src/storage/transfer-sum.ts'
+import {
+  type EnrolledApp,
+  enrolByCommandLine,
+  newDevice,
+  postNotification,
+  temporaryHome,
+} from '../stories/town.ts'
+import { eventually } from '../support/eventually.ts'
+import { startFleet } from '../support/fleet.ts'
+import { newOwner } from '../support/owner.ts'
+import { startServerProcess } from '../support/process.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { startWorld } from '../support/world.ts'
+
+const SECONDS = Number(process.env.BELFRY_FREE_FOR_ALL_SECONDS ?? 30)
+const IDS = 200
+const DOMAIN = 'bystander.example'
+/** Longer than anything that a stranger may leave. */
+const PAST_ALL_LEASES_MS = 400 * 86_400_000
+/** The default limits and budgets. */
+const AS_DEFAULT = { BELFRY_LIMITS: 'notify: off; subscriber: off; mark: off', BELFRY_BUDGETS: '' }
+const MIB = 1024 * 1024
+
+interface Ground {
+  relays: readonly string[]
+  servers: readonly string[]
+  dataDir: string
+}
+
+const wsOf = (url: string) => url.replace(/^http/, 'ws')
+
+/** Round trips of a wallet and a dapp, one after the other: notified, received, marked as read with an answer. */
+const startBystander = async (ground: Ground, app: EnrolledApp) => {
+  const [server = ''] = ground.servers
+  const owner = newOwner()
+  const waiting = new Map<string, (id: string) => void>()
+  const wallet: Wallet = newDevice({ url: server, wsUrl: wsOf(ground.relays[0] ?? '') }, owner)
+  wallet.on('message', ({ notification: { body, id } }) => waiting.get(body)?.(id))
+  await wallet.watch()
+  await wallet.subscribe(DOMAIN)
+  const times: Record<'received' | 'answered' | 'healthy', number[]> = {
+    received: [],
+    answered: [],
+    healthy: [],
+  }
+  let isStopped = false
+  let beats = 0
+
+  const timed = async <T>(what: keyof typeof times, work: () => Promise<T>): Promise<T> => {
+    const began = performance.now()
+    const result = await work()
+    times[what].push(performance.now() - began)
+    return result
+  }
+  const beat = async () => {
+    const body = `beat ${++beats}`
+    const id = await timed('received', async () => {
+      const arrived = new Promise<string>((resolve) => waiting.set(body, resolve))
+      await postNotification({ url: server }, app, { id: body, body, accounts: [owner.account] })
+      return arrived
+    })
+    waiting.delete(body)
+    await timed('answered', () => wallet.markRead(DOMAIN, [id]))
+    await timed('healthy', async () => expect((await fetch(`${server}/health`)).status).toBe(200))
+  }
+  const run = async () => {
+    while (!isStopped) {
+      await beat()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+  const running = run()
+  running.catch(() => {})
+  return {
+    times,
+    /** Rejects with what went wrong, if anything did. */
+    async stop() {
+      isStopped = true
+      await running
+      await wallet[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const percentile = (times: readonly number[], part: number): number =>
+  [...times].sort((a, b) => a - b)[Math.floor((times.length - 1) * part)] ?? Number.NaN
+
+const runAttackers = async (ground: Ground, app: EnrolledApp): Promise<unknown> => {
+  const [server = ''] = ground.servers
+  const keys = await Promise.all(
+    [`${server}/.well-known/did.json`, `${server}/apps/${app.domain}/did.json`].map((url) =>
+      fetchKeys({ clock: systemClock, fetch }, url),
+    ),
+  )
+  const orders = {
+    relays: ground.relays.map(wsOf),
+    servers: ground.servers,
+    seconds: SECONDS,
+    ids: IDS,
+    address: '203.0.113.66',
+    requestKeys: keys.map(({ subscribe }) => toHex(subscribe)),
+  }
+  const attackers = spawn(
+    process.execPath,
+    [
+      '--import',
+      'tsx',
+      '--conditions=source',
+      'test/security/free-for-all/attacker.ts',
+      JSON.stringify(orders),
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  let printed = ''
+  attackers.stdout.on('data', (chunk) => {
+    printed += chunk
+  })
+  await once(attackers, 'close')
+  return JSON.parse(printed)
+}
+
+const rssOf = (pid: number): number => {
+  const [, kib = '0'] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return Number(kib) * 1024
+}
+
+const rowsOf = async (stores: Stores, now: number): Promise<number> =>
+  countOf(await tallyOf(stores.transfer.read, now))
+
+/** The same time of day, much later. */
+const later: Clock = {
+  now: () => Date.now() + PAST_ALL_LEASES_MS,
+  after: (delay, task) => systemClock.after(delay, task),
+}
+
+const expectCalm = (times: Awaited<ReturnType<typeof startBystander>>['times']) => {
+  expect(times.received.length).toBeGreaterThan(SECONDS / 2)
+  for (const one of Object.values(times)) expect(percentile(one, 0.99)).toBeLessThan(1_000)
+  expect(percentile(times.healthy, 0.5)).toBeLessThan(100)
+}
+
+it('one process on the embedded store serves everybody else, and is left as it was', async () => {
+  await using home = await temporaryHome()
+  const server = await startServerProcess(home.path, { env: AS_DEFAULT })
+  const ground = { relays: [server.url], servers: [server.url], dataDir: home.path }
+  const app = await enrolByCommandLine(home.path, DOMAIN)
+  const bystander = await startBystander(ground, app)
+  const before = rssOf(server.pid)
+  const attacks = await runAttackers(ground, app)
+  const after = rssOf(server.pid)
+  await bystander.stop()
+  console.log('embedded', JSON.stringify({ attacks, p99: percentile(bystander.times.received, 0.99) }))
+  expectCalm(bystander.times)
+  expect(after - before).toBeLessThan(600 * MIB)
+  expect(await server.end('SIGTERM')).toBe(0)
+
+  await using world = await startWorld({ dataDir: home.path, clock: later })
+  // What is left is what the bystander and the operator have: an app, a project, keys.
+  await eventually(async () => expect(await rowsOf(world.stores, 0)).toBeLessThan(50), 60_000)
+}, 600_000)
+
+/** Does what Redis itself does when time has passed: keys whose end has come are gone. */
+const passTime = async (redis: RedisServer): Promise<void> => {
+  const script = `
+local cursor, gone = '0', 0
+repeat
+  local page = redis.call('SCAN', cursor, 'COUNT', 1000)
+  cursor = page[1]
+  for _, key in ipairs(page[2]) do
+    local at = redis.call('PEXPIRETIME', key)
+    if at > 0 and at <= tonumber(ARGV[1]) then gone = gone + redis.call('DEL', key) end
+  end
+until cursor == '0'
+return gone`
+  await redis.cli('EVAL', script, '0', String(later.now()))
+}
+
+it('two relays and two notify servers on Redis serve everybody else, and are left as they were', async () => {
+  await using redis = await startRedis({
+    config: ['--maxmemory', '256mb', '--maxmemory-policy', 'noeviction'],
+  })
+  const env = { ...AS_DEFAULT, BELFRY_TRUSTED_PROXIES: 'loopback' }
+  let secret = ''
+  {
+    await using fleet = await startFleet(redis.url, { env })
+    secret = fleet.secret
+    const ground = {
+      relays: fleet.relays.map(({ url }) => url),
+      servers: fleet.notifies.map(({ url }) => url),
+      dataDir: fleet.notifies[0]?.dataDir ?? '',
+    }
+    const app = await enrolByCommandLine(ground.dataDir, DOMAIN)
+    const bystander = await startBystander(ground, app)
+    const attacks = await runAttackers(ground, app)
+    await bystander.stop()
+    console.log('Redis', JSON.stringify({ attacks, p99: percentile(bystander.times.received, 0.99) }))
+    expectCalm(bystander.times)
+    const used = Number(/used_memory:(\d+)/.exec(await redis.cli('INFO', 'memory'))?.[1])
+    expect(used).toBeLessThan(0.8 * 256 * MIB)
+  }
+  await passTime(redis)
+  await using home = await temporaryHome()
+  await using world = await startWorld({
+    dataDir: join(home.path, 'data'),
+    clock: later,
+    config: { redisUrl: redis.url, secret },
+  })
+  await eventually(async () => expect(await rowsOf(world.stores, 0)).toBeLessThan(50), 60_000)
+  await eventually(async () => expect(Number(await redis.cli('DBSIZE'))).toBeLessThan(200), 60_000)
+}, 600_000)
