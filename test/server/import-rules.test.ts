@@ -29,6 +29,23 @@ const refused: [string, string][] = [
   ['src/archive', '../relay/hub.ts'],
   ['src/sync', '../archive/service.ts'],
   ['src/sync', 'node:fs'],
+  // However deep a file lies.
+  ['src/protocol/a/b', '../../../relay/hub.ts'],
+  ['src/protocol/a/b', 'node:fs'],
+  ['src/platform/a/b', '../../../relay/hub.ts'],
+  ['src/relay/a', '../../notify/apps.ts'],
+  ['src/relay/a/b', '../../../notify/apps.ts'],
+  ['src/notify/a/b', 'ioredis'],
+  ['src/notify/a/b', '../../../storage/lmdb/open.ts'],
+  ['src/keys/a', '../../server/config.ts'],
+  ['src/mq/a/b/c', '../../../../server/config.ts'],
+  ['src/notify/client/a', '../../../relay/hub.ts'],
+  ['src/notify/client/a', 'node:fs'],
+  ['src/sync/a/b', '../../../archive/service.ts'],
+  ['src/storage/lmdb/a', '../../../relay/hub.ts'],
+  ['src/storage', '../relay/hub.ts'],
+  ['src/server/a/b', '../../../cli/main.ts'],
+  ['src/sdk/a/b', '../../../server/compose.ts'],
 ]
 const allowed: [string, string][] = [
   ['src/protocol', './bytes.ts'],
@@ -51,6 +68,15 @@ const allowed: [string, string][] = [
   ['src/sync', '../archive/client.ts'],
   ['src/sync', '@scure/bip39/wordlists/english.js'],
   ['test/server', '../../src/relay/hub.ts'],
+  ['src/relay/a', '../../platform/clock.ts'],
+  ['src/relay/a', '../hub.ts'],
+  ['src/relay/a/b', '../../../protocol/bytes.ts'],
+  ['src/relay/a/b', '../../hub.ts'],
+  ['src/platform/a', '../../protocol/errors.ts'],
+  ['src/notify/client/a', '../../../relay/client.ts'],
+  ['src/storage/lmdb/a', '../../../relay/store.ts'],
+  ['src/storage', '../relay/store.ts'],
+  ['src/server/rooms', '../../relay/hub.ts'],
 ]
 const environment = ['src/server', 'src/cli', 'src/relay', 'src/notify', 'src/protocol']
 
