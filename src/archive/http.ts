@@ -15,8 +15,8 @@ import { cors } from 'hono/cors'
 import type { Clock } from '../platform/clock.ts'
 import { checked, httpErrors, jsonBody } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
+import { verifyClientToken } from '../protocol/client-token.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { verifyJwt } from '../protocol/jwt.ts'
 import {
   COMPACT_ACT,
   CompactBody,
@@ -28,8 +28,6 @@ import {
 import type { Archive } from './service.ts'
 
 const BODY_LIMIT = 16 * 1024
-/** Seconds that clocks may differ; as at the relay. */
-const LEEWAY = 120
 
 const DONE = { status: 'SUCCESS', errors: null, fields: null }
 
@@ -43,7 +41,7 @@ export const archiveRoutes = (deps: {
   const { archive, clock, log, isAudience } = deps
 
   const claimsOf = (token: string, act?: string) => {
-    const claims = verifyJwt(token, { now: clock.now(), leeway: LEEWAY, act })
+    const claims = verifyClientToken(token, { now: clock.now(), ...(act !== undefined && { act }) })
     if (!isAudience(claims.aud)) throw new ProtocolError('jwt_wrong_audience')
     return claims
   }

@@ -1,8 +1,5 @@
+import { verifyClientToken } from '../protocol/client-token.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { verifyJwt } from '../protocol/jwt.ts'
-
-/** Seconds that the clocks of wallets may differ from ours (protocol §4). */
-const LEEWAY = 120
 
 /** Whom this relay lets in. */
 export interface Admission {
@@ -37,13 +34,14 @@ export const isKnownAudience = (audience: unknown, publicOrigins: readonly strin
 
 /**
  * The client that signed the token: its `iss`. `sub` is a nonce that clients keep over reconnects, so it is no
- * protection against replay and not looked at. Throws `jwt_invalid`, `jwt_expired`, `jwt_wrong_audience`.
+ * protection against replay and not looked at. Throws `jwt_invalid`, `jwt_expired`, `jwt_wrong_act` for a token that was
+ * signed for another purpose, `jwt_wrong_audience`.
  */
 export const authenticateClient = (
   token: string,
   { now, publicOrigins }: { now: number; publicOrigins?: readonly string[] | undefined },
 ): { clientId: string } => {
-  const claims = verifyJwt(token, { now, leeway: LEEWAY })
+  const claims = verifyClientToken(token, { now })
   if (publicOrigins) {
     if (!isKnownAudience(claims.aud, publicOrigins)) throw new ProtocolError('jwt_wrong_audience')
   }

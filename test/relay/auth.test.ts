@@ -31,6 +31,26 @@ describe('a relay token', () => {
       expect(() => authenticateClient(junk, { now })).toThrow(/not valid/)
   })
 
+  it('that was signed for another purpose does not log in', () => {
+    for (const act of ['irn_watchRegister', 'archive_compact', 'notify_subscription', '', 7, false, {}]) {
+      expect(() => authenticateClient(token({ act }), { now })).toThrow(/another action/)
+    }
+    expect(authenticateClient(token({ act: null }), { now })).toEqual({ clientId: key.did })
+  })
+
+  it('may live for a day and the leeway, and not longer; both times must be there', () => {
+    const day = iat + 86_400
+    expect(authenticateClient(token({ exp: day + 120 }), { now })).toBeTruthy()
+    expect(authenticateClient(token({ iat: iat * 1000, exp: day * 1000 }), { now })).toBeTruthy()
+    for (const exp of [day + 121, iat + 3_650 * 86_400, (day + 121) * 1000]) {
+      expect(() => authenticateClient(token({ exp }), { now })).toThrow(/more than a day/)
+    }
+    // One that was signed long ago is not made good by an end that is near.
+    expect(() => authenticateClient(token({ iat: iat - 90_000, exp: iat + 60 }), { now })).toThrow(/a day/)
+    expect(() => authenticateClient(token({ iat: undefined }), { now })).toThrow(/not valid/)
+    expect(() => authenticateClient(token({ exp: undefined }), { now })).toThrow(/not valid/)
+  })
+
   it('for another origin is refused only where a public URL is configured', () => {
     const publicOrigins = ['https://relay.example.com/base', 'http://localhost:8080']
     expect(authenticateClient(token({ aud: 'https://elsewhere.example' }), { now })).toBeTruthy()
