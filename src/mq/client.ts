@@ -17,7 +17,7 @@ import { fromSentence, isErrorCode, ProtocolError } from '../protocol/errors.ts'
 import { deriveSymKey, generateAgreementKey, type KeyPair } from '../protocol/keys.ts'
 import { hashDid } from './dids.ts'
 import { FailureAnswer, MessageAnswer, PutAnswer, TokenAnswer } from './schema.ts'
-import type { MqSigner } from './signers.ts'
+import { type MqSigner, messageProofText } from './signers.ts'
 
 export { accountSigner, ed25519Signer, type MqSigner, secp256k1Signer, webSigner } from './signers.ts'
 
@@ -36,6 +36,8 @@ export interface ReceivedMessage {
   isSealed: boolean
   /** DID of who proved to have put it. */
   sender?: string
+  /** That proof is good for this message alone. */
+  messageSigned?: boolean
 }
 
 export interface PutOptions {
@@ -159,13 +161,14 @@ export const mqClient = (options: MqClientOptions, deps: Partial<FetchDeps> = {}
   }
   const received = (answer: MessageAnswer | undefined): ReceivedMessage | undefined => {
     if (!answer) return undefined
-    const { messageId: id, message, sender } = answer
+    const { messageId: id, message, sender, messageSigned } = answer
     const text = opened(message)
     return {
       id,
       text: text ?? message,
       isSealed: text !== undefined,
       ...(sender !== undefined && { sender }),
+      ...(messageSigned && { messageSigned }),
     }
   }
   const polling = (signal: AbortSignal | undefined): JsonRequest => ({
@@ -180,11 +183,12 @@ export const mqClient = (options: MqClientOptions, deps: Partial<FetchDeps> = {}
       const hash = hashDid(to)
       const { token } = await tokenFor(hash)
       const headers: Record<string, string> = { 'x-mq-authorization': token }
+      const message = sealTo ? sealed(text, sealTo) : text
       if (signed) {
         headers['x-mq-sender'] = did
-        headers['x-mq-signature'] = await sign(token)
+        headers['x-mq-message-signature'] = await sign(messageProofText(token, message))
       }
-      const body = { message: sealTo ? sealed(text, sealTo) : text }
+      const body = { message }
       const answer = await ask(`/put/${hash}`, { method: 'PUT', headers, body }, PutAnswer)
       if (!answer) throw new ProtocolError('unavailable', 'the message hub answered something else')
       return answer.messageId

@@ -6,13 +6,14 @@
  * | GET    /bdns                                                | 200 `{domain: {mqEndpoints: [url]}}`                |
  * | GET    /mq/:domain/:hashDID/token                           | 200 `{token, expires}`, header `connection-timeout` |
  * | PUT    /mq/:domain/put/:hashDID                             | 200 `{messageId}` · 500 full                        |
- * | GET    /mq/:domain/get/:hashDID/:signature                  | 200 `{messageId, message, sender?}` · 204 none came |
+ * | GET    /mq/:domain/get/:hashDID/:signature                  | 200 `{messageId, message, sender?, messageSigned?}` · 204 none came |
  * | GET    /mq/:domain/take/:hashDID[/:messageID]/:signature    | the same · 500 no such message                      |
  * | DELETE /mq/:domain/delete/:hashDID/:messageID/:signature    | 200, also when it is not there                      |
  *
  * The token comes in `x-mq-authorization` or `authorization`, with or without `Bearer`. A put whose sender wants to be
- * known has `x-mq-sender` (its DID) and `x-mq-signature`: a signature of the same two kinds as a reader's, over the token
- * of this put. A message id is one segment of ours; two, and percent signs, are understood because others had such ids.
+ * known has `x-mq-sender` (its DID) and a signature of the same two kinds as a reader's: `x-mq-message-signature` over the
+ * token of this put and the hash of the message, or `x-mq-signature` over the token alone. The reader is told which one
+ * (`messageSigned`): whoever sees the latter can put another message with it. A message id is one segment of ours; two, and percent signs, are understood because others had such ids.
  *
  * Statuses are those of the document, which knows fewer than we do: 403 whoever may not, 405 a domain that is not on,
  * 500 whatever failed, an unavailable store included; beside them 400 and 429. A failure is `{error, code, id?}`.
@@ -26,10 +27,17 @@ import type { Log, Meter } from '../platform/telemetry.ts'
 import { fromUtf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { type MessageAnswer, SenderDid, Wrapped } from './schema.ts'
-import type { MqHub } from './service.ts'
+import type { MqHub, SenderProof } from './service.ts'
 import type { MqMessage, QueueName } from './store.ts'
 
-const HEADERS = ['authorization', 'content-type', 'x-mq-authorization', 'x-mq-sender', 'x-mq-signature']
+const HEADERS = [
+  'authorization',
+  'content-type',
+  'x-mq-authorization',
+  'x-mq-sender',
+  'x-mq-signature',
+  'x-mq-message-signature',
+]
 const EXPOSED = ['connection-timeout', 'retry-after']
 
 type Params = Record<string, string | undefined>
@@ -47,6 +55,18 @@ const addressOf = (c: Context): string =>
 /** In JSON a character takes at most six bytes; the rest is for what stands around it. */
 const longestBody = (messageBytes: number): number => 6 * messageBytes + 1_024
 
+/** Of both proofs the stronger one counts. */
+const senderOf = (c: Context): SenderProof | undefined => {
+  const named = c.req.header('x-mq-sender')
+  const ofMessage = c.req.header('x-mq-message-signature')
+  const signature = ofMessage ?? c.req.header('x-mq-signature')
+  if (named === undefined && signature === undefined) return undefined
+  if (named === undefined || signature === undefined) {
+    throw new ProtocolError('forbidden', 'x-mq-sender and its signature belong together')
+  }
+  return { did: checked(SenderDid, named), signature, coversMessage: ofMessage !== undefined }
+}
+
 const messageOf = (body: string): string => {
   if (!body.trimStart().startsWith('{')) return body
   try {
@@ -57,10 +77,11 @@ const messageOf = (body: string): string => {
   }
 }
 
-const shown = ({ id, message, sender }: MqMessage): MessageAnswer => ({
+const shown = ({ id, message, sender, messageSigned }: MqMessage): MessageAnswer => ({
   messageId: id,
   message,
   ...(sender !== undefined && { sender }),
+  ...(messageSigned && { messageSigned }),
 })
 
 /** The published sentences where there are some. */
@@ -145,15 +166,7 @@ export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => 
     const token = tokenOf(c)
     hub.admit(queue, token)
     const body = await readBody(c.req.raw, longestBody(hub.domain(queue.domain).messageBytes))
-    const named = c.req.header('x-mq-sender')
-    const signature = c.req.header('x-mq-signature')
-    if ((named === undefined) !== (signature === undefined)) {
-      throw new ProtocolError('forbidden', 'x-mq-sender and x-mq-signature belong together')
-    }
-    const sender =
-      named === undefined || signature === undefined
-        ? undefined
-        : { did: checked(SenderDid, named), signature }
+    const sender = senderOf(c)
     const message = messageOf(fromUtf8(body))
     const { id } = await hub.put(queue, { token, message, sender, from: addressOf(c) })
     return c.json({ messageId: id })

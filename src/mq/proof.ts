@@ -1,10 +1,13 @@
 /**
- * Proofs: who has signed a token. Two kinds, told apart by their looks:
+ * Proofs: who has signed a text. Two kinds, told apart by their looks:
  *
  * | signature                     | over                              | DIDs that it proves                                |
  * |-------------------------------|-----------------------------------|----------------------------------------------------|
- * | hex, DER or compact (64 bytes) | ECDSA secp256k1, sha256(token)   | of each recovered key: did:ssi:key, did:key:zQ3s…   |
- * | `header..signature` (JWS)      | EdDSA, header `.` base64url(token) | the one of `kid`: did:key, did:web, did:pkh        |
+ * | hex, DER or compact (64 bytes) | ECDSA secp256k1, sha256(text)    | of each recovered key: did:ssi:key, did:key:zQ3s…   |
+ * | `header..signature` (JWS)      | EdDSA, header `.` base64url(text)  | the one of `kid`: did:key, did:web, did:pkh        |
+ *
+ * A reader signs its token. A sender signs the token with the hash of its message (`messageProofText`), or, as others do,
+ * the token alone.
  *
  * A key that is recovered says nothing before its DID is the one that was meant. DER may have a high `s`: published
  * signers make such ones, and nothing here is known by its signature.
@@ -22,8 +25,8 @@ import type { QueueName } from './store.ts'
 export interface Proofs {
   /** Throws `forbidden` unless the owner of the queue signed the token. */
   reader(queue: QueueName, token: string, signature: string): Promise<void>
-  /** Throws `forbidden` unless the DID signed the token. */
-  sender(did: string, token: string, signature: string): Promise<void>
+  /** Throws `forbidden` unless the DID signed the text. */
+  sender(did: string, text: string, signature: string): Promise<void>
 }
 
 /** Longer ones are not looked at. A JWS with a long did:web has some hundred characters. */
@@ -83,14 +86,14 @@ const parseJws = (signature: string): { header: string; kid: string; bytes: Uint
 
 export const createProofs = ({ findKeys }: { findKeys: FindKeys }): Proofs => {
   const byEcdsa = (
-    token: string,
+    text: string,
     signature: string,
     domain: string | undefined,
     isMeant: (did: string) => boolean,
   ): boolean => {
     const bytes = bytesOf(signature)
     if (!bytes) return false
-    return recovered(bytes, sha256(utf8(token))).some(
+    return recovered(bytes, sha256(utf8(text))).some(
       (key) =>
         isMeant(secp256k1Did(key.toBytes(true))) ||
         (domain !== undefined && isMeant(ssiKeyDid(domain, key.toBytes(false)))),
@@ -98,20 +101,20 @@ export const createProofs = ({ findKeys }: { findKeys: FindKeys }): Proofs => {
   }
 
   const byJws = async (
-    token: string,
+    text: string,
     signature: string,
     isMeant: (did: string) => boolean,
   ): Promise<boolean> => {
     const jws = parseJws(signature)
     // Nobody is asked for the keys of a DID that is not the one.
     if (!jws || !isMeant(splitDidUrl(jws.kid).did)) return false
-    const signed = utf8(`${jws.header}.${toBase64url(utf8(token))}`)
+    const signed = utf8(`${jws.header}.${toBase64url(utf8(text))}`)
     const keys = await findKeys(jws.kid)
     return keys.some((key) => crypto.ed25519Verify(jws.bytes, signed, key))
   }
 
   const check = async (
-    token: string,
+    text: string,
     signature: string,
     domain: string | undefined,
     isMeant: (did: string) => boolean,
@@ -119,16 +122,17 @@ export const createProofs = ({ findKeys }: { findKeys: FindKeys }): Proofs => {
     const isProof =
       signature.length <= LONGEST &&
       (signature.includes('.')
-        ? await byJws(token, signature, isMeant)
-        : byEcdsa(token, signature, domain, isMeant))
-    if (!isProof) throw new ProtocolError('forbidden', 'the signature is not of this DID for this token')
+        ? await byJws(text, signature, isMeant)
+        : byEcdsa(text, signature, domain, isMeant))
+    if (!isProof)
+      throw new ProtocolError('forbidden', 'the signature is not of this DID for this token and message')
   }
 
   return {
     reader: ({ domain, hashDID }, token, signature) =>
       check(token, signature, domain, (did) => hashDid(did) === hashDID),
     // The sender may be of another domain than the queue.
-    sender: (sender, token, signature) =>
-      check(token, signature, SSI_KEY.exec(sender)?.[1], (did) => did === sender),
+    sender: (sender, text, signature) =>
+      check(text, signature, SSI_KEY.exec(sender)?.[1], (did) => did === sender),
   }
 }

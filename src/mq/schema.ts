@@ -9,6 +9,8 @@ export const MessageAnswer = z.object({
   message: z.string(),
   /** DID of who has proved to have put it there. */
   sender: z.string().optional(),
+  /** That proof covers the message, too. */
+  messageSigned: z.boolean().optional(),
 })
 export type MessageAnswer = z.infer<typeof MessageAnswer>
 

@@ -20,6 +20,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { isHashDid } from './dids.ts'
 import type { Polls } from './polls.ts'
 import type { Proofs } from './proof.ts'
+import { messageProofText } from './signers.ts'
 import type { MqMessage, MqStore, QueueName } from './store.ts'
 import type { Tokens } from './token.ts'
 
@@ -46,6 +47,14 @@ export interface Credentials {
   signature: string
 }
 
+/** Who wants to be known as the sender. */
+export interface SenderProof {
+  did: string
+  signature: string
+  /** Whether it signed `messageProofText`; else the token alone. */
+  coversMessage: boolean
+}
+
 export interface MqHub {
   /** Those that are on. */
   readonly domains: readonly string[]
@@ -60,7 +69,7 @@ export interface MqHub {
     request: {
       token: string | undefined
       message: string
-      sender?: { did: string; signature: string } | undefined
+      sender?: SenderProof | undefined
       from: string
     },
   ): Promise<{ id: string }>
@@ -123,6 +132,13 @@ export const createMqHub = (
     return settings
   }
 
+  const prove = ({ did, signature, coversMessage }: SenderProof, token: string, message: string) =>
+    proofs.sender(did, coversMessage ? messageProofText(token, message) : token, signature)
+  const provenBy = ({ did, coversMessage }: SenderProof): Pick<MqMessage, 'sender' | 'messageSigned'> => ({
+    sender: did,
+    ...(coversMessage && { messageSigned: true }),
+  })
+
   const removed = (message: MqMessage | undefined): MqMessage | undefined => {
     if (message) meter.count('mq_taken_total')
     return message
@@ -149,12 +165,12 @@ export const createMqHub = (
       await limits.take('mqPut', `${keyOf(queue)} ${from}`)
       if (message === '') throw new ProtocolError('bad_params', 'the message is empty', { field: 'message' })
       if (utf8(message).length > messageBytes) throw new ProtocolError('too_large')
-      if (sender) await proofs.sender(sender.did, token ?? '', sender.signature)
+      if (sender) await prove(sender, token ?? '', message)
       const now = clock.now()
       const id = toBase64url(randomBytes(18))
       const isKept = await store.put(
         queue,
-        { id, message, ...(sender && { sender: sender.did }), expiresAt: now + ttlDays * DAY },
+        { id, message, ...(sender && provenBy(sender)), expiresAt: now + ttlDays * DAY },
         { now, most: queueLength },
       )
       if (!isKept) throw new ProtocolError('quota_reached')

@@ -3,6 +3,7 @@
  * keys are elsewhere writes its own: see `proof.ts` for what is understood.
  */
 import { secp256k1 } from '@noble/curves/secp256k1.js'
+import { sha256 } from '@noble/hashes/sha2.js'
 import { crypto } from '#crypto'
 import { toBase64url, toHex, utf8 } from '../protocol/bytes.ts'
 import { didPkh } from '../protocol/did.ts'
@@ -11,32 +12,39 @@ import { secp256k1Did, ssiKeyDid } from './dids.ts'
 
 export interface MqSigner {
   did: string
-  /** The proof for a token. */
-  sign(token: string): string | Promise<string>
+  /** The proof for a text: a token, or `messageProofText`. */
+  sign(text: string): string | Promise<string>
 }
 
-const jws = (key: SigningKey, kid: string, token: string): string => {
+/**
+ * What a sender signs so that its proof is good for this message alone: the token, a point, and the SHA-256 of the
+ * message in hex. A token has three parts, so this text with four is no token.
+ */
+export const messageProofText = (token: string, message: string): string =>
+  `${token}.${toHex(sha256(utf8(message)))}`
+
+const jws = (key: SigningKey, kid: string, text: string): string => {
   const header = toBase64url(utf8(JSON.stringify({ alg: 'EdDSA', kid })))
-  const signed = utf8(`${header}.${toBase64url(utf8(token))}`)
+  const signed = utf8(`${header}.${toBase64url(utf8(text))}`)
   return `${header}..${toBase64url(crypto.ed25519Sign(signed, key.seed))}`
 }
 
 /** As did:key of an Ed25519 key. */
 export const ed25519Signer = (key: SigningKey): MqSigner => ({
   did: key.did,
-  sign: (token) => jws(key, key.did, token),
+  sign: (text) => jws(key, key.did, text),
 })
 
 /** As the account (CAIP-10) for which the identity key is registered. */
 export const accountSigner = (key: SigningKey, account: string): MqSigner => {
   const did = didPkh(account)
-  return { did, sign: (token) => jws(key, `${did}#${key.did.slice('did:key:'.length)}`, token) }
+  return { did, sign: (text) => jws(key, `${did}#${key.did.slice('did:key:'.length)}`, text) }
 }
 
 /** As a did:web whose document names the key by `kid`, a DID URL. */
 export const webSigner = (key: SigningKey, kid: string): MqSigner => ({
   did: kid.replace(/#.*$/, ''),
-  sign: (token) => jws(key, kid, token),
+  sign: (text) => jws(key, kid, text),
 })
 
 /** As did:ssi:key of the domain, or without one as did:key. `privateKey`: 32 bytes. */
@@ -45,5 +53,5 @@ export const secp256k1Signer = (privateKey: Uint8Array, domain?: string): MqSign
     domain === undefined
       ? secp256k1Did(secp256k1.getPublicKey(privateKey, true))
       : ssiKeyDid(domain, secp256k1.getPublicKey(privateKey, false)),
-  sign: (token) => toHex(secp256k1.sign(utf8(token), privateKey, { format: 'der' })),
+  sign: (text) => toHex(secp256k1.sign(utf8(text), privateKey, { format: 'der' })),
 })

@@ -15,6 +15,8 @@ export interface MqMessage {
   message: string
   /** DID whose proof came with the message. */
   sender?: string
+  /** Whether that proof is good for this message alone; else its holder could have put another one. */
+  messageSigned?: true
   /** Unix ms. */
   expiresAt: number
 }

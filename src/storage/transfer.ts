@@ -251,6 +251,7 @@ const mqMessage: z.ZodType<PlacedMessage> = z.object({
   id: text,
   message: text,
   sender: text.exactOptional(),
+  messageSigned: z.literal(true).exactOptional(),
   expiresAt: time,
 })
 

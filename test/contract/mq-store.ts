@@ -41,7 +41,11 @@ export const mqStoreContract = (engine: Engine): void => {
     afterEach(() => stores[Symbol.asyncDispose]())
 
     it('gives a message back as it came, its sender too', async () => {
-      const one = message('a', { message: '\u0000 {"}"} \n é', sender: 'did:ssi:key:d:x' })
+      const one = message('a', {
+        message: '\u0000 {"}"} \n é',
+        sender: 'did:ssi:key:d:x',
+        messageSigned: true,
+      })
       await put(mine, one)
       expect(await store().head(mine, now)).toEqual(one)
       expect(await take(mine)).toEqual(one)

@@ -183,7 +183,11 @@ export const furnish = async (
   ]
   for (let at = 0; at < 8; at++) {
     const one = { id: `mq ${at}`, message: `text ${at} é`, expiresAt: now + HOUR + at }
-    await mq.put(queue, at % 2 ? { ...one, sender: 'did:key:s' } : one, { now, most: 10 })
+    await mq.put(
+      queue,
+      at % 2 ? { ...one, sender: 'did:key:s', ...(at > 2 && { messageSigned: true as const }) } : one,
+      { now, most: 10 },
+    )
   }
   await mq.take(queue, { now, ticket: 'one', id: 'mq 3' })
   await mq.put(other, { id: 'mq 0', message: 'alone', expiresAt: now + DAY }, { now, most: 10 })

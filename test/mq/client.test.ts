@@ -43,7 +43,7 @@ describe('the client', () => {
     )
     expect(kept?.message).toMatch(/^A[Q-Za-f]/)
     expect(kept?.message).not.toContain('private')
-    const expected = { id, text: 'private ✓', isSealed: true, sender: ann.did }
+    const expected = { id, text: 'private ✓', isSealed: true, sender: ann.did, messageSigned: true }
     expect(await ben.peek()).toEqual(expected)
     expect(await ben.take()).toEqual(expected)
     expect(await ben.peek()).toBeUndefined()

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ed25519Signer } from '../../src/mq/signers.ts'
+import { ed25519Signer, messageProofText } from '../../src/mq/signers.ts'
 import { createTokens, tokenKeyFrom } from '../../src/mq/token.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { decodeJwt, signJwt } from '../../src/protocol/jwt.ts'
@@ -230,6 +230,28 @@ describe('2 a sender', () => {
     const expected = { ...message('hello'), sender: sender.did }
     expect((await hub.get(agent)).body).toEqual(expected)
     expect((await hub.take(agent)).body).toEqual(expected)
+  })
+
+  it('is told with `messageSigned` where its proof covers the message', async () => {
+    const [agent, sender] = [newAgent(), newSsiAgent()]
+    const token = await hub.token(agent.hash)
+    const proof = await sender.sign(messageProofText(token, 'hello ✓'))
+    const covering = { 'x-mq-message-signature': proof }
+    const put = (body: string, signatures: Record<string, string> = covering) => {
+      const headers = { 'x-mq-sender': sender.did, ...signatures }
+      return hub.ask('PUT', `/put/${agent.hash}`, token, { body, headers })
+    }
+    // Whoever saw the proof puts no other message with it, nor passes it off as one for the token alone.
+    expect((await put('hello x')).status).toBe(403)
+    expect((await put('hello ✓', { 'x-mq-signature': proof })).status).toBe(403)
+    expect((await put('hello x', { ...covering, 'x-mq-signature': await sender.sign(token) })).status).toBe(
+      403,
+    )
+    expect((await put(JSON.stringify({ message: 'hello ✓' }))).status).toBe(200)
+    const expected = { ...message('hello ✓'), sender: sender.did, messageSigned: true }
+    expect((await hub.get(agent)).body).toEqual(expected)
+    expect((await hub.take(agent)).body).toEqual(expected)
+    expect((await hub.get(agent)).status).toBe(204)
   })
 
   it('403: that is forged, or half of it', async () => {

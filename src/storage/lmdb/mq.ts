@@ -39,9 +39,17 @@ export const createLmdbMq = (env: Env): MqStore => {
   const countOf = (queue: Buffer): Count => counts.get(queue) ?? { kept: 0, last: 0 }
 
   /** Within a transaction, all three. */
-  const write = (queue: Buffer, place: number, { id, message, sender, expiresAt }: MqMessage) => {
+  const write = (
+    queue: Buffer,
+    place: number,
+    { id, message, sender, messageSigned, expiresAt }: MqMessage,
+  ) => {
     const { kept, last } = countOf(queue)
-    const row = { id, message, ...(sender !== undefined && { sender }), expiresAt }
+    const row = {
+      ...{ id, message, expiresAt },
+      ...(sender !== undefined && { sender }),
+      ...(messageSigned && { messageSigned }),
+    }
     messages.put(key(queue, number(place)), row)
     ids.put(key(queue, name(id)), place)
     ends.put(key(queue, number(expiresAt), number(place)), PRESENT)

@@ -40,8 +40,12 @@ export const queueFrom = (named: string): QueueName => {
 const shardOf = (queue: string): number => wakeChannelOf(queue) % SHARDS
 
 export const parseRow = (row: string): MqMessage => {
-  const { id, message, sender, expiresAt }: MqMessage = JSON.parse(row)
-  return { id, message, ...(sender !== undefined && { sender }), expiresAt }
+  const { id, message, sender, messageSigned, expiresAt }: MqMessage = JSON.parse(row)
+  return {
+    ...{ id, message, expiresAt },
+    ...(sender !== undefined && { sender }),
+    ...(messageSigned && { messageSigned }),
+  }
 }
 
 export const createRedisMq = (deps: {
