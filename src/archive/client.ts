@@ -3,6 +3,7 @@ import { type FetchDeps, fetchJson, httpFailure } from '../platform/fetch-json.t
 import { ProtocolError } from '../protocol/errors.ts'
 import { signJwt } from '../protocol/jwt.ts'
 import type { SigningKey } from '../protocol/keys.ts'
+import { ownerKeyOf } from './owner-key.ts'
 import { COMPACT_ACT, MessagesAnswer } from './schema.ts'
 
 export interface ArchivedMessages {
@@ -11,13 +12,22 @@ export interface ArchivedMessages {
   next: string | undefined
 }
 
+/** A topic with its symmetric key. */
+export interface TopicKey {
+  topic: string
+  key: Uint8Array
+}
+
 export interface ArchiveClient {
-  /** In place of what this client registered before. */
-  register(tags: readonly number[]): Promise<void>
+  /**
+   * In place of what this client registered before. Of the topics, of which there may be 32, it can have the archive
+   * compacted: of what it publishes after this call, and of what others do that hold the same keys.
+   */
+  register(tags: readonly number[], topics?: readonly TopicKey[]): Promise<void>
   /** Oldest first, from `origin` on, itself included. Undefined when that message is not there (any more). */
   messages(topic: string, origin?: string): Promise<ArchivedMessages | undefined>
-  /** Drops what was archived before that message. The client must be subscribed to the topic. */
-  compact(topic: string, before: string): Promise<void>
+  /** Drops what clients with this key have published before that message. Throws `not_found` when that is not there. */
+  compact(topic: TopicKey, before: string): Promise<void>
 }
 
 const HOUR_S = 3_600
@@ -28,9 +38,9 @@ export const createArchiveClient = (
   { url, relayUrl, key }: { url: string; relayUrl: string; key: SigningKey },
 ): ArchiveClient => {
   const base = url.replace(/\/+$/, '')
-  const token = (claims: Record<string, unknown>) => {
+  const token = (claims: Record<string, unknown>, signer = key) => {
     const iat = Math.floor(deps.clock.now() / 1000)
-    return signJwt({ iss: key.did, aud: url, ...claims, iat, exp: iat + HOUR_S }, key)
+    return signJwt({ iss: signer.did, aud: url, ...claims, iat, exp: iat + HOUR_S }, signer)
   }
   const failure = (status: number, body: unknown): ProtocolError => {
     const error = typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined
@@ -42,12 +52,11 @@ export const createArchiveClient = (
   }
 
   return {
-    register: (tags) =>
-      post(
-        '/register',
-        { tags: tags.map(String), relayUrl },
-        { authorization: `Bearer ${token({ sub: key.did })}` },
-      ),
+    register(tags, topics = []) {
+      const owners = Object.fromEntries(topics.map(({ topic, key }) => [topic, ownerKeyOf(key).did]))
+      const authorization = `Bearer ${token({ sub: key.did })}`
+      return post('/register', { tags: tags.map(String), owners, relayUrl }, { authorization })
+    },
 
     async messages(topic, origin) {
       const query = new URLSearchParams({ topic, direction: 'forward', messageCount: `${PAGE}` })
@@ -64,7 +73,9 @@ export const createArchiveClient = (
       }
     },
 
-    compact: (topic, before) =>
-      post('/compact', { compactAuth: token({ act: COMPACT_ACT, sub: topic, bfr: before }) }),
+    compact({ topic, key }, before) {
+      const claims = { act: COMPACT_ACT, sub: topic, bfr: before }
+      return post('/compact', { compactAuth: token(claims, ownerKeyOf(key)) })
+    },
   }
 }

@@ -3,9 +3,9 @@
  *
  * | method, path | request | answer |
  * |---|---|---|
- * | POST /register | bearer: JWT of the relay client; `{tags: ["2000", …], relayUrl}` | 200 · 401, 422 |
+ * | POST /register | bearer: JWT of the relay client; `{tags: ["2000", …], relayUrl, owners?: {topic: did:key}}` | 200 · 401, 422 |
  * | GET /messages | `?topic=&originId=&messageCount=&direction=` | 200 `{topic, direction, nextId, messages}` · 404, 422 |
- * | POST /compact | `{compactAuth}`: JWT of the relay client, `act: archive_compact`, `sub` the topic, `bfr` the id of the first message that stays | 200 · 401, 403, 404, 422 |
+ * | POST /compact | `{compactAuth}`: JWT of the owner, `act: archive_compact`, `sub` the topic, `bfr` the id of the first message that stays | 200 · 401, 404, 422 |
  *
  * A page begins with `originId`; `nextId` begins the next one and is null at the end. Forward is oldest first, backward
  * newest first. A page may be shorter than asked for where messages are long; only `nextId` says whether there is more.
@@ -15,7 +15,9 @@ import { cors } from 'hono/cors'
 import type { Clock } from '../platform/clock.ts'
 import { checked, httpErrors, jsonBody } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
+import { toHex } from '../protocol/bytes.ts'
 import { verifyClientToken } from '../protocol/client-token.ts'
+import { ed25519FromDid } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import {
   COMPACT_ACT,
@@ -54,7 +56,7 @@ export const archiveRoutes = (deps: {
   app.post('/register', jsonBody(RegisterBody, BODY_LIMIT), async (c) => {
     const token = /^Bearer\s+(\S+)\s*$/i.exec(c.req.header('authorization') ?? '')?.[1]
     if (token === undefined) throw new ProtocolError('unauthenticated')
-    await archive.register(claimsOf(token).iss, c.req.valid('json').tags)
+    await archive.register(claimsOf(token).iss, c.req.valid('json'))
     return c.json(DONE)
   })
 
@@ -74,7 +76,7 @@ export const archiveRoutes = (deps: {
   app.post('/compact', jsonBody(CompactBody, BODY_LIMIT), async (c) => {
     const claims = claimsOf(c.req.valid('json').compactAuth, COMPACT_ACT)
     const { sub: topic, bfr: before } = checked(CompactClaims, claims)
-    await archive.compact(claims.iss, topic, before)
+    await archive.compact(toHex(ed25519FromDid(claims.iss)), topic, before)
     return c.json(DONE)
   })
 

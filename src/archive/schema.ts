@@ -1,9 +1,13 @@
 import * as z from 'zod'
+import { toHex } from '../protocol/bytes.ts'
+import { ed25519FromDid } from '../protocol/did.ts'
 import { TOPIC } from '../protocol/topic.ts'
 
 export const ARCHIVE_LIMITS = {
   /** Of one client. */
   tags: 64,
+  /** Topics for which one client names an owner. */
+  owners: 32,
   /** Messages of one page, and about the bytes of its messages; an answer must stay readable for small devices. */
   page: 200,
   pageBytes: 8 * 1024 * 1024,
@@ -25,8 +29,25 @@ const tag = z
   ])
   .pipe(z.int().nonnegative().max(999_999_999))
 
+/** A did:key as the key itself, in hex. */
+const owner = z.string().transform((did, context) => {
+  try {
+    return toHex(ed25519FromDid(did))
+  } catch {
+    context.addIssue({ code: 'custom', message: 'not the did:key of an Ed25519 key' })
+    return z.NEVER
+  }
+})
+
 export const RegisterBody = z.object({
   tags: z.array(tag).max(ARCHIVE_LIMITS.tags),
+  /** By topic: the key (`owner-key`) that owns what the client publishes there. Published clients name none. */
+  owners: z
+    .record(hex, owner)
+    .refine((owners) => Object.keys(owners).length <= ARCHIVE_LIMITS.owners, {
+      error: `at most ${ARCHIVE_LIMITS.owners} topics`,
+    })
+    .default({}),
   relayUrl: z.string().max(1024).optional(),
 })
 
@@ -45,7 +66,7 @@ export const MessagesQuery = z.object({
 
 export const CompactBody = z.object({ compactAuth: z.string().max(4096) })
 
-/** Beside the usual claims: `iss` is the client, `aud` this server. */
+/** Beside the usual claims: `iss` is the owner, `aud` this server. */
 export const COMPACT_ACT = 'archive_compact'
 export const CompactClaims = z.object({
   /** The topic. */

@@ -6,8 +6,17 @@
  * publisher is here (`keeper`), as long as the retention and the quotas of its topic say. What its topics' mailboxes
  * hold at that moment is taken in, too. The same message of a topic is here once.
  *
- * Compaction is the clients': one that has written all that still counts into new messages may have everything before
- * them dropped.
+ * Compaction is the clients': who has written all that still counts into new messages may have what is before them
+ * dropped. Whose a message is decides, because whoever sees a topic at the relay knows it:
+ *
+ * - The topic is the hash of its key, so the key can be shown to nobody, and nothing that the server can check follows
+ *   from the topic. The server cannot tell a member of a topic from a stranger.
+ * - A client that registers names an owner for a topic: the public half of a key that follows from the topic's key
+ *   (`owner-key`). What that client publishes there is kept as this owner's. All devices that share the topic name the same.
+ * - An order to compact is signed by an owner and drops the messages of that owner alone. A stranger can name a key of its
+ *   own, and drops what it wrote itself. It cannot be first and keep the others out, because owners stand side by side.
+ * - What a client publishes that has named none (published clients, or before it registered) stays until its retention
+ *   ends or the quota of its topic takes it.
  */
 import type { Clock } from '../platform/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
@@ -19,13 +28,16 @@ import type { ArchivePage, ArchiveStore, NewArchived } from './store.ts'
 /** What the archive asks of the relay's mailboxes. */
 export interface Mailboxes {
   topicsOf(clientId: string, page: { after?: string; limit: number }): Promise<string[]>
-  isSubscribed(clientId: string, topic: string): Promise<boolean>
   pending(
     clientId: string,
     topic: string,
     page: { after: number; limit: number; maxBytes: number; now: number },
   ): Promise<{
-    messages: (Omit<NewArchived, 'at' | 'expiresAt'> & { seq: number; publishedAt: number })[]
+    messages: (Omit<NewArchived, 'at' | 'expiresAt' | 'owner'> & {
+      seq: number
+      publisher: string
+      publishedAt: number
+    })[]
     hasMore: boolean
   }>
 }
@@ -38,15 +50,15 @@ export interface ArchiveQuery {
 }
 
 export interface Archive extends Disposable {
-  /** In place of what the client registered before. */
-  register(clientId: string, tags: readonly number[]): Promise<void>
+  /** In place of what the client registered before. `owners`: keys in hex, by topic. */
+  register(
+    clientId: string,
+    wanted: { tags: readonly number[]; owners: Record<string, string> },
+  ): Promise<void>
   /** `originId` begins the page. Throws `not_found` when there is no such message. */
   messages(query: ArchiveQuery): Promise<ArchivePage>
-  /**
-   * Drops what was archived before the message. Throws `forbidden` for a client that is not registered or not subscribed
-   * to the topic, `not_found` when the message is not there.
-   */
-  compact(clientId: string, topic: string, before: string): Promise<void>
+  /** Drops what is the owner's and was archived before the message. Throws `not_found` when that is not there. */
+  compact(owner: string, topic: string, before: string): Promise<void>
 }
 
 /** Nobody: so that a mailbox shows everything that is live. */
@@ -62,6 +74,13 @@ export const createArchive = (
   const { store, mailboxes, keeper, clock, log } = deps
   const later = new Set<Disposable>()
 
+  /** By publisher, of those that have named one for the topic. */
+  const ownersOf = async (messages: readonly { publisher: string }[], topic: string) => {
+    const publishers = [...new Set(messages.map(({ publisher }) => publisher))]
+    const found = await store.registrations(publishers, clock.now())
+    return new Map(found.map(({ clientId, owners }) => [clientId, owners[topic]]))
+  }
+
   const takeInTopic = async (topic: string, tags: ReadonlySet<number>): Promise<void> => {
     for (let after = 0, more = true; more; ) {
       const now = clock.now()
@@ -69,8 +88,9 @@ export const createArchive = (
       const last = page.messages.at(-1)
       const wanted = page.messages.filter(({ tag }) => tags.has(tag))
       if (wanted.length > 0) {
-        const archived = wanted.map(({ topic, id, message, tag, publishedAt: at }) => {
-          return { topic, id, message, tag, at, expiresAt: at + retention }
+        const owners = await ownersOf(wanted, topic)
+        const archived = wanted.map(({ topic, id, message, tag, publisher, publishedAt: at }) => {
+          return { topic, id, message, tag, at, expiresAt: at + retention, owner: owners.get(publisher) }
         })
         await store.keep(archived, limits, now)
       }
@@ -95,15 +115,12 @@ export const createArchive = (
     later.add(timer)
   }
 
-  const knownTags = async (clientId: string): Promise<readonly number[] | undefined> =>
-    (await store.registrations([clientId], clock.now()))[0]?.tags
-
   return {
-    async register(clientId, tags) {
+    async register(clientId, { tags, owners }) {
       const now = clock.now()
       const wanted = new Set(tags)
-      const before = new Set(await knownTags(clientId))
-      await store.register({ clientId, tags: [...wanted], expiresAt: now + retention }, now)
+      const before = new Set((await store.registrations([clientId], now))[0]?.tags)
+      await store.register({ clientId, tags: [...wanted], owners, expiresAt: now + retention }, now)
       keeper.registered(clientId)
       const added = new Set([...wanted].filter((tag) => !before.has(tag)))
       if (added.size === 0) return
@@ -118,12 +135,8 @@ export const createArchive = (
       return page
     },
 
-    async compact(clientId, topic, before) {
-      if ((await knownTags(clientId)) === undefined)
-        throw new ProtocolError('forbidden', 'the client is not registered')
-      if (!(await mailboxes.isSubscribed(clientId, topic)))
-        throw new ProtocolError('forbidden', 'the client is not subscribed to the topic')
-      if (!(await store.drop(topic, before))) throw new ProtocolError('not_found')
+    async compact(owner, topic, before) {
+      if (!(await store.drop(topic, before, owner))) throw new ProtocolError('not_found')
     },
 
     [Symbol.dispose]() {

@@ -17,6 +17,8 @@ export interface NewArchived {
   at: number
   /** From this instant on it does not exist, whether or not a sweep has come by. */
   expiresAt: number
+  /** Ed25519 public key, 64 lower-case hex characters, whose holders may have the message dropped. None: nobody may. */
+  owner?: string | undefined
 }
 
 /** In its topic; `seq` rises in the order in which messages were archived. */
@@ -35,6 +37,8 @@ export interface Registration {
   /** did:key of the relay client. */
   clientId: string
   tags: number[]
+  /** By topic: the owner of what the client publishes there. */
+  owners: Record<string, string>
   expiresAt: number
 }
 
@@ -62,8 +66,8 @@ export interface ArchiveStore {
       now: number
     },
   ): Promise<ArchivePage | undefined>
-  /** Removes everything that was archived before that message; answers false when it is not there. */
-  drop(topic: string, before: string): Promise<boolean>
+  /** Removes what is the owner's and was archived before that message; answers false when it is not there. */
+  drop(topic: string, before: string, owner: string): Promise<boolean>
 
   /** In place of the client's earlier registration. */
   register(registration: Registration, now: number): Promise<void>

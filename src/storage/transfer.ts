@@ -284,11 +284,13 @@ const archived: z.ZodType<Archived> = z.object({
   tag: z.number(),
   at: time,
   expiresAt: time,
+  owner: text.exactOptional(),
 })
 
 const registration: z.ZodType<Registration> = z.object({
   clientId: text,
   tags: z.array(z.number()),
+  owners: z.record(text, text).default({}),
   expiresAt: time,
 })
 

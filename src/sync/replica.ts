@@ -10,7 +10,8 @@
  * - What comes from the relay is acknowledged when it will not be forgotten either.
  * - With an archive, a replica that joins late, or was away for longer than the relay keeps messages, reads everything
  *   there. It also keeps the archive short: where far more messages than words are there, it writes all words anew, and
- *   lets what is before them be dropped. Their ids stay, so nobody else notices.
+ *   lets what is before them be dropped, as far as devices with this library wrote it. Their ids stay, so nobody else
+ *   notices.
  *
  * The storage holds the signature, from which every key follows: it is as secret as a private key.
  *
@@ -42,13 +43,15 @@ export interface Transport {
 
 /** What it asks of an archive; `archive/client` has it. */
 export interface History {
-  register(tags: readonly number[]): Promise<void>
+  /** The topics are those that may be compacted; there may be `MAX_COMPACTED_STORES`. */
+  register(tags: readonly number[], topics: readonly StoreKey[]): Promise<void>
   /** Oldest first, from `origin` on, itself included; undefined when that is not there. */
   messages(
     topic: string,
     origin?: string,
   ): Promise<{ messages: { message: string; id: string }[]; next: string | undefined } | undefined>
-  compact(topic: string, before: string): Promise<void>
+  /** Drops what devices with this key have published before that message. */
+  compact(topic: StoreKey, before: string): Promise<void>
 }
 
 export interface ReplicaDeps {
@@ -132,6 +135,8 @@ const RETRY = 5_000
 /** The archive is made shorter where it has more messages than this, and this many times as many as there are words. */
 const COMPACT_ABOVE = 2_000
 const COMPACT_FACTOR = 4
+/** Stores of one device of which the archive is kept short; an archive remembers no more topics of a client. */
+const MAX_COMPACTED_STORES = 32
 
 const namesOf = (begin: string, values: Iterable<readonly [string, string]>): [string, string][] =>
   [...values].flatMap(([name, value]): [string, string][] =>
@@ -236,6 +241,9 @@ export const createReplica = async (
     return count
   }
 
+  /** Those that were created first; what is in the others stays in the archive until it is too old. */
+  const compacted = (): Store[] => [...byTopic.values()].slice(0, MAX_COMPACTED_STORES)
+
   const publishNow = async (store: Store, key: string, word: Word): Promise<string> => {
     const { message, tag } = sealed(store.key, key, word, randomBytes)
     // Long enough to get there; whoever is away has the first one in their mailbox.
@@ -248,7 +256,7 @@ export const createReplica = async (
    * read once more, so that no word of another device is lost that came meanwhile.
    */
   const compact = async (store: Store): Promise<void> => {
-    if (!history) return
+    if (!history || !compacted().includes(store)) return
     store.kept.messages = await readOn(store)
     const isLong = () => store.kept.messages > Math.max(compactAbove, COMPACT_FACTOR * store.state.words.size)
     const [first] = store.state.words
@@ -257,7 +265,7 @@ export const createReplica = async (
     await readOn(store, store.kept.cursor)
     const rest = [...store.state.words].filter(([key, { id }]) => key !== first[0] || id !== first[1].id)
     await Promise.all(rest.map(([key, word]) => publishNow(store, key, word)))
-    await history.compact(store.topic, mark).catch((error: unknown) => {
+    await history.compact(store, mark).catch((error: unknown) => {
       // Another device was faster, and wrote everything anew behind our mark.
       if (!(error instanceof ProtocolError && error.code === 'not_found')) throw error
     })
@@ -276,7 +284,7 @@ export const createReplica = async (
       isWanted = false
       const callers = waiting.splice(0)
       try {
-        if (byTopic.size > 0) await history.register([SYNC_TAGS.set, SYNC_TAGS.delete])
+        if (byTopic.size > 0) await history.register([SYNC_TAGS.set, SYNC_TAGS.delete], compacted())
         outbox.start()
         for (const store of [...byTopic.values()]) {
           store.kept.messages += await readOn(store, store.kept.cursor)

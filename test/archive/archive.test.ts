@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { ownerKeyOf } from '../../src/archive/owner-key.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
@@ -31,8 +33,8 @@ const token = (key: SigningKey, claims: object = {}) => {
     key,
   )
 }
-const register = (key: SigningKey, tags: unknown) =>
-  world.http('POST', '/register', { token: token(key), body: { tags, relayUrl: world.wsUrl } })
+const register = (key: SigningKey, tags: unknown, owners?: Record<string, string>) =>
+  world.http('POST', '/register', { token: token(key), body: { tags, owners, relayUrl: world.wsUrl } })
 const compact = (key: SigningKey, topic: string, bfr: string, claims: object = {}) =>
   world.http('POST', '/compact', {
     body: { compactAuth: token(key, { act: 'archive_compact', sub: topic, bfr, ...claims }) },
@@ -126,27 +128,37 @@ describe('the archive', () => {
     expect((await read({ topic })).texts).toEqual(['before', 'after'])
   })
 
-  it('drops what is before a message for a registered subscriber of the topic, and for nobody else', async () => {
-    const [owner, stranger] = [generateSigningKey(), generateSigningKey()]
-    await register(owner, ['5000'])
-    await register(stranger, ['5000'])
-    await using client = connect(owner)
-    await using other = connect(stranger)
-    await other.subscribe([hex('elsewhere')])
-    for (const message of ['1', '2', '3']) await client.publish({ ...publish, message })
-    const before = messageIdOf('3')
-    expect((await compact(stranger, topic, before)).status).toBe(403)
-    // Its own topic, but it is not subscribed yet.
-    expect((await compact(owner, topic, before)).status).toBe(403)
-    await client.subscribe([topic])
-    expect((await compact(owner, topic, hex('none'))).status).toBe(404)
-    for (const claims of [{ act: 'other' }, { exp: 1 }, { aud: 1 }]) {
-      const { status } = await compact(owner, topic, before, claims)
-      // Without a public URL any audience is ours.
-      expect(status).toBe('aud' in claims ? 200 : 401)
-      expect((await read({ topic })).texts).toHaveLength('aud' in claims ? 1 : 3)
+  it('drops what the owner has before a message, and nothing of others', async () => {
+    const symKey = randomBytes(32)
+    const [owner, stranger] = [ownerKeyOf(symKey), generateSigningKey()]
+    const [phone, desktop, published] = [generateSigningKey(), generateSigningKey(), generateSigningKey()]
+    await register(phone, ['5000'], { [topic]: owner.did })
+    await register(desktop, ['5000'], { [topic.toUpperCase()]: owner.did, [hex('elsewhere')]: stranger.did })
+    await register(published, ['5000'])
+    await register(stranger, ['5000'], { [topic]: stranger.did })
+    for (const [key, message] of [
+      [phone, '1'],
+      [desktop, '2'],
+      [published, '3'],
+      [stranger, '4'],
+      [phone, '5'],
+      [phone, '6'],
+    ] as const) {
+      await using client = connect(key)
+      await client.publish({ ...publish, message })
     }
-    expect((await read({ topic })).texts).toEqual(['3'])
+    const before = messageIdOf('6')
+    expect((await compact(owner, topic, hex('none'))).status).toBe(404)
+    // Who has an owner's name but not its key, a client that published, a stranger: none of them drops another's.
+    for (const key of [phone, published]) expect((await compact(key, topic, before)).status).toBe(200)
+    expect((await compact(stranger, topic, before)).status).toBe(200)
+    expect((await read({ topic })).texts).toEqual(['1', '2', '3', '5', '6'])
+    for (const claims of [{ act: 'other' }, { act: undefined }, { exp: 1 }, { iss: stranger.did }]) {
+      expect((await compact(owner, topic, before, claims)).status).toBe(401)
+    }
+    expect((await read({ topic })).texts).toEqual(['1', '2', '3', '5', '6'])
+    expect((await compact(owner, topic, before)).status).toBe(200)
+    expect((await read({ topic })).texts).toEqual(['3', '6'])
   })
 
   it('refuses who shows no token, or one for another server, and what it cannot read', async () => {
@@ -154,6 +166,10 @@ describe('the archive', () => {
     expect((await world.http('POST', '/register', { body: { tags: [] } })).status).toBe(401)
     expect((await register(key, ['5000x'])).status).toBe(422)
     expect((await register(key, Array(65).fill('1'))).status).toBe(422)
+    expect((await register(key, [], { [topic]: 'did:key:zNot' })).status).toBe(422)
+    expect((await register(key, [], { here: key.did })).status).toBe(422)
+    const many = Array.from({ length: 33 }, (_, at) => [hex(`many ${at}`), key.did] as const)
+    expect((await register(key, [], Object.fromEntries(many))).status).toBe(422)
     for (const query of ['topic=ab', `topic=${topic}&messageCount=0`, `topic=${topic}&direction=up`, ''])
       expect((await world.http('GET', `/messages?${query}`)).status).toBe(422)
     await using house = await startWorld({ config: { publicUrl: 'https://belfry.example' } })

@@ -35,7 +35,7 @@ const startKept = async (mailbox?: { messages: number; bytes: number }) => {
   }
   const register = (clientId: string, tags: number[]) => {
     const now = world.clock.now()
-    return archive.register({ clientId, tags, expiresAt: now + 1_000_000 }, now)
+    return archive.register({ clientId, tags, owners: {}, expiresAt: now + 1_000_000 }, now)
   }
   return { world, trouble, texts, register }
 }

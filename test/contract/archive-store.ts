@@ -5,6 +5,8 @@ import { client, hex, MINUTE, T, topic } from './relay-samples.ts'
 
 const LIMITS = { messages: 1_000, bytes: 1_000_000 }
 
+const ALL = { direction: 'forward', limit: 100, maxBytes: 1_000_000 } as const
+
 const archived = (name: string, more: Partial<NewArchived> = {}): NewArchived => ({
   ...{ topic: topic('t'), id: hex(name), message: name, tag: 5000, at: T, expiresAt: T + MINUTE },
   ...more,
@@ -107,27 +109,59 @@ export const archiveStoreContract = (engine: Engine): void => {
       expect((await textsOf(store()))?.texts).toEqual(['m2', 'm3', 'm4', 'm0'])
     })
 
-    it('drops what is before a message, and nothing for one that it does not have', async () => {
-      await store().keep(some(0, 6), LIMITS, T)
-      expect(await store().drop(topic('t'), hex('unknown'))).toBe(false)
+    it('drops what an owner has before a message, and nothing for one that it does not have', async () => {
+      const [one, other] = [hex('one owner'), hex('other owner')]
+      const drop = (before: string, owner = one) => store().drop(topic('t'), hex(before), owner)
+      await store().keep(some(0, 6, { owner: one }), LIMITS, T)
+      expect(await drop('unknown')).toBe(false)
+      expect(await drop('m4', other)).toBe(true)
       expect((await textsOf(store()))?.texts).toHaveLength(6)
-      expect(await store().drop(topic('t'), hex('m4'))).toBe(true)
-      expect(await store().drop(topic('t'), hex('m4'))).toBe(true)
+      await stores.reopen()
+      expect(await drop('m4')).toBe(true)
+      expect(await drop('m4')).toBe(true)
       expect((await textsOf(store()))?.texts).toEqual(['m4', 'm5'])
       // The bytes were given back: there is room again.
       await store().keep(some(10, 12), { messages: 4, bytes: 1_000 }, T)
       expect((await textsOf(store()))?.texts).toEqual(['m4', 'm5', 'm10', 'm11'])
     })
 
+    it('leaves what others own and what nobody owns, of this topic and of others', async () => {
+      const [one, other] = [hex('one owner'), hex('other owner')]
+      const owners = [one, undefined, other, one, other, one]
+      const mixed = owners.map((owner, at) => archived(`m${at}`, { owner }))
+      await store().keep(mixed, LIMITS, T)
+      await store().keep(some(0, 3, { topic: topic('u'), owner: one }), LIMITS, T)
+      expect((await store().page(topic('t'), { ...ALL, now: T }))?.messages).toMatchObject(
+        owners.map((owner) => (owner === undefined ? {} : { owner })),
+      )
+      expect(await store().drop(topic('t'), hex('m5'), one)).toBe(true)
+      expect((await textsOf(store()))?.texts).toEqual(['m1', 'm2', 'm4', 'm5'])
+      // What went by its quota or its age is not missed.
+      await store().keep([archived('m6', { owner: other })], { messages: 3, bytes: 1_000_000 }, T)
+      expect((await textsOf(store()))?.texts).toEqual(['m4', 'm5', 'm6'])
+      expect(await store().drop(topic('t'), hex('m6'), other)).toBe(true)
+      expect((await textsOf(store()))?.texts).toEqual(['m5', 'm6'])
+      expect((await textsOf(store(), {}, topic('u')))?.texts).toHaveLength(3)
+    })
+
+    it('drops more than one piece of it', async () => {
+      const owner = hex('one owner')
+      const plenty = { messages: 10_000, bytes: 10_000_000 }
+      await store().keep([...some(0, 4_100, { owner }), archived('mark'), archived('last')], plenty, T)
+      expect(await store().drop(topic('t'), hex('mark'), owner)).toBe(true)
+      expect((await textsOf(store()))?.texts).toEqual(['mark', 'last'])
+    })
+
     it('knows what a client registered last, until it expires, also over a restart', async () => {
       expect(await store().tags(T)).toEqual([])
       const [a, b] = [client('a'), client('b')]
-      await store().register({ clientId: a, tags: [1], expiresAt: T + MINUTE }, T)
-      await store().register({ clientId: a, tags: [5000, 5002], expiresAt: T + MINUTE }, T)
-      await store().register({ clientId: b, tags: [7], expiresAt: T + 10 }, T)
+      await store().register({ clientId: a, tags: [1], owners: {}, expiresAt: T + MINUTE }, T)
+      const owners = { [topic('t')]: hex('owner') }
+      await store().register({ clientId: a, tags: [5000, 5002], owners, expiresAt: T + MINUTE }, T)
+      await store().register({ clientId: b, tags: [7], owners: {}, expiresAt: T + 10 }, T)
       await stores.reopen()
       expect(await store().registrations([a, client('nobody')], T)).toEqual([
-        { clientId: a, tags: [5000, 5002], expiresAt: T + MINUTE },
+        { clientId: a, tags: [5000, 5002], owners, expiresAt: T + MINUTE },
       ])
       expect(await store().registrations([b], T + 10)).toEqual([])
       expect(await store().tags(T)).toEqual(expect.arrayContaining([7, 5000, 5002]))

@@ -273,13 +273,15 @@ export const furnish = async (
     ...{ topic: topic(at), id: hex(text), message: text, tag: 5000, at: now, expiresAt: now + DAY },
     ...change,
   })
+  const owner = hex('owner')
   const gone = archived('box', 'archived and gone', { expiresAt: now - 1 })
-  const some = ['one', 'two ü', 'three'].map((text) => archived('box', `archived ${text}`))
+  const some = ['one', 'two ü', 'three'].map((text) => archived('box', `archived ${text}`, { owner }))
   const limits = { messages: 100, bytes: 1_000_000 }
   await archive.keep([...some, gone, archived('elsewhere', 'archived one', { tag: 0 })], limits, now - 10)
-  await archive.drop(topic('box'), hex('archived two ü'))
-  await archive.register({ clientId: client('a'), tags: [5000, 5002], expiresAt: now + DAY }, now)
-  await archive.register({ clientId: client('b'), tags: [], expiresAt: now - 1 }, now)
+  await archive.drop(topic('box'), hex('archived two ü'), owner)
+  const owners = { [topic('box')]: owner }
+  await archive.register({ clientId: client('a'), tags: [5000, 5002], owners, expiresAt: now + DAY }, now)
+  await archive.register({ clientId: client('b'), tags: [], owners: {}, expiresAt: now - 1 }, now)
 
   await agenda.settle('calls', [
     { id: 'dead', kind: 'failed', attempts: 8, failure: 'Never answered' },

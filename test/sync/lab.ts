@@ -73,7 +73,7 @@ export const createLab = (random: (below: number) => number): Lab => {
       const page = own.slice(from, from + 7)
       return { messages: page, next: own[from + 7]?.id }
     },
-    async compact(topic, before) {
+    async compact({ topic }, before) {
       compactions.push(before)
       const end = archive.findIndex((one) => one.topic === topic && one.id === before)
       for (let at = end - 1; at >= 0; at--) if (archive[at]?.topic === topic) archive.splice(at, 1)

@@ -6,6 +6,7 @@
  * | archive.messages | topic, seq | the message (`../archive-rows`) |
  * | archive.ids | topic, message id | seq |
  * | archive.expiry | expiry, topic, seq | – |
+ * | archive.owned | topic, owner, seq | – |
  * | archive.topics | topic | last seq, count, bytes |
  * | archive.registrations | client id | tags, expiry |
  * | archive.tags | tag | until when there may be a registration of it |
@@ -24,10 +25,11 @@ export const archiveTables = (env: Env) => {
   const messages: Bytes = env.openDB({ name: 'archive.messages', ...BYTES })
   const ids: Bytes = env.openDB({ name: 'archive.ids', ...BYTES })
   const expiry: Bytes = env.openDB({ name: 'archive.expiry', ...BYTES })
+  const owned: Bytes = env.openDB({ name: 'archive.owned', ...BYTES })
   const topics: Rows<TopicRow> = env.openDB({ name: 'archive.topics', ...ROWS })
   const registrations: Rows<Registration> = env.openDB({ name: 'archive.registrations', ...ROWS })
   const tags: Rows<number> = env.openDB({ name: 'archive.tags', ...ROWS })
-  return { messages, ids, expiry, topics, registrations, tags }
+  return { messages, ids, expiry, owned, topics, registrations, tags }
 }
 
 export const archivedAt = (at: Buffer, row: Buffer): Archived =>
@@ -37,7 +39,7 @@ export const createLmdbArchive = (
   env: Env,
 ): ArchiveStore & { restore(messages: readonly Archived[]): Promise<void> } => {
   const tables = archiveTables(env)
-  const { messages, ids, expiry, topics, registrations, tags } = tables
+  const { messages, ids, expiry, owned, topics, registrations, tags } = tables
 
   const put = (message: Archived): void => {
     const topic = hash(message.topic)
@@ -48,6 +50,7 @@ export const createLmdbArchive = (
     messages.put(key(topic, number(message.seq)), row)
     ids.put(idAt, number(message.seq))
     expiry.put(key(number(message.expiresAt), topic, number(message.seq)), PRESENT)
+    if (message.owner !== undefined) owned.put(key(topic, hash(message.owner), number(message.seq)), PRESENT)
     topics.put(topic, [Math.max(last, message.seq), count + 1, bytes + row.length])
   }
 
@@ -60,11 +63,12 @@ export const createLmdbArchive = (
   const remove = (at: Buffer): void => {
     const row = messages.get(at)
     if (!row) return
-    const { id, expiresAt } = archivedAt(at, row)
+    const { id, owner, expiresAt } = archivedAt(at, row)
     const topic = at.subarray(0, 32)
     messages.remove(at)
     ids.remove(key(topic, hash(id)))
     expiry.remove(key(number(expiresAt), at))
+    if (owner !== undefined) owned.remove(key(topic, hash(owner), at.subarray(32)))
     const [last, count, bytes] = topics.get(topic) ?? [0, 0, 0]
     if (count > 1) topics.put(topic, [last, count - 1, bytes - row.length])
     else topics.remove(topic)
@@ -115,18 +119,19 @@ export const createLmdbArchive = (
       return { messages: found, next: undefined }
     },
 
-    async drop(text, before) {
+    async drop(text, before, owner) {
       const topic = hash(text)
+      const own = key(topic, hash(owner))
       for (;;) {
-        const left = await env.transaction(() => {
+        const dropped = await env.transaction(() => {
           const seq = ids.get(key(topic, hash(before)))
           if (!seq) return undefined
-          const earlier = [...messages.getKeys({ start: topic, end: key(topic, seq), limit: PIECE })]
-          for (const at of earlier) remove(Buffer.from(at))
+          const earlier = [...owned.getKeys({ start: own, end: key(own, seq), limit: PIECE })]
+          for (const at of earlier) remove(key(topic, Buffer.from(at).subarray(64)))
           return earlier.length
         })
-        if (left === undefined) return false
-        if (left < PIECE) return true
+        if (dropped === undefined) return false
+        if (dropped < PIECE) return true
       }
     },
 

@@ -6,6 +6,7 @@
  * | `{arc:<topic>}` | sorted set | message id by seq |
  * | `{arc:<topic>}m` | hash | message id → text (`../archive-rows`) |
  * | `{arc:<topic>}s` | hash | last seq, bytes, when the last message expires |
+ * | `{arc:<topic>}o` | sorted set, all of score 0 | `owner seq id` of the messages that have an owner; seq has 16 digits |
  * | `{arcr:<client id>}` | string | the registration as JSON |
  * | `{arctags}` | sorted set | tag by until when there may be a registration of it |
  *
@@ -30,14 +31,19 @@ const CALL = { messages: 200, bytes: 4 * 1024 * 1024 }
 
 export const ARCHIVE_TOPIC = '{arc:'
 export const ARCHIVE_CLIENT = '{arcr:'
-export const archiveKeys = (prefix: string, topic: string): [string, string, string] => {
+export const archiveKeys = (prefix: string, topic: string): [string, string, string, string] => {
   const base = `${prefix}${ARCHIVE_TOPIC}${hash(topic)}}`
-  return [base, `${base}m`, `${base}s`]
+  return [base, `${base}m`, `${base}s`, `${base}o`]
 }
 
 export const parseRegistration = (json: string): Registration => {
-  const { clientId, tags, expiresAt }: Registration = JSON.parse(json)
-  return { clientId, tags, expiresAt }
+  const {
+    clientId,
+    tags,
+    owners = {},
+    expiresAt,
+  }: Partial<Registration> & Omit<Registration, 'owners'> = JSON.parse(json)
+  return { clientId, tags, owners, expiresAt }
 }
 
 export const createRedisArchive = (deps: {
@@ -98,10 +104,11 @@ export const createRedisArchive = (deps: {
       return { messages, next: text(next) || undefined }
     },
 
-    async drop(topic, before) {
+    async drop(topic, before, owner) {
       for (;;) {
         const keys = archiveKeys(prefix, topic)
-        const dropped = whole(await redis.one(() => redis.script(archiveDrop, keys, [hash(before), PIECE])))
+        const args = [hash(before), hash(owner), PIECE]
+        const dropped = whole(await redis.one(() => redis.script(archiveDrop, keys, args)))
         if (dropped < 0) return false
         if (dropped < PIECE) return true
       }

@@ -1,26 +1,30 @@
 import { defineScript, WHEN_FULL } from '../scripts.ts'
+import { ARCHIVE } from './archive-parts.ts'
 
 /**
- * Removes what was archived before a message, a piece of it.
+ * Removes what an owner has before a message, a piece of it.
  *
- * KEYS[1] sorted set: id by seq · KEYS[2] hash: id → text · KEYS[3] hash: last, bytes, until
- * ARGV  1 id of that message · 2 how many at most
+ * KEYS  of the topic, see `archive-parts`
+ * ARGV  1 id of that message · 2 owner · 3 how many at most
  * Answers how many; -1 when that message is not there.
  */
 export const archiveDrop = defineScript(
   'ArchiveDrop',
   WHEN_FULL,
+  ARCHIVE,
   `
-local rank = redis.call('ZRANK', KEYS[1], ARGV[1])
-if not rank then return -1 end
-local count = math.min(rank, tonumber(ARGV[2]))
-if count == 0 then return 0 end
+local seq = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not seq then return -1 end
+local from, to = '[' .. ARGV[2] .. ' ', '(' .. owned(ARGV[2], tonumber(seq), '')
+local earlier = redis.call('ZRANGEBYLEX', KEYS[4], from, to, 'LIMIT', 0, ARGV[3])
 local bytes = 0
-for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, count - 1)) do
+for _, entry in ipairs(earlier) do
+  local id = string.sub(entry, -64)
   bytes = bytes + redis.call('HSTRLEN', KEYS[2], id)
   redis.call('HDEL', KEYS[2], id)
+  redis.call('ZREM', KEYS[1], id)
+  redis.call('ZREM', KEYS[4], entry)
 end
-redis.call('ZREMRANGEBYRANK', KEYS[1], 0, count - 1)
-redis.call('HINCRBY', KEYS[3], 'bytes', -bytes)
-return count`,
+if bytes > 0 then redis.call('HINCRBY', KEYS[3], 'bytes', -bytes) end
+return #earlier`,
 )
