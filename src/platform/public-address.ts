@@ -56,9 +56,28 @@ const rangeOf = (text: string): [net: string, prefix: number] | undefined => {
   return digits !== '' && isIP(net) !== 0 && prefix <= most ? [net, prefix] : undefined
 }
 
-/** Whether it is a host name, an address, a range (`10.0.0.0/8`), or `true`, which stands for everything inside. */
-export const isAddressRule = (text: string): boolean =>
-  rangeOf(text) !== undefined || isIP(bare(text)) !== 0 || HOST.test(bare(text))
+/** What stands before a port, and the port; an IPv6 address that has one is in brackets. */
+const splitPort = (text: string): { target: string; port?: number } => {
+  const [, target = '', digits = ''] = /^(\[[^\]]*\]|[^:]*):(\d{1,5})$/.exec(text) ?? []
+  const port = Number(digits)
+  return digits !== '' && port >= 1 && port <= 65_535 ? { target, port } : { target: text }
+}
+
+type Rule = { range: [net: string, prefix: number] } | { address: string } | { host: string }
+
+const ruleOf = (target: string): Rule | undefined => {
+  const range = rangeOf(target)
+  if (range) return { range }
+  const host = bare(target)
+  if (isIP(host) !== 0) return { address: host }
+  return HOST.test(host) ? { host } : undefined
+}
+
+/**
+ * Whether it is a host name, an address, a range (`10.0.0.0/8`), each with a port or without (`keys.internal:8080`,
+ * `[::1]:8080`, `10.0.0.0/8:443`), or `true`, which stands for everything inside.
+ */
+export const isAddressRule = (text: string): boolean => ruleOf(splitPort(text).target) !== undefined
 
 /**
  * Each answers why not, or undefined. What a name leads to is not said: whoever names the host must not learn from us
@@ -69,6 +88,8 @@ export interface AddressRules {
   refusalOfUrl(url: URL): string | undefined
   /** `address`: one that the URL's host has. */
   refusalOfAddress(url: URL, address: string): string | undefined
+  /** Whether the operator has named this host. */
+  isNamed(host: string): boolean
 }
 
 /** `allowed`: what `isAddressRule` takes. */
@@ -77,20 +98,34 @@ export const addressRules = (
   isPublic: (address: string) => boolean = isPublicAddress,
 ): AddressRules => {
   const isEverything = allowed.includes('true')
-  const hosts = new Set<string>()
-  const ranges = new BlockList()
+  const names = new Set<string>()
+  /** By host; undefined stands for every port. */
+  const hosts = new Map<string, Set<number | undefined>>()
+  /** By port; undefined stands for every one. */
+  const ranges = new Map<number | undefined, BlockList>()
   for (const text of allowed) {
-    const range = rangeOf(text)
-    const host = bare(text)
-    if (range) ranges.addSubnet(range[0], range[1], familyOf(range[0]))
-    else if (isIP(host) !== 0) ranges.addAddress(host, familyOf(host))
-    else hosts.add(host)
+    const { target, port } = splitPort(text)
+    const rule = ruleOf(target)
+    if (!rule) continue
+    if ('host' in rule) {
+      names.add(rule.host)
+      hosts.set(rule.host, (hosts.get(rule.host) ?? new Set()).add(port))
+      continue
+    }
+    const list = ranges.get(port) ?? new BlockList()
+    ranges.set(port, list)
+    if ('range' in rule) list.addSubnet(rule.range[0], rule.range[1], familyOf(rule.range[0]))
+    else list.addAddress(rule.address, familyOf(rule.address))
   }
-  const isNamed = (url: URL, address: string): boolean =>
-    hosts.has(bare(url.hostname)) || ranges.check(address, familyOf(address))
+  const isAllowed = (url: URL, address: string): boolean => {
+    const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80))
+    const ports = hosts.get(bare(url.hostname))
+    if (ports?.has(port) || ports?.has(undefined)) return true
+    return [port, undefined].some((one) => ranges.get(one)?.check(address, familyOf(address)))
+  }
 
   const refusalOfAddress = (url: URL, address: string): string | undefined => {
-    if (isNamed(url, address)) return undefined
+    if (isAllowed(url, address)) return undefined
     if (!isPublic(address)) return isEverything ? undefined : 'its address is not a public one'
     return url.protocol === 'https:' ? undefined : 'it is not https'
   }
@@ -105,6 +140,7 @@ export const addressRules = (
       return url.protocol === 'http:' && allowed.length === 0 ? 'it is not https' : undefined
     },
     refusalOfAddress,
+    isNamed: (host) => names.has(bare(host)),
   }
 }
 
@@ -112,4 +148,5 @@ export const addressRules = (
 export const anyAddress: AddressRules = {
   refusalOfUrl: () => undefined,
   refusalOfAddress: () => undefined,
+  isNamed: () => true,
 }

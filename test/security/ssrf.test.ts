@@ -267,14 +267,34 @@ describe('what the operator allows', () => {
     expect(connections).toBe(0)
   })
 
-  it.each(['hooks.internal', 'localhost', '10.0.0.0/8', 'fd00::/8', '::1', '[::1]', '192.168.1.7', 'true'])(
-    '%s can be said',
-    (text) => expect(isAddressRule(text)).toBe(true),
-  )
-  it.each(['', 'http://a', 'a b', '10.0.0.0/33', 'fd00::/129', '10.0.0/8', '/8', 'a/8', '-a', 'a:80'])(
-    '%j means nothing',
-    (text) => expect(isAddressRule(text)).toBe(false),
-  )
+  it.each([
+    'hooks.internal',
+    'localhost',
+    '10.0.0.0/8',
+    'fd00::/8',
+    '::1',
+    '[::1]',
+    '192.168.1.7',
+    'true',
+    'a:80',
+    '[::1]:8080',
+    '10.0.0.0/8:443',
+  ])('%s can be said', (text) => expect(isAddressRule(text)).toBe(true))
+  it.each([
+    '',
+    'http://a',
+    'a b',
+    '10.0.0.0/33',
+    'fd00::/129',
+    '10.0.0/8',
+    '/8',
+    'a/8',
+    '-a',
+    'a:0',
+    'a:65536',
+    'a:b',
+    ':80',
+  ])('%j means nothing', (text) => expect(isAddressRule(text)).toBe(false))
 })
 
 describe('a wallet', () => {
