@@ -3,7 +3,8 @@ import { existsSync, realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { createReleaseStack } from '../platform/release-stack.ts'
 import { readConfig } from '../server/config.ts'
-import { lockDataDir, prepareDataDir } from '../server/data-dir.ts'
+import { prepareDataDir } from '../server/data-dir.ts'
+import { lockDataDir } from '../server/data-lock.ts'
 import { openLmdb } from '../storage/lmdb/open.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
@@ -75,7 +76,7 @@ export const openPlace = async (place: Place, role: 'source' | 'target'): Promis
       throw new CommandFailure(`There is no store in ${place.data}.`)
     }
     if (role === 'target') prepareDataDir(place.data)
-    owned.use(lockDataDir(place.data))
+    owned.use(await lockDataDir(place.data))
     const stores = owned.use(await openLmdb({ path: place.store }))
     return { stores, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() }
   } catch (error) {

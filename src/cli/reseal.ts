@@ -3,7 +3,7 @@ import { type ArgsDef, defineCommand } from 'citty'
 import { z } from 'zod'
 import { pause, systemClock } from '../platform/clock.ts'
 import { commandLineAccess } from '../server/config.ts'
-import { replaceSecret } from '../server/data-dir.ts'
+import { replaceSecret } from '../server/secret-files.ts'
 import { ACCESS_FLAGS, CommandFailure, createAsk, print, printJson } from './admin.ts'
 import { readTyped } from './flags.ts'
 
@@ -45,8 +45,8 @@ export const reseal = defineCommand({
       const { data } = commandLineAccess(typed.one)
       replaceSecret(data, randomBytes)
       return print(
-        `There is a new secret in ${data}; the former one is beside it until it is not needed any more.`,
-        'Now start the server there again, and then run: belfry reseal',
+        `There is a new secret in ${data}; the former one is beside it.`,
+        'Now stop the server there, start it again, and then run: belfry reseal',
       )
     }
     const ask = createAsk(typed)

@@ -37,6 +37,11 @@ const CODES = {
   too_many_watchers: { http: 409, rpc: -1, sentence: 'Too many watchers for this account and app' },
   too_many_installations: { http: 409, rpc: 409, sentence: 'Too many installations for this account' },
   conflict: { http: 409, rpc: -1, sentence: 'This is already taken' },
+  former_secret: {
+    http: 409,
+    rpc: -1,
+    sentence: 'This process still runs with the former secret; start it again first',
+  },
   undecryptable: { http: 400, rpc: -1, sentence: 'The envelope could not be decrypted' },
   // How much was said, how fast.
   too_large: { http: 413, rpc: -32600, sentence: 'The message is too large' },

@@ -6,6 +6,7 @@
  * else, through a socket; what is released, at a stop or when the start fails half way, goes in the reverse order.
  */
 import { randomBytes as nodeRandomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Hono } from 'hono'
 import { keysRoutes } from '../keys/http.ts'
@@ -32,13 +33,8 @@ import { buildArchive, buildKeeper } from './archive-room.ts'
 import type { Config } from './config.ts'
 import { buildContacts } from './contacts-room.ts'
 import { createContractWallets, requireViem } from './contract-wallets.ts'
-import {
-  forgetPreviousSecret,
-  loadSecrets,
-  lockDataDir,
-  prepareDataDir,
-  writeAdminAccess,
-} from './data-dir.ts'
+import { prepareDataDir, writeAdminAccess } from './data-dir.ts'
+import { lockDataDir } from './data-lock.ts'
 import { createDuties } from './duties.ts'
 import { StartFailure } from './failure.ts'
 import type { Ground } from './ground.ts'
@@ -53,6 +49,7 @@ import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
 import { createPayerOf } from './payer.ts'
 import { buildRelay } from './relay-room.ts'
 import { createResealing } from './resealing.ts'
+import { isSecretOf, loadSecrets, putPreviousSecretAway, removeKeptSecrets } from './secret-files.ts'
 import { buildSessions } from './sessions-room.ts'
 import { sparing } from './sparing.ts'
 import { createStoreSweeper } from './store-sweeper.ts'
@@ -113,8 +110,10 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
 
   if (config.rpcUrls) requireViem()
   prepareDataDir(config.data)
-  owned.use(lockDataDir(config.data))
-  const { secret, previous } = loadSecrets(config.data, config, randomBytes)
+  owned.use(await lockDataDir(config.data))
+  removeKeptSecrets(config.data, clock.now())
+  const hasStore = config.redisUrl === undefined && existsSync(join(config.data, 'store', 'data.mdb'))
+  const { secret, previous } = loadSecrets(config.data, config, { randomBytes, hasStore })
   if (config.redisUrl !== undefined && config.secret === undefined) {
     log.warn(
       {},
@@ -193,7 +192,11 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       if (isStopping) throw new Error('The server is stopping')
     },
   }
-  const forget = () => config.secret === undefined && forgetPreviousSecret(config.data)
+  const secretFiles = {
+    isPresent: () => config.secret !== undefined || isSecretOf(config.data, secret),
+    putAway: () =>
+      void (config.secret === undefined && putPreviousSecretAway(config.data, secret, clock.now())),
+  }
   const routes = createHttpRoutes({ clock, log, meter: metrics }, [
     opsRoutes({ checks, clock, log }),
     ...(config.metrics === 'shared' ? [metricsRoutes(metrics)] : []),
@@ -207,7 +210,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       transfer: stores.transfer,
       accounts: notify && createAccounts({ ...stores, notify: notify.accountData, clock }),
       rotation: () => notifyServer?.rotation,
-      resealing: notify && owned.use(createResealing({ stores, vault, clock, log }, { forget })),
+      resealing: notify && owned.use(createResealing({ stores, vault, clock, log }, secretFiles)),
     }),
     ...(registry ? [keysRoutes({ registry, log })] : []),
     ...(has('contacts') ? [buildContacts(ground, verifySignature)] : []),

@@ -13,6 +13,7 @@ import type { Webhook } from '../notify/store-webhooks.ts'
 import type { Vault } from '../notify/vault.ts'
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
+import { ProtocolError } from '../protocol/errors.ts'
 import type { Stores } from '../storage/stores.ts'
 import type { Records, TableName } from '../storage/transfer.ts'
 
@@ -36,7 +37,7 @@ export interface ResealState {
 }
 
 export interface Resealing extends AsyncDisposable {
-  /** Begins unless it is under way. */
+  /** Begins unless it is under way. Throws `former_secret` while the next start would take another secret. */
   begin(): void
   state(): ResealState
 }
@@ -175,8 +176,12 @@ const IDLE: ResealState = {
 
 export const createResealing = (
   deps: { stores: Pick<Stores, 'notify' | 'transfer'>; vault: Vault; clock: Clock; log: Log },
-  /** Called when the other secret is not needed any more. */
-  { forget }: { forget: () => boolean },
+  secretFiles: {
+    /** Whether the next start would take the secret that this process seals with. */
+    isPresent: () => boolean
+    /** Called when the other secret is not needed any more. */
+    putAway: () => void
+  },
 ): Resealing => {
   const { stores, vault, clock, log } = deps
   const table = createTable(stores, vault, clock)
@@ -213,7 +218,9 @@ export const createResealing = (
       await goOver('outbox')
       if (state.unreadable > 0) throw new Error(`${state.unreadable} records open with no known secret`)
       if (state.left === 0) {
-        forget()
+        // Somebody may have made another secret meanwhile: then the one that is called previous is ours.
+        if (!secretFiles.isPresent()) throw new ProtocolError('former_secret')
+        secretFiles.putAway()
         state = { ...state, isDone: true }
         log.info({ resealed: state.resealed }, 'Everything is sealed with the present secret')
         return
@@ -226,6 +233,7 @@ export const createResealing = (
   return {
     begin() {
       if (state.isRunning) return
+      if (!secretFiles.isPresent()) throw new ProtocolError('former_secret')
       state = { ...IDLE, isRunning: true }
       running = run()
         .catch((err: unknown) => {

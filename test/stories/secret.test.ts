@@ -1,7 +1,7 @@
 /** BELFRY_SECRET is changed under live subscriptions, and whoever does it is killed on the way. */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
@@ -181,6 +181,9 @@ it('a new secret for the embedded store is made, used and finished, over a kill'
   const { stdout } = await belfry('reseal', '--data', home.path)
   expect(stdout).toContain('none needs the former secret')
   expect(existsSync(join(home.path, 'secret.previous'))).toBe(false)
+  // Nobody needs it, and it is not gone.
+  const [away = ''] = readdirSync(home.path).filter((name) => /^secret\.previous\.\d+$/.test(name))
+  expect(readFileSync(join(home.path, away), 'utf8')).toBe(former)
   await server.end('SIGTERM')
   expect(await stored((stores) => openWith(stores, secretNow()))).toMatchObject({ other: 0 })
 
@@ -196,6 +199,65 @@ it('a new secret for the embedded store is made, used and finished, over a kill'
   // What was derived from the first secret is what it was.
   expect(await enrolByCommandLine(home.path, DOMAIN)).toEqual(app)
   expect(await (await fetch(`${server.url}/public-key`)).text()).toBe(publicKey)
+  await server.end('SIGTERM')
+})
+
+const ORDERS = [
+  ['new', 'start', 'reseal'],
+  ['new', 'reseal', 'start'],
+  ['reseal', 'new', 'start'],
+] as const
+
+it('the three commands, in the order of the README and others, beside a server that runs with the former secret, lose nothing', {
+  timeout: 240_000,
+}, async () => {
+  await using home = await temporaryHome()
+  const port = await freePort()
+  const start = () => startServerProcess(home.path, { port })
+  const secrets = () =>
+    ['secret', 'secret.previous'].flatMap((name) => {
+      const file = join(home.path, name)
+      return existsSync(file) ? [readFileSync(file, 'utf8')] : []
+    })
+  /** How many sealed things none of the secrets opens that the next start would know. */
+  const lost = async (): Promise<number> => {
+    await using stores = await openLmdb({ path: join(home.path, 'store') })
+    const counts = await Promise.all(secrets().map((secret) => openWith(stores, secret)))
+    return counts.reduce((all, { open }) => all - open, (counts[0]?.open ?? 0) + (counts[0]?.other ?? 0))
+  }
+  let server = await start()
+  const app = await enrolByCommandLine(home.path, DOMAIN)
+  const owner = newOwner()
+  await using first = newDevice(server, owner)
+  await first.subscribe(DOMAIN, [app.types[0]?.id ?? ''])
+  const state = first.export()
+  await first[Symbol.asyncDispose]()
+
+  for (const order of ORDERS) {
+    const said: Record<string, string> = {}
+    for (const command of order) {
+      const run = {
+        new: () => belfry('reseal', '--new', '--data', home.path),
+        // It ends by itself: the first server is still there.
+        start: () => belfry('serve', '--port', '0', '--metrics', 'off', '--data', home.path),
+        reseal: () => belfry('reseal', '--data', home.path),
+      }[command]
+      said[command] = await run().then(
+        ({ stdout }) => stdout,
+        (error: { stderr: string }) => error.stderr,
+      )
+    }
+    const isTooEarly = order.indexOf('new') < order.indexOf('reseal')
+    expect(said.start).toContain(`is used by another running process (${server.pid})`)
+    expect(said.reseal).toContain(isTooEarly ? 'still runs with the former secret' : 'none needs the former')
+    expect(secrets()).toHaveLength(2)
+    expect(await server.end('SIGTERM')).toBe(0)
+    expect(await lost()).toBe(0)
+    server = await start()
+    expect((await belfry('reseal', '--data', home.path)).stdout).toContain('none needs the former secret')
+    expect(secrets()).toHaveLength(1)
+  }
+  await everythingWorks(server, app, { owner, state, name: 'after three changes' })
   await server.end('SIGTERM')
 })
 
