@@ -21,6 +21,7 @@ import { addressRules, anyAddress } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
 import { type Log, silent, unmeasured } from '../platform/telemetry.ts'
+import { createWatermark } from '../platform/watermark.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { relayKeyFrom } from '../relay/relay-key.ts'
@@ -45,7 +46,7 @@ import { buildMq } from './mq-room.ts'
 import { namesOf } from './names.ts'
 import { buildNotify, declareApps, defaultProject, loadKeys } from './notify-room.ts'
 import { buildOperator } from './operator-room.ts'
-import { type Check, metricsRoutes, opsRoutes } from './ops.ts'
+import { type Check, metricsRoutes, NotReady, opsRoutes } from './ops.ts'
 import { createPayerOf } from './payer.ts'
 import { buildRelay } from './relay-room.ts'
 import { createResealing } from './resealing.ts'
@@ -91,6 +92,7 @@ const askChains = ({ clock, log }: Ground, rpcUrls: Record<string, string>): Con
   createContractWallets({ fetch: createPublicFetch({ rules: anyAddress }), clock, log }, { rpcUrls })
 
 const HALF = 0.5
+const MIB = 1024 * 1024
 /** Throws `StartFailure` for what the operator can put right. Nothing is left behind when it throws. */
 export const composeServer = async (config: Config, deps: ServerDeps = {}): Promise<RunningServer> => {
   const owned = createReleaseStack()
@@ -127,6 +129,16 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       : await openRedis({ url: config.redisUrl, log }),
   )
   const metrics = deps.metrics ?? createMetrics({ log })
+  const watermark = owned.use(
+    createWatermark(
+      // It measures a machine, whatever time it is for the rooms.
+      { space: stores.space, clock: systemClock, log, meter: metrics },
+      {
+        memoryRatio: config.watermark / 100,
+        diskBytes: config.diskReserve === undefined ? undefined : config.diskReserve * MIB,
+      },
+    ),
+  )
 
   // What answers is known only when the port is; until then nobody is answered.
   let fetch: Hono['fetch'] | undefined
@@ -143,7 +155,10 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     ...{ config, names, stores, clock, log, metrics, randomBytes, owned, patient, onDuty },
     addressOf: createClientAddress(config.trustedProxies),
     payerOf: createPayerOf(secret),
-    budgets: createBudgets({ buckets: stores.buckets, clock }, config.budgets),
+    budgets: createBudgets(
+      { buckets: stores.buckets, clock, isOpen: () => watermark.level() === 'ok' },
+      config.budgets,
+    ),
   }
   if (config.redisUrl !== undefined) {
     fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch
@@ -182,14 +197,18 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   let isStopping = false
   let notifyServer: NotifyServer | undefined
   const checks: Record<string, Check> = {
-    store: () => stores.ping(),
+    store: async () => {
+      const trouble = watermark.trouble()
+      if (trouble !== undefined) throw new NotReady(trouble)
+      await stores.ping()
+    },
     ...(notify && {
       relay: async () => {
-        if (!notifyServer?.healthy()) throw new Error('The notify server is not connected to its relay')
+        if (!notifyServer?.healthy()) throw new NotReady('The notify server is not connected to its relay')
       },
     }),
     process: async () => {
-      if (isStopping) throw new Error('The server is stopping')
+      if (isStopping) throw new NotReady('The server is stopping')
     },
   }
   const secretFiles = {
@@ -198,7 +217,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       void (config.secret === undefined && putPreviousSecretAway(config.data, secret, clock.now())),
   }
   const routes = createHttpRoutes({ clock, log, meter: metrics }, [
-    opsRoutes({ checks, clock, log }),
+    opsRoutes({ checks, pressure: watermark.level, clock, log }),
     ...(config.metrics === 'shared' ? [metricsRoutes(metrics)] : []),
     adminRoutes({
       token: adminToken,

@@ -4,35 +4,59 @@
  * | path       | answer                                                                               |
  * |------------|--------------------------------------------------------------------------------------|
  * | `/health`  | 200 while the process runs                                                           |
- * | `/ready`   | 200, or 503 while starting, stopping, or when the store or the relay does not answer |
+ * | `/ready`   | 200, or 503 with the reason while starting, stopping, or when the store or the relay |
+ * |            | does not answer or the store takes no writes                                         |
  * | `/metrics` | text format of Prometheus; here, on a port of its own, or nowhere                    |
  */
 import { Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
+import type { PressureLevel } from '../platform/watermark.ts'
+import { ProtocolError } from '../protocol/errors.ts'
 import type { Metrics } from './metrics.ts'
 
-/** Resolves when the thing answers; rejects otherwise. */
+/** What `/ready` tells everybody who asks. */
+export class NotReady extends Error {
+  override readonly name = 'NotReady'
+}
+
+/** Resolves when the thing answers; rejects otherwise, with `NotReady` or a `ProtocolError` where it can say why. */
 export type Check = () => Promise<void>
 
 const PATIENCE = 2_000
 
-export const opsRoutes = (deps: { checks: Record<string, Check>; clock: Clock; log: Log }): Hono => {
-  const { checks, clock, log } = deps
+interface Outcome {
+  name: string
+  result: 'ok' | 'failed'
+  reason?: string
+}
 
-  const outcome = async (name: string, check: Check): Promise<[string, string]> => {
+const reasonOf = (error: unknown): string | undefined =>
+  error instanceof NotReady || error instanceof ProtocolError ? error.message : undefined
+
+export const opsRoutes = (deps: {
+  checks: Record<string, Check>
+  /** How full the store is: told while there is little room, which is no reason not to be ready. */
+  pressure?: () => PressureLevel
+  clock: Clock
+  log: Log
+}): Hono => {
+  const { checks, pressure = () => 'ok', clock, log } = deps
+
+  const outcome = async (name: string, check: Check): Promise<Outcome> => {
     const done = new AbortController()
     const late = pause(clock, PATIENCE, done.signal).then(() => {
-      throw new Error('no answer in time')
+      throw new NotReady(`The ${name} gives no answer in time`)
     })
     late.catch(() => {})
     try {
       await Promise.race([check(), late])
-      return [name, 'ok']
+      return { name, result: 'ok' }
     } catch (err) {
       log.debug({ err, check: name }, 'A check failed')
-      return [name, 'failed']
+      const reason = reasonOf(err)
+      return { name, result: 'failed', ...(reason !== undefined && { reason }) }
     } finally {
       done.abort()
     }
@@ -44,9 +68,20 @@ export const opsRoutes = (deps: { checks: Record<string, Check>; clock: Clock; l
   app.get('/health', (c) => c.json({ status: 'ok' }))
   app.get('/ready', async (c) => {
     const outcomes = await Promise.all(Object.entries(checks).map(([name, check]) => outcome(name, check)))
-    const isReady = outcomes.every(([, result]) => result === 'ok')
+    const isReady = outcomes.every(({ result }) => result === 'ok')
+    const results = Object.fromEntries(outcomes.map(({ name, result }) => [name, result]))
+    const reasons = outcomes.flatMap(({ reason }) => (reason === undefined ? [] : [reason]))
     c.header('Cache-Control', 'no-store')
-    return c.json({ ready: isReady, checks: Object.fromEntries(outcomes) }, isReady ? 200 : 503)
+    const level = pressure()
+    return c.json(
+      {
+        ready: isReady,
+        checks: results,
+        ...(reasons.length > 0 && { reasons }),
+        ...(level !== 'ok' && { pressure: level }),
+      },
+      isReady ? 200 : 503,
+    )
   })
   return app
 }

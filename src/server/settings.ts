@@ -352,6 +352,24 @@ export const SETTINGS = {
     fallback:
       'work: 50000, 3000/s; stateMegabytes: 64; connections: 256; allConnections: 50000; memoryMegabytes: 16; allMemoryMegabytes: 256',
   }),
+  watermark: setting({
+    schema: wholeNumber(1, 99).default(80),
+    env: 'BELFRY_WATERMARK',
+    flag: 'watermark',
+    hint: 'PERCENT',
+    must: 'a whole number from 1 to 99',
+    about: "How full Redis' memory may be, in percent, before nothing new of strangers is kept",
+  }),
+  diskReserve: setting({
+    schema: wholeNumber(1, 999_999_999).optional(),
+    env: 'BELFRY_DISK_RESERVE',
+    flag: 'disk-reserve',
+    hint: 'MIB',
+    must: 'a whole number of MiB, at least 1',
+    about:
+      'How much of the disk of the embedded store must be free, in MiB, or nothing new of strangers is kept',
+    fallback: 'a tenth of the disk, 1024 at most',
+  }),
   trustedProxies: setting({
     schema: list(z.string().refine(isProxyRule)).default(['loopback']),
     env: 'BELFRY_TRUSTED_PROXIES',

@@ -8,7 +8,7 @@ import { callAgain } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Stores } from '../storage/stores.ts'
-import { opsRoutes } from './ops.ts'
+import { NotReady, opsRoutes } from './ops.ts'
 
 /** Does the work, which bears repetition, until it is not `unavailable`. Rejects when the start is given up. */
 export type Patient = <T>(work: () => Promise<T>) => Promise<T>
@@ -49,7 +49,7 @@ export const createPatient = (deps: { clock: Clock; log: Log; signal: AbortSigna
 
 export const waitingRoutes = (deps: { clock: Clock; log: Log }, stores: Pick<Stores, 'ping'>): Hono[] => {
   const process = async () => {
-    throw new Error('The server is starting')
+    throw new NotReady('The server is starting')
   }
   const rest = new Hono()
   rest.all('*', (c) => {

@@ -5,6 +5,7 @@ import type { MqStore } from '../mq/store.ts'
 import type { NotifyStore } from '../notify/store.ts'
 import type { Agenda } from '../platform/agenda.ts'
 import type { Buckets } from '../platform/buckets.ts'
+import type { StoreSpace } from '../platform/watermark.ts'
 import type { RelayStore } from '../relay/store.ts'
 import type { SessionsStore } from '../sessions/store.ts'
 import type { OperatorStore } from '../sessions/store-operator.ts'
@@ -31,6 +32,8 @@ export interface Stores extends AsyncDisposable {
   sessionsAdapter?: () => Promise<SessionsAdapter>
   /** Limits that all processes on the store share. */
   buckets: Buckets
+  /** How full the engine is, and whether it takes writes. */
+  space: StoreSpace
   /** Resolves when the engine answers; rejects otherwise. */
   ping(): Promise<void>
 }

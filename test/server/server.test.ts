@@ -116,6 +116,7 @@ describe('/ready', () => {
     expect(await ready.json()).toEqual({
       ready: false,
       checks: { store: 'ok', relay: 'failed', process: 'ok' },
+      reasons: ['The notify server is not connected to its relay'],
     })
     expect((await fetch(`${server.loopbackUrl}/health`)).status).toBe(200)
   })
@@ -125,7 +126,7 @@ describe('/ready', () => {
     await world.stores[Symbol.asyncDispose]()
     expect(await world.http('GET', '/ready')).toMatchObject({
       status: 503,
-      body: { ready: false, checks: { store: 'failed' } },
+      body: { ready: false, checks: { store: 'failed' }, reasons: [expect.stringContaining('closed')] },
     })
   })
 })

@@ -1,5 +1,6 @@
 import { open, type RootDatabase, type Transaction } from 'lmdb'
 import { ProtocolError } from '../../protocol/errors.ts'
+import { BYTES, type Bytes } from './bytes.ts'
 
 /** What the stores use of LMDB: tables, and transactions that are durable when their promise resolves. */
 export interface Env {
@@ -7,8 +8,14 @@ export interface Env {
   /**
    * Runs `work` alone, then commits. What throws before its first write leaves nothing; LMDB does not roll back what
    * was written before a throw. Rejects with `unavailable` when the commit fails (a full disk): nothing of it is kept.
+   * A device that fails while the head of the file is written leaves LMDB useless until the process is started again:
+   * then all calls are refused at once.
    */
   transaction<T>(work: () => T): Promise<T>
+  /** Calls the listener with the engine's error for each group of transactions that could not be committed. */
+  onFailedCommit(listener: (cause: unknown) => void): Disposable
+  /** Bytes of the file that hold nothing and are written before it grows. */
+  reusableBytes(): number
   /** What is there now, for reads that state it; ends when it is disposed of or the environment is closed. */
   snapshot(): { transaction: Transaction } & Disposable
   /** Enters this process among the readers, where `others` of another one finds it; opening a table takes it out again. */
@@ -16,6 +23,57 @@ export interface Env {
   /** Processes other than this one that have the environment open. */
   others(): number[]
   close(): Promise<void>
+}
+
+interface TableStats {
+  treeBranchPageCount?: number
+  treeLeafPageCount?: number
+  overflowPages?: number
+}
+/** As LMDB has them; its types name none of it. */
+interface FileStats extends TableStats {
+  pageSize?: number
+  lastPageNumber?: number
+  /** The table of what may be written again. */
+  free?: TableStats
+}
+const pagesOf = (table: TableStats): number =>
+  (table.treeBranchPageCount ?? 0) + (table.treeLeafPageCount ?? 0) + (table.overflowPages ?? 0)
+/** Pages at the beginning of the file. */
+const HEAD_PAGES = 2
+
+/**
+ * LMDB gives up when it cannot write the head of its file: every later read throws, and every later transaction, that
+ * which waits already too, stays without an answer. After a failed commit `read` tells whether this is so; then all that
+ * wait are refused, and all that come.
+ */
+const createFuse = (read: () => void) => {
+  const waiting = new Set<(error: Error) => void>()
+  let broken: Error | undefined
+  const refusal = () => new ProtocolError('unavailable', 'the store must be opened again', { cause: broken })
+  return {
+    isBroken: () => broken !== undefined,
+    pass<T>(work: () => Promise<T>): Promise<T> {
+      if (broken) return Promise.reject(refusal())
+      return new Promise((resolve, reject) => {
+        waiting.add(reject)
+        work()
+          .then(resolve, reject)
+          .finally(() => waiting.delete(reject))
+      })
+    },
+    /** A commit has failed. Answers why nothing works any more, where that is so. */
+    fail(): Error | undefined {
+      try {
+        read()
+      } catch (error) {
+        broken = error instanceof Error ? error : new Error('LMDB cannot read', { cause: error })
+        for (const reject of waiting) reject(refusal())
+        waiting.clear()
+      }
+      return broken
+    },
+  }
 }
 
 export const openEnv = (path: string): Env => {
@@ -30,17 +88,37 @@ export const openEnv = (path: string): Env => {
     eventTurnBatching: false,
   })
   const snapshots = new Set<Transaction>()
+  const listeners = new Set<(cause: unknown) => void>()
+  const measured = new Map<string, Bytes>()
+  const { pass, isBroken, fail } = createFuse(() => env.useReadTransaction().done())
   return {
     openDB: env.openDB.bind(env),
     async transaction(work) {
       try {
-        return await env.transaction(work)
+        return await pass(() => env.transaction(work))
       } catch (error) {
         if (!(error instanceof Error) || !('commitError' in error)) throw error
         // The reason comes as a promise that rejects.
         const cause = await Promise.resolve(error.commitError).catch((reason: unknown) => reason)
-        throw new ProtocolError('unavailable', 'the store could not write', { cause })
+        const reason = fail() ?? cause
+        for (const listener of listeners) listener(reason)
+        throw new ProtocolError('unavailable', 'the store could not write', { cause: reason })
       }
+    },
+    onFailedCommit(listener) {
+      listeners.add(listener)
+      return { [Symbol.dispose]: () => void listeners.delete(listener) }
+    },
+    reusableBytes() {
+      for (const name of env.getKeys()) {
+        if (typeof name === 'string' && !measured.has(name))
+          measured.set(name, env.openDB({ name, ...BYTES }))
+      }
+      const file: FileStats = env.getStats()
+      const { pageSize = 0, lastPageNumber = 0, free = {} } = file
+      const tables = [file, free, ...[...measured.values()].map((table): TableStats => table.getStats())]
+      const used = tables.reduce((sum, table) => sum + pagesOf(table), HEAD_PAGES)
+      return Math.max(0, lastPageNumber + 1 - used) * pageSize
     },
     snapshot() {
       const transaction = env.useReadTransaction()
@@ -64,7 +142,8 @@ export const openEnv = (path: string): Env => {
     close() {
       for (const snapshot of snapshots) snapshot.done()
       snapshots.clear()
-      return env.close()
+      // It would wait for ever.
+      return isBroken() ? Promise.resolve() : env.close()
     },
   }
 }

@@ -21,6 +21,7 @@ import { createLmdbNotify, createNotifyParts } from './notify.ts'
 import { createLmdbOperator } from './operator.ts'
 import { createLmdbRelay } from './relay.ts'
 import { createLmdbSessions } from './sessions.ts'
+import { createLmdbSpace } from './space.ts'
 import { createLmdbTransfer } from './transfer.ts'
 
 export const openLmdb = async (options: {
@@ -55,12 +56,16 @@ export const openLmdb = async (options: {
   }
   const transfer = guardTransfer(gate, createLmdbTransfer(env, { ...rooms, archive }, parts))
   const buckets = createLmdbBuckets(env, options.clock ?? systemClock)
+  const space = gate.guard(createLmdbSpace(env, options.path))
+  // It opens what it measures, which must be before this process enters.
+  await space.measure()
   env.enter()
   let closing: Promise<void> | undefined
   return {
     ...rooms,
     transfer,
     buckets,
+    space,
     ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {
       closing ??= gate

@@ -57,11 +57,15 @@ export interface RedisConnection extends AsyncDisposable {
   /** A connection of its own, for commands that block; it ends with this one at the latest. */
   another(): Redis | Cluster
   ping(): Promise<void>
+  /** Calls the listener with the reply whenever Redis refuses to write: `OOM …`, `MISCONF …`, `READONLY …`. */
+  onRefusedWrite(listener: (reply: string) => void): Disposable
 }
 
 /** Replies that say that Redis cannot serve now. Anything else that Redis refuses is a defect of ours. */
 const AWAY =
   /^(READONLY|CLUSTERDOWN|LOADING|OOM|MASTERDOWN|TRYAGAIN|MOVED|ASK|NOREPLICAS|BUSY|MISCONF|NOAUTH|WRONGPASS|NOPERM|UNKILLABLE|NOSCRIPT|EXECABORT)\b|non local key/
+/** Those of them that concern writes alone. */
+const REFUSED_WRITE = /^(OOM|MISCONF|READONLY|NOREPLICAS)\b/
 /** Errors of the client library that are not replies of Redis. */
 const isReply = (error: Error): boolean => error.name === 'ReplyError'
 
@@ -128,6 +132,7 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
   const client = connect(options)
   const defined = new Set<string>()
   const others = new Set<Redis | Cluster>()
+  const listeners = new Set<(reply: string) => void>()
   let subscriber: Redis | Cluster | undefined
   let closed = false
   let refusal: string | undefined
@@ -207,6 +212,9 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
     try {
       return await Promise.race([Promise.all(together(commands)), late])
     } catch (error) {
+      if (error instanceof Error && isReply(error) && REFUSED_WRITE.test(error.message)) {
+        for (const listener of listeners) listener(error.message)
+      }
       throw unavailable(error)
     } finally {
       clearTimeout(timer)
@@ -253,6 +261,10 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
       others.add(other)
       other.once('end', () => void others.delete(other))
       return other
+    },
+    onRefusedWrite(listener) {
+      listeners.add(listener)
+      return { [Symbol.dispose]: () => void listeners.delete(listener) }
     },
     async ping() {
       // A write: PING and reads are answered, too, by a Redis that is full or only a replica.

@@ -27,6 +27,7 @@ import { createRedisOperator } from './operator.ts'
 import { createRedisRelay } from './relay.ts'
 import { createRedisSessions } from './sessions.ts'
 import { createSessionsAdapter } from './sessions-adapter.ts'
+import { createRedisSpace } from './space.ts'
 import { createRedisTransfer } from './transfer.ts'
 
 export interface OpenRedisOptions {
@@ -66,6 +67,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     sessions: gate.guard(createRedisSessions(redis)),
     sessionsAdapter: () => createSessionsAdapter(redis, connection.log),
     buckets: createRedisBuckets(redis, systemClock),
+    space: gate.guard(createRedisSpace(redis)),
     ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {
       closing ??= gate.close().then(() => redis[Symbol.asyncDispose]())
