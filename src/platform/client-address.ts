@@ -8,7 +8,7 @@
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
 
-/** `203.0.113.7`, `2001:db8:0:1::/64`, or '' once the connection is gone. */
+/** `203.0.113.7`, `2001:db8:0:1::/64`, or '' for a connection that is gone and was not asked about before. */
 export type ClientAddress = (request: Pick<IncomingMessage, 'headers' | 'socket'>) => string
 
 const MAPPED = /^::ffff:(?=\d+\.)/i
@@ -45,17 +45,24 @@ export const isProxyRule = (text: string): boolean =>
 /** Hops of a forwarded request that are read at most. */
 const MAX_HOPS = 16
 
-/** `trusted`: what `isProxyRule` takes. */
-export const createClientAddress = (trusted: readonly string[]): ClientAddress => {
+/** Whether a peer is a proxy that is believed. `trusted`: what `isProxyRule` takes. */
+export const createProxyTrust = (trusted: readonly string[]): ((address: string) => boolean) => {
   const proxies = new BlockList()
   for (const rule of trusted.flatMap((text) => NAMED_RANGES[text] ?? [text])) {
     const [net = '', prefix = 0] = partsOf(rule) ?? []
     proxies.addSubnet(net, prefix, isIP(net) === 6 ? 'ipv6' : 'ipv4')
   }
-  const isTrusted = (address: string): boolean =>
-    isIP(address) !== 0 && proxies.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
+  return (peer) => {
+    const address = peer.replace(MAPPED, '')
+    return isIP(address) !== 0 && proxies.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
+  }
+}
 
-  return ({ headers, socket }) => {
+/** `trusted`: what `isProxyRule` takes. */
+export const createClientAddress = (trusted: readonly string[]): ClientAddress => {
+  const isTrusted = createProxyTrust(trusted)
+
+  const read: ClientAddress = ({ headers, socket }) => {
     let address = (socket.remoteAddress ?? '').replace(MAPPED, '')
     if (!isTrusted(address)) return networkOf(address)
     const forwarded = headers['x-forwarded-for']
@@ -67,5 +74,12 @@ export const createClientAddress = (trusted: readonly string[]): ClientAddress =
       if (!isTrusted(next)) break
     }
     return networkOf(address)
+  }
+  /** A request whose connection is gone is still whose it was. */
+  const known = new WeakMap<object, string>()
+  return (request) => {
+    const address = known.get(request) ?? read(request)
+    if (address !== '') known.set(request, address)
+    return address
   }
 }

@@ -53,12 +53,21 @@ const serveWithoutUpgrade = (server: Server, request: IncomingMessage, raw: Dupl
   })
 }
 
+/** Who is told that a connection is no longer one of HTTP requests. */
+const watchers = new WeakMap<Server, (raw: Duplex) => void>()
+
+/** `watcher` is told of each connection that is upgraded, before it is taken. A server has one. */
+export const watchUpgrades = (server: Server, watcher: (raw: Duplex) => void): void => {
+  watchers.set(server, watcher)
+}
+
 /** Node tells every listener of every upgrade, so a server has one, which knows whose a path is. */
 const shared = new WeakMap<Server, Map<string, TakeUpgrade>>()
 
 const listen = (server: Server): Map<string, TakeUpgrade> => {
   const takers = new Map<string, TakeUpgrade>()
   server.on('upgrade', (request, raw, head) => {
+    watchers.get(server)?.(raw)
     if (!isWebSocket(request)) {
       serveWithoutUpgrade(server, request, raw, head)
       return

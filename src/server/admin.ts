@@ -15,6 +15,7 @@
  * Changing keys: `admin-rotation`.
  */
 import { timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import { Hono } from 'hono'
 import { z } from 'zod'
 import type { KeyRegistry } from '../keys/service.ts'
@@ -76,6 +77,14 @@ export const sameText = (a: string, b: string): boolean => {
   return one.length === other.length && timingSafeEqual(one, other)
 }
 
+const bearerOf = (header: string | undefined): string => /^Bearer +(\S+)$/i.exec(header ?? '')?.[1] ?? ''
+
+/** Whether a request carries the admin token. */
+export const operatorCheck =
+  (token: string) =>
+  ({ headers }: Pick<IncomingMessage, 'headers'>): boolean =>
+    headers.authorization !== undefined && sameText(bearerOf(headers.authorization), token)
+
 const shownKey = ({ identityKey, account, cacao, revokedAt }: IdentityEntry) => ({
   identityKey,
   account,
@@ -87,8 +96,8 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
   const app = new Hono()
 
   app.use('/admin/*', async (c, next) => {
-    const token = /^Bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1] ?? ''
-    if (!sameText(token, deps.token)) throw new ProtocolError('unauthenticated', 'the admin token')
+    if (!sameText(bearerOf(c.req.header('authorization')), deps.token))
+      throw new ProtocolError('unauthenticated', 'the admin token')
     await next()
   })
 

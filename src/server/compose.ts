@@ -15,7 +15,7 @@ import { createKeyRegistry, type KeyRegistry } from '../keys/service.ts'
 import type { NotifyServer } from '../notify/server.ts'
 import { createVault } from '../notify/vault.ts'
 import { createBudgets } from '../platform/budgets.ts'
-import { createClientAddress } from '../platform/client-address.ts'
+import { createClientAddress, createProxyTrust } from '../platform/client-address.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { addressRules, anyAddress } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
@@ -28,7 +28,7 @@ import { relayKeyFrom } from '../relay/relay-key.ts'
 import { openLmdb } from '../storage/lmdb/open.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
-import { adminRoutes } from './admin.ts'
+import { adminRoutes, operatorCheck } from './admin.ts'
 import { createAccounts } from './admin-accounts.ts'
 import { buildArchive, buildKeeper } from './archive-room.ts'
 import type { Config } from './config.ts'
@@ -40,6 +40,7 @@ import { createDuties } from './duties.ts'
 import { StartFailure } from './failure.ts'
 import type { Ground } from './ground.ts'
 import { closeServer, createHttpRoutes, createHttpServer, listen } from './http.ts'
+import { createHttpGuard } from './http-guard.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { serveMetrics } from './metrics-server.ts'
 import { buildMq } from './mq-room.ts'
@@ -47,7 +48,7 @@ import { namesOf } from './names.ts'
 import { buildNotify, declareApps, defaultProject, loadKeys } from './notify-room.ts'
 import { buildOperator } from './operator-room.ts'
 import { type Check, metricsRoutes, NotReady, opsRoutes } from './ops.ts'
-import { createPayerOf } from './payer.ts'
+import { createPayerFor, createPayerOf } from './payer.ts'
 import { buildRelay } from './relay-room.ts'
 import { createResealing } from './resealing.ts'
 import { isSecretOf, loadSecrets, putPreviousSecretAway, removeKeptSecrets } from './secret-files.ts'
@@ -140,11 +141,21 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     ),
   )
 
+  const addressOf = createClientAddress(config.trustedProxies)
+  const isProxy = createProxyTrust(config.trustedProxies)
+  const budgets = createBudgets(
+    { buckets: stores.buckets, clock, isOpen: () => watermark.level() === 'ok' },
+    config.budgets,
+  )
+  const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
+  const isOperator = operatorCheck(adminToken)
+
   // What answers is known only when the port is; until then nobody is answered.
   let fetch: Hono['fetch'] | undefined
   const server = createHttpServer(
     (request, env, context) => fetch?.(request, env, context) ?? new Response(null, { status: 503 }),
     log,
+    createHttpGuard({ budgets, addressOf, isProxy, isOperator, clock, meter: metrics }),
   )
   owned.defer(() => closeServer(server))
   const port = await listen(server, config.port, config.host)
@@ -153,12 +164,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const onDuty = createDuties({ leases: stores.leases, clock, log }, toHex(randomBytes(8)))
   const ground: Ground = {
     ...{ config, names, stores, clock, log, metrics, randomBytes, owned, patient, onDuty },
-    addressOf: createClientAddress(config.trustedProxies),
-    payerOf: createPayerOf(secret),
-    budgets: createBudgets(
-      { buckets: stores.buckets, clock, isOpen: () => watermark.level() === 'ok' },
-      config.budgets,
-    ),
+    ...{ addressOf, budgets, payerOf: createPayerOf(secret), payerFor: createPayerFor(addressOf, budgets) },
   }
   if (config.redisUrl !== undefined) {
     fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch
@@ -193,7 +199,6 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const archive = has('archive') && keeper ? buildArchive(ground, keeper) : undefined
   const sessions = has('sessions') ? await buildSessions(ground, server) : undefined
 
-  const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
   let isStopping = false
   let notifyServer: NotifyServer | undefined
   const checks: Record<string, Check> = {

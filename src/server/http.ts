@@ -12,6 +12,7 @@ import { httpErrors, noSuchPath, wrongMethods } from '../platform/http.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { codeOf, StartFailure } from './failure.ts'
+import type { HttpGuard } from './http-guard.ts'
 
 export interface HttpDeps {
   clock: Clock
@@ -90,7 +91,7 @@ export const createHttpRoutes = ({ clock, log, meter }: HttpDeps, rooms: readonl
 }
 
 /** What cannot even be read as a request is answered in plain HTTP; the path is not safe to look at then. */
-export const createHttpServer = (fetch: HttpRoutes['fetch'], log: Log): Server => {
+export const createHttpServer = (fetch: HttpRoutes['fetch'], log: Log, guard?: HttpGuard): Server => {
   const listener = getRequestListener(fetch, {
     // Global Request and Response stay what they are: rooms and tests use them.
     overrideGlobalObjects: false,
@@ -100,11 +101,19 @@ export const createHttpServer = (fetch: HttpRoutes['fetch'], log: Log): Server =
       return Response.json({ error: error.message, code: error.code }, { status: error.http })
     },
   })
-  return createServer(
-    // Longer than the idle time of the proxies that usually stand before us, or they would reuse a dead connection.
-    { keepAliveTimeout: 75_000, headersTimeout: 20_000, requestTimeout: 60_000, maxHeaderSize: 16_384 },
-    (request, response) => void listener(request, response),
+  const server = createServer(
+    {
+      // Longer than the idle time of the proxies that usually stand before us, or they would reuse a dead connection.
+      ...{ keepAliveTimeout: 75_000, headersTimeout: 20_000, requestTimeout: 60_000, maxHeaderSize: 16_384 },
+      ...(guard && { ServerResponse: guard.ServerResponse }),
+    },
+    (request, response) => {
+      if (guard && !guard.admits(request, response)) return
+      void listener(request, response)
+    },
   )
+  guard?.guard(server)
+  return server
 }
 
 /** Resolves to the port. Throws `StartFailure` when it cannot be had. */

@@ -28,6 +28,10 @@ export const METRICS: Record<string, Declared> = {
     labels: ['route'],
     buckets: SLOW,
   },
+  http_connections_refused_total: {
+    type: 'counter',
+    help: 'Connections that were cut because their address has too many',
+  },
 
   store_used_ratio: { type: 'gauge', help: 'Part of the disk or of Redis memory that is used, 0 to 1' },
   store_free_bytes: { type: 'gauge', help: 'What is left of the disk or of Redis memory' },

@@ -1,5 +1,11 @@
-/** What rows keep of the address that pays for them: equal for equal addresses, and no address. */
+/** Who pays: what rows keep of an address, equal for equal addresses and no address; and the payer of a request. */
 import { createHmac } from 'node:crypto'
+import { IncomingMessage } from 'node:http'
+import type { Context } from 'hono'
+import type { Budgets } from '../platform/budgets.ts'
+import type { ClientAddress } from '../platform/client-address.ts'
+import { createPayers, HOUSE, type Payer } from '../platform/payer.ts'
+import { createTurns } from '../platform/turns.ts'
 
 const PAYER_CHARACTERS = 11
 
@@ -10,3 +16,15 @@ export const createPayerOf =
     address === ''
       ? ''
       : createHmac('sha256', secret).update(`payer ${address}`).digest('base64url').slice(0, PAYER_CHARACTERS)
+
+/** As Node's server has it; a request that came by no socket is the house's own. */
+const incomingOf = ({ env }: Context<{ Bindings: { incoming?: unknown } }>): IncomingMessage | undefined =>
+  env?.incoming instanceof IncomingMessage ? env.incoming : undefined
+
+export const createPayerFor = (addressOf: ClientAddress, budgets: Pick<Budgets, 'work' | 'state'>) => {
+  const payerOf = createPayers({ budgets, turns: createTurns() })
+  return (c: Context): Payer => {
+    const incoming = incomingOf(c)
+    return incoming ? payerOf(addressOf(incoming)) : HOUSE
+  }
+}
