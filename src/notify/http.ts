@@ -16,14 +16,13 @@
  * | GET  /.well-known/did.json                | no     | the server's keys, or those of the host's app   |
  * | GET  /apps/:domain/did.json               | no     | + an app's keys, to be copied or proxied        |
  * | GET  /w3i/v1/notify-config, /w3i/v1/projects | no  | what apps say about themselves                  |
- * | GET  /openapi.json, /docs                 | no     | + this table for machines, and for people       |
+ * | GET  /openapi.json                        | no     | + this table for machines                       |
  *
  * Webhooks, the welcome notification and clicks on links have files of their own: `http-webhooks` and so on.
  *
  * Everything may be asked from a web page of any origin: secrets travel in a header that only their owner can set.
  */
 import { OpenAPIHono } from '@hono/zod-openapi'
-import { Scalar } from '@scalar/hono-api-reference'
 import type { Context, MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
 import { checked, httpErrors, jsonBody, noSuchPath, wrongMethods } from '../platform/http.ts'
@@ -304,7 +303,6 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
     info: { title: 'Belfry', version: '1', description: 'Notify: the HTTP API for dapps and wallets' },
     servers: [{ url: options.publicUrl }],
   })
-  app.get('/docs', Scalar({ url: '/openapi.json', pageTitle: 'Belfry' }))
 
   return app
 }

@@ -30,6 +30,7 @@ import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
 import { adminRoutes, operatorCheck } from './admin.ts'
 import { createAccounts } from './admin-accounts.ts'
+import { apiPageRoutes } from './api-page.ts'
 import { buildArchive, buildKeeper } from './archive-room.ts'
 import type { Config } from './config.ts'
 import { buildContacts } from './contacts-room.ts'
@@ -243,7 +244,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     ...(has('operator') ? [buildOperator(ground, adminToken, notify?.apps)] : []),
     ...(archive ? [archive.routes] : []),
     ...(sessions ? [sessions.routes] : []),
-    ...(notify ? [notify.routes] : []),
+    ...(notify ? [apiPageRoutes({ publicUrl: names.publicUrl }), notify.routes] : []),
   ])
   fetch = routes.fetch
   const metricsUrl = await serveMetrics({ metrics, log, owned }, config)

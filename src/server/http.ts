@@ -90,6 +90,12 @@ export const createHttpRoutes = ({ clock, log, meter }: HttpDeps, rooms: readonl
   }
 }
 
+/** For whoever opens an answer in a browser: it is data, whatever is in it. A page names its own policy instead. */
+const SAFE_HEADERS = {
+  'X-Content-Type-Options': 'nosniff',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+}
+
 /** What cannot even be read as a request is answered in plain HTTP; the path is not safe to look at then. */
 export const createHttpServer = (fetch: HttpRoutes['fetch'], log: Log, guard?: HttpGuard): Server => {
   const listener = getRequestListener(fetch, {
@@ -108,6 +114,7 @@ export const createHttpServer = (fetch: HttpRoutes['fetch'], log: Log, guard?: H
       ...(guard && { ServerResponse: guard.ServerResponse }),
     },
     (request, response) => {
+      for (const [name, value] of Object.entries(SAFE_HEADERS)) response.setHeader(name, value)
       if (guard && !guard.admits(request, response)) return
       void listener(request, response)
     },

@@ -436,19 +436,13 @@ describe('paths and methods', () => {
       Object.keys(Object(methods)).map((method) => `${method.toUpperCase()} ${path}`),
     )
     const routed = world.routes.routes
-      .filter(({ method, path }) => method !== 'ALL' && path !== '/openapi.json' && path !== '/docs')
+      .filter(({ method, path }) => method !== 'ALL' && path !== '/openapi.json')
       .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`)
     expect(described.sort()).toEqual([...new Set(routed)].sort())
     expect(Object(body).components.schemas.Notify).toMatchObject({
       type: 'object',
       required: ['notification', 'accounts'],
     })
-  })
-
-  it('are shown at /docs', async () => {
-    const { status, body } = await world.call('GET', '/docs')
-    expect(status).toBe(200)
-    expect(body).toContain('/openapi.json')
   })
 
   it('answer 500 with an id, which the log has too, and nothing internal', async () => {

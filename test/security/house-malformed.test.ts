@@ -25,6 +25,7 @@ import { createRelayClient } from '../../src/relay/client.ts'
 import { relayRoutes } from '../../src/relay/http.ts'
 import { createRelayHub } from '../../src/relay/hub.ts'
 import { adminRoutes } from '../../src/server/admin.ts'
+import { apiPageRoutes } from '../../src/server/api-page.ts'
 import { metricsRoutes, opsRoutes } from '../../src/server/ops.ts'
 import { newDevice, newOwner, opened } from '../notify/support/wallet.ts'
 import { closedOf, upgradeStatus } from '../relay/socket-world.ts'
@@ -196,6 +197,8 @@ const ROUTES: readonly Route[] = [
   route('nobody', 'GET', '/w3i/v1/projects'),
   route('nobody', 'GET', '/openapi.json'),
   route('nobody', 'GET', '/docs'),
+  route('nobody', 'GET', '/docs/page.js'),
+  route('nobody', 'GET', '/docs/reference.js'),
   route('nobody', 'POST', '/identity', { ...keys, ...json }),
   route('nobody', 'GET', '/identity', { ...keys, path: '/identity?publicKey=x' }),
   route('nobody', 'DELETE', '/identity', { ...keys, ...json }),
@@ -306,6 +309,7 @@ it('the table names every route that there is', async () => {
     contactsRoutes({ contacts: nobody, log: silent, meter: unmeasured }),
     opsRoutes({ checks: {}, ...deps }),
     metricsRoutes(metrics),
+    apiPageRoutes({ publicUrl: world.url }),
   ]
     .flatMap(({ routes }) => routes)
     .filter(({ method }) => method !== 'ALL')
@@ -317,7 +321,7 @@ it('the table names every route that there is', async () => {
       (method) => `${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`,
     ),
   )
-  const all = new Set([...routed, ...described, 'GET /openapi.json', 'GET /docs'])
+  const all = new Set([...routed, ...described, 'GET /openapi.json'])
   expect(ROUTES.map(({ method, pattern }) => `${method} ${pattern}`).sort()).toEqual([...all].sort())
 })
 

@@ -16,8 +16,10 @@ export interface Chromium extends AsyncDisposable {
 export interface Page {
   /** The value of the expression, or of its promise, as JSON carries it. Rejects with what the page threw. */
   evaluate(expression: string): Promise<unknown>
-  /** What the page wrote to its console and what it did not catch, so far. */
+  /** What the page wrote to its console, what it did not catch, and what its policy refused, so far. */
   console(): string[]
+  /** The address of each request that the page made, so far. */
+  requests(): string[]
 }
 
 export const findChromium = () =>
@@ -67,6 +69,7 @@ const logged = z.object({
   args: z.array(z.object({ value: z.unknown().optional(), description: z.string().optional() })),
 })
 const uncaught = z.object({ exceptionDetails: thrown })
+const requested = z.object({ request: z.object({ url: z.string() }) })
 
 const sentenceOf = ({ text, exception }: z.infer<typeof thrown>) => exception?.description ?? text
 
@@ -116,15 +119,21 @@ const createDevTools = (child: ChildProcess, ended: Promise<string>) => {
 }
 type DevTools = ReturnType<typeof createDevTools>
 
+/** What a policy refuses is not always in the console; an event of the page tells it all. */
+const TELL_REFUSALS = `document.addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI }) =>
+  console.error('the policy refused', effectiveDirective, blockedURI))`
+
 const openPage = async (devTools: DevTools, url: string): Promise<Page> => {
   const { targetId } = await devTools.call(target, 'Target.createTarget', { url: 'about:blank' })
   const attach = { targetId, flatten: true }
   const { sessionId } = await devTools.call(session, 'Target.attachToTarget', attach)
   const said: string[] = []
+  const requests: string[] = []
   const loaded = new Promise<void>((resolve) => {
     devTools.listen((method, params, from) => {
       if (from !== sessionId) return
       if (method === 'Page.loadEventFired') resolve()
+      if (method === 'Network.requestWillBeSent') requests.push(requested.parse(params).request.url)
       if (method === 'Runtime.exceptionThrown') said.push(sentenceOf(uncaught.parse(params).exceptionDetails))
       if (method === 'Runtime.consoleAPICalled') {
         const { type, args } = logged.parse(params)
@@ -132,8 +141,10 @@ const openPage = async (devTools: DevTools, url: string): Promise<Page> => {
       }
     })
   })
-  for (const domain of ['Page', 'Runtime'])
+  for (const domain of ['Page', 'Runtime', 'Network'])
     await devTools.call(z.unknown(), `${domain}.enable`, {}, sessionId)
+  const early = { source: TELL_REFUSALS }
+  await devTools.call(z.unknown(), 'Page.addScriptToEvaluateOnNewDocument', early, sessionId)
   await devTools.call(z.unknown(), 'Page.navigate', { url }, sessionId)
   await loaded
   return {
@@ -144,6 +155,7 @@ const openPage = async (devTools: DevTools, url: string): Promise<Page> => {
       return answer.result.value
     },
     console: () => said,
+    requests: () => requests,
   }
 }
 
