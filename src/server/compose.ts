@@ -17,6 +17,7 @@ import { createVault } from '../notify/vault.ts'
 import { createBudgets } from '../platform/budgets.ts'
 import { createClientAddress, createProxyTrust } from '../platform/client-address.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
+import { createHostGate } from '../platform/host-gate.ts'
 import { addressRules, anyAddress } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/release-stack.ts'
@@ -250,11 +251,11 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const metricsUrl = await serveMetrics({ metrics, log, owned }, config)
 
   if (notify) {
-    const rules = addressRules(config.allowPrivateAddresses)
+    const rules = addressRules(config.allowPrivateAddresses.keys)
     const lookup = createIdentityLookup(
       {
         ...(registry && { registry }),
-        fetch: createPublicFetch({ rules, refusal: 'key_server_refused' }),
+        fetch: createPublicFetch({ rules, refusal: 'key_server_refused', gate: createHostGate({ clock }) }),
         clock,
         log,
       },

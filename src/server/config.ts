@@ -144,7 +144,7 @@ const contradictions = (config: z.infer<typeof Settings>): string[] => {
     mistakes.push('A relay URL is given although this process has no notify room: nobody would use it.')
   }
   // Who may be asked without encryption is somebody whom the operator has named as near.
-  if (allowPrivateAddresses.length === 0 && keyServers.some((one) => one.startsWith('http:'))) {
+  if (allowPrivateAddresses.keys.length === 0 && keyServers.some((one) => one.startsWith('http:'))) {
     mistakes.push(
       'A key server of BELFRY_KEY_SERVERS is not https: name its host in BELFRY_ALLOW_PRIVATE_ADDRESSES too.',
     )

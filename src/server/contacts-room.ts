@@ -25,7 +25,7 @@ export const buildContacts = (ground: Ground, verifySignature: ContractWalletChe
         if (!entry || entry.revokedAt !== undefined) throw new ProtocolError('identity_unknown')
         return cacaoSchema.parse(JSON.parse(entry.cacao))
       },
-      fetch: createPublicFetch({ rules: addressRules(config.allowPrivateAddresses) }),
+      fetch: createPublicFetch({ rules: addressRules(config.allowPrivateAddresses.did) }),
       limit: (name, key) => limits.take(name, key),
       verifySignature,
       clock,

@@ -24,7 +24,7 @@ export const buildMq = (ground: Ground, root: Uint8Array): { routes: Hono; endPo
   const catchUpEvery = config.redisUrl === undefined ? undefined : CATCH_UP
   const polls = owned.use(createPolls({ store, clock, meter }, { catchUpEvery }))
   const findKeys = createFindKeys({
-    fetch: createPublicFetch({ rules: addressRules(config.allowPrivateAddresses) }),
+    fetch: createPublicFetch({ rules: addressRules(config.allowPrivateAddresses.did) }),
     // The registry's store, so that a process without that room knows the keys, too.
     async accountOf(identityKey) {
       const entry = await keys.identity(identityKey)

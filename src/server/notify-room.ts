@@ -60,7 +60,7 @@ export const buildNotify = async (
     randomBytes,
     join: async (topic) => (await started).join(topic),
   })
-  const rules = addressRules(config.allowPrivateAddresses)
+  const rules = addressRules(config.allowPrivateAddresses.webhooks)
   const checkUrl = createUrlCheck(rules)
   const webhooks = createWebhooks({ store, agenda, vault, clock, randomBytes, checkUrl })
   const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)

@@ -27,7 +27,8 @@ export const buildRelay = (
   const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
   const trusted = (clientId: string) => clientId === notifyClient
   const { relay: store, agenda } = stores
-  const rules = addressRules(config.allowPrivateAddresses)
+  // Anonymous clients never lead inside, whatever the operator allows for others.
+  const rules = addressRules()
   const watches = createWatches(
     { store, agenda, clock, log, meter },
     {

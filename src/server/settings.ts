@@ -5,10 +5,10 @@
 import { z } from 'zod'
 import { LIMIT_NAMES, type LimitRules, NO_LIMITS, parseLimit } from '../notify/limits.ts'
 import { isProxyRule } from '../platform/client-address.ts'
-import { isAddressRule } from '../platform/public-address.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
 import { Budgets } from './budget-settings.ts'
 import { MqDomains, parseDomains } from './mq-domains.ts'
+import { PrivateAddresses } from './private-addresses.ts'
 import { wholeNumber } from './whole-number.ts'
 
 interface Setting<S extends z.ZodType = z.ZodType> {
@@ -259,17 +259,13 @@ export const SETTINGS = {
     about: 'Key servers that are asked beside the own one',
   }),
   allowPrivateAddresses: setting({
-    schema: z
-      .union([z.boolean().transform((all) => (all ? ['true'] : [])), list(z.string())])
-      .transform((items) => items.filter((one) => one !== 'false'))
-      .pipe(z.array(z.string().refine(isAddressRule)))
-      .default([]),
+    schema: PrivateAddresses,
     env: 'BELFRY_ALLOW_PRIVATE_ADDRESSES',
     flag: 'allow-private-addresses',
-    hint: 'HOST|RANGE,…|true',
-    must: 'a list of host names, addresses and ranges like 10.0.0.0/8, or true',
+    hint: 'PURPOSE=HOST|RANGE,…;…',
+    must: 'lists of host names, addresses and ranges like keys=keys.internal:8080,10.1.0.0/16; webhooks=hooks.internal; did=…, or one list for all three, or true',
     about:
-      'Where in your own network key servers and webhooks may be, in plain http too; others must be public and https',
+      'Where in your own network key servers (`keys`), webhooks of projects (`webhooks`) and did:web documents (`did`) may be, in plain http too; others must be public and https',
     fallback: 'nowhere',
   }),
   rpcUrls: setting({

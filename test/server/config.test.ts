@@ -87,14 +87,26 @@ describe('where values come from', () => {
   it('reads what may be talked to in the own network', () => {
     const read = (value: string) =>
       readConfig({}, { BELFRY_ALLOW_PRIVATE_ADDRESSES: value }).config.allowPrivateAddresses
-    expect(read('10.0.0.0/8, hooks.internal')).toEqual(['10.0.0.0/8', 'hooks.internal'])
-    expect(read('true')).toEqual(['true'])
-    expect(read('false')).toEqual([])
+    const all = (...list: string[]) => ({ keys: list, webhooks: list, did: list })
+    expect(read('keys=keys.internal:8080, 10.1.0.0/16; webhooks=hooks.internal')).toEqual({
+      keys: ['keys.internal:8080', '10.1.0.0/16'],
+      webhooks: ['hooks.internal'],
+      did: [],
+    })
+    expect(read('did=[::1]:8080;')).toEqual({ keys: [], webhooks: [], did: ['[::1]:8080'] })
+    expect(read('10.0.0.0/8, hooks.internal')).toEqual(all('10.0.0.0/8', 'hooks.internal'))
+    expect(read('true')).toEqual(all('true'))
+    expect(read('false')).toEqual(all())
     const of = (text: string) =>
       readConfig({ config: file(`allowPrivateAddresses: ${text}`) }, {}).config.allowPrivateAddresses
-    expect(of('true')).toEqual(['true'])
-    expect(of('false')).toEqual([])
-    expect(of('[10.0.0.0/8, "::1"]')).toEqual(['10.0.0.0/8', '::1'])
+    expect(of('true')).toEqual(all('true'))
+    expect(of('false')).toEqual(all())
+    expect(of('[10.0.0.0/8, "::1"]')).toEqual(all('10.0.0.0/8', '::1'))
+    expect(of('{ webhooks: [hooks.internal], did: "10.0.0.0/8, ::1" }')).toEqual({
+      keys: [],
+      webhooks: ['hooks.internal'],
+      did: ['10.0.0.0/8', '::1'],
+    })
   })
 
   it('reads the nodes of chains, which may have commas and keys in their URLs', () => {
@@ -196,7 +208,12 @@ describe('a mistake', () => {
     [
       'BELFRY_ALLOW_PRIVATE_ADDRESSES',
       '10.0.0.0/33',
-      'BELFRY_ALLOW_PRIVATE_ADDRESSES must be a list of host names, addresses and ranges like 10.0.0.0/8, or true, not "10.0.0.0/33".',
+      'BELFRY_ALLOW_PRIVATE_ADDRESSES must be lists of host names, addresses and ranges like keys=keys.internal:8080,10.1.0.0/16; webhooks=hooks.internal; did=…, or one list for all three, or true, not "10.0.0.0/33".',
+    ],
+    [
+      'BELFRY_ALLOW_PRIVATE_ADDRESSES',
+      'watches=127.0.0.1',
+      'BELFRY_ALLOW_PRIVATE_ADDRESSES must be lists of host names, addresses and ranges like keys=keys.internal:8080,10.1.0.0/16; webhooks=hooks.internal; did=…, or one list for all three, or true, not "watches=127.0.0.1".',
     ],
     [
       'BELFRY_MQ_DOMAINS',
@@ -285,7 +302,7 @@ describe('a mistake', () => {
     expect(mistakes(plain)).toEqual([
       'A key server of BELFRY_KEY_SERVERS is not https: name its host in BELFRY_ALLOW_PRIVATE_ADDRESSES too.',
     ])
-    expect(mistakes({ ...plain, 'allow-private-addresses': 'keys.example' })).toEqual([])
+    expect(mistakes({ ...plain, 'allow-private-addresses': 'keys=keys.example' })).toEqual([])
   })
 })
 

@@ -141,7 +141,7 @@ it('a new secret for the embedded store is made, used and finished, over a kill'
 }, async () => {
   await using home = await temporaryHome()
   const port = await freePort()
-  const env = { BELFRY_ALLOW_PRIVATE_ADDRESSES: '127.0.0.1' }
+  const env = { BELFRY_ALLOW_PRIVATE_ADDRESSES: 'webhooks=127.0.0.1' }
   const start = () => startServerProcess(home.path, { port, env })
   const secretNow = () => readFileSync(join(home.path, 'secret'), 'utf8')
   const stored = async <T>(look: (stores: Stores) => Promise<T>): Promise<T> => {

@@ -31,7 +31,7 @@ it.each([
   async (_, environment) => {
     await using home = await temporaryHome()
     const port = await freePort()
-    const env = { ...(await environment()), BELFRY_ALLOW_PRIVATE_ADDRESSES: '127.0.0.1' }
+    const env = { ...(await environment()), BELFRY_ALLOW_PRIVATE_ADDRESSES: 'webhooks=127.0.0.1' }
     const start = () => startServerProcess(home.path, { port, env })
     let server = await start()
     const app = await enrolByCommandLine(home.path, DOMAIN)

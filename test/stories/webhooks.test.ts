@@ -54,7 +54,7 @@ for (const [engine, config] of [
       timeout: 90_000,
     }, async () => {
       const clock = leaping()
-      const own = { allowPrivateAddresses: ['127.0.0.1'], ...(await config()) }
+      const own = { allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [] }, ...(await config()) }
       const { world, id, call, register } = await setUp({ clock, config: own })
       await using _ = world
       const attempts = new Map<string, number>()
@@ -135,7 +135,7 @@ for (const [engine, config] of [
     }, async () => {
       const warnings: unknown[] = []
       const log = { ...silent, warn: (fields: unknown) => void warnings.push(fields) }
-      const own = { allowPrivateAddresses: ['127.0.0.1'], ...(await config()) }
+      const own = { allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [] }, ...(await config()) }
       const { world, id, call, register } = await setUp({ log, config: own })
       let status = 410
       await using receiver = await startReceiver(() => status)
