@@ -58,6 +58,49 @@ export interface Agenda {
   onJobs(queue: string, listener: () => void): Disposable
 }
 
+/** Owners share the places of a worker: each has at most so many at a time. */
+export interface WorkerShare {
+  ownerOf: (job: Job) => string
+  each: number
+}
+
+/** How long a job takes, as long as nothing is known of its owner's, ms. */
+const PACE = 100
+const LONGEST_PUT_OFF = 300_000
+const MAX_OWNERS = 10_000
+
+/**
+ * Places by owner. What finds all places of its owner taken is put off to when the owner will have come that far, at its
+ * present pace, so that it costs the queue little.
+ */
+const createPlaces = (now: () => number, { ownerOf, each }: WorkerShare) => {
+  const owners = new Map<string, { held: number; pace: number; promised: number }>()
+  const tidy = () => {
+    for (const [name, { held, promised }] of owners) if (held === 0 && promised <= now()) owners.delete(name)
+  }
+  return {
+    /** Answers how the place is given back, or when to come again. */
+    enter(job: Job): (() => void) | number {
+      const name = ownerOf(job)
+      if (owners.size >= MAX_OWNERS) tidy()
+      const owner = owners.get(name) ?? { held: 0, pace: PACE, promised: 0 }
+      owners.set(name, owner)
+      if (owner.held >= each) {
+        const step = Math.max(owner.pace / each, 1)
+        owner.promised = Math.min(Math.max(owner.promised, now()) + step, now() + LONGEST_PUT_OFF)
+        return Math.ceil(owner.promised)
+      }
+      owner.held += 1
+      const startedAt = now()
+      return () => {
+        owner.held -= 1
+        owner.pace = (owner.pace * 3 + now() - startedAt) / 4
+        if (owner.held === 0 && owner.promised <= now()) owners.delete(name)
+      }
+    },
+  }
+}
+
 /** Without news a queue is looked at this often, ms; so a job is at most so much late. */
 const POLL = 1_000
 /** At the end, work that has begun may take so long, ms. */
@@ -77,11 +120,14 @@ export const createWorker = (
     lease: number
     /** ms. */
     retryAfter: number
+    /** Default: whose jobs come first has the places. */
+    share?: WorkerShare
     work(job: Job, signal: AbortSignal): Promise<Outcome>
   },
 ): AsyncDisposable => {
   const { agenda, clock, log, meter } = deps
-  const { queue, concurrency, lease, retryAfter, work } = options
+  const { queue, concurrency, lease, retryAfter, share, work } = options
+  const places = share && createPlaces(clock.now, share)
   const ending = new AbortController()
   const busy = new Set<Promise<void>>()
   let wake = () => {}
@@ -89,7 +135,16 @@ export const createWorker = (
   /** Jobs that end at about the same time are one write. */
   const settle = createGathering((outcomes: readonly Outcome[]) => agenda.settle(queue, outcomes))
 
+  const putOff = async ({ id, attempts }: Job, at: number): Promise<void> => {
+    meter.count('agenda_jobs_total', { queue, outcome: 'put_off' })
+    await settle({ id, kind: 'again', at, attempts }).catch((err: unknown) => {
+      log.warn({ err, queue }, 'A job could not be put off; it is free when its lease ends')
+    })
+  }
+
   const one = async (job: Job): Promise<void> => {
+    const leave = places?.enter(job)
+    if (typeof leave === 'number') return putOff(job, leave)
     const late = new AbortController()
     const timer = clock.after(lease, () => late.abort())
     try {
@@ -111,6 +166,7 @@ export const createWorker = (
       log.warn({ err, queue }, 'What became of a job could not be kept; it is done again')
     } finally {
       timer[Symbol.dispose]()
+      leave?.()
     }
   }
 

@@ -4,6 +4,7 @@
  * | what                                | bound                                                                     |
  * |-------------------------------------|---------------------------------------------------------------------------|
  * | calls under way                     | `all`, of one host `perHost`, of one owner `perOwner`                      |
+ * | of these, older than a second       | up to `slow`, which do not count among `all`: slow hosts hold up no others |
  * | calls that wait for a place         | `waiting` for one host, sixteen times as many in all; owners take turns    |
  * | calls that begin at one host        | `pace`: a burst, then so many a second                                     |
  * | a host that cannot be reached       | left alone after `failures` in a row, for a pause that doubles             |
@@ -47,6 +48,7 @@ export interface HostGate {
 
 export interface HostGateOptions {
   all?: number
+  slow?: number
   perHost?: number
   perOwner?: number
   /** Calls that wait for a place at one host. */
@@ -65,6 +67,7 @@ const leftAlone = (until: number) => new HostNotAsked('unavailable', 'its host i
 
 const FORGOTTEN_AFTER_MS = 3_600_000
 const ALL_WAITING = 16
+const SLOW_AFTER_MS = 1_000
 
 interface Waiter {
   call: HostCall
@@ -119,12 +122,20 @@ const createBreakers = (clock: Clock, failures: number, first: number, longest: 
 }
 
 export const createHostGate = ({ clock }: { clock: Clock }, options: HostGateOptions = {}): HostGate => {
-  const { all = 256, perHost = 16, perOwner = 16, waiting: mostWaiting = 256, pace } = options
+  const {
+    all = 256,
+    slow: mostSlow = 4 * all,
+    perHost = 16,
+    perOwner = 16,
+    waiting: mostWaiting = 256,
+    pace,
+  } = options
   const { failures = 5, firstPauseMs = 1_000, longestPauseMs = 300_000, remembered = 10_000 } = options
   const hosts = new Map<string, HostState>()
   const owners = new Map<string, number>()
   const breakers = createBreakers(clock, failures, firstPauseMs, longestPauseMs, remembered)
   let running = 0
+  let slow = 0
   let waiters = 0
 
   const own = ({ host, owner }: HostCall) => `${host} ${owner}`
@@ -203,7 +214,6 @@ export const createHostGate = ({ clock }: { clock: Clock }, options: HostGateOpt
   }
 
   const leave = (call: HostCall, state: HostState, end: CallEnd) => {
-    running--
     state.running--
     const held = (owners.get(call.owner) ?? 1) - 1
     if (held > 0) owners.set(call.owner, held)
@@ -216,15 +226,38 @@ export const createHostGate = ({ clock }: { clock: Clock }, options: HostGateOpt
     if (end === 'answered') breakers.good(own(call))
     next(call.host, state)
     tidy(call.host, state)
-    // A place that is free in all, or of the owner, may be what another host waits for.
-    if (waiters > 0) for (const [name, other] of [...hosts]) if (other.waiters > 0) next(name, other)
+    // A place of the owner may be what another host waits for.
+    nextElsewhere()
+  }
+
+  const nextElsewhere = () => {
+    if (waiters === 0) return
+    for (const [name, state] of [...hosts]) {
+      if (running >= all) return
+      if (state.waiters === 0) continue
+      // Hosts take turns, too.
+      hosts.delete(name)
+      hosts.set(name, state)
+      next(name, state)
+    }
   }
 
   const leaving = (call: HostCall, state: HostState) => {
     let isLeft = false
+    let isSlow = false
+    const timer = clock.after(SLOW_AFTER_MS, () => {
+      if (slow >= mostSlow) return
+      isSlow = true
+      slow++
+      running--
+      nextElsewhere()
+    })
     return (end: CallEnd) => {
       if (isLeft) return
       isLeft = true
+      timer[Symbol.dispose]()
+      if (isSlow) slow--
+      else running--
       leave(call, state, end)
     }
   }

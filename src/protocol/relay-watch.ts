@@ -10,6 +10,8 @@ export const WATCH_ACTS = {
   register: 'irn_watchRegister',
   unregister: 'irn_watchUnregister',
   event: 'irn_watchEvent',
+  /** Of the POST without events by which a service is asked whether it wants any. Ours. */
+  challenge: 'irn_watchChallenge',
 } as const
 
 export const WATCH_LIMITS = {
@@ -19,7 +21,9 @@ export const WATCH_LIMITS = {
   lifetime: 2_592_000,
   /** How long an event is tried at most, s; less when its message lives shorter. */
   retryFor: 259_200,
-  urlBytes: 2_048,
+  urlBytes: 512,
+  /** Webhooks of one watched client on one host. */
+  perHost: 8,
 } as const
 
 const type = z.enum(['subscriber', 'publisher'])
@@ -67,5 +71,5 @@ export const WatchEventClaims = z.object({
 })
 export type WatchEventClaims = z.output<typeof WatchEventClaims>
 
-/** The body of the POST. */
-export const WatchWebhook = z.object({ eventAuth: z.array(z.string()).min(1).max(500) })
+/** The body of the POST; without events it asks whether the service wants any. */
+export const WatchWebhook = z.object({ eventAuth: z.array(z.string()).max(500) })

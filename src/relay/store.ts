@@ -64,7 +64,17 @@ export interface Watch {
   statuses: WatchStatus[]
   /** From this instant on the watch does not exist. */
   expiresAt: number
+  /** When its client signed for it, unix s: the newest word counts. */
+  issuedAt: number
+  /** `asked`: its service has not agreed. `ended`: kept only so that no older word brings it back. */
+  state: 'asked' | 'active' | 'ended'
+  /** What the service's refusals in a row weigh. */
+  refusals: number
+  /** Since when no POST was answered well, unix ms; 0 when the last one was. */
+  failingSince: number
 }
+
+export type WatchName = Pick<Watch, 'clientId' | 'service' | 'url'>
 
 export interface RelayStore extends AsyncDisposable {
   /**
@@ -125,14 +135,19 @@ export interface RelayStore extends AsyncDisposable {
   message(topic: string, id: string, now: number): Promise<StoredMessage | undefined>
 
   /**
-   * Keeps the watch in place of the one with the same client, service and URL. Throws ProtocolError `rate_limited`, and
-   * keeps nothing, when the client would have more than `limit` that are live at `now`.
+   * Keeps the watch in place of the one with the same client, service and URL; one that stands keeps how it is doing
+   * (`active`, refusals, `failingSince`). Keeps nothing, and throws ProtocolError, `jwt_expired` when a newer word is known
+   * (an end counts against a registration of the same second), `rate_limited` when the client would have more than `limit`
+   * that are live at `now`. Of ended ones that many are remembered, those that last longest.
    */
   watch(watch: Watch, bounds: { now: number; limit: number }): Promise<void>
-  /** Ends a watch; an unknown one is ignored. */
-  unwatch(name: Pick<Watch, 'clientId' | 'service' | 'url'>): Promise<void>
-  /** The live watches of these clients, in no order. */
-  watches(clientIds: readonly string[], now: number): Promise<Watch[]>
+  /** Changes how a live watch is doing, or removes it; one that is unknown or ended is left as it is. */
+  changeWatch(
+    name: WatchName,
+    change: Partial<Pick<Watch, 'state' | 'refusals' | 'failingSince'>> | 'gone',
+  ): Promise<void>
+  /** The live watches of these clients, in no order; `withEnded`: those, too, that are only remembered. */
+  watches(clientIds: readonly string[], now: number, withEnded?: boolean): Promise<Watch[]>
   /** False only when no client at all has a live watch. */
   hasWatches(now: number): Promise<boolean>
   /** Calls the listener when **another** store instance changed a watch of the client; like `onWake`, never the truth. */

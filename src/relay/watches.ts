@@ -16,6 +16,12 @@
  * a message and writing its events loses these, not the message. A watch counts on this process from its answer on, on
  * others soon after. Watching changes nothing about delivery, and trouble with it neither.
  *
+ * A service is asked before it is told anything (`watch-events`), unless it is the client that the operator trusts. What
+ * happens meanwhile waits. The newest word of a client about a webhook counts, also after the end of a watch, for as long
+ * as an older token could be good.
+ *
+ * What it costs is bounded: what happens to a batch of messages is one job for each status, however many watches are told
+ * of it; a client has so many jobs waiting, and is told of no more events beyond that (`relay_watch_events_dropped_total`).
  * The price without any watch: one look into the store every ten seconds.
  */
 import { createHash } from 'node:crypto'
@@ -36,7 +42,7 @@ import {
   WatchUnregisterClaims,
 } from '../protocol/relay-watch.ts'
 import { isKnownAudience } from './auth.ts'
-import type { NewMessage, Publication, RelayStore, StoredMessage, Watch } from './store.ts'
+import type { NewMessage, Publication, RelayStore, StoredMessage, Watch, WatchName } from './store.ts'
 
 /** What is known of an acknowledged message; where it is nothing, the store is asked. */
 export type Seen = Pick<StoredMessage, 'seq' | 'tag' | 'publisher' | 'expiresAt'>
@@ -51,11 +57,19 @@ export interface Watches extends Disposable {
   delivered(clientId: string, topic: string, id: string, seen?: Seen): Promise<void> | undefined
 }
 
+/** What is told in the name of the client that is trusted has a queue, and a worker, of its own. */
 export const WATCH_QUEUE = 'relay-events'
+export const TRUSTED_WATCH_QUEUE = 'relay-events-trusted'
+export const queueFor = (isTrusted: boolean): string => (isTrusted ? TRUSTED_WATCH_QUEUE : WATCH_QUEUE)
+
+/** Jobs of one client that wait. */
+const MAX_CLIENT_JOBS = 1_000
+/** A service that was asked, and has not answered for so long, is asked no more, ms. */
+const ASKED_FOR = 3_600_000
 /** A message that is not acknowledged for so long waits in a mailbox, ms. */
 const QUEUED_AFTER = 1_000
 /** Subscribers of one message that are looked at to find out whether all wait. */
-const MOST_WAITERS = 100
+const MOST_WAITERS = 16
 /** How long what is known of watches is relied upon, ms, should the news of a change be lost. */
 const LIFE = 10_000
 const MOST_KNOWN = 50_000
@@ -72,25 +86,30 @@ const NamedMessage = z.object({
   /** For `queued`: it is one when none of these has acknowledged it. */
   waiters: z.array(z.string()).optional(),
 })
-const About = z.object({
+/** A watch that is left to be told: the name, how often it was tried, and of which messages where not of all. */
+const Left = z.object({ watch: z.string(), attempts: z.number(), only: z.array(z.number()).optional() })
+export type Left = z.infer<typeof Left>
+
+/**
+ * What a job of the queue holds: what became of messages, for all watches of a client that it concerns, or for those
+ * that are left. The messages themselves, services and URLs stay where they are.
+ */
+export const WatchEvents = z.object({
   clientId: z.string(),
-  service: z.string(),
-  url: z.string(),
   type: z.enum(['subscriber', 'publisher']),
   status: z.enum(['accepted', 'queued', 'delivered']),
   at: z.number(),
+  messages: z.array(NamedMessage),
+  left: z.array(Left).optional(),
 })
-
-/** What a job of the queue holds: what became of messages, for one watch. The messages themselves stay where they are. */
-export const WatchEvents = z.union([
-  About.extend({ messages: z.array(NamedMessage) }),
-  // Jobs were about one message each once, and may still wait.
-  About.extend(NamedMessage.shape).transform(({ topic, id, seq, waiters, ...about }) => ({
-    ...about,
-    messages: [{ topic, id, seq, waiters }],
-  })),
-])
 export type WatchEvents = z.infer<typeof WatchEvents>
+
+/** A service is to be asked whether it wants what its watch would tell it. */
+export const WatchChallenge = z.object({ clientId: z.string(), challenge: z.string() })
+
+/** Names a watch among those of its client, in few bytes. */
+export const watchDigest = ({ service, url }: Pick<Watch, 'service' | 'url'>): string =>
+  createHash('sha256').update(`${service}\0${url}`).digest('base64url').slice(0, 16)
 
 interface Acknowledged {
   clientId: string
@@ -100,27 +119,23 @@ interface Acknowledged {
 }
 type Told = Seen & WatchEvents['messages'][number]
 
-/** Gathers what watches are told in one go, so that it is few jobs however many messages it is about. */
-const createJobs = (now: number, newPlace: () => string) => {
-  const groups = new Map<string, { watch: Watch; status: WatchStatus; told: Told[] }>()
+/** Gathers what watches are told in one go, so that it is few jobs however many messages and watches it is about. */
+const createJobs = (now: number, newPlace: () => string, queueOf: (clientId: string) => string) => {
+  const groups = new Map<string, { about: Omit<WatchEvents, 'messages'>; told: Told[] }>()
 
-  const jobOf = (
-    { clientId, service, url, type }: Watch,
-    status: WatchStatus,
-    told: readonly Told[],
-  ): Job => {
+  const jobOf = (about: Omit<WatchEvents, 'messages'>, told: readonly Told[]): Job => {
     const messages = told.map(({ topic, id, seq, waiters }) => ({
       topic,
       id,
       seq,
       ...(waiters && { waiters }),
     }))
-    const body: WatchEvents = { clientId, service, url, type, status, at: now, messages }
+    const body: WatchEvents = { ...about, messages }
     return {
-      queue: WATCH_QUEUE,
+      queue: queueOf(about.clientId),
       id: `${newPlace()}.${digestOf(JSON.stringify(body))}`,
-      group: clientId,
-      at: status === 'queued' ? now + QUEUED_AFTER : now,
+      group: about.clientId,
+      at: about.status === 'queued' ? now + QUEUED_AFTER : now,
       expiresAt: Math.min(
         Math.max(...told.map(({ expiresAt }) => expiresAt)),
         now + WATCH_LIMITS.retryFor * 1000,
@@ -132,19 +147,20 @@ const createJobs = (now: number, newPlace: () => string) => {
 
   let size = 0
   return {
-    tell(watch: Watch, status: WatchStatus, one: Told) {
+    tell({ clientId, type }: Watch, status: WatchStatus, one: Told) {
+      const key = [clientId, type, status].join('\0')
+      const group = groups.get(key) ?? { about: { clientId, type, status, at: now }, told: [] }
+      groups.set(key, group)
+      // Another watch of the client is told of it by the same job.
+      if (group.told.at(-1) === one) return
       size++
-      const { clientId, service, url } = watch
-      const key = [clientId, service, url, status].join('\0')
-      const group = groups.get(key)
-      if (group) group.told.push(one)
-      else groups.set(key, { watch, status, told: [one] })
+      group.told.push(one)
     },
     size: () => size,
     all(): Job[] {
-      return [...groups.values()].flatMap(({ watch, status, told }) =>
+      return [...groups.values()].flatMap(({ about, told }) =>
         Array.from({ length: Math.ceil(told.length / TOGETHER) }, (_, n) =>
-          jobOf(watch, status, told.slice(n * TOGETHER, (n + 1) * TOGETHER)),
+          jobOf(about, told.slice(n * TOGETHER, (n + 1) * TOGETHER)),
         ),
       )
     },
@@ -154,18 +170,20 @@ const createJobs = (now: number, newPlace: () => string) => {
 const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
 
 export const createWatches = (
-  deps: { store: RelayStore; agenda: Pick<Agenda, 'add'>; clock: Clock; log: Log; meter: Meter },
+  deps: { store: RelayStore; agenda: Pick<Agenda, 'add' | 'count'>; clock: Clock; log: Log; meter: Meter },
   options: {
     /** did:key with which events are signed. */
     relayId: string
-    /** Whom a client may have told: one that we trust also somebody beside us. */
-    rulesFor: (clientId: string) => AddressRules
+    /** May have somebody told that is beside us, unasked. */
+    trusted: (clientId: string) => boolean
+    /** Whom others may have told. */
+    rules: AddressRules
     /** Where clients were told the relay is; undefined: anywhere. */
     publicOrigins?: readonly string[] | undefined
   },
 ): Watches => {
   const { store, agenda, clock, log, meter } = deps
-  const { relayId, rulesFor, publicOrigins } = options
+  const { relayId, trusted, rules, publicOrigins } = options
   /** Whether there is any watch, as far as is known. */
   let state = { hasAny: true, until: 0 }
   const known = new Map<string, { watches: Watch[]; until: number }>()
@@ -217,10 +235,22 @@ export const createWatches = (
   let places = 0
   const newPlace = () => String(places++).padStart(16, '0')
 
+  const queueOf = (clientId: string) => queueFor(trusted(clientId))
+  const hasRoom = async (clientId: string): Promise<boolean> =>
+    trusted(clientId) || (await agenda.count(queueOf(clientId), clientId)).waiting < MAX_CLIENT_JOBS
+
   const add = async (told: ReturnType<typeof createJobs>): Promise<void> => {
     if (told.size() === 0) return
-    await agenda.add(told.all())
+    const jobs = told.all()
+    const clientIds = [...new Set(jobs.map(({ group }) => group))]
+    const rooms = new Map(
+      await Promise.all(clientIds.map(async (clientId) => [clientId, await hasRoom(clientId)] as const)),
+    )
+    const kept = jobs.filter(({ group }) => rooms.get(group))
+    if (kept.length > 0) await agenda.add(kept)
     meter.count('relay_watch_events_total', undefined, told.size())
+    if (kept.length < jobs.length)
+      meter.count('relay_watch_events_dropped_total', undefined, jobs.length - kept.length)
   }
   const unwritten = (err: unknown) => log.error({ err }, 'Events of watched messages could not be written')
 
@@ -240,14 +270,15 @@ export const createWatches = (
     const found = await lookUp(stored.flatMap(({ message, others }) => [message.publisher, ...others]))
     if (found.size === 0) return
     const now = clock.now()
-    const jobs = createJobs(now, newPlace)
+    const jobs = createJobs(now, newPlace, queueOf)
     for (const { message, others } of stored) {
       if (message.expiresAt <= now) continue
       const tell = (clientId: string, type: Watch['type'], waiters: string[]) => {
+        const waiting = { ...message, waiters }
         for (const watch of found.get(clientId) ?? []) {
           if (!concerns(watch, type, message.tag, now)) continue
           if (watch.statuses.includes('accepted')) jobs.tell(watch, 'accepted', message)
-          if (watch.statuses.includes('queued')) jobs.tell(watch, 'queued', { ...message, waiters })
+          if (watch.statuses.includes('queued')) jobs.tell(watch, 'queued', waiting)
         }
       }
       tell(message.publisher, 'publisher', others.slice(0, MOST_WAITERS))
@@ -268,7 +299,7 @@ export const createWatches = (
     )
     const told = known.flat()
     const found = await lookUp(told.flatMap(({ clientId, message }) => [clientId, message.publisher]))
-    const jobs = createJobs(now, newPlace)
+    const jobs = createJobs(now, newPlace, queueOf)
     for (const { clientId, message } of told) {
       const tell = (watched: string, type: Watch['type']) => {
         for (const watch of found.get(watched) ?? []) {
@@ -295,31 +326,73 @@ export const createWatches = (
     const claims = verifyJwt(token, { now: clock.now(), leeway: LEEWAY, act })
     if (publicOrigins && !isKnownAudience(claims.aud, publicOrigins))
       throw new ProtocolError('jwt_wrong_audience')
-    return { clientId: claims.iss, expiresAt: claims.exp * 1000, ...checked(schema, claims) }
+    return {
+      ...{ clientId: claims.iss, expiresAt: claims.exp * 1000, issuedAt: claims.iat },
+      ...checked(schema, claims),
+    }
+  }
+
+  const bad = (detail: string) => new ProtocolError('bad_params', detail)
+
+  /** What a client that is not trusted may not do. */
+  const refuseTo = async ({ clientId, service, url }: WatchName): Promise<void> => {
+    const refusal = rules.refusalOfUrl(new URL(url))
+    if (refusal !== undefined) throw bad(`whu: ${refusal}`)
+    const { hostname } = new URL(url)
+    const others = (await store.watches([clientId], clock.now())).filter(
+      (watch) =>
+        new URL(watch.url).hostname === hostname && !(watch.url === url && watch.service === service),
+    )
+    const { perHost } = WATCH_LIMITS
+    if (others.length >= perHost)
+      throw new ProtocolError('rate_limited', `more than ${perHost} webhooks on one host`)
+    if (!(await hasRoom(clientId))) throw new ProtocolError('rate_limited', 'too many events wait')
+  }
+
+  const challenge = async (watch: Watch): Promise<void> => {
+    const now = clock.now()
+    const { clientId } = watch
+    const name = watchDigest(watch)
+    const body: z.infer<typeof WatchChallenge> = { clientId, challenge: name }
+    await agenda.add([
+      {
+        ...{ queue: WATCH_QUEUE, id: `challenge.${digestOf(clientId)}.${name}`, group: clientId },
+        ...{ at: now, expiresAt: now + ASKED_FOR, attempts: 0, body },
+      },
+    ])
   }
 
   return {
     async register(token) {
       const claims = claimsOf(token, WATCH_ACTS.register, WatchRegisterClaims)
-      const { clientId, expiresAt, sub: service, whu: url, typ: type, tag, sts } = claims
+      const { clientId, expiresAt, issuedAt, sub: service, whu: url, typ: type, tag, sts } = claims
       const now = clock.now()
-      if (expiresAt > now + (WATCH_LIMITS.lifetime + LEEWAY) * 1000)
-        throw new ProtocolError('bad_params', 'exp: at most 30 days from now')
-      const refusal = rulesFor(clientId).refusalOfUrl(new URL(url))
-      if (refusal !== undefined) throw new ProtocolError('bad_params', `whu: ${refusal}`)
-      const watch = { clientId, service, url, type, tags: [...new Set(tag)], statuses: [...new Set(sts)] }
-      await store.watch({ ...watch, expiresAt }, { now, limit: WATCH_LIMITS.perClient })
+      const lifetime = WATCH_LIMITS.lifetime + LEEWAY
+      if (expiresAt > Math.min(now, issuedAt * 1000) + lifetime * 1000)
+        throw bad('exp: at most 30 days from now, and from iat')
+      const name = { clientId, service, url }
+      const isTrusted = trusted(clientId)
+      if (!isTrusted) await refuseTo(name)
+      const watch: Watch = {
+        ...{ ...name, type, tags: [...new Set(tag)], statuses: [...new Set(sts)], expiresAt, issuedAt },
+        ...{ state: isTrusted ? 'active' : 'asked', refusals: 0, failingSince: 0 },
+      }
+      await store.watch(watch, { now, limit: WATCH_LIMITS.perClient })
       changed(clientId)
+      if (!isTrusted) await challenge(watch)
       return { relayId }
     },
 
     async unregister(token) {
-      const {
-        clientId,
-        sub: service,
-        whu: url,
-      } = claimsOf(token, WATCH_ACTS.unregister, WatchUnregisterClaims)
-      await store.unwatch({ clientId, service, url })
+      const claims = claimsOf(token, WATCH_ACTS.unregister, WatchUnregisterClaims)
+      const { clientId, issuedAt, sub: service, whu: url, typ: type } = claims
+      // No token that is older is good any longer.
+      const expiresAt = (issuedAt + WATCH_LIMITS.lifetime + LEEWAY) * 1000
+      const end: Watch = {
+        ...{ clientId, service, url, type, tags: [], statuses: [], expiresAt, issuedAt },
+        ...{ state: 'ended', refusals: 0, failingSince: 0 },
+      }
+      await store.watch(end, { now: clock.now(), limit: WATCH_LIMITS.perClient })
       changed(clientId)
     },
 

@@ -2,6 +2,7 @@
 import type { Server } from 'node:http'
 import { Hono } from 'hono'
 import { cors } from 'hono/cors'
+import { createHostGate } from '../platform/host-gate.ts'
 import { addressRules, anyAddress } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import type { SigningKey } from '../protocol/keys.ts'
@@ -15,6 +16,8 @@ import { createStoreSweeper } from './store-sweeper.ts'
 
 /** Between two looks for messages whose wake-up got lost, ms. */
 const CATCH_UP = 10_000
+/** For the webhooks of anonymous clients: a host is posted to at this pace, however many of them name it. */
+const WATCH_PLACES = { all: 256, perHost: 8, perOwner: 16, pace: { burst: 50, perSecond: 25 } }
 
 export const buildRelay = (
   ground: Ground,
@@ -33,16 +36,17 @@ export const buildRelay = (
     { store, agenda, clock, log, meter },
     {
       relayId: key.did,
-      rulesFor: (clientId) => (trusted(clientId) ? anyAddress : rules),
+      trusted,
+      rules,
       publicOrigins: names.knownOrigins,
     },
   )
   const post = {
-    outside: createPublicFetch({ rules }),
+    outside: createPublicFetch({ rules, gate: createHostGate({ clock }, WATCH_PLACES) }),
     // To the notify server beside us, wherever the operator has it.
     anywhere: createPublicFetch({ rules: anyAddress }),
   }
-  owned.use(createWatchEvents({ store, agenda, key, post, clock, log, meter }, { trusted }))
+  owned.use(createWatchEvents({ store, agenda, key, post, clock, log, meter }))
   const hub = owned.use(
     createRelayHub(
       { store, clock, log, meter, randomBytes, watches, archive },

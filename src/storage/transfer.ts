@@ -241,6 +241,11 @@ const watch: z.ZodType<Watch> = z.object({
   tags: z.array(z.number()),
   statuses: z.array(z.enum(['accepted', 'queued', 'delivered'])),
   expiresAt: time,
+  // Backups that were made before know none of these.
+  issuedAt: z.number().default(0),
+  state: z.enum(['asked', 'active', 'ended']).default('active'),
+  refusals: z.number().default(0),
+  failingSince: z.number().default(0),
 })
 
 const installation: z.ZodType<Installation> = z.object({ name: text, value: text, expiresAt: time })

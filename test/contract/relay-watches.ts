@@ -11,6 +11,10 @@ const watchOf = (who: string, more: Partial<Watch> = {}): Watch => ({
   tags: [4000, 4002],
   statuses: ['accepted', 'queued'],
   expiresAt: T + MINUTE,
+  issuedAt: T / 1000,
+  state: 'active',
+  refusals: 0,
+  failingSince: 0,
   ...more,
 })
 const bounds = { now: T, limit: 64 }
@@ -52,9 +56,58 @@ export const relayWatchesContract = (engine: Engine): void => {
       const other = watchOf('a', { url: 'https://service.example/other' })
       await store().watch(watchOf('a'), bounds)
       await store().watch(other, bounds)
-      await store().unwatch(watchOf('a'))
-      await store().unwatch(watchOf('nobody'))
+      const end = watchOf('a', { state: 'ended' })
+      await store().watch(end, bounds)
+      await store().watch(watchOf('nobody', { state: 'ended' }), bounds)
       expect(await store().watches([client('a')], T)).toEqual([other])
+      expect(await store().watches([client('nobody')], T)).toEqual([])
+      expect(await store().watches([client('a')], T, true)).toEqual(expect.arrayContaining([other, end]))
+    })
+
+    it('believes the newest word of a watch, also after its end, for as long as that is remembered', async () => {
+      const at = (seconds: number, more: Partial<Watch> = {}) =>
+        watchOf('a', { issuedAt: T / 1000 + seconds, ...more })
+      const older = { code: 'jwt_expired' }
+      await store().watch(at(5), bounds)
+      await expect(store().watch(at(4, { tags: [1] }), bounds)).rejects.toMatchObject(older)
+      await expect(store().watch(at(4, { state: 'ended' }), bounds)).rejects.toMatchObject(older)
+      await store().watch(at(5, { state: 'ended' }), bounds)
+      await stores.reopen()
+      for (const seconds of [0, 4, 5]) {
+        await expect(store().watch(at(seconds), bounds)).rejects.toMatchObject(older)
+      }
+      await store().watch(at(6, { state: 'ended', expiresAt: T + 2 * MINUTE }), bounds)
+      await expect(store().watch(at(6), { ...bounds, now: T + MINUTE })).rejects.toMatchObject(older)
+      await store().watch(at(7, { expiresAt: T + 9 * MINUTE }), bounds)
+      expect(await store().watches([client('a')], T)).toMatchObject([{ issuedAt: T / 1000 + 7 }])
+    })
+
+    it('remembers so many ends, beside those that are live', async () => {
+      const named = (at: number, more: Partial<Watch> = {}) =>
+        watchOf('a', { url: `https://service.example/${at}`, ...more })
+      const two = { now: T, limit: 2 }
+      for (let at = 0; at < 4; at++) {
+        await store().watch(named(at, { state: 'ended', expiresAt: T + (at + 1) * MINUTE }), two)
+      }
+      const live = [named(8), named(9)]
+      for (const watch of live) await store().watch(watch, two)
+      await expect(store().watch(named(10), two)).rejects.toMatchObject({ code: 'rate_limited' })
+      const all = await store().watches([client('a')], T, true)
+      expect(all.map(({ url }) => url.slice(-1)).sort()).toEqual(['2', '3', '8', '9'])
+    })
+
+    it('keeps how a watch is doing when it is registered again, and forgets one that is gone', async () => {
+      const asked = watchOf('a', { state: 'asked', tags: [7] })
+      await store().watch(asked, bounds)
+      await store().changeWatch(asked, { state: 'active', refusals: 3, failingSince: T - 1 })
+      await store().watch({ ...asked, issuedAt: asked.issuedAt + 1, tags: [8] }, bounds)
+      await stores.reopen()
+      expect(await store().watches([client('a')], T)).toEqual([
+        watchOf('a', { issuedAt: asked.issuedAt + 1, tags: [8], refusals: 3, failingSince: T - 1 }),
+      ])
+      await store().changeWatch(watchOf('nobody'), { refusals: 1 })
+      await store().changeWatch(asked, 'gone')
+      expect(await store().watches([client('a'), client('nobody')], T, true)).toEqual([])
     })
 
     it('knows nothing of a watch from the instant on at which it expires', async () => {

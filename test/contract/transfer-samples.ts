@@ -237,11 +237,13 @@ export const furnish = async (
   const watch = {
     ...{ clientId: client('a'), service: 'https://s.example', url: 'https://hook.example/ä' },
     ...{ type: 'subscriber', tags: [4002, 0], statuses: ['queued'], expiresAt: now + DAY },
+    ...{ issuedAt: 1_800_000_000, state: 'asked', refusals: 4, failingSince: now - 5 },
   } satisfies Watch
   const bounds = { now, limit: 5 }
   await relay.watch(watch, bounds)
   await relay.watch({ ...watch, url: 'https://other.example', type: 'publisher' }, bounds)
   await relay.watch({ ...watch, clientId: client('b'), expiresAt: now - 1 }, bounds)
+  await relay.watch({ ...watch, clientId: client('b'), url: 'https://ended.example', state: 'ended' }, bounds)
 
   const webhook = {
     ...{ id: 'hook', url: 'https://dapp.example', events: ['subscribed', 'read'], secret: 'sealed' },

@@ -82,7 +82,9 @@ const seenIn = async (
     log: await operator.microblocks('project', 'one-1', { after: 0, limit: 100 }),
     dead: await agenda.list('calls', { group: 'g', dead: true, limit: 10 }),
     jobs: [await agenda.count('calls', 'h'), (await agenda.count('calls', 'g')).dead],
-    watches: (await relay.watches([client('a'), client('b')], now)).map(({ url }) => url).sort(),
+    watches: (await relay.watches([client('a'), client('b')], now, true)).toSorted((a, b) =>
+      a.url < b.url ? -1 : 1,
+    ),
     installations: await contacts.installations('eip155:0xa', now),
     nonces: [await contacts.nonce('eip155:0xa'), await contacts.nonce('did:key:a')],
     archived: await archive.page(topic('box'), {

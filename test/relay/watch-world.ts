@@ -6,8 +6,10 @@ import { getRequestListener } from '@hono/node-server'
 import { z } from 'zod'
 import type { Agenda } from '../../src/platform/agenda.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
-import { addressRules, anyAddress } from '../../src/platform/public-address.ts'
+import { createHostGate, type HostGateOptions } from '../../src/platform/host-gate.ts'
+import { type AddressRules, addressRules, anyAddress } from '../../src/platform/public-address.ts'
 import { createPublicFetch } from '../../src/platform/public-fetch.ts'
+import type { Resolve } from '../../src/platform/resolver.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { ed25519Did } from '../../src/protocol/did.ts'
@@ -37,7 +39,18 @@ export const startWatchRelay = async (
     clock = systemClock,
     publicOrigins,
     trusts = () => true,
-  }: { clock?: Clock; publicOrigins?: string[]; trusts?: (clientId: string) => boolean } = {},
+    rules = addressRules(),
+    resolve,
+    places = {},
+  }: {
+    clock?: Clock
+    publicOrigins?: string[]
+    trusts?: (clientId: string) => boolean
+    /** Where webhooks of others may be. */
+    rules?: AddressRules
+    resolve?: Resolve
+    places?: HostGateOptions
+  } = {},
 ) => {
   const stores = await engine.open()
   const key = relayKeyFrom(randomBytes(32))
@@ -64,10 +77,16 @@ export const startWatchRelay = async (
     const { relay: store } = stores
     atWork = 0
     const agenda = watched(stores.agenda)
-    const rulesFor = (clientId: string) => (trusts(clientId) ? anyAddress : addressRules())
-    const watches = createWatches({ ...deps, store, agenda }, { rulesFor, relayId: key.did, publicOrigins })
-    const post = { outside: createPublicFetch(), anywhere: createPublicFetch({ rules: anyAddress }) }
-    const events = createWatchEvents({ ...deps, store, agenda, key, post }, options)
+    const watches = createWatches(
+      { ...deps, store, agenda },
+      { trusted: trusts, rules, relayId: key.did, publicOrigins },
+    )
+    const gate = createHostGate({ clock }, places)
+    const post = {
+      outside: createPublicFetch({ rules, gate, ...(resolve && { resolve }) }),
+      anywhere: createPublicFetch({ rules: anyAddress }),
+    }
+    const events = createWatchEvents({ ...deps, store, agenda, key, post })
     const hub = createRelayHub({ ...deps, store, randomBytes, watches }, options)
     return { hub, events }
   }

@@ -1,17 +1,18 @@
 import { createHash } from 'node:crypto'
 import { ProtocolError } from '../../protocol/errors.ts'
-import type { RelayStore, Watch } from '../../relay/store.ts'
+import type { RelayStore, Watch, WatchName } from '../../relay/store.ts'
+import { isOlderWord, withStanding } from '../watch-rows.ts'
 import { endOf, named, ROWS, type Rows } from './bytes.ts'
 import type { Env } from './env.ts'
 
-type Verbs = Pick<RelayStore, 'watch' | 'unwatch' | 'watches' | 'hasWatches' | 'onWatch'>
+type Verbs = Pick<RelayStore, 'watch' | 'changeWatch' | 'watches' | 'hasWatches' | 'onWatch'>
 
 /** Webhooks that are told of a client's messages. They are few: what is expired is found by looking at all of them. */
 export const createWatches = (
   env: Env,
 ): { verbs: Verbs; sweep: (now: number, limit: number) => Promise<void> } => {
   const table: Rows<Watch> = env.openDB({ name: 'relay.watches', ...ROWS })
-  const at = ({ clientId, service, url }: Pick<Watch, 'clientId' | 'service' | 'url'>) =>
+  const at = ({ clientId, service, url }: WatchName) =>
     named(clientId, createHash('sha256').update(`${service}\0${url}`).digest())
   const of = (clientId: string, now: number): Watch[] => {
     const range = { start: named(clientId), end: endOf(named(clientId)) }
@@ -21,23 +22,39 @@ export const createWatches = (
   const verbs: Verbs = {
     async watch(watch, { now, limit }) {
       const where = at(watch)
-      const isKept = await env.transaction(() => {
-        const others = of(watch.clientId, now).filter((known) => !at(known).equals(where))
-        if (others.length >= limit) return false
-        table.put(where, watch)
-        return true
+      const refusal = await env.transaction(() => {
+        const all = of(watch.clientId, now)
+        const before = all.find((known) => at(known).equals(where))
+        if (before && isOlderWord(watch, before)) return 'jwt_expired'
+        const isEnded = watch.state === 'ended'
+        const others = all.filter((known) => known !== before && (known.state === 'ended') === isEnded)
+        if (others.length >= limit) {
+          if (!isEnded) return 'rate_limited'
+          const [first] = others.toSorted((one, other) => one.expiresAt - other.expiresAt)
+          if (first) table.remove(at(first))
+        }
+        table.put(where, withStanding(watch, before))
+        return undefined
       })
-      if (!isKept) throw new ProtocolError('rate_limited', `more than ${limit} webhooks`)
+      if (refusal === 'jwt_expired') throw new ProtocolError(refusal, 'a newer one is known')
+      if (refusal) throw new ProtocolError(refusal, `more than ${limit} webhooks`)
     },
-    async unwatch(name) {
-      const where = at(name)
-      await env.transaction(() => void table.remove(where))
+    async changeWatch(watchName, change) {
+      const where = at(watchName)
+      await env.transaction(() => {
+        const watch = table.get(where)
+        if (!watch || watch.state === 'ended') return
+        if (change === 'gone') table.remove(where)
+        else table.put(where, { ...watch, ...change })
+      })
     },
-    async watches(clientIds, now) {
-      return clientIds.flatMap((clientId) => of(clientId, now))
+    async watches(clientIds, now, withEnded = false) {
+      const all = clientIds.flatMap((clientId) => of(clientId, now))
+      return withEnded ? all : all.filter(({ state }) => state !== 'ended')
     },
     async hasWatches(now) {
-      for (const { value } of table.getRange({})) if (value.expiresAt > now) return true
+      for (const { value } of table.getRange({}))
+        if (value.expiresAt > now && value.state !== 'ended') return true
       return false
     },
     onWatch() {

@@ -1,19 +1,20 @@
 import { createHash } from 'node:crypto'
 import { ProtocolError } from '../../protocol/errors.ts'
-import type { RelayStore, Watch } from '../../relay/store.ts'
+import type { RelayStore, Watch, WatchName } from '../../relay/store.ts'
 import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
 import { GRACE, name } from './relay-rows.ts'
-import { relayWatch } from './scripts/relay-watch.ts'
+import { relayWatch, relayWatchChange } from './scripts/relay-watch.ts'
 import { whole } from './scripts.ts'
 
-type Verbs = Pick<RelayStore, 'watch' | 'unwatch' | 'watches' | 'hasWatches' | 'onWatch'>
+type Verbs = Pick<RelayStore, 'watch' | 'changeWatch' | 'watches' | 'hasWatches' | 'onWatch'>
 
 const CHANNEL = 'watches'
 
 const parse = (json: string): Watch => {
-  const { clientId, service, url, type, tags, statuses, expiresAt }: Watch = JSON.parse(json)
-  return { clientId, service, url, type, tags, statuses, expiresAt }
+  const { clientId, service, url, type, tags, statuses, expiresAt, ...standing }: Watch = JSON.parse(json)
+  const { issuedAt, state, refusals, failingSince } = standing
+  return { clientId, service, url, type, tags, statuses, expiresAt, issuedAt, state, refusals, failingSince }
 }
 
 /** Clients that have a watch, by when the last of them ends. */
@@ -32,7 +33,7 @@ export const createWatches = (deps: {
   const { prefix, client } = redis
   const keyOf = (clientId: string) => `${prefix}{w:${name(clientId)}}`
   const watched = watchedOf(prefix)
-  const field = ({ service, url }: Pick<Watch, 'service' | 'url'>) =>
+  const field = ({ service, url }: Pick<WatchName, 'service' | 'url'>) =>
     createHash('sha256').update(`${service}\0${url}`).digest('base64url')
   const tell = (clientId: string) => channels.publish([{ channel: CHANNEL, text: `${instance} ${clientId}` }])
 
@@ -45,22 +46,24 @@ export const createWatches = (deps: {
         client.zadd(watched, 'GT', expiresAt, clientId),
       ])
       const args = [field(watch), JSON.stringify(watch), now, limit, GRACE]
-      if (whole(await redis.one(() => redis.script(relayWatch, [key], args))) === 0)
-        throw new ProtocolError('rate_limited', `more than ${limit} webhooks`)
+      const outcome = whole(await redis.one(() => redis.script(relayWatch, [key], args)))
+      if (outcome === 2) throw new ProtocolError('jwt_expired', 'a newer one is known')
+      if (outcome === 0) throw new ProtocolError('rate_limited', `more than ${limit} webhooks`)
       tell(clientId)
     },
 
-    async unwatch(watch) {
-      await redis.one(() => client.hdel(keyOf(watch.clientId), field(watch)))
-      tell(watch.clientId)
+    async changeWatch(watchName, change) {
+      const args = [field(watchName), change === 'gone' ? '' : JSON.stringify(change)]
+      await redis.one(() => redis.script(relayWatchChange, [keyOf(watchName.clientId)], args))
+      tell(watchName.clientId)
     },
 
-    async watches(clientIds, now) {
+    async watches(clientIds, now, withEnded = false) {
       const rows = await redis.batch(() => clientIds.map((clientId) => client.hvals(keyOf(clientId))))
       return rows
         .flat()
         .map(parse)
-        .filter(({ expiresAt }) => expiresAt > now)
+        .filter(({ expiresAt, state }) => expiresAt > now && (withEnded || state !== 'ended'))
     },
 
     async hasWatches(now) {

@@ -106,7 +106,7 @@ export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred):
         const scan = (cursor: string) => redis.one(() => client.zscan(watched, cursor, 'COUNT', COUNT))
         for await (const pairs of scanPairs(scan)) {
           const clientIds = pairs.map(([clientId]) => clientId)
-          yield { records: await relay.watches(clientIds, now), cursor: undefined }
+          yield { records: await relay.watches(clientIds, now, true), cursor: undefined }
         }
       },
       size: async () => undefined,
