@@ -32,7 +32,7 @@ const isFresh = () => {
     const sources = Math.max(
       newest('src'),
       statSync('tsconfig.build.json').mtimeMs,
-      statSync('scripts/build.mjs').mtimeMs,
+      statSync(import.meta.filename).mtimeMs,
     )
     return statSync(join('dist', COMMAND)).mtimeMs >= sources && existsSync(join('dist', API_PAGE_BUNDLE))
   } catch {

@@ -17,8 +17,12 @@
  * | account export, erase   | all that is kept about one account            | yes                    |
  * | check                   | shows the configuration                       |                        |
  * | demo                    | the whole story, on servers of its own        |                        |
+ *
+ * `belfry --version` prints the version of the package.
  */
+import { readFileSync } from 'node:fs'
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty'
+import { z } from 'zod'
 import { StartFailure } from '../server/failure.ts'
 import { account } from './account.ts'
 import { CommandFailure } from './admin.ts'
@@ -78,7 +82,17 @@ const find = async (
   return { command, rest, ...(parent && { parent }) }
 }
 
+/** The same file from `src/cli` and from `dist/cli`. */
+const version = (): string => {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return z.object({ version: z.string() }).parse(JSON.parse(text)).version
+}
+
 const run = async (words: string[]): Promise<void> => {
+  if (words.length === 1 && words[0] === '--version') {
+    process.stdout.write(`${version()}\n`)
+    return
+  }
   const { command, parent, rest } = await find(words)
   if (rest.includes('--help') || rest.includes('-h')) {
     process.stdout.write(`${await renderUsage(command, parent)}\n`)

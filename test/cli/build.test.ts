@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process'
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+
+const run = promisify(execFile)
+const BUILD = resolve('scripts/build.mjs')
+
+/** A checkout whose only source is the command, so that it is built in a second. */
+let dir: string
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'belfry-build-'))
+  for (const file of ['tsconfig.json', 'tsconfig.build.json']) await cp(file, join(dir, file))
+  const { name, version, type, bin } = JSON.parse(await readFile('package.json', 'utf8'))
+  await writeFile(join(dir, 'package.json'), JSON.stringify({ name, version, type, bin }))
+  await symlink(resolve('node_modules'), join(dir, 'node_modules'))
+  await mkdir(join(dir, 'src/cli'), { recursive: true })
+  await writeCommand('first')
+})
+afterEach(() => rm(dir, { recursive: true }))
+
+const writeCommand = (says: string) =>
+  writeFile(join(dir, 'src/cli/main.ts'), `#!/usr/bin/env node\nprocess.stdout.write('${says}')\nexport {}\n`)
+const build = (...words: string[]) => run(process.execPath, [BUILD, ...words], { cwd: dir })
+/** npm links the command of the checkout at the first call, and makes it executable then; later calls find the link. */
+const command = async () => {
+  const env = { PATH: process.env.PATH, npm_config_cache: join(dir, 'npm'), npm_config_offline: 'true' }
+  return (await run('npx', ['--yes', 'belfry'], { cwd: dir, env })).stdout
+}
+const built = () => stat(join(dir, 'dist/cli/main.js'))
+
+it('npx belfry runs after an install, and after an upgrade whose build came with the start', async () => {
+  await build()
+  expect(await command()).toBe('first')
+  expect((await built()).mode & 0o777).toBe(0o755)
+
+  await writeCommand('second')
+  const later = new Date(Date.now() + 60_000)
+  await utimes(join(dir, 'src/cli/main.ts'), later, later)
+  await build('--if-stale')
+  expect(await command()).toBe('second')
+  expect((await built()).mode & 0o777).toBe(0o755)
+})
+
+it('npx belfry runs where an older build left the command without its bit', async () => {
+  await build()
+  expect(await command()).toBe('first')
+  const { mtimeMs } = await built()
+  await chmod(join(dir, 'dist/cli/main.js'), 0o644)
+  await build('--if-stale')
+  expect(await command()).toBe('first')
+  // It was not built again.
+  expect((await built()).mtimeMs).toBe(mtimeMs)
+})
+
+it('a build that lost the bundle of the API page is not fresh', async () => {
+  await build()
+  await rm(join(dir, 'dist/api-page'), { recursive: true })
+  await build('--if-stale')
+  expect((await stat(join(dir, 'dist/api-page/reference.js.gz'))).size).toBeGreaterThan(500_000)
+})
