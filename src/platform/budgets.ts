@@ -15,6 +15,7 @@ import type { BucketSize, Buckets } from './buckets.ts'
 import type { Clock } from './clock.ts'
 import { createShares, type ShareSizes, type Shares } from './shares.ts'
 import { createStateBudget, type StateBudget, uncountedState } from './state-budget.ts'
+import type { PressureLevel } from './watermark.ts'
 import { createWorkBudget, unlimitedWork, type WorkBudget } from './work-budget.ts'
 
 export interface Budgets {
@@ -58,16 +59,16 @@ export const NO_BUDGETS: BudgetSizes = {
 }
 
 export const createBudgets = (
-  deps: { buckets: Buckets; clock: Clock; isOpen?: () => boolean },
+  deps: { buckets: Buckets; clock: Clock; pressure?: () => PressureLevel },
   sizes: BudgetSizes = DEFAULT_BUDGETS,
 ): Budgets => {
-  const { buckets, clock, isOpen = () => true } = deps
+  const { buckets, clock, pressure = () => 'ok' } = deps
   return {
     work: sizes.work ? createWorkBudget({ clock }, sizes.work) : unlimitedWork,
     state:
       sizes.state === null
-        ? uncountedState({ isOpen })
-        : createStateBudget({ buckets, clock, isOpen }, { bytes: sizes.state }),
+        ? uncountedState({ pressure })
+        : createStateBudget({ buckets, clock, pressure }, { bytes: sizes.state }),
     connections: createShares(sizes.connections),
     memory: createShares(sizes.memory),
   }

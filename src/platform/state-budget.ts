@@ -4,11 +4,13 @@
  * bounds what the owner holds to B bytes in the long run, and to twice that after a burst, so no row needs a counter.
  *
  * Owners are address blocks (`client-address`); what the operator's own parts write has the owner '' and is free. While the
- * store is nearly full nothing new of strangers is taken, whatever they have left.
+ * store is nearly full only a little that ends within minutes is taken of an owner: the requests of wallets that are
+ * here already live for five minutes. While it is full nothing is taken, whatever they have left.
  */
 import { ProtocolError } from '../protocol/errors.ts'
-import type { BucketSize, Buckets } from './buckets.ts'
+import { type BucketSize, type Buckets, createBuckets } from './buckets.ts'
 import type { Clock } from './clock.ts'
+import type { PressureLevel } from './watermark.ts'
 
 export interface StateBudget {
   /**
@@ -24,6 +26,11 @@ export interface StateBudget {
 export const ROW_OVERHEAD_BYTES = 256
 
 const LONGEST_LIFE_S = 30 * 86_400
+/** What is taken while the store is nearly full lives no longer than this. */
+const BRIEF_LIFE_MS = 5 * 60_000
+/** So much of it one owner may have stored, bytes: about a hundred requests. */
+const BRIEF_BYTES = 256 * 1024
+const BRIEF: BucketSize = { burst: (BRIEF_BYTES * BRIEF_LIFE_MS) / 1000, seconds: BRIEF_LIFE_MS / 1000 }
 /** Of the whole budget this part is taken from the store at a time, and spent here without asking again. */
 const LUMPS = 256
 /** Owners whose lump is remembered; what is forgotten is lost to its owner. */
@@ -41,13 +48,14 @@ export const createStateBudget = (
   deps: {
     buckets: Buckets
     clock: Clock
-    /** Whether the store takes new state of strangers. */
-    isOpen: () => boolean
+    /** How full the store is. */
+    pressure: () => PressureLevel
   },
   /** What one owner may hold in the long run. */
   { bytes: capacity }: { bytes: number },
 ): StateBudget => {
-  const { buckets, clock, isOpen } = deps
+  const { buckets, clock, pressure } = deps
+  const brief = createBuckets(clock)
   const size: BucketSize = { burst: capacity * LONGEST_LIFE_S, seconds: LONGEST_LIFE_S }
   const lump = size.burst / LUMPS
   const allowances = new Map<string, Allowance>()
@@ -79,10 +87,7 @@ export const createStateBudget = (
     return false
   }
 
-  const charge: StateBudget['charge'] = (owner, bytes, lifeMs) => {
-    if (owner === '') return true
-    if (!isOpen()) return false
-    const cost = (bytes + ROW_OVERHEAD_BYTES) * Math.max(1, lifeMs / 1000)
+  const spend = (owner: string, cost: number): boolean | Promise<boolean> => {
     const allowance = allowanceOf(owner)
     if (allowance.left >= cost) {
       allowance.left -= cost
@@ -92,11 +97,20 @@ export const createStateBudget = (
     return refill(owner, allowance, cost)
   }
 
+  const charge: StateBudget['charge'] = (owner, bytes, lifeMs) => {
+    if (owner === '') return true
+    const level = pressure()
+    if (level === 'full' || (level === 'high' && lifeMs > BRIEF_LIFE_MS)) return false
+    const cost = (bytes + ROW_OVERHEAD_BYTES) * Math.max(1, lifeMs / 1000)
+    if (level === 'ok') return spend(owner, cost)
+    return brief.take([owner], BRIEF, cost).then(([waitMs = 0]) => waitMs === 0 && spend(owner, cost))
+  }
+
   return {
     charge,
     async demand(owner, bytes, lifeMs) {
       if (await charge(owner, bytes, lifeMs)) return
-      if (!isOpen()) throw new ProtocolError('store_full')
+      if (pressure() !== 'ok') throw new ProtocolError('store_full')
       const waitMs = Math.max(1_000, allowanceOf(owner).refusedUntil - clock.now())
       const retryAfter = Math.ceil(waitMs / 1000)
       throw new ProtocolError('rate_limited', 'your address keeps too much here', { retryAfter })
@@ -104,10 +118,16 @@ export const createStateBudget = (
   }
 }
 
-/** Nothing is counted; a store that is nearly full still takes nothing new. */
-export const uncountedState = ({ isOpen }: { isOpen: () => boolean }): StateBudget => ({
-  charge: (owner) => owner === '' || isOpen(),
-  async demand(owner) {
-    if (owner !== '' && !isOpen()) throw new ProtocolError('store_full')
-  },
-})
+/** Nothing is counted; a store that is nearly full still takes nothing new that lasts. */
+export const uncountedState = ({ pressure }: { pressure: () => PressureLevel }): StateBudget => {
+  const charge = (owner: string, lifeMs: number): boolean => {
+    const level = pressure()
+    return owner === '' || level === 'ok' || (level === 'high' && lifeMs <= BRIEF_LIFE_MS)
+  }
+  return {
+    charge: (owner, _bytes, lifeMs) => charge(owner, lifeMs),
+    async demand(owner, _bytes, lifeMs) {
+      if (!charge(owner, lifeMs)) throw new ProtocolError('store_full')
+    },
+  }
+}

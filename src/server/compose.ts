@@ -145,10 +145,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
 
   const addressOf = createClientAddress(config.trustedProxies)
   const isProxy = createProxyTrust(config.trustedProxies)
-  const budgets = createBudgets(
-    { buckets: stores.buckets, clock, isOpen: () => watermark.level() === 'ok' },
-    config.budgets,
-  )
+  const budgets = createBudgets({ buckets: stores.buckets, clock, pressure: watermark.level }, config.budgets)
   const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
   const isOperator = operatorCheck(adminToken)
 

@@ -3,6 +3,7 @@ import { createBuckets } from '../../src/platform/buckets.ts'
 import { createBudgets, NO_BUDGETS } from '../../src/platform/budgets.ts'
 import { createShares } from '../../src/platform/shares.ts'
 import { createStateBudget } from '../../src/platform/state-budget.ts'
+import type { PressureLevel } from '../../src/platform/watermark.ts'
 import { createWorkBudget } from '../../src/platform/work-budget.ts'
 import { expectCode } from '../protocol/throws.ts'
 import { manualClock } from '../support/clock.ts'
@@ -33,10 +34,10 @@ describe('work', () => {
 })
 
 describe('state', () => {
-  const stateOf = (bytes: number, isOpen = () => true) => {
+  const stateOf = (bytes: number, pressure: () => PressureLevel = () => 'ok') => {
     const clock = manualClock()
     const buckets = createBuckets(clock)
-    return { clock, state: createStateBudget({ buckets, clock, isOpen }, { bytes }) }
+    return { clock, state: createStateBudget({ buckets, clock, pressure }, { bytes }) }
   }
 
   it('holds so many bytes for thirty days, and as much again over thirty days', async () => {
@@ -57,14 +58,31 @@ describe('state', () => {
     for (let at = 0; at < 10_000; at++) expect(await state.charge('a', 2_000, 300_000)).toBe(true)
   })
 
-  it('is free for the house itself, and closed for strangers while the store is nearly full', async () => {
-    let isOpen = true
-    const { state } = stateOf(1_000, () => isOpen)
+  it('is free for the house itself, and closed for strangers while the store is full', async () => {
+    let level: PressureLevel = 'ok'
+    const { state } = stateOf(1_000, () => level)
     expect(await state.charge('', 1_000_000, 30 * DAY_MS)).toBe(true)
-    isOpen = false
+    level = 'full'
     expect(await state.charge('', 1, 1_000)).toBe(true)
     expect(await state.charge('a', 1, 1_000)).toBe(false)
     await expect(state.demand('a', 1, 1_000)).rejects.toMatchObject({ code: 'store_full' })
+  })
+
+  it('is a little that ends within minutes while the store is nearly full', async () => {
+    const { clock, state } = stateOf(1_000_000_000, () => 'high')
+    const fill = async () => {
+      let requests = 0
+      while (await state.charge('a', 2_000, 300_000)) requests += 1
+      return requests
+    }
+    expect(await state.charge('a', 1, 300_001)).toBe(false)
+    const first = await fill()
+    expect(first).toBeGreaterThan(100)
+    expect(first * 2_000).toBeLessThan(256 * 1024)
+    await expect(state.demand('a', 2_000, 300_000)).rejects.toMatchObject({ code: 'store_full' })
+    expect(await state.charge('b', 2_000, 300_000)).toBe(true)
+    await clock.advance(300_000)
+    expect(await fill()).toBe(first)
   })
 
   it('says when to come again', async () => {
