@@ -1,6 +1,6 @@
 /**
- * Watches how full the store is and whether it takes writes. Rooms ask `level()` before they keep something new of a
- * stranger; acknowledgements, deletions and what the house itself writes go on at every level.
+ * Watches how full the store is and whether it takes writes. The state budget asks `level()` before something new of
+ * a stranger is kept; acknowledgements, deletions and what the house itself writes go on at every level.
  *
  * | level  | when                                                                      |
  * |--------|---------------------------------------------------------------------------|
@@ -72,8 +72,8 @@ const levelAt = (freeBytes: number, reserve: number, before: PressureLevel): Pre
 
 const SENTENCES: Record<PressureLevel, string> = {
   ok: 'The store has room again',
-  high: 'The store is nearly full: nothing new of strangers is kept until there is room',
-  full: 'The store is almost full: nothing new of strangers is kept until there is room',
+  high: 'The store is nearly full: nothing of strangers that lasts is kept until there is room',
+  full: 'The store is almost full: nothing of strangers is kept until there is room',
 }
 
 /** One sentence a change, and not the same one again and again when the level swings. */

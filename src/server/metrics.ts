@@ -35,7 +35,10 @@ export const METRICS: Record<string, Declared> = {
 
   store_used_ratio: { type: 'gauge', help: 'Part of the disk or of Redis memory that is used, 0 to 1' },
   store_free_bytes: { type: 'gauge', help: 'What is left of the disk or of Redis memory' },
-  store_pressure: { type: 'gauge', help: '0 there is room, 1 nearly full, 2 full or not writable' },
+  store_pressure: {
+    type: 'gauge',
+    help: 'Of the store: 0 there is room, 1 nearly full, 2 full or not writable',
+  },
 
   relay_connections: { type: 'gauge', help: 'Open connections' },
   relay_refused_total: { type: 'counter', help: 'Connections that were not let in', labels: ['status'] },
