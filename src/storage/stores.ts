@@ -7,6 +7,7 @@ import type { Agenda } from '../platform/agenda.ts'
 import type { Buckets } from '../platform/buckets.ts'
 import type { StoreSpace } from '../platform/watermark.ts'
 import type { RelayStore } from '../relay/store.ts'
+import type { RelayAdmin } from '../relay/store-admin.ts'
 import type { SessionsStore } from '../sessions/store.ts'
 import type { OperatorStore } from '../sessions/store-operator.ts'
 import type { Leases } from './leases.ts'
@@ -16,6 +17,8 @@ import type { Transfer } from './transfer.ts'
 /** What every engine opens: the stores of all rooms, and the leases that processes divide their jobs by. */
 export interface Stores extends AsyncDisposable {
   relay: RelayStore
+  /** One topic, for its operator. */
+  relayAdmin: RelayAdmin
   keys: KeysStore
   notify: NotifyStore
   contacts: ContactsStore

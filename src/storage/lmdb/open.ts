@@ -20,6 +20,7 @@ import { createLmdbMq } from './mq.ts'
 import { createLmdbNotify, createNotifyParts } from './notify.ts'
 import { createLmdbOperator } from './operator.ts'
 import { createLmdbRelay } from './relay.ts'
+import { createLmdbRelayAdmin } from './relay-admin.ts'
 import { createLmdbSessions } from './sessions.ts'
 import { createLmdbSpace } from './space.ts'
 import { createLmdbTransfer } from './transfer.ts'
@@ -56,6 +57,7 @@ export const openLmdb = async (options: {
   }
   const transfer = guardTransfer(gate, createLmdbTransfer(env, { ...rooms, archive }, parts))
   const buckets = createLmdbBuckets(env, options.clock ?? systemClock)
+  const relayAdmin = gate.guard(createLmdbRelayAdmin(env))
   const space = gate.guard(createLmdbSpace(env, options.path))
   // It opens what it measures, which must be before this process enters.
   await space.measure()
@@ -66,6 +68,7 @@ export const openLmdb = async (options: {
     transfer,
     buckets,
     space,
+    relayAdmin,
     ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {
       closing ??= gate

@@ -25,6 +25,7 @@ import { createRedisMq } from './mq.ts'
 import { createRedisNotifyStore } from './notify.ts'
 import { createRedisOperator } from './operator.ts'
 import { createRedisRelay } from './relay.ts'
+import { createRedisRelayAdmin } from './relay-admin.ts'
 import { createRedisSessions } from './sessions.ts'
 import { createSessionsAdapter } from './sessions-adapter.ts'
 import { createRedisSpace } from './space.ts'
@@ -67,6 +68,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     sessions: gate.guard(createRedisSessions(redis)),
     sessionsAdapter: () => createSessionsAdapter(redis, connection.log),
     buckets: createRedisBuckets(redis, systemClock),
+    relayAdmin: gate.guard(createRedisRelayAdmin(redis)),
     space: gate.guard(createRedisSpace(redis)),
     ping: rooms.relay.ping,
     [Symbol.asyncDispose]: () => {
