@@ -12,6 +12,7 @@
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { readJsonText } from '../platform/http.ts'
+import { HOUSE, type Payer } from '../platform/payer.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { rpcFailure } from '../protocol/jsonrpc.ts'
@@ -26,15 +27,17 @@ export const contactsRoutes = (deps: {
   contacts: Contacts
   log: Log
   meter: Meter
+  payerFor?: (c: Context) => Payer
   newId?: () => string
 }): Hono => {
+  const { payerFor = () => HOUSE } = deps
   const { contacts, log, meter, newId = () => globalThis.crypto.randomUUID() } = deps
   const answer = createRpc({ methods: createMethods(contacts), log, meter, newId })
 
   const take = async (c: Context, urlMethod?: string): Promise<Response> => {
     c.header('Cache-Control', 'no-store')
     try {
-      const text = await answer(await readJsonText(c.req.raw, BODY_LIMIT), urlMethod)
+      const text = await answer(await readJsonText(c.req.raw, BODY_LIMIT), payerFor(c), urlMethod)
       return text === undefined ? c.body(null, 204) : c.body(text, 200, JSON_TYPE)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
@@ -46,7 +49,10 @@ export const contactsRoutes = (deps: {
 
   const app = new Hono()
   for (const path of ['/rpc/v1', '/rpc/v1/:method']) {
-    app.use(path, cors({ origin: '*', allowMethods: ['POST'], maxAge: 86_400 }))
+    app.use(
+      path,
+      cors({ origin: '*', allowMethods: ['POST'], exposeHeaders: ['Retry-After'], maxAge: 86_400 }),
+    )
   }
   app.post('/rpc/v1', (c) => take(c))
   app.post('/rpc/v1/:method', (c) => take(c, c.req.param('method')))

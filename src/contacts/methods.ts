@@ -15,12 +15,13 @@
  */
 import type * as z from 'zod'
 import { checked } from '../platform/http.ts'
+import type { Payer } from '../platform/payer.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { readAttribute, writeValue } from './attribute.ts'
 import { type Change, Grant, named, Revoke, Whose } from './schema.ts'
 import { type Authority, type Contacts, LONGEST_VALIDITY } from './service.ts'
 
-export type Method = (params: unknown) => Promise<unknown>
+export type Method = (params: unknown, payer: Payer) => Promise<unknown>
 
 /** Two authorities at once contradict each other; none is no authority. */
 const authorityOf = ({ name, value, signature, jwt, validity }: Change): Authority => {
@@ -37,13 +38,13 @@ const read = <S extends z.ZodObject>(schema: S, params: unknown): z.output<S> =>
   checked(schema, named(schema, params))
 
 export const createMethods = (contacts: Contacts): ReadonlyMap<string, Method> => {
-  const grant = (params: unknown) => {
+  const grant: (...asked: Parameters<Method>) => ReturnType<Contacts['grant']> = (params, payer) => {
     const change = read(Grant, params)
-    return contacts.grant(change.did, authorityOf(change))
+    return contacts.grant(change.did, authorityOf(change), payer)
   }
-  const revoke = (params: unknown) => {
+  const revoke: Method = (params, payer) => {
     const change = read(Revoke, params)
-    return contacts.revoke(change.did, authorityOf(change))
+    return contacts.revoke(change.did, authorityOf(change), payer)
   }
   const whose = (params: unknown) => read(Whose, params).did
 
@@ -57,15 +58,15 @@ export const createMethods = (contacts: Contacts): ReadonlyMap<string, Method> =
     ],
     [
       'grantInstallation',
-      async (params) => {
-        await grant(params)
+      async (params, payer) => {
+        await grant(params, payer)
         return { status: 'success', message: 'Installation granted.' }
       },
     ],
     [
       'revokeInstallation',
-      async (params) => {
-        await revoke(params)
+      async (params, payer) => {
+        await revoke(params, payer)
         return { status: 'success', message: 'Installation revoked.' }
       },
     ],
@@ -81,15 +82,15 @@ export const createMethods = (contacts: Contacts): ReadonlyMap<string, Method> =
     ],
     [
       'xps_grantInstallation',
-      async (params) => {
-        const { digest } = await grant(params)
+      async (params, payer) => {
+        const { digest } = await grant(params, payer)
         return { status: 'Success', message: 'Installation granted.', transaction: digest ?? null }
       },
     ],
     [
       'xps_revokeInstallation',
-      async (params) => {
-        await revoke(params)
+      async (params, payer) => {
+        await revoke(params, payer)
         return null
       },
     ],

@@ -16,7 +16,9 @@
  * | -32000 | our fault, or a did document that could not be had; the unexpected with an id that the log has, too |
  */
 import { asProtocolError } from '../platform/http.ts'
+import type { Payer } from '../platform/payer.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
+import { WORK_COST } from '../platform/work-budget.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { batchOf, idTextOf, parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'
 import type { Method } from './methods.ts'
@@ -34,7 +36,7 @@ export interface RpcDeps {
 }
 
 /** `urlMethod`: what the URL names; every request must be for it. Answers undefined when nobody wants an answer. */
-export type AnswerRpc = (text: string, urlMethod?: string) => Promise<string | undefined>
+export type AnswerRpc = (text: string, payer: Payer, urlMethod?: string) => Promise<string | undefined>
 
 /** The code and the sentence of what is expected to go wrong. */
 export const failureOf = (error: ProtocolError): { code: number; message: string } => {
@@ -57,19 +59,24 @@ export const createRpc = ({ methods, log, meter, newId }: RpcDeps): AnswerRpc =>
     return rpcFailure(idText, code, `${message} (${id})`)
   }
 
-  const call = async (method: string, params: unknown, urlMethod: string | undefined): Promise<unknown> => {
+  const call = async (
+    { method, params }: { method: string; params: unknown },
+    payer: Payer,
+    urlMethod: string | undefined,
+  ): Promise<unknown> => {
     if (urlMethod !== undefined && method !== urlMethod) {
       throw new ProtocolError('bad_request', 'the URL names another method')
     }
     const run = methods.get(method)
     if (!run) throw new ProtocolError('unknown_method')
     meter.count('contacts_requests_total', { method })
-    return run(params)
+    return run(params, payer)
   }
 
   /** `isFull`: the batch has enough to answer; what wants no answer is done all the same. */
   const one = async (
     text: string,
+    payer: Payer,
     urlMethod: string | undefined,
     isFull = false,
   ): Promise<string | undefined> => {
@@ -81,7 +88,7 @@ export const createRpc = ({ methods, log, meter, newId }: RpcDeps): AnswerRpc =>
       }
       idText = message.idText
       if (isFull && idText !== undefined) throw new ProtocolError('too_large', 'ask for the rest by itself')
-      const result = await call(message.method, message.params, urlMethod)
+      const result = await call(message, payer, urlMethod)
       return idText === undefined ? undefined : rpcResult(idText, result)
     } catch (error) {
       if (idText !== undefined) return failed(idText, error)
@@ -90,18 +97,19 @@ export const createRpc = ({ methods, log, meter, newId }: RpcDeps): AnswerRpc =>
     }
   }
 
-  return async (text, urlMethod) => {
+  return async (text, payer, urlMethod) => {
     try {
       const members = batchOf(text)
-      if (!members) return await one(text, urlMethod)
+      if (!members) return await one(text, payer, urlMethod)
       if (members.length === 0) throw new ProtocolError('bad_request', 'the batch is empty')
       if (members.length > LONGEST_BATCH) {
         throw new ProtocolError('bad_request', `a batch has at most ${LONGEST_BATCH} requests`)
       }
+      await payer.work(members.length * WORK_COST.item)
       const answers: string[] = []
       let length = 0
       for (const member of members) {
-        const answer = await one(member, urlMethod, length > LONGEST_ANSWER)
+        const answer = await one(member, payer, urlMethod, length > LONGEST_ANSWER)
         if (answer === undefined) continue
         answers.push(answer)
         length += answer.length

@@ -19,8 +19,10 @@
  */
 import type { Clock } from '../platform/clock.ts'
 import { createKept } from '../platform/kept.ts'
+import { HOUSE, type Payer } from '../platform/payer.ts'
 import type { PublicFetch } from '../platform/public-fetch.ts'
 import type { Log } from '../platform/telemetry.ts'
+import { WORK_COST } from '../platform/work-budget.ts'
 import { fromBase64url, toBase64url, toHex } from '../protocol/bytes.ts'
 import { accountOf, type Cacao, identityKeyOf, verifyCacao } from '../protocol/cacao.ts'
 import { accountKey } from '../protocol/caip.ts'
@@ -50,11 +52,11 @@ export interface Contacts {
   nonce(did: string): Promise<{ nonce: number; registry: string }>
   /**
    * Answers what was signed, hex with 0x, where it was a signature. Throws `bad_params`, `forbidden` whatever is wrong
-   * with the authority, `too_many_installations`, `rate_limited`.
+   * with the authority, `too_many_installations`, `rate_limited`, `store_full`.
    */
-  grant(did: string, authority: Authority): Promise<{ digest: string | undefined }>
+  grant(did: string, authority: Authority, payer?: Payer): Promise<{ digest: string | undefined }>
   /** There need be no such installation. Throws like `grant`. */
-  revoke(did: string, authority: Authority): Promise<void>
+  revoke(did: string, authority: Authority, payer?: Payer): Promise<void>
 }
 
 export interface ContactsDeps {
@@ -80,7 +82,7 @@ const DOCUMENT = { milliseconds: 5_000, bytes: 64 * 1024 }
 const DOCUMENTS_KEPT = { milliseconds: 60_000, most: 1_000 }
 const ACTS: Record<'set' | 'revoke', Act> = { set: 'grant_installation', revoke: 'revoke_installation' }
 /** Reasons that are not the caller's fault, or that it can do something about. */
-const TOLD = new Set(['unavailable', 'rate_limited', 'internal', 'bad_params'])
+const TOLD = new Set(['unavailable', 'rate_limited', 'store_full', 'internal', 'bad_params'])
 
 interface Permit {
   ticket: Ticket
@@ -97,8 +99,9 @@ export const createContacts = (
   const registry = registryOf(serverDid)
   const keptKeys = createKept<string[]>({ clock }, DOCUMENTS_KEPT)
 
-  const keysOfDomain = (domain: string, did: string): Promise<string[]> =>
+  const keysOfDomain = (domain: string, did: string, payer: Payer): Promise<string[]> =>
     keptKeys(domain, async () => {
+      await payer.work(WORK_COST.lookUp)
       await limit('didDocuments', domain)
       const { status, body } = await fetch(`https://${domain}/.well-known/did.json`, DOCUMENT)
       if (status !== 200) throw new ProtocolError('unavailable', `its domain answered ${status}`)
@@ -106,25 +109,29 @@ export const createContacts = (
     })
 
   /** Whether the Ed25519 key speaks for the holder now. */
-  const speaksFor = async (key: string, holder: Holder): Promise<boolean> => {
+  const speaksFor = async (key: string, holder: Holder, payer: Payer): Promise<boolean> => {
     if (holder.kind === 'key') return key === holder.key
-    if (holder.kind === 'web') return (await keysOfDomain(holder.domain, holder.key)).includes(key)
+    if (holder.kind === 'web') return (await keysOfDomain(holder.domain, holder.key, payer)).includes(key)
     const cacao = await identity(key)
+    if (identityKeyOf(cacao) !== key || accountKey(accountOf(cacao)) !== holder.key) return false
+    await payer.work(WORK_COST.signature)
     // It was good when it was registered, and may have expired since.
     await verifyCacao(cacao, { now: clock.now(), verifySignature })
-    return identityKeyOf(cacao) === key && accountKey(accountOf(cacao)) === holder.key
+    return true
   }
 
   const byJwt = async (
     kind: 'set' | 'revoke',
     holder: Holder,
     { jwt, attribute: asked }: Extract<Authority, { kind: 'jwt' }>,
+    payer: Payer,
   ): Promise<Permit> => {
+    await payer.work(WORK_COST.token)
     const { claims, ticket } = verifyGrantJwt(jwt, { now: clock.now(), act: ACTS[kind], isOwnDid })
     if (!names(claims.sub, holder)) throw new ProtocolError('account_mismatch')
     const attribute = readAttribute(claims.name, claims.value)
     if (asked && !isSame(asked, attribute)) throw new ProtocolError('forbidden', 'it is for another one')
-    if (!(await speaksFor(claims.iss, holder))) throw new ProtocolError('account_mismatch')
+    if (!(await speaksFor(claims.iss, holder, payer))) throw new ProtocolError('account_mismatch')
     return { ticket, attribute, validity: claims.validity ?? LONGEST_VALIDITY, digest: undefined }
   }
 
@@ -132,8 +139,11 @@ export const createContacts = (
     act: 'set' | 'revoke',
     holder: Holder,
     { signature, attribute, validity }: Extract<Authority, { kind: 'signature' }>,
+    payer: Payer,
   ): Promise<Permit> => {
     if (holder.kind !== 'account' || holder.address === undefined) throw new ProtocolError('forbidden')
+    await payer.work(WORK_COST.signature)
+    // Read after the wait: another change may have used it meanwhile.
     const nonce = await store.nonce(keptName(holder.key))
     const by = { registry, nonce, identity: holder.address }
     const digest = digestSignedBy({ act, ...attribute, validity }, by, signature)
@@ -142,11 +152,16 @@ export const createContacts = (
   }
 
   /** Throws `forbidden`, whatever it was: a stranger need not know how near he was. */
-  const permitOf = async (act: 'set' | 'revoke', holder: Holder, authority: Authority): Promise<Permit> => {
+  const permitOf = async (
+    act: 'set' | 'revoke',
+    holder: Holder,
+    authority: Authority,
+    payer: Payer,
+  ): Promise<Permit> => {
     try {
       return authority.kind === 'jwt'
-        ? await byJwt(act, holder, authority)
-        : await bySignature(act, holder, authority)
+        ? await byJwt(act, holder, authority, payer)
+        : await bySignature(act, holder, authority, payer)
     } catch (err) {
       if (!(err instanceof ProtocolError) || TOLD.has(err.code)) throw err
       log.debug({ code: err.code, act, holder: holder.kind }, 'A change of installations was not allowed')
@@ -181,24 +196,27 @@ export const createContacts = (
       return { nonce: await store.nonce(keptName(holder.key)), registry }
     },
 
-    async grant(did, authority) {
+    async grant(did, authority, payer = HOUSE) {
       const holder = holderOf(did)
       if (authority.kind === 'signature') checkValidity(authority.validity)
-      const { ticket, attribute, validity, digest } = await permitOf('set', holder, authority)
+      const { ticket, attribute, validity, digest } = await permitOf('set', holder, authority, payer)
       checkValidity(validity)
       // Only who may change it uses up what it may: a stranger locks nobody out.
       await limit('installations', holder.key)
       const now = clock.now()
       const value = toBase64url(attribute.value)
+      await payer.keep(value.length, validity * 1000)
       const installation = { name: attribute.name, value, expiresAt: now + validity * 1000 }
       spent(await store.grant(keptName(holder.key), ticket, installation, { now, most: MOST_INSTALLATIONS }))
       return { digest }
     },
 
-    async revoke(did, authority) {
+    async revoke(did, authority, payer = HOUSE) {
       const holder = holderOf(did)
-      const { ticket, attribute } = await permitOf('revoke', holder, authority)
+      const { ticket, attribute } = await permitOf('revoke', holder, authority, payer)
       await limit('installations', holder.key)
+      // An account that never granted anything leaves its nonce here. Others may always revoke.
+      if (ticket.kind === 'nonce' && ticket.nonce === 0) await payer.keep(0, LONGEST_VALIDITY * 1000)
       const installation = { name: attribute.name, value: toBase64url(attribute.value) }
       spent(await store.revoke(keptName(holder.key), ticket, installation, clock.now()))
     },

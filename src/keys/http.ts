@@ -16,13 +16,16 @@
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { asProtocolError, callAgain, checked, jsonBody } from '../platform/http.ts'
+import { HOUSE, type Payer } from '../platform/payer.ts'
 import type { Log } from '../platform/telemetry.ts'
+import { WORK_COST } from '../platform/work-budget.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { type Answer, IdentityQuery, InviteQuery, RegisterIdentity, WithIdAuth } from './schema.ts'
 import type { KeyRegistry } from './service.ts'
 
-/** A CACAO has one or two KiB. */
-const BODY_LIMIT = 64 * 1024
+/** A CACAO has one or two KiB, and at most eight. */
+const CACAO_BODY_BYTES = 12 * 1024
+const TOKEN_BODY_BYTES = 12 * 1024
 
 const success = (value: unknown = null): Answer => ({ status: 'SUCCESS', error: null, value })
 
@@ -33,7 +36,13 @@ const sentence = (error: ProtocolError, path: string): string => {
   return error.message
 }
 
-export const keysRoutes = (deps: { registry: KeyRegistry; log: Log; newId?: () => string }): Hono => {
+export const keysRoutes = (deps: {
+  registry: KeyRegistry
+  log: Log
+  payerFor?: (c: Context) => Payer
+  newId?: () => string
+}): Hono => {
+  const { payerFor = () => HOUSE } = deps
   const { registry, log, newId = () => globalThis.crypto.randomUUID() } = deps
 
   const failure = (thrown: unknown, c: Context): Response => {
@@ -65,11 +74,19 @@ export const keysRoutes = (deps: { registry: KeyRegistry; log: Log; newId?: () =
   const app = new Hono()
   app.onError(failure)
   for (const path of ['/identity', '/invite']) {
-    app.use(path, cors({ origin: '*', allowMethods: ['GET', 'POST', 'DELETE'], maxAge: 86_400 }))
+    app.use(
+      path,
+      cors({
+        origin: '*',
+        allowMethods: ['GET', 'POST', 'DELETE'],
+        exposeHeaders: ['Retry-After'],
+        maxAge: 86_400,
+      }),
+    )
   }
 
-  app.post('/identity', jsonBody(RegisterIdentity, BODY_LIMIT), async (c) => {
-    await registry.register(c.req.valid('json').cacao)
+  app.post('/identity', jsonBody(RegisterIdentity, CACAO_BODY_BYTES), async (c) => {
+    await registry.register(c.req.valid('json').cacao, payerFor(c))
     return c.json(success())
   })
   app.get('/identity', async (c) => {
@@ -80,13 +97,14 @@ export const keysRoutes = (deps: { registry: KeyRegistry; log: Log; newId?: () =
     // Spliced in as text, so that it is what was registered to the byte.
     return c.body(`{"status":"SUCCESS","error":null,"value":{"cacao":${text}}}`)
   })
-  app.delete('/identity', jsonBody(WithIdAuth, BODY_LIMIT), async (c) => {
+  app.delete('/identity', jsonBody(WithIdAuth, TOKEN_BODY_BYTES), async (c) => {
+    await payerFor(c).work(WORK_COST.token)
     await registry.unregister(c.req.valid('json').idAuth)
     return c.json(success())
   })
 
-  app.post('/invite', jsonBody(WithIdAuth, BODY_LIMIT), async (c) => {
-    await registry.registerInvite(c.req.valid('json').idAuth)
+  app.post('/invite', jsonBody(WithIdAuth, TOKEN_BODY_BYTES), async (c) => {
+    await registry.registerInvite(c.req.valid('json').idAuth, payerFor(c))
     return c.json(success())
   })
   app.get('/invite', async (c) => {
@@ -94,7 +112,8 @@ export const keysRoutes = (deps: { registry: KeyRegistry; log: Log; newId?: () =
     c.header('Cache-Control', 'no-store')
     return c.json(success({ inviteKey }))
   })
-  app.delete('/invite', jsonBody(WithIdAuth, BODY_LIMIT), async (c) => {
+  app.delete('/invite', jsonBody(WithIdAuth, TOKEN_BODY_BYTES), async (c) => {
+    await payerFor(c).work(WORK_COST.token)
     await registry.unregisterInvite(c.req.valid('json').idAuth)
     return c.json(success())
   })

@@ -12,8 +12,17 @@
  * and stays revoked, because the CACAO that brought it is public and only a later signature of the owner counts.
  */
 import type { Clock } from '../platform/clock.ts'
+import { HOUSE, type Payer } from '../platform/payer.ts'
 import type { Log } from '../platform/telemetry.ts'
-import { accountOf, type Cacao, cacaoSchema, identityKeyOf, verifyCacao } from '../protocol/cacao.ts'
+import { WORK_COST } from '../platform/work-budget.ts'
+import {
+  accountOf,
+  type Cacao,
+  cacaoSchema,
+  cacaoTexts,
+  identityKeyOf,
+  verifyCacao,
+} from '../protocol/cacao.ts'
 import { accountKey, parseAccount } from '../protocol/caip.ts'
 import { accountFromDidPkh, ed25519FromDid, x25519FromDid } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -35,17 +44,25 @@ export interface KeyRegistryOptions {
 
 export interface KeyRegistry {
   /** Idempotent. Answers the did:key that was registered. */
-  register(cacao: unknown): Promise<string>
+  register(cacao: unknown, payer?: Payer): Promise<string>
   /** The CACAO as JSON text. Takes a did:key or the `z6Mk…` part of one. Throws `identity_unknown`, `bad_params`. */
   identity(publicKey: string): Promise<string>
   unregister(idAuth: string): Promise<void>
-  registerInvite(idAuth: string): Promise<void>
+  registerInvite(idAuth: string, payer?: Payer): Promise<void>
   /** The invite key (did:key) of a CAIP-10 account, on whatever chain. Throws `not_found`, `bad_params`. */
   invite(account: string): Promise<string>
   unregisterInvite(idAuth: string): Promise<void>
   /** A page of what is registered, in key order, for operators. */
   list(page: { after?: string; limit: number }): Promise<IdentityEntry[]>
 }
+
+/** An identity key that nobody has used for so long is forgotten, and with it the invite key that it registered. */
+export const IDENTITY_LIFE_MS = 365 * 86_400_000
+
+/** Each of the texts that may have been signed takes a signature to compare; a contract wallet is asked about it. */
+const signatureCost = (cacao: Cacao): number =>
+  cacaoTexts(cacao).length *
+  (cacao.s.t === 'eip191' ? WORK_COST.signature : WORK_COST.signature + WORK_COST.lookUp)
 
 /** How far ahead of ours a clock may be that signs a key anew, ms. */
 const SKEW = 300_000
@@ -115,10 +132,11 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
   }
 
   return {
-    async register(input) {
+    async register(input, payer = HOUSE) {
       const cacao = parseCacao(input)
       const identityKey = identityKeyOf(cacao)
       const account = accountOf(cacao).text
+      await payer.work(signatureCost(cacao))
       await verify(cacao)
       const text = JSON.stringify(input)
       await inTurn(identityKey, async () => {
@@ -133,6 +151,7 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
           }
           if (known.cacao === text) return
         }
+        await payer.keep(text.length + account.length, IDENTITY_LIFE_MS)
         await store.registerIdentity({ identityKey, account, cacao: text })
       })
       return identityKey
@@ -159,13 +178,17 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
       })
     },
 
-    async registerInvite(idAuth) {
+    async registerInvite(idAuth, payer = HOUSE) {
+      await payer.work(WORK_COST.token)
       const claims = claimsOf(idAuth, 'register_invite')
       await inTurn(claims.iss, async () => {
         const entry = await present(claims.iss)
         const { account, key } = sameAccount(claims, entry)
         const inviteKey = inviteKeyOf(claims)
-        await verify(parseCacao(JSON.parse(entry.cacao)))
+        const cacao = parseCacao(JSON.parse(entry.cacao))
+        await payer.work(signatureCost(cacao))
+        await verify(cacao)
+        await payer.keep(account.length, IDENTITY_LIFE_MS)
         await store.registerInvite(key, { inviteKey, account, identityKey: claims.iss })
       })
     },

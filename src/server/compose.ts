@@ -235,7 +235,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       rotation: () => notifyServer?.rotation,
       resealing: notify && owned.use(createResealing({ stores, vault, clock, log }, secretFiles)),
     }),
-    ...(registry ? [keysRoutes({ registry, log })] : []),
+    ...(registry ? [keysRoutes({ registry, log, payerFor: ground.payerFor })] : []),
     ...(has('contacts') ? [buildContacts(ground, verifySignature)] : []),
     ...(relay ? [relay.routes] : []),
     ...(mq ? [mq.routes] : []),

@@ -42,7 +42,7 @@ export const buildContacts = (ground: Ground, verifySignature: ContractWalletChe
       meter: unmeasured,
     }),
   )
-  return contactsRoutes({ contacts, log, meter })
+  return contactsRoutes({ contacts, log, meter, payerFor: ground.payerFor })
 }
 
 /** A did:web names a host, whatever the scheme. */
