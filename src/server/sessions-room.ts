@@ -2,7 +2,9 @@
 import type { Server } from 'node:http'
 import type { Hono } from 'hono'
 import { createLimits } from '../notify/limits.ts'
+import { WORK_COST } from '../platform/work-budget.ts'
 import { sessionRoutes } from '../sessions/http.ts'
+import { SESSION_LIMITS } from '../sessions/limits.ts'
 import { createSessionRelay, type SessionRelay } from '../sessions/service.ts'
 import { createSessionSockets } from '../sessions/socket-io.ts'
 import type { Ground } from './ground.ts'
@@ -13,9 +15,14 @@ export const buildSessions = async (
 ): Promise<{ relay: SessionRelay; routes: Hono }> => {
   const { config, stores, clock, log, metrics: meter, randomBytes, owned, patient } = ground
   const limits = createLimits(stores.buckets, config.limits)
+  const { work, state, connections, memory } = ground.budgets
   const admission = {
-    addressOf: ground.addressOf,
-    admit: (address: string, what: 'session' | 'sessionSocket') => limits.take(what, address),
+    ...{ addressOf: ground.addressOf, connections, memory },
+    async admit(address: string, what: 'session' | 'sessionSocket') {
+      work.charge(address, what === 'session' ? WORK_COST.item : WORK_COST.connection)
+      await limits.take(what, address)
+      if (what === 'session') await state.demand(address, 0, SESSION_LIMITS.longest)
+    },
   }
   const { sessionsAdapter } = stores
   const adapter = sessionsAdapter && (await patient(sessionsAdapter))

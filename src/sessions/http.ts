@@ -21,7 +21,7 @@ export const sessionRoutes = (deps: {
 }): Hono => {
   const { relay, sockets, admission } = deps
   const routes = new Hono<{ Bindings: HttpBindings }>()
-  routes.use('/session/create', cors({ origin: '*', maxAge: 86_400 }))
+  routes.use('/session/create', cors({ origin: '*', exposeHeaders: ['Retry-After'], maxAge: 86_400 }))
   routes.post('/session/create', async (c) => {
     await admission.admit(admission.addressOf(c.env.incoming), 'session')
     return c.json({ sessionId: await relay.create() }, 201)

@@ -13,9 +13,6 @@ export interface SessionLimits {
   peerMessages: number
   /** What a peer asks while its last question is with the store; one more is too many. */
   waiting: number
-  /** Connections at once, of everybody and of one address. */
-  sockets: number
-  socketsPerAddress: number
   /** How often a process says that it lives, and for how long that is good. */
   renewEvery: number
   livesFor: number
@@ -31,8 +28,6 @@ export const SESSION_LIMITS: SessionLimits = {
   peerBytes: 4 * MIB,
   peerMessages: 256,
   waiting: 16,
-  sockets: 10_000,
-  socketsPerAddress: 100,
   renewEvery: 3_000,
   livesFor: 10_000,
 }

@@ -6,11 +6,13 @@
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { Server, type ServerOptions } from 'socket.io'
 import { WebSocketServer } from 'ws'
+import type { Shares } from '../platform/shares.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { takeUpgrades } from '../platform/upgrades.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { SESSION_LIMITS, type SessionLimits } from './limits.ts'
 import type { Afar, SessionRelay } from './service.ts'
+import { type EngineConnection, payForUnread } from './unread.ts'
 
 export const SOCKET_IO_PATH = '/socket.io/'
 
@@ -30,6 +32,10 @@ export interface SessionSockets extends AsyncDisposable {
 
 /** Who may connect; throws `ProtocolError` for who may not, now. */
 export interface SessionAdmission {
+  /** Of addresses. */
+  connections: Shares
+  /** Bytes that peers have not read, of addresses. */
+  memory: Shares
   addressOf(request: IncomingMessage): string
   admit(address: string, what: 'session' | 'sessionSocket'): Promise<void>
 }
@@ -44,15 +50,13 @@ export const createSessionSockets = (
   options: SessionSocketsOptions = {},
 ): SessionSockets => {
   const limits = { ...SESSION_LIMITS, ...options.limits }
-  const open = new Map<string, number>()
   let gate: { relay: SessionRelay; admission: SessionAdmission } | undefined
 
   const admit = async (request: IncomingMessage): Promise<void> => {
     if (!gate) throw new ProtocolError('unavailable')
     const address = gate.admission.addressOf(request)
+    if (gate.admission.connections.left(address) < 1) throw new ProtocolError('rate_limited')
     await gate.admission.admit(address, 'sessionSocket')
-    if (io.engine.clientsCount >= limits.sockets) throw new ProtocolError('unavailable', 'there are too many')
-    if ((open.get(address) ?? 0) >= limits.socketsPerAddress) throw new ProtocolError('rate_limited')
   }
 
   const io = new Server({
@@ -81,18 +85,19 @@ export const createSessionSockets = (
   const inner = createServer()
   io.attach(inner, { path: SOCKET_IO_PATH })
 
-  io.engine.on(
-    'connection',
-    (raw: { request: IncomingMessage; once(event: 'close', then: () => void): void }) => {
-      const address = gate?.admission.addressOf(raw.request) ?? ''
-      open.set(address, (open.get(address) ?? 0) + 1)
-      raw.once('close', () => {
-        const left = (open.get(address) ?? 1) - 1
-        if (left > 0) open.set(address, left)
-        else open.delete(address)
-      })
-    },
-  )
+  io.engine.on('connection', (raw: EngineConnection & { request: IncomingMessage }) => {
+    if (!gate) return raw.close(true)
+    const { connections, memory, addressOf } = gate.admission
+    const address = addressOf(raw.request)
+    // Others of the address may have come since it was asked.
+    if (!connections.take(address)) return raw.close(true)
+    raw.once('close', () => connections.give(address))
+    payForUnread(raw, {
+      memory,
+      address,
+      full: () => log.debug({}, 'A peer of a session does not read, and is cut off'),
+    })
+  })
 
   io.on('connection', (socket) => {
     if (!gate) return void socket.disconnect(true)

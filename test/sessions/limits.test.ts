@@ -1,6 +1,7 @@
 /** How many sessions and connections one address may have, and everybody together. */
 import { createServer, type Server } from 'node:http'
 import { expect, it } from 'vitest'
+import { createShares } from '../../src/platform/shares.ts'
 import { silent } from '../../src/platform/telemetry.ts'
 import { createSessionSockets } from '../../src/sessions/socket-io.ts'
 import { startWorld } from '../support/world.ts'
@@ -28,6 +29,8 @@ it('sessions are made so fast and no faster, each caller for itself', async () =
   for (const wire of wires) wire.close()
 })
 
+const MIB = 1024 * 1024
+
 const listen = (server: Server): Promise<string> =>
   new Promise((resolve) => {
     server.listen(0, '127.0.0.1', () => {
@@ -37,11 +40,11 @@ const listen = (server: Server): Promise<string> =>
   })
 
 it.each([
-  ['of one address', { socketsPerAddress: 2 }, 'Too many requests'],
-  ['of everybody', { sockets: 2 }, 'there are too many'],
-])('connections at once are so many and no more: %s', async (_, limits, sentence) => {
+  ['of one address', { each: 2, all: 10 }],
+  ['of everybody', { each: 10, all: 2 }],
+])('connections at once are so many and no more: %s', async (_, sizes) => {
   const server = createServer((request, response) => sockets.handle(request, response))
-  const sockets = createSessionSockets({ log: silent }, server, { limits })
+  const sockets = createSessionSockets({ log: silent }, server)
   const gone: string[] = []
   const relay = {
     create: async () => '',
@@ -52,13 +55,16 @@ it.each([
     }),
     async [Symbol.asyncDispose]() {},
   }
-  sockets.serve(relay, { addressOf: () => 'an address', admit: async () => {} })
+  sockets.serve(relay, {
+    ...{ addressOf: () => 'an address', admit: async () => {} },
+    ...{ connections: createShares(sizes), memory: createShares({ each: MIB, all: MIB }) },
+  })
   const url = await listen(server)
   const first = await dial(url)
   const second = await dial(url)
   const third = await fetch(`${url}/socket.io/?EIO=4&transport=polling`)
   expect(third.status).toBe(403)
-  expect(await third.text()).toContain(sentence)
+  expect(await third.text()).toContain('Too many requests')
   first.close()
   await expect.poll(() => gone.length).toBe(1)
   const fourth = await dial(url)
