@@ -1,0 +1,165 @@
+/** What strangers leave behind is paid for by their address; over it they are told so, and nobody else is. */
+import { afterAll, describe, expect, it } from 'vitest'
+import { digestOf } from '../../src/contacts/erc1056.ts'
+import { DEFAULT_BUDGETS } from '../../src/platform/budgets.ts'
+import type { Config } from '../../src/server/config.ts'
+import { newSigner } from '../contacts/town.ts'
+import { createPerson } from '../keys/person.ts'
+import { sharedRedis, stopShared } from '../support/redis.ts'
+import { startWorld, type World } from '../support/world.ts'
+
+afterAll(stopShared)
+
+const MIB = 1024 * 1024
+const ENGINES: [name: string, config: () => Promise<Partial<Config>>][] = [
+  ['LMDB', async () => ({})],
+  ['Redis', async () => ({ redisUrl: (await sharedRedis()).url, secret: 'ab'.repeat(32) })],
+]
+
+const [STRANGER, BYSTANDER] = ['8.8.8.8', '9.9.9.9']
+
+const start = async (config: Partial<Config>): Promise<World> =>
+  startWorld({
+    config: {
+      ...{ rooms: ['keys', 'contacts', 'sessions'], budgets: { ...DEFAULT_BUDGETS, state: MIB } },
+      ...config,
+    },
+  })
+
+const post = (world: World, address: string, path: string, body: unknown) =>
+  world.http('POST', path, { body, headers: { 'x-forwarded-for': address } })
+
+const register = (world: World, address: string) => {
+  const person = createPerson()
+  return post(world, address, '/identity', { cacao: person.cacao(person.newKey(), Date.now()) })
+}
+
+const grant = async (world: World, address: string) => {
+  const signer = newSigner()
+  const action = {
+    act: 'set',
+    name: 'xmtp/installation/hex',
+    value: new Uint8Array(2_048),
+    validity: 31_536_000,
+  }
+  const rpc = (method: string, params: unknown) =>
+    post(world, address, '/rpc/v1', { jsonrpc: '2.0', id: 1, method, params })
+  const registry = (await rpc('nonce', { did: signer.address })).body
+  const told = JSON.parse(JSON.stringify(registry)).result
+  const signature = signer.sign(
+    digestOf(
+      { ...action, act: 'set' },
+      { registry: told.registry, nonce: told.nonce, identity: signer.address },
+    ),
+  )
+  const { name, validity } = action
+  const params = { did: signer.address, name, value: '00'.repeat(2_048), validity, signature }
+  return (await rpc('grantInstallation', params)).body
+}
+
+/** Asks until it is refused. */
+const untilRefused = async <T>(ask: () => Promise<T>, isRefused: (answer: T) => boolean, most: number) => {
+  for (let count = 0; count < most; count++) {
+    const answer = await ask()
+    if (isRefused(answer)) return { count, answer }
+  }
+  throw new Error(`${most} were taken`)
+}
+
+describe.each(ENGINES)('on %s', (_, config) => {
+  it('identities of one address fill its share, and another address registers', async () => {
+    await using world = await start(await config())
+    const { count, answer } = await untilRefused(
+      () => register(world, STRANGER),
+      ({ status }) => status !== 200,
+      200,
+    )
+    expect(count).toBeGreaterThan(10)
+    expect(answer).toMatchObject({
+      status: 429,
+      body: { status: 'FAILURE', error: { name: 'rate_limited' } },
+    })
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(answer.headers.get('access-control-allow-origin')).toBe('*')
+    expect(answer.headers.get('access-control-expose-headers')).toContain('Retry-After')
+    expect((await register(world, BYSTANDER)).status).toBe(200)
+  })
+
+  it('a wallet that registers the same identity at each start pays for it once', async () => {
+    await using world = await start(await config())
+    const person = createPerson()
+    const cacao = person.cacao(person.newKey(), Date.now())
+    for (let at = 0; at < 100; at++) {
+      expect((await post(world, BYSTANDER, '/identity', { cacao })).status).toBe(200)
+    }
+  })
+
+  it('installations of one address fill its share, and another address grants', async () => {
+    await using world = await start(await config())
+    const { count, answer } = await untilRefused(
+      () => grant(world, STRANGER),
+      (body) => 'error' in Object(body),
+      200,
+    )
+    expect(count).toBeGreaterThan(10)
+    expect(answer).toMatchObject({ error: { code: 429 } })
+    expect(await grant(world, BYSTANDER)).toMatchObject({ result: { status: 'success' } })
+  })
+})
+
+it('over its work an address is refused with a time to wait, in a way that web pages can read', async () => {
+  await using world = await startWorld({
+    config: {
+      rooms: ['keys', 'contacts', 'sessions'],
+      budgets: { ...DEFAULT_BUDGETS, work: { burst: 50, seconds: 3_600 } },
+    },
+  })
+  const ask = (address: string) =>
+    world.http('GET', '/identity?publicKey=z6Mk', {
+      headers: { 'x-forwarded-for': address, origin: 'https://app.example' },
+    })
+  const { count, answer } = await untilRefused(
+    () => ask(STRANGER),
+    ({ status }) => status === 429,
+    200,
+  )
+  expect(count).toBe(50)
+  expect(answer.body).toMatchObject({ code: 'rate_limited' })
+  expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(10)
+  expect(answer.headers.get('access-control-allow-origin')).toBe('*')
+  // A page could not read the refusal of a question that it may not ask.
+  const preflight = await world.http('OPTIONS', '/identity', {
+    headers: {
+      'x-forwarded-for': '8.8.4.4',
+      origin: 'https://app.example',
+      'access-control-request-method': 'POST',
+    },
+  })
+  expect(preflight.status).toBe(204)
+  expect((await ask(BYSTANDER)).status).toBe(400)
+  for (const path of ['/health', '/ready']) {
+    expect((await world.http('GET', path, { headers: { 'x-forwarded-for': STRANGER } })).status).toBe(200)
+  }
+  const operator = await world.http('GET', '/admin/keys', {
+    token: world.adminToken,
+    headers: { 'x-forwarded-for': STRANGER },
+  })
+  expect(operator.status).toBe(200)
+})
+
+it('a batch is paid for by item and by signature, before they are looked at', async () => {
+  await using world = await startWorld({
+    config: {
+      rooms: ['keys', 'contacts'],
+      budgets: { ...DEFAULT_BUDGETS, work: { burst: 100, seconds: 3_600 } },
+    },
+  })
+  const signature = { r: `0x${'11'.repeat(32)}`, s: `0x${'11'.repeat(32)}`, v: 27 }
+  const params = { did: `0x${'ab'.repeat(20)}`, name: 'xmtp/installation/hex', value: '00', signature }
+  const batch = Array.from({ length: 10 }, (_, id) => ({
+    ...{ jsonrpc: '2.0', id, method: 'grantInstallation', params },
+  }))
+  const { body } = await post(world, STRANGER, '/rpc/v1', batch)
+  const codes = JSON.parse(JSON.stringify(body)).map((one: { error: { code: number } }) => one.error.code)
+  expect(codes).toEqual([403, 403, ...Array.from({ length: 8 }, () => 429)])
+})

@@ -1,0 +1,188 @@
+/**
+ * One address sends what costs most, as fast as it can: signatures in batches, identities, questions whose answers it does
+ * not read. Whoever is somewhere else does not notice.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { secp256k1 } from '@noble/curves/secp256k1.js'
+import { afterAll, describe, expect, it } from 'vitest'
+import { digestOf } from '../../src/contacts/erc1056.ts'
+import { toHex } from '../../src/protocol/bytes.ts'
+import { newSigner } from '../contacts/town.ts'
+import { createPerson } from '../keys/person.ts'
+import { eventually } from '../support/eventually.ts'
+import { type ServerProcess, startServerProcess } from '../support/process.ts'
+import { sharedRedis, stopShared } from '../support/redis.ts'
+import { BYSTANDER, deafSocket, median, residentBytes, STRANGER, visitor } from './strangers-http.ts'
+
+const HEX = 'xmtp/installation/hex'
+const MIB = 1024 * 1024
+
+afterAll(stopShared)
+
+const ENGINES: [name: string, env: () => Promise<NodeJS.ProcessEnv>][] = [
+  ['LMDB', async () => ({})],
+  ['Redis', async () => ({ REDIS_URL: (await sharedRedis()).url, BELFRY_SECRET: 'ab'.repeat(32) })],
+]
+
+/** With the budgets that are the default. No proxy is trusted, so that each address of loopback is its own. */
+const startServer = async (env: NodeJS.ProcessEnv = {}) => {
+  const dir = await mkdtemp(join(tmpdir(), 'belfry-budgets-'))
+  const server = await startServerProcess(dir, {
+    args: ['--rooms', 'keys,contacts,sessions'],
+    env: { BELFRY_BUDGETS: '', BELFRY_TRUSTED_PROXIES: 'none', ...env },
+  })
+  return {
+    ...server,
+    pid: server.pid,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]()
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A signature that somebody made, over something else. */
+const wrongSignature = () => {
+  const signed = secp256k1.sign(new Uint8Array(32).fill(7), secp256k1.utils.randomSecretKey(), {
+    prehash: false,
+    format: 'recovered',
+  })
+  return {
+    r: `0x${toHex(signed.subarray(1, 33))}`,
+    s: `0x${toHex(signed.subarray(33))}`,
+    v: 27 + (signed[0] ?? 0),
+  }
+}
+
+const wrongGrants = (count: number): string =>
+  JSON.stringify(
+    Array.from({ length: count }, (_, id) => ({
+      jsonrpc: '2.0',
+      id,
+      method: 'grantInstallation',
+      params: {
+        did: `0x${'ab'.repeat(20)}`,
+        name: HEX,
+        value: '00'.repeat(32),
+        signature: wrongSignature(),
+        validity: 86_400,
+      },
+    })),
+  )
+
+const identityOf = (person = createPerson()) => {
+  const key = person.newKey()
+  return { key, body: JSON.stringify({ cacao: person.cacao(key, Date.now()) }) }
+}
+
+describe.each(ENGINES)('on %s', (_, env) => {
+  it('signatures at full speed from one address delay nobody at another', async () => {
+    await using server = await startServer(await env())
+    using stranger = visitor(server.url, STRANGER, 64)
+    using bystander = visitor(server.url, BYSTANDER)
+    const batch = wrongGrants(50)
+    const identities = Array.from({ length: 20 }, () => identityOf().body.replace('notifications', 'nothing'))
+    let isOver = false
+    const attack = async (at: number) => {
+      for (let turn = at; !isOver; turn++) {
+        const body = turn % 2 === 0 ? batch : (identities[turn % identities.length] ?? '')
+        await stranger.ask('POST', turn % 2 === 0 ? '/rpc/v1' : '/identity', body)
+      }
+    }
+    const attacks = Array.from({ length: 64 }, (_, at) => attack(at).catch(() => {}))
+
+    const waits: number[] = []
+    const own: number[] = []
+    const until = Date.now() + 8_000
+    while (Date.now() < until) {
+      const askedAt = performance.now()
+      expect((await bystander.ask('GET', '/health')).status).toBe(200)
+      waits.push(performance.now() - askedAt)
+      const { key, body } = identityOf()
+      const registeredAt = performance.now()
+      expect((await bystander.ask('POST', '/identity', body)).status).toBe(200)
+      const found = await bystander.ask('GET', `/identity?publicKey=${key.did.slice('did:key:'.length)}`)
+      expect(found.status).toBe(200)
+      own.push(performance.now() - registeredAt)
+    }
+    isOver = true
+    stranger[Symbol.dispose]()
+    await Promise.all(attacks)
+    console.info({ health: median(waits), own: median(own), slowest: Math.max(...own) })
+    expect(median(waits)).toBeLessThan(100)
+    expect(Math.max(...own)).toBeLessThan(2_000)
+  })
+})
+
+it('answers that one address does not read take so much memory and no more', async () => {
+  await using server = await startServer()
+  using bystander = visitor(server.url, BYSTANDER)
+  const { did } = await fillAccount(server)
+  const asked = (id: number) => ({ jsonrpc: '2.0', id, method: 'fetchKeyPackages', params: { did } })
+  const body = JSON.stringify(Array.from({ length: 4 }, (_, id) => asked(id)))
+  const size = (await bystander.ask('POST', '/rpc/v1', body)).text.length
+  expect(size).toBeGreaterThan(2 * MIB)
+  const before = await residentBytes(server.pid)
+
+  const head = `POST /rpc/v1 HTTP/1.1\r\nHost: belfry\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`
+  const deaf = await Promise.all(
+    Array.from({ length: 200 }, () => deafSocket(server.url, STRANGER, head + body)),
+  )
+  // Behind everything that the stranger has asked.
+  const again = await bystander.ask('POST', '/rpc/v1', body)
+  expect(again.status).toBe(200)
+  expect((await bystander.ask('POST', '/rpc/v1', body)).status).toBe(200)
+  const grown = (await residentBytes(server.pid)) - before
+  console.info({ grownMiB: grown / MIB, answerMiB: size / MIB })
+  for (const socket of deaf) socket.destroy()
+  expect(grown).toBeLessThan(160 * MIB)
+})
+
+it('connections of one address are so many, and another address still has its own', async () => {
+  await using server = await startServer()
+  const open = async () => {
+    const socket = await deafSocket(server.url, STRANGER, 'GET /health HTTP/1.1\r\nHost: belfry\r\n\r\n')
+    let isCut = false
+    socket.once('close', () => {
+      isCut = true
+    })
+    socket.resume()
+    return { socket, isCut: () => isCut }
+  }
+  const opened = await Promise.all(Array.from({ length: 400 }, open))
+  await eventually(() => {
+    const cut = opened.filter((one) => one.isCut()).length
+    if (cut !== 400 - 256) throw new Error(`${cut} were cut`)
+  })
+  using bystander = visitor(server.url, BYSTANDER)
+  expect((await bystander.ask('GET', '/health')).status).toBe(200)
+  for (const { socket } of opened) socket.destroy()
+  await eventually(async () => {
+    using later = visitor(server.url, STRANGER)
+    expect((await later.ask('GET', '/health')).status).toBe(200)
+  })
+})
+
+/** An account with as many installations as one may have, each as long as one may be. */
+const fillAccount = async (server: Pick<ServerProcess, 'url'>) => {
+  using owner = visitor(server.url, '127.0.0.20')
+  const signer = newSigner()
+  const did = signer.address
+  for (let at = 0; at < 20; at++) {
+    const value = new Uint8Array(16 * 1024).fill(at)
+    const nonceAsked = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'nonce', params: { did } })
+    const { nonce, registry } = JSON.parse((await owner.ask('POST', '/rpc/v1', nonceAsked)).text).result
+    const validity = 86_400
+    const signature = signer.sign(
+      digestOf({ act: 'set', name: HEX, value, validity }, { registry, nonce, identity: did }),
+    )
+    const params = { did, name: HEX, value: toHex(value), signature, validity }
+    const asked = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'grantInstallation', params })
+    expect(JSON.parse((await owner.ask('POST', '/rpc/v1', asked)).text)).toMatchObject({
+      result: { status: 'success' },
+    })
+  }
+  return { did }
+}
