@@ -4,22 +4,26 @@
  * | method, path | request | answer |
  * |---|---|---|
  * | POST /register | bearer: JWT of the relay client; `{tags: ["2000", …], relayUrl, owners?: {topic: did:key}}` | 200 · 401, 422 |
- * | GET /messages | `?topic=&originId=&messageCount=&direction=` | 200 `{topic, direction, nextId, messages}` · 404, 422 |
+ * | GET /messages | `?topic=&originId=&messageCount=&direction=` | 200 `{topic, direction, nextId, messages}` · 404, 422, 429 |
  * | POST /compact | `{compactAuth}`: JWT of the owner, `act: archive_compact`, `sub` the topic, `bfr` the id of the first message that stays | 200 · 401, 404, 422 |
  *
  * A page begins with `originId`; `nextId` begins the next one and is null at the end. Forward is oldest first, backward
- * newest first. A page may be shorter than asked for where messages are long; only `nextId` says whether there is more.
+ * newest first. A page has at most 1 MiB and may be shorter than asked for where messages are long; only `nextId` says whether there is more.
  */
-import { Hono } from 'hono'
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
+import { holdForAnswer } from '../platform/answer-memory.ts'
+import type { Budgets } from '../platform/budgets.ts'
 import type { Clock } from '../platform/clock.ts'
 import { checked, httpErrors, jsonBody } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
-import { toHex } from '../protocol/bytes.ts'
+import { WORK_COST } from '../platform/work-budget.ts'
+import { toHex, utf8 } from '../protocol/bytes.ts'
 import { verifyClientToken } from '../protocol/client-token.ts'
 import { ed25519FromDid } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import {
+  ARCHIVE_LIMITS,
   COMPACT_ACT,
   CompactBody,
   CompactClaims,
@@ -27,20 +31,49 @@ import {
   MessagesQuery,
   RegisterBody,
 } from './schema.ts'
-import type { Archive } from './service.ts'
+import type { Archive, ArchiveQuery } from './service.ts'
+import type { ArchivePage } from './store.ts'
 
 const BODY_LIMIT = 16 * 1024
 
+/** What is around the messages of a page has less than this. */
+const FRAME_BYTES = 512
+
+/** A `MessagesAnswer` as JSON. A page that would be too long ends earlier, but not before its first message. */
+const pageText = ({ topic, direction }: ArchiveQuery, { messages, next }: ArchivePage): string => {
+  const shown: string[] = []
+  let nextId = next ?? null
+  let bytes = FRAME_BYTES
+  for (const { message, id, at } of messages) {
+    const one: MessagesAnswer['messages'][number] = { message, message_id: id, timestamp: at }
+    const text = JSON.stringify(one)
+    bytes += utf8(text).length + 1
+    if (shown.length > 0 && bytes > ARCHIVE_LIMITS.pageBytes) {
+      nextId = id
+      break
+    }
+    shown.push(text)
+  }
+  const head: Omit<MessagesAnswer, 'messages'> = { topic, direction, nextId }
+  return `${JSON.stringify(head).slice(0, -1)},"messages":[${shown.join(',')}]}`
+}
+
 const DONE = { status: 'SUCCESS', errors: null, fields: null }
+
+/** What a page of messages costs; see `work-budget`. */
+const PAGE_WORK = 20
 
 export const archiveRoutes = (deps: {
   archive: Archive
+  budgets: Pick<Budgets, 'work' | 'memory'>
+  /** Who pays for a request. */
+  addressOf: (c: Context) => string
   clock: Clock
   log: Log
   /** Whether a token made out to this URL is meant for us. */
   isAudience: (url: unknown) => boolean
 }): Hono => {
-  const { archive, clock, log, isAudience } = deps
+  const { archive, budgets, addressOf, clock, log, isAudience } = deps
 
   const claimsOf = (token: string, act?: string) => {
     const claims = verifyClientToken(token, { now: clock.now(), ...(act !== undefined && { act }) })
@@ -53,27 +86,37 @@ export const archiveRoutes = (deps: {
   for (const path of ['/register', '/messages', '/compact'])
     app.use(path, cors({ origin: '*', allowMethods: ['GET', 'POST'], maxAge: 86_400 }))
 
-  app.post('/register', jsonBody(RegisterBody, BODY_LIMIT), async (c) => {
+  const charged: MiddlewareHandler = async (c, next) => {
+    budgets.work.charge(addressOf(c), WORK_COST.request + WORK_COST.token)
+    await next()
+  }
+
+  app.post('/register', charged, jsonBody(RegisterBody, BODY_LIMIT), async (c) => {
     const token = /^Bearer\s+(\S+)\s*$/i.exec(c.req.header('authorization') ?? '')?.[1]
     if (token === undefined) throw new ProtocolError('unauthenticated')
-    await archive.register(claimsOf(token).iss, c.req.valid('json'))
+    await archive.register(claimsOf(token).iss, c.req.valid('json'), addressOf(c))
     return c.json(DONE)
   })
 
   app.get('/messages', async (c) => {
     const query = checked(MessagesQuery, c.req.query())
-    const { messages, next } = await archive.messages(query)
-    const answer: MessagesAnswer = {
-      topic: query.topic,
-      direction: query.direction,
-      nextId: next ?? null,
-      messages: messages.map(({ message, id, at }) => ({ message, message_id: id, timestamp: at })),
+    const owner = addressOf(c)
+    budgets.work.charge(owner, PAGE_WORK)
+    const hold = holdForAnswer({ memory: budgets.memory, clock }, c, {
+      owner,
+      bytes: ARCHIVE_LIMITS.pageBytes,
+    })
+    try {
+      const text = pageText(query, await archive.messages(query))
+      hold.settle(utf8(text).length)
+      return c.body(text, 200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
+    } catch (error) {
+      hold.release()
+      throw error
     }
-    c.header('Cache-Control', 'no-store')
-    return c.json(answer)
   })
 
-  app.post('/compact', jsonBody(CompactBody, BODY_LIMIT), async (c) => {
+  app.post('/compact', charged, jsonBody(CompactBody, BODY_LIMIT), async (c) => {
     const claims = claimsOf(c.req.valid('json').compactAuth, COMPACT_ACT)
     const { sub: topic, bfr: before } = checked(CompactClaims, claims)
     await archive.compact(toHex(ed25519FromDid(claims.iss)), topic, before)

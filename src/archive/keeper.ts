@@ -8,12 +8,13 @@
  * message is in the archive whatever became of its mailbox. It is kept as the property of the owner whom its publisher
  * named for the topic.
  *
- * The price where no tag matches: a look into a set; and once in ten seconds one into the store. A registration counts
- * in its own process from its answer on, in others when its news arrives, ten seconds later at the latest.
+ * The price where no tag matches: a look into a set; and once in ten seconds one into the store. Where more tags are
+ * registered than the set holds, every tag counts as one that may be. A registration counts in its own process from its
+ * answer on, in others when its news arrives, ten seconds later at the latest.
  */
 import type { Clock } from '../platform/clock.ts'
 import type { Meter } from '../platform/telemetry.ts'
-import type { ArchiveLimits, ArchiveStore } from './store.ts'
+import type { ArchiveLimits, ArchiveStore, Registration } from './store.ts'
 
 /** A message as the relay took it. */
 interface Taken {
@@ -41,7 +42,7 @@ export interface Keeper extends Disposable {
   /** Resolves when what is to be kept is durable; undefined when there is nothing. Rejects when it cannot be. */
   accepted(messages: readonly Taken[], outcomes: readonly Outcome[]): Promise<void> | undefined
   /** This process has registered the client. */
-  registered(clientId: string): void
+  registered(registration: Pick<Registration, 'clientId' | 'tags'>): void
 }
 
 /** What a client has registered. */
@@ -53,33 +54,64 @@ const NOTHING: Known = { tags: new Set(), owners: {} }
 
 /** How long what is known of registrations is relied upon, ms, should the news of a change be lost. */
 export const KNOWN_FOR = 10_000
-const MOST_KNOWN = 50_000
+/** Clients that are remembered; one that has registered something counts for eight, as it needs some KiB. */
+const MAX_KNOWN = 50_000
+const REGISTERED_WEIGHT = 8
+/** Tags that are remembered. */
+const MAX_TAGS = 4_096
 
 export const createKeeper = (
   deps: { store: ArchiveStore; clock: Clock; meter: Meter },
   { retention, limits }: ArchiveRules,
 ): Keeper => {
   const { store, clock, meter } = deps
-  let tags = { known: new Set<number>(), until: 0 }
+  let tags = { known: new Set<number>(), isAny: false, until: 0 }
+  /** Tags of which news came since they are being read. */
+  let learnt = new Set<number>()
+  let reading: Promise<void> | undefined
   const clients = new Map<string, Known & { until: number }>()
+  let weight = 0
   /** Changes with every piece of news, so that what was read before it is not kept. */
   let news = 0
 
-  const registered = (clientId: string) => {
-    news++
-    tags = { ...tags, until: 0 }
+  const weightOf = ({ tags, owners }: Known) =>
+    tags.size > 0 || Object.keys(owners).length > 0 ? REGISTERED_WEIGHT : 1
+  const forget = (clientId: string) => {
+    const entry = clients.get(clientId)
+    if (!entry) return
     clients.delete(clientId)
+    weight -= weightOf(entry)
+  }
+  const remember = (clientId: string, known: Known, until: number) => {
+    // The ones that were read first are over first.
+    forget(clientId)
+    clients.set(clientId, { ...known, until })
+    weight += weightOf(known)
+    for (const oldest of clients.keys()) {
+      if (weight <= MAX_KNOWN) break
+      forget(oldest)
+    }
+  }
+
+  const registered: Keeper['registered'] = ({ clientId, tags: own }) => {
+    news++
+    for (const tag of own) {
+      learnt.add(tag)
+      tags.known.add(tag)
+    }
+    forget(clientId)
   }
   const listening = store.onRegister(registered)
 
-  const knownTags = async (): Promise<Set<number>> => {
+  const readTags = async (): Promise<void> => {
     const now = clock.now()
-    if (now < tags.until) return tags.known
-    const before = news
-    const known = new Set(await store.tags(now))
-    if (before === news) tags = { known, until: now + KNOWN_FOR }
-    return known
+    learnt = new Set()
+    const listed = await store.tags(now, MAX_TAGS + 1)
+    const isAny = listed.length > MAX_TAGS
+    tags = { known: new Set([...(isAny ? [] : listed), ...learnt]), isAny, until: now + KNOWN_FOR }
   }
+  /** Whether somebody may have registered it, as far as is known. */
+  const isWanted = ({ tag }: Taken): boolean => tags.isAny || tags.known.has(tag)
 
   /** Those of the clients that registered anything, with their tags. */
   const registeredAmong = async (clientIds: Iterable<string>): Promise<Map<string, Known>> => {
@@ -98,13 +130,7 @@ export const createKeeper = (
       read.set(clientId, { tags: new Set(tags), owners })
     for (const [clientId, own] of read) {
       found.set(clientId, own)
-      // The ones that were read first are over first.
-      clients.delete(clientId)
-      if (before === news) clients.set(clientId, { ...own, until: now + KNOWN_FOR })
-    }
-    for (const clientId of clients.keys()) {
-      if (clients.size <= MOST_KNOWN) break
-      clients.delete(clientId)
+      if (before === news) remember(clientId, own, now + KNOWN_FOR)
     }
     return found
   }
@@ -115,10 +141,15 @@ export const createKeeper = (
       : [publisher]
 
   const keep = async (messages: readonly Taken[], outcomes: readonly Outcome[]): Promise<void> => {
-    const known = await knownTags()
+    if (clock.now() >= tags.until) {
+      reading ??= readTags().finally(() => {
+        reading = undefined
+      })
+      await reading
+    }
     const candidates = messages.flatMap((message, at) => {
       const outcome = outcomes[at]
-      return outcome && known.has(message.tag) ? [{ message, outcome, parts: partsOf(message, outcome) }] : []
+      return outcome && isWanted(message) ? [{ message, outcome, parts: partsOf(message, outcome) }] : []
     })
     if (candidates.length === 0) return
     const found = await registeredAmong(candidates.flatMap(({ parts }) => parts))
@@ -137,9 +168,7 @@ export const createKeeper = (
 
   return {
     accepted: (messages, outcomes) =>
-      clock.now() < tags.until && !messages.some(({ tag }) => tags.known.has(tag))
-        ? undefined
-        : keep(messages, outcomes),
+      clock.now() < tags.until && !messages.some(isWanted) ? undefined : keep(messages, outcomes),
     registered,
     [Symbol.dispose]: () => listening[Symbol.dispose](),
   }

@@ -8,9 +8,9 @@ export const ARCHIVE_LIMITS = {
   tags: 64,
   /** Topics for which one client names an owner. */
   owners: 32,
-  /** Messages of one page, and about the bytes of its messages; an answer must stay readable for small devices. */
+  /** Messages of one page, and its bytes as JSON; a page of one message may be longer. */
   page: 200,
-  pageBytes: 8 * 1024 * 1024,
+  pageBytes: 1024 * 1024,
 }
 
 const hex = z

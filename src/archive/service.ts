@@ -4,7 +4,8 @@
  *
  * What it guarantees: once a client is registered for a tag, a message with that tag that was acknowledged to its
  * publisher is here (`keeper`), as long as the retention and the quotas of its topic say. What its topics' mailboxes
- * hold at that moment is taken in, too. The same message of a topic is here once.
+ * hold at that moment is taken in, too, as far as the address that asks may have it stored. The same message of a topic
+ * is here once. A registration is a lease of 90 days: clients renew it whenever they start.
  *
  * Compaction is the clients': who has written all that still counts into new messages may have what is before them
  * dropped. Whose a message is decides, because whoever sees a topic at the relay knows it:
@@ -18,12 +19,15 @@
  * - What a client publishes that has named none (published clients, or before it registered) stays until its retention
  *   ends or the quota of its topic takes it.
  */
-import type { Clock } from '../platform/clock.ts'
+import type { Budgets } from '../platform/budgets.ts'
+import { type Clock, pause } from '../platform/clock.ts'
+import { createShares } from '../platform/shares.ts'
+import { ROW_OVERHEAD_BYTES } from '../platform/state-budget.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { type ArchiveRules, type Keeper, KNOWN_FOR } from './keeper.ts'
 import { ARCHIVE_LIMITS } from './schema.ts'
-import type { ArchivePage, ArchiveStore, NewArchived } from './store.ts'
+import type { ArchivePage, ArchiveStore, NewArchived, Registration } from './store.ts'
 
 /** What the archive asks of the relay's mailboxes. */
 export interface Mailboxes {
@@ -50,10 +54,14 @@ export interface ArchiveQuery {
 }
 
 export interface Archive extends Disposable {
-  /** In place of what the client registered before. `owners`: keys in hex, by topic. */
+  /**
+   * In place of what the client registered before. `owners`: keys in hex, by topic. `address` pays for it. Throws
+   * `rate_limited`, `store_full`.
+   */
   register(
     clientId: string,
     wanted: { tags: readonly number[]; owners: Record<string, string> },
+    address: string,
   ): Promise<void>
   /** `originId` begins the page. Throws `not_found` when there is no such message. */
   messages(query: ArchiveQuery): Promise<ArchivePage>
@@ -65,14 +73,55 @@ export interface Archive extends Disposable {
 const NOBODY = 'archive'
 /** Topics of one client that are looked into. */
 const MOST_TOPICS = 1_000
-const PAGE = { limit: 500, maxBytes: 4 * 1024 * 1024 }
+/** Of a mailbox; small, because whoever asks for the next one may have to wait. */
+const PAGE = { limit: 100, maxBytes: 512 * 1024 }
+/** What looking for such a page costs; see `work-budget`. */
+const PAGE_WORK = 15
+/** A registration that is not renewed ends, ms. */
+const REGISTRATION_LEASE_MS = 90 * 86_400_000
+/** A registration and its tags are each a row. */
+const TAG_BYTES = 256
+const OWNER_BYTES = 160
+/** The copy of a message is paid for as long at most, ms: an address has room for what it says in a month. */
+export const PAID_RETENTION_MS = 30 * 86_400_000
+/** Registrations whose topics are being looked into, of one address and of all. */
+const MAX_LOOKS = { each: 256, all: 10_000 }
+
+/** A registration whose topics are looked into. */
+interface Look {
+  clientId: string
+  tags: ReadonlySet<number>
+  /** Who pays. */
+  address: string
+}
+
+/** Whether the second one says nothing new, and the first one lasts for more than half of a lease. */
+const isStillGood = (before: Registration, wanted: Registration, now: number): boolean =>
+  2 * (before.expiresAt - now) > wanted.expiresAt - now &&
+  JSON.stringify([before.tags, before.owners]) === JSON.stringify([wanted.tags, wanted.owners])
 
 export const createArchive = (
-  deps: { store: ArchiveStore; mailboxes: Mailboxes; keeper: Keeper; clock: Clock; log: Log },
+  deps: {
+    store: ArchiveStore
+    mailboxes: Mailboxes
+    keeper: Keeper
+    budgets: Pick<Budgets, 'work' | 'state'>
+    clock: Clock
+    log: Log
+  },
   { retention, limits }: ArchiveRules,
 ): Archive => {
-  const { store, mailboxes, keeper, clock, log } = deps
+  const { store, mailboxes, keeper, budgets, clock, log } = deps
   const later = new Set<Disposable>()
+  const looks = createShares(MAX_LOOKS)
+  const ending = new AbortController()
+
+  /** Charges what comes next, and waits where the address has used up what it may. */
+  const inTurn = async (address: string, work: number): Promise<void> => {
+    const debt = budgets.work.spend(address, work)
+    if (debt > 0) await pause(clock, debt, ending.signal)
+    if (ending.signal.aborted) throw new ProtocolError('unavailable')
+  }
 
   /** By publisher, of those that have named one for the topic. */
   const ownersOf = async (messages: readonly { publisher: string }[], topic: string) => {
@@ -81,8 +130,9 @@ export const createArchive = (
     return new Map(found.map(({ clientId, owners }) => [clientId, owners[topic]]))
   }
 
-  const takeInTopic = async (topic: string, tags: ReadonlySet<number>): Promise<void> => {
+  const takeInTopic = async (topic: string, tags: ReadonlySet<number>, address: string): Promise<void> => {
     for (let after = 0, more = true; more; ) {
+      await inTurn(address, PAGE_WORK)
       const now = clock.now()
       const page = await mailboxes.pending(NOBODY, topic, { after, ...PAGE, now })
       const last = page.messages.at(-1)
@@ -92,6 +142,8 @@ export const createArchive = (
         const archived = wanted.map(({ topic, id, message, tag, publisher, publishedAt: at }) => {
           return { topic, id, message, tag, at, expiresAt: at + retention, owner: owners.get(publisher) }
         })
+        const bytes = archived.reduce((sum, { message }) => sum + message.length + ROW_OVERHEAD_BYTES, 0)
+        if (!(await budgets.state.charge(address, bytes, Math.min(retention, PAID_RETENTION_MS)))) return
         await store.keep(archived, limits, now)
       }
       after = last?.seq ?? after
@@ -99,33 +151,57 @@ export const createArchive = (
     }
   }
 
-  const takeIn = async (clientId: string, tags: ReadonlySet<number>): Promise<void> => {
+  const takeIn = async ({ clientId, tags, address }: Look): Promise<void> => {
     for (const topic of await mailboxes.topicsOf(clientId, { limit: MOST_TOPICS }))
-      await takeInTopic(topic, tags)
+      await takeInTopic(topic, tags, address)
   }
 
   /** Once more, when every process knows of the registration: what one took meanwhile without knowing. */
-  const takeInLater = (clientId: string, tags: ReadonlySet<number>) => {
+  const takeInLater = (look: Look) => {
     const timer = clock.after(KNOWN_FOR * 2, () => {
       later.delete(timer)
-      takeIn(clientId, tags).catch((err: unknown) =>
-        log.warn({ err }, 'What waits for a newly registered client could not be archived'),
-      )
+      takeIn(look)
+        .catch((err: unknown) => {
+          if (ending.signal.aborted) return
+          log.warn({ err }, 'What waits for a newly registered client could not be archived')
+        })
+        .finally(() => looks.give(look.address))
     })
     later.add(timer)
   }
 
+  /** Looks twice into the topics of the client; throws `rate_limited` when the address has too many of them looked into. */
+  const look = async (what: Look): Promise<void> => {
+    try {
+      await takeIn(what)
+    } catch (error) {
+      looks.give(what.address)
+      throw error
+    }
+    takeInLater(what)
+  }
+
   return {
-    async register(clientId, { tags, owners }) {
+    async register(clientId, { tags, owners }, address) {
       const now = clock.now()
       const wanted = new Set(tags)
-      const before = new Set((await store.registrations([clientId], now))[0]?.tags)
-      await store.register({ clientId, tags: [...wanted], owners, expiresAt: now + retention }, now)
-      keeper.registered(clientId)
-      const added = new Set([...wanted].filter((tag) => !before.has(tag)))
-      if (added.size === 0) return
-      await takeIn(clientId, added)
-      takeInLater(clientId, added)
+      const [before] = await store.registrations([clientId], now)
+      const known = new Set(before?.tags)
+      const added = new Set([...wanted].filter((tag) => !known.has(tag)))
+      const expiresAt = now + Math.min(retention, REGISTRATION_LEASE_MS)
+      const registration = { clientId, tags: [...wanted], owners, expiresAt }
+      if (before && isStillGood(before, registration, now)) return
+      const bytes = wanted.size * TAG_BYTES + Object.keys(owners).length * OWNER_BYTES
+      await budgets.state.demand(address, bytes, expiresAt - now)
+      if (added.size > 0 && !looks.take(address)) {
+        throw new ProtocolError('rate_limited', 'other registrations of your address come first')
+      }
+      await store.register(registration, now).catch((error: unknown) => {
+        if (added.size > 0) looks.give(address)
+        throw error
+      })
+      keeper.registered(registration)
+      if (added.size > 0) await look({ clientId, tags: added, address })
     },
 
     async messages({ topic, originId, direction, messageCount: limit }) {
@@ -140,6 +216,7 @@ export const createArchive = (
     },
 
     [Symbol.dispose]() {
+      ending.abort()
       for (const timer of later) timer[Symbol.dispose]()
     },
   }

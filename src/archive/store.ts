@@ -73,10 +73,10 @@ export interface ArchiveStore {
   register(registration: Registration, now: number): Promise<void>
   /** The live ones of these clients, in no order. */
   registrations(clientIds: readonly string[], now: number): Promise<Registration[]>
-  /** All tags of which there may be a live registration. */
-  tags(now: number): Promise<number[]>
+  /** Tags of which there may be a live registration, at most `limit` of them. */
+  tags(now: number, limit: number): Promise<number[]>
   /** Calls the listener when **another** store instance registered the client; may be lost, never the truth. */
-  onRegister(listener: (clientId: string) => void): Disposable
+  onRegister(listener: (registered: Pick<Registration, 'clientId' | 'tags'>) => void): Disposable
 
   /** Removes at most `limit` messages and registrations that expired before `now`; answers how many. */
   sweep(now: number, limit: number): Promise<number>

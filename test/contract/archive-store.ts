@@ -153,7 +153,7 @@ export const archiveStoreContract = (engine: Engine): void => {
     })
 
     it('knows what a client registered last, until it expires, also over a restart', async () => {
-      expect(await store().tags(T)).toEqual([])
+      expect(await store().tags(T, 10)).toEqual([])
       const [a, b] = [client('a'), client('b')]
       await store().register({ clientId: a, tags: [1], owners: {}, expiresAt: T + MINUTE }, T)
       const owners = { [topic('t')]: hex('owner') }
@@ -164,10 +164,20 @@ export const archiveStoreContract = (engine: Engine): void => {
         { clientId: a, tags: [5000, 5002], owners, expiresAt: T + MINUTE },
       ])
       expect(await store().registrations([b], T + 10)).toEqual([])
-      expect(await store().tags(T)).toEqual(expect.arrayContaining([7, 5000, 5002]))
-      expect(await store().tags(T + 10)).not.toContain(7)
+      expect(await store().tags(T, 10)).toEqual(expect.arrayContaining([7, 5000, 5002]))
+      expect(await store().tags(T, 2)).toHaveLength(2)
+      expect(await store().tags(T + 10, 10)).not.toContain(7)
       await store().sweep(T + 10, 100)
       expect(await store().registrations([a], T)).toHaveLength(1)
+      // One that is renewed lives on; a tag does as long as any of its registrations.
+      await store().register({ clientId: a, tags: [1], owners: {}, expiresAt: T + 2 * MINUTE }, T)
+      await store().register({ clientId: b, tags: [1], owners: {}, expiresAt: T + MINUTE }, T)
+      await store().sweep(T + MINUTE, 100)
+      expect((await store().registrations([a, b], T + MINUTE)).map(({ clientId }) => clientId)).toEqual([a])
+      expect(await store().tags(T + MINUTE, 10)).toEqual([1])
+      await store().sweep(T + 3 * MINUTE, 100)
+      expect(await store().registrations([a], T + 3 * MINUTE)).toEqual([])
+      expect(await store().tags(T + 3 * MINUTE, 10)).toEqual([])
     })
   })
 }

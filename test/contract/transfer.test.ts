@@ -90,7 +90,7 @@ const seenIn = async (
     archived: await archive.page(topic('box'), {
       ...{ origin: hex('archived three'), direction: 'backward', limit: 10, maxBytes: 1_000, now },
     }),
-    tags: await archive.tags(now),
+    tags: await archive.tags(now, 100),
     waiting: await waitingTopics(relay, client('many'), now),
     joined: [
       await relay.topicsOf(client('a'), { limit: 10 }),

@@ -10,6 +10,8 @@
  * | archive.topics | topic | last seq, count, bytes |
  * | archive.registrations | client id | tags, expiry |
  * | archive.tags | tag | until when there may be a registration of it |
+ * | archive.ends | until, client id | – |
+ * | archive.tagEnds | until, tag | – |
  */
 import type { Archived, ArchiveLimits, ArchiveStore, NewArchived, Registration } from '../../archive/store.ts'
 import { archivedOf, archivedText } from '../archive-rows.ts'
@@ -18,6 +20,8 @@ import type { Env } from './env.ts'
 
 type TopicRow = [lastSeq: number, count: number, bytes: number]
 
+/** Behind every tag and every client id of one moment. */
+const LAST_OF_MOMENT = Buffer.alloc(9, 0xff)
 /** Messages that one transaction drops. */
 const PIECE = 2_000
 
@@ -29,7 +33,9 @@ export const archiveTables = (env: Env) => {
   const topics: Rows<TopicRow> = env.openDB({ name: 'archive.topics', ...ROWS })
   const registrations: Rows<Registration> = env.openDB({ name: 'archive.registrations', ...ROWS })
   const tags: Rows<number> = env.openDB({ name: 'archive.tags', ...ROWS })
-  return { messages, ids, expiry, owned, topics, registrations, tags }
+  const ends: Bytes = env.openDB({ name: 'archive.ends', ...BYTES })
+  const tagEnds: Bytes = env.openDB({ name: 'archive.tagEnds', ...BYTES })
+  return { messages, ids, expiry, owned, topics, registrations, tags, ends, tagEnds }
 }
 
 export const archivedAt = (at: Buffer, row: Buffer): Archived =>
@@ -39,7 +45,7 @@ export const createLmdbArchive = (
   env: Env,
 ): ArchiveStore & { restore(messages: readonly Archived[]): Promise<void> } => {
   const tables = archiveTables(env)
-  const { messages, ids, expiry, owned, topics, registrations, tags } = tables
+  const { messages, ids, expiry, owned, topics, registrations, tags, ends, tagEnds } = tables
 
   const put = (message: Archived): void => {
     const topic = hash(message.topic)
@@ -137,11 +143,18 @@ export const createLmdbArchive = (
 
     async register(registration) {
       const where = name(registration.clientId)
+      const { expiresAt } = registration
       await env.transaction(() => {
+        const before = registrations.get(where)
+        if (before) ends.remove(key(number(before.expiresAt), where))
         registrations.put(where, registration)
-        for (const tag of registration.tags) {
-          const until = Math.max(tags.get(number(tag)) ?? 0, registration.expiresAt)
-          tags.put(number(tag), until)
+        ends.put(key(number(expiresAt), where), PRESENT)
+        for (const tag of registration.tags.map(number)) {
+          const until = tags.get(tag) ?? 0
+          if (until >= expiresAt) continue
+          tagEnds.remove(key(number(until), tag))
+          tags.put(tag, expiresAt)
+          tagEnds.put(key(number(expiresAt), tag), PRESENT)
         }
       })
     },
@@ -153,10 +166,9 @@ export const createLmdbArchive = (
       })
     },
 
-    async tags(now) {
-      return [...tags.getRange({})]
-        .filter(({ value }) => value > now)
-        .map(({ key: at }) => Buffer.from(at).readDoubleBE())
+    async tags(now, limit) {
+      const live = tagEnds.getKeys({ start: key(number(now), LAST_OF_MOMENT), limit })
+      return [...live].map((at) => Buffer.from(at).readDoubleBE(8))
     },
 
     onRegister() {
@@ -166,18 +178,23 @@ export const createLmdbArchive = (
 
     async sweep(now, limit) {
       const over = [...expiry.getKeys({ end: number(now), limit })].map((at) => Buffer.from(at))
-      const ended: Buffer[] = []
-      for (const { key: at, value } of registrations.getRange({})) {
-        if (over.length + ended.length >= limit) break
-        if (value.expiresAt <= now) ended.push(Buffer.from(at))
-      }
-      if (over.length + ended.length === 0) return 0
+      const past = { end: key(number(now), LAST_OF_MOMENT), limit: limit - over.length }
+      const ended = [...ends.getKeys(past)].map((at) => Buffer.from(at))
+      const unused = [...tagEnds.getKeys({ end: key(number(now), LAST_OF_MOMENT), limit })].map((at) =>
+        Buffer.from(at),
+      )
+      if (over.length + ended.length + unused.length === 0) return 0
       await env.transaction(() => {
         for (const at of over) remove(at.subarray(8))
-        // One may have been renewed meanwhile.
-        for (const at of ended) if ((registrations.get(at)?.expiresAt ?? now) <= now) registrations.remove(at)
-        for (const { key: at, value } of [...tags.getRange({})])
-          if (value <= now) tags.remove(Buffer.from(at))
+        // What was renewed meanwhile has another end.
+        for (const at of ended.filter((end) => ends.get(end))) {
+          ends.remove(at)
+          registrations.remove(at.subarray(8))
+        }
+        for (const at of unused.filter((end) => tagEnds.get(end))) {
+          tagEnds.remove(at)
+          tags.remove(at.subarray(8))
+        }
       })
       return over.length + ended.length
     },

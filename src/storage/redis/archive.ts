@@ -123,7 +123,7 @@ export const createRedisArchive = (deps: {
       }
       const ttl = Math.ceil(Math.max(expiresAt - now, 0)) + GRACE
       await redis.one(() => client.set(clientKey(clientId), JSON.stringify(registration), 'PX', ttl))
-      channels.publish([{ channel: CHANNEL, text: `${instance} ${clientId}` }])
+      channels.publish([{ channel: CHANNEL, text: `${instance} ${clientId} ${tags.join(',')}` }])
     },
 
     async registrations(clientIds, now) {
@@ -133,14 +133,16 @@ export const createRedisArchive = (deps: {
         .filter(({ expiresAt }) => expiresAt > now)
     },
 
-    async tags(now) {
-      return (await redis.one(() => client.zrange(tagsKey, `(${now}`, '+inf', 'BYSCORE'))).map(Number)
+    async tags(now, limit) {
+      const live = () => client.zrange(tagsKey, `(${now}`, '+inf', 'BYSCORE', 'LIMIT', 0, limit)
+      return (await redis.one(live)).map(Number)
     },
 
     onRegister: (listener) =>
       channels.listen([CHANNEL], (said) => {
-        const [from, clientId] = said.split(' ')
-        if (from !== instance && clientId !== undefined) listener(clientId)
+        const [from, clientId, tags = ''] = said.split(' ')
+        if (from === instance || clientId === undefined) return
+        listener({ clientId, tags: tags === '' ? [] : tags.split(',').map(Number) })
       }),
 
     async sweep(now) {
