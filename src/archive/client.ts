@@ -3,6 +3,7 @@ import { type FetchDeps, fetchJson, httpFailure } from '../platform/fetch-json.t
 import { ProtocolError } from '../protocol/errors.ts'
 import { signJwt } from '../protocol/jwt.ts'
 import type { SigningKey } from '../protocol/keys.ts'
+import { withoutTrailingSlashes } from '../protocol/urls.ts'
 import { ownerKeyOf } from './owner-key.ts'
 import { COMPACT_ACT, MessagesAnswer } from './schema.ts'
 
@@ -37,7 +38,7 @@ export const createArchiveClient = (
   deps: FetchDeps,
   { url, relayUrl, key }: { url: string; relayUrl: string; key: SigningKey },
 ): ArchiveClient => {
-  const base = url.replace(/\/+$/, '')
+  const base = withoutTrailingSlashes(url)
   const token = (claims: Record<string, unknown>, signer = key) => {
     const iat = Math.floor(deps.clock.now() / 1000)
     return signJwt({ iss: signer.did, aud: url, ...claims, iat, exp: iat + HOUR_S }, signer)

@@ -3,6 +3,7 @@ import type { ArgsDef } from 'citty'
 import { z } from 'zod'
 import { systemClock } from '../platform/clock.ts'
 import { fetchJson } from '../platform/fetch-json.ts'
+import { withoutTrailingSlashes } from '../protocol/urls.ts'
 import { commandLineAccess } from '../server/config.ts'
 import { readAdminAccess } from '../server/data-dir.ts'
 import { type Typed, UsageError } from './flags.ts'
@@ -49,7 +50,7 @@ export const serverOf = ({ one }: Pick<Typed, 'one'>): { url: string; token: str
   }
   if (!URL.canParse(url)) throw new UsageError(`--server must be a URL, not ${JSON.stringify(url)}`)
   if (token === undefined) throw new UsageError('--server needs --token or BELFRY_ADMIN_TOKEN')
-  return { url: url.replace(/\/+$/, ''), token }
+  return { url: withoutTrailingSlashes(url), token }
 }
 
 export const createAsk = (typed: Typed): Ask => {

@@ -37,9 +37,15 @@ const encodingOf = (name: string): Encoding => {
   throw new ProtocolError('bad_params', 'the name is not xmtp/installation/hex, base64 or base58')
 }
 
+const withoutPadding = (text: string): string => {
+  let end = text.length
+  while (end > 0 && '\0 '.includes(text.charAt(end - 1))) end -= 1
+  return text.slice(0, end)
+}
+
 /** `padded`: at most 32 characters. Throws `bad_params`. */
 export const readName = (padded: string): string => {
-  const name = padded.length > 32 ? padded : padded.replace(/[\0 ]+$/, '')
+  const name = padded.length > 32 ? padded : withoutPadding(padded)
   encodingOf(name)
   return name
 }

@@ -13,6 +13,7 @@ import { type FetchDeps, fetchJson, httpFailure } from '../platform/fetch-json.t
 import { didWeb } from '../protocol/did.ts'
 import { fromRpcFailure, ProtocolError } from '../protocol/errors.ts'
 import type { SigningKey } from '../protocol/keys.ts'
+import { withoutTrailingSlashes } from '../protocol/urls.ts'
 import { holderOf } from './account-key.ts'
 import { type Attribute, readAttribute, writeValue } from './attribute.ts'
 import { type Action, digestOf, registryOf } from './erc1056.ts'
@@ -54,7 +55,7 @@ const failureOf = (code: number, message: string): ProtocolError =>
   code === DENIED ? new ProtocolError('forbidden', message) : fromRpcFailure(code, message)
 
 export const createContactsClient = (deps: FetchDeps, options: ContactsClientOptions): ContactsClient => {
-  const base = options.url.replace(/\/+$/, '')
+  const base = withoutTrailingSlashes(options.url)
   const serverDid = options.serverDid ?? didWeb(new URL(base).host)
   const registry = registryOf(serverDid)
 

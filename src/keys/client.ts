@@ -18,6 +18,7 @@ import { didPkh } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { signJwt } from '../protocol/jwt.ts'
 import type { SigningKey } from '../protocol/keys.ts'
+import { withoutTrailingSlashes } from '../protocol/urls.ts'
 
 export interface KeysClient {
   /** Throws when the registry does not accept it. Idempotent. */
@@ -45,7 +46,7 @@ const DID_KEY = 'did:key:'
 
 /** `url` is the registry's, as the wallet is configured; tokens are made out to it. */
 export const createKeysClient = (deps: FetchDeps, { url }: { url: string }): KeysClient => {
-  const base = url.replace(/\/+$/, '')
+  const base = withoutTrailingSlashes(url)
 
   /** The answer's value; undefined for 404 on a look-up. */
   const ask = async (path: string, request: JsonRequest = {}): Promise<unknown> => {

@@ -15,6 +15,7 @@ import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../pla
 import { openEnvelope, parseEnvelope, sealType1 } from '../protocol/envelope.ts'
 import { fromSentence, isErrorCode, ProtocolError } from '../protocol/errors.ts'
 import { deriveSymKey, generateAgreementKey, type KeyPair } from '../protocol/keys.ts'
+import { withoutTrailingSlashes } from '../protocol/urls.ts'
 import { hashDid } from './dids.ts'
 import { FailureAnswer, MessageAnswer, PutAnswer, TokenAnswer } from './schema.ts'
 import { type MqSigner, messageProofText } from './signers.ts'
@@ -83,7 +84,7 @@ export const mqClient = (options: MqClientOptions, deps: Partial<FetchDeps> = {}
   const { did, sign, agreementKey, domain = 'default' } = options
   const clock: Clock = deps.clock ?? systemClock
   const fetch = deps.fetch ?? globalThis.fetch.bind(globalThis)
-  const base = `${options.url.replace(/\/+$/, '')}/mq/${encodeURIComponent(domain)}`
+  const base = `${withoutTrailingSlashes(options.url)}/mq/${encodeURIComponent(domain)}`
   const own = hashDid(did)
   let grant: Promise<Grant> | undefined
 

@@ -43,7 +43,7 @@ export const accountSigner = (key: SigningKey, account: string): MqSigner => {
 
 /** As a did:web whose document names the key by `kid`, a DID URL. */
 export const webSigner = (key: SigningKey, kid: string): MqSigner => ({
-  did: kid.replace(/#.*$/, ''),
+  did: kid.split('#', 1)[0] ?? kid,
   sign: (text) => jws(key, kid, text),
 })
 

@@ -5,6 +5,7 @@
 import { type Cacao, signedStatement } from '../protocol/cacao.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { parseRecap, recapStatement } from '../protocol/recap.ts'
+import { withoutTrailingSlashes } from '../protocol/urls.ts'
 
 export type Authority = { kind: 'all' } | { kind: 'app'; domain: string }
 
@@ -42,9 +43,9 @@ export const authorityOf = (cacao: Cacao, { notifyUrls }: { notifyUrls: readonly
 
   // Wallets show the statement, not the recap: what it does not say was not granted.
   if (!statement.endsWith(recapStatement(recap))) throw refused('the statement does not name the recap')
-  const own = new Set(notifyUrls.map(withoutSlash))
+  const own = new Set(notifyUrls.map(withoutTrailingSlashes))
   const abilities = Object.entries(recap.att)
-    .filter(([uri]) => own.has(withoutSlash(uri)))
+    .filter(([uri]) => own.has(withoutTrailingSlashes(uri)))
     .flatMap(([, granted]) => Object.keys(granted))
   const [ability, ...more] = abilities
   if (ability === undefined || more.length > 0) throw refused('the recap must grant exactly one ability here')
@@ -52,8 +53,6 @@ export const authorityOf = (cacao: Cacao, { notifyUrls }: { notifyUrls: readonly
   if (scope === undefined) throw refused('the recap grants another ability')
   return scope === 'all-apps' ? { kind: 'all' } : { kind: 'app', domain: scope }
 }
-
-const withoutSlash = (uri: string): string => uri.replace(/\/+$/, '')
 
 /** Throws `app_not_authorized` unless the authority covers the app; null stands for all apps. */
 export const authorize = (authority: Authority, domain: string | null): void => {

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { LIMIT_NAMES, type LimitRules, NO_LIMITS, parseLimit } from '../notify/limits.ts'
 import { isProxyRule } from '../platform/client-address.ts'
+import { withoutTrailingSlashes } from '../protocol/urls.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
 import { Budgets } from './budget-settings.ts'
 import { MqDomains, parseDomains } from './mq-domains.ts'
@@ -38,7 +39,7 @@ const url = (...protocols: string[]) =>
   z
     .string()
     .refine((text) => isUrl(text, protocols))
-    .transform((text) => text.replace(/\/+$/, ''))
+    .transform((text) => withoutTrailingSlashes(text))
 
 /** Providers put their keys into path and query. */
 const isRpcUrl = (text: string): boolean => isUrl(text.replace(/\?[^#]*/, ''), ['http:', 'https:'])
@@ -46,7 +47,7 @@ const isRpcUrl = (text: string): boolean => isUrl(text.replace(/\?[^#]*/, ''), [
 /** `eip155:1=https://…,eip155:10=https://…`; a comma that no chain follows belongs to what is before it. */
 const mapping = (text: string): Record<string, string> =>
   Object.fromEntries(
-    text.split(/\s*,\s*(?=eip155:[^=,]*=|$)/).flatMap((one) => {
+    text.split(/,(?=\s*eip155:[^=,]*=|\s*$)/).flatMap((one) => {
       const [name = '', ...value] = one.split('=')
       return name.trim() === '' ? [] : [[name.trim(), value.join('=').trim()]]
     }),

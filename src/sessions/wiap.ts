@@ -11,6 +11,7 @@
  * and …RESPONSE_ERROR, with a sentence, to each of them.
  */
 import * as z from 'zod'
+import { withoutTrailingSlashes } from '../protocol/urls.ts'
 import { LONGEST_MICROBLOCK } from './microblock.ts'
 
 export const WIAP_PATH = '/api/protocols/wiap/v1'
@@ -76,7 +77,7 @@ export const askOperator = async (
   serverUrl: string,
   request: WiapRequest,
 ): Promise<WiapResponse> => {
-  const { status, body } = await post(`${serverUrl.replace(/\/+$/, '')}${WIAP_PATH}`, {
+  const { status, body } = await post(`${withoutTrailingSlashes(serverUrl)}${WIAP_PATH}`, {
     headers: { 'Content-Type': 'application/json', Accept: 'application/json' },
     body: JSON.stringify({ data: request }),
     milliseconds: PATIENCE,

@@ -6,6 +6,7 @@ import { type FetchDeps, fetchJson } from '../../platform/fetch-json.ts'
 import { fromBase64url } from '../../protocol/bytes.ts'
 import { ed25519Did } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
+import { withoutTrailingSlashes } from '../../protocol/urls.ts'
 
 export interface PublicKeys {
   /** did:key of the Ed25519 key that signs. */
@@ -68,7 +69,7 @@ export const fromAppDomain =
 export const fromNotifyServer =
   (deps: FetchDeps, notifyUrl: string): ResolveAppKeys =>
   (domain) =>
-    fetchKeys(deps, `${notifyUrl.replace(/\/+$/, '')}/apps/${encodeURIComponent(domain)}/did.json`)
+    fetchKeys(deps, `${withoutTrailingSlashes(notifyUrl)}/apps/${encodeURIComponent(domain)}/did.json`)
 
 const notifyConfig = z.object({
   data: z.object({ notificationTypes: z.array(z.object({ id: z.string() })) }),

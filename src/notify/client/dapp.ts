@@ -15,6 +15,7 @@
 import * as z from 'zod'
 import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../../platform/fetch-json.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
+import { withoutTrailingSlashes } from '../../protocol/urls.ts'
 
 export interface DappOptions {
   /** The notify server's. */
@@ -200,7 +201,7 @@ export const createDapp = (
   deps: FetchDeps,
   { url, projectId, secret, domain, signal }: DappOptions,
 ): Dapp => {
-  const base = url.replace(/\/+$/, '')
+  const base = withoutTrailingSlashes(url)
   const project = encodeURIComponent(projectId)
   const appDomain = domain === undefined ? {} : { appDomain: domain }
 

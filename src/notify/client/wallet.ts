@@ -30,6 +30,7 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import { deriveSymKey, generateAgreementKey } from '../../protocol/keys.ts'
 import { NOTIFY_METHODS, type SubscriptionItem } from '../../protocol/notify-methods.ts'
 import { topicOf } from '../../protocol/topic.ts'
+import { withoutTrailingSlashes } from '../../protocol/urls.ts'
 import { createRelayClient } from '../../relay/client.ts'
 import { declaredTypes, fromAppDomain, type PublicKeys } from './app-keys.ts'
 import type { Wallet, WalletDeps, WalletEvents, WalletOptions } from './wallet-api.ts'
@@ -58,7 +59,7 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
   const { clock, log, meter, keys, randomBytes = crypto.randomBytes } = deps
   const { account, keysUrl, domain, allApps = false, receipts = true } = options
   const { requestTimeout = REQUEST_TIMEOUT, resolveAppKeys = fromAppDomain(deps) } = options
-  const notifyUrl = options.notifyUrl.replace(/\/+$/, '')
+  const notifyUrl = withoutTrailingSlashes(options.notifyUrl)
 
   const device = createDevice({ account, state: options.state, save: options.save }, randomBytes)
   const { subscriptions } = device

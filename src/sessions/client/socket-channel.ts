@@ -2,6 +2,7 @@
 import { io } from 'socket.io-client'
 import * as z from 'zod'
 import { ProtocolError } from '../../protocol/errors.ts'
+import { withoutTrailingSlashes } from '../../protocol/urls.ts'
 import type { SessionLink } from '../link.ts'
 import { openPayload, sealPayload } from '../payload.ts'
 import {
@@ -23,7 +24,7 @@ const errorSchema = z.object({ message: z.string().max(1_000) })
 export const addressOf = (relay: string): { origin: string; path: string } => {
   const { protocol, host, pathname } = new URL(relay)
   const secure = protocol === 'https:' || protocol === 'wss:'
-  return { origin: `${secure ? 'https' : 'http'}://${host}`, path: pathname.replace(/\/+$/, '') }
+  return { origin: `${secure ? 'https' : 'http'}://${host}`, path: withoutTrailingSlashes(pathname) }
 }
 
 export const openSocketChannel = (

@@ -160,7 +160,12 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
     spansSlots =
       client instanceof Redis &&
       (await client.eval('return 1', 2, `${prefix}{p0}`, `${prefix}{p1}`).catch(() => 0)) === 1
-    const fieldOf = (field: string) => new RegExp(`^${field}:(\\S+)`, 'm').exec(info)?.[1]
+    const fieldOf = (field: string) =>
+      info
+        .split('\n')
+        .find((line) => line.startsWith(`${field}:`))
+        ?.slice(field.length + 1)
+        .trim()
     const version = fieldOf('redis_version') ?? '7'
     const isOld = Number.parseInt(version, 10) < 7
     refusal = isOld ? `Redis 7 or newer is needed, this is ${version}` : undefined
