@@ -61,8 +61,8 @@ export interface Contacts {
 
 export interface ContactsDeps {
   store: ContactsStore
-  /** The CACAO of a registered identity key. Throws `identity_unknown`. */
-  identity: (identityKey: string) => Promise<Cacao>
+  /** The CACAO by which the account lets the identity key speak for it. Throws `identity_unknown`. */
+  identity: (identityKey: string, accountKey: string) => Promise<Cacao>
   /** For did documents. */
   fetch: PublicFetch
   /** Throws `rate_limited`: changes that an account makes, and requests to one domain. */
@@ -112,7 +112,7 @@ export const createContacts = (
   const speaksFor = async (key: string, holder: Holder, payer: Payer): Promise<boolean> => {
     if (holder.kind === 'key') return key === holder.key
     if (holder.kind === 'web') return (await keysOfDomain(holder.domain, holder.key, payer)).includes(key)
-    const cacao = await identity(key)
+    const cacao = await identity(key, holder.key)
     if (identityKeyOf(cacao) !== key || accountKey(accountOf(cacao)) !== holder.key) return false
     await payer.work(WORK_COST.signature)
     // It was good when it was registered, and may have expired since.

@@ -4,8 +4,7 @@
  * Erasing leaves one trace: that the identity keys existed and are revoked, without account and CACAO. It must stay,
  * because a CACAO is public: whoever has read one could register the key again otherwise.
  */
-import { accountKey } from '../protocol/caip.ts'
-import type { IdentityEntry, InviteEntry, KeysStore } from './store.ts'
+import { ERASED, type IdentityEntry, type InviteEntry, identityCursor, type KeysStore } from './store.ts'
 
 const PAGE = 500
 
@@ -13,8 +12,9 @@ const PAGE = 500
 async function* identitiesOf(store: KeysStore, key: string): AsyncGenerator<IdentityEntry> {
   for (let after: string | undefined; ; ) {
     const page = await store.identities({ limit: PAGE, ...(after !== undefined && { after }) })
-    for (const entry of page) if (entry.account !== '' && accountKey(entry.account) === key) yield entry
-    after = page.at(-1)?.identityKey
+    for (const entry of page) if (entry.accountKey === key) yield entry
+    const last = page.at(-1)
+    after = last && identityCursor(last)
     if (page.length < PAGE) return
   }
 }
@@ -42,8 +42,8 @@ export const eraseKeys = async (
   const inviteKeys = (await store.unregisterInvite(key)) ? 1 : 0
   let identityKeys = 0
   for await (const { identityKey, revokedAt = now } of identitiesOf(store, key)) {
-    await store.unregisterIdentity(identityKey)
-    await store.registerIdentity({ identityKey, account: '', cacao: '', revokedAt })
+    await store.unregisterIdentity(identityKey, key)
+    await store.registerIdentity({ identityKey, accountKey: ERASED, account: '', cacao: '', revokedAt })
     identityKeys += 1
   }
   return { identityKeys, inviteKeys }

@@ -3,12 +3,15 @@
  *
  * | method, path                | body or query        | answer                                              |
  * |-----------------------------|----------------------|-----------------------------------------------------|
- * | POST   /identity            | `{cacao}`            | 200 · 400                                           |
- * | GET    /identity?publicKey= | `z6Mk…`              | 200 `{cacao}` as it was registered · 404            |
+ * | POST   /identity            | `{cacao, idAuth?}`   | 200 · 400, 401, 403                                 |
+ * | GET    /identity?publicKey= | `z6Mk…[&account=]`   | 200 `{cacao}` as it was registered · 404            |
  * | DELETE /identity            | `{idAuth}`           | 200 · 401, 403, 404                                 |
  * | POST   /invite              | `{idAuth}`           | 200 · 401, 403, 404                                 |
  * | GET    /invite?account=     | CAIP-10              | 200 `{inviteKey}` · 404                             |
  * | DELETE /invite              | `{idAuth}`           | 200 · 401, 403, 404                                 |
+ *
+ * Several accounts may say that a key speaks for them. `account` (CAIP-10) asks for the CACAO of one; without it that
+ * of the account that proved it comes (`idAuth`, a JWT `register_identity` by the key itself), else of the first one.
  *
  * Every answer is `{status, error, value}`. Parameters that make no sense are 400 here, not 422: published clients were
  * written against a server that knows only the former.
@@ -19,6 +22,7 @@ import { asProtocolError, callAgain, checked, jsonBody } from '../platform/http.
 import { HOUSE, type Payer } from '../platform/payer.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { WORK_COST } from '../platform/work-budget.ts'
+import { accountKey } from '../protocol/caip.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { type Answer, IdentityQuery, InviteQuery, RegisterIdentity, WithIdAuth } from './schema.ts'
 import type { KeyRegistry } from './service.ts'
@@ -86,11 +90,13 @@ export const keysRoutes = (deps: {
   }
 
   app.post('/identity', jsonBody(RegisterIdentity, CACAO_BODY_BYTES), async (c) => {
-    await registry.register(c.req.valid('json').cacao, payerFor(c))
+    const { cacao, idAuth } = c.req.valid('json')
+    await registry.register(cacao, payerFor(c), idAuth)
     return c.json(success())
   })
   app.get('/identity', async (c) => {
-    const text = await registry.identity(checked(IdentityQuery, c.req.query()).publicKey)
+    const { publicKey, account } = checked(IdentityQuery, c.req.query())
+    const text = await registry.identity(publicKey, account && accountKey(account))
     // A revoked key must not live on in somebody's cache.
     c.header('Cache-Control', 'no-store')
     c.header('Content-Type', 'application/json')

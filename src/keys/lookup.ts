@@ -13,7 +13,8 @@ import type { Clock } from '../platform/clock.ts'
 import { createKept } from '../platform/kept.ts'
 import type { PublicFetch } from '../platform/public-fetch.ts'
 import type { Log } from '../platform/telemetry.ts'
-import { type Cacao, cacaoSchema } from '../protocol/cacao.ts'
+import { accountOf, type Cacao, parseCacao } from '../protocol/cacao.ts'
+import { accountKey } from '../protocol/caip.ts'
 import { ed25519FromDid } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { IdentityAnswer } from './schema.ts'
@@ -37,6 +38,20 @@ export interface IdentityLookupOptions {
   allowed: readonly string[]
 }
 
+interface Answered {
+  cacao: Cacao
+  /** For which account it was asked. */
+  wanted: string
+}
+
+const isOf = (cacao: Cacao, account: string): boolean => {
+  try {
+    return accountKey(accountOf(cacao)) === account
+  } catch {
+    return false
+  }
+}
+
 const originOf = (url: string): string | undefined => {
   if (!URL.canParse(url)) return undefined
   const { protocol, origin } = new URL(url)
@@ -46,11 +61,15 @@ const originOf = (url: string): string | undefined => {
 export const createIdentityLookup = (deps: IdentityLookupDeps, options: IdentityLookupOptions) => {
   const { registry, fetch, clock, log } = deps
   const allowed = new Set(options.allowed.map(originOf))
-  const kept = createKept<Cacao>({ clock }, KEPT)
+  const kept = createKept<Answered>(
+    { clock },
+    // The key of somebody may be claimed by others there: what is answered about them is no answer for the owner.
+    { ...KEPT, isWorthIt: ({ cacao, wanted }) => isOf(cacao, wanted) },
+  )
 
   const parse = (text: string): Cacao => {
     try {
-      return cacaoSchema.parse(IdentityAnswer.parse(JSON.parse(text)).value.cacao)
+      return parseCacao(IdentityAnswer.parse(JSON.parse(text)).value.cacao)
     } catch (cause) {
       throw new ProtocolError('unavailable', 'the key server answered something else', { cause })
     }
@@ -70,12 +89,17 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
     }
   }
 
-  const askOnce = (origin: string, identityKey: string): Promise<Cacao> =>
-    kept(`${origin} ${identityKey}`, () => ask(origin, identityKey))
+  const askOnce = async (origin: string, identityKey: string, wanted: string): Promise<Cacao> => {
+    const answered = await kept(`${origin} ${identityKey} ${wanted}`, async () => ({
+      cacao: await ask(origin, identityKey),
+      wanted,
+    }))
+    return answered.cacao
+  }
 
-  const inRegistry = async (identityKey: string): Promise<Cacao | undefined> => {
+  const inRegistry = async (identityKey: string, account?: string): Promise<Cacao | undefined> => {
     try {
-      return registry && cacaoSchema.parse(JSON.parse(await registry.identity(identityKey)))
+      return registry && parseCacao(JSON.parse(await registry.identity(identityKey, account)))
     } catch (error) {
       if (error instanceof ProtocolError && error.code === 'identity_unknown') return undefined
       throw error
@@ -83,17 +107,24 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
   }
 
   /** Throws `bad_params`, `key_server_refused`, `identity_unknown`, `unavailable`. */
-  return async (keyServerUrl: string, identityKey: string, signal?: AbortSignal): Promise<Cacao> => {
+  return async (
+    keyServerUrl: string,
+    identityKey: string,
+    account: string,
+    signal?: AbortSignal,
+  ): Promise<Cacao> => {
     ed25519FromDid(identityKey)
     const origin = originOf(keyServerUrl)
     const isOwn = options.isOwnUrl(keyServerUrl)
     if (origin === undefined || !(isOwn || allowed.has(origin))) {
       throw new ProtocolError('key_server_refused')
     }
-    const found = await inRegistry(identityKey)
+    // Where ours is asked and knows the key of another account alone, that one says so.
+    const found =
+      (await inRegistry(identityKey, account)) ?? (isOwn ? await inRegistry(identityKey) : undefined)
     if (found) return found
     if (isOwn && registry) throw new ProtocolError('identity_unknown')
     signal?.throwIfAborted()
-    return askOnce(origin, identityKey)
+    return askOnce(origin, identityKey, account)
   }
 }

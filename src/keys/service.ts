@@ -3,7 +3,7 @@
  *
  * | use case         | asks for                                             | refuses with                          |
  * |------------------|------------------------------------------------------|---------------------------------------|
- * | register         | a CACAO, signed by the account                       | bad_params, identity_invalid          |
+ * | register         | a CACAO, signed by the account; a JWT by the key     | bad_params, identity_invalid, jwt_*   |
  * | unregister       | JWT `unregister_identity` by the key, for its account | jwt_*, account_mismatch, identity_unknown |
  * | registerInvite   | JWT `register_invite` by a registered key            | the same                              |
  * | unregisterInvite | JWT `unregister_invite` by a key of the same account | the same, not_found                   |
@@ -18,9 +18,9 @@ import { WORK_COST } from '../platform/work-budget.ts'
 import {
   accountOf,
   type Cacao,
-  cacaoSchema,
   cacaoTexts,
   identityKeyOf,
+  parseCacao,
   verifyCacao,
 } from '../protocol/cacao.ts'
 import { accountKey, parseAccount } from '../protocol/caip.ts'
@@ -28,7 +28,7 @@ import { accountFromDidPkh, ed25519FromDid, x25519FromDid } from '../protocol/di
 import { ProtocolError } from '../protocol/errors.ts'
 import { type Claims, verifyJwt } from '../protocol/jwt.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
-import type { IdentityEntry, InviteEntry, KeysStore } from './store.ts'
+import { ERASED, type IdentityEntry, type InviteEntry, type KeysStore } from './store.ts'
 
 export interface KeyRegistryDeps {
   store: KeysStore
@@ -43,10 +43,16 @@ export interface KeyRegistryOptions {
 }
 
 export interface KeyRegistry {
-  /** Idempotent. Answers the did:key that was registered. */
-  register(cacao: unknown, payer?: Payer): Promise<string>
-  /** The CACAO as JSON text. Takes a did:key or the `z6Mk…` part of one. Throws `identity_unknown`, `bad_params`. */
-  identity(publicKey: string): Promise<string>
+  /**
+   * Idempotent. Answers the did:key that was registered. `idAuth`, a JWT `register_identity` by the identity key for the
+   * account, proves that the key is the account's: what is proven comes before what is not.
+   */
+  register(cacao: unknown, payer?: Payer, idAuth?: string): Promise<string>
+  /**
+   * The CACAO as JSON text. Takes a did:key or the `z6Mk…` part of one, and whose it is to be (`accountKey`); without
+   * that, the one that was proven or else came first. Throws `identity_unknown`, `bad_params`.
+   */
+  identity(publicKey: string, accountKey?: string): Promise<string>
   unregister(idAuth: string): Promise<void>
   registerInvite(idAuth: string, payer?: Payer): Promise<void>
   /** The invite key (did:key) of a CAIP-10 account, on whatever chain. Throws `not_found`, `bad_params`. */
@@ -67,13 +73,6 @@ const signatureCost = (cacao: Cacao): number =>
 /** How far ahead of ours a clock may be that signs a key anew, ms. */
 const SKEW = 300_000
 
-const parseCacao = (input: unknown): Cacao => {
-  const parsed = cacaoSchema.safeParse(input)
-  if (parsed.success) return parsed.data
-  const [issue] = parsed.error.issues
-  throw new ProtocolError('bad_params', `cacao.${issue?.path.join('.')}: ${issue?.message}`)
-}
-
 export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOptions = {}): KeyRegistry => {
   const { store, clock, log, verifySignature } = deps
   const inTurn = createTurns()
@@ -88,8 +87,8 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
   }
 
   /** The entry of a key that is registered and not revoked. */
-  const present = async (identityKey: string): Promise<IdentityEntry> => {
-    const entry = await store.identity(identityKey)
+  const present = async (identityKey: string, key?: string): Promise<IdentityEntry> => {
+    const entry = await store.identity(identityKey, key)
     if (!entry || entry.revokedAt !== undefined) throw new ProtocolError('identity_unknown')
     return entry
   }
@@ -108,13 +107,33 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
     return claims
   }
 
-  /** `pkh` must be the account that the identity key was registered for. Answers its key. */
-  const sameAccount = (claims: Claims, entry: IdentityEntry): { account: string; key: string } => {
-    const { pkh } = claims
+  /** The account for which the identity key speaks here (`pkh`). */
+  const accountIn = ({ pkh }: Claims): { account: string; key: string } => {
     if (typeof pkh !== 'string') throw new ProtocolError('bad_params', 'the JWT has no pkh')
     const account = accountFromDidPkh(pkh)
-    if (accountKey(account) !== accountKey(entry.account)) throw new ProtocolError('account_mismatch')
     return { account: account.text, key: accountKey(account) }
+  }
+
+  /** The entry of the key for that account; `account_mismatch` when the key is registered, but not for it. */
+  const entryFor = async (identityKey: string, key: string): Promise<IdentityEntry> => {
+    const entry = await store.identity(identityKey, key)
+    if (entry) return entry
+    const other = await store.identity(identityKey)
+    throw new ProtocolError(other && other.accountKey !== ERASED ? 'account_mismatch' : 'identity_unknown')
+  }
+  const presentFor = async (identityKey: string, key: string): Promise<IdentityEntry> => {
+    const entry = await entryFor(identityKey, key)
+    if (entry.revokedAt !== undefined) throw new ProtocolError('identity_unknown')
+    return entry
+  }
+
+  /** Whether the identity key says itself that it is the account's. */
+  const isProvenBy = (idAuth: string | undefined, identityKey: string, key: string): boolean => {
+    if (idAuth === undefined) return false
+    const claims = claimsOf(idAuth, 'register_identity')
+    if (claims.iss !== identityKey) throw new ProtocolError('jwt_invalid', 'another key signed it')
+    if (accountIn(claims).key !== key) throw new ProtocolError('account_mismatch')
+    return true
   }
 
   const inviteKeyOf = (claims: Claims): string => {
@@ -132,48 +151,57 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
   }
 
   return {
-    async register(input, payer = HOUSE) {
+    async register(input, payer = HOUSE, idAuth) {
       const cacao = parseCacao(input)
       const identityKey = identityKeyOf(cacao)
-      const account = accountOf(cacao).text
-      await payer.work(signatureCost(cacao))
+      const account = accountOf(cacao)
+      const key = accountKey(account)
+      await payer.work(signatureCost(cacao) + (idAuth === undefined ? 0 : WORK_COST.token))
+      const isProvenNow = isProvenBy(idAuth, identityKey, key)
       await verify(cacao)
       const text = JSON.stringify(input)
       await inTurn(identityKey, async () => {
-        const known = await store.identity(identityKey)
-        if (known?.revokedAt !== undefined && !isSignedSince(known.revokedAt, cacao)) {
-          throw new ProtocolError('identity_invalid', 'the key was revoked after this was signed')
-        }
-        if (known && known.revokedAt === undefined) {
-          // Keys are random: two accounts with one key means that somebody claims a key that is not theirs.
-          if (accountKey(known.account) !== accountKey(account)) {
-            throw new ProtocolError('identity_invalid', 'the key belongs to another account')
+        const [known, erased, current] = await Promise.all([
+          store.identity(identityKey, key),
+          store.identity(identityKey, ERASED),
+          store.identity(identityKey),
+        ])
+        for (const one of [known, erased]) {
+          if (one?.revokedAt !== undefined && !isSignedSince(one.revokedAt, cacao)) {
+            throw new ProtocolError('identity_invalid', 'the key was revoked after this was signed')
           }
-          if (known.cacao === text) return
         }
-        await payer.keep(text.length + account.length, IDENTITY_LIFE_MS)
-        await store.registerIdentity({ identityKey, account, cacao: text })
+        const isProven = isProvenNow || (known?.revokedAt === undefined && known?.isProven === true)
+        // Others may have claimed the key: who proves that it is theirs is the one that it speaks for.
+        const isDefault = isProven && (current?.isProven !== true || current.accountKey === key)
+        if (known?.cacao === text && known.isProven === (isProven || undefined)) return
+        await payer.keep(text.length + account.text.length, IDENTITY_LIFE_MS)
+        await store.registerIdentity({
+          ...{ identityKey, accountKey: key, account: account.text, cacao: text },
+          ...(isProven && { isProven }),
+          ...(isDefault && { isDefault }),
+        })
       })
       return identityKey
     },
 
-    async identity(publicKey) {
+    async identity(publicKey, key) {
       const identityKey = publicKey.startsWith('did:key:') ? publicKey : `did:key:${publicKey}`
       ed25519FromDid(identityKey)
-      return (await present(identityKey)).cacao
+      return (await present(identityKey, key)).cacao
     },
 
     async unregister(idAuth) {
       const claims = claimsOf(idAuth, 'unregister_identity')
       await inTurn(claims.iss, async () => {
-        const entry = await store.identity(claims.iss)
-        if (!entry) throw new ProtocolError('identity_unknown')
+        const { key } = accountIn(claims)
+        const known = await store.identity(claims.iss, key)
         // Nobody knows any more whose it was.
-        if (entry.account === '') return
-        sameAccount(claims, entry)
+        if (!known && (await store.identity(claims.iss, ERASED))) return
+        const entry = known ?? (await entryFor(claims.iss, key))
         // Asked again because the first answer got lost: it is done.
         if (entry.revokedAt !== undefined) return
-        await store.unregisterIdentity(claims.iss)
+        await store.unregisterIdentity(claims.iss, key)
         await store.registerIdentity({ ...entry, cacao: '', revokedAt: clock.now() })
       })
     },
@@ -182,8 +210,8 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
       await payer.work(WORK_COST.token)
       const claims = claimsOf(idAuth, 'register_invite')
       await inTurn(claims.iss, async () => {
-        const entry = await present(claims.iss)
-        const { account, key } = sameAccount(claims, entry)
+        const { account, key } = accountIn(claims)
+        const entry = await presentFor(claims.iss, key)
         const inviteKey = inviteKeyOf(claims)
         const cacao = parseCacao(JSON.parse(entry.cacao))
         await payer.work(signatureCost(cacao))
@@ -200,7 +228,8 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
     async unregisterInvite(idAuth) {
       const claims = claimsOf(idAuth, 'unregister_invite')
       await inTurn(claims.iss, async () => {
-        const { key } = sameAccount(claims, await present(claims.iss))
+        const { key } = accountIn(claims)
+        await presentFor(claims.iss, key)
         const { inviteKey } = await presentInvite(key)
         // Where the JWT names the key: an old one must not take away the key that came after it.
         if (String(claims.sub).startsWith('did:key:') && claims.sub !== inviteKey) {

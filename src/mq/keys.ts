@@ -23,8 +23,8 @@ export type FindKeys = (kid: string) => Promise<Uint8Array[]>
 
 export interface FindKeysDeps {
   fetch: PublicFetch
-  /** The account (CAIP-10) for which an identity key (did:key) is registered now. */
-  accountOf: (identityKey: string) => Promise<string | undefined>
+  /** Whether an identity key (did:key) is registered for the account now. */
+  speaksFor: (identityKey: string, accountKey: string) => Promise<boolean>
   clock: Clock
 }
 
@@ -88,7 +88,7 @@ const keysIn = (text: string, kid: string): Uint8Array[] => {
   ].flatMap(keyOf)
 }
 
-export const createFindKeys = ({ fetch, accountOf, clock }: FindKeysDeps): FindKeys => {
+export const createFindKeys = ({ fetch, speaksFor, clock }: FindKeysDeps): FindKeys => {
   const kept = createKept<string>({ clock }, KEPT)
 
   const ask = async (url: string): Promise<string> => {
@@ -100,9 +100,7 @@ export const createFindKeys = ({ fetch, accountOf, clock }: FindKeysDeps): FindK
   const ofAccount = async (did: string, fragment = ''): Promise<Uint8Array[]> => {
     const identityKey = fragment.startsWith('did:key:') ? fragment : `did:key:${fragment}`
     const key = ed25519FromDid(identityKey)
-    const account = await accountOf(identityKey)
-    const isTheirs = account !== undefined && accountKey(account) === accountKey(accountFromDidPkh(did))
-    return isTheirs ? [key] : []
+    return (await speaksFor(identityKey, accountKey(accountFromDidPkh(did)))) ? [key] : []
   }
 
   return async (kid) => {

@@ -5,6 +5,7 @@
  * as two different payloads.
  */
 import * as z from 'zod'
+import { utf8 } from './bytes.ts'
 import type { Account } from './caip.ts'
 import { accountFromDidPkh, ed25519FromDid } from './did.ts'
 import { ProtocolError } from './errors.ts'
@@ -12,7 +13,15 @@ import { namespaceOf } from './namespaces.ts'
 import { parseRecap, RECAP_PREAMBLE, recapStatement } from './recap.ts'
 import { type ContractWalletCheck, hasSigned } from './signatures.ts'
 
-const line = z.string().regex(/^[^\r\n]*$/, 'it holds a line break')
+/** Of a whole CACAO as JSON; real ones have one or two KiB, with a contract wallet's signature three or four. */
+export const MAX_CACAO_BYTES = 8_192
+const MAX_RESOURCES = 32
+const MAX_LINE_CHARACTERS = 2_048
+
+const line = z
+  .string()
+  .max(MAX_LINE_CHARACTERS)
+  .regex(/^[^\r\n]*$/, 'it holds a line break')
 
 export const cacaoSchema = z.object({
   h: z.object({ t: z.enum(['eip4361', 'caip122']) }),
@@ -29,13 +38,27 @@ export const cacaoSchema = z.object({
     exp: line.optional(),
     nbf: line.optional(),
     requestId: line.optional(),
-    resources: z.array(line).optional(),
+    resources: z.array(line).max(MAX_RESOURCES).optional(),
   }),
   s: z.object({ t: z.string(), s: z.string() }),
 })
 
 /** Members that are not known are dropped on parsing: keep the original text where it must be served again. */
 export type Cacao = z.infer<typeof cacaoSchema>
+
+/**
+ * Reads what may be a CACAO. Its size is looked at before anything in it, because what is done with it grows with it.
+ * Throws `bad_params`.
+ */
+export const parseCacao = (input: unknown): Cacao => {
+  if (utf8(JSON.stringify(input) ?? '').length > MAX_CACAO_BYTES) {
+    throw new ProtocolError('bad_params', `cacao: it has more than ${MAX_CACAO_BYTES} bytes`)
+  }
+  const parsed = cacaoSchema.safeParse(input)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new ProtocolError('bad_params', `cacao.${issue?.path.join('.')}: ${issue?.message}`)
+}
 
 const SKEW = 60_000
 
@@ -116,23 +139,50 @@ const timeOf = (text: string, name: string): number => {
   return time
 }
 
+/** Between which instants a CACAO is good, unix ms. */
+export interface CacaoDates {
+  expiresAt: number | undefined
+  notBefore: number | undefined
+}
+
+/** Throws `identity_invalid` for what is no time. */
+export const datesOf = ({ p }: Cacao): CacaoDates => ({
+  expiresAt: p.exp ? timeOf(p.exp, 'expiration time') : undefined,
+  notBefore: p.nbf ? timeOf(p.nbf, 'not-before time') : undefined,
+})
+
+/** Throws `identity_invalid` unless the CACAO with these dates is good now, with 60 s of skew. */
+export const checkDates = ({ expiresAt, notBefore }: CacaoDates, now: number): void => {
+  if (expiresAt !== undefined && expiresAt <= now - SKEW) throw invalid('it is expired')
+  if (notBefore !== undefined && notBefore > now + SKEW) throw invalid('it is not valid yet')
+}
+
 /**
- * Resolves when the CACAO is good: dates (60 s of skew), and a signature of the account over one of its texts. Contract
- * wallets are asked through `verifySignature`, where there is one. Throws `identity_invalid`, and what `verifySignature`
- * throws.
+ * Resolves when the account signed one of the texts of the CACAO. Contract wallets are asked through `verifySignature`,
+ * where there is one. Throws `identity_invalid`, and what `verifySignature` throws.
  */
-export const verifyCacao = async (
+export const verifyCacaoSignature = async (
   cacao: Cacao,
+  verifySignature?: ContractWalletCheck | undefined,
+): Promise<void> => {
+  const account = accountOf(cacao)
+  const texts = cacaoTexts(cacao)
+  if (await hasSigned({ account, texts, signature: cacao.s, verifySignature })) return
+  throw invalid('the account did not sign it')
+}
+
+/** Resolves when the CACAO is good: bounds, dates and signature. Throws `identity_invalid`, and what `verifySignature` throws. */
+export const verifyCacao = async (
+  input: Cacao,
   { now, verifySignature }: { now: number; verifySignature?: ContractWalletCheck | undefined },
 ): Promise<void> => {
   // Also here: a CACAO may come from a place that did not parse it.
-  const parsed = cacaoSchema.safeParse(cacao)
-  if (!parsed.success) throw invalid('its shape is wrong')
-  const { p, s: signature } = parsed.data
-  if (p.exp && timeOf(p.exp, 'expiration time') <= now - SKEW) throw invalid('it is expired')
-  if (p.nbf && timeOf(p.nbf, 'not-before time') > now + SKEW) throw invalid('it is not valid yet')
-  const account = accountOf(cacao)
-  const texts = cacaoTexts(cacao)
-  if (await hasSigned({ account, texts, signature, verifySignature })) return
-  throw invalid('the account did not sign it')
+  let cacao: Cacao
+  try {
+    cacao = parseCacao(input)
+  } catch {
+    throw invalid('its shape is wrong')
+  }
+  checkDates(datesOf(cacao), now)
+  await verifyCacaoSignature(cacao, verifySignature)
 }

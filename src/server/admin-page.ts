@@ -7,7 +7,7 @@ const Page = z.object({
   // A domain, a did:key or an id; nothing else stands before or after one.
   after: z
     .string()
-    .regex(/^[\x21-\x7e]{1,512}$/, { error: 'must be what `next` said' })
+    .regex(/^[\x20-\x7e]{1,512}$/, { error: 'must be what `next` said' })
     .optional(),
   limit: z.coerce.number().int().min(1).max(1000).default(100),
 })

@@ -19,7 +19,7 @@ import type { IncomingMessage } from 'node:http'
 import { Hono } from 'hono'
 import { z } from 'zod'
 import type { KeyRegistry } from '../keys/service.ts'
-import type { IdentityEntry } from '../keys/store.ts'
+import { type IdentityEntry, identityCursor } from '../keys/store.ts'
 import type { Apps } from '../notify/apps.ts'
 import { AppDeclaration, Domain, NotifyV0 } from '../notify/http-schema.ts'
 import type { NotifyOutcome, Publishing } from '../notify/publishing.ts'
@@ -189,9 +189,10 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
   app.get('/admin/keys', async (c) => {
     const { limit, ...start } = page(c)
     const keys = await room(deps.registry, 'keys').list({ limit, ...start })
+    const last = keys.at(-1)
     return c.json({
       keys: keys.map(shownKey),
-      next: keys.length < limit ? null : (keys.at(-1)?.identityKey ?? null),
+      next: keys.length < limit || !last ? null : identityCursor(last),
     })
   })
 

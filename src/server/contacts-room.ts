@@ -6,7 +6,7 @@ import { createLimits } from '../notify/limits.ts'
 import { addressRules } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { unmeasured } from '../platform/telemetry.ts'
-import { cacaoSchema } from '../protocol/cacao.ts'
+import { parseCacao } from '../protocol/cacao.ts'
 import { didWeb, domainFromDidWeb } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
@@ -20,10 +20,10 @@ export const buildContacts = (ground: Ground, verifySignature: ContractWalletChe
   const contacts = createContacts(
     {
       store: stores.contacts,
-      async identity(identityKey) {
-        const entry = await stores.keys.identity(identityKey)
+      async identity(identityKey, account) {
+        const entry = await stores.keys.identity(identityKey, account)
         if (!entry || entry.revokedAt !== undefined) throw new ProtocolError('identity_unknown')
-        return cacaoSchema.parse(JSON.parse(entry.cacao))
+        return parseCacao(JSON.parse(entry.cacao))
       },
       fetch: createPublicFetch({ rules: addressRules(config.allowPrivateAddresses.did) }),
       limit: (name, key) => limits.take(name, key),

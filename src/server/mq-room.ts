@@ -26,9 +26,9 @@ export const buildMq = (ground: Ground, root: Uint8Array): { routes: Hono; endPo
   const findKeys = createFindKeys({
     fetch: createPublicFetch({ rules: addressRules(config.allowPrivateAddresses.did) }),
     // The registry's store, so that a process without that room knows the keys, too.
-    async accountOf(identityKey) {
-      const entry = await keys.identity(identityKey)
-      return entry && entry.revokedAt === undefined && entry.account !== '' ? entry.account : undefined
+    async speaksFor(identityKey, accountKey) {
+      const entry = await keys.identity(identityKey, accountKey)
+      return entry !== undefined && entry.revokedAt === undefined
     },
     clock,
   })

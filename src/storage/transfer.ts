@@ -14,7 +14,7 @@
 import { z } from 'zod'
 import type { Archived, Registration } from '../archive/store.ts'
 import type { Installation } from '../contacts/store.ts'
-import type { IdentityEntry, InviteEntry } from '../keys/store.ts'
+import { ERASED, type IdentityEntry, type InviteEntry } from '../keys/store.ts'
 import type { PlacedMessage } from '../mq/store.ts'
 import type {
   AccountRecord,
@@ -29,6 +29,7 @@ import type {
 } from '../notify/store.ts'
 import { WEBHOOK_EVENTS } from '../notify/store-webhooks.ts'
 import type { Job } from '../platform/agenda.ts'
+import { accountKey as accountKeyOf } from '../protocol/caip.ts'
 import type { StoredMessage, Watch } from '../relay/store.ts'
 import type { Approval, LoggedMicroblock } from '../sessions/store-operator.ts'
 import { click, copy, receipt, withdrawn } from './transfer-sent.ts'
@@ -37,12 +38,26 @@ const text = z.string()
 const time = z.number()
 const place = z.number().int().nonnegative()
 
-const identity: z.ZodType<IdentityEntry> = z.object({
-  identityKey: text,
-  account: text,
-  cacao: text,
-  revokedAt: time.exactOptional(),
-})
+/** How an entry is named in files from before entries were named by account, too. */
+const namedAfter = (account: string): string => {
+  if (account === '') return ERASED
+  try {
+    return accountKeyOf(account)
+  } catch {
+    return account
+  }
+}
+const identity: z.ZodType<IdentityEntry> = z
+  .object({
+    identityKey: text,
+    accountKey: text.exactOptional(),
+    account: text,
+    cacao: text,
+    revokedAt: time.exactOptional(),
+    isProven: z.boolean().exactOptional(),
+    isDefault: z.boolean().exactOptional(),
+  })
+  .transform((entry) => ({ ...entry, accountKey: entry.accountKey ?? namedAfter(entry.account) }))
 
 const invite: z.ZodType<InviteEntry & { accountKey: string }> = z.object({
   accountKey: text,
@@ -197,7 +212,13 @@ const task: z.ZodType<OutboxTask> = z.discriminatedUnion('kind', [
     welcome: z.object({ type: text, title: text, body: text, url: text.nullable() }),
   }),
 ])
-const entry: z.ZodType<OutboxEntry> = z.object({ id: text, task, createdAt: time, expiresAt: time })
+const entry: z.ZodType<OutboxEntry> = z.object({
+  id: text,
+  task,
+  createdAt: time,
+  expiresAt: time,
+  notBefore: time.exactOptional(),
+})
 
 const message: z.ZodType<StoredMessage> = z.object({
   topic: text,

@@ -69,7 +69,7 @@ export const buildTown = async (path: string, size: number, now: number): Promis
     )
     await Promise.all(
       some.map(({ n, accountKey }) =>
-        keys.registerIdentity({ identityKey: `did:key:z${n}`, account: accountKey, cacao: '{}' }),
+        keys.registerIdentity({ identityKey: `did:key:z${n}`, accountKey, account: accountKey, cacao: '{}' }),
       ),
     )
   }

@@ -1,19 +1,23 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { IdentityEntry, InviteEntry } from '../../src/keys/store.ts'
+import { type IdentityEntry, type InviteEntry, identityCursor } from '../../src/keys/store.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
 
+const [mine, yours] = ['eip155:0xabcd', 'eip155:0xabce'] as const
 const identity = (label: string, change: Partial<IdentityEntry> = {}): IdentityEntry => ({
   identityKey: `did:key:z6Mk${label}`,
+  accountKey: mine,
   account: 'eip155:1:0xAbCdefAbCdefAbCdefAbCdefAbCdefAbCdefAbCd',
   cacao: `{"h":{"t":"eip4361"},"p":{"statement":"ünchanged ✓"},  "s":"${label}"}`,
   ...change,
 })
+/** As it is read when nobody else claims the key. */
+const standing = (label: string, change: Partial<IdentityEntry> = {}) =>
+  identity(label, { ...change, isDefault: true })
 const invite = (label: string, identityKey: string): InviteEntry => ({
   inviteKey: `did:key:z6LS${label}`,
   account: 'eip155:1:0xAbCdefAbCdefAbCdefAbCdefAbCdefAbCdefAbCd',
   identityKey,
 })
-const [mine, yours] = ['eip155:0xabcd', 'eip155:0xabce']
 
 /** What the key registry may rely on, whatever the engine. */
 export const keysStoreContract = (engine: Engine): void => {
@@ -27,7 +31,7 @@ export const keysStoreContract = (engine: Engine): void => {
 
     it('gives an identity entry back byte for byte', async () => {
       await store().registerIdentity(identity('a'))
-      expect(await store().identity(identity('a').identityKey)).toEqual(identity('a'))
+      expect(await store().identity(identity('a').identityKey)).toEqual(standing('a'))
       expect(await store().identity(identity('b').identityKey)).toBeUndefined()
     })
 
@@ -35,24 +39,53 @@ export const keysStoreContract = (engine: Engine): void => {
       await store().registerIdentity(identity('a'))
       await store().registerIdentity(identity('a'))
       await store().registerIdentity(identity('a', { cacao: '{}' }))
-      expect(await store().identities({ limit: 10 })).toEqual([identity('a', { cacao: '{}' })])
+      expect(await store().identities({ limit: 10 })).toEqual([standing('a', { cacao: '{}' })])
     })
 
     it('removes an identity key, and says whether there was one', async () => {
       await store().registerIdentity(identity('a'))
       await store().registerIdentity(identity('b'))
-      expect(await store().unregisterIdentity(identity('a').identityKey)).toBe(true)
-      expect(await store().unregisterIdentity(identity('a').identityKey)).toBe(false)
+      expect(await store().unregisterIdentity(identity('a').identityKey, mine)).toBe(true)
+      expect(await store().unregisterIdentity(identity('a').identityKey, mine)).toBe(false)
       expect(await store().identity(identity('a').identityKey)).toBeUndefined()
-      expect(await store().identity(identity('b').identityKey)).toEqual(identity('b'))
+      expect(await store().identity(identity('b').identityKey)).toEqual(standing('b'))
     })
 
     it('says to exactly one of many who remove an identity key at once that there was one', async () => {
       await store().registerIdentity(identity('a'))
       const answers = await Promise.all(
-        Array.from({ length: 100 }, () => store().unregisterIdentity(identity('a').identityKey)),
+        Array.from({ length: 100 }, () => store().unregisterIdentity(identity('a').identityKey, mine)),
       )
       expect(answers.filter(Boolean)).toHaveLength(1)
+    })
+
+    it('keeps what each account says of a key; the first speaks for the key, until one says that it does', async () => {
+      const [first, second] = [identity('a'), identity('a', { accountKey: yours, cacao: '{}' })]
+      const { identityKey } = first
+      await store().registerIdentity(first)
+      await store().registerIdentity(second)
+      expect(await store().identity(identityKey)).toEqual({ ...first, isDefault: true })
+      expect(await store().identity(identityKey, mine)).toEqual({ ...first, isDefault: true })
+      expect(await store().identity(identityKey, yours)).toEqual(second)
+      expect(await store().identity(identityKey, 'eip155:0xother')).toBeUndefined()
+      expect(await store().identities({ limit: 10 })).toEqual([{ ...first, isDefault: true }, second])
+      const proven = { ...second, isProven: true, isDefault: true }
+      await store().registerIdentity(proven)
+      await store().registerIdentity(first)
+      await stores.reopen()
+      expect(await store().identity(identityKey)).toEqual(proven)
+      expect(await store().identities({ limit: 10 })).toEqual([first, proven])
+      expect(await store().unregisterIdentity(identityKey, yours)).toBe(true)
+      expect(await store().identity(identityKey)).toBeUndefined()
+      expect(await store().identity(identityKey, mine)).toEqual(first)
+    })
+
+    it('lets one of many speak for a key that find none at once', async () => {
+      const all = Array.from({ length: 20 }, (_, at) => identity('a', { accountKey: `eip155:0x${at}` }))
+      await Promise.all(all.map((entry) => store().registerIdentity(entry)))
+      const found = await store().identities({ limit: 100 })
+      expect(found).toHaveLength(20)
+      expect(found.filter(({ isDefault }) => isDefault)).toHaveLength(1)
     })
 
     it('keeps one invite key an account, the last one registered', async () => {
@@ -79,7 +112,8 @@ export const keysStoreContract = (engine: Engine): void => {
       await store().registerInvite(yours, invite('2', a))
       await store().registerInvite('eip155:0xother', invite('3', b))
       await store().registerInvite(yours, invite('4', b))
-      await store().unregisterIdentity(a)
+      await store().unregisterIdentity(a, mine)
+      await store().unregisterIdentity(a, yours)
       expect(await store().invite(mine)).toBeUndefined()
       expect(await store().invite(yours)).toEqual(invite('4', b))
       expect(await store().invite('eip155:0xother')).toEqual(invite('3', b))
@@ -89,17 +123,18 @@ export const keysStoreContract = (engine: Engine): void => {
       const [short, long] = ['did:key:z6Mka', 'did:key:z6Mkab']
       await store().registerInvite(mine, invite('1', short))
       await store().registerInvite(yours, invite('2', long))
-      await store().unregisterIdentity(short)
+      await store().unregisterIdentity(short, mine)
       expect(await store().invite(mine)).toBeUndefined()
       expect(await store().invite(yours)).toEqual(invite('2', long))
     })
 
     it('pages through the identity entries in key order', async () => {
-      const all = Array.from({ length: 25 }, (_, at) => identity(`${at}`.padStart(3, '0')))
+      const all = Array.from({ length: 25 }, (_, at) => standing(`${at}`.padStart(3, '0')))
       await Promise.all([...all].reverse().map((entry) => store().registerIdentity(entry)))
       const first = await store().identities({ limit: 10 })
       expect(first).toEqual(all.slice(0, 10))
-      const after = first.at(-1)?.identityKey ?? ''
+      const [last] = first.slice(-1)
+      const after = last ? identityCursor(last) : ''
       expect(await store().identities({ after, limit: 100 })).toEqual(all.slice(10))
     })
 
@@ -107,10 +142,10 @@ export const keysStoreContract = (engine: Engine): void => {
       await store().registerIdentity(identity('a'))
       await store().registerInvite(mine, invite('1', identity('a').identityKey))
       await store().registerIdentity(identity('gone'))
-      await store().unregisterIdentity(identity('gone').identityKey)
+      await store().unregisterIdentity(identity('gone').identityKey, mine)
       await stores.reopen()
-      expect(await store().identities({ limit: 10 })).toEqual([identity('a')])
-      expect(await store().unregisterIdentity(identity('a').identityKey)).toBe(true)
+      expect(await store().identities({ limit: 10 })).toEqual([standing('a')])
+      expect(await store().unregisterIdentity(identity('a').identityKey, mine)).toBe(true)
       expect(await store().invite(mine)).toBeUndefined()
     })
   })

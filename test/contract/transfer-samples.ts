@@ -44,9 +44,19 @@ export const furnish = async (
   const sub = (id: string, change = {}) =>
     subscription(id, { ...month, topic: hex(`notify ${id}`), ...change })
 
-  await keys.registerIdentity({ identityKey: 'did:key:a', account: 'eip155:1:0xA', cacao: '{"h":"ä"}' })
+  const claimed = { identityKey: 'did:key:a', accountKey: 'eip155:0x0', account: 'eip155:1:0x0', cacao: '{}' }
+  await keys.registerIdentity(claimed)
+  await keys.registerIdentity({
+    identityKey: 'did:key:a',
+    accountKey: 'eip155:0xc',
+    account: 'eip155:1:0xC',
+    cacao: '{"h":"ä"}',
+    isProven: true,
+    isDefault: true,
+  })
   await keys.registerIdentity({
     identityKey: 'did:key:b',
+    accountKey: 'eip155:0xb',
     account: 'eip155:1:0xB',
     cacao: '',
     revokedAt: now,
@@ -59,7 +69,7 @@ export const furnish = async (
   }
   // This one goes with its identity key.
   await keys.registerInvite('eip155:0xd', { inviteKey: 'did:key:z', account: 'D', identityKey: 'did:key:d' })
-  await keys.unregisterIdentity('did:key:d')
+  await keys.unregisterIdentity('did:key:d', 'eip155:0xd')
 
   await notify.serverKeys({ relay: 'sealed', identity: 'sealed, too' })
   for (const one of [wholeProject(now), project('other')]) await notify.createProject(one)

@@ -42,6 +42,7 @@ const seenIn = async (
 ) => {
   const page = { after: null, limit: 1_000, unreadFirst: true, now }
   return {
+    identities: [await keys.identity('did:key:a'), await keys.identity('did:key:a', 'eip155:0x0')],
     invites: [await keys.invite('eip155:0xa'), await keys.invite('eip155:0xd')],
     app: await notify.appByTopic('subscribe topic of b.example'),
     owners: [await notify.topicOwner(hex('notify two')), await notify.watcherOwner('did:key:w')],
@@ -198,7 +199,7 @@ describe.each(pairs)('a transfer from %s', (_, from, to) => {
     await notify.click(clicked, 'copy of n0 for one', now + 9)
     expect(await notify.clicks(clicked)).toEqual({ count: 4, firstAt: now, copies: 2 })
     expect(await notify.copyClicks(clicked, 'copy of n0 for one')).toEqual({ count: 3, firstAt: now })
-    await keys.unregisterIdentity('did:key:a')
+    await keys.unregisterIdentity('did:key:a', 'eip155:0xc')
     expect(await keys.invite('eip155:0xc')).toBeUndefined()
 
     const { version } = await notify.account(address)
@@ -275,7 +276,7 @@ it('a snapshot of the embedded store is of one moment, and others write meanwhil
   await furnish(store, now)
   const before = await contentOf(store.transfer.read, now)
   using snapshot = store.transfer.snapshot()
-  await store.keys.unregisterIdentity('did:key:a')
+  await store.keys.unregisterIdentity('did:key:a', 'eip155:0xc')
   await store.notify.markRead({
     accountKey: address,
     subscriptionId: 'one',

@@ -5,6 +5,7 @@ import { silent } from '../../src/platform/telemetry.ts'
 import { didPkh, x25519Did } from '../../src/protocol/did.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateAgreementKey } from '../../src/protocol/keys.ts'
+import { encodeRecap } from '../../src/protocol/recap.ts'
 import vectors from '../vectors/core.json' with { type: 'json' }
 import { createPerson, idAuth } from './person.ts'
 import { startRegistry } from './registry.ts'
@@ -144,14 +145,59 @@ describe('POST /identity', () => {
     })
   })
 
-  it('refuses a key that another account has registered', async () => {
-    const { key } = await registered()
+  it('keeps what each account says of one key: nobody is locked out by who claims it', async () => {
+    const now = world.clock.now()
     const thief = createPerson()
-    const cacao = thief.cacao(key, world.clock.now())
-    expect(await world.ask('POST', '/identity', { cacao })).toMatchObject({
-      status: 400,
-      body: failure('identity_invalid'),
+    const key = person.newKey()
+    const [claimed, own] = [thief.cacao(key, now), person.cacao(key, now)]
+    const asFor = (account: string) =>
+      world.ask('GET', `/identity?publicKey=${z6(key.did)}&account=${account}`)
+    const cacaoIn = ({ body }: { body: { value: { cacao: unknown } } }) => body.value.cacao
+    // The thief is faster, with a key that it has read somewhere.
+    expect((await world.ask('POST', '/identity', { cacao: claimed })).status).toBe(200)
+    expect((await world.ask('POST', '/identity', { cacao: own })).status).toBe(200)
+    expect(cacaoIn(await read(key.did))).toEqual(claimed)
+    expect(cacaoIn(await asFor(person.account))).toEqual(own)
+    expect(cacaoIn(await asFor(thief.account))).toEqual(claimed)
+    expect((await asFor(createPerson().account)).status).toBe(404)
+    // Who has the key can say so; then it speaks for nobody else where nobody asks for whom.
+    const proof = (signer: typeof key, account: string) =>
+      idAuth(signer, now, { act: 'register_identity', pkh: didPkh(account) })
+    const prove = (cacao: unknown, token: string) => world.ask('POST', '/identity', { cacao, idAuth: token })
+    expect(await prove(claimed, proof(thief.newKey(), thief.account))).toMatchObject({
+      status: 401,
+      body: failure('jwt_invalid'),
     })
+    expect(await prove(claimed, proof(key, person.account))).toMatchObject({
+      status: 403,
+      body: failure('account_mismatch'),
+    })
+    expect((await prove(own, proof(key, person.account))).status).toBe(200)
+    expect((await world.ask('POST', '/identity', { cacao: claimed })).status).toBe(200)
+    expect(cacaoIn(await read(key.did))).toEqual(own)
+    // The owner takes back what the thief said of its key, and keeps its own.
+    const revoke = idAuth(key, now, { act: 'unregister_identity', pkh: didPkh(thief.account) })
+    expect((await world.ask('DELETE', '/identity', { idAuth: revoke })).status).toBe(200)
+    expect((await asFor(thief.account)).status).toBe(404)
+    expect((await world.ask('POST', '/identity', { cacao: claimed })).status).toBe(400)
+    expect(cacaoIn(await read(key.did))).toEqual(own)
+  })
+
+  it('refuses what is larger than any CACAO, before it looks into it', async () => {
+    const now = world.clock.now()
+    const slashes = encodeRecap({ att: { ['/'.repeat(45_000)]: { 'manage/all-apps-notifications': [{}] } } })
+    const table: [Parameters<typeof person.cacao>[2], number][] = [
+      [{ statement: 'x'.repeat(2_048) }, 200],
+      [{ statement: 'x'.repeat(2_049) }, 400],
+      [{ resources: Array.from({ length: 32 }, (_, at) => `https://a.example/${at}`) }, 200],
+      [{ resources: Array.from({ length: 33 }, (_, at) => `https://a.example/${at}`) }, 400],
+      [{ resources: Array.from({ length: 5 }, () => `https://a.example/${'x'.repeat(2_000)}`) }, 400],
+      [{ resources: [slashes] }, 400],
+    ]
+    for (const [payload, status] of table) {
+      const cacao = person.cacao(person.newKey(), now, payload)
+      expect((await world.ask('POST', '/identity', { cacao })).status).toBe(status)
+    }
   })
 
   it.each<[string, string, number, string]>([

@@ -6,6 +6,7 @@ import { createIdentityLookup } from '../../src/keys/lookup.ts'
 import { addressRules, isPublicAddress } from '../../src/platform/public-address.ts'
 import { createPublicFetch, type PublicFetchOptions } from '../../src/platform/public-fetch.ts'
 import { silent } from '../../src/platform/telemetry.ts'
+import { accountKey } from '../../src/protocol/caip.ts'
 import { didPkh } from '../../src/protocol/did.ts'
 import { manualClock } from '../support/clock.ts'
 import { createPerson, idAuth } from './person.ts'
@@ -13,6 +14,7 @@ import { startRegistry } from './registry.ts'
 
 const tls = (file: string) => readFileSync(new URL(`../support/tls/${file}`, import.meta.url), 'utf8')
 const person = createPerson()
+const PERSON = accountKey(person.account)
 
 let server: Server
 let asked: string[]
@@ -42,7 +44,7 @@ const outside: PublicFetchOptions = {
 }
 const lookupWith = (
   how: PublicFetchOptions = outside,
-  more: { registry?: { identity(k: string): Promise<string> } } = {},
+  more: { registry?: { identity(k: string, account?: string): Promise<string> } } = {},
 ) => {
   const clock = manualClock()
   const lookup = createIdentityLookup(
@@ -66,14 +68,17 @@ describe('another key server', () => {
     const key = person.newKey()
     const cacao = person.cacao(key, clock.now())
     answer = json({ status: 'SUCCESS', error: null, value: { cacao } })
-    const found = await Promise.all([lookup(origin(), key.did), lookup(`${origin()}/some/path`, key.did)])
+    const found = await Promise.all([
+      lookup(origin(), key.did, PERSON),
+      lookup(`${origin()}/some/path`, key.did, PERSON),
+    ])
     expect(found).toEqual([cacao, cacao])
     expect(asked).toEqual([`keys.example/identity?publicKey=${key.did.slice(8)}`])
     await clock.advance(299_999)
-    await lookup(origin(), key.did)
+    await lookup(origin(), key.did, PERSON)
     expect(asked).toHaveLength(1)
     await clock.advance(1)
-    await lookup(origin(), key.did)
+    await lookup(origin(), key.did, PERSON)
     expect(asked).toHaveLength(2)
   })
 
@@ -81,33 +86,46 @@ describe('another key server', () => {
     const { lookup, clock } = lookupWith()
     const key = person.newKey()
     answer = json({ value: { cacao: person.cacao(key, clock.now()) } })
-    await lookup(origin(), key.did)
+    await lookup(origin(), key.did, PERSON)
     answer = json({ status: 'FAILURE' }, 404)
     // Asking again and again keeps nothing alive.
     for (let minute = 0; minute < 4; minute++) {
       await clock.advance(60_000)
-      await lookup(origin(), key.did)
+      await lookup(origin(), key.did, PERSON)
     }
     await clock.advance(60_000)
-    await expect(lookup(origin(), key.did)).rejects.toMatchObject({ code: 'identity_unknown' })
+    await expect(lookup(origin(), key.did, PERSON)).rejects.toMatchObject({ code: 'identity_unknown' })
+  })
+
+  it('that names another account is asked again by the owner of the key, who is not kept out', async () => {
+    const { lookup, clock } = lookupWith()
+    const key = person.newKey()
+    const stranger = createPerson()
+    const claimed = stranger.cacao(key, clock.now())
+    answer = json({ value: { cacao: claimed } })
+    expect(await lookup(origin(), key.did, PERSON)).toEqual(claimed)
+    const cacao = person.cacao(key, clock.now())
+    answer = json({ value: { cacao } })
+    expect(await lookup(origin(), key.did, PERSON)).toEqual(cacao)
+    expect(asked).toHaveLength(2)
   })
 
   it('that cannot be asked any more does not keep a key alive', async () => {
     const { lookup, clock } = lookupWith()
     const key = person.newKey()
     answer = json({ value: { cacao: person.cacao(key, clock.now()) } })
-    await lookup(origin(), key.did)
+    await lookup(origin(), key.did, PERSON)
     answer = (_, response) => void response.destroy()
     await clock.advance(300_000)
-    await expect(lookup(origin(), key.did)).rejects.toMatchObject({ code: 'unavailable' })
+    await expect(lookup(origin(), key.did, PERSON)).rejects.toMatchObject({ code: 'unavailable' })
   })
 
   it('says that it does not know the key, which is not remembered', async () => {
     const { lookup } = lookupWith()
     answer = json({ status: 'FAILURE' }, 404)
     const key = person.newKey()
-    await expect(lookup(origin(), key.did)).rejects.toMatchObject({ code: 'identity_unknown' })
-    await expect(lookup(origin(), key.did)).rejects.toMatchObject({ code: 'identity_unknown' })
+    await expect(lookup(origin(), key.did, PERSON)).rejects.toMatchObject({ code: 'identity_unknown' })
+    await expect(lookup(origin(), key.did, PERSON)).rejects.toMatchObject({ code: 'identity_unknown' })
     expect(asked).toHaveLength(2)
   })
 
@@ -121,7 +139,7 @@ describe('another key server', () => {
   ])('may be one that %s', async (_, how) => {
     const { lookup } = lookupWith()
     answer = how
-    await expect(lookup(origin(), person.newKey().did)).rejects.toMatchObject({ code: 'unavailable' })
+    await expect(lookup(origin(), person.newKey().did, PERSON)).rejects.toMatchObject({ code: 'unavailable' })
   })
 
   it('is not waited for without end', async () => {
@@ -142,7 +160,7 @@ describe('another key server', () => {
       if (request.headers.host?.startsWith('other')) return json({ value: { cacao } })(request, response)
       response.writeHead(307, { location: `${origin('other.example')}${request.url}` }).end()
     }
-    expect(await lookup(origin(), key.did)).toEqual(cacao)
+    expect(await lookup(origin(), key.did, PERSON)).toEqual(cacao)
     expect(asked.map((line) => line.split('/')[0])).toEqual(['keys.example', 'other.example'])
   })
 
@@ -154,7 +172,9 @@ describe('another key server', () => {
   ])('may not redirect to %s', async (_, location) => {
     const { lookup } = lookupWith()
     answer = (_request, response) => void response.writeHead(302, { location: location() }).end()
-    await expect(lookup(origin(), person.newKey().did)).rejects.toMatchObject({ code: 'key_server_refused' })
+    await expect(lookup(origin(), person.newKey().did, PERSON)).rejects.toMatchObject({
+      code: 'key_server_refused',
+    })
     expect(asked).toHaveLength(1)
   })
 
@@ -164,13 +184,15 @@ describe('another key server', () => {
       { address: '192.168.1.1', family: 4 },
     ]
     const { lookup } = lookupWith({ ...outside, resolve: mixed })
-    await expect(lookup(origin(), person.newKey().did)).rejects.toMatchObject({ code: 'key_server_refused' })
+    await expect(lookup(origin(), person.newKey().did, PERSON)).rejects.toMatchObject({
+      code: 'key_server_refused',
+    })
     expect(asked).toEqual([])
   })
 
   it('with a literal address inside is refused although it is listed', async () => {
     const { lookup } = lookupWith({ refusal: 'key_server_refused' })
-    await expect(lookup('https://10.0.0.1', person.newKey().did)).rejects.toMatchObject({
+    await expect(lookup('https://10.0.0.1', person.newKey().did, PERSON)).rejects.toMatchObject({
       code: 'key_server_refused',
     })
   })
@@ -184,7 +206,9 @@ describe('another key server', () => {
     'https://keys.example.evil.example',
   ])('that is not listed is not asked: %s', async (url) => {
     const { lookup } = lookupWith()
-    await expect(lookup(url, person.newKey().did)).rejects.toMatchObject({ code: 'key_server_refused' })
+    await expect(lookup(url, person.newKey().did, PERSON)).rejects.toMatchObject({
+      code: 'key_server_refused',
+    })
     expect(asked).toEqual([])
   })
 })
@@ -196,17 +220,19 @@ describe('our own registry', () => {
     const key = person.newKey()
     const cacao = person.cacao(key, world.clock.now())
     await world.registry.register(cacao)
-    expect(await lookup('http://localhost:8080', key.did)).toEqual(cacao)
-    expect(await lookup(origin(), key.did)).toEqual(cacao)
+    expect(await lookup('http://localhost:8080', key.did, PERSON)).toEqual(cacao)
+    expect(await lookup(origin(), key.did, PERSON)).toEqual(cacao)
     expect(asked).toEqual([])
     const pkh = didPkh(person.account)
     await world.registry.unregister(idAuth(key, world.clock.now(), { act: 'unregister_identity', pkh }))
-    await expect(lookup('http://localhost:8080', key.did)).rejects.toMatchObject({ code: 'identity_unknown' })
+    await expect(lookup('http://localhost:8080', key.did, PERSON)).rejects.toMatchObject({
+      code: 'identity_unknown',
+    })
   })
 
   it('is not asked about what is no identity key', async () => {
     const { lookup } = lookupWith()
-    await expect(lookup('http://localhost:8080', 'did:key:z6LSnope')).rejects.toMatchObject({
+    await expect(lookup('http://localhost:8080', 'did:key:z6LSnope', PERSON)).rejects.toMatchObject({
       code: 'bad_params',
     })
   })

@@ -35,7 +35,7 @@ describe('what fails with us is a 500, as the document has it', () => {
       return globalThis.crypto.getRandomValues(new Uint8Array(length))
     }
     const clock = systemClock
-    const findKeys = createFindKeys({ fetch: createPublicFetch(), accountOf: async () => undefined, clock })
+    const findKeys = createFindKeys({ fetch: createPublicFetch(), speaksFor: async () => false, clock })
     const hub = createMqHub(
       {
         store: stores.mq,

@@ -16,6 +16,7 @@ import { systemClock } from '../../src/platform/clock.ts'
 import { addressRules } from '../../src/platform/public-address.ts'
 import { createPublicFetch, type PublicAnswer } from '../../src/platform/public-fetch.ts'
 import { concat, fromHex, toBase64url, toHex, utf8 } from '../../src/protocol/bytes.ts'
+import { accountKey } from '../../src/protocol/caip.ts'
 import { ProtocolError } from '../../src/protocol/errors.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { manualClock } from '../support/clock.ts'
@@ -25,7 +26,7 @@ import vectors from '../vectors/edges.json' with { type: 'json' }
 
 const nobody: FindKeysDeps = {
   fetch: createPublicFetch(),
-  accountOf: async () => undefined,
+  speaksFor: async () => false,
   clock: systemClock,
 }
 const proofs = createProofs({ findKeys: createFindKeys(nobody) })
@@ -199,7 +200,13 @@ describe('did:pkh', () => {
     const key = generateSigningKey()
     const registered = new Map([[key.did, owner.on(10)]])
     const { reader } = createProofs({
-      findKeys: createFindKeys({ ...nobody, accountOf: async (identityKey) => registered.get(identityKey) }),
+      findKeys: createFindKeys({
+        ...nobody,
+        speaksFor: async (identityKey, account) => {
+          const known = registered.get(identityKey)
+          return known !== undefined && accountKey(known) === account
+        },
+      }),
     })
     const proves = (signer: MqSigner) =>
       refusalOf(

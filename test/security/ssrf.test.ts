@@ -75,7 +75,7 @@ const uses: [string, string, (url: string, how: PublicFetchOptions) => Promise<u
       const options = { isOwnUrl: () => false, allowed: [url] }
       const bounded: typeof fetch = (at, limits) => fetch(at, { ...limits, ...LIMITS })
       const find = createIdentityLookup({ fetch: bounded, clock: manualClock(), log: silent }, options)
-      return find(url, generateSigningKey().did)
+      return find(url, generateSigningKey().did, 'eip155:0x0')
     },
   ],
   [

@@ -27,6 +27,7 @@ const NOTE = name('note')
 
 export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyParts): Transfer => {
   const identities: Rows<Records['identity']> = env.openDB({ name: 'keys.identities', ...ROWS })
+  const defaults: Rows<string> = env.openDB({ name: 'keys.defaults', ...ROWS })
   const invites: Rows<Omit<Records['invite'], 'accountKey'>> = env.openDB({ name: 'keys.invites', ...ROWS })
   const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
   const watches: Rows<Watch> = env.openDB({ name: 'relay.watches', ...ROWS })
@@ -52,7 +53,10 @@ export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyPa
       record,
     }))
     return {
-      identity: walk(identities, moment, (_, entry) => entry),
+      identity: walk(identities, moment, (_, entry) => ({
+        ...entry,
+        ...(defaults.get(name(entry.identityKey), moment) === entry.accountKey && { isDefault: true }),
+      })),
       invite: walk(invites, moment, (at, entry) => ({ accountKey: at.toString(), ...entry })),
       serverKeys: walk(tables.server, moment, (_, own) => ({ keys: own })),
       project: walk(tables.projects, moment, (_, project) => project),

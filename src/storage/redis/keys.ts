@@ -3,24 +3,25 @@
  *
  * | key | type | what |
  * |---|---|---|
- * | `{i:<identity key>}` | string | the entry as JSON |
+ * | `{i:<identity key>}` | hash | by account key, the entry as JSON; by `default`, the account key of its default |
  * | `{i:<identity key>}:v` | sorted set | accounts whose invite key it registered |
  * | `{v:<account key>}` | string | the invite entry as JSON |
- * | `{identities}` | sorted set | identity keys in order: an index, entered before the entry is written |
+ * | `{identities}` | sorted set | cursors of the entries in order: an index, entered before the entry is written |
  *
- * An invite key counts only while the set of its identity key names the account. So that an identity key goes together
- * with all invite keys that it registered is one step in one slot, wherever those are; what is left of them is removed
- * after it. The set keeps accounts whose invite key is another's by now: taking one out could overtake its return.
+ * An invite key counts only while the set of its identity key names the account. So that an identity entry goes together
+ * with the invite key that it registered is one step in one slot, wherever that is; what is left of it is removed after
+ * it. The set keeps accounts whose invite key is another's by now: taking one out could overtake its return.
  */
-import type { IdentityEntry, InviteEntry, KeysStore } from '../../keys/store.ts'
+import { type IdentityEntry, type InviteEntry, identityCursor, type KeysStore } from '../../keys/store.ts'
 import type { RedisConnection } from './connection.ts'
 import { name } from './relay-rows.ts'
+import { keysRegister } from './scripts/keys-register.ts'
 import { keysRevoke } from './scripts/keys-revoke.ts'
 import { keysUninvite } from './scripts/keys-uninvite.ts'
 import { whole } from './scripts.ts'
 
-/** Accounts of one identity key whose left-overs are removed in one go. */
-const BATCH = 500
+/** No account key is spelled like that. */
+const DEFAULT = 'default'
 
 export const createRedisKeys = (redis: RedisConnection): KeysStore => {
   const { prefix, client } = redis
@@ -29,9 +30,14 @@ export const createRedisKeys = (redis: RedisConnection): KeysStore => {
   const inviteAt = (accountKey: string) => `${prefix}{v:${name(accountKey)}}`
   const index = `${prefix}{identities}`
 
-  const parseIdentity = (json: string, identityKey: string): IdentityEntry => {
-    const { account, cacao, revokedAt }: Omit<IdentityEntry, 'identityKey'> = JSON.parse(json)
-    return { identityKey, account, cacao, ...(revokedAt !== undefined && { revokedAt }) }
+  const parseIdentity = (json: string, identityKey: string, accountKey: string, isDefault: boolean) => {
+    const { account, cacao, revokedAt, isProven }: IdentityEntry = JSON.parse(json)
+    return {
+      ...{ identityKey, accountKey, account, cacao },
+      ...(revokedAt !== undefined && { revokedAt }),
+      ...(isProven && { isProven }),
+      ...(isDefault && { isDefault }),
+    }
   }
   const parseInvite = (json: string): InviteEntry => {
     const { inviteKey, account, identityKey }: InviteEntry = JSON.parse(json)
@@ -47,44 +53,40 @@ export const createRedisKeys = (redis: RedisConnection): KeysStore => {
     whole(await redis.one(() => redis.script(keysUninvite, [inviteAt(accountKey)], [json]))) === 1
 
   return {
-    async registerIdentity({ identityKey, account, cacao, revokedAt }) {
+    async registerIdentity(entry) {
+      const { identityKey, accountKey, account, cacao, revokedAt, isProven, isDefault } = entry
       const at = identityAt(identityKey)
-      await redis.one(() => client.zadd(index, 0, identityKey))
-      await redis.one(() =>
-        client.set(at, JSON.stringify({ account, cacao, ...(revokedAt !== undefined && { revokedAt }) })),
-      )
+      const json = JSON.stringify({
+        ...{ account, cacao },
+        ...(revokedAt !== undefined && { revokedAt }),
+        ...(isProven && { isProven }),
+      })
+      await redis.one(() => client.zadd(index, 0, identityCursor(entry)))
+      await redis.one(() => redis.script(keysRegister, [at], [name(accountKey), json, isDefault ? 1 : 0]))
     },
 
-    async identity(identityKey) {
-      const json = await redis.one(() => client.get(identityAt(identityKey)))
-      return json === null ? undefined : parseIdentity(json, identityKey)
+    async identity(identityKey, wanted) {
+      const at = identityAt(identityKey)
+      const chosen = wanted ?? (await redis.one(() => client.hget(at, DEFAULT)))
+      if (chosen === null) return undefined
+      const [json, theDefault] = await redis.one(() => client.hmget(at, chosen, DEFAULT))
+      return json == null ? undefined : parseIdentity(json, identityKey, chosen, theDefault === chosen)
     },
 
-    async unregisterIdentity(identityKey) {
+    async unregisterIdentity(identityKey, accountKey) {
       const [at, registered] = [identityAt(identityKey), registeredAt(identityKey)]
-      // Read in pages, before they are gone: what one misses is an entry that counts no more.
-      const accounts: string[] = []
-      for (let from = 0; ; from += BATCH) {
-        const page = await redis.one(() => client.zrange(registered, from, from + BATCH - 1))
-        accounts.push(...page)
-        if (page.length < BATCH) break
+      const was = whole(await redis.one(() => redis.script(keysRevoke, [at, registered], [accountKey]))) === 1
+      const json = await redis.one(() => client.get(inviteAt(accountKey)))
+      if (json !== null) {
+        const entry = parseInvite(json)
+        if (entry.identityKey === identityKey && !(await counts(accountKey, entry)))
+          await removeInvite(accountKey, json)
       }
-      const was = whole(await redis.one(() => redis.script(keysRevoke, [at, registered], []))) === 1
-      for (let from = 0; from < accounts.length; from += BATCH) {
-        const some = accounts.slice(from, from + BATCH)
-        const entries = await redis.batch(() => some.map((account) => client.get(inviteAt(account))))
-        for (const [which, account] of some.entries()) {
-          const json = entries[which]
-          if (json == null) continue
-          const entry = parseInvite(json)
-          if (entry.identityKey === identityKey && !(await counts(account, entry)))
-            await removeInvite(account, json)
-        }
-      }
-      await redis.one(() => client.zrem(index, identityKey))
+      const cursor = `${identityKey} ${accountKey}`
+      await redis.one(() => client.zrem(index, cursor))
       // Registered again meanwhile.
-      if ((await redis.one(() => client.exists(at))) === 1)
-        await redis.one(() => client.zadd(index, 0, identityKey))
+      if ((await redis.one(() => client.hexists(at, accountKey))) === 1)
+        await redis.one(() => client.zadd(index, 0, cursor))
       return was
     },
 
@@ -116,13 +118,17 @@ export const createRedisKeys = (redis: RedisConnection): KeysStore => {
         const start = last === undefined ? '-' : `(${name(last)}`
         const page = await redis.one(() => client.zrangebylex(index, start, '+', 'LIMIT', 0, wanted))
         if (page.length === 0) break
+        const names = page.map((cursor) => cursor.split(' '))
         const entries = await redis.batch(() =>
-          page.map((identityKey) => client.get(identityAt(identityKey))),
+          names.map(([identityKey = '', accountKey = '']) =>
+            client.hmget(identityAt(identityKey), accountKey, DEFAULT),
+          ),
         )
-        for (const [at, identityKey] of page.entries()) {
-          const json = entries[at]
+        for (const [at, [identityKey = '', accountKey = '']] of names.entries()) {
+          const [json, theDefault] = entries[at] ?? []
           // Entered but not written yet, or just removed.
-          if (json != null) found.push(parseIdentity(json, identityKey))
+          if (json != null)
+            found.push(parseIdentity(json, identityKey, accountKey, theDefault === accountKey))
         }
         last = page.at(-1)
       }

@@ -5,6 +5,7 @@
  * There is no moment of it all: each record is as it was when it was read, and what changes meanwhile may be among
  * them or not.
  */
+import { identityCursor } from '../../keys/store.ts'
 import type { Sealed } from '../../notify/store.ts'
 import type { Job } from '../../platform/agenda.ts'
 import type { Page, Readers, Transfer } from '../transfer.ts'
@@ -58,7 +59,7 @@ export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred):
 
   const read: Readers = {
     identity: {
-      read: pages(keys.identities, ({ identityKey }) => identityKey),
+      read: pages(keys.identities, identityCursor),
       size: zcard(`${prefix}{identities}`),
     },
     invite: {
