@@ -27,6 +27,8 @@ const PATIENCE = 10_000
 const LEASE = 3 * PATIENCE
 /** Without news the outbox is looked at this often, ms: for returned entries, and for wake-ups that got lost. */
 const POLL = 1_000
+/** The same while entries are held back: they are late by so much at most. */
+const HELD_POLL = 100
 /** Pauses after failures of the relay, ms. */
 const FIRST_PAUSE = 500
 const LONGEST_PAUSE = 30_000
@@ -58,6 +60,8 @@ export const createDelivery = (deps: {
   const owed: OutboxEntry[] = []
   /** Failures of the relay in a row. */
   let failures = 0
+  /** Until when entries that are held back, and were given back here, become due. */
+  let heldUntil = 0
   const bell = createBell(clock)
   const news = store.onOutbox(bell.ring)
   const connection = relay.onConnectionChange(bell.ring)
@@ -83,6 +87,20 @@ export const createDelivery = (deps: {
       clock.now() + delay,
     )
     count(entries, 'failed')
+  }
+
+  /** Gives back what is held back, each until it is due; answers the others. */
+  const holdBack = async (taken: readonly OutboxEntry[], now: number): Promise<OutboxEntry[]> => {
+    const early = taken.filter(({ notBefore = 0 }) => notBefore > now)
+    for (const at of new Set(early.map(({ notBefore = 0 }) => notBefore))) {
+      heldUntil = Math.max(heldUntil, at)
+      const due = early.filter(({ notBefore }) => notBefore === at)
+      await store.returnOutbox(
+        due.map(({ id }) => id),
+        at,
+      )
+    }
+    return taken.filter(({ notBefore = 0 }) => notBefore <= now)
   }
 
   const backOff = (): number => Math.min(FIRST_PAUSE * 2 ** Math.min(failures, 10), LONGEST_PAUSE)
@@ -128,6 +146,17 @@ export const createDelivery = (deps: {
       giveBack(failed, UNWRITTEN_PAUSE),
     ])
     return written.flat()
+  }
+
+  /** Of several 4012s to one watcher the newest says it all: it tells what is true when it is written. */
+  const coalesce = async (entries: readonly OutboxEntry[]): Promise<OutboxEntry[]> => {
+    const newest = new Map(entries.map((entry) => [watcherOf(entry), entry]))
+    const isLeftOut = (entry: OutboxEntry) => {
+      const watcher = watcherOf(entry)
+      return watcher !== undefined && newest.get(watcher) !== entry
+    }
+    await complete(entries.filter(isLeftOut), 'void')
+    return entries.filter((entry) => !isLeftOut(entry))
   }
 
   /** Publishes what was written. All publishes have begun, in order, when this hands back its promise. */
@@ -201,7 +230,7 @@ export const createDelivery = (deps: {
     const taken = await store.takeOutbox({ worker, limit: BATCH, now, until: now + LEASE })
     if (taken.length === 0) return false
     await attempt(taken, async () => {
-      const batch = await write(taken)
+      const batch = await write(await coalesce(await holdBack(taken, now)))
       // A wallet that has the answer may speak on the topic at once: be there before.
       const joining = batch.flatMap(({ task }) => (task.kind === 'response' && task.join ? [task.join] : []))
       if (joining.length > 0) {
@@ -228,7 +257,7 @@ export const createDelivery = (deps: {
         }
       }
       if (failures > 0) await pause(clock, backOff(), ending.signal)
-      else if (!more) await bell.rung(POLL, ending.signal)
+      else if (!more) await bell.rung(clock.now() < heldUntil + POLL ? HELD_POLL : POLL, ending.signal)
     }
   }
   const running = run()
@@ -245,6 +274,9 @@ export const createDelivery = (deps: {
     },
   }
 }
+
+const watcherOf = ({ task }: OutboxEntry): string | undefined =>
+  task.kind === 'changed' ? `${task.accountKey} ${task.identityKey}` : undefined
 
 /** Why a notification that was handed over reaches nobody. */
 const REASONS: Record<Exclude<Final, 'sent' | 'expanded'>, string> = {

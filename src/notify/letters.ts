@@ -51,6 +51,9 @@ export interface LettersDeps {
   clock: Clock
 }
 
+/** Who asked is there to hear it, or nobody is: strangers cause such answers for nothing. */
+const FAULT_TTL_SECONDS = 300
+
 const MESSAGE = NOTIFY_METHODS[4002]
 const CHANGED = NOTIFY_METHODS[4012]
 
@@ -133,7 +136,11 @@ export const createLetters = (deps: LettersDeps): Letters => {
     const letter = { topic: task.topic, tag: task.tag, ttl: method.responseTtl, prompt: false }
     const key = vault.open(task.key)
     if (task.error) {
-      return { ...letter, message: sealed(key, rpcFailure(task.rpcId, task.error.code, task.error.message)) }
+      return {
+        ...letter,
+        ttl: FAULT_TTL_SECONDS,
+        message: sealed(key, rpcFailure(task.rpcId, task.error.code, task.error.message)),
+      }
     }
     const ring = task.signer === null ? serverKeys : await appOf(task.signer)
     if (!ring) return undefined

@@ -19,6 +19,7 @@ import type {
   NotifyStore,
   OutboxEntry,
   OutboxTask,
+  RequestId,
   Sealed,
   Subscription,
   Welcome,
@@ -31,8 +32,8 @@ import { welcomeEntry } from './welcome.ts'
 
 /** A verified request, and where its answer goes. */
 export interface Asked {
-  /** Id of the relay message that carried it, and until when it could come again. */
-  requestId: { id: string; expiresAt: number }
+  /** The relay message that carried it and its JWT, and until when they could come again. */
+  requestId: RequestId
   /** The JSON-RPC id, as raw JSON text. */
   rpcId: string
   account: Account
@@ -94,6 +95,13 @@ const LONGEST_PAUSE = 200
 
 /** TTL of 4012, s. */
 const NEWS_TTL = 300
+/**
+ * How long a 4012 is held back at least, ms. A published client that gets an answer and a 4012 at the same moment mixes
+ * them up and drops subscriptions.
+ */
+const NEWS_HOLD_MS = 400
+/** The 4012s of one watcher are due at instants so far apart, ms: what is due together is sent as one. */
+const NEWS_SLOT_MS = 400
 /** How long leaving a topic is tried, s: as long as a message may wait there. */
 const LEAVE_TTL = 2_592_000
 /** How long an event may wait until it is handed to the project's webhooks, s. */
@@ -135,6 +143,7 @@ export const createNotifyService = (deps: {
         ...(requestId && { requestId }),
         outbox: decision.outbox,
       })
+      if (outcome === 'used') throw usedBefore()
       if (outcome !== 'conflict') return
       // The first retries at once: the other one is through already.
       if (attempt > 1) await pause(clock, jitter() * Math.min(2 ** attempt, LONGEST_PAUSE))
@@ -168,27 +177,40 @@ export const createNotifyService = (deps: {
       asked.answer.ttl,
     )
 
-  /** 4012 for every other device that the change concerns. */
-  const news = (asked: Asked, record: AccountRecord, domain: string): OutboxEntry[] =>
-    rules
-      .watchersToTell(record, {
-        domain,
-        except: asked.hearsOwnChanges ? undefined : asked.identityKey,
-        now: clock.now(),
-      })
-      .map(({ identityKey }) =>
-        entry(
-          `changed:${asked.requestId.id}:${identityKey}`,
-          { kind: 'changed', accountKey: accountKey(asked.account), identityKey },
-          NEWS_TTL,
-        ),
-      )
+  /** 4012 for the devices that the change concerns; `except` knows already. */
+  const news = (
+    asked: Asked,
+    record: AccountRecord,
+    domain: string,
+    except: string | undefined,
+  ): OutboxEntry[] =>
+    rules.watchersToTell(record, { domain, except, now: clock.now() }).map(({ identityKey }) => ({
+      ...entry(
+        `changed:${asked.requestId.id}:${identityKey}`,
+        { kind: 'changed', accountKey: accountKey(asked.account), identityKey },
+        NEWS_TTL,
+      ),
+      notBefore: nextSlot(clock.now(), identityKey),
+    }))
 
-  const view = (asked: Asked, record: AccountRecord, domain: string) => ({
-    accountKey: accountKey(asked.account),
-    account: asked.account.text,
-    domain: rules.answerScope(record, { identityKey: asked.identityKey, domain, now: clock.now() }),
-  })
+  /** Who gets no 4012 about its own request: it knows, unless it speaks the first version of the protocol. */
+  const requester = (asked: Asked) => (asked.hearsOwnChanges ? undefined : asked.identityKey)
+
+  /**
+   * The answer on a notify topic: everybody who holds the topic's key can read it, so it lists that app alone. A
+   * requester that may see more gets its full view on its watch topic.
+   */
+  const answerOnTopic = (
+    asked: AskedOfSubscription,
+    record: AccountRecord,
+    more: { leave?: string } = {},
+  ): OutboxEntry[] => {
+    const { domain, identityKey } = asked
+    const scope = rules.answerScope(record, { identityKey, domain, now: clock.now() })
+    const view = { accountKey: accountKey(asked.account), account: asked.account.text, domain }
+    const except = scope === domain ? requester(asked) : undefined
+    return [answer(asked, domain, { view, ...more }), ...news(asked, record, domain, except)]
+  }
 
   const leave = (topic: string): OutboxEntry => entry(`leave:${topic}`, { kind: 'leave', topic }, LEAVE_TTL)
 
@@ -218,7 +240,11 @@ export const createNotifyService = (deps: {
   }
 
   /** True when the relay delivers again what was done already. */
-  const isDone = (asked: Asked) => store.wasCommitted(asked.requestId.id, clock.now())
+  const isDone = async ({ requestId: { id, token } }: Asked): Promise<boolean> => {
+    if (await store.wasCommitted(id, clock.now())) return true
+    if (token !== undefined && (await store.wasCommitted(token, clock.now()))) throw usedBefore()
+    return false
+  }
 
   return {
     async watch(asked, { domain }) {
@@ -266,8 +292,14 @@ export const createNotifyService = (deps: {
           fresh,
           now: clock.now(),
         })
+        const { identityKey } = asked
         const answered = answer(asked, domain, {
-          view: view(asked, record, domain),
+          // On a topic that the requester made for this answer: what it may see, it gets here.
+          view: {
+            accountKey: key,
+            account: asked.account.text,
+            domain: rules.answerScope(record, { identityKey, domain, now: clock.now() }),
+          },
           join: subscription.topic,
         })
         const isNew = subscription.id === fresh.id
@@ -277,7 +309,7 @@ export const createNotifyService = (deps: {
           record,
           outbox: [
             answered,
-            ...news(asked, record, domain),
+            ...news(asked, record, domain, requester(asked)),
             ...(ended ? [leave(ended.topic)] : []),
             ...(ended && isHeard.unsubscribed ? [gone(ended, 'expired')] : []),
             ...(isHeard[happened] ? [event(asked.requestId.id, happened, subscription, { scope })] : []),
@@ -298,10 +330,9 @@ export const createNotifyService = (deps: {
           account: asked.account.text,
           now: clock.now(),
         })
-        const answered = answer(asked, domain, { view: view(asked, record, domain) })
         const held = rules.subscriptionOf(record, subscriptionId, clock.now())
         const told = isHeard ? [event(asked.requestId.id, 'updated', held, { scope })] : []
-        return { record, outbox: [answered, ...news(asked, record, domain), ...told] }
+        return { record, outbox: [...answerOnTopic(asked, record), ...told] }
       })
     },
 
@@ -312,16 +343,14 @@ export const createNotifyService = (deps: {
       await change(accountKey(asked.account), asked.requestId, (before) => {
         const held = rules.subscriptionOf(before, subscriptionId, clock.now())
         const record = rules.remove(before, subscriptionId, clock.now())
-        const answered = answer(asked, domain, {
-          view: view(asked, record, domain),
-          leave: asked.answer.topic,
-        })
+        const answered = answerOnTopic(asked, record, { leave: asked.answer.topic })
         const told = isHeard ? [event(asked.requestId.id, 'unsubscribed', held, { reason: 'deleted' })] : []
-        return { record, outbox: [answered, ...news(asked, record, domain), ...told] }
+        return { record, outbox: [...answered, ...told] }
       })
     },
 
     async markRead(asked, { ids }) {
+      if (await isDone(asked)) return
       const key = accountKey(asked.account)
       const { record } = await store.account(key)
       const held = rules.subscriptionOf(record, asked.subscriptionId, clock.now())
@@ -332,15 +361,16 @@ export const createNotifyService = (deps: {
               : event(asked.requestId.id, 'read', held, { by: 'wallet' }, ids),
           ]
         : []
-      await store.markRead({
+      const { outcome } = await store.markRead({
         accountKey: key,
         subscriptionId: asked.subscriptionId,
         ids,
         at: clock.now(),
         requestId: asked.requestId,
         outbox: [answer(asked, asked.domain)],
-        outboxIfChanged: [...news(asked, record, asked.domain), ...told],
+        outboxIfChanged: [...news(asked, record, asked.domain, requester(asked)), ...told],
       })
+      if (outcome === 'used') throw usedBefore()
     },
 
     async history(asked, { after, limit, unreadFirst }) {
@@ -402,4 +432,15 @@ export const createNotifyService = (deps: {
       )
     },
   }
+}
+
+/** A JWT counts once: somebody who has read it could have it carried out again, and be answered. */
+const usedBefore = () => new ProtocolError('jwt_invalid', 'it was used before')
+
+/** When a 4012 to this watcher is due: the first of its instants that is far enough away. Watchers have different ones. */
+const nextSlot = (now: number, identityKey: string): number => {
+  let phase = 0
+  for (let at = 0; at < identityKey.length; at++) phase += identityKey.charCodeAt(at)
+  phase %= NEWS_SLOT_MS
+  return Math.ceil((now + NEWS_HOLD_MS - phase) / NEWS_SLOT_MS) * NEWS_SLOT_MS + phase
 }

@@ -163,7 +163,7 @@ export type OutboxTask =
       claims: Record<string, unknown>
       /** Adds `sbs`: what the account has, restricted to one app or not, named as `account` says. */
       view?: { accountKey: string; account: string; domain: string | null }
-      /** Replaces the JWT by a JSON-RPC error. */
+      /** Replaces the JWT by a JSON-RPC error, which waits on the relay for a short while only. */
       error?: { code: number; message: string }
       /** Join or leave a topic: join before the answer goes out, leave after it. */
       join?: string
@@ -212,6 +212,8 @@ export interface OutboxEntry {
   createdAt: number
   /** Not sent any more from here on. */
   expiresAt: number
+  /** Held back until then; whoever takes it sooner gives it back. */
+  notBefore?: number
 }
 
 // ── notifications ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -245,14 +247,23 @@ export interface DeliveredNotification {
   notification: Notification
 }
 
+/** What asked for a commit: it takes effect once. */
+export interface RequestId {
+  /** Of the relay message that carried it; a second commit with the same id does nothing. */
+  id: string
+  /** Names the JWT in it: in another message it is refused. */
+  token?: string
+  /** Until when both are remembered. */
+  expiresAt: number
+}
+
 /** One commit of an account. */
 export interface AccountCommit {
   accountKey: string
   /** The version that `account()` gave; 0 for an account that was not there. */
   expectedVersion: number
   record: AccountRecord
-  /** Id of the relay message that asked for it; a second commit with the same id does nothing. */
-  requestId?: { id: string; expiresAt: number }
+  requestId?: RequestId
   outbox: OutboxEntry[]
 }
 
@@ -287,9 +298,10 @@ export interface NotifyStore
    * watchers, the subscriber list of its apps, the request id, the outbox. Histories and unread counts of
    * subscriptions that are no longer in the record go too.
    * `conflict`: another commit came first. `repeated`: the request id was committed before; nothing was changed.
+   * `used`: the token was committed before with another request id; the same.
    */
-  commit(commit: AccountCommit): Promise<'committed' | 'conflict' | 'repeated'>
-  /** True when a request with this id was committed and has not expired. */
+  commit(commit: AccountCommit): Promise<'committed' | 'conflict' | 'repeated' | 'used'>
+  /** True when a request with this id, or a token with this name, was committed and has not expired. */
   wasCommitted(requestId: string, now: number): Promise<boolean>
   /** Whose subscription listens on this notify topic. */
   topicOwner(topic: string): Promise<TopicOwner | undefined>
@@ -354,19 +366,19 @@ export interface NotifyStore
   /**
    * Marks copies as read, and their receipts: those of `ids`, or all. Unknown ids are ignored. Answers how many
    * changed; 0 changes nothing.
-   * Commits `requestId` and outbox in the same step, also when nothing changed; `repeated` as in `commit`.
+   * Commits `requestId` and outbox in the same step, also when nothing changed; `repeated` and `used` as in `commit`.
    */
   markRead(request: {
     accountKey: string
     subscriptionId: string
     ids: readonly string[] | 'all'
     at: number
-    requestId?: { id: string; expiresAt: number }
+    requestId?: RequestId
     /** Written whatever changed. */
     outbox: readonly OutboxEntry[]
     /** Written only when an unread count changed. */
     outboxIfChanged: readonly OutboxEntry[]
-  }): Promise<{ outcome: 'committed'; changed: number } | { outcome: 'repeated' }>
+  }): Promise<{ outcome: 'committed'; changed: number } | { outcome: 'repeated' | 'used' }>
 
   // outbox
 

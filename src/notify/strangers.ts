@@ -3,6 +3,9 @@
  * sender's key (of type 1; it is the beginning of the envelope) is not tried again for a while, and the log has a few
  * lines a minute, whoever they are about. A flood under ever new keys costs a key agreement each: the relay's own limits
  * bound it, and here nothing tells it from wallets that come for the first time.
+ *
+ * What can be opened and makes no sense, or comes from nobody who is known, is answered so many times a minute on each
+ * topic. Above that it is met with silence; requests that are right are carried out and answered all the while.
  */
 import { createBuckets } from '../platform/buckets.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -11,6 +14,8 @@ import type { Clock } from '../platform/clock.ts'
 const SENDER = 44
 const EACH = { burst: 20, seconds: 60 }
 const LINES = { burst: 20, seconds: 60 }
+/** Answers to nonsense, of one topic. */
+const ANSWERS = { burst: 300, seconds: 60 }
 /** Senders that are remembered. */
 const MOST = 10_000
 
@@ -19,6 +24,8 @@ export interface Strangers {
   isFlooding(envelope: string): boolean
   /** It could not be opened. Answers whether to log it. */
   note(envelope: string): Promise<boolean>
+  /** Whether nonsense on this topic is to be answered; it counts against the topic. */
+  mayAnswer(topic: string): Promise<boolean>
 }
 
 export const createStrangers = (clock: Clock): Strangers => {
@@ -37,6 +44,10 @@ export const createStrangers = (clock: Clock): Strangers => {
         until.set(sender, clock.now() + wait)
       }
       return silence === 0
+    },
+    async mayAnswer(topic) {
+      const [wait = 0] = await buckets.take([`answers:${topic}`], ANSWERS)
+      return wait === 0
     },
   }
 }

@@ -25,15 +25,18 @@
  * | not JSON, not a request, params, claims            | −32700, −32600, −32602                            |
  * | JWT, identity key, authority, account, app, rules  | −1 and the sentence of `protocol/errors`          |
  * | the key server or the store fails                  | −32000 `Internal server error`                    |
+ * | faults of nobody known, too many on this topic     | none; counted                                     |
+ *
+ * A fault is answered for 300 s, whatever the method.
  */
 import { z } from 'zod'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { type Account, accountKey } from '../protocol/caip.ts'
 import { accountFromDidPkh, domainFromDidWeb } from '../protocol/did.ts'
-import { ProtocolError } from '../protocol/errors.ts'
+import { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
 import { idTextOf, parseRpc } from '../protocol/jsonrpc.ts'
-import { verifyJwt } from '../protocol/jwt.ts'
+import { signedPartOf, verifyJwt } from '../protocol/jwt.ts'
 import {
   type NotifyRow,
   type NotifyTag,
@@ -45,9 +48,8 @@ import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { messageIdOf } from '../protocol/topic.ts'
 import { createAdmission } from './admission.ts'
 import type { App, Apps } from './apps.ts'
-import { authorityOf, authorize } from './authority.ts'
 import { type Channel, createOpener } from './channel.ts'
-import { type IdentityLookup, verifyIdentity } from './identity.ts'
+import { createIdentities, type IdentityLookup } from './identity.ts'
 import { createLetters, type Letter } from './letters.ts'
 import { type Limits, UNLIMITED } from './limits.ts'
 import type { RelayLink, RelayMessage } from './relay-link.ts'
@@ -84,8 +86,8 @@ export interface WireOptions {
 
 /** How clocks may differ, ms: a JWT is good for so much longer than it says. */
 const LEEWAY = 300_000
-/** A request id is kept for so long at most, ms: as long as a relay keeps a message. */
-const LONGEST_MEMORY = 2_592_000_000
+/** A request id is kept for so long at most, ms: as long as a relay keeps a message, and as a JWT may be good. */
+const LONGEST_MEMORY = 2_592_000_000 + 2 * LEEWAY
 
 export const createWire = (
   deps: WireDeps,
@@ -108,25 +110,11 @@ export const createWire = (
   const { publicUrl } = options
   const letters = () => createLetters({ store, vault, apps, serverKeys, publicUrl, clock })
 
+  const { establish } = createIdentities({ lookup, clock }, options)
   const admission = createAdmission({ store, apps, limits, clock })
   const strangers = createStrangers(clock)
   /** Answers to requests that were too many, in case the relay delivers one again; another process judges anew. */
   const refusals = new Map<string, Letter>()
-
-  /** Throws unless the identity key belongs to this account and may act for this app (null: for all). */
-  const establish = async (
-    claims: { iss: string; ksu: string },
-    account: Account,
-    domain: string | null,
-  ): Promise<void> => {
-    const cacao = await lookup(claims.ksu, claims.iss)
-    await verifyIdentity(
-      cacao,
-      { identityKey: claims.iss, account },
-      { now: clock.now(), verifySignature: options.verifySignature },
-    )
-    authorize(authorityOf(cacao, options), domain)
-  }
 
   const respond = async (
     row: NotifyRow,
@@ -156,14 +144,16 @@ export const createWire = (
   const carryOut = async (row: NotifyRow, channel: Channel, text: string, id: string): Promise<void> => {
     const rpc = parseRpc(text)
     if (rpc.kind !== 'request') throw new ProtocolError('bad_request', 'a request is expected')
-    const expected = { now: clock.now(), act: row.requestAct }
-    const signed = verifyJwt(tokenOf(rpc.params, row.requestParam), expected)
+    const expected = { now: clock.now(), act: row.requestAct, longest: row.requestTtl }
+    const jwt = tokenOf(rpc.params, row.requestParam)
+    const signed = verifyJwt(jwt, expected)
+    const token = `jwt:${messageIdOf(signedPartOf(jwt))}`
     const signerKey = channel.audiences.find((did) => did === signed.aud)
     if (signerKey === undefined) throw new ProtocolError('jwt_wrong_audience')
     await admission.ofSigner(row, channel, signed.iss)
 
     const askedBy = (claims: RequestClaims<NotifyTag>, account: Account): Asked => ({
-      requestId: { id, expiresAt: endOf(row, signed, clock.now()) },
+      requestId: { id, token, expiresAt: endOf(row, signed, clock.now()) },
       rpcId: rpc.idText,
       account,
       identityKey: claims.iss,
@@ -250,13 +240,17 @@ export const createWire = (
     row: NotifyRow,
     channel: Channel,
     text: string | undefined,
-    id: string,
+    { id, topic }: { id: string; topic: string },
     fault: unknown,
   ): Promise<string> => {
     const known = fault instanceof ProtocolError ? fault : new ProtocolError('internal')
     const isOurs = known.rpc === INTERNAL.rpc
     if (isOurs)
       log.error({ err: fault, messageId: id, method: row.method }, 'A request could not be carried out')
+    if (isStrange(known) && !(await strangers.mayAnswer(topic))) {
+      meter.count('notify_unanswered_total', { method: row.method })
+      return known.code
+    }
     const { rpc: code, message } = isOurs ? INTERNAL : known
     const rpcId = (text !== undefined && idTextOf(text)) || 'null'
     const letter = await respond(row, channel, id, { rpcId, claims: {}, error: { code, message } })
@@ -291,7 +285,7 @@ export const createWire = (
       await carryOut(row, channel, text, id)
       return 'done'
     } catch (fault) {
-      return answerFault(row, channel, text, id, fault)
+      return answerFault(row, channel, text, { id, topic: message.topic.toLowerCase() }, fault)
     }
   }
 
@@ -324,6 +318,17 @@ type AppTag = 4000 | 4004 | 4008 | 4014 | 4016
 type Answer = Pick<Extract<OutboxTask, { kind: 'response' }>, 'rpcId' | 'signerKey' | 'claims' | 'error'>
 
 const INTERNAL = new ProtocolError('internal')
+
+/** Faults of those who are known: all others cost a stranger nothing. */
+const KNOWN_FAULTS: ReadonlySet<ErrorCode> = new Set([
+  'internal',
+  'unavailable',
+  'not_subscribed',
+  'too_many_watchers',
+  'unknown_notification',
+  'quota_reached',
+])
+const isStrange = ({ code }: ProtocolError): boolean => !KNOWN_FAULTS.has(code)
 
 /** Parses with the schema; throws `bad_params` with the first fault. */
 const checked = <S extends z.ZodType>(schema: S, value: unknown): z.output<S> => {

@@ -26,6 +26,8 @@ export interface JwtExpectations {
   audience?: string | undefined
   /** `iss` must be this did:key. */
   issuer?: string | undefined
+  /** Seconds between `iat` and `exp` at most, beside the leeway. */
+  longest?: number | undefined
   /** Seconds that a JWT without `exp` is good for; without this one there must be an `exp`. */
   lifetime?: number | undefined
 }
@@ -88,6 +90,9 @@ const isSigned = (token: string, issuer: string): boolean => {
   }
 }
 
+/** What was signed of a compact JWT. Two spellings of one signature have it in common, so it names the JWT. */
+export const signedPartOf = (token: string): string => token.slice(0, token.lastIndexOf('.'))
+
 /**
  * The claims of a JWT that its issuer signed, that is valid now and that is what was expected. Throws `jwt_invalid`
  * (also for another issuer), `jwt_expired` (also when not valid yet), `jwt_wrong_act`, `jwt_wrong_audience`, in this
@@ -104,6 +109,9 @@ export const verifyJwt = (token: string, expected: JwtExpectations): Claims => {
   const notBefore = typeof claims.nbf === 'number' ? claims.nbf : claims.iat
   if (claims.exp <= now - leeway || claims.iat > now + leeway || notBefore > now + leeway) {
     throw new ProtocolError('jwt_expired')
+  }
+  if (expected.longest !== undefined && claims.exp - claims.iat > expected.longest + leeway) {
+    throw new ProtocolError('jwt_invalid', 'it is good for too long')
   }
   if (expected.act !== undefined && claims.act !== expected.act) throw new ProtocolError('jwt_wrong_act')
   if (expected.audience !== undefined && claims.aud !== expected.audience) {

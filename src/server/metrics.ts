@@ -94,6 +94,11 @@ export const METRICS: Record<string, Declared> = {
     help: 'Requests that could not be read',
     labels: ['method'],
   },
+  notify_unanswered_total: {
+    type: 'counter',
+    help: 'Faults of nobody known that were not answered, because there were too many on their topic',
+    labels: ['method'],
+  },
   notify_deliveries_total: {
     type: 'counter',
     help: 'Outbox entries dealt with',

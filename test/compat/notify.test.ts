@@ -328,6 +328,45 @@ describe('@walletconnect/notify-client, two devices of one account', () => {
     await eventually(async () => expect(await first.call('subscriptions', account)).toEqual([]))
   }, 60_000)
 
+  it('of different scope never lose a subscription by what the other one does', async () => {
+    const [one, two] = [
+      await system.enrol(newDomain('scope-one'), ['Alerts', 'Offers']),
+      await system.enrol(newDomain('scope-two'), ['Alerts']),
+    ]
+    const owner = newOwner()
+    const account = owner.on(1)
+    await using all = await startDevice([one, two])
+    await using limited = await startDevice([one, two])
+    await register(all, owner, { account, domain: newDomain('inbox'), allApps: true })
+    expect(await all.call('subscribe', { account, appDomain: one.domain })).toBe(true)
+    expect(await all.call('subscribe', { account, appDomain: two.domain })).toBe(true)
+    await register(limited, owner, { account, domain: one.domain })
+    const subscriptionsOf = async (device: Peer) =>
+      (await device.call<Subscription[]>('subscriptions', account))
+        .map((each) => `${each.metadata.appDomain} ${enabled(each)}`)
+        .sort()
+    const { topic } = await onlySubscription(limited, account)
+
+    for (const scope of [['Offers'], ['Alerts', 'Offers'], ['Alerts']]) {
+      for (const device of [limited, all]) {
+        const ids = scope.map((name) => one.types[name])
+        await device.call('update', { topic, scope: ids })
+        // What its answer left out is back once the 4012 has come, and stays.
+        await eventually(async () => {
+          expect(await subscriptionsOf(all)).toEqual([`${one.domain} ${scope}`, `${two.domain} Alerts`])
+        })
+        await eventually(async () => expect(await subscriptionsOf(limited)).toEqual([`${one.domain} ${scope}`]))
+      }
+    }
+    await say(two, 'Alerts', 'Still here', [account])
+    const { message } = await all.next<MessageEvent>('notify_message')
+    expect(message.title).toBe('Still here')
+    await limited.call('delete', { topic })
+    await eventually(async () => expect(await subscriptionsOf(all)).toEqual([`${two.domain} Alerts`]))
+    await say(two, 'Alerts', 'And after', [account])
+    expect((await all.next<MessageEvent>('notify_message')).message.title).toBe('And after')
+  }, 60_000)
+
   it('of one person on two chains, each is answered with the form that it uses itself', async () => {
     const app = await system.enrol(newDomain('chains'), ['Alerts'])
     const owner = newOwner()

@@ -186,7 +186,8 @@ describe.each(TAGS)('a request of tag %i', (tag) => {
     const sent = make(tag, await scene(tag), change)
     const answer = await world.ask(sent)
     expect(answer.rpc).toEqual(failure(sent, code, message))
-    expect([answer.tag, answer.ttl]).toEqual([row.responseTag, row.responseTtl])
+    // Not for 30 days: it costs a stranger nothing.
+    expect([answer.tag, answer.ttl]).toEqual([row.responseTag, 300])
   })
 
   it('that is not JSON is refused without an id', async () => {
@@ -211,6 +212,20 @@ describe.each(TAGS)('a request of tag %i', (tag) => {
       const { rpc } = await world.ask(sent)
       if (isGood) expect(rpc.kind).toBe('result')
       else expect(rpc).toEqual(failure(sent, -1, 'The JWT is expired, or not valid yet'))
+    }
+  })
+
+  it('may be good for as long as its method, and 300 s', async () => {
+    const life = row.requestTtl
+    for (const [exp, isGood] of [
+      [now() + life + 300, true],
+      [now() + life + 301, false],
+      [now() + 366 * 86_400, false],
+    ] as const) {
+      const sent = make(tag, await scene(tag), { claims: { iat: now(), exp } })
+      const { rpc } = await world.ask(sent)
+      if (isGood) expect(rpc.kind).toBe('result')
+      else expect(rpc).toEqual(failure(sent, -1, 'The JWT is not valid: it is good for too long'))
     }
   })
 
@@ -326,6 +341,29 @@ describe.each(TAGS)('a request of tag %i', (tag) => {
       // The relay sees a duplicate.
       expect(second.message).toBe(first.message)
     } else await expectSilence(sent)
+  })
+
+  it.skipIf(tag === 4014)('is carried out once, whoever puts its JWT into another envelope', async () => {
+    const at = await scene(tag)
+    let token = ''
+    const keep = (made: string) => {
+      token = made
+      return made
+    }
+    expect((await world.ask(make(tag, at, { token: keep }))).rpc.kind).toBe('result')
+    if (tag === 4004) return expectSilence(make(tag, at, { token: () => token }))
+    const isRefused = async (spelled: string) => {
+      const sent = make(tag, at, { token: () => spelled })
+      expect((await world.ask(sent)).rpc).toEqual(
+        failure(sent, -1, 'The JWT is not valid: it was used before'),
+      )
+    }
+    await isRefused(token)
+    // The same signature in another spelling.
+    await isRefused(`${token}==`)
+    await world.restart()
+    await world.hands.advance((row.requestTtl + 299) * 1000)
+    await isRefused(token)
   })
 
   it('that cannot be decrypted is met with silence, and counted', async () => {

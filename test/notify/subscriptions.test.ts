@@ -110,6 +110,56 @@ describe('the view in an answer', () => {
   })
 })
 
+describe('an answer on a notify topic', () => {
+  const domainsOf = (items: unknown) => (items as View[]).map(({ appDomain }) => appDomain).sort()
+  const BOTH = [DOMAIN, 'other.example']
+
+  /** Somebody with two apps, one of which is on the topic of `key`, and a device that watches all. */
+  const withTwoApps = async () => {
+    const owner = newOwner()
+    const all = world.newDevice({ owner })
+    const { heard, sent } = await watching(all)
+    await viewIn(all.subscribe(other, []))
+    const [item] = (await viewIn(all.subscribe(world.app, [NEWS]))).filter((one) => one.appDomain === DOMAIN)
+    await world.settled()
+    return { owner, all, heard, sent, key: fromHex(item?.symKey ?? '') }
+  }
+
+  it('lists that app alone, because everybody with its key can read it; the full view comes as 4012', async () => {
+    const { all, heard, key } = await withTwoApps()
+    const before = heard().length
+    const answer = await world.ask(all.ask(4008, world.app, key, { scp: OFFERS }))
+    expect(domainsOf(answer.claims.sbs)).toEqual([DOMAIN])
+    await world.settled()
+    expect(heard()).toHaveLength(before + 1)
+    expect(domainsOf(heard().at(-1)?.claims.sbs)).toEqual(BOTH)
+    const gone = await world.ask(all.ask(4004, world.app, key))
+    expect(domainsOf(gone.claims.sbs)).toEqual([])
+    await world.settled()
+    expect(domainsOf(heard().at(-1)?.claims.sbs)).toEqual(['other.example'])
+  })
+
+  it('comes 400 to 800 ms before what its watchers are told, once for many changes, over a restart too', async () => {
+    const { owner, all, heard, key } = await withTwoApps()
+    const one = world.newDevice({ owner })
+    const { heard: heardByOne } = await watching(one, DOMAIN)
+    // They are made between the instants at which this watcher may be told.
+    for (const scp of [OFFERS, NEWS, `${NEWS} ${OFFERS}`]) {
+      await world.ask(all.ask(4008, world.app, key, { scp }))
+    }
+    await world.hands.advance(399)
+    await world.restart()
+    expect(heard()).toHaveLength(0)
+    await world.settled()
+    expect(heard()).toHaveLength(1)
+    expect(domainsOf(heard()[0]?.claims.sbs)).toEqual(BOTH)
+    const views = heard()[0]?.claims.sbs as View[]
+    expect(views.find(({ appDomain }) => appDomain === DOMAIN)?.scope).toEqual([NEWS, OFFERS])
+    expect(heardByOne()).toHaveLength(1)
+    expect(domainsOf(heardByOne()[0]?.claims.sbs)).toEqual([DOMAIN])
+  })
+})
+
 describe('watching', () => {
   it('is answered with what there is: of all apps, or of one', async () => {
     const owner = newOwner()
@@ -130,9 +180,11 @@ describe('watching', () => {
     const actor = world.newDevice({ owner })
     const [item] = await viewIn(actor.subscribe(world.app, [NEWS]))
     const key = fromHex(item?.symKey ?? '')
+    expect(await heardAfter(heard)).toBe(1)
     await viewIn(actor.ask(4008, world.app, key, { scp: OFFERS }))
+    expect(await heardAfter(heard)).toBe(2)
     await viewIn(actor.ask(4004, world.app, key))
-    await eventually(() => expect(heard()).toHaveLength(3))
+    expect(await heardAfter(heard)).toBe(3)
     const [subscribed, updated, deleted] = heard()
     expect(subscribed).toMatchObject({
       ttl: 300,

@@ -76,6 +76,8 @@ export const createRequests = (
           sub: didPkh(account),
           act: row.requestAct,
           mjv: MJV,
+          // A JWT counts once; what is asked twice within a second is two requests.
+          jti: String(id),
           ...claims,
         },
         key,

@@ -1,4 +1,4 @@
-import type { AccountRecord, NotifyStore, Subscription } from '../../notify/store.ts'
+import type { AccountRecord, NotifyStore, RequestId, Subscription } from '../../notify/store.ts'
 import { behind, endOf, key, name, named, number, PRESENT } from './bytes.ts'
 import type { Env } from './env.ts'
 import type { Outbox } from './notify-outbox.ts'
@@ -23,13 +23,20 @@ const NOBODY: AccountRecord = { subscriptions: [], watchers: [] }
 const soonest = ({ subscriptions, watchers }: AccountRecord): number =>
   Math.min(...[...subscriptions, ...watchers].map(({ expiresAt }) => expiresAt))
 
-/** Remembers a request id. Within a transaction; false when it was there. */
-export const rememberRequest = (tables: Tables, request: { id: string; expiresAt: number }): boolean => {
-  const at = name(request.id)
-  if (tables.requests.get(at) !== undefined) return false
-  tables.requests.put(at, request.expiresAt)
-  tables.expiry.put(expiryKey(request.expiresAt, 'request', at), PRESENT)
-  return true
+/** Whether a request came before, or its token in another one. Within a transaction. */
+export const knownRequest = (tables: Tables, { id, token }: RequestId): 'repeated' | 'used' | undefined => {
+  if (tables.requests.get(name(id)) !== undefined) return 'repeated'
+  return token !== undefined && tables.requests.get(name(token)) !== undefined ? 'used' : undefined
+}
+
+/** Remembers a request and its token. Within a transaction. */
+export const rememberRequest = (tables: Tables, { id, token, expiresAt }: RequestId): void => {
+  for (const one of token === undefined ? [id] : [id, token]) {
+    const at = name(one)
+    if (tables.requests.get(at) !== undefined) continue
+    tables.requests.put(at, expiresAt)
+    tables.expiry.put(expiryKey(expiresAt, 'request', at), PRESENT)
+  }
 }
 
 /**
@@ -113,7 +120,8 @@ export const createLmdbAccounts = (env: Env, tables: Tables, outbox: Outbox): Ac
       if (requestId) name(requestId.id)
       const at = name(accountKey)
       const outcome = await env.transaction(() => {
-        if (requestId && tables.requests.get(name(requestId.id)) !== undefined) return 'repeated'
+        const known = requestId && knownRequest(tables, requestId)
+        if (known) return known
         const old = tables.accounts.get(at)
         if ((old?.version ?? 0) !== expectedVersion) return 'conflict'
         if (requestId) rememberRequest(tables, requestId)

@@ -2,7 +2,7 @@ import type { DeliveredNotification, NotifyStore } from '../../notify/store.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { name, number } from './bytes.ts'
 import type { Env } from './env.ts'
-import { rememberRequest } from './notify-accounts.ts'
+import { knownRequest, rememberRequest } from './notify-accounts.ts'
 import { type Copies, type Copy, copyKey, walkCopies } from './notify-copies.ts'
 import type { Outbox } from './notify-outbox.ts'
 import type { ReceiptRows } from './notify-receipt-rows.ts'
@@ -123,7 +123,9 @@ export const createLmdbHistory = (
       for (const { id } of [...always, ...outboxIfChanged]) name(id)
       if (requestId) name(requestId.id)
       const result = await env.transaction(() => {
-        if (requestId && !rememberRequest(tables, requestId)) return { outcome: 'repeated' as const }
+        const known = requestId && knownRequest(tables, requestId)
+        if (known) return { outcome: known }
+        if (requestId) rememberRequest(tables, requestId)
         const subscription = copies.subscription(subscriptionId)
         let changed = 0
         if (subscription?.accountKey === accountKey) {

@@ -89,7 +89,7 @@ export const createRedisAccounts = (
     const leave = without(oldTopics, topics)
     const endedIds = without(oldIds, ids)
     const keys: string[] = []
-    const place = (...more: string[]) => keys.push(...more) - more.length + 11
+    const place = (...more: string[]) => keys.push(...more) - more.length + 12
     return {
       keys,
       plan: {
@@ -145,7 +145,7 @@ export const createRedisAccounts = (
           commitScript,
           [
             ...[at.entries, at.free, at.order, at.account(accountKey), at.version, at.due, at.topics],
-            ...[at.gone, at.expiring, requestId ? at.request(requestId.id) : at.order],
+            ...[at.gone, at.expiring, ...requests.keys(at, requestId)],
             ...keys,
           ],
           [
@@ -160,7 +160,7 @@ export const createRedisAccounts = (
         )
       const [outcome] = await Promise.all([ask(script), requests.point(p, requestId)])
       lately.remove(accountKey)
-      if (outcome === 'conflict' || outcome === 'repeated') return outcome
+      if (outcome === 'conflict' || outcome === 'repeated' || outcome === 'used') return outcome
       if (outcome !== 'committed') throw new Error(`A commit was answered with ${outcome}`)
       whereabouts.learn(accountKey, record)
       // It is committed, whatever becomes of this.

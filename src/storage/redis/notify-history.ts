@@ -139,7 +139,7 @@ export const createRedisHistory = (
       const found = isNone ? [] : list(await ask(() => redis.script(unreadScript, [unread, rows], asked)))
       for (let n = 0; n < found.length; n += 3) {
         const place = placeOf(split(text(found[n + 2]))[1], whole(found[n + 1]))
-        const key = keyOf.get(place) ?? 7 + keys.length
+        const key = keyOf.get(place) ?? 8 + keys.length
         if (!keyOf.has(place)) keys.push(...own.receipts(place))
         keyOf.set(place, key)
         copies.push({ id: text(found[n]), key })
@@ -150,7 +150,7 @@ export const createRedisHistory = (
           markScript,
           [
             ...[own.entries, own.free, own.order, own.account(accountKey), unread],
-            requestId ? own.request(requestId.id) : own.order,
+            ...requests.keys(own, requestId),
             ...keys,
           ],
           [
@@ -167,7 +167,7 @@ export const createRedisHistory = (
         )
       const [answer] = await Promise.all([ask(mark), requests.point(p, requestId)])
       const changed = whole(answer)
-      if (changed < 0) return { outcome: 'repeated' }
+      if (changed < 0) return { outcome: changed === -1 ? 'repeated' : 'used' }
       if (always.length + (changed > 0 ? outboxIfChanged.length : 0) > 0) outbox.ring()
       return { outcome: 'committed', changed }
     },

@@ -1,10 +1,6 @@
+import type { RequestId } from '../../notify/store.ts'
 import type { NotifyDeps } from './notify-deps.ts'
-import { MARGIN } from './notify-layout.ts'
-
-export interface RequestId {
-  id: string
-  expiresAt: number
-}
+import { MARGIN, type Partition } from './notify-layout.ts'
 
 /**
  * Ids of requests that were committed. The truth lies in the account's partition, where the commit is; a look-up says
@@ -34,8 +30,16 @@ export const createRequests = ({
      */
     point: async (p: number, request: RequestId | undefined): Promise<void> => {
       if (!request) return
-      await ask(() => redis.client.set(layout.requestLookup(request.id), p, 'PX', ttlOf(request)))
+      const { id, token } = request
+      await Promise.all(
+        (token === undefined ? [id] : [id, token]).map((one) =>
+          ask(() => redis.client.set(layout.requestLookup(one), p, 'PX', ttlOf(request))),
+        ),
+      )
     },
+    /** The two keys that scripts are told: of the request, and of its token (the same again when it has none). */
+    keys: (at: Partition, request: RequestId | undefined): [string, string] =>
+      request ? [at.request(request.id), at.request(request.token ?? request.id)] : [at.order, at.order],
     /** What scripts are told: when it expires and its ttl. */
     args: (request: RequestId | undefined): [string, number] =>
       request ? [`${request.expiresAt}`, ttlOf(request)] : ['', 0],

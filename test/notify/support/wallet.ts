@@ -73,6 +73,8 @@ export const newDevice = (
       ksu: keyServer,
       ...('mjv' in options ? (options.mjv === undefined ? {} : { mjv: options.mjv }) : { mjv: '1' }),
       sdk: { packageManager: 'npm' },
+      // Clocks stand still here: what is asked twice is two requests all the same.
+      jti: String(++lastRpcId),
       ...more,
     }
   }

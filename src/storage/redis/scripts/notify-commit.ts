@@ -5,27 +5,34 @@ import { ADD, LIVE } from './notify-parts.ts'
  * The next record of an account, if its version is the stated one, with all that belongs to it in its partition.
  *
  * KEYS  1 entries · 2 free · 3 order · 4 account · 5 version · 6 due · 7 topics · 8 gone · 9 expiring
- *       10 request (any of the partition's when there is none) · from 11 those that the plan names by their place:
+ *       10 request · 11 its token, or the request again (any of the partition's when there is none) · from 12 those that
+ *       the plan names by their place:
  *       subscriber lists; four of each subscription that ended: copies, unread, rows, its ended copies
  * ARGV  1 account, packed · 2 expected version · 3 JSON of the record, empty when nothing is in it · 4 when its first thing
  *       expires · 5 ttl of the account's keys · 6 ttl of gone · 7 when the request id expires, empty for none · 8 its
  *       ttl · 9 ttl of the outbox · 10 plan as JSON: {join, leave: topics; list, unlist: places; gone: what is left to
  *       sweep; ended: [subscription, place of the first of its keys]} · from 11 outbox entries
- * Answers 'committed', 'conflict' or 'repeated'.
+ * Answers 'committed', 'conflict', 'repeated' or 'used'.
  */
 export const commitScript = defineScript(
   'NotifyCommit',
   LIVE,
   ADD,
   `
-if ARGV[7] ~= '' and redis.call('EXISTS', KEYS[10]) == 1 then return 'repeated' end
+if ARGV[7] ~= '' then
+  if redis.call('EXISTS', KEYS[10]) == 1 then return 'repeated' end
+  if redis.call('EXISTS', KEYS[11]) == 1 then return 'used' end
+end
 local old = redis.call('GET', KEYS[4])
 local version = old and string.match(old, '^(%d+) ') or '0'
 if version ~= ARGV[2] then return 'conflict' end
 local plan = cjson.decode(ARGV[10])
 local ttl = tonumber(ARGV[5])
 
-if ARGV[7] ~= '' then redis.call('SET', KEYS[10], ARGV[7], 'PX', ARGV[8]) end
+if ARGV[7] ~= '' then
+  redis.call('SET', KEYS[10], ARGV[7], 'PX', ARGV[8])
+  redis.call('SET', KEYS[11], ARGV[7], 'PX', ARGV[8])
+end
 if ARGV[3] == '' then
   redis.call('DEL', KEYS[4])
   redis.call('ZREM', KEYS[6], ARGV[1])
