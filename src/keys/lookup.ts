@@ -7,9 +7,13 @@
  * | allow-listed               | our registry first, then `GET <origin>/identity`; kept for five minutes |
  * | any other                  | nobody: `key_server_refused`                                           |
  *
+ * A server that does not answer is left alone for a while, and few look-ups wait for one: all others fail at once with
+ * `rate_limited`, so that wallets try again and requests that need no look-up are not held up.
+ *
  * What is answered is not verified here; whoever relies on it does that.
  */
 import type { Clock } from '../platform/clock.ts'
+import { HostNotAsked } from '../platform/host-gate.ts'
 import { createKept } from '../platform/kept.ts'
 import type { PublicFetch } from '../platform/public-fetch.ts'
 import type { Log } from '../platform/telemetry.ts'
@@ -83,6 +87,11 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
       if (status !== 200) throw new ProtocolError('unavailable', `the key server answered ${status}`)
       return parse(body)
     } catch (err) {
+      if (err instanceof HostNotAsked) {
+        const retryAfter = Math.max(1, Math.ceil((err.until - clock.now()) / 1000))
+        const detail = `the key server is not asked now; try again in ${retryAfter} s`
+        throw new ProtocolError('rate_limited', detail, { retryAfter })
+      }
       const isAnswer = err instanceof ProtocolError && err.code === 'identity_unknown'
       if (!isAnswer) log.warn({ err, keyServer: origin }, 'A key server could not be asked')
       throw err
@@ -106,7 +115,7 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
     }
   }
 
-  /** Throws `bad_params`, `key_server_refused`, `identity_unknown`, `unavailable`. */
+  /** Throws `bad_params`, `key_server_refused`, `identity_unknown`, `rate_limited`, `unavailable`. */
   return async (
     keyServerUrl: string,
     identityKey: string,

@@ -94,6 +94,8 @@ export interface RunningServer extends AsyncDisposable {
 const askChains = ({ clock, log }: Ground, rpcUrls: Record<string, string>): ContractWalletCheck =>
   createContractWallets({ fetch: createPublicFetch({ rules: anyAddress }), clock, log }, { rpcUrls })
 
+/** A request of a wallet waits for its look-up: so few that most of the 64 at a time are left for others. */
+const KEY_SERVER_PLACES = { all: 24, perHost: 12, perOwner: 12, waiting: 4 }
 const HALF = 0.5
 const MIB = 1024 * 1024
 /** Throws `StartFailure` for what the operator can put right. Nothing is left behind when it throws. */
@@ -252,7 +254,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     const lookup = createIdentityLookup(
       {
         ...(registry && { registry }),
-        fetch: createPublicFetch({ rules, refusal: 'key_server_refused', gate: createHostGate({ clock }) }),
+        fetch: createPublicFetch({ rules, refusal: 'key_server_refused', gate: createHostGate({ clock }, KEY_SERVER_PLACES) }),
         clock,
         log,
       },
