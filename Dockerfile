@@ -17,8 +17,8 @@ RUN ln -s /app/dist/cli/main.js /usr/local/bin/belfry && chmod +x dist/cli/main.
   && mkdir /data && chown node:node /data
 USER node
 VOLUME /data
-# HTTP and WebSocket; metrics.
-EXPOSE 8080 9464
+# HTTP and WebSocket. The metrics are for the inside of the container unless BELFRY_METRICS says otherwise.
+EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 8080}/ready`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # Node itself is process 1 and gets the signals.

@@ -1,6 +1,7 @@
 import { type ArgsDef, defineCommand } from 'citty'
+import { z } from 'zod'
 import { defaultOf, readConfig, settingsTable } from '../server/config.ts'
-import { SETTING_NAMES, settingOf } from '../server/settings.ts'
+import { SETTING_NAMES, settingOf, writtenAddress } from '../server/settings.ts'
 import { print, printJson } from './admin.ts'
 import { readTyped } from './flags.ts'
 import { settingFlags } from './serve.ts'
@@ -11,8 +12,15 @@ const flags: ArgsDef = {
   markdown: { type: 'boolean', description: 'Print the table of all settings, as in the README' },
 }
 
+const address = z.strictObject({ host: z.string(), port: z.number() })
+
 /** As it could be typed. */
-const written = (value: unknown): string =>
+const written = (value: unknown): string => {
+  const named = address.safeParse(value)
+  return named.success ? writtenAddress(named.data) : writtenRules(value)
+}
+
+const writtenRules = (value: unknown): string =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
     ? Object.entries(value)
         .map(([name, rule]) => `${name}: ${rule}`)

@@ -149,7 +149,8 @@ const contradictions = (config: z.infer<typeof Settings>): string[] => {
       'A key server of BELFRY_KEY_SERVERS is not https: name its host in BELFRY_ALLOW_PRIVATE_ADDRESSES too.',
     )
   }
-  if (typeof metrics === 'number' && metrics !== 0 && metrics === port) {
+  const metricsPort = typeof metrics === 'object' ? metrics.port : metrics
+  if (metricsPort !== 0 && metricsPort === port) {
     mistakes.push('PORT and BELFRY_METRICS are the same port: choose another one, or shared.')
   }
   return mistakes

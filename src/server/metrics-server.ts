@@ -1,4 +1,7 @@
-/** `/metrics` on a port of its own, so that it need not be kept from the world by a proxy. */
+/**
+ * `/metrics` on a port of its own, which only this machine reaches unless an address is named: they tell of everybody's
+ * traffic, and no proxy has to keep them from the world.
+ */
 import type { ReleaseStack } from '../platform/release-stack.ts'
 import type { Log } from '../platform/telemetry.ts'
 import type { Config } from './config.ts'
@@ -6,20 +9,27 @@ import { codeOf, StartFailure } from './failure.ts'
 import { closeServer, createHttpServer, listen } from './http.ts'
 import type { Metrics } from './metrics.ts'
 import { metricsRoutes } from './ops.ts'
-import { METRICS_PORT } from './settings.ts'
+import { type HostAndPort, METRICS_PORT, writtenAddress } from './settings.ts'
+
+const LOOPBACK = '127.0.0.1'
+const EVERY_ADDRESS = new Set(['0.0.0.0', '::'])
+
+const placeOf = (wanted: HostAndPort | number | undefined): HostAndPort =>
+  typeof wanted === 'object' ? wanted : { host: LOOPBACK, port: wanted ?? METRICS_PORT }
 
 /** Where they are; undefined when they have no port of their own. */
 export const serveMetrics = async (
   deps: { metrics: Metrics; log: Log; owned: ReleaseStack },
-  { metrics: wanted, host }: Pick<Config, 'metrics' | 'host'>,
+  { metrics: wanted }: Pick<Config, 'metrics'>,
 ): Promise<string | undefined> => {
   if (wanted === 'off' || wanted === 'shared') return undefined
   const { log, owned } = deps
   const server = createHttpServer(metricsRoutes(deps.metrics).fetch, log)
   owned.defer(() => closeServer(server))
+  const { host, port: first } = placeOf(wanted)
   let port: number
   try {
-    port = await listen(server, wanted ?? METRICS_PORT, host)
+    port = await listen(server, first, host)
   } catch (error) {
     const isTaken = error instanceof StartFailure && codeOf(error.cause) === 'EADDRINUSE'
     // Nobody asked for this very port.
@@ -27,5 +37,6 @@ export const serveMetrics = async (
     port = await listen(server, 0, host)
     log.warn({ taken: METRICS_PORT, port }, 'The usual port of the metrics is taken; they have another one')
   }
-  return `http://localhost:${port}/metrics`
+  const named = EVERY_ADDRESS.has(host) ? LOOPBACK : host
+  return `http://${writtenAddress({ host: named, port })}/metrics`
 }

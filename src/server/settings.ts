@@ -69,6 +69,29 @@ const list = <S extends z.ZodType<unknown, string>>(item: S) =>
     .transform((items) => items.map((one) => one.trim()).filter((one) => one !== ''))
     .pipe(z.array(item))
 
+export interface HostAndPort {
+  host: string
+  port: number
+}
+
+const addressAndPort = z.object({ host: z.string().min(1).max(253), port: wholeNumber(0, 65_535) })
+
+/** `0.0.0.0:9464`, `[::]:9464`. */
+const hostAndPort = (text: string, context: z.RefinementCtx): HostAndPort => {
+  const {
+    host,
+    bare = host,
+    port,
+  } = /^(?:\[(?<bare>[\da-f:.]+)\]|(?<host>[\w.-]+)):(?<port>\d+)$/i.exec(text)?.groups ?? {}
+  const parsed = addressAndPort.safeParse({ host: bare, port })
+  if (parsed.success) return parsed.data
+  context.addIssue({ code: 'custom' })
+  return z.NEVER
+}
+
+export const writtenAddress = ({ host, port }: HostAndPort): string =>
+  `${host.includes(':') ? `[${host}]` : host}:${port}`
+
 /** A limit by name, each `20, 2/s` or `off`. */
 export const LimitsByName = z
   .partialRecord(
@@ -306,13 +329,16 @@ export const SETTINGS = {
     about: 'The same in MiB',
   }),
   metrics: setting({
-    schema: z.union([z.literal(['off', 'shared']), wholeNumber(0, 65_535)]).optional(),
+    schema: z
+      .union([z.literal(['off', 'shared']), wholeNumber(0, 65_535), z.string().transform(hostAndPort)])
+      .optional(),
     env: 'BELFRY_METRICS',
     flag: 'metrics',
-    hint: 'PORT|off|shared',
-    must: 'a port, off, or shared',
-    about: 'Where /metrics is: on a port of its own, nowhere, or on the main port',
-    fallback: `${METRICS_PORT}, or a free port when that is taken`,
+    hint: 'PORT|ADDRESS:PORT|off|shared',
+    must: 'a port, an address with a port, off, or shared',
+    about:
+      'Where /metrics is: a port that only this machine reaches, or an address:port like 0.0.0.0:9464; nowhere; or on the main port',
+    fallback: `127.0.0.1:${METRICS_PORT}, or a free port when that is taken`,
   }),
   logLevel: setting({
     schema: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),

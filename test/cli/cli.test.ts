@@ -308,8 +308,10 @@ describe('the server that is asked', () => {
 describe('check', () => {
   it('shows each setting, where it comes from, and no secret', async () => {
     const env = { PORT: '7000', BELFRY_SECRET: 'a secret of some length' }
-    const { code, stdout } = await belfry(['check', '--rooms', 'relay,keys'], env)
+    const words = ['check', '--rooms', 'relay,keys', '--metrics', '[::]:9464']
+    const { code, stdout } = await belfry(words, env)
     expect(code).toBe(0)
+    expect(stdout).toMatch(/^metrics +\[::\]:9464 {2}\(--metrics\)$/m)
     expect(stdout).toMatch(/^port +7000 {2}\(PORT\)$/m)
     expect(stdout).toMatch(/^rooms +relay,keys {2}\(--rooms\)$/m)
     expect(stdout).toMatch(/^secret +\(set\) {2}\(BELFRY_SECRET\)$/m)
@@ -326,7 +328,7 @@ describe('check', () => {
       code: 1,
       stdout: '',
       stderr:
-        '--port must be a whole number from 0 to 65535, not "x".\nBELFRY_METRICS must be a port, off, or shared, not "y".\n',
+        '--port must be a whole number from 0 to 65535, not "x".\nBELFRY_METRICS must be a port, an address with a port, off, or shared, not "y".\n',
     })
   })
 })

@@ -82,6 +82,10 @@ describe('where values come from', () => {
     })
     expect(readConfig({ metrics: '0' }, {}).config.metrics).toBe(0)
     expect(readConfig({ metrics: 'off' }, {}).config.metrics).toBe('off')
+    const at = (metrics: string) => readConfig({ metrics }, {}).config.metrics
+    expect(at('0.0.0.0:9464')).toEqual({ host: '0.0.0.0', port: 9464 })
+    expect(at('[::]:9464')).toEqual({ host: '::', port: 9464 })
+    expect(at('metrics.internal:0')).toEqual({ host: 'metrics.internal', port: 0 })
   })
 
   it('reads what may be talked to in the own network', () => {
@@ -223,7 +227,11 @@ describe('a mistake', () => {
     ['BELFRY_MQ_DOMAINS', 'a: size=1', expect.stringContaining('BELFRY_MQ_DOMAINS must be')],
     ['BELFRY_MQ_DOMAINS', '{"a":', expect.stringContaining('BELFRY_MQ_DOMAINS must be')],
     ['BELFRY_MQ_DOMAINS', 'a/b', expect.stringContaining('BELFRY_MQ_DOMAINS must be')],
-    ['BELFRY_METRICS', 'yes', 'BELFRY_METRICS must be a port, off, or shared, not "yes".'],
+    [
+      'BELFRY_METRICS',
+      'yes',
+      'BELFRY_METRICS must be a port, an address with a port, off, or shared, not "yes".',
+    ],
     ['BELFRY_LOG_LEVEL', 'loud', 'BELFRY_LOG_LEVEL must be debug, info, warn, error or silent, not "loud".'],
     [
       'BELFRY_SHUTDOWN_SECONDS',
@@ -246,11 +254,20 @@ describe('a mistake', () => {
     expect(mistakes({}, { [env]: value })).toEqual([sentence])
   })
 
+  it.each(['0.0.0.0:65536', ':9464', '0.0.0.0:', '::9464', 'http://a:9464'])(
+    'in an address of the metrics, %s, is one sentence',
+    (value) => {
+      expect(mistakes({}, { BELFRY_METRICS: value })).toEqual([
+        `BELFRY_METRICS must be a port, an address with a port, off, or shared, not "${value}".`,
+      ])
+    },
+  )
+
   it('is named as it was written, and each gets its sentence', () => {
     const config = file('logLevel: 7\nport: 1\n')
     expect(mistakes({ port: 'x', config }, { BELFRY_METRICS: '-' })).toEqual([
       '--port must be a whole number from 0 to 65535, not "x".',
-      'BELFRY_METRICS must be a port, off, or shared, not "-".',
+      'BELFRY_METRICS must be a port, an address with a port, off, or shared, not "-".',
       `logLevel in ${config} must be debug, info, warn, error or silent, not 7.`,
     ])
   })
@@ -295,9 +312,11 @@ describe('a mistake', () => {
       'BELFRY_RELAY_SHARED is for a relay at BELFRY_RELAY_URL on the same REDIS_URL: set both.',
     ])
     expect(mistakes(shared, { REDIS_URL: 'redis://redis' })).toEqual([])
-    expect(mistakes({ port: '9464', metrics: '9464' })).toEqual([
-      'PORT and BELFRY_METRICS are the same port: choose another one, or shared.',
-    ])
+    for (const metrics of ['9464', '0.0.0.0:9464']) {
+      expect(mistakes({ port: '9464', metrics })).toEqual([
+        'PORT and BELFRY_METRICS are the same port: choose another one, or shared.',
+      ])
+    }
     const plain = { 'key-servers': 'http://keys.example' }
     expect(mistakes(plain)).toEqual([
       'A key server of BELFRY_KEY_SERVERS is not https: name its host in BELFRY_ALLOW_PRIVATE_ADDRESSES too.',

@@ -168,7 +168,7 @@ describe('belfry serve', () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr.trim().split('\n')).toEqual([
       '--port must be a whole number from 0 to 65535, not "x".',
-      'BELFRY_METRICS must be a port, off, or shared, not "y".',
+      'BELFRY_METRICS must be a port, an address with a port, off, or shared, not "y".',
     ])
   })
 

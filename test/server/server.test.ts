@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
-import { composeServer } from '../../src/server/compose.ts'
+import { composeServer, type RunningServer } from '../../src/server/compose.ts'
 import { configWith } from '../../src/server/config.ts'
 import { StartFailure } from '../../src/server/failure.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
@@ -140,6 +140,24 @@ describe('/metrics', () => {
     expect(text).toContain('belfry_http_requests_total{method="GET",route="/health",status="200"} 1')
     expect(text).toContain('belfry_relay_connections 1')
     expect((await world.http('GET', '/metrics')).status).toBe(404)
+  })
+
+  it('is for this machine alone, unless an address is named', async () => {
+    const [outside] = Object.values(networkInterfaces()).flatMap((each) =>
+      (each ?? []).filter(({ internal, family }) => !internal && family === 'IPv4'),
+    )
+    // Where there is no network at all, another address of this machine stands for it.
+    const address = outside?.address ?? '127.0.0.2'
+    const statusAt = async (server: RunningServer) => {
+      const { port } = new URL(server.metricsUrl ?? '')
+      const answer = await fetch(`http://${address}:${port}/metrics`).catch(() => undefined)
+      return answer?.status ?? 'refused'
+    }
+    await using closed = await startWorld({ config: { metrics: 0, host: undefined } })
+    expect(await statusAt(closed.server)).toBe('refused')
+    await using open = await startWorld({ config: { metrics: { host: '0.0.0.0', port: 0 } } })
+    expect(await statusAt(open.server)).toBe(200)
+    expect((await fetch(open.server.metricsUrl ?? '')).status).toBe(200)
   })
 
   it('takes another port when the usual one is taken and nobody chose', async () => {
