@@ -15,6 +15,8 @@
  * | backup, restore         | a store into a file, a file into a store      | backup: may be         |
  * | project …               | projects, their secrets, limits, quotas       | yes                    |
  * | account export, erase   | all that is kept about one account            | yes                    |
+ * | usage                   | who holds how much of the store               | yes                    |
+ * | topic show, topic clear | one topic of the relay                        | yes                    |
  * | check                   | shows the configuration                       |                        |
  * | demo                    | the whole story, on servers of its own        |                        |
  *
@@ -36,6 +38,8 @@ import { projectCommand } from './project.ts'
 import { reseal } from './reseal.ts'
 import { rotate } from './rotate.ts'
 import { serve } from './serve.ts'
+import { topic } from './topic.ts'
+import { usage } from './usage.ts'
 
 const main = defineCommand({
   meta: {
@@ -52,6 +56,8 @@ const main = defineCommand({
     account,
     rotate,
     reseal,
+    usage,
+    topic,
     check,
     migrate: () => import('./migrate.ts').then(({ migrate }) => migrate),
     backup: () => import('./backup.ts').then(({ backup }) => backup),

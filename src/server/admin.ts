@@ -11,6 +11,7 @@
  * | GET  /admin/backup        |                                                                  | a backup of the store (gzip) |
  * | …    /admin/projects      | see `admin-projects`                                             |                        |
  * | …    /admin/accounts      | see `admin-accounts`                                             |                        |
+ * | …    /admin/usage, topics | see `admin-usage`                                                |                        |
  *
  * Changing keys: `admin-rotation`.
  */
@@ -34,6 +35,7 @@ import { adminBroadcasts } from './admin-broadcasts.ts'
 import { page } from './admin-page.ts'
 import { adminProjects } from './admin-projects.ts'
 import { type AdminRotationDeps, adminRotationRoutes } from './admin-rotation.ts'
+import { type AdminUsageDeps, adminUsage } from './admin-usage.ts'
 import type { Projects } from './projects.ts'
 import { typeNamed } from './type-named.ts'
 
@@ -46,6 +48,7 @@ export interface AdminDeps extends AdminRotationDeps {
   registry: KeyRegistry | undefined
   transfer: Transfer | undefined
   accounts?: Accounts | undefined
+  usage?: Omit<AdminUsageDeps, 'apps'>
 }
 
 /** What `app add` prints. */
@@ -218,5 +221,6 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
     return new Response(body, { headers: { 'content-type': 'application/gzip' } })
   })
 
+  if (deps.usage) app.route('/', adminUsage({ ...deps.usage, apps: deps.apps }))
   return app.route('/', adminRotationRoutes(deps))
 }

@@ -25,6 +25,7 @@ import { type Log, silent, unmeasured } from '../platform/telemetry.ts'
 import { createWatermark } from '../platform/watermark.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
+import { topicOf } from '../protocol/topic.ts'
 import { relayKeyFrom } from '../relay/relay-key.ts'
 import { openLmdb } from '../storage/lmdb/open.ts'
 import { openRedis } from '../storage/redis/open.ts'
@@ -57,6 +58,7 @@ import { isSecretOf, loadSecrets, putPreviousSecretAway, removeKeptSecrets } fro
 import { buildSessions } from './sessions-room.ts'
 import { sparing } from './sparing.ts'
 import { createStoreSweeper } from './store-sweeper.ts'
+import { createUsage } from './usage.ts'
 import { createPatient, waitingRoutes } from './waiting.ts'
 
 export interface ServerDeps {
@@ -234,6 +236,12 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       registry,
       transfer: stores.transfer,
       accounts: notify && createAccounts({ ...stores, notify: notify.accountData, clock }),
+      usage: {
+        usage: owned.use(createUsage({ transfer: stores.transfer, clock: systemClock, log })),
+        relayAdmin: stores.relayAdmin,
+        serverTopic: () => serverKeys && topicOf(serverKeys.subscribe.publicKey),
+        now: clock.now,
+      },
       rotation: () => notifyServer?.rotation,
       resealing: notify && owned.use(createResealing({ stores, vault, clock, log }, secretFiles)),
     }),

@@ -1,0 +1,80 @@
+/**
+ * Who holds how much, and one topic of the relay, for the operator; behind the guard of `admin`.
+ *
+ * | method, path                       | query                         | answer                                       |
+ * |------------------------------------|-------------------------------|----------------------------------------------|
+ * | POST   /admin/usage                |                               | begins a walk unless one is under way        |
+ * | GET    /admin/usage                | `top?` owners a table         | how far it is, then what it found            |
+ * | GET    /admin/topics/:topic        |                               | what it holds, who published, who waits      |
+ * | DELETE /admin/topics/:topic        | `publisher?`                  | `{topic, removed}`                           |
+ *
+ * A topic is 64 hex characters, the domain of an app, whose request topic is meant, or `server`.
+ */
+import { Hono } from 'hono'
+import { z } from 'zod'
+import type { Apps } from '../notify/apps.ts'
+import { Domain } from '../notify/http-schema.ts'
+import { checked } from '../platform/http.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import type { RelayAdmin } from '../relay/store-admin.ts'
+import { MAX_TOP, type Usage } from './usage.ts'
+
+export interface AdminUsageDeps {
+  usage: Usage
+  relayAdmin: RelayAdmin
+  apps: Apps | undefined
+  /** Where requests to the notify server come in; undefined where the process does not know it. */
+  serverTopic: () => string | undefined
+  now: () => number
+}
+
+/** Messages of one transaction: other writes wait for it. */
+const CLEARED_AT_ONCE = 200
+
+const Top = z.object({ top: z.coerce.number().int().min(1).max(MAX_TOP).default(10) })
+const Clear = z.object({ publisher: z.string().min(1).max(512).optional() })
+const TOPIC = /^[0-9a-f]{64}$/
+
+export const adminUsage = (deps: AdminUsageDeps): Hono => {
+  const { usage, relayAdmin, apps } = deps
+  const app = new Hono()
+
+  const topicNamed = async (named: string): Promise<string> => {
+    const text = named.toLowerCase()
+    if (TOPIC.test(text)) return text
+    const found =
+      text === 'server'
+        ? deps.serverTopic()
+        : Domain.safeParse(text).success
+          ? (await apps?.byDomain(text))?.record.subscribeTopic
+          : undefined
+    if (found === undefined) throw new ProtocolError('not_found', 'no topic and no app of that name')
+    return found
+  }
+
+  app.post('/admin/usage', (c) => {
+    usage.begin()
+    return c.json(usage.state(0))
+  })
+  app.get('/admin/usage', (c) => c.json(usage.state(checked(Top, c.req.query()).top)))
+
+  app.get('/admin/topics/:topic', async (c) => {
+    const report = await relayAdmin.report(await topicNamed(c.req.param('topic')), deps.now())
+    const shown = (at: number | undefined) => (at === undefined ? null : new Date(at).toISOString())
+    return c.json({ ...report, oldestAt: shown(report.oldestAt), newestAt: shown(report.newestAt) })
+  })
+  app.delete('/admin/topics/:topic', async (c) => {
+    const { publisher } = checked(Clear, c.req.query())
+    const topic = await topicNamed(c.req.param('topic'))
+    let removed = 0
+    for (let after: number | undefined = 0; after !== undefined; ) {
+      const part: Awaited<ReturnType<RelayAdmin['clear']>> = await relayAdmin.clear(topic, {
+        ...{ after, limit: CLEARED_AT_ONCE, publisher },
+      })
+      removed += part.removed
+      after = part.next
+    }
+    return c.json({ topic, removed })
+  })
+  return app
+}

@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { connect, randomMessage, randomTopic } from '../relay/client-world.ts'
+import { startPulse } from '../security/pulse.ts'
+import { startWorld, type World } from '../support/world.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await startWorld()
+})
+afterAll(() => world[Symbol.asyncDispose]())
+
+const belfry = (...words: string[]) =>
+  new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
+    const child = spawn(process.execPath, [join(process.cwd(), 'dist/cli/main.js'), ...words], {
+      env: { PATH: process.env.PATH, NO_COLOR: '1', BELFRY_DATA: world.dataDir },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const said = { stdout: '', stderr: '' }
+    child.stdout.on('data', (text) => {
+      said.stdout += text
+    })
+    child.stderr.on('data', (text) => {
+      said.stderr += text
+    })
+    child.on('close', (code) => resolve({ code, ...said }))
+  })
+const json = async (...words: string[]) => {
+  const { code, stdout, stderr } = await belfry(...words, '--json')
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  return JSON.parse(stdout)
+}
+
+it('usage says who holds most, topic shows and clears it, and nobody else notices', async () => {
+  await using pulse = await startPulse(world)
+  const [topic, another] = [randomTopic(), randomTopic()]
+  await using writer = connect(world.url)
+  for (let at = 0; at < 30; at++) {
+    await writer.publish({ topic, message: randomMessage(3_000), tag: 1, ttl: 3_600 })
+  }
+  await writer.publish({ topic: another, message: randomMessage(300), tag: 1, ttl: 3_600 })
+
+  const tables: { room: string; what: string; by: string; top: { owner: string; rows: number }[] }[] =
+    await json('usage', '--top', '3')
+  const topOf = (what: string, by: string) =>
+    tables.find((one) => one.what === what && one.by === by && ['relay', 'notify'].includes(one.room))?.top
+  expect(topOf('messages', 'topic')?.[0]).toMatchObject({ owner: topic, rows: 30, bytes: 30 * 4_000 })
+  expect(topOf('messages', 'publisher')?.[0]).toMatchObject({ rows: 31 })
+  expect(topOf('notifications', 'app')?.[0]).toMatchObject({ owner: 'pulse.example' })
+  expect(topOf('subscriptions', 'app')).toMatchObject([{ owner: 'pulse.example', rows: 1 }])
+  expect((await belfry('usage')).stdout).toContain(`relay: messages by topic`)
+
+  const shown = await json('topic', 'show', topic)
+  expect(shown).toMatchObject({ topic, messages: 30, bytes: 30 * 4_000, publisherCount: 1 })
+  expect(await belfry('topic', 'clear', topic)).toMatchObject({
+    code: 1,
+    stderr: 'Say --yes: what is removed does not come back.\n',
+  })
+  expect(await json('topic', 'clear', topic, '--yes', '--publisher', 'did:key:znobody')).toMatchObject({
+    removed: 0,
+  })
+  const [{ publisher }] = shown.publishers
+  expect(await json('topic', 'clear', topic, '--yes', '--publisher', publisher)).toEqual({
+    topic,
+    removed: 30,
+  })
+  expect(await json('topic', 'show', topic)).toMatchObject({ messages: 0, oldestAt: null })
+  expect((await belfry('topic', 'show', another)).stdout).toContain('1 messages, 400 B')
+  await pulse.next()
+  await pulse.stop()
+}, 120_000)
+
+it('topic takes the domain of an app and server for the topics of their requests', async () => {
+  const app = await world.addApp('topics.example')
+  const { createHash } = await import('node:crypto')
+  const requests = createHash('sha256').update(Buffer.from(app.subscribeKey, 'hex')).digest('hex')
+  expect(await json('topic', 'show', 'topics.example')).toMatchObject({
+    topic: requests,
+    members: [{ isSubscribed: true }],
+  })
+  expect(await json('topic', 'show', 'server')).toMatchObject({ members: [{ isSubscribed: true }] })
+  expect(await belfry('topic', 'show', 'nobody.example')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('no topic and no app of that name'),
+  })
+  expect((await belfry('usage', '--top', '0')).code).toBe(2)
+  expect((await world.http('GET', '/admin/usage')).status).toBe(401)
+}, 120_000)
