@@ -12,10 +12,9 @@
  */
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
-import { holdForAnswer } from '../platform/answer-memory.ts'
-import type { Budgets } from '../platform/budgets.ts'
 import type { Clock } from '../platform/clock.ts'
 import { checked, httpErrors, jsonBody } from '../platform/http.ts'
+import type { Payer } from '../platform/payer.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { WORK_COST } from '../platform/work-budget.ts'
 import { toHex, utf8 } from '../protocol/bytes.ts'
@@ -65,15 +64,13 @@ const PAGE_WORK = 20
 
 export const archiveRoutes = (deps: {
   archive: Archive
-  budgets: Pick<Budgets, 'work' | 'memory'>
-  /** Who pays for a request. */
-  addressOf: (c: Context) => string
+  payerFor: (c: Context) => Payer
   clock: Clock
   log: Log
   /** Whether a token made out to this URL is meant for us. */
   isAudience: (url: unknown) => boolean
 }): Hono => {
-  const { archive, budgets, addressOf, clock, log, isAudience } = deps
+  const { archive, payerFor, clock, log, isAudience } = deps
 
   const claimsOf = (token: string, act?: string) => {
     const claims = verifyClientToken(token, { now: clock.now(), ...(act !== undefined && { act }) })
@@ -87,33 +84,22 @@ export const archiveRoutes = (deps: {
     app.use(path, cors({ origin: '*', allowMethods: ['GET', 'POST'], maxAge: 86_400 }))
 
   const charged: MiddlewareHandler = async (c, next) => {
-    budgets.work.charge(addressOf(c), WORK_COST.request + WORK_COST.token)
+    await payerFor(c).work(WORK_COST.token)
     await next()
   }
 
   app.post('/register', charged, jsonBody(RegisterBody, BODY_LIMIT), async (c) => {
     const token = /^Bearer\s+(\S+)\s*$/i.exec(c.req.header('authorization') ?? '')?.[1]
     if (token === undefined) throw new ProtocolError('unauthenticated')
-    await archive.register(claimsOf(token).iss, c.req.valid('json'), addressOf(c))
+    await archive.register(claimsOf(token).iss, c.req.valid('json'), payerFor(c))
     return c.json(DONE)
   })
 
   app.get('/messages', async (c) => {
     const query = checked(MessagesQuery, c.req.query())
-    const owner = addressOf(c)
-    budgets.work.charge(owner, PAGE_WORK)
-    const hold = holdForAnswer({ memory: budgets.memory, clock }, c, {
-      owner,
-      bytes: ARCHIVE_LIMITS.pageBytes,
-    })
-    try {
-      const text = pageText(query, await archive.messages(query))
-      hold.settle(utf8(text).length)
-      return c.body(text, 200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
-    } catch (error) {
-      hold.release()
-      throw error
-    }
+    await payerFor(c).work(PAGE_WORK)
+    const text = pageText(query, await archive.messages(query))
+    return c.body(text, 200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
   })
 
   app.post('/compact', charged, jsonBody(CompactBody, BODY_LIMIT), async (c) => {

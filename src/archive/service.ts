@@ -19,9 +19,8 @@
  * - What a client publishes that has named none (published clients, or before it registered) stays until its retention
  *   ends or the quota of its topic takes it.
  */
-import type { Budgets } from '../platform/budgets.ts'
 import { type Clock, pause } from '../platform/clock.ts'
-import { createShares } from '../platform/shares.ts'
+import type { Payer } from '../platform/payer.ts'
 import { ROW_OVERHEAD_BYTES } from '../platform/state-budget.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -55,13 +54,13 @@ export interface ArchiveQuery {
 
 export interface Archive extends Disposable {
   /**
-   * In place of what the client registered before. `owners`: keys in hex, by topic. `address` pays for it. Throws
-   * `rate_limited`, `store_full`.
+   * In place of what the client registered before. `owners`: keys in hex, by topic. Throws `rate_limited`,
+   * `store_full`; what the mailboxes hold may be missing then.
    */
   register(
     clientId: string,
     wanted: { tags: readonly number[]; owners: Record<string, string> },
-    address: string,
+    payer: Payer,
   ): Promise<void>
   /** `originId` begins the page. Throws `not_found` when there is no such message. */
   messages(query: ArchiveQuery): Promise<ArchivePage>
@@ -83,16 +82,17 @@ const REGISTRATION_LEASE_MS = 90 * 86_400_000
 const TAG_BYTES = 256
 const OWNER_BYTES = 160
 /** The copy of a message is paid for as long at most, ms: an address has room for what it says in a month. */
-export const PAID_RETENTION_MS = 30 * 86_400_000
-/** Registrations whose topics are being looked into, of one address and of all. */
-const MAX_LOOKS = { each: 256, all: 10_000 }
+const PAID_RETENTION_MS = 30 * 86_400_000
+/** What the rows of a registration cost. */
+const REGISTER_WORK = 30
+/** Registrations whose topics are looked into, or will be; an address cannot pay for so many in that time. */
+const MAX_LOOKS = 10_000
 
 /** A registration whose topics are looked into. */
 interface Look {
   clientId: string
   tags: ReadonlySet<number>
-  /** Who pays. */
-  address: string
+  payer: Payer
 }
 
 /** Whether the second one says nothing new, and the first one lasts for more than half of a lease. */
@@ -105,22 +105,27 @@ export const createArchive = (
     store: ArchiveStore
     mailboxes: Mailboxes
     keeper: Keeper
-    budgets: Pick<Budgets, 'work' | 'state'>
     clock: Clock
     log: Log
   },
   { retention, limits }: ArchiveRules,
 ): Archive => {
-  const { store, mailboxes, keeper, budgets, clock, log } = deps
+  const { store, mailboxes, keeper, clock, log } = deps
   const later = new Set<Disposable>()
-  const looks = createShares(MAX_LOOKS)
+  let looks = 0
   const ending = new AbortController()
 
-  /** Charges what comes next, and waits where the address has used up what it may. */
-  const inTurn = async (address: string, work: number): Promise<void> => {
-    const debt = budgets.work.spend(address, work)
-    if (debt > 0) await pause(clock, debt, ending.signal)
-    if (ending.signal.aborted) throw new ProtocolError('unavailable')
+  /** Charges a page of a mailbox, and waits where the payer has used up what it may. */
+  const inTurn = async (payer: Payer): Promise<void> => {
+    while (!ending.signal.aborted) {
+      try {
+        return await payer.work(PAGE_WORK)
+      } catch (error) {
+        if (!(error instanceof ProtocolError) || error.code !== 'rate_limited') throw error
+        await pause(clock, (error.retryAfter ?? 1) * 1000, ending.signal)
+      }
+    }
+    throw new ProtocolError('unavailable')
   }
 
   /** By publisher, of those that have named one for the topic. */
@@ -130,9 +135,9 @@ export const createArchive = (
     return new Map(found.map(({ clientId, owners }) => [clientId, owners[topic]]))
   }
 
-  const takeInTopic = async (topic: string, tags: ReadonlySet<number>, address: string): Promise<void> => {
+  const takeInTopic = async (topic: string, tags: ReadonlySet<number>, payer: Payer): Promise<void> => {
     for (let after = 0, more = true; more; ) {
-      await inTurn(address, PAGE_WORK)
+      await inTurn(payer)
       const now = clock.now()
       const page = await mailboxes.pending(NOBODY, topic, { after, ...PAGE, now })
       const last = page.messages.at(-1)
@@ -143,7 +148,7 @@ export const createArchive = (
           return { topic, id, message, tag, at, expiresAt: at + retention, owner: owners.get(publisher) }
         })
         const bytes = archived.reduce((sum, { message }) => sum + message.length + ROW_OVERHEAD_BYTES, 0)
-        if (!(await budgets.state.charge(address, bytes, Math.min(retention, PAID_RETENTION_MS)))) return
+        await payer.keep(bytes, Math.min(retention, PAID_RETENTION_MS))
         await store.keep(archived, limits, now)
       }
       after = last?.seq ?? after
@@ -151,9 +156,9 @@ export const createArchive = (
     }
   }
 
-  const takeIn = async ({ clientId, tags, address }: Look): Promise<void> => {
+  const takeIn = async ({ clientId, tags, payer }: Look): Promise<void> => {
     for (const topic of await mailboxes.topicsOf(clientId, { limit: MOST_TOPICS }))
-      await takeInTopic(topic, tags, address)
+      await takeInTopic(topic, tags, payer)
   }
 
   /** Once more, when every process knows of the registration: what one took meanwhile without knowing. */
@@ -165,24 +170,25 @@ export const createArchive = (
           if (ending.signal.aborted) return
           log.warn({ err }, 'What waits for a newly registered client could not be archived')
         })
-        .finally(() => looks.give(look.address))
+        .finally(() => looks--)
     })
     later.add(timer)
   }
 
-  /** Looks twice into the topics of the client; throws `rate_limited` when the address has too many of them looked into. */
-  const look = async (what: Look): Promise<void> => {
+  /** Looks twice into the topics of the client. */
+  const lookInto = async (look: Look): Promise<void> => {
+    looks++
     try {
-      await takeIn(what)
+      await takeIn(look)
     } catch (error) {
-      looks.give(what.address)
+      looks--
       throw error
     }
-    takeInLater(what)
+    takeInLater(look)
   }
 
   return {
-    async register(clientId, { tags, owners }, address) {
+    async register(clientId, { tags, owners }, payer) {
       const now = clock.now()
       const wanted = new Set(tags)
       const [before] = await store.registrations([clientId], now)
@@ -192,16 +198,12 @@ export const createArchive = (
       const registration = { clientId, tags: [...wanted], owners, expiresAt }
       if (before && isStillGood(before, registration, now)) return
       const bytes = wanted.size * TAG_BYTES + Object.keys(owners).length * OWNER_BYTES
-      await budgets.state.demand(address, bytes, expiresAt - now)
-      if (added.size > 0 && !looks.take(address)) {
-        throw new ProtocolError('rate_limited', 'other registrations of your address come first')
-      }
-      await store.register(registration, now).catch((error: unknown) => {
-        if (added.size > 0) looks.give(address)
-        throw error
-      })
+      if (added.size > 0 && looks >= MAX_LOOKS) throw new ProtocolError('rate_limited')
+      await payer.work(REGISTER_WORK)
+      await payer.keep(bytes, expiresAt - now)
+      await store.register(registration, now)
       keeper.registered(registration)
-      if (added.size > 0) await look({ clientId, tags: added, address })
+      if (added.size > 0) await lookInto({ clientId, tags: added, payer })
     },
 
     async messages({ topic, originId, direction, messageCount: limit }) {

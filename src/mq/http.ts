@@ -21,13 +21,12 @@
  */
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
-import * as z from 'zod'
 import { asProtocolError, callAgain, checked, type Failure, readBody } from '../platform/http.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { fromUtf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { type MessageAnswer, SenderDid, Wrapped } from './schema.ts'
-import type { MqHub, SenderProof } from './service.ts'
+import type { Caller, Credentials, MqHub, SenderProof } from './service.ts'
 import type { MqMessage, QueueName } from './store.ts'
 
 const HEADERS = [
@@ -46,11 +45,6 @@ const queueOf = ({ domain = '', hashDID = '' }: Params): QueueName => ({ domain,
 
 const tokenOf = (c: Context): string | undefined =>
   (c.req.header('x-mq-authorization') ?? c.req.header('authorization'))?.replace(/^Bearer +/i, '').trim()
-
-/** As Node's server has it, where one is. */
-const connection = z.object({ incoming: z.object({ socket: z.object({ remoteAddress: z.string() }) }) })
-const addressOf = (c: Context): string =>
-  connection.safeParse(c.env).data?.incoming.socket.remoteAddress ?? ''
 
 /** In JSON a character takes at most six bytes; the rest is for what stands around it. */
 const longestBody = (messageBytes: number): number => 6 * messageBytes + 1_024
@@ -101,13 +95,14 @@ const statusOf = ({ code, http }: ProtocolError) => {
 
 export interface MqRoutesDeps {
   hub: MqHub
+  callerOf: (c: Context) => Caller
   log: Log
   meter: Meter
   newId?: () => string
 }
 
 export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => {
-  const { hub, log, meter, newId = () => globalThis.crypto.randomUUID() } = deps
+  const { hub, callerOf, log, meter, newId = () => globalThis.crypto.randomUUID() } = deps
 
   const failure = (thrown: unknown, c: Context): Response => {
     const known = asProtocolError(thrown)
@@ -156,7 +151,7 @@ export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => 
 
   app.get('/mq/:domain/:hashDID/token', async (c) => {
     const queue = queueOf(c.req.param())
-    const answer = await hub.token(queue, addressOf(c))
+    const answer = await hub.token(queue, callerOf(c))
     c.header('connection-timeout', String(hub.domain(queue.domain).connectionTimeout))
     return c.json(answer)
   })
@@ -168,11 +163,13 @@ export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => 
     const body = await readBody(c.req.raw, longestBody(hub.domain(queue.domain).messageBytes))
     const sender = senderOf(c)
     const message = messageOf(fromUtf8(body))
-    const { id } = await hub.put(queue, { token, message, sender, from: addressOf(c) })
+    const { id } = await hub.put(queue, { token, message, sender, caller: callerOf(c) })
     return c.json({ messageId: id })
   })
 
-  const credentials = (c: Context) => ({ token: tokenOf(c), signature: c.req.param('signature') ?? '' })
+  const credentials = (c: Context): Credentials => ({
+    ...{ token: tokenOf(c), signature: c.req.param('signature') ?? '', caller: callerOf(c) },
+  })
   const idOf = ({ id, rest }: Params): string | undefined =>
     id !== undefined && rest !== undefined ? `${id}/${rest}` : id
 

@@ -12,9 +12,18 @@
  * Guarantees: a message is durable before its put is answered; messages of a queue are given in the order in which the
  * store has taken them, so those of one sender, each put after the answer to the one before, in theirs; one that is
  * taken is given to one caller. The hub knows neither who reads nor what.
+ *
+ * Anybody can put into the queue of anybody, so what a queue holds has bounds and an end:
+ * - One whose reader was there within 30 days has the length and the life that its domain says. Another one, which may be
+ *   nobody's, has 128 messages for a day.
+ * - Where it is full, who has less than a 64th of it there still gets in: the oldest message of the payer with most of
+ *   them gives way. So one address fills no queue, and destroys no more than a 64th of what others have there.
+ * - Whoever puts pays for what is kept (`platform/budgets`).
  */
 import type { Clock } from '../platform/clock.ts'
+import type { Payer } from '../platform/payer.ts'
 import type { Meter } from '../platform/telemetry.ts'
+import { WORK_COST } from '../platform/work-budget.ts'
 import { toBase64url, toHex, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { isHashDid } from './dids.ts'
@@ -41,10 +50,17 @@ export interface MqLimits {
   take(name: 'mqToken' | 'mqPut' | 'mqGet', key: string): Promise<void>
 }
 
+/** Who asks, as far as is known. */
+export interface Caller extends Payer {
+  /** Of its address; '' for the house. */
+  name: string
+}
+
 /** Who asks for what is in a queue: the token, and the proof of having its reader's key. */
 export interface Credentials {
   token: string | undefined
   signature: string
+  caller: Caller
 }
 
 /** Who wants to be known as the sender. */
@@ -60,8 +76,8 @@ export interface MqHub {
   readonly domains: readonly string[]
   /** Throws `method_not_allowed` for a domain that is not on. */
   domain(name: string): MqDomain
-  /** `from` names who asks, as far as is known; `expires`: unix ms. */
-  token(queue: QueueName, from: string): Promise<{ token: string; expires: number }>
+  /** `expires`: unix ms. */
+  token(queue: QueueName, caller: Caller): Promise<{ token: string; expires: number }>
   /** Looks at the token alone: before a body is read. */
   admit(queue: QueueName, token: string | undefined): void
   put(
@@ -70,7 +86,7 @@ export interface MqHub {
       token: string | undefined
       message: string
       sender?: SenderProof | undefined
-      from: string
+      caller: Caller
     },
   ): Promise<{ id: string }>
   /** The oldest message; waits for one. Undefined when none came. */
@@ -98,8 +114,18 @@ export interface MqHubDeps {
 }
 
 const DAY = 86_400_000
+/** A queue is one that is read for so long after its reader was there, ms; that is written down once a day. */
+const ATTENDED_MS = 30 * DAY
+/** What a queue keeps that is not read: enough until its reader is there for the first time. */
+const UNATTENDED = { messages: 128, milliseconds: DAY }
+/** A payer with less than this part of a queue gets in where it is full. */
+const FOOTHOLD = 1 / 64
 /** What an id of ours may look like; another one names nothing. */
 const ID = /^[\w-]{1,64}$/
+
+/** What proving a signature costs: a secp256k1 key is recovered, an Ed25519 signature only verified. */
+const workOf = (signature: string): number =>
+  signature.includes('.') ? WORK_COST.token : WORK_COST.signature
 
 const keyOf = ({ domain, hashDID }: QueueName): string => `${domain}/${hashDID}`
 
@@ -124,11 +150,27 @@ export const createMqHub = (
     return settings
   }
 
-  const authorise = async (queue: QueueName, { token, signature }: Credentials): Promise<MqDomain> => {
+  /** Not written where its address may have nothing more stored: reading goes on. */
+  const attend = async (queue: QueueName, { keep }: Caller): Promise<void> => {
+    const now = clock.now()
+    if ((await store.attendedUntil(queue, now)) > now + ATTENDED_MS - DAY) return
+    const isPaid = await keep(0, ATTENDED_MS).then(
+      () => true,
+      () => false,
+    )
+    if (isPaid) await store.attend(queue, now + ATTENDED_MS, now)
+  }
+
+  const authorise = async (
+    queue: QueueName,
+    { token, signature, caller }: Credentials,
+  ): Promise<MqDomain> => {
     const settings = known(queue)
     // By the token, not by the queue: strangers cannot use up what its reader may ask.
     await limits.take('mqGet', tokens.verify(token, queue))
+    await caller.work(workOf(signature))
     await proofs.reader(queue, token ?? '', signature)
+    await attend(queue, caller)
     return settings
   }
 
@@ -148,9 +190,10 @@ export const createMqHub = (
     domains: [...domains].filter(([, { enabled }]) => enabled).map(([name]) => name),
     domain,
 
-    async token(queue, from) {
+    async token(queue, caller) {
       known(queue)
-      await limits.take('mqToken', `${keyOf(queue)} ${from}`)
+      await caller.work(WORK_COST.token)
+      await limits.take('mqToken', `${keyOf(queue)} ${caller.name}`)
       return tokens.issue(queue)
     },
 
@@ -159,19 +202,29 @@ export const createMqHub = (
       tokens.verify(token, queue)
     },
 
-    async put(queue, { token, message, sender, from }) {
+    async put(queue, { token, message, sender, caller }) {
       const { messageBytes, queueLength, ttlDays } = known(queue)
       tokens.verify(token, queue)
-      await limits.take('mqPut', `${keyOf(queue)} ${from}`)
-      if (message === '') throw new ProtocolError('bad_params', 'the message is empty', { field: 'message' })
-      if (utf8(message).length > messageBytes) throw new ProtocolError('too_large')
+      await limits.take('mqPut', `${keyOf(queue)} ${caller.name}`)
+      const bytes = utf8(message).length
+      if (bytes === 0) throw new ProtocolError('bad_params', 'the message is empty', { field: 'message' })
+      if (bytes > messageBytes) throw new ProtocolError('too_large')
+      await caller.work(WORK_COST.item + (sender ? workOf(sender.signature) : 0))
       if (sender) await prove(sender, token ?? '', message)
       const now = clock.now()
+      const isAttended = (await store.attendedUntil(queue, now)) > 0
+      const most = isAttended ? queueLength : Math.min(queueLength, UNATTENDED.messages)
+      const life = isAttended ? ttlDays * DAY : Math.min(ttlDays * DAY, UNATTENDED.milliseconds)
+      await caller.keep(bytes, life)
       const id = toBase64url(randomBytes(18))
       const isKept = await store.put(
         queue,
-        { id, message, ...(sender && provenBy(sender)), expiresAt: now + ttlDays * DAY },
-        { now, most: queueLength },
+        {
+          ...{ id, message, expiresAt: now + life },
+          ...(sender && provenBy(sender)),
+          ...(caller.name !== '' && { payer: caller.name }),
+        },
+        { now, most, foothold: Math.max(1, Math.floor(most * FOOTHOLD)) },
       )
       if (!isKept) throw new ProtocolError('quota_reached')
       meter.count('mq_put_total')

@@ -17,8 +17,19 @@ export interface MqMessage {
   sender?: string
   /** Whether that proof is good for this message alone; else its holder could have put another one. */
   messageSigned?: true
+  /** Who pays for its place: at most 16 characters. A message without one counts in no share. */
+  payer?: string
   /** Unix ms. */
   expiresAt: number
+}
+
+/** What a put may do to its queue. */
+export interface PutLimits {
+  now: number
+  /** Messages of the queue. */
+  most: number
+  /** A payer with fewer messages than this (0) gets in where the queue is full. */
+  foothold?: number
 }
 
 /** A message with its place in the order of its queue. */
@@ -27,8 +38,16 @@ export interface PlacedMessage extends QueueName, MqMessage {
 }
 
 export interface MqStore {
-  /** Appends; what is put later is behind. Answers false, and keeps nothing, where `most` messages are already. */
-  put(queue: QueueName, message: MqMessage, limits: { now: number; most: number }): Promise<boolean>
+  /**
+   * Appends; what is put later is behind. Where `most` messages are already, the oldest one of the payer that has most of
+   * them gives way, if the payer of this one has fewer than `foothold`, and would have fewer than that one then. Else it
+   * answers false, and keeps nothing.
+   */
+  put(queue: QueueName, message: MqMessage, limits: PutLimits): Promise<boolean>
+  /** Its reader was here: until then the queue is one that is read. Never shortens it. */
+  attend(queue: QueueName, until: number, now: number): Promise<void>
+  /** Until when the queue is one that is read; 0 where nobody has read it for long. */
+  attendedUntil(queue: QueueName, now: number): Promise<number>
   /** The oldest message, which stays. */
   head(queue: QueueName, now: number): Promise<MqMessage | undefined>
   /**

@@ -5,7 +5,6 @@ import { type ArchiveRules, createKeeper, type Keeper } from '../archive/keeper.
 import { createArchive } from '../archive/service.ts'
 import { unmeasured } from '../platform/telemetry.ts'
 import { isKnownAudience } from '../relay/auth.ts'
-import { contextAddress } from './context-address.ts'
 import type { Ground } from './ground.ts'
 import { createStoreSweeper } from './store-sweeper.ts'
 
@@ -26,25 +25,13 @@ export const buildKeeper = (ground: Ground): Keeper => {
 }
 
 export const buildArchive = (ground: Ground, keeper: Keeper): { routes: Hono } => {
-  const { names, stores, budgets, clock, log, owned } = ground
+  const { names, stores, payerFor, clock, log, owned } = ground
   const archive = owned.use(
-    createArchive(
-      { store: stores.archive, mailboxes: stores.relay, keeper, budgets, clock, log },
-      rulesOf(ground),
-    ),
+    createArchive({ store: stores.archive, mailboxes: stores.relay, keeper, clock, log }, rulesOf(ground)),
   )
   const onDuty = ground.onDuty('archive sweep')
   owned.use(createStoreSweeper({ store: stores.archive, onDuty, clock, log, meter: unmeasured }))
   const origins = names.knownOrigins && [...names.knownOrigins, PUBLISHED]
   const isAudience = (url: unknown) => !origins || isKnownAudience(url, origins)
-  return {
-    routes: archiveRoutes({
-      archive,
-      budgets,
-      addressOf: contextAddress(ground.addressOf),
-      clock,
-      log,
-      isAudience,
-    }),
-  }
+  return { routes: archiveRoutes({ archive, payerFor, clock, log, isAudience }) }
 }

@@ -1,5 +1,5 @@
 /** The message queues, put together: tokens, proofs, polls, the hub and its routes, sweeps. */
-import type { Hono } from 'hono'
+import type { Context, Hono } from 'hono'
 import { mqRoutes } from '../mq/http.ts'
 import { createFindKeys } from '../mq/keys.ts'
 import { createPolls } from '../mq/polls.ts'
@@ -12,13 +12,14 @@ import { createPublicFetch } from '../platform/public-fetch.ts'
 import { unmeasured } from '../platform/telemetry.ts'
 import { didWeb } from '../protocol/did.ts'
 import type { Ground } from './ground.ts'
+import { contextAddress } from './payer.ts'
 import { createStoreSweeper } from './store-sweeper.ts'
 
 /** Between two looks for messages whose wake-up got lost, ms. */
 const CATCH_UP = 5_000
 
 export const buildMq = (ground: Ground, root: Uint8Array): { routes: Hono; endPolls: () => void } => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = ground
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned, payerFor } = ground
   const { mq: store, keys } = stores
   // Another process may put what no wake-up tells us of.
   const catchUpEvery = config.redisUrl === undefined ? undefined : CATCH_UP
@@ -51,5 +52,10 @@ export const buildMq = (ground: Ground, root: Uint8Array): { routes: Hono; endPo
     { domains: new Map(Object.entries(config.mq.domains)) },
   )
   owned.use(createStoreSweeper({ store, onDuty: ground.onDuty('mq sweep'), clock, log, meter: unmeasured }))
-  return { routes: mqRoutes({ hub, log, meter }, { url: names.publicUrl }), endPolls: () => polls.stop() }
+  const callerOf = (c: Context) => ({
+    name: ground.payerOf(contextAddress(ground.addressOf)(c)),
+    ...payerFor(c),
+  })
+  const routes = mqRoutes({ hub, callerOf, log, meter }, { url: names.publicUrl })
+  return { routes, endPolls: () => polls.stop() }
 }

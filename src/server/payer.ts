@@ -21,6 +21,14 @@ export const createPayerOf =
 const incomingOf = ({ env }: Context<{ Bindings: { incoming?: unknown } }>): IncomingMessage | undefined =>
   env?.incoming instanceof IncomingMessage ? env.incoming : undefined
 
+/** The address block that a request came from; '' for the house. */
+export const contextAddress =
+  (addressOf: ClientAddress) =>
+  (c: Context): string => {
+    const incoming = incomingOf(c)
+    return incoming ? addressOf(incoming) : ''
+  }
+
 export const createPayerFor = (addressOf: ClientAddress, budgets: Pick<Budgets, 'work' | 'state'>) => {
   const payerOf = createPayers({ budgets, turns: createTurns() })
   return (c: Context): Payer => {

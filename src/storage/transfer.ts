@@ -278,6 +278,7 @@ const mqMessage: z.ZodType<PlacedMessage> = z.object({
   message: text,
   sender: text.exactOptional(),
   messageSigned: z.literal(true).exactOptional(),
+  payer: text.exactOptional(),
   expiresAt: time,
 })
 

@@ -40,11 +40,54 @@ export const mqStoreContract = (engine: Engine): void => {
     })
     afterEach(() => stores[Symbol.asyncDispose]())
 
+    it('lets a payer with few messages into a full queue, at the cost of the one with most', async () => {
+      const limits = { now, most: 6, foothold: 2 }
+      const of = (id: string, payer?: string) => message(id, payer === undefined ? {} : { payer })
+      const putBy = (payer: string | undefined, id: string) => store().put(mine, of(id, payer), limits)
+      for (const id of ['n1', 'a1', 'a2', 'a3'])
+        expect(await putBy(id === 'n1' ? undefined : 'a', id)).toBe(true)
+      for (const id of ['b1', 'b2']) expect(await putBy('b', id)).toBe(true)
+      // Neither who has many, nor who pays nothing, gets in.
+      for (const payer of ['a', 'b', undefined]) expect(await putBy(payer, `${payer} more`)).toBe(false)
+      await stores.reopen()
+      expect(await putBy('c', 'c1')).toBe(true)
+      // None has so many now that it would matter.
+      expect(await putBy('c', 'c2')).toBe(false)
+      expect(await putBy('d', 'd1')).toBe(true)
+      const left: string[] = []
+      for (let at = 0; at < 7; at++) {
+        const found = await store().take(mine, { now, ticket: `t${at}` })
+        if (found) left.push(found.id)
+      }
+      expect(left).toHaveLength(6)
+      expect(left).toEqual(expect.arrayContaining(['n1', 'a3', 'b2', 'c1', 'd1']))
+      expect(left).not.toContain('a1')
+      // What was taken counts no more: the payers begin anew.
+      for (let at = 0; at < 6; at++) expect(await putBy('a', `again ${at}`)).toBe(true)
+      expect(await putBy('e', 'e1')).toBe(true)
+      expect((await store().head(mine, now))?.id).toBe('again 1')
+    })
+
+    it('knows until when a queue is one that is read', async () => {
+      expect(await store().attendedUntil(mine, now)).toBe(0)
+      await store().attend(mine, now + 1_000, now)
+      await store().attend(mine, now + 2_000, now)
+      await stores.reopen()
+      expect(await store().attendedUntil(mine, now)).toBe(now + 2_000)
+      expect(await store().attendedUntil(yours, now)).toBe(0)
+      await store().sweep(now + 1_500, 10)
+      expect(await store().attendedUntil(mine, now + 1_999)).toBe(now + 2_000)
+      expect(await store().attendedUntil(mine, now + 2_000)).toBe(0)
+      await store().sweep(now + 2_000, 10)
+      expect(await store().attendedUntil(mine, now + 2_000)).toBe(0)
+    })
+
     it('gives a message back as it came, its sender too', async () => {
       const one = message('a', {
         message: '\u0000 {"}"} \n é',
         sender: 'did:ssi:key:d:x',
         messageSigned: true,
+        payer: 'payer',
       })
       await put(mine, one)
       expect(await store().head(mine, now)).toEqual(one)

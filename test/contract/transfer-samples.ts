@@ -195,7 +195,13 @@ export const furnish = async (
     const one = { id: `mq ${at}`, message: `text ${at} é`, expiresAt: now + HOUR + at }
     await mq.put(
       queue,
-      at % 2 ? { ...one, sender: 'did:key:s', ...(at > 2 && { messageSigned: true as const }) } : one,
+      at % 2
+        ? {
+            ...one,
+            sender: 'did:key:s',
+            ...(at > 2 && { messageSigned: true as const, payer: `payer ${at}` }),
+          }
+        : one,
       { now, most: 10 },
     )
   }

@@ -11,6 +11,7 @@ import { createMqHub } from '../../src/mq/service.ts'
 import { createTokens, tokenKeyFrom } from '../../src/mq/token.ts'
 import { NO_LIMITS } from '../../src/notify/limits.ts'
 import { systemClock } from '../../src/platform/clock.ts'
+import { HOUSE } from '../../src/platform/payer.ts'
 import { createPublicFetch } from '../../src/platform/public-fetch.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
@@ -54,7 +55,13 @@ describe('what fails with us is a 500, as the document has it', () => {
       },
       { domains: new Map([['default', hasty]]) },
     )
-    const deps = { hub, log: capturedLog, meter: unmeasured, newId: () => 'an-id' }
+    const deps = {
+      hub,
+      callerOf: () => ({ name: '', ...HOUSE }),
+      log: capturedLog,
+      meter: unmeasured,
+      newId: () => 'an-id',
+    }
     app = mqRoutes(deps, { url: 'http://here' })
   })
   afterEach(async () => {

@@ -8,6 +8,11 @@
  * | mq.ends | domain, hashDID, expiresAt, place | – |
  * | mq.expiry | expiresAt, domain, hashDID, place | – |
  * | mq.counts | domain, hashDID | messages that are kept, and the place of the last one ever |
+ * | mq.shares | domain, hashDID, payer | messages of that payer |
+ * | mq.largest | domain, hashDID, messages of a payer, payer | – |
+ * | mq.paid | domain, hashDID, payer, place | – |
+ * | mq.attended | domain, hashDID | until when it is a queue that is read |
+ * | mq.attendedEnds | until, domain, hashDID | – |
  *
  * One process: who puts tells who waits, and a call is never repeated, so a ticket means nothing here.
  */
@@ -22,6 +27,15 @@ interface Count {
 
 const queueAt = ({ domain, hashDID }: QueueName): Buffer => named(domain, named(hashDID))
 
+const PAYER_BYTES = 16
+/** All of one length, so that what follows in a key is found. */
+const payerAt = (payer: string): Buffer => {
+  if (Buffer.byteLength(payer) > PAYER_BYTES) throw new Error('Not a usable payer')
+  const bytes = Buffer.alloc(PAYER_BYTES, ' ')
+  bytes.write(payer)
+  return bytes
+}
+
 /** The queue and the place that a row of `mq.messages` is named by. */
 export const placeOf = (at: Buffer): QueueName & { place: number } => {
   const [domain = '', hashDID = ''] = at.subarray(0, -8).toString('utf8').split('\0')
@@ -34,21 +48,39 @@ export const createLmdbMq = (env: Env): MqStore => {
   const ends: Bytes = env.openDB({ name: 'mq.ends', ...BYTES })
   const expiry: Bytes = env.openDB({ name: 'mq.expiry', ...BYTES })
   const counts: Rows<Count> = env.openDB({ name: 'mq.counts', ...ROWS })
+  const shares: Rows<number> = env.openDB({ name: 'mq.shares', ...ROWS })
+  const largest: Bytes = env.openDB({ name: 'mq.largest', ...BYTES })
+  const paid: Bytes = env.openDB({ name: 'mq.paid', ...BYTES })
+  const attended: Rows<number> = env.openDB({ name: 'mq.attended', ...ROWS })
+  const attendedEnds: Bytes = env.openDB({ name: 'mq.attendedEnds', ...BYTES })
   const listeners = new Set<(queue: QueueName) => void>()
 
   const countOf = (queue: Buffer): Count => counts.get(queue) ?? { kept: 0, last: 0 }
 
-  /** Within a transaction, all three. */
-  const write = (
-    queue: Buffer,
-    place: number,
-    { id, message, sender, messageSigned, expiresAt }: MqMessage,
-  ) => {
+  const shareOf = (queue: Buffer, payer: Buffer): number => shares.get(key(queue, payer)) ?? 0
+  const changeShare = (queue: Buffer, payer: Buffer, change: 1 | -1) => {
+    const before = shareOf(queue, payer)
+    const share = before + change
+    if (before > 0) largest.remove(key(queue, number(before), payer))
+    if (share > 0) {
+      shares.put(key(queue, payer), share)
+      largest.put(key(queue, number(share), payer), PRESENT)
+    } else shares.remove(key(queue, payer))
+  }
+
+  /** Within a transaction, as all that writes. */
+  const write = (queue: Buffer, place: number, message: MqMessage) => {
+    const { id, sender, messageSigned, payer, expiresAt } = message
     const { kept, last } = countOf(queue)
     const row = {
-      ...{ id, message, expiresAt },
+      ...{ id, message: message.message, expiresAt },
       ...(sender !== undefined && { sender }),
       ...(messageSigned && { messageSigned }),
+      ...(payer !== undefined && { payer }),
+    }
+    if (payer !== undefined) {
+      changeShare(queue, payerAt(payer), 1)
+      paid.put(key(queue, payerAt(payer), number(place)), PRESENT)
     }
     messages.put(key(queue, number(place)), row)
     ids.put(key(queue, name(id)), place)
@@ -64,6 +96,10 @@ export const createLmdbMq = (env: Env): MqStore => {
     ids.remove(key(queue, name(row.id)))
     ends.remove(key(queue, number(row.expiresAt), number(place)))
     expiry.remove(key(number(row.expiresAt), queue, number(place)))
+    if (row.payer !== undefined) {
+      changeShare(queue, payerAt(row.payer), -1)
+      paid.remove(key(queue, payerAt(row.payer), number(place)))
+    }
     const { kept, last } = countOf(queue)
     // Nothing is left of an empty queue: anybody can make one.
     if (kept > 1) counts.put(queue, { kept: kept - 1, last })
@@ -75,6 +111,18 @@ export const createLmdbMq = (env: Env): MqStore => {
     for (const at of [...ends.getKeys(range)]) erase(queue, at.readDoubleBE(at.length - 8))
   }
 
+  /** Makes room for a payer with few messages at the cost of the one with most. */
+  const pushOut = (queue: Buffer, payer: string | undefined, foothold: number) => {
+    const own = payer === undefined ? foothold : shareOf(queue, payerAt(payer))
+    const [top] = largest.getKeys({ start: endOf(queue), end: queue, reverse: true, limit: 1 })
+    if (own >= foothold || !top) return
+    const at = Buffer.from(top).subarray(queue.length)
+    if (at.readDoubleBE() <= own + 1) return
+    const theirs = key(queue, at.subarray(8))
+    const [oldest] = paid.getKeys({ start: theirs, end: endOf(theirs), limit: 1 })
+    if (oldest) erase(queue, Buffer.from(oldest).readDoubleBE(oldest.length - 8))
+  }
+
   const first = (queue: Buffer, now: number): { place: number; row: MqMessage } | undefined => {
     for (const { key: at, value } of messages.getRange({ start: queue, end: endOf(queue) })) {
       if (value.expiresAt > now) return { place: at.readDoubleBE(at.length - 8), row: value }
@@ -83,12 +131,13 @@ export const createLmdbMq = (env: Env): MqStore => {
   }
 
   return {
-    async put(name, message, { now, most }) {
+    async put(name, message, { now, most, foothold = 0 }) {
       const queue = queueAt(name)
       const isKept = await env.transaction(() => {
         if (ids.get(key(queue, Buffer.from(message.id))) !== undefined) return true
         // The counter knows of expired ones too; they are looked for only when they could matter.
         if (countOf(queue).kept >= most) eraseExpired(queue, now)
+        if (countOf(queue).kept >= most) pushOut(queue, message.payer, foothold)
         const { kept, last } = countOf(queue)
         if (kept >= most) return false
         write(queue, last + 1, message)
@@ -121,6 +170,22 @@ export const createLmdbMq = (env: Env): MqStore => {
       })
     },
 
+    async attend(name, until) {
+      const queue = queueAt(name)
+      await env.transaction(() => {
+        const before = attended.get(queue) ?? 0
+        if (before >= until) return
+        attendedEnds.remove(key(number(before), queue))
+        attended.put(queue, until)
+        attendedEnds.put(key(number(until), queue), PRESENT)
+      })
+    },
+
+    async attendedUntil(name, now) {
+      const until = attended.get(queueAt(name)) ?? 0
+      return until > now ? until : 0
+    },
+
     async restore(placed: readonly PlacedMessage[]) {
       await env.transaction(() => {
         for (const { domain, hashDID, place, ...message } of placed) {
@@ -133,11 +198,17 @@ export const createLmdbMq = (env: Env): MqStore => {
     async sweep(now, limit) {
       const range = { end: number(now + 1), limit }
       const due = [...expiry.getKeys(range)].filter((at) => at.readDoubleBE() <= now)
-      if (due.length === 0) return 0
-      return env.transaction(
-        () =>
-          due.filter((at) => erase(at.subarray(8, -8), at.readDoubleBE(at.length - 8)) !== undefined).length,
-      )
+      const left = [...attendedEnds.getKeys(range)].filter((at) => at.readDoubleBE() <= now)
+      if (due.length + left.length === 0) return 0
+      return env.transaction(() => {
+        // What was renewed meanwhile has another end.
+        for (const at of left.filter((end) => attendedEnds.get(end))) {
+          attendedEnds.remove(at)
+          attended.remove(at.subarray(8))
+        }
+        const swept = due.filter((at) => erase(at.subarray(8, -8), at.readDoubleBE(at.length - 8)))
+        return swept.length + left.length
+      })
     },
 
     onPut(listener) {

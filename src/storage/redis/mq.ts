@@ -3,9 +3,13 @@
  *
  * | key | type | what |
  * |---|---|---|
- * | `{mq:…}:m` | hash | message id → id, message, sender and expiresAt as JSON |
+ * | `{mq:…}:m` | hash | message id → id, message, sender, payer and expiresAt as JSON |
  * | `{mq:…}:o` | sorted set | message ids by place |
  * | `{mq:…}:e` | sorted set | message ids by expiresAt |
+ * | `{mq:…}:w` | hash | message id → payer |
+ * | `{mq:…}:p` | sorted set | payers by how many messages they have |
+ * | `{mq:…}:q` | sorted set, all of score 0 | `payer place id`; place has 16 digits |
+ * | `{mq:…}:a` | string | until when it is a queue that is read |
  * | `{mq:…}:t:<ticket>` | string | what a take has given, for as long as it may be sent again |
  * | `{mqdue:<0…15>}` | sorted set | queues by when to look for what has expired |
  *
@@ -13,7 +17,7 @@
  * written, and whoever takes it out looks once more: so no message is forgotten that others in its queue outlive.
  * Wake-ups go to one of 16 channels: the sender, the domain and the hashDID, with spaces.
  */
-import type { MqMessage, MqStore, PlacedMessage, QueueName } from '../../mq/store.ts'
+import type { MqMessage, MqStore, PlacedMessage, PutLimits, QueueName } from '../../mq/store.ts'
 import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
 import { GRACE, name, wakeChannelOf } from './relay-rows.ts'
@@ -24,6 +28,8 @@ import { mqSweep } from './scripts/mq-sweep.ts'
 import { mqTake } from './scripts/mq-take.ts'
 import { text, whole } from './scripts.ts'
 
+/** In the order of `mq-queue`. */
+const PARTS = ['m', 'o', 'e', 'w', 'p', 'q'] as const
 const SHARDS = 16
 const CHANNELS = Array.from({ length: SHARDS }, (_, at) => `mqwake:${at}`)
 /** Longer than a call is sent again, ms. */
@@ -40,11 +46,12 @@ export const queueFrom = (named: string): QueueName => {
 const shardOf = (queue: string): number => wakeChannelOf(queue) % SHARDS
 
 export const parseRow = (row: string): MqMessage => {
-  const { id, message, sender, messageSigned, expiresAt }: MqMessage = JSON.parse(row)
+  const { id, message, sender, messageSigned, payer, expiresAt }: MqMessage = JSON.parse(row)
   return {
     ...{ id, message, expiresAt },
     ...(sender !== undefined && { sender }),
     ...(messageSigned && { messageSigned }),
+    ...(payer !== undefined && { payer }),
   }
 }
 
@@ -59,7 +66,8 @@ export const createRedisMq = (deps: {
   let listening: Disposable | undefined
 
   const tagOf = (queue: string) => `${prefix}{mq:${queue}}`
-  const keysOf = (queue: string) => [`${tagOf(queue)}:m`, `${tagOf(queue)}:o`, `${tagOf(queue)}:e`]
+  const keysOf = (queue: string) => PARTS.map((part) => `${tagOf(queue)}:${part}`)
+  const attendedKey = (queue: string) => `${tagOf(queue)}:a`
   const dueOf = (shard: number) => `${prefix}{mqdue:${shard}}`
   const rowOf = (answer: unknown): MqMessage | undefined =>
     answer === null ? undefined : parseRow(text(answer))
@@ -70,11 +78,21 @@ export const createRedisMq = (deps: {
   const write = async (
     queue: string,
     message: MqMessage,
-    { now, most, place = '' }: { now: number; most: number; place?: number | string },
+    { now, most, foothold = 0, place = '' }: PutLimits & { place?: number | string },
   ): Promise<boolean> => {
     const { id, expiresAt } = message
     const keep = Math.max(1, Math.ceil(expiresAt - now)) + GRACE
-    const args = [id, JSON.stringify(message), expiresAt, now, most, keep, place]
+    const args = [
+      id,
+      JSON.stringify(message),
+      expiresAt,
+      now,
+      most,
+      keep,
+      place,
+      message.payer ?? '',
+      foothold,
+    ]
     return whole(await redis.one(() => redis.script(mqPut, keysOf(queue), args))) === 1
   }
 
@@ -117,6 +135,16 @@ export const createRedisMq = (deps: {
 
     async remove(named, id) {
       return whole(await redis.one(() => redis.script(mqRemove, keysOf(nameOf(named)), [id]))) === 1
+    },
+
+    async attend(named, until, now) {
+      const ttl = Math.max(1, Math.ceil(until - now)) + GRACE
+      await redis.one(() => client.set(attendedKey(nameOf(named)), until, 'PX', ttl))
+    },
+
+    async attendedUntil(named, now) {
+      const until = Number((await redis.one(() => client.get(attendedKey(nameOf(named))))) ?? 0)
+      return until > now ? until : 0
     },
 
     async restore(placed: readonly PlacedMessage[]) {
