@@ -32,7 +32,7 @@ const Registered = z.object({ id: z.string(), secret: z.string() })
 const Shown = z.object({
   url: z.string(),
   events: z.array(z.string()),
-  state: z.enum(['enabled', 'disabled']),
+  state: z.enum(['pending', 'enabled', 'disabled']),
   reason: z.string().nullable(),
   created_at: z.string(),
 })

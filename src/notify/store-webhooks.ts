@@ -12,7 +12,8 @@ export interface Webhook {
   secret: Sealed
   /** The secret before the last rotation: calls are signed with it too, until then. */
   previous?: { secret: Sealed; until: number }
-  state: 'enabled' | 'disabled'
+  /** `pending`: its receiver has not agreed yet, and is told nothing before. */
+  state: 'pending' | 'enabled' | 'disabled'
   /** Why it is disabled; empty while it is not. */
   reason: string
   createdAt: number

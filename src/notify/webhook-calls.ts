@@ -11,7 +11,10 @@
  * | 410                      | the webhook is disabled, with the reason; the event is a dead letter     |
  * | others, none within 10 s | again after 5 s, 10 s, 20 s … 6 h, for 3 days, then a dead letter        |
  *
- * A slow or dead receiver does not delay others: each webhook has at most `WIDTH` calls under way in a process, one while
+ * Before a webhook's first event its receiver is asked by a `challenge`, a call like the others; the webhook is enabled by
+ * a 2xx, and told nothing before. When that is refused for three days, the webhook is disabled.
+ *
+ * A slow or dead receiver does not delay others: a project has at most `PER_PROJECT` calls under way in a process, each webhook has at most `WIDTH` calls under way in a process, one while
  * it fails, and all that fail together at most half of the calls. What finds its lane full is put off to where the lane
  * will have come by then, at its present pace, which is no attempt. There is no order among the calls.
  */
@@ -38,11 +41,15 @@ const PATIENCE = 10_000
 const LONGEST_ANSWER = 64 * 1024
 const CONCURRENCY = 64
 const WIDTH = 4
+const PER_PROJECT = 16
 /** How long a call takes, as long as nothing is known, ms. */
 const PACE = 100
 const LONGEST_PUT_OFF = 300_000
 /** Another process may be changing the project's webhooks. */
 const ATTEMPTS = 12
+
+/** The type of the call that asks whether a receiver wants events. */
+export const CHALLENGE = 'challenge'
 
 /** The body of a job. */
 export const Call = z.object({
@@ -52,6 +59,7 @@ export const Call = z.object({
   event: z.object({ type: z.string(), timestamp: z.string(), data: z.record(z.string(), z.unknown()) }),
 })
 export type Call = z.infer<typeof Call>
+const Owner = Call.pick({ projectId: true })
 
 /** POSTs to a host that somebody else named; throws when there is no answer. */
 export type WebhookPost = (
@@ -62,6 +70,7 @@ export type WebhookPost = (
     signal: AbortSignal
     headers: Record<string, string>
     body: string
+    owner: string
   },
 ) => Promise<{ status: number }>
 
@@ -137,7 +146,7 @@ export const createWebhookCalls = (deps: WebhookCallsDeps): AsyncDisposable => {
   /** Undefined when it was taken, else the reason why not. */
   const call = async (
     webhook: Webhook,
-    { eventId, event }: Call,
+    { eventId, event, projectId }: Call,
     signal: AbortSignal,
   ): Promise<{ ok: true } | { ok: false; status?: number; reason: string }> => {
     const now = clock.now()
@@ -150,7 +159,14 @@ export const createWebhookCalls = (deps: WebhookCallsDeps): AsyncDisposable => {
       'webhook-signature': signatures(webhook, `${eventId}.${timestamp}.${body}`, now),
     }
     try {
-      const request = { milliseconds: PATIENCE, bytes: LONGEST_ANSWER, signal, headers, body }
+      const request = {
+        milliseconds: PATIENCE,
+        bytes: LONGEST_ANSWER,
+        signal,
+        headers,
+        body,
+        owner: projectId,
+      }
       const { status } = await post(webhook.url, request)
       return status >= 200 && status < 300
         ? { ok: true }
@@ -162,47 +178,82 @@ export const createWebhookCalls = (deps: WebhookCallsDeps): AsyncDisposable => {
     }
   }
 
-  const disable = async ({ projectId, webhookId }: Call, url: string, reason: string): Promise<void> => {
+  /** Answers whether it is so now; not when somebody gave the webhook another address meanwhile. */
+  const become = async (
+    { projectId, webhookId }: Call,
+    url: string,
+    { from, ...next }: { from?: Webhook['state']; state: Webhook['state']; reason: string },
+  ): Promise<boolean> => {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const { version, webhooks } = await store.webhooks(projectId)
       const there = webhooks.find(({ id }) => id === webhookId)
-      // Somebody gave it another address meanwhile.
-      if (there?.url !== url || there.state === 'disabled') return
-      const next = webhooks.map((one) =>
-        one === there ? { ...one, state: 'disabled' as const, reason } : one,
-      )
-      if (await store.commitWebhooks({ projectId, expectedVersion: version, webhooks: next })) {
-        log.warn(
-          { projectId, webhook: webhookId, reason },
-          'A webhook does not want any more; it is disabled',
-        )
-        meter.count('notify_webhooks_disabled_total')
-        return
-      }
+      if (there?.url !== url || there.state === next.state || (from && there.state !== from)) return false
+      const all = webhooks.map((one) => (one === there ? { ...one, ...next } : one))
+      if (await store.commitWebhooks({ projectId, expectedVersion: version, webhooks: all })) return true
     }
     throw new Error('The webhooks of a project are changing too fast')
   }
 
+  const disable = async (about: Call, url: string, reason: string): Promise<void> => {
+    if (!(await become(about, url, { state: 'disabled', reason }))) return
+    const { projectId, webhookId } = about
+    log.warn({ projectId, webhook: webhookId, reason }, 'A webhook does not want any more; it is disabled')
+    meter.count('notify_webhooks_disabled_total')
+  }
+
+  type Answer = Awaited<ReturnType<typeof call>>
+  /** Receivers that are being asked whether they want events, once at a time. */
+  const asking = new Map<string, Promise<Answer>>()
+
+  const ask = async (webhook: Webhook, about: Call, signal: AbortSignal): Promise<Answer> => {
+    const timestamp = new Date(clock.now()).toISOString()
+    const isOwn = about.event.type === CHALLENGE
+    const eventId = isOwn ? about.eventId : `challenge-${about.webhookId}`
+    const event = isOwn ? about.event : { type: CHALLENGE, timestamp, data: {} }
+    const answer = await call(webhook, { ...about, eventId, event }, signal)
+    if (!answer.ok) return { ...answer, reason: `it has not agreed: ${answer.reason}` }
+    await become(about, webhook.url, { from: 'pending', state: 'enabled', reason: '' })
+    return answer
+  }
+
+  const askOnce = (webhook: Webhook, about: Call, signal: AbortSignal): Promise<Answer> => {
+    const name = `${webhook.id} ${webhook.url}`
+    const asked = asking.get(name) ?? ask(webhook, about, signal).finally(() => asking.delete(name))
+    asking.set(name, asked)
+    return asked
+  }
+
+  const tell = async (webhook: Webhook, about: Call, signal: AbortSignal): Promise<Answer> => {
+    if (webhook.state === 'pending') {
+      const answer = await askOnce(webhook, about, signal)
+      if (!answer.ok) return answer
+    }
+    return about.event.type === CHALLENGE ? { ok: true } : call(webhook, about, signal)
+  }
+
   const attempt = async (job: Job, about: Call, signal: AbortSignal): Promise<Outcome & { ok: boolean }> => {
     const { id } = job
+    const isChallenge = about.event.type === CHALLENGE
     const webhook = (await store.webhooks(about.projectId)).webhooks.find((one) => one.id === about.webhookId)
-    if (!webhook) return { id, kind: 'done', ok: true }
+    if (!webhook || (isChallenge && webhook.state !== 'pending')) return { id, kind: 'done', ok: true }
     if (webhook.state === 'disabled') {
       count('dead')
       return { id, kind: 'failed', attempts: job.attempts, failure: 'the webhook is disabled', ok: false }
     }
-    const answer = await call(webhook, about, signal)
+    const answer = await tell(webhook, about, signal)
     if (answer.ok) {
-      count('taken')
+      if (!isChallenge) count('taken')
       return { id, kind: 'done', ok: true }
     }
     const attempts = job.attempts + 1
-    if (answer.status === 410) await disable(about, webhook.url, 'it answered 410')
     const pause = answer.status === 410 ? undefined : pauseAfter(attempts)
+    if (answer.status === 410 || (isChallenge && pause === undefined)) {
+      await disable(about, webhook.url, answer.reason)
+    }
     count(pause === undefined ? 'dead' : 'failed')
-    return pause === undefined
-      ? { id, kind: 'failed', attempts, failure: answer.reason, ok: false }
-      : { id, kind: 'again', at: clock.now() + pause, attempts, ok: false }
+    if (pause !== undefined) return { id, kind: 'again', at: clock.now() + pause, attempts, ok: false }
+    if (isChallenge) return { id, kind: 'done', ok: false }
+    return { id, kind: 'failed', attempts, failure: answer.reason, ok: false }
   }
 
   return createWorker(
@@ -212,6 +263,7 @@ export const createWebhookCalls = (deps: WebhookCallsDeps): AsyncDisposable => {
       concurrency: CONCURRENCY,
       lease: 3 * PATIENCE,
       retryAfter: FIRST_PAUSE,
+      share: { ownerOf: ({ body }) => Owner.parse(body).projectId, each: PER_PROJECT },
       async work(job, signal) {
         const leave = lanes.enter(job.group)
         if (typeof leave === 'number') {

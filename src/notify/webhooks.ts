@@ -16,6 +16,7 @@
  * | unsubscribed | it ended                                            | `reason`: `deleted`, `expired` or `erased`       |
  * | delivered    | a wallet has the notification                       | `notification_ids`, `message_ids`                |
  * | read         | the unread ones became fewer                        | the same, or `all: true`; `by`: `wallet` or `project` |
+ * | challenge    | before the first of all, and at a new address       | nothing: 2xx says that the receiver wants events |
  */
 import type { Agenda, Job } from '../platform/agenda.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -27,7 +28,7 @@ import type { AppRecord, NotifyStore, OutboxEntry, OutboxTask } from './store.ts
 import type { Webhook, WebhookEvent } from './store-webhooks.ts'
 import { createTurns } from './turns.ts'
 import type { Vault } from './vault.ts'
-import { Call, EXPIRY, QUEUE } from './webhook-calls.ts'
+import { Call, CHALLENGE, EXPIRY, QUEUE } from './webhook-calls.ts'
 
 const MOST_WEBHOOKS = 20
 /** How long a process believes what it last read about who listens, ms. */
@@ -140,27 +141,34 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
 
   const listeners = async (projectId: string, event: WebhookEvent): Promise<Webhook[]> => {
     const { webhooks } = await store.webhooks(projectId)
-    return webhooks.filter(({ state, events }) => state === 'enabled' && events.includes(event))
+    return webhooks.filter(({ state, events }) => state !== 'disabled' && events.includes(event))
   }
 
   const listenedTo = async (domain: string): Promise<ReadonlySet<WebhookEvent>> => {
     const app = await store.app(domain)
     const { webhooks } = app ? await store.webhooks(app.projectId) : { webhooks: [] }
-    return new Set(webhooks.flatMap(({ state, events }) => (state === 'enabled' ? events : [])))
+    return new Set(webhooks.flatMap(({ state, events }) => (state === 'disabled' ? [] : events)))
   }
 
-  const jobFor = (projectId: string, webhook: Webhook, eventId: string, event: Call['event']): Job => {
-    const call: Call = { projectId, webhookId: webhook.id, eventId, event }
+  const jobFor = (projectId: string, webhookId: string, eventId: string, event: Call['event']): Job => {
+    const call: Call = { projectId, webhookId, eventId, event }
     const now = clock.now()
     return {
       queue: QUEUE,
-      id: jobId(webhook.id, eventId),
-      group: webhook.id,
+      id: jobId(webhookId, eventId),
+      group: webhookId,
       at: now,
       expiresAt: now + EXPIRY,
       attempts: 0,
       body: call,
     }
+  }
+
+  /** The receiver is asked at once, so that the webhook's state tells soon whether it works. */
+  const challenge = async (projectId: string, webhookId: string): Promise<void> => {
+    const timestamp = new Date(clock.now()).toISOString()
+    const event = { type: CHALLENGE, timestamp, data: {} }
+    await agenda.add([jobFor(projectId, webhookId, uuidFrom(randomBytes(16), 4), event)])
   }
 
   /** What the dapp called the notifications whose copies these are; of a subscription that ended nobody knows. */
@@ -178,7 +186,7 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
         url,
         events: [...new Set(events)],
         secret: sealed,
-        state: 'enabled',
+        state: 'pending',
         reason: '',
         createdAt: clock.now(),
       }
@@ -187,6 +195,7 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
         if (webhooks.length < MOST_WEBHOOKS) return [...webhooks, webhook]
         throw new ProtocolError('bad_params', `a project has at most ${MOST_WEBHOOKS} webhooks`)
       })
+      await challenge(projectId, webhook.id)
       return { id: webhook.id, secret: shown }
     },
 
@@ -207,9 +216,11 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
             secret: secret.sealed,
             previous: { secret: webhook.secret, until: now + OVERLAP },
           }),
-        state: 'enabled',
+        // Who was asked under this address has agreed already.
+        state: (url ?? webhook.url) === webhook.url && webhook.state === 'enabled' ? 'enabled' : 'pending',
         reason: '',
       }))
+      if ((await find(projectId, id)).state === 'pending') await challenge(projectId, id)
       return secret ? { secret: secret.shown } : {}
     },
 
@@ -289,7 +300,7 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
           ...(task.ids && { message_ids: [...task.ids], notification_ids: await notificationIds(task) }),
         },
       }
-      await agenda.add(targets.map((webhook) => jobFor(app.projectId, webhook, eventIdOf(id), event)))
+      await agenda.add(targets.map((webhook) => jobFor(app.projectId, webhook.id, eventIdOf(id), event)))
     },
   }
   return self

@@ -13,6 +13,7 @@ import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys 
 import type { Vault } from '../notify/vault.ts'
 import { createWebhookCalls } from '../notify/webhook-calls.ts'
 import { createWebhooks } from '../notify/webhooks.ts'
+import { createHostGate } from '../platform/host-gate.ts'
 import { checked } from '../platform/http.ts'
 import { addressRules } from '../platform/public-address.ts'
 import { createUrlCheck } from '../platform/public-check.ts'
@@ -42,6 +43,9 @@ export interface NotifyRoom {
 }
 
 /** Everything of the notify room that works without the relay; `start` connects it. */
+/** The worker has fewer calls under way: this leaves hosts alone that cannot be reached. */
+const WEBHOOK_PLACES = { perHost: 64, perOwner: 64 }
+
 export const buildNotify = async (
   ground: Ground,
   vault: Vault,
@@ -94,7 +98,7 @@ export const buildNotify = async (
       ),
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
     start(lookup, verifySignature) {
-      const post = createPublicFetch({ rules })
+      const post = createPublicFetch({ rules, gate: createHostGate({ clock }, WEBHOOK_PLACES) })
       owned.use(createWebhookCalls({ store, agenda, vault, post, clock, log, meter }))
       const server = createNotifyServer(
         {

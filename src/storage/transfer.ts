@@ -249,7 +249,7 @@ const webhook: z.ZodType<Webhook> = z.object({
   events: z.array(z.enum(WEBHOOK_EVENTS)),
   secret: text,
   previous: z.object({ secret: text, until: time }).exactOptional(),
-  state: z.enum(['enabled', 'disabled']),
+  state: z.enum(['pending', 'enabled', 'disabled']),
   reason: text,
   createdAt: time,
 })

@@ -28,7 +28,7 @@ describe('webhooks', () => {
     expect(await listed()).toEqual({
       url: URL_THERE,
       events: ['subscribed', 'unsubscribed'],
-      state: 'enabled',
+      state: 'pending',
       reason: null,
       created_at: new Date(world.clock.now()).toISOString(),
     })
@@ -145,7 +145,7 @@ describe('webhooks', () => {
     expect((await world.call('POST', `${letters}/event-2/replay`)).status).toBe(404)
     expect((await world.call('POST', `${letters}/${'x'.repeat(100)}/replay`)).status).toBe(422)
     expect((await world.call('POST', `${letters}/replay`)).body).toEqual({ replayed: 2 })
-    expect(await world.agenda.count('webhooks', made.id)).toEqual({ waiting: 3, dead: 0 })
+    expect(await world.agenda.count('webhooks', made.id)).toEqual({ waiting: 4, dead: 0 })
   })
 })
 

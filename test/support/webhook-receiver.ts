@@ -30,10 +30,17 @@ export const signatureOf = (secret: string, { id, timestamp, body }: Received): 
 /** `answer` says the status of each call, at once or when its promise resolves. */
 export const startReceiver = async (answer: (call: Received) => number | Promise<number> = () => 204) => {
   const calls: Received[] = []
+  const challenges: string[] = []
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(Buffer.from(chunk))
     const body = Buffer.concat(chunks).toString()
+    // Agrees to be told of events, whatever it answers to these.
+    if (z.object({ type: z.string() }).parse(JSON.parse(body)).type === 'challenge') {
+      challenges.push(body)
+      response.writeHead(204).end()
+      return
+    }
     const call: Received = {
       id: String(request.headers['webhook-id']),
       timestamp: Number(request.headers['webhook-timestamp']),
@@ -55,6 +62,7 @@ export const startReceiver = async (answer: (call: Received) => number | Promise
     url: `http://127.0.0.1:${port}/hook`,
     /** All calls, in the order of their arrival. */
     calls,
+    challenges,
     /** Those that were answered 2xx. */
     taken: () => calls.filter(({ status }) => status >= 200 && status < 300),
     async [Symbol.asyncDispose]() {
