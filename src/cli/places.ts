@@ -5,7 +5,7 @@ import { createReleaseStack } from '../platform/release-stack.ts'
 import { readConfig } from '../server/config.ts'
 import { prepareDataDir } from '../server/data-dir.ts'
 import { lockDataDir } from '../server/data-lock.ts'
-import { openLmdb } from '../storage/lmdb/open.ts'
+import { asStartFailure, openEmbedded } from '../server/embedded-store.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
 import type { Stores } from '../storage/stores.ts'
@@ -70,6 +70,7 @@ export const openPlace = async (place: Place, role: 'source' | 'target'): Promis
       await stores.ping().catch((cause: unknown) => {
         throw new CommandFailure(`No Redis answers at ${place.name}.`, { cause })
       })
+      await stores.claimFormat().catch(asStartFailure)
       return { stores, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() }
     }
     if (role === 'source' && !hasStore(place.store)) {
@@ -77,7 +78,7 @@ export const openPlace = async (place: Place, role: 'source' | 'target'): Promis
     }
     if (role === 'target') prepareDataDir(place.data)
     owned.use(await lockDataDir(place.data))
-    const stores = owned.use(await openLmdb({ path: place.store }))
+    const stores = owned.use(await openEmbedded(place.data, { isNew: role === 'target' }))
     return { stores, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() }
   } catch (error) {
     await owned[Symbol.asyncDispose]().catch(() => {})

@@ -6,8 +6,6 @@
  * else, through a socket; what is released, at a stop or when the start fails half way, goes in the reverse order.
  */
 import { randomBytes as nodeRandomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Hono } from 'hono'
 import { keysRoutes } from '../keys/http.ts'
 import { createIdentityLookup } from '../keys/lookup.ts'
@@ -27,7 +25,6 @@ import { toHex } from '../protocol/bytes.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { topicOf } from '../protocol/topic.ts'
 import { relayKeyFrom } from '../relay/relay-key.ts'
-import { openLmdb } from '../storage/lmdb/open.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
 import { adminRoutes, operatorCheck } from './admin.ts'
@@ -40,6 +37,7 @@ import { createContractWallets, requireViem } from './contract-wallets.ts'
 import { prepareDataDir, writeAdminAccess } from './data-dir.ts'
 import { lockDataDir } from './data-lock.ts'
 import { createDuties } from './duties.ts'
+import { asStartFailure, hasStore, openEmbedded } from './embedded-store.ts'
 import { StartFailure } from './failure.ts'
 import type { Ground } from './ground.ts'
 import { closeServer, createHttpRoutes, createHttpServer, listen } from './http.ts'
@@ -121,8 +119,8 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   prepareDataDir(config.data)
   owned.use(await lockDataDir(config.data))
   removeKeptSecrets(config.data, clock.now())
-  const hasStore = config.redisUrl === undefined && existsSync(join(config.data, 'store', 'data.mdb'))
-  const { secret, previous } = loadSecrets(config.data, config, { randomBytes, hasStore })
+  const isSealed = config.redisUrl === undefined && hasStore(config.data)
+  const { secret, previous } = loadSecrets(config.data, config, { randomBytes, hasStore: isSealed })
   if (config.redisUrl !== undefined && config.secret === undefined) {
     log.warn(
       {},
@@ -132,7 +130,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const vault = createVault(secret, randomBytes, previous)
   const stores = owned.use(
     config.redisUrl === undefined
-      ? await openLmdb({ path: join(config.data, 'store'), clock })
+      ? await openEmbedded(config.data, { log, clock })
       : await openRedis({ url: config.redisUrl, log }),
   )
   const metrics = deps.metrics ?? createMetrics({ log })
@@ -173,6 +171,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch
     await patient(() => stores.ping())
   }
+  await patient(() => stores.claimFormat()).catch(asStartFailure)
   if ((await patient(() => stores.transfer.note())) !== undefined) {
     throw new StartFailure(['The store holds half of a migration or a restore: run that command again.'])
   }

@@ -35,8 +35,8 @@ const aborted = (signal: AbortSignal): Promise<'aborted'> =>
     signal.addEventListener('abort', () => resolve('aborted'), { once: true })
   })
 
-/** What the operator sees once. */
-const welcome = (server: RunningServer, config: Config): string => {
+/** What the operator sees once. The secret only on a terminal: elsewhere stderr is kept, and read by others. */
+const welcome = (server: RunningServer, config: Config, isTerminal: boolean): string => {
   const bold = (text: string) => styleText('bold', text)
   const { url, wsUrl, project, metricsUrl } = server
   const addresses = [
@@ -45,7 +45,7 @@ const welcome = (server: RunningServer, config: Config): string => {
     ...(metricsUrl === undefined ? [] : [['metrics', metricsUrl]]),
     ['data', config.data],
     ...(project ? [['project id', project.id]] : []),
-    ...(project ? [['project secret', project.secret]] : []),
+    ...(project ? [['project secret', isTerminal ? project.secret : 'printed by the command below']] : []),
   ]
   const lines = addresses.map(([name = '', value]) => `  ${name.padEnd(16)}${value}`)
   const data = config.data === './belfry-data' ? '' : ` --data ${config.data}`
@@ -126,7 +126,7 @@ const runWith = async (config: Config, log: Log): Promise<void> => {
     throw error
   })
   if (isUp) {
-    if (server.project?.isNew) process.stderr.write(welcome(server, config))
+    if (server.project?.isNew) process.stderr.write(welcome(server, config, process.stderr.isTTY))
     const { url, wsUrl, metricsUrl } = server
     const relay = config.rooms.includes('relay') ? wsUrl : null
     process.stdout.write(`${JSON.stringify({ ready: true, url, relay, metrics: metricsUrl ?? null })}\n`)

@@ -39,4 +39,6 @@ export interface Stores extends AsyncDisposable {
   space: StoreSpace
   /** Resolves when the engine answers; rejects otherwise. */
   ping(): Promise<void>
+  /** Gives a store its format number. Rejects with `StoreRefused` when it has another one. */
+  claimFormat(): Promise<void>
 }

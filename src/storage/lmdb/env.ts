@@ -75,11 +75,14 @@ const createFuse = (read: () => void) => {
     },
   }
 }
+/** An option of the engine that its types do not have. */
+const OWNER_ONLY = { permissionsMode: 0o600 }
 
 export const openEnv = (path: string): Env => {
   const env = open({
     path,
     noSubdir: false,
+    ...OWNER_ONLY,
     maxDbs: 128,
     // Resolve after the data reached the disk, not when it is merely visible.
     overlappingSync: false,

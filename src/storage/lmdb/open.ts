@@ -4,10 +4,11 @@
  * Every promise of a store resolves after the data reached the disk; transactions that are asked for while one is
  * being written become durable together, in order. After `[Symbol.asyncDispose]` calls are refused with `unavailable`.
  */
-import { mkdir } from 'node:fs/promises'
 import { type Clock, systemClock } from '../../platform/clock.ts'
+import type { Log } from '../../platform/telemetry.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate, guardTransfer } from '../gate.ts'
+import { StoreRefused } from '../refused.ts'
 import type { Stores } from '../stores.ts'
 import { createLmdbAgenda } from './agenda.ts'
 import { createLmdbArchive } from './archive.ts'
@@ -23,22 +24,43 @@ import { createLmdbRelay } from './relay.ts'
 import { createLmdbRelayAdmin } from './relay-admin.ts'
 import { createLmdbSessions } from './sessions.ts'
 import { createLmdbSpace } from './space.ts'
+import { claimFormat, prepareStoreFile } from './store-file.ts'
 import { createLmdbTransfer } from './transfer.ts'
 
-export const openLmdb = async (options: {
+/** A file of which not everything can be looked at in this time is opened all the same. */
+const CHECK_TIMEOUT_MS = 30_000
+
+export interface OpenLmdbOptions {
   path: string
   mailbox?: MailboxLimits
+  log?: Log
   /** Default: the system's. */
   clock?: Clock
-}): Promise<Stores> => {
-  await mkdir(options.path, { recursive: true, mode: 0o700 })
+}
+
+/** Throws `StoreRefused` for a store that may not be served from. */
+export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
+  const begun = performance.now()
+  const check = await prepareStoreFile(options.path, {
+    timeoutMs: CHECK_TIMEOUT_MS,
+    now: () => performance.now(),
+  })
+  const took = { pages: check.pages, ms: Math.round(performance.now() - begun) }
+  if (check.isComplete) options.log?.debug(took, 'The store was looked at')
+  else options.log?.warn(took, 'The store is too large to be looked at in time; the rest of it was not')
   const env = openEnv(options.path)
   // Leases and claims are in memory, so two processes on one directory would deliver everything twice. LMDB knows its
   // readers and forgets the dead ones: no lock file that outlives a crash.
   const others = env.others()
   if (others.length > 0) {
     await env.close()
-    throw new Error(`The data directory ${options.path} is in use by process ${others.join(', ')}`)
+    throw new StoreRefused(`The data directory ${options.path} is in use by process ${others.join(', ')}.`)
+  }
+  try {
+    await claimFormat(env)
+  } catch (error) {
+    await env.close()
+    throw error
   }
   const gate = createGate()
   const parts = createNotifyParts(env)
@@ -70,6 +92,8 @@ export const openLmdb = async (options: {
     space,
     relayAdmin,
     ping: rooms.relay.ping,
+    // At the opening.
+    claimFormat: async () => {},
     [Symbol.asyncDispose]: () => {
       closing ??= gate
         .close()

@@ -12,6 +12,7 @@ import { systemClock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate, guardTransfer } from '../gate.ts'
+import { checkStoreFormat, STORE_FORMAT } from '../refused.ts'
 import type { Stores } from '../stores.ts'
 import { createRedisAgenda } from './agenda.ts'
 import { createRedisArchive } from './archive.ts'
@@ -71,6 +72,14 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     relayAdmin: gate.guard(createRedisRelayAdmin(redis)),
     space: gate.guard(createRedisSpace(redis)),
     ping: rooms.relay.ping,
+    async claimFormat() {
+      const key = `${redis.prefix}format`
+      const [, kept] = await redis.batch<unknown>(() => [
+        redis.client.set(key, STORE_FORMAT, 'NX'),
+        redis.client.get(key),
+      ])
+      checkStoreFormat(kept)
+    },
     [Symbol.asyncDispose]: () => {
       closing ??= gate.close().then(() => redis[Symbol.asyncDispose]())
       return closing
