@@ -4,9 +4,11 @@ import { mqRoutes } from '../mq/http.ts'
 import { createFindKeys } from '../mq/keys.ts'
 import { createPolls } from '../mq/polls.ts'
 import { createProofs } from '../mq/proof.ts'
+import { createSealedMessages } from '../mq/sealed-messages.ts'
 import { createMqHub } from '../mq/service.ts'
 import { createTokens, tokenKeyFrom } from '../mq/token.ts'
 import { createLimits } from '../notify/limits.ts'
+import { createContentSeal } from '../platform/content-seal.ts'
 import { addressRules } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { unmeasured } from '../platform/telemetry.ts'
@@ -20,7 +22,8 @@ const CATCH_UP = 5_000
 
 export const buildMq = (ground: Ground, root: Uint8Array): { routes: Hono; endPolls: () => void } => {
   const { config, names, stores, clock, log, metrics: meter, randomBytes, owned, payerFor } = ground
-  const { mq: store, keys } = stores
+  const { keys } = stores
+  const store = createSealedMessages(stores.mq, createContentSeal(root, randomBytes))
   // Another process may put what no wake-up tells us of.
   const catchUpEvery = config.redisUrl === undefined ? undefined : CATCH_UP
   const polls = owned.use(createPolls({ store, clock, meter }, { catchUpEvery }))

@@ -8,11 +8,13 @@ import { AppDeclaration } from '../notify/http-schema.ts'
 import { createLimits } from '../notify/limits.ts'
 import { createPublishing, type Publishing } from '../notify/publishing.ts'
 import { relayWebhookRoutes } from '../notify/relay-webhook.ts'
+import { createSealedNotifications } from '../notify/sealed-notifications.ts'
 import { createSent, type Sent } from '../notify/sent.ts'
 import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
 import type { Vault } from '../notify/vault.ts'
 import { createWebhookCalls } from '../notify/webhook-calls.ts'
 import { createWebhooks } from '../notify/webhooks.ts'
+import { createContentSeal } from '../platform/content-seal.ts'
 import { createHostGate } from '../platform/host-gate.ts'
 import { checked } from '../platform/http.ts'
 import { addressRules } from '../platform/public-address.ts'
@@ -52,7 +54,8 @@ export const buildNotify = async (
   serverKeys: ServerKeys,
 ): Promise<NotifyRoom> => {
   const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
-  const { notify: store, agenda } = stores
+  const { agenda } = stores
+  const store = createSealedNotifications(stores.notify, createContentSeal(serverKeys.root, randomBytes))
   let start: (server: NotifyServer) => void = () => {}
   const started = new Promise<NotifyServer>((resolve) => {
     start = resolve
