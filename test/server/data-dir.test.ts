@@ -25,12 +25,15 @@ afterEach(() => rmSync(dir, { recursive: true }))
 
 const mode = (file: string) => statSync(join(dir, file)).mode & 0o777
 
+const programOf = (program: string): string[] => {
+  const source = new URL('../../src/server/data-lock.ts', import.meta.url).href
+  const whole = `const { lockDataDir } = await import('${source}'); ${program}`
+  return ['--import', 'tsx', '--conditions=source', '--input-type=module', '-e', whole]
+}
+
 /** Leaves what a process leaves that was killed while it held the directory. */
 const killedWith = async (held: string): Promise<void> => {
-  const source = new URL('../../src/server/data-lock.ts', import.meta.url).href
-  const program = `const { lockDataDir } = await import('${source}')
-    await lockDataDir(${JSON.stringify(held)}); process.kill(process.pid, 'SIGKILL')`
-  const args = ['--import', 'tsx', '--conditions=source', '--input-type=module', '-e', program]
+  const args = programOf(`await lockDataDir(${JSON.stringify(held)}); process.kill(process.pid, 'SIGKILL')`)
   await expect(promisify(execFile)(process.execPath, args)).rejects.toMatchObject({ signal: 'SIGKILL' })
   expect(existsSync(join(held, 'lock.sock'))).toBe(true)
 }
@@ -63,6 +66,24 @@ describe('the lock', () => {
     for (const lock of taken) await lock[Symbol.asyncDispose]()
     expect(readdirSync(dir)).toEqual([])
   })
+
+  it.skipIf(process.getuid?.() !== 0 || process.platform !== 'linux')(
+    'holds against a process in another pid namespace, where ours has no number',
+    async () => {
+      const lock = await lockDataDir(dir)
+      const args = [
+        '--pid',
+        '--fork',
+        process.execPath,
+        ...programOf(`await lockDataDir(${JSON.stringify(dir)})`),
+      ]
+      await expect(promisify(execFile)('unshare', args)).rejects.toMatchObject({
+        stderr: expect.stringContaining('is used by another running process'),
+      })
+      await expect(lockDataDir(dir)).rejects.toThrow('is used by another running process')
+      await lock[Symbol.asyncDispose]()
+    },
+  )
 
   it('holds in a directory whose path is longer than the name of a socket may be', async () => {
     const deep = join(dir, 'd'.repeat(200))

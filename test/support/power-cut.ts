@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path'
 const PAGE_BYTES = 4_096
 const CALLS = [
   ...['openat', 'write', 'pwrite64', 'writev', 'pwritev', 'ftruncate', 'fsync', 'fdatasync'],
-  ...['rename', 'link', 'unlink', 'mkdir', 'rmdir'],
+  ...['rename', 'link', 'unlink', 'mkdir', 'rmdir', 'close', 'lseek'],
 ]
 
 /** What stands before the command that is recorded. */
@@ -128,7 +128,11 @@ export const cutAt = (
     if (call.begun > moment) break
     const { name, args, result, ended } = call
     const numbers = args.split(', ').map(Number)
-    if (name === 'fsync' || name === 'fdatasync') flush(call)
+    if (name === 'close') open.delete(numbers[0] ?? -1)
+    else if (name === 'lseek') {
+      const held = open.get(numbers[0] ?? -1)
+      if (held) held.position = result
+    } else if (name === 'fsync' || name === 'fdatasync') flush(call)
     else if (name === 'pwrite64') write(call, numbers.at(-1), textsIn(args)[0]?.subarray(0, result))
     else if (name === 'pwritev') write(call, numbers.at(-1), Buffer.concat(textsIn(args)).subarray(0, result))
     else if (name === 'write' || name === 'writev')
@@ -146,13 +150,22 @@ export const cutAt = (
         }
         const file = thing === 'directory' ? undefined : thing
         open.set(result, { file, path: first, position: 0, isSync: /O_D?SYNC/.test(args) })
-        if (file && args.includes('O_TRUNC')) file.pending.push({ at: 0, bytes: undefined, begun: call.begun, ended })
+        if (file && args.includes('O_TRUNC'))
+          file.pending.push({ at: 0, bytes: undefined, begun: call.begun, ended })
       } else if (isOurs(first)) {
         const moved = names.get(first)
         if (name === 'mkdir') change(dirname(first), { names: [[first, 'directory']], ended })
-        else if (name === 'unlink' || name === 'rmdir') change(dirname(first), { names: [[first, undefined]], ended })
+        else if (name === 'unlink' || name === 'rmdir')
+          change(dirname(first), { names: [[first, undefined]], ended })
         else if (name === 'link') change(dirname(second), { names: [[second, moved]], ended })
-        else change(dirname(second), { names: [[second, moved], [first, undefined]], ended })
+        else
+          change(dirname(second), {
+            names: [
+              [second, moved],
+              [first, undefined],
+            ],
+            ended,
+          })
       }
     }
   }
