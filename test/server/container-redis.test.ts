@@ -45,7 +45,6 @@ it('docker-compose.yml runs two relays and two notify servers behind one address
   expect(Object.keys(compose.services)).toEqual(['relay', 'notify', 'sessions', 'front', 'redis'])
   const { relay, notify, sessions, front, redis } = compose.services
   for (const service of [relay, notify, sessions]) {
-    expect(service.build).toBe('.')
     expect(service.deploy.replicas).toBe(service === sessions ? 1 : 2)
     expect(service.ports).toBeUndefined()
     // Replicas would take the directory away from each other.
@@ -53,10 +52,25 @@ it('docker-compose.yml runs two relays and two notify servers behind one address
     expect(service.tmpfs).toEqual(['/data:uid=1000,gid=1000,mode=0700'])
     expect(service.environment.REDIS_URL).toBe('redis://redis:6379')
     expect(service.environment.BELFRY_SECRET).toContain(':?')
+    // The front stands in Docker's network.
+    expect(service.environment.BELFRY_TRUSTED_PROXIES).toBe('private')
+    expect(service.environment.BELFRY_METRICS).toBe('0.0.0.0:9464')
   }
   expect(relay.environment.BELFRY_ALIASES).toBe(notify.environment.BELFRY_RELAY_URL)
   expect(front.ports).toEqual(['8080:8080'])
   redisKeepsEverything(redis)
+})
+
+it.each([
+  ['docker-compose.yml', SERVERS.map((name) => compose.services[name])],
+  ['docker-compose.cluster.yml', SERVERS.map((name) => extended(onCluster.services[name]))],
+])('of %s one service builds the image, and the others wait for it', (_, services) => {
+  expect(new Set(services.map(({ image }) => image))).toEqual(new Set(['belfry']))
+  const builders = services.filter(({ build }) => build !== undefined)
+  expect(builders).toEqual([expect.objectContaining({ build: '.', pull_policy: 'build' })])
+  for (const service of services.filter((each) => !builders.includes(each))) {
+    expect(service.pull_policy).toBe('never')
+  }
 })
 
 it('docker-compose.cluster.yml runs the same servers on a Redis Cluster of three masters', () => {

@@ -1,25 +1,21 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { parse } from 'yaml'
+import { readConfig } from '../../src/server/config.ts'
 import { SETTING_NAMES, settingOf } from '../../src/server/settings.ts'
 
 const compose = parse(readFileSync('docker-compose.single.yml', 'utf8'))
 const dockerfile = readFileSync('Dockerfile', 'utf8')
 
-it('docker-compose.single.yml runs Belfry and a Redis, each with its data on a volume', () => {
-  expect(Object.keys(compose.services)).toEqual(['belfry', 'redis'])
-  const { belfry, redis } = compose.services
+it('docker-compose.single.yml runs one Belfry on its embedded store, all of it on a volume', () => {
+  expect(Object.keys(compose.services)).toEqual(['belfry'])
+  const { belfry } = compose.services
   expect(belfry.build).toBe('.')
   expect(belfry.ports).toEqual(['8080:8080'])
   expect(belfry.volumes).toEqual(['belfry-data:/data'])
-  expect(redis.volumes).toEqual(['redis-data:/data'])
-  expect(Object.keys(compose.volumes)).toEqual(['belfry-data', 'redis-data'])
-  // Redis is nobody's business outside, and never drops data to make room.
-  expect(redis.ports).toBeUndefined()
-  expect(redis.command.join(' ')).toMatch(
-    /appendonly yes --appendfsync everysec --maxmemory \S+ --maxmemory-policy noeviction$/,
-  )
-  expect(redis.mem_limit).toBeDefined()
+  expect(Object.keys(compose.volumes)).toEqual(['belfry-data'])
+  expect(belfry.environment.REDIS_URL).toBeUndefined()
+  expect(belfry.environment.BELFRY_METRICS).toBe('0.0.0.0:9464')
 })
 
 it('docker-compose.single.yml gives the server time to stop, and only settings that there are', () => {
@@ -27,6 +23,14 @@ it('docker-compose.single.yml gives the server time to stop, and only settings t
   expect(Number.parseInt(belfry.stop_grace_period, 10)).toBeGreaterThan(10)
   const names = SETTING_NAMES.map((name) => settingOf(name).env)
   for (const name of Object.keys(belfry.environment)) expect(names).toContain(name)
+  // What a shell would make of its variables when none is set.
+  const given = Object.fromEntries(
+    Object.entries<string>(belfry.environment).map(([name, value]) => [
+      name,
+      value.replace(/^\$\{\w+:-(.*)\}$/, '$1'),
+    ]),
+  )
+  expect(() => readConfig({}, given)).not.toThrow()
 })
 
 it('the image holds what runs, runs as nobody special, and says how it is', () => {
