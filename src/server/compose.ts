@@ -25,6 +25,7 @@ import { toHex } from '../protocol/bytes.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { topicOf } from '../protocol/topic.ts'
 import { relayKeyFrom } from '../relay/relay-key.ts'
+import { diagnoseRedis } from '../storage/redis/diagnosis.ts'
 import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
 import { adminRoutes, operatorCheck } from './admin.ts'
@@ -96,6 +97,18 @@ const askChains = ({ clock, log }: Ground, rpcUrls: Record<string, string>): Con
 
 /** A request of a wallet waits for its look-up: so few that most of the 64 at a time are left for others. */
 const KEY_SERVER_PLACES = { all: 24, perHost: 12, perOwner: 12, waiting: 4 }
+
+/** No waiting ends a mistake of the configuration. */
+const refuseRedisMistakes = async (url: string): Promise<void> => {
+  const mistake = await diagnoseRedis(url)
+  if (mistake !== undefined) throw new StartFailure([mistake])
+}
+
+const openSoundRedis = async (url: string, log: Log): Promise<Stores> => {
+  await refuseRedisMistakes(url)
+  return openRedis({ url, log })
+}
+
 const HALF = 0.5
 const MIB = 1024 * 1024
 /** Throws `StartFailure` for what the operator can put right. Nothing is left behind when it throws. */
@@ -131,7 +144,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const stores = owned.use(
     config.redisUrl === undefined
       ? await openEmbedded(config.data, { log, clock })
-      : await openRedis({ url: config.redisUrl, log }),
+      : await openSoundRedis(config.redisUrl, log),
   )
   const metrics = deps.metrics ?? createMetrics({ log })
   const watermark = owned.use(
@@ -167,9 +180,14 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     ...{ config, names, stores, clock, log, metrics, randomBytes, owned, patient, onDuty },
     ...{ addressOf, budgets, payerOf: createPayerOf(secret), payerFor: createPayerFor(addressOf, budgets) },
   }
-  if (config.redisUrl !== undefined) {
+  const { redisUrl: url } = config
+  if (url !== undefined) {
     fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch
-    await patient(() => stores.ping())
+    await patient(async () => {
+      // One that was away when it was opened may be a wrong one.
+      await refuseRedisMistakes(url)
+      await stores.ping()
+    })
   }
   await patient(() => stores.claimFormat()).catch(asStartFailure)
   if ((await patient(() => stores.transfer.note())) !== undefined) {

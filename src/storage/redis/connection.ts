@@ -17,6 +17,7 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { type Log, silent } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
+import { diagnoseRedis, mistakeOfReply, versionMistake, warningsOf } from './diagnosis.ts'
 import { parseRedisUrl } from './url.ts'
 
 /** A Lua script: see `scripts.ts`. */
@@ -74,8 +75,9 @@ const unavailable = (error: unknown): unknown => {
   if (!(error instanceof Error)) return error
   if (isReply(error) && !AWAY.test(error.message)) return error
   if (error instanceof TypeError || error instanceof RangeError) return error
+  const mistake = isReply(error) ? mistakeOfReply(error.message) : undefined
   const reason = isReply(error) ? (/^[A-Z]+/.exec(error.message)?.[0] ?? 'error') : 'no connection'
-  return new ProtocolError('unavailable', `Redis cannot serve now (${reason})`, { cause: error })
+  return new ProtocolError('unavailable', mistake ?? `Redis cannot serve now (${reason})`, { cause: error })
 }
 
 /** A call waits at least so long, ms, unless `patience` is less. */
@@ -137,14 +139,18 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
   let closed = false
   let refusal: string | undefined
   let spansSlots = false
+  const warned = new Set<string>()
   let awaySince: number | undefined = Date.now()
 
   const watch = (one: Redis | Cluster) => {
     // Every failed attempt is an event; the ones between the first and the recovery say nothing new.
     let isTold = false
     one.on('error', (error: Error) => {
-      if (!isTold) log.warn({ err: error }, 'Redis is away; trying again')
+      if (isTold) return
       isTold = true
+      void diagnoseRedis(options.url, prefix).then((mistake) => {
+        if (!closed) log.warn({ err: error }, mistake ?? 'Redis is away; trying again')
+      })
     })
     one.on('ready', () => {
       if (isTold) log.info({}, 'Redis is back')
@@ -155,27 +161,18 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
 
   /** What would only show much later, or in a hundred odd ways. */
   const examine = async (): Promise<void> => {
-    const info = await client.info().catch(() => '')
+    const nodes = client instanceof Cluster ? client.nodes('master') : [client]
+    const infos = await Promise.all(nodes.map((node) => node.info().catch(() => undefined)))
     // Trying is surer than what a proxy says of itself.
     spansSlots =
       client instanceof Redis &&
       (await client.eval('return 1', 2, `${prefix}{p0}`, `${prefix}{p1}`).catch(() => 0)) === 1
-    const fieldOf = (field: string) =>
-      info
-        .split('\n')
-        .find((line) => line.startsWith(`${field}:`))
-        ?.slice(field.length + 1)
-        .trim()
-    const version = fieldOf('redis_version') ?? '7'
-    const isOld = Number.parseInt(version, 10) < 7
-    refusal = isOld ? `Redis 7 or newer is needed, this is ${version}` : undefined
+    refusal = infos.map((info) => versionMistake(info ?? '')).find((mistake) => mistake !== undefined)
     if (refusal !== undefined) log.error({}, refusal)
-    const policy = fieldOf('maxmemory_policy') ?? 'noeviction'
-    if (policy !== 'noeviction') {
-      log.warn(
-        { policy },
-        'Redis may evict keys when it is full, which loses messages: set maxmemory-policy noeviction',
-      )
+    // Once a process: a connection that comes back says nothing new.
+    for (const warning of infos.flatMap(warningsOf)) {
+      if (!warned.has(warning)) log.warn({}, warning)
+      warned.add(warning)
     }
   }
   client.on('ready', () => {
