@@ -35,16 +35,17 @@ const Top = z.object({ top: z.coerce.number().int().min(1).max(MAX_TOP).default(
 const Clear = z.object({ publisher: z.string().min(1).max(512).optional() })
 const TOPIC = /^[0-9a-f]{64}$/
 
-export const adminUsage = (deps: AdminUsageDeps): Hono => {
-  const { usage, relayAdmin, apps } = deps
+/** `room` throws where this process has no store. */
+export const adminUsage = (room: () => AdminUsageDeps): Hono => {
   const app = new Hono()
 
   const topicNamed = async (named: string): Promise<string> => {
+    const { apps, serverTopic } = room()
     const text = named.toLowerCase()
     if (TOPIC.test(text)) return text
     const found =
       text === 'server'
-        ? deps.serverTopic()
+        ? serverTopic()
         : Domain.safeParse(text).success
           ? (await apps?.byDomain(text))?.record.subscribeTopic
           : undefined
@@ -53,13 +54,15 @@ export const adminUsage = (deps: AdminUsageDeps): Hono => {
   }
 
   app.post('/admin/usage', (c) => {
+    const { usage } = room()
     usage.begin()
     return c.json(usage.state(0))
   })
-  app.get('/admin/usage', (c) => c.json(usage.state(checked(Top, c.req.query()).top)))
+  app.get('/admin/usage', (c) => c.json(room().usage.state(checked(Top, c.req.query()).top)))
 
   app.get('/admin/topics/:topic', async (c) => {
-    const report = await relayAdmin.report(await topicNamed(c.req.param('topic')), deps.now())
+    const { relayAdmin, now } = room()
+    const report = await relayAdmin.report(await topicNamed(c.req.param('topic')), now())
     const shown = (at: number | undefined) => (at === undefined ? null : new Date(at).toISOString())
     return c.json({ ...report, oldestAt: shown(report.oldestAt), newestAt: shown(report.newestAt) })
   })
@@ -68,7 +71,7 @@ export const adminUsage = (deps: AdminUsageDeps): Hono => {
     const topic = await topicNamed(c.req.param('topic'))
     let removed = 0
     for (let after: number | undefined = 0; after !== undefined; ) {
-      const part: Awaited<ReturnType<RelayAdmin['clear']>> = await relayAdmin.clear(topic, {
+      const part: Awaited<ReturnType<RelayAdmin['clear']>> = await room().relayAdmin.clear(topic, {
         ...{ after, limit: CLEARED_AT_ONCE, publisher },
       })
       removed += part.removed

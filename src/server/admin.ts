@@ -48,7 +48,7 @@ export interface AdminDeps extends AdminRotationDeps {
   registry: KeyRegistry | undefined
   transfer: Transfer | undefined
   accounts?: Accounts | undefined
-  usage?: Omit<AdminUsageDeps, 'apps'>
+  usage: Omit<AdminUsageDeps, 'apps'> | undefined
 }
 
 /** What `app add` prints. */
@@ -221,6 +221,9 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
     return new Response(body, { headers: { 'content-type': 'application/gzip' } })
   })
 
-  if (deps.usage) app.route('/', adminUsage({ ...deps.usage, apps: deps.apps }))
+  app.route(
+    '/',
+    adminUsage(() => ({ ...room(deps.usage, 'storage'), apps: deps.apps })),
+  )
   return app.route('/', adminRotationRoutes(deps))
 }

@@ -228,6 +228,10 @@ const ROUTES: readonly Route[] = [
   route('admin', 'PUT', '/admin/projects/:id/settings', { path: '/admin/projects/x/settings', ...json }),
   route('admin', 'GET', '/admin/accounts/:account', { path: '/admin/accounts/x' }),
   route('admin', 'DELETE', '/admin/accounts/:account', { path: '/admin/accounts/x' }),
+  route('admin', 'POST', '/admin/usage'),
+  route('admin', 'GET', '/admin/usage'),
+  route('admin', 'GET', '/admin/topics/:topic', { path: '/admin/topics/server' }),
+  route('admin', 'DELETE', '/admin/topics/:topic', { path: '/admin/topics/server' }),
   route('admin', 'POST', '/admin/rotate/server', json),
   route('admin', 'POST', '/admin/rotate/app', json),
   route('admin', 'POST', '/admin/reseal'),
@@ -292,6 +296,7 @@ it('the table names every route that there is', async () => {
     sent: undefined,
     registry: undefined,
     transfer: undefined,
+    usage: undefined,
     rotation: () => undefined,
     resealing: undefined,
   }
