@@ -13,13 +13,15 @@ import { createRenewal } from './renewal.ts'
 import type { NotifyStore } from './store.ts'
 
 const PAGE = 500
+/** Their names are public, and what waits there is for the notify server alone. */
+const REQUEST_TOPICS = { exclusive: true }
 /** Between the end of a renewal and the next, ms. */
 const RENEWAL = 6 * 3_600_000
 /** After a failure, ms. */
 const RETRY = 5_000
 
 export interface Membership extends AsyncDisposable {
-  /** Subscribes to the topic; resolves when the relay has it. */
+  /** Subscribes to a request topic; resolves when the relay has it. */
   join(topic: string): Promise<void>
   /** Resolves when requests can come: the server's and all apps' topics are joined. */
   ready(): Promise<void>
@@ -47,14 +49,14 @@ export const createMembership = (
 
   const joinAll = async (signal: AbortSignal): Promise<void> => {
     await relay.ready()
-    await relay.subscribe(options.serverTopics())
+    await relay.subscribe(options.serverTopics(), REQUEST_TOPICS)
     for (let after: string | undefined; !signal.aborted; ) {
       const page = await store.apps({ limit: PAGE, ...(after !== undefined && { after }) })
       const topics = page.flatMap(({ subscribeTopic, previousKeys = [] }) => [
         subscribeTopic,
         ...previousKeys.map((keys) => keys.subscribeTopic),
       ])
-      for (let at = 0; at < topics.length; at += PAGE) await relay.subscribe(topics.slice(at, at + PAGE))
+      for (let at = 0; at < topics.length; at += PAGE) await relay.subscribe(topics.slice(at, at + PAGE), REQUEST_TOPICS)
       after = page.at(-1)?.domain
       if (page.length < PAGE) return
     }
@@ -113,7 +115,7 @@ export const createMembership = (
   const kept = options.renew ? keepUp() : undefined
 
   return {
-    join: (topic) => relay.subscribe([topic]),
+    join: (topic) => relay.subscribe([topic], REQUEST_TOPICS),
     ready: () => joined,
     get isReady() {
       return isReady

@@ -22,7 +22,8 @@ export interface RelayLink {
     ttl: number
     prompt?: boolean
   }): Promise<void>
-  subscribe(topics: readonly string[]): Promise<void>
+  /** `exclusive`: nobody else is to read what is published there. A relay may know nothing of it. */
+  subscribe(topics: readonly string[], how?: { exclusive?: boolean }): Promise<void>
   unsubscribe(topics: readonly string[]): Promise<void>
   onConnectionChange(listener: () => void): Disposable
   /** Only where messages come by webhook: takes one that came; resolves when its effect is durable. */

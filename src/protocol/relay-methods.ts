@@ -65,8 +65,13 @@ const receipt = z
     return z.NEVER
   })
 
-const subscribe = { params: z.object({ topic }), result: z.string() }
-const batchSubscribe = { params: z.object({ topics: batchOf(topic) }), result: z.array(z.string()) }
+/** Ours, of trusted clients alone: the topic belongs to the client from now on, and others only publish there. */
+const exclusive = z.boolean().optional()
+const subscribe = { params: z.object({ topic, exclusive }), result: z.string() }
+const batchSubscribe = {
+  params: z.object({ topics: batchOf(topic), exclusive }),
+  result: z.array(z.string()),
+}
 const token = z.string().max(16 * 1024)
 
 export const RELAY_METHODS = {

@@ -76,7 +76,8 @@ export interface RelayClient extends AsyncDisposable {
   ready(): Promise<void>
   /** Rejects with `too_large`, `unavailable` (too many wait; the TTL is over; closed), or what the relay said. */
   publish(publish: Publish): Promise<void>
-  subscribe(topics: readonly string[]): Promise<void>
+  /** `exclusive`: on a relay that trusts this client, others may then only publish there. */
+  subscribe(topics: readonly string[], how?: { exclusive?: boolean }): Promise<void>
   unsubscribe(topics: readonly string[]): Promise<void>
   /** Takes what waits on the topics. The relay counts it as delivered when it answers. */
   fetch(topics: readonly string[]): Promise<RelayMessage[]>

@@ -38,6 +38,8 @@ export interface FeedDeps {
   acknowledger: Acknowledger
 }
 
+/** What looking into a batch of topics for what waits costs, units of `work-budget`. */
+const LOOK_COST = 3
 /** What one read of a mailbox asks for at most. */
 const PAGE_MESSAGES = 128
 const PAGE_BYTES = 1024 * 1024
@@ -359,6 +361,8 @@ export class Feed {
     this.#left = left
     try {
       for await (const topics of store.waiting(this.clientId, clock.now())) {
+        // Not for what we look after by ourselves.
+        if (!how.fromStart) this.#readers.charge(LOOK_COST)
         for (const topic of topics) {
           while (!this.#closed && !this.#readers.hasRoom) {
             await new Promise<void>((resolve) => this.#roomWaiters.push(resolve))

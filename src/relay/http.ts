@@ -12,7 +12,7 @@
  *
  * Every body is a JSON-RPC message. A caller without a connection is pushed nothing: it fetches.
  */
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import type { Clock } from '../platform/clock.ts'
 import { callAgain, readBody } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
@@ -32,10 +32,17 @@ const textOf = (body: Uint8Array): string => {
 }
 
 export const relayRoutes = (
-  deps: { hub: RelayHub; clock: Clock; log: Log; publicKey?: Uint8Array },
+  deps: {
+    hub: RelayHub
+    /** Who pays for a request. */
+    addressOf: (c: Context) => string
+    clock: Clock
+    log: Log
+    publicKey?: Uint8Array
+  },
   admission: Admission = {},
 ): Hono => {
-  const { hub, clock, log, publicKey } = deps
+  const { hub, addressOf, clock, log, publicKey } = deps
   const routes = new Hono()
 
   if (publicKey) routes.get('/public-key', (c) => c.text(toHex(publicKey)))
@@ -45,7 +52,8 @@ export const relayRoutes = (
     try {
       const query = new URL(c.req.url).searchParams
       const { clientId } = admit(credentialsOf(query, c.req.header('authorization')), clock.now(), admission)
-      return c.body(await hub.call(clientId, textOf(await readBody(c.req.raw, LIMITS.frameBytes))))
+      const text = textOf(await readBody(c.req.raw, LIMITS.frameBytes))
+      return c.body(await hub.call({ clientId, address: addressOf(c) }, text))
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       callAgain(c, error)

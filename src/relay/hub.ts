@@ -6,9 +6,13 @@
  * before its TTL ends, at least once, in publish order per topic, never its publisher, and never a client that
  * acknowledged it. What it sees is topics, sizes and times.
  *
+ * What ends it earlier: nobody but the publisher is subscribed (15 minutes, unless it is trusted); the topic is full (the
+ * oldest of who has most there go); the publisher's address keeps too much (dropped). A subscription ends 30 days after
+ * its client was last here. A topic that a trusted client owns is nobody else's to subscribe to, fetch or acknowledge.
+ *
  * | method (also `iridium_*`, `waku_*`) | effect | answer |
  * |---|---|---|
- * | irn_publish, irn_batchPublish | stores, then forwards | `true` when durable; also for duplicates and full mailboxes |
+ * | irn_publish, irn_batchPublish | stores, then forwards | `true` when durable; also for what is dropped |
  * | irn_subscribe, irn_batchSubscribe, …Blocking | subscribes the client id; what waits follows 100 ms later | subscription id(s) |
  * | irn_unsubscribe, irn_batchUnsubscribe | ends it; a push that waits is cancelled | `true` |
  * | irn_fetchMessages, irn_batchFetchMessages | what is returned is acknowledged (not with our `keep`) | `{messages, hasMore}` |
@@ -19,18 +23,22 @@
  *
  * Delivery is in `feed.ts`, the brakes of a connection in `session.ts`, the methods in `methods.ts`.
  */
+import type { Budgets } from '../platform/budgets.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
+import { WORK_COST } from '../platform/work-budget.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'
 import { canonicalMethod } from '../protocol/relay-methods.ts'
 import { createAcknowledger } from './acknowledger.ts'
 import { type Bucket, createBucket } from './bucket.ts'
+import { createDrops } from './drops.ts'
 import { Feed } from './feed.ts'
 import { outgoing } from './lane.ts'
 import { RELAY_LIMITS, type RelayLimits } from './limits.ts'
 import { type Caller, createMethods, type Reply } from './methods.ts'
+import { createPresence } from './presence.ts'
 import { createPublisher } from './publisher.ts'
 import { type Peer, Session } from './session.ts'
 import type { NewMessage, Publication, RelayStore } from './store.ts'
@@ -54,11 +62,20 @@ export interface RelayHubDeps {
   /** Without it nobody can watch. The hub disposes of it. */
   watches?: Watches
   archive?: Archiving
+  /** Who pays is an address block, and named so in what is stored. */
+  budgets: Pick<Budgets, 'work' | 'state' | 'memory'>
+  payerOf: (address: string) => string
+}
+
+/** Who is at the other end: an authenticated client, and the address block that pays for it. */
+export interface Identified {
+  clientId: string
+  address: string
 }
 
 export interface RelayHub extends AsyncDisposable {
   /** A connection of an authenticated client. `share` joins the shared subscription of the client id. */
-  connect(peer: Peer, who: { clientId: string; share: boolean }): Session
+  connect(peer: Peer, who: Identified & { share: boolean }): Session
   /** A text frame of the peer. */
   receive(session: Session, text: string): void
   /** The peer has become able to take more. */
@@ -66,9 +83,14 @@ export interface RelayHub extends AsyncDisposable {
   /** The connection is gone. */
   close(session: Session): void
   /** One request without a connection; resolves to the answer. Rejects `bad_json`, `bad_request`, `rate_limited`, `unavailable`. */
-  call(clientId: string, text: string): Promise<string>
+  call(who: Identified, text: string): Promise<string>
+  /** Not charged. */
+  trusts(clientId: string): boolean
 }
 
+/** A publish on a topic of more subscribers than this is charged for them. */
+const FREE_SUBSCRIBERS = 10
+const SUBSCRIBERS_PER_UNIT = 10
 /** HTTP callers whose rate is remembered. */
 const MAX_CALLERS = 10_000
 
@@ -76,7 +98,7 @@ export const createRelayHub = (
   deps: RelayHubDeps,
   options: Partial<RelayLimits> & { trusted?: (clientId: string) => boolean } = {},
 ): RelayHub => {
-  const { store, clock, log, meter, randomBytes, watches, archive } = deps
+  const { store, clock, log, meter, randomBytes, watches, archive, budgets, payerOf } = deps
   const { trusted = () => false, ...overrides } = options
   const limits: RelayLimits = { ...RELAY_LIMITS, ...overrides }
 
@@ -95,10 +117,23 @@ export const createRelayHub = (
   }
   const newErrorId = () => toHex(randomBytes(8))
 
+  /** How the caller stands to us. The house pays nothing. */
+  const callerOf = ({ clientId, address }: Identified): Caller => {
+    const isTrusted = trusted(clientId)
+    const pays = isTrusted ? '' : address
+    return { clientId, trusted: isTrusted, address: pays, payer: pays === '' ? '' : payerOf(pays) }
+  }
+
+  const drops = createDrops({ clock, log, meter })
+  const presence = createPresence({ store, clock, log }, () => clients.keys())
   const acknowledger = createAcknowledger({ store, log, meter })
   const publisher = createPublisher(
-    { store, clock, log, meter },
-    (message, { seq, previousSeq, subscribers }) => {
+    { store, state: budgets.state, drops, clock, log, meter },
+    (message, { seq, previousSeq, subscribers }, address) => {
+      // Each was looked at, whether or not it is here.
+      if (address !== '' && subscribers.length > FREE_SUBSCRIBERS) {
+        budgets.work.spend(address, subscribers.length / SUBSCRIBERS_PER_UNIT)
+      }
       for (const feed of clients.get(message.publisher) ?? []) {
         feed.publishedByClient(message.topic, seq, previousSeq)
       }
@@ -126,6 +161,8 @@ export const createRelayHub = (
     store,
     clock,
     limits,
+    budgets,
+    drops,
     publisher,
     acknowledger,
     watches,
@@ -143,7 +180,7 @@ export const createRelayHub = (
     return rpcFailure(idText, internal.rpc, internal.message)
   }
 
-  /** Serves one request; `send` gets exactly one frame, unless `refuse` is there and gets what is `unavailable`. */
+  /** Serves one request; `send` gets exactly one frame, unless `refuse` is there and gets what can be asked again later. */
   const serve = (
     caller: Caller,
     request: { idText: string; method: string; params: unknown },
@@ -164,7 +201,8 @@ export const createRelayHub = (
       fail: (error) => {
         const isUnavailable = error instanceof ProtocolError && error.code === 'unavailable'
         if (isUnavailable) log.warn({ err: error, method: name }, 'A relay request could not be served now')
-        if (isUnavailable && refuse) refuse(error)
+        const isLater = error instanceof ProtocolError && error.retryAfter !== undefined
+        if (refuse && (isUnavailable || isLater)) refuse(error)
         else end(() => failureOf(request.idText, error))
       },
     }
@@ -203,7 +241,8 @@ export const createRelayHub = (
   }
 
   const hub: RelayHub = {
-    connect(peer, { clientId, share }) {
+    connect(peer, { share, ...identified }) {
+      const { clientId, address, payer, trusted: isTrusted } = callerOf(identified)
       const feeds = clients.get(clientId) ?? new Set()
       clients.set(clientId, feeds)
       let feed = share ? [...feeds].find(({ shared }) => shared) : undefined
@@ -211,10 +250,12 @@ export const createRelayHub = (
         feed = new Feed({ store, clock, log, meter, limits, acknowledger }, clientId, share)
         feeds.add(feed)
       }
-      const who = { id: `${process}-${++connections}`, clientId, share, feed, trusted: trusted(clientId) }
-      const session = new Session({ clock, log, meter, limits, nextPushId }, peer, who)
+      const id = `${process}-${++connections}`
+      const who = { id, clientId, share, feed, trusted: isTrusted, address, payer }
+      const session = new Session({ clock, log, meter, limits, budgets, nextPushId }, peer, who)
       feed.join(session)
       sessions.add(session)
+      presence.note(clientId)
       meter.gauge('relay_connections', sessions.size)
       return session
     },
@@ -246,7 +287,8 @@ export const createRelayHub = (
       if (message.kind === 'notification') return
       const size = text.length
       session.began(size)
-      serve({ clientId: session.clientId, trusted: session.trusted, session }, message, (frame) => {
+      const { clientId, trusted, address, payer } = session
+      serve({ clientId, trusted, address, payer, session }, message, (frame) => {
         session.ended(size)
         return session.send(frame)
       })
@@ -263,17 +305,24 @@ export const createRelayHub = (
       meter.gauge('relay_connections', sessions.size)
     },
 
-    async call(clientId, text) {
+    trusts: trusted,
+
+    async call(who, text) {
+      const caller = callerOf(who)
       const message = parseRpc(text)
       if (message.kind !== 'request')
         throw new ProtocolError('bad_request', 'it must be one request with an id')
-      if (!trusted(clientId) && overRate(clientId) > 0) throw new ProtocolError('rate_limited')
+      if (!caller.trusted) {
+        budgets.work.charge(caller.address, WORK_COST.request)
+        if (overRate(caller.clientId) > 0) throw new ProtocolError('rate_limited')
+      }
+      presence.note(caller.clientId)
       return new Promise((resolve, reject) => {
         const send = (frame: string) => {
           resolve(frame)
           return true
         }
-        serve({ clientId, trusted: trusted(clientId) }, message, send, reject)
+        serve(caller, message, send, reject)
       })
     },
 
@@ -281,6 +330,7 @@ export const createRelayHub = (
       wakes[Symbol.dispose]()
       catchingUp?.[Symbol.dispose]()
       catchingUp = undefined
+      presence[Symbol.dispose]()
       for (const session of [...sessions]) {
         session.close(1001, 'going away')
         hub.close(session)

@@ -24,6 +24,8 @@ export interface Entry {
   early: boolean
   /** Takes room in the window and is pushed again when due. A closed one is kept only to understand a late answer. */
   open: boolean
+  /** Bytes that were taken of the share of its address. */
+  held: number
 }
 
 /** What a feed knows about one topic. It exists only while there is something to know. */

@@ -20,11 +20,19 @@ export interface RelayLimits {
   requestsInProgress: number
   /** The same in bytes. */
   bytesInProgress: number
-  /** Requests (a batch of publishes counts each of them) a connection may make, sustained and at once. */
+  /** Requests (a batch counts each of its items) a connection may make, sustained and at once. */
   requestsPerSecond: number
   requestBurst: number
-  /** Topics that one client may be subscribed to. */
+  /**
+   * Topics that one client may be subscribed to. A wallet has two for a session and one for each dapp that notifies it;
+   * 10,000 are more than any keeps, and are subscribed to again at a start in 20 calls.
+   */
   topicsPerClient: number
+  /**
+   * How long a message waits where nobody but its publisher is subscribed. The proposal of a pairing waits so until its QR
+   * code is scanned.
+   */
+  keepUnattended: number
   /** What one answer to a fetch holds at most. */
   fetchMessages: number
   fetchBytes: number
@@ -47,7 +55,8 @@ export const RELAY_LIMITS: RelayLimits = {
   bytesInProgress: 8 * MIB,
   requestsPerSecond: 2_000,
   requestBurst: 10_000,
-  topicsPerClient: 100_000,
+  topicsPerClient: 10_000,
+  keepUnattended: 15 * 60_000,
   fetchMessages: 500,
   fetchBytes: 900 * 1024,
   catchUpEvery: undefined,

@@ -3,18 +3,24 @@ import { checked } from '../platform/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { RELAY_METHODS, type RelayParams, SESSION_TAGS } from '../protocol/relay-methods.ts'
 import { messageIdOf, subscriptionIdOf } from '../protocol/topic.ts'
+import { ROW_OVERHEAD_BYTES } from '../platform/state-budget.ts'
+import type { Budgets } from '../platform/budgets.ts'
 import type { Acknowledger } from './acknowledger.ts'
+import type { Drops } from './drops.ts'
 import { deliveredForm, type Lane } from './lane.ts'
 import type { RelayLimits } from './limits.ts'
 import type { Publisher } from './publisher.ts'
 import type { Session } from './session.ts'
-import type { NewMessage, RelayStore, StoredMessage } from './store.ts'
+import { type NewMessage, type RelayStore, type StoredMessage, SUBSCRIPTION_LEASE_MS } from './store.ts'
 import type { Seen, Watches } from './watches.ts'
 
 /** Who makes a request. Without a session (HTTP) nothing can be pushed. */
 export interface Caller {
   clientId: string
   trusted: boolean
+  /** Who pays: the address block, and how it is named in what is stored; '' for the house. */
+  address: string
+  payer: string
   session?: Session
 }
 
@@ -31,6 +37,8 @@ export interface MethodDeps {
   store: RelayStore
   clock: Clock
   limits: RelayLimits
+  budgets: Pick<Budgets, 'state' | 'work'>
+  drops: Drops
   publisher: Publisher
   acknowledger: Acknowledger
   watches: Watches | undefined
@@ -45,7 +53,7 @@ const MESSAGE_ID = /^[0-9a-f]{64}$/
 type Publish = Pick<RelayParams<'irn_publish'>, 'topic' | 'message' | 'ttl' | 'tag' | 'attestation'>
 
 export const createMethods = (deps: MethodDeps): Record<string, Method> => {
-  const { store, clock, limits, publisher, acknowledger } = deps
+  const { store, clock, limits, budgets, drops, publisher, acknowledger } = deps
 
   const newMessage = (caller: Caller, publish: Publish): NewMessage => {
     const now = clock.now()
@@ -58,7 +66,16 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
       publisher: caller.clientId,
       publishedAt: now,
       expiresAt: now + publish.ttl * 1000,
+      payer: caller.payer,
+      ...(!caller.trusted && { unattendedUntil: now + limits.keepUnattended }),
     }
+  }
+
+  /** Charges the items of a request beyond the first. Over HTTP, where nothing can be held back, it may throw. */
+  const spend = (caller: Caller, items: number): void => {
+    if (items <= 1 || caller.trusted) return
+    if (caller.session) caller.session.spend(items - 1)
+    else budgets.work.charge(caller.address, items - 1)
   }
 
   const publish = (
@@ -67,9 +84,10 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     reply: Reply,
     answered?: () => void,
   ): void => {
-    // Duplicates and full mailboxes are `true` too: published clients do not survive an error here.
+    // What is dropped is `true`, too: published clients do not survive an error here.
     publisher.publish(
       messages.map((message) => newMessage(caller, message)),
+      caller.address,
       (error) => {
         if (error === undefined) reply.answer(true)
         else reply.fail(error)
@@ -78,12 +96,61 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     )
   }
 
-  /** Subscribes; the lanes wait until `answered` is called. */
-  const subscribe = async (caller: Caller, topics: readonly string[]): Promise<{ answered: () => void }> => {
+  /** The last subscribe or unsubscribe of a client that is not on its way to the store yet. */
+  const turns = new Map<string, Promise<void>>()
+  /** Hands work on subscriptions to the store in the order in which it was asked for, although some of it is paid first. */
+  const inOrder = <T>(
+    clientId: string,
+    pay: (() => Promise<void>) | undefined,
+    work: () => Promise<T>,
+  ): Promise<T> => {
+    const before = turns.get(clientId)
+    if (!before && !pay) return work()
+    const begin = async () => {
+      await before
+      await pay?.()
+      return { answer: work() }
+    }
+    const begun = begin()
+    const turn: Promise<void> = begun
+      .then(
+        () => {},
+        () => {},
+      )
+      .then(() => {
+        if (turns.get(clientId) === turn) turns.delete(clientId)
+      })
+    turns.set(clientId, turn)
+    return begun.then(({ answer }) => answer)
+  }
+
+  /** Charges what a subscription keeps, if it is new, for as long as its lease. */
+  const pay = async ({ clientId, address }: Caller, topics: readonly string[]): Promise<void> => {
+    const { length } = await store.unsubscribedOf(clientId, topics)
+    if (length > 0) {
+      await budgets.state.demand(address, (length - 1) * ROW_OVERHEAD_BYTES, SUBSCRIPTION_LEASE_MS)
+    }
+  }
+
+  /** Subscribes; the lanes wait until `answered` is called. A client that is not trusted owns nothing. */
+  const subscribe = async (
+    caller: Caller,
+    topics: readonly string[],
+    exclusive = false,
+  ): Promise<{ answered: () => void }> => {
+    const { clientId, trusted } = caller
     const feed = caller.session?.feed
     const lanes = feed?.subscribing(topics) ?? []
     try {
-      await store.subscribe(caller.clientId, topics, caller.trusted ? undefined : limits.topicsPerClient)
+      const now = clock.now()
+      const how = trusted ? { now, exclusive } : { now, limit: limits.topicsPerClient }
+      const { owned, crowded } = await inOrder(
+        clientId,
+        caller.address === '' ? undefined : () => pay(caller, topics),
+        () => store.subscribe(clientId, topics, how),
+      )
+      for (const topic of owned) drops('owned', topic)
+      for (const topic of crowded) drops('crowded', topic)
     } catch (error) {
       feed?.abandoned(lanes)
       throw error
@@ -93,20 +160,21 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
 
   const unsubscribe = async (caller: Caller, topics: readonly string[], reply: Reply): Promise<void> => {
     deps.unsubscribed(caller.clientId, topics)
-    await store.unsubscribe(caller.clientId, topics)
+    await inOrder(caller.clientId, undefined, () => store.unsubscribe(caller.clientId, topics))
     reply.answer(true)
   }
 
   const subscribeOne: Method = async (caller, params, reply) => {
-    const { topic } = checked(RELAY_METHODS.irn_subscribe.params, params)
-    const { answered } = await subscribe(caller, [topic])
+    const { topic, exclusive } = checked(RELAY_METHODS.irn_subscribe.params, params)
+    const { answered } = await subscribe(caller, [topic], exclusive)
     reply.answer(subscriptionIdOf(topic, caller.clientId))
     answered()
   }
 
   const subscribeBatch: Method = async (caller, params, reply) => {
-    const { topics } = checked(RELAY_METHODS.irn_batchSubscribe.params, params)
-    const { answered } = await subscribe(caller, [...new Set(topics)])
+    const { topics, exclusive } = checked(RELAY_METHODS.irn_batchSubscribe.params, params)
+    spend(caller, topics.length)
+    const { answered } = await subscribe(caller, [...new Set(topics)], exclusive)
     reply.answer(topics.map((topic) => subscriptionIdOf(topic, caller.clientId)))
     answered()
   }
@@ -167,6 +235,7 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     { topics, keep }: { topics: readonly string[]; keep?: boolean | undefined },
     reply: Reply,
   ): Promise<void> => {
+    spend(caller, topics.length)
     const run = () => fetchNow(caller, { topics: [...new Set(topics)], keep }, reply)
     return caller.session ? caller.session.inTurn(run) : run()
   }
@@ -182,7 +251,7 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
 
     irn_batchPublish: (caller, params, reply) => {
       const { messages } = checked(RELAY_METHODS.irn_batchPublish.params, params)
-      caller.session?.spend(messages.length - 1)
+      spend(caller, messages.length)
       publish(caller, messages, reply)
     },
 
@@ -196,6 +265,7 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
 
     irn_batchUnsubscribe: (caller, params, reply) => {
       const { subscriptions } = checked(RELAY_METHODS.irn_batchUnsubscribe.params, params)
+      spend(caller, subscriptions.length)
       return unsubscribe(caller, [...new Set(subscriptions.map(({ topic }) => topic))], reply)
     },
 
@@ -206,7 +276,9 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
       fetch(caller, checked(RELAY_METHODS.irn_batchFetchMessages.params, params), reply),
 
     irn_batchReceive: async (caller, params, reply) => {
-      for (const receipt of checked(RELAY_METHODS.irn_batchReceive.params, params).receipts) {
+      const { receipts } = checked(RELAY_METHODS.irn_batchReceive.params, params)
+      spend(caller, receipts.length)
+      for (const receipt of receipts) {
         // No message has such an id, and the store must not lose the other receipts over it.
         if (!MESSAGE_ID.test(receipt.messageId)) continue
         deps.acknowledged(caller.clientId, receipt.topic, receipt.messageId)

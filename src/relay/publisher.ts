@@ -1,5 +1,7 @@
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
+import type { StateBudget } from '../platform/state-budget.ts'
+import type { Drops } from './drops.ts'
 import { abbreviate } from './lane.ts'
 import type { NewMessage, Publication, RelayStore } from './store.ts'
 
@@ -12,6 +14,8 @@ export type Done = (error?: unknown) => void
 
 interface Request {
   messages: readonly NewMessage[]
+  /** Who pays. */
+  address: string
   done: Done
 }
 
@@ -21,13 +25,24 @@ interface Request {
  * then anything is forwarded: an answer of the peer that overtakes ours is lost in published clients.
  */
 export interface Publisher {
-  publish(messages: readonly NewMessage[], done: Done): void
+  publish(messages: readonly NewMessage[], address: string, done: Done): void
   idle(): Promise<void>
 }
 
 export const createPublisher = (
-  deps: { store: Pick<RelayStore, 'publish'>; clock: Clock; log: Log; meter: Meter },
-  forward: (message: NewMessage, publication: Publication & { outcome: 'stored' }) => void,
+  deps: {
+    store: Pick<RelayStore, 'publish'>
+    state: Pick<StateBudget, 'charge'>
+    drops: Drops
+    clock: Clock
+    log: Log
+    meter: Meter
+  },
+  forward: (
+    message: NewMessage,
+    publication: Publication & { outcome: 'stored' },
+    address: string,
+  ) => void,
   /**
    * What else must be durable before a publisher is answered; undefined when nothing must. Where it rejects the
    * publishers of the group are refused and try again; what is stored is forwarded all the same.
@@ -37,7 +52,7 @@ export const createPublisher = (
     publications: readonly Publication[],
   ) => Promise<unknown> | undefined = () => undefined,
 ): Publisher => {
-  const { store, clock, log, meter } = deps
+  const { store, state, drops, clock, log, meter } = deps
   let waiting: Request[] = []
   let running: Promise<void> | undefined
 
@@ -59,16 +74,37 @@ export const createPublisher = (
     return waiting.splice(0, count)
   }
 
-  const drop = (message: NewMessage, reason: 'duplicate' | 'full') => {
-    meter.count('relay_messages_dropped_total', { reason })
-    const fields = { topic: abbreviate(message.topic), tag: message.tag, reason }
-    // A duplicate is a retry that did its work; a full mailbox is somebody's loss.
-    if (reason === 'full') log.warn(fields, 'A message was dropped: its topic is full')
-    else log.debug(fields, 'A message was dropped: its topic has it already')
+  /** A retry that did its work. */
+  const dropDuplicate = ({ topic, tag }: NewMessage) => {
+    meter.count('relay_messages_dropped_total', { reason: 'duplicate' })
+    log.debug({ topic: abbreviate(topic), tag }, 'A message was dropped: its topic has it already')
+  }
+
+  /** Charges the messages; what their owner has no room for is dropped. Keeps their order, also where a budget must be asked. */
+  const affordable = async (group: readonly Request[]): Promise<{ message: NewMessage; address: string }[]> => {
+    const refused = new Set<NewMessage>()
+    const asked: Promise<unknown>[] = []
+    const all: { message: NewMessage; address: string }[] = []
+    for (const { messages, address } of group) {
+      for (const message of messages) {
+        all.push({ message, address })
+        const bytes = message.message.length + message.attestation.length
+        const answer = state.charge(address, bytes, message.expiresAt - message.publishedAt)
+        if (answer === false) refused.add(message)
+        if (typeof answer === 'boolean') continue
+        // Without an answer the store itself will hardly have one; it is the one that says so.
+        asked.push(answer.then((isPaid) => !isPaid && refused.add(message)).catch(() => {}))
+      }
+    }
+    if (asked.length > 0) await Promise.all(asked)
+    if (refused.size === 0) return all
+    for (const { topic } of refused) drops('budget', topic)
+    return all.filter(({ message }) => !refused.has(message))
   }
 
   const publishGroup = async (group: Request[]): Promise<void> => {
-    const messages = group.length === 1 && group[0] ? group[0].messages : group.flatMap((r) => r.messages)
+    const paid = await affordable(group)
+    const messages = paid.map(({ message }) => message)
     const began = clock.now()
     let publications: Publication[]
     try {
@@ -87,12 +123,14 @@ export const createPublisher = (
     }
     for (const request of group) request.done(failure)
     let stored = 0
-    for (const [at, message] of messages.entries()) {
+    for (const [at, { message, address }] of paid.entries()) {
       const publication = publications[at]
       if (publication?.outcome === 'stored') {
         stored++
-        forward(message, publication)
-      } else if (publication) drop(message, publication.outcome)
+        if (publication.displaced) drops('full', message.topic, publication.displaced)
+        forward(message, publication, address)
+      } else if (publication?.outcome === 'full') drops('full', message.topic)
+      else if (publication) dropDuplicate(message)
     }
     if (stored > 0) meter.count('relay_messages_published_total', undefined, stored)
   }
@@ -110,8 +148,8 @@ export const createPublisher = (
   }
 
   return {
-    publish(messages, done) {
-      waiting.push({ messages, done })
+    publish(messages, address, done) {
+      waiting.push({ messages, address, done })
       running ??= run()
     },
     async idle() {

@@ -24,6 +24,8 @@ export interface Readers {
   readonly hasRoom: boolean
   /** Worth going on after the window was full. */
   readonly hasMuchRoom: boolean
+  /** Charges work that was done for all of them. */
+  charge(cost: number): void
   /** Puts the message in flight; false when there is no room. */
   place(lane: Lane, message: Outgoing): boolean
   /** Pushes again what is due, and drops what has expired. */
@@ -99,6 +101,10 @@ export const createReaders = (
     get hasMuchRoom() {
       for (const session of sessions) if (session.hasMuchRoom) return true
       return false
+    },
+    charge(cost) {
+      const [session] = sessions
+      session?.spend(cost)
     },
     place(lane, message) {
       const session = pick()

@@ -1,3 +1,4 @@
+import type { Budgets } from '../platform/budgets.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { createBucket } from './bucket.ts'
@@ -21,9 +22,12 @@ export interface SessionDeps {
   log: Log
   meter: Meter
   limits: RelayLimits
+  budgets: Pick<Budgets, 'work' | 'memory'>
   nextPushId: () => number
 }
 
+/** What may wait for the kernel on any connection, however much its address holds: an answer of usual size. */
+const LEAST_BUFFERED_BYTES = 64 * 1024
 /** Close code of a connection that does not read. */
 export const TOO_SLOW = 4008
 
@@ -46,13 +50,20 @@ export class Session {
   readonly share: boolean
   /** Not held to the rate. */
   readonly trusted: boolean
+  /** Who pays; '' for the house. */
+  readonly address: string
+  readonly payer: string
   readonly #deps: SessionDeps
   readonly #peer: Peer
   readonly #bucket: ReturnType<typeof createBucket> | undefined
+  /** Undefined for the house, which is not counted. */
+  readonly #memory: Budgets['memory'] | undefined
   readonly #sent = new Map<number, Entry>()
   #messages = 0
   #bytes = 0
   #brakes = 0
+  /** Of what waits for the kernel, what was taken of the share of the address. */
+  #bufferedHeld = 0
   #requests = 0
   #requestBytes = 0
   #slow: Disposable | undefined
@@ -64,7 +75,7 @@ export class Session {
   constructor(
     deps: SessionDeps,
     peer: Peer,
-    who: { id: string; clientId: string; share: boolean; feed: Feed; trusted: boolean },
+    who: { id: string; clientId: string; share: boolean; feed: Feed; trusted: boolean; address: string; payer: string },
   ) {
     this.#deps = deps
     this.#peer = peer
@@ -72,6 +83,9 @@ export class Session {
     this.clientId = who.clientId
     this.share = who.share
     this.trusted = who.trusted
+    this.address = who.address
+    this.payer = who.payer
+    this.#memory = who.address === '' ? undefined : deps.budgets.memory
     this.feed = who.feed
     const { requestsPerSecond, requestBurst } = deps.limits
     this.#bucket = who.trusted ? undefined : createBucket(requestsPerSecond, requestBurst)
@@ -83,15 +97,30 @@ export class Session {
   send(frame: string): boolean {
     if (!this.open) return false
     this.#peer.send(frame)
-    if (!this.blocked && this.#peer.buffered() > this.#deps.limits.bufferedBytes) this.#block()
+    if (!this.blocked && this.#isOverBuffer(this.#peer.buffered())) this.#block()
     return true
+  }
+
+  /** Whether too much waits for the kernel; what does is taken of the share of the address. */
+  #isOverBuffer(buffered: number): boolean {
+    const more = buffered - this.#bufferedHeld
+    // Small amounts come and go with every frame.
+    if (more > 0 && buffered <= LEAST_BUFFERED_BYTES) return false
+    if (this.#memory) {
+      if (more < 0) this.#memory.give(this.address, -more)
+      else if (more > 0 && !this.#memory.take(this.address, more)) return true
+      this.#bufferedHeld = buffered
+    }
+    return buffered > this.#deps.limits.bufferedBytes
   }
 
   /** Whether one more message may be pushed now. */
   get hasRoom(): boolean {
     if (!this.open || this.blocked) return false
     const { inFlightMessages, inFlightBytes } = this.#deps.limits
-    return this.#messages === 0 || (this.#messages < inFlightMessages && this.#bytes < inFlightBytes)
+    if (this.#messages === 0) return true
+    if (this.#messages >= inFlightMessages || this.#bytes >= inFlightBytes) return false
+    return this.#memory === undefined || this.#memory.left(this.address) > 0
   }
 
   /** Worth going on after a full window: not for every single acknowledgement, each costs a read. */
@@ -112,9 +141,12 @@ export class Session {
   /** Takes room for the message; `push` sends it. In between a shared subscription claims it. */
   admit(lane: Lane, message: Outgoing, now: number): Entry {
     const pushId = this.#deps.nextPushId()
-    const entry: Entry = { pushId, message, lane, session: this, sentAt: now, early: lane.early, open: true }
+    const size = message.data.length
+    const held = this.#memory?.take(this.address, size) ? size : 0
+    const state = { sentAt: now, early: lane.early, open: true, held }
+    const entry: Entry = { pushId, message, lane, session: this, ...state }
     this.#messages++
-    this.#bytes += message.data.length
+    this.#bytes += size
     this.#sent.set(pushId, entry)
     lane.inFlight.set(message.id, entry)
     return entry
@@ -150,6 +182,7 @@ export class Session {
       this.#sent.set(entry.pushId, entry)
     }
     entry.open = false
+    if (entry.held > 0) this.#memory?.give(this.address, entry.held)
     this.#messages--
     this.#bytes -= entry.message.data.length
     if (entry.lane.inFlight.get(entry.message.id) === entry) entry.lane.inFlight.delete(entry.message.id)
@@ -176,7 +209,9 @@ export class Session {
 
   /** Counts a request against the rate; over it the connection is not read from until it is paid. */
   spend(requests: number): void {
-    const wait = this.#bucket?.take(requests, this.#deps.clock.now()) ?? 0
+    if (!this.#bucket) return
+    const debt = this.#deps.budgets.work.spend(this.address, requests)
+    const wait = Math.max(debt, this.#bucket.take(requests, this.#deps.clock.now()))
     if (wait === 0) return
     this.#throttle?.[Symbol.dispose]()
     this.#throttle = this.#deps.clock.after(wait, () => this.#release(OVER_RATE))
@@ -215,7 +250,8 @@ export class Session {
 
   /** The transport says that there is room again. */
   drained(): void {
-    if (!this.blocked || this.#peer.buffered() > this.#deps.limits.bufferedBytes) return
+    const isOver = this.#isOverBuffer(this.#peer.buffered())
+    if (!this.blocked || isOver) return
     this.#slow?.[Symbol.dispose]()
     this.#slow = undefined
     this.#release(BLOCKED)
@@ -237,13 +273,15 @@ export class Session {
     const entries = [...this.#sent.values()].filter((entry) => entry.open)
     for (const entry of entries) this.forget(entry)
     this.#sent.clear()
+    if (this.#bufferedHeld > 0) this.#memory?.give(this.address, this.#bufferedHeld)
+    this.#bufferedHeld = 0
     return entries
   }
 
   #block(): void {
     this.#brake(BLOCKED)
     this.#slow = this.#deps.clock.after(this.#deps.limits.slowAfter, () => {
-      if (this.#peer.buffered() <= this.#deps.limits.bufferedBytes) return this.drained()
+      if (this.#peer.buffered() <= LEAST_BUFFERED_BYTES) return this.drained()
       const { meter, log } = this.#deps
       meter.count('relay_slow_readers_total')
       log.info({ buffered: this.#peer.buffered() }, 'A connection that does not read was closed')

@@ -6,6 +6,7 @@
  * | 1001 | the server stops | reconnect |
  * | 1003 | a binary frame | reconnect |
  * | 1007, 1009 | not UTF-8, over 1 MiB | reconnect |
+ * | 1013 | with `useOnCloseEvent=true`: too many connections of the address, or in all; others get 429 or 503 | reconnect |
  * | 3000 | not let in, with `useOnCloseEvent=true`; others get 401 or 403 at the upgrade | give up |
  * | 4008 | does not read | reconnect |
  *
@@ -14,14 +15,16 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type RawData, WebSocket, WebSocketServer } from 'ws'
+import type { Budgets } from '../platform/budgets.ts'
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { refuseUpgrade, takeUpgrades } from '../platform/upgrades.ts'
+import { WORK_COST } from '../platform/work-budget.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { payloadId, rpcRequest } from '../protocol/jsonrpc.ts'
 import { LIMITS } from '../protocol/relay-methods.ts'
 import { type Admission, admit, credentialsOf } from './auth.ts'
-import type { Peer, RelayHub, Session } from './hub.ts'
+import type { Identified, Peer, RelayHub, Session } from './hub.ts'
 
 const PING_EVERY = 25_000
 /** Published clients notice only the first ping of a connection, but every request. */
@@ -30,12 +33,17 @@ const UNANSWERED_PINGS = 2
 const TICK = 1_000
 /** How long a closing handshake may take before the connection is cut. */
 const CLOSE_WITHIN = 1_000
+/** Close code for those who may come again. */
+const TRY_AGAIN_LATER = 1013
 const WAVES = 20
 const WAVE_AT_LEAST = 100
 const BETWEEN_WAVES = 50
 
 export interface RelaySocketDeps {
   hub: RelayHub
+  /** Who pays for a connection. */
+  addressOf: (request: IncomingMessage) => string
+  budgets: Pick<Budgets, 'work' | 'connections'>
   clock: Clock
   log: Log
   meter: Meter
@@ -151,7 +159,7 @@ export const attachRelaySocket = (
   server: Server,
   options: RelaySocketOptions = {},
 ): RelaySocket => {
-  const { hub, clock, log, meter } = deps
+  const { hub, addressOf, budgets, clock, log, meter } = deps
   const connections = new Set<Connection>()
   const cork = createCorks()
   let draining = false
@@ -174,7 +182,7 @@ export const attachRelaySocket = (
     })
   }
 
-  const serve = (ws: WebSocket, raw: Duplex, who: { clientId: string; share: boolean }): void => {
+  const serve = (ws: WebSocket, raw: Duplex, who: Identified & { share: boolean }): void => {
     const connection = new Connection(ws, raw, clock, cork)
     connections.add(connection)
     if (!ticking) tick()
@@ -197,10 +205,14 @@ export const attachRelaySocket = (
   }
 
   /** Browsers cannot see the status of an upgrade, but they see the code of a close. */
-  const dismiss = (request: IncomingMessage, raw: Duplex, head: Buffer, reason: string): void => {
+  const dismiss = (
+    { request, raw, head }: { request: IncomingMessage; raw: Duplex; head: Buffer },
+    code: number,
+    reason: string,
+  ): void => {
     sockets.handleUpgrade(request, raw, head, (ws) => {
       ws.on('error', () => {})
-      ws.close(3000, reason)
+      ws.close(code, reason)
       const cut = clock.after(CLOSE_WITHIN, () => ws.terminate())
       ws.on('close', () => cut[Symbol.dispose]())
     })
@@ -217,20 +229,39 @@ export const attachRelaySocket = (
     }
   }
 
+  /** Takes a place for as long as the socket is open. False when the address has none left, or works too much. */
+  const takePlace = (raw: Duplex, address: string): boolean => {
+    if (budgets.work.spend(address, WORK_COST.connection) > 0) return false
+    if (!budgets.connections.take(address)) return false
+    raw.once('close', () => budgets.connections.give(address))
+    return true
+  }
+
   const upgrades = takeUpgrades(server, options.paths ?? ['/', '/relay'], (request, raw, head, url) => {
     raw.on('error', (error) => log.debug({ err: error }, 'A socket failed'))
     if (draining) refuseUpgrade(raw, 503, 'The server is stopping')
     else {
+      const upgrade = { request, raw, head }
+      const hasCloseEvent = url.searchParams.get('useOnCloseEvent') === 'true'
+      const refuse = (status: number, code: number, reason: string) => {
+        meter.count('relay_refused_total', { status: String(status) })
+        if (hasCloseEvent) dismiss(upgrade, code, reason)
+        else refuseUpgrade(raw, status, reason)
+      }
+      const address = addressOf(request)
       const clientId = admitted(request, url.searchParams)
-      if (typeof clientId === 'string') {
-        const share = url.searchParams.get('share') === '1'
-        sockets.handleUpgrade(request, raw, head, (ws) => serve(ws, raw, { clientId, share }))
+      if (typeof clientId !== 'string') {
+        refuse(clientId.http === 403 ? 403 : 401, 3000, clientId.message)
         return
       }
-      const status = clientId.http === 403 ? 403 : 401
-      meter.count('relay_refused_total', { status: String(status) })
-      if (url.searchParams.get('useOnCloseEvent') === 'true') dismiss(request, raw, head, clientId.message)
-      else refuseUpgrade(raw, status, clientId.message)
+      const isHouse = hub.trusts(clientId)
+      if (!isHouse && !takePlace(raw, address)) {
+        const isFull = budgets.connections.held > 0 && budgets.connections.left('') === 0
+        refuse(isFull ? 503 : 429, TRY_AGAIN_LATER, 'too many connections')
+        return
+      }
+      const share = url.searchParams.get('share') === '1'
+      sockets.handleUpgrade(request, raw, head, (ws) => serve(ws, raw, { clientId, share, address }))
     }
   })
 

@@ -22,10 +22,17 @@ export interface NewMessage {
   publishedAt: number
   /** From this instant on the message does not exist, whether or not a sweep has come by. */
   expiresAt: number
+  /**
+   * Who pays: the keyed hash of an address block, at most 12 characters; '' for the house itself. A topic that is full
+   * loses messages of the payer who has most in it.
+   */
+  payer: string
+  /** Takes the place of `expiresAt` where nobody but the publisher is subscribed. Not kept. */
+  unattendedUntil?: number
 }
 
 /** A message in its topic. `seq` rises by publish order within the topic and is never used twice. */
-export interface StoredMessage extends NewMessage {
+export interface StoredMessage extends Omit<NewMessage, 'unattendedUntil'> {
   seq: number
 }
 
@@ -38,12 +45,23 @@ export interface Subscriber {
 
 /**
  * `stored`: new, durable. `duplicate`: this topic already has the message (a retry of the publisher).
- * `full`: the topic has reached its limit of stored messages or bytes and nothing fully acknowledged could make room.
+ * `full`: the message alone is larger than its topic may be. `displaced` messages that somebody still waited for were
+ * dropped to make room; absent when none.
  */
 export type Publication =
-  | { outcome: 'stored'; seq: number; previousSeq: number; subscribers: Subscriber[] }
+  | { outcome: 'stored'; seq: number; previousSeq: number; subscribers: Subscriber[]; displaced?: number }
   | { outcome: 'duplicate' }
   | { outcome: 'full' }
+
+/**
+ * `total`: how many topics the client has now. What it asked for and did not get: topics that another client owns, and
+ * those that have as many members as they may have.
+ */
+export interface Subscribed {
+  total: number
+  owned: string[]
+  crowded: string[]
+}
 
 /** Another process (or this one) stored a message that these clients have not acknowledged. */
 export interface Wake {
@@ -86,11 +104,21 @@ export interface RelayStore extends AsyncDisposable {
 
   /**
    * Makes the client a subscriber of the topics; idempotent. A client that was one before keeps what it acknowledged,
-   * also across an unsubscribe, for as long as the messages live. Answers how many topics the client has now.
-   * With `limit`, subscribes to nothing and throws ProtocolError `rate_limited` when the client would have more.
+   * also across an unsubscribe, for as long as the messages live. It counts as seen at `now`.
+   * With `limit`, throws ProtocolError `rate_limited` and subscribes to nothing when the client would have more topics,
+   * and leaves out topics that have as many members as they may have. Topics that another client owns are left out.
+   * `exclusive` makes the client the owner of the topics, whoever was it before: the subscriptions of all others end.
    */
-  subscribe(clientId: string, topics: readonly string[], limit?: number): Promise<number>
-  /** Ends the subscriptions; unknown ones are ignored. */
+  subscribe(
+    clientId: string,
+    topics: readonly string[],
+    how: { now: number; limit?: number; exclusive?: boolean },
+  ): Promise<Subscribed>
+  /** Of these topics, those that the client is not subscribed to. */
+  unsubscribedOf(clientId: string, topics: readonly string[]): Promise<string[]>
+  /** Renews the leases of clients that are here at `now`; once a day is enough. Others than subscribers are ignored. */
+  seen(clientIds: readonly string[], now: number): Promise<void>
+  /** Ends the subscriptions, and what the client owns of the topics; unknown ones are ignored. */
   unsubscribe(clientId: string, topics: readonly string[]): Promise<void>
   /** A page of the client's topics in topic order, starting after `after`. */
   topicsOf(clientId: string, page: { after?: string; limit: number }): Promise<string[]>
@@ -98,14 +126,15 @@ export interface RelayStore extends AsyncDisposable {
   isSubscribed(clientId: string, topic: string): Promise<boolean>
 
   /**
-   * The subscribed topics in which something waits for the client at `now`, in batches. The iterator yields between
-   * batches, so that a client of a million topics does not hold up the others. May name a topic in which nothing is
+   * The subscribed topics in which something waits for the client at `now`, in batches, one for about every
+   * `WAITING_BATCH` topics that are looked at; some are empty. The iterator yields between batches, so that a client of
+   * many topics does not hold up the others. May name a topic in which nothing is
    * left; must not miss one whose message was stored before the call.
    */
   waiting(clientId: string, now: number): AsyncIterable<string[]>
   /**
    * Live messages of the topic that the client has neither published nor acknowledged, in publish order, with
-   * `seq > after`. Works for topics that the client is not subscribed to.
+   * `seq > after`. Works for topics that the client is not subscribed to; of one that another client owns, nothing.
    */
   pending(
     clientId: string,
@@ -114,7 +143,8 @@ export interface RelayStore extends AsyncDisposable {
   ): Promise<{ messages: StoredMessage[]; hasMore: boolean }>
   /**
    * Acknowledges: never delivered to this client again; takes nothing from any other client. Unknown ids are ignored.
-   * Works for topics that the client is not subscribed to.
+   * Works for topics that the client is not subscribed to, while they have room for members; not for those that another
+   * client owns.
    */
   acknowledge(clientId: string, receipts: readonly { topic: string; id: string }[]): Promise<void>
 
@@ -153,7 +183,10 @@ export interface RelayStore extends AsyncDisposable {
   /** Calls the listener when **another** store instance changed a watch of the client; like `onWake`, never the truth. */
   onWatch(listener: (clientId: string) => void): Disposable
 
-  /** Removes at most `limit` messages (and what belongs to them) that expired before `now`; answers how many. */
+  /**
+   * Removes at most `limit` messages (and what belongs to them) that expired before `now`, then subscriptions of clients
+   * that were last seen `SUBSCRIPTION_LEASE_MS` ago; answers how many of both.
+   */
   sweep(now: number, limit: number): Promise<number>
   /**
    * Calls the listener when a publish through **another** store instance concerns one of this instance's clients.
@@ -164,8 +197,32 @@ export interface RelayStore extends AsyncDisposable {
   ping(): Promise<void>
 }
 
-/** Limits of one topic; above them a publish is answered `full`. */
+/**
+ * A client that is seen less often than this loses its subscriptions. Messages live for at most as long, so nothing waits
+ * for it any more; published clients subscribe again whenever they start.
+ */
+export const SUBSCRIPTION_LEASE_MS = 30 * 86_400_000
+/** Topics that `waiting` looks at before it lets others run. */
+export const WAITING_BATCH = 250
+
+/**
+ * Bounds of one topic. At the limit of messages or bytes it is brought down to nine tenths: first what has expired goes,
+ * then what every subscriber has, then the oldest of those payers who have most. A topic that is owned may have
+ * `OWNED_FACTOR` times as much.
+ */
 export interface MailboxLimits {
   messages: number
   bytes: number
+  /** Clients that may be subscribed, or have acknowledged something; no limit for trusted ones. Default 1,000. */
+  members?: number
 }
+
+/**
+ * A wallet that is away for 30 days finds 1,490 notifications at most on a topic (50 at once, 2 an hour); a device of a
+ * wallet shares its topics with the other devices of the account and a server.
+ */
+export const DEFAULT_MAILBOX_LIMITS = { messages: 2_500, bytes: 16 * 1024 * 1024, members: 1_000 }
+/** Requests of everybody come together on the topics of the notify server. */
+export const OWNED_FACTOR = 4
+/** What a full topic keeps. */
+export const KEPT_PART = 0.9

@@ -32,7 +32,7 @@ export interface WebhookClient extends AsyncDisposable {
   /** Resolves when the relay has answered and the watch stands; rejects when it is closed before. */
   ready(): Promise<void>
   publish(publish: Publish): Promise<void>
-  subscribe(topics: readonly string[]): Promise<void>
+  subscribe(topics: readonly string[], how?: { exclusive?: boolean }): Promise<void>
   unsubscribe(topics: readonly string[]): Promise<void>
   onConnectionChange(listener: (connected: boolean) => void): Disposable
   /** A message came as an event. Resolves when its effect is durable. */
@@ -257,8 +257,8 @@ export const createWebhookClient = (
       return new Promise((resolve, reject) => waiting.push({ resolve, reject }))
     },
     publish: publishing.publish,
-    async subscribe(wanted) {
-      await topics.subscribe(wanted)
+    async subscribe(wanted, how) {
+      await topics.subscribe(wanted, how)
       for (const topic of wanted) unseen.add(topic.toLowerCase())
       void takeWaiting()
     },

@@ -52,6 +52,11 @@ export const METRICS: Record<string, Declared> = {
     help: 'Messages that were not stored or not delivered: duplicate, full, expired',
     labels: ['reason'],
   },
+  relay_subscriptions_ignored_total: {
+    type: 'counter',
+    help: 'Subscriptions that were answered and not made',
+    labels: ['reason'],
+  },
   relay_redeliveries_total: { type: 'counter', help: 'Messages pushed again, unacknowledged in time' },
   relay_slow_readers_total: { type: 'counter', help: 'Connections closed because they did not read' },
   relay_watch_events_total: { type: 'counter', help: 'Events of watched messages' },

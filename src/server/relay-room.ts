@@ -1,6 +1,6 @@
 /** The relay room, put together: hub, ways in, webhooks, sweeps. */
-import type { Server } from 'node:http'
-import { Hono } from 'hono'
+import type { IncomingMessage, Server } from 'node:http'
+import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { createHostGate } from '../platform/host-gate.ts'
 import { addressRules, anyAddress } from '../platform/public-address.ts'
@@ -27,6 +27,7 @@ export const buildRelay = (
   archive: Archiving,
 ): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
   const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = ground
+  const { addressOf, payerOf, budgets } = ground
   const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
   const trusted = (clientId: string) => clientId === notifyClient
   const { relay: store, agenda } = stores
@@ -49,7 +50,7 @@ export const buildRelay = (
   owned.use(createWatchEvents({ store, agenda, key, post, clock, log, meter }))
   const hub = owned.use(
     createRelayHub(
-      { store, clock, log, meter, randomBytes, watches, archive },
+      { store, clock, log, meter, randomBytes, watches, archive, budgets, payerOf },
       {
         trusted,
         // Another process may store what no wake-up tells us of.
@@ -57,10 +58,15 @@ export const buildRelay = (
       },
     ),
   )
-  const socket = owned.use(attachRelaySocket({ hub, clock, log, meter }, server, admission))
+  const socket = owned.use(attachRelaySocket({ hub, addressOf, budgets, clock, log, meter }, server, admission))
   owned.use(createStoreSweeper({ store, onDuty: ground.onDuty('relay sweep'), clock, log, meter }))
+  const addressOfContext = (c: Context): string => {
+    const { incoming }: { incoming?: IncomingMessage } = c.env ?? {}
+    // Without a socket it is the house that asks.
+    return incoming ? addressOf(incoming) : ''
+  }
   const routes = new Hono()
   routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
-  routes.route('/', relayRoutes({ hub, clock, log, publicKey: key.publicKey }, admission))
+  routes.route('/', relayRoutes({ hub, addressOf: addressOfContext, clock, log, publicKey: key.publicKey }, admission))
   return { hub, socket, routes }
 }

@@ -220,7 +220,7 @@ const entry: z.ZodType<OutboxEntry> = z.object({
   notBefore: time.exactOptional(),
 })
 
-const message: z.ZodType<StoredMessage> = z.object({
+const writtenMessage = z.object({
   topic: text,
   seq: place,
   message: text,
@@ -230,7 +230,13 @@ const message: z.ZodType<StoredMessage> = z.object({
   publisher: text,
   publishedAt: time,
   expiresAt: time,
+  payer: text.exactOptional(),
 })
+/** Backups from before messages had somebody who pays are read, too. */
+const message: z.ZodType<StoredMessage> = writtenMessage.transform((written) => ({
+  ...written,
+  payer: written.payer ?? '',
+}))
 
 const job: z.ZodType<Job> = z.object({
   queue: text,
@@ -353,6 +359,10 @@ export const TABLES = {
     isSubscribed: z.boolean(),
     cursor: place,
     acked: z.array(place),
+    /** Of a subscriber: the day on which the client was last seen, ms. */
+    seenAt: time.exactOptional(),
+    /** The topic belongs to the client. */
+    owns: z.literal(true).exactOptional(),
   }),
   watch,
   /** Of all queues, dead letters included. Whoever works on one keeps it here: there it is due. */

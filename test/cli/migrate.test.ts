@@ -163,7 +163,7 @@ describe('backup and restore', () => {
     mkdirSync(path('live'))
     {
       await using stores = await openLmdb({ path: join(path('live'), 'store') })
-      await stores.relay.subscribe(client('a'), [topic('box')])
+      await stores.relay.subscribe(client('a'), [topic('box')], { now: Date.now() })
       await stores.relay.publish([message(topic('box'), 'text', { publishedAt: now, expiresAt: now + HOUR })])
     }
     await using server = await startServerProcess(path('live'))

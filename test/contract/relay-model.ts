@@ -106,9 +106,13 @@ const run = async (store: RelayStore, model: ReturnType<typeof createModel>, one
     const who = clients[one.client] ?? ''
     const of = topics[one.topic] ?? ''
     const own = model.subscribed.get(who)
-    await store[one.do](who, [of])
-    if (one.do === 'subscribe') own?.add(of)
-    else own?.delete(of)
+    if (one.do === 'subscribe') {
+      await store.subscribe(who, [of], { now: model.now() })
+      own?.add(of)
+    } else {
+      await store.unsubscribe(who, [of])
+      own?.delete(of)
+    }
   }
 }
 

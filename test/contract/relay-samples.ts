@@ -18,6 +18,7 @@ export const message = (of: string, text: string, change: Partial<NewMessage> = 
   publisher: client('publisher'),
   publishedAt: T,
   expiresAt: T + MINUTE,
+  payer: 'payer',
   ...change,
 })
 

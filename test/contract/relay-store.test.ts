@@ -1,12 +1,14 @@
 import { engines } from '../support/stores.ts'
 import { relayLimitsContract } from './relay-limits.ts'
 import { relayModelContract } from './relay-model.ts'
+import { relayOwnersContract } from './relay-owners.ts'
 import { relayStoreContract } from './relay-store.ts'
 import { relayWatchesContract } from './relay-watches.ts'
 
 for (const engine of engines) {
   relayStoreContract(engine)
   relayLimitsContract(engine)
+  relayOwnersContract(engine)
   relayModelContract(engine)
   relayWatchesContract(engine)
 }

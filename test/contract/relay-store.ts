@@ -80,14 +80,14 @@ export const relayStoreContract = (engine: Engine): void => {
       })
 
       it('does not take an acknowledged message for gone: its retry is still a duplicate', async () => {
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         await stored(store(), message(a, '1'))
         await acknowledge(alice, a, '1')
         expect(await store().publish([message(a, '1')])).toEqual([{ outcome: 'duplicate' }])
       })
 
       it('stores a message again whose first copy has expired, without a sweep in between', async () => {
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         const first = await stored(store(), message(a, '1'))
         await acknowledge(alice, a, '1')
         const later = { publishedAt: T + MINUTE, expiresAt: T + 2 * MINUTE }
@@ -111,16 +111,16 @@ export const relayStoreContract = (engine: Engine): void => {
       })
 
       it('names every subscriber of the topic but the publisher', async () => {
-        for (const one of [alice, bob, carol]) await store().subscribe(one, [a])
+        for (const one of [alice, bob, carol]) await store().subscribe(one, [a], { now: T })
         await store().unsubscribe(carol, [a])
-        await store().subscribe(carol, [b])
+        await store().subscribe(carol, [b], { now: T })
         const { subscribers } = await stored(store(), message(a, '1', { publisher: bob }))
         expect(subscribers).toEqual([{ clientId: alice, caughtUp: true }])
       })
 
       it('calls a subscriber caught up when nothing older waits for it', async () => {
-        await store().subscribe(alice, [a])
-        await store().subscribe(bob, [a])
+        await store().subscribe(alice, [a], { now: T })
+        await store().subscribe(bob, [a], { now: T })
         await stored(store(), message(a, '1'))
         await acknowledge(alice, a, '1')
         const { subscribers } = await stored(store(), message(a, '2'))
@@ -131,7 +131,7 @@ export const relayStoreContract = (engine: Engine): void => {
       })
 
       it('calls a subscriber caught up when all that is older is its own, expired or acknowledged in any order', async () => {
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         await store().publish([
           message(a, 'own', { publisher: alice }),
           message(a, 'short', { expiresAt: T + 10 }),
@@ -148,7 +148,7 @@ export const relayStoreContract = (engine: Engine): void => {
 
       it('calls a new subscriber of a topic with live messages not caught up', async () => {
         await stored(store(), message(a, '1'))
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         const { subscribers } = await stored(store(), message(a, '2'))
         expect(subscribers).toEqual([{ clientId: alice, caughtUp: false }])
       })
@@ -156,14 +156,14 @@ export const relayStoreContract = (engine: Engine): void => {
 
     describe('subscriptions', () => {
       it('counts the topics of a client, each once', async () => {
-        expect(await store().subscribe(alice, [a, b, a])).toBe(2)
-        expect(await store().subscribe(alice, [a])).toBe(2)
-        expect(await store().subscribe(bob, [a])).toBe(1)
-        expect(await store().subscribe(alice, [topic('c')])).toBe(3)
+        expect((await store().subscribe(alice, [a, b, a], { now: T })).total).toBe(2)
+        expect((await store().subscribe(alice, [a], { now: T })).total).toBe(2)
+        expect((await store().subscribe(bob, [a], { now: T })).total).toBe(1)
+        expect((await store().subscribe(alice, [topic('c')], { now: T })).total).toBe(3)
       })
 
       it('knows who is subscribed now', async () => {
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         expect(await store().isSubscribed(alice, a)).toBe(true)
         expect(await store().isSubscribed(alice, b)).toBe(false)
         expect(await store().isSubscribed(bob, a)).toBe(false)
@@ -172,45 +172,45 @@ export const relayStoreContract = (engine: Engine): void => {
       })
 
       it('refuses to go over the limit, and then subscribes to nothing', async () => {
-        await store().subscribe(alice, [a], 2)
-        const tooMany = store().subscribe(alice, [b, topic('c')], 2)
+        await store().subscribe(alice, [a], { now: T, limit: 2 })
+        const tooMany = store().subscribe(alice, [b, topic('c')], { now: T, limit: 2 })
         await expect(tooMany).rejects.toThrow(ProtocolError)
         await expect(tooMany).rejects.toMatchObject({ code: 'rate_limited' })
         expect(await store().topicsOf(alice, { limit: 10 })).toEqual([a])
-        expect(await store().subscribe(alice, [a, b], 2)).toBe(2)
+        expect((await store().subscribe(alice, [a, b], { now: T, limit: 2 })).total).toBe(2)
       })
 
       it('lets a client at its limit repeat what it has, and others go on', async () => {
-        await store().subscribe(alice, [a, b], 2)
-        expect(await store().subscribe(alice, [a, b], 2)).toBe(2)
-        expect(await store().subscribe(bob, [a], 2)).toBe(1)
+        await store().subscribe(alice, [a, b], { now: T, limit: 2 })
+        expect((await store().subscribe(alice, [a, b], { now: T, limit: 2 })).total).toBe(2)
+        expect((await store().subscribe(bob, [a], { now: T, limit: 2 })).total).toBe(1)
       })
 
       it('makes room under the limit when a subscription ends', async () => {
-        await store().subscribe(alice, [a], 1)
+        await store().subscribe(alice, [a], { now: T, limit: 1 })
         await store().unsubscribe(alice, [a, a])
-        expect(await store().subscribe(alice, [b], 1)).toBe(1)
+        expect((await store().subscribe(alice, [b], { now: T, limit: 1 })).total).toBe(1)
       })
 
       it('holds the limit when many subscribe at once', async () => {
         const answers = await Promise.allSettled(
-          Array.from({ length: 50 }, (_, at) => store().subscribe(alice, [topic(`${at}`)], 10)),
+          Array.from({ length: 50 }, (_, at) => store().subscribe(alice, [topic(`${at}`)], { now: T, limit: 10 })),
         )
         expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(10)
         expect(await store().topicsOf(alice, { limit: 100 })).toHaveLength(10)
       })
 
       it('ignores the end of subscriptions that are not there', async () => {
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         await store().unsubscribe(alice, [b])
         await store().unsubscribe(bob, [a, b])
-        expect(await store().subscribe(alice, [])).toBe(1)
+        expect((await store().subscribe(alice, [], { now: T })).total).toBe(1)
       })
 
       it('pages through the topics of a client, in topic order', async () => {
         const many = Array.from({ length: 25 }, (_, at) => topic(`${at}`))
-        await store().subscribe(alice, many)
-        await store().subscribe(bob, [a])
+        await store().subscribe(alice, many, { now: T })
+        await store().subscribe(bob, [a], { now: T })
         const read: string[] = []
         for (let next: string[] | undefined; next?.length !== 0; ) {
           const after = read.at(-1)
@@ -221,18 +221,18 @@ export const relayStoreContract = (engine: Engine): void => {
       })
 
       it('keeps what a client acknowledged across an unsubscribe', async () => {
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         await store().publish([message(a, '1'), message(a, '2'), message(a, '3')])
         await acknowledge(alice, a, '1', '3')
         await store().unsubscribe(alice, [a])
         await store().unsubscribe(alice, [a])
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         expect(await textsOf(store(), alice, a)).toEqual(['2'])
       })
 
       it('keeps messages for a client that subscribes later', async () => {
         await stored(store(), message(a, '1'))
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         expect(await waitingTopics(store(), alice)).toEqual([a])
         expect(await textsOf(store(), alice, a)).toEqual(['1'])
       })
@@ -240,7 +240,7 @@ export const relayStoreContract = (engine: Engine): void => {
 
     describe('what waits', () => {
       it('names the subscribed topics in which something waits, and no acknowledged or foreign ones', async () => {
-        await store().subscribe(alice, [a, b, topic('empty')])
+        await store().subscribe(alice, [a, b, topic('empty')], { now: T })
         await store().publish([message(a, '1'), message(b, '2'), message(topic('other'), '3')])
         await acknowledge(alice, b, '2')
         expect(await waitingTopics(store(), alice)).toEqual([a])
@@ -251,7 +251,7 @@ export const relayStoreContract = (engine: Engine): void => {
 
       it('misses none of thousands of topics, and lets others run between the batches', async () => {
         const many = Array.from({ length: 2500 }, (_, at) => topic(`${at}`))
-        await store().subscribe(alice, many)
+        await store().subscribe(alice, many, { now: T })
         await store().publish(many.map((of) => message(of, 'x')))
         let turns = 0
         let batches = 0
@@ -320,7 +320,7 @@ export const relayStoreContract = (engine: Engine): void => {
       })
 
       it('never gives a client its own messages', async () => {
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         await store().publish([message(a, '1', { publisher: alice }), message(a, '2')])
         expect(await textsOf(store(), alice, a)).toEqual(['2'])
         expect(await textsOf(store(), bob, a)).toEqual(['1', '2'])
@@ -339,7 +339,7 @@ export const relayStoreContract = (engine: Engine): void => {
 
     describe('acknowledging', () => {
       it('takes a message from this client, and from nobody else', async () => {
-        for (const one of [alice, bob]) await store().subscribe(one, [a])
+        for (const one of [alice, bob]) await store().subscribe(one, [a], { now: T })
         await store().publish([message(a, '1'), message(a, '2')])
         await acknowledge(alice, a, '1')
         expect(await textsOf(store(), alice, a)).toEqual(['2'])
@@ -371,7 +371,7 @@ export const relayStoreContract = (engine: Engine): void => {
         await stored(store(), message(a, '1'))
         await acknowledge(alice, a, '1')
         expect(await textsOf(store(), alice, a)).toEqual([])
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         expect(await waitingTopics(store(), alice)).toEqual([])
       })
 
@@ -453,7 +453,7 @@ export const relayStoreContract = (engine: Engine): void => {
       })
 
       it('leaves subscriptions, and what was acknowledged of the messages that stay', async () => {
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         await store().publish([message(a, 'short', { expiresAt: T + 1 }), message(a, '1'), message(a, '2')])
         await acknowledge(alice, a, '2')
         await store().sweep(T + 1, 100)
@@ -462,7 +462,7 @@ export const relayStoreContract = (engine: Engine): void => {
       })
 
       it('never leads to a number that was used before', async () => {
-        await store().subscribe(alice, [a])
+        await store().subscribe(alice, [a], { now: T })
         const before = await stored(store(), message(a, '1'))
         await acknowledge(alice, a, '1')
         await store().sweep(T + MINUTE, 100)
@@ -485,7 +485,7 @@ export const relayStoreContract = (engine: Engine): void => {
 
     describe('a restart', () => {
       it('loses no message, subscription or acknowledgement', async () => {
-        await store().subscribe(alice, [a, b])
+        await store().subscribe(alice, [a, b], { now: T })
         await store().unsubscribe(alice, [b])
         await store().publish([message(a, '1'), message(a, '2'), message(a, '3')])
         await acknowledge(alice, a, '1', '3')

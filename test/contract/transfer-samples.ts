@@ -232,9 +232,9 @@ export const furnish = async (
   // Mailboxes: acknowledged in order, out of order, by one who left, and what has expired.
   const [box, quiet, dead] = [topic('box'), topic('quiet'), topic('dead')]
   const live = { publishedAt: now, expiresAt: now + HOUR }
-  await relay.subscribe(client('a'), [box, quiet])
-  await relay.subscribe(client('b'), [box])
-  await relay.subscribe(client('left'), [box, dead])
+  await relay.subscribe(client('a'), [box, quiet], { now: now })
+  await relay.subscribe(client('b'), [box], { now: now })
+  await relay.subscribe(client('left'), [box, dead], { now: now })
   for (let at = 0; at < 12; at++) await relay.publish([message(box, `text ${at} é`, live)])
   await relay.publish([message(box, 'own', { ...live, publisher: client('a'), attestation: 'ätt', tag: 0 })])
   await relay.publish([message(dead, 'dead', { publishedAt: now - HOUR, expiresAt: now - 1 })])
@@ -246,8 +246,7 @@ export const furnish = async (
   // A client of so many topics gets hints on one engine.
   await relay.subscribe(
     client('many'),
-    Array.from({ length: 300 }, (_, at) => topic(`many ${at}`)),
-  )
+    Array.from({ length: 300 }, (_, at) => topic(`many ${at}`)), { now: now })
   await relay.publish([message(topic('many 7'), 'for many', live)])
 
   const watch = {

@@ -17,6 +17,7 @@ import { createRelayHub, type RelayLimits } from '../../src/relay/hub.ts'
 import { attachRelaySocket, type RelaySocketOptions } from '../../src/relay/socket.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { capturedLog } from '../support/capture/log.ts'
+import { unpaid } from '../support/unpaid.ts'
 
 export const deps = { clock: systemClock, log: capturedLog, meter: unmeasured }
 
@@ -38,9 +39,9 @@ export const startRelay = async (limits: Partial<RelayLimits> = {}, options: Rel
   let running: AsyncDisposable | undefined
 
   const start = async () => {
-    const hub = createRelayHub({ ...deps, store: stores.relay, randomBytes: crypto.randomBytes }, limits)
+    const hub = createRelayHub({ ...deps, ...unpaid, store: stores.relay, randomBytes: crypto.randomBytes }, limits)
     const server = createServer()
-    const socket = attachRelaySocket({ hub, ...deps }, server, options)
+    const socket = attachRelaySocket({ ...unpaid, hub, ...deps }, server, options)
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
     port = (server.address() as AddressInfo).port
     running = {

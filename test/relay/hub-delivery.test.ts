@@ -201,6 +201,7 @@ describe('a mailbox', () => {
 
   it('waits for 6 hours when no TTL is given', async () => {
     const a = world.connect(alice)
+    await world.connect('did:key:away').subscribe(topic)
     await a.request('irn_publish', { topic, message: 'default' })
     await world.clock.advance(6 * 3600_000 - 1000)
     const b = world.connect(bob)

@@ -19,7 +19,7 @@ const talk = (clientId = bob) => {
   const sent: string[] = []
   const session = world.hub.connect(
     { send: (text) => sent.push(text), buffered: () => 0, pause() {}, resume() {}, close() {} },
-    { clientId, share: false },
+    { clientId, share: false, address: '' },
   )
   return {
     sent,
@@ -166,14 +166,14 @@ describe('limits', () => {
     expect(await a.request('irn_batchSubscribe', { topics })).toHaveLength(11)
   })
 
-  it('a topic that is over them drops the message, and the publisher is told true', async () => {
+  it('a topic that is over them drops its oldest message, and the publisher is told true', async () => {
     await world[Symbol.asyncDispose]()
     world = await startHub({}, { messages: 2, bytes: 1_000_000 })
     const a = world.connect(alice)
     for (const message of ['one', 'two', 'three']) expect(await a.publish(topic, message)).toBe(true)
     expect(world.counted.get('relay_messages_dropped_total:full')).toBe(1)
     expect(await world.connect(bob).request('irn_fetchMessages', { topic })).toMatchObject({
-      messages: [{ message: 'one' }, { message: 'two' }],
+      messages: [{ message: 'two' }, { message: 'three' }],
     })
   })
 })
@@ -227,7 +227,7 @@ describe('a session proposal', () => {
 
 describe('a caller without a connection', () => {
   const call = (clientId: string, method: string, params: unknown) =>
-    world.hub.call(clientId, JSON.stringify({ id: 1, jsonrpc: '2.0', method, params }))
+    world.hub.call({ clientId, address: '' }, JSON.stringify({ id: 1, jsonrpc: '2.0', method, params }))
 
   it('publishes to those who are connected, subscribes for later, and fetches', async () => {
     const b = world.connect(bob)

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createRelayHub } from '../../src/relay/hub.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectPushed, type HubWorld, quiet, startHub, type TestPeer, topicNamed } from './hub-world.ts'
+import { unpaid } from '../support/unpaid.ts'
 
 const alice = 'did:key:z6MkAlice'
 const server = 'did:key:z6MkServer'
@@ -10,7 +11,7 @@ const topic = topicNamed('a topic')
 let world: HubWorld
 beforeEach(async () => {
   world = await startHub()
-  await world.store.subscribe(server, [topic])
+  await world.store.subscribe(server, [topic], { now: world.clock.now() })
 })
 afterEach(() => world[Symbol.asyncDispose]())
 
@@ -110,11 +111,11 @@ describe('a shared subscription', () => {
       meter: { count() {}, gauge() {}, observe() {} },
       randomBytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)),
     }
-    const there = createRelayHub(deps, { catchUpEvery: 10_000 })
+    const there = createRelayHub({ ...deps, ...unpaid }, { catchUpEvery: 10_000 })
     const got: string[] = []
     const session = there.connect(
       { send: (text) => got.push(text), buffered: () => 0, pause() {}, resume() {}, close() {} },
-      { clientId: server, share: true },
+      { clientId: server, share: true, address: '' },
     )
     await world.clock.advance(250)
     const a = world.connect(alice)

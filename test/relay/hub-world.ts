@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { z } from 'zod'
+import type { Budgets } from '../../src/platform/budgets.ts'
 import type { Clock } from '../../src/platform/clock.ts'
 import {
   type Archiving,
@@ -19,6 +20,7 @@ import type { Stores } from '../../src/storage/stores.ts'
 import { capturedLog } from '../support/capture/log.ts'
 import { manualClock } from '../support/clock.ts'
 import { eventually } from '../support/eventually.ts'
+import { unpaid } from '../support/unpaid.ts'
 
 const frameSchema = z.object({
   id: z.union([z.number(), z.string(), z.null()]),
@@ -67,7 +69,7 @@ export interface HubWorld extends AsyncDisposable {
   hub: RelayHub
   store: Awaited<ReturnType<typeof openLmdb>>['relay']
   counted: Map<string, number>
-  connect(clientId: string, options?: { share?: boolean; autoAcknowledge?: boolean }): TestPeer
+  connect(clientId: string, options?: { share?: boolean; autoAcknowledge?: boolean; address?: string }): TestPeer
   /** A hub on the same store, as another start of the process. */
   restart(): Promise<void>
 }
@@ -78,11 +80,13 @@ export const startHub = async (
   options: Partial<RelayLimits> & { trusted?: (clientId: string) => boolean } = {},
   mailbox?: MailboxLimits,
   archiveOn?: (stores: Stores, clock: Clock) => Archiving,
+  budgetsOn?: (clock: Clock) => Budgets,
 ): Promise<HubWorld> => {
   const path = await mkdtemp(join(tmpdir(), 'belfry-hub-'))
   const clock = manualClock()
   const stores = await openLmdb({ path, ...(mailbox && { mailbox }) })
   const archive = archiveOn?.(stores, clock)
+  const paid = budgetsOn ? { budgets: budgetsOn(clock), payerOf: (address: string) => address } : {}
   const counted = new Map<string, number>()
   const meter = {
     count: (name: string, labels: Record<string, string> = {}, by = 1) => {
@@ -95,13 +99,16 @@ export const startHub = async (
   }
   const start = () =>
     createRelayHub(
-      { store: stores.relay, clock, log: capturedLog, meter, randomBytes, ...(archive && { archive }) },
+      { ...unpaid, ...paid, store: stores.relay, clock, log: capturedLog, meter, randomBytes, ...(archive && { archive }) },
       options,
     )
   let hub = start()
   let ids = 0
 
-  const connect: HubWorld['connect'] = (clientId, { share = false, autoAcknowledge = false } = {}) => {
+  const connect: HubWorld['connect'] = (
+    clientId,
+    { share = false, autoAcknowledge = false, address = '' } = {},
+  ) => {
     const answers = new Map<string, (frame: Frame) => void>()
     const peer: Peer = {
       send(text) {
@@ -161,7 +168,7 @@ export const startHub = async (
       closed: undefined,
       close: () => hub.close(session),
     }
-    const session = hub.connect(peer, { clientId, share })
+    const session = hub.connect(peer, { clientId, share, address })
     return it
   }
 

@@ -18,6 +18,7 @@ import { attachRelaySocket, type RelaySocketOptions } from '../../src/relay/sock
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { capturedLog } from '../support/capture/log.ts'
 import { eventually } from '../support/eventually.ts'
+import { unpaid } from '../support/unpaid.ts'
 
 /** A relay with real sockets on a free port. */
 export const startRelay = async (
@@ -27,10 +28,10 @@ export const startRelay = async (
   const path = await mkdtemp(join(tmpdir(), 'belfry-relay-'))
   const stores = await openLmdb({ path })
   const deps = { clock, log: capturedLog, meter: unmeasured }
-  const hub = createRelayHub({ ...deps, store: stores.relay, randomBytes }, limits)
-  const routes = relayRoutes({ hub, ...deps }, admission)
+  const hub = createRelayHub({ ...deps, ...unpaid, store: stores.relay, randomBytes }, limits)
+  const routes = relayRoutes({ ...unpaid, hub, ...deps }, admission)
   const server = createServer(getRequestListener(routes.fetch))
-  const relay = attachRelaySocket({ hub, ...deps }, server, admission)
+  const relay = attachRelaySocket({ ...unpaid, hub, ...deps }, server, admission)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo

@@ -24,6 +24,7 @@ import { createWatchEvents } from '../../src/relay/watch-events.ts'
 import { createWatches } from '../../src/relay/watches.ts'
 import { capturedLog } from '../support/capture/log.ts'
 import type { Engine } from '../support/stores.ts'
+import { unpaid } from '../support/unpaid.ts'
 
 const answerSchema = z.union([
   z.object({ result: z.unknown() }),
@@ -87,7 +88,7 @@ export const startWatchRelay = async (
       anywhere: createPublicFetch({ rules: anyAddress }),
     }
     const events = createWatchEvents({ ...deps, store, agenda, key, post })
-    const hub = createRelayHub({ ...deps, store, randomBytes, watches }, options)
+    const hub = createRelayHub({ ...deps, ...unpaid, store, randomBytes, watches }, options)
     return { hub, events }
   }
   let running = start()
@@ -95,8 +96,8 @@ export const startWatchRelay = async (
   let listener: ReturnType<typeof getRequestListener>
   let socket: ReturnType<typeof attachRelaySocket>
   const attach = () => {
-    listener = getRequestListener(relayRoutes({ ...deps, hub: running.hub, publicKey: key.publicKey }).fetch)
-    socket = attachRelaySocket({ ...deps, hub: running.hub }, server)
+    listener = getRequestListener(relayRoutes({ ...unpaid, ...deps, hub: running.hub, publicKey: key.publicKey }).fetch)
+    socket = attachRelaySocket({ ...unpaid, ...deps, hub: running.hub }, server)
   }
   attach()
   let isDown = false

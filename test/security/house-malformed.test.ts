@@ -35,6 +35,7 @@ import { forgedTokens } from './forged.ts'
 import { MALFORMED, MIB, TEXTS } from './malformed.ts'
 import { PULSE_DOMAIN, type Pulse, startPulse } from './pulse.ts'
 import { halfOpen, sayRaw, statusesIn } from './raw-http.ts'
+import { unpaid } from '../support/unpaid.ts'
 
 let world: World
 let pulse: Pulse
@@ -287,7 +288,7 @@ const expectDocumented = (answer: Answer, family: Family): void => {
 it('the table names every route that there is', async () => {
   const { stores, metrics } = world
   const deps = { clock: systemClock, log: silent }
-  await using hub = createRelayHub({ ...deps, store: stores.relay, meter: unmeasured, randomBytes })
+  await using hub = createRelayHub({ ...deps, ...unpaid, store: stores.relay, meter: unmeasured, randomBytes })
   const none = {
     token: '',
     projects: undefined,
@@ -310,7 +311,7 @@ it('the table names every route that there is', async () => {
   const routed = [
     keysRoutes({ registry: createKeyRegistry({ ...deps, store: stores.keys }), log: silent }),
     adminRoutes(none),
-    relayRoutes({ hub, ...deps }),
+    relayRoutes({ ...unpaid, hub, ...deps }),
     contactsRoutes({ contacts: nobody, log: silent, meter: unmeasured }),
     opsRoutes({ checks: {}, ...deps }),
     metricsRoutes(metrics),

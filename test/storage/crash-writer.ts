@@ -13,7 +13,7 @@ const say = (what: string, id: string) => writeSync(1, `${what} ${id}\n`)
 
 const relay = async (lane: string) => {
   const of = topic(lane)
-  await stores.relay.subscribe(client(lane), [of])
+  await stores.relay.subscribe(client(lane), [of], { now: Date.now() })
   say('subscribed', lane)
   for (let at = 0; ; at++) {
     const text = `${lane} ${at}`

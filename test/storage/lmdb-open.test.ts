@@ -21,7 +21,7 @@ it('makes the directory that it is given', async () => {
 
 it('finishes what was asked for before it was closed, and refuses what comes later', async () => {
   const stores = await openLmdb({ path })
-  const asked = stores.relay.subscribe(client('a'), [topic('a')])
+  const asked = stores.relay.subscribe(client('a'), [topic('a')], { now: Date.now() })
   const closing = stores[Symbol.asyncDispose]()
   const late = [
     stores.relay.topicsOf(client('a'), { limit: 10 }),

@@ -64,7 +64,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
       for (const { id, task } of taken) {
         const { record } = 'accountKey' in task ? await store.account(task.accountKey) : { record: undefined }
         const topic = task.kind === 'response' ? task.topic : record?.subscriptions[0]?.topic
-        if (task.kind === 'response' && task.join) await relay.subscribe(relayServer, [task.join])
+        if (task.kind === 'response' && task.join) await relay.subscribe(relayServer, [task.join], { now: Date.now() })
         if (task.kind === 'leave') await relay.unsubscribe(relayServer, [task.topic])
         else if (topic) {
           const times = { publishedAt: now, expiresAt: now + 30 * DAY }
@@ -119,7 +119,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
   const topics: string[] = []
   for (const { subscription } of await store.subscribers(DOMAIN, { limit: 100 })) {
     topics.push(subscription.topic)
-    await relay.subscribe(`did:key:z6Mk${subscription.id}`, [subscription.topic])
+    await relay.subscribe(`did:key:z6Mk${subscription.id}`, [subscription.topic], { now: Date.now() })
   }
   expect(topics).toHaveLength(PEOPLE)
   await deliver()

@@ -51,7 +51,7 @@ describe('the stores when Redis is in trouble', () => {
   it('wait for a Redis that starts later', async () => {
     const port = await freePort()
     await using stores = await openRedis({ url: `redis://127.0.0.1:${port}` })
-    const asked = stores.relay.subscribe(alice, [a])
+    const asked = stores.relay.subscribe(alice, [a], { now: Date.now() })
     await using _redis = await startRedis({ port })
     expect(await asked).toBe(1)
   })
@@ -69,7 +69,7 @@ describe('the stores when Redis is in trouble', () => {
   it('finish what was asked for before they were closed', async () => {
     await using redis = await startRedis()
     const stores = await openRedis({ url: redis.url })
-    const asked = stores.relay.subscribe(alice, [a])
+    const asked = stores.relay.subscribe(alice, [a], { now: Date.now() })
     const closing = stores[Symbol.asyncDispose]()
     await expect(stores.relay.topicsOf(alice, { limit: 1 })).rejects.toMatchObject(unavailable)
     expect(await asked).toBe(1)
@@ -121,7 +121,7 @@ describe('the stores when Redis is in trouble', () => {
   it('go on removing what is done with, and sharing out the jobs that do, while Redis is full', async () => {
     await using redis = await startRedis()
     await using stores = await openRedis({ url: redis.url })
-    await stores.relay.subscribe(alice, [a])
+    await stores.relay.subscribe(alice, [a], { now: Date.now() })
     const [first, second] = [message(a, '1'), message(a, '2', { expiresAt: T + 1 })]
     await stored(stores.relay, first)
     await stored(stores.relay, second)
@@ -155,7 +155,7 @@ describe('the stores when a Redis Cluster changes', () => {
   it('keep every message and its order while slots move', { timeout: 60_000 }, async () => {
     await using cluster = await startCluster()
     await using stores = await openRedis({ url: cluster.url })
-    await stores.relay.subscribe(alice, topics)
+    await stores.relay.subscribe(alice, topics, { now: Date.now() })
     const publishing = publishAll(stores.relay, topics)
     await grows(publishing, 1000)
     const [first, second] = cluster.nodes

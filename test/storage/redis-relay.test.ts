@@ -65,7 +65,7 @@ for (const [name, server] of [
       const [first, second]: Wake[][] = [[], []]
       using _one = one.relay.onWake((wake) => first?.push(wake))
       using _two = two.relay.onWake((wake) => second?.push(wake))
-      await one.relay.subscribe(alice, [a])
+      await one.relay.subscribe(alice, [a], { now: T })
       await eventually(async () => {
         await one.relay.publish([message(a, `${Math.random()}`)])
         expect(second).toContainEqual({ topic: a, clientIds: [alice] })
@@ -81,7 +81,7 @@ for (const [name, server] of [
       const [here, there]: Wake[][] = [[], []]
       using _one = one.relay.onWake((wake) => here?.push(wake))
       using _two = two.relay.onWake((wake) => there?.push(wake))
-      await one.relay.subscribe(alice, [a])
+      await one.relay.subscribe(alice, [a], { now: T })
       await stored(one.relay, message(a, '1'))
       expect(here).toEqual([])
       await eventually(async () => {
@@ -103,7 +103,7 @@ for (const [name, server] of [
       expect(claimed.filter(Boolean)).toHaveLength(1)
       const joined = await Promise.allSettled(
         Array.from({ length: 100 }, (_, at) =>
-          (at % 2 === 0 ? one : two).relay.subscribe(alice, [topic(`${at}`)], 1),
+          (at % 2 === 0 ? one : two).relay.subscribe(alice, [topic(`${at}`)], { now: T, limit: 1 }),
         ),
       )
       expect(joined.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
@@ -116,7 +116,7 @@ for (const [name, server] of [
     it('store again what another one has dropped, and keep it', async () => {
       const { url } = await server()
       await using small = await openRedis({ url, prefix, mailbox: { messages: 1, bytes: 1_000 } })
-      await small.relay.subscribe(alice, [a])
+      await small.relay.subscribe(alice, [a], { now: T })
       for (let round = 0; round < 20; round++) {
         const text = `${round % 2}`
         await stored(small.relay, message(a, text))
@@ -127,7 +127,7 @@ for (const [name, server] of [
     })
 
     it('leave nothing that does not go by itself, but subscriptions', async () => {
-      await one.relay.subscribe(alice, [a])
+      await one.relay.subscribe(alice, [a], { now: T })
       const { seq } = await stored(one.relay, message(a, '1'))
       await stored(one.relay, message(topic('nobody'), '1'))
       await one.relay.acknowledge(bob, [{ topic: a, id: hex('1') }])
@@ -145,7 +145,7 @@ for (const [name, server] of [
         expect(await ttl(key)).toBeLessThanOrEqual(2 * MINUTE)
       }
       // Somebody comes back: the topic must not vanish under them.
-      await one.relay.subscribe(alice, [a])
+      await one.relay.subscribe(alice, [a], { now: T })
       expect(await ttl(`{t:${a}}`)).toBe(-1)
       await one.relay.unsubscribe(alice, [a])
       expect(await one.relay.sweep(T + MINUTE, 100)).toBe(2)
@@ -157,7 +157,7 @@ for (const [name, server] of [
       const publish = (text: string) => two.relay.publish(many.map((of) => message(of, text)))
       // While some subscribe here and some there, others are published to.
       await Promise.all([
-        ...many.map((of, at) => (at % 2 === 0 ? one : two).relay.subscribe(alice, [of])),
+        ...many.map((of, at) => (at % 2 === 0 ? one : two).relay.subscribe(alice, [of], { now: T })),
         publish('1'),
       ])
       expect((await waitingTopics(one.relay, alice)).sort()).toEqual([...many].sort())
@@ -177,14 +177,14 @@ for (const [name, server] of [
       expect((await waitingTopics(one.relay, alice)).sort()).toEqual(many.slice(0, 3).sort())
       await one.relay.unsubscribe(alice, many.slice(0, 2))
       expect(await waitingTopics(one.relay, alice)).toEqual(many.slice(2, 3))
-      await one.relay.subscribe(alice, many.slice(0, 2))
+      await one.relay.subscribe(alice, many.slice(0, 2), { now: T })
       expect((await waitingTopics(one.relay, alice)).sort()).toEqual(many.slice(0, 3).sort())
       await one.relay.unsubscribe(alice, many)
       expect((await keysLeft()).filter((key) => key.startsWith('{c:'))).toEqual([])
     })
 
     it('find what lies beyond thousands of messages that are gone', async () => {
-      await one.relay.subscribe(alice, [a])
+      await one.relay.subscribe(alice, [a], { now: T })
       await stored(one.relay, message(a, 'long', { expiresAt: T + 10 * MINUTE }))
       for (let from = 0; from < 3000; from += 500) {
         await one.relay.publish(Array.from({ length: 500 }, (_, at) => message(a, `short ${from + at}`)))

@@ -24,6 +24,8 @@ interface Waiter {
 interface Wish {
   topic: string
   on: boolean
+  /** The topic is to belong to this client, on a relay that does so. */
+  exclusive: boolean
   waiters: Waiter[]
 }
 
@@ -42,6 +44,8 @@ export const createTopics = (
 ) => {
   /** What is renewed after a reconnect, and whether this connection has confirmed it. */
   const kept = new Map<string, boolean>()
+  /** Of these, those that are to belong to this client. */
+  const keptExclusive = new Set<string>()
   const wishes = new Map<string, Wish>()
   let scheduled = false
   // One batch at a time, so that two wishes for a topic cannot overtake each other.
@@ -50,9 +54,13 @@ export const createTopics = (
   let again: Disposable | undefined
 
   const request: Connection['request'] = (...args) => connection.request(...args)
+  const claimed = (wish: Wish | undefined) => (wish?.exclusive ? { exclusive: true } : {})
   const subscribe = createCaller<Wish>(request, {
-    batch: { method: 'irn_batchSubscribe', params: (batch) => ({ topics: batch.map(({ topic }) => topic) }) },
-    single: { method: 'irn_subscribe', params: ({ topic }) => ({ topic }) },
+    batch: {
+      method: 'irn_batchSubscribe',
+      params: (batch) => ({ topics: batch.map(({ topic }) => topic), ...claimed(batch[0]) }),
+    },
+    single: { method: 'irn_subscribe', params: (wish) => ({ topic: wish.topic, ...claimed(wish) }) },
   })
   const named = ({ topic }: Wish) => ({ topic, id: subscriptionIdOf(topic, clientId) })
   const unsubscribe = createCaller<Wish>(request, {
@@ -87,7 +95,7 @@ export const createTopics = (
   /** Wishes for what is kept and not confirmed. */
   const renew = () => {
     for (const [topic, confirmed] of kept) {
-      if (!confirmed && !wishes.has(topic)) wishes.set(topic, { topic, on: true, waiters: [] })
+      if (!confirmed && !wishes.has(topic)) wishes.set(topic, { topic, on: true, exclusive: keptExclusive.has(topic), waiters: [] })
     }
     schedule()
   }
@@ -105,7 +113,7 @@ export const createTopics = (
     if (!connection.connected || underWay || !first) return
     const batch: Wish[] = []
     for (const wish of wishes.values()) {
-      if (wish.on !== first.on) continue
+      if (wish.on !== first.on || wish.exclusive !== first.exclusive) continue
       batch.push(wish)
       if (batch.length === LIMITS.batch) break
     }
@@ -124,7 +132,7 @@ export const createTopics = (
     soon(flush)
   }
 
-  const want = (topics: readonly string[], on: boolean): Promise<void> => {
+  const want = (topics: readonly string[], on: boolean, exclusive = false): Promise<void> => {
     if (over) return Promise.reject(over)
     if (topics.length === 0) return Promise.resolve()
     const distinct = new Set(topics.map((topic) => topic.toLowerCase()))
@@ -138,18 +146,22 @@ export const createTopics = (
       for (const topic of distinct) {
         if (!remembers && on) kept.set(topic, false)
         else kept.delete(topic)
+        if (!remembers && on && exclusive) keptExclusive.add(topic)
+        else keptExclusive.delete(topic)
         const wish = wishes.get(topic)
         if (wish) {
           wish.on = on
+          wish.exclusive = exclusive
           wish.waiters.push(waiter)
-        } else wishes.set(topic, { topic, on, waiters: [waiter] })
+        } else wishes.set(topic, { topic, on, exclusive, waiters: [waiter] })
       }
       schedule()
     })
   }
 
   return {
-    subscribe: (topics: readonly string[]) => want(topics, true),
+    subscribe: (topics: readonly string[], { exclusive = false }: { exclusive?: boolean } = {}) =>
+      want(topics, true, exclusive),
     unsubscribe: (topics: readonly string[]) => want(topics, false),
     opened() {
       for (const topic of kept.keys()) kept.set(topic, false)

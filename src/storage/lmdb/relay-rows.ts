@@ -1,15 +1,17 @@
-import type { NewMessage, StoredMessage } from '../../relay/store.ts'
+import type { StoredMessage } from '../../relay/store.ts'
 import { hash } from './bytes.ts'
 
 /**
  * A stored message: a fixed head that says whether it concerns anybody, then its texts. The head is read without
  * decoding the text, because a walk over a topic looks at thousands of messages and delivers a few.
  *
- *     0 expiresAt · 8 publishedAt · 16 tag · 24 id (32 bytes) · 56 publisher length · 58 attestation length · 62 texts
+ *     0 expiresAt · 8 publishedAt · 16 tag · 24 id (32 bytes) · 56 publisher length · 58 attestation length · 62 payer
+ *     (12 bytes, filled up with zeros) · 74 texts
  */
-const HEAD = 62
+const HEAD = 74
+const PAYER = 62
 
-export const encodeMessage = (message: NewMessage): Buffer => {
+export const encodeMessage = (message: Omit<StoredMessage, 'seq'>): Buffer => {
   const publisher = Buffer.from(message.publisher)
   const attestation = Buffer.from(message.attestation)
   const head = Buffer.allocUnsafe(HEAD)
@@ -19,6 +21,8 @@ export const encodeMessage = (message: NewMessage): Buffer => {
   hash(message.id).copy(head, 24)
   head.writeUInt16BE(publisher.length, 56)
   head.writeUInt32BE(attestation.length, 58)
+  head.fill(0, PAYER, HEAD)
+  head.write(message.payer, PAYER, HEAD - PAYER)
   return Buffer.concat([head, publisher, attestation, Buffer.from(message.message)])
 }
 
@@ -35,9 +39,17 @@ export const decodeMessage = (row: Buffer, topic: string, seq: number): StoredMe
     publisher: row.toString('utf8', HEAD, attestationAt),
     publishedAt: row.readDoubleBE(8),
     expiresAt: expiryOfRow(row),
+    payer: payerOfRow(row),
   }
 }
 
+export const payerOfRow = (row: Buffer): string => {
+  const end = row.indexOf(0, PAYER)
+  return row.toString('latin1', PAYER, end === -1 || end > HEAD ? HEAD : end)
+}
+export const setExpiryOfRow = (row: Buffer, expiresAt: number): void => {
+  row.writeDoubleBE(expiresAt, 0)
+}
 export const expiryOfRow = (row: Buffer): number => row.readDoubleBE(0)
 export const idOfRow = (row: Buffer): Buffer => row.subarray(24, 56)
 /** Bytes of the message's text, which is what counts against the limits of the topic. */
@@ -68,6 +80,10 @@ export interface Member {
 // Arrays, not objects: half the bytes, and the relay writes a member row for every acknowledgement.
 export type TopicRow = [lastSeq: number, count: number, bytes: number, soonest: number]
 export type MemberRow = [subscribed: 0 | 1, cursor: number, acked: number[]]
+export type ClientRow = [subscriptions: number, lastSeenDay: number]
+
+export const DAY_MS = 86_400_000
+export const dayOf = (now: number): number => Math.floor(now / DAY_MS)
 
 export const topicRow = (topic: Topic): TopicRow => [topic.lastSeq, topic.count, topic.bytes, topic.soonest]
 export const topicOfRow = ([lastSeq, count, bytes, soonest]: TopicRow): Topic => ({

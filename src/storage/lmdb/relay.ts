@@ -9,7 +9,9 @@
  * | relay.topics | topic | last seq, count, bytes, soonest expiry |
  * | relay.members | topic, client id | subscribed, cursor, acknowledged beyond it |
  * | relay.interests | client id, topic | – (only current subscriptions) |
- * | relay.clients | client id | how many current subscriptions |
+ * | relay.owners | topic | client id: nobody else is subscribed, fetches or acknowledges there |
+ * | relay.clients | client id | how many current subscriptions, day on which it was last seen |
+ * | relay.seen | that day, client id | – |
  * | relay.watches | client id, SHA-256 of service and URL | the watch (`relay-watches`) |
  * | relay.counters | name | `floor`: no topic without a row may use a seq up to here |
  *
@@ -20,9 +22,8 @@
  * the cursors of the clients that stay subscribed remain behind everything that is to come.
  */
 
-import { ProtocolError } from '../../protocol/errors.ts'
-import type { MailboxLimits, RelayStore, StoredMessage } from '../../relay/store.ts'
-import { behind, endOf, hash, key, name, named, number, PRESENT } from './bytes.ts'
+import { type MailboxLimits, type RelayStore, type StoredMessage, WAITING_BATCH } from '../../relay/store.ts'
+import { behind, endOf, hash, key, name, named, number } from './bytes.ts'
 import type { Env } from './env.ts'
 import { claimOf, createClaims } from './relay-claims.ts'
 import { createMailboxes, FLOOR } from './relay-mailboxes.ts'
@@ -37,77 +38,46 @@ import {
   sizeOfRow,
   type Topic,
 } from './relay-rows.ts'
+import { createSubscriptions } from './relay-subscriptions.ts'
 import { createWatches } from './relay-watches.ts'
-
-/** Topics that `waiting` looks at before it lets others run. */
-const WAITING_BATCH = 1000
 
 export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore => {
   const mailboxes = createMailboxes(env, limits)
-  const { topicOf, memberOf, advance, drop, writeTopic, prepare, publish } = mailboxes
-  const { messages, ids, expiry, topics, members, interests, clients, counters } = mailboxes.tables
+  const { topicOf, memberOf, isForeign, isCrowded, advance, lookInto } = mailboxes
+  const { drop, writeTopic, prepare, publish } = mailboxes
+  const { messages, ids, expiry, topics, members, interests, counters } = mailboxes.tables
   const claims = createClaims()
   const watches = createWatches(env)
+  const subscriptions = createSubscriptions(env, mailboxes)
+
+  const sweepMessages = (now: number, limit: number): Promise<number> =>
+    env.transaction(() => {
+      const due = [...expiry.getKeys({ limit, end: endOf(number(now)) })]
+      const states = new Map<string, { topic: Buffer; state: Topic }>()
+      for (const at of due) {
+        const topic = Buffer.from(at.subarray(8, 40))
+        const seq = at.readDoubleBE(40)
+        const row = messages.get(key(topic, number(seq)))
+        const text = topic.toString('hex')
+        const state = states.get(text)?.state ?? topicOf(topic)
+        if (!row || !state) {
+          expiry.remove(at)
+          continue
+        }
+        drop(topic, state, seq, row)
+        states.set(text, { topic, state })
+      }
+      for (const { topic, state } of states.values()) writeTopic(topic, state)
+      return due.length
+    })
 
   return {
     ...watches.verbs,
+    ...subscriptions.verbs,
 
     async publish(batch) {
       const prepared = batch.map(prepare)
       return env.transaction(() => prepared.map(publish))
-    },
-
-    async subscribe(clientId, wanted, limit) {
-      const client = name(clientId)
-      const wantedKeys = [...new Set(wanted)].map(hash)
-      const count = await env.transaction(() => {
-        const added = wantedKeys.filter((topic) => !memberOf(topic, client)?.subscribed)
-        const total = (clients.get(client) ?? 0) + added.length
-        if (limit !== undefined && added.length > 0 && total > limit) return undefined
-        for (const topic of added) {
-          const member = memberOf(topic, client) ?? { cursor: 0, acked: [] }
-          members.put(key(topic, client), memberRow({ ...member, subscribed: true }))
-          interests.put(named(clientId, topic), PRESENT)
-        }
-        if (added.length > 0) clients.put(client, total)
-        return total
-      })
-      if (count === undefined) throw new ProtocolError('rate_limited', `more than ${limit} topics`)
-      return count
-    },
-
-    async unsubscribe(clientId, unwanted) {
-      const client = name(clientId)
-      const unwantedKeys = [...new Set(unwanted)].map(hash)
-      await env.transaction(() => {
-        let ended = 0
-        for (const topic of unwantedKeys) {
-          const member = memberOf(topic, client)
-          if (!member?.subscribed) continue
-          ended++
-          interests.remove(named(clientId, topic))
-          // An empty topic has no row, and then there is nothing to remember either.
-          if (topics.get(topic)) members.put(key(topic, client), memberRow({ ...member, subscribed: false }))
-          else members.remove(key(topic, client))
-        }
-        if (ended === 0) return
-        const left = (clients.get(client) ?? 0) - ended
-        if (left > 0) clients.put(client, left)
-        else clients.remove(client)
-      })
-    },
-
-    async topicsOf(clientId, { after, limit }) {
-      const start = after === undefined ? named(clientId) : behind(named(clientId, hash(after)))
-      const found: string[] = []
-      for (const at of interests.getKeys({ start, end: endOf(named(clientId)), limit })) {
-        found.push(at.toString('hex', at.length - 32))
-      }
-      return found
-    },
-
-    async isSubscribed(clientId, topic) {
-      return memberOf(hash(topic), name(clientId))?.subscribed ?? false
     },
 
     async *waiting(clientId, _now) {
@@ -122,7 +92,7 @@ export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore =>
           const lastSeq = topics.get(topic)?.[0] ?? 0
           if (lastSeq > (members.get(key(topic, client))?.[1] ?? 0)) found.push(topic.toString('hex'))
         }
-        if (found.length > 0) yield found
+        if (batch.length > 0) yield found
         const last = batch.at(-1)
         if (last === undefined || batch.length < WAITING_BATCH) return
         start = behind(last)
@@ -133,6 +103,7 @@ export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore =>
     async pending(clientId, topicText, { after, limit, maxBytes, now }) {
       const topic = hash(topicText)
       const client = name(clientId)
+      if (isForeign(topic, client)) return { messages: [], hasMore: false }
       const member = memberOf(topic, client)
       const found: StoredMessage[] = []
       let bytes = 0
@@ -162,9 +133,10 @@ export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore =>
         const touched = new Map<string, { topic: Buffer; member: Member }>()
         for (const { topic, text, id } of wanted) {
           const seq = ids.get(key(topic, id))?.readDoubleBE()
-          if (seq === undefined) continue
-          const member = touched.get(text)?.member ??
-            memberOf(topic, client) ?? { subscribed: false, cursor: 0, acked: [] }
+          if (seq === undefined || isForeign(topic, client)) continue
+          const known = touched.get(text)?.member ?? memberOf(topic, client)
+          if (!known && isCrowded(topic)) continue
+          const member = known ?? { subscribed: false, cursor: 0, acked: [] }
           claims.end(claimOf(clientId, text, seq))
           if (seq <= member.cursor || rangeEnd(member.acked, seq) !== undefined) continue
           touched.set(text, { topic, member: { ...member, acked: addToRanges(member.acked, seq) } })
@@ -172,7 +144,7 @@ export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore =>
         for (const { topic, member } of touched.values()) {
           members.put(
             key(topic, client),
-            memberRow(advance(topic, client, member, topics.get(topic)?.[0] ?? 0)),
+            memberRow(advance(lookInto(topic), { client, member }, topics.get(topic)?.[0] ?? 0)),
           )
         }
       })
@@ -201,26 +173,8 @@ export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore =>
       claims.sweep(now)
       await watches.sweep(now, limit)
       const anything = [...expiry.getKeys({ limit: 1, end: endOf(number(now)) })]
-      if (anything.length === 0) return 0
-      return env.transaction(() => {
-        const due = [...expiry.getKeys({ limit, end: endOf(number(now)) })]
-        const states = new Map<string, { topic: Buffer; state: Topic }>()
-        for (const at of due) {
-          const topic = Buffer.from(at.subarray(8, 40))
-          const seq = at.readDoubleBE(40)
-          const row = messages.get(key(topic, number(seq)))
-          const text = topic.toString('hex')
-          const state = states.get(text)?.state ?? topicOf(topic)
-          if (!row || !state) {
-            expiry.remove(at)
-            continue
-          }
-          drop(topic, state, seq, row)
-          states.set(text, { topic, state })
-        }
-        for (const { topic, state } of states.values()) writeTopic(topic, state)
-        return due.length
-      })
+      const swept = anything.length === 0 ? 0 : await sweepMessages(now, limit)
+      return swept + (await subscriptions.lapse(now, limit - swept))
     },
 
     onWake() {

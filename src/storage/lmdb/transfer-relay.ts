@@ -3,8 +3,10 @@ import type { RelayStore, StoredMessage } from '../../relay/store.ts'
 import type { Readers, Records, Writers } from '../transfer.ts'
 import { endOf, hash, key, name, number, PRESENT } from './bytes.ts'
 import type { Env } from './env.ts'
+import { resubscribe } from '../transfer-members.ts'
 import { createMailboxes, FLOOR } from './relay-mailboxes.ts'
 import {
+  DAY_MS,
   decodeMessage,
   encodeMessage,
   expiryOfRow,
@@ -19,7 +21,7 @@ type RelayTables = 'message' | 'member'
 
 export const createRelayTransfer = (env: Env, relay: Pick<RelayStore, 'subscribe'>) => {
   const { tables, topicOf } = createMailboxes(env)
-  const { messages, ids, expiry, topics, members, counters } = tables
+  const { messages, ids, expiry, topics, members, owners, clients, counters } = tables
 
   const read = (moment: Moment): Pick<Readers, RelayTables> => {
     const isAnythingLive = (topic: Buffer, now: number): boolean => {
@@ -40,7 +42,12 @@ export const createRelayTransfer = (env: Env, relay: Pick<RelayStore, 'subscribe
         // Of one who left, what it acknowledged matters only as long as there is a message.
         if (!subscribed && !isAnythingLive(topic, now)) return undefined
         const clientId = at.toString('utf8', 32)
-        return { topic: topic.toString('hex'), clientId, isSubscribed: subscribed, cursor, acked }
+        const day = subscribed ? clients.get(name(clientId), moment)?.[1] : undefined
+        return {
+          ...{ topic: topic.toString('hex'), clientId, isSubscribed: subscribed, cursor, acked },
+          ...(day !== undefined && { seenAt: day * DAY_MS }),
+          ...(owners.get(topic, moment)?.toString() === clientId && { owns: true as const }),
+        }
       }),
     }
   }
@@ -90,14 +97,7 @@ export const createRelayTransfer = (env: Env, relay: Pick<RelayStore, 'subscribe
       async write(records) {
         for (const record of records) hash(record.topic) && name(record.clientId)
         await env.transaction(() => records.forEach(putMember))
-        const topicsOf = new Map<string, string[]>()
-        for (const { clientId, topic, isSubscribed } of records) {
-          if (!isSubscribed) continue
-          const own = topicsOf.get(clientId)
-          if (own) own.push(topic)
-          else topicsOf.set(clientId, [topic])
-        }
-        await Promise.all([...topicsOf].map(([clientId, own]) => relay.subscribe(clientId, own)))
+        await resubscribe(relay, records)
         return []
       },
     },

@@ -1,16 +1,23 @@
 import { ProtocolError } from '../../protocol/errors.ts'
+import { type RelayStore, type Subscribed, SUBSCRIPTION_LEASE_MS, WAITING_BATCH } from '../../relay/store.ts'
 import type { RedisConnection } from './connection.ts'
+import { groupBy } from './group-by.ts'
 import { type Hint, hintAll } from './relay-publishing.ts'
 import {
   cursorOfRow,
+  dayOf,
   hash,
   isSubscribedRow,
   lastOfHead,
   MANY_TOPICS,
   name,
   type RelayKeys,
+  SEEN_SHARDS,
+  seenShardOf,
 } from './relay-rows.ts'
 import { relayEnter } from './scripts/relay-enter.ts'
+import { relayEvict } from './scripts/relay-evict.ts'
+import { relayForget } from './scripts/relay-forget.ts'
 import { relayLeave } from './scripts/relay-leave.ts'
 import { relaySubscribe } from './scripts/relay-subscribe.ts'
 import { relayUnhint } from './scripts/relay-unhint.ts'
@@ -19,6 +26,8 @@ import { list, text, whole } from './scripts.ts'
 
 /** Topics that are asked for in one go. */
 const BATCH = 1000
+/** Members of a topic whose subscriptions one script call ends when the topic gets an owner. */
+const EVICTED = 500
 
 /**
  * Who is subscribed to what. The topic is the truth about its subscribers; the client's index names its topics.
@@ -32,7 +41,7 @@ const BATCH = 1000
  * so that every subscription from then on is made with hints, 'ready' when the earlier ones have been remade. A
  * subscription that was under way meanwhile sees 'coming' when it enters its topics for the second time, and remakes itself.
  */
-export const createInterests = (redis: RedisConnection, keys: RelayKeys) => {
+export const createInterests = (redis: RedisConnection, keys: RelayKeys, mostMembers: number) => {
   const coming = new Map<string, Promise<void>>()
 
   const enter = async (clientId: string, topics: readonly string[], limit?: number) => {
@@ -47,21 +56,50 @@ export const createInterests = (redis: RedisConnection, keys: RelayKeys) => {
     return { total: whole(total), hinting: text(hinting) }
   }
 
-  const join = async (clientId: string, topics: readonly string[], mode: 1 | 2, onlyMembers = false) => {
+  /** Makes the subscriptions; answers which were not made. */
+  const join = async (
+    clientId: string,
+    topics: readonly string[],
+    mode: 1 | 2,
+    how: { onlyMembers?: boolean; isBounded?: boolean; exclusive?: boolean } = {},
+  ): Promise<Omit<Subscribed, 'total'>> => {
     const hints: Hint[] = []
+    const refused: Record<string, string[]> = { owned: [], crowded: [] }
+    const { onlyMembers = false, isBounded = false, exclusive = false } = how
+    const rest = [onlyMembers ? '1' : '', isBounded ? mostMembers : '', exclusive ? '1' : '']
     for (let at = 0; at < topics.length; at += BATCH) {
       const some = topics.slice(at, at + BATCH)
       const answers = await redis.batch(() =>
-        some.map((topic) =>
-          redis.script(relaySubscribe, [keys.topic(topic)], [clientId, mode, onlyMembers ? '1' : '']),
-        ),
+        some.map((topic) => redis.script(relaySubscribe, [keys.topic(topic)], [clientId, mode, ...rest])),
       )
       for (const [which, topic] of some.entries()) {
         const [seq, keep] = list(answers[which])
-        if (seq !== undefined) hints.push({ clientId, topic, seq: whole(seq), keep: whole(keep) })
+        if (keep !== undefined) hints.push({ clientId, topic, seq: whole(seq), keep: whole(keep) })
+        else if (seq !== undefined) refused[text(seq)]?.push(topic)
       }
     }
     await hintAll(redis, keys, hints)
+    return { owned: refused.owned ?? [], crowded: refused.crowded ?? [] }
+  }
+
+  const leave = (clientId: string, topics: readonly string[]) =>
+    redis.one(() =>
+      redis.script(
+        relayLeave,
+        [keys.topics(clientId), keys.hinting(clientId), keys.hints(clientId)],
+        [...topics],
+      ),
+    )
+
+  /** Ends what others have in a topic that has got an owner. */
+  const evict = async (topic: string, owner: string): Promise<void> => {
+    for (;;) {
+      const out = list(
+        await redis.one(() => redis.script(relayEvict, [keys.topic(topic)], [owner, EVICTED])),
+      ).map(text)
+      await Promise.all(out.map((clientId) => leave(clientId, [topic])))
+      if (out.length < EVICTED) return
+    }
   }
 
   const pageOf = (clientId: string, after: string | undefined, limit: number): Promise<string[]> =>
@@ -76,13 +114,13 @@ export const createInterests = (redis: RedisConnection, keys: RelayKeys) => {
       ),
     )
 
-  async function* allOf(clientId: string): AsyncIterable<string[]> {
+  async function* allOf(clientId: string, size = BATCH): AsyncIterable<string[]> {
     let after: string | undefined
     for (;;) {
-      const page = await pageOf(clientId, after, BATCH)
+      const page = await pageOf(clientId, after, size)
       if (page.length > 0) yield page
       after = page.at(-1)
-      if (page.length < BATCH) return
+      if (page.length < size) return
     }
   }
 
@@ -101,7 +139,7 @@ export const createInterests = (redis: RedisConnection, keys: RelayKeys) => {
 
   /** Gives hints to the subscriptions that were made without. */
   const remake = async (clientId: string): Promise<void> => {
-    for await (const topics of allOf(clientId)) await join(clientId, topics, 2, true)
+    for await (const topics of allOf(clientId)) await join(clientId, topics, 2, { onlyMembers: true })
     await redis.one(() => redis.client.set(keys.hinting(clientId), 'ready', 'XX'))
   }
   const remakeOnce = (clientId: string): Promise<void> => {
@@ -114,52 +152,112 @@ export const createInterests = (redis: RedisConnection, keys: RelayKeys) => {
     return running
   }
 
+  const noteSeen = (clientId: string, now: number) =>
+    redis.one(() => redis.client.zadd(keys.seen(seenShardOf(clientId)), 'GT', dayOf(now), clientId))
+
+  const subscribe: RelayStore['subscribe'] = async (clientId, wanted, { now, limit, exclusive = false }) => {
+    name(clientId)
+    const topics = [...new Set(wanted)].map(hash)
+    // Before any subscription is made: none is without an end.
+    const [first] = await Promise.all([
+      enter(clientId, topics, limit),
+      topics.length > 0 && noteSeen(clientId, now),
+    ])
+    if (first.total < 0) throw new ProtocolError('rate_limited', `more than ${limit} topics`)
+    if (topics.length === 0) return { total: first.total, owned: [], crowded: [] }
+    const how = { isBounded: limit !== undefined, exclusive }
+    const { owned, crowded } = await join(clientId, topics, first.hinting === '' ? 1 : 2, how)
+    const isOut = new Set([...owned, ...crowded])
+    if (isOut.size > 0) await leave(clientId, [...isOut])
+    const joined = isOut.size > 0 ? topics.filter((topic) => !isOut.has(topic)) : topics
+    const second = await enter(clientId, joined)
+    if (first.hinting === '' && second.hinting !== '') await join(clientId, joined, 2, { onlyMembers: true })
+    if (second.hinting === 'coming') await remakeOnce(clientId)
+    if (exclusive) await Promise.all(joined.map((topic) => evict(topic, clientId)))
+    return { total: second.total, owned, crowded }
+  }
+
+  const unsubscribe = async (clientId: string, unwanted: readonly string[]): Promise<void> => {
+    name(clientId)
+    const topics = [...new Set(unwanted)].map(hash)
+    for (let at = 0; at < topics.length; at += BATCH) {
+      const some = topics.slice(at, at + BATCH)
+      await redis.batch(() =>
+        some.map((topic) => redis.script(relayUnsubscribe, [keys.topic(topic)], [clientId])),
+      )
+      await leave(clientId, some)
+    }
+  }
+
+  /** Ends at most `limit` subscriptions of one client that was seen before `firstDay` only; answers how many. */
+  const lapseClient = async (clientId: string, firstDay: number, now: number, limit: number) => {
+    const shard = keys.seen(seenShardOf(clientId))
+    const topics = await pageOf(clientId, undefined, limit)
+    await unsubscribe(clientId, topics)
+    const day = await redis.one(() => redis.client.zscore(shard, clientId))
+    if (day === null || Number(day) >= firstDay) {
+      // It came back meanwhile. It has what it subscribed to since, and again what it had before.
+      if (topics.length > 0) await subscribe(clientId, topics, { now })
+      return 0
+    }
+    if (topics.length < limit) await redis.one(() => redis.script(relayForget, [shard], [clientId, firstDay]))
+    return topics.length
+  }
+
   return {
-    async subscribe(clientId: string, wanted: readonly string[], limit?: number): Promise<number> {
-      name(clientId)
+    subscribe,
+    unsubscribe,
+
+    async unsubscribedOf(clientId: string, wanted: readonly string[]): Promise<string[]> {
       const topics = [...new Set(wanted)].map(hash)
-      const first = await enter(clientId, topics, limit)
-      if (first.total < 0) throw new ProtocolError('rate_limited', `more than ${limit} topics`)
-      if (topics.length === 0) return first.total
-      await join(clientId, topics, first.hinting === '' ? 1 : 2)
-      const second = await enter(clientId, topics)
-      if (first.hinting === '' && second.hinting !== '') await join(clientId, topics, 2, true)
-      if (second.hinting === 'coming') await remakeOnce(clientId)
-      return second.total
+      if (topics.length === 0) return []
+      const scores = await redis.one(() => redis.client.zmscore(keys.topics(name(clientId)), ...topics))
+      return topics.filter((_, at) => scores[at] == null)
     },
 
-    async unsubscribe(clientId: string, unwanted: readonly string[]): Promise<void> {
-      name(clientId)
-      const topics = [...new Set(unwanted)].map(hash)
-      for (let at = 0; at < topics.length; at += BATCH) {
-        const some = topics.slice(at, at + BATCH)
-        await redis.batch(() =>
-          some.map((topic) => redis.script(relayUnsubscribe, [keys.topic(topic)], [clientId])),
-        )
-        await redis.one(() =>
-          redis.script(
-            relayLeave,
-            [keys.topics(clientId), keys.hinting(clientId), keys.hints(clientId)],
-            some,
-          ),
-        )
+    async seen(clientIds: readonly string[], now: number): Promise<void> {
+      const shards = groupBy(clientIds, seenShardOf)
+      await redis.batch(() =>
+        [...shards].map(([shard, own]) =>
+          redis.client.zadd(keys.seen(shard), 'XX', 'GT', ...own.flatMap((id) => [dayOf(now), name(id)])),
+        ),
+      )
+    },
+
+    /** Ends at most `limit` subscriptions of clients that were not seen for too long; answers how many. */
+    async lapse(now: number, limit: number): Promise<number> {
+      const firstDay = dayOf(now - SUBSCRIPTION_LEASE_MS)
+      let ended = 0
+      for (let shard = 0; shard < SEEN_SHARDS; shard++) {
+        for (let isOver = false; !isOver && ended < limit; ) {
+          const clients = await redis.one(() =>
+            redis.client.zrangebyscore(keys.seen(shard), '-inf', `(${firstDay}`, 'LIMIT', 0, BATCH),
+          )
+          isOver = clients.length < BATCH
+          for (const clientId of clients) {
+            if (ended >= limit) return ended
+            ended += await lapseClient(clientId, firstDay, now, limit - ended)
+          }
+        }
       }
+      return ended
     },
 
     topicsOf: (clientId: string, { after, limit }: { after?: string; limit: number }) =>
       pageOf(clientId, after, limit),
 
     async isSubscribed(clientId: string, topic: string): Promise<boolean> {
-      return isSubscribedRow(
-        await redis.one(() => redis.client.hget(keys.topic(hash(topic)), `c${name(clientId)}`)),
+      const [owner, row] = await redis.one(() =>
+        redis.client.hmget(keys.topic(hash(topic)), 'o', `c${name(clientId)}`),
       )
+      return (owner == null || owner === clientId) && isSubscribedRow(row)
     },
 
     async *waiting(clientId: string): AsyncIterable<string[]> {
       const field = `c${name(clientId)}`
       const hinting = await redis.one(() => redis.client.get(keys.hinting(clientId)))
       const isHinted = hinting === 'ready'
-      for await (const topics of isHinted ? hintedOf(clientId) : allOf(clientId)) {
+      for await (const topics of isHinted ? hintedOf(clientId) : allOf(clientId, WAITING_BATCH)) {
         const rows = await redis.batch(() =>
           topics.map((topic) => redis.client.hmget(keys.topic(topic), 'h', field)),
         )
@@ -172,7 +270,7 @@ export const createInterests = (redis: RedisConnection, keys: RelayKeys) => {
           else if (isHinted) over.push(last, topic)
         }
         if (over.length > 0) await redis.one(() => redis.script(relayUnhint, [keys.hints(clientId)], over))
-        if (found.length > 0) yield found
+        yield found
       }
     },
   }

@@ -1,4 +1,12 @@
-import type { MailboxLimits, NewMessage, Publication, Subscriber } from '../../relay/store.ts'
+import {
+  DEFAULT_MAILBOX_LIMITS,
+  KEPT_PART,
+  type MailboxLimits,
+  type NewMessage,
+  OWNED_FACTOR,
+  type Publication,
+  type Subscriber,
+} from '../../relay/store.ts'
 import type { RedisConnection } from './connection.ts'
 import { groupBy } from './group-by.ts'
 import { dueShardOf, encodeText, GRACE, hash, name, type RelayKeys, shortId } from './relay-rows.ts'
@@ -8,7 +16,6 @@ import { relayHint } from './scripts/relay-hint.ts'
 import { relayPublish } from './scripts/relay-publish.ts'
 import { list, text, whole } from './scripts.ts'
 
-const DEFAULT_LIMITS: MailboxLimits = { messages: 10_000, bytes: 64 * 1024 * 1024 }
 /** What one script call takes, so that it does not hold up the others on its node for long. */
 const CALL_MESSAGES = 100
 const CALL_BYTES = 1024 * 1024
@@ -94,7 +101,7 @@ export const noteDue = async (
 const readAnswer = (answer: unknown): Answer => {
   const [outcome, ...rest] = list(answer)
   if (outcome === 0) return { publication: { outcome: 'full' }, hints: [], waiting: [] }
-  const of = outcome === 2 ? rest.slice(2) : rest
+  const of = outcome === 2 ? rest.slice(3) : rest
   const subscribers: Subscriber[] = []
   const hints: string[] = []
   for (let at = 0; at < of.length; at += 2) {
@@ -110,8 +117,9 @@ const readAnswer = (answer: unknown): Answer => {
       waiting: subscribers.map(({ clientId }) => clientId),
     }
   }
-  const [seq, previousSeq] = [whole(rest[0]), whole(rest[1])]
-  return { publication: { outcome: 'stored', seq, previousSeq, subscribers }, hints, waiting: [] }
+  const [seq, previousSeq, displaced] = [whole(rest[0]), whole(rest[1]), whole(rest[2])]
+  const stored = { outcome: 'stored', seq, previousSeq, subscribers, ...(displaced > 0 && { displaced }) } as const
+  return { publication: stored, hints, waiting: [] }
 }
 
 /** How the relay publishes: one script call a topic, all of them sent together. */
@@ -119,17 +127,20 @@ export const createPublishing = (
   redis: RedisConnection,
   keys: RelayKeys,
   wakes: Wakes,
-  limits: MailboxLimits = DEFAULT_LIMITS,
+  limits: MailboxLimits = DEFAULT_MAILBOX_LIMITS,
 ) => {
   const prepare = (message: NewMessage, at: number): Prepared => {
-    const { topic, id, publisher, publishedAt, expiresAt } = message
+    const { topic, id, publisher, publishedAt, expiresAt, unattendedUntil = expiresAt, payer } = message
     const short = shortId(id)
     const size = Buffer.byteLength(message.message)
     return {
       message,
       at,
       key: keys.text(hash(topic), short),
-      args: [short, size, name(publisher), publishedAt, expiresAt, encodeText(message)],
+      args: [
+        ...[short, size, name(publisher), publishedAt, expiresAt, unattendedUntil, payer],
+        encodeText(message),
+      ],
     }
   }
 
@@ -159,7 +170,7 @@ export const createPublishing = (
         redis.script(
           relayPublish,
           [keys.topic(topic), ...messages.map(({ key }) => key)],
-          [limits.messages, limits.bytes, GRACE, ...messages.flatMap(({ args }) => args)],
+          [limits.messages, limits.bytes, OWNED_FACTOR, KEPT_PART, GRACE, ...messages.flatMap(({ args }) => args)],
         ),
       ),
     )

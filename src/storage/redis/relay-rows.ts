@@ -2,7 +2,7 @@
  * Keys and texts of the relay. What belongs to one topic shares the hash tag `{t:<topic>}`, what belongs to one client
  * `{c:<client id>}`.
  */
-import type { NewMessage, StoredMessage } from '../../relay/store.ts'
+import type { StoredMessage } from '../../relay/store.ts'
 
 /**
  * How long things outlive their expiry, ms. Whether a message is expired is decided by its `expiresAt` and the caller's
@@ -15,6 +15,7 @@ export const CLAIM_GRACE = 5_000
 export const MANY_TOPICS = 256
 export const WAKE_CHANNELS = 64
 export const DUE_SHARDS = 16
+export const SEEN_SHARDS = 16
 
 /** 32 bytes in hex; anything else is a defect of the caller: it would make a key of its own. */
 export const hash = (hex: string): string => {
@@ -37,6 +38,8 @@ export interface RelayKeys {
   hinting(clientId: string): string
   hints(clientId: string): string
   due(shard: number): string
+  /** Clients by the day on which they were last seen. */
+  seen(shard: number): string
 }
 
 export const relayKeys = (prefix: string): RelayKeys => {
@@ -50,6 +53,7 @@ export const relayKeys = (prefix: string): RelayKeys => {
     hinting: (clientId) => `${client(clientId)}:h`,
     hints: (clientId) => `${client(clientId)}:w`,
     due: (shard) => `${prefix}{due:${shard}}`,
+    seen: (shard) => `${prefix}{seen:${shard}}`,
   }
 }
 
@@ -58,23 +62,33 @@ export const dueShardOf = (topic: string): number => Number.parseInt(topic.slice
 /** 22 characters instead of 64: keys and index entries repeat the id. */
 export const shortId = (id: string): string => Buffer.from(hash(id).slice(0, 32), 'hex').toString('base64url')
 
-/** Which wake channel concerns a client (FNV-1a). */
-export const wakeChannelOf = (clientId: string): number => {
+const fnv1a = (clientId: string): number => {
   let value = 0x811c9dc5
   for (let at = 0; at < clientId.length; at++) value = Math.imul(value ^ clientId.charCodeAt(at), 0x01000193)
-  return (value >>> 0) % WAKE_CHANNELS
+  return value >>> 0
 }
 
-/** `expiresAt publishedAt tag lengths-of-publisher-and-attestation id`, then those two and the message. Redis puts the seq in front. */
-export const encodeText = (message: NewMessage): string => {
-  const { expiresAt, publishedAt, tag, publisher, attestation, id } = message
+/** Which wake channel concerns a client. */
+export const wakeChannelOf = (clientId: string): number => fnv1a(clientId) % WAKE_CHANNELS
+/** Where it is noted when the client was seen. */
+export const seenShardOf = (clientId: string): number => fnv1a(clientId) % SEEN_SHARDS
+
+export const DAY_MS = 86_400_000
+export const dayOf = (now: number): number => Math.floor(now / DAY_MS)
+
+/**
+ * `publishedAt tag lengths-of-publisher-and-attestation id payer`, then those two and the message. Redis puts seq and
+ * `expiresAt` in front.
+ */
+export const encodeText = (message: Omit<StoredMessage, 'seq' | 'expiresAt'>): string => {
+  const { publishedAt, tag, publisher, attestation, id, payer } = message
   const lengths = `${publisher.length} ${attestation.length}`
-  return `${expiresAt} ${publishedAt} ${tag} ${lengths} ${id}\n${publisher}${attestation}${message.message}`
+  return `${publishedAt} ${tag} ${lengths} ${id} ${payer}\n${publisher}${attestation}${message.message}`
 }
 
 export const decodeText = (text: string, topic: string): StoredMessage => {
   const end = text.indexOf('\n')
-  const [seq, expiresAt, publishedAt, tag, publisherLength, attestationLength, id = ''] = text
+  const [seq, expiresAt, publishedAt, tag, publisherLength, attestationLength, id = '', payer = ''] = text
     .slice(0, end)
     .split(' ')
   const attestationAt = end + 1 + Number(publisherLength)
@@ -89,6 +103,7 @@ export const decodeText = (text: string, topic: string): StoredMessage => {
     publisher: text.slice(end + 1, attestationAt),
     publishedAt: Number(publishedAt),
     expiresAt: Number(expiresAt),
+    payer,
   }
 }
 

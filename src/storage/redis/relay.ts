@@ -12,18 +12,20 @@
  * | `{w:<client>}` | hash | watches of the client, by SHA-256 of service and URL; TTL |
  * | `{watched}` | sorted set | watched clients by when their last watch may expire |
  * | `{due:<0..15>}` | sorted set | topics by when their first message expires |
+ * | `{seen:<0..15>}` | sorted set | clients by the day on which they were last seen |
  *
  * One topic changes by one script, and the scripts name all keys that they touch, so a cluster may move slots at any
  * moment. What lies elsewhere is a hint or an index that is written first and repeated safely.
  *
  * Time is the caller's: what has expired is not given out, whether or not it is still there. Redis' TTL, a minute longer,
  * removes the texts; a topic without subscribers vanishes with its last message, and its next life begins at a seq that
- * is taken from the clock and lies beyond all earlier ones. Subscriptions stay until they are ended.
+ * is taken from the clock and lies beyond all earlier ones. Subscriptions stay until they are ended, or their client was not
+ * seen for 30 days.
  *
  * An answer says that Redis has it; what a crash of Redis may take back is the choice of its operator (`appendfsync`).
  */
 
-import type { MailboxLimits, RelayStore } from '../../relay/store.ts'
+import { DEFAULT_MAILBOX_LIMITS, type MailboxLimits, type RelayStore } from '../../relay/store.ts'
 import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
 import { createAsk, createGather } from './gather.ts'
@@ -67,7 +69,8 @@ export const createRedisRelay = (
   const keys = relayKeys(redis.prefix)
   const wakes = createWakes(channels, instance)
   const claims = createClaims(redis, keys)
-  const interests = createInterests(redis, keys)
+  const { members: mostMembers = DEFAULT_MAILBOX_LIMITS.members } = limits ?? {}
+  const interests = createInterests(redis, keys, mostMembers)
   const ask = createAsk(redis)
   const watches = createWatches({ redis, channels, instance })
   let firstShard = 0
@@ -81,7 +84,7 @@ export const createRedisRelay = (
     },
     async (receipts) => {
       const places = new Map<string, number>()
-      const args: (string | number)[] = []
+      const args: (string | number)[] = [mostMembers]
       for (const { clientId, texts } of receipts) {
         args.push(clientId, texts.length)
         for (const text of texts) {
@@ -121,6 +124,8 @@ export const createRedisRelay = (
   return {
     publish: createPublishing(redis, keys, wakes, limits),
     subscribe: interests.subscribe,
+    unsubscribedOf: interests.unsubscribedOf,
+    seen: interests.seen,
     unsubscribe: interests.unsubscribe,
     topicsOf: interests.topicsOf,
     isSubscribed: interests.isSubscribed,
@@ -163,7 +168,7 @@ export const createRedisRelay = (
           isOver = done.isOver
         }
       }
-      return swept
+      return swept + (await interests.lapse(now, limit - swept))
     },
 
     onWake: (listener) => wakes.listen(listener),

@@ -1,10 +1,11 @@
 /** The relay's mailboxes as records, and back. */
 import type { RelayStore, StoredMessage } from '../../relay/store.ts'
 import type { Page, Readers, Records, Writers } from '../transfer.ts'
+import { resubscribe } from '../transfer-members.ts'
 import type { RedisConnection } from './connection.ts'
 import { groupBy } from './group-by.ts'
 import { noteDue } from './relay-publishing.ts'
-import { decodeText, encodeText, GRACE, hash, name, relayKeys, shortId } from './relay-rows.ts'
+import { DAY_MS, decodeText, encodeText, GRACE, hash, name, relayKeys, seenShardOf, shortId } from './relay-rows.ts'
 import { scanKeys, scanPairs } from './scan.ts'
 import { relayRestoreMembers } from './scripts/relay-restore-members.ts'
 import { relayRestoreMessages } from './scripts/relay-restore-messages.ts'
@@ -55,14 +56,24 @@ export const createRelayTransfer = (redis: RedisConnection, relay: Pick<RelaySto
   const look = async (topic: string, now: number) => {
     const live: { topic: string; seq: number; id: string; size: number }[] = []
     const members: Member[] = []
+    let owner = ''
     const key = keys.topic(topic)
     for await (const pairs of scanPairs((cursor) => client.hscan(key, cursor, 'COUNT', 1_000))) {
       for (const [field, row] of pairs) {
+        if (field === 'o') owner = row
         if (field.startsWith('c')) members.push(memberOf(topic, field.slice(1), row))
         if (!/^\d+$/.test(field)) continue
         const [expiresAt, size, , id = ''] = row.split(' ')
         if (Number(expiresAt) > now) live.push({ topic, seq: Number(field), id, size: Number(size) })
       }
+    }
+    const seen = await redis.batch(() =>
+      members.map(({ clientId }) => client.zscore(keys.seen(seenShardOf(clientId)), clientId)),
+    )
+    for (const [at, member] of members.entries()) {
+      const day = seen[at]
+      if (member.isSubscribed && day != null) member.seenAt = Number(day) * DAY_MS
+      if (member.clientId === owner) member.owns = true
     }
     return { live, members }
   }
@@ -118,7 +129,8 @@ export const createRelayTransfer = (redis: RedisConnection, relay: Pick<RelaySto
     const texts = messages.map(({ id }) => keys.text(topic, shortId(id)))
     const args = messages.flatMap((message) => [
       ...[message.seq, shortId(message.id), Buffer.byteLength(message.message), name(message.publisher)],
-      ...[message.expiresAt, Math.max(Math.ceil(message.expiresAt - now), 1) + GRACE, encodeText(message)],
+      ...[message.expiresAt, Math.max(Math.ceil(message.expiresAt - now), 1) + GRACE],
+      ...[message.payer, encodeText(message)],
     ])
     return redis.script(relayRestoreMessages, [keys.topic(hash(topic)), ...texts], args)
   }
@@ -162,16 +174,7 @@ export const createRelayTransfer = (redis: RedisConnection, relay: Pick<RelaySto
           ),
         )
         // The client's own index, and hints for one of many topics.
-        const subscribed = records.filter(({ isSubscribed }) => isSubscribed)
-        const byClient = groupBy(subscribed, ({ clientId }) => clientId)
-        await Promise.all(
-          [...byClient].map(([clientId, own]) =>
-            relay.subscribe(
-              clientId,
-              own.map(({ topic }) => topic),
-            ),
-          ),
-        )
+        await resubscribe(relay, records)
         return []
       },
     },

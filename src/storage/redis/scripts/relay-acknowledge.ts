@@ -5,7 +5,7 @@ import { TOPIC } from './relay-topic.ts'
  * Acknowledges messages of the topic for clients, subscribed or not.
  *
  * KEYS[1] hash of the topic; KEYS[1 + i] texts of the messages
- * ARGV of each client: its id, how many messages, and of each of them i
+ * ARGV[1] most members; then of each client: its id, how many messages, and of each of them i
  */
 export const relayAcknowledge = defineScript(
   'RelayAcknowledge',
@@ -19,7 +19,8 @@ for i = 2, #KEYS do
   seqs[i - 1] = seq and seq <= last and seq
 end
 local isAnyNew = false
-local arg = 1
+local most = tonumber(ARGV[1])
+local arg = 2
 while arg < #ARGV do
   local name, first = ARGV[arg], arg + 2
   arg = first + tonumber(ARGV[arg + 1])
@@ -28,7 +29,7 @@ while arg < #ARGV do
   local own = {}
   for at = first, arg - 1 do
     local seq = seqs[tonumber(ARGV[at])]
-    if seq and (isNew or (seq > member.cursor and not inRanges(member.ranges, seq))) then own[#own + 1] = seq end
+    if seq and not isForeign(name) and (not isNew or slots < most) and (isNew or (seq > member.cursor and not inRanges(member.ranges, seq))) then own[#own + 1] = seq end
   end
   if #own > 0 then
     if isNew then member = addMember(name, 0) end

@@ -13,6 +13,7 @@ export const relayPending = defineScript(
   TOPIC,
   `
 local function pending(name, after, limit, most, now)
+  if isForeign(name) then return { 0 } end
   local member = readMember(name) or { cursor = 0, ranges = {} }
   local ranges, at, hash = member.ranges, 1, hashOf(name)
   local found, number, total = { 0 }, 0, 0

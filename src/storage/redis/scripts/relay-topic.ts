@@ -6,7 +6,8 @@
  * | `h` | `last first count bytes`: last seq ever given, none is live below `first`, how many messages, their bytes |
  * | `x` | `soonest gone`: nothing expires before `soonest` (callers' time); the last message is gone at `gone` (Redis' time) |
  * | `n` | `slots subscribed`: members, and how many of them are subscribed |
- * | `<seq>` | `expiresAt size publisher id`: a live message; publisher as 16 hex digits of its SHA-1, id as in the key of its text |
+ * | `o` | client id of the owner, where there is one: nobody else is subscribed, fetches or acknowledges |
+ * | `<seq>` | `expiresAt size publisher id payer`: a live message; publisher as 12 hex digits of its SHA-1, id as in the key of its text, at most 8 characters of the payer |
  * | `s<slot>` | client id of a member: how all members are found without reading the messages |
  * | `c<client id>` | `mode slot cursor ranges`: mode 0 not subscribed, 1 subscribed, 2 subscribed with hints; everything up to `cursor` is done with, and of what is beyond it `from-to,from-to` |
  *
@@ -19,7 +20,8 @@ local key = KEYS[1]
 local floor, huge = math.floor, math.huge
 local function fmt(n) return string.format('%.0f', n) end
 
-local head = redis.call('HMGET', key, 'h', 'x', 'n')
+local head = redis.call('HMGET', key, 'h', 'x', 'n', 'o')
+local owner = head[4]
 local last, first, count, bytes = 0, 1, 0, 0
 if head[1] then
   local a, b, c, d = string.match(head[1], '^(%d+) (%d+) (%d+) (%d+)$')
@@ -38,10 +40,14 @@ end
 local dropped = {}
 
 local function parse(entry)
-  local expiresAt, size, publisher, id = string.match(entry, '^(%S+) (%d+) (%S+) (%S+)$')
-  return tonumber(expiresAt), tonumber(size), publisher, id
+  local expiresAt, size, publisher, id, payer = string.match(entry, '^(%S+) (%d+) (%S+) (%S+) ?(%S*)$')
+  return tonumber(expiresAt), tonumber(size), publisher, id, payer
 end
-local function hashOf(client) return string.sub(redis.sha1hex(client), 1, 16) end
+local function hashOf(client) return string.sub(redis.sha1hex(client), 1, 12) end
+local function entryOf(expiresAt, size, publisher, id, payer)
+  return expiresAt .. ' ' .. size .. ' ' .. hashOf(publisher) .. ' ' .. id .. ' ' .. string.sub(payer, 1, 8)
+end
+local function isForeign(name) return owner and owner ~= name end
 
 -- What is known of messages by seq; false where there is none. Members stand at about the same place.
 local known = {}

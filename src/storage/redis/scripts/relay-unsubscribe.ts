@@ -13,6 +13,10 @@ export const relayUnsubscribe = defineScript(
   TOPIC,
   `
 local member = readMember(ARGV[1])
+if owner == ARGV[1] then
+  redis.call('HDEL', key, 'o')
+  owner = false
+end
 if not member or member.mode == 0 then return end
 if count == 0 then
   removeMember(member)

@@ -1,0 +1,69 @@
+/** Where the attacks on the relay are made: one process on the embedded store, or two relays and two notify servers on Redis. */
+import { startFleet } from '../support/fleet.ts'
+import { type ServerProcess, startServerProcess } from '../support/process.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { enrolByCommandLine, type EnrolledApp, temporaryHome } from '../stories/town.ts'
+
+/** The default budgets; the bystander asks faster than people do. */
+const ENV = { BELFRY_LIMITS: 'notify: off; subscriber: off; mark: off', BELFRY_BUDGETS: '' }
+
+export interface SecurityGround extends AsyncDisposable {
+  /** Relays, as `ws:`; attackers use all of them, the bystander the first. */
+  readonly relays: readonly string[]
+  /** Notify servers; the first one is asked. */
+  readonly server: string
+  readonly app: EnrolledApp
+  readonly redis?: RedisServer
+  /** Ends every process and starts it again on the same data. */
+  restart(): Promise<void>
+}
+
+const wsOf = (url: string) => url.replace(/^http/, 'ws')
+
+const onLmdb = async (domain: string): Promise<SecurityGround> => {
+  const home = await temporaryHome()
+  let running: ServerProcess = await startServerProcess(home.path, { env: ENV })
+  const app = await enrolByCommandLine(home.path, domain)
+  return {
+    get relays() {
+      return [wsOf(running.url)]
+    },
+    get server() {
+      return running.url
+    },
+    app,
+    async restart() {
+      await running.end('SIGTERM')
+      running = await startServerProcess(home.path, { env: ENV })
+    },
+    async [Symbol.asyncDispose]() {
+      await running.end('SIGKILL')
+      await home[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const onRedis = async (domain: string): Promise<SecurityGround> => {
+  const redis = await startRedis()
+  const fleet = await startFleet(redis.url, { env: ENV })
+  const [first] = fleet.notifies
+  const app = await enrolByCommandLine(first?.dataDir ?? '', domain)
+  return {
+    redis,
+    relays: fleet.relays.map(({ wsUrl }) => wsUrl),
+    server: first?.url ?? '',
+    app,
+    async restart() {
+      for (const member of [...fleet.relays, ...fleet.notifies]) await member.restart()
+    },
+    async [Symbol.asyncDispose]() {
+      await fleet[Symbol.asyncDispose]()
+      await redis[Symbol.asyncDispose]()
+    },
+  }
+}
+
+export const GROUNDS = [
+  { name: 'LMDB', start: onLmdb },
+  { name: 'two relays and two notify servers on Redis', start: onRedis },
+] as const

@@ -1,0 +1,85 @@
+/** What strangers publish and subscribe to takes nothing from anybody else. */
+import { expect, it } from 'vitest'
+import { connectPeer } from '../../scripts/bench/peer.ts'
+import { fetchKeys } from '../../src/notify/client/app-keys.ts'
+import { systemClock } from '../../src/platform/clock.ts'
+import { toHex } from '../../src/protocol/bytes.ts'
+import { topicOf } from '../../src/protocol/topic.ts'
+import { newDevice, postNotification } from '../stories/town.ts'
+import { newOwner } from '../support/owner.ts'
+import { GROUNDS, type SecurityGround } from './relay-grounds.ts'
+
+const DOMAIN = 'bystander.example'
+const MONTH_S = 2_592_000
+const PATIENCE_MS = 15_000
+
+const within = async <T>(what: string, work: Promise<T>): Promise<T> => {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: no answer in ${PATIENCE_MS} ms`)), PATIENCE_MS)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** A wallet that comes for the first time: it watches, subscribes, and receives a notification. */
+const newcomer = async ({ server, relays, app }: SecurityGround): Promise<void> => {
+  const owner = newOwner()
+  const wallet = newDevice({ url: server, wsUrl: relays[0] ?? '' }, owner)
+  try {
+    await within('watch', wallet.watch())
+    await within('subscribe', wallet.subscribe(DOMAIN))
+    const arrived = new Promise<void>((resolve) => wallet.on('message', () => resolve()))
+    const id = `${Math.random()}`
+    await postNotification({ url: server }, app, { id, body: 'x', accounts: [owner.account] })
+    await within('notification', arrived)
+  } finally {
+    await wallet[Symbol.asyncDispose]()
+  }
+  const began = performance.now()
+  expect((await fetch(`${server}/health`)).status).toBe(200)
+  expect(performance.now() - began).toBeLessThan(1_000)
+}
+
+const requestTopics = async ({ server, app }: SecurityGround): Promise<string[]> => {
+  const urls = [`${server}/.well-known/did.json`, `${server}/apps/${app.domain}/did.json`]
+  const keys = await Promise.all(urls.map((url) => fetchKeys({ clock: systemClock, fetch }, url)))
+  return keys.map(({ subscribe }) => topicOf(subscribe))
+}
+
+/** Messages in batches, several at once. */
+const flood = async (peer: Awaited<ReturnType<typeof connectPeer>>, topic: string, count: number) => {
+  const salt = toHex(crypto.getRandomValues(new Uint8Array(8)))
+  for (let at = 0; at < count; at += 2_000) {
+    await Promise.all(
+      Array.from({ length: 4 }, (_, part) =>
+        peer.request('irn_batchPublish', {
+          messages: Array.from({ length: 500 }, (_, each) => ({
+            ...{ topic, ttl: MONTH_S, tag: 1, message: `${salt} ${at + part * 500 + each}` },
+          })),
+        }),
+      ),
+    )
+  }
+}
+
+for (const { name, start } of GROUNDS) {
+  it(`a stranger who fills the request topics locks nobody out, on ${name}`, async () => {
+    await using ground = await start(DOMAIN)
+    await newcomer(ground)
+    for (const topic of await requestTopics(ground)) {
+      const peers = await Promise.all(ground.relays.map((relay) => connectPeer(relay)))
+      for (const peer of peers) await peer.request('irn_subscribe', { topic })
+      for (const peer of peers) peer.close()
+      const flooder = await connectPeer(ground.relays.at(-1) ?? '')
+      await flood(flooder, topic, 12_000)
+      await newcomer(ground)
+      flooder.close()
+    }
+    await ground.restart()
+    await newcomer(ground)
+  }, 240_000)
+}
