@@ -279,7 +279,11 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     const lookup = createIdentityLookup(
       {
         ...(registry && { registry }),
-        fetch: createPublicFetch({ rules, refusal: 'key_server_refused', gate: createHostGate({ clock }, KEY_SERVER_PLACES) }),
+        fetch: createPublicFetch({
+          rules,
+          refusal: 'key_server_refused',
+          gate: createHostGate({ clock }, KEY_SERVER_PLACES),
+        }),
         clock,
         log,
       },

@@ -355,7 +355,9 @@ describe('@walletconnect/notify-client, two devices of one account', () => {
         await eventually(async () => {
           expect(await subscriptionsOf(all)).toEqual([`${one.domain} ${scope}`, `${two.domain} Alerts`])
         })
-        await eventually(async () => expect(await subscriptionsOf(limited)).toEqual([`${one.domain} ${scope}`]))
+        await eventually(async () =>
+          expect(await subscriptionsOf(limited)).toEqual([`${one.domain} ${scope}`]),
+        )
       }
     }
     await say(two, 'Alerts', 'Still here', [account])

@@ -192,7 +192,7 @@ describe('POST /identity', () => {
       [{ resources: Array.from({ length: 32 }, (_, at) => `https://a.example/${at}`) }, 200],
       [{ resources: Array.from({ length: 33 }, (_, at) => `https://a.example/${at}`) }, 400],
       [{ resources: Array.from({ length: 5 }, () => `https://a.example/${'x'.repeat(2_000)}`) }, 400],
-      [{ resources: [slashes] }, 400],
+      [{ resources: [slashes] }, 413],
     ]
     for (const [payload, status] of table) {
       const cacao = person.cacao(person.newKey(), now, payload)
