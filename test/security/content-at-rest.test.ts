@@ -23,11 +23,11 @@ const MESSAGE = 'Message-of-rest'
 
 /** All words go through the server, to a device that gets them and a queue that keeps one of them. */
 const write = async (world: World) => {
-  const app = await world.addApp(DOMAIN, { name: 'Rest', types: [{ name: 'News', description: 'new' }] })
+  const app = await world.addApp(DOMAIN, { types: [{ name: 'News', description: 'new' }] })
   const type = app.types[0]?.id ?? ''
   const device = newDevice(world)
   const received: unknown[] = []
-  device.on('message', ({ notification }) => received.push(notification))
+  device.on('message', ({ notification }) => void received.push(notification))
   await device.watch()
   await device.subscribe(DOMAIN, [type])
   const { status, body } = await world.http('POST', `/${app.projectId}/notify`, {
