@@ -56,7 +56,8 @@ export const createMembership = (
         subscribeTopic,
         ...previousKeys.map((keys) => keys.subscribeTopic),
       ])
-      for (let at = 0; at < topics.length; at += PAGE) await relay.subscribe(topics.slice(at, at + PAGE), REQUEST_TOPICS)
+      for (let at = 0; at < topics.length; at += PAGE)
+        await relay.subscribe(topics.slice(at, at + PAGE), REQUEST_TOPICS)
       after = page.at(-1)?.domain
       if (page.length < PAGE) return
     }

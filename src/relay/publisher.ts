@@ -1,6 +1,6 @@
 import type { Clock } from '../platform/clock.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
 import type { StateBudget } from '../platform/state-budget.ts'
+import type { Log, Meter } from '../platform/telemetry.ts'
 import type { Drops } from './drops.ts'
 import { abbreviate } from './lane.ts'
 import type { NewMessage, Publication, RelayStore } from './store.ts'
@@ -38,11 +38,7 @@ export const createPublisher = (
     log: Log
     meter: Meter
   },
-  forward: (
-    message: NewMessage,
-    publication: Publication & { outcome: 'stored' },
-    address: string,
-  ) => void,
+  forward: (message: NewMessage, publication: Publication & { outcome: 'stored' }, address: string) => void,
   /**
    * What else must be durable before a publisher is answered; undefined when nothing must. Where it rejects the
    * publishers of the group are refused and try again; what is stored is forwarded all the same.
@@ -81,7 +77,9 @@ export const createPublisher = (
   }
 
   /** Charges the messages; what their owner has no room for is dropped. Keeps their order, also where a budget must be asked. */
-  const affordable = async (group: readonly Request[]): Promise<{ message: NewMessage; address: string }[]> => {
+  const affordable = async (
+    group: readonly Request[],
+  ): Promise<{ message: NewMessage; address: string }[]> => {
     const refused = new Set<NewMessage>()
     const asked: Promise<unknown>[] = []
     const all: { message: NewMessage; address: string }[] = []

@@ -75,7 +75,15 @@ export class Session {
   constructor(
     deps: SessionDeps,
     peer: Peer,
-    who: { id: string; clientId: string; share: boolean; feed: Feed; trusted: boolean; address: string; payer: string },
+    who: {
+      id: string
+      clientId: string
+      share: boolean
+      feed: Feed
+      trusted: boolean
+      address: string
+      payer: string
+    },
   ) {
     this.#deps = deps
     this.#peer = peer

@@ -58,7 +58,9 @@ export const buildRelay = (
       },
     ),
   )
-  const socket = owned.use(attachRelaySocket({ hub, addressOf, budgets, clock, log, meter }, server, admission))
+  const socket = owned.use(
+    attachRelaySocket({ hub, addressOf, budgets, clock, log, meter }, server, admission),
+  )
   owned.use(createStoreSweeper({ store, onDuty: ground.onDuty('relay sweep'), clock, log, meter }))
   const addressOfContext = (c: Context): string => {
     const { incoming }: { incoming?: IncomingMessage } = c.env ?? {}
@@ -67,6 +69,9 @@ export const buildRelay = (
   }
   const routes = new Hono()
   routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
-  routes.route('/', relayRoutes({ hub, addressOf: addressOfContext, clock, log, publicKey: key.publicKey }, admission))
+  routes.route(
+    '/',
+    relayRoutes({ hub, addressOf: addressOfContext, clock, log, publicKey: key.publicKey }, admission),
+  )
   return { hub, socket, routes }
 }

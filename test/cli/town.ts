@@ -60,9 +60,13 @@ export const buildTown = async (path: string, size: number, now: number): Promis
     }
     await relay.subscribe(
       client('notify server'),
-      numbers.map((n) => hex(`P ${n}`)), { now: Date.now() })
+      numbers.map((n) => hex(`P ${n}`)),
+      { now: Date.now() },
+    )
     const some = people.filter(({ n }) => n % 50 === 0)
-    await Promise.all(some.map(({ n }) => relay.subscribe(client(`wallet ${n}`), [hex(`P ${n}`)], { now: Date.now() })))
+    await Promise.all(
+      some.map(({ n }) => relay.subscribe(client(`wallet ${n}`), [hex(`P ${n}`)], { now: Date.now() })),
+    )
     await relay.publish(
       some.map(({ n }) => message(hex(`P ${n}`), `text ${n}`, { publishedAt: now, expiresAt: now + DAY })),
     )

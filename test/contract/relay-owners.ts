@@ -45,9 +45,9 @@ export const relayOwnersContract = (engine: Engine): void => {
         await Promise.all([alice, ...many].map((one) => store().subscribe(one, [a, b], { now })))
         await stored(store(), message(a, 'before'))
         await own()
-        expect((await stored(store(), message(a, 'after'))).subscribers.map(({ clientId }) => clientId)).toEqual([
-          owner,
-        ])
+        expect(
+          (await stored(store(), message(a, 'after'))).subscribers.map(({ clientId }) => clientId),
+        ).toEqual([owner])
         for (const one of [alice, many[0] ?? '', many.at(-1) ?? '']) {
           expect(await store().topicsOf(one, { limit: 10 })).toEqual([b])
           expect(await textsOf(store(), one, a)).toEqual([])
@@ -76,13 +76,17 @@ export const relayOwnersContract = (engine: Engine): void => {
         expect((await store().subscribe(alice, [a], { now })).owned).toEqual([a])
         await store().unsubscribe(owner, [a])
         expect((await store().subscribe(alice, [a], { now })).owned).toEqual([])
-        expect((await stored(store(), message(a, '1'))).subscribers.map(({ clientId }) => clientId)).toEqual([alice])
+        expect((await stored(store(), message(a, '1'))).subscribers.map(({ clientId }) => clientId)).toEqual([
+          alice,
+        ])
       })
 
       it('goes to the one who claims it last', async () => {
         await own()
         await store().subscribe(bob, [a], { now, exclusive: true })
-        expect((await stored(store(), message(a, '1'))).subscribers.map(({ clientId }) => clientId)).toEqual([bob])
+        expect((await stored(store(), message(a, '1'))).subscribers.map(({ clientId }) => clientId)).toEqual([
+          bob,
+        ])
         expect(await store().isSubscribed(owner, a)).toBe(false)
       })
     })

@@ -194,7 +194,9 @@ export const relayStoreContract = (engine: Engine): void => {
 
       it('holds the limit when many subscribe at once', async () => {
         const answers = await Promise.allSettled(
-          Array.from({ length: 50 }, (_, at) => store().subscribe(alice, [topic(`${at}`)], { now: T, limit: 10 })),
+          Array.from({ length: 50 }, (_, at) =>
+            store().subscribe(alice, [topic(`${at}`)], { now: T, limit: 10 }),
+          ),
         )
         expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(10)
         expect(await store().topicsOf(alice, { limit: 100 })).toHaveLength(10)

@@ -246,7 +246,9 @@ export const furnish = async (
   // A client of so many topics gets hints on one engine.
   await relay.subscribe(
     client('many'),
-    Array.from({ length: 300 }, (_, at) => topic(`many ${at}`)), { now: now })
+    Array.from({ length: 300 }, (_, at) => topic(`many ${at}`)),
+    { now: now },
+  )
   await relay.publish([message(topic('many 7'), 'for many', live)])
 
   const watch = {

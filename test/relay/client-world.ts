@@ -39,7 +39,10 @@ export const startRelay = async (limits: Partial<RelayLimits> = {}, options: Rel
   let running: AsyncDisposable | undefined
 
   const start = async () => {
-    const hub = createRelayHub({ ...deps, ...unpaid, store: stores.relay, randomBytes: crypto.randomBytes }, limits)
+    const hub = createRelayHub(
+      { ...deps, ...unpaid, store: stores.relay, randomBytes: crypto.randomBytes },
+      limits,
+    )
     const server = createServer()
     const socket = attachRelaySocket({ ...unpaid, hub, ...deps }, server, options)
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))

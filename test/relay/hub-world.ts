@@ -69,7 +69,10 @@ export interface HubWorld extends AsyncDisposable {
   hub: RelayHub
   store: Awaited<ReturnType<typeof openLmdb>>['relay']
   counted: Map<string, number>
-  connect(clientId: string, options?: { share?: boolean; autoAcknowledge?: boolean; address?: string }): TestPeer
+  connect(
+    clientId: string,
+    options?: { share?: boolean; autoAcknowledge?: boolean; address?: string },
+  ): TestPeer
   /** A hub on the same store, as another start of the process. */
   restart(): Promise<void>
 }
@@ -99,7 +102,16 @@ export const startHub = async (
   }
   const start = () =>
     createRelayHub(
-      { ...unpaid, ...paid, store: stores.relay, clock, log: capturedLog, meter, randomBytes, ...(archive && { archive }) },
+      {
+        ...unpaid,
+        ...paid,
+        store: stores.relay,
+        clock,
+        log: capturedLog,
+        meter,
+        randomBytes,
+        ...(archive && { archive }),
+      },
       options,
     )
   let hub = start()

@@ -96,7 +96,9 @@ export const startWatchRelay = async (
   let listener: ReturnType<typeof getRequestListener>
   let socket: ReturnType<typeof attachRelaySocket>
   const attach = () => {
-    listener = getRequestListener(relayRoutes({ ...unpaid, ...deps, hub: running.hub, publicKey: key.publicKey }).fetch)
+    listener = getRequestListener(
+      relayRoutes({ ...unpaid, ...deps, hub: running.hub, publicKey: key.publicKey }).fetch,
+    )
     socket = attachRelaySocket({ ...unpaid, ...deps, hub: running.hub }, server)
   }
   attach()

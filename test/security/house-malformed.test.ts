@@ -30,12 +30,12 @@ import { metricsRoutes, opsRoutes } from '../../src/server/ops.ts'
 import { newDevice, newOwner, opened } from '../notify/support/wallet.ts'
 import { closedOf, upgradeStatus } from '../relay/socket-world.ts'
 import { eventually } from '../support/eventually.ts'
+import { unpaid } from '../support/unpaid.ts'
 import { startWorld, type World } from '../support/world.ts'
 import { forgedTokens } from './forged.ts'
 import { MALFORMED, MIB, TEXTS } from './malformed.ts'
 import { PULSE_DOMAIN, type Pulse, startPulse } from './pulse.ts'
 import { halfOpen, sayRaw, statusesIn } from './raw-http.ts'
-import { unpaid } from '../support/unpaid.ts'
 
 let world: World
 let pulse: Pulse
@@ -288,7 +288,13 @@ const expectDocumented = (answer: Answer, family: Family): void => {
 it('the table names every route that there is', async () => {
   const { stores, metrics } = world
   const deps = { clock: systemClock, log: silent }
-  await using hub = createRelayHub({ ...deps, ...unpaid, store: stores.relay, meter: unmeasured, randomBytes })
+  await using hub = createRelayHub({
+    ...deps,
+    ...unpaid,
+    store: stores.relay,
+    meter: unmeasured,
+    randomBytes,
+  })
   const none = {
     token: '',
     projects: undefined,

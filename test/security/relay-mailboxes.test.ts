@@ -11,7 +11,7 @@ import { GROUNDS, type SecurityGround } from './relay-grounds.ts'
 
 const DOMAIN = 'bystander.example'
 const MONTH_S = 2_592_000
-const PATIENCE_MS = 15_000
+const PATIENCE_MS = 60_000
 
 const within = async <T>(what: string, work: Promise<T>): Promise<T> => {
   let timer: NodeJS.Timeout | undefined

@@ -64,7 +64,8 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
       for (const { id, task } of taken) {
         const { record } = 'accountKey' in task ? await store.account(task.accountKey) : { record: undefined }
         const topic = task.kind === 'response' ? task.topic : record?.subscriptions[0]?.topic
-        if (task.kind === 'response' && task.join) await relay.subscribe(relayServer, [task.join], { now: Date.now() })
+        if (task.kind === 'response' && task.join)
+          await relay.subscribe(relayServer, [task.join], { now: Date.now() })
         if (task.kind === 'leave') await relay.unsubscribe(relayServer, [task.topic])
         else if (topic) {
           const times = { publishedAt: now, expiresAt: now + 30 * DAY }

@@ -38,7 +38,9 @@ it('keeps messages and subscriptions of the relay within 1.6 times their payload
   await stores.relay.publish([message(topic('first'), 'loads the script')])
 
   // One client a topic, one topic a client: everything that is kept per topic or client counts in full.
-  const held = await perWrite(redis, MESSAGES, (at) => stores.relay.subscribe(clientId(at), [topicOf(at)], { now: Date.now() }))
+  const held = await perWrite(redis, MESSAGES, (at) =>
+    stores.relay.subscribe(clientId(at), [topicOf(at)], { now: Date.now() }),
+  )
   // What a subscription says: who, and to what.
   expect(held).toBeLessThan(allowed(clientId(0).length + 64))
   const payload = 1_000

@@ -95,7 +95,8 @@ export const createTopics = (
   /** Wishes for what is kept and not confirmed. */
   const renew = () => {
     for (const [topic, confirmed] of kept) {
-      if (!confirmed && !wishes.has(topic)) wishes.set(topic, { topic, on: true, exclusive: keptExclusive.has(topic), waiters: [] })
+      if (!confirmed && !wishes.has(topic))
+        wishes.set(topic, { topic, on: true, exclusive: keptExclusive.has(topic), waiters: [] })
     }
     schedule()
   }

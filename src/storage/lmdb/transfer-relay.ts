@@ -1,9 +1,9 @@
 /** The relay's tables as records, and back. */
 import type { RelayStore, StoredMessage } from '../../relay/store.ts'
 import type { Readers, Records, Writers } from '../transfer.ts'
+import { resubscribe } from '../transfer-members.ts'
 import { endOf, hash, key, name, number, PRESENT } from './bytes.ts'
 import type { Env } from './env.ts'
-import { resubscribe } from '../transfer-members.ts'
 import { createMailboxes, FLOOR } from './relay-mailboxes.ts'
 import {
   DAY_MS,

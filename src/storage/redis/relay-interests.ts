@@ -1,5 +1,5 @@
 import { ProtocolError } from '../../protocol/errors.ts'
-import { type RelayStore, type Subscribed, SUBSCRIPTION_LEASE_MS, WAITING_BATCH } from '../../relay/store.ts'
+import { type RelayStore, SUBSCRIPTION_LEASE_MS, type Subscribed, WAITING_BATCH } from '../../relay/store.ts'
 import type { RedisConnection } from './connection.ts'
 import { groupBy } from './group-by.ts'
 import { type Hint, hintAll } from './relay-publishing.ts'

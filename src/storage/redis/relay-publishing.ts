@@ -118,7 +118,13 @@ const readAnswer = (answer: unknown): Answer => {
     }
   }
   const [seq, previousSeq, displaced] = [whole(rest[0]), whole(rest[1]), whole(rest[2])]
-  const stored = { outcome: 'stored', seq, previousSeq, subscribers, ...(displaced > 0 && { displaced }) } as const
+  const stored = {
+    outcome: 'stored',
+    seq,
+    previousSeq,
+    subscribers,
+    ...(displaced > 0 && { displaced }),
+  } as const
   return { publication: stored, hints, waiting: [] }
 }
 
@@ -170,7 +176,14 @@ export const createPublishing = (
         redis.script(
           relayPublish,
           [keys.topic(topic), ...messages.map(({ key }) => key)],
-          [limits.messages, limits.bytes, OWNED_FACTOR, KEPT_PART, GRACE, ...messages.flatMap(({ args }) => args)],
+          [
+            limits.messages,
+            limits.bytes,
+            OWNED_FACTOR,
+            KEPT_PART,
+            GRACE,
+            ...messages.flatMap(({ args }) => args),
+          ],
         ),
       ),
     )

@@ -5,7 +5,17 @@ import { resubscribe } from '../transfer-members.ts'
 import type { RedisConnection } from './connection.ts'
 import { groupBy } from './group-by.ts'
 import { noteDue } from './relay-publishing.ts'
-import { DAY_MS, decodeText, encodeText, GRACE, hash, name, relayKeys, seenShardOf, shortId } from './relay-rows.ts'
+import {
+  DAY_MS,
+  decodeText,
+  encodeText,
+  GRACE,
+  hash,
+  name,
+  relayKeys,
+  seenShardOf,
+  shortId,
+} from './relay-rows.ts'
 import { scanKeys, scanPairs } from './scan.ts'
 import { relayRestoreMembers } from './scripts/relay-restore-members.ts'
 import { relayRestoreMessages } from './scripts/relay-restore-messages.ts'
