@@ -1,6 +1,6 @@
 /** The relay room, put together: hub, ways in, webhooks, sweeps. */
-import type { IncomingMessage, Server } from 'node:http'
-import { type Context, Hono } from 'hono'
+import type { Server } from 'node:http'
+import { Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { createHostGate } from '../platform/host-gate.ts'
 import { addressRules, anyAddress } from '../platform/public-address.ts'
@@ -12,6 +12,7 @@ import { attachRelaySocket, type RelaySocket } from '../relay/socket.ts'
 import { createWatchEvents } from '../relay/watch-events.ts'
 import { createWatches } from '../relay/watches.ts'
 import type { Ground } from './ground.ts'
+import { contextAddress } from './payer.ts'
 import { createStoreSweeper } from './store-sweeper.ts'
 
 /** Between two looks for messages whose wake-up got lost, ms. */
@@ -62,16 +63,14 @@ export const buildRelay = (
     attachRelaySocket({ hub, addressOf, budgets, clock, log, meter }, server, admission),
   )
   owned.use(createStoreSweeper({ store, onDuty: ground.onDuty('relay sweep'), clock, log, meter }))
-  const addressOfContext = (c: Context): string => {
-    const { incoming }: { incoming?: IncomingMessage } = c.env ?? {}
-    // Without a socket it is the house that asks.
-    return incoming ? addressOf(incoming) : ''
-  }
   const routes = new Hono()
   routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
   routes.route(
     '/',
-    relayRoutes({ hub, addressOf: addressOfContext, clock, log, publicKey: key.publicKey }, admission),
+    relayRoutes(
+      { hub, addressOf: contextAddress(addressOf), clock, log, publicKey: key.publicKey },
+      admission,
+    ),
   )
   return { hub, socket, routes }
 }

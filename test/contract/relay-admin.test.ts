@@ -27,7 +27,7 @@ describe.each(engines)('a topic on $name', ({ open }) => {
     const { relay, relayAdmin } = stores
     const topic = hex('a topic')
     const [reader, one, other] = [client('reader'), client('one'), client('other')]
-    await relay.subscribe(reader, [topic])
+    await relay.subscribe(reader, [topic], { now: NOW })
     const of = (publisher: string, n: number) =>
       message(topic, `${publisher} ${n}`, { publisher, publishedAt: NOW + n, expiresAt: NOW + HOUR })
     await relay.publish([0, 1, 2, 3, 4, 5, 6].map((n) => of(one, n)))
