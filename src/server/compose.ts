@@ -46,7 +46,7 @@ import { createHttpGuard } from './http-guard.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { serveMetrics } from './metrics-server.ts'
 import { buildMq } from './mq-room.ts'
-import { namesOf } from './names.ts'
+import { lacksPublicUrl, namesOf } from './names.ts'
 import { buildNotify, declareApps, defaultProject, loadKeys } from './notify-room.ts'
 import { buildOperator } from './operator-room.ts'
 import { type Check, metricsRoutes, NotReady, opsRoutes } from './ops.ts'
@@ -174,6 +174,12 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   owned.defer(() => closeServer(server))
   const port = await listen(server, config.port, config.host)
   const names = namesOf(config, port)
+  if (lacksPublicUrl(config)) {
+    log.warn(
+      {},
+      'BELFRY_PUBLIC_URL is not set, so tokens that were made out to other servers are accepted: set it to how clients reach this one',
+    )
+  }
   const patient = createPatient({ clock, log, signal: deps.signal })
   const onDuty = createDuties({ leases: stores.leases, clock, log }, toHex(randomBytes(8)))
   const ground: Ground = {

@@ -31,6 +31,12 @@ const originOf = (url: string): URL | undefined => {
   return asHttp.protocol === 'http:' || asHttp.protocol === 'https:' ? asHttp : undefined
 }
 
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127\./.test(host)
+
+/** Others reach this server, and nothing says under which name: then a token for another server is believed, too. */
+export const lacksPublicUrl = ({ publicUrl, host = '' }: Pick<Config, 'publicUrl' | 'host'>): boolean =>
+  publicUrl === undefined && !isLoopback(host)
+
 export const namesOf = (config: Pick<Config, 'publicUrl' | 'aliases' | 'host'>, port: number): Names => {
   const host = config.host ?? ''
   const local = EVERY_ADDRESS.has(host) ? '127.0.0.1' : inUrl(host)

@@ -176,6 +176,20 @@ describe('/metrics', () => {
   })
 })
 
+describe('the start', () => {
+  it.each([
+    ['every address, without a public URL', {}, true],
+    ['loopback', { host: '127.0.0.1' }, false],
+    ['every address, with a public URL', { publicUrl: 'https://belfry.example' }, false],
+  ])('on %s warns of tokens of other servers: %#', async (_, given, isWarned) => {
+    const warnings: string[] = []
+    const told = (_fields: Record<string, unknown>, sentence: string) => void warnings.push(sentence)
+    const log = { debug: () => {}, info: () => {}, warn: told, error: told }
+    await using _world = await startWorld({ log, config: { host: undefined, ...given } })
+    expect(warnings.some((line) => line.startsWith('BELFRY_PUBLIC_URL is not set'))).toBe(isWarned)
+  })
+})
+
 describe('rooms', () => {
   it('can be switched off', async () => {
     await using relay = await startWorld({ config: { rooms: ['relay'] } })
