@@ -20,7 +20,7 @@ import { openEmbedded } from '../../src/server/embedded-store.ts'
 import { StartFailure } from '../../src/server/failure.ts'
 import { checkStoreFile } from '../../src/storage/lmdb/file-check.ts'
 import { become, handOne, record, subscription } from '../contract/notify-samples.ts'
-import { client, message, topic } from '../contract/relay-samples.ts'
+import { client, message, T, topic } from '../contract/relay-samples.ts'
 
 const PAGE_BYTES = 4_096
 const ATTEMPTS = 10
@@ -34,7 +34,7 @@ beforeAll(async () => {
   const text = 'x'.repeat(9_000)
   for (let round = 0; round < 8; round++) {
     const of = Array.from({ length: 40 }, (_, at) => topic(`${round} ${at}`))
-    await stores.relay.subscribe(client('a'), of)
+    await stores.relay.subscribe(client('a'), of, { now: T })
     await Promise.all(of.map((one, at) => stores.relay.publish([message(one, `${text} ${round} ${at}`)])))
     await become(stores.notify, `account ${round}`, record([subscription(`s ${round}`)]))
     await Promise.all(
