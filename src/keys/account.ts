@@ -4,7 +4,14 @@
  * Erasing leaves one trace: that the identity keys existed and are revoked, without account and CACAO. It must stay,
  * because a CACAO is public: whoever has read one could register the key again otherwise.
  */
-import { ERASED, type IdentityEntry, type InviteEntry, identityCursor, type KeysStore } from './store.ts'
+import {
+  ERASED,
+  type IdentityEntry,
+  type InviteEntry,
+  identityCursor,
+  type KeysStore,
+  REVOKED_LIFE_MS,
+} from './store.ts'
 
 const PAGE = 500
 
@@ -42,6 +49,7 @@ export const eraseKeys = async (
   const inviteKeys = (await store.unregisterInvite(key)) ? 1 : 0
   let identityKeys = 0
   for await (const { identityKey, revokedAt = now } of identitiesOf(store, key)) {
+    await store.prolong(identityKey, now + REVOKED_LIFE_MS)
     await store.unregisterIdentity(identityKey, key)
     await store.registerIdentity({ identityKey, accountKey: ERASED, account: '', cacao: '', revokedAt })
     identityKeys += 1

@@ -12,6 +12,7 @@
  * and stays revoked, because the CACAO that brought it is public and only a later signature of the owner counts.
  */
 import type { Clock } from '../platform/clock.ts'
+import { createKept } from '../platform/kept.ts'
 import { HOUSE, type Payer } from '../platform/payer.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { WORK_COST } from '../platform/work-budget.ts'
@@ -28,7 +29,14 @@ import { accountFromDidPkh, ed25519FromDid, x25519FromDid } from '../protocol/di
 import { ProtocolError } from '../protocol/errors.ts'
 import { type Claims, verifyJwt } from '../protocol/jwt.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
-import { ERASED, type IdentityEntry, type InviteEntry, type KeysStore } from './store.ts'
+import {
+  ERASED,
+  IDENTITY_LIFE_MS,
+  type IdentityEntry,
+  type InviteEntry,
+  type KeysStore,
+  REVOKED_LIFE_MS,
+} from './store.ts'
 
 export interface KeyRegistryDeps {
   store: KeysStore
@@ -62,8 +70,17 @@ export interface KeyRegistry {
   list(page: { after?: string; limit: number }): Promise<IdentityEntry[]>
 }
 
-/** An identity key that nobody has used for so long is forgotten, and with it the invite key that it registered. */
-export const IDENTITY_LIFE_MS = 365 * 86_400_000
+/** How often it is written down that a key is in use, and of how many keys a process remembers that it was. */
+const PROLONG_EVERY_MS = 86_400_000
+const MAX_REMEMBERED_KEYS = 50_000
+
+const DAY_MS = 86_400_000
+
+/** An older one is not registered any more: whether it was revoked need not be remembered for ever. */
+const isRecent = ({ p }: Cacao, now: number): boolean => {
+  const signedAt = Date.parse(p.iat)
+  return signedAt > now - IDENTITY_LIFE_MS && signedAt < now + DAY_MS
+}
 
 /** Each of the texts that may have been signed takes a signature to compare; a contract wallet is asked about it. */
 const signatureCost = (cacao: Cacao): number =>
@@ -85,6 +102,11 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
     const signedAt = Date.parse(cacao.p.iat)
     return signedAt > instant && signedAt <= clock.now() + SKEW
   }
+
+  const prolonged = createKept<void>({ clock }, { milliseconds: PROLONG_EVERY_MS, most: MAX_REMEMBERED_KEYS })
+  /** Whoever is asked about has a year more. */
+  const used = (identityKey: string): Promise<void> =>
+    prolonged(identityKey, () => store.prolong(identityKey, clock.now() + IDENTITY_LIFE_MS))
 
   /** The entry of a key that is registered and not revoked. */
   const present = async (identityKey: string, key?: string): Promise<IdentityEntry> => {
@@ -174,8 +196,13 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
         const isProven = isProvenNow || (known?.revokedAt === undefined && known?.isProven === true)
         // Others may have claimed the key: who proves that it is theirs is the one that it speaks for.
         const isDefault = isProven && (current?.isProven !== true || current.accountKey === key)
-        if (known?.cacao === text && known.isProven === (isProven || undefined)) return
+        if (known?.cacao === text && known.isProven === (isProven || undefined)) return used(identityKey)
+        if (!isRecent(cacao, clock.now())) {
+          throw new ProtocolError('identity_invalid', 'it was signed a year ago, or its date is wrong')
+        }
         await payer.keep(text.length + account.text.length, IDENTITY_LIFE_MS)
+        // First, so that nothing is ever there without an end.
+        await store.prolong(identityKey, clock.now() + IDENTITY_LIFE_MS)
         await store.registerIdentity({
           ...{ identityKey, accountKey: key, account: account.text, cacao: text },
           ...(isProven && { isProven }),
@@ -188,7 +215,9 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
     async identity(publicKey, key) {
       const identityKey = publicKey.startsWith('did:key:') ? publicKey : `did:key:${publicKey}`
       ed25519FromDid(identityKey)
-      return (await present(identityKey, key)).cacao
+      const { cacao } = await present(identityKey, key)
+      await used(identityKey)
+      return cacao
     },
 
     async unregister(idAuth) {
@@ -201,6 +230,7 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
         const entry = known ?? (await entryFor(claims.iss, key))
         // Asked again because the first answer got lost: it is done.
         if (entry.revokedAt !== undefined) return
+        await store.prolong(claims.iss, clock.now() + REVOKED_LIFE_MS)
         await store.unregisterIdentity(claims.iss, key)
         await store.registerIdentity({ ...entry, cacao: '', revokedAt: clock.now() })
       })

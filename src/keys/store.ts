@@ -2,6 +2,14 @@
  * What the key registry asks of storage. One entry is one unit of atomicity. Promises resolve when durable.
  */
 
+/** An identity key that nobody has used for so long is forgotten, and with it the invite keys that it registered. */
+export const IDENTITY_LIFE_MS = 365 * 86_400_000
+/**
+ * A revoked one must be remembered for as long as its CACAO could still be registered: that is refused when it is older
+ * than `IDENTITY_LIFE_MS`, or of a day ahead.
+ */
+export const REVOKED_LIFE_MS = IDENTITY_LIFE_MS + 2 * 86_400_000
+
 /**
  * That an account lets an identity key speak for it, and the CACAO exactly as it was registered (clients verify it
  * again). A key is public, and everybody can sign for an account of theirs that it speaks for them: so an entry is named
@@ -57,6 +65,13 @@ export interface KeysStore {
   invite(accountKey: string): Promise<InviteEntry | undefined>
   /** Removes; answers whether there was one. */
   unregisterInvite(accountKey: string): Promise<boolean>
+  /**
+   * The identity key, revoked or not, stays until then (unix ms), if it does not already stay longer. Without a first word
+   * about it, it stays for ever; it need not be registered yet.
+   */
+  prolong(identityKey: string, until: number): Promise<void>
+  /** Removes up to `limit` identity keys whose time is over, with all that accounts say of them; answers how many. */
+  sweep(now: number, limit: number): Promise<number>
   /** A page of identity entries in the order of keys and accounts, after `identityCursor` of one, for operators. */
   identities(page: { after?: string; limit: number }): Promise<IdentityEntry[]>
 }

@@ -222,6 +222,10 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     const sweeping = { store: stores.agenda, onDuty: onDuty('agenda sweep'), clock, log, meter: unmeasured }
     owned.use(createStoreSweeper(sweeping))
   }
+  if (registry) {
+    const sweeping = { store: stores.keys, onDuty: onDuty('keys sweep'), clock, log, meter: unmeasured }
+    owned.use(createStoreSweeper(sweeping))
+  }
   const archive = has('archive') && keeper ? buildArchive(ground, keeper) : undefined
   const sessions = has('sessions') ? await buildSessions(ground, server) : undefined
 

@@ -1,4 +1,5 @@
 import type { Archived } from '../archive/store.ts'
+import { REVOKED_LIFE_MS } from '../keys/store.ts'
 import type { AccountRecord, Webhook } from '../notify/store.ts'
 import type { Stores } from './stores.ts'
 import type { Writers } from './transfer.ts'
@@ -62,7 +63,13 @@ export const writesByVerbs = ({
     }
   }
   return {
-    identity: { write: each((entry) => keys.registerIdentity(entry)) },
+    identity: {
+      // When it was last used is not kept with it: its time begins anew.
+      write: each(async (entry) => {
+        await keys.prolong(entry.identityKey, Date.now() + REVOKED_LIFE_MS)
+        await keys.registerIdentity(entry)
+      }),
+    },
     invite: { write: each(({ accountKey, ...entry }) => keys.registerInvite(accountKey, entry)) },
     serverKeys: { write: each(({ keys: own }) => notify.serverKeys(own)) },
     project: { write: each((project) => notify.createProject(project)) },

@@ -88,6 +88,37 @@ export const keysStoreContract = (engine: Engine): void => {
       expect(found.filter(({ isDefault }) => isDefault)).toHaveLength(1)
     })
 
+    it('removes an identity key when its time is over, with the invite keys that it registered, and no sooner', async () => {
+      const [short, long, endless] = [identity('a'), identity('b'), identity('c')]
+      for (const entry of [short, long, endless]) await store().registerIdentity(entry)
+      await store().registerIdentity(identity('a', { accountKey: yours }))
+      await store().registerInvite(mine, invite('1', short.identityKey))
+      await store().prolong(short.identityKey, 1_000)
+      await store().prolong(long.identityKey, 1_000)
+      await store().prolong(long.identityKey, 2_000)
+      // Never sooner than it was said before.
+      await store().prolong(long.identityKey, 500)
+      expect(await store().sweep(999, 10)).toBe(0)
+      expect(await store().sweep(1_000, 10)).toBe(1)
+      expect(await store().identity(short.identityKey, yours)).toBeUndefined()
+      expect(await store().identities({ limit: 10 })).toEqual([standing('b'), standing('c')])
+      expect(await store().invite(mine)).toBeUndefined()
+      expect(await store().sweep(1_999, 10)).toBe(0)
+      expect(await store().sweep(10_000, 10)).toBe(1)
+      expect(await store().identities({ limit: 10 })).toEqual([standing('c')])
+      expect(await store().sweep(10_000, 10)).toBe(0)
+    })
+
+    it('removes so many at a time', async () => {
+      for (const label of ['a', 'b', 'c']) {
+        await store().registerIdentity(identity(label))
+        await store().prolong(identity(label).identityKey, 1)
+      }
+      expect(await store().sweep(1, 2)).toBe(2)
+      expect(await store().sweep(1, 2)).toBe(1)
+      expect(await store().identities({ limit: 10 })).toEqual([])
+    })
+
     it('keeps one invite key an account, the last one registered', async () => {
       await store().registerInvite(mine, invite('1', 'did:key:z6Mka'))
       await store().registerInvite(mine, invite('2', 'did:key:z6Mkb'))

@@ -27,6 +27,7 @@ beforeEach(async () => {
 })
 afterEach(() => world[Symbol.asyncDispose]())
 
+const DAY = 86_400_000
 const person = createPerson()
 const z6 = (did: string) => did.slice('did:key:'.length)
 const read = (did: string) => world.ask('GET', `/identity?publicKey=${z6(did)}`)
@@ -60,10 +61,51 @@ describe('POST /identity', () => {
 
   it('takes what a published client signed', async () => {
     const { payload, signature } = vectors.eip4361
+    await using then = await startRegistry({}, Date.parse(payload.iat))
     const cacao = { h: { t: 'eip4361' }, p: payload, s: { t: 'eip191', s: signature } }
-    expect((await world.ask('POST', '/identity', { cacao })).status).toBe(200)
+    expect((await then.ask('POST', '/identity', { cacao })).status).toBe(200)
     const bare = { ...cacao, s: { t: 'eip191', s: signature.slice(2) } }
-    expect((await world.ask('POST', '/identity', { cacao: bare })).status).toBe(200)
+    expect((await then.ask('POST', '/identity', { cacao: bare })).status).toBe(200)
+  })
+
+  it('refuses what was signed more than a year ago, or on a day that has not come, or on none', async () => {
+    const signed = (iat: string) => person.cacao(person.newKey(), world.clock.now(), { iat })
+    const now = world.clock.now()
+    for (const iat of [
+      new Date(now - 366 * DAY).toISOString(),
+      new Date(now + 2 * DAY).toISOString(),
+      'soon',
+    ]) {
+      expect(await world.ask('POST', '/identity', { cacao: signed(iat) })).toMatchObject({
+        status: 400,
+        body: { error: { name: 'identity_invalid' } },
+      })
+    }
+    const cacao = signed(new Date(now - 364 * DAY).toISOString())
+    expect((await world.ask('POST', '/identity', { cacao })).status).toBe(200)
+  })
+
+  it('forgets a key a year after it was last asked about, and not one that is in use', async () => {
+    const [used, unused] = [await registered(), await registered()]
+    await world.clock.advance(200 * DAY)
+    expect((await read(used.key.did)).status).toBe(200)
+    await world.clock.advance(200 * DAY)
+    expect(await world.store.sweep(world.clock.now(), 100)).toBeGreaterThan(0)
+    expect((await read(used.key.did)).status).toBe(200)
+    expect((await read(unused.key.did)).status).toBe(404)
+    // What was revoked is remembered until its CACAO is too old to come back.
+    await world.ask('DELETE', '/identity', {
+      idAuth: idAuth(used.key, world.clock.now(), {
+        act: 'unregister_identity',
+        pkh: didPkh(person.account),
+      }),
+    })
+    await world.clock.advance(364 * DAY)
+    await world.store.sweep(world.clock.now(), 100)
+    expect((await world.store.identity(used.key.did))?.revokedAt).toBeDefined()
+    await world.clock.advance(10 * DAY)
+    await world.store.sweep(world.clock.now(), 100)
+    expect(await world.store.identity(used.key.did)).toBeUndefined()
   })
 
   it('takes header caip122', async () => {

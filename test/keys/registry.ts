@@ -9,10 +9,10 @@ import { capture } from '../support/capture/record.mjs'
 import { manualClock } from '../support/clock.ts'
 
 /** The registry on a store of its own, asked through its HTTP routes. */
-export const startRegistry = async (options: KeyRegistryOptions = {}) => {
+export const startRegistry = async (options: KeyRegistryOptions = {}, startAt?: number) => {
   const path = await mkdtemp(join(tmpdir(), 'belfry-keys-'))
   const stores = await openLmdb({ path })
-  const clock = manualClock()
+  const clock = manualClock(startAt)
   const registry = createKeyRegistry({ store: stores.keys, clock, log: capturedLog }, options)
   const app = keysRoutes({ registry, log: capturedLog, newId: () => 'an-id' })
   const ask = async (method: string, at: string, body?: unknown) => {

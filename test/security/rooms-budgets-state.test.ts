@@ -1,5 +1,5 @@
 /** What strangers leave behind is paid for by their address; over it they are told so, and nobody else is. */
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/contacts/erc1056.ts'
 import { DEFAULT_BUDGETS } from '../../src/platform/budgets.ts'
 import type { Config } from '../../src/server/config.ts'
@@ -16,7 +16,14 @@ const ENGINES: [name: string, config: () => Promise<Partial<Config>>][] = [
   ['Redis', async () => ({ redisUrl: (await sharedRedis()).url, secret: 'ab'.repeat(32) })],
 ]
 
-const [STRANGER, BYSTANDER] = ['8.8.8.8', '9.9.9.9']
+/** Tests share a Redis, and with it what an address has left. */
+let tests = 0
+let [STRANGER, BYSTANDER] = ['', '']
+beforeEach(() => {
+  tests += 1
+  STRANGER = `8.8.${process.pid % 250}.${tests}`
+  BYSTANDER = `9.9.${process.pid % 250}.${tests}`
+})
 
 const start = async (config: Partial<Config>): Promise<World> =>
   startWorld({

@@ -7,6 +7,7 @@
  * | `{i:<identity key>}:v` | sorted set | accounts whose invite key it registered |
  * | `{v:<account key>}` | string | the invite entry as JSON |
  * | `{identities}` | sorted set | cursors of the entries in order: an index, entered before the entry is written |
+ * | `{identities}ends` | sorted set | identity keys by when they end, unix ms |
  *
  * An invite key counts only while the set of its identity key names the account. So that an identity entry goes together
  * with the invite key that it registered is one step in one slot, wherever that is; what is left of it is removed after
@@ -29,6 +30,7 @@ export const createRedisKeys = (redis: RedisConnection): KeysStore => {
   const registeredAt = (identityKey: string) => `${identityAt(identityKey)}:v`
   const inviteAt = (accountKey: string) => `${prefix}{v:${name(accountKey)}}`
   const index = `${prefix}{identities}`
+  const ends = `${index}ends`
 
   const parseIdentity = (json: string, identityKey: string, accountKey: string, isDefault: boolean) => {
     const { account, cacao, revokedAt, isProven }: IdentityEntry = JSON.parse(json)
@@ -52,6 +54,23 @@ export const createRedisKeys = (redis: RedisConnection): KeysStore => {
   const removeInvite = async (accountKey: string, json: string): Promise<boolean> =>
     whole(await redis.one(() => redis.script(keysUninvite, [inviteAt(accountKey)], [json]))) === 1
 
+  const removeEntry = async (identityKey: string, accountKey: string): Promise<boolean> => {
+    const [at, registered] = [identityAt(identityKey), registeredAt(identityKey)]
+    const was = whole(await redis.one(() => redis.script(keysRevoke, [at, registered], [accountKey]))) === 1
+    const json = await redis.one(() => client.get(inviteAt(accountKey)))
+    if (json !== null) {
+      const entry = parseInvite(json)
+      if (entry.identityKey === identityKey && !(await counts(accountKey, entry)))
+        await removeInvite(accountKey, json)
+    }
+    const cursor = `${identityKey} ${accountKey}`
+    await redis.one(() => client.zrem(index, cursor))
+    // Registered again meanwhile.
+    if ((await redis.one(() => client.hexists(at, accountKey))) === 1)
+      await redis.one(() => client.zadd(index, 0, cursor))
+    return was
+  }
+
   return {
     async registerIdentity(entry) {
       const { identityKey, accountKey, account, cacao, revokedAt, isProven, isDefault } = entry
@@ -73,21 +92,22 @@ export const createRedisKeys = (redis: RedisConnection): KeysStore => {
       return json == null ? undefined : parseIdentity(json, identityKey, chosen, theDefault === chosen)
     },
 
-    async unregisterIdentity(identityKey, accountKey) {
-      const [at, registered] = [identityAt(identityKey), registeredAt(identityKey)]
-      const was = whole(await redis.one(() => redis.script(keysRevoke, [at, registered], [accountKey]))) === 1
-      const json = await redis.one(() => client.get(inviteAt(accountKey)))
-      if (json !== null) {
-        const entry = parseInvite(json)
-        if (entry.identityKey === identityKey && !(await counts(accountKey, entry)))
-          await removeInvite(accountKey, json)
+    unregisterIdentity: removeEntry,
+
+    async prolong(identityKey, until) {
+      await redis.one(() => client.zadd(ends, 'GT', until, name(identityKey)))
+    },
+
+    async sweep(now, limit) {
+      const over = await redis.one(() => client.zrangebyscore(ends, '-inf', now, 'LIMIT', 0, limit))
+      for (const identityKey of over) {
+        // Used a moment ago, after a year.
+        if (Number(await redis.one(() => client.zscore(ends, identityKey))) > now) continue
+        const accounts = await redis.one(() => client.hkeys(identityAt(identityKey)))
+        for (const account of accounts) if (account !== DEFAULT) await removeEntry(identityKey, account)
+        await redis.one(() => client.zrem(ends, identityKey))
       }
-      const cursor = `${identityKey} ${accountKey}`
-      await redis.one(() => client.zrem(index, cursor))
-      // Registered again meanwhile.
-      if ((await redis.one(() => client.hexists(at, accountKey))) === 1)
-        await redis.one(() => client.zadd(index, 0, cursor))
-      return was
+      return over.length
     },
 
     async registerInvite(accountKey, { inviteKey, account, identityKey }) {
