@@ -43,7 +43,9 @@ const strangerAt = (world: World) =>
 /** A key server that takes connections and answers nobody. */
 const startSilence = async () => {
   let asked = 0
-  const server: Server = createServer(() => void (asked += 1))
+  const server: Server = createServer(() => {
+    asked += 1
+  })
   await new Promise<void>((done) => server.listen(0, '127.0.0.9', done))
   const address = server.address()
   return {
