@@ -19,8 +19,11 @@ const reasonOf = (reply: string): string =>
 
 /** Without `maxmemory` Redis may take what the machine has, and is killed by the system where that is too much. */
 const spaceOf = (info: string): Space => {
-  const field = (name: string): number =>
-    Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? Number.NaN)
+  const lines = info.split('\n')
+  const field = (name: string): number => {
+    const line = lines.find((one) => one.startsWith(`${name}:`))
+    return line === undefined ? Number.NaN : Number.parseInt(line.slice(name.length + 1), 10)
+  }
   const totalBytes = field('maxmemory') || field('total_system_memory')
   // Buffers of replicas and of the append-only file are not held against `maxmemory`.
   const usedBytes = field('used_memory') - (field('mem_not_counted_for_evict') || 0)
