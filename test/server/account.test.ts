@@ -1,10 +1,12 @@
 /** What is kept about one account: handed out, erased, and then looked for in every byte of the store. */
+
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { open } from 'lmdb'
 import { expect, it } from 'vitest'
 import { z } from 'zod'
 import { keptName } from '../../src/contacts/account-key.ts'
+import { ERASED } from '../../src/keys/store.ts'
 import { accountKey } from '../../src/protocol/caip.ts'
 import { packAccount } from '../../src/storage/redis/notify-packing.ts'
 import { newDevice, postNotification } from '../stories/town.ts'
@@ -216,7 +218,10 @@ it.each(['the embedded store', 'Redis'])(
     // What is left says that the keys are revoked, so that the public CACAO cannot bring them back.
     for (const { identityKey, cacao } of document.identityKeys) {
       const kept = await world.stores.keys.identity(identityKey)
-      expect(kept).toEqual({ identityKey, account: '', cacao: '', revokedAt: expect.any(Number) })
+      expect(kept).toEqual({
+        ...{ identityKey, accountKey: ERASED, account: '', cacao: '' },
+        ...{ isDefault: true, revokedAt: expect.any(Number) },
+      })
       const again = await world.http('POST', '/identity', { body: { cacao } })
       expect(again.status).toBe(400)
     }
