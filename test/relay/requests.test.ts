@@ -24,6 +24,9 @@ const listening = async (clientId: string) => {
 
 describe('a message', () => {
   it.each([1, 30, 300, 2_592_000])('with a TTL of %i s waits for so long, restart or not', async (ttl) => {
+    // Where nobody else is subscribed a message is kept for minutes.
+    await listening(bob)
+    await world.restart()
     await world.connect(alice).publish(topic, 'waits', { ttl })
     await world.clock.advance(ttl * SECOND - 1)
     await world.restart()
