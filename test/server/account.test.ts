@@ -19,7 +19,7 @@ import { startWorld, type World } from '../support/world.ts'
 const rowsOfLmdb = async (world: World): Promise<Buffer[]> => {
   const rows: Buffer[] = []
   await world.restart(async () => {
-    const env = open({ path: join(world.dataDir, 'store'), noSubdir: false, maxDbs: 64, readOnly: true })
+    const env = open({ path: join(world.dataDir, 'store'), noSubdir: false, maxDbs: 128, readOnly: true })
     for (const table of [...env.getKeys()]) {
       if (typeof table !== 'string') throw new Error('a table has a name')
       const rowsOf = env.openDB<Buffer, Buffer>({ name: table, keyEncoding: 'binary', encoding: 'binary' })
