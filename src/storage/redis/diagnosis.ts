@@ -95,7 +95,11 @@ export const mistakeOfReply = (reply: string, at = 'REDIS_URL'): string | undefi
 }
 
 export const infoField = (info: string, field: string): string | undefined =>
-  new RegExp(`^${field}:(\\S+)`, 'm').exec(info)?.[1]
+  info
+    .split('\n')
+    .find((line) => line.startsWith(`${field}:`))
+    ?.slice(field.length + 1)
+    .trim()
 
 export const versionMistake = (info: string): string | undefined => {
   const version = infoField(info, 'redis_version')
