@@ -59,7 +59,6 @@ export const Call = z.object({
   event: z.object({ type: z.string(), timestamp: z.string(), data: z.record(z.string(), z.unknown()) }),
 })
 export type Call = z.infer<typeof Call>
-const Owner = Call.pick({ projectId: true })
 
 /** POSTs to a host that somebody else named; throws when there is no answer. */
 export type WebhookPost = (
@@ -96,23 +95,31 @@ interface Lane {
 
 const createLanes = (now: () => number) => {
   const lanes = new Map<string, Lane>()
+  /** Calls under way, by project. */
+  const projects = new Map<string, number>()
   let failing = 0
   return {
     /** Answers how it is left, or (a number) when to come again. */
-    enter(id: string): ((took: number, ok: boolean) => void) | number {
+    enter(id: string, projectId: string): ((took: number, ok: boolean) => void) | number {
       const lane = lanes.get(id) ?? { running: 0, isFailing: false, pace: PACE, promised: 0 }
       lanes.set(id, lane)
       const width = lane.isFailing ? 1 : WIDTH
-      if (lane.running >= width || (lane.isFailing && failing >= CONCURRENCY / 2)) {
+      const ofProject = projects.get(projectId) ?? 0
+      const isFull = lane.running >= width || ofProject >= PER_PROJECT
+      if (isFull || (lane.isFailing && failing >= CONCURRENCY / 2)) {
         const step = Math.max(lane.pace / width, 1)
         lane.promised = Math.min(Math.max(lane.promised, now()) + step, now() + LONGEST_PUT_OFF)
         return Math.ceil(lane.promised)
       }
       const wasFailing = lane.isFailing
       lane.running += 1
+      projects.set(projectId, ofProject + 1)
       if (wasFailing) failing += 1
       return (took, ok) => {
         lane.running -= 1
+        const others = (projects.get(projectId) ?? 1) - 1
+        if (others > 0) projects.set(projectId, others)
+        else projects.delete(projectId)
         if (wasFailing) failing -= 1
         lane.isFailing = !ok
         lane.pace = (lane.pace * 3 + took) / 4
@@ -250,7 +257,7 @@ export const createWebhookCalls = (deps: WebhookCallsDeps): AsyncDisposable => {
     if (answer.status === 410 || (isChallenge && pause === undefined)) {
       await disable(about, webhook.url, answer.reason)
     }
-    count(pause === undefined ? 'dead' : 'failed')
+    if (!isChallenge) count(pause === undefined ? 'dead' : 'failed')
     if (pause !== undefined) return { id, kind: 'again', at: clock.now() + pause, attempts, ok: false }
     if (isChallenge) return { id, kind: 'done', ok: false }
     return { id, kind: 'failed', attempts, failure: answer.reason, ok: false }
@@ -263,9 +270,9 @@ export const createWebhookCalls = (deps: WebhookCallsDeps): AsyncDisposable => {
       concurrency: CONCURRENCY,
       lease: 3 * PATIENCE,
       retryAfter: FIRST_PAUSE,
-      share: { ownerOf: ({ body }) => Owner.parse(body).projectId, each: PER_PROJECT },
       async work(job, signal) {
-        const leave = lanes.enter(job.group)
+        const about = Call.parse(job.body)
+        const leave = lanes.enter(job.group, about.projectId)
         if (typeof leave === 'number') {
           count('put_off')
           return { id: job.id, kind: 'again', at: leave, attempts: job.attempts }
@@ -273,7 +280,7 @@ export const createWebhookCalls = (deps: WebhookCallsDeps): AsyncDisposable => {
         const startedAt = clock.now()
         let isOk = false
         try {
-          const { ok, ...outcome } = await attempt(job, Call.parse(job.body), signal)
+          const { ok, ...outcome } = await attempt(job, about, signal)
           isOk = ok
           return outcome
         } finally {

@@ -59,9 +59,8 @@ const startService = async (
 const agree = (_: Post, response: ServerResponse) => void response.writeHead(204).end()
 
 const bytesOfJobs = async (relay: Awaited<ReturnType<typeof startWatchRelay>>, of: SigningKey) =>
-  JSON.stringify(
-    await relay.stores.agenda.list(WATCH_QUEUE, { group: of.did, dead: false, limit: 5_000 }),
-  ).length
+  JSON.stringify(await relay.stores.agenda.list(WATCH_QUEUE, { group: of.did, dead: false, limit: 5_000 }))
+    .length
 
 describe.each([lmdb, redis])('webhooks of strangers on $name', (engine) => {
   it('cost a few KiB a message, however many and however long they are, and no more than so many jobs', async () => {
@@ -132,7 +131,9 @@ describe.each([lmdb, redis])('webhooks of strangers on $name', (engine) => {
       await relay.publish(sender, topic, `message ${at}`)
       await relay.idle()
     }
-    await eventually(async () => expect(await relay.stores.relay.watches([owner.did], Date.now())).toEqual([]))
+    await eventually(async () =>
+      expect(await relay.stores.relay.watches([owner.did], Date.now())).toEqual([]),
+    )
     expect(gone.events().length).toBeLessThanOrEqual(5)
   })
 
@@ -165,47 +166,52 @@ describe.each([lmdb, redis])('webhooks of strangers on $name', (engine) => {
         void socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
     ],
     ['never answer', () => {}],
-  ])('that %s hold up neither another stranger’s nor those of the house', async (_, misbehave) => {
-    const house = newKey()
-    await using relay = await startWatchRelay(engine, {
-      ...{ trusts: (clientId: string) => clientId === house.did, rules },
-      places: { all: 256, perHost: 8, perOwner: 16 },
-    })
-    await using bad = await startService((post, response, request) => {
-      if (post.tokens.length === 0) agree(post, response)
-      else misbehave(request, response)
-    })
-    await using good = await startService(agree)
-    await using receiver = await startReceiver({ signer: () => relay.key.did })
-    const sender = newKey()
-    const attackers = Array.from({ length: 6 }, () => ({ key: newKey(), topic: newTopic() }))
-    for (const [at, { key, topic }] of attackers.entries()) {
-      await relay.rpc(key, 'irn_subscribe', { topic })
-      for (let host = 0; host < 20; host++) await relay.watch(key, `${bad.url(at * 40 + (host % 40) + 1)}/${host}`)
-    }
-    await eventually(() => expect(bad.posts.length).toBeGreaterThanOrEqual(120), 30_000)
-    const attack = async () => {
-      for (const { topic } of attackers) {
-        const messages = Array.from({ length: 70 }, () => ({
-          ...{ topic, message: randomBytes(8).toString('hex'), ttl: 300, tag: 4000 },
-        }))
-        await relay.rpc(sender, 'irn_batchPublish', { messages })
+  ])(
+    'that %s hold up neither another stranger’s nor those of the house',
+    async (_, misbehave) => {
+      const house = newKey()
+      await using relay = await startWatchRelay(engine, {
+        ...{ trusts: (clientId: string) => clientId === house.did, rules },
+        places: { all: 256, perHost: 8, perOwner: 16 },
+      })
+      await using bad = await startService((post, response, request) => {
+        if (post.tokens.length === 0) agree(post, response)
+        else misbehave(request, response)
+      })
+      await using good = await startService(agree)
+      await using receiver = await startReceiver({ signer: () => relay.key.did })
+      const sender = newKey()
+      const attackers = Array.from({ length: 6 }, () => ({ key: newKey(), topic: newTopic() }))
+      for (const [at, { key, topic }] of attackers.entries()) {
+        await relay.rpc(key, 'irn_subscribe', { topic })
+        for (let host = 0; host < 20; host++)
+          await relay.watch(key, `${bad.url(at * 40 + (host % 40) + 1)}/${host}`)
       }
-    }
-    await attack()
-    await eventually(() => expect(bad.events().length).toBeGreaterThanOrEqual(90), 20_000)
-    const [bystander, topic] = [newKey(), newTopic()]
-    for (const key of [bystander, house]) await relay.rpc(key, 'irn_subscribe', { topic })
-    await relay.watch(bystander, `${good.url(250)}/hook`)
-    await relay.watch(house, receiver.url)
-    await attack()
-    const before = Date.now()
-    await relay.publish(sender, topic, 'for bystanders')
-    await eventually(() => expect(receiver.events()).toHaveLength(1), 5_000)
-    await eventually(() => expect(good.events()).toHaveLength(1), 8_000)
-    expect(Date.now() - before).toBeLessThan(8_000)
-    // To prepare it takes long: every webhook is asked first.
-  }, 120_000)
+      await eventually(() => expect(bad.posts.length).toBeGreaterThanOrEqual(120), 30_000)
+      const attack = async () => {
+        for (const { topic } of attackers) {
+          const messages = Array.from({ length: 70 }, () => ({
+            ...{ topic, message: randomBytes(8).toString('hex'), ttl: 300, tag: 4000 },
+          }))
+          await relay.rpc(sender, 'irn_batchPublish', { messages })
+        }
+      }
+      await attack()
+      await eventually(() => expect(bad.events().length).toBeGreaterThanOrEqual(90), 20_000)
+      const [bystander, topic] = [newKey(), newTopic()]
+      for (const key of [bystander, house]) await relay.rpc(key, 'irn_subscribe', { topic })
+      await relay.watch(bystander, `${good.url(250)}/hook`)
+      await relay.watch(house, receiver.url)
+      await attack()
+      const before = Date.now()
+      await relay.publish(sender, topic, 'for bystanders')
+      await eventually(() => expect(receiver.events()).toHaveLength(1), 5_000)
+      await eventually(() => expect(good.events()).toHaveLength(1), 8_000)
+      expect(Date.now() - before).toBeLessThan(8_000)
+      // To prepare it takes long: every webhook is asked first.
+    },
+    120_000,
+  )
 
   it('of many clients reach one host at a bounded pace', async () => {
     await using relay = await startWatchRelay(engine, {

@@ -54,7 +54,10 @@ for (const [engine, config] of [
       timeout: 90_000,
     }, async () => {
       const clock = leaping()
-      const own = { allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [] }, ...(await config()) }
+      const own = {
+        allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [] },
+        ...(await config()),
+      }
       const { world, id, call, register } = await setUp({ clock, config: own })
       await using _ = world
       const attempts = new Map<string, number>()
@@ -135,7 +138,10 @@ for (const [engine, config] of [
     }, async () => {
       const warnings: unknown[] = []
       const log = { ...silent, warn: (fields: unknown) => void warnings.push(fields) }
-      const own = { allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [] }, ...(await config()) }
+      const own = {
+        allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [] },
+        ...(await config()),
+      }
       const { world, id, call, register } = await setUp({ log, config: own })
       let status = 410
       await using receiver = await startReceiver(() => status)
@@ -172,7 +178,8 @@ for (const [engine, config] of [
 
       status = 200
       expect((await call('PUT', `/${id}/webhooks/${hook.id}`, { events: EVENTS })).status).toBe(204)
-      expect(await shown()).toMatchObject({ state: 'enabled', reason: null })
+      // It is asked again whether it wants events.
+      await eventually(async () => expect(await shown()).toMatchObject({ state: 'enabled', reason: null }))
       const replay = await call('POST', `/v1/${id}/webhooks/${hook.id}/dead-letters/replay`)
       expect(replay.body).toEqual({ replayed: 1 })
       await eventually(() => expect(receiver.taken().map((one) => one.id)).toEqual([receiver.calls[0]?.id]))
