@@ -38,12 +38,16 @@ export const openEmbedded = async (
       `The store of ${dir} is gone, and there has been one: put it back, or put a backup in its place with belfry restore, or remove ${markFile(dir)} to begin anew.`,
     ])
   }
-  const stores = await openLmdb({ path: storeDir(dir), ...(log && { log }), ...(clock && { clock }) }).catch((error: unknown) => {
-    if (!(error instanceof StoreRefused) && error instanceof Error && 'code' in error) {
-      throw new StartFailure([`The store of ${dir} cannot be opened: ${reasonOf(error)}.`], { cause: error })
-    }
-    return asStartFailure(error)
-  })
+  const stores = await openLmdb({ path: storeDir(dir), ...(log && { log }), ...(clock && { clock }) }).catch(
+    (error: unknown) => {
+      if (!(error instanceof StoreRefused) && error instanceof Error && 'code' in error) {
+        throw new StartFailure([`The store of ${dir} cannot be opened: ${reasonOf(error)}.`], {
+          cause: error,
+        })
+      }
+      return asStartFailure(error)
+    },
+  )
   if (!existsSync(markFile(dir))) writeDurably(markFile(dir), `${JSON.stringify({ format: STORE_FORMAT })}\n`)
   return stores
 }
