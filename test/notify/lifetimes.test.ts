@@ -9,6 +9,8 @@ import { type Device, newOwner } from './support/wallet.ts'
 
 const SECOND = 1000
 const DAY = 86_400 * SECOND
+/** After an answer a watcher is told within this time. */
+const HELD_BACK = 0.9 * SECOND
 const NEWS = TYPES[0]?.id ?? ''
 
 const subscribed = async (world: TestNotify, device: Device) => {
@@ -37,6 +39,7 @@ it('a watcher hears of changes for one day', async () => {
 
   await world.restart(() => world.hands.advance(DAY - SECOND))
   await subscribed(world, actor)
+  await world.hands.advance(HELD_BACK)
   await eventually(() => expect(heard()).toBe(1))
 
   await world.restart(() => world.hands.advance(SECOND))
@@ -56,6 +59,7 @@ it('a watcher that watches again lives a day from then', async () => {
   await world.ask(sent)
   await world.restart(() => world.hands.advance(DAY - SECOND))
   await subscribed(world, world.newDevice({ owner }))
+  await world.hands.advance(HELD_BACK)
   await eventually(() => expect(world.publishedOn(sent.answerTopic, 4012, sent.key)).toHaveLength(1))
 })
 

@@ -137,7 +137,12 @@ describe('POST /v1/relay-webhook', () => {
     expect(taken).toHaveLength(1)
   })
 
-  it.each([{}, { eventAuth: [] }, { eventAuth: 'jwt' }, { eventAuth: [7] }, []])(
+  it('agrees to be told, which is asked with an empty batch', async () => {
+    expect((await post({ eventAuth: [] })).status).toBe(200)
+    expect(taken).toEqual([])
+  })
+
+  it.each([{}, { eventAuth: 'jwt' }, { eventAuth: [7] }, []])(
     'refuses %j',
     async (body) => {
       expect((await post(body)).status).toBe(422)

@@ -94,7 +94,7 @@ afterEach(() => stores[Symbol.asyncDispose]())
 
 it('every page is a batch of 500 at most, they are spread, and a broken line does not have it start over', async () => {
   const clock = manualClock(T)
-  await using relay = await startRelay()
+  await using relay = await startRelay({ topicsPerClient: 100_000 })
   await using line = await tap(relay.url, clock.now)
   await using link = connect(line.url, { remembers: true })
   await using _membership = createMembership(
