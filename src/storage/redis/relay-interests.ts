@@ -26,6 +26,8 @@ import { list, text, whole } from './scripts.ts'
 
 /** Topics that are asked for in one go. */
 const BATCH = 1000
+/** Clients of one shard that a sweep looks at; the next one takes the rest. */
+const LAPSED = 100
 /** Members of a topic whose subscriptions one script call ends when the topic gets an owner. */
 const EVICTED = 500
 
@@ -227,18 +229,16 @@ export const createInterests = (redis: RedisConnection, keys: RelayKeys, mostMem
     /** Ends at most `limit` subscriptions of clients that were not seen for too long; answers how many. */
     async lapse(now: number, limit: number): Promise<number> {
       const firstDay = dayOf(now - SUBSCRIPTION_LEASE_MS)
+      if (limit <= 0) return 0
+      const found = await redis.batch(() =>
+        Array.from({ length: SEEN_SHARDS }, (_, shard) =>
+          redis.client.zrangebyscore(keys.seen(shard), '-inf', `(${firstDay}`, 'LIMIT', 0, LAPSED),
+        ),
+      )
       let ended = 0
-      for (let shard = 0; shard < SEEN_SHARDS; shard++) {
-        for (let isOver = false; !isOver && ended < limit; ) {
-          const clients = await redis.one(() =>
-            redis.client.zrangebyscore(keys.seen(shard), '-inf', `(${firstDay}`, 'LIMIT', 0, BATCH),
-          )
-          isOver = clients.length < BATCH
-          for (const clientId of clients) {
-            if (ended >= limit) return ended
-            ended += await lapseClient(clientId, firstDay, now, limit - ended)
-          }
-        }
+      for (const clientId of found.flat()) {
+        if (ended >= limit) break
+        ended += await lapseClient(clientId, firstDay, now, limit - ended)
       }
       return ended
     },

@@ -12,7 +12,7 @@
  * | `{w:<client>}` | hash | watches of the client, by SHA-256 of service and URL; TTL |
  * | `{watched}` | sorted set | watched clients by when their last watch may expire |
  * | `{due:<0..15>}` | sorted set | topics by when their first message expires |
- * | `{seen:<0..15>}` | sorted set | clients by the day on which they were last seen |
+ * | `{seen:<0..255>}` | sorted set | clients by the day on which they were last seen |
  *
  * One topic changes by one script, and the scripts name all keys that they touch, so a cluster may move slots at any
  * moment. What lies elsewhere is a hint or an index that is written first and repeated safely.
