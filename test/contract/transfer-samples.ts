@@ -243,6 +243,9 @@ export const furnish = async (
   await relay.acknowledge(client('left'), receipts(2))
   await relay.acknowledge(client('never'), receipts(7))
   await relay.unsubscribe(client('left'), [box, dead])
+  // Its owner alone gets what others publish there.
+  await relay.subscribe(client('owner'), [topic('owned')], { now, exclusive: true })
+  await relay.publish([message(topic('owned'), 'to the owner', live)])
   // A client of so many topics gets hints on one engine.
   await relay.subscribe(
     client('many'),

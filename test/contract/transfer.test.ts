@@ -77,6 +77,9 @@ const seenIn = async (
     pending: await Promise.all(
       ['a', 'b', 'left', 'never'].map((one) => textsOf(relay, client(one), topic('box'), { now })),
     ),
+    owned: await Promise.all(
+      ['owner', 'a'].map((one) => textsOf(relay, client(one), topic('owned'), { now })),
+    ),
     webhooks: (await notify.webhooks('project')).webhooks,
     approvals: await Promise.all(['open', 'named', 'given one 60'].map((id) => operator.approval(id))),
     chain: await operator.chain('project', 'one-1'),
@@ -124,7 +127,8 @@ describe.each(pairs)('a transfer from %s', (_, from, to) => {
     expect(before.outbox?.map((one) => (one as OutboxEntry).task)).toEqual(
       expect.arrayContaining(Object.values(wholeTasks(address))),
     )
-    expect(before.message).toHaveLength(14)
+    expect(before.message).toHaveLength(15)
+    expect((await seenIn(source, now)).owned).toEqual([['to the owner'], []])
 
     expect(await copyAll(source, copy, now)).toBe(0)
 

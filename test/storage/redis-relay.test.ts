@@ -1,6 +1,6 @@
 import { Cluster, Redis } from 'ioredis'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Wake } from '../../src/relay/store.ts'
+import { SUBSCRIPTION_LEASE_MS, type Wake } from '../../src/relay/store.ts'
 import { openRedis } from '../../src/storage/redis/open.ts'
 import { parseRedisUrl } from '../../src/storage/redis/url.ts'
 import {
@@ -18,7 +18,9 @@ import { eventually } from '../support/eventually.ts'
 import { sharedCluster, sharedRedis, stopShared } from '../support/redis.ts'
 
 const a = topic('a')
-const [alice, bob] = [client('alice'), client('bob')]
+const owned = topic('owned')
+const [alice, bob, carol] = [client('alice'), client('bob'), client('carol')]
+const DAY = 86_400_000
 type Stores = Awaited<ReturnType<typeof openRedis>>
 
 afterAll(stopShared)
@@ -132,13 +134,18 @@ for (const [name, server] of [
       await stored(one.relay, message(topic('nobody'), '1'))
       await one.relay.acknowledge(bob, [{ topic: a, id: hex('1') }])
       await one.relay.claim(alice, a, seq, { holder: 'x', now: T, until: T + MINUTE })
+      await one.relay.subscribe(carol, [owned], { now: T, exclusive: true })
       const lasting: string[] = []
       for (const key of await keysLeft()) if ((await ttl(key)) === -1) lasting.push(key)
-      const isDue = (key: string) => key.startsWith('{due:')
-      expect(lasting.filter((key) => !isDue(key))).toEqual([`{c:${alice}}:t`, `{t:${a}}`])
+      // A sweep ends them: a topic by its first message, a client by the day on which it was last seen.
+      const isIndex = (key: string) => key.startsWith('{due:') || key.startsWith('{seen:')
+      const subscriptions = [`{c:${alice}}:t`, `{c:${carol}}:t`, `{t:${a}}`, `{t:${owned}}`].sort()
+      expect(lasting.filter((key) => !isIndex(key))).toEqual(subscriptions)
+      await one.relay.unsubscribe(carol, [owned])
+      expect((await keysLeft()).filter((key) => key.includes(carol) || key.includes(owned))).toEqual([])
 
       await one.relay.unsubscribe(alice, [a])
-      const kept = (await keysLeft()).filter((key) => !isDue(key))
+      const kept = (await keysLeft()).filter((key) => !isIndex(key))
       expect(kept.length).toBeGreaterThan(0)
       for (const key of kept) {
         expect(await ttl(key)).toBeGreaterThan(MINUTE)
@@ -149,6 +156,14 @@ for (const [name, server] of [
       expect(await ttl(`{t:${a}}`)).toBe(-1)
       await one.relay.unsubscribe(alice, [a])
       expect(await one.relay.sweep(T + MINUTE, 100)).toBe(2)
+      const left = (await keysLeft()).filter((key) => !key.startsWith(`{t:${a}}:${seq}`))
+      expect(left.filter((key) => !key.startsWith('{seen:'))).toEqual([])
+
+      // What is still subscribed, owned or noted ends with the lease.
+      await one.relay.subscribe(alice, [a], { now: T })
+      await one.relay.subscribe(carol, [owned], { now: T, exclusive: true })
+      expect(await one.relay.sweep(T + SUBSCRIPTION_LEASE_MS - 2 * DAY, 100)).toBe(0)
+      expect(await one.relay.sweep(T + SUBSCRIPTION_LEASE_MS + 2 * DAY, 100)).toBe(2)
       expect((await keysLeft()).filter((key) => !key.startsWith(`{t:${a}}:${seq}`))).toEqual([])
     })
 
@@ -184,10 +199,12 @@ for (const [name, server] of [
     })
 
     it('find what lies beyond thousands of messages that are gone', async () => {
+      const { url } = await server()
+      await using large = await openRedis({ url, prefix, mailbox: { messages: 5_000, bytes: 16_000_000 } })
       await one.relay.subscribe(alice, [a], { now: T })
       await stored(one.relay, message(a, 'long', { expiresAt: T + 10 * MINUTE }))
       for (let from = 0; from < 3000; from += 500) {
-        await one.relay.publish(Array.from({ length: 500 }, (_, at) => message(a, `short ${from + at}`)))
+        await large.relay.publish(Array.from({ length: 500 }, (_, at) => message(a, `short ${from + at}`)))
       }
       while ((await one.relay.sweep(T + MINUTE, 1000)) > 0);
       const later = { publishedAt: T + MINUTE, expiresAt: T + 2 * MINUTE }
