@@ -116,6 +116,8 @@ export const createHttpGuard = (deps: HttpGuardDeps): HttpGuard => {
   class PaidResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
     #head: readonly unknown[] | undefined
     #isHeld = true
+    #isRefused = false
+    #bytes = 0
 
     #sendHead(): void {
       const head = this.#head
@@ -136,24 +138,35 @@ export const createHttpGuard = (deps: HttpGuardDeps): HttpGuard => {
     }
 
     override write(...args: unknown[]): boolean {
+      if (!this.#affords(bytesOf(args[0]))) return true
       this.#sendHead()
       return Reflect.apply(super.write, this, args)
     }
 
     override end(...args: unknown[]): this {
-      const bytes = bytesOf(args[0])
-      const held = connections.get(this.req.socket)
-      if (!takeMemory(this, held, addresses.get(this.req) ?? '', bytes)) {
-        refuse(this, new ProtocolError('rate_limited', 'unread answers fill what your address may hold'))
-        return this
-      }
+      if (!this.#affords(bytesOf(args[0]))) return this
       this.#sendHead()
       Reflect.apply(super.end, this, args)
       if (this.writableFinished) return this
-      const patienceMs = ANSWER_PATIENCE_MS + (bytes / MIN_READ_BYTES_PER_S) * 1000
+      const patienceMs = ANSWER_PATIENCE_MS + (this.#bytes / MIN_READ_BYTES_PER_S) * 1000
       const late = clock.after(patienceMs, () => this.destroy())
-      untilAnswered(this, held, () => late[Symbol.dispose]())
+      untilAnswered(this, connections.get(this.req.socket), () => late[Symbol.dispose]())
       return this
+    }
+
+    /** Pays for so much more of the answer. What is not affordable becomes a refusal; half of it is cut off. */
+    #affords(bytes: number): boolean {
+      if (this.#isRefused) return false
+      const held = connections.get(this.req.socket)
+      if (takeMemory(this, held, addresses.get(this.req) ?? '', bytes)) {
+        this.#bytes += bytes
+        return true
+      }
+      if (this.#isHeld) {
+        refuse(this, new ProtocolError('rate_limited', 'unread answers fill what your address may hold'))
+      } else this.destroy()
+      this.#isRefused = true
+      return false
     }
   }
 

@@ -61,6 +61,25 @@ export const deafSocket = (url: string, address: string, bytes: string): Promise
     })
   })
 
+/** Reads on after all, and gives the statuses of so many answers. */
+export const statusesOf = (socket: Socket, count: number): Promise<number[]> =>
+  new Promise((resolve, reject) => {
+    const statuses: number[] = []
+    let rest = ''
+    socket.once('close', () => reject(new Error(`There were ${statuses.length} answers`)))
+    socket.setEncoding('latin1')
+    socket.on('data', (chunk) => {
+      const text = `${rest}${chunk}`
+      for (const [, status] of text.matchAll(/HTTP\/1\.1 (\d{3}) /g)) statuses.push(Number(status))
+      // A status line that is cut in two.
+      rest = text.slice(-16).replace(/HTTP\/1\.1 \d{3} /, '')
+      if (statuses.length < count) return
+      resolve(statuses)
+      socket.destroy()
+    })
+    socket.resume()
+  })
+
 /** Resident memory of a process, bytes. */
 export const residentBytes = async (pid: number): Promise<number> => {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
