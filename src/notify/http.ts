@@ -26,7 +26,9 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
 import { checked, httpErrors, jsonBody, noSuchPath, wrongMethods } from '../platform/http.ts'
+import { HOUSE, type Payer } from '../platform/payer.ts'
 import type { Log } from '../platform/telemetry.ts'
+import { WORK_COST } from '../platform/work-budget.ts'
 import { fromUtf8, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Apps } from './apps.ts'
@@ -67,6 +69,7 @@ export interface NotifyRoutesDeps {
   serverKeys: KeyRing & Pick<ServerKeys, 'refresh'>
   log: Log
   limits?: Limits
+  payerFor?: (c: Context) => Payer
 }
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
@@ -95,7 +98,16 @@ const listing = ({ domain, name, description, url, icons }: AppRecord) => {
 }
 
 export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: string }): OpenAPIHono => {
-  const { apps, publishing, sent, webhooks, serverKeys, log, limits = UNLIMITED } = deps
+  const {
+    apps,
+    publishing,
+    sent,
+    webhooks,
+    serverKeys,
+    log,
+    limits = UNLIMITED,
+    payerFor = () => HOUSE,
+  } = deps
   const publicHost = new URL(options.publicUrl).host
 
   const app = new OpenAPIHono()
@@ -286,8 +298,10 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
 
   app.get('/w3i/v1/projects', async (c) => {
     const { entries, page } = checked(ProjectsQuery, c.req.query())
+    const payer = payerFor(c)
     const listed: AppRecord[] = []
     for (let after: string | undefined; ; ) {
+      await payer.work(WORK_COST.lookUp)
       const some = await apps.list({ limit: 500, ...(after !== undefined && { after }) })
       listed.push(...some.filter((record) => record.listed))
       after = some.at(-1)?.domain

@@ -95,7 +95,7 @@ export const buildNotify = async (
       .route(
         '/',
         notifyRoutes(
-          { apps, publishing, sent, webhooks, serverKeys, log, limits },
+          { apps, publishing, sent, webhooks, serverKeys, log, limits, payerFor: ground.payerFor },
           { publicUrl: names.publicUrl },
         ),
       ),

@@ -21,7 +21,7 @@ export const buildSessions = async (
     async admit(address: string, what: 'session' | 'sessionSocket') {
       work.charge(address, what === 'session' ? WORK_COST.item : WORK_COST.connection)
       await limits.take(what, address)
-      if (what === 'session') await state.demand(address, 0, SESSION_LIMITS.longest)
+      if (what === 'session') await state.demand(address, 0, SESSION_LIMITS.unjoined)
     },
   }
   const { sessionsAdapter } = stores
