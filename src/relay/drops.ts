@@ -19,11 +19,8 @@ export const createDrops = ({ clock, log, meter }: { clock: Clock; log: Log; met
 
   return (reason: DropReason, topic: string, count = 1): void => {
     const isMessage = reason === 'full' || reason === 'budget'
-    meter.count(
-      isMessage ? 'relay_messages_dropped_total' : 'relay_subscriptions_ignored_total',
-      { reason },
-      count,
-    )
+    if (isMessage) meter.count('relay_messages_dropped_total', { reason }, count)
+    else meter.count('relay_subscriptions_ignored_total', { reason }, count)
     const now = clock.now()
     const known = unsaid.get(reason) ?? { count: 0, saidAt: Number.NEGATIVE_INFINITY }
     known.count += count

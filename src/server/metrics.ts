@@ -60,6 +60,8 @@ export const METRICS: Record<string, Declared> = {
   relay_redeliveries_total: { type: 'counter', help: 'Messages pushed again, unacknowledged in time' },
   relay_slow_readers_total: { type: 'counter', help: 'Connections closed because they did not read' },
   relay_watch_events_total: { type: 'counter', help: 'Events of watched messages' },
+  relay_watch_events_dropped_total: { type: 'counter', help: 'Events that were too many of their client' },
+  relay_watches_ended_total: { type: 'counter', help: 'Webhooks that did not agree or refused too often' },
   relay_watch_posts_total: {
     type: 'counter',
     help: 'Posts of events to webhooks: answered, failed',
