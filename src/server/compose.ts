@@ -109,6 +109,12 @@ const openSoundRedis = async (url: string, log: Log): Promise<Stores> => {
   return openRedis({ url, log })
 }
 
+const refuseHalf = async (stores: Stores): Promise<void> => {
+  if ((await stores.transfer.note()) !== undefined) {
+    throw new StartFailure(['The store holds half of a migration or a restore: run that command again.'])
+  }
+}
+
 const HALF = 0.5
 const MIB = 1024 * 1024
 /** Throws `StartFailure` for what the operator can put right. Nothing is left behind when it throws. */
@@ -133,19 +139,23 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   owned.use(await lockDataDir(config.data))
   removeKeptSecrets(config.data, clock.now())
   const isSealed = config.redisUrl === undefined && hasStore(config.data)
-  const { secret, previous } = loadSecrets(config.data, config, { randomBytes, hasStore: isSealed })
+  const secretsOf = () => loadSecrets(config.data, config, { randomBytes, hasStore: isSealed })
+  // A new secret is on disk before its store. A store that is there may be half of another one, which is told first.
+  const early = isSealed ? undefined : secretsOf()
   if (config.redisUrl !== undefined && config.secret === undefined) {
     log.warn(
       {},
       'BELFRY_SECRET is not set: other processes on this Redis need the secret of this data directory',
     )
   }
-  const vault = createVault(secret, randomBytes, previous)
   const stores = owned.use(
     config.redisUrl === undefined
       ? await openEmbedded(config.data, { log, clock })
       : await openSoundRedis(config.redisUrl, log),
   )
+  if (isSealed) await refuseHalf(stores)
+  const { secret, previous } = early ?? secretsOf()
+  const vault = createVault(secret, randomBytes, previous)
   const metrics = deps.metrics ?? createMetrics({ log })
   const watermark = owned.use(
     createWatermark(
@@ -196,9 +206,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     })
   }
   await patient(() => stores.claimFormat()).catch(asStartFailure)
-  if ((await patient(() => stores.transfer.note())) !== undefined) {
-    throw new StartFailure(['The store holds half of a migration or a restore: run that command again.'])
-  }
+  await patient(() => refuseHalf(stores))
 
   const verifySignature = config.rpcUrls && askChains(ground, config.rpcUrls)
   const registry: KeyRegistry | undefined = has('keys')
