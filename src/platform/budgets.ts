@@ -5,7 +5,7 @@
  * | budget | bounds | of | over it |
  * |---|---|---|---|
  * | `work` | computing, units of about 0.1 ms | one process | sockets are not read from, HTTP gets 429 |
- * | `state` | what is stored, byte-seconds | the store, all processes | publishes are dropped, requests get 429 or 507 |
+ * | `state` | what is stored, byte-seconds | the store, all processes | publishes are dropped, requests get 429, 507 or 503 |
  * | `connections` | open sockets and polls | one process | refused at the upgrade |
  * | `memory` | bytes that answers and unacknowledged pushes hold | one process | smaller windows, HTTP gets 429 |
  *

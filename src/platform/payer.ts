@@ -8,7 +8,7 @@ import { WORK_COST } from './work-budget.ts'
 export interface Payer {
   /** Charges units of work (`WORK_COST`); what costs as much as a signature waits for its turn. Throws `rate_limited`. */
   work(cost: number): Promise<void>
-  /** Charges bytes that are kept for so long. Throws `rate_limited`, `store_full`. */
+  /** Charges bytes that are kept for so long. Throws `rate_limited`, `store_full`, `unavailable`. */
   keep(bytes: number, lifeMs: number): Promise<void>
 }
 

@@ -5,7 +5,8 @@
  *
  * Owners are address blocks (`client-address`); what the operator's own parts write has the owner '' and is free. While the
  * store is nearly full only a little that ends within minutes is taken of an owner: the requests of wallets that are
- * here already live for five minutes. While it is full nothing is taken, whatever they have left.
+ * here already live for five minutes. While it is full nothing is taken, whatever they have left: it is `unavailable`, so
+ * that nobody takes for kept what is not.
  */
 import { ProtocolError } from '../protocol/errors.ts'
 import { type BucketSize, type Buckets, createBuckets } from './buckets.ts'
@@ -18,7 +19,12 @@ export interface StateBudget {
    * answers at once where it can, because publishers come by the thousand.
    */
   charge(owner: string, bytes: number, lifeMs: number): boolean | Promise<boolean>
-  /** The same, for requests that get an error: throws `rate_limited`, or `store_full` while the store is nearly full. */
+  /** Whether nothing of the owner is taken now: whoever asks gets `unavailable` and tries again. */
+  isClosed(owner: string): boolean
+  /**
+   * `charge` for requests that get an error: throws `rate_limited`, `store_full` while the store is nearly full, and
+   * `unavailable` while it is full.
+   */
   demand(owner: string, bytes: number, lifeMs: number): Promise<void>
 }
 
@@ -44,6 +50,14 @@ interface Allowance {
   refusedUntil: number
 }
 
+/** Publishers get this, too: the same as from a store that takes no writes. */
+export const storeIsFull = (): ProtocolError => new ProtocolError('unavailable', 'the store is full')
+
+const closedWhileFull =
+  (pressure: () => PressureLevel) =>
+  (owner: string): boolean =>
+    owner !== '' && pressure() === 'full'
+
 export const createStateBudget = (
   deps: {
     buckets: Buckets
@@ -55,6 +69,7 @@ export const createStateBudget = (
   { bytes: capacity }: { bytes: number },
 ): StateBudget => {
   const { buckets, clock, pressure } = deps
+  const isClosed = closedWhileFull(pressure)
   const brief = createBuckets(clock)
   const size: BucketSize = { burst: capacity * LONGEST_LIFE_S, seconds: LONGEST_LIFE_S }
   const lump = size.burst / LUMPS
@@ -108,7 +123,9 @@ export const createStateBudget = (
 
   return {
     charge,
+    isClosed,
     async demand(owner, bytes, lifeMs) {
+      if (isClosed(owner)) throw storeIsFull()
       if (await charge(owner, bytes, lifeMs)) return
       if (pressure() !== 'ok') throw new ProtocolError('store_full')
       const waitMs = Math.max(1_000, allowanceOf(owner).refusedUntil - clock.now())
@@ -120,13 +137,16 @@ export const createStateBudget = (
 
 /** Nothing is counted; a store that is nearly full still takes nothing new that lasts. */
 export const uncountedState = ({ pressure }: { pressure: () => PressureLevel }): StateBudget => {
+  const isClosed = closedWhileFull(pressure)
   const charge = (owner: string, lifeMs: number): boolean => {
     const level = pressure()
     return owner === '' || level === 'ok' || (level === 'high' && lifeMs <= BRIEF_LIFE_MS)
   }
   return {
     charge: (owner, _bytes, lifeMs) => charge(owner, lifeMs),
+    isClosed,
     async demand(owner, _bytes, lifeMs) {
+      if (isClosed(owner)) throw storeIsFull()
       if (!charge(owner, lifeMs)) throw new ProtocolError('store_full')
     },
   }

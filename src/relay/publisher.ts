@@ -1,5 +1,5 @@
 import type { Clock } from '../platform/clock.ts'
-import type { StateBudget } from '../platform/state-budget.ts'
+import { type StateBudget, storeIsFull } from '../platform/state-budget.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import type { Drops } from './drops.ts'
 import { abbreviate } from './lane.ts'
@@ -32,7 +32,7 @@ export interface Publisher {
 export const createPublisher = (
   deps: {
     store: Pick<RelayStore, 'publish'>
-    state: Pick<StateBudget, 'charge'>
+    state: Pick<StateBudget, 'charge' | 'isClosed'>
     drops: Drops
     clock: Clock
     log: Log
@@ -100,7 +100,14 @@ export const createPublisher = (
     return all.filter(({ message }) => !refused.has(message))
   }
 
-  const publishGroup = async (group: Request[]): Promise<void> => {
+  const publishGroup = async (all: Request[]): Promise<void> => {
+    const group: Request[] = []
+    for (const request of all) {
+      // Not dropped: once there is room a second attempt succeeds.
+      if (state.isClosed(request.address)) request.done(storeIsFull())
+      else group.push(request)
+    }
+    if (group.length === 0) return
     const paid = await affordable(group)
     const messages = paid.map(({ message }) => message)
     const began = clock.now()

@@ -65,7 +65,8 @@ describe('state', () => {
     level = 'full'
     expect(await state.charge('', 1, 1_000)).toBe(true)
     expect(await state.charge('a', 1, 1_000)).toBe(false)
-    await expect(state.demand('a', 1, 1_000)).rejects.toMatchObject({ code: 'store_full' })
+    expect([state.isClosed(''), state.isClosed('a')]).toEqual([false, true])
+    await expect(state.demand('a', 1, 1_000)).rejects.toMatchObject({ code: 'unavailable' })
   })
 
   it('is a little that ends within minutes while the store is nearly full', async () => {
