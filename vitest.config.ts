@@ -2,9 +2,14 @@ import { defineConfig } from 'vitest/config'
 
 /**
  * `--mode browser` runs what needs a real browser: a newcomer's `npm test` needs nothing but npm. `--mode fleet` runs the
- * published clients once more, against two relays and two notify servers on one Redis.
+ * published clients once more, against two relays and two notify servers on one Redis. `--mode alone` runs what measures times of a bystander and wants
+ * the machine for itself.
  */
-const FILES: Record<string, string> = { browser: 'test/**/*.browser.ts', fleet: 'test/compat/**/*.test.ts' }
+const FILES: Record<string, string> = {
+  browser: 'test/**/*.browser.ts',
+  fleet: 'test/compat/**/*.test.ts',
+  alone: 'test/**/*.alone.ts',
+}
 
 export default defineConfig(({ mode }) => ({
   resolve: { conditions: ['source', 'node', 'import', 'default'] },

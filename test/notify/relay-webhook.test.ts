@@ -142,12 +142,9 @@ describe('POST /v1/relay-webhook', () => {
     expect(taken).toEqual([])
   })
 
-  it.each([{}, { eventAuth: 'jwt' }, { eventAuth: [7] }, []])(
-    'refuses %j',
-    async (body) => {
-      expect((await post(body)).status).toBe(422)
-    },
-  )
+  it.each([{}, { eventAuth: 'jwt' }, { eventAuth: [7] }, []])('refuses %j', async (body) => {
+    expect((await post(body)).status).toBe(422)
+  })
 
   it('asks for everything again when something could not be handled', async () => {
     failure = new ProtocolError('bad_params', 'of the wallet, not of the relay')

@@ -14,7 +14,15 @@ import { createPerson } from '../keys/person.ts'
 import { eventually } from '../support/eventually.ts'
 import { type ServerProcess, startServerProcess } from '../support/process.ts'
 import { sharedRedis, stopShared } from '../support/redis.ts'
-import { BYSTANDER, deafSocket, median, residentBytes, STRANGER, visitor } from './strangers-http.ts'
+import {
+  BYSTANDER,
+  deafSocket,
+  median,
+  residentBytes,
+  STRANGER,
+  statusesOf,
+  visitor,
+} from './strangers-http.ts'
 
 const HEX = 'xmtp/installation/hex'
 const MIB = 1024 * 1024
@@ -111,7 +119,8 @@ describe.each(ENGINES)('on %s', (_, env) => {
     stranger[Symbol.dispose]()
     await Promise.all(attacks)
     expect(median(waits)).toBeLessThan(100)
-    expect(Math.max(...own)).toBeLessThan(2_000)
+    expect(median(own)).toBeLessThan(1_500)
+    expect(Math.max(...own)).toBeLessThan(8_000)
   })
 })
 
@@ -126,16 +135,17 @@ it('answers that one address does not read take so much memory and no more', asy
   const before = await residentBytes(server.pid)
 
   const head = `POST /rpc/v1 HTTP/1.1\r\nHost: belfry\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`
+  // Five at once in each, because the system itself has room for one or two.
   const deaf = await Promise.all(
-    Array.from({ length: 200 }, () => deafSocket(server.url, STRANGER, head + body)),
+    Array.from({ length: 40 }, () => deafSocket(server.url, STRANGER, (head + body).repeat(5))),
   )
   // Behind everything that the stranger has asked.
-  const again = await bystander.ask('POST', '/rpc/v1', body)
-  expect(again.status).toBe(200)
-  expect((await bystander.ask('POST', '/rpc/v1', body)).status).toBe(200)
+  for (let at = 0; at < 2; at++) expect((await bystander.ask('POST', '/rpc/v1', body)).text.length).toBe(size)
   const grown = (await residentBytes(server.pid)) - before
-  for (const socket of deaf) socket.destroy()
-  expect(grown).toBeLessThan(80 * MIB)
+  const statuses = (await Promise.all(deaf.map((socket) => statusesOf(socket, 5)))).flat()
+  expect(statuses).toHaveLength(200)
+  expect(statuses.filter((status) => status === 429).length).toBeGreaterThan(20)
+  expect(grown).toBeLessThan(128 * MIB)
 })
 
 it('connections of one address are so many, and another address still has its own', async () => {

@@ -57,28 +57,3 @@ export const mountTmpfs = async (mib: number): Promise<Volume> => {
     },
   }
 }
-
-/**
- * A file system of 128 MiB that has only `mib` of them: an image with holes on a small disk, like a thin volume. It says
- * that it has room and fails when it writes. `fill` and `free` concern the disk below.
- */
-export const mountSparse = async (mib: number): Promise<Volume> => {
-  const host = await mountTmpfs(mib)
-  const path = mkdtempSync(join(tmpdir(), 'belfry-sparse-'))
-  const image = join(host.path, 'image')
-  await asRoot('truncate', '-s', `${128 * MIB}`, image)
-  await asRoot('mkfs.ext4', '-q', '-O', '^has_journal', image)
-  const device = await asRoot('losetup', '-f', '--show', image)
-  await asRoot('mount', device, path)
-  return {
-    path,
-    fill: host.fill,
-    free: host.free,
-    async [Symbol.asyncDispose]() {
-      await asRoot('umount', '-l', path)
-      await asRoot('losetup', '-d', device)
-      rmSync(path, { recursive: true, force: true })
-      await host[Symbol.asyncDispose]()
-    },
-  }
-}
