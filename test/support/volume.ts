@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
-const MIB = 1024 * 1024
 
 export interface Volume extends AsyncDisposable {
   readonly path: string
