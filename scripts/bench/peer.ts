@@ -16,11 +16,13 @@ export const connectPeer = async (
   wsUrl: string,
   onMessage: (message: string) => void = () => {},
   key: SigningKey = generateSigningKey(),
+  { headers = {}, acknowledges = true }: { headers?: Record<string, string>; acknowledges?: boolean } = {},
 ): Promise<Peer> => {
   const iat = Math.floor(Date.now() / 1000)
   const claims = { iss: key.did, sub: randomBytes(32).toString('hex'), aud: wsUrl, iat, exp: iat + 86_400 }
   const socket = new WebSocket(`${wsUrl}/?auth=${signJwt(claims, key)}&projectId=bench`, {
     perMessageDeflate: false,
+    headers,
   })
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
   const waiting = new Map<string, { resolve: (result: unknown) => void; reject: (error: Error) => void }>()
@@ -28,7 +30,7 @@ export const connectPeer = async (
   socket.on('message', (data) => {
     const frame = JSON.parse(String(data))
     if (frame.method === 'irn_subscription') {
-      socket.send(`{"id":${frame.id},"jsonrpc":"2.0","result":true}`)
+      if (acknowledges) socket.send(`{"id":${frame.id},"jsonrpc":"2.0","result":true}`)
       onMessage(frame.params.data.message)
     } else if (frame.method === undefined) {
       const waiter = waiting.get(String(frame.id))

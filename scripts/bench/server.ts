@@ -39,6 +39,7 @@ export const startServer = async ({ redisUrl }: { redisUrl?: string } = {}): Pro
         BELFRY_SECRET: 'belfry benchmark, nothing secret',
         BELFRY_LOG_LEVEL: 'warn',
         BELFRY_LIMITS: 'off',
+        BELFRY_BUDGETS: 'off',
       },
     },
   )

@@ -19,6 +19,8 @@ export interface StateBudget {
    * answers at once where it can, because publishers come by the thousand.
    */
   charge(owner: string, bytes: number, lifeMs: number): boolean | Promise<boolean>
+  /** For how long what is to last `lifeMs` can be kept at present: while the store is nearly full, five minutes at most. */
+  lifeOf(owner: string, lifeMs: number): number
   /** Whether nothing of the owner is taken now: whoever asks gets `unavailable` and tries again. */
   isClosed(owner: string): boolean
   /**
@@ -43,6 +45,9 @@ const LUMPS = 256
 const MAX_OWNERS = 50_000
 /** For so long at most a refusal is repeated without asking the store, ms. */
 const REMEMBER_REFUSAL_MS = 5_000
+
+const lifeAt = (level: PressureLevel, owner: string, lifeMs: number): number =>
+  owner !== '' && level === 'high' ? Math.min(lifeMs, BRIEF_LIFE_MS) : lifeMs
 
 interface Allowance {
   /** Byte-seconds that are paid for and not spent. */
@@ -124,6 +129,7 @@ export const createStateBudget = (
   return {
     charge,
     isClosed,
+    lifeOf: (owner, lifeMs) => lifeAt(pressure(), owner, lifeMs),
     async demand(owner, bytes, lifeMs) {
       if (isClosed(owner)) throw storeIsFull()
       if (await charge(owner, bytes, lifeMs)) return
@@ -145,6 +151,7 @@ export const uncountedState = ({ pressure }: { pressure: () => PressureLevel }):
   return {
     charge: (owner, _bytes, lifeMs) => charge(owner, lifeMs),
     isClosed,
+    lifeOf: (owner, lifeMs) => lifeAt(pressure(), owner, lifeMs),
     async demand(owner, _bytes, lifeMs) {
       if (isClosed(owner)) throw storeIsFull()
       if (!charge(owner, lifeMs)) throw new ProtocolError('store_full')

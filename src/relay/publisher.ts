@@ -32,7 +32,7 @@ export interface Publisher {
 export const createPublisher = (
   deps: {
     store: Pick<RelayStore, 'publish'>
-    state: Pick<StateBudget, 'charge' | 'isClosed'>
+    state: Pick<StateBudget, 'charge' | 'isClosed' | 'lifeOf'>
     drops: Drops
     clock: Clock
     log: Log
@@ -84,10 +84,14 @@ export const createPublisher = (
     const asked: Promise<unknown>[] = []
     const all: { message: NewMessage; address: string }[] = []
     for (const { messages, address } of group) {
-      for (const message of messages) {
+      for (const asWished of messages) {
+        const { publishedAt, expiresAt } = asWished
+        // While the store is nearly full it is kept for who is here, as the notify server is, instead of being dropped.
+        const lifeMs = state.lifeOf(address, expiresAt - publishedAt)
+        const message = { ...asWished, expiresAt: publishedAt + lifeMs }
         all.push({ message, address })
         const bytes = message.message.length + message.attestation.length
-        const answer = state.charge(address, bytes, message.expiresAt - message.publishedAt)
+        const answer = state.charge(address, bytes, lifeMs)
         if (answer === false) refused.add(message)
         if (typeof answer === 'boolean') continue
         // Without an answer the store itself will hardly have one; it is the one that says so.

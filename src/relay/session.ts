@@ -150,7 +150,9 @@ export class Session {
   admit(lane: Lane, message: Outgoing, now: number): Entry {
     const pushId = this.#deps.nextPushId()
     const size = message.data.length
-    const held = this.#memory?.take(this.address, size) ? size : 0
+    // The rest of the share where it is less: the next message finds nothing left.
+    const share = Math.min(size, this.#memory?.left(this.address) ?? 0)
+    const held = this.#memory?.take(this.address, share) ? share : 0
     const state = { sentAt: now, early: lane.early, open: true, held }
     const entry: Entry = { pushId, message, lane, session: this, ...state }
     this.#messages++

@@ -1,17 +1,20 @@
 /** What strangers publish and subscribe to takes nothing from anybody else. */
 import { expect, it } from 'vitest'
-import { connectPeer } from '../../scripts/bench/peer.ts'
+import type { Peer } from '../../scripts/bench/peer.ts'
 import { fetchKeys } from '../../src/notify/client/app-keys.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { toHex } from '../../src/protocol/bytes.ts'
 import { topicOf } from '../../src/protocol/topic.ts'
 import { newDevice, postNotification } from '../stories/town.ts'
 import { newOwner } from '../support/owner.ts'
+import { connectFrom, STRANGER } from './relay-attackers.ts'
 import { GROUNDS, type SecurityGround } from './relay-grounds.ts'
 
 const DOMAIN = 'bystander.example'
 const MONTH_S = 2_592_000
-const PATIENCE_MS = 60_000
+/** Of a request to watch: the junk looks like one. */
+const WATCH_TAG = 4010
+const PATIENCE_MS = 15_000
 
 const within = async <T>(what: string, work: Promise<T>): Promise<T> => {
   let timer: NodeJS.Timeout | undefined
@@ -30,7 +33,9 @@ const newcomer = async ({ server, relays, app }: SecurityGround): Promise<void> 
   const owner = newOwner()
   const wallet = newDevice({ url: server, wsUrl: relays[0] ?? '' }, owner)
   try {
+    const t0 = performance.now()
     await within('watch', wallet.watch())
+    console.log('watch', performance.now() - t0)
     await within('subscribe', wallet.subscribe(DOMAIN))
     const arrived = new Promise<void>((resolve) => wallet.on('message', () => resolve()))
     const id = `${Math.random()}`
@@ -51,14 +56,14 @@ const requestTopics = async ({ server, app }: SecurityGround): Promise<string[]>
 }
 
 /** Messages in batches, several at once. */
-const flood = async (peer: Awaited<ReturnType<typeof connectPeer>>, topic: string, count: number) => {
+const flood = async (peer: Peer, topic: string, count: number) => {
   const salt = toHex(crypto.getRandomValues(new Uint8Array(8)))
   for (let at = 0; at < count; at += 2_000) {
     await Promise.all(
       Array.from({ length: 4 }, (_, part) =>
         peer.request('irn_batchPublish', {
           messages: Array.from({ length: 500 }, (_, each) => ({
-            ...{ topic, ttl: MONTH_S, tag: 1, message: `${salt} ${at + part * 500 + each}` },
+            ...{ topic, ttl: MONTH_S, tag: WATCH_TAG, message: `${salt} ${at + part * 500 + each}` },
           })),
         }),
       ),
@@ -71,10 +76,10 @@ for (const { name, start } of GROUNDS) {
     await using ground = await start(DOMAIN)
     await newcomer(ground)
     for (const topic of await requestTopics(ground)) {
-      const peers = await Promise.all(ground.relays.map((relay) => connectPeer(relay)))
+      const peers = await Promise.all(ground.relays.map((relay) => connectFrom(STRANGER, relay)))
       for (const peer of peers) await peer.request('irn_subscribe', { topic })
       for (const peer of peers) peer.close()
-      const flooder = await connectPeer(ground.relays.at(-1) ?? '')
+      const flooder = await connectFrom(STRANGER, ground.relays.at(-1) ?? '')
       await flood(flooder, topic, 12_000)
       await newcomer(ground)
       flooder.close()

@@ -1,0 +1,135 @@
+/** What one address leaves in the store is bounded, and ends by itself. */
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { DEFAULT_BUDGETS } from '../../src/platform/budgets.ts'
+import { generateSigningKey } from '../../src/protocol/keys.ts'
+import { RELAY_LIMITS } from '../../src/relay/limits.ts'
+import { SUBSCRIPTION_LEASE_MS } from '../../src/relay/store.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { startWorld } from '../support/world.ts'
+import {
+  connectFrom,
+  MONTH_S,
+  movableClock,
+  randomTopic,
+  STRANGER,
+  startBystander,
+} from './relay-attackers.ts'
+import { median } from './strangers-http.ts'
+
+const MIB = 1024 * 1024
+const DAY_MS = 86_400_000
+const BUDGET = DEFAULT_BUDGETS.state ?? 0
+const UNATTENDED_MS = RELAY_LIMITS.keepUnattended
+
+const onLmdb = async () => {
+  const clock = movableClock()
+  const world = await startWorld({ clock, config: { budgets: DEFAULT_BUDGETS } })
+  const held = async () => (await stat(join(world.dataDir, 'store', 'data.mdb'))).blocks * 512
+  return { clock, world, held, [Symbol.asyncDispose]: () => world[Symbol.asyncDispose]() }
+}
+
+const onRedis = async () => {
+  const redis: RedisServer = await startRedis()
+  const clock = movableClock()
+  const config = { budgets: DEFAULT_BUDGETS, redisUrl: redis.url, secret: 'ab'.repeat(32) }
+  const world = await startWorld({ clock, config })
+  const held = async () => Number(/^used_memory_dataset:(\d+)/m.exec(await redis.cli('info', 'memory'))?.[1])
+  return {
+    ...{ clock, world, held },
+    async [Symbol.asyncDispose]() {
+      await world[Symbol.asyncDispose]()
+      await redis[Symbol.asyncDispose]()
+    },
+  }
+}
+
+for (const [name, start] of [
+  ['LMDB', onLmdb],
+  ['Redis', onRedis],
+] as const) {
+  it(`subscriptions of a client are bounded, and end with its lease, on ${name}`, async () => {
+    await using ground = await start()
+    const { world, clock } = ground
+    const { relay } = world.stores
+    using bystander = await startBystander(world.wsUrl)
+    const key = generateSigningKey()
+    const stranger = await connectFrom(STRANGER, world.wsUrl, { key })
+    let made = 0
+    let isOver = false
+    const greed = async () => {
+      for (;;) {
+        const topics = Array.from({ length: 500 }, randomTopic)
+        await stranger.request('irn_batchSubscribe', { topics })
+        made += topics.length
+      }
+    }
+    const beats = (async () => {
+      const times: number[] = []
+      while (!isOver) times.push(await bystander.beat())
+      return median(times)
+    })()
+    await expect(greed()).rejects.toThrow(`more than ${RELAY_LIMITS.topicsPerClient} topics`)
+    isOver = true
+    expect(await beats).toBeLessThan(1_000)
+    expect(made).toBe(RELAY_LIMITS.topicsPerClient)
+    const most = { limit: 2 * made }
+    expect(await relay.topicsOf(key.did, most)).toHaveLength(made)
+    stranger.close()
+
+    clock.move(SUBSCRIPTION_LEASE_MS + 2 * DAY_MS)
+    while ((await relay.sweep(clock.now(), 1_000)) > 0);
+    expect(await relay.topicsOf(key.did, most)).toEqual([])
+    using later = await startBystander(world.wsUrl)
+    expect(await later.beat()).toBeLessThan(1_000)
+  }, 60_000)
+
+  it(`what an address publishes to nobody is bounded, and gone after a quarter of an hour, on ${name}`, async () => {
+    await using ground = await start()
+    const { world, clock, held } = ground
+    const { relay } = world.stores
+    using bystander = await startBystander(world.wsUrl)
+    const before = await held()
+    const stranger = await connectFrom(STRANGER, world.wsUrl)
+    const filler = 'x'.repeat(240 * 1024)
+    const topics: string[] = []
+    const times: number[] = []
+    // More than the address may keep.
+    for (let sent = 0; sent < 1.5 * BUDGET; ) {
+      const batch = Array.from({ length: 16 }, () => {
+        const topic = randomTopic()
+        topics.push(topic)
+        sent += filler.length
+        return stranger.request('irn_publish', { topic, message: `${topic}${filler}`, ttl: MONTH_S, tag: 1 })
+      })
+      const [took, ...answers] = await Promise.all([bystander.beat(), ...batch])
+      times.push(took)
+      expect(answers.every((answer) => answer === true)).toBe(true)
+    }
+    expect(median(times)).toBeLessThan(1_000)
+    expect((await held()) - before).toBeLessThan(1.25 * BUDGET + 8 * MIB)
+    const page = { after: 0, limit: 1, maxBytes: MIB }
+    const left = async () => {
+      let count = 0
+      for (const topic of topics) {
+        count += (await relay.pending('did:key:nobody', topic, { ...page, now: clock.now() })).messages.length
+      }
+      return count
+    }
+    const stored = await left()
+    expect(stored).toBeGreaterThan(0)
+    expect(stored * filler.length).toBeLessThanOrEqual(BUDGET)
+
+    clock.move(UNATTENDED_MS + 1_000)
+    let swept = 0
+    for (let piece = 1_000; piece > 0; ) {
+      piece = await relay.sweep(clock.now(), 1_000)
+      swept += piece
+    }
+    expect(swept).toBeGreaterThanOrEqual(stored)
+    expect(await left()).toBe(0)
+    expect(await bystander.beat()).toBeLessThan(1_000)
+    stranger.close()
+  }, 60_000)
+}
