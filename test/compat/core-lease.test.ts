@@ -1,6 +1,6 @@
 /** Published relay clients keep their topics themselves: what the relay has forgotten of them they say again at a start. */
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
@@ -14,6 +14,15 @@ const DAY_MS = 86_400_000
 
 interface Received {
   payload: { params: { text: string } }
+}
+
+/** All that a client wrote down, a file for each of its parts. */
+const storedBy = async (dir: string): Promise<string> => {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile())
+  return (
+    await Promise.all(files.map(({ parentPath, name }) => readFile(join(parentPath, name), 'utf8')))
+  ).join('\n')
 }
 
 it.each([
@@ -40,6 +49,8 @@ it.each([
       const topic = await before.peer.call<string>('useKey', key)
       await before.peer.call('subscribe', topic)
       expect(await relay.isSubscribed(before.clientId, topic)).toBe(true)
+      // It writes them down a moment later.
+      await eventually(async () => expect(await storedBy(join(dir, 'listener'))).toContain(`"${topic}"`))
       await before.peer[Symbol.asyncDispose]()
       await relay.sweep(Date.now() + SUBSCRIPTION_LEASE_MS + 2 * DAY_MS, 1_000)
       expect(await relay.isSubscribed(before.clientId, topic)).toBe(false)

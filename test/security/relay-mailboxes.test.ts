@@ -33,9 +33,7 @@ const newcomer = async ({ server, relays, app }: SecurityGround): Promise<void> 
   const owner = newOwner()
   const wallet = newDevice({ url: server, wsUrl: relays[0] ?? '' }, owner)
   try {
-    const t0 = performance.now()
     await within('watch', wallet.watch())
-    console.log('watch', performance.now() - t0)
     await within('subscribe', wallet.subscribe(DOMAIN))
     const arrived = new Promise<void>((resolve) => wallet.on('message', () => resolve()))
     const id = `${Math.random()}`
