@@ -1,5 +1,6 @@
 /** Wire shapes of the HTTP API: what dapps post, and what they are answered. Limits as published. */
 import { z } from '@hono/zod-openapi'
+import { fromUtf8, utf8 } from '../protocol/bytes.ts'
 import { parseAccount } from '../protocol/caip.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { DOMAIN, DOMAIN_LENGTH, TYPE_ID } from './apps.ts'
@@ -116,12 +117,15 @@ interface Written {
   collapse_key?: string | undefined
 }
 
+/** As stores keep it: half of a surrogate pair does not survive UTF-8. */
+const wellFormed = (text: string | undefined) => (text === undefined ? undefined : fromUtf8(utf8(text)))
+
 /** The names of the wire become ours. */
 const renamed = <T extends Written>(written: T) => {
   const { notification_id, notificationId, appDomain, deliver_at, ttl, collapse_key, ...rest } = written
   return {
     ...rest,
-    notificationId: notification_id ?? notificationId ?? undefined,
+    notificationId: wellFormed(notification_id ?? notificationId ?? undefined),
     domain: appDomain,
     deliverAt: deliver_at,
     ttl: ttl && ttl * 1000,

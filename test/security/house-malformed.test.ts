@@ -421,7 +421,13 @@ const bodiesWith = (value: string): string[] => {
 }
 
 it.each(
-  named(ROUTES.filter(({ takesJson, family }) => !takesJson && family !== 'rpc' && family !== 'contacts')),
+  // The bundle of the API page is too long to be sent before the connection of an unread body is cut.
+  named(
+    ROUTES.filter(
+      ({ takesJson, family, path }) =>
+        !takesJson && family !== 'rpc' && family !== 'contacts' && path !== '/docs/reference.js',
+    ),
+  ),
 )('a body for %s, which takes none, changes nothing', async (_, target) => {
   const ask1 = (body?: string | Uint8Array) =>
     ask(target.method, pathOf(target), {
