@@ -118,9 +118,9 @@ it('loses nothing when notify servers and relays are killed', { timeout: 120_000
   await Promise.all(fleet.notifies.map(({ process }) => process.end('SIGKILL')))
   const updated = phone.update(DOMAIN, [news, alerts])
   await eventually(async () => {
-    const waiting = await redis.cli('--scan', '--pattern', '*{j:relay-events}jobs')
-    expect(waiting).toContain('relay-events')
-    expect(await redis.cli('hlen', 'belfry:{j:relay-events}jobs')).not.toBe('0')
+    const waiting = await redis.cli('--scan', '--pattern', '*{j:relay-events-trusted}jobs')
+    expect(waiting).toContain('relay-events-trusted')
+    expect(await redis.cli('hlen', 'belfry:{j:relay-events-trusted}jobs')).not.toBe('0')
   })
   await relay.restart()
   await otherRelay.restart()
