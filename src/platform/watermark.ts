@@ -9,7 +9,8 @@
  * | `full` | less than a quarter of the reserve is free, or the last write has failed  |
  *
  * The reserve of a disk is a tenth of it, 1 GiB at most; that of Redis a fifth of `maxmemory`. After a failed write the
- * store counts as full until a write of the monitor's own succeeds, which is tried every second.
+ * store counts as full until a write of the monitor's own succeeds, which is tried every second. It is tried while the
+ * store is full for want of room, too: strangers are refused then, and nobody else might find out that writes fail.
  */
 import { type Clock, pause } from './clock.ts'
 import type { Log, Meter } from './telemetry.ts'
@@ -122,8 +123,9 @@ export const createWatermark = (
     showLevel()
   }
 
-  const recover = async (): Promise<void> => {
+  const probe = async (): Promise<void> => {
     await space.tryWrite()
+    if (trouble === undefined) return
     trouble = undefined
     tell('info', {}, 'The store takes writes again')
     showLevel()
@@ -133,8 +135,8 @@ export const createWatermark = (
     while (!ending.signal.aborted) {
       // An engine that does not answer is told of by whoever needs it; the level stays.
       await measure().catch(() => {})
-      if (trouble !== undefined) await recover().catch(() => {})
-      await pause(clock, isNear && trouble === undefined ? EVERY_NEAR_MS : EVERY_MS, ending.signal)
+      if (level() === 'full') await probe().catch(() => {})
+      await pause(clock, isNear && level() !== 'full' ? EVERY_NEAR_MS : EVERY_MS, ending.signal)
     }
   }
   const running = run()

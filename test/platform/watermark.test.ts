@@ -18,7 +18,9 @@ const watched = (space: Space, memoryRatio = 0.8) => {
   const own: StoreSpace = {
     measure: async () => ({ ...store }),
     async tryWrite() {
-      if (!store.isWritable) throw new Error('no')
+      if (store.isWritable) return
+      fail('No space')
+      throw new Error('no')
     },
     onFailedWrite(listener) {
       fail = listener
@@ -69,6 +71,22 @@ it('after a failed write it is full, whatever is free, until a write of its own 
   await clock.advance(1_000)
   expect([watermark.level(), watermark.trouble()]).toEqual(['ok', undefined])
   expect(lines).toEqual(['The store does not take writes', 'The store takes writes again'])
+  await watermark[Symbol.asyncDispose]()
+})
+
+it('a store without room says by itself why it takes no write, although nothing of strangers is written', async () => {
+  const { clock, lines, store, watermark } = watched({ kind: 'disk', totalBytes: GIB, freeBytes: GIB })
+  await clock.advance(1_000)
+  store.freeBytes = MIB
+  await clock.advance(1_000)
+  expect([watermark.level(), watermark.trouble()]).toEqual(['full', undefined])
+  Object.assign(store, { freeBytes: 0, isWritable: false })
+  await clock.advance(1_000)
+  expect([watermark.level(), watermark.trouble()]).toEqual(['full', 'No space'])
+  Object.assign(store, { freeBytes: GIB, isWritable: true })
+  await clock.advance(1_000)
+  expect([watermark.level(), watermark.trouble()]).toEqual(['ok', undefined])
+  expect(lines.filter((one) => one === 'The store takes writes again')).toHaveLength(1)
   await watermark[Symbol.asyncDispose]()
 })
 

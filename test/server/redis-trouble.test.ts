@@ -120,6 +120,12 @@ const startTraffic = (app: EnrolledApp, account: string, bodies: readonly string
   const accepted: string[] = []
   const refused: unknown[] = []
   let isOver = false
+  // Also after a failure: what goes on would publish to the next test's server.
+  running.push({
+    [Symbol.asyncDispose]: async () => {
+      isOver = true
+    },
+  })
   const topic = randomTopic()
   const again = async <T>(work: () => Promise<T>, note: () => void) => {
     try {
