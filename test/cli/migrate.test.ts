@@ -161,6 +161,8 @@ describe('backup and restore', () => {
   it('read the store of a running server through it', async () => {
     const now = Date.now()
     mkdirSync(path('live'))
+    // A server does not make up a secret for a store that it finds.
+    writeFileSync(join(path('live'), 'secret'), 'the secret of the live one')
     {
       await using stores = await openLmdb({ path: join(path('live'), 'store') })
       await stores.relay.subscribe(client('a'), [topic('box')], { now: Date.now() })
