@@ -13,6 +13,7 @@
  */
 import type { Clock } from '../platform/clock.ts'
 import { createKept } from '../platform/kept.ts'
+import { createKeyedLock } from '../platform/keyed-lock.ts'
 import { HOUSE, type Payer } from '../platform/payer.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { WORK_COST } from '../platform/work-budget.ts'
@@ -92,7 +93,7 @@ const SKEW = 300_000
 
 export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOptions = {}): KeyRegistry => {
   const { store, clock, log, verifySignature } = deps
-  const inTurn = createTurns()
+  const inTurn = createKeyedLock()
 
   const verify = (cacao: Cacao): Promise<void> =>
     verifyCacao(cacao, { now: clock.now(), ...(verifySignature && { verifySignature }) })
@@ -270,18 +271,5 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
     },
 
     list: (page) => store.identities(page),
-  }
-}
-/** Runs the tasks of one name one after the other, those of different names side by side. */
-const createTurns = () => {
-  const last = new Map<string, Promise<unknown>>()
-  return async <T>(name: string, task: () => Promise<T>): Promise<T> => {
-    const mine = (last.get(name) ?? Promise.resolve()).then(task, task)
-    last.set(name, mine)
-    try {
-      return await mine
-    } finally {
-      if (last.get(name) === mine) last.delete(name)
-    }
   }
 }

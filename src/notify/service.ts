@@ -7,6 +7,7 @@
  */
 
 import { type Clock, pause } from '../platform/clock.ts'
+import { createKeyedLock } from '../platform/keyed-lock.ts'
 import { type Account, accountKey } from '../protocol/caip.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { generateSymKey } from '../protocol/keys.ts'
@@ -25,7 +26,6 @@ import type {
   Welcome,
 } from './store.ts'
 import type { WebhookEvent } from './store-webhooks.ts'
-import { createTurns } from './turns.ts'
 import type { Vault } from './vault.ts'
 import type { Webhooks } from './webhooks.ts'
 import { welcomeEntry } from './welcome.ts'
@@ -115,7 +115,8 @@ export const createNotifyService = (deps: {
   randomBytes: (length: number) => Uint8Array
 }): NotifyService => {
   const { store, vault, webhooks, clock, randomBytes } = deps
-  const inTurn = createTurns()
+  /** Spares the devices of an account the race that compare-and-swap would decide. */
+  const inTurn = createKeyedLock()
 
   /** 0 to 1. */
   const jitter = () => (randomBytes(1)[0] ?? 0) / 255

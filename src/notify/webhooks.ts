@@ -20,13 +20,13 @@
  */
 import type { Agenda, Job } from '../platform/agenda.ts'
 import type { Clock } from '../platform/clock.ts'
+import { createKeyedLock } from '../platform/keyed-lock.ts'
 import { fromHex, toBase64, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { topicOf } from '../protocol/topic.ts'
 import { uuidFrom } from './ids.ts'
 import type { AppRecord, NotifyStore, OutboxEntry, OutboxTask } from './store.ts'
 import type { Webhook, WebhookEvent } from './store-webhooks.ts'
-import { createTurns } from './turns.ts'
 import type { Vault } from './vault.ts'
 import { Call, CHALLENGE, EXPIRY, QUEUE } from './webhook-calls.ts'
 
@@ -101,7 +101,7 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
   const { store, agenda, vault, clock, randomBytes, checkUrl } = deps
   const beliefs = new Map<string, { until: number; events: Promise<ReadonlySet<WebhookEvent>> }>()
 
-  const inTurn = createTurns()
+  const inTurn = createKeyedLock()
 
   const newSecret = () => {
     const bytes = randomBytes(SECRET_LENGTH)

@@ -2,7 +2,7 @@
  * Who pays for one request, as services see it: they charge what they are about to do or keep, and know no address.
  */
 import type { Budgets } from './budgets.ts'
-import type { Turns } from './turns.ts'
+import type { FairQueue } from './fair-queue.ts'
 import { WORK_COST } from './work-budget.ts'
 
 export interface Payer {
@@ -17,11 +17,11 @@ export const HOUSE: Payer = { work: async () => {}, keep: async () => {} }
 
 /** `owner`: what `ClientAddress` answers. */
 export const createPayers =
-  ({ budgets, turns }: { budgets: Pick<Budgets, 'work' | 'state'>; turns: Turns }) =>
+  ({ budgets, queue }: { budgets: Pick<Budgets, 'work' | 'state'>; queue: FairQueue }) =>
   (owner: string): Payer => ({
     async work(cost) {
       if (owner !== '') budgets.work.charge(owner, cost)
-      if (cost >= WORK_COST.signature) await turns.next(owner)
+      if (cost >= WORK_COST.signature) await queue.next(owner)
     },
     keep: (bytes, lifeMs) => budgets.state.demand(owner, bytes, lifeMs),
   })

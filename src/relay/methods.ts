@@ -1,6 +1,7 @@
 import type { Budgets } from '../platform/budgets.ts'
 import type { Clock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
+import { createKeyedLock } from '../platform/keyed-lock.ts'
 import { ROW_OVERHEAD_BYTES } from '../platform/state-budget.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { RELAY_METHODS, type RelayParams, SESSION_TAGS } from '../protocol/relay-methods.ts'
@@ -96,32 +97,19 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     )
   }
 
-  /** The last subscribe or unsubscribe of a client that is not on its way to the store yet. */
-  const turns = new Map<string, Promise<void>>()
+  const inTurn = createKeyedLock()
   /** Hands work on subscriptions to the store in the order in which it was asked for, although some of it is paid first. */
-  const inOrder = <T>(
+  const inOrder = async <T>(
     clientId: string,
     pay: (() => Promise<void>) | undefined,
     work: () => Promise<T>,
   ): Promise<T> => {
-    const before = turns.get(clientId)
-    if (!before && !pay) return work()
-    const begin = async () => {
-      await before
-      await pay?.()
+    // What comes next waits until the work has begun, not until it is done.
+    const begun = await inTurn(clientId, async () => {
+      if (pay) await pay()
       return { answer: work() }
-    }
-    const begun = begin()
-    const turn: Promise<void> = begun
-      .then(
-        () => {},
-        () => {},
-      )
-      .then(() => {
-        if (turns.get(clientId) === turn) turns.delete(clientId)
-      })
-    turns.set(clientId, turn)
-    return begun.then(({ answer }) => answer)
+    })
+    return begun.answer
   }
 
   /** Charges what a subscription keeps, if it is new, for as long as its lease. */

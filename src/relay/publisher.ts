@@ -88,7 +88,8 @@ export const createPublisher = (
         const { publishedAt, expiresAt } = asWished
         // While the store is nearly full it is kept for who is here, as the notify server is, instead of being dropped.
         const lifeMs = state.lifeOf(address, expiresAt - publishedAt)
-        const message = { ...asWished, expiresAt: publishedAt + lifeMs }
+        const isWhole = lifeMs === expiresAt - publishedAt
+        const message = isWhole ? asWished : { ...asWished, expiresAt: publishedAt + lifeMs }
         all.push({ message, address })
         const bytes = message.message.length + message.attestation.length
         const answer = state.charge(address, bytes, lifeMs)

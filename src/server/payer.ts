@@ -4,8 +4,8 @@ import { IncomingMessage } from 'node:http'
 import type { Context } from 'hono'
 import type { Budgets } from '../platform/budgets.ts'
 import type { ClientAddress } from '../platform/client-address.ts'
+import { createFairQueue } from '../platform/fair-queue.ts'
 import { createPayers, HOUSE, type Payer } from '../platform/payer.ts'
-import { createTurns } from '../platform/turns.ts'
 
 const PAYER_CHARACTERS = 11
 
@@ -30,7 +30,7 @@ export const contextAddress =
   }
 
 export const createPayerFor = (addressOf: ClientAddress, budgets: Pick<Budgets, 'work' | 'state'>) => {
-  const payerOf = createPayers({ budgets, turns: createTurns() })
+  const payerOf = createPayers({ budgets, queue: createFairQueue() })
   return (c: Context): Payer => {
     const incoming = incomingOf(c)
     return incoming ? payerOf(addressOf(incoming)) : HOUSE

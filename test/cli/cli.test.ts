@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +7,7 @@ import { createWallet, fromNotifyServer } from '../../src/sdk/wallet.ts'
 import { SETTING_NAMES, settingOf } from '../../src/server/settings.ts'
 import { newOwner } from '../support/owner.ts'
 import { startWorld, type World } from '../support/world.ts'
+import { commandLineOf } from './belfry.ts'
 
 let world: World
 let dir: string
@@ -20,29 +20,8 @@ afterAll(async () => {
   rmSync(dir, { recursive: true })
 })
 
-/** Runs `belfry` as it was built. */
-const belfry = (words: string[], env: NodeJS.ProcessEnv = {}) =>
-  new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
-    const child = spawn(process.execPath, [join(process.cwd(), 'dist/cli/main.js'), ...words], {
-      cwd: dir,
-      env: { PATH: process.env.PATH, NO_COLOR: '1', BELFRY_DATA: world.dataDir, ...env },
-    })
-    const said = { stdout: '', stderr: '' }
-    child.stdout.on('data', (text) => {
-      said.stdout += text
-    })
-    child.stderr.on('data', (text) => {
-      said.stderr += text
-    })
-    child.on('close', (code) => resolve({ code, ...said }))
-  })
-
-/** Runs a command with --json, which must print one JSON value and nothing else. */
-const json = async (...words: string[]) => {
-  const { code, stdout, stderr } = await belfry([...words, '--json'])
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-  return JSON.parse(stdout)
-}
+const belfry = (words: string[], env?: NodeJS.ProcessEnv) => commandLineOf(world, dir).belfry(words, env)
+const json = (...words: string[]) => commandLineOf(world, dir).json(...words)
 
 it('belfry --version prints the version of the package', async () => {
   const { version } = JSON.parse(readFileSync('package.json', 'utf8'))

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +6,7 @@ import { accountKey } from '../../src/protocol/caip.ts'
 import { newDevice } from '../stories/town.ts'
 import { newOwner } from '../support/owner.ts'
 import { startWorld, type World } from '../support/world.ts'
+import { commandLineOf } from './belfry.ts'
 
 let world: World
 let dir: string
@@ -19,27 +19,8 @@ afterAll(async () => {
   rmSync(dir, { recursive: true })
 })
 
-const belfry = (...words: string[]) =>
-  new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
-    const child = spawn(process.execPath, [join(process.cwd(), 'dist/cli/main.js'), ...words], {
-      cwd: dir,
-      env: { PATH: process.env.PATH, NO_COLOR: '1', BELFRY_DATA: world.dataDir },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    const said = { stdout: '', stderr: '' }
-    child.stdout.on('data', (text) => {
-      said.stdout += text
-    })
-    child.stderr.on('data', (text) => {
-      said.stderr += text
-    })
-    child.on('close', (code) => resolve({ code, ...said }))
-  })
-const json = async (...words: string[]) => {
-  const { code, stdout, stderr } = await belfry(...words, '--json')
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-  return JSON.parse(stdout)
-}
+const belfry = (...words: string[]) => commandLineOf(world, dir).belfry(words)
+const json = (...words: string[]) => commandLineOf(world, dir).json(...words)
 const statusOf = async (project: string, token: string) =>
   (await world.http('GET', `/${project}/subscribers`, { token })).status
 

@@ -1,9 +1,8 @@
-import { spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { connect, randomMessage, randomTopic } from '../relay/client-world.ts'
 import { startPulse } from '../security/pulse.ts'
 import { startWorld, type World } from '../support/world.ts'
+import { commandLineOf } from './belfry.ts'
 
 let world: World
 beforeAll(async () => {
@@ -11,26 +10,8 @@ beforeAll(async () => {
 })
 afterAll(() => world[Symbol.asyncDispose]())
 
-const belfry = (...words: string[]) =>
-  new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
-    const child = spawn(process.execPath, [join(process.cwd(), 'dist/cli/main.js'), ...words], {
-      env: { PATH: process.env.PATH, NO_COLOR: '1', BELFRY_DATA: world.dataDir },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    const said = { stdout: '', stderr: '' }
-    child.stdout.on('data', (text) => {
-      said.stdout += text
-    })
-    child.stderr.on('data', (text) => {
-      said.stderr += text
-    })
-    child.on('close', (code) => resolve({ code, ...said }))
-  })
-const json = async (...words: string[]) => {
-  const { code, stdout, stderr } = await belfry(...words, '--json')
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-  return JSON.parse(stdout)
-}
+const belfry = (...words: string[]) => commandLineOf(world).belfry(words)
+const json = (...words: string[]) => commandLineOf(world).json(...words)
 
 it('usage says who holds most, topic shows and clears it, and nobody else notices', async () => {
   await using pulse = await startPulse(world)

@@ -1,11 +1,11 @@
 /**
- * Turns at work that holds the core for milliseconds: a signature over secp256k1. One begins in each round of the event
+ * A queue for work that holds the core for milliseconds: a signature over secp256k1. One begins in each round of the event
  * loop, so that what came in meanwhile is served between two of them; owners take turns, so that one with a hundred in
  * the queue delays the next owner by one.
  */
 import { ProtocolError } from '../protocol/errors.ts'
 
-export interface Turns {
+export interface FairQueue {
   /** Resolves when it is the owner's turn. Throws `rate_limited` when too many of the owner wait. */
   next(owner: string): Promise<void>
 }
@@ -13,7 +13,7 @@ export interface Turns {
 /** Of one owner. An office that signs at once has tens. */
 const MAX_WAITING = 256
 
-export const createTurns = (): Turns => {
+export const createFairQueue = (): FairQueue => {
   /** Owners in the order of their turns. */
   const waiting = new Map<string, (() => void)[]>()
 
