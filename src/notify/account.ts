@@ -47,6 +47,19 @@ export const subscribe = (
   }
 }
 
+/** Whether the account has a live subscription to the app with exactly this scope. */
+export const isSubscribed = (
+  record: AccountRecord,
+  { domain, scope, now }: { domain: string; scope: readonly string[]; now: number },
+): boolean =>
+  record.subscriptions.some(
+    (held) =>
+      held.domain === domain &&
+      isLive(held, now) &&
+      held.scope.length === scope.length &&
+      held.scope.every((id) => scope.includes(id)),
+  )
+
 /** The live subscription with this id; `not_subscribed` otherwise. */
 export const subscriptionOf = (record: AccountRecord, id: string, now: number): Subscription => {
   const found = record.subscriptions.find((held) => held.id === id)

@@ -34,6 +34,8 @@ import { welcomeEntry } from './welcome.ts'
 export interface Asked {
   /** The relay message that carried it and its JWT, and until when they could come again. */
   requestId: RequestId
+  /** The JWT was made within the last second or so. */
+  isFresh: boolean
   /** The JSON-RPC id, as raw JSON text. */
   rpcId: string
   account: Account
@@ -240,11 +242,35 @@ export const createNotifyService = (deps: {
       ended.filter(({ domain }) => heard.has(domain)).map((one) => gone(one, reason))
   }
 
+  /** Whether this message was carried out, its JWT was (in another message), or neither. */
+  const historyOf = async ({ requestId: { id, token } }: Asked): Promise<'done' | 'used' | 'new'> => {
+    if (await store.wasCommitted(id, clock.now())) return 'done'
+    return token !== undefined && (await store.wasCommitted(token, clock.now())) ? 'used' : 'new'
+  }
+
   /** True when the relay delivers again what was done already. */
-  const isDone = async ({ requestId: { id, token } }: Asked): Promise<boolean> => {
-    if (await store.wasCommitted(id, clock.now())) return true
-    if (token !== undefined && (await store.wasCommitted(token, clock.now()))) throw usedBefore()
-    return false
+  const isDone = async (asked: Asked): Promise<boolean> => {
+    const history = await historyOf(asked)
+    if (history === 'used') throw usedBefore()
+    return history === 'done'
+  }
+
+  /**
+   * For what somebody may ask twice within one second, with something else between (subscribe, delete, subscribe).
+   * Published clients sign whole seconds and nothing else that differs, so both requests carry one JWT. It counts again
+   * while it is fresh, provided that it changes something: `assertChange` refuses a mere repetition.
+   */
+  const admitAgain = async (asked: Asked) => {
+    const history = await historyOf(asked)
+    if (history === 'used' && !asked.isFresh) throw usedBefore()
+    const { token: _, ...withoutToken } = asked.requestId
+    return {
+      isDone: history === 'done',
+      requestId: history === 'used' ? withoutToken : asked.requestId,
+      assertChange(changes: boolean) {
+        if (history === 'used' && !changes) throw usedBefore()
+      },
+    }
   }
 
   return {
@@ -276,7 +302,8 @@ export const createNotifyService = (deps: {
     },
 
     async subscribe(asked, { domain, scope, welcome }) {
-      if (await isDone(asked)) return
+      const { isDone, requestId, assertChange } = await admitAgain(asked)
+      if (isDone) return
       const key = accountKey(asked.account)
       const isHeard = {
         subscribed: await webhooks.wants(domain, 'subscribed'),
@@ -285,7 +312,8 @@ export const createNotifyService = (deps: {
       }
       const symKey = generateSymKey()
       const fresh = { id: uuidFrom(randomBytes(16), 4), key: vault.seal(symKey), topic: topicOf(symKey) }
-      await change(key, asked.requestId, (before) => {
+      await change(key, requestId, (before) => {
+        assertChange(!rules.isSubscribed(before, { domain, scope, now: clock.now() }))
         const { record, subscription, ended } = rules.subscribe(before, {
           domain,
           scope,
@@ -321,10 +349,12 @@ export const createNotifyService = (deps: {
     },
 
     async update(asked, { scope }) {
-      if (await isDone(asked)) return
+      const { isDone, requestId, assertChange } = await admitAgain(asked)
+      if (isDone) return
       const { domain, subscriptionId } = asked
       const isHeard = await webhooks.wants(domain, 'updated')
-      await change(accountKey(asked.account), asked.requestId, (before) => {
+      await change(accountKey(asked.account), requestId, (before) => {
+        assertChange(!rules.isSubscribed(before, { domain, scope, now: clock.now() }))
         const record = rules.update(before, {
           subscriptionId,
           scope,

@@ -86,6 +86,8 @@ export interface WireOptions {
 
 /** How clocks may differ, ms: a JWT is good for so much longer than it says. */
 const LEEWAY = 300_000
+/** A JWT is fresh for so long after its `iat`, ms: one second, and half of one because published clients round. */
+const FRESH_MS = 1_500
 /** A request id is kept for so long at most, ms: as long as a relay keeps a message, and as a JWT may be good. */
 const LONGEST_MEMORY = 2_592_000_000 + 2 * LEEWAY
 
@@ -154,6 +156,7 @@ export const createWire = (
 
     const askedBy = (claims: RequestClaims<NotifyTag>, account: Account): Asked => ({
       requestId: { id, token, expiresAt: endOf(row, signed, clock.now()) },
+      isFresh: clock.now() < signed.iat * 1000 + FRESH_MS,
       rpcId: rpc.idText,
       account,
       identityKey: claims.iss,

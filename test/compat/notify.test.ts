@@ -235,7 +235,9 @@ describe('@walletconnect/notify-client, one device', () => {
     const account = owner.on(1)
     await using device = await startDevice([own, foreign])
     await register(device, owner, { account, domain: own.domain })
-    expect(await device.call('subscribe', { account, appDomain: foreign.domain })).toBe(false)
+    expect(await device.call('subscribe', { account, appDomain: foreign.domain })).toBe(
+      'The identity key is not authorised for this app',
+    )
     expect(await device.call('subscribe', { account, appDomain: own.domain })).toBe(true)
     expect((await onlySubscription(device, account)).metadata.appDomain).toBe(own.domain)
   }, 60_000)
@@ -255,7 +257,9 @@ describe('@walletconnect/notify-client, one device', () => {
     await using limited = await startDevice([one, two])
     const seen = await register(limited, owner, { account, domain: one.domain }, 'prepareWithRecap')
     expect(seen.map(({ metadata }) => metadata.appDomain)).toEqual([one.domain])
-    expect(await limited.call('subscribe', { account, appDomain: two.domain })).toBe(false)
+    expect(await limited.call('subscribe', { account, appDomain: two.domain })).toBe(
+      'The identity key is not authorised for this app',
+    )
   }, 60_000)
 
   it('subscribes to an app on localhost with a port', async () => {

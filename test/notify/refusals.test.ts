@@ -485,6 +485,44 @@ describe('bad claims of one method', () => {
   })
 })
 
+describe('a JWT of a client that signs whole seconds and nothing else that differs', () => {
+  /** What the device asks, with one JWT in a new envelope each time. */
+  const repeatable = (tag: Tag, at: Parameters<typeof make>[1], claims: Record<string, unknown> = {}) => {
+    const token = signJwt(
+      { ...at.device.claims(tag, world.app.did, OWN[tag]), ...claims },
+      at.device.identity,
+    )
+    return () => world.ask(make(tag, at, { token: () => token }))
+  }
+  const symKeyIn = (answer: { rpc: Parameters<typeof claimsIn>[0] }) =>
+    Uint8Array.from(Buffer.from((claimsIn(answer.rpc).sbs as { symKey: string }[])[0]?.symKey ?? '', 'hex'))
+
+  it('subscribes again after a deletion within the second, and not later', async () => {
+    const device = world.newDevice()
+    const subscribe = repeatable(4000, { device, symKey: generateSymKey() })
+    const first = symKeyIn(await subscribe())
+    expect((await subscribe()).rpc.kind).toBe('failure')
+    const remove = async (symKey: Uint8Array) =>
+      expect((await world.ask(make(4004, { device, symKey }))).rpc.kind).toBe('result')
+    await remove(first)
+    const second = symKeyIn(await subscribe())
+    expect(second).not.toEqual(first)
+    await world.hands.advance(1_500)
+    await remove(second)
+    expect((await subscribe()).rpc).toMatchObject({ message: 'The JWT is not valid: it was used before' })
+  })
+
+  it('goes back to a choice that it had within the second', async () => {
+    const at = await scene(4008)
+    const news = repeatable(4008, at)
+    const nothing = repeatable(4008, at, { scp: '' })
+    for (const choose of [nothing, news, nothing, news]) expect((await choose()).rpc.kind).toBe('result')
+    expect((await news()).rpc.kind).toBe('failure')
+    await world.hands.advance(1_500)
+    expect((await nothing()).rpc).toMatchObject({ message: 'The JWT is not valid: it was used before' })
+  })
+})
+
 describe('what is not a request to the server', () => {
   it.each([0, 1100, 4001, 4002, 4003, 4005, 4009, 4011, 4012, 4013, 4015, 4017, 4050, 5000])(
     'tag %i is ignored, whatever it holds',

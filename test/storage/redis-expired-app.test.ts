@@ -93,6 +93,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
     rpcId: '1',
     account: parseAccount(account),
     identityKey: `did:key:identity of ${account}`,
+    isFresh: true,
     hearsOwnChanges: false,
     answer: {
       topic: hex(`answers for ${account}`),

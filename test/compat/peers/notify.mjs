@@ -38,7 +38,15 @@ serve({
   unregister: (account) => client.unregister({ account }),
   isRegistered: (params) => client.isRegistered(params),
   loaded: () => client.hasFinishedInitialLoad(),
-  subscribe: (params) => client.subscribe(params),
+  /** `true`, or why not: the client itself says no more than `false`. */
+  async subscribe(params) {
+    const faults = []
+    const note = ({ params: { error } }) => error && faults.push(error.message)
+    client.on('notify_subscription', note)
+    const isSubscribed = await client.subscribe(params)
+    client.off('notify_subscription', note)
+    return isSubscribed || faults.join()
+  },
   update: (params) => client.update(params),
   delete: (params) => client.deleteSubscription(params),
   subscriptions: (account) => Object.values(client.getActiveSubscriptions({ account })),
