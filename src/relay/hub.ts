@@ -27,6 +27,7 @@ import type { Budgets } from '../platform/budgets.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { WORK_COST } from '../platform/work-budget.ts'
+import { createWorkGate } from '../platform/work-gate.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'
@@ -91,6 +92,8 @@ export interface RelayHub extends AsyncDisposable {
 /** A publish on a topic of more subscribers than this is charged for them. */
 const FREE_SUBSCRIBERS = 10
 const SUBSCRIBERS_PER_UNIT = 10
+/** Items (messages, topics, receipts) of one address that are worked on at a time: some 25 ms of one core. */
+const MAX_ITEMS_IN_PROGRESS = 256
 /** HTTP callers whose rate is remembered. */
 const MAX_CALLERS = 10_000
 
@@ -106,6 +109,7 @@ export const createRelayHub = (
   const clients = new Map<string, Set<Feed>>()
   const sessions = new Set<Session>()
   const callers = new Map<string, Bucket>()
+  const gate = createWorkGate(MAX_ITEMS_IN_PROGRESS)
 
   const process = toHex(randomBytes(8))
   let connections = 0
@@ -190,19 +194,28 @@ export const createRelayHub = (
     const name = canonicalMethod(request.method)
     const method = Object.hasOwn(methods, name) ? methods[name] : undefined
     meter.count('relay_requests_total', { method: method ? name : 'unknown' })
+    let inProgress = 0
     let ended = false
-    const end = (frame: () => string): boolean => {
+    /** False when it has ended before. */
+    const finish = (): boolean => {
       if (ended) return false
       ended = true
-      return send(frame())
+      if (inProgress > 0) gate.leave(caller.address, inProgress)
+      return true
     }
+    const end = (frame: () => string): boolean => finish() && send(frame())
     const reply: Reply = {
+      enter(items) {
+        if (caller.address === '') return undefined
+        inProgress = items
+        return gate.enter(caller.address, items)
+      },
       answer: (result) => end(() => rpcResult(request.idText, result)),
       fail: (error) => {
         const isUnavailable = error instanceof ProtocolError && error.code === 'unavailable'
         if (isUnavailable) log.warn({ err: error, method: name }, 'A relay request could not be served now')
         const isLater = error instanceof ProtocolError && error.retryAfter !== undefined
-        if (refuse && (isUnavailable || isLater)) refuse(error)
+        if (refuse && (isUnavailable || isLater)) finish() && refuse(error)
         else end(() => failureOf(request.idText, error))
       },
     }

@@ -1,3 +1,4 @@
+import type { ZodType } from 'zod'
 import type { Budgets } from '../platform/budgets.ts'
 import type { Clock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
@@ -25,8 +26,10 @@ export interface Caller {
   session?: Session
 }
 
-/** How a request ends, exactly once. `answer` is false when the answer could not be handed over. */
+/** How a request begins and ends, each once. `answer` is false when the answer could not be handed over. */
 export interface Reply {
+  /** So many items are about to be worked on. Undefined when that may begin at once; otherwise resolves when it may. */
+  enter(items: number): Promise<void> | undefined
   answer(result: unknown): boolean
   fail(error: unknown): void
 }
@@ -78,6 +81,22 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     if (caller.session) caller.session.spend(items - 1)
     else budgets.work.charge(caller.address, items - 1)
   }
+
+  /** A method whose work begins when it is its payer's turn; a batch pays for its items before. */
+  const method =
+    <Request>(
+      { params: schema }: { params: ZodType<Request> },
+      itemsIn: (request: Request) => number,
+      work: (caller: Caller, request: Request, reply: Reply) => void | Promise<void>,
+    ): Method =>
+    (caller, params, reply) => {
+      const request = checked(schema, params)
+      const items = itemsIn(request)
+      spend(caller, items)
+      const turn = reply.enter(items)
+      return turn ? turn.then(() => work(caller, request, reply)) : work(caller, request, reply)
+    }
+  const one = () => 1
 
   const publish = (
     caller: Caller,
@@ -152,16 +171,21 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     reply.answer(true)
   }
 
-  const subscribeOne: Method = async (caller, params, reply) => {
-    const { topic, exclusive } = checked(RELAY_METHODS.irn_subscribe.params, params)
+  const subscribeOne = async (
+    caller: Caller,
+    { topic, exclusive }: RelayParams<'irn_subscribe'>,
+    reply: Reply,
+  ): Promise<void> => {
     const { answered } = await subscribe(caller, [topic], exclusive)
     reply.answer(subscriptionIdOf(topic, caller.clientId))
     answered()
   }
 
-  const subscribeBatch: Method = async (caller, params, reply) => {
-    const { topics, exclusive } = checked(RELAY_METHODS.irn_batchSubscribe.params, params)
-    spend(caller, topics.length)
+  const subscribeBatch = async (
+    caller: Caller,
+    { topics, exclusive }: RelayParams<'irn_batchSubscribe'>,
+    reply: Reply,
+  ): Promise<void> => {
     const { answered } = await subscribe(caller, [...new Set(topics)], exclusive)
     reply.answer(topics.map((topic) => subscriptionIdOf(topic, caller.clientId)))
     answered()
@@ -224,7 +248,11 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     reply: Reply,
   ): Promise<void> => {
     spend(caller, topics.length)
-    const run = () => fetchNow(caller, { topics: [...new Set(topics)], keep }, reply)
+    // A connection that takes nothing more must not keep its address busy meanwhile.
+    const run = async () => {
+      await reply.enter(topics.length)
+      await fetchNow(caller, { topics: [...new Set(topics)], keep }, reply)
+    }
     return caller.session ? caller.session.inTurn(run) : run()
   }
 
@@ -234,28 +262,39 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
   }
 
   return {
-    irn_publish: (caller, params, reply) =>
-      publish(caller, [checked(RELAY_METHODS.irn_publish.params, params)], reply),
+    irn_publish: method(RELAY_METHODS.irn_publish, one, (caller, message, reply) =>
+      publish(caller, [message], reply),
+    ),
 
-    irn_batchPublish: (caller, params, reply) => {
-      const { messages } = checked(RELAY_METHODS.irn_batchPublish.params, params)
-      spend(caller, messages.length)
-      publish(caller, messages, reply)
-    },
+    irn_batchPublish: method(
+      RELAY_METHODS.irn_batchPublish,
+      ({ messages }) => messages.length,
+      (caller, { messages }, reply) => publish(caller, messages, reply),
+    ),
 
-    irn_subscribe: subscribeOne,
-    irn_subscribeBlocking: subscribeOne,
-    irn_batchSubscribe: subscribeBatch,
-    irn_batchSubscribeBlocking: subscribeBatch,
+    irn_subscribe: method(RELAY_METHODS.irn_subscribe, one, subscribeOne),
+    irn_subscribeBlocking: method(RELAY_METHODS.irn_subscribe, one, subscribeOne),
+    irn_batchSubscribe: method(
+      RELAY_METHODS.irn_batchSubscribe,
+      ({ topics }) => topics.length,
+      subscribeBatch,
+    ),
+    irn_batchSubscribeBlocking: method(
+      RELAY_METHODS.irn_batchSubscribe,
+      ({ topics }) => topics.length,
+      subscribeBatch,
+    ),
 
-    irn_unsubscribe: (caller, params, reply) =>
-      unsubscribe(caller, [checked(RELAY_METHODS.irn_unsubscribe.params, params).topic], reply),
+    irn_unsubscribe: method(RELAY_METHODS.irn_unsubscribe, one, (caller, { topic }, reply) =>
+      unsubscribe(caller, [topic], reply),
+    ),
 
-    irn_batchUnsubscribe: (caller, params, reply) => {
-      const { subscriptions } = checked(RELAY_METHODS.irn_batchUnsubscribe.params, params)
-      spend(caller, subscriptions.length)
-      return unsubscribe(caller, [...new Set(subscriptions.map(({ topic }) => topic))], reply)
-    },
+    irn_batchUnsubscribe: method(
+      RELAY_METHODS.irn_batchUnsubscribe,
+      ({ subscriptions }) => subscriptions.length,
+      (caller, { subscriptions }, reply) =>
+        unsubscribe(caller, [...new Set(subscriptions.map(({ topic }) => topic))], reply),
+    ),
 
     irn_fetchMessages: (caller, params, reply) =>
       fetch(caller, { topics: [checked(RELAY_METHODS.irn_fetchMessages.params, params).topic] }, reply),
@@ -263,17 +302,19 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     irn_batchFetchMessages: (caller, params, reply) =>
       fetch(caller, checked(RELAY_METHODS.irn_batchFetchMessages.params, params), reply),
 
-    irn_batchReceive: async (caller, params, reply) => {
-      const { receipts } = checked(RELAY_METHODS.irn_batchReceive.params, params)
-      spend(caller, receipts.length)
-      for (const receipt of receipts) {
-        // No message has such an id, and the store must not lose the other receipts over it.
-        if (!MESSAGE_ID.test(receipt.messageId)) continue
-        deps.acknowledged(caller.clientId, receipt.topic, receipt.messageId)
-      }
-      await acknowledger.settled(caller.clientId)
-      reply.answer(true)
-    },
+    irn_batchReceive: method(
+      RELAY_METHODS.irn_batchReceive,
+      ({ receipts }) => receipts.length,
+      async (caller, { receipts }, reply) => {
+        for (const receipt of receipts) {
+          // No message has such an id, and the store must not lose the other receipts over it.
+          if (!MESSAGE_ID.test(receipt.messageId)) continue
+          deps.acknowledged(caller.clientId, receipt.topic, receipt.messageId)
+        }
+        await acknowledger.settled(caller.clientId)
+        reply.answer(true)
+      },
+    ),
 
     irn_watchRegister: async (_, params, reply) => {
       const watches = watching()
@@ -288,15 +329,13 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
       reply.answer(true)
     },
 
-    wc_proposeSession: async (caller, params, reply) => {
-      const proposal = checked(RELAY_METHODS.wc_proposeSession.params, params)
+    wc_proposeSession: method(RELAY_METHODS.wc_proposeSession, one, async (caller, proposal, reply) => {
       const { pairingTopic: topic, sessionProposal: message, ttl, attestation } = proposal
       const { answered } = await subscribe(caller, [topic])
       publish(caller, [{ topic, message, ttl, tag: SESSION_TAGS.proposal, attestation }], reply, answered)
-    },
+    }),
 
-    wc_approveSession: async (caller, params, reply) => {
-      const approval = checked(RELAY_METHODS.wc_approveSession.params, params)
+    wc_approveSession: method(RELAY_METHODS.wc_approveSession, one, async (caller, approval, reply) => {
       const { pairingTopic, sessionTopic, ttl, attestation } = approval
       const { answered } = await subscribe(caller, [sessionTopic])
       const response = { topic: pairingTopic, message: approval.sessionProposalResponse }
@@ -306,6 +345,6 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
         { ...settlement, ttl, tag: SESSION_TAGS.settlement, attestation: '' },
       ]
       publish(caller, messages, reply, answered)
-    },
+    }),
   }
 }

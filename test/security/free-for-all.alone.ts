@@ -167,7 +167,7 @@ const expectCalm = (times: Awaited<ReturnType<typeof startBystander>>['times']) 
 
 it('one process on the embedded store serves everybody else, and is left as it was', async () => {
   await using home = await temporaryHome()
-  const server = await startServerProcess(home.path, { env: AS_DEFAULT })
+  await using server = await startServerProcess(home.path, { env: AS_DEFAULT })
   const ground = { relays: [server.url], servers: [server.url], dataDir: home.path }
   const app = await enrolByCommandLine(home.path, DOMAIN)
   const bystander = await startBystander(ground, app)
