@@ -3,6 +3,11 @@
  * its life, before it is written, and nothing is counted back when it ends. A bucket that refills at B byte-seconds a second
  * bounds what the owner holds to B bytes in the long run, and to twice that after a burst, so no row needs a counter.
  *
+ * That alone would let through any number of bytes that live for a second. So rows are charged by their term, the shortest
+ * that is as long as their life: 15 minutes, a day, 30 days or longer. Each term has a bucket of its own, and a row is
+ * charged for a quarter of its term at least. Of one term an owner writes 4 B at once, and then 4 B a term; it never
+ * holds more than 5 B of one, 15 B of all.
+ *
  * Owners are address blocks (`client-address`); what the operator's own parts write has the owner '' and is free. While the
  * store is nearly full only a little that ends within minutes is taken of an owner: the requests of wallets that are
  * here already live for five minutes. While it is full nothing is taken, whatever they have left: it is `unavailable`, so
@@ -11,6 +16,7 @@
 import { ProtocolError } from '../protocol/errors.ts'
 import { type BucketSize, type Buckets, createBuckets } from './buckets.ts'
 import type { Clock } from './clock.ts'
+import { createKeyedLock } from './keyed-lock.ts'
 import type { PressureLevel } from './watermark.ts'
 
 export interface StateBudget {
@@ -33,22 +39,30 @@ export interface StateBudget {
 /** What a row costs beside its content: keys, indexes, counters. */
 export const ROW_OVERHEAD_BYTES = 256
 
-const LONGEST_LIFE_S = 30 * 86_400
+const LONGEST_TERM_S = 30 * 86_400
+/** Lives that are charged together. What lives for longer than the last one is charged there for all of its life. */
+const TERMS_S = [15 * 60, 86_400, LONGEST_TERM_S]
+/** A row is charged as if it lived for this part of its term at least. */
+const LEAST_PART = 1 / 4
 /** What is taken while the store is nearly full lives no longer than this. */
 const BRIEF_LIFE_MS = 5 * 60_000
 /** So much of it one owner may have stored, bytes: about a hundred requests. */
 const BRIEF_BYTES = 256 * 1024
-const BRIEF: BucketSize = { burst: (BRIEF_BYTES * BRIEF_LIFE_MS) / 1000, seconds: BRIEF_LIFE_MS / 1000 }
-/** Of the whole budget this part is taken from the store at a time, and spent here without asking again. */
+const BRIEF: BucketSize = { burst: BRIEF_BYTES, seconds: BRIEF_LIFE_MS / 1000 }
+/** Of a bucket this part is taken from the store at a time, and spent here without asking again. */
 const LUMPS = 256
-/** Owners whose lump is remembered; what is forgotten is lost to its owner. */
-const MAX_OWNERS = 50_000
+/** Lumps that are remembered, one of an owner and a term; what is forgotten is lost to its owner. */
+const MAX_ALLOWANCES = 100_000
 /** For so long at most a refusal is repeated without asking the store, ms. */
 const REMEMBER_REFUSAL_MS = 5_000
 
 const lifeAt = (level: PressureLevel, owner: string, lifeMs: number): number =>
   owner !== '' && level === 'high' ? Math.min(lifeMs, BRIEF_LIFE_MS) : lifeMs
 
+const termOf = (lifeMs: number): number => TERMS_S.find((termS) => lifeMs <= termS * 1000) ?? LONGEST_TERM_S
+const bucketOf = (owner: string, termS: number): string => `state:${termS}:${owner}`
+
+/** The part of a bucket that this process has taken for an owner. */
 interface Allowance {
   /** Byte-seconds that are paid for and not spent. */
   left: number
@@ -76,27 +90,28 @@ export const createStateBudget = (
   const { buckets, clock, pressure } = deps
   const isClosed = closedWhileFull(pressure)
   const brief = createBuckets(clock)
-  const size: BucketSize = { burst: capacity * LONGEST_LIFE_S, seconds: LONGEST_LIFE_S }
-  const lump = size.burst / LUMPS
+  const inTurn = createKeyedLock()
   const allowances = new Map<string, Allowance>()
 
-  const allowanceOf = (owner: string): Allowance => {
-    const allowance = allowances.get(owner) ?? { left: 0, refusedUntil: 0 }
+  const allowanceOf = (name: string): Allowance => {
+    const allowance = allowances.get(name) ?? { left: 0, refusedUntil: 0 }
     // Least recently used first.
-    allowances.delete(owner)
-    allowances.set(owner, allowance)
-    if (allowances.size > MAX_OWNERS) {
+    allowances.delete(name)
+    allowances.set(name, allowance)
+    if (allowances.size > MAX_ALLOWANCES) {
       const [oldest] = allowances.keys()
       if (oldest !== undefined) allowances.delete(oldest)
     }
     return allowance
   }
 
-  /** Takes a lump, or just what is missing where there is no whole lump any more. */
-  const refill = async (owner: string, allowance: Allowance, cost: number): Promise<boolean> => {
+  /** Pays from a new lump, or from the store just what is missing where there is no whole lump any more. */
+  const refill = async (name: string, size: BucketSize, cost: number): Promise<boolean> => {
+    const allowance = allowanceOf(name)
+    const lump = size.burst / LUMPS
     let waitMs = 0
     for (const amount of cost < lump ? [lump, cost] : [cost]) {
-      const [wait = 0] = await buckets.take([`state:${owner}`], size, amount)
+      const [wait = 0] = await buckets.take([name], size, amount)
       if (wait === 0) {
         allowance.left += amount - cost
         return true
@@ -107,23 +122,31 @@ export const createStateBudget = (
     return false
   }
 
-  const spend = (owner: string, cost: number): boolean | Promise<boolean> => {
-    const allowance = allowanceOf(owner)
-    if (allowance.left >= cost) {
+  const spend = (owner: string, bytes: number, lifeMs: number): boolean | Promise<boolean> => {
+    const termS = termOf(lifeMs)
+    const cost = bytes * Math.max(termS * LEAST_PART, lifeMs / 1000)
+    const name = bucketOf(owner, termS)
+    /** Undefined when the store must be asked. */
+    const known = (): boolean | undefined => {
+      const allowance = allowanceOf(name)
+      if (allowance.left < cost) return allowance.refusedUntil > clock.now() ? false : undefined
       allowance.left -= cost
       return true
     }
-    if (allowance.refusedUntil > clock.now()) return false
-    return refill(owner, allowance, cost)
+    // One after the other: of a batch that comes at once each would take a lump, and leave none for the rest.
+    const ask = () => refill(name, { burst: capacity * termS, seconds: termS }, cost)
+    return known() ?? inTurn(name, async () => known() ?? ask())
   }
 
   const charge: StateBudget['charge'] = (owner, bytes, lifeMs) => {
     if (owner === '') return true
     const level = pressure()
     if (level === 'full' || (level === 'high' && lifeMs > BRIEF_LIFE_MS)) return false
-    const cost = (bytes + ROW_OVERHEAD_BYTES) * Math.max(1, lifeMs / 1000)
-    if (level === 'ok') return spend(owner, cost)
-    return brief.take([owner], BRIEF, cost).then(([waitMs = 0]) => waitMs === 0 && spend(owner, cost))
+    const rowBytes = bytes + ROW_OVERHEAD_BYTES
+    if (level === 'ok') return spend(owner, rowBytes, lifeMs)
+    return brief
+      .take([owner], BRIEF, rowBytes)
+      .then(([wait = 0]) => wait === 0 && spend(owner, rowBytes, lifeMs))
   }
 
   return {
@@ -134,7 +157,7 @@ export const createStateBudget = (
       if (isClosed(owner)) throw storeIsFull()
       if (await charge(owner, bytes, lifeMs)) return
       if (pressure() !== 'ok') throw new ProtocolError('store_full')
-      const waitMs = Math.max(1_000, allowanceOf(owner).refusedUntil - clock.now())
+      const waitMs = Math.max(1_000, allowanceOf(bucketOf(owner, termOf(lifeMs))).refusedUntil - clock.now())
       const retryAfter = Math.ceil(waitMs / 1000)
       throw new ProtocolError('rate_limited', 'your address keeps too much here', { retryAfter })
     },

@@ -24,6 +24,13 @@ export const WORK_COST = {
   lookUp: 20,
 } as const
 
+/** Parsed, hashed and stored: 20 ms a MiB. */
+const FRAME_BYTES_PER_UNIT = 4_096
+
+/** A frame of the relay by its size. */
+export const frameCost = (bytes: number): number =>
+  WORK_COST.request + Math.floor(bytes / FRAME_BYTES_PER_UNIT)
+
 export interface WorkBudget {
   /**
    * Charges the cost, also beyond what is left: for work that has already come in, where the answer to too much is not to

@@ -26,7 +26,7 @@
 import type { Budgets } from '../platform/budgets.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
-import { WORK_COST } from '../platform/work-budget.ts'
+import { frameCost, WORK_COST } from '../platform/work-budget.ts'
 import { createWorkGate } from '../platform/work-gate.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -275,30 +275,29 @@ export const createRelayHub = (
 
     receive(session, text) {
       if (!session.open) return
+      const size = text.length
       let message: ReturnType<typeof parseRpc>
       try {
         message = parseRpc(text)
       } catch (error) {
-        session.spend(1)
+        session.spend(frameCost(size))
         session.send(failureOf(null, error))
         return
       }
       if (message.kind === 'result' || message.kind === 'failure') {
         // An error or `false` leaves the message in flight: it comes again. Some clients answer other things than `true`.
-        if (message.kind === 'failure' || message.result === false) return
-        const entry = session.answered(Number(message.idText.replaceAll('"', '')))
-        if (!entry) {
-          session.spend(1)
-          return
-        }
+        const isTaken = message.kind === 'result' && message.result !== false
+        const entry = isTaken ? session.answered(Number(message.idText.replaceAll('"', ''))) : undefined
+        // An acknowledgement of usual size is free.
+        session.spend(frameCost(size) - (entry ? WORK_COST.request : 0))
+        if (!entry) return
         acknowledged(session.clientId, entry.message.topic, entry.message.id, entry.message)
         session.feed.resume()
         return
       }
-      session.spend(1)
+      session.spend(frameCost(size))
       // Nobody waits for an answer to a notification, and no method makes sense as one.
       if (message.kind === 'notification') return
-      const size = text.length
       session.began(size)
       const { clientId, trusted, address, payer } = session
       serve({ clientId, trusted, address, payer, session }, message, (frame) => {
@@ -326,7 +325,7 @@ export const createRelayHub = (
       if (message.kind !== 'request')
         throw new ProtocolError('bad_request', 'it must be one request with an id')
       if (!caller.trusted) {
-        budgets.work.charge(caller.address, WORK_COST.request)
+        budgets.work.charge(caller.address, frameCost(text.length))
         if (overRate(caller.clientId) > 0) throw new ProtocolError('rate_limited')
       }
       presence.note(caller.clientId)

@@ -217,9 +217,9 @@ export class Session {
 
   // ---- In: brakes
 
-  /** Counts a request against the rate; over it the connection is not read from until it is paid. */
+  /** Counts requests, or what costs as much, against the rate; over it the connection is not read from until it is paid. */
   spend(requests: number): void {
-    if (!this.#bucket) return
+    if (!this.#bucket || requests <= 0) return
     const debt = this.#deps.budgets.work.spend(this.address, requests)
     const wait = Math.max(debt, this.#bucket.take(requests, this.#deps.clock.now()))
     if (wait === 0) return

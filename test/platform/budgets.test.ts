@@ -53,9 +53,39 @@ describe('state', () => {
     expect(await fill()).toBe(500_000)
   })
 
-  it('lets what is short-lived go on for a long time', async () => {
+  it.each([
+    ['a second', 1_000, 15 * 60],
+    ['five minutes', 300_000, 15 * 60],
+    ['an hour', 3_600_000, 86_400],
+    ['six hours', 6 * 3_600_000, 86_400],
+    ['a week', 7 * DAY_MS, 30 * 86_400],
+  ])('bounds the bytes as such of what lives for %s', async (_, lifeMs, termS) => {
+    const { clock, state } = stateOf(1_000_000)
+    const held: number[] = []
+    const fill = async () => {
+      let written = 0
+      while (await state.charge('a', 10_000 - 256, lifeMs)) {
+        written += 10_000
+        held.push(clock.now() + lifeMs)
+      }
+      return written
+    }
+    const least = (termS * 1000) / 4
+    const most = Math.floor((4_000_000 * Math.min(1, least / lifeMs)) / 10_000) * 10_000
+    expect(await fill()).toBe(most)
+    expect(await state.charge('b', 10_000, lifeMs)).toBe(true)
+    // It goes on for as long as its term, at full speed.
+    for (let step = 0; step < 20; step++) {
+      clock.advance((termS * 1000) / 20)
+      await fill()
+      expect(held.filter((until) => until > clock.now()).length * 10_000).toBeLessThanOrEqual(5_000_000)
+    }
+  })
+
+  it('takes a batch of hundreds that comes at once', async () => {
     const { state } = stateOf(1_000_000)
-    for (let at = 0; at < 10_000; at++) expect(await state.charge('a', 2_000, 300_000)).toBe(true)
+    const batch = Array.from({ length: 1_000 }, () => state.charge('a', 100, 300_000))
+    expect((await Promise.all(batch)).filter((isPaid) => isPaid)).toHaveLength(1_000)
   })
 
   it('is free for the house itself, and closed for strangers while the store is full', async () => {

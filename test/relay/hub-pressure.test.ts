@@ -144,11 +144,27 @@ describe('a connection that asks too much', () => {
 
   it('pays for every message of a batch', async () => {
     const b = world.connect(bob)
-    const messages = Array.from({ length: 500 }, (_, at) => ({ topic, message: `m ${at}`, ttl: 60 }))
-    for (let at = 0; at < 4; at++) await b.request('irn_batchPublish', { messages })
+    const messages = Array.from({ length: 25 }, (_, at) => ({ topic, message: `m ${at}`, ttl: 60 }))
+    for (let at = 0; at < 80; at++) await b.request('irn_batchPublish', { messages })
     expect(b.paused).toBe(false)
     await b.request('irn_batchPublish', { messages: messages.slice(0, 1) })
     expect(b.paused).toBe(true)
+  })
+
+  it('pays for the size of its frames, whatever they are', async () => {
+    const [a, b, c] = [world.connect(bob), world.connect(bob), world.connect(bob)]
+    const filler = 'x'.repeat(250_000)
+    for (let at = 0; at < 32; at++) await a.publish(topic, `${at}${filler}`)
+    expect(a.paused).toBe(false)
+    await a.publish(topic, `last${filler}`)
+    expect(a.paused).toBe(true)
+    for (const [peer, text] of [
+      [b, `{"id":1,"jsonrpc":"2.0","error":{"code":1,"message":"${filler}"}}`],
+      [c, `{"id":1,"jsonrpc":"2.0","result":"${filler}"}`],
+    ] as const) {
+      for (let at = 0; at < 33; at++) peer.raw(text)
+      expect(peer.paused).toBe(true)
+    }
   })
 
   it('is not held to a rate when it is trusted', async () => {
@@ -166,6 +182,8 @@ describe('a connection that asks too much', () => {
     const big = Array.from({ length: 41 }, (_, at) => b.publish(topic, `${at}`.padEnd(210_000)))
     expect(b.paused).toBe(true)
     await Promise.all([...many, ...big])
+    // What so many bytes cost.
+    await world.clock.advance(300)
     expect([a.paused, b.paused]).toEqual([false, false])
   })
 })

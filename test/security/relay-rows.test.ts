@@ -2,12 +2,14 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import type { Peer } from '../../scripts/bench/peer.ts'
 import { DEFAULT_BUDGETS } from '../../src/platform/budgets.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { RELAY_LIMITS } from '../../src/relay/limits.ts'
 import { SUBSCRIPTION_LEASE_MS } from '../../src/relay/store.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { startWorld } from '../support/world.ts'
+import { startPulse } from './pulse.ts'
 import {
   connectFrom,
   MONTH_S,
@@ -23,17 +25,17 @@ const DAY_MS = 86_400_000
 const BUDGET = DEFAULT_BUDGETS.state ?? 0
 const UNATTENDED_MS = RELAY_LIMITS.keepUnattended
 
-const onLmdb = async () => {
+const onLmdb = async (budgets = DEFAULT_BUDGETS) => {
   const clock = movableClock()
-  const world = await startWorld({ clock, config: { budgets: DEFAULT_BUDGETS } })
+  const world = await startWorld({ clock, config: { budgets } })
   const held = async () => (await stat(join(world.dataDir, 'store', 'data.mdb'))).blocks * 512
   return { clock, world, held, [Symbol.asyncDispose]: () => world[Symbol.asyncDispose]() }
 }
 
-const onRedis = async () => {
+const onRedis = async (budgets = DEFAULT_BUDGETS) => {
   const redis: RedisServer = await startRedis()
   const clock = movableClock()
-  const config = { budgets: DEFAULT_BUDGETS, redisUrl: redis.url, secret: 'ab'.repeat(32) }
+  const config = { budgets, redisUrl: redis.url, secret: 'ab'.repeat(32) }
   const world = await startWorld({ clock, config })
   const held = async () => Number(/^used_memory_dataset:(\d+)/m.exec(await redis.cli('info', 'memory'))?.[1])
   return {
@@ -129,5 +131,39 @@ for (const [name, start] of [
     expect(await left()).toBe(0)
     expect(await bystander.beat()).toBeLessThan(1_000)
     stranger.close()
+  }, 60_000)
+
+  it(`what an address publishes for a minute at full speed is bounded in bytes, on ${name}`, async () => {
+    // An eighth of the default, so that it is reached soon.
+    await using ground = await start({ ...DEFAULT_BUDGETS, state: BUDGET / 8 })
+    const { world, clock, held } = ground
+    await using pulse = await startPulse(world)
+    const before = await held()
+    const filler = 'x'.repeat(240 * 1024)
+    const seconds = 8
+    const until = clock.now() + seconds * 1000
+    let sent = 0
+    const publish = async (peer: Peer) => {
+      const messages = Array.from({ length: 4 }, () => {
+        const topic = randomTopic()
+        return { topic, message: `${topic}${filler}`, ttl: 60, tag: 1 }
+      })
+      sent += messages.length * filler.length
+      // True also for what is dropped.
+      expect(await peer.request('irn_batchPublish', { messages })).toBe(true)
+    }
+    const strangers = await Promise.all(Array.from({ length: 4 }, () => connectFrom(STRANGER, world.wsUrl)))
+    await Promise.all(
+      strangers.map(async (peer) => {
+        while (clock.now() < until) await publish(peer)
+      }),
+    )
+    // Four times the budget at once, and as much again in a quarter of an hour.
+    const bound = (BUDGET / 8) * 4 * (1 + seconds / 900)
+    expect(sent).toBeGreaterThan(1.5 * bound)
+    expect((await held()) - before).toBeLessThan(1.25 * bound + 8 * MIB)
+    await pulse.next()
+    for (const peer of strangers) peer.close()
+    await pulse.stop()
   }, 60_000)
 }
