@@ -6,7 +6,7 @@
  * | event | what the lane does |
  * |---|---|
  * | published, nothing older waits or all of it is in flight | pushed from memory |
- * | published, otherwise | the mailbox is read from the lane's cursor on, in publish order |
+ * | published, otherwise | the mailbox is read from the lane's cursor on, in publish order; for a trusted client in turns of the payers |
  * | connected | nothing for 250 ms, and longer while the client subscribes or fetches; then the mailboxes of all its topics |
  * | subscribe | held until answered and 100 ms more, then the mailbox; early pushes once more |
  * | fetch | held until answered; what was returned is acknowledged, not pushed |
@@ -27,7 +27,8 @@ import type { RelayLimits } from './limits.ts'
 import { createReaders, type Readers } from './readers.ts'
 import type { Session } from './session.ts'
 import { createSettling, type Settling } from './settling.ts'
-import type { RelayStore } from './store.ts'
+import type { Head, RelayStore, StoredMessage } from './store.ts'
+import { createTurns, type Turns } from './turns.ts'
 
 export interface FeedDeps {
   store: RelayStore
@@ -43,10 +44,16 @@ const LOOK_COST = 3
 /** What one read of a mailbox asks for at most. */
 const PAGE_MESSAGES = 128
 const PAGE_BYTES = 1024 * 1024
+/** Where payers take turns: what one look asks for. */
+const PAGE_HEADS = 1_000
+/** … and what may be in flight on one topic: whoever comes next waits for so many. Our notify server handles 64 at once. */
+const TURNS_IN_FLIGHT = 128
 
 export class Feed {
   readonly clientId: string
   readonly shared: boolean
+  /** Payers take turns on each topic: what one of them leaves holds up nobody else. */
+  readonly #inTurns: boolean
   readonly #deps: FeedDeps
   readonly #readers: Readers
   readonly #lanes = new Map<string, Lane>()
@@ -61,15 +68,15 @@ export class Feed {
   /** The client has subscribed on this connection, so it listens. */
   #listening = false
   #goingOn = false
+  #goesOnAgain = false
   #closed = false
 
-  constructor(deps: FeedDeps, clientId: string, shared: boolean) {
+  constructor(deps: FeedDeps, who: { clientId: string; share: boolean; inTurns: boolean }) {
     this.#deps = deps
-    this.clientId = clientId
-    this.shared = shared
-    this.#readers = createReaders(deps, { clientId, share: shared }, (lane, seq) =>
-      this.#lookAgain(lane, seq),
-    )
+    this.clientId = who.clientId
+    this.shared = who.share
+    this.#inTurns = who.inTurns
+    this.#readers = createReaders(deps, who, (lane, seq) => this.#lookAgain(lane, seq))
     this.#settling = createSettling(deps.clock, deps.limits, (asked) => void this.#goThrough({ asked }))
   }
 
@@ -202,7 +209,8 @@ export class Feed {
     if (this.#behind.size === 0 && this.#roomWaiters.length === 0) return
     if (!this.#readers.hasMuchRoom) return
     this.#wakeWaiters()
-    if (!this.#goingOn) void this.#goOn()
+    if (this.#goingOn) this.#goesOnAgain = true
+    else void this.#goOn()
   }
 
   /** Looks for what no wake told of, from the start of every mailbox. */
@@ -215,10 +223,14 @@ export class Feed {
   /** One lane after the other: a page that is read and finds no room was read in vain. */
   async #goOn(): Promise<void> {
     this.#goingOn = true
-    for (const lane of this.#behind) {
-      if (!this.#readers.hasRoom) break
-      await this.#flush(lane)
-    }
+    do {
+      this.#goesOnAgain = false
+      // One that stays behind is looked at again when there is room since.
+      for (const lane of [...this.#behind]) {
+        if (!this.#readers.hasRoom) break
+        await this.#flush(lane)
+      }
+    } while (this.#goesOnAgain && !this.#closed)
     this.#goingOn = false
   }
 
@@ -228,13 +240,18 @@ export class Feed {
   }
 
   #open(topic: string, early: boolean): Lane {
-    const lane = newLane(topic, subscriptionIdOf(topic, this.clientId), early, this.#deps.clock.now())
+    const lane = newLane(topic, subscriptionIdOf(topic, this.clientId), {
+      early,
+      now: this.#deps.clock.now(),
+      turns: this.#inTurns ? createTurns() : undefined,
+    })
     this.#lanes.set(topic, lane)
     return lane
   }
 
   #place(lane: Lane, message: Outgoing): boolean {
-    const placed = this.#readers.place(lane, message)
+    const isFull = lane.turns !== undefined && lane.inFlight.size >= TURNS_IN_FLIGHT
+    const placed = !isFull && this.#readers.place(lane, message)
     if (placed) this.#attend()
     else this.#behind.add(lane)
     return placed
@@ -265,6 +282,8 @@ export class Feed {
     lane.refusedSeq = lane.retryAt === undefined ? seq : Math.min(lane.refusedSeq, seq)
     lane.retryAt = this.#deps.clock.now() + this.#deps.limits.redeliverAfter
     this.#attend()
+    // What was refused has left room.
+    this.resume()
   }
 
   #failed(error: unknown, lane: Lane): void {
@@ -308,11 +327,13 @@ export class Feed {
   /** True when there is more to push now. */
   async #pushPage(lane: Lane): Promise<boolean> {
     const { store, clock, acknowledger } = this.#deps
-    if (!this.#readers.hasRoom) {
+    const isBusy = lane.turns !== undefined && lane.inFlight.size > TURNS_IN_FLIGHT / 2
+    if (isBusy || !this.#readers.hasRoom) {
       this.#behind.add(lane)
       return false
     }
     await acknowledger.settled(this.clientId)
+    if (lane.turns) return this.#pushTurns(lane, lane.turns)
     const page = await store.pending(this.clientId, lane.topic, {
       after: lane.cursor,
       limit: PAGE_MESSAGES,
@@ -326,6 +347,45 @@ export class Feed {
       } else if (!this.#place(lane, outgoing(message, message.seq))) return false
     }
     return page.hasMore
+  }
+
+  /** Reads what came, and takes those whose turn it is. */
+  async #nextInTurns(lane: Lane, turns: Turns): Promise<{ messages: StoredMessage[]; taken: Head[] }> {
+    const { store, clock } = this.#deps
+    const pushed = new Set([...lane.inFlight.values()].map(({ message }) => message.seq))
+    for (let more = true; more; ) {
+      const page = { after: lane.cursor, limit: PAGE_HEADS, now: clock.now() }
+      const { heads, hasMore } = await store.heads(this.clientId, lane.topic, page)
+      for (const head of heads) {
+        if (!pushed.has(head.seq)) turns.add(head)
+        lane.cursor = Math.max(lane.cursor, head.seq)
+      }
+      more = hasMore && this.#isCurrent(lane)
+    }
+    const taken = turns.take({ limit: PAGE_MESSAGES, maxBytes: PAGE_BYTES })
+    const seqs = taken.map(({ seq }) => seq)
+    const messages = taken.length > 0 ? await store.pick(this.clientId, lane.topic, seqs, clock.now()) : []
+    return { messages, taken }
+  }
+
+  /** The same as `#pushPage`, where payers take turns. */
+  async #pushTurns(lane: Lane, turns: Turns): Promise<boolean> {
+    try {
+      const { messages, taken } = await this.#nextInTurns(lane, turns)
+      const isHeld = !this.#isCurrent(lane) || lane.holds > 0
+      for (const message of messages) {
+        if (lane.inFlight.has(message.id) || lane.acknowledged.has(message.id)) continue
+        if (!isHeld && this.#place(lane, outgoing(message, message.seq))) continue
+        turns.putBack(taken.slice(taken.findIndex(({ seq }) => seq === message.seq)))
+        return false
+      }
+      return turns.size > 0
+    } catch (error) {
+      // What was taken is found again from the start.
+      turns.clear()
+      lane.cursor = 0
+      throw error
+    }
   }
 
   async #unhold(lanes: readonly Lane[]): Promise<void> {

@@ -9,6 +9,7 @@
  * What ends it earlier: nobody but the publisher is subscribed (15 minutes, unless it is trusted); the topic is full (the
  * oldest of who has most there go); the publisher's address keeps too much (dropped). A subscription ends 30 days after
  * its client was last here. A topic that a trusted client owns is nobody else's to subscribe to, fetch or acknowledge.
+ * Where many messages wait for a trusted client, payers take turns: publish order then holds for each publisher.
  *
  * | method (also `iridium_*`, `waku_*`) | effect | answer |
  * |---|---|---|
@@ -42,7 +43,7 @@ import { type Caller, createMethods, type Reply } from './methods.ts'
 import { createPresence } from './presence.ts'
 import { createPublisher } from './publisher.ts'
 import { type Peer, Session } from './session.ts'
-import type { NewMessage, Publication, RelayStore } from './store.ts'
+import type { NewMessage, Publication, RelayStore, Subscriber } from './store.ts'
 import type { Seen, Watches } from './watches.ts'
 
 export type { RelayLimits } from './limits.ts'
@@ -92,6 +93,8 @@ export interface RelayHub extends AsyncDisposable {
 /** A publish on a topic of more subscribers than this is charged for them. */
 const FREE_SUBSCRIBERS = 10
 const SUBSCRIBERS_PER_UNIT = 10
+/** What a trusted client does with a message before it knows that it is none, units of `work-budget`. */
+const TRUSTED_UNITS = 5
 /** Items (messages, topics, receipts) of one address that are worked on at a time: some 25 ms of one core. */
 const MAX_ITEMS_IN_PROGRESS = 256
 /** HTTP callers whose rate is remembered. */
@@ -128,16 +131,18 @@ export const createRelayHub = (
     return { clientId, trusted: isTrusted, address: pays, payer: pays === '' ? '' : payerOf(pays) }
   }
 
+  /** Each subscriber was looked at, whether or not it is here; a trusted one opens what it gets. */
+  const forwardCost = (subscribers: readonly Subscriber[]): number =>
+    (subscribers.length > FREE_SUBSCRIBERS ? subscribers.length / SUBSCRIBERS_PER_UNIT : 0) +
+    (subscribers.some(({ clientId }) => trusted(clientId)) ? TRUSTED_UNITS : 0)
+
   const drops = createDrops({ clock, log, meter })
   const presence = createPresence({ store, clock, log }, () => clients.keys())
   const acknowledger = createAcknowledger({ store, log, meter })
   const publisher = createPublisher(
     { store, state: budgets.state, drops, clock, log, meter },
     (message, { seq, previousSeq, subscribers }, address) => {
-      // Each was looked at, whether or not it is here.
-      if (address !== '' && subscribers.length > FREE_SUBSCRIBERS) {
-        budgets.work.spend(address, subscribers.length / SUBSCRIBERS_PER_UNIT)
-      }
+      if (address !== '') budgets.work.spend(address, forwardCost(subscribers))
       for (const feed of clients.get(message.publisher) ?? []) {
         feed.publishedByClient(message.topic, seq, previousSeq)
       }
@@ -260,7 +265,8 @@ export const createRelayHub = (
       clients.set(clientId, feeds)
       let feed = share ? [...feeds].find(({ shared }) => shared) : undefined
       if (!feed) {
-        feed = new Feed({ store, clock, log, meter, limits, acknowledger }, clientId, share)
+        const who = { clientId, share, inTurns: isTrusted }
+        feed = new Feed({ store, clock, log, meter, limits, acknowledger }, who)
         feeds.add(feed)
       }
       const id = `${process}-${++connections}`

@@ -1,5 +1,6 @@
 import type { Session } from './session.ts'
 import type { StoredMessage } from './store.ts'
+import type { Turns } from './turns.ts'
 
 /** A stored message, ready to be pushed to any number of subscribers. */
 export interface Outgoing {
@@ -32,7 +33,10 @@ export interface Entry {
 export interface Lane {
   readonly topic: string
   readonly subscriptionId: string
-  /** All that waits with a seq up to here was pushed, or belongs to another holder. The mailbox is read from here on. */
+  /**
+   * All that waits with a seq up to here was pushed, waits for its turn, or belongs to another holder. The mailbox is read
+   * from here on.
+   */
   cursor: number
   /** In flight, by message id. */
   readonly inFlight: Map<string, Entry>
@@ -48,9 +52,15 @@ export interface Lane {
   /** When to look again for messages from `refusedSeq` on that another holder has or that could not be read. */
   retryAt: number | undefined
   refusedSeq: number
+  /** Where payers take turns: what is read and not pushed yet. It is empty unless the lane is behind. */
+  readonly turns: Turns | undefined
 }
 
-export const newLane = (topic: string, subscriptionId: string, early: boolean, now: number): Lane => ({
+export const newLane = (
+  topic: string,
+  subscriptionId: string,
+  { early, now, turns }: Pick<Lane, 'early' | 'turns'> & { now: number },
+): Lane => ({
   topic,
   subscriptionId,
   cursor: 0,
@@ -63,6 +73,7 @@ export const newLane = (topic: string, subscriptionId: string, early: boolean, n
   usedAt: now,
   retryAt: undefined,
   refusedSeq: 0,
+  turns,
 })
 
 /** What a client is told of a message, pushed or fetched. */

@@ -36,6 +36,15 @@ export interface StoredMessage extends Omit<NewMessage, 'unattendedUntil'> {
   seq: number
 }
 
+/** A message without its texts. `publisher` is the same for the same publisher, and no client id. */
+export interface Head {
+  seq: number
+  payer: string
+  publisher: string
+  /** Bytes of the message. */
+  size: number
+}
+
 /** One subscriber as the topic saw it at the moment of a publish. */
 export interface Subscriber {
   clientId: string
@@ -141,6 +150,17 @@ export interface RelayStore extends AsyncDisposable {
     topic: string,
     page: { after: number; limit: number; maxBytes: number; now: number },
   ): Promise<{ messages: StoredMessage[]; hasMore: boolean }>
+  /**
+   * What `pending` would give, without the texts: for who decides by payers what comes next. Unlike there, `limit` is all
+   * that ends a page.
+   */
+  heads(
+    clientId: string,
+    topic: string,
+    page: { after: number; limit: number; now: number },
+  ): Promise<{ heads: Head[]; hasMore: boolean }>
+  /** Those of these messages that `pending` would give, in the order of `seqs`. */
+  pick(clientId: string, topic: string, seqs: readonly number[], now: number): Promise<StoredMessage[]>
   /**
    * Acknowledges: never delivered to this client again; takes nothing from any other client. Unknown ids are ignored.
    * Works for topics that the client is not subscribed to, while they have room for members; not for those that another

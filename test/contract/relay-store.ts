@@ -334,6 +334,50 @@ export const relayStoreContract = (engine: Engine): void => {
         expect(await textsOf(store(), alice, a, { now: T + 10 })).toEqual(['long'])
       })
 
+      it('names what waits without its texts, and gives those that are asked for', async () => {
+        const by = (text: string, payer: string, publisher: string) =>
+          message(a, text, { payer, publisher: client(publisher) })
+        await store().publish([
+          by('1', 'x', 'p'),
+          by('22', 'y', 'q'),
+          by('333', 'x', 'q'),
+          by('4444', 'z', 'p'),
+        ])
+        await store().publish([
+          message(a, 'own', { publisher: alice }),
+          message(a, 'short', { expiresAt: T + 1 }),
+          ...Array.from({ length: 1_200 }, (_, at) => by(`many ${at}`, 'x', 'p')),
+        ])
+        await acknowledge(alice, a, '22')
+        const now = T + 1
+        const short = await store().heads(alice, a, { after: 0, limit: 3, now })
+        expect(short.heads.map(({ payer, size }) => [payer, size])).toEqual([
+          ['x', 1],
+          ['x', 3],
+          ['z', 4],
+        ])
+        expect(short.hasMore).toBe(true)
+        const [one, three, four] = short.heads
+        expect(one?.publisher).toBe(four?.publisher)
+        expect(one?.publisher).not.toBe(three?.publisher)
+        const after = four?.seq ?? 0
+        const rest = await store().heads(alice, a, { after, limit: 1_200, now })
+        expect(rest.heads).toHaveLength(1_200)
+        expect(rest.hasMore).toBe(false)
+
+        const seqs = [rest.heads[1_000]?.seq ?? 0, three?.seq ?? 0, one?.seq ?? 0, after + 1, after + 1e6]
+        const wordsOf = async () =>
+          (await store().pick(alice, a, seqs, now)).map(({ message: words }) => words)
+        expect(await wordsOf()).toEqual(['many 1000', '333', '1'])
+        await acknowledge(alice, a, '1')
+        expect(await wordsOf()).toEqual(['many 1000', '333'])
+        expect(await store().pick(bob, b, seqs, now)).toEqual([])
+        expect(await store().heads(bob, b, { after: 0, limit: 1, now })).toEqual({
+          heads: [],
+          hasMore: false,
+        })
+      })
+
       it('works for a topic without messages or subscription', async () => {
         expect(await store().pending(alice, a, page)).toEqual({ messages: [], hasMore: false })
       })

@@ -36,7 +36,7 @@ export const decodeMessage = (row: Buffer, topic: string, seq: number): StoredMe
     message: row.toString('utf8', messageAt),
     tag: row.readDoubleBE(16),
     attestation: row.toString('utf8', attestationAt, messageAt),
-    publisher: row.toString('utf8', HEAD, attestationAt),
+    publisher: publisherOfRow(row),
     publishedAt: row.readDoubleBE(8),
     expiresAt: expiryOfRow(row),
     payer: payerOfRow(row),
@@ -47,6 +47,7 @@ export const payerOfRow = (row: Buffer): string => {
   const end = row.indexOf(0, PAYER)
   return row.toString('latin1', PAYER, end === -1 || end > HEAD ? HEAD : end)
 }
+export const publisherOfRow = (row: Buffer): string => row.toString('utf8', HEAD, HEAD + row.readUInt16BE(56))
 export const setExpiryOfRow = (row: Buffer, expiresAt: number): void => {
   row.writeDoubleBE(expiresAt, 0)
 }

@@ -22,7 +22,13 @@
  * the cursors of the clients that stay subscribed remain behind everything that is to come.
  */
 
-import { type MailboxLimits, type RelayStore, type StoredMessage, WAITING_BATCH } from '../../relay/store.ts'
+import {
+  type Head,
+  type MailboxLimits,
+  type RelayStore,
+  type StoredMessage,
+  WAITING_BATCH,
+} from '../../relay/store.ts'
 import { behind, endOf, hash, key, name, named, number } from './bytes.ts'
 import type { Env } from './env.ts'
 import { claimOf, createClaims } from './relay-claims.ts'
@@ -33,7 +39,9 @@ import {
   expiryOfRow,
   type Member,
   memberRow,
+  payerOfRow,
   publishedBy,
+  publisherOfRow,
   rangeEnd,
   sizeOfRow,
   type Topic,
@@ -71,6 +79,29 @@ export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore =>
       return due.length
     })
 
+  /** Whether a message still waits for the client. */
+  const isDue = (
+    row: Buffer,
+    seq: number,
+    { client, member, now }: { client: Buffer; member: Member | undefined; now: number },
+  ): boolean =>
+    expiryOfRow(row) > now &&
+    !publishedBy(row, client) &&
+    !(member && (seq <= member.cursor || rangeEnd(member.acked, seq) !== undefined))
+
+  /** What waits for the client behind `after`, in publish order; read lazily, row by row. */
+  function* waitingRows(clientId: string, topicText: string, after: number, now: number) {
+    const topic = hash(topicText)
+    const client = name(clientId)
+    if (isForeign(topic, client)) return
+    const member = memberOf(topic, client)
+    const start = key(topic, number(Math.max(after, member?.cursor ?? 0) + 1))
+    for (const { key: at, value } of messages.getRange({ start, end: endOf(topic) })) {
+      const seq = at.readDoubleBE(32)
+      if (isDue(value, seq, { client, member, now })) yield { seq, value }
+    }
+  }
+
   return {
     ...watches.verbs,
     ...subscriptions.verbs,
@@ -101,21 +132,10 @@ export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore =>
     },
 
     async pending(clientId, topicText, { after, limit, maxBytes, now }) {
-      const topic = hash(topicText)
-      const client = name(clientId)
-      if (isForeign(topic, client)) return { messages: [], hasMore: false }
-      const member = memberOf(topic, client)
       const found: StoredMessage[] = []
       let bytes = 0
-      const from = Math.max(after, member?.cursor ?? 0) + 1
-      // The range is read lazily, row by row: leaving the loop early costs nothing.
-      for (const { key: at, value } of messages.getRange({
-        start: key(topic, number(from)),
-        end: endOf(topic),
-      })) {
-        const seq = at.readDoubleBE(32)
-        if (expiryOfRow(value) <= now || publishedBy(value, client)) continue
-        if (member && rangeEnd(member.acked, seq) !== undefined) continue
+      // Leaving the loop early costs nothing.
+      for (const { seq, value } of waitingRows(clientId, topicText, after, now)) {
         const size = sizeOfRow(value)
         if (found.length >= limit || (found.length > 0 && bytes + size > maxBytes)) {
           return { messages: found, hasMore: true }
@@ -124,6 +144,31 @@ export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore =>
         found.push(decodeMessage(value, topicText, seq))
       }
       return { messages: found, hasMore: false }
+    },
+
+    async heads(clientId, topicText, { after, limit, now }) {
+      const heads: Head[] = []
+      for (const { seq, value } of waitingRows(clientId, topicText, after, now)) {
+        if (heads.length === limit) return { heads, hasMore: true }
+        heads.push({
+          seq,
+          payer: payerOfRow(value),
+          publisher: publisherOfRow(value),
+          size: sizeOfRow(value),
+        })
+      }
+      return { heads, hasMore: false }
+    },
+
+    async pick(clientId, topicText, seqs, now) {
+      const topic = hash(topicText)
+      const client = name(clientId)
+      if (isForeign(topic, client)) return []
+      const member = memberOf(topic, client)
+      return seqs.flatMap((seq) => {
+        const row = messages.get(key(topic, number(seq)))
+        return row && isDue(row, seq, { client, member, now }) ? [decodeMessage(row, topicText, seq)] : []
+      })
     },
 
     async acknowledge(clientId, receipts) {

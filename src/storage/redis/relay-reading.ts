@@ -1,7 +1,8 @@
-import type { RelayStore, StoredMessage } from '../../relay/store.ts'
+import type { Head, RelayStore, StoredMessage } from '../../relay/store.ts'
 import type { RedisConnection } from './connection.ts'
 import { type Ask, createGather } from './gather.ts'
 import { decodeText, hash, name, type RelayKeys } from './relay-rows.ts'
+import { relayHeads, relayPick } from './scripts/relay-heads.ts'
 import { relayPending } from './scripts/relay-pending.ts'
 import { list, text, whole } from './scripts.ts'
 
@@ -23,7 +24,11 @@ interface Reader {
  * How mailboxes are read. What another process published wakes all its readers here at once: the topic is then asked
  * once for what waits for each of them, and once for the texts, which are the same for most.
  */
-export const createReading = (redis: RedisConnection, ask: Ask, keys: RelayKeys): RelayStore['pending'] => {
+export const createReading = (
+  redis: RedisConnection,
+  ask: Ask,
+  keys: RelayKeys,
+): Pick<RelayStore, 'pending' | 'heads' | 'pick'> => {
   const waitingFor = createGather(
     { groupOf: ({ topic }: Reader) => topic, most: READERS },
     async (readers): Promise<unknown[]> => {
@@ -48,24 +53,50 @@ export const createReading = (redis: RedisConnection, ask: Ask, keys: RelayKeys)
     },
   )
 
-  return async (clientId, topic, { after, limit, maxBytes, now }) => {
-    hash(topic)
-    for (let from = after; ; ) {
-      const reader = { clientId: name(clientId), topic, after: from, limit, maxBytes, now }
-      const [more, ...pairs] = list(await waitingFor(reader))
-      const hasMore = more === 1
-      if (pairs.length === 0) return { messages: [], hasMore }
-      const seqs = pairs.filter((_, at) => at % 2 === 0).map(whole)
-      const texts = pairs.filter((_, at) => at % 2 === 1).map((id) => keys.text(topic, text(id)))
-      const rows = await textsOf({ topic, texts })
-      const messages: StoredMessage[] = []
-      for (const [at, row] of rows.entries()) {
-        // Gone or stored anew since the script ran.
-        const message = row === null ? undefined : decodeText(row, topic)
-        if (message && message.seq === seqs[at]) messages.push(message)
+  /** The messages that a script named; those that are gone since are left out. */
+  const read = async (topic: string, pairs: readonly unknown[]) => {
+    const seqs = pairs.filter((_, at) => at % 2 === 0).map(whole)
+    const texts = pairs.filter((_, at) => at % 2 === 1).map((id) => keys.text(topic, text(id)))
+    const rows = texts.length > 0 ? await textsOf({ topic, texts }) : []
+    const messages = rows.flatMap((row, at): StoredMessage[] => {
+      // Gone or stored anew since the script ran.
+      const message = row === null ? undefined : decodeText(row, topic)
+      return message && message.seq === seqs[at] ? [message] : []
+    })
+    return { seqs, messages }
+  }
+
+  return {
+    async pending(clientId, topic, { after, limit, maxBytes, now }) {
+      hash(topic)
+      for (let from = after; ; ) {
+        const reader = { clientId: name(clientId), topic, after: from, limit, maxBytes, now }
+        const [more, ...pairs] = list(await waitingFor(reader))
+        const hasMore = more === 1
+        const { seqs, messages } = await read(topic, pairs)
+        if (messages.length > 0 || !hasMore || seqs.length === 0) return { messages, hasMore }
+        from = seqs.at(-1) ?? from
       }
-      if (messages.length > 0 || !hasMore) return { messages, hasMore }
-      from = seqs.at(-1) ?? from
-    }
+    },
+
+    async heads(clientId, topic, { after, limit, now }) {
+      const key = keys.topic(hash(topic))
+      const args = [name(clientId), now, after, limit]
+      const [more, ...fields] = list(await ask(() => redis.script(relayHeads, [key], args)))
+      const heads = Array.from({ length: fields.length / 4 }, (_, which): Head => {
+        const [seq, payer, publisher, size] = fields.slice(which * 4, which * 4 + 4)
+        return { seq: whole(seq), payer: text(payer), publisher: text(publisher), size: whole(size) }
+      })
+      return { heads, hasMore: more === 1 }
+    },
+
+    async pick(clientId, topic, seqs, now) {
+      const key = keys.topic(hash(topic))
+      const rising = [...seqs].sort((one, other) => one - other)
+      const args = [name(clientId), now, ...rising]
+      const { messages } = await read(topic, list(await ask(() => redis.script(relayPick, [key], args))))
+      const bySeq = new Map(messages.map((message) => [message.seq, message]))
+      return seqs.flatMap((seq) => bySeq.get(seq) ?? [])
+    },
   }
 }

@@ -131,7 +131,7 @@ export const createRedisRelay = (
     isSubscribed: interests.isSubscribed,
     waiting: (clientId) => interests.waiting(clientId),
 
-    pending: createReading(redis, ask, keys),
+    ...createReading(redis, ask, keys),
 
     async acknowledge(clientId, receipts) {
       name(clientId)
