@@ -61,6 +61,10 @@ const DONE = { status: 'SUCCESS', errors: null, fields: null }
 
 /** What a page of messages costs; see `work-budget`. */
 const PAGE_WORK = 20
+/** A token, and the keys of 32 owners; its rows are charged when they are written. */
+const REGISTER_WORK = WORK_COST.token + 10
+/** A token, and the walk over what an owner wrote, which it has paid for when it wrote it. */
+const COMPACT_WORK = WORK_COST.token + 50
 
 export const archiveRoutes = (deps: {
   archive: Archive
@@ -83,12 +87,14 @@ export const archiveRoutes = (deps: {
   for (const path of ['/register', '/messages', '/compact'])
     app.use(path, cors({ origin: '*', allowMethods: ['GET', 'POST'], maxAge: 86_400 }))
 
-  const charged: MiddlewareHandler = async (c, next) => {
-    await payerFor(c).work(WORK_COST.token)
-    await next()
-  }
+  const charged =
+    (cost: number): MiddlewareHandler =>
+    async (c, next) => {
+      await payerFor(c).work(cost)
+      await next()
+    }
 
-  app.post('/register', charged, jsonBody(RegisterBody, BODY_LIMIT), async (c) => {
+  app.post('/register', charged(REGISTER_WORK), jsonBody(RegisterBody, BODY_LIMIT), async (c) => {
     const token = /^Bearer\s+(\S+)\s*$/i.exec(c.req.header('authorization') ?? '')?.[1]
     if (token === undefined) throw new ProtocolError('unauthenticated')
     await archive.register(claimsOf(token).iss, c.req.valid('json'), payerFor(c))
@@ -102,7 +108,7 @@ export const archiveRoutes = (deps: {
     return c.body(text, 200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
   })
 
-  app.post('/compact', charged, jsonBody(CompactBody, BODY_LIMIT), async (c) => {
+  app.post('/compact', charged(COMPACT_WORK), jsonBody(CompactBody, BODY_LIMIT), async (c) => {
     const claims = claimsOf(c.req.valid('json').compactAuth, COMPACT_ACT)
     const { sub: topic, bfr: before } = checked(CompactClaims, claims)
     await archive.compact(toHex(ed25519FromDid(claims.iss)), topic, before)

@@ -5,7 +5,7 @@
  * Kept is a message with a registered tag whose publisher, or one of whose subscribers, registered that tag. Who was
  * subscribed is not known of a duplicate (a publisher that tries again, perhaps because we died half-way) or of a message
  * for which the mailbox had no room; such a message is kept when anybody registered its tag, so that an acknowledged
- * message is in the archive whatever became of its mailbox. It is kept as the property of the owner whom its publisher
+ * message is in the archive whatever became of its mailbox, as far as the address of its publisher may have it stored. It is kept as the property of the owner whom its publisher
  * named for the topic.
  *
  * The price where no tag matches: a look into a set; and once in ten seconds one into the store. Where more tags are
@@ -13,6 +13,7 @@
  * answer on, in others when its news arrives, ten seconds later at the latest.
  */
 import type { Clock } from '../platform/clock.ts'
+import type { StateBudget } from '../platform/state-budget.ts'
 import type { Meter } from '../platform/telemetry.ts'
 import type { ArchiveLimits, ArchiveStore, Registration } from './store.ts'
 
@@ -39,8 +40,15 @@ export interface ArchiveRules {
 }
 
 export interface Keeper extends Disposable {
-  /** Resolves when what is to be kept is durable; undefined when there is nothing. Rejects when it cannot be. */
-  accepted(messages: readonly Taken[], outcomes: readonly Outcome[]): Promise<void> | undefined
+  /**
+   * Resolves when what is to be kept is durable; undefined when there is nothing. Rejects when it cannot be. `addresses`
+   * pay for the copies; what one of them has no room for is not kept.
+   */
+  accepted(
+    messages: readonly Taken[],
+    outcomes: readonly Outcome[],
+    addresses: readonly string[],
+  ): Promise<void> | undefined
   /** This process has registered the client. */
   registered(registration: Pick<Registration, 'clientId' | 'tags'>): void
 }
@@ -52,6 +60,8 @@ interface Known {
 }
 const NOTHING: Known = { tags: new Set(), owners: {} }
 
+/** A copy is paid for as long at most, ms: an address has room for what it says in a month. */
+export const PAID_RETENTION_MS = 30 * 86_400_000
 /** How long what is known of registrations is relied upon, ms, should the news of a change be lost. */
 export const KNOWN_FOR = 10_000
 /** Clients that are remembered; one that has registered something counts for eight, as it needs some KiB. */
@@ -61,10 +71,10 @@ const REGISTERED_WEIGHT = 8
 const MAX_TAGS = 4_096
 
 export const createKeeper = (
-  deps: { store: ArchiveStore; clock: Clock; meter: Meter },
+  deps: { store: ArchiveStore; state: Pick<StateBudget, 'charge'>; clock: Clock; meter: Meter },
   { retention, limits }: ArchiveRules,
 ): Keeper => {
-  const { store, clock, meter } = deps
+  const { store, state, clock, meter } = deps
   let tags = { known: new Set<number>(), isAny: false, until: 0 }
   /** Tags of which news came since they are being read. */
   let learnt = new Set<number>()
@@ -140,7 +150,28 @@ export const createKeeper = (
       ? [publisher, ...outcome.subscribers.map(({ clientId }) => clientId)]
       : [publisher]
 
-  const keep = async (messages: readonly Taken[], outcomes: readonly Outcome[]): Promise<void> => {
+  /** Charges the copies; answers those that are paid for. */
+  const paidOf = async <T extends { message: Taken; address: string }>(
+    copies: readonly T[],
+  ): Promise<T[]> => {
+    const life = Math.min(retention, PAID_RETENTION_MS)
+    const paid = await Promise.all(
+      // Where the budget does not answer the store says so itself.
+      copies.map(async ({ message, address }) => {
+        try {
+          return await state.charge(address, message.message.length, life)
+        } catch {
+          return true
+        }
+      }),
+    )
+    const kept = copies.filter((_, at) => paid[at])
+    if (kept.length < copies.length)
+      meter.count('archive_dropped_total', undefined, copies.length - kept.length)
+    return kept
+  }
+
+  const keep: Keeper['accepted'] = async (messages, outcomes, addresses) => {
     if (clock.now() >= tags.until) {
       reading ??= readTags().finally(() => {
         reading = undefined
@@ -149,7 +180,8 @@ export const createKeeper = (
     }
     const candidates = messages.flatMap((message, at) => {
       const outcome = outcomes[at]
-      return outcome && isWanted(message) ? [{ message, outcome, parts: partsOf(message, outcome) }] : []
+      if (!outcome || !isWanted(message)) return []
+      return [{ message, outcome, address: addresses[at] ?? '', parts: partsOf(message, outcome) }]
     })
     if (candidates.length === 0) return
     const found = await registeredAmong(candidates.flatMap(({ parts }) => parts))
@@ -157,8 +189,9 @@ export const createKeeper = (
       ({ message, outcome, parts }) =>
         outcome.outcome !== 'stored' || parts.some((clientId) => found.get(clientId)?.tags.has(message.tag)),
     )
-    if (wanted.length === 0) return
-    const archived = wanted.map(({ message: { topic, id, message, tag, publisher, publishedAt: at } }) => {
+    const paid = await paidOf(wanted)
+    if (paid.length === 0) return
+    const archived = paid.map(({ message: { topic, id, message, tag, publisher, publishedAt: at } }) => {
       const owner = found.get(publisher)?.owners[topic]
       return { topic, id, message, tag, at, expiresAt: at + retention, owner }
     })
@@ -167,8 +200,8 @@ export const createKeeper = (
   }
 
   return {
-    accepted: (messages, outcomes) =>
-      clock.now() < tags.until && !messages.some(isWanted) ? undefined : keep(messages, outcomes),
+    accepted: (messages, ...rest) =>
+      clock.now() < tags.until && !messages.some(isWanted) ? undefined : keep(messages, ...rest),
     registered,
     [Symbol.dispose]: () => listening[Symbol.dispose](),
   }

@@ -3,7 +3,7 @@
  * knows a topic, which is the hash of a key, may read its messages, which nobody can open without that key.
  *
  * What it guarantees: once a client is registered for a tag, a message with that tag that was acknowledged to its
- * publisher is here (`keeper`), as long as the retention and the quotas of its topic say. What its topics' mailboxes
+ * publisher is here (`keeper`), as long as the retention and the quotas of its topic say, and as far as the publisher's address may have it stored. What its topics' mailboxes
  * hold at that moment is taken in, too, as far as the address that asks may have it stored. The same message of a topic
  * is here once. A registration is a lease of 90 days: clients renew it whenever they start.
  *
@@ -24,7 +24,7 @@ import type { Payer } from '../platform/payer.ts'
 import { ROW_OVERHEAD_BYTES } from '../platform/state-budget.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { type ArchiveRules, type Keeper, KNOWN_FOR } from './keeper.ts'
+import { type ArchiveRules, type Keeper, KNOWN_FOR, PAID_RETENTION_MS } from './keeper.ts'
 import { ARCHIVE_LIMITS } from './schema.ts'
 import type { ArchivePage, ArchiveStore, NewArchived, Registration } from './store.ts'
 
@@ -81,8 +81,6 @@ const REGISTRATION_LEASE_MS = 90 * 86_400_000
 /** A registration and its tags are each a row. */
 const TAG_BYTES = 256
 const OWNER_BYTES = 160
-/** The copy of a message is paid for as long at most, ms: an address has room for what it says in a month. */
-const PAID_RETENTION_MS = 30 * 86_400_000
 /** What the rows of a registration cost. */
 const REGISTER_WORK = 30
 /** Registrations whose topics are looked into, or will be; an address cannot pay for so many in that time. */

@@ -51,8 +51,12 @@ export type { Peer, Session } from './session.ts'
 
 /** Keeps messages for longer than their mailboxes; `archive/keeper` implements it. */
 export interface Archiving {
-  /** Shown every message before its publisher is answered; undefined when nothing of it is kept. */
-  accepted(messages: readonly NewMessage[], publications: readonly Publication[]): Promise<void> | undefined
+  /** Shown every message before its publisher is answered, and who pays; undefined when nothing of it is kept. */
+  accepted(
+    messages: readonly NewMessage[],
+    publications: readonly Publication[],
+    addresses: readonly string[],
+  ): Promise<void> | undefined
 }
 
 export interface RelayHubDeps {
@@ -154,8 +158,8 @@ export const createRelayHub = (
         for (const feed of feeds) feed.published(ready, previousSeq, caughtUp)
       }
     },
-    (messages, publications) => {
-      const kept = archive?.accepted(messages, publications)
+    (messages, publications, addresses) => {
+      const kept = archive?.accepted(messages, publications, addresses)
       const told = watches?.published(messages, publications)
       return kept ? Promise.all([kept, told]) : told
     },

@@ -4,6 +4,7 @@ import type { Clock } from '../platform/clock.ts'
 import { checked } from '../platform/http.ts'
 import { createKeyedLock } from '../platform/keyed-lock.ts'
 import { ROW_OVERHEAD_BYTES } from '../platform/state-budget.ts'
+import { WORK_COST } from '../platform/work-budget.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { RELAY_METHODS, type RelayParams, SESSION_TAGS } from '../protocol/relay-methods.ts'
 import { messageIdOf, subscriptionIdOf } from '../protocol/topic.ts'
@@ -14,7 +15,7 @@ import type { RelayLimits } from './limits.ts'
 import type { Publisher } from './publisher.ts'
 import type { Session } from './session.ts'
 import { type NewMessage, type RelayStore, type StoredMessage, SUBSCRIPTION_LEASE_MS } from './store.ts'
-import type { Seen, Watches } from './watches.ts'
+import type { Keep, Seen, Watches } from './watches.ts'
 
 /** Who makes a request. Without a session (HTTP) nothing can be pushed. */
 export interface Caller {
@@ -256,6 +257,11 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     return caller.session ? caller.session.inTurn(run) : run()
   }
 
+  const keepFor =
+    ({ address }: Caller): Keep =>
+    (bytes, lifeMs) =>
+      budgets.state.demand(address, bytes, lifeMs)
+
   const watching = (): Watches => {
     if (!deps.watches) throw new ProtocolError('unknown_method')
     return deps.watches
@@ -316,16 +322,18 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
       },
     ),
 
-    irn_watchRegister: async (_, params, reply) => {
+    irn_watchRegister: async (caller, params, reply) => {
       const watches = watching()
       const { registerAuth } = checked(RELAY_METHODS.irn_watchRegister.params, params)
-      reply.answer(await watches.register(registerAuth))
+      spend(caller, 1 + WORK_COST.token + WORK_COST.lookUp)
+      reply.answer(await watches.register(registerAuth, keepFor(caller)))
     },
 
-    irn_watchUnregister: async (_, params, reply) => {
+    irn_watchUnregister: async (caller, params, reply) => {
       const watches = watching()
       const { unregisterAuth } = checked(RELAY_METHODS.irn_watchUnregister.params, params)
-      await watches.unregister(unregisterAuth)
+      spend(caller, 1 + WORK_COST.token)
+      await watches.unregister(unregisterAuth, keepFor(caller))
       reply.answer(true)
     },
 

@@ -46,6 +46,8 @@ export const createPublisher = (
   before: (
     messages: readonly NewMessage[],
     publications: readonly Publication[],
+    /** Who pays for each. */
+    addresses: readonly string[],
   ) => Promise<unknown> | undefined = () => undefined,
 ): Publisher => {
   const { store, state, drops, clock, log, meter } = deps
@@ -124,7 +126,11 @@ export const createPublisher = (
       return
     }
     meter.observe('relay_publish_seconds', (clock.now() - began) / 1000)
-    const first = before(messages, publications)
+    const first = before(
+      messages,
+      publications,
+      paid.map(({ address }) => address),
+    )
     let failure: unknown
     if (first) {
       await first.catch((error: unknown) => {

@@ -47,10 +47,14 @@ import type { NewMessage, Publication, RelayStore, StoredMessage, Watch, WatchNa
 /** What is known of an acknowledged message; where it is nothing, the store is asked. */
 export type Seen = Pick<StoredMessage, 'seq' | 'tag' | 'publisher' | 'expiresAt'>
 
+/** Charges whoever asks what is kept for so long; throws when it has no room for it. */
+export type Keep = (bytes: number, lifeMs: number) => Promise<void>
+
 export interface Watches extends Disposable {
-  /** Answers the relay's did:key. Throws `jwt_…`, `bad_params`, `rate_limited` (64 of the client stand). */
-  register(token: string): Promise<{ relayId: string }>
-  unregister(token: string): Promise<void>
+  /** Answers the relay's did:key. Throws `jwt_…`, `bad_params`, `rate_limited` (64 of the client stand), and as `keep`. */
+  register(token: string, keep: Keep): Promise<{ relayId: string }>
+  /** Charges only where there is no such watch, and the word is all that is kept. */
+  unregister(token: string, keep: Keep): Promise<void>
   /** Resolves, and never rejects, when the events are durable; undefined when nobody watches. */
   published(messages: readonly NewMessage[], publications: readonly Publication[]): Promise<void> | undefined
   /** The same; to be called before the acknowledgement is written. */
@@ -106,6 +110,8 @@ export type WatchEvents = z.infer<typeof WatchEvents>
 
 /** A service is to be asked whether it wants what its watch would tell it. */
 export const WatchChallenge = z.object({ clientId: z.string(), challenge: z.string() })
+
+const sizeOf = (watch: Watch): number => JSON.stringify(watch).length
 
 /** Names a watch among those of its client, in few bytes. */
 export const watchDigest = ({ service, url }: Pick<Watch, 'service' | 'url'>): string =>
@@ -287,12 +293,18 @@ export const createWatches = (
     await add(jobs)
   }
 
+  /** A message that the client may acknowledge, and has not yet. */
+  const waitingFor = async (clientId: string, topic: string, id: string, now: number) => {
+    const message = await store.message(topic, id, now)
+    return message && (await store.pick(clientId, topic, [message.seq], now))[0]
+  }
+
   const tellDelivered = async (all: readonly Acknowledged[]): Promise<void> => {
     if (!(await hasAny())) return
     const now = clock.now()
     const known = await Promise.all(
       all.map(async ({ clientId, topic, id, seen }) => {
-        const message = seen ?? (await store.message(topic, id, now))
+        const message = seen ?? (await waitingFor(clientId, topic, id, now))
         if (!message || message.expiresAt <= now || message.publisher === clientId) return []
         return [{ clientId, message: { ...message, topic, id } }]
       }),
@@ -363,7 +375,7 @@ export const createWatches = (
   }
 
   return {
-    async register(token) {
+    async register(token, keep) {
       const claims = claimsOf(token, WATCH_ACTS.register, WatchRegisterClaims)
       const { clientId, expiresAt, issuedAt, sub: service, whu: url, typ: type, tag, sts } = claims
       const now = clock.now()
@@ -377,13 +389,14 @@ export const createWatches = (
         ...{ ...name, type, tags: [...new Set(tag)], statuses: [...new Set(sts)], expiresAt, issuedAt },
         ...{ state: isTrusted ? 'active' : 'asked', refusals: 0, failingSince: 0 },
       }
+      await keep(sizeOf(watch), expiresAt - now)
       await store.watch(watch, { now, limit: WATCH_LIMITS.perClient })
       changed(clientId)
       if (!isTrusted) await challenge(watch)
       return { relayId }
     },
 
-    async unregister(token) {
+    async unregister(token, keep) {
       const claims = claimsOf(token, WATCH_ACTS.unregister, WatchUnregisterClaims)
       const { clientId, issuedAt, sub: service, whu: url, typ: type } = claims
       // No token that is older is good any longer.
@@ -392,7 +405,12 @@ export const createWatches = (
         ...{ clientId, service, url, type, tags: [], statuses: [], expiresAt, issuedAt },
         ...{ state: 'ended', refusals: 0, failingSince: 0 },
       }
-      await store.watch(end, { now: clock.now(), limit: WATCH_LIMITS.perClient })
+      const now = clock.now()
+      const isKnown = (await store.watches([clientId], now)).some(
+        (one) => watchDigest(one) === watchDigest(end),
+      )
+      if (!isKnown) await keep(sizeOf(end), Math.max(0, expiresAt - now))
+      await store.watch(end, { now, limit: WATCH_LIMITS.perClient })
       changed(clientId)
     },
 

@@ -20,8 +20,9 @@ const rulesOf = ({ config }: Ground): ArchiveRules => ({
 })
 
 export const buildKeeper = (ground: Ground): Keeper => {
-  const { stores, clock, metrics: meter, owned } = ground
-  return owned.use(createKeeper({ store: stores.archive, clock, meter }, rulesOf(ground)))
+  const { stores, budgets, clock, metrics: meter, owned } = ground
+  const { state } = budgets
+  return owned.use(createKeeper({ store: stores.archive, state, clock, meter }, rulesOf(ground)))
 }
 
 export const buildArchive = (ground: Ground, keeper: Keeper): { routes: Hono } => {

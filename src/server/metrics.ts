@@ -79,6 +79,10 @@ export const METRICS: Record<string, Declared> = {
   },
 
   archive_kept_total: { type: 'counter', help: 'Messages that were archived' },
+  archive_dropped_total: {
+    type: 'counter',
+    help: 'Messages that were not archived: their address keeps too much',
+  },
 
   relay_client_connects_total: { type: 'counter', help: "Connections of the notify server's relay client" },
   relay_client_disconnects_total: { type: 'counter', help: 'Connections of it that ended' },

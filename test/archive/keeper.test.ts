@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { createKeeper } from '../../src/archive/keeper.ts'
 import type { ArchiveStore } from '../../src/archive/store.ts'
+import { createBuckets } from '../../src/platform/buckets.ts'
+import { type BudgetSizes, createBudgets, DEFAULT_BUDGETS } from '../../src/platform/budgets.ts'
 import type { Clock } from '../../src/platform/clock.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { ProtocolError } from '../../src/protocol/errors.ts'
@@ -12,10 +14,11 @@ const [ann, bob] = ['did:key:ann', 'did:key:bob']
 const RULES = { retention: 86_400_000, limits: { messages: 100, bytes: 1_000_000 } }
 
 /** A hub whose archive is refused by its store while `trouble.on`. */
-const startKept = async (mailbox?: { messages: number; bytes: number }) => {
+const startKept = async (mailbox?: { messages: number; bytes: number }, budgets?: BudgetSizes) => {
   const trouble = { on: false, calls: 0 }
   let store: ArchiveStore | undefined
-  const world = await startHub({}, mailbox, ({ archive }: Stores, clock: Clock) => {
+  const budgetsOn = (clock: Clock) => createBudgets({ buckets: createBuckets(clock), clock }, budgets)
+  const onArchive = ({ archive }: Stores, clock: Clock) => {
     store = archive
     const keep: ArchiveStore['keep'] = (...args) => {
       trouble.calls++
@@ -23,10 +26,14 @@ const startKept = async (mailbox?: { messages: number; bytes: number }) => {
       return archive.keep(...args)
     }
     return createKeeper(
-      { store: Object.assign(Object.create(archive), { keep }), clock, meter: unmeasured },
+      {
+        store: Object.assign(Object.create(archive), { keep }),
+        ...{ state: budgetsOn(clock).state, clock, meter: unmeasured },
+      },
       RULES,
     )
-  })
+  }
+  const world = await startHub({}, mailbox, onArchive, budgets && budgetsOn)
   if (!store) throw new Error('there is a store')
   const archive = store
   const texts = async () => {
@@ -58,6 +65,30 @@ describe('a relay with an archive', () => {
     expect(await publisher.publish(topic, 'one', { tag: 5000 })).toBe(true)
     expect(await texts()).toEqual(['one'])
     await expectPushed(reader, ['one', 'two'])
+  })
+
+  it('charges its copies to the address of the publisher, and keeps no more than that may have', async () => {
+    const { world, texts, register } = await startKept(undefined, { ...DEFAULT_BUDGETS, state: 10_000 })
+    await using _world = world
+    await register(ann, [5000])
+    const [publisher, other] = [
+      world.connect(ann, { address: 'a' }),
+      world.connect(bob, { address: 'b', autoAcknowledge: true }),
+    ]
+    await other.subscribe(topic)
+    for (let at = 0; at < 60; at++) {
+      expect(await publisher.publish(topic, `${at} ${'x'.repeat(700)}`, { tag: 5000, ttl: 300 })).toBe(true)
+    }
+    const kept = (await texts())?.length ?? 0
+    // A copy lives for a day here.
+    expect(kept).toBeGreaterThan(5)
+    expect(kept).toBeLessThanOrEqual(10)
+    expect(await other.publish(topic, 'mine', { tag: 5000 })).toBe(true)
+    expect((await texts())?.length).toBe(kept)
+    await register(bob, [5000])
+    await world.clock.advance(10_000)
+    expect(await other.publish(topic, 'mine, too', { tag: 5000 })).toBe(true)
+    expect((await texts())?.at(-1)).toBe('mine, too')
   })
 
   it('keeps what a full mailbox does not', async () => {

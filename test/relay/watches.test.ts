@@ -144,6 +144,21 @@ describe.each([lmdb, redis])('watches of a relay on $name', (engine) => {
     })
   })
 
+  it('tell nothing of what somebody acknowledges who may not, or has done so before', async () => {
+    await using world = await start(engine)
+    const { relay, receiver, hook } = world
+    const [sender, owner, stranger, topic] = [newKey(), newKey(), newKey(), newTopic()]
+    await relay.rpc(owner, 'irn_subscribe', { topic, exclusive: true })
+    await relay.watch(sender, hook, { sts: ['delivered'], typ: 'publisher' })
+    for (const message of ['one', 'two']) await relay.publish(sender, topic, message)
+    const receiptOf = (message: string) => ({ receipts: [{ topic, messageId: messageIdOf(message) }] })
+    for (const message of ['one', 'two']) await relay.rpc(stranger, 'irn_batchReceive', receiptOf(message))
+    for (let at = 0; at < 3; at++) await relay.rpc(owner, 'irn_batchReceive', receiptOf('two'))
+    await relay.rpc(owner, 'irn_batchReceive', receiptOf('one'))
+    await eventually(() => expect(said(receiver).at(-1)).toBe('publisher delivered one'))
+    expect(said(receiver)).toEqual(['publisher delivered two', 'publisher delivered one'])
+  })
+
   it('tell of many messages in few POSTs, and tell again only what was not answered', async () => {
     const clock = manualClock()
     await using world = await start(engine, { clock })

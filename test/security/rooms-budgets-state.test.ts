@@ -2,6 +2,8 @@
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/contacts/erc1056.ts'
 import { DEFAULT_BUDGETS } from '../../src/platform/budgets.ts'
+import { signJwt } from '../../src/protocol/jwt.ts'
+import { generateSigningKey } from '../../src/protocol/keys.ts'
 import type { Config } from '../../src/server/config.ts'
 import { newSigner } from '../contacts/town.ts'
 import { createPerson } from '../keys/person.ts'
@@ -111,6 +113,44 @@ describe.each(ENGINES)('on %s', (_, config) => {
     expect(count).toBeGreaterThan(10)
     expect(answer).toMatchObject({ error: { code: 429 } })
     expect(await grant(world, BYSTANDER)).toMatchObject({ result: { status: 'success' } })
+  })
+})
+
+describe.each(ENGINES)('at the relay on %s', (_, config) => {
+  /** A throw-away id, as all of them are. */
+  const ask = async (world: World, address: string, name: 'Register' | 'Unregister', more: object = {}) => {
+    const key = generateSigningKey()
+    const iat = Math.floor(Date.now() / 1000)
+    const claims = { iss: key.did, sub: 'ab'.repeat(32), aud: world.url, iat, exp: iat + 86_400 }
+    const whu = 'https://hooks.example/a'
+    const watch = { sub: 'https://service.example', typ: 'subscriber', whu, tag: [4000], sts: ['accepted'] }
+    const token = signJwt(
+      { ...claims, ...watch, exp: iat + 29 * 86_400, act: `irn_watch${name}`, ...more },
+      key,
+    )
+    const { body } = await world.http('POST', '/rpc', {
+      token: signJwt(claims, key),
+      headers: { 'x-forwarded-for': address },
+      body: {
+        ...{ id: 1, jsonrpc: '2.0', method: `irn_watch${name}` },
+        params: name === 'Register' ? { registerAuth: token } : { unregisterAuth: token },
+      },
+    })
+    return body
+  }
+
+  it.each(['Register', 'Unregister'] as const)('watches are paid for: irn_watch%s', async (name) => {
+    await using world = await startWorld({
+      config: { rooms: ['relay'], budgets: { ...DEFAULT_BUDGETS, state: 20_000 }, ...(await config()) },
+    })
+    const { count, answer } = await untilRefused(
+      () => ask(world, STRANGER, name),
+      (body) => !('result' in Object(body)),
+      100,
+    )
+    expect(count).toBeGreaterThan(5)
+    expect(JSON.stringify(answer)).toContain('keeps too much')
+    expect(await ask(world, BYSTANDER, name)).toHaveProperty('result')
   })
 })
 
