@@ -23,6 +23,11 @@ export interface MqMessage {
   expiresAt: number
 }
 
+/** A queue whose reader was there: until then it is one that is read, unix ms. */
+export interface AttendedQueue extends QueueName {
+  until: number
+}
+
 /** What a put may do to its queue. */
 export interface PutLimits {
   now: number

@@ -18,6 +18,7 @@ type ByVerbs =
   | 'watch'
   | 'job'
   | 'mqMessage'
+  | 'mqAttended'
   | 'approval'
   | 'microblock'
   | 'archived'
@@ -90,6 +91,7 @@ export const writesByVerbs = ({
         return []
       },
     },
+    mqAttended: { write: each(({ until, ...queue }) => mq.attend(queue, until, Date.now())) },
     approval: { write: each((approval) => operator.createApproval(approval, Date.now())) },
     microblock: {
       async write(records) {

@@ -15,7 +15,7 @@ import { z } from 'zod'
 import type { Archived, Registration } from '../archive/store.ts'
 import type { Installation } from '../contacts/store.ts'
 import { ERASED, type IdentityEntry, type InviteEntry } from '../keys/store.ts'
-import type { PlacedMessage } from '../mq/store.ts'
+import type { AttendedQueue, PlacedMessage } from '../mq/store.ts'
 import type {
   AccountRecord,
   AppRecord,
@@ -288,6 +288,8 @@ const mqMessage: z.ZodType<PlacedMessage> = z.object({
   expiresAt: time,
 })
 
+const mqAttended: z.ZodType<AttendedQueue> = z.object({ domain: text, hashDID: text, until: time })
+
 const approval: z.ZodType<Approval> = z.object({
   id: text,
   projectId: text,
@@ -375,6 +377,8 @@ export const TABLES = {
   installations: z.object({ accountKey: text, installations: z.array(installation) }),
   /** Of the queues of the message hub, each with its place in its queue. */
   mqMessage,
+  /** Queues that are read. */
+  mqAttended,
   approval,
   /** The operator's logs, each chain in its order. */
   microblock,

@@ -209,6 +209,8 @@ export const furnish = async (
   await mq.put(other, { id: 'mq 0', message: 'alone', expiresAt: now + DAY }, { now, most: 10 })
   const past = { now: now - HOUR, most: 10 }
   await mq.put(other, { id: 'dead', message: 'dead', expiresAt: now - 1 }, past)
+  await mq.attend(queue, now + HOUR, now)
+  await mq.attend(other, now - 1, now - HOUR)
   // Approvals: open, given and forgotten; two logs, one of them longer than a page.
   const kept = { projectId: 'project', microblock: 'mb', expiresAt: now + HOUR, keptUntil: now + DAY }
   await operator.createApproval({ ...kept, id: 'dead', signer: 's', keptUntil: now - 1 }, now - HOUR)

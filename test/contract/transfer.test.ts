@@ -37,7 +37,7 @@ const keepsInBackup = async ({ transfer }: TestStores) => {
 
 /** What clients of the rooms see of it, beside the records themselves. */
 const seenIn = async (
-  { keys, notify, relay, agenda, contacts, operator, archive }: TestStores,
+  { keys, notify, relay, agenda, contacts, mq, operator, archive }: TestStores,
   now: number,
 ) => {
   const page = { after: null, limit: 1_000, unreadFirst: true, now }
@@ -91,6 +91,9 @@ const seenIn = async (
     ),
     installations: await contacts.installations('eip155:0xa', now),
     nonces: [await contacts.nonce('eip155:0xa'), await contacts.nonce('did:key:a')],
+    attended: await Promise.all(
+      ['default', 'vault.csc'].map((domain) => mq.attendedUntil({ domain, hashDID: 'reader' }, now)),
+    ),
     archived: await archive.page(topic('box'), {
       ...{ origin: hex('archived three'), direction: 'backward', limit: 10, maxBytes: 1_000, now },
     }),

@@ -36,11 +36,16 @@ const payerAt = (payer: string): Buffer => {
   return bytes
 }
 
-/** The queue and the place that a row of `mq.messages` is named by. */
-export const placeOf = (at: Buffer): QueueName & { place: number } => {
-  const [domain = '', hashDID = ''] = at.subarray(0, -8).toString('utf8').split('\0')
-  return { domain, hashDID, place: at.readDoubleBE(at.length - 8) }
+/** What a key of `mq.attended` names. */
+export const queueOf = (at: Buffer): QueueName => {
+  const [domain = '', hashDID = ''] = at.toString('utf8').split('\0')
+  return { domain, hashDID }
 }
+/** The queue and the place that a row of `mq.messages` is named by. */
+export const placeOf = (at: Buffer): QueueName & { place: number } => ({
+  ...queueOf(at.subarray(0, -8)),
+  place: at.readDoubleBE(at.length - 8),
+})
 
 export const createLmdbMq = (env: Env): MqStore => {
   const messages: Rows<MqMessage> = env.openDB({ name: 'mq.messages', ...ROWS })

@@ -14,7 +14,7 @@ import { type Transferred, writesByVerbs } from '../transfer-writes.ts'
 import { archivedAt, archiveTables } from './archive.ts'
 import { name, ROWS, type Rows } from './bytes.ts'
 import type { Env } from './env.ts'
-import { placeOf } from './mq.ts'
+import { placeOf, queueOf } from './mq.ts'
 import type { NotifyParts } from './notify.ts'
 import { rememberRequest } from './notify-accounts.ts'
 import { type Row as ApprovalRow, type Logged, loggedAt } from './operator.ts'
@@ -36,6 +36,7 @@ export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyPa
   const chains: Rows<Chain> = env.openDB({ name: 'operator.chains', ...ROWS })
   const log: Rows<Logged> = env.openDB({ name: 'operator.log', ...ROWS })
   const mqMessages: Rows<MqMessage> = env.openDB({ name: 'mq.messages', ...ROWS })
+  const mqAttended: Rows<number> = env.openDB({ name: 'mq.attended', ...ROWS })
   const { tables, outbox } = parts
   const sent = createSentTransfer(env, parts)
   const archive = archiveTables(env)
@@ -95,6 +96,9 @@ export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyPa
       job: walk(jobs, moment, (_, job, now) => (job.expiresAt > now ? job : undefined)),
       mqMessage: walk(mqMessages, moment, (at, message, now) =>
         message.expiresAt > now ? { ...placeOf(at), ...message } : undefined,
+      ),
+      mqAttended: walk(mqAttended, moment, (at, until, now) =>
+        until > now ? { ...queueOf(at), until } : undefined,
       ),
       approval: walk(approvals, moment, (_, { attempt: _attempt, ...approval }, now) =>
         approval.keptUntil > now ? approval : undefined,

@@ -36,7 +36,7 @@ const CHANNELS = Array.from({ length: SHARDS }, (_, at) => `mqwake:${at}`)
 const TICKET = 30_000
 const UNLIMITED = Number.MAX_SAFE_INTEGER
 
-export const MQ_KEYS = { begin: '{mq:', end: '}:m' } as const
+export const MQ_KEYS = { begin: '{mq:', end: '}:m', attended: '}:a' } as const
 
 const nameOf = ({ domain, hashDID }: QueueName): string => name(`${domain}/${hashDID}`)
 export const queueFrom = (named: string): QueueName => {
@@ -67,7 +67,7 @@ export const createRedisMq = (deps: {
 
   const tagOf = (queue: string) => `${prefix}{mq:${queue}}`
   const keysOf = (queue: string) => PARTS.map((part) => `${tagOf(queue)}:${part}`)
-  const attendedKey = (queue: string) => `${tagOf(queue)}:a`
+  const attendedKey = (queue: string) => `${prefix}${MQ_KEYS.begin}${queue}${MQ_KEYS.attended}`
   const dueOf = (shard: number) => `${prefix}{mqdue:${shard}}`
   const rowOf = (answer: unknown): MqMessage | undefined =>
     answer === null ? undefined : parseRow(text(answer))

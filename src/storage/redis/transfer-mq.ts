@@ -1,6 +1,5 @@
 /** Message queues as records: queue after queue (SCAN), each in its order. A page that was cut off comes again. */
-import type { PlacedMessage } from '../../mq/store.ts'
-import type { TableReader } from '../transfer.ts'
+import type { Readers } from '../transfer.ts'
 import type { RedisConnection } from './connection.ts'
 import { MQ_KEYS, parseRow, queueFrom } from './mq.ts'
 import { scanKeys } from './scan.ts'
@@ -8,9 +7,11 @@ import { scanKeys } from './scan.ts'
 /** Messages may have a hundred thousand bytes each. */
 const PAGE = 50
 
-export const createMqTransfer = (redis: RedisConnection): TableReader<PlacedMessage> => {
+export const createMqTransfer = (redis: RedisConnection): Pick<Readers, 'mqMessage' | 'mqAttended'> => {
   const { client, prefix } = redis
-  return {
+  const size = async () => undefined
+
+  const mqMessage: Readers['mqMessage'] = {
     async *read({ now, after }) {
       for await (const { keys, from } of scanKeys(
         redis,
@@ -35,6 +36,23 @@ export const createMqTransfer = (redis: RedisConnection): TableReader<PlacedMess
         }
       }
     },
-    size: async () => undefined,
+    size,
   }
+
+  const mqAttended: Readers['mqAttended'] = {
+    async *read({ now, after }) {
+      const pattern = `${MQ_KEYS.begin}*${MQ_KEYS.attended}`
+      for await (const { keys, from } of scanKeys(redis, { pattern }, after)) {
+        const untils = await redis.batch(() => keys.map((key) => client.get(key)))
+        const records = keys.flatMap((key, at) => {
+          const until = Number(untils[at] ?? 0)
+          const named = key.slice(prefix.length + MQ_KEYS.begin.length, -MQ_KEYS.attended.length)
+          return until > now ? [{ ...queueFrom(named), until }] : []
+        })
+        yield { records, cursor: from }
+      }
+    },
+    size,
+  }
+  return { mqMessage, mqAttended }
 }

@@ -129,7 +129,7 @@ export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred):
       },
       size: async () => undefined,
     },
-    mqMessage: createMqTransfer(redis),
+    ...createMqTransfer(redis),
     ...createOperatorTransfer(redis, rooms.operator),
     archived: {
       // One topic after the other: a page of a node's keys comes again when it was not finished.
