@@ -25,8 +25,6 @@ import { toHex } from '../protocol/bytes.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { topicOf } from '../protocol/topic.ts'
 import { relayKeyFrom } from '../relay/relay-key.ts'
-import { diagnoseRedis } from '../storage/redis/diagnosis.ts'
-import { openRedis } from '../storage/redis/open.ts'
 import type { Stores } from '../storage/stores.ts'
 import { adminRoutes, operatorCheck } from './admin.ts'
 import { createAccounts } from './admin-accounts.ts'
@@ -39,7 +37,7 @@ import { prepareDataDir, writeAdminAccess } from './data-dir.ts'
 import { lockDataDir } from './data-lock.ts'
 import { createDuties } from './duties.ts'
 import { asStartFailure, hasStore, openEmbedded } from './embedded-store.ts'
-import { StartFailure } from './failure.ts'
+import { asFileFailure, StartFailure } from './failure.ts'
 import type { Ground } from './ground.ts'
 import { closeServer, createHttpRoutes, createHttpServer, listen } from './http.ts'
 import { createHttpGuard } from './http-guard.ts'
@@ -55,6 +53,7 @@ import { buildRelay } from './relay-room.ts'
 import { createResealing } from './resealing.ts'
 import { isSecretOf, loadSecrets, putPreviousSecretAway, removeKeptSecrets } from './secret-files.ts'
 import { buildSessions } from './sessions-room.ts'
+import { openSoundRedis, refuseRedisMistakes } from './sound-redis.ts'
 import { sparing } from './sparing.ts'
 import { createStoreSweeper } from './store-sweeper.ts'
 import { createUsage } from './usage.ts'
@@ -83,6 +82,8 @@ export interface RunningServer extends AsyncDisposable {
   /** The default project, where there is a notify room. `isNew`: made by this start. */
   readonly project: { id: string; secret: string; isNew: boolean } | undefined
   readonly stores: Stores
+  /** Resolves, with a sentence for the operator, when the server can serve no more until it is started again. */
+  readonly lost: Promise<string>
   /** Resolves when everything works, declared apps included; rejects with `StartFailure` when it never will. */
   ready(): Promise<void>
   /**
@@ -97,17 +98,6 @@ const askChains = ({ clock, log }: Ground, rpcUrls: Record<string, string>): Con
 
 /** A request of a wallet waits for its look-up: so few that most of the 64 at a time are left for others. */
 const KEY_SERVER_PLACES = { all: 24, perHost: 12, perOwner: 12, waiting: 4 }
-
-/** No waiting ends a mistake of the configuration. */
-const refuseRedisMistakes = async (url: string): Promise<void> => {
-  const mistake = await diagnoseRedis(url)
-  if (mistake !== undefined) throw new StartFailure([mistake])
-}
-
-const openSoundRedis = async (url: string, log: Log): Promise<Stores> => {
-  await refuseRedisMistakes(url)
-  return openRedis({ url, log })
-}
 
 const refuseHalf = async (stores: Stores): Promise<void> => {
   if ((await stores.transfer.note()) !== undefined) {
@@ -124,7 +114,7 @@ export const composeServer = async (config: Config, deps: ServerDeps = {}): Prom
     return await build(config, deps, owned)
   } catch (error) {
     await owned[Symbol.asyncDispose]().catch(() => {})
-    throw error
+    throw asFileFailure(config.data, error)
   }
 }
 
@@ -151,7 +141,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const stores = owned.use(
     config.redisUrl === undefined
       ? await openEmbedded(config.data, { log, clock })
-      : await openSoundRedis(config.redisUrl, log),
+      : await openSoundRedis({ url: config.redisUrl, log }),
   )
   if (isSealed) await refuseHalf(stores)
   const { secret, previous } = early ?? secretsOf()
@@ -190,15 +180,23 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       'BELFRY_PUBLIC_URL is not set, so tokens that were made out to other servers are accepted: set it to how clients reach this one',
     )
   }
-  const patient = createPatient({ clock, log, signal: deps.signal })
+  const patient = createPatient(
+    { stores, clock, log, signal: deps.signal },
+    { isEmbedded: config.redisUrl === undefined },
+  )
   const onDuty = createDuties({ leases: stores.leases, clock, log }, toHex(randomBytes(8)))
   const ground: Ground = {
     ...{ config, names, stores, clock, log, metrics, randomBytes, owned, patient, onDuty },
     ...{ addressOf, budgets, payerOf: createPayerOf(secret), payerFor: createPayerFor(addressOf, budgets) },
   }
+  const storeCheck: Check = async () => {
+    const trouble = watermark.trouble()
+    if (trouble !== undefined) throw new NotReady(trouble)
+    await stores.ping()
+  }
+  fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, storeCheck)).fetch
   const { redisUrl: url } = config
   if (url !== undefined) {
-    fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, stores)).fetch
     await patient(async () => {
       // One that was away when it was opened may be a wrong one.
       await refuseRedisMistakes(url)
@@ -240,11 +238,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   let isStopping = false
   let notifyServer: NotifyServer | undefined
   const checks: Record<string, Check> = {
-    store: async () => {
-      const trouble = watermark.trouble()
-      if (trouble !== undefined) throw new NotReady(trouble)
-      await stores.ping()
-    },
+    store: storeCheck,
     ...(notify && {
       relay: async () => {
         if (!notifyServer?.healthy()) throw new NotReady('The notify server is not connected to its relay')
@@ -346,6 +340,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     adminToken,
     project: notify && (await patient(() => defaultProject(notify))),
     stores,
+    lost: stores.lost,
     ready() {
       starting ??= start()
       return starting

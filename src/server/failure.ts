@@ -33,3 +33,14 @@ export const reasonOf = (error: unknown): string => {
   const reason = REASONS[code]
   return reason === undefined ? code : `${reason} (${code})`
 }
+
+/** What a file system answers that takes no more, not what a network does. */
+const FILE_CODES = ['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'EIO']
+
+/** A file of the data directory that could not be written is a sentence for the operator, not a defect. */
+export const asFileFailure = (dir: string, error: unknown): unknown =>
+  FILE_CODES.includes(codeOf(error) ?? '')
+    ? new StartFailure([`The data directory ${dir} cannot be written to: ${reasonOf(error)}.`], {
+        cause: error,
+      })
+    : error

@@ -2,7 +2,8 @@
  * `belfry serve`: configuration in, a running server, signals, the end.
  *
  * stdout gets one JSON line, when the server is ready; stderr gets the log, and, at the first start only, what the
- * operator needs to know. SIGTERM and SIGINT stop it in good order, with exit code 0; a second one ends it at once.
+ * operator needs to know. SIGTERM and SIGINT stop it in good order, with exit code 0; a second one ends it at once. A store
+ * that this process can never use again ends it with code 1 and a sentence, so that a supervisor starts it anew.
  */
 import { styleText } from 'node:util'
 import { collectDefaultMetrics } from 'prom-client'
@@ -132,8 +133,9 @@ const runWith = async (config: Config, log: Log): Promise<void> => {
     process.stdout.write(`${JSON.stringify({ ready: true, url, relay, metrics: metricsUrl ?? null })}\n`)
     log.info({ url, rooms: config.rooms }, 'Ready')
   }
-  await aborted(stopSignal)
+  const lost = await Promise.race([aborted(stopSignal).then(() => undefined), server.lost])
   await stopInTime(server, config, log)
+  if (lost !== undefined) throw new StartFailure([`${lost}.`])
 }
 
 /** Resolves when the server has ended. Sets the exit code. */

@@ -1,5 +1,5 @@
 /**
- * The start on a store that is not there yet: what needs it is tried again until it answers, with a sentence in the log,
+ * The start on a store that is not there yet, or has no room: what needs it is tried again until it answers, with a sentence in the log,
  * and the port meanwhile says that the process lives (`/health`) but cannot serve (`/ready` and everything else: 503).
  */
 import { Hono } from 'hono'
@@ -8,7 +8,8 @@ import { callAgain } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Stores } from '../storage/stores.ts'
-import { NotReady, opsRoutes } from './ops.ts'
+import { StartFailure } from './failure.ts'
+import { type Check, NotReady, opsRoutes } from './ops.ts'
 
 /** Does the work, which bears repetition, until it is not `unavailable`. Rejects when the start is given up. */
 export type Patient = <T>(work: () => Promise<T>) => Promise<T>
@@ -20,8 +21,26 @@ const BETWEEN = 1_000
 export const isUnavailable = (error: unknown): boolean =>
   error instanceof ProtocolError && error.code === 'unavailable'
 
-export const createPatient = (deps: { clock: Clock; log: Log; signal: AbortSignal | undefined }): Patient => {
-  const { clock, log, signal = new AbortController().signal } = deps
+/** Rejects when no waiting ends it. */
+const refuseLost = async (lost: Promise<string>): Promise<never> => {
+  throw new StartFailure([`${await lost}.`])
+}
+
+export const createPatient = (
+  deps: {
+    stores: Pick<Stores, 'lost'>
+    clock: Clock
+    log: Log
+    signal: AbortSignal | undefined
+  },
+  { isEmbedded }: { isEmbedded: boolean },
+): Patient => {
+  const { stores, clock, log, signal = new AbortController().signal } = deps
+  const [trouble, over] = isEmbedded
+    ? ['The store does not take writes; the server starts when it does', 'The store takes writes']
+    : ['Redis does not answer; the server starts when it does', 'Redis answers']
+  const lost = refuseLost(stores.lost)
+  lost.catch(() => {})
   return async (work) => {
     let hasFailed = false
     for (;;) {
@@ -32,13 +51,13 @@ export const createPatient = (deps: { clock: Clock; log: Log; signal: AbortSigna
       })
       late.catch(() => {})
       try {
-        const result = await Promise.race([work(), late])
-        if (hasFailed) log.info({}, 'Redis answers; the start goes on')
+        const result = await Promise.race([work(), late, lost])
+        if (hasFailed) log.info({}, `${over}; the start goes on`)
         return result
       } catch (err) {
         if (!isUnavailable(err) || signal.aborted) throw err
         hasFailed = true
-        log.warn({ err }, 'Redis does not answer; the server starts when it does')
+        log.warn({ err }, trouble)
       } finally {
         done.abort()
       }
@@ -47,7 +66,7 @@ export const createPatient = (deps: { clock: Clock; log: Log; signal: AbortSigna
   }
 }
 
-export const waitingRoutes = (deps: { clock: Clock; log: Log }, stores: Pick<Stores, 'ping'>): Hono[] => {
+export const waitingRoutes = (deps: { clock: Clock; log: Log }, store: Check): Hono[] => {
   const process = async () => {
     throw new NotReady('The server is starting')
   }
@@ -57,5 +76,5 @@ export const waitingRoutes = (deps: { clock: Clock; log: Log }, stores: Pick<Sto
     callAgain(c, error)
     return c.json({ error: error.message, code: error.code }, error.http)
   })
-  return [opsRoutes({ ...deps, checks: { store: () => stores.ping(), process } }), rest]
+  return [opsRoutes({ ...deps, checks: { store, process } }), rest]
 }

@@ -11,13 +11,13 @@ import type { Transfer } from './transfer.ts'
 export interface Gate {
   /** The same object, each of its methods behind the gate. */
   guard<T extends object>(store: T): T
-  /** Refuses from here on; resolves when nobody is inside. */
-  close(): Promise<void>
+  /** Refuses from here on, with this reason the first time; resolves when nobody is inside. */
+  close(reason?: string): Promise<void>
 }
 
 export const createGate = (): Gate => {
   let inside = 0
-  let closed = false
+  let closed: string | undefined
   let empty: (() => void) | undefined
 
   const leave = () => {
@@ -25,7 +25,7 @@ export const createGate = (): Gate => {
     if (inside === 0) empty?.()
   }
   const pass = async <R>(call: () => Promise<R>): Promise<R> => {
-    if (closed) throw new ProtocolError('unavailable', 'the store is closed')
+    if (closed !== undefined) throw new ProtocolError('unavailable', closed)
     inside += 1
     try {
       return await call()
@@ -51,7 +51,7 @@ export const createGate = (): Gate => {
         guarded[name] = (...args: unknown[]) => {
           // Listeners touch nothing, and a generator does not run before it is asked for its first item.
           if (name.startsWith('on')) return method(...args)
-          if (closed) return refused(method)
+          if (closed !== undefined) return refused(method)
           const result = method(...args)
           if (!isAsyncIterable(result)) return pass(() => result)
           const items = result[Symbol.asyncIterator]()
@@ -66,8 +66,8 @@ export const createGate = (): Gate => {
       // Symbols (disposal) stay as they are.
       return Object.assign(Object.create(store), guarded)
     },
-    close() {
-      closed = true
+    close(reason = 'the store is closed') {
+      closed ??= reason
       return inside === 0 ? Promise.resolve() : new Promise((resolve) => (empty = resolve))
     },
   }

@@ -37,6 +37,8 @@ export interface Stores extends AsyncDisposable {
   buckets: Buckets
   /** How full the engine is, and whether it takes writes. */
   space: StoreSpace
+  /** Resolves, with a sentence for the operator, when this process can never use the store again. */
+  readonly lost: Promise<string>
   /** Resolves when the engine answers; rejects otherwise. */
   ping(): Promise<void>
   /** Gives a store its format number. Rejects with `StoreRefused` when it has another one. */

@@ -14,6 +14,8 @@ export interface ServerProcess extends AsyncDisposable {
   output(): string
   /** Sends the signal and resolves with the exit code (null after SIGKILL) when the process has ended. */
   end(signal: NodeJS.Signals): Promise<number | null>
+  /** How it ended, whoever ended it. */
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 }
 
 /** A port that was free a moment ago: for a server that must come back on the same one. */
@@ -66,13 +68,14 @@ export const startServerProcess = async (
   child.stderr.on('data', (chunk) => {
     output += chunk
   })
-  const exited = new Promise<number | null>((resolve) =>
+  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) =>
     // Not `exit`: everything that it wrote has come.
-    child.once('close', (code) => {
+    child.once('close', (code, signal) => {
       capture('log', output.replace(SHOWN_ONCE, ''))
-      resolve(code)
+      resolve({ code, signal })
     }),
   )
+  const exited = ended.then(({ code }) => code)
   const url = await new Promise<string>((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       output += `${line}\n`
@@ -95,6 +98,7 @@ export const startServerProcess = async (
     wsUrl: local.origin.replace(/^http/, 'ws'),
     pid: child.pid ?? -1,
     output: () => output,
+    ended,
     end,
     async [Symbol.asyncDispose]() {
       await end('SIGKILL')

@@ -1,6 +1,15 @@
 /** Small file systems of a test's own: a disk that is full is made, not pretended. */
 import { execFile } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -53,6 +62,54 @@ export const mountTmpfs = async (mib: number): Promise<Volume> => {
     async [Symbol.asyncDispose]() {
       await asRoot('umount', '-l', path)
       rmSync(path, { recursive: true, force: true })
+    },
+  }
+}
+
+export interface SparseVolume extends Volume {
+  /** Mounts it again, with the device as it is, as an operator or a restart of the machine does. */
+  remount(): Promise<void>
+}
+
+/**
+ * A file system in a sparse file of a device that has less room than the file promises. `fill` and `free` are those of the
+ * device: the file system has room left, and its writes fail all the same.
+ */
+export const mountSparse = async ({
+  imageMib,
+  deviceMib,
+  hasJournal,
+}: {
+  imageMib: number
+  deviceMib: number
+  /** With one, the file system becomes read-only when the device does not take it; without, single writes fail. */
+  hasJournal: boolean
+}): Promise<SparseVolume> => {
+  const features = hasJournal ? [] : ['-O', '^has_journal']
+  const device = await mountTmpfs(deviceMib)
+  const [image, path] = [join(device.path, 'image'), mkdtempSync(join(tmpdir(), 'belfry-sparse-'))]
+  const mount = () => asRoot('mount', '-o', 'loop', image, path)
+  try {
+    writeFileSync(image, '')
+    truncateSync(image, imageMib * 1024 * 1024)
+    await asRoot('mkfs.ext4', '-q', '-F', '-m', '0', '-E', 'lazy_itable_init=0', ...features, image)
+    await mount()
+  } catch (error) {
+    await device[Symbol.asyncDispose]()
+    throw error
+  }
+  return {
+    path,
+    fill: device.fill,
+    free: device.free,
+    async remount() {
+      await asRoot('umount', path)
+      await mount()
+    },
+    async [Symbol.asyncDispose]() {
+      await asRoot('umount', '-l', path)
+      rmSync(path, { recursive: true, force: true })
+      await device[Symbol.asyncDispose]()
     },
   }
 }

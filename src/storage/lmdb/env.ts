@@ -1,19 +1,28 @@
+import { closeSync, constants, mkdirSync, openSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
 import { open, type RootDatabase, type Transaction } from 'lmdb'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { BYTES, type Bytes } from './bytes.ts'
+import { createWriteCheck } from './write-check.ts'
 
 /** What the stores use of LMDB: tables, and transactions that are durable when their promise resolves. */
 export interface Env {
   openDB: RootDatabase['openDB']
   /**
    * Runs `work` alone, then commits. What throws before its first write leaves nothing; LMDB does not roll back what
-   * was written before a throw. Rejects with `unavailable` when the commit fails (a full disk): nothing of it is kept.
+   * was written before a throw. Rejects with `unavailable` when the commit fails, or the disk has no room for one: nothing
+   * of it is kept.
    * A device that fails while the head of the file is written leaves LMDB useless until the process is started again:
    * then all calls are refused at once.
    */
   transaction<T>(work: () => T): Promise<T>
   /** Calls the listener with the engine's error for each group of transactions that could not be committed. */
   onFailedCommit(listener: (cause: unknown) => void): Disposable
+  /**
+   * Resolves, with the engine's error, when it is useless until the process is started again. From then on nothing of it
+   * may be used: its messages grow with every call, until one overruns the memory that holds it.
+   */
+  readonly lost: Promise<Error>
   /** Bytes of the file that hold nothing and are written before it grows. */
   reusableBytes(): number
   /** What is there now, for reads that state it; ends when it is disposed of or the environment is closed. */
@@ -50,8 +59,13 @@ const HEAD_PAGES = 2
 const createFuse = (read: () => void) => {
   const waiting = new Set<(error: Error) => void>()
   let broken: Error | undefined
+  let lose: (error: Error) => void = () => {}
+  const lost = new Promise<Error>((resolve) => {
+    lose = resolve
+  })
   const refusal = () => new ProtocolError('unavailable', 'the store must be opened again', { cause: broken })
   return {
+    lost,
     isBroken: () => broken !== undefined,
     pass<T>(work: () => Promise<T>): Promise<T> {
       if (broken) return Promise.reject(refusal())
@@ -64,21 +78,49 @@ const createFuse = (read: () => void) => {
     },
     /** A commit has failed. Answers why nothing works any more, where that is so. */
     fail(): Error | undefined {
+      if (broken) return broken
       try {
         read()
       } catch (error) {
         broken = error instanceof Error ? error : new Error('LMDB cannot read', { cause: error })
         for (const reject of waiting) reject(refusal())
         waiting.clear()
+        lose(broken)
       }
       return broken
     },
   }
 }
+const PAGE_BYTES = 4_096
+/** The size that the engine gives the file of its readers, 126 of them. */
+const READERS_FILE_BYTES = 8_272
+
+/**
+ * Gives the file of the readers its room on the disk. The engine maps it, and a page of it for which there is no room ends
+ * the process with SIGBUS. The last byte of a page belongs to no reader, so whoever uses the file does not notice.
+ */
+const allocateReadersFile = (path: string): void => {
+  mkdirSync(path, { recursive: true, mode: 0o700 })
+  const handle = openSync(join(path, 'lock.mdb'), constants.O_RDWR | constants.O_CREAT, 0o600)
+  try {
+    for (let at = PAGE_BYTES - 1; at < READERS_FILE_BYTES - 1; at += PAGE_BYTES) {
+      writeSync(handle, new Uint8Array(1), 0, 1, at)
+    }
+    writeSync(handle, new Uint8Array(1), 0, 1, READERS_FILE_BYTES - 1)
+  } finally {
+    closeSync(handle)
+  }
+}
+
 /** An option of the engine that its types do not have. */
 const OWNER_ONLY = { permissionsMode: 0o600 }
 
+/** Throws the file system's error, or one with its number, where there is no room. */
 export const openEnv = (path: string): Env => {
+  allocateReadersFile(path)
+  const refusedBy = createWriteCheck(path)
+  const atOnce = refusedBy()
+  if (atOnce) throw atOnce
   const env = open({
     path,
     noSubdir: false,
@@ -93,25 +135,30 @@ export const openEnv = (path: string): Env => {
   const snapshots = new Set<Transaction>()
   const listeners = new Set<(cause: unknown) => void>()
   const measured = new Map<string, Bytes>()
-  const { pass, isBroken, fail } = createFuse(() => env.useReadTransaction().done())
+  const { pass, isBroken, fail, lost } = createFuse(() => env.useReadTransaction().done())
+  const failed = (reason: unknown): ProtocolError => {
+    for (const listener of listeners) listener(reason)
+    return new ProtocolError('unavailable', 'the store could not write', { cause: reason })
+  }
   return {
     openDB: env.openDB.bind(env),
     async transaction(work) {
+      const refusal = isBroken() ? undefined : refusedBy()
+      if (refusal) throw failed(refusal)
       try {
         return await pass(() => env.transaction(work))
       } catch (error) {
         if (!(error instanceof Error) || !('commitError' in error)) throw error
         // The reason comes as a promise that rejects.
         const cause = await Promise.resolve(error.commitError).catch((reason: unknown) => reason)
-        const reason = fail() ?? cause
-        for (const listener of listeners) listener(reason)
-        throw new ProtocolError('unavailable', 'the store could not write', { cause: reason })
+        throw failed(fail() ?? cause)
       }
     },
     onFailedCommit(listener) {
       listeners.add(listener)
       return { [Symbol.dispose]: () => void listeners.delete(listener) }
     },
+    lost,
     reusableBytes() {
       for (const name of env.getKeys()) {
         if (typeof name === 'string' && !measured.has(name))
@@ -127,7 +174,7 @@ export const openEnv = (path: string): Env => {
       const transaction = env.useReadTransaction()
       snapshots.add(transaction)
       const end = () => {
-        if (snapshots.delete(transaction)) transaction.done()
+        if (snapshots.delete(transaction) && !isBroken()) transaction.done()
       }
       return { transaction, [Symbol.dispose]: end }
     },
@@ -143,10 +190,11 @@ export const openEnv = (path: string): Env => {
       return [...new Set(pids)].filter((pid) => Number.isInteger(pid) && pid !== process.pid)
     },
     close() {
+      // It would wait for ever.
+      if (isBroken()) return Promise.resolve()
       for (const snapshot of snapshots) snapshot.done()
       snapshots.clear()
-      // It would wait for ever.
-      return isBroken() ? Promise.resolve() : env.close()
+      return env.close()
     },
   }
 }

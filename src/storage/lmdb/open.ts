@@ -6,6 +6,7 @@
  */
 import { type Clock, systemClock } from '../../platform/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate, guardTransfer } from '../gate.ts'
 import { StoreRefused } from '../refused.ts'
@@ -23,7 +24,7 @@ import { createLmdbOperator } from './operator.ts'
 import { createLmdbRelay } from './relay.ts'
 import { createLmdbRelayAdmin } from './relay-admin.ts'
 import { createLmdbSessions } from './sessions.ts'
-import { createLmdbSpace } from './space.ts'
+import { createLmdbSpace, failedCommitReason, LOST } from './space.ts'
 import { claimFormat, prepareStoreFile } from './store-file.ts'
 import { createLmdbTransfer } from './transfer.ts'
 
@@ -38,13 +39,21 @@ export interface OpenLmdbOptions {
   clock?: Clock
 }
 
+/** What cannot be written at the beginning is a sentence for the operator. */
+const refuseFailedCommit = (path: string) => (error: unknown) => {
+  if (!(error instanceof ProtocolError) || error.code !== 'unavailable') throw error
+  throw new StoreRefused(`The store ${path} cannot be used: ${failedCommitReason(error.cause, path)}.`, {
+    cause: error,
+  })
+}
+
 /** Throws `StoreRefused` for a store that may not be served from. */
 export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
   const begun = performance.now()
   const check = await prepareStoreFile(options.path, {
     timeoutMs: CHECK_TIMEOUT_MS,
     now: () => performance.now(),
-  })
+  }).catch(refuseFailedCommit(options.path))
   const took = { pages: check.pages, ms: Math.round(performance.now() - begun) }
   if (check.isComplete) options.log?.debug(took, 'The store was looked at')
   else options.log?.warn(took, 'The store is too large to be looked at in time; the rest of it was not')
@@ -57,7 +66,7 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
     throw new StoreRefused(`The data directory ${options.path} is in use by process ${others.join(', ')}.`)
   }
   try {
-    await claimFormat(env)
+    await claimFormat(env).catch(refuseFailedCommit(options.path))
   } catch (error) {
     await env.close()
     throw error
@@ -84,6 +93,10 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
   // It opens what it measures, which must be before this process enters.
   await space.measure()
   env.enter()
+  const lost = env.lost.then(() => {
+    void gate.close('the store must be opened again')
+    return LOST
+  })
   let closing: Promise<void> | undefined
   return {
     ...rooms,
@@ -91,6 +104,7 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
     buckets,
     space,
     relayAdmin,
+    lost,
     ping: rooms.relay.ping,
     // At the opening.
     claimFormat: async () => {},

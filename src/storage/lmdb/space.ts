@@ -3,26 +3,27 @@ import { statfsSync } from 'node:fs'
 import type { Space, StoreSpace } from '../../platform/watermark.ts'
 import { BYTES, type Bytes } from './bytes.ts'
 import type { Env } from './env.ts'
+import { MIN_FREE_BYTES } from './write-check.ts'
 
 /** About the largest message, so that what succeeds is no lucky small write. */
 const PROBE_BYTES = 256 * 1024
 const PROBE_KEY = Buffer.from('probe')
 
-/** Below this a short write, which LMDB reports as an input/output error, is a full disk. */
-const NOTHING_LEFT_BYTES = 1024 * 1024
-
 const NO_SPACE = 'No space is left on the device that holds the store'
+
+/** LMDB could not write the head of its file, and gives up. */
+export const LOST =
+  'The device that holds the store failed in the middle of a write: give it room or replace it, then start the server again'
 
 /** By errno, and by LMDB's own codes below -30000. */
 const REASONS: Record<number, string> = {
   5: 'The device that holds the store fails (input/output error)',
   27: 'The file of the store may not grow further (file size limit)',
   28: NO_SPACE,
-  30: 'The file system that holds the store is read-only',
+  30: 'The file system that holds the store is read-only: where its device failed or is full, give that room, then mount it again and start the server again',
   122: 'The disk quota of the file system that holds the store is used up',
   [-30792]: 'The memory map of the store cannot grow',
-  [-30795]:
-    'The device that holds the store failed in the middle of a write: give it room or replace it, then start the server again',
+  [-30795]: LOST,
 }
 
 const codeOf = (error: unknown): number | undefined =>
@@ -34,15 +35,17 @@ const sizeOf = (path: string): { totalBytes: number; freeBytes: number } => {
   return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
 }
 
+/** Why a commit failed, as a sentence without its full stop. */
+export const failedCommitReason = (cause: unknown, path: string): string => {
+  const code = codeOf(cause)
+  // A short write, which LMDB reports as an input/output error.
+  if (code === 5 && sizeOf(path).freeBytes < MIN_FREE_BYTES) return NO_SPACE
+  const own = code === undefined ? undefined : REASONS[code]
+  return own ?? `The store cannot be written (${cause instanceof Error ? cause.message : 'unknown error'})`
+}
+
 export const createLmdbSpace = (env: Env, path: string): StoreSpace => {
   const probe: Bytes = env.openDB({ name: 'probe', ...BYTES })
-
-  const reasonOf = (cause: unknown): string => {
-    const code = codeOf(cause)
-    if (code === 5 && sizeOf(path).freeBytes < NOTHING_LEFT_BYTES) return NO_SPACE
-    const own = code === undefined ? undefined : REASONS[code]
-    return own ?? `The store cannot be written (${cause instanceof Error ? cause.message : 'unknown error'})`
-  }
 
   return {
     async measure(): Promise<Space> {
@@ -54,6 +57,6 @@ export const createLmdbSpace = (env: Env, path: string): StoreSpace => {
       await env.transaction(() => probe.put(PROBE_KEY, Buffer.alloc(PROBE_BYTES)))
       await env.transaction(() => probe.remove(PROBE_KEY))
     },
-    onFailedWrite: (listener) => env.onFailedCommit((cause) => listener(reasonOf(cause))),
+    onFailedWrite: (listener) => env.onFailedCommit((cause) => listener(failedCommitReason(cause, path))),
   }
 }

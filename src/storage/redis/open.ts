@@ -71,6 +71,8 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     buckets: createRedisBuckets(redis, systemClock),
     relayAdmin: gate.guard(createRedisRelayAdmin(redis)),
     space: gate.guard(createRedisSpace(redis)),
+    // It is waited for.
+    lost: new Promise(() => {}),
     ping: rooms.relay.ping,
     async claimFormat() {
       const key = `${redis.prefix}format`
