@@ -6,7 +6,7 @@ import { readConfig } from '../server/config.ts'
 import { prepareDataDir } from '../server/data-dir.ts'
 import { lockDataDir } from '../server/data-lock.ts'
 import { asStartFailure, openEmbedded } from '../server/embedded-store.ts'
-import { openRedis } from '../storage/redis/open.ts'
+import { openSoundRedis } from '../server/sound-redis.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
 import type { Stores } from '../storage/stores.ts'
 import { CommandFailure } from './admin.ts'
@@ -66,7 +66,7 @@ export const openPlace = async (place: Place, role: 'source' | 'target'): Promis
   const owned = createReleaseStack()
   try {
     if (place.kind === 'redis') {
-      const stores = owned.use(await openRedis({ url: place.url }))
+      const stores = owned.use(await openSoundRedis({ url: place.url }))
       await stores.ping().catch((cause: unknown) => {
         throw new CommandFailure(`No Redis answers at ${place.name}.`, { cause })
       })
