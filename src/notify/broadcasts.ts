@@ -28,9 +28,9 @@ import type { Limits } from './limits.ts'
 import type { AppRecord, NotifyStore } from './store.ts'
 import type { NotificationName } from './store-receipts.ts'
 
-const QUEUE = 'notify broadcasts'
+export const BROADCASTS_QUEUE = 'notify broadcasts'
 /** Those that are over, to be looked at: jobs that nobody works on. */
-const ENDED = 'notify broadcasts ended'
+export const BROADCASTS_ENDED_QUEUE = 'notify broadcasts ended'
 /** Subscribers in a page: as many as delivery takes at once. */
 const PAGE = 200
 /** An outbox with fewer entries is short. */
@@ -90,8 +90,8 @@ export const createBroadcasts = (deps: {
   const progress: Broadcasts['progress'] = async (name) => {
     const id = keyOf(name)
     // In this order: it is entered among the ended before it leaves the others.
-    const running = await agenda.job(QUEUE, id)
-    const ended = await agenda.job(ENDED, id)
+    const running = await agenda.job(BROADCASTS_QUEUE, id)
+    const ended = await agenda.job(BROADCASTS_ENDED_QUEUE, id)
     if (ended) {
       const { after: _, total = null, ...body } = Ended.parse(ended.body)
       return { ...body, total, projectId: name.projectId }
@@ -113,11 +113,11 @@ export const createBroadcasts = (deps: {
       }
       const known = await progress(name)
       if (known) return known.status
-      if ((await agenda.count(QUEUE, app.projectId)).waiting >= MOST) {
+      if ((await agenda.count(BROADCASTS_QUEUE, app.projectId)).waiting >= MOST) {
         throw new ProtocolError('rate_limited', `at most ${MOST} broadcasts at a time`)
       }
       const body: Body = { domain: app.domain, id, message, startAt, handed: 0, skipped: 0 }
-      const job = { queue: QUEUE, id: keyOf(name), group: app.projectId, attempts: 0, body }
+      const job = { queue: BROADCASTS_QUEUE, id: keyOf(name), group: app.projectId, attempts: 0, body }
       await agenda.add([{ ...job, at: startAt, expiresAt: startAt + 2 * TTL }])
       return (await progress(name))?.status ?? 'running'
     },
@@ -141,7 +141,7 @@ export const createBroadcaster = (deps: {
   /** Whether no other one of the project goes before it. */
   const isNext = async ({ group, id }: Job, { startAt }: Body): Promise<boolean> => {
     const now = clock.now()
-    const all = await agenda.list(QUEUE, { group, dead: false, limit: MOST })
+    const all = await agenda.list(BROADCASTS_QUEUE, { group, dead: false, limit: MOST })
     return all.every((other) => {
       const theirs = Body.parse(other.body)
       if (other.id === id || theirs.startAt > now) return true
@@ -167,12 +167,12 @@ export const createBroadcaster = (deps: {
     const end = async (status: z.infer<typeof Ended>['status'], last: Body = body): Promise<Outcome> => {
       const now = clock.now()
       const ended: z.infer<typeof Ended> = { ...last, status, endedAt: now }
-      const entry = { queue: ENDED, id: job.id, group: job.group, attempts: 0, body: ended }
+      const entry = { queue: BROADCASTS_ENDED_QUEUE, id: job.id, group: job.group, attempts: 0, body: ended }
       await agenda.add([{ ...entry, at: now + TTL, expiresAt: now + TTL }])
       return { id: job.id, kind: 'done' }
     }
 
-    if (await agenda.job(ENDED, job.id)) return { id: job.id, kind: 'done' }
+    if (await agenda.job(BROADCASTS_ENDED_QUEUE, job.id)) return { id: job.id, kind: 'done' }
     const app = await store.app(body.domain)
     // Without its app it is nobody's word.
     if (app?.projectId !== job.group) return end('cancelled')
@@ -205,5 +205,11 @@ export const createBroadcaster = (deps: {
   }
 
   // One page at a time, so that turns are turns.
-  return createWorker(deps, { queue: QUEUE, concurrency: 1, lease: LEASE, retryAfter: RETRY_AFTER, work })
+  return createWorker(deps, {
+    queue: BROADCASTS_QUEUE,
+    concurrency: 1,
+    lease: LEASE,
+    retryAfter: RETRY_AFTER,
+    work,
+  })
 }

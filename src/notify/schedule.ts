@@ -19,7 +19,7 @@ import type { NotificationName } from './store-receipts.ts'
 
 /** How far ahead, ms. */
 export const FARTHEST = 2_592_000_000
-const QUEUE = 'notify scheduled'
+export const SCHEDULED_QUEUE = 'notify scheduled'
 const PAGE = 100
 const CONCURRENCY = 4
 const LEASE = 30_000
@@ -71,7 +71,7 @@ export const createSchedule = ({ agenda }: { agenda: Agenda }): Schedule => {
   /** Jobs of a project in the order of their ids, from `after` on. */
   async function* jobsOf(projectId: string, start?: string) {
     for (let after = start; ; ) {
-      const page = await agenda.list(QUEUE, { group: projectId, dead: false, after, limit: PAGE })
+      const page = await agenda.list(SCHEDULED_QUEUE, { group: projectId, dead: false, after, limit: PAGE })
       for (const job of page) yield { job, body: Body.parse(job.body) }
       after = page.at(-1)?.id
       if (page.length < PAGE) return
@@ -97,7 +97,7 @@ export const createSchedule = ({ agenda }: { agenda: Agenda }): Schedule => {
       const body: z.infer<typeof Body> = { domain, id, message: first, accounts: [...accounts], deliverAt }
       await agenda.add([
         {
-          queue: QUEUE,
+          queue: SCHEDULED_QUEUE,
           id: idOf(name, accounts),
           group: projectId,
           at: deliverAt,
@@ -139,7 +139,7 @@ export const createSchedule = ({ agenda }: { agenda: Agenda }): Schedule => {
     async drop(name) {
       const ids: string[] = []
       for await (const { job } of partsOf(name)) ids.push(job.id)
-      if (ids.length > 0) await agenda.remove(QUEUE, ids)
+      if (ids.length > 0) await agenda.remove(SCHEDULED_QUEUE, ids)
     },
 
     async ofAccount(projectId, key) {
@@ -159,7 +159,7 @@ export const createSchedule = ({ agenda }: { agenda: Agenda }): Schedule => {
         // The others' job comes first: whoever dies between the two leaves them one too many, never none.
         const id = idOf({ projectId, ...body }, accounts)
         if (accounts.length > 0) await agenda.add([{ ...job, id, body: { ...body, accounts } }])
-        await agenda.remove(QUEUE, [job.id])
+        await agenda.remove(SCHEDULED_QUEUE, [job.id])
         forgotten += 1
       }
       return forgotten
@@ -196,7 +196,7 @@ export const createScheduler = (deps: {
   }
 
   return createWorker(deps, {
-    queue: QUEUE,
+    queue: SCHEDULED_QUEUE,
     concurrency: CONCURRENCY,
     lease: LEASE,
     retryAfter: RETRY_AFTER,

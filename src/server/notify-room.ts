@@ -8,7 +8,9 @@ import { AppDeclaration } from '../notify/http-schema.ts'
 import { createLimits } from '../notify/limits.ts'
 import { createPublishing, type Publishing } from '../notify/publishing.ts'
 import { relayWebhookRoutes } from '../notify/relay-webhook.ts'
-import { createSealedNotifications } from '../notify/sealed-notifications.ts'
+import { createSealedAgenda } from '../notify/sealed-agenda.ts'
+import { createSealedStore } from '../notify/sealed-store.ts'
+import { createTextSeal } from '../notify/sealed-texts.ts'
 import { createSent, type Sent } from '../notify/sent.ts'
 import { createNotifyServer, loadServerKeys, type NotifyServer, type ServerKeys } from '../notify/server.ts'
 import type { Vault } from '../notify/vault.ts'
@@ -54,8 +56,9 @@ export const buildNotify = async (
   serverKeys: ServerKeys,
 ): Promise<NotifyRoom> => {
   const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
-  const { agenda } = stores
-  const store = createSealedNotifications(stores.notify, createContentSeal(serverKeys.root, randomBytes))
+  const texts = createTextSeal(createContentSeal(serverKeys.root, randomBytes))
+  const store = createSealedStore(stores.notify, texts)
+  const agenda = createSealedAgenda(stores.agenda, texts)
   let start: (server: NotifyServer) => void = () => {}
   const started = new Promise<NotifyServer>((resolve) => {
     start = resolve

@@ -1,12 +1,11 @@
 /**
- * What notifications say (title, body, icon, url), sealed before the store sees it: once a notification, whoever gets it.
- * Type, times and ids stay readable, because stores look for them. The four are one text, kept as `body`.
+ * The store with all that dapps say sealed: notifications (once each, whoever gets it), welcome texts of apps and those that
+ * wait in the outbox. Type, times and ids stay readable, because stores look for them.
  */
-import { z } from 'zod'
-import type { ContentSeal } from '../platform/content-seal.ts'
-import type { DeliveredNotification, Notification, NotifyStore } from './store.ts'
 
-const Content = z.tuple([z.string(), z.string(), z.string().nullable(), z.string().nullable()])
+import type { TextSeal } from './sealed-texts.ts'
+import { createSealedWelcomes } from './sealed-welcomes.ts'
+import type { DeliveredNotification, Notification, NotifyStore } from './store.ts'
 
 const placeOf = ({ projectId, domain, id }: Notification) => [
   'notification',
@@ -16,17 +15,10 @@ const placeOf = ({ projectId, domain, id }: Notification) => [
   'content',
 ]
 
-export const createSealedNotifications = (store: NotifyStore, content: ContentSeal): NotifyStore => {
-  const sealed = (given: Notification): Notification => {
-    const { title, body, icon, url } = given
-    const text = JSON.stringify([title, body, icon, url])
-    return { ...given, title: '', body: content.seal(placeOf(given), text), icon: null, url: null }
-  }
+export const createSealedStore = (store: NotifyStore, texts: TextSeal): NotifyStore => {
+  const sealed = (given: Notification): Notification => ({ ...given, ...texts.seal(placeOf(given), given) })
   const opened = (kept: Notification): Notification => {
-    const text = content.open(placeOf(kept), kept.body)
-    // From before content was sealed.
-    if (text === kept.body) return kept
-    const [title, body, icon, url] = Content.parse(JSON.parse(text))
+    const { title, body, icon, url } = texts.open(placeOf(kept), kept)
     return { ...kept, title, body, icon, url }
   }
   const openedCopy = (copy: DeliveredNotification): DeliveredNotification => ({
@@ -35,6 +27,7 @@ export const createSealedNotifications = (store: NotifyStore, content: ContentSe
   })
   return {
     ...store,
+    ...createSealedWelcomes(store, texts),
     putNotification: async (notification) => opened(await store.putNotification(sealed(notification))),
     async notification(projectId, domain, id) {
       const kept = await store.notification(projectId, domain, id)
