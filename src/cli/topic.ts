@@ -18,8 +18,10 @@ const report = z.object({
   oldestAt: z.string().nullable(),
   newestAt: z.string().nullable(),
   publisherCount: z.number(),
+  payerCount: z.number(),
   memberCount: z.number(),
   publishers: z.array(z.object({ publisher: z.string(), messages: z.number(), bytes: z.number() })),
+  payers: z.array(z.object({ payer: z.string(), messages: z.number(), bytes: z.number() })),
   members: z.array(z.object({ clientId: z.string(), isSubscribed: z.boolean(), behind: z.number() })),
 })
 type Report = z.output<typeof report>
@@ -31,10 +33,13 @@ const pathOf = ({ rest }: Typed): string => {
 }
 
 const printReport = (found: Report): void => {
-  const { topic, messages, bytes, oldestAt, newestAt, publishers, members } = found
+  const { topic, messages, bytes, oldestAt, newestAt, publishers, payers, members } = found
   const since = oldestAt === null ? '' : `, from ${oldestAt} to ${newestAt}`
   print(topic, `  ${messages} messages, ${readableBytes(bytes)}${since}`)
-  print(`  ${found.publisherCount} publishers, ${found.memberCount} clients`)
+  print(`  ${found.publisherCount} publishers, ${found.payerCount} payers, ${found.memberCount} clients`)
+  for (const one of payers.slice(0, 10)) {
+    print(`  paid for   ${one.messages} messages, ${readableBytes(one.bytes)}  ${one.payer}`)
+  }
   for (const one of publishers.slice(0, 10)) {
     print(`  published  ${one.messages} messages, ${readableBytes(one.bytes)}  ${one.publisher}`)
   }
@@ -59,6 +64,7 @@ const show = defineCommand({
 const clearFlags = {
   topic: TOPIC,
   publisher: { type: 'string', valueHint: 'DID', description: 'Only what this client published' },
+  payer: { type: 'string', valueHint: 'NAME', description: 'Only what this payer of `topic show` keeps' },
   yes: { type: 'boolean', description: 'Do not ask' },
   ...ACCESS_FLAGS,
 } as const satisfies ArgsDef
@@ -84,9 +90,12 @@ const clear = defineCommand({
       const { topic, messages } = await ask(report, 'GET', path)
       if (!(await agreed(`Remove messages of ${topic}? It has ${messages}.`))) return
     }
-    const { publisher } = typed.one
-    const only = publisher === undefined ? '' : `?publisher=${encodeURIComponent(publisher)}`
-    const done = await ask(z.object({ topic: z.string(), removed: z.number() }), 'DELETE', path + only)
+    const { publisher, payer } = typed.one
+    const only = new URLSearchParams({
+      ...(publisher !== undefined && { publisher }),
+      ...(payer !== undefined && { payer }),
+    })
+    const done = await ask(z.object({ topic: z.string(), removed: z.number() }), 'DELETE', `${path}?${only}`)
     if (typed.on.has('json')) printJson(done)
     else print(`${done.removed} messages of ${done.topic} are removed.`)
   },

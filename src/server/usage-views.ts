@@ -37,11 +37,19 @@ const bytesOf = (...texts: readonly string[]): number =>
 /** Of a record of small things: what it would be as JSON. */
 const asJson = (record: unknown): number => bytesOf(JSON.stringify(record))
 
+/** What the house itself keeps has no payer. */
+export const HOUSE_PAYER = 'house'
+export const shownPayer = (payer: string): string => (payer === '' ? HOUSE_PAYER : payer)
+
 export const COUNTED: readonly CountedTable[] = [
   counted('message', [
     {
       ...{ room: 'relay', what: 'messages', by: 'publisher' },
       sharesOf: ({ publisher, message }) => [{ owner: publisher, bytes: bytesOf(message) }],
+    },
+    {
+      ...{ room: 'relay', what: 'messages', by: 'payer' },
+      sharesOf: ({ payer, message }) => [{ owner: shownPayer(payer), bytes: bytesOf(message) }],
     },
     {
       ...{ room: 'relay', what: 'messages', by: 'topic' },
@@ -87,6 +95,10 @@ export const COUNTED: readonly CountedTable[] = [
       sharesOf: ({ domain, hashDID, message }) => [
         { owner: `${domain} ${hashDID}`, bytes: bytesOf(message) },
       ],
+    },
+    {
+      ...{ room: 'mq', what: 'messages', by: 'payer' },
+      sharesOf: ({ payer = '', message }) => [{ owner: shownPayer(payer), bytes: bytesOf(message) }],
     },
   ]),
   counted('archived', [

@@ -28,12 +28,16 @@ it('usage says who holds most, topic shows and clears it, and nobody else notice
     tables.find((one) => one.what === what && one.by === by && ['relay', 'notify'].includes(one.room))?.top
   expect(topOf('messages', 'topic')?.[0]).toMatchObject({ owner: topic, rows: 30, bytes: 30 * 4_000 })
   expect(topOf('messages', 'publisher')?.[0]).toMatchObject({ rows: 31 })
+  expect(topOf('messages', 'payer')?.[0]).toMatchObject({ owner: expect.stringMatching(/^[\w-]{11}$/) })
   expect(topOf('notifications', 'app')?.[0]).toMatchObject({ owner: 'pulse.example' })
   expect(topOf('subscriptions', 'app')).toMatchObject([{ owner: 'pulse.example', rows: 1 }])
   expect((await belfry('usage')).stdout).toContain(`relay: messages by topic`)
 
   const shown = await json('topic', 'show', topic)
-  expect(shown).toMatchObject({ topic, messages: 30, bytes: 30 * 4_000, publisherCount: 1 })
+  expect(shown).toMatchObject({ topic, messages: 30, bytes: 30 * 4_000, publisherCount: 1, payerCount: 1 })
+  const [{ payer }] = shown.payers
+  expect(topOf('messages', 'payer')?.[0]?.owner).toBe(payer)
+  expect((await belfry('topic', 'show', topic)).stdout).toContain(`30 messages, 117.2 KiB  ${payer}`)
   expect(await belfry('topic', 'clear', topic)).toMatchObject({
     code: 1,
     stderr: 'Say --yes: what is removed does not come back.\n',
@@ -47,6 +51,9 @@ it('usage says who holds most, topic shows and clears it, and nobody else notice
     removed: 30,
   })
   expect(await json('topic', 'show', topic)).toMatchObject({ messages: 0, oldestAt: null })
+  await writer.publish({ topic, message: randomMessage(300), tag: 1, ttl: 3_600 })
+  expect(await json('topic', 'clear', topic, '--yes', '--payer', 'house')).toMatchObject({ removed: 0 })
+  expect(await json('topic', 'clear', topic, '--yes', '--payer', payer)).toMatchObject({ removed: 1 })
   expect((await belfry('topic', 'show', another)).stdout).toContain('1 messages, 400 B')
   await pulse.next()
   await pulse.stop()

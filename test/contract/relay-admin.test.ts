@@ -7,13 +7,18 @@ import { client, hex, message } from './relay-samples.ts'
 const NOW = Date.now()
 const HOUR = 3_600_000
 
-const clearAll = async (admin: RelayAdmin, topic: string, limit: number, publisher?: string) => {
+const clearAll = async (
+  admin: RelayAdmin,
+  topic: string,
+  limit: number,
+  only: { publisher?: string; payer?: string } = {},
+) => {
   let removed = 0
   for (let after: number | undefined = 0; after !== undefined; ) {
     const part: Awaited<ReturnType<RelayAdmin['clear']>> = await admin.clear(topic, {
       after,
       limit,
-      publisher,
+      ...only,
     })
     removed += part.removed
     after = part.next
@@ -29,7 +34,11 @@ describe.each(engines)('a topic on $name', ({ open }) => {
     const [reader, one, other] = [client('reader'), client('one'), client('other')]
     await relay.subscribe(reader, [topic], { now: NOW })
     const of = (publisher: string, n: number) =>
-      message(topic, `${publisher} ${n}`, { publisher, publishedAt: NOW + n, expiresAt: NOW + HOUR })
+      message(topic, `${publisher} ${n}`, {
+        ...{ publisher, publishedAt: NOW + n, expiresAt: NOW + HOUR },
+        // Two of one address' clients, and the house.
+        payer: n % 2 === 0 ? 'AddressName' : '',
+      })
     await relay.publish([0, 1, 2, 3, 4, 5, 6].map((n) => of(one, n)))
     await relay.publish([7, 8].map((n) => of(other, n)))
 
@@ -42,11 +51,27 @@ describe.each(engines)('a topic on $name', ({ open }) => {
       ],
       members: [{ clientId: reader, isSubscribed: true, behind: 9 }],
     })
+    expect(full).toMatchObject({
+      payerCount: 2,
+      payers: [
+        { payer: 'AddressName', messages: 5 },
+        { payer: '', messages: 4 },
+      ],
+    })
     expect(full.publishers[0]?.bytes).toBe(7 * Buffer.byteLength(`${one} 0`))
 
-    expect(await clearAll(relayAdmin, topic, 2, other)).toBe(2)
+    expect(await clearAll(relayAdmin, topic, 2, { publisher: other })).toBe(2)
     expect(await relayAdmin.report(topic, NOW)).toMatchObject({ messages: 7, publisherCount: 1 })
-    expect(await clearAll(relayAdmin, topic, 3)).toBe(7)
+    expect(await clearAll(relayAdmin, topic, 2, { payer: 'AnotherName' })).toBe(0)
+    expect(await clearAll(relayAdmin, topic, 2, { payer: 'AddressName' })).toBe(4)
+    expect(await relayAdmin.report(topic, NOW)).toMatchObject({
+      messages: 3,
+      payers: [{ payer: '', messages: 3 }],
+    })
+    expect(await clearAll(relayAdmin, topic, 2, { payer: '', publisher: other })).toBe(0)
+    expect(await clearAll(relayAdmin, topic, 2, { payer: '' })).toBe(3)
+    await relay.publish([30, 31, 32].map((n) => of(one, n)))
+    expect(await clearAll(relayAdmin, topic, 2)).toBe(3)
     expect(await relayAdmin.report(topic, NOW)).toMatchObject({
       ...{ messages: 0, bytes: 0, oldestAt: undefined, publishers: [] },
       members: [{ clientId: reader, isSubscribed: true }],

@@ -3,7 +3,7 @@ import { createReporting, type RelayAdmin } from '../../relay/store-admin.ts'
 import { behind, endOf, hash, key, name, number } from './bytes.ts'
 import type { Env } from './env.ts'
 import { createMailboxes } from './relay-mailboxes.ts'
-import { decodeMessage, expiryOfRow, publishedBy, sizeOfRow } from './relay-rows.ts'
+import { decodeMessage, expiryOfRow, payerOfRow, publishedBy, sizeOfRow } from './relay-rows.ts'
 
 /** Rows that are read before others run. */
 const ROWS_AT_ONCE = 250
@@ -23,8 +23,8 @@ export const createLmdbRelayAdmin = (env: Env): RelayAdmin => {
         const rows = [...messages.getRange({ start, end, limit: ROWS_AT_ONCE })]
         for (const { key: at, value } of rows) {
           if (expiryOfRow(value) <= now) continue
-          const { publisher, publishedAt } = decodeMessage(value, topicText, at.readDoubleBE(32))
-          found.message(publisher, sizeOfRow(value), publishedAt)
+          const message = decodeMessage(value, topicText, at.readDoubleBE(32))
+          found.message(message, sizeOfRow(value), message.publishedAt)
         }
         const lastRow = rows.at(-1)
         if (!lastRow || rows.length < ROWS_AT_ONCE) break
@@ -45,7 +45,7 @@ export const createLmdbRelayAdmin = (env: Env): RelayAdmin => {
       return found.report()
     },
 
-    async clear(topicText, { after, limit, publisher }) {
+    async clear(topicText, { after, limit, publisher, payer }) {
       const topic = hash(topicText)
       const client = publisher === undefined ? undefined : name(publisher)
       return env.transaction(() => {
@@ -53,7 +53,10 @@ export const createLmdbRelayAdmin = (env: Env): RelayAdmin => {
         const rows = [...messages.getRange({ start, end: endOf(topic), limit })]
         const state = topicOf(topic)
         if (!state) return { removed: 0, next: undefined }
-        const due = rows.filter(({ value }) => !client || publishedBy(value, client))
+        const due = rows.filter(
+          ({ value }) =>
+            (!client || publishedBy(value, client)) && (payer === undefined || payerOfRow(value) === payer),
+        )
         for (const { key: at, value } of due) drop(topic, state, at.readDoubleBE(32), value)
         if (due.length > 0) writeTopic(topic, state)
         const next = rows.length < limit ? undefined : rows.at(-1)?.key.readDoubleBE(32)

@@ -36,17 +36,21 @@ export const createRedisRelayAdmin = (redis: RedisConnection): RelayAdmin => {
         for (const [at, { size }] of live.entries()) {
           const head = texts[at]
           if (!head) continue
-          const { publisher, publishedAt } = decodeText(head, topic)
-          found.message(publisher, size, publishedAt)
+          const message = decodeText(head, topic)
+          found.message(message, size, message.publishedAt)
         }
       }
       return found.report()
     },
 
-    async clear(topicText, { after, limit, publisher = '' }) {
+    async clear(topicText, { after, limit, publisher = '', payer }) {
       const topic = hash(topicText)
       const answer = await redis.one(() =>
-        redis.script(relayClear, [keys.topic(topic)], [after, limit, publisher]),
+        redis.script(
+          relayClear,
+          [keys.topic(topic)],
+          [after, limit, publisher, ...(payer === undefined ? [] : [payer])],
+        ),
       )
       const [next, ...pairs] = list(answer)
       await discardAll(redis, keys, [{ topic, pairs }])

@@ -5,7 +5,7 @@ import { TOPIC } from './relay-topic.ts'
  * Takes messages out of a topic, whether or not somebody waits for them.
  *
  * KEYS[1] hash of the topic
- * ARGV[1] the seq behind which it begins, [2] most messages that are looked at, [3] the publisher, '' for all
+ * ARGV[1] the seq behind which it begins, [2] most messages that are looked at, [3] the publisher, '' for all; [4] the payer, absent for all
  * Answers `{next, id, seq, id, seq, …}`: where to go on ('' at the end), and what is out.
  */
 export const relayClear = defineScript(
@@ -16,11 +16,12 @@ export const relayClear = defineScript(
 if count == 0 then return { '' } end
 local limit = tonumber(ARGV[2])
 local publisher = ARGV[3] ~= '' and hashOf(ARGV[3]) or nil
+local payer = ARGV[4] and string.sub(ARGV[4], 1, 8)
 local out, seen, next = {}, 0, ''
 for seq, entry in messages(tonumber(ARGV[1]) + 1, last) do
   seen = seen + 1
-  local _, _, by = parse(entry)
-  if not publisher or by == publisher then out[#out + 1] = { seq, entry } end
+  local _, _, by, _, paidBy = parse(entry)
+  if (not publisher or by == publisher) and (not payer or paidBy == payer) then out[#out + 1] = { seq, entry } end
   if seen >= limit then
     next = fmt(seq)
     break
