@@ -42,8 +42,8 @@ const MIB = 1024 * 1024
  * 2 KB a day, each kept for five minutes, hold 1 MB and compute for 20 s of a day.
  */
 export const DEFAULT_BUDGETS: BudgetSizes = {
-  // Three tenths of a core for good, and 5 s of one at once: a page of an office's wallets that all reconnect.
-  work: { burst: 50_000, seconds: 50_000 / 3_000 },
+  // Three tenths of a core for good, and 2 s of one at once: an office of a hundred wallets that all reconnect.
+  work: { burst: 20_000, seconds: 20_000 / 3_000 },
   state: 64 * MIB,
   connections: { each: 256, all: 50_000 },
   memory: { each: 16 * MIB, all: 256 * MIB },

@@ -193,7 +193,7 @@ const leftOnEmbedded = async (isAttacked: boolean): Promise<number> => {
     expect(await server.end('SIGTERM')).toBe(0)
   }
   await using world = await startWorld({ dataDir: home.path, clock: later })
-  return settledCount(() => rowsOf(world.stores, 0))
+  return await settledCount(() => rowsOf(world.stores, 0))
 }
 
 /** What a count comes to when no sweep changes it any more. */
