@@ -33,7 +33,7 @@ import { type Attribute, readAttribute } from './attribute.ts'
 import { authenticationKeys } from './did-document.ts'
 import { digestSignedBy, type EcdsaSignature, registryOf } from './erc1056.ts'
 import { type Act, verifyGrantJwt } from './grant-jwt.ts'
-import type { ContactsStore, Granted, Ticket } from './store.ts'
+import { type ContactsStore, type Granted, NONCE_LIFE_MS, type Ticket } from './store.ts'
 
 /** Live installations of one account. */
 export const MOST_INSTALLATIONS = 20
@@ -78,6 +78,14 @@ export interface ContactsOptions {
   isOwnDid: (did: string) => boolean
 }
 
+/** More changes than an account can make until its nonce is forgotten. */
+const NONCES_OF_A_LIFE = 2 ** 32
+/**
+ * The nonce of an account that has none: it rises once in a life, so that what was signed before an account was forgotten
+ * is never good again.
+ */
+const firstNonceAt = (now: number): number => Math.floor(now / NONCE_LIFE_MS) * NONCES_OF_A_LIFE
+
 const DOCUMENT = { milliseconds: 5_000, bytes: 64 * 1024 }
 const DOCUMENTS_KEPT = { milliseconds: 60_000, most: 1_000 }
 const ACTS: Record<'set' | 'revoke', Act> = { set: 'grant_installation', revoke: 'revoke_installation' }
@@ -120,6 +128,13 @@ export const createContacts = (
     return true
   }
 
+  const nextNonce = async ({ key }: Holder): Promise<Extract<Ticket, { kind: 'nonce' }>> => {
+    const now = clock.now()
+    const first = firstNonceAt(now)
+    const nonce = (await store.nonce(keptName(key))) ?? first
+    return { kind: 'nonce', nonce, first, until: now + NONCE_LIFE_MS }
+  }
+
   const byJwt = async (
     kind: 'set' | 'revoke',
     holder: Holder,
@@ -144,11 +159,11 @@ export const createContacts = (
     if (holder.kind !== 'account' || holder.address === undefined) throw new ProtocolError('forbidden')
     await payer.work(WORK_COST.signature)
     // Read after the wait: another change may have used it meanwhile.
-    const nonce = await store.nonce(keptName(holder.key))
-    const by = { registry, nonce, identity: holder.address }
+    const ticket = await nextNonce(holder)
+    const by = { registry, nonce: ticket.nonce, identity: holder.address }
     const digest = digestSignedBy({ act, ...attribute, validity }, by, signature)
     if (!digest) throw new ProtocolError('forbidden', 'the account did not sign it')
-    return { ticket: { kind: 'nonce', nonce }, attribute, validity, digest: `0x${toHex(digest)}` }
+    return { ticket, attribute, validity, digest: `0x${toHex(digest)}` }
   }
 
   /** Throws `forbidden`, whatever it was: a stranger need not know how near he was. */
@@ -193,7 +208,7 @@ export const createContacts = (
       if (holder.kind !== 'account' || holder.address === undefined) {
         throw new ProtocolError('bad_params', 'it has no Ethereum address that could sign')
       }
-      return { nonce: await store.nonce(keptName(holder.key)), registry }
+      return { nonce: (await nextNonce(holder)).nonce, registry }
     },
 
     async grant(did, authority, payer = HOUSE) {
@@ -206,6 +221,7 @@ export const createContacts = (
       const now = clock.now()
       const value = toBase64url(attribute.value)
       await payer.keep(value.length, validity * 1000)
+      if (ticket.kind === 'nonce') await payer.keep(0, NONCE_LIFE_MS)
       const installation = { name: attribute.name, value, expiresAt: now + validity * 1000 }
       spent(await store.grant(keptName(holder.key), ticket, installation, { now, most: MOST_INSTALLATIONS }))
       return { digest }
@@ -215,8 +231,12 @@ export const createContacts = (
       const holder = holderOf(did)
       const { ticket, attribute } = await permitOf('revoke', holder, authority, payer)
       await limit('installations', holder.key)
-      // An account that never granted anything leaves its nonce here. Others may always revoke.
-      if (ticket.kind === 'nonce' && ticket.nonce === 0) await payer.keep(0, LONGEST_VALIDITY * 1000)
+      // An account without installations leaves nothing but its nonce here. Others may always revoke.
+      if (
+        ticket.kind === 'nonce' &&
+        (await store.installations(keptName(holder.key), clock.now())).length === 0
+      )
+        await payer.keep(0, NONCE_LIFE_MS)
       const installation = { name: attribute.name, value: toBase64url(attribute.value) }
       spent(await store.revoke(keptName(holder.key), ticket, installation, clock.now()))
     },

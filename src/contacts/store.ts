@@ -15,18 +15,25 @@ export interface Installation {
 
 /** What a change is allowed by, once: the account's next nonce, or a token by its own name. */
 export type Ticket =
-  | { kind: 'nonce'; nonce: number }
+  /**
+   * `first`: what is next for an account of which none is kept. `until`: unix ms, until when the next one is kept; later
+   * than that `first` is above all that was ever used.
+   */
+  | { kind: 'nonce'; nonce: number; first: number; until: number }
   /** `until`: unix ms, until when it is remembered that the token was used. */
   | { kind: 'token'; id: string; until: number }
 
 /** `used`: the ticket was spent, or another nonce is next. `full`: too many live ones; the ticket is still good. */
 export type Granted = 'done' | 'used' | 'full'
 
+/** An account's nonce is kept for so long after its last change. */
+export const NONCE_LIFE_MS = 366 * 86_400_000
+
 export interface ContactsStore {
   /** The live ones, in the order in which they were granted. */
   installations(accountKey: string, now: number): Promise<Installation[]>
-  /** The next nonce; 0 for an account that never used one. It only ever rises, and is kept for ever. */
-  nonce(accountKey: string): Promise<number>
+  /** The next nonce; undefined where none is kept. */
+  nonce(accountKey: string): Promise<number | undefined>
   /**
    * Spends the ticket and adds the installation, both or neither. One that is live already keeps its place and gets the
    * new expiry. `most`: live ones that an account may have.

@@ -13,7 +13,7 @@
  */
 import { z } from 'zod'
 import type { Archived, Registration } from '../archive/store.ts'
-import type { Installation } from '../contacts/store.ts'
+import { type Installation, NONCE_LIFE_MS } from '../contacts/store.ts'
 import { ERASED, type IdentityEntry, type InviteEntry } from '../keys/store.ts'
 import type { AttendedQueue, PlacedMessage } from '../mq/store.ts'
 import type {
@@ -369,8 +369,12 @@ export const TABLES = {
   watch,
   /** Of all queues, dead letters included. Whoever works on one keeps it here: there it is due. */
   job,
-  /** The next nonce of an account. */
-  contactNonce: z.object({ accountKey: text, nonce: place }),
+  /** The next nonce of an account, and until when it is kept. Backups that were made before know no end. */
+  contactNonce: z.object({
+    accountKey: text,
+    nonce: place,
+    until: time.default(() => Date.now() + NONCE_LIFE_MS),
+  }),
   /** Tokens of an account that were used and must not be again. */
   contactToken: z.object({ accountKey: text, id: text, until: time }),
   /** All of an account's, in their order. */

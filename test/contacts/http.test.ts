@@ -155,7 +155,7 @@ describe('methods', () => {
 
   it('count no nonce for a request that was refused', async () => {
     const address = `0x${'ab'.repeat(20)}`
-    const { registry } = await town.nonceOf(address)
+    const { registry, nonce } = await town.nonceOf(address)
     expect(registry).toMatch(/^0x[0-9a-f]{40}$/)
     const signature = { r: '0x1', s: '0x1', v: 27 }
     const params = { did: address, name: 'xmtp/installation/hex', value: 'aa', signature }
@@ -163,8 +163,10 @@ describe('methods', () => {
     expect(await town.rpc('grantInstallation', { ...params, signature: undefined })).toEqual({
       error: DENIED,
     })
-    expect(await town.rpc('nonce', [address])).toEqual({ result: { status: 'success', nonce: 0, registry } })
-    expect(await town.rpc('xps_nonce', [address.slice(2)])).toEqual({ result: '0x0' })
+    expect(await town.rpc('nonce', [address])).toEqual({ result: { status: 'success', nonce, registry } })
+    expect(await town.rpc('xps_nonce', [address.slice(2)])).toEqual({
+      result: `0x${nonce.toString(16)}`,
+    })
   })
 })
 

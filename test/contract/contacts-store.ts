@@ -11,7 +11,7 @@ const installation = (value: string, change: Partial<Installation> = {}): Instal
   ...{ name: 'xmtp/installation/hex', value, expiresAt: T + HOUR },
   ...change,
 })
-const nonce = (at: number): Ticket => ({ kind: 'nonce', nonce: at })
+const nonce = (at: number, until = T + 2 * HOUR): Ticket => ({ kind: 'nonce', nonce: at, first: 0, until })
 let tokens = 0
 const token = (id = `token ${tokens++}`): Ticket => ({ kind: 'token', id, until: T + HOUR })
 const bounds = { now: T, most: 20 }
@@ -41,14 +41,14 @@ export const contactsStoreContract = (engine: Engine): void => {
     })
 
     it('takes a nonce once, in order, for every change', async () => {
-      expect(await store().nonce(alice)).toBe(0)
+      expect(await store().nonce(alice)).toBeUndefined()
       expect(await store().grant(alice, nonce(1), installation('aa'), bounds)).toBe('used')
       expect(await store().grant(alice, nonce(0), installation('aa'), bounds)).toBe('done')
       expect(await store().grant(alice, nonce(0), installation('bb'), bounds)).toBe('used')
       expect(await store().revoke(alice, nonce(0), installation('aa'), T)).toBe('used')
       expect(await store().revoke(alice, nonce(1), installation('aa'), T)).toBe('done')
       expect(await store().nonce(alice)).toBe(2)
-      expect(await store().nonce(bob)).toBe(0)
+      expect(await store().nonce(bob)).toBeUndefined()
       expect(await valuesOf(alice)).toEqual([])
     })
 
@@ -59,7 +59,7 @@ export const contactsStoreContract = (engine: Engine): void => {
       expect(await store().grant(bob, token('one'), installation('aa'), bounds)).toBe('done')
       expect(await store().revoke(alice, token('two'), installation('aa'), T)).toBe('done')
       expect(await store().revoke(alice, token('two'), installation('aa'), T)).toBe('used')
-      expect(await store().nonce(alice)).toBe(0)
+      expect(await store().nonce(alice)).toBeUndefined()
     })
 
     it.each([
@@ -124,6 +124,22 @@ export const contactsStoreContract = (engine: Engine): void => {
       expect(await valuesOf(alice, T + 1_000)).toEqual(['long'])
       expect(await store().grant(alice, token('a token'), installation('x'), bounds)).toBe('used')
       expect(await store().nonce(alice)).toBe(1)
+    })
+
+    it('forgets a nonce after its end at the earliest, and takes none then that was used', async () => {
+      await store().grant(alice, nonce(0, T + 1_000), installation('aa'), bounds)
+      await store().grant(bob, nonce(0, T + 1_000), installation('aa'), bounds)
+      await store().grant(bob, nonce(1, T + 1_001), installation('bb'), bounds)
+      for (let swept = 10; swept === 10; ) swept = await store().sweep(T + 1_000, 10)
+      expect(await store().nonce(bob)).toBe(2)
+      // Redis forgets by itself, a while later.
+      const first = 2 ** 32
+      const next = (await store().nonce(alice)) ?? first
+      expect(next).toBe(engine.name === 'LMDB' ? first : 1)
+      const later = (at: number): Ticket => ({ kind: 'nonce', nonce: at, first, until: T + HOUR })
+      expect(await store().grant(alice, later(0), installation('cc'), bounds)).toBe('used')
+      expect(await store().grant(alice, later(next), installation('cc'), bounds)).toBe('done')
+      expect(await store().nonce(alice)).toBe(next + 1)
     })
 
     it('clears an account of all installations, and what was spent stays spent', async () => {

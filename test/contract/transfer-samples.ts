@@ -315,14 +315,19 @@ export const furnish = async (
   const bound = { now, most: 20 }
   const granted = { name: 'xmtp/installation/hex', value: 'c-_', expiresAt: now + DAY }
   for (const [nonce, value] of ['first', 'second', 'gone', 'third'].entries()) {
-    const ticket = { kind: 'nonce', nonce } as const
+    const ticket = { kind: 'nonce', nonce, first: 0, until: now + DAY } as const
     await contacts.grant('eip155:0xa', ticket, { ...granted, value, expiresAt: now + DAY - nonce }, bound)
   }
   const token = (id: string, until = now + HOUR) => ({ kind: 'token', id, until }) as const
   await contacts.revoke('eip155:0xa', token('used'), { ...granted, value: 'gone' }, now)
   await contacts.grant('did:web:a.example', token('used'), granted, bound)
   await contacts.grant('did:web:a.example', token('over', now - 1), { ...granted, value: 'b' }, bound)
-  await contacts.grant('did:key:a', { kind: 'nonce', nonce: 0 }, { ...granted, expiresAt: now - 1 }, bound)
+  await contacts.grant(
+    'did:key:a',
+    { kind: 'nonce', nonce: 0, first: 0, until: now + DAY },
+    { ...granted, expiresAt: now - 1 },
+    bound,
+  )
 }
 
 /** All records of a table, sorted; places in the outbox are the engine's own. */

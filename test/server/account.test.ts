@@ -144,7 +144,7 @@ it.each(['the embedded store', 'Redis'])(
     await world.stores.keys.registerInvite(key, { ...invite, identityKey: watcher.identityKey })
 
     const installation = { name: 'xmtp/installation/hex', value: 'AQID', expiresAt: Date.now() + 3_600_000 }
-    const granted = { kind: 'nonce', nonce: 0 } as const
+    const granted = { kind: 'nonce', nonce: 0, first: 0, until: Date.now() + 60_000 } as const
     await world.stores.contacts.grant(keptName(key), granted, installation, { now: Date.now(), most: 20 })
 
     // Asked for on another chain: it is the person that counts.

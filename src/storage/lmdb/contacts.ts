@@ -3,17 +3,19 @@
  *
  * | table | key | value |
  * |---|---|---|
- * | contacts.nonces | account key | the next nonce |
+ * | contacts.nonces | account key | the next nonce, and until when it is kept |
  * | contacts.installations | account key | its installations in order; expired ones until the next change or sweep |
  * | contacts.tokens | account key, id | until when the token is remembered |
- * | contacts.due | instant, account key, id of a token or nothing | – (what a sweep looks at then) |
+ * | contacts.due | instant, account key, id of a token, or nothing, or a zero for the nonce | – (what a sweep looks at then) |
  */
 import type { ContactsStore, Installation, Ticket } from '../../contacts/store.ts'
 import { BYTES, type Bytes, key, name, named, number, PRESENT, ROWS, type Rows } from './bytes.ts'
 import type { Env } from './env.ts'
 
+export type NonceRow = [next: number, until: number]
+
 export interface ContactsTables {
-  nonces: Rows<number>
+  nonces: Rows<NonceRow>
   installations: Rows<Installation[]>
   tokens: Rows<number>
   due: Bytes
@@ -26,8 +28,15 @@ export const contactsTables = (env: Env): ContactsTables => ({
   due: env.openDB({ name: 'contacts.due', ...BYTES }),
 })
 
+/** In `contacts.due`, in place of the id of a token, which has no zero. */
+const NONCE = Buffer.alloc(1)
+
 /** Writes within a transaction. */
-export const contactsWriter = ({ installations, tokens, due }: ContactsTables) => ({
+export const contactsWriter = ({ nonces, installations, tokens, due }: ContactsTables) => ({
+  nonce(accountKey: string, next: number, until: number): void {
+    nonces.put(name(accountKey), [next, until])
+    due.put(key(number(until), named(accountKey, NONCE)), PRESENT)
+  },
   token(accountKey: string, id: string, until: number): void {
     const at = named(accountKey, name(id))
     tokens.put(at, until)
@@ -51,11 +60,11 @@ export const createLmdbContacts = (env: Env): ContactsStore => {
 
   const isSpent = (accountKey: string, ticket: Ticket): boolean =>
     ticket.kind === 'nonce'
-      ? (nonces.get(name(accountKey)) ?? 0) !== ticket.nonce
+      ? (nonces.get(name(accountKey))?.[0] ?? ticket.first) !== ticket.nonce
       : tokens.get(named(accountKey, name(ticket.id))) !== undefined
 
   const spend = (accountKey: string, ticket: Ticket): void => {
-    if (ticket.kind === 'nonce') nonces.put(name(accountKey), ticket.nonce + 1)
+    if (ticket.kind === 'nonce') write.nonce(accountKey, ticket.nonce + 1, ticket.until)
     else write.token(accountKey, ticket.id, ticket.until)
   }
 
@@ -68,7 +77,7 @@ export const createLmdbContacts = (env: Env): ContactsStore => {
     },
 
     async nonce(accountKey) {
-      return nonces.get(name(accountKey)) ?? 0
+      return nonces.get(name(accountKey))?.[0]
     },
 
     async grant(accountKey, ticket, { name: granted, value, expiresAt }, { now, most }) {
@@ -114,10 +123,11 @@ export const createLmdbContacts = (env: Env): ContactsStore => {
         for (const at of over) {
           const what = at.subarray(INSTANT)
           const separator = what.indexOf(0)
-          if (separator === what.length - 1) {
-            const accountKey = what.toString('utf8', 0, separator)
-            write.installations(accountKey, liveOf(accountKey, now))
-          } else tokens.remove(what)
+          const accountKey = what.toString('utf8', 0, separator)
+          if (separator === what.length - 1) write.installations(accountKey, liveOf(accountKey, now))
+          else if (what[separator + 1] !== 0) tokens.remove(what)
+          // One that was used since has another end.
+          else if ((nonces.get(name(accountKey))?.[1] ?? 0) <= now) nonces.remove(name(accountKey))
           due.remove(at)
         }
         return over.length

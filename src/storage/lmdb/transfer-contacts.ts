@@ -12,7 +12,9 @@ export const createContactsTransfer = (env: Env) => {
   const put = contactsWriter(tables)
 
   const read = (moment: Moment): Pick<Readers, ContactsTable> => ({
-    contactNonce: walk(tables.nonces, moment, (at, nonce) => ({ accountKey: at.toString(), nonce })),
+    contactNonce: walk(tables.nonces, moment, (at, [nonce, until], now) =>
+      until > now ? { accountKey: at.toString(), nonce, until } : undefined,
+    ),
     contactToken: walk(tables.tokens, moment, (at, until, now) => {
       const separator = at.indexOf(0)
       const accountKey = at.toString('utf8', 0, separator)
@@ -34,7 +36,7 @@ export const createContactsTransfer = (env: Env) => {
     }
   const write: Pick<Writers, ContactsTable> = {
     contactNonce: {
-      write: each(({ accountKey, nonce }) => void tables.nonces.put(name(accountKey), nonce)),
+      write: each(({ accountKey, nonce, until }) => put.nonce(accountKey, nonce, until)),
     },
     contactToken: { write: each(({ accountKey, id, until }) => put.token(accountKey, id, until)) },
     installations: {

@@ -3,14 +3,14 @@
  *
  * | key | type | what |
  * |---|---|---|
- * | `{d:<account key>}n` | string | `<next nonce> <attempt>`: the attempt that used the one before |
+ * | `{d:<account key>}n` | string | `<next nonce> <attempt>`: the attempt that used the one before; it begins with until when this is kept |
  * | `{d:<account key>}i` | hash | hash of name and value → `<place> <expiresAt> <name> <value>` |
  * | `{d:<account key>}t<id>` | string | of a token that was used: the attempt, which begins with until when it is remembered |
  *
  * An attempt is one call of a verb. It is kept because a connection that is lost sends again what was not answered: the
  * second time must say that it is done, not that somebody else did it.
  *
- * Tokens and the last of an account's installations are removed by Redis' own TTL, an expired one among live ones by the
+ * Nonces, tokens and the last of an account's installations are removed by Redis' own TTL, an expired one among live ones by the
  * next grant: there is nothing to sweep.
  */
 import { createHash, randomUUID } from 'node:crypto'
@@ -71,8 +71,9 @@ export const createRedisContacts = (redis: RedisConnection): ContactsStore => {
     return {
       keys: [nonce, isNonce ? nonce : keys.token(accountKey, ticket.id), keys.installations(accountKey)],
       args: [
-        isNonce ? randomUUID() : attemptOf(ticket.until),
-        ...(isNonce ? [ticket.nonce, ticket.nonce + 1] : ['', kept(ticket.until, now)]),
+        attemptOf(ticket.until),
+        ...(isNonce ? [ticket.nonce, ticket.nonce + 1] : ['', '']),
+        ...[kept(ticket.until, now), isNonce ? ticket.first : ''],
       ],
     }
   }
@@ -90,7 +91,7 @@ export const createRedisContacts = (redis: RedisConnection): ContactsStore => {
 
     async nonce(accountKey) {
       const kept = await redis.one(() => client.get(keys.nonce(accountKey)))
-      return Number(kept?.split(' ', 1)[0] ?? 0)
+      return kept === null ? undefined : Number(kept.split(' ', 1)[0])
     },
 
     async grant(accountKey, ticket, installation, { now, most }) {

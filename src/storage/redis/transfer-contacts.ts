@@ -37,10 +37,11 @@ export const createContactsTransfer = (redis: RedisConnection) => {
 
   const read: Pick<Readers, ContactsTable> = {
     contactNonce: {
-      read: ({ after }) =>
+      read: ({ now, after }) =>
         pages(NONCE, after, async (key, accountKey) => {
-          const text = await client.get(key)
-          return text === null ? undefined : { accountKey, nonce: Number(text.split(' ', 1)[0]) }
+          const [nonce, attempt = ''] = (await client.get(key))?.split(/ (.*)/, 2) ?? []
+          const until = untilOf(attempt)
+          return until > now ? { accountKey, nonce: Number(nonce), until } : undefined
         }),
       size,
     },
@@ -83,7 +84,9 @@ export const createContactsTransfer = (redis: RedisConnection) => {
 
   const write: Pick<Writers, ContactsTable> = {
     contactNonce: {
-      write: each(({ accountKey, nonce }) => client.set(keys.nonce(accountKey), `${nonce} `)),
+      write: each(({ accountKey, nonce, until }) =>
+        client.set(keys.nonce(accountKey), `${nonce} ${attemptOf(until)}`, 'PX', kept(until, Date.now())),
+      ),
     },
     contactToken: {
       write: each(({ accountKey, id, until }) =>

@@ -5,8 +5,8 @@ import { TICKET } from './contacts-parts.ts'
  * Spends a ticket and adds an installation, or renews it in its place.
  *
  * KEYS  1, 2 see TICKET · 3 installations
- * ARGV  1 to 3 see TICKET · 4 the installation's field · 5 expiresAt · 6 `name value` · 7 now · 8 live ones at most
- *       · 9 how long it must be kept, ms
+ * ARGV  1 to 5 see TICKET · 6 the installation's field · 7 expiresAt · 8 `name value` · 9 now · 10 live ones at most
+ *       · 11 how long it must be kept, ms
  * Answers `done`, `used` or `full`.
  */
 export const contactsGrant = defineScript(
@@ -21,17 +21,17 @@ local live, last, place, over = 0, 0, nil, {}
 for at = 1, #rows, 2 do
   local seq, expiresAt = string.match(rows[at + 1], '^(%S+) (%S+) ')
   last = math.max(last, tonumber(seq))
-  if tonumber(expiresAt) <= tonumber(ARGV[7]) then over[#over + 1] = rows[at]
+  if tonumber(expiresAt) <= tonumber(ARGV[9]) then over[#over + 1] = rows[at]
   else
     live = live + 1
-    if rows[at] == ARGV[4] then place = seq end
+    if rows[at] == ARGV[6] then place = seq end
   end
 end
-if not place and live >= tonumber(ARGV[8]) then return 'full' end
+if not place and live >= tonumber(ARGV[10]) then return 'full' end
 spend()
 for _, field in ipairs(over) do redis.call('HDEL', KEYS[3], field) end
 place = place or string.format('%.0f', last + 1)
-redis.call('HSET', KEYS[3], ARGV[4], place .. ' ' .. ARGV[5] .. ' ' .. ARGV[6])
-if redis.call('PTTL', KEYS[3]) < tonumber(ARGV[9]) then redis.call('PEXPIRE', KEYS[3], ARGV[9]) end
+redis.call('HSET', KEYS[3], ARGV[6], place .. ' ' .. ARGV[7] .. ' ' .. ARGV[8])
+if redis.call('PTTL', KEYS[3]) < tonumber(ARGV[11]) then redis.call('PEXPIRE', KEYS[3], ARGV[11]) end
 return 'done'`,
 )

@@ -5,7 +5,7 @@ import { TICKET } from './contacts-parts.ts'
  * Spends a ticket and removes an installation; also when Redis is full.
  *
  * KEYS  1, 2 see TICKET · 3 installations
- * ARGV  1 to 3 see TICKET · 4 the installation's field
+ * ARGV  1 to 5 see TICKET · 6 the installation's field
  * Answers `done` or `used`.
  */
 export const contactsRevoke = defineScript(
@@ -17,6 +17,6 @@ local spent, again = isSpent()
 if again then return 'done' end
 if spent then return 'used' end
 spend()
-redis.call('HDEL', KEYS[3], ARGV[4])
+redis.call('HDEL', KEYS[3], ARGV[6])
 return 'done'`,
 )
