@@ -381,9 +381,10 @@ describe('a broadcast', () => {
     expect(await remove('broadcasts/b')).toEqual({ cancelled: 400 })
     await passed(30_000)
     expect(await outboxed()).toBe(0)
+    // A page that was being handed over at that moment is taken back, too.
     expect(await get('broadcasts/b')).toMatchObject({
       status: 'cancelled',
-      counts: { published: 400, failed: 400 },
+      counts: { published: 400, failed: expect.toSatisfy((failed) => failed === 400 || failed === 500) },
     })
   })
 
