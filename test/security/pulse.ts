@@ -1,84 +1,96 @@
-import { systemClock } from '../../src/platform/clock.ts'
-import { createDapp } from '../../src/sdk/dapp.ts'
-import { createWallet, fromNotifyServer } from '../../src/sdk/wallet.ts'
+import { type EnrolledApp, newDevice, postNotification } from '../stories/town.ts'
 import { newOwner } from '../support/owner.ts'
 import type { World } from '../support/world.ts'
 
 export const PULSE_DOMAIN = 'pulse.example'
 
 /** A beat that takes longer than this is a server that does not serve, ms. */
-const PATIENCE = 10_000
+const PATIENCE_MS = 10_000
+
+export interface PulsePlace {
+  /** Notify servers: the wallet uses the first one, the dapp each in turn. */
+  readonly servers: readonly string[]
+  /** The relay of the wallet, `ws:`. */
+  readonly relay: string
+  readonly app: EnrolledApp
+}
+
+/** What is late is an error that says what was waited for. */
+export const inTime = async <T>(what: string, work: Promise<T>, milliseconds = PATIENCE_MS): Promise<T> => {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${milliseconds} ms`)), milliseconds)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
 
 /**
  * A wallet and a dapp that go on exchanging notifications, one after the other, whatever else happens to the server.
- * One beat: published, received and decrypted, marked as read with an answer.
+ * One beat: published, received and decrypted, marked as read with an answer. `everyMs`: from one beat to the next.
  */
-export const startPulse = async (world: World) => {
-  const { url, project } = world
-  const app = await world.addApp(PULSE_DOMAIN, { types: [{ name: 'Beat' }] })
-  const type = app.types[0]?.id ?? ''
+export const startPulseAt = async (place: PulsePlace, { everyMs = 0 }: { everyMs?: number } = {}) => {
+  const { servers, relay, app } = place
+  const [server = ''] = servers
+  const { domain } = app
   const owner = newOwner()
-  const wallet = createWallet({
-    url,
-    account: owner.account,
-    sign: async (text) => owner.sign(text),
-    domain: 'wallet.example',
-    allApps: true,
-    resolveAppKeys: fromNotifyServer({ clock: systemClock, fetch }, url),
-  })
-  const dapp = createDapp({ url, projectId: project.id, secret: project.secret, domain: PULSE_DOMAIN })
+  const wallet = newDevice({ url: server, wsUrl: relay }, owner)
   const sent: string[] = []
   const received: string[] = []
+  /** How long each step of a beat took, ms. */
+  const times = { received: [] as number[], answered: [] as number[] }
   const waiting = new Map<string, (id: string) => void>()
-  wallet.on('message', ({ notification: { title, id } }) => {
-    if (title.startsWith('beat ')) received.push(title)
-    waiting.get(title)?.(id)
+  wallet.on('message', ({ notification: { body, id } }) => {
+    if (body.startsWith('beat ')) received.push(body)
+    waiting.get(body)?.(id)
   })
-  await wallet.watch()
-  await wallet.subscribe(PULSE_DOMAIN)
+  await inTime('The wallet watches', wallet.watch())
+  await inTime('The wallet subscribes', wallet.subscribe(domain))
 
   let isStopped = false
   let beats = 0
   let failure: unknown
   let listeners: (() => void)[] = []
 
-  const inTime = async <T>(work: Promise<T>): Promise<T> => {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('The pulse stopped')), PATIENCE)
-    })
-    try {
-      return await Promise.race([work, late])
-    } finally {
-      clearTimeout(timer)
-    }
+  const timed = async <T>(what: keyof typeof times, work: Promise<T>): Promise<T> => {
+    const began = performance.now()
+    const result = await inTime(`The pulse is ${what}`, work)
+    times[what].push(performance.now() - began)
+    return result
   }
-
+  const publishBeat = async (body: string): Promise<string> => {
+    const arrived = new Promise<string>((resolve) => waiting.set(body, resolve))
+    const url = servers[beats % servers.length] ?? ''
+    const outcome = await postNotification({ url }, app, { id: body, body, accounts: [owner.account] })
+    if (outcome.sent.length !== 1) throw new Error(`${body} was not sent: ${JSON.stringify(outcome)}`)
+    return arrived
+  }
   const beat = async () => {
-    const title = `beat ${sent.length + 1}`
-    const arrived = new Promise<string>((resolve) => waiting.set(title, resolve))
-    sent.push(title)
-    const outcome = await dapp.notify({ type, title, body: 'Still here' }, [owner.account])
-    if (outcome.sent.length !== 1) throw new Error(`${title} was not sent: ${JSON.stringify(outcome)}`)
-    const id = await arrived
-    waiting.delete(title)
-    await wallet.markRead(PULSE_DOMAIN, [id])
+    const body = `beat ${sent.length + 1}`
+    sent.push(body)
+    const id = await timed('received', publishBeat(body))
+    waiting.delete(body)
+    await timed('answered', wallet.markRead(domain, [id]))
   }
-
   const run = async () => {
     while (!isStopped) {
-      await inTime(beat())
+      const began = performance.now()
+      await beat()
       beats++
       const woken = listeners
       listeners = []
       for (const wake of woken) wake()
+      const pauseMs = everyMs - (performance.now() - began)
+      if (pauseMs > 0 && !isStopped) await new Promise((resolve) => setTimeout(resolve, pauseMs))
     }
   }
   const running = run().catch((error: unknown) => {
     failure = error
     for (const wake of listeners) wake()
   })
-
   const until = async (count: number): Promise<void> => {
     while (beats < count && failure === undefined && !isStopped) {
       await new Promise<void>((resolve) => void listeners.push(resolve))
@@ -88,14 +100,16 @@ export const startPulse = async (world: World) => {
 
   return {
     account: owner.account,
-    type,
+    type: app.types[0]?.id ?? '',
     sent,
     received,
+    times,
     get beats() {
       return beats
     },
     /** A whole beat that begins after now: the one in progress, and the next. */
     next: () => until(beats + 2),
+    /** Throws what went wrong, if anything did. */
     async stop() {
       isStopped = true
       await running
@@ -108,4 +122,13 @@ export const startPulse = async (world: World) => {
     },
   }
 }
-export type Pulse = Awaited<ReturnType<typeof startPulse>>
+
+export type Pulse = Awaited<ReturnType<typeof startPulseAt>>
+
+/** The pulse of a world, at full speed. */
+export const startPulse = async (world: World): Promise<Pulse> => {
+  const { project } = world
+  const { types } = await world.addApp(PULSE_DOMAIN, { types: [{ name: 'Beat' }] })
+  const app = { domain: PULSE_DOMAIN, projectId: project.id, secret: project.secret, types }
+  return startPulseAt({ servers: [world.url], relay: world.wsUrl, app })
+}

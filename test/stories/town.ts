@@ -14,6 +14,7 @@ import { createRelayClient, type RelayClient, type RelayMessage } from '../../sr
 import { capturedLog } from '../support/capture/log.ts'
 import { knownSecret } from '../support/capture/record.mjs'
 import { newOwner, type Owner } from '../support/owner.ts'
+import { COMMAND } from '../support/process.ts'
 
 export const temporaryHome = async (): Promise<AsyncDisposable & { path: string }> => {
   const path = await mkdtemp(join(tmpdir(), 'belfry-story-'))
@@ -35,7 +36,7 @@ export const enrolByCommandLine = async (
   more: string[] = [],
 ): Promise<EnrolledApp> => {
   const { stdout } = await promisify(execFile)(process.execPath, [
-    'dist/cli/main.js',
+    COMMAND,
     ...['app', 'add', domain, '--data', dataDir, '--name', 'Story', '--json'],
     ...['--type', 'News: what is new', '--type', 'Alerts: what is urgent'],
     ...more,

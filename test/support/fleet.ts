@@ -26,9 +26,12 @@ export interface Fleet extends AsyncDisposable {
   readonly secret: string
 }
 
-const startMember = async (port: number, args: string[], env: NodeJS.ProcessEnv): Promise<Member> => {
+const startMember = async (
+  port: number,
+  { args, ...how }: { args: readonly string[]; env: NodeJS.ProcessEnv; launcher: readonly string[] },
+): Promise<Member> => {
   const dataDir = mkdtempSync(join(tmpdir(), 'belfry-fleet-'))
-  const start = () => startServerProcess(dataDir, { port, args: [...args, '--metrics', 'shared'], env })
+  const start = () => startServerProcess(dataDir, { port, args: [...args, '--metrics', 'shared'], ...how })
   let running = await start()
   return {
     url: running.url,
@@ -50,6 +53,17 @@ const startMember = async (port: number, args: string[], env: NodeJS.ProcessEnv)
   }
 }
 
+export interface FleetOptions {
+  relays?: number
+  notifies?: number
+  aliases?: readonly string[]
+  /** Of the notify servers, with commas. */
+  rooms?: string
+  env?: NodeJS.ProcessEnv
+  /** See `startServerProcess`. */
+  launcher?: readonly string[]
+}
+
 /**
  * Notify servers are spread over the relays. They know themselves by the URL of the first notify server; `aliases` are
  * other URLs by which clients know them.
@@ -60,8 +74,10 @@ export const startFleet = async (
     relays = 2,
     notifies = 2,
     aliases = [],
+    rooms = 'notify,keys,archive',
     env = {},
-  }: { relays?: number; notifies?: number; aliases?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
+    launcher = [],
+  }: FleetOptions = {},
 ): Promise<Fleet> => {
   const ports: number[] = []
   while (ports.length < relays + notifies) {
@@ -87,10 +103,10 @@ export const startFleet = async (
         at < relays
           ? ['--rooms', 'relay']
           : [
-              ...['--rooms', 'notify,keys,archive', '--relay-shared', 'true'],
+              ...['--rooms', rooms, '--relay-shared', 'true'],
               ...['--relay-url', members[(at - relays) % relays]?.url ?? ''],
             ]
-      members.push(await startMember(port, args, shared))
+      members.push(await startMember(port, { args, env: shared, launcher }))
     }
   } catch (error) {
     await dispose()

@@ -5,6 +5,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { capture, isCapturing, knownSecret } from './capture/record.mjs'
 
+/** Whose code runs: `BELFRY_UNDER_TEST` names the `dist` of another checkout. */
+export const COMMAND = join(process.env.BELFRY_UNDER_TEST ?? 'dist', 'cli/main.js')
+
 /** A server in a process of its own, as an operator starts it; it can be killed. */
 export interface ServerProcess extends AsyncDisposable {
   url: string
@@ -36,14 +39,27 @@ export const freePort = (): Promise<number> =>
  */
 export const startServerProcess = async (
   dataDir: string,
-  { port = 0, args = [], env = {} }: { port?: number; args?: string[]; env?: NodeJS.ProcessEnv } = {},
+  {
+    port = 0,
+    args = [],
+    env = {},
+    launcher = [],
+  }: {
+    port?: number
+    args?: readonly string[]
+    env?: NodeJS.ProcessEnv
+    /** A command that becomes the one that is appended to it, with the same pid. */
+    launcher?: readonly string[]
+  } = {},
 ): Promise<ServerProcess> => {
   const recorder = new URL('./capture/server-process.mjs', import.meta.url).href
+  const [program = '', ...programArgs] = [...launcher, process.execPath]
   const child = spawn(
-    process.execPath,
+    program,
     [
+      ...programArgs,
       ...(isCapturing ? ['--import', recorder] : []),
-      'dist/cli/main.js',
+      COMMAND,
       'serve',
       '--port',
       String(port),
