@@ -1,5 +1,4 @@
 /** Hosts that strangers name: whatever they answer, and whether their names resolve, nobody else waits for it. */
-import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -10,6 +9,7 @@ import { createPublicFetch } from '../../src/platform/public-fetch.ts'
 import { createResolver } from '../../src/platform/resolver.ts'
 import { manualClock } from '../support/clock.ts'
 import { eventually } from '../support/eventually.ts'
+import { startNameServer } from './name-server.ts'
 
 const rules = addressRules(['127.0.0.0/8'])
 const LIMITS = { milliseconds: 1_000, bytes: 64 * 1024 }
@@ -70,32 +70,6 @@ describe('a host that does not answer as it should', () => {
     await eventually(() => expect(sockets.size).toBe(0))
   })
 })
-
-/** A name server that answers 127.0.0.1 for what begins with `good`, and nothing at all for others. */
-const startNameServer = async () => {
-  const socket = createSocket('udp4')
-  let dropped = 0
-  socket.on('message', (query, { port, address }) => {
-    const isGood = query.subarray(13, 17).toString() === 'good'
-    if (!isGood) {
-      dropped++
-      return
-    }
-    // The question again, with one answer where an IPv4 address was asked for.
-    const question = query.subarray(12, query.indexOf(0, 12) + 5)
-    const isV4 = question.readUInt16BE(question.length - 4) === 1
-    const head = Buffer.from([query[0] ?? 0, query[1] ?? 0, 0x81, 0x80, 0, 1, 0, isV4 ? 1 : 0, 0, 0, 0, 0])
-    const answer = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1])
-    socket.send(Buffer.concat([head, question, ...(isV4 ? [answer] : [])]), port, address)
-  })
-  socket.bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  return {
-    server: `127.0.0.1:${socket.address().port}`,
-    dropped: () => dropped,
-    [Symbol.dispose]: () => void socket.close(),
-  }
-}
 
 describe('names that lead nowhere', () => {
   it('hold up no other name, are given up in time, and are not asked for again at once', async () => {
