@@ -6,28 +6,21 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { fetchKeys } from '../../src/notify/client/app-keys.ts'
-import type { Wallet } from '../../src/notify/client.ts'
 import { type Clock, pause, systemClock } from '../../src/platform/clock.ts'
 import { toHex } from '../../src/protocol/bytes.ts'
 import type { Stores } from '../../src/storage/stores.ts'
 import { countOf, tallyOf } from '../../src/storage/transfer-sum.ts'
-import {
-  type EnrolledApp,
-  enrolByCommandLine,
-  newDevice,
-  postNotification,
-  temporaryHome,
-} from '../stories/town.ts'
-import { eventually } from '../support/eventually.ts'
+import { type EnrolledApp, enrolByCommandLine, temporaryHome } from '../stories/town.ts'
 import { startFleet } from '../support/fleet.ts'
-import { newOwner } from '../support/owner.ts'
 import { startServerProcess } from '../support/process.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { startWorld } from '../support/world.ts'
+import { watchHealth } from './bystander/bystander.ts'
+import { startPulseAt } from './pulse.ts'
+import { residentBytes } from './strangers-http.ts'
 
 const SECONDS = Number(process.env.BELFRY_FREE_FOR_ALL_SECONDS ?? 30)
 const IDS = 200
@@ -37,6 +30,7 @@ const PAST_ALL_LEASES_MS = 400 * 86_400_000
 /** The default limits and budgets. */
 const AS_DEFAULT = { BELFRY_LIMITS: 'notify: off; subscriber: off; mark: off', BELFRY_BUDGETS: '' }
 const MIB = 1024 * 1024
+const BEAT_MS = 50
 
 interface Ground {
   relays: readonly string[]
@@ -47,57 +41,22 @@ interface Ground {
 const wsOf = (url: string) => url.replace(/^http/, 'ws')
 
 /** Round trips of a wallet and a dapp, one after the other: notified, received, marked as read with an answer. */
-const startBystander = async (ground: Ground, app: EnrolledApp) => {
-  const [server = ''] = ground.servers
-  const owner = newOwner()
-  const waiting = new Map<string, (id: string) => void>()
-  const wallet: Wallet = newDevice({ url: server, wsUrl: wsOf(ground.relays[0] ?? '') }, owner)
-  wallet.on('message', ({ notification: { body, id } }) => waiting.get(body)?.(id))
-  await wallet.watch()
-  await wallet.subscribe(DOMAIN)
-  const times: Record<'received' | 'answered' | 'healthy', number[]> = {
-    received: [],
-    answered: [],
-    healthy: [],
-  }
-  let isStopped = false
-  let beats = 0
-
-  const timed = async <T>(what: keyof typeof times, work: () => Promise<T>): Promise<T> => {
-    const began = performance.now()
-    const result = await work()
-    times[what].push(performance.now() - began)
-    return result
-  }
-  const beat = async () => {
-    const body = `beat ${++beats}`
-    const id = await timed('received', async () => {
-      const arrived = new Promise<string>((resolve) => waiting.set(body, resolve))
-      await postNotification({ url: server }, app, { id: body, body, accounts: [owner.account] })
-      return arrived
-    })
-    waiting.delete(body)
-    await timed('answered', () => wallet.markRead(DOMAIN, [id]))
-    await timed('healthy', async () => expect((await fetch(`${server}/health`)).status).toBe(200))
-  }
-  const run = async () => {
-    while (!isStopped) {
-      await beat()
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-  }
-  const running = run()
-  running.catch(() => {})
+const startBystander = async ({ relays, servers }: Ground, app: EnrolledApp) => {
+  const place = { servers: servers.slice(0, 1), relay: wsOf(relays[0] ?? ''), app }
+  const pulse = await startPulseAt(place, { everyMs: BEAT_MS })
+  const health = watchHealth(place.servers)
   return {
-    times,
-    /** Rejects with what went wrong, if anything did. */
+    next: pulse.next,
+    /** How long things took, ms. Rejects with what went wrong, if anything did. */
     async stop() {
-      isStopped = true
-      await running
-      await wallet[Symbol.asyncDispose]()
+      await using _ = pulse
+      const healthy = await health.stop()
+      await pulse.stop()
+      return { ...pulse.times, healthy }
     },
   }
 }
+type Times = Awaited<ReturnType<Awaited<ReturnType<typeof startBystander>>['stop']>>
 
 const percentile = (times: readonly number[], part: number): number =>
   [...times].sort((a, b) => a - b)[Math.floor((times.length - 1) * part)] ?? Number.NaN
@@ -136,11 +95,6 @@ const runAttackers = async (ground: Ground, app: EnrolledApp): Promise<unknown> 
   return JSON.parse(printed)
 }
 
-const rssOf = (pid: number): number => {
-  const [, kib = '0'] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
-  return Number(kib) * 1024
-}
-
 const rowsOf = async (stores: Stores, now: number): Promise<number> =>
   countOf(await tallyOf(stores.transfer.read, now))
 
@@ -153,7 +107,7 @@ const later: Clock = {
 }
 
 /** 50th and 99th percentile and maximum of each, ms. */
-const summaryOf = (times: Awaited<ReturnType<typeof startBystander>>['times']) =>
+const summaryOf = (times: Times) =>
   Object.fromEntries(
     Object.entries(times).map(([what, all]) => [
       what,
@@ -161,7 +115,7 @@ const summaryOf = (times: Awaited<ReturnType<typeof startBystander>>['times']) =
     ]),
   )
 
-const expectCalm = (times: Awaited<ReturnType<typeof startBystander>>['times']) => {
+const expectCalm = (times: Times) => {
   expect(times.received.length).toBeGreaterThan(SECONDS / 2)
   for (const one of Object.values(times)) expect(percentile(one, 0.99)).toBeLessThan(1_000)
   expect(percentile(times.healthy, 0.5)).toBeLessThan(100)
@@ -172,13 +126,14 @@ const live = async (name: string, ground: Ground, isAttacked: boolean): Promise<
   const app = await enrolByCommandLine(ground.dataDir, DOMAIN)
   const bystander = await startBystander(ground, app)
   if (!isAttacked) {
-    await eventually(() => expect(bystander.times.answered.length).toBeGreaterThan(2))
-    return bystander.stop()
+    await bystander.next()
+    await bystander.stop()
+    return
   }
   const attacks = await runAttackers(ground, app)
-  await bystander.stop()
-  console.log(name, JSON.stringify({ attacks, bystander: summaryOf(bystander.times) }))
-  expectCalm(bystander.times)
+  const times = await bystander.stop()
+  console.log(name, JSON.stringify({ attacks, bystander: summaryOf(times) }))
+  expectCalm(times)
 }
 
 /** What is left of it on the embedded store when everything that has an end has ended: rows. */
@@ -187,9 +142,9 @@ const leftOnEmbedded = async (isAttacked: boolean): Promise<number> => {
   {
     await using server = await startServerProcess(home.path, { env: AS_DEFAULT })
     const ground = { relays: [server.url], servers: [server.url], dataDir: home.path }
-    const before = rssOf(server.pid)
+    const before = await residentBytes(server.pid)
     await live('embedded', ground, isAttacked)
-    expect(rssOf(server.pid) - before).toBeLessThan(600 * MIB)
+    expect((await residentBytes(server.pid)) - before).toBeLessThan(600 * MIB)
     expect(await server.end('SIGTERM')).toBe(0)
   }
   await using world = await startWorld({ dataDir: home.path, clock: later })

@@ -1,0 +1,163 @@
+/**
+ * Whatever strangers do at their address, somebody at another one goes on: receives, comes for the first time, is told
+ * by webhook; every process answers, and what the attack leaves is bounded. Each attack of `bystander/attacks` is made on
+ * each ground, with the limits and budgets that are the default.
+ *
+ * `BELFRY_UNDER_TEST` names the `dist` of another checkout to attack, `BELFRY_TELL=yes` has the measurements printed.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { fetchKeys } from '../../src/notify/client/app-keys.ts'
+import { systemClock } from '../../src/platform/clock.ts'
+import { toHex } from '../../src/protocol/bytes.ts'
+import type { Attack, Orders } from './bystander/attack.ts'
+import { type AttackTally, startAttackers } from './bystander/attackers.ts'
+import { ATTACKS } from './bystander/attacks.ts'
+import { startBystander, watchHealth } from './bystander/bystander.ts'
+import { GROUNDS, type Ground, HAS_NAMES } from './bystander/ground.ts'
+import { startVictim } from './bystander/victim.ts'
+import { median } from './strangers-http.ts'
+
+const MIB = 1024 * 1024
+const STORED_MIB = 32
+const RESIDENT_MIB = 200
+/** `/health` at the median, on a machine that is not loaded. */
+const HEALTHY_MS = 100
+const MOST_SLOWNESS = 2
+
+const receiverAt = async (url: string) => {
+  const { subscribe, authentication } = await fetchKeys({ clock: systemClock, fetch }, url)
+  return { key: toHex(subscribe), did: authentication }
+}
+
+const ordersFor = async (
+  ground: Ground,
+  { title }: Attack,
+  { domain, at, victim }: { domain: string; at: number; victim: Orders['victim'] },
+): Promise<Orders> => {
+  const { relays, servers, keyServers } = ground
+  const [server = ''] = servers
+  const own = await ground.enrol(`attackers-${at}.example`)
+  return {
+    ...{ title, relays: [...relays], servers: [...servers], keyServers, victim },
+    address: `203.0.113.${at + 1}`,
+    accomplice: `198.51.100.${at + 1}`,
+    server: await receiverAt(`${server}/.well-known/did.json`),
+    app: { ...(await receiverAt(`${server}/apps/${domain}/did.json`)), domain },
+    project: { id: own.projectId, secret: own.secret, domain: own.domain },
+  }
+}
+
+/** The attack was one, and did no more than it may. */
+const expectTally = ({ atLeast = {}, atMost = {} }: Attack, tally: AttackTally) => {
+  for (const [what, count] of Object.entries(atLeast)) {
+    const { done = 0, refused = 0 } = tally[what] ?? {}
+    expect(done + refused, what).toBeGreaterThanOrEqual(count)
+  }
+  for (const [what, count] of Object.entries(atMost)) {
+    expect(tally[what]?.done ?? 0, what).toBeLessThanOrEqual(count)
+  }
+}
+
+/**
+ * How much longer the processes took than they would have on a machine of their own, because others had the cores: other
+ * tests, and here the attackers, who are on the same machine.
+ */
+const slownessSince = async (
+  ground: Ground,
+  before: Awaited<ReturnType<Ground['schedule']>>,
+): Promise<number> => {
+  const factors = (await ground.schedule()).map(({ ran, waited }, at) => {
+    const own = ran - (before[at]?.ran ?? 0)
+    return own > 0 ? 1 + (waited - (before[at]?.waited ?? 0)) / own : 1
+  })
+  return Math.max(...factors)
+}
+
+/** How much more memory a process has had than at the beginning, bytes: of the one where it was most. */
+const watchMemory = async (ground: Ground) => {
+  const before = await ground.resident()
+  let most = 0
+  const look = async () => {
+    for (const [at, bytes] of (await ground.resident()).entries())
+      most = Math.max(most, bytes - (before[at] ?? 0))
+  }
+  const looking = setInterval(() => void look().catch(() => {}), 200)
+  return {
+    grown: () => most,
+    [Symbol.dispose]: () => clearInterval(looking),
+  }
+}
+
+/** For whoever looks at how an attack does: as JSON. */
+const tell = ({ health, ...measured }: { health: readonly number[]; [what: string]: unknown }) => {
+  const told = {
+    answers: health.length,
+    median: Math.round(median(health)),
+    slowest: Math.round(Math.max(...health)),
+  }
+  console.log(JSON.stringify({ ...measured, health: told }))
+}
+
+const suffer = async (
+  ground: Ground,
+  attackers: ReturnType<typeof startAttackers>,
+  attack: Attack,
+  at: number,
+): Promise<void> => {
+  const domain = `bystander-${at}.example`
+  const { victim, check } = await startVictim(ground)
+  await using bystander = await startBystander(ground, domain)
+  const orders = await ordersFor(ground, attack, { domain, at, victim })
+  const storedBefore = await ground.stored()
+  using memory = await watchMemory(ground)
+  const scheduleBefore = await ground.schedule()
+  const { begun, over } = attackers.attack(orders)
+  await begun
+  using watch = watchHealth(ground.all)
+  const tally = await over
+  const health = await watch.stop()
+  const slowness = await slownessSince(ground, scheduleBefore)
+  const stored = mib((await ground.stored()) - storedBefore)
+  const resident = mib(memory.grown())
+  if (process.env.BELFRY_TELL === 'yes')
+    tell({ attack: attack.title, tally, stored, resident, slowness, health })
+  await bystander.finish()
+  await check()
+  expectTally(attack, tally)
+  expect(median(health), 'ms until /health answers').toBeLessThan(
+    HEALTHY_MS * Math.min(slowness, MOST_SLOWNESS),
+  )
+  expect(stored, 'MiB stored').toBeLessThan(attack.storedMiB ?? STORED_MIB)
+  expect(resident, 'MiB of memory').toBeLessThan(attack.residentMiB ?? RESIDENT_MIB)
+}
+
+const mib = (bytes: number) => Math.round(bytes / MIB)
+
+for (const { name, start } of GROUNDS) {
+  describe(`${name} serves everybody else while a stranger`, () => {
+    let ground: Ground
+    let attackers: ReturnType<typeof startAttackers>
+    beforeAll(async () => {
+      attackers = startAttackers()
+      ground = await start()
+    })
+    afterAll(async () => {
+      await attackers[Symbol.asyncDispose]()
+      await ground?.[Symbol.asyncDispose]()
+    })
+
+    for (const [at, attack] of ATTACKS.entries()) {
+      it.skipIf(attack.needsNames && !HAS_NAMES)(
+        attack.title,
+        () => suffer(ground, attackers, attack, at),
+        60_000,
+      )
+    }
+
+    it('was here before it was started anew', async () => {
+      await ground.restart()
+      await using bystander = await startBystander(ground, 'bystander-later.example')
+      await bystander.finish()
+    }, 120_000)
+  })
+}
