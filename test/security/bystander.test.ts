@@ -22,6 +22,8 @@ const STORED_MIB = 32
 const RESIDENT_MIB = 200
 /** `/health` at the median, on a machine that is not loaded. */
 const HEALTHY_MS = 100
+/** A new wallet watches, subscribes and receives, at the worst. */
+const NEWCOMER_MS = 7_000
 const MOST_SLOWNESS = 2
 
 const receiverAt = async (url: string) => {
@@ -119,14 +121,16 @@ const suffer = async (
   const slowness = await slownessSince(ground, scheduleBefore)
   const stored = mib((await ground.stored()) - storedBefore)
   const resident = mib(memory.grown())
-  if (process.env.BELFRY_TELL === 'yes')
-    tell({ attack: attack.title, tally, stored, resident, slowness, health })
   await bystander.finish()
+  const slowest = Math.max(...bystander.times.newcomer)
+  if (process.env.BELFRY_TELL === 'yes')
+    tell({ attack: attack.title, tally, stored, resident, slowness, health, newcomer: Math.round(slowest) })
   await check()
   expectTally(attack, tally)
   expect(median(health), 'ms until /health answers').toBeLessThan(
     HEALTHY_MS * Math.min(slowness, MOST_SLOWNESS),
   )
+  expect(slowest, 'ms until a new wallet has received').toBeLessThan(NEWCOMER_MS)
   expect(stored, 'MiB stored').toBeLessThan(attack.storedMiB ?? STORED_MIB)
   expect(resident, 'MiB of memory').toBeLessThan(attack.residentMiB ?? RESIDENT_MIB)
 }

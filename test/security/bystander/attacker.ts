@@ -16,6 +16,6 @@ process.on('message', async (message) => {
     seconds: attack.seconds,
     onBegin: () => process.send?.('begun'),
   })
-  await attack.run({ ...stranger, orders })
-  process.send?.(stranger.tally)
+  const failure = await attack.run({ ...stranger, orders }).then(() => undefined, String)
+  process.send?.(failure ?? stranger.tally)
 })

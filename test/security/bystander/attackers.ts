@@ -24,12 +24,14 @@ export const startAttackers = () => {
       const prepared = new Promise<void>((resolve) => {
         begin = resolve
       })
-      const answered = new Promise<AttackTally>((resolve) => {
+      const answered = new Promise<AttackTally>((resolve, reject) => {
         const listen = (said: unknown) => {
           begin()
           if (said === 'begun') return
           child.off('message', listen)
-          resolve(Tally.parse(said))
+          const tally = Tally.safeParse(said)
+          if (tally.success) resolve(tally.data)
+          else reject(new Error(`The attackers failed: ${said}`))
         }
         child.on('message', listen)
       })
