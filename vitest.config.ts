@@ -2,13 +2,14 @@ import { defineConfig } from 'vitest/config'
 
 /**
  * `--mode browser` runs what needs a real browser: a newcomer's `npm test` needs nothing but npm. `--mode fleet` runs the
- * published clients once more, against two relays and two notify servers on one Redis. `--mode alone` runs what measures times of a bystander and wants
- * the machine for itself.
+ * published clients once more, against two relays and two notify servers on one Redis. `--mode alone` runs what measures
+ * how long a bystander waits, and wants the machine for itself. `--mode soak` runs what lasts as long as one wants.
  */
 const FILES: Record<string, string> = {
   browser: 'test/**/*.browser.ts',
   fleet: 'test/compat/**/*.test.ts',
   alone: 'test/**/*.alone.ts',
+  soak: 'test/**/*.soak.ts',
 }
 
 export default defineConfig(({ mode }) => ({
@@ -28,6 +29,6 @@ export default defineConfig(({ mode }) => ({
     // too slow gets a second chance; the report names it all the same (`retry x1`).
     retry: process.env.CI ? 1 : 0,
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: mode === 'alone' || mode === 'soak' ? 1 : 2,
   },
 }))
