@@ -59,8 +59,8 @@ const pageText = ({ topic, direction }: ArchiveQuery, { messages, next }: Archiv
 
 const DONE = { status: 'SUCCESS', errors: null, fields: null }
 
-/** What a page of messages costs; see `work-budget`. */
-const PAGE_WORK = 20
+/** A page of a MiB, which is read and written as JSON. It is more than a signature, so that pages of one address take turns. */
+const PAGE_WORK = 100
 /** A token, and the keys of 32 owners; its rows are charged when they are written. */
 const REGISTER_WORK = WORK_COST.token + 10
 /** A token, and the walk over what an owner wrote, which it has paid for when it wrote it. */
