@@ -51,7 +51,8 @@ it('two processes on one Redis are one registry, and one of them may die', { tim
   const signer = newSigner()
   const action: Action = { act: 'set', name: HEX, value: bytes(1), validity: 60 }
   const registry = registryOf(serverDid)
-  const signature = signer.sign(digestOf(action, { registry, nonce: 0, identity: signer.address }))
+  const nonce = await atA.nonce(signer.address)
+  const signature = signer.sign(digestOf(action, { registry, nonce, identity: signer.address }))
   const bySignature = { did: signer.address, name: HEX, value: '01', validity: 60, signature }
   const iat = Math.floor(Date.now() / 1000)
   const claims = { sub: did, aud: serverDid, act: 'grant_installation', name: HEX, value: '09', jti: 'one' }
@@ -73,7 +74,7 @@ it('two processes on one Redis are one registry, and one of them may die', { tim
     expect(outcomes.filter((outcome) => outcome === 'granted')).toHaveLength(1)
     expect(outcomes.filter((outcome) => outcome === 403)).toHaveLength(99)
   }
-  expect(await atA.nonce(signer.address)).toBe(1)
+  expect(await atA.nonce(signer.address)).toBe(nonce + 1)
   expect(await atB.fetch(signer.address)).toEqual(['01'])
 
   await b.end('SIGKILL')
