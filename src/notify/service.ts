@@ -242,33 +242,35 @@ export const createNotifyService = (deps: {
       ended.filter(({ domain }) => heard.has(domain)).map((one) => gone(one, reason))
   }
 
-  /** Whether this message was carried out, its JWT was (in another message), or neither. */
-  const historyOf = async ({ requestId: { id, token } }: Asked): Promise<'done' | 'used' | 'new'> => {
-    if (await store.wasCommitted(id, clock.now())) return 'done'
-    return token !== undefined && (await store.wasCommitted(token, clock.now())) ? 'used' : 'new'
+  /** What of the request was carried out before: this very message, its JWT in another message, or neither. */
+  const repeatedPart = async ({
+    requestId: { id, token },
+  }: Asked): Promise<'message' | 'token' | undefined> => {
+    if (await store.wasCommitted(id, clock.now())) return 'message'
+    return token !== undefined && (await store.wasCommitted(token, clock.now())) ? 'token' : undefined
   }
 
   /** True when the relay delivers again what was done already. */
   const isDone = async (asked: Asked): Promise<boolean> => {
-    const history = await historyOf(asked)
-    if (history === 'used') throw usedBefore()
-    return history === 'done'
+    const repeated = await repeatedPart(asked)
+    if (repeated === 'token') throw usedBefore()
+    return repeated === 'message'
   }
 
   /**
-   * For what somebody may ask twice within one second, with something else between (subscribe, delete, subscribe).
-   * Published clients sign whole seconds and nothing else that differs, so both requests carry one JWT. It counts again
-   * while it is fresh, provided that it changes something: `assertChange` refuses a mere repetition.
+   * As `isDone`, for what somebody may ask twice within one second, with something else between (subscribe, delete,
+   * subscribe). Published clients sign whole seconds and nothing else that differs, so both requests carry one JWT. It
+   * counts again while it is fresh, provided that it changes something: `assertChange` refuses a mere repetition.
    */
-  const admitAgain = async (asked: Asked) => {
-    const history = await historyOf(asked)
-    if (history === 'used' && !asked.isFresh) throw usedBefore()
+  const checkRepetition = async (asked: Asked) => {
+    const repeated = await repeatedPart(asked)
+    if (repeated === 'token' && !asked.isFresh) throw usedBefore()
     const { token: _, ...withoutToken } = asked.requestId
     return {
-      isDone: history === 'done',
-      requestId: history === 'used' ? withoutToken : asked.requestId,
+      isDone: repeated === 'message',
+      requestId: repeated === 'token' ? withoutToken : asked.requestId,
       assertChange(changes: boolean) {
-        if (history === 'used' && !changes) throw usedBefore()
+        if (repeated === 'token' && !changes) throw usedBefore()
       },
     }
   }
@@ -302,8 +304,8 @@ export const createNotifyService = (deps: {
     },
 
     async subscribe(asked, { domain, scope, welcome }) {
-      const { isDone, requestId, assertChange } = await admitAgain(asked)
-      if (isDone) return
+      const { isDone: isRepeated, requestId, assertChange } = await checkRepetition(asked)
+      if (isRepeated) return
       const key = accountKey(asked.account)
       const isHeard = {
         subscribed: await webhooks.wants(domain, 'subscribed'),
@@ -349,8 +351,8 @@ export const createNotifyService = (deps: {
     },
 
     async update(asked, { scope }) {
-      const { isDone, requestId, assertChange } = await admitAgain(asked)
-      if (isDone) return
+      const { isDone: isRepeated, requestId, assertChange } = await checkRepetition(asked)
+      if (isRepeated) return
       const { domain, subscriptionId } = asked
       const isHeard = await webhooks.wants(domain, 'updated')
       await change(accountKey(asked.account), requestId, (before) => {

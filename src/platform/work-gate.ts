@@ -1,7 +1,7 @@
 /**
  * How much work of one owner is in progress at a time. More waits, in the order in which it came: what an owner may do in
- * one burst does not stand in front of everybody else's work all at once. Who waits is not bounded here; a caller stops
- * reading from whom it waits for.
+ * one burst does not stand in front of everybody else's work all at once. What waits is not bounded here: at the relay a
+ * connection is not read from while it has too many requests in progress, and those that wait count among them.
  */
 export interface WorkGate {
   /** Undefined when the work may begin at once; otherwise resolves when it may. */
