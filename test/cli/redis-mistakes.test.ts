@@ -1,10 +1,10 @@
 /** A Redis that is configured wrongly ends commands that open a store with the sentence that the server's start has. */
-import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { runBelfry } from './belfry.ts'
 
 let dir: string
 let redis: RedisServer
@@ -18,24 +18,9 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true })
 })
 
+// What waits for ever fails here.
 const belfry = (words: string[], env: NodeJS.ProcessEnv = {}) =>
-  new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
-    const child = spawn(process.execPath, [join(process.cwd(), 'dist/cli/main.js'), ...words], {
-      cwd: dir,
-      env: { PATH: process.env.PATH, NO_COLOR: '1', ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      // What waits for ever fails here.
-      timeout: 45_000,
-    })
-    const said = { stdout: '', stderr: '' }
-    child.stdout.on('data', (text) => {
-      said.stdout += text
-    })
-    child.stderr.on('data', (text) => {
-      said.stderr += text
-    })
-    child.on('close', (code) => resolve({ code, ...said }))
-  })
+  runBelfry(words, { cwd: dir, env, timeout: 45_000 })
 
 const wrong = () => `redis://:wrong@127.0.0.1:${redis.port}`
 const refused = () => ({
