@@ -17,9 +17,12 @@ import { createShares, type ShareSizes, type Shares } from './shares.ts'
 import { createStateBudget, type StateBudget, uncountedState } from './state-budget.ts'
 import type { PressureLevel } from './watermark.ts'
 import { createWorkBudget, unlimitedWork, type WorkBudget } from './work-budget.ts'
+import { createWorkGate, openGate, type WorkGate } from './work-gate.ts'
 
 export interface Budgets {
   work: WorkBudget
+  /** When work of the relay begins; open where work is not counted. */
+  gate: WorkGate
   state: StateBudget
   connections: Shares
   memory: Shares
@@ -39,11 +42,11 @@ const MIB = 1024 * 1024
 
 /**
  * No real wallet or dapp comes near these. An address may be an office: a thousand wallets that sign a hundred requests of
- * 2 KB a day, each kept for five minutes, hold 1 MB and compute for 20 s of a day.
+ * 2 KB a day, each kept for five minutes, hold 1 MB and compute for two minutes of a day.
  */
 export const DEFAULT_BUDGETS: BudgetSizes = {
-  // Three tenths of a core for good, and 2 s of one at once: an office of a hundred wallets that all reconnect.
-  work: { burst: 20_000, seconds: 20_000 / 3_000 },
+  // A sixth of a core for good, and 1 s of one at once: an office of a hundred wallets that all reconnect.
+  work: { burst: 10_000, seconds: 10_000 / 1_500 },
   state: 64 * MIB,
   connections: { each: 256, all: 50_000 },
   memory: { each: 16 * MIB, all: 256 * MIB },
@@ -63,8 +66,10 @@ export const createBudgets = (
   sizes: BudgetSizes = DEFAULT_BUDGETS,
 ): Budgets => {
   const { buckets, clock, pressure = () => 'ok' } = deps
+  const work = sizes.work ? createWorkBudget({ clock }, sizes.work) : unlimitedWork
   return {
-    work: sizes.work ? createWorkBudget({ clock }, sizes.work) : unlimitedWork,
+    work,
+    gate: sizes.work ? createWorkGate({ work, clock }) : openGate,
     state:
       sizes.state === null
         ? uncountedState({ pressure })

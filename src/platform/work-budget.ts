@@ -8,18 +8,18 @@ import { ProtocolError } from '../protocol/errors.ts'
 import type { BucketSize } from './buckets.ts'
 import type { Clock } from './clock.ts'
 
-/** Units of about 0.1 ms, measured on one core of a small server. */
+/** Units of about 0.1 ms of one core of a small server: the process' own, and Redis' for it. */
 export const WORK_COST = {
-  /** A frame or a small HTTP request: parsed, logged, answered. */
-  request: 1,
+  /** A frame or a small HTTP request: parsed, carried out, answered. */
+  request: 5,
   /** One message, subscription or receipt of a batch. */
-  item: 1,
+  item: 2,
   /** An upgrade to WebSocket, its JWT included. */
-  connection: 10,
+  connection: 20,
   /** A JWT that is verified natively. */
-  token: 2,
+  token: 5,
   /** A secp256k1 signature that is recovered, a CACAO. */
-  signature: 40,
+  signature: 60,
   /** A request to a foreign host. */
   lookUp: 20,
 } as const
@@ -37,6 +37,8 @@ export interface WorkBudget {
    * read on. Returns for how many ms the owner is in debt, 0 for none.
    */
   spend(owner: string, cost: number): number
+  /** For how many ms the owner is in debt, 0 for none. */
+  debtOf(owner: string): number
   /** Charges the cost. Throws `rate_limited` with `retryAfter`, charging nothing, when less is left. */
   charge(owner: string, cost: number): void
 }
@@ -66,9 +68,10 @@ export const createWorkBudget = ({ clock }: { clock: Clock }, { burst, seconds }
     spend(owner, cost) {
       const now = clock.now()
       const at = Math.min(after(owner, cost, now), now + wholeMs + MAX_DEBT_MS)
-      remember(owner, at)
+      if (cost > 0) remember(owner, at)
       return Math.max(0, Math.ceil(at - now - wholeMs))
     },
+    debtOf: (owner) => Math.max(0, Math.ceil((fullAt.get(owner) ?? 0) - clock.now() - wholeMs)),
     charge(owner, cost) {
       const now = clock.now()
       const at = after(owner, cost, now)
@@ -82,4 +85,4 @@ export const createWorkBudget = ({ clock }: { clock: Clock }, { burst, seconds }
   }
 }
 
-export const unlimitedWork: WorkBudget = { spend: () => 0, charge: () => {} }
+export const unlimitedWork: WorkBudget = { spend: () => 0, debtOf: () => 0, charge: () => {} }

@@ -28,13 +28,11 @@ import type { Budgets } from '../platform/budgets.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { frameCost, WORK_COST } from '../platform/work-budget.ts'
-import { createWorkGate } from '../platform/work-gate.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'
 import { canonicalMethod } from '../protocol/relay-methods.ts'
 import { createAcknowledger } from './acknowledger.ts'
-import { type Bucket, createBucket } from './bucket.ts'
 import { createDrops } from './drops.ts'
 import { Feed } from './feed.ts'
 import { outgoing } from './lane.ts'
@@ -69,7 +67,7 @@ export interface RelayHubDeps {
   watches?: Watches
   archive?: Archiving
   /** Who pays is an address block, and named so in what is stored. */
-  budgets: Pick<Budgets, 'work' | 'state' | 'memory'>
+  budgets: Pick<Budgets, 'work' | 'gate' | 'state' | 'memory'>
   payerOf: (address: string) => string
 }
 
@@ -98,11 +96,7 @@ export interface RelayHub extends AsyncDisposable {
 const FREE_SUBSCRIBERS = 10
 const SUBSCRIBERS_PER_UNIT = 10
 /** What a trusted client does with a message before it knows that it is none, units of `work-budget`. */
-const TRUSTED_UNITS = 5
-/** Items (messages, topics, receipts) of one address that are worked on at a time: some 25 ms of one core. */
-const MAX_ITEMS_IN_PROGRESS = 256
-/** HTTP callers whose rate is remembered. */
-const MAX_CALLERS = 10_000
+const TRUSTED_UNITS = 8
 
 export const createRelayHub = (
   deps: RelayHubDeps,
@@ -115,8 +109,6 @@ export const createRelayHub = (
   /** The feeds of each client that is connected here: one a connection, and one for all shared ones. */
   const clients = new Map<string, Set<Feed>>()
   const sessions = new Set<Session>()
-  const callers = new Map<string, Bucket>()
-  const gate = createWorkGate(MAX_ITEMS_IN_PROGRESS)
 
   const process = toHex(randomBytes(8))
   let connections = 0
@@ -209,15 +201,26 @@ export const createRelayHub = (
     const finish = (): boolean => {
       if (ended) return false
       ended = true
-      if (inProgress > 0) gate.leave(caller.address, inProgress)
+      if (inProgress > 0) budgets.gate.leave(caller.address, inProgress)
       return true
     }
     const end = (frame: () => string): boolean => finish() && send(frame())
+    const entered = async (turn: Promise<boolean>, items: number) => {
+      if (!(await turn)) throw new ProtocolError('rate_limited', 'its connection is gone')
+      inProgress = items
+    }
     const reply: Reply = {
       enter(items) {
         if (caller.address === '') return undefined
+        const { session, address } = caller
+        const cost = Math.max(0, items - 1) * WORK_COST.item
+        // Over HTTP nothing can be held back: it is refused.
+        if (!session) budgets.work.charge(address, cost)
+        const asked = { items, cost: session ? cost : 0, isWanted: () => session?.open ?? true }
+        const turn = budgets.gate.enter(address, asked)
+        if (turn) return entered(session ? session.awaits(turn) : turn, items)
         inProgress = items
-        return gate.enter(caller.address, items)
+        return undefined
       },
       answer: (result) => end(() => rpcResult(request.idText, result)),
       fail: (error) => {
@@ -249,18 +252,6 @@ export const createRelayHub = (
     })
   }
   if (limits.catchUpEvery !== undefined) catchUpLater(limits.catchUpEvery)
-
-  /** 0 when an HTTP caller may go on, else the milliseconds to wait. */
-  const overRate = (clientId: string): number => {
-    const known = callers.get(clientId)
-    const bucket = known ?? createBucket(limits.requestsPerSecond, limits.requestBurst)
-    // Least recently used first.
-    callers.delete(clientId)
-    callers.set(clientId, bucket)
-    const [oldest] = callers.keys()
-    if (callers.size > MAX_CALLERS && oldest !== undefined) callers.delete(oldest)
-    return bucket.take(1, clock.now())
-  }
 
   const hub: RelayHub = {
     connect(peer, { share, ...identified }) {
@@ -334,10 +325,7 @@ export const createRelayHub = (
       const message = parseRpc(text)
       if (message.kind !== 'request')
         throw new ProtocolError('bad_request', 'it must be one request with an id')
-      if (!caller.trusted) {
-        budgets.work.charge(caller.address, frameCost(text.length))
-        if (overRate(caller.clientId) > 0) throw new ProtocolError('rate_limited')
-      }
+      if (!caller.trusted) budgets.work.charge(caller.address, frameCost(text.length))
       presence.note(caller.clientId)
       return new Promise((resolve, reject) => {
         const send = (frame: string) => {

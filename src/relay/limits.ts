@@ -20,9 +20,6 @@ export interface RelayLimits {
   requestsInProgress: number
   /** The same in bytes. */
   bytesInProgress: number
-  /** Requests (a batch counts each of its items) a connection may make, sustained and at once. */
-  requestsPerSecond: number
-  requestBurst: number
   /**
    * Topics that one client may be subscribed to. A wallet has two for a session and one for each dapp that notifies it;
    * 10,000 are more than any keeps, and are subscribed to again at a start in 20 calls.
@@ -53,8 +50,6 @@ export const RELAY_LIMITS: RelayLimits = {
   slowAfter: 30_000,
   requestsInProgress: 512,
   bytesInProgress: 8 * MIB,
-  requestsPerSecond: 2_000,
-  requestBurst: 10_000,
   topicsPerClient: 10_000,
   keepUnattended: 15 * 60_000,
   fetchMessages: 500,

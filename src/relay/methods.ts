@@ -5,6 +5,7 @@ import { checked } from '../platform/http.ts'
 import { createKeyedLock } from '../platform/keyed-lock.ts'
 import { ROW_OVERHEAD_BYTES } from '../platform/state-budget.ts'
 import { WORK_COST } from '../platform/work-budget.ts'
+import { ITEMS_IN_PROGRESS } from '../platform/work-gate.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { RELAY_METHODS, type RelayParams, SESSION_TAGS } from '../protocol/relay-methods.ts'
 import { messageIdOf, subscriptionIdOf } from '../protocol/topic.ts'
@@ -29,7 +30,10 @@ export interface Caller {
 
 /** How a request begins and ends, each once. `answer` is false when the answer could not be handed over. */
 export interface Reply {
-  /** So many items are about to be worked on. Undefined when that may begin at once; otherwise resolves when it may. */
+  /**
+   * So many items are about to be worked on: charges those beyond the first. Undefined when that may begin at once;
+   * otherwise resolves when it may. Throws `rate_limited` where nothing can be held back.
+   */
   enter(items: number): Promise<void> | undefined
   answer(result: unknown): boolean
   fail(error: unknown): void
@@ -76,14 +80,14 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     }
   }
 
-  /** Charges the items of a request beyond the first. Over HTTP, where nothing can be held back, it may throw. */
-  const spend = (caller: Caller, items: number): void => {
-    if (items <= 1 || caller.trusted) return
-    if (caller.session) caller.session.spend(items - 1)
-    else budgets.work.charge(caller.address, items - 1)
+  /** Charges what a request costs beyond its frame. Over HTTP, where nothing can be held back, it may throw. */
+  const spend = (caller: Caller, units: number): void => {
+    if (units <= 0 || caller.trusted) return
+    if (caller.session) caller.session.spend(units)
+    else budgets.work.charge(caller.address, units)
   }
 
-  /** A method whose work begins when it is its payer's turn; a batch pays for its items before. */
+  /** A method whose work begins when it is its payer's turn. */
   const method =
     <Request>(
       { params: schema }: { params: ZodType<Request> },
@@ -92,9 +96,7 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     ): Method =>
     (caller, params, reply) => {
       const request = checked(schema, params)
-      const items = itemsIn(request)
-      spend(caller, items)
-      const turn = reply.enter(items)
+      const turn = reply.enter(itemsIn(request))
       return turn ? turn.then(() => work(caller, request, reply)) : work(caller, request, reply)
     }
   const one = () => 1
@@ -105,11 +107,16 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     reply: Reply,
     answered?: () => void,
   ): void => {
-    // What is dropped is `true`, too: published clients do not survive an error here.
+    // What the house publishes is not divided.
+    const slice = caller.address === '' ? messages.length : ITEMS_IN_PROGRESS
     publisher.publish(
-      messages.map((message) => newMessage(caller, message)),
+      messages.slice(0, slice).map((message) => newMessage(caller, message)),
       caller.address,
       (error) => {
+        if (error === undefined && messages.length > slice) {
+          return publish(caller, messages.slice(slice), reply, answered)
+        }
+        // What is dropped is `true`, too: published clients do not survive an error here.
         if (error === undefined) reply.answer(true)
         else reply.fail(error)
         answered?.()
@@ -248,7 +255,6 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     { topics, keep }: { topics: readonly string[]; keep?: boolean | undefined },
     reply: Reply,
   ): Promise<void> => {
-    spend(caller, topics.length)
     // A connection that takes nothing more must not keep its address busy meanwhile.
     const run = async () => {
       await reply.enter(topics.length)
@@ -325,14 +331,14 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     irn_watchRegister: async (caller, params, reply) => {
       const watches = watching()
       const { registerAuth } = checked(RELAY_METHODS.irn_watchRegister.params, params)
-      spend(caller, 1 + WORK_COST.token + WORK_COST.lookUp)
+      spend(caller, WORK_COST.token + WORK_COST.lookUp)
       reply.answer(await watches.register(registerAuth, keepFor(caller)))
     },
 
     irn_watchUnregister: async (caller, params, reply) => {
       const watches = watching()
       const { unregisterAuth } = checked(RELAY_METHODS.irn_watchUnregister.params, params)
-      spend(caller, 1 + WORK_COST.token)
+      spend(caller, WORK_COST.token)
       await watches.unregister(unregisterAuth, keepFor(caller))
       reply.answer(true)
     },

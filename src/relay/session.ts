@@ -1,7 +1,6 @@
 import type { Budgets } from '../platform/budgets.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
-import { createBucket } from './bucket.ts'
 import type { Feed } from './feed.ts'
 import { type Entry, type Lane, type Outgoing, pushFrame } from './lane.ts'
 import type { RelayLimits } from './limits.ts'
@@ -35,6 +34,7 @@ export const TOO_SLOW = 4008
 const BLOCKED = 1
 const OVER_RATE = 2
 const BUSY = 4
+const AWAITS_TURN = 8
 
 /**
  * One connection: its window of unacknowledged pushes, and its brakes. A class, because there are thousands of them
@@ -55,7 +55,6 @@ export class Session {
   readonly payer: string
   readonly #deps: SessionDeps
   readonly #peer: Peer
-  readonly #bucket: ReturnType<typeof createBucket> | undefined
   /** Undefined for the house, which is not counted. */
   readonly #memory: Budgets['memory'] | undefined
   readonly #sent = new Map<number, Entry>()
@@ -66,6 +65,7 @@ export class Session {
   #bufferedHeld = 0
   #requests = 0
   #requestBytes = 0
+  #awaited = 0
   #slow: Disposable | undefined
   #throttle: Disposable | undefined
   #fetches: Promise<void> = Promise.resolve()
@@ -95,8 +95,6 @@ export class Session {
     this.payer = who.payer
     this.#memory = who.address === '' ? undefined : deps.budgets.memory
     this.feed = who.feed
-    const { requestsPerSecond, requestBurst } = deps.limits
-    this.#bucket = who.trusted ? undefined : createBucket(requestsPerSecond, requestBurst)
   }
 
   // ---- Out: answers and pushes
@@ -217,15 +215,23 @@ export class Session {
 
   // ---- In: brakes
 
-  /** Counts requests, or what costs as much, against the rate; over it the connection is not read from until it is paid. */
-  spend(requests: number): void {
-    if (!this.#bucket || requests <= 0) return
-    const debt = this.#deps.budgets.work.spend(this.address, requests)
-    const wait = Math.max(debt, this.#bucket.take(requests, this.#deps.clock.now()))
+  /** Charges units of work; while they are not paid the connection is not read from. */
+  spend(units: number): void {
+    if (this.address === '' || units <= 0) return
+    const wait = this.#deps.budgets.work.spend(this.address, units)
     if (wait === 0) return
     this.#throttle?.[Symbol.dispose]()
     this.#throttle = this.#deps.clock.after(wait, () => this.#release(OVER_RATE))
     this.#brake(OVER_RATE)
+  }
+
+  /** While a request waits for its address' turn the connection is not read from. */
+  async awaits(turn: Promise<boolean>): Promise<boolean> {
+    this.#awaited++
+    this.#brake(AWAITS_TURN)
+    const begins = await turn
+    if (--this.#awaited === 0) this.#release(AWAITS_TURN)
+    return begins
   }
 
   began(bytes: number): void {

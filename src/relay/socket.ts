@@ -231,8 +231,9 @@ export const attachRelaySocket = (
 
   /** Takes a place for as long as the socket is open. False when the address has none left, or works too much. */
   const takePlace = (raw: Duplex, address: string): boolean => {
-    if (budgets.work.spend(address, WORK_COST.connection) > 0) return false
-    if (!budgets.connections.take(address)) return false
+    // A refusal costs nothing: otherwise an office whose wallets all try again would keep itself out.
+    if (budgets.work.debtOf(address) > 0 || !budgets.connections.take(address)) return false
+    budgets.work.spend(address, WORK_COST.connection)
     raw.once('close', () => budgets.connections.give(address))
     return true
   }

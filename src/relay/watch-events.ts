@@ -30,8 +30,10 @@ const CONCURRENCY = 256
 /** Jobs of strangers wait for places at hosts, which are the bound. */
 const STRANGERS = 1_024
 const PER_STRANGER = 16
-/** All that one holds, posted one after the other. */
+/** All that one holds, posted one after the other, ms. */
 const LEASE = 120_000
+/** The house answers at once or not at all; wallets wait for what a relay held that was killed. */
+const TRUSTED_LEASE = 20_000
 /** Between the tries of a challenge, ms. */
 const CHALLENGE_PAUSES = [10_000, 60_000, 600_000]
 /** Events of a watch whose service has not agreed yet are looked at again so often at least, ms. */
@@ -143,7 +145,7 @@ export const createWatchEvents = (deps: {
   }
   const perStranger = { ownerOf: ({ group }: Job) => group, each: PER_STRANGER }
   const workers = [
-    worker(TRUSTED_WATCH_QUEUE, post.anywhere, true, {}),
+    worker(TRUSTED_WATCH_QUEUE, post.anywhere, true, { lease: TRUSTED_LEASE }),
     worker(WATCH_QUEUE, post.outside, false, { concurrency: STRANGERS, share: perStranger }),
   ]
   return {

@@ -44,7 +44,7 @@ const sizesOf = (given: z.output<typeof parts>): BudgetSizes => {
   }
 }
 
-/** `work: 20000, 3000/s; stateMegabytes: 64; connections: 256`, or `off` for all; in a file an object. */
+/** `work: 10000, 1500/s; stateMegabytes: 64; connections: 256`, or `off` for all; in a file an object. */
 export const Budgets = z
   .union([z.looseObject({}), z.string()])
   .transform((given): unknown => {

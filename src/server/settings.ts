@@ -373,7 +373,7 @@ export const SETTINGS = {
     must: 'off, or some of work: burst, n/s; stateMegabytes, connections, allConnections, memoryMegabytes, allMemoryMegabytes: N or off; separated by ;',
     about: 'What one address may cost, and all together: see SECURITY.md',
     fallback:
-      'work: 20000, 3000/s; stateMegabytes: 64; connections: 256; allConnections: 50000; memoryMegabytes: 16; allMemoryMegabytes: 256',
+      'work: 10000, 1500/s; stateMegabytes: 64; connections: 256; allConnections: 50000; memoryMegabytes: 16; allMemoryMegabytes: 256',
   }),
   watermark: setting({
     schema: wholeNumber(1, 99).default(80),

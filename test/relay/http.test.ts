@@ -59,7 +59,7 @@ describe('POST /rpc', () => {
   })
 
   it('slows a caller that asks too much', async () => {
-    await start({ limits: { requestsPerSecond: 1, requestBurst: 1 } })
+    await start({ work: { burst: 5, seconds: 1 } })
     const headers = { Authorization: `Bearer ${relay.token()}` }
     const statuses = []
     for (let at = 0; at < 3; at++) statuses.push(await post(call('irn_fetchMessages', { topic }), headers))

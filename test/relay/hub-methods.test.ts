@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { subscriptionIdOf } from '../../src/protocol/topic.ts'
 import { eventually } from '../support/eventually.ts'
+import { paidWork } from '../support/unpaid.ts'
 import { expectPushed, type HubWorld, quiet, startHub, topicNamed } from './hub-world.ts'
 
 const alice = 'did:key:z6MkAlice'
@@ -226,8 +227,8 @@ describe('a session proposal', () => {
 })
 
 describe('a caller without a connection', () => {
-  const call = (clientId: string, method: string, params: unknown) =>
-    world.hub.call({ clientId, address: '' }, JSON.stringify({ id: 1, jsonrpc: '2.0', method, params }))
+  const call = (clientId: string, method: string, params: unknown, address = '') =>
+    world.hub.call({ clientId, address }, JSON.stringify({ id: 1, jsonrpc: '2.0', method, params }))
 
   it('publishes to those who are connected, subscribes for later, and fetches', async () => {
     const b = world.connect(bob)
@@ -255,8 +256,8 @@ describe('a caller without a connection', () => {
 
   it('is refused over its rate', async () => {
     await world[Symbol.asyncDispose]()
-    world = await startHub({ requestsPerSecond: 1, requestBurst: 2 })
-    const ask = () => call(bob, 'irn_fetchMessages', { topic })
+    world = await startHub({}, undefined, undefined, (clock) => paidWork(clock, { burst: 10, seconds: 2 }))
+    const ask = () => call(bob, 'irn_fetchMessages', { topic }, 'b')
     await ask()
     await ask()
     await expect(ask()).rejects.toMatchObject({ code: 'rate_limited' })

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { expectPushed, type HubWorld, quiet, startHub, topicNamed } from './hub-world.ts'
+import { paidWork } from '../support/unpaid.ts'
+import { expectPushed, type HubWorld, quiet, startHub, type TestPeer, topicNamed } from './hub-world.ts'
 
 const alice = 'did:key:z6MkAlice'
 const bob = 'did:key:z6MkBob'
@@ -11,8 +12,6 @@ const MIB = 1024 * 1024
 let world: HubWorld
 beforeEach(async () => {
   world = await startHub({
-    requestsPerSecond: 500,
-    requestBurst: 2_000,
     trusted: (clientId) => clientId === alice,
   })
 })
@@ -130,41 +129,95 @@ describe('a connection that does not read', () => {
   })
 })
 
-describe('a connection that asks too much', () => {
-  it('is not read from over its rate, until it has paid; all it asked is answered', async () => {
-    const b = world.connect(bob)
-    const asked = Array.from({ length: 2_100 }, () => b.request('irn_batchReceive', { receipts: [] }))
+describe('an address that asks too much', () => {
+  beforeEach(async () => {
+    await world[Symbol.asyncDispose]()
+    world = await startHub({ trusted: (clientId) => clientId === alice }, undefined, undefined, (clock) =>
+      paidWork(clock, { burst: 1_000, seconds: 2 }),
+    )
+  })
+  const batch = (name: string, size: number) => ({
+    messages: Array.from({ length: size }, (_, at) => ({ topic, message: `${name} ${at}`, ttl: 60 })),
+  })
+  /** A frame of less than 4 KiB, and 24 more items. */
+  const UNITS_OF_25 = 5 + 24 * 2
+
+  it('is not read from until it has paid; all it asked is answered', async () => {
+    const b = world.connect(bob, { address: 'b' })
+    const asked = Array.from({ length: 300 }, () => b.request('irn_batchReceive', { receipts: [] }))
     expect(b.paused).toBe(true)
-    await Promise.all(asked)
-    await world.clock.advance(199)
+    await world.clock.advance(999)
     expect(b.paused).toBe(true)
     await world.clock.advance(1)
+    await Promise.all(asked)
     expect(b.paused).toBe(false)
   })
 
   it('pays for every message of a batch', async () => {
-    const b = world.connect(bob)
-    const messages = Array.from({ length: 25 }, (_, at) => ({ topic, message: `m ${at}`, ttl: 60 }))
-    for (let at = 0; at < 80; at++) await b.request('irn_batchPublish', { messages })
+    const b = world.connect(bob, { address: 'b' })
+    for (let at = 0; at < Math.floor(1_000 / UNITS_OF_25); at++) {
+      await b.request('irn_batchPublish', batch('m', 25))
+    }
     expect(b.paused).toBe(false)
-    await b.request('irn_batchPublish', { messages: messages.slice(0, 1) })
+    await b.request('irn_batchPublish', batch('m', 25))
+    b.raw('{"id":1,"jsonrpc":"2.0","method":"irn_batchReceive","params":{"receipts":[]}}')
     expect(b.paused).toBe(true)
   })
 
+  it('waits with the next batch until the last one is paid, and is not read from meanwhile', async () => {
+    const b = world.connect(bob, { address: 'b' })
+    await b.request('irn_batchPublish', batch('first', 500))
+    const second = b.request('irn_batchPublish', batch('second', 500))
+    let isDone = false
+    const third = b.request('irn_batchPublish', batch('third', 500)).then(() => {
+      isDone = true
+    })
+    await world.clock.advance(200)
+    await second
+    expect(b.paused).toBe(true)
+    // Some 1,000 units at 500 a second.
+    await world.clock.advance(1_700)
+    expect(isDone).toBe(false)
+    await world.clock.advance(500)
+    await third
+  })
+
+  it('leaves nothing to be done when it is gone', async () => {
+    const late = topicNamed('late')
+    const b = world.connect(bob, { address: 'b' })
+    await b.request('irn_batchPublish', batch('m', 500))
+    const params = { topic: late, message: 'late', ttl: 60 }
+    b.raw(JSON.stringify({ id: 1, jsonrpc: '2.0', method: 'irn_publish', params }))
+    b.close()
+    await world.clock.advance(10_000)
+    const a = world.connect(alice, { autoAcknowledge: true })
+    await a.subscribe(late)
+    await world.clock.advance(100)
+    await quiet(world)
+    expect(a.pushed()).toEqual([])
+  })
+
   it('pays for the size of its frames, whatever they are', async () => {
-    const [a, b, c] = [world.connect(bob), world.connect(bob), world.connect(bob)]
+    const [a, b, c] = ['a', 'b', 'c'].map((address) => world.connect(bob, { address })) as [
+      TestPeer,
+      TestPeer,
+      TestPeer,
+    ]
     const filler = 'x'.repeat(250_000)
-    for (let at = 0; at < 32; at++) await a.publish(topic, `${at}${filler}`)
+    // 66 units each.
+    for (let at = 0; at < 15; at++) await a.publish(topic, `${at}${filler}`)
     expect(a.paused).toBe(false)
-    await a.publish(topic, `last${filler}`)
+    const last = a.publish(topic, `last${filler}`)
     expect(a.paused).toBe(true)
     for (const [peer, text] of [
       [b, `{"id":1,"jsonrpc":"2.0","error":{"code":1,"message":"${filler}"}}`],
       [c, `{"id":1,"jsonrpc":"2.0","result":"${filler}"}`],
     ] as const) {
-      for (let at = 0; at < 33; at++) peer.raw(text)
+      for (let at = 0; at < 17; at++) peer.raw(text)
       expect(peer.paused).toBe(true)
     }
+    await world.clock.advance(1_000)
+    await last
   })
 
   it('is not held to a rate when it is trusted', async () => {

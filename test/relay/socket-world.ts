@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
 import { expect } from 'vitest'
 import { WebSocket } from 'ws'
+import type { BucketSize } from '../../src/platform/buckets.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
@@ -18,20 +19,21 @@ import { attachRelaySocket, type RelaySocketOptions } from '../../src/relay/sock
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { capturedLog } from '../support/capture/log.ts'
 import { eventually } from '../support/eventually.ts'
-import { unpaid } from '../support/unpaid.ts'
+import { paidWork, unpaid } from '../support/unpaid.ts'
 
 /** A relay with real sockets on a free port. */
 export const startRelay = async (
-  options: RelaySocketOptions & { clock?: Clock; limits?: Partial<RelayLimits> } = {},
+  options: RelaySocketOptions & { clock?: Clock; limits?: Partial<RelayLimits>; work?: BucketSize } = {},
 ) => {
-  const { clock = systemClock, limits, ...admission } = options
+  const { clock = systemClock, limits, work, ...admission } = options
+  const paying = work ? { ...unpaid, budgets: paidWork(clock, work), addressOf: () => 'a' } : unpaid
   const path = await mkdtemp(join(tmpdir(), 'belfry-relay-'))
   const stores = await openLmdb({ path })
   const deps = { clock, log: capturedLog, meter: unmeasured }
-  const hub = createRelayHub({ ...deps, ...unpaid, store: stores.relay, randomBytes }, limits)
-  const routes = relayRoutes({ ...unpaid, hub, ...deps }, admission)
+  const hub = createRelayHub({ ...deps, ...paying, store: stores.relay, randomBytes }, limits)
+  const routes = relayRoutes({ ...paying, hub, ...deps }, admission)
   const server = createServer(getRequestListener(routes.fetch))
-  const relay = attachRelaySocket({ ...unpaid, hub, ...deps }, server, admission)
+  const relay = attachRelaySocket({ ...paying, hub, ...deps }, server, admission)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo

@@ -57,6 +57,16 @@ describe('a connection', () => {
     )
   })
 
+  it('is refused to an address that owes work, until it has paid, however often it asks meanwhile', async () => {
+    const clock = manualClock(Date.now())
+    await start({ clock, work: { burst: 20, seconds: 10 } })
+    const ask = () => upgradeStatus(relay.dial(`/?auth=${relay.token()}`))
+    expect([await ask(), await ask()]).toEqual([101, 101])
+    for (let at = 0; at < 10; at++) expect(await ask()).toBe(429)
+    await clock.advance(10_000)
+    expect(await ask()).toBe(101)
+  })
+
   it('joins the shared subscription with ?share=1', async () => {
     await start()
     const key = generateSigningKey()

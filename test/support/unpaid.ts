@@ -1,5 +1,7 @@
-import { createBudgets, NO_BUDGETS } from '../../src/platform/budgets.ts'
-import { systemClock } from '../../src/platform/clock.ts'
+import type { BucketSize } from '../../src/platform/buckets.ts'
+import { createBuckets } from '../../src/platform/buckets.ts'
+import { type Budgets, createBudgets, NO_BUDGETS } from '../../src/platform/budgets.ts'
+import { type Clock, systemClock } from '../../src/platform/clock.ts'
 
 /** For hubs and sockets of tests that are not about who pays: nobody does. */
 export const unpaid = {
@@ -7,3 +9,7 @@ export const unpaid = {
   payerOf: () => '',
   addressOf: () => '',
 }
+
+/** For those that are about what an address may compute: everything else is free. */
+export const paidWork = (clock: Clock, work: BucketSize): Budgets =>
+  createBudgets({ buckets: createBuckets(clock), clock }, { ...NO_BUDGETS, work })

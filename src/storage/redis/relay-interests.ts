@@ -26,6 +26,8 @@ import { list, text, whole } from './scripts.ts'
 
 /** Topics that are asked for in one go. */
 const BATCH = 1000
+/** Subscriptions that are changed in one go, a script each: what others ask of Redis waits for some 10 ms of it. */
+const CHANGED = 64
 /** Clients of one shard that a sweep looks at; the next one takes the rest. */
 const LAPSED = 100
 /** Members of a topic whose subscriptions one script call ends when the topic gets an owner. */
@@ -69,8 +71,8 @@ export const createInterests = (redis: RedisConnection, keys: RelayKeys, mostMem
     const refused: Record<string, string[]> = { owned: [], crowded: [] }
     const { onlyMembers = false, isBounded = false, exclusive = false } = how
     const rest = [onlyMembers ? '1' : '', isBounded ? mostMembers : '', exclusive ? '1' : '']
-    for (let at = 0; at < topics.length; at += BATCH) {
-      const some = topics.slice(at, at + BATCH)
+    for (let at = 0; at < topics.length; at += CHANGED) {
+      const some = topics.slice(at, at + CHANGED)
       const answers = await redis.batch(() =>
         some.map((topic) => redis.script(relaySubscribe, [keys.topic(topic)], [clientId, mode, ...rest])),
       )
@@ -182,8 +184,8 @@ export const createInterests = (redis: RedisConnection, keys: RelayKeys, mostMem
   const unsubscribe = async (clientId: string, unwanted: readonly string[]): Promise<void> => {
     name(clientId)
     const topics = [...new Set(unwanted)].map(hash)
-    for (let at = 0; at < topics.length; at += BATCH) {
-      const some = topics.slice(at, at + BATCH)
+    for (let at = 0; at < topics.length; at += CHANGED) {
+      const some = topics.slice(at, at + CHANGED)
       await redis.batch(() =>
         some.map((topic) => redis.script(relayUnsubscribe, [keys.topic(topic)], [clientId])),
       )
