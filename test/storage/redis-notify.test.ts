@@ -338,6 +338,11 @@ for (const [name, server] of [
       await store().takeOutbox({ worker: 'w', limit: 1, now: T, until: T + 100 })
       await handOne(store(), alice, 's', 'c', { expiresAt: later })
       await handOne(store(), alice, 's', 'd', { expiresAt: later })
+      // A receipt that is the only one of its set, in every state one after the other.
+      const of = { projectId: 'project', domain: 'app.example', id: 'of d' }
+      const receipt = { of, accountKey: alice, subscriptionId: 's', became: 'published' } as const
+      await store().completeOutbox([{ id: 'd', receipt }], T)
+      await store().markDelivered([{ accountKey: alice, subscriptionId: 's', deliveredId: 'd', at: T }])
       await become(store(), bob, record([subscription('t')]))
       await become(store(), bob, record())
       const all = await keys()

@@ -23,8 +23,9 @@ local function move(queued, others, account, copy, from, state, at, reason, isTi
     if row then
       if isQueued and string.match(row, '%z.-%z.-%z(.*)$') ~= copy then return false end
       local ttl = isQueued and not isTimed and redis.call('PTTL', key) or 0
-      redis.call('ZREM', key, row)
+      -- In this order: a set that was empty for a moment would have lost its time to live.
       enter(others, state, account, string.match(row, '%z(.-)%z'), at, reason)
+      redis.call('ZREM', key, row)
       if ttl > 0 then live(others, ttl) end
       return true
     end
