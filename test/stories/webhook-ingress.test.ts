@@ -100,7 +100,9 @@ it('loses nothing when notify servers and relays are killed', { timeout: 120_000
   const app = await enrolByCommandLine(first.dataDir, DOMAIN)
   const [news = '', alerts = ''] = app.types.map(({ id }) => id)
   const owner = newOwner()
-  await using phone = newDevice({ url: first.url, wsUrl: relay.wsUrl }, owner)
+  // What a relay holds that is killed is free again after 20 s, and four processes take a while to start.
+  const patient = { requestTimeout: 60_000 }
+  await using phone = newDevice({ url: first.url, wsUrl: relay.wsUrl }, owner, patient)
   await using laptop = newDevice({ url: first.url, wsUrl: otherRelay.wsUrl }, owner)
   const received = [phone, laptop].map((device) => {
     const bodies: string[] = []
