@@ -31,6 +31,9 @@ export const SWITCHING = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrad
 const UNKNOWN_NAMES = 700
 const BATCH = 35
 
+/** Of each of two servers; a server that does not hold back asks for as many as it works on at a time, and more. */
+const MOST_LOOK_UPS = 64
+
 /** Requests in the name of identities that nobody knows, of which a key server has to be asked. */
 const askInUnknownNames = async (scene: Scene, keyServer: string): Promise<void> => {
   const { key, did } = scene.orders.server
@@ -52,6 +55,7 @@ const hangingKeyServer: Attack = {
   title: 'asks in names that a key server has to tell, which hangs',
   seconds: 6,
   atLeast: { 'ask in unknown names': UNKNOWN_NAMES / BATCH, 'a look-up hangs': 4 },
+  atMost: { 'a look-up hangs': MOST_LOOK_UPS },
   async run(scene) {
     const url = scene.orders.keyServers.hanging
     await using _host = await hostAt(
@@ -66,6 +70,7 @@ const switchingKeyServer: Attack = {
   title: 'asks in names that a key server has to tell, which switches protocols',
   seconds: 6,
   atLeast: { 'ask in unknown names': UNKNOWN_NAMES / BATCH, 'a look-up is answered 101': 4 },
+  atMost: { 'a look-up is answered 101': MOST_LOOK_UPS },
   async run(scene) {
     const url = scene.orders.keyServers.switching
     await using _host = await hostAt(
