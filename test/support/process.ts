@@ -43,11 +43,14 @@ export const startServerProcess = async (
     port = 0,
     args = [],
     env = {},
+    metrics = 'off',
     launcher = [],
   }: {
     port?: number
     args?: readonly string[]
     env?: NodeJS.ProcessEnv
+    /** `--metrics`; null leaves them where they are by default. */
+    metrics?: string | null
     /** A command that becomes the one that is appended to it, with the same pid. */
     launcher?: readonly string[]
   } = {},
@@ -63,8 +66,7 @@ export const startServerProcess = async (
       'serve',
       '--port',
       String(port),
-      '--metrics',
-      'off',
+      ...(metrics === null ? [] : ['--metrics', metrics]),
       '--data',
       dataDir,
       ...args,
