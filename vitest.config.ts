@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config'
 /**
  * `--mode browser` runs what needs a real browser: a newcomer's `npm test` needs nothing but npm. `--mode fleet` runs the
  * published clients once more, against two relays and two notify servers on one Redis. `--mode alone` runs what measures
- * how long a bystander waits, and wants the machine for itself. `--mode soak` runs what lasts as long as one wants.
+ * how long a bystander waits, or listens where only one can, and wants the machine for itself. `--mode soak` runs what
+ * lasts as long as one wants.
  */
 const FILES: Record<string, string> = {
   browser: 'test/**/*.browser.ts',
