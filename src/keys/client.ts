@@ -4,7 +4,7 @@
  *
  * | call               | request                                             |
  * |--------------------|-----------------------------------------------------|
- * | registerIdentity   | POST /identity `{cacao}`                            |
+ * | registerIdentity   | POST /identity `{cacao, idAuth?}`, act register_identity |
  * | identity           | GET /identity?publicKey=z6Mk…                       |
  * | unregisterIdentity | DELETE /identity `{idAuth}`, act unregister_identity |
  * | registerInvite     | POST /invite `{idAuth}`, act register_invite        |
@@ -21,8 +21,11 @@ import type { SigningKey } from '../protocol/keys.ts'
 import { withoutTrailingSlashes } from '../protocol/urls.ts'
 
 export interface KeysClient {
-  /** Throws when the registry does not accept it. Idempotent. */
-  registerIdentity(cacao: Cacao): Promise<void>
+  /**
+   * Throws when the registry does not accept it. Idempotent. With `key` it is proven that the identity key is the
+   * account's own: others, who may have claimed the key before, do not speak for it any more.
+   */
+  registerIdentity(cacao: Cacao, key?: SigningKey): Promise<void>
   /** The CACAO of an identity key (did:key), not verified; undefined when it is not registered. */
   identity(identityKey: string): Promise<Cacao | undefined>
   /** `account`: CAIP-10. */
@@ -64,28 +67,26 @@ export const createKeysClient = (deps: FetchDeps, { url }: { url: string }): Key
   }
 
   /** `unit`: how many of it a second has; see the wire table of the registry. */
-  const idAuth = (key: SigningKey, account: string, act: string, sub: string, life = HOUR_S, unit = 1) => {
+  const idAuth = (key: SigningKey, pkh: string, act: string, sub: string, life = HOUR_S, unit = 1) => {
     const iat = Math.floor(deps.clock.now() / 1000) * unit
-    return signJwt(
-      { iss: key.did, aud: url, act, sub, pkh: didPkh(account), iat, exp: iat + life * unit },
-      key,
-    )
+    return signJwt({ iss: key.did, aud: url, act, sub, pkh, iat, exp: iat + life * unit }, key)
   }
 
   return {
-    async registerIdentity(cacao) {
-      await ask('/identity', { method: 'POST', body: { cacao } })
+    async registerIdentity(cacao, key) {
+      const proof = key && { idAuth: idAuth(key, cacao.p.iss, 'register_identity', 'identity_keys') }
+      await ask('/identity', { method: 'POST', body: { cacao, ...proof } })
     },
     async identity(identityKey) {
       const value = await ask(`/identity?publicKey=${identityKey.replace(DID_KEY, '')}`)
       return value === undefined ? undefined : read(identityValue, value).cacao
     },
     async unregisterIdentity(key, account) {
-      const token = idAuth(key, account, 'unregister_identity', 'identity_keys', HOUR_S, 1000)
+      const token = idAuth(key, didPkh(account), 'unregister_identity', 'identity_keys', HOUR_S, 1000)
       await ask('/identity', { method: 'DELETE', body: { idAuth: token } })
     },
     async registerInvite(key, account, inviteKey) {
-      const token = idAuth(key, account, 'register_invite', inviteKey, THOUSAND_DAYS_S)
+      const token = idAuth(key, didPkh(account), 'register_invite', inviteKey, THOUSAND_DAYS_S)
       await ask('/invite', { method: 'POST', body: { idAuth: token } })
     },
     async invite(account) {
@@ -93,7 +94,7 @@ export const createKeysClient = (deps: FetchDeps, { url }: { url: string }): Key
       return value === undefined ? undefined : read(inviteValue, value).inviteKey
     },
     async unregisterInvite(key, account) {
-      const token = idAuth(key, account, 'unregister_invite', 'invite_keys')
+      const token = idAuth(key, didPkh(account), 'unregister_invite', 'invite_keys')
       await ask('/invite', { method: 'DELETE', body: { idAuth: token } })
     },
   }

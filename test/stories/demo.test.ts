@@ -114,7 +114,8 @@ describe('the demo', () => {
   })
 })
 
-describe('the demo on Redis', { timeout: 60_000 }, () => {
+// Five processes start, and what a killed relay held waits for half a minute at most.
+describe('the demo on Redis', { timeout: 150_000 }, () => {
   const withRedis = async () => ({
     PATH: [dirname((await findRedis()).server), process.env.PATH].join(delimiter),
   })

@@ -11,7 +11,7 @@ import type { Subscription, WalletState } from './wallet-state.ts'
 
 /** What the wallet asks of a key registry; `keys/client` implements it. */
 interface KeyServer {
-  registerIdentity(cacao: Cacao): Promise<void>
+  registerIdentity(cacao: Cacao, key: SigningKey): Promise<void>
   unregisterIdentity(key: SigningKey, account: string): Promise<void>
 }
 

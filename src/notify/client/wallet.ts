@@ -158,7 +158,8 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
     if (device.isRegisteredFor(what)) return
     const grant = { account, domain, allApps, identityKey: device.identity.did, keysUrl }
     const { sign } = options
-    await keys.registerIdentity(await grantedCacao(grant, { now: clock.now(), nonce: randomBytes(16), sign }))
+    const cacao = await grantedCacao(grant, { now: clock.now(), nonce: randomBytes(16), sign })
+    await keys.registerIdentity(cacao, device.identity)
     await device.registered(what)
   })
 

@@ -4,11 +4,9 @@ import { z } from 'zod'
 import { fetchKeys } from '../../../src/notify/client/app-keys.ts'
 import type { Wallet } from '../../../src/notify/client.ts'
 import { systemClock } from '../../../src/platform/clock.ts'
-import { fromHex } from '../../../src/protocol/bytes.ts'
 import { cacaoSchema } from '../../../src/protocol/cacao.ts'
 import { didPkh } from '../../../src/protocol/did.ts'
-import { signingKeyFrom } from '../../../src/protocol/keys.ts'
-import { createPerson, idAuth } from '../../keys/person.ts'
+import { createPerson } from '../../keys/person.ts'
 import { type EnrolledApp, newDevice } from '../../stories/town.ts'
 import { newOwner } from '../../support/owner.ts'
 import { hostAt } from '../bystander/attacks/notify.ts'
@@ -47,19 +45,6 @@ export const claim = async (stranger: Stranger, identityKey: string): Promise<vo
     const isTaken = (await post(server, own)) === 200
     stranger.note('claim a free key', isTaken && (await speakersAt([server], own))[0] === didPkh(account))
   }
-}
-
-/** The key itself says whose it is. */
-export const prove = async (server: string, wallet: Wallet): Promise<number> => {
-  const { identityKey, account } = wallet
-  const key = signingKeyFrom(fromHex(wallet.export().identitySeed))
-  const body = {
-    cacao: await lookUp(server, identityKey, account),
-    idAuth: idAuth(key, Date.now(), { act: 'register_identity', aud: server, pkh: didPkh(account) }),
-  }
-  const headers = { 'content-type': 'application/json' }
-  const answer = await fetch(`${server}/identity`, { method: 'POST', headers, body: JSON.stringify(body) })
-  return answer.status
 }
 
 /** A key server of somebody else, that the operator allows. */
