@@ -12,13 +12,7 @@ import { GROUNDS, type Ground } from './bystander/ground.ts'
 import { createStranger, isFine, type Stranger } from './bystander/stranger.ts'
 import { askerAt } from './forgeries/asking.ts'
 import { reach, startInside, tellProject, urlsInside, watchInside } from './forgeries/inside.ts'
-import {
-  claim,
-  newWallet,
-  speakersAt,
-  startKeyServer,
-  subscribeAndUpdate,
-} from './forgeries/owners.ts'
+import { claim, newWallet, speakersAt, startKeyServer, subscribeAndUpdate } from './forgeries/owners.ts'
 import { putSigned, putUnderProof, takeAll } from './forgeries/queue.ts'
 import { type Held, startSubscriber } from './forgeries/subscriber.ts'
 import { namesIn, startTwoApps } from './forgeries/two-apps.ts'

@@ -20,7 +20,7 @@ const close = (all: readonly Connection[]) => {
 const fillRequestTopics: Attack = {
   title: 'fills the request topics of the server and of an app',
   seconds: 20,
-  atLeast: { 'publish 500 tiny messages': 24 },
+  atLeast: { 'publish 500 tiny messages': 12 },
   async run(scene) {
     const { server, app } = scene.orders
     const topics = [server, app].map(({ key }) => topicOf(fromHex(key)))
@@ -44,7 +44,7 @@ const subscribeToMany: Attack = {
   // A client has 10,000.
   storedMiB: 8,
   atMost: { 'subscribe to 500 topics': 20 },
-  atLeast: { 'subscribe to 500 topics': 48 },
+  atLeast: { 'subscribe to 500 topics': 24 },
   async run(scene) {
     const one = await scene.connect()
     await scene.repeat('subscribe to 500 topics', { atOnce: 4, times: 48 }, () =>
