@@ -7,7 +7,7 @@ export {
   type RelayClient,
   type RelayClientOptions,
   type RelayMessage,
-} from './relay/client.ts'
+} from './relay/client/index.ts'
 export * from './sdk/dapp.ts'
 export * from './sdk/mq.ts'
 export * from './sdk/wallet.ts'

@@ -1,6 +1,6 @@
 /**
  * What the notify server asks of its connection to a relay. The real one is `relay/client`, over a socket, also when
- * the relay lives in the same process; or `relay/webhook-client`, to which messages come as events at a webhook.
+ * the relay lives in the same process; or `relay/client/http-client`, to which messages come as events at a webhook.
  */
 export interface RelayMessage {
   topic: string

@@ -1,6 +1,6 @@
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
-import { abbreviate } from './lane.ts'
+import { abbreviate } from './delivery/topic-cursor.ts'
 
 /** Between two lines in the log about the same reason: somebody may cause a thousand a second. */
 const LOG_EVERY_MS = 60_000

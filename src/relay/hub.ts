@@ -18,11 +18,11 @@
  * | irn_unsubscribe, irn_batchUnsubscribe | ends it; a push that waits is cancelled | `true` |
  * | irn_fetchMessages, irn_batchFetchMessages | what is returned is acknowledged (not with our `keep`) | `{messages, hasMore}` |
  * | irn_batchReceive | acknowledges | `true` |
- * | irn_watchRegister, irn_watchUnregister | `watches.ts` | `{relayId}`, `true` |
+ * | irn_watchRegister, irn_watchUnregister | `webhooks/registrations.ts` | `{relayId}`, `true` |
  * | wc_proposeSession, wc_approveSession | publish and subscribe in one | `true` |
  * | irn_subscription (ours) | a message; `true` acknowledges it | |
  *
- * Delivery is in `feed.ts`, the brakes of a connection in `session.ts`, the methods in `methods.ts`.
+ * Delivery is in `delivery/subscriber.ts`, the brakes of a connection in `delivery/connection.ts`, the methods in `methods.ts`.
  */
 import type { Budgets } from '../platform/budgets.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -32,20 +32,20 @@ import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'
 import { canonicalMethod } from '../protocol/relay-methods.ts'
-import { createAcknowledger } from './acknowledger.ts'
+import { createAcknowledger } from './delivery/ack-batcher.ts'
+import { type Peer, Session } from './delivery/connection.ts'
+import { Feed } from './delivery/subscriber.ts'
+import { outgoing } from './delivery/topic-cursor.ts'
 import { createDrops } from './drops.ts'
-import { Feed } from './feed.ts'
-import { outgoing } from './lane.ts'
 import { RELAY_LIMITS, type RelayLimits } from './limits.ts'
 import { type Caller, createMethods, type Reply } from './methods.ts'
 import { createPresence } from './presence.ts'
-import { createPublisher } from './publisher.ts'
-import { type Peer, Session } from './session.ts'
+import { createPublisher } from './publish-batcher.ts'
 import type { NewMessage, Publication, RelayStore, Subscriber } from './store.ts'
-import type { Seen, Watches } from './watches.ts'
+import type { Seen, Watches } from './webhooks/registrations.ts'
 
+export type { Peer, Session } from './delivery/connection.ts'
 export type { RelayLimits } from './limits.ts'
-export type { Peer, Session } from './session.ts'
 
 /** Keeps messages for longer than their mailboxes; `archive/keeper` implements it. */
 export interface Archiving {

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { eventually } from '../support/eventually.ts'
 import { topicNamed } from './hub-world.ts'
-import { startRelay } from './socket-world.ts'
+import { startRelay } from './ws-world.ts'
 
 const topic = topicNamed('a topic')
 

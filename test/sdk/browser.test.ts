@@ -16,7 +16,7 @@ const entries: [string, number, number][] = [
   ['belfry/dapp', 135, 45],
   ['belfry/contacts', 200, 70],
   ['belfry/sessions', 240, 80],
-  ['./dist/relay/client.js', 180, 60],
+  ['./dist/relay/client/index.js', 180, 60],
   ['belfry/sync', 255, 92],
 ]
 

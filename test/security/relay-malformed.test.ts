@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { WebSocket } from 'ws'
 import { topicNamed } from '../relay/hub-world.ts'
-import { startRelay, upgradeStatus } from '../relay/socket-world.ts'
+import { startRelay, upgradeStatus } from '../relay/ws-world.ts'
 import { eventually } from '../support/eventually.ts'
 import { TEXTS } from './malformed.ts'
 

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest'
 import type { Log } from '../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
-import { connect, randomMessage, randomTopic } from '../relay/client-world.ts'
+import { connect, randomMessage, randomTopic } from '../relay/client/world.ts'
 import { startPulse } from '../security/pulse.ts'
 import { eventually } from '../support/eventually.ts'
 import { mountTmpfs } from '../support/volume.ts'

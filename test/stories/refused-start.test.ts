@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { connect, randomMessage, randomTopic } from '../relay/client-world.ts'
+import { connect, randomMessage, randomTopic } from '../relay/client/world.ts'
 import { startServerProcess } from '../support/process.ts'
 
 const PAGE_BYTES = 4_096

@@ -10,7 +10,7 @@ import { createWallet, fromNotifyServer, type Wallet, type WalletOptions } from 
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
-import { createRelayClient, type RelayClient, type RelayMessage } from '../../src/relay/client.ts'
+import { createRelayClient, type RelayClient, type RelayMessage } from '../../src/relay/client/index.ts'
 import { capturedLog } from '../support/capture/log.ts'
 import { knownSecret } from '../support/capture/record.mjs'
 import { newOwner, type Owner } from '../support/owner.ts'

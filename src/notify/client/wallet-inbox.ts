@@ -21,7 +21,7 @@ import {
   notifyMethodByResponseTag,
   type SubscriptionItem,
 } from '../../protocol/notify-methods.ts'
-import type { RelayClient, RelayMessage } from '../../relay/client.ts'
+import type { RelayClient, RelayMessage } from '../../relay/client/index.ts'
 import type { Device } from './wallet-device.ts'
 import { type createRequests, MJV } from './wallet-requests.ts'
 

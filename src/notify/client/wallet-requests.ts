@@ -10,7 +10,7 @@ import { payloadIds, type RpcFailure, type RpcResult, rpcRequest } from '../../p
 import { signJwt, verifyJwt } from '../../protocol/jwt.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
 import type { NotifyMethod } from '../../protocol/notify-methods.ts'
-import type { RelayClient } from '../../relay/client.ts'
+import type { RelayClient } from '../../relay/client/index.ts'
 
 /** Version of the wallet's JWTs: from "1" on, the server does not tell a device of its own changes. */
 export const MJV = '1'

@@ -7,7 +7,7 @@ import { openEnvelope, parseEnvelope, sealType0 } from '../../protocol/envelope.
 import { ProtocolError } from '../../protocol/errors.ts'
 import { generateSigningKey } from '../../protocol/keys.ts'
 import { topicOf } from '../../protocol/topic.ts'
-import { createRelayClient } from '../../relay/client.ts'
+import { createRelayClient } from '../../relay/client/index.ts'
 import type { SessionLink } from '../link.ts'
 import {
   type ChannelDeps,

@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '../../../src/platform/clock.ts'
 import { unmeasured } from '../../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
-import { createRelayClient, type RelayMessage } from '../../../src/relay/client.ts'
+import { createRelayClient, type RelayMessage } from '../../../src/relay/client/index.ts'
 import { capturedLog } from '../../support/capture/log.ts'
 import { eventually } from '../../support/eventually.ts'
 import { claimsIn, type Device, opened, type Sent } from './wallet.ts'

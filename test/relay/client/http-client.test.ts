@@ -1,17 +1,17 @@
 /** The relay client that has no connection: requests over HTTP, messages by webhook. */
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { type Clock, systemClock } from '../../src/platform/clock.ts'
-import { silent, unmeasured } from '../../src/platform/telemetry.ts'
-import { generateSigningKey } from '../../src/protocol/keys.ts'
-import type { RelayMessage } from '../../src/relay/client.ts'
-import { createRelayRpc } from '../../src/relay/rpc-client.ts'
-import { createWebhookClient } from '../../src/relay/webhook-client.ts'
-import { manualClock } from '../support/clock.ts'
-import { eventually } from '../support/eventually.ts'
-import { type Receiver, startReceiver } from '../support/receiver.ts'
-import { engines } from '../support/stores.ts'
-import { startWatchRelay } from './watch-world.ts'
+import { type Clock, systemClock } from '../../../src/platform/clock.ts'
+import { silent, unmeasured } from '../../../src/platform/telemetry.ts'
+import { generateSigningKey } from '../../../src/protocol/keys.ts'
+import { createWebhookClient } from '../../../src/relay/client/http-client.ts'
+import type { RelayMessage } from '../../../src/relay/client/index.ts'
+import { createRelayRpc } from '../../../src/relay/client/rpc.ts'
+import { manualClock } from '../../support/clock.ts'
+import { eventually } from '../../support/eventually.ts'
+import { type Receiver, startReceiver } from '../../support/receiver.ts'
+import { engines } from '../../support/stores.ts'
+import { startWatchRelay } from '../webhooks/world.ts'
 
 const [lmdb] = engines
 if (!lmdb) throw new Error('there is one')

@@ -1,11 +1,11 @@
 /** The relay over HTTP: one request, one answer (`POST /rpc`), and the key that signs its watch events. For servers. */
-import { type FetchDeps, fetchJson, httpFailure } from '../platform/fetch-json.ts'
-import { fromHex, toHex } from '../protocol/bytes.ts'
-import { ed25519Did } from '../protocol/did.ts'
-import { fromRpcFailure, ProtocolError } from '../protocol/errors.ts'
-import { parseRpc, payloadIds } from '../protocol/jsonrpc.ts'
-import { signJwt } from '../protocol/jwt.ts'
-import type { SigningKey } from '../protocol/keys.ts'
+import { type FetchDeps, fetchJson, httpFailure } from '../../platform/fetch-json.ts'
+import { fromHex, toHex } from '../../protocol/bytes.ts'
+import { ed25519Did } from '../../protocol/did.ts'
+import { fromRpcFailure, ProtocolError } from '../../protocol/errors.ts'
+import { parseRpc, payloadIds } from '../../protocol/jsonrpc.ts'
+import { signJwt } from '../../protocol/jwt.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
 
 export interface RelayRpc {
   /** Rejects with what the relay said, or with `unavailable`. */

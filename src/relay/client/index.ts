@@ -21,20 +21,20 @@
  * It takes irn_subscription (answered `true` once handled) and irn_heartbeat (a sign of life, not answered).
  */
 
-import '../platform/dispose-symbols.ts'
+import '../../platform/dispose-symbols.ts'
 import { crypto } from '#crypto'
-import type { Clock } from '../platform/clock.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import type { SigningKey } from '../protocol/keys.ts'
-import { LIMITS, RELAY_METHODS } from '../protocol/relay-methods.ts'
-import { createCaller } from './client/calls.ts'
-import { createConnection } from './client/connection.ts'
-import { createPublishing, type Publish } from './client/publishing.ts'
-import { createReceiving, type RelayMessage } from './client/receiving.ts'
-import { createTopics } from './client/topics.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
+import { LIMITS, RELAY_METHODS } from '../../protocol/relay-methods.ts'
+import { createCaller } from './calls.ts'
+import { createConnection } from './connection.ts'
+import { createPublishing, type Publish } from './publishing.ts'
+import { createReceiving, type RelayMessage } from './receiving.ts'
+import { createTopics } from './topics.ts'
 
-export type { RelayMessage } from './client/receiving.ts'
+export type { RelayMessage } from './receiving.ts'
 
 export interface RelayClientDeps {
   clock: Clock

@@ -1,9 +1,9 @@
-import type { Budgets } from '../platform/budgets.ts'
-import type { Clock } from '../platform/clock.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
-import type { Feed } from './feed.ts'
-import { type Entry, type Lane, type Outgoing, pushFrame } from './lane.ts'
-import type { RelayLimits } from './limits.ts'
+import type { Budgets } from '../../platform/budgets.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import type { RelayLimits } from '../limits.ts'
+import type { Feed } from './subscriber.ts'
+import { type Entry, type Lane, type Outgoing, pushFrame } from './topic-cursor.ts'
 
 /** The other end of a connection, as its transport shows it to the hub. No member may throw. */
 export interface Peer {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { Head } from '../../src/relay/store.ts'
-import { createTurns } from '../../src/relay/turns.ts'
+import { createTurns } from '../../../src/relay/delivery/turns.ts'
+import type { Head } from '../../../src/relay/store.ts'
 
 const head = (seq: number, payer: string, publisher = payer, size = 10): Head => ({
   ...{ seq, payer, publisher, size },

@@ -26,23 +26,23 @@
  */
 import { createHash } from 'node:crypto'
 import * as z from 'zod'
-import type { Agenda, Job } from '../platform/agenda.ts'
-import type { Clock } from '../platform/clock.ts'
-import { createGathering } from '../platform/gathering.ts'
-import { checked } from '../platform/http.ts'
-import type { AddressRules } from '../platform/public-address.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { verifyJwt } from '../protocol/jwt.ts'
+import type { Agenda, Job } from '../../platform/agenda.ts'
+import type { Clock } from '../../platform/clock.ts'
+import { createGathering } from '../../platform/gathering.ts'
+import { checked } from '../../platform/http.ts'
+import type { AddressRules } from '../../platform/public-address.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { verifyJwt } from '../../protocol/jwt.ts'
 import {
   WATCH_ACTS,
   WATCH_LIMITS,
   WatchRegisterClaims,
   type WatchStatus,
   WatchUnregisterClaims,
-} from '../protocol/relay-watch.ts'
-import { isKnownAudience } from './auth.ts'
-import type { NewMessage, Publication, RelayStore, StoredMessage, Watch, WatchName } from './store.ts'
+} from '../../protocol/relay-watch.ts'
+import { isKnownAudience } from '../auth.ts'
+import type { NewMessage, Publication, RelayStore, StoredMessage, Watch, WatchName } from '../store.ts'
 
 /** What is known of an acknowledged message; where it is nothing, the store is asked. */
 export type Seen = Pick<StoredMessage, 'seq' | 'tag' | 'publisher' | 'expiresAt'>

@@ -1,9 +1,9 @@
-import type { Clock } from '../platform/clock.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
-import { abbreviate, type Entry, type Lane, type Outgoing } from './lane.ts'
-import type { RelayLimits } from './limits.ts'
-import type { Session } from './session.ts'
-import type { RelayStore } from './store.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import type { RelayLimits } from '../limits.ts'
+import type { RelayStore } from '../store.ts'
+import type { Session } from './connection.ts'
+import { abbreviate, type Entry, type Lane, type Outgoing } from './topic-cursor.ts'
 
 export interface ReadersDeps {
   store: Pick<RelayStore, 'claim' | 'release'>

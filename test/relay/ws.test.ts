@@ -5,7 +5,7 @@ import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { manualClock } from '../support/clock.ts'
 import { eventually } from '../support/eventually.ts'
 import { topicNamed } from './hub-world.ts'
-import { closedOf, startRelay, upgradeStatus } from './socket-world.ts'
+import { closedOf, startRelay, upgradeStatus } from './ws-world.ts'
 
 const topic = topicNamed('a topic')
 

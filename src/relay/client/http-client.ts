@@ -12,19 +12,19 @@
  *
  * A relay other than ours ignores `keep` and counts what it hands out at a fetch as received.
  */
-import '../platform/dispose-symbols.ts'
-import { pause } from '../platform/clock.ts'
-import type { FetchDeps } from '../platform/fetch-json.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { LIMITS, RELAY_METHODS } from '../protocol/relay-methods.ts'
-import { messageIdOf } from '../protocol/topic.ts'
-import type { Connection } from './client/connection.ts'
-import { createPublishing, type Publish } from './client/publishing.ts'
-import type { RelayMessage } from './client/receiving.ts'
-import { createTopics } from './client/topics.ts'
-import type { RelayRpc } from './rpc-client.ts'
-import { createWatchKeeper, type WatchWish } from './watch-keeper.ts'
+import '../../platform/dispose-symbols.ts'
+import { pause } from '../../platform/clock.ts'
+import type { FetchDeps } from '../../platform/fetch-json.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { LIMITS, RELAY_METHODS } from '../../protocol/relay-methods.ts'
+import { messageIdOf } from '../../protocol/topic.ts'
+import type { Connection } from './connection.ts'
+import { createPublishing, type Publish } from './publishing.ts'
+import type { RelayMessage } from './receiving.ts'
+import type { RelayRpc } from './rpc.ts'
+import { createTopics } from './topics.ts'
+import { createWatchKeeper, type WatchWish } from './webhook-registration.ts'
 
 export interface WebhookClient extends AsyncDisposable {
   /** The relay answered last time. */

@@ -6,18 +6,24 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { crypto } from '#crypto'
-import { systemClock } from '../../src/platform/clock.ts'
-import { unmeasured } from '../../src/platform/telemetry.ts'
-import { toBase64 } from '../../src/protocol/bytes.ts'
-import { parseRpc, type RpcRequest, rpcFailure, rpcRequest, rpcResult } from '../../src/protocol/jsonrpc.ts'
-import { generateSigningKey } from '../../src/protocol/keys.ts'
-import { topicOf } from '../../src/protocol/topic.ts'
-import { createRelayClient, type RelayClientOptions } from '../../src/relay/client.ts'
-import { createRelayHub, type RelayLimits } from '../../src/relay/hub.ts'
-import { attachRelaySocket, type RelaySocketOptions } from '../../src/relay/socket.ts'
-import { openLmdb } from '../../src/storage/lmdb/open.ts'
-import { capturedLog } from '../support/capture/log.ts'
-import { unpaid } from '../support/unpaid.ts'
+import { systemClock } from '../../../src/platform/clock.ts'
+import { unmeasured } from '../../../src/platform/telemetry.ts'
+import { toBase64 } from '../../../src/protocol/bytes.ts'
+import {
+  parseRpc,
+  type RpcRequest,
+  rpcFailure,
+  rpcRequest,
+  rpcResult,
+} from '../../../src/protocol/jsonrpc.ts'
+import { generateSigningKey } from '../../../src/protocol/keys.ts'
+import { topicOf } from '../../../src/protocol/topic.ts'
+import { createRelayClient, type RelayClientOptions } from '../../../src/relay/client/index.ts'
+import { createRelayHub, type RelayLimits } from '../../../src/relay/hub.ts'
+import { attachRelaySocket, type RelaySocketOptions } from '../../../src/relay/ws.ts'
+import { openLmdb } from '../../../src/storage/lmdb/open.ts'
+import { capturedLog } from '../../support/capture/log.ts'
+import { unpaid } from '../../support/unpaid.ts'
 
 export const deps = { clock: systemClock, log: capturedLog, meter: unmeasured }
 

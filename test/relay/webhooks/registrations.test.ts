@@ -1,13 +1,13 @@
 /** Watch webhooks of the relay, with real HTTP in and out. */
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { generateSigningKey } from '../../src/protocol/keys.ts'
-import { messageIdOf } from '../../src/protocol/topic.ts'
-import { manualClock } from '../support/clock.ts'
-import { eventually } from '../support/eventually.ts'
-import { type Receiver, startReceiver } from '../support/receiver.ts'
-import { type Engine, engines } from '../support/stores.ts'
-import { startWatchRelay } from './watch-world.ts'
+import { generateSigningKey } from '../../../src/protocol/keys.ts'
+import { messageIdOf } from '../../../src/protocol/topic.ts'
+import { manualClock } from '../../support/clock.ts'
+import { eventually } from '../../support/eventually.ts'
+import { type Receiver, startReceiver } from '../../support/receiver.ts'
+import { type Engine, engines } from '../../support/stores.ts'
+import { startWatchRelay } from './world.ts'
 
 const DAY = 86_400
 const newTopic = () => randomBytes(32).toString('hex')

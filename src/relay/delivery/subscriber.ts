@@ -18,16 +18,16 @@
  * The mailbox in the store is the truth; a lane is what was already pushed of it. A shared feed claims a message before it
  * pushes it, so that no other process pushes it too.
  */
-import type { Clock } from '../platform/clock.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
-import { subscriptionIdOf } from '../protocol/topic.ts'
-import type { Acknowledger } from './acknowledger.ts'
-import { abbreviate, type Entry, type Lane, newLane, type Outgoing, outgoing } from './lane.ts'
-import type { RelayLimits } from './limits.ts'
-import { createReaders, type Readers } from './readers.ts'
-import type { Session } from './session.ts'
-import { createSettling, type Settling } from './settling.ts'
-import type { Head, RelayStore, StoredMessage } from './store.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import { subscriptionIdOf } from '../../protocol/topic.ts'
+import type { RelayLimits } from '../limits.ts'
+import type { Head, RelayStore, StoredMessage } from '../store.ts'
+import type { Acknowledger } from './ack-batcher.ts'
+import { createSettling, type Settling } from './connect-grace.ts'
+import type { Session } from './connection.ts'
+import { createReaders, type Readers } from './connections.ts'
+import { abbreviate, type Entry, type Lane, newLane, type Outgoing, outgoing } from './topic-cursor.ts'
 import { createTurns, type Turns } from './turns.ts'
 
 export interface FeedDeps {

@@ -10,15 +10,15 @@
  * | other 4xx, address not asked | told, unwanted  | gone after twenty in a row                                 |
  * | 5xx, none within 10 s        | tried again     | gone when nothing was answered well for three days         |
  */
-import type { Clock } from '../platform/clock.ts'
-import { HostNotAsked } from '../platform/host-gate.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { signJwt } from '../protocol/jwt.ts'
-import type { SigningKey } from '../protocol/keys.ts'
-import { WATCH_ACTS } from '../protocol/relay-watch.ts'
-import type { RelayStore, StoredMessage, Watch } from './store.ts'
-import { type WatchEvents, watchDigest } from './watches.ts'
+import type { Clock } from '../../platform/clock.ts'
+import { HostNotAsked } from '../../platform/host-gate.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { signJwt } from '../../protocol/jwt.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
+import { WATCH_ACTS } from '../../protocol/relay-watch.ts'
+import type { RelayStore, StoredMessage, Watch } from '../store.ts'
+import { type WatchEvents, watchDigest } from './registrations.ts'
 
 /**
  * One POST, no redirects followed. Resolves with any answer; rejects when there was none, with ProtocolError `forbidden`

@@ -10,13 +10,12 @@
  * Two workers, each with a queue of its own: what strangers have told holds up nothing of the client that is trusted. Of
  * the strangers each has so many places.
  */
-import { type Agenda, createWorker, type Job, type Outcome } from '../platform/agenda.ts'
-import type { Clock } from '../platform/clock.ts'
-import { HostNotAsked } from '../platform/host-gate.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
-import type { SigningKey } from '../protocol/keys.ts'
-import type { RelayStore, Watch } from './store.ts'
-import { createWatchTargets, FIRST_PAUSE, type Post, pauseAfter, type WatchTargets } from './watch-targets.ts'
+import { type Agenda, createWorker, type Job, type Outcome } from '../../platform/agenda.ts'
+import type { Clock } from '../../platform/clock.ts'
+import { HostNotAsked } from '../../platform/host-gate.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
+import type { RelayStore, Watch } from '../store.ts'
 import {
   type Left,
   TRUSTED_WATCH_QUEUE,
@@ -24,7 +23,8 @@ import {
   WatchChallenge,
   WatchEvents,
   watchDigest,
-} from './watches.ts'
+} from './registrations.ts'
+import { createWatchTargets, FIRST_PAUSE, type Post, pauseAfter, type WatchTargets } from './targets.ts'
 
 const CONCURRENCY = 256
 /** Jobs of strangers wait for places at hosts, which are the bound. */

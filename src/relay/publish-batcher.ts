@@ -1,8 +1,8 @@
 import type { Clock } from '../platform/clock.ts'
 import { type StateBudget, storeIsFull } from '../platform/state-budget.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
+import { abbreviate } from './delivery/topic-cursor.ts'
 import type { Drops } from './drops.ts'
-import { abbreviate } from './lane.ts'
 import type { NewMessage, Publication, RelayStore } from './store.ts'
 
 /** What one store call takes at most, so that one group does not hold up the answers for long. */

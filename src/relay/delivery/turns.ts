@@ -1,4 +1,4 @@
-import type { Head } from './store.ts'
+import type { Head } from '../store.ts'
 
 /**
  * What waits on a topic whose payers take turns. Names of messages only: their texts stay in the store. It holds no more

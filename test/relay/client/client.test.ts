@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
-import { type Clock, systemClock } from '../../src/platform/clock.ts'
-import { ProtocolError } from '../../src/protocol/errors.ts'
-import { rpcRequest } from '../../src/protocol/jsonrpc.ts'
-import { decodeJwt } from '../../src/protocol/jwt.ts'
-import { generateSigningKey } from '../../src/protocol/keys.ts'
-import type { RelayMessage } from '../../src/relay/client.ts'
-import { manualClock } from '../support/clock.ts'
-import { eventually } from '../support/eventually.ts'
-import { connect, randomMessage, randomTopic, startRelay, startScripted } from './client-world.ts'
+import { type Clock, systemClock } from '../../../src/platform/clock.ts'
+import { ProtocolError } from '../../../src/protocol/errors.ts'
+import { rpcRequest } from '../../../src/protocol/jsonrpc.ts'
+import { decodeJwt } from '../../../src/protocol/jwt.ts'
+import { generateSigningKey } from '../../../src/protocol/keys.ts'
+import type { RelayMessage } from '../../../src/relay/client/index.ts'
+import { manualClock } from '../../support/clock.ts'
+import { eventually } from '../../support/eventually.ts'
+import { connect, randomMessage, randomTopic, startRelay, startScripted } from './world.ts'
 
 const code = (expected: string) => expect.objectContaining({ code: expected })
 

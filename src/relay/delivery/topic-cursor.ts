@@ -1,5 +1,5 @@
-import type { Session } from './session.ts'
-import type { StoredMessage } from './store.ts'
+import type { StoredMessage } from '../store.ts'
+import type { Session } from './connection.ts'
 import type { Turns } from './turns.ts'
 
 /** A stored message, ready to be pushed to any number of subscribers. */

@@ -1,5 +1,5 @@
-import type { Log, Meter } from '../platform/telemetry.ts'
-import type { RelayStore } from './store.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import type { RelayStore } from '../store.ts'
 
 interface Batch {
   receipts: Map<string, { topic: string; id: string }[]>

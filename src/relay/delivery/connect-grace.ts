@@ -1,5 +1,5 @@
-import type { Clock } from '../platform/clock.ts'
-import type { RelayLimits } from './limits.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { RelayLimits } from '../limits.ts'
 
 /**
  * The first moments of a connection. Published clients ignore (and acknowledge!) a message on a topic that they have not
