@@ -1,6 +1,6 @@
 /** The notify server through its public surface: request round trips, and fan-out from HTTP call to decrypted. */
 import { randomBytes } from 'node:crypto'
-import type { Wallet, WalletState } from '../../src/notify/client.ts'
+import type { Wallet, WalletState } from '../../src/notify/client/index.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { type SigningKey, signingKeyFrom } from '../../src/protocol/keys.ts'
 import { type EnrolledApp, enrolByCommandLine, newDevice, postNotification } from '../../test/stories/town.ts'

@@ -1,6 +1,6 @@
 import { type ArgsDef, defineCommand } from 'citty'
 import { z } from 'zod'
-import { LIMIT_NAMES } from '../notify/limits.ts'
+import { LIMIT_NAMES } from '../notify/apps/limits.ts'
 import { ACCESS_FLAGS, allPages, createAsk, print, printJson } from './admin.ts'
 import { readTyped, type Typed, UsageError } from './flags.ts'
 

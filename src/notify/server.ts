@@ -1,19 +1,20 @@
 /**
  * The notify server: wallets subscribe to apps through it, and it brings them what the apps publish (the dapps' side,
- * over HTTP, is `publishing` and `http`).
+ * over HTTP, is `publish` and `http`).
  *
- *     relay ──▶ wire ──▶ service ──▶ account record + outbox (one commit)
- *     relay ◀── delivery ◀── letters ◀── outbox
- *     service ──▶ outbox ──▶ delivery ──▶ webhooks (jobs of their own, see there)
- *     relay ──▶ relay-webhook ──▶ relay-events ──▶ wire, where messages come by webhook
- *     schedule, broadcasts ──▶ outbox, when it is time
- *     beside them: the sweeper, and membership (which topics the server is on)
+ *     relay ──▶ requests ──▶ subscriptions ──▶ account record + outbox (one commit)
+ *     relay ◀── outbox/worker ◀── outbox/messages ◀── outbox
+ *     subscriptions ──▶ outbox ──▶ outbox/worker ──▶ webhooks (jobs of their own, see there)
+ *     relay ──▶ http/relay-webhook ──▶ relay/events ──▶ requests, where messages come by webhook
+ *     publish/schedule, publish/broadcasts ──▶ outbox, when it is time
+ *     beside them: the sweeper, and subscriptions/relay-topics (which topics the server is on)
  *
  * Guarantees: a request is acknowledged to the relay only when its effect and its answer are durable; it takes effect
  * once; all that must be said because of it is said, at least once, over restarts. Any number of processes may run on
  * one store, with one client id on the relay (shared subscriptions).
  *
- * Wire tables: requests in `wire`, what is sent in `letters`, rules in `account` and `authority`.
+ * Wire tables: requests in `requests/handler`, what is sent in `outbox/messages`, rules in `subscriptions/rules` and
+ * `requests/authority`.
  */
 import type { Agenda } from '../platform/agenda.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -21,29 +22,29 @@ import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
 import { topicOf } from '../protocol/topic.ts'
-import { type AccountData, createAccountData } from './account-data.ts'
-import type { Apps } from './apps.ts'
-import { createBroadcaster } from './broadcasts.ts'
-import { createDelivered } from './delivered.ts'
-import { createDelivery } from './delivery.ts'
+import type { Apps } from './apps/apps.ts'
+import { allKeys } from './apps/key-ring.ts'
+import { type Limits, UNLIMITED } from './apps/limits.ts'
+import { createRotation, type Rotation } from './apps/rotation.ts'
+import { keepFresh, type ServerKeys } from './apps/server-keys.ts'
+import type { Vault } from './apps/vault.ts'
 import type { OnDuty } from './duty.ts'
-import type { IdentityLookup } from './identity.ts'
-import { allKeys } from './key-ring.ts'
-import { type Limits, UNLIMITED } from './limits.ts'
-import { createMembership } from './membership.ts'
-import { createRelayEvents } from './relay-events.ts'
-import type { ConnectRelay } from './relay-link.ts'
-import { createRotation, type Rotation } from './rotation.ts'
-import { createSchedule, createScheduler } from './schedule.ts'
-import { keepFresh, type ServerKeys } from './server-keys.ts'
-import { createNotifyService } from './service.ts'
-import type { NotifyStore } from './store.ts'
+import { createDelivered } from './outbox/delivery-receipts.ts'
+import { createDelivery } from './outbox/worker.ts'
+import { createBroadcaster } from './publish/broadcasts.ts'
+import { createSchedule, createScheduler } from './publish/schedule.ts'
+import { createRelayEvents } from './relay/events.ts'
+import type { ConnectRelay } from './relay/link.ts'
+import { createWire } from './requests/handler.ts'
+import type { IdentityLookup } from './requests/identity.ts'
+import type { NotifyStore } from './store/store.ts'
+import { type AccountData, createAccountData } from './subscriptions/export.ts'
+import { createMembership } from './subscriptions/relay-topics.ts'
+import { createNotifyService } from './subscriptions/service.ts'
 import { createSweeper } from './sweeper.ts'
-import type { Vault } from './vault.ts'
-import type { Webhooks } from './webhooks.ts'
-import { createWire } from './wire.ts'
+import type { Webhooks } from './webhooks/service.ts'
 
-export { loadServerKeys, type ServerKeys } from './server-keys.ts'
+export { loadServerKeys, type ServerKeys } from './apps/server-keys.ts'
 
 /** The official server's URI, which the published clients' recaps name. */
 const OFFICIAL_URL = 'https://notify.walletconnect.com'
@@ -92,7 +93,7 @@ export interface NotifyServer extends AsyncDisposable {
   readonly accountData: AccountData
   /** Subscribes to a topic; resolves when the relay has it. */
   join(topic: string): Promise<void>
-  /** What the relay posted: see `relay-events`. */
+  /** What the relay posted: see `relay/events`. */
   takeEvents(tokens: readonly string[]): Promise<void>
 }
 

@@ -5,10 +5,10 @@
  */
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
+import type { Rotation } from './apps/rotation.ts'
 import type { OnDuty } from './duty.ts'
-import type { Rotation } from './rotation.ts'
-import type { NotifyService } from './service.ts'
-import type { NotifyStore } from './store.ts'
+import type { NotifyStore } from './store/store.ts'
+import type { NotifyService } from './subscriptions/service.ts'
 
 /** How often, ms. */
 const EVERY = 60_000

@@ -1,6 +1,6 @@
 /**
  * The one vocabulary of failure. A service throws a `ProtocolError` with a code of this table; only the edges (`http`,
- * `socket`, `wire`) turn it into a status, a JSON-RPC error or a sentence. Anything else that is thrown is a defect of
+ * `ws`, `requests/handler`) turn it into a status, a JSON-RPC error or a sentence. Anything else that is thrown is a defect of
  * ours: the edge logs it with an id and tells the caller the id only.
  *
  * `rpc` codes: the JSON-RPC 2.0 ones where they fit; -1 for a wallet's fault after decryption and -32000 for ours, as

@@ -6,7 +6,7 @@
  *     await dapp.notify({ type, title: 'Hello', body: 'There is news' }, ['eip155:1:0x…'])
  */
 import '../platform/dispose-symbols.ts'
-import { createDapp as createDappWith, type Dapp, type DappOptions } from '../notify/client.ts'
+import { createDapp as createDappWith, type Dapp, type DappOptions } from '../notify/client/index.ts'
 import { systemClock } from '../platform/clock.ts'
 import type { FetchDeps } from '../platform/fetch-json.ts'
 
@@ -20,7 +20,7 @@ export type {
   SendOptions,
   Sent,
   SentNotification,
-} from '../notify/client.ts'
+} from '../notify/client/index.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
 
 export const createDapp = (options: DappOptions, deps: Partial<FetchDeps> = {}): Dapp => {

@@ -16,7 +16,7 @@ import {
   type Wallet,
   type WalletDeps,
   type WalletOptions,
-} from '../notify/client.ts'
+} from '../notify/client/index.ts'
 import { systemClock } from '../platform/clock.ts'
 import { silent, unmeasured } from '../platform/telemetry.ts'
 
@@ -35,7 +35,7 @@ export {
   type WalletEvents,
   type WalletOptions,
   type WalletState,
-} from '../notify/client.ts'
+} from '../notify/client/index.ts'
 export { systemClock } from '../platform/clock.ts'
 export { silent, unmeasured } from '../platform/telemetry.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'

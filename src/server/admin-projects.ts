@@ -13,8 +13,8 @@
  */
 import { Hono } from 'hono'
 import { z } from 'zod'
-import type { NewSecret, ProjectDesk } from '../notify/projects.ts'
-import type { Project, ProjectSettings } from '../notify/store.ts'
+import type { NewSecret, ProjectDesk } from '../notify/apps/projects.ts'
+import type { Project, ProjectSettings } from '../notify/store/store.ts'
 import { jsonBody } from '../platform/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { page } from './admin-page.ts'

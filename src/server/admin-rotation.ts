@@ -10,8 +10,8 @@
  */
 import { Hono } from 'hono'
 import { z } from 'zod'
-import { Domain } from '../notify/http-schema.ts'
-import type { Rotated, Rotation } from '../notify/rotation.ts'
+import type { Rotated, Rotation } from '../notify/apps/rotation.ts'
+import { Domain } from '../notify/http/schema.ts'
 import { jsonBody } from '../platform/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Resealing } from './resealing.ts'

@@ -12,8 +12,8 @@
  */
 import { Hono } from 'hono'
 import { z } from 'zod'
-import type { Apps } from '../notify/apps.ts'
-import { Domain } from '../notify/http-schema.ts'
+import type { Apps } from '../notify/apps/apps.ts'
+import { Domain } from '../notify/http/schema.ts'
 import { checked } from '../platform/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { RelayAdmin } from '../relay/store-admin.ts'

@@ -2,7 +2,7 @@
 import type { Hono } from 'hono'
 import { contactsRoutes } from '../contacts/http.ts'
 import { createContacts } from '../contacts/service.ts'
-import { createLimits } from '../notify/limits.ts'
+import { createLimits } from '../notify/apps/limits.ts'
 import { addressRules } from '../platform/public-address.ts'
 import { createPublicFetch } from '../platform/public-fetch.ts'
 import { unmeasured } from '../platform/telemetry.ts'

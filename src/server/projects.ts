@@ -1,7 +1,7 @@
 /**
  * Projects as the operator makes them: their secrets are derived, so they can always be shown again.
  */
-import type { Apps } from '../notify/apps.ts'
+import type { Apps } from '../notify/apps/apps.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { defaultProjectId, projectSecret } from './secrets.ts'
 

@@ -1,6 +1,7 @@
 /** How the notify server reaches its relay: over a connection, or by HTTP both ways; and what it may be told there. */
-import type { ConnectRelay } from '../notify/relay-link.ts'
-import { RELAY_WEBHOOK } from '../notify/relay-webhook.ts'
+
+import { RELAY_WEBHOOK } from '../notify/http/relay-webhook.ts'
+import type { ConnectRelay } from '../notify/relay/link.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import type { SigningKey } from '../protocol/keys.ts'

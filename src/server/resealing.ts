@@ -8,9 +8,10 @@
  *
  * `createTable` below is the one list of what is sealed. Another sealed thing is one more entry there.
  */
-import type { Sealed, Subscription, Watcher } from '../notify/store.ts'
-import type { Webhook } from '../notify/store-webhooks.ts'
-import type { Vault } from '../notify/vault.ts'
+
+import type { Vault } from '../notify/apps/vault.ts'
+import type { Sealed, Subscription, Watcher } from '../notify/store/store.ts'
+import type { Webhook } from '../notify/store/webhooks.ts'
 import { type Clock, pause } from '../platform/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'

@@ -1,7 +1,7 @@
 /** The sessions room, put together: the relay of wallet sessions and its ways in. */
 import type { Server } from 'node:http'
 import type { Hono } from 'hono'
-import { createLimits } from '../notify/limits.ts'
+import { createLimits } from '../notify/apps/limits.ts'
 import { WORK_COST } from '../platform/work-budget.ts'
 import { sessionRoutes } from '../sessions/http.ts'
 import { SESSION_LIMITS } from '../sessions/limits.ts'

@@ -3,7 +3,7 @@
  * the table in the README are made from this.
  */
 import { z } from 'zod'
-import { LIMIT_NAMES, type LimitRules, NO_LIMITS, parseLimit } from '../notify/limits.ts'
+import { LIMIT_NAMES, type LimitRules, NO_LIMITS, parseLimit } from '../notify/apps/limits.ts'
 import { isProxyRule } from '../platform/client-address.ts'
 import { withoutTrailingSlashes } from '../protocol/urls.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'

@@ -1,4 +1,4 @@
-import type { AppRecord } from '../notify/store.ts'
+import type { AppRecord } from '../notify/store/store.ts'
 
 /** People remember names of notification types; the wire has ids. */
 export const typeNamed = ({ types }: Pick<AppRecord, 'types'>, text: string): string =>

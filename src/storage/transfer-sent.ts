@@ -3,7 +3,7 @@
  * domain and id; `sentAt` tells it from one that has the same id later, `expiresAt` is when all of it ends.
  */
 import { z } from 'zod'
-import { DELIVERY_STATES } from '../notify/store-receipts.ts'
+import { DELIVERY_STATES } from '../notify/store/receipts.ts'
 
 const text = z.string()
 const time = z.number()

@@ -1,6 +1,6 @@
 import type { Archived } from '../archive/store.ts'
 import { REVOKED_LIFE_MS } from '../keys/store.ts'
-import type { AccountRecord, Webhook } from '../notify/store.ts'
+import type { AccountRecord, Webhook } from '../notify/store/store.ts'
 import type { Stores } from './stores.ts'
 import type { Writers } from './transfer.ts'
 

@@ -26,8 +26,8 @@ import type {
   Subscription,
   Watcher,
   Webhook,
-} from '../notify/store.ts'
-import { WEBHOOK_EVENTS } from '../notify/store-webhooks.ts'
+} from '../notify/store/store.ts'
+import { WEBHOOK_EVENTS } from '../notify/store/webhooks.ts'
 import type { Job } from '../platform/agenda.ts'
 import { accountKey as accountKeyOf } from '../protocol/caip.ts'
 import type { StoredMessage, Watch } from '../relay/store.ts'

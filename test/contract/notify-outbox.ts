@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { OutboxEntry, OutboxTask } from '../../src/notify/store.ts'
+import type { OutboxEntry, OutboxTask } from '../../src/notify/store/store.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
 import { become, drain, entry, handOne, record, subscription, T } from './notify-samples.ts'

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { OutboxEntry } from '../../src/notify/store.ts'
+import type { OutboxEntry } from '../../src/notify/store/store.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
 import { project } from './notify-samples.ts'
 

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Notification } from '../../src/notify/store.ts'
 import {
   CANCELLED,
   type DeliveryState,
   type NotificationName,
   REPLACED,
-} from '../../src/notify/store-receipts.ts'
+} from '../../src/notify/store/receipts.ts'
+import type { Notification } from '../../src/notify/store/store.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
 import { become, entry, notification, record, subscription, T, target } from './notify-samples.ts'
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { AppRecord, OutboxEntry } from '../../src/notify/store.ts'
+import type { AppRecord, OutboxEntry } from '../../src/notify/store/store.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
 import { app, become, DAY, entry, record, T, watcher } from './notify-samples.ts'
 

@@ -8,7 +8,7 @@ import type {
   Project,
   Subscription,
   Watcher,
-} from '../../src/notify/store.ts'
+} from '../../src/notify/store/store.ts'
 
 /** A moment to count from; the store never asks for the time itself. */
 export const T = Date.UTC(2026, 0, 1)

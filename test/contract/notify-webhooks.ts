@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Webhook } from '../../src/notify/store.ts'
+import type { Webhook } from '../../src/notify/store/store.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
 import { T } from './notify-samples.ts'
 

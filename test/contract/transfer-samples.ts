@@ -1,6 +1,7 @@
 /** A store in which every table of a transfer has something, and what must not be copied lies beside it. */
-import type { Webhook } from '../../src/notify/store.ts'
-import { EXPIRED } from '../../src/notify/store-receipts.ts'
+
+import { EXPIRED } from '../../src/notify/store/receipts.ts'
+import type { Webhook } from '../../src/notify/store/store.ts'
 import type { Job } from '../../src/platform/agenda.ts'
 import type { Watch } from '../../src/relay/store.ts'
 import type { Stores } from '../../src/storage/stores.ts'

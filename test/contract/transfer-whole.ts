@@ -3,7 +3,7 @@
  * says whether it survives a move to another engine, and a backup.
  */
 
-import { LIMITS } from '../../src/notify/limits.ts'
+import { LIMITS } from '../../src/notify/apps/limits.ts'
 import type {
   AppRecord,
   Notification,
@@ -11,7 +11,7 @@ import type {
   Project,
   Watcher,
   Webhook,
-} from '../../src/notify/store.ts'
+} from '../../src/notify/store/store.ts'
 import type { Job } from '../../src/platform/agenda.ts'
 import { app, DAY, notification, project, watcher } from './notify-samples.ts'
 import { hex } from './relay-samples.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { OutboxEntry } from '../../src/notify/store.ts'
-import { REPLACED } from '../../src/notify/store-receipts.ts'
+import { REPLACED } from '../../src/notify/store/receipts.ts'
+import type { OutboxEntry } from '../../src/notify/store/store.ts'
 import { TABLE_NAMES, TABLES } from '../../src/storage/transfer.ts'
 import { differencesOf, tallyOf } from '../../src/storage/transfer-sum.ts'
 import { type Engine, engines, type TestStores } from '../support/stores.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { createVault } from '../../src/notify/apps/vault.ts'
 import { loadServerKeys, type ServerKeys } from '../../src/notify/server.ts'
-import { createVault } from '../../src/notify/vault.ts'
 import { utf8 } from '../../src/protocol/bytes.ts'
 import { startNotify } from './support/server.ts'
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { NotifyStore } from '../../src/notify/store.ts'
+import type { NotifyStore } from '../../src/notify/store/store.ts'
 import { createChannels } from '../../src/storage/redis/channels.ts'
 import { connectRedis, type RedisConnection } from '../../src/storage/redis/connection.ts'
 import { createRedisNotifyStore } from '../../src/storage/redis/notify.ts'

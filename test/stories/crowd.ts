@@ -1,6 +1,6 @@
 /** Very many subscribers, put into a store while no server runs. Nobody listens for them. */
 import { randomBytes } from 'node:crypto'
-import { createVault } from '../../src/notify/vault.ts'
+import { createVault } from '../../src/notify/apps/vault.ts'
 import type { Stores } from '../../src/storage/stores.ts'
 
 const AT_ONCE = 5_000

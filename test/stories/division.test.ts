@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import type { Wallet } from '../../src/notify/client.ts'
+import type { Wallet } from '../../src/notify/client/index.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFleet } from '../support/fleet.ts'
 import { readMetric } from '../support/metrics.ts'

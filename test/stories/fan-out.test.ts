@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { expect, it } from 'vitest'
-import type { Wallet } from '../../src/notify/client.ts'
+import type { Wallet } from '../../src/notify/client/index.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { startServerProcess } from '../support/process.ts'

@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
-import type { Wallet } from '../../src/notify/client.ts'
+import type { Wallet } from '../../src/notify/client/index.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { openEnvelope, parseEnvelope } from '../../src/protocol/envelope.ts'
 import { ProtocolError } from '../../src/protocol/errors.ts'

@@ -6,7 +6,12 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { z } from 'zod'
 import { createKeysClient } from '../../src/keys/client.ts'
-import { createWallet, fromNotifyServer, type Wallet, type WalletOptions } from '../../src/notify/client.ts'
+import {
+  createWallet,
+  fromNotifyServer,
+  type Wallet,
+  type WalletOptions,
+} from '../../src/notify/client/index.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'

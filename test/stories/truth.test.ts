@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { createDapp } from '../../src/notify/client/dapp.ts'
-import { fromNotifyServer } from '../../src/notify/client.ts'
+import { fromNotifyServer } from '../../src/notify/client/index.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFleet } from '../support/fleet.ts'

@@ -1,7 +1,7 @@
 /** What a dapp's own server hears of its subscribers, however badly it listens. */
 import { afterAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { QUEUE } from '../../src/notify/webhook-calls.ts'
+import { QUEUE } from '../../src/notify/webhooks/calls.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { silent } from '../../src/platform/telemetry.ts'
 import { eventually } from '../support/eventually.ts'

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { NO_LIMITS } from '../../src/notify/limits.ts'
+import { NO_LIMITS } from '../../src/notify/apps/limits.ts'
 import { NO_BUDGETS } from '../../src/platform/budgets.ts'
 import type { Clock } from '../../src/platform/clock.ts'
 import type { Log } from '../../src/platform/telemetry.ts'

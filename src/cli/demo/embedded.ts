@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { NO_LIMITS } from '../../notify/limits.ts'
+import { NO_LIMITS } from '../../notify/apps/limits.ts'
 import { composeServer } from '../../server/compose.ts'
 import { configWith } from '../../server/config.ts'
 import { DemoFailure } from './page.ts'

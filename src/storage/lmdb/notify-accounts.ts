@@ -1,4 +1,4 @@
-import type { AccountRecord, NotifyStore, RequestId, Subscription } from '../../notify/store.ts'
+import type { AccountRecord, NotifyStore, RequestId, Subscription } from '../../notify/store/store.ts'
 import { behind, endOf, key, name, named, number, PRESENT } from './bytes.ts'
 import type { Env } from './env.ts'
 import type { Outbox } from './notify-outbox.ts'

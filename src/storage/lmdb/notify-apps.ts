@@ -1,4 +1,4 @@
-import type { AppRecord, NotifyStore } from '../../notify/store.ts'
+import type { AppRecord, NotifyStore } from '../../notify/store/store.ts'
 import { topicsOf } from '../app-topics.ts'
 import { behind, endOf, name, named, PRESENT } from './bytes.ts'
 import type { Env } from './env.ts'

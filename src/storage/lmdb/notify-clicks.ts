@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { ClickStore, Notification } from '../../notify/store.ts'
+import type { ClickStore, Notification } from '../../notify/store/store.ts'
 import { key, name, nameOrNone, PRESENT } from './bytes.ts'
 import type { Env } from './env.ts'
 import { expiryKey, type Tables } from './notify-tables.ts'

@@ -1,4 +1,4 @@
-import type { Notification } from '../../notify/store.ts'
+import type { Notification } from '../../notify/store/store.ts'
 import { endOf, key, name, named, nameOrNone, number, PRESENT } from './bytes.ts'
 import { expiryKey, type SubscriptionRow, type Tables } from './notify-tables.ts'
 

@@ -1,5 +1,5 @@
-import type { Notification, NotifyStore } from '../../notify/store.ts'
-import { REPLACED } from '../../notify/store-receipts.ts'
+import { REPLACED } from '../../notify/store/receipts.ts'
+import type { Notification, NotifyStore } from '../../notify/store/store.ts'
 import { key, name, number, PRESENT } from './bytes.ts'
 import type { Env } from './env.ts'
 import { type Copies, notificationKey } from './notify-copies.ts'

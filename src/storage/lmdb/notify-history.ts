@@ -1,4 +1,4 @@
-import type { DeliveredNotification, NotifyStore } from '../../notify/store.ts'
+import type { DeliveredNotification, NotifyStore } from '../../notify/store/store.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { name, number } from './bytes.ts'
 import type { Env } from './env.ts'

@@ -1,4 +1,4 @@
-import type { NotifyStore, OutboxEntry } from '../../notify/store.ts'
+import type { NotifyStore, OutboxEntry } from '../../notify/store/store.ts'
 import { endOf, name, number } from './bytes.ts'
 import type { Env } from './env.ts'
 import { createHeap } from './heap.ts'

@@ -1,4 +1,4 @@
-import type { ProjectStore } from '../../notify/store.ts'
+import type { ProjectStore } from '../../notify/store/store.ts'
 import { endOf, name, named } from './bytes.ts'
 import type { Env } from './env.ts'
 import { pageOf, type Tables } from './notify-tables.ts'

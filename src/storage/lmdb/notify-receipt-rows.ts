@@ -1,4 +1,4 @@
-import { DELIVERY_STATES, type DeliveryState, type Receipt } from '../../notify/store-receipts.ts'
+import { DELIVERY_STATES, type DeliveryState, type Receipt } from '../../notify/store/receipts.ts'
 import { behind, endOf, key, name, number } from './bytes.ts'
 import type { Tables } from './notify-tables.ts'
 

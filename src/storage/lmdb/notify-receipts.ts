@@ -1,11 +1,11 @@
-import type { Notification } from '../../notify/store.ts'
 import {
   CANCELLED,
   DELIVERY_STATES,
   type OutboxOutcome,
   type Receipt,
   type ReceiptsStore,
-} from '../../notify/store-receipts.ts'
+} from '../../notify/store/receipts.ts'
+import type { Notification } from '../../notify/store/store.ts'
 import { fromCursor, toCursor } from '../cursor.ts'
 import { behind, endOf, name, number } from './bytes.ts'
 import type { Env } from './env.ts'

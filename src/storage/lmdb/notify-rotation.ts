@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { RotationStore } from '../../notify/store.ts'
+import type { RotationStore } from '../../notify/store/store.ts'
 import { topicsOf } from '../app-topics.ts'
 import { name, number } from './bytes.ts'
 import type { Env } from './env.ts'

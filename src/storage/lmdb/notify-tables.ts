@@ -6,7 +6,7 @@ import type {
   Project,
   Sealed,
   Webhook,
-} from '../../notify/store.ts'
+} from '../../notify/store/store.ts'
 import { BYTES, type Bytes, key, name, named, number, ROWS, type Rows } from './bytes.ts'
 import type { Env } from './env.ts'
 

@@ -1,4 +1,4 @@
-import type { WebhookStore } from '../../notify/store.ts'
+import type { WebhookStore } from '../../notify/store/store.ts'
 import { name } from './bytes.ts'
 import type { Env } from './env.ts'
 import type { Tables } from './notify-tables.ts'

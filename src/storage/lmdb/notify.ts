@@ -6,7 +6,7 @@
  * checked before it begins and refusals are decided before its first write.
  */
 
-import type { NotifyStore } from '../../notify/store.ts'
+import type { NotifyStore } from '../../notify/store/store.ts'
 import type { Env } from './env.ts'
 import { createLmdbAccounts } from './notify-accounts.ts'
 import { createLmdbApps } from './notify-apps.ts'

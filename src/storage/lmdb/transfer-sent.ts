@@ -1,5 +1,5 @@
 /** Notifications and what became of them, as records (`../transfer-sent.ts`), and back. */
-import type { Notification } from '../../notify/store.ts'
+import type { Notification } from '../../notify/store/store.ts'
 import type { Readers, Records, Writers } from '../transfer.ts'
 import { behind, endOf, key, name, number, PRESENT } from './bytes.ts'
 import type { Env } from './env.ts'

@@ -5,7 +5,7 @@
  * A snapshot is one read transaction: LMDB keeps the pages that it sees for as long as it lasts, and nobody waits.
  */
 import type { MqMessage } from '../../mq/store.ts'
-import type { Watcher } from '../../notify/store.ts'
+import type { Watcher } from '../../notify/store/store.ts'
 import type { Job } from '../../platform/agenda.ts'
 import type { Watch } from '../../relay/store.ts'
 import type { Chain } from '../../sessions/store-operator.ts'

@@ -1,4 +1,4 @@
-import type { AccountRecord, NotifyStore, Subscription } from '../../notify/store.ts'
+import type { AccountRecord, NotifyStore, Subscription } from '../../notify/store/store.ts'
 import type { NotifyDeps } from './notify-deps.ts'
 import { ALL, MARGIN, name, PARTITIONS, type Partition, partitionOf } from './notify-layout.ts'
 import type { Account, Lookups, Pointer } from './notify-lookups.ts'

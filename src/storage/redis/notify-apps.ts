@@ -1,4 +1,4 @@
-import type { AppRecord, NotifyStore, Sealed } from '../../notify/store.ts'
+import type { AppRecord, NotifyStore, Sealed } from '../../notify/store/store.ts'
 import { topicsOf } from '../app-topics.ts'
 import { type NotifyDeps, parsed } from './notify-deps.ts'
 import { name } from './notify-layout.ts'

@@ -1,4 +1,4 @@
-import type { ClickStore, Notification } from '../../notify/store.ts'
+import type { ClickStore, Notification } from '../../notify/store/store.ts'
 import type { NotifyDeps } from './notify-deps.ts'
 import { MARGIN, referenceOf } from './notify-layout.ts'
 import { clickScript } from './scripts/notify-click.ts'

@@ -1,4 +1,4 @@
-import type { AccountRecord } from '../../notify/store.ts'
+import type { AccountRecord } from '../../notify/store/store.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'

@@ -1,5 +1,5 @@
-import type { Notification, NotifyStore } from '../../notify/store.ts'
-import { REPLACED } from '../../notify/store-receipts.ts'
+import { REPLACED } from '../../notify/store/receipts.ts'
+import type { Notification, NotifyStore } from '../../notify/store/store.ts'
 import { groupBy } from './group-by.ts'
 import { type NotifyDeps, split } from './notify-deps.ts'
 import { MARGIN, type Partition, partitionOf, placeOf } from './notify-layout.ts'

@@ -1,4 +1,4 @@
-import type { DeliveredNotification, NotifyStore } from '../../notify/store.ts'
+import type { DeliveredNotification, NotifyStore } from '../../notify/store/store.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { createGather } from './gather.ts'
 import { type NotifyDeps, split } from './notify-deps.ts'

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { AccountRecord } from '../../notify/store.ts'
+import type { AccountRecord } from '../../notify/store/store.ts'
 import { createGather } from './gather.ts'
 import { type NotifyDeps, split } from './notify-deps.ts'
 import { MARGIN, partitionOf } from './notify-layout.ts'

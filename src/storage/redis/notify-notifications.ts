@@ -1,5 +1,5 @@
-import type { Notification, NotifyStore } from '../../notify/store.ts'
-import type { NotificationName } from '../../notify/store-receipts.ts'
+import type { NotificationName } from '../../notify/store/receipts.ts'
+import type { Notification, NotifyStore } from '../../notify/store/store.ts'
 import { fromCursor, toCursor } from '../cursor.ts'
 import { type NotifyDeps, parsed, split } from './notify-deps.ts'
 import { ALL, MARGIN, placeOf, referenceOf } from './notify-layout.ts'

@@ -1,4 +1,4 @@
-import type { NotifyStore, OutboxEntry } from '../../notify/store.ts'
+import type { NotifyStore, OutboxEntry } from '../../notify/store/store.ts'
 import { inCalls, type NotifyDeps, parsed, split } from './notify-deps.ts'
 import { ALL, MARGIN } from './notify-layout.ts'
 import { completeScript } from './scripts/notify-complete.ts'

@@ -1,4 +1,4 @@
-import type { Project, ProjectStore } from '../../notify/store.ts'
+import type { Project, ProjectStore } from '../../notify/store/store.ts'
 import { type NotifyDeps, parsed } from './notify-deps.ts'
 import { ALL, name } from './notify-layout.ts'
 import { createProjectScript } from './scripts/notify-project.ts'

@@ -1,4 +1,4 @@
-import type { DeliveryState, Receipt } from '../../notify/store-receipts.ts'
+import type { DeliveryState, Receipt } from '../../notify/store/receipts.ts'
 import { packAccount, packForm, unpackAccount, unpackForm } from './notify-packing.ts'
 
 /**

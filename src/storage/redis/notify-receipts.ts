@@ -5,7 +5,7 @@ import {
   type OutboxOutcome,
   type Receipt,
   type ReceiptsStore,
-} from '../../notify/store-receipts.ts'
+} from '../../notify/store/receipts.ts'
 import { groupBy } from './group-by.ts'
 import { inCalls, type NotifyDeps, split } from './notify-deps.ts'
 import { ALL, MARGIN, PARTITIONS, type Partition, partitionOf, placeOf } from './notify-layout.ts'

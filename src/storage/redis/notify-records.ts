@@ -1,4 +1,4 @@
-import type { AccountRecord, Subscription, Watcher } from '../../notify/store.ts'
+import type { AccountRecord, Subscription, Watcher } from '../../notify/store/store.ts'
 import { packForm, packTopic, unpackForm, unpackTopic } from './notify-packing.ts'
 
 /**

@@ -1,4 +1,4 @@
-import type { RequestId } from '../../notify/store.ts'
+import type { RequestId } from '../../notify/store/store.ts'
 import type { NotifyDeps } from './notify-deps.ts'
 import { MARGIN, type Partition } from './notify-layout.ts'
 

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { AppRecord, OutboxEntry, RotationStore, Sealed } from '../../notify/store.ts'
+import type { AppRecord, OutboxEntry, RotationStore, Sealed } from '../../notify/store/store.ts'
 import { topicsOf } from '../app-topics.ts'
 import { type NotifyDeps, parsed, split } from './notify-deps.ts'
 import { ALL } from './notify-layout.ts'

@@ -1,4 +1,4 @@
-import type { AccountRecord, Notification } from '../../notify/store.ts'
+import type { AccountRecord, Notification } from '../../notify/store/store.ts'
 import { GONE } from './notify-accounts.ts'
 import { type NotifyDeps, parsed, split } from './notify-deps.ts'
 import { ALL, MARGIN, placeOf } from './notify-layout.ts'

@@ -1,4 +1,4 @@
-import type { Webhook, WebhookStore } from '../../notify/store.ts'
+import type { Webhook, WebhookStore } from '../../notify/store/store.ts'
 import { type NotifyDeps, parsed } from './notify-deps.ts'
 import { swapScript } from './scripts/notify-swap.ts'
 import { whole } from './scripts.ts'

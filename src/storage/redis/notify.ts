@@ -8,7 +8,7 @@
  * Every call bears repetition: one that was answered with `unavailable` may have had its effect.
  */
 
-import type { NotifyStore } from '../../notify/store.ts'
+import type { NotifyStore } from '../../notify/store/store.ts'
 import { type Clock, systemClock } from '../../platform/clock.ts'
 import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'

@@ -1,4 +1,4 @@
-import type { Notification } from '../../notify/store.ts'
+import type { Notification } from '../../notify/store/store.ts'
 import type { RedisConnection } from './connection.ts'
 import type { Ask } from './gather.ts'
 import { groupBy } from './group-by.ts'

@@ -1,5 +1,5 @@
 /** What the notify server's store holds beside its projects and apps, as records, and back. */
-import type { Notification, OutboxEntry, OutboxTask } from '../../notify/store.ts'
+import type { Notification, OutboxEntry, OutboxTask } from '../../notify/store/store.ts'
 import { systemClock } from '../../platform/clock.ts'
 import type { Page, Readers, Records, Writers } from '../transfer.ts'
 import type { RedisConnection } from './connection.ts'

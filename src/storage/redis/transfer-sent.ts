@@ -2,7 +2,7 @@
  * Receipts and clicks, as records, and back. Both lie where nothing lists them, receipts in the partitions of their
  * accounts: so their keys are walked (SCAN), once for all, and no partition is asked about a single notification.
  */
-import type { Notification } from '../../notify/store.ts'
+import type { Notification } from '../../notify/store/store.ts'
 import type { Readers, Records, Writers } from '../transfer.ts'
 import { groupBy } from './group-by.ts'
 import { MARGIN, partitionOf, placeOf, referenceOf } from './notify-layout.ts'

@@ -6,7 +6,7 @@
  * them or not.
  */
 import { identityCursor } from '../../keys/store.ts'
-import type { Sealed } from '../../notify/store.ts'
+import type { Sealed } from '../../notify/store/store.ts'
 import type { Job } from '../../platform/agenda.ts'
 import type { Page, Readers, Transfer } from '../transfer.ts'
 import { type Transferred, writesByVerbs } from '../transfer-writes.ts'

@@ -1,4 +1,4 @@
-import type { ConnectRelay, RelayLink, RelayMessage } from '../../../src/notify/relay-link.ts'
+import type { ConnectRelay, RelayLink, RelayMessage } from '../../../src/notify/relay/link.ts'
 
 export interface Published {
   topic: string

@@ -2,7 +2,7 @@
 import { createServer } from 'node:http'
 import { z } from 'zod'
 import { fetchKeys } from '../../../src/notify/client/app-keys.ts'
-import type { Wallet } from '../../../src/notify/client.ts'
+import type { Wallet } from '../../../src/notify/client/index.ts'
 import { systemClock } from '../../../src/platform/clock.ts'
 import { cacaoSchema } from '../../../src/protocol/cacao.ts'
 import { didPkh } from '../../../src/protocol/did.ts'

@@ -1,0 +1,227 @@
+/**
+ * The apps that projects (`projects`) declare.
+ *
+ * An app is a domain that wallets subscribe to, with two key pairs of its own that are made here at its enrolment. Wallets
+ * cache them for life, so replaced ones (`rotation`) go on to count for a while. One domain belongs to one project.
+ *
+ * Guarantees: private keys leave this file opened only inside an `App`; enrolling again is harmless and answers the same
+ * keys; an app whose enrolment was answered is
+ * watched on the relay. What is not there is never remembered as not there, so an app that another process enrols
+ * works here at once.
+ */
+import type { Clock } from '../../platform/clock.ts'
+import { toHex } from '../../protocol/bytes.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import {
+  agreementKeyFrom,
+  generateAgreementKey,
+  generateSigningKey,
+  signingKeyFrom,
+} from '../../protocol/keys.ts'
+import { topicOf } from '../../protocol/topic.ts'
+import { uuidFrom } from '../ids.ts'
+import type { AppRecord, NotificationType, NotifyStore, Sealed, Welcome } from '../store/store.ts'
+import type { KeyRing, Keys } from './key-ring.ts'
+import { createProjectDesk, type ProjectDesk } from './projects.ts'
+
+/** An app's domain as published, and also with a port. At most 253 characters. */
+export const DOMAIN = /^[a-z0-9-_.]+(?::[0-9]{1,5})?$/
+export const DOMAIN_LENGTH = 253
+/** A notification type's id: as the specification has it, or a UUID as real configurations do. */
+export const TYPE_ID = /^(?:[a-z0-9_-]{2,32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$/
+
+/** Apps whose opened keys are held in memory. */
+const KEYS_HELD = 1024
+
+/** An app with its keys opened. The key objects stay the same while they are cached. */
+export interface App extends KeyRing {
+  record: AppRecord
+}
+
+/** What an app says about itself; what is absent stays as it is. */
+export interface Declaration {
+  name?: string | undefined
+  description?: string | undefined
+  url?: string | undefined
+  icons?: Partial<AppRecord['icons']> | undefined
+  /** The whole list. A type without an id keeps the id of the present type with that name, or gets a new UUID. */
+  types?: readonly { id?: string | undefined; name: string; description?: string | undefined }[] | undefined
+  listed?: boolean | undefined
+  links?: boolean | undefined
+  /** Null takes it away. */
+  welcome?: Welcome | null | undefined
+}
+
+export interface Apps {
+  /** Who holds the apps. */
+  readonly projects: ProjectDesk
+  createProject: ProjectDesk['create']
+  authenticate: ProjectDesk['authenticate']
+  /**
+   * Makes the app unless it is there, applies what is declared, and returns once its subscribe topic is watched.
+   * Throws `not_found` (no such project), `conflict` (another project holds the domain), `quota_reached`, `bad_params`.
+   */
+  enrol(app: { projectId: string; domain: string } & Declaration): Promise<App>
+  /** Changes what an app says about itself. Throws `unknown_app`, `bad_params`. */
+  describe(domain: string, declaration: Declaration): Promise<App>
+  byDomain(domain: string): Promise<App | undefined>
+  byTopic(subscribeTopic: string): Promise<App | undefined>
+  /** A page of records in domain order, keys unopened. */
+  list(page: { projectId?: string; after?: string; limit: number }): Promise<AppRecord[]>
+}
+
+export interface AppsDeps {
+  store: NotifyStore
+  vault: { seal(bytes: Uint8Array): Sealed; open(sealed: Sealed): Uint8Array }
+  clock: Clock
+  randomBytes: (length: number) => Uint8Array
+  /** Subscribes the notify server to a topic; resolves when the relay has it. */
+  join: (topic: string) => Promise<void>
+}
+
+export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps): Apps => {
+  const projects = createProjectDesk({ store, clock, randomBytes })
+  // Records are read anew each time, and say whether the opened keys are still theirs.
+  const opened = new Map<string, { sealed: string; keys: Keys; former: (Keys & { until: number })[] }>()
+
+  const openKeys = (kept: Pick<AppRecord, 'authenticationSeed' | 'subscribePrivateKey'>): Keys => ({
+    authentication: signingKeyFrom(vault.open(kept.authenticationSeed)),
+    subscribe: agreementKeyFrom(vault.open(kept.subscribePrivateKey)),
+  })
+
+  const open = (record: AppRecord): App => {
+    const { previousKeys = [] } = record
+    const sealed = [record, ...previousKeys]
+      .map(({ authenticationSeed, subscribePrivateKey }) => `${authenticationSeed} ${subscribePrivateKey}`)
+      .join(' ')
+    let held = opened.get(record.domain)
+    if (held?.sealed !== sealed) {
+      const former = previousKeys.map((kept) => ({ ...openKeys(kept), until: kept.until }))
+      held = { sealed, keys: openKeys(record), former }
+    }
+    // Moves it to the young end; the oldest falls out.
+    opened.delete(record.domain)
+    opened.set(record.domain, held)
+    if (opened.size > KEYS_HELD) {
+      const [oldest] = opened.keys()
+      if (oldest !== undefined) opened.delete(oldest)
+    }
+    const now = clock.now()
+    return { record, ...held.keys, previous: held.former.filter(({ until }) => until > now) }
+  }
+
+  const typesFrom = (
+    declared: NonNullable<Declaration['types']>,
+    present: readonly NotificationType[],
+  ): NotificationType[] => {
+    const unclaimed = [...present]
+    const idOf = (name: string): string => {
+      const at = unclaimed.findIndex((type) => type.name === name)
+      const [known] = at < 0 ? [] : unclaimed.splice(at, 1)
+      return known?.id ?? uuidFrom(randomBytes(16), 4)
+    }
+    const types = declared.map(({ id, name, description = '' }) => ({
+      id: id ?? idOf(name),
+      name,
+      description,
+    }))
+    const ids = new Set<string>()
+    for (const [at, { id }] of types.entries()) {
+      const field = { field: `types[${at}].id` }
+      if (!TYPE_ID.test(id)) throw new ProtocolError('bad_params', `type id ${id}`, field)
+      if (ids.has(id)) throw new ProtocolError('bad_params', `the type ${id} appears twice`, field)
+      ids.add(id)
+    }
+    return types
+  }
+
+  const described = (present: AppRecord, declaration: Declaration): AppRecord => ({
+    ...present,
+    name: declaration.name ?? present.name,
+    description: declaration.description ?? present.description,
+    url: declaration.url ?? present.url,
+    icons: { ...present.icons, ...declaration.icons },
+    types: declaration.types ? typesFrom(declaration.types, present.types) : present.types,
+    listed: declaration.listed ?? present.listed,
+    ...(declaration.links !== undefined && { links: declaration.links }),
+    ...(declaration.welcome !== undefined && { welcome: declaration.welcome }),
+  })
+
+  const describe: Apps['describe'] = async (domain, declaration) => {
+    const present = await store.app(domain)
+    if (!present) throw new ProtocolError('unknown_app', domain)
+    if (!Object.values(declaration).some((value) => value !== undefined)) return open(present)
+    const next = described(present, declaration)
+    const { name, description, url, icons, types, listed, links, welcome } = next
+    await store.describeApp(domain, {
+      ...{ name, description, url, icons, types, listed },
+      ...(links !== undefined && { links }),
+      ...(welcome !== undefined && { welcome }),
+    })
+    return open(next)
+  }
+
+  return {
+    projects,
+    createProject: projects.create,
+    authenticate: projects.authenticate,
+
+    async enrol({ projectId, domain, ...declaration }) {
+      if (!DOMAIN.test(domain) || domain.length > DOMAIN_LENGTH) {
+        throw new ProtocolError('bad_params', `domain ${JSON.stringify(domain)}`, { field: 'domain' })
+      }
+      let record = await store.app(domain)
+      let isNew = false
+      if (!record) {
+        const { settings } = await projects.project(projectId)
+        const quota = settings?.quotas?.apps
+        // Of several at the same time more than one may find room: it keeps a project small, it is no lock.
+        if (quota !== undefined && (await store.apps({ projectId, limit: quota })).length >= quota) {
+          throw new ProtocolError('quota_reached', `it is ${quota} apps`)
+        }
+        const authentication = generateSigningKey()
+        const subscribe = generateAgreementKey()
+        const proposal: AppRecord = {
+          domain,
+          projectId,
+          name: '',
+          description: '',
+          url: '',
+          icons: { sm: '', md: '', lg: '' },
+          types: [],
+          listed: false,
+          authenticationSeed: vault.seal(authentication.seed),
+          authenticationKey: toHex(authentication.publicKey),
+          subscribePrivateKey: vault.seal(subscribe.privateKey),
+          subscribeKey: toHex(subscribe.publicKey),
+          subscribeTopic: topicOf(subscribe.publicKey),
+          createdAt: clock.now(),
+        }
+        // The first of several at the same time wins, and everyone answers its keys.
+        record = await store.createApp(described(proposal, declaration))
+        isNew = record.authenticationKey === proposal.authenticationKey
+      }
+      if (record.projectId !== projectId) {
+        throw new ProtocolError('conflict', 'another project holds this domain', { field: 'appDomain' })
+      }
+      const app = isNew ? open(record) : await describe(domain, declaration)
+      // Also when it was there: the process that made it may have died before it came to this.
+      await join(record.subscribeTopic)
+      return app
+    },
+
+    describe,
+
+    async byDomain(domain) {
+      const record = await store.app(domain)
+      return record && open(record)
+    },
+
+    async byTopic(subscribeTopic) {
+      const record = await store.appByTopic(subscribeTopic)
+      return record && open(record)
+    },
+
+    list: (page) => store.apps(page),
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * What reaches a wallet over the relay: answers to its requests, notifications (4002), news of the account (4012).
+ *
+ * Decrypting and verifying come first, at once; what does not stand the test counts as received, for it would be no
+ * better the next time. What is to be done then may fail, and is done again when the relay delivers it again.
+ */
+import type { z } from 'zod'
+import type { Clock } from '../../../platform/clock.ts'
+import type { Log, Meter } from '../../../platform/telemetry.ts'
+import { fromHex } from '../../../protocol/bytes.ts'
+import { accountKey } from '../../../protocol/caip.ts'
+import { accountFromDidPkh, didPkh, didWeb, domainFromDidWeb } from '../../../protocol/did.ts'
+import { openEnvelope, parseEnvelope, sealType0 } from '../../../protocol/envelope.ts'
+import { ProtocolError } from '../../../protocol/errors.ts'
+import { parseRpc, type RpcRequest, rpcResult } from '../../../protocol/jsonrpc.ts'
+import { signJwt, verifyJwt } from '../../../protocol/jwt.ts'
+import {
+  type HistoryItem,
+  type MessageItem,
+  NOTIFY_METHODS,
+  notifyMethodByResponseTag,
+  type SubscriptionItem,
+} from '../../../protocol/notify-methods.ts'
+import type { RelayClient, RelayMessage } from '../../../relay/client/index.ts'
+import type { Device } from './device.ts'
+import { type createRequests, MJV } from './requests.ts'
+
+/** A notification, as handed over and as the history has it. */
+export interface Notification {
+  id: string
+  /** Unix ms. */
+  sentAt: number
+  type: string
+  title: string
+  body: string
+  icon: string | null
+  url: string | null
+  isRead: boolean
+}
+
+export interface ReceivedNotification {
+  /** Domain of the app. */
+  domain: string
+  account: string
+  notification: Notification
+}
+
+export interface InboxDeps {
+  device: Device
+  relay: Pick<RelayClient, 'publish'>
+  requests: Pick<ReturnType<typeof createRequests>, 'answered'>
+  clock: Clock
+  log: Log
+  meter: Meter
+  /** Resolves when the application has it. */
+  deliver: (received: ReceivedNotification) => Promise<void>
+  /** Takes over a view of the account made at `iat`, unix s. */
+  take: (view: readonly SubscriptionItem[], iat: number) => Promise<void>
+  /** Whether the app's did.json, read now, lists this did:key. Throws `unavailable` when it cannot be read. */
+  isKeyOf: (domain: string, did: string) => Promise<boolean>
+  /** News came that the server signed with another key than it had when the account was watched. */
+  onOtherServerKey: () => void
+}
+
+const MESSAGE = NOTIFY_METHODS[4002]
+const CHANGED = NOTIFY_METHODS[4012]
+
+/** What comes unasked. */
+const isNews = (tag: number): boolean => tag === MESSAGE.requestTag || tag === CHANGED.requestTag
+
+/** Answers must not wait behind a notification whose listener waits for them, so they are in no lane. */
+export const laneOf = ({ topic, tag }: RelayMessage): string | undefined =>
+  isNews(tag) ? `${topic} ${tag}` : undefined
+
+/** From `msg` or `nfs`; a missing icon or url is empty in one and null in the other. */
+export const shownNotification = (item: MessageItem | HistoryItem): Notification => ({
+  id: item.id,
+  sentAt: item.sent_at,
+  type: item.type,
+  title: item.title,
+  body: item.body,
+  icon: item.icon || null,
+  url: item.url || null,
+  isRead: item.is_read,
+})
+
+type Action = () => Promise<void>
+
+const tokenOf = ({ params }: RpcRequest, member: string): string => {
+  const token = params instanceof Object ? new Map(Object.entries(params)).get(member) : undefined
+  if (typeof token === 'string') return token
+  throw new ProtocolError('bad_request', `it has no ${member}`)
+}
+
+const parsedClaims = <S extends z.ZodType>(schema: S, claims: unknown): z.output<S> => {
+  const parsed = schema.safeParse(claims)
+  if (parsed.success) return parsed.data
+  throw new ProtocolError('bad_params', 'the claims are not what is expected')
+}
+
+export const createInbox = (
+  { device, relay, requests, clock, log, meter, deliver, take, isKeyOf, onOtherServerKey }: InboxDeps,
+  { keysUrl, receipts }: { keysUrl: string; receipts: boolean },
+) => {
+  const person = accountKey(device.account)
+  /** With which key each app has signed last. */
+  const accepted = new Map<string, string>()
+
+  const drop = (error: ProtocolError, tag: number): void => {
+    meter.count('wallet_dropped_total')
+    log.warn({ err: error, tag }, 'A message was not accepted')
+  }
+
+  const notified = (topic: string, rpc: RpcRequest): Action | undefined => {
+    const item = device.subscriptions.onTopic(topic)
+    if (!item) return undefined
+    const expected = { now: clock.now(), act: MESSAGE.requestAct }
+    const claims = parsedClaims(
+      MESSAGE.requestClaims,
+      verifyJwt(tokenOf(rpc, MESSAGE.requestParam), expected),
+    )
+    if (accountKey(accountFromDidPkh(claims.sub)) !== person) throw new ProtocolError('account_mismatch')
+    if (domainFromDidWeb(claims.app) !== item.appDomain) throw new ProtocolError('unknown_app')
+    const notification = shownNotification(claims.msg)
+    const { id } = notification
+    return async () => {
+      // An app's keys may be replaced: then its did.json knows them before the next view of the account does.
+      if (
+        claims.iss !== item.appAuthenticationKey &&
+        accepted.get(item.appDomain) !== claims.iss &&
+        !(await isKeyOf(item.appDomain, claims.iss))
+      ) {
+        return drop(new ProtocolError('jwt_invalid', 'another key signed it'), MESSAGE.requestTag)
+      }
+      accepted.set(item.appDomain, claims.iss)
+      if (!device.hasSeen(id)) {
+        await deliver({ domain: item.appDomain, account: item.account, notification })
+        device.sees(id)
+        device.subscriptions.setUnread(topic, (count) => count + 1)
+        await device.save()
+      }
+      if (receipts) confirm(topic, item, rpc)
+    }
+  }
+
+  /** Tells the app that the notification has arrived. Nobody waits for it. */
+  const confirm = (topic: string, item: SubscriptionItem, rpc: RpcRequest) => {
+    const iat = Math.floor(clock.now() / 1000)
+    const claims = {
+      iat,
+      exp: iat + MESSAGE.responseTtl,
+      iss: device.identity.did,
+      aud: item.appAuthenticationKey,
+      sub: didPkh(device.account),
+      act: MESSAGE.responseAct,
+      app: didWeb(item.appDomain),
+      ksu: keysUrl,
+      mjv: MJV,
+    }
+    const plaintext = rpcResult(rpc.idText, { [MESSAGE.resultParam]: signJwt(claims, device.identity) })
+    const message = sealType0({ key: fromHex(item.symKey), plaintext })
+    relay
+      .publish({ topic, message, tag: MESSAGE.responseTag, ttl: MESSAGE.responseTtl })
+      .catch((error: unknown) => {
+        log.debug({ err: error }, 'A receipt could not be sent')
+      })
+  }
+
+  const accountChanged = (rpc: RpcRequest): Action | undefined => {
+    const { server } = device
+    if (server === undefined) return undefined
+    const expected = { now: clock.now(), act: CHANGED.requestAct, audience: device.identity.did }
+    const { sbs, iat, iss } = parsedClaims(
+      CHANGED.requestClaims,
+      verifyJwt(tokenOf(rpc, CHANGED.requestParam), expected),
+    )
+    if (iss === server) return () => take(sbs, iat)
+    // Its key was taken out of use, or it is somebody else: whatever is true, watching again tells.
+    onOtherServerKey()
+    throw new ProtocolError('jwt_invalid', 'another key signed it')
+  }
+
+  /** Throws a `ProtocolError` for what is not acceptable. */
+  const understood = ({ topic, message, tag }: RelayMessage): Action | undefined => {
+    const key = device.keyOf(topic)
+    if (!key) return undefined
+    // What is left out: a historic no-op, and what other devices of the account ask for.
+    if (!isNews(tag) && !notifyMethodByResponseTag(tag)) return undefined
+    const rpc = parseRpc(openEnvelope(parseEnvelope(message), key))
+    if (rpc.kind === 'result' || rpc.kind === 'failure') return () => requests.answered(topic, rpc)
+    if (rpc.kind !== 'request') return undefined
+    return tag === MESSAGE.requestTag ? notified(topic, rpc) : accountChanged(rpc)
+  }
+
+  return {
+    /** Resolves when the message needs not come again. */
+    async received(message: RelayMessage): Promise<void> {
+      let act: Action | undefined
+      try {
+        act = understood(message)
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error
+        drop(error, message.tag)
+      }
+      await act?.()
+    },
+  }
+}

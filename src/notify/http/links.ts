@@ -1,0 +1,48 @@
+/** How often the links of a notification were followed: `GET /v1/:projectId/notifications/:id/links`, ours. */
+import { type OpenAPIHono, z } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
+import { checked } from '../../platform/http.ts'
+import type { Publishing } from '../publish/service.ts'
+import type { Clicks } from '../store/clicks.ts'
+import type { Described } from './openapi.ts'
+import { AccountText, Domain } from './schema.ts'
+
+const Query = z.object({ appDomain: Domain.optional(), account: AccountText.optional() })
+
+const Own = z.object({ clicks: z.number(), first_click_at: z.string().nullable() })
+const Answer = Own.extend({ accounts: z.number(), account: Own.optional() })
+
+const shown = ({ count, firstAt }: Clicks): z.output<typeof Own> => ({
+  clicks: count,
+  first_click_at: count === 0 ? null : new Date(firstAt).toISOString(),
+})
+
+export const mountLinks = (
+  app: OpenAPIHono,
+  deps: { publishing: Pick<Publishing, 'clicksOf'>; open: MiddlewareHandler; secret: MiddlewareHandler },
+): void => {
+  const path = '/v1/:projectId/notifications/:id/links'
+  app.use(path, deps.open)
+  app.get(path, deps.secret, async (c) => {
+    const { appDomain, account } = checked(Query, c.req.query())
+    const { projectId, id } = c.req.param()
+    const clicks = await deps.publishing.clicksOf(projectId, id, { domain: appDomain, account })
+    return c.json({
+      ...shown(clicks),
+      accounts: clicks.copies,
+      ...(account !== undefined && { account: shown(clicks.own ?? { count: 0, firstAt: 0 }) }),
+    })
+  })
+}
+
+export const LINK_ROUTES: readonly Described[] = [
+  {
+    method: 'get',
+    path: '/v1/{projectId}/notifications/{id}/links',
+    summary: 'How often the links of a notification were followed, by how many, and by one account',
+    secret: true,
+    query: Query,
+    answer: Answer,
+    failures: { 404: 'No such notification or app' },
+  },
+]

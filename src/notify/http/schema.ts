@@ -1,0 +1,338 @@
+/** Wire shapes of the HTTP API: what dapps post, and what they are answered. Limits as published. */
+import { z } from '@hono/zod-openapi'
+import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
+import { parseAccount } from '../../protocol/caip.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { DOMAIN, DOMAIN_LENGTH, TYPE_ID } from '../apps/apps.ts'
+
+/** Accounts that one call may name, over all its notifications. */
+export const ACCOUNTS_A_CALL = 500
+
+/** Lengths are counted in characters as people see them in a code chart, not in UTF-16 units. */
+const text = (least: number, most: number) =>
+  z
+    .string()
+    .refine(
+      (value) => {
+        // A code point is one or two units, so this decides most cases without counting.
+        if (value.length < least || value.length > most * 2) return false
+        const length = [...value].length
+        return length >= least && length <= most
+      },
+      { error: `must be ${least} to ${most} characters` },
+    )
+    .openapi({ minLength: least, maxLength: most })
+
+const optionalText = (most: number) => text(0, most)
+
+/** An http(s) URL, or a path of the app's own site. Never `data:` or `javascript:`. */
+const isLink = (value: string): boolean => {
+  if (/^\/(?![/\\])[^\s\\]*$/.test(value)) return true
+  if (!URL.canParse(value)) return false
+  const { protocol } = new URL(value)
+  return protocol === 'https:' || protocol === 'http:'
+}
+
+const link = text(1, 255).refine(isLink, { error: 'must be an http(s) URL, or a path that starts with /' })
+
+/** A link that may be missing: absent, null and '' mean the same. */
+const optionalLink = z
+  .union([z.literal(''), link])
+  .nullish()
+  .transform((value) => value || null)
+
+/** An app's domain, also `localhost`, also with a port. */
+export const Domain = z
+  .string()
+  .max(DOMAIN_LENGTH, { error: `must be at most ${DOMAIN_LENGTH} characters` })
+  .regex(DOMAIN, { error: 'must be a domain in lower case, with or without a port' })
+
+/** A notification type's id: a UUID, or a short name. */
+export const TypeId = z.string().regex(TYPE_ID, {
+  error: 'must be a UUID, or 2 to 32 of a-z 0-9 _ -',
+})
+
+/** CAIP-10, kept exactly as it was written. */
+export const AccountText = z.string().superRefine((value, context) => {
+  try {
+    parseAccount(value)
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    context.addIssue({ code: 'custom', message: 'must be a CAIP-10 account' })
+  }
+})
+
+/** The length is looked at first: a thousand wrong items are one fault, and cost one look. */
+const accounts = (least: number, most: number) =>
+  z
+    .array(z.unknown())
+    .min(least, { error: `must name at least ${least}` })
+    .max(most, { error: `must name at most ${most}` })
+    .pipe(z.array(AccountText))
+    .openapi({ type: 'array', items: { type: 'string' }, minItems: least, maxItems: most })
+
+export const SubscribeTopic = z.object({ appDomain: Domain }).openapi('SubscribeTopic')
+
+export const SubscribeTopicAnswer = z
+  .object({ authenticationKey: z.string(), subscribeKey: z.string() })
+  .openapi('SubscribeTopicAnswer', { description: 'Public keys, hex: Ed25519 and X25519' })
+
+const notificationId = text(1, 255).nullish()
+
+/** What every notification says. */
+export const NotificationText = {
+  type: TypeId,
+  title: text(1, 64),
+  body: text(1, 255),
+  url: optionalLink,
+}
+
+/** ISO 8601, or unix ms; a number of seconds would be taken for a time in 1970. */
+const time = z
+  .union([z.number().int().min(100_000_000_000), z.iso.datetime({ offset: true })], {
+    error: 'must be ISO 8601 with a time zone, or unix milliseconds',
+  })
+  .transform((value) => new Date(value).getTime())
+
+/** When and how long it is delivered: additions of ours. */
+const terms = {
+  deliver_at: time.optional(),
+  ttl: z
+    .number({ error: 'must be seconds, 1 to 2592000' })
+    .int({ error: 'must be whole seconds' })
+    .min(1, { error: 'must be at least 1 second' })
+    .max(2_592_000, { error: 'must be at most 30 days (2592000 seconds)' })
+    .optional(),
+  collapse_key: text(1, 64).optional(),
+}
+
+const content = z.object({ ...NotificationText, icon: optionalLink })
+
+interface Written {
+  notification_id?: string | null | undefined
+  notificationId?: string | null | undefined
+  appDomain?: string | undefined
+  deliver_at?: number | undefined
+  ttl?: number | undefined
+  collapse_key?: string | undefined
+}
+
+/** As stores keep it: half of a surrogate pair does not survive UTF-8. */
+const wellFormed = (text: string | undefined) => (text === undefined ? undefined : fromUtf8(utf8(text)))
+
+/** The names of the wire become ours. */
+const renamed = <T extends Written>(written: T) => {
+  const { notification_id, notificationId, appDomain, deliver_at, ttl, collapse_key, ...rest } = written
+  return {
+    ...rest,
+    notificationId: wellFormed(notification_id ?? notificationId ?? undefined),
+    domain: appDomain,
+    deliverAt: deliver_at,
+    ttl: ttl && ttl * 1000,
+    collapseKey: collapse_key,
+  }
+}
+
+/** One notification and who is to get it. `notificationId` and `appDomain` are other names and additions of ours. */
+export const NotifyV0 = z
+  .object({
+    notification_id: notificationId,
+    notificationId: notificationId,
+    appDomain: Domain.optional(),
+    notification: content,
+    ...terms,
+    accounts: accounts(0, ACCOUNTS_A_CALL),
+  })
+  .transform(renamed)
+  .openapi('Notify')
+
+export const NotifyV1 = z
+  .array(z.unknown())
+  .min(1, { error: 'must hold at least 1 notification' })
+  .max(ACCOUNTS_A_CALL, { error: `must hold at most ${ACCOUNTS_A_CALL} notifications` })
+  .pipe(
+    z.array(NotifyV0).superRefine((messages, context) => {
+      let total = 0
+      for (const [at, message] of messages.entries()) {
+        total += message.accounts.length
+        if (total <= ACCOUNTS_A_CALL) continue
+        context.addIssue({
+          code: 'custom',
+          path: [at, 'accounts'],
+          message: `a call may name at most ${ACCOUNTS_A_CALL} accounts`,
+        })
+        return
+      }
+    }),
+  )
+  .openapi({ type: 'array', items: { $ref: '#/components/schemas/Notify' } })
+
+/** A notification for everyone who wants its type. */
+export const Broadcast = z
+  .object({
+    notification_id: notificationId,
+    notificationId: notificationId,
+    appDomain: Domain.optional(),
+    notification: content,
+    ...terms,
+  })
+  .transform(renamed)
+  .openapi('Broadcast')
+
+export const NotifyAnswer = z
+  .object({
+    sent: z.array(z.string()),
+    failed: z.array(z.object({ account: z.string(), reason: z.string() })),
+    not_found: z.array(z.string()),
+    scheduled: z.array(z.string()).optional(),
+    /** Where the call says when, how long or instead of what; the header `Notification-Ids` has the ids always. */
+    notifications: z
+      .array(z.object({ notification_id: z.string(), status: z.enum(['queued', 'scheduled']) }))
+      .optional(),
+  })
+  .openapi('NotifyAnswer')
+
+export const SubscribersV1 = z
+  .object({ accounts: accounts(1, 100), appDomain: Domain.optional() })
+  .openapi('Subscribers')
+
+export const SubscribersV1Answer = z.record(z.string(), z.object({ notification_types: z.array(z.string()) }))
+
+export const ForApp = z.object({ appDomain: Domain.optional() })
+
+const pictures = { sm: optionalLink, md: optionalLink, lg: optionalLink }
+
+/** What an app says about itself. What is absent stays as it is. */
+export const AppDeclaration = z
+  .object({
+    name: optionalText(128).optional(),
+    description: optionalText(1024).optional(),
+    url: z.union([z.literal(''), link]).optional(),
+    icons: z
+      .object(pictures)
+      .transform(({ sm, md, lg }) => ({ sm: sm ?? '', md: md ?? '', lg: lg ?? '' }))
+      .optional(),
+    types: z
+      .array(
+        z.object({ id: TypeId.optional(), name: text(1, 64), description: optionalText(255).optional() }),
+      )
+      .max(64, { error: 'must be at most 64' })
+      .superRefine((types, context) => {
+        const ids = new Set<string>()
+        for (const [at, { id }] of types.entries()) {
+          if (id === undefined) continue
+          if (ids.has(id)) {
+            context.addIssue({ code: 'custom', path: [at, 'id'], message: 'must be unique' })
+          }
+          ids.add(id)
+        }
+      })
+      .optional(),
+    listed: z.boolean().optional(),
+    links: z.boolean().optional(),
+  })
+  .openapi('AppDeclaration')
+
+const Icons = z.object({ sm: z.string(), md: z.string(), lg: z.string() })
+
+export const AppAnswer = z
+  .object({
+    projectId: z.string(),
+    domain: z.string(),
+    name: z.string(),
+    description: z.string(),
+    url: z.string(),
+    icons: Icons,
+    types: z.array(z.object({ id: z.string(), name: z.string(), description: z.string() })),
+    listed: z.boolean(),
+    links: z.boolean(),
+    authenticationKey: z.string(),
+    subscribeKey: z.string(),
+  })
+  .openapi('App')
+
+export const AppsPage = z.object({
+  after: Domain.optional(),
+  limit: z
+    .string()
+    .regex(/^[0-9]{1,3}$/, { error: 'must be a number from 1 to 100' })
+    .transform(Number)
+    .refine((limit) => limit >= 1 && limit <= 100, { error: 'must be a number from 1 to 100' })
+    .default(100),
+})
+
+export const AppsAnswer = z.object({ apps: z.array(AppAnswer), next: z.string().nullable() })
+
+export const NotifyConfigQuery = z.object({ appDomain: Domain })
+
+/** `isVerified` is there because the Kotlin client insists on it; nothing here checks who owns a domain. */
+export const NotifyConfigAnswer = z.object({
+  data: z.object({
+    id: z.string(),
+    name: z.string(),
+    homepage: z.string(),
+    description: z.string(),
+    dapp_url: z.string(),
+    image_url: Icons,
+    notificationTypes: z.array(
+      z.object({ id: z.string(), name: z.string(), description: z.string(), imageUrls: Icons }),
+    ),
+    isVerified: z.boolean(),
+  }),
+})
+
+const pageNumber = (most: number, otherwise: number) =>
+  z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(most)
+    .catch(otherwise)
+    .openapi({ type: 'integer', minimum: 1, maximum: most, default: otherwise })
+
+/** Wallets send more (`is_verified`, `isFeatured` …) and wrong ones must not lose them the list: be lenient. */
+export const ProjectsQuery = z.object({ entries: pageNumber(100, 100), page: pageNumber(1_000_000, 1) })
+
+export const ProjectsAnswer = z.object({
+  projects: z.record(
+    z.string(),
+    z.object({
+      id: z.string(),
+      name: z.string(),
+      homepage: z.string(),
+      description: z.string(),
+      dapp_url: z.string(),
+      image_url: Icons,
+      is_verified: z.boolean(),
+    }),
+  ),
+  count: z.number(),
+})
+
+const Jwk = z.object({ kty: z.literal('OKP'), crv: z.string(), x: z.string() })
+
+export const DidDocument = z
+  .object({
+    '@context': z.array(z.string()),
+    id: z.string(),
+    verificationMethod: z.array(
+      z.object({
+        id: z.string(),
+        type: z.literal('JsonWebKey2020'),
+        controller: z.string(),
+        publicKeyJwk: Jwk,
+      }),
+    ),
+    keyAgreement: z.array(z.string()),
+    authentication: z.array(z.string()),
+  })
+  .openapi('DidDocument')
+
+export const FailureAnswer = z
+  .object({
+    error: z.string(),
+    code: z.string(),
+    field: z.string().optional(),
+    id: z.string().optional(),
+  })
+  .openapi('Failure')

@@ -1,0 +1,29 @@
+/** What a project may settle for itself: `GET, PUT /v1/:projectId/settings`, with its secret. */
+import { Hono, type MiddlewareHandler } from 'hono'
+import { jsonBody } from '../../platform/http.ts'
+import type { ProjectDesk } from '../apps/projects.ts'
+import type { Project } from '../store/store.ts'
+import { Settings } from './schema-notifications.ts'
+
+/** As wallets keep it where nothing else is said. */
+const DEFAULT_DAYS = 30
+
+const shown = ({ settings = {} }: Project) => ({ retention_days: settings.retentionDays ?? DEFAULT_DAYS })
+
+export const settingsRoutes = (
+  projects: Pick<ProjectDesk, 'project' | 'set'>,
+  secret: MiddlewareHandler,
+): Hono => {
+  const app = new Hono()
+  app.get('/v1/:projectId/settings', secret, async (c) =>
+    c.json(shown(await projects.project(c.req.param('projectId')))),
+  )
+  app.put('/v1/:projectId/settings', secret, jsonBody(Settings), async (c) => {
+    const projectId = c.req.param('projectId')
+    // The rest is the operator's.
+    const { settings } = await projects.project(projectId)
+    const { retention_days: retentionDays } = c.req.valid('json')
+    return c.json(shown(await projects.set(projectId, { ...settings, retentionDays })))
+  })
+  return app
+}

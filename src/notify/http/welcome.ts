@@ -1,0 +1,101 @@
+/**
+ * The welcome notification over HTTP. As published it belongs to the project; here it belongs to an app of it, which may
+ * be named with `appDomain`.
+ *
+ * | method, path                                | answer                                                         |
+ * |---------------------------------------------|----------------------------------------------------------------|
+ * | GET  /v0/:projectId/welcome-notification    | `null` or `{enabled, type, title, body, url}`                  |
+ * | POST /v0/:projectId/welcome-notification    | 204                                                            |
+ */
+import { type OpenAPIHono, z } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
+import { checked, jsonBody } from '../../platform/http.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import type { Apps } from '../apps/apps.ts'
+import type { AppRecord } from '../store/store.ts'
+import type { Described } from './openapi.ts'
+import { Domain, ForApp, NotificationText } from './schema.ts'
+
+const PAGE = 500
+const PATH = '/v0/:projectId/welcome-notification'
+
+const WelcomeNotification = z
+  .object({
+    enabled: z.boolean(),
+    ...NotificationText,
+    appDomain: Domain.optional(),
+  })
+  .openapi('WelcomeNotification')
+
+const WelcomeAnswer = z
+  .object({
+    enabled: z.boolean(),
+    type: z.string(),
+    title: z.string(),
+    body: z.string(),
+    url: z.string().nullable(),
+  })
+  .nullable()
+
+export const mountWelcome = (
+  app: OpenAPIHono,
+  deps: { apps: Pick<Apps, 'list' | 'describe'>; open: MiddlewareHandler; secret: MiddlewareHandler },
+): void => {
+  const { apps, open, secret } = deps
+
+  /** The named app, or all of the project, the oldest first. */
+  const appsOf = async (projectId: string, domain: string | undefined): Promise<AppRecord[]> => {
+    const found: AppRecord[] = []
+    for (let after: string | undefined; ; ) {
+      const page = await apps.list({ projectId, limit: PAGE, ...(after !== undefined && { after }) })
+      found.push(...page.filter((one) => domain === undefined || one.domain === domain))
+      after = page.at(-1)?.domain
+      if (page.length < PAGE) break
+    }
+    if (found.length > 0) return found.sort((a, b) => a.createdAt - b.createdAt)
+    throw new ProtocolError('unknown_app', domain ?? 'the project has none yet', { field: 'appDomain' })
+  }
+
+  app.use(PATH, open)
+
+  app.get(PATH, secret, async (c) => {
+    const { appDomain } = checked(ForApp, c.req.query())
+    const found = await appsOf(c.req.param('projectId'), appDomain)
+    return c.json(found.find(({ welcome }) => welcome)?.welcome ?? null)
+  })
+
+  app.post(PATH, secret, jsonBody(WelcomeNotification), async (c) => {
+    const { appDomain, ...welcome } = c.req.valid('json')
+    const candidates = await appsOf(c.req.param('projectId'), appDomain)
+    // As with notifications: the app is the one that has the type.
+    const chosen = candidates.find(({ types }) => types.some(({ id }) => id === welcome.type))
+    if (!chosen) {
+      throw new ProtocolError('bad_params', 'type: the app does not declare it', { field: 'type' })
+    }
+    await apps.describe(chosen.domain, { welcome })
+    return c.body(null, 204)
+  })
+}
+
+const path = '/v0/{projectId}/welcome-notification'
+
+export const WELCOME_ROUTES: readonly Described[] = [
+  {
+    method: 'get',
+    path,
+    summary: 'What every new subscriber gets; null when nothing was set',
+    secret: true,
+    query: ForApp,
+    answer: WelcomeAnswer,
+    failures: { 404: 'No such app' },
+  },
+  {
+    method: 'post',
+    path,
+    summary: 'Sets what every new subscriber gets, once, if they subscribe to its type',
+    secret: true,
+    body: WelcomeNotification,
+    answer: [204, 'Done'],
+    failures: { 404: 'No such app' },
+  },
+]

@@ -1,0 +1,72 @@
+/** What the relay tells about messages that wallets have: receipts, and the event for who wants to hear of it. */
+import { z } from 'zod'
+import { openEnvelope, parseEnvelope } from '../../protocol/envelope.ts'
+import { parseRpc } from '../../protocol/jsonrpc.ts'
+import { decodeJwt } from '../../protocol/jwt.ts'
+import type { Vault } from '../apps/vault.ts'
+import { TTL } from '../publish/fan-out.ts'
+import type { Delivered } from '../relay/events.ts'
+import type { NotifyStore, OutboxEntry, Subscription } from '../store/store.ts'
+import type { Webhooks } from '../webhooks/service.ts'
+
+const Params = z.object({ messageAuth: z.string() })
+const Claims = z.object({ msg: z.object({ id: z.string() }) })
+
+/** `msg.id` of the notification that the message carries; undefined when it is none that this server wrote. */
+const deliveredIdIn = (message: string, key: Uint8Array): string | undefined => {
+  try {
+    const rpc = parseRpc(openEnvelope(parseEnvelope(message), key))
+    if (rpc.kind !== 'request') return undefined
+    return Claims.parse(decodeJwt(Params.parse(rpc.params).messageAuth).claims).msg.id
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Marks the notifications that messages carried as delivered, all of them in one step for each store. What was marked
+ * before, or whose subscription is gone, is left as it is. An event is in the outbox with the receipt, so that no death
+ * comes between; its id follows from the copy, so that it is the same one however often that is reported.
+ */
+export const createDelivered = ({
+  store,
+  vault,
+  webhooks,
+}: {
+  store: Pick<NotifyStore, 'account' | 'delivered' | 'markDelivered' | 'topicOwner'>
+  vault: Pick<Vault, 'open'>
+  webhooks: Pick<Webhooks, 'wants'>
+}): ((all: readonly Delivered[]) => Promise<void>) => {
+  const event = async (
+    { id: subscriptionId, domain, account }: Subscription,
+    deliveredId: string,
+    at: number,
+  ): Promise<OutboxEntry | undefined> => {
+    if (!(await webhooks.wants(domain, 'delivered'))) return undefined
+    const copy = await store.delivered(subscriptionId, deliveredId)
+    const detail = { message_ids: [deliveredId], notification_ids: copy ? [copy.notification.id] : [] }
+    return {
+      id: `delivered:${deliveredId}`,
+      task: { kind: 'event', event: 'delivered', domain, subscriptionId, account, detail },
+      createdAt: at,
+      expiresAt: at + TTL,
+    }
+  }
+
+  const copyOf = async ({ topic, message, at }: Delivered) => {
+    const owner = await store.topicOwner(topic)
+    if (!owner) return []
+    const { accountKey, subscriptionId } = owner
+    const { record } = await store.account(accountKey)
+    const subscription = record.subscriptions.find(({ id }) => id === subscriptionId)
+    const deliveredId = subscription && deliveredIdIn(message, vault.open(subscription.key))
+    if (!subscription || deliveredId === undefined) return []
+    const outbox = await event(subscription, deliveredId, at)
+    return [{ accountKey, subscriptionId, deliveredId, at, ...(outbox && { outbox }) }]
+  }
+
+  return async (all) => {
+    const copies = await Promise.all(all.map(copyOf))
+    await store.markDelivered(copies.flat())
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * What was cancelled: a note that comes first and stays as long as the notification, so that whoever is handing it over
+ * at that moment, in whatever process, finds it afterwards and takes back what it has just handed.
+ */
+import type { Agenda } from '../../platform/agenda.ts'
+import type { Clock } from '../../platform/clock.ts'
+import { utf8 } from '../../protocol/bytes.ts'
+import { topicOf } from '../../protocol/topic.ts'
+import type { NotificationName } from '../store/receipts.ts'
+import type { NotifyStore } from '../store/store.ts'
+
+/** Notes are jobs that nobody works on. */
+const QUEUE = 'notify cancelled'
+/** Copies taken back in one step. */
+const STEP = 500
+
+/** 64 characters that name the notification, whatever the dapp wrote; a domain belongs to one project. */
+export const keyOf = ({ domain, id }: Pick<NotificationName, 'domain' | 'id'>): string =>
+  topicOf(utf8(`${domain}\n${id}`))
+
+export interface Cancels {
+  has(name: NotificationName): Promise<boolean>
+  note(name: NotificationName, expiresAt: number): Promise<void>
+  /** Withdraws what still waits in the outbox and nobody holds; answers how many. */
+  takeBack(name: NotificationName): Promise<number>
+}
+
+export const createCancels = ({
+  store,
+  agenda,
+  clock,
+}: {
+  store: Pick<NotifyStore, 'cancelQueued'>
+  agenda: Pick<Agenda, 'add' | 'job'>
+  clock: Clock
+}): Cancels => ({
+  has: async (name) => (await agenda.job(QUEUE, keyOf(name))) !== undefined,
+
+  async note(name, expiresAt) {
+    const note = { queue: QUEUE, id: keyOf(name), group: name.projectId, at: expiresAt, expiresAt }
+    await agenda.add([{ ...note, attempts: 0, body: null }])
+  },
+
+  async takeBack(name) {
+    for (let sum = 0; ; ) {
+      const { cancelled, more } = await store.cancelQueued(name, STEP, clock.now())
+      sum += cancelled
+      if (!more) return sum
+    }
+  },
+})

@@ -1,0 +1,74 @@
+/**
+ * The welcome notification: what an app says to each new subscriber, once.
+ *
+ * Its outbox entry is written in the commit that makes the subscription and holds the text, so what is said is what held
+ * then. Ids follow from the subscription: made twice (a process died half way) it is one notification, one copy, one
+ * message.
+ */
+import { fromHex, utf8 } from '../../protocol/bytes.ts'
+import { topicOf } from '../../protocol/topic.ts'
+import { deliveredIdOf, uuidFrom } from '../ids.ts'
+import type { NotifyStore, OutboxEntry, OutboxTask, Subscription, Welcome } from '../store/store.ts'
+
+/** As long as any notification, ms. */
+const RETENTION = 2_592_000_000
+
+export type WelcomeTask = Extract<OutboxTask, { kind: 'welcome' }>
+
+/** The entry that goes into the commit of a new subscription; none when the app says nothing to it. */
+export const welcomeEntry = (
+  accountKey: string,
+  { id, domain, scope }: Subscription,
+  welcome: Welcome | null | undefined,
+  now: number,
+): OutboxEntry | undefined => {
+  if (!welcome?.enabled || !scope.includes(welcome.type)) return undefined
+  const { type, title, body, url } = welcome
+  return {
+    id: `welcome:${id}`,
+    task: { kind: 'welcome', accountKey, subscriptionId: id, domain, welcome: { type, title, body, url } },
+    createdAt: now,
+    expiresAt: now + RETENTION,
+  }
+}
+
+/** Hands the notification to its one receiver, like any other. */
+export const handWelcome = async (
+  store: NotifyStore,
+  { task, createdAt, expiresAt }: OutboxEntry & { task: WelcomeTask },
+): Promise<void> => {
+  const { accountKey, subscriptionId, domain, welcome } = task
+  const app = await store.app(domain)
+  if (!app) return
+  const id = uuidFrom(fromHex(topicOf(utf8(`welcome\n${subscriptionId}`))), 8)
+  const deliveredId = deliveredIdOf(subscriptionId, id)
+  const { projectId } = app
+  const { record } = await store.account(accountKey)
+  const account = record.subscriptions.find((one) => one.id === subscriptionId)?.account
+  // Over before it could be greeted.
+  if (account === undefined) return
+  const notification = {
+    id,
+    projectId,
+    domain,
+    ...welcome,
+    icon: null,
+    createdAt,
+    deliverBy: expiresAt,
+    expiresAt,
+  }
+  await store.hand(notification, [
+    {
+      accountKey,
+      account,
+      subscriptionId,
+      deliveredId,
+      outbox: {
+        id: deliveredId,
+        task: { kind: 'notification', accountKey, subscriptionId, projectId, domain, notificationId: id },
+        createdAt,
+        expiresAt,
+      },
+    },
+  ])
+}

@@ -1,0 +1,54 @@
+/**
+ * The store with all that dapps say sealed: notifications (once each, whoever gets it), welcome texts of apps and those that
+ * wait in the outbox. Type, times and ids stay readable, because stores look for them.
+ */
+
+import type { DeliveredNotification, Notification, NotifyStore } from '../store/store.ts'
+import type { TextSeal } from './texts.ts'
+import { createSealedWelcomes } from './welcomes.ts'
+
+const placeOf = ({ projectId, domain, id }: Notification) => [
+  'notification',
+  projectId,
+  domain,
+  id,
+  'content',
+]
+
+export const createSealedStore = (store: NotifyStore, texts: TextSeal): NotifyStore => {
+  const sealed = (given: Notification): Notification => ({ ...given, ...texts.seal(placeOf(given), given) })
+  const opened = (kept: Notification): Notification => {
+    const { title, body, icon, url } = texts.open(placeOf(kept), kept)
+    return { ...kept, title, body, icon, url }
+  }
+  const openedCopy = (copy: DeliveredNotification): DeliveredNotification => ({
+    ...copy,
+    notification: opened(copy.notification),
+  })
+  return {
+    ...store,
+    ...createSealedWelcomes(store, texts),
+    putNotification: async (notification) => opened(await store.putNotification(sealed(notification))),
+    async notification(projectId, domain, id) {
+      const kept = await store.notification(projectId, domain, id)
+      return kept && opened(kept)
+    },
+    hand: (notification, targets) => store.hand(sealed(notification), targets),
+    async delivered(subscriptionId, deliveredId) {
+      const copy = await store.delivered(subscriptionId, deliveredId)
+      return copy && openedCopy(copy)
+    },
+    async deliveredById(deliveredId) {
+      const copy = await store.deliveredById(deliveredId)
+      return copy && openedCopy(copy)
+    },
+    async history(subscriptionId, page) {
+      const { notifications, ...more } = await store.history(subscriptionId, page)
+      return { ...more, notifications: notifications.map(openedCopy) }
+    },
+    async notifications(projectId, page) {
+      const { notifications, next } = await store.notifications(projectId, page)
+      return { notifications: notifications.map(opened), next }
+    },
+  }
+}

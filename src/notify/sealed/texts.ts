@@ -1,0 +1,34 @@
+/**
+ * What dapps say (title, body, icon, url), sealed as one text before anything of it is kept. The text stands in `body`, so
+ * that whatever keeps these four keeps it without knowing.
+ */
+import { z } from 'zod'
+import type { ContentSeal, Place } from '../../platform/content-seal.ts'
+
+export interface Texts {
+  title: string
+  body: string
+  icon: string | null
+  url: string | null
+}
+
+export interface TextSeal {
+  seal(place: Place, texts: Texts): Texts
+  /** What was written before texts were sealed is answered as it is. Throws for what does not belong there. */
+  open(place: Place, kept: Texts): Texts
+}
+
+const Content = z.tuple([z.string(), z.string(), z.string().nullable(), z.string().nullable()])
+
+export const createTextSeal = (content: ContentSeal): TextSeal => ({
+  seal(place, { title, body, icon, url }) {
+    const text = JSON.stringify([title, body, icon, url])
+    return { title: '', body: content.seal(place, text), icon: null, url: null }
+  },
+  open(place, kept) {
+    const text = content.open(place, kept.body)
+    if (text === kept.body) return kept
+    const [title, body, icon, url] = Content.parse(JSON.parse(text))
+    return { title, body, icon, url }
+  },
+})

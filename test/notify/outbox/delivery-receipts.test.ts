@@ -1,0 +1,37 @@
+/** What the relay tells about messages that wallets have becomes a receipt. */
+import { expect, it } from 'vitest'
+import { createDelivered } from '../../../src/notify/outbox/delivery-receipts.ts'
+import { fromHex } from '../../../src/protocol/bytes.ts'
+import { topicOf } from '../../../src/protocol/topic.ts'
+import { DOMAIN, startNotify, TYPES, type View } from '../support/server.ts'
+
+const NEWS = TYPES[0]?.id ?? ''
+
+it('a message that a wallet has makes its notification delivered, once', async () => {
+  await using world = await startNotify()
+  const device = world.newDevice()
+  const { claims } = await world.ask(device.subscribe(world.app, [NEWS]))
+  const views: View[] = Object(claims).sbs
+  const topic = topicOf(fromHex(views[0]?.symKey ?? ''))
+  const notification = { type: NEWS, title: 'Title', body: 'Body', icon: null, url: null }
+  await world.publishing.notify(world.project.id, [
+    { notification, notificationId: 'n', accounts: [device.account] },
+  ])
+  await world.settled()
+  const [letter] = world.loop.published.filter((one) => one.topic === topic && one.tag === 4002)
+  const told = { topic, message: letter?.message ?? '', at: world.clock.now() + 5 }
+  const of = { projectId: world.project.id, domain: DOMAIN, id: 'n' }
+  expect(await world.store.receiptCounts(of)).toMatchObject({ published: 1, delivered: 0 })
+
+  const delivered = createDelivered(world)
+  // Nobody listens on one of the topics any more, and one message is not ours: they take nothing from the others.
+  const others = [
+    { ...told, topic: 'ab'.repeat(32) },
+    { ...told, message: 'AAAA' },
+  ]
+  await delivered([...others, told])
+  const receipt = { account: device.account, state: 'delivered', at: told.at }
+  expect(await world.store.receipts(of, { limit: 10 })).toMatchObject([receipt])
+  await delivered([{ ...told, at: told.at + 1 }])
+  expect(await world.store.receipts(of, { limit: 10 })).toMatchObject([receipt])
+})

@@ -1,0 +1,86 @@
+/** Which topics the server is on, also on a relay that forgets. */
+import { expect, it } from 'vitest'
+import { createMembership } from '../../../src/notify/subscriptions/relay-topics.ts'
+import type { Clock } from '../../../src/platform/clock.ts'
+import { silent } from '../../../src/platform/telemetry.ts'
+import { fromHex } from '../../../src/protocol/bytes.ts'
+import { topicOf } from '../../../src/protocol/topic.ts'
+import { createDuties } from '../../../src/server/duties.ts'
+import { createLmdbLeases } from '../../../src/storage/lmdb/leases.ts'
+import { eventually } from '../../support/eventually.ts'
+import { leapingClock } from '../support/clock.ts'
+import { startNotify, type View } from '../support/server.ts'
+
+/** On duty whenever it asks, by leases of its own. */
+const alone = (clock: Clock) =>
+  createDuties({ leases: createLmdbLeases(), clock, log: silent }, 'me')('renewal')
+
+it('the server is on its own topic and on those of all apps when it is ready, after a restart too', async () => {
+  await using world = await startNotify()
+  const apps = await Promise.all(['a.example', 'b.example', 'c.example'].map((domain) => world.enrol(domain)))
+  const topics = [world.address, world.app, ...apps].map(({ publicKey }) => topicOf(publicKey))
+  expect(world.loop.topics).toEqual(new Set(topics))
+  await world.restart()
+  expect(world.loop.topics).toEqual(new Set(topics))
+})
+
+it('on a relay that forgets, notify topics are joined again, and failures are repeated', async () => {
+  await using world = await startNotify()
+  const devices = Array.from({ length: 5 }, () => world.newDevice())
+  const keys = await Promise.all(
+    devices.map(async (device) => {
+      const { claims } = await world.ask(device.subscribe(world.app, []))
+      return (claims.sbs as View[])[0]?.symKey ?? ''
+    }),
+  )
+  const wanted = keys.map((key) => topicOf(fromHex(key)))
+
+  const clock = leapingClock()
+  const joined: string[] = []
+  let failures = 2
+  const relay = {
+    connected: true,
+    onConnectionChange: () => ({ [Symbol.dispose]() {} }),
+    ready: async () => {},
+    subscribe: async (topics: readonly string[]) => {
+      if (failures-- > 0) throw new Error('not now')
+      joined.push(...topics)
+    },
+  }
+  await using membership = createMembership(
+    { store: world.store, relay, onDuty: alone(clock), clock, log: silent },
+    { serverTopics: () => ['the server'], renew: true },
+  )
+  expect(membership.isReady).toBe(false)
+  const until = (check: () => void) =>
+    eventually(async () => {
+      await clock.advance(3_600_000)
+      check()
+    })
+  await until(() => expect(joined).toEqual(expect.arrayContaining(['the server', ...wanted])))
+  await membership.ready()
+  expect(membership.isReady).toBe(true)
+  joined.length = 0
+  await until(() => expect(joined).toEqual(expect.arrayContaining(['the server', ...wanted])))
+}, 30_000)
+
+it('ready rejects when the server is closed before', async () => {
+  const membership = createMembership(
+    {
+      store: { apps: async () => [], topics: async () => [] },
+      relay: {
+        connected: false,
+        onConnectionChange: () => ({ [Symbol.dispose]() {} }),
+        ready: () => Promise.reject(new Error('closed')),
+        subscribe: async () => {},
+      },
+      onDuty: alone(leapingClock()),
+      clock: leapingClock(),
+      log: silent,
+    },
+    { serverTopics: () => ['the server'], renew: false },
+  )
+  const ready = membership.ready()
+  await membership[Symbol.asyncDispose]()
+  await expect(ready).rejects.toThrow('closed before it was ready')
+})
