@@ -4,8 +4,8 @@ import { z } from 'zod'
 import { systemClock } from '../platform/clock.ts'
 import { fetchJson } from '../platform/fetch-json.ts'
 import { withoutTrailingSlashes } from '../protocol/urls.ts'
-import { commandLineAccess } from '../server/config.ts'
-import { readAdminAccess } from '../server/data-dir.ts'
+import { commandLineAccess } from '../server/config/config.ts'
+import { readAdminAccess } from '../server/config/data-dir.ts'
 import { type Typed, UsageError } from './flags.ts'
 
 /** The command could not be done: exit code 1, the sentence on stderr. */

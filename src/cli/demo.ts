@@ -6,7 +6,7 @@
 import { constants } from 'node:os'
 import { type ArgsDef, defineCommand } from 'citty'
 import { createReleaseStack } from '../platform/release-stack.ts'
-import { redisUrlFrom } from '../server/config.ts'
+import { redisUrlFrom } from '../server/config/config.ts'
 import { embeddedWorld } from './demo/embedded.ts'
 import { fleetWorld } from './demo/fleet.ts'
 import { createPage } from './demo/page.ts'

@@ -25,7 +25,7 @@
 import { readFileSync } from 'node:fs'
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty'
 import { z } from 'zod'
-import { StartFailure } from '../server/failure.ts'
+import { StartFailure } from '../server/config/start-error.ts'
 import { account } from './account.ts'
 import { CommandFailure } from './admin.ts'
 import { app } from './app.ts'

@@ -1,6 +1,6 @@
 import { type ArgsDef, defineCommand } from 'citty'
-import { defaultOf } from '../server/config.ts'
-import { SETTING_NAMES, settingOf } from '../server/settings.ts'
+import { defaultOf } from '../server/config/config.ts'
+import { SETTING_NAMES, settingOf } from '../server/config/settings.ts'
 import { readTyped } from './flags.ts'
 
 /** Every setting that has a flag. */

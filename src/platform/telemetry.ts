@@ -1,5 +1,5 @@
 /**
- * What a room may say about itself: a log and some numbers. `server/log` and `server/metrics` implement them; a client
+ * What a room may say about itself: a log and some numbers. `server/telemetry/log` and `server/telemetry/metrics` implement them; a client
  * library gets `silent` and `unmeasured` unless its user passes better ones.
  */
 export interface Log {
@@ -9,7 +9,7 @@ export interface Log {
   error(fields: Record<string, unknown>, sentence: string): void
 }
 
-/** Metric names are declared, with their help texts and label names, in `server/metrics`. */
+/** Metric names are declared, with their help texts and label names, in `server/telemetry/metrics`. */
 export interface Meter {
   /** Adds to a counter. */
   count(name: string, labels?: Record<string, string>, by?: number): void

@@ -11,39 +11,40 @@
  *     // a dapp: what came back
  *     const { claims } = await verifyPresentation({ vpToken, query, audience, nonce, issuerKeys, now: Date.now() })
  */
-export { browserPost } from '../sessions/browser-post.ts'
+
 export {
   type ActorKeys,
   type CarmentisKey,
   carmentisKey,
   deriveActorKeys,
   isSignedByCarmentisKey,
-} from '../sessions/carmentis-keys.ts'
-export { type HolderKey, holderKeyOf } from '../sessions/credential-keys.ts'
-export {
-  CREDENTIAL_PRESENTATION,
-  credentialPresentation,
-  type HeldCredential,
-} from '../sessions/credential-presentation.ts'
-export {
-  PresentationError,
-  type PresentationExpectations,
-  type PresentationRefusal,
-  type VerifiedPresentation,
-  verifyPresentation,
-} from '../sessions/credential-verifier.ts'
-export {
-  DATA_APPROVAL,
-  type DataApprovalDetails,
-  type DataApprovalResult,
-  dataApproval,
-} from '../sessions/data-approval.ts'
+} from '../sessions/carmentis/keys.ts'
 export {
   bodyHashOf,
   type Microblock,
   microblockHash,
   readMicroblock,
   writeMicroblock,
-} from '../sessions/microblock.ts'
-export type { WiapPost } from '../sessions/wiap.ts'
-export { isWrAuthPkAnswer, WR_AUTH_PK, wrAuthPk } from '../sessions/wr-auth-pk.ts'
+} from '../sessions/carmentis/microblock.ts'
+export { type HolderKey, holderKeyOf } from '../sessions/credentials/keys.ts'
+export {
+  PresentationError,
+  type PresentationExpectations,
+  type PresentationRefusal,
+  type VerifiedPresentation,
+  verifyPresentation,
+} from '../sessions/credentials/verify.ts'
+export {
+  CREDENTIAL_PRESENTATION,
+  credentialPresentation,
+  type HeldCredential,
+} from '../sessions/methods/credential-presentation.ts'
+export {
+  DATA_APPROVAL,
+  type DataApprovalDetails,
+  type DataApprovalResult,
+  dataApproval,
+} from '../sessions/methods/data-approval.ts'
+export type { WiapPost } from '../sessions/methods/wiap.ts'
+export { isWrAuthPkAnswer, WR_AUTH_PK, wrAuthPk } from '../sessions/methods/wr-auth-pk.ts'
+export { browserPost } from '../sessions/wallet/browser-post.ts'

@@ -29,16 +29,16 @@ export { systemClock } from '../platform/clock.ts'
 export { silent, unmeasured } from '../platform/telemetry.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
 export { type SigningKey, signingKeyFrom } from '../protocol/keys.ts'
+export type { DappSession, DappSessionOptions } from '../sessions/client/dapp.ts'
+export type { SessionOutcome, WalletSession, WalletSessionOptions } from '../sessions/client/wallet.ts'
+export { formatSessionLink, parseSessionLink, type SessionLink } from '../sessions/link.ts'
 export {
   AUTH_PK,
   type AuthPkExpected,
   type AuthPkResult,
   authPk,
   verifyAuthPk,
-} from '../sessions/auth-pk.ts'
-export type { DappSession, DappSessionOptions } from '../sessions/client/dapp.ts'
-export type { SessionOutcome, WalletSession, WalletSessionOptions } from '../sessions/client/wallet.ts'
-export { formatSessionLink, parseSessionLink, type SessionLink } from '../sessions/link.ts'
+} from '../sessions/methods/auth-pk.ts'
 export {
   type ApprovalAnswer,
   type ApprovalRequest,
@@ -48,7 +48,7 @@ export {
   SessionError,
   type SessionMethod,
   type SessionMethods,
-} from '../sessions/method.ts'
+} from '../sessions/wallet/method.ts'
 
 const channelDeps = (deps: Partial<ChannelDeps>): ChannelDeps => ({
   clock: systemClock,

@@ -11,7 +11,7 @@ import type { Clock } from '../platform/clock.ts'
 import { httpErrors, noSuchPath, wrongMethods } from '../platform/http.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { codeOf, StartFailure } from './failure.ts'
+import { codeOf, StartFailure } from './config/start-error.ts'
 import type { HttpGuard } from './http-guard.ts'
 
 export interface HttpDeps {

@@ -14,7 +14,7 @@ import { type Clock, pause } from '../platform/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import type { PressureLevel } from '../platform/watermark.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import type { Metrics } from './metrics.ts'
+import type { Metrics } from './telemetry/metrics.ts'
 
 /** What `/ready` tells everybody who asks. */
 export class NotReady extends Error {

@@ -10,10 +10,10 @@ import { collectDefaultMetrics } from 'prom-client'
 import { pause, systemClock } from '../platform/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { composeServer, type RunningServer } from './compose.ts'
-import { type Config, type Flags, readConfig } from './config.ts'
-import { StartFailure } from './failure.ts'
-import { createLog } from './log.ts'
-import { createMetrics } from './metrics.ts'
+import { type Config, type Flags, readConfig } from './config/config.ts'
+import { StartFailure } from './config/start-error.ts'
+import { createLog } from './telemetry/log.ts'
+import { createMetrics } from './telemetry/metrics.ts'
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
 

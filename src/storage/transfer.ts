@@ -31,7 +31,7 @@ import { WEBHOOK_EVENTS } from '../notify/store/webhooks.ts'
 import type { Job } from '../platform/agenda.ts'
 import { accountKey as accountKeyOf } from '../protocol/caip.ts'
 import type { StoredMessage, Watch } from '../relay/store.ts'
-import type { Approval, LoggedMicroblock } from '../sessions/store-operator.ts'
+import type { Approval, LoggedMicroblock } from '../sessions/operator/store.ts'
 import { click, copy, receipt, withdrawn } from './transfer-sent.ts'
 
 const text = z.string()

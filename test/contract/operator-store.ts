@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Anchoring, Approval } from '../../src/sessions/store-operator.ts'
+import type { Anchoring, Approval } from '../../src/sessions/operator/store.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
 
 const T = Date.now()

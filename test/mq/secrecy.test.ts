@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { createLog } from '../../src/server/log.ts'
+import { createLog } from '../../src/server/telemetry/log.ts'
 import { startWorld } from '../support/world.ts'
 import { hasty, hubAt, newAgent, newSsiAgent } from './agents.ts'
 

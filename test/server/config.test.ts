@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { configWith, defaultOf, readConfig, settingsTable } from '../../src/server/config.ts'
-import { StartFailure } from '../../src/server/failure.ts'
-import { SETTING_NAMES, SETTINGS, settingOf } from '../../src/server/settings.ts'
+import { configWith, defaultOf, readConfig, settingsTable } from '../../src/server/config/config.ts'
+import { SETTING_NAMES, SETTINGS, settingOf } from '../../src/server/config/settings.ts'
+import { StartFailure } from '../../src/server/config/start-error.ts'
 
 let dir: string
 beforeEach(() => {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { readConfig } from '../../src/server/config.ts'
-import { SETTING_NAMES, settingOf } from '../../src/server/settings.ts'
+import { readConfig } from '../../src/server/config/config.ts'
+import { SETTING_NAMES, settingOf } from '../../src/server/config/settings.ts'
 
 const compose = parse(readFileSync('docker-compose.single.yml', 'utf8'))
 const dockerfile = readFileSync('Dockerfile', 'utf8')

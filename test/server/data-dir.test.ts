@@ -5,17 +5,17 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { crypto } from '#crypto'
-import { prepareDataDir, readAdminAccess, writeAdminAccess } from '../../src/server/data-dir.ts'
-import { lockDataDir } from '../../src/server/data-lock.ts'
-import { StartFailure } from '../../src/server/failure.ts'
+import { prepareDataDir, readAdminAccess, writeAdminAccess } from '../../src/server/config/data-dir.ts'
+import { lockDataDir } from '../../src/server/config/data-lock.ts'
 import {
   isSecretOf,
   loadSecrets,
   putPreviousSecretAway,
   removeKeptSecrets,
   replaceSecret,
-} from '../../src/server/secret-files.ts'
-import { defaultProjectId, projectSecret } from '../../src/server/secrets.ts'
+} from '../../src/server/config/secret-files.ts'
+import { defaultProjectId, projectSecret } from '../../src/server/config/secrets.ts'
+import { StartFailure } from '../../src/server/config/start-error.ts'
 
 let dir: string
 beforeEach(() => {
@@ -26,7 +26,7 @@ afterEach(() => rmSync(dir, { recursive: true }))
 const mode = (file: string) => statSync(join(dir, file)).mode & 0o777
 
 const programOf = (program: string): string[] => {
-  const source = new URL('../../src/server/data-lock.ts', import.meta.url).href
+  const source = new URL('../../src/server/config/data-lock.ts', import.meta.url).href
   const whole = `const { lockDataDir } = await import('${source}'); ${program}`
   return ['--import', 'tsx', '--conditions=source', '--input-type=module', '-e', whole]
 }

@@ -104,7 +104,7 @@ beforeAll(() => {
     write(nameOf(folder, at), `import { x } from '${path}'\n\nexport const y = x\n`)
   }
   for (const folder of environment) write(`${folder}/env.ts`, 'export const home = process.env.HOME\n')
-  write('src/server/config.ts', 'export const home = process.env.HOME\n')
+  write('src/server/config/config.ts', 'export const home = process.env.HOME\n')
   const biome = join(process.cwd(), 'node_modules/@biomejs/biome/bin/biome')
   const { stdout } = spawnSync(
     process.execPath,
@@ -133,5 +133,5 @@ it.each(allowed.map(([folder, path], at) => [folder, path, at + refused.length] 
 
 it('only the configuration reads the environment', () => {
   for (const folder of environment) expect(isRefused('noProcessEnv', `${folder}/env.ts`)).toBe(true)
-  expect(isRefused('noProcessEnv', 'src/server/config.ts')).toBe(false)
+  expect(isRefused('noProcessEnv', 'src/server/config/config.ts')).toBe(false)
 })

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { createLog, redacted } from '../../src/server/log.ts'
+import { createLog, redacted } from '../../src/server/telemetry/log.ts'
 
 const JWT = 'eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSJ9.eyJpc3MiOiJkaWQ6a2V5In0.c2lnbmF0dXJl'
 const ENVELOPE = `${'AAcHBwcHBwcHBwcHBxcPyeolIQrf613/Bn/8U2ZjIrifH7iPji1DP+OVdsPyDKbcoa9EVZM0NcGTVQfKafoU4W9P'}=`

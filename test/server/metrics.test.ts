@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { silent } from '../../src/platform/telemetry.ts'
-import { createLog } from '../../src/server/log.ts'
-import { createMetrics, METRICS } from '../../src/server/metrics.ts'
+import { createLog } from '../../src/server/telemetry/log.ts'
+import { createMetrics, METRICS } from '../../src/server/telemetry/metrics.ts'
 
 const KINDS = { count: 'counter', gauge: 'gauge', observe: 'histogram' } as const
 

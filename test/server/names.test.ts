@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { namesOf } from '../../src/server/names.ts'
+import { namesOf } from '../../src/server/config/urls.ts'
 
 describe('without a public URL', () => {
   const names = namesOf({ publicUrl: undefined, aliases: [], host: undefined }, 8080)

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import type { Log } from '../../src/platform/telemetry.ts'
 import { ProtocolError } from '../../src/protocol/errors.ts'
-import { sparing } from '../../src/server/sparing.ts'
+import { sparing } from '../../src/server/telemetry/log-throttle.ts'
 import { manualClock } from '../support/clock.ts'
 
 it('writes one line in ten seconds of those that say that the store is away, and everything else', async () => {

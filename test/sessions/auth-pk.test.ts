@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { crypto } from '#crypto'
 import { toBase64url, toHex, utf8 } from '../../src/protocol/bytes.ts'
 import { generateSigningKey, signingKeyFrom } from '../../src/protocol/keys.ts'
-import { type AuthPkResult, authPk, verifyAuthPk } from '../../src/sessions/auth-pk.ts'
+import { type AuthPkResult, authPk, verifyAuthPk } from '../../src/sessions/methods/auth-pk.ts'
 
 const NOW = 1_700_000_000_123
 const IAT = 1_700_000_000

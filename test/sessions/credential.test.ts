@@ -1,10 +1,13 @@
 import { SDJwtVcInstance } from '@sd-jwt/sd-jwt-vc'
 import { describe, expect, it } from 'vitest'
 import { fromBase64url, fromUtf8 } from '../../src/protocol/bytes.ts'
-import { holderKeyOf, publicKeyOf } from '../../src/sessions/credential-keys.ts'
-import { credentialPresentation, type HeldCredential } from '../../src/sessions/credential-presentation.ts'
-import { verifyPresentation } from '../../src/sessions/credential-verifier.ts'
-import { hasher } from '../../src/sessions/sd-jwt.ts'
+import { holderKeyOf, publicKeyOf } from '../../src/sessions/credentials/keys.ts'
+import { hasher } from '../../src/sessions/credentials/sd-jwt.ts'
+import { verifyPresentation } from '../../src/sessions/credentials/verify.ts'
+import {
+  credentialPresentation,
+  type HeldCredential,
+} from '../../src/sessions/methods/credential-presentation.ts'
 import { held, ISSUER, type Issue, issue, newKeys, threeClaims, VCT } from './issuer.ts'
 import { contextWith, type Shown } from './wallet-context.ts'
 

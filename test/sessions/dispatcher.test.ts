@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import * as z from 'zod'
-import { createDispatcher } from '../../src/sessions/dispatcher.ts'
+import { ping } from '../../src/sessions/methods/ping.ts'
+import { createDispatcher } from '../../src/sessions/wallet/dispatcher.ts'
 import {
   type ApprovalAnswer,
   type ApprovalRequest,
@@ -8,8 +9,7 @@ import {
   SessionError,
   type SessionMethod,
   type SessionMethods,
-} from '../../src/sessions/method.ts'
-import { ping } from '../../src/sessions/ping.ts'
+} from '../../src/sessions/wallet/method.ts'
 
 const NOW = 1_700_000_000_000
 

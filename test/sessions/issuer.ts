@@ -4,8 +4,8 @@ import { ed25519 } from '@noble/curves/ed25519.js'
 import { p256 } from '@noble/curves/nist.js'
 import { SDJwtVcInstance } from '@sd-jwt/sd-jwt-vc'
 import { toBase64url, utf8 } from '../../src/protocol/bytes.ts'
-import { type HolderKey, holderKeyOf, type KeyAlgorithm } from '../../src/sessions/credential-keys.ts'
-import type { HeldCredential } from '../../src/sessions/credential-presentation.ts'
+import { type HolderKey, holderKeyOf, type KeyAlgorithm } from '../../src/sessions/credentials/keys.ts'
+import type { HeldCredential } from '../../src/sessions/methods/credential-presentation.ts'
 
 export interface Keys {
   alg: KeyAlgorithm

@@ -4,10 +4,10 @@ import { HCVPkeEncoder, MlKemPrivateDecryptionKey } from '@cmts-dev/carmentis-sd
 import { addressRules } from '../../src/platform/public-address.ts'
 import { createPublicFetch } from '../../src/platform/public-fetch.ts'
 import { toBase64, utf8 } from '../../src/protocol/bytes.ts'
-import { type CarmentisKey, carmentisKey, deriveActorKeys } from '../../src/sessions/carmentis-keys.ts'
-import { dataApproval } from '../../src/sessions/data-approval.ts'
-import { bodyHashOf, type Microblock, writeMicroblock } from '../../src/sessions/microblock.ts'
-import type { WiapPost } from '../../src/sessions/wiap.ts'
+import { type CarmentisKey, carmentisKey, deriveActorKeys } from '../../src/sessions/carmentis/keys.ts'
+import { bodyHashOf, type Microblock, writeMicroblock } from '../../src/sessions/carmentis/microblock.ts'
+import { dataApproval } from '../../src/sessions/methods/data-approval.ts'
+import type { WiapPost } from '../../src/sessions/methods/wiap.ts'
 
 export const newMicroblock = (
   message = 'Ring the bells?',

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import { expect, it } from 'vitest'
 import { createShares } from '../../src/platform/shares.ts'
 import { silent } from '../../src/platform/telemetry.ts'
-import { createSessionSockets } from '../../src/sessions/socket-io.ts'
+import { createSessionSockets } from '../../src/sessions/relay/socket-io.ts'
 import { startWorld } from '../support/world.ts'
 import { dial } from './wire.ts'
 

@@ -13,7 +13,7 @@ import { Encoder } from 'cbor-x'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fromBase64, fromHex, fromUtf8, toBase64, toHex, utf8 } from '../../src/protocol/bytes.ts'
-import { carmentisKey, deriveActorKeys, isSignedByCarmentisKey } from '../../src/sessions/carmentis-keys.ts'
+import { carmentisKey, deriveActorKeys, isSignedByCarmentisKey } from '../../src/sessions/carmentis/keys.ts'
 import {
   bodyHashOf,
   type Microblock,
@@ -23,9 +23,9 @@ import {
   signedBytes,
   withSection,
   writeMicroblock,
-} from '../../src/sessions/microblock.ts'
-import { sectionName } from '../../src/sessions/section-names.ts'
-import { isWrAuthPkAnswer, wrAuthPk } from '../../src/sessions/wr-auth-pk.ts'
+} from '../../src/sessions/carmentis/microblock.ts'
+import { sectionName } from '../../src/sessions/carmentis/section-names.ts'
+import { isWrAuthPkAnswer, wrAuthPk } from '../../src/sessions/methods/wr-auth-pk.ts'
 import vectors from '../vectors/edges.json' with { type: 'json' }
 import { contextWith } from './wallet-context.ts'
 

@@ -6,14 +6,14 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { fromBase64, toBase64 } from '../../src/protocol/bytes.ts'
-import type { CarmentisKey } from '../../src/sessions/carmentis-keys.ts'
-import type { DataApprovalResult } from '../../src/sessions/data-approval.ts'
+import type { CarmentisKey } from '../../src/sessions/carmentis/keys.ts'
 import {
   type Microblock,
   readMicroblock,
   sealMicroblock,
   signedBytes,
-} from '../../src/sessions/microblock.ts'
+} from '../../src/sessions/carmentis/microblock.ts'
+import type { DataApprovalResult } from '../../src/sessions/methods/data-approval.ts'
 import { knownSecret } from '../support/capture/record.mjs'
 import { manualClock } from '../support/clock.ts'
 import { startWorld, type World } from '../support/world.ts'

@@ -1,6 +1,6 @@
 /** The session relay as published clients meet it: every event and every error text, on one process. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { REFUSALS } from '../../src/sessions/connection.ts'
+import { REFUSALS } from '../../src/sessions/relay/connection.ts'
 import { manualClock } from '../support/clock.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type World } from '../support/world.ts'

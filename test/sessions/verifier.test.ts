@@ -1,14 +1,14 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { fromBase64url, fromUtf8, toBase64url, utf8 } from '../../src/protocol/bytes.ts'
-import { credentialPresentation } from '../../src/sessions/credential-presentation.ts'
+import { hasher } from '../../src/sessions/credentials/sd-jwt.ts'
 import {
   PRESENTATION_REFUSALS,
   PresentationError,
   type PresentationExpectations,
   type PresentationRefusal,
   verifyPresentation,
-} from '../../src/sessions/credential-verifier.ts'
-import { hasher } from '../../src/sessions/sd-jwt.ts'
+} from '../../src/sessions/credentials/verify.ts'
+import { credentialPresentation } from '../../src/sessions/methods/credential-presentation.ts'
 import { held, ISSUER, type Issue, issue, type Keys, newKeys, threeClaims, VCT } from './issuer.ts'
 import { contextWith } from './wallet-context.ts'
 

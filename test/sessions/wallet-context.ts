@@ -3,7 +3,7 @@ import {
   type ApprovalRequest,
   type MethodContext,
   SessionError,
-} from '../../src/sessions/method.ts'
+} from '../../src/sessions/wallet/method.ts'
 
 export type Shown = Pick<ApprovalRequest, 'details' | 'choices'>
 

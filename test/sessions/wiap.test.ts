@@ -2,11 +2,16 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createPublicFetch } from '../../src/platform/public-fetch.ts'
 import { fromBase64, toBase64, toHex } from '../../src/protocol/bytes.ts'
-import { browserPost } from '../../src/sessions/browser-post.ts'
-import { isSignedByCarmentisKey } from '../../src/sessions/carmentis-keys.ts'
-import { SessionError } from '../../src/sessions/method.ts'
-import { microblockHash, readMicroblock, sealMicroblock, signedBytes } from '../../src/sessions/microblock.ts'
-import { WiapRequest } from '../../src/sessions/wiap.ts'
+import { isSignedByCarmentisKey } from '../../src/sessions/carmentis/keys.ts'
+import {
+  microblockHash,
+  readMicroblock,
+  sealMicroblock,
+  signedBytes,
+} from '../../src/sessions/carmentis/microblock.ts'
+import { WiapRequest } from '../../src/sessions/methods/wiap.ts'
+import { browserPost } from '../../src/sessions/wallet/browser-post.ts'
+import { SessionError } from '../../src/sessions/wallet/method.ts'
 import { approvalBy, base64Of, type loopbackPost, newKey, newMicroblock } from './ledger.ts'
 import { contextWith } from './wallet-context.ts'
 

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { systemClock } from '../../platform/clock.ts'
-import { codeOf } from '../../server/failure.ts'
+import { codeOf } from '../../server/config/start-error.ts'
 import { DemoFailure } from './page.ts'
 
 const START_TIMEOUT = 20_000

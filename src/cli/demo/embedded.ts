@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { NO_LIMITS } from '../../notify/apps/limits.ts'
 import { composeServer } from '../../server/compose.ts'
-import { configWith } from '../../server/config.ts'
+import { configWith } from '../../server/config/config.ts'
 import { DemoFailure } from './page.ts'
 import type { MakeWorld } from './world.ts'
 

@@ -10,7 +10,7 @@
  * got hold of it can take our messages away from our mailbox, but reads none; then start over on a new store.
  *
  * **Root.** Some things follow from the first secret that this store was used with: the projects' derived secrets, the
- * default project's id, the relay's signing key (`server/secrets`). They stay what they are when BELFRY_SECRET changes,
+ * default project's id, the relay's signing key (`server/config/secrets`). They stay what they are when BELFRY_SECRET changes,
  * because that first one is kept here, sealed like everything else.
  *
  * | kept as                                   | what                                                      |

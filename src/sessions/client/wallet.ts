@@ -5,10 +5,10 @@
  *     const { method, code } = await session.done
  */
 import { ProtocolError } from '../../protocol/errors.ts'
-import { createDispatcher, type Dispatched } from '../dispatcher.ts'
 import { parseSessionLink, type SessionLink } from '../link.ts'
-import type { Approve, SessionMethods } from '../method.ts'
-import { ping } from '../ping.ts'
+import { ping } from '../methods/ping.ts'
+import { createDispatcher, type Dispatched } from '../wallet/dispatcher.ts'
+import type { Approve, SessionMethods } from '../wallet/method.ts'
 import { type ChannelDeps, OPENS_WITHIN } from './channel.ts'
 import { deferred } from './deferred.ts'
 import { openChannel } from './open.ts'

@@ -8,7 +8,7 @@
  * | operator.chains | project, hash of the chain | the chain |
  * | operator.log | project, hash of the chain, height | the microblock, and its hash |
  */
-import type { Approval, Chain, OperatorStore } from '../../sessions/store-operator.ts'
+import type { Approval, Chain, OperatorStore } from '../../sessions/operator/store.ts'
 import { BYTES, type Bytes, name, named, number, PRESENT, ROWS, type Rows } from './bytes.ts'
 import type { Env } from './env.ts'
 

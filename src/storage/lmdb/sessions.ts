@@ -1,4 +1,4 @@
-import type { Session, SessionsStore } from '../../sessions/store.ts'
+import type { Session, SessionsStore } from '../../sessions/relay/store.ts'
 
 /** Sessions that may be there at once; far more than one process has connections for. */
 const MOST = 100_000

@@ -9,7 +9,7 @@
  * | `{o:<project>}:l:<hash>` | list | its microblocks, by height: hash, space, microblock |
  */
 import { z } from 'zod'
-import type { Anchored, Approval, LoggedMicroblock, OperatorStore } from '../../sessions/store-operator.ts'
+import type { Anchored, Approval, LoggedMicroblock, OperatorStore } from '../../sessions/operator/store.ts'
 import type { RedisConnection } from './connection.ts'
 import { GRACE, name } from './relay-rows.ts'
 import { operatorAnchor } from './scripts/operator-anchor.ts'

@@ -7,7 +7,7 @@
  * | `{sesp:<process>}` | string | until when the process lives, if it does not say so again |
  * | `{sessions}` | stream | what processes say to each other's connections: see `sessions-adapter.ts` |
  */
-import { type Seat, type Session, type SessionsStore, SIDES } from '../../sessions/store.ts'
+import { type Seat, type Session, type SessionsStore, SIDES } from '../../sessions/relay/store.ts'
 import type { RedisConnection } from './connection.ts'
 import { GRACE, name } from './relay-rows.ts'
 import { sessionsCreate } from './scripts/sessions-create.ts'

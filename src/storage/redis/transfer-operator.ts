@@ -1,5 +1,5 @@
 /** What the operator keeps in Redis, as records. Its keys are walked: there is no list of them. */
-import type { OperatorStore } from '../../sessions/store-operator.ts'
+import type { OperatorStore } from '../../sessions/operator/store.ts'
 import type { Page, Readers, Records } from '../transfer.ts'
 import type { RedisConnection } from './connection.ts'
 import { loggedOf } from './operator.ts'

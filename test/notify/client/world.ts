@@ -7,7 +7,7 @@ import {
   fromNotifyServer,
   type Notification,
 } from '../../../src/sdk/wallet.ts'
-import type { Config } from '../../../src/server/config.ts'
+import type { Config } from '../../../src/server/config/config.ts'
 import { alsoCaptured } from '../../support/capture/log.ts'
 import { newOwner, type Owner } from '../../support/owner.ts'
 import { startWorld } from '../../support/world.ts'

@@ -6,7 +6,7 @@ import { createMembership } from '../../../src/notify/subscriptions/relay-topics
 import { silent } from '../../../src/platform/telemetry.ts'
 import { parseRpc } from '../../../src/protocol/jsonrpc.ts'
 import { RELAY_METHODS } from '../../../src/protocol/relay-methods.ts'
-import { createDuties } from '../../../src/server/duties.ts'
+import { createDuties } from '../../../src/server/leader-election.ts'
 import { subscription, T } from '../../contract/notify-samples.ts'
 import { connect, randomTopic, startRelay } from '../../relay/client/world.ts'
 import { manualClock } from '../../support/clock.ts'

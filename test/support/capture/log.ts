@@ -1,6 +1,6 @@
 /** The log of worlds inside test processes, written down for the search at the end of the run. */
 import { type Log, silent } from '../../../src/platform/telemetry.ts'
-import { createLog } from '../../../src/server/log.ts'
+import { createLog } from '../../../src/server/telemetry/log.ts'
 import { capture, isCapturing } from './record.mjs'
 
 /** As an operator sees it at the lowest level. */

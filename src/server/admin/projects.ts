@@ -1,0 +1,109 @@
+/**
+ * Projects, their secrets and what they are granted, for the operator. Times are ISO 8601, or null.
+ *
+ * | method, path                                | body                                    | answer                 |
+ * |---------------------------------------------|-----------------------------------------|------------------------|
+ * | GET    /admin/projects                      | `after?`, `limit?` (query)              | `{projects, next}`     |
+ * | POST   /admin/projects                      | `{id?, name?}`                          | the project, `secret`  |
+ * | GET    /admin/projects/:id                  |                                         | the project            |
+ * | PUT    /admin/projects/:id/settings         | `{limits?, quotas?, retentionDays?}`    | the project            |
+ * | POST   /admin/projects/:id/secrets          | `{name, lifeSeconds?}`                  | `{secretId, secret}`   |
+ * | POST   /admin/projects/:id/rotate-secret    | `{secretId?, overlapSeconds}`           | `{secretId, secret}`   |
+ * | DELETE /admin/projects/:id/secrets/:secretId |                                        | the project            |
+ */
+import { Hono } from 'hono'
+import { z } from 'zod'
+import type { NewSecret, ProjectDesk } from '../../notify/apps/projects.ts'
+import type { Project, ProjectSettings } from '../../notify/store/store.ts'
+import { jsonBody } from '../../platform/http.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { LimitsByName } from '../config/settings.ts'
+import type { Projects } from './default-project.ts'
+import { page } from './page.ts'
+
+const whole = (least: number, most: number) => z.number().int().min(least).max(most)
+const YEAR = 31_536_000
+
+const Name = z.string().min(1).max(64)
+const NewProject = z.object({ id: z.string().optional(), name: z.string().max(128).optional() })
+const AddSecret = z.object({ name: Name, lifeSeconds: whole(1, 10 * YEAR).optional() })
+const RotateSecret = z.object({ secretId: z.string().optional(), overlapSeconds: whole(0, YEAR) })
+const Quotas = z.strictObject({
+  apps: whole(0, 1_000_000),
+  subscribersPerApp: whole(0, 1_000_000_000),
+  notificationsPerDay: whole(1, 1_000_000_000),
+})
+const Settings = z
+  .strictObject({
+    limits: LimitsByName.optional(),
+    quotas: Quotas.partial().optional(),
+    retentionDays: whole(1, 3650).optional(),
+  })
+  // Without what is undefined: it is kept as JSON, and compared as such.
+  .transform((settings): ProjectSettings => JSON.parse(JSON.stringify(settings)))
+
+const time = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString())
+
+export const adminProjects = (room: () => { desk: ProjectDesk; projects: Projects }): Hono => {
+  const app = new Hono()
+
+  const shown = (project: Project) => {
+    const { id, name, createdAt, settings = {} } = project
+    const secrets = room()
+      .desk.secretsOf(project)
+      .map((secret) => ({
+        id: secret.id,
+        name: secret.name,
+        createdAt: time(secret.createdAt),
+        lastUsedAt: time(secret.lastUsedAt),
+        expiresAt: time(secret.expiresAt),
+      }))
+    return { id, name, createdAt: time(createdAt), secrets, settings }
+  }
+  const shownSecret = ({ secret, record }: NewSecret) => ({
+    secretId: record.id,
+    name: record.name,
+    secret,
+    expiresAt: time(record.expiresAt),
+  })
+
+  app.get('/admin/projects', async (c) => {
+    const wanted = page(c)
+    const found = await room().desk.list(wanted)
+    const next = found.length < wanted.limit ? null : (found.at(-1)?.id ?? null)
+    return c.json({ projects: found.map(shown), next })
+  })
+
+  app.post('/admin/projects', jsonBody(NewProject), async (c) => {
+    const { desk, projects } = room()
+    const { id = globalThis.crypto.randomUUID().replaceAll('-', ''), name } = c.req.valid('json')
+    if (!(await projects.create(id, name))) throw new ProtocolError('conflict', `project ${id}`)
+    const secret = await projects.ensure(id)
+    return c.json({ ...shown(await desk.project(id)), secret })
+  })
+
+  app.get('/admin/projects/:id', async (c) => c.json(shown(await room().desk.project(c.req.param('id')))))
+
+  app.put('/admin/projects/:id/settings', jsonBody(Settings), async (c) =>
+    c.json(shown(await room().desk.set(c.req.param('id'), c.req.valid('json')))),
+  )
+
+  app.post('/admin/projects/:id/secrets', jsonBody(AddSecret), async (c) => {
+    const { name, lifeSeconds } = c.req.valid('json')
+    const added = await room().desk.addSecret(c.req.param('id'), name, lifeSeconds)
+    return c.json(shownSecret(added))
+  })
+
+  app.post('/admin/projects/:id/rotate-secret', jsonBody(RotateSecret), async (c) => {
+    const { secretId, overlapSeconds } = c.req.valid('json')
+    return c.json(shownSecret(await room().desk.rotateSecret(c.req.param('id'), secretId, overlapSeconds)))
+  })
+
+  app.delete('/admin/projects/:id/secrets/:secretId', async (c) => {
+    const { desk } = room()
+    await desk.revokeSecret(c.req.param('id'), c.req.param('secretId'))
+    return c.json(shown(await desk.project(c.req.param('id'))))
+  })
+
+  return app
+}

@@ -1,0 +1,36 @@
+/** What all rooms stand on, as `compose` has laid it. */
+import type { Context } from 'hono'
+import type { OnDuty } from '../notify/duty.ts'
+import type { Budgets } from '../platform/budgets.ts'
+import type { ClientAddress } from '../platform/client-address.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { Payer } from '../platform/payer.ts'
+import type { ReleaseStack } from '../platform/release-stack.ts'
+import type { Log } from '../platform/telemetry.ts'
+import type { Stores } from '../storage/stores.ts'
+import type { Config } from './config/config.ts'
+import type { Names } from './config/urls.ts'
+import type { Patient } from './startup.ts'
+import type { Metrics } from './telemetry/metrics.ts'
+
+export interface Ground {
+  config: Config
+  names: Names
+  stores: Stores
+  clock: Clock
+  log: Log
+  metrics: Metrics
+  randomBytes: (length: number) => Uint8Array
+  owned: ReleaseStack
+  patient: Patient
+  /** The address block that pays for a request. */
+  addressOf: ClientAddress
+  /** What is stored of an address block: a keyed hash, 11 characters. */
+  payerOf: (address: string) => string
+  /** Who pays for a request over HTTP. */
+  payerFor: (c: Context) => Payer
+  /** Charged by every room before it works for somebody; the owner is what `addressOf` returns. */
+  budgets: Budgets
+  /** Jobs of one process among all on the store. */
+  onDuty: (name: string) => OnDuty
+}

@@ -1,0 +1,38 @@
+/** The archive, put together: the ear that every relay process has, and the room that answers for it. */
+import type { Hono } from 'hono'
+import { archiveRoutes } from '../../archive/http.ts'
+import { type ArchiveRules, createKeeper, type Keeper } from '../../archive/keeper.ts'
+import { createArchive } from '../../archive/service.ts'
+import { unmeasured } from '../../platform/telemetry.ts'
+import { isKnownAudience } from '../../relay/auth.ts'
+import type { Ground } from '../context.ts'
+import { createStoreSweeper } from '../sweeper.ts'
+
+/** Fixed in published clients, which are led here by name. */
+const PUBLISHED = 'https://history.walletconnect.com'
+
+const DAY = 86_400_000
+const MIB = 1024 * 1024
+
+const rulesOf = ({ config }: Ground): ArchiveRules => ({
+  retention: config.archiveDays * DAY,
+  limits: { messages: config.archiveMessages, bytes: config.archiveMegabytes * MIB },
+})
+
+export const buildKeeper = (ground: Ground): Keeper => {
+  const { stores, budgets, clock, metrics: meter, owned } = ground
+  const { state } = budgets
+  return owned.use(createKeeper({ store: stores.archive, state, clock, meter }, rulesOf(ground)))
+}
+
+export const buildArchive = (ground: Ground, keeper: Keeper): { routes: Hono } => {
+  const { names, stores, payerFor, clock, log, owned } = ground
+  const archive = owned.use(
+    createArchive({ store: stores.archive, mailboxes: stores.relay, keeper, clock, log }, rulesOf(ground)),
+  )
+  const onDuty = ground.onDuty('archive sweep')
+  owned.use(createStoreSweeper({ store: stores.archive, onDuty, clock, log, meter: unmeasured }))
+  const origins = names.knownOrigins && [...names.knownOrigins, PUBLISHED]
+  const isAudience = (url: unknown) => !origins || isKnownAudience(url, origins)
+  return { routes: archiveRoutes({ archive, payerFor, clock, log, isAudience }) }
+}

@@ -1,0 +1,58 @@
+/** The registry of installations, put together. Identity keys are those of the key registry on the same store. */
+import type { Hono } from 'hono'
+import { contactsRoutes } from '../../contacts/http.ts'
+import { createContacts } from '../../contacts/service.ts'
+import { createLimits } from '../../notify/apps/limits.ts'
+import { addressRules } from '../../platform/public-address.ts'
+import { createPublicFetch } from '../../platform/public-fetch.ts'
+import { unmeasured } from '../../platform/telemetry.ts'
+import { parseCacao } from '../../protocol/cacao.ts'
+import { didWeb, domainFromDidWeb } from '../../protocol/did.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import type { ContractWalletCheck } from '../../protocol/signatures.ts'
+import type { Ground } from '../context.ts'
+import { createStoreSweeper } from '../sweeper.ts'
+
+export const buildContacts = (ground: Ground, verifySignature: ContractWalletCheck | undefined): Hono => {
+  const { config, names, stores, clock, log, metrics: meter, owned } = ground
+  const limits = createLimits(stores.buckets, config.limits)
+
+  const contacts = createContacts(
+    {
+      store: stores.contacts,
+      async identity(identityKey, account) {
+        const entry = await stores.keys.identity(identityKey, account)
+        if (!entry || entry.revokedAt !== undefined) throw new ProtocolError('identity_unknown')
+        return parseCacao(JSON.parse(entry.cacao))
+      },
+      fetch: createPublicFetch({ rules: addressRules(config.allowPrivateAddresses.did) }),
+      limit: (name, key) => limits.take(name, key),
+      verifySignature,
+      clock,
+      log,
+    },
+    { did: didWeb(new URL(names.publicUrl).host), isOwnDid: isOneOf(names.isOwnUrl) },
+  )
+  owned.use(
+    createStoreSweeper({
+      store: stores.contacts,
+      onDuty: ground.onDuty('contacts sweep'),
+      clock,
+      log,
+      meter: unmeasured,
+    }),
+  )
+  return contactsRoutes({ contacts, log, meter, payerFor: ground.payerFor })
+}
+
+/** A did:web names a host, whatever the scheme. */
+const isOneOf =
+  (isOwnUrl: (url: string) => boolean) =>
+  (did: string): boolean => {
+    try {
+      const host = domainFromDidWeb(did)
+      return isOwnUrl(`https://${host}`) || isOwnUrl(`http://${host}`)
+    } catch {
+      return false
+    }
+  }

@@ -1,0 +1,64 @@
+/** The message queues, put together: tokens, proofs, polls, the hub and its routes, sweeps. */
+import type { Context, Hono } from 'hono'
+import { mqRoutes } from '../../mq/http.ts'
+import { createFindKeys } from '../../mq/keys.ts'
+import { createPolls } from '../../mq/polls.ts'
+import { createProofs } from '../../mq/proof.ts'
+import { createSealedMessages } from '../../mq/sealed-messages.ts'
+import { createMqHub } from '../../mq/service.ts'
+import { createTokens, tokenKeyFrom } from '../../mq/token.ts'
+import { createLimits } from '../../notify/apps/limits.ts'
+import { createContentSeal } from '../../platform/content-seal.ts'
+import { addressRules } from '../../platform/public-address.ts'
+import { createPublicFetch } from '../../platform/public-fetch.ts'
+import { unmeasured } from '../../platform/telemetry.ts'
+import { didWeb } from '../../protocol/did.ts'
+import type { Ground } from '../context.ts'
+import { contextAddress } from '../payer.ts'
+import { createStoreSweeper } from '../sweeper.ts'
+
+/** Between two looks for messages whose wake-up got lost, ms. */
+const CATCH_UP = 5_000
+
+export const buildMq = (ground: Ground, root: Uint8Array): { routes: Hono; endPolls: () => void } => {
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned, payerFor } = ground
+  const { keys } = stores
+  const store = createSealedMessages(stores.mq, createContentSeal(root, randomBytes))
+  // Another process may put what no wake-up tells us of.
+  const catchUpEvery = config.redisUrl === undefined ? undefined : CATCH_UP
+  const polls = owned.use(createPolls({ store, clock, meter }, { catchUpEvery }))
+  const findKeys = createFindKeys({
+    fetch: createPublicFetch({ rules: addressRules(config.allowPrivateAddresses.did) }),
+    // The registry's store, so that a process without that room knows the keys, too.
+    async speaksFor(identityKey, accountKey) {
+      const entry = await keys.identity(identityKey, accountKey)
+      return entry !== undefined && entry.revokedAt === undefined
+    },
+    clock,
+  })
+  const hub = createMqHub(
+    {
+      store,
+      tokens: createTokens({
+        key: tokenKeyFrom(root),
+        issuer: didWeb(new URL(names.publicUrl).host),
+        clock,
+        randomBytes,
+      }),
+      proofs: createProofs({ findKeys }),
+      polls,
+      limits: createLimits(stores.buckets, config.limits),
+      clock,
+      meter,
+      randomBytes,
+    },
+    { domains: new Map(Object.entries(config.mq.domains)) },
+  )
+  owned.use(createStoreSweeper({ store, onDuty: ground.onDuty('mq sweep'), clock, log, meter: unmeasured }))
+  const callerOf = (c: Context) => ({
+    name: ground.payerOf(contextAddress(ground.addressOf)(c)),
+    ...payerFor(c),
+  })
+  const routes = mqRoutes({ hub, callerOf, log, meter }, { url: names.publicUrl })
+  return { routes, endPolls: () => polls.stop() }
+}

@@ -1,0 +1,184 @@
+/** The notify room, put together: what dapps and operators use of it, and the server that lives on the relay. */
+import { Hono } from 'hono'
+import type { createIdentityLookup } from '../../keys/lookup.ts'
+import { type Apps, createApps } from '../../notify/apps/apps.ts'
+import { createLimits } from '../../notify/apps/limits.ts'
+import type { Vault } from '../../notify/apps/vault.ts'
+import { relayWebhookRoutes } from '../../notify/http/relay-webhook.ts'
+import { notifyRoutes } from '../../notify/http/routes.ts'
+import { AppDeclaration } from '../../notify/http/schema.ts'
+import { createSent, type Sent } from '../../notify/publish/notifications.ts'
+import { createPublishing, type Publishing } from '../../notify/publish/service.ts'
+import { createSealedAgenda } from '../../notify/sealed/jobs.ts'
+import { createSealedStore } from '../../notify/sealed/store.ts'
+import { createTextSeal } from '../../notify/sealed/texts.ts'
+import {
+  createNotifyServer,
+  loadServerKeys,
+  type NotifyServer,
+  type ServerKeys,
+} from '../../notify/server.ts'
+import type { AccountData } from '../../notify/subscriptions/export.ts'
+import { createWebhookCalls } from '../../notify/webhooks/calls.ts'
+import { createWebhooks } from '../../notify/webhooks/service.ts'
+import { createContentSeal } from '../../platform/content-seal.ts'
+import { createHostGate } from '../../platform/host-gate.ts'
+import { checked } from '../../platform/http.ts'
+import { addressRules } from '../../platform/public-address.ts'
+import { createUrlCheck } from '../../platform/public-check.ts'
+import { createPublicFetch } from '../../platform/public-fetch.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import type { ContractWalletCheck } from '../../protocol/signatures.ts'
+import { createProjects, type Projects } from '../admin/default-project.ts'
+import type { Config } from '../config/config.ts'
+import { StartFailure } from '../config/start-error.ts'
+import type { Ground } from '../context.ts'
+import { isUnavailable } from '../startup.ts'
+import { linkToRelay } from './relay-link.ts'
+
+export interface NotifyRoom {
+  apps: Apps
+  publishing: Publishing
+  sent: Sent
+  projects: Projects
+  serverKeys: ServerKeys
+  accountData: AccountData
+  routes: Hono
+  isFirstStart: boolean
+  start(
+    lookup: ReturnType<typeof createIdentityLookup>,
+    verifySignature: ContractWalletCheck | undefined,
+  ): NotifyServer
+}
+
+/** Everything of the notify room that works without the relay; `start` connects it. */
+/** The worker has fewer calls under way: this leaves hosts alone that cannot be reached. */
+const WEBHOOK_PLACES = { perHost: 64, perOwner: 64 }
+
+export const buildNotify = async (
+  ground: Ground,
+  vault: Vault,
+  serverKeys: ServerKeys,
+): Promise<NotifyRoom> => {
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
+  const texts = createTextSeal(createContentSeal(serverKeys.root, randomBytes))
+  const store = createSealedStore(stores.notify, texts)
+  const agenda = createSealedAgenda(stores.agenda, texts)
+  let start: (server: NotifyServer) => void = () => {}
+  const started = new Promise<NotifyServer>((resolve) => {
+    start = resolve
+  })
+  const apps = createApps({
+    store,
+    vault,
+    clock,
+    randomBytes,
+    join: async (topic) => (await started).join(topic),
+  })
+  const rules = addressRules(config.allowPrivateAddresses.webhooks)
+  const checkUrl = createUrlCheck(rules)
+  const webhooks = createWebhooks({ store, agenda, vault, clock, randomBytes, checkUrl })
+  const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
+  const limits = createLimits(stores.buckets, config.limits)
+  const publishing = createPublishing({ store, agenda, apps, webhooks, limits, clock, randomBytes })
+  const sent = createSent({ store, agenda, apps, clock })
+  const projects = createProjects(apps, serverKeys.root)
+  const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
+
+  return {
+    apps,
+    publishing,
+    sent,
+    projects,
+    serverKeys,
+    accountData: {
+      export: async (key) => (await started).accountData.export(key),
+      erase: async (key) => (await started).accountData.erase(key),
+    },
+    routes: new Hono()
+      .route(
+        '/',
+        link.byWebhook || link.tellsDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono(),
+      )
+      .route(
+        '/',
+        notifyRoutes(
+          { apps, publishing, sent, webhooks, serverKeys, log, limits, payerFor: ground.payerFor },
+          { publicUrl: names.publicUrl },
+        ),
+      ),
+    isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
+    start(lookup, verifySignature) {
+      const post = createPublicFetch({ rules, gate: createHostGate({ clock }, WEBHOOK_PLACES) })
+      owned.use(createWebhookCalls({ store, agenda, vault, post, clock, log, meter }))
+      const server = createNotifyServer(
+        {
+          store,
+          agenda,
+          vault,
+          apps,
+          serverKeys,
+          lookup,
+          webhooks,
+          limits,
+          clock,
+          log,
+          meter,
+          randomBytes,
+          onDuty: ground.onDuty,
+          connectRelay: link.connect,
+          relayKey: link.relayKey,
+        },
+        {
+          publicUrl: names.publicUrl,
+          renew: link.renew,
+          otherUrls: config.aliases,
+          webhooks: link.webhooks,
+          ...(verifySignature && { verifySignature }),
+        },
+      )
+      if (link.tellsDelivered) owned.use(link.watchDelivered())
+      start(server)
+      return server
+    },
+  }
+}
+
+/** The server's own keys. Throws `StartFailure` when they were sealed with another secret. */
+export const loadKeys = async (
+  { config, stores, clock, patient }: Ground,
+  vault: Vault,
+  secret: Uint8Array,
+): Promise<ServerKeys> => {
+  try {
+    return await patient(() => loadServerKeys({ store: stores.notify, vault, clock, secret }))
+  } catch (error) {
+    if (isUnavailable(error)) throw error
+    const sentence =
+      config.redisUrl === undefined
+        ? 'The data directory was made with another secret: give the right one in BELFRY_SECRET, or none at all.'
+        : 'The Redis of REDIS_URL was first used with another secret: give this process the same BELFRY_SECRET.'
+    throw new StartFailure([sentence], { cause: error })
+  }
+}
+
+/** Makes the apps of the configuration. Throws `StartFailure` with a sentence for each that cannot be. */
+export const declareApps = async (config: Config, { apps, projects }: NotifyRoom): Promise<void> => {
+  const mistakes: string[] = []
+  for (const { project = projects.defaultId, domain, ...declaration } of config.apps) {
+    try {
+      await projects.create(project)
+      await apps.enrol({ ...checked(AppDeclaration, declaration), projectId: project, domain })
+    } catch (error) {
+      if (!(error instanceof ProtocolError) || error.http >= 500) throw error
+      mistakes.push(`The app ${domain} cannot be declared: ${error.message}.`)
+    }
+  }
+  if (mistakes.length > 0) throw new StartFailure(mistakes)
+}
+
+/** What the first start shows; undefined when the project was made with a secret of its own. */
+export const defaultProject = async ({ projects, isFirstStart }: NotifyRoom) => {
+  const secret = await projects.ensure(projects.defaultId)
+  return secret === null ? undefined : { id: projects.defaultId, secret, isNew: isFirstStart }
+}

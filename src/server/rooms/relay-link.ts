@@ -1,0 +1,87 @@
+/** How the notify server reaches its relay: over a connection, or by HTTP both ways; and what it may be told there. */
+
+import { RELAY_WEBHOOK } from '../../notify/http/relay-webhook.ts'
+import type { ConnectRelay } from '../../notify/relay/link.ts'
+import type { Clock } from '../../platform/clock.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
+import { NOTIFY_METHODS, notifyMethodByTag } from '../../protocol/notify-methods.ts'
+import { createWebhookClient } from '../../relay/client/http-client.ts'
+import { createRelayClient, type RelayMessage } from '../../relay/client/index.ts'
+import { createRelayRpc } from '../../relay/client/rpc.ts'
+import { createWatchKeeper } from '../../relay/client/webhook-registration.ts'
+import type { Config } from '../config/config.ts'
+import type { Names } from '../config/urls.ts'
+
+const NOTIFICATION = NOTIFY_METHODS[4002].requestTag
+/** What wallets ask. */
+const REQUESTS = Object.values(NOTIFY_METHODS).flatMap(({ direction, requestTag }) =>
+  direction === 'toServer' ? [requestTag] : [],
+)
+
+/** Strangers meet on the topics of apps and of the server; there is no order to keep among them. */
+const laneOf = ({ tag, topic }: RelayMessage) =>
+  notifyMethodByTag(tag)?.addressedBy === 'subscription' ? topic : undefined
+
+export const linkToRelay = (
+  deps: {
+    config: Config
+    names: Names
+    clock: Clock
+    log: Log
+    meter: Meter
+    randomBytes: (length: number) => Uint8Array
+  },
+  key: SigningKey,
+) => {
+  const { config, names, clock, log, meter, randomBytes } = deps
+  const isOwn = config.rooms.includes('relay')
+  // Ours keeps subscriptions and divides messages among processes; another one may do neither.
+  const isOurs = isOwn || (config.redisUrl !== undefined && config.relayShared)
+  const projectId = isOwn ? config.projectIds?.[0] : config.relayProjectId
+  const url = isOwn ? names.loopbackUrl : (config.relayUrl ?? '')
+  const http = { clock, fetch: globalThis.fetch }
+  const rpc = createRelayRpc({ ...http, randomBytes }, { url, key, projectId })
+  const byWebhook = config.notifyIngress === 'webhook'
+  const base = config.relayWebhookUrl ?? (isOwn ? names.loopbackUrl : names.publicUrl)
+  const [messages, delivered] = [base + RELAY_WEBHOOK.messages, base + RELAY_WEBHOOK.delivered]
+  const service = names.publicUrl
+
+  const bySocket: ConnectRelay = (onMessage) =>
+    createRelayClient(
+      { clock, log, meter, randomBytes },
+      {
+        // The notify server joins its topics again by itself, a few at a time: the client would keep all of them.
+        ...{ url, key, share: isOurs, remembers: true, onMessage, laneOf },
+        ...(projectId !== undefined && { projectId }),
+      },
+    )
+  const byEvents: ConnectRelay = (onMessage) =>
+    createWebhookClient(
+      { ...http, rpc, log, meter },
+      {
+        clientId: key.did,
+        watch: { service, url: messages, type: 'subscriber', tags: REQUESTS, statuses: ['accepted'] },
+        ...{ remembers: true, onMessage, laneOf },
+      },
+    )
+
+  return {
+    byWebhook,
+    /** Whether the relay is asked to tell what wallets have received; ours understands that. */
+    tellsDelivered: config.delivered && isOurs,
+    connect: byWebhook ? byEvents : bySocket,
+    relayKey: rpc.relayKey,
+    /** Where the relay may tell us something. */
+    webhooks: [messages, delivered],
+    /** The relay forgets; or what came while no event could reach us is found by joining the topics again. */
+    renew: byWebhook || !isOurs,
+    /** Asks the relay to tell what wallets have received, until disposed of. */
+    watchDelivered(): Disposable {
+      const watch = { service, url: delivered, type: 'publisher', tags: [NOTIFICATION] } as const
+      const keeper = createWatchKeeper({ rpc, clock, log }, { ...watch, statuses: ['delivered'] })
+      keeper.begin()
+      return keeper
+    },
+  }
+}

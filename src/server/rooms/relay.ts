@@ -1,0 +1,76 @@
+/** The relay room, put together: hub, ways in, webhooks, sweeps. */
+import type { Server } from 'node:http'
+import { Hono } from 'hono'
+import { cors } from 'hono/cors'
+import { createHostGate } from '../../platform/host-gate.ts'
+import { addressRules, anyAddress } from '../../platform/public-address.ts'
+import { createPublicFetch } from '../../platform/public-fetch.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
+import { relayRoutes } from '../../relay/http.ts'
+import { type Archiving, createRelayHub, type RelayHub } from '../../relay/hub.ts'
+import { createWatchEvents } from '../../relay/webhooks/calls.ts'
+import { createWatches } from '../../relay/webhooks/registrations.ts'
+import { attachRelaySocket, type RelaySocket } from '../../relay/ws.ts'
+import type { Ground } from '../context.ts'
+import { contextAddress } from '../payer.ts'
+import { createStoreSweeper } from '../sweeper.ts'
+
+/** Between two looks for messages whose wake-up got lost, ms. */
+const CATCH_UP = 10_000
+/** For the webhooks of anonymous clients: a host is posted to at this pace, however many of them name it. */
+const WATCH_PLACES = { all: 256, perHost: 8, perOwner: 16, pace: { burst: 50, perSecond: 25 } }
+
+export const buildRelay = (
+  ground: Ground,
+  server: Server,
+  key: SigningKey,
+  notifyClient: string | undefined,
+  archive: Archiving,
+): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = ground
+  const { addressOf, payerOf, budgets } = ground
+  const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
+  const trusted = (clientId: string) => clientId === notifyClient
+  const { relay: store, agenda } = stores
+  // Anonymous clients never lead inside, whatever the operator allows for others.
+  const rules = addressRules()
+  const watches = createWatches(
+    { store, agenda, clock, log, meter },
+    {
+      relayId: key.did,
+      trusted,
+      rules,
+      publicOrigins: names.knownOrigins,
+    },
+  )
+  const post = {
+    outside: createPublicFetch({ rules, gate: createHostGate({ clock }, WATCH_PLACES) }),
+    // To the notify server beside us, wherever the operator has it.
+    anywhere: createPublicFetch({ rules: anyAddress }),
+  }
+  owned.use(createWatchEvents({ store, agenda, key, post, clock, log, meter }))
+  const hub = owned.use(
+    createRelayHub(
+      { store, clock, log, meter, randomBytes, watches, archive, budgets, payerOf },
+      {
+        trusted,
+        // Another process may store what no wake-up tells us of.
+        catchUpEvery: config.redisUrl === undefined ? undefined : CATCH_UP,
+      },
+    ),
+  )
+  const socket = owned.use(
+    attachRelaySocket({ hub, addressOf, budgets, clock, log, meter }, server, admission),
+  )
+  owned.use(createStoreSweeper({ store, onDuty: ground.onDuty('relay sweep'), clock, log, meter }))
+  const routes = new Hono()
+  routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
+  routes.route(
+    '/',
+    relayRoutes(
+      { hub, addressOf: contextAddress(addressOf), clock, log, publicKey: key.publicKey },
+      admission,
+    ),
+  )
+  return { hub, socket, routes }
+}

@@ -1,0 +1,35 @@
+/** The sessions room, put together: the relay of wallet sessions and its ways in. */
+import type { Server } from 'node:http'
+import type { Hono } from 'hono'
+import { createLimits } from '../../notify/apps/limits.ts'
+import { WORK_COST } from '../../platform/work-budget.ts'
+import { sessionRoutes } from '../../sessions/relay/http.ts'
+import { SESSION_LIMITS } from '../../sessions/relay/limits.ts'
+import { createSessionRelay, type SessionRelay } from '../../sessions/relay/service.ts'
+import { createSessionSockets } from '../../sessions/relay/socket-io.ts'
+import type { Ground } from '../context.ts'
+
+export const buildSessions = async (
+  ground: Ground,
+  server: Server,
+): Promise<{ relay: SessionRelay; routes: Hono }> => {
+  const { config, stores, clock, log, metrics: meter, randomBytes, owned, patient } = ground
+  const limits = createLimits(stores.buckets, config.limits)
+  const { work, state, connections, memory } = ground.budgets
+  const admission = {
+    ...{ addressOf: ground.addressOf, connections, memory },
+    async admit(address: string, what: 'session' | 'sessionSocket') {
+      work.charge(address, what === 'session' ? WORK_COST.item : WORK_COST.connection)
+      await limits.take(what, address)
+      if (what === 'session') await state.demand(address, 0, SESSION_LIMITS.unjoined)
+    },
+  }
+  const { sessionsAdapter } = stores
+  const adapter = sessionsAdapter && (await patient(sessionsAdapter))
+  const sockets = owned.use(createSessionSockets({ log }, server, { adapter }))
+  const relay = owned.use(
+    createSessionRelay({ store: stores.sessions, afar: sockets.afar, clock, log, meter, randomBytes }),
+  )
+  sockets.serve(relay, admission)
+  return { relay, routes: sessionRoutes({ relay, sockets, admission }) }
+}

@@ -1,0 +1,17 @@
+/** A Redis as the server and the commands open it: a mistake of the configuration, which no waiting ends, is refused. */
+import { diagnoseRedis } from '../../storage/redis/diagnosis.ts'
+import { type OpenRedisOptions, openRedis } from '../../storage/redis/open.ts'
+import type { Stores } from '../../storage/stores.ts'
+import { StartFailure } from '../config/start-error.ts'
+
+/** Throws `StartFailure`. */
+export const refuseRedisMistakes = async (url: string): Promise<void> => {
+  const mistake = await diagnoseRedis(url)
+  if (mistake !== undefined) throw new StartFailure([mistake])
+}
+
+/** Throws `StartFailure`. One that is away is opened: it is waited for. */
+export const openSoundRedis = async (options: OpenRedisOptions): Promise<Stores> => {
+  await refuseRedisMistakes(options.url)
+  return openRedis(options)
+}

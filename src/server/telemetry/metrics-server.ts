@@ -1,0 +1,42 @@
+/**
+ * `/metrics` on a port of its own, which only this machine reaches unless an address is named: they tell of everybody's
+ * traffic, and no proxy has to keep them from the world.
+ */
+import type { ReleaseStack } from '../../platform/release-stack.ts'
+import type { Log } from '../../platform/telemetry.ts'
+import type { Config } from '../config/config.ts'
+import { type HostAndPort, METRICS_PORT, writtenAddress } from '../config/settings.ts'
+import { codeOf, StartFailure } from '../config/start-error.ts'
+import { closeServer, createHttpServer, listen } from '../http.ts'
+import { metricsRoutes } from '../ops.ts'
+import type { Metrics } from './metrics.ts'
+
+const LOOPBACK = '127.0.0.1'
+const EVERY_ADDRESS = new Set(['0.0.0.0', '::'])
+
+const placeOf = (wanted: HostAndPort | number | undefined): HostAndPort =>
+  typeof wanted === 'object' ? wanted : { host: LOOPBACK, port: wanted ?? METRICS_PORT }
+
+/** Where they are; undefined when they have no port of their own. */
+export const serveMetrics = async (
+  deps: { metrics: Metrics; log: Log; owned: ReleaseStack },
+  { metrics: wanted }: Pick<Config, 'metrics'>,
+): Promise<string | undefined> => {
+  if (wanted === 'off' || wanted === 'shared') return undefined
+  const { log, owned } = deps
+  const server = createHttpServer(metricsRoutes(deps.metrics).fetch, log)
+  owned.defer(() => closeServer(server))
+  const { host, port: first } = placeOf(wanted)
+  let port: number
+  try {
+    port = await listen(server, first, host)
+  } catch (error) {
+    const isTaken = error instanceof StartFailure && codeOf(error.cause) === 'EADDRINUSE'
+    // Nobody asked for this very port.
+    if (wanted !== undefined || !isTaken) throw error
+    port = await listen(server, 0, host)
+    log.warn({ taken: METRICS_PORT, port }, 'The usual port of the metrics is taken; they have another one')
+  }
+  const named = EVERY_ADDRESS.has(host) ? LOOPBACK : host
+  return `http://${writtenAddress({ host: named, port })}/metrics`
+}

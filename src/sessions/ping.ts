@@ -1,9 +1,0 @@
-import * as z from 'zod'
-import type { SessionMethod } from './method.ts'
-
-/** `ping` → `{ts}`, ms. Nobody is asked. */
-export const ping: SessionMethod<unknown, { ts: number }> = {
-  schema: z.unknown(),
-  approval: 'none',
-  handler: async (_params, { now }) => ({ ts: now() }),
-}
