@@ -1,5 +1,5 @@
 /** What the operator asks of storage about one account; a part of `NotifyStore`. */
-import type { OutboxEntry } from './store.ts'
+import type { OutboxEntry } from './records.ts'
 
 export interface AccountStore {
   /**

@@ -1,5 +1,5 @@
 /** How often the link of a notification was followed: what is kept lives as long as the notification. */
-import type { Notification } from './store.ts'
+import type { Notification } from './records.ts'
 
 /** Times in ms. */
 export interface Clicks {

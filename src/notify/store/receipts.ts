@@ -12,7 +12,7 @@
  * `published` may be the end: the relay keeps what it has until the wallet comes or the TTL ends, and tells nobody.
  * Receipts end with their notification (`expiresAt`). What was handed over before there were receipts has none.
  */
-import type { Notification, OutboxEntry } from './store.ts'
+import type { Notification, OutboxEntry } from './records.ts'
 
 export const DELIVERY_STATES = ['queued', 'published', 'delivered', 'read', 'failed'] as const
 export type DeliveryState = (typeof DELIVERY_STATES)[number]

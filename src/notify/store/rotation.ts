@@ -2,7 +2,7 @@
  * What changing keys asks of storage: replacing what is kept if it is still what was read, so that of several processes
  * that change the same thing one succeeds and the others look again. Nothing else here needs to be atomic.
  */
-import type { AppRecord, Sealed } from './store.ts'
+import type { AppRecord, Sealed } from './records.ts'
 
 export interface RotationStore {
   /** The server's own keys as they are kept now; undefined before there are any. */

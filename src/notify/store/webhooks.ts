@@ -1,8 +1,7 @@
 /** What webhooks ask of storage: few and small for each project, read often, written by hand. */
-import type { Sealed } from './store.ts'
+import type { Sealed, WebhookEvent } from './records.ts'
 
-export const WEBHOOK_EVENTS = ['subscribed', 'unsubscribed', 'updated', 'delivered', 'read'] as const
-export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
+export { WEBHOOK_EVENTS, type WebhookEvent } from './records.ts'
 
 export interface Webhook {
   id: string
