@@ -108,7 +108,8 @@ export const createRelayHub = (
 
   /** The feeds of each client that is connected here: one a connection, and one for all shared ones. */
   const clients = new Map<string, Set<Feed>>()
-  const sessions = new Set<Session>()
+  /** The connections, and the feed that each reads from. */
+  const sessions = new Map<Session, Feed>()
 
   const process = toHex(randomBytes(8))
   let connections = 0
@@ -265,10 +266,11 @@ export const createRelayHub = (
         feeds.add(feed)
       }
       const id = `${process}-${++connections}`
-      const who = { id, clientId, share, feed, trusted: isTrusted, address, payer }
+      const reader = feed
+      const who = { id, clientId, share, trusted: isTrusted, address, payer, resume: () => reader.resume() }
       const session = new Session({ clock, log, meter, limits, budgets, nextPushId }, peer, who)
       feed.join(session)
-      sessions.add(session)
+      sessions.set(session, feed)
       presence.note(clientId)
       meter.gauge('relay_connections', sessions.size)
       return session
@@ -293,7 +295,7 @@ export const createRelayHub = (
         session.spend(frameCost(size) - (entry ? WORK_COST.request : 0))
         if (!entry) return
         acknowledged(session.clientId, entry.message.topic, entry.message.id, entry.message)
-        session.feed.resume()
+        sessions.get(session)?.resume()
         return
       }
       session.spend(frameCost(size))
@@ -301,7 +303,8 @@ export const createRelayHub = (
       if (message.kind === 'notification') return
       session.began(size)
       const { clientId, trusted, address, payer } = session
-      serve({ clientId, trusted, address, payer, session }, message, (frame) => {
+      const caller = { clientId, trusted, address, payer, session, feed: sessions.get(session) }
+      serve(caller, message, (frame) => {
         session.ended(size)
         return session.send(frame)
       })
@@ -310,10 +313,12 @@ export const createRelayHub = (
     drained: (session) => session.drained(),
 
     close(session) {
-      if (!sessions.delete(session)) return
+      const feed = sessions.get(session)
+      if (!feed) return
+      sessions.delete(session)
       const inFlight = session.end()
       const feeds = clients.get(session.clientId)
-      if (session.feed.leave(session, inFlight)) feeds?.delete(session.feed)
+      if (feed.leave(session, inFlight)) feeds?.delete(feed)
       if (feeds?.size === 0) clients.delete(session.clientId)
       meter.gauge('relay_connections', sessions.size)
     },
@@ -341,7 +346,7 @@ export const createRelayHub = (
       catchingUp?.[Symbol.dispose]()
       catchingUp = undefined
       presence[Symbol.dispose]()
-      for (const session of [...sessions]) {
+      for (const session of [...sessions.keys()]) {
         session.close(1001, 'going away')
         hub.close(session)
       }

@@ -11,6 +11,7 @@ import { RELAY_METHODS, type RelayParams, SESSION_TAGS } from '../protocol/relay
 import { messageIdOf, subscriptionIdOf } from '../protocol/topic.ts'
 import type { Acknowledger } from './delivery/ack-batcher.ts'
 import type { Session } from './delivery/connection.ts'
+import type { Feed } from './delivery/subscriber.ts'
 import { deliveredForm, type Lane } from './delivery/topic-cursor.ts'
 import type { Drops } from './drops.ts'
 import type { RelayLimits } from './limits.ts'
@@ -26,6 +27,7 @@ export interface Caller {
   address: string
   payer: string
   session?: Session
+  feed?: Feed | undefined
 }
 
 /** How a request begins and ends, each once. `answer` is false when the answer could not be handed over. */
@@ -154,7 +156,7 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     exclusive = false,
   ): Promise<{ answered: () => void }> => {
     const { clientId, trusted } = caller
-    const feed = caller.session?.feed
+    const { feed } = caller
     const lanes = feed?.subscribing(topics) ?? []
     try {
       const now = clock.now()
@@ -236,7 +238,7 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     { topics, keep = false }: { topics: readonly string[]; keep?: boolean | undefined },
     reply: Reply,
   ): Promise<void> => {
-    const feed = caller.session?.feed
+    const { feed } = caller
     const lanes = feed?.fetching(topics) ?? []
     try {
       const { messages, cursors, hasMore } = await read(caller.clientId, topics, lanes)

@@ -2,7 +2,6 @@ import type { Budgets } from '../../platform/budgets.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { RelayLimits } from '../limits.ts'
-import type { Feed } from './subscriber.ts'
 import { type Entry, type Lane, type Outgoing, pushFrame } from './topic-cursor.ts'
 
 /** The other end of a connection, as its transport shows it to the hub. No member may throw. */
@@ -46,7 +45,8 @@ export class Session {
   /** Unique among all processes; holds the claims of a shared subscription. */
   readonly id: string
   readonly clientId: string
-  readonly feed: Feed
+  /** Goes on with what waits for the connection. */
+  readonly #resume: () => void
   readonly share: boolean
   /** Not held to the rate. */
   readonly trusted: boolean
@@ -79,7 +79,7 @@ export class Session {
       id: string
       clientId: string
       share: boolean
-      feed: Feed
+      resume: () => void
       trusted: boolean
       address: string
       payer: string
@@ -94,7 +94,7 @@ export class Session {
     this.address = who.address
     this.payer = who.payer
     this.#memory = who.address === '' ? undefined : deps.budgets.memory
-    this.feed = who.feed
+    this.#resume = who.resume
   }
 
   // ---- Out: answers and pushes
@@ -272,7 +272,7 @@ export class Session {
     this.#slow = undefined
     this.#release(BLOCKED)
     this.#wakeBlocked()
-    this.feed.resume()
+    this.#resume()
   }
 
   /** Closes from our side; the transport reports the end with `hub.close`. */

@@ -3,7 +3,7 @@ import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { RelayLimits } from '../limits.ts'
 import type { RelayStore } from '../store.ts'
 import type { Session } from './connection.ts'
-import { abbreviate, type Entry, type Lane, type Outgoing } from './topic-cursor.ts'
+import { abbreviate, type Entry, type Lane, type Outgoing, type Pusher } from './topic-cursor.ts'
 
 export interface ReadersDeps {
   store: Pick<RelayStore, 'claim' | 'release'>
@@ -46,7 +46,7 @@ export const createReaders = (
   const sessions = new Set<Session>()
 
   /** The connection with room that has least in flight, but not `except`. */
-  const pick = (except?: Session): Session | undefined => {
+  const pick = (except?: Pusher): Session | undefined => {
     let best: Session | undefined
     for (const session of sessions) {
       if (session === except || !session.hasRoom) continue

@@ -1,5 +1,4 @@
 import type { StoredMessage } from '../store.ts'
-import type { Session } from './connection.ts'
 import type { Turns } from './turns.ts'
 
 /** A stored message, ready to be pushed to any number of subscribers. */
@@ -14,12 +13,22 @@ export interface Outgoing {
   readonly data: string
 }
 
+/** The connection that a message was put in flight on. */
+export interface Pusher {
+  readonly id: string
+  readonly blocked: boolean
+  push(entry: Entry): void
+  pushAgain(entry: Entry, now: number): void
+  /** The entry takes no room any more; with `keep` a late answer to it is still understood. */
+  forget(entry: Entry, keep?: boolean): void
+}
+
 /** One push of one message on one connection, until it is acknowledged. */
 export interface Entry {
   readonly pushId: number
   readonly message: Outgoing
   readonly lane: Lane
-  readonly session: Session
+  readonly session: Pusher
   sentAt: number
   /** Pushed before this client subscribed on this connection; published clients ignore such a push. */
   early: boolean
