@@ -22,7 +22,7 @@
  * | wc_proposeSession, wc_approveSession | publish and subscribe in one | `true` |
  * | irn_subscription (ours) | a message; `true` acknowledges it | |
  *
- * Delivery is in `delivery/subscriber.ts`, the brakes of a connection in `delivery/connection.ts`, the methods in `methods.ts`.
+ * Delivery is in `delivery/client-delivery.ts`, the brakes of a connection in `delivery/connection.ts`, the methods in `methods.ts`.
  */
 import type { Budgets } from '../platform/budgets.ts'
 import type { Clock } from '../platform/clock.ts'
@@ -34,7 +34,7 @@ import { parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'
 import { canonicalMethod } from '../protocol/relay-methods.ts'
 import { createAcknowledger } from './delivery/ack-batcher.ts'
 import { type Peer, Session } from './delivery/connection.ts'
-import { Feed } from './delivery/subscriber.ts'
+import { Feed } from './delivery/client-delivery.ts'
 import { outgoing } from './delivery/topic-cursor.ts'
 import { createDrops } from './drops.ts'
 import { RELAY_LIMITS, type RelayLimits } from './limits.ts'

@@ -11,7 +11,7 @@ import { RELAY_METHODS, type RelayParams, SESSION_TAGS } from '../protocol/relay
 import { messageIdOf, subscriptionIdOf } from '../protocol/topic.ts'
 import type { Acknowledger } from './delivery/ack-batcher.ts'
 import type { Session } from './delivery/connection.ts'
-import type { Feed } from './delivery/subscriber.ts'
+import type { Feed } from './delivery/client-delivery.ts'
 import { deliveredForm, type Lane } from './delivery/topic-cursor.ts'
 import type { Drops } from './drops.ts'
 import type { RelayLimits } from './limits.ts'

@@ -26,7 +26,7 @@ import type { Head, RelayStore, StoredMessage } from '../store.ts'
 import type { Acknowledger } from './ack-batcher.ts'
 import { createSettling, type Settling } from './connect-grace.ts'
 import type { Session } from './connection.ts'
-import { createReaders, type Readers } from './connections.ts'
+import { createReaders, type Readers } from './consumers.ts'
 import { abbreviate, type Entry, type Lane, newLane, type Outgoing, outgoing } from './topic-cursor.ts'
 import { createTurns, type Turns } from './turns.ts'
 
