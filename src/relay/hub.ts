@@ -32,9 +32,9 @@ import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'
 import { canonicalMethod } from '../protocol/relay-methods.ts'
-import { createAcknowledger } from './delivery/ack-batcher.ts'
-import { type Peer, Session } from './delivery/connection.ts'
-import { Feed } from './delivery/client-delivery.ts'
+import { createAckBatcher } from './delivery/ack-batcher.ts'
+import { ClientDelivery } from './delivery/client-delivery.ts'
+import { Connection, type Peer } from './delivery/connection.ts'
 import { outgoing } from './delivery/topic-cursor.ts'
 import { createDrops } from './drops.ts'
 import { RELAY_LIMITS, type RelayLimits } from './limits.ts'
@@ -44,7 +44,7 @@ import { createPublisher } from './publish-batcher.ts'
 import type { NewMessage, Publication, RelayStore, Subscriber } from './store.ts'
 import type { Seen, Watches } from './webhooks/registrations.ts'
 
-export type { Peer, Session } from './delivery/connection.ts'
+export type { Connection, Peer } from './delivery/connection.ts'
 export type { RelayLimits } from './limits.ts'
 
 /** Keeps messages for longer than their mailboxes; `archive/keeper` implements it. */
@@ -79,13 +79,13 @@ export interface Identified {
 
 export interface RelayHub extends AsyncDisposable {
   /** A connection of an authenticated client. `share` joins the shared subscription of the client id. */
-  connect(peer: Peer, who: Identified & { share: boolean }): Session
+  connect(peer: Peer, who: Identified & { share: boolean }): Connection
   /** A text frame of the peer. */
-  receive(session: Session, text: string): void
+  receive(connection: Connection, text: string): void
   /** The peer has become able to take more. */
-  drained(session: Session): void
+  drained(connection: Connection): void
   /** The connection is gone. */
-  close(session: Session): void
+  close(connection: Connection): void
   /** One request without a connection; resolves to the answer. Rejects `bad_json`, `bad_request`, `rate_limited`, `unavailable`. */
   call(who: Identified, text: string): Promise<string>
   /** Not charged. */
@@ -106,13 +106,13 @@ export const createRelayHub = (
   const { trusted = () => false, ...overrides } = options
   const limits: RelayLimits = { ...RELAY_LIMITS, ...overrides }
 
-  /** The feeds of each client that is connected here: one a connection, and one for all shared ones. */
-  const clients = new Map<string, Set<Feed>>()
-  /** The connections, and the feed that each reads from. */
-  const sessions = new Map<Session, Feed>()
+  /** The deliveries of each client that is connected here: one a connection, and one for all shared ones. */
+  const clients = new Map<string, Set<ClientDelivery>>()
+  /** The connections, and the delivery that each reads from. */
+  const connections = new Map<Connection, ClientDelivery>()
 
   const process = toHex(randomBytes(8))
-  let connections = 0
+  let connectionCount = 0
   let lastId = 0
   /** 16 digits, as published clients expect, and rising. */
   const nextPushId = () => {
@@ -135,20 +135,20 @@ export const createRelayHub = (
 
   const drops = createDrops({ clock, log, meter })
   const presence = createPresence({ store, clock, log }, () => clients.keys())
-  const acknowledger = createAcknowledger({ store, log, meter })
+  const ackBatcher = createAckBatcher({ store, log, meter })
   const publisher = createPublisher(
     { store, state: budgets.state, drops, clock, log, meter },
     (message, { seq, previousSeq, subscribers }, address) => {
       if (address !== '') budgets.work.spend(address, forwardCost(subscribers))
-      for (const feed of clients.get(message.publisher) ?? []) {
-        feed.publishedByClient(message.topic, seq, previousSeq)
+      for (const delivery of clients.get(message.publisher) ?? []) {
+        delivery.publishedByClient(message.topic, seq, previousSeq)
       }
       let ready: ReturnType<typeof outgoing> | undefined
       for (const { clientId, caughtUp } of subscribers) {
-        const feeds = clientId === message.publisher ? undefined : clients.get(clientId)
-        if (!feeds) continue
+        const deliveries = clientId === message.publisher ? undefined : clients.get(clientId)
+        if (!deliveries) continue
         ready ??= outgoing(message, seq)
-        for (const feed of feeds) feed.published(ready, previousSeq, caughtUp)
+        for (const delivery of deliveries) delivery.published(ready, previousSeq, caughtUp)
       }
     },
     (messages, publications, addresses) => {
@@ -159,8 +159,8 @@ export const createRelayHub = (
   )
 
   const acknowledged = (clientId: string, topic: string, id: string, seen?: Seen) => {
-    acknowledger.acknowledge(clientId, topic, id, watches?.delivered(clientId, topic, id, seen))
-    for (const feed of clients.get(clientId) ?? []) feed.acknowledged(topic, id)
+    ackBatcher.acknowledge(clientId, topic, id, watches?.delivered(clientId, topic, id, seen))
+    for (const delivery of clients.get(clientId) ?? []) delivery.acknowledged(topic, id)
   }
 
   const methods = createMethods({
@@ -170,11 +170,11 @@ export const createRelayHub = (
     budgets,
     drops,
     publisher,
-    acknowledger,
+    ackBatcher,
     watches,
     acknowledged,
     unsubscribed: (clientId, topics) => {
-      for (const feed of clients.get(clientId) ?? []) feed.unsubscribed(topics)
+      for (const delivery of clients.get(clientId) ?? []) delivery.unsubscribed(topics)
     },
   })
 
@@ -213,13 +213,13 @@ export const createRelayHub = (
     const reply: Reply = {
       enter(items) {
         if (caller.address === '') return undefined
-        const { session, address } = caller
+        const { connection, address } = caller
         const cost = Math.max(0, items - 1) * WORK_COST.item
         // Over HTTP nothing can be held back: it is refused.
-        if (!session) budgets.work.charge(address, cost)
-        const asked = { items, cost: session ? cost : 0, isWanted: () => session?.open ?? true }
+        if (!connection) budgets.work.charge(address, cost)
+        const asked = { items, cost: connection ? cost : 0, isWanted: () => connection?.open ?? true }
         const turn = budgets.gate.enter(address, asked)
-        if (turn) return entered(session ? session.awaits(turn) : turn, items)
+        if (turn) return entered(connection ? connection.awaits(turn) : turn, items)
         inProgress = items
         return undefined
       },
@@ -242,13 +242,15 @@ export const createRelayHub = (
   }
 
   const wakes = store.onWake(({ topic, clientIds }) => {
-    for (const clientId of clientIds) for (const feed of clients.get(clientId) ?? []) feed.stirred(topic)
+    for (const clientId of clientIds)
+      for (const delivery of clients.get(clientId) ?? []) delivery.stirred(topic)
   })
 
   let catchingUp: Disposable | undefined
   const catchUpLater = (every: number) => {
     catchingUp = clock.after(every, async () => {
-      for (const feeds of [...clients.values()]) for (const feed of [...feeds]) await feed.catchUp()
+      for (const deliveries of [...clients.values()])
+        for (const delivery of [...deliveries]) await delivery.catchUp()
       if (catchingUp) catchUpLater(every)
     })
   }
@@ -257,70 +259,70 @@ export const createRelayHub = (
   const hub: RelayHub = {
     connect(peer, { share, ...identified }) {
       const { clientId, address, payer, trusted: isTrusted } = callerOf(identified)
-      const feeds = clients.get(clientId) ?? new Set()
-      clients.set(clientId, feeds)
-      let feed = share ? [...feeds].find(({ shared }) => shared) : undefined
-      if (!feed) {
+      const deliveries = clients.get(clientId) ?? new Set()
+      clients.set(clientId, deliveries)
+      let delivery = share ? [...deliveries].find(({ shared }) => shared) : undefined
+      if (!delivery) {
         const who = { clientId, share, inTurns: isTrusted }
-        feed = new Feed({ store, clock, log, meter, limits, acknowledger }, who)
-        feeds.add(feed)
+        delivery = new ClientDelivery({ store, clock, log, meter, limits, ackBatcher }, who)
+        deliveries.add(delivery)
       }
-      const id = `${process}-${++connections}`
-      const reader = feed
+      const id = `${process}-${++connectionCount}`
+      const reader = delivery
       const who = { id, clientId, share, trusted: isTrusted, address, payer, resume: () => reader.resume() }
-      const session = new Session({ clock, log, meter, limits, budgets, nextPushId }, peer, who)
-      feed.join(session)
-      sessions.set(session, feed)
+      const connection = new Connection({ clock, log, meter, limits, budgets, nextPushId }, peer, who)
+      delivery.join(connection)
+      connections.set(connection, delivery)
       presence.note(clientId)
-      meter.gauge('relay_connections', sessions.size)
-      return session
+      meter.gauge('relay_connections', connections.size)
+      return connection
     },
 
-    receive(session, text) {
-      if (!session.open) return
+    receive(connection, text) {
+      if (!connection.open) return
       const size = text.length
       let message: ReturnType<typeof parseRpc>
       try {
         message = parseRpc(text)
       } catch (error) {
-        session.spend(frameCost(size))
-        session.send(failureOf(null, error))
+        connection.spend(frameCost(size))
+        connection.send(failureOf(null, error))
         return
       }
       if (message.kind === 'result' || message.kind === 'failure') {
         // An error or `false` leaves the message in flight: it comes again. Some clients answer other things than `true`.
         const isTaken = message.kind === 'result' && message.result !== false
-        const entry = isTaken ? session.answered(Number(message.idText.replaceAll('"', ''))) : undefined
+        const entry = isTaken ? connection.answered(Number(message.idText.replaceAll('"', ''))) : undefined
         // An acknowledgement of usual size is free.
-        session.spend(frameCost(size) - (entry ? WORK_COST.request : 0))
+        connection.spend(frameCost(size) - (entry ? WORK_COST.request : 0))
         if (!entry) return
-        acknowledged(session.clientId, entry.message.topic, entry.message.id, entry.message)
-        sessions.get(session)?.resume()
+        acknowledged(connection.clientId, entry.message.topic, entry.message.id, entry.message)
+        connections.get(connection)?.resume()
         return
       }
-      session.spend(frameCost(size))
+      connection.spend(frameCost(size))
       // Nobody waits for an answer to a notification, and no method makes sense as one.
       if (message.kind === 'notification') return
-      session.began(size)
-      const { clientId, trusted, address, payer } = session
-      const caller = { clientId, trusted, address, payer, session, feed: sessions.get(session) }
+      connection.began(size)
+      const { clientId, trusted, address, payer } = connection
+      const caller = { clientId, trusted, address, payer, connection, delivery: connections.get(connection) }
       serve(caller, message, (frame) => {
-        session.ended(size)
-        return session.send(frame)
+        connection.ended(size)
+        return connection.send(frame)
       })
     },
 
-    drained: (session) => session.drained(),
+    drained: (connection) => connection.drained(),
 
-    close(session) {
-      const feed = sessions.get(session)
-      if (!feed) return
-      sessions.delete(session)
-      const inFlight = session.end()
-      const feeds = clients.get(session.clientId)
-      if (feed.leave(session, inFlight)) feeds?.delete(feed)
-      if (feeds?.size === 0) clients.delete(session.clientId)
-      meter.gauge('relay_connections', sessions.size)
+    close(connection) {
+      const delivery = connections.get(connection)
+      if (!delivery) return
+      connections.delete(connection)
+      const inFlight = connection.end()
+      const deliveries = clients.get(connection.clientId)
+      if (delivery.leave(connection, inFlight)) deliveries?.delete(delivery)
+      if (deliveries?.size === 0) clients.delete(connection.clientId)
+      meter.gauge('relay_connections', connections.size)
     },
 
     trusts: trusted,
@@ -346,12 +348,12 @@ export const createRelayHub = (
       catchingUp?.[Symbol.dispose]()
       catchingUp = undefined
       presence[Symbol.dispose]()
-      for (const session of [...sessions.keys()]) {
-        session.close(1001, 'going away')
-        hub.close(session)
+      for (const connection of [...connections.keys()]) {
+        connection.close(1001, 'going away')
+        hub.close(connection)
       }
       await publisher.idle()
-      await acknowledger.idle()
+      await ackBatcher.idle()
       watches?.[Symbol.dispose]()
     },
   }

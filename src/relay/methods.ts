@@ -9,25 +9,25 @@ import { ITEMS_IN_PROGRESS } from '../platform/work-gate.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { RELAY_METHODS, type RelayParams, SESSION_TAGS } from '../protocol/relay-methods.ts'
 import { messageIdOf, subscriptionIdOf } from '../protocol/topic.ts'
-import type { Acknowledger } from './delivery/ack-batcher.ts'
-import type { Session } from './delivery/connection.ts'
-import type { Feed } from './delivery/client-delivery.ts'
-import { deliveredForm, type Lane } from './delivery/topic-cursor.ts'
+import type { AckBatcher } from './delivery/ack-batcher.ts'
+import type { ClientDelivery } from './delivery/client-delivery.ts'
+import type { Connection } from './delivery/connection.ts'
+import { deliveredForm, type TopicCursor } from './delivery/topic-cursor.ts'
 import type { Drops } from './drops.ts'
 import type { RelayLimits } from './limits.ts'
 import type { Publisher } from './publish-batcher.ts'
 import { type NewMessage, type RelayStore, type StoredMessage, SUBSCRIPTION_LEASE_MS } from './store.ts'
 import type { Keep, Seen, Watches } from './webhooks/registrations.ts'
 
-/** Who makes a request. Without a session (HTTP) nothing can be pushed. */
+/** Who makes a request. Without a connection (HTTP) nothing can be pushed. */
 export interface Caller {
   clientId: string
   trusted: boolean
   /** Who pays: the address block, and how it is named in what is stored; '' for the house. */
   address: string
   payer: string
-  session?: Session
-  feed?: Feed | undefined
+  connection?: Connection
+  delivery?: ClientDelivery | undefined
 }
 
 /** How a request begins and ends, each once. `answer` is false when the answer could not be handed over. */
@@ -51,7 +51,7 @@ export interface MethodDeps {
   budgets: Pick<Budgets, 'state' | 'work'>
   drops: Drops
   publisher: Publisher
-  acknowledger: Acknowledger
+  ackBatcher: AckBatcher
   watches: Watches | undefined
   /** Acknowledges for the client on all its connections. */
   acknowledged(clientId: string, topic: string, id: string, seen?: Seen): void
@@ -64,7 +64,7 @@ const MESSAGE_ID = /^[0-9a-f]{64}$/
 type Publish = Pick<RelayParams<'irn_publish'>, 'topic' | 'message' | 'ttl' | 'tag' | 'attestation'>
 
 export const createMethods = (deps: MethodDeps): Record<string, Method> => {
-  const { store, clock, limits, budgets, drops, publisher, acknowledger } = deps
+  const { store, clock, limits, budgets, drops, publisher, ackBatcher } = deps
 
   const newMessage = (caller: Caller, publish: Publish): NewMessage => {
     const now = clock.now()
@@ -85,7 +85,7 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
   /** Charges what a request costs beyond its frame. Over HTTP, where nothing can be held back, it may throw. */
   const spend = (caller: Caller, units: number): void => {
     if (units <= 0 || caller.trusted) return
-    if (caller.session) caller.session.spend(units)
+    if (caller.connection) caller.connection.spend(units)
     else budgets.work.charge(caller.address, units)
   }
 
@@ -149,15 +149,15 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     }
   }
 
-  /** Subscribes; the lanes wait until `answered` is called. A client that is not trusted owns nothing. */
+  /** Subscribes; the cursors wait until `answered` is called. A client that is not trusted owns nothing. */
   const subscribe = async (
     caller: Caller,
     topics: readonly string[],
     exclusive = false,
   ): Promise<{ answered: () => void }> => {
     const { clientId, trusted } = caller
-    const { feed } = caller
-    const lanes = feed?.subscribing(topics) ?? []
+    const { delivery } = caller
+    const cursors = delivery?.subscribing(topics) ?? []
     try {
       const now = clock.now()
       const how = trusted ? { now, exclusive } : { now, limit: limits.topicsPerClient }
@@ -169,10 +169,10 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
       for (const topic of owned) drops('owned', topic)
       for (const topic of crowded) drops('crowded', topic)
     } catch (error) {
-      feed?.abandoned(lanes)
+      delivery?.abandoned(cursors)
       throw error
     }
-    return { answered: () => feed?.subscribed(lanes) }
+    return { answered: () => delivery?.subscribed(cursors) }
   }
 
   const unsubscribe = async (caller: Caller, topics: readonly string[], reply: Reply): Promise<void> => {
@@ -202,35 +202,35 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
   }
 
   /** What waits on the topics, as far as one answer holds, without what is in flight on the same connection. */
-  const read = async (clientId: string, topics: readonly string[], lanes: readonly Lane[]) => {
+  const read = async (clientId: string, topics: readonly string[], cursors: readonly TopicCursor[]) => {
     const messages: StoredMessage[] = []
-    const cursors = lanes.map((lane) => ({ lane, seq: 0 }))
+    const positions = cursors.map((cursor) => ({ cursor, seq: 0 }))
     let bytes = 0
-    await acknowledger.settled(clientId)
+    await ackBatcher.settled(clientId)
     for (const [at, topic] of topics.entries()) {
-      const lane = lanes[at]
+      const cursor = cursors[at]
       for (let after = 0, more = true; more; ) {
         const room = { limit: limits.fetchMessages - messages.length, maxBytes: limits.fetchBytes - bytes }
-        if (room.limit <= 0 || room.maxBytes <= 0) return { messages, cursors, hasMore: true }
+        if (room.limit <= 0 || room.maxBytes <= 0) return { messages, positions, hasMore: true }
         const page = await store.pending(clientId, topic, { after, ...room, now: clock.now() })
-        if (page.messages.length === 0 && page.hasMore) return { messages, cursors, hasMore: true }
+        if (page.messages.length === 0 && page.hasMore) return { messages, positions, hasMore: true }
         for (const message of page.messages) {
           after = message.seq
-          if (!lane?.inFlight.has(message.id) && !lane?.acknowledged.has(message.id)) {
+          if (!cursor?.inFlight.has(message.id) && !cursor?.acknowledged.has(message.id)) {
             const size = message.message.length + message.attestation.length + 256
             if (messages.length > 0 && bytes + size > limits.fetchBytes) {
-              return { messages, cursors, hasMore: true }
+              return { messages, positions, hasMore: true }
             }
             bytes += size
             messages.push(message)
           }
-          const cursor = cursors[at]
-          if (cursor) cursor.seq = message.seq
+          const position = positions[at]
+          if (position) position.seq = message.seq
         }
         more = page.hasMore
       }
     }
-    return { messages, cursors, hasMore: false }
+    return { messages, positions, hasMore: false }
   }
 
   const fetchNow = async (
@@ -238,16 +238,16 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     { topics, keep = false }: { topics: readonly string[]; keep?: boolean | undefined },
     reply: Reply,
   ): Promise<void> => {
-    const { feed } = caller
-    const lanes = feed?.fetching(topics) ?? []
+    const { delivery } = caller
+    const cursors = delivery?.fetching(topics) ?? []
     try {
-      const { messages, cursors, hasMore } = await read(caller.clientId, topics, lanes)
+      const { messages, positions, hasMore } = await read(caller.clientId, topics, cursors)
       if (!reply.answer({ messages: messages.map(deliveredForm), hasMore }) || keep)
-        return feed?.abandoned(lanes)
+        return delivery?.abandoned(cursors)
       for (const message of messages) deps.acknowledged(caller.clientId, message.topic, message.id, message)
-      feed?.fetched(cursors)
+      delivery?.fetched(positions)
     } catch (error) {
-      feed?.abandoned(lanes)
+      delivery?.abandoned(cursors)
       throw error
     }
   }
@@ -262,7 +262,7 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
       await reply.enter(topics.length)
       await fetchNow(caller, { topics: [...new Set(topics)], keep }, reply)
     }
-    return caller.session ? caller.session.inTurn(run) : run()
+    return caller.connection ? caller.connection.inTurn(run) : run()
   }
 
   const keepFor =
@@ -325,7 +325,7 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
           if (!MESSAGE_ID.test(receipt.messageId)) continue
           deps.acknowledged(caller.clientId, receipt.topic, receipt.messageId)
         }
-        await acknowledger.settled(caller.clientId)
+        await ackBatcher.settled(caller.clientId)
         reply.answer(true)
       },
     ),

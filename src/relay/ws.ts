@@ -24,7 +24,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { payloadId, rpcRequest } from '../protocol/jsonrpc.ts'
 import { LIMITS } from '../protocol/relay-methods.ts'
 import { type Admission, admit, credentialsOf } from './auth.ts'
-import type { Identified, Peer, RelayHub, Session } from './hub.ts'
+import type { Connection, Identified, Peer, RelayHub } from './hub.ts'
 
 const PING_EVERY = 25_000
 /** Published clients notice only the first ping of a connection, but every request. */
@@ -75,7 +75,7 @@ const createCorks = () => {
   }
 }
 
-class Connection implements Peer {
+class WsPeer implements Peer {
   readonly #ws: WebSocket
   readonly #raw: Duplex
   readonly #clock: Clock
@@ -160,7 +160,7 @@ export const attachRelaySocket = (
   options: RelaySocketOptions = {},
 ): RelaySocket => {
   const { hub, addressOf, budgets, clock, log, meter } = deps
-  const connections = new Set<Connection>()
+  const connections = new Set<WsPeer>()
   const cork = createCorks()
   let draining = false
   let ticking: Disposable | undefined
@@ -176,30 +176,30 @@ export const attachRelaySocket = (
   const tick = () => {
     ticking = clock.after(TICK, () => {
       const now = clock.now()
-      for (const connection of connections) connection.tick(now)
+      for (const peer of connections) peer.tick(now)
       ticking = undefined
       if (connections.size > 0) tick()
     })
   }
 
   const serve = (ws: WebSocket, raw: Duplex, who: Identified & { share: boolean }): void => {
-    const connection = new Connection(ws, raw, clock, cork)
-    connections.add(connection)
+    const peer = new WsPeer(ws, raw, clock, cork)
+    connections.add(peer)
     if (!ticking) tick()
-    const session: Session = hub.connect(connection, who)
+    const connection: Connection = hub.connect(peer, who)
     ws.on('message', (data, isBinary) => {
-      connection.alive()
-      if (isBinary) connection.close(1003, 'text frames only')
-      else hub.receive(session, textOf(data))
+      peer.alive()
+      if (isBinary) peer.close(1003, 'text frames only')
+      else hub.receive(connection, textOf(data))
     })
-    ws.on('pong', () => connection.alive())
-    raw.on('drain', () => hub.drained(session))
+    ws.on('pong', () => peer.alive())
+    raw.on('drain', () => hub.drained(connection))
     // 1007 and 1009 come with an error; the connection is being closed with that code.
     ws.on('error', (error) => log.debug({ err: error }, 'A relay connection failed'))
     ws.on('close', () => {
-      connection.ended()
-      connections.delete(connection)
-      hub.close(session)
+      peer.ended()
+      connections.delete(peer)
+      hub.close(connection)
       if (connections.size === 0) emptied?.()
     })
   }
@@ -282,10 +282,10 @@ export const attachRelaySocket = (
       const wave = Math.max(WAVE_AT_LEAST, Math.ceil(all.length / WAVES))
       for (let at = 0; at < all.length; at += wave) {
         if (at > 0) await pause(clock, BETWEEN_WAVES, signal)
-        for (const connection of all.slice(at, at + wave)) connection.close(1001, 'going away')
+        for (const peer of all.slice(at, at + wave)) peer.close(1001, 'going away')
       }
       const cut = () => {
-        for (const connection of connections) connection.terminate()
+        for (const peer of connections) peer.terminate()
       }
       if (signal?.aborted) cut()
       signal?.addEventListener('abort', cut, { once: true })
@@ -295,7 +295,7 @@ export const attachRelaySocket = (
     async [Symbol.asyncDispose]() {
       draining = true
       upgrades[Symbol.dispose]()
-      for (const connection of connections) connection.terminate()
+      for (const peer of connections) peer.terminate()
       await allClosed()
       ticking?.[Symbol.dispose]()
       sockets.close()

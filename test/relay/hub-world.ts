@@ -8,11 +8,11 @@ import type { Budgets } from '../../src/platform/budgets.ts'
 import type { Clock } from '../../src/platform/clock.ts'
 import {
   type Archiving,
+  type Connection,
   createRelayHub,
   type Peer,
   type RelayHub,
   type RelayLimits,
-  type Session,
 } from '../../src/relay/hub.ts'
 import type { MailboxLimits } from '../../src/relay/store.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
@@ -45,7 +45,7 @@ type Frame = z.output<typeof frameSchema>
 /** A connection as a test holds it: everything the hub sent, in order. */
 export interface TestPeer {
   clientId: string
-  session: Session
+  session: Connection
   frames: Frame[]
   /** Messages pushed, in order. */
   pushed(): string[]

@@ -21,7 +21,7 @@ const newBatch = (): Batch => {
  * Writes acknowledgements, grouped: while one group is being written the next one gathers. `settled` is the barrier
  * that a read of the mailbox waits for, so that it does not find what this process already knows to be acknowledged.
  */
-export interface Acknowledger {
+export interface AckBatcher {
   /** `before` never rejects; the acknowledgement is written after it. */
   acknowledge(clientId: string, topic: string, id: string, before?: Promise<void>): void
   /** Resolves when all that was acknowledged for the client so far is durable; undefined when it is already. */
@@ -29,11 +29,11 @@ export interface Acknowledger {
   idle(): Promise<void>
 }
 
-export const createAcknowledger = (deps: {
+export const createAckBatcher = (deps: {
   store: Pick<RelayStore, 'acknowledge'>
   log: Log
   meter: Meter
-}): Acknowledger => {
+}): AckBatcher => {
   const { store, log, meter } = deps
   let gathering = newBatch()
   let writing: Batch | undefined

@@ -1,21 +1,21 @@
 /**
  * Delivery to one reader: a connection, or all `?share=1` connections of a client id on this process together.
  *
- * A feed has a lane for every topic on which something happens right now. Its rules (protocol §4, "Delivery"):
+ * A delivery has a cursor for every topic on which something happens right now. Its rules (protocol §4, "Delivery"):
  *
- * | event | what the lane does |
+ * | event | what the cursor does |
  * |---|---|
  * | published, nothing older waits or all of it is in flight | pushed from memory |
- * | published, otherwise | the mailbox is read from the lane's cursor on, in publish order; for a trusted client in turns of the payers |
+ * | published, otherwise | the mailbox is read from the cursor's position on, in publish order; for a trusted client in turns of the payers |
  * | connected | nothing for 250 ms, and longer while the client subscribes or fetches; then the mailboxes of all its topics |
  * | subscribe | held until answered and 100 ms more, then the mailbox; early pushes once more |
  * | fetch | held until answered; what was returned is acknowledged, not pushed |
- * | unsubscribe | the lane is gone, a late acknowledgement still counts |
+ * | unsubscribe | the cursor is gone, a late acknowledgement still counts |
  * | window full, or the reader blocked | behind; goes on when half of the window is free |
- * | not acknowledged for 30 s | pushed again; in a shared feed on another connection |
+ * | not acknowledged for 30 s | pushed again; in a shared delivery on another connection |
  * | acknowledged on any connection of the client | in flight on none |
  *
- * The mailbox in the store is the truth; a lane is what was already pushed of it. A shared feed claims a message before it
+ * The mailbox in the store is the truth; a cursor is what was already pushed of it. A shared delivery claims a message before it
  * pushes it, so that no other process pushes it too.
  */
 import type { Clock } from '../../platform/clock.ts'
@@ -23,20 +23,27 @@ import type { Log, Meter } from '../../platform/telemetry.ts'
 import { subscriptionIdOf } from '../../protocol/topic.ts'
 import type { RelayLimits } from '../limits.ts'
 import type { Head, RelayStore, StoredMessage } from '../store.ts'
-import type { Acknowledger } from './ack-batcher.ts'
-import { createSettling, type Settling } from './connect-grace.ts'
-import type { Session } from './connection.ts'
-import { createReaders, type Readers } from './consumers.ts'
-import { abbreviate, type Entry, type Lane, newLane, type Outgoing, outgoing } from './topic-cursor.ts'
+import type { AckBatcher } from './ack-batcher.ts'
+import { type ConnectGrace, createConnectGrace } from './connect-grace.ts'
+import type { Connection } from './connection.ts'
+import { type Consumers, createConsumers } from './consumers.ts'
+import {
+  abbreviate,
+  type Entry,
+  newTopicCursor,
+  type Outgoing,
+  outgoing,
+  type TopicCursor,
+} from './topic-cursor.ts'
 import { createTurns, type Turns } from './turns.ts'
 
-export interface FeedDeps {
+export interface ClientDeliveryDeps {
   store: RelayStore
   clock: Clock
   log: Log
   meter: Meter
   limits: RelayLimits
-  acknowledger: Acknowledger
+  ackBatcher: AckBatcher
 }
 
 /** What looking into a batch of topics for what waits costs, units of `work-budget`. */
@@ -49,47 +56,51 @@ const PAGE_HEADS = 1_000
 /** … and what may be in flight on one topic: whoever comes next waits for so many. Our notify server handles 64 at once. */
 const TURNS_IN_FLIGHT = 128
 
-export class Feed {
+export class ClientDelivery {
   readonly clientId: string
   readonly shared: boolean
   /** Payers take turns on each topic: what one of them leaves holds up nobody else. */
   readonly #inTurns: boolean
-  readonly #deps: FeedDeps
-  readonly #readers: Readers
-  readonly #lanes = new Map<string, Lane>()
-  /** Lanes whose mailbox has more than the window took, in the order in which they go on. */
-  readonly #behind = new Set<Lane>()
+  readonly #deps: ClientDeliveryDeps
+  readonly #consumers: Consumers
+  readonly #cursors = new Map<string, TopicCursor>()
+  /** Cursors whose mailbox has more than the window took, in the order in which they go on. */
+  readonly #behind = new Set<TopicCursor>()
   /** Set while the mailboxes of all topics are gone through: topics that the client left meanwhile. */
   #left: Set<string> | undefined
   #roomWaiters: (() => void)[] = []
   #timers = new Set<Disposable>()
   #attention: Disposable | undefined
-  readonly #settling: Settling
+  readonly #connectGrace: ConnectGrace
   /** The client has subscribed on this connection, so it listens. */
   #listening = false
   #goingOn = false
   #goesOnAgain = false
   #closed = false
 
-  constructor(deps: FeedDeps, who: { clientId: string; share: boolean; inTurns: boolean }) {
+  constructor(deps: ClientDeliveryDeps, who: { clientId: string; share: boolean; inTurns: boolean }) {
     this.#deps = deps
     this.clientId = who.clientId
     this.shared = who.share
     this.#inTurns = who.inTurns
-    this.#readers = createReaders(deps, who, (lane, seq) => this.#lookAgain(lane, seq))
-    this.#settling = createSettling(deps.clock, deps.limits, (asked) => void this.#goThrough({ asked }))
+    this.#consumers = createConsumers(deps, who, (cursor, seq) => this.#lookAgain(cursor, seq))
+    this.#connectGrace = createConnectGrace(
+      deps.clock,
+      deps.limits,
+      (asked) => void this.#goThrough({ asked }),
+    )
   }
 
-  join(session: Session): void {
-    this.#readers.add(session)
+  join(connection: Connection): void {
+    this.#consumers.add(connection)
     this.resume()
   }
 
-  /** The session has ended; what it had in flight goes to the others of a shared feed. True when none is left. */
-  leave(session: Session, inFlight: readonly Entry[]): boolean {
-    this.#readers.remove(session)
-    if (this.#readers.sessions.size === 0) this.#close()
-    if (this.shared) void this.#handOver(session, inFlight)
+  /** The connection has ended; what it had in flight goes to the others of a shared delivery. True when none is left. */
+  leave(connection: Connection, inFlight: readonly Entry[]): boolean {
+    this.#consumers.remove(connection)
+    if (this.#consumers.connections.size === 0) this.#close()
+    if (this.shared) void this.#handOver(connection, inFlight)
     return this.#closed
   }
 
@@ -97,117 +108,118 @@ export class Feed {
 
   /** A message was just published on a topic that the client is subscribed to. */
   published(message: Outgoing, previousSeq: number, caughtUp: boolean): void {
-    const known = this.#lanes.get(message.topic)
+    const known = this.#cursors.get(message.topic)
     // It is stored, so it is found when the mailboxes are gone through.
-    if (this.#settling.expects(message.topic)) return
-    const lane = known ?? this.#open(message.topic, !this.#listening)
-    if (message.seq <= lane.cursor || lane.inFlight.has(message.id)) return
-    if (lane.holds > 0 || lane.flushing) lane.stirred = true
-    else if (this.#behind.has(lane)) return
-    else if (!caughtUp && lane.cursor < previousSeq) void this.#flush(lane)
-    else this.#place(lane, message)
+    if (this.#connectGrace.expects(message.topic)) return
+    const cursor = known ?? this.#open(message.topic, !this.#listening)
+    if (message.seq <= cursor.position || cursor.inFlight.has(message.id)) return
+    if (cursor.holds > 0 || cursor.flushing) cursor.stirred = true
+    else if (this.#behind.has(cursor)) return
+    else if (!caughtUp && cursor.position < previousSeq) void this.#flush(cursor)
+    else this.#place(cursor, message)
   }
 
-  /** The client itself published: nothing to push, but the next message follows on what this lane has. */
+  /** The client itself published: nothing to push, but the next message follows on what this cursor has. */
   publishedByClient(topic: string, seq: number, previousSeq: number): void {
-    const lane = this.#lanes.get(topic)
-    if (lane && !lane.flushing && lane.cursor >= previousSeq && lane.cursor < seq) lane.cursor = seq
+    const cursor = this.#cursors.get(topic)
+    if (cursor && !cursor.flushing && cursor.position >= previousSeq && cursor.position < seq)
+      cursor.position = seq
   }
 
   /** Something may wait on the topic: another process stored it. */
   stirred(topic: string): void {
-    const known = this.#lanes.get(topic)
-    if (!this.#settling.expects(topic)) void this.#flush(known ?? this.#open(topic, !this.#listening))
+    const known = this.#cursors.get(topic)
+    if (!this.#connectGrace.expects(topic)) void this.#flush(known ?? this.#open(topic, !this.#listening))
   }
 
   /** The client subscribes: nothing is pushed on these topics until `subscribed` or `abandoned` is called. */
-  subscribing(topics: readonly string[]): Lane[] {
+  subscribing(topics: readonly string[]): TopicCursor[] {
     this.#listening = true
-    this.#settling.postpone()
+    this.#connectGrace.postpone()
     return topics.map((topic) => {
-      const lane = this.#lanes.get(topic) ?? this.#open(topic, false)
-      lane.early = false
-      lane.holds++
+      const cursor = this.#cursors.get(topic) ?? this.#open(topic, false)
+      cursor.early = false
+      cursor.holds++
       this.#left?.delete(topic)
-      this.#settling.asked(topic)
-      return lane
+      this.#connectGrace.asked(topic)
+      return cursor
     })
   }
 
   /** The subscribe is answered. */
-  subscribed(lanes: readonly Lane[]): void {
-    this.#settling.postpone()
+  subscribed(cursors: readonly TopicCursor[]): void {
+    this.#connectGrace.postpone()
     this.#later(this.#deps.limits.holdAfterSubscribe, () => {
       const now = this.#deps.clock.now()
-      for (const lane of lanes) {
-        for (const entry of lane.inFlight.values()) {
-          if (!entry.early || this.#lanes.get(lane.topic) !== lane) continue
+      for (const cursor of cursors) {
+        for (const entry of cursor.inFlight.values()) {
+          if (!entry.early || this.#cursors.get(cursor.topic) !== cursor) continue
           entry.early = false
-          entry.session.pushAgain(entry, now)
+          entry.connection.pushAgain(entry, now)
         }
       }
-      void this.#unhold(lanes)
+      void this.#unhold(cursors)
     })
   }
 
   /** The subscribe or fetch failed. */
-  abandoned(lanes: readonly Lane[]): void {
-    for (const lane of lanes) {
-      this.#letGo(lane)
-      if (lane.stirred && lane.holds === 0 && this.#isCurrent(lane)) void this.#flush(lane)
-      else this.#dropIfIdle(lane)
+  abandoned(cursors: readonly TopicCursor[]): void {
+    for (const cursor of cursors) {
+      this.#letGo(cursor)
+      if (cursor.stirred && cursor.holds === 0 && this.#isCurrent(cursor)) void this.#flush(cursor)
+      else this.#dropIfIdle(cursor)
     }
   }
 
   unsubscribed(topics: readonly string[]): void {
     for (const topic of topics) {
       this.#left?.add(topic)
-      this.#settling.unasked(topic)
-      const lane = this.#lanes.get(topic)
-      if (!lane) continue
-      this.#lanes.delete(topic)
-      this.#behind.delete(lane)
-      for (const entry of [...lane.inFlight.values()]) entry.session.forget(entry, true)
+      this.#connectGrace.unasked(topic)
+      const cursor = this.#cursors.get(topic)
+      if (!cursor) continue
+      this.#cursors.delete(topic)
+      this.#behind.delete(cursor)
+      for (const entry of [...cursor.inFlight.values()]) entry.connection.forget(entry, true)
     }
     this.resume()
   }
 
   /** The client fetches: as `subscribing`, but it need not be subscribed. */
-  fetching(topics: readonly string[]): Lane[] {
-    this.#settling.postpone()
+  fetching(topics: readonly string[]): TopicCursor[] {
+    this.#connectGrace.postpone()
     return topics.map((topic) => {
-      const lane = this.#lanes.get(topic) ?? this.#open(topic, !this.#listening)
-      lane.holds++
-      return lane
+      const cursor = this.#cursors.get(topic) ?? this.#open(topic, !this.#listening)
+      cursor.holds++
+      return cursor
     })
   }
 
-  /** The fetch is answered and what it returned is acknowledged, up to `seq` of each lane. */
-  fetched(lanes: readonly { lane: Lane; seq: number }[]): void {
-    this.#settling.postpone()
-    for (const { lane, seq } of lanes) {
-      lane.cursor = Math.max(lane.cursor, seq)
-      lane.usedAt = this.#deps.clock.now()
+  /** The fetch is answered and what it returned is acknowledged, up to `seq` of each cursor. */
+  fetched(cursors: readonly { cursor: TopicCursor; seq: number }[]): void {
+    this.#connectGrace.postpone()
+    for (const { cursor, seq } of cursors) {
+      cursor.position = Math.max(cursor.position, seq)
+      cursor.usedAt = this.#deps.clock.now()
     }
-    this.abandoned(lanes.map(({ lane }) => lane))
+    this.abandoned(cursors.map(({ cursor }) => cursor))
     this.#attend()
   }
 
   /** Acknowledged by the client, on whichever connection. */
   acknowledged(topic: string, id: string): void {
-    const lane = this.#lanes.get(topic)
-    if (!lane) return
-    if (lane.flushing || lane.holds > 0) lane.acknowledged.add(id)
-    const entry = lane.inFlight.get(id)
+    const cursor = this.#cursors.get(topic)
+    if (!cursor) return
+    if (cursor.flushing || cursor.holds > 0) cursor.acknowledged.add(id)
+    const entry = cursor.inFlight.get(id)
     if (!entry) return
-    entry.session.forget(entry)
+    entry.connection.forget(entry)
     this.resume()
   }
 
   /** Goes on with what waited for room. */
   resume(): void {
     if (this.#behind.size === 0 && this.#roomWaiters.length === 0) return
-    if (!this.#readers.hasMuchRoom) return
+    if (!this.#consumers.hasMuchRoom) return
     this.#wakeWaiters()
     if (this.#goingOn) this.#goesOnAgain = true
     else void this.#goOn()
@@ -215,167 +227,170 @@ export class Feed {
 
   /** Looks for what no wake told of, from the start of every mailbox. */
   async catchUp(): Promise<void> {
-    if (this.#settling.over && !this.#left) await this.#goThrough({ fromStart: true })
+    if (this.#connectGrace.over && !this.#left) await this.#goThrough({ fromStart: true })
   }
 
   // ---- From the mailbox to the connections
 
-  /** One lane after the other: a page that is read and finds no room was read in vain. */
+  /** One cursor after the other: a page that is read and finds no room was read in vain. */
   async #goOn(): Promise<void> {
     this.#goingOn = true
     do {
       this.#goesOnAgain = false
       // One that stays behind is looked at again when there is room since.
-      for (const lane of [...this.#behind]) {
-        if (!this.#readers.hasRoom) break
-        await this.#flush(lane)
+      for (const cursor of [...this.#behind]) {
+        if (!this.#consumers.hasRoom) break
+        await this.#flush(cursor)
       }
     } while (this.#goesOnAgain && !this.#closed)
     this.#goingOn = false
   }
 
-  #letGo(lane: Lane): void {
-    lane.holds--
-    if (lane.holds === 0 && !lane.flushing) lane.acknowledged.clear()
+  #letGo(cursor: TopicCursor): void {
+    cursor.holds--
+    if (cursor.holds === 0 && !cursor.flushing) cursor.acknowledged.clear()
   }
 
-  #open(topic: string, early: boolean): Lane {
-    const lane = newLane(topic, subscriptionIdOf(topic, this.clientId), {
+  #open(topic: string, early: boolean): TopicCursor {
+    const cursor = newTopicCursor(topic, subscriptionIdOf(topic, this.clientId), {
       early,
       now: this.#deps.clock.now(),
       turns: this.#inTurns ? createTurns() : undefined,
     })
-    this.#lanes.set(topic, lane)
-    return lane
+    this.#cursors.set(topic, cursor)
+    return cursor
   }
 
-  #place(lane: Lane, message: Outgoing): boolean {
-    const isFull = lane.turns !== undefined && lane.inFlight.size >= TURNS_IN_FLIGHT
-    const placed = !isFull && this.#readers.place(lane, message)
+  #place(cursor: TopicCursor, message: Outgoing): boolean {
+    const isFull = cursor.turns !== undefined && cursor.inFlight.size >= TURNS_IN_FLIGHT
+    const placed = !isFull && this.#consumers.place(cursor, message)
     if (placed) this.#attend()
-    else this.#behind.add(lane)
+    else this.#behind.add(cursor)
     return placed
   }
 
-  #isCurrent(lane: Lane): boolean {
-    return !this.#closed && this.#lanes.get(lane.topic) === lane
+  #isCurrent(cursor: TopicCursor): boolean {
+    return !this.#closed && this.#cursors.get(cursor.topic) === cursor
   }
 
-  /** A lane on which nothing was ever pushed and nothing happens knows nothing. */
-  #dropIfIdle(lane: Lane): void {
-    if (lane.cursor === 0 && this.#isIdle(lane)) this.#lanes.delete(lane.topic)
+  /** A cursor on which nothing was ever pushed and nothing happens knows nothing. */
+  #dropIfIdle(cursor: TopicCursor): void {
+    if (cursor.position === 0 && this.#isIdle(cursor)) this.#cursors.delete(cursor.topic)
   }
 
-  #isIdle(lane: Lane): boolean {
+  #isIdle(cursor: TopicCursor): boolean {
     return (
-      lane.holds === 0 &&
-      !lane.flushing &&
-      lane.inFlight.size === 0 &&
-      lane.retryAt === undefined &&
-      !this.#behind.has(lane) &&
-      this.#lanes.get(lane.topic) === lane
+      cursor.holds === 0 &&
+      !cursor.flushing &&
+      cursor.inFlight.size === 0 &&
+      cursor.retryAt === undefined &&
+      !this.#behind.has(cursor) &&
+      this.#cursors.get(cursor.topic) === cursor
     )
   }
 
   /** Another holder has the message: it may be lost there, so look once its lease is over. */
-  #lookAgain(lane: Lane, seq: number): void {
-    lane.refusedSeq = lane.retryAt === undefined ? seq : Math.min(lane.refusedSeq, seq)
-    lane.retryAt = this.#deps.clock.now() + this.#deps.limits.redeliverAfter
+  #lookAgain(cursor: TopicCursor, seq: number): void {
+    cursor.refusedSeq = cursor.retryAt === undefined ? seq : Math.min(cursor.refusedSeq, seq)
+    cursor.retryAt = this.#deps.clock.now() + this.#deps.limits.redeliverAfter
     this.#attend()
     // What was refused has left room.
     this.resume()
   }
 
-  #failed(error: unknown, lane: Lane): void {
+  #failed(error: unknown, cursor: TopicCursor): void {
     if (this.#closed) return
-    this.#deps.log.error({ err: error, topic: abbreviate(lane.topic) }, 'A mailbox could not be read')
+    this.#deps.log.error({ err: error, topic: abbreviate(cursor.topic) }, 'A mailbox could not be read')
   }
 
-  /** Pushes what the mailbox has after the lane's cursor, as far as there is room. */
-  async #flush(lane: Lane): Promise<void> {
-    if (lane.flushing || lane.holds > 0) {
-      lane.stirred = true
+  /** Pushes what the mailbox has after the cursor's position, as far as there is room. */
+  async #flush(cursor: TopicCursor): Promise<void> {
+    if (cursor.flushing || cursor.holds > 0) {
+      cursor.stirred = true
       return
     }
-    if (this.#settling.expects(lane.topic)) {
-      this.#dropIfIdle(lane)
+    if (this.#connectGrace.expects(cursor.topic)) {
+      this.#dropIfIdle(cursor)
       return
     }
-    lane.flushing = true
-    this.#behind.delete(lane)
+    cursor.flushing = true
+    this.#behind.delete(cursor)
     try {
       for (let more = true; more; ) {
-        lane.stirred = false
-        more = (await this.#pushPage(lane)) || lane.stirred
-        if (!this.#isCurrent(lane)) return
-        // Whoever holds the lane flushes it when it lets go.
-        if (lane.holds > 0) {
-          lane.stirred = true
+        cursor.stirred = false
+        more = (await this.#pushPage(cursor)) || cursor.stirred
+        if (!this.#isCurrent(cursor)) return
+        // Whoever holds the cursor flushes it when it lets go.
+        if (cursor.holds > 0) {
+          cursor.stirred = true
           return
         }
       }
     } catch (error) {
-      this.#failed(error, lane)
-      this.#lookAgain(lane, lane.cursor + 1)
+      this.#failed(error, cursor)
+      this.#lookAgain(cursor, cursor.position + 1)
     } finally {
-      lane.flushing = false
-      if (lane.holds === 0) lane.acknowledged.clear()
-      this.#dropIfIdle(lane)
+      cursor.flushing = false
+      if (cursor.holds === 0) cursor.acknowledged.clear()
+      this.#dropIfIdle(cursor)
     }
   }
 
   /** True when there is more to push now. */
-  async #pushPage(lane: Lane): Promise<boolean> {
-    const { store, clock, acknowledger } = this.#deps
-    const isBusy = lane.turns !== undefined && lane.inFlight.size > TURNS_IN_FLIGHT / 2
-    if (isBusy || !this.#readers.hasRoom) {
-      this.#behind.add(lane)
+  async #pushPage(cursor: TopicCursor): Promise<boolean> {
+    const { store, clock, ackBatcher } = this.#deps
+    const isBusy = cursor.turns !== undefined && cursor.inFlight.size > TURNS_IN_FLIGHT / 2
+    if (isBusy || !this.#consumers.hasRoom) {
+      this.#behind.add(cursor)
       return false
     }
-    await acknowledger.settled(this.clientId)
-    if (lane.turns) return this.#pushTurns(lane, lane.turns)
-    const page = await store.pending(this.clientId, lane.topic, {
-      after: lane.cursor,
+    await ackBatcher.settled(this.clientId)
+    if (cursor.turns) return this.#pushTurns(cursor, cursor.turns)
+    const page = await store.pending(this.clientId, cursor.topic, {
+      after: cursor.position,
       limit: PAGE_MESSAGES,
       maxBytes: PAGE_BYTES,
       now: clock.now(),
     })
-    if (!this.#isCurrent(lane) || lane.holds > 0) return false
+    if (!this.#isCurrent(cursor) || cursor.holds > 0) return false
     for (const message of page.messages) {
-      if (lane.inFlight.has(message.id) || lane.acknowledged.has(message.id)) {
-        lane.cursor = Math.max(lane.cursor, message.seq)
-      } else if (!this.#place(lane, outgoing(message, message.seq))) return false
+      if (cursor.inFlight.has(message.id) || cursor.acknowledged.has(message.id)) {
+        cursor.position = Math.max(cursor.position, message.seq)
+      } else if (!this.#place(cursor, outgoing(message, message.seq))) return false
     }
     return page.hasMore
   }
 
   /** Reads what came, and takes those whose turn it is. */
-  async #nextInTurns(lane: Lane, turns: Turns): Promise<{ messages: StoredMessage[]; taken: Head[] }> {
+  async #nextInTurns(
+    cursor: TopicCursor,
+    turns: Turns,
+  ): Promise<{ messages: StoredMessage[]; taken: Head[] }> {
     const { store, clock } = this.#deps
-    const pushed = new Set([...lane.inFlight.values()].map(({ message }) => message.seq))
+    const pushed = new Set([...cursor.inFlight.values()].map(({ message }) => message.seq))
     for (let more = true; more; ) {
-      const page = { after: lane.cursor, limit: PAGE_HEADS, now: clock.now() }
-      const { heads, hasMore } = await store.heads(this.clientId, lane.topic, page)
+      const page = { after: cursor.position, limit: PAGE_HEADS, now: clock.now() }
+      const { heads, hasMore } = await store.heads(this.clientId, cursor.topic, page)
       for (const head of heads) {
         if (!pushed.has(head.seq)) turns.add(head)
-        lane.cursor = Math.max(lane.cursor, head.seq)
+        cursor.position = Math.max(cursor.position, head.seq)
       }
-      more = hasMore && this.#isCurrent(lane)
+      more = hasMore && this.#isCurrent(cursor)
     }
     const taken = turns.take({ limit: PAGE_MESSAGES, maxBytes: PAGE_BYTES })
     const seqs = taken.map(({ seq }) => seq)
-    const messages = taken.length > 0 ? await store.pick(this.clientId, lane.topic, seqs, clock.now()) : []
+    const messages = taken.length > 0 ? await store.pick(this.clientId, cursor.topic, seqs, clock.now()) : []
     return { messages, taken }
   }
 
   /** The same as `#pushPage`, where payers take turns. */
-  async #pushTurns(lane: Lane, turns: Turns): Promise<boolean> {
+  async #pushTurns(cursor: TopicCursor, turns: Turns): Promise<boolean> {
     try {
-      const { messages, taken } = await this.#nextInTurns(lane, turns)
-      const isHeld = !this.#isCurrent(lane) || lane.holds > 0
+      const { messages, taken } = await this.#nextInTurns(cursor, turns)
+      const isHeld = !this.#isCurrent(cursor) || cursor.holds > 0
       for (const message of messages) {
-        if (lane.inFlight.has(message.id) || lane.acknowledged.has(message.id)) continue
-        if (!isHeld && this.#place(lane, outgoing(message, message.seq))) continue
+        if (cursor.inFlight.has(message.id) || cursor.acknowledged.has(message.id)) continue
+        if (!isHeld && this.#place(cursor, outgoing(message, message.seq))) continue
         turns.putBack(taken.slice(taken.findIndex(({ seq }) => seq === message.seq)))
         return false
       }
@@ -383,24 +398,24 @@ export class Feed {
     } catch (error) {
       // What was taken is found again from the start.
       turns.clear()
-      lane.cursor = 0
+      cursor.position = 0
       throw error
     }
   }
 
-  async #unhold(lanes: readonly Lane[]): Promise<void> {
-    for (const lane of lanes) this.#letGo(lane)
-    for (const lane of lanes) if (this.#isCurrent(lane)) await this.#flush(lane)
+  async #unhold(cursors: readonly TopicCursor[]): Promise<void> {
+    for (const cursor of cursors) this.#letGo(cursor)
+    for (const cursor of cursors) if (this.#isCurrent(cursor)) await this.#flush(cursor)
   }
 
-  async #handOver(session: Session, inFlight: readonly Entry[]): Promise<void> {
-    await this.#readers.release(session)
-    const lanes = new Set<Lane>()
-    for (const { lane, message } of inFlight) {
-      lane.cursor = Math.min(lane.cursor, message.seq - 1)
-      lanes.add(lane)
+  async #handOver(connection: Connection, inFlight: readonly Entry[]): Promise<void> {
+    await this.#consumers.release(connection)
+    const cursors = new Set<TopicCursor>()
+    for (const { cursor, message } of inFlight) {
+      cursor.position = Math.min(cursor.position, message.seq - 1)
+      cursors.add(cursor)
     }
-    for (const lane of lanes) if (this.#isCurrent(lane)) void this.#flush(lane)
+    for (const cursor of cursors) if (this.#isCurrent(cursor)) void this.#flush(cursor)
   }
 
   // ---- What time brings
@@ -422,16 +437,16 @@ export class Feed {
     try {
       for await (const topics of store.waiting(this.clientId, clock.now())) {
         // Not for what we look after by ourselves.
-        if (!how.fromStart) this.#readers.charge(LOOK_COST)
+        if (!how.fromStart) this.#consumers.charge(LOOK_COST)
         for (const topic of topics) {
-          while (!this.#closed && !this.#readers.hasRoom) {
+          while (!this.#closed && !this.#consumers.hasRoom) {
             await new Promise<void>((resolve) => this.#roomWaiters.push(resolve))
           }
           if (this.#closed) return
           if (left.has(topic)) continue
-          const lane = this.#lanes.get(topic) ?? this.#open(topic, !how.asked?.has(topic))
-          if (how.fromStart) lane.cursor = 0
-          await this.#flush(lane)
+          const cursor = this.#cursors.get(topic) ?? this.#open(topic, !how.asked?.has(topic))
+          if (how.fromStart) cursor.position = 0
+          await this.#flush(cursor)
         }
       }
     } catch (error) {
@@ -441,35 +456,35 @@ export class Feed {
     }
   }
 
-  /** One timer for all that is due: redeliveries, second looks, and lanes that have had their time. */
+  /** One timer for all that is due: redeliveries, second looks, and cursors that have had their time. */
   #attend(): void {
     if (this.#attention || this.#closed) return
     const { clock, limits } = this.#deps
     const now = clock.now()
-    let at = Math.min(now + limits.redeliverAfter, this.#readers.nextDue ?? Number.POSITIVE_INFINITY)
+    let at = Math.min(now + limits.redeliverAfter, this.#consumers.nextDue ?? Number.POSITIVE_INFINITY)
     // What is due already is so because its connection is blocked.
     if (at <= now) at = now + 1_000
-    for (const lane of this.#lanes.values()) at = Math.min(at, lane.retryAt ?? at)
+    for (const cursor of this.#cursors.values()) at = Math.min(at, cursor.retryAt ?? at)
     this.#attention = clock.after(Math.max(at - now, 1), () => {
       this.#attention = undefined
-      this.#readers.redeliver()
+      this.#consumers.redeliver()
       this.#tidy()
       this.resume()
-      if (this.#lanes.size > 0 || this.#readers.nextDue !== undefined) this.#attend()
+      if (this.#cursors.size > 0 || this.#consumers.nextDue !== undefined) this.#attend()
     })
   }
 
   #tidy(): void {
     const { clock, limits } = this.#deps
     const now = clock.now()
-    for (const lane of this.#lanes.values()) {
-      if (lane.retryAt !== undefined && lane.retryAt <= now) {
-        lane.retryAt = undefined
-        lane.cursor = Math.min(lane.cursor, lane.refusedSeq - 1)
-        void this.#flush(lane)
-      } else if (this.#isIdle(lane) && lane.usedAt + limits.redeliverAfter / 2 <= now) {
+    for (const cursor of this.#cursors.values()) {
+      if (cursor.retryAt !== undefined && cursor.retryAt <= now) {
+        cursor.retryAt = undefined
+        cursor.position = Math.min(cursor.position, cursor.refusedSeq - 1)
+        void this.#flush(cursor)
+      } else if (this.#isIdle(cursor) && cursor.usedAt + limits.redeliverAfter / 2 <= now) {
         // Kept for a while: the answer to a publish may come later than the acknowledgement of what was read from the mailbox.
-        this.#lanes.delete(lane.topic)
+        this.#cursors.delete(cursor.topic)
       }
     }
   }
@@ -482,12 +497,12 @@ export class Feed {
 
   #close(): void {
     this.#closed = true
-    this.#settling[Symbol.dispose]()
+    this.#connectGrace[Symbol.dispose]()
     for (const timer of this.#timers) timer[Symbol.dispose]()
     this.#timers.clear()
     this.#attention?.[Symbol.dispose]()
     this.#wakeWaiters()
-    this.#lanes.clear()
+    this.#cursors.clear()
     this.#behind.clear()
   }
 }

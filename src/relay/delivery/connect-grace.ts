@@ -6,7 +6,7 @@ import type { RelayLimits } from '../limits.ts'
  * subscribed to on this connection yet, and core 2.17 fetches before it subscribes. So nothing is pushed on a topic
  * until the client has asked for it, or has asked for nothing for a while.
  */
-export interface Settling extends Disposable {
+export interface ConnectGrace extends Disposable {
   /** Whether the client is still expected to say what it wants of this topic. */
   expects(topic: string): boolean
   /** The client subscribes or fetches, so it is not done. */
@@ -17,11 +17,11 @@ export interface Settling extends Disposable {
 }
 
 /** `settled` is called once, with the topics that the client subscribed to meanwhile. */
-export const createSettling = (
+export const createConnectGrace = (
   clock: Clock,
   limits: Pick<RelayLimits, 'settleAfterConnect' | 'settleAtMost'>,
   settled: (asked: ReadonlySet<string>) => void,
-): Settling => {
+): ConnectGrace => {
   const latest = clock.now() + limits.settleAtMost
   let at = clock.now() + limits.settleAfterConnect
   let over = false

@@ -2,7 +2,7 @@ import type { Budgets } from '../../platform/budgets.ts'
 import type { Clock } from '../../platform/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { RelayLimits } from '../limits.ts'
-import { type Entry, type Lane, type Outgoing, pushFrame } from './topic-cursor.ts'
+import { type Entry, type Outgoing, pushFrame, type TopicCursor } from './topic-cursor.ts'
 
 /** The other end of a connection, as its transport shows it to the hub. No member may throw. */
 export interface Peer {
@@ -15,7 +15,7 @@ export interface Peer {
   close(code: number, reason: string): void
 }
 
-export interface SessionDeps {
+export interface ConnectionDeps {
   clock: Clock
   log: Log
   meter: Meter
@@ -41,7 +41,7 @@ const AWAITS_TURN = 8
  *
  * It holds no timer while it is idle.
  */
-export class Session {
+export class Connection {
   /** Unique among all processes; holds the claims of a shared subscription. */
   readonly id: string
   readonly clientId: string
@@ -53,7 +53,7 @@ export class Session {
   /** Who pays; '' for the house. */
   readonly address: string
   readonly payer: string
-  readonly #deps: SessionDeps
+  readonly #deps: ConnectionDeps
   readonly #peer: Peer
   /** Undefined for the house, which is not counted. */
   readonly #memory: Budgets['memory'] | undefined
@@ -73,7 +73,7 @@ export class Session {
   open = true
 
   constructor(
-    deps: SessionDeps,
+    deps: ConnectionDeps,
     peer: Peer,
     who: {
       id: string
@@ -145,18 +145,18 @@ export class Session {
   }
 
   /** Takes room for the message; `push` sends it. In between a shared subscription claims it. */
-  admit(lane: Lane, message: Outgoing, now: number): Entry {
+  admit(cursor: TopicCursor, message: Outgoing, now: number): Entry {
     const pushId = this.#deps.nextPushId()
     const size = message.data.length
     // The rest of the share where it is less: the next message finds nothing left.
     const share = Math.min(size, this.#memory?.left(this.address) ?? 0)
     const held = this.#memory?.take(this.address, share) ? share : 0
-    const state = { sentAt: now, early: lane.early, open: true, held }
-    const entry: Entry = { pushId, message, lane, session: this, ...state }
+    const state = { sentAt: now, early: cursor.early, open: true, held }
+    const entry: Entry = { pushId, message, cursor, connection: this, ...state }
     this.#messages++
     this.#bytes += size
     this.#sent.set(pushId, entry)
-    lane.inFlight.set(message.id, entry)
+    cursor.inFlight.set(message.id, entry)
     return entry
   }
 
@@ -193,7 +193,7 @@ export class Session {
     if (entry.held > 0) this.#memory?.give(this.address, entry.held)
     this.#messages--
     this.#bytes -= entry.message.data.length
-    if (entry.lane.inFlight.get(entry.message.id) === entry) entry.lane.inFlight.delete(entry.message.id)
+    if (entry.cursor.inFlight.get(entry.message.id) === entry) entry.cursor.inFlight.delete(entry.message.id)
   }
 
   /** The open entries that were sent before `before`, oldest first; closed ones of that age are dropped. */

@@ -27,8 +27,8 @@ export interface Pusher {
 export interface Entry {
   readonly pushId: number
   readonly message: Outgoing
-  readonly lane: Lane
-  readonly session: Pusher
+  readonly cursor: TopicCursor
+  readonly connection: Pusher
   sentAt: number
   /** Pushed before this client subscribed on this connection; published clients ignore such a push. */
   early: boolean
@@ -38,15 +38,15 @@ export interface Entry {
   held: number
 }
 
-/** What a feed knows about one topic. It exists only while there is something to know. */
-export interface Lane {
+/** What a delivery knows about one topic. It exists only while there is something to know. */
+export interface TopicCursor {
   readonly topic: string
   readonly subscriptionId: string
   /**
    * All that waits with a seq up to here was pushed, waits for its turn, or belongs to another holder. The mailbox is read
    * from here on.
    */
-  cursor: number
+  position: number
   /** In flight, by message id. */
   readonly inFlight: Map<string, Entry>
   /** Reasons to push nothing at the moment (a subscribe or a fetch that is being answered). */
@@ -61,18 +61,18 @@ export interface Lane {
   /** When to look again for messages from `refusedSeq` on that another holder has or that could not be read. */
   retryAt: number | undefined
   refusedSeq: number
-  /** Where payers take turns: what is read and not pushed yet. It is empty unless the lane is behind. */
+  /** Where payers take turns: what is read and not pushed yet. It is empty unless the cursor is behind. */
   readonly turns: Turns | undefined
 }
 
-export const newLane = (
+export const newTopicCursor = (
   topic: string,
   subscriptionId: string,
-  { early, now, turns }: Pick<Lane, 'early' | 'turns'> & { now: number },
-): Lane => ({
+  { early, now, turns }: Pick<TopicCursor, 'early' | 'turns'> & { now: number },
+): TopicCursor => ({
   topic,
   subscriptionId,
-  cursor: 0,
+  position: 0,
   inFlight: new Map(),
   holds: 0,
   early,
@@ -106,7 +106,7 @@ export const outgoing = (message: Omit<StoredMessage, 'seq'>, seq: number): Outg
 
 /** The frame of a push. `data` is JSON already; neither a subscription id nor a push id needs escaping. */
 export const pushFrame = (entry: Entry): string =>
-  `{"id":${entry.pushId},"jsonrpc":"2.0","method":"irn_subscription","params":{"id":"${entry.lane.subscriptionId}","data":${entry.message.data}}}`
+  `{"id":${entry.pushId},"jsonrpc":"2.0","method":"irn_subscription","params":{"id":"${entry.cursor.subscriptionId}","data":${entry.message.data}}}`
 
 /** How a topic appears in a log: enough to compare two lines, not enough to subscribe. */
 export const abbreviate = (topic: string): string => `${topic.slice(0, 8)}…`

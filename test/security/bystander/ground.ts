@@ -45,6 +45,9 @@ const QUEUE_LENGTH = 150
 
 const wsOf = (url: string) => url.replace(/^http/, 'ws')
 
+/** A port that is listened on minutes later: outside the range from which the kernel gives ports to others meanwhile. */
+const laterPort = () => 20_000 + Math.floor(Math.random() * 10_000)
+
 const surroundings = async () => {
   const owned = createReleaseStack()
   try {
@@ -57,8 +60,8 @@ const surroundings = async () => {
       ? ['unshare', '--mount', 'sh', '-c', `mount --bind "$0" /etc/resolv.conf; ${limited}`, resolvConf]
       : ['sh', '-c', limited, 'sh']
     const keyServers = {
-      hanging: `http://127.0.0.9:${await freePort()}`,
-      switching: `http://127.0.0.8:${await freePort()}`,
+      hanging: `http://127.0.0.9:${laterPort()}`,
+      switching: `http://127.0.0.8:${laterPort()}`,
     }
     const adminToken = randomBytes(16).toString('hex')
     const env = {
