@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type ArgsDef, defineCommand } from 'citty'
 import { readAdminAccess } from '../server/config/data-dir.ts'
-import { StartFailure } from '../server/config/start-error.ts'
+import { StartError } from '../server/config/start-error.ts'
 import { backupBytes, checkBackup } from '../storage/backup.ts'
 import { ACCESS_FLAGS, CommandFailure, print, serverOf } from './admin.ts'
 import { readTyped, UsageError } from './flags.ts'
@@ -84,7 +84,7 @@ export const backup = defineCommand({
     } catch (error) {
       // A server runs on it: then that one reads its store.
       const running =
-        error instanceof StartFailure && place.kind === 'lmdb' ? readAdminAccess(place.data) : undefined
+        error instanceof StartError && place.kind === 'lmdb' ? readAdminAccess(place.data) : undefined
       if (!running) throw error
       done(await write(file, await fromServer(running)), `the server at ${running.url}`, secretOf(place))
     }

@@ -25,7 +25,7 @@
 import { readFileSync } from 'node:fs'
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty'
 import { z } from 'zod'
-import { StartFailure } from '../server/config/start-error.ts'
+import { StartError } from '../server/config/start-error.ts'
 import { account } from './account.ts'
 import { CommandFailure } from './admin.ts'
 import { app } from './app.ts'
@@ -120,7 +120,7 @@ try {
   if (isUsage(error)) {
     process.exitCode = 2
     process.stderr.write(`${error.message}\nSee: belfry --help\n`)
-  } else if (error instanceof StartFailure || error instanceof CommandFailure) {
+  } else if (error instanceof StartError || error instanceof CommandFailure) {
     process.exitCode = 1
     process.stderr.write(`${error.message}\n`)
   } else {

@@ -5,7 +5,7 @@ import { createReleaseStack } from '../platform/release-stack.ts'
 import { readConfig } from '../server/config/config.ts'
 import { prepareDataDir } from '../server/config/data-dir.ts'
 import { lockDataDir } from '../server/config/data-lock.ts'
-import { asStartFailure, openEmbedded } from '../server/stores/embedded.ts'
+import { asStartError, openEmbedded } from '../server/stores/embedded.ts'
 import { openSoundRedis } from '../server/stores/redis.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
 import type { Stores } from '../storage/stores.ts'
@@ -61,7 +61,7 @@ export interface OpenPlace extends AsyncDisposable {
   stores: Stores
 }
 
-/** Opens the store for this process alone (Redis: as one of many). Throws `StartFailure` while a server runs on it. */
+/** Opens the store for this process alone (Redis: as one of many). Throws `StartError` while a server runs on it. */
 export const openPlace = async (place: Place, role: 'source' | 'target'): Promise<OpenPlace> => {
   const owned = createReleaseStack()
   try {
@@ -70,7 +70,7 @@ export const openPlace = async (place: Place, role: 'source' | 'target'): Promis
       await stores.ping().catch((cause: unknown) => {
         throw new CommandFailure(`No Redis answers at ${place.name}.`, { cause })
       })
-      await stores.claimFormat().catch(asStartFailure)
+      await stores.claimFormat().catch(asStartError)
       return { stores, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() }
     }
     if (role === 'source' && !hasStore(place.store)) {

@@ -35,9 +35,9 @@ import type { Config } from './config/config.ts'
 import { prepareDataDir, writeAdminAccess } from './config/data-dir.ts'
 import { lockDataDir } from './config/data-lock.ts'
 import { isSecretOf, loadSecrets, putPreviousSecretAway, removeKeptSecrets } from './config/secret-files.ts'
-import { asFileFailure, StartFailure } from './config/start-error.ts'
+import { asFileError, StartError } from './config/start-error.ts'
 import { lacksPublicUrl, namesOf } from './config/urls.ts'
-import type { Ground } from './context.ts'
+import type { RoomContext } from './context.ts'
 import { closeServer, createHttpRoutes, createHttpServer, listen } from './http.ts'
 import { createHttpGuard } from './http-guard.ts'
 import { createDuties } from './leader-election.ts'
@@ -52,7 +52,7 @@ import { buildOperator } from './rooms/operator.ts'
 import { buildRelay } from './rooms/relay.ts'
 import { buildSessions } from './rooms/sessions.ts'
 import { createPatient, waitingRoutes } from './startup.ts'
-import { asStartFailure, hasStore, openEmbedded } from './stores/embedded.ts'
+import { asStartError, hasStore, openEmbedded } from './stores/embedded.ts'
 import { openSoundRedis, refuseRedisMistakes } from './stores/redis.ts'
 import { createStoreSweeper } from './sweeper.ts'
 import { sparing } from './telemetry/log-throttle.ts'
@@ -84,7 +84,7 @@ export interface RunningServer extends AsyncDisposable {
   readonly stores: Stores
   /** Resolves, with a sentence for the operator, when the server can serve no more until it is started again. */
   readonly lost: Promise<string>
-  /** Resolves when everything works, declared apps included; rejects with `StartFailure` when it never will. */
+  /** Resolves when everything works, declared apps included; rejects with `StartError` when it never will. */
   ready(): Promise<void>
   /**
    * Takes nothing new, finishes what is in flight, closes every socket with 1001, flushes. When the signal aborts, what
@@ -93,7 +93,7 @@ export interface RunningServer extends AsyncDisposable {
   stop(signal?: AbortSignal): Promise<void>
 }
 
-const askChains = ({ clock, log }: Ground, rpcUrls: Record<string, string>): ContractWalletCheck =>
+const askChains = ({ clock, log }: RoomContext, rpcUrls: Record<string, string>): ContractWalletCheck =>
   createContractWallets({ fetch: createPublicFetch({ rules: anyAddress }), clock, log }, { rpcUrls })
 
 /** A request of a wallet waits for its look-up: so few that most of the 64 at a time are left for others. */
@@ -101,20 +101,20 @@ const KEY_SERVER_PLACES = { all: 24, perHost: 12, perOwner: 12, waiting: 4 }
 
 const refuseHalf = async (stores: Stores): Promise<void> => {
   if ((await stores.transfer.note()) !== undefined) {
-    throw new StartFailure(['The store holds half of a migration or a restore: run that command again.'])
+    throw new StartError(['The store holds half of a migration or a restore: run that command again.'])
   }
 }
 
 const HALF = 0.5
 const MIB = 1024 * 1024
-/** Throws `StartFailure` for what the operator can put right. Nothing is left behind when it throws. */
+/** Throws `StartError` for what the operator can put right. Nothing is left behind when it throws. */
 export const composeServer = async (config: Config, deps: ServerDeps = {}): Promise<RunningServer> => {
   const owned = createReleaseStack()
   try {
     return await build(config, deps, owned)
   } catch (error) {
     await owned[Symbol.asyncDispose]().catch(() => {})
-    throw asFileFailure(config.data, error)
+    throw asFileError(config.data, error)
   }
 }
 
@@ -185,7 +185,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     { isEmbedded: config.redisUrl === undefined },
   )
   const onDuty = createDuties({ leases: stores.leases, clock, log }, toHex(randomBytes(8)))
-  const ground: Ground = {
+  const context: RoomContext = {
     ...{ config, names, stores, clock, log, metrics, randomBytes, owned, patient, onDuty },
     ...{ addressOf, budgets, payerOf: createPayerOf(secret), payerFor: createPayerFor(addressOf, budgets) },
   }
@@ -203,10 +203,10 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       await stores.ping()
     })
   }
-  await patient(() => stores.claimFormat()).catch(asStartFailure)
+  await patient(() => stores.claimFormat()).catch(asStartError)
   await patient(() => refuseHalf(stores))
 
-  const verifySignature = config.rpcUrls && askChains(ground, config.rpcUrls)
+  const verifySignature = config.rpcUrls && askChains(context, config.rpcUrls)
   const registry: KeyRegistry | undefined = has('keys')
     ? createKeyRegistry(
         { store: stores.keys, clock, log, ...(verifySignature && { verifySignature }) },
@@ -215,14 +215,14 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     : undefined
   // A relay without a notify room knows the notify server of the other processes by the store that they share.
   const needsKeys = has('notify') || has('relay') || has('mq')
-  const serverKeys = needsKeys ? await loadKeys(ground, vault, secret) : undefined
-  const notify = has('notify') && serverKeys ? await buildNotify(ground, vault, serverKeys) : undefined
-  const keeper = has('relay') || has('archive') ? buildKeeper(ground) : undefined
+  const serverKeys = needsKeys ? await loadKeys(context, vault, secret) : undefined
+  const notify = has('notify') && serverKeys ? await buildNotify(context, vault, serverKeys) : undefined
+  const keeper = has('relay') || has('archive') ? buildKeeper(context) : undefined
   const relay =
     has('relay') && serverKeys && keeper
-      ? buildRelay(ground, server, relayKeyFrom(serverKeys.root), serverKeys.relay.did, keeper)
+      ? buildRelay(context, server, relayKeyFrom(serverKeys.root), serverKeys.relay.did, keeper)
       : undefined
-  const mq = has('mq') && serverKeys ? buildMq(ground, serverKeys.root) : undefined
+  const mq = has('mq') && serverKeys ? buildMq(context, serverKeys.root) : undefined
 
   if (notify || relay) {
     const sweeping = { store: stores.agenda, onDuty: onDuty('agenda sweep'), clock, log, meter: unmeasured }
@@ -232,8 +232,8 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     const sweeping = { store: stores.keys, onDuty: onDuty('keys sweep'), clock, log, meter: unmeasured }
     owned.use(createStoreSweeper(sweeping))
   }
-  const archive = has('archive') && keeper ? buildArchive(ground, keeper) : undefined
-  const sessions = has('sessions') ? await buildSessions(ground, server) : undefined
+  const archive = has('archive') && keeper ? buildArchive(context, keeper) : undefined
+  const sessions = has('sessions') ? await buildSessions(context, server) : undefined
 
   let isStopping = false
   let notifyServer: NotifyServer | undefined
@@ -274,11 +274,11 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
       rotation: () => notifyServer?.rotation,
       resealing: notify && owned.use(createResealing({ stores, vault, clock, log }, secretFiles)),
     }),
-    ...(registry ? [keysRoutes({ registry, log, payerFor: ground.payerFor })] : []),
-    ...(has('contacts') ? [buildContacts(ground, verifySignature)] : []),
+    ...(registry ? [keysRoutes({ registry, log, payerFor: context.payerFor })] : []),
+    ...(has('contacts') ? [buildContacts(context, verifySignature)] : []),
     ...(relay ? [relay.routes] : []),
     ...(mq ? [mq.routes] : []),
-    ...(has('operator') ? [buildOperator(ground, adminToken, notify?.apps)] : []),
+    ...(has('operator') ? [buildOperator(context, adminToken, notify?.apps)] : []),
     ...(archive ? [archive.routes] : []),
     ...(sessions ? [sessions.routes] : []),
     ...(notify ? [apiPageRoutes({ publicUrl: names.publicUrl }), notify.routes] : []),

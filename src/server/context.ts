@@ -13,7 +13,7 @@ import type { Names } from './config/urls.ts'
 import type { Patient } from './startup.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 
-export interface Ground {
+export interface RoomContext {
   config: Config
   names: Names
   stores: Stores

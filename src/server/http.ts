@@ -11,7 +11,7 @@ import type { Clock } from '../platform/clock.ts'
 import { httpErrors, noSuchPath, wrongMethods } from '../platform/http.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { codeOf, StartFailure } from './config/start-error.ts'
+import { codeOf, StartError } from './config/start-error.ts'
 import type { HttpGuard } from './http-guard.ts'
 
 export interface HttpDeps {
@@ -123,7 +123,7 @@ export const createHttpServer = (fetch: HttpRoutes['fetch'], log: Log, guard?: H
   return server
 }
 
-/** Resolves to the port. Throws `StartFailure` when it cannot be had. */
+/** Resolves to the port. Throws `StartError` when it cannot be had. */
 export const listen = (server: Server, port: number, host: string | undefined): Promise<number> =>
   new Promise((resolve, reject) => {
     const refused = (error: Error) => {
@@ -136,7 +136,7 @@ export const listen = (server: Server, port: number, host: string | undefined): 
       }
       const code = codeOf(error) ?? ''
       reject(
-        new StartFailure([`The server cannot listen on ${where}: ${reasons[code] ?? error.message}.`], {
+        new StartError([`The server cannot listen on ${where}: ${reasons[code] ?? error.message}.`], {
           cause: error,
         }),
       )

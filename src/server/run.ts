@@ -11,7 +11,7 @@ import { pause, systemClock } from '../platform/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { composeServer, type RunningServer } from './compose.ts'
 import { type Config, type Flags, readConfig } from './config/config.ts'
-import { StartFailure } from './config/start-error.ts'
+import { StartError } from './config/start-error.ts'
 import { createLog } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 
@@ -96,7 +96,7 @@ const compose = async (
   try {
     return await composeServer(config, deps)
   } catch (error) {
-    if (!deps.signal.aborted || error instanceof StartFailure) throw error
+    if (!deps.signal.aborted || error instanceof StartError) throw error
     deps.log.info({}, 'Stopped')
     return undefined
   } finally {
@@ -135,7 +135,7 @@ const runWith = async (config: Config, log: Log): Promise<void> => {
   }
   const lost = await Promise.race([aborted(stopSignal).then(() => undefined), server.lost])
   await stopInTime(server, config, log)
-  if (lost !== undefined) throw new StartFailure([`${lost}.`])
+  if (lost !== undefined) throw new StartError([`${lost}.`])
 }
 
 /** Resolves when the server has ended. Sets the exit code. */
@@ -145,7 +145,7 @@ export const run = async (flags: Flags): Promise<void> => {
     await runWith(config, createLog(config.logLevel))
   } catch (error) {
     process.exitCode = 1
-    if (!(error instanceof StartFailure)) throw error
+    if (!(error instanceof StartError)) throw error
     for (const sentence of error.sentences) process.stderr.write(`${sentence}\n`)
   } finally {
     for (const signal of SIGNALS) process.removeAllListeners(signal)

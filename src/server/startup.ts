@@ -8,7 +8,7 @@ import { callAgain } from '../platform/http.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Stores } from '../storage/stores.ts'
-import { StartFailure } from './config/start-error.ts'
+import { StartError } from './config/start-error.ts'
 import { type Check, NotReady, opsRoutes } from './ops.ts'
 
 /** Does the work, which bears repetition, until it is not `unavailable`. Rejects when the start is given up. */
@@ -23,7 +23,7 @@ export const isUnavailable = (error: unknown): boolean =>
 
 /** Rejects when no waiting ends it. */
 const refuseLost = async (lost: Promise<string>): Promise<never> => {
-  throw new StartFailure([`${await lost}.`])
+  throw new StartError([`${await lost}.`])
 }
 
 export const createPatient = (

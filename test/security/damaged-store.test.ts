@@ -16,7 +16,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { StartFailure } from '../../src/server/config/start-error.ts'
+import { StartError } from '../../src/server/config/start-error.ts'
 import { openEmbedded } from '../../src/server/stores/embedded.ts'
 import { checkStoreFile } from '../../src/storage/lmdb/file-check.ts'
 import { become, handOne, record, subscription } from '../contract/notify-samples.ts'
@@ -85,8 +85,8 @@ describe('one sentence says what is wrong and what to do', () => {
       () => undefined,
       (error: unknown) => error,
     )
-    expect(failure).toBeInstanceOf(StartFailure)
-    if (!(failure instanceof StartFailure)) return
+    expect(failure).toBeInstanceOf(StartError)
+    if (!(failure instanceof StartError)) return
     expect(failure.sentences).toHaveLength(1)
     expect(failure.sentences[0]).toMatch(what)
     expect(failure.sentences[0]).toContain('belfry restore')
@@ -134,7 +134,7 @@ describe('one sentence says what is wrong and what to do', () => {
 const useAll = async (dirs: readonly string[]): Promise<{ code: number | null; signal: string | null }> => {
   const source = (file: string) => new URL(`../../src/${file}`, import.meta.url).href
   const program = `
-    const { openEmbedded } = await import('${source('server/embedded-store.ts')}')
+    const { openEmbedded } = await import('${source('server/stores/embedded.ts')}')
     for (const dir of process.argv.slice(1)) {
       try {
         const stores = await openEmbedded(dir)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { configWith, defaultOf, readConfig, settingsTable } from '../../src/server/config/config.ts'
 import { SETTING_NAMES, SETTINGS, settingOf } from '../../src/server/config/settings.ts'
-import { StartFailure } from '../../src/server/config/start-error.ts'
+import { StartError } from '../../src/server/config/start-error.ts'
 
 let dir: string
 beforeEach(() => {
@@ -27,7 +27,7 @@ const mistakes = (
     readConfig(flags, env)
     return []
   } catch (error) {
-    if (error instanceof StartFailure) return error.sentences
+    if (error instanceof StartError) return error.sentences
     throw error
   }
 }

@@ -15,7 +15,7 @@ import {
   replaceSecret,
 } from '../../src/server/config/secret-files.ts'
 import { defaultProjectId, projectSecret } from '../../src/server/config/secrets.ts'
-import { StartFailure } from '../../src/server/config/start-error.ts'
+import { StartError } from '../../src/server/config/start-error.ts'
 
 let dir: string
 beforeEach(() => {
@@ -42,7 +42,7 @@ describe('the lock', () => {
   it('lets one in, and the next one after it', async () => {
     const lock = await lockDataDir(dir)
     expect(mode('lock.sock')).toBe(0o600)
-    await expect(lockDataDir(dir)).rejects.toThrow(StartFailure)
+    await expect(lockDataDir(dir)).rejects.toThrow(StartError)
     await expect(lockDataDir(dir)).rejects.toThrow(
       `The data directory ${dir} is used by another running process (${process.pid}).`,
     )

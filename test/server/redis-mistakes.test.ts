@@ -11,7 +11,7 @@ import { createReleaseStack, type ReleaseStack } from '../../src/platform/releas
 import type { Log } from '../../src/platform/telemetry.ts'
 import { composeServer } from '../../src/server/compose.ts'
 import { configWith } from '../../src/server/config/config.ts'
-import { StartFailure } from '../../src/server/config/start-error.ts'
+import { StartError } from '../../src/server/config/start-error.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
@@ -45,7 +45,7 @@ const sentencesOf = async (redisUrl: string): Promise<readonly string[]> => {
     () => undefined,
     (error: unknown) => error,
   )
-  if (!(failure instanceof StartFailure)) throw new Error(`The start ended with ${failure}`)
+  if (!(failure instanceof StartError)) throw new Error(`The start ended with ${failure}`)
   return failure.sentences
 }
 

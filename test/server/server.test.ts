@@ -9,7 +9,7 @@ import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { composeServer, type RunningServer } from '../../src/server/compose.ts'
 import { configWith } from '../../src/server/config/config.ts'
-import { StartFailure } from '../../src/server/config/start-error.ts'
+import { StartError } from '../../src/server/config/start-error.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { freePort } from '../support/process.ts'
 import { startWorld, type World } from '../support/world.ts'
@@ -382,7 +382,7 @@ describe('apps of the configuration', () => {
       { domain: 'c.example', icons: { sm: 'data:x' } },
     ]
     const failure = await startWorld({ config: { apps } }).catch((error: unknown) => error)
-    expect(failure).toBeInstanceOf(StartFailure)
+    expect(failure).toBeInstanceOf(StartError)
     expect(String(failure).split('\n')).toEqual([
       expect.stringContaining('The app Bad Domain cannot be declared: '),
       expect.stringContaining('The app a.example cannot be declared: This is already taken'),
@@ -440,7 +440,7 @@ describe('a start that fails half way', () => {
       `The server cannot listen on 127.0.0.1, port ${port}: another program uses it.`,
     )
     // Fails late, with the main port open: the metrics cannot have theirs.
-    await expect(startWorld({ dataDir, config: { port: free, metrics: port } })).rejects.toThrow(StartFailure)
+    await expect(startWorld({ dataDir, config: { port: free, metrics: port } })).rejects.toThrow(StartError)
     await new Promise((done) => taken.close(done))
     const lasting = ['secret', 'store', 'store.json']
     expect(readdirSync(dataDir).sort()).toEqual(lasting)
@@ -452,7 +452,7 @@ describe('a start that fails half way', () => {
   it('says so when the directory is none', async () => {
     const dataDir = newDir()
     writeFileSync(join(dataDir, 'file'), '')
-    await expect(startWorld({ dataDir: join(dataDir, 'file') })).rejects.toThrow(StartFailure)
+    await expect(startWorld({ dataDir: join(dataDir, 'file') })).rejects.toThrow(StartError)
   })
 })
 

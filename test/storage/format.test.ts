@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { composeServer } from '../../src/server/compose.ts'
 import { configWith } from '../../src/server/config/config.ts'
-import { StartFailure } from '../../src/server/config/start-error.ts'
+import { StartError } from '../../src/server/config/start-error.ts'
 import { name, ROWS, type Rows } from '../../src/storage/lmdb/bytes.ts'
 import { openEnv } from '../../src/storage/lmdb/env.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
@@ -44,7 +44,7 @@ it.each(OTHERS)(
       () => undefined,
       (error: unknown) => error,
     )
-    expect(failure).toBeInstanceOf(StartFailure)
+    expect(failure).toBeInstanceOf(StartError)
     expect(failure).toMatchObject({ sentences: [sentence(format, age)] })
     expect(await redis.cli('get', 'belfry:format')).toContain(`${format}`)
     rmSync(data, { recursive: true })

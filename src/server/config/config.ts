@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { ROOMS, SETTING_NAMES, SETTINGS, type SettingName, settingOf } from './settings.ts'
-import { StartFailure } from './start-error.ts'
+import { StartError } from './start-error.ts'
 
 type Shape = { [N in SettingName]: (typeof SETTINGS)[N]['schema'] }
 /** The one schema, of all settings together. */
@@ -76,7 +76,7 @@ const readFile = (
   return { values, apps: apps.data ?? [], mistakes }
 }
 
-/** Throws `StartFailure`. */
+/** Throws `StartError`. */
 export const readConfig = (
   flags: Flags = {},
   environment: Record<string, string | undefined> = process.env,
@@ -115,7 +115,7 @@ export const readConfig = (
     }
   }
   if (parsed.success) mistakes.push(...contradictions(parsed.data))
-  if (!parsed.success || mistakes.length > 0) throw new StartFailure(mistakes)
+  if (!parsed.success || mistakes.length > 0) throw new StartError(mistakes)
   return { config: { ...parsed.data, apps: fromFile.apps }, origins }
 }
 
@@ -166,7 +166,7 @@ export const commandLineAccess = (
   token: flags.token ?? (environment[SETTINGS.adminToken.env] || undefined),
 })
 
-/** The Redis that a command was given, else the one of the environment. Throws `StartFailure` for what is no URL of one. */
+/** The Redis that a command was given, else the one of the environment. Throws `StartError` for what is no URL of one. */
 export const redisUrlFrom = (
   given: string | undefined,
   environment: Record<string, string | undefined> = process.env,
@@ -174,7 +174,7 @@ export const redisUrlFrom = (
   const { schema, env, must } = SETTINGS.redisUrl
   const text = given ?? (environment[env] || undefined)
   const parsed = schema.safeParse(text)
-  if (!parsed.success) throw new StartFailure([`${given === undefined ? env : '--redis'} must be ${must}.`])
+  if (!parsed.success) throw new StartError([`${given === undefined ? env : '--redis'} must be ${must}.`])
   return parsed.data
 }
 

@@ -13,7 +13,7 @@ import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { flushDirectory, writeDurably } from './durable-file.ts'
-import { codeOf, reasonOf, StartFailure } from './start-error.ts'
+import { codeOf, reasonOf, StartError } from './start-error.ts'
 
 const isDirectory = (path: string): boolean => {
   try {
@@ -38,12 +38,12 @@ const makeDirectory = (path: string): void => {
   flushDirectory(parent)
 }
 
-/** Creates the directory, on disk when this returns. Throws `StartFailure`. */
+/** Creates the directory, on disk when this returns. Throws `StartError`. */
 export const prepareDataDir = (dir: string): void => {
   try {
     makeDirectory(resolve(dir))
   } catch (error) {
-    throw new StartFailure([`The data directory ${dir} cannot be used: ${reasonOf(error)}.`], {
+    throw new StartError([`The data directory ${dir} cannot be used: ${reasonOf(error)}.`], {
       cause: error,
     })
   }

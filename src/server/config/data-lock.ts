@@ -20,7 +20,7 @@ import {
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { codeOf, reasonOf, StartFailure } from './start-error.ts'
+import { codeOf, reasonOf, StartError } from './start-error.ts'
 
 const OWNER_ONLY = 0o600
 
@@ -60,8 +60,8 @@ const holderOf = (text: string): z.infer<typeof lockHolder> | undefined => {
   }
 }
 
-const inUse = (dir: string, pid: number | undefined): StartFailure =>
-  new StartFailure([
+const inUse = (dir: string, pid: number | undefined): StartError =>
+  new StartError([
     `The data directory ${dir} is used by another running process${pid === undefined ? '' : ` (${pid})`}.`,
   ])
 
@@ -76,7 +76,7 @@ const takeFile = (dir: string): Disposable => {
       return { [Symbol.dispose]: () => rmSync(file, { force: true }) }
     } catch (error) {
       if (codeOf(error) !== 'EEXIST') {
-        throw new StartFailure([`The data directory ${dir} cannot be written to: ${reasonOf(error)}.`], {
+        throw new StartError([`The data directory ${dir} cannot be written to: ${reasonOf(error)}.`], {
           cause: error,
         })
       }
@@ -132,7 +132,7 @@ const listenAt = async (address: string): Promise<Server | undefined> => {
   return server.unref()
 }
 
-/** Throws `StartFailure` while another process listens; undefined where there can be no socket. */
+/** Throws `StartError` while another process listens; undefined where there can be no socket. */
 const takeSocket = async (dir: string): Promise<AsyncDisposable | undefined> => {
   // By way of an open directory, because the path may be longer than an address can be.
   const draftName = `lock.sock.${randomBytes(6).toString('hex')}`
@@ -173,7 +173,7 @@ const takeSocket = async (dir: string): Promise<AsyncDisposable | undefined> => 
   } catch (error) {
     rmSync(draft, { force: true })
     await release()
-    if (error instanceof StartFailure) throw error
+    if (error instanceof StartError) throw error
     // A file system that has sockets and no second names for them.
     return undefined
   }
@@ -190,7 +190,7 @@ const removeStale = async (name: string, stale: string): Promise<void> => {
   rmSync(stale, { force: true })
 }
 
-/** Takes the directory for this process until disposed. Throws `StartFailure` while another one runs on it. */
+/** Takes the directory for this process until disposed. Throws `StartError` while another one runs on it. */
 export const lockDataDir = async (dir: string): Promise<AsyncDisposable> => {
   const socket = await takeSocket(dir)
   try {

@@ -5,7 +5,7 @@
 import { chmodSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { flushDirectory, renameDurably, writeDurably } from './durable-file.ts'
-import { codeOf, StartFailure } from './start-error.ts'
+import { codeOf, StartError } from './start-error.ts'
 
 export interface Secrets {
   secret: Uint8Array
@@ -29,10 +29,10 @@ const readSecret = (file: string): Uint8Array | undefined => {
     text = readFileSync(file, 'utf8').trim()
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined
-    throw new StartFailure([`The file ${file} cannot be read: ${codeOf(error)}.`], { cause: error })
+    throw new StartError([`The file ${file} cannot be read: ${codeOf(error)}.`], { cause: error })
   }
   if (text.length < MIN_SECRET_LENGTH) {
-    throw new StartFailure([
+    throw new StartError([
       `The file ${file} does not hold a secret (${text.length} characters): put back the one that the store beside it was sealed with.`,
     ])
   }
@@ -44,7 +44,7 @@ const newSecret = (randomBytes: (length: number) => Uint8Array): string =>
 
 /**
  * The configured secrets, else those of the directory. An empty directory gets one, on disk before this returns.
- * `hasStore`: there is something that was sealed, so a secret that is missing is not made up. Throws `StartFailure`.
+ * `hasStore`: there is something that was sealed, so a secret that is missing is not made up. Throws `StartError`.
  */
 export const loadSecrets = (
   dir: string,
@@ -55,14 +55,14 @@ export const loadSecrets = (
   const file = secretFile(dir)
   if (configured.secret === undefined && readSecret(file) === undefined) {
     if (hasStore) {
-      throw new StartFailure([
+      throw new StartError([
         `There is a store in ${dir} and no secret: put the file secret back that it was sealed with, or give that secret in BELFRY_SECRET.`,
       ])
     }
     writeDurably(file, newSecret(randomBytes))
   }
   const secret = bytes(configured.secret) ?? readSecret(file)
-  if (!secret) throw new StartFailure([`The file ${file} does not hold a secret.`])
+  if (!secret) throw new StartError([`The file ${file} does not hold a secret.`])
   const previous =
     bytes(configured.previousSecret) ??
     (configured.secret === undefined ? readSecret(previousFile(dir)) : undefined)
@@ -70,17 +70,17 @@ export const loadSecrets = (
 }
 
 /**
- * Makes a new secret for the next start, and keeps the present one beside it. Throws `StartFailure` when there is no
+ * Makes a new secret for the next start, and keeps the present one beside it. Throws `StartError` when there is no
  * present one, or the one before it is still needed.
  */
 export const replaceSecret = (dir: string, randomBytes: (length: number) => Uint8Array): void => {
   const file = secretFile(dir)
   const present = readSecret(file)
-  if (!present) throw new StartFailure([`There is no secret in ${dir}: no server has made one there.`])
+  if (!present) throw new StartError([`There is no secret in ${dir}: no server has made one there.`])
   const before = readSecret(previousFile(dir))
   // Where they are the same, this was cut off in the middle.
   if (before && !Buffer.from(before).equals(present)) {
-    throw new StartFailure(['The last change of the secret is not finished: run belfry reseal first.'])
+    throw new StartError(['The last change of the secret is not finished: run belfry reseal first.'])
   }
   writeDurably(previousFile(dir), Buffer.from(present).toString('utf8'))
   writeDurably(file, newSecret(randomBytes))

@@ -1,6 +1,6 @@
 /** Something that the operator has to put right: the sentences say what, one mistake each. No stack is of any use. */
-export class StartFailure extends Error {
-  override readonly name = 'StartFailure'
+export class StartError extends Error {
+  override readonly name = 'StartError'
   readonly sentences: readonly string[]
 
   constructor(sentences: readonly string[], options?: ErrorOptions) {
@@ -38,9 +38,9 @@ export const reasonOf = (error: unknown): string => {
 const FILE_CODES = ['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'EIO']
 
 /** A file of the data directory that could not be written is a sentence for the operator, not a defect. */
-export const asFileFailure = (dir: string, error: unknown): unknown =>
+export const asFileError = (dir: string, error: unknown): unknown =>
   FILE_CODES.includes(codeOf(error) ?? '')
-    ? new StartFailure([`The data directory ${dir} cannot be written to: ${reasonOf(error)}.`], {
+    ? new StartError([`The data directory ${dir} cannot be written to: ${reasonOf(error)}.`], {
         cause: error,
       })
     : error

@@ -5,7 +5,7 @@ import { type ArchiveRules, createKeeper, type Keeper } from '../../archive/keep
 import { createArchive } from '../../archive/service.ts'
 import { unmeasured } from '../../platform/telemetry.ts'
 import { isKnownAudience } from '../../relay/auth.ts'
-import type { Ground } from '../context.ts'
+import type { RoomContext } from '../context.ts'
 import { createStoreSweeper } from '../sweeper.ts'
 
 /** Fixed in published clients, which are led here by name. */
@@ -14,23 +14,23 @@ const PUBLISHED = 'https://history.walletconnect.com'
 const DAY = 86_400_000
 const MIB = 1024 * 1024
 
-const rulesOf = ({ config }: Ground): ArchiveRules => ({
+const rulesOf = ({ config }: RoomContext): ArchiveRules => ({
   retention: config.archiveDays * DAY,
   limits: { messages: config.archiveMessages, bytes: config.archiveMegabytes * MIB },
 })
 
-export const buildKeeper = (ground: Ground): Keeper => {
-  const { stores, budgets, clock, metrics: meter, owned } = ground
+export const buildKeeper = (context: RoomContext): Keeper => {
+  const { stores, budgets, clock, metrics: meter, owned } = context
   const { state } = budgets
-  return owned.use(createKeeper({ store: stores.archive, state, clock, meter }, rulesOf(ground)))
+  return owned.use(createKeeper({ store: stores.archive, state, clock, meter }, rulesOf(context)))
 }
 
-export const buildArchive = (ground: Ground, keeper: Keeper): { routes: Hono } => {
-  const { names, stores, payerFor, clock, log, owned } = ground
+export const buildArchive = (context: RoomContext, keeper: Keeper): { routes: Hono } => {
+  const { names, stores, payerFor, clock, log, owned } = context
   const archive = owned.use(
-    createArchive({ store: stores.archive, mailboxes: stores.relay, keeper, clock, log }, rulesOf(ground)),
+    createArchive({ store: stores.archive, mailboxes: stores.relay, keeper, clock, log }, rulesOf(context)),
   )
-  const onDuty = ground.onDuty('archive sweep')
+  const onDuty = context.onDuty('archive sweep')
   owned.use(createStoreSweeper({ store: stores.archive, onDuty, clock, log, meter: unmeasured }))
   const origins = names.knownOrigins && [...names.knownOrigins, PUBLISHED]
   const isAudience = (url: unknown) => !origins || isKnownAudience(url, origins)

@@ -10,11 +10,14 @@ import { parseCacao } from '../../protocol/cacao.ts'
 import { didWeb, domainFromDidWeb } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
-import type { Ground } from '../context.ts'
+import type { RoomContext } from '../context.ts'
 import { createStoreSweeper } from '../sweeper.ts'
 
-export const buildContacts = (ground: Ground, verifySignature: ContractWalletCheck | undefined): Hono => {
-  const { config, names, stores, clock, log, metrics: meter, owned } = ground
+export const buildContacts = (
+  context: RoomContext,
+  verifySignature: ContractWalletCheck | undefined,
+): Hono => {
+  const { config, names, stores, clock, log, metrics: meter, owned } = context
   const limits = createLimits(stores.buckets, config.limits)
 
   const contacts = createContacts(
@@ -36,13 +39,13 @@ export const buildContacts = (ground: Ground, verifySignature: ContractWalletChe
   owned.use(
     createStoreSweeper({
       store: stores.contacts,
-      onDuty: ground.onDuty('contacts sweep'),
+      onDuty: context.onDuty('contacts sweep'),
       clock,
       log,
       meter: unmeasured,
     }),
   )
-  return contactsRoutes({ contacts, log, meter, payerFor: ground.payerFor })
+  return contactsRoutes({ contacts, log, meter, payerFor: context.payerFor })
 }
 
 /** A did:web names a host, whatever the scheme. */

@@ -23,19 +23,19 @@ import type { Log } from '../../platform/telemetry.ts'
 import { checksumAddress } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
-import { StartFailure } from '../config/start-error.ts'
+import { StartError } from '../config/start-error.ts'
 
 const KEPT = { milliseconds: 300_000, most: 10_000 }
 const LIMITS = { milliseconds: 5_000, bytes: 64 * 1024 }
 const LATE = 'the chain could not be asked'
 
-/** Throws `StartFailure` when viem, which is optional, is not there. It is loaded when it is needed. */
+/** Throws `StartError` when viem, which is optional, is not there. It is loaded when it is needed. */
 export const requireViem = (): void => {
   try {
     createRequire(import.meta.url).resolve('viem')
   } catch (cause) {
     const sentence = 'BELFRY_RPC_URLS needs the package viem, which is not installed: npm install viem.'
-    throw new StartFailure([sentence], { cause })
+    throw new StartError([sentence], { cause })
   }
 }
 

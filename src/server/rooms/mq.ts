@@ -13,15 +13,15 @@ import { addressRules } from '../../platform/public-address.ts'
 import { createPublicFetch } from '../../platform/public-fetch.ts'
 import { unmeasured } from '../../platform/telemetry.ts'
 import { didWeb } from '../../protocol/did.ts'
-import type { Ground } from '../context.ts'
+import type { RoomContext } from '../context.ts'
 import { contextAddress } from '../payer.ts'
 import { createStoreSweeper } from '../sweeper.ts'
 
 /** Between two looks for messages whose wake-up got lost, ms. */
 const CATCH_UP = 5_000
 
-export const buildMq = (ground: Ground, root: Uint8Array): { routes: Hono; endPolls: () => void } => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned, payerFor } = ground
+export const buildMq = (context: RoomContext, root: Uint8Array): { routes: Hono; endPolls: () => void } => {
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned, payerFor } = context
   const { keys } = stores
   const store = createSealedMessages(stores.mq, createContentSeal(root, randomBytes))
   // Another process may put what no wake-up tells us of.
@@ -54,9 +54,9 @@ export const buildMq = (ground: Ground, root: Uint8Array): { routes: Hono; endPo
     },
     { domains: new Map(Object.entries(config.mq.domains)) },
   )
-  owned.use(createStoreSweeper({ store, onDuty: ground.onDuty('mq sweep'), clock, log, meter: unmeasured }))
+  owned.use(createStoreSweeper({ store, onDuty: context.onDuty('mq sweep'), clock, log, meter: unmeasured }))
   const callerOf = (c: Context) => ({
-    name: ground.payerOf(contextAddress(ground.addressOf)(c)),
+    name: context.payerOf(contextAddress(context.addressOf)(c)),
     ...payerFor(c),
   })
   const routes = mqRoutes({ hub, callerOf, log, meter }, { url: names.publicUrl })

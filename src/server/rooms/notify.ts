@@ -31,8 +31,8 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import { createProjects, type Projects } from '../admin/default-project.ts'
 import type { Config } from '../config/config.ts'
-import { StartFailure } from '../config/start-error.ts'
-import type { Ground } from '../context.ts'
+import { StartError } from '../config/start-error.ts'
+import type { RoomContext } from '../context.ts'
 import { isUnavailable } from '../startup.ts'
 import { linkToRelay } from './relay-link.ts'
 
@@ -56,11 +56,11 @@ export interface NotifyRoom {
 const WEBHOOK_PLACES = { perHost: 64, perOwner: 64 }
 
 export const buildNotify = async (
-  ground: Ground,
+  context: RoomContext,
   vault: Vault,
   serverKeys: ServerKeys,
 ): Promise<NotifyRoom> => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = ground
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = context
   const texts = createTextSeal(createContentSeal(serverKeys.root, randomBytes))
   const store = createSealedStore(stores.notify, texts)
   const agenda = createSealedAgenda(stores.agenda, texts)
@@ -103,7 +103,7 @@ export const buildNotify = async (
       .route(
         '/',
         notifyRoutes(
-          { apps, publishing, sent, webhooks, serverKeys, log, limits, payerFor: ground.payerFor },
+          { apps, publishing, sent, webhooks, serverKeys, log, limits, payerFor: context.payerFor },
           { publicUrl: names.publicUrl },
         ),
       ),
@@ -125,7 +125,7 @@ export const buildNotify = async (
           log,
           meter,
           randomBytes,
-          onDuty: ground.onDuty,
+          onDuty: context.onDuty,
           connectRelay: link.connect,
           relayKey: link.relayKey,
         },
@@ -144,9 +144,9 @@ export const buildNotify = async (
   }
 }
 
-/** The server's own keys. Throws `StartFailure` when they were sealed with another secret. */
+/** The server's own keys. Throws `StartError` when they were sealed with another secret. */
 export const loadKeys = async (
-  { config, stores, clock, patient }: Ground,
+  { config, stores, clock, patient }: RoomContext,
   vault: Vault,
   secret: Uint8Array,
 ): Promise<ServerKeys> => {
@@ -158,11 +158,11 @@ export const loadKeys = async (
       config.redisUrl === undefined
         ? 'The data directory was made with another secret: give the right one in BELFRY_SECRET, or none at all.'
         : 'The Redis of REDIS_URL was first used with another secret: give this process the same BELFRY_SECRET.'
-    throw new StartFailure([sentence], { cause: error })
+    throw new StartError([sentence], { cause: error })
   }
 }
 
-/** Makes the apps of the configuration. Throws `StartFailure` with a sentence for each that cannot be. */
+/** Makes the apps of the configuration. Throws `StartError` with a sentence for each that cannot be. */
 export const declareApps = async (config: Config, { apps, projects }: NotifyRoom): Promise<void> => {
   const mistakes: string[] = []
   for (const { project = projects.defaultId, domain, ...declaration } of config.apps) {
@@ -174,7 +174,7 @@ export const declareApps = async (config: Config, { apps, projects }: NotifyRoom
       mistakes.push(`The app ${domain} cannot be declared: ${error.message}.`)
     }
   }
-  if (mistakes.length > 0) throw new StartFailure(mistakes)
+  if (mistakes.length > 0) throw new StartError(mistakes)
 }
 
 /** What the first start shows; undefined when the project was made with a secret of its own. */

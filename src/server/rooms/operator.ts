@@ -4,7 +4,7 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import { operatorRoutes } from '../../sessions/operator/http.ts'
 import { createOperator } from '../../sessions/operator/service.ts'
 import { sameText } from '../admin/routes.ts'
-import type { Ground } from '../context.ts'
+import type { RoomContext } from '../context.ts'
 import type { NotifyRoom } from './notify.ts'
 
 /** As project ids are made. */
@@ -12,7 +12,7 @@ const PROJECT_ID = /^[\x21-\x7e]{1,64}$/
 
 /** Projects have secrets where there is a notify room; without one only the admin token is known here. */
 export const buildOperator = (
-  { stores, clock, randomBytes, log }: Ground,
+  { stores, clock, randomBytes, log }: RoomContext,
   adminToken: string,
   apps: Pick<NotifyRoom['apps'], 'authenticate'> | undefined,
 ): Hono => {

@@ -11,7 +11,7 @@ import { type Archiving, createRelayHub, type RelayHub } from '../../relay/hub.t
 import { createWatchEvents } from '../../relay/webhooks/calls.ts'
 import { createWatches } from '../../relay/webhooks/registrations.ts'
 import { attachRelaySocket, type RelaySocket } from '../../relay/ws.ts'
-import type { Ground } from '../context.ts'
+import type { RoomContext } from '../context.ts'
 import { contextAddress } from '../payer.ts'
 import { createStoreSweeper } from '../sweeper.ts'
 
@@ -21,14 +21,14 @@ const CATCH_UP = 10_000
 const WATCH_PLACES = { all: 256, perHost: 8, perOwner: 16, pace: { burst: 50, perSecond: 25 } }
 
 export const buildRelay = (
-  ground: Ground,
+  context: RoomContext,
   server: Server,
   key: SigningKey,
   notifyClient: string | undefined,
   archive: Archiving,
 ): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = ground
-  const { addressOf, payerOf, budgets } = ground
+  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = context
+  const { addressOf, payerOf, budgets } = context
   const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
   const trusted = (clientId: string) => clientId === notifyClient
   const { relay: store, agenda } = stores
@@ -62,7 +62,7 @@ export const buildRelay = (
   const socket = owned.use(
     attachRelaySocket({ hub, addressOf, budgets, clock, log, meter }, server, admission),
   )
-  owned.use(createStoreSweeper({ store, onDuty: ground.onDuty('relay sweep'), clock, log, meter }))
+  owned.use(createStoreSweeper({ store, onDuty: context.onDuty('relay sweep'), clock, log, meter }))
   const routes = new Hono()
   routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
   routes.route(

@@ -7,17 +7,17 @@ import { sessionRoutes } from '../../sessions/relay/http.ts'
 import { SESSION_LIMITS } from '../../sessions/relay/limits.ts'
 import { createSessionRelay, type SessionRelay } from '../../sessions/relay/service.ts'
 import { createSessionSockets } from '../../sessions/relay/socket-io.ts'
-import type { Ground } from '../context.ts'
+import type { RoomContext } from '../context.ts'
 
 export const buildSessions = async (
-  ground: Ground,
+  context: RoomContext,
   server: Server,
 ): Promise<{ relay: SessionRelay; routes: Hono }> => {
-  const { config, stores, clock, log, metrics: meter, randomBytes, owned, patient } = ground
+  const { config, stores, clock, log, metrics: meter, randomBytes, owned, patient } = context
   const limits = createLimits(stores.buckets, config.limits)
-  const { work, state, connections, memory } = ground.budgets
+  const { work, state, connections, memory } = context.budgets
   const admission = {
-    ...{ addressOf: ground.addressOf, connections, memory },
+    ...{ addressOf: context.addressOf, connections, memory },
     async admit(address: string, what: 'session' | 'sessionSocket') {
       work.charge(address, what === 'session' ? WORK_COST.item : WORK_COST.connection)
       await limits.take(what, address)

@@ -2,15 +2,15 @@
 import { diagnoseRedis } from '../../storage/redis/diagnosis.ts'
 import { type OpenRedisOptions, openRedis } from '../../storage/redis/open.ts'
 import type { Stores } from '../../storage/stores.ts'
-import { StartFailure } from '../config/start-error.ts'
+import { StartError } from '../config/start-error.ts'
 
-/** Throws `StartFailure`. */
+/** Throws `StartError`. */
 export const refuseRedisMistakes = async (url: string): Promise<void> => {
   const mistake = await diagnoseRedis(url)
-  if (mistake !== undefined) throw new StartFailure([mistake])
+  if (mistake !== undefined) throw new StartError([mistake])
 }
 
-/** Throws `StartFailure`. One that is away is opened: it is waited for. */
+/** Throws `StartError`. One that is away is opened: it is waited for. */
 export const openSoundRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   await refuseRedisMistakes(options.url)
   return openRedis(options)

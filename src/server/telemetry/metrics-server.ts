@@ -6,7 +6,7 @@ import type { ReleaseStack } from '../../platform/release-stack.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import type { Config } from '../config/config.ts'
 import { type HostAndPort, METRICS_PORT, writtenAddress } from '../config/settings.ts'
-import { codeOf, StartFailure } from '../config/start-error.ts'
+import { codeOf, StartError } from '../config/start-error.ts'
 import { closeServer, createHttpServer, listen } from '../http.ts'
 import { metricsRoutes } from '../ops.ts'
 import type { Metrics } from './metrics.ts'
@@ -31,7 +31,7 @@ export const serveMetrics = async (
   try {
     port = await listen(server, first, host)
   } catch (error) {
-    const isTaken = error instanceof StartFailure && codeOf(error.cause) === 'EADDRINUSE'
+    const isTaken = error instanceof StartError && codeOf(error.cause) === 'EADDRINUSE'
     // Nobody asked for this very port.
     if (wanted !== undefined || !isTaken) throw error
     port = await listen(server, 0, host)
