@@ -263,7 +263,8 @@ export const createReplica = async (
     if (!isLong() || !first) return
     const mark = await publishNow(store, ...first)
     await readOn(store, store.kept.cursor)
-    const rest = [...store.state.words].filter(([key, { id }]) => key !== first[0] || id !== first[1].id)
+    // By the word, not by its id: of two words with one id another one may have won meanwhile.
+    const rest = [...store.state.words].filter(([, word]) => word !== first[1])
     await Promise.all(rest.map(([key, word]) => publishNow(store, key, word)))
     await history.compact(store, mark).catch((error: unknown) => {
       // Another device was faster, and wrote everything anew behind our mark.

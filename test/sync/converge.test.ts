@@ -48,6 +48,42 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const), which }) },
 )
 
+type Step = typeof step extends fc.Arbitrary<infer One> ? One : never
+
+/** Two devices give one key two words with one id, and the winner comes while the store is written anew: found by chance. */
+const TIE: Step[] = [
+  { do: 'set', which: 0, key: 'a', value: '1' },
+  { do: 'deliver', which: 1, at: 0, again: false },
+  { do: 'delete', which: 1, key: 'a' },
+  { do: 'set', which: 1, key: 'a', value: '1' },
+  { do: 'set', which: 0, key: 'a', value: '' },
+  { do: 'set', which: 0, key: 'a', value: '1' },
+  { do: 'set', which: 0, key: 'b', value: '1' },
+  { do: 'set', which: 0, key: 'a', value: '2' },
+  { do: 'set', which: 0, key: 'a', value: '1' },
+  { do: 'delete', which: 0, key: 'a' },
+  { do: 'delete', which: 0, key: 'b' },
+  { do: 'set', which: 0, key: 'a', value: '1' },
+  { do: 'online', which: 0 },
+  { do: 'set', which: 0, key: 'a', value: '2' },
+  { do: 'set', which: 0, key: 'a', value: '1' },
+  { do: 'set', which: 0, key: 'a', value: '' },
+  { do: 'set', which: 1, key: 'a', value: '' },
+  { do: 'set', which: 0, key: 'b', value: '1' },
+  { do: 'delete', which: 0, key: 'b' },
+  { do: 'set', which: 0, key: 'a', value: '1' },
+  { do: 'set', which: 0, key: 'a', value: '{}' },
+  { do: 'set', which: 0, key: 'b', value: '1' },
+  { do: 'delete', which: 0, key: 'a' },
+  { do: 'delete', which: 0, key: 'b' },
+  { do: 'online', which: 1 },
+  { do: 'set', which: 0, key: 'a', value: '{}' },
+  { do: 'deliver', which: 0, at: 0, again: false },
+  { do: 'deliver', which: 0, at: 0, again: false },
+  { do: 'set', which: 1, key: 'a', value: '1' },
+  { do: 'set', which: 0, key: 'a', value: '2' },
+]
+
 describe('replicas', () => {
   it('hold the same bytes after any changes, absences, restarts, repetitions and orders, and so does one that joins late', {
     timeout: 280_000,
@@ -95,7 +131,7 @@ describe('replicas', () => {
           compactions += lab.compactions.length
         },
       ),
-      { numRuns: 3_000 },
+      { numRuns: 3_000, examples: [[TIE, 21, -1]] },
     )
     // The property was tried with archives that became shorter.
     expect(compactions).toBeGreaterThan(100)
