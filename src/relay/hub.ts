@@ -256,20 +256,23 @@ export const createRelayHub = (
   }
   if (limits.catchUpEvery !== undefined) catchUpLater(limits.catchUpEvery)
 
+  /** The delivery that a new connection reads from: one of its own, or that of all shared ones of its client. */
+  const deliveryFor = (who: { clientId: string; share: boolean; inTurns: boolean }): ClientDelivery => {
+    const deliveries = clients.get(who.clientId) ?? new Set()
+    clients.set(who.clientId, deliveries)
+    const known = who.share ? [...deliveries].find(({ shared }) => shared) : undefined
+    if (known) return known
+    const delivery = new ClientDelivery({ store, clock, log, meter, limits, ackBatcher }, who)
+    deliveries.add(delivery)
+    return delivery
+  }
+
   const hub: RelayHub = {
     connect(peer, { share, ...identified }) {
       const { clientId, address, payer, trusted: isTrusted } = callerOf(identified)
-      const deliveries = clients.get(clientId) ?? new Set()
-      clients.set(clientId, deliveries)
-      let delivery = share ? [...deliveries].find(({ shared }) => shared) : undefined
-      if (!delivery) {
-        const who = { clientId, share, inTurns: isTrusted }
-        delivery = new ClientDelivery({ store, clock, log, meter, limits, ackBatcher }, who)
-        deliveries.add(delivery)
-      }
+      const delivery = deliveryFor({ clientId, share, inTurns: isTrusted })
       const id = `${process}-${++connectionCount}`
-      const reader = delivery
-      const who = { id, clientId, share, trusted: isTrusted, address, payer, resume: () => reader.resume() }
+      const who = { id, clientId, share, trusted: isTrusted, address, payer, resume: () => delivery.resume() }
       const connection = new Connection({ clock, log, meter, limits, budgets, nextPushId }, peer, who)
       delivery.join(connection)
       connections.set(connection, delivery)

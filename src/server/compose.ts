@@ -1,5 +1,5 @@
 /**
- * Puts the house together: the only place that constructs (with the `…-room` files, one a room), and the only
+ * Puts the house together: the only place that constructs (with the files of `rooms/`, one a room), and the only
  * one that knows every room.
  *
  * Order matters. The port is open before the notify server starts, because that one reaches the relay like everybody

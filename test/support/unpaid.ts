@@ -1,5 +1,4 @@
-import type { BucketSize } from '../../src/platform/buckets.ts'
-import { createBuckets } from '../../src/platform/buckets.ts'
+import { type BucketSize, createBuckets } from '../../src/platform/buckets.ts'
 import { type Budgets, createBudgets, NO_BUDGETS } from '../../src/platform/budgets.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 

@@ -1,4 +1,4 @@
-/** The notify room's clients: the wallet's side (`wallet.ts`) and the dapp's side (`dapp.ts`). */
+/** The notify room's clients: the wallet's side (`wallet/`) and the dapp's side (`dapp.ts`). */
 
 export { fromAppDomain, fromNotifyServer, type PublicKeys, type ResolveAppKeys } from './app-keys.ts'
 export {

@@ -7,7 +7,7 @@
  *   when it did not. Two arrivals of one message at the same time are handled once. In order within a lane.
  * - It has a watch at the relay, which it renews; and on each topic that it subscribes to it takes what waits there
  *   already, once it is subscribed: what came while nobody was watching.
- * - `publish` is as in `index`: in the order of the calls, again after a failure, unchanged.
+ * - `publish` is as in `createRelayClient`: in the order of the calls, again after a failure, unchanged.
  * - A relay that does not answer is asked again, after 0.5 s, doubling up to 30 s; everything waits meanwhile.
  *
  * A relay other than ours ignores `keep` and counts what it hands out at a fetch as received.
@@ -66,7 +66,7 @@ export const createWebhookClient = (
     clientId: string
     watch: WatchWish
     onMessage: (message: RelayMessage) => Promise<void>
-    /** As in `index`. */
+    /** As in `createRelayClient`. */
     laneOf?: (message: RelayMessage) => string | undefined
     remembers?: boolean
     maxQueued?: number

@@ -1,6 +1,6 @@
 /**
  * Watch webhooks: a service is told what happens to the messages of a client that let it (published relay API, "Relay
- * Webhooks"). Here are the registrations, and what becomes an event; `watch-events` brings the events to the services.
+ * Webhooks"). Here are the registrations, and what becomes an event; `calls` brings the events to the services.
  *
  * | status    | type `publisher`: the client published it        | type `subscriber`: the client is subscribed to its topic |
  * |-----------|--------------------------------------------------|----------------------------------------------------------|
@@ -12,11 +12,11 @@
  * for which there is no room are no events; nor is a client's own message for itself as a subscriber.
  *
  * Guarantees: an event is durable before the publisher is answered, or before the acknowledgement is written; from then
- * on it is told at least once, as long as its watch stands (`watch-events`). A process that is killed between storing
+ * on it is told at least once, as long as its watch stands (`calls`). A process that is killed between storing
  * a message and writing its events loses these, not the message. A watch counts on this process from its answer on, on
  * others soon after. Watching changes nothing about delivery, and trouble with it neither.
  *
- * A service is asked before it is told anything (`watch-events`), unless it is the client that the operator trusts. What
+ * A service is asked before it is told anything (`calls`), unless it is the client that the operator trusts. What
  * happens meanwhile waits. The newest word of a client about a webhook counts, also after the end of a watch, for as long
  * as an older token could be good.
  *
