@@ -2,7 +2,7 @@
  * The same measurement on both engines, turn and turn about: what else happens on the machine meets both of them alike,
  * so the ratio can be believed where the figures cannot.
  */
-import { createReleaseStack } from '../../src/platform/release-stack.ts'
+import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { startRedis } from '../../test/support/redis.ts'
 import { type BenchServer, startServer } from './server.ts'
 import { percentile } from './table.ts'

@@ -1,7 +1,7 @@
 /** Envelope and JWT primitives: what a server gets (`crypto-node`) against what a browser gets (`crypto-portable`). */
-import type { Crypto } from '../../src/platform/crypto.ts'
-import { crypto as native } from '../../src/platform/crypto-node.ts'
-import { crypto as portable } from '../../src/platform/crypto-portable.ts'
+import type { Crypto } from '../../src/platform/runtime/crypto.ts'
+import { crypto as native } from '../../src/platform/runtime/crypto-node.ts'
+import { crypto as portable } from '../../src/platform/runtime/crypto-portable.ts'
 import { count, type Row } from './table.ts'
 
 const perSecond = (work: () => unknown): number => {

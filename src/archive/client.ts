@@ -1,5 +1,5 @@
 /** The archive's client: registers tags, reads a topic, has it compacted. Node and browsers. */
-import { type FetchDeps, fetchJson, httpFailure } from '../platform/fetch-json.ts'
+import { type FetchDeps, fetchJson, httpFailure } from '../platform/net/fetch-json.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { signJwt } from '../protocol/jwt.ts'
 import type { SigningKey } from '../protocol/keys.ts'

@@ -12,8 +12,9 @@
  * registered than the set holds, every tag counts as one that may be. A registration counts in its own process from its
  * answer on, in others when its news arrives, ten seconds later at the latest.
  */
-import type { Clock } from '../platform/clock.ts'
-import type { StateBudget } from '../platform/state-budget.ts'
+
+import type { StateBudget } from '../platform/budgets/state-budget.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import type { Meter } from '../platform/telemetry.ts'
 import type { ArchiveLimits, ArchiveStore, Registration } from './store.ts'
 

@@ -19,9 +19,10 @@
  * - What a client publishes that has named none (published clients, or before it registered) stays until its retention
  *   ends or the quota of its topic takes it.
  */
-import { type Clock, pause } from '../platform/clock.ts'
-import type { Payer } from '../platform/payer.ts'
-import { ROW_OVERHEAD_BYTES } from '../platform/state-budget.ts'
+
+import type { Payer } from '../platform/budgets/payer.ts'
+import { ROW_OVERHEAD_BYTES } from '../platform/budgets/state-budget.ts'
+import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { type ArchiveRules, type Keeper, KNOWN_FOR, PAID_RETENTION_MS } from './keeper.ts'

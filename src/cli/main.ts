@@ -26,19 +26,19 @@ import { readFileSync } from 'node:fs'
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty'
 import { z } from 'zod'
 import { StartError } from '../server/config/start-error.ts'
-import { account } from './account.ts'
-import { CommandFailure } from './admin.ts'
-import { app } from './app.ts'
-import { broadcast } from './broadcast.ts'
-import { check } from './check.ts'
+import { CommandFailure } from './admin-client.ts'
+import { account } from './commands/account.ts'
+import { app } from './commands/app.ts'
+import { broadcast } from './commands/broadcast.ts'
+import { check } from './commands/check.ts'
+import { keys } from './commands/keys.ts'
+import { notify } from './commands/notify.ts'
+import { projectCommand } from './commands/project.ts'
+import { reseal } from './commands/reseal.ts'
+import { rotate } from './commands/rotate.ts'
+import { serve } from './commands/serve.ts'
+import { topic } from './commands/topic.ts'
 import { UsageError } from './flags.ts'
-import { keys } from './keys.ts'
-import { notify } from './notify.ts'
-import { projectCommand } from './project.ts'
-import { reseal } from './reseal.ts'
-import { rotate } from './rotate.ts'
-import { serve } from './serve.ts'
-import { topic } from './topic.ts'
 import { usage } from './usage.ts'
 
 const main = defineCommand({
@@ -59,10 +59,10 @@ const main = defineCommand({
     usage,
     topic,
     check,
-    migrate: () => import('./migrate.ts').then(({ migrate }) => migrate),
-    backup: () => import('./backup.ts').then(({ backup }) => backup),
-    restore: () => import('./restore.ts').then(({ restore }) => restore),
-    demo: () => import('./demo.ts').then(({ demo }) => demo),
+    migrate: () => import('./commands/migrate.ts').then(({ migrate }) => migrate),
+    backup: () => import('./commands/backup.ts').then(({ backup }) => backup),
+    restore: () => import('./commands/restore.ts').then(({ restore }) => restore),
+    demo: () => import('./commands/demo.ts').then(({ demo }) => demo),
   },
 })
 

@@ -1,7 +1,7 @@
 /** How far a long command is, on stderr: a line that is drawn again on a terminal, a line for each table elsewhere. */
-import type { Progress } from '../storage/migration.ts'
-import type { TableName } from '../storage/transfer.ts'
-import { bar, shown } from './meter.ts'
+import type { Progress } from '../storage/transfer/migration.ts'
+import type { TableName } from '../storage/transfer/transfer.ts'
+import { bar, shown } from './progress-bar.ts'
 
 /** Between two drawings, ms. */
 const EVERY = 100

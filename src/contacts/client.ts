@@ -9,7 +9,7 @@
  * itself and never signs for another: a server that could choose it would get signatures that count on a chain.
  */
 import * as z from 'zod'
-import { type FetchDeps, fetchJson, httpFailure } from '../platform/fetch-json.ts'
+import { type FetchDeps, fetchJson, httpFailure } from '../platform/net/fetch-json.ts'
 import { didWeb } from '../protocol/did.ts'
 import { fromRpcFailure, ProtocolError } from '../protocol/errors.ts'
 import type { SigningKey } from '../protocol/keys.ts'

@@ -11,8 +11,8 @@
  */
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
-import { readJsonText } from '../platform/http.ts'
-import { HOUSE, type Payer } from '../platform/payer.ts'
+import { HOUSE, type Payer } from '../platform/budgets/payer.ts'
+import { readJsonText } from '../platform/net/http.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { rpcFailure } from '../protocol/jsonrpc.ts'

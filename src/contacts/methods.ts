@@ -14,8 +14,8 @@
  * have no say in the validity: it is 365 days.
  */
 import type * as z from 'zod'
-import { checked } from '../platform/http.ts'
-import type { Payer } from '../platform/payer.ts'
+import type { Payer } from '../platform/budgets/payer.ts'
+import { checked } from '../platform/net/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { readAttribute, writeValue } from './attribute.ts'
 import { type Change, Grant, named, Revoke, Whose } from './schema.ts'

@@ -15,10 +15,11 @@
  * | 429    | too many requests                                                       |
  * | -32000 | our fault, or a did document that could not be had; the unexpected with an id that the log has, too |
  */
-import { asProtocolError } from '../platform/http.ts'
-import type { Payer } from '../platform/payer.ts'
+
+import type { Payer } from '../platform/budgets/payer.ts'
+import { WORK_COST } from '../platform/budgets/work-budget.ts'
+import { asProtocolError } from '../platform/net/http.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
-import { WORK_COST } from '../platform/work-budget.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { batchOf, idTextOf, parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'
 import type { Method } from './methods.ts'

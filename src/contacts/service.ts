@@ -17,12 +17,13 @@
  * | did:key        | itself                                                               | no             |
  * | did:web        | those that its did document lists for authentication, read from https | no             |
  */
-import type { Clock } from '../platform/clock.ts'
-import { createKept } from '../platform/kept.ts'
-import { HOUSE, type Payer } from '../platform/payer.ts'
-import type { PublicFetch } from '../platform/public-fetch.ts'
+
+import { HOUSE, type Payer } from '../platform/budgets/payer.ts'
+import { WORK_COST } from '../platform/budgets/work-budget.ts'
+import { createKept } from '../platform/concurrency/ttl-cache.ts'
+import type { PublicFetch } from '../platform/net/public-fetch.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
-import { WORK_COST } from '../platform/work-budget.ts'
 import { fromBase64url, toBase64url, toHex } from '../protocol/bytes.ts'
 import { accountOf, type Cacao, identityKeyOf, verifyCacao } from '../protocol/cacao.ts'
 import { accountKey } from '../protocol/caip.ts'

@@ -12,7 +12,7 @@
  * | unregisterInvite   | DELETE /invite `{idAuth}`, act unregister_invite    |
  */
 import * as z from 'zod'
-import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../platform/fetch-json.ts'
+import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../platform/net/fetch-json.ts'
 import { type Cacao, cacaoSchema } from '../protocol/cacao.ts'
 import { didPkh } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'

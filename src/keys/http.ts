@@ -18,10 +18,10 @@
  */
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
-import { asProtocolError, callAgain, checked, jsonBody } from '../platform/http.ts'
-import { HOUSE, type Payer } from '../platform/payer.ts'
+import { HOUSE, type Payer } from '../platform/budgets/payer.ts'
+import { WORK_COST } from '../platform/budgets/work-budget.ts'
+import { asProtocolError, callAgain, checked, jsonBody } from '../platform/net/http.ts'
 import type { Log } from '../platform/telemetry.ts'
-import { WORK_COST } from '../platform/work-budget.ts'
 import { accountKey } from '../protocol/caip.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { type Answer, IdentityQuery, InviteQuery, RegisterIdentity, WithIdAuth } from './schema.ts'

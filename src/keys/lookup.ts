@@ -12,10 +12,11 @@
  *
  * What is answered is not verified here; whoever relies on it does that.
  */
-import type { Clock } from '../platform/clock.ts'
-import { HostNotAsked } from '../platform/host-gate.ts'
-import { createKept } from '../platform/kept.ts'
-import type { PublicFetch } from '../platform/public-fetch.ts'
+
+import { createKept } from '../platform/concurrency/ttl-cache.ts'
+import { HostNotAsked } from '../platform/net/host-gate.ts'
+import type { PublicFetch } from '../platform/net/public-fetch.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { accountOf, type Cacao, parseCacao } from '../protocol/cacao.ts'
 import { accountKey } from '../protocol/caip.ts'

@@ -11,12 +11,13 @@
  * Guarantees: what is here was verified when it came; a CACAO is served exactly as it came; a revoked key stops at once
  * and stays revoked, because the CACAO that brought it is public and only a later signature of the owner counts.
  */
-import type { Clock } from '../platform/clock.ts'
-import { createKept } from '../platform/kept.ts'
-import { createKeyedLock } from '../platform/keyed-lock.ts'
-import { HOUSE, type Payer } from '../platform/payer.ts'
+
+import { HOUSE, type Payer } from '../platform/budgets/payer.ts'
+import { WORK_COST } from '../platform/budgets/work-budget.ts'
+import { createKeyedLock } from '../platform/concurrency/keyed-lock.ts'
+import { createKept } from '../platform/concurrency/ttl-cache.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
-import { WORK_COST } from '../platform/work-budget.ts'
 import {
   accountOf,
   type Cacao,

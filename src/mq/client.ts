@@ -10,8 +10,8 @@
  */
 
 import type * as z from 'zod'
-import { type Clock, pause, systemClock } from '../platform/clock.ts'
-import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../platform/fetch-json.ts'
+import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../platform/net/fetch-json.ts'
+import { type Clock, pause, systemClock } from '../platform/runtime/clock.ts'
 import { openEnvelope, parseEnvelope, sealType1 } from '../protocol/envelope.ts'
 import { fromSentence, isErrorCode, ProtocolError } from '../protocol/errors.ts'
 import { deriveSymKey, generateAgreementKey, type KeyPair } from '../protocol/keys.ts'

@@ -21,7 +21,7 @@
  */
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
-import { asProtocolError, callAgain, checked, type Failure, readBody } from '../platform/http.ts'
+import { asProtocolError, callAgain, checked, type Failure, readBody } from '../platform/net/http.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { fromUtf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'

@@ -10,9 +10,9 @@
  * Answers none for what is not there or cannot be read; throws `unavailable` where somebody who knows does not answer.
  */
 import * as z from 'zod'
-import type { Clock } from '../platform/clock.ts'
-import { createKept } from '../platform/kept.ts'
-import type { PublicFetch } from '../platform/public-fetch.ts'
+import { createKept } from '../platform/concurrency/ttl-cache.ts'
+import type { PublicFetch } from '../platform/net/public-fetch.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import { fromBase64url } from '../protocol/bytes.ts'
 import { accountKey } from '../protocol/caip.ts'
 import { accountFromDidPkh, ed25519FromDid } from '../protocol/did.ts'

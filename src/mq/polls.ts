@@ -4,7 +4,7 @@
  *
  * All who wait for one queue are woken, in the order in which they came, and each looks for itself.
  */
-import type { Clock } from '../platform/clock.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import type { Meter } from '../platform/telemetry.ts'
 import type { MqStore, QueueName } from './store.ts'
 

@@ -1,5 +1,5 @@
 /** Messages of the queues, sealed before the store sees them. Who has sent one, and when it ends, stays readable. */
-import type { ContentSeal } from '../platform/content-seal.ts'
+import type { ContentSeal } from '../platform/runtime/content-seal.ts'
 import type { MqMessage, MqStore, QueueName } from './store.ts'
 
 export const createSealedMessages = (store: MqStore, content: ContentSeal): MqStore => {

@@ -18,12 +18,13 @@
  *   nobody's, has 128 messages for a day.
  * - Where it is full, who has less than a 64th of it there still gets in: the oldest message of the payer with most of
  *   them gives way. So one address fills no queue, and destroys no more than a 64th of what others have there.
- * - Whoever puts pays for what is kept (`platform/budgets`).
+ * - Whoever puts pays for what is kept (`platform/budgets/budgets`).
  */
-import type { Clock } from '../platform/clock.ts'
-import type { Payer } from '../platform/payer.ts'
+
+import type { Payer } from '../platform/budgets/payer.ts'
+import { WORK_COST } from '../platform/budgets/work-budget.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import type { Meter } from '../platform/telemetry.ts'
-import { WORK_COST } from '../platform/work-budget.ts'
 import { toBase64url, toHex, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { isHashDid } from './dids.ts'

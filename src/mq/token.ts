@@ -6,7 +6,7 @@
  */
 import * as z from 'zod'
 import { crypto } from '#crypto'
-import type { Clock } from '../platform/clock.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import { fromBase64url, toHex, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { decodeJwt, signJwt } from '../protocol/jwt.ts'

@@ -16,8 +16,8 @@
  * Wire tables: requests in `requests/handler`, what is sent in `outbox/messages`, rules in `subscriptions/rules` and
  * `requests/authority`.
  */
-import type { Agenda } from '../platform/agenda.ts'
-import type { Clock } from '../platform/clock.ts'
+import type { Agenda } from '../platform/jobs/job-queue.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'

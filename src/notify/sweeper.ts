@@ -3,7 +3,7 @@
  * notifications, request ids and former keys. Nothing depends on it: what is over counts for nothing before it is
  * swept.
  */
-import { type Clock, pause } from '../platform/clock.ts'
+import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import type { Rotation } from './apps/rotation.ts'
 import type { OnDuty } from './duty.ts'

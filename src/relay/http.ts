@@ -13,8 +13,8 @@
  * Every body is a JSON-RPC message. A caller without a connection is pushed nothing: it fetches.
  */
 import { type Context, Hono } from 'hono'
-import type { Clock } from '../platform/clock.ts'
-import { callAgain, readBody } from '../platform/http.ts'
+import { callAgain, readBody } from '../platform/net/http.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { fromUtf8, toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'

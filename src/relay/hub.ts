@@ -24,10 +24,10 @@
  *
  * Delivery is in `delivery/client-delivery.ts`, the brakes of a connection in `delivery/connection.ts`, the methods in `methods.ts`.
  */
-import type { Budgets } from '../platform/budgets.ts'
-import type { Clock } from '../platform/clock.ts'
+import type { Budgets } from '../platform/budgets/budgets.ts'
+import { frameCost, WORK_COST } from '../platform/budgets/work-budget.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
-import { frameCost, WORK_COST } from '../platform/work-budget.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'

@@ -1,5 +1,5 @@
-import type { Clock } from '../platform/clock.ts'
-import { type StateBudget, storeIsFull } from '../platform/state-budget.ts'
+import { type StateBudget, storeIsFull } from '../platform/budgets/state-budget.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { abbreviate } from './delivery/topic-cursor.ts'
 import type { Drops } from './drops.ts'

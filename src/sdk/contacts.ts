@@ -4,10 +4,10 @@
  *     const contacts = contactsClient({ url: 'https://belfry.example.com' })
  *     for (const keyPackage of await contacts.fetch('did:pkh:eip155:1:0x…')) encryptTo(keyPackage)
  */
-import '../platform/dispose-symbols.ts'
+import '../platform/runtime/dispose-symbols.ts'
 import { type ContactsClient, type ContactsClientOptions, createContactsClient } from '../contacts/client.ts'
-import { systemClock } from '../platform/clock.ts'
-import type { FetchDeps } from '../platform/fetch-json.ts'
+import type { FetchDeps } from '../platform/net/fetch-json.ts'
+import { systemClock } from '../platform/runtime/clock.ts'
 
 export type { Attribute } from '../contacts/attribute.ts'
 export type { ContactsClient, ContactsClientOptions, InstallationSigner } from '../contacts/client.ts'

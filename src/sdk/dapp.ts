@@ -5,10 +5,10 @@
  *     await dapp.enrol('app.example.com')
  *     await dapp.notify({ type, title: 'Hello', body: 'There is news' }, ['eip155:1:0x…'])
  */
-import '../platform/dispose-symbols.ts'
+import '../platform/runtime/dispose-symbols.ts'
 import { createDapp as createDappWith, type Dapp, type DappOptions } from '../notify/client/index.ts'
-import { systemClock } from '../platform/clock.ts'
-import type { FetchDeps } from '../platform/fetch-json.ts'
+import type { FetchDeps } from '../platform/net/fetch-json.ts'
+import { systemClock } from '../platform/runtime/clock.ts'
 
 export type {
   AppDescription,

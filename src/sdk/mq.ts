@@ -5,7 +5,7 @@
  *     await mq.put(theirDid, 'hello', { sealTo: theirKey })
  *     for await (const { text, sender } of mq.messages(signal)) show(text, sender)
  */
-import '../platform/dispose-symbols.ts'
+import '../platform/runtime/dispose-symbols.ts'
 
 export {
   accountSigner,

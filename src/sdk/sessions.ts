@@ -9,9 +9,9 @@
  *     // a wallet
  *     const { done } = walletSession({ link, approve: (request) => ask(request), methods: { [AUTH_PK]: authPk(key) } })
  */
-import '../platform/dispose-symbols.ts'
-import { systemClock } from '../platform/clock.ts'
-import type { FetchDeps } from '../platform/fetch-json.ts'
+import '../platform/runtime/dispose-symbols.ts'
+import type { FetchDeps } from '../platform/net/fetch-json.ts'
+import { systemClock } from '../platform/runtime/clock.ts'
 import { silent, unmeasured } from '../platform/telemetry.ts'
 import type { ChannelDeps } from '../sessions/client/channel.ts'
 import {
@@ -25,7 +25,7 @@ import {
   walletSession as walletSessionWith,
 } from '../sessions/client/wallet.ts'
 
-export { systemClock } from '../platform/clock.ts'
+export { systemClock } from '../platform/runtime/clock.ts'
 export { silent, unmeasured } from '../platform/telemetry.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
 export { type SigningKey, signingKeyFrom } from '../protocol/keys.ts'

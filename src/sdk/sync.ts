@@ -10,8 +10,8 @@
  *
  * For Node there is a storage in a file: `belfry/sync/file`.
  */
-import '../platform/dispose-symbols.ts'
-import { systemClock } from '../platform/clock.ts'
+import '../platform/runtime/dispose-symbols.ts'
+import { systemClock } from '../platform/runtime/clock.ts'
 import { silent, unmeasured } from '../platform/telemetry.ts'
 import { openSync as openSyncWith, type Sync, type SyncDeps, type SyncOptions } from '../sync/client.ts'
 

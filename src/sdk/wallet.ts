@@ -9,7 +9,7 @@
  *     await wallet.watch()
  *     await wallet.subscribe('app.example.com')
  */
-import '../platform/dispose-symbols.ts'
+import '../platform/runtime/dispose-symbols.ts'
 import { createKeysClient } from '../keys/client.ts'
 import {
   createWallet as createWalletWith,
@@ -17,7 +17,7 @@ import {
   type WalletDeps,
   type WalletOptions,
 } from '../notify/client/index.ts'
-import { systemClock } from '../platform/clock.ts'
+import { systemClock } from '../platform/runtime/clock.ts'
 import { silent, unmeasured } from '../platform/telemetry.ts'
 
 export { createKeysClient, type KeysClient } from '../keys/client.ts'
@@ -36,7 +36,7 @@ export {
   type WalletOptions,
   type WalletState,
 } from '../notify/client/index.ts'
-export { systemClock } from '../platform/clock.ts'
+export { systemClock } from '../platform/runtime/clock.ts'
 export { silent, unmeasured } from '../platform/telemetry.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
 

@@ -5,7 +5,7 @@
  * It is thrift, not a lock: after a leap of the clock, or while the process was halted, two may do the same job for a
  * moment, and every job bears that.
  */
-import { type Clock, pause } from '../platform/clock.ts'
+import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import type { Leases } from '../storage/leases.ts'
 

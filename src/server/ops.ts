@@ -10,9 +10,9 @@
  */
 import { Hono } from 'hono'
 import { cors } from 'hono/cors'
-import { type Clock, pause } from '../platform/clock.ts'
+import type { PressureLevel } from '../platform/budgets/watermark.ts'
+import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
-import type { PressureLevel } from '../platform/watermark.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 

@@ -2,10 +2,10 @@
 import { createHmac } from 'node:crypto'
 import { IncomingMessage } from 'node:http'
 import type { Context } from 'hono'
-import type { Budgets } from '../platform/budgets.ts'
-import type { ClientAddress } from '../platform/client-address.ts'
-import { createFairQueue } from '../platform/fair-queue.ts'
-import { createPayers, HOUSE, type Payer } from '../platform/payer.ts'
+import type { Budgets } from '../platform/budgets/budgets.ts'
+import { createPayers, HOUSE, type Payer } from '../platform/budgets/payer.ts'
+import { createFairQueue } from '../platform/concurrency/fair-queue.ts'
+import type { ClientAddress } from '../platform/net/client-address.ts'
 
 const PAYER_CHARACTERS = 11
 

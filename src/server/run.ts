@@ -7,7 +7,7 @@
  */
 import { styleText } from 'node:util'
 import { collectDefaultMetrics } from 'prom-client'
-import { pause, systemClock } from '../platform/clock.ts'
+import { pause, systemClock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { composeServer, type RunningServer } from './compose.ts'
 import { type Config, type Flags, readConfig } from './config/config.ts'

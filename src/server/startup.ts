@@ -3,8 +3,8 @@
  * and the port meanwhile says that the process lives (`/health`) but cannot serve (`/ready` and everything else: 503).
  */
 import { Hono } from 'hono'
-import { type Clock, pause } from '../platform/clock.ts'
-import { callAgain } from '../platform/http.ts'
+import { callAgain } from '../platform/net/http.ts'
+import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Stores } from '../storage/stores.ts'

@@ -1,5 +1,5 @@
 /** Removes what has expired from a store (the relay's messages, jobs of all rooms), a bounded piece at a time so that nobody waits for it. */
-import { type Clock, pause } from '../platform/clock.ts'
+import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import type { RelayStore } from '../relay/store.ts'
 import type { OnDuty } from './leader-election.ts'

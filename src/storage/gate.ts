@@ -1,5 +1,5 @@
 import { ProtocolError } from '../protocol/errors.ts'
-import type { Transfer } from './transfer.ts'
+import type { Transfer } from './transfer/transfer.ts'
 
 /**
  * Lets calls through until it is closed, then waits for those that are inside.

@@ -1,8 +1,8 @@
 /** A replica with a relay and an archive: what an application opens. Node and browsers. */
-import '../platform/dispose-symbols.ts'
+import '../platform/runtime/dispose-symbols.ts'
 import { crypto } from '#crypto'
 import { createArchiveClient } from '../archive/client.ts'
-import type { FetchDeps } from '../platform/fetch-json.ts'
+import type { FetchDeps } from '../platform/net/fetch-json.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { fromHex, toHex } from '../protocol/bytes.ts'
 import { signingKeyFrom } from '../protocol/keys.ts'

@@ -3,7 +3,7 @@
  * whatever trouble, so that the relay knows a repetition.
  */
 import * as z from 'zod'
-import { type Clock, pause } from '../platform/clock.ts'
+import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Journal } from './storage.ts'

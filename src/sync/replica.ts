@@ -23,7 +23,7 @@
  * | `out/<number>` | a message that the relay does not have yet |
  */
 import * as z from 'zod'
-import { type Clock, pause } from '../platform/clock.ts'
+import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { payloadId } from '../protocol/jsonrpc.ts'

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { systemClock } from '../../src/platform/clock.ts'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { createWallet, fromNotifyServer } from '../../src/sdk/wallet.ts'
 import { SETTING_NAMES, settingOf } from '../../src/server/config/settings.ts'
 import { newOwner } from '../support/owner.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { createReleaseStack } from '../../src/platform/release-stack.ts'
+import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { type Peer, startPeer } from './peer.ts'
 import { type System, startSystem } from './system.ts'

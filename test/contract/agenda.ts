@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Job } from '../../src/platform/agenda.ts'
+import type { Job } from '../../src/platform/jobs/job-queue.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
 

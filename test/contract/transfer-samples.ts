@@ -2,10 +2,15 @@
 
 import { EXPIRED } from '../../src/notify/store/receipts.ts'
 import type { Webhook } from '../../src/notify/store/store.ts'
-import type { Job } from '../../src/platform/agenda.ts'
+import type { Job } from '../../src/platform/jobs/job-queue.ts'
 import type { Watch } from '../../src/relay/store.ts'
 import type { Stores } from '../../src/storage/stores.ts'
-import { type Readers, type Records, TABLE_NAMES, type TableName } from '../../src/storage/transfer.ts'
+import {
+  type Readers,
+  type Records,
+  TABLE_NAMES,
+  type TableName,
+} from '../../src/storage/transfer/transfer.ts'
 import {
   app,
   become,

@@ -12,7 +12,7 @@ import type {
   Watcher,
   Webhook,
 } from '../../src/notify/store/store.ts'
-import type { Job } from '../../src/platform/agenda.ts'
+import type { Job } from '../../src/platform/jobs/job-queue.ts'
 import { app, DAY, notification, project, watcher } from './notify-samples.ts'
 import { hex } from './relay-samples.ts'
 

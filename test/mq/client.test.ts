@@ -8,7 +8,7 @@ import {
   secp256k1Signer,
 } from '../../src/mq/client.ts'
 import { hashDid } from '../../src/mq/dids.ts'
-import { systemClock } from '../../src/platform/clock.ts'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { didPkh } from '../../src/protocol/did.ts'
 import { generateAgreementKey, generateSigningKey } from '../../src/protocol/keys.ts'
 import { createPerson, idAuth } from '../keys/person.ts'

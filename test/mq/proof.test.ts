@@ -12,9 +12,9 @@ import {
   secp256k1Signer,
   webSigner,
 } from '../../src/mq/signers.ts'
-import { systemClock } from '../../src/platform/clock.ts'
-import { addressRules } from '../../src/platform/public-address.ts'
-import { createPublicFetch, type PublicAnswer } from '../../src/platform/public-fetch.ts'
+import { addressRules } from '../../src/platform/net/public-address.ts'
+import { createPublicFetch, type PublicAnswer } from '../../src/platform/net/public-fetch.ts'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { concat, fromHex, toBase64url, toHex, utf8 } from '../../src/protocol/bytes.ts'
 import { accountKey } from '../../src/protocol/caip.ts'
 import { ProtocolError } from '../../src/protocol/errors.ts'

@@ -1,6 +1,6 @@
 /** The notify server at work over our relay, through real sockets. */
 import { expect, it } from 'vitest'
-import { systemClock } from '../../src/platform/clock.ts'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { silent, unmeasured } from '../../src/platform/telemetry.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { NOTIFY_METHODS } from '../../src/protocol/notify-methods.ts'

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 
 /** What a bundler for browsers takes for the entries of package.json `imports`. */
 const IN_BROWSERS: Record<string, string> = {
-  '#crypto': 'src/platform/crypto-portable.ts',
-  '#socket': 'src/platform/socket-browser.ts',
+  '#crypto': 'src/platform/runtime/crypto-portable.ts',
+  '#socket': 'src/platform/runtime/socket-browser.ts',
 }
 
 /** Values only: types are gone before a browser sees them. */

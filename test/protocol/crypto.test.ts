@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Crypto } from '../../src/platform/crypto.ts'
-import { createNodeCrypto, loadSodium, crypto as native } from '../../src/platform/crypto-node.ts'
-import { crypto as portable } from '../../src/platform/crypto-portable.ts'
+import type { Crypto } from '../../src/platform/runtime/crypto.ts'
+import { createNodeCrypto, loadSodium, crypto as native } from '../../src/platform/runtime/crypto-node.ts'
+import { crypto as portable } from '../../src/platform/runtime/crypto-portable.ts'
 import { concat, fromHex, toHex, utf8 } from '../../src/protocol/bytes.ts'
 
 const sodium = loadSodium()

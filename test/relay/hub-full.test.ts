@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
-import { createBuckets } from '../../src/platform/buckets.ts'
-import { createBudgets } from '../../src/platform/budgets.ts'
-import type { PressureLevel } from '../../src/platform/watermark.ts'
+import { createBudgets } from '../../src/platform/budgets/budgets.ts'
+import { createBuckets } from '../../src/platform/budgets/token-buckets.ts'
+import type { PressureLevel } from '../../src/platform/budgets/watermark.ts'
 import { messageIdOf } from '../../src/protocol/topic.ts'
 import { expectPushed, quiet, startHub, topicNamed } from './hub-world.ts'
 

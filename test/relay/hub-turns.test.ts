@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import { createBuckets } from '../../src/platform/buckets.ts'
-import { createBudgets, NO_BUDGETS } from '../../src/platform/budgets.ts'
+import { createBudgets, NO_BUDGETS } from '../../src/platform/budgets/budgets.ts'
+import { createBuckets } from '../../src/platform/budgets/token-buckets.ts'
 import { eventually } from '../support/eventually.ts'
 import { startHub, type TestPeer, topicNamed } from './hub-world.ts'
 

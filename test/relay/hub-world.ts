@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { z } from 'zod'
-import type { Budgets } from '../../src/platform/budgets.ts'
-import type { Clock } from '../../src/platform/clock.ts'
+import type { Budgets } from '../../src/platform/budgets/budgets.ts'
+import type { Clock } from '../../src/platform/runtime/clock.ts'
 import {
   type Archiving,
   type Connection,

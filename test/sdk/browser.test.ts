@@ -53,7 +53,7 @@ describe.each(entries)('%s in a browser', (entry, limit, limitZipped) => {
     expect(text).not.toMatch(/["'`]node:/)
 
     const own = files.filter((file) => packageOf(file) === undefined)
-    expect(own).toContain('dist/platform/crypto-portable.js')
+    expect(own).toContain('dist/platform/runtime/crypto-portable.js')
     expect(own.filter((file) => /-node\.js$|^dist\/(server|storage|cli)\//.test(file))).toEqual([])
     expect(own.filter((file) => !file.startsWith('dist/'))).toEqual([])
   })

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest'
 import { createArchiveClient } from '../../src/archive/client.ts'
-import { systemClock } from '../../src/platform/clock.ts'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { toBase64, utf8 } from '../../src/protocol/bytes.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'

@@ -7,7 +7,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fetchKeys } from '../../src/notify/client/app-keys.ts'
-import { systemClock } from '../../src/platform/clock.ts'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { toHex } from '../../src/protocol/bytes.ts'
 import type { Attack, Orders } from './bystander/attack.ts'
 import { type AttackTally, startAttackers } from './bystander/attackers.ts'

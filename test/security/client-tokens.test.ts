@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { systemClock } from '../../src/platform/clock.ts'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { toBase64, utf8 } from '../../src/protocol/bytes.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'

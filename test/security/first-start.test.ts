@@ -10,7 +10,7 @@ import { networkInterfaces } from 'node:os'
 import { join, relative } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { createReleaseStack } from '../../src/platform/release-stack.ts'
+import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { enrolByCommandLine, temporaryHome } from '../stories/town.ts'
 import { COMMAND, type ServerProcess, startServerProcess } from '../support/process.ts'
 

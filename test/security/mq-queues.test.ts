@@ -3,7 +3,7 @@
  */
 import { describe, expect, it } from 'vitest'
 import { ed25519Signer } from '../../src/mq/signers.ts'
-import { DEFAULT_BUDGETS } from '../../src/platform/budgets.ts'
+import { DEFAULT_BUDGETS } from '../../src/platform/budgets/budgets.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { mqClient } from '../../src/sdk/mq.ts'
 import { agentOf, hasty, hubAt } from '../mq/agents.ts'

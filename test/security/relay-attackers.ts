@@ -1,6 +1,6 @@
 /** Clients of the relay at addresses that a proxy names, as the wire sees them. */
 import { connectPeer, type Peer } from '../../scripts/bench/peer.ts'
-import { systemClock } from '../../src/platform/clock.ts'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { generateSigningKey, type SigningKey } from '../../src/protocol/keys.ts'
 
 /** Where the attack comes from, and who publishes to it. The bystander names no address. */

@@ -1,6 +1,6 @@
 /** Connections of one address take no place, and no memory, of another. */
 import { expect, it } from 'vitest'
-import { DEFAULT_BUDGETS } from '../../src/platform/budgets.ts'
+import { DEFAULT_BUDGETS } from '../../src/platform/budgets/budgets.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld } from '../support/world.ts'
 import { ACCOMPLICE, connectFrom, randomTopic, STRANGER, startBystander } from './relay-attackers.ts'

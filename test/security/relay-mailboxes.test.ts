@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest'
 import type { Peer } from '../../scripts/bench/peer.ts'
 import { fetchKeys } from '../../src/notify/client/app-keys.ts'
-import { systemClock } from '../../src/platform/clock.ts'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { topicOf } from '../../src/protocol/topic.ts'
 import { newDevice, postNotification } from '../stories/town.ts'
 import { newOwner } from '../support/owner.ts'

@@ -1,7 +1,7 @@
 /** What strangers leave behind is paid for by their address; over it they are told so, and nobody else is. */
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/contacts/erc1056.ts'
-import { DEFAULT_BUDGETS } from '../../src/platform/budgets.ts'
+import { DEFAULT_BUDGETS } from '../../src/platform/budgets/budgets.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import type { Config } from '../../src/server/config/config.ts'

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { createReleaseStack } from '../../src/platform/release-stack.ts'
+import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { findChromium, type Page, startChromium } from '../support/chromium.ts'
 import { INSTALL_TIMEOUT } from '../support/debian.ts'
 import { eventually } from '../support/eventually.ts'

@@ -45,6 +45,8 @@ const refused: [string, string][] = [
   ['src/sync/a/b', '../../../archive/service.ts'],
   ['src/storage/lmdb/a', '../../../relay/hub.ts'],
   ['src/storage', '../relay/hub.ts'],
+  ['src/storage/redis/lua/relay', '../../../../relay/hub.ts'],
+  ['src/storage/redis/lua/relay/a', '../../../../../relay/hub.ts'],
   ['src/server/a/b', '../../../cli/main.ts'],
   ['src/sdk/a/b', '../../../server/compose.ts'],
 ]
@@ -78,6 +80,7 @@ const allowed: [string, string][] = [
   ['src/platform/a', '../../protocol/errors.ts'],
   ['src/notify/client/a', '../../../relay/client/index.ts'],
   ['src/storage/lmdb/a', '../../../relay/store.ts'],
+  ['src/storage/redis/lua/relay', '../../../script.ts'],
   ['src/storage', '../relay/store.ts'],
   ['src/server/rooms', '../../relay/hub.ts'],
 ]

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { systemClock } from '../../src/platform/clock.ts'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { createDapp } from '../../src/sdk/dapp.ts'
 import { createWallet, fromNotifyServer } from '../../src/sdk/wallet.ts'
 import { createLog } from '../../src/server/telemetry/log.ts'

@@ -1,8 +1,8 @@
 /** What dapps' servers and wallets of the tests make: microblocks, keys, the method that approves. */
 import { randomBytes } from 'node:crypto'
 import { HCVPkeEncoder, MlKemPrivateDecryptionKey } from '@cmts-dev/carmentis-sdk/server'
-import { addressRules } from '../../src/platform/public-address.ts'
-import { createPublicFetch } from '../../src/platform/public-fetch.ts'
+import { addressRules } from '../../src/platform/net/public-address.ts'
+import { createPublicFetch } from '../../src/platform/net/public-fetch.ts'
 import { toBase64, utf8 } from '../../src/protocol/bytes.ts'
 import { type CarmentisKey, carmentisKey, deriveActorKeys } from '../../src/sessions/carmentis/keys.ts'
 import { bodyHashOf, type Microblock, writeMicroblock } from '../../src/sessions/carmentis/microblock.ts'

@@ -9,7 +9,7 @@ import { StartError } from '../../src/server/config/start-error.ts'
 import { name, ROWS, type Rows } from '../../src/storage/lmdb/bytes.ts'
 import { openEnv } from '../../src/storage/lmdb/env.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
-import { STORE_FORMAT } from '../../src/storage/refused.ts'
+import { STORE_FORMAT } from '../../src/storage/store-format.ts'
 import { startRedis } from '../support/redis.ts'
 
 const OTHERS = [

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { createArchiveClient } from '../../src/archive/client.ts'
-import { systemClock } from '../../src/platform/clock.ts'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { messageIdOf } from '../../src/protocol/topic.ts'
 import { openSync } from '../../src/sdk/sync.ts'

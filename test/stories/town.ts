@@ -12,7 +12,7 @@ import {
   type Wallet,
   type WalletOptions,
 } from '../../src/notify/client/index.ts'
-import { type Clock, systemClock } from '../../src/platform/clock.ts'
+import { type Clock, systemClock } from '../../src/platform/runtime/clock.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { createRelayClient, type RelayClient, type RelayMessage } from '../../src/relay/client/index.ts'

@@ -1,7 +1,7 @@
 /** A notify server without a connection to the relay: messages come to it as signed events. */
 import { expect, it } from 'vitest'
 import { z } from 'zod'
-import { systemClock } from '../../src/platform/clock.ts'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { silent, unmeasured } from '../../src/platform/telemetry.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { ed25519Did } from '../../src/protocol/did.ts'

@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { QUEUE } from '../../src/notify/webhooks/calls.ts'
-import { type Clock, systemClock } from '../../src/platform/clock.ts'
+import { type Clock, systemClock } from '../../src/platform/runtime/clock.ts'
 import { silent } from '../../src/platform/telemetry.ts'
 import { eventually } from '../support/eventually.ts'
 import { sharedRedis, stopShared } from '../support/redis.ts'

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/platform/clock.ts'
+import type { Clock } from '../../src/platform/runtime/clock.ts'
 
 /** A clock whose hands the test turns: `advance` runs what becomes due, in order of its time. */
 export const manualClock = (start = Date.UTC(2026, 0, 1)): Clock & { advance(ms: number): Promise<void> } => {

@@ -1,6 +1,6 @@
-import { type BucketSize, createBuckets } from '../../src/platform/buckets.ts'
-import { type Budgets, createBudgets, NO_BUDGETS } from '../../src/platform/budgets.ts'
-import { type Clock, systemClock } from '../../src/platform/clock.ts'
+import { type Budgets, createBudgets, NO_BUDGETS } from '../../src/platform/budgets/budgets.ts'
+import { type BucketSize, createBuckets } from '../../src/platform/budgets/token-buckets.ts'
+import { type Clock, systemClock } from '../../src/platform/runtime/clock.ts'
 
 /** For hubs and sockets of tests that are not about who pays: nobody does. */
 export const unpaid = {

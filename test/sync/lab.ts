@@ -2,7 +2,7 @@
  * Replicas without a network: a relay and an archive in memory that do what the real ones promise (at least once, in any
  * order, kept until acknowledged) and that a test may cut off, shuffle and repeat.
  */
-import type { Clock } from '../../src/platform/clock.ts'
+import type { Clock } from '../../src/platform/runtime/clock.ts'
 import { silent } from '../../src/platform/telemetry.ts'
 import { messageIdOf } from '../../src/protocol/topic.ts'
 import { type StoreKey, storeKeys } from '../../src/sync/keys.ts'

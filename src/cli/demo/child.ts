@@ -1,7 +1,7 @@
 /** A process that the demo starts: it never outlives the demo, however that ends. */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { systemClock } from '../../platform/clock.ts'
+import { systemClock } from '../../platform/runtime/clock.ts'
 import { codeOf } from '../../server/config/start-error.ts'
 import { DemoFailure } from './page.ts'
 

@@ -1,5 +1,5 @@
 /** What the demo prints: numbered steps, and under each of them lines with the time that they took. */
-import { systemClock } from '../../platform/clock.ts'
+import { systemClock } from '../../platform/runtime/clock.ts'
 
 /** A step that did not happen; the message is a sentence for the reader of the page. */
 export class DemoFailure extends Error {

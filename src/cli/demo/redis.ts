@@ -5,7 +5,7 @@
 import { mkdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { Cluster } from 'ioredis'
-import type { ReleaseStack } from '../../platform/release-stack.ts'
+import type { ReleaseStack } from '../../platform/runtime/release-stack.ts'
 import { connectRedis } from '../../storage/redis/connection.ts'
 import { NoSuchProgram, startChild } from './child.ts'
 import { DemoFailure } from './page.ts'

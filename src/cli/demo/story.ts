@@ -2,7 +2,7 @@
  * The story, the same in every world: a dapp, and an account with two devices. Throws `DemoFailure` when something does
  * not happen as told.
  */
-import type { ReleaseStack } from '../../platform/release-stack.ts'
+import type { ReleaseStack } from '../../platform/runtime/release-stack.ts'
 import { createDapp } from '../../sdk/dapp.ts'
 import type { Notification } from '../../sdk/wallet.ts'
 import { newAccount } from './account.ts'

@@ -1,5 +1,5 @@
 /** Where the story of the demo happens: one server in this process (`embedded`), or many processes (`fleet`). */
-import type { ReleaseStack } from '../../platform/release-stack.ts'
+import type { ReleaseStack } from '../../platform/runtime/release-stack.ts'
 import type { Page } from './page.ts'
 
 /** Whom a device talks to. */

@@ -9,7 +9,7 @@
  * watched on the relay. What is not there is never remembered as not there, so an app that another process enrols
  * works here at once.
  */
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import {

@@ -1,5 +1,5 @@
 /**
- * How much may be asked how fast: protocol.md §8. One token bucket for each limit and key (`platform/buckets`).
+ * How much may be asked how fast: protocol.md §8. One token bucket for each limit and key (`platform/budgets/token-buckets`).
  *
  * | limit | counts | whose |
  * |---|---|---|
@@ -18,7 +18,7 @@
  *
  * A deployment changes them (`limits`), and a project for itself and its apps (`belfry project set`).
  */
-import type { BucketSize, Buckets } from '../../platform/buckets.ts'
+import type { BucketSize, Buckets } from '../../platform/budgets/token-buckets.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 
 /** What a bucket holds, and how fast it is filled again; as published. */

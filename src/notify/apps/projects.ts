@@ -5,7 +5,7 @@
  * process, with the next request; settings count in this process at once and in others within `SETTINGS_AGE`.
  */
 import { crypto } from '#crypto'
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { equalBytes, fromHex, toBase64url, toHex, utf8 } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Project, ProjectSecret, ProjectSettings, ProjectStore } from '../store/projects.ts'

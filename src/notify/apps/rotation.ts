@@ -8,7 +8,7 @@
  * Each step bears being cut off. The new topic is joined before anybody can know it; the swap in the store is the moment
  * of change, for all processes; former keys are dropped only when their topic has been left, by whoever sweeps next.
  */
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { generateAgreementKey, generateSigningKey } from '../../protocol/keys.ts'

@@ -20,7 +20,7 @@
  * | `relay`                                   | the client id on the relay                                |
  * | `root`                                    | the first secret                                          |
  */
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import {
   agreementKeyFrom,

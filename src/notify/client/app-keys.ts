@@ -2,7 +2,7 @@
  * Where a wallet learns the public keys of an app, or of the notify server: their did:web documents.
  */
 import * as z from 'zod'
-import { type FetchDeps, fetchJson } from '../../platform/fetch-json.ts'
+import { type FetchDeps, fetchJson } from '../../platform/net/fetch-json.ts'
 import { fromBase64url } from '../../protocol/bytes.ts'
 import { ed25519Did } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'

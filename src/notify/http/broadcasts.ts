@@ -8,7 +8,7 @@
  * | DELETE /v1/:projectId/broadcasts/:id   | `{cancelled}`: taken back of what was still queued                |
  */
 import { Hono, type MiddlewareHandler } from 'hono'
-import { jsonBody } from '../../platform/http.ts'
+import { jsonBody } from '../../platform/net/http.ts'
 import type { Sent } from '../publish/notifications.ts'
 import type { Publishing } from '../publish/service.ts'
 import { named } from './notifications.ts'

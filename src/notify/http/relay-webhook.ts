@@ -9,7 +9,7 @@
  * Two paths, because a relay knows a watch by its service and URL: one is for requests, one for what wallets received.
  */
 import { Hono } from 'hono'
-import { httpErrors, jsonBody, wrongMethods } from '../../platform/http.ts'
+import { httpErrors, jsonBody, wrongMethods } from '../../platform/net/http.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { WatchWebhook } from '../../protocol/relay-watch.ts'
 

@@ -1,6 +1,6 @@
 /** What a project may settle for itself: `GET, PUT /v1/:projectId/settings`, with its secret. */
 import { Hono, type MiddlewareHandler } from 'hono'
-import { jsonBody } from '../../platform/http.ts'
+import { jsonBody } from '../../platform/net/http.ts'
 import type { ProjectDesk } from '../apps/projects.ts'
 import type { Project } from '../store/store.ts'
 import { Settings } from './schema-notifications.ts'

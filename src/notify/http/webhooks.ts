@@ -13,7 +13,7 @@
  */
 import { type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
-import { checked, jsonBody } from '../../platform/http.ts'
+import { checked, jsonBody } from '../../platform/net/http.ts'
 import { WEBHOOK_EVENTS, type Webhook } from '../store/webhooks.ts'
 import type { Webhooks } from '../webhooks/service.ts'
 import type { Described } from './openapi.ts'

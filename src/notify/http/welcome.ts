@@ -9,7 +9,7 @@
  */
 import { type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
-import { checked, jsonBody } from '../../platform/http.ts'
+import { checked, jsonBody } from '../../platform/net/http.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { AppRecord } from '../store/store.ts'

@@ -11,7 +11,7 @@
  * one account know different keys, and no choice suits all of them. Published clients do not look at who signed a
  * notification; ours looks for a key that it does not know in the app's did.json, which lists all that count.
  */
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { fromHex, toHex, utf8 } from '../../protocol/bytes.ts'
 import { didPkh, didWeb } from '../../protocol/did.ts'
 import { deterministicIv, sealType0 } from '../../protocol/envelope.ts'

@@ -7,7 +7,7 @@
  * relay (events, welcomes) are expanded here into what becomes of them, before they are ticked off. In memory are at most
  * `BATCH × (IN_FLIGHT + 1)` letters, whatever waits in the outbox. Several processes may work on one outbox.
  */
-import { type Clock, pause } from '../../platform/clock.ts'
+import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { handWelcome } from '../publish/welcome.ts'

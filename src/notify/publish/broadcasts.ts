@@ -17,8 +17,8 @@
  * | expired   | its `ttl` ended before everybody had their page                                           |
  */
 import { z } from 'zod'
-import { type Agenda, createWorker, type Job, type Outcome } from '../../platform/agenda.ts'
-import { type Clock, pause } from '../../platform/clock.ts'
+import { type Agenda, createWorker, type Job, type Outcome } from '../../platform/jobs/job-queue.ts'
+import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'

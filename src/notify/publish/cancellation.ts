@@ -2,8 +2,8 @@
  * What was cancelled: a note that comes first and stays as long as the notification, so that whoever is handing it over
  * at that moment, in whatever process, finds it afterwards and takes back what it has just handed.
  */
-import type { Agenda } from '../../platform/agenda.ts'
-import type { Clock } from '../../platform/clock.ts'
+import type { Agenda } from '../../platform/jobs/job-queue.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { utf8 } from '../../protocol/bytes.ts'
 import { topicOf } from '../../protocol/topic.ts'
 import type { NotificationName } from '../store/receipts.ts'

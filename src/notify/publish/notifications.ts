@@ -9,8 +9,8 @@
  * | done      | else; `counts` tell what became of it                       |
  * | cancelled | it was cancelled; what had left before that did arrive      |
  */
-import type { Agenda } from '../../platform/agenda.ts'
-import type { Clock } from '../../platform/clock.ts'
+import type { Agenda } from '../../platform/jobs/job-queue.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'

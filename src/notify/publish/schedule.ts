@@ -4,8 +4,8 @@
  * its content is that of the first. The notification itself is kept from the moment when it is due.
  */
 import { z } from 'zod'
-import { type Agenda, createWorker, type Job } from '../../platform/agenda.ts'
-import type { Clock } from '../../platform/clock.ts'
+import { type Agenda, createWorker, type Job } from '../../platform/jobs/job-queue.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { utf8 } from '../../protocol/bytes.ts'
 import { accountKey } from '../../protocol/caip.ts'

@@ -8,8 +8,8 @@
  * The answer lists every form of an account that the caller wrote, once each, under what became of that person (see
  * `fan-out`); who gets a notification that is for later is decided when it is due, and listed as scheduled.
  */
-import type { Agenda } from '../../platform/agenda.ts'
-import type { Clock } from '../../platform/clock.ts'
+import type { Agenda } from '../../platform/jobs/job-queue.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'

@@ -17,8 +17,9 @@
  * Resolves when everything has had its effect, durably. Rejects with `unavailable` when something could not be handled:
  * all of it must come again. What is refused must not; the others of the same call have had their effect then.
  */
-import type { Clock } from '../../platform/clock.ts'
-import { checked } from '../../platform/http.ts'
+
+import { checked } from '../../platform/net/http.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { decodeJwt, verifyJwt } from '../../protocol/jwt.ts'

@@ -7,8 +7,8 @@
  * What can be opened and makes no sense, or comes from nobody who is known, is answered so many times a minute on each
  * topic. Above that it is met with silence; requests that are right are carried out and answered all the while.
  */
-import { createBuckets } from '../../platform/buckets.ts'
-import type { Clock } from '../../platform/clock.ts'
+import { createBuckets } from '../../platform/budgets/token-buckets.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 
 /** Base64 of the type and the sender's public key. In an envelope of type 0 these are random, and never seen again. */
 const SENDER = 44

@@ -30,7 +30,7 @@
  * A fault is answered for 300 s, whatever the method.
  */
 import { z } from 'zod'
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { type Account, accountKey } from '../../protocol/caip.ts'
 import { accountFromDidPkh, domainFromDidWeb } from '../../protocol/did.ts'

@@ -6,8 +6,9 @@
  * follows from the CACAO's text alone (who signed it, what it allows) is worked out once and kept by its hash; its dates
  * are looked at each time, and contract wallets are asked each time, because their owners change.
  */
-import type { Clock } from '../../platform/clock.ts'
-import { createKept } from '../../platform/kept.ts'
+
+import { createKept } from '../../platform/concurrency/ttl-cache.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import {
   accountOf,
   type Cacao,

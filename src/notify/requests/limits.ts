@@ -1,5 +1,5 @@
 /** Whether there is room for what a wallet asks: the limits of its requests, and the project's quota of subscribers. */
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { type Account, accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { NotifyRow } from '../../protocol/notify-methods.ts'

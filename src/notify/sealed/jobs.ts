@@ -1,7 +1,7 @@
 /** Jobs that hold what a dapp says, sealed: what is scheduled, and broadcasts until they are forgotten. */
 import { z } from 'zod'
-import type { Agenda, Job } from '../../platform/agenda.ts'
-import type { Place } from '../../platform/content-seal.ts'
+import type { Agenda, Job } from '../../platform/jobs/job-queue.ts'
+import type { Place } from '../../platform/runtime/content-seal.ts'
 import { BROADCASTS_ENDED_QUEUE, BROADCASTS_QUEUE } from '../publish/broadcasts.ts'
 import { Message } from '../publish/fan-out.ts'
 import { SCHEDULED_QUEUE } from '../publish/schedule.ts'

@@ -3,7 +3,7 @@
  * that whatever keeps these four keeps it without knowing.
  */
 import { z } from 'zod'
-import type { ContentSeal, Place } from '../../platform/content-seal.ts'
+import type { ContentSeal, Place } from '../../platform/runtime/content-seal.ts'
 
 export interface Texts {
   title: string

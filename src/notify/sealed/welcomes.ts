@@ -1,5 +1,5 @@
 /** Welcome texts, sealed in the record of their app and in the outbox entry of each new subscriber. */
-import type { Place } from '../../platform/content-seal.ts'
+import type { Place } from '../../platform/runtime/content-seal.ts'
 import type { AppRecord, NotifyStore, OutboxEntry, Welcome } from '../store/store.ts'
 import type { TextSeal } from './texts.ts'
 

@@ -5,7 +5,7 @@
  * wallet's own request does, so that other devices hear of it and topics are left. Afterwards nothing names the account;
  * what dapps published stays until its retention ends, for it is one text for all who got it.
  */
-import { type Clock, pause } from '../../platform/clock.ts'
+import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Schedule } from '../publish/schedule.ts'
 import type { DeliveredNotification, NotifyStore, OutboxEntry } from '../store/store.ts'
 import type { NotifyService } from './service.ts'

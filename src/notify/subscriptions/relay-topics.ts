@@ -5,7 +5,7 @@
  * again: by every process that lost its connection, since what it had joined may be gone with it, and from time to time
  * by the process on duty. Request topics come first; how notify topics are joined is in `renewal`.
  */
-import { type Clock, pause } from '../../platform/clock.ts'
+import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import type { OnDuty } from '../duty.ts'
 import type { RelayLink } from '../relay/link.ts'

@@ -5,7 +5,7 @@
  * It goes round and round: who asks while it is under way, because the connection broke, gets a whole round from there.
  * Starting over each time would never reach the end on a line that breaks often.
  */
-import { type Clock, pause } from '../../platform/clock.ts'
+import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import type { RelayLink } from '../relay/link.ts'
 import type { NotifyStore } from '../store/store.ts'

@@ -6,8 +6,8 @@
  * the relay delivers it, and its answer is sent even when the process dies right after. Nothing is sent from here.
  */
 
-import { type Clock, pause } from '../../platform/clock.ts'
-import { createKeyedLock } from '../../platform/keyed-lock.ts'
+import { createKeyedLock } from '../../platform/concurrency/keyed-lock.ts'
+import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import { type Account, accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { generateSymKey } from '../../protocol/keys.ts'

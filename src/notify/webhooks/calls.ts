@@ -20,8 +20,8 @@
  */
 import { z } from 'zod'
 import { crypto } from '#crypto'
-import { type Agenda, createWorker, type Job, type Outcome } from '../../platform/agenda.ts'
-import type { Clock } from '../../platform/clock.ts'
+import { type Agenda, createWorker, type Job, type Outcome } from '../../platform/jobs/job-queue.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { toBase64, utf8 } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'

@@ -18,9 +18,10 @@
  * | read         | the unread ones became fewer                        | the same, or `all: true`; `by`: `wallet` or `project` |
  * | challenge    | before the first of all, and at a new address       | nothing: 2xx says that the receiver wants events |
  */
-import type { Agenda, Job } from '../../platform/agenda.ts'
-import type { Clock } from '../../platform/clock.ts'
-import { createKeyedLock } from '../../platform/keyed-lock.ts'
+
+import { createKeyedLock } from '../../platform/concurrency/keyed-lock.ts'
+import type { Agenda, Job } from '../../platform/jobs/job-queue.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { fromHex, toBase64, utf8 } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { topicOf } from '../../protocol/topic.ts'

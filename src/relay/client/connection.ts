@@ -5,8 +5,8 @@
  * knows whether to make it again.
  */
 import { openSocket, showsPings, soon } from '#socket'
-import type { Clock } from '../../platform/clock.ts'
-import { CLOSED_ABNORMALLY, NOT_LET_IN, type Socket } from '../../platform/socket.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
+import { CLOSED_ABNORMALLY, NOT_LET_IN, type Socket } from '../../platform/runtime/socket.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { fromRpcFailure, ProtocolError } from '../../protocol/errors.ts'

@@ -12,9 +12,9 @@
  *
  * A relay other than ours ignores `keep` and counts what it hands out at a fetch as received.
  */
-import '../../platform/dispose-symbols.ts'
-import { pause } from '../../platform/clock.ts'
-import type { FetchDeps } from '../../platform/fetch-json.ts'
+import '../../platform/runtime/dispose-symbols.ts'
+import type { FetchDeps } from '../../platform/net/fetch-json.ts'
+import { pause } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { LIMITS, RELAY_METHODS } from '../../protocol/relay-methods.ts'

@@ -21,9 +21,9 @@
  * It takes irn_subscription (answered `true` once handled) and irn_heartbeat (a sign of life, not answered).
  */
 
-import '../../platform/dispose-symbols.ts'
+import '../../platform/runtime/dispose-symbols.ts'
 import { crypto } from '#crypto'
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { SigningKey } from '../../protocol/keys.ts'

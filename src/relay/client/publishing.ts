@@ -3,7 +3,7 @@
  * after a reconnect the unacknowledged ones are sent again as they were, and the relay drops those it already has.
  */
 import { soon } from '#socket'
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { LIMITS } from '../../protocol/relay-methods.ts'
 import { createCaller } from './calls.ts'

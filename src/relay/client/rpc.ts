@@ -1,5 +1,5 @@
 /** The relay over HTTP: one request, one answer (`POST /rpc`), and the key that signs its watch events. For servers. */
-import { type FetchDeps, fetchJson, httpFailure } from '../../platform/fetch-json.ts'
+import { type FetchDeps, fetchJson, httpFailure } from '../../platform/net/fetch-json.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { ed25519Did } from '../../protocol/did.ts'
 import { fromRpcFailure, ProtocolError } from '../../protocol/errors.ts'

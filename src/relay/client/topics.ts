@@ -6,7 +6,7 @@
  * nothing is kept once it is acknowledged, so that a server of a million topics does not hold them all.
  */
 import { soon } from '#socket'
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts'
 import { LIMITS } from '../../protocol/relay-methods.ts'

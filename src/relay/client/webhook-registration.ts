@@ -1,5 +1,5 @@
 /** Keeps a watch of this client at the relay for as long as the process lives; its name outlives the process. */
-import { type Clock, pause } from '../../platform/clock.ts'
+import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { WATCH_ACTS, type WatchStatus, type WatchType } from '../../protocol/relay-watch.ts'
 import type { RelayRpc } from './rpc.ts'

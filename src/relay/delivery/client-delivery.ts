@@ -18,7 +18,7 @@
  * The mailbox in the store is the truth; a cursor is what was already pushed of it. A shared delivery claims a message before it
  * pushes it, so that no other process pushes it too.
  */
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { subscriptionIdOf } from '../../protocol/topic.ts'
 import type { RelayLimits } from '../limits.ts'

@@ -1,5 +1,5 @@
-import type { Budgets } from '../../platform/budgets.ts'
-import type { Clock } from '../../platform/clock.ts'
+import type { Budgets } from '../../platform/budgets/budgets.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { RelayLimits } from '../limits.ts'
 import { type Entry, type Outgoing, pushFrame, type TopicCursor } from './topic-cursor.ts'

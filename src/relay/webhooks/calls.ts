@@ -10,9 +10,9 @@
  * Two workers, each with a queue of its own: what strangers have told holds up nothing of the client that is trusted. Of
  * the strangers each has so many places.
  */
-import { type Agenda, createWorker, type Job, type Outcome } from '../../platform/agenda.ts'
-import type { Clock } from '../../platform/clock.ts'
-import { HostNotAsked } from '../../platform/host-gate.ts'
+import { type Agenda, createWorker, type Job, type Outcome } from '../../platform/jobs/job-queue.ts'
+import { HostNotAsked } from '../../platform/net/host-gate.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
 import type { RelayStore, Watch } from '../store.ts'

@@ -10,8 +10,9 @@
  * | other 4xx, address not asked | told, unwanted  | gone after twenty in a row                                 |
  * | 5xx, none within 10 s        | tried again     | gone when nothing was answered well for three days         |
  */
-import type { Clock } from '../../platform/clock.ts'
-import { HostNotAsked } from '../../platform/host-gate.ts'
+
+import { HostNotAsked } from '../../platform/net/host-gate.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { signJwt } from '../../protocol/jwt.ts'

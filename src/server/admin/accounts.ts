@@ -12,7 +12,7 @@ import type { ContactsStore, Installation } from '../../contacts/store.ts'
 import { type AccountKeys, eraseKeys, exportKeys } from '../../keys/account.ts'
 import type { KeysStore } from '../../keys/store.ts'
 import type { AccountData, ErasedAccount, ExportedAccount } from '../../notify/subscriptions/export.ts'
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { accountKey, parseAccount } from '../../protocol/caip.ts'
 
 export interface Accounts {

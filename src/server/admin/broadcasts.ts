@@ -14,7 +14,7 @@ import { shownBroadcast } from '../../notify/http/broadcasts.ts'
 import { Broadcast, Domain } from '../../notify/http/schema.ts'
 import type { Sent } from '../../notify/publish/notifications.ts'
 import type { Publishing } from '../../notify/publish/service.ts'
-import { checked, jsonBody } from '../../platform/http.ts'
+import { checked, jsonBody } from '../../platform/net/http.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { typeNamed } from './type-by-name.ts'
 

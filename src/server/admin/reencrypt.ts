@@ -12,11 +12,11 @@
 import type { Vault } from '../../notify/apps/vault.ts'
 import type { Sealed, Subscription, Watcher } from '../../notify/store/store.ts'
 import type { Webhook } from '../../notify/store/webhooks.ts'
-import { type Clock, pause } from '../../platform/clock.ts'
+import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Stores } from '../../storage/stores.ts'
-import type { Records, TableName } from '../../storage/transfer.ts'
+import type { Records, TableName } from '../../storage/transfer/transfer.ts'
 
 export interface ResealState {
   isRunning: boolean

@@ -12,7 +12,7 @@ import { Hono } from 'hono'
 import { z } from 'zod'
 import type { Rotated, Rotation } from '../../notify/apps/rotation.ts'
 import { Domain } from '../../notify/http/schema.ts'
-import { jsonBody } from '../../platform/http.ts'
+import { jsonBody } from '../../platform/net/http.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Resealing } from './reencrypt.ts'
 

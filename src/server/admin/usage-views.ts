@@ -1,5 +1,5 @@
 /** What counts for whom, table by table: see `usage-walk`. */
-import type { Records, TableName, Transfer } from '../../storage/transfer.ts'
+import type { Records, TableName, Transfer } from '../../storage/transfer/transfer.ts'
 
 /** What one record counts for one owner; one row unless it says otherwise. */
 export interface Share {

@@ -3,9 +3,9 @@
  * bounded in time. What it says is about right: others write meanwhile, and of very many owners it forgets the smallest.
  * What counts for whom is in `usage-views`.
  */
-import { type Clock, pause } from '../../platform/clock.ts'
+import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
-import type { Transfer } from '../../storage/transfer.ts'
+import type { Transfer } from '../../storage/transfer/transfer.ts'
 import { COUNTED, type CountedTable, type Share } from './usage-views.ts'
 
 export interface UsageRow {

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { LIMIT_NAMES, type LimitRules, NO_LIMITS, parseLimit } from '../../notify/apps/limits.ts'
-import { isProxyRule } from '../../platform/client-address.ts'
+import { isProxyRule } from '../../platform/net/client-address.ts'
 import { withoutTrailingSlashes } from '../../protocol/urls.ts'
 import { parseRedisUrl } from '../../storage/redis/url.ts'
 import { Budgets } from './budgets.ts'

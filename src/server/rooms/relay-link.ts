@@ -2,7 +2,7 @@
 
 import { RELAY_WEBHOOK } from '../../notify/http/relay-webhook.ts'
 import type { ConnectRelay } from '../../notify/relay/link.ts'
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
 import { NOTIFY_METHODS, notifyMethodByTag } from '../../protocol/notify-methods.ts'

@@ -2,7 +2,7 @@
 import type { Server } from 'node:http'
 import type { Hono } from 'hono'
 import { createLimits } from '../../notify/apps/limits.ts'
-import { WORK_COST } from '../../platform/work-budget.ts'
+import { WORK_COST } from '../../platform/budgets/work-budget.ts'
 import { sessionRoutes } from '../../sessions/relay/http.ts'
 import { SESSION_LIMITS } from '../../sessions/relay/limits.ts'
 import { createSessionRelay, type SessionRelay } from '../../sessions/relay/service.ts'

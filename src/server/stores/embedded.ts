@@ -6,10 +6,10 @@
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { openLmdb } from '../../storage/lmdb/open.ts'
-import { STORE_FORMAT, StoreRefused } from '../../storage/refused.ts'
+import { STORE_FORMAT, StoreRefused } from '../../storage/store-format.ts'
 import type { Stores } from '../../storage/stores.ts'
 import { writeDurably } from '../config/durable-file.ts'
 import { reasonOf, StartError } from '../config/start-error.ts'

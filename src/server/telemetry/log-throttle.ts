@@ -3,7 +3,7 @@
  * fails with `unavailable`, thousands a second; of the lines that say so with the same sentence one in ten seconds is
  * written, with how many were left out before it.
  */
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 

@@ -2,7 +2,7 @@
  * `/metrics` on a port of its own, which only this machine reaches unless an address is named: they tell of everybody's
  * traffic, and no proxy has to keep them from the world.
  */
-import type { ReleaseStack } from '../../platform/release-stack.ts'
+import type { ReleaseStack } from '../../platform/runtime/release-stack.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import type { Config } from '../config/config.ts'
 import { type HostAndPort, METRICS_PORT, writtenAddress } from '../config/settings.ts'

@@ -9,7 +9,7 @@
  * A relay may drop and delay. It cannot make up anything; and each message counts once in a session, whichever end it
  * came from, so that to replay one, or to send it back to where it came from, achieves nothing.
  */
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 

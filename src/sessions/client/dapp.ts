@@ -7,7 +7,7 @@
  */
 import * as z from 'zod'
 import { crypto } from '#crypto'
-import { type FetchDeps, fetchJson } from '../../platform/fetch-json.ts'
+import { type FetchDeps, fetchJson } from '../../platform/net/fetch-json.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { parseRpc, payloadId, type RpcFailure } from '../../protocol/jsonrpc.ts'
 import { formatSessionLink, type SessionLink } from '../link.ts'

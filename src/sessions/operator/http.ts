@@ -14,7 +14,7 @@
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
 import { z } from 'zod'
-import { asProtocolError, callAgain, checked, jsonBody, readJson } from '../../platform/http.ts'
+import { asProtocolError, callAgain, checked, jsonBody, readJson } from '../../platform/net/http.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { fromBase64, fromBase64url, toBase64 } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'

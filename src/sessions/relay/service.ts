@@ -14,7 +14,7 @@
  * any case. The two may be on different processes; when a process dies, the peers of its peers hear of it within
  * `livesFor` and twice `renewEvery`.
  */
-import type { Clock } from '../../platform/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'

@@ -3,7 +3,7 @@
  * handed it to the system. They are a share of the peer's address; a connection that gets none is cut.
  */
 import { WebSocket } from 'ws'
-import type { Shares } from '../../platform/shares.ts'
+import type { Shares } from '../../platform/budgets/shares.ts'
 
 /** Of Engine.IO's connection and transport, what is used here. */
 export interface EngineConnection {

@@ -3,7 +3,7 @@
  * by rules of its own; what the URL itself says is refused here: plain http, addresses instead of names, names of this
  * machine and of local networks, unless their host is allowed.
  */
-import { readText } from '../../platform/fetch-json.ts'
+import { readText } from '../../platform/net/fetch-json.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { WiapPost } from '../methods/wiap.ts'
 

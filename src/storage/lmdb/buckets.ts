@@ -3,8 +3,8 @@
  * outlive a restart: they are written behind, a few seconds late, which is what a crash may give back.
  */
 import { createHash } from 'node:crypto'
-import { type BucketSize, type Buckets, createBuckets } from '../../platform/buckets.ts'
-import type { Clock } from '../../platform/clock.ts'
+import { type BucketSize, type Buckets, createBuckets } from '../../platform/budgets/token-buckets.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { BYTES, type Bytes, number } from './bytes.ts'
 import type { Env } from './env.ts'
 

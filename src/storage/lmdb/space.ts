@@ -1,6 +1,6 @@
 /** How full the disk is that holds the store, and why it takes no write. */
 import { statfsSync } from 'node:fs'
-import type { Space, StoreSpace } from '../../platform/watermark.ts'
+import type { Space, StoreSpace } from '../../platform/budgets/watermark.ts'
 import { BYTES, type Bytes } from './bytes.ts'
 import type { Env } from './env.ts'
 import { MIN_FREE_BYTES } from './write-check.ts'

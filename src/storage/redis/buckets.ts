@@ -7,8 +7,13 @@
  */
 import { createHash } from 'node:crypto'
 import { RateLimiterRedis } from 'rate-limiter-flexible'
-import { type BucketSize, type Buckets, BucketsInMemory, waitOf } from '../../platform/buckets.ts'
-import type { Clock } from '../../platform/clock.ts'
+import {
+  type BucketSize,
+  type Buckets,
+  BucketsInMemory,
+  waitOf,
+} from '../../platform/budgets/token-buckets.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import type { RedisConnection } from './connection.ts'
 
 /**

@@ -20,7 +20,7 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import { diagnoseRedis, mistakeOfReply, versionMistake, warningsOf } from './diagnosis.ts'
 import { parseRedisUrl } from './url.ts'
 
-/** A Lua script: see `scripts.ts`. */
+/** A Lua script: see `redis/script.ts`. */
 export interface Script {
   /** Unique among all scripts; starts with `belfry`. */
   name: string

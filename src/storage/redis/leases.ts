@@ -1,8 +1,8 @@
 import type { Leases } from '../leases.ts'
 import type { RedisConnection } from './connection.ts'
-import { leaseTake } from './scripts/lease-take.ts'
-import { relayRelease } from './scripts/relay-release.ts'
-import { whole } from './scripts.ts'
+import { leaseTake } from './lua/jobs/lease-take.ts'
+import { relayRelease } from './lua/relay/release.ts'
+import { whole } from './script.ts'
 
 /** How much longer than its lease a key is kept, ms: the clocks that say when it ends are the callers'. */
 const GRACE = 60_000

@@ -1,6 +1,6 @@
 /** How full Redis is (the fullest master of a Cluster), and why it takes no write. */
 import { Cluster, type Redis } from 'ioredis'
-import type { Space, StoreSpace } from '../../platform/watermark.ts'
+import type { Space, StoreSpace } from '../../platform/budgets/watermark.ts'
 import type { RedisConnection } from './connection.ts'
 
 /** Keys that are tried in a Cluster: so many that every master has one, but for one of very few slots. */

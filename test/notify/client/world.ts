@@ -1,5 +1,5 @@
 /** A whole server in this process, and wallets and dapps on it, for the clients' tests. */
-import { systemClock } from '../../../src/platform/clock.ts'
+import { systemClock } from '../../../src/platform/runtime/clock.ts'
 import { createDapp } from '../../../src/sdk/dapp.ts'
 import {
   type CreateWalletOptions,

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import { type Clock, systemClock } from '../../../src/platform/clock.ts'
+import { type Clock, systemClock } from '../../../src/platform/runtime/clock.ts'
 import { fromBase64url, fromHex } from '../../../src/protocol/bytes.ts'
 import type { Cacao } from '../../../src/protocol/cacao.ts'
 import { ed25519Did } from '../../../src/protocol/did.ts'

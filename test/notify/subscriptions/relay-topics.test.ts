@@ -1,7 +1,7 @@
 /** Which topics the server is on, also on a relay that forgets. */
 import { expect, it } from 'vitest'
 import { createMembership } from '../../../src/notify/subscriptions/relay-topics.ts'
-import type { Clock } from '../../../src/platform/clock.ts'
+import type { Clock } from '../../../src/platform/runtime/clock.ts'
 import { silent } from '../../../src/platform/telemetry.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'

@@ -1,4 +1,4 @@
-import type { Clock } from '../../../src/platform/clock.ts'
+import type { Clock } from '../../../src/platform/runtime/clock.ts'
 
 /**
  * A clock that leaps: `advance` sets the time, then runs once what has become due, as after a machine was asleep. (With

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../../../src/platform/clock.ts'
+import { type Clock, systemClock } from '../../../src/platform/runtime/clock.ts'
 import { unmeasured } from '../../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import { createRelayClient, type RelayMessage } from '../../../src/relay/client/index.ts'

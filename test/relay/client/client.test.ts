@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type Clock, systemClock } from '../../../src/platform/clock.ts'
+import { type Clock, systemClock } from '../../../src/platform/runtime/clock.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
 import { rpcRequest } from '../../../src/protocol/jsonrpc.ts'
 import { decodeJwt } from '../../../src/protocol/jwt.ts'

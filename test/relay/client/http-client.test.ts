@@ -1,7 +1,7 @@
 /** The relay client that has no connection: requests over HTTP, messages by webhook. */
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { type Clock, systemClock } from '../../../src/platform/clock.ts'
+import { type Clock, systemClock } from '../../../src/platform/runtime/clock.ts'
 import { silent, unmeasured } from '../../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import { createWebhookClient } from '../../../src/relay/client/http-client.ts'

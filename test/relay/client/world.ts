@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { crypto } from '#crypto'
-import { systemClock } from '../../../src/platform/clock.ts'
+import { systemClock } from '../../../src/platform/runtime/clock.ts'
 import { unmeasured } from '../../../src/platform/telemetry.ts'
 import { toBase64 } from '../../../src/protocol/bytes.ts'
 import {

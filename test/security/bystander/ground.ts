@@ -5,7 +5,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createReleaseStack } from '../../../src/platform/release-stack.ts'
+import { createReleaseStack } from '../../../src/platform/runtime/release-stack.ts'
 import { type EnrolledApp, enrolled, temporaryHome } from '../../stories/town.ts'
 import { startFleet } from '../../support/fleet.ts'
 import { freePort, startServerProcess } from '../../support/process.ts'

@@ -2,7 +2,7 @@
 import { createArchiveClient } from '../../../src/archive/client.ts'
 import { hashDid } from '../../../src/mq/dids.ts'
 import { ed25519Signer } from '../../../src/mq/signers.ts'
-import { systemClock } from '../../../src/platform/clock.ts'
+import { systemClock } from '../../../src/platform/runtime/clock.ts'
 import { toBase64, utf8 } from '../../../src/protocol/bytes.ts'
 import { signJwt } from '../../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'

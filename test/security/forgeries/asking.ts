@@ -1,6 +1,6 @@
 /** Requests that somebody makes by hand, with whatever JWT, over a real relay; and what is heard on a topic. */
 import { fetchKeys } from '../../../src/notify/client/app-keys.ts'
-import { systemClock } from '../../../src/platform/clock.ts'
+import { systemClock } from '../../../src/platform/runtime/clock.ts'
 import { openEnvelope, parseEnvelope } from '../../../src/protocol/envelope.ts'
 import type { RpcMessage } from '../../../src/protocol/jsonrpc.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'

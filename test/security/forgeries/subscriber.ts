@@ -1,7 +1,7 @@
 /** Somebody whose signed requests fall into the hands of a stranger. */
 import { z } from 'zod'
 import { createKeysClient } from '../../../src/keys/client.ts'
-import { systemClock } from '../../../src/platform/clock.ts'
+import { systemClock } from '../../../src/platform/runtime/clock.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { didWeb } from '../../../src/protocol/did.ts'
 import type { RpcMessage } from '../../../src/protocol/jsonrpc.ts'

@@ -1,5 +1,5 @@
 /** An account that is subscribed to two apps, on two devices that watch all, and whoever has the key of the first app. */
-import { createReleaseStack } from '../../../src/platform/release-stack.ts'
+import { createReleaseStack } from '../../../src/platform/runtime/release-stack.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
 import { newDevice } from '../../stories/town.ts'

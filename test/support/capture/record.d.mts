@@ -1,4 +1,4 @@
-import type { Crypto } from '../../../src/platform/crypto.ts'
+import type { Crypto } from '../../../src/platform/runtime/crypto.ts'
 
 export declare const isCapturing: boolean
 export declare const capture: (what: 'log' | 'metrics' | 'errors', text: string) => void

@@ -1,5 +1,5 @@
 /** What a wallet is given, and what it offers. */
-import type { FetchDeps } from '../../../platform/fetch-json.ts'
+import type { FetchDeps } from '../../../platform/net/fetch-json.ts'
 import type { Log, Meter } from '../../../platform/telemetry.ts'
 import type { Cacao } from '../../../protocol/cacao.ts'
 import type { SigningKey } from '../../../protocol/keys.ts'

@@ -5,7 +5,7 @@
  * better the next time. What is to be done then may fail, and is done again when the relay delivers it again.
  */
 import type { z } from 'zod'
-import type { Clock } from '../../../platform/clock.ts'
+import type { Clock } from '../../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../../platform/telemetry.ts'
 import { fromHex } from '../../../protocol/bytes.ts'
 import { accountKey } from '../../../protocol/caip.ts'

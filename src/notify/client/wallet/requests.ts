@@ -3,7 +3,7 @@
  * devices of one account share their topics, so the answers to another device come by here too and are nobody's.
  */
 import type { z } from 'zod'
-import type { Clock } from '../../../platform/clock.ts'
+import type { Clock } from '../../../platform/runtime/clock.ts'
 import { didPkh } from '../../../protocol/did.ts'
 import { fromRpcFailure, ProtocolError } from '../../../protocol/errors.ts'
 import { payloadIds, type RpcFailure, type RpcResult, rpcRequest } from '../../../protocol/jsonrpc.ts'

@@ -2,8 +2,9 @@
  * Watching: what the account has, and being told of changes. A watch ends at the server after a day, and the relay keeps
  * news for five minutes only; so the device watches again twice a day, when it starts, and after it was away for long.
  */
-import type { Clock } from '../../../platform/clock.ts'
-import type { FetchDeps } from '../../../platform/fetch-json.ts'
+
+import type { FetchDeps } from '../../../platform/net/fetch-json.ts'
+import type { Clock } from '../../../platform/runtime/clock.ts'
 import type { Log } from '../../../platform/telemetry.ts'
 import { sealType1 } from '../../../protocol/envelope.ts'
 import { NOTIFY_METHODS, type SubscriptionItem } from '../../../protocol/notify-methods.ts'

@@ -1,6 +1,6 @@
 /** What strangers have the server do at other hosts. */
 import { createServer } from 'node:http'
-import { systemClock } from '../../../../src/platform/clock.ts'
+import { systemClock } from '../../../../src/platform/runtime/clock.ts'
 import { didWeb } from '../../../../src/protocol/did.ts'
 import { signJwt } from '../../../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../../../src/protocol/keys.ts'

@@ -1,0 +1,87 @@
+/** The running server, as the command line reaches it: over its admin routes, with the token of the data directory. */
+import type { ArgsDef } from 'citty'
+import { z } from 'zod'
+import { fetchJson } from '../platform/net/fetch-json.ts'
+import { systemClock } from '../platform/runtime/clock.ts'
+import { withoutTrailingSlashes } from '../protocol/urls.ts'
+import { commandLineAccess } from '../server/config/config.ts'
+import { readAdminAccess } from '../server/config/data-dir.ts'
+import { type Typed, UsageError } from './flags.ts'
+
+/** The command could not be done: exit code 1, the sentence on stderr. */
+export class CommandFailure extends Error {
+  override readonly name = 'CommandFailure'
+}
+
+export const ACCESS_FLAGS = {
+  data: {
+    type: 'string',
+    valueHint: 'DIR',
+    description: 'Data directory of the running server [BELFRY_DATA; ./belfry-data]',
+  },
+  server: {
+    type: 'string',
+    valueHint: 'URL',
+    description: 'The server, when it runs elsewhere [BELFRY_SERVER]',
+  },
+  token: { type: 'string', valueHint: 'TEXT', description: 'Its admin token [BELFRY_ADMIN_TOKEN]' },
+  json: { type: 'boolean', description: 'Print JSON and nothing else' },
+} as const satisfies ArgsDef
+
+export type Ask = <S extends z.ZodType>(
+  answer: S,
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+  path: string,
+  body?: unknown,
+) => Promise<z.output<S>>
+
+const failed = z.object({ error: z.string() })
+
+/** The server that is meant, and its token. */
+export const serverOf = ({ one }: Pick<Typed, 'one'>): { url: string; token: string } => {
+  const given = commandLineAccess(one)
+  const local = given.url !== undefined && given.token !== undefined ? undefined : readAdminAccess(given.data)
+  const url = given.url ?? local?.url
+  const token = given.token ?? local?.token
+  if (url === undefined) {
+    throw new CommandFailure(
+      `No server is running on the data directory ${given.data}. Start one with: belfry serve, or say where it is with --data, or --server and --token.`,
+    )
+  }
+  if (!URL.canParse(url)) throw new UsageError(`--server must be a URL, not ${JSON.stringify(url)}`)
+  if (token === undefined) throw new UsageError('--server needs --token or BELFRY_ADMIN_TOKEN')
+  return { url: withoutTrailingSlashes(url), token }
+}
+
+export const createAsk = (typed: Typed): Ask => {
+  const { url, token } = serverOf(typed)
+  return async (answer, method, path, body) => {
+    const { status, body: said } = await fetchJson({ clock: systemClock, fetch }, url + path, {
+      method,
+      headers: { authorization: `Bearer ${token}` },
+      ...(body !== undefined && { body }),
+    }).catch((cause: unknown) => {
+      throw new CommandFailure(`No server answers at ${url}. Start one with: belfry serve`, { cause })
+    })
+    if (status !== 200) {
+      throw new CommandFailure(failed.safeParse(said).data?.error ?? `The server answered ${status}`)
+    }
+    return answer.parse(said)
+  }
+}
+
+/** All pages of a list. */
+export const allPages = async <T>(
+  page: (after: string | undefined) => Promise<{ items: T[]; next: string | null }>,
+): Promise<T[]> => {
+  const all: T[] = []
+  for (let after: string | undefined; ; ) {
+    const { items, next } = await page(after)
+    all.push(...items)
+    if (next === null) return all
+    after = next
+  }
+}
+
+export const printJson = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`)
+export const print = (...lines: string[]): void => void process.stdout.write(`${lines.join('\n')}\n`)

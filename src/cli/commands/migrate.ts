@@ -1,0 +1,61 @@
+import { type ArgsDef, defineCommand } from 'citty'
+import { migrate as run, TransferFailure } from '../../storage/transfer/migration.ts'
+import { countOf } from '../../storage/transfer/sum.ts'
+import { CommandFailure, print } from '../admin-client.ts'
+import { readTyped } from '../flags.ts'
+import { createProgress } from '../progress.ts'
+import { openPlace, PLACE_HINT, parsePlace, secretOf } from '../store-location.ts'
+
+const flags = {
+  from: {
+    type: 'string',
+    valueHint: PLACE_HINT,
+    description: 'The store that is copied; its servers are stopped',
+  },
+  to: {
+    type: 'string',
+    valueHint: PLACE_HINT,
+    description: 'An empty store, or one that this command began to fill',
+  },
+} as const satisfies ArgsDef
+
+/** What a transfer refuses is a sentence, not a defect. */
+export const asFailure = (error: unknown): never => {
+  if (error instanceof TransferFailure) throw new CommandFailure(error.message, { cause: error })
+  throw error
+}
+
+export const migrate = defineCommand({
+  meta: { name: 'migrate', description: 'Copy everything from one store to another; again, to go on' },
+  args: flags,
+  async run({ rawArgs }) {
+    const { one } = readTyped(rawArgs, flags)
+    const [from, to] = [parsePlace('from', one.from), parsePlace('to', one.to)]
+    if (from.name === to.name) throw new CommandFailure('--from and --to are the same store.')
+    const source = await openPlace(from, 'source')
+    try {
+      const target = await openPlace(to, 'target')
+      const progress = createProgress(process.stderr)
+      try {
+        const { tally, resumed, left } = await run(
+          { source: source.stores.transfer, target: target.stores.transfer, now: Date.now },
+          { from: from.name, progress },
+        )
+        progress.end()
+        print(
+          `${resumed ? 'Finished what was begun: ' : ''}${from.name} is copied to ${to.name}.`,
+          `${countOf(tally)} records were read again on both sides: counts and checksums agree.`,
+          ...(left > 0 ? [`${left} were left out: what they belong to had ended.`] : []),
+          `Keep the secret: servers on ${to.name} need ${secretOf(from)}, as BELFRY_SECRET.`,
+        )
+      } finally {
+        progress.end()
+        await target[Symbol.asyncDispose]()
+      }
+    } catch (error) {
+      asFailure(error)
+    } finally {
+      await source[Symbol.asyncDispose]()
+    }
+  },
+})

@@ -1,0 +1,45 @@
+import { type ArgsDef, defineCommand } from 'citty'
+import { restore as run } from '../../storage/transfer/restore.ts'
+import { countOf } from '../../storage/transfer/sum.ts'
+import { print } from '../admin-client.ts'
+import { readTyped, UsageError } from '../flags.ts'
+import { createProgress } from '../progress.ts'
+import { openPlace, PLACE_HINT, placeOr } from '../store-location.ts'
+import { asFailure } from './migrate.ts'
+
+const flags = {
+  from: { type: 'string', valueHint: 'FILE', description: 'A file that `belfry backup` wrote' },
+  to: {
+    type: 'string',
+    valueHint: PLACE_HINT,
+    description: 'An empty store [REDIS_URL, or the one in BELFRY_DATA]',
+  },
+} as const satisfies ArgsDef
+
+export const restore = defineCommand({
+  meta: { name: 'restore', description: 'Put a backup into an empty store' },
+  args: flags,
+  async run({ rawArgs }) {
+    const { one } = readTyped(rawArgs, flags)
+    const { from: file } = one
+    if (file === undefined) throw new UsageError('--from is missing: the file')
+    const to = placeOr('to', one.to)
+    const target = await openPlace(to, 'target')
+    const progress = createProgress(process.stderr)
+    try {
+      const { tally, left } = await run(
+        { target: target.stores.transfer, now: Date.now },
+        { file, progress },
+      ).catch(asFailure)
+      progress.end()
+      print(
+        `${countOf(tally)} records of ${file} are in ${to.name}: counts and checksums agree.`,
+        ...(left > 0 ? [`${left} were left out: what they belong to is not in the backup.`] : []),
+        'Its servers need the secret of the store that was backed up, as BELFRY_SECRET.',
+      )
+    } finally {
+      progress.end()
+      await target[Symbol.asyncDispose]()
+    }
+  },
+})

@@ -1,0 +1,113 @@
+/**
+ * JSON over HTTP as the clients use it: bounded in time and size, and with failures of one kind. Node and browsers.
+ */
+import { fromUtf8 } from '../../protocol/bytes.ts'
+import { fromSentence, ProtocolError } from '../../protocol/errors.ts'
+import type { Clock } from '../runtime/clock.ts'
+
+export interface FetchDeps {
+  clock: Clock
+  fetch: typeof globalThis.fetch
+}
+
+export interface JsonRequest {
+  method?: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  headers?: Record<string, string>
+  /** Sent as JSON. */
+  body?: unknown
+  signal?: AbortSignal
+  /** How long an answer may take, ms. Default: 15 s. */
+  patience?: number
+}
+
+export interface JsonAnswer {
+  status: number
+  /** Undefined when the answer was empty. */
+  body: unknown
+}
+
+const TIMEOUT = 15_000
+const LONGEST_ANSWER = 16 * 1024 * 1024
+
+/** The whole body, in UTF-8. Throws `too_large` beyond that many bytes; the rest is not taken. */
+export const readText = async (response: Response, most: number): Promise<string> => {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  const reader = response.body?.getReader()
+  for (;;) {
+    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined }
+    if (done || !value) break
+    length += value.length
+    if (length > most) {
+      await reader?.cancel()
+      throw new ProtocolError('too_large', 'the answer')
+    }
+    chunks.push(value)
+  }
+  const bytes = new Uint8Array(length)
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return fromUtf8(bytes)
+}
+
+const read = async (response: Response): Promise<unknown> => {
+  const text = await readText(response, LONGEST_ANSWER)
+  return text.trim() === '' ? undefined : JSON.parse(text)
+}
+
+/** Any status is an answer. Throws `unavailable` when there is none in time, or none that is JSON. */
+export const fetchJson = async (
+  { clock, fetch }: FetchDeps,
+  url: string,
+  { method = 'GET', headers = {}, body, signal, patience = TIMEOUT }: JsonRequest = {},
+): Promise<JsonAnswer> => {
+  const controller = new AbortController()
+  const abort = () => controller.abort()
+  signal?.addEventListener('abort', abort, { once: true })
+  if (signal?.aborted) abort()
+  const timer = clock.after(patience, abort)
+  try {
+    const response = await fetch(url, {
+      method,
+      headers: {
+        accept: 'application/json',
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      signal: controller.signal,
+    })
+    return { status: response.status, body: await read(response) }
+  } catch (cause) {
+    if (cause instanceof ProtocolError && cause.code === 'too_large') throw cause
+    // Without the query: it may hold a token.
+    throw new ProtocolError('unavailable', `no answer from ${url.split('?')[0]}`, { cause })
+  } finally {
+    timer[Symbol.dispose]()
+    signal?.removeEventListener('abort', abort)
+  }
+}
+
+/** What a status means when the answer does not say it in our words. */
+const codeOf = (status: number) => {
+  if (status === 401) return 'unauthenticated'
+  if (status === 403) return 'forbidden'
+  if (status === 404) return 'not_found'
+  if (status === 409) return 'conflict'
+  if (status === 413) return 'too_large'
+  if (status === 422) return 'bad_params'
+  if (status === 429) return 'rate_limited'
+  return status >= 500 ? 'unavailable' : 'bad_request'
+}
+
+/** The failure behind an answer with an error status: what its sentence says where that is ours, else the status. */
+export const httpFailure = (status: number, sentence = '', field?: string): ProtocolError => {
+  const options = field === undefined ? {} : { field }
+  return (
+    fromSentence(sentence, options) ??
+    new ProtocolError(codeOf(status), sentence || `HTTP ${status}`, options)
+  )
+}

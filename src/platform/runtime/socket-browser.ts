@@ -1,0 +1,43 @@
+/** `#socket` for browsers, on the global WebSocket. See `runtime/socket.ts`. */
+import type { OpenSocket } from './socket.ts'
+
+/** Browsers answer pings themselves and tell nobody. */
+export const showsPings = false
+
+// A message channel: a timer would be slowed to one a second in a background tab.
+let waiting: (() => void)[] = []
+let channel: MessageChannel | undefined
+
+export const soon = (task: () => void): void => {
+  waiting.push(task)
+  if (waiting.length > 1) return
+  if (!channel) {
+    channel = new MessageChannel()
+    channel.port1.onmessage = () => {
+      const tasks = waiting
+      waiting = []
+      for (const each of tasks) each()
+    }
+  }
+  channel.port2.postMessage(undefined)
+}
+
+export const openSocket: OpenSocket = (url, events) => {
+  const socket = new WebSocket(url)
+  socket.binaryType = 'arraybuffer'
+  socket.onopen = () => events.opened()
+  socket.onmessage = ({ data }: MessageEvent<unknown>) => {
+    if (typeof data === 'string') events.received(data)
+  }
+  // Browsers tell no more of an error than the close that follows; other runtimes throw one that nobody takes.
+  socket.onerror = () => {}
+  socket.onclose = ({ code, reason }) => events.closed(code, reason)
+  return {
+    send(text) {
+      if (socket.readyState === WebSocket.OPEN) socket.send(text)
+    },
+    // Browsers allow 1000 and 3000 to 4999 only.
+    close: (code, reason) => socket.close(code === 1000 || code >= 3000 ? code : 1000, reason),
+    drop: () => socket.close(),
+  }
+}

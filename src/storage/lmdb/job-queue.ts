@@ -1,0 +1,194 @@
+/**
+ * Jobs in LMDB.
+ *
+ * | table | key | value |
+ * |---|---|---|
+ * | agenda.jobs | queue, job id | the job |
+ * | agenda.due | queue, when it is due or free again, job id | – |
+ * | agenda.groups | queue, group, 1 dead or 0 not, job id | – |
+ * | agenda.expiry | expiresAt, queue, job id | – |
+ *
+ * A lease is a later place in `due`. Only this process works on the jobs, so the place of a taken one is remembered
+ * here, not written: after a restart everything that was being done is due at once.
+ */
+import type { Agenda, Job } from '../../platform/jobs/job-queue.ts'
+import {
+  BYTES,
+  type Bytes,
+  behind,
+  endOf,
+  key,
+  name,
+  named,
+  number,
+  PRESENT,
+  ROWS,
+  type Rows,
+} from './bytes.ts'
+import type { Env } from './env.ts'
+
+export const createLmdbAgenda = (env: Env): Agenda => {
+  const jobs: Rows<Job> = env.openDB({ name: 'agenda.jobs', ...ROWS })
+  const due: Bytes = env.openDB({ name: 'agenda.due', ...BYTES })
+  const groups: Bytes = env.openDB({ name: 'agenda.groups', ...BYTES })
+  const expiry: Bytes = env.openDB({ name: 'agenda.expiry', ...BYTES })
+  const listeners = new Map<string, Set<() => void>>()
+  /** Until when a job is somebody's, by its key. */
+  const leases = new Map<string, number>()
+
+  const jobAt = (queue: string, id: string) => named(queue, name(id))
+  const dueAt = ({ queue, at, id }: Job) => named(queue, number(at), name(id))
+  const groupOf = (queue: string, group: string, dead: boolean) =>
+    named(queue, named(group, Buffer.from([dead ? 1 : 0])))
+  const groupAt = ({ queue, group, failure, id }: Job) =>
+    key(groupOf(queue, group, failure !== undefined), name(id))
+  const expiryAt = ({ expiresAt, queue, id }: Job) => key(number(expiresAt), named(queue, name(id)))
+
+  /** Within a transaction. */
+  const write = (job: Job) => {
+    jobs.put(jobAt(job.queue, job.id), job)
+    if (job.failure === undefined) due.put(dueAt(job), PRESENT)
+    groups.put(groupAt(job), PRESENT)
+    expiry.put(expiryAt(job), PRESENT)
+  }
+  const erase = (job: Job) => {
+    const at = jobAt(job.queue, job.id)
+    jobs.remove(at)
+    due.remove(dueAt(job))
+    groups.remove(groupAt(job))
+    expiry.remove(expiryAt(job))
+  }
+  /** Only after the commit: until then a take still sees the job where it was, and must not find it free. */
+  const release = (ats: readonly Buffer[]) => {
+    for (const at of ats) leases.delete(at.toString('latin1'))
+  }
+  const ring = (queue: string) => {
+    for (const listener of [...(listeners.get(queue) ?? [])]) listener()
+  }
+
+  return {
+    async add(added) {
+      // A name that cannot be one is told before anything is written.
+      for (const job of added) groupAt(job)
+      const isNew = await env.transaction(() =>
+        added.map((job) => {
+          if (jobs.get(jobAt(job.queue, job.id)) !== undefined) return false
+          write(job)
+          return true
+        }),
+      )
+      for (const queue of new Set(added.map((job) => job.queue))) ring(queue)
+      return isNew
+    },
+
+    async take({ queue, limit, now, until }) {
+      const taken: Job[] = []
+      const range = { start: named(queue), end: named(queue, number(now), Buffer.from([0xff])) }
+      for (const at of due.getKeys(range)) {
+        if (taken.length >= limit) break
+        const id = at.subarray(named(queue).length + 8)
+        const where = named(queue, id)
+        const lease = leases.get(where.toString('latin1'))
+        if (lease !== undefined && lease > now) continue
+        const job = jobs.get(where)
+        if (!job || job.expiresAt <= now) continue
+        leases.set(where.toString('latin1'), until)
+        taken.push(job)
+      }
+      return taken
+    },
+
+    async settle(queue, outcomes) {
+      await env.transaction(() => {
+        for (const outcome of outcomes) {
+          const job = jobs.get(jobAt(queue, outcome.id))
+          if (!job) continue
+          erase(job)
+          if (outcome.kind === 'again') {
+            const { at, attempts, body = job.body } = outcome
+            write({ ...job, at, attempts, body })
+          } else if (outcome.kind === 'failed') {
+            write({ ...job, attempts: outcome.attempts, failure: outcome.failure })
+          }
+        }
+      })
+      release(outcomes.map(({ id }) => jobAt(queue, id)))
+    },
+
+    async remove(queue, ids) {
+      const wanted = ids.map((id) => jobAt(queue, id))
+      const were = await env.transaction(() =>
+        wanted.map((at) => {
+          const job = jobs.get(at)
+          if (job) erase(job)
+          return job !== undefined
+        }),
+      )
+      release(wanted)
+      return were
+    },
+
+    async revive(queue, id, at) {
+      const where = jobAt(queue, id)
+      const was = await env.transaction(() => {
+        const job = jobs.get(where)
+        if (job?.failure === undefined) return false
+        erase(job)
+        const { failure: _, ...rest } = job
+        write({ ...rest, at, attempts: 0 })
+        return true
+      })
+      ring(queue)
+      return was
+    },
+
+    async job(queue, id) {
+      return jobs.get(jobAt(queue, id))
+    },
+
+    async list(queue, { group, dead, after, limit }) {
+      const prefix = groupOf(queue, group, dead)
+      const start = after === undefined ? prefix : behind(key(prefix, name(after)))
+      const found: Job[] = []
+      for (const at of groups.getKeys({ start, end: endOf(prefix), limit })) {
+        const job = jobs.get(named(queue, at.subarray(prefix.length)))
+        if (job) found.push(job)
+      }
+      return found
+    },
+
+    async count(queue, group) {
+      const of = (dead: boolean) => {
+        const prefix = groupOf(queue, group, dead)
+        return groups.getKeysCount({ start: prefix, end: endOf(prefix) })
+      }
+      return { waiting: of(false), dead: of(true) }
+    },
+
+    async sweep(now, limit) {
+      const swept = await env.transaction(() => {
+        const expired = [...expiry.getKeys({ end: number(now + 1), limit })].map((at) => Buffer.from(at))
+        for (const at of expired) {
+          const job = jobs.get(at.subarray(8))
+          if (job) erase(job)
+          else expiry.remove(at)
+        }
+        return expired
+      })
+      release(swept.map((at) => at.subarray(8)))
+      return swept.length
+    },
+
+    onJobs(queue, listener) {
+      const own = () => listener()
+      const known = listeners.get(queue) ?? new Set()
+      listeners.set(queue, known.add(own))
+      return {
+        [Symbol.dispose]: () => {
+          known.delete(own)
+          if (known.size === 0) listeners.delete(queue)
+        },
+      }
+    },
+  }
+}

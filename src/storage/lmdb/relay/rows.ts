@@ -1,0 +1,151 @@
+import type { StoredMessage } from '../../../relay/store.ts'
+import { hash } from '../bytes.ts'
+
+/**
+ * A stored message: a fixed head that says whether it concerns anybody, then its texts. The head is read without
+ * decoding the text, because a walk over a topic looks at thousands of messages and delivers a few.
+ *
+ *     0 expiresAt · 8 publishedAt · 16 tag · 24 id (32 bytes) · 56 publisher length · 58 attestation length · 62 payer
+ *     (12 bytes, filled up with zeros) · 74 texts
+ */
+const HEAD = 74
+const PAYER = 62
+
+export const encodeMessage = (message: Omit<StoredMessage, 'seq'>): Buffer => {
+  const publisher = Buffer.from(message.publisher)
+  const attestation = Buffer.from(message.attestation)
+  const head = Buffer.allocUnsafe(HEAD)
+  head.writeDoubleBE(message.expiresAt, 0)
+  head.writeDoubleBE(message.publishedAt, 8)
+  head.writeDoubleBE(message.tag, 16)
+  hash(message.id).copy(head, 24)
+  head.writeUInt16BE(publisher.length, 56)
+  head.writeUInt32BE(attestation.length, 58)
+  head.fill(0, PAYER, HEAD)
+  head.write(message.payer, PAYER, HEAD - PAYER)
+  return Buffer.concat([head, publisher, attestation, Buffer.from(message.message)])
+}
+
+export const decodeMessage = (row: Buffer, topic: string, seq: number): StoredMessage => {
+  const attestationAt = HEAD + row.readUInt16BE(56)
+  const messageAt = attestationAt + row.readUInt32BE(58)
+  return {
+    topic,
+    seq,
+    id: idOfRow(row).toString('hex'),
+    message: row.toString('utf8', messageAt),
+    tag: row.readDoubleBE(16),
+    attestation: row.toString('utf8', attestationAt, messageAt),
+    publisher: publisherOfRow(row),
+    publishedAt: row.readDoubleBE(8),
+    expiresAt: expiryOfRow(row),
+    payer: payerOfRow(row),
+  }
+}
+
+export const payerOfRow = (row: Buffer): string => {
+  const end = row.indexOf(0, PAYER)
+  return row.toString('latin1', PAYER, end === -1 || end > HEAD ? HEAD : end)
+}
+export const publisherOfRow = (row: Buffer): string => row.toString('utf8', HEAD, HEAD + row.readUInt16BE(56))
+export const setExpiryOfRow = (row: Buffer, expiresAt: number): void => {
+  row.writeDoubleBE(expiresAt, 0)
+}
+export const expiryOfRow = (row: Buffer): number => row.readDoubleBE(0)
+export const idOfRow = (row: Buffer): Buffer => row.subarray(24, 56)
+/** Bytes of the message's text, which is what counts against the limits of the topic. */
+export const sizeOfRow = (row: Buffer): number =>
+  row.length - HEAD - row.readUInt16BE(56) - row.readUInt32BE(58)
+export const publishedBy = (row: Buffer, client: Buffer): boolean =>
+  row.readUInt16BE(56) === client.length &&
+  row.compare(client, 0, client.length, HEAD, HEAD + client.length) === 0
+
+/** What a topic holds. `soonest`: no message in it expires earlier. */
+export interface Topic {
+  lastSeq: number
+  count: number
+  bytes: number
+  soonest: number
+}
+
+/**
+ * One client in one topic. Everything up to `cursor` is done with; `acked` holds what was acknowledged beyond it, as
+ * flat ranges [from, to, from, to, …], rising and apart, so that one stuck message does not make it long.
+ */
+export interface Member {
+  subscribed: boolean
+  cursor: number
+  acked: number[]
+}
+
+// Arrays, not objects: half the bytes, and the relay writes a member row for every acknowledgement.
+export type TopicRow = [lastSeq: number, count: number, bytes: number, soonest: number]
+export type MemberRow = [subscribed: 0 | 1, cursor: number, acked: number[]]
+export type ClientRow = [subscriptions: number, lastSeenDay: number]
+
+export const DAY_MS = 86_400_000
+export const dayOf = (now: number): number => Math.floor(now / DAY_MS)
+
+export const topicRow = (topic: Topic): TopicRow => [topic.lastSeq, topic.count, topic.bytes, topic.soonest]
+export const topicOfRow = ([lastSeq, count, bytes, soonest]: TopicRow): Topic => ({
+  lastSeq,
+  count,
+  bytes,
+  soonest,
+})
+export const memberRow = (member: Member): MemberRow => [
+  member.subscribed ? 1 : 0,
+  member.cursor,
+  member.acked,
+]
+export const memberOfRow = ([subscribed, cursor, acked]: MemberRow): Member => ({
+  subscribed: subscribed === 1,
+  cursor,
+  acked,
+})
+
+/** The end of the range that holds `seq`, or undefined. */
+export const rangeEnd = (ranges: readonly number[], seq: number): number | undefined => {
+  let low = 0
+  let high = ranges.length / 2
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((ranges[middle * 2 + 1] ?? 0) < seq) low = middle + 1
+    else high = middle
+  }
+  const from = ranges[low * 2]
+  return from !== undefined && from <= seq ? ranges[low * 2 + 1] : undefined
+}
+
+export const addToRanges = (ranges: readonly number[], seq: number): number[] => {
+  if (rangeEnd(ranges, seq) !== undefined) return [...ranges]
+  const next: number[] = []
+  let from = seq
+  let to = seq
+  let placed = false
+  for (let i = 0; i < ranges.length; i += 2) {
+    const start = ranges[i] ?? 0
+    const end = ranges[i + 1] ?? 0
+    if (end === from - 1) from = start
+    else if (start === to + 1) to = end
+    else {
+      if (start > to && !placed) {
+        next.push(from, to)
+        placed = true
+      }
+      next.push(start, end)
+    }
+  }
+  if (!placed) next.push(from, to)
+  return next
+}
+
+/** Without what lies at or below `cursor`. */
+export const rangesAbove = (ranges: readonly number[], cursor: number): number[] => {
+  const next: number[] = []
+  for (let i = 0; i < ranges.length; i += 2) {
+    const end = ranges[i + 1] ?? 0
+    if (end > cursor) next.push(Math.max(ranges[i] ?? 0, cursor + 1), end)
+  }
+  return next
+}

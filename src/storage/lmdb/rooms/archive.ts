@@ -1,0 +1,213 @@
+/**
+ * The archive in LMDB.
+ *
+ * | table | key | value |
+ * |---|---|---|
+ * | archive.messages | topic, seq | the message (`../archive-rows`) |
+ * | archive.ids | topic, message id | seq |
+ * | archive.expiry | expiry, topic, seq | – |
+ * | archive.owned | topic, owner, seq | – |
+ * | archive.topics | topic | last seq, count, bytes |
+ * | archive.registrations | client id | tags, expiry |
+ * | archive.tags | tag | until when there may be a registration of it |
+ * | archive.ends | until, client id | – |
+ * | archive.tagEnds | until, tag | – |
+ */
+import type {
+  Archived,
+  ArchiveLimits,
+  ArchiveStore,
+  NewArchived,
+  Registration,
+} from '../../../archive/store.ts'
+import { archivedOf, archivedText } from '../../rows/archived-message.ts'
+import { BYTES, type Bytes, endOf, hash, key, name, number, PRESENT, ROWS, type Rows } from '../bytes.ts'
+import type { Env } from '../env.ts'
+
+type TopicRow = [lastSeq: number, count: number, bytes: number]
+
+/** Behind every tag and every client id of one moment. */
+const LAST_OF_MOMENT = Buffer.alloc(9, 0xff)
+/** Messages that one transaction drops. */
+const PIECE = 2_000
+
+export const archiveTables = (env: Env) => {
+  const messages: Bytes = env.openDB({ name: 'archive.messages', ...BYTES })
+  const ids: Bytes = env.openDB({ name: 'archive.ids', ...BYTES })
+  const expiry: Bytes = env.openDB({ name: 'archive.expiry', ...BYTES })
+  const owned: Bytes = env.openDB({ name: 'archive.owned', ...BYTES })
+  const topics: Rows<TopicRow> = env.openDB({ name: 'archive.topics', ...ROWS })
+  const registrations: Rows<Registration> = env.openDB({ name: 'archive.registrations', ...ROWS })
+  const tags: Rows<number> = env.openDB({ name: 'archive.tags', ...ROWS })
+  const ends: Bytes = env.openDB({ name: 'archive.ends', ...BYTES })
+  const tagEnds: Bytes = env.openDB({ name: 'archive.tagEnds', ...BYTES })
+  return { messages, ids, expiry, owned, topics, registrations, tags, ends, tagEnds }
+}
+
+export const archivedAt = (at: Buffer, row: Buffer): Archived =>
+  archivedOf(row.toString(), at.toString('hex', 0, 32), at.readDoubleBE(32))
+
+export const createLmdbArchive = (
+  env: Env,
+): ArchiveStore & { restore(messages: readonly Archived[]): Promise<void> } => {
+  const tables = archiveTables(env)
+  const { messages, ids, expiry, owned, topics, registrations, tags, ends, tagEnds } = tables
+
+  const put = (message: Archived): void => {
+    const topic = hash(message.topic)
+    const idAt = key(topic, hash(message.id))
+    if (ids.get(idAt)) return
+    const [last, count, bytes] = topics.get(topic) ?? [0, 0, 0]
+    const row = Buffer.from(archivedText(message))
+    messages.put(key(topic, number(message.seq)), row)
+    ids.put(idAt, number(message.seq))
+    expiry.put(key(number(message.expiresAt), topic, number(message.seq)), PRESENT)
+    if (message.owner !== undefined) owned.put(key(topic, hash(message.owner), number(message.seq)), PRESENT)
+    topics.put(topic, [Math.max(last, message.seq), count + 1, bytes + row.length])
+  }
+
+  const add = (message: NewArchived): void => {
+    const [last] = topics.get(hash(message.topic)) ?? [0]
+    put({ ...message, seq: last + 1 })
+  }
+
+  /** `at` may be gone by now. */
+  const remove = (at: Buffer): void => {
+    const row = messages.get(at)
+    if (!row) return
+    const { id, owner, expiresAt } = archivedAt(at, row)
+    const topic = at.subarray(0, 32)
+    messages.remove(at)
+    ids.remove(key(topic, hash(id)))
+    expiry.remove(key(number(expiresAt), at))
+    if (owner !== undefined) owned.remove(key(topic, hash(owner), at.subarray(32)))
+    const [last, count, bytes] = topics.get(topic) ?? [0, 0, 0]
+    if (count > 1) topics.put(topic, [last, count - 1, bytes - row.length])
+    else topics.remove(topic)
+  }
+
+  const trim = (topic: Buffer, limits: ArchiveLimits, now: number): void => {
+    const oldest = [...messages.getKeys({ start: topic, end: endOf(topic), limit: PIECE })]
+    for (const at of oldest) {
+      const [, count, bytes] = topics.get(topic) ?? [0, 0, 0]
+      const row = messages.get(at)
+      const isOver = count > limits.messages || bytes > limits.bytes
+      if (!isOver && (!row || archivedAt(at, row).expiresAt > now)) return
+      remove(Buffer.from(at))
+    }
+  }
+
+  return {
+    async keep(wanted, limits, now) {
+      for (const { topic, id } of wanted) hash(topic) && hash(id)
+      const inTopics = new Set(wanted.map(({ topic }) => topic))
+      await env.transaction(() => {
+        for (const message of wanted) add(message)
+        for (const topic of inTopics) trim(hash(topic), limits, now)
+      })
+    },
+
+    async page(text, { origin, direction, limit, maxBytes, now }) {
+      const topic = hash(text)
+      const found: Archived[] = []
+      let start = direction === 'forward' ? topic : endOf(topic)
+      if (origin !== undefined) {
+        const seq = ids.get(key(topic, hash(origin)))
+        const row = seq && messages.get(key(topic, seq))
+        if (!seq || !row || archivedAt(key(topic, seq), row).expiresAt <= now) return undefined
+        start = key(topic, seq)
+      }
+      const range =
+        direction === 'forward' ? { start, end: endOf(topic) } : { start, end: topic, reverse: true }
+      let bytes = 0
+      for (const { key: at, value } of messages.getRange(range)) {
+        const message = archivedAt(Buffer.from(at), value)
+        if (message.expiresAt <= now) continue
+        if (found.length === limit || (found.length > 0 && bytes + value.length > maxBytes))
+          return { messages: found, next: message.id }
+        bytes += value.length
+        found.push(message)
+      }
+      return { messages: found, next: undefined }
+    },
+
+    async drop(text, before, owner) {
+      const topic = hash(text)
+      const own = key(topic, hash(owner))
+      for (;;) {
+        const dropped = await env.transaction(() => {
+          const seq = ids.get(key(topic, hash(before)))
+          if (!seq) return undefined
+          const earlier = [...owned.getKeys({ start: own, end: key(own, seq), limit: PIECE })]
+          for (const at of earlier) remove(key(topic, Buffer.from(at).subarray(64)))
+          return earlier.length
+        })
+        if (dropped === undefined) return false
+        if (dropped < PIECE) return true
+      }
+    },
+
+    async register(registration) {
+      const where = name(registration.clientId)
+      const { expiresAt } = registration
+      await env.transaction(() => {
+        const before = registrations.get(where)
+        if (before) ends.remove(key(number(before.expiresAt), where))
+        registrations.put(where, registration)
+        ends.put(key(number(expiresAt), where), PRESENT)
+        for (const tag of registration.tags.map(number)) {
+          const until = tags.get(tag) ?? 0
+          if (until >= expiresAt) continue
+          tagEnds.remove(key(number(until), tag))
+          tags.put(tag, expiresAt)
+          tagEnds.put(key(number(expiresAt), tag), PRESENT)
+        }
+      })
+    },
+
+    async registrations(clientIds, now) {
+      return clientIds.flatMap((clientId) => {
+        const registration = registrations.get(name(clientId))
+        return registration && registration.expiresAt > now ? [registration] : []
+      })
+    },
+
+    async tags(now, limit) {
+      const live = tagEnds.getKeys({ start: key(number(now), LAST_OF_MOMENT), limit })
+      return [...live].map((at) => Buffer.from(at).readDoubleBE(8))
+    },
+
+    onRegister() {
+      // One process: whoever registers a client knows.
+      return { [Symbol.dispose]: () => {} }
+    },
+
+    async sweep(now, limit) {
+      const over = [...expiry.getKeys({ end: number(now), limit })].map((at) => Buffer.from(at))
+      const past = { end: key(number(now), LAST_OF_MOMENT), limit: limit - over.length }
+      const ended = [...ends.getKeys(past)].map((at) => Buffer.from(at))
+      const unused = [...tagEnds.getKeys({ end: key(number(now), LAST_OF_MOMENT), limit })].map((at) =>
+        Buffer.from(at),
+      )
+      if (over.length + ended.length + unused.length === 0) return 0
+      await env.transaction(() => {
+        for (const at of over) remove(at.subarray(8))
+        // What was renewed meanwhile has another end.
+        for (const at of ended.filter((end) => ends.get(end))) {
+          ends.remove(at)
+          registrations.remove(at.subarray(8))
+        }
+        for (const at of unused.filter((end) => tagEnds.get(end))) {
+          tagEnds.remove(at)
+          tags.remove(at.subarray(8))
+        }
+      })
+      return over.length + ended.length
+    },
+
+    async restore(records) {
+      for (const { topic, id } of records) hash(topic) && hash(id)
+      await env.transaction(() => records.forEach(put))
+    },
+  }
+}

@@ -1,0 +1,224 @@
+/**
+ * Message queues in LMDB.
+ *
+ * | table | key | value |
+ * |---|---|---|
+ * | mq.messages | domain, hashDID, place | the message |
+ * | mq.ids | domain, hashDID, message id | place |
+ * | mq.ends | domain, hashDID, expiresAt, place | – |
+ * | mq.expiry | expiresAt, domain, hashDID, place | – |
+ * | mq.counts | domain, hashDID | messages that are kept, and the place of the last one ever |
+ * | mq.shares | domain, hashDID, payer | messages of that payer |
+ * | mq.largest | domain, hashDID, messages of a payer, payer | – |
+ * | mq.paid | domain, hashDID, payer, place | – |
+ * | mq.attended | domain, hashDID | until when it is a queue that is read |
+ * | mq.attendedEnds | until, domain, hashDID | – |
+ *
+ * One process: who puts tells who waits, and a call is never repeated, so a ticket means nothing here.
+ */
+import type { MqMessage, MqStore, PlacedMessage, QueueName } from '../../../mq/store.ts'
+import { BYTES, type Bytes, endOf, key, name, named, number, PRESENT, ROWS, type Rows } from '../bytes.ts'
+import type { Env } from '../env.ts'
+
+interface Count {
+  kept: number
+  last: number
+}
+
+const queueAt = ({ domain, hashDID }: QueueName): Buffer => named(domain, named(hashDID))
+
+const PAYER_BYTES = 16
+/** All of one length, so that what follows in a key is found. */
+const payerAt = (payer: string): Buffer => {
+  if (Buffer.byteLength(payer) > PAYER_BYTES) throw new Error('Not a usable payer')
+  const bytes = Buffer.alloc(PAYER_BYTES, ' ')
+  bytes.write(payer)
+  return bytes
+}
+
+/** What a key of `mq.attended` names. */
+export const queueOf = (at: Buffer): QueueName => {
+  const [domain = '', hashDID = ''] = at.toString('utf8').split('\0')
+  return { domain, hashDID }
+}
+/** The queue and the place that a row of `mq.messages` is named by. */
+export const placeOf = (at: Buffer): QueueName & { place: number } => ({
+  ...queueOf(at.subarray(0, -8)),
+  place: at.readDoubleBE(at.length - 8),
+})
+
+export const createLmdbMq = (env: Env): MqStore => {
+  const messages: Rows<MqMessage> = env.openDB({ name: 'mq.messages', ...ROWS })
+  const ids: Rows<number> = env.openDB({ name: 'mq.ids', ...ROWS })
+  const ends: Bytes = env.openDB({ name: 'mq.ends', ...BYTES })
+  const expiry: Bytes = env.openDB({ name: 'mq.expiry', ...BYTES })
+  const counts: Rows<Count> = env.openDB({ name: 'mq.counts', ...ROWS })
+  const shares: Rows<number> = env.openDB({ name: 'mq.shares', ...ROWS })
+  const largest: Bytes = env.openDB({ name: 'mq.largest', ...BYTES })
+  const paid: Bytes = env.openDB({ name: 'mq.paid', ...BYTES })
+  const attended: Rows<number> = env.openDB({ name: 'mq.attended', ...ROWS })
+  const attendedEnds: Bytes = env.openDB({ name: 'mq.attendedEnds', ...BYTES })
+  const listeners = new Set<(queue: QueueName) => void>()
+
+  const countOf = (queue: Buffer): Count => counts.get(queue) ?? { kept: 0, last: 0 }
+
+  const shareOf = (queue: Buffer, payer: Buffer): number => shares.get(key(queue, payer)) ?? 0
+  const changeShare = (queue: Buffer, payer: Buffer, change: 1 | -1) => {
+    const before = shareOf(queue, payer)
+    const share = before + change
+    if (before > 0) largest.remove(key(queue, number(before), payer))
+    if (share > 0) {
+      shares.put(key(queue, payer), share)
+      largest.put(key(queue, number(share), payer), PRESENT)
+    } else shares.remove(key(queue, payer))
+  }
+
+  /** Within a transaction, as all that writes. */
+  const write = (queue: Buffer, place: number, message: MqMessage) => {
+    const { id, sender, messageSigned, payer, expiresAt } = message
+    const { kept, last } = countOf(queue)
+    const row = {
+      ...{ id, message: message.message, expiresAt },
+      ...(sender !== undefined && { sender }),
+      ...(messageSigned && { messageSigned }),
+      ...(payer !== undefined && { payer }),
+    }
+    if (payer !== undefined) {
+      changeShare(queue, payerAt(payer), 1)
+      paid.put(key(queue, payerAt(payer), number(place)), PRESENT)
+    }
+    messages.put(key(queue, number(place)), row)
+    ids.put(key(queue, name(id)), place)
+    ends.put(key(queue, number(expiresAt), number(place)), PRESENT)
+    expiry.put(key(number(expiresAt), queue, number(place)), PRESENT)
+    counts.put(queue, { kept: kept + 1, last: Math.max(last, place) })
+  }
+  const erase = (queue: Buffer, place: number): MqMessage | undefined => {
+    const at = key(queue, number(place))
+    const row = messages.get(at)
+    if (!row) return undefined
+    messages.remove(at)
+    ids.remove(key(queue, name(row.id)))
+    ends.remove(key(queue, number(row.expiresAt), number(place)))
+    expiry.remove(key(number(row.expiresAt), queue, number(place)))
+    if (row.payer !== undefined) {
+      changeShare(queue, payerAt(row.payer), -1)
+      paid.remove(key(queue, payerAt(row.payer), number(place)))
+    }
+    const { kept, last } = countOf(queue)
+    // Nothing is left of an empty queue: anybody can make one.
+    if (kept > 1) counts.put(queue, { kept: kept - 1, last })
+    else counts.remove(queue)
+    return row
+  }
+  const eraseExpired = (queue: Buffer, now: number) => {
+    const range = { start: queue, end: key(queue, number(now), Buffer.alloc(9, 0xff)) }
+    for (const at of [...ends.getKeys(range)]) erase(queue, at.readDoubleBE(at.length - 8))
+  }
+
+  /** Makes room for a payer with few messages at the cost of the one with most. */
+  const pushOut = (queue: Buffer, payer: string | undefined, foothold: number) => {
+    const own = payer === undefined ? foothold : shareOf(queue, payerAt(payer))
+    const [top] = largest.getKeys({ start: endOf(queue), end: queue, reverse: true, limit: 1 })
+    if (own >= foothold || !top) return
+    const at = Buffer.from(top).subarray(queue.length)
+    if (at.readDoubleBE() <= own + 1) return
+    const theirs = key(queue, at.subarray(8))
+    const [oldest] = paid.getKeys({ start: theirs, end: endOf(theirs), limit: 1 })
+    if (oldest) erase(queue, Buffer.from(oldest).readDoubleBE(oldest.length - 8))
+  }
+
+  const first = (queue: Buffer, now: number): { place: number; row: MqMessage } | undefined => {
+    for (const { key: at, value } of messages.getRange({ start: queue, end: endOf(queue) })) {
+      if (value.expiresAt > now) return { place: at.readDoubleBE(at.length - 8), row: value }
+    }
+    return undefined
+  }
+
+  return {
+    async put(name, message, { now, most, foothold = 0 }) {
+      const queue = queueAt(name)
+      const isKept = await env.transaction(() => {
+        if (ids.get(key(queue, Buffer.from(message.id))) !== undefined) return true
+        // The counter knows of expired ones too; they are looked for only when they could matter.
+        if (countOf(queue).kept >= most) eraseExpired(queue, now)
+        if (countOf(queue).kept >= most) pushOut(queue, message.payer, foothold)
+        const { kept, last } = countOf(queue)
+        if (kept >= most) return false
+        write(queue, last + 1, message)
+        return true
+      })
+      if (isKept) for (const listener of [...listeners]) listener(name)
+      return isKept
+    },
+
+    async head(name, now) {
+      return first(queueAt(name), now)?.row
+    },
+
+    async take(name, { now, id }) {
+      const queue = queueAt(name)
+      // Without one there is nothing to write: who waits for a message asks often.
+      if (id === undefined && !first(queue, now)) return undefined
+      return env.transaction(() => {
+        const place = id === undefined ? first(queue, now)?.place : ids.get(key(queue, Buffer.from(id)))
+        const row = place === undefined ? undefined : erase(queue, place)
+        return row && row.expiresAt > now ? row : undefined
+      })
+    },
+
+    async remove(name, id) {
+      const queue = queueAt(name)
+      return env.transaction(() => {
+        const place = ids.get(key(queue, Buffer.from(id)))
+        return place !== undefined && erase(queue, place) !== undefined
+      })
+    },
+
+    async attend(name, until) {
+      const queue = queueAt(name)
+      await env.transaction(() => {
+        const before = attended.get(queue) ?? 0
+        if (before >= until) return
+        attendedEnds.remove(key(number(before), queue))
+        attended.put(queue, until)
+        attendedEnds.put(key(number(until), queue), PRESENT)
+      })
+    },
+
+    async attendedUntil(name, now) {
+      const until = attended.get(queueAt(name)) ?? 0
+      return until > now ? until : 0
+    },
+
+    async restore(placed: readonly PlacedMessage[]) {
+      await env.transaction(() => {
+        for (const { domain, hashDID, place, ...message } of placed) {
+          const queue = queueAt({ domain, hashDID })
+          if (messages.get(key(queue, number(place))) === undefined) write(queue, place, message)
+        }
+      })
+    },
+
+    async sweep(now, limit) {
+      const range = { end: number(now + 1), limit }
+      const due = [...expiry.getKeys(range)].filter((at) => at.readDoubleBE() <= now)
+      const left = [...attendedEnds.getKeys(range)].filter((at) => at.readDoubleBE() <= now)
+      if (due.length + left.length === 0) return 0
+      return env.transaction(() => {
+        // What was renewed meanwhile has another end.
+        for (const at of left.filter((end) => attendedEnds.get(end))) {
+          attendedEnds.remove(at)
+          attended.remove(at.subarray(8))
+        }
+        const swept = due.filter((at) => erase(at.subarray(8, -8), at.readDoubleBE(at.length - 8)))
+        return swept.length + left.length
+      })
+    },
+
+    onPut(listener) {
+      listeners.add(listener)
+      return { [Symbol.dispose]: () => void listeners.delete(listener) }
+    },
+  }
+}

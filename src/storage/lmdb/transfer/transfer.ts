@@ -1,0 +1,159 @@
+/**
+ * The embedded store's content as records, and back (`../../transfer/transfer.ts`). Reading walks the tables; writing uses the
+ * rooms' verbs where those are exact, and puts rows otherwise.
+ *
+ * A snapshot is one read transaction: LMDB keeps the pages that it sees for as long as it lasts, and nobody waits.
+ */
+import type { MqMessage } from '../../../mq/store.ts'
+import type { Watcher } from '../../../notify/store/store.ts'
+import type { Job } from '../../../platform/jobs/job-queue.ts'
+import type { Watch } from '../../../relay/store.ts'
+import type { Chain } from '../../../sessions/operator/store.ts'
+import type { Readers, Records, Transfer, Writers } from '../../transfer/transfer.ts'
+import { type Transferred, writesByVerbs } from '../../transfer/writes.ts'
+import { name, ROWS, type Rows } from '../bytes.ts'
+import type { Env } from '../env.ts'
+import { rememberRequest } from '../notify/accounts.ts'
+import type { NotifyParts } from '../notify/store.ts'
+import { archivedAt, archiveTables } from '../rooms/archive.ts'
+import { placeOf, queueOf } from '../rooms/mq.ts'
+import { type Row as ApprovalRow, type Logged, loggedAt } from '../rooms/operator.ts'
+import { createContactsTransfer } from './contacts.ts'
+import { createSentTransfer } from './delivery-records.ts'
+import { createRelayTransfer } from './relay.ts'
+import { type Moment, walk } from './walk.ts'
+
+const NOTE = name('note')
+
+export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyParts): Transfer => {
+  const identities: Rows<Records['identity']> = env.openDB({ name: 'keys.identities', ...ROWS })
+  const defaults: Rows<string> = env.openDB({ name: 'keys.defaults', ...ROWS })
+  const invites: Rows<Omit<Records['invite'], 'accountKey'>> = env.openDB({ name: 'keys.invites', ...ROWS })
+  const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
+  const watches: Rows<Watch> = env.openDB({ name: 'relay.watches', ...ROWS })
+  const jobs: Rows<Job> = env.openDB({ name: 'agenda.jobs', ...ROWS })
+  const approvals: Rows<ApprovalRow> = env.openDB({ name: 'operator.approvals', ...ROWS })
+  const chains: Rows<Chain> = env.openDB({ name: 'operator.chains', ...ROWS })
+  const log: Rows<Logged> = env.openDB({ name: 'operator.log', ...ROWS })
+  const mqMessages: Rows<MqMessage> = env.openDB({ name: 'mq.messages', ...ROWS })
+  const mqAttended: Rows<number> = env.openDB({ name: 'mq.attended', ...ROWS })
+  const { tables, outbox } = parts
+  const sent = createSentTransfer(env, parts)
+  const archive = archiveTables(env)
+  const mailboxes = createRelayTransfer(env, rooms.relay)
+  const contacts = createContactsTransfer(env)
+
+  const readers = (moment: Moment): Readers => {
+    /** The watcher, where another account's record has it, too, and this one is found. */
+    const contestedBy = (identityKey: string, accountKey: string): Watcher | undefined => {
+      const watchers = tables.accounts.get(name(accountKey), moment)?.record.watchers
+      return watchers?.find((watcher) => watcher.identityKey === identityKey)
+    }
+    const accounts = walk(tables.accounts, moment, (at, { record }) => ({
+      accountKey: at.toString(),
+      record,
+    }))
+    return {
+      identity: walk(identities, moment, (_, entry) => ({
+        ...entry,
+        ...(defaults.get(name(entry.identityKey), moment) === entry.accountKey && { isDefault: true }),
+      })),
+      invite: walk(invites, moment, (at, entry) => ({ accountKey: at.toString(), ...entry })),
+      serverKeys: walk(tables.server, moment, (_, own) => ({ keys: own })),
+      project: walk(tables.projects, moment, (_, project) => project),
+      webhook: walk(tables.webhooks, moment, (at, { webhooks }) =>
+        webhooks.length > 0 ? { projectId: at.toString(), webhooks } : undefined,
+      ),
+      app: walk(tables.apps, moment, (_, app) => app),
+      account: accounts,
+      contested: {
+        async *read(from) {
+          for await (const { records, cursor } of accounts.read(from)) {
+            const found: Records['contested'][] = []
+            for (const { accountKey, record } of records) {
+              for (const { identityKey } of record.watchers) {
+                const owner = tables.watchers.get(name(identityKey), moment)
+                if (owner === undefined || owner === accountKey) continue
+                const watcher = contestedBy(identityKey, owner)
+                if (watcher) found.push({ accountKey: owner, watcher })
+              }
+            }
+            yield { records: found, cursor }
+          }
+        },
+        size: async () => undefined,
+      },
+      ...sent.read(moment),
+      request: walk(tables.requests, moment, (at, expiresAt, now) =>
+        expiresAt > now ? { id: at.toString(), expiresAt } : undefined,
+      ),
+      outbox: walk(tables.outbox, moment, (at, entry, now) =>
+        entry.expiresAt > now ? { place: at.readDoubleBE(), entry } : undefined,
+      ),
+      ...mailboxes.read(moment),
+      ...contacts.read(moment),
+      watch: walk(watches, moment, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
+      job: walk(jobs, moment, (_, job, now) => (job.expiresAt > now ? job : undefined)),
+      mqMessage: walk(mqMessages, moment, (at, message, now) =>
+        message.expiresAt > now ? { ...placeOf(at), ...message } : undefined,
+      ),
+      mqAttended: walk(mqAttended, moment, (at, until, now) =>
+        until > now ? { ...queueOf(at), until } : undefined,
+      ),
+      approval: walk(approvals, moment, (_, { attempt: _attempt, ...approval }, now) =>
+        approval.keptUntil > now ? approval : undefined,
+      ),
+      microblock: walk(log, moment, (at, logged) => {
+        const { chain, projectId, height } = loggedAt(at)
+        const found = chains.get(chain, moment)
+        return found && { projectId, vbHash: found.vbHash, genesisSeed: found.genesisSeed, height, ...logged }
+      }),
+      archived: walk(archive.messages, moment, (at, row, now) => {
+        const message = archivedAt(at, row)
+        return message.expiresAt > now ? message : undefined
+      }),
+      registration: walk(archive.registrations, moment, (_, one, now) =>
+        one.expiresAt > now ? one : undefined,
+      ),
+    }
+  }
+
+  const write: Writers = {
+    ...writesByVerbs(rooms),
+    ...sent.write,
+    request: {
+      async write(records) {
+        for (const { id } of records) name(id)
+        await env.transaction(() => {
+          for (const request of records) rememberRequest(tables, request)
+        })
+        return []
+      },
+    },
+    outbox: {
+      async write(records) {
+        for (const { entry } of records) name(entry.id)
+        await env.transaction(() => outbox.restore(records))
+        return []
+      },
+    },
+    ...mailboxes.write,
+    ...contacts.write,
+  }
+
+  return {
+    read: readers({}),
+    write,
+    snapshot() {
+      const moment = env.snapshot()
+      const { transaction } = moment
+      return { ...readers({ transaction }), [Symbol.dispose]: () => moment[Symbol.dispose]() }
+    },
+    async note() {
+      return notes.get(NOTE)
+    },
+    async setNote(note) {
+      await env.transaction(() => void (note === undefined ? notes.remove(NOTE) : notes.put(NOTE, note)))
+    },
+  }
+}

@@ -1,0 +1,82 @@
+import type { AccountRecord } from '../../../notify/store/store.ts'
+import type { Clock } from '../../../platform/runtime/clock.ts'
+import { createShelf } from '../bounded-map.ts'
+import type { Ask } from '../call-batcher.ts'
+import type { Channels } from '../channels.ts'
+import type { RedisConnection } from '../connection.ts'
+import { type Layout, PARTITIONS, partitionOf } from './rows/layout.ts'
+
+/** What the parts of the notify store share. */
+export interface NotifyDeps {
+  redis: RedisConnection
+  channels: Channels
+  clock: Clock
+  ask: Ask
+  layout: Layout
+  whereabouts: Whereabouts
+}
+
+/**
+ * Calls a script for each of the partitions' shares of some work, or once for all of them where slots do not count: 64
+ * calls cost both ends several times what one does that does the same.
+ */
+export const inCalls = async <S, A>(
+  { spansSlots }: Pick<RedisConnection, 'spansSlots'>,
+  shares: readonly S[],
+  call: (some: readonly S[]) => Promise<readonly A[]>,
+): Promise<A[]> => {
+  if (shares.length === 0) return []
+  const answers = await Promise.all(spansSlots ? [call(shares)] : shares.map((share) => call([share])))
+  return answers.flat()
+}
+
+/** What we wrote ourselves; undefined for null. */
+export const parsed = <T>(json: string | null | undefined): T | undefined => {
+  if (json === null || json === undefined) return undefined
+  const value: T = JSON.parse(json)
+  return value
+}
+
+/** A first word and what follows it: `<version or time> <JSON>`. */
+export const split = (text: string): [word: string, rest: string] => {
+  const at = text.indexOf(' ')
+  return [text.slice(0, at), text.slice(at + 1)]
+}
+
+/**
+ * In which partition a subscription lies. It follows from its account, which whoever asks for a history has just
+ * looked up: so this remembers, and only what it has forgotten is looked for everywhere. It cannot become wrong, since
+ * a subscription never changes its account.
+ */
+export interface Whereabouts {
+  learn(accountKey: string, record: Pick<AccountRecord, 'subscriptions'>): void
+  put(subscriptionId: string, p: number): void
+  /** Undefined when it has no history. */
+  find(subscriptionId: string): Promise<number | undefined>
+}
+
+export const createWhereabouts = ({ redis, ask, layout }: Pick<NotifyDeps, 'redis' | 'ask' | 'layout'>) => {
+  const known = createShelf<number>(50_000)
+  const whereabouts: Whereabouts = {
+    learn(accountKey, { subscriptions }) {
+      if (subscriptions.length === 0) return
+      const p = partitionOf(accountKey)
+      for (const { id } of subscriptions) known.put(id, p)
+    },
+    put: known.put,
+    async find(subscriptionId) {
+      const p = known.get(subscriptionId)
+      if (p !== undefined) return p
+      const there = await Promise.all(
+        Array.from({ length: PARTITIONS }, (_, at) =>
+          ask(() => redis.client.exists(layout.partition(at).copies(subscriptionId)[0])),
+        ),
+      )
+      const found = there.indexOf(1)
+      if (found === -1) return undefined
+      known.put(subscriptionId, found)
+      return found
+    },
+  }
+  return whereabouts
+}

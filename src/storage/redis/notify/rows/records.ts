@@ -1,0 +1,74 @@
+import type { AccountRecord, Subscription, Watcher } from '../../../../notify/store/store.ts'
+import { packForm, packTopic, unpackForm, unpackTopic } from './packing.ts'
+
+/**
+ * How records are written: lists instead of objects, and packed what can be. Names of properties would be a quarter of
+ * each.
+ *
+ *     [[["#id", domain, scope, key, topic, createdAt, expiresAt, account], …],
+ *      [[identityKey, domain, account, key, topic, expiresAt, serverKey?], …]]
+ */
+type SubscriptionRow = [string, string, string[], string, string, number, number, string]
+type WatcherRow = [string, string | null, string, string, string, number, string?]
+
+/**
+ * How a record says that it holds this subscription. Nothing else in it can look like that: quotes within a string are
+ * escaped, and no id of a notification type begins with `#`.
+ */
+export const holding = (subscriptionId: string): string => `[${JSON.stringify(`#${subscriptionId}`)},`
+
+export const writeRecord = ({ subscriptions, watchers }: AccountRecord, accountKey: string): string =>
+  JSON.stringify([
+    subscriptions.map(
+      ({ id, domain, scope, key, topic, createdAt, expiresAt, account }): SubscriptionRow => [
+        `#${id}`,
+        domain,
+        scope,
+        key,
+        packTopic(topic),
+        createdAt,
+        expiresAt,
+        packForm(account, accountKey),
+      ],
+    ),
+    watchers.map(
+      ({ identityKey, domain, account, key, topic, expiresAt, serverKey }): WatcherRow => [
+        identityKey,
+        domain,
+        packForm(account, accountKey),
+        key,
+        packTopic(topic),
+        expiresAt,
+        ...(serverKey === undefined ? ([] as const) : ([serverKey] as const)),
+      ],
+    ),
+  ])
+
+export const readRecord = (json: string, accountKey: string): AccountRecord => {
+  const [subscriptions, watchers]: [SubscriptionRow[], WatcherRow[]] = JSON.parse(json)
+  return {
+    subscriptions: subscriptions.map(
+      ([id, domain, scope, key, topic, createdAt, expiresAt, account]): Subscription => ({
+        id: id.slice(1),
+        domain,
+        scope,
+        key,
+        topic: unpackTopic(topic),
+        createdAt,
+        expiresAt,
+        account: unpackForm(account, accountKey),
+      }),
+    ),
+    watchers: watchers.map(
+      ([identityKey, domain, account, key, topic, expiresAt, serverKey]): Watcher => ({
+        identityKey,
+        domain,
+        account: unpackForm(account, accountKey),
+        key,
+        topic: unpackTopic(topic),
+        expiresAt,
+        ...(serverKey !== undefined && { serverKey }),
+      }),
+    ),
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * The relay's mailboxes in Redis.
+ *
+ * | key | type | what |
+ * |---|---|---|
+ * | `{t:<topic>}` | hash | head, live messages by seq, members with what each is done with (`scripts/relay-topic.ts`) |
+ * | `{t:<topic>}<id>` | string | a message: seq, times, tag, texts; goes by TTL |
+ * | `{t:<topic>}:<seq>:<client>` | string | who may deliver a message of a shared subscription, until when; TTL |
+ * | `{c:<client>}:t` | sorted set | topics of the client, in topic order |
+ * | `{c:<client>}:h` | string | only for a client of many topics: whether it has hints |
+ * | `{c:<client>}:w` | sorted set | its hints: topics in which something may wait; TTL |
+ * | `{w:<client>}` | hash | watches of the client, by SHA-256 of service and URL; TTL |
+ * | `{watched}` | sorted set | watched clients by when their last watch may expire |
+ * | `{due:<0..15>}` | sorted set | topics by when their first message expires |
+ * | `{seen:<0..255>}` | sorted set | clients by the day on which they were last seen |
+ *
+ * One topic changes by one script, and the scripts name all keys that they touch, so a cluster may move slots at any
+ * moment. What lies elsewhere is a hint or an index that is written first and repeated safely.
+ *
+ * Time is the caller's: what has expired is not given out, whether or not it is still there. Redis' TTL, a minute longer,
+ * removes the texts; a topic without subscribers vanishes with its last message, and its next life begins at a seq that
+ * is taken from the clock and lies beyond all earlier ones. Subscriptions stay until they are ended, or their client was not
+ * seen for 30 days.
+ *
+ * An answer says that Redis has it; what a crash of Redis may take back is the choice of its operator (`appendfsync`).
+ */
+
+import { DEFAULT_MAILBOX_LIMITS, type MailboxLimits, type RelayStore } from '../../../relay/store.ts'
+import { createAsk, createGather } from '../call-batcher.ts'
+import type { Channels } from '../channels.ts'
+import type { RedisConnection } from '../connection.ts'
+import { groupBy } from '../group-by.ts'
+import { relayAcknowledge } from '../lua/relay/acknowledge.ts'
+import { relaySweep } from '../lua/relay/sweep.ts'
+import { relaySwept } from '../lua/relay/swept.ts'
+import { list, text } from '../script.ts'
+import { createClaims } from './claims.ts'
+import { createReading } from './pending.ts'
+import { createPublishing, discardAll } from './publish.ts'
+import { DUE_SHARDS, decodeText, hash, name, relayKeys, shortId } from './rows.ts'
+import { createInterests } from './subscriptions.ts'
+import { createWakes } from './wakes.ts'
+import { createWatches } from './webhook-registrations.ts'
+
+export interface RedisRelayDeps {
+  redis: RedisConnection
+  channels: Channels
+  /** Unique among the processes. */
+  instance: string
+}
+
+/** Receipts that one script call takes: about two milliseconds in which Redis does nothing else. */
+const RECEIPTS = 500
+
+/** What one client acknowledges in one topic. */
+interface Receipts {
+  topic: string
+  clientId: string
+  /** Keys of the texts. */
+  texts: string[]
+}
+/** Topics that are swept together. */
+const SWEPT_TOPICS = 100
+
+export const createRedisRelay = (
+  { redis, channels, instance }: RedisRelayDeps,
+  limits?: MailboxLimits,
+): RelayStore => {
+  const keys = relayKeys(redis.prefix)
+  const wakes = createWakes(channels, instance)
+  const claims = createClaims(redis, keys)
+  const { members: mostMembers = DEFAULT_MAILBOX_LIMITS.members } = limits ?? {}
+  const interests = createInterests(redis, keys, mostMembers)
+  const ask = createAsk(redis)
+  const watches = createWatches({ redis, channels, instance })
+  let firstShard = 0
+
+  /** A topic of many subscribers is acknowledged by all of them at about the same time: one call, which names a text once. */
+  const acknowledged = createGather(
+    {
+      groupOf: ({ topic }: Receipts) => topic,
+      most: RECEIPTS,
+      weightOf: ({ texts }: Receipts) => texts.length,
+    },
+    async (receipts) => {
+      const places = new Map<string, number>()
+      const args: (string | number)[] = [mostMembers]
+      for (const { clientId, texts } of receipts) {
+        args.push(clientId, texts.length)
+        for (const text of texts) {
+          const place = places.get(text) ?? places.size + 1
+          places.set(text, place)
+          args.push(place)
+        }
+      }
+      const topic = receipts[0]?.topic ?? ''
+      await ask(() => redis.script(relayAcknowledge, [keys.topic(topic), ...places.keys()], args))
+      return receipts.map(() => undefined)
+    },
+  )
+
+  /** Sweeps topics of one shard, at most `limit` messages in all; `isOver` when nothing more is due there. */
+  const sweepShard = async (shard: number, now: number, limit: number) => {
+    const most = Math.min(limit, SWEPT_TOPICS)
+    const topics = await redis.one(() =>
+      redis.client.zrangebyscore(keys.due(shard), '-inf', now, 'LIMIT', 0, most),
+    )
+    if (topics.length === 0) return { swept: 0, isOver: true }
+    const each = Math.floor(limit / topics.length)
+    const answers = await redis.batch(() =>
+      topics.map((topic) => redis.script(relaySweep, [keys.topic(topic)], [now, each])),
+    )
+    const out = topics.map((topic, at) => {
+      const [due, ...pairs] = list(answers[at])
+      return { topic, due: text(due), pairs }
+    })
+    await discardAll(redis, keys, out)
+    await redis.one(() =>
+      redis.script(relaySwept, [keys.due(shard)], [now, ...out.flatMap(({ topic, due }) => [topic, due])]),
+    )
+    return { swept: out.reduce((sum, { pairs }) => sum + pairs.length / 2, 0), isOver: false }
+  }
+
+  return {
+    publish: createPublishing(redis, keys, wakes, limits),
+    subscribe: interests.subscribe,
+    unsubscribedOf: interests.unsubscribedOf,
+    seen: interests.seen,
+    unsubscribe: interests.unsubscribe,
+    topicsOf: interests.topicsOf,
+    isSubscribed: interests.isSubscribed,
+    waiting: (clientId) => interests.waiting(clientId),
+
+    ...createReading(redis, ask, keys),
+
+    async acknowledge(clientId, receipts) {
+      name(clientId)
+      const parts: Receipts[] = []
+      for (const [topic, own] of groupBy(receipts, (receipt) => hash(receipt.topic))) {
+        const texts = [...new Set(own.map(({ id }) => keys.text(topic, shortId(id))))]
+        for (let at = 0; at < texts.length; at += RECEIPTS) {
+          parts.push({ topic, clientId, texts: texts.slice(at, at + RECEIPTS) })
+        }
+      }
+      await Promise.all(parts.map(acknowledged))
+    },
+
+    async message(topic, id, now) {
+      const row = await redis.one(() => redis.client.get(keys.text(hash(topic), shortId(id))))
+      const message = row === null ? undefined : decodeText(row, topic)
+      return message && message.id === id && message.expiresAt > now ? message : undefined
+    },
+
+    ...watches,
+
+    claim: claims.claim,
+    release: claims.release,
+
+    async sweep(now, limit) {
+      claims.sweep(now)
+      let swept = 0
+      // Processes that sweep at once had better begin in different places.
+      firstShard = (firstShard + 1) % DUE_SHARDS
+      for (let step = 0; step < DUE_SHARDS; step++) {
+        for (let isOver = false; !isOver && swept < limit; ) {
+          const done = await sweepShard((firstShard + step) % DUE_SHARDS, now, limit - swept)
+          swept += done.swept
+          isOver = done.isOver
+        }
+      }
+      return swept + (await interests.lapse(now, limit - swept))
+    },
+
+    onWake: (listener) => wakes.listen(listener),
+    ping: () => redis.ping(),
+
+    async [Symbol.asyncDispose]() {
+      // The connection belongs to `openRedis`, which closes it.
+    },
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * The archive in Redis. What belongs to one topic shares the hash tag `{arc:<topic>}`.
+ *
+ * | key | type | what |
+ * |---|---|---|
+ * | `{arc:<topic>}` | sorted set | message id by seq |
+ * | `{arc:<topic>}m` | hash | message id → text (`../archive-rows`) |
+ * | `{arc:<topic>}s` | hash | last seq, bytes, when the last message expires |
+ * | `{arc:<topic>}o` | sorted set, all of score 0 | `owner seq id` of the messages that have an owner; seq has 16 digits |
+ * | `{arcr:<client id>}` | string | the registration as JSON |
+ * | `{arctags}` | sorted set | tag by until when there may be a registration of it |
+ *
+ * The keys of a topic go by themselves after its last message; in one that goes on, what expired goes when something
+ * new comes. So there is nothing to sweep.
+ */
+import type { Archived, ArchiveStore, NewArchived, Registration } from '../../../archive/store.ts'
+import { archivedOf, archivedText } from '../../rows/archived-message.ts'
+import type { Channels } from '../channels.ts'
+import type { RedisConnection } from '../connection.ts'
+import { groupBy } from '../group-by.ts'
+import { archiveDrop } from '../lua/archive/drop.ts'
+import { archiveKeep } from '../lua/archive/keep.ts'
+import { archivePage } from '../lua/archive/page.ts'
+import { GRACE, hash, name } from '../relay/rows.ts'
+import { list, text, whole } from '../script.ts'
+
+const CHANNEL = 'archive'
+/** Messages that one script call drops, and that one puts. */
+const PIECE = 2_000
+const CALL = { messages: 200, bytes: 4 * 1024 * 1024 }
+
+export const ARCHIVE_TOPIC = '{arc:'
+export const ARCHIVE_CLIENT = '{arcr:'
+export const archiveKeys = (prefix: string, topic: string): [string, string, string, string] => {
+  const base = `${prefix}${ARCHIVE_TOPIC}${hash(topic)}}`
+  return [base, `${base}m`, `${base}s`, `${base}o`]
+}
+
+export const parseRegistration = (json: string): Registration => {
+  const {
+    clientId,
+    tags,
+    owners = {},
+    expiresAt,
+  }: Partial<Registration> & Omit<Registration, 'owners'> = JSON.parse(json)
+  return { clientId, tags, owners, expiresAt }
+}
+
+export const createRedisArchive = (deps: {
+  redis: RedisConnection
+  channels: Channels
+  instance: string
+}): ArchiveStore & { restore(messages: readonly Archived[]): Promise<void> } => {
+  const { redis, channels, instance } = deps
+  const { prefix, client } = redis
+  const tagsKey = `${prefix}{arctags}`
+  const clientKey = (clientId: string) => `${prefix}${ARCHIVE_CLIENT}${name(clientId)}}`
+
+  /** In pieces, one after the other: the order of a topic is that of the calls. */
+  const put = async (
+    topic: string,
+    messages: readonly (NewArchived & { seq?: number })[],
+    limits: { messages: number; bytes: number },
+    now: number,
+  ): Promise<void> => {
+    let args: (string | number)[] = []
+    let bytes = 0
+    const flush = async () => {
+      const rest = args
+      args = []
+      bytes = 0
+      const bounds = [now, limits.messages, limits.bytes, GRACE]
+      if (rest.length > 0)
+        await redis.one(() => redis.script(archiveKeep, archiveKeys(prefix, topic), [...bounds, ...rest]))
+    }
+    for (const message of messages) {
+      args.push(hash(message.id), message.seq ?? '', message.expiresAt, archivedText(message))
+      bytes += message.message.length
+      if (args.length >= CALL.messages * 4 || bytes >= CALL.bytes) await flush()
+    }
+    await flush()
+  }
+
+  const putAll = async (
+    messages: readonly (NewArchived & { seq?: number })[],
+    limits: { messages: number; bytes: number },
+    now: number,
+  ) => {
+    const byTopic = [...groupBy(messages, ({ topic }) => topic)]
+    await Promise.all(byTopic.map(([topic, own]) => put(topic, own, limits, now)))
+  }
+
+  return {
+    keep: putAll,
+
+    async page(topic, { origin = '', direction, limit, maxBytes, now }) {
+      const [ids, texts] = archiveKeys(prefix, topic)
+      const args = [now, direction, origin === '' ? '' : hash(origin), limit, maxBytes]
+      const [next, ...rest] = list(await redis.one(() => redis.script(archivePage, [ids, texts], args)))
+      if (next === undefined) return undefined
+      const messages: Archived[] = []
+      for (let at = 0; at < rest.length; at += 2)
+        messages.push(archivedOf(text(rest[at + 1]), topic, whole(rest[at])))
+      return { messages, next: text(next) || undefined }
+    },
+
+    async drop(topic, before, owner) {
+      for (;;) {
+        const keys = archiveKeys(prefix, topic)
+        const args = [hash(before), hash(owner), PIECE]
+        const dropped = whole(await redis.one(() => redis.script(archiveDrop, keys, args)))
+        if (dropped < 0) return false
+        if (dropped < PIECE) return true
+      }
+    },
+
+    async register(registration, now) {
+      const { clientId, tags, expiresAt } = registration
+      // Tags first: whoever misses one would not look for the registration.
+      if (tags.length > 0) {
+        const scores = tags.flatMap((tag) => [expiresAt, tag])
+        await redis.one(() => client.zadd(tagsKey, 'GT', ...scores))
+      }
+      const ttl = Math.ceil(Math.max(expiresAt - now, 0)) + GRACE
+      await redis.one(() => client.set(clientKey(clientId), JSON.stringify(registration), 'PX', ttl))
+      channels.publish([{ channel: CHANNEL, text: `${instance} ${clientId} ${tags.join(',')}` }])
+    },
+
+    async registrations(clientIds, now) {
+      const rows = await redis.batch(() => clientIds.map((clientId) => client.get(clientKey(clientId))))
+      return rows
+        .flatMap((json) => (json === null ? [] : [parseRegistration(json)]))
+        .filter(({ expiresAt }) => expiresAt > now)
+    },
+
+    async tags(now, limit) {
+      const live = () => client.zrange(tagsKey, `(${now}`, '+inf', 'BYSCORE', 'LIMIT', 0, limit)
+      return (await redis.one(live)).map(Number)
+    },
+
+    onRegister: (listener) =>
+      channels.listen([CHANNEL], (said) => {
+        const [from, clientId, tags = ''] = said.split(' ')
+        if (from === instance || clientId === undefined) return
+        listener({ clientId, tags: tags === '' ? [] : tags.split(',').map(Number) })
+      }),
+
+    async sweep(now) {
+      await redis.one(() => client.zremrangebyscore(tagsKey, '-inf', now - GRACE))
+      return 0
+    },
+
+    restore: (records) => {
+      // They were within their limits; `now` only lengthens what Redis keeps.
+      const unlimited = { messages: Number.MAX_SAFE_INTEGER, bytes: Number.MAX_SAFE_INTEGER }
+      return putAll(records, unlimited, Date.now())
+    },
+  }
+}

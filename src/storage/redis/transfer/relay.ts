@@ -1,0 +1,193 @@
+/** The relay's mailboxes as records, and back. */
+import type { RelayStore, StoredMessage } from '../../../relay/store.ts'
+import { resubscribe } from '../../transfer/members.ts'
+import type { Page, Readers, Records, Writers } from '../../transfer/transfer.ts'
+import type { RedisConnection } from '../connection.ts'
+import { groupBy } from '../group-by.ts'
+import { relayRestoreMembers } from '../lua/relay/restore-members.ts'
+import { relayRestoreMessages } from '../lua/relay/restore-messages.ts'
+import { noteDue } from '../relay/publish.ts'
+import {
+  DAY_MS,
+  decodeText,
+  encodeText,
+  GRACE,
+  hash,
+  name,
+  relayKeys,
+  seenShardOf,
+  shortId,
+} from '../relay/rows.ts'
+import { scanKeys, scanPairs } from '../scan.ts'
+
+type RelayTables = 'message' | 'member'
+type Member = Records['member']
+
+/** What the hash of a topic begins with, behind the prefix; it ends with the tag. */
+const TOPIC = '{t:'
+/** Topics that are looked into together. */
+const TOPICS = 500
+/** Messages and about the bytes of one page, and of one script call. */
+const PAGE = { messages: 500, bytes: 4 * 1024 * 1024 }
+const CALL = { messages: 100, bytes: 1024 * 1024 }
+const MEMBERS = 500
+
+/** Cuts a list where it becomes too long or too heavy. */
+function* cut<T>(
+  items: readonly T[],
+  most: { messages: number; bytes: number },
+  sizeOf: (item: T) => number,
+): Generator<T[]> {
+  let part: T[] = []
+  let bytes = 0
+  for (const item of items) {
+    if (part.length > 0 && (part.length >= most.messages || bytes + sizeOf(item) > most.bytes)) {
+      yield part
+      part = []
+      bytes = 0
+    }
+    part.push(item)
+    bytes += sizeOf(item)
+  }
+  if (part.length > 0) yield part
+}
+
+const memberOf = (topic: string, clientId: string, row: string): Member => {
+  const [mode, , cursor, ranges = ''] = row.split(' ')
+  const acked = ranges === '' ? [] : ranges.split(/[-,]/).map(Number)
+  return { topic, clientId, isSubscribed: mode !== '0', cursor: Number(cursor), acked }
+}
+
+export const createRelayTransfer = (redis: RedisConnection, relay: Pick<RelayStore, 'subscribe'>) => {
+  const keys = relayKeys(redis.prefix)
+  const { client } = redis
+
+  /** What one topic holds: the live messages and everybody who is known there. */
+  const look = async (topic: string, now: number) => {
+    const live: { topic: string; seq: number; id: string; size: number }[] = []
+    const members: Member[] = []
+    let owner = ''
+    const key = keys.topic(topic)
+    for await (const pairs of scanPairs((cursor) => client.hscan(key, cursor, 'COUNT', 1_000))) {
+      for (const [field, row] of pairs) {
+        if (field === 'o') owner = row
+        if (field.startsWith('c')) members.push(memberOf(topic, field.slice(1), row))
+        if (!/^\d+$/.test(field)) continue
+        const [expiresAt, size, , id = ''] = row.split(' ')
+        if (Number(expiresAt) > now) live.push({ topic, seq: Number(field), id, size: Number(size) })
+      }
+    }
+    const seen = await redis.batch(() =>
+      members.map(({ clientId }) => client.zscore(keys.seen(seenShardOf(clientId)), clientId)),
+    )
+    for (const [at, member] of members.entries()) {
+      const day = seen[at]
+      if (member.isSubscribed && day != null) member.seenAt = Number(day) * DAY_MS
+      if (member.clientId === owner) member.owns = true
+    }
+    return { live, members }
+  }
+
+  async function* topics(now: number, after: string | undefined) {
+    for await (const { keys: found, from } of scanKeys(redis, { pattern: `${TOPIC}*}` }, after)) {
+      const names = found.map((key) => key.slice(redis.prefix.length + TOPIC.length, -1))
+      for (let at = 0; at < names.length; at += TOPICS) {
+        const some = names.slice(at, at + TOPICS)
+        const contents = await redis.batch(() => some.map((topic) => look(topic, now)))
+        yield { contents, cursor: from }
+      }
+    }
+  }
+
+  const read: Pick<Readers, RelayTables> = {
+    message: {
+      async *read({ now, after }) {
+        for await (const { contents, cursor } of topics(now, after)) {
+          const all = contents.flatMap(({ live }) => live)
+          for (const part of cut(all, PAGE, ({ size }) => size)) {
+            const texts = await redis.batch(() =>
+              part.map(({ topic, id }) => client.get(keys.text(topic, id))),
+            )
+            const page: Page<StoredMessage> = { records: [], cursor }
+            for (const [at, { topic, seq }] of part.entries()) {
+              const text = texts[at]
+              const message = text == null ? undefined : decodeText(text, topic)
+              if (message?.seq === seq) page.records.push(message)
+            }
+            yield page
+          }
+        }
+      },
+      size: async () => undefined,
+    },
+    member: {
+      async *read({ now, after }) {
+        for await (const { contents, cursor } of topics(now, after)) {
+          // Of one who left, what it acknowledged matters only as long as there is a message.
+          const records = contents.flatMap(({ live, members }) =>
+            members.filter(({ isSubscribed }) => isSubscribed || live.length > 0),
+          )
+          if (records.length > 0) yield { records, cursor }
+        }
+      },
+      size: async () => undefined,
+    },
+  }
+
+  const restoreMessages = (topic: string, messages: readonly StoredMessage[]) => {
+    const now = Date.now()
+    const texts = messages.map(({ id }) => keys.text(topic, shortId(id)))
+    const args = messages.flatMap((message) => [
+      ...[message.seq, shortId(message.id), Buffer.byteLength(message.message), name(message.publisher)],
+      ...[message.expiresAt, Math.max(Math.ceil(message.expiresAt - now), 1) + GRACE],
+      ...[message.payer, encodeText(message)],
+    ])
+    return redis.script(relayRestoreMessages, [keys.topic(hash(topic)), ...texts], args)
+  }
+
+  const restoreMembers = (topic: string, members: readonly Member[]) => {
+    const args = members.flatMap(({ clientId, isSubscribed, cursor, acked }) => {
+      const ranges: string[] = []
+      for (let at = 0; at < acked.length; at += 2) ranges.push(`${acked[at]}-${acked[at + 1]}`)
+      return [name(clientId), isSubscribed ? '1' : '', cursor, ranges.join(',')]
+    })
+    return redis.script(relayRestoreMembers, [keys.topic(hash(topic))], args)
+  }
+
+  const write: Pick<Writers, RelayTables> = {
+    message: {
+      async write(records) {
+        const byTopic = groupBy(records, ({ topic }) => topic)
+        await redis.batch(() =>
+          [...byTopic].flatMap(([topic, messages]) =>
+            [...cut(messages, CALL, ({ message }) => message.length)].map((part) =>
+              restoreMessages(topic, part),
+            ),
+          ),
+        )
+        const due = [...byTopic].map(([topic, messages]) => ({
+          topic,
+          at: `${Math.min(...messages.map(({ expiresAt }) => expiresAt))}`,
+        }))
+        await noteDue(redis, keys, due)
+        return []
+      },
+    },
+    member: {
+      async write(records) {
+        const byTopic = groupBy(records, ({ topic }) => topic)
+        await redis.batch(() =>
+          [...byTopic].flatMap(([topic, members]) =>
+            [...cut(members, { messages: MEMBERS, bytes: CALL.bytes }, ({ acked }) => acked.length * 16)].map(
+              (part) => restoreMembers(topic, part),
+            ),
+          ),
+        )
+        // The client's own index, and hints for one of many topics.
+        await resubscribe(relay, records)
+        return []
+      },
+    },
+  }
+  return { read, write }
+}

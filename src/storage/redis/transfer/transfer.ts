@@ -1,0 +1,180 @@
+/**
+ * What Redis holds as records, and back (`../../transfer/transfer.ts`). Reading follows the lists that the stores keep, and walks
+ * the keys where there are none (SCAN); writing uses the rooms' verbs where those are exact, and scripts otherwise.
+ *
+ * There is no moment of it all: each record is as it was when it was read, and what changes meanwhile may be among
+ * them or not.
+ */
+import { identityCursor } from '../../../keys/store.ts'
+import type { Sealed } from '../../../notify/store/store.ts'
+import type { Job } from '../../../platform/jobs/job-queue.ts'
+import type { Page, Readers, Transfer } from '../../transfer/transfer.ts'
+import { type Transferred, writesByVerbs } from '../../transfer/writes.ts'
+import type { RedisConnection } from '../connection.ts'
+import { jobsOf, queuesOf } from '../job-queue.ts'
+import { parsed } from '../notify/deps.ts'
+import { createLayout } from '../notify/rows/layout.ts'
+import { watchedOf } from '../relay/webhook-registrations.ts'
+import { ARCHIVE_CLIENT, ARCHIVE_TOPIC, parseRegistration } from '../rooms/archive.ts'
+import { scanKeys, scanPairs } from '../scan.ts'
+import { createContactsTransfer } from './contacts.ts'
+import { createMqTransfer } from './mq.ts'
+import { createNotifyTransfer } from './notify.ts'
+import { createOperatorTransfer } from './operator.ts'
+import { createRelayTransfer } from './relay.ts'
+
+const PAGE = 500
+const INVITE = '{v:'
+/** Pairs that a scan of one key looks at in one go. */
+const COUNT = 1_000
+const ARCHIVE_PAGE = { direction: 'forward', limit: PAGE, maxBytes: 4 * 1024 * 1024 } as const
+
+export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred): Transfer => {
+  const { keys, notify, relay } = rooms
+  const { client, prefix } = redis
+  const layout = createLayout(prefix)
+  const mailboxes = createRelayTransfer(redis, relay)
+  const rest = createNotifyTransfer(redis)
+  const contacts = createContactsTransfer(redis)
+  const watched = watchedOf(prefix)
+  const queues = queuesOf(prefix)
+  const noteKey = `${prefix}transfer`
+
+  /** A list that a verb of its room gives in pages. */
+  const pages = <R>(
+    page: (from: { after?: string; limit: number }) => Promise<R[]>,
+    nameOf: (record: R) => string,
+  ) =>
+    async function* ({ after }: { after?: string | undefined }): AsyncIterable<Page<R>> {
+      for (let last = after; ; ) {
+        const records = await page({ limit: PAGE, ...(last !== undefined && { after: last }) })
+        const end = records.at(-1)
+        if (end === undefined) return
+        last = nameOf(end)
+        yield { records, cursor: last }
+      }
+    }
+  const projectPages = pages(notify.projects, ({ id }) => id)
+  const zcard = (key: string) => () => redis.one(() => client.zcard(key))
+
+  const read: Readers = {
+    identity: {
+      read: pages(keys.identities, identityCursor),
+      size: zcard(`${prefix}{identities}`),
+    },
+    invite: {
+      async *read({ after }) {
+        for await (const { keys: found, from } of scanKeys(redis, { pattern: `${INVITE}*}` }, after)) {
+          const accountKeys = found.map((key) => key.slice(prefix.length + INVITE.length, -1))
+          const entries = await Promise.all(accountKeys.map((accountKey) => keys.invite(accountKey)))
+          const records = entries.flatMap((entry, at) => {
+            const accountKey = accountKeys[at]
+            return entry && accountKey !== undefined ? [{ accountKey, ...entry }] : []
+          })
+          yield { records, cursor: from }
+        }
+      },
+      size: async () => undefined,
+    },
+    serverKeys: {
+      async *read() {
+        const own = parsed<Record<string, Sealed>>(await redis.one(() => client.get(layout.server)))
+        if (own) yield { records: [{ keys: own }], cursor: undefined }
+      },
+      size: async () => 1,
+    },
+    project: { read: projectPages, size: zcard(layout.projects) },
+    webhook: {
+      async *read({ after }) {
+        for await (const { records: projects, cursor } of projectPages({ after })) {
+          const found = await Promise.all(
+            projects.map(async ({ id }) => ({
+              projectId: id,
+              webhooks: (await notify.webhooks(id)).webhooks,
+            })),
+          )
+          yield { records: found.filter(({ webhooks }) => webhooks.length > 0), cursor }
+        }
+      },
+      size: async () => undefined,
+    },
+    app: { read: pages(notify.apps, ({ domain }) => domain), size: zcard(layout.apps) },
+    ...rest.read,
+    ...mailboxes.read,
+    ...contacts.read,
+    watch: {
+      async *read({ now }) {
+        const scan = (cursor: string) => redis.one(() => client.zscan(watched, cursor, 'COUNT', COUNT))
+        for await (const pairs of scanPairs(scan)) {
+          const clientIds = pairs.map(([clientId]) => clientId)
+          yield { records: await relay.watches(clientIds, now, true), cursor: undefined }
+        }
+      },
+      size: async () => undefined,
+    },
+    job: {
+      // One queue after the other; one that was not finished is begun again.
+      async *read({ now, after }) {
+        let cursor = after
+        const begin = after === undefined ? '-' : `(${after}`
+        for (const queue of await redis.one(() => client.zrangebylex(queues, begin, '+'))) {
+          const key = jobsOf(prefix, queue)
+          const scan = (from: string) => redis.one(() => client.hscan(key, from, 'COUNT', COUNT))
+          for await (const pairs of scanPairs(scan)) {
+            const jobs = pairs.map(([, json]) => parsed<Job>(json)).filter((job) => job !== undefined)
+            yield { records: jobs.filter(({ expiresAt }) => expiresAt > now), cursor }
+          }
+          cursor = queue
+        }
+      },
+      size: async () => undefined,
+    },
+    ...createMqTransfer(redis),
+    ...createOperatorTransfer(redis, rooms.operator),
+    archived: {
+      // One topic after the other: a page of a node's keys comes again when it was not finished.
+      async *read({ now, after }) {
+        for await (const { keys: found, from } of scanKeys(redis, { pattern: `${ARCHIVE_TOPIC}*}` }, after)) {
+          for (const key of found) {
+            const topic = key.slice(prefix.length + ARCHIVE_TOPIC.length, -1)
+            for (let origin: string | undefined, more = true; more; more = origin !== undefined) {
+              const page = await rooms.archive.page(topic, { origin, ...ARCHIVE_PAGE, now })
+              if (page && page.messages.length > 0) yield { records: page.messages, cursor: from }
+              origin = page?.next
+            }
+          }
+        }
+      },
+      size: async () => undefined,
+    },
+    registration: {
+      async *read({ now, after }) {
+        for await (const { keys: found, from } of scanKeys(
+          redis,
+          { pattern: `${ARCHIVE_CLIENT}*}` },
+          after,
+        )) {
+          const rows = await redis.batch(() => found.map((key) => client.get(key)))
+          const records = rows.flatMap((json) => (json === null ? [] : [parseRegistration(json)]))
+          yield { records: records.filter(({ expiresAt }) => expiresAt > now), cursor: from }
+        }
+      },
+      size: async () => undefined,
+    },
+  }
+
+  return {
+    read,
+    write: { ...writesByVerbs(rooms), ...rest.write, ...mailboxes.write, ...contacts.write },
+    snapshot: () => ({ ...read, [Symbol.dispose]: () => {} }),
+    async note() {
+      return (await redis.one(() => client.get(noteKey))) ?? undefined
+    },
+    async setNote(note) {
+      await redis.one(async () => {
+        if (note === undefined) await client.del(noteKey)
+        else await client.set(noteKey, note)
+      })
+    },
+  }
+}

@@ -1,0 +1,121 @@
+import type { Archived } from '../../archive/store.ts'
+import { REVOKED_LIFE_MS } from '../../keys/store.ts'
+import type { AccountRecord, Webhook } from '../../notify/store/store.ts'
+import type { Stores } from '../stores.ts'
+import type { Writers } from './transfer.ts'
+
+/** Tables whose records the rooms' own verbs write exactly, whatever the engine. */
+type ByVerbs =
+  | 'identity'
+  | 'invite'
+  | 'serverKeys'
+  | 'project'
+  | 'app'
+  | 'notification'
+  | 'account'
+  | 'contested'
+  | 'webhook'
+  | 'watch'
+  | 'job'
+  | 'mqMessage'
+  | 'mqAttended'
+  | 'approval'
+  | 'microblock'
+  | 'archived'
+  | 'registration'
+
+/** All at once: the engines group what is asked for in one turn. Answers nothing: everything has its place. */
+const each =
+  <R>(write: (record: R) => Promise<unknown>) =>
+  async (records: readonly R[]): Promise<R[]> => {
+    await Promise.all(records.map(write))
+    return []
+  }
+
+/** What was kept was within its limits; they may be others by now. */
+const UNLIMITED = Number.MAX_SAFE_INTEGER
+
+/** The rooms' stores, as a transfer uses them. */
+export type Transferred = Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq' | 'operator'> & {
+  /** `restore` puts messages where they were in their topics. */
+  archive: Stores['archive'] & { restore(messages: readonly Archived[]): Promise<void> }
+}
+
+export const writesByVerbs = ({
+  keys,
+  notify,
+  relay,
+  agenda,
+  mq,
+  operator,
+  archive,
+}: Transferred): Pick<Writers, ByVerbs> => {
+  const register = async (projectId: string, webhooks: readonly Webhook[]): Promise<void> => {
+    for (;;) {
+      const { version } = await notify.webhooks(projectId)
+      if (await notify.commitWebhooks({ projectId, expectedVersion: version, webhooks })) return
+    }
+  }
+  const become = async (accountKey: string, record: AccountRecord): Promise<void> => {
+    for (;;) {
+      const { version } = await notify.account(accountKey)
+      const outcome = await notify.commit({ accountKey, expectedVersion: version, record, outbox: [] })
+      if (outcome !== 'conflict') return
+    }
+  }
+  return {
+    identity: {
+      // When it was last used is not kept with it: its time begins anew.
+      write: each(async (entry) => {
+        await keys.prolong(entry.identityKey, Date.now() + REVOKED_LIFE_MS)
+        await keys.registerIdentity(entry)
+      }),
+    },
+    invite: { write: each(({ accountKey, ...entry }) => keys.registerInvite(accountKey, entry)) },
+    serverKeys: { write: each(({ keys: own }) => notify.serverKeys(own)) },
+    project: { write: each((project) => notify.createProject(project)) },
+    webhook: { write: each(({ projectId, webhooks }) => register(projectId, webhooks)) },
+    app: { write: each((app) => notify.createApp(app)) },
+    notification: { write: each((notification) => notify.putNotification(notification)) },
+    account: { write: each(({ accountKey, record }) => become(accountKey, record)) },
+    watch: { write: each((watch) => relay.watch(watch, { now: Date.now(), limit: UNLIMITED })) },
+    job: {
+      async write(records) {
+        await agenda.add(records)
+        return []
+      },
+    },
+    mqMessage: {
+      async write(records) {
+        await mq.restore(records)
+        return []
+      },
+    },
+    mqAttended: { write: each(({ until, ...queue }) => mq.attend(queue, until, Date.now())) },
+    approval: { write: each((approval) => operator.createApproval(approval, Date.now())) },
+    microblock: {
+      async write(records) {
+        await operator.restoreMicroblocks(records)
+        return []
+      },
+    },
+    archived: {
+      async write(records) {
+        await archive.restore(records)
+        return []
+      },
+    },
+    registration: { write: each((registration) => archive.register(registration, Date.now())) },
+    contested: {
+      // Whose it became last is found: so it leaves the record and comes back.
+      write: each(async ({ accountKey, watcher }) => {
+        const { record } = await notify.account(accountKey)
+        const { subscriptions, watchers } = record
+        const others = watchers.filter(({ identityKey }) => identityKey !== watcher.identityKey)
+        const isThere = others.length < watchers.length
+        await become(accountKey, { subscriptions, watchers: others })
+        await become(accountKey, { subscriptions, watchers: isThere ? watchers : [...watchers, watcher] })
+      }),
+    },
+  }
+}
