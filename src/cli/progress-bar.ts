@@ -1,7 +1,7 @@
 /** How far something is: a bar that is drawn again on a terminal, a line for each tenth elsewhere. */
 const WIDTH = 24
 
-export interface Meter {
+export interface ProgressBar {
   show(done: number, total: number | null): void
   end(): void
 }
@@ -12,7 +12,7 @@ export const bar = (share: number): string => {
 }
 export const shown = (count: number): string => count.toLocaleString('en')
 
-export const createMeter = (out: NodeJS.WriteStream): Meter => {
+export const createProgressBar = (out: NodeJS.WriteStream): ProgressBar => {
   let isDrawn = false
   let tenth = -1
   return {

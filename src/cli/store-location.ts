@@ -12,15 +12,15 @@ import type { Stores } from '../storage/stores.ts'
 import { CommandFailure } from './admin-client.ts'
 import { UsageError } from './flags.ts'
 
-export type Place =
+export type StoreLocation =
   /** `data` is the directory with the secret, `store` the one of the engine within it. */
   { kind: 'lmdb'; name: string; data: string; store: string } | { kind: 'redis'; name: string; url: string }
 
-export const PLACE_HINT = 'lmdb:DIR|redis://HOST:PORT'
+export const STORE_LOCATION_HINT = 'lmdb:DIR|redis://HOST:PORT'
 
 const hasStore = (dir: string): boolean => existsSync(join(dir, 'data.mdb'))
 
-const lmdbPlace = (text: string): Place => {
+const lmdbPlace = (text: string): StoreLocation => {
   const given = resolve(text)
   const dir = existsSync(given) ? realpathSync(given) : given
   // The store itself, or the data directory around it.
@@ -29,7 +29,7 @@ const lmdbPlace = (text: string): Place => {
   return { kind: 'lmdb', name: `lmdb:${data}`, data, store: join(data, 'store') }
 }
 
-const redisPlace = (url: string): Place => {
+const redisPlace = (url: string): StoreLocation => {
   const { hosts, isCluster, db, tls } = parseRedisUrl(url)
   const list = hosts.map(({ host, port }) => `${host}:${port}`).join(',')
   // Without its password: the name is shown, and kept.
@@ -38,8 +38,8 @@ const redisPlace = (url: string): Place => {
 }
 
 /** `lmdb:` and a data directory (or the store in it), or the URL of a Redis as in REDIS_URL. */
-export const parsePlace = (flag: string, text: string | undefined): Place => {
-  if (text === undefined) throw new UsageError(`--${flag} is missing: ${PLACE_HINT}`)
+export const parseStoreLocation = (flag: string, text: string | undefined): StoreLocation => {
+  if (text === undefined) throw new UsageError(`--${flag} is missing: ${STORE_LOCATION_HINT}`)
   if (/^lmdb:./.test(text)) return lmdbPlace(text.slice('lmdb:'.length))
   try {
     return redisPlace(text)
@@ -51,18 +51,18 @@ export const parsePlace = (flag: string, text: string | undefined): Place => {
 }
 
 /** What the flag names; without it, what `belfry serve` would use here. */
-export const placeOr = (flag: string, text: string | undefined): Place => {
-  if (text !== undefined) return parsePlace(flag, text)
+export const storeLocationOr = (flag: string, text: string | undefined): StoreLocation => {
+  if (text !== undefined) return parseStoreLocation(flag, text)
   const { config } = readConfig()
   return config.redisUrl === undefined ? lmdbPlace(config.data) : redisPlace(config.redisUrl)
 }
 
-export interface OpenPlace extends AsyncDisposable {
+export interface OpenStore extends AsyncDisposable {
   stores: Stores
 }
 
 /** Opens the store for this process alone (Redis: as one of many). Throws `StartError` while a server runs on it. */
-export const openPlace = async (place: Place, role: 'source' | 'target'): Promise<OpenPlace> => {
+export const openStore = async (place: StoreLocation, role: 'source' | 'target'): Promise<OpenStore> => {
   const owned = createReleaseStack()
   try {
     if (place.kind === 'redis') {
@@ -87,7 +87,7 @@ export const openPlace = async (place: Place, role: 'source' | 'target'): Promis
 }
 
 /** Where the secret is that the sealed values need: it is never copied. */
-export const secretOf = (place: Place): string =>
+export const secretOf = (place: StoreLocation): string =>
   place.kind === 'lmdb' && existsSync(join(place.data, 'secret'))
     ? `the file ${join(place.data, 'secret')}`
     : 'the BELFRY_SECRET of its servers'

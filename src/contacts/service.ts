@@ -20,7 +20,7 @@
 
 import { HOUSE, type Payer } from '../platform/budgets/payer.ts'
 import { WORK_COST } from '../platform/budgets/work-budget.ts'
-import { createKept } from '../platform/concurrency/ttl-cache.ts'
+import { createTtlCache } from '../platform/concurrency/ttl-cache.ts'
 import type { PublicFetch } from '../platform/net/public-fetch.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
@@ -106,7 +106,7 @@ export const createContacts = (
 ): Contacts => {
   const { store, identity, fetch, limit, verifySignature, clock, log } = deps
   const registry = registryOf(serverDid)
-  const keptKeys = createKept<string[]>({ clock }, DOCUMENTS_KEPT)
+  const keptKeys = createTtlCache<string[]>({ clock }, DOCUMENTS_KEPT)
 
   const keysOfDomain = (domain: string, did: string, payer: Payer): Promise<string[]> =>
     keptKeys(domain, async () => {

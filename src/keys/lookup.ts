@@ -13,7 +13,7 @@
  * What is answered is not verified here; whoever relies on it does that.
  */
 
-import { createKept } from '../platform/concurrency/ttl-cache.ts'
+import { createTtlCache } from '../platform/concurrency/ttl-cache.ts'
 import { HostNotAsked } from '../platform/net/host-gate.ts'
 import type { PublicFetch } from '../platform/net/public-fetch.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
@@ -66,7 +66,7 @@ const originOf = (url: string): string | undefined => {
 export const createIdentityLookup = (deps: IdentityLookupDeps, options: IdentityLookupOptions) => {
   const { registry, fetch, clock, log } = deps
   const allowed = new Set(options.allowed.map(originOf))
-  const kept = createKept<Answered>(
+  const kept = createTtlCache<Answered>(
     { clock },
     // The key of somebody may be claimed by others there: what is answered about them is no answer for the owner.
     { ...KEPT, isWorthIt: ({ cacao, wanted }) => isOf(cacao, wanted) },

@@ -15,7 +15,7 @@
 import { HOUSE, type Payer } from '../platform/budgets/payer.ts'
 import { WORK_COST } from '../platform/budgets/work-budget.ts'
 import { createKeyedLock } from '../platform/concurrency/keyed-lock.ts'
-import { createKept } from '../platform/concurrency/ttl-cache.ts'
+import { createTtlCache } from '../platform/concurrency/ttl-cache.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import {
@@ -105,7 +105,10 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
     return signedAt > instant && signedAt <= clock.now() + SKEW
   }
 
-  const prolonged = createKept<void>({ clock }, { milliseconds: PROLONG_EVERY_MS, most: MAX_REMEMBERED_KEYS })
+  const prolonged = createTtlCache<void>(
+    { clock },
+    { milliseconds: PROLONG_EVERY_MS, most: MAX_REMEMBERED_KEYS },
+  )
   /** Whoever is asked about has a year more. */
   const used = (identityKey: string): Promise<void> =>
     prolonged(identityKey, () => store.prolong(identityKey, clock.now() + IDENTITY_LIFE_MS))

@@ -10,7 +10,7 @@
  * Answers none for what is not there or cannot be read; throws `unavailable` where somebody who knows does not answer.
  */
 import * as z from 'zod'
-import { createKept } from '../platform/concurrency/ttl-cache.ts'
+import { createTtlCache } from '../platform/concurrency/ttl-cache.ts'
 import type { PublicFetch } from '../platform/net/public-fetch.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import { fromBase64url } from '../protocol/bytes.ts'
@@ -89,7 +89,7 @@ const keysIn = (text: string, kid: string): Uint8Array[] => {
 }
 
 export const createFindKeys = ({ fetch, speaksFor, clock }: FindKeysDeps): FindKeys => {
-  const kept = createKept<string>({ clock }, KEPT)
+  const kept = createTtlCache<string>({ clock }, KEPT)
 
   const ask = async (url: string): Promise<string> => {
     const { status, body } = await fetch(url, { milliseconds: PATIENCE, bytes: LONGEST_DOCUMENT })

@@ -16,7 +16,7 @@
  * Wire tables: requests in `requests/handler`, what is sent in `outbox/messages`, rules in `subscriptions/rules` and
  * `requests/authority`.
  */
-import type { Agenda } from '../platform/jobs/job-queue.ts'
+import type { JobQueue } from '../platform/jobs/job-queue.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
@@ -51,7 +51,7 @@ const OFFICIAL_URL = 'https://notify.walletconnect.com'
 
 export interface NotifyServerDeps {
   store: NotifyStore
-  agenda: Agenda
+  jobQueue: JobQueue
   vault: Vault
   apps: Pick<Apps, 'byDomain' | 'byTopic' | 'projects'>
   limits?: Limits
@@ -98,7 +98,7 @@ export interface NotifyServer extends AsyncDisposable {
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
-  const { store, vault, apps, serverKeys, lookup, webhooks, agenda, onDuty } = deps
+  const { store, vault, apps, serverKeys, lookup, webhooks, jobQueue, onDuty } = deps
   const { clock, log, meter, randomBytes, limits = UNLIMITED } = deps
   const { publicUrl, renew, otherUrls = [], verifySignature, webhooks: ownWebhooks = [] } = options
 
@@ -128,7 +128,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     meter,
     worker: toHex(randomBytes(8)),
   })
-  const jobs = { agenda, store, apps, limits, clock, log, meter }
+  const jobs = { jobQueue, store, apps, limits, clock, log, meter }
   const scheduler = createScheduler(jobs)
   const broadcaster = createBroadcaster(jobs)
   const rotation = createRotation({
@@ -148,7 +148,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     healthy: () => membership.isReady && relay.connected,
     join: membership.join,
     takeEvents,
-    accountData: createAccountData({ store, service, schedule: createSchedule({ agenda }), clock }),
+    accountData: createAccountData({ store, service, schedule: createSchedule({ jobQueue }), clock }),
     rotation,
     async [Symbol.asyncDispose]() {
       freshness[Symbol.dispose]()

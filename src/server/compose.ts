@@ -58,6 +58,7 @@ import { createStoreSweeper } from './sweeper.ts'
 import { sparing } from './telemetry/log-throttle.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { serveMetrics } from './telemetry/metrics-server.ts'
+import { countingViolations } from './telemetry/violation-counter.ts'
 
 export interface ServerDeps {
   clock?: Clock
@@ -120,7 +121,9 @@ export const composeServer = async (config: Config, deps: ServerDeps = {}): Prom
 
 const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Promise<RunningServer> => {
   const { clock = systemClock } = deps
-  const log = sparing(deps.log ?? silent, clock)
+  const throttled = sparing(deps.log ?? silent, clock)
+  const metrics = deps.metrics ?? createMetrics({ log: throttled })
+  const log = countingViolations(throttled, metrics)
   const randomBytes = deps.randomBytes ?? ((length) => new Uint8Array(nodeRandomBytes(length)))
   const has = (room: Config['rooms'][number]) => config.rooms.includes(room)
 
@@ -146,7 +149,6 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   if (isSealed) await refuseHalf(stores)
   const { secret, previous } = early ?? secretsOf()
   const vault = createVault(secret, randomBytes, previous)
-  const metrics = deps.metrics ?? createMetrics({ log })
   const watermark = owned.use(
     createWatermark(
       // It measures a machine, whatever time it is for the rooms.
@@ -225,7 +227,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const mq = has('mq') && serverKeys ? buildMq(context, serverKeys.root) : undefined
 
   if (notify || relay) {
-    const sweeping = { store: stores.agenda, onDuty: onDuty('agenda sweep'), clock, log, meter: unmeasured }
+    const sweeping = { store: stores.jobQueue, onDuty: onDuty('agenda sweep'), clock, log, meter: unmeasured }
     owned.use(createStoreSweeper(sweeping))
   }
   if (registry) {

@@ -5,7 +5,7 @@ import type { MqStore } from '../mq/store.ts'
 import type { NotifyStore } from '../notify/store/store.ts'
 import type { Buckets } from '../platform/budgets/token-buckets.ts'
 import type { StoreSpace } from '../platform/budgets/watermark.ts'
-import type { Agenda } from '../platform/jobs/job-queue.ts'
+import type { JobQueue } from '../platform/jobs/job-queue.ts'
 import type { RelayStore } from '../relay/store.ts'
 import type { RelayAdmin } from '../relay/store-admin.ts'
 import type { OperatorStore } from '../sessions/operator/store.ts'
@@ -27,7 +27,7 @@ export interface Stores extends AsyncDisposable {
   archive: ArchiveStore
   sessions: SessionsStore
   /** Work for later, of all rooms. */
-  agenda: Agenda
+  jobQueue: JobQueue
   /** Everything of them, for migrations and backups. */
   transfer: Transfer
   leases: Leases

@@ -36,14 +36,14 @@ import {
 
 type Rooms = Pick<
   Stores,
-  'keys' | 'notify' | 'relay' | 'agenda' | 'contacts' | 'mq' | 'operator' | 'archive' | 'transfer'
+  'keys' | 'notify' | 'relay' | 'jobQueue' | 'contacts' | 'mq' | 'operator' | 'archive' | 'transfer'
 >
 
 export const HOUR = 3_600_000
 
 /** Everything is as of `now`, because Redis removes what expired long ago. */
 export const furnish = async (
-  { keys, notify, relay, agenda, contacts, mq, operator, archive }: Rooms,
+  { keys, notify, relay, jobQueue, contacts, mq, operator, archive }: Rooms,
   now: number,
 ): Promise<void> => {
   const month = { createdAt: now, expiresAt: now + 30 * DAY }
@@ -294,7 +294,7 @@ export const furnish = async (
     },
     ...change,
   })
-  await agenda.add([
+  await jobQueue.add([
     ...[job('now'), job('later', { at: now + HOUR, attempts: 3 }), job('dead'), job('over', { group: 'h' })],
     ...[job('now', { queue: 'broadcasts', body: null }), job('gone', { expiresAt: now - 1 })],
     wholeJob(now),
@@ -313,7 +313,7 @@ export const furnish = async (
   await archive.register({ clientId: client('a'), tags: [5000, 5002], owners, expiresAt: now + DAY }, now)
   await archive.register({ clientId: client('b'), tags: [], owners: {}, expiresAt: now - 1 }, now)
 
-  await agenda.settle('calls', [
+  await jobQueue.complete('calls', [
     { id: 'dead', kind: 'failed', attempts: 8, failure: 'Never answered' },
     { id: 'over', kind: 'failed', attempts: 1, failure: 'Refused' },
   ])

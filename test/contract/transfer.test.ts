@@ -37,7 +37,7 @@ const keepsInBackup = async ({ transfer }: TestStores) => {
 
 /** What clients of the rooms see of it, beside the records themselves. */
 const seenIn = async (
-  { keys, notify, relay, agenda, contacts, mq, operator, archive }: TestStores,
+  { keys, notify, relay, jobQueue, contacts, mq, operator, archive }: TestStores,
   now: number,
 ) => {
   const page = { after: null, limit: 1_000, unreadFirst: true, now }
@@ -84,8 +84,8 @@ const seenIn = async (
     approvals: await Promise.all(['open', 'named', 'given one 60'].map((id) => operator.approval(id))),
     chain: await operator.chain('project', 'one-1'),
     log: await operator.microblocks('project', 'one-1', { after: 0, limit: 100 }),
-    dead: await agenda.list('calls', { group: 'g', dead: true, limit: 10 }),
-    jobs: [await agenda.count('calls', 'h'), (await agenda.count('calls', 'g')).dead],
+    dead: await jobQueue.list('calls', { group: 'g', dead: true, limit: 10 }),
+    jobs: [await jobQueue.count('calls', 'h'), (await jobQueue.count('calls', 'g')).dead],
     watches: (await relay.watches([client('a'), client('b')], now, true)).toSorted((a, b) =>
       a.url < b.url ? -1 : 1,
     ),
@@ -171,10 +171,12 @@ describe.each(pairs)('a transfer from %s', (_, from, to) => {
     )
 
     const lease = { limit: 10, now: now + 2 * HOUR, until: now + 3 * HOUR }
-    const due = await copy.agenda.take({ queue: 'calls', ...lease })
+    const due = await copy.jobQueue.take({ queue: 'calls', ...lease })
     expect(due.map(({ id }) => id)).toEqual(['now', 'later'])
-    expect(await copy.agenda.revive('calls', 'dead', now)).toBe(true)
-    expect(await copy.agenda.take({ queue: 'calls', ...lease })).toMatchObject([{ id: 'dead', attempts: 0 }])
+    expect(await copy.jobQueue.revive('calls', 'dead', now)).toBe(true)
+    expect(await copy.jobQueue.take({ queue: 'calls', ...lease })).toMatchObject([
+      { id: 'dead', attempts: 0 },
+    ])
 
     const one = notification('more', { createdAt: now, expiresAt: now + HOUR })
     const copyOfN0 = notification('n0', { createdAt: now, expiresAt: now + HOUR })

@@ -59,7 +59,7 @@ const startService = async (
 const agree = (_: Post, response: ServerResponse) => void response.writeHead(204).end()
 
 const bytesOfJobs = async (relay: Awaited<ReturnType<typeof startWatchRelay>>, of: SigningKey) =>
-  JSON.stringify(await relay.stores.agenda.list(WATCH_QUEUE, { group: of.did, dead: false, limit: 5_000 }))
+  JSON.stringify(await relay.stores.jobQueue.list(WATCH_QUEUE, { group: of.did, dead: false, limit: 5_000 }))
     .length
 
 describe.each([lmdb, redis])('webhooks of strangers on $name', (engine) => {
@@ -85,7 +85,7 @@ describe.each([lmdb, redis])('webhooks of strangers on $name', (engine) => {
       }))
       await relay.rpc(sender, 'irn_batchPublish', { messages })
     }
-    const { waiting } = await relay.stores.agenda.count(WATCH_QUEUE, owner.did)
+    const { waiting } = await relay.stores.jobQueue.count(WATCH_QUEUE, owner.did)
     expect(waiting).toBeLessThan(1_100)
   })
 

@@ -8,14 +8,20 @@ import { StartError } from '../../server/config/start-error.ts'
 import { backupBytes, checkBackup } from '../../storage/transfer/backup.ts'
 import { ACCESS_FLAGS, CommandFailure, print, serverOf } from '../admin-client.ts'
 import { readTyped, UsageError } from '../flags.ts'
-import { openPlace, PLACE_HINT, type Place, placeOr, secretOf } from '../store-location.ts'
+import {
+  openStore,
+  STORE_LOCATION_HINT,
+  type StoreLocation,
+  secretOf,
+  storeLocationOr,
+} from '../store-location.ts'
 import { asFailure } from './migrate.ts'
 
 const flags = {
   to: { type: 'string', valueHint: 'FILE', description: 'The file that is written, or replaced' },
   from: {
     type: 'string',
-    valueHint: PLACE_HINT,
+    valueHint: STORE_LOCATION_HINT,
     description: 'The store [REDIS_URL, or the one in BELFRY_DATA]',
   },
   server: ACCESS_FLAGS.server,
@@ -53,8 +59,8 @@ const write = async (file: string, bytes: Readable) => {
   }
 }
 
-const fromStore = async (place: Place, file: string): Promise<number> => {
-  const source = await openPlace(place, 'source')
+const fromStore = async (place: StoreLocation, file: string): Promise<number> => {
+  const source = await openStore(place, 'source')
   try {
     return await write(file, backupBytes(source.stores.transfer.snapshot(), Date.now()))
   } finally {
@@ -78,7 +84,7 @@ export const backup = defineCommand({
       const running = serverOf(typed)
       return done(await write(file, await fromServer(running)), running.url, 'the one of that server')
     }
-    const place = placeOr('from', from)
+    const place = storeLocationOr('from', from)
     try {
       done(await fromStore(place, file), place.name, secretOf(place))
     } catch (error) {

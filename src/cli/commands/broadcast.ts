@@ -3,7 +3,7 @@ import { type ArgsDef, defineCommand } from 'citty'
 import { z } from 'zod'
 import { ACCESS_FLAGS, type Ask, CommandFailure, createAsk, print, printJson } from '../admin-client.ts'
 import { readTyped, type Typed, UsageError } from '../flags.ts'
-import { createMeter } from '../progress-bar.ts'
+import { createProgressBar } from '../progress-bar.ts'
 
 /** Between two looks at it, ms. */
 const LOOK_EVERY = 250
@@ -63,7 +63,7 @@ export const runBroadcast = async (
     return
   }
   // JSON and nothing else.
-  const meter = on.has('json') ? undefined : createMeter(out)
+  const meter = on.has('json') ? undefined : createProgressBar(out)
   for (;;) {
     const now = await ask(progress, 'GET', pathOf(domain, id))
     meter?.show(now.handed + now.skipped, now.total)

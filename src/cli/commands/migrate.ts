@@ -4,17 +4,17 @@ import { countOf } from '../../storage/transfer/sum.ts'
 import { CommandFailure, print } from '../admin-client.ts'
 import { readTyped } from '../flags.ts'
 import { createProgress } from '../progress.ts'
-import { openPlace, PLACE_HINT, parsePlace, secretOf } from '../store-location.ts'
+import { openStore, parseStoreLocation, STORE_LOCATION_HINT, secretOf } from '../store-location.ts'
 
 const flags = {
   from: {
     type: 'string',
-    valueHint: PLACE_HINT,
+    valueHint: STORE_LOCATION_HINT,
     description: 'The store that is copied; its servers are stopped',
   },
   to: {
     type: 'string',
-    valueHint: PLACE_HINT,
+    valueHint: STORE_LOCATION_HINT,
     description: 'An empty store, or one that this command began to fill',
   },
 } as const satisfies ArgsDef
@@ -30,11 +30,11 @@ export const migrate = defineCommand({
   args: flags,
   async run({ rawArgs }) {
     const { one } = readTyped(rawArgs, flags)
-    const [from, to] = [parsePlace('from', one.from), parsePlace('to', one.to)]
+    const [from, to] = [parseStoreLocation('from', one.from), parseStoreLocation('to', one.to)]
     if (from.name === to.name) throw new CommandFailure('--from and --to are the same store.')
-    const source = await openPlace(from, 'source')
+    const source = await openStore(from, 'source')
     try {
-      const target = await openPlace(to, 'target')
+      const target = await openStore(to, 'target')
       const progress = createProgress(process.stderr)
       try {
         const { tally, resumed, left } = await run(

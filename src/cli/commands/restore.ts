@@ -4,14 +4,14 @@ import { countOf } from '../../storage/transfer/sum.ts'
 import { print } from '../admin-client.ts'
 import { readTyped, UsageError } from '../flags.ts'
 import { createProgress } from '../progress.ts'
-import { openPlace, PLACE_HINT, placeOr } from '../store-location.ts'
+import { openStore, STORE_LOCATION_HINT, storeLocationOr } from '../store-location.ts'
 import { asFailure } from './migrate.ts'
 
 const flags = {
   from: { type: 'string', valueHint: 'FILE', description: 'A file that `belfry backup` wrote' },
   to: {
     type: 'string',
-    valueHint: PLACE_HINT,
+    valueHint: STORE_LOCATION_HINT,
     description: 'An empty store [REDIS_URL, or the one in BELFRY_DATA]',
   },
 } as const satisfies ArgsDef
@@ -23,8 +23,8 @@ export const restore = defineCommand({
     const { one } = readTyped(rawArgs, flags)
     const { from: file } = one
     if (file === undefined) throw new UsageError('--from is missing: the file')
-    const to = placeOr('to', one.to)
-    const target = await openPlace(to, 'target')
+    const to = storeLocationOr('to', one.to)
+    const target = await openStore(to, 'target')
     const progress = createProgress(process.stderr)
     try {
       const { tally, left } = await run(

@@ -8,7 +8,7 @@ import {
 } from '../../sdk/wallet.ts'
 import type { newAccount } from './account.ts'
 import { DemoFailure } from './page.ts'
-import type { Place } from './world.ts'
+import type { StoreLocation } from './world.ts'
 
 /** A step takes milliseconds; this is for slow machines. */
 export const STEP_TIMEOUT = 10_000
@@ -22,7 +22,7 @@ export interface Device {
 export const newDevice = (
   name: string,
   owner: ReturnType<typeof newAccount>,
-  { place, state, signal }: { place: Place; state?: unknown; signal: AbortSignal },
+  { place, state, signal }: { place: StoreLocation; state?: unknown; signal: AbortSignal },
 ): Device => {
   const received: Notification[] = []
   const wallet = createWallet({

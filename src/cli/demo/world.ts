@@ -3,7 +3,7 @@ import type { ReleaseStack } from '../../platform/runtime/release-stack.ts'
 import type { Page } from './page.ts'
 
 /** Whom a device talks to. */
-export interface Place {
+export interface StoreLocation {
   relayUrl: string
   notifyUrl: string
   keysUrl: string
@@ -21,8 +21,8 @@ export interface Member {
 
 export interface World {
   readonly project: { readonly id: string; readonly secret: string }
-  readonly phone: Place
-  readonly laptop: Place
+  readonly phone: StoreLocation
+  readonly laptop: StoreLocation
   /** The dapp uses them in turns. */
   readonly notifyUrls: readonly string[]
   /** What a world of several processes survives. */

@@ -17,7 +17,7 @@
  * | expired   | its `ttl` ended before everybody had their page                                           |
  */
 import { z } from 'zod'
-import { type Agenda, createWorker, type Job, type Outcome } from '../../platform/jobs/job-queue.ts'
+import { createWorker, type Job, type JobOutcome, type JobQueue } from '../../platform/jobs/job-queue.ts'
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
@@ -81,17 +81,17 @@ export interface Broadcasts {
 }
 
 export const createBroadcasts = (deps: {
-  agenda: Agenda
+  jobQueue: JobQueue
   cancels: Pick<Cancels, 'has'>
   clock: Clock
 }): Broadcasts => {
-  const { agenda, cancels, clock } = deps
+  const { jobQueue, cancels, clock } = deps
 
   const progress: Broadcasts['progress'] = async (name) => {
     const id = keyOf(name)
     // In this order: it is entered among the ended before it leaves the others.
-    const running = await agenda.job(BROADCASTS_QUEUE, id)
-    const ended = await agenda.job(BROADCASTS_ENDED_QUEUE, id)
+    const running = await jobQueue.job(BROADCASTS_QUEUE, id)
+    const ended = await jobQueue.job(BROADCASTS_ENDED_QUEUE, id)
     if (ended) {
       const { after: _, total = null, ...body } = Ended.parse(ended.body)
       return { ...body, total, projectId: name.projectId }
@@ -113,12 +113,12 @@ export const createBroadcasts = (deps: {
       }
       const known = await progress(name)
       if (known) return known.status
-      if ((await agenda.count(BROADCASTS_QUEUE, app.projectId)).waiting >= MOST) {
+      if ((await jobQueue.count(BROADCASTS_QUEUE, app.projectId)).waiting >= MOST) {
         throw new ProtocolError('rate_limited', `at most ${MOST} broadcasts at a time`)
       }
       const body: Body = { domain: app.domain, id, message, startAt, handed: 0, skipped: 0 }
       const job = { queue: BROADCASTS_QUEUE, id: keyOf(name), group: app.projectId, attempts: 0, body }
-      await agenda.add([{ ...job, at: startAt, expiresAt: startAt + 2 * TTL }])
+      await jobQueue.add([{ ...job, at: startAt, expiresAt: startAt + 2 * TTL }])
       return (await progress(name))?.status ?? 'running'
     },
   }
@@ -126,7 +126,7 @@ export const createBroadcasts = (deps: {
 
 /** Hands broadcasts over, in turns. */
 export const createBroadcaster = (deps: {
-  agenda: Agenda
+  jobQueue: JobQueue
   store: NotifyStore
   apps: Pick<Apps, 'projects'>
   limits: Limits
@@ -134,14 +134,14 @@ export const createBroadcaster = (deps: {
   log: Log
   meter: Meter
 }): AsyncDisposable => {
-  const { agenda, store, apps, limits, clock } = deps
+  const { jobQueue, store, apps, limits, clock } = deps
   const cancels = createCancels(deps)
   const handing = createHanding({ store, apps, limits, cancels, clock })
 
   /** Whether no other one of the project goes before it. */
   const isNext = async ({ group, id }: Job, { startAt }: Body): Promise<boolean> => {
     const now = clock.now()
-    const all = await agenda.list(BROADCASTS_QUEUE, { group, dead: false, limit: MOST })
+    const all = await jobQueue.list(BROADCASTS_QUEUE, { group, dead: false, limit: MOST })
     return all.every((other) => {
       const theirs = Body.parse(other.body)
       if (other.id === id || theirs.startAt > now) return true
@@ -157,22 +157,22 @@ export const createBroadcaster = (deps: {
     return false
   }
 
-  const work = async (job: Job, signal: AbortSignal): Promise<Outcome> => {
+  const work = async (job: Job, signal: AbortSignal): Promise<JobOutcome> => {
     const body = Body.parse(job.body)
     const name = { projectId: job.group, domain: body.domain, id: body.id }
-    const again = (delay: number, next: Body = body): Outcome => {
+    const again = (delay: number, next: Body = body): JobOutcome => {
       return { id: job.id, kind: 'again', at: clock.now() + delay, attempts: 0, body: next }
     }
     /** Entered among the ended first; who has died in between finds that, and it is over. */
-    const end = async (status: z.infer<typeof Ended>['status'], last: Body = body): Promise<Outcome> => {
+    const end = async (status: z.infer<typeof Ended>['status'], last: Body = body): Promise<JobOutcome> => {
       const now = clock.now()
       const ended: z.infer<typeof Ended> = { ...last, status, endedAt: now }
       const entry = { queue: BROADCASTS_ENDED_QUEUE, id: job.id, group: job.group, attempts: 0, body: ended }
-      await agenda.add([{ ...entry, at: now + TTL, expiresAt: now + TTL }])
+      await jobQueue.add([{ ...entry, at: now + TTL, expiresAt: now + TTL }])
       return { id: job.id, kind: 'done' }
     }
 
-    if (await agenda.job(BROADCASTS_ENDED_QUEUE, job.id)) return { id: job.id, kind: 'done' }
+    if (await jobQueue.job(BROADCASTS_ENDED_QUEUE, job.id)) return { id: job.id, kind: 'done' }
     const app = await store.app(body.domain)
     // Without its app it is nobody's word.
     if (app?.projectId !== job.group) return end('cancelled')

@@ -2,7 +2,7 @@
  * What was cancelled: a note that comes first and stays as long as the notification, so that whoever is handing it over
  * at that moment, in whatever process, finds it afterwards and takes back what it has just handed.
  */
-import type { Agenda } from '../../platform/jobs/job-queue.ts'
+import type { JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { utf8 } from '../../protocol/bytes.ts'
 import { topicOf } from '../../protocol/topic.ts'
@@ -27,18 +27,18 @@ export interface Cancels {
 
 export const createCancels = ({
   store,
-  agenda,
+  jobQueue,
   clock,
 }: {
   store: Pick<NotifyStore, 'cancelQueued'>
-  agenda: Pick<Agenda, 'add' | 'job'>
+  jobQueue: Pick<JobQueue, 'add' | 'job'>
   clock: Clock
 }): Cancels => ({
-  has: async (name) => (await agenda.job(QUEUE, keyOf(name))) !== undefined,
+  has: async (name) => (await jobQueue.job(QUEUE, keyOf(name))) !== undefined,
 
   async note(name, expiresAt) {
     const note = { queue: QUEUE, id: keyOf(name), group: name.projectId, at: expiresAt, expiresAt }
-    await agenda.add([{ ...note, attempts: 0, body: null }])
+    await jobQueue.add([{ ...note, attempts: 0, body: null }])
   },
 
   async takeBack(name) {

@@ -9,7 +9,7 @@
  * | done      | else; `counts` tell what became of it                       |
  * | cancelled | it was cancelled; what had left before that did arrive      |
  */
-import type { Agenda } from '../../platform/jobs/job-queue.ts'
+import type { JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
@@ -76,16 +76,16 @@ const noSuch = () => new ProtocolError('not_found', 'no such notification')
 
 export const createSent = (deps: {
   store: NotifyStore
-  agenda: Agenda
+  jobQueue: JobQueue
   apps: Pick<Apps, 'list' | 'projects'>
   clock: Clock
 }): Sent => {
-  const { store, agenda, apps, clock } = deps
+  const { store, jobQueue, apps, clock } = deps
   const cancels = createCancels(deps)
   // Only to keep a text: nobody gets it from here.
   const handing = createHanding({ store, apps, limits: UNLIMITED, cancels, clock })
-  const schedule = createSchedule({ agenda })
-  const broadcasts = createBroadcasts({ agenda, cancels, clock })
+  const schedule = createSchedule({ jobQueue })
+  const broadcasts = createBroadcasts({ jobQueue, cancels, clock })
 
   const isOver = (status: Progress['status'] | undefined) =>
     status === undefined || status === 'done' || status === 'cancelled' || status === 'expired'

@@ -4,7 +4,7 @@
  * its content is that of the first. The notification itself is kept from the moment when it is due.
  */
 import { z } from 'zod'
-import { type Agenda, createWorker, type Job } from '../../platform/jobs/job-queue.ts'
+import { createWorker, type Job, type JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { utf8 } from '../../protocol/bytes.ts'
@@ -67,11 +67,11 @@ const idOf = (name: NotificationName, accounts: readonly string[]): string =>
 const beforeParts = (key: string) => `${key}.${'/'.repeat(PART)}`
 const behindParts = (key: string) => `${key}.${'g'.repeat(PART)}`
 
-export const createSchedule = ({ agenda }: { agenda: Agenda }): Schedule => {
+export const createSchedule = ({ jobQueue }: { jobQueue: JobQueue }): Schedule => {
   /** Jobs of a project in the order of their ids, from `after` on. */
   async function* jobsOf(projectId: string, start?: string) {
     for (let after = start; ; ) {
-      const page = await agenda.list(SCHEDULED_QUEUE, { group: projectId, dead: false, after, limit: PAGE })
+      const page = await jobQueue.list(SCHEDULED_QUEUE, { group: projectId, dead: false, after, limit: PAGE })
       for (const job of page) yield { job, body: Body.parse(job.body) }
       after = page.at(-1)?.id
       if (page.length < PAGE) return
@@ -95,7 +95,7 @@ export const createSchedule = ({ agenda }: { agenda: Agenda }): Schedule => {
         break
       }
       const body: z.infer<typeof Body> = { domain, id, message: first, accounts: [...accounts], deliverAt }
-      await agenda.add([
+      await jobQueue.add([
         {
           queue: SCHEDULED_QUEUE,
           id: idOf(name, accounts),
@@ -139,7 +139,7 @@ export const createSchedule = ({ agenda }: { agenda: Agenda }): Schedule => {
     async drop(name) {
       const ids: string[] = []
       for await (const { job } of partsOf(name)) ids.push(job.id)
-      if (ids.length > 0) await agenda.remove(SCHEDULED_QUEUE, ids)
+      if (ids.length > 0) await jobQueue.remove(SCHEDULED_QUEUE, ids)
     },
 
     async ofAccount(projectId, key) {
@@ -158,8 +158,8 @@ export const createSchedule = ({ agenda }: { agenda: Agenda }): Schedule => {
         if (accounts.length === body.accounts.length) continue
         // The others' job comes first: whoever dies between the two leaves them one too many, never none.
         const id = idOf({ projectId, ...body }, accounts)
-        if (accounts.length > 0) await agenda.add([{ ...job, id, body: { ...body, accounts } }])
-        await agenda.remove(SCHEDULED_QUEUE, [job.id])
+        if (accounts.length > 0) await jobQueue.add([{ ...job, id, body: { ...body, accounts } }])
+        await jobQueue.remove(SCHEDULED_QUEUE, [job.id])
         forgotten += 1
       }
       return forgotten
@@ -169,7 +169,7 @@ export const createSchedule = ({ agenda }: { agenda: Agenda }): Schedule => {
 
 /** Hands over what has become due. */
 export const createScheduler = (deps: {
-  agenda: Agenda
+  jobQueue: JobQueue
   store: NotifyStore
   apps: Pick<Apps, 'projects'>
   limits: Limits

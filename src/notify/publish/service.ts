@@ -8,7 +8,7 @@
  * The answer lists every form of an account that the caller wrote, once each, under what became of that person (see
  * `fan-out`); who gets a notification that is for later is decided when it is due, and listed as scheduled.
  */
-import type { Agenda } from '../../platform/jobs/job-queue.ts'
+import type { JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
@@ -83,7 +83,7 @@ export interface Publishing {
 export interface PublishingDeps {
   store: NotifyStore
   apps: Pick<Apps, 'list' | 'projects'>
-  agenda: Agenda
+  jobQueue: JobQueue
   webhooks: Pick<Webhooks, 'wants'>
   limits?: Limits
   clock: Clock
@@ -91,11 +91,11 @@ export interface PublishingDeps {
 }
 
 export const createPublishing = (deps: PublishingDeps): Publishing => {
-  const { store, agenda, apps, webhooks, clock, randomBytes, limits = UNLIMITED } = deps
+  const { store, jobQueue, apps, webhooks, clock, randomBytes, limits = UNLIMITED } = deps
   const cancels = createCancels(deps)
   const handing = createHanding({ store, apps, limits, cancels, clock })
-  const schedule = createSchedule({ agenda })
-  const broadcasts = createBroadcasts({ agenda, cancels, clock })
+  const schedule = createSchedule({ jobQueue })
+  const broadcasts = createBroadcasts({ jobQueue, cancels, clock })
   const newId = () => uuidFrom(randomBytes(16), 4)
 
   const messageOf = ({ notification, ttl, collapseKey }: BroadcastMessage): Message => ({

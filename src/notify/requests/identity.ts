@@ -7,7 +7,7 @@
  * are looked at each time, and contract wallets are asked each time, because their owners change.
  */
 
-import { createKept } from '../../platform/concurrency/ttl-cache.ts'
+import { createTtlCache } from '../../platform/concurrency/ttl-cache.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import {
   accountOf,
@@ -56,7 +56,7 @@ export const createIdentities = (
 ): Identities => {
   const { lookup, clock } = deps
   const { verifySignature } = options
-  const kept = createKept<Examined>({ clock }, KEPT)
+  const kept = createTtlCache<Examined>({ clock }, KEPT)
 
   const examine = async (cacao: Cacao): Promise<Examined> => {
     try {

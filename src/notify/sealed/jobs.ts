@@ -1,6 +1,6 @@
 /** Jobs that hold what a dapp says, sealed: what is scheduled, and broadcasts until they are forgotten. */
 import { z } from 'zod'
-import type { Agenda, Job } from '../../platform/jobs/job-queue.ts'
+import type { Job, JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Place } from '../../platform/runtime/content-seal.ts'
 import { BROADCASTS_ENDED_QUEUE, BROADCASTS_QUEUE } from '../publish/broadcasts.ts'
 import { Message } from '../publish/fan-out.ts'
@@ -12,7 +12,7 @@ const SEALED_QUEUES: readonly string[] = [SCHEDULED_QUEUE, BROADCASTS_QUEUE, BRO
 /** What the bodies of these queues have in common. */
 const Body = z.looseObject({ domain: z.string(), id: z.string(), message: Message })
 
-export const createSealedAgenda = (agenda: Agenda, texts: TextSeal): Agenda => {
+export const createSealedJobQueue = (jobQueue: JobQueue, texts: TextSeal): JobQueue => {
   const changed = (change: TextSeal['seal'], queue: string, given: unknown): unknown => {
     if (!SEALED_QUEUES.includes(queue)) return given
     const body = Body.parse(given)
@@ -21,12 +21,12 @@ export const createSealedAgenda = (agenda: Agenda, texts: TextSeal): Agenda => {
   }
   const opened = (job: Job): Job => ({ ...job, body: changed(texts.open, job.queue, job.body) })
   return {
-    ...agenda,
+    ...jobQueue,
     add: (jobs) =>
-      agenda.add(jobs.map((job) => ({ ...job, body: changed(texts.seal, job.queue, job.body) }))),
-    take: async (lease) => (await agenda.take(lease)).map(opened),
-    settle: (queue, outcomes) =>
-      agenda.settle(
+      jobQueue.add(jobs.map((job) => ({ ...job, body: changed(texts.seal, job.queue, job.body) }))),
+    take: async (lease) => (await jobQueue.take(lease)).map(opened),
+    complete: (queue, outcomes) =>
+      jobQueue.complete(
         queue,
         outcomes.map((outcome) =>
           outcome.kind === 'again' && outcome.body !== undefined
@@ -35,9 +35,9 @@ export const createSealedAgenda = (agenda: Agenda, texts: TextSeal): Agenda => {
         ),
       ),
     async job(queue, id) {
-      const job = await agenda.job(queue, id)
+      const job = await jobQueue.job(queue, id)
       return job && opened(job)
     },
-    list: async (queue, page) => (await agenda.list(queue, page)).map(opened),
+    list: async (queue, page) => (await jobQueue.list(queue, page)).map(opened),
   }
 }

@@ -20,7 +20,7 @@
  */
 import { z } from 'zod'
 import { crypto } from '#crypto'
-import { type Agenda, createWorker, type Job, type Outcome } from '../../platform/jobs/job-queue.ts'
+import { createWorker, type Job, type JobOutcome, type JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { toBase64, utf8 } from '../../protocol/bytes.ts'
@@ -131,7 +131,7 @@ const createLanes = (now: () => number) => {
 
 export interface WebhookCallsDeps {
   store: WebhookStore
-  agenda: Agenda
+  jobQueue: JobQueue
   vault: Pick<Vault, 'open'>
   post: WebhookPost
   clock: Clock
@@ -140,7 +140,7 @@ export interface WebhookCallsDeps {
 }
 
 export const createWebhookCalls = (deps: WebhookCallsDeps): AsyncDisposable => {
-  const { store, agenda, vault, post, clock, log, meter } = deps
+  const { store, jobQueue, vault, post, clock, log, meter } = deps
   const lanes = createLanes(clock.now)
 
   const count = (outcome: string) => meter.count('notify_webhook_calls_total', { outcome })
@@ -238,7 +238,11 @@ export const createWebhookCalls = (deps: WebhookCallsDeps): AsyncDisposable => {
     return about.event.type === CHALLENGE ? { ok: true } : call(webhook, about, signal)
   }
 
-  const attempt = async (job: Job, about: Call, signal: AbortSignal): Promise<Outcome & { ok: boolean }> => {
+  const attempt = async (
+    job: Job,
+    about: Call,
+    signal: AbortSignal,
+  ): Promise<JobOutcome & { ok: boolean }> => {
     const { id } = job
     const isChallenge = about.event.type === CHALLENGE
     const webhook = (await store.webhooks(about.projectId)).webhooks.find((one) => one.id === about.webhookId)
@@ -264,7 +268,7 @@ export const createWebhookCalls = (deps: WebhookCallsDeps): AsyncDisposable => {
   }
 
   return createWorker(
-    { agenda, clock, log, meter },
+    { jobQueue, clock, log, meter },
     {
       queue: QUEUE,
       concurrency: CONCURRENCY,

@@ -20,7 +20,7 @@
  */
 
 import { createKeyedLock } from '../../platform/concurrency/keyed-lock.ts'
-import type { Agenda, Job } from '../../platform/jobs/job-queue.ts'
+import type { Job, JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { fromHex, toBase64, utf8 } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
@@ -87,7 +87,7 @@ export interface Webhooks {
 
 export interface WebhooksDeps {
   store: NotifyStore
-  agenda: Agenda
+  jobQueue: JobQueue
   vault: Vault
   clock: Clock
   randomBytes: (length: number) => Uint8Array
@@ -99,7 +99,7 @@ const jobId = (webhookId: string, eventId: string) => `${webhookId}.${eventId}`
 const eventIdOf = (entryId: string) => uuidFrom(fromHex(topicOf(utf8(entryId))), 8)
 
 export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
-  const { store, agenda, vault, clock, randomBytes, checkUrl } = deps
+  const { store, jobQueue, vault, clock, randomBytes, checkUrl } = deps
   const beliefs = new Map<string, { until: number; events: Promise<ReadonlySet<WebhookEvent>> }>()
 
   const inTurn = createKeyedLock()
@@ -169,7 +169,7 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
   const challenge = async (projectId: string, webhookId: string): Promise<void> => {
     const timestamp = new Date(clock.now()).toISOString()
     const event = { type: CHALLENGE, timestamp, data: {} }
-    await agenda.add([jobFor(projectId, webhookId, uuidFrom(randomBytes(16), 4), event)])
+    await jobQueue.add([jobFor(projectId, webhookId, uuidFrom(randomBytes(16), 4), event)])
   }
 
   /** What the dapp called the notifications whose copies these are; of a subscription that ended nobody knows. */
@@ -231,8 +231,8 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
       // What is added meanwhile, or left by a death here, is dropped when it is due: its webhook is gone.
       for (const dead of [true, false]) {
         for (;;) {
-          const jobs = await agenda.list(QUEUE, { group: id, dead, limit: PAGE })
-          await agenda.remove(
+          const jobs = await jobQueue.list(QUEUE, { group: id, dead, limit: PAGE })
+          await jobQueue.remove(
             QUEUE,
             jobs.map((job) => job.id),
           )
@@ -244,7 +244,7 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
     async deadLetters(projectId, id, { after, limit }) {
       await find(projectId, id)
       const cursor = after === undefined ? undefined : jobId(id, after)
-      const jobs = await agenda.list(QUEUE, { group: id, dead: true, after: cursor, limit })
+      const jobs = await jobQueue.list(QUEUE, { group: id, dead: true, after: cursor, limit })
       return jobs.map((job) => ({
         id: job.id.slice(id.length + 1),
         event: Call.parse(job.body).event,
@@ -255,7 +255,7 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
 
     async replay(projectId, id, eventId) {
       await find(projectId, id)
-      if (await agenda.revive(QUEUE, jobId(id, eventId), clock.now())) return
+      if (await jobQueue.revive(QUEUE, jobId(id, eventId), clock.now())) return
       throw new ProtocolError('not_found', 'there is no such dead letter')
     },
 
@@ -264,7 +264,7 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
       for (let after: string | undefined; ; ) {
         const letters = await self.deadLetters(projectId, id, { after, limit: PAGE })
         const now = clock.now()
-        const were = await Promise.all(letters.map((one) => agenda.revive(QUEUE, jobId(id, one.id), now)))
+        const were = await Promise.all(letters.map((one) => jobQueue.revive(QUEUE, jobId(id, one.id), now)))
         replayed += were.filter(Boolean).length
         after = letters.at(-1)?.id
         if (letters.length < PAGE) return replayed
@@ -301,7 +301,7 @@ export const createWebhooks = (deps: WebhooksDeps): Webhooks => {
           ...(task.ids && { message_ids: [...task.ids], notification_ids: await notificationIds(task) }),
         },
       }
-      await agenda.add(targets.map((webhook) => jobFor(app.projectId, webhook.id, eventIdOf(id), event)))
+      await jobQueue.add(targets.map((webhook) => jobFor(app.projectId, webhook.id, eventIdOf(id), event)))
     },
   }
   return self

@@ -2,7 +2,7 @@
  * Does together what is asked for one by one: what comes within a turn makes a group, and while a group is being worked
  * on the next one gathers. So nobody waits for company, and whoever comes often finds it.
  */
-export const createGathering = <T>(
+export const createBatcher = <T>(
   work: (group: readonly T[]) => Promise<void>,
 ): ((one: T) => Promise<void>) => {
   let gathering: { items: T[]; done: Promise<void> } | undefined

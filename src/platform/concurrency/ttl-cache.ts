@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../runtime/clock.ts'
 
-export interface KeptOptions<T> {
+export interface TtlCacheOptions<T> {
   milliseconds: number
   /** The oldest go first. */
   most: number
@@ -13,9 +13,9 @@ export interface KeptOptions<T> {
 }
 
 /** The answer that is kept by that name, else what `find` finds. It is as old as its question. */
-export type Kept<T> = (name: string, find: () => Promise<T>) => Promise<T>
+export type TtlCache<T> = (name: string, find: () => Promise<T>) => Promise<T>
 
-export const createKept = <T>({ clock }: { clock: Clock }, options: KeptOptions<T>): Kept<T> => {
+export const createTtlCache = <T>({ clock }: { clock: Clock }, options: TtlCacheOptions<T>): TtlCache<T> => {
   const { milliseconds, most, isWorthIt = () => true } = options
   const kept = new Map<string, { until: number; answer: Promise<T> }>()
 

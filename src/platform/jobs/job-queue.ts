@@ -7,7 +7,7 @@
  * durable.
  */
 
-import { createGathering } from '../concurrency/batcher.ts'
+import { createBatcher } from '../concurrency/batcher.ts'
 import { type Clock, pause } from '../runtime/clock.ts'
 import type { Log, Meter } from '../telemetry.ts'
 
@@ -30,18 +30,18 @@ export interface Job {
 }
 
 /** What became of a job that was taken. `again` may change its body: how far it has come. */
-export type Outcome =
+export type JobOutcome =
   | { id: string; kind: 'done' }
   | { id: string; kind: 'again'; at: number; attempts: number; body?: unknown }
   | { id: string; kind: 'failed'; attempts: number; failure: string }
 
-export interface Agenda {
+export interface JobQueue {
   /** Answers for each whether it is new; one whose id is there already is left as it is. */
   add(jobs: readonly Job[]): Promise<boolean[]>
   /** Due jobs, the longest due first, that are nobody else's before `until`. Dead letters and expired ones are not. */
   take(lease: { queue: string; limit: number; now: number; until: number }): Promise<Job[]>
   /** After a take. Jobs that were removed meanwhile stay removed. */
-  settle(queue: string, outcomes: readonly Outcome[]): Promise<void>
+  complete(queue: string, outcomes: readonly JobOutcome[]): Promise<void>
   /** Takes jobs away, whether or not somebody works on them. Answers for each whether it was there. */
   remove(queue: string, ids: readonly string[]): Promise<boolean[]>
   /** Makes a dead letter due; a job that is none is left as it is. Answers whether it was one. */
@@ -113,7 +113,7 @@ const GRACE = 5_000
  * worker is disposed of.
  */
 export const createWorker = (
-  deps: { agenda: Agenda; clock: Clock; log: Log; meter: Meter },
+  deps: { jobQueue: JobQueue; clock: Clock; log: Log; meter: Meter },
   options: {
     queue: string
     concurrency: number
@@ -123,10 +123,10 @@ export const createWorker = (
     retryAfter: number
     /** Default: whose jobs come first has the places. */
     share?: WorkerShare
-    work(job: Job, signal: AbortSignal): Promise<Outcome>
+    work(job: Job, signal: AbortSignal): Promise<JobOutcome>
   },
 ): AsyncDisposable => {
-  const { agenda, clock, log, meter } = deps
+  const { jobQueue, clock, log, meter } = deps
   const { queue, concurrency, lease, retryAfter, share, work } = options
   const places = share && createPlaces(clock.now, share)
   const ending = new AbortController()
@@ -134,11 +134,11 @@ export const createWorker = (
   let wake = () => {}
 
   /** Jobs that end at about the same time are one write. */
-  const settle = createGathering((outcomes: readonly Outcome[]) => agenda.settle(queue, outcomes))
+  const complete = createBatcher((outcomes: readonly JobOutcome[]) => jobQueue.complete(queue, outcomes))
 
   const putOff = async ({ id, attempts }: Job, at: number): Promise<void> => {
     meter.count('agenda_jobs_total', { queue, outcome: 'put_off' })
-    await settle({ id, kind: 'again', at, attempts }).catch((err: unknown) => {
+    await complete({ id, kind: 'again', at, attempts }).catch((err: unknown) => {
       log.warn({ err, queue }, 'A job could not be put off; it is free when its lease ends')
     })
   }
@@ -150,7 +150,7 @@ export const createWorker = (
     const timer = clock.after(lease, () => late.abort())
     try {
       const outcome = await work(job, AbortSignal.any([late.signal, ending.signal])).catch(
-        (err: unknown): Outcome => {
+        (err: unknown): JobOutcome => {
           // Cut off by the end of this process: no attempt, and nothing to wait for.
           if (ending.signal.aborted) {
             return { id: job.id, kind: 'again', at: clock.now(), attempts: job.attempts }
@@ -161,7 +161,7 @@ export const createWorker = (
       )
       meter.count('agenda_jobs_total', { queue, outcome: outcome.kind })
       // Somebody else has it by now.
-      if (!late.signal.aborted) await settle(outcome)
+      if (!late.signal.aborted) await complete(outcome)
     } catch (err) {
       // Its lease ends by itself.
       log.warn({ err, queue }, 'What became of a job could not be kept; it is done again')
@@ -174,7 +174,7 @@ export const createWorker = (
   const take = async (): Promise<number> => {
     const now = clock.now()
     const limit = concurrency - busy.size
-    const jobs = await agenda.take({ queue, limit, now, until: now + lease })
+    const jobs = await jobQueue.take({ queue, limit, now, until: now + lease })
     for (const job of jobs) {
       const working = one(job).finally(() => {
         busy.delete(working)
@@ -197,7 +197,7 @@ export const createWorker = (
       await pause(clock, POLL, AbortSignal.any([rung.signal, ending.signal]))
     }
   }
-  const news = agenda.onJobs(queue, () => wake())
+  const news = jobQueue.onJobs(queue, () => wake())
   const running = run()
 
   return {

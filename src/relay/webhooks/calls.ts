@@ -10,7 +10,7 @@
  * Two workers, each with a queue of its own: what strangers have told holds up nothing of the client that is trusted. Of
  * the strangers each has so many places.
  */
-import { type Agenda, createWorker, type Job, type Outcome } from '../../platform/jobs/job-queue.ts'
+import { createWorker, type Job, type JobOutcome, type JobQueue } from '../../platform/jobs/job-queue.ts'
 import { HostNotAsked } from '../../platform/net/host-gate.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
@@ -82,7 +82,7 @@ const createWork = ({
     { id, attempts }: Job,
     { clientId, challenge: name }: { clientId: string; challenge: string },
     signal: AbortSignal,
-  ): Promise<Outcome> => {
+  ): Promise<JobOutcome> => {
     const watches = await store.watches([clientId], clock.now())
     const watch = watches.find((one) => watchDigest(one) === name)
     if (watch?.state !== 'asked') return { id, kind: 'done' }
@@ -101,7 +101,7 @@ const createWork = ({
     return { id, kind: 'done' }
   }
 
-  return async (job: Job, signal: AbortSignal): Promise<Outcome> => {
+  return async (job: Job, signal: AbortSignal): Promise<JobOutcome> => {
     const { id, attempts } = job
     const asked = WatchChallenge.safeParse(job.body)
     if (asked.success) return challenge(job, asked.data, signal)
@@ -126,7 +126,7 @@ const createWork = ({
 
 export const createWatchEvents = (deps: {
   store: Pick<RelayStore, 'message' | 'pending' | 'watches' | 'changeWatch'>
-  agenda: Agenda
+  jobQueue: JobQueue
   key: SigningKey
   /** To the public internet only, and to any address. */
   post: { outside: Post; anywhere: Post }
@@ -134,12 +134,12 @@ export const createWatchEvents = (deps: {
   log: Log
   meter: Meter
 }): AsyncDisposable => {
-  const { agenda, post, clock, log, meter } = deps
+  const { jobQueue, post, clock, log, meter } = deps
   const worker = (queue: string, postIt: Post, lasting: boolean, places: object) => {
     const targets = createWatchTargets({ ...deps, post: postIt }, { lasting })
     const work = createWork({ ...deps, targets })
     return createWorker(
-      { agenda, clock, log, meter },
+      { jobQueue, clock, log, meter },
       { queue, concurrency: CONCURRENCY, lease: LEASE, retryAfter: FIRST_PAUSE, work, ...places },
     )
   }

@@ -26,8 +26,8 @@
  */
 import { createHash } from 'node:crypto'
 import * as z from 'zod'
-import { createGathering } from '../../platform/concurrency/batcher.ts'
-import type { Agenda, Job } from '../../platform/jobs/job-queue.ts'
+import { createBatcher } from '../../platform/concurrency/batcher.ts'
+import type { Job, JobQueue } from '../../platform/jobs/job-queue.ts'
 import { checked } from '../../platform/net/http.ts'
 import type { AddressRules } from '../../platform/net/public-address.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
@@ -176,7 +176,13 @@ const createJobs = (now: number, newPlace: () => string, queueOf: (clientId: str
 const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
 
 export const createWatches = (
-  deps: { store: RelayStore; agenda: Pick<Agenda, 'add' | 'count'>; clock: Clock; log: Log; meter: Meter },
+  deps: {
+    store: RelayStore
+    jobQueue: Pick<JobQueue, 'add' | 'count'>
+    clock: Clock
+    log: Log
+    meter: Meter
+  },
   options: {
     /** did:key with which events are signed. */
     relayId: string
@@ -188,7 +194,7 @@ export const createWatches = (
     publicOrigins?: readonly string[] | undefined
   },
 ): Watches => {
-  const { store, agenda, clock, log, meter } = deps
+  const { store, jobQueue, clock, log, meter } = deps
   const { relayId, trusted, rules, publicOrigins } = options
   /** Whether there is any watch, as far as is known. */
   let state = { hasAny: true, until: 0 }
@@ -243,7 +249,7 @@ export const createWatches = (
 
   const queueOf = (clientId: string) => queueFor(trusted(clientId))
   const hasRoom = async (clientId: string): Promise<boolean> =>
-    trusted(clientId) || (await agenda.count(queueOf(clientId), clientId)).waiting < MAX_CLIENT_JOBS
+    trusted(clientId) || (await jobQueue.count(queueOf(clientId), clientId)).waiting < MAX_CLIENT_JOBS
 
   const add = async (told: ReturnType<typeof createJobs>): Promise<void> => {
     if (told.size() === 0) return
@@ -253,7 +259,7 @@ export const createWatches = (
       await Promise.all(clientIds.map(async (clientId) => [clientId, await hasRoom(clientId)] as const)),
     )
     const kept = jobs.filter(({ group }) => rooms.get(group))
-    if (kept.length > 0) await agenda.add(kept)
+    if (kept.length > 0) await jobQueue.add(kept)
     meter.count('relay_watch_events_total', undefined, told.size())
     if (kept.length < jobs.length)
       meter.count('relay_watch_events_dropped_total', undefined, jobs.length - kept.length)
@@ -324,7 +330,7 @@ export const createWatches = (
     }
     await add(jobs)
   }
-  const soonDelivered = createGathering((all: readonly Acknowledged[]) => tellDelivered(all).catch(unwritten))
+  const soonDelivered = createBatcher((all: readonly Acknowledged[]) => tellDelivered(all).catch(unwritten))
 
   const isQuiet = (): boolean => !state.hasAny && clock.now() < state.until
   /** As far as is known. Nearly all clients are, and acknowledge all the time. */
@@ -366,7 +372,7 @@ export const createWatches = (
     const { clientId } = watch
     const name = watchDigest(watch)
     const body: z.infer<typeof WatchChallenge> = { clientId, challenge: name }
-    await agenda.add([
+    await jobQueue.add([
       {
         ...{ queue: WATCH_QUEUE, id: `challenge.${digestOf(clientId)}.${name}`, group: clientId },
         ...{ at: now, expiresAt: now + ASKED_FOR, attempts: 0, body },

@@ -16,7 +16,7 @@
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { z } from 'zod'
-import { createKept } from '../../platform/concurrency/ttl-cache.ts'
+import { createTtlCache } from '../../platform/concurrency/ttl-cache.ts'
 import type { PublicFetch } from '../../platform/net/public-fetch.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
@@ -54,7 +54,7 @@ export const createContractWallets = (
   { rpcUrls }: { rpcUrls: Readonly<Record<string, string>> },
 ): ContractWalletCheck => {
   const urls = new Map(Object.entries(rpcUrls))
-  const kept = createKept<boolean>({ clock }, { ...KEPT, isWorthIt: (isSigned) => isSigned })
+  const kept = createTtlCache<boolean>({ clock }, { ...KEPT, isWorthIt: (isSigned) => isSigned })
 
   const call = async (url: string, data: string): Promise<boolean> => {
     const request = { jsonrpc: '2.0', id: 1, method: 'eth_call', params: [{ data }, 'latest'] }

@@ -9,7 +9,7 @@ import { notifyRoutes } from '../../notify/http/routes.ts'
 import { AppDeclaration } from '../../notify/http/schema.ts'
 import { createSent, type Sent } from '../../notify/publish/notifications.ts'
 import { createPublishing, type Publishing } from '../../notify/publish/service.ts'
-import { createSealedAgenda } from '../../notify/sealed/jobs.ts'
+import { createSealedJobQueue } from '../../notify/sealed/jobs.ts'
 import { createSealedStore } from '../../notify/sealed/store.ts'
 import { createTextSeal } from '../../notify/sealed/texts.ts'
 import {
@@ -63,7 +63,7 @@ export const buildNotify = async (
   const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = context
   const texts = createTextSeal(createContentSeal(serverKeys.root, randomBytes))
   const store = createSealedStore(stores.notify, texts)
-  const agenda = createSealedAgenda(stores.agenda, texts)
+  const jobQueue = createSealedJobQueue(stores.jobQueue, texts)
   let start: (server: NotifyServer) => void = () => {}
   const started = new Promise<NotifyServer>((resolve) => {
     start = resolve
@@ -77,11 +77,11 @@ export const buildNotify = async (
   })
   const rules = addressRules(config.allowPrivateAddresses.webhooks)
   const checkUrl = createUrlCheck(rules)
-  const webhooks = createWebhooks({ store, agenda, vault, clock, randomBytes, checkUrl })
+  const webhooks = createWebhooks({ store, jobQueue, vault, clock, randomBytes, checkUrl })
   const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
   const limits = createLimits(stores.buckets, config.limits)
-  const publishing = createPublishing({ store, agenda, apps, webhooks, limits, clock, randomBytes })
-  const sent = createSent({ store, agenda, apps, clock })
+  const publishing = createPublishing({ store, jobQueue, apps, webhooks, limits, clock, randomBytes })
+  const sent = createSent({ store, jobQueue, apps, clock })
   const projects = createProjects(apps, serverKeys.root)
   const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
 
@@ -110,11 +110,11 @@ export const buildNotify = async (
     isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
     start(lookup, verifySignature) {
       const post = createPublicFetch({ rules, gate: createHostGate({ clock }, WEBHOOK_PLACES) })
-      owned.use(createWebhookCalls({ store, agenda, vault, post, clock, log, meter }))
+      owned.use(createWebhookCalls({ store, jobQueue, vault, post, clock, log, meter }))
       const server = createNotifyServer(
         {
           store,
-          agenda,
+          jobQueue,
           vault,
           apps,
           serverKeys,

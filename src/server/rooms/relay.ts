@@ -31,11 +31,11 @@ export const buildRelay = (
   const { addressOf, payerOf, budgets } = context
   const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
   const trusted = (clientId: string) => clientId === notifyClient
-  const { relay: store, agenda } = stores
+  const { relay: store, jobQueue } = stores
   // Anonymous clients never lead inside, whatever the operator allows for others.
   const rules = addressRules()
   const watches = createWatches(
-    { store, agenda, clock, log, meter },
+    { store, jobQueue, clock, log, meter },
     {
       relayId: key.did,
       trusted,
@@ -48,7 +48,7 @@ export const buildRelay = (
     // To the notify server beside us, wherever the operator has it.
     anywhere: createPublicFetch({ rules: anyAddress }),
   }
-  owned.use(createWatchEvents({ store, agenda, key, post, clock, log, meter }))
+  owned.use(createWatchEvents({ store, jobQueue, key, post, clock, log, meter }))
   const hub = owned.use(
     createRelayHub(
       { store, clock, log, meter, randomBytes, watches, archive, budgets, payerOf },

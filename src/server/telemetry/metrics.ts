@@ -33,6 +33,11 @@ export const METRICS: Record<string, Declared> = {
     help: 'Connections that were cut because their address has too many',
   },
 
+  invariant_violations_total: {
+    type: 'counter',
+    help: 'Assertions that failed: defects, or a damaged store; the log has each',
+  },
+
   store_used_ratio: { type: 'gauge', help: 'Part of the disk or of Redis memory that is used, 0 to 1' },
   store_free_bytes: { type: 'gauge', help: 'What is left of the disk or of Redis memory' },
   store_pressure: {

@@ -11,7 +11,7 @@
  * A lease is a later place in `due`. Only this process works on the jobs, so the place of a taken one is remembered
  * here, not written: after a restart everything that was being done is due at once.
  */
-import type { Agenda, Job } from '../../platform/jobs/job-queue.ts'
+import type { Job, JobQueue } from '../../platform/jobs/job-queue.ts'
 import {
   BYTES,
   type Bytes,
@@ -27,7 +27,7 @@ import {
 } from './bytes.ts'
 import type { Env } from './env.ts'
 
-export const createLmdbAgenda = (env: Env): Agenda => {
+export const createLmdbJobQueue = (env: Env): JobQueue => {
   const jobs: Rows<Job> = env.openDB({ name: 'agenda.jobs', ...ROWS })
   const due: Bytes = env.openDB({ name: 'agenda.due', ...BYTES })
   const groups: Bytes = env.openDB({ name: 'agenda.groups', ...BYTES })
@@ -98,7 +98,7 @@ export const createLmdbAgenda = (env: Env): Agenda => {
       return taken
     },
 
-    async settle(queue, outcomes) {
+    async complete(queue, outcomes) {
       await env.transaction(() => {
         for (const outcome of outcomes) {
           const job = jobs.get(jobAt(queue, outcome.id))

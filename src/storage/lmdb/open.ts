@@ -13,7 +13,7 @@ import { StoreRefused } from '../store-format.ts'
 import type { Stores } from '../stores.ts'
 import { createLmdbBuckets } from './buckets.ts'
 import { openEnv } from './env.ts'
-import { createLmdbAgenda } from './job-queue.ts'
+import { createLmdbJobQueue } from './job-queue.ts'
 import { createLmdbLeases } from './leases.ts'
 import { createLmdbNotify, createNotifyParts } from './notify/store.ts'
 import { createLmdbRelayAdmin } from './relay/admin.ts'
@@ -80,7 +80,7 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
     notify: gate.guard(createLmdbNotify(env, parts)),
     archive: gate.guard(archive),
     contacts: gate.guard(createLmdbContacts(env)),
-    agenda: gate.guard(createLmdbAgenda(env)),
+    jobQueue: gate.guard(createLmdbJobQueue(env)),
     mq: gate.guard(createLmdbMq(env)),
     operator: gate.guard(createLmdbOperator(env)),
     leases: gate.guard(createLmdbLeases()),

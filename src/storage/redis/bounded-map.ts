@@ -1,5 +1,5 @@
 /** A map that forgets what was put first when it grows beyond `size`. */
-export const createShelf = <V>(size: number) => {
+export const createBoundedMap = <V>(size: number) => {
   const items = new Map<string, V>()
   return {
     get: (key: string): V | undefined => items.get(key),

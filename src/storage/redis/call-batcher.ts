@@ -43,7 +43,7 @@ export const createAsk = (redis: RedisConnection): Ask => {
  * weigh that much): fewer and longer commands, which is what both ends of a connection like. `send` gives an answer for
  * each, in order.
  */
-export const createGather = <Q, A>(
+export const createCallBatcher = <Q, A>(
   {
     groupOf,
     most,

@@ -11,12 +11,12 @@
  *
  * Every key without a † goes by itself, a day after the last thing in it has expired.
  */
-import type { Agenda, Job } from '../../platform/jobs/job-queue.ts'
+import type { Job, JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
-import { agendaAdd } from './lua/jobs/add.ts'
-import { agendaChange } from './lua/jobs/change.ts'
-import { agendaTake } from './lua/jobs/take.ts'
+import { jobsAdd } from './lua/jobs/add.ts'
+import { jobsChange } from './lua/jobs/change.ts'
+import { jobsTake } from './lua/jobs/take.ts'
 import { parsed } from './notify/deps.ts'
 import { name } from './notify/rows/layout.ts'
 import { list, text, whole } from './script.ts'
@@ -38,7 +38,7 @@ const keyIn = (prefix: string, queue: string, rest: string) => `${prefix}{j:${na
 export const queuesOf = (prefix: string): string => `${prefix}queues`
 export const jobsOf = (prefix: string, queue: string): string => keyIn(prefix, queue, 'jobs')
 
-export const createRedisAgenda = (deps: { redis: RedisConnection; channels: Channels }): Agenda => {
+export const createRedisJobQueue = (deps: { redis: RedisConnection; channels: Channels }): JobQueue => {
   const { redis, channels } = deps
   const { prefix, client } = redis
   const entered = new Set<string>()
@@ -91,7 +91,7 @@ export const createRedisAgenda = (deps: { redis: RedisConnection; channels: Chan
         const args = items.flatMap(({ id, what, at, next, job }) => [id, what, at, JSON.stringify(next(job))])
         const was = list(
           await redis.one(() =>
-            redis.script(agendaChange, [...keys.base, keys.waiting(group), keys.dead(group)], args),
+            redis.script(jobsChange, [...keys.base, keys.waiting(group), keys.dead(group)], args),
           ),
         )
         for (const [at, { id }] of items.entries()) if (whole(was[at]) === 1) there.add(id)
@@ -122,7 +122,7 @@ export const createRedisAgenda = (deps: { redis: RedisConnection; channels: Chan
           ])
           const answers = list(
             await redis.one(() =>
-              redis.script(agendaAdd, [...keys.base, place], [Math.max(ttl, MARGIN), ...args]),
+              redis.script(jobsAdd, [...keys.base, place], [Math.max(ttl, MARGIN), ...args]),
             ),
           )
           for (const [at, job] of some.entries()) isNew.set(job, whole(answers[at]) === 1)
@@ -134,12 +134,12 @@ export const createRedisAgenda = (deps: { redis: RedisConnection; channels: Chan
 
     async take({ queue, limit, now, until }) {
       const answers = list(
-        await redis.one(() => redis.script(agendaTake, keysOf(queue).base, [now, until, limit])),
+        await redis.one(() => redis.script(jobsTake, keysOf(queue).base, [now, until, limit])),
       )
       return answers.flatMap((json) => parsed<Job>(text(json)) ?? [])
     },
 
-    async settle(queue, outcomes) {
+    async complete(queue, outcomes) {
       await change(
         queue,
         outcomes.map((outcome): Change => {

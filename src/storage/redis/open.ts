@@ -17,7 +17,7 @@ import type { Stores } from '../stores.ts'
 import { createRedisBuckets } from './buckets.ts'
 import { createChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
-import { createRedisAgenda } from './job-queue.ts'
+import { createRedisJobQueue } from './job-queue.ts'
 import { createRedisLeases } from './leases.ts'
 import { createRedisNotifyStore } from './notify/store.ts'
 import { createRedisRelayAdmin } from './relay/admin.ts'
@@ -57,7 +57,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
     archive: gate.guard(archive),
     contacts: gate.guard(createRedisContacts(redis)),
-    agenda: gate.guard(createRedisAgenda({ redis, channels })),
+    jobQueue: gate.guard(createRedisJobQueue({ redis, channels })),
     mq: gate.guard(createRedisMq({ redis, channels, instance })),
     operator: gate.guard(createRedisOperator(redis)),
   }

@@ -36,7 +36,7 @@ const each =
 const UNLIMITED = Number.MAX_SAFE_INTEGER
 
 /** The rooms' stores, as a transfer uses them. */
-export type Transferred = Pick<Stores, 'keys' | 'notify' | 'relay' | 'agenda' | 'mq' | 'operator'> & {
+export type Transferred = Pick<Stores, 'keys' | 'notify' | 'relay' | 'jobQueue' | 'mq' | 'operator'> & {
   /** `restore` puts messages where they were in their topics. */
   archive: Stores['archive'] & { restore(messages: readonly Archived[]): Promise<void> }
 }
@@ -45,7 +45,7 @@ export const writesByVerbs = ({
   keys,
   notify,
   relay,
-  agenda,
+  jobQueue,
   mq,
   operator,
   archive,
@@ -81,7 +81,7 @@ export const writesByVerbs = ({
     watch: { write: each((watch) => relay.watch(watch, { now: Date.now(), limit: UNLIMITED })) },
     job: {
       async write(records) {
-        await agenda.add(records)
+        await jobQueue.add(records)
         return []
       },
     },

@@ -123,8 +123,8 @@ describe('webhooks', () => {
         event: { type: 'delivered', timestamp: 'then', data: { n } },
       },
     })
-    await world.agenda.add([job(1), job(2), job(3)])
-    await world.agenda.settle(
+    await world.jobQueue.add([job(1), job(2), job(3)])
+    await world.jobQueue.complete(
       'webhooks',
       [1, 2, 3].map((n) => ({ id: job(n).id, kind: 'failed', attempts: 24, failure: 'it answered 500' })),
     )
@@ -145,7 +145,7 @@ describe('webhooks', () => {
     expect((await world.call('POST', `${letters}/event-2/replay`)).status).toBe(404)
     expect((await world.call('POST', `${letters}/${'x'.repeat(100)}/replay`)).status).toBe(422)
     expect((await world.call('POST', `${letters}/replay`)).body).toEqual({ replayed: 2 })
-    expect(await world.agenda.count('webhooks', made.id)).toEqual({ waiting: 4, dead: 0 })
+    expect(await world.jobQueue.count('webhooks', made.id)).toEqual({ waiting: 4, dead: 0 })
   })
 })
 

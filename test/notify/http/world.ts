@@ -52,13 +52,13 @@ export const startHttpWorld = async (
   const apps = createApps(deps)
   const webhooks = createWebhooks({
     ...deps,
-    agenda: stores.agenda,
+    jobQueue: stores.jobQueue,
     checkUrl: createUrlCheck(addressRules(['127.0.0.1'])),
   })
   const limits = createLimits(createBuckets(clock), rules)
-  const { agenda } = stores
-  const publishing = createPublishing({ store, agenda, apps, webhooks, limits, clock, randomBytes: random })
-  const sent = createSent({ store, agenda, apps, clock })
+  const { jobQueue } = stores
+  const publishing = createPublishing({ store, jobQueue, apps, webhooks, limits, clock, randomBytes: random })
+  const sent = createSent({ store, jobQueue, apps, clock })
   const serverKeys = {
     authentication: signingKeyFrom(new Uint8Array(32).fill(1)),
     subscribe: agreementKeyFrom(new Uint8Array(32).fill(2)),
@@ -165,7 +165,7 @@ export const startHttpWorld = async (
 
   return {
     store,
-    agenda: stores.agenda,
+    jobQueue: stores.jobQueue,
     webhooks,
     sent,
     clock,

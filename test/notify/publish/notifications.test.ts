@@ -30,8 +30,8 @@ const notification = { type: NEWS, title: 'Hello', body: 'World' }
 
 /** What the notify server does beside answering, until the test ends. */
 const startWork = () => {
-  const { agenda, store, apps, clock } = world
-  const deps = { agenda, store, apps, limits: UNLIMITED, clock, log: silent, meter: unmeasured }
+  const { jobQueue, store, apps, clock } = world
+  const deps = { jobQueue, store, apps, limits: UNLIMITED, clock, log: silent, meter: unmeasured }
   work.use(createScheduler(deps))
   work.use(createBroadcaster(deps))
 }

@@ -92,20 +92,20 @@ export const startNotify = async (
       randomBytes: random,
       join: (topic) => server.join(topic),
     })
-    const { agenda } = stores
+    const { jobQueue } = stores
     const rules = addressRules(['127.0.0.1'])
     const webhooks = createWebhooks({
-      ...{ store: stores.notify, agenda, vault, clock, randomBytes: random },
+      ...{ store: stores.notify, jobQueue, vault, clock, randomBytes: random },
       checkUrl: createUrlCheck(rules),
     })
     const calls = createWebhookCalls({
-      ...{ store: stores.notify, agenda, vault, clock, log: recorder.log, meter: recorder.meter },
+      ...{ store: stores.notify, jobQueue, vault, clock, log: recorder.log, meter: recorder.meter },
       post: createPublicFetch({ rules }),
     })
     const server = createNotifyServer(
       {
         store: stores.notify,
-        agenda: stores.agenda,
+        jobQueue: stores.jobQueue,
         vault,
         apps,
         serverKeys,
@@ -133,7 +133,7 @@ export const startNotify = async (
     await server.ready()
     const publishing = createPublishing({
       store: stores.notify,
-      agenda: stores.agenda,
+      jobQueue: stores.jobQueue,
       ...{ apps, webhooks, limits, clock, randomBytes: random },
     })
     return { stores, vault, apps, server, publishing, webhooks, calls, loop }
@@ -181,8 +181,8 @@ export const startNotify = async (
     get publishing() {
       return running.publishing
     },
-    get agenda() {
-      return running.stores.agenda
+    get jobQueue() {
+      return running.stores.jobQueue
     },
     get webhooks() {
       return running.webhooks

@@ -158,7 +158,7 @@ it('writes nothing for events that nobody listens to', async () => {
 it('another process hears of a new webhook within a second', async () => {
   await using world = await startNotify()
   const other = createWebhooks({
-    ...{ store: world.store, agenda: world.agenda, clock: world.clock },
+    ...{ store: world.store, jobQueue: world.jobQueue, clock: world.clock },
     ...{ vault: createVault(new Uint8Array(32)), randomBytes: (length) => new Uint8Array(length) },
     checkUrl: async () => {},
   })
@@ -191,7 +191,7 @@ it('makes a dead letter of what nobody took for three days, which can be replaye
   await world.webhooks.expand(fact(world, 1))
   const dead = () => world.webhooks.deadLetters(projectId, id, { limit: 10 })
   const tried = async () => {
-    const [waiting] = await world.agenda.list('webhooks', { group: id, dead: false, limit: 1 })
+    const [waiting] = await world.jobQueue.list('webhooks', { group: id, dead: false, limit: 1 })
     return waiting?.attempts ?? Number.POSITIVE_INFINITY
   }
   while ((await dead()).length === 0) {
@@ -253,7 +253,7 @@ it('a webhook that is taken away is called no more, and what waited is gone', as
   await world.webhooks.remove(projectId, id)
   await world.webhooks.expand(fact(world, 2))
   await world.hands.advance(60_000)
-  expect(await world.agenda.count('webhooks', id)).toEqual({ waiting: 0, dead: 0 })
+  expect(await world.jobQueue.count('webhooks', id)).toEqual({ waiting: 0, dead: 0 })
   expect(receiver.calls).toHaveLength(1)
   await expect(world.webhooks.remove(projectId, id)).rejects.toMatchObject({ code: 'not_found' })
 })
@@ -271,7 +271,7 @@ it('an address that has come to lie inside is not called', async () => {
   await world.store.commitWebhooks({ projectId, expectedVersion: version, webhooks: moved })
   await world.webhooks.expand(fact(world, 1))
   await afterLooks(world, async () => {
-    const [job] = await world.agenda.list('webhooks', { group: id, dead: false, limit: 1 })
+    const [job] = await world.jobQueue.list('webhooks', { group: id, dead: false, limit: 1 })
     expect(job?.attempts).toBe(1)
   })
   expect(world.recorder.counts.get('notify_webhook_calls_total failed')).toBe(1)
@@ -299,7 +299,7 @@ it('one that never answers, with a long queue, does not delay another', { timeou
   // It would be ten seconds if it had to wait for one of the others.
   expect(performance.now() - startedAt).toBeLessThan(5_000)
   expect(sockets.size).toBeLessThanOrEqual(4)
-  expect((await world.agenda.count('webhooks', slow.id)).waiting).toBeGreaterThan(490)
+  expect((await world.jobQueue.count('webhooks', slow.id)).waiting).toBeGreaterThan(490)
   for (const socket of sockets) socket.destroy()
   await new Promise((done) => mute.close(done))
 })

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { createWorker, type Job, type Outcome } from '../../../src/platform/jobs/job-queue.ts'
+import { createWorker, type Job, type JobOutcome } from '../../../src/platform/jobs/job-queue.ts'
 import { systemClock } from '../../../src/platform/runtime/clock.ts'
 import { silent, unmeasured } from '../../../src/platform/telemetry.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -26,20 +26,20 @@ describe('a worker', () => {
   afterEach(() => stores[Symbol.asyncDispose]())
 
   const start = (
-    work: (job: Job, signal: AbortSignal) => Promise<Outcome>,
+    work: (job: Job, signal: AbortSignal) => Promise<JobOutcome>,
     options: { concurrency?: number; lease?: number; retryAfter?: number } = {},
   ) =>
     createWorker(
-      { agenda: stores.agenda, clock: systemClock, log: silent, meter: unmeasured },
+      { jobQueue: stores.jobQueue, clock: systemClock, log: silent, meter: unmeasured },
       { queue: 'q', concurrency: 3, lease: 10_000, retryAfter: 5, ...options, work },
     )
-  const isEmpty = async () => expect(await stores.agenda.count('q', 'g')).toEqual({ waiting: 0, dead: 0 })
+  const isEmpty = async () => expect(await stores.jobQueue.count('q', 'g')).toEqual({ waiting: 0, dead: 0 })
 
   it('does what was waiting and what comes, so many at a time', async () => {
     let atWork = 0
     let most = 0
     const done: string[] = []
-    await stores.agenda.add(Array.from({ length: 20 }, (_, at) => job(`a${at}`)))
+    await stores.jobQueue.add(Array.from({ length: 20 }, (_, at) => job(`a${at}`)))
     await using _worker = start(async ({ id }) => {
       atWork += 1
       most = Math.max(most, atWork)
@@ -49,7 +49,7 @@ describe('a worker', () => {
       return { id, kind: 'done' }
     })
     await eventually(() => expect(done).toHaveLength(20))
-    await stores.agenda.add([job('b')])
+    await stores.jobQueue.add([job('b')])
     await eventually(() => expect(done).toContain('b'))
     expect(most).toBe(3)
     await eventually(isEmpty)
@@ -57,7 +57,7 @@ describe('a worker', () => {
 
   it('tries again what throws, with its attempts counted', async () => {
     const attempts: number[] = []
-    await stores.agenda.add([job('a')])
+    await stores.jobQueue.add([job('a')])
     await using _worker = start(async (one) => {
       attempts.push(one.attempts)
       if (one.attempts < 2) throw new Error('not yet')
@@ -69,7 +69,7 @@ describe('a worker', () => {
 
   it('leaves a job whose time is up to whoever takes it next', async () => {
     const signals: AbortSignal[] = []
-    await stores.agenda.add([job('a')])
+    await stores.jobQueue.add([job('a')])
     await using _worker = start(
       async ({ id }, signal) => {
         signals.push(signal)
@@ -88,7 +88,7 @@ describe('a worker', () => {
   it('waits for what it has begun before it ends, and tells it', async () => {
     let ended = false
     let begun = false
-    await stores.agenda.add([job('a')])
+    await stores.jobQueue.add([job('a')])
     const worker = start(async ({ id }, signal) => {
       begun = true
       await new Promise((resolve) => signal.addEventListener('abort', resolve))
@@ -98,6 +98,6 @@ describe('a worker', () => {
     await eventually(() => expect(begun).toBe(true))
     await worker[Symbol.asyncDispose]()
     expect(ended).toBe(true)
-    expect((await stores.agenda.job('q', 'a'))?.body).toBe('half')
+    expect((await stores.jobQueue.job('q', 'a'))?.body).toBe('half')
   })
 })

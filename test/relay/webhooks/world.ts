@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { z } from 'zod'
-import type { Agenda } from '../../../src/platform/jobs/job-queue.ts'
+import type { JobQueue } from '../../../src/platform/jobs/job-queue.ts'
 import { createHostGate, type HostGateOptions } from '../../../src/platform/net/host-gate.ts'
 import { type AddressRules, addressRules, anyAddress } from '../../../src/platform/net/public-address.ts'
 import { createPublicFetch } from '../../../src/platform/net/public-fetch.ts'
@@ -60,16 +60,16 @@ export const startWatchRelay = async (
 
   /** Jobs that are being taken or worked on. */
   let atWork = 0
-  const watched = (agenda: Agenda): Agenda => ({
-    ...agenda,
+  const watched = (jobQueue: JobQueue): JobQueue => ({
+    ...jobQueue,
     async take(lease) {
       atWork += 1
-      const jobs = await agenda.take(lease)
+      const jobs = await jobQueue.take(lease)
       atWork += jobs.length - 1
       return jobs
     },
-    async settle(queue, outcomes) {
-      await agenda.settle(queue, outcomes)
+    async complete(queue, outcomes) {
+      await jobQueue.complete(queue, outcomes)
       atWork -= outcomes.length
     },
   })
@@ -77,9 +77,9 @@ export const startWatchRelay = async (
   const start = () => {
     const { relay: store } = stores
     atWork = 0
-    const agenda = watched(stores.agenda)
+    const jobQueue = watched(stores.jobQueue)
     const watches = createWatches(
-      { ...deps, store, agenda },
+      { ...deps, store, jobQueue },
       { trusted: trusts, rules, relayId: key.did, publicOrigins },
     )
     const gate = createHostGate({ clock }, places)
@@ -87,7 +87,7 @@ export const startWatchRelay = async (
       outside: createPublicFetch({ rules, gate, ...(resolve && { resolve }) }),
       anywhere: createPublicFetch({ rules: anyAddress }),
     }
-    const events = createWatchEvents({ ...deps, store, agenda, key, post })
+    const events = createWatchEvents({ ...deps, store, jobQueue, key, post })
     const hub = createRelayHub({ ...deps, ...unpaid, store, randomBytes, watches }, options)
     return { hub, events }
   }

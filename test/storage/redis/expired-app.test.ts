@@ -34,13 +34,13 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
   const raw = new Redis(redis.url)
   const { notify: store, relay } = stores
   const vault = createVault(randomBytes(32))
-  const { agenda } = stores
-  const ground = { store, agenda, vault, clock, randomBytes, log: silent, meter: unmeasured }
+  const { jobQueue } = stores
+  const ground = { store, jobQueue, vault, clock, randomBytes, log: silent, meter: unmeasured }
   const webhooks = createWebhooks({ ...ground, checkUrl: async () => {} })
   const deps = { ...ground, webhooks }
   const apps = createApps({ ...deps, join: async () => {} })
   const service = createNotifyService(deps)
-  const publishing = createPublishing({ ...deps, agenda: stores.agenda, apps })
+  const publishing = createPublishing({ ...deps, jobQueue: stores.jobQueue, apps })
   const onDuty = createDuties({ leases: stores.leases, clock, log: silent }, 'the only one')('sweep')
 
   const all = async (): Promise<string[]> => {

@@ -1,5 +1,5 @@
 import type { AccountRecord, NotifyStore, Subscription } from '../../../notify/store/store.ts'
-import { createShelf } from '../bounded-map.ts'
+import { createBoundedMap } from '../bounded-map.ts'
 import { commitScript } from '../lua/notify/accounts/commit.ts'
 import type { NotifyDeps } from './deps.ts'
 import type { Account, Lookups, Pointer } from './lookups.ts'
@@ -48,7 +48,7 @@ export const createRedisAccounts = (
   const { redis, ask, layout, clock, whereabouts } = deps
   const { client } = redis
   /** Accounts that were read lately: who commits has just done so. */
-  const lately = createShelf<Account>(1_000)
+  const lately = createBoundedMap<Account>(1_000)
 
   const account = async (accountKey: string): Promise<Account> => {
     const found = await lookups.account(accountKey)

@@ -1,6 +1,6 @@
 import type { AccountRecord } from '../../../notify/store/store.ts'
 import type { Clock } from '../../../platform/runtime/clock.ts'
-import { createShelf } from '../bounded-map.ts'
+import { createBoundedMap } from '../bounded-map.ts'
 import type { Ask } from '../call-batcher.ts'
 import type { Channels } from '../channels.ts'
 import type { RedisConnection } from '../connection.ts'
@@ -13,7 +13,7 @@ export interface NotifyDeps {
   clock: Clock
   ask: Ask
   layout: Layout
-  whereabouts: Whereabouts
+  whereabouts: PartitionCache
 }
 
 /**
@@ -48,16 +48,20 @@ export const split = (text: string): [word: string, rest: string] => {
  * looked up: so this remembers, and only what it has forgotten is looked for everywhere. It cannot become wrong, since
  * a subscription never changes its account.
  */
-export interface Whereabouts {
+export interface PartitionCache {
   learn(accountKey: string, record: Pick<AccountRecord, 'subscriptions'>): void
   put(subscriptionId: string, p: number): void
   /** Undefined when it has no history. */
   find(subscriptionId: string): Promise<number | undefined>
 }
 
-export const createWhereabouts = ({ redis, ask, layout }: Pick<NotifyDeps, 'redis' | 'ask' | 'layout'>) => {
-  const known = createShelf<number>(50_000)
-  const whereabouts: Whereabouts = {
+export const createPartitionCache = ({
+  redis,
+  ask,
+  layout,
+}: Pick<NotifyDeps, 'redis' | 'ask' | 'layout'>) => {
+  const known = createBoundedMap<number>(50_000)
+  const whereabouts: PartitionCache = {
     learn(accountKey, { subscriptions }) {
       if (subscriptions.length === 0) return
       const p = partitionOf(accountKey)

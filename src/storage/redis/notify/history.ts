@@ -1,6 +1,6 @@
 import type { DeliveredNotification, NotifyStore } from '../../../notify/store/store.ts'
 import { ProtocolError } from '../../../protocol/errors.ts'
-import { createGather } from '../call-batcher.ts'
+import { createCallBatcher } from '../call-batcher.ts'
 import { copyScript } from '../lua/notify/history/copy.ts'
 import { markScript } from '../lua/notify/history/mark.ts'
 import { pageScript } from '../lua/notify/history/page.ts'
@@ -58,7 +58,7 @@ export const createRedisHistory = (
   }
 
   /** Delivery looks up those of a batch at once. */
-  const copyRow = createGather(
+  const copyRow = createCallBatcher(
     { groupOf: ({ p }: Whose) => (redis.spansSlots ? 0 : p), most: COPIES },
     async (whose) => {
       const keys = whose.flatMap(({ p, subscriptionId }) => layout.partition(p).copies(subscriptionId))

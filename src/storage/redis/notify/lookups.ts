@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { AccountRecord } from '../../../notify/store/store.ts'
-import { createGather } from '../call-batcher.ts'
+import { createCallBatcher } from '../call-batcher.ts'
 import { forgetScript } from '../lua/notify/accounts/forget.ts'
 import { pointScript } from '../lua/notify/accounts/point.ts'
 import { type NotifyDeps, split } from './deps.ts'
@@ -52,7 +52,7 @@ export const createLookups = ({ redis, ask, layout, clock, whereabouts }: Notify
   let marks = 0
 
   /** Dapps and delivery ask for many at once. */
-  const text = createGather(
+  const text = createCallBatcher(
     { groupOf: (accountKey: string) => (redis.spansSlots ? 0 : partitionOf(accountKey)), most: ACCOUNTS },
     (accountKeys) => ask(() => redis.client.mget(...accountKeys.map((one) => layout.of(one).account(one)))),
   )

@@ -1,7 +1,7 @@
 import type { NotificationName } from '../../../notify/store/receipts.ts'
 import type { Notification, NotifyStore } from '../../../notify/store/store.ts'
 import { fromCursor, toCursor } from '../../cursor.ts'
-import { createShelf } from '../bounded-map.ts'
+import { createBoundedMap } from '../bounded-map.ts'
 import { keepScript } from '../lua/notify/history/keep.ts'
 import { scanPairs } from '../scan.ts'
 import { text } from '../script.ts'
@@ -48,9 +48,9 @@ export const withDefaults = (
 export const createNotifications = ({ redis, ask, layout, clock }: NotifyDeps): Notifications => {
   const { client } = redis
   /** Delivery looks up the same notification for each of its receivers. */
-  const lately = createShelf<Promise<Notification | undefined>>(200)
+  const lately = createBoundedMap<Promise<Notification | undefined>>(200)
   /** What is in its lists. */
-  const listed = createShelf<true>(10_000)
+  const listed = createBoundedMap<true>(10_000)
 
   const life = ({ createdAt, expiresAt }: Notification) =>
     Math.max(expiresAt - createdAt, expiresAt - clock.now(), 0) + MARGIN.copy

@@ -1,5 +1,5 @@
 import type { NotifyStore, OutboxEntry } from '../../../notify/store/store.ts'
-import { createShelf } from '../bounded-map.ts'
+import { createBoundedMap } from '../bounded-map.ts'
 import { completeScript } from '../lua/notify/outbox/complete.ts'
 import { peekScript } from '../lua/notify/outbox/peek.ts'
 import { returnScript } from '../lua/notify/outbox/return.ts'
@@ -50,7 +50,7 @@ const SCAN = 500
 export const createRedisOutbox = ({ redis, channels, clock, ask, layout }: NotifyDeps): Outbox => {
   const listeners = new Set<() => void>()
   /** What was taken here: it tells where an entry is, and whether it is still ours when it is given back. */
-  const taken = createShelf<{ p: number; until: number }>(100_000)
+  const taken = createBoundedMap<{ p: number; until: number }>(100_000)
   let lastPlace = 0
   let isRinging = false
   let ears: Disposable | undefined

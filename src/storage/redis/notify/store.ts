@@ -16,7 +16,7 @@ import type { RedisConnection } from '../connection.ts'
 import { createRedisAccounts } from './accounts.ts'
 import { createRedisApps } from './apps.ts'
 import { createRedisClicks } from './clicks.ts'
-import { createWhereabouts } from './deps.ts'
+import { createPartitionCache } from './deps.ts'
 import { createRedisHanding } from './fan-out.ts'
 import { createRedisHistory } from './history.ts'
 import { createLookups } from './lookups.ts'
@@ -42,7 +42,7 @@ export const createRedisNotifyStore = ({
 }): NotifyStore => {
   const ask = createAsk(redis)
   const layout = createLayout(redis.prefix)
-  const whereabouts = createWhereabouts({ redis, ask, layout })
+  const whereabouts = createPartitionCache({ redis, ask, layout })
   const deps = { redis, channels, clock, ask, layout, whereabouts }
   const lookups = createLookups(deps)
   const requests = createRequests(deps)

@@ -1,5 +1,5 @@
 import type { Head, RelayStore, StoredMessage } from '../../../relay/store.ts'
-import { type Ask, createGather } from '../call-batcher.ts'
+import { type Ask, createCallBatcher } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
 import { relayHeads, relayPick } from '../lua/relay/heads.ts'
 import { relayPending } from '../lua/relay/pending.ts'
@@ -29,7 +29,7 @@ export const createReading = (
   ask: Ask,
   keys: RelayKeys,
 ): Pick<RelayStore, 'pending' | 'heads' | 'pick'> => {
-  const waitingFor = createGather(
+  const waitingFor = createCallBatcher(
     { groupOf: ({ topic }: Reader) => topic, most: READERS },
     async (readers): Promise<unknown[]> => {
       const key = keys.topic(readers[0]?.topic ?? '')
@@ -39,7 +39,7 @@ export const createReading = (
       return list(await ask(() => redis.script(relayPending, [key], args)))
     },
   )
-  const textsOf = createGather(
+  const textsOf = createCallBatcher(
     {
       groupOf: ({ topic }: { topic: string; texts: string[] }) => topic,
       most: TEXTS,

@@ -26,7 +26,7 @@
  */
 
 import { DEFAULT_MAILBOX_LIMITS, type MailboxLimits, type RelayStore } from '../../../relay/store.ts'
-import { createAsk, createGather } from '../call-batcher.ts'
+import { createAsk, createCallBatcher } from '../call-batcher.ts'
 import type { Channels } from '../channels.ts'
 import type { RedisConnection } from '../connection.ts'
 import { groupBy } from '../group-by.ts'
@@ -76,7 +76,7 @@ export const createRedisRelay = (
   let firstShard = 0
 
   /** A topic of many subscribers is acknowledged by all of them at about the same time: one call, which names a text once. */
-  const acknowledged = createGather(
+  const acknowledged = createCallBatcher(
     {
       groupOf: ({ topic }: Receipts) => topic,
       most: RECEIPTS,

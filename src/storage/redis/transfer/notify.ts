@@ -2,7 +2,7 @@
 import type { Notification, OutboxEntry, OutboxTask } from '../../../notify/store/store.ts'
 import { systemClock } from '../../../platform/runtime/clock.ts'
 import type { Page, Readers, Records, Writers } from '../../transfer/transfer.ts'
-import { createShelf } from '../bounded-map.ts'
+import { createBoundedMap } from '../bounded-map.ts'
 import { createAsk } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
 import { restoreEntriesScript } from '../lua/notify/restore/entries.ts'
@@ -37,7 +37,7 @@ export const createNotifyTransfer = (redis: RedisConnection) => {
   const layout = createLayout(prefix)
   const requests = createRequests({ redis, ask, layout, clock: systemClock })
   /** Many copies, few notifications. */
-  const notifications = createShelf<Promise<Notification | undefined>>(2_000)
+  const notifications = createBoundedMap<Promise<Notification | undefined>>(2_000)
 
   const fetch = async (reference: string): Promise<Notification | undefined> => {
     const value = await ask(() => client.get(layout.notification(reference).key))

@@ -8,7 +8,7 @@ import { LIVE } from '../notify/parts.ts'
  * ARGV  1 how long the keys must live, ms; then for each job: id, at (empty for a dead one), expiresAt, JSON
  * Answers for each: 1 when it is new.
  */
-export const agendaAdd = defineScript(
+export const jobsAdd = defineScript(
   'AgendaAdd',
   LIVE,
   `

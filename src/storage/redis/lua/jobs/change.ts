@@ -8,7 +8,7 @@ import { defineScript } from '../../script.ts'
  * ARGV  for each job: id, what, at, JSON
  * Answers for each: 1 when it was there (for `revive`: when it was dead).
  */
-export const agendaChange = defineScript(
+export const jobsChange = defineScript(
   'AgendaChange',
   `
 local was = {}

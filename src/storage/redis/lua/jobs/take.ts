@@ -7,7 +7,7 @@ import { defineScript } from '../../script.ts'
  * ARGV  1 now · 2 until · 3 limit
  * Answers the JSON of each.
  */
-export const agendaTake = defineScript(
+export const jobsTake = defineScript(
   'AgendaTake',
   `
 local taken, limit = {}, tonumber(ARGV[3])
