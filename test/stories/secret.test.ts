@@ -208,7 +208,7 @@ const ORDERS = [
   ['reseal', 'new', 'start'],
 ] as const
 
-it('the three commands, in the order of the README and others, beside a server that runs with the former secret, lose nothing', {
+it('the three commands, in the order of docs/operate.md and others, beside a server that runs with the former secret, lose nothing', {
   timeout: 240_000,
 }, async () => {
   await using home = await temporaryHome()

@@ -9,7 +9,7 @@ import { settingFlags } from './serve.ts'
 const flags: ArgsDef = {
   ...settingFlags,
   json: { type: 'boolean', description: 'Print JSON and nothing else' },
-  markdown: { type: 'boolean', description: 'Print the table of all settings, as in the README' },
+  markdown: { type: 'boolean', description: 'Print the table of all settings, as Markdown' },
 }
 
 const address = z.strictObject({ host: z.string(), port: z.number() })

@@ -193,7 +193,7 @@ export const defaultOf = (name: SettingName): string => {
   return Array.isArray(value) ? value.join(',') : String(value)
 }
 
-/** The table of the README. */
+/** The table in docs/configure.md. */
 export const settingsTable = (): string => {
   const rows = SETTING_NAMES.map((name) => {
     const { env, flag, about } = settingOf(name)

@@ -1,6 +1,6 @@
 /**
  * Every setting, once: its names, what it must be, its default, what it is for. The start, `serve --help`, `check` and
- * the table in the README are made from this.
+ * the table in docs/configure.md are made from this.
  */
 import { z } from 'zod'
 import { LIMIT_NAMES, type LimitRules, NO_LIMITS, parseLimit } from '../../notify/apps/limits.ts'

@@ -3,7 +3,7 @@
  *
  * Opening does not wait for Redis: calls wait for it, then fail with `unavailable`, and `ping` says how it stands. Every
  * promise of a store resolves when Redis has answered; what survives a crash of Redis is the choice of its operator
- * (`appendonly yes`, `appendfsync`; see the README). `maxmemory-policy` must be `noeviction`: the stores bound what they
+ * (`appendonly yes`, `appendfsync`; see docs/operate.md). `maxmemory-policy` must be `noeviction`: the stores bound what they
  * keep by TTL, and a key that Redis evicts is a message lost. After `[Symbol.asyncDispose]` calls are refused with
  * `unavailable`.
  */
