@@ -1,13 +1,32 @@
-// Holds the documents to what is there: every npm script, command, flag, file, path below src/ and setting that they name exists,
-// and in ARCHITECTURE.md and CONTRIBUTING.md every word between backticks is one of the source.
+// Holds the documents to what is there: every npm script, command, flag, file, path below src/, link and setting that they name
+// exists, TypeScript examples fit the built package, and what the README shows works when it is done. In ARCHITECTURE.md and
+// CONTRIBUTING.md every word between backticks is one of the source.
 // `--write` brings the table of settings (between <!-- settings --> and <!-- /settings -->) up to date instead.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { runReadme } from './documents/run-readme.mjs'
+import { typeCheck } from './documents/type-check.mjs'
 
-const readme = readFileSync('README.md', 'utf8')
-const NAMES = ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', 'test/README.md']
-const pages = [...readdirSync('docs').map((name) => `docs/${name}`), ...NAMES]
-const all = [readme, ...pages.map((name) => readFileSync(name, 'utf8'))].join('\n')
+const SETTINGS_PAGE = 'docs/configure.md'
+/** Documents that are read as a whole, and how long they may be. */
+const MAX_LINES = { 'README.md': 180, 'CONTRIBUTING.md': 120 }
+const MAX_DECISION_LINES = 45
+const DECISION_PARTS = ['Status', 'Context', 'Decision', 'Consequences', 'Turned down']
+
+const NAMES = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'SECURITY.md',
+  'test/README.md',
+]
+const inDocs = readdirSync('docs', { recursive: true }).filter((name) => name.endsWith('.md'))
+const pages = [...NAMES, ...inDocs.map((name) => `docs/${name}`)]
+const texts = new Map(pages.map((name) => [name, readFileSync(name, 'utf8')]))
+const readme = texts.get('README.md')
+const all = [...texts.values()].join('\n')
 const { scripts, exports } = JSON.parse(readFileSync('package.json', 'utf8'))
 const mistakes = []
 
@@ -20,8 +39,9 @@ const belfry = (...words) => {
 }
 
 // What stands in code: blocks, and between backticks in a line.
-const blocks = [...all.matchAll(/```\w*\n([\s\S]*?)```/g)].map(([, text]) => text.replaceAll('\\\n', ' '))
-const inline = [...all.replaceAll(/```[\s\S]*?```/g, '').matchAll(/`([^`\n]+)`/g)].map(([, text]) => text)
+const FENCED = /^```([^\n]*)\n([\s\S]*?)^```/gm
+const blocks = [...all.matchAll(FENCED)].map(([, , text]) => text.replaceAll('\\\n', ' '))
+const inline = [...all.replaceAll(FENCED, '').matchAll(/`([^`\n]+)`/g)].map(([, text]) => text)
 const code = [...blocks.flatMap((text) => text.split('\n')), ...inline]
 
 const OF_NPM = new Set(['ci', 'install', 'exec'])
@@ -57,8 +77,46 @@ for (const line of code) {
 }
 
 for (const text of inline) {
-  if (/^(?:src|test|scripts|\.ci)\/[\w./-]+$/.test(text) && !existsSync(text))
+  if (/^(?:src|test|scripts|docs|deploy|\.ci)\/[\w./-]+$/.test(text) && !existsSync(text))
     mistakes.push(`There is no ${text}`)
+}
+
+// Links from page to page, and to a heading of one.
+const anchorsOf = (text) =>
+  new Set(
+    [...text.replaceAll(FENCED, '').matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+      heading
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  )
+for (const [name, text] of texts) {
+  for (const [, target] of text.replaceAll(FENCED, '').matchAll(/\]\(([^)\s]+)\)/g)) {
+    if (/^[a-z]+:/.test(target)) continue
+    const [path, anchor] = target.split('#')
+    const file = path === '' ? name : join(dirname(name), path)
+    if (!existsSync(file)) mistakes.push(`${name} links to ${target}, which is not there`)
+    else if (anchor !== undefined && !anchorsOf(texts.get(file) ?? '').has(anchor))
+      mistakes.push(`${name} links to ${target}, and that page has no such heading`)
+  }
+}
+
+// Every page is found from the README, every decision from their list.
+for (const name of inDocs) {
+  const isDecision = /^adr\/\d/.test(name)
+  const [list, link] = isDecision ? ['docs/adr/README.md', name.slice(4)] : ['README.md', `docs/${name}`]
+  if (!texts.get(list)?.includes(`](${link}`)) mistakes.push(`${list} does not link to ${link}`)
+  if (!isDecision) continue
+  const text = texts.get(`docs/${name}`)
+  for (const part of DECISION_PARTS) {
+    if (!text.includes(`\n## ${part}\n`)) mistakes.push(`docs/${name} has no part ${part}`)
+  }
+}
+for (const [name, text] of texts) {
+  const most = MAX_LINES[name] ?? (/\/adr\/\d/.test(name) ? MAX_DECISION_LINES : Number.POSITIVE_INFINITY)
+  const lines = text.trimEnd().split('\n').length
+  if (lines > most) mistakes.push(`${name} has ${lines} lines, and may have ${most}`)
 }
 
 const rooms = readdirSync('src', { withFileTypes: true }).flatMap((entry) =>
@@ -87,11 +145,26 @@ for (const line of code) {
   }
 }
 
+const examples = [...texts].flatMap(([document, text]) =>
+  [...text.matchAll(FENCED)].flatMap(([, language, text]) => (language === 'ts' ? [{ document, text }] : [])),
+)
+mistakes.push(...typeCheck(examples))
+
+const programs = Object.fromEntries(
+  [...readme.matchAll(FENCED)].flatMap(([, language, text]) => {
+    const [, name] = /^js (\S+)$/.exec(language) ?? []
+    return name === undefined ? [] : [[name, text]]
+  }),
+)
+mistakes.push(...(await runReadme(readme, programs)))
+
 const MARKED = /(<!-- settings -->\n)[\s\S]*?(\n<!-- \/settings -->)/
 const { text: table } = belfry('check', '--markdown')
-const wanted = readme.replace(MARKED, (_, begin, end) => begin + table.trim() + end)
-if (wanted !== readme) {
-  if (process.argv.includes('--write')) writeFileSync('README.md', wanted)
+const page = texts.get(SETTINGS_PAGE)
+if (!MARKED.test(page)) mistakes.push(`${SETTINGS_PAGE} has no table of settings`)
+const wanted = page.replace(MARKED, (_, begin, end) => begin + table.trim() + end)
+if (wanted !== page) {
+  if (process.argv.includes('--write')) writeFileSync(SETTINGS_PAGE, wanted)
   else mistakes.push('The table of settings is out of date: node scripts/check-documents.mjs --write')
 }
 

@@ -1,4 +1,4 @@
-/** Rows of the one table that the benchmark prints, as Markdown so that it can go into the README. */
+/** Rows of the one table that the benchmark prints, as Markdown so that it can go into docs/measured.md. */
 export interface Row {
   what: string
   /** On the embedded store, where a store has a part in it. */
