@@ -1,5 +1,5 @@
-// Holds the documents to what is there: every npm script, command, flag, file, path below src/, link and setting that they name
-// exists, TypeScript examples fit the built package, and what the README shows works when it is done. In ARCHITECTURE.md and
+// Holds the documents to what is there. Every npm script, command, flag, file, path below src/, link, setting and metric that they
+// name exists. TypeScript examples fit the built package, and what the README shows works when it is done. In ARCHITECTURE.md and
 // CONTRIBUTING.md every word between backticks is one of the source.
 // `--write` brings the table of settings (between <!-- settings --> and <!-- /settings -->) up to date instead.
 import { spawnSync } from 'node:child_process'
@@ -128,6 +128,18 @@ const source = readdirSync('src', { recursive: true })
   .map((name) => readFileSync(`src/${name}`, 'utf8'))
   .join('\n')
 const words = new Set(source.match(/[A-Za-z_]\w*/g))
+// Settings and metrics, wherever they are named.
+const tested = readdirSync('test', { recursive: true })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => readFileSync(`test/${name}`, 'utf8'))
+  .join('\n')
+const settings = new Set(`${source}\n${tested}`.match(/\bBELFRY_[A-Z_]+\b/g))
+for (const [name] of all.matchAll(/\bBELFRY_[A-Z_]*[A-Z]\b/g)) {
+  if (!settings.has(name)) mistakes.push(`There is no setting ${name}`)
+}
+for (const [name, metric] of all.matchAll(/\bbelfry_([a-z_]*[a-z])\b/g)) {
+  if (!words.has(metric)) mistakes.push(`There is no metric ${name}`)
+}
 for (const name of ['ARCHITECTURE.md', 'CONTRIBUTING.md']) {
   const text = readFileSync(name, 'utf8')
   for (const [path] of text.matchAll(inRoom)) {

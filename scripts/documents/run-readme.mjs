@@ -6,10 +6,12 @@ import { join } from 'node:path'
 
 const MAIN = 'dist/cli/main.js'
 const TIMEOUT_MS = 30_000
+/** Settings of who runs this are not those of the README. */
+const ENVIRONMENT = { PATH: process.env.PATH, NO_COLOR: '1' }
 
 /** A process, and what it has printed; `until` resolves when that matches, and rejects when the process ends before. */
 const start = (args, env = {}) => {
-  const child = spawn(process.execPath, args, { env: { ...process.env, NO_COLOR: '1', ...env } })
+  const child = spawn(process.execPath, args, { env: { ...ENVIRONMENT, ...env } })
   const said = { out: '', err: '' }
   const watchers = new Set()
   const ended = new Promise((resolve) => child.once('close', resolve))
@@ -60,6 +62,7 @@ export const runReadme = async (readme, programs) => {
   // Below the package, so that `belfry/…` is the package itself.
   const directory = mkdtempSync(join(process.cwd(), '.documents-'))
   const running = []
+  const mistakes = []
   const run = (...args) => {
     const child = start(...args)
     running.push(child)
@@ -69,11 +72,13 @@ export const runReadme = async (readme, programs) => {
     const server = run([MAIN, 'serve', '--port', '0', '--metrics', 'off', '--data', join(home, 'data')])
     const [ready] = await server.until(/\{"ready":true.*\}/)
     const { url } = JSON.parse(ready)
-    const mistakes = bannerMistakes(readme, server.said.err)
+    mistakes.push(...bannerMistakes(readme, server.said.err))
 
     const [, words = ''] = /^npx belfry (app add .*)$/m.exec(readme) ?? []
     const typed = (words.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replaceAll("'", ''))
-    const added = spawnSync(process.execPath, [MAIN, ...typed, '--json', '--data', join(home, 'data')])
+    const added = spawnSync(process.execPath, [MAIN, ...typed, '--json', '--data', join(home, 'data')], {
+      env: ENVIRONMENT,
+    })
     const app = JSON.parse(String(added.stdout))
 
     for (const [name, text] of Object.entries(programs)) writeFileSync(join(directory, name), text)
@@ -95,7 +100,7 @@ export const runReadme = async (readme, programs) => {
       mistakes.push('README.md: the wallet got the same notification twice')
     return mistakes
   } catch (error) {
-    return [`What README.md shows does not work: ${error.message}`]
+    return [...mistakes, `What README.md shows does not work: ${error.message}`]
   } finally {
     await Promise.all(running.map((child) => child.end()))
     for (const path of [home, directory]) rmSync(path, { recursive: true, force: true })
