@@ -69,7 +69,7 @@ export const runReadme = async (readme, programs) => {
     return child
   }
   try {
-    const server = run([MAIN, 'serve', '--port', '0', '--metrics', 'off', '--data', join(home, 'data')])
+    const server = run([MAIN, 'serve', '--port', '0', '--data', join(home, 'data')])
     const [ready] = await server.until(/\{"ready":true.*\}/)
     const { url } = JSON.parse(ready)
     mistakes.push(...bannerMistakes(readme, server.said.err))
