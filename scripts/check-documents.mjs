@@ -77,7 +77,7 @@ for (const line of code) {
 }
 
 for (const text of inline) {
-  if (/^(?:src|test|scripts|docs|deploy|\.ci)\/[\w./-]+$/.test(text) && !existsSync(text))
+  if (/^(?:api|src|test|scripts|docs|deploy|\.ci)\/[\w./-]+$/.test(text) && !existsSync(text))
     mistakes.push(`There is no ${text}`)
 }
 
