@@ -140,6 +140,18 @@ for (const [name] of all.matchAll(/\bBELFRY_[A-Z_]*[A-Z]\b/g)) {
 for (const [name, metric] of all.matchAll(/\bbelfry_([a-z_]*[a-z])\b/g)) {
   if (!words.has(metric)) mistakes.push(`There is no metric ${name}`)
 }
+// The pages of the two main rooms name all that they take.
+const METHODS = [
+  ['docs/relay.md', 'src/protocol/relay-methods.ts', /^ {2}((?:irn|wc)_\w+):/gm],
+  ['docs/notify.md', 'src/protocol/notify-methods.ts', /^ {4}(?:requestTag|responseTag): (\d+),/gm],
+]
+for (const [page, table, row] of METHODS) {
+  const names = [...readFileSync(table, 'utf8').matchAll(row)].map(([, name]) => name)
+  if (names.length === 0) mistakes.push(`${table} has no rows that are understood here`)
+  for (const name of names) {
+    if (!texts.get(page).includes(name)) mistakes.push(`${page} does not name ${name} of ${table}`)
+  }
+}
 for (const name of ['ARCHITECTURE.md', 'CONTRIBUTING.md']) {
   const text = readFileSync(name, 'utf8')
   for (const [path] of text.matchAll(inRoom)) {
