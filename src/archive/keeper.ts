@@ -36,7 +36,7 @@ type Outcome =
 
 export interface ArchiveRules {
   /** How long a message is kept, ms. */
-  retention: number
+  retentionMs: number
   limits: ArchiveLimits
 }
 
@@ -73,7 +73,7 @@ const MAX_TAGS = 4_096
 
 export const createKeeper = (
   deps: { store: ArchiveStore; state: Pick<StateBudget, 'charge'>; clock: Clock; meter: Meter },
-  { retention, limits }: ArchiveRules,
+  { retentionMs, limits }: ArchiveRules,
 ): Keeper => {
   const { store, state, clock, meter } = deps
   let tags = { known: new Set<number>(), isAny: false, until: 0 }
@@ -155,7 +155,7 @@ export const createKeeper = (
   const paidOf = async <T extends { message: Taken; address: string }>(
     copies: readonly T[],
   ): Promise<T[]> => {
-    const life = Math.min(retention, PAID_RETENTION_MS)
+    const life = Math.min(retentionMs, PAID_RETENTION_MS)
     const paid = await Promise.all(
       // Where the budget does not answer the store says so itself.
       copies.map(async ({ message, address }) => {
@@ -194,7 +194,7 @@ export const createKeeper = (
     if (paid.length === 0) return
     const archived = paid.map(({ message: { topic, id, message, tag, publisher, publishedAt: at } }) => {
       const owner = found.get(publisher)?.owners[topic]
-      return { topic, id, message, tag, at, expiresAt: at + retention, owner }
+      return { topic, id, message, tag, at, expiresAt: at + retentionMs, owner }
     })
     await store.keep(archived, limits, clock.now())
     meter.count('archive_kept_total', undefined, archived.length)

@@ -107,7 +107,7 @@ export const createArchive = (
     clock: Clock
     log: Log
   },
-  { retention, limits }: ArchiveRules,
+  { retentionMs, limits }: ArchiveRules,
 ): Archive => {
   const { store, mailboxes, keeper, clock, log } = deps
   const later = new Set<Disposable>()
@@ -144,10 +144,10 @@ export const createArchive = (
       if (wanted.length > 0) {
         const owners = await ownersOf(wanted, topic)
         const archived = wanted.map(({ topic, id, message, tag, publisher, publishedAt: at }) => {
-          return { topic, id, message, tag, at, expiresAt: at + retention, owner: owners.get(publisher) }
+          return { topic, id, message, tag, at, expiresAt: at + retentionMs, owner: owners.get(publisher) }
         })
         const bytes = archived.reduce((sum, { message }) => sum + message.length + ROW_OVERHEAD_BYTES, 0)
-        await payer.keep(bytes, Math.min(retention, PAID_RETENTION_MS))
+        await payer.keep(bytes, Math.min(retentionMs, PAID_RETENTION_MS))
         await store.keep(archived, limits, now)
       }
       after = last?.seq ?? after
@@ -193,7 +193,7 @@ export const createArchive = (
       const [before] = await store.registrations([clientId], now)
       const known = new Set(before?.tags)
       const added = new Set([...wanted].filter((tag) => !known.has(tag)))
-      const expiresAt = now + Math.min(retention, REGISTRATION_LEASE_MS)
+      const expiresAt = now + Math.min(retentionMs, REGISTRATION_LEASE_MS)
       const registration = { clientId, tags: [...wanted], owners, expiresAt }
       if (before && isStillGood(before, registration, now)) return
       const bytes = wanted.size * TAG_BYTES + Object.keys(owners).length * OWNER_BYTES

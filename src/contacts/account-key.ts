@@ -28,7 +28,7 @@ export type Holder =
  * What storage knows an account by: the hash of its key. A nonce must outlive everything else that is kept, and then it
  * names nobody.
  */
-export const keptName = (key: string): string => toBase64url(crypto.sha256(utf8(key)))
+export const accountHash = (key: string): string => toBase64url(crypto.sha256(utf8(key)))
 
 const ETHR = /^did:ethr:(?:[-.:\w]{1,64}:)?(0x[0-9a-fA-F]{40}|0x[0-9a-fA-F]{66})$/
 const BARE = /^(?:0x)?([0-9a-fA-F]{40})$/

@@ -29,7 +29,7 @@ import { accountOf, type Cacao, identityKeyOf, verifyCacao } from '../protocol/c
 import { accountKey } from '../protocol/caip.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
-import { type Holder, holderOf, keptName } from './account-key.ts'
+import { type Holder, holderOf, accountHash } from './account-key.ts'
 import { type Attribute, readAttribute } from './attribute.ts'
 import { authenticationKeys } from './did-document.ts'
 import { digestSignedBy, type EcdsaSignature, registryOf } from './erc1056.ts'
@@ -132,7 +132,7 @@ export const createContacts = (
   const nextNonce = async ({ key }: Holder): Promise<Extract<Ticket, { kind: 'nonce' }>> => {
     const now = clock.now()
     const first = firstNonceAt(now)
-    const nonce = (await store.nonce(keptName(key))) ?? first
+    const nonce = (await store.nonce(accountHash(key))) ?? first
     return { kind: 'nonce', nonce, first, until: now + NONCE_LIFE_MS }
   }
 
@@ -200,7 +200,7 @@ export const createContacts = (
 
   return {
     async installations(did) {
-      const found = await store.installations(keptName(holderOf(did).key), clock.now())
+      const found = await store.installations(accountHash(holderOf(did).key), clock.now())
       return found.map(({ name, value }) => ({ name, value: fromBase64url(value) }))
     },
 
@@ -224,7 +224,7 @@ export const createContacts = (
       await payer.keep(value.length, validity * 1000)
       if (ticket.kind === 'nonce') await payer.keep(0, NONCE_LIFE_MS)
       const installation = { name: attribute.name, value, expiresAt: now + validity * 1000 }
-      spent(await store.grant(keptName(holder.key), ticket, installation, { now, most: MOST_INSTALLATIONS }))
+      spent(await store.grant(accountHash(holder.key), ticket, installation, { now, most: MOST_INSTALLATIONS }))
       return { digest }
     },
 
@@ -235,11 +235,11 @@ export const createContacts = (
       // An account without installations leaves nothing but its nonce here. Others may always revoke.
       if (
         ticket.kind === 'nonce' &&
-        (await store.installations(keptName(holder.key), clock.now())).length === 0
+        (await store.installations(accountHash(holder.key), clock.now())).length === 0
       )
         await payer.keep(0, NONCE_LIFE_MS)
       const installation = { name: attribute.name, value: toBase64url(attribute.value) }
-      spent(await store.revoke(keptName(holder.key), ticket, installation, clock.now()))
+      spent(await store.revoke(accountHash(holder.key), ticket, installation, clock.now()))
     },
   }
 }

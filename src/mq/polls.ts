@@ -27,7 +27,7 @@ const nameOf = ({ domain, hashDID }: QueueName): string => `${domain} ${hashDID}
 export const createPolls = (
   { store, clock, meter }: { store: Pick<MqStore, 'onPut'>; clock: Clock; meter: Meter },
   /** ms between two looks without word; undefined where word cannot get lost. */
-  { catchUpEvery }: { catchUpEvery?: number | undefined } = {},
+  { catchUpEveryMs }: { catchUpEveryMs?: number | undefined } = {},
 ): Polls => {
   const sleepers = new Map<string, Set<() => void>>()
   const stopping = new AbortController()
@@ -62,7 +62,7 @@ export const createPolls = (
           if (found !== undefined) return found
           if (isOver()) return undefined
           if (isCalled) continue
-          const rest = Math.min(until - clock.now(), catchUpEvery ?? Number.POSITIVE_INFINITY)
+          const rest = Math.min(until - clock.now(), catchUpEveryMs ?? Number.POSITIVE_INFINITY)
           await new Promise<void>((resolve) => {
             const timer = clock.after(rest, () => resolve())
             rise = () => {

@@ -11,7 +11,7 @@ import { expectPushed, startHub, topicNamed } from '../relay/hub-world.ts'
 
 const topic = topicNamed('kept')
 const [ann, bob] = ['did:key:ann', 'did:key:bob']
-const RULES = { retention: 86_400_000, limits: { messages: 100, bytes: 1_000_000 } }
+const RULES = { retentionMs: 86_400_000, limits: { messages: 100, bytes: 1_000_000 } }
 
 /** A hub whose archive is refused by its store while `trouble.on`. */
 const startKept = async (mailbox?: { messages: number; bytes: number }, budgets?: BudgetSizes) => {

@@ -24,8 +24,8 @@ const tell = async (name: QueueName) => {
   const message = { id: `m${puts}`, message: 'x', expiresAt: clock.now() + 1_000 }
   await stores.mq.put(name, message, { now: clock.now(), most: 100 })
 }
-const start = (catchUpEvery?: number) => {
-  polls = createPolls({ store: stores.mq, clock, meter: unmeasured }, { catchUpEvery })
+const start = (catchUpEveryMs?: number) => {
+  polls = createPolls({ store: stores.mq, clock, meter: unmeasured }, { catchUpEveryMs })
 }
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'belfry-polls-'))

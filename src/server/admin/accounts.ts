@@ -7,7 +7,7 @@
  * | DELETE /admin/accounts/:account | how much of each kind was erased; again: nothing, and it is no fault |
  */
 import { Hono } from 'hono'
-import { keptName } from '../../contacts/account-key.ts'
+import { accountHash } from '../../contacts/account-key.ts'
 import type { ContactsStore, Installation } from '../../contacts/store.ts'
 import { type AccountKeys, eraseKeys, exportKeys } from '../../keys/account.ts'
 import type { KeysStore } from '../../keys/store.ts'
@@ -38,7 +38,7 @@ export const createAccounts = (deps: {
       const key = accountKey(parseAccount(account))
       const now = clock.now()
       const exportedAt = new Date(now).toISOString()
-      const installations = await contacts.installations(keptName(key), now)
+      const installations = await contacts.installations(accountHash(key), now)
       const own = { account, exportedAt, installations }
       return { ...own, ...(await exportKeys(keys, key)), ...(await notify.export(key)) }
     },
@@ -47,7 +47,7 @@ export const createAccounts = (deps: {
       // The keys first: what their owner asks for meanwhile is refused.
       const erasedKeys = await eraseKeys(keys, key, clock.now())
       // What an account signed stays spent, or whoever kept it could bring all of them back.
-      const installations = await contacts.clear(keptName(key))
+      const installations = await contacts.clear(accountHash(key))
       return { ...erasedKeys, installations, ...(await notify.erase(key)) }
     },
   }

@@ -15,7 +15,7 @@ const DAY = 86_400_000
 const MIB = 1024 * 1024
 
 const rulesOf = ({ config }: RoomContext): ArchiveRules => ({
-  retention: config.archiveDays * DAY,
+  retentionMs: config.archiveDays * DAY,
   limits: { messages: config.archiveMessages, bytes: config.archiveMegabytes * MIB },
 })
 

@@ -25,8 +25,8 @@ export const buildMq = (context: RoomContext, root: Uint8Array): { routes: Hono;
   const { keys } = stores
   const store = createSealedMessages(stores.mq, createContentSeal(root, randomBytes))
   // Another process may put what no wake-up tells us of.
-  const catchUpEvery = config.redisUrl === undefined ? undefined : CATCH_UP
-  const polls = owned.use(createPolls({ store, clock, meter }, { catchUpEvery }))
+  const catchUpEveryMs = config.redisUrl === undefined ? undefined : CATCH_UP
+  const polls = owned.use(createPolls({ store, clock, meter }, { catchUpEveryMs }))
   const findKeys = createFindKeys({
     fetch: createPublicFetch({ rules: addressRules(config.allowPrivateAddresses.did) }),
     // The registry's store, so that a process without that room knows the keys, too.

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import { open } from 'lmdb'
 import { expect, it } from 'vitest'
 import { z } from 'zod'
-import { keptName } from '../../../src/contacts/account-key.ts'
+import { accountHash } from '../../../src/contacts/account-key.ts'
 import { ERASED } from '../../../src/keys/store.ts'
 import { accountKey } from '../../../src/protocol/caip.ts'
 import { packAccount } from '../../../src/storage/redis/notify/rows/packing.ts'
@@ -145,7 +145,7 @@ it.each(['the embedded store', 'Redis'])(
 
     const installation = { name: 'xmtp/installation/hex', value: 'AQID', expiresAt: Date.now() + 3_600_000 }
     const granted = { kind: 'nonce', nonce: 0, first: 0, until: Date.now() + 60_000 } as const
-    await world.stores.contacts.grant(keptName(key), granted, installation, { now: Date.now(), most: 20 })
+    await world.stores.contacts.grant(accountHash(key), granted, installation, { now: Date.now(), most: 20 })
 
     // Asked for on another chain: it is the person that counts.
     const path = `/admin/accounts/${encodeURIComponent(owner.on(137))}`
