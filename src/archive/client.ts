@@ -32,7 +32,7 @@ export interface ArchiveClient {
 }
 
 const HOUR_S = 3_600
-const PAGE = 200
+const PAGE_SIZE = 200
 
 export const createArchiveClient = (
   deps: FetchDeps,
@@ -60,7 +60,7 @@ export const createArchiveClient = (
     },
 
     async messages(topic, origin) {
-      const query = new URLSearchParams({ topic, direction: 'forward', messageCount: `${PAGE}` })
+      const query = new URLSearchParams({ topic, direction: 'forward', messageCount: `${PAGE_SIZE}` })
       if (origin !== undefined) query.set('originId', origin)
       const { status, body } = await fetchJson(deps, `${base}/messages?${query}`)
       if (status === 404 && origin !== undefined) return undefined

@@ -33,7 +33,7 @@ import {
 import type { Archive, ArchiveQuery } from './service.ts'
 import type { ArchivePage } from './store.ts'
 
-const BODY_LIMIT = 16 * 1024
+const MAX_BODY_BYTES = 16 * 1024
 
 /** What is around the messages of a page has less than this. */
 const FRAME_BYTES = 512
@@ -94,7 +94,7 @@ export const archiveRoutes = (deps: {
       await next()
     }
 
-  app.post('/register', charged(REGISTER_WORK), jsonBody(RegisterBody, BODY_LIMIT), async (c) => {
+  app.post('/register', charged(REGISTER_WORK), jsonBody(RegisterBody, MAX_BODY_BYTES), async (c) => {
     const token = /^Bearer\s+(\S+)\s*$/i.exec(c.req.header('authorization') ?? '')?.[1]
     if (token === undefined) throw new ProtocolError('unauthenticated')
     await archive.register(claimsOf(token).iss, c.req.valid('json'), payerFor(c))
@@ -108,7 +108,7 @@ export const archiveRoutes = (deps: {
     return c.body(text, 200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
   })
 
-  app.post('/compact', charged(COMPACT_WORK), jsonBody(CompactBody, BODY_LIMIT), async (c) => {
+  app.post('/compact', charged(COMPACT_WORK), jsonBody(CompactBody, MAX_BODY_BYTES), async (c) => {
     const claims = claimsOf(c.req.valid('json').compactAuth, COMPACT_ACT)
     const { sub: topic, bfr: before } = checked(CompactClaims, claims)
     await archive.compact(toHex(ed25519FromDid(claims.iss)), topic, before)

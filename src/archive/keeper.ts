@@ -64,7 +64,7 @@ const NOTHING: Known = { tags: new Set(), owners: {} }
 /** A copy is paid for as long at most, ms: an address has room for what it says in a month. */
 export const PAID_RETENTION_MS = 30 * 86_400_000
 /** How long what is known of registrations is relied upon, ms, should the news of a change be lost. */
-export const KNOWN_FOR = 10_000
+export const REGISTRATION_CACHE_MS = 10_000
 /** Clients that are remembered; one that has registered something counts for eight, as it needs some KiB. */
 const MAX_KNOWN = 50_000
 const REGISTERED_WEIGHT = 8
@@ -78,12 +78,12 @@ export const createKeeper = (
   const { store, state, clock, meter } = deps
   let tags = { known: new Set<number>(), isAny: false, until: 0 }
   /** Tags of which news came since they are being read. */
-  let learnt = new Set<number>()
+  let announced = new Set<number>()
   let reading: Promise<void> | undefined
   const clients = new Map<string, Known & { until: number }>()
   let weight = 0
   /** Changes with every piece of news, so that what was read before it is not kept. */
-  let news = 0
+  let revision = 0
 
   const weightOf = ({ tags, owners }: Known) =>
     tags.size > 0 || Object.keys(owners).length > 0 ? REGISTERED_WEIGHT : 1
@@ -105,9 +105,9 @@ export const createKeeper = (
   }
 
   const registered: Keeper['registered'] = ({ clientId, tags: own }) => {
-    news++
+    revision++
     for (const tag of own) {
-      learnt.add(tag)
+      announced.add(tag)
       tags.known.add(tag)
     }
     forget(clientId)
@@ -116,10 +116,14 @@ export const createKeeper = (
 
   const readTags = async (): Promise<void> => {
     const now = clock.now()
-    learnt = new Set()
+    announced = new Set()
     const listed = await store.tags(now, MAX_TAGS + 1)
     const isAny = listed.length > MAX_TAGS
-    tags = { known: new Set([...(isAny ? [] : listed), ...learnt]), isAny, until: now + KNOWN_FOR }
+    tags = {
+      known: new Set([...(isAny ? [] : listed), ...announced]),
+      isAny,
+      until: now + REGISTRATION_CACHE_MS,
+    }
   }
   /** Whether somebody may have registered it, as far as is known. */
   const isWanted = ({ tag }: Taken): boolean => tags.isAny || tags.known.has(tag)
@@ -135,13 +139,13 @@ export const createKeeper = (
       else unknown.push(clientId)
     }
     if (unknown.length === 0) return found
-    const before = news
+    const before = revision
     const read = new Map<string, Known>(unknown.map((clientId) => [clientId, NOTHING]))
     for (const { clientId, tags, owners } of await store.registrations(unknown, now))
       read.set(clientId, { tags: new Set(tags), owners })
     for (const [clientId, own] of read) {
       found.set(clientId, own)
-      if (before === news) remember(clientId, own, now + KNOWN_FOR)
+      if (before === revision) remember(clientId, own, now + REGISTRATION_CACHE_MS)
     }
     return found
   }

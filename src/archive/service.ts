@@ -25,7 +25,7 @@ import { ROW_OVERHEAD_BYTES } from '../platform/budgets/state-budget.ts'
 import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { type ArchiveRules, type Keeper, KNOWN_FOR, PAID_RETENTION_MS } from './keeper.ts'
+import { type ArchiveRules, type Keeper, PAID_RETENTION_MS, REGISTRATION_CACHE_MS } from './keeper.ts'
 import { ARCHIVE_LIMITS } from './schema.ts'
 import type { ArchivePage, ArchiveStore, NewArchived, Registration } from './store.ts'
 
@@ -72,9 +72,9 @@ export interface Archive extends Disposable {
 /** Nobody: so that a mailbox shows everything that is live. */
 const NOBODY = 'archive'
 /** Topics of one client that are looked into. */
-const MOST_TOPICS = 1_000
+const MAX_TOPICS = 1_000
 /** Of a mailbox; small, because whoever asks for the next one may have to wait. */
-const PAGE = { limit: 100, maxBytes: 512 * 1024 }
+const MAILBOX_PAGE = { limit: 100, maxBytes: 512 * 1024 }
 /** What looking for such a page costs; see `work-budget`. */
 const PAGE_WORK = 15
 /** A registration that is not renewed ends, ms. */
@@ -138,7 +138,7 @@ export const createArchive = (
     for (let after = 0, more = true; more; ) {
       await inTurn(payer)
       const now = clock.now()
-      const page = await mailboxes.pending(NOBODY, topic, { after, ...PAGE, now })
+      const page = await mailboxes.pending(NOBODY, topic, { after, ...MAILBOX_PAGE, now })
       const last = page.messages.at(-1)
       const wanted = page.messages.filter(({ tag }) => tags.has(tag))
       if (wanted.length > 0) {
@@ -156,13 +156,13 @@ export const createArchive = (
   }
 
   const takeIn = async ({ clientId, tags, payer }: Look): Promise<void> => {
-    for (const topic of await mailboxes.topicsOf(clientId, { limit: MOST_TOPICS }))
+    for (const topic of await mailboxes.topicsOf(clientId, { limit: MAX_TOPICS }))
       await takeInTopic(topic, tags, payer)
   }
 
   /** Once more, when every process knows of the registration: what one took meanwhile without knowing. */
   const takeInLater = (look: Look) => {
-    const timer = clock.after(KNOWN_FOR * 2, () => {
+    const timer = clock.after(REGISTRATION_CACHE_MS * 2, () => {
       later.delete(timer)
       takeIn(look)
         .catch((err: unknown) => {

@@ -19,9 +19,9 @@ export interface Attribute {
 }
 
 /** Bytes. */
-export const LONGEST_VALUE = 16 * 1024
+export const MAX_VALUE_BYTES = 16 * 1024
 /** Bytes. Base58 takes time by the square of the length, and everybody may fetch: enough for keys. */
-const LONGEST_IN_BASE58 = 256
+const MAX_BASE58_VALUE_BYTES = 256
 
 const PREFIX = 'xmtp/installation/'
 const ENCODINGS = {
@@ -55,7 +55,7 @@ export const readAttribute = (padded: string, given: string | Uint8Array): Attri
   const name = readName(padded)
   const encoding = encodingOf(name)
   const value = typeof given === 'string' ? ENCODINGS[encoding].read(given) : given
-  const most = encoding === 'base58' ? LONGEST_IN_BASE58 : LONGEST_VALUE
+  const most = encoding === 'base58' ? MAX_BASE58_VALUE_BYTES : MAX_VALUE_BYTES
   if (value.length === 0 || value.length > most) {
     throw new ProtocolError('bad_params', `a value in ${encoding} has 1 to ${most} bytes`)
   }

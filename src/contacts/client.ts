@@ -18,6 +18,7 @@ import { holderOf } from './account-key.ts'
 import { type Attribute, readAttribute, writeValue } from './attribute.ts'
 import { type Action, digestOf, registryOf } from './erc1056.ts'
 import { type Act, signGrantJwt } from './grant-jwt.ts'
+import { MAX_VALIDITY_S } from './limits.ts'
 
 /** An identity key that is registered for the account, or what signs a hash of 32 bytes with the account's own key. */
 export type InstallationSigner =
@@ -48,7 +49,6 @@ const answered = z.union([
 const fetched = z.object({ installation: z.array(z.string()) })
 const counted = z.object({ nonce: z.number().int().nonnegative(), registry: z.string() })
 
-const YEAR = 365 * 86_400
 const DENIED = 403
 
 const failureOf = (code: number, message: string): ProtocolError =>
@@ -113,7 +113,7 @@ export const createContactsClient = (deps: FetchDeps, options: ContactsClientOpt
   return {
     fetch: async (did) => read(fetched, await ask('fetchKeyPackages', { did })).installation,
     nonce,
-    grant: (did, attribute, signer, validity = YEAR) => change(did, attribute, signer, validity),
+    grant: (did, attribute, signer, validity = MAX_VALIDITY_S) => change(did, attribute, signer, validity),
     revoke: (did, attribute, signer) => change(did, attribute, signer),
   }
 }

@@ -31,7 +31,7 @@ export interface EcdsaSignature {
   v: number
 }
 
-const NAME_LENGTH = 32
+const NAME_BYTES = 32
 const NUL = 0
 const SPACE = 0x20
 /** Published signers differ: JavaScript's fill up with NUL, Rust's with spaces. */
@@ -54,7 +54,7 @@ export const digestOf = (
   { registry, nonce, identity }: SignedBy,
   padding = NUL,
 ): Uint8Array => {
-  const name = new Uint8Array(NAME_LENGTH).fill(padding)
+  const name = new Uint8Array(NAME_BYTES).fill(padding)
   name.set(utf8(action.name))
   return keccak_256(
     concat(

@@ -23,10 +23,10 @@ import type { Ticket } from './store.ts'
 export type Act = 'grant_installation' | 'revoke_installation'
 
 /** s */
-const LONGEST_LIFE = 300
-const LEEWAY = 300
+const MAX_LIFE_S = 300
+const LEEWAY_S = 300
 /** Processes on one store may have clocks that differ: a used one is remembered for longer than it could be used, s. */
-const MARGIN = 60
+const CLOCK_MARGIN_S = 60
 
 const claimsSchema = z.object({
   iss: z.string(),
@@ -51,14 +51,14 @@ export const verifyGrantJwt = (
   jwt: string,
   { now, act, isOwnDid }: { now: number; act: Act; isOwnDid: (did: string) => boolean },
 ): Allowed => {
-  const parsed = claimsSchema.safeParse(verifyJwt(jwt, { now, act, leeway: LEEWAY }))
+  const parsed = claimsSchema.safeParse(verifyJwt(jwt, { now, act, leeway: LEEWAY_S }))
   if (!parsed.success) throw new ProtocolError('jwt_invalid', 'a claim is missing or wrong')
   const claims = parsed.data
   if (!isOwnDid(claims.aud)) throw new ProtocolError('jwt_wrong_audience')
-  if (claims.exp - claims.iat > LONGEST_LIFE) throw new ProtocolError('jwt_invalid', 'it lives too long')
+  if (claims.exp - claims.iat > MAX_LIFE_S) throw new ProtocolError('jwt_invalid', 'it lives too long')
   // A jti is its issuer's (RFC 7519 §4.1.7), and may hold anything.
   const id = toBase64url(crypto.sha256(utf8(`${claims.iss} ${claims.jti}`)))
-  return { claims, ticket: { kind: 'token', id, until: (claims.exp + LEEWAY + MARGIN) * 1000 } }
+  return { claims, ticket: { kind: 'token', id, until: (claims.exp + LEEWAY_S + CLOCK_MARGIN_S) * 1000 } }
 }
 
 /** `now`: unix ms. */
@@ -69,5 +69,5 @@ export const signGrantJwt = (
 ): string => {
   const iat = Math.floor(now / 1000)
   const jti = toBase64url(crypto.randomBytes(16))
-  return signJwt({ iss: key.did, ...claims, iat, exp: iat + LONGEST_LIFE, jti }, key)
+  return signJwt({ iss: key.did, ...claims, iat, exp: iat + MAX_LIFE_S, jti }, key)
 }

@@ -20,7 +20,7 @@ import { createMethods } from './methods.ts'
 import { createRpc, failureOf } from './rpc.ts'
 import type { Contacts } from './service.ts'
 
-const BODY_LIMIT = 64 * 1024
+const MAX_BODY_BYTES = 64 * 1024
 const JSON_TYPE = { 'Content-Type': 'application/json' }
 
 export const contactsRoutes = (deps: {
@@ -37,7 +37,7 @@ export const contactsRoutes = (deps: {
   const take = async (c: Context, urlMethod?: string): Promise<Response> => {
     c.header('Cache-Control', 'no-store')
     try {
-      const text = await answer(await readJsonText(c.req.raw, BODY_LIMIT), payerFor(c), urlMethod)
+      const text = await answer(await readJsonText(c.req.raw, MAX_BODY_BYTES), payerFor(c), urlMethod)
       return text === undefined ? c.body(null, 204) : c.body(text, 200, JSON_TYPE)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error

@@ -18,8 +18,9 @@ import type { Payer } from '../platform/budgets/payer.ts'
 import { checked } from '../platform/net/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { readAttribute, writeValue } from './attribute.ts'
+import { MAX_VALIDITY_S } from './limits.ts'
 import { type Change, Grant, named, Revoke, Whose } from './schema.ts'
-import { type Authority, type Contacts, LONGEST_VALIDITY } from './service.ts'
+import type { Authority, Contacts } from './service.ts'
 
 export type Method = (params: unknown, payer: Payer) => Promise<unknown>
 
@@ -31,7 +32,7 @@ const authorityOf = ({ name, value, signature, jwt, validity }: Change): Authori
   if (jwt !== undefined) return { kind: 'jwt', jwt, attribute }
   if (!attribute) throw new ProtocolError('bad_params', 'name and value are missing')
   if (!signature) throw new ProtocolError('forbidden', 'neither a signature nor a jwt')
-  return { kind: 'signature', signature, attribute, validity: validity ?? LONGEST_VALIDITY }
+  return { kind: 'signature', signature, attribute, validity: validity ?? MAX_VALIDITY_S }
 }
 
 const read = <S extends z.ZodObject>(schema: S, params: unknown): z.output<S> =>

@@ -24,9 +24,9 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { batchOf, idTextOf, parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'
 import type { Method } from './methods.ts'
 
-const LONGEST_BATCH = 50
+const MAX_BATCH_SIZE = 50
 /** Characters of a batch's answers, after which no more is fetched: a few words could ask for many MiB otherwise. */
-const LONGEST_ANSWER = 2 * 1024 * 1024
+const MAX_ANSWER_CHARACTERS = 2 * 1024 * 1024
 const NOT_AUTHORIZED = 'User not authorized for installation.'
 
 export interface RpcDeps {
@@ -103,14 +103,14 @@ export const createRpc = ({ methods, log, meter, newId }: RpcDeps): AnswerRpc =>
       const members = batchOf(text)
       if (!members) return await one(text, payer, urlMethod)
       if (members.length === 0) throw new ProtocolError('bad_request', 'the batch is empty')
-      if (members.length > LONGEST_BATCH) {
-        throw new ProtocolError('bad_request', `a batch has at most ${LONGEST_BATCH} requests`)
+      if (members.length > MAX_BATCH_SIZE) {
+        throw new ProtocolError('bad_request', `a batch has at most ${MAX_BATCH_SIZE} requests`)
       }
       await payer.work(members.length * WORK_COST.item)
       const answers: string[] = []
       let length = 0
       for (const member of members) {
-        const answer = await one(member, payer, urlMethod, length > LONGEST_ANSWER)
+        const answer = await one(member, payer, urlMethod, length > MAX_ANSWER_CHARACTERS)
         if (answer === undefined) continue
         answers.push(answer)
         length += answer.length

@@ -14,7 +14,7 @@
  */
 import * as z from 'zod'
 import { fromHex } from '../protocol/bytes.ts'
-import { LONGEST_VALUE } from './attribute.ts'
+import { MAX_VALUE_BYTES } from './attribute.ts'
 
 /** Longer than any DID that is taken. */
 const did = z.string().min(1).max(512)
@@ -27,10 +27,10 @@ const name = z.union([
 ])
 
 const value = z.union([
-  z.string().max(3 * LONGEST_VALUE),
+  z.string().max(3 * MAX_VALUE_BYTES),
   z
     .array(z.number().int().min(0).max(255))
-    .max(LONGEST_VALUE)
+    .max(MAX_VALUE_BYTES)
     .transform((bytes) => Uint8Array.from(bytes)),
 ])
 

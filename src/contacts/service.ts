@@ -29,17 +29,13 @@ import { accountOf, type Cacao, identityKeyOf, verifyCacao } from '../protocol/c
 import { accountKey } from '../protocol/caip.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { ContractWalletCheck } from '../protocol/signatures.ts'
-import { type Holder, holderOf, accountHash } from './account-key.ts'
+import { accountHash, type Holder, holderOf } from './account-key.ts'
 import { type Attribute, readAttribute } from './attribute.ts'
 import { authenticationKeys } from './did-document.ts'
 import { digestSignedBy, type EcdsaSignature, registryOf } from './erc1056.ts'
 import { type Act, verifyGrantJwt } from './grant-jwt.ts'
+import { type ContactsRate, MAX_INSTALLATIONS, MAX_VALIDITY_S } from './limits.ts'
 import { type ContactsStore, type Granted, NONCE_LIFE_MS, type Ticket } from './store.ts'
-
-/** Live installations of one account. */
-export const MOST_INSTALLATIONS = 20
-/** s; what one is granted for unless less is asked for. */
-export const LONGEST_VALIDITY = 365 * 86_400
 
 /** What a change is asked for by. With a token it names the installation itself. */
 export type Authority =
@@ -67,7 +63,7 @@ export interface ContactsDeps {
   /** For did documents. */
   fetch: PublicFetch
   /** Throws `rate_limited`: changes that an account makes, and requests to one domain. */
-  limit: (name: 'installations' | 'didDocuments', key: string) => Promise<void>
+  limit: (name: ContactsRate, key: string) => Promise<void>
   verifySignature?: ContractWalletCheck | undefined
   clock: Clock
   log: Log
@@ -80,18 +76,18 @@ export interface ContactsOptions {
 }
 
 /** More changes than an account can make until its nonce is forgotten. */
-const NONCES_OF_A_LIFE = 2 ** 32
+const NONCES_PER_LIFE = 2 ** 32
 /**
  * The nonce of an account that has none: it rises once in a life, so that what was signed before an account was forgotten
  * is never good again.
  */
-const firstNonceAt = (now: number): number => Math.floor(now / NONCE_LIFE_MS) * NONCES_OF_A_LIFE
+const firstNonceAt = (now: number): number => Math.floor(now / NONCE_LIFE_MS) * NONCES_PER_LIFE
 
-const DOCUMENT = { milliseconds: 5_000, bytes: 64 * 1024 }
-const DOCUMENTS_KEPT = { milliseconds: 60_000, most: 1_000 }
+const DOCUMENT_REQUEST = { milliseconds: 5_000, bytes: 64 * 1024 }
+const DOCUMENT_CACHE = { milliseconds: 60_000, most: 1_000 }
 const ACTS: Record<'set' | 'revoke', Act> = { set: 'grant_installation', revoke: 'revoke_installation' }
 /** Reasons that are not the caller's fault, or that it can do something about. */
-const TOLD = new Set(['unavailable', 'rate_limited', 'store_full', 'internal', 'bad_params'])
+const SHOWN_CODES = new Set(['unavailable', 'rate_limited', 'store_full', 'internal', 'bad_params'])
 
 interface Permit {
   ticket: Ticket
@@ -106,13 +102,13 @@ export const createContacts = (
 ): Contacts => {
   const { store, identity, fetch, limit, verifySignature, clock, log } = deps
   const registry = registryOf(serverDid)
-  const keptKeys = createTtlCache<string[]>({ clock }, DOCUMENTS_KEPT)
+  const keysByDomain = createTtlCache<string[]>({ clock }, DOCUMENT_CACHE)
 
   const keysOfDomain = (domain: string, did: string, payer: Payer): Promise<string[]> =>
-    keptKeys(domain, async () => {
+    keysByDomain(domain, async () => {
       await payer.work(WORK_COST.lookUp)
       await limit('didDocuments', domain)
-      const { status, body } = await fetch(`https://${domain}/.well-known/did.json`, DOCUMENT)
+      const { status, body } = await fetch(`https://${domain}/.well-known/did.json`, DOCUMENT_REQUEST)
       if (status !== 200) throw new ProtocolError('unavailable', `its domain answered ${status}`)
       return authenticationKeys(body, did)
     })
@@ -148,7 +144,7 @@ export const createContacts = (
     const attribute = readAttribute(claims.name, claims.value)
     if (asked && !isSame(asked, attribute)) throw new ProtocolError('forbidden', 'it is for another one')
     if (!(await speaksFor(claims.iss, holder, payer))) throw new ProtocolError('account_mismatch')
-    return { ticket, attribute, validity: claims.validity ?? LONGEST_VALIDITY, digest: undefined }
+    return { ticket, attribute, validity: claims.validity ?? MAX_VALIDITY_S, digest: undefined }
   }
 
   const bySignature = async (
@@ -179,22 +175,22 @@ export const createContacts = (
         ? await byJwt(act, holder, authority, payer)
         : await bySignature(act, holder, authority, payer)
     } catch (err) {
-      if (!(err instanceof ProtocolError) || TOLD.has(err.code)) throw err
+      if (!(err instanceof ProtocolError) || SHOWN_CODES.has(err.code)) throw err
       log.debug({ code: err.code, act, holder: holder.kind }, 'A change of installations was not allowed')
       throw new ProtocolError('forbidden', undefined, { cause: err })
     }
   }
 
-  const spent = (granted: Granted): void => {
+  const checkOutcome = (granted: Granted): void => {
     if (granted === 'used') throw new ProtocolError('forbidden', 'it was used before')
     if (granted === 'full') {
-      throw new ProtocolError('too_many_installations', `at most ${MOST_INSTALLATIONS}`)
+      throw new ProtocolError('too_many_installations', `at most ${MAX_INSTALLATIONS}`)
     }
   }
 
   const checkValidity = (seconds: number): void => {
-    if (seconds > LONGEST_VALIDITY) {
-      throw new ProtocolError('bad_params', `the validity is at most ${LONGEST_VALIDITY} s`)
+    if (seconds > MAX_VALIDITY_S) {
+      throw new ProtocolError('bad_params', `the validity is at most ${MAX_VALIDITY_S} s`)
     }
   }
 
@@ -224,7 +220,9 @@ export const createContacts = (
       await payer.keep(value.length, validity * 1000)
       if (ticket.kind === 'nonce') await payer.keep(0, NONCE_LIFE_MS)
       const installation = { name: attribute.name, value, expiresAt: now + validity * 1000 }
-      spent(await store.grant(accountHash(holder.key), ticket, installation, { now, most: MOST_INSTALLATIONS }))
+      checkOutcome(
+        await store.grant(accountHash(holder.key), ticket, installation, { now, most: MAX_INSTALLATIONS }),
+      )
       return { digest }
     },
 
@@ -239,7 +237,7 @@ export const createContacts = (
       )
         await payer.keep(0, NONCE_LIFE_MS)
       const installation = { name: attribute.name, value: toBase64url(attribute.value) }
-      spent(await store.revoke(accountHash(holder.key), ticket, installation, clock.now()))
+      checkOutcome(await store.revoke(accountHash(holder.key), ticket, installation, clock.now()))
     },
   }
 }

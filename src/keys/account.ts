@@ -13,16 +13,16 @@ import {
   REVOKED_LIFE_MS,
 } from './store.ts'
 
-const PAGE = 500
+const PAGE_SIZE = 500
 
 /** There is no index by account: all keys are looked through, a page after the other. */
 async function* identitiesOf(store: KeysStore, key: string): AsyncGenerator<IdentityEntry> {
   for (let after: string | undefined; ; ) {
-    const page = await store.identities({ limit: PAGE, ...(after !== undefined && { after }) })
+    const page = await store.identities({ limit: PAGE_SIZE, ...(after !== undefined && { after }) })
     for (const entry of page) if (entry.accountKey === key) yield entry
     const last = page.at(-1)
     after = last && identityCursor(last)
-    if (page.length < PAGE) return
+    if (page.length < PAGE_SIZE) return
   }
 }
 

@@ -25,9 +25,9 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { IdentityAnswer } from './schema.ts'
 import type { KeyRegistry } from './service.ts'
 
-const KEPT = { milliseconds: 300_000, most: 10_000 }
-const PATIENCE = 5_000
-const LONGEST_ANSWER = 64 * 1024
+const IDENTITY_CACHE = { milliseconds: 300_000, most: 10_000 }
+const KEY_SERVER_TIMEOUT_MS = 5_000
+const MAX_ANSWER_BYTES = 64 * 1024
 
 export interface IdentityLookupDeps {
   /** Absent where another process has the registry. */
@@ -66,10 +66,10 @@ const originOf = (url: string): string | undefined => {
 export const createIdentityLookup = (deps: IdentityLookupDeps, options: IdentityLookupOptions) => {
   const { registry, fetch, clock, log } = deps
   const allowed = new Set(options.allowed.map(originOf))
-  const kept = createTtlCache<Answered>(
+  const cached = createTtlCache<Answered>(
     { clock },
     // The key of somebody may be claimed by others there: what is answered about them is no answer for the owner.
-    { ...KEPT, isWorthIt: ({ cacao, wanted }) => isOf(cacao, wanted) },
+    { ...IDENTITY_CACHE, isWorthIt: ({ cacao, wanted }) => isOf(cacao, wanted) },
   )
 
   const parse = (text: string): Cacao => {
@@ -83,7 +83,10 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
   const ask = async (origin: string, identityKey: string): Promise<Cacao> => {
     const url = `${origin}/identity?publicKey=${identityKey.slice('did:key:'.length)}`
     try {
-      const { status, body } = await fetch(url, { milliseconds: PATIENCE, bytes: LONGEST_ANSWER })
+      const { status, body } = await fetch(url, {
+        milliseconds: KEY_SERVER_TIMEOUT_MS,
+        bytes: MAX_ANSWER_BYTES,
+      })
       if (status === 404) throw new ProtocolError('identity_unknown')
       if (status !== 200) throw new ProtocolError('unavailable', `the key server answered ${status}`)
       return parse(body)
@@ -100,7 +103,7 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
   }
 
   const askOnce = async (origin: string, identityKey: string, wanted: string): Promise<Cacao> => {
-    const answered = await kept(`${origin} ${identityKey} ${wanted}`, async () => ({
+    const answered = await cached(`${origin} ${identityKey} ${wanted}`, async () => ({
       cacao: await ask(origin, identityKey),
       wanted,
     }))

@@ -90,11 +90,11 @@ const signatureCost = (cacao: Cacao): number =>
   (cacao.s.t === 'eip191' ? WORK_COST.signature : WORK_COST.signature + WORK_COST.lookUp)
 
 /** How far ahead of ours a clock may be that signs a key anew, ms. */
-const SKEW = 300_000
+const MAX_CLOCK_SKEW_MS = 300_000
 
 export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOptions = {}): KeyRegistry => {
   const { store, clock, log, verifySignature } = deps
-  const inTurn = createKeyedLock()
+  const serially = createKeyedLock()
 
   const verify = (cacao: Cacao): Promise<void> =>
     verifyCacao(cacao, { now: clock.now(), ...(verifySignature && { verifySignature }) })
@@ -102,7 +102,7 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
   /** A date that cannot be read, or that lies ahead, is not later than anything. */
   const isSignedSince = (instant: number, cacao: Cacao): boolean => {
     const signedAt = Date.parse(cacao.p.iat)
-    return signedAt > instant && signedAt <= clock.now() + SKEW
+    return signedAt > instant && signedAt <= clock.now() + MAX_CLOCK_SKEW_MS
   }
 
   const prolonged = createTtlCache<void>(
@@ -187,7 +187,7 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
       const isProvenNow = isProvenBy(idAuth, identityKey, key)
       await verify(cacao)
       const text = JSON.stringify(input)
-      await inTurn(identityKey, async () => {
+      await serially(identityKey, async () => {
         const [known, erased, current] = await Promise.all([
           store.identity(identityKey, key),
           store.identity(identityKey, ERASED),
@@ -227,7 +227,7 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
 
     async unregister(idAuth) {
       const claims = claimsOf(idAuth, 'unregister_identity')
-      await inTurn(claims.iss, async () => {
+      await serially(claims.iss, async () => {
         const { key } = accountIn(claims)
         const known = await store.identity(claims.iss, key)
         // Nobody knows any more whose it was.
@@ -244,7 +244,7 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
     async registerInvite(idAuth, payer = HOUSE) {
       await payer.work(WORK_COST.token)
       const claims = claimsOf(idAuth, 'register_invite')
-      await inTurn(claims.iss, async () => {
+      await serially(claims.iss, async () => {
         const { account, key } = accountIn(claims)
         const entry = await presentFor(claims.iss, key)
         const inviteKey = inviteKeyOf(claims)
@@ -262,7 +262,7 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
 
     async unregisterInvite(idAuth) {
       const claims = claimsOf(idAuth, 'unregister_invite')
-      await inTurn(claims.iss, async () => {
+      await serially(claims.iss, async () => {
         const { key } = accountIn(claims)
         await presentFor(claims.iss, key)
         const { inviteKey } = await presentInvite(key)

@@ -66,13 +66,13 @@ export interface MqClient {
 }
 
 /** A token is not used in its last minute, ms. */
-const MARGIN = 60_000
+const TOKEN_MARGIN_MS = 60_000
 /** Longer than any hub holds a poll, ms. */
-const PATIENCE = 60_000
-const FIRST_WAIT = 500
-const LONGEST_WAIT = 30_000
+const POLL_TIMEOUT_MS = 60_000
+const MIN_RETRY_MS = 500
+const MAX_RETRY_MS = 30_000
 
-const PASSING: ReadonlySet<string> = new Set(['unavailable', 'rate_limited', 'internal'])
+const RETRIED_CODES: ReadonlySet<string> = new Set(['unavailable', 'rate_limited', 'internal'])
 
 interface Grant {
   token: string
@@ -122,7 +122,7 @@ export const mqClient = (options: MqClientOptions, deps: Partial<FetchDeps> = {}
     const mine = grant
     try {
       const held = await mine
-      if (held.expires - MARGIN > clock.now()) return held
+      if (held.expires - TOKEN_MARGIN_MS > clock.now()) return held
     } catch (error) {
       if (grant === mine) grant = undefined
       throw error
@@ -173,7 +173,7 @@ export const mqClient = (options: MqClientOptions, deps: Partial<FetchDeps> = {}
     }
   }
   const polling = (signal: AbortSignal | undefined): JsonRequest => ({
-    patience: PATIENCE,
+    patience: POLL_TIMEOUT_MS,
     ...(signal && { signal }),
   })
 
@@ -213,22 +213,22 @@ export const mqClient = (options: MqClientOptions, deps: Partial<FetchDeps> = {}
     },
 
     async *messages(signal) {
-      let wait = FIRST_WAIT
+      let wait = MIN_RETRY_MS
       let done: string | undefined
       while (!signal?.aborted) {
         try {
           if (done !== undefined) await client.delete(done)
           done = undefined
           const message = await client.peek(signal)
-          wait = FIRST_WAIT
+          wait = MIN_RETRY_MS
           if (!message || signal?.aborted) continue
           yield message
           done = message.id
         } catch (error) {
           if (signal?.aborted) return
-          if (!(error instanceof ProtocolError) || !PASSING.has(error.code)) throw error
+          if (!(error instanceof ProtocolError) || !RETRIED_CODES.has(error.code)) throw error
           await pause(clock, wait, signal)
-          wait = Math.min(2 * wait, LONGEST_WAIT)
+          wait = Math.min(2 * wait, MAX_RETRY_MS)
         }
       }
       // The last one was done with, too.

@@ -29,7 +29,7 @@ import { type MessageAnswer, SenderDid, Wrapped } from './schema.ts'
 import type { Caller, Credentials, MqHub, SenderProof } from './service.ts'
 import type { MqMessage, QueueName } from './store.ts'
 
-const HEADERS = [
+const ALLOWED_HEADERS = [
   'authorization',
   'content-type',
   'x-mq-authorization',
@@ -37,7 +37,7 @@ const HEADERS = [
   'x-mq-signature',
   'x-mq-message-signature',
 ]
-const EXPOSED = ['connection-timeout', 'retry-after']
+const EXPOSED_HEADERS = ['connection-timeout', 'retry-after']
 
 type Params = Record<string, string | undefined>
 
@@ -47,7 +47,7 @@ const tokenOf = (c: Context): string | undefined =>
   (c.req.header('x-mq-authorization') ?? c.req.header('authorization'))?.replace(/^Bearer +/i, '').trim()
 
 /** In JSON a character takes at most six bytes; the rest is for what stands around it. */
-const longestBody = (messageBytes: number): number => 6 * messageBytes + 1_024
+const maxBodyBytes = (messageBytes: number): number => 6 * messageBytes + 1_024
 
 /** Of both proofs the stronger one counts. */
 const senderOf = (c: Context): SenderProof | undefined => {
@@ -132,8 +132,8 @@ export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => 
       cors({
         origin: '*',
         allowMethods: ['GET', 'PUT', 'DELETE'],
-        allowHeaders: HEADERS,
-        exposeHeaders: EXPOSED,
+        allowHeaders: ALLOWED_HEADERS,
+        exposeHeaders: EXPOSED_HEADERS,
         maxAge: 86_400,
       }),
     )
@@ -160,7 +160,7 @@ export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => 
     const queue = queueOf(c.req.param())
     const token = tokenOf(c)
     hub.admit(queue, token)
-    const body = await readBody(c.req.raw, longestBody(hub.domain(queue.domain).messageBytes))
+    const body = await readBody(c.req.raw, maxBodyBytes(hub.domain(queue.domain).messageBytes))
     const sender = senderOf(c)
     const message = messageOf(fromUtf8(body))
     const { id } = await hub.put(queue, { token, message, sender, caller: callerOf(c) })

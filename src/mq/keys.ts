@@ -28,9 +28,9 @@ export interface FindKeysDeps {
   clock: Clock
 }
 
-const KEPT = { milliseconds: 300_000, most: 10_000 }
-const PATIENCE = 5_000
-const LONGEST_DOCUMENT = 64 * 1024
+const DOCUMENT_CACHE = { milliseconds: 300_000, most: 10_000 }
+const DOCUMENT_TIMEOUT_MS = 5_000
+const MAX_DOCUMENT_BYTES = 64 * 1024
 const WEB = /^did:web:([A-Za-z0-9._-]{1,253}(?:%3[Aa][0-9]{1,5})?)((?::[A-Za-z0-9._-]{1,64}){0,8})$/
 
 const methodSchema = z.looseObject({
@@ -89,10 +89,13 @@ const keysIn = (text: string, kid: string): Uint8Array[] => {
 }
 
 export const createFindKeys = ({ fetch, speaksFor, clock }: FindKeysDeps): FindKeys => {
-  const kept = createTtlCache<string>({ clock }, KEPT)
+  const documents = createTtlCache<string>({ clock }, DOCUMENT_CACHE)
 
   const ask = async (url: string): Promise<string> => {
-    const { status, body } = await fetch(url, { milliseconds: PATIENCE, bytes: LONGEST_DOCUMENT })
+    const { status, body } = await fetch(url, {
+      milliseconds: DOCUMENT_TIMEOUT_MS,
+      bytes: MAX_DOCUMENT_BYTES,
+    })
     if (status !== 200) throw new ProtocolError('unavailable', `the DID document answered ${status}`)
     return body
   }
@@ -112,7 +115,9 @@ export const createFindKeys = ({ fetch, speaksFor, clock }: FindKeysDeps): FindK
       }
       if (did.startsWith('did:pkh:')) return await ofAccount(did, fragment)
       const url = documentUrl(did)
-      return url === undefined || fragment === undefined ? [] : keysIn(await kept(url, () => ask(url)), kid)
+      return url === undefined || fragment === undefined
+        ? []
+        : keysIn(await documents(url, () => ask(url)), kid)
     } catch (error) {
       // What is no key or no account has signed nothing; nor has a host in our own network.
       if (error instanceof ProtocolError && error.code !== 'unavailable') return []

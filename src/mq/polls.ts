@@ -10,13 +10,13 @@ import type { MqStore, QueueName } from './store.ts'
 
 export interface Polls extends Disposable {
   /**
-   * What `look` finds, as soon as it finds something; undefined after `patience` ms, when the signal says that nobody
+   * What `look` finds, as soon as it finds something; undefined after `timeoutMs` ms, when the signal says that nobody
    * waits any more, and at a stop.
    */
   wait<T>(
     queue: QueueName,
     look: () => Promise<T | undefined>,
-    options: { patience: number; signal: AbortSignal },
+    options: { timeoutMs: number; signal: AbortSignal },
   ): Promise<T | undefined>
   /** Ends all of them, also those that come later, after one look. */
   stop(): void
@@ -37,9 +37,9 @@ export const createPolls = (
   })
 
   return {
-    async wait(queue, look, { patience, signal }) {
+    async wait(queue, look, { timeoutMs, signal }) {
       const name = nameOf(queue)
-      const until = clock.now() + patience
+      const until = clock.now() + timeoutMs
       // Set before each look, so that what is put during it is not missed.
       let isCalled = false
       let rise: (() => void) | undefined

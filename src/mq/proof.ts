@@ -30,8 +30,8 @@ export interface Proofs {
 }
 
 /** Longer ones are not looked at. A JWS with a long did:web has some hundred characters. */
-const LONGEST = 2_048
-const COMPACT = 64
+const MAX_SIGNATURE_CHARACTERS = 2_048
+const COMPACT_BYTES = 64
 const SSI_KEY = /^did:ssi:key:([^:]+):/
 
 const bytesOf = (hex: string): Uint8Array | undefined => {
@@ -54,7 +54,7 @@ const parseSignature = (bytes: Uint8Array, format: 'der' | 'compact') => {
 const recovered = (bytes: Uint8Array, hash: Uint8Array) =>
   [
     ...parseSignature(bytes, 'der'),
-    ...(bytes.length === COMPACT ? parseSignature(bytes, 'compact') : []),
+    ...(bytes.length === COMPACT_BYTES ? parseSignature(bytes, 'compact') : []),
   ].flatMap((signature) =>
     [0, 1, 2, 3].flatMap((bit) => {
       try {
@@ -120,7 +120,7 @@ export const createProofs = ({ findKeys }: { findKeys: FindKeys }): Proofs => {
     isMeant: (did: string) => boolean,
   ): Promise<void> => {
     const isProof =
-      signature.length <= LONGEST &&
+      signature.length <= MAX_SIGNATURE_CHARACTERS &&
       (signature.includes('.')
         ? await byJws(text, signature, isMeant)
         : byEcdsa(text, signature, domain, isMeant))

@@ -3,21 +3,21 @@ import type { ContentSeal } from '../platform/runtime/content-seal.ts'
 import type { MqMessage, MqStore, QueueName } from './store.ts'
 
 export const createSealedMessages = (store: MqStore, content: ContentSeal): MqStore => {
-  const placeOf = ({ domain, hashDID }: QueueName, { id }: MqMessage) => [
+  const bindingOf = ({ domain, hashDID }: QueueName, { id }: MqMessage) => [
     'mq',
     domain,
     hashDID,
     id,
     'message',
   ]
-  const opened = (queue: QueueName, kept: MqMessage | undefined): MqMessage | undefined =>
-    kept && { ...kept, message: content.open(placeOf(queue, kept), kept.message) }
+  const opened = (queue: QueueName, stored: MqMessage | undefined): MqMessage | undefined =>
+    stored && { ...stored, message: content.open(bindingOf(queue, stored), stored.message) }
   return {
     ...store,
     put: (queue, message, limits) =>
       store.put(
         queue,
-        { ...message, message: content.seal(placeOf(queue, message), message.message) },
+        { ...message, message: content.seal(bindingOf(queue, message), message.message) },
         limits,
       ),
     head: async (queue, now) => opened(queue, await store.head(queue, now)),

@@ -28,6 +28,13 @@ import type { Meter } from '../platform/telemetry.ts'
 import { toBase64url, toHex, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { isHashDid } from './dids.ts'
+import {
+  ATTENDED_MS,
+  FOOTHOLD_SHARE,
+  type MqRate,
+  UNATTENDED_MAX_MESSAGES,
+  UNATTENDED_TTL_MS,
+} from './limits.ts'
 import type { Polls } from './polls.ts'
 import type { Proofs } from './proof.ts'
 import { messageProofText } from './signers.ts'
@@ -48,7 +55,7 @@ export interface MqDomain {
 
 /** How much may be asked how fast; throws `rate_limited`. */
 export interface MqLimits {
-  take(name: 'mqToken' | 'mqPut' | 'mqGet', key: string): Promise<void>
+  take(name: MqRate, key: string): Promise<void>
 }
 
 /** Who asks, as far as is known. */
@@ -114,13 +121,7 @@ export interface MqHubDeps {
   randomBytes: (length: number) => Uint8Array
 }
 
-const DAY = 86_400_000
-/** A queue is one that is read for so long after its reader was there, ms; that is written down once a day. */
-const ATTENDED_MS = 30 * DAY
-/** What a queue keeps that is not read: enough until its reader is there for the first time. */
-const UNATTENDED = { messages: 128, milliseconds: DAY }
-/** A payer with less than this part of a queue gets in where it is full. */
-const FOOTHOLD = 1 / 64
+const DAY_MS = 86_400_000
 /** What an id of ours may look like; another one names nothing. */
 const ID = /^[\w-]{1,64}$/
 
@@ -154,7 +155,7 @@ export const createMqHub = (
   /** Not written where its address may have nothing more stored: reading goes on. */
   const attend = async (queue: QueueName, { keep }: Caller): Promise<void> => {
     const now = clock.now()
-    if ((await store.attendedUntil(queue, now)) > now + ATTENDED_MS - DAY) return
+    if ((await store.attendedUntil(queue, now)) > now + ATTENDED_MS - DAY_MS) return
     const isPaid = await keep(0, ATTENDED_MS).then(
       () => true,
       () => false,
@@ -214,8 +215,8 @@ export const createMqHub = (
       if (sender) await prove(sender, token ?? '', message)
       const now = clock.now()
       const isAttended = (await store.attendedUntil(queue, now)) > 0
-      const most = isAttended ? queueLength : Math.min(queueLength, UNATTENDED.messages)
-      const life = isAttended ? ttlDays * DAY : Math.min(ttlDays * DAY, UNATTENDED.milliseconds)
+      const most = isAttended ? queueLength : Math.min(queueLength, UNATTENDED_MAX_MESSAGES)
+      const life = isAttended ? ttlDays * DAY_MS : Math.min(ttlDays * DAY_MS, UNATTENDED_TTL_MS)
       await caller.keep(bytes, life)
       const id = toBase64url(randomBytes(18))
       const isKept = await store.put(
@@ -225,7 +226,7 @@ export const createMqHub = (
           ...(sender && provenBy(sender)),
           ...(caller.name !== '' && { payer: caller.name }),
         },
-        { now, most, foothold: Math.max(1, Math.floor(most * FOOTHOLD)) },
+        { now, most, foothold: Math.max(1, Math.floor(most * FOOTHOLD_SHARE)) },
       )
       if (!isKept) throw new ProtocolError('quota_reached')
       meter.count('mq_put_total')
@@ -233,12 +234,12 @@ export const createMqHub = (
     },
 
     async peek(queue, credentials, signal) {
-      const { connectionTimeout: patience } = await authorise(queue, credentials)
-      return polls.wait(queue, () => store.head(queue, clock.now()), { patience, signal })
+      const { connectionTimeout: timeoutMs } = await authorise(queue, credentials)
+      return polls.wait(queue, () => store.head(queue, clock.now()), { timeoutMs, signal })
     },
 
     async take(queue, credentials, signal, id) {
-      const { connectionTimeout: patience } = await authorise(queue, credentials)
+      const { connectionTimeout: timeoutMs } = await authorise(queue, credentials)
       const ticket = toHex(randomBytes(12))
       const now = () => ({ now: clock.now() })
       if (id !== undefined) {
@@ -247,7 +248,7 @@ export const createMqHub = (
         return found
       }
       return removed(
-        await polls.wait(queue, () => store.take(queue, { ...now(), ticket }), { patience, signal }),
+        await polls.wait(queue, () => store.take(queue, { ...now(), ticket }), { timeoutMs, signal }),
       )
     },
 

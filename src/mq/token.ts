@@ -17,7 +17,7 @@ const LIFE_S = 900
 /** How far the clocks of processes may differ, s. */
 const SKEW_S = 30
 /** Ours has about 400 characters. */
-const LONGEST = 2_048
+const MAX_TOKEN_CHARACTERS = 2_048
 
 export interface Tokens {
   /** `expires`: unix ms. */
@@ -68,7 +68,8 @@ export const createTokens = (deps: {
 
     verify(token, { domain, hashDID }) {
       if (token === undefined || token === '') throw refused('there is no token')
-      if (token.length > LONGEST || !isOurs(token)) throw refused('the token is not one of this server')
+      if (token.length > MAX_TOKEN_CHARACTERS || !isOurs(token))
+        throw refused('the token is not one of this server')
       const { claims } = decodeJwt(token)
       const now = clock.now() / 1000
       if (claims.exp <= now || claims.iat > now + SKEW_S) throw refused('the token is expired')

@@ -41,7 +41,7 @@ afterEach(async () => {
 })
 
 /** Somebody who waits; `there` is what they will find. */
-const waiter = (name = queue, patience = 10_000) => {
+const waiter = (name = queue, timeoutMs = 10_000) => {
   const state: { looks: number; there: string | undefined; found: string | undefined; isOver: boolean } = {
     looks: 0,
     there: undefined,
@@ -52,7 +52,7 @@ const waiter = (name = queue, patience = 10_000) => {
     state.looks += 1
     return state.there
   }
-  void polls.wait(name, look, { patience, signal: left.signal }).then((found) => {
+  void polls.wait(name, look, { timeoutMs, signal: left.signal }).then((found) => {
     state.found = found
     state.isOver = true
   })
@@ -98,7 +98,7 @@ describe('a poll', () => {
           answer = resolve
         })
       },
-      { patience: 1_000, signal: left.signal },
+      { timeoutMs: 1_000, signal: left.signal },
     )
     await tell(queue)
     answer(undefined)
@@ -141,7 +141,7 @@ describe('a poll', () => {
 
   it('passes on what goes wrong, and is over then', async () => {
     const failing = polls.wait(queue, () => Promise.reject(new Error('no store')), {
-      patience: 1_000,
+      timeoutMs: 1_000,
       signal: left.signal,
     })
     await expect(failing).rejects.toThrow('no store')
