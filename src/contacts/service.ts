@@ -33,7 +33,8 @@ import { accountHash, type Holder, holderOf } from './account-key.ts'
 import { type Attribute, readAttribute } from './attribute.ts'
 import { authenticationKeys } from './did-document.ts'
 import { digestSignedBy, type EcdsaSignature, registryOf } from './erc1056.ts'
-import { type Act, verifyGrantJwt } from './grant-jwt.ts'
+import type { Act } from './grant-jwt.ts'
+import { verifyGrantJwt } from './verify-grant.ts'
 import { type ContactsRate, MAX_INSTALLATIONS, MAX_VALIDITY_S } from './limits.ts'
 import { type ContactsStore, type Granted, NONCE_LIFE_MS, type Ticket } from './store.ts'
 
@@ -139,7 +140,7 @@ export const createContacts = (
     payer: Payer,
   ): Promise<Permit> => {
     await payer.work(WORK_COST.token)
-    const { claims, ticket } = verifyGrantJwt(jwt, { now: clock.now(), act: ACTS[kind], isOwnDid })
+    const { claims, ticket } = await verifyGrantJwt(jwt, { now: clock.now(), act: ACTS[kind], isOwnDid })
     if (!names(claims.sub, holder)) throw new ProtocolError('account_mismatch')
     const attribute = readAttribute(claims.name, claims.value)
     if (asked && !isSame(asked, attribute)) throw new ProtocolError('forbidden', 'it is for another one')

@@ -159,7 +159,7 @@ export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => 
   app.put('/mq/:domain/put/:hashDID', async (c) => {
     const queue = queueOf(c.req.param())
     const token = tokenOf(c)
-    hub.admit(queue, token)
+    await hub.admit(queue, token)
     const body = await readBody(c.req.raw, maxBodyBytes(hub.domain(queue.domain).messageBytes))
     const sender = senderOf(c)
     const message = messageOf(fromUtf8(body))

@@ -15,7 +15,7 @@
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import * as z from 'zod'
-import { crypto } from '#crypto'
+import { isSignedBy } from '../platform/jws.ts'
 import { fromBase64url, fromHex, fromUtf8, toBase64url, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { hashDid, secp256k1Did, splitDidUrl, ssiKeyDid } from './dids.ts'
@@ -108,9 +108,9 @@ export const createProofs = ({ findKeys }: { findKeys: FindKeys }): Proofs => {
     const jws = parseJws(signature)
     // Nobody is asked for the keys of a DID that is not the one.
     if (!jws || !isMeant(splitDidUrl(jws.kid).did)) return false
-    const signed = utf8(`${jws.header}.${toBase64url(utf8(text))}`)
-    const keys = await findKeys(jws.kid)
-    return keys.some((key) => crypto.ed25519Verify(jws.bytes, signed, key))
+    const input = `${jws.header}.${toBase64url(utf8(text))}`
+    for (const key of await findKeys(jws.kid)) if (await isSignedBy(input, jws.bytes, key)) return true
+    return false
   }
 
   const check = async (

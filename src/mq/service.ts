@@ -87,7 +87,7 @@ export interface MqHub {
   /** `expires`: unix ms. */
   token(queue: QueueName, caller: Caller): Promise<{ token: string; expires: number }>
   /** Looks at the token alone: before a body is read. */
-  admit(queue: QueueName, token: string | undefined): void
+  admit(queue: QueueName, token: string | undefined): Promise<void>
   put(
     queue: QueueName,
     request: {
@@ -169,7 +169,7 @@ export const createMqHub = (
   ): Promise<MqDomain> => {
     const settings = known(queue)
     // By the token, not by the queue: strangers cannot use up what its reader may ask.
-    await limits.take('mqGet', tokens.verify(token, queue))
+    await limits.take('mqGet', await tokens.verify(token, queue))
     await caller.work(workOf(signature))
     await proofs.reader(queue, token ?? '', signature)
     await attend(queue, caller)
@@ -199,14 +199,14 @@ export const createMqHub = (
       return tokens.issue(queue)
     },
 
-    admit(queue, token) {
+    async admit(queue, token) {
       known(queue)
-      tokens.verify(token, queue)
+      await tokens.verify(token, queue)
     },
 
     async put(queue, { token, message, sender, caller }) {
       const { messageBytes, queueLength, ttlDays } = known(queue)
-      tokens.verify(token, queue)
+      await tokens.verify(token, queue)
       await limits.take('mqPut', `${keyOf(queue)} ${caller.name}`)
       const bytes = utf8(message).length
       if (bytes === 0) throw new ProtocolError('bad_params', 'the message is empty', { field: 'message' })

@@ -6,10 +6,11 @@
  */
 import * as z from 'zod'
 import { crypto } from '#crypto'
+import { createJwtSigner, isSignedBy } from '../platform/jws.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import { fromBase64url, toHex, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { decodeJwt, signJwt } from '../protocol/jwt.ts'
+import { decodeJwt } from '../protocol/jwt.ts'
 import { type SigningKey, signingKeyFrom } from '../protocol/keys.ts'
 import type { QueueName } from './store.ts'
 
@@ -21,9 +22,9 @@ const MAX_TOKEN_CHARACTERS = 2_048
 
 export interface Tokens {
   /** `expires`: unix ms. */
-  issue(queue: QueueName): { token: string; expires: number }
-  /** Throws `forbidden` for what is not a token of ours for this queue, valid now. Answers its id. */
-  verify(token: string | undefined, queue: QueueName): string
+  issue(queue: QueueName): Promise<{ token: string; expires: number }>
+  /** Returns its id. Throws `forbidden` for what is not a token of ours for this queue, valid now. */
+  verify(token: string | undefined, queue: QueueName): Promise<string>
 }
 
 /** The same for all processes that have the same secret; signs nothing else. */
@@ -44,31 +45,31 @@ export const createTokens = (deps: {
   const { key, issuer, clock, randomBytes } = deps
   const refused = (why: string) => new ProtocolError('forbidden', why)
 
-  const isOurs = (token: string): boolean => {
+  const sign = createJwtSigner(key)
+
+  const isOurs = async (token: string): Promise<boolean> => {
     const end = token.lastIndexOf('.')
+    let signature: Uint8Array
     try {
-      return crypto.ed25519Verify(
-        fromBase64url(token.slice(end + 1)),
-        utf8(token.slice(0, end)),
-        key.publicKey,
-      )
+      signature = fromBase64url(token.slice(end + 1))
     } catch {
       return false
     }
+    return isSignedBy(token.slice(0, end), signature, key.publicKey)
   }
 
   return {
-    issue({ domain, hashDID }) {
+    async issue({ domain, hashDID }) {
       const iat = Math.floor(clock.now() / 1000)
       const exp = iat + LIFE_S
       const jti = toHex(randomBytes(16))
-      const token = signJwt({ iss: issuer, sub: hashDID, aud: audienceOf(domain), iat, exp, jti }, key)
+      const token = await sign({ iss: issuer, sub: hashDID, aud: audienceOf(domain), iat, exp, jti })
       return { token, expires: exp * 1000 }
     },
 
-    verify(token, { domain, hashDID }) {
+    async verify(token, { domain, hashDID }) {
       if (token === undefined || token === '') throw refused('there is no token')
-      if (token.length > MAX_TOKEN_CHARACTERS || !isOurs(token))
+      if (token.length > MAX_TOKEN_CHARACTERS || !(await isOurs(token)))
         throw refused('the token is not one of this server')
       const { claims } = decodeJwt(token)
       const now = clock.now() / 1000

@@ -32,7 +32,7 @@ export interface JwtExpectations {
   lifetime?: number | undefined
 }
 
-const LEEWAY = 300
+const LEEWAY_S = 300
 /** The year 5138 in seconds, 1973 in milliseconds: above it a time is in milliseconds. */
 const SURELY_MS = 1e11
 
@@ -94,18 +94,15 @@ const isSigned = (token: string, issuer: string): boolean => {
 export const signedPartOf = (token: string): string => token.slice(0, token.lastIndexOf('.'))
 
 /**
- * The claims of a JWT that its issuer signed, that is valid now and that is what was expected. Throws `jwt_invalid`
- * (also for another issuer), `jwt_expired` (also when not valid yet), `jwt_wrong_act`, `jwt_wrong_audience`, in this
- * order: what is not signed is not looked at further.
+ * What is left to check of a JWT whose signature is good. Throws `jwt_invalid` for another issuer or too long a life,
+ * `jwt_expired` (also when it is not valid yet), `jwt_wrong_act`, `jwt_wrong_audience`.
  */
-export const verifyJwt = (token: string, expected: JwtExpectations): Claims => {
-  const { claims } = decodeJwt(token, expected.lifetime)
-  if (!isSigned(token, claims.iss)) throw new ProtocolError('jwt_invalid', 'the signature is wrong')
+export const checkClaims = (claims: Claims, expected: JwtExpectations): Claims => {
   if (expected.issuer !== undefined && claims.iss !== expected.issuer) {
     throw new ProtocolError('jwt_invalid', 'another key signed it')
   }
   const now = expected.now / 1000
-  const leeway = expected.leeway ?? LEEWAY
+  const leeway = expected.leeway ?? LEEWAY_S
   const notBefore = typeof claims.nbf === 'number' ? claims.nbf : claims.iat
   if (claims.exp <= now - leeway || claims.iat > now + leeway || notBefore > now + leeway) {
     throw new ProtocolError('jwt_expired')
@@ -118,4 +115,14 @@ export const verifyJwt = (token: string, expected: JwtExpectations): Claims => {
     throw new ProtocolError('jwt_wrong_audience')
   }
   return claims
+}
+
+/**
+ * The claims of a JWT that its issuer signed, that is valid now and that is what was expected. Throws `jwt_invalid` for a
+ * wrong signature, and what `checkClaims` throws; an unsigned one is not looked at further.
+ */
+export const verifyJwt = (token: string, expected: JwtExpectations): Claims => {
+  const { claims } = decodeJwt(token, expected.lifetime)
+  if (!isSigned(token, claims.iss)) throw new ProtocolError('jwt_invalid', 'the signature is wrong')
+  return checkClaims(claims, expected)
 }

@@ -392,12 +392,12 @@ describe('who may not', () => {
     const { claims } = decodeJwt(mine.token)
     const selfSigned = signJwt({ ...claims, iss: forger.did }, forger)
     const now = Date.now()
-    const expired = createTokens({
+    const { token: expired } = await createTokens({
       key: tokenKeyFrom(new Uint8Array(32).fill(1)),
       issuer: claims.iss,
       clock: { ...systemClock, now: () => now - 901_000 },
       randomBytes: (length) => new Uint8Array(length),
-    }).issue({ domain: 'default', hashDID: owner.hash }).token
+    }).issue({ domain: 'default', hashDID: owner.hash })
     const tampered = mine.token.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'))
 
     const attempts: Record<string, [token: string | undefined, signature: string]> = {

@@ -19,31 +19,31 @@ const tokensOf = (secret: number, clock = manualClock()) => ({
 it('is good for 900 s, for any process of the same secret, and no longer', async () => {
   const clock = manualClock()
   const [one, other] = [tokensOf(7, clock), tokensOf(7, clock)]
-  const { token, expires } = one.issue(queue)
+  const { token, expires } = await one.issue(queue)
   expect(expires).toBe(clock.now() + 900_000)
-  expect(other.verify(token, queue)).toMatch(/^[0-9a-f]{32}$/)
+  expect(await other.verify(token, queue)).toMatch(/^[0-9a-f]{32}$/)
   await clock.advance(899_000)
-  other.verify(token, queue)
+  await other.verify(token, queue)
   await clock.advance(1_000)
-  expect(() => one.verify(token, queue)).toThrow(ProtocolError)
+  await expect(one.verify(token, queue)).rejects.toThrow(ProtocolError)
 })
 
-it('differs from every other one, and names itself', () => {
+it('differs from every other one, and names itself', async () => {
   const tokens = tokensOf(1)
-  const [a, b] = [tokens.issue(queue).token, tokens.issue(queue).token]
-  expect(tokens.verify(a, queue)).not.toBe(tokens.verify(b, queue))
+  const [{ token: a }, { token: b }] = [await tokens.issue(queue), await tokens.issue(queue)]
+  expect(await tokens.verify(a, queue)).not.toBe(await tokens.verify(b, queue))
 })
 
 it('is nothing for another secret, queue or domain, nor when it comes from the future', async () => {
   const early = tokensOf(1, manualClock(Date.UTC(2025, 0, 1)))
   const late = tokensOf(1, manualClock(Date.UTC(2025, 0, 1) + 31_000))
-  const { token } = early.issue(queue)
-  const refused = (attempt: () => unknown) =>
-    expect(attempt).toThrow(expect.objectContaining({ code: 'forbidden' }))
-  refused(() => tokensOf(2, early.clock).verify(token, queue))
-  refused(() => early.verify(token, { ...queue, domain: 'other' }))
-  refused(() => early.verify(token, { ...queue, hashDID: hashDid('x') }))
-  refused(() => early.verify(late.issue(queue).token, queue))
-  refused(() => early.verify(undefined, queue))
-  refused(() => early.verify('x'.repeat(10_000), queue))
+  const { token } = await early.issue(queue)
+  const refused = (attempt: () => Promise<unknown>) =>
+    expect(attempt).rejects.toThrow(expect.objectContaining({ code: 'forbidden' }))
+  await refused(() => tokensOf(2, early.clock).verify(token, queue))
+  await refused(() => early.verify(token, { ...queue, domain: 'other' }))
+  await refused(() => early.verify(token, { ...queue, hashDID: hashDid('x') }))
+  await refused(() => late.issue(queue).then((issued) => early.verify(issued.token, queue)))
+  await refused(() => early.verify(undefined, queue))
+  await refused(() => early.verify('x'.repeat(10_000), queue))
 })
