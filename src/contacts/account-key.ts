@@ -16,7 +16,7 @@ import { fromHex, toBase64url, utf8 } from '../protocol/bytes.ts'
 import { accountKey, parseAccount } from '../protocol/caip.ts'
 import { accountFromDidPkh, didWeb, domainFromDidWeb, ed25519FromDid } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { addressOf } from './erc1056.ts'
+import { ethereumAddressOf } from '../protocol/ethereum-signature.ts'
 
 export type Holder =
   /** An account on chains; `address`: of Ethereum, lower case. */
@@ -45,7 +45,7 @@ const ofAddress = (address: string): Holder => ofAccount(accountKey(parseAccount
 
 const ofPublicKey = (hex: string): Holder => {
   try {
-    return ofAddress(addressOf(secp256k1.Point.fromBytes(fromHex(hex.slice(2)))))
+    return ofAddress(ethereumAddressOf(secp256k1.Point.fromBytes(fromHex(hex.slice(2)))))
   } catch (cause) {
     throw new ProtocolError('bad_params', 'its public key is none', { cause })
   }

@@ -1,61 +1,56 @@
-/** Who may speak for a domain: the Ed25519 keys that its did document lists for authentication. https://www.w3.org/TR/did-core/ */
-import * as z from 'zod'
-import { fromBase64url } from '../protocol/bytes.ts'
-import { ed25519Did, ed25519FromDid } from '../protocol/did.ts'
+/** Who may speak for a domain: the Ed25519 keys that its did document lists for authentication. */
+import { ed25519Did } from '../protocol/did.ts'
+import {
+  type DidDocument,
+  ed25519FromJwk,
+  ed25519FromMultibase,
+  isEd25519Jwk,
+  parseDidDocument,
+  readMethod,
+  type VerificationMethod,
+} from '../protocol/did-document.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 
-const method = z.object({
-  id: z.string(),
-  publicKeyJwk: z
-    .object({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: z.string() })
-    .optional()
-    .catch(undefined),
-  /** `z6Mk…`, as in a did:key. */
-  publicKeyMultibase: z.string().optional(),
-})
-type Method = z.output<typeof method>
+/** Of each list of a document. */
+const MAX_ENTRIES = 100
 
-const documentSchema = z.object({
-  id: z.string(),
-  verificationMethod: z.array(method).max(100).default([]),
-  /** Methods, or their ids. */
-  authentication: z
-    .array(z.union([z.string(), method]))
-    .max(100)
-    .default([]),
-})
+/** Of a method with two keys the JWK counts. */
+const keyOf = ({ publicKeyJwk, publicKeyMultibase }: VerificationMethod): string[] => {
+  const key = isEd25519Jwk(publicKeyJwk)
+    ? ed25519FromJwk(publicKeyJwk)
+    : ed25519FromMultibase(publicKeyMultibase)
+  return key ? [ed25519Did(key)] : []
+}
 
-/** did:key; undefined for a key of another kind. */
-const keyOf = ({ publicKeyJwk, publicKeyMultibase }: Method): string | undefined => {
+/** Every entry, or none where one of them is malformed: what stands beside it may not mean what it says. */
+const readAll = <T>(
+  entries: readonly unknown[],
+  read: (entry: unknown) => T | undefined,
+): T[] | undefined => {
+  const found = entries.slice(0, MAX_ENTRIES).flatMap((entry) => read(entry) ?? [])
+  return found.length === entries.length ? found : undefined
+}
+
+const parsed = (text: string): DidDocument | undefined => {
   try {
-    if (publicKeyJwk) return ed25519Did(fromBase64url(publicKeyJwk.x))
-    const did = `did:key:${publicKeyMultibase}`
-    ed25519FromDid(did)
-    return did
+    return parseDidDocument(text)
   } catch {
     return undefined
   }
 }
 
-/** As did:keys. `unavailable` for what is not the document of this DID. */
+/** As did:keys. Throws `unavailable` for what is not the document of this DID. */
 export const authenticationKeys = (text: string, did: string): string[] => {
   const document = parsed(text)
-  if (document?.id.toLowerCase() !== did.toLowerCase()) {
+  const methods = document && readAll(document.verificationMethod, readMethod)
+  const listed =
+    document &&
+    readAll(document.authentication, (entry) => (typeof entry === 'string' ? entry : readMethod(entry)))
+  if (!methods || !listed || document.id.toLowerCase() !== did.toLowerCase()) {
     throw new ProtocolError('unavailable', 'its domain has no such did document')
   }
-  const { id, verificationMethod, authentication } = document
   /** References may leave out the DID. */
-  const named = (reference: string) =>
-    verificationMethod.filter((one) => [reference, id + reference].includes(one.id))
-  return authentication
-    .flatMap((one) => (typeof one === 'string' ? named(one) : [one]))
-    .flatMap((one) => keyOf(one) ?? [])
-}
-
-const parsed = (text: string): z.output<typeof documentSchema> | undefined => {
-  try {
-    return documentSchema.parse(JSON.parse(text))
-  } catch {
-    return undefined
-  }
+  const referred = (reference: string) =>
+    methods.filter(({ id }) => id === reference || id === document.id + reference)
+  return listed.flatMap((one) => (typeof one === 'string' ? referred(one) : [one])).flatMap(keyOf)
 }

@@ -10,6 +10,7 @@
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { concat, fromHex, toHex, utf8 } from '../protocol/bytes.ts'
+import { recoverAddress } from '../protocol/ethereum-signature.ts'
 
 export type Action =
   /** `validity`: seconds. */
@@ -44,10 +45,6 @@ const uint256 = (value: number): Uint8Array => fromHex(value.toString(16).padSta
 export const registryOf = (serverDid: string): string =>
   `0x${toHex(keccak_256(utf8(serverDid)).subarray(12))}`
 
-/** Lower case. */
-export const addressOf = (point: { toBytes(isCompressed: boolean): Uint8Array }): string =>
-  `0x${toHex(keccak_256(point.toBytes(false).subarray(1)).subarray(12))}`
-
 /** `padding`: what fills the name up to 32 bytes. */
 export const digestOf = (
   action: Action,
@@ -67,19 +64,11 @@ export const digestOf = (
 
 const HALF_ORDER = secp256k1.Point.Fn.ORDER / 2n
 
-/** Lower-case address of the signer; undefined when nobody can have signed, or not in the lower of the two ways. */
+/** The address of the signer in lower case; undefined when nobody can have signed, or not with the lower `s`. */
 const signerOf = (digest: Uint8Array, { r, s, v }: EcdsaSignature): string | undefined => {
-  const recovery = v >= 27 ? v - 27 : v
-  if (recovery !== 0 && recovery !== 1) return undefined
-  // Whoever sees a signature can make the other one of it; only one may count.
+  // Whoever sees a signature can make one with the other `s` of it; only one may count.
   if (BigInt(`0x${toHex(s)}`) > HALF_ORDER) return undefined
-  try {
-    const recovered = concat(Uint8Array.of(recovery), r, s)
-    const compressed = secp256k1.recoverPublicKey(recovered, digest, { prehash: false })
-    return addressOf(secp256k1.Point.fromBytes(compressed))
-  } catch {
-    return undefined
-  }
+  return recoverAddress(digest, concat(r, s), v)
 }
 
 /** The digest that the identity itself signed, whichever way its name was filled up; undefined when it did not. */

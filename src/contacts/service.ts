@@ -34,9 +34,9 @@ import { type Attribute, readAttribute } from './attribute.ts'
 import { authenticationKeys } from './did-document.ts'
 import { digestSignedBy, type EcdsaSignature, registryOf } from './erc1056.ts'
 import type { Act } from './grant-jwt.ts'
-import { verifyGrantJwt } from './verify-grant.ts'
 import { type ContactsRate, MAX_INSTALLATIONS, MAX_VALIDITY_S } from './limits.ts'
 import { type ContactsStore, type Granted, NONCE_LIFE_MS, type Ticket } from './store.ts'
+import { verifyGrantJwt } from './verify-grant.ts'
 
 /** What a change is asked for by. With a token it names the installation itself. */
 export type Authority =

@@ -9,13 +9,19 @@
  *
  * Answers none for what is not there or cannot be read; throws `unavailable` where somebody who knows does not answer.
  */
-import * as z from 'zod'
 import { createTtlCache } from '../platform/concurrency/ttl-cache.ts'
 import type { PublicFetch } from '../platform/net/public-fetch.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
-import { fromBase64url } from '../protocol/bytes.ts'
 import { accountKey } from '../protocol/caip.ts'
 import { accountFromDidPkh, ed25519FromDid } from '../protocol/did.ts'
+import {
+  type DidDocument,
+  ed25519FromJwk,
+  ed25519FromMultibase,
+  parseDidDocument,
+  readMethod,
+  type VerificationMethod,
+} from '../protocol/did-document.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { splitDidUrl } from './dids.ts'
 
@@ -33,18 +39,6 @@ const DOCUMENT_TIMEOUT_MS = 5_000
 const MAX_DOCUMENT_BYTES = 64 * 1024
 const WEB = /^did:web:([A-Za-z0-9._-]{1,253}(?:%3[Aa][0-9]{1,5})?)((?::[A-Za-z0-9._-]{1,64}){0,8})$/
 
-const methodSchema = z.looseObject({
-  id: z.string(),
-  publicKeyJwk: z.looseObject({ kty: z.string(), crv: z.string(), x: z.string() }).optional(),
-  publicKeyMultibase: z.string().optional(),
-})
-type Method = z.infer<typeof methodSchema>
-const documentSchema = z.looseObject({
-  id: z.string(),
-  verificationMethod: z.array(z.unknown()).default([]),
-  authentication: z.array(z.unknown()).default([]),
-})
-
 /** Where the document of a did:web is. */
 const documentUrl = (did: string): string | undefined => {
   const [, host, path = ''] = WEB.exec(did) ?? []
@@ -53,39 +47,35 @@ const documentUrl = (did: string): string | undefined => {
   return `https://${host.replace(/%3a/i, ':')}${where}/did.json`
 }
 
-const keyOf = ({ publicKeyJwk: jwk, publicKeyMultibase }: Method): Uint8Array[] => {
-  try {
-    if (publicKeyMultibase !== undefined) return [ed25519FromDid(`did:key:${publicKeyMultibase}`)]
-    if (jwk?.kty !== 'OKP' || jwk.crv !== 'Ed25519') return []
-    const key = fromBase64url(jwk.x)
-    return key.length === 32 ? [key] : []
-  } catch {
-    return []
-  }
+/** Of a method with two keys the multibase one counts; one with a JWK that cannot be read counts for nothing. */
+const keyOf = ({ publicKeyJwk, publicKeyMultibase }: VerificationMethod): Uint8Array[] => {
+  if (publicKeyJwk === null) return []
+  const key =
+    publicKeyMultibase === undefined ? ed25519FromJwk(publicKeyJwk) : ed25519FromMultibase(publicKeyMultibase)
+  return key ? [key] : []
 }
 
 /** Ids may be relative to the document. */
-const sameId = (id: string, kid: string, did: string) => id === kid || did + id === kid
+const isSameId = (id: string, kid: string, did: string): boolean => id === kid || did + id === kid
 
+/** What cannot be read in a document is skipped. Throws `unavailable` for what is no document. */
 const keysIn = (text: string, kid: string): Uint8Array[] => {
   const { did } = splitDidUrl(kid)
-  let document: z.infer<typeof documentSchema>
+  let document: DidDocument
   try {
-    document = documentSchema.parse(JSON.parse(text))
+    document = parseDidDocument(text)
   } catch (cause) {
     throw new ProtocolError('unavailable', 'the DID document cannot be read', { cause })
   }
   if (document.id !== did) return []
-  const methods = (entries: unknown[]): Method[] =>
+  const methods = (entries: readonly unknown[]): VerificationMethod[] =>
     entries.flatMap((entry) => {
-      const parsed = methodSchema.safeParse(entry)
-      return parsed.success && sameId(parsed.data.id, kid, did) ? [parsed.data] : []
+      const method = readMethod(entry)
+      return method && isSameId(method.id, kid, did) ? [method] : []
     })
-  const isReferred = document.authentication.some((one) => typeof one === 'string' && sameId(one, kid, did))
-  return [
-    ...methods(document.authentication),
-    ...(isReferred ? methods(document.verificationMethod) : []),
-  ].flatMap(keyOf)
+  const { authentication, verificationMethod } = document
+  const isReferred = authentication.some((one) => typeof one === 'string' && isSameId(one, kid, did))
+  return [...methods(authentication), ...(isReferred ? methods(verificationMethod) : [])].flatMap(keyOf)
 }
 
 export const createFindKeys = ({ fetch, speaksFor, clock }: FindKeysDeps): FindKeys => {

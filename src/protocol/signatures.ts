@@ -9,12 +9,12 @@
  *
  * `eip191` is only ever recovered, never asked about: a contract wallet's signature says so itself.
  */
-import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { crypto } from '#crypto'
 import { concat, fromBase58, fromBase64url, fromHex, toHex, utf8 } from './bytes.ts'
 import type { Account } from './caip.ts'
 import { ProtocolError } from './errors.ts'
+import { recoverAddress } from './ethereum-signature.ts'
 import { type NamespaceId, namespaceOf, type Signature } from './namespaces.ts'
 
 /** Asks a chain whether a contract wallet signed: EIP-1271, and EIP-6492 for one that is not deployed yet. */
@@ -44,20 +44,11 @@ const eip191Hash = (text: string): Uint8Array => {
   return keccak_256(concat(utf8(`\u0019Ethereum Signed Message:\n${bytes.length}`), bytes))
 }
 
-/** Lower-case address of who signed the text; undefined when nobody can have. */
-const signerOf = (text: string, signature: Uint8Array): string | undefined => {
-  const v = signature[64] ?? 0
-  const recovery = v >= 27 ? v - 27 : v
-  if (signature.length !== 65 || recovery > 1) return undefined
-  try {
-    const recovered = concat(Uint8Array.of(recovery), signature.subarray(0, 64))
-    const compressed = secp256k1.recoverPublicKey(recovered, eip191Hash(text), { prehash: false })
-    const point = secp256k1.Point.fromBytes(compressed).toBytes(false)
-    return `0x${toHex(keccak_256(point.subarray(1)).subarray(12))}`
-  } catch {
-    return undefined
-  }
-}
+/** The address of who signed the text, in lower case; undefined when nobody can have. */
+const signerOf = (text: string, signature: Uint8Array): string | undefined =>
+  signature.length === 65
+    ? recoverAddress(eip191Hash(text), signature.subarray(0, 64), signature[64] ?? 0)
+    : undefined
 
 const byEthereum: Verifier = async ({ account, texts, signature: { t, s }, verifySignature }) => {
   const bytes = decoded(s.replace(/^0x/i, ''), fromHex)

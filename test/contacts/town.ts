@@ -1,9 +1,10 @@
 /** The registry of installations as its users meet it: over HTTP, in a whole server, on a clock of the test's. */
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { z } from 'zod'
-import { type Action, addressOf, digestOf } from '../../src/contacts/erc1056.ts'
+import { type Action, digestOf } from '../../src/contacts/erc1056.ts'
 import { toBase64url, toHex } from '../../src/protocol/bytes.ts'
 import { didWeb } from '../../src/protocol/did.ts'
+import { ethereumAddressOf } from '../../src/protocol/ethereum-signature.ts'
 import { type Claims, signJwt } from '../../src/protocol/jwt.ts'
 import type { SigningKey } from '../../src/protocol/keys.ts'
 import type { Config } from '../../src/server/config/config.ts'
@@ -25,7 +26,7 @@ export const newSigner = () => {
   return signerOf(secret)
 }
 export const signerOf = (secret: Uint8Array) => ({
-  address: addressOf(secp256k1.Point.fromBytes(secp256k1.getPublicKey(secret))),
+  address: ethereumAddressOf(secp256k1.Point.fromBytes(secp256k1.getPublicKey(secret))),
   sign(digest: Uint8Array) {
     const signed = secp256k1.sign(digest, secret, { prehash: false, format: 'recovered' })
     const [recovery = 0] = signed
