@@ -16,6 +16,7 @@
 import type { StateBudget } from '../platform/budgets/state-budget.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Meter } from '../platform/telemetry.ts'
+import { createKnownRegistrations } from './known-registrations.ts'
 import type { ArchiveLimits, ArchiveStore, Registration } from './store.ts'
 
 /** A message as the relay took it. */
@@ -54,106 +55,23 @@ export interface Keeper extends Disposable {
   registered(registration: Pick<Registration, 'clientId' | 'tags'>): void
 }
 
-/** What a client has registered. */
-interface Known {
-  tags: ReadonlySet<number>
-  owners: Readonly<Record<string, string>>
-}
-const NOTHING: Known = { tags: new Set(), owners: {} }
-
 /** A copy is paid for as long at most, ms: an address has room for what it says in a month. */
 export const PAID_RETENTION_MS = 30 * 86_400_000
-/** How long what is known of registrations is relied upon, ms, should the news of a change be lost. */
-export const REGISTRATION_CACHE_MS = 10_000
-/** Clients that are remembered; one that has registered something counts for eight, as it needs some KiB. */
-const MAX_KNOWN = 50_000
-const REGISTERED_WEIGHT = 8
-/** Tags that are remembered. */
-const MAX_TAGS = 4_096
+
+/** The clients whose registration counts for the message. */
+const partsOf = ({ publisher }: Taken, outcome: Outcome): string[] =>
+  outcome.outcome === 'stored'
+    ? [publisher, ...outcome.subscribers.map(({ clientId }) => clientId)]
+    : [publisher]
 
 export const createKeeper = (
   deps: { store: ArchiveStore; state: Pick<StateBudget, 'charge'>; clock: Clock; meter: Meter },
   { retentionMs, limits }: ArchiveRules,
 ): Keeper => {
   const { store, state, clock, meter } = deps
-  let tags = { known: new Set<number>(), isAny: false, until: 0 }
-  /** Tags of which news came since they are being read. */
-  let announced = new Set<number>()
-  let reading: Promise<void> | undefined
-  const clients = new Map<string, Known & { until: number }>()
-  let weight = 0
-  /** Changes with every piece of news, so that what was read before it is not kept. */
-  let revision = 0
-
-  const weightOf = ({ tags, owners }: Known) =>
-    tags.size > 0 || Object.keys(owners).length > 0 ? REGISTERED_WEIGHT : 1
-  const forget = (clientId: string) => {
-    const entry = clients.get(clientId)
-    if (!entry) return
-    clients.delete(clientId)
-    weight -= weightOf(entry)
-  }
-  const remember = (clientId: string, known: Known, until: number) => {
-    // The ones that were read first are over first.
-    forget(clientId)
-    clients.set(clientId, { ...known, until })
-    weight += weightOf(known)
-    for (const oldest of clients.keys()) {
-      if (weight <= MAX_KNOWN) break
-      forget(oldest)
-    }
-  }
-
-  const registered: Keeper['registered'] = ({ clientId, tags: own }) => {
-    revision++
-    for (const tag of own) {
-      announced.add(tag)
-      tags.known.add(tag)
-    }
-    forget(clientId)
-  }
-  const listening = store.onRegister(registered)
-
-  const readTags = async (): Promise<void> => {
-    const now = clock.now()
-    announced = new Set()
-    const listed = await store.tags(now, MAX_TAGS + 1)
-    const isAny = listed.length > MAX_TAGS
-    tags = {
-      known: new Set([...(isAny ? [] : listed), ...announced]),
-      isAny,
-      until: now + REGISTRATION_CACHE_MS,
-    }
-  }
-  /** Whether somebody may have registered it, as far as is known. */
-  const isWanted = ({ tag }: Taken): boolean => tags.isAny || tags.known.has(tag)
-
-  /** Those of the clients that registered anything, with their tags. */
-  const registeredAmong = async (clientIds: Iterable<string>): Promise<Map<string, Known>> => {
-    const now = clock.now()
-    const found = new Map<string, Known>()
-    const unknown: string[] = []
-    for (const clientId of new Set(clientIds)) {
-      const entry = clients.get(clientId)
-      if (entry && entry.until > now) found.set(clientId, entry)
-      else unknown.push(clientId)
-    }
-    if (unknown.length === 0) return found
-    const before = revision
-    const read = new Map<string, Known>(unknown.map((clientId) => [clientId, NOTHING]))
-    for (const { clientId, tags, owners } of await store.registrations(unknown, now))
-      read.set(clientId, { tags: new Set(tags), owners })
-    for (const [clientId, own] of read) {
-      found.set(clientId, own)
-      if (before === revision) remember(clientId, own, now + REGISTRATION_CACHE_MS)
-    }
-    return found
-  }
-
-  const partsOf = ({ publisher }: Taken, outcome: Outcome): string[] =>
-    outcome.outcome === 'stored'
-      ? [publisher, ...outcome.subscribers.map(({ clientId }) => clientId)]
-      : [publisher]
+  const known = createKnownRegistrations({ store, clock })
+  const listening = store.onRegister(known.announce)
+  const isWanted = ({ tag }: Taken): boolean => known.isWanted(tag)
 
   /** Charges the copies; answers those that are paid for. */
   const paidOf = async <T extends { message: Taken; address: string }>(
@@ -177,19 +95,14 @@ export const createKeeper = (
   }
 
   const keep: Keeper['accepted'] = async (messages, outcomes, addresses) => {
-    if (clock.now() >= tags.until) {
-      reading ??= readTags().finally(() => {
-        reading = undefined
-      })
-      await reading
-    }
+    if (!known.areTagsFresh()) await known.readTags()
     const candidates = messages.flatMap((message, at) => {
       const outcome = outcomes[at]
       if (!outcome || !isWanted(message)) return []
       return [{ message, outcome, address: addresses[at] ?? '', parts: partsOf(message, outcome) }]
     })
     if (candidates.length === 0) return
-    const found = await registeredAmong(candidates.flatMap(({ parts }) => parts))
+    const found = await known.among(candidates.flatMap(({ parts }) => parts))
     const wanted = candidates.filter(
       ({ message, outcome, parts }) =>
         outcome.outcome !== 'stored' || parts.some((clientId) => found.get(clientId)?.tags.has(message.tag)),
@@ -206,8 +119,8 @@ export const createKeeper = (
 
   return {
     accepted: (messages, ...rest) =>
-      clock.now() < tags.until && !messages.some(isWanted) ? undefined : keep(messages, ...rest),
-    registered,
+      known.areTagsFresh() && !messages.some(isWanted) ? undefined : keep(messages, ...rest),
+    registered: known.announce,
     [Symbol.dispose]: () => listening[Symbol.dispose](),
   }
 }

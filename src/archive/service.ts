@@ -21,30 +21,13 @@
  */
 
 import type { Payer } from '../platform/budgets/payer.ts'
-import { ROW_OVERHEAD_BYTES } from '../platform/budgets/state-budget.ts'
-import { type Clock, pause } from '../platform/runtime/clock.ts'
+import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { type ArchiveRules, type Keeper, PAID_RETENTION_MS, REGISTRATION_CACHE_MS } from './keeper.ts'
+import { createIntake, type Mailboxes } from './intake.ts'
+import type { ArchiveRules, Keeper } from './keeper.ts'
 import { ARCHIVE_LIMITS } from './schema.ts'
-import type { ArchivePage, ArchiveStore, NewArchived, Registration } from './store.ts'
-
-/** What the archive asks of the relay's mailboxes. */
-export interface Mailboxes {
-  topicsOf(clientId: string, page: { after?: string; limit: number }): Promise<string[]>
-  pending(
-    clientId: string,
-    topic: string,
-    page: { after: number; limit: number; maxBytes: number; now: number },
-  ): Promise<{
-    messages: (Omit<NewArchived, 'at' | 'expiresAt' | 'owner'> & {
-      seq: number
-      publisher: string
-      publishedAt: number
-    })[]
-    hasMore: boolean
-  }>
-}
+import type { ArchivePage, ArchiveStore, Registration } from './store.ts'
 
 export interface ArchiveQuery {
   topic: string
@@ -69,14 +52,6 @@ export interface Archive extends Disposable {
   compact(owner: string, topic: string, before: string): Promise<void>
 }
 
-/** Nobody: so that a mailbox shows everything that is live. */
-const NOBODY = 'archive'
-/** Topics of one client that are looked into. */
-const MAX_TOPICS = 1_000
-/** Of a mailbox; small, because whoever asks for the next one may have to wait. */
-const MAILBOX_PAGE = { limit: 100, maxBytes: 512 * 1024 }
-/** What looking for such a page costs; see `work-budget`. */
-const PAGE_WORK = 15
 /** A registration that is not renewed ends, ms. */
 const REGISTRATION_LEASE_MS = 90 * 86_400_000
 /** A registration and its tags are each a row. */
@@ -84,16 +59,6 @@ const TAG_BYTES = 256
 const OWNER_BYTES = 160
 /** What the rows of a registration cost. */
 const REGISTER_WORK = 30
-/** Registrations whose topics are looked into, or will be; an address cannot pay for so many in that time. */
-const MAX_LOOKS = 10_000
-
-/** A registration whose topics are looked into. */
-interface Look {
-  clientId: string
-  tags: ReadonlySet<number>
-  payer: Payer
-}
-
 /** Whether the second one says nothing new, and the first one lasts for more than half of a lease. */
 const isStillGood = (before: Registration, wanted: Registration, now: number): boolean =>
   2 * (before.expiresAt - now) > wanted.expiresAt - now &&
@@ -110,81 +75,7 @@ export const createArchive = (
   { retentionMs, limits }: ArchiveRules,
 ): Archive => {
   const { store, mailboxes, keeper, clock, log } = deps
-  const later = new Set<Disposable>()
-  let looks = 0
-  const ending = new AbortController()
-
-  /** Charges a page of a mailbox, and waits where the payer has used up what it may. */
-  const inTurn = async (payer: Payer): Promise<void> => {
-    while (!ending.signal.aborted) {
-      try {
-        return await payer.work(PAGE_WORK)
-      } catch (error) {
-        if (!(error instanceof ProtocolError) || error.code !== 'rate_limited') throw error
-        await pause(clock, (error.retryAfter ?? 1) * 1000, ending.signal)
-      }
-    }
-    throw new ProtocolError('unavailable')
-  }
-
-  /** By publisher, of those that have named one for the topic. */
-  const ownersOf = async (messages: readonly { publisher: string }[], topic: string) => {
-    const publishers = [...new Set(messages.map(({ publisher }) => publisher))]
-    const found = await store.registrations(publishers, clock.now())
-    return new Map(found.map(({ clientId, owners }) => [clientId, owners[topic]]))
-  }
-
-  const takeInTopic = async (topic: string, tags: ReadonlySet<number>, payer: Payer): Promise<void> => {
-    for (let after = 0, more = true; more; ) {
-      await inTurn(payer)
-      const now = clock.now()
-      const page = await mailboxes.pending(NOBODY, topic, { after, ...MAILBOX_PAGE, now })
-      const last = page.messages.at(-1)
-      const wanted = page.messages.filter(({ tag }) => tags.has(tag))
-      if (wanted.length > 0) {
-        const owners = await ownersOf(wanted, topic)
-        const archived = wanted.map(({ topic, id, message, tag, publisher, publishedAt: at }) => {
-          return { topic, id, message, tag, at, expiresAt: at + retentionMs, owner: owners.get(publisher) }
-        })
-        const bytes = archived.reduce((sum, { message }) => sum + message.length + ROW_OVERHEAD_BYTES, 0)
-        await payer.keep(bytes, Math.min(retentionMs, PAID_RETENTION_MS))
-        await store.keep(archived, limits, now)
-      }
-      after = last?.seq ?? after
-      more = page.hasMore && last !== undefined
-    }
-  }
-
-  const takeIn = async ({ clientId, tags, payer }: Look): Promise<void> => {
-    for (const topic of await mailboxes.topicsOf(clientId, { limit: MAX_TOPICS }))
-      await takeInTopic(topic, tags, payer)
-  }
-
-  /** Once more, when every process knows of the registration: what one took meanwhile without knowing. */
-  const takeInLater = (look: Look) => {
-    const timer = clock.after(REGISTRATION_CACHE_MS * 2, () => {
-      later.delete(timer)
-      takeIn(look)
-        .catch((err: unknown) => {
-          if (ending.signal.aborted) return
-          log.warn({ err }, 'What waits for a newly registered client could not be archived')
-        })
-        .finally(() => looks--)
-    })
-    later.add(timer)
-  }
-
-  /** Looks twice into the topics of the client. */
-  const lookInto = async (look: Look): Promise<void> => {
-    looks++
-    try {
-      await takeIn(look)
-    } catch (error) {
-      looks--
-      throw error
-    }
-    takeInLater(look)
-  }
+  const intake = createIntake({ store, mailboxes, clock, log }, { retentionMs, limits })
 
   return {
     async register(clientId, { tags, owners }, payer) {
@@ -197,12 +88,12 @@ export const createArchive = (
       const registration = { clientId, tags: [...wanted], owners, expiresAt }
       if (before && isStillGood(before, registration, now)) return
       const bytes = wanted.size * TAG_BYTES + Object.keys(owners).length * OWNER_BYTES
-      if (added.size > 0 && looks >= MAX_LOOKS) throw new ProtocolError('rate_limited')
+      if (added.size > 0 && intake.isFull()) throw new ProtocolError('rate_limited')
       await payer.work(REGISTER_WORK)
       await payer.keep(bytes, expiresAt - now)
       await store.register(registration, now)
       keeper.registered(registration)
-      if (added.size > 0) await lookInto({ clientId, tags: added, payer })
+      if (added.size > 0) await intake.take({ clientId, tags: added, payer })
     },
 
     async messages({ topic, originId, direction, messageCount: limit }) {
@@ -216,9 +107,6 @@ export const createArchive = (
       if (!(await store.drop(topic, before, owner))) throw new ProtocolError('not_found')
     },
 
-    [Symbol.dispose]() {
-      ending.abort()
-      for (const timer of later) timer[Symbol.dispose]()
-    },
+    [Symbol.dispose]: () => intake[Symbol.dispose](),
   }
 }

@@ -16,7 +16,7 @@ import { fromHex, toBase64url, utf8 } from '../protocol/bytes.ts'
 import { accountKey, parseAccount } from '../protocol/caip.ts'
 import { accountFromDidPkh, didWeb, domainFromDidWeb, ed25519FromDid } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { ethereumAddressOf } from '../protocol/ethereum-signature.ts'
+import { ethereumAddressOf } from '../protocol/signatures.ts'
 
 export type Holder =
   /** An account on chains; `address`: of Ethereum, lower case. */

@@ -1,14 +1,14 @@
 /** Who may speak for a domain: the Ed25519 keys that its did document lists for authentication. */
-import { ed25519Did } from '../protocol/did.ts'
 import {
   type DidDocument,
+  ed25519Did,
   ed25519FromJwk,
   ed25519FromMultibase,
   isEd25519Jwk,
   parseDidDocument,
   readMethod,
   type VerificationMethod,
-} from '../protocol/did-document.ts'
+} from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 
 /** Of each list of a document. */

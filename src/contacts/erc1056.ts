@@ -10,7 +10,7 @@
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { concat, fromHex, toHex, utf8 } from '../protocol/bytes.ts'
-import { recoverAddress } from '../protocol/ethereum-signature.ts'
+import { recoverAddress } from '../protocol/signatures.ts'
 
 export type Action =
   /** `validity`: seconds. */

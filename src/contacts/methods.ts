@@ -19,8 +19,9 @@ import { checked } from '../platform/net/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { readAttribute, writeValue } from './attribute.ts'
 import { MAX_VALIDITY_S } from './limits.ts'
+import type { Authority } from './permits.ts'
 import { type Change, Grant, named, Revoke, Whose } from './schema.ts'
-import type { Authority, Contacts } from './service.ts'
+import type { Contacts } from './service.ts'
 
 export type Method = (params: unknown, payer: Payer) => Promise<unknown>
 

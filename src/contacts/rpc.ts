@@ -46,7 +46,23 @@ export const failureOf = (error: ProtocolError): { code: number; message: string
   return { code: error.rpc, message: error.message }
 }
 
-export const createRpc = ({ methods, log, meter, newId }: RpcDeps): AnswerRpc => {
+const call = async (
+  { methods, meter }: Pick<RpcDeps, 'methods' | 'meter'>,
+  { method, params }: { method: string; params: unknown },
+  payer: Payer,
+  urlMethod: string | undefined,
+): Promise<unknown> => {
+  if (urlMethod !== undefined && method !== urlMethod) {
+    throw new ProtocolError('bad_request', 'the URL names another method')
+  }
+  const run = methods.get(method)
+  if (!run) throw new ProtocolError('unknown_method')
+  meter.count('contacts_requests_total', { method })
+  return run(params, payer)
+}
+
+export const createRpc = (deps: RpcDeps): AnswerRpc => {
+  const { log, newId } = deps
   const failed = (idText: string | null, thrown: unknown): string => {
     const known = asProtocolError(thrown)
     const isOurs = !known || (known.http >= 500 && known.code !== 'unavailable')
@@ -58,20 +74,6 @@ export const createRpc = ({ methods, log, meter, newId }: RpcDeps): AnswerRpc =>
     const id = newId()
     log.error({ err: thrown, id }, 'A request about installations failed unexpectedly')
     return rpcFailure(idText, code, `${message} (${id})`)
-  }
-
-  const call = async (
-    { method, params }: { method: string; params: unknown },
-    payer: Payer,
-    urlMethod: string | undefined,
-  ): Promise<unknown> => {
-    if (urlMethod !== undefined && method !== urlMethod) {
-      throw new ProtocolError('bad_request', 'the URL names another method')
-    }
-    const run = methods.get(method)
-    if (!run) throw new ProtocolError('unknown_method')
-    meter.count('contacts_requests_total', { method })
-    return run(params, payer)
   }
 
   /** `isFull`: the batch has enough to answer; what wants no answer is done all the same. */
@@ -89,7 +91,7 @@ export const createRpc = ({ methods, log, meter, newId }: RpcDeps): AnswerRpc =>
       }
       idText = message.idText
       if (isFull && idText !== undefined) throw new ProtocolError('too_large', 'ask for the rest by itself')
-      const result = await call(message, payer, urlMethod)
+      const result = await call(deps, message, payer, urlMethod)
       return idText === undefined ? undefined : rpcResult(idText, result)
     } catch (error) {
       if (idText !== undefined) return failed(idText, error)

@@ -28,8 +28,8 @@ import { type Answer, IdentityQuery, InviteQuery, RegisterIdentity, WithIdAuth }
 import type { KeyRegistry } from './service.ts'
 
 /** A CACAO has one or two KiB, and at most eight. */
-const CACAO_BODY_BYTES = 12 * 1024
-const TOKEN_BODY_BYTES = 12 * 1024
+const MAX_CACAO_BODY_BYTES = 12 * 1024
+const MAX_TOKEN_BODY_BYTES = 12 * 1024
 
 const success = (value: unknown = null): Answer => ({ status: 'SUCCESS', error: null, value })
 
@@ -40,16 +40,10 @@ const sentence = (error: ProtocolError, path: string): string => {
   return error.message
 }
 
-export const keysRoutes = (deps: {
-  registry: KeyRegistry
-  log: Log
-  payerFor?: (c: Context) => Payer
-  newId?: () => string
-}): Hono => {
-  const { payerFor = () => HOUSE } = deps
-  const { registry, log, newId = () => globalThis.crypto.randomUUID() } = deps
-
-  const failure = (thrown: unknown, c: Context): Response => {
+/** Answers a failure in the registry's own shape, and logs what is unexpected with an id. */
+const createFailure =
+  ({ log, newId }: { log: Log; newId: () => string }) =>
+  (thrown: unknown, c: Context): Response => {
     const known = asProtocolError(thrown)
     const id = known && (known.http < 500 || known.code === 'unavailable') ? undefined : newId()
     if (known?.code === 'unavailable') {
@@ -75,8 +69,17 @@ export const keysRoutes = (deps: {
     return c.json(answer, error.http === 422 ? 400 : error.http)
   }
 
+export const keysRoutes = (deps: {
+  registry: KeyRegistry
+  log: Log
+  payerFor?: (c: Context) => Payer
+  newId?: () => string
+}): Hono => {
+  const { payerFor = () => HOUSE } = deps
+  const { registry, log, newId = () => globalThis.crypto.randomUUID() } = deps
+
   const app = new Hono()
-  app.onError(failure)
+  app.onError(createFailure({ log, newId }))
   for (const path of ['/identity', '/invite']) {
     app.use(
       path,
@@ -89,7 +92,7 @@ export const keysRoutes = (deps: {
     )
   }
 
-  app.post('/identity', jsonBody(RegisterIdentity, CACAO_BODY_BYTES), async (c) => {
+  app.post('/identity', jsonBody(RegisterIdentity, MAX_CACAO_BODY_BYTES), async (c) => {
     const { cacao, idAuth } = c.req.valid('json')
     await registry.register(cacao, payerFor(c), idAuth)
     return c.json(success())
@@ -103,13 +106,13 @@ export const keysRoutes = (deps: {
     // Spliced in as text, so that it is what was registered to the byte.
     return c.body(`{"status":"SUCCESS","error":null,"value":{"cacao":${text}}}`)
   })
-  app.delete('/identity', jsonBody(WithIdAuth, TOKEN_BODY_BYTES), async (c) => {
+  app.delete('/identity', jsonBody(WithIdAuth, MAX_TOKEN_BODY_BYTES), async (c) => {
     await payerFor(c).work(WORK_COST.token)
     await registry.unregister(c.req.valid('json').idAuth)
     return c.json(success())
   })
 
-  app.post('/invite', jsonBody(WithIdAuth, TOKEN_BODY_BYTES), async (c) => {
+  app.post('/invite', jsonBody(WithIdAuth, MAX_TOKEN_BODY_BYTES), async (c) => {
     await registry.registerInvite(c.req.valid('json').idAuth, payerFor(c))
     return c.json(success())
   })
@@ -118,7 +121,7 @@ export const keysRoutes = (deps: {
     c.header('Cache-Control', 'no-store')
     return c.json(success({ inviteKey }))
   })
-  app.delete('/invite', jsonBody(WithIdAuth, TOKEN_BODY_BYTES), async (c) => {
+  app.delete('/invite', jsonBody(WithIdAuth, MAX_TOKEN_BODY_BYTES), async (c) => {
     await payerFor(c).work(WORK_COST.token)
     await registry.unregisterInvite(c.req.valid('json').idAuth)
     return c.json(success())

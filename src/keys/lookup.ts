@@ -63,6 +63,14 @@ const originOf = (url: string): string | undefined => {
   return protocol === 'https:' || protocol === 'http:' ? origin : undefined
 }
 
+const parseAnswer = (text: string): Cacao => {
+  try {
+    return parseCacao(IdentityAnswer.parse(JSON.parse(text)).value.cacao)
+  } catch (cause) {
+    throw new ProtocolError('unavailable', 'the key server answered something else', { cause })
+  }
+}
+
 export const createIdentityLookup = (deps: IdentityLookupDeps, options: IdentityLookupOptions) => {
   const { registry, fetch, clock, log } = deps
   const allowed = new Set(options.allowed.map(originOf))
@@ -71,14 +79,6 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
     // The key of somebody may be claimed by others there: what is answered about them is no answer for the owner.
     { ...IDENTITY_CACHE, isWorthIt: ({ cacao, wanted }) => isOf(cacao, wanted) },
   )
-
-  const parse = (text: string): Cacao => {
-    try {
-      return parseCacao(IdentityAnswer.parse(JSON.parse(text)).value.cacao)
-    } catch (cause) {
-      throw new ProtocolError('unavailable', 'the key server answered something else', { cause })
-    }
-  }
 
   const ask = async (origin: string, identityKey: string): Promise<Cacao> => {
     const url = `${origin}/identity?publicKey=${identityKey.slice('did:key:'.length)}`
@@ -89,7 +89,7 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
       })
       if (status === 404) throw new ProtocolError('identity_unknown')
       if (status !== 200) throw new ProtocolError('unavailable', `the key server answered ${status}`)
-      return parse(body)
+      return parseAnswer(body)
     } catch (err) {
       if (err instanceof HostNotAsked) {
         const retryAfter = Math.max(1, Math.ceil((err.until - clock.now()) / 1000))

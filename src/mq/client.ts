@@ -9,15 +9,15 @@
  * read and how much, nothing else. Who sent it, it tells with `signed` only.
  */
 
-import type * as z from 'zod'
-import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../platform/net/fetch-json.ts'
+import type { FetchDeps, JsonRequest } from '../platform/net/fetch-json.ts'
 import { type Clock, pause, systemClock } from '../platform/runtime/clock.ts'
 import { openEnvelope, parseEnvelope, sealType1 } from '../protocol/envelope.ts'
-import { fromSentence, isErrorCode, ProtocolError } from '../protocol/errors.ts'
+import { ProtocolError } from '../protocol/errors.ts'
 import { deriveSymKey, generateAgreementKey, type KeyPair } from '../protocol/keys.ts'
 import { withoutTrailingSlashes } from '../protocol/urls.ts'
 import { hashDid } from './dids.ts'
-import { FailureAnswer, MessageAnswer, PutAnswer, TokenAnswer } from './schema.ts'
+import { createHubRequests } from './hub-requests.ts'
+import { MessageAnswer, PutAnswer } from './schema.ts'
 import { type MqSigner, messageProofText } from './signers.ts'
 
 export { accountSigner, ed25519Signer, type MqSigner, secp256k1Signer, webSigner } from './signers.ts'
@@ -65,8 +65,6 @@ export interface MqClient {
   messages(signal?: AbortSignal): AsyncGenerator<ReceivedMessage, void, void>
 }
 
-/** A token is not used in its last minute, ms. */
-const TOKEN_MARGIN_MS = 60_000
 /** Longer than any hub holds a poll, ms. */
 const POLL_TIMEOUT_MS = 60_000
 const MIN_RETRY_MS = 500
@@ -74,10 +72,71 @@ const MAX_RETRY_MS = 30_000
 
 const RETRIED_CODES: ReadonlySet<string> = new Set(['unavailable', 'rate_limited', 'internal'])
 
-interface Grant {
-  token: string
-  expires: number
-  signature: string
+const sealed = (text: string, sealTo: Uint8Array): string => {
+  const { privateKey, publicKey } = generateAgreementKey()
+  return sealType1({ key: deriveSymKey(privateKey, sealTo), senderPublicKey: publicKey, plaintext: text })
+}
+
+/** The text of an envelope that is sealed to our key; undefined for what is not. */
+const openSealed = (message: string, agreementKey: KeyPair | undefined): string | undefined => {
+  if (!agreementKey) return undefined
+  try {
+    const envelope = parseEnvelope(message)
+    if (envelope.type !== 1) return undefined
+    return openEnvelope(envelope, deriveSymKey(agreementKey.privateKey, envelope.senderPublicKey))
+  } catch {
+    // Whoever has a token puts what they like.
+    return undefined
+  }
+}
+
+const receivedMessage = (
+  answer: MessageAnswer | undefined,
+  agreementKey: KeyPair | undefined,
+): ReceivedMessage | undefined => {
+  if (!answer) return undefined
+  const { messageId: id, message, sender, messageSigned } = answer
+  const text = openSealed(message, agreementKey)
+  return {
+    id,
+    text: text ?? message,
+    isSealed: text !== undefined,
+    ...(sender !== undefined && { sender }),
+    ...(messageSigned && { messageSigned }),
+  }
+}
+
+const pollRequest = (signal: AbortSignal | undefined): JsonRequest => ({
+  patience: POLL_TIMEOUT_MS,
+  ...(signal && { signal }),
+})
+
+/** See `MqClient.messages`. */
+async function* allMessages(
+  client: Pick<MqClient, 'peek' | 'delete'>,
+  clock: Clock,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ReceivedMessage, void, void> {
+  let waitMs = MIN_RETRY_MS
+  let done: string | undefined
+  while (!signal?.aborted) {
+    try {
+      if (done !== undefined) await client.delete(done)
+      done = undefined
+      const message = await client.peek(signal)
+      waitMs = MIN_RETRY_MS
+      if (!message || signal?.aborted) continue
+      yield message
+      done = message.id
+    } catch (error) {
+      if (signal?.aborted) return
+      if (!(error instanceof ProtocolError) || !RETRIED_CODES.has(error.code)) throw error
+      await pause(clock, waitMs, signal)
+      waitMs = Math.min(2 * waitMs, MAX_RETRY_MS)
+    }
+  }
+  // The last one was done with, too.
+  if (done !== undefined) await client.delete(done)
 }
 
 export const mqClient = (options: MqClientOptions, deps: Partial<FetchDeps> = {}): MqClient => {
@@ -86,96 +145,7 @@ export const mqClient = (options: MqClientOptions, deps: Partial<FetchDeps> = {}
   const fetch = deps.fetch ?? globalThis.fetch.bind(globalThis)
   const base = `${withoutTrailingSlashes(options.url)}/mq/${encodeURIComponent(domain)}`
   const own = hashDid(did)
-  let grant: Promise<Grant> | undefined
-
-  const ask = async <T>(
-    path: string,
-    request: JsonRequest,
-    schema?: z.ZodType<T>,
-  ): Promise<T | undefined> => {
-    const { status, body } = await fetchJson({ clock, fetch }, base + path, request).catch((error) => {
-      // The path holds a signature, and the sentence would hold the path.
-      const cause: unknown = error instanceof Error ? error.cause : undefined
-      throw new ProtocolError('unavailable', 'no answer from the message hub', { cause })
-    })
-    if (status === 204) return undefined
-    if (status !== 200) {
-      throw failureOf(status, body)
-    }
-    if (!schema) return undefined
-    const parsed = schema.safeParse(body)
-    if (parsed.success) return parsed.data
-    throw new ProtocolError('unavailable', 'the message hub answered something else')
-  }
-
-  const tokenFor = async (hash: string) => {
-    const answer = await ask(`/${hash}/token`, {}, TokenAnswer)
-    if (!answer) throw new ProtocolError('unavailable', 'the message hub gave no token')
-    return answer
-  }
-  const newGrant = async (): Promise<Grant> => {
-    const { token, expires } = await tokenFor(own)
-    return { token, expires, signature: encodeURIComponent(await sign(token)) }
-  }
-  const granted = async (): Promise<Grant> => {
-    grant ??= newGrant()
-    const mine = grant
-    try {
-      const held = await mine
-      if (held.expires - TOKEN_MARGIN_MS > clock.now()) return held
-    } catch (error) {
-      if (grant === mine) grant = undefined
-      throw error
-    }
-    if (grant === mine) grant = undefined
-    return granted()
-  }
-
-  /** Once more with another token when this one is not taken any more: the hub may have other keys by now. */
-  const asReader = async <T>(
-    path: (signature: string) => string,
-    request: JsonRequest,
-    schema?: z.ZodType<T>,
-  ): Promise<T | undefined> => {
-    const attempt = ({ token, signature }: Grant) =>
-      ask(path(signature), { ...request, headers: { 'x-mq-authorization': token } }, schema)
-    const held = await granted()
-    try {
-      return await attempt(held)
-    } catch (error) {
-      if (!(error instanceof ProtocolError) || error.code !== 'forbidden') throw error
-      grant = undefined
-      return attempt(await granted())
-    }
-  }
-
-  const opened = (message: string): string | undefined => {
-    if (!agreementKey) return undefined
-    try {
-      const envelope = parseEnvelope(message)
-      if (envelope.type !== 1) return undefined
-      return openEnvelope(envelope, deriveSymKey(agreementKey.privateKey, envelope.senderPublicKey))
-    } catch {
-      // Whoever has a token puts what they like.
-      return undefined
-    }
-  }
-  const received = (answer: MessageAnswer | undefined): ReceivedMessage | undefined => {
-    if (!answer) return undefined
-    const { messageId: id, message, sender, messageSigned } = answer
-    const text = opened(message)
-    return {
-      id,
-      text: text ?? message,
-      isSealed: text !== undefined,
-      ...(sender !== undefined && { sender }),
-      ...(messageSigned && { messageSigned }),
-    }
-  }
-  const polling = (signal: AbortSignal | undefined): JsonRequest => ({
-    patience: POLL_TIMEOUT_MS,
-    ...(signal && { signal }),
-  })
+  const { ask, askAsReader, tokenFor } = createHubRequests({ clock, fetch, sign }, { base, ownHash: own })
 
   const client: MqClient = {
     did,
@@ -196,57 +166,22 @@ export const mqClient = (options: MqClientOptions, deps: Partial<FetchDeps> = {}
     },
 
     async peek(signal) {
-      return received(
-        await asReader((signature) => `/get/${own}/${signature}`, polling(signal), MessageAnswer),
-      )
+      const path = (signature: string) => `/get/${own}/${signature}`
+      return receivedMessage(await askAsReader(path, pollRequest(signal), MessageAnswer), agreementKey)
     },
 
     async take({ id, signal } = {}) {
       const which = id === undefined ? '' : `${encodeURIComponent(id)}/`
       const path = (signature: string) => `/take/${own}/${which}${signature}`
-      return received(await asReader(path, polling(signal), MessageAnswer))
+      return receivedMessage(await askAsReader(path, pollRequest(signal), MessageAnswer), agreementKey)
     },
 
     async delete(id) {
       const path = (signature: string) => `/delete/${own}/${encodeURIComponent(id)}/${signature}`
-      await asReader(path, { method: 'DELETE' })
+      await askAsReader(path, { method: 'DELETE' })
     },
 
-    async *messages(signal) {
-      let wait = MIN_RETRY_MS
-      let done: string | undefined
-      while (!signal?.aborted) {
-        try {
-          if (done !== undefined) await client.delete(done)
-          done = undefined
-          const message = await client.peek(signal)
-          wait = MIN_RETRY_MS
-          if (!message || signal?.aborted) continue
-          yield message
-          done = message.id
-        } catch (error) {
-          if (signal?.aborted) return
-          if (!(error instanceof ProtocolError) || !RETRIED_CODES.has(error.code)) throw error
-          await pause(clock, wait, signal)
-          wait = Math.min(2 * wait, MAX_RETRY_MS)
-        }
-      }
-      // The last one was done with, too.
-      if (done !== undefined) await client.delete(done)
-    },
+    messages: (signal) => allMessages(client, clock, signal),
   }
   return client
-}
-
-/** The hub says which failure it is; others that speak the same protocol have only a status. */
-const failureOf = (status: number, body: unknown): ProtocolError => {
-  const { error = '', code = '' } = FailureAnswer.safeParse(body).data ?? {}
-  return (
-    fromSentence(error) ?? (isErrorCode(code) ? new ProtocolError(code, error) : httpFailure(status, error))
-  )
-}
-
-const sealed = (text: string, sealTo: Uint8Array): string => {
-  const { privateKey, publicKey } = generateAgreementKey()
-  return sealType1({ key: deriveSymKey(privateKey, sealTo), senderPublicKey: publicKey, plaintext: text })
 }

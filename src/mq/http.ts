@@ -101,10 +101,10 @@ export interface MqRoutesDeps {
   newId?: () => string
 }
 
-export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => {
-  const { hub, callerOf, log, meter, newId = () => globalThis.crypto.randomUUID() } = deps
-
-  const failure = (thrown: unknown, c: Context): Response => {
+/** Answers a failure as published. Neither the path nor a header of the request is logged: both hold secrets. */
+const createFailure =
+  ({ log, meter, newId }: { log: Log; meter: Meter; newId: () => string }) =>
+  (thrown: unknown, c: Context): Response => {
     const known = asProtocolError(thrown)
     const { method } = c.req
     const isOurs = !known || known.code === 'internal'
@@ -124,8 +124,18 @@ export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => 
     return c.json(answer, statusOf(error))
   }
 
+/** Two segments are one id: others had such ids. */
+const idOf = ({ id, rest }: Params): string | undefined =>
+  id !== undefined && rest !== undefined ? `${id}/${rest}` : id
+
+const found = (c: Context, message: MqMessage | undefined): Response =>
+  message ? c.json(shown(message)) : c.body(null, 204)
+
+export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => {
+  const { hub, callerOf, log, meter, newId = () => globalThis.crypto.randomUUID() } = deps
+
   const app = new Hono()
-  app.onError(failure)
+  app.onError(createFailure({ log, meter, newId }))
   for (const path of ['/mq/*', '/bdns']) {
     app.use(
       path,
@@ -170,12 +180,6 @@ export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => 
   const credentials = (c: Context): Credentials => ({
     ...{ token: tokenOf(c), signature: c.req.param('signature') ?? '', caller: callerOf(c) },
   })
-  const idOf = ({ id, rest }: Params): string | undefined =>
-    id !== undefined && rest !== undefined ? `${id}/${rest}` : id
-
-  const found = (c: Context, message: MqMessage | undefined): Response =>
-    message ? c.json(shown(message)) : c.body(null, 204)
-
   app.get('/mq/:domain/get/:hashDID/:signature', async (c) =>
     found(c, await hub.peek(queueOf(c.req.param()), credentials(c), c.req.raw.signal)),
   )

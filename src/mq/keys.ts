@@ -13,15 +13,16 @@ import { createTtlCache } from '../platform/concurrency/ttl-cache.ts'
 import type { PublicFetch } from '../platform/net/public-fetch.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import { accountKey } from '../protocol/caip.ts'
-import { accountFromDidPkh, ed25519FromDid } from '../protocol/did.ts'
 import {
+  accountFromDidPkh,
   type DidDocument,
+  ed25519FromDid,
   ed25519FromJwk,
   ed25519FromMultibase,
   parseDidDocument,
   readMethod,
   type VerificationMethod,
-} from '../protocol/did-document.ts'
+} from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { splitDidUrl } from './dids.ts'
 

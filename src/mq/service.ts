@@ -21,55 +21,28 @@
  * - Whoever puts pays for what is kept (`platform/budgets/budgets`).
  */
 
-import type { Payer } from '../platform/budgets/payer.ts'
 import { WORK_COST } from '../platform/budgets/work-budget.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Meter } from '../platform/telemetry.ts'
 import { toBase64url, toHex, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { isHashDid } from './dids.ts'
 import {
-  ATTENDED_MS,
-  FOOTHOLD_SHARE,
-  type MqRate,
-  UNATTENDED_MAX_MESSAGES,
-  UNATTENDED_TTL_MS,
-} from './limits.ts'
+  type Access,
+  type Caller,
+  type Credentials,
+  createAccess,
+  type MqDomain,
+  type MqLimits,
+  workOf,
+} from './access.ts'
+import { FOOTHOLD_SHARE, UNATTENDED_MAX_MESSAGES, UNATTENDED_TTL_MS } from './limits.ts'
 import type { Polls } from './polls.ts'
 import type { Proofs } from './proof.ts'
 import { messageProofText } from './signers.ts'
 import type { MqMessage, MqStore, QueueName } from './store.ts'
 import type { Tokens } from './token.ts'
 
-/** What a domain allows. */
-export interface MqDomain {
-  enabled: boolean
-  /** Of one message, in UTF-8. */
-  messageBytes: number
-  /** Messages of one queue. */
-  queueLength: number
-  ttlDays: number
-  /** How long a reader waits for a message, ms. */
-  connectionTimeout: number
-}
-
-/** How much may be asked how fast; throws `rate_limited`. */
-export interface MqLimits {
-  take(name: MqRate, key: string): Promise<void>
-}
-
-/** Who asks, as far as is known. */
-export interface Caller extends Payer {
-  /** Of its address; '' for the house. */
-  name: string
-}
-
-/** Who asks for what is in a queue: the token, and the proof of having its reader's key. */
-export interface Credentials {
-  token: string | undefined
-  signature: string
-  caller: Caller
-}
+export type { Caller, Credentials, MqDomain } from './access.ts'
 
 /** Who wants to be known as the sender. */
 export interface SenderProof {
@@ -125,63 +98,60 @@ const DAY_MS = 86_400_000
 /** What an id of ours may look like; another one names nothing. */
 const ID = /^[\w-]{1,64}$/
 
-/** What proving a signature costs: a secp256k1 key is recovered, an Ed25519 signature only verified. */
-const workOf = (signature: string): number =>
-  signature.includes('.') ? WORK_COST.token : WORK_COST.signature
-
 const keyOf = ({ domain, hashDID }: QueueName): string => `${domain}/${hashDID}`
+
+const prove = (
+  proofs: Proofs,
+  { did, signature, coversMessage }: SenderProof,
+  token: string,
+  message: string,
+): Promise<void> => proofs.sender(did, coversMessage ? messageProofText(token, message) : token, signature)
+const provenBy = ({ did, coversMessage }: SenderProof): Pick<MqMessage, 'sender' | 'messageSigned'> => ({
+  sender: did,
+  ...(coversMessage && { messageSigned: true }),
+})
+
+/** A put: charged, proved and bounded before anything is written. */
+const createPut = (
+  { store, tokens, proofs, limits, clock, meter, randomBytes }: MqHubDeps,
+  access: Access,
+): MqHub['put'] => {
+  return async (queue, { token, message, sender, caller }) => {
+    const { messageBytes, queueLength, ttlDays } = access.known(queue)
+    await tokens.verify(token, queue)
+    await limits.take('mqPut', `${keyOf(queue)} ${caller.name}`)
+    const bytes = utf8(message).length
+    if (bytes === 0) throw new ProtocolError('bad_params', 'the message is empty', { field: 'message' })
+    if (bytes > messageBytes) throw new ProtocolError('too_large')
+    await caller.work(WORK_COST.item + (sender ? workOf(sender.signature) : 0))
+    if (sender) await prove(proofs, sender, token ?? '', message)
+    const now = clock.now()
+    const isAttended = (await store.attendedUntil(queue, now)) > 0
+    const most = isAttended ? queueLength : Math.min(queueLength, UNATTENDED_MAX_MESSAGES)
+    const life = isAttended ? ttlDays * DAY_MS : Math.min(ttlDays * DAY_MS, UNATTENDED_TTL_MS)
+    await caller.keep(bytes, life)
+    const id = toBase64url(randomBytes(18))
+    const isKept = await store.put(
+      queue,
+      {
+        ...{ id, message, expiresAt: now + life },
+        ...(sender && provenBy(sender)),
+        ...(caller.name !== '' && { payer: caller.name }),
+      },
+      { now, most, foothold: Math.max(1, Math.floor(most * FOOTHOLD_SHARE)) },
+    )
+    if (!isKept) throw new ProtocolError('quota_reached')
+    meter.count('mq_put_total')
+    return { id }
+  }
+}
 
 export const createMqHub = (
   deps: MqHubDeps,
   { domains }: { domains: ReadonlyMap<string, MqDomain> },
 ): MqHub => {
-  const { store, tokens, proofs, polls, limits, clock, meter, randomBytes } = deps
-
-  const domain = (name: string): MqDomain => {
-    const settings = domains.get(name)
-    if (!settings?.enabled) throw new ProtocolError('method_not_allowed', 'the domain has no message queues')
-    return settings
-  }
-  const known = (queue: QueueName): MqDomain => {
-    const settings = domain(queue.domain)
-    if (!isHashDid(queue.hashDID)) {
-      throw new ProtocolError('bad_params', 'hashDID must be the SHA-256 of a DID in base58', {
-        field: 'hashDID',
-      })
-    }
-    return settings
-  }
-
-  /** Not written where its address may have nothing more stored: reading goes on. */
-  const attend = async (queue: QueueName, { keep }: Caller): Promise<void> => {
-    const now = clock.now()
-    if ((await store.attendedUntil(queue, now)) > now + ATTENDED_MS - DAY_MS) return
-    const isPaid = await keep(0, ATTENDED_MS).then(
-      () => true,
-      () => false,
-    )
-    if (isPaid) await store.attend(queue, now + ATTENDED_MS, now)
-  }
-
-  const authorise = async (
-    queue: QueueName,
-    { token, signature, caller }: Credentials,
-  ): Promise<MqDomain> => {
-    const settings = known(queue)
-    // By the token, not by the queue: strangers cannot use up what its reader may ask.
-    await limits.take('mqGet', await tokens.verify(token, queue))
-    await caller.work(workOf(signature))
-    await proofs.reader(queue, token ?? '', signature)
-    await attend(queue, caller)
-    return settings
-  }
-
-  const prove = ({ did, signature, coversMessage }: SenderProof, token: string, message: string) =>
-    proofs.sender(did, coversMessage ? messageProofText(token, message) : token, signature)
-  const provenBy = ({ did, coversMessage }: SenderProof): Pick<MqMessage, 'sender' | 'messageSigned'> => ({
-    sender: did,
-    ...(coversMessage && { messageSigned: true }),
-  })
+  const { store, tokens, polls, limits, clock, meter, randomBytes } = deps
+  const access = createAccess(deps, domains)
 
   const removed = (message: MqMessage | undefined): MqMessage | undefined => {
     if (message) meter.count('mq_taken_total')
@@ -190,56 +160,29 @@ export const createMqHub = (
 
   return {
     domains: [...domains].filter(([, { enabled }]) => enabled).map(([name]) => name),
-    domain,
+    domain: access.domain,
 
     async token(queue, caller) {
-      known(queue)
+      access.known(queue)
       await caller.work(WORK_COST.token)
       await limits.take('mqToken', `${keyOf(queue)} ${caller.name}`)
       return tokens.issue(queue)
     },
 
     async admit(queue, token) {
-      known(queue)
+      access.known(queue)
       await tokens.verify(token, queue)
     },
 
-    async put(queue, { token, message, sender, caller }) {
-      const { messageBytes, queueLength, ttlDays } = known(queue)
-      await tokens.verify(token, queue)
-      await limits.take('mqPut', `${keyOf(queue)} ${caller.name}`)
-      const bytes = utf8(message).length
-      if (bytes === 0) throw new ProtocolError('bad_params', 'the message is empty', { field: 'message' })
-      if (bytes > messageBytes) throw new ProtocolError('too_large')
-      await caller.work(WORK_COST.item + (sender ? workOf(sender.signature) : 0))
-      if (sender) await prove(sender, token ?? '', message)
-      const now = clock.now()
-      const isAttended = (await store.attendedUntil(queue, now)) > 0
-      const most = isAttended ? queueLength : Math.min(queueLength, UNATTENDED_MAX_MESSAGES)
-      const life = isAttended ? ttlDays * DAY_MS : Math.min(ttlDays * DAY_MS, UNATTENDED_TTL_MS)
-      await caller.keep(bytes, life)
-      const id = toBase64url(randomBytes(18))
-      const isKept = await store.put(
-        queue,
-        {
-          ...{ id, message, expiresAt: now + life },
-          ...(sender && provenBy(sender)),
-          ...(caller.name !== '' && { payer: caller.name }),
-        },
-        { now, most, foothold: Math.max(1, Math.floor(most * FOOTHOLD_SHARE)) },
-      )
-      if (!isKept) throw new ProtocolError('quota_reached')
-      meter.count('mq_put_total')
-      return { id }
-    },
+    put: createPut(deps, access),
 
     async peek(queue, credentials, signal) {
-      const { connectionTimeout: timeoutMs } = await authorise(queue, credentials)
+      const { connectionTimeout: timeoutMs } = await access.authorise(queue, credentials)
       return polls.wait(queue, () => store.head(queue, clock.now()), { timeoutMs, signal })
     },
 
     async take(queue, credentials, signal, id) {
-      const { connectionTimeout: timeoutMs } = await authorise(queue, credentials)
+      const { connectionTimeout: timeoutMs } = await access.authorise(queue, credentials)
       const ticket = toHex(randomBytes(12))
       const now = () => ({ now: clock.now() })
       if (id !== undefined) {
@@ -253,7 +196,7 @@ export const createMqHub = (
     },
 
     async remove(queue, credentials, id) {
-      await authorise(queue, credentials)
+      await access.authorise(queue, credentials)
       if (ID.test(id) && (await store.remove(queue, id))) meter.count('mq_taken_total')
     },
   }

@@ -9,12 +9,12 @@
  *
  * `eip191` is only ever recovered, never asked about: a contract wallet's signature says so itself.
  */
+import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { crypto } from '#crypto'
 import { concat, fromBase58, fromBase64url, fromHex, toHex, utf8 } from './bytes.ts'
 import type { Account } from './caip.ts'
 import { ProtocolError } from './errors.ts'
-import { recoverAddress } from './ethereum-signature.ts'
 import { type NamespaceId, namespaceOf, type Signature } from './namespaces.ts'
 
 /** Asks a chain whether a contract wallet signed: EIP-1271, and EIP-6492 for one that is not deployed yet. */
@@ -37,6 +37,34 @@ type Verifier = (signed: Signed) => boolean | Promise<boolean>
 
 const invalid = (detail: string): ProtocolError => new ProtocolError('identity_invalid', detail)
 const unknownType = () => invalid('its kind of signature is not known')
+
+interface Point {
+  toBytes(isCompressed: boolean): Uint8Array
+}
+
+/** The address of a public key, in lower case: the last 20 bytes of its hash. */
+export const ethereumAddressOf = (point: Point): string =>
+  `0x${toHex(keccak_256(point.toBytes(false).subarray(1)).subarray(12))}`
+
+/**
+ * The address of the signer in lower case; undefined for a signature that no key can have made.
+ *
+ * @param hash what was signed, 32 bytes.
+ * @param rs `r` and `s`, 64 bytes. A high `s` is taken: who needs signatures to be unique refuses it before.
+ * @param v 27 or 28, or the bare parity 0 or 1.
+ */
+export const recoverAddress = (hash: Uint8Array, rs: Uint8Array, v: number): string | undefined => {
+  const recovery = v >= 27 ? v - 27 : v
+  if (rs.length !== 64 || (recovery !== 0 && recovery !== 1)) return undefined
+  try {
+    const compressed = secp256k1.recoverPublicKey(concat(Uint8Array.of(recovery), rs), hash, {
+      prehash: false,
+    })
+    return ethereumAddressOf(secp256k1.Point.fromBytes(compressed))
+  } catch {
+    return undefined
+  }
+}
 
 /** Hash of a text as wallets sign it (EIP-191, version 0x45). */
 const eip191Hash = (text: string): Uint8Array => {
