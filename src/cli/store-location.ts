@@ -6,7 +6,7 @@ import { readConfig } from '../server/config/config.ts'
 import { prepareDataDir } from '../server/config/data-dir.ts'
 import { lockDataDir } from '../server/config/data-lock.ts'
 import { asStartError, openEmbedded } from '../server/stores/embedded.ts'
-import { openSoundRedis } from '../server/stores/redis.ts'
+import { openCheckedRedis } from '../server/stores/redis.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
 import type { Stores } from '../storage/stores.ts'
 import { CommandFailure } from './admin-client.ts'
@@ -66,7 +66,7 @@ export const openStore = async (place: StoreLocation, role: 'source' | 'target')
   const owned = createReleaseStack()
   try {
     if (place.kind === 'redis') {
-      const stores = owned.use(await openSoundRedis({ url: place.url }))
+      const stores = owned.use(await openCheckedRedis({ url: place.url }))
       await stores.ping().catch((cause: unknown) => {
         throw new CommandFailure(`No Redis answers at ${place.name}.`, { cause })
       })

@@ -27,20 +27,20 @@ import { topicOf } from '../protocol/topic.ts'
 import { relayKeyFrom } from '../relay/identity.ts'
 import type { Stores } from '../storage/stores.ts'
 import { createAccounts } from './admin/accounts.ts'
-import { createResealing } from './admin/reencrypt.ts'
+import { createReencryption } from './admin/reencrypt.ts'
 import { adminRoutes, operatorCheck } from './admin/routes.ts'
 import { createUsage } from './admin/usage-walk.ts'
 import { apiPageRoutes } from './api-page.ts'
 import type { Config } from './config/config.ts'
 import { prepareDataDir, writeAdminAccess } from './config/data-dir.ts'
 import { lockDataDir } from './config/data-lock.ts'
-import { isSecretOf, loadSecrets, putPreviousSecretAway, removeKeptSecrets } from './config/secret-files.ts'
+import { isSecretOf, loadSecrets, removeRetiredSecrets, retirePreviousSecret } from './config/secret-files.ts'
 import { asFileError, StartError } from './config/start-error.ts'
-import { lacksPublicUrl, namesOf } from './config/urls.ts'
+import { lacksPublicUrl, serverUrls } from './config/urls.ts'
 import type { RoomContext } from './context.ts'
 import { closeServer, createHttpRoutes, createHttpServer, listen } from './http.ts'
 import { createHttpGuard } from './http-guard.ts'
-import { createDuties } from './leader-election.ts'
+import { createLeaderElection } from './leader-election.ts'
 import { type Check, metricsRoutes, NotReady, opsRoutes } from './ops.ts'
 import { createPayerFor, createPayerOf } from './payer.ts'
 import { buildArchive, buildKeeper } from './rooms/archive.ts'
@@ -51,11 +51,11 @@ import { buildNotify, declareApps, defaultProject, loadKeys } from './rooms/noti
 import { buildOperator } from './rooms/operator.ts'
 import { buildRelay } from './rooms/relay.ts'
 import { buildSessions } from './rooms/sessions.ts'
-import { createPatient, waitingRoutes } from './startup.ts'
+import { createUntilAvailable, startupRoutes } from './startup.ts'
 import { asStartError, hasStore, openEmbedded } from './stores/embedded.ts'
-import { openSoundRedis, refuseRedisMistakes } from './stores/redis.ts'
+import { openCheckedRedis, refuseRedisMistakes } from './stores/redis.ts'
 import { createStoreSweeper } from './sweeper.ts'
-import { sparing } from './telemetry/log-throttle.ts'
+import { throttleLog } from './telemetry/log-throttle.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { serveMetrics } from './telemetry/metrics-server.ts'
 import { countingViolations } from './telemetry/violation-counter.ts'
@@ -121,7 +121,7 @@ export const composeServer = async (config: Config, deps: ServerDeps = {}): Prom
 
 const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Promise<RunningServer> => {
   const { clock = systemClock } = deps
-  const throttled = sparing(deps.log ?? silent, clock)
+  const throttled = throttleLog(deps.log ?? silent, clock)
   const metrics = deps.metrics ?? createMetrics({ log: throttled })
   const log = countingViolations(throttled, metrics)
   const randomBytes = deps.randomBytes ?? ((length) => new Uint8Array(nodeRandomBytes(length)))
@@ -130,7 +130,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   if (config.rpcUrls) requireViem()
   prepareDataDir(config.data)
   owned.use(await lockDataDir(config.data))
-  removeKeptSecrets(config.data, clock.now())
+  removeRetiredSecrets(config.data, clock.now())
   const isSealed = config.redisUrl === undefined && hasStore(config.data)
   const secretsOf = () => loadSecrets(config.data, config, { randomBytes, hasStore: isSealed })
   // A new secret is on disk before its store. A store that is there may be half of another one, which is told first.
@@ -144,7 +144,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const stores = owned.use(
     config.redisUrl === undefined
       ? await openEmbedded(config.data, { log, clock })
-      : await openSoundRedis({ url: config.redisUrl, log }),
+      : await openCheckedRedis({ url: config.redisUrl, log }),
   )
   if (isSealed) await refuseHalf(stores)
   const { secret, previous } = early ?? secretsOf()
@@ -175,20 +175,20 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   )
   owned.defer(() => closeServer(server))
   const port = await listen(server, config.port, config.host)
-  const names = namesOf(config, port)
+  const urls = serverUrls(config, port)
   if (lacksPublicUrl(config)) {
     log.warn(
       {},
       'BELFRY_PUBLIC_URL is not set, so tokens that were made out to other servers are accepted: set it to how clients reach this one',
     )
   }
-  const patient = createPatient(
+  const untilAvailable = createUntilAvailable(
     { stores, clock, log, signal: deps.signal },
     { isEmbedded: config.redisUrl === undefined },
   )
-  const onDuty = createDuties({ leases: stores.leases, clock, log }, toHex(randomBytes(8)))
+  const leaderTask = createLeaderElection({ leases: stores.leases, clock, log }, toHex(randomBytes(8)))
   const context: RoomContext = {
-    ...{ config, names, stores, clock, log, metrics, randomBytes, owned, patient, onDuty },
+    ...{ config, urls, stores, clock, log, metrics, randomBytes, owned, untilAvailable, leaderTask },
     ...{ addressOf, budgets, payerOf: createPayerOf(secret), payerFor: createPayerFor(addressOf, budgets) },
   }
   const storeCheck: Check = async () => {
@@ -196,23 +196,23 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     if (trouble !== undefined) throw new NotReady(trouble)
     await stores.ping()
   }
-  fetch = createHttpRoutes({ clock, log, meter: metrics }, waitingRoutes({ clock, log }, storeCheck)).fetch
+  fetch = createHttpRoutes({ clock, log, meter: metrics }, startupRoutes({ clock, log }, storeCheck)).fetch
   const { redisUrl: url } = config
   if (url !== undefined) {
-    await patient(async () => {
+    await untilAvailable(async () => {
       // One that was away when it was opened may be a wrong one.
       await refuseRedisMistakes(url)
       await stores.ping()
     })
   }
-  await patient(() => stores.claimFormat()).catch(asStartError)
-  await patient(() => refuseHalf(stores))
+  await untilAvailable(() => stores.claimFormat()).catch(asStartError)
+  await untilAvailable(() => refuseHalf(stores))
 
   const verifySignature = config.rpcUrls && askChains(context, config.rpcUrls)
   const registry: KeyRegistry | undefined = has('keys')
     ? createKeyRegistry(
         { store: stores.keys, clock, log, ...(verifySignature && { verifySignature }) },
-        names.knownOrigins ? { isOwnUrl: names.isOwnUrl } : {},
+        urls.knownOrigins ? { isOwnUrl: urls.isOwnUrl } : {},
       )
     : undefined
   // A relay without a notify room knows the notify server of the other processes by the store that they share.
@@ -227,11 +227,23 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const mq = has('mq') && serverKeys ? buildMq(context, serverKeys.root) : undefined
 
   if (notify || relay) {
-    const sweeping = { store: stores.jobQueue, onDuty: onDuty('agenda sweep'), clock, log, meter: unmeasured }
+    const sweeping = {
+      store: stores.jobQueue,
+      leaderTask: leaderTask('agenda sweep'),
+      clock,
+      log,
+      meter: unmeasured,
+    }
     owned.use(createStoreSweeper(sweeping))
   }
   if (registry) {
-    const sweeping = { store: stores.keys, onDuty: onDuty('keys sweep'), clock, log, meter: unmeasured }
+    const sweeping = {
+      store: stores.keys,
+      leaderTask: leaderTask('keys sweep'),
+      clock,
+      log,
+      meter: unmeasured,
+    }
     owned.use(createStoreSweeper(sweeping))
   }
   const archive = has('archive') && keeper ? buildArchive(context, keeper) : undefined
@@ -253,7 +265,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const secretFiles = {
     isPresent: () => config.secret !== undefined || isSecretOf(config.data, secret),
     putAway: () =>
-      void (config.secret === undefined && putPreviousSecretAway(config.data, secret, clock.now())),
+      void (config.secret === undefined && retirePreviousSecret(config.data, secret, clock.now())),
   }
   const routes = createHttpRoutes({ clock, log, meter: metrics }, [
     opsRoutes({ checks, pressure: watermark.level, clock, log }),
@@ -274,7 +286,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
         now: clock.now,
       },
       rotation: () => notifyServer?.rotation,
-      resealing: notify && owned.use(createResealing({ stores, vault, clock, log }, secretFiles)),
+      reencryption: notify && owned.use(createReencryption({ stores, vault, clock, log }, secretFiles)),
     }),
     ...(registry ? [keysRoutes({ registry, log, payerFor: context.payerFor })] : []),
     ...(has('contacts') ? [buildContacts(context, verifySignature)] : []),
@@ -283,7 +295,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     ...(has('operator') ? [buildOperator(context, adminToken, notify?.apps)] : []),
     ...(archive ? [archive.routes] : []),
     ...(sessions ? [sessions.routes] : []),
-    ...(notify ? [apiPageRoutes({ publicUrl: names.publicUrl }), notify.routes] : []),
+    ...(notify ? [apiPageRoutes({ publicUrl: urls.publicUrl }), notify.routes] : []),
   ])
   fetch = routes.fetch
   const metricsUrl = await serveMetrics({ metrics, log, owned }, config)
@@ -301,11 +313,11 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
         clock,
         log,
       },
-      { isOwnUrl: names.isOwnUrl, allowed: config.keyServers },
+      { isOwnUrl: urls.isOwnUrl, allowed: config.keyServers },
     )
     notifyServer = owned.use(notify.start(lookup, verifySignature))
   }
-  owned.use(writeAdminAccess(config.data, { url: names.loopbackUrl, token: adminToken }))
+  owned.use(writeAdminAccess(config.data, { url: urls.loopbackUrl, token: adminToken }))
 
   const start = async () => {
     await notifyServer?.ready()
@@ -334,13 +346,13 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   }
 
   const running: RunningServer = {
-    url: names.publicUrl,
-    wsUrl: names.wsUrl,
-    loopbackUrl: names.loopbackUrl,
+    url: urls.publicUrl,
+    wsUrl: urls.wsUrl,
+    loopbackUrl: urls.loopbackUrl,
     port,
     metricsUrl,
     adminToken,
-    project: notify && (await patient(() => defaultProject(notify))),
+    project: notify && (await untilAvailable(() => defaultProject(notify))),
     stores,
     lost: stores.lost,
     ready() {

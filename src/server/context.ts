@@ -1,6 +1,6 @@
 /** What all rooms stand on, as `compose` has laid it. */
 import type { Context } from 'hono'
-import type { OnDuty } from '../notify/duty.ts'
+
 import type { Budgets } from '../platform/budgets/budgets.ts'
 import type { Payer } from '../platform/budgets/payer.ts'
 import type { ClientAddress } from '../platform/net/client-address.ts'
@@ -9,20 +9,21 @@ import type { ReleaseStack } from '../platform/runtime/release-stack.ts'
 import type { Log } from '../platform/telemetry.ts'
 import type { Stores } from '../storage/stores.ts'
 import type { Config } from './config/config.ts'
-import type { Names } from './config/urls.ts'
-import type { Patient } from './startup.ts'
+import type { ServerUrls } from './config/urls.ts'
+import type { LeaderTask } from './leader-election.ts'
+import type { UntilAvailable } from './startup.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 
 export interface RoomContext {
   config: Config
-  names: Names
+  urls: ServerUrls
   stores: Stores
   clock: Clock
   log: Log
   metrics: Metrics
   randomBytes: (length: number) => Uint8Array
   owned: ReleaseStack
-  patient: Patient
+  untilAvailable: UntilAvailable
   /** The address block that pays for a request. */
   addressOf: ClientAddress
   /** What is stored of an address block: a keyed hash, 11 characters. */
@@ -32,5 +33,5 @@ export interface RoomContext {
   /** Charged by every room before it works for somebody; the owner is what `addressOf` returns. */
   budgets: Budgets
   /** Jobs of one process among all on the store. */
-  onDuty: (name: string) => OnDuty
+  leaderTask: (name: string) => LeaderTask
 }

@@ -15,13 +15,13 @@ const LEASE = 45_000
 const BEAT = 15_000
 
 /** Does the work while this process is on duty; the work settles soon after the signal. */
-export type OnDuty = (work: (signal: AbortSignal) => Promise<void>) => AsyncDisposable
+export type LeaderTask = (work: (signal: AbortSignal) => Promise<void>) => AsyncDisposable
 
 /** `holder` is unique among the processes. */
-export const createDuties = (
+export const createLeaderElection = (
   { leases, clock, log }: { leases: Leases; clock: Clock; log: Log },
   holder: string,
-): ((name: string) => OnDuty) => {
+): ((name: string) => LeaderTask) => {
   const take = async (name: string): Promise<number | undefined> => {
     const now = clock.now()
     const until = now + LEASE

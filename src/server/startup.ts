@@ -12,7 +12,7 @@ import { StartError } from './config/start-error.ts'
 import { type Check, NotReady, opsRoutes } from './ops.ts'
 
 /** Does the work, which bears repetition, until it is not `unavailable`. Rejects when the start is given up. */
-export type Patient = <T>(work: () => Promise<T>) => Promise<T>
+export type UntilAvailable = <T>(work: () => Promise<T>) => Promise<T>
 
 /** How long one attempt is waited for, and the time between two, ms. */
 const ATTEMPT = 3_000
@@ -26,7 +26,7 @@ const refuseLost = async (lost: Promise<string>): Promise<never> => {
   throw new StartError([`${await lost}.`])
 }
 
-export const createPatient = (
+export const createUntilAvailable = (
   deps: {
     stores: Pick<Stores, 'lost'>
     clock: Clock
@@ -34,7 +34,7 @@ export const createPatient = (
     signal: AbortSignal | undefined
   },
   { isEmbedded }: { isEmbedded: boolean },
-): Patient => {
+): UntilAvailable => {
   const { stores, clock, log, signal = new AbortController().signal } = deps
   const [trouble, over] = isEmbedded
     ? ['The store does not take writes; the server starts when it does', 'The store takes writes']
@@ -66,7 +66,7 @@ export const createPatient = (
   }
 }
 
-export const waitingRoutes = (deps: { clock: Clock; log: Log }, store: Check): Hono[] => {
+export const startupRoutes = (deps: { clock: Clock; log: Log }, store: Check): Hono[] => {
   const process = async () => {
     throw new NotReady('The server is starting')
   }

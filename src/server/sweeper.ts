@@ -2,7 +2,7 @@
 import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import type { RelayStore } from '../relay/store.ts'
-import type { OnDuty } from './leader-election.ts'
+import type { LeaderTask } from './leader-election.ts'
 
 const EVERY = 60_000
 const PIECE = 1_000
@@ -11,12 +11,12 @@ const BETWEEN_PIECES = 50
 export const createStoreSweeper = (deps: {
   store: Pick<RelayStore, 'sweep'>
   /** One process sweeps for all. */
-  onDuty: OnDuty
+  leaderTask: LeaderTask
   clock: Clock
   log: Log
   meter: Meter
 }): AsyncDisposable => {
-  const { store, onDuty, clock, log, meter } = deps
+  const { store, leaderTask, clock, log, meter } = deps
 
   const sweep = async (signal: AbortSignal): Promise<void> => {
     for (let swept = PIECE; swept === PIECE && !signal.aborted; ) {
@@ -26,7 +26,7 @@ export const createStoreSweeper = (deps: {
     }
   }
 
-  return onDuty(async (signal) => {
+  return leaderTask(async (signal) => {
     while (!signal.aborted) {
       await sweep(signal).catch((err) =>
         log.error({ err }, 'What has expired could not be removed; trying again later'),

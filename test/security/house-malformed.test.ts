@@ -305,7 +305,7 @@ it('the table names every route that there is', async () => {
     transfer: undefined,
     usage: undefined,
     rotation: () => undefined,
-    resealing: undefined,
+    reencryption: undefined,
   }
   const nobody = createContacts(
     {

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { silent } from '../../src/platform/telemetry.ts'
 import { composeServer } from '../../src/server/compose.ts'
 import { configWith } from '../../src/server/config/config.ts'
-import { createDuties } from '../../src/server/leader-election.ts'
+import { createLeaderElection } from '../../src/server/leader-election.ts'
 import { createMetrics } from '../../src/server/telemetry/metrics.ts'
 import { openRedis } from '../../src/storage/redis/open.ts'
 import type { Stores } from '../../src/storage/stores.ts'
@@ -39,13 +39,15 @@ describe('a duty', () => {
     const own = await openRedis({ url: (await sharedRedis()).url, prefix })
     stores.push(own)
     const state = { ran: 0, isOn: false }
-    const duty = createDuties({ leases: own.leases, clock, log: silent }, holder)('job')(async (signal) => {
-      state.ran++
-      await work()
-      state.isOn = true
-      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
-      state.isOn = false
-    })
+    const duty = createLeaderElection({ leases: own.leases, clock, log: silent }, holder)('job')(
+      async (signal) => {
+        state.ran++
+        await work()
+        state.isOn = true
+        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+        state.isOn = false
+      },
+    )
     return { state, stores: own, [Symbol.asyncDispose]: () => duty[Symbol.asyncDispose]() }
   }
   /** Redis answers in order, so what was asked before is answered, too. */

@@ -18,7 +18,7 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import type { Stores } from '../../storage/stores.ts'
 import type { Records, TableName } from '../../storage/transfer/transfer.ts'
 
-export interface ResealState {
+export interface ReencryptionState {
   isRunning: boolean
   /** Which round over everything this is. */
   round: number
@@ -37,10 +37,10 @@ export interface ResealState {
   error: string | null
 }
 
-export interface Resealing extends AsyncDisposable {
+export interface Reencryption extends AsyncDisposable {
   /** Begins unless it is under way. Throws `former_secret` while the next start would take another secret. */
   begin(): void
-  state(): ResealState
+  state(): ReencryptionState
 }
 
 type Tables = 'serverKeys' | 'project' | 'app' | 'account' | 'outbox'
@@ -170,12 +170,12 @@ const createTable = (
   }
 }
 
-const IDLE: ResealState = {
+const IDLE: ReencryptionState = {
   ...{ isRunning: false, round: 0, table: null, seen: 0, resealed: 0, left: 0, unreadable: 0 },
   ...{ isDone: false, error: null },
 }
 
-export const createResealing = (
+export const createReencryption = (
   deps: { stores: Pick<Stores, 'notify' | 'transfer'>; vault: Vault; clock: Clock; log: Log },
   secretFiles: {
     /** Whether the next start would take the secret that this process seals with. */
@@ -183,7 +183,7 @@ export const createResealing = (
     /** Called when the other secret is not needed any more. */
     putAway: () => void
   },
-): Resealing => {
+): Reencryption => {
   const { stores, vault, clock, log } = deps
   const table = createTable(stores, vault, clock)
   const ending = new AbortController()

@@ -14,12 +14,12 @@ import type { Rotated, Rotation } from '../../notify/apps/rotation.ts'
 import { Domain } from '../../notify/http/schema.ts'
 import { jsonBody } from '../../platform/net/http.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import type { Resealing } from './reencrypt.ts'
+import type { Reencryption } from './reencrypt.ts'
 
 export interface AdminRotationDeps {
   /** Undefined while there is no notify server. */
   rotation: () => Rotation | undefined
-  resealing: Resealing | undefined
+  reencryption: Reencryption | undefined
 }
 
 /** Seconds; a year is more than any wallet keeps running. */
@@ -43,11 +43,11 @@ export const adminRotationRoutes = (deps: AdminRotationDeps): Hono => {
   })
 
   app.post('/admin/reseal', (c) => {
-    const resealing = present(deps.resealing)
-    resealing.begin()
-    return c.json(resealing.state())
+    const reencryption = present(deps.reencryption)
+    reencryption.begin()
+    return c.json(reencryption.state())
   })
-  app.get('/admin/reseal', (c) => c.json(present(deps.resealing).state()))
+  app.get('/admin/reseal', (c) => c.json(present(deps.reencryption).state()))
 
   return app
 }

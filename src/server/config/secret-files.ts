@@ -1,6 +1,6 @@
 /**
  * The secret in the data directory. No command deletes one that may still be needed: the former secret is renamed when
- * nothing is sealed with it any more, and removed by a start that comes `KEPT_SECRET_MS` later.
+ * nothing is sealed with it any more, and removed by a start that comes `RETIRED_SECRET_KEPT_MS` later.
  */
 import { chmodSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ export interface Secrets {
 /** Below this a secret can be guessed. */
 const MIN_SECRET_LENGTH = 16
 /** How long a secret that is not needed any more is kept: a backup of that time may need it. */
-export const KEPT_SECRET_MS = 30 * 86_400_000
+export const RETIRED_SECRET_KEPT_MS = 30 * 86_400_000
 
 const secretFile = (dir: string) => join(dir, 'secret')
 const previousFile = (dir: string) => join(dir, 'secret.previous')
@@ -96,7 +96,7 @@ export const isSecretOf = (dir: string, secret: Uint8Array): boolean => {
  * Nothing is sealed with the one before any more: it is put away under the time. Answers whether there was one, and
  * touches nothing unless `secret` is the one of the next start.
  */
-export const putPreviousSecretAway = (dir: string, secret: Uint8Array, nowMs: number): boolean => {
+export const retirePreviousSecret = (dir: string, secret: Uint8Array, nowMs: number): boolean => {
   if (!isSecretOf(dir, secret)) return false
   const file = previousFile(dir)
   if (readSecret(file) === undefined) return false
@@ -106,10 +106,10 @@ export const putPreviousSecretAway = (dir: string, secret: Uint8Array, nowMs: nu
 }
 
 /** Removes what was put away long ago. */
-export const removeKeptSecrets = (dir: string, nowMs: number): void => {
+export const removeRetiredSecrets = (dir: string, nowMs: number): void => {
   const old = readdirSync(dir).filter((name) => {
     const putAwayAt = KEPT_SECRET.exec(name)?.[1]
-    return putAwayAt !== undefined && Number(putAwayAt) * 1000 + KEPT_SECRET_MS < nowMs
+    return putAwayAt !== undefined && Number(putAwayAt) * 1000 + RETIRED_SECRET_KEPT_MS < nowMs
   })
   for (const name of old) rmSync(join(dir, name), { force: true })
   if (old.length > 0) flushDirectory(dir)

@@ -6,7 +6,7 @@
  */
 import type { Config } from './config.ts'
 
-export interface Names {
+export interface ServerUrls {
   /** Configured, or `http://localhost:<port>`. */
   publicUrl: string
   /** The relay for wallets. */
@@ -37,7 +37,10 @@ const isLoopback = (host: string): boolean => host === 'localhost' || host === '
 export const lacksPublicUrl = ({ publicUrl, host = '' }: Pick<Config, 'publicUrl' | 'host'>): boolean =>
   publicUrl === undefined && !isLoopback(host)
 
-export const namesOf = (config: Pick<Config, 'publicUrl' | 'aliases' | 'host'>, port: number): Names => {
+export const serverUrls = (
+  config: Pick<Config, 'publicUrl' | 'aliases' | 'host'>,
+  port: number,
+): ServerUrls => {
   const host = config.host ?? ''
   const local = EVERY_ADDRESS.has(host) ? '127.0.0.1' : inUrl(host)
   const publicUrl = config.publicUrl ?? `http://localhost:${port}`

@@ -26,13 +26,13 @@ export const buildKeeper = (context: RoomContext): Keeper => {
 }
 
 export const buildArchive = (context: RoomContext, keeper: Keeper): { routes: Hono } => {
-  const { names, stores, payerFor, clock, log, owned } = context
+  const { urls, stores, payerFor, clock, log, owned } = context
   const archive = owned.use(
     createArchive({ store: stores.archive, mailboxes: stores.relay, keeper, clock, log }, rulesOf(context)),
   )
-  const onDuty = context.onDuty('archive sweep')
-  owned.use(createStoreSweeper({ store: stores.archive, onDuty, clock, log, meter: unmeasured }))
-  const origins = names.knownOrigins && [...names.knownOrigins, PUBLISHED]
+  const leaderTask = context.leaderTask('archive sweep')
+  owned.use(createStoreSweeper({ store: stores.archive, leaderTask, clock, log, meter: unmeasured }))
+  const origins = urls.knownOrigins && [...urls.knownOrigins, PUBLISHED]
   const isAudience = (url: unknown) => !origins || isKnownAudience(url, origins)
   return { routes: archiveRoutes({ archive, payerFor, clock, log, isAudience }) }
 }

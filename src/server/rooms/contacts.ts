@@ -17,7 +17,7 @@ export const buildContacts = (
   context: RoomContext,
   verifySignature: ContractWalletCheck | undefined,
 ): Hono => {
-  const { config, names, stores, clock, log, metrics: meter, owned } = context
+  const { config, urls, stores, clock, log, metrics: meter, owned } = context
   const limits = createLimits(stores.buckets, config.limits)
 
   const contacts = createContacts(
@@ -34,12 +34,12 @@ export const buildContacts = (
       clock,
       log,
     },
-    { did: didWeb(new URL(names.publicUrl).host), isOwnDid: isOneOf(names.isOwnUrl) },
+    { did: didWeb(new URL(urls.publicUrl).host), isOwnDid: isOneOf(urls.isOwnUrl) },
   )
   owned.use(
     createStoreSweeper({
       store: stores.contacts,
-      onDuty: context.onDuty('contacts sweep'),
+      leaderTask: context.leaderTask('contacts sweep'),
       clock,
       log,
       meter: unmeasured,

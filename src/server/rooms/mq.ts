@@ -21,7 +21,7 @@ import { createStoreSweeper } from '../sweeper.ts'
 const CATCH_UP = 5_000
 
 export const buildMq = (context: RoomContext, root: Uint8Array): { routes: Hono; endPolls: () => void } => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned, payerFor } = context
+  const { config, urls, stores, clock, log, metrics: meter, randomBytes, owned, payerFor } = context
   const { keys } = stores
   const store = createSealedMessages(stores.mq, createContentSeal(root, randomBytes))
   // Another process may put what no wake-up tells us of.
@@ -41,7 +41,7 @@ export const buildMq = (context: RoomContext, root: Uint8Array): { routes: Hono;
       store,
       tokens: createTokens({
         key: tokenKeyFrom(root),
-        issuer: didWeb(new URL(names.publicUrl).host),
+        issuer: didWeb(new URL(urls.publicUrl).host),
         clock,
         randomBytes,
       }),
@@ -54,11 +54,13 @@ export const buildMq = (context: RoomContext, root: Uint8Array): { routes: Hono;
     },
     { domains: new Map(Object.entries(config.mq.domains)) },
   )
-  owned.use(createStoreSweeper({ store, onDuty: context.onDuty('mq sweep'), clock, log, meter: unmeasured }))
+  owned.use(
+    createStoreSweeper({ store, leaderTask: context.leaderTask('mq sweep'), clock, log, meter: unmeasured }),
+  )
   const callerOf = (c: Context) => ({
     name: context.payerOf(contextAddress(context.addressOf)(c)),
     ...payerFor(c),
   })
-  const routes = mqRoutes({ hub, callerOf, log, meter }, { url: names.publicUrl })
+  const routes = mqRoutes({ hub, callerOf, log, meter }, { url: urls.publicUrl })
   return { routes, endPolls: () => polls.stop() }
 }

@@ -60,7 +60,7 @@ export const buildNotify = async (
   vault: Vault,
   serverKeys: ServerKeys,
 ): Promise<NotifyRoom> => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, patient, owned } = context
+  const { config, urls, stores, clock, log, metrics: meter, randomBytes, untilAvailable, owned } = context
   const texts = createTextSeal(createContentSeal(serverKeys.root, randomBytes))
   const store = createSealedStore(stores.notify, texts)
   const jobQueue = createSealedJobQueue(stores.jobQueue, texts)
@@ -83,7 +83,7 @@ export const buildNotify = async (
   const publishing = createPublishing({ store, jobQueue, apps, webhooks, limits, clock, randomBytes })
   const sent = createSent({ store, jobQueue, apps, clock })
   const projects = createProjects(apps, serverKeys.root)
-  const link = linkToRelay({ config, names, clock, log, meter, randomBytes }, serverKeys.relay)
+  const link = linkToRelay({ config, urls, clock, log, meter, randomBytes }, serverKeys.relay)
 
   return {
     apps,
@@ -104,10 +104,10 @@ export const buildNotify = async (
         '/',
         notifyRoutes(
           { apps, publishing, sent, webhooks, serverKeys, log, limits, payerFor: context.payerFor },
-          { publicUrl: names.publicUrl },
+          { publicUrl: urls.publicUrl },
         ),
       ),
-    isFirstStart: await patient(() => projects.create(projects.defaultId, 'default')),
+    isFirstStart: await untilAvailable(() => projects.create(projects.defaultId, 'default')),
     start(lookup, verifySignature) {
       const post = createPublicFetch({ rules, gate: createHostGate({ clock }, WEBHOOK_PLACES) })
       owned.use(createWebhookCalls({ store, jobQueue, vault, post, clock, log, meter }))
@@ -125,12 +125,12 @@ export const buildNotify = async (
           log,
           meter,
           randomBytes,
-          onDuty: context.onDuty,
+          onDuty: context.leaderTask,
           connectRelay: link.connect,
           relayKey: link.relayKey,
         },
         {
-          publicUrl: names.publicUrl,
+          publicUrl: urls.publicUrl,
           renew: link.renew,
           otherUrls: config.aliases,
           webhooks: link.webhooks,
@@ -146,12 +146,12 @@ export const buildNotify = async (
 
 /** The server's own keys. Throws `StartError` when they were sealed with another secret. */
 export const loadKeys = async (
-  { config, stores, clock, patient }: RoomContext,
+  { config, stores, clock, untilAvailable }: RoomContext,
   vault: Vault,
   secret: Uint8Array,
 ): Promise<ServerKeys> => {
   try {
-    return await patient(() => loadServerKeys({ store: stores.notify, vault, clock, secret }))
+    return await untilAvailable(() => loadServerKeys({ store: stores.notify, vault, clock, secret }))
   } catch (error) {
     if (isUnavailable(error)) throw error
     const sentence =

@@ -11,7 +11,7 @@ import { createRelayClient, type RelayMessage } from '../../relay/client/index.t
 import { createRelayRpc } from '../../relay/client/rpc.ts'
 import { createWatchKeeper } from '../../relay/client/webhook-registration.ts'
 import type { Config } from '../config/config.ts'
-import type { Names } from '../config/urls.ts'
+import type { ServerUrls } from '../config/urls.ts'
 
 const NOTIFICATION = NOTIFY_METHODS[4002].requestTag
 /** What wallets ask. */
@@ -26,7 +26,7 @@ const laneOf = ({ tag, topic }: RelayMessage) =>
 export const linkToRelay = (
   deps: {
     config: Config
-    names: Names
+    urls: ServerUrls
     clock: Clock
     log: Log
     meter: Meter
@@ -34,18 +34,18 @@ export const linkToRelay = (
   },
   key: SigningKey,
 ) => {
-  const { config, names, clock, log, meter, randomBytes } = deps
+  const { config, urls, clock, log, meter, randomBytes } = deps
   const isOwn = config.rooms.includes('relay')
   // Ours keeps subscriptions and divides messages among processes; another one may do neither.
   const isOurs = isOwn || (config.redisUrl !== undefined && config.relayShared)
   const projectId = isOwn ? config.projectIds?.[0] : config.relayProjectId
-  const url = isOwn ? names.loopbackUrl : (config.relayUrl ?? '')
+  const url = isOwn ? urls.loopbackUrl : (config.relayUrl ?? '')
   const http = { clock, fetch: globalThis.fetch }
   const rpc = createRelayRpc({ ...http, randomBytes }, { url, key, projectId })
   const byWebhook = config.notifyIngress === 'webhook'
-  const base = config.relayWebhookUrl ?? (isOwn ? names.loopbackUrl : names.publicUrl)
+  const base = config.relayWebhookUrl ?? (isOwn ? urls.loopbackUrl : urls.publicUrl)
   const [messages, delivered] = [base + RELAY_WEBHOOK.messages, base + RELAY_WEBHOOK.delivered]
-  const service = names.publicUrl
+  const service = urls.publicUrl
 
   const bySocket: ConnectRelay = (onMessage) =>
     createRelayClient(

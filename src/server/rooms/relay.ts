@@ -27,9 +27,9 @@ export const buildRelay = (
   notifyClient: string | undefined,
   archive: Archiving,
 ): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
-  const { config, names, stores, clock, log, metrics: meter, randomBytes, owned } = context
+  const { config, urls, stores, clock, log, metrics: meter, randomBytes, owned } = context
   const { addressOf, payerOf, budgets } = context
-  const admission = { publicOrigins: names.knownOrigins, projectIds: config.projectIds }
+  const admission = { publicOrigins: urls.knownOrigins, projectIds: config.projectIds }
   const trusted = (clientId: string) => clientId === notifyClient
   const { relay: store, jobQueue } = stores
   // Anonymous clients never lead inside, whatever the operator allows for others.
@@ -40,7 +40,7 @@ export const buildRelay = (
       relayId: key.did,
       trusted,
       rules,
-      publicOrigins: names.knownOrigins,
+      publicOrigins: urls.knownOrigins,
     },
   )
   const post = {
@@ -62,7 +62,7 @@ export const buildRelay = (
   const socket = owned.use(
     attachRelaySocket({ hub, addressOf, budgets, clock, log, meter }, server, admission),
   )
-  owned.use(createStoreSweeper({ store, onDuty: context.onDuty('relay sweep'), clock, log, meter }))
+  owned.use(createStoreSweeper({ store, leaderTask: context.leaderTask('relay sweep'), clock, log, meter }))
   const routes = new Hono()
   routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
   routes.route(

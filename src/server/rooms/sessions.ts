@@ -13,7 +13,7 @@ export const buildSessions = async (
   context: RoomContext,
   server: Server,
 ): Promise<{ relay: SessionRelay; routes: Hono }> => {
-  const { config, stores, clock, log, metrics: meter, randomBytes, owned, patient } = context
+  const { config, stores, clock, log, metrics: meter, randomBytes, owned, untilAvailable } = context
   const limits = createLimits(stores.buckets, config.limits)
   const { work, state, connections, memory } = context.budgets
   const admission = {
@@ -25,7 +25,7 @@ export const buildSessions = async (
     },
   }
   const { sessionsAdapter } = stores
-  const adapter = sessionsAdapter && (await patient(sessionsAdapter))
+  const adapter = sessionsAdapter && (await untilAvailable(sessionsAdapter))
   const sockets = owned.use(createSessionSockets({ log }, server, { adapter }))
   const relay = owned.use(
     createSessionRelay({ store: stores.sessions, afar: sockets.afar, clock, log, meter, randomBytes }),

@@ -11,7 +11,7 @@ export const refuseRedisMistakes = async (url: string): Promise<void> => {
 }
 
 /** Throws `StartError`. One that is away is opened: it is waited for. */
-export const openSoundRedis = async (options: OpenRedisOptions): Promise<Stores> => {
+export const openCheckedRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   await refuseRedisMistakes(options.url)
   return openRedis(options)
 }

@@ -10,7 +10,7 @@ import { ProtocolError } from '../../protocol/errors.ts'
 /** ms */
 const QUIET = 10_000
 
-export const sparing = (log: Log, clock: Clock): Log => {
+export const throttleLog = (log: Log, clock: Clock): Log => {
   /** Sentences are written in the source, so there are few. */
   const told = new Map<string, { until: number; leftOut: number }>()
   const line =

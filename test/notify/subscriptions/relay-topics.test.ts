@@ -5,7 +5,7 @@ import type { Clock } from '../../../src/platform/runtime/clock.ts'
 import { silent } from '../../../src/platform/telemetry.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
-import { createDuties } from '../../../src/server/leader-election.ts'
+import { createLeaderElection } from '../../../src/server/leader-election.ts'
 import { createLmdbLeases } from '../../../src/storage/lmdb/leases.ts'
 import { eventually } from '../../support/eventually.ts'
 import { leapingClock } from '../support/clock.ts'
@@ -13,7 +13,7 @@ import { startNotify, type View } from '../support/server.ts'
 
 /** On duty whenever it asks, by leases of its own. */
 const alone = (clock: Clock) =>
-  createDuties({ leases: createLmdbLeases(), clock, log: silent }, 'me')('renewal')
+  createLeaderElection({ leases: createLmdbLeases(), clock, log: silent }, 'me')('renewal')
 
 it('the server is on its own topic and on those of all apps when it is ready, after a restart too', async () => {
   await using world = await startNotify()

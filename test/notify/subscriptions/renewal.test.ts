@@ -6,7 +6,7 @@ import { createMembership } from '../../../src/notify/subscriptions/relay-topics
 import { silent } from '../../../src/platform/telemetry.ts'
 import { parseRpc } from '../../../src/protocol/jsonrpc.ts'
 import { RELAY_METHODS } from '../../../src/protocol/relay-methods.ts'
-import { createDuties } from '../../../src/server/leader-election.ts'
+import { createLeaderElection } from '../../../src/server/leader-election.ts'
 import { subscription, T } from '../../contract/notify-samples.ts'
 import { connect, randomTopic, startRelay } from '../../relay/client/world.ts'
 import { manualClock } from '../../support/clock.ts'
@@ -101,7 +101,7 @@ it('every page is a batch of 500 at most, they are spread, and a broken line doe
     {
       store: stores.notify,
       relay: link,
-      onDuty: createDuties({ leases: stores.leases, clock, log: silent }, 'me')('renewal'),
+      onDuty: createLeaderElection({ leases: stores.leases, clock, log: silent }, 'me')('renewal'),
       clock,
       log: silent,
     },

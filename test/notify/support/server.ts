@@ -18,7 +18,7 @@ import type { Clock } from '../../../src/platform/runtime/clock.ts'
 import type { Meter } from '../../../src/platform/telemetry.ts'
 import { type Cacao, cacaoSchema } from '../../../src/protocol/cacao.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
-import { createDuties } from '../../../src/server/leader-election.ts'
+import { createLeaderElection } from '../../../src/server/leader-election.ts'
 import { openLmdb } from '../../../src/storage/lmdb/open.ts'
 import { alsoCaptured } from '../../support/capture/log.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -122,7 +122,7 @@ export const startNotify = async (
         log: recorder.log,
         meter: recorder.meter,
         randomBytes: random,
-        onDuty: createDuties({ leases: stores.leases, clock, log: recorder.log }, 'the only one'),
+        onDuty: createLeaderElection({ leases: stores.leases, clock, log: recorder.log }, 'the only one'),
         connectRelay: options.connect?.(serverKeys) ?? loop.connect,
         relayKey: async () => {
           throw new ProtocolError('unavailable', 'the loop tells nothing')

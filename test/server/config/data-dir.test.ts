@@ -10,9 +10,9 @@ import { lockDataDir } from '../../../src/server/config/data-lock.ts'
 import {
   isSecretOf,
   loadSecrets,
-  putPreviousSecretAway,
-  removeKeptSecrets,
+  removeRetiredSecrets,
   replaceSecret,
+  retirePreviousSecret,
 } from '../../../src/server/config/secret-files.ts'
 import { defaultProjectId, projectSecret } from '../../../src/server/config/secrets.ts'
 import { StartError } from '../../../src/server/config/start-error.ts'
@@ -152,18 +152,18 @@ describe('the secret', () => {
     expect(previous).toEqual(first)
     expect([isSecretOf(dir, first), isSecretOf(dir, secret)]).toEqual([false, true])
     // The process that still runs with the former one puts nothing away.
-    expect(putPreviousSecretAway(dir, first, 1_700_000_000_000)).toBe(false)
+    expect(retirePreviousSecret(dir, first, 1_700_000_000_000)).toBe(false)
     expect(readFileSync(join(dir, 'secret.previous'))).toEqual(first)
 
-    expect(putPreviousSecretAway(dir, secret, 1_700_000_000_000)).toBe(true)
-    expect(putPreviousSecretAway(dir, secret, 1_700_000_000_000)).toBe(false)
+    expect(retirePreviousSecret(dir, secret, 1_700_000_000_000)).toBe(true)
+    expect(retirePreviousSecret(dir, secret, 1_700_000_000_000)).toBe(false)
     expect(readdirSync(dir).sort()).toEqual(['secret', 'secret.previous.1700000000'])
     expect(readFileSync(join(dir, 'secret.previous.1700000000'))).toEqual(first)
     expect(mode('secret.previous.1700000000')).toBe(0o600)
 
-    removeKeptSecrets(dir, 1_700_000_000_000 + 29 * 86_400_000)
+    removeRetiredSecrets(dir, 1_700_000_000_000 + 29 * 86_400_000)
     expect(readdirSync(dir)).toHaveLength(2)
-    removeKeptSecrets(dir, 1_700_000_000_000 + 31 * 86_400_000)
+    removeRetiredSecrets(dir, 1_700_000_000_000 + 31 * 86_400_000)
     expect(readdirSync(dir)).toEqual(['secret'])
   })
 

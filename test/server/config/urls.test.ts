@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { namesOf } from '../../../src/server/config/urls.ts'
+import { serverUrls } from '../../../src/server/config/urls.ts'
 
 describe('without a public URL', () => {
-  const names = namesOf({ publicUrl: undefined, aliases: [], host: undefined }, 8080)
+  const urls = serverUrls({ publicUrl: undefined, aliases: [], host: undefined }, 8080)
 
   it('the server is at localhost', () => {
-    expect(names).toMatchObject({
+    expect(urls).toMatchObject({
       publicUrl: 'http://localhost:8080',
       wsUrl: 'ws://localhost:8080',
       loopbackUrl: 'http://127.0.0.1:8080',
@@ -25,22 +25,22 @@ describe('without a public URL', () => {
     ['http://localhost.example:8080', false],
     ['localhost:8080', false],
     ['', false],
-  ])('%s is ours: %s', (url, isOwn) => expect(names.isOwnUrl(url)).toBe(isOwn))
+  ])('%s is ours: %s', (url, isOwn) => expect(urls.isOwnUrl(url)).toBe(isOwn))
 })
 
 describe('with a public URL', () => {
-  const names = namesOf(
+  const urls = serverUrls(
     { publicUrl: 'https://belfry.example.com', aliases: ['https://notify.walletconnect.com'], host: '::1' },
     8080,
   )
 
   it('that is what wallets are told, and loopback goes to where we listen', () => {
-    expect(names).toMatchObject({
+    expect(urls).toMatchObject({
       publicUrl: 'https://belfry.example.com',
       wsUrl: 'wss://belfry.example.com',
       loopbackUrl: 'http://[::1]:8080',
     })
-    expect(names.knownOrigins).toContain('https://belfry.example.com')
+    expect(urls.knownOrigins).toContain('https://belfry.example.com')
   })
 
   it.each([
@@ -51,5 +51,5 @@ describe('with a public URL', () => {
     ['http://localhost:9000', false],
     ['http://belfry.example.com', false],
     ['https://belfry.example.com:8443', false],
-  ])('%s is ours: %s', (url, isOwn) => expect(names.isOwnUrl(url)).toBe(isOwn))
+  ])('%s is ours: %s', (url, isOwn) => expect(urls.isOwnUrl(url)).toBe(isOwn))
 })

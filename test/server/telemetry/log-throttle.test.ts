@@ -1,14 +1,14 @@
 import { expect, it } from 'vitest'
 import type { Log } from '../../../src/platform/telemetry.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
-import { sparing } from '../../../src/server/telemetry/log-throttle.ts'
+import { throttleLog } from '../../../src/server/telemetry/log-throttle.ts'
 import { manualClock } from '../../support/clock.ts'
 
 it('writes one line in ten seconds of those that say that the store is away, and everything else', async () => {
   const clock = manualClock()
   const lines: [string, Record<string, unknown>][] = []
   const write: Log['warn'] = (fields, sentence) => void lines.push([sentence, fields])
-  const log = sparing({ debug: write, info: write, warn: write, error: write }, clock)
+  const log = throttleLog({ debug: write, info: write, warn: write, error: write }, clock)
   const away = { err: new ProtocolError('unavailable', 'Redis does not answer') }
   for (let at = 0; at < 1_000; at++) {
     log.warn(away, 'A request was refused')

@@ -9,7 +9,7 @@ import { createSweeper } from '../../../src/notify/sweeper.ts'
 import { createWebhooks } from '../../../src/notify/webhooks/service.ts'
 import { silent, unmeasured } from '../../../src/platform/telemetry.ts'
 import { parseAccount } from '../../../src/protocol/caip.ts'
-import { createDuties } from '../../../src/server/leader-election.ts'
+import { createLeaderElection } from '../../../src/server/leader-election.ts'
 import { openRedis } from '../../../src/storage/redis/open.ts'
 import { hex, message } from '../../contract/relay-samples.ts'
 import { manualClock } from '../../support/clock.ts'
@@ -41,7 +41,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
   const apps = createApps({ ...deps, join: async () => {} })
   const service = createNotifyService(deps)
   const publishing = createPublishing({ ...deps, jobQueue: stores.jobQueue, apps })
-  const onDuty = createDuties({ leases: stores.leases, clock, log: silent }, 'the only one')('sweep')
+  const onDuty = createLeaderElection({ leases: stores.leases, clock, log: silent }, 'the only one')('sweep')
 
   const all = async (): Promise<string[]> => {
     const keys: string[] = []
