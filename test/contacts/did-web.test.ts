@@ -5,8 +5,9 @@ import { createServer, type Server } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { CONTACTS_RATES } from '../../src/contacts/limits.ts'
 import { createContacts } from '../../src/contacts/service.ts'
-import { createLimits, type LimitRules, NO_LIMITS } from '../../src/notify/apps/limits.ts'
+import { createRateLimits, type RateRules } from '../../src/platform/budgets/rate-limits.ts'
 import { createBuckets } from '../../src/platform/budgets/token-buckets.ts'
 import { addressRules } from '../../src/platform/net/public-address.ts'
 import { createPublicFetch } from '../../src/platform/net/public-fetch.ts'
@@ -15,6 +16,7 @@ import { ed25519FromDid } from '../../src/protocol/did.ts'
 import { ProtocolError } from '../../src/protocol/errors.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey, type SigningKey } from '../../src/protocol/keys.ts'
+import { NO_RATE_LIMITS, type RateLimitName } from '../../src/server/config/rate-limits.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { capturedLog } from '../support/capture/log.ts'
 import { manualClock } from '../support/clock.ts'
@@ -50,7 +52,7 @@ const domain = () => {
 }
 
 /** The rules on a store of their own; `HOST` leads to the test's server, as if it stood in the public internet. */
-const start = async (limits: LimitRules = NO_LIMITS, isInside = false) => {
+const start = async (limits: RateRules<RateLimitName> = NO_RATE_LIMITS, isInside = false) => {
   const path = await mkdtemp(join(tmpdir(), 'belfry-contacts-'))
   const stores = await openLmdb({ path })
   parts.push({
@@ -60,7 +62,7 @@ const start = async (limits: LimitRules = NO_LIMITS, isInside = false) => {
     },
   })
   const clock = manualClock()
-  const taking = createLimits(createBuckets(clock), limits)
+  const taking = createRateLimits(createBuckets(clock), CONTACTS_RATES, limits)
   const rules = isInside ? addressRules() : addressRules([], (address) => address === '127.0.0.1')
   const contacts = createContacts(
     {
@@ -175,7 +177,7 @@ it('takes no document of somebody else, none that is broken, and no redirect int
 })
 
 it('never asks inside the house', async () => {
-  const { did, grant } = await start(NO_LIMITS, true)
+  const { did, grant } = await start(NO_RATE_LIMITS, true)
   document = { id: did, authentication: [] }
   for (const of of [did, 'did:web:127.0.0.1', 'did:web:localhost', 'did:web:169.254.169.254']) {
     await expect(grant(generateSigningKey(), '00', of)).rejects.toThrow(forbidden)
@@ -184,7 +186,7 @@ it('never asks inside the house', async () => {
 })
 
 it('asks a domain no faster than the limits say', async () => {
-  const { grant } = await start({ ...NO_LIMITS, didDocuments: '2, 1/min' })
+  const { grant } = await start({ ...NO_RATE_LIMITS, didDocuments: '2, 1/min' })
   status = 404
   for (const value of ['00', '01']) {
     await expect(grant(generateSigningKey(), value)).rejects.toThrow(unavailable)

@@ -3,7 +3,6 @@
  * says whether it survives a move to another engine, and a backup.
  */
 
-import { LIMITS } from '../../src/notify/apps/limits.ts'
 import type {
   AppRecord,
   Notification,
@@ -13,6 +12,7 @@ import type {
   Webhook,
 } from '../../src/notify/store/store.ts'
 import type { Job } from '../../src/platform/jobs/job-queue.ts'
+import { RATE_LIMITS } from '../../src/server/config/rate-limits.ts'
 import { app, DAY, notification, project, watcher } from './notify-samples.ts'
 import { hex } from './relay-samples.ts'
 
@@ -32,7 +32,7 @@ export const wholeProject = (now: number): Complete<Project> => ({
     { id: 'first', name: 'ü', hash: 'cd'.repeat(32), createdAt: now, lastUsedAt: now, expiresAt: now + DAY },
   ],
   settings: {
-    limits: { ...LIMITS, notify: '5, 1/min' },
+    limits: { ...RATE_LIMITS, notify: '5, 1/min' },
     quotas: { apps: 3, subscribersPerApp: 4, notificationsPerDay: 5 },
     retentionDays: 90,
   },

@@ -9,11 +9,11 @@ import { createPolls } from '../../src/mq/polls.ts'
 import { createProofs } from '../../src/mq/proof.ts'
 import { createMqHub } from '../../src/mq/service.ts'
 import { createTokens, tokenKeyFrom } from '../../src/mq/token.ts'
-import { NO_LIMITS } from '../../src/notify/apps/limits.ts'
 import { HOUSE } from '../../src/platform/budgets/payer.ts'
 import { createPublicFetch } from '../../src/platform/net/public-fetch.ts'
 import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
+import { NO_RATE_LIMITS } from '../../src/server/config/rate-limits.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import type { Stores } from '../../src/storage/stores.ts'
 import { capturedLog } from '../support/capture/log.ts'
@@ -179,7 +179,7 @@ describe('time', () => {
 
 describe('limits', () => {
   it('429, and when to come again; a reader is not held up by strangers who ask for tokens', async () => {
-    const limits = { ...NO_LIMITS, mqToken: '6, 1/h', mqPut: '2, 1/h', mqGet: '3, 1/h' }
+    const limits = { ...NO_RATE_LIMITS, mqToken: '6, 1/h', mqPut: '2, 1/h', mqGet: '3, 1/h' }
     await using world = await startWorld({
       config: { rooms: ['mq'], limits, mq: { domains: { default: hasty } } },
     })

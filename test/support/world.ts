@@ -1,13 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { NO_LIMITS } from '../../src/notify/apps/limits.ts'
 import { NO_BUDGETS } from '../../src/platform/budgets/budgets.ts'
 import type { Clock } from '../../src/platform/runtime/clock.ts'
 import type { Log } from '../../src/platform/telemetry.ts'
 import type { AddedApp } from '../../src/server/admin/routes.ts'
 import { composeServer, type RunningServer } from '../../src/server/compose.ts'
 import { type Config, configWith } from '../../src/server/config/config.ts'
+import { NO_RATE_LIMITS } from '../../src/server/config/rate-limits.ts'
 import { createMetrics, type Metrics } from '../../src/server/telemetry/metrics.ts'
 import type { Stores } from '../../src/storage/stores.ts'
 import { alsoCaptured, capturedLog } from './capture/log.ts'
@@ -71,7 +71,7 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
       metrics: 'off',
       keyServers: [],
       // Tests ask faster than people; those of the limits and budgets set them.
-      limits: NO_LIMITS,
+      limits: NO_RATE_LIMITS,
       budgets: NO_BUDGETS,
       ...overrides,
       port,

@@ -1,6 +1,6 @@
 import { type ArgsDef, defineCommand } from 'citty'
 import { z } from 'zod'
-import { LIMIT_NAMES } from '../../notify/apps/limits.ts'
+import { RATE_LIMIT_NAMES } from '../../server/config/rate-limits.ts'
 import { ACCESS_FLAGS, allPages, createAsk, print, printJson } from '../admin-client.ts'
 import { readTyped, type Typed, UsageError } from '../flags.ts'
 
@@ -124,7 +124,7 @@ const setFlags = {
   limit: {
     type: 'string',
     valueHint: "'NAME=20, 2/s'",
-    description: `Its own limit, or off; empty for that of all; may be repeated. ${LIMIT_NAMES.join(', ')}`,
+    description: `Its own limit, or off; empty for that of all; may be repeated. ${RATE_LIMIT_NAMES.join(', ')}`,
   },
   quota: {
     type: 'string',

@@ -2,9 +2,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { NO_LIMITS } from '../../notify/apps/limits.ts'
 import { composeServer } from '../../server/compose.ts'
 import { configWith } from '../../server/config/config.ts'
+import { NO_RATE_LIMITS } from '../../server/config/rate-limits.ts'
 import { DemoFailure } from './page.ts'
 import type { MakeWorld } from './world.ts'
 
@@ -18,7 +18,7 @@ export const embeddedWorld: MakeWorld = async ({ owned, page, signal }) => {
     configWith({
       ...{ port: 0, host: '127.0.0.1', data: directory, metrics: 'off', logLevel: 'silent' },
       // A story is told faster than people ask.
-      limits: NO_LIMITS,
+      limits: NO_RATE_LIMITS,
     }),
     { signal },
   )

@@ -9,7 +9,7 @@
  * | `connections` | open sockets and polls | one process | refused at the upgrade |
  * | `memory` | bytes that answers and unacknowledged pushes hold | one process | smaller windows, HTTP gets 429 |
  *
- * The published limits of the notify API, by project, key and account, are in `notify/apps/limits` and come on top.
+ * Rate limits by project, key and account (`rate-limits`) come on top.
  */
 
 import type { Clock } from '../runtime/clock.ts'

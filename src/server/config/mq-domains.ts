@@ -1,17 +1,18 @@
 /** The setting of the message queues' domains: what it may say, in a file and in one line. */
 import { z } from 'zod'
+import { MQ_DOMAIN_DEFAULTS } from '../../mq/domain-defaults.ts'
 import type { MqDomain } from '../../mq/service.ts'
 import { wholeNumber } from './whole-number.ts'
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 
 const domain = z.strictObject({
-  enabled: z.boolean().default(true),
-  messageBytes: wholeNumber(1, 128 * 1024).default(10 * 1024),
-  queueLength: wholeNumber(1, 1_000_000).default(10_000),
-  ttlDays: wholeNumber(1, 365).default(30),
+  enabled: z.boolean().default(MQ_DOMAIN_DEFAULTS.enabled),
+  messageBytes: wholeNumber(1, 128 * 1024).default(MQ_DOMAIN_DEFAULTS.messageBytes),
+  queueLength: wholeNumber(1, 1_000_000).default(MQ_DOMAIN_DEFAULTS.queueLength),
+  ttlDays: wholeNumber(1, 365).default(MQ_DOMAIN_DEFAULTS.ttlDays),
   // Proxies give up after a minute.
-  connectionTimeout: wholeNumber(0, 50_000).default(10_000),
+  connectionTimeout: wholeNumber(0, 50_000).default(MQ_DOMAIN_DEFAULTS.connectionTimeout),
 })
 
 /** By name; `default` is among them whether it is named or not. */

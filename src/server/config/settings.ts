@@ -3,13 +3,13 @@
  * the table in docs/configure.md are made from this.
  */
 import { z } from 'zod'
-import { LIMIT_NAMES, type LimitRules, NO_LIMITS, parseLimit } from '../../notify/apps/limits.ts'
 import { isProxyRule } from '../../platform/net/client-address.ts'
 import { withoutTrailingSlashes } from '../../protocol/urls.ts'
 import { parseRedisUrl } from '../../storage/redis/url.ts'
 import { Budgets } from './budgets.ts'
 import { MqDomains, parseDomains } from './mq-domains.ts'
 import { PrivateAddresses } from './private-addresses.ts'
+import { RATE_LIMIT_NAMES, RateLimitSetting } from './rate-limits.ts'
 import { wholeNumber } from './whole-number.ts'
 
 interface Setting<S extends z.ZodType = z.ZodType> {
@@ -91,30 +91,6 @@ const hostAndPort = (text: string, context: z.RefinementCtx): HostAndPort => {
 
 export const writtenAddress = ({ host, port }: HostAndPort): string =>
   `${host.includes(':') ? `[${host}]` : host}:${port}`
-
-/** A limit by name, each `20, 2/s` or `off`. */
-export const LimitsByName = z
-  .partialRecord(
-    z.enum(LIMIT_NAMES),
-    z.string().refine((text) => parseLimit(text) !== undefined, { error: 'must be like 20, 2/s, or off' }),
-  )
-  .transform((rules): LimitRules => rules)
-
-/** `notify: 20, 2/s; link: off`, or `off` for all; in a file an object. */
-const limits = z
-  .union([z.record(z.string(), z.unknown()), z.string()])
-  .transform((given): unknown => {
-    if (typeof given !== 'string') return given
-    if (given.trim() === 'off') return NO_LIMITS
-    const parts = given.split(';').filter((part) => part.trim() !== '')
-    return Object.fromEntries(
-      parts.map((part) => {
-        const at = part.indexOf(':')
-        return [part.slice(0, Math.max(at, 0)).trim(), part.slice(at + 1).trim()]
-      }),
-    )
-  })
-  .pipe(LimitsByName)
 
 /** `name: queueLength=500, ttlDays=7; other: off`, or JSON; in a file an object. */
 const mqSettings = z
@@ -357,11 +333,11 @@ export const SETTINGS = {
     about: 'How long the end may take after SIGTERM',
   }),
   limits: setting({
-    schema: limits.default({}),
+    schema: RateLimitSetting.default({}),
     env: 'BELFRY_LIMITS',
     flag: 'limits',
     hint: 'RULES|off',
-    must: `off, or name: burst, n/s (or min, h, day) for some of ${LIMIT_NAMES.join(', ')}, separated by ;`,
+    must: `off, or name: burst, n/s (or min, h, day) for some of ${RATE_LIMIT_NAMES.join(', ')}, separated by ;`,
     about: 'How much dapps and wallets may ask how fast; `off` for none',
     fallback: 'the published ones',
   }),

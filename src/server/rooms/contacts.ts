@@ -1,8 +1,9 @@
 /** The registry of installations, put together. Identity keys are those of the key registry on the same store. */
 import type { Hono } from 'hono'
 import { contactsRoutes } from '../../contacts/http.ts'
+import { CONTACTS_RATES } from '../../contacts/limits.ts'
 import { createContacts } from '../../contacts/service.ts'
-import { createLimits } from '../../notify/apps/limits.ts'
+import { createRateLimits } from '../../platform/budgets/rate-limits.ts'
 import { addressRules } from '../../platform/net/public-address.ts'
 import { createPublicFetch } from '../../platform/net/public-fetch.ts'
 import { unmeasured } from '../../platform/telemetry.ts'
@@ -18,7 +19,7 @@ export const buildContacts = (
   verifySignature: ContractWalletCheck | undefined,
 ): Hono => {
   const { config, urls, stores, clock, log, metrics: meter, owned } = context
-  const limits = createLimits(stores.buckets, config.limits)
+  const limits = createRateLimits(stores.buckets, CONTACTS_RATES, config.limits)
 
   const contacts = createContacts(
     {

@@ -2,12 +2,13 @@
 import type { Context, Hono } from 'hono'
 import { mqRoutes } from '../../mq/http.ts'
 import { createFindKeys } from '../../mq/keys.ts'
+import { MQ_RATES } from '../../mq/limits.ts'
 import { createPolls } from '../../mq/polls.ts'
 import { createProofs } from '../../mq/proof.ts'
 import { createSealedMessages } from '../../mq/sealed-messages.ts'
 import { createMqHub } from '../../mq/service.ts'
 import { createTokens, tokenKeyFrom } from '../../mq/token.ts'
-import { createLimits } from '../../notify/apps/limits.ts'
+import { createRateLimits } from '../../platform/budgets/rate-limits.ts'
 import { addressRules } from '../../platform/net/public-address.ts'
 import { createPublicFetch } from '../../platform/net/public-fetch.ts'
 import { createContentSeal } from '../../platform/runtime/content-seal.ts'
@@ -47,7 +48,7 @@ export const buildMq = (context: RoomContext, root: Uint8Array): { routes: Hono;
       }),
       proofs: createProofs({ findKeys }),
       polls,
-      limits: createLimits(stores.buckets, config.limits),
+      limits: createRateLimits(stores.buckets, MQ_RATES, config.limits),
       clock,
       meter,
       randomBytes,

@@ -1,10 +1,10 @@
 /** The sessions room, put together: the relay of wallet sessions and its ways in. */
 import type { Server } from 'node:http'
 import type { Hono } from 'hono'
-import { createLimits } from '../../notify/apps/limits.ts'
+import { createRateLimits } from '../../platform/budgets/rate-limits.ts'
 import { WORK_COST } from '../../platform/budgets/work-budget.ts'
 import { sessionRoutes } from '../../sessions/relay/http.ts'
-import { SESSION_LIMITS } from '../../sessions/relay/limits.ts'
+import { SESSION_LIMITS, SESSION_RATES } from '../../sessions/relay/limits.ts'
 import { createSessionRelay, type SessionRelay } from '../../sessions/relay/service.ts'
 import { createSessionSockets } from '../../sessions/relay/socket-io.ts'
 import type { RoomContext } from '../context.ts'
@@ -14,7 +14,7 @@ export const buildSessions = async (
   server: Server,
 ): Promise<{ relay: SessionRelay; routes: Hono }> => {
   const { config, stores, clock, log, metrics: meter, randomBytes, owned, untilAvailable } = context
-  const limits = createLimits(stores.buckets, config.limits)
+  const limits = createRateLimits(stores.buckets, SESSION_RATES, config.limits)
   const { work, state, connections, memory } = context.budgets
   const admission = {
     ...{ addressOf: context.addressOf, connections, memory },

@@ -31,3 +31,9 @@ export const SESSION_LIMITS: SessionLimits = {
   renewEvery: 3_000,
   livesFor: 10_000,
 }
+
+/** How fast an address may create wallet sessions and open connections for them (`platform/budgets/rate-limits`). */
+export const SESSION_RATES = {
+  session: '30, 1/s',
+  sessionSocket: '60, 2/s',
+} as const

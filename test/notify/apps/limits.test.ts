@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { LIMIT_NAMES, LIMITS, parseLimit } from '../../../src/notify/apps/limits.ts'
+import { parseLimit } from '../../../src/platform/budgets/rate-limits.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
+import { RATE_LIMIT_NAMES, RATE_LIMITS } from '../../../src/server/config/rate-limits.ts'
 import { addressOf, type HttpWorld, NEWS, startWithApp } from '../http/world.ts'
 import { startNotify, type TestNotify } from '../support/server.ts'
 import type { Device } from '../support/wallet.ts'
@@ -23,7 +24,7 @@ describe('a limit', () => {
   ])('%j is understood', (text, size) => expect(parseLimit(text)).toEqual(size))
 
   it('is published for everything that has one', () => {
-    for (const name of LIMIT_NAMES) expect(parseLimit(LIMITS[name])).toBeTruthy()
+    for (const name of RATE_LIMIT_NAMES) expect(parseLimit(RATE_LIMITS[name])).toBeTruthy()
   })
 })
 

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createApps } from '../../../src/notify/apps/apps.ts'
-import { createLimits, type LimitRules, NO_LIMITS } from '../../../src/notify/apps/limits.ts'
+import { createLimits, type LimitRules } from '../../../src/notify/apps/limits.ts'
 import { createVault } from '../../../src/notify/apps/vault.ts'
 import { notifyRoutes } from '../../../src/notify/http/routes.ts'
 import { createSent } from '../../../src/notify/publish/notifications.ts'
@@ -17,6 +17,7 @@ import { createUrlCheck } from '../../../src/platform/net/public-check.ts'
 import type { Log } from '../../../src/platform/telemetry.ts'
 import { accountKey } from '../../../src/protocol/caip.ts'
 import { agreementKeyFrom, signingKeyFrom } from '../../../src/protocol/keys.ts'
+import { NO_RATE_LIMITS } from '../../../src/server/config/rate-limits.ts'
 import { openLmdb } from '../../../src/storage/lmdb/open.ts'
 import { capturedLog } from '../../support/capture/log.ts'
 import { capture, knownSecret } from '../../support/capture/record.mjs'
@@ -33,7 +34,7 @@ export type Answer = { status: number; body: unknown; headers: Headers }
 
 export const startHttpWorld = async (
   logged: Record<string, unknown>[] = [],
-  rules: LimitRules = NO_LIMITS,
+  rules: LimitRules = NO_RATE_LIMITS,
 ) => {
   const path = await mkdtemp(join(tmpdir(), 'belfry-notify-http-'))
   const stores = await openLmdb({ path })

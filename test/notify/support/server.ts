@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createApps } from '../../../src/notify/apps/apps.ts'
-import { createLimits, type LimitRules, NO_LIMITS } from '../../../src/notify/apps/limits.ts'
+import { createLimits, type LimitRules } from '../../../src/notify/apps/limits.ts'
 import { createVault } from '../../../src/notify/apps/vault.ts'
 import { createPublishing } from '../../../src/notify/publish/service.ts'
 import type { ConnectRelay } from '../../../src/notify/relay/link.ts'
@@ -18,6 +18,7 @@ import type { Clock } from '../../../src/platform/runtime/clock.ts'
 import type { Meter } from '../../../src/platform/telemetry.ts'
 import { type Cacao, cacaoSchema } from '../../../src/protocol/cacao.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
+import { NO_RATE_LIMITS } from '../../../src/server/config/rate-limits.ts'
 import { createLeaderElection } from '../../../src/server/leader-election.ts'
 import { openLmdb } from '../../../src/storage/lmdb/open.ts'
 import { alsoCaptured } from '../../support/capture/log.ts'
@@ -84,7 +85,7 @@ export const startNotify = async (
     const vault = createVault(SECRET)
     const serverKeys = await loadServerKeys({ store: stores.notify, vault, clock, secret: SECRET })
     const loop = createLoop()
-    const limits = createLimits(createBuckets(clock), options.limits ?? NO_LIMITS)
+    const limits = createLimits(createBuckets(clock), options.limits ?? NO_RATE_LIMITS)
     const apps = createApps({
       store: stores.notify,
       vault,

@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { LIMIT_NAMES } from '../../../src/notify/apps/limits.ts'
 import { composeServer, type RunningServer } from '../../../src/server/compose.ts'
 import { configWith, readConfig } from '../../../src/server/config/config.ts'
+import { RATE_LIMIT_NAMES } from '../../../src/server/config/rate-limits.ts'
 import { newDevice } from '../../stories/town.ts'
 import { startRedis } from '../../support/redis.ts'
 import { startWorld } from '../../support/world.ts'
@@ -20,7 +20,7 @@ it('are understood in the environment and in a file, and a mistake stops the sta
   const limitsOf = (text: string) => readConfig({}, { BELFRY_LIMITS: text }).config.limits
   expect(readConfig({}, {}).config.limits).toEqual({})
   expect(limitsOf('notify: 50, 5/s; link: off')).toEqual({ notify: '50, 5/s', link: 'off' })
-  expect(limitsOf('off')).toEqual(Object.fromEntries(LIMIT_NAMES.map((name) => [name, 'off'])))
+  expect(limitsOf('off')).toEqual(Object.fromEntries(RATE_LIMIT_NAMES.map((name) => [name, 'off'])))
   for (const wrong of ['fast', 'notify: fast', 'other: 20, 2/s', 'notify 20, 2/s']) {
     expect(() => limitsOf(wrong)).toThrow('BELFRY_LIMITS must be off, or name: burst, n/s')
   }
