@@ -12,7 +12,7 @@ import type {
   Webhook,
 } from '../../src/notify/store/store.ts'
 import type { Job } from '../../src/platform/jobs/job-queue.ts'
-import { RATE_LIMITS } from '../../src/server/config/rate-limits.ts'
+import { RATE_LIMITS } from '../../src/server/config/settings/rate-limits.ts'
 import { app, DAY, notification, project, watcher } from './notify-samples.ts'
 import { hex } from './relay-samples.ts'
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { composeServer } from '../../server/compose.ts'
 import { configWith } from '../../server/config/config.ts'
-import { NO_RATE_LIMITS } from '../../server/config/rate-limits.ts'
+import { NO_RATE_LIMITS } from '../../server/config/settings/rate-limits.ts'
 import { DemoFailure } from './page.ts'
 import type { MakeWorld } from './world.ts'
 

@@ -17,7 +17,7 @@ import type { NewSecret, ProjectDesk } from '../../notify/apps/projects.ts'
 import type { Project, ProjectSettings } from '../../notify/store/store.ts'
 import { jsonBody } from '../../platform/net/http.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { LimitsByName } from '../config/rate-limits.ts'
+import { LimitsByName } from '../config/settings/rate-limits.ts'
 import type { Projects } from './default-project.ts'
 import { page } from './page.ts'
 

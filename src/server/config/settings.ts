@@ -6,11 +6,11 @@ import { z } from 'zod'
 import { isProxyRule } from '../../platform/net/client-address.ts'
 import { withoutTrailingSlashes } from '../../protocol/urls.ts'
 import { parseRedisUrl } from '../../storage/redis/url.ts'
-import { Budgets } from './budgets.ts'
-import { MqDomains, parseDomains } from './mq-domains.ts'
-import { PrivateAddresses } from './private-addresses.ts'
-import { RATE_LIMIT_NAMES, RateLimitSetting } from './rate-limits.ts'
-import { wholeNumber } from './whole-number.ts'
+import { Budgets } from './settings/budgets.ts'
+import { MqDomains, parseDomains } from './settings/mq-domains.ts'
+import { PrivateAddresses } from './settings/private-addresses.ts'
+import { RATE_LIMIT_NAMES, RateLimitSetting } from './settings/rate-limits.ts'
+import { wholeNumber } from './settings/whole-number.ts'
 
 interface Setting<S extends z.ZodType = z.ZodType> {
   schema: S

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseLimit } from '../../../src/platform/budgets/rate-limits.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
-import { RATE_LIMIT_NAMES, RATE_LIMITS } from '../../../src/server/config/rate-limits.ts'
+import { RATE_LIMIT_NAMES, RATE_LIMITS } from '../../../src/server/config/settings/rate-limits.ts'
 import { addressOf, type HttpWorld, NEWS, startWithApp } from '../http/world.ts'
 import { startNotify, type TestNotify } from '../support/server.ts'
 import type { Device } from '../support/wallet.ts'

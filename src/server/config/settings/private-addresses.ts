@@ -5,7 +5,7 @@
  * There is no purpose for the webhooks of relay clients: they are anonymous, and never lead inside.
  */
 import { z } from 'zod'
-import { isAddressRule } from '../../platform/net/public-address.ts'
+import { isAddressRule } from '../../../platform/net/public-address.ts'
 
 const items = (text: string): string[] => {
   const all = text.split(',').map((one) => one.trim())

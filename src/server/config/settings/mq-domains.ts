@@ -1,7 +1,7 @@
 /** The setting of the message queues' domains: what it may say, in a file and in one line. */
 import { z } from 'zod'
-import { MQ_DOMAIN_DEFAULTS } from '../../mq/domain-defaults.ts'
-import type { MqDomain } from '../../mq/service.ts'
+import { MQ_DOMAIN_DEFAULTS } from '../../../mq/domain-defaults.ts'
+import type { MqDomain } from '../../../mq/service.ts'
 import { wholeNumber } from './whole-number.ts'
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/

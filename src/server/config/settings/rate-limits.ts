@@ -1,10 +1,10 @@
 /** The setting of the rate limits: every room states its own, a deployment and a project change them by name. */
 import { z } from 'zod'
-import { CONTACTS_RATES } from '../../contacts/limits.ts'
-import { MQ_RATES } from '../../mq/limits.ts'
-import { NOTIFY_RATES } from '../../notify/apps/limits.ts'
-import { parseLimit, type RateRules } from '../../platform/budgets/rate-limits.ts'
-import { SESSION_RATES } from '../../sessions/relay/limits.ts'
+import { CONTACTS_RATES } from '../../../contacts/limits.ts'
+import { MQ_RATES } from '../../../mq/limits.ts'
+import { NOTIFY_RATES } from '../../../notify/apps/limits.ts'
+import { parseLimit, type RateRules } from '../../../platform/budgets/rate-limits.ts'
+import { SESSION_RATES } from '../../../sessions/relay/limits.ts'
 
 /** The limits of all rooms, with their defaults. */
 export const RATE_LIMITS = { ...NOTIFY_RATES, ...CONTACTS_RATES, ...MQ_RATES, ...SESSION_RATES }

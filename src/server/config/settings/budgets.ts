@@ -1,7 +1,7 @@
 /** The setting of the budgets of an address: what it may say, in a file and in one line. */
 import { z } from 'zod'
-import { type BudgetSizes, DEFAULT_BUDGETS, NO_BUDGETS } from '../../platform/budgets/budgets.ts'
-import { parseLimit } from '../../platform/budgets/rate-limits.ts'
+import { type BudgetSizes, DEFAULT_BUDGETS, NO_BUDGETS } from '../../../platform/budgets/budgets.ts'
+import { parseLimit } from '../../../platform/budgets/rate-limits.ts'
 import { wholeNumber } from './whole-number.ts'
 
 const MIB = 1024 * 1024
