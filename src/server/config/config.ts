@@ -6,7 +6,8 @@
 import { readFileSync } from 'node:fs'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
-import { ROOMS, SETTING_NAMES, SETTINGS, type SettingName, settingOf } from './settings.ts'
+import { ROOMS } from './settings/server.ts'
+import { SETTING_NAMES, SETTINGS, type SettingName, settingOf } from './settings.ts'
 import { StartError } from './start-error.ts'
 
 type Shape = { [N in SettingName]: (typeof SETTINGS)[N]['schema'] }
