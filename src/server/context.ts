@@ -1,27 +1,23 @@
-/** What all rooms stand on, as `compose` has laid it. */
+/** What all rooms are given: configuration, store, time, and who pays. */
 import type { Context } from 'hono'
-
 import type { Budgets } from '../platform/budgets/budgets.ts'
 import type { Payer } from '../platform/budgets/payer.ts'
 import type { ClientAddress } from '../platform/net/client-address.ts'
-import type { Clock } from '../platform/runtime/clock.ts'
 import type { ReleaseStack } from '../platform/runtime/release-stack.ts'
-import type { Log } from '../platform/telemetry.ts'
+import { toHex } from '../protocol/bytes.ts'
 import type { Stores } from '../storage/stores.ts'
 import type { Config } from './config/config.ts'
-import type { ServerUrls } from './config/urls.ts'
-import type { LeaderTask } from './leader-election.ts'
-import type { UntilAvailable } from './startup.ts'
-import type { Metrics } from './telemetry/metrics.ts'
+import { lacksPublicUrl, type ServerUrls, serverUrls } from './config/urls.ts'
+import { createLeaderElection, type LeaderTask } from './leader-election.ts'
+import { createPayerFor, createPayerOf } from './payer.ts'
+import type { Runtime } from './runtime.ts'
+import { createUntilAvailable, type UntilAvailable } from './startup.ts'
 
-export interface RoomContext {
+export interface RoomContext extends Runtime {
   config: Config
   urls: ServerUrls
   stores: Stores
-  clock: Clock
-  log: Log
-  metrics: Metrics
-  randomBytes: (length: number) => Uint8Array
+  /** Released in the reverse order, at a stop and when the start fails. */
   owned: ReleaseStack
   untilAvailable: UntilAvailable
   /** The address block that pays for a request. */
@@ -30,8 +26,30 @@ export interface RoomContext {
   payerOf: (address: string) => string
   /** Who pays for a request over HTTP. */
   payerFor: (c: Context) => Payer
-  /** Charged by every room before it works for somebody; the owner is what `addressOf` returns. */
+  /** Charged by every room before it works; the owner is what `addressOf` returns. */
   budgets: Budgets
-  /** Jobs of one process among all on the store. */
+  /** A task that one process does for all on the store. Each name is used once in a process. */
   leaderTask: (name: string) => LeaderTask
+}
+
+export const createContext = (
+  given: Runtime & Pick<RoomContext, 'config' | 'stores' | 'owned' | 'addressOf' | 'budgets'>,
+  { port, secret, signal }: { port: number; secret: Uint8Array; signal: AbortSignal | undefined },
+): RoomContext => {
+  const { config, stores, clock, log, randomBytes, addressOf, budgets } = given
+  if (lacksPublicUrl(config)) {
+    log.warn(
+      {},
+      'BELFRY_PUBLIC_URL is not set, so tokens that were made out to other servers are accepted: set it to how clients reach this one',
+    )
+  }
+  const isEmbedded = config.redisUrl === undefined
+  return {
+    ...given,
+    urls: serverUrls(config, port),
+    untilAvailable: createUntilAvailable({ stores, clock, log, signal }, { isEmbedded }),
+    leaderTask: createLeaderElection({ leases: stores.leases, clock, log }, toHex(randomBytes(8))),
+    payerOf: createPayerOf(secret),
+    payerFor: createPayerFor(addressOf, budgets),
+  }
 }

@@ -9,20 +9,18 @@
  * | a body of more than 64 KiB, as announced | `memory`, until it is answered | 429 |
  * | an answer of more than 64 KiB | `memory`, until it is read | 429 instead of it |
  *
- * An answer that is read too slowly is cut off (`ANSWER_PATIENCE_MS`, `MIN_READ_BYTES_PER_S`). Free are `/health`, `/ready`,
+ * An answer that is read too slowly is cut off (`ANSWER_TIMEOUT_MS`, `MIN_READ_BYTES_PER_S`). Free are `/health`, `/ready`,
  * `/metrics` and whoever has the admin token. A refusal here costs a tenth of what a room's costs: it is not logged.
  */
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import type { Budgets } from '../platform/budgets/budgets.ts'
-import { WORK_COST } from '../platform/budgets/work-budget.ts'
 import type { ClientAddress } from '../platform/net/client-address.ts'
-import { BODY_LIMIT } from '../platform/net/http.ts'
 import { watchUpgrades } from '../platform/net/upgrades.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Meter } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import { createHttpPayments, type HttpPayments } from './http-payments.ts'
 
 export interface HttpGuardDeps {
   budgets: Pick<Budgets, 'work' | 'connections' | 'memory'>
@@ -42,25 +40,14 @@ export interface HttpGuard {
   admits(request: IncomingMessage, response: ServerResponse): boolean
 }
 
-/** Bodies and answers up to this size are paid for by the connection. */
-const FREE_BYTES = 64 * 1024
 /** The longest that an answer may take, beside the time that its size needs. */
-const ANSWER_PATIENCE_MS = 30_000
+const ANSWER_TIMEOUT_MS = 30_000
 /** A client on the slowest mobile network reads faster. */
 const MIN_READ_BYTES_PER_S = 16 * 1024
-/** A preflight is answered for so long after the rest is refused, or a page could not read the refusal, ms. */
-const PREFLIGHT_DEBT_MS = 5_000
 
 const FREE_PATHS = new Set(['/health', '/ready', '/metrics'])
 
 const isFree = ({ url = '' }: IncomingMessage): boolean => FREE_PATHS.has(url.split('?', 1)[0] ?? '')
-
-/** What a body will take at most; what is not announced may be as long as any. */
-const announcedBytes = ({ headers }: IncomingMessage): number => {
-  const length = headers['content-length']
-  if (length !== undefined) return Math.min(Number(length), BODY_LIMIT)
-  return headers['transfer-encoding'] === undefined ? 0 : BODY_LIMIT
-}
 
 const bytesOf = (chunk: unknown): number => {
   if (typeof chunk === 'string') return Buffer.byteLength(chunk)
@@ -80,181 +67,114 @@ const refusal = ({ message, code, http, retryAfter = 1 }: ProtocolError) => ({
   },
 })
 
-/** What a connection pays for, and what must be given back when it ends. */
-interface Held {
-  /** Takes a place of its peer's address. */
-  place: Disposable | undefined
-  /** Requests in progress. */
-  requests: number
-  releases: Set<() => void>
+const refuse = (response: ServerResponse, error: ProtocolError, meter: Meter): void => {
+  const { method } = response.req
+  meter.count('http_requests_total', {
+    method: method === 'GET' || method === 'POST' ? method : 'other',
+    route: 'none',
+    status: `${error.http}`,
+  })
+  const { status, headers, body } = refusal(error)
+  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) }).end(body)
+}
+
+interface ResponseDeps {
+  payments: Pick<HttpPayments, 'takeAnswer' | 'untilAnswered'>
+  clock: Clock
+  meter: Meter
+}
+
+/** Holds the head back until the length is known, so that an answer that is too much becomes a refusal. */
+abstract class PaidResponse<
+  Request extends IncomingMessage = IncomingMessage,
+> extends ServerResponse<Request> {
+  #head: readonly unknown[] | undefined
+  #isHeldBack = true
+  #isRefused = false
+  #bytes = 0
+
+  protected abstract get deps(): ResponseDeps
+
+  #sendHead(): void {
+    const head = this.#head
+    this.#isHeldBack = false
+    this.#head = undefined
+    if (head) Reflect.apply(super.writeHead, this, head)
+  }
+
+  override writeHead(...head: unknown[]): this {
+    if (this.#isHeldBack) this.#head = head
+    else Reflect.apply(super.writeHead, this, head)
+    return this
+  }
+
+  override flushHeaders(): void {
+    this.#sendHead()
+    super.flushHeaders()
+  }
+
+  override write(...args: unknown[]): boolean {
+    if (!this.#affords(bytesOf(args[0]))) return true
+    this.#sendHead()
+    return Reflect.apply(super.write, this, args)
+  }
+
+  override end(...args: unknown[]): this {
+    if (!this.#affords(bytesOf(args[0]))) return this
+    this.#sendHead()
+    Reflect.apply(super.end, this, args)
+    if (this.writableFinished) return this
+    const { payments, clock } = this.deps
+    const timeoutMs = ANSWER_TIMEOUT_MS + (this.#bytes / MIN_READ_BYTES_PER_S) * 1000
+    const late = clock.after(timeoutMs, () => this.destroy())
+    payments.untilAnswered(this, () => late[Symbol.dispose]())
+    return this
+  }
+
+  /** Pays for so much more of the answer. What is not affordable becomes a refusal; half of it is cut off. */
+  #affords(bytes: number): boolean {
+    if (this.#isRefused) return false
+    const { payments, meter } = this.deps
+    if (payments.takeAnswer(this, bytes)) {
+      this.#bytes += bytes
+      return true
+    }
+    if (this.#isHeldBack) {
+      const error = new ProtocolError('rate_limited', 'unread answers fill what your address may hold')
+      refuse(this, error, meter)
+    } else this.destroy()
+    this.#isRefused = true
+    return false
+  }
 }
 
 export const createHttpGuard = (deps: HttpGuardDeps): HttpGuard => {
-  const { budgets, addressOf, isProxy, isOperator, clock, meter } = deps
-  const connections = new WeakMap<Duplex, Held>()
-  /** Of requests that are charged. */
-  const addresses = new WeakMap<IncomingMessage, string>()
-
-  /** Once, at the end of the answer or of its connection: Node does not tell of an answer that waited for another. */
-  const untilAnswered = (response: ServerResponse, held: Held | undefined, give: () => void): void => {
-    const release = () => {
-      if (held && !held.releases.delete(release)) return
-      give()
-    }
-    held?.releases.add(release)
-    response.once('close', release)
-  }
-
-  const takeMemory = (response: ServerResponse, held: Held | undefined, address: string, bytes: number) => {
-    if (bytes <= FREE_BYTES || address === '') return true
-    if (!budgets.memory.take(address, bytes)) return false
-    untilAnswered(response, held, () => budgets.memory.give(address, bytes))
-    return true
-  }
-
-  /** Holds the head back until the length is known, so that an answer that is too much becomes a refusal. */
-  class PaidResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
-    #head: readonly unknown[] | undefined
-    #isHeld = true
-    #isRefused = false
-    #bytes = 0
-
-    #sendHead(): void {
-      const head = this.#head
-      this.#isHeld = false
-      this.#head = undefined
-      if (head) Reflect.apply(super.writeHead, this, head)
-    }
-
-    override writeHead(...head: unknown[]): this {
-      if (this.#isHeld) this.#head = head
-      else Reflect.apply(super.writeHead, this, head)
-      return this
-    }
-
-    override flushHeaders(): void {
-      this.#sendHead()
-      super.flushHeaders()
-    }
-
-    override write(...args: unknown[]): boolean {
-      if (!this.#affords(bytesOf(args[0]))) return true
-      this.#sendHead()
-      return Reflect.apply(super.write, this, args)
-    }
-
-    override end(...args: unknown[]): this {
-      if (!this.#affords(bytesOf(args[0]))) return this
-      this.#sendHead()
-      Reflect.apply(super.end, this, args)
-      if (this.writableFinished) return this
-      const patienceMs = ANSWER_PATIENCE_MS + (this.#bytes / MIN_READ_BYTES_PER_S) * 1000
-      const late = clock.after(patienceMs, () => this.destroy())
-      untilAnswered(this, connections.get(this.req.socket), () => late[Symbol.dispose]())
-      return this
-    }
-
-    /** Pays for so much more of the answer. What is not affordable becomes a refusal; half of it is cut off. */
-    #affords(bytes: number): boolean {
-      if (this.#isRefused) return false
-      const held = connections.get(this.req.socket)
-      if (takeMemory(this, held, addresses.get(this.req) ?? '', bytes)) {
-        this.#bytes += bytes
-        return true
-      }
-      if (this.#isHeld) {
-        refuse(this, new ProtocolError('rate_limited', 'unread answers fill what your address may hold'))
-      } else this.destroy()
-      this.#isRefused = true
-      return false
-    }
-  }
-
-  const refuse = (response: ServerResponse, error: ProtocolError): void => {
-    const { method } = response.req
-    meter.count('http_requests_total', {
-      method: method === 'GET' || method === 'POST' ? method : 'other',
-      route: 'none',
-      status: `${error.http}`,
-    })
-    const { status, headers, body } = refusal(error)
-    response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) }).end(body)
-  }
-
-  /** Takes a place for the connection. False when its peer has too many. */
-  const opened = (socket: Socket): boolean => {
-    const known = connections.get(socket)
-    const held: Held = known ?? { place: undefined, requests: 0, releases: new Set() }
-    connections.set(socket, held)
-    if (!known) {
-      socket.once('close', () => {
-        held.place?.[Symbol.dispose]()
-        for (const release of [...held.releases]) release()
-      })
-    }
-    const peer = socket.remoteAddress ?? ''
-    if (held.place || peer === '' || isProxy(peer)) return true
-    const owner = addressOf({ headers: {}, socket })
-    if (!budgets.connections.take(owner)) return false
-    held.place = {
-      [Symbol.dispose]() {
-        held.place = undefined
-        budgets.connections.give(owner)
-      },
-    }
-    return true
-  }
-
-  const takePlace = (response: ServerResponse, held: Held | undefined, address: string): boolean => {
-    const isPaid = held?.place !== undefined && held.requests === 0
-    if (!isPaid && !budgets.connections.take(address)) return false
-    if (held) held.requests++
-    untilAnswered(response, held, () => {
-      if (held) held.requests--
-      if (!isPaid) budgets.connections.give(address)
-    })
-    return true
-  }
-
-  const chargeRequest = (request: IncomingMessage, address: string): void => {
-    if (request.method !== 'OPTIONS') budgets.work.charge(address, WORK_COST.request)
-    else if (budgets.work.spend(address, WORK_COST.request) > PREFLIGHT_DEBT_MS) {
-      throw new ProtocolError('rate_limited')
-    }
-  }
-
-  /** Throws `rate_limited`. */
-  const charge = (request: IncomingMessage, response: ServerResponse): void => {
-    const address = addressOf(request)
-    if (address === '') throw new ProtocolError('bad_request', 'its connection is gone')
-    addresses.set(request, address)
-    chargeRequest(request, address)
-    const held = connections.get(request.socket)
-    if (!takePlace(response, held, address)) throw new ProtocolError('rate_limited', 'too many connections')
-    if (!takeMemory(response, held, address, announcedBytes(request))) {
-      throw new ProtocolError('rate_limited', 'what your address sends at once is too much')
-    }
-  }
-
+  const { isOperator, clock, meter } = deps
+  const payments = createHttpPayments(deps)
+  const responseDeps: ResponseDeps = { payments, clock, meter }
   return {
-    ServerResponse: PaidResponse,
+    ServerResponse: class<Request extends IncomingMessage = IncomingMessage> extends PaidResponse<Request> {
+      protected get deps() {
+        return responseDeps
+      }
+    },
     guard(server) {
       server.on('connection', (socket: Socket) => {
-        if (opened(socket)) return
+        if (payments.open(socket)) return
         meter.count('http_connections_refused_total')
         socket.destroy()
       })
-      // Who takes it charges for it.
-      watchUpgrades(server, (raw) => connections.get(raw)?.place?.[Symbol.dispose]())
+      // The upgrade's own handler charges for it.
+      watchUpgrades(server, (raw) => payments.leave(raw))
     },
     admits(request, response) {
       if (isFree(request) || isOperator(request)) return true
       try {
-        charge(request, response)
+        payments.charge(request, response)
         return true
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error
-        refuse(response, error)
+        refuse(response, error, meter)
         return false
       }
     },

@@ -3,6 +3,8 @@
  *
  * Everything is released, also when something of it fails; the first failure is thrown at the end.
  */
+import { invariant } from '../invariant.ts'
+
 export interface ReleaseStack extends AsyncDisposable {
   /** Takes charge of the thing and hands it back. */
   use<T extends AsyncDisposable | Disposable>(thing: T): T
@@ -14,6 +16,11 @@ export interface ReleaseStack extends AsyncDisposable {
 export const createReleaseStack = (): ReleaseStack => {
   const held: (() => void | PromiseLike<void>)[] = []
   let releasing: Promise<void> | undefined
+  /** What is acquired after the release has begun would be released by nobody. */
+  const push = (release: () => void | PromiseLike<void>): void => {
+    invariant(releasing === undefined, 'Nothing is acquired after the release has begun')
+    held.push(release)
+  }
   const releaseAll = async () => {
     const failures: unknown[] = []
     for (let release = held.pop(); release; release = held.pop()) {
@@ -27,10 +34,10 @@ export const createReleaseStack = (): ReleaseStack => {
   }
   return {
     use(thing) {
-      held.push(() => (Symbol.asyncDispose in thing ? thing[Symbol.asyncDispose]() : thing[Symbol.dispose]()))
+      push(() => (Symbol.asyncDispose in thing ? thing[Symbol.asyncDispose]() : thing[Symbol.dispose]()))
       return thing
     },
-    defer: (release) => void held.push(release),
+    defer: push,
     [Symbol.asyncDispose]() {
       releasing ??= releaseAll()
       return releasing

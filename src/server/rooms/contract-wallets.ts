@@ -17,17 +17,18 @@ import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { z } from 'zod'
 import { createTtlCache } from '../../platform/concurrency/ttl-cache.ts'
-import type { PublicFetch } from '../../platform/net/public-fetch.ts'
+import { anyAddress } from '../../platform/net/public-address.ts'
+import { createPublicFetch, type PublicFetch } from '../../platform/net/public-fetch.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { checksumAddress } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import { StartError } from '../config/start-error.ts'
+import type { RoomContext } from '../context.ts'
 
-const KEPT = { milliseconds: 300_000, most: 10_000 }
-const LIMITS = { milliseconds: 5_000, bytes: 64 * 1024 }
-const LATE = 'the chain could not be asked'
+const ANSWER_CACHE = { milliseconds: 300_000, most: 10_000 }
+const CALL_LIMITS = { milliseconds: 5_000, bytes: 64 * 1024 }
 
 /** Throws `StartError` when viem, which is optional, is not there. It is loaded when it is needed. */
 export const requireViem = (): void => {
@@ -54,12 +55,12 @@ export const createContractWallets = (
   { rpcUrls }: { rpcUrls: Readonly<Record<string, string>> },
 ): ContractWalletCheck => {
   const urls = new Map(Object.entries(rpcUrls))
-  const kept = createTtlCache<boolean>({ clock }, { ...KEPT, isWorthIt: (isSigned) => isSigned })
+  const cached = createTtlCache<boolean>({ clock }, { ...ANSWER_CACHE, isWorthIt: (isSigned) => isSigned })
 
   const call = async (url: string, data: string): Promise<boolean> => {
     const request = { jsonrpc: '2.0', id: 1, method: 'eth_call', params: [{ data }, 'latest'] }
     const headers = { 'Content-Type': 'application/json' }
-    const { body } = await fetch(url, { ...LIMITS, headers, body: JSON.stringify(request) })
+    const { body } = await fetch(url, { ...CALL_LIMITS, headers, body: JSON.stringify(request) })
     const answer = answerSchema.parse(JSON.parse(body))
     if ('error' in answer) {
       if (isExecutionFailure(answer.error)) return false
@@ -86,15 +87,23 @@ export const createContractWallets = (
     })
     // Everything that the answer depends on is in the call.
     const name = createHash('sha256').update(`${chain} ${data}`).digest('base64')
-    return kept(name, async () => {
+    return cached(name, async () => {
       try {
         return await call(url, data)
       } catch (err) {
         log.warn({ err, chain }, 'The RPC endpoint of a chain could not be asked')
-        throw new ProtocolError('unavailable', LATE, { cause: err })
+        throw new ProtocolError('unavailable', 'the chain could not be asked', { cause: err })
       }
     })
   }
 }
+
+/** Undefined where no chain is configured. */
+export const buildContractWallets = ({ config, clock, log }: RoomContext): ContractWalletCheck | undefined =>
+  config.rpcUrls &&
+  createContractWallets(
+    { fetch: createPublicFetch({ rules: anyAddress }), clock, log },
+    { rpcUrls: config.rpcUrls },
+  )
 
 const hex = (text: string): `0x${string}` => `0x${text.slice(2)}`

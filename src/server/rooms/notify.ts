@@ -1,9 +1,8 @@
 /** The notify room, put together: what dapps and operators use of it, and the server that lives on the relay. */
 import { Hono } from 'hono'
-import type { createIdentityLookup } from '../../keys/lookup.ts'
 import { type Apps, createApps } from '../../notify/apps/apps.ts'
 import { createLimits } from '../../notify/apps/limits.ts'
-import type { Vault } from '../../notify/apps/vault.ts'
+import { createVault, type Vault } from '../../notify/apps/vault.ts'
 import { relayWebhookRoutes } from '../../notify/http/relay-webhook.ts'
 import { notifyRoutes } from '../../notify/http/routes.ts'
 import { AppDeclaration } from '../../notify/http/schema.ts'
@@ -16,11 +15,13 @@ import {
   createNotifyServer,
   loadServerKeys,
   type NotifyServer,
+  type NotifyServerDeps,
   type ServerKeys,
 } from '../../notify/server.ts'
 import type { AccountData } from '../../notify/subscriptions/export.ts'
 import { createWebhookCalls } from '../../notify/webhooks/calls.ts'
 import { createWebhooks } from '../../notify/webhooks/service.ts'
+import { invariant } from '../../platform/invariant.ts'
 import { createHostGate } from '../../platform/net/host-gate.ts'
 import { checked } from '../../platform/net/http.ts'
 import { addressRules } from '../../platform/net/public-address.ts'
@@ -31,127 +32,145 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import { createProjects, type Projects } from '../admin/default-project.ts'
 import type { Config } from '../config/config.ts'
+import type { Secrets } from '../config/secret-files.ts'
 import { StartError } from '../config/start-error.ts'
 import type { RoomContext } from '../context.ts'
 import { isUnavailable } from '../startup.ts'
-import { linkToRelay } from './relay-link.ts'
+import { linkToRelay, type RelayLink } from './relay-link.ts'
 
 export interface NotifyRoom {
   apps: Apps
   publishing: Publishing
   sent: Sent
   projects: Projects
-  serverKeys: ServerKeys
+  vault: Vault
   accountData: AccountData
   routes: Hono
   isFirstStart: boolean
-  start(
-    lookup: ReturnType<typeof createIdentityLookup>,
-    verifySignature: ContractWalletCheck | undefined,
-  ): NotifyServer
+  /** Connects the notify server to its relay. */
+  start(lookup: IdentityLookup, verifySignature: ContractWalletCheck | undefined): NotifyServer
+  /** Undefined until `start`. */
+  server(): NotifyServer | undefined
 }
 
-/** Everything of the notify room that works without the relay; `start` connects it. */
-/** The worker has fewer calls under way: this leaves hosts alone that cannot be reached. */
-const WEBHOOK_PLACES = { perHost: 64, perOwner: 64 }
+type IdentityLookup = NotifyServerDeps['lookup']
+type Parts = Pick<
+  NotifyServerDeps,
+  'store' | 'jobQueue' | 'vault' | 'apps' | 'serverKeys' | 'webhooks' | 'limits'
+>
 
+/** Calls of webhooks under way. The worker has fewer: this leaves hosts alone that cannot be reached. */
+const WEBHOOK_CALLS = { perHost: 64, perOwner: 64 }
+
+/** The notify server, for the parts that exist before it. */
+const createServerSlot = () => {
+  let server: NotifyServer | undefined
+  let resolve: (server: NotifyServer) => void = () => {}
+  const started = new Promise<NotifyServer>((done) => {
+    resolve = done
+  })
+  return {
+    started,
+    current: () => server,
+    fill(next: NotifyServer): void {
+      invariant(server === undefined, 'A process starts one notify server')
+      server = next
+      resolve(next)
+    },
+  }
+}
+
+const startServer = (
+  context: RoomContext,
+  parts: Parts,
+  link: RelayLink,
+  { lookup, verifySignature }: { lookup: IdentityLookup; verifySignature: ContractWalletCheck | undefined },
+): NotifyServer => {
+  const { config, urls, clock, log, metrics: meter, randomBytes, owned } = context
+  const rules = addressRules(config.allowPrivateAddresses.webhooks)
+  const post = createPublicFetch({ rules, gate: createHostGate({ clock }, WEBHOOK_CALLS) })
+  const { store, jobQueue, vault } = parts
+  owned.use(createWebhookCalls({ store, jobQueue, vault, post, clock, log, meter }))
+  const server = createNotifyServer(
+    {
+      ...parts,
+      ...{ lookup, clock, log, meter, randomBytes },
+      onDuty: context.leaderTask,
+      connectRelay: link.connect,
+      relayKey: link.relayKey,
+    },
+    {
+      publicUrl: urls.publicUrl,
+      renew: link.renew,
+      otherUrls: config.aliases,
+      webhooks: link.webhooks,
+      ...(verifySignature && { verifySignature }),
+    },
+  )
+  if (link.tellsDelivered) owned.use(link.watchDelivered())
+  return server
+}
+
+/** What of the notify room works without the relay; `start` connects it. */
 export const buildNotify = async (
   context: RoomContext,
-  vault: Vault,
-  serverKeys: ServerKeys,
+  { vault, serverKeys }: ServerKeyring,
 ): Promise<NotifyRoom> => {
-  const { config, urls, stores, clock, log, metrics: meter, randomBytes, untilAvailable, owned } = context
+  const { config, urls, stores, clock, log, metrics: meter, randomBytes, untilAvailable } = context
   const texts = createTextSeal(createContentSeal(serverKeys.root, randomBytes))
   const store = createSealedStore(stores.notify, texts)
   const jobQueue = createSealedJobQueue(stores.jobQueue, texts)
-  let start: (server: NotifyServer) => void = () => {}
-  const started = new Promise<NotifyServer>((resolve) => {
-    start = resolve
-  })
-  const apps = createApps({
-    store,
-    vault,
-    clock,
-    randomBytes,
-    join: async (topic) => (await started).join(topic),
-  })
-  const rules = addressRules(config.allowPrivateAddresses.webhooks)
-  const checkUrl = createUrlCheck(rules)
+  const { started, current, fill } = createServerSlot()
+  const join = async (topic: string) => (await started).join(topic)
+  const apps = createApps({ store, vault, clock, randomBytes, join })
+  const checkUrl = createUrlCheck(addressRules(config.allowPrivateAddresses.webhooks))
   const webhooks = createWebhooks({ store, jobQueue, vault, clock, randomBytes, checkUrl })
-  const takeEvents = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
   const limits = createLimits(stores.buckets, config.limits)
   const publishing = createPublishing({ store, jobQueue, apps, webhooks, limits, clock, randomBytes })
   const sent = createSent({ store, jobQueue, apps, clock })
   const projects = createProjects(apps, serverKeys.root)
   const link = linkToRelay({ config, urls, clock, log, meter, randomBytes }, serverKeys.relay)
 
+  const routes = new Hono()
+  if (link.byWebhook || link.tellsDelivered) {
+    const take = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
+    routes.route('/', relayWebhookRoutes({ take, log }))
+  }
+  const forDapps = { apps, publishing, sent, webhooks, serverKeys, log, limits, payerFor: context.payerFor }
+  routes.route('/', notifyRoutes(forDapps, { publicUrl: urls.publicUrl }))
+
   return {
-    apps,
-    publishing,
-    sent,
-    projects,
-    serverKeys,
+    ...{ apps, publishing, sent, projects, vault, routes },
     accountData: {
       export: async (key) => (await started).accountData.export(key),
       erase: async (key) => (await started).accountData.erase(key),
     },
-    routes: new Hono()
-      .route(
-        '/',
-        link.byWebhook || link.tellsDelivered ? relayWebhookRoutes({ take: takeEvents, log }) : new Hono(),
-      )
-      .route(
-        '/',
-        notifyRoutes(
-          { apps, publishing, sent, webhooks, serverKeys, log, limits, payerFor: context.payerFor },
-          { publicUrl: urls.publicUrl },
-        ),
-      ),
     isFirstStart: await untilAvailable(() => projects.create(projects.defaultId, 'default')),
     start(lookup, verifySignature) {
-      const post = createPublicFetch({ rules, gate: createHostGate({ clock }, WEBHOOK_PLACES) })
-      owned.use(createWebhookCalls({ store, jobQueue, vault, post, clock, log, meter }))
-      const server = createNotifyServer(
-        {
-          store,
-          jobQueue,
-          vault,
-          apps,
-          serverKeys,
-          lookup,
-          webhooks,
-          limits,
-          clock,
-          log,
-          meter,
-          randomBytes,
-          onDuty: context.leaderTask,
-          connectRelay: link.connect,
-          relayKey: link.relayKey,
-        },
-        {
-          publicUrl: urls.publicUrl,
-          renew: link.renew,
-          otherUrls: config.aliases,
-          webhooks: link.webhooks,
-          ...(verifySignature && { verifySignature }),
-        },
-      )
-      if (link.tellsDelivered) owned.use(link.watchDelivered())
-      start(server)
+      const parts = { store, jobQueue, vault, apps, serverKeys, webhooks, limits }
+      const server = startServer(context, parts, link, { lookup, verifySignature })
+      fill(server)
       return server
     },
+    server: current,
   }
 }
 
-/** The server's own keys. Throws `StartError` when they were sealed with another secret. */
-export const loadKeys = async (
-  { config, stores, clock, untilAvailable }: RoomContext,
-  vault: Vault,
-  secret: Uint8Array,
-): Promise<ServerKeys> => {
+/** The server's own keys, and the vault that they are sealed in. */
+export interface ServerKeyring {
+  vault: Vault
+  serverKeys: ServerKeys
+}
+
+/** Throws `StartError` when the keys were sealed with another secret. */
+export const openServerKeys = async (
+  { config, stores, clock, randomBytes, untilAvailable }: RoomContext,
+  { secret, previous }: Secrets,
+): Promise<ServerKeyring> => {
+  const vault = createVault(secret, randomBytes, previous)
   try {
-    return await untilAvailable(() => loadServerKeys({ store: stores.notify, vault, clock, secret }))
+    const load = () => loadServerKeys({ store: stores.notify, vault, clock, secret })
+    return { vault, serverKeys: await untilAvailable(load) }
   } catch (error) {
     if (isUnavailable(error)) throw error
     const sentence =

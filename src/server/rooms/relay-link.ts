@@ -23,6 +23,8 @@ const REQUESTS = Object.values(NOTIFY_METHODS).flatMap(({ direction, requestTag 
 const laneOf = ({ tag, topic }: RelayMessage) =>
   notifyMethodByTag(tag)?.addressedBy === 'subscription' ? topic : undefined
 
+export type RelayLink = ReturnType<typeof linkToRelay>
+
 export const linkToRelay = (
   deps: {
     config: Config

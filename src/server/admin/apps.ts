@@ -1,0 +1,115 @@
+/**
+ * Apps and notifications for the operator.
+ *
+ * | method, path              | body or query                                                    | answer                 |
+ * |---------------------------|------------------------------------------------------------------|------------------------|
+ * | POST /admin/apps          | `{domain, project?, name?, description?, url?, icons?, types?, listed?}` | the app, with its project's secret |
+ * | GET  /admin/apps          | `after?`, `limit?`                                               | `{apps, next}`         |
+ * | POST /admin/notify        | `{domain, notification, accounts}`                           | `{sent, failed, not_found}` |
+ */
+import { Hono } from 'hono'
+import { z } from 'zod'
+import type { Apps } from '../../notify/apps/apps.ts'
+import { AppDeclaration, Domain, NotifyV0 } from '../../notify/http/schema.ts'
+import type { NotifyOutcome, Publishing } from '../../notify/publish/service.ts'
+import type { AppRecord } from '../../notify/store/store.ts'
+import { checked, jsonBody } from '../../platform/net/http.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import type { Projects } from './default-project.ts'
+import { page } from './page.ts'
+import { typeNamed } from './type-by-name.ts'
+
+export interface AdminAppsDeps {
+  apps: Apps
+  projects: Projects
+  publishing: Publishing
+}
+
+/** What `app add` prints. */
+export interface AddedApp {
+  projectId: string
+  /** Null when the project was made with another secret. */
+  secret: string | null
+  domain: string
+  subscribeKey: string
+  authenticationKey: string
+  types: { id: string; name: string }[]
+}
+
+const EnrolApp = z.intersection(
+  AppDeclaration,
+  z.object({ domain: Domain, project: z.string().min(1).max(64).optional() }),
+)
+const Notify = z.object({
+  domain: Domain,
+  notification: z.looseObject({ type: z.string() }),
+  notificationId: z.string().min(1).max(255).optional(),
+  accounts: z.array(z.string()).min(1).max(10_000),
+})
+
+const ACCOUNTS_BATCH_SIZE = 500
+
+const shownApp = ({ projectId, domain, name, description, url, types, listed, ...keys }: AppRecord) => {
+  const { subscribeKey, authenticationKey } = keys
+  return { projectId, domain, name, description, url, types, listed, subscribeKey, authenticationKey }
+}
+
+/** `room` throws where this process has no notify room. */
+export const adminApps = (room: () => AdminAppsDeps): Hono => {
+  const app = new Hono()
+
+  app.post('/admin/apps', jsonBody(EnrolApp), async (c) => {
+    const { project, domain, ...declaration } = c.req.valid('json')
+    const { apps, projects } = room()
+    // The domain may be known already: then its project need not be named.
+    const holder = project ?? (await apps.byDomain(domain))?.record.projectId ?? projects.defaultId
+    const secret = await projects.ensure(holder)
+    const { record } = await apps.enrol({ ...declaration, projectId: holder, domain })
+    const { subscribeKey, authenticationKey, types, projectId } = record
+    const added: AddedApp = {
+      projectId,
+      secret,
+      domain,
+      subscribeKey,
+      authenticationKey,
+      types: types.map(({ id, name }) => ({ id, name })),
+    }
+    return c.json(added)
+  })
+
+  app.get('/admin/apps', async (c) => {
+    const { limit, ...start } = page(c)
+    const apps = await room().apps.list({ limit, ...start })
+    return c.json({
+      apps: apps.map(shownApp),
+      next: apps.length < limit ? null : (apps.at(-1)?.domain ?? null),
+    })
+  })
+
+  app.post('/admin/notify', jsonBody(Notify), async (c) => {
+    const { domain, accounts, notificationId, notification } = c.req.valid('json')
+    const { apps, publishing } = room()
+    const found = await apps.byDomain(domain)
+    if (!found) throw new ProtocolError('unknown_app', domain)
+    const { projectId } = found.record
+    const type = typeNamed(found.record, notification.type)
+    const answer: Omit<NotifyOutcome, 'notifications'> = { sent: [], failed: [], not_found: [] }
+    // One id for all parts, so that it is one notification; ours when the caller has none.
+    const id = notificationId ?? globalThis.crypto.randomUUID()
+    for (let at = 0; at < accounts.length; at += ACCOUNTS_BATCH_SIZE) {
+      const part = accounts.slice(at, at + ACCOUNTS_BATCH_SIZE)
+      const message = checked(NotifyV0, {
+        notification: { ...notification, type },
+        accounts: part,
+        notification_id: id,
+      })
+      const outcome = await publishing.notify(projectId, [{ ...message, domain }])
+      answer.sent.push(...outcome.sent)
+      answer.failed.push(...outcome.failed)
+      answer.not_found.push(...outcome.not_found)
+    }
+    return c.json(answer)
+  })
+
+  return app
+}
