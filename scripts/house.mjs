@@ -1,6 +1,6 @@
 /*
- * The figures of the house: how many files a folder holds, how long files and functions are, how deep they nest, whether
- * imports go in a circle, and whether a prefix of file names hides a folder. `npm run house` prints them and fails above
+ * The figures of the house: how many files a folder holds, how long files and functions are, how deep functions and blocks
+ * nest, whether imports go in a circle, and whether a prefix of file names hides a folder. `npm run house` prints them and fails above
  * the bounds; `--all` names everything that is above.
  */
 import { readdirSync, readFileSync } from 'node:fs'
@@ -11,6 +11,7 @@ const MAX_FILES_IN_FOLDER = 18
 const MAX_LINES_IN_FILE = 350
 const MAX_LINES_IN_FUNCTION = 70
 const MAX_NESTED_FUNCTIONS = 4
+const MAX_NESTED_BLOCKS = 4
 const MAX_FILES_WITH_PREFIX = 3
 
 /** Functions that are longer, or nest deeper, for a reason: `file name`, at most five. */
@@ -67,9 +68,32 @@ const read = (path) => {
       name: node.id?.name ?? names.get(node) ?? '(anonymous)',
       lines,
       depth: open.length,
+      blocks: 0,
     })
+    nests.push({ depth: 0, found: functions.at(-1) })
   }
-  const leave = () => open.pop()
+  const leave = () => {
+    open.pop()
+    nests.pop()
+  }
+  /** Blocks that are open, of each function that is open. */
+  const nests = []
+  /** The `else if` of a chain, which counts once. */
+  const chained = new Set()
+  const enterBlock = (node) => {
+    const nest = nests.at(-1)
+    if (!nest || chained.has(node)) return
+    nest.depth++
+    nest.found.blocks = Math.max(nest.found.blocks, nest.depth)
+  }
+  const leaveBlock = (node) => {
+    const nest = nests.at(-1)
+    if (nest && !chained.has(node)) nest.depth--
+  }
+  const enterIf = (node) => {
+    if (node.alternate?.type === 'IfStatement') chained.add(node.alternate)
+    enterBlock(node)
+  }
   const named = (key, value) => {
     if (value) names.set(value, key?.name ?? key?.value ?? '(anonymous)')
   }
@@ -84,6 +108,22 @@ const read = (path) => {
     'FunctionExpression:exit': leave,
     ArrowFunctionExpression: enter,
     'ArrowFunctionExpression:exit': leave,
+    IfStatement: enterIf,
+    'IfStatement:exit': leaveBlock,
+    ForStatement: enterBlock,
+    'ForStatement:exit': leaveBlock,
+    ForInStatement: enterBlock,
+    'ForInStatement:exit': leaveBlock,
+    ForOfStatement: enterBlock,
+    'ForOfStatement:exit': leaveBlock,
+    WhileStatement: enterBlock,
+    'WhileStatement:exit': leaveBlock,
+    DoWhileStatement: enterBlock,
+    'DoWhileStatement:exit': leaveBlock,
+    SwitchStatement: enterBlock,
+    'SwitchStatement:exit': leaveBlock,
+    TryStatement: enterBlock,
+    'TryStatement:exit': leaveBlock,
   }).visit(program)
 
   const targets = program.body.flatMap((node) => {
@@ -156,6 +196,13 @@ const rows = [
     all: functions
       .filter((one) => !isExcepted(one))
       .map(({ path, line, name, depth }) => ({ what: `${path}:${line} ${name}`, count: depth })),
+  },
+  {
+    figure: 'blocks within blocks',
+    bound: MAX_NESTED_BLOCKS,
+    all: functions
+      .filter((one) => !isExcepted(one))
+      .map(({ path, line, name, blocks }) => ({ what: `${path}:${line} ${name}`, count: blocks })),
   },
   {
     figure: 'files in a circle of imports',

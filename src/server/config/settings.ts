@@ -1,6 +1,6 @@
 /**
  * Every setting, once: its names, what it must be, its default, what it is for. The start, `serve --help`, `check` and the
- * the table in docs/configure.md are made from this, in this order.
+ * table in docs/configure.md are made from this, in this order.
  */
 import { OPERATION_SETTINGS } from './settings/operations.ts'
 import { ROOM_SETTINGS } from './settings/rooms.ts'
