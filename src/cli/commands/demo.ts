@@ -10,7 +10,7 @@ import { redisUrlFrom } from '../../server/config/config.ts'
 import { embeddedWorld } from '../demo/embedded.ts'
 import { fleetWorld } from '../demo/fleet.ts'
 import { createPage } from '../demo/page.ts'
-import { tell } from '../demo/story.ts'
+import { runStory } from '../demo/story.ts'
 import type { MakeWorld } from '../demo/world.ts'
 import { readTyped, UsageError } from '../flags.ts'
 
@@ -24,7 +24,7 @@ const runDemo = async (
   {
     await using owned = createReleaseStack()
     const world = await makeWorld({ owned, page, signal })
-    await tell(world, { owned, page, signal })
+    await runStory(world, { owned, page, signal })
   }
   print('')
   print(`All of it worked, in ${(page.elapsed() / 1000).toFixed(1)} s.`)

@@ -8,10 +8,10 @@ import {
 } from '../../sdk/wallet.ts'
 import type { newAccount } from './account.ts'
 import { DemoFailure } from './page.ts'
-import type { StoreLocation } from './world.ts'
+import type { DeviceServers } from './world.ts'
 
 /** A step takes milliseconds; this is for slow machines. */
-export const STEP_TIMEOUT = 10_000
+export const STEP_TIMEOUT_MS = 10_000
 
 export interface Device {
   readonly name: string
@@ -22,17 +22,17 @@ export interface Device {
 export const newDevice = (
   name: string,
   owner: ReturnType<typeof newAccount>,
-  { place, state, signal }: { place: StoreLocation; state?: unknown; signal: AbortSignal },
+  { servers, state, signal }: { servers: DeviceServers; state?: unknown; signal: AbortSignal },
 ): Device => {
   const received: Notification[] = []
   const wallet = createWallet({
-    ...place,
+    ...servers,
     ...owner,
     domain: 'wallet.example.com',
     allApps: true,
     state,
-    requestTimeout: STEP_TIMEOUT,
-    resolveAppKeys: fromNotifyServer({ clock: systemClock, fetch }, place.notifyUrl),
+    requestTimeout: STEP_TIMEOUT_MS,
+    resolveAppKeys: fromNotifyServer({ clock: systemClock, fetch }, servers.notifyUrl),
     signal,
   })
   wallet.on('message', ({ notification }) => void received.push(notification))
@@ -44,7 +44,7 @@ export const until = <T>(
   wallet: Wallet,
   sentence: string,
   check: () => T | undefined,
-  { signal, patience = STEP_TIMEOUT }: { signal: AbortSignal; patience?: number },
+  { signal, timeoutMs = STEP_TIMEOUT_MS }: { signal: AbortSignal; timeoutMs?: number },
 ): Promise<T> =>
   new Promise((resolve, reject) => {
     const look = () => {
@@ -57,8 +57,8 @@ export const until = <T>(
       end()
       reject(reason)
     }
-    const late = systemClock.after(patience, () =>
-      fail(new DemoFailure(`${sentence} did not happen within ${patience / 1000} s.`)),
+    const late = systemClock.after(timeoutMs, () =>
+      fail(new DemoFailure(`${sentence} did not happen within ${timeoutMs / 1000} s.`)),
     )
     const onAbort = () => fail(signal.reason)
     // Listeners run in the order in which they were added, so what the device keeps is up to date here.

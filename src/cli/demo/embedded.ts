@@ -27,6 +27,6 @@ export const embeddedWorld: MakeWorld = async ({ owned, page, signal }) => {
   const { project, loopbackUrl: url } = server
   if (!project) throw new DemoFailure('The server has no project.')
   page.said(`Relay, keys and notify server at ${url}, with a new store on disk.`)
-  const place = { relayUrl: url, notifyUrl: url, keysUrl: url }
-  return { project, phone: place, laptop: place, notifyUrls: [url] }
+  const servers = { relayUrl: url, notifyUrl: url, keysUrl: url }
+  return { project, phone: servers, laptop: servers, notifyUrls: [url] }
 }

@@ -2,8 +2,8 @@
 import type { ReleaseStack } from '../../platform/runtime/release-stack.ts'
 import type { Page } from './page.ts'
 
-/** Whom a device talks to. */
-export interface StoreLocation {
+/** The servers that a device uses. */
+export interface DeviceServers {
   relayUrl: string
   notifyUrl: string
   keysUrl: string
@@ -21,8 +21,8 @@ export interface Member {
 
 export interface World {
   readonly project: { readonly id: string; readonly secret: string }
-  readonly phone: StoreLocation
-  readonly laptop: StoreLocation
+  readonly phone: DeviceServers
+  readonly laptop: DeviceServers
   /** The dapp uses them in turns. */
   readonly notifyUrls: readonly string[]
   /** What a world of several processes survives. */
