@@ -36,17 +36,17 @@ export interface Sync
   ready(): Promise<void>
 }
 
-/** In the storage: the seed of the relay client id, under which the relay knows what this device has. */
-const SEED = 'client'
+/** In the storage: the seed of the relay client id, to which the relay ties the mailbox of this device. */
+const CLIENT_SEED_NAME = 'client'
 
 const seedIn = async (
   storage: KeyValues,
   randomBytes: (length: number) => Uint8Array,
 ): Promise<Uint8Array> => {
-  const kept = new Map(await storage.load()).get(SEED)
-  if (kept !== undefined) return fromHex(kept)
+  const stored = new Map(await storage.load()).get(CLIENT_SEED_NAME)
+  if (stored !== undefined) return fromHex(stored)
   const seed = randomBytes(32)
-  await storage.write(new Map([[SEED, toHex(seed)]]))
+  await storage.write(new Map([[CLIENT_SEED_NAME, toHex(seed)]]))
   return seed
 }
 
@@ -62,7 +62,7 @@ export const openSync = async (deps: SyncDeps, options: SyncOptions): Promise<Sy
       key,
       ...(projectId !== undefined && { projectId }),
       onMessage: async (message) => {
-        // Not acknowledged: it comes again.
+        // The failure leaves the message unacknowledged, so the relay delivers it again.
         if (!replica) throw new Error('A message came before the replica was there')
         await replica.received(message)
       },
@@ -79,17 +79,17 @@ export const openSync = async (deps: SyncDeps, options: SyncOptions): Promise<Sy
     await relay[Symbol.asyncDispose]()
     throw error
   }
-  const own = replica
-  const listening = relay.onConnectionChange((isConnected) => isConnected && own.connected())
+  const opened = replica
+  const connectionListener = relay.onConnectionChange((isConnected) => isConnected && opened.connected())
   return {
-    ...own,
+    ...opened,
     get connected() {
       return relay.connected
     },
     ready: relay.ready,
     async [Symbol.asyncDispose]() {
-      listening[Symbol.dispose]()
-      own[Symbol.dispose]()
+      connectionListener[Symbol.dispose]()
+      opened[Symbol.dispose]()
       await relay[Symbol.asyncDispose]()
     },
   }

@@ -1,7 +1,7 @@
 /**
  * A storage in a file, for Node: one line a write, appended and synced to the disk. A line begins with a sum of itself;
- * one that a crash cut off has the wrong one, and everything of that write is as if it had never been. When most of the
- * file is outdated it is written anew beside it and put in its place.
+ * one that a crash cut off has the wrong one, and is dropped with everything in it. When most of the file is outdated, a
+ * new file is written beside it and renamed over it.
  *
  * For one process at a time. It holds secrets: only its owner may read it.
  */
@@ -12,8 +12,8 @@ import * as z from 'zod'
 import type { KeyValues } from './storage.ts'
 
 const Line = z.array(z.tuple([z.string(), z.string().nullable()]))
-/** Bytes. */
-const WORTH_IT = 1024 * 1024
+/** A shorter file is never written anew. */
+const MIN_REWRITE_BYTES = 1024 * 1024
 
 const sumOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16)
 
@@ -59,7 +59,7 @@ export const openFileStorage = async (path: string): Promise<KeyValues & AsyncDi
 
   const rewrite = async (): Promise<void> => {
     const line = lineOf(values)
-    if (length < Math.max(WORTH_IT, 4 * line.length)) return
+    if (length < Math.max(MIN_REWRITE_BYTES, 4 * line.length)) return
     const next = await open(`${path}.next`, 'w', 0o600)
     await next.writeFile(line)
     await next.sync()
@@ -71,8 +71,8 @@ export const openFileStorage = async (path: string): Promise<KeyValues & AsyncDi
     length = Buffer.byteLength(line)
   }
 
-  /** Lengths at which it is worth looking whether to write anew. */
-  let look = Math.max(WORTH_IT, length * 2)
+  /** The length from which `rewrite` looks again whether most of the file is outdated. */
+  let rewriteAtBytes = Math.max(MIN_REWRITE_BYTES, length * 2)
   return {
     load: async () => [...values],
     async write(changes) {
@@ -81,15 +81,15 @@ export const openFileStorage = async (path: string): Promise<KeyValues & AsyncDi
         await file.appendFile(line)
         await file.datasync()
       } catch (error) {
-        // What stands there of it must not be in front of the next line.
+        // A part of the failed line must not stand in front of the next one.
         await file.truncate(length)
         throw error
       }
       length += Buffer.byteLength(line)
       put(changes)
-      if (length < look) return
+      if (length < rewriteAtBytes) return
       await rewrite()
-      look = Math.max(WORTH_IT, length * 2)
+      rewriteAtBytes = Math.max(MIN_REWRITE_BYTES, length * 2)
     },
     [Symbol.asyncDispose]: () => file.close(),
   }

@@ -6,7 +6,7 @@
  *     follows in pieces of four bytes, read as big-endian numbers. The private key there is the key of the store, and its
  *     SHA-256 the topic.
  *
- * Whoever has the signature has every store: it is kept and shown like a private key.
+ * The signature gives access to every store: it is as secret as a private key.
  */
 import { HDKey } from '@scure/bip32'
 import { entropyToMnemonic, mnemonicToSeedSync } from '@scure/bip39'
@@ -20,12 +20,12 @@ import { topicOf } from '../protocol/topic.ts'
 export const syncMessage = (account: string): string =>
   `I authorize this app to sync my account: ${account}\n\nRead more about it here: https://walletconnect.com/faq`
 
-/** What a path can be made of: a byte above 7f would begin a number that BIP-32 has not. */
-const NAME = /^[\x20-\x7e]{1,128}$/
+/** A byte above 7f would begin a number that BIP-32 does not have. */
+const STORE_NAME = /^[\x20-\x7e]{1,128}$/
 
 /** Throws `bad_params` for a name that no store can have. */
 export const pathOfStore = (name: string): string => {
-  if (!NAME.test(name))
+  if (!STORE_NAME.test(name))
     throw new ProtocolError('bad_params', 'a store has a name of up to 128 ASCII characters')
   const pieces = name.match(/.{1,4}/g) ?? []
   const numbers = pieces.map((piece) => utf8(piece).reduce((number, byte) => number * 256 + byte, 0))
@@ -37,7 +37,7 @@ export interface StoreKey {
   topic: string
 }
 
-/** Keys of the stores of whoever signed. Costs some ten milliseconds, what it answers very little. */
+/** Keys of the stores of the account that signed. Takes about ten milliseconds; what it returns is cheap to call. */
 export const storeKeys = (signature: string): ((name: string) => StoreKey) => {
   const seed = mnemonicToSeedSync(entropyToMnemonic(crypto.sha256(utf8(signature)), wordlist))
   const root = HDKey.fromMasterSeed(seed)

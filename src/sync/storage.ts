@@ -1,4 +1,4 @@
-/** Where a device keeps what it must not forget: texts by name. */
+/** Where a device stores what must survive a restart: texts by name. */
 export interface KeyValues {
   /** Everything, once at the start. */
   load(): Promise<Iterable<readonly [name: string, value: string]>>
@@ -9,7 +9,7 @@ export interface KeyValues {
   write(changes: ReadonlyMap<string, string | undefined>): Promise<void>
 }
 
-/** For devices that remember nothing, and for tests. */
+/** For devices that store nothing, and for tests. */
 export const memoryStorage = (values = new Map<string, string>()): KeyValues => ({
   load: async () => [...values],
   async write(changes) {
@@ -44,7 +44,7 @@ export const createJournal = (storage: Pick<KeyValues, 'write'>): Journal => {
         await storage.write(changes)
         for (const { resolve } of callers) resolve()
       } catch (error) {
-        // What came later stays what it is.
+        // A later change of a name wins over the one that failed.
         noted = new Map([...changes, ...noted])
         for (const { reject } of callers) reject(error)
       }

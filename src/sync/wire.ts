@@ -1,5 +1,5 @@
 /**
- * What replicas tell each other, in type-0 envelopes on the topic of the store; nobody answers.
+ * What replicas publish to each other, in type-0 envelopes on the topic of the store. No message has an answer.
  *
  * | method | tag | params |
  * |---|---|---|
@@ -11,26 +11,26 @@ import { openEnvelope, parseEnvelope, sealType0 } from '../protocol/envelope.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { rpcRequest } from '../protocol/jsonrpc.ts'
 import { LIMITS } from '../protocol/relay-methods.ts'
-import type { Word } from './state.ts'
+import type { SyncRecord } from './state.ts'
 
 export const SYNC_TAGS = { set: 5000, delete: 5002 }
-/** Seconds, as published clients have it. */
-export const SYNC_TTL = 2_592_000
+/** As published clients have it. */
+export const SYNC_TTL_S = 2_592_000
 
-/** Microseconds of the year 2255: leaves room above it for ids that must be higher than what was heard. */
-const HIGHEST_ID = 9_000_000_000_000_000
+/** Microseconds of the year 2255. Above it is room for the ids of records that must be later than those that were read. */
+const MAX_RECORD_ID = 9_000_000_000_000_000
 
-const id = z.int().positive().max(HIGHEST_ID)
+const id = z.int().positive().max(MAX_RECORD_ID)
 const request = z.discriminatedUnion('method', [
   z.object({ id, method: z.literal('wc_syncSet'), params: z.object({ key: z.string(), value: z.string() }) }),
   z.object({ id, method: z.literal('wc_syncDel'), params: z.object({ key: z.string() }) }),
 ])
 
-/** Throws `too_large` for what no relay would take. */
-export const sealed = (
+/** Throws `too_large` for a message that no relay takes. */
+export const sealRecord = (
   key: Uint8Array,
   name: string,
-  { id, value }: Word,
+  { id, value }: SyncRecord,
   randomBytes: (length: number) => Uint8Array,
 ): { message: string; tag: number } => {
   const plaintext =
@@ -43,15 +43,18 @@ export const sealed = (
   return { message, tag: value === null ? SYNC_TAGS.delete : SYNC_TAGS.set }
 }
 
-/** Undefined for what is none of ours: another key, another method, something broken. */
-export const opened = (message: string, key: Uint8Array): { key: string; word: Word } | undefined => {
+/** Undefined for what is no record: another key, another method, something broken. */
+export const openRecord = (
+  message: string,
+  key: Uint8Array,
+): { key: string; record: SyncRecord } | undefined => {
   try {
     const envelope = parseEnvelope(message)
     if (envelope.type !== 0) return undefined
     const parsed = request.safeParse(JSON.parse(openEnvelope(envelope, key)))
     if (!parsed.success) return undefined
     const { id, method, params } = parsed.data
-    return { key: params.key, word: { id, value: method === 'wc_syncSet' ? params.value : null } }
+    return { key: params.key, record: { id, value: method === 'wc_syncSet' ? params.value : null } }
   } catch {
     return undefined
   }
