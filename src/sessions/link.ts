@@ -15,7 +15,7 @@ export type SessionLink =
   | { kind: 'carmentis-relay'; relay: string; sessionId: string; key: Uint8Array }
   | { kind: 'belfry-relay'; relay: string; key: Uint8Array }
 
-const LONGEST = 4_096
+const MAX_LINK_LENGTH = 4_096
 const SESSION_ID = /^[\w-]{1,128}$/
 const LOOPBACK = /^(?:localhost|[\w-]+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 
@@ -43,7 +43,7 @@ const checkedId = (text: string): string =>
 
 /** Throws `bad_params`, with what is wrong; never with the key. */
 export const parseSessionLink = (text: string): SessionLink => {
-  if (text.length > LONGEST) return wrong('it is too long')
+  if (text.length > MAX_LINK_LENGTH) return wrong('it is too long')
   if (!URL.canParse(text)) return wrong('it is not a URL')
   const { protocol, host, pathname, searchParams } = new URL(text)
   if (protocol !== 'cmts:' || host !== 'connect') return wrong('it does not begin with cmts://connect/')

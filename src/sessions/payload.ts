@@ -10,9 +10,9 @@ import { crypto } from '#crypto'
 import { concat, fromBase64, fromBase64url, fromHex, fromUtf8, toBase64, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 
-const KEY = 32
-const IV = 12
-const TAG = 16
+const KEY_BYTES = 32
+const IV_BYTES = 12
+const TAG_BYTES = 16
 
 const HEX = /^[0-9a-fA-F]{64}$/
 /** 32 bytes are 43 digits of one of the two alphabets; a padding character may follow. */
@@ -26,7 +26,7 @@ export const parseSessionKey = (text: string): Uint8Array => {
 }
 
 const importKey = (key: Uint8Array): Promise<CryptoKey> => {
-  if (key.length !== KEY) throw new ProtocolError('bad_params', 'the key must have 32 bytes')
+  if (key.length !== KEY_BYTES) throw new ProtocolError('bad_params', 'the key must have 32 bytes')
   // A copy, because WebCrypto wants memory that nobody shares.
   return globalThis.crypto.subtle.importKey('raw', new Uint8Array(key), 'AES-GCM', false, [
     'encrypt',
@@ -38,7 +38,7 @@ const importKey = (key: Uint8Array): Promise<CryptoKey> => {
 export const sealPayload = async (
   key: Uint8Array,
   plaintext: string,
-  iv: Uint8Array = crypto.randomBytes(IV),
+  iv: Uint8Array = crypto.randomBytes(IV_BYTES),
 ): Promise<string> => {
   const algorithm = { name: 'AES-GCM', iv: new Uint8Array(iv) }
   const text = new Uint8Array(utf8(plaintext))
@@ -55,14 +55,14 @@ export const openPayload = async (key: Uint8Array, payload: string): Promise<str
   } catch {
     throw new ProtocolError('undecryptable', 'it is not base64')
   }
-  if (bytes.length < IV + TAG) throw new ProtocolError('undecryptable', 'it is too short')
-  const algorithm = { name: 'AES-GCM', iv: new Uint8Array(bytes.subarray(0, IV)) }
+  if (bytes.length < IV_BYTES + TAG_BYTES) throw new ProtocolError('undecryptable', 'it is too short')
+  const algorithm = { name: 'AES-GCM', iv: new Uint8Array(bytes.subarray(0, IV_BYTES)) }
   let plaintext: ArrayBuffer
   try {
     plaintext = await globalThis.crypto.subtle.decrypt(
       algorithm,
       imported,
-      new Uint8Array(bytes.subarray(IV)),
+      new Uint8Array(bytes.subarray(IV_BYTES)),
     )
   } catch {
     throw new ProtocolError('undecryptable')

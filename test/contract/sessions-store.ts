@@ -4,7 +4,7 @@ import type { Engine, TestStores } from '../support/stores.ts'
 const T = Date.UTC(2026, 0, 1)
 const MINUTE = 60_000
 const LONGEST = 30 * MINUTE
-const seat = (process: string, at = 0) => ({ process, socket: `socket-${at}` })
+const endpoint = (process: string, at = 0) => ({ process, socket: `socket-${at}` })
 const fresh = { createdAt: T, expiresAt: T + 5 * MINUTE }
 
 /** What the session relay may rely on, whatever the engine. */
@@ -21,7 +21,7 @@ export const sessionsStoreContract = (engine: Engine): void => {
       expect(await store().session('none', T)).toBeUndefined()
       expect(await store().end('none')).toBeUndefined()
       for (const side of ['initiator', 'joiner'] as const) {
-        expect(await store().enter('none', side, { seat: seat('p'), now: T })).toEqual({
+        expect(await store().enter('none', side, { endpoint: endpoint('p'), now: T })).toEqual({
           outcome: 'not_found',
         })
       }
@@ -31,22 +31,22 @@ export const sessionsStoreContract = (engine: Engine): void => {
     it('gives its sides to one each, the initiator first, and says who is there', async () => {
       await store().create('one', fresh)
       expect(await store().session('one', T)).toEqual(fresh)
-      const early = { seat: seat('wallet'), now: T, prolong: LONGEST }
+      const early = { endpoint: endpoint('wallet'), now: T, lifetimeMs: LONGEST }
       expect(await store().enter('one', 'joiner', early)).toEqual({ outcome: 'not_initialized' })
       expect(await store().session('one', T)).toEqual(fresh)
 
-      const initiated = { ...fresh, initiator: seat('dapp') }
-      expect(await store().enter('one', 'initiator', { seat: seat('dapp'), now: T })).toEqual({
+      const initiated = { ...fresh, initiator: endpoint('dapp') }
+      expect(await store().enter('one', 'initiator', { endpoint: endpoint('dapp'), now: T })).toEqual({
         outcome: 'entered',
         session: initiated,
       })
-      expect(await store().enter('one', 'initiator', { seat: seat('other'), now: T })).toEqual({
+      expect(await store().enter('one', 'initiator', { endpoint: endpoint('other'), now: T })).toEqual({
         outcome: 'taken',
       })
 
-      const joined = { ...initiated, joiner: seat('wallet'), expiresAt: T + LONGEST }
+      const joined = { ...initiated, joiner: endpoint('wallet'), expiresAt: T + LONGEST }
       expect(await store().enter('one', 'joiner', early)).toEqual({ outcome: 'entered', session: joined })
-      expect(await store().enter('one', 'joiner', { ...early, seat: seat('other') })).toEqual({
+      expect(await store().enter('one', 'joiner', { ...early, endpoint: endpoint('other') })).toEqual({
         outcome: 'taken',
       })
       expect(await store().session('one', T)).toEqual(joined)
@@ -55,9 +55,9 @@ export const sessionsStoreContract = (engine: Engine): void => {
     it('of a hundred who ask at once for a side one gets it', async () => {
       await store().create('one', fresh)
       for (const side of ['initiator', 'joiner'] as const) {
-        const racers = Array.from({ length: 100 }, (_, at) => seat('p', at))
+        const racers = Array.from({ length: 100 }, (_, at) => endpoint('p', at))
         const outcomes = await Promise.all(
-          racers.map((racer) => store().enter('one', side, { seat: racer, now: T, prolong: LONGEST })),
+          racers.map((racer) => store().enter('one', side, { endpoint: racer, now: T, lifetimeMs: LONGEST })),
         )
         const winners = racers.filter((_, at) => outcomes[at]?.outcome === 'entered')
         expect(winners).toHaveLength(1)
@@ -69,9 +69,13 @@ export const sessionsStoreContract = (engine: Engine): void => {
       await store().create('one', fresh)
       await store().create('two', fresh)
       const end = fresh.expiresAt
-      await store().enter('one', 'initiator', { seat: seat('dapp'), now: end - 1 })
-      await store().enter('one', 'joiner', { seat: seat('wallet'), now: end - 1, prolong: LONGEST })
-      expect(await store().enter('two', 'initiator', { seat: seat('dapp'), now: end })).toEqual({
+      await store().enter('one', 'initiator', { endpoint: endpoint('dapp'), now: end - 1 })
+      await store().enter('one', 'joiner', {
+        endpoint: endpoint('wallet'),
+        now: end - 1,
+        lifetimeMs: LONGEST,
+      })
+      expect(await store().enter('two', 'initiator', { endpoint: endpoint('dapp'), now: end })).toEqual({
         outcome: 'not_found',
       })
       expect(await store().session('two', end)).toBeUndefined()
@@ -81,11 +85,11 @@ export const sessionsStoreContract = (engine: Engine): void => {
 
     it('is ended by one of those who end it at once', async () => {
       await store().create('one', fresh)
-      await store().enter('one', 'initiator', { seat: seat('dapp'), now: T })
+      await store().enter('one', 'initiator', { endpoint: endpoint('dapp'), now: T })
       const ends = await Promise.all(Array.from({ length: 20 }, () => store().end('one')))
-      expect(ends.filter((end) => end !== undefined)).toEqual([{ ...fresh, initiator: seat('dapp') }])
+      expect(ends.filter((end) => end !== undefined)).toEqual([{ ...fresh, initiator: endpoint('dapp') }])
       expect(await store().session('one', T)).toBeUndefined()
-      expect(await store().enter('one', 'joiner', { seat: seat('w'), now: T })).toEqual({
+      expect(await store().enter('one', 'joiner', { endpoint: endpoint('w'), now: T })).toEqual({
         outcome: 'not_found',
       })
     })
@@ -97,13 +101,13 @@ export const processesContract = (engine: Engine): void => {
   it(`processes on ${engine.name} live as long as they said last, and unknown ones do not`, async () => {
     await using stores = await engine.open()
     const { sessions } = stores
-    expect(await sessions.dead([], T)).toEqual([])
-    expect(await sessions.dead(['a', 'b'], T)).toEqual(['a', 'b'])
-    await sessions.alive('a', T + 10_000)
-    await sessions.alive('b', T + 5_000)
-    expect(await sessions.dead(['a', 'b', 'c'], T + 4_999)).toEqual(['c'])
-    expect(await sessions.dead(['a', 'b'], T + 5_000)).toEqual(['b'])
-    await sessions.alive('b', T + 20_000)
-    expect(await sessions.dead(['b', 'a'], T + 10_000)).toEqual(['a'])
+    expect(await sessions.deadProcesses([], T)).toEqual([])
+    expect(await sessions.deadProcesses(['a', 'b'], T)).toEqual(['a', 'b'])
+    await sessions.heartbeat('a', T + 10_000)
+    await sessions.heartbeat('b', T + 5_000)
+    expect(await sessions.deadProcesses(['a', 'b', 'c'], T + 4_999)).toEqual(['c'])
+    expect(await sessions.deadProcesses(['a', 'b'], T + 5_000)).toEqual(['b'])
+    await sessions.heartbeat('b', T + 20_000)
+    expect(await sessions.deadProcesses(['b', 'a'], T + 10_000)).toEqual(['a'])
   })
 }

@@ -47,7 +47,7 @@ const startRelay = async () => {
   const sockets = createSessionSockets({ log: capturedLog }, server)
   const relay = createSessionRelay(
     {
-      ...{ store: stores.sessions, afar: sockets.afar, clock: systemClock, log: capturedLog },
+      ...{ store: stores.sessions, remote: sockets.remote, clock: systemClock, log: capturedLog },
       ...{
         meter: unmeasured,
         randomBytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)),

@@ -21,14 +21,14 @@ export const buildSessions = async (
     async admit(address: string, what: 'session' | 'sessionSocket') {
       work.charge(address, what === 'session' ? WORK_COST.item : WORK_COST.connection)
       await limits.take(what, address)
-      if (what === 'session') await state.demand(address, 0, SESSION_LIMITS.unjoined)
+      if (what === 'session') await state.demand(address, 0, SESSION_LIMITS.unjoinedMs)
     },
   }
   const { sessionsAdapter } = stores
   const adapter = sessionsAdapter && (await untilAvailable(sessionsAdapter))
   const sockets = owned.use(createSessionSockets({ log }, server, { adapter }))
   const relay = owned.use(
-    createSessionRelay({ store: stores.sessions, afar: sockets.afar, clock, log, meter, randomBytes }),
+    createSessionRelay({ store: stores.sessions, remote: sockets.remote, clock, log, meter, randomBytes }),
   )
   sockets.serve(relay, admission)
   return { relay, routes: sessionRoutes({ relay, sockets, admission }) }

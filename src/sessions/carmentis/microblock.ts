@@ -15,7 +15,7 @@ import { equalBytes } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 
 /** Bytes, serialised. */
-export const LONGEST_MICROBLOCK = 512 * 1024
+export const MAX_MICROBLOCK_BYTES = 512 * 1024
 
 const HASH_BYTES = 32
 export const SIGNATURE_SECTION = 127
@@ -72,7 +72,7 @@ export const writeMicroblock = ({ header, sections }: Microblock): Uint8Array =>
 export const readMicroblock = (serialized: Uint8Array): Microblock => {
   const refused = (why: string, cause?: unknown) =>
     new ProtocolError('bad_params', why, cause === undefined ? undefined : { cause })
-  if (serialized.length > LONGEST_MICROBLOCK) throw refused('the microblock is too long')
+  if (serialized.length > MAX_MICROBLOCK_BYTES) throw refused('the microblock is too long')
   let decoded: unknown
   let again: Uint8Array
   try {

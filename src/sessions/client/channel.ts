@@ -38,12 +38,12 @@ export interface SessionChannel {
 }
 
 /** How long a relay may take until it knows an end, ms. */
-export const OPENS_WITHIN = 15_000
+export const OPEN_TIMEOUT_MS = 15_000
 
 export type SessionRole = 'wallet' | 'dapp'
 
 /** Messages of a session that are looked at, junk included. */
-const MOST = 1_000
+const MAX_MESSAGES = 1_000
 
 export interface Sealing {
   seal(text: string): Promise<string>
@@ -63,7 +63,7 @@ export const sealedOnce = ({ seal, open }: Sealing, log: Log) => {
     /** Undefined for what does not count. Throws `rate_limited` for a relay that makes up more and more. */
     async open(payload: unknown): Promise<string | undefined> {
       looked++
-      if (looked > MOST) throw new ProtocolError('rate_limited', 'the relay sends too much')
+      if (looked > MAX_MESSAGES) throw new ProtocolError('rate_limited', 'the relay sends too much')
       // One text has one spelling in strict base64, so the same message is the same text.
       if (typeof payload !== 'string' || seen.has(payload)) return undefined
       try {

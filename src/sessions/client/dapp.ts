@@ -12,7 +12,7 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import { parseRpc, payloadId, type RpcFailure } from '../../protocol/jsonrpc.ts'
 import { formatSessionLink, type SessionLink } from '../link.ts'
 import { SESSION_ERRORS, SessionError } from '../wallet/method.ts'
-import { type ChannelDeps, OPENS_WITHIN } from './channel.ts'
+import { type ChannelDeps, OPEN_TIMEOUT_MS } from './channel.ts'
 import { deferred } from './deferred.ts'
 import { openChannel } from './open.ts'
 import { addressOf } from './socket-channel.ts'
@@ -43,7 +43,7 @@ export interface DappSession extends AsyncDisposable {
   request(method: string, params?: unknown, options?: { timeout?: number }): Promise<unknown>
 }
 
-const LONGEST = 30 * 60_000
+const SESSION_TIMEOUT_MS = 30 * 60_000
 
 const created = z.object({ sessionId: z.string().regex(/^[\w-]{1,128}$/) })
 
@@ -74,14 +74,14 @@ const failureOf = ({ code, message }: RpcFailure): SessionError => {
   return new SessionError('internal', `${message} (${code})`)
 }
 const isName = (name: string): name is keyof typeof SESSION_ERRORS => Object.hasOwn(SESSION_ERRORS, name)
-const MAY_ASK_AGAIN = new Set<number>([-32600, -32601, -32602])
+const RETRYABLE_CODES = new Set<number>([-32600, -32601, -32602])
 
 /** Rejects with `bad_params` for a relay that cannot be used, `unavailable` for one that does not answer. */
 export const dappSession = async (
   deps: ChannelDeps & FetchDeps,
   options: DappSessionOptions,
 ): Promise<DappSession> => {
-  const { timeout = LONGEST, projectId, signal } = options
+  const { timeout = SESSION_TIMEOUT_MS, projectId, signal } = options
   const { clock } = deps
   const link = await newLink(deps, options)
   const opened = deferred<void>()
@@ -120,7 +120,7 @@ export const dappSession = async (
     } else if (message.kind === 'failure' && (isOurs || message.idText === 'null')) {
       const error = failureOf(message)
       pending.settle({ error })
-      if (!MAY_ASK_AGAIN.has(error.code))
+      if (!RETRYABLE_CODES.has(error.code))
         finish(new ProtocolError('unavailable', 'the session has served its call'))
     }
   }
@@ -137,7 +137,7 @@ export const dappSession = async (
   if (signal?.aborted) aborted()
   else signal?.addEventListener('abort', aborted, { once: true })
   // A wallet that came before the relay knows of us would be sent away.
-  const opening = clock.after(OPENS_WITHIN, () =>
+  const opening = clock.after(OPEN_TIMEOUT_MS, () =>
     finish(new ProtocolError('unavailable', 'the relay did not answer')),
   )
   try {

@@ -23,7 +23,7 @@ export type RelayLink = Extract<SessionLink, { kind: 'belfry-relay' }>
 /** No published method has these tags. */
 const TAGS = { dapp: 7700, wallet: 7701 } as const
 /** s; as long as a session lasts. */
-const TTL = 1_800
+const MESSAGE_TTL_S = 1_800
 
 export const openRelayChannel = (
   deps: ChannelDeps,
@@ -78,7 +78,7 @@ export const openRelayChannel = (
   return {
     async send(text) {
       if (over) throw over
-      await relay.publish({ topic, message: await sealing.seal(text), tag: TAGS[role], ttl: TTL })
+      await relay.publish({ topic, message: await sealing.seal(text), tag: TAGS[role], ttl: MESSAGE_TTL_S })
     },
     async close() {
       end(new ProtocolError('unavailable', 'the session was closed'))

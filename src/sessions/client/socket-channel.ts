@@ -14,7 +14,7 @@ import {
   sealedOnce,
 } from './channel.ts'
 
-const GOODBYE = 1_000
+const CLOSE_TIMEOUT_MS = 1_000
 
 export type SocketLink = Extract<SessionLink, { kind: 'carmentis-relay' }>
 
@@ -101,7 +101,7 @@ export const openSocketChannel = (
       await outgoing(async () => {})
       // Socket.IO sends what it holds before it goes; one that cannot is not waited for.
       await new Promise<void>((resolve) => {
-        const bound = clock.after(GOODBYE, resolve)
+        const bound = clock.after(CLOSE_TIMEOUT_MS, resolve)
         socket.io.engine?.once('close', () => {
           bound[Symbol.dispose]()
           resolve()

@@ -9,7 +9,7 @@ import { parseSessionLink, type SessionLink } from '../link.ts'
 import { ping } from '../methods/ping.ts'
 import { createDispatcher, type Dispatched } from '../wallet/dispatcher.ts'
 import type { Approve, SessionMethods } from '../wallet/method.ts'
-import { type ChannelDeps, OPENS_WITHIN } from './channel.ts'
+import { type ChannelDeps, OPEN_TIMEOUT_MS } from './channel.ts'
 import { deferred } from './deferred.ts'
 import { openChannel } from './open.ts'
 
@@ -38,13 +38,13 @@ export interface WalletSession extends AsyncDisposable {
   readonly done: Promise<SessionOutcome>
 }
 
-const LONGEST = 30 * 60_000
+const SESSION_TIMEOUT_MS = 30 * 60_000
 /** After the answer, so that it has time to arrive: the other end closes when it has it. */
-const LINGER = 1_000
+const LINGER_MS = 1_000
 
 /** Throws `bad_params` for a link that cannot be used. */
 export const walletSession = (deps: ChannelDeps, options: WalletSessionOptions): WalletSession => {
-  const { approve, methods, timeout = LONGEST, projectId, signal } = options
+  const { approve, methods, timeout = SESSION_TIMEOUT_MS, projectId, signal } = options
   const { clock, log } = deps
   const link = typeof options.link === 'string' ? parseSessionLink(options.link) : options.link
   const done = deferred<SessionOutcome>()
@@ -66,7 +66,7 @@ export const walletSession = (deps: ChannelDeps, options: WalletSessionOptions):
     if (!ended || isOver) return
     isOver = true
     done.resolve(ended)
-    const linger = clock.after(LINGER, left.resolve)
+    const linger = clock.after(LINGER_MS, left.resolve)
     await left.promise
     linger[Symbol.dispose]()
     await close()
@@ -99,7 +99,7 @@ export const walletSession = (deps: ChannelDeps, options: WalletSessionOptions):
     done.reject(error)
     void close()
   }
-  const opening = clock.after(OPENS_WITHIN, () =>
+  const opening = clock.after(OPEN_TIMEOUT_MS, () =>
     fail(new ProtocolError('unavailable', 'the relay did not answer')),
   )
   const aborted = () => fail(new ProtocolError('unavailable', 'the session was ended'))

@@ -7,19 +7,19 @@ import * as z from 'zod'
 import { type ClaimPath, plainClaims, type ReadSdJwt } from './sd-jwt.ts'
 
 /** A query is read by a parser that recurses over it. */
-const LONGEST_QUERY = 64 * 1024
-const DEEPEST_PATH = 32
+const MAX_QUERY_LENGTH = 64 * 1024
+const MAX_PATH_DEPTH = 32
 
 export type CredentialQuery = DcqlQuery.Output
 
 export const QuerySchema = z.custom<DcqlQuery.Input>().transform((given, context): CredentialQuery => {
   try {
-    if (JSON.stringify(given).length > LONGEST_QUERY) throw new Error('too long')
+    if (JSON.stringify(given).length > MAX_QUERY_LENGTH) throw new Error('too long')
     const query = DcqlQuery.parse(given)
     DcqlQuery.validate(query)
     for (const { claims } of query.credentials) {
       for (const claim of claims ?? []) {
-        if ('path' in claim && claim.path.length > DEEPEST_PATH) throw new Error('too deep')
+        if ('path' in claim && claim.path.length > MAX_PATH_DEPTH) throw new Error('too deep')
       }
     }
     return query

@@ -31,7 +31,7 @@ export interface ReadSdJwt {
   disclosures: readonly Disclosure[]
   root: Claim
   /** Disclosures that nothing refers to. */
-  strays: number
+  unreferenced: number
 }
 
 const HASHES: Record<string, (data: Uint8Array) => Uint8Array> = {
@@ -49,7 +49,7 @@ export const hasher = (data: string | ArrayBuffer, alg: string): Uint8Array => {
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-const growTree = (payload: unknown, byDigest: Map<string, Disclosure>): Claim => {
+const buildTree = (payload: unknown, byDigest: Map<string, Disclosure>): Claim => {
   /** Each serves once: two claims behind one digest are not what an issuer makes. */
   const take = (digest: unknown, isItem: boolean): Disclosure | undefined => {
     if (typeof digest !== 'string') throw new Error('A digest that is no text')
@@ -58,14 +58,14 @@ const growTree = (payload: unknown, byDigest: Map<string, Disclosure>): Claim =>
     byDigest.delete(digest)
     return found
   }
-  const grow = (raw: unknown, needs: readonly Disclosure[]): Claim => {
+  const build = (raw: unknown, needs: readonly Disclosure[]): Claim => {
     if (Array.isArray(raw)) {
       const items: Claim[] = []
       for (const item of raw) {
-        if (!isRecord(item) || !Object.hasOwn(item, '...')) items.push(grow(item, needs))
+        if (!isRecord(item) || !Object.hasOwn(item, '...')) items.push(build(item, needs))
         else {
           const found = take(item['...'], true)
-          if (found) items.push(grow(found.value, [...needs, found]))
+          if (found) items.push(build(found.value, [...needs, found]))
         }
       }
       return { needs, items }
@@ -73,7 +73,7 @@ const growTree = (payload: unknown, byDigest: Map<string, Disclosure>): Claim =>
     if (!isRecord(raw)) return { needs, value: raw }
     const members = new Map<string, Claim>()
     for (const [name, value] of Object.entries(raw)) {
-      if (name !== '_sd' && name !== '_sd_alg') members.set(name, grow(value, needs))
+      if (name !== '_sd' && name !== '_sd_alg') members.set(name, build(value, needs))
     }
     const digests: unknown = raw._sd ?? []
     if (!Array.isArray(digests)) throw new Error('An _sd that is no array')
@@ -82,11 +82,11 @@ const growTree = (payload: unknown, byDigest: Map<string, Disclosure>): Claim =>
       if (!found) continue
       const { key = '' } = found
       if (members.has(key) || key === '_sd' || key === '...') throw new Error('A disclosure of a taken name')
-      members.set(key, grow(found.value, [...needs, found]))
+      members.set(key, build(found.value, [...needs, found]))
     }
     return { needs, members }
   }
-  return grow(payload, [])
+  return build(payload, [])
 }
 
 /** Throws for what is no SD-JWT, or one that contradicts itself. Nothing is verified. */
@@ -99,8 +99,8 @@ export const readSdJwt = async (text: string): Promise<ReadSdJwt> => {
   const byDigest = new Map<string, Disclosure>()
   for (const disclosure of disclosures) byDigest.set(await disclosure.digest({ hasher, alg }), disclosure)
   const repeated = disclosures.length - byDigest.size
-  const root = growTree(payload, byDigest)
-  return { sdJwt, header, payload, disclosures, root, strays: byDigest.size + repeated }
+  const root = buildTree(payload, byDigest)
+  return { sdJwt, header, payload, disclosures, root, unreferenced: byDigest.size + repeated }
 }
 
 /** As whoever is shown `shown` sees it; without it: as the holder of all disclosures does. */

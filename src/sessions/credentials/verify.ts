@@ -73,7 +73,7 @@ export interface VerifiedPresentation {
 }
 
 /** No credential of ours is longer; reading one costs time. */
-const LONGEST = 512 * 1024
+const MAX_PRESENTATION_LENGTH = 512 * 1024
 
 const time = z.number().nonnegative().optional()
 const Payload = z.looseObject({
@@ -160,7 +160,7 @@ const checkBinding = (
 export const verifyPresentation = (expected: PresentationExpectations): Promise<VerifiedPresentation> =>
   readable(async () => {
     const { vpToken, now, leeway = 60, nonce, statusList } = expected
-    if (typeof vpToken !== 'string' || vpToken.length > LONGEST) refuse('malformed')
+    if (typeof vpToken !== 'string' || vpToken.length > MAX_PRESENTATION_LENGTH) refuse('malformed')
     const query = QuerySchema.safeParse(expected.query)
     if (!query.success) return refuse('bad_query')
 
@@ -183,7 +183,7 @@ export const verifyPresentation = (expected: PresentationExpectations): Promise<
     if (start > seconds + leeway) refuse('not_yet_valid')
     const { holder, presentedAt } = checkBinding(read, vpToken, expected)
     // An honest holder never sends them; who does has something to hide there.
-    if (read.strays > 0) refuse('malformed')
+    if (read.unreferenced > 0) refuse('malformed')
     const asDcql = queryable(read)
     if (!asDcql || !isSatisfiedBy(query.data, asDcql)) refuse('unsatisfied')
     const { status } = payload

@@ -16,8 +16,8 @@ import type { SessionMethod } from '../wallet/method.ts'
 
 export const AUTH_PK = '/v1/auth/pk'
 
-const LIFE_S = 60
-const LONGEST = 8_192
+const TOKEN_LIFETIME_S = 60
+const MAX_CHALLENGE_LENGTH = 8_192
 
 const isBase64 = (text: string): boolean => {
   try {
@@ -29,11 +29,14 @@ const isBase64 = (text: string): boolean => {
 
 const authParams = z.object({
   origin: z.string().min(1).max(2_048),
-  b64Challenge: z.string().min(1).max(LONGEST).refine(isBase64),
+  b64Challenge: z.string().min(1).max(MAX_CHALLENGE_LENGTH).refine(isBase64),
   pkFormat: z.enum(['did', 'cmts']).default('cmts'),
   sigFormat: z.literal('jws').default('jws'),
 })
-const authResult = z.object({ pk: z.string().max(LONGEST), signature: z.string().max(4 * LONGEST) })
+const authResult = z.object({
+  pk: z.string().max(MAX_CHALLENGE_LENGTH),
+  signature: z.string().max(4 * MAX_CHALLENGE_LENGTH),
+})
 
 export type AuthPkResult = z.infer<typeof authResult>
 
@@ -46,7 +49,7 @@ const CARMENTIS = /^SIG:ED25519:PK\{([0-9a-f]{64})\}$/
 const jwkSchema = z.object({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: z.string().length(43) })
 
 /** Throws `bad_params` for what is not the name of an Ed25519 key. */
-const keyNamed = (pk: string): Uint8Array => {
+const publicKeyNamed = (pk: string): Uint8Array => {
   const [, hex] = CARMENTIS.exec(pk) ?? []
   if (hex !== undefined) return fromHex(hex)
   const jwk = jwkSchema.safeParse(jwkFromDid(pk))
@@ -64,7 +67,7 @@ export const authPk = (key: SigningKey): SessionMethod<z.infer<typeof authParams
   async handler({ origin, b64Challenge, pkFormat }, { now }) {
     const pk = pkFormat === 'did' ? didOf(key.publicKey) : carmentisOf(key.publicKey)
     const iat = Math.floor(now() / 1000)
-    const claims = { sub: b64Challenge, iss: pk, aud: origin, iat, exp: iat + LIFE_S }
+    const claims = { sub: b64Challenge, iss: pk, aud: origin, iat, exp: iat + TOKEN_LIFETIME_S }
     const input = `${HEADER}.${toBase64url(utf8(JSON.stringify(claims)))}`
     return { pk, signature: `${input}.${toBase64url(crypto.ed25519Sign(utf8(input), key.seed))}` }
   },
@@ -109,7 +112,7 @@ export const verifyAuthPk = (
   const parsed = authResult.safeParse(result)
   if (!parsed.success) throw new ProtocolError('bad_params', 'it is no answer to this method')
   const { pk, signature } = parsed.data
-  const publicKey = keyNamed(pk)
+  const publicKey = publicKeyNamed(pk)
   const [header = '', payload = '', signed = '', more] = signature.split('.', 4)
   if (more !== undefined) throw new ProtocolError('jwt_invalid', 'it has not three parts')
   part(header, headerSchema, 'header')
@@ -127,7 +130,8 @@ export const verifyAuthPk = (
   if (claims.sub !== b64Challenge) throw new ProtocolError('jwt_invalid', 'another challenge was signed')
   if (claims.aud !== origin) throw new ProtocolError('jwt_wrong_audience')
   const seconds = now / 1000
-  if (claims.exp !== claims.iat + LIFE_S) throw new ProtocolError('jwt_invalid', 'its life is not a minute')
+  if (claims.exp !== claims.iat + TOKEN_LIFETIME_S)
+    throw new ProtocolError('jwt_invalid', 'its life is not a minute')
   if (claims.iat > seconds + leeway || claims.exp <= seconds - leeway) throw new ProtocolError('jwt_expired')
   return { pk, publicKey }
 }

@@ -59,7 +59,7 @@ export interface DataApprovalDetails {
   hash: string
 }
 
-const LONGEST_REASON = 200
+const MAX_REASON_LENGTH = 200
 
 /** What a failure between us and the operator is to the dapp that named the operator. */
 const ask = async (post: WiapPost, serverUrl: string, request: WiapRequest): Promise<WiapResponse> => {
@@ -74,7 +74,7 @@ const ask = async (post: WiapPost, serverUrl: string, request: WiapRequest): Pro
     throw new SessionError('internal', 'The operator gave no answer that makes sense')
   }
   if (response.type !== 'WALLET_OPERATOR_RESPONSE_ERROR') return response
-  const reason = response.errorMessage.replace(/\p{C}+/gu, ' ').slice(0, LONGEST_REASON)
+  const reason = response.errorMessage.replace(/\p{C}+/gu, ' ').slice(0, MAX_REASON_LENGTH)
   throw new SessionError('internal', `The operator refused${reason === '' ? '' : `: ${reason}`}`)
 }
 

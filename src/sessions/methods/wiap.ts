@@ -12,7 +12,7 @@
  */
 import * as z from 'zod'
 import { withoutTrailingSlashes } from '../../protocol/urls.ts'
-import { LONGEST_MICROBLOCK } from '../carmentis/microblock.ts'
+import { MAX_MICROBLOCK_BYTES } from '../carmentis/microblock.ts'
 
 export const WIAP_PATH = '/api/protocols/wiap/v1'
 
@@ -45,7 +45,7 @@ export const WiapResponse = z.discriminatedUnion('type', [
   }),
   z.object({
     type: z.literal('WALLET_OPERATOR_RESPONSE_APPROVAL_DATA'),
-    b64SerializedMicroblock: base64(LONGEST_MICROBLOCK).min(1),
+    b64SerializedMicroblock: base64(MAX_MICROBLOCK_BYTES).min(1),
   }),
   z.object({
     type: z.literal('WALLET_OPERATOR_RESPONSE_APPROVAL_SIGNATURE'),
@@ -67,9 +67,9 @@ export type WiapPost = (
 ) => Promise<{ status: number; body: string }>
 
 /** For everything of one request together, ms. */
-const PATIENCE = 15_000
+const OPERATOR_TIMEOUT_MS = 15_000
 /** The longest answer is a microblock in base64. */
-const LONGEST_ANSWER = LONGEST_MICROBLOCK * 2
+const MAX_RESPONSE_BYTES = MAX_MICROBLOCK_BYTES * 2
 
 /** What stands between a wallet and one operator. Throws what `post` throws, and for an answer that is none. */
 export const askOperator = async (
@@ -80,8 +80,8 @@ export const askOperator = async (
   const { status, body } = await post(`${withoutTrailingSlashes(serverUrl)}${WIAP_PATH}`, {
     headers: { 'Content-Type': 'application/json', Accept: 'application/json' },
     body: JSON.stringify({ data: request }),
-    milliseconds: PATIENCE,
-    bytes: LONGEST_ANSWER,
+    milliseconds: OPERATOR_TIMEOUT_MS,
+    bytes: MAX_RESPONSE_BYTES,
   })
   if (status < 200 || status > 299) throw new Error(`The operator answered HTTP ${status}`)
   return WiapResponse.parse(JSON.parse(body))

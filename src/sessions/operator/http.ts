@@ -18,7 +18,7 @@ import { asProtocolError, callAgain, checked, jsonBody, readJson } from '../../p
 import type { Log } from '../../platform/telemetry.ts'
 import { fromBase64, fromBase64url, toBase64 } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { LONGEST_MICROBLOCK } from '../carmentis/microblock.ts'
+import { MAX_MICROBLOCK_BYTES } from '../carmentis/microblock.ts'
 import { WIAP_PATH, WiapRequest, type WiapResponse } from '../methods/wiap.ts'
 import type { Operator } from './service.ts'
 
@@ -30,10 +30,10 @@ export interface OperatorRoutesDeps {
 }
 
 /** Keys of an actor are the longest that a wallet sends. */
-const WIAP_LIMIT = 32 * 1024
-const CREATE_LIMIT = LONGEST_MICROBLOCK * 1.5
+const MAX_WIAP_BODY_BYTES = 32 * 1024
+const MAX_APPROVAL_BODY_BYTES = MAX_MICROBLOCK_BYTES * 1.5
 /** s. */
-const [HOUR, MONTH] = [3600, 30 * 24 * 3600]
+const [DEFAULT_EXPIRY_S, MAX_EXPIRY_S] = [3600, 30 * 24 * 3600]
 
 const hash = z.base64().length(44)
 const NewApproval = z
@@ -42,7 +42,7 @@ const NewApproval = z
     b64VbHash: hash.optional(),
     signer: z.string().max(256).optional(),
     actorId: z.int().nonnegative().optional(),
-    expiresIn: z.int().min(1).max(MONTH).default(HOUR),
+    expiresIn: z.int().min(1).max(MAX_EXPIRY_S).default(DEFAULT_EXPIRY_S),
   })
   .transform(({ signer, actorId, ...rest }, context) => {
     if (signer !== undefined && actorId === undefined) return { ...rest, by: { signer } }
@@ -81,7 +81,10 @@ export const operatorRoutes = ({ operator, authenticate, log }: OperatorRoutesDe
   app.use(WIAP_PATH, cors({ origin: '*', allowMethods: ['POST'], maxAge: 86_400 }))
   app.post(WIAP_PATH, async (c) => {
     try {
-      const { data } = checked(z.object({ data: WiapRequest }), await readJson(c.req.raw, WIAP_LIMIT))
+      const { data } = checked(
+        z.object({ data: WiapRequest }),
+        await readJson(c.req.raw, MAX_WIAP_BODY_BYTES),
+      )
       return c.json(await operator.answer(data))
     } catch (thrown) {
       return refusal(c, thrown)
@@ -98,7 +101,7 @@ export const operatorRoutes = ({ operator, authenticate, log }: OperatorRoutesDe
     await next()
   }
 
-  app.post('/v1/:projectId/approvals', secret, jsonBody(NewApproval, CREATE_LIMIT), async (c) => {
+  app.post('/v1/:projectId/approvals', secret, jsonBody(NewApproval, MAX_APPROVAL_BODY_BYTES), async (c) => {
     const { b64SerializedMicroblock, b64VbHash, by, expiresIn } = c.req.valid('json')
     const { id, expiresAt } = await operator.create(c.req.param('projectId'), {
       microblock: fromBase64(b64SerializedMicroblock),

@@ -62,7 +62,7 @@ export interface Operator {
 }
 
 /** How long it is told what became of an approval that nobody can give any more, ms. */
-const KEPT = 7 * 24 * 3_600_000
+const RETENTION_AFTER_EXPIRY_MS = 7 * 24 * 3_600_000
 
 const ID = /^[\w-]{1,64}$/
 const PKE = /^PKE:MLKEM768AES256GCM:PK\{([A-Za-z0-9+/]+=*)\}$/
@@ -72,7 +72,7 @@ const NO_ORGANISATION = new Uint8Array(32)
 const UNKNOWN_ACTOR_TYPE = 0
 
 const refused = (why: string): ProtocolError => new ProtocolError('bad_params', why)
-const moved = (): ProtocolError =>
+const headMoved = (): ProtocolError =>
   new ProtocolError('conflict', 'the microblock does not follow the last one of its chain')
 
 /** With the keys that an actor gave. Throws `bad_params` for what are none. */
@@ -107,10 +107,10 @@ export const createOperator = ({ store, clock, randomBytes }: OperatorDeps): Ope
     vbHash: string | undefined,
   ): Promise<Chain | undefined> => {
     const chain = vbHash === undefined ? undefined : await store.chain(projectId, vbHash)
-    if (vbHash === undefined ? header.height !== 1 : chain === undefined) throw moved()
+    if (vbHash === undefined ? header.height !== 1 : chain === undefined) throw headMoved()
     if (!chain) return undefined
     const follows = equalBytes(header.previousHash, fromBase64(chain.head))
-    if (header.height !== chain.height + 1 || !follows) throw moved()
+    if (header.height !== chain.height + 1 || !follows) throw headMoved()
     return chain
   }
 
@@ -173,7 +173,7 @@ export const createOperator = ({ store, clock, randomBytes }: OperatorDeps): Ope
     )
     if (done === 'unknown') throw new ProtocolError('not_found', 'the approval has expired')
     if (done === 'finished') throw new ProtocolError('conflict', 'it was approved already')
-    if (done === 'moved') throw moved()
+    if (done === 'moved') throw headMoved()
     return {
       type: 'WALLET_OPERATOR_RESPONSE_APPROVAL_SIGNATURE',
       b64VbHash: outcome.vbHash,
@@ -191,7 +191,7 @@ export const createOperator = ({ store, clock, randomBytes }: OperatorDeps): Ope
       const id = toBase64url(randomBytes(24))
       const expiresAt = now + expiresIn * 1000
       const approval: Approval = {
-        ...{ id, projectId, expiresAt, keptUntil: expiresAt + KEPT, ...by },
+        ...{ id, projectId, expiresAt, keptUntil: expiresAt + RETENTION_AFTER_EXPIRY_MS, ...by },
         microblock: toBase64(serialized),
         ...(vbHash !== undefined && { vbHash }),
       }

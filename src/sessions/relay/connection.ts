@@ -1,6 +1,6 @@
 /** One peer's connection to the session relay: what it says is counted, and takes effect in the order in which it came. */
 import type { SessionLimits } from './limits.ts'
-import type { Seat, Side } from './store.ts'
+import type { Endpoint, Side } from './store.ts'
 
 /** One connection, whatever carries it. */
 export interface Peer {
@@ -38,24 +38,24 @@ export type Refusal = keyof typeof REFUSALS
  * Whoever writes a message down again does so by recursion, and one that is nested deeply enough would end the process.
  * Published clients send text.
  */
-const DEEPEST = 64
+const MAX_PAYLOAD_DEPTH = 64
 const isDeeperThan = (levels: number, value: unknown): boolean => {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false
   return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner))
 }
 
-export interface Place {
+export interface Seat {
   id: string
   side: Side
   expiresAt: number
   /** Where the other is, once it is known. */
-  other: Seat | undefined
+  other: Endpoint | undefined
 }
 
 export class Connection implements Attached {
   readonly peer: Peer
   readonly since: number
-  place: Place | undefined
+  seat: Seat | undefined
   /** Nothing is heard from it any more. */
   over = false
   bytes = 0
@@ -99,14 +99,14 @@ export class Connection implements Attached {
     if (this.over) return
     this.messages++
     if (this.messages > this.#relay.limits.peerMessages) this.#relay.refuse(this, 'too_much')
-    else if (isDeeperThan(DEEPEST, payload)) this.#relay.refuse(this, 'too_deep')
+    else if (isDeeperThan(MAX_PAYLOAD_DEPTH, payload)) this.#relay.refuse(this, 'too_deep')
     // The usual case waits for nothing.
-    else if (this.waiting === 0 && this.place?.other) this.#relay.forward(this.place.other, payload)
+    else if (this.waiting === 0 && this.seat?.other) this.#relay.forward(this.seat.other, payload)
     else this.#inOrder(() => this.#relay.message(this, payload))
   }
 
   ready(): void {
-    if (this.place && !this.place.other) this.#inOrder(() => this.#relay.find(this))
+    if (this.seat && !this.seat.other) this.#inOrder(() => this.#relay.find(this))
   }
 
   received(bytes: number): void {
@@ -126,7 +126,7 @@ export interface Rules {
   message(connection: Connection, payload: unknown): Promise<void>
   /** Learns from the store where the other is. */
   find(connection: Connection): Promise<void>
-  forward(seat: Seat, payload: unknown): void
+  forward(endpoint: Endpoint, payload: unknown): void
   refuse(connection: Connection, refusal: Refusal): void
   failed(connection: Connection, error: unknown): void
   left(connection: Connection): void

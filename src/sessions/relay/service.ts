@@ -12,25 +12,25 @@
  * A refusal is `error {message}` and the end of the connection. Nobody is displaced: a side that is taken stays taken. A
  * session ends when one of its peers leaves, five minutes after its creation when nobody has joined, after half an hour in
  * any case. The two may be on different processes; when a process dies, the peers of its peers hear of it within
- * `livesFor` and twice `renewEvery`.
+ * `heartbeatTtlMs` and twice `heartbeatEveryMs`.
  */
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { type Attached, Connection, type Peer, type Place, REFUSALS, type Rules } from './connection.ts'
+import { type Attached, Connection, type Peer, REFUSALS, type Rules, type Seat } from './connection.ts'
 import { SESSION_LIMITS, type SessionLimits } from './limits.ts'
-import { otherSide, type Seat, type Session, type SessionsStore, type Side } from './store.ts'
+import { type Endpoint, otherSide, type Session, type SessionsStore, type Side } from './store.ts'
 
 /** Reaches the connections of other processes. */
-export interface Afar {
+export interface RemoteConnections {
   emit(socket: string, event: string, ...values: unknown[]): void
   close(socket: string): void
 }
 
 export interface SessionRelayDeps {
   store: SessionsStore
-  afar: Afar
+  remote: RemoteConnections
   clock: Clock
   log: Log
   meter: Meter
@@ -45,20 +45,20 @@ export interface SessionRelay extends AsyncDisposable {
   drain(): Promise<void>
 }
 
-const ID = /^[0-9a-f]{32}$/
-const TICK = 1_000
+const SESSION_ID = /^[0-9a-f]{32}$/
+const TICK_MS = 1_000
 
 const sessionIdIn = (payload: unknown): string | undefined => {
   const id: unknown =
     typeof payload === 'object' && payload !== null ? Reflect.get(payload, 'sessionId') : undefined
-  return typeof id === 'string' && ID.test(id) ? id : undefined
+  return typeof id === 'string' && SESSION_ID.test(id) ? id : undefined
 }
 
 export const createSessionRelay = (
   deps: SessionRelayDeps,
   options: Partial<SessionLimits> = {},
 ): SessionRelay => {
-  const { store, afar, clock, log, meter, randomBytes } = deps
+  const { store, remote, clock, log, meter, randomBytes } = deps
   const limits = { ...SESSION_LIMITS, ...options }
   const process = toHex(randomBytes(8))
   const connections = new Map<string, Connection>()
@@ -66,16 +66,16 @@ export const createSessionRelay = (
   let draining = false
 
   /** To a peer, wherever it is. */
-  const tell = ({ process: where, socket }: Seat, event: string, ...values: unknown[]): void => {
-    if (where !== process) afar.emit(socket, event, ...values)
+  const tell = ({ process: where, socket }: Endpoint, event: string, ...values: unknown[]): void => {
+    if (where !== process) remote.emit(socket, event, ...values)
     else connections.get(socket)?.peer.emit(event, ...values)
   }
-  const dismiss = ({ process: where, socket }: Seat): void => {
+  const dismiss = ({ process: where, socket }: Endpoint): void => {
     const connection = where === process ? connections.get(socket) : undefined
     if (connection) {
       connection.over = true
       connection.peer.close()
-    } else if (where !== process) afar.close(socket)
+    } else if (where !== process) remote.close(socket)
   }
 
   const say = (connection: Connection, message: string): void => {
@@ -100,10 +100,10 @@ export const createSessionRelay = (
     ending.add(work)
   }
 
-  const isDead = async (seat: Seat): Promise<boolean> =>
-    seat.process !== process && (await store.dead([seat.process], clock.now())).length > 0
+  const isDead = async (endpoint: Endpoint): Promise<boolean> =>
+    endpoint.process !== process && (await store.deadProcesses([endpoint.process], clock.now())).length > 0
 
-  const placed = (session: Session, id: string, side: Side): Place => ({
+  const placed = (session: Session, id: string, side: Side): Seat => ({
     id,
     side,
     expiresAt: session.expiresAt,
@@ -117,58 +117,58 @@ export const createSessionRelay = (
       const id = sessionIdIn(payload)
       const taken = side === 'initiator' ? 'already_initialized' : 'already_joined'
       if (id === undefined) return rules.refuse(connection, 'not_found')
-      if (connection.place) {
+      if (connection.seat) {
         // Who has a side has it for good.
         const isThere = (await store.session(id, clock.now())) !== undefined
         return rules.refuse(connection, isThere ? taken : 'not_found')
       }
       // Or the other side might take us for dead.
       await living
-      const seat = { process, socket: connection.peer.id }
-      const prolong = side === 'joiner' ? limits.longest : undefined
-      const entered = await store.enter(id, side, { seat, now: clock.now(), prolong })
+      const endpoint = { process, socket: connection.peer.id }
+      const lifetimeMs = side === 'joiner' ? limits.lifetimeMs : undefined
+      const entered = await store.enter(id, side, { endpoint, now: clock.now(), lifetimeMs })
       if (entered.outcome !== 'entered') {
         return rules.refuse(connection, entered.outcome === 'taken' ? taken : entered.outcome)
       }
-      const place = placed(entered.session, id, side)
-      connection.place = place
+      const seat = placed(entered.session, id, side)
+      connection.seat = seat
       // It left while the store was asked.
       if (connection.over) return endSoon(id, side)
-      if (place.other && (await isDead(place.other))) {
+      if (seat.other && (await isDead(seat.other))) {
         endSoon(id, side)
         return rules.refuse(connection, 'not_found')
       }
-      const own = place.other?.process === process ? connections.get(place.other.socket) : undefined
-      if (own?.place) {
-        own.place.other = seat
-        own.place.expiresAt = place.expiresAt
+      const own = seat.other?.process === process ? connections.get(seat.other.socket) : undefined
+      if (own?.seat) {
+        own.seat.other = endpoint
+        own.seat.expiresAt = seat.expiresAt
       }
       connection.peer.emit(side === 'initiator' ? 'initialized' : 'joined', { sessionId: id })
-      if (!place.other) return
+      if (!seat.other) return
       meter.count('sessions_joined_total')
-      tell(place.other, 'session-ready')
+      tell(seat.other, 'session-ready')
       connection.peer.emit('session-ready')
     },
 
     async message(connection, payload) {
-      const { place } = connection
-      if (!place) return rules.refuse(connection, 'not_found')
-      if (!place.other) await rules.find(connection)
-      if (place.other) rules.forward(place.other, payload)
+      const { seat } = connection
+      if (!seat) return rules.refuse(connection, 'not_found')
+      if (!seat.other) await rules.find(connection)
+      if (seat.other) rules.forward(seat.other, payload)
       else rules.refuse(connection, 'not_ready')
     },
 
     async find(connection) {
-      const { place } = connection
-      if (!place) return
-      const session = await store.session(place.id, clock.now())
-      if (session) Object.assign(place, placed(session, place.id, place.side))
+      const { seat } = connection
+      if (!seat) return
+      const session = await store.session(seat.id, clock.now())
+      if (session) Object.assign(seat, placed(session, seat.id, seat.side))
       else rules.refuse(connection, 'expired')
     },
 
-    forward(seat, payload) {
+    forward(endpoint, payload) {
       meter.count('sessions_messages_total')
-      tell(seat, 'message', payload)
+      tell(endpoint, 'message', payload)
     },
 
     refuse(connection, refusal) {
@@ -191,30 +191,32 @@ export const createSessionRelay = (
       connection.over = true
       connections.delete(connection.peer.id)
       meter.gauge('sessions_connections', connections.size)
-      const { place } = connection
-      if (place) endSoon(place.id, place.side)
+      const { seat } = connection
+      if (seat) endSoon(seat.id, seat.side)
     },
   }
 
   /** Peers whose time is over. A session whose process died ends in the store by itself. */
   const expire = (now: number): void => {
     for (const connection of connections.values()) {
-      const { place } = connection
-      if (!place && now - connection.since >= limits.idle) rules.refuse(connection, 'silent')
-      if (!place || now < place.expiresAt) continue
+      const { seat } = connection
+      if (!seat && now - connection.since >= limits.idleMs) rules.refuse(connection, 'silent')
+      if (!seat || now < seat.expiresAt) continue
       // The other may have joined at another process, which gave the session more time.
-      if (place.other) rules.refuse(connection, 'expired')
+      if (seat.other) rules.refuse(connection, 'expired')
       else rules.find(connection).catch((error: unknown) => rules.failed(connection, error))
     }
   }
   /** Peers whose other was on a process that has died. Twice, because a store that was away makes all seem dead. */
   const mourn = async (): Promise<void> => {
-    const afarOf = ({ place }: Connection) => (place?.other?.process === process ? undefined : place?.other)
+    const afarOf = ({ seat }: Connection) => (seat?.other?.process === process ? undefined : seat?.other)
     const waiting = [...connections.values()].filter((one) => afarOf(one) !== undefined)
     const processes = new Set(waiting.flatMap((one) => afarOf(one)?.process ?? []))
-    const dead = new Set(processes.size === 0 ? [] : await store.dead([...processes], clock.now()))
+    const deadProcesses = new Set(
+      processes.size === 0 ? [] : await store.deadProcesses([...processes], clock.now()),
+    )
     for (const connection of waiting) {
-      connection.misses = dead.has(afarOf(connection)?.process ?? '') ? connection.misses + 1 : 0
+      connection.misses = deadProcesses.has(afarOf(connection)?.process ?? '') ? connection.misses + 1 : 0
       if (connection.misses < 2 || connection.over) continue
       meter.count('sessions_peers_lost_total')
       connection.over = true
@@ -225,7 +227,7 @@ export const createSessionRelay = (
 
   let living = Promise.resolve()
   const renew = (): Promise<void> => {
-    living = store.alive(process, clock.now() + limits.livesFor)
+    living = store.heartbeat(process, clock.now() + limits.heartbeatTtlMs)
     living.catch((err: unknown) => log.warn({ err }, 'The session relay cannot say that it lives'))
     return living
   }
@@ -246,11 +248,11 @@ export const createSessionRelay = (
     }
   }
   const tick = (): void => {
-    ticking = clock.after(TICK, () => {
+    ticking = clock.after(TICK_MS, () => {
       ticking = undefined
       const now = clock.now()
       expire(now)
-      if (now - renewedAt >= limits.renewEvery && !looking) {
+      if (now - renewedAt >= limits.heartbeatEveryMs && !looking) {
         renewedAt = now
         void lookAfterOthers()
       }
@@ -278,7 +280,7 @@ export const createSessionRelay = (
     async create() {
       const id = toHex(randomBytes(16))
       const now = clock.now()
-      await store.create(id, { createdAt: now, expiresAt: now + limits.unjoined })
+      await store.create(id, { createdAt: now, expiresAt: now + limits.unjoinedMs })
       meter.count('sessions_created_total')
       return id
     },

@@ -11,8 +11,8 @@ import { takeUpgrades } from '../../platform/net/upgrades.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { SESSION_LIMITS, type SessionLimits } from './limits.ts'
-import type { Afar, SessionRelay } from './service.ts'
-import { type EngineConnection, payForUnread } from './unread.ts'
+import type { RemoteConnections, SessionRelay } from './service.ts'
+import { chargeUnread, type EngineConnection } from './unread.ts'
 
 export const SOCKET_IO_PATH = '/socket.io/'
 
@@ -23,7 +23,7 @@ export interface SessionSocketsOptions {
 }
 
 export interface SessionSockets extends AsyncDisposable {
-  readonly afar: Afar
+  readonly remote: RemoteConnections
   /** From here on connections are served. */
   serve(relay: SessionRelay, admission: SessionAdmission): void
   /** A request to the path that is no upgrade. */
@@ -40,9 +40,9 @@ export interface SessionAdmission {
   admit(address: string, what: 'session' | 'sessionSocket'): Promise<void>
 }
 
-const PING_EVERY = 25_000
-const PING_TIMEOUT = 20_000
-const CONNECT_TIMEOUT = 10_000
+const PING_INTERVAL_MS = 25_000
+const PING_TIMEOUT_MS = 20_000
+const CONNECT_TIMEOUT_MS = 10_000
 
 export const createSessionSockets = (
   { log }: { log: Log },
@@ -64,9 +64,9 @@ export const createSessionSockets = (
     // Capability and not cookie: whoever knows a session's id may come from anywhere.
     cors: { origin: '*' },
     maxHttpBufferSize: limits.frameBytes,
-    connectTimeout: CONNECT_TIMEOUT,
-    pingInterval: PING_EVERY,
-    pingTimeout: PING_TIMEOUT,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    pingInterval: PING_INTERVAL_MS,
+    pingTimeout: PING_TIMEOUT_MS,
     httpCompression: false,
     wsEngine: WebSocketServer,
     ...(options.adapter && { adapter: options.adapter }),
@@ -92,7 +92,7 @@ export const createSessionSockets = (
     // Others of the address may have come since it was asked.
     if (!connections.take(address)) return raw.close(true)
     raw.once('close', () => connections.give(address))
-    payForUnread(raw, {
+    chargeUnread(raw, {
       memory,
       address,
       full: () => log.debug({}, 'A peer of a session does not read, and is cut off'),
@@ -126,7 +126,7 @@ export const createSessionSockets = (
   })
 
   return {
-    afar: {
+    remote: {
       emit: (socket, event, ...values) => void io.to(socket).emit(event, ...values),
       close: (socket) => io.in(socket).disconnectSockets(true),
     },

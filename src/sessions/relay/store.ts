@@ -5,7 +5,7 @@ export type Side = (typeof SIDES)[number]
 export const otherSide = (side: Side): Side => (side === 'initiator' ? 'joiner' : 'initiator')
 
 /** Where a peer is: which process has its socket. */
-export interface Seat {
+export interface Endpoint {
   process: string
   socket: string
 }
@@ -14,8 +14,8 @@ export interface Session {
   /** Unix ms. */
   createdAt: number
   expiresAt: number
-  initiator?: Seat
-  joiner?: Seat
+  initiator?: Endpoint
+  joiner?: Endpoint
 }
 
 /** `not_initialized`: only the joiner hears it. */
@@ -27,19 +27,19 @@ export type Entered =
 export interface SessionsStore {
   create(id: string, session: { createdAt: number; expiresAt: number }): Promise<void>
   /**
-   * Gives the side to the seat, and prolongs the session by `prolong` from its creation when that is given. One step: of
+   * Gives the side to the seat, and prolongs the session by `lifetimeMs` from its creation when that is given. One step: of
    * all who ask for a side one gets it, and the joiner none before the initiator has his.
    */
   enter(
     id: string,
     side: Side,
-    entry: { seat: Seat; now: number; prolong?: number | undefined },
+    entry: { endpoint: Endpoint; now: number; lifetimeMs?: number | undefined },
   ): Promise<Entered>
   session(id: string, now: number): Promise<Session | undefined>
   /** Removes the session. Answers what it was to the one who removed it. */
   end(id: string): Promise<Session | undefined>
   /** The process lives until then, if it does not say so again. */
-  alive(process: string, until: number): Promise<void>
+  heartbeat(process: string, until: number): Promise<void>
   /** Those of the processes that do not live at `now`. */
-  dead(processes: readonly string[], now: number): Promise<string[]>
+  deadProcesses(processes: readonly string[], now: number): Promise<string[]>
 }

@@ -28,7 +28,7 @@ const cut = (connection: EngineConnection): void => {
 }
 
 /** `full`: called once, when the connection is cut. */
-export const payForUnread = (
+export const chargeUnread = (
   connection: EngineConnection,
   { memory, address, full }: { memory: Shares; address: string; full: () => void },
 ): void => {

@@ -40,9 +40,9 @@ export interface Dispatcher {
   receive(text: string): Promise<Dispatched>
 }
 
-const LONGEST_METHOD = 256
+const MAX_METHOD_LENGTH = 256
 /** Errors after which the dapp may ask again. */
-const USABLE = new Set<number>([
+const RETRYABLE_CODES = new Set<number>([
   SESSION_ERRORS.invalid_request.code,
   SESSION_ERRORS.method_not_found.code,
   SESSION_ERRORS.invalid_params.code,
@@ -50,7 +50,7 @@ const USABLE = new Set<number>([
 
 /** Beyond what every JSON-RPC message is held to. */
 const strictRequest = z.looseObject({
-  method: z.string().min(1).max(LONGEST_METHOD),
+  method: z.string().min(1).max(MAX_METHOD_LENGTH),
   params: z.union([z.record(z.string(), z.unknown()), z.array(z.unknown())]).optional(),
   result: z.undefined().optional(),
   error: z.undefined().optional(),
@@ -72,7 +72,7 @@ const read = (text: string): Read => {
 }
 
 /** Asks the person, and remembers what was said. */
-const asker = (approve: Approve, request: ApprovalRequest) => {
+const createApproval = (approve: Approve, request: ApprovalRequest) => {
   let isGranted = false
   let isDenied = false
   const ask: MethodContext['approve'] = async (shown = {}) => {
@@ -106,7 +106,7 @@ const run = async (
     throw new SessionError('invalid_params', where === '' ? undefined : `Invalid parameters: ${where}`)
   }
   const params = parsed.data
-  const person = asker(approve, { method: request.method, params })
+  const person = createApproval(approve, { method: request.method, params })
   if (approval === 'first') await person.ask()
   const result = await handler(params, { approve: person.ask, now })
   if (person.isDenied()) throw new SessionError('rejected')
@@ -132,7 +132,7 @@ export const createDispatcher = (deps: DispatcherDeps): Dispatcher => {
       const told = error instanceof SessionError ? error : new SessionError('internal')
       if (told !== error) failed(error, method)
       const reply = failure(idText, told)
-      return USABLE.has(told.code) ? { reply } : { reply, ended: { method, code: told.code } }
+      return RETRYABLE_CODES.has(told.code) ? { reply } : { reply, ended: { method, code: told.code } }
     }
   }
 

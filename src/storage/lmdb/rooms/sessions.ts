@@ -26,15 +26,15 @@ export const createLmdbSessions = (): SessionsStore => {
       }
       sessions.set(id, { createdAt, expiresAt })
     },
-    async enter(id, side, { seat, now, prolong }) {
+    async enter(id, side, { endpoint, now, lifetimeMs }) {
       const session = sessionAt(id, now)
       if (!session) return { outcome: 'not_found' }
       if (side === 'joiner' && !session.initiator) return { outcome: 'not_initialized' }
       if (session[side]) return { outcome: 'taken' }
       const entered = {
         ...session,
-        [side]: seat,
-        ...(prolong !== undefined && { expiresAt: session.createdAt + prolong }),
+        [side]: endpoint,
+        ...(lifetimeMs !== undefined && { expiresAt: session.createdAt + lifetimeMs }),
       }
       sessions.set(id, entered)
       return { outcome: 'entered', session: entered }
@@ -47,8 +47,8 @@ export const createLmdbSessions = (): SessionsStore => {
       sessions.delete(id)
       return session
     },
-    async alive() {},
-    async dead() {
+    async heartbeat() {},
+    async deadProcesses() {
       return []
     },
   }

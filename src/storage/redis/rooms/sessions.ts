@@ -3,11 +3,11 @@
  *
  * | key | type | what |
  * |---|---|---|
- * | `{ses:<id>}` | hash | createdAt, expiresAt, initiator, joiner; a seat is `<process> <socket>` |
+ * | `{ses:<id>}` | hash | createdAt, expiresAt, initiator, joiner; an endpoint is `<process> <socket>` |
  * | `{sesp:<process>}` | string | until when the process lives, if it does not say so again |
  * | `{sessions}` | stream | what processes say to each other's connections: see `redis/rooms/sessions-adapter.ts` |
  */
-import { type Seat, type Session, type SessionsStore, SIDES } from '../../../sessions/relay/store.ts'
+import { type Endpoint, type Session, type SessionsStore, SIDES } from '../../../sessions/relay/store.ts'
 import type { RedisConnection } from '../connection.ts'
 import { sessionsCreate } from '../lua/sessions/create.ts'
 import { sessionsEnd } from '../lua/sessions/end.ts'
@@ -15,8 +15,8 @@ import { sessionsEnter } from '../lua/sessions/enter.ts'
 import { GRACE, name } from '../relay/rows.ts'
 import { list, text, whole } from '../script.ts'
 
-const seatText = ({ process, socket }: Seat) => `${process} ${socket}`
-const seatFrom = (said: string): Seat => {
+const endpointText = ({ process, socket }: Endpoint) => `${process} ${socket}`
+const endpointFrom = (said: string): Endpoint => {
   const [process = '', socket = ''] = said.split(' ')
   return { process, socket }
 }
@@ -31,8 +31,8 @@ const sessionFrom = (answer: unknown): Session | undefined => {
     expiresAt: whole(fields.get('expiresAt')),
   }
   for (const side of SIDES) {
-    const seat = fields.get(side)
-    if (seat !== undefined) session[side] = seatFrom(seat)
+    const endpoint = fields.get(side)
+    if (endpoint !== undefined) session[side] = endpointFrom(endpoint)
   }
   return session
 }
@@ -47,8 +47,8 @@ export const createRedisSessions = (redis: RedisConnection): SessionsStore => {
       const keep = Math.max(1, expiresAt - createdAt) + GRACE
       await redis.one(() => redis.script(sessionsCreate, [sessionAt(id)], [createdAt, expiresAt, keep]))
     },
-    async enter(id, side, { seat, now, prolong = 0 }) {
-      const args = [side, seatText(seat), now, prolong, GRACE]
+    async enter(id, side, { endpoint, now, lifetimeMs = 0 }) {
+      const args = [side, endpointText(endpoint), now, lifetimeMs, GRACE]
       const answer = await redis.one(() => redis.script(sessionsEnter, [sessionAt(id)], args))
       if (answer === 'not_found' || answer === 'taken' || answer === 'not_initialized') {
         return { outcome: answer }
@@ -64,10 +64,10 @@ export const createRedisSessions = (redis: RedisConnection): SessionsStore => {
     async end(id) {
       return sessionFrom(await redis.one(() => redis.script(sessionsEnd, [sessionAt(id)], [])))
     },
-    async alive(process, until) {
+    async heartbeat(process, until) {
       await redis.one(() => client.set(processAt(process), until, 'PX', GRACE))
     },
-    async dead(processes, now) {
+    async deadProcesses(processes, now) {
       const untils = await redis.batch(() => processes.map((process) => client.get(processAt(process))))
       return processes.filter((_, at) => Number(untils[at] ?? 0) <= now)
     },

@@ -1,10 +1,10 @@
 import { defineScript } from '../../script.ts'
 
 /**
- * Gives a side of a session to a seat.
+ * Gives a side of a session to an endpoint.
  *
  * KEYS[1] the session
- * ARGV[1] side, [2] seat, [3] now, [4] ms from its creation that the session lasts now, or 0, [5] ms that a key outlives it
+ * ARGV[1] side, [2] endpoint, [3] now, [4] ms from its creation that the session lasts now, or 0, [5] ms that a key outlives it
  * Answers 'not_found', 'not_initialized', 'taken', or the session as HGETALL does.
  */
 export const sessionsEnter = defineScript(
