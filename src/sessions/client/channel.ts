@@ -1,13 +1,13 @@
 /**
- * What carries a session: two ends that share a key, and a relay between them that is trusted with nothing.
+ * What carries a session: two ends that share a key, and an untrusted relay between them.
  *
  * | | carmentis-relay | belfry-relay |
  * |---|---|---|
- * | ready | both are there | this end is there; the relay keeps what is said until the other is |
- * | closed | also when the other has left | when the relay lets nobody in |
+ * | ready | both ends are connected | this end is connected; the relay stores messages until the other is |
+ * | closed | also when the other end has left | when the relay refuses this end |
  *
- * A relay may drop and delay. It cannot make up anything; and each message counts once in a session, whichever end it
- * came from, so that to replay one, or to send it back to where it came from, achieves nothing.
+ * A relay may drop and delay messages. It cannot forge one, and each message counts once in a session, whichever end it
+ * came from. So replaying a message, or returning it to its sender, has no effect.
  */
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
@@ -21,7 +21,7 @@ export interface ChannelDeps {
 
 /** Called later, never from inside the call that opened the channel. */
 export interface ChannelEvents {
-  /** The relay knows this end: the other may come. */
+  /** The relay knows this end, so the other end may connect. */
   opened(): void
   ready(): void
   /** In order. */
@@ -37,12 +37,14 @@ export interface SessionChannel {
   close(): Promise<void>
 }
 
-/** How long a relay may take until it knows an end, ms. */
+/** How long a relay may take until it knows an end. */
 export const OPEN_TIMEOUT_MS = 15_000
+/** The longest session, and what both ends wait for by default. */
+export const SESSION_TIMEOUT_MS = 30 * 60_000
 
 export type SessionRole = 'wallet' | 'dapp'
 
-/** Messages of a session that are looked at, junk included. */
+/** Messages of a session that are opened, junk included. */
 const MAX_MESSAGES = 1_000
 
 export interface Sealing {
@@ -50,20 +52,20 @@ export interface Sealing {
   open(payload: string): Promise<string>
 }
 
-/** Opens each message once, and none that was sealed here. */
-export const sealedOnce = ({ seal, open }: Sealing, log: Log) => {
+/** Opens each message once, and no message that this end has sealed. */
+export const createReplayGuard = ({ seal, open }: Sealing, log: Log) => {
   const seen = new Set<string>()
-  let looked = 0
+  let opened = 0
   return {
     async seal(text: string): Promise<string> {
       const payload = await seal(text)
       seen.add(payload)
       return payload
     },
-    /** Undefined for what does not count. Throws `rate_limited` for a relay that makes up more and more. */
+    /** Undefined for a message that does not count. Throws `rate_limited` for a relay that sends too many. */
     async open(payload: unknown): Promise<string | undefined> {
-      looked++
-      if (looked > MAX_MESSAGES) throw new ProtocolError('rate_limited', 'the relay sends too much')
+      opened++
+      if (opened > MAX_MESSAGES) throw new ProtocolError('rate_limited', 'the relay sends too much')
       // One text has one spelling in strict base64, so the same message is the same text.
       if (typeof payload !== 'string' || seen.has(payload)) return undefined
       try {
@@ -78,11 +80,37 @@ export const sealedOnce = ({ seal, open }: Sealing, log: Log) => {
   }
 }
 
-/** Does what it is given one after the other. */
-export const inOrder = (failed: (error: unknown) => void) => {
+/** Runs what it is given one after the other. */
+export const createSerialQueue = (failed: (error: unknown) => void) => {
   let last = Promise.resolve()
   return (work: () => Promise<void>): Promise<void> => {
     last = last.then(work).catch(failed)
     return last
+  }
+}
+
+/** The timers and the signal by which an end gives up; `fail` hears the first reason. Disposing stops all of them. */
+export interface SessionTimers extends Disposable {
+  /** The relay knows this end: the time to open has not run out. */
+  opened(): void
+}
+
+export const startSessionTimers = (
+  { clock }: Pick<ChannelDeps, 'clock'>,
+  { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal | undefined },
+  fail: (reason: ProtocolError) => void,
+): SessionTimers => {
+  const unavailable = (detail: string) => fail(new ProtocolError('unavailable', detail))
+  const openTimer = clock.after(OPEN_TIMEOUT_MS, () => unavailable('the relay did not answer'))
+  const sessionTimer = clock.after(timeoutMs, () => unavailable('the session took too long'))
+  const aborted = () => unavailable('the session was ended')
+  signal?.addEventListener('abort', aborted, { once: true })
+  return {
+    opened: () => openTimer[Symbol.dispose](),
+    [Symbol.dispose]() {
+      openTimer[Symbol.dispose]()
+      sessionTimer[Symbol.dispose]()
+      signal?.removeEventListener('abort', aborted)
+    },
   }
 }

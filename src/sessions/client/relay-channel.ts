@@ -1,8 +1,7 @@
 /**
  * A session over a relay of messages, ours or any other of its kind: envelopes of type 0 on the topic of the key. Neither
- * end need be there when the other speaks.
+ * end need be connected when the other sends.
  */
-
 import { openEnvelope, parseEnvelope, sealType0 } from '../../protocol/envelope.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { generateSigningKey } from '../../protocol/keys.ts'
@@ -12,17 +11,17 @@ import type { SessionLink } from '../link.ts'
 import {
   type ChannelDeps,
   type ChannelEvents,
-  inOrder,
+  createReplayGuard,
+  createSerialQueue,
   type SessionChannel,
   type SessionRole,
-  sealedOnce,
 } from './channel.ts'
 
 export type RelayLink = Extract<SessionLink, { kind: 'belfry-relay' }>
 
 /** No published method has these tags. */
 const TAGS = { dapp: 7700, wallet: 7701 } as const
-/** s; as long as a session lasts. */
+/** As long as a session lasts. */
 const MESSAGE_TTL_S = 1_800
 
 export const openRelayChannel = (
@@ -32,7 +31,7 @@ export const openRelayChannel = (
 ): SessionChannel => {
   const { key, relay: url } = link
   const topic = topicOf(key)
-  const sealing = sealedOnce(
+  const sealing = createReplayGuard(
     {
       seal: async (plaintext) => sealType0({ key, plaintext }),
       async open(message) {
@@ -43,41 +42,41 @@ export const openRelayChannel = (
     },
     deps.log,
   )
-  let over: ProtocolError | undefined
+  let closedBy: ProtocolError | undefined
   let closing: Promise<void> | undefined
 
   const end = (reason: ProtocolError): void => {
-    if (over) return
-    over = reason
+    if (closedBy) return
+    closedBy = reason
     closing = Promise.resolve(relay[Symbol.asyncDispose]())
     void Promise.resolve().then(() => events.closed(reason))
   }
   const failed = (error: unknown): void =>
     end(error instanceof ProtocolError ? error : new ProtocolError('internal', undefined, { cause: error }))
-  const incoming = inOrder(failed)
+  const incoming = createSerialQueue(failed)
 
   const relay = createRelayClient(deps, {
     url,
-    // A key for this session alone: the relay cannot tell who has more than one.
+    // A key for this session alone, so the relay cannot link the sessions of one wallet.
     key: generateSigningKey(),
     ...(projectId !== undefined && { projectId }),
     onMessage({ message }) {
-      // Not waited for: an answer may take a person's time, and the relay would send the message again.
+      // Not awaited: a person may take long to answer, and the relay would deliver the message again.
       void incoming(async () => {
-        const text = over ? undefined : await sealing.open(message)
-        if (text !== undefined && !over) events.received(text)
+        const text = closedBy ? undefined : await sealing.open(message)
+        if (text !== undefined && !closedBy) events.received(text)
       })
     },
   })
   relay.subscribe([topic]).then(() => {
-    if (over) return
+    if (closedBy) return
     events.opened()
     events.ready()
   }, failed)
 
   return {
     async send(text) {
-      if (over) throw over
+      if (closedBy) throw closedBy
       await relay.publish({ topic, message: await sealing.seal(text), tag: TAGS[role], ttl: MESSAGE_TTL_S })
     },
     async close() {

@@ -9,7 +9,7 @@ import { parseSessionLink, type SessionLink } from '../link.ts'
 import { ping } from '../methods/ping.ts'
 import { createDispatcher, type Dispatched } from '../wallet/dispatcher.ts'
 import type { Approve, SessionMethods } from '../wallet/method.ts'
-import { type ChannelDeps, OPEN_TIMEOUT_MS } from './channel.ts'
+import { type ChannelDeps, SESSION_TIMEOUT_MS, startSessionTimers } from './channel.ts'
 import { deferred } from './deferred.ts'
 import { openChannel } from './open.ts'
 
@@ -38,18 +38,17 @@ export interface WalletSession extends AsyncDisposable {
   readonly done: Promise<SessionOutcome>
 }
 
-const SESSION_TIMEOUT_MS = 30 * 60_000
-/** After the answer, so that it has time to arrive: the other end closes when it has it. */
+/** How long the channel stays open after the answer: the other end closes it when it has the answer. */
 const LINGER_MS = 1_000
 
 /** Throws `bad_params` for a link that cannot be used. */
 export const walletSession = (deps: ChannelDeps, options: WalletSessionOptions): WalletSession => {
-  const { approve, methods, timeout = SESSION_TIMEOUT_MS, projectId, signal } = options
+  const { approve, methods, timeout: timeoutMs = SESSION_TIMEOUT_MS, projectId, signal } = options
   const { clock, log } = deps
   const link = typeof options.link === 'string' ? parseSessionLink(options.link) : options.link
   const done = deferred<SessionOutcome>()
-  const left = deferred<void>()
-  // Who only disposes of the session need not look at it.
+  const closed = deferred<void>()
+  // A wallet that only disposes of the session need not handle its rejection.
   done.promise.catch(() => {})
   let isOver = false
 
@@ -61,60 +60,51 @@ export const walletSession = (deps: ChannelDeps, options: WalletSessionOptions):
   })
 
   const answer = async ({ reply, ended }: Dispatched): Promise<void> => {
-    // A person who took their time may have been waited for by nobody.
+    // The session may have ended while the person was asked.
     if (reply !== undefined && !isOver) await channel.send(reply)
     if (!ended || isOver) return
     isOver = true
     done.resolve(ended)
-    const linger = clock.after(LINGER_MS, left.resolve)
-    await left.promise
-    linger[Symbol.dispose]()
+    const lingerTimer = clock.after(LINGER_MS, closed.resolve)
+    await closed.promise
+    lingerTimer[Symbol.dispose]()
     await close()
+  }
+  const fail = (error: unknown): void => {
+    isOver = true
+    done.reject(error)
+    void close()
   }
 
   const channel = openChannel(
     deps,
     { link, role: 'wallet', projectId },
     {
-      opened: () => opening[Symbol.dispose](),
+      opened: () => timers.opened(),
       ready() {},
       received(text) {
         dispatcher.receive(text).then(answer).catch(fail)
       },
       closed(reason) {
-        left.resolve()
+        closed.resolve()
         fail(reason)
       },
     },
   )
-
+  const timers = startSessionTimers(deps, { timeoutMs, signal }, fail)
   const close = async (): Promise<void> => {
-    bound[Symbol.dispose]()
-    opening[Symbol.dispose]()
-    signal?.removeEventListener('abort', aborted)
+    timers[Symbol.dispose]()
     await channel.close()
   }
-  function fail(error: unknown): void {
-    isOver = true
-    done.reject(error)
-    void close()
-  }
-  const opening = clock.after(OPEN_TIMEOUT_MS, () =>
-    fail(new ProtocolError('unavailable', 'the relay did not answer')),
-  )
-  const aborted = () => fail(new ProtocolError('unavailable', 'the session was ended'))
-  const bound = clock.after(timeout, () =>
-    fail(new ProtocolError('unavailable', 'the session took too long')),
-  )
-  if (signal?.aborted) aborted()
-  else signal?.addEventListener('abort', aborted, { once: true })
+  const ended = () => new ProtocolError('unavailable', 'the session was ended')
+  if (signal?.aborted) fail(ended())
 
   return {
     done: done.promise,
     async [Symbol.asyncDispose]() {
       isOver = true
-      left.resolve()
-      done.reject(new ProtocolError('unavailable', 'the session was ended'))
+      closed.resolve()
+      done.reject(ended())
       await close()
     },
   }

@@ -6,6 +6,7 @@
  * `pk` is `SIG:ED25519:PK{hex}` or a `did:jwk`; `signature` a compact JWS whose header is exactly `{"alg":"EdDSA"}` and
  * whose payload is `{sub: the challenge as received, iss: pk, aud: origin, iat, exp: iat + 60}`, in seconds.
  */
+import { CompactSign } from 'jose'
 import * as z from 'zod'
 import { crypto } from '#crypto'
 import { fromBase64url, fromHex, fromUtf8, toBase64url, toHex, utf8 } from '../../protocol/bytes.ts'
@@ -58,7 +59,12 @@ const publicKeyNamed = (pk: string): Uint8Array => {
   throw new ProtocolError('bad_params', 'it names no Ed25519 key')
 }
 
-const HEADER = toBase64url(utf8(JSON.stringify({ alg: 'EdDSA' })))
+const privateJwkOf = ({ seed, publicKey }: SigningKey) => ({
+  kty: 'OKP',
+  crv: 'Ed25519',
+  x: toBase64url(publicKey),
+  d: toBase64url(seed),
+})
 
 /** The method, with the wallet's key. */
 export const authPk = (key: SigningKey): SessionMethod<z.infer<typeof authParams>, AuthPkResult> => ({
@@ -68,8 +74,10 @@ export const authPk = (key: SigningKey): SessionMethod<z.infer<typeof authParams
     const pk = pkFormat === 'did' ? didOf(key.publicKey) : carmentisOf(key.publicKey)
     const iat = Math.floor(now() / 1000)
     const claims = { sub: b64Challenge, iss: pk, aud: origin, iat, exp: iat + TOKEN_LIFETIME_S }
-    const input = `${HEADER}.${toBase64url(utf8(JSON.stringify(claims)))}`
-    return { pk, signature: `${input}.${toBase64url(crypto.ed25519Sign(utf8(input), key.seed))}` }
+    const signature = await new CompactSign(utf8(JSON.stringify(claims)))
+      .setProtectedHeader({ alg: 'EdDSA' })
+      .sign(privateJwkOf(key))
+    return { pk, signature }
   },
 })
 

@@ -29,10 +29,9 @@ export interface OperatorRoutesDeps {
   log: Log
 }
 
-/** Keys of an actor are the longest that a wallet sends. */
+/** The keys of an actor are the longest value that a wallet sends. */
 const MAX_WIAP_BODY_BYTES = 32 * 1024
 const MAX_APPROVAL_BODY_BYTES = MAX_MICROBLOCK_BYTES * 1.5
-/** s. */
 const [DEFAULT_EXPIRY_S, MAX_EXPIRY_S] = [3600, 30 * 24 * 3600]
 
 const hash = z.base64().length(44)
@@ -63,21 +62,30 @@ const ChainQuery = z.object({
   limit: whole.min(1).max(100).default(100),
 })
 
-export const operatorRoutes = ({ operator, authenticate, log }: OperatorRoutesDeps): Hono => {
-  const app = new Hono()
-
-  /** Wallets read sentences in the protocol's own answer only, and that only with a status of success. */
-  const refusal = (c: Context, thrown: unknown): Response => {
-    const known = asProtocolError(thrown)
-    const error = known ?? new ProtocolError('internal')
-    if (error.http >= 500) {
-      log.error({ err: thrown, path: c.req.path }, 'A wallet could not be answered')
-      callAgain(c, error)
+/** The bearer token is checked before anything else of the request is read. */
+const requireProject =
+  (authenticate: OperatorRoutesDeps['authenticate']): MiddlewareHandler =>
+  async (c, next) => {
+    const token = /^Bearer +([\x21-\x7e]{1,256})$/i.exec(c.req.header('authorization') ?? '')?.[1]
+    if (token === undefined) {
+      throw new ProtocolError('unauthenticated', 'Authorization: Bearer <project secret>')
     }
-    const answer: WiapResponse = { type: 'WALLET_OPERATOR_RESPONSE_ERROR', errorMessage: error.message }
-    return c.json(answer, error.http >= 500 ? error.http : 200)
+    await authenticate(c.req.param('projectId') ?? '', token)
+    await next()
   }
 
+/** Wallets read a sentence only in an answer of the protocol, and that only with a status of success. */
+const refusal = (c: Context, thrown: unknown, log: Log): Response => {
+  const error = asProtocolError(thrown) ?? new ProtocolError('internal')
+  if (error.http >= 500) {
+    log.error({ err: thrown, path: c.req.path }, 'A wallet could not be answered')
+    callAgain(c, error)
+  }
+  const answer: WiapResponse = { type: 'WALLET_OPERATOR_RESPONSE_ERROR', errorMessage: error.message }
+  return c.json(answer, error.http >= 500 ? error.http : 200)
+}
+
+const walletRoutes = (app: Hono, { operator, log }: Pick<OperatorRoutesDeps, 'operator' | 'log'>): void => {
   app.use(WIAP_PATH, cors({ origin: '*', allowMethods: ['POST'], maxAge: 86_400 }))
   app.post(WIAP_PATH, async (c) => {
     try {
@@ -87,32 +95,29 @@ export const operatorRoutes = ({ operator, authenticate, log }: OperatorRoutesDe
       )
       return c.json(await operator.answer(data))
     } catch (thrown) {
-      return refusal(c, thrown)
+      return refusal(c, thrown, log)
     }
   })
+}
 
-  /** Before anything of the request is looked at. */
-  const secret: MiddlewareHandler = async (c, next) => {
-    const token = /^Bearer +([\x21-\x7e]{1,256})$/i.exec(c.req.header('authorization') ?? '')?.[1]
-    if (token === undefined) {
-      throw new ProtocolError('unauthenticated', 'Authorization: Bearer <project secret>')
-    }
-    await authenticate(c.req.param('projectId') ?? '', token)
-    await next()
-  }
+const approvalRoutes = (app: Hono, operator: Operator, authenticated: MiddlewareHandler): void => {
+  app.post(
+    '/v1/:projectId/approvals',
+    authenticated,
+    jsonBody(NewApproval, MAX_APPROVAL_BODY_BYTES),
+    async (c) => {
+      const { b64SerializedMicroblock, b64VbHash, by, expiresIn } = c.req.valid('json')
+      const { id, expiresAt } = await operator.create(c.req.param('projectId'), {
+        microblock: fromBase64(b64SerializedMicroblock),
+        vbHash: b64VbHash,
+        by,
+        expiresIn,
+      })
+      return c.json({ anchorRequestId: id, expiresAt: new Date(expiresAt).toISOString() }, 201)
+    },
+  )
 
-  app.post('/v1/:projectId/approvals', secret, jsonBody(NewApproval, MAX_APPROVAL_BODY_BYTES), async (c) => {
-    const { b64SerializedMicroblock, b64VbHash, by, expiresIn } = c.req.valid('json')
-    const { id, expiresAt } = await operator.create(c.req.param('projectId'), {
-      microblock: fromBase64(b64SerializedMicroblock),
-      vbHash: b64VbHash,
-      by,
-      expiresIn,
-    })
-    return c.json({ anchorRequestId: id, expiresAt: new Date(expiresAt).toISOString() }, 201)
-  })
-
-  app.get('/v1/:projectId/approvals', secret, async (c) => {
+  app.get('/v1/:projectId/approvals', authenticated, async (c) => {
     const { id } = checked(ApprovalQuery, c.req.query())
     const found = await operator.approval(c.req.param('projectId'), id)
     const { outcome, isExpired, signer = null } = found
@@ -127,8 +132,10 @@ export const operatorRoutes = ({ operator, authenticate, log }: OperatorRoutesDe
       height: outcome?.height ?? null,
     })
   })
+}
 
-  app.get('/v1/:projectId/chains', secret, async (c) => {
+const chainRoutes = (app: Hono, operator: Operator, authenticated: MiddlewareHandler): void => {
+  app.get('/v1/:projectId/chains', authenticated, async (c) => {
     const { vbHash, after, limit } = checked(ChainQuery, c.req.query())
     const chain = await operator.chain(c.req.param('projectId'), vbHash, { after, limit })
     const last = chain.microblocks.at(-1)?.height ?? chain.height
@@ -144,6 +151,13 @@ export const operatorRoutes = ({ operator, authenticate, log }: OperatorRoutesDe
       next: last < chain.height ? last : null,
     })
   })
+}
 
+export const operatorRoutes = ({ operator, authenticate, log }: OperatorRoutesDeps): Hono => {
+  const app = new Hono()
+  const authenticated = requireProject(authenticate)
+  walletRoutes(app, { operator, log })
+  approvalRoutes(app, operator, authenticated)
+  chainRoutes(app, operator, authenticated)
   return app
 }

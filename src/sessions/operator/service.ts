@@ -1,16 +1,16 @@
 /**
- * A small operator for WIAP: it keeps microblocks until they are approved, and what was approved in append-only logs,
- * each microblock linked to the one before it by its hash. So the flow works without a chain; nobody but this server
- * vouches for the log.
+ * A small operator for WIAP: it stores microblocks until they are approved, and approved ones in append-only logs, where
+ * each microblock has the hash of the one before it. So the flow works without a blockchain; this server alone vouches for
+ * the log.
  *
  * | use case  | by             | does                                                                  |
  * |-----------|----------------|-----------------------------------------------------------------------|
- * | `create`  | a dapp's server | keeps a microblock for approval, by a named signer or an actor to come |
+ * | `create`  | a dapp's server | stores a microblock for approval, by a named signer or a future actor |
  * | `answer`  | a wallet        | the three requests of WIAP                                             |
  * | `approval`, `chain` | a dapp's server | what became of it; the log                                  |
  *
  * Guarantees: a microblock is anchored only with a signature of its signer over exactly its bytes, behind the head of its
- * chain, once, whatever comes at the same time; what was answered is durable. What is refused changes nothing.
+ * chain, once, also with concurrent requests. What was answered is durable. A refused request changes nothing.
  */
 import { equalBytes, fromBase64, toBase64, toBase64url } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
@@ -61,17 +61,17 @@ export interface Operator {
   answer(request: WiapRequest): Promise<WiapResponse>
 }
 
-/** How long it is told what became of an approval that nobody can give any more, ms. */
+/** How long an approval stays readable after it has expired. */
 const RETENTION_AFTER_EXPIRY_MS = 7 * 24 * 3_600_000
 
-const ID = /^[\w-]{1,64}$/
+const APPROVAL_ID = /^[\w-]{1,64}$/
 const PKE = /^PKE:MLKEM768AES256GCM:PK\{([A-Za-z0-9+/]+=*)\}$/
 const PKE_SCHEME = 0
 const PKE_BYTES = 1184
 const NO_ORGANISATION = new Uint8Array(32)
 const UNKNOWN_ACTOR_TYPE = 0
 
-const refused = (why: string): ProtocolError => new ProtocolError('bad_params', why)
+const badParams = (why: string): ProtocolError => new ProtocolError('bad_params', why)
 const headMoved = (): ProtocolError =>
   new ProtocolError('conflict', 'the microblock does not follow the last one of its chain')
 
@@ -82,9 +82,9 @@ const subscribed = (
   keys: { sig: string; pke: string },
 ): Microblock => {
   const signaturePublicKey = publicKeyBytes(keys.sig)
-  if (!signaturePublicKey) throw refused('actorSignaturePublicKey is no secp256k1 key')
+  if (!signaturePublicKey) throw badParams('actorSignaturePublicKey is no secp256k1 key')
   const pkePublicKey = fromBase64(PKE.exec(keys.pke)?.[1] ?? '')
-  if (pkePublicKey.length !== PKE_BYTES) throw refused('actorPkePublicKey is no ML-KEM-768 key')
+  if (pkePublicKey.length !== PKE_BYTES) throw badParams('actorPkePublicKey is no ML-KEM-768 key')
   return withSection(microblock, {
     type: ACTOR_SUBSCRIPTION_SECTION,
     actorId,
@@ -97,96 +97,121 @@ const subscribed = (
   })
 }
 
-export const createOperator = ({ store, clock, randomBytes }: OperatorDeps): Operator => {
-  const read = (approval: Approval): Microblock => readMicroblock(fromBase64(approval.microblock))
+/** Throws `conflict` for a microblock that fits no chain. Returns the chain that it extends, undefined when it begins one. */
+const findChain = async (
+  store: OperatorStore,
+  projectId: string,
+  { header }: Microblock,
+  vbHash: string | undefined,
+): Promise<Chain | undefined> => {
+  const chain = vbHash === undefined ? undefined : await store.chain(projectId, vbHash)
+  if (vbHash === undefined ? header.height !== 1 : chain === undefined) throw headMoved()
+  if (!chain) return undefined
+  const follows = equalBytes(header.previousHash, fromBase64(chain.head))
+  if (header.height !== chain.height + 1 || !follows) throw headMoved()
+  return chain
+}
 
-  /** The chain that the microblock extends; undefined when it begins one. Throws `conflict` when it fits nowhere. */
-  const chainBefore = async (
-    projectId: string,
-    { header }: Microblock,
-    vbHash: string | undefined,
-  ): Promise<Chain | undefined> => {
-    const chain = vbHash === undefined ? undefined : await store.chain(projectId, vbHash)
-    if (vbHash === undefined ? header.height !== 1 : chain === undefined) throw headMoved()
-    if (!chain) return undefined
-    const follows = equalBytes(header.previousHash, fromBase64(chain.head))
-    if (header.height !== chain.height + 1 || !follows) throw headMoved()
-    return chain
+const microblockOf = (approval: Approval): Microblock => readMicroblock(fromBase64(approval.microblock))
+
+const approvalData = ({ microblock }: Approval): WiapResponse => ({
+  type: 'WALLET_OPERATOR_RESPONSE_APPROVAL_DATA',
+  b64SerializedMicroblock: microblock,
+})
+
+/** Appends the approved microblock to its chain. */
+const anchor = async (
+  { store, clock, randomBytes }: OperatorDeps,
+  approval: Approval,
+  signature: Uint8Array,
+): Promise<WiapResponse> => {
+  const { id, projectId, signer, vbHash } = approval
+  const microblock = microblockOf(approval)
+  if (signer === undefined) throw badParams('a key must be given first')
+  if (!isSignedByCarmentisKey(signer, signedBytes(microblock), signature)) {
+    throw new ProtocolError('forbidden', 'the signature is not one of its signer')
   }
+  const sealed = sealMicroblock(microblock, signature)
+  const mbHash = toBase64(microblockHash(sealed))
+  const previousHash = toBase64(microblock.header.previousHash)
+  const { height } = microblock.header
+  const outcome = { vbHash: vbHash ?? mbHash, mbHash, height }
+  const done = await store.anchor(
+    {
+      ...{ id, projectId, outcome, previousHash },
+      attempt: toBase64url(randomBytes(16)),
+      // Only of the first microblock of a chain.
+      genesisSeed: previousHash,
+      microblock: toBase64(writeMicroblock(sealed)),
+    },
+    clock.now(),
+  )
+  if (done === 'unknown') throw new ProtocolError('not_found', 'the approval has expired')
+  if (done === 'finished') throw new ProtocolError('conflict', 'it was approved already')
+  if (done === 'moved') throw headMoved()
+  return {
+    type: 'WALLET_OPERATOR_RESPONSE_APPROVAL_SIGNATURE',
+    b64VbHash: outcome.vbHash,
+    b64MbHash: mbHash,
+    height,
+  }
+}
 
-  const open = async (id: string): Promise<Approval> => {
-    const approval = ID.test(id) ? await store.approval(id) : undefined
+/** The three requests of WIAP, in the order in which a wallet makes them. */
+const createWalletRequests = (deps: OperatorDeps): Pick<Operator, 'answer'> => {
+  const { store, clock } = deps
+  const openApproval = async (id: string): Promise<Approval> => {
+    const approval = APPROVAL_ID.test(id) ? await store.approval(id) : undefined
     if (!approval) throw new ProtocolError('not_found', 'no such approval')
     if (approval.outcome) throw new ProtocolError('conflict', 'it was approved already')
     if (approval.expiresAt <= clock.now()) throw new ProtocolError('not_found', 'the approval has expired')
     return approval
   }
 
-  const approvalData = ({ microblock }: Approval): WiapResponse => ({
-    type: 'WALLET_OPERATOR_RESPONSE_APPROVAL_DATA',
-    b64SerializedMicroblock: microblock,
-  })
-
   const handshake = async (approval: Approval): Promise<WiapResponse> => {
     if (approval.signer !== undefined) return approvalData(approval)
-    const microblock = read(approval)
-    const chain = await chainBefore(approval.projectId, microblock, approval.vbHash)
+    const microblock = microblockOf(approval)
+    const chain = await findChain(store, approval.projectId, microblock, approval.vbHash)
     return {
       type: 'WALLET_OPERATOR_RESPONSE_ACTOR_KEY_REQUIRED',
       b64GenesisSeed: chain?.genesisSeed ?? toBase64(microblock.header.previousHash),
     }
   }
 
-  const takeKeys = async (approval: Approval, sig: string, pke: string): Promise<WiapResponse> => {
+  const nameSigner = async (approval: Approval, sig: string, pke: string): Promise<WiapResponse> => {
     const { id, actorId, signer } = approval
-    if (actorId === undefined) throw refused('no key is asked for')
+    if (actorId === undefined) throw badParams('no key is asked for')
     if (signer === undefined) {
-      const microblock = subscribed(read(approval), actorId, { sig, pke })
+      const microblock = subscribed(microblockOf(approval), actorId, { sig, pke })
       await store.nameSigner(id, sig, toBase64(writeMicroblock(microblock)))
     }
-    const named = await open(id)
+    const named = await openApproval(id)
     if (named.signer !== sig) throw new ProtocolError('conflict', 'another key was given for it')
     return approvalData(named)
   }
 
-  const anchor = async (approval: Approval, signature: Uint8Array): Promise<WiapResponse> => {
-    const { id, projectId, signer, vbHash } = approval
-    const microblock = read(approval)
-    if (signer === undefined) throw refused('a key must be given first')
-    if (!isSignedByCarmentisKey(signer, signedBytes(microblock), signature)) {
-      throw new ProtocolError('forbidden', 'the signature is not one of its signer')
-    }
-    const sealed = sealMicroblock(microblock, signature)
-    const mbHash = toBase64(microblockHash(sealed))
-    const previousHash = toBase64(microblock.header.previousHash)
-    const { height } = microblock.header
-    const outcome = { vbHash: vbHash ?? mbHash, mbHash, height }
-    const done = await store.anchor(
-      {
-        ...{ id, projectId, outcome, previousHash },
-        attempt: toBase64url(randomBytes(16)),
-        // Only of the first microblock of a chain.
-        genesisSeed: previousHash,
-        microblock: toBase64(writeMicroblock(sealed)),
-      },
-      clock.now(),
-    )
-    if (done === 'unknown') throw new ProtocolError('not_found', 'the approval has expired')
-    if (done === 'finished') throw new ProtocolError('conflict', 'it was approved already')
-    if (done === 'moved') throw headMoved()
-    return {
-      type: 'WALLET_OPERATOR_RESPONSE_APPROVAL_SIGNATURE',
-      b64VbHash: outcome.vbHash,
-      b64MbHash: mbHash,
-      height,
-    }
+  return {
+    async answer(request) {
+      const approval = await openApproval(request.anchorRequestId)
+      switch (request.type) {
+        case 'WALLET_OPERATOR_REQUEST_APPROVAL_HANDSHAKE':
+          return handshake(approval)
+        case 'WALLET_OPERATOR_REQUEST_ACTOR_KEY':
+          return nameSigner(approval, request.actorSignaturePublicKey, request.actorPkePublicKey)
+        case 'WALLET_OPERATOR_REQUEST_APPROVAL_SIGNATURE':
+          return anchor(deps, approval, fromBase64(request.b64Signature))
+      }
+    },
   }
+}
 
+export const createOperator = (deps: OperatorDeps): Operator => {
+  const { store, clock, randomBytes } = deps
   return {
     async create(projectId, { microblock: serialized, vbHash, by, expiresIn }) {
       const microblock = readMicroblock(serialized)
-      if ('signer' in by && !publicKeyBytes(by.signer)) throw refused('signer is no secp256k1 key')
-      await chainBefore(projectId, microblock, vbHash)
+      if ('signer' in by && !publicKeyBytes(by.signer)) throw badParams('signer is no secp256k1 key')
+      await findChain(store, projectId, microblock, vbHash)
       const now = clock.now()
       const id = toBase64url(randomBytes(24))
       const expiresAt = now + expiresIn * 1000
@@ -200,7 +225,7 @@ export const createOperator = ({ store, clock, randomBytes }: OperatorDeps): Ope
     },
 
     async approval(projectId, id) {
-      const approval = ID.test(id) ? await store.approval(id) : undefined
+      const approval = APPROVAL_ID.test(id) ? await store.approval(id) : undefined
       if (approval?.projectId !== projectId) throw new ProtocolError('not_found', 'no such approval')
       return { ...approval, isExpired: !approval.outcome && approval.expiresAt <= clock.now() }
     },
@@ -211,16 +236,6 @@ export const createOperator = ({ store, clock, randomBytes }: OperatorDeps): Ope
       return { ...chain, microblocks: await store.microblocks(projectId, vbHash, page) }
     },
 
-    async answer(request) {
-      const approval = await open(request.anchorRequestId)
-      switch (request.type) {
-        case 'WALLET_OPERATOR_REQUEST_APPROVAL_HANDSHAKE':
-          return handshake(approval)
-        case 'WALLET_OPERATOR_REQUEST_ACTOR_KEY':
-          return takeKeys(approval, request.actorSignaturePublicKey, request.actorPkePublicKey)
-        case 'WALLET_OPERATOR_REQUEST_APPROVAL_SIGNATURE':
-          return anchor(approval, fromBase64(request.b64Signature))
-      }
-    },
+    ...createWalletRequests(deps),
   }
 }

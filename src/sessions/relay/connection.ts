@@ -1,4 +1,4 @@
-/** One peer's connection to the session relay: what it says is counted, and takes effect in the order in which it came. */
+/** A peer's connection to the session relay. Its events are counted, and take effect in the order in which they came. */
 import type { SessionLimits } from './limits.ts'
 import type { Endpoint, Side } from './store.ts'
 
@@ -10,15 +10,15 @@ export interface Peer {
   close(): void
 }
 
-/** A connection, as what it says comes in. */
-export interface Attached {
+/** The events of a peer, as its transport passes them on. */
+export interface PeerEvents {
   enter(side: Side, payload: unknown): void
   message(payload: unknown): void
-  /** The peer was told by another process that both are there. */
+  /** Another process has emitted `session-ready` to the peer. */
   ready(): void
-  /** So many bytes came over the connection. */
+  /** The number of bytes that came over the connection. */
   received(bytes: number): void
-  left(): void
+  disconnected(): void
 }
 
 export const REFUSALS = {
@@ -35,8 +35,8 @@ export const REFUSALS = {
 export type Refusal = keyof typeof REFUSALS
 
 /**
- * Whoever writes a message down again does so by recursion, and one that is nested deeply enough would end the process.
- * Published clients send text.
+ * Serialising a message recurses over it, so a message that nests deeply enough would end the process. Published clients
+ * send text.
  */
 const MAX_PAYLOAD_DEPTH = 64
 const isDeeperThan = (levels: number, value: unknown): boolean => {
@@ -44,78 +44,79 @@ const isDeeperThan = (levels: number, value: unknown): boolean => {
   return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner))
 }
 
+/** The side of a session that a connection has taken. */
 export interface Seat {
   id: string
   side: Side
   expiresAt: number
-  /** Where the other is, once it is known. */
+  /** Where the other peer is, once that is known. */
   other: Endpoint | undefined
 }
 
-export class Connection implements Attached {
+export class Connection implements PeerEvents {
   readonly peer: Peer
-  readonly since: number
+  /** Unix ms. */
+  readonly connectedAt: number
   seat: Seat | undefined
-  /** Nothing is heard from it any more. */
-  over = false
+  /** Its events have no effect any more. */
+  isClosed = false
   bytes = 0
   messages = 0
-  waiting = 0
-  /** Looks in a row at which the other's process seemed dead. */
-  misses = 0
-  #last: Promise<void> = Promise.resolve()
-  readonly #relay: Rules
+  pendingEvents = 0
+  /** Checks in a row that found the process of the other peer dead. */
+  missedHeartbeats = 0
+  #lastEvent: Promise<void> = Promise.resolve()
+  readonly #rules: Rules
 
-  constructor(peer: Peer, since: number, relay: Rules) {
+  constructor(peer: Peer, connectedAt: number, rules: Rules) {
     this.peer = peer
-    this.since = since
-    this.#relay = relay
+    this.connectedAt = connectedAt
+    this.#rules = rules
   }
 
-  /** What a peer says takes effect in the order in which it was said. */
   #inOrder(work: () => Promise<void> | void): void {
-    if (this.over) return
-    this.waiting++
-    if (this.waiting > this.#relay.limits.waiting) {
-      this.#relay.refuse(this, 'too_much')
+    if (this.isClosed) return
+    this.pendingEvents++
+    if (this.pendingEvents > this.#rules.limits.pendingEvents) {
+      this.#rules.refuse(this, 'too_much')
       return
     }
-    this.#last = this.#last.then(async () => {
+    this.#lastEvent = this.#lastEvent.then(async () => {
       try {
-        if (!this.over) await work()
+        if (!this.isClosed) await work()
       } catch (error) {
-        this.#relay.failed(this, error)
+        this.#rules.failed(this, error)
       } finally {
-        this.waiting--
+        this.pendingEvents--
       }
     })
   }
 
   enter(side: Side, payload: unknown): void {
-    this.#inOrder(() => this.#relay.enter(this, side, payload))
+    this.#inOrder(() => this.#rules.enter(this, side, payload))
   }
 
   message(payload: unknown): void {
-    if (this.over) return
+    if (this.isClosed) return
     this.messages++
-    if (this.messages > this.#relay.limits.peerMessages) this.#relay.refuse(this, 'too_much')
-    else if (isDeeperThan(MAX_PAYLOAD_DEPTH, payload)) this.#relay.refuse(this, 'too_deep')
-    // The usual case waits for nothing.
-    else if (this.waiting === 0 && this.seat?.other) this.#relay.forward(this.seat.other, payload)
-    else this.#inOrder(() => this.#relay.message(this, payload))
+    if (this.messages > this.#rules.limits.peerMessages) this.#rules.refuse(this, 'too_much')
+    else if (isDeeperThan(MAX_PAYLOAD_DEPTH, payload)) this.#rules.refuse(this, 'too_deep')
+    // In the usual case nothing is pending, and the message is forwarded at once.
+    else if (this.pendingEvents === 0 && this.seat?.other) this.#rules.forward(this.seat.other, payload)
+    else this.#inOrder(() => this.#rules.message(this, payload))
   }
 
   ready(): void {
-    if (this.seat && !this.seat.other) this.#inOrder(() => this.#relay.find(this))
+    if (this.seat && !this.seat.other) this.#inOrder(() => this.#rules.find(this))
   }
 
   received(bytes: number): void {
     this.bytes += bytes
-    if (this.bytes > this.#relay.limits.peerBytes) this.#relay.refuse(this, 'too_much')
+    if (this.bytes > this.#rules.limits.peerBytes) this.#rules.refuse(this, 'too_much')
   }
 
-  left(): void {
-    this.#relay.left(this)
+  disconnected(): void {
+    this.#rules.disconnected(this)
   }
 }
 
@@ -124,10 +125,10 @@ export interface Rules {
   readonly limits: SessionLimits
   enter(connection: Connection, side: Side, payload: unknown): Promise<void>
   message(connection: Connection, payload: unknown): Promise<void>
-  /** Learns from the store where the other is. */
+  /** Reads from the store where the other peer is. */
   find(connection: Connection): Promise<void>
   forward(endpoint: Endpoint, payload: unknown): void
   refuse(connection: Connection, refusal: Refusal): void
   failed(connection: Connection, error: unknown): void
-  left(connection: Connection): void
+  disconnected(connection: Connection): void
 }

@@ -1,19 +1,22 @@
-/** Bounds of the session relay. Times are milliseconds, sizes are bytes. */
+/** Bounds of the session relay. */
 export interface SessionLimits {
   /** A session that nobody joins ends this long after it was created. */
   unjoinedMs: number
-  /** … and any other after this. */
+  /** Any other session ends this long after it was created. */
   lifetimeMs: number
   /** A connection that names no session is cut after this. */
   idleMs: number
   /** The largest frame of a connection. */
   frameBytes: number
-  /** What one peer may send in its session: a call and its answer, many times over. Who does not read makes us keep it. */
+  /**
+   * What one peer may send in its session: a call and its answer, many times over. The relay has to hold what the other
+   * peer does not read.
+   */
   peerBytes: number
   peerMessages: number
-  /** What a peer asks while its last question is with the store; one more is too many. */
-  waiting: number
-  /** How often a process says that it lives, and for how long that is good. */
+  /** Events of a connection that wait for the store; one more is refused. */
+  pendingEvents: number
+  /** How often a process writes that it lives, and how long that holds. */
   heartbeatEveryMs: number
   heartbeatTtlMs: number
 }
@@ -27,7 +30,7 @@ export const SESSION_LIMITS: SessionLimits = {
   frameBytes: MIB,
   peerBytes: 4 * MIB,
   peerMessages: 256,
-  waiting: 16,
+  pendingEvents: 16,
   heartbeatEveryMs: 3_000,
   heartbeatTtlMs: 10_000,
 }

@@ -4,14 +4,15 @@
  * from another process.
  */
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { Server, type ServerOptions } from 'socket.io'
+import { Server, type ServerOptions, type Socket } from 'socket.io'
 import { WebSocketServer } from 'ws'
 import type { Shares } from '../../platform/budgets/shares.ts'
 import { takeUpgrades } from '../../platform/net/upgrades.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { SESSION_LIMITS, type SessionLimits } from './limits.ts'
-import type { RemoteConnections, SessionRelay } from './service.ts'
+import type { RemoteConnections } from './peers.ts'
+import type { SessionRelay } from './service.ts'
 import { chargeUnread, type EngineConnection } from './unread.ts'
 
 export const SOCKET_IO_PATH = '/socket.io/'
@@ -24,19 +25,20 @@ export interface SessionSocketsOptions {
 
 export interface SessionSockets extends AsyncDisposable {
   readonly remote: RemoteConnections
-  /** From here on connections are served. */
+  /** Before it every connection is refused. */
   serve(relay: SessionRelay, admission: SessionAdmission): void
   /** A request to the path that is no upgrade. */
   handle(request: IncomingMessage, response: ServerResponse): void
 }
 
-/** Who may connect; throws `ProtocolError` for who may not, now. */
+/** Which connections are admitted. */
 export interface SessionAdmission {
-  /** Of addresses. */
+  /** By address. */
   connections: Shares
-  /** Bytes that peers have not read, of addresses. */
+  /** Bytes that peers have not read, by address. */
   memory: Shares
   addressOf(request: IncomingMessage): string
+  /** Throws a `ProtocolError` for an address that is not admitted now. */
   admit(address: string, what: 'session' | 'sessionSocket'): Promise<void>
 }
 
@@ -44,34 +46,35 @@ const PING_INTERVAL_MS = 25_000
 const PING_TIMEOUT_MS = 20_000
 const CONNECT_TIMEOUT_MS = 10_000
 
-export const createSessionSockets = (
-  { log }: { log: Log },
-  server: HttpServer,
-  options: SessionSocketsOptions = {},
-): SessionSockets => {
-  const limits = { ...SESSION_LIMITS, ...options.limits }
-  let gate: { relay: SessionRelay; admission: SessionAdmission } | undefined
+interface Gate {
+  relay: SessionRelay
+  admission: SessionAdmission
+}
 
-  const admit = async (request: IncomingMessage): Promise<void> => {
-    if (!gate) throw new ProtocolError('unavailable')
-    const address = gate.admission.addressOf(request)
-    if (gate.admission.connections.left(address) < 1) throw new ProtocolError('rate_limited')
-    await gate.admission.admit(address, 'sessionSocket')
-  }
+const admit = async (gate: Gate | undefined, request: IncomingMessage): Promise<void> => {
+  if (!gate) throw new ProtocolError('unavailable')
+  const address = gate.admission.addressOf(request)
+  if (gate.admission.connections.left(address) < 1) throw new ProtocolError('rate_limited')
+  await gate.admission.admit(address, 'sessionSocket')
+}
 
-  const io = new Server({
+const createIo = (
+  { log, gate }: { log: Log; gate: () => Gate | undefined },
+  { adapter, frameBytes }: { adapter: ServerOptions['adapter'] | undefined; frameBytes: number },
+): Server =>
+  new Server({
     serveClient: false,
-    // Capability and not cookie: whoever knows a session's id may come from anywhere.
+    // The id of a session is a capability, so its owner may come from any origin.
     cors: { origin: '*' },
-    maxHttpBufferSize: limits.frameBytes,
+    maxHttpBufferSize: frameBytes,
     connectTimeout: CONNECT_TIMEOUT_MS,
     pingInterval: PING_INTERVAL_MS,
     pingTimeout: PING_TIMEOUT_MS,
     httpCompression: false,
     wsEngine: WebSocketServer,
-    ...(options.adapter && { adapter: options.adapter }),
+    ...(adapter && { adapter }),
     allowRequest(request, answer) {
-      admit(request).then(
+      admit(gate(), request).then(
         () => answer(null, true),
         (error: unknown) => {
           if (!(error instanceof ProtocolError)) log.error({ err: error }, 'A connection failed unexpectedly')
@@ -80,47 +83,68 @@ export const createSessionSockets = (
       )
     },
   })
-  // Socket.IO takes over the requests of the server that it is attached to; ours has other rooms, too. So it gets one that
-  // never listens, and from it what is meant for Socket.IO.
+
+type EngineSocket = EngineConnection & { request: IncomingMessage }
+
+/** Charges a connection, and what it does not read, to its address. */
+const chargeConnection = (raw: EngineSocket, admission: SessionAdmission, log: Log): void => {
+  const { connections, memory, addressOf } = admission
+  const address = addressOf(raw.request)
+  // Other connections of the address may have been admitted since this one was.
+  if (!connections.take(address)) {
+    raw.close(true)
+    return
+  }
+  raw.once('close', () => connections.give(address))
+  chargeUnread(raw, {
+    memory,
+    address,
+    full: () => log.debug({}, 'A peer of a session does not read, and is cut off'),
+  })
+}
+
+/** Passes the events of a socket on to the relay. */
+const attach = (socket: Socket, relay: SessionRelay): void => {
+  const events = relay.connect({
+    id: socket.id,
+    emit: (event, ...values) => void socket.emit(event, ...values),
+    close: () => void socket.disconnect(true),
+  })
+  // A frame may be empty.
+  socket.conn.on('data', (data?: string | Buffer) => events.received(data?.length ?? 0))
+  socket.on('init', (payload: unknown) => events.enter('initiator', payload))
+  socket.on('join', (payload: unknown) => events.enter('joiner', payload))
+  socket.on('message', (payload: unknown) =>
+    // A function is the acknowledgement of a message without a payload.
+    events.message(typeof payload === 'function' ? null : payload),
+  )
+  // Another process may have emitted it.
+  socket.onAnyOutgoing((event: unknown) => {
+    if (event === 'session-ready') events.ready()
+  })
+  socket.on('disconnect', () => events.disconnected())
+}
+
+export const createSessionSockets = (
+  { log }: { log: Log },
+  server: HttpServer,
+  options: SessionSocketsOptions = {},
+): SessionSockets => {
+  const { frameBytes } = { ...SESSION_LIMITS, ...options.limits }
+  let gate: Gate | undefined
+  const io = createIo({ log, gate: () => gate }, { adapter: options.adapter, frameBytes })
+  // Socket.IO takes over all requests of the server that it is attached to. So it gets a server that never listens, and
+  // from it the requests that are meant for Socket.IO.
   const inner = createServer()
   io.attach(inner, { path: SOCKET_IO_PATH })
-
-  io.engine.on('connection', (raw: EngineConnection & { request: IncomingMessage }) => {
-    if (!gate) return raw.close(true)
-    const { connections, memory, addressOf } = gate.admission
-    const address = addressOf(raw.request)
-    // Others of the address may have come since it was asked.
-    if (!connections.take(address)) return raw.close(true)
-    raw.once('close', () => connections.give(address))
-    chargeUnread(raw, {
-      memory,
-      address,
-      full: () => log.debug({}, 'A peer of a session does not read, and is cut off'),
-    })
+  io.engine.on('connection', (raw: EngineSocket) => {
+    if (gate) chargeConnection(raw, gate.admission, log)
+    else raw.close(true)
   })
-
   io.on('connection', (socket) => {
-    if (!gate) return void socket.disconnect(true)
-    const attached = gate.relay.connect({
-      id: socket.id,
-      emit: (event, ...values) => void socket.emit(event, ...values),
-      close: () => void socket.disconnect(true),
-    })
-    // A frame may be empty.
-    socket.conn.on('data', (data?: string | Buffer) => attached.received(data?.length ?? 0))
-    socket.on('init', (payload: unknown) => attached.enter('initiator', payload))
-    socket.on('join', (payload: unknown) => attached.enter('joiner', payload))
-    socket.on('message', (payload: unknown) =>
-      // A function is the acknowledgement of a message without a payload.
-      attached.message(typeof payload === 'function' ? null : payload),
-    )
-    // Emitted here by another process.
-    socket.onAnyOutgoing((event: unknown) => {
-      if (event === 'session-ready') attached.ready()
-    })
-    socket.on('disconnect', () => attached.left())
+    if (gate) attach(socket, gate.relay)
+    else socket.disconnect(true)
   })
-
   const upgrades = takeUpgrades(server, [SOCKET_IO_PATH], (request, raw, head) => {
     inner.emit('upgrade', request, raw, head)
   })

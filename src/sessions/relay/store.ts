@@ -1,4 +1,4 @@
-/** What the session relay asks of storage: who is in a session, and which processes live. */
+/** What the session relay needs of storage: which peers are in a session, and which processes live. */
 
 export const SIDES = ['initiator', 'joiner'] as const
 export type Side = (typeof SIDES)[number]
@@ -18,17 +18,17 @@ export interface Session {
   joiner?: Endpoint
 }
 
-/** `not_initialized`: only the joiner hears it. */
+/** `not_initialized` is for the joiner alone. */
 export type Entered =
   | { outcome: 'entered'; session: Session }
   | { outcome: 'not_found' | 'taken' | 'not_initialized' }
 
-/** A session that has expired at `now` is not there, whatever of it is still kept. */
+/** A session that has expired at `now` does not exist, even where its row is still stored. */
 export interface SessionsStore {
   create(id: string, session: { createdAt: number; expiresAt: number }): Promise<void>
   /**
-   * Gives the side to the seat, and prolongs the session by `lifetimeMs` from its creation when that is given. One step: of
-   * all who ask for a side one gets it, and the joiner none before the initiator has his.
+   * Gives the side to the endpoint. With `lifetimeMs` the session then ends that long after its creation. Atomic: of all
+   * that ask for a side one gets it, and the joiner gets none before the initiator has one.
    */
   enter(
     id: string,
@@ -36,10 +36,10 @@ export interface SessionsStore {
     entry: { endpoint: Endpoint; now: number; lifetimeMs?: number | undefined },
   ): Promise<Entered>
   session(id: string, now: number): Promise<Session | undefined>
-  /** Removes the session. Answers what it was to the one who removed it. */
+  /** Removes the session. Only the call that removes it gets the session. */
   end(id: string): Promise<Session | undefined>
-  /** The process lives until then, if it does not say so again. */
+  /** The process counts as alive until then. */
   heartbeat(process: string, until: number): Promise<void>
-  /** Those of the processes that do not live at `now`. */
+  /** Those of the processes that are not alive at `now`. */
   deadProcesses(processes: readonly string[], now: number): Promise<string[]>
 }

@@ -1,11 +1,11 @@
 /**
- * What a peer that does not read makes us hold: the bytes of every packet from when it is made until the transport has
- * handed it to the system. They are a share of the peer's address; a connection that gets none is cut.
+ * Memory that a peer occupies when it does not read: the bytes of every packet, from when it is made until the transport
+ * has handed it to the system. They are charged to the peer's address; a connection that gets no share is cut.
  */
 import { WebSocket } from 'ws'
 import type { Shares } from '../../platform/budgets/shares.ts'
 
-/** Of Engine.IO's connection and transport, what is used here. */
+/** The members of Engine.IO's connection and transport that are used here. */
 export interface EngineConnection {
   readonly transport: { once(event: string, listener: () => void): unknown }
   on(event: 'packetCreate', listener: (packet: { data?: unknown }) => void): unknown
@@ -19,7 +19,7 @@ const bytesOf = (data: unknown): number => {
   return ArrayBuffer.isView(data) ? data.byteLength : 0
 }
 
-/** Without the farewell, which a peer that does not read would not read either. */
+/** Closes without a last packet, which a peer that does not read would not read. */
 const cut = (connection: EngineConnection): void => {
   const { transport } = connection
   connection.close(true)
@@ -32,14 +32,14 @@ export const chargeUnread = (
   connection: EngineConnection,
   { memory, address, full }: { memory: Shares; address: string; full: () => void },
 ): void => {
-  /** Bytes that are paid for: all of them, and those that no transport has. */
-  let held = 0
-  let waiting = 0
+  let chargedBytes = 0
+  /** Charged bytes that no transport has. */
+  let unsentBytes = 0
   let isOver = false
 
   const give = (bytes: number): void => {
     if (isOver) return
-    held -= bytes
+    chargedBytes -= bytes
     memory.give(address, bytes)
   }
 
@@ -47,8 +47,8 @@ export const chargeUnread = (
     const bytes = bytesOf(data)
     if (isOver || bytes === 0) return
     if (memory.take(address, bytes)) {
-      held += bytes
-      waiting += bytes
+      chargedBytes += bytes
+      unsentBytes += bytes
       return
     }
     full()
@@ -56,12 +56,12 @@ export const chargeUnread = (
     setImmediate(() => cut(connection))
   })
   connection.on('flush', () => {
-    const sending = waiting
-    waiting = 0
+    const sending = unsentBytes
+    unsentBytes = 0
     connection.transport.once('drain', () => give(sending))
   })
   connection.once('close', () => {
-    if (held > 0) give(held)
+    if (chargedBytes > 0) give(chargedBytes)
     isOver = true
   })
 }

@@ -9,29 +9,29 @@
  * | a call that the person refused | −32000 | is over |
  * | a call that nothing satisfies, that failed | −32001, −32603 | is over |
  * | a call | its result | is over |
- * | a notification: nobody waits for it, so nothing is done | none | goes on |
- * | an answer: this end asks nothing | none | goes on |
+ * | a notification: it is ignored, because it has no answer | none | goes on |
+ * | an answer: this end makes no calls | none | goes on |
  *
- * No result of a method that asks leaves the wallet unless the person was asked during the call, and said yes.
+ * No result of a method that needs approval leaves the wallet unless the person has approved during the call.
  */
 import * as z from 'zod'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { idTextOf, parseRpc, type RpcRequest, rpcFailure, rpcResult } from '../../protocol/jsonrpc.ts'
 import type { ApprovalRequest, Approve, MethodContext, SessionMethod, SessionMethods } from './method.ts'
-import { SESSION_ERRORS, SessionError } from './method.ts'
+import { RETRYABLE_CODES, SessionError } from './method.ts'
 
 export interface DispatcherDeps {
   methods: SessionMethods
   approve: Approve
   now: () => number
-  /** Hears of what went wrong in a handler; the dapp does not. */
+  /** Called with what a handler threw. The dapp does not learn it. */
   failed?: (error: unknown, method: string) => void
 }
 
-/** What is said to the dapp, if anything. */
+/** What a message of the dapp leads to. */
 export interface Dispatched {
   reply?: string
-  /** The call that this was the end of; the session is over. */
+  /** The call that the session was for; the session is over. */
   ended?: { method: string; code?: number }
 }
 
@@ -41,13 +41,6 @@ export interface Dispatcher {
 }
 
 const MAX_METHOD_LENGTH = 256
-/** Errors after which the dapp may ask again. */
-const RETRYABLE_CODES = new Set<number>([
-  SESSION_ERRORS.invalid_request.code,
-  SESSION_ERRORS.method_not_found.code,
-  SESSION_ERRORS.invalid_params.code,
-])
-
 /** Beyond what every JSON-RPC message is held to. */
 const strictRequest = z.looseObject({
   method: z.string().min(1).max(MAX_METHOD_LENGTH),
@@ -71,7 +64,7 @@ const read = (text: string): Read => {
   }
 }
 
-/** Asks the person, and remembers what was said. */
+/** Asks the person, and remembers the answer. */
 const createApproval = (approve: Approve, request: ApprovalRequest) => {
   let isGranted = false
   let isDenied = false
@@ -129,10 +122,12 @@ export const createDispatcher = (deps: DispatcherDeps): Dispatcher => {
       const reply = rpcResult(idText, await run(known, { method, params }, deps))
       return { reply, ended: { method } }
     } catch (error) {
-      const told = error instanceof SessionError ? error : new SessionError('internal')
-      if (told !== error) failed(error, method)
-      const reply = failure(idText, told)
-      return RETRYABLE_CODES.has(told.code) ? { reply } : { reply, ended: { method, code: told.code } }
+      const answered = error instanceof SessionError ? error : new SessionError('internal')
+      if (answered !== error) failed(error, method)
+      const reply = failure(idText, answered)
+      return RETRYABLE_CODES.has(answered.code)
+        ? { reply }
+        : { reply, ended: { method, code: answered.code } }
     }
   }
 

@@ -56,6 +56,13 @@ export const SESSION_ERRORS = {
   nothing_matches: { code: -32001, message: 'Nothing satisfies the query' },
 } as const
 
+/** After these errors the dapp may call again; any other answer ends the session. */
+export const RETRYABLE_CODES: ReadonlySet<number> = new Set([
+  SESSION_ERRORS.invalid_request.code,
+  SESSION_ERRORS.method_not_found.code,
+  SESSION_ERRORS.invalid_params.code,
+])
+
 /** An error that travels in the session, as JSON-RPC has it. */
 export class SessionError extends Error {
   readonly code: number

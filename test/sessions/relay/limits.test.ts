@@ -51,7 +51,7 @@ it.each([
     drain: async () => {},
     connect: ({ id }: { id: string }) => ({
       ...{ enter() {}, message() {}, ready() {}, received() {} },
-      left: () => void gone.push(id),
+      disconnected: () => void gone.push(id),
     }),
     async [Symbol.asyncDispose]() {},
   }
