@@ -81,7 +81,8 @@ const mistakesOf = (name, { module, node, start }) => {
   for (const [at, given] of node.params.entries()) {
     const param = given.type === 'AssignmentPattern' ? given.left : given
     // A destructured parameter has no name of its own; its place counts.
-    const isThere = param.type === 'Identifier' ? documented.includes(param.name) : documented[at] !== undefined
+    const isThere =
+      param.type === 'Identifier' ? documented.includes(param.name) : documented[at] !== undefined
     if (!isThere) missing.push(`has no @param for ${param.name ?? `parameter ${at + 1}`}`)
   }
   const returned = node.returnType?.typeAnnotation?.type

@@ -139,6 +139,16 @@ async function* allMessages(
   if (done !== undefined) await client.delete(done)
 }
 
+/**
+ * A client for the message queues of agents.
+ *
+ * @param options where the service is, and who signs
+ * @param deps clock and `fetch`; for tests
+ * @returns the client; it opens no connection before its first call
+ * @example
+ * const mq = mqClient({ url: 'https://belfry.example.com', ...ed25519Signer(key), agreementKey })
+ * await mq.put(theirDid, 'hello', { sealTo: theirKey })
+ */
 export const mqClient = (options: MqClientOptions, deps: Partial<FetchDeps> = {}): MqClient => {
   const { did, sign, agreementKey, domain = 'default' } = options
   const clock: Clock = deps.clock ?? systemClock

@@ -5,6 +5,12 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { concat, fromBase58, toBase58, utf8 } from '../protocol/bytes.ts'
 
+/**
+ * The hash of a DID, by which queues are named.
+ *
+ * @param did the DID
+ * @returns base58 of its SHA-256
+ */
 export const hashDid = (did: string): string => toBase58(sha256(utf8(did)))
 
 /** Base58 of 32 bytes. */

@@ -29,25 +29,48 @@ const jws = (key: SigningKey, kid: string, text: string): string => {
   return `${header}..${toBase64url(crypto.ed25519Sign(signed, key.seed))}`
 }
 
-/** As did:key of an Ed25519 key. */
+/**
+ * Signs as the did:key of an Ed25519 key.
+ *
+ * @param key the Ed25519 key
+ * @returns the signer, for `mqClient`
+ */
 export const ed25519Signer = (key: SigningKey): MqSigner => ({
   did: key.did,
   sign: (text) => jws(key, key.did, text),
 })
 
-/** As the account (CAIP-10) for which the identity key is registered. */
+/**
+ * Signs as the account for which the identity key is registered.
+ *
+ * @param key the identity key
+ * @param account CAIP-10
+ * @returns the signer, for `mqClient`
+ */
 export const accountSigner = (key: SigningKey, account: string): MqSigner => {
   const did = didPkh(account)
   return { did, sign: (text) => jws(key, `${did}#${key.did.slice('did:key:'.length)}`, text) }
 }
 
-/** As a did:web whose document names the key by `kid`, a DID URL. */
+/**
+ * Signs as a did:web whose document has the key.
+ *
+ * @param key the Ed25519 key
+ * @param kid the DID URL by which the document names the key
+ * @returns the signer, for `mqClient`
+ */
 export const webSigner = (key: SigningKey, kid: string): MqSigner => ({
   did: kid.split('#', 1)[0] ?? kid,
   sign: (text) => jws(key, kid, text),
 })
 
-/** As did:ssi:key of the domain, or without one as did:key. `privateKey`: 32 bytes. */
+/**
+ * Signs as did:ssi:key of the domain, or without one as did:key.
+ *
+ * @param privateKey 32 bytes of secp256k1
+ * @param domain of the did:ssi:key
+ * @returns the signer, for `mqClient`
+ */
 export const secp256k1Signer = (privateKey: Uint8Array, domain?: string): MqSigner => ({
   did:
     domain === undefined

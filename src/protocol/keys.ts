@@ -18,18 +18,40 @@ export interface SigningKey {
   did: string
 }
 
+/**
+ * The X25519 pair of a private key.
+ *
+ * @param privateKey 32 bytes
+ * @returns the pair
+ */
 export const agreementKeyFrom = (privateKey: Uint8Array): KeyPair => ({
   privateKey,
   publicKey: crypto.x25519PublicKey(privateKey),
 })
 
+/**
+ * A new X25519 pair.
+ *
+ * @returns the pair
+ */
 export const generateAgreementKey = (): KeyPair => agreementKeyFrom(crypto.randomBytes(32))
 
+/**
+ * The Ed25519 key of a seed.
+ *
+ * @param seed 32 bytes, as secret as the key
+ * @returns seed, public key and did:key
+ */
 export const signingKeyFrom = (seed: Uint8Array): SigningKey => {
   const publicKey = crypto.ed25519PublicKey(seed)
   return { seed, publicKey, did: ed25519Did(publicKey) }
 }
 
+/**
+ * A new Ed25519 key.
+ *
+ * @returns seed, public key and did:key
+ */
 export const generateSigningKey = (): SigningKey => signingKeyFrom(crypto.randomBytes(32))
 
 /** 32 random bytes. */

@@ -14,7 +14,16 @@ export type { ContactsClient, ContactsClientOptions, InstallationSigner } from '
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
 export { generateSigningKey, type SigningKey, signingKeyFrom } from '../protocol/keys.ts'
 
-/** `deps` is for tests. */
+/**
+ * A client for the installations of accounts.
+ *
+ * @param options where the service is
+ * @param deps clock and `fetch`; for tests
+ * @returns the client; it opens no connection
+ * @example
+ * const contacts = contactsClient({ url: 'https://belfry.example.com' })
+ * const keyPackages = await contacts.fetch('did:pkh:eip155:1:0x…')
+ */
 export const contactsClient = (
   options: ContactsClientOptions,
   deps: Partial<FetchDeps> = {},

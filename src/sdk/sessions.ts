@@ -57,13 +57,34 @@ const channelDeps = (deps: Partial<ChannelDeps>): ChannelDeps => ({
   ...deps,
 })
 
-/** A session in a wallet. `deps` is for tests, and for who wants to see its log. */
+/**
+ * A session in a wallet: takes a link, answers one call, and ends.
+ *
+ * @param options the link, the methods, and how to ask the person
+ * @param deps clock, log and meter; for tests, and to see the log
+ * @returns the session; `done` resolves when the call is answered
+ * @throws `ProtocolError` `bad_params` for a link that cannot be used
+ * @example
+ * const session = walletSession({ link, approve: (request) => ask(request), methods: { [AUTH_PK]: authPk(key) } })
+ * const { method, code } = await session.done
+ */
 export const walletSession = (
   options: WalletSessionOptions,
   deps: Partial<ChannelDeps> = {},
 ): WalletSession => walletSessionWith(channelDeps(deps), options)
 
-/** A session of a dapp. */
+/**
+ * A session of a dapp: gives out a link, and makes one call.
+ *
+ * @param options the relay, and how long the session may last
+ * @param deps clock, log, meter and `fetch`; for tests, and to see the log
+ * @returns the session, once the relay knows this end
+ * @throws `ProtocolError` `bad_params` for a relay that cannot be used, `unavailable` for one that does not answer
+ * @example
+ * await using session = await dappSession({ relay: 'https://belfry.example.com' })
+ * show(session.link)
+ * const answer = await session.request(AUTH_PK, { origin, b64Challenge })
+ */
 export const dappSession = (
   options: DappSessionOptions,
   deps: Partial<ChannelDeps & FetchDeps> = {},

@@ -30,6 +30,18 @@ export type OpenSyncOptions = Omit<SyncOptions, 'relayUrl' | 'archiveUrl'> &
     | { url?: undefined; relayUrl: string; archiveUrl?: string }
   )
 
+/**
+ * Opens the stores that all devices of an account share.
+ *
+ * @param options where relay and archive are, and the storage of this device
+ * @param deps clock, log, meter, `fetch` and randomness; for tests, and to see the log
+ * @returns the stores; what the storage has is there at once
+ * @throws `TypeError` without `url` and `relayUrl`
+ * @example
+ * await using sync = await openSync({ url: 'https://belfry.example.com', storage: await openIndexedDbStorage() })
+ * await sync.create({ account, store: 'settings' })
+ * await sync.set({ account, store: 'settings', key: 'theme', value: 'dark' })
+ */
 export const openSync = (options: OpenSyncOptions, deps: Partial<SyncDeps> = {}): Promise<Sync> => {
   const { url, relayUrl = url, archiveUrl = url, ...rest } = options
   if (relayUrl === undefined) throw new TypeError('It needs a url, or a relayUrl')

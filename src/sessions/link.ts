@@ -41,7 +41,13 @@ const checkedRelay = (text: string): string => {
 const checkedId = (text: string): string =>
   SESSION_ID.test(text) ? text : wrong('its session id is not one')
 
-/** Throws `bad_params`, with what is wrong; never with the key. */
+/**
+ * Reads a link that opens a session.
+ *
+ * @param text as it was opened or scanned
+ * @returns relay and key of the session
+ * @throws `ProtocolError` `bad_params` with what is wrong, never with the key
+ */
 export const parseSessionLink = (text: string): SessionLink => {
   if (text.length > MAX_LINK_LENGTH) return wrong('it is too long')
   if (!URL.canParse(text)) return wrong('it is not a URL')
@@ -67,7 +73,13 @@ const keyIn = (text: string): Uint8Array => {
   }
 }
 
-/** Throws `bad_params` for what `parseSessionLink` would refuse. */
+/**
+ * Writes a link that opens a session. It has the key, so it is as secret as the session.
+ *
+ * @param link relay and key of the session
+ * @returns the link, percent-encoded
+ * @throws `ProtocolError` `bad_params` for what `parseSessionLink` would refuse
+ */
 export const formatSessionLink = (link: SessionLink): string => {
   const relay = encodeURIComponent(checkedRelay(link.relay))
   const session = link.kind === 'carmentis-relay' ? `&sessionId=${checkedId(link.sessionId)}` : ''

@@ -33,6 +33,16 @@ const syncFolder = async (file: string): Promise<void> => {
   await folder.sync().finally(() => folder.close())
 }
 
+/**
+ * Opens a storage in a file, which one process at a time may use. It is made where it is missing.
+ *
+ * @param path of the file
+ * @returns the storage
+ * @throws what the file system throws
+ * @example
+ * await using storage = await openFileStorage('/var/lib/wallet/sync')
+ * const sync = await openSync({ url, storage })
+ */
 export const openFileStorage = async (path: string): Promise<KeyValues & AsyncDisposable> => {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   let file: FileHandle = await open(path, 'a+', 0o600)

@@ -11,6 +11,14 @@ const done = <T>(request: IDBRequest<T>): Promise<T> =>
     request.onerror = () => reject(request.error)
   })
 
+/**
+ * Opens a storage in the browser's IndexedDB.
+ *
+ * @param name of the database
+ * @returns the storage
+ * @example
+ * const sync = await openSync({ url, storage: await openIndexedDbStorage() })
+ */
 export const openIndexedDbStorage = async (name = 'belfry-sync'): Promise<KeyValues & Disposable> => {
   const opening = indexedDB.open(name, 1)
   opening.onupgradeneeded = () => void opening.result.createObjectStore(TABLE)

@@ -9,7 +9,12 @@ export interface KeyValues {
   write(changes: ReadonlyMap<string, string | undefined>): Promise<void>
 }
 
-/** For devices that store nothing, and for tests. */
+/**
+ * A storage that does not survive a restart: for devices that store nothing, and for tests.
+ *
+ * @param values what it begins with; they are changed
+ * @returns the storage
+ */
 export const memoryStorage = (values = new Map<string, string>()): KeyValues => ({
   load: async () => [...values],
   async write(changes) {

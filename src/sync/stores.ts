@@ -27,7 +27,18 @@ export interface TypedStore<T> {
 
 type Stores = Pick<Replica, 'create' | 'set' | 'delete' | 'value' | 'entries' | 'on' | 'off'>
 
-/** Creates the store where it is not yet. */
+/**
+ * Opens a store of records with a schema, and creates it where the device does not follow it yet.
+ *
+ * @param replica what `openSync` resolves with
+ * @param definition name, schema, and the key of a record
+ * @param owner the account, CAIP-10
+ * @returns the store
+ * @throws `ProtocolError` `not_found` for an account that is not registered
+ * @example
+ * const threads = await openTypedStore(sync, CHAT_STORES.threads, { account })
+ * for (const thread of threads.all()) show(thread)
+ */
 export const openTypedStore = async <T>(
   replica: Stores,
   { name, schema, keyOf }: StoreDefinition<T>,

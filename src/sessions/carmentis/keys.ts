@@ -13,6 +13,12 @@ export interface CarmentisKey {
   sign(message: Uint8Array): Promise<Uint8Array>
 }
 
+/**
+ * A signing key as Carmentis has it. Signatures are deterministic (RFC 6979) with a low s.
+ *
+ * @param privateKey 32 bytes of secp256k1
+ * @returns the key
+ */
 export const carmentisKey = (privateKey: Uint8Array): CarmentisKey => ({
   publicKey: `SIG:SECP256K1:PK{${toHex(secp256k1.getPublicKey(privateKey))}}`,
   // RFC 6979 without extra entropy and low s, like the SDK: one message has one signature.
@@ -27,7 +33,14 @@ export const publicKeyBytes = (text: string): Uint8Array | undefined => {
   return secp256k1.utils.isValidPublicKey(bytes, true) ? bytes : undefined
 }
 
-/** False for everything that is no signature of that key. */
+/**
+ * Whether a signature is one of the key over the message.
+ *
+ * @param publicKey `SIG:SECP256K1:PK{…}`
+ * @param message what was signed
+ * @param signature 64 bytes: r and s
+ * @returns false for everything that is no signature of that key
+ */
 export const isSignedByCarmentisKey = (
   publicKey: string,
   message: Uint8Array,
@@ -50,6 +63,11 @@ export interface ActorKeys {
 /**
  * The keys by which an account acts in one virtual blockchain: seed = account seed ‖ genesis seed, then HKDF-SHA256 with
  * no salt, info `SIG` (32 bytes, secp256k1) and `PKE` (64 bytes, ML-KEM-768, which the wallet brings along).
+ *
+ * @param accountSeed the seed of the account
+ * @param genesisSeed the seed of the virtual blockchain
+ * @param encryptionPublicKey makes the ML-KEM-768 public key of 64 bytes
+ * @returns both keys
  */
 export const deriveActorKeys = async (
   accountSeed: Uint8Array,

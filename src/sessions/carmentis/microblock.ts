@@ -62,13 +62,31 @@ const plain = () => new Encoder({ tagUint8Array: false })
 /** A copy: encoders share their memory. */
 const written = (encoder: Encoder, value: unknown): Uint8Array => Uint8Array.from(encoder.encode(value))
 
+/**
+ * The hash of sections, as a header has it.
+ *
+ * @param sections in their order
+ * @returns 32 bytes
+ */
 export const bodyHashOf = (sections: readonly MicroblockSection[]): Uint8Array =>
   crypto.sha256(written(plain(), { sections }))
 
+/**
+ * Serialises a microblock as the published SDK does.
+ *
+ * @param microblock header and sections
+ * @returns CBOR
+ */
 export const writeMicroblock = ({ header, sections }: Microblock): Uint8Array =>
   written(tagged(), { header, body: { sections } })
 
-/** Throws `bad_params` for what is no microblock, has another spelling than the SDK's, or a wrong `bodyHash`. */
+/**
+ * Reads a serialised microblock. What it returns is everything that the bytes say.
+ *
+ * @param serialized CBOR
+ * @returns header and sections
+ * @throws `ProtocolError` `bad_params` for no microblock, another spelling than the SDK's, or a wrong `bodyHash`
+ */
 export const readMicroblock = (serialized: Uint8Array): Microblock => {
   const refused = (why: string, cause?: unknown) =>
     new ProtocolError('bad_params', why, cause === undefined ? undefined : { cause })
@@ -102,6 +120,12 @@ export const withSection = ({ header, sections }: Microblock, section: Microbloc
 export const signedBytes = ({ header, sections }: Microblock): Uint8Array =>
   written(plain(), { ...header, bodyHash: bodyHashOf(sections) })
 
+/**
+ * The hash of a microblock, by which the next one and the ledger name it.
+ *
+ * @param microblock header and sections
+ * @returns 32 bytes
+ */
 export const microblockHash = (microblock: Microblock): Uint8Array => crypto.sha256(signedBytes(microblock))
 
 /** With the signature in it, as it is anchored. */

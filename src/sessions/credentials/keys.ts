@@ -64,7 +64,13 @@ export const publicKeyOf = (jwk: unknown): PublicKey | undefined => {
   }
 }
 
-/** From a private JWK. Throws for what is none. */
+/**
+ * A holder key from a private JWK of Ed25519 or P-256.
+ *
+ * @param jwk with `d`
+ * @returns the key
+ * @throws `Error`, without the text of the key, for another JWK
+ */
 export const holderKeyOf = (jwk: unknown): HolderKey => {
   const parsed = PrivateJwk.safeParse(jwk)
   // The parser's own words could quote the key.

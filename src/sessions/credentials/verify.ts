@@ -156,7 +156,13 @@ const checkBinding = (
   return { holder, presentedAt: binding.iat }
 }
 
-/** Throws `PresentationError` for what is wrong with it; the first thing that is. */
+/**
+ * Verifies the answer to `/v1/credential/presentation`.
+ *
+ * @param expected the answer, the question, and the keys of trusted issuers
+ * @returns the issuer, and the claims that were disclosed
+ * @throws `PresentationError` with the first thing that is wrong
+ */
 export const verifyPresentation = (expected: PresentationExpectations): Promise<VerifiedPresentation> =>
   readable(async () => {
     const { vpToken, now, leeway = 60, nonce, statusList } = expected

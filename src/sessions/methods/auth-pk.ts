@@ -66,7 +66,12 @@ const privateJwkOf = ({ seed, publicKey }: SigningKey) => ({
   d: toBase64url(seed),
 })
 
-/** The method, with the wallet's key. */
+/**
+ * The method `/v1/auth/pk` of a wallet. Signs with the platform's WebCrypto, which must know Ed25519.
+ *
+ * @param key the wallet's key
+ * @returns the method, for `walletSession`
+ */
 export const authPk = (key: SigningKey): SessionMethod<z.infer<typeof authParams>, AuthPkResult> => ({
   schema: authParams,
   approval: 'first',
@@ -109,9 +114,14 @@ const part = <T>(text: string, schema: z.ZodType<T>, name: string): T => {
 }
 
 /**
- * Who signed: the key, and its name. Throws `bad_params` (not such an answer), `jwt_invalid` (signature, header, challenge,
- * another key's name), `jwt_wrong_audience`, `jwt_expired`. Whether the key is known, and the challenge one that was given
- * out and not yet used, is for who asks to know.
+ * Verifies the answer to `/v1/auth/pk`. The caller checks that it knows the key, and that the challenge is one that it gave
+ * out and that was not used before.
+ *
+ * @param result what the wallet answered
+ * @param expected who asked, with which challenge, and the time
+ * @returns the key that signed, and its name
+ * @throws `ProtocolError`: `bad_params` for no such answer, `jwt_invalid` for a wrong signature, header, challenge or key name,
+ *   `jwt_wrong_audience`, `jwt_expired`
  */
 export const verifyAuthPk = (
   result: unknown,

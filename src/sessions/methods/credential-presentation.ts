@@ -103,6 +103,12 @@ const plainOf = ({ root }: ReadSdJwt, ...path: string[]): unknown => {
   return claim && plainClaims(claim)
 }
 
+/**
+ * The method `/v1/credential/presentation` of a wallet.
+ *
+ * @param deps the wallet's credentials
+ * @returns the method, for `walletSession`
+ */
 export const credentialPresentation = ({
   credentials,
 }: CredentialPresentationDeps): SessionMethod<CredentialPresentationParams, { vp_token: string }> => ({

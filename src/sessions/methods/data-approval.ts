@@ -91,6 +91,12 @@ const read = (response: WiapResponse): Microblock => {
   }
 }
 
+/**
+ * The method `wr-data-approval` of a wallet.
+ *
+ * @param deps how to reach operators, and the wallet's keys
+ * @returns the method, for `walletSession`
+ */
 export const dataApproval = ({
   post,
   actorKeys,

@@ -23,6 +23,12 @@ export interface WrAuthPkResult {
   signature: string
 }
 
+/**
+ * The deprecated method `wr-auth-pk` of a wallet.
+ *
+ * @param deps the wallet's Carmentis key
+ * @returns the method, for `walletSession`
+ */
 export const wrAuthPk = ({
   key,
 }: {
@@ -36,7 +42,13 @@ export const wrAuthPk = ({
   }),
 })
 
-/** For the dapp: whether the answer is one to its challenge. Whose key it is, the dapp must know. */
+/**
+ * Whether an answer is one to the challenge. The dapp must know whose key it is.
+ *
+ * @param base64EncodedChallenge as it was sent
+ * @param answer what the wallet answered
+ * @returns false for a wrong signature
+ */
 export const isWrAuthPkAnswer = (base64EncodedChallenge: string, answer: WrAuthPkResult): boolean => {
   if (!/^[0-9a-f]{128}$/i.test(answer.signature)) return false
   return isSignedByCarmentisKey(answer.publicKey, utf8(base64EncodedChallenge), fromHex(answer.signature))

@@ -22,6 +22,12 @@ const refusal = (url: URL): string | undefined => {
   return ADDRESS.test(host) || LOCAL.test(host) ? 'its address is not a public one' : undefined
 }
 
+/**
+ * How a wallet in a browser posts to operators: over https, to public names.
+ *
+ * @param options `fetch`, and hosts that may be private
+ * @returns the `post` of `dataApproval`
+ */
 export const browserPost =
   ({ fetch = globalThis.fetch.bind(globalThis), allowed = [] }: BrowserPostOptions = {}): WiapPost =>
   async (text, { headers, body, milliseconds, bytes }) => {
