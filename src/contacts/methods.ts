@@ -15,7 +15,7 @@
  */
 import type * as z from 'zod'
 import type { Payer } from '../platform/budgets/payer.ts'
-import { checked } from '../platform/net/http.ts'
+import { checked } from '../platform/validate.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { readAttribute, writeValue } from './attribute.ts'
 import { MAX_VALIDITY_S } from './limits.ts'

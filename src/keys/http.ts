@@ -20,8 +20,9 @@ import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { HOUSE, type Payer } from '../platform/budgets/payer.ts'
 import { WORK_COST } from '../platform/budgets/work-budget.ts'
-import { asProtocolError, callAgain, checked, jsonBody } from '../platform/net/http.ts'
+import { asProtocolError, jsonBody, setRetryHeaders } from '../platform/net/http.ts'
 import type { Log } from '../platform/telemetry.ts'
+import { checked } from '../platform/validate.ts'
 import { accountKey } from '../protocol/caip.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { type Answer, IdentityQuery, InviteQuery, RegisterIdentity, WithIdAuth } from './schema.ts'
@@ -65,7 +66,7 @@ const createFailure =
       error: { name: error.code, message: id === undefined ? message : `${message} (${id})` },
       value: null,
     }
-    callAgain(c, error)
+    setRetryHeaders(c, error)
     return c.json(answer, error.http === 422 ? 400 : error.http)
   }
 

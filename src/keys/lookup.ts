@@ -25,7 +25,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { IdentityAnswer } from './schema.ts'
 import type { KeyRegistry } from './service.ts'
 
-const IDENTITY_CACHE = { milliseconds: 300_000, most: 10_000 }
+const IDENTITY_CACHE = { ttlMs: 300_000, maxEntries: 10_000 }
 const KEY_SERVER_TIMEOUT_MS = 5_000
 const MAX_ANSWER_BYTES = 64 * 1024
 
@@ -77,7 +77,7 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
   const cached = createTtlCache<Answered>(
     { clock },
     // The key of somebody may be claimed by others there: what is answered about them is no answer for the owner.
-    { ...IDENTITY_CACHE, isWorthIt: ({ cacao, wanted }) => isOf(cacao, wanted) },
+    { ...IDENTITY_CACHE, isCacheable: ({ cacao, wanted }) => isOf(cacao, wanted) },
   )
 
   const ask = async (origin: string, identityKey: string): Promise<Cacao> => {

@@ -73,7 +73,7 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
     verifyCacao(cacao, { now: clock.now(), ...(verifySignature && { verifySignature }) })
   const prolonged = createTtlCache<void>(
     { clock },
-    { milliseconds: PROLONG_EVERY_MS, most: MAX_REMEMBERED_KEYS },
+    { ttlMs: PROLONG_EVERY_MS, maxEntries: MAX_REMEMBERED_KEYS },
   )
   /** A key that is asked about stays for a year more. */
   const used = (identityKey: string): Promise<void> =>

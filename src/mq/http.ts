@@ -21,8 +21,9 @@
  */
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
-import { asProtocolError, callAgain, checked, type Failure, readBody } from '../platform/net/http.ts'
+import { asProtocolError, type Failure, readBody, setRetryHeaders } from '../platform/net/http.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
+import { checked } from '../platform/validate.ts'
 import { fromUtf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { type MessageAnswer, SenderDid, Wrapped } from './schema.ts'
@@ -119,7 +120,7 @@ const createFailure =
       ...(error.field !== undefined && { field: error.field }),
       ...(id !== undefined && { id }),
     }
-    callAgain(c, error)
+    setRetryHeaders(c, error)
     c.header('Cache-Control', 'no-store')
     return c.json(answer, statusOf(error))
   }

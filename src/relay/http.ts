@@ -13,7 +13,7 @@
  * Every body is a JSON-RPC message. A caller without a connection is pushed nothing: it fetches.
  */
 import { type Context, Hono } from 'hono'
-import { callAgain, readBody } from '../platform/net/http.ts'
+import { readBody, setRetryHeaders } from '../platform/net/http.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { fromUtf8, toHex } from '../protocol/bytes.ts'
@@ -56,7 +56,7 @@ export const relayRoutes = (
       return c.body(await hub.call({ clientId, address: addressOf(c) }, text))
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
-      callAgain(c, error)
+      setRetryHeaders(c, error)
       log.debug({ code: error.code }, 'A relay request over HTTP was refused')
       return c.body(
         rpcFailure(null, error.rpc, error.message),

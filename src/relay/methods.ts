@@ -2,10 +2,10 @@ import type { ZodType } from 'zod'
 import type { Budgets } from '../platform/budgets/budgets.ts'
 import { ROW_OVERHEAD_BYTES } from '../platform/budgets/state-budget.ts'
 import { WORK_COST } from '../platform/budgets/work-budget.ts'
-import { ITEMS_IN_PROGRESS } from '../platform/budgets/work-gate.ts'
+import { MAX_ITEMS_IN_PROGRESS } from '../platform/budgets/work-gate.ts'
 import { createKeyedLock } from '../platform/concurrency/keyed-lock.ts'
-import { checked } from '../platform/net/http.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
+import { checked } from '../platform/validate.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { RELAY_METHODS, type RelayParams, SESSION_TAGS } from '../protocol/relay-methods.ts'
 import { messageIdOf, subscriptionIdOf } from '../protocol/topic.ts'
@@ -110,7 +110,7 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
     answered?: () => void,
   ): void => {
     // What the house publishes is not divided.
-    const slice = caller.address === '' ? messages.length : ITEMS_IN_PROGRESS
+    const slice = caller.address === '' ? messages.length : MAX_ITEMS_IN_PROGRESS
     publisher.publish(
       messages.slice(0, slice).map((message) => newMessage(caller, message)),
       caller.address,

@@ -6,7 +6,7 @@ import type { Budgets } from '../platform/budgets/budgets.ts'
 import { WORK_COST } from '../platform/budgets/work-budget.ts'
 import { invariant } from '../platform/invariant.ts'
 import type { ClientAddress } from '../platform/net/client-address.ts'
-import { BODY_LIMIT } from '../platform/net/http.ts'
+import { MAX_BODY_BYTES } from '../platform/net/http.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 
 /** Bodies and answers up to this size are paid for by the connection. */
@@ -39,8 +39,8 @@ export interface HttpPayments {
 /** What a body will take at most; what is not announced may be as long as any. */
 const announcedBytes = ({ headers }: IncomingMessage): number => {
   const length = headers['content-length']
-  if (length !== undefined) return Math.min(Number(length), BODY_LIMIT)
-  return headers['transfer-encoding'] === undefined ? 0 : BODY_LIMIT
+  if (length !== undefined) return Math.min(Number(length), MAX_BODY_BYTES)
+  return headers['transfer-encoding'] === undefined ? 0 : MAX_BODY_BYTES
 }
 
 /** Node emits no `close` for an answer that waited for another one when their connection ends. */

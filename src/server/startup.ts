@@ -3,7 +3,7 @@
  * and the port meanwhile says that the process lives (`/health`) but cannot serve (`/ready` and everything else: 503).
  */
 import { Hono } from 'hono'
-import { callAgain } from '../platform/net/http.ts'
+import { setRetryHeaders } from '../platform/net/http.ts'
 import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -73,7 +73,7 @@ export const startupRoutes = (deps: { clock: Clock; log: Log }, store: Check): H
   const rest = new Hono()
   rest.all('*', (c) => {
     const error = new ProtocolError('unavailable')
-    callAgain(c, error)
+    setRetryHeaders(c, error)
     return c.json({ error: error.message, code: error.code }, error.http)
   })
   return [opsRoutes({ ...deps, checks: { store, process } }), rest]

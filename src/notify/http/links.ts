@@ -1,7 +1,7 @@
 /** How often the links of a notification were followed: `GET /v1/:projectId/notifications/:id/links`, ours. */
 import { type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
-import { checked } from '../../platform/net/http.ts'
+import { checked } from '../../platform/validate.ts'
 import type { Publishing } from '../publish/service.ts'
 import type { Clicks } from '../store/clicks.ts'
 import type { Described } from './openapi.ts'

@@ -11,7 +11,7 @@
  * Ids are unique per app: `?appDomain=` says which one, where a project uses an id in several.
  */
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
-import { checked } from '../../platform/net/http.ts'
+import { checked } from '../../platform/validate.ts'
 import type { Named, Sent, SentNotification } from '../publish/notifications.ts'
 import { ForApp } from './schema.ts'
 import { NotificationsPage, ReceiptsPage } from './schema-notifications.ts'

@@ -13,7 +13,8 @@
  */
 import { type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
-import { checked, jsonBody } from '../../platform/net/http.ts'
+import { jsonBody } from '../../platform/net/http.ts'
+import { checked } from '../../platform/validate.ts'
 import { WEBHOOK_EVENTS, type Webhook } from '../store/webhooks.ts'
 import type { Webhooks } from '../webhooks/service.ts'
 import type { Described } from './openapi.ts'

@@ -9,7 +9,8 @@
  */
 import { type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
-import { checked, jsonBody } from '../../platform/net/http.ts'
+import { jsonBody } from '../../platform/net/http.ts'
+import { checked } from '../../platform/validate.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { AppRecord } from '../store/store.ts'

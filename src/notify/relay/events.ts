@@ -18,9 +18,9 @@
  * all of it must come again. What is refused must not; the others of the same call have had their effect then.
  */
 
-import { checked } from '../../platform/net/http.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
+import { checked } from '../../platform/validate.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { decodeJwt, verifyJwt } from '../../protocol/jwt.ts'
 import { WATCH_ACTS, WATCH_LIMITS, WatchEventClaims } from '../../protocol/relay-watch.ts'

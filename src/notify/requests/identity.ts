@@ -37,7 +37,7 @@ export type IdentityLookup = (
 ) => Promise<Cacao>
 
 /** How long what was worked out is kept, ms, and of how many CACAOs; each is some 300 bytes. */
-const KEPT = { milliseconds: 3_600_000, most: 10_000 }
+const KEPT = { ttlMs: 3_600_000, maxEntries: 10_000 }
 
 /** What follows from the text of a CACAO: its authority, or why it has none. */
 type Examined = { authority: Authority } | { refusal: ProtocolError }

@@ -24,7 +24,7 @@ export interface WorkGate {
 }
 
 /** Items (messages, topics, receipts) of one owner in progress: some 10 ms of one core. */
-export const ITEMS_IN_PROGRESS = 64
+export const MAX_ITEMS_IN_PROGRESS = 64
 
 interface Waiting extends Asked {
   settle: (begins: boolean) => void
@@ -40,7 +40,7 @@ interface Owner {
 /** `most`: items of one owner in progress. What is larger by itself begins when nothing else of its owner is. */
 export const createWorkGate = (
   { work, clock }: { work: WorkBudget; clock: Clock },
-  most: number = ITEMS_IN_PROGRESS,
+  most: number = MAX_ITEMS_IN_PROGRESS,
 ): WorkGate => {
   const owners = new Map<string, Owner>()
 

@@ -1,40 +1,40 @@
 /**
- * Answers that are good for a while: one question for everybody who asks at the same time, a bounded number of answers, and
- * no failure among them.
+ * A cache of answers that are valid for a while. Callers that ask at the same time share one look-up. The number of
+ * entries is bounded, and a failure is never cached.
  */
 import type { Clock } from '../runtime/clock.ts'
 
 export interface TtlCacheOptions<T> {
-  milliseconds: number
-  /** The oldest go first. */
-  most: number
-  /** Which answers are kept. Default: all. */
-  isWorthIt?: (answer: T) => boolean
+  ttlMs: number
+  /** Beyond it the oldest entry is removed. */
+  maxEntries: number
+  /** Which answers are cached. Default: all. */
+  isCacheable?: (answer: T) => boolean
 }
 
-/** The answer that is kept by that name, else what `find` finds. It is as old as its question. */
+/** Returns the cached answer of that name, else what `find` finds. An answer is as old as its look-up. */
 export type TtlCache<T> = (name: string, find: () => Promise<T>) => Promise<T>
 
 export const createTtlCache = <T>({ clock }: { clock: Clock }, options: TtlCacheOptions<T>): TtlCache<T> => {
-  const { milliseconds, most, isWorthIt = () => true } = options
-  const kept = new Map<string, { until: number; answer: Promise<T> }>()
+  const { ttlMs, maxEntries, isCacheable = () => true } = options
+  const entries = new Map<string, { expiresAt: number; answer: Promise<T> }>()
 
   return (name, find) => {
     const now = clock.now()
-    const held = kept.get(name)
-    if (held && held.until > now) return held.answer
-    kept.delete(name)
+    const cached = entries.get(name)
+    if (cached && cached.expiresAt > now) return cached.answer
+    entries.delete(name)
     const answer = find()
-    const entry = { until: now + milliseconds, answer }
-    kept.set(name, entry)
-    if (kept.size > most) {
-      const [oldest] = kept.keys()
-      if (oldest !== undefined) kept.delete(oldest)
+    const entry = { expiresAt: now + ttlMs, answer }
+    entries.set(name, entry)
+    if (entries.size > maxEntries) {
+      const [oldest] = entries.keys()
+      if (oldest !== undefined) entries.delete(oldest)
     }
     const forget = () => {
-      if (kept.get(name) === entry) kept.delete(name)
+      if (entries.get(name) === entry) entries.delete(name)
     }
-    answer.then((found) => isWorthIt(found) || forget(), forget)
+    answer.then((found) => isCacheable(found) || forget(), forget)
     return answer
   }
 }

@@ -18,9 +18,10 @@ import { methodNotAllowed } from 'hono/method-not-allowed'
 import type { z } from 'zod'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Log } from '../telemetry.ts'
+import { checked } from '../validate.ts'
 
 /** Bytes of a body that are read at most, unless a route says otherwise. */
-export const BODY_LIMIT = 1024 * 1024
+export const MAX_BODY_BYTES = 1024 * 1024
 /** Brackets that may be open at once in a body. Nothing that we take needs more than a handful. */
 const DEPTH_LIMIT = 64
 
@@ -46,7 +47,7 @@ const SOON = '1'
 const LATER = '5'
 
 /** The headers that tell a caller what to do about its failure. */
-export const callAgain = (c: Context, { code, http, retryAfter }: ProtocolError): void => {
+export const setRetryHeaders = (c: Context, { code, http, retryAfter }: ProtocolError): void => {
   if (http === 401) c.header('WWW-Authenticate', 'Bearer')
   if (code === 'rate_limited') c.header('Retry-After', retryAfter === undefined ? SOON : `${retryAfter}`)
   if (code === 'unavailable' || code === 'store_full') c.header('Retry-After', LATER)
@@ -64,7 +65,7 @@ const answer = (
     ...(error.field !== undefined && { field: error.field }),
     ...(id !== undefined && { id }),
   }
-  callAgain(c, error)
+  setRetryHeaders(c, error)
   return c.json(failure, error.http, headers)
 }
 
@@ -100,27 +101,8 @@ export const wrongMethods = <E extends Env, S extends Schema, P extends string>(
       answer(c, new ProtocolError('method_not_allowed'), undefined, { Allow: methods.join(', ') }),
   })
 
-/** `['notification', 'title']` → `notification.title`, `[0, 'accounts', 3]` → `[0].accounts[3]`. */
-const fieldOf = (path: readonly PropertyKey[]): string =>
-  path.reduce<string>((field, key) => {
-    if (typeof key === 'number') return `${field}[${key}]`
-    return field === '' ? String(key) : `${field}.${String(key)}`
-  }, '')
-
-/** Parses with the schema; the first fault is thrown as `bad_params` with its field. */
-export const checked = <S extends z.ZodType>(schema: S, value: unknown): z.output<S> => {
-  const parsed = schema.safeParse(value)
-  if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]
-  const field = fieldOf(issue?.path ?? [])
-  const sentence = issue?.message ?? 'not what is expected'
-  throw new ProtocolError('bad_params', field === '' ? sentence : `${field}: ${sentence}`, {
-    ...(field !== '' && { field }),
-  })
-}
-
 /** The body as bytes. Stops reading at the limit (`too_large`), whatever Content-Length claims. */
-export const readBody = async (request: Request, limit: number = BODY_LIMIT): Promise<Uint8Array> => {
+export const readBody = async (request: Request, limit: number = MAX_BODY_BYTES): Promise<Uint8Array> => {
   const tooLarge = () => new ProtocolError('too_large', `at most ${limit} bytes`)
   if (Number(request.headers.get('content-length') ?? 0) > limit) throw tooLarge()
   const reader = request.body?.getReader()
@@ -179,7 +161,7 @@ const checkDepth = (text: string): void => {
 const JSON_MEDIA = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i
 
 /** The text of a JSON body, not yet parsed: `unsupported_media`, `too_large`, `bad_request` (not UTF-8, too deep). */
-export const readJsonText = async (request: Request, limit: number = BODY_LIMIT): Promise<string> => {
+export const readJsonText = async (request: Request, limit: number = MAX_BODY_BYTES): Promise<string> => {
   const encoding = request.headers.get('content-encoding') ?? 'identity'
   if (encoding.toLowerCase() !== 'identity') {
     throw new ProtocolError('unsupported_media', 'without a content encoding')
@@ -199,7 +181,7 @@ export const readJsonText = async (request: Request, limit: number = BODY_LIMIT)
 }
 
 /** The body as JSON, not yet checked: `unsupported_media`, `too_large`, `bad_request` (not UTF-8, too deep), `bad_json`. */
-export const readJson = async (request: Request, limit: number = BODY_LIMIT): Promise<unknown> => {
+export const readJson = async (request: Request, limit: number = MAX_BODY_BYTES): Promise<unknown> => {
   const text = await readJsonText(request, limit)
   try {
     return JSON.parse(text)
@@ -212,7 +194,7 @@ export const readJson = async (request: Request, limit: number = BODY_LIMIT): Pr
 export const jsonBody =
   <S extends z.ZodType<object>>(
     schema: S,
-    limit: number = BODY_LIMIT,
+    limit: number = MAX_BODY_BYTES,
     // biome-ignore lint/complexity/noBannedTypes: hono's own name for "no variables"
   ): MiddlewareHandler<{}, string, { in: { json: z.input<S> }; out: { json: z.output<S> } }> =>
   async (c, next) => {

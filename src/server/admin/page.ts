@@ -1,7 +1,7 @@
 /** Which part of a list an operator asks for. */
 import type { Context } from 'hono'
 import { z } from 'zod'
-import { checked } from '../../platform/net/http.ts'
+import { checked } from '../../platform/validate.ts'
 
 const Page = z.object({
   // A domain, a did:key or an id; nothing else stands before or after one.

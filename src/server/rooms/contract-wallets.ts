@@ -27,7 +27,7 @@ import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import { StartError } from '../config/start-error.ts'
 import type { RoomContext } from '../context.ts'
 
-const ANSWER_CACHE = { milliseconds: 300_000, most: 10_000 }
+const ANSWER_CACHE = { ttlMs: 300_000, maxEntries: 10_000 }
 const CALL_LIMITS = { milliseconds: 5_000, bytes: 64 * 1024 }
 
 /** Throws `StartError` when viem, which is optional, is not there. It is loaded when it is needed. */
@@ -55,7 +55,7 @@ export const createContractWallets = (
   { rpcUrls }: { rpcUrls: Readonly<Record<string, string>> },
 ): ContractWalletCheck => {
   const urls = new Map(Object.entries(rpcUrls))
-  const cached = createTtlCache<boolean>({ clock }, { ...ANSWER_CACHE, isWorthIt: (isSigned) => isSigned })
+  const cached = createTtlCache<boolean>({ clock }, { ...ANSWER_CACHE, isCacheable: (isSigned) => isSigned })
 
   const call = async (url: string, data: string): Promise<boolean> => {
     const request = { jsonrpc: '2.0', id: 1, method: 'eth_call', params: [{ data }, 'latest'] }

@@ -14,8 +14,9 @@
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
 import { z } from 'zod'
-import { asProtocolError, callAgain, checked, jsonBody, readJson } from '../../platform/net/http.ts'
+import { asProtocolError, jsonBody, readJson, setRetryHeaders } from '../../platform/net/http.ts'
 import type { Log } from '../../platform/telemetry.ts'
+import { checked } from '../../platform/validate.ts'
 import { fromBase64, fromBase64url, toBase64 } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { MAX_MICROBLOCK_BYTES } from '../carmentis/microblock.ts'
@@ -79,7 +80,7 @@ const refusal = (c: Context, thrown: unknown, log: Log): Response => {
   const error = asProtocolError(thrown) ?? new ProtocolError('internal')
   if (error.http >= 500) {
     log.error({ err: thrown, path: c.req.path }, 'A wallet could not be answered')
-    callAgain(c, error)
+    setRetryHeaders(c, error)
   }
   const answer: WiapResponse = { type: 'WALLET_OPERATOR_RESPONSE_ERROR', errorMessage: error.message }
   return c.json(answer, error.http >= 500 ? error.http : 200)

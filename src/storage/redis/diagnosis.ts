@@ -7,7 +7,7 @@ import { connect as connectTls } from 'node:tls'
 import { parseReplies } from './replies.ts'
 import { parseRedisUrl, type RedisAddress } from './url.ts'
 
-export const OLDEST_REDIS = 7
+export const MIN_REDIS_VERSION = 7
 
 const PROBE_TIMEOUT_MS = 2_000
 /** INFO is 7 KB; what is not a Redis may send anything. */
@@ -103,8 +103,8 @@ export const infoField = (info: string, field: string): string | undefined =>
 
 export const versionMistake = (info: string): string | undefined => {
   const version = infoField(info, 'redis_version')
-  return version !== undefined && Number.parseInt(version, 10) < OLDEST_REDIS
-    ? `Redis ${OLDEST_REDIS} or newer is needed, this is ${version}.`
+  return version !== undefined && Number.parseInt(version, 10) < MIN_REDIS_VERSION
+    ? `Redis ${MIN_REDIS_VERSION} or newer is needed, this is ${version}.`
     : undefined
 }
 

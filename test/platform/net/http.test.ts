@@ -1,15 +1,9 @@
 import { Hono } from 'hono'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import {
-  checked,
-  httpErrors,
-  jsonBody,
-  noSuchPath,
-  readJson,
-  wrongMethods,
-} from '../../../src/platform/net/http.ts'
+import { httpErrors, jsonBody, noSuchPath, readJson, wrongMethods } from '../../../src/platform/net/http.ts'
 import { silent } from '../../../src/platform/telemetry.ts'
+import { checked } from '../../../src/platform/validate.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
 
 const room = (logged: [Record<string, unknown>, string][] = []) => {
