@@ -39,11 +39,11 @@ export interface StateBudget {
 /** What a row costs beside its content: keys, indexes, counters. */
 export const ROW_OVERHEAD_BYTES = 256
 
-const LONGEST_TERM_S = 30 * 86_400
+const MAX_TERM_S = 30 * 86_400
 /** Lives that are charged together. What lives for longer than the last one is charged there for all of its life. */
-const TERMS_S = [15 * 60, 86_400, LONGEST_TERM_S]
+const TERMS_S = [15 * 60, 86_400, MAX_TERM_S]
 /** A row is charged as if it lived for this part of its term at least. */
-const LEAST_PART = 1 / 4
+const MIN_CHARGED_TERMS = 1 / 4
 /** What is taken while the store is nearly full lives no longer than this. */
 const BRIEF_LIFE_MS = 5 * 60_000
 /** So much of it one owner may have stored, bytes: about a hundred requests. */
@@ -59,7 +59,7 @@ const REMEMBER_REFUSAL_MS = 5_000
 const lifeAt = (level: PressureLevel, owner: string, lifeMs: number): number =>
   owner !== '' && level === 'high' ? Math.min(lifeMs, BRIEF_LIFE_MS) : lifeMs
 
-const termOf = (lifeMs: number): number => TERMS_S.find((termS) => lifeMs <= termS * 1000) ?? LONGEST_TERM_S
+const termOf = (lifeMs: number): number => TERMS_S.find((termS) => lifeMs <= termS * 1000) ?? MAX_TERM_S
 const bucketOf = (owner: string, termS: number): string => `state:${termS}:${owner}`
 
 /** The part of a bucket that this process has taken for an owner. */
@@ -77,87 +77,112 @@ const closedWhileFull =
   (owner: string): boolean =>
     owner !== '' && pressure() === 'full'
 
-export const createStateBudget = (
-  deps: {
-    buckets: Buckets
-    clock: Clock
-    /** How full the store is. */
-    pressure: () => PressureLevel
-  },
-  /** What one owner may hold in the long run. */
-  { bytes: capacity }: { bytes: number },
-): StateBudget => {
-  const { buckets, clock, pressure } = deps
+interface StateBudgetDeps {
+  buckets: Buckets
+  clock: Clock
+  /** How full the store is. */
+  pressure: () => PressureLevel
+}
+
+const openBudget = ({ buckets, clock, pressure }: StateBudgetDeps, capacity: number) => {
   const isClosed = closedWhileFull(pressure)
   const brief = createBuckets(clock)
   const inTurn = createKeyedLock()
   const allowances = new Map<string, Allowance>()
+  return { capacity, buckets, clock, pressure, isClosed, brief, inTurn, allowances }
+}
+type BudgetState = ReturnType<typeof openBudget>
 
-  const allowanceOf = (name: string): Allowance => {
-    const allowance = allowances.get(name) ?? { left: 0, refusedUntil: 0 }
-    // Least recently used first.
-    allowances.delete(name)
-    allowances.set(name, allowance)
-    if (allowances.size > MAX_ALLOWANCES) {
-      const [oldest] = allowances.keys()
-      if (oldest !== undefined) allowances.delete(oldest)
-    }
-    return allowance
+const allowanceOf = (budget: BudgetState, name: string): Allowance => {
+  const allowance = budget.allowances.get(name) ?? { left: 0, refusedUntil: 0 }
+  // Least recently used first.
+  budget.allowances.delete(name)
+  budget.allowances.set(name, allowance)
+  if (budget.allowances.size > MAX_ALLOWANCES) {
+    const [oldest] = budget.allowances.keys()
+    if (oldest !== undefined) budget.allowances.delete(oldest)
   }
+  return allowance
+}
 
-  /** Pays from a new lump, or from the store just what is missing where there is no whole lump any more. */
-  const refill = async (name: string, size: BucketSize, cost: number): Promise<boolean> => {
-    const allowance = allowanceOf(name)
-    const lump = size.burst / LUMPS
-    let waitMs = 0
-    for (const amount of cost < lump ? [lump, cost] : [cost]) {
-      const [wait = 0] = await buckets.take([name], size, amount)
-      if (wait === 0) {
-        allowance.left += amount - cost
-        return true
-      }
-      waitMs = wait
-    }
-    allowance.refusedUntil = clock.now() + Math.min(waitMs, REMEMBER_REFUSAL_MS)
-    return false
-  }
-
-  const spend = (owner: string, bytes: number, lifeMs: number): boolean | Promise<boolean> => {
-    const termS = termOf(lifeMs)
-    const cost = bytes * Math.max(termS * LEAST_PART, lifeMs / 1000)
-    const name = bucketOf(owner, termS)
-    /** Undefined when the store must be asked. */
-    const known = (): boolean | undefined => {
-      const allowance = allowanceOf(name)
-      if (allowance.left < cost) return allowance.refusedUntil > clock.now() ? false : undefined
-      allowance.left -= cost
+/** Pays from a new lump, or from the store just what is missing where there is no whole lump any more. */
+const refill = async (
+  budget: BudgetState,
+  name: string,
+  size: BucketSize,
+  cost: number,
+): Promise<boolean> => {
+  const allowance = allowanceOf(budget, name)
+  const lump = size.burst / LUMPS
+  let waitMs = 0
+  for (const amount of cost < lump ? [lump, cost] : [cost]) {
+    const [wait = 0] = await budget.buckets.take([name], size, amount)
+    if (wait === 0) {
+      allowance.left += amount - cost
       return true
     }
-    // One after the other: of a batch that comes at once each would take a lump, and leave none for the rest.
-    const ask = () => refill(name, { burst: capacity * termS, seconds: termS }, cost)
-    return known() ?? inTurn(name, async () => known() ?? ask())
+    waitMs = wait
   }
+  allowance.refusedUntil = budget.clock.now() + Math.min(waitMs, REMEMBER_REFUSAL_MS)
+  return false
+}
 
-  const charge: StateBudget['charge'] = (owner, bytes, lifeMs) => {
-    if (owner === '') return true
-    const level = pressure()
-    if (level === 'full' || (level === 'high' && lifeMs > BRIEF_LIFE_MS)) return false
-    const rowBytes = bytes + ROW_OVERHEAD_BYTES
-    if (level === 'ok') return spend(owner, rowBytes, lifeMs)
-    return brief
-      .take([owner], BRIEF, rowBytes)
-      .then(([wait = 0]) => wait === 0 && spend(owner, rowBytes, lifeMs))
+const spend = (
+  budget: BudgetState,
+  owner: string,
+  bytes: number,
+  lifeMs: number,
+): boolean | Promise<boolean> => {
+  const termS = termOf(lifeMs)
+  const cost = bytes * Math.max(termS * MIN_CHARGED_TERMS, lifeMs / 1000)
+  const name = bucketOf(owner, termS)
+  /** Undefined when the store must be asked. */
+  const known = (): boolean | undefined => {
+    const allowance = allowanceOf(budget, name)
+    if (allowance.left < cost) return allowance.refusedUntil > budget.clock.now() ? false : undefined
+    allowance.left -= cost
+    return true
   }
+  // One after the other: of a batch that comes at once each would take a lump, and leave none for the rest.
+  const ask = () => refill(budget, name, { burst: budget.capacity * termS, seconds: termS }, cost)
+  return known() ?? budget.inTurn(name, async () => known() ?? ask())
+}
+
+const charge = (
+  budget: BudgetState,
+  owner: string,
+  bytes: number,
+  lifeMs: number,
+): boolean | Promise<boolean> => {
+  if (owner === '') return true
+  const level = budget.pressure()
+  if (level === 'full' || (level === 'high' && lifeMs > BRIEF_LIFE_MS)) return false
+  const rowBytes = bytes + ROW_OVERHEAD_BYTES
+  if (level === 'ok') return spend(budget, owner, rowBytes, lifeMs)
+  return budget.brief
+    .take([owner], BRIEF, rowBytes)
+    .then(([wait = 0]) => wait === 0 && spend(budget, owner, rowBytes, lifeMs))
+}
+
+export const createStateBudget = (
+  deps: StateBudgetDeps,
+  /** What one owner may hold in the long run. */
+  { bytes: capacity }: { bytes: number },
+): StateBudget => {
+  const budget = openBudget(deps, capacity)
 
   return {
-    charge,
-    isClosed,
-    lifeOf: (owner, lifeMs) => lifeAt(pressure(), owner, lifeMs),
+    charge: (owner, bytes, lifeMs) => charge(budget, owner, bytes, lifeMs),
+    isClosed: budget.isClosed,
+    lifeOf: (owner, lifeMs) => lifeAt(budget.pressure(), owner, lifeMs),
     async demand(owner, bytes, lifeMs) {
-      if (isClosed(owner)) throw storeIsFull()
-      if (await charge(owner, bytes, lifeMs)) return
-      if (pressure() !== 'ok') throw new ProtocolError('store_full')
-      const waitMs = Math.max(1_000, allowanceOf(bucketOf(owner, termOf(lifeMs))).refusedUntil - clock.now())
+      if (budget.isClosed(owner)) throw storeIsFull()
+      if (await charge(budget, owner, bytes, lifeMs)) return
+      if (budget.pressure() !== 'ok') throw new ProtocolError('store_full')
+      const waitMs = Math.max(
+        1_000,
+        allowanceOf(budget, bucketOf(owner, termOf(lifeMs))).refusedUntil - budget.clock.now(),
+      )
       const retryAfter = Math.ceil(waitMs / 1000)
       throw new ProtocolError('rate_limited', 'your address keeps too much here', { retryAfter })
     },

@@ -1,13 +1,14 @@
 /**
- * Work for later: jobs that are kept in the store until they are done, whatever becomes of the process that added them.
+ * Durable jobs: they stay in the store until they are done, whatever becomes of the process that added them.
  *
- * Guarantees: a job is done at least once; of several workers one has it at a time, until its lease ends; an id is
- * taken once in its queue, as long as the job is there. A job that failed for good stays as a dead letter, to be looked
- * at and revived, until it expires. Times are unix ms and come from the caller; promises resolve when the effect is
+ * Guarantees: a job is done at least once. Of several workers one has it at a time, until its lease ends. An id is
+ * unique in its queue for as long as its job exists. A job that failed for good stays as a dead letter until it expires;
+ * an operator may read and revive it. Times are unix ms and come from the caller; promises resolve when the effect is
  * durable.
  */
 
 import { createBatcher } from '../concurrency/batcher.ts'
+import { invariant } from '../invariant.ts'
 import { type Clock, pause } from '../runtime/clock.ts'
 import type { Log, Meter } from '../telemetry.ts'
 
@@ -59,155 +60,187 @@ export interface JobQueue {
   onJobs(queue: string, listener: () => void): Disposable
 }
 
-/** Owners share the places of a worker: each has at most so many at a time. */
+/** Owners share the slots of a worker: each has at most so many at a time. */
 export interface WorkerShare {
   ownerOf: (job: Job) => string
   each: number
 }
 
-/** How long a job takes, as long as nothing is known of its owner's, ms. */
-const PACE = 100
-const LONGEST_PUT_OFF = 300_000
+/** How long a job takes, as long as nothing is known of its owner's. */
+const INITIAL_PACE_MS = 100
+const MAX_DELAY_MS = 300_000
 const MAX_OWNERS = 10_000
 
 /**
- * Places by owner. What finds all places of its owner taken is put off to when the owner will have come that far, at its
+ * Slots by owner. A job that finds all slots of its owner taken is put off to when the owner will have come that far, at its
  * present pace, so that it costs the queue little.
  */
-const createPlaces = (now: () => number, { ownerOf, each }: WorkerShare) => {
-  const owners = new Map<string, { held: number; pace: number; promised: number }>()
-  const tidy = () => {
-    for (const [name, { held, promised }] of owners) if (held === 0 && promised <= now()) owners.delete(name)
+const createSlots = (now: () => number, { ownerOf, each }: WorkerShare) => {
+  const owners = new Map<string, { running: number; paceMs: number; promisedAt: number }>()
+  const removeIdle = () => {
+    for (const [name, { running, promisedAt }] of owners) {
+      if (running === 0 && promisedAt <= now()) owners.delete(name)
+    }
   }
   return {
-    /** Answers how the place is given back, or when to come again. */
+    /** Returns how the slot is released, or when the job may come again. */
     enter(job: Job): (() => void) | number {
       const name = ownerOf(job)
-      if (owners.size >= MAX_OWNERS) tidy()
-      const owner = owners.get(name) ?? { held: 0, pace: PACE, promised: 0 }
+      if (owners.size >= MAX_OWNERS) removeIdle()
+      const owner = owners.get(name) ?? { running: 0, paceMs: INITIAL_PACE_MS, promisedAt: 0 }
       owners.set(name, owner)
-      if (owner.held >= each) {
-        const step = Math.max(owner.pace / each, 1)
-        owner.promised = Math.min(Math.max(owner.promised, now()) + step, now() + LONGEST_PUT_OFF)
-        return Math.ceil(owner.promised)
+      if (owner.running >= each) {
+        const stepMs = Math.max(owner.paceMs / each, 1)
+        owner.promisedAt = Math.min(Math.max(owner.promisedAt, now()) + stepMs, now() + MAX_DELAY_MS)
+        return Math.ceil(owner.promisedAt)
       }
-      owner.held += 1
+      owner.running += 1
       const startedAt = now()
       return () => {
-        owner.held -= 1
-        owner.pace = (owner.pace * 3 + now() - startedAt) / 4
-        if (owner.held === 0 && owner.promised <= now()) owners.delete(name)
+        owner.running -= 1
+        invariant(owner.running >= 0, 'an owner has no fewer than 0 jobs in progress')
+        owner.paceMs = (owner.paceMs * 3 + now() - startedAt) / 4
+        if (owner.running === 0 && owner.promisedAt <= now()) owners.delete(name)
       }
     },
   }
 }
 
-/** Without news a queue is looked at this often, ms; so a job is at most so much late. */
-const POLL = 1_000
-/** At the end, work that has begun may take so long, ms. */
-const GRACE = 5_000
+/** Without a notification a queue is read this often; a job is at most so much late. */
+const POLL_INTERVAL_MS = 1_000
+/** When the worker is disposed of, work that has begun may take so long. */
+const SHUTDOWN_GRACE_MS = 5_000
+
+interface WorkerDeps {
+  jobQueue: JobQueue
+  clock: Clock
+  log: Log
+  meter: Meter
+}
+
+interface WorkerOptions {
+  queue: string
+  concurrency: number
+  /** How long a job may take, ms. */
+  lease: number
+  /** ms. */
+  retryAfter: number
+  /** Default: the jobs that come first have the slots, whatever their owner. */
+  share?: WorkerShare
+  work(job: Job, signal: AbortSignal): Promise<JobOutcome>
+}
+
+interface WorkerState extends WorkerDeps, WorkerOptions {
+  slots: ReturnType<typeof createSlots> | undefined
+  ending: AbortController
+  busy: Set<Promise<void>>
+  wake: () => void
+  complete: (outcome: JobOutcome) => Promise<void>
+}
+
+const putOff = async (
+  { meter, log, queue, complete }: WorkerState,
+  { id, attempts }: Job,
+  at: number,
+): Promise<void> => {
+  meter.count('agenda_jobs_total', { queue, outcome: 'put_off' })
+  await complete({ id, kind: 'again', at, attempts }).catch((err: unknown) => {
+    log.warn({ err, queue }, 'A job could not be put off; it is free when its lease ends')
+  })
+}
+
+/** The outcome of a job whose work threw. */
+const retryOf = (
+  { ending, clock, log, queue, retryAfter }: WorkerState,
+  { id, attempts }: Job,
+  err: unknown,
+): JobOutcome => {
+  // Cut off by the end of this process: it counts as no attempt, and is due at once.
+  if (ending.signal.aborted) return { id, kind: 'again', at: clock.now(), attempts }
+  log.error({ err, queue }, 'A job could not be done; it is tried again')
+  return { id, kind: 'again', at: clock.now() + retryAfter, attempts: attempts + 1 }
+}
+
+const runJob = async (worker: WorkerState, job: Job): Promise<void> => {
+  const { slots, clock, lease, ending, meter, log, queue, work } = worker
+  const leave = slots?.enter(job)
+  if (typeof leave === 'number') return putOff(worker, job, leave)
+  const late = new AbortController()
+  const timer = clock.after(lease, () => late.abort())
+  try {
+    const signal = AbortSignal.any([late.signal, ending.signal])
+    const outcome = await work(job, signal).catch((err: unknown) => retryOf(worker, job, err))
+    meter.count('agenda_jobs_total', { queue, outcome: outcome.kind })
+    // After its lease another worker may have the job.
+    if (!late.signal.aborted) await worker.complete(outcome)
+  } catch (err) {
+    // Its lease ends by itself.
+    log.warn({ err, queue }, 'What became of a job could not be kept; it is done again')
+  } finally {
+    timer[Symbol.dispose]()
+    leave?.()
+  }
+}
+
+const takeJobs = async (worker: WorkerState): Promise<number> => {
+  const { jobQueue, clock, queue, concurrency, lease, busy } = worker
+  const now = clock.now()
+  const limit = concurrency - busy.size
+  const jobs = await jobQueue.take({ queue, limit, now, until: now + lease })
+  invariant(jobs.length <= limit, 'a queue gives no more jobs than were asked for')
+  for (const job of jobs) {
+    const working = runJob(worker, job).finally(() => {
+      busy.delete(working)
+      worker.wake()
+    })
+    busy.add(working)
+  }
+  return jobs.length
+}
+
+const runUntilEnded = async (worker: WorkerState): Promise<void> => {
+  const { ending, busy, concurrency, log, queue, clock } = worker
+  while (!ending.signal.aborted) {
+    const woken = new AbortController()
+    worker.wake = () => woken.abort()
+    try {
+      if (busy.size < concurrency && (await takeJobs(worker)) > 0 && busy.size < concurrency) continue
+    } catch (err) {
+      log.warn({ err, queue }, 'Jobs could not be taken; trying again')
+    }
+    await pause(clock, POLL_INTERVAL_MS, AbortSignal.any([woken.signal, ending.signal]))
+  }
+}
 
 /**
- * Takes the due jobs of a queue and has each worked on, at most `concurrency` at a time. `work` answers what became of
+ * Takes the due jobs of a queue and has each worked on, at most `concurrency` at a time. `work` returns what became of
  * the job; when it throws, the job is tried again after `retryAfter`. Its signal is aborted when the lease ends or the
  * worker is disposed of.
  */
-export const createWorker = (
-  deps: { jobQueue: JobQueue; clock: Clock; log: Log; meter: Meter },
-  options: {
-    queue: string
-    concurrency: number
-    /** How long a job may take, ms. */
-    lease: number
-    /** ms. */
-    retryAfter: number
-    /** Default: whose jobs come first has the places. */
-    share?: WorkerShare
-    work(job: Job, signal: AbortSignal): Promise<JobOutcome>
-  },
-): AsyncDisposable => {
-  const { jobQueue, clock, log, meter } = deps
-  const { queue, concurrency, lease, retryAfter, share, work } = options
-  const places = share && createPlaces(clock.now, share)
-  const ending = new AbortController()
-  const busy = new Set<Promise<void>>()
-  let wake = () => {}
-
-  /** Jobs that end at about the same time are one write. */
-  const complete = createBatcher((outcomes: readonly JobOutcome[]) => jobQueue.complete(queue, outcomes))
-
-  const putOff = async ({ id, attempts }: Job, at: number): Promise<void> => {
-    meter.count('agenda_jobs_total', { queue, outcome: 'put_off' })
-    await complete({ id, kind: 'again', at, attempts }).catch((err: unknown) => {
-      log.warn({ err, queue }, 'A job could not be put off; it is free when its lease ends')
-    })
+export const createWorker = (deps: WorkerDeps, options: WorkerOptions): AsyncDisposable => {
+  const { jobQueue, clock } = deps
+  const { queue, share } = options
+  const worker: WorkerState = {
+    ...deps,
+    ...options,
+    slots: share && createSlots(clock.now, share),
+    ending: new AbortController(),
+    busy: new Set(),
+    wake: () => {},
+    /** Jobs that end at about the same time are one write. */
+    complete: createBatcher((outcomes: readonly JobOutcome[]) => jobQueue.complete(queue, outcomes)),
   }
-
-  const one = async (job: Job): Promise<void> => {
-    const leave = places?.enter(job)
-    if (typeof leave === 'number') return putOff(job, leave)
-    const late = new AbortController()
-    const timer = clock.after(lease, () => late.abort())
-    try {
-      const outcome = await work(job, AbortSignal.any([late.signal, ending.signal])).catch(
-        (err: unknown): JobOutcome => {
-          // Cut off by the end of this process: no attempt, and nothing to wait for.
-          if (ending.signal.aborted) {
-            return { id: job.id, kind: 'again', at: clock.now(), attempts: job.attempts }
-          }
-          log.error({ err, queue }, 'A job could not be done; it is tried again')
-          return { id: job.id, kind: 'again', at: clock.now() + retryAfter, attempts: job.attempts + 1 }
-        },
-      )
-      meter.count('agenda_jobs_total', { queue, outcome: outcome.kind })
-      // Somebody else has it by now.
-      if (!late.signal.aborted) await complete(outcome)
-    } catch (err) {
-      // Its lease ends by itself.
-      log.warn({ err, queue }, 'What became of a job could not be kept; it is done again')
-    } finally {
-      timer[Symbol.dispose]()
-      leave?.()
-    }
-  }
-
-  const take = async (): Promise<number> => {
-    const now = clock.now()
-    const limit = concurrency - busy.size
-    const jobs = await jobQueue.take({ queue, limit, now, until: now + lease })
-    for (const job of jobs) {
-      const working = one(job).finally(() => {
-        busy.delete(working)
-        wake()
-      })
-      busy.add(working)
-    }
-    return jobs.length
-  }
-
-  const run = async (): Promise<void> => {
-    while (!ending.signal.aborted) {
-      const rung = new AbortController()
-      wake = () => rung.abort()
-      try {
-        if (busy.size < concurrency && (await take()) > 0 && busy.size < concurrency) continue
-      } catch (err) {
-        log.warn({ err, queue }, 'Jobs could not be taken; trying again')
-      }
-      await pause(clock, POLL, AbortSignal.any([rung.signal, ending.signal]))
-    }
-  }
-  const news = jobQueue.onJobs(queue, () => wake())
-  const running = run()
+  const listening = jobQueue.onJobs(queue, () => worker.wake())
+  const running = runUntilEnded(worker)
 
   return {
     async [Symbol.asyncDispose]() {
-      news[Symbol.dispose]()
-      ending.abort()
+      listening[Symbol.dispose]()
+      worker.ending.abort()
       await running
       const done = new AbortController()
-      const all = Promise.all(busy).finally(() => done.abort())
-      await Promise.race([all, pause(clock, GRACE, done.signal)])
+      const all = Promise.all(worker.busy).finally(() => done.abort())
+      await Promise.race([all, pause(clock, SHUTDOWN_GRACE_MS, done.signal)])
     },
   }
 }

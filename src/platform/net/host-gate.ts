@@ -15,6 +15,7 @@
  */
 import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { createBreakers } from './breakers.ts'
 
 /** `unreachable`: no connection was made, or its name leads nowhere. `failed`: it was connected and gave no answer. */
 export type CallEnd = 'answered' | 'unreachable' | 'failed'
@@ -65,8 +66,8 @@ export interface HostGateOptions {
 
 const leftAlone = (until: number) => new HostNotAsked('unavailable', 'its host is left alone for now', until)
 
-const FORGOTTEN_AFTER_MS = 3_600_000
-const ALL_WAITING = 16
+/** So many times `waiting` calls wait for places in all. */
+const WAITING_HOSTS = 16
 const SLOW_AFTER_MS = 1_000
 
 interface Waiter {
@@ -85,241 +86,215 @@ interface HostState {
   timer?: Disposable
 }
 
-/** Failures in a row, and what follows from them. */
-const createBreakers = (clock: Clock, failures: number, first: number, longest: number, most: number) => {
-  const known = new Map<string, { inRow: number; at: number; until: number; isProbed: boolean }>()
-  return {
-    until: (name: string) => known.get(name)?.until ?? 0,
-    /** Whether a call may begin: one at a time, once there was a pause. */
-    allows(name: string): boolean {
-      const state = known.get(name)
-      if (!state || state.until === 0) return true
-      return state.until <= clock.now() && !state.isProbed
-    },
-    begun(name: string) {
-      const state = known.get(name)
-      if (state && state.until > 0) state.isProbed = true
-    },
-    good: (name: string) => void known.delete(name),
-    released(name: string) {
-      const state = known.get(name)
-      if (state) state.isProbed = false
-    },
-    bad(name: string) {
-      const now = clock.now()
-      const before = known.get(name)
-      const inRow = before && before.at > now - FORGOTTEN_AFTER_MS ? before.inRow + 1 : 1
-      const pause = Math.min(first * 2 ** Math.min(inRow - failures, 20), longest)
-      // The newest stand last, so the ones that are forgotten first are the oldest.
-      known.delete(name)
-      known.set(name, { inRow, at: now, until: inRow >= failures ? now + pause : 0, isProbed: false })
-      for (const oldest of known.keys()) {
-        if (known.size <= most) break
-        known.delete(oldest)
-      }
-    },
-  }
-}
-
-export const createHostGate = ({ clock }: { clock: Clock }, options: HostGateOptions = {}): HostGate => {
+const openGate = (clock: Clock, options: HostGateOptions) => {
   const {
     all = 256,
-    slow: mostSlow = 4 * all,
+    slow: maxSlow = 4 * all,
     perHost = 16,
     perOwner = 16,
-    waiting: mostWaiting = 256,
+    waiting: maxWaiting = 256,
     pace,
   } = options
   const { failures = 5, firstPauseMs = 1_000, longestPauseMs = 300_000, remembered = 10_000 } = options
-  const hosts = new Map<string, HostState>()
-  const owners = new Map<string, number>()
-  const breakers = createBreakers(clock, failures, firstPauseMs, longestPauseMs, remembered)
-  let running = 0
-  let slow = 0
-  let waiters = 0
-
-  const own = ({ host, owner }: HostCall) => `${host} ${owner}`
-
-  const restsUntil = (host: string, owner: string): number => {
-    const until = Math.max(breakers.until(host), breakers.until(`${host} ${owner}`))
-    return until > clock.now() ? until : 0
+  return {
+    ...{ clock, all, maxSlow, perHost, perOwner, maxWaiting, pace, firstPauseMs },
+    ...{ hosts: new Map<string, HostState>(), owners: new Map<string, number>() },
+    breakers: createBreakers({ clock }, { failures, firstPauseMs, longestPauseMs, remembered }),
+    ...{ running: 0, slow: 0, waiters: 0 },
   }
+}
+type GateState = ReturnType<typeof openGate>
 
-  const refill = (state: HostState) => {
-    if (!pace) return
-    const now = clock.now()
-    const gained = (Math.max(now - state.refilledAt, 0) / 1000) * pace.perSecond
-    state.tokens = Math.min(pace.burst, state.tokens + gained)
-    state.refilledAt = now
-  }
+const own = ({ host, owner }: HostCall) => `${host} ${owner}`
 
-  const tidy = (host: string, state: HostState) => {
-    if (state.running > 0 || state.waiters > 0) return
-    refill(state)
-    // A host that spent its burst is remembered until it has it again.
-    if (!pace || state.tokens >= pace.burst) hosts.delete(host)
-    else later(host, state, ((pace.burst - state.tokens) / pace.perSecond) * 1000)
-  }
+const restsUntil = (gate: GateState, host: string, owner: string): number => {
+  const until = Math.max(gate.breakers.until(host), gate.breakers.until(`${host} ${owner}`))
+  return until > gate.clock.now() ? until : 0
+}
 
-  const later = (host: string, state: HostState, delay: number) => {
-    if (state.timer) return
-    state.timer = clock.after(Math.max(1, Math.ceil(delay)), () => {
-      delete state.timer
-      next(host, state)
-      tidy(host, state)
-    })
-  }
+const refill = (gate: GateState, state: HostState) => {
+  if (!gate.pace) return
+  const now = gate.clock.now()
+  const gained = (Math.max(now - state.refilledAt, 0) / 1000) * gate.pace.perSecond
+  state.tokens = Math.min(gate.pace.burst, state.tokens + gained)
+  state.refilledAt = now
+}
 
-  const canStart = ({ host, owner }: HostCall, state: HostState): boolean => {
-    if (running >= all || state.running >= perHost || (owners.get(owner) ?? 0) >= perOwner) return false
-    return breakers.allows(host) && breakers.allows(`${host} ${owner}`)
-  }
+const tidy = (gate: GateState, host: string, state: HostState) => {
+  if (state.running > 0 || state.waiters > 0) return
+  refill(gate, state)
+  // A host that spent its burst is remembered until it has it again.
+  if (!gate.pace || state.tokens >= gate.pace.burst) gate.hosts.delete(host)
+  else later(gate, host, state, ((gate.pace.burst - state.tokens) / gate.pace.perSecond) * 1000)
+}
 
-  const start = (call: HostCall, state: HostState) => {
-    running++
-    state.running++
-    owners.set(call.owner, (owners.get(call.owner) ?? 0) + 1)
-    if (pace) state.tokens -= 1
-    breakers.begun(call.host)
-    breakers.begun(own(call))
-  }
+const later = (gate: GateState, host: string, state: HostState, delay: number) => {
+  if (state.timer) return
+  state.timer = gate.clock.after(Math.max(1, Math.ceil(delay)), () => {
+    delete state.timer
+    next(gate, host, state)
+    tidy(gate, host, state)
+  })
+}
 
-  /** Starts what may start at the host, an owner after the other; what waits for a host that rests is refused. */
-  const next = (host: string, state: HostState) => {
-    refill(state)
-    for (const [owner, queue] of [...state.waiting]) {
-      const first = queue[0]
-      if (!first) continue
-      const until = restsUntil(host, owner)
-      if (until > 0) {
-        state.waiting.delete(owner)
-        state.waiters -= queue.length
-        waiters -= queue.length
-        for (const { refuse } of queue) refuse(leftAlone(until))
-        continue
-      }
-      if (pace && state.tokens < 1) {
-        later(host, state, ((1 - state.tokens) / pace.perSecond) * 1000)
-        return
-      }
-      if (!canStart(first.call, state)) continue
-      // Behind all others, should it have more.
+const canStart = (gate: GateState, { host, owner }: HostCall, state: HostState): boolean => {
+  if (
+    gate.running >= gate.all ||
+    state.running >= gate.perHost ||
+    (gate.owners.get(owner) ?? 0) >= gate.perOwner
+  )
+    return false
+  return gate.breakers.allows(host) && gate.breakers.allows(`${host} ${owner}`)
+}
+
+const start = (gate: GateState, call: HostCall, state: HostState) => {
+  gate.running++
+  state.running++
+  gate.owners.set(call.owner, (gate.owners.get(call.owner) ?? 0) + 1)
+  if (gate.pace) state.tokens -= 1
+  gate.breakers.begun(call.host)
+  gate.breakers.begun(own(call))
+}
+
+/** Starts what may start at the host, an owner after the other; what waits for a host that rests is refused. */
+const next = (gate: GateState, host: string, state: HostState) => {
+  refill(gate, state)
+  for (const [owner, queue] of [...state.waiting]) {
+    const first = queue[0]
+    if (!first) continue
+    const until = restsUntil(gate, host, owner)
+    if (until > 0) {
       state.waiting.delete(owner)
-      if (queue.length > 1) state.waiting.set(owner, queue.slice(1))
+      state.waiters -= queue.length
+      gate.waiters -= queue.length
+      for (const { refuse } of queue) refuse(leftAlone(until))
+      continue
+    }
+    if (gate.pace && state.tokens < 1) {
+      later(gate, host, state, ((1 - state.tokens) / gate.pace.perSecond) * 1000)
+      return
+    }
+    if (!canStart(gate, first.call, state)) continue
+    // Behind all others, should it have more.
+    state.waiting.delete(owner)
+    if (queue.length > 1) state.waiting.set(owner, queue.slice(1))
+    state.waiters--
+    gate.waiters--
+    start(gate, first.call, state)
+    first.start()
+  }
+}
+
+const leave = (gate: GateState, call: HostCall, state: HostState, end: CallEnd) => {
+  state.running--
+  const held = (gate.owners.get(call.owner) ?? 1) - 1
+  if (held > 0) gate.owners.set(call.owner, held)
+  else gate.owners.delete(call.owner)
+  gate.breakers.released(call.host)
+  gate.breakers.released(own(call))
+  if (end === 'unreachable') gate.breakers.bad(call.host)
+  else gate.breakers.good(call.host)
+  if (end === 'failed') gate.breakers.bad(own(call))
+  if (end === 'answered') gate.breakers.good(own(call))
+  next(gate, call.host, state)
+  tidy(gate, call.host, state)
+  // A place of the owner may be what another host waits for.
+  nextElsewhere(gate)
+}
+
+const nextElsewhere = (gate: GateState) => {
+  if (gate.waiters === 0) return
+  for (const [name, state] of [...gate.hosts]) {
+    if (gate.running >= gate.all) return
+    if (state.waiters === 0) continue
+    // Hosts take turns, too.
+    gate.hosts.delete(name)
+    gate.hosts.set(name, state)
+    next(gate, name, state)
+  }
+}
+
+const leaving = (gate: GateState, call: HostCall, state: HostState) => {
+  let isLeft = false
+  let isSlow = false
+  const timer = gate.clock.after(SLOW_AFTER_MS, () => {
+    if (gate.slow >= gate.maxSlow) return
+    isSlow = true
+    gate.slow++
+    gate.running--
+    nextElsewhere(gate)
+  })
+  return (end: CallEnd) => {
+    if (isLeft) return
+    isLeft = true
+    timer[Symbol.dispose]()
+    if (isSlow) gate.slow--
+    else gate.running--
+    leave(gate, call, state, end)
+  }
+}
+
+const wait = (gate: GateState, call: HostCall, state: HostState): Promise<(end: CallEnd) => void> =>
+  new Promise((resolve, reject) => {
+    const { signal, owner, host } = call
+    const giveUp = () => {
+      const queue = (state.waiting.get(owner) ?? []).filter((one) => one !== waiter)
+      if (queue.length > 0) state.waiting.set(owner, queue)
+      else state.waiting.delete(owner)
       state.waiters--
-      waiters--
-      start(first.call, state)
-      first.start()
+      gate.waiters--
+      tidy(gate, host, state)
+      reject(new HostNotAsked('unavailable', 'its host is busy', gate.clock.now() + gate.firstPauseMs))
     }
-  }
+    const waiter: Waiter = {
+      call,
+      start() {
+        signal?.removeEventListener('abort', giveUp)
+        resolve(leaving(gate, call, state))
+      },
+      refuse(error) {
+        signal?.removeEventListener('abort', giveUp)
+        reject(error)
+      },
+    }
+    state.waiting.set(owner, [...(state.waiting.get(owner) ?? []), waiter])
+    state.waiters++
+    gate.waiters++
+    signal?.addEventListener('abort', giveUp, { once: true })
+    next(gate, host, state)
+  })
 
-  const leave = (call: HostCall, state: HostState, end: CallEnd) => {
-    state.running--
-    const held = (owners.get(call.owner) ?? 1) - 1
-    if (held > 0) owners.set(call.owner, held)
-    else owners.delete(call.owner)
-    breakers.released(call.host)
-    breakers.released(own(call))
-    if (end === 'unreachable') breakers.bad(call.host)
-    else breakers.good(call.host)
-    if (end === 'failed') breakers.bad(own(call))
-    if (end === 'answered') breakers.good(own(call))
-    next(call.host, state)
-    tidy(call.host, state)
-    // A place of the owner may be what another host waits for.
-    nextElsewhere()
+const enter = async (gate: GateState, call: HostCall): Promise<(end: CallEnd) => void> => {
+  const { host, owner, signal } = call
+  const until = restsUntil(gate, host, owner)
+  if (until > 0) throw leftAlone(until)
+  const state: HostState = gate.hosts.get(host) ?? {
+    ...{ running: 0, waiting: new Map(), waiters: 0 },
+    ...{ tokens: gate.pace?.burst ?? 0, refilledAt: gate.clock.now() },
   }
-
-  const nextElsewhere = () => {
-    if (waiters === 0) return
-    for (const [name, state] of [...hosts]) {
-      if (running >= all) return
-      if (state.waiters === 0) continue
-      // Hosts take turns, too.
-      hosts.delete(name)
-      hosts.set(name, state)
-      next(name, state)
-    }
+  gate.hosts.set(host, state)
+  refill(gate, state)
+  if (state.waiters === 0 && (!gate.pace || state.tokens >= 1) && canStart(gate, call, state)) {
+    start(gate, call, state)
+    return leaving(gate, call, state)
   }
-
-  const leaving = (call: HostCall, state: HostState) => {
-    let isLeft = false
-    let isSlow = false
-    const timer = clock.after(SLOW_AFTER_MS, () => {
-      if (slow >= mostSlow) return
-      isSlow = true
-      slow++
-      running--
-      nextElsewhere()
-    })
-    return (end: CallEnd) => {
-      if (isLeft) return
-      isLeft = true
-      timer[Symbol.dispose]()
-      if (isSlow) slow--
-      else running--
-      leave(call, state, end)
-    }
+  // Of a full queue one owner has at most a half.
+  const ownWaiters = state.waiting.get(owner)?.length ?? 0
+  const isFull = state.waiters >= gate.maxWaiting || ownWaiters >= gate.maxWaiting / 2
+  if (isFull || gate.waiters >= gate.maxWaiting * WAITING_HOSTS || signal?.aborted) {
+    tidy(gate, host, state)
+    throw new HostNotAsked('unavailable', 'its host is busy', gate.clock.now() + gate.firstPauseMs)
   }
+  return wait(gate, call, state)
+}
 
-  const wait = (call: HostCall, state: HostState): Promise<(end: CallEnd) => void> =>
-    new Promise((resolve, reject) => {
-      const { signal, owner, host } = call
-      const giveUp = () => {
-        const queue = (state.waiting.get(owner) ?? []).filter((one) => one !== waiter)
-        if (queue.length > 0) state.waiting.set(owner, queue)
-        else state.waiting.delete(owner)
-        state.waiters--
-        waiters--
-        tidy(host, state)
-        reject(new HostNotAsked('unavailable', 'its host is busy', clock.now() + firstPauseMs))
-      }
-      const waiter: Waiter = {
-        call,
-        start() {
-          signal?.removeEventListener('abort', giveUp)
-          resolve(leaving(call, state))
-        },
-        refuse(error) {
-          signal?.removeEventListener('abort', giveUp)
-          reject(error)
-        },
-      }
-      state.waiting.set(owner, [...(state.waiting.get(owner) ?? []), waiter])
-      state.waiters++
-      waiters++
-      signal?.addEventListener('abort', giveUp, { once: true })
-      next(host, state)
-    })
-
-  const enter = async (call: HostCall): Promise<(end: CallEnd) => void> => {
-    const { host, owner, signal } = call
-    const until = restsUntil(host, owner)
-    if (until > 0) throw leftAlone(until)
-    const state: HostState = hosts.get(host) ?? {
-      ...{ running: 0, waiting: new Map(), waiters: 0 },
-      ...{ tokens: pace?.burst ?? 0, refilledAt: clock.now() },
-    }
-    hosts.set(host, state)
-    refill(state)
-    if (state.waiters === 0 && (!pace || state.tokens >= 1) && canStart(call, state)) {
-      start(call, state)
-      return leaving(call, state)
-    }
-    // Of a full queue one owner has at most a half.
-    const ownWaiters = state.waiting.get(owner)?.length ?? 0
-    const isFull = state.waiters >= mostWaiting || ownWaiters >= mostWaiting / 2
-    if (isFull || waiters >= mostWaiting * ALL_WAITING || signal?.aborted) {
-      tidy(host, state)
-      throw new HostNotAsked('unavailable', 'its host is busy', clock.now() + firstPauseMs)
-    }
-    return wait(call, state)
-  }
+export const createHostGate = ({ clock }: { clock: Clock }, options: HostGateOptions = {}): HostGate => {
+  const gate = openGate(clock, options)
 
   return {
-    enter,
+    enter: (call) => enter(gate, call),
     async run(call, work, isAnswer = () => false) {
-      const leaveIt = await enter(call)
+      const leaveIt = await enter(gate, call)
       let end: CallEnd = 'failed'
       try {
         const answer = await work()
@@ -332,6 +307,6 @@ export const createHostGate = ({ clock }: { clock: Clock }, options: HostGateOpt
         leaveIt(end)
       }
     },
-    restsUntil,
+    restsUntil: (host, owner) => restsUntil(gate, host, owner),
   }
 }

@@ -120,7 +120,8 @@ interface Attempt {
   isConnected: boolean
 }
 
-export const createPublicFetch = (options: PublicFetchOptions = {}): PublicFetch => {
+/** The options with their defaults. */
+const settingsOf = (options: PublicFetchOptions) => {
   const {
     rules = addressRules(),
     refusal = 'forbidden',
@@ -129,95 +130,115 @@ export const createPublicFetch = (options: PublicFetchOptions = {}): PublicFetch
     ca,
     redirects = 3,
   } = options
+  return { rules, refusal, resolve, gate, ca, redirects }
+}
+type FetchSettings = ReturnType<typeof settingsOf>
 
-  const refuse = (why: string | undefined): void => {
-    if (why !== undefined) throw new ProtocolError(refusal, why)
+const refuse = (settings: FetchSettings, why: string | undefined): void => {
+  if (why !== undefined) throw new ProtocolError(settings.refusal, why)
+}
+
+const lookupFor =
+  (settings: FetchSettings, url: URL, signal: AbortSignal): LookupFunction =>
+  (host, _, done) => {
+    settings
+      .resolve(host, signal)
+      .then((addresses: LookupAddress[]) => {
+        if (addresses.length === 0) throw unavailable('its name has no address')
+        // One address inside among public ones is an attempt, not an accident.
+        for (const { address } of addresses) refuse(settings, settings.rules.refusalOfAddress(url, address))
+        done(null, addresses)
+      })
+      .catch((error: NodeJS.ErrnoException) => done(error, '', 4))
   }
 
-  const lookupFor =
-    (url: URL, signal: AbortSignal): LookupFunction =>
-    (host, _, done) => {
-      resolve(host, signal)
-        .then((addresses: LookupAddress[]) => {
-          if (addresses.length === 0) throw unavailable('its name has no address')
-          // One address inside among public ones is an attempt, not an accident.
-          for (const { address } of addresses) refuse(rules.refusalOfAddress(url, address))
-          done(null, addresses)
-        })
-        .catch((error: NodeJS.ErrnoException) => done(error, '', 4))
+const check = (settings: FetchSettings, url: URL) => {
+  refuse(settings, settings.rules.refusalOfUrl(url))
+  // Node asks no resolver about a literal address.
+  const literal = url.hostname.replace(/^\[|\]$/g, '')
+  if (isIP(literal) !== 0) refuse(settings, settings.rules.refusalOfAddress(url, literal))
+}
+
+const open = (
+  settings: FetchSettings,
+  url: URL,
+  { headers, body }: PublicRequest,
+  attempt: Attempt,
+): Promise<IncomingMessage> => {
+  const isSecure = url.protocol === 'https:'
+  const request = (isSecure ? secureRequest : plainRequest)(url, {
+    method: body === undefined ? 'GET' : 'POST',
+    lookup: lookupFor(settings, url, attempt.signal),
+    signal: attempt.signal,
+    agent: false,
+    headers: {
+      Accept: 'application/json',
+      'User-Agent': 'belfry',
+      ...(body !== undefined && { 'Content-Length': Buffer.byteLength(body) }),
+      ...headers,
+    },
+    ...(settings.ca !== undefined && { ca: settings.ca }),
+  })
+  attempt.isConnected = false
+  request.once('socket', (socket) =>
+    socket.once(isSecure ? 'secureConnect' : 'connect', () => {
+      attempt.isConnected = true
+    }),
+  )
+  const answer = answerTo(request)
+  request.end(body)
+  return answer
+}
+
+/** `moved`: the host leads elsewhere. */
+const ask = async (
+  settings: FetchSettings,
+  url: URL,
+  request: PublicRequest,
+  attempt: Attempt,
+  left: number,
+): Promise<PublicAnswer | { moved: URL }> => {
+  const response = await open(settings, url, request, attempt)
+  const { statusCode: status = 0, headers } = response
+  try {
+    if (status >= 300 && status < 400 && headers.location !== undefined) {
+      if (request.body !== undefined) throw unavailable('it redirects, which is not followed')
+      if (left <= 0) throw unavailable('it redirects too often')
+      return { moved: urlOf(headers.location, url) }
     }
-
-  const check = (url: URL) => {
-    refuse(rules.refusalOfUrl(url))
-    // Node asks no resolver about a literal address.
-    const literal = url.hostname.replace(/^\[|\]$/g, '')
-    if (isIP(literal) !== 0) refuse(rules.refusalOfAddress(url, literal))
+    return { status, headers, body: await readText(response, request.bytes) }
+  } finally {
+    response.destroy()
   }
+}
 
-  const open = (url: URL, { headers, body }: PublicRequest, attempt: Attempt): Promise<IncomingMessage> => {
-    const isSecure = url.protocol === 'https:'
-    const request = (isSecure ? secureRequest : plainRequest)(url, {
-      method: body === undefined ? 'GET' : 'POST',
-      lookup: lookupFor(url, attempt.signal),
-      signal: attempt.signal,
-      agent: false,
-      headers: {
-        Accept: 'application/json',
-        'User-Agent': 'belfry',
-        ...(body !== undefined && { 'Content-Length': Buffer.byteLength(body) }),
-        ...headers,
-      },
-      ...(ca !== undefined && { ca }),
-    })
-    attempt.isConnected = false
-    request.once('socket', (socket) =>
-      socket.once(isSecure ? 'secureConnect' : 'connect', () => {
-        attempt.isConnected = true
-      }),
-    )
-    const answer = answerTo(request)
-    request.end(body)
-    return answer
+/** One request at one host, in a place of its own. */
+const atHost = async (
+  settings: FetchSettings,
+  url: URL,
+  request: PublicRequest,
+  signal: AbortSignal,
+  left: number,
+) => {
+  check(settings, url)
+  const attempt: Attempt = { signal, isConnected: false }
+  const leave = await settings.gate?.enter({ host: hostOf(url), owner: request.owner ?? '', signal })
+  let end: CallEnd = 'answered'
+  try {
+    return await unlessAborted(ask(settings, url, request, attempt, left), signal)
+  } catch (error) {
+    // Whoever gave up, or asked for what is refused, says nothing about the host.
+    const isOurs =
+      request.signal?.aborted || (error instanceof ProtocolError && error.code === settings.refusal)
+    if (!isOurs) end = attempt.isConnected ? 'failed' : 'unreachable'
+    throw error
+  } finally {
+    leave?.(end)
   }
+}
 
-  /** `moved`: the host leads elsewhere. */
-  const ask = async (
-    url: URL,
-    request: PublicRequest,
-    attempt: Attempt,
-    left: number,
-  ): Promise<PublicAnswer | { moved: URL }> => {
-    const response = await open(url, request, attempt)
-    const { statusCode: status = 0, headers } = response
-    try {
-      if (status >= 300 && status < 400 && headers.location !== undefined) {
-        if (request.body !== undefined) throw unavailable('it redirects, which is not followed')
-        if (left <= 0) throw unavailable('it redirects too often')
-        return { moved: urlOf(headers.location, url) }
-      }
-      return { status, headers, body: await readText(response, request.bytes) }
-    } finally {
-      response.destroy()
-    }
-  }
-
-  /** One request at one host, in a place of its own. */
-  const atHost = async (url: URL, request: PublicRequest, signal: AbortSignal, left: number) => {
-    check(url)
-    const attempt: Attempt = { signal, isConnected: false }
-    const leave = await gate?.enter({ host: hostOf(url), owner: request.owner ?? '', signal })
-    let end: CallEnd = 'answered'
-    try {
-      return await unlessAborted(ask(url, request, attempt, left), signal)
-    } catch (error) {
-      // Whoever gave up, or asked for what is refused, says nothing about the host.
-      const isOurs = request.signal?.aborted || (error instanceof ProtocolError && error.code === refusal)
-      if (!isOurs) end = attempt.isConnected ? 'failed' : 'unreachable'
-      throw error
-    } finally {
-      leave?.(end)
-    }
-  }
+export const createPublicFetch = (options: PublicFetchOptions = {}): PublicFetch => {
+  const settings = settingsOf(options)
 
   return async (start, request) => {
     const { milliseconds, signal } = request
@@ -225,8 +246,8 @@ export const createPublicFetch = (options: PublicFetchOptions = {}): PublicFetch
     const ending = signal ? AbortSignal.any([timeout, signal]) : timeout
     let url = urlOf(start)
     try {
-      for (let left = redirects; ; left--) {
-        const answer = await atHost(url, request, ending, left)
+      for (let left = settings.redirects; ; left--) {
+        const answer = await atHost(settings, url, request, ending, left)
         if (!('moved' in answer)) return answer
         url = answer.moved
       }

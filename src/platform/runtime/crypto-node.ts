@@ -48,8 +48,8 @@ export const loadSodium = (): Sodium | undefined => {
 }
 
 /** Keys that stay expanded in memory, per kind. A server signs with one key per app. */
-const CACHED_KEYS = 1024
-const TAG_LENGTH = 16
+const MAX_CACHED_KEYS = 1024
+const TAG_BYTES = 16
 /** PKCS #8 up to the key itself (RFC 8410). A JWK of a private key would need its public half first. */
 const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex')
 const PKCS8_X25519 = Buffer.from('302e020100300506032b656e04220420', 'hex')
@@ -70,7 +70,7 @@ const remembered = <T>(make: (key: Uint8Array) => T): ((key: Uint8Array) => T) =
     const known = made.get(name)
     if (known !== undefined) return known
     const value = make(key)
-    if (made.size >= CACHED_KEYS) {
+    if (made.size >= MAX_CACHED_KEYS) {
       for (const oldest of made.keys()) {
         made.delete(oldest)
         break
@@ -133,15 +133,15 @@ const withSodium = (sodium: Sodium): Crypto => {
     seal(key, nonce, plaintext) {
       expectLength(key, 32, 'a ChaCha20-Poly1305 key')
       expectLength(nonce, 12, 'a ChaCha20-Poly1305 nonce')
-      const sealed = new Uint8Array(plaintext.length + TAG_LENGTH)
+      const sealed = new Uint8Array(plaintext.length + TAG_BYTES)
       sodium.crypto_aead_chacha20poly1305_ietf_encrypt(sealed, plaintext, null, null, nonce, key)
       return sealed
     },
     open(key, nonce, sealed) {
       expectLength(key, 32, 'a ChaCha20-Poly1305 key')
       expectLength(nonce, 12, 'a ChaCha20-Poly1305 nonce')
-      if (sealed.length < TAG_LENGTH) return undefined
-      const plaintext = new Uint8Array(sealed.length - TAG_LENGTH)
+      if (sealed.length < TAG_BYTES) return undefined
+      const plaintext = new Uint8Array(sealed.length - TAG_BYTES)
       try {
         sodium.crypto_aead_chacha20poly1305_ietf_decrypt(plaintext, null, sealed, null, nonce, key)
       } catch {
@@ -152,24 +152,30 @@ const withSodium = (sodium: Sodium): Crypto => {
   }
 }
 
-const withNodeOnly = (): Crypto => {
-  const privateKeyFrom = (prefix: Buffer) => (raw: Uint8Array) =>
-    node.createPrivateKey({ key: Buffer.concat([prefix, raw]), format: 'der', type: 'pkcs8' })
-  const publicKeyFrom = (crv: 'Ed25519' | 'X25519') => (raw: Uint8Array) =>
-    node.createPublicKey({
-      key: { kty: 'OKP', crv, x: Buffer.from(raw).toString('base64url') },
-      format: 'jwk',
-    })
-  const publicHalf = (key: node.KeyObject): Uint8Array =>
-    new Uint8Array(Buffer.from(node.createPublicKey(key).export({ format: 'jwk' }).x ?? '', 'base64url'))
+const privateKeyFrom = (prefix: Buffer) => (raw: Uint8Array) =>
+  node.createPrivateKey({ key: Buffer.concat([prefix, raw]), format: 'der', type: 'pkcs8' })
+const publicKeyFrom = (crv: 'Ed25519' | 'X25519') => (raw: Uint8Array) =>
+  node.createPublicKey({
+    key: { kty: 'OKP', crv, x: Buffer.from(raw).toString('base64url') },
+    format: 'jwk',
+  })
+const publicHalf = (key: node.KeyObject): Uint8Array =>
+  new Uint8Array(Buffer.from(node.createPublicKey(key).export({ format: 'jwk' }).x ?? '', 'base64url'))
 
+/** Key objects of node:crypto by their raw bytes. */
+const createKeyObjects = () => {
   const signingKey = remembered(privateKeyFrom(PKCS8_ED25519))
   const agreementKey = remembered(privateKeyFrom(PKCS8_X25519))
   const verifyingKey = remembered(publicKeyFrom('Ed25519'))
   const peerKey = remembered(publicKeyFrom('X25519'))
   const signingPublicKey = remembered((seed) => publicHalf(signingKey(seed)))
   const agreementPublicKey = remembered((privateKey) => publicHalf(agreementKey(privateKey)))
+  return { signingKey, agreementKey, verifyingKey, peerKey, signingPublicKey, agreementPublicKey }
+}
 
+const withNodeOnly = (): Crypto => {
+  const { signingKey, agreementKey, verifyingKey, peerKey, signingPublicKey, agreementPublicKey } =
+    createKeyObjects()
   return {
     ...hashes,
     x25519PublicKey(privateKey) {
@@ -207,7 +213,7 @@ const withNodeOnly = (): Crypto => {
     seal(key, nonce, plaintext) {
       expectLength(key, 32, 'a ChaCha20-Poly1305 key')
       expectLength(nonce, 12, 'a ChaCha20-Poly1305 nonce')
-      const cipher = node.createCipheriv('chacha20-poly1305', key, nonce, { authTagLength: TAG_LENGTH })
+      const cipher = node.createCipheriv('chacha20-poly1305', key, nonce, { authTagLength: TAG_BYTES })
       const ciphertext = cipher.update(plaintext)
       cipher.final()
       return plain(Buffer.concat([ciphertext, cipher.getAuthTag()]))
@@ -215,9 +221,9 @@ const withNodeOnly = (): Crypto => {
     open(key, nonce, sealed) {
       expectLength(key, 32, 'a ChaCha20-Poly1305 key')
       expectLength(nonce, 12, 'a ChaCha20-Poly1305 nonce')
-      if (sealed.length < TAG_LENGTH) return undefined
-      const end = sealed.length - TAG_LENGTH
-      const decipher = node.createDecipheriv('chacha20-poly1305', key, nonce, { authTagLength: TAG_LENGTH })
+      if (sealed.length < TAG_BYTES) return undefined
+      const end = sealed.length - TAG_BYTES
+      const decipher = node.createDecipheriv('chacha20-poly1305', key, nonce, { authTagLength: TAG_BYTES })
       decipher.setAuthTag(sealed.subarray(end))
       const plaintext = decipher.update(sealed.subarray(0, end))
       try {
