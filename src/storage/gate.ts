@@ -15,6 +15,20 @@ export interface Gate {
   close(reason?: string): Promise<void>
 }
 
+const isAsyncIterable = (value: unknown): value is AsyncIterable<unknown> =>
+  typeof value === 'object' && value !== null && Symbol.asyncIterator in value
+
+/** Each step of the iteration passes the gate. */
+const guardItems = (
+  items: AsyncIterator<unknown>,
+  pass: <R>(call: () => Promise<R>) => Promise<R>,
+): AsyncIterable<unknown> => ({
+  [Symbol.asyncIterator]: () => ({
+    next: () => pass(() => items.next()),
+    return: () => items.return?.() ?? Promise.resolve({ done: true, value: undefined }),
+  }),
+})
+
 export const createGate = (): Gate => {
   let inside = 0
   let closed: string | undefined
@@ -41,9 +55,6 @@ export const createGate = (): Gate => {
     return Object.assign(refusal, { [Symbol.asyncIterator]: () => ({ next: () => refusal }) })
   }
 
-  const isAsyncIterable = (value: unknown): value is AsyncIterable<unknown> =>
-    typeof value === 'object' && value !== null && Symbol.asyncIterator in value
-
   return {
     guard(store) {
       const guarded: Record<string, unknown> = {}
@@ -54,13 +65,7 @@ export const createGate = (): Gate => {
           if (closed !== undefined) return refused(method)
           const result = method(...args)
           if (!isAsyncIterable(result)) return pass(() => result)
-          const items = result[Symbol.asyncIterator]()
-          return {
-            [Symbol.asyncIterator]: () => ({
-              next: () => pass(() => items.next()),
-              return: () => items.return?.() ?? Promise.resolve({ done: true, value: undefined }),
-            }),
-          }
+          return guardItems(result[Symbol.asyncIterator](), pass)
         }
       }
       // Symbols (disposal) stay as they are.

@@ -35,7 +35,7 @@ export const freePorts = async (count: number): Promise<number[]> => {
  * Throws `DemoFailure`.
  */
 export const borrowRedis = async (url: string, owned: ReleaseStack): Promise<void> => {
-  const redis = owned.use(connectRedis({ url, patience: PATIENCE }))
+  const redis = owned.use(connectRedis({ url, timeoutMs: PATIENCE }))
   const nodes = () => (redis.client instanceof Cluster ? redis.client.nodes('master') : [redis.client])
   try {
     await redis.ping()

@@ -115,6 +115,29 @@ const allocateReadersFile = (path: string): void => {
 /** An option of the engine that its types do not have. */
 const OWNER_ONLY = { permissionsMode: 0o600 }
 
+/** `measured` keeps the handles of tables between two calls. */
+const reusableBytesOf = (env: RootDatabase, measured: Map<string, Bytes>): number => {
+  for (const name of env.getKeys()) {
+    if (typeof name === 'string' && !measured.has(name)) measured.set(name, env.openDB({ name, ...BYTES }))
+  }
+  const file: FileStats = env.getStats()
+  const { pageSize = 0, lastPageNumber = 0, free = {} } = file
+  const tables = [file, free, ...[...measured.values()].map((table): TableStats => table.getStats())]
+  const used = tables.reduce((sum, table) => sum + pagesOf(table), HEAD_PAGES)
+  return Math.max(0, lastPageNumber + 1 - used) * pageSize
+}
+
+const otherProcesses = (env: RootDatabase): number[] => {
+  // Enters this process first: of two that start at once at least one sees the other.
+  env.get('')
+  env.readerCheck()
+  const pids = env
+    .readerList()
+    .split('\n')
+    .map((line) => Number.parseInt(line, 10))
+  return [...new Set(pids)].filter((pid) => Number.isInteger(pid) && pid !== process.pid)
+}
+
 /** Throws the file system's error, or one with its number, where there is no room. */
 export const openEnv = (path: string): Env => {
   allocateReadersFile(path)
@@ -159,17 +182,7 @@ export const openEnv = (path: string): Env => {
       return { [Symbol.dispose]: () => void listeners.delete(listener) }
     },
     lost,
-    reusableBytes() {
-      for (const name of env.getKeys()) {
-        if (typeof name === 'string' && !measured.has(name))
-          measured.set(name, env.openDB({ name, ...BYTES }))
-      }
-      const file: FileStats = env.getStats()
-      const { pageSize = 0, lastPageNumber = 0, free = {} } = file
-      const tables = [file, free, ...[...measured.values()].map((table): TableStats => table.getStats())]
-      const used = tables.reduce((sum, table) => sum + pagesOf(table), HEAD_PAGES)
-      return Math.max(0, lastPageNumber + 1 - used) * pageSize
-    },
+    reusableBytes: () => reusableBytesOf(env, measured),
     snapshot() {
       const transaction = env.useReadTransaction()
       snapshots.add(transaction)
@@ -179,16 +192,7 @@ export const openEnv = (path: string): Env => {
       return { transaction, [Symbol.dispose]: end }
     },
     enter: () => void env.get(''),
-    others() {
-      // So that of two that come at once at least one sees the other.
-      env.get('')
-      env.readerCheck()
-      const pids = env
-        .readerList()
-        .split('\n')
-        .map((line) => Number.parseInt(line, 10))
-      return [...new Set(pids)].filter((pid) => Number.isInteger(pid) && pid !== process.pid)
-    },
+    others: () => otherProcesses(env),
     close() {
       // It would wait for ever.
       if (isBroken()) return Promise.resolve()

@@ -103,126 +103,131 @@ const newestMeta = (handle: number, fileBytes: number): Meta => {
 /** What one page leads to. */
 type Found = (visit: Visit) => void
 
-const createWalk = (handle: number, fileBytes: number, meta: Meta) => {
+const openWalk = (handle: number, fileBytes: number, meta: Meta) => {
   const { pageBytes, lastPage } = meta
   // The file may be shorter than its number of pages says, when the last ones are free.
   const filePages = Math.min(lastPage + 1, Math.ceil(fileBytes / pageBytes))
   const inUse = new Uint8Array(Math.ceil(filePages / 8))
-  const isInUse = (page: number) => ((inUse[page >> 3] ?? 0) & (1 << (page & 7))) !== 0
   /** By the lists of free pages: from, length. */
   const free: [from: number, length: number][] = []
-  let pages = META_PAGES
-
-  const use = (from: number, length: number, parent: string): void => {
-    if (from < META_PAGES || from + length - 1 > lastPage) {
-      throw new Damage(`${parent} leads to page ${from}, which there cannot be`)
-    }
-    if ((from + length) * pageBytes > fileBytes) {
-      throw new Damage(`it is cut short: it has ${fileBytes} bytes, and page ${from} is behind its end`)
-    }
-    for (let page = from; page < from + length; page++) {
-      if (isInUse(page)) throw new Damage(`page ${page} is used twice`)
-      inUse[page >> 3] = (inUse[page >> 3] ?? 0) | (1 << (page & 7))
-    }
-    pages += length
-  }
-
+  const pages = META_PAGES
   const treePage = Buffer.alloc(pageBytes)
   const longHeader = Buffer.alloc(PAGE_HEADER_BYTES)
-  const pageAt = (page: number, into: Buffer): Buffer => {
-    const bytes = read(handle, page * pageBytes, into)
-    if (!bytes) throw new Damage(`page ${page} cannot be read`)
-    if (bytes.readBigUInt64LE(0) !== BigInt(page))
-      throw new Damage(`page ${page} is not the page of that number`)
-    return bytes
-  }
+  return { handle, fileBytes, meta, pageBytes, lastPage, filePages, inUse, free, pages, treePage, longHeader }
+}
+type Walk = ReturnType<typeof openWalk>
 
-  /** Entries: the number of a page, or minus the length of a run and then its first page; 0 is none. */
-  const addFreeList = (list: Buffer, page: number): void => {
-    const wrong = new Damage(`page ${page} holds a list of free pages that is none`)
-    if (list.length < 8) throw wrong
-    const count = Number(list.readBigInt64LE(0))
-    if (count < 0 || 8 + count * 8 > list.length) throw wrong
-    for (let at = 1; at <= count; at++) {
-      const entry = Number(list.readBigInt64LE(at * 8))
-      if (entry === 0) continue
-      if (entry < 0) at += 1
-      const from = entry < 0 && at <= count ? Number(list.readBigInt64LE(at * 8)) : entry
-      const length = entry < 0 ? -entry : 1
-      if (from < META_PAGES || from + length - 1 > lastPage) throw wrong
-      free.push([from, length])
+const isInUse = (walk: Walk, page: number) => ((walk.inUse[page >> 3] ?? 0) & (1 << (page & 7))) !== 0
+
+const use = (walk: Walk, from: number, length: number, parent: string): void => {
+  if (from < META_PAGES || from + length - 1 > walk.lastPage) {
+    throw new Damage(`${parent} leads to page ${from}, which there cannot be`)
+  }
+  if ((from + length) * walk.pageBytes > walk.fileBytes) {
+    throw new Damage(`it is cut short: it has ${walk.fileBytes} bytes, and page ${from} is behind its end`)
+  }
+  for (let page = from; page < from + length; page++) {
+    if (isInUse(walk, page)) throw new Damage(`page ${page} is used twice`)
+    walk.inUse[page >> 3] = (walk.inUse[page >> 3] ?? 0) | (1 << (page & 7))
+  }
+  walk.pages += length
+}
+
+const pageAt = (walk: Walk, page: number, into: Buffer): Buffer => {
+  const bytes = read(walk.handle, page * walk.pageBytes, into)
+  if (!bytes) throw new Damage(`page ${page} cannot be read`)
+  if (bytes.readBigUInt64LE(0) !== BigInt(page))
+    throw new Damage(`page ${page} is not the page of that number`)
+  return bytes
+}
+
+/** Entries: the number of a page, or minus the length of a run and then its first page; 0 is none. */
+const addFreeList = (walk: Walk, list: Buffer, page: number): void => {
+  const wrong = new Damage(`page ${page} holds a list of free pages that is none`)
+  if (list.length < 8) throw wrong
+  const count = Number(list.readBigInt64LE(0))
+  if (count < 0 || 8 + count * 8 > list.length) throw wrong
+  for (let at = 1; at <= count; at++) {
+    const entry = Number(list.readBigInt64LE(at * 8))
+    if (entry === 0) continue
+    if (entry < 0) at += 1
+    const from = entry < 0 && at <= count ? Number(list.readBigInt64LE(at * 8)) : entry
+    const length = entry < 0 ? -entry : 1
+    if (from < META_PAGES || from + length - 1 > walk.lastPage) throw wrong
+    walk.free.push([from, length])
+  }
+}
+
+const longValue = (
+  walk: Walk,
+  bytes: Buffer,
+  at: number,
+  length: number,
+  page: number,
+  isFreeList: boolean,
+): void => {
+  const from = pageNumber(bytes.readBigUInt64LE(at))
+  const count = Math.floor((PAGE_HEADER_BYTES - 1 + length) / walk.pageBytes) + 1
+  use(walk, from, count, `page ${page}`)
+  const header = pageAt(walk, from, isFreeList ? Buffer.alloc(PAGE_HEADER_BYTES + length) : walk.longHeader)
+  if ((header.readUInt16LE(18) & PAGE.overflow) === 0) throw new Damage(`page ${from} holds no long value`)
+  if (header.readUInt32LE(20) < count) throw new Damage(`the value that begins at page ${from} is cut short`)
+  if (isFreeList) addFreeList(walk, header.subarray(PAGE_HEADER_BYTES), page)
+}
+
+const leafNode = (walk: Walk, bytes: Buffer, at: number, { page, isFreeList }: Visit, found: Found): void => {
+  const length = bytes.readUInt32LE(at)
+  const flags = bytes.readUInt16LE(at + 4)
+  const value = at + NODE_HEADER_BYTES + bytes.readUInt16LE(at + 6)
+  const kept = (flags & NODE.long) !== 0 ? LONG_VALUE_BYTES : length
+  if (value + kept > walk.pageBytes) throw new Damage(`page ${page} holds a value that reaches beyond it`)
+  if ((flags & NODE.long) !== 0) longValue(walk, bytes, value, length, page, isFreeList)
+  else if ((flags & NODE.tree) !== 0) {
+    if (length !== TREE_BYTES) throw new Damage(`page ${page} holds a table that is none`)
+    const { root, depth } = treeAt(bytes, value)
+    if (root !== undefined) found({ page: root, depth, isFreeList: false })
+  } else if (isFreeList) addFreeList(walk, bytes.subarray(value, value + length), page)
+}
+
+const visit = (walk: Walk, one: Visit, parent: string, found: Found): void => {
+  const { page, depth, isFreeList } = one
+  use(walk, page, 1, parent)
+  const bytes = pageAt(walk, page, walk.treePage)
+  const flags = bytes.readUInt16LE(18)
+  const isBranch = (flags & PAGE.branch) !== 0
+  if ((flags & (PAGE.overflow | PAGE.meta)) !== 0 || isBranch === ((flags & PAGE.leaf) !== 0)) {
+    throw new Damage(`page ${page} is neither a branch nor a leaf`)
+  }
+  if (isBranch !== depth > 1) throw new Damage(`page ${page} is on the wrong level`)
+  const [lower, upper] = [bytes.readUInt16LE(20), bytes.readUInt16LE(22)]
+  if (lower > upper || upper > walk.pageBytes - PAGE_HEADER_BYTES || lower % 2 !== 0) {
+    throw new Damage(`page ${page} has bounds that cannot be`)
+  }
+  const count = lower / 2
+  if (isBranch && count === 0) throw new Damage(`page ${page} is a branch without children`)
+  if ((flags & PAGE.fixed) !== 0) return
+  for (let index = 0; index < count; index++) {
+    const offset = bytes.readUInt16LE(PAGE_HEADER_BYTES + index * 2)
+    const at = offset + PAGE_HEADER_BYTES
+    if (offset < upper || at + NODE_HEADER_BYTES > walk.pageBytes) {
+      throw new Damage(`page ${page} has a node outside of it`)
     }
-  }
-
-  const longValue = (bytes: Buffer, at: number, length: number, page: number, isFreeList: boolean): void => {
-    const from = pageNumber(bytes.readBigUInt64LE(at))
-    const count = Math.floor((PAGE_HEADER_BYTES - 1 + length) / pageBytes) + 1
-    use(from, count, `page ${page}`)
-    const header = pageAt(from, isFreeList ? Buffer.alloc(PAGE_HEADER_BYTES + length) : longHeader)
-    if ((header.readUInt16LE(18) & PAGE.overflow) === 0) throw new Damage(`page ${from} holds no long value`)
-    if (header.readUInt32LE(20) < count)
-      throw new Damage(`the value that begins at page ${from} is cut short`)
-    if (isFreeList) addFreeList(header.subarray(PAGE_HEADER_BYTES), page)
-  }
-
-  const leafNode = (bytes: Buffer, at: number, { page, isFreeList }: Visit, found: Found): void => {
-    const length = bytes.readUInt32LE(at)
-    const flags = bytes.readUInt16LE(at + 4)
-    const value = at + NODE_HEADER_BYTES + bytes.readUInt16LE(at + 6)
-    const kept = (flags & NODE.long) !== 0 ? LONG_VALUE_BYTES : length
-    if (value + kept > pageBytes) throw new Damage(`page ${page} holds a value that reaches beyond it`)
-    if ((flags & NODE.long) !== 0) longValue(bytes, value, length, page, isFreeList)
-    else if ((flags & NODE.tree) !== 0) {
-      if (length !== TREE_BYTES) throw new Damage(`page ${page} holds a table that is none`)
-      const { root, depth } = treeAt(bytes, value)
-      if (root !== undefined) found({ page: root, depth, isFreeList: false })
-    } else if (isFreeList) addFreeList(bytes.subarray(value, value + length), page)
-  }
-
-  const visit = (one: Visit, parent: string, found: Found): void => {
-    const { page, depth, isFreeList } = one
-    use(page, 1, parent)
-    const bytes = pageAt(page, treePage)
-    const flags = bytes.readUInt16LE(18)
-    const isBranch = (flags & PAGE.branch) !== 0
-    if ((flags & (PAGE.overflow | PAGE.meta)) !== 0 || isBranch === ((flags & PAGE.leaf) !== 0)) {
-      throw new Damage(`page ${page} is neither a branch nor a leaf`)
+    if (at + NODE_HEADER_BYTES + bytes.readUInt16LE(at + 6) > walk.pageBytes) {
+      throw new Damage(`page ${page} holds a key that reaches beyond it`)
     }
-    if (isBranch !== depth > 1) throw new Damage(`page ${page} is on the wrong level`)
-    const [lower, upper] = [bytes.readUInt16LE(20), bytes.readUInt16LE(22)]
-    if (lower > upper || upper > pageBytes - PAGE_HEADER_BYTES || lower % 2 !== 0) {
-      throw new Damage(`page ${page} has bounds that cannot be`)
-    }
-    const count = lower / 2
-    if (isBranch && count === 0) throw new Damage(`page ${page} is a branch without children`)
-    if ((flags & PAGE.fixed) !== 0) return
-    for (let index = 0; index < count; index++) {
-      const offset = bytes.readUInt16LE(PAGE_HEADER_BYTES + index * 2)
-      const at = offset + PAGE_HEADER_BYTES
-      if (offset < upper || at + NODE_HEADER_BYTES > pageBytes) {
-        throw new Damage(`page ${page} has a node outside of it`)
-      }
-      if (at + NODE_HEADER_BYTES + bytes.readUInt16LE(at + 6) > pageBytes) {
-        throw new Damage(`page ${page} holds a key that reaches beyond it`)
-      }
-      if (isBranch) {
-        const child = bytes.readUInt32LE(at) + bytes.readUInt16LE(at + 4) * 2 ** 32
-        found({ page: child, depth: depth - 1, isFreeList })
-      } else leafNode(bytes, at, one, found)
-    }
+    if (isBranch) {
+      const child = bytes.readUInt32LE(at) + bytes.readUInt16LE(at + 4) * 2 ** 32
+      found({ page: child, depth: depth - 1, isFreeList })
+    } else leafNode(walk, bytes, at, one, found)
   }
+}
 
-  return {
-    visit,
-    pages: () => pages,
-    /** Whether the lists of free pages agree with what is in use. Throws. */
-    checkFree(): void {
-      for (const [from, length] of free) {
-        for (let page = from; page < Math.min(from + length, filePages); page++) {
-          if (isInUse(page)) throw new Damage(`page ${page} is in use and called free`)
-        }
-      }
-    },
+/** Throws when a page that the lists call free is in use. */
+const checkFree = (walk: Walk): void => {
+  for (const [from, length] of walk.free) {
+    for (let page = from; page < Math.min(from + length, walk.filePages); page++) {
+      if (isInUse(walk, page)) throw new Damage(`page ${page} is in use and called free`)
+    }
   }
 }
 
@@ -231,7 +236,7 @@ const walkAll = async (
   fileBytes: number,
   { meta, deadline, now }: { meta: Meta; deadline: number; now: () => number },
 ): Promise<Omit<FileCheck, 'damage'>> => {
-  const walk = createWalk(handle, fileBytes, meta)
+  const walk = openWalk(handle, fileBytes, meta)
   const waiting: Visit[] = []
   for (const [tree, isFreeList] of [
     [meta.main, false],
@@ -243,13 +248,13 @@ const walkAll = async (
   for (let visited = 1; ; visited++) {
     const next = waiting.pop()
     if (!next) break
-    walk.visit(next, 'a page', found)
+    visit(walk, next, 'a page', found)
     if (visited % PAGES_PER_SLICE !== 0) continue
-    if (now() > deadline) return { pages: walk.pages(), isComplete: false }
+    if (now() > deadline) return { pages: walk.pages, isComplete: false }
     await new Promise((resolve) => setImmediate(resolve))
   }
-  walk.checkFree()
-  return { pages: walk.pages(), isComplete: true }
+  checkFree(walk)
+  return { pages: walk.pages, isComplete: true }
 }
 
 /**

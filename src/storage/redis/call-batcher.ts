@@ -4,6 +4,10 @@ import type { RedisConnection } from './connection.ts'
 /** Sends one command or script; rejects as `RedisConnection.one` does. */
 export type Ask = <T>(command: () => Promise<T>) => Promise<T>
 
+/** Rejects with what `RedisConnection.one` makes of the error. */
+const rejectMapped = (redis: RedisConnection, error: unknown, reject: (reason: unknown) => void) =>
+  redis.one(() => Promise.reject(error)).catch(reject)
+
 /**
  * Gathers what is asked within one turn into one batch. Letters are written two hundred at a time, each of which looks
  * up its account: that is one write to the socket instead of two hundred, and one timer.
@@ -28,8 +32,8 @@ export const createAsk = (redis: RedisConnection): Ask => {
         try {
           resolve(await command())
         } catch (error) {
-          // One that failed says nothing about the others. `one` knows what the error means.
-          await redis.one(() => Promise.reject(error)).catch(reject)
+          // One that failed says nothing about the others.
+          await rejectMapped(redis, error, reject)
         }
       }
       waiting.push({ start, refuse: reject })

@@ -12,76 +12,85 @@ export interface Channels {
   listen(channels: readonly string[], listener: (text: string, channel: string) => void): Disposable
 }
 
-/** After Redis refused a subscription, ms. */
-const RETRY = 1_000
+/** After Redis refused a subscription. */
+const RESUBSCRIBE_AFTER_MS = 1_000
 
-export const createChannels = (redis: RedisConnection): Channels => {
+const openChannels = (redis: RedisConnection) => {
   const listeners = new Map<string, Set<(text: string, channel: string) => void>>()
   const refused = new Set<string>()
-  let isAttached = false
+  return { redis, listeners, refused, isAttached: false }
+}
+type ChannelsState = ReturnType<typeof openChannels>
 
-  // A channel name is hashed like a key; the tag makes that explicit, and each channel has a slot of its own.
-  const nameOf = (channel: string) => `${redis.prefix}{${channel}}`
-  const channelOf = (name: string) => name.slice(redis.prefix.length + 1, -1)
+// A channel name is hashed like a key; the tag makes that explicit, and each channel has a slot of its own.
+const nameOf = (state: ChannelsState, channel: string) => `${state.redis.prefix}{${channel}}`
 
-  /** One call a channel: in a cluster those of one call must share a slot. What goes wrong costs wake-ups only. */
-  const subscribe = (channel: string) => {
-    const subscriber = redis.subscriber()
-    subscriber.ssubscribe(nameOf(channel)).catch(() => {
-      if (subscriber.status === 'end') return
-      if (refused.size === 0) setTimeout(tryAgain, RETRY).unref()
-      refused.add(channel)
+const channelOf = (state: ChannelsState, name: string) => name.slice(state.redis.prefix.length + 1, -1)
+
+/** One call a channel: in a cluster those of one call must share a slot. What goes wrong costs wake-ups only. */
+const subscribe = (state: ChannelsState, channel: string) => {
+  const subscriber = state.redis.subscriber()
+  subscriber.ssubscribe(nameOf(state, channel)).catch(() => {
+    if (subscriber.status === 'end') return
+    if (state.refused.size === 0) setTimeout(() => tryAgain(state), RESUBSCRIBE_AFTER_MS).unref()
+    state.refused.add(channel)
+  })
+}
+
+const tryAgain = (state: ChannelsState) => {
+  const again = [...state.refused]
+  state.refused.clear()
+  for (const channel of again) if (state.listeners.has(channel)) subscribe(state, channel)
+}
+
+const attach = (state: ChannelsState) => {
+  state.isAttached = true
+  const subscriber = state.redis.subscriber()
+  subscriber.on('smessage', (name: string, text: string) => {
+    const channel = channelOf(state, name)
+    for (const listener of state.listeners.get(channel) ?? []) listener(text, channel)
+  })
+  // The client of a cluster looks after that itself.
+  if (subscriber !== state.redis.client) {
+    subscriber.on('ready', () => {
+      for (const channel of state.listeners.keys()) subscribe(state, channel)
     })
   }
-  const tryAgain = () => {
-    const again = [...refused]
-    refused.clear()
-    for (const channel of again) if (listeners.has(channel)) subscribe(channel)
-  }
+}
 
-  const attach = () => {
-    isAttached = true
-    const subscriber = redis.subscriber()
-    subscriber.on('smessage', (name: string, text: string) => {
-      const channel = channelOf(name)
-      for (const listener of listeners.get(channel) ?? []) listener(text, channel)
-    })
-    // The client of a cluster looks after that itself.
-    if (subscriber !== redis.client) {
-      subscriber.on('ready', () => {
-        for (const channel of listeners.keys()) subscribe(channel)
-      })
-    }
-  }
+export const createChannels = (redis: RedisConnection): Channels => {
+  const state = openChannels(redis)
 
   return {
     publish(messages) {
       if (messages.length === 0) return
-      void redis
-        .batch(() => messages.map(({ channel, text }) => redis.client.spublish(nameOf(channel), text)))
+      void state.redis
+        .batch(() =>
+          messages.map(({ channel, text }) => state.redis.client.spublish(nameOf(state, channel), text)),
+        )
         .catch(() => {})
     },
     listen(channels, listener) {
-      if (!isAttached) attach()
+      if (!state.isAttached) attach(state)
       for (const channel of channels) {
-        const known = listeners.get(channel)
+        const known = state.listeners.get(channel)
         if (known) {
           known.add(listener)
           continue
         }
-        listeners.set(channel, new Set([listener]))
-        subscribe(channel)
+        state.listeners.set(channel, new Set([listener]))
+        subscribe(state, channel)
       }
       return {
         [Symbol.dispose]: () => {
           for (const channel of channels) {
-            const known = listeners.get(channel)
+            const known = state.listeners.get(channel)
             known?.delete(listener)
             if (known?.size !== 0) continue
-            listeners.delete(channel)
-            redis
+            state.listeners.delete(channel)
+            state.redis
               .subscriber()
-              .sunsubscribe(nameOf(channel))
+              .sunsubscribe(nameOf(state, channel))
               .catch(() => {})
           }
         },

@@ -8,8 +8,8 @@
  * slots, fail-overs), so a batch may name keys of any slot; only the keys of one command or script must share one.
  * Keys are made with `redis.prefix` and a hash tag: `` `${redis.prefix}{t:…}` ``. Never `KEYS`, never a cross-slot MGET.
  *
- * Trouble: a call waits for Redis to come back until it has been away for `patience` (at least a second, and at most
- * `patience` for one that does not answer), then it rejects with ProtocolError `unavailable` and the reason as its cause.
+ * Trouble: a call waits for Redis to come back until it has been away for `timeoutMs` (at least a second, and at most
+ * `timeoutMs` for one that does not answer), then it rejects with ProtocolError `unavailable` and the reason as its cause.
  * READONLY, CLUSTERDOWN, LOADING, OOM and the like are `unavailable` at once. A call that was rejected may still have its
  * effect, also later, so everything that is sent must bear repetition. A promise that resolves says that Redis has
  * answered: how much outlives a crash of Redis is its operator's choice (`appendonly`, `appendfsync`, replicas).
@@ -32,8 +32,8 @@ export interface ConnectOptions {
   url: string
   /** What all our keys start with. Default `belfry:`. */
   prefix?: string
-  /** How long a call waits for a Redis that is away, ms. Default 10,000. */
-  patience?: number
+  /** How long a call waits for a Redis that is away. Default 10,000. */
+  timeoutMs?: number
   log?: Log
 }
 
@@ -80,20 +80,20 @@ const unavailable = (error: unknown): unknown => {
   return new ProtocolError('unavailable', mistake ?? `Redis cannot serve now (${reason})`, { cause: error })
 }
 
-/** A call waits at least so long, ms, unless `patience` is less. */
-const LEAST_PATIENCE = 1_000
+/** A call waits at least so long, unless `timeoutMs` is less. */
+const MIN_TIMEOUT_MS = 1_000
 
-/** How long the trace of a ping stays that nobody removes, ms. */
-const PING_KEPT = 1_000
+/** A ping that is cut off leaves its key for so long. */
+const PING_TTL_MS = 1_000
 
 /** Waits 50 ms, then longer, at most a second: a Redis that restarts is found soon. */
 const retryStrategy = (times: number): number => Math.min(50 * 2 ** Math.min(times, 10), 1_000)
 
-/** Between two connections that are given up because they lead to a replica, ms. */
-const TURN_AWAY = 1_000
+/** Between two connections that are given up because they lead to a replica. */
+const RECONNECT_PAUSE_MS = 1_000
 
 const connect = (options: ConnectOptions): Redis | Cluster => {
-  let turnedAway = 0
+  let reconnectedAt = 0
   const { hosts, isCluster, ...own } = parseRedisUrl(options.url)
   const shared: RedisOptions = {
     ...own,
@@ -104,8 +104,9 @@ const connect = (options: ConnectOptions): Redis | Cluster => {
     // A fail-over turned this master into a replica: the address may lead to the new one by now. What was refused is not
     // sent again behind its caller's back; it would pile up here for as long as there is none.
     reconnectOnError: (error) => {
-      if (!error.message.startsWith('READONLY') || Date.now() - turnedAway < TURN_AWAY) return false
-      turnedAway = Date.now()
+      if (!error.message.startsWith('READONLY') || Date.now() - reconnectedAt < RECONNECT_PAUSE_MS)
+        return false
+      reconnectedAt = Date.now()
       return 1
     },
   }
@@ -120,7 +121,7 @@ const connect = (options: ConnectOptions): Redis | Cluster => {
     clusterRetryStrategy: retryStrategy,
     slotsRefreshTimeout: 3_000,
     slotsRefreshInterval: 15_000,
-    // Deadlines are ours (`patience`); these only must not end earlier.
+    // Deadlines are ours (`timeoutMs`); these only must not end earlier.
     maxRedirections: 200,
     retryDelayOnFailover: 100,
     retryDelayOnClusterDown: 100,
@@ -129,153 +130,184 @@ const connect = (options: ConnectOptions): Redis | Cluster => {
   })
 }
 
-export const connectRedis = (options: ConnectOptions): RedisConnection => {
-  const { prefix = 'belfry:', patience = 10_000, log = silent } = options
-  const client = connect(options)
-  const defined = new Set<string>()
-  const others = new Set<Redis | Cluster>()
-  const listeners = new Set<(reply: string) => void>()
-  let subscriber: Redis | Cluster | undefined
-  let closed = false
-  let refusal: string | undefined
-  let spansSlots = false
-  const warned = new Set<string>()
-  let awaySince: number | undefined = Date.now()
+interface ConnectionState {
+  readonly client: Redis | Cluster
+  readonly url: string
+  readonly prefix: string
+  readonly timeoutMs: number
+  readonly log: Log
+  /** Scripts that the client knows. */
+  readonly defined: Set<string>
+  readonly refusedWriteListeners: Set<(reply: string) => void>
+  /** Warnings are logged once a process: a connection that comes back says nothing new. */
+  readonly warned: Set<string>
+  isClosed: boolean
+  /** Why this Redis is never used, for the operator. */
+  refusal: string | undefined
+  spansSlots: boolean
+  /** Unix ms; undefined while the connection stands. */
+  awaySince: number | undefined
+}
 
-  const watch = (one: Redis | Cluster) => {
-    // Every failed attempt is an event; the ones between the first and the recovery say nothing new.
-    let isTold = false
-    one.on('error', (error: Error) => {
-      if (isTold) return
-      isTold = true
-      void diagnoseRedis(options.url, prefix).then((mistake) => {
-        if (!closed) log.warn({ err: error }, mistake ?? 'Redis is away; trying again')
-      })
+const logOutages = (state: ConnectionState, connection: Redis | Cluster): void => {
+  const { url, prefix, log } = state
+  // Every failed attempt is an event; those between the first and the recovery are not logged.
+  let isLogged = false
+  connection.on('error', (error: Error) => {
+    if (isLogged) return
+    isLogged = true
+    void diagnoseRedis(url, prefix).then((mistake) => {
+      if (!state.isClosed) log.warn({ err: error }, mistake ?? 'Redis is away; trying again')
     })
-    one.on('ready', () => {
-      if (isTold) log.info({}, 'Redis is back')
-      isTold = false
-    })
-  }
-  watch(client)
-
-  /** What would only show much later, or in a hundred odd ways. */
-  const examine = async (): Promise<void> => {
-    const nodes = client instanceof Cluster ? client.nodes('master') : [client]
-    const infos = await Promise.all(nodes.map((node) => node.info().catch(() => undefined)))
-    // Trying is surer than what a proxy says of itself.
-    spansSlots =
-      client instanceof Redis &&
-      (await client.eval('return 1', 2, `${prefix}{p0}`, `${prefix}{p1}`).catch(() => 0)) === 1
-    refusal = infos.map((info) => versionMistake(info ?? '')).find((mistake) => mistake !== undefined)
-    if (refusal !== undefined) log.error({}, refusal)
-    // Once a process: a connection that comes back says nothing new.
-    for (const warning of infos.flatMap(warningsOf)) {
-      if (!warned.has(warning)) log.warn({}, warning)
-      warned.add(warning)
-    }
-  }
-  client.on('ready', () => {
-    awaySince = undefined
-    void examine()
   })
-  client.on('close', () => {
-    awaySince ??= Date.now()
+  connection.on('ready', () => {
+    if (isLogged) log.info({}, 'Redis is back')
+    isLogged = false
   })
+}
 
-  const together = <T>(start: () => T): T => {
-    const streams = (client instanceof Cluster ? client.nodes('master') : [client]).map(
-      ({ stream }) => stream,
+/** Finds what would only show much later, or in a hundred odd ways. */
+const examine = async (state: ConnectionState): Promise<void> => {
+  const { client, prefix, log, warned } = state
+  const nodes = client instanceof Cluster ? client.nodes('master') : [client]
+  const infos = await Promise.all(nodes.map((node) => node.info().catch(() => undefined)))
+  // A proxy may describe itself as something else, so a script with two slots is tried.
+  state.spansSlots =
+    client instanceof Redis &&
+    (await client.eval('return 1', 2, `${prefix}{p0}`, `${prefix}{p1}`).catch(() => 0)) === 1
+  state.refusal = infos.map((info) => versionMistake(info ?? '')).find((mistake) => mistake !== undefined)
+  if (state.refusal !== undefined) log.error({}, state.refusal)
+  for (const warning of infos.flatMap(warningsOf)) {
+    if (!warned.has(warning)) log.warn({}, warning)
+    warned.add(warning)
+  }
+}
+
+const together = <T>({ client }: ConnectionState, start: () => T): T => {
+  const streams = (client instanceof Cluster ? client.nodes('master') : [client]).map(({ stream }) => stream)
+  for (const stream of streams) stream?.cork()
+  try {
+    return start()
+  } finally {
+    for (const stream of streams) stream?.uncork()
+  }
+}
+
+const batch = async <T>(state: ConnectionState, commands: () => readonly Promise<T>[]): Promise<T[]> => {
+  const { awaySince, timeoutMs } = state
+  if (state.isClosed) throw new ProtocolError('unavailable', 'the store is closed')
+  if (state.refusal !== undefined) throw new ProtocolError('unavailable', state.refusal)
+  // A Redis that is away for long is not asked again by every caller; the client goes on trying.
+  if (awaySince !== undefined && Date.now() - awaySince > timeoutMs) {
+    throw new ProtocolError('unavailable', 'Redis does not answer')
+  }
+  // A caller that comes late to an outage waits for the rest of the time only.
+  const restMs = timeoutMs - (awaySince === undefined ? 0 : Date.now() - awaySince)
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new ProtocolError('unavailable', 'Redis did not answer in time')),
+      Math.max(restMs, Math.min(timeoutMs, MIN_TIMEOUT_MS)),
     )
-    for (const stream of streams) stream?.cork()
-    try {
-      return start()
-    } finally {
-      for (const stream of streams) stream?.uncork()
+  })
+  try {
+    return await Promise.race([Promise.all(together(state, commands)), late])
+  } catch (error) {
+    if (error instanceof Error && isReply(error) && REFUSED_WRITE.test(error.message)) {
+      for (const listener of state.refusedWriteListeners) listener(error.message)
     }
+    throw unavailable(error)
+  } finally {
+    clearTimeout(timer)
   }
+}
 
-  const batch = async <T>(commands: () => readonly Promise<T>[]): Promise<T[]> => {
-    if (closed) throw new ProtocolError('unavailable', 'the store is closed')
-    if (refusal !== undefined) throw new ProtocolError('unavailable', refusal)
-    // What is away for long is not asked again by every caller; the client goes on trying.
-    if (awaySince !== undefined && Date.now() - awaySince > patience) {
-      throw new ProtocolError('unavailable', 'Redis does not answer')
-    }
-    // Who comes late to a Redis that has been away for a while waits for the rest of the time, not for all of it again.
-    const rest = patience - (awaySince === undefined ? 0 : Date.now() - awaySince)
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new ProtocolError('unavailable', 'Redis did not answer in time')),
-        Math.max(rest, Math.min(patience, LEAST_PATIENCE)),
-      )
-    })
-    try {
-      return await Promise.race([Promise.all(together(commands)), late])
-    } catch (error) {
-      if (error instanceof Error && isReply(error) && REFUSED_WRITE.test(error.message)) {
-        for (const listener of listeners) listener(error.message)
-      }
-      throw unavailable(error)
-    } finally {
-      clearTimeout(timer)
-    }
+const one = async <T>(state: ConnectionState, command: () => Promise<T>): Promise<T> => {
+  const [answer] = await batch(state, () => [command().then((value) => ({ value }))])
+  if (!answer) throw new Error('a command without an answer')
+  return answer.value
+}
+
+const runScript = (
+  { client, defined }: ConnectionState,
+  { name, lua }: Script,
+  keys: readonly string[],
+  args: readonly (string | number)[],
+): Promise<unknown> => {
+  if (!defined.has(name)) {
+    client.defineCommand(name, { lua })
+    defined.add(name)
   }
+  const run: unknown = Reflect.get(client, name)
+  if (typeof run !== 'function') throw new Error(`The script ${name} is not defined`)
+  return Promise.resolve(Reflect.apply(run, client, [keys.length, ...keys, ...args]))
+}
 
-  const one = async <T>(command: () => Promise<T>): Promise<T> => {
-    const [answer] = await batch(() => [command().then((value) => ({ value }))])
-    if (!answer) throw new Error('a command without an answer')
-    return answer.value
+/** A write: a Redis that is full, or only a replica, answers PING and reads, too. */
+const ping = async (state: ConnectionState): Promise<void> => {
+  const { client, prefix } = state
+  const key = `${prefix}{ping}`
+  await batch<unknown>(state, () => [client.set(key, '', 'PX', PING_TTL_MS), client.del(key)])
+}
+
+const createState = (options: ConnectOptions): ConnectionState => {
+  const { url, prefix = 'belfry:', timeoutMs = 10_000, log = silent } = options
+  const state: ConnectionState = {
+    ...{ client: connect(options), url, prefix, timeoutMs, log },
+    ...{ defined: new Set(), refusedWriteListeners: new Set(), warned: new Set() },
+    ...{ isClosed: false, refusal: undefined, spansSlots: false, awaySince: Date.now() },
   }
+  logOutages(state, state.client)
+  state.client.on('ready', () => {
+    state.awaySince = undefined
+    void examine(state)
+  })
+  state.client.on('close', () => {
+    state.awaySince ??= Date.now()
+  })
+  return state
+}
 
+export const connectRedis = (options: ConnectOptions): RedisConnection => {
+  const state = createState(options)
+  const { client, prefix, refusedWriteListeners } = state
+  const others = new Set<Redis | Cluster>()
+  let subscriber: Redis | Cluster | undefined
   return {
     prefix,
     get spansSlots() {
-      return spansSlots
+      return state.spansSlots
     },
     client,
-    together,
-    batch,
-    one,
-    script({ name, lua }, keys, args) {
-      if (!defined.has(name)) {
-        client.defineCommand(name, { lua })
-        defined.add(name)
-      }
-      const run: unknown = Reflect.get(client, name)
-      if (typeof run !== 'function') throw new Error(`The script ${name} is not defined`)
-      return Promise.resolve(Reflect.apply(run, client, [keys.length, ...keys, ...args]))
-    },
+    together: (start) => together(state, start),
+    batch: (commands) => batch(state, commands),
+    one: (command) => one(state, command),
+    script: (script, keys, args) => runScript(state, script, keys, args),
     subscriber() {
       if (client instanceof Cluster) return client
       if (!subscriber) {
-        // Subscriptions are made again by who made them (`channels.ts`): when Redis refuses one of the library's own
-        // attempts, nobody can catch it, and the process ends.
+        // `channels.ts` subscribes again itself: when Redis refuses one of the library's own attempts, nothing can
+        // catch it, and the process ends.
         subscriber = client.duplicate({ maxRetriesPerRequest: null, autoResubscribe: false })
-        watch(subscriber)
+        logOutages(state, subscriber)
       }
       return subscriber
     },
     another() {
       const other = client.duplicate()
-      watch(other)
+      logOutages(state, other)
       others.add(other)
       other.once('end', () => void others.delete(other))
       return other
     },
     onRefusedWrite(listener) {
-      listeners.add(listener)
-      return { [Symbol.dispose]: () => void listeners.delete(listener) }
+      refusedWriteListeners.add(listener)
+      return { [Symbol.dispose]: () => void refusedWriteListeners.delete(listener) }
     },
-    async ping() {
-      // A write: PING and reads are answered, too, by a Redis that is full or only a replica.
-      const key = `${prefix}{ping}`
-      await batch<unknown>(() => [client.set(key, '', 'PX', PING_KEPT), client.del(key)])
-    },
+    ping: () => ping(state),
     async [Symbol.asyncDispose]() {
-      if (closed) return
-      closed = true
+      if (state.isClosed) return
+      state.isClosed = true
       subscriber?.disconnect()
       for (const other of others) other.disconnect()
       client.disconnect()

@@ -38,182 +38,231 @@ const keyIn = (prefix: string, queue: string, rest: string) => `${prefix}{j:${na
 export const queuesOf = (prefix: string): string => `${prefix}queues`
 export const jobsOf = (prefix: string, queue: string): string => keyIn(prefix, queue, 'jobs')
 
-export const createRedisJobQueue = (deps: { redis: RedisConnection; channels: Channels }): JobQueue => {
-  const { redis, channels } = deps
-  const { prefix, client } = redis
-  const entered = new Set<string>()
-  const queues = queuesOf(prefix)
-  const keysOf = (queue: string) => {
-    const at = (rest: string) => keyIn(prefix, queue, rest)
-    return {
-      base: [at('jobs'), at('due'), at('expiry')],
-      waiting: (group: string) => at(`w:${name(group)}`),
-      dead: (group: string) => at(`d:${name(group)}`),
-    }
-  }
-  const [JOBS, EXPIRY] = [0, 2]
-  const keyOf = (queue: string, which: number) => keysOf(queue).base[which] ?? ''
-  const channelOf = (queue: string) => `agenda:${queue}`
+/** Places of keys among those that all scripts of a queue get. */
+const [JOBS, EXPIRY] = [0, 2]
 
-  const groupsOf = <T>(items: readonly T[], nameOf: (item: T) => string): { group: string; items: T[] }[] => {
-    const groups = new Map<string, T[]>()
-    for (const item of items) {
-      const known = groups.get(nameOf(item))
-      if (known) known.push(item)
-      else groups.set(nameOf(item), [item])
-    }
-    return [...groups].flatMap(([group, all]) => {
-      const chunks: { group: string; items: T[] }[] = []
-      for (let at = 0; at < all.length; at += CHUNK) chunks.push({ group, items: all.slice(at, at + CHUNK) })
-      return chunks
-    })
-  }
+interface JobQueueState {
+  redis: RedisConnection
+  channels: Channels
+  /** Queues that this process has listed for the sweep. */
+  entered: Set<string>
+  queuesKey: string
+}
 
-  const read = async (queue: string, ids: readonly string[]): Promise<(Job | undefined)[]> => {
-    if (ids.length === 0) return []
-    return (await redis.one(() => client.hmget(keyOf(queue, JOBS), ...ids))).map((json) => parsed<Job>(json))
+const keysOf = (queues: JobQueueState, queue: string) => {
+  const at = (rest: string) => keyIn(queues.redis.prefix, queue, rest)
+  return {
+    base: [at('jobs'), at('due'), at('expiry')],
+    waiting: (group: string) => at(`w:${name(group)}`),
+    dead: (group: string) => at(`d:${name(group)}`),
   }
+}
 
-  /** Answers the ids of those that were there. */
-  const change = async (queue: string, changes: readonly Change[]): Promise<Set<string>> => {
-    const there = new Set<string>()
-    const jobs = await read(
-      queue,
-      changes.map(({ id }) => id),
-    )
-    const found = changes.flatMap((one, at) => {
-      const job = jobs[at]
-      return job ? [{ ...one, job }] : []
-    })
-    const keys = keysOf(queue)
-    await Promise.all(
-      groupsOf(found, ({ job }) => job.group).map(async ({ group, items }) => {
-        const args = items.flatMap(({ id, what, at, next, job }) => [id, what, at, JSON.stringify(next(job))])
-        const was = list(
-          await redis.one(() =>
-            redis.script(jobsChange, [...keys.base, keys.waiting(group), keys.dead(group)], args),
+const keyOf = (queues: JobQueueState, queue: string, which: number) => keysOf(queues, queue).base[which] ?? ''
+
+const channelOf = (queue: string) => `agenda:${queue}`
+
+const groupsOf = <T>(items: readonly T[], nameOf: (item: T) => string): { group: string; items: T[] }[] => {
+  const groups = new Map<string, T[]>()
+  for (const item of items) {
+    const known = groups.get(nameOf(item))
+    if (known) known.push(item)
+    else groups.set(nameOf(item), [item])
+  }
+  return [...groups].flatMap(([group, all]) => {
+    const chunks: { group: string; items: T[] }[] = []
+    for (let at = 0; at < all.length; at += CHUNK) chunks.push({ group, items: all.slice(at, at + CHUNK) })
+    return chunks
+  })
+}
+
+const read = async (
+  queues: JobQueueState,
+  queue: string,
+  ids: readonly string[],
+): Promise<(Job | undefined)[]> => {
+  if (ids.length === 0) return []
+  return (await queues.redis.one(() => queues.redis.client.hmget(keyOf(queues, queue, JOBS), ...ids))).map(
+    (json) => parsed<Job>(json),
+  )
+}
+
+/** Answers the ids of those that were there. */
+const change = async (
+  queues: JobQueueState,
+  queue: string,
+  changes: readonly Change[],
+): Promise<Set<string>> => {
+  const there = new Set<string>()
+  const jobs = await read(
+    queues,
+    queue,
+    changes.map(({ id }) => id),
+  )
+  const found = changes.flatMap((one, at) => {
+    const job = jobs[at]
+    return job ? [{ ...one, job }] : []
+  })
+  const keys = keysOf(queues, queue)
+  await Promise.all(
+    groupsOf(found, ({ job }) => job.group).map(async ({ group, items }) => {
+      const args = items.flatMap(({ id, what, at, next, job }) => [id, what, at, JSON.stringify(next(job))])
+      const was = list(
+        await queues.redis.one(() =>
+          queues.redis.script(jobsChange, [...keys.base, keys.waiting(group), keys.dead(group)], args),
+        ),
+      )
+      for (const [at, { id }] of items.entries()) if (whole(was[at]) === 1) there.add(id)
+    }),
+  )
+  return there
+}
+
+const same = (job: Job) => job
+
+const workVerbs = (queues: JobQueueState): Pick<JobQueue, 'add' | 'take' | 'complete'> => ({
+  async add(jobs) {
+    const isNew = new Map<Job, boolean>()
+    const dead = jobs.filter(({ failure }) => failure !== undefined)
+    const alive = jobs.filter(({ failure }) => failure === undefined)
+    const byQueue = [alive, dead].flatMap((some) => groupsOf(some, (job) => job.queue))
+    for (const { group: queue, items } of byQueue) {
+      if (!queues.entered.has(queue))
+        await queues.redis.one(() => queues.redis.client.zadd(queues.queuesKey, 0, queue))
+      queues.entered.add(queue)
+      const keys = keysOf(queues, queue)
+      for (const { group, items: some } of groupsOf(items, (job) => job.group)) {
+        const ttl = Math.max(...some.map(({ expiresAt }) => expiresAt)) - Date.now() + MARGIN
+        const isDead = some.some(({ failure }) => failure !== undefined)
+        const place = isDead ? keys.dead(group) : keys.waiting(group)
+        const args = some.flatMap((job) => [
+          ...[name(job.id), isDead ? '' : job.at],
+          ...[job.expiresAt, JSON.stringify(job)],
+        ])
+        const answers = list(
+          await queues.redis.one(() =>
+            queues.redis.script(jobsAdd, [...keys.base, place], [Math.max(ttl, MARGIN), ...args]),
           ),
         )
-        for (const [at, { id }] of items.entries()) if (whole(was[at]) === 1) there.add(id)
+        for (const [at, job] of some.entries()) isNew.set(job, whole(answers[at]) === 1)
+      }
+      queues.channels.publish([{ channel: channelOf(queue), text: '' }])
+    }
+    return jobs.map((job) => isNew.get(job) ?? false)
+  },
+
+  async take({ queue, limit, now, until }) {
+    const answers = list(
+      await queues.redis.one(() =>
+        queues.redis.script(jobsTake, keysOf(queues, queue).base, [now, until, limit]),
+      ),
+    )
+    return answers.flatMap((json) => parsed<Job>(text(json)) ?? [])
+  },
+
+  async complete(queue, outcomes) {
+    await change(
+      queues,
+      queue,
+      outcomes.map((outcome): Change => {
+        const { id, kind } = outcome
+        if (kind === 'done') return { id, what: kind, at: 0, next: same }
+        if (kind === 'failed') {
+          const { attempts, failure } = outcome
+          return { id, what: kind, at: 0, next: (job) => ({ ...job, attempts, failure }) }
+        }
+        const { at, attempts } = outcome
+        return {
+          id,
+          what: kind,
+          at,
+          next: (job) => ({ ...job, at, attempts, body: outcome.body ?? job.body }),
+        }
       }),
     )
-    return there
-  }
+  },
+})
 
-  const same = (job: Job) => job
+const operatorVerbs = (
+  queues: JobQueueState,
+): Pick<JobQueue, 'remove' | 'revive' | 'job' | 'list' | 'count'> => ({
+  async remove(queue, ids) {
+    const there = await change(
+      queues,
+      queue,
+      ids.map((id) => ({ id, what: 'done', at: 0, next: same })),
+    )
+    return ids.map((id) => there.has(id))
+  },
 
-  return {
-    async add(jobs) {
-      const isNew = new Map<Job, boolean>()
-      const dead = jobs.filter(({ failure }) => failure !== undefined)
-      const alive = jobs.filter(({ failure }) => failure === undefined)
-      const byQueue = [alive, dead].flatMap((some) => groupsOf(some, (job) => job.queue))
-      for (const { group: queue, items } of byQueue) {
-        if (!entered.has(queue)) await redis.one(() => client.zadd(queues, 0, queue))
-        entered.add(queue)
-        const keys = keysOf(queue)
-        for (const { group, items: some } of groupsOf(items, (job) => job.group)) {
-          const ttl = Math.max(...some.map(({ expiresAt }) => expiresAt)) - Date.now() + MARGIN
-          const isDead = some.some(({ failure }) => failure !== undefined)
-          const place = isDead ? keys.dead(group) : keys.waiting(group)
-          const args = some.flatMap((job) => [
-            ...[name(job.id), isDead ? '' : job.at],
-            ...[job.expiresAt, JSON.stringify(job)],
-          ])
-          const answers = list(
-            await redis.one(() =>
-              redis.script(jobsAdd, [...keys.base, place], [Math.max(ttl, MARGIN), ...args]),
-            ),
-          )
-          for (const [at, job] of some.entries()) isNew.set(job, whole(answers[at]) === 1)
-        }
-        channels.publish([{ channel: channelOf(queue), text: '' }])
-      }
-      return jobs.map((job) => isNew.get(job) ?? false)
-    },
+  async revive(queue, id, at) {
+    const next = ({ failure: _, ...job }: Job): Job => ({ ...job, at, attempts: 0 })
+    const was = await change(queues, queue, [{ id, what: 'revive', at, next }])
+    queues.channels.publish([{ channel: channelOf(queue), text: '' }])
+    return was.has(id)
+  },
 
-    async take({ queue, limit, now, until }) {
-      const answers = list(
-        await redis.one(() => redis.script(jobsTake, keysOf(queue).base, [now, until, limit])),
+  async job(queue, id) {
+    return (await read(queues, queue, [name(id)]))[0]
+  },
+
+  async list(queue, { group, dead, after, limit }) {
+    const keys = keysOf(queues, queue)
+    const at = dead ? keys.dead(group) : keys.waiting(group)
+    const start = after === undefined ? '-' : `(${name(after)}`
+    const ids = await queues.redis.one(() =>
+      queues.redis.client.zrangebylex(at, start, '+', 'LIMIT', 0, limit),
+    )
+    return (await read(queues, queue, ids)).flatMap((job) => job ?? [])
+  },
+
+  async count(queue, group) {
+    const keys = keysOf(queues, queue)
+    const [waiting = 0, dead = 0] = await queues.redis.batch(() => [
+      queues.redis.client.zcard(keys.waiting(group)),
+      queues.redis.client.zcard(keys.dead(group)),
+    ])
+    return { waiting, dead }
+  },
+})
+
+const sweepVerbs = (queues: JobQueueState): Pick<JobQueue, 'sweep'> => ({
+  async sweep(now, limit) {
+    let swept = 0
+    for (const queue of await queues.redis.one(() =>
+      queues.redis.client.zrange(queues.queuesKey, 0, MOST_QUEUES),
+    )) {
+      if (swept >= limit) break
+      const ids = await queues.redis.one(() =>
+        queues.redis.client.zrangebyscore(
+          keyOf(queues, queue, EXPIRY),
+          '-inf',
+          now,
+          'LIMIT',
+          0,
+          limit - swept,
+        ),
       )
-      return answers.flatMap((json) => parsed<Job>(text(json)) ?? [])
-    },
-
-    async complete(queue, outcomes) {
       await change(
-        queue,
-        outcomes.map((outcome): Change => {
-          const { id, kind } = outcome
-          if (kind === 'done') return { id, what: kind, at: 0, next: same }
-          if (kind === 'failed') {
-            const { attempts, failure } = outcome
-            return { id, what: kind, at: 0, next: (job) => ({ ...job, attempts, failure }) }
-          }
-          const { at, attempts } = outcome
-          return {
-            id,
-            what: kind,
-            at,
-            next: (job) => ({ ...job, at, attempts, body: outcome.body ?? job.body }),
-          }
-        }),
-      )
-    },
-
-    async remove(queue, ids) {
-      const there = await change(
+        queues,
         queue,
         ids.map((id) => ({ id, what: 'done', at: 0, next: same })),
       )
-      return ids.map((id) => there.has(id))
-    },
+      swept += ids.length
+    }
+    return swept
+  },
+})
 
-    async revive(queue, id, at) {
-      const next = ({ failure: _, ...job }: Job): Job => ({ ...job, at, attempts: 0 })
-      const was = await change(queue, [{ id, what: 'revive', at, next }])
-      channels.publish([{ channel: channelOf(queue), text: '' }])
-      return was.has(id)
-    },
+export const createRedisJobQueue = (deps: { redis: RedisConnection; channels: Channels }): JobQueue => {
+  const queues: JobQueueState = { ...deps, entered: new Set(), queuesKey: queuesOf(deps.redis.prefix) }
 
-    async job(queue, id) {
-      return (await read(queue, [name(id)]))[0]
-    },
-
-    async list(queue, { group, dead, after, limit }) {
-      const keys = keysOf(queue)
-      const at = dead ? keys.dead(group) : keys.waiting(group)
-      const start = after === undefined ? '-' : `(${name(after)}`
-      const ids = await redis.one(() => client.zrangebylex(at, start, '+', 'LIMIT', 0, limit))
-      return (await read(queue, ids)).flatMap((job) => job ?? [])
-    },
-
-    async count(queue, group) {
-      const keys = keysOf(queue)
-      const [waiting = 0, dead = 0] = await redis.batch(() => [
-        client.zcard(keys.waiting(group)),
-        client.zcard(keys.dead(group)),
-      ])
-      return { waiting, dead }
-    },
-
-    async sweep(now, limit) {
-      let swept = 0
-      for (const queue of await redis.one(() => client.zrange(queues, 0, MOST_QUEUES))) {
-        if (swept >= limit) break
-        const ids = await redis.one(() =>
-          client.zrangebyscore(keyOf(queue, EXPIRY), '-inf', now, 'LIMIT', 0, limit - swept),
-        )
-        await change(
-          queue,
-          ids.map((id) => ({ id, what: 'done', at: 0, next: same })),
-        )
-        swept += ids.length
-      }
-      return swept
-    },
-
+  return {
+    ...workVerbs(queues),
+    ...operatorVerbs(queues),
+    ...sweepVerbs(queues),
     onJobs(queue, listener) {
-      return channels.listen([channelOf(queue)], () => listener())
+      return queues.channels.listen([channelOf(queue)], () => listener())
     },
   }
 }

@@ -40,8 +40,8 @@ export interface OpenRedisOptions {
   instance?: string
   /** What all keys start with. Default `belfry:`. */
   prefix?: string
-  /** How long a call waits for a Redis that is away, ms. Default 10,000. */
-  patience?: number
+  /** How long a call waits for a Redis that is away. Default 10,000. */
+  timeoutMs?: number
   log?: Log
 }
 

@@ -2,7 +2,7 @@ import type { Archived } from '../../archive/store.ts'
 import { REVOKED_LIFE_MS } from '../../keys/store.ts'
 import type { AccountRecord, Webhook } from '../../notify/store/store.ts'
 import type { Stores } from '../stores.ts'
-import type { Writers } from './transfer.ts'
+import type { Records, Writers } from './transfer.ts'
 
 /** Tables whose records the rooms' own verbs write exactly, whatever the engine. */
 type ByVerbs =
@@ -41,6 +41,45 @@ export type Transferred = Pick<Stores, 'keys' | 'notify' | 'relay' | 'jobQueue' 
   archive: Stores['archive'] & { restore(messages: readonly Archived[]): Promise<void> }
 }
 
+const registerWebhooks = async (
+  notify: Stores['notify'],
+  projectId: string,
+  webhooks: readonly Webhook[],
+): Promise<void> => {
+  for (;;) {
+    const { version } = await notify.webhooks(projectId)
+    if (await notify.commitWebhooks({ projectId, expectedVersion: version, webhooks })) return
+  }
+}
+
+const replaceRecord = async (
+  notify: Stores['notify'],
+  accountKey: string,
+  record: AccountRecord,
+): Promise<void> => {
+  for (;;) {
+    const { version } = await notify.account(accountKey)
+    const outcome = await notify.commit({ accountKey, expectedVersion: version, record, outbox: [] })
+    if (outcome !== 'conflict') return
+  }
+}
+
+/** The look-up of a watcher leads to the record that got it last, so the watcher leaves the record and comes back. */
+const restoreContested = async (
+  notify: Stores['notify'],
+  { accountKey, watcher }: Records['contested'],
+): Promise<void> => {
+  const { record } = await notify.account(accountKey)
+  const { subscriptions, watchers } = record
+  const others = watchers.filter(({ identityKey }) => identityKey !== watcher.identityKey)
+  const isPresent = others.length < watchers.length
+  await replaceRecord(notify, accountKey, { subscriptions, watchers: others })
+  await replaceRecord(notify, accountKey, {
+    subscriptions,
+    watchers: isPresent ? watchers : [...watchers, watcher],
+  })
+}
+
 export const writesByVerbs = ({
   keys,
   notify,
@@ -50,19 +89,6 @@ export const writesByVerbs = ({
   operator,
   archive,
 }: Transferred): Pick<Writers, ByVerbs> => {
-  const register = async (projectId: string, webhooks: readonly Webhook[]): Promise<void> => {
-    for (;;) {
-      const { version } = await notify.webhooks(projectId)
-      if (await notify.commitWebhooks({ projectId, expectedVersion: version, webhooks })) return
-    }
-  }
-  const become = async (accountKey: string, record: AccountRecord): Promise<void> => {
-    for (;;) {
-      const { version } = await notify.account(accountKey)
-      const outcome = await notify.commit({ accountKey, expectedVersion: version, record, outbox: [] })
-      if (outcome !== 'conflict') return
-    }
-  }
   return {
     identity: {
       // When it was last used is not kept with it: its time begins anew.
@@ -74,10 +100,10 @@ export const writesByVerbs = ({
     invite: { write: each(({ accountKey, ...entry }) => keys.registerInvite(accountKey, entry)) },
     serverKeys: { write: each(({ keys: own }) => notify.serverKeys(own)) },
     project: { write: each((project) => notify.createProject(project)) },
-    webhook: { write: each(({ projectId, webhooks }) => register(projectId, webhooks)) },
+    webhook: { write: each(({ projectId, webhooks }) => registerWebhooks(notify, projectId, webhooks)) },
     app: { write: each((app) => notify.createApp(app)) },
     notification: { write: each((notification) => notify.putNotification(notification)) },
-    account: { write: each(({ accountKey, record }) => become(accountKey, record)) },
+    account: { write: each(({ accountKey, record }) => replaceRecord(notify, accountKey, record)) },
     watch: { write: each((watch) => relay.watch(watch, { now: Date.now(), limit: UNLIMITED })) },
     job: {
       async write(records) {
@@ -107,15 +133,7 @@ export const writesByVerbs = ({
     },
     registration: { write: each((registration) => archive.register(registration, Date.now())) },
     contested: {
-      // Whose it became last is found: so it leaves the record and comes back.
-      write: each(async ({ accountKey, watcher }) => {
-        const { record } = await notify.account(accountKey)
-        const { subscriptions, watchers } = record
-        const others = watchers.filter(({ identityKey }) => identityKey !== watcher.identityKey)
-        const isThere = others.length < watchers.length
-        await become(accountKey, { subscriptions, watchers: others })
-        await become(accountKey, { subscriptions, watchers: isThere ? watchers : [...watchers, watcher] })
-      }),
+      write: each((record) => restoreContested(notify, record)),
     },
   }
 }

@@ -6,7 +6,7 @@ import { sharedCluster, sharedRedis, startRedis, stopShared } from '../../suppor
 afterAll(stopShared)
 
 const open = async (url: string, prefix: string) => {
-  const stores = await openRedis({ url, prefix, patience: 1_000 })
+  const stores = await openRedis({ url, prefix, timeoutMs: 1_000 })
   await stores.ping()
   const { buckets } = stores
   if (!buckets) throw new Error('Redis has shared buckets')

@@ -58,7 +58,7 @@ describe('the stores when Redis is in trouble', () => {
 
   it('say that Redis is away when it stays away, and close all the same', async () => {
     const url = `redis://127.0.0.1:${await freePort()}`
-    const stores = await openRedis({ url, patience: 200 })
+    const stores = await openRedis({ url, timeoutMs: 200 })
     await expect(stores.ping()).rejects.toMatchObject(unavailable)
     await expect(stores.relay.publish([message(a, '1')])).rejects.toMatchObject(unavailable)
     await expect(stores.keys.identity('key')).rejects.toMatchObject(unavailable)
@@ -95,7 +95,7 @@ describe('the stores when Redis is in trouble', () => {
 
   it('are unavailable, with the reason, while Redis is full or only a replica, and recover', async () => {
     await using redis = await startRedis()
-    await using stores = await openRedis({ url: redis.url, patience: 3_000 })
+    await using stores = await openRedis({ url: redis.url, timeoutMs: 3_000 })
     await stored(stores.relay, message(a, '1'))
     const reasonOf = async (text: string): Promise<string> => {
       const error: unknown = await stores.relay.publish([message(a, text)]).catch((reason: unknown) => reason)
@@ -138,7 +138,7 @@ describe('the stores when Redis is in trouble', () => {
 
   it('do not wait for ever for a Redis that hangs, and go on when it does', async () => {
     await using redis = await startRedis()
-    await using stores = await openRedis({ url: redis.url, patience: 300 })
+    await using stores = await openRedis({ url: redis.url, timeoutMs: 300 })
     await stores.ping()
     process.kill(redis.pid, 'SIGSTOP')
     await expect(stores.relay.publish([message(a, '1')])).rejects.toMatchObject(unavailable)
@@ -181,7 +181,7 @@ describe('the stores when a Redis Cluster changes', () => {
 
   it('tell senders while a master is dead, and go on with its replica', { timeout: 60_000 }, async () => {
     await using cluster = await startCluster({ nodeTimeout: 1_500 })
-    await using stores = await openRedis({ url: cluster.url, patience: 1_000 })
+    await using stores = await openRedis({ url: cluster.url, timeoutMs: 1_000 })
     const publishing = publishAll(stores.relay, topics)
     await grows(publishing, 1000)
     const [first, second] = cluster.nodes

@@ -39,140 +39,167 @@ export const rememberRequest = (tables: Tables, { id, token, expiresAt }: Reques
   }
 }
 
+interface AccountsDeps {
+  env: Env
+  tables: Tables
+  outbox: Outbox
+}
+
+const endSubscription = (
+  deps: AccountsDeps,
+  accountKey: string,
+  { id, topic, domain }: Subscription,
+  next: AccountRecord,
+) => {
+  const still = next.subscriptions.some((one) => one.id === id)
+  if (
+    !next.subscriptions.some((one) => one.topic === topic) &&
+    deps.tables.topics.get(name(topic))?.[1] === id
+  ) {
+    deps.tables.topics.remove(name(topic))
+  }
+  if (!next.subscriptions.some((one) => one.domain === domain)) {
+    deps.tables.subscribers.remove(named(domain, name(accountKey)))
+  }
+  const row = still ? undefined : deps.tables.subscriptions.get(name(id))
+  if (!row) return
+  // A long history takes a while to remove: from here on nobody finds it, and `sweep` does the work in pieces.
+  deps.tables.subscriptions.remove(name(id))
+  deps.tables.numbers.remove(number(row[0]))
+  deps.tables.gone.put(number(row[0]), PRESENT)
+}
+
+const beginSubscription = (deps: AccountsDeps, accountKey: string, { id, topic, domain }: Subscription) => {
+  deps.tables.topics.put(name(topic), [accountKey, id])
+  deps.tables.subscribers.put(named(domain, name(accountKey)), PRESENT)
+  if (deps.tables.subscriptions.get(name(id))) return
+  const n = nextNumber(deps.tables, 'subscription')
+  deps.tables.subscriptions.put(name(id), [n, accountKey, 0])
+  deps.tables.numbers.put(number(n), id)
+}
+
+const bringIndexes = (deps: AccountsDeps, accountKey: string, old: AccountRecord, next: AccountRecord) => {
+  const stays = (a: Subscription) => (b: Subscription) =>
+    a.id === b.id && a.topic === b.topic && a.domain === b.domain
+  for (const one of old.subscriptions) {
+    if (!next.subscriptions.some(stays(one))) endSubscription(deps, accountKey, one, next)
+  }
+  for (const one of next.subscriptions) {
+    if (!old.subscriptions.some(stays(one))) beginSubscription(deps, accountKey, one)
+  }
+  const watches = ({ watchers }: AccountRecord, identityKey: string) =>
+    watchers.some((watcher) => watcher.identityKey === identityKey)
+  for (const { identityKey } of old.watchers) {
+    // A watcher that moved to another account belongs to that one already.
+    if (!watches(next, identityKey) && deps.tables.watchers.get(name(identityKey)) === accountKey)
+      deps.tables.watchers.remove(name(identityKey))
+  }
+  for (const { identityKey } of next.watchers) {
+    if (!watches(old, identityKey)) deps.tables.watchers.put(name(identityKey), accountKey)
+  }
+  const before = soonest(old)
+  const after = soonest(next)
+  if (before === after) return
+  if (before !== Number.POSITIVE_INFINITY) deps.tables.due.remove(key(number(before), name(accountKey)))
+  if (after !== Number.POSITIVE_INFINITY) deps.tables.due.put(key(number(after), name(accountKey)), PRESENT)
+}
+
+/** Every name that a commit makes a key of, tried before the transaction begins. */
+const check = (accountKey: string, { subscriptions, watchers }: AccountRecord) => {
+  for (const text of [
+    accountKey,
+    ...subscriptions.flatMap(({ id, topic, domain }) => [id, topic, domain]),
+    ...watchers.map(({ identityKey }) => identityKey),
+  ]) {
+    name(text)
+  }
+}
+
+const commitVerbs = (deps: AccountsDeps): Pick<Accounts, 'commit' | 'wasCommitted'> => ({
+  async commit({ accountKey, expectedVersion, record, requestId, outbox: entries }) {
+    check(accountKey, record)
+    if (requestId) name(requestId.id)
+    const at = name(accountKey)
+    const outcome = await deps.env.transaction(() => {
+      const known = requestId && knownRequest(deps.tables, requestId)
+      if (known) return known
+      const old = deps.tables.accounts.get(at)
+      if ((old?.version ?? 0) !== expectedVersion) return 'conflict'
+      if (requestId) rememberRequest(deps.tables, requestId)
+      bringIndexes(deps, accountKey, old?.record ?? NOBODY, record)
+      if (record.subscriptions.length + record.watchers.length > 0) {
+        deps.tables.accounts.put(at, { version: nextNumber(deps.tables, 'version'), record })
+      } else if (old) deps.tables.accounts.remove(at)
+      deps.outbox.add(entries)
+      return 'committed'
+    })
+    if (outcome === 'committed' && entries.length > 0) deps.outbox.ring()
+    return outcome
+  },
+
+  async wasCommitted(requestId, now) {
+    return (deps.tables.requests.get(name(requestId)) ?? 0) > now
+  },
+})
+
+const lookupVerbs = (deps: AccountsDeps): Pick<Accounts, 'account' | 'topicOwner' | 'watcherOwner'> => ({
+  async account(accountKey) {
+    return deps.tables.accounts.get(name(accountKey)) ?? { version: 0, record: NOBODY }
+  },
+
+  async topicOwner(topic) {
+    const row = deps.tables.topics.get(name(topic))
+    return row && { accountKey: row[0], subscriptionId: row[1] }
+  },
+
+  async watcherOwner(identityKey) {
+    return deps.tables.watchers.get(name(identityKey))
+  },
+})
+
+const listVerbs = (
+  deps: AccountsDeps,
+): Pick<Accounts, 'subscribers' | 'subscriberCount' | 'topics' | 'accountsDue'> => ({
+  async subscribers(domain, { after, limit }) {
+    const prefix = named(domain)
+    const start = after === undefined ? prefix : behind(named(domain, name(after)))
+    const found: { accountKey: string; subscription: Subscription }[] = []
+    for (const at of deps.tables.subscribers.getKeys({ start, end: endOf(prefix), limit })) {
+      const accountKey = at.toString('utf8', prefix.length)
+      const record = deps.tables.accounts.get(name(accountKey))?.record
+      const subscription = record?.subscriptions.find((one) => one.domain === domain)
+      if (subscription) found.push({ accountKey, subscription })
+    }
+    return found
+  },
+
+  async subscriberCount(domain) {
+    const prefix = named(domain)
+    return deps.tables.subscribers.getKeysCount({ start: prefix, end: endOf(prefix) })
+  },
+
+  async topics(page) {
+    return [...deps.tables.topics.getKeys(pageOf(page))].map((at) => at.toString())
+  },
+
+  async accountsDue(now, limit) {
+    return [...deps.tables.due.getKeys({ end: endOf(number(now)), limit })].map((at) =>
+      at.toString('utf8', 8),
+    )
+  },
+})
+
 /**
  * Accounts. The record is written whole; what can be looked up by something else (a topic, a watcher's identity key,
  * an app's subscribers, the next expiry) is an index that each commit brings from the old record to the new one.
  * Versions come from one counter for all accounts, so that an account that went and came back never repeats one.
  */
 export const createLmdbAccounts = (env: Env, tables: Tables, outbox: Outbox): Accounts => {
-  const endSubscription = (accountKey: string, { id, topic, domain }: Subscription, next: AccountRecord) => {
-    const still = next.subscriptions.some((one) => one.id === id)
-    if (
-      !next.subscriptions.some((one) => one.topic === topic) &&
-      tables.topics.get(name(topic))?.[1] === id
-    ) {
-      tables.topics.remove(name(topic))
-    }
-    if (!next.subscriptions.some((one) => one.domain === domain)) {
-      tables.subscribers.remove(named(domain, name(accountKey)))
-    }
-    const row = still ? undefined : tables.subscriptions.get(name(id))
-    if (!row) return
-    // A long history takes a while to remove: from here on nobody finds it, and `sweep` does the work in pieces.
-    tables.subscriptions.remove(name(id))
-    tables.numbers.remove(number(row[0]))
-    tables.gone.put(number(row[0]), PRESENT)
-  }
-
-  const beginSubscription = (accountKey: string, { id, topic, domain }: Subscription) => {
-    tables.topics.put(name(topic), [accountKey, id])
-    tables.subscribers.put(named(domain, name(accountKey)), PRESENT)
-    if (tables.subscriptions.get(name(id))) return
-    const n = nextNumber(tables, 'subscription')
-    tables.subscriptions.put(name(id), [n, accountKey, 0])
-    tables.numbers.put(number(n), id)
-  }
-
-  const bringIndexes = (accountKey: string, old: AccountRecord, next: AccountRecord) => {
-    const stays = (a: Subscription) => (b: Subscription) =>
-      a.id === b.id && a.topic === b.topic && a.domain === b.domain
-    for (const one of old.subscriptions) {
-      if (!next.subscriptions.some(stays(one))) endSubscription(accountKey, one, next)
-    }
-    for (const one of next.subscriptions) {
-      if (!old.subscriptions.some(stays(one))) beginSubscription(accountKey, one)
-    }
-    const watches = ({ watchers }: AccountRecord, identityKey: string) =>
-      watchers.some((watcher) => watcher.identityKey === identityKey)
-    for (const { identityKey } of old.watchers) {
-      // A watcher that moved to another account belongs to that one already.
-      if (!watches(next, identityKey) && tables.watchers.get(name(identityKey)) === accountKey)
-        tables.watchers.remove(name(identityKey))
-    }
-    for (const { identityKey } of next.watchers) {
-      if (!watches(old, identityKey)) tables.watchers.put(name(identityKey), accountKey)
-    }
-    const before = soonest(old)
-    const after = soonest(next)
-    if (before === after) return
-    if (before !== Number.POSITIVE_INFINITY) tables.due.remove(key(number(before), name(accountKey)))
-    if (after !== Number.POSITIVE_INFINITY) tables.due.put(key(number(after), name(accountKey)), PRESENT)
-  }
-
-  /** Every name that a commit makes a key of, tried before the transaction begins. */
-  const check = (accountKey: string, { subscriptions, watchers }: AccountRecord) => {
-    for (const text of [
-      accountKey,
-      ...subscriptions.flatMap(({ id, topic, domain }) => [id, topic, domain]),
-      ...watchers.map(({ identityKey }) => identityKey),
-    ]) {
-      name(text)
-    }
-  }
+  const deps: AccountsDeps = { env, tables, outbox }
 
   return {
-    async account(accountKey) {
-      return tables.accounts.get(name(accountKey)) ?? { version: 0, record: NOBODY }
-    },
-
-    async commit({ accountKey, expectedVersion, record, requestId, outbox: entries }) {
-      check(accountKey, record)
-      if (requestId) name(requestId.id)
-      const at = name(accountKey)
-      const outcome = await env.transaction(() => {
-        const known = requestId && knownRequest(tables, requestId)
-        if (known) return known
-        const old = tables.accounts.get(at)
-        if ((old?.version ?? 0) !== expectedVersion) return 'conflict'
-        if (requestId) rememberRequest(tables, requestId)
-        bringIndexes(accountKey, old?.record ?? NOBODY, record)
-        if (record.subscriptions.length + record.watchers.length > 0) {
-          tables.accounts.put(at, { version: nextNumber(tables, 'version'), record })
-        } else if (old) tables.accounts.remove(at)
-        outbox.add(entries)
-        return 'committed'
-      })
-      if (outcome === 'committed' && entries.length > 0) outbox.ring()
-      return outcome
-    },
-
-    async wasCommitted(requestId, now) {
-      return (tables.requests.get(name(requestId)) ?? 0) > now
-    },
-
-    async topicOwner(topic) {
-      const row = tables.topics.get(name(topic))
-      return row && { accountKey: row[0], subscriptionId: row[1] }
-    },
-
-    async watcherOwner(identityKey) {
-      return tables.watchers.get(name(identityKey))
-    },
-
-    async subscribers(domain, { after, limit }) {
-      const prefix = named(domain)
-      const start = after === undefined ? prefix : behind(named(domain, name(after)))
-      const found: { accountKey: string; subscription: Subscription }[] = []
-      for (const at of tables.subscribers.getKeys({ start, end: endOf(prefix), limit })) {
-        const accountKey = at.toString('utf8', prefix.length)
-        const record = tables.accounts.get(name(accountKey))?.record
-        const subscription = record?.subscriptions.find((one) => one.domain === domain)
-        if (subscription) found.push({ accountKey, subscription })
-      }
-      return found
-    },
-
-    async subscriberCount(domain) {
-      const prefix = named(domain)
-      return tables.subscribers.getKeysCount({ start: prefix, end: endOf(prefix) })
-    },
-
-    async topics(page) {
-      return [...tables.topics.getKeys(pageOf(page))].map((at) => at.toString())
-    },
-
-    async accountsDue(now, limit) {
-      return [...tables.due.getKeys({ end: endOf(number(now)), limit })].map((at) => at.toString('utf8', 8))
-    },
+    ...commitVerbs(deps),
+    ...lookupVerbs(deps),
+    ...listVerbs(deps),
   }
 }

@@ -13,6 +13,102 @@ type Target = Parameters<NotifyStore['hand']>[1][number]
 /** Targets of one transaction: a hand-over to thousands must not hold up everybody else. */
 const HAND_BATCH = 500
 
+type Targets = Parameters<NotifyStore['hand']>[1]
+
+interface FanOutDeps {
+  env: Env
+  tables: Tables
+  copies: Copies
+  receipts: ReceiptRows
+  outbox: Outbox
+}
+
+/** The number under which the notification is kept; keeps it if it is not there. Within a transaction. */
+const keep = (deps: FanOutDeps, notification: Notification): number => {
+  const at = notificationKey(notification)
+  const known = deps.tables.notificationIds.get(at)
+  const kept = known === undefined ? undefined : deps.copies.notification(known)
+  if (known !== undefined && kept && kept.expiresAt > notification.createdAt) return known
+  const m = nextNumber(deps.tables, 'notification')
+  deps.tables.notificationIds.put(at, m)
+  deps.tables.notifications.put(number(m), notification)
+  for (const place of sentKeys(notification, m)) deps.tables.sent.put(place, PRESENT)
+  deps.tables.expiry.put(expiryKey(notification.expiresAt, 'notification', number(m)), PRESENT)
+  return m
+}
+
+/** Withdraws the last copy with this key, if the wallet does not have it, and puts the new one in its place. */
+const collapse = (
+  deps: FanOutDeps,
+  n: number,
+  { accountKey, deliveredId, outbox: { createdAt } }: Target,
+  { collapseKey = '', expiresAt }: Notification,
+  remove: (id: string) => boolean,
+) => {
+  const at = collapsingKey(n, collapseKey)
+  const last = deps.tables.collapsing.get(at)
+  const copy = last && deps.copies.byId(last[0])
+  if (copy?.n === n && !copy.isRead) {
+    const failed = { state: 'failed', reason: REPLACED, at: createdAt } as const
+    if (deps.receipts.move(copy.m, accountKey, copy.id, ['published', 'queued'], failed)) {
+      deps.copies.withdraw(copy)
+      remove(copy.id)
+    }
+  }
+  deps.tables.collapsing.put(at, [deliveredId, expiresAt])
+  deps.tables.expiry.put(expiryKey(expiresAt, 'collapsing', at), PRESENT)
+}
+
+const handOne = (
+  deps: FanOutDeps,
+  { m, notification, isUsed }: { m: number; notification: Notification; isUsed: boolean },
+  target: Target,
+  now: number,
+  remove: (id: string) => boolean,
+) => {
+  const { accountKey, account, subscriptionId, deliveredId, outbox: entry } = target
+  const { createdAt: sentAt, expiresAt } = notification
+  const holder = deps.copies.subscription(subscriptionId)
+  if (holder?.accountKey !== accountKey) return 'gone'
+  const earlier = deps.copies.place(deliveredId)
+  if (earlier && earlier.expiresAt > now) return 'repeated'
+  if (earlier?.n === holder.number) {
+    // It expired and was not swept: the id begins again.
+    const copy = deps.copies.byId(deliveredId)
+    if (copy) deps.copies.withdraw(copy)
+    deps.tables.expiry.remove(expiryKey(earlier.expiresAt, 'copy', name(deliveredId)))
+  }
+  if (notification.collapseKey !== undefined) collapse(deps, holder.number, target, notification, remove)
+  // Read again: what was withdrawn above counted.
+  const { unread } = deps.copies.subscription(subscriptionId) ?? holder
+  const copy = { id: deliveredId, sentAt, isRead: false, m, expiresAt }
+  deps.copies.put(subscriptionId, { ...holder, unread }, copy)
+  // The account may have been refused, or had another subscription: its receipt begins anew.
+  if (isUsed) deps.receipts.forget(m, accountKey)
+  deps.receipts.begin(m, accountKey, { account, state: 'queued', copyId: deliveredId, at: entry.createdAt })
+  deps.outbox.add([entry])
+  return 'sent'
+}
+
+const handBatch = async (
+  deps: FanOutDeps,
+  notification: Notification,
+  targets: Targets,
+): ReturnType<NotifyStore['hand']> => {
+  notificationKey(notification)
+  if (notification.collapseKey !== undefined) collapsingKey(0, notification.collapseKey)
+  for (const { accountKey, deliveredId, subscriptionId, outbox: entry } of targets) {
+    for (const text of [accountKey, deliveredId, subscriptionId]) name(text)
+    if (entry.id !== deliveredId) throw new Error(`An outbox entry of a copy has its id: ${entry.id}`)
+  }
+  return deps.outbox.write((remove) => {
+    const m = keep(deps, notification)
+    const kept = deps.copies.notification(m) ?? notification
+    const about = { m, notification: kept, isUsed: deps.receipts.isUsed(m) }
+    return targets.map((target) => handOne(deps, about, target, notification.createdAt, remove))
+  })
+}
+
 /** Keeps notifications, and hands them over to subscribers. */
 export const createLmdbHanding = (
   env: Env,
@@ -20,106 +116,23 @@ export const createLmdbHanding = (
   rows: { copies: Copies; receipts: ReceiptRows },
   outbox: Outbox,
 ): Handing => {
-  const { notificationIds } = tables
-  const { copies, receipts } = rows
-
-  /** The number under which the notification is kept; keeps it if it is not there. Within a transaction. */
-  const keep = (notification: Notification): number => {
-    const at = notificationKey(notification)
-    const known = notificationIds.get(at)
-    const kept = known === undefined ? undefined : copies.notification(known)
-    if (known !== undefined && kept && kept.expiresAt > notification.createdAt) return known
-    const m = nextNumber(tables, 'notification')
-    notificationIds.put(at, m)
-    tables.notifications.put(number(m), notification)
-    for (const place of sentKeys(notification, m)) tables.sent.put(place, PRESENT)
-    tables.expiry.put(expiryKey(notification.expiresAt, 'notification', number(m)), PRESENT)
-    return m
-  }
-
-  /** Withdraws the last copy with this key, if the wallet does not have it, and puts the new one in its place. */
-  const collapse = (
-    n: number,
-    { accountKey, deliveredId, outbox: { createdAt } }: Target,
-    { collapseKey = '', expiresAt }: Notification,
-    remove: (id: string) => boolean,
-  ) => {
-    const at = collapsingKey(n, collapseKey)
-    const last = tables.collapsing.get(at)
-    const copy = last && copies.byId(last[0])
-    if (copy?.n === n && !copy.isRead) {
-      const failed = { state: 'failed', reason: REPLACED, at: createdAt } as const
-      if (receipts.move(copy.m, accountKey, copy.id, ['published', 'queued'], failed)) {
-        copies.withdraw(copy)
-        remove(copy.id)
-      }
-    }
-    tables.collapsing.put(at, [deliveredId, expiresAt])
-    tables.expiry.put(expiryKey(expiresAt, 'collapsing', at), PRESENT)
-  }
-
-  const handOne = (
-    { m, notification, isUsed }: { m: number; notification: Notification; isUsed: boolean },
-    target: Target,
-    now: number,
-    remove: (id: string) => boolean,
-  ) => {
-    const { accountKey, account, subscriptionId, deliveredId, outbox: entry } = target
-    const { createdAt: sentAt, expiresAt } = notification
-    const holder = copies.subscription(subscriptionId)
-    if (holder?.accountKey !== accountKey) return 'gone'
-    const earlier = copies.place(deliveredId)
-    if (earlier && earlier.expiresAt > now) return 'repeated'
-    if (earlier?.n === holder.number) {
-      // It expired and was not swept: the id begins again.
-      const copy = copies.byId(deliveredId)
-      if (copy) copies.withdraw(copy)
-      tables.expiry.remove(expiryKey(earlier.expiresAt, 'copy', name(deliveredId)))
-    }
-    if (notification.collapseKey !== undefined) collapse(holder.number, target, notification, remove)
-    // Read again: what was withdrawn above counted.
-    const { unread } = copies.subscription(subscriptionId) ?? holder
-    const copy = { id: deliveredId, sentAt, isRead: false, m, expiresAt }
-    copies.put(subscriptionId, { ...holder, unread }, copy)
-    // The account may have been refused, or had another subscription: its receipt begins anew.
-    if (isUsed) receipts.forget(m, accountKey)
-    receipts.begin(m, accountKey, { account, state: 'queued', copyId: deliveredId, at: entry.createdAt })
-    outbox.add([entry])
-    return 'sent'
-  }
-
-  const handBatch: NotifyStore['hand'] = async (notification, targets) => {
-    notificationKey(notification)
-    if (notification.collapseKey !== undefined) collapsingKey(0, notification.collapseKey)
-    for (const { accountKey, deliveredId, subscriptionId, outbox: entry } of targets) {
-      for (const text of [accountKey, deliveredId, subscriptionId]) name(text)
-      if (entry.id !== deliveredId) throw new Error(`An outbox entry of a copy has its id: ${entry.id}`)
-    }
-    return outbox.write((remove) => {
-      const m = keep(notification)
-      const kept = copies.notification(m) ?? notification
-      const about = { m, notification: kept, isUsed: receipts.isUsed(m) }
-      return targets.map((target) => handOne(about, target, notification.createdAt, remove))
-    })
-  }
+  const deps: FanOutDeps = { env, tables, ...rows, outbox }
 
   return {
     async putNotification(notification) {
       notificationKey(notification)
-      return env.transaction(() => copies.notification(keep(notification)) ?? notification)
+      return deps.env.transaction(() => deps.copies.notification(keep(deps, notification)) ?? notification)
     },
-
     async notification(projectId, domain, id) {
-      const m = copies.numberOf({ projectId, domain, id })
-      return m === undefined ? undefined : copies.notification(m)
+      const m = deps.copies.numberOf({ projectId, domain, id })
+      return m === undefined ? undefined : deps.copies.notification(m)
     },
-
     async hand(notification, targets) {
       const results: ('sent' | 'repeated' | 'gone')[] = []
       for (let from = 0; from < targets.length; from += HAND_BATCH) {
-        const batch = await handBatch(notification, targets.slice(from, from + HAND_BATCH))
+        const batch = await handBatch(deps, notification, targets.slice(from, from + HAND_BATCH))
         results.push(...batch)
-        if (batch.includes('sent')) outbox.ring()
+        if (batch.includes('sent')) deps.outbox.ring()
       }
       return results
     },

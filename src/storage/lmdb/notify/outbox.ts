@@ -23,6 +23,151 @@ export interface Outbox
 
 const PAGE = 500
 
+const openOutbox = (env: Env, tables: Tables) => {
+  const { outbox, outboxIds } = tables
+  const listeners = new Set<() => void>()
+  const lastNumber = 0
+  const position = 0
+  const held = new Map<number, { freeAt: number; isReturned: boolean }>()
+  /** Removed by transactions that are not committed yet. */
+  const leaving = new Set<number>()
+  // What these heaps hold may be out of date: an item counts only while `held` (or the table) agrees with it.
+  const waiting = createHeap<{ n: number; freeAt: number }>((a, b) => a.freeAt < b.freeAt)
+  const free = createHeap<number>((a, b) => a < b)
+  return { env, tables, outbox, outboxIds, listeners, lastNumber, position, held, leaving, waiting, free }
+}
+type OutboxState = ReturnType<typeof openOutbox>
+
+const hold = (state: OutboxState, n: number, freeAt: number, isReturned = false) => {
+  state.held.set(n, { freeAt, isReturned })
+  state.waiting.push({ n, freeAt })
+}
+
+const entryVerbs = (
+  state: OutboxState,
+): Pick<Outbox, 'add' | 'restore' | 'outboxOf' | 'outboxSize' | 'write'> => ({
+  add(entries) {
+    for (const entry of entries) {
+      const id = name(entry.id)
+      if (state.outboxIds.get(id) !== undefined) continue
+      state.lastNumber += 1
+      state.outbox.put(number(state.lastNumber), entry)
+      state.outboxIds.put(id, state.lastNumber)
+    }
+  },
+
+  restore(entries) {
+    for (const { place, entry } of entries) {
+      const id = name(entry.id)
+      if (state.outboxIds.get(id) !== undefined) continue
+      // Two of an engine that counts in several places may have the same one.
+      let n = place
+      while (state.outbox.get(number(n)) !== undefined) n += 1
+      state.outbox.put(number(n), entry)
+      state.outboxIds.put(id, n)
+      state.lastNumber = Math.max(state.lastNumber, n)
+    }
+  },
+
+  // There is no index by account: an operator asks, and rarely.
+  async *outboxOf() {
+    for (let from: Buffer | undefined; ; ) {
+      const start = from && endOf(from)
+      const page = [...state.outbox.getRange(start ? { start, limit: PAGE } : { limit: PAGE })]
+      yield* page.map(({ value }) => value)
+      from = page.at(-1)?.key
+      if (page.length < PAGE) return
+    }
+  },
+
+  async outboxSize() {
+    // Kept by LMDB at the root of the table: no counting.
+    const { entryCount = 0 }: { entryCount?: number } = state.outbox.getStats()
+    return entryCount
+  },
+
+  async write(work) {
+    const removed: number[] = []
+    const remove = (id: string) => {
+      const n = state.outboxIds.get(name(id))
+      if (n === undefined) return false
+      state.outboxIds.remove(name(id))
+      state.outbox.remove(number(n))
+      removed.push(n)
+      state.leaving.add(n)
+      return true
+    }
+    try {
+      const result = await state.env.transaction(() => work(remove))
+      for (const n of removed) state.held.delete(n)
+      return result
+    } catch (error) {
+      // They are there still; whoever came by in the meantime has passed them over.
+      for (const n of removed) if (n <= state.position && !state.held.has(n)) state.free.push(n)
+      throw error
+    } finally {
+      for (const n of removed) state.leaving.delete(n)
+    }
+  },
+})
+
+const leaseVerbs = (state: OutboxState): Pick<Outbox, 'takeOutbox' | 'isFree' | 'returnOutbox'> => ({
+  async takeOutbox({ limit, now, until }) {
+    for (let next = state.waiting.peek(); next && next.freeAt <= now; next = state.waiting.peek()) {
+      state.waiting.pop()
+      if (state.held.get(next.n)?.freeAt !== next.freeAt) continue
+      state.held.delete(next.n)
+      state.free.push(next.n)
+    }
+    const taken: OutboxEntry[] = []
+    // What comes back was inserted before anything that was never taken.
+    while (taken.length < limit) {
+      const n = state.free.pop()
+      if (n === undefined) break
+      if (state.held.has(n) || state.leaving.has(n)) continue
+      const entry = state.outbox.get(number(n))
+      if (!entry) continue
+      hold(state, n, until)
+      taken.push(entry)
+    }
+    if (taken.length < limit) {
+      const start = endOf(number(state.position))
+      for (const { key: at, value } of state.outbox.getRange({ start, limit: limit - taken.length })) {
+        state.position = at.readDoubleBE()
+        if (state.leaving.has(state.position)) continue
+        hold(state, state.position, until)
+        taken.push(value)
+      }
+    }
+    return taken
+  },
+
+  isFree(id, now) {
+    const n = state.outboxIds.get(name(id))
+    const holding = n === undefined ? undefined : state.held.get(n)
+    return n !== undefined && (!holding || holding.isReturned || holding.freeAt <= now)
+  },
+
+  async returnOutbox(ids, at) {
+    for (const id of ids) {
+      const n = state.outboxIds.get(name(id))
+      if (n !== undefined && state.held.has(n)) hold(state, n, at, true)
+    }
+  },
+})
+
+const listenerVerbs = (state: OutboxState): Pick<Outbox, 'ring' | 'onOutbox'> => ({
+  ring() {
+    for (const listener of state.listeners) listener()
+  },
+
+  onOutbox(listener) {
+    const call = () => listener()
+    state.listeners.add(call)
+    return { [Symbol.dispose]: () => void state.listeners.delete(call) }
+  },
+})
+
 /**
  * The outbox: entries by insertion number.
  *
@@ -33,139 +178,11 @@ const PAGE = 500
  * it takes, however many entries wait or are held.
  */
 export const createLmdbOutbox = (env: Env, tables: Tables): Outbox => {
-  const { outbox, outboxIds } = tables
-  const listeners = new Set<() => void>()
-  let lastNumber = 0
-  for (const at of outbox.getKeys({ reverse: true, limit: 1 })) lastNumber = at.readDoubleBE()
-  let position = 0
-  const held = new Map<number, { freeAt: number; isReturned: boolean }>()
-  /** Removed by transactions that are not committed yet. */
-  const leaving = new Set<number>()
-  // What these heaps hold may be out of date: an item counts only while `held` (or the table) agrees with it.
-  const waiting = createHeap<{ n: number; freeAt: number }>((a, b) => a.freeAt < b.freeAt)
-  const free = createHeap<number>((a, b) => a < b)
-
-  const hold = (n: number, freeAt: number, isReturned = false) => {
-    held.set(n, { freeAt, isReturned })
-    waiting.push({ n, freeAt })
-  }
-
+  const state = openOutbox(env, tables)
+  for (const at of state.outbox.getKeys({ reverse: true, limit: 1 })) state.lastNumber = at.readDoubleBE()
   return {
-    add(entries) {
-      for (const entry of entries) {
-        const id = name(entry.id)
-        if (outboxIds.get(id) !== undefined) continue
-        lastNumber += 1
-        outbox.put(number(lastNumber), entry)
-        outboxIds.put(id, lastNumber)
-      }
-    },
-
-    restore(entries) {
-      for (const { place, entry } of entries) {
-        const id = name(entry.id)
-        if (outboxIds.get(id) !== undefined) continue
-        // Two of an engine that counts in several places may have the same one.
-        let n = place
-        while (outbox.get(number(n)) !== undefined) n += 1
-        outbox.put(number(n), entry)
-        outboxIds.put(id, n)
-        lastNumber = Math.max(lastNumber, n)
-      }
-    },
-
-    // There is no index by account: an operator asks, and rarely.
-    async *outboxOf() {
-      for (let from: Buffer | undefined; ; ) {
-        const start = from && endOf(from)
-        const page = [...outbox.getRange(start ? { start, limit: PAGE } : { limit: PAGE })]
-        yield* page.map(({ value }) => value)
-        from = page.at(-1)?.key
-        if (page.length < PAGE) return
-      }
-    },
-
-    ring() {
-      for (const listener of listeners) listener()
-    },
-
-    async takeOutbox({ limit, now, until }) {
-      for (let next = waiting.peek(); next && next.freeAt <= now; next = waiting.peek()) {
-        waiting.pop()
-        if (held.get(next.n)?.freeAt !== next.freeAt) continue
-        held.delete(next.n)
-        free.push(next.n)
-      }
-      const taken: OutboxEntry[] = []
-      // What comes back was inserted before anything that was never taken.
-      while (taken.length < limit) {
-        const n = free.pop()
-        if (n === undefined) break
-        if (held.has(n) || leaving.has(n)) continue
-        const entry = outbox.get(number(n))
-        if (!entry) continue
-        hold(n, until)
-        taken.push(entry)
-      }
-      if (taken.length < limit) {
-        const start = endOf(number(position))
-        for (const { key: at, value } of outbox.getRange({ start, limit: limit - taken.length })) {
-          position = at.readDoubleBE()
-          if (leaving.has(position)) continue
-          hold(position, until)
-          taken.push(value)
-        }
-      }
-      return taken
-    },
-
-    async write(work) {
-      const removed: number[] = []
-      const remove = (id: string) => {
-        const n = outboxIds.get(name(id))
-        if (n === undefined) return false
-        outboxIds.remove(name(id))
-        outbox.remove(number(n))
-        removed.push(n)
-        leaving.add(n)
-        return true
-      }
-      try {
-        const result = await env.transaction(() => work(remove))
-        for (const n of removed) held.delete(n)
-        return result
-      } catch (error) {
-        // They are there still; whoever came by in the meantime has passed them over.
-        for (const n of removed) if (n <= position && !held.has(n)) free.push(n)
-        throw error
-      } finally {
-        for (const n of removed) leaving.delete(n)
-      }
-    },
-
-    isFree(id, now) {
-      const n = outboxIds.get(name(id))
-      const holding = n === undefined ? undefined : held.get(n)
-      return n !== undefined && (!holding || holding.isReturned || holding.freeAt <= now)
-    },
-
-    async returnOutbox(ids, at) {
-      for (const id of ids) {
-        const n = outboxIds.get(name(id))
-        if (n !== undefined && held.has(n)) hold(n, at, true)
-      }
-    },
-
-    async outboxSize() {
-      // Kept by LMDB at the root of the table: no counting.
-      const { entryCount = 0 }: { entryCount?: number } = outbox.getStats()
-      return entryCount
-    },
-
-    onOutbox(listener) {
-      const call = () => listener()
-      listeners.add(call)
-      return { [Symbol.dispose]: () => void listeners.delete(call) }
-    },
+    ...entryVerbs(state),
+    ...leaseVerbs(state),
+    ...listenerVerbs(state),
   }
 }

@@ -53,85 +53,100 @@ export const contactsWriter = ({ nonces, installations, tokens, due }: ContactsT
 /** Instant, then name, separator and what follows it. */
 const INSTANT = 8
 
+type ContactsState = ReturnType<typeof contactsTables> & {
+  env: Env
+  write: ReturnType<typeof contactsWriter>
+}
+
+const isSpent = (contacts: ContactsState, accountKey: string, ticket: Ticket): boolean =>
+  ticket.kind === 'nonce'
+    ? (contacts.nonces.get(name(accountKey))?.[0] ?? ticket.first) !== ticket.nonce
+    : contacts.tokens.get(named(accountKey, name(ticket.id))) !== undefined
+
+const spend = (contacts: ContactsState, accountKey: string, ticket: Ticket): void => {
+  if (ticket.kind === 'nonce') contacts.write.nonce(accountKey, ticket.nonce + 1, ticket.until)
+  else contacts.write.token(accountKey, ticket.id, ticket.until)
+}
+
+const liveOf = (contacts: ContactsState, accountKey: string, now: number): Installation[] =>
+  (contacts.installations.get(name(accountKey)) ?? []).filter(({ expiresAt }) => expiresAt > now)
+
+const grantVerbs = (
+  contacts: ContactsState,
+): Pick<ContactsStore, 'installations' | 'nonce' | 'grant' | 'revoke'> => ({
+  async installations(accountKey, now) {
+    return liveOf(contacts, accountKey, now)
+  },
+
+  async nonce(accountKey) {
+    return contacts.nonces.get(name(accountKey))?.[0]
+  },
+
+  async grant(accountKey, ticket, { name: granted, value, expiresAt }, { now, most }) {
+    const installation: Installation = { name: granted, value, expiresAt }
+    return contacts.env.transaction(() => {
+      if (isSpent(contacts, accountKey, ticket)) return 'used'
+      const live = liveOf(contacts, accountKey, now)
+      const place = live.findIndex((one) => one.name === granted && one.value === value)
+      if (place === -1 && live.length >= most) return 'full'
+      spend(contacts, accountKey, ticket)
+      contacts.write.installations(
+        accountKey,
+        place === -1 ? [...live, installation] : live.with(place, installation),
+      )
+      return 'done'
+    })
+  },
+
+  async revoke(accountKey, ticket, revoked, now) {
+    return contacts.env.transaction(() => {
+      if (isSpent(contacts, accountKey, ticket)) return 'used'
+      spend(contacts, accountKey, ticket)
+      const others = liveOf(contacts, accountKey, now).filter(
+        (one) => one.name !== revoked.name || one.value !== revoked.value,
+      )
+      contacts.write.installations(accountKey, others)
+      return 'done'
+    })
+  },
+})
+
+const removalVerbs = (contacts: ContactsState): Pick<ContactsStore, 'clear' | 'sweep'> => ({
+  async clear(accountKey) {
+    return contacts.env.transaction(() => {
+      const had = contacts.installations.get(name(accountKey))?.length ?? 0
+      contacts.write.installations(accountKey, [])
+      return had
+    })
+  },
+
+  async sweep(now, limit) {
+    return contacts.env.transaction(() => {
+      // An instant that has come: up to and with `now`.
+      const over = [...contacts.due.getKeys({ end: number(now + 1), limit })]
+      for (const at of over) {
+        const what = at.subarray(INSTANT)
+        const separator = what.indexOf(0)
+        const accountKey = what.toString('utf8', 0, separator)
+        if (separator === what.length - 1)
+          contacts.write.installations(accountKey, liveOf(contacts, accountKey, now))
+        else if (what[separator + 1] !== 0) contacts.tokens.remove(what)
+        // One that was used since has another end.
+        else if ((contacts.nonces.get(name(accountKey))?.[1] ?? 0) <= now)
+          contacts.nonces.remove(name(accountKey))
+        contacts.due.remove(at)
+      }
+      return over.length
+    })
+  },
+})
+
 export const createLmdbContacts = (env: Env): ContactsStore => {
   const tables = contactsTables(env)
-  const { nonces, installations, tokens, due } = tables
-  const write = contactsWriter(tables)
-
-  const isSpent = (accountKey: string, ticket: Ticket): boolean =>
-    ticket.kind === 'nonce'
-      ? (nonces.get(name(accountKey))?.[0] ?? ticket.first) !== ticket.nonce
-      : tokens.get(named(accountKey, name(ticket.id))) !== undefined
-
-  const spend = (accountKey: string, ticket: Ticket): void => {
-    if (ticket.kind === 'nonce') write.nonce(accountKey, ticket.nonce + 1, ticket.until)
-    else write.token(accountKey, ticket.id, ticket.until)
-  }
-
-  const liveOf = (accountKey: string, now: number): Installation[] =>
-    (installations.get(name(accountKey)) ?? []).filter(({ expiresAt }) => expiresAt > now)
+  const contacts: ContactsState = { env, ...tables, write: contactsWriter(tables) }
 
   return {
-    async installations(accountKey, now) {
-      return liveOf(accountKey, now)
-    },
-
-    async nonce(accountKey) {
-      return nonces.get(name(accountKey))?.[0]
-    },
-
-    async grant(accountKey, ticket, { name: granted, value, expiresAt }, { now, most }) {
-      const installation: Installation = { name: granted, value, expiresAt }
-      return env.transaction(() => {
-        if (isSpent(accountKey, ticket)) return 'used'
-        const live = liveOf(accountKey, now)
-        const place = live.findIndex((one) => one.name === granted && one.value === value)
-        if (place === -1 && live.length >= most) return 'full'
-        spend(accountKey, ticket)
-        write.installations(
-          accountKey,
-          place === -1 ? [...live, installation] : live.with(place, installation),
-        )
-        return 'done'
-      })
-    },
-
-    async revoke(accountKey, ticket, revoked, now) {
-      return env.transaction(() => {
-        if (isSpent(accountKey, ticket)) return 'used'
-        spend(accountKey, ticket)
-        const others = liveOf(accountKey, now).filter(
-          (one) => one.name !== revoked.name || one.value !== revoked.value,
-        )
-        write.installations(accountKey, others)
-        return 'done'
-      })
-    },
-
-    async clear(accountKey) {
-      return env.transaction(() => {
-        const had = installations.get(name(accountKey))?.length ?? 0
-        write.installations(accountKey, [])
-        return had
-      })
-    },
-
-    async sweep(now, limit) {
-      return env.transaction(() => {
-        // An instant that has come: up to and with `now`.
-        const over = [...due.getKeys({ end: number(now + 1), limit })]
-        for (const at of over) {
-          const what = at.subarray(INSTANT)
-          const separator = what.indexOf(0)
-          const accountKey = what.toString('utf8', 0, separator)
-          if (separator === what.length - 1) write.installations(accountKey, liveOf(accountKey, now))
-          else if (what[separator + 1] !== 0) tokens.remove(what)
-          // One that was used since has another end.
-          else if ((nonces.get(name(accountKey))?.[1] ?? 0) <= now) nonces.remove(name(accountKey))
-          due.remove(at)
-        }
-        return over.length
-      })
-    },
+    ...grantVerbs(contacts),
+    ...removalVerbs(contacts),
   }
 }

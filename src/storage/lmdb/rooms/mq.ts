@@ -47,7 +47,7 @@ export const placeOf = (at: Buffer): QueueName & { place: number } => ({
   place: at.readDoubleBE(at.length - 8),
 })
 
-export const createLmdbMq = (env: Env): MqStore => {
+const openMqTables = (env: Env) => {
   const messages: Rows<MqMessage> = env.openDB({ name: 'mq.messages', ...ROWS })
   const ids: Rows<number> = env.openDB({ name: 'mq.ids', ...ROWS })
   const ends: Bytes = env.openDB({ name: 'mq.ends', ...BYTES })
@@ -59,166 +59,197 @@ export const createLmdbMq = (env: Env): MqStore => {
   const attended: Rows<number> = env.openDB({ name: 'mq.attended', ...ROWS })
   const attendedEnds: Bytes = env.openDB({ name: 'mq.attendedEnds', ...BYTES })
   const listeners = new Set<(queue: QueueName) => void>()
+  return {
+    env,
+    messages,
+    ids,
+    ends,
+    expiry,
+    counts,
+    shares,
+    largest,
+    paid,
+    attended,
+    attendedEnds,
+    listeners,
+  }
+}
+type MqTables = ReturnType<typeof openMqTables>
 
-  const countOf = (queue: Buffer): Count => counts.get(queue) ?? { kept: 0, last: 0 }
+const countOf = (mq: MqTables, queue: Buffer): Count => mq.counts.get(queue) ?? { kept: 0, last: 0 }
 
-  const shareOf = (queue: Buffer, payer: Buffer): number => shares.get(key(queue, payer)) ?? 0
-  const changeShare = (queue: Buffer, payer: Buffer, change: 1 | -1) => {
-    const before = shareOf(queue, payer)
-    const share = before + change
-    if (before > 0) largest.remove(key(queue, number(before), payer))
-    if (share > 0) {
-      shares.put(key(queue, payer), share)
-      largest.put(key(queue, number(share), payer), PRESENT)
-    } else shares.remove(key(queue, payer))
-  }
+const shareOf = (mq: MqTables, queue: Buffer, payer: Buffer): number => mq.shares.get(key(queue, payer)) ?? 0
 
-  /** Within a transaction, as all that writes. */
-  const write = (queue: Buffer, place: number, message: MqMessage) => {
-    const { id, sender, messageSigned, payer, expiresAt } = message
-    const { kept, last } = countOf(queue)
-    const row = {
-      ...{ id, message: message.message, expiresAt },
-      ...(sender !== undefined && { sender }),
-      ...(messageSigned && { messageSigned }),
-      ...(payer !== undefined && { payer }),
-    }
-    if (payer !== undefined) {
-      changeShare(queue, payerAt(payer), 1)
-      paid.put(key(queue, payerAt(payer), number(place)), PRESENT)
-    }
-    messages.put(key(queue, number(place)), row)
-    ids.put(key(queue, name(id)), place)
-    ends.put(key(queue, number(expiresAt), number(place)), PRESENT)
-    expiry.put(key(number(expiresAt), queue, number(place)), PRESENT)
-    counts.put(queue, { kept: kept + 1, last: Math.max(last, place) })
-  }
-  const erase = (queue: Buffer, place: number): MqMessage | undefined => {
-    const at = key(queue, number(place))
-    const row = messages.get(at)
-    if (!row) return undefined
-    messages.remove(at)
-    ids.remove(key(queue, name(row.id)))
-    ends.remove(key(queue, number(row.expiresAt), number(place)))
-    expiry.remove(key(number(row.expiresAt), queue, number(place)))
-    if (row.payer !== undefined) {
-      changeShare(queue, payerAt(row.payer), -1)
-      paid.remove(key(queue, payerAt(row.payer), number(place)))
-    }
-    const { kept, last } = countOf(queue)
-    // Nothing is left of an empty queue: anybody can make one.
-    if (kept > 1) counts.put(queue, { kept: kept - 1, last })
-    else counts.remove(queue)
-    return row
-  }
-  const eraseExpired = (queue: Buffer, now: number) => {
-    const range = { start: queue, end: key(queue, number(now), Buffer.alloc(9, 0xff)) }
-    for (const at of [...ends.getKeys(range)]) erase(queue, at.readDoubleBE(at.length - 8))
-  }
+const changeShare = (mq: MqTables, queue: Buffer, payer: Buffer, change: 1 | -1) => {
+  const before = shareOf(mq, queue, payer)
+  const share = before + change
+  if (before > 0) mq.largest.remove(key(queue, number(before), payer))
+  if (share > 0) {
+    mq.shares.put(key(queue, payer), share)
+    mq.largest.put(key(queue, number(share), payer), PRESENT)
+  } else mq.shares.remove(key(queue, payer))
+}
 
-  /** Makes room for a payer with few messages at the cost of the one with most. */
-  const pushOut = (queue: Buffer, payer: string | undefined, foothold: number) => {
-    const own = payer === undefined ? foothold : shareOf(queue, payerAt(payer))
-    const [top] = largest.getKeys({ start: endOf(queue), end: queue, reverse: true, limit: 1 })
-    if (own >= foothold || !top) return
-    const at = Buffer.from(top).subarray(queue.length)
-    if (at.readDoubleBE() <= own + 1) return
-    const theirs = key(queue, at.subarray(8))
-    const [oldest] = paid.getKeys({ start: theirs, end: endOf(theirs), limit: 1 })
-    if (oldest) erase(queue, Buffer.from(oldest).readDoubleBE(oldest.length - 8))
+/** Within a transaction, as all that writes. */
+const write = (mq: MqTables, queue: Buffer, place: number, message: MqMessage) => {
+  const { id, sender, messageSigned, payer, expiresAt } = message
+  const { kept, last } = countOf(mq, queue)
+  const row = {
+    ...{ id, message: message.message, expiresAt },
+    ...(sender !== undefined && { sender }),
+    ...(messageSigned && { messageSigned }),
+    ...(payer !== undefined && { payer }),
   }
+  if (payer !== undefined) {
+    changeShare(mq, queue, payerAt(payer), 1)
+    mq.paid.put(key(queue, payerAt(payer), number(place)), PRESENT)
+  }
+  mq.messages.put(key(queue, number(place)), row)
+  mq.ids.put(key(queue, name(id)), place)
+  mq.ends.put(key(queue, number(expiresAt), number(place)), PRESENT)
+  mq.expiry.put(key(number(expiresAt), queue, number(place)), PRESENT)
+  mq.counts.put(queue, { kept: kept + 1, last: Math.max(last, place) })
+}
 
-  const first = (queue: Buffer, now: number): { place: number; row: MqMessage } | undefined => {
-    for (const { key: at, value } of messages.getRange({ start: queue, end: endOf(queue) })) {
-      if (value.expiresAt > now) return { place: at.readDoubleBE(at.length - 8), row: value }
-    }
-    return undefined
+const erase = (mq: MqTables, queue: Buffer, place: number): MqMessage | undefined => {
+  const at = key(queue, number(place))
+  const row = mq.messages.get(at)
+  if (!row) return undefined
+  mq.messages.remove(at)
+  mq.ids.remove(key(queue, name(row.id)))
+  mq.ends.remove(key(queue, number(row.expiresAt), number(place)))
+  mq.expiry.remove(key(number(row.expiresAt), queue, number(place)))
+  if (row.payer !== undefined) {
+    changeShare(mq, queue, payerAt(row.payer), -1)
+    mq.paid.remove(key(queue, payerAt(row.payer), number(place)))
   }
+  const { kept, last } = countOf(mq, queue)
+  // Nothing is left of an empty queue: anybody can make one.
+  if (kept > 1) mq.counts.put(queue, { kept: kept - 1, last })
+  else mq.counts.remove(queue)
+  return row
+}
+
+const eraseExpired = (mq: MqTables, queue: Buffer, now: number) => {
+  const range = { start: queue, end: key(queue, number(now), Buffer.alloc(9, 0xff)) }
+  for (const at of [...mq.ends.getKeys(range)]) erase(mq, queue, at.readDoubleBE(at.length - 8))
+}
+
+/** Makes room for a payer with few messages at the cost of the one with most. */
+const pushOut = (mq: MqTables, queue: Buffer, payer: string | undefined, foothold: number) => {
+  const own = payer === undefined ? foothold : shareOf(mq, queue, payerAt(payer))
+  const [top] = mq.largest.getKeys({ start: endOf(queue), end: queue, reverse: true, limit: 1 })
+  if (own >= foothold || !top) return
+  const at = Buffer.from(top).subarray(queue.length)
+  if (at.readDoubleBE() <= own + 1) return
+  const theirs = key(queue, at.subarray(8))
+  const [oldest] = mq.paid.getKeys({ start: theirs, end: endOf(theirs), limit: 1 })
+  if (oldest) erase(mq, queue, Buffer.from(oldest).readDoubleBE(oldest.length - 8))
+}
+
+const first = (mq: MqTables, queue: Buffer, now: number): { place: number; row: MqMessage } | undefined => {
+  for (const { key: at, value } of mq.messages.getRange({ start: queue, end: endOf(queue) })) {
+    if (value.expiresAt > now) return { place: at.readDoubleBE(at.length - 8), row: value }
+  }
+  return undefined
+}
+
+const messageVerbs = (mq: MqTables): Pick<MqStore, 'put' | 'head' | 'take' | 'remove' | 'restore'> => ({
+  async put(name, message, { now, most, foothold = 0 }) {
+    const queue = queueAt(name)
+    const isKept = await mq.env.transaction(() => {
+      if (mq.ids.get(key(queue, Buffer.from(message.id))) !== undefined) return true
+      // The counter knows of expired ones too; they are looked for only when they could matter.
+      if (countOf(mq, queue).kept >= most) eraseExpired(mq, queue, now)
+      if (countOf(mq, queue).kept >= most) pushOut(mq, queue, message.payer, foothold)
+      const { kept, last } = countOf(mq, queue)
+      if (kept >= most) return false
+      write(mq, queue, last + 1, message)
+      return true
+    })
+    if (isKept) for (const listener of [...mq.listeners]) listener(name)
+    return isKept
+  },
+
+  async head(name, now) {
+    return first(mq, queueAt(name), now)?.row
+  },
+
+  async take(name, { now, id }) {
+    const queue = queueAt(name)
+    // Without one there is nothing to write: who waits for a message asks often.
+    if (id === undefined && !first(mq, queue, now)) return undefined
+    return mq.env.transaction(() => {
+      const place = id === undefined ? first(mq, queue, now)?.place : mq.ids.get(key(queue, Buffer.from(id)))
+      const row = place === undefined ? undefined : erase(mq, queue, place)
+      return row && row.expiresAt > now ? row : undefined
+    })
+  },
+
+  async remove(name, id) {
+    const queue = queueAt(name)
+    return mq.env.transaction(() => {
+      const place = mq.ids.get(key(queue, Buffer.from(id)))
+      return place !== undefined && erase(mq, queue, place) !== undefined
+    })
+  },
+
+  async restore(placed: readonly PlacedMessage[]) {
+    await mq.env.transaction(() => {
+      for (const { domain, hashDID, place, ...message } of placed) {
+        const queue = queueAt({ domain, hashDID })
+        if (mq.messages.get(key(queue, number(place))) === undefined) write(mq, queue, place, message)
+      }
+    })
+  },
+})
+
+const attendanceVerbs = (mq: MqTables): Pick<MqStore, 'attend' | 'attendedUntil'> => ({
+  async attend(name, until) {
+    const queue = queueAt(name)
+    await mq.env.transaction(() => {
+      const before = mq.attended.get(queue) ?? 0
+      if (before >= until) return
+      mq.attendedEnds.remove(key(number(before), queue))
+      mq.attended.put(queue, until)
+      mq.attendedEnds.put(key(number(until), queue), PRESENT)
+    })
+  },
+
+  async attendedUntil(name, now) {
+    const until = mq.attended.get(queueAt(name)) ?? 0
+    return until > now ? until : 0
+  },
+})
+
+const sweepVerbs = (mq: MqTables): Pick<MqStore, 'sweep'> => ({
+  async sweep(now, limit) {
+    const range = { end: number(now + 1), limit }
+    const due = [...mq.expiry.getKeys(range)].filter((at) => at.readDoubleBE() <= now)
+    const left = [...mq.attendedEnds.getKeys(range)].filter((at) => at.readDoubleBE() <= now)
+    if (due.length + left.length === 0) return 0
+    return mq.env.transaction(() => {
+      // What was renewed meanwhile has another end.
+      for (const at of left.filter((end) => mq.attendedEnds.get(end))) {
+        mq.attendedEnds.remove(at)
+        mq.attended.remove(at.subarray(8))
+      }
+      const swept = due.filter((at) => erase(mq, at.subarray(8, -8), at.readDoubleBE(at.length - 8)))
+      return swept.length + left.length
+    })
+  },
+})
+
+export const createLmdbMq = (env: Env): MqStore => {
+  const mq = openMqTables(env)
 
   return {
-    async put(name, message, { now, most, foothold = 0 }) {
-      const queue = queueAt(name)
-      const isKept = await env.transaction(() => {
-        if (ids.get(key(queue, Buffer.from(message.id))) !== undefined) return true
-        // The counter knows of expired ones too; they are looked for only when they could matter.
-        if (countOf(queue).kept >= most) eraseExpired(queue, now)
-        if (countOf(queue).kept >= most) pushOut(queue, message.payer, foothold)
-        const { kept, last } = countOf(queue)
-        if (kept >= most) return false
-        write(queue, last + 1, message)
-        return true
-      })
-      if (isKept) for (const listener of [...listeners]) listener(name)
-      return isKept
-    },
-
-    async head(name, now) {
-      return first(queueAt(name), now)?.row
-    },
-
-    async take(name, { now, id }) {
-      const queue = queueAt(name)
-      // Without one there is nothing to write: who waits for a message asks often.
-      if (id === undefined && !first(queue, now)) return undefined
-      return env.transaction(() => {
-        const place = id === undefined ? first(queue, now)?.place : ids.get(key(queue, Buffer.from(id)))
-        const row = place === undefined ? undefined : erase(queue, place)
-        return row && row.expiresAt > now ? row : undefined
-      })
-    },
-
-    async remove(name, id) {
-      const queue = queueAt(name)
-      return env.transaction(() => {
-        const place = ids.get(key(queue, Buffer.from(id)))
-        return place !== undefined && erase(queue, place) !== undefined
-      })
-    },
-
-    async attend(name, until) {
-      const queue = queueAt(name)
-      await env.transaction(() => {
-        const before = attended.get(queue) ?? 0
-        if (before >= until) return
-        attendedEnds.remove(key(number(before), queue))
-        attended.put(queue, until)
-        attendedEnds.put(key(number(until), queue), PRESENT)
-      })
-    },
-
-    async attendedUntil(name, now) {
-      const until = attended.get(queueAt(name)) ?? 0
-      return until > now ? until : 0
-    },
-
-    async restore(placed: readonly PlacedMessage[]) {
-      await env.transaction(() => {
-        for (const { domain, hashDID, place, ...message } of placed) {
-          const queue = queueAt({ domain, hashDID })
-          if (messages.get(key(queue, number(place))) === undefined) write(queue, place, message)
-        }
-      })
-    },
-
-    async sweep(now, limit) {
-      const range = { end: number(now + 1), limit }
-      const due = [...expiry.getKeys(range)].filter((at) => at.readDoubleBE() <= now)
-      const left = [...attendedEnds.getKeys(range)].filter((at) => at.readDoubleBE() <= now)
-      if (due.length + left.length === 0) return 0
-      return env.transaction(() => {
-        // What was renewed meanwhile has another end.
-        for (const at of left.filter((end) => attendedEnds.get(end))) {
-          attendedEnds.remove(at)
-          attended.remove(at.subarray(8))
-        }
-        const swept = due.filter((at) => erase(at.subarray(8, -8), at.readDoubleBE(at.length - 8)))
-        return swept.length + left.length
-      })
-    },
-
+    ...messageVerbs(mq),
+    ...attendanceVerbs(mq),
+    ...sweepVerbs(mq),
     onPut(listener) {
-      listeners.add(listener)
-      return { [Symbol.dispose]: () => void listeners.delete(listener) }
+      mq.listeners.add(listener)
+      return { [Symbol.dispose]: () => void mq.listeners.delete(listener) }
     },
   }
 }

@@ -31,83 +31,107 @@ export const loggedAt = (at: Buffer): { chain: Buffer; projectId: string; height
   return { chain, projectId: chain.toString('utf8', 0, chain.indexOf(0)), height }
 }
 
-export const createLmdbOperator = (env: Env): OperatorStore => {
+const openOperatorTables = (env: Env) => {
   const approvals: Rows<Row> = env.openDB({ name: 'operator.approvals', ...ROWS })
   const kept: Bytes = env.openDB({ name: 'operator.kept', ...BYTES })
   const chains: Rows<Chain> = env.openDB({ name: 'operator.chains', ...ROWS })
   const log: Rows<Logged> = env.openDB({ name: 'operator.log', ...ROWS })
+  return { env, approvals, kept, chains, log }
+}
+type OperatorTables = ReturnType<typeof openOperatorTables>
 
-  const chainAt = (projectId: string, vbHash: string) => named(projectId, name(vbHash))
-  const logAt = (projectId: string, vbHash: string, height: number) =>
-    named(projectId, named(vbHash, number(height)))
+const chainAt = (projectId: string, vbHash: string) => named(projectId, name(vbHash))
+
+const logAt = (projectId: string, vbHash: string, height: number) =>
+  named(projectId, named(vbHash, number(height)))
+
+const approvalVerbs = (
+  operator: OperatorTables,
+): Pick<OperatorStore, 'createApproval' | 'approval' | 'nameSigner'> => ({
+  async createApproval(approval, now) {
+    const [at, keptAt] = [name(approval.id), number(approval.keptUntil)]
+    await operator.env.transaction(() => {
+      for (const old of [...operator.kept.getKeys({ end: number(now), limit: BATCH })]) {
+        operator.kept.remove(old)
+        operator.approvals.remove(old.subarray(keptAt.length))
+      }
+      operator.approvals.put(at, approval)
+      operator.kept.put(Buffer.concat([keptAt, at]), PRESENT)
+    })
+  },
+
+  async approval(id) {
+    const row = operator.approvals.get(name(id))
+    if (!row) return undefined
+    const { attempt: _, ...approval } = row
+    return approval
+  },
+
+  async nameSigner(id, signer, microblock) {
+    const at = name(id)
+    await operator.env.transaction(() => {
+      const row = operator.approvals.get(at)
+      if (row && row.signer === undefined && !row.outcome)
+        operator.approvals.put(at, { ...row, signer, microblock })
+    })
+  },
+})
+
+const logVerbs = (
+  operator: OperatorTables,
+): Pick<OperatorStore, 'anchor' | 'chain' | 'microblocks' | 'restoreMicroblocks'> => ({
+  async anchor({ id, projectId, attempt, outcome, previousHash, genesisSeed, microblock }, now) {
+    const [at, chain] = [name(id), chainAt(projectId, outcome.vbHash)]
+    const entry = logAt(projectId, outcome.vbHash, outcome.height)
+    return operator.env.transaction(() => {
+      const row = operator.approvals.get(at)
+      if (row?.outcome) return row.attempt === attempt ? 'anchored' : 'finished'
+      if (!row || row.expiresAt <= now) return 'unknown'
+      const last = operator.chains.get(chain)
+      const { vbHash, mbHash, height } = outcome
+      if (height !== (last?.height ?? 0) + 1 || (last && last.head !== previousHash)) return 'moved'
+      operator.approvals.put(at, { ...row, attempt, outcome })
+      operator.chains.put(chain, {
+        vbHash,
+        genesisSeed: last?.genesisSeed ?? genesisSeed,
+        height,
+        head: mbHash,
+      })
+      operator.log.put(entry, { mbHash, microblock })
+      return 'anchored'
+    })
+  },
+
+  async chain(projectId, vbHash) {
+    return operator.chains.get(chainAt(projectId, vbHash))
+  },
+
+  async microblocks(projectId, vbHash, { after, limit }) {
+    const start = logAt(projectId, vbHash, after + 1)
+    const end = logAt(projectId, vbHash, Number.MAX_SAFE_INTEGER)
+    return [...operator.log.getRange({ start, end, limit })].map(({ key, value }) => ({
+      height: key.readDoubleBE(key.length - 8),
+      microblock: value.microblock,
+    }))
+  },
+
+  async restoreMicroblocks(records) {
+    await operator.env.transaction(() => {
+      for (const { projectId, vbHash, height, mbHash, genesisSeed, microblock } of records) {
+        const at = chainAt(projectId, vbHash)
+        if (height !== (operator.chains.get(at)?.height ?? 0) + 1) continue
+        operator.chains.put(at, { vbHash, genesisSeed, height, head: mbHash })
+        operator.log.put(logAt(projectId, vbHash, height), { mbHash, microblock })
+      }
+    })
+  },
+})
+
+export const createLmdbOperator = (env: Env): OperatorStore => {
+  const operator = openOperatorTables(env)
 
   return {
-    async createApproval(approval, now) {
-      const [at, keptAt] = [name(approval.id), number(approval.keptUntil)]
-      await env.transaction(() => {
-        for (const old of [...kept.getKeys({ end: number(now), limit: BATCH })]) {
-          kept.remove(old)
-          approvals.remove(old.subarray(keptAt.length))
-        }
-        approvals.put(at, approval)
-        kept.put(Buffer.concat([keptAt, at]), PRESENT)
-      })
-    },
-
-    async approval(id) {
-      const row = approvals.get(name(id))
-      if (!row) return undefined
-      const { attempt: _, ...approval } = row
-      return approval
-    },
-
-    async nameSigner(id, signer, microblock) {
-      const at = name(id)
-      await env.transaction(() => {
-        const row = approvals.get(at)
-        if (row && row.signer === undefined && !row.outcome) approvals.put(at, { ...row, signer, microblock })
-      })
-    },
-
-    async anchor({ id, projectId, attempt, outcome, previousHash, genesisSeed, microblock }, now) {
-      const [at, chain] = [name(id), chainAt(projectId, outcome.vbHash)]
-      const entry = logAt(projectId, outcome.vbHash, outcome.height)
-      return env.transaction(() => {
-        const row = approvals.get(at)
-        if (row?.outcome) return row.attempt === attempt ? 'anchored' : 'finished'
-        if (!row || row.expiresAt <= now) return 'unknown'
-        const last = chains.get(chain)
-        const { vbHash, mbHash, height } = outcome
-        if (height !== (last?.height ?? 0) + 1 || (last && last.head !== previousHash)) return 'moved'
-        approvals.put(at, { ...row, attempt, outcome })
-        chains.put(chain, { vbHash, genesisSeed: last?.genesisSeed ?? genesisSeed, height, head: mbHash })
-        log.put(entry, { mbHash, microblock })
-        return 'anchored'
-      })
-    },
-
-    async chain(projectId, vbHash) {
-      return chains.get(chainAt(projectId, vbHash))
-    },
-
-    async microblocks(projectId, vbHash, { after, limit }) {
-      const start = logAt(projectId, vbHash, after + 1)
-      const end = logAt(projectId, vbHash, Number.MAX_SAFE_INTEGER)
-      return [...log.getRange({ start, end, limit })].map(({ key, value }) => ({
-        height: key.readDoubleBE(key.length - 8),
-        microblock: value.microblock,
-      }))
-    },
-
-    async restoreMicroblocks(records) {
-      await env.transaction(() => {
-        for (const { projectId, vbHash, height, mbHash, genesisSeed, microblock } of records) {
-          const at = chainAt(projectId, vbHash)
-          if (height !== (chains.get(at)?.height ?? 0) + 1) continue
-          chains.put(at, { vbHash, genesisSeed, height, head: mbHash })
-          log.put(logAt(projectId, vbHash, height), { mbHash, microblock })
-        }
-      })
-    },
+    ...approvalVerbs(operator),
+    ...logVerbs(operator),
   }
 }

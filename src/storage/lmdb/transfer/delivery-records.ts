@@ -18,200 +18,245 @@ const CLICKS = 1_000
 /** Length of what clicks of a notification begin with. */
 const REFERENCE = 32
 
+type Tables = NotifyParts['tables']
+
+const subscriptionOf = (tables: Tables, moment: Moment, n: Buffer) => {
+  const id = tables.numbers.get(n, moment)
+  const row = id === undefined ? undefined : tables.subscriptions.get(name(id), moment)
+  return id !== undefined && row ? { subscriptionId: id, accountKey: row[1] } : undefined
+}
+
+/** Another one may have taken the id after this one expired. */
+const isCurrent = (
+  tables: Tables,
+  moment: Moment,
+  m: number,
+  notification: Pick<Notification, 'projectId' | 'domain' | 'id'>,
+) => tables.notificationIds.get(notificationKey(notification), moment) === m
+
+const namesOf = ({
+  projectId,
+  domain,
+  id,
+  createdAt,
+  expiresAt,
+}: Pick<Notification, 'projectId' | 'domain' | 'id' | 'createdAt' | 'expiresAt'>) => ({
+  projectId,
+  domain,
+  notificationId: id,
+  sentAt: createdAt,
+  expiresAt,
+})
+
+/** Names of the notification `m`, if it is kept. */
+const namesOfNumber = (tables: Tables, moment: Moment, m: number, now: number) => {
+  const notification = tables.notifications.get(number(m), moment)
+  if (!notification || notification.expiresAt <= now || !isCurrent(tables, moment, m, notification))
+    return undefined
+  return namesOf(notification)
+}
+
+/** Clicks of the copies of one notification. */
+function* clickPages(
+  tables: Tables,
+  moment: Moment,
+  whole: Buffer,
+): Generator<Pick<Click, 'copyId' | 'count' | 'firstAt'>[]> {
+  const end = key(whole, Buffer.from([0xff]))
+  for (let start = behind(whole); ; ) {
+    const rows = [...tables.clicks.getRange({ ...moment, start, end, limit: CLICKS })]
+    yield rows.map(({ key: at, value: [count, firstAt] }) => {
+      start = behind(Buffer.from(at))
+      return { copyId: at.toString('utf8', REFERENCE), count, firstAt }
+    })
+    if (rows.length < CLICKS) return
+  }
+}
+
+const readers = (
+  tables: Tables,
+  moment: Moment,
+): Pick<Readers, 'notification' | 'copy' | 'withdrawn' | 'receipt' | 'click'> => {
+  const notifications = walk(tables.notifications, moment, (at, one, now) =>
+    one.expiresAt > now && isCurrent(tables, moment, at.readDoubleBE(), one)
+      ? { ...one, deliverBy: one.deliverBy ?? one.expiresAt }
+      : undefined,
+  )
+  return {
+    notification: notifications,
+    copy: walk(tables.copies, moment, (at, [m, expiresAt], now) => {
+      if (expiresAt <= now) return undefined
+      const holder = subscriptionOf(tables, moment, at.subarray(0, 8))
+      const of = tables.notifications.get(number(m), moment)
+      if (!holder || !of) return undefined
+      const { n, id, sentAt, isRead } = copyOf(at, [m, expiresAt])
+      const { collapseKey } = of
+      const last =
+        collapseKey === undefined ? undefined : tables.collapsing.get(collapsingKey(n, collapseKey), moment)
+      const mark = last?.[0] === id && { isLastOfKey: true as const }
+      return { ...holder, id, ...namesOf(of), sentAt, expiresAt, isRead, ...mark }
+    }),
+    withdrawn: walk(tables.copyIds, moment, (at, [n, sentAt, expiresAt], now) => {
+      if (expiresAt === undefined || expiresAt <= now) return undefined
+      const holder = subscriptionOf(tables, moment, number(n))
+      return holder && { ...holder, id: at.toString(), sentAt, expiresAt }
+    }),
+    receipt: {
+      size: walk(tables.receipts, moment, () => undefined).size,
+      async *read(from) {
+        // Those of one notification stand side by side.
+        let last: { m: number; names: ReturnType<typeof namesOfNumber> } | undefined
+        const pages = walk(tables.receipts, moment, (at, value, now) => {
+          const { m, copyId, ...receipt } = receiptOf(at, value)
+          if (last?.m !== m) last = { m, names: namesOfNumber(tables, moment, m, now) }
+          const copy = receipt.state === 'queued' && copyId !== null && { copyId }
+          return last.names && { ...receipt, ...copy, ...last.names }
+        })
+        yield* pages.read(from)
+      },
+    },
+    click: {
+      size: async () => undefined,
+      // Their keys do not say whose they are; what their notifications are called does.
+      async *read({ now, after }) {
+        let done = after
+        for await (const { records, cursor } of notifications.read({ now, after })) {
+          let found: Click[] = []
+          for (const one of records) {
+            for (const rows of clickPages(tables, moment, clicksOf(one))) {
+              found.push(...rows.map((row) => ({ ...row, ...namesOf(one) })))
+              if (found.length < CLICKS) continue
+              yield { records: found, cursor: done }
+              found = []
+            }
+          }
+          done = cursor
+          yield { records: found, cursor }
+        }
+      },
+    },
+  }
+}
+
+type Named = Pick<Click, 'projectId' | 'domain' | 'notificationId' | 'sentAt'>
+/** What the writers put rows into. */
+interface Rows {
+  tables: Tables
+  copies: NotifyParts['rows']['copies']
+  receipts: NotifyParts['rows']['receipts']
+}
+
+/** The number of a record's notification. */
+const numberOf = (
+  { copies }: Rows,
+  { projectId, domain, notificationId, sentAt }: Named,
+): number | undefined => {
+  const m = copies.numberOf({ projectId, domain, id: notificationId })
+  return m !== undefined && copies.notification(m)?.createdAt === sentAt ? m : undefined
+}
+const holderOf = (
+  { copies }: Rows,
+  { subscriptionId, accountKey }: { subscriptionId: string; accountKey: string },
+) => {
+  const holder = copies.subscription(subscriptionId)
+  return holder?.accountKey === accountKey ? holder : undefined
+}
+
+/** Another engine does not say which copy a receipt that is not queued is about: it is the one that is there. */
+const copyOfAccount = (
+  { tables, copies }: Rows,
+  accountKey: string,
+  m: number,
+  { domain, sentAt }: Named,
+): string | undefined => {
+  const subscriptions = tables.accounts.get(name(accountKey))?.record.subscriptions ?? []
+  for (const { id } of subscriptions.filter((one) => one.domain === domain)) {
+    const holder = copies.subscription(id)
+    for (const unread of holder ? [true, false] : []) {
+      const start = copyKey(holder?.number ?? 0, unread, sentAt, Buffer.alloc(0))
+      for (const { key: at, value } of tables.copies.getRange({ start, end: endOf(start) })) {
+        if (value[0] === m) return copyOf(at, value).id
+      }
+    }
+  }
+  return undefined
+}
+
+// Each within a transaction; false for a record without its subscription or its notification.
+const putCopy = (rows: Rows, record: Records['copy']): boolean => {
+  const { tables, copies } = rows
+  const holder = holderOf(rows, record)
+  const m = numberOf(rows, record)
+  if (!holder || m === undefined) return false
+  const { id, subscriptionId, expiresAt } = record
+  if (copies.byId(id)?.n !== holder.number) copies.put(subscriptionId, holder, { ...record, m })
+  const collapseKey = copies.notification(m)?.collapseKey
+  if (record.isLastOfKey && collapseKey !== undefined) {
+    const at = collapsingKey(holder.number, collapseKey)
+    tables.collapsing.put(at, [id, expiresAt])
+    tables.expiry.put(expiryKey(expiresAt, 'collapsing', at), PRESENT)
+  }
+  return true
+}
+
+const putWithdrawn = (rows: Rows, record: Records['withdrawn']): boolean => {
+  const { tables } = rows
+  const holder = holderOf(rows, record)
+  if (!holder) return false
+  const id = name(record.id)
+  tables.copyIds.put(id, [holder.number, record.sentAt, record.expiresAt])
+  tables.expiry.put(expiryKey(record.expiresAt, 'copy', id), PRESENT)
+  return true
+}
+
+const putReceipt = (rows: Rows, record: Records['receipt']): boolean => {
+  const { receipts } = rows
+  const { accountKey, account, state, reason, at } = record
+  const m = numberOf(rows, record)
+  if (m === undefined) return false
+  if (receipts.has(m, accountKey)) return true
+  const copyId = record.copyId ?? copyOfAccount(rows, accountKey, m, record) ?? null
+  receipts.begin(m, accountKey, { account, state, copyId, at, ...(reason !== undefined && { reason }) })
+  return true
+}
+
+const putClick = (rows: Rows, record: Click): boolean => {
+  const { tables } = rows
+  if (numberOf(rows, record) === undefined) return false
+  const { copyId, count, firstAt, expiresAt } = record
+  const whole = clicksOf({ ...record, id: record.notificationId, createdAt: record.sentAt })
+  const one = key(whole, name(copyId))
+  if (tables.clicks.get(one)) return true
+  const [total, first, clicked] = tables.clicks.get(whole) ?? [0, firstAt, 0]
+  tables.clicks.put(one, [count, firstAt, 0])
+  tables.clicks.put(whole, [total + count, Math.min(first, firstAt), clicked + 1])
+  for (const row of [whole, one]) tables.expiry.put(expiryKey(expiresAt, 'click', row), PRESENT)
+  return true
+}
+
+const writer = <R>(
+  env: Env,
+  rows: Rows,
+  putOne: (rows: Rows, record: R) => boolean,
+  namesOf: (record: R) => string[],
+) => ({
+  async write(records: readonly R[]): Promise<R[]> {
+    // A name that no key can have is refused before the transaction begins.
+    for (const record of records) for (const text of namesOf(record)) name(text)
+    return env.transaction(() => records.filter((record) => !putOne(rows, record)))
+  },
+})
+
 export const createSentTransfer = (
   env: Env,
-  { tables, rows: { copies, receipts } }: Pick<NotifyParts, 'tables' | 'rows'>,
+  { tables, rows: notifyRows }: Pick<NotifyParts, 'tables' | 'rows'>,
 ) => {
-  const read = (
-    moment: Moment,
-  ): Pick<Readers, 'notification' | 'copy' | 'withdrawn' | 'receipt' | 'click'> => {
-    const subscriptionOf = (n: Buffer) => {
-      const id = tables.numbers.get(n, moment)
-      const row = id === undefined ? undefined : tables.subscriptions.get(name(id), moment)
-      return id !== undefined && row ? { subscriptionId: id, accountKey: row[1] } : undefined
-    }
-    /** Another one may have taken the id after this one expired. */
-    const isCurrent = (m: number, notification: Pick<Notification, 'projectId' | 'domain' | 'id'>) =>
-      tables.notificationIds.get(notificationKey(notification), moment) === m
-    const namesOf = ({
-      projectId,
-      domain,
-      id,
-      createdAt,
-      expiresAt,
-    }: Pick<Notification, 'projectId' | 'domain' | 'id' | 'createdAt' | 'expiresAt'>) => ({
-      projectId,
-      domain,
-      notificationId: id,
-      sentAt: createdAt,
-      expiresAt,
-    })
-    /** Names of the notification `m`, if it is kept. */
-    const named = (m: number, now: number) => {
-      const notification = tables.notifications.get(number(m), moment)
-      if (!notification || notification.expiresAt <= now || !isCurrent(m, notification)) return undefined
-      return namesOf(notification)
-    }
-    const notification = walk(tables.notifications, moment, (at, one, now) =>
-      one.expiresAt > now && isCurrent(at.readDoubleBE(), one)
-        ? { ...one, deliverBy: one.deliverBy ?? one.expiresAt }
-        : undefined,
-    )
-    /** Clicks of the copies of one notification. */
-    function* clickPages(whole: Buffer): Generator<Pick<Click, 'copyId' | 'count' | 'firstAt'>[]> {
-      const end = key(whole, Buffer.from([0xff]))
-      for (let start = behind(whole); ; ) {
-        const rows = [...tables.clicks.getRange({ ...moment, start, end, limit: CLICKS })]
-        yield rows.map(({ key: at, value: [count, firstAt] }) => {
-          start = behind(Buffer.from(at))
-          return { copyId: at.toString('utf8', REFERENCE), count, firstAt }
-        })
-        if (rows.length < CLICKS) return
-      }
-    }
-    return {
-      notification,
-      copy: walk(tables.copies, moment, (at, [m, expiresAt], now) => {
-        if (expiresAt <= now) return undefined
-        const holder = subscriptionOf(at.subarray(0, 8))
-        const of = tables.notifications.get(number(m), moment)
-        if (!holder || !of) return undefined
-        const { n, id, sentAt, isRead } = copyOf(at, [m, expiresAt])
-        const { collapseKey } = of
-        const last =
-          collapseKey === undefined ? undefined : tables.collapsing.get(collapsingKey(n, collapseKey), moment)
-        const mark = last?.[0] === id && { isLastOfKey: true as const }
-        return { ...holder, id, ...namesOf(of), sentAt, expiresAt, isRead, ...mark }
-      }),
-      withdrawn: walk(tables.copyIds, moment, (at, [n, sentAt, expiresAt], now) => {
-        if (expiresAt === undefined || expiresAt <= now) return undefined
-        const holder = subscriptionOf(number(n))
-        return holder && { ...holder, id: at.toString(), sentAt, expiresAt }
-      }),
-      receipt: {
-        size: walk(tables.receipts, moment, () => undefined).size,
-        async *read(from) {
-          // Those of one notification stand side by side.
-          let last: { m: number; names: ReturnType<typeof named> } | undefined
-          const pages = walk(tables.receipts, moment, (at, value, now) => {
-            const { m, copyId, ...receipt } = receiptOf(at, value)
-            if (last?.m !== m) last = { m, names: named(m, now) }
-            const copy = receipt.state === 'queued' && copyId !== null && { copyId }
-            return last.names && { ...receipt, ...copy, ...last.names }
-          })
-          yield* pages.read(from)
-        },
-      },
-      click: {
-        size: async () => undefined,
-        // Their keys do not say whose they are; what their notifications are called does.
-        async *read({ now, after }) {
-          let done = after
-          for await (const { records, cursor } of notification.read({ now, after })) {
-            let found: Click[] = []
-            for (const one of records) {
-              for (const rows of clickPages(clicksOf(one))) {
-                found.push(...rows.map((row) => ({ ...row, ...namesOf(one) })))
-                if (found.length < CLICKS) continue
-                yield { records: found, cursor: done }
-                found = []
-              }
-            }
-            done = cursor
-            yield { records: found, cursor }
-          }
-        },
-      },
-    }
-  }
-
-  type Named = Pick<Click, 'projectId' | 'domain' | 'notificationId' | 'sentAt'>
-  /** The number of a record's notification. */
-  const numberOf = ({ projectId, domain, notificationId, sentAt }: Named): number | undefined => {
-    const m = copies.numberOf({ projectId, domain, id: notificationId })
-    return m !== undefined && copies.notification(m)?.createdAt === sentAt ? m : undefined
-  }
-  const holderOf = ({ subscriptionId, accountKey }: { subscriptionId: string; accountKey: string }) => {
-    const holder = copies.subscription(subscriptionId)
-    return holder?.accountKey === accountKey ? holder : undefined
-  }
-
-  /** Each within a transaction; false for one without its subscription or its notification. */
-  const put = {
-    copy(record: Records['copy']): boolean {
-      const holder = holderOf(record)
-      const m = numberOf(record)
-      if (!holder || m === undefined) return false
-      const { id, subscriptionId, expiresAt } = record
-      if (copies.byId(id)?.n !== holder.number) copies.put(subscriptionId, holder, { ...record, m })
-      const collapseKey = copies.notification(m)?.collapseKey
-      if (record.isLastOfKey && collapseKey !== undefined) {
-        const at = collapsingKey(holder.number, collapseKey)
-        tables.collapsing.put(at, [id, expiresAt])
-        tables.expiry.put(expiryKey(expiresAt, 'collapsing', at), PRESENT)
-      }
-      return true
-    },
-
-    withdrawn(record: Records['withdrawn']): boolean {
-      const holder = holderOf(record)
-      if (!holder) return false
-      const id = name(record.id)
-      tables.copyIds.put(id, [holder.number, record.sentAt, record.expiresAt])
-      tables.expiry.put(expiryKey(record.expiresAt, 'copy', id), PRESENT)
-      return true
-    },
-
-    receipt(record: Records['receipt']): boolean {
-      const { accountKey, account, state, reason, at } = record
-      const m = numberOf(record)
-      if (m === undefined) return false
-      if (receipts.has(m, accountKey)) return true
-      const copyId = record.copyId ?? copyOfAccount(accountKey, m, record) ?? null
-      receipts.begin(m, accountKey, { account, state, copyId, at, ...(reason !== undefined && { reason }) })
-      return true
-    },
-
-    click(record: Click): boolean {
-      if (numberOf(record) === undefined) return false
-      const { copyId, count, firstAt, expiresAt } = record
-      const whole = clicksOf({ ...record, id: record.notificationId, createdAt: record.sentAt })
-      const one = key(whole, name(copyId))
-      if (tables.clicks.get(one)) return true
-      const [total, first, clicked] = tables.clicks.get(whole) ?? [0, firstAt, 0]
-      tables.clicks.put(one, [count, firstAt, 0])
-      tables.clicks.put(whole, [total + count, Math.min(first, firstAt), clicked + 1])
-      for (const row of [whole, one]) tables.expiry.put(expiryKey(expiresAt, 'click', row), PRESENT)
-      return true
-    },
-  }
-
-  /** Another engine does not say which copy a receipt that is not queued is about: it is the one that is there. */
-  const copyOfAccount = (accountKey: string, m: number, { domain, sentAt }: Named): string | undefined => {
-    const held = tables.accounts.get(name(accountKey))?.record.subscriptions ?? []
-    for (const { id } of held.filter((one) => one.domain === domain)) {
-      const holder = copies.subscription(id)
-      for (const unread of holder ? [true, false] : []) {
-        const start = copyKey(holder?.number ?? 0, unread, sentAt, Buffer.alloc(0))
-        for (const { key: at, value } of tables.copies.getRange({ start, end: endOf(start) })) {
-          if (value[0] === m) return copyOf(at, value).id
-        }
-      }
-    }
-    return undefined
-  }
-
-  const writer = <R>(putOne: (record: R) => boolean, namesOf: (record: R) => string[]) => ({
-    async write(records: readonly R[]): Promise<R[]> {
-      for (const record of records) for (const text of namesOf(record)) name(text)
-      return env.transaction(() => records.filter((record) => !putOne(record)))
-    },
-  })
+  const rows: Rows = { tables, ...notifyRows }
   const write: Pick<Writers, 'copy' | 'withdrawn' | 'receipt' | 'click'> = {
-    copy: writer(put.copy, ({ id, subscriptionId }) => [id, subscriptionId]),
-    withdrawn: writer(put.withdrawn, ({ id, subscriptionId }) => [id, subscriptionId]),
-    receipt: writer(put.receipt, ({ accountKey }) => [accountKey]),
-    click: writer(put.click, ({ copyId }) => [copyId]),
+    copy: writer(env, rows, putCopy, ({ id, subscriptionId }) => [id, subscriptionId]),
+    withdrawn: writer(env, rows, putWithdrawn, ({ id, subscriptionId }) => [id, subscriptionId]),
+    receipt: writer(env, rows, putReceipt, ({ accountKey }) => [accountKey]),
+    click: writer(env, rows, putClick, ({ copyId }) => [copyId]),
   }
-  return { read, write }
+  return { read: (moment: Moment) => readers(tables, moment), write }
 }

@@ -19,88 +19,101 @@ import { type Moment, walk } from './walk.ts'
 
 type RelayTables = 'message' | 'member'
 
-export const createRelayTransfer = (env: Env, relay: Pick<RelayStore, 'subscribe'>) => {
-  const { tables, topicOf } = createMailboxes(env)
-  const { messages, ids, expiry, topics, members, owners, clients, counters } = tables
+type Mailboxes = ReturnType<typeof createMailboxes>
 
-  const read = (moment: Moment): Pick<Readers, RelayTables> => {
-    const isAnythingLive = (topic: Buffer, now: number): boolean => {
-      for (const { value } of messages.getRange({ ...moment, start: topic, end: endOf(topic) })) {
-        if (expiryOfRow(value) > now) return true
+const read = (mailboxes: Mailboxes, moment: Moment): Pick<Readers, RelayTables> => {
+  const isAnythingLive = (topic: Buffer, now: number): boolean => {
+    for (const { value } of mailboxes.tables.messages.getRange({
+      ...moment,
+      start: topic,
+      end: endOf(topic),
+    })) {
+      if (expiryOfRow(value) > now) return true
+    }
+    return false
+  }
+  return {
+    message: walk(mailboxes.tables.messages, moment, (at, row, now) =>
+      expiryOfRow(row) > now ? decodeMessage(row, at.toString('hex', 0, 32), at.readDoubleBE(32)) : undefined,
+    ),
+    member: walk(mailboxes.tables.members, moment, (at, row, now) => {
+      const { subscribed, cursor, acked } = memberOfRow(row)
+      const topic = at.subarray(0, 32)
+      // Of one who left, what it acknowledged matters only as long as there is a message.
+      if (!subscribed && !isAnythingLive(topic, now)) return undefined
+      const clientId = at.toString('utf8', 32)
+      const day = subscribed ? mailboxes.tables.clients.get(name(clientId), moment)?.[1] : undefined
+      return {
+        ...{ topic: topic.toString('hex'), clientId, isSubscribed: subscribed, cursor, acked },
+        ...(day !== undefined && { seenAt: day * DAY_MS }),
+        ...(mailboxes.tables.owners.get(topic, moment)?.toString() === clientId && { owns: true as const }),
       }
-      return false
-    }
-    return {
-      message: walk(messages, moment, (at, row, now) =>
-        expiryOfRow(row) > now
-          ? decodeMessage(row, at.toString('hex', 0, 32), at.readDoubleBE(32))
-          : undefined,
-      ),
-      member: walk(members, moment, (at, row, now) => {
-        const { subscribed, cursor, acked } = memberOfRow(row)
-        const topic = at.subarray(0, 32)
-        // Of one who left, what it acknowledged matters only as long as there is a message.
-        if (!subscribed && !isAnythingLive(topic, now)) return undefined
-        const clientId = at.toString('utf8', 32)
-        const day = subscribed ? clients.get(name(clientId), moment)?.[1] : undefined
-        return {
-          ...{ topic: topic.toString('hex'), clientId, isSubscribed: subscribed, cursor, acked },
-          ...(day !== undefined && { seenAt: day * DAY_MS }),
-          ...(owners.get(topic, moment)?.toString() === clientId && { owns: true as const }),
-        }
-      }),
-    }
+    }),
   }
+}
 
-  const putMessage = (message: StoredMessage): void => {
-    const topic = hash(message.topic)
-    const at = key(topic, number(message.seq))
-    if (messages.get(at)) return
-    const row = encodeMessage(message)
-    const state = topicOf(topic)
-    messages.put(at, row)
-    ids.put(key(topic, hash(message.id)), number(message.seq))
-    expiry.put(key(number(message.expiresAt), topic, number(message.seq)), PRESENT)
-    topics.put(
-      topic,
-      topicRow({
-        lastSeq: Math.max(state?.lastSeq ?? 0, message.seq),
-        count: (state?.count ?? 0) + 1,
-        bytes: (state?.bytes ?? 0) + sizeOfRow(row),
-        soonest: Math.min(state?.soonest ?? Number.POSITIVE_INFINITY, message.expiresAt),
-      }),
-    )
-  }
+const putMessage = (mailboxes: Mailboxes, message: StoredMessage): void => {
+  const topic = hash(message.topic)
+  const at = key(topic, number(message.seq))
+  if (mailboxes.tables.messages.get(at)) return
+  const row = encodeMessage(message)
+  const state = mailboxes.topicOf(topic)
+  mailboxes.tables.messages.put(at, row)
+  mailboxes.tables.ids.put(key(topic, hash(message.id)), number(message.seq))
+  mailboxes.tables.expiry.put(key(number(message.expiresAt), topic, number(message.seq)), PRESENT)
+  mailboxes.tables.topics.put(
+    topic,
+    topicRow({
+      lastSeq: Math.max(state?.lastSeq ?? 0, message.seq),
+      count: (state?.count ?? 0) + 1,
+      bytes: (state?.bytes ?? 0) + sizeOfRow(row),
+      soonest: Math.min(state?.soonest ?? Number.POSITIVE_INFINITY, message.expiresAt),
+    }),
+  )
+}
 
-  /** What the client is done with; that it is subscribed is for `subscribe`. */
-  const putMember = ({ topic: text, clientId, cursor, acked }: Records['member']): void => {
-    const topic = hash(text)
-    const at = key(topic, name(clientId))
-    const subscribed = members.get(at)?.[0] === 1
-    members.put(at, memberRow({ subscribed, cursor, acked }))
-    // What is to come must lie beyond everything that anybody is done with.
-    const last = Math.max(cursor, acked.at(-1) ?? 0)
-    const state = topicOf(topic)
-    if (state) topics.put(topic, topicRow({ ...state, lastSeq: Math.max(state.lastSeq, last) }))
-    else if (last > (counters.get(FLOOR) ?? 0)) counters.put(FLOOR, last)
-  }
+/** What the client is done with; that it is subscribed is for `subscribe`. */
+const putMember = (
+  mailboxes: Mailboxes,
+  { topic: text, clientId, cursor, acked }: Records['member'],
+): void => {
+  const topic = hash(text)
+  const at = key(topic, name(clientId))
+  const subscribed = mailboxes.tables.members.get(at)?.[0] === 1
+  mailboxes.tables.members.put(at, memberRow({ subscribed, cursor, acked }))
+  // What is to come must lie beyond everything that anybody is done with.
+  const last = Math.max(cursor, acked.at(-1) ?? 0)
+  const state = mailboxes.topicOf(topic)
+  if (state)
+    mailboxes.tables.topics.put(topic, topicRow({ ...state, lastSeq: Math.max(state.lastSeq, last) }))
+  else if (last > (mailboxes.tables.counters.get(FLOOR) ?? 0)) mailboxes.tables.counters.put(FLOOR, last)
+}
 
+export const createRelayTransfer = (env: Env, relay: Pick<RelayStore, 'subscribe'>) => {
+  const mailboxes: Mailboxes = createMailboxes(env)
   const write: Pick<Writers, RelayTables> = {
     message: {
       async write(records) {
         for (const record of records) hash(record.topic) && hash(record.id) && name(record.publisher)
-        await env.transaction(() => records.forEach(putMessage))
+        await env.transaction(() => {
+          for (const record of records) putMessage(mailboxes, record)
+        })
         return []
       },
     },
     member: {
       async write(records) {
         for (const record of records) hash(record.topic) && name(record.clientId)
-        await env.transaction(() => records.forEach(putMember))
+        await env.transaction(() => {
+          for (const record of records) putMember(mailboxes, record)
+        })
         await resubscribe(relay, records)
         return []
       },
     },
   }
-  return { read, write }
+  return {
+    read: (moment: Moment) => read(mailboxes, moment),
+    write,
+  }
 }

@@ -15,6 +15,7 @@ import { name, ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { rememberRequest } from '../notify/accounts.ts'
 import type { NotifyParts } from '../notify/store.ts'
+import type { Tables } from '../notify/tables.ts'
 import { archivedAt, archiveTables } from '../rooms/archive.ts'
 import { placeOf, queueOf } from '../rooms/mq.ts'
 import { type Row as ApprovalRow, type Logged, loggedAt } from '../rooms/operator.ts'
@@ -25,7 +26,8 @@ import { type Moment, walk } from './walk.ts'
 
 const NOTE = name('note')
 
-export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyParts): Transfer => {
+/** Tables of rooms whose stores do not export them. */
+const openRoomTables = (env: Env) => {
   const identities: Rows<Records['identity']> = env.openDB({ name: 'keys.identities', ...ROWS })
   const defaults: Rows<string> = env.openDB({ name: 'keys.defaults', ...ROWS })
   const invites: Rows<Omit<Records['invite'], 'accountKey'>> = env.openDB({ name: 'keys.invites', ...ROWS })
@@ -37,86 +39,145 @@ export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyPa
   const log: Rows<Logged> = env.openDB({ name: 'operator.log', ...ROWS })
   const mqMessages: Rows<MqMessage> = env.openDB({ name: 'mq.messages', ...ROWS })
   const mqAttended: Rows<number> = env.openDB({ name: 'mq.attended', ...ROWS })
+  return {
+    identities,
+    defaults,
+    invites,
+    notes,
+    watches,
+    jobs,
+    approvals,
+    chains,
+    log,
+    mqMessages,
+    mqAttended,
+    archive: archiveTables(env),
+  }
+}
+type RoomTables = ReturnType<typeof openRoomTables>
+
+const keysReaders = (
+  { identities, defaults, invites }: RoomTables,
+  moment: Moment,
+): Pick<Readers, 'identity' | 'invite'> => ({
+  identity: walk(identities, moment, (_, entry) => ({
+    ...entry,
+    ...(defaults.get(name(entry.identityKey), moment) === entry.accountKey && { isDefault: true }),
+  })),
+  invite: walk(invites, moment, (at, entry) => ({ accountKey: at.toString(), ...entry })),
+})
+
+/** The watcher, where another account's record has it, too, and this one is found. */
+const contestedBy = (
+  tables: Tables,
+  moment: Moment,
+  identityKey: string,
+  accountKey: string,
+): Watcher | undefined => {
+  const watchers = tables.accounts.get(name(accountKey), moment)?.record.watchers
+  return watchers?.find((watcher) => watcher.identityKey === identityKey)
+}
+
+/** Watchers of these accounts that another account's record has, too, and by which that one is found. */
+const contestedIn = (tables: Tables, moment: Moment, accounts: readonly Records['account'][]) => {
+  const found: Records['contested'][] = []
+  for (const { accountKey, record } of accounts) {
+    for (const { identityKey } of record.watchers) {
+      const owner = tables.watchers.get(name(identityKey), moment)
+      if (owner === undefined || owner === accountKey) continue
+      const watcher = contestedBy(tables, moment, identityKey, owner)
+      if (watcher) found.push({ accountKey: owner, watcher })
+    }
+  }
+  return found
+}
+
+const notifyReaders = (
+  tables: Tables,
+  moment: Moment,
+): Pick<
+  Readers,
+  'serverKeys' | 'project' | 'webhook' | 'app' | 'account' | 'contested' | 'request' | 'outbox'
+> => {
+  const accounts = walk(tables.accounts, moment, (at, { record }) => ({
+    accountKey: at.toString(),
+    record,
+  }))
+  return {
+    serverKeys: walk(tables.server, moment, (_, own) => ({ keys: own })),
+    project: walk(tables.projects, moment, (_, project) => project),
+    webhook: walk(tables.webhooks, moment, (at, { webhooks }) =>
+      webhooks.length > 0 ? { projectId: at.toString(), webhooks } : undefined,
+    ),
+    app: walk(tables.apps, moment, (_, app) => app),
+    account: accounts,
+    contested: {
+      async *read(from) {
+        for await (const { records, cursor } of accounts.read(from)) {
+          yield { records: contestedIn(tables, moment, records), cursor }
+        }
+      },
+      size: async () => undefined,
+    },
+    request: walk(tables.requests, moment, (at, expiresAt, now) =>
+      expiresAt > now ? { id: at.toString(), expiresAt } : undefined,
+    ),
+    outbox: walk(tables.outbox, moment, (at, entry, now) =>
+      entry.expiresAt > now ? { place: at.readDoubleBE(), entry } : undefined,
+    ),
+  }
+}
+
+const roomReaders = (
+  rooms: RoomTables,
+  moment: Moment,
+): Pick<
+  Readers,
+  'watch' | 'job' | 'mqMessage' | 'mqAttended' | 'approval' | 'microblock' | 'archived' | 'registration'
+> => {
+  const { watches, jobs, approvals, chains, log, mqMessages, mqAttended, archive } = rooms
+  return {
+    watch: walk(watches, moment, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
+    job: walk(jobs, moment, (_, job, now) => (job.expiresAt > now ? job : undefined)),
+    mqMessage: walk(mqMessages, moment, (at, message, now) =>
+      message.expiresAt > now ? { ...placeOf(at), ...message } : undefined,
+    ),
+    mqAttended: walk(mqAttended, moment, (at, until, now) =>
+      until > now ? { ...queueOf(at), until } : undefined,
+    ),
+    approval: walk(approvals, moment, (_, { attempt: _attempt, ...approval }, now) =>
+      approval.keptUntil > now ? approval : undefined,
+    ),
+    microblock: walk(log, moment, (at, logged) => {
+      const { chain, projectId, height } = loggedAt(at)
+      const found = chains.get(chain, moment)
+      return found && { projectId, vbHash: found.vbHash, genesisSeed: found.genesisSeed, height, ...logged }
+    }),
+    archived: walk(archive.messages, moment, (at, row, now) => {
+      const message = archivedAt(at, row)
+      return message.expiresAt > now ? message : undefined
+    }),
+    registration: walk(archive.registrations, moment, (_, one, now) =>
+      one.expiresAt > now ? one : undefined,
+    ),
+  }
+}
+
+export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyParts): Transfer => {
+  const roomTables = openRoomTables(env)
   const { tables, outbox } = parts
   const sent = createSentTransfer(env, parts)
-  const archive = archiveTables(env)
   const mailboxes = createRelayTransfer(env, rooms.relay)
   const contacts = createContactsTransfer(env)
 
-  const readers = (moment: Moment): Readers => {
-    /** The watcher, where another account's record has it, too, and this one is found. */
-    const contestedBy = (identityKey: string, accountKey: string): Watcher | undefined => {
-      const watchers = tables.accounts.get(name(accountKey), moment)?.record.watchers
-      return watchers?.find((watcher) => watcher.identityKey === identityKey)
-    }
-    const accounts = walk(tables.accounts, moment, (at, { record }) => ({
-      accountKey: at.toString(),
-      record,
-    }))
-    return {
-      identity: walk(identities, moment, (_, entry) => ({
-        ...entry,
-        ...(defaults.get(name(entry.identityKey), moment) === entry.accountKey && { isDefault: true }),
-      })),
-      invite: walk(invites, moment, (at, entry) => ({ accountKey: at.toString(), ...entry })),
-      serverKeys: walk(tables.server, moment, (_, own) => ({ keys: own })),
-      project: walk(tables.projects, moment, (_, project) => project),
-      webhook: walk(tables.webhooks, moment, (at, { webhooks }) =>
-        webhooks.length > 0 ? { projectId: at.toString(), webhooks } : undefined,
-      ),
-      app: walk(tables.apps, moment, (_, app) => app),
-      account: accounts,
-      contested: {
-        async *read(from) {
-          for await (const { records, cursor } of accounts.read(from)) {
-            const found: Records['contested'][] = []
-            for (const { accountKey, record } of records) {
-              for (const { identityKey } of record.watchers) {
-                const owner = tables.watchers.get(name(identityKey), moment)
-                if (owner === undefined || owner === accountKey) continue
-                const watcher = contestedBy(identityKey, owner)
-                if (watcher) found.push({ accountKey: owner, watcher })
-              }
-            }
-            yield { records: found, cursor }
-          }
-        },
-        size: async () => undefined,
-      },
-      ...sent.read(moment),
-      request: walk(tables.requests, moment, (at, expiresAt, now) =>
-        expiresAt > now ? { id: at.toString(), expiresAt } : undefined,
-      ),
-      outbox: walk(tables.outbox, moment, (at, entry, now) =>
-        entry.expiresAt > now ? { place: at.readDoubleBE(), entry } : undefined,
-      ),
-      ...mailboxes.read(moment),
-      ...contacts.read(moment),
-      watch: walk(watches, moment, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
-      job: walk(jobs, moment, (_, job, now) => (job.expiresAt > now ? job : undefined)),
-      mqMessage: walk(mqMessages, moment, (at, message, now) =>
-        message.expiresAt > now ? { ...placeOf(at), ...message } : undefined,
-      ),
-      mqAttended: walk(mqAttended, moment, (at, until, now) =>
-        until > now ? { ...queueOf(at), until } : undefined,
-      ),
-      approval: walk(approvals, moment, (_, { attempt: _attempt, ...approval }, now) =>
-        approval.keptUntil > now ? approval : undefined,
-      ),
-      microblock: walk(log, moment, (at, logged) => {
-        const { chain, projectId, height } = loggedAt(at)
-        const found = chains.get(chain, moment)
-        return found && { projectId, vbHash: found.vbHash, genesisSeed: found.genesisSeed, height, ...logged }
-      }),
-      archived: walk(archive.messages, moment, (at, row, now) => {
-        const message = archivedAt(at, row)
-        return message.expiresAt > now ? message : undefined
-      }),
-      registration: walk(archive.registrations, moment, (_, one, now) =>
-        one.expiresAt > now ? one : undefined,
-      ),
-    }
-  }
+  const readers = (moment: Moment): Readers => ({
+    ...keysReaders(roomTables, moment),
+    ...notifyReaders(tables, moment),
+    ...sent.read(moment),
+    ...mailboxes.read(moment),
+    ...contacts.read(moment),
+    ...roomReaders(roomTables, moment),
+  })
 
   const write: Writers = {
     ...writesByVerbs(rooms),
@@ -150,10 +211,12 @@ export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyPa
       return { ...readers({ transaction }), [Symbol.dispose]: () => moment[Symbol.dispose]() }
     },
     async note() {
-      return notes.get(NOTE)
+      return roomTables.notes.get(NOTE)
     },
     async setNote(note) {
-      await env.transaction(() => void (note === undefined ? notes.remove(NOTE) : notes.put(NOTE, note)))
+      await env.transaction(
+        () => void (note === undefined ? roomTables.notes.remove(NOTE) : roomTables.notes.put(NOTE, note)),
+      )
     },
   }
 }

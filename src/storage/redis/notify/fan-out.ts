@@ -22,101 +22,118 @@ type Target = Parameters<NotifyStore['hand']>[1][number]
 /** With its outbox entry as the script is told it, its place in the answer, and its partition. */
 type Placed = Target & { args: (string | number)[]; place: number; p: number }
 
+interface FanOutDeps extends NotifyDeps {
+  notifications: Notifications
+  outbox: Outbox
+}
+
+/** What the script needs to know of the copy that this one replaces: it looks whether that is still so. */
+const collapseOf = async (
+  deps: FanOutDeps,
+  at: Partition,
+  { subscriptionId }: Target,
+  collapseKey: string,
+) => {
+  const key = at.collapsing(subscriptionId, collapseKey)
+  const last = (await deps.ask(() => deps.redis.client.get(key))) ?? ''
+  const [place, copy] = split(last)
+  return { keys: [key, ...at.receipts(place)], args: [last, copy] }
+}
+
+/** One script call: targets in the order of their partitions. */
+const handBatch = async (
+  deps: FanOutDeps,
+  targets: readonly Placed[],
+  now: number,
+  { reference, kept }: Kept,
+) => {
+  const keys: string[] = []
+  const args: (string | number)[] = []
+  const place = placeOf(reference, kept.createdAt)
+  const { collapseKey } = kept
+  for (const [p, own] of groupBy(targets, (target) => target.p)) {
+    const at = deps.layout.partition(p)
+    keys.push(at.entries, at.free, at.order, at.held, at.expiring, at.ids, ...at.receipts(place))
+    args.push(own.length)
+    const collapses =
+      collapseKey === undefined
+        ? []
+        : await Promise.all(own.map((one) => collapseOf(deps, at, one, collapseKey)))
+    for (const [index, target] of own.entries()) {
+      const { accountKey, account, subscriptionId, outbox: entry } = target
+      keys.push(at.account(accountKey), ...at.copies(subscriptionId), ...(collapses[index]?.keys ?? []))
+      args.push(subscriptionId, holding(subscriptionId), writeName(accountKey))
+      args.push(writeForm(account, accountKey), writeTime(entry.createdAt), ...target.args)
+      args.push(...(collapses[index]?.args ?? []))
+    }
+  }
+  const lifetime = deps.notifications.lifetime(kept)
+  const ttl = deps.outbox.ttlOf(targets.map((target) => target.outbox))
+  const head = [
+    ...[now, kept.createdAt, kept.expiresAt, reference, lifetime, lifetime - MARGIN.copy + MARGIN.receipt],
+    ...[ttl, collapseKey === undefined ? '' : place, REPLACED],
+  ]
+  const answers = list(await deps.ask(() => deps.redis.script(handScript, keys, [...head, ...args])))
+  return answers.map((answer) => ANSWERS[whole(answer)] ?? 'gone')
+}
+
+const handStep = async (deps: FanOutDeps, notification: Notification, targets: readonly Target[]) => {
+  const kept = await deps.notifications.keep(notification)
+  const placed = targets
+    .map((target, place): Placed => {
+      if (target.outbox.id !== target.deliveredId) throw new Error('An outbox entry of a copy has its id')
+      const args = deps.outbox.args([target.outbox])
+      return { ...target, args, place, p: partitionOf(target.accountKey) }
+    })
+    .sort((a, b) => a.p - b.p || a.place - b.place)
+  const results = new Array<Answer>(targets.length).fill('gone')
+  const handAll = async (batch: readonly Placed[]): Promise<void> => {
+    const answers = await handBatch(deps, batch, notification.createdAt, kept)
+    const again: Placed[] = []
+    for (const [at, one] of batch.entries()) {
+      const answer = answers[at] ?? 'gone'
+      results[one.place] = answer
+      if (answer === 'collapsed') again.push(one)
+      else if (answer !== 'gone') deps.whereabouts.put(one.subscriptionId, one.p)
+    }
+    // Somebody else was faster with the same collapse key.
+    if (again.length > 0) await handAll(again)
+  }
+  const handing: Promise<void>[] = []
+  let ready = 0
+  for (const group of deps.redis.spansSlots ? [placed] : groupBy(placed, ({ p }) => p).values()) {
+    for (let from = 0; from < group.length; from += HAND_BATCH) {
+      const batch = group.slice(from, from + HAND_BATCH)
+      const one = handAll(batch)
+      // It may fail before anybody waits for it; then waiting says so.
+      one.catch(() => {})
+      handing.push(one)
+      // What is ready leaves: Redis works on it while the next ones are written.
+      ready += batch.length
+      if (ready < HAND_BATCH) continue
+      ready = 0
+      await turn()
+    }
+  }
+  await Promise.all(handing)
+  return results.map((answer) => (answer === 'collapsed' ? 'gone' : answer))
+}
+
 /** Hands notifications over to subscribers. */
 export const createRedisHanding = (
-  deps: NotifyDeps,
+  shared: NotifyDeps,
   notifications: Notifications,
   outbox: Outbox,
 ): Pick<NotifyStore, 'hand'> => {
-  const { redis, ask, layout, whereabouts } = deps
-
-  /** What the script needs to know of the copy that this one replaces: it looks whether that is still so. */
-  const collapseOf = async (at: Partition, { subscriptionId }: Target, collapseKey: string) => {
-    const key = at.collapsing(subscriptionId, collapseKey)
-    const last = (await ask(() => redis.client.get(key))) ?? ''
-    const [place, copy] = split(last)
-    return { keys: [key, ...at.receipts(place)], args: [last, copy] }
-  }
-
-  /** One script call: targets in the order of their partitions. */
-  const handBatch = async (targets: readonly Placed[], now: number, { reference, kept }: Kept) => {
-    const keys: string[] = []
-    const args: (string | number)[] = []
-    const place = placeOf(reference, kept.createdAt)
-    const { collapseKey } = kept
-    for (const [p, own] of groupBy(targets, (target) => target.p)) {
-      const at = layout.partition(p)
-      keys.push(at.entries, at.free, at.order, at.held, at.expiring, at.ids, ...at.receipts(place))
-      args.push(own.length)
-      const collapses =
-        collapseKey === undefined ? [] : await Promise.all(own.map((one) => collapseOf(at, one, collapseKey)))
-      for (const [index, target] of own.entries()) {
-        const { accountKey, account, subscriptionId, outbox: entry } = target
-        keys.push(at.account(accountKey), ...at.copies(subscriptionId), ...(collapses[index]?.keys ?? []))
-        args.push(subscriptionId, holding(subscriptionId), writeName(accountKey))
-        args.push(writeForm(account, accountKey), writeTime(entry.createdAt), ...target.args)
-        args.push(...(collapses[index]?.args ?? []))
-      }
-    }
-    const lifetime = notifications.lifetime(kept)
-    const ttl = outbox.ttlOf(targets.map((target) => target.outbox))
-    const head = [
-      ...[now, kept.createdAt, kept.expiresAt, reference, lifetime, lifetime - MARGIN.copy + MARGIN.receipt],
-      ...[ttl, collapseKey === undefined ? '' : place, REPLACED],
-    ]
-    const answers = list(await ask(() => redis.script(handScript, keys, [...head, ...args])))
-    return answers.map((answer) => ANSWERS[whole(answer)] ?? 'gone')
-  }
-
-  const handStep = async (notification: Notification, targets: readonly Target[]) => {
-    const kept = await notifications.keep(notification)
-    const placed = targets
-      .map((target, place): Placed => {
-        if (target.outbox.id !== target.deliveredId) throw new Error('An outbox entry of a copy has its id')
-        const args = outbox.args([target.outbox])
-        return { ...target, args, place, p: partitionOf(target.accountKey) }
-      })
-      .sort((a, b) => a.p - b.p || a.place - b.place)
-    const results = new Array<Answer>(targets.length).fill('gone')
-    const handAll = async (batch: readonly Placed[]): Promise<void> => {
-      const answers = await handBatch(batch, notification.createdAt, kept)
-      const again: Placed[] = []
-      for (const [at, one] of batch.entries()) {
-        const answer = answers[at] ?? 'gone'
-        results[one.place] = answer
-        if (answer === 'collapsed') again.push(one)
-        else if (answer !== 'gone') whereabouts.put(one.subscriptionId, one.p)
-      }
-      // Somebody else was faster with the same collapse key.
-      if (again.length > 0) await handAll(again)
-    }
-    const handing: Promise<void>[] = []
-    let ready = 0
-    for (const group of redis.spansSlots ? [placed] : groupBy(placed, ({ p }) => p).values()) {
-      for (let from = 0; from < group.length; from += HAND_BATCH) {
-        const batch = group.slice(from, from + HAND_BATCH)
-        const one = handAll(batch)
-        // It may fail before anybody waits for it; then waiting says so.
-        one.catch(() => {})
-        handing.push(one)
-        // What is ready leaves: Redis works on it while the next ones are written.
-        ready += batch.length
-        if (ready < HAND_BATCH) continue
-        ready = 0
-        await turn()
-      }
-    }
-    await Promise.all(handing)
-    return results.map((answer) => (answer === 'collapsed' ? 'gone' : answer))
-  }
+  const deps: FanOutDeps = { ...shared, notifications, outbox }
 
   return {
     async hand(notification, targets) {
       const results: ('sent' | 'repeated' | 'gone')[] = []
       for (let from = 0; from < targets.length; from += HAND_STEP) {
-        const step = await handStep(notification, targets.slice(from, from + HAND_STEP))
+        const step = await handStep(deps, notification, targets.slice(from, from + HAND_STEP))
         results.push(...step)
-        if (step.includes('sent')) outbox.ring()
+        if (step.includes('sent')) deps.outbox.ring()
       }
       return results
     },

@@ -1,5 +1,5 @@
 import type { NotifyStore, OutboxEntry } from '../../../notify/store/store.ts'
-import { createBoundedMap } from '../bounded-map.ts'
+import { type BoundedMap, createBoundedMap } from '../bounded-map.ts'
 import { completeScript } from '../lua/notify/outbox/complete.ts'
 import { peekScript } from '../lua/notify/outbox/peek.ts'
 import { returnScript } from '../lua/notify/outbox/return.ts'
@@ -35,6 +35,200 @@ const CHUNK = 1_000
 /** Entries of one look through a partition. */
 const SCAN = 500
 
+/** Taken entries whose partition this process remembers. */
+const MAX_TAKEN_ENTRIES = 100_000
+
+interface OutboxState extends NotifyDeps {
+  listeners: Set<() => void>
+  /** What was taken here: it tells where an entry is, and whether it is still ours when it is given back. */
+  taken: BoundedMap<{ p: number; until: number }>
+  lastPlace: number
+  isRinging: boolean
+  subscription: Disposable | undefined
+}
+
+const call = (state: OutboxState) => {
+  for (const listener of [...state.listeners]) listener()
+}
+
+const keysOf = (state: OutboxState, p: number): string[] => {
+  const { entries, free, held } = state.layout.partition(p)
+  return [entries, free, held]
+}
+
+/** What each partition has. */
+const peek = (state: OutboxState, now: number) =>
+  inCalls(state.redis, ALL, async (partitions) => {
+    const keys = partitions.flatMap((p) => keysOf(state, p).slice(1))
+    const answers = list(await state.ask(() => state.redis.script(peekScript, keys, [now])))
+    return partitions.map((p, at) => ({
+      p,
+      count: whole(answers[2 * at]),
+      oldest: whole(answers[2 * at + 1]),
+    }))
+  })
+
+/** How many entries of each partition to take: from the oldest partitions first, from several at once. */
+const planTake = (offers: readonly { p: number; count: number; oldest: number }[], limit: number) => {
+  const sorted = [...offers].sort((a, b) => a.oldest - b.oldest)
+  const share = Math.ceil(limit / Math.min(SPREAD, sorted.length))
+  const plan = new Map<number, number>()
+  let open = limit
+  for (const atMost of [share, limit]) {
+    for (const { p, count } of sorted) {
+      const already = plan.get(p) ?? 0
+      const more = Math.min(Math.min(count, atMost, CHUNK) - already, open)
+      if (more <= 0) continue
+      plan.set(p, already + more)
+      open -= more
+    }
+  }
+  return [...plan]
+}
+
+/** Ids by the partition in which they are; without one, those that must be looked for everywhere. */
+const whereOf = (state: OutboxState, ids: readonly string[]) => {
+  const groups = new Map<number, string[]>()
+  for (const id of ids) {
+    const p = state.taken.get(id)?.p
+    for (const one of p === undefined ? ALL : [p]) {
+      const group = groups.get(one)
+      if (group) group.push(id)
+      else groups.set(one, [id])
+    }
+  }
+  return [...groups].flatMap(([p, all]) => {
+    const chunks: { p: number; ids: string[] }[] = []
+    for (let at = 0; at < all.length; at += CHUNK) chunks.push({ p, ids: all.slice(at, at + CHUNK) })
+    return chunks
+  })
+}
+
+const entryVerbs = (
+  state: OutboxState,
+): Pick<Outbox, 'args' | 'ttlOf' | 'partitionOf' | 'forget' | 'remove' | 'outboxSize' | 'outboxOf'> => ({
+  args: (entries) =>
+    entries.flatMap((entry) => {
+      state.lastPlace = Math.max(state.lastPlace + 1, state.clock.now() * 1000)
+      return [entry.id, state.lastPlace, JSON.stringify(entry)]
+    }),
+
+  ttlOf: (entries) =>
+    Math.max(0, ...entries.map(({ expiresAt }) => expiresAt - state.clock.now())) + MARGIN.copy,
+
+  partitionOf: (id) => state.taken.get(id)?.p,
+
+  forget(ids) {
+    for (const id of ids) state.taken.remove(id)
+  },
+
+  async remove(ids) {
+    await inCalls(state.redis, whereOf(state, ids), async (groups) => {
+      const keys = groups.flatMap(({ p }) => keysOf(state, p))
+      const args = groups.flatMap((group) => [group.ids.length, ...group.ids])
+      await state.ask(() => state.redis.script(completeScript, keys, args))
+      return []
+    })
+    for (const id of ids) state.taken.remove(id)
+  },
+
+  async outboxSize() {
+    const sizes = await inCalls(state.redis, ALL, async (partitions) => {
+      const keys = partitions.map((p) => state.layout.partition(p).entries)
+      return [whole(await state.ask(() => state.redis.script(sizeScript, keys, [])))]
+    })
+    return sizes.reduce((sum, size) => sum + size, 0)
+  },
+
+  async *outboxOf(accountKey) {
+    const { entries } = state.layout.of(accountKey)
+    let cursor = '0'
+    do {
+      const [next, found] = await state.ask(() => state.redis.client.hscan(entries, cursor, 'COUNT', SCAN))
+      for (let at = 1; at < found.length; at += 2) {
+        const entry = parsed<OutboxEntry>(split(found[at] ?? '')[1])
+        if (entry) yield entry
+      }
+      cursor = next
+    } while (cursor !== '0')
+  },
+})
+
+const leaseVerbs = (state: OutboxState): Pick<Outbox, 'takeOutbox' | 'returnOutbox'> => ({
+  async takeOutbox({ limit, now, until }) {
+    const found: { place: number; entry: OutboxEntry }[] = []
+    for (let round = 0; round < ROUNDS && found.length < limit; round++) {
+      const there = (await peek(state, now)).filter(({ count }) => count > 0)
+      if (there.length === 0) break
+      const lots = await inCalls(state.redis, planTake(there, limit - found.length), async (plan) => {
+        const keys = plan.flatMap(([p]) => keysOf(state, p))
+        const args = [now, until, ...plan.map(([, count]) => count)]
+        const answers = list(await state.ask(() => state.redis.script(takeScript, keys, args)))
+        return plan.map(([p], at) => ({ p, lot: list(answers[at]) }))
+      })
+      let got = 0
+      for (const { p, lot } of lots) {
+        got += lot.length
+        for (const one of lot) {
+          const [place, json] = split(text(one))
+          const entry = parsed<OutboxEntry>(json)
+          if (!entry) continue
+          state.taken.put(entry.id, { p, until })
+          found.push({ place: Number(place), entry })
+        }
+      }
+      // That was all; otherwise others were faster, or there is more.
+      if (got === there.reduce((sum, { count }) => sum + count, 0)) break
+    }
+    return found.sort((a, b) => a.place - b.place).map(({ entry }) => entry)
+  },
+
+  async returnOutbox(ids, returnedAt) {
+    // The half tells what was given back from what a worker holds; it is due at the stated instant all the same.
+    const at = returnedAt - 0.5
+    await Promise.all(
+      whereOf(state, ids).map((group) => {
+        const args = group.ids.flatMap((id) => [id, state.taken.get(id)?.until ?? ''])
+        return state.ask(() =>
+          state.redis.script(returnScript, [state.layout.partition(group.p).held], [at, ...args]),
+        )
+      }),
+    )
+    for (const id of ids) {
+      const one = state.taken.get(id)
+      if (one) state.taken.put(id, { ...one, until: at })
+    }
+  },
+})
+
+const listenerVerbs = (state: OutboxState): Pick<Outbox, 'ring' | 'onOutbox'> => ({
+  ring() {
+    call(state)
+    // Once for all that is added in this turn.
+    if (state.isRinging) return
+    state.isRinging = true
+    setImmediate(() => {
+      state.isRinging = false
+      state.channels.publish([{ channel: NEWS, text: '' }])
+    })
+  },
+
+  onOutbox(listener) {
+    const own = () => listener()
+    state.listeners.add(own)
+    // Our own rings come back to us, too; a listener that looks once more finds nothing.
+    state.subscription ??= state.channels.listen([NEWS], () => call(state))
+    return {
+      [Symbol.dispose]: () => {
+        state.listeners.delete(own)
+        if (state.listeners.size > 0) return
+        state.subscription?.[Symbol.dispose]()
+        state.subscription = undefined
+      },
+    }
+  },
+})
+
 /**
  * The outbox: in each partition the entries, a sorted set of those that nobody holds and one of those that somebody
  * does, by when they are free again.
@@ -47,184 +241,19 @@ const SCAN = 500
  * Places in the order are microseconds of this process's clock, counted on within a burst; a partition's script raises
  * them so that they grow in it. Across partitions the order is as good as the clocks of the processes.
  */
-export const createRedisOutbox = ({ redis, channels, clock, ask, layout }: NotifyDeps): Outbox => {
-  const listeners = new Set<() => void>()
-  /** What was taken here: it tells where an entry is, and whether it is still ours when it is given back. */
-  const taken = createBoundedMap<{ p: number; until: number }>(100_000)
-  let lastPlace = 0
-  let isRinging = false
-  let ears: Disposable | undefined
-
-  const call = () => {
-    for (const listener of [...listeners]) listener()
-  }
-
-  const keysOf = (p: number): string[] => {
-    const { entries, free, held } = layout.partition(p)
-    return [entries, free, held]
-  }
-
-  /** What each partition has. */
-  const peek = (now: number) =>
-    inCalls(redis, ALL, async (partitions) => {
-      const keys = partitions.flatMap((p) => keysOf(p).slice(1))
-      const answers = list(await ask(() => redis.script(peekScript, keys, [now])))
-      return partitions.map((p, at) => ({
-        p,
-        count: whole(answers[2 * at]),
-        oldest: whole(answers[2 * at + 1]),
-      }))
-    })
-
-  /** How many entries of each partition to take: from the oldest partitions first, from several at once. */
-  const planTake = (offers: readonly { p: number; count: number; oldest: number }[], limit: number) => {
-    const sorted = [...offers].sort((a, b) => a.oldest - b.oldest)
-    const share = Math.ceil(limit / Math.min(SPREAD, sorted.length))
-    const plan = new Map<number, number>()
-    let open = limit
-    for (const atMost of [share, limit]) {
-      for (const { p, count } of sorted) {
-        const already = plan.get(p) ?? 0
-        const more = Math.min(Math.min(count, atMost, CHUNK) - already, open)
-        if (more <= 0) continue
-        plan.set(p, already + more)
-        open -= more
-      }
-    }
-    return [...plan]
-  }
-
-  /** Ids by the partition in which they are; without one, those that must be looked for everywhere. */
-  const whereOf = (ids: readonly string[]) => {
-    const groups = new Map<number, string[]>()
-    for (const id of ids) {
-      const p = taken.get(id)?.p
-      for (const one of p === undefined ? ALL : [p]) {
-        const group = groups.get(one)
-        if (group) group.push(id)
-        else groups.set(one, [id])
-      }
-    }
-    return [...groups].flatMap(([p, all]) => {
-      const chunks: { p: number; ids: string[] }[] = []
-      for (let at = 0; at < all.length; at += CHUNK) chunks.push({ p, ids: all.slice(at, at + CHUNK) })
-      return chunks
-    })
+export const createRedisOutbox = (shared: NotifyDeps): Outbox => {
+  const state: OutboxState = {
+    ...shared,
+    listeners: new Set(),
+    taken: createBoundedMap(MAX_TAKEN_ENTRIES),
+    lastPlace: 0,
+    isRinging: false,
+    subscription: undefined,
   }
 
   return {
-    args: (entries) =>
-      entries.flatMap((entry) => {
-        lastPlace = Math.max(lastPlace + 1, clock.now() * 1000)
-        return [entry.id, lastPlace, JSON.stringify(entry)]
-      }),
-
-    ttlOf: (entries) => Math.max(0, ...entries.map(({ expiresAt }) => expiresAt - clock.now())) + MARGIN.copy,
-
-    ring() {
-      call()
-      // Once for all that is added in this turn.
-      if (isRinging) return
-      isRinging = true
-      setImmediate(() => {
-        isRinging = false
-        channels.publish([{ channel: NEWS, text: '' }])
-      })
-    },
-
-    async takeOutbox({ limit, now, until }) {
-      const found: { place: number; entry: OutboxEntry }[] = []
-      for (let round = 0; round < ROUNDS && found.length < limit; round++) {
-        const there = (await peek(now)).filter(({ count }) => count > 0)
-        if (there.length === 0) break
-        const lots = await inCalls(redis, planTake(there, limit - found.length), async (plan) => {
-          const keys = plan.flatMap(([p]) => keysOf(p))
-          const args = [now, until, ...plan.map(([, count]) => count)]
-          const answers = list(await ask(() => redis.script(takeScript, keys, args)))
-          return plan.map(([p], at) => ({ p, lot: list(answers[at]) }))
-        })
-        let got = 0
-        for (const { p, lot } of lots) {
-          got += lot.length
-          for (const one of lot) {
-            const [place, json] = split(text(one))
-            const entry = parsed<OutboxEntry>(json)
-            if (!entry) continue
-            taken.put(entry.id, { p, until })
-            found.push({ place: Number(place), entry })
-          }
-        }
-        // That was all; otherwise others were faster, or there is more.
-        if (got === there.reduce((sum, { count }) => sum + count, 0)) break
-      }
-      return found.sort((a, b) => a.place - b.place).map(({ entry }) => entry)
-    },
-
-    partitionOf: (id) => taken.get(id)?.p,
-
-    forget(ids) {
-      for (const id of ids) taken.remove(id)
-    },
-
-    async remove(ids) {
-      await inCalls(redis, whereOf(ids), async (groups) => {
-        const keys = groups.flatMap(({ p }) => keysOf(p))
-        const args = groups.flatMap((group) => [group.ids.length, ...group.ids])
-        await ask(() => redis.script(completeScript, keys, args))
-        return []
-      })
-      for (const id of ids) taken.remove(id)
-    },
-
-    async returnOutbox(ids, returnedAt) {
-      // The half tells what was given back from what a worker holds; it is due at the stated instant all the same.
-      const at = returnedAt - 0.5
-      await Promise.all(
-        whereOf(ids).map((group) => {
-          const args = group.ids.flatMap((id) => [id, taken.get(id)?.until ?? ''])
-          return ask(() => redis.script(returnScript, [layout.partition(group.p).held], [at, ...args]))
-        }),
-      )
-      for (const id of ids) {
-        const one = taken.get(id)
-        if (one) taken.put(id, { ...one, until: at })
-      }
-    },
-
-    async outboxSize() {
-      const sizes = await inCalls(redis, ALL, async (partitions) => {
-        const keys = partitions.map((p) => layout.partition(p).entries)
-        return [whole(await ask(() => redis.script(sizeScript, keys, [])))]
-      })
-      return sizes.reduce((sum, size) => sum + size, 0)
-    },
-
-    async *outboxOf(accountKey) {
-      const { entries } = layout.of(accountKey)
-      let cursor = '0'
-      do {
-        const [next, found] = await ask(() => redis.client.hscan(entries, cursor, 'COUNT', SCAN))
-        for (let at = 1; at < found.length; at += 2) {
-          const entry = parsed<OutboxEntry>(split(found[at] ?? '')[1])
-          if (entry) yield entry
-        }
-        cursor = next
-      } while (cursor !== '0')
-    },
-
-    onOutbox(listener) {
-      const own = () => listener()
-      listeners.add(own)
-      // Our own rings come back to us, too; a listener that looks once more finds nothing.
-      ears ??= channels.listen([NEWS], call)
-      return {
-        [Symbol.dispose]: () => {
-          listeners.delete(own)
-          if (listeners.size > 0) return
-          ears?.[Symbol.dispose]()
-          ears = undefined
-        },
-      }
-    },
+    ...entryVerbs(state),
+    ...leaseVerbs(state),
+    ...listenerVerbs(state),
   }
 }

@@ -35,224 +35,255 @@ type Settled = Done & { receipt: OutboxOutcome }
 const isSettled = (one: Done): one is Settled => one.receipt !== undefined
 const nameKey = ({ projectId, domain, id }: NotificationName) => [projectId, domain, id].join(SEPARATOR)
 
+interface ReceiptsDeps extends NotifyDeps {
+  notifications: Notifications
+  outbox: Outbox
+}
+
+/** Answers whether the copy was queued. With `now` only if nobody holds its entry. */
+const withdraw = async (
+  deps: ReceiptsDeps,
+  at: Partition,
+  place: string,
+  { id, account, subscriptionId }: { id: string; account: string; subscriptionId: string },
+  { when, reason, now }: { when: number; reason: string; now?: number },
+) => {
+  const receipts = at.receipts(place)
+  // Of a subscription that ended there is nothing left but the entry and the receipt: then these keys are nobody's.
+  const copies = at.copies(subscriptionId === '' ? id : subscriptionId).slice(1)
+  const keys = [at.entries, at.free, at.held, ...receipts, ...copies]
+  const args = [id, account, writeTime(when), reason, now ?? '']
+  return whole(await deps.ask(() => deps.redis.script(withdrawScript, keys, args))) === 1
+}
+
+const fail = async (deps: ReceiptsDeps, place: string, { id, receipt }: Settled, when: number) => {
+  const { accountKey, subscriptionId, reason = '' } = receipt
+  const copy = { id, account: writeName(accountKey), subscriptionId }
+  await withdraw(deps, deps.layout.of(accountKey), place, copy, { when, reason })
+}
+
+/** Entries of published copies; `places` are those of their notifications. */
+const settle = async (
+  deps: ReceiptsDeps,
+  done: readonly Settled[],
+  places: ReadonlyMap<string, string>,
+  when: number,
+) => {
+  const partition = ({ id, receipt }: Settled) =>
+    deps.outbox.partitionOf(id) ?? partitionOf(receipt.accountKey)
+  const shares = [...groupBy(done, partition)].flatMap(([p, own]) =>
+    [...groupBy(own, ({ receipt }) => places.get(nameKey(receipt.of)) ?? '')].flatMap(([place, all]) => {
+      const chunks: { p: number; place: string; chunk: readonly Settled[] }[] = []
+      for (let at = 0; at < all.length; at += CHUNK)
+        chunks.push({ p, place, chunk: all.slice(at, at + CHUNK) })
+      return chunks
+    }),
+  )
+  await inCalls(deps.redis, shares, async (some) => {
+    const keys = some.flatMap(({ p, place }) => {
+      const at = deps.layout.partition(p)
+      return [at.entries, at.free, at.held, ...at.receipts(place)]
+    })
+    const args = some.flatMap(({ chunk }) => [
+      chunk.length,
+      ...chunk.flatMap(({ id, receipt }) => [id, writeName(receipt.accountKey)]),
+    ])
+    await deps.ask(() => deps.redis.script(settleScript, keys, [DIGITS.published, writeTime(when), ...args]))
+    return []
+  })
+}
+
+const deliver = async (deps: ReceiptsDeps, copies: Parameters<ReceiptsStore['markDelivered']>[0]) => {
+  const became: (NotificationName | undefined)[] = copies.map(() => undefined)
+  const asked = copies.map((copy, index) => ({ ...copy, index, p: partitionOf(copy.accountKey) }))
+  const shares = [...groupBy(asked, ({ p }) => p).values()]
+  const found = await inCalls(deps.redis, shares, async (some) => {
+    const all = some.flat()
+    const keys = all.flatMap(({ p, subscriptionId }) => deps.layout.partition(p).copies(subscriptionId))
+    const ids = all.map(({ deliveredId }) => deliveredId)
+    const answers = list(await deps.ask(() => deps.redis.script(copyScript, keys, ids)))
+    return all.flatMap((one, at) => {
+      if (answers[at] === null) return []
+      const [sentAt, , row] = list(answers[at])
+      return [{ ...one, sentAt: whole(sentAt), row: text(row), reference: split(text(row))[1] }]
+    })
+  })
+  await inCalls(deps.redis, [...groupBy(found, ({ p }) => p).values()], async (some) => {
+    const all = some.flat()
+    const keys = all.flatMap(({ p, accountKey, subscriptionId, reference, sentAt }) => {
+      const at = deps.layout.partition(p)
+      const [, , rows] = at.copies(subscriptionId)
+      const receipts = at.receipts(placeOf(reference, sentAt))
+      return [at.entries, at.free, at.order, at.account(accountKey), rows, ...receipts]
+    })
+    const args = all.flatMap(({ accountKey, subscriptionId, deliveredId, row, at, outbox: entry }) => [
+      ...[holding(subscriptionId), deliveredId, row, writeName(accountKey), writeTime(at)],
+      ...(entry ? [deps.outbox.ttlOf([entry]), ...deps.outbox.args([entry])] : [0, '', 0, '']),
+    ])
+    const answers = list(await deps.ask(() => deps.redis.script(deliverScript, keys, args)))
+    const moved = all.filter((_, at) => whole(answers[at]) === 1)
+    if (moved.some((one) => one.outbox)) deps.outbox.ring()
+    await Promise.all(
+      moved.map(async ({ index, reference, sentAt }) => {
+        const of = await deps.notifications.sent(reference, sentAt)
+        became[index] = of && { projectId: of.projectId, domain: of.domain, id: of.id }
+      }),
+    )
+    return []
+  })
+  return became
+}
+
+/** The rows of one partition: the script returns a list for each of the digits. */
+const rowsOf = (answer: unknown, digits: string): string[] =>
+  list(answer).flatMap((own, state) => list(own).map((row) => inOrder(text(row), digits[state] ?? '')))
+
+const page = async (
+  deps: ReceiptsDeps,
+  place: string,
+  digits: string,
+  after: string | undefined,
+  limit: number,
+) => {
+  const rows = await mergePages({ after, limit }, async (parts) => {
+    const lists = await inCalls(deps.redis, parts, async (some) => {
+      const keys = some.flatMap(({ p }) => deps.layout.partition(p).receipts(place))
+      const args = some.flatMap((part) => [part.after === undefined ? '' : inSet(part.after), part.limit])
+      return list(await deps.ask(() => deps.redis.script(receiptsScript, keys, [digits, ...args])))
+    })
+    return parts.map((part, at) => rowsOf(lists[at], digits).sort().slice(0, part.limit))
+  })
+  return rows.map((row): Receipt => {
+    const at = row.indexOf(SEPARATOR) + 1
+    return readReceipt(row[at] ?? '', row.slice(0, at) + row.slice(at + 1))
+  })
+}
+
+const outcomeVerbs = (
+  deps: ReceiptsDeps,
+): Pick<ReceiptsStore, 'refuse' | 'completeOutbox' | 'markDelivered'> => ({
+  async refuse(of, failures, when) {
+    const found = await deps.notifications.placeOf(of)
+    if (!found) return
+    const ttl = deps.notifications.lifetime(found.kept) - MARGIN.copy + MARGIN.receipt
+    await Promise.all(
+      [...groupBy(failures, ({ accountKey }) => partitionOf(accountKey))].map(([p, own]) => {
+        const args = own.flatMap(({ accountKey, account, reason }) => [
+          writeName(accountKey),
+          writeForm(account, accountKey),
+          reason,
+        ])
+        const keys = deps.layout.partition(p).receipts(found.place)
+        return deps.ask(() => deps.redis.script(refuseScript, keys, [ttl, writeTime(when), ...args]))
+      }),
+    )
+  },
+
+  async completeOutbox(done, when) {
+    const names = new Map(done.filter(isSettled).map(({ receipt }) => [nameKey(receipt.of), receipt.of]))
+    const places = new Map<string, string>()
+    await Promise.all(
+      [...names].map(async ([key, of]) => {
+        const found = await deps.notifications.placeOf(of)
+        if (found) places.set(key, found.place)
+      }),
+    )
+    const settled = done.filter(isSettled).filter(({ receipt }) => places.has(nameKey(receipt.of)))
+    const failed = settled.filter(({ receipt }) => receipt.became === 'failed')
+    const published = settled.filter(({ receipt }) => receipt.became === 'published')
+    const handled = new Set<Done>(settled)
+    const others = done.filter((one) => !handled.has(one)).map(({ id }) => id)
+    await Promise.all([
+      settle(deps, published, places, when),
+      ...failed.map((one) => fail(deps, places.get(nameKey(one.receipt.of)) ?? '', one, when)),
+      deps.outbox.remove(others),
+    ])
+    deps.outbox.forget(settled.map(({ id }) => id))
+  },
+
+  async markDelivered(copies) {
+    const became: (NotificationName | undefined)[] = []
+    for (let from = 0; from < copies.length; from += DELIVERED) {
+      became.push(...(await deliver(deps, copies.slice(from, from + DELIVERED))))
+    }
+    return became
+  },
+})
+
+const readVerbs = (deps: ReceiptsDeps): Pick<ReceiptsStore, 'receipts' | 'receiptCounts'> => ({
+  async receipts(of, { state, after, limit }) {
+    const found = await deps.notifications.placeOf(of)
+    if (!found) return []
+    const digits = state ? DIGITS[state] : DELIVERY_STATES.map((each) => DIGITS[each]).join('')
+    // Behind every row of that account.
+    const from = after === undefined ? undefined : `${writeName(after)}\u0001`
+    return page(deps, found.place, digits, from, limit)
+  },
+
+  async receiptCounts(of) {
+    const found = await deps.notifications.placeOf(of)
+    const counts = { queued: 0, published: 0, delivered: 0, read: 0, failed: 0 }
+    if (!found) return counts
+    const parts = await inCalls(deps.redis, ALL, async (some) => {
+      const keys = some.flatMap((p) => deps.layout.partition(p).receipts(found.place))
+      return [list(await deps.ask(() => deps.redis.script(countsScript, keys, [])))]
+    })
+    for (const part of parts) {
+      for (const [at, state] of DELIVERY_STATES.entries()) counts[state] += whole(part[at])
+    }
+    return counts
+  },
+})
+
+const cancelVerbs = (deps: ReceiptsDeps): Pick<ReceiptsStore, 'forgetReceipts' | 'cancelQueued'> => ({
+  async forgetReceipts(accountKey) {
+    const at = deps.layout.of(accountKey)
+    for await (const places of deps.notifications.places()) {
+      const keys = places.flatMap((place) => [...at.receipts(place)])
+      await deps.ask(() => deps.redis.script(forgetReceiptsScript, keys, [writeName(accountKey)]))
+    }
+  },
+
+  async cancelQueued(of, limit, when) {
+    const found = await deps.notifications.placeOf(of)
+    let cancelled = 0
+    for (let p = 0; found && p < PARTITIONS; p++) {
+      const at = deps.layout.partition(p)
+      const [queued] = at.receipts(found.place)
+      for (let behind: string | undefined = ''; behind !== undefined; ) {
+        if (cancelled >= limit) return { cancelled, more: true }
+        const keys = [queued, at.free, at.held, at.ids]
+        const args = [when, Math.min(CHUNK, limit - cancelled), behind, CHUNK]
+        const [next, ...rest]: unknown[] = list(
+          await deps.ask(() => deps.redis.script(queuedScript, keys, args)),
+        )
+        const copies: { id: string; account: string; subscriptionId: string }[] = []
+        for (let n = 0; n < rest.length; n += 3) {
+          const [id, account, subscriptionId] = [rest[n], rest[n + 1], rest[n + 2]].map(text)
+          copies.push({ id: id ?? '', account: account ?? '', subscriptionId: subscriptionId ?? '' })
+        }
+        const about = { when, reason: CANCELLED, now: when }
+        const done = await Promise.all(copies.map((copy) => withdraw(deps, at, found.place, copy, about)))
+        cancelled += done.filter(Boolean).length
+        behind = text(next) || undefined
+      }
+    }
+    return { cancelled, more: false }
+  },
+})
+
 /** What became of notifications. */
 export const createRedisReceipts = (
-  deps: NotifyDeps,
+  shared: NotifyDeps,
   notifications: Notifications,
   outbox: Outbox,
 ): Omit<ReceiptsStore, 'notifications'> => {
-  const { redis, ask, layout } = deps
-
-  /** Answers whether the copy was queued. With `now` only if nobody holds its entry. */
-  const withdraw = async (
-    at: Partition,
-    place: string,
-    { id, account, subscriptionId }: { id: string; account: string; subscriptionId: string },
-    { when, reason, now }: { when: number; reason: string; now?: number },
-  ) => {
-    const receipts = at.receipts(place)
-    // Of a subscription that ended there is nothing left but the entry and the receipt: then these keys are nobody's.
-    const copies = at.copies(subscriptionId === '' ? id : subscriptionId).slice(1)
-    const keys = [at.entries, at.free, at.held, ...receipts, ...copies]
-    const args = [id, account, writeTime(when), reason, now ?? '']
-    return whole(await ask(() => redis.script(withdrawScript, keys, args))) === 1
-  }
-
-  const fail = async (place: string, { id, receipt }: Settled, when: number) => {
-    const { accountKey, subscriptionId, reason = '' } = receipt
-    const copy = { id, account: writeName(accountKey), subscriptionId }
-    await withdraw(layout.of(accountKey), place, copy, { when, reason })
-  }
-
-  /** Entries of published copies; `places` are those of their notifications. */
-  const settle = async (done: readonly Settled[], places: ReadonlyMap<string, string>, when: number) => {
-    const partition = ({ id, receipt }: Settled) => outbox.partitionOf(id) ?? partitionOf(receipt.accountKey)
-    const shares = [...groupBy(done, partition)].flatMap(([p, own]) =>
-      [...groupBy(own, ({ receipt }) => places.get(nameKey(receipt.of)) ?? '')].flatMap(([place, all]) => {
-        const chunks: { p: number; place: string; chunk: readonly Settled[] }[] = []
-        for (let at = 0; at < all.length; at += CHUNK)
-          chunks.push({ p, place, chunk: all.slice(at, at + CHUNK) })
-        return chunks
-      }),
-    )
-    await inCalls(redis, shares, async (some) => {
-      const keys = some.flatMap(({ p, place }) => {
-        const at = layout.partition(p)
-        return [at.entries, at.free, at.held, ...at.receipts(place)]
-      })
-      const args = some.flatMap(({ chunk }) => [
-        chunk.length,
-        ...chunk.flatMap(({ id, receipt }) => [id, writeName(receipt.accountKey)]),
-      ])
-      await ask(() => redis.script(settleScript, keys, [DIGITS.published, writeTime(when), ...args]))
-      return []
-    })
-  }
-
-  const deliver = async (copies: Parameters<ReceiptsStore['markDelivered']>[0]) => {
-    const became: (NotificationName | undefined)[] = copies.map(() => undefined)
-    const asked = copies.map((copy, index) => ({ ...copy, index, p: partitionOf(copy.accountKey) }))
-    const shares = [...groupBy(asked, ({ p }) => p).values()]
-    const found = await inCalls(redis, shares, async (some) => {
-      const all = some.flat()
-      const keys = all.flatMap(({ p, subscriptionId }) => layout.partition(p).copies(subscriptionId))
-      const ids = all.map(({ deliveredId }) => deliveredId)
-      const answers = list(await ask(() => redis.script(copyScript, keys, ids)))
-      return all.flatMap((one, at) => {
-        if (answers[at] === null) return []
-        const [sentAt, , row] = list(answers[at])
-        return [{ ...one, sentAt: whole(sentAt), row: text(row), reference: split(text(row))[1] }]
-      })
-    })
-    await inCalls(redis, [...groupBy(found, ({ p }) => p).values()], async (some) => {
-      const all = some.flat()
-      const keys = all.flatMap(({ p, accountKey, subscriptionId, reference, sentAt }) => {
-        const at = layout.partition(p)
-        const [, , rows] = at.copies(subscriptionId)
-        const receipts = at.receipts(placeOf(reference, sentAt))
-        return [at.entries, at.free, at.order, at.account(accountKey), rows, ...receipts]
-      })
-      const args = all.flatMap(({ accountKey, subscriptionId, deliveredId, row, at, outbox: entry }) => [
-        ...[holding(subscriptionId), deliveredId, row, writeName(accountKey), writeTime(at)],
-        ...(entry ? [outbox.ttlOf([entry]), ...outbox.args([entry])] : [0, '', 0, '']),
-      ])
-      const answers = list(await ask(() => redis.script(deliverScript, keys, args)))
-      const moved = all.filter((_, at) => whole(answers[at]) === 1)
-      if (moved.some((one) => one.outbox)) outbox.ring()
-      await Promise.all(
-        moved.map(async ({ index, reference, sentAt }) => {
-          const of = await notifications.sent(reference, sentAt)
-          became[index] = of && { projectId: of.projectId, domain: of.domain, id: of.id }
-        }),
-      )
-      return []
-    })
-    return became
-  }
-
-  const page = async (place: string, digits: string, after: string | undefined, limit: number) => {
-    const rows = await mergePages({ after, limit }, async (parts) => {
-      const lists = await inCalls(redis, parts, async (some) => {
-        const keys = some.flatMap(({ p }) => layout.partition(p).receipts(place))
-        const args = some.flatMap((part) => [part.after === undefined ? '' : inSet(part.after), part.limit])
-        return list(await ask(() => redis.script(receiptsScript, keys, [digits, ...args])))
-      })
-      return parts.map((part, at) => {
-        const rows = list(lists[at]).flatMap((own, state) =>
-          list(own).map((row) => inOrder(text(row), digits[state] ?? '')),
-        )
-        return rows.sort().slice(0, part.limit)
-      })
-    })
-    return rows.map((row): Receipt => {
-      const at = row.indexOf(SEPARATOR) + 1
-      return readReceipt(row[at] ?? '', row.slice(0, at) + row.slice(at + 1))
-    })
-  }
+  const deps: ReceiptsDeps = { ...shared, notifications, outbox }
 
   return {
-    async refuse(of, failures, when) {
-      const found = await notifications.placeOf(of)
-      if (!found) return
-      const ttl = notifications.lifetime(found.kept) - MARGIN.copy + MARGIN.receipt
-      await Promise.all(
-        [...groupBy(failures, ({ accountKey }) => partitionOf(accountKey))].map(([p, own]) => {
-          const args = own.flatMap(({ accountKey, account, reason }) => [
-            writeName(accountKey),
-            writeForm(account, accountKey),
-            reason,
-          ])
-          const keys = layout.partition(p).receipts(found.place)
-          return ask(() => redis.script(refuseScript, keys, [ttl, writeTime(when), ...args]))
-        }),
-      )
-    },
-
-    async completeOutbox(done, when) {
-      const names = new Map(done.filter(isSettled).map(({ receipt }) => [nameKey(receipt.of), receipt.of]))
-      const places = new Map<string, string>()
-      await Promise.all(
-        [...names].map(async ([key, of]) => {
-          const found = await notifications.placeOf(of)
-          if (found) places.set(key, found.place)
-        }),
-      )
-      const settled = done.filter(isSettled).filter(({ receipt }) => places.has(nameKey(receipt.of)))
-      const failed = settled.filter(({ receipt }) => receipt.became === 'failed')
-      const published = settled.filter(({ receipt }) => receipt.became === 'published')
-      const handled = new Set<Done>(settled)
-      const others = done.filter((one) => !handled.has(one)).map(({ id }) => id)
-      await Promise.all([
-        settle(published, places, when),
-        ...failed.map((one) => fail(places.get(nameKey(one.receipt.of)) ?? '', one, when)),
-        outbox.remove(others),
-      ])
-      outbox.forget(settled.map(({ id }) => id))
-    },
-
-    async markDelivered(copies) {
-      const became: (NotificationName | undefined)[] = []
-      for (let from = 0; from < copies.length; from += DELIVERED) {
-        became.push(...(await deliver(copies.slice(from, from + DELIVERED))))
-      }
-      return became
-    },
-
-    async receipts(of, { state, after, limit }) {
-      const found = await notifications.placeOf(of)
-      if (!found) return []
-      const digits = state ? DIGITS[state] : DELIVERY_STATES.map((each) => DIGITS[each]).join('')
-      // Behind every row of that account.
-      const from = after === undefined ? undefined : `${writeName(after)}\u0001`
-      return page(found.place, digits, from, limit)
-    },
-
-    async receiptCounts(of) {
-      const found = await notifications.placeOf(of)
-      const counts = { queued: 0, published: 0, delivered: 0, read: 0, failed: 0 }
-      if (!found) return counts
-      const parts = await inCalls(redis, ALL, async (some) => {
-        const keys = some.flatMap((p) => layout.partition(p).receipts(found.place))
-        return [list(await ask(() => redis.script(countsScript, keys, [])))]
-      })
-      for (const part of parts) {
-        for (const [at, state] of DELIVERY_STATES.entries()) counts[state] += whole(part[at])
-      }
-      return counts
-    },
-
-    async forgetReceipts(accountKey) {
-      const at = layout.of(accountKey)
-      for await (const places of notifications.places()) {
-        const keys = places.flatMap((place) => [...at.receipts(place)])
-        await ask(() => redis.script(forgetReceiptsScript, keys, [writeName(accountKey)]))
-      }
-    },
-
-    async cancelQueued(of, limit, when) {
-      const found = await notifications.placeOf(of)
-      let cancelled = 0
-      for (let p = 0; found && p < PARTITIONS; p++) {
-        const at = layout.partition(p)
-        const [queued] = at.receipts(found.place)
-        for (let behind: string | undefined = ''; behind !== undefined; ) {
-          if (cancelled >= limit) return { cancelled, more: true }
-          const keys = [queued, at.free, at.held, at.ids]
-          const args = [when, Math.min(CHUNK, limit - cancelled), behind, CHUNK]
-          const [next, ...rest]: unknown[] = list(await ask(() => redis.script(queuedScript, keys, args)))
-          const copies: { id: string; account: string; subscriptionId: string }[] = []
-          for (let n = 0; n < rest.length; n += 3) {
-            const [id, account, subscriptionId] = [rest[n], rest[n + 1], rest[n + 2]].map(text)
-            copies.push({ id: id ?? '', account: account ?? '', subscriptionId: subscriptionId ?? '' })
-          }
-          const about = { when, reason: CANCELLED, now: when }
-          const done = await Promise.all(copies.map((copy) => withdraw(at, found.place, copy, about)))
-          cancelled += done.filter(Boolean).length
-          behind = text(next) || undefined
-        }
-      }
-      return { cancelled, more: false }
-    },
+    ...outcomeVerbs(deps),
+    ...readVerbs(deps),
+    ...cancelVerbs(deps),
   }
 }
 

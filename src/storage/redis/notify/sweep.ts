@@ -12,129 +12,160 @@ import { unpackAccount, unpackTopic } from './rows/packing.ts'
 /** Rows of one call, and things looked at in one partition: a sweep must not hold up what wallets ask for. */
 const BATCH = 500
 
+interface SweepDeps extends NotifyDeps {
+  lookups: Lookups
+}
+
+/** The copies of a subscription that ended, then the note that it did. */
+const sweepEnded = async (
+  deps: SweepDeps,
+  p: number,
+  subscriptionId: string,
+  limit: number,
+): Promise<number> => {
+  const at = deps.layout.partition(p)
+  const key = at.ended(subscriptionId)
+  const ids = await deps.ask(() => deps.redis.client.zrange(key, 0, limit - 1))
+  if (ids.length > 0) {
+    await deps.ask(() => deps.redis.client.hdel(at.ids, ...ids))
+    await deps.ask(() => deps.redis.client.zrem(key, ...ids))
+  }
+  if (ids.length < limit)
+    await deps.ask(() => deps.redis.client.zrem(at.gone, `${GONE.history}${subscriptionId}`))
+  return ids.length
+}
+
+const sweepGone = async (deps: SweepDeps, p: number, limit: number): Promise<number> => {
+  const at = deps.layout.partition(p)
+  let swept = 0
+  for (const what of await deps.ask(() => deps.redis.client.zrange(at.gone, 0, BATCH - 1))) {
+    const id = what.slice(1)
+    if (what.startsWith(GONE.history)) {
+      if (swept < limit) swept += await sweepEnded(deps, p, id, limit - swept)
+      continue
+    }
+    const isTopic = what.startsWith(GONE.topic)
+    const topicId = isTopic ? unpackTopic(id) : ''
+    const fits = ({ subscriptions, watchers }: AccountRecord) =>
+      isTopic
+        ? subscriptions.some(({ topic }) => topic === topicId)
+        : watchers.some(({ identityKey }) => identityKey === id)
+    await deps.lookups.tidy(isTopic ? deps.layout.topicLookup(topicId) : deps.layout.watcherLookup(id), fits)
+    await deps.ask(() => deps.redis.client.zrem(at.gone, what))
+  }
+  return swept
+}
+
+const sweepCopies = async (deps: SweepDeps, p: number, now: number, limit: number): Promise<number> => {
+  const at = deps.layout.partition(p)
+  let swept = 0
+  for (const id of await deps.ask(() =>
+    deps.redis.client.zrangebyscore(at.expiring, '-inf', now, 'LIMIT', 0, BATCH),
+  )) {
+    if (swept >= limit) break
+    const keys = [at.expiring, ...at.copies(id), at.ids]
+    const args = [id, now, Math.min(BATCH, limit - swept)]
+    swept += whole(await deps.ask(() => deps.redis.script(expireCopiesScript, keys, args)))
+  }
+  return swept
+}
+
+/** What belongs to notifications and lies elsewhere: their receipts, their places in the lists of what was sent. */
+const forget = async (
+  deps: SweepDeps,
+  references: readonly string[],
+  values: readonly (string | null)[],
+  now: number,
+) => {
+  const gone = references.flatMap((reference, at) => {
+    const row = values[at] ? parsed<Notification>(split(values[at])[1]) : undefined
+    // Another one may have taken the id meanwhile.
+    return row && row.expiresAt <= now ? [{ ...row, place: placeOf(reference, row.createdAt) }] : []
+  })
+  if (gone.length === 0) return
+  await Promise.all([
+    ...gone.flatMap(({ projectId, domain, place }) =>
+      [deps.layout.sent(projectId), deps.layout.sent(projectId, domain)].map((sent) =>
+        deps.ask(() => deps.redis.client.zrem(sent, place)),
+      ),
+    ),
+    ...ALL.map((p) =>
+      deps.ask(() =>
+        deps.redis.client.unlink(...gone.flatMap(({ place }) => deps.layout.partition(p).receipts(place))),
+      ),
+    ),
+  ])
+}
+
+const sweepNotifications = async (
+  deps: SweepDeps,
+  p: number,
+  now: number,
+  limit: number,
+): Promise<number> => {
+  const { notifications } = deps.layout.partition(p)
+  const most = Math.min(BATCH, limit)
+  const old = await deps.ask(() =>
+    deps.redis.client.zrangebyscore(notifications, '-inf', now, 'LIMIT', 0, most),
+  )
+  if (old.length === 0) return 0
+  const keys = old.map((reference) => deps.layout.notification(reference).key)
+  await forget(deps, old, await deps.ask(() => deps.redis.client.mget(...keys)), now)
+  return whole(
+    await deps.ask(() =>
+      deps.redis.script(expireNotificationsScript, [notifications, ...keys], [now, ...old]),
+    ),
+  )
+}
+
+/** Accounts whose ttl ended while no server ran: their keys went, their place in the list did not. */
+const sweepDue = async (deps: SweepDeps, p: number, now: number): Promise<void> => {
+  const at = deps.layout.partition(p)
+  const long = now - MARGIN.account
+  for (const packed of await deps.ask(() =>
+    deps.redis.client.zrangebyscore(at.due, '-inf', long, 'LIMIT', 0, BATCH),
+  )) {
+    await deps.ask(() =>
+      deps.redis.script(undueScript, [at.due, at.account(unpackAccount(packed))], [packed]),
+    )
+  }
+}
+
+/** Which partitions have something to sweep. */
+const look = async (deps: SweepDeps, now: number) => {
+  const found = await Promise.all(
+    ALL.map((p) => {
+      const at = deps.layout.partition(p)
+      return Promise.all([
+        deps.ask(() => deps.redis.client.zcard(at.gone)),
+        deps.ask(() => deps.redis.client.zcount(at.expiring, '-inf', now)),
+        deps.ask(() => deps.redis.client.zcount(at.notifications, '-inf', now)),
+        deps.ask(() => deps.redis.client.zcount(at.due, '-inf', now - MARGIN.account)),
+      ])
+    }),
+  )
+  return ALL.map((p) => {
+    const [gone = 0, copies = 0, notifications = 0, due = 0] = found[p] ?? []
+    return { p, gone, copies, notifications, due }
+  })
+}
+
 /**
  * Removes what expired, and what subscriptions and watchers leave that ended. Nothing of it is visible any more when it
  * is swept. Keys with a ttl would go by themselves, but later; members of sorted sets would not.
  *
  * Several may sweep at once: each step bears repetition, and a look-up is removed only if it still is what was looked at.
  */
-export const createRedisSweep = (deps: NotifyDeps, lookups: Lookups) => {
-  const { redis, ask, layout } = deps
-  const { client } = redis
-
-  /** The copies of a subscription that ended, then the note that it did. */
-  const sweepEnded = async (p: number, subscriptionId: string, limit: number): Promise<number> => {
-    const at = layout.partition(p)
-    const key = at.ended(subscriptionId)
-    const ids = await ask(() => client.zrange(key, 0, limit - 1))
-    if (ids.length > 0) {
-      await ask(() => client.hdel(at.ids, ...ids))
-      await ask(() => client.zrem(key, ...ids))
-    }
-    if (ids.length < limit) await ask(() => client.zrem(at.gone, `${GONE.history}${subscriptionId}`))
-    return ids.length
-  }
-
-  const sweepGone = async (p: number, limit: number): Promise<number> => {
-    const at = layout.partition(p)
-    let swept = 0
-    for (const what of await ask(() => client.zrange(at.gone, 0, BATCH - 1))) {
-      const id = what.slice(1)
-      if (what.startsWith(GONE.history)) {
-        if (swept < limit) swept += await sweepEnded(p, id, limit - swept)
-        continue
-      }
-      const isTopic = what.startsWith(GONE.topic)
-      const topicId = isTopic ? unpackTopic(id) : ''
-      const fits = ({ subscriptions, watchers }: AccountRecord) =>
-        isTopic
-          ? subscriptions.some(({ topic }) => topic === topicId)
-          : watchers.some(({ identityKey }) => identityKey === id)
-      await lookups.tidy(isTopic ? layout.topicLookup(topicId) : layout.watcherLookup(id), fits)
-      await ask(() => client.zrem(at.gone, what))
-    }
-    return swept
-  }
-
-  const sweepCopies = async (p: number, now: number, limit: number): Promise<number> => {
-    const at = layout.partition(p)
-    let swept = 0
-    for (const id of await ask(() => client.zrangebyscore(at.expiring, '-inf', now, 'LIMIT', 0, BATCH))) {
-      if (swept >= limit) break
-      const keys = [at.expiring, ...at.copies(id), at.ids]
-      const args = [id, now, Math.min(BATCH, limit - swept)]
-      swept += whole(await ask(() => redis.script(expireCopiesScript, keys, args)))
-    }
-    return swept
-  }
-
-  /** What belongs to notifications and lies elsewhere: their receipts, their places in the lists of what was sent. */
-  const forget = async (references: readonly string[], values: readonly (string | null)[], now: number) => {
-    const gone = references.flatMap((reference, at) => {
-      const row = values[at] ? parsed<Notification>(split(values[at])[1]) : undefined
-      // Another one may have taken the id meanwhile.
-      return row && row.expiresAt <= now ? [{ ...row, place: placeOf(reference, row.createdAt) }] : []
-    })
-    if (gone.length === 0) return
-    await Promise.all([
-      ...gone.flatMap(({ projectId, domain, place }) =>
-        [layout.sent(projectId), layout.sent(projectId, domain)].map((sent) =>
-          ask(() => client.zrem(sent, place)),
-        ),
-      ),
-      ...ALL.map((p) =>
-        ask(() => client.unlink(...gone.flatMap(({ place }) => layout.partition(p).receipts(place)))),
-      ),
-    ])
-  }
-
-  const sweepNotifications = async (p: number, now: number, limit: number): Promise<number> => {
-    const { notifications } = layout.partition(p)
-    const most = Math.min(BATCH, limit)
-    const old = await ask(() => client.zrangebyscore(notifications, '-inf', now, 'LIMIT', 0, most))
-    if (old.length === 0) return 0
-    const keys = old.map((reference) => layout.notification(reference).key)
-    await forget(old, await ask(() => client.mget(...keys)), now)
-    return whole(
-      await ask(() => redis.script(expireNotificationsScript, [notifications, ...keys], [now, ...old])),
-    )
-  }
-
-  /** Accounts whose ttl ended while no server ran: their keys went, their place in the list did not. */
-  const sweepDue = async (p: number, now: number): Promise<void> => {
-    const at = layout.partition(p)
-    const long = now - MARGIN.account
-    for (const packed of await ask(() => client.zrangebyscore(at.due, '-inf', long, 'LIMIT', 0, BATCH))) {
-      await ask(() => redis.script(undueScript, [at.due, at.account(unpackAccount(packed))], [packed]))
-    }
-  }
-
-  /** Which partitions have something to sweep. */
-  const look = async (now: number) => {
-    const found = await Promise.all(
-      ALL.map((p) => {
-        const at = layout.partition(p)
-        return Promise.all([
-          ask(() => client.zcard(at.gone)),
-          ask(() => client.zcount(at.expiring, '-inf', now)),
-          ask(() => client.zcount(at.notifications, '-inf', now)),
-          ask(() => client.zcount(at.due, '-inf', now - MARGIN.account)),
-        ])
-      }),
-    )
-    return ALL.map((p) => {
-      const [gone = 0, copies = 0, notifications = 0, due = 0] = found[p] ?? []
-      return { p, gone, copies, notifications, due }
-    })
-  }
+export const createRedisSweep = (shared: NotifyDeps, lookups: Lookups) => {
+  const deps: SweepDeps = { ...shared, lookups }
 
   return async (now: number, limit: number): Promise<number> => {
     let swept = 0
-    for (const { p, gone, copies, notifications, due } of await look(now)) {
-      if (due > 0) await sweepDue(p, now)
-      if (gone > 0 && swept < limit) swept += await sweepGone(p, limit - swept)
-      if (copies > 0 && swept < limit) swept += await sweepCopies(p, now, limit - swept)
-      if (notifications > 0 && swept < limit) swept += await sweepNotifications(p, now, limit - swept)
+    for (const { p, gone, copies, notifications, due } of await look(deps, now)) {
+      if (due > 0) await sweepDue(deps, p, now)
+      if (gone > 0 && swept < limit) swept += await sweepGone(deps, p, limit - swept)
+      if (copies > 0 && swept < limit) swept += await sweepCopies(deps, p, now, limit - swept)
+      if (notifications > 0 && swept < limit) swept += await sweepNotifications(deps, p, now, limit - swept)
     }
     return swept
   }

@@ -46,114 +46,135 @@ export const parseRegistration = (json: string): Registration => {
   return { clientId, tags, owners, expiresAt }
 }
 
-export const createRedisArchive = (deps: {
+interface ArchiveDeps {
   redis: RedisConnection
   channels: Channels
+  /** This process, in wake-ups. */
   instance: string
-}): ArchiveStore & { restore(messages: readonly Archived[]): Promise<void> } => {
-  const { redis, channels, instance } = deps
-  const { prefix, client } = redis
-  const tagsKey = `${prefix}{arctags}`
-  const clientKey = (clientId: string) => `${prefix}${ARCHIVE_CLIENT}${name(clientId)}}`
-
-  /** In pieces, one after the other: the order of a topic is that of the calls. */
-  const put = async (
-    topic: string,
-    messages: readonly (NewArchived & { seq?: number })[],
-    limits: { messages: number; bytes: number },
-    now: number,
-  ): Promise<void> => {
-    let args: (string | number)[] = []
-    let bytes = 0
-    const flush = async () => {
-      const rest = args
-      args = []
-      bytes = 0
-      const bounds = [now, limits.messages, limits.bytes, GRACE]
-      if (rest.length > 0)
-        await redis.one(() => redis.script(archiveKeep, archiveKeys(prefix, topic), [...bounds, ...rest]))
-    }
-    for (const message of messages) {
-      args.push(hash(message.id), message.seq ?? '', message.expiresAt, archivedText(message))
-      bytes += message.message.length
-      if (args.length >= CALL.messages * 4 || bytes >= CALL.bytes) await flush()
-    }
-    await flush()
-  }
-
-  const putAll = async (
-    messages: readonly (NewArchived & { seq?: number })[],
-    limits: { messages: number; bytes: number },
-    now: number,
-  ) => {
-    const byTopic = [...groupBy(messages, ({ topic }) => topic)]
-    await Promise.all(byTopic.map(([topic, own]) => put(topic, own, limits, now)))
-  }
-
-  return {
-    keep: putAll,
-
-    async page(topic, { origin = '', direction, limit, maxBytes, now }) {
-      const [ids, texts] = archiveKeys(prefix, topic)
-      const args = [now, direction, origin === '' ? '' : hash(origin), limit, maxBytes]
-      const [next, ...rest] = list(await redis.one(() => redis.script(archivePage, [ids, texts], args)))
-      if (next === undefined) return undefined
-      const messages: Archived[] = []
-      for (let at = 0; at < rest.length; at += 2)
-        messages.push(archivedOf(text(rest[at + 1]), topic, whole(rest[at])))
-      return { messages, next: text(next) || undefined }
-    },
-
-    async drop(topic, before, owner) {
-      for (;;) {
-        const keys = archiveKeys(prefix, topic)
-        const args = [hash(before), hash(owner), PIECE]
-        const dropped = whole(await redis.one(() => redis.script(archiveDrop, keys, args)))
-        if (dropped < 0) return false
-        if (dropped < PIECE) return true
-      }
-    },
-
-    async register(registration, now) {
-      const { clientId, tags, expiresAt } = registration
-      // Tags first: whoever misses one would not look for the registration.
-      if (tags.length > 0) {
-        const scores = tags.flatMap((tag) => [expiresAt, tag])
-        await redis.one(() => client.zadd(tagsKey, 'GT', ...scores))
-      }
-      const ttl = Math.ceil(Math.max(expiresAt - now, 0)) + GRACE
-      await redis.one(() => client.set(clientKey(clientId), JSON.stringify(registration), 'PX', ttl))
-      channels.publish([{ channel: CHANNEL, text: `${instance} ${clientId} ${tags.join(',')}` }])
-    },
-
-    async registrations(clientIds, now) {
-      const rows = await redis.batch(() => clientIds.map((clientId) => client.get(clientKey(clientId))))
-      return rows
-        .flatMap((json) => (json === null ? [] : [parseRegistration(json)]))
-        .filter(({ expiresAt }) => expiresAt > now)
-    },
-
-    async tags(now, limit) {
-      const live = () => client.zrange(tagsKey, `(${now}`, '+inf', 'BYSCORE', 'LIMIT', 0, limit)
-      return (await redis.one(live)).map(Number)
-    },
-
-    onRegister: (listener) =>
-      channels.listen([CHANNEL], (said) => {
-        const [from, clientId, tags = ''] = said.split(' ')
-        if (from === instance || clientId === undefined) return
-        listener({ clientId, tags: tags === '' ? [] : tags.split(',').map(Number) })
-      }),
-
-    async sweep(now) {
-      await redis.one(() => client.zremrangebyscore(tagsKey, '-inf', now - GRACE))
-      return 0
-    },
-
-    restore: (records) => {
-      // They were within their limits; `now` only lengthens what Redis keeps.
-      const unlimited = { messages: Number.MAX_SAFE_INTEGER, bytes: Number.MAX_SAFE_INTEGER }
-      return putAll(records, unlimited, Date.now())
-    },
-  }
 }
+
+const tagsKey = ({ redis }: ArchiveDeps) => `${redis.prefix}{arctags}`
+
+const clientKey = (deps: ArchiveDeps, clientId: string) =>
+  `${deps.redis.prefix}${ARCHIVE_CLIENT}${name(clientId)}}`
+
+/** In pieces, one after the other: the order of a topic is that of the calls. */
+const put = async (
+  deps: ArchiveDeps,
+  topic: string,
+  messages: readonly (NewArchived & { seq?: number })[],
+  limits: { messages: number; bytes: number },
+  now: number,
+): Promise<void> => {
+  let args: (string | number)[] = []
+  let bytes = 0
+  const flush = async () => {
+    const rest = args
+    args = []
+    bytes = 0
+    const bounds = [now, limits.messages, limits.bytes, GRACE]
+    if (rest.length > 0)
+      await deps.redis.one(() =>
+        deps.redis.script(archiveKeep, archiveKeys(deps.redis.prefix, topic), [...bounds, ...rest]),
+      )
+  }
+  for (const message of messages) {
+    args.push(hash(message.id), message.seq ?? '', message.expiresAt, archivedText(message))
+    bytes += message.message.length
+    if (args.length >= CALL.messages * 4 || bytes >= CALL.bytes) await flush()
+  }
+  await flush()
+}
+
+const putAll = async (
+  deps: ArchiveDeps,
+  messages: readonly (NewArchived & { seq?: number })[],
+  limits: { messages: number; bytes: number },
+  now: number,
+) => {
+  const byTopic = [...groupBy(messages, ({ topic }) => topic)]
+  await Promise.all(byTopic.map(([topic, own]) => put(deps, topic, own, limits, now)))
+}
+
+const messageVerbs = (deps: ArchiveDeps): Pick<ArchiveStore, 'keep' | 'page' | 'drop'> => ({
+  keep: (messages, limits, now) => putAll(deps, messages, limits, now),
+
+  async page(topic, { origin = '', direction, limit, maxBytes, now }) {
+    const [ids, texts] = archiveKeys(deps.redis.prefix, topic)
+    const args = [now, direction, origin === '' ? '' : hash(origin), limit, maxBytes]
+    const [next, ...rest] = list(
+      await deps.redis.one(() => deps.redis.script(archivePage, [ids, texts], args)),
+    )
+    if (next === undefined) return undefined
+    const messages: Archived[] = []
+    for (let at = 0; at < rest.length; at += 2)
+      messages.push(archivedOf(text(rest[at + 1]), topic, whole(rest[at])))
+    return { messages, next: text(next) || undefined }
+  },
+
+  async drop(topic, before, owner) {
+    for (;;) {
+      const keys = archiveKeys(deps.redis.prefix, topic)
+      const args = [hash(before), hash(owner), PIECE]
+      const dropped = whole(await deps.redis.one(() => deps.redis.script(archiveDrop, keys, args)))
+      if (dropped < 0) return false
+      if (dropped < PIECE) return true
+    }
+  },
+})
+
+const registrationVerbs = (
+  deps: ArchiveDeps,
+): Pick<ArchiveStore, 'register' | 'registrations' | 'tags' | 'onRegister'> => ({
+  async register(registration, now) {
+    const { clientId, tags, expiresAt } = registration
+    // Tags first: whoever misses one would not look for the registration.
+    if (tags.length > 0) {
+      const scores = tags.flatMap((tag) => [expiresAt, tag])
+      await deps.redis.one(() => deps.redis.client.zadd(tagsKey(deps), 'GT', ...scores))
+    }
+    const ttl = Math.ceil(Math.max(expiresAt - now, 0)) + GRACE
+    await deps.redis.one(() =>
+      deps.redis.client.set(clientKey(deps, clientId), JSON.stringify(registration), 'PX', ttl),
+    )
+    deps.channels.publish([{ channel: CHANNEL, text: `${deps.instance} ${clientId} ${tags.join(',')}` }])
+  },
+
+  async registrations(clientIds, now) {
+    const rows = await deps.redis.batch(() =>
+      clientIds.map((clientId) => deps.redis.client.get(clientKey(deps, clientId))),
+    )
+    return rows
+      .flatMap((json) => (json === null ? [] : [parseRegistration(json)]))
+      .filter(({ expiresAt }) => expiresAt > now)
+  },
+
+  async tags(now, limit) {
+    const live = () =>
+      deps.redis.client.zrange(tagsKey(deps), `(${now}`, '+inf', 'BYSCORE', 'LIMIT', 0, limit)
+    return (await deps.redis.one(live)).map(Number)
+  },
+
+  onRegister: (listener) =>
+    deps.channels.listen([CHANNEL], (said) => {
+      const [from, clientId, tags = ''] = said.split(' ')
+      if (from === deps.instance || clientId === undefined) return
+      listener({ clientId, tags: tags === '' ? [] : tags.split(',').map(Number) })
+    }),
+})
+
+export const createRedisArchive = (
+  deps: ArchiveDeps,
+): ArchiveStore & { restore(messages: readonly Archived[]): Promise<void> } => ({
+  ...messageVerbs(deps),
+  ...registrationVerbs(deps),
+  async sweep(now) {
+    await deps.redis.one(() => deps.redis.client.zremrangebyscore(tagsKey(deps), '-inf', now - GRACE))
+    return 0
+  },
+  restore: (records) => {
+    // They were within their limits; `now` only lengthens what Redis keeps.
+    const unlimited = { messages: Number.MAX_SAFE_INTEGER, bytes: Number.MAX_SAFE_INTEGER }
+    return putAll(deps, records, unlimited, Date.now())
+  },
+})

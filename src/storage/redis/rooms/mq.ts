@@ -55,135 +55,157 @@ export const parseRow = (row: string): MqMessage => {
   }
 }
 
-export const createRedisMq = (deps: {
+interface MqDeps {
   redis: RedisConnection
   channels: Channels
+  /** This process, in wake-ups. */
   instance: string
-}): MqStore => {
-  const { redis, channels, instance } = deps
-  const { prefix, client } = redis
-  const listeners = new Set<(queue: QueueName) => void>()
-  let listening: Disposable | undefined
+}
 
-  const tagOf = (queue: string) => `${prefix}{mq:${queue}}`
-  const keysOf = (queue: string) => PARTS.map((part) => `${tagOf(queue)}:${part}`)
-  const attendedKey = (queue: string) => `${prefix}${MQ_KEYS.begin}${queue}${MQ_KEYS.attended}`
-  const dueOf = (shard: number) => `${prefix}{mqdue:${shard}}`
-  const rowOf = (answer: unknown): MqMessage | undefined =>
-    answer === null ? undefined : parseRow(text(answer))
+interface MqState extends MqDeps {
+  listeners: Set<(queue: QueueName) => void>
+  subscription: Disposable | undefined
+}
 
-  const enter = (queue: string, expiresAt: number) =>
-    redis.one(() => client.zadd(dueOf(shardOf(queue)), 'LT', expiresAt, queue))
+const tagOf = (mq: MqState, queue: string) => `${mq.redis.prefix}{mq:${queue}}`
 
-  const write = async (
-    queue: string,
-    message: MqMessage,
-    { now, most, foothold = 0, place = '' }: PutLimits & { place?: number | string },
-  ): Promise<boolean> => {
-    const { id, expiresAt } = message
-    const keep = Math.max(1, Math.ceil(expiresAt - now)) + GRACE
-    const args = [
-      id,
-      JSON.stringify(message),
-      expiresAt,
-      now,
-      most,
-      keep,
-      place,
-      message.payer ?? '',
-      foothold,
-    ]
-    return whole(await redis.one(() => redis.script(mqPut, keysOf(queue), args))) === 1
-  }
+const keysOf = (mq: MqState, queue: string) => PARTS.map((part) => `${tagOf(mq, queue)}:${part}`)
 
-  const here = (queue: QueueName) => {
-    for (const listener of [...listeners]) listener(queue)
-  }
+const attendedKey = (mq: MqState, queue: string) =>
+  `${mq.redis.prefix}${MQ_KEYS.begin}${queue}${MQ_KEYS.attended}`
 
-  /** Removes what has expired in a queue that is due; answers how much of it. */
-  const sweepQueue = async (shard: number, queue: string, now: number, limit: number): Promise<number> => {
-    const swept = whole(await redis.one(() => redis.script(mqSweep, keysOf(queue), [now, limit])))
-    await redis.one(() => client.zrem(dueOf(shard), queue))
-    const [, next] = await redis.one(() => client.zrange(`${tagOf(queue)}:e`, 0, 0, 'WITHSCORES'))
-    if (next !== undefined) await enter(queue, Number(next))
+const dueOf = (mq: MqState, shard: number) => `${mq.redis.prefix}{mqdue:${shard}}`
+
+const rowOf = (answer: unknown): MqMessage | undefined =>
+  answer === null ? undefined : parseRow(text(answer))
+
+const enter = (mq: MqState, queue: string, expiresAt: number) =>
+  mq.redis.one(() => mq.redis.client.zadd(dueOf(mq, shardOf(queue)), 'LT', expiresAt, queue))
+
+const write = async (
+  mq: MqState,
+  queue: string,
+  message: MqMessage,
+  { now, most, foothold = 0, place = '' }: PutLimits & { place?: number | string },
+): Promise<boolean> => {
+  const { id, expiresAt } = message
+  const keep = Math.max(1, Math.ceil(expiresAt - now)) + GRACE
+  const args = [id, JSON.stringify(message), expiresAt, now, most, keep, place, message.payer ?? '', foothold]
+  return whole(await mq.redis.one(() => mq.redis.script(mqPut, keysOf(mq, queue), args))) === 1
+}
+
+const here = (mq: MqState, queue: QueueName) => {
+  for (const listener of [...mq.listeners]) listener(queue)
+}
+
+/** Removes what has expired in a queue that is due; answers how much of it. */
+const sweepQueue = async (
+  mq: MqState,
+  shard: number,
+  queue: string,
+  now: number,
+  limit: number,
+): Promise<number> => {
+  const swept = whole(await mq.redis.one(() => mq.redis.script(mqSweep, keysOf(mq, queue), [now, limit])))
+  await mq.redis.one(() => mq.redis.client.zrem(dueOf(mq, shard), queue))
+  const [, next] = await mq.redis.one(() =>
+    mq.redis.client.zrange(`${tagOf(mq, queue)}:e`, 0, 0, 'WITHSCORES'),
+  )
+  if (next !== undefined) await enter(mq, queue, Number(next))
+  return swept
+}
+
+const messageVerbs = (mq: MqState): Pick<MqStore, 'put' | 'head' | 'take' | 'remove' | 'restore'> => ({
+  async put(named, message, limits) {
+    const queue = nameOf(named)
+    const isKept = await write(mq, queue, message, limits)
+    if (!isKept) return false
+    here(mq, named)
+    const { domain, hashDID } = named
+    mq.channels.publish([
+      { channel: CHANNELS[shardOf(queue)] ?? '', text: `${mq.instance} ${domain} ${hashDID}` },
+    ])
+    await enter(mq, queue, message.expiresAt)
+    return true
+  },
+
+  async head(named, now) {
+    return rowOf(await mq.redis.one(() => mq.redis.script(mqHead, keysOf(mq, nameOf(named)), [now])))
+  },
+
+  async take(named, { now, ticket, id = '' }) {
+    const queue = nameOf(named)
+    const keys = [...keysOf(mq, queue), `${tagOf(mq, queue)}:t:${ticket}`]
+    return rowOf(await mq.redis.one(() => mq.redis.script(mqTake, keys, [now, id, TICKET])))
+  },
+
+  async remove(named, id) {
+    return whole(await mq.redis.one(() => mq.redis.script(mqRemove, keysOf(mq, nameOf(named)), [id]))) === 1
+  },
+
+  async restore(placed: readonly PlacedMessage[]) {
+    await Promise.all(
+      placed.map(async ({ domain, hashDID, place, ...message }) => {
+        const queue = nameOf({ domain, hashDID })
+        await write(mq, queue, message, { now: Date.now(), most: UNLIMITED, place })
+        await enter(mq, queue, message.expiresAt)
+      }),
+    )
+  },
+})
+
+const attendanceVerbs = (mq: MqState): Pick<MqStore, 'attend' | 'attendedUntil'> => ({
+  async attend(named, until, now) {
+    const ttl = Math.max(1, Math.ceil(until - now)) + GRACE
+    await mq.redis.one(() => mq.redis.client.set(attendedKey(mq, nameOf(named)), until, 'PX', ttl))
+  },
+
+  async attendedUntil(named, now) {
+    const until = Number((await mq.redis.one(() => mq.redis.client.get(attendedKey(mq, nameOf(named))))) ?? 0)
+    return until > now ? until : 0
+  },
+})
+
+const sweepVerbs = (mq: MqState): Pick<MqStore, 'sweep'> => ({
+  async sweep(now, limit) {
+    let swept = 0
+    for (let shard = 0; shard < SHARDS && swept < limit; shard++) {
+      const due = await mq.redis.one(() =>
+        mq.redis.client.zrangebyscore(dueOf(mq, shard), '-inf', now, 'LIMIT', 0, limit - swept),
+      )
+      for (const queue of due) {
+        if (swept < limit) swept += await sweepQueue(mq, shard, queue, now, limit - swept)
+      }
+    }
     return swept
-  }
+  },
+})
+
+const listenerVerbs = (mq: MqState): Pick<MqStore, 'onPut'> => ({
+  onPut(listener) {
+    mq.listeners.add(listener)
+    mq.subscription ??= mq.channels.listen(CHANNELS, (said) => {
+      const [from, domain, hashDID] = said.split(' ')
+      if (from !== mq.instance && domain !== undefined && hashDID !== undefined) here(mq, { domain, hashDID })
+    })
+    return {
+      [Symbol.dispose]: () => {
+        mq.listeners.delete(listener)
+        if (mq.listeners.size > 0) return
+        mq.subscription?.[Symbol.dispose]()
+        mq.subscription = undefined
+      },
+    }
+  },
+})
+
+export const createRedisMq = (deps: MqDeps): MqStore => {
+  const mq: MqState = { ...deps, listeners: new Set(), subscription: undefined }
 
   return {
-    async put(named, message, limits) {
-      const queue = nameOf(named)
-      const isKept = await write(queue, message, limits)
-      if (!isKept) return false
-      here(named)
-      const { domain, hashDID } = named
-      channels.publish([
-        { channel: CHANNELS[shardOf(queue)] ?? '', text: `${instance} ${domain} ${hashDID}` },
-      ])
-      await enter(queue, message.expiresAt)
-      return true
-    },
-
-    async head(named, now) {
-      return rowOf(await redis.one(() => redis.script(mqHead, keysOf(nameOf(named)), [now])))
-    },
-
-    async take(named, { now, ticket, id = '' }) {
-      const queue = nameOf(named)
-      const keys = [...keysOf(queue), `${tagOf(queue)}:t:${ticket}`]
-      return rowOf(await redis.one(() => redis.script(mqTake, keys, [now, id, TICKET])))
-    },
-
-    async remove(named, id) {
-      return whole(await redis.one(() => redis.script(mqRemove, keysOf(nameOf(named)), [id]))) === 1
-    },
-
-    async attend(named, until, now) {
-      const ttl = Math.max(1, Math.ceil(until - now)) + GRACE
-      await redis.one(() => client.set(attendedKey(nameOf(named)), until, 'PX', ttl))
-    },
-
-    async attendedUntil(named, now) {
-      const until = Number((await redis.one(() => client.get(attendedKey(nameOf(named))))) ?? 0)
-      return until > now ? until : 0
-    },
-
-    async restore(placed: readonly PlacedMessage[]) {
-      await Promise.all(
-        placed.map(async ({ domain, hashDID, place, ...message }) => {
-          const queue = nameOf({ domain, hashDID })
-          await write(queue, message, { now: Date.now(), most: UNLIMITED, place })
-          await enter(queue, message.expiresAt)
-        }),
-      )
-    },
-
-    async sweep(now, limit) {
-      let swept = 0
-      for (let shard = 0; shard < SHARDS && swept < limit; shard++) {
-        const due = await redis.one(() =>
-          client.zrangebyscore(dueOf(shard), '-inf', now, 'LIMIT', 0, limit - swept),
-        )
-        for (const queue of due) {
-          if (swept < limit) swept += await sweepQueue(shard, queue, now, limit - swept)
-        }
-      }
-      return swept
-    },
-
-    onPut(listener) {
-      listeners.add(listener)
-      listening ??= channels.listen(CHANNELS, (said) => {
-        const [from, domain, hashDID] = said.split(' ')
-        if (from !== instance && domain !== undefined && hashDID !== undefined) here({ domain, hashDID })
-      })
-      return {
-        [Symbol.dispose]: () => {
-          listeners.delete(listener)
-          if (listeners.size > 0) return
-          listening?.[Symbol.dispose]()
-          listening = undefined
-        },
-      }
-    },
+    ...messageVerbs(mq),
+    ...attendanceVerbs(mq),
+    ...sweepVerbs(mq),
+    ...listenerVerbs(mq),
   }
 }

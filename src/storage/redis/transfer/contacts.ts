@@ -13,87 +13,101 @@ const TOKEN = '}t'
 /** Keys that are read together; what an account has may be long. */
 const TOGETHER = 100
 
-export const createContactsTransfer = (redis: RedisConnection) => {
-  const { client, prefix } = redis
-  const keys = contactsKeys(prefix)
+const accountOf = (redis: RedisConnection, key: string) =>
+  key.slice(redis.prefix.length + ACCOUNT.length, key.indexOf('}', redis.prefix.length))
 
-  const accountOf = (key: string) =>
-    key.slice(prefix.length + ACCOUNT.length, key.indexOf('}', prefix.length))
-
-  async function* pages<R>(
-    end: string,
-    after: string | undefined,
-    recordOf: (key: string, accountKey: string) => Promise<R | undefined>,
-  ): AsyncIterable<Page<R>> {
-    for await (const { keys: found, from } of scanKeys(redis, { pattern: `${ACCOUNT}*${end}` }, after)) {
-      for (let at = 0; at < found.length; at += TOGETHER) {
-        const some = found.slice(at, at + TOGETHER)
-        const records = await redis.batch(() => some.map((key) => recordOf(key, accountOf(key))))
-        yield { records: records.flatMap((record) => record ?? []), cursor: from }
-      }
+async function* pages<R>(
+  redis: RedisConnection,
+  end: string,
+  after: string | undefined,
+  recordOf: (key: string, accountKey: string) => Promise<R | undefined>,
+): AsyncIterable<Page<R>> {
+  for await (const { keys: found, from } of scanKeys(redis, { pattern: `${ACCOUNT}*${end}` }, after)) {
+    for (let at = 0; at < found.length; at += TOGETHER) {
+      const some = found.slice(at, at + TOGETHER)
+      const records = await redis.batch(() => some.map((key) => recordOf(key, accountOf(redis, key))))
+      yield { records: records.flatMap((record) => record ?? []), cursor: from }
     }
   }
-  const size = async () => undefined
-
-  const read: Pick<Readers, ContactsTable> = {
-    contactNonce: {
-      read: ({ now, after }) =>
-        pages(NONCE, after, async (key, accountKey) => {
-          const [nonce, attempt = ''] = (await client.get(key))?.split(/ (.*)/, 2) ?? []
-          const until = untilOf(attempt)
-          return until > now ? { accountKey, nonce: Number(nonce), until } : undefined
-        }),
-      size,
-    },
-    contactToken: {
-      // Any key of an account: only the id stands behind the sign of a token.
-      read: ({ now, after }) =>
-        pages('', after, async (key, accountKey) => {
-          const at = key.indexOf(TOKEN, prefix.length)
-          const until = at === -1 ? 0 : untilOf(await client.get(key))
-          return until > now ? { accountKey, id: key.slice(at + TOKEN.length), until } : undefined
-        }),
-      size,
-    },
-    installations: {
-      read: ({ now, after }) =>
-        pages(INSTALLATIONS, after, async (key, accountKey) => {
-          const live = readRows(await client.hgetall(key)).filter(({ expiresAt }) => expiresAt > now)
-          return live.length > 0 ? { accountKey, installations: live } : undefined
-        }),
-      size,
-    },
-  }
-
-  const each =
-    <R>(put: (record: R) => Promise<unknown>) =>
-    async (records: readonly R[]): Promise<R[]> => {
-      await redis.batch(() => records.map(put))
-      return []
-    }
-
-  const putInstallations = async ({ accountKey, installations }: Records['installations']) => {
-    const key = keys.installations(accountKey)
-    const rows = installations.flatMap((one, at) => [
-      fieldOf(one),
-      `${at + 1} ${one.expiresAt} ${one.name} ${one.value}`,
-    ])
-    const last = Math.max(...installations.map(({ expiresAt }) => expiresAt))
-    await Promise.all([client.hset(key, ...rows), client.pexpire(key, kept(last, Date.now()))])
-  }
-
-  const write: Pick<Writers, ContactsTable> = {
-    contactNonce: {
-      write: each(({ accountKey, nonce, until }) =>
-        client.set(keys.nonce(accountKey), `${nonce} ${attemptOf(until)}`, 'PX', kept(until, Date.now())),
-      ),
-    },
-    contactToken: {
-      write: each(({ accountKey, id, until }) =>
-        client.set(keys.token(accountKey, id), attemptOf(until), 'PX', kept(until, Date.now())),
-      ),
-    },
-    installations: { write: each(putInstallations) },
-  }
-  return { read, write }
 }
+
+const size = async () => undefined
+
+const each =
+  <R>(redis: RedisConnection, put: (record: R) => Promise<unknown>) =>
+  async (records: readonly R[]): Promise<R[]> => {
+    await redis.batch(() => records.map(put))
+    return []
+  }
+
+const putInstallations = async (
+  redis: RedisConnection,
+  { accountKey, installations }: Records['installations'],
+) => {
+  const key = contactsKeys(redis.prefix).installations(accountKey)
+  const rows = installations.flatMap((one, at) => [
+    fieldOf(one),
+    `${at + 1} ${one.expiresAt} ${one.name} ${one.value}`,
+  ])
+  const last = Math.max(...installations.map(({ expiresAt }) => expiresAt))
+  await Promise.all([redis.client.hset(key, ...rows), redis.client.pexpire(key, kept(last, Date.now()))])
+}
+
+const readers = (redis: RedisConnection): Pick<Readers, ContactsTable> => ({
+  contactNonce: {
+    read: ({ now, after }) =>
+      pages(redis, NONCE, after, async (key, accountKey) => {
+        const [nonce, attempt = ''] = (await redis.client.get(key))?.split(/ (.*)/, 2) ?? []
+        const until = untilOf(attempt)
+        return until > now ? { accountKey, nonce: Number(nonce), until } : undefined
+      }),
+    size,
+  },
+  contactToken: {
+    // Any key of an account: only the id stands behind the sign of a token.
+    read: ({ now, after }) =>
+      pages(redis, '', after, async (key, accountKey) => {
+        const at = key.indexOf(TOKEN, redis.prefix.length)
+        const until = at === -1 ? 0 : untilOf(await redis.client.get(key))
+        return until > now ? { accountKey, id: key.slice(at + TOKEN.length), until } : undefined
+      }),
+    size,
+  },
+  installations: {
+    read: ({ now, after }) =>
+      pages(redis, INSTALLATIONS, after, async (key, accountKey) => {
+        const live = readRows(await redis.client.hgetall(key)).filter(({ expiresAt }) => expiresAt > now)
+        return live.length > 0 ? { accountKey, installations: live } : undefined
+      }),
+    size,
+  },
+})
+
+const writers = (redis: RedisConnection): Pick<Writers, ContactsTable> => ({
+  contactNonce: {
+    write: each(redis, ({ accountKey, nonce, until }) =>
+      redis.client.set(
+        contactsKeys(redis.prefix).nonce(accountKey),
+        `${nonce} ${attemptOf(until)}`,
+        'PX',
+        kept(until, Date.now()),
+      ),
+    ),
+  },
+  contactToken: {
+    write: each(redis, ({ accountKey, id, until }) =>
+      redis.client.set(
+        contactsKeys(redis.prefix).token(accountKey, id),
+        attemptOf(until),
+        'PX',
+        kept(until, Date.now()),
+      ),
+    ),
+  },
+  installations: { write: each(redis, (argument0) => putInstallations(redis, argument0)) },
+})
+
+export const createContactsTransfer = (redis: RedisConnection) => ({
+  read: readers(redis),
+  write: writers(redis),
+})

@@ -40,137 +40,147 @@ const namesOf = ({ projectId, domain, id, createdAt, expiresAt }: Notification) 
 const referenceOfRecord = ({ projectId, domain, notificationId }: Named) =>
   referenceOf(projectId, domain, notificationId)
 
-export const createSentTransfer = ({ redis, ask, layout, notificationOf }: TransferDeps) => {
-  const { client, prefix } = redis
-
-  interface Found {
-    key: string
-    isQueued: boolean
-    notification: Notification
-  }
-  /** What keys are about, without those whose notification has expired. */
-  const aboutKeys = async (keys: readonly string[], radix: 10 | 36, now: number): Promise<Found[]> => {
-    const found = await Promise.all(
-      keys.map(async (key): Promise<Found[]> => {
-        const [, letter, reference, time] = KEY.exec(key.slice(prefix.length)) ?? []
-        if (reference === undefined || time === undefined) return []
-        const notification = await notificationOf(reference, Number.parseInt(time, radix))
-        if (!notification || notification.expiresAt <= now) return []
-        return [{ key, isQueued: letter === 'k', notification }]
-      }),
-    )
-    return found.flat()
-  }
-
-  /** All scores are 0: the last member of a page is where the next one begins. */
-  const receiptsIn = async ({ key, isQueued, notification }: Found, after: string | undefined) => {
-    const begin = after === undefined ? '-' : `(${after}`
-    const rows = await ask(() => client.zrangebylex(key, begin, '+', 'LIMIT', 0, MEMBERS))
-    const records = rows.map((row): Receipt => {
-      if (!isQueued) return { ...readReceipt(row[0] ?? '', row.slice(1)), ...namesOf(notification) }
-      const copyId = row.split(SEPARATOR)[3] ?? ''
-      return { ...readReceipt(DIGITS.queued, row), copyId, ...namesOf(notification) }
-    })
-    return { records, last: rows.length < MEMBERS ? undefined : rows.at(-1) }
-  }
-
-  const read: Pick<Readers, 'receipt' | 'click'> = {
-    receipt: {
-      async *read({ now, after }) {
-        const walked = scanKeys(redis, { pattern: '{p*}[kr]:*', type: 'zset' }, after)
-        for await (const { keys, from } of walked) {
-          for (let at = 0; at < keys.length; at += KEYS) {
-            const found = await aboutKeys(keys.slice(at, at + KEYS), 36, now)
-            let open = found.map((one): { one: Found; last: string | undefined } => ({
-              one,
-              last: undefined,
-            }))
-            while (open.length > 0) {
-              const pages = await Promise.all(
-                open.map(async ({ one, last }) => ({ one, ...(await receiptsIn(one, last)) })),
-              )
-              yield { records: pages.flatMap(({ records }) => records), cursor: from }
-              open = pages.filter(({ last }) => last !== undefined)
-            }
-          }
-        }
-      },
-      size: async () => undefined,
-    },
-    click: {
-      async *read({ now, after }) {
-        const walked = scanKeys(redis, { pattern: '{p*}k:*', type: 'hash' }, after)
-        for await (const { keys, from } of walked) {
-          for (const { key, notification } of await aboutKeys(keys, 10, now)) {
-            const scan = (cursor: string) => ask(() => client.hscan(key, cursor, 'COUNT', MEMBERS))
-            for await (const pairs of scanPairs(scan)) {
-              const copies = pairs.filter(([copyId]) => copyId !== 'all')
-              const records = copies.map(([copyId, value]): Click => {
-                const [count = 0, firstAt = 0] = value.split(' ').map(Number)
-                return { copyId, count, firstAt, ...namesOf(notification) }
-              })
-              yield { records, cursor: from }
-            }
-          }
-        }
-      },
-      size: async () => undefined,
-    },
-  }
-
-  /** Records by whether their notification is kept. */
-  const sorted = async <R extends Named>(records: readonly R[]) => {
-    const known = await Promise.all(
-      records.map((record) => notificationOf(referenceOfRecord(record), record.sentAt)),
-    )
-    return { placed: records.filter((_, at) => known[at]), left: records.filter((_, at) => !known[at]) }
-  }
-
-  const rowOf = ({ accountKey, account, state, reason, at, copyId }: Receipt): string => {
-    const parts = [writeName(accountKey), writeForm(account, accountKey), writeTime(at)]
-    if (state === 'queued') return [...parts, copyId ?? ''].join(SEPARATOR)
-    return DIGITS[state] + [...parts, ...(reason === undefined ? [] : [reason])].join(SEPARATOR)
-  }
-
-  const write: Pick<Writers, 'receipt' | 'click'> = {
-    receipt: {
-      async write(records) {
-        const { placed, left } = await sorted(records)
-        await Promise.all(
-          calls(placed, ({ accountKey }) => partitionOf(accountKey)).map(({ p, some }) => {
-            const groups = [...groupBy(some, (record) => placeOf(referenceOfRecord(record), record.sentAt))]
-            const keys = groups.flatMap(([place]) => [...layout.partition(p).receipts(place)])
-            const args = groups.flatMap(([, own]) => [
-              own.length,
-              Math.max(...own.map((one) => ttlOf(one.expiresAt, one.sentAt))) - MARGIN.copy + MARGIN.receipt,
-              ...own.flatMap((one) => [
-                writeName(one.accountKey),
-                one.state === 'queued' ? '1' : '',
-                rowOf(one),
-              ]),
-            ])
-            return ask(() => redis.script(restoreReceiptsScript, keys, args))
-          }),
-        )
-        return left
-      },
-    },
-    click: {
-      async write(records) {
-        const { placed, left } = await sorted(records)
-        const groups = groupBy(placed, (record) => layout.clicks(referenceOfRecord(record), record.sentAt))
-        await Promise.all(
-          [...groups].flatMap(([key, all]) =>
-            calls(all, () => 0).map(({ some }) => {
-              const ttl = Math.max(...some.map(({ expiresAt, sentAt }) => ttlOf(expiresAt, sentAt)))
-              const args = some.flatMap(({ copyId, count, firstAt }) => [copyId, count, firstAt])
-              return ask(() => redis.script(restoreClicksScript, [key], [ttl, ...args]))
-            }),
-          ),
-        )
-        return left
-      },
-    },
-  }
-  return { read, write }
+interface Found {
+  key: string
+  isQueued: boolean
+  notification: Notification
 }
+
+/** What keys are about, without those whose notification has expired. */
+const aboutKeys = async (
+  deps: TransferDeps,
+  keys: readonly string[],
+  radix: 10 | 36,
+  now: number,
+): Promise<Found[]> => {
+  const found = await Promise.all(
+    keys.map(async (key): Promise<Found[]> => {
+      const [, letter, reference, time] = KEY.exec(key.slice(deps.redis.prefix.length)) ?? []
+      if (reference === undefined || time === undefined) return []
+      const notification = await deps.notificationOf(reference, Number.parseInt(time, radix))
+      if (!notification || notification.expiresAt <= now) return []
+      return [{ key, isQueued: letter === 'k', notification }]
+    }),
+  )
+  return found.flat()
+}
+
+/** All scores are 0: the last member of a page is where the next one begins. */
+const receiptsIn = async (
+  deps: TransferDeps,
+  { key, isQueued, notification }: Found,
+  after: string | undefined,
+) => {
+  const begin = after === undefined ? '-' : `(${after}`
+  const rows = await deps.ask(() => deps.redis.client.zrangebylex(key, begin, '+', 'LIMIT', 0, MEMBERS))
+  const records = rows.map((row): Receipt => {
+    if (!isQueued) return { ...readReceipt(row[0] ?? '', row.slice(1)), ...namesOf(notification) }
+    const copyId = row.split(SEPARATOR)[3] ?? ''
+    return { ...readReceipt(DIGITS.queued, row), copyId, ...namesOf(notification) }
+  })
+  return { records, last: rows.length < MEMBERS ? undefined : rows.at(-1) }
+}
+
+/** Records by whether their notification is kept. */
+const sorted = async <R extends Named>(deps: TransferDeps, records: readonly R[]) => {
+  const known = await Promise.all(
+    records.map((record) => deps.notificationOf(referenceOfRecord(record), record.sentAt)),
+  )
+  return { placed: records.filter((_, at) => known[at]), left: records.filter((_, at) => !known[at]) }
+}
+
+const rowOf = ({ accountKey, account, state, reason, at, copyId }: Receipt): string => {
+  const parts = [writeName(accountKey), writeForm(account, accountKey), writeTime(at)]
+  if (state === 'queued') return [...parts, copyId ?? ''].join(SEPARATOR)
+  return DIGITS[state] + [...parts, ...(reason === undefined ? [] : [reason])].join(SEPARATOR)
+}
+
+const readers = (deps: TransferDeps): Pick<Readers, 'receipt' | 'click'> => ({
+  receipt: {
+    async *read({ now, after }) {
+      const walked = scanKeys(deps.redis, { pattern: '{p*}[kr]:*', type: 'zset' }, after)
+      for await (const { keys, from } of walked) {
+        for (let at = 0; at < keys.length; at += KEYS) {
+          const found = await aboutKeys(deps, keys.slice(at, at + KEYS), 36, now)
+          let open = found.map((one): { one: Found; last: string | undefined } => ({
+            one,
+            last: undefined,
+          }))
+          while (open.length > 0) {
+            const pages = await Promise.all(
+              open.map(async ({ one, last }) => ({ one, ...(await receiptsIn(deps, one, last)) })),
+            )
+            yield { records: pages.flatMap(({ records }) => records), cursor: from }
+            open = pages.filter(({ last }) => last !== undefined)
+          }
+        }
+      }
+    },
+    size: async () => undefined,
+  },
+  click: {
+    async *read({ now, after }) {
+      const walked = scanKeys(deps.redis, { pattern: '{p*}k:*', type: 'hash' }, after)
+      for await (const { keys, from } of walked) {
+        for (const { key, notification } of await aboutKeys(deps, keys, 10, now)) {
+          const scan = (cursor: string) =>
+            deps.ask(() => deps.redis.client.hscan(key, cursor, 'COUNT', MEMBERS))
+          for await (const pairs of scanPairs(scan)) {
+            const copies = pairs.filter(([copyId]) => copyId !== 'all')
+            const records = copies.map(([copyId, value]): Click => {
+              const [count = 0, firstAt = 0] = value.split(' ').map(Number)
+              return { copyId, count, firstAt, ...namesOf(notification) }
+            })
+            yield { records, cursor: from }
+          }
+        }
+      }
+    },
+    size: async () => undefined,
+  },
+})
+
+/** The receipts of one partition. */
+const restoreReceipts = (deps: TransferDeps, { p, some }: { p: number; some: readonly Receipt[] }) => {
+  const groups = [...groupBy(some, (record) => placeOf(referenceOfRecord(record), record.sentAt))]
+  const keys = groups.flatMap(([place]) => [...deps.layout.partition(p).receipts(place)])
+  const args = groups.flatMap(([, own]) => [
+    own.length,
+    Math.max(...own.map((one) => ttlOf(one.expiresAt, one.sentAt))) - MARGIN.copy + MARGIN.receipt,
+    ...own.flatMap((one) => [writeName(one.accountKey), one.state === 'queued' ? '1' : '', rowOf(one)]),
+  ])
+  return deps.ask(() => deps.redis.script(restoreReceiptsScript, keys, args))
+}
+
+/** The clicks of one notification. */
+const restoreClicks = (deps: TransferDeps, key: string, all: readonly Click[]) =>
+  calls(all, () => 0).map(({ some }) => {
+    const ttl = Math.max(...some.map(({ expiresAt, sentAt }) => ttlOf(expiresAt, sentAt)))
+    const args = some.flatMap(({ copyId, count, firstAt }) => [copyId, count, firstAt])
+    return deps.ask(() => deps.redis.script(restoreClicksScript, [key], [ttl, ...args]))
+  })
+
+const writers = (deps: TransferDeps): Pick<Writers, 'receipt' | 'click'> => ({
+  receipt: {
+    async write(records) {
+      const { placed, left } = await sorted(deps, records)
+      await Promise.all(
+        calls(placed, ({ accountKey }) => partitionOf(accountKey)).map((call) => restoreReceipts(deps, call)),
+      )
+      return left
+    },
+  },
+  click: {
+    async write(records) {
+      const { placed, left } = await sorted(deps, records)
+      const groups = groupBy(placed, (record) => deps.layout.clicks(referenceOfRecord(record), record.sentAt))
+      await Promise.all([...groups].flatMap(([key, all]) => restoreClicks(deps, key, all)))
+      return left
+    },
+  },
+})
+
+export const createSentTransfer = (deps: TransferDeps) => ({
+  read: readers(deps),
+  write: writers(deps),
+})

@@ -2,18 +2,18 @@
 import type { Notification, OutboxEntry, OutboxTask } from '../../../notify/store/store.ts'
 import { systemClock } from '../../../platform/runtime/clock.ts'
 import type { Page, Readers, Records, Writers } from '../../transfer/transfer.ts'
-import { createBoundedMap } from '../bounded-map.ts'
-import { createAsk } from '../call-batcher.ts'
+import { type BoundedMap, createBoundedMap } from '../bounded-map.ts'
+import { type Ask, createAsk } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
 import { restoreEntriesScript } from '../lua/notify/restore/entries.ts'
 import { parsed, split } from '../notify/deps.ts'
 import { withDefaults } from '../notify/notifications.ts'
-import { createRequests } from '../notify/requests.ts'
-import { ALL, createLayout, name, partitionOf } from '../notify/rows/layout.ts'
+import { createRequests, type Requests } from '../notify/requests.ts'
+import { ALL, createLayout, type Layout, name, partitionOf } from '../notify/rows/layout.ts'
 import { unpackAccount } from '../notify/rows/packing.ts'
 import { readRecord } from '../notify/rows/records.ts'
 import { scanKeys, scanPairs } from '../scan.ts'
-import { calls, ttlOf } from './calls.ts'
+import { calls, type TransferDeps, ttlOf } from './calls.ts'
 import { createCopiesTransfer } from './copies.ts'
 import { createSentTransfer } from './delivery-records.ts'
 
@@ -31,171 +31,207 @@ type Account = Records['account']
 
 /** Pairs that a scan of one key looks at in one go. */
 const COUNT = 1_000
-export const createNotifyTransfer = (redis: RedisConnection) => {
-  const { client, prefix } = redis
-  const ask = createAsk(redis)
-  const layout = createLayout(prefix)
-  const requests = createRequests({ redis, ask, layout, clock: systemClock })
-  /** Many copies, few notifications. */
-  const notifications = createBoundedMap<Promise<Notification | undefined>>(2_000)
+const MAX_CACHED_NOTIFICATIONS = 2_000
 
-  const fetch = async (reference: string): Promise<Notification | undefined> => {
-    const value = await ask(() => client.get(layout.notification(reference).key))
-    const row = value === null ? undefined : parsed<Notification>(split(value)[1])
-    return row && withDefaults(row)
-  }
-  /** The notification of a copy, unless another one has taken its id since. */
-  const notificationOf = async (reference: string, sentAt: number): Promise<Notification | undefined> => {
-    const shelved = `${reference} ${sentAt}`
-    const found = notifications.get(shelved) ?? fetch(reference)
-    notifications.put(shelved, found)
-    const notification = await found.catch((error: unknown) => {
-      notifications.remove(shelved)
-      throw error
-    })
-    if (notification?.createdAt === sentAt) return notification
-    notifications.remove(shelved)
-    return undefined
+interface NotifyTransferDeps {
+  redis: RedisConnection
+  ask: Ask
+  layout: Layout
+  requests: Requests
+  /** Many copies have few notifications. */
+  notifications: BoundedMap<Promise<Notification | undefined>>
+}
+type Copies = ReturnType<typeof createCopiesTransfer>
+type Sent = ReturnType<typeof createSentTransfer>
+
+const fetch = async (deps: NotifyTransferDeps, reference: string): Promise<Notification | undefined> => {
+  const value = await deps.ask(() => deps.redis.client.get(deps.layout.notification(reference).key))
+  const row = value === null ? undefined : parsed<Notification>(split(value)[1])
+  return row && withDefaults(row)
+}
+
+/** The notification of a copy, unless another one has taken its id since. */
+const notificationOf = async (
+  deps: NotifyTransferDeps,
+  reference: string,
+  sentAt: number,
+): Promise<Notification | undefined> => {
+  const shelved = `${reference} ${sentAt}`
+  const found = deps.notifications.get(shelved) ?? fetch(deps, reference)
+  deps.notifications.put(shelved, found)
+  const notification = await found.catch((error: unknown) => {
+    deps.notifications.remove(shelved)
+    throw error
+  })
+  if (notification?.createdAt === sentAt) return notification
+  deps.notifications.remove(shelved)
+  return undefined
+}
+
+/** One partition after the other; one that was not finished is begun again. */
+const byPartition = <R>(read: (p: number, now: number) => AsyncIterable<R[]>) =>
+  async function* ({ now, after }: { now: number; after?: string | undefined }): AsyncIterable<Page<R>> {
+    for (const p of ALL) {
+      if (after !== undefined && p <= Number(after)) continue
+      const cursor = p === 0 ? undefined : `${p - 1}`
+      for await (const records of read(p, now)) yield { records, cursor }
+    }
   }
 
-  /** One partition after the other; one that was not finished is begun again. */
-  const byPartition = <R>(read: (p: number, now: number) => AsyncIterable<R[]>) =>
-    async function* ({ now, after }: { now: number; after?: string | undefined }): AsyncIterable<Page<R>> {
-      for (const p of ALL) {
-        if (after !== undefined && p <= Number(after)) continue
-        const cursor = p === 0 ? undefined : `${p - 1}`
-        for await (const records of read(p, now)) yield { records, cursor }
+const sum = async (deps: NotifyTransferDeps, sizeOf: (p: number) => Promise<number>): Promise<number> =>
+  (await Promise.all(ALL.map((p) => deps.ask(() => sizeOf(p))))).reduce((all, size) => all + size, 0)
+
+const members = (deps: NotifyTransferDeps, key: string) =>
+  scanPairs((cursor) => deps.ask(() => deps.redis.client.zscan(key, cursor, 'COUNT', COUNT)))
+
+const fields = (deps: NotifyTransferDeps, key: string) =>
+  scanPairs((cursor) => deps.ask(() => deps.redis.client.hscan(key, cursor, 'COUNT', COUNT)))
+
+const accountOf = async (deps: NotifyTransferDeps, accountKey: string): Promise<Account | undefined> => {
+  const value = await deps.ask(() => deps.redis.client.get(deps.layout.of(accountKey).account(accountKey)))
+  return value === null ? undefined : { accountKey, record: readRecord(split(value)[1], accountKey) }
+}
+
+async function* accounts(deps: NotifyTransferDeps, p: number): AsyncIterable<Account[]> {
+  for await (const pairs of members(deps, deps.layout.partition(p).due)) {
+    const found = await Promise.all(pairs.map(([packed]) => accountOf(deps, unpackAccount(packed))))
+    yield found.filter((one) => one !== undefined)
+  }
+}
+
+/** The record that is found for a watcher of this account, where that is another one. */
+const contested = async (deps: NotifyTransferDeps, accountKey: string, identityKey: string) => {
+  const value = await deps.ask(() => deps.redis.client.get(deps.layout.watcherLookup(identityKey)))
+  const candidates = value?.split('\0').slice(1).map(unpackAccount) ?? []
+  if (candidates.length < 2) return undefined
+  for (const candidate of candidates) {
+    const account = await accountOf(deps, candidate)
+    const watcher = account?.record.watchers.find((one) => one.identityKey === identityKey)
+    if (watcher) return candidate === accountKey ? undefined : { accountKey: candidate, watcher }
+  }
+  return undefined
+}
+
+/** Where a commit of its account would have put it; any place does for one that names none. */
+const partitionOfEntry = ({ id, task }: { id: string; task: OutboxTask }): number => {
+  if (task.kind === 'leave' || task.kind === 'event') return partitionOf(id)
+  return partitionOf(task.kind === 'response' ? (task.view?.accountKey ?? id) : task.accountKey)
+}
+
+const readers = (deps: NotifyTransferDeps, copies: Copies, sent: Sent): Pick<Readers, NotifyTables> => ({
+  notification: {
+    read: byPartition(async function* (p, now) {
+      for await (const pairs of members(deps, deps.layout.partition(p).notifications)) {
+        const live = pairs.filter(([, expiresAt]) => Number(expiresAt) > now)
+        const found = await Promise.all(live.map(([reference]) => fetch(deps, reference)))
+        yield found.filter((one) => one !== undefined)
       }
-    }
-  const sum = async (sizeOf: (p: number) => Promise<number>): Promise<number> =>
-    (await Promise.all(ALL.map((p) => ask(() => sizeOf(p))))).reduce((all, size) => all + size, 0)
-
-  const members = (key: string) => scanPairs((cursor) => ask(() => client.zscan(key, cursor, 'COUNT', COUNT)))
-  const fields = (key: string) => scanPairs((cursor) => ask(() => client.hscan(key, cursor, 'COUNT', COUNT)))
-
-  const accountOf = async (accountKey: string): Promise<Account | undefined> => {
-    const value = await ask(() => client.get(layout.of(accountKey).account(accountKey)))
-    return value === null ? undefined : { accountKey, record: readRecord(split(value)[1], accountKey) }
-  }
-  async function* accounts(p: number): AsyncIterable<Account[]> {
-    for await (const pairs of members(layout.partition(p).due)) {
-      const found = await Promise.all(pairs.map(([packed]) => accountOf(unpackAccount(packed))))
-      yield found.filter((one) => one !== undefined)
-    }
-  }
-
-  /** The record that is found for a watcher of this account, where that is another one. */
-  const contested = async (accountKey: string, identityKey: string) => {
-    const value = await ask(() => client.get(layout.watcherLookup(identityKey)))
-    const candidates = value?.split('\0').slice(1).map(unpackAccount) ?? []
-    if (candidates.length < 2) return undefined
-    for (const candidate of candidates) {
-      const account = await accountOf(candidate)
-      const watcher = account?.record.watchers.find((one) => one.identityKey === identityKey)
-      if (watcher) return candidate === accountKey ? undefined : { accountKey: candidate, watcher }
-    }
-    return undefined
-  }
-
-  const copies = createCopiesTransfer({ redis, ask, layout, notificationOf, byPartition, accounts })
-  const sent = createSentTransfer({ redis, ask, layout, notificationOf })
-
-  const read: Pick<Readers, NotifyTables> = {
-    notification: {
-      read: byPartition(async function* (p, now) {
-        for await (const pairs of members(layout.partition(p).notifications)) {
-          const live = pairs.filter(([, expiresAt]) => Number(expiresAt) > now)
-          const found = await Promise.all(live.map(([reference]) => fetch(reference)))
-          yield found.filter((one) => one !== undefined)
-        }
-      }),
-      size: () => sum((p) => client.zcard(layout.partition(p).notifications)),
-    },
-    account: {
-      read: byPartition(accounts),
-      size: () => sum((p) => client.zcard(layout.partition(p).due)),
-    },
-    contested: {
-      read: byPartition(async function* (p) {
-        for await (const some of accounts(p)) {
-          const found = await Promise.all(
-            some.flatMap(({ accountKey, record }) =>
-              record.watchers.map(({ identityKey }) => contested(accountKey, identityKey)),
-            ),
-          )
-          yield found.filter((one) => one !== undefined)
-        }
-      }),
-      size: async () => undefined,
-    },
-    copy: { read: copies.read.copy, size: () => sum((p) => client.hlen(layout.partition(p).ids)) },
-    withdrawn: { read: copies.read.withdrawn, size: async () => undefined },
-    ...sent.read,
-    request: {
-      async *read({ now, after }) {
-        const begin = layout.requestLookup('-').slice(prefix.length, -1)
-        for await (const { keys, from } of scanKeys(redis, { pattern: `${begin}*` }, after)) {
-          const ids = keys.map((key) => key.slice(prefix.length + begin.length))
-          const found = await Promise.all(
-            ids.map(async (id) => ({ id, expiresAt: (await requests.expiryOf(id)) ?? 0 })),
-          )
-          yield { records: found.filter(({ expiresAt }) => expiresAt > now), cursor: from }
-        }
-      },
-      size: async () => undefined,
-    },
-    outbox: {
-      read: byPartition(async function* (p, now) {
-        for await (const pairs of fields(layout.partition(p).entries)) {
-          yield pairs.flatMap(([, value]) => {
-            const [place, json] = split(value)
-            const entry = parsed<OutboxEntry>(json)
-            return entry && entry.expiresAt > now ? [{ place: Number(place), entry }] : []
-          })
-        }
-      }),
-      size: () => sum((p) => client.hlen(layout.partition(p).entries)),
-    },
-  }
-
-  /** Where a commit of its account would have put it; any place does for one that names none. */
-  const partitionOfEntry = ({ id, task }: { id: string; task: OutboxTask }): number => {
-    if (task.kind === 'leave' || task.kind === 'event') return partitionOf(id)
-    return partitionOf(task.kind === 'response' ? (task.view?.accountKey ?? id) : task.accountKey)
-  }
-
-  const write: Pick<Writers, 'copy' | 'withdrawn' | 'receipt' | 'click' | 'request' | 'outbox'> = {
-    ...copies.write,
-    ...sent.write,
-    request: {
-      // Another store does not say whose requests they are. Whoever asks is led to where they are.
-      async write(records) {
-        await Promise.all(
-          records.map(async (request) => {
-            const p = partitionOf(request.id)
-            const [expiresAt, ttl] = requests.args(request)
-            await ask(() => client.set(layout.partition(p).request(request.id), expiresAt, 'PX', ttl))
-            await requests.point(p, request)
-          }),
+    }),
+    size: () => sum(deps, (p) => deps.redis.client.zcard(deps.layout.partition(p).notifications)),
+  },
+  account: {
+    read: byPartition((p) => accounts(deps, p)),
+    size: () => sum(deps, (p) => deps.redis.client.zcard(deps.layout.partition(p).due)),
+  },
+  contested: {
+    read: byPartition(async function* (p) {
+      for await (const some of accounts(deps, p)) {
+        const found = await Promise.all(
+          some.flatMap(({ accountKey, record }) =>
+            record.watchers.map(({ identityKey }) => contested(deps, accountKey, identityKey)),
+          ),
         )
-        return []
-      },
-    },
-    outbox: {
-      async write(records) {
-        await Promise.all(
-          calls(records, ({ entry }) => partitionOfEntry(entry)).map(({ p, some }) => {
-            const at = layout.partition(p)
-            const ttl = Math.max(...some.map(({ entry }) => ttlOf(entry.expiresAt, Date.now())))
-            const args = some.flatMap(({ place, entry }) => [name(entry.id), place, JSON.stringify(entry)])
-            return ask(() =>
-              redis.script(restoreEntriesScript, [at.entries, at.free, at.order], [ttl, ...args]),
-            )
-          }),
+        yield found.filter((one) => one !== undefined)
+      }
+    }),
+    size: async () => undefined,
+  },
+  copy: {
+    read: copies.read.copy,
+    size: () => sum(deps, (p) => deps.redis.client.hlen(deps.layout.partition(p).ids)),
+  },
+  withdrawn: { read: copies.read.withdrawn, size: async () => undefined },
+  ...sent.read,
+  request: {
+    async *read({ now, after }) {
+      const begin = deps.layout.requestLookup('-').slice(deps.redis.prefix.length, -1)
+      for await (const { keys, from } of scanKeys(deps.redis, { pattern: `${begin}*` }, after)) {
+        const ids = keys.map((key) => key.slice(deps.redis.prefix.length + begin.length))
+        const found = await Promise.all(
+          ids.map(async (id) => ({ id, expiresAt: (await deps.requests.expiryOf(id)) ?? 0 })),
         )
-        return []
-      },
+        yield { records: found.filter(({ expiresAt }) => expiresAt > now), cursor: from }
+      }
     },
+    size: async () => undefined,
+  },
+  outbox: {
+    read: byPartition(async function* (p, now) {
+      for await (const pairs of fields(deps, deps.layout.partition(p).entries)) {
+        yield pairs.flatMap(([, value]) => {
+          const [place, json] = split(value)
+          const entry = parsed<OutboxEntry>(json)
+          return entry && entry.expiresAt > now ? [{ place: Number(place), entry }] : []
+        })
+      }
+    }),
+    size: () => sum(deps, (p) => deps.redis.client.hlen(deps.layout.partition(p).entries)),
+  },
+})
+
+const writers = (
+  deps: NotifyTransferDeps,
+  copies: Copies,
+  sent: Sent,
+): Pick<Writers, 'copy' | 'withdrawn' | 'receipt' | 'click' | 'request' | 'outbox'> => ({
+  ...copies.write,
+  ...sent.write,
+  request: {
+    // Another store does not say whose requests they are. Whoever asks is led to where they are.
+    async write(records) {
+      await Promise.all(
+        records.map(async (request) => {
+          const p = partitionOf(request.id)
+          const [expiresAt, ttl] = deps.requests.args(request)
+          await deps.ask(() =>
+            deps.redis.client.set(deps.layout.partition(p).request(request.id), expiresAt, 'PX', ttl),
+          )
+          await deps.requests.point(p, request)
+        }),
+      )
+      return []
+    },
+  },
+  outbox: {
+    async write(records) {
+      await Promise.all(
+        calls(records, ({ entry }) => partitionOfEntry(entry)).map(({ p, some }) => {
+          const at = deps.layout.partition(p)
+          const ttl = Math.max(...some.map(({ entry }) => ttlOf(entry.expiresAt, Date.now())))
+          const args = some.flatMap(({ place, entry }) => [name(entry.id), place, JSON.stringify(entry)])
+          return deps.ask(() =>
+            deps.redis.script(restoreEntriesScript, [at.entries, at.free, at.order], [ttl, ...args]),
+          )
+        }),
+      )
+      return []
+    },
+  },
+})
+
+export const createNotifyTransfer = (redis: RedisConnection) => {
+  const ask = createAsk(redis)
+  const layout = createLayout(redis.prefix)
+  const deps: NotifyTransferDeps = {
+    ...{ redis, ask, layout },
+    requests: createRequests({ redis, ask, layout, clock: systemClock }),
+    notifications: createBoundedMap(MAX_CACHED_NOTIFICATIONS),
   }
-  return { read, write }
+  const shared: TransferDeps = {
+    ...{ redis, ask, layout },
+    notificationOf: (reference, sentAt) => notificationOf(deps, reference, sentAt),
+  }
+  const copies = createCopiesTransfer({ ...shared, byPartition, accounts: (p) => accounts(deps, p) })
+  const sent = createSentTransfer(shared)
+  return { read: readers(deps, copies, sent), write: writers(deps, copies, sent) }
 }

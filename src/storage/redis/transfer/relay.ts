@@ -58,136 +58,142 @@ const memberOf = (topic: string, clientId: string, row: string): Member => {
   return { topic, clientId, isSubscribed: mode !== '0', cursor: Number(cursor), acked }
 }
 
-export const createRelayTransfer = (redis: RedisConnection, relay: Pick<RelayStore, 'subscribe'>) => {
+/** What one topic holds: the live messages and everybody who is known there. */
+const look = async (redis: RedisConnection, topic: string, now: number) => {
+  const live: { topic: string; seq: number; id: string; size: number }[] = []
+  const members: Member[] = []
+  let owner = ''
+  const key = relayKeys(redis.prefix).topic(topic)
+  for await (const pairs of scanPairs((cursor) => redis.client.hscan(key, cursor, 'COUNT', 1_000))) {
+    for (const [field, row] of pairs) {
+      if (field === 'o') owner = row
+      if (field.startsWith('c')) members.push(memberOf(topic, field.slice(1), row))
+      if (!/^\d+$/.test(field)) continue
+      const [expiresAt, size, , id = ''] = row.split(' ')
+      if (Number(expiresAt) > now) live.push({ topic, seq: Number(field), id, size: Number(size) })
+    }
+  }
+  const seen = await redis.batch(() =>
+    members.map(({ clientId }) =>
+      redis.client.zscore(relayKeys(redis.prefix).seen(seenShardOf(clientId)), clientId),
+    ),
+  )
+  for (const [at, member] of members.entries()) {
+    const day = seen[at]
+    if (member.isSubscribed && day != null) member.seenAt = Number(day) * DAY_MS
+    if (member.clientId === owner) member.owns = true
+  }
+  return { live, members }
+}
+
+async function* topics(redis: RedisConnection, now: number, after: string | undefined) {
+  for await (const { keys: found, from } of scanKeys(redis, { pattern: `${TOPIC}*}` }, after)) {
+    const names = found.map((key) => key.slice(redis.prefix.length + TOPIC.length, -1))
+    for (let at = 0; at < names.length; at += TOPICS) {
+      const some = names.slice(at, at + TOPICS)
+      const contents = await redis.batch(() => some.map((topic) => look(redis, topic, now)))
+      yield { contents, cursor: from }
+    }
+  }
+}
+
+/** The messages of one topic, in as many script calls as their bytes need. */
+const restoreMessages = (redis: RedisConnection, topic: string, messages: readonly StoredMessage[]) => {
+  const now = Date.now()
   const keys = relayKeys(redis.prefix)
-  const { client } = redis
-
-  /** What one topic holds: the live messages and everybody who is known there. */
-  const look = async (topic: string, now: number) => {
-    const live: { topic: string; seq: number; id: string; size: number }[] = []
-    const members: Member[] = []
-    let owner = ''
-    const key = keys.topic(topic)
-    for await (const pairs of scanPairs((cursor) => client.hscan(key, cursor, 'COUNT', 1_000))) {
-      for (const [field, row] of pairs) {
-        if (field === 'o') owner = row
-        if (field.startsWith('c')) members.push(memberOf(topic, field.slice(1), row))
-        if (!/^\d+$/.test(field)) continue
-        const [expiresAt, size, , id = ''] = row.split(' ')
-        if (Number(expiresAt) > now) live.push({ topic, seq: Number(field), id, size: Number(size) })
-      }
-    }
-    const seen = await redis.batch(() =>
-      members.map(({ clientId }) => client.zscore(keys.seen(seenShardOf(clientId)), clientId)),
-    )
-    for (const [at, member] of members.entries()) {
-      const day = seen[at]
-      if (member.isSubscribed && day != null) member.seenAt = Number(day) * DAY_MS
-      if (member.clientId === owner) member.owns = true
-    }
-    return { live, members }
-  }
-
-  async function* topics(now: number, after: string | undefined) {
-    for await (const { keys: found, from } of scanKeys(redis, { pattern: `${TOPIC}*}` }, after)) {
-      const names = found.map((key) => key.slice(redis.prefix.length + TOPIC.length, -1))
-      for (let at = 0; at < names.length; at += TOPICS) {
-        const some = names.slice(at, at + TOPICS)
-        const contents = await redis.batch(() => some.map((topic) => look(topic, now)))
-        yield { contents, cursor: from }
-      }
-    }
-  }
-
-  const read: Pick<Readers, RelayTables> = {
-    message: {
-      async *read({ now, after }) {
-        for await (const { contents, cursor } of topics(now, after)) {
-          const all = contents.flatMap(({ live }) => live)
-          for (const part of cut(all, PAGE, ({ size }) => size)) {
-            const texts = await redis.batch(() =>
-              part.map(({ topic, id }) => client.get(keys.text(topic, id))),
-            )
-            const page: Page<StoredMessage> = { records: [], cursor }
-            for (const [at, { topic, seq }] of part.entries()) {
-              const text = texts[at]
-              const message = text == null ? undefined : decodeText(text, topic)
-              if (message?.seq === seq) page.records.push(message)
-            }
-            yield page
-          }
-        }
-      },
-      size: async () => undefined,
-    },
-    member: {
-      async *read({ now, after }) {
-        for await (const { contents, cursor } of topics(now, after)) {
-          // Of one who left, what it acknowledged matters only as long as there is a message.
-          const records = contents.flatMap(({ live, members }) =>
-            members.filter(({ isSubscribed }) => isSubscribed || live.length > 0),
-          )
-          if (records.length > 0) yield { records, cursor }
-        }
-      },
-      size: async () => undefined,
-    },
-  }
-
-  const restoreMessages = (topic: string, messages: readonly StoredMessage[]) => {
-    const now = Date.now()
-    const texts = messages.map(({ id }) => keys.text(topic, shortId(id)))
-    const args = messages.flatMap((message) => [
+  return [...cut(messages, CALL, ({ message }) => message.length)].map((part) => {
+    const texts = part.map(({ id }) => keys.text(topic, shortId(id)))
+    const args = part.flatMap((message) => [
       ...[message.seq, shortId(message.id), Buffer.byteLength(message.message), name(message.publisher)],
       ...[message.expiresAt, Math.max(Math.ceil(message.expiresAt - now), 1) + GRACE],
       ...[message.payer, encodeText(message)],
     ])
     return redis.script(relayRestoreMessages, [keys.topic(hash(topic)), ...texts], args)
-  }
-
-  const restoreMembers = (topic: string, members: readonly Member[]) => {
-    const args = members.flatMap(({ clientId, isSubscribed, cursor, acked }) => {
-      const ranges: string[] = []
-      for (let at = 0; at < acked.length; at += 2) ranges.push(`${acked[at]}-${acked[at + 1]}`)
-      return [name(clientId), isSubscribed ? '1' : '', cursor, ranges.join(',')]
-    })
-    return redis.script(relayRestoreMembers, [keys.topic(hash(topic))], args)
-  }
-
-  const write: Pick<Writers, RelayTables> = {
-    message: {
-      async write(records) {
-        const byTopic = groupBy(records, ({ topic }) => topic)
-        await redis.batch(() =>
-          [...byTopic].flatMap(([topic, messages]) =>
-            [...cut(messages, CALL, ({ message }) => message.length)].map((part) =>
-              restoreMessages(topic, part),
-            ),
-          ),
-        )
-        const due = [...byTopic].map(([topic, messages]) => ({
-          topic,
-          at: `${Math.min(...messages.map(({ expiresAt }) => expiresAt))}`,
-        }))
-        await noteDue(redis, keys, due)
-        return []
-      },
-    },
-    member: {
-      async write(records) {
-        const byTopic = groupBy(records, ({ topic }) => topic)
-        await redis.batch(() =>
-          [...byTopic].flatMap(([topic, members]) =>
-            [...cut(members, { messages: MEMBERS, bytes: CALL.bytes }, ({ acked }) => acked.length * 16)].map(
-              (part) => restoreMembers(topic, part),
-            ),
-          ),
-        )
-        // The client's own index, and hints for one of many topics.
-        await resubscribe(relay, records)
-        return []
-      },
-    },
-  }
-  return { read, write }
+  })
 }
+
+const memberArgs = ({ clientId, isSubscribed, cursor, acked }: Member): (string | number)[] => {
+  const ranges: string[] = []
+  for (let at = 0; at < acked.length; at += 2) ranges.push(`${acked[at]}-${acked[at + 1]}`)
+  return [name(clientId), isSubscribed ? '1' : '', cursor, ranges.join(',')]
+}
+
+/** The members of one topic, in as many script calls as their bytes need. */
+const restoreMembers = (redis: RedisConnection, topic: string, members: readonly Member[]) => {
+  const key = relayKeys(redis.prefix).topic(hash(topic))
+  const bounds = { messages: MEMBERS, bytes: CALL.bytes }
+  return [...cut(members, bounds, ({ acked }) => acked.length * 16)].map((part) =>
+    redis.script(relayRestoreMembers, [key], part.flatMap(memberArgs)),
+  )
+}
+
+const readers = (redis: RedisConnection): Pick<Readers, RelayTables> => ({
+  message: {
+    async *read({ now, after }) {
+      for await (const { contents, cursor } of topics(redis, now, after)) {
+        const all = contents.flatMap(({ live }) => live)
+        for (const part of cut(all, PAGE, ({ size }) => size)) {
+          const texts = await redis.batch(() =>
+            part.map(({ topic, id }) => redis.client.get(relayKeys(redis.prefix).text(topic, id))),
+          )
+          const page: Page<StoredMessage> = { records: [], cursor }
+          for (const [at, { topic, seq }] of part.entries()) {
+            const text = texts[at]
+            const message = text == null ? undefined : decodeText(text, topic)
+            if (message?.seq === seq) page.records.push(message)
+          }
+          yield page
+        }
+      }
+    },
+    size: async () => undefined,
+  },
+  member: {
+    async *read({ now, after }) {
+      for await (const { contents, cursor } of topics(redis, now, after)) {
+        // Of one who left, what it acknowledged matters only as long as there is a message.
+        const records = contents.flatMap(({ live, members }) =>
+          members.filter(({ isSubscribed }) => isSubscribed || live.length > 0),
+        )
+        if (records.length > 0) yield { records, cursor }
+      }
+    },
+    size: async () => undefined,
+  },
+})
+
+const writers = (
+  redis: RedisConnection,
+  relay: Pick<RelayStore, 'subscribe'>,
+): Pick<Writers, RelayTables> => ({
+  message: {
+    async write(records) {
+      const byTopic = groupBy(records, ({ topic }) => topic)
+      await redis.batch(() =>
+        [...byTopic].flatMap(([topic, messages]) => restoreMessages(redis, topic, messages)),
+      )
+      const due = [...byTopic].map(([topic, messages]) => ({
+        topic,
+        at: `${Math.min(...messages.map(({ expiresAt }) => expiresAt))}`,
+      }))
+      await noteDue(redis, relayKeys(redis.prefix), due)
+      return []
+    },
+  },
+  member: {
+    async write(records) {
+      const byTopic = groupBy(records, ({ topic }) => topic)
+      await redis.batch(() =>
+        [...byTopic].flatMap(([topic, members]) => restoreMembers(redis, topic, members)),
+      )
+      // The client's own index, and hints for one of many topics.
+      await resubscribe(relay, records)
+      return []
+    },
+  },
+})
+
+export const createRelayTransfer = (redis: RedisConnection, relay: Pick<RelayStore, 'subscribe'>) => ({
+  read: readers(redis),
+  write: writers(redis, relay),
+})

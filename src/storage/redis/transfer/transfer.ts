@@ -13,7 +13,7 @@ import { type Transferred, writesByVerbs } from '../../transfer/writes.ts'
 import type { RedisConnection } from '../connection.ts'
 import { jobsOf, queuesOf } from '../job-queue.ts'
 import { parsed } from '../notify/deps.ts'
-import { createLayout } from '../notify/rows/layout.ts'
+import { createLayout, type Layout } from '../notify/rows/layout.ts'
 import { watchedOf } from '../relay/webhook-registrations.ts'
 import { ARCHIVE_CLIENT, ARCHIVE_TOPIC, parseRegistration } from '../rooms/archive.ts'
 import { scanKeys, scanPairs } from '../scan.ts'
@@ -29,38 +29,38 @@ const INVITE = '{v:'
 const COUNT = 1_000
 const ARCHIVE_PAGE = { direction: 'forward', limit: PAGE, maxBytes: 4 * 1024 * 1024 } as const
 
-export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred): Transfer => {
-  const { keys, notify, relay } = rooms
-  const { client, prefix } = redis
-  const layout = createLayout(prefix)
-  const mailboxes = createRelayTransfer(redis, relay)
-  const rest = createNotifyTransfer(redis)
-  const contacts = createContactsTransfer(redis)
-  const watched = watchedOf(prefix)
-  const queues = queuesOf(prefix)
-  const noteKey = `${prefix}transfer`
+/** What all tables are read from. */
+interface Source {
+  redis: RedisConnection
+  rooms: Transferred
+  layout: Layout
+}
 
-  /** A list that a verb of its room gives in pages. */
-  const pages = <R>(
-    page: (from: { after?: string; limit: number }) => Promise<R[]>,
-    nameOf: (record: R) => string,
-  ) =>
-    async function* ({ after }: { after?: string | undefined }): AsyncIterable<Page<R>> {
-      for (let last = after; ; ) {
-        const records = await page({ limit: PAGE, ...(last !== undefined && { after: last }) })
-        const end = records.at(-1)
-        if (end === undefined) return
-        last = nameOf(end)
-        yield { records, cursor: last }
-      }
+/** A list that a verb of its room gives in pages. */
+const pages = <R>(
+  page: (from: { after?: string; limit: number }) => Promise<R[]>,
+  nameOf: (record: R) => string,
+) =>
+  async function* ({ after }: { after?: string | undefined }): AsyncIterable<Page<R>> {
+    for (let last = after; ; ) {
+      const records = await page({ limit: PAGE, ...(last !== undefined && { after: last }) })
+      const end = records.at(-1)
+      if (end === undefined) return
+      last = nameOf(end)
+      yield { records, cursor: last }
     }
-  const projectPages = pages(notify.projects, ({ id }) => id)
-  const zcard = (key: string) => () => redis.one(() => client.zcard(key))
+  }
+const sizeOfSet = (redis: RedisConnection, key: string) => () => redis.one(() => redis.client.zcard(key))
+const unknownSize = async () => undefined
 
-  const read: Readers = {
+/** The key registry. */
+const keysReaders = ({ redis, rooms }: Source): Pick<Readers, 'identity' | 'invite'> => {
+  const { prefix } = redis
+  const { keys } = rooms
+  return {
     identity: {
       read: pages(keys.identities, identityCursor),
-      size: zcard(`${prefix}{identities}`),
+      size: sizeOfSet(redis, `${prefix}{identities}`),
     },
     invite: {
       async *read({ after }) {
@@ -74,8 +74,21 @@ export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred):
           yield { records, cursor: from }
         }
       },
-      size: async () => undefined,
+      size: unknownSize,
     },
+  }
+}
+
+/** The notify server's keys, projects and apps. */
+const appReaders = ({
+  redis,
+  rooms,
+  layout,
+}: Source): Pick<Readers, 'serverKeys' | 'project' | 'webhook' | 'app'> => {
+  const { client } = redis
+  const { notify } = rooms
+  const projectPages = pages(notify.projects, ({ id }) => id)
+  return {
     serverKeys: {
       async *read() {
         const own = parsed<Record<string, Sealed>>(await redis.one(() => client.get(layout.server)))
@@ -83,7 +96,7 @@ export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred):
       },
       size: async () => 1,
     },
-    project: { read: projectPages, size: zcard(layout.projects) },
+    project: { read: projectPages, size: sizeOfSet(redis, layout.projects) },
     webhook: {
       async *read({ after }) {
         for await (const { records: projects, cursor } of projectPages({ after })) {
@@ -96,12 +109,19 @@ export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred):
           yield { records: found.filter(({ webhooks }) => webhooks.length > 0), cursor }
         }
       },
-      size: async () => undefined,
+      size: unknownSize,
     },
-    app: { read: pages(notify.apps, ({ domain }) => domain), size: zcard(layout.apps) },
-    ...rest.read,
-    ...mailboxes.read,
-    ...contacts.read,
+    app: { read: pages(notify.apps, ({ domain }) => domain), size: sizeOfSet(redis, layout.apps) },
+  }
+}
+
+/** Webhook registrations of the relay, and jobs. */
+const workReaders = ({ redis, rooms }: Source): Pick<Readers, 'watch' | 'job'> => {
+  const { client, prefix } = redis
+  const { relay } = rooms
+  const watched = watchedOf(prefix)
+  const queues = queuesOf(prefix)
+  return {
     watch: {
       async *read({ now }) {
         const scan = (cursor: string) => redis.one(() => client.zscan(watched, cursor, 'COUNT', COUNT))
@@ -110,7 +130,7 @@ export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred):
           yield { records: await relay.watches(clientIds, now, true), cursor: undefined }
         }
       },
-      size: async () => undefined,
+      size: unknownSize,
     },
     job: {
       // One queue after the other; one that was not finished is begun again.
@@ -127,10 +147,15 @@ export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred):
           cursor = queue
         }
       },
-      size: async () => undefined,
+      size: unknownSize,
     },
-    ...createMqTransfer(redis),
-    ...createOperatorTransfer(redis, rooms.operator),
+  }
+}
+
+/** The archive. */
+const archiveReaders = ({ redis, rooms }: Source): Pick<Readers, 'archived' | 'registration'> => {
+  const { client, prefix } = redis
+  return {
     archived: {
       // One topic after the other: a page of a node's keys comes again when it was not finished.
       async *read({ now, after }) {
@@ -145,7 +170,7 @@ export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred):
           }
         }
       },
-      size: async () => undefined,
+      size: unknownSize,
     },
     registration: {
       async *read({ now, after }) {
@@ -159,8 +184,28 @@ export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred):
           yield { records: records.filter(({ expiresAt }) => expiresAt > now), cursor: from }
         }
       },
-      size: async () => undefined,
+      size: unknownSize,
     },
+  }
+}
+
+export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred): Transfer => {
+  const { client, prefix } = redis
+  const mailboxes = createRelayTransfer(redis, rooms.relay)
+  const rest = createNotifyTransfer(redis)
+  const contacts = createContactsTransfer(redis)
+  const source: Source = { redis, rooms, layout: createLayout(prefix) }
+  const noteKey = `${prefix}transfer`
+  const read: Readers = {
+    ...keysReaders(source),
+    ...appReaders(source),
+    ...rest.read,
+    ...mailboxes.read,
+    ...contacts.read,
+    ...workReaders(source),
+    ...createMqTransfer(redis),
+    ...createOperatorTransfer(redis, rooms.operator),
+    ...archiveReaders(source),
   }
 
   return {

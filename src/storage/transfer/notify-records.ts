@@ -1,0 +1,185 @@
+/**
+ * Records (`transfer/transfer.ts`) of the notify server: projects, apps, notifications, accounts, the outbox and webhooks. What
+ * became of notifications is in `delivery-records.ts`.
+ */
+import { z } from 'zod'
+import type {
+  AccountRecord,
+  AppRecord,
+  Notification,
+  OutboxEntry,
+  OutboxTask,
+  Project,
+  Subscription,
+  Watcher,
+  Webhook,
+} from '../../notify/store/store.ts'
+import { WEBHOOK_EVENTS } from '../../notify/store/webhooks.ts'
+
+const text = z.string()
+const time = z.number()
+
+export const project: z.ZodType<Project> = z.object({
+  id: text,
+  name: text,
+  secretHash: text,
+  createdAt: time,
+  secrets: z
+    .array(
+      z.object({
+        id: text,
+        name: text,
+        hash: text,
+        createdAt: time,
+        lastUsedAt: time.exactOptional(),
+        expiresAt: time.exactOptional(),
+      }),
+    )
+    .exactOptional(),
+  settings: z
+    .object({
+      limits: z.record(text, text).exactOptional(),
+      quotas: z
+        .object({
+          apps: z.number().exactOptional(),
+          subscribersPerApp: z.number().exactOptional(),
+          notificationsPerDay: z.number().exactOptional(),
+        })
+        .exactOptional(),
+      retentionDays: z.number().exactOptional(),
+    })
+    .exactOptional(),
+})
+
+const keyPairs = {
+  authenticationSeed: text,
+  authenticationKey: text,
+  subscribePrivateKey: text,
+  subscribeKey: text,
+  subscribeTopic: text,
+}
+export const app: z.ZodType<AppRecord> = z.object({
+  domain: text,
+  projectId: text,
+  name: text,
+  description: text,
+  url: text,
+  icons: z.object({ sm: text, md: text, lg: text }),
+  types: z.array(z.object({ id: text, name: text, description: text })),
+  listed: z.boolean(),
+  links: z.boolean().exactOptional(),
+  welcome: z
+    .object({ enabled: z.boolean(), type: text, title: text, body: text, url: text.nullable() })
+    .nullable()
+    .exactOptional(),
+  ...keyPairs,
+  previousKeys: z.array(z.object({ ...keyPairs, until: time })).exactOptional(),
+  createdAt: time,
+})
+
+const writtenNotification = z.object({
+  id: text,
+  projectId: text,
+  domain: text,
+  type: text,
+  title: text,
+  body: text,
+  icon: text.nullable(),
+  url: text.nullable(),
+  createdAt: time,
+  deliverBy: time.exactOptional(),
+  expiresAt: time,
+  collapseKey: text.exactOptional(),
+})
+/** Backups from before notifications had an end of their delivery are read, too. */
+export const notification: z.ZodType<Notification> = writtenNotification.transform((written) => ({
+  ...written,
+  deliverBy: written.deliverBy ?? written.expiresAt,
+}))
+
+const subscription: z.ZodType<Subscription> = z.object({
+  id: text,
+  domain: text,
+  scope: z.array(text),
+  key: text,
+  topic: text,
+  createdAt: time,
+  expiresAt: time,
+  account: text,
+})
+
+export const watcher: z.ZodType<Watcher> = z.object({
+  identityKey: text,
+  domain: text.nullable(),
+  account: text,
+  key: text,
+  topic: text,
+  expiresAt: time,
+  serverKey: text.exactOptional(),
+})
+
+export const account: z.ZodType<{ accountKey: string; record: AccountRecord }> = z.object({
+  accountKey: text,
+  record: z.object({ subscriptions: z.array(subscription), watchers: z.array(watcher) }),
+})
+
+const task: z.ZodType<OutboxTask> = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('response'),
+    topic: text,
+    key: text,
+    tag: z.number(),
+    rpcId: text,
+    signer: text.nullable(),
+    signerKey: text.exactOptional(),
+    claims: z.record(text, z.unknown()),
+    view: z.object({ accountKey: text, account: text, domain: text.nullable() }).exactOptional(),
+    error: z.object({ code: z.number(), message: text }).exactOptional(),
+    join: text.exactOptional(),
+    leave: text.exactOptional(),
+  }),
+  z.object({ kind: z.literal('changed'), accountKey: text, identityKey: text }),
+  z.object({
+    kind: z.literal('notification'),
+    accountKey: text,
+    subscriptionId: text,
+    projectId: text.exactOptional(),
+    domain: text,
+    notificationId: text,
+  }),
+  z.object({ kind: z.literal('leave'), topic: text }),
+  z.object({
+    kind: z.literal('event'),
+    event: z.enum(['subscribed', 'unsubscribed', 'updated', 'delivered', 'read']),
+    domain: text,
+    subscriptionId: text,
+    account: text,
+    detail: z.record(text, z.unknown()),
+    ids: z.array(text).exactOptional(),
+  }),
+  z.object({
+    kind: z.literal('welcome'),
+    accountKey: text,
+    subscriptionId: text,
+    domain: text,
+    welcome: z.object({ type: text, title: text, body: text, url: text.nullable() }),
+  }),
+])
+export const entry: z.ZodType<OutboxEntry> = z.object({
+  id: text,
+  task,
+  createdAt: time,
+  expiresAt: time,
+  notBefore: time.exactOptional(),
+})
+
+export const webhook: z.ZodType<Webhook> = z.object({
+  id: text,
+  url: text,
+  events: z.array(z.enum(WEBHOOK_EVENTS)),
+  secret: text,
+  previous: z.object({ secret: text, until: time }).exactOptional(),
+  state: z.enum(['pending', 'enabled', 'disabled']),
+  reason: text,
+  createdAt: time,
+})
