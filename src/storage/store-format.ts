@@ -6,12 +6,12 @@ export class StoreRefused extends Error {
   override readonly name = 'StoreRefused'
 }
 
-/** Throws `StoreRefused` when the store's number is not ours. `kept` as it was read: nothing else reads it. */
-export const checkStoreFormat = (kept: unknown): void => {
-  const format = Number(kept)
+/** Throws `StoreRefused` when the store's number is not ours. `stored` as it was read: nothing else reads it. */
+export const checkStoreFormat = (stored: unknown): void => {
+  const format = Number(stored)
   if (format === STORE_FORMAT) return
   const age = format > STORE_FORMAT ? 'newer' : 'older'
   throw new StoreRefused(
-    `The store was written by ${age === 'newer' ? 'a newer' : 'an older'} Belfry (format ${String(kept)}, this one has ${STORE_FORMAT}): start that version on it, or put a backup into an empty store with belfry restore.`,
+    `The store was written by ${age === 'newer' ? 'a newer' : 'an older'} Belfry (format ${String(stored)}, this one has ${STORE_FORMAT}): start that version on it, or put a backup into an empty store with belfry restore.`,
   )
 }

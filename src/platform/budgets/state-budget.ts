@@ -50,7 +50,7 @@ const BRIEF_LIFE_MS = 5 * 60_000
 const BRIEF_BYTES = 256 * 1024
 const BRIEF: BucketSize = { burst: BRIEF_BYTES, seconds: BRIEF_LIFE_MS / 1000 }
 /** Of a bucket this part is taken from the store at a time, and spent here without asking again. */
-const LUMPS = 256
+const LUMPS_PER_BUCKET = 256
 /** Lumps that are remembered, one of an owner and a term; what is forgotten is lost to its owner. */
 const MAX_ALLOWANCES = 100_000
 /** For so long at most a refusal is repeated without asking the store, ms. */
@@ -113,7 +113,7 @@ const refill = async (
   cost: number,
 ): Promise<boolean> => {
   const allowance = allowanceOf(budget, name)
-  const lump = size.burst / LUMPS
+  const lump = size.burst / LUMPS_PER_BUCKET
   let waitMs = 0
   for (const amount of cost < lump ? [lump, cost] : [cost]) {
     const [wait = 0] = await budget.buckets.take([name], size, amount)

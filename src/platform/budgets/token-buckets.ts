@@ -24,7 +24,7 @@ export interface Buckets {
 }
 
 /** Buckets that one process holds; the least recently used are full again when there are more. */
-const MOST = 200_000
+const MAX_BUCKETS = 200_000
 
 /** The library's limiter of one process, counting like this: on its own, or as insurance of a shared one. */
 export class BucketsInMemory extends RateLimiterMemory {
@@ -47,7 +47,7 @@ export class BucketsInMemory extends RateLimiterMemory {
     if (wait > 0) throw new RateLimiterRes(0, Math.ceil(wait), this.points + 1)
     this.#fullAt.delete(key)
     this.#fullAt.set(key, fullAt)
-    if (this.#fullAt.size > MOST) {
+    if (this.#fullAt.size > MAX_BUCKETS) {
       const [oldest] = this.#fullAt.keys()
       if (oldest !== undefined) this.#fullAt.delete(oldest)
     }

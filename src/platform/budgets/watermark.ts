@@ -54,11 +54,11 @@ const FULL_RATIO = 0.25
 /** A level is left again only when so much more than its mark is free, so that it does not change with every message. */
 const LEAVE_RATIO = 1.1
 
-const EVERY_MS = 1_000
+const PROBE_INTERVAL_MS = 1_000
 /** While less than twice the reserve is free: a stranger fills 25 MiB a second. */
-const EVERY_NEAR_MS = 250
+const PROBE_INTERVAL_NEAR_MS = 250
 /** The same sentence is logged once in so long. */
-const QUIET_MS = 10_000
+const MIN_REPORT_INTERVAL_MS = 10_000
 
 export const reserveOf = ({ kind, totalBytes }: Space, { memoryRatio, diskBytes }: Reserves): number =>
   kind === 'memory'
@@ -83,7 +83,7 @@ const createTeller = ({ clock, log }: { clock: Clock; log: Log }) => {
   return (level: 'info' | 'warn' | 'error', fields: Record<string, unknown>, sentence: string): void => {
     const now = clock.now()
     if (now < (quietUntil.get(sentence) ?? 0)) return
-    quietUntil.set(sentence, now + QUIET_MS)
+    quietUntil.set(sentence, now + MIN_REPORT_INTERVAL_MS)
     log[level](fields, sentence)
   }
 }
@@ -136,7 +136,11 @@ export const createWatermark = (
       // An engine that does not answer is told of by whoever needs it; the level stays.
       await measure().catch(() => {})
       if (level() === 'full') await probe().catch(() => {})
-      await pause(clock, isNear && level() !== 'full' ? EVERY_NEAR_MS : EVERY_MS, ending.signal)
+      await pause(
+        clock,
+        isNear && level() !== 'full' ? PROBE_INTERVAL_NEAR_MS : PROBE_INTERVAL_MS,
+        ending.signal,
+      )
     }
   }
   const running = run()

@@ -26,8 +26,8 @@ export interface JsonAnswer {
   body: unknown
 }
 
-const TIMEOUT = 15_000
-const LONGEST_ANSWER = 16 * 1024 * 1024
+const DEFAULT_TIMEOUT_MS = 15_000
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 /** The whole body, in UTF-8. Throws `too_large` beyond that many bytes; the rest is not taken. */
 export const readText = async (response: Response, most: number): Promise<string> => {
@@ -54,7 +54,7 @@ export const readText = async (response: Response, most: number): Promise<string
 }
 
 const read = async (response: Response): Promise<unknown> => {
-  const text = await readText(response, LONGEST_ANSWER)
+  const text = await readText(response, MAX_ANSWER_BYTES)
   return text.trim() === '' ? undefined : JSON.parse(text)
 }
 
@@ -62,7 +62,7 @@ const read = async (response: Response): Promise<unknown> => {
 export const fetchJson = async (
   { clock, fetch }: FetchDeps,
   url: string,
-  { method = 'GET', headers = {}, body, signal, patience = TIMEOUT }: JsonRequest = {},
+  { method = 'GET', headers = {}, body, signal, patience = DEFAULT_TIMEOUT_MS }: JsonRequest = {},
 ): Promise<JsonAnswer> => {
   const controller = new AbortController()
   const abort = () => controller.abort()

@@ -23,7 +23,7 @@ import { checked } from '../validate.ts'
 /** Bytes of a body that are read at most, unless a route says otherwise. */
 export const MAX_BODY_BYTES = 1024 * 1024
 /** Brackets that may be open at once in a body. Nothing that we take needs more than a handful. */
-const DEPTH_LIMIT = 64
+const MAX_JSON_DEPTH = 64
 
 export interface Failure {
   error: string
@@ -43,14 +43,15 @@ export const asProtocolError = (thrown: unknown): ProtocolError | undefined => {
 }
 
 /** Seconds after which a caller may try again. */
-const SOON = '1'
-const LATER = '5'
+const RETRY_SOON_S = '1'
+const RETRY_LATER_S = '5'
 
 /** The headers that tell a caller what to do about its failure. */
 export const setRetryHeaders = (c: Context, { code, http, retryAfter }: ProtocolError): void => {
   if (http === 401) c.header('WWW-Authenticate', 'Bearer')
-  if (code === 'rate_limited') c.header('Retry-After', retryAfter === undefined ? SOON : `${retryAfter}`)
-  if (code === 'unavailable' || code === 'store_full') c.header('Retry-After', LATER)
+  if (code === 'rate_limited')
+    c.header('Retry-After', retryAfter === undefined ? RETRY_SOON_S : `${retryAfter}`)
+  if (code === 'unavailable' || code === 'store_full') c.header('Retry-After', RETRY_LATER_S)
 }
 
 const answer = (
@@ -152,7 +153,7 @@ const checkDepth = (text: string): void => {
       else if (char === 0x22) inString = false
     } else if (char === 0x22) inString = true
     else if (char === 0x5b || char === 0x7b) {
-      if (++depth > DEPTH_LIMIT) throw new ProtocolError('bad_request', 'it is nested too deeply')
+      if (++depth > MAX_JSON_DEPTH) throw new ProtocolError('bad_request', 'it is nested too deeply')
     } else if (char === 0x5d || char === 0x7d) depth--
   }
 }

@@ -23,9 +23,9 @@ export interface ResolverOptions {
   failureMs?: number
 }
 
-const TIMEOUT_MS = 4_000
-const FAILURE_MS = 30_000
-const MAX_REMEMBERED = 10_000
+const LOOKUP_TIMEOUT_MS = 4_000
+const FAILURE_TTL_MS = 30_000
+const MAX_CACHED_NAMES = 10_000
 /** Look-ups that wait for the system's resolver. */
 const MAX_SYSTEM_LOOKUPS = 128
 const HOSTS_FILE = '/etc/hosts'
@@ -74,7 +74,12 @@ const within = <T>(
   })
 
 export const createResolver = ({ clock }: { clock: Clock }, options: ResolverOptions = {}): Resolve => {
-  const { isSystemName = () => false, servers, timeoutMs = TIMEOUT_MS, failureMs = FAILURE_MS } = options
+  const {
+    isSystemName = () => false,
+    servers,
+    timeoutMs = LOOKUP_TIMEOUT_MS,
+    failureMs = FAILURE_TTL_MS,
+  } = options
   const local = hostsFileNames()
   const failures = new Map<string, { until: number; error: unknown }>()
   let systemLookups = 0
@@ -111,7 +116,7 @@ export const createResolver = ({ clock }: { clock: Clock }, options: ResolverOpt
     failures.delete(host)
     failures.set(host, { until: clock.now() + failureMs, error })
     for (const oldest of failures.keys()) {
-      if (failures.size <= MAX_REMEMBERED) break
+      if (failures.size <= MAX_CACHED_NAMES) break
       failures.delete(oldest)
     }
   }

@@ -9,12 +9,12 @@ export interface Clock {
 }
 
 // setTimeout fires at once for delays above 2^31-1 ms.
-const LONGEST_DELAY = 2_147_483_647
+const MAX_DELAY_MS = 2_147_483_647
 
 export const systemClock: Clock = {
   now: () => Date.now(),
   after(delay, task) {
-    const timer = setTimeout(task, Math.min(Math.max(delay, 0), LONGEST_DELAY))
+    const timer = setTimeout(task, Math.min(Math.max(delay, 0), MAX_DELAY_MS))
     return { [Symbol.dispose]: () => clearTimeout(timer) }
   },
 }

@@ -17,7 +17,7 @@ export interface ContentSeal {
   open(place: Place, sealed: string): string
 }
 
-const MARK = 'sealed:1:'
+const SEALED_PREFIX = 'sealed:1:'
 const NONCE_BYTES = 12
 
 export const createContentSeal = (
@@ -32,11 +32,11 @@ export const createContentSeal = (
     seal(place, content) {
       const nonce = randomBytes(NONCE_BYTES)
       const sealed = crypto.seal(key, nonce, utf8(labelOf(place) + content))
-      return MARK + toBase64url(concat(nonce, sealed))
+      return SEALED_PREFIX + toBase64url(concat(nonce, sealed))
     },
     open(place, sealed) {
-      if (!sealed.startsWith(MARK)) return sealed
-      const bytes = fromBase64url(sealed.slice(MARK.length))
+      if (!sealed.startsWith(SEALED_PREFIX)) return sealed
+      const bytes = fromBase64url(sealed.slice(SEALED_PREFIX.length))
       const opened = crypto.open(key, bytes.subarray(0, NONCE_BYTES), bytes.subarray(NONCE_BYTES))
       const text = decoder.decode(opened)
       const label = labelOf(place)

@@ -15,13 +15,13 @@ const expectLength = (bytes: Uint8Array, length: number, name: string): void => 
 }
 
 // What getRandomValues gives in one call.
-const RANDOM_CHUNK = 65_536
+const MAX_RANDOM_BYTES = 65_536
 
 export const crypto: Crypto = {
   randomBytes(length) {
     const bytes = new Uint8Array(length)
-    for (let at = 0; at < length; at += RANDOM_CHUNK) {
-      globalThis.crypto.getRandomValues(bytes.subarray(at, at + RANDOM_CHUNK))
+    for (let at = 0; at < length; at += MAX_RANDOM_BYTES) {
+      globalThis.crypto.getRandomValues(bytes.subarray(at, at + MAX_RANDOM_BYTES))
     }
     return bytes
   },

@@ -3,8 +3,8 @@ import { WebSocket } from 'ws'
 import { CLOSED_ABNORMALLY, NOT_LET_IN, type OpenSocket } from './socket.ts'
 
 /** A batch of fetched messages of a foreign relay may be larger than what we send ourselves. */
-const LARGEST_FRAME = 16 * 1024 * 1024
-const HANDSHAKE_TIMEOUT = 10_000
+const MAX_FRAME_BYTES = 16 * 1024 * 1024
+const HANDSHAKE_TIMEOUT_MS = 10_000
 
 export const showsPings = true
 
@@ -15,8 +15,8 @@ export const soon = (task: () => void): void => {
 export const openSocket: OpenSocket = (url, events) => {
   const socket = new WebSocket(url, {
     perMessageDeflate: false,
-    handshakeTimeout: HANDSHAKE_TIMEOUT,
-    maxPayload: LARGEST_FRAME,
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    maxPayload: MAX_FRAME_BYTES,
   })
   let refused: { code: number; reason: string } | undefined
   socket.on('open', () => events.opened())

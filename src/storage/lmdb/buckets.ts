@@ -8,8 +8,8 @@ import type { Clock } from '../../platform/runtime/clock.ts'
 import { BYTES, type Bytes, number } from './bytes.ts'
 import type { Env } from './env.ts'
 
-const DAY_S = 86_400
-const WRITE_AFTER_MS = 5_000
+const LASTING_BUCKET_S = 86_400
+const WRITE_DELAY_MS = 5_000
 
 /** No address stands in a key. */
 const keyOf = (name: string): string => createHash('sha256').update(name).digest('base64url').slice(0, 27)
@@ -38,12 +38,12 @@ export const createLmdbBuckets = (env: Env, clock: Clock): Buckets & AsyncDispos
   }
   // What a full disk does not take is written with the next change.
   const writeLater = () => {
-    timer ??= clock.after(WRITE_AFTER_MS, () => void write().catch(() => {}))
+    timer ??= clock.after(WRITE_DELAY_MS, () => void write().catch(() => {}))
   }
 
   return {
     take(names, size: BucketSize, tokens) {
-      if (size.seconds < DAY_S) return buckets.take(names, size, tokens)
+      if (size.seconds < LASTING_BUCKET_S) return buckets.take(names, size, tokens)
       const keys = names.map(keyOf)
       for (const key of keys) changed.add(key)
       writeLater()

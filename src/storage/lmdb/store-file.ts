@@ -12,7 +12,7 @@ import { name, ROWS, type Rows } from './bytes.ts'
 import { type Env, openEnv } from './env.ts'
 import { checkStoreFile, type FileCheck } from './file-check.ts'
 
-const FORMAT = name('format')
+const FORMAT_KEY = name('format')
 
 const flush = async (path: string): Promise<void> => {
   const handle = await open(path, 'r')
@@ -41,7 +41,7 @@ const makeStore = async (path: string): Promise<void> => {
   await mkdir(draft, { mode: 0o700 })
   const env = openEnv(draft)
   const table = formatTable(env)
-  await env.transaction(() => void table.put(FORMAT, STORE_FORMAT))
+  await env.transaction(() => void table.put(FORMAT_KEY, STORE_FORMAT))
   await env.close()
   await flush(join(draft, 'data.mdb'))
   await moveInto(join(draft, 'data.mdb'), join(path, 'data.mdb'))
@@ -76,8 +76,8 @@ export const prepareStoreFile = async (
 /** Throws `StoreRefused` when the store has the number of another format. */
 export const claimFormat = async (env: Env): Promise<void> => {
   const table = formatTable(env)
-  const kept: unknown = table.get(FORMAT)
+  const stored: unknown = table.get(FORMAT_KEY)
   // What has no number is from before there were numbers, which is the first format.
-  if (kept === undefined) await env.transaction(() => void table.put(FORMAT, STORE_FORMAT))
-  else checkStoreFormat(kept)
+  if (stored === undefined) await env.transaction(() => void table.put(FORMAT_KEY, STORE_FORMAT))
+  else checkStoreFormat(stored)
 }

@@ -7,7 +7,7 @@ import { statfsSync, utimesSync } from 'node:fs'
 /** Below this nothing is written: what other programs, and the commits of one turn, may take meanwhile. */
 export const MIN_FREE_BYTES = 1024 * 1024
 /** An answer holds for so long, ms. */
-const ANSWER_KEPT_MS = 50
+const ANSWER_TTL_MS = 50
 const ENOSPC = 28
 
 /** With the number of the system's error, as the engine's own errors have it. */
@@ -43,7 +43,7 @@ export const createWriteCheck = (path: string): (() => Error | undefined) => {
   let answer: Error | undefined
   return () => {
     const now = performance.now()
-    if (now - askedAt < ANSWER_KEPT_MS) return answer
+    if (now - askedAt < ANSWER_TTL_MS) return answer
     answer = ask(path)
     askedAt = now
     return answer

@@ -13,7 +13,7 @@ const PROBE_TIMEOUT_MS = 2_000
 /** INFO is 7 KB; what is not a Redis may send anything. */
 const MAX_REPLY_BYTES = 128 * 1024
 /** How long the trace of a probe stays, ms. */
-const PROBE_KEPT_MS = 1_000
+const PROBE_TTL_MS = 1_000
 const TLS_ALERT = 0x15
 
 interface Heard {
@@ -147,7 +147,7 @@ const probe = (address: RedisAddress, prefix: string): string =>
   login(address) +
   commandText(['INFO']) +
   commandText(['EVAL', 'return 1', '0']) +
-  commandText(['SET', `${prefix}{ping}`, '', 'PX', `${PROBE_KEPT_MS}`]) +
+  commandText(['SET', `${prefix}{ping}`, '', 'PX', `${PROBE_TTL_MS}`]) +
   commandText(['QUIT'])
 
 /** The mistake in one sentence; undefined when there is none, and when Redis is away or busy. */

@@ -21,10 +21,10 @@ import { parsed } from './notify/deps.ts'
 import { name } from './notify/rows/layout.ts'
 import { list, text, whole } from './script.ts'
 
-const MARGIN = 86_400_000
+const TTL_MARGIN_MS = 86_400_000
 /** Jobs in one script call. */
-const CHUNK = 500
-const MOST_QUEUES = 1_000
+const MAX_CALL_JOBS = 500
+const MAX_QUEUES = 1_000
 
 interface Change {
   id: string
@@ -71,7 +71,8 @@ const groupsOf = <T>(items: readonly T[], nameOf: (item: T) => string): { group:
   }
   return [...groups].flatMap(([group, all]) => {
     const chunks: { group: string; items: T[] }[] = []
-    for (let at = 0; at < all.length; at += CHUNK) chunks.push({ group, items: all.slice(at, at + CHUNK) })
+    for (let at = 0; at < all.length; at += MAX_CALL_JOBS)
+      chunks.push({ group, items: all.slice(at, at + MAX_CALL_JOBS) })
     return chunks
   })
 }
@@ -132,16 +133,16 @@ const workVerbs = (queues: JobQueueState): Pick<JobQueue, 'add' | 'take' | 'comp
       queues.entered.add(queue)
       const keys = keysOf(queues, queue)
       for (const { group, items: some } of groupsOf(items, (job) => job.group)) {
-        const ttl = Math.max(...some.map(({ expiresAt }) => expiresAt)) - Date.now() + MARGIN
+        const ttl = Math.max(...some.map(({ expiresAt }) => expiresAt)) - Date.now() + TTL_MARGIN_MS
         const isDead = some.some(({ failure }) => failure !== undefined)
-        const place = isDead ? keys.dead(group) : keys.waiting(group)
+        const groupKey = isDead ? keys.dead(group) : keys.waiting(group)
         const args = some.flatMap((job) => [
           ...[name(job.id), isDead ? '' : job.at],
           ...[job.expiresAt, JSON.stringify(job)],
         ])
         const answers = list(
           await queues.redis.one(() =>
-            queues.redis.script(jobsAdd, [...keys.base, place], [Math.max(ttl, MARGIN), ...args]),
+            queues.redis.script(jobsAdd, [...keys.base, groupKey], [Math.max(ttl, TTL_MARGIN_MS), ...args]),
           ),
         )
         for (const [at, job] of some.entries()) isNew.set(job, whole(answers[at]) === 1)
@@ -230,7 +231,7 @@ const sweepVerbs = (queues: JobQueueState): Pick<JobQueue, 'sweep'> => ({
   async sweep(now, limit) {
     let swept = 0
     for (const queue of await queues.redis.one(() =>
-      queues.redis.client.zrange(queues.queuesKey, 0, MOST_QUEUES),
+      queues.redis.client.zrange(queues.queuesKey, 0, MAX_QUEUES),
     )) {
       if (swept >= limit) break
       const ids = await queues.redis.one(() =>

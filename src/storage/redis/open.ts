@@ -76,11 +76,11 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     ping: rooms.relay.ping,
     async claimFormat() {
       const key = `${redis.prefix}format`
-      const [, kept] = await redis.batch<unknown>(() => [
+      const [, stored] = await redis.batch<unknown>(() => [
         redis.client.set(key, STORE_FORMAT, 'NX'),
         redis.client.get(key),
       ])
-      checkStoreFormat(kept)
+      checkStoreFormat(stored)
     },
     [Symbol.asyncDispose]: () => {
       closing ??= gate.close().then(() => redis[Symbol.asyncDispose]())

@@ -2,7 +2,7 @@ import { Cluster, type Redis } from 'ioredis'
 import type { RedisConnection } from './connection.ts'
 
 /** Keys that a node looks at in one go. */
-const COUNT = 1_000
+const SCAN_COUNT = 1_000
 
 /** What a pattern must not take for one of its own signs. */
 const literal = (text: string): string => text.replace(/[\\*?[\]]/g, '\\$&')
@@ -40,8 +40,8 @@ export async function* scanKeys(
       const position = cursor
       const [next, found] = await redis.one(() =>
         type === undefined
-          ? node.scan(position, 'MATCH', pattern, 'COUNT', COUNT)
-          : node.scan(position, 'MATCH', pattern, 'COUNT', COUNT, 'TYPE', type),
+          ? node.scan(position, 'MATCH', pattern, 'COUNT', SCAN_COUNT)
+          : node.scan(position, 'MATCH', pattern, 'COUNT', SCAN_COUNT, 'TYPE', type),
       )
       cursor = next
       const keys = found.filter((key) => {

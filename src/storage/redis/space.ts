@@ -5,7 +5,7 @@ import type { RedisConnection } from './connection.ts'
 
 /** Keys that are tried in a Cluster: so many that every master has one, but for one of very few slots. */
 const CLUSTER_PROBES = 64
-const PROBE_KEPT_MS = 1_000
+const PROBE_TTL_MS = 1_000
 
 const REASONS: Record<string, string> = {
   OOM: 'Redis is full: maxmemory is reached',
@@ -48,7 +48,7 @@ export const createRedisSpace = (redis: RedisConnection): StoreSpace => {
     async tryWrite() {
       const count = client instanceof Cluster ? CLUSTER_PROBES : 1
       const keys = Array.from({ length: count }, (_, at) => `${redis.prefix}{probe${at}}`)
-      await redis.batch(() => keys.map((key) => client.set(key, '', 'PX', PROBE_KEPT_MS)))
+      await redis.batch(() => keys.map((key) => client.set(key, '', 'PX', PROBE_TTL_MS)))
     },
     onFailedWrite: (listener) => redis.onRefusedWrite((reply) => listener(reasonOf(reply))),
   }

@@ -16,7 +16,7 @@ import { z } from 'zod'
 import { TransferFailure } from './migration.ts'
 import { type Readers, type Records, TABLE_NAMES, TABLES, type TableName } from './transfer.ts'
 
-const VERSION = 1
+const BACKUP_VERSION = 1
 const Head = z.object({ belfry: z.literal('backup'), version: z.number(), madeAt: z.string() })
 const Counts = z.partialRecord(z.enum(TABLE_NAMES), z.number())
 const End = z.object({ end: z.literal(true), counts: Counts, sha256: z.string() })
@@ -31,7 +31,7 @@ async function* backupText(readers: Readers, now: number): AsyncGenerator<string
     return text
   }
   yield said(
-    `${JSON.stringify({ belfry: 'backup', version: VERSION, madeAt: new Date(now).toISOString() })}\n`,
+    `${JSON.stringify({ belfry: 'backup', version: BACKUP_VERSION, madeAt: new Date(now).toISOString() })}\n`,
   )
   for (const table of TABLE_NAMES) {
     counts[table] = 0
@@ -97,7 +97,7 @@ export const checkBackup = async (
         end = End.parse(value)
         continue
       }
-      if (head.version > VERSION) break
+      if (head.version > BACKUP_VERSION) break
       hash.update(`${line}\n`)
     }
   } catch (cause) {
@@ -105,7 +105,7 @@ export const checkBackup = async (
     if (code === 'ENOENT') throw new TransferFailure(`There is no file ${file}.`, { cause })
     throw new TransferFailure(`The backup ${file} is damaged or is none. Nothing was changed.`, { cause })
   }
-  if (head && head.version > VERSION) {
+  if (head && head.version > BACKUP_VERSION) {
     throw new TransferFailure(`The backup ${file} was made by a newer version. Nothing was changed.`)
   }
   if (!head || !end) throw new TransferFailure(`The backup ${file} is cut off. Nothing was changed.`)

@@ -57,17 +57,17 @@ export const claimTarget = async (target: Transfer, from: string): Promise<z.inf
 }
 
 /** About what is written in one go, where a record that is no message counts a thousand. */
-const BATCH_BYTES = 3_000_000
+const MAX_BATCH_BYTES = 3_000_000
 
 /** What expires while it is being compared would be there on one side only. */
-const AHEAD = 10 * 60_000
+const CLOCK_SKEW_MS = 10 * 60_000
 
 /** Compares until the comparison was faster than what could expire during it. */
 export const compare = async (
   now: () => number,
   read: (horizon: number) => Promise<{ expected: Tally; found: Tally }>,
 ): Promise<Tally> => {
-  for (let ahead = AHEAD; ; ahead *= 4) {
+  for (let ahead = CLOCK_SKEW_MS; ; ahead *= 4) {
     const began = now()
     const { expected, found } = await read(began + ahead)
     const differences = differencesOf(expected, found)
@@ -113,7 +113,7 @@ export const migrate = async (
         weight += 'message' in record ? record.message.length : 1_000
       }
       last = cursor
-      if (weight > BATCH_BYTES) await flush(cursor)
+      if (weight > MAX_BATCH_BYTES) await flush(cursor)
     }
     if (waiting.length > 0) await flush(last)
   }

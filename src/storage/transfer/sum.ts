@@ -13,8 +13,8 @@ export interface Sum {
 export type Tally = Map<TableName, Sum>
 
 const MODULUS = 1n << 128n
-const NOTHING: Sum = { count: 0, hash: 0n }
-export const sumOf = (tally: Tally, table: TableName): Sum => tally.get(table) ?? NOTHING
+const EMPTY_SUM: Sum = { count: 0, hash: 0n }
+export const sumOf = (tally: Tally, table: TableName): Sum => tally.get(table) ?? EMPTY_SUM
 
 /** JSON in which properties stand in one order, and those that are undefined do not stand at all. */
 const canonical = (value: unknown): string => {

@@ -17,7 +17,7 @@ type Accounts = Pick<
   | 'accountsDue'
 >
 
-const NOBODY: AccountRecord = { subscriptions: [], watchers: [] }
+const EMPTY_RECORD: AccountRecord = { subscriptions: [], watchers: [] }
 
 /** When the first thing of the account expires. */
 const soonest = ({ subscriptions, watchers }: AccountRecord): number =>
@@ -126,7 +126,7 @@ const commitVerbs = (deps: AccountsDeps): Pick<Accounts, 'commit' | 'wasCommitte
       const old = deps.tables.accounts.get(at)
       if ((old?.version ?? 0) !== expectedVersion) return 'conflict'
       if (requestId) rememberRequest(deps.tables, requestId)
-      bringIndexes(deps, accountKey, old?.record ?? NOBODY, record)
+      bringIndexes(deps, accountKey, old?.record ?? EMPTY_RECORD, record)
       if (record.subscriptions.length + record.watchers.length > 0) {
         deps.tables.accounts.put(at, { version: nextNumber(deps.tables, 'version'), record })
       } else if (old) deps.tables.accounts.remove(at)
@@ -144,7 +144,7 @@ const commitVerbs = (deps: AccountsDeps): Pick<Accounts, 'commit' | 'wasCommitte
 
 const lookupVerbs = (deps: AccountsDeps): Pick<Accounts, 'account' | 'topicOwner' | 'watcherOwner'> => ({
   async account(accountKey) {
-    return deps.tables.accounts.get(name(accountKey)) ?? { version: 0, record: NOBODY }
+    return deps.tables.accounts.get(name(accountKey)) ?? { version: 0, record: EMPTY_RECORD }
   },
 
   async topicOwner(topic) {

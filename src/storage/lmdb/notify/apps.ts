@@ -12,8 +12,8 @@ export const KEYS = name('keys')
 export const createLmdbApps = (env: Env, tables: Tables): Apps => ({
   async serverKeys(proposal) {
     return env.transaction(() => {
-      const kept = tables.server.get(KEYS)
-      if (kept) return kept
+      const stored = tables.server.get(KEYS)
+      if (stored) return stored
       tables.server.put(KEYS, proposal)
       return proposal
     })

@@ -37,7 +37,7 @@ export interface Copies {
   writeUnread(id: string, subscription: SubscriptionRow, unread: number): void
   byId(deliveredId: string): Copy | undefined
   /** Where a copy is, or was before it was withdrawn: all of it that places need. */
-  place(deliveredId: string): Omit<Copy, 'm'> | undefined
+  position(deliveredId: string): Omit<Copy, 'm'> | undefined
   /** Puts a copy that is not there, with all that belongs to it; counts it on top of the stated subscription. */
   put(subscriptionId: string, subscription: SubscriptionRow, copy: Omit<Copy, 'at' | 'n'>): void
   /** Takes a copy out of history and count; its id stays until it would have expired. */
@@ -82,7 +82,7 @@ export const createCopies = (tables: Tables): Copies => {
     writeUnread,
     byId,
 
-    place(deliveredId) {
+    position(deliveredId) {
       const id = nameOrNone(deliveredId)
       const row = id && copyIds.get(id)
       if (!id || row?.[2] === undefined) return byId(deliveredId)

@@ -7,11 +7,11 @@ import type { Outbox } from './outbox.ts'
 import type { ReceiptRows } from './receipt-rows.ts'
 import { expiryKey, nextNumber, sentKeys, type Tables } from './tables.ts'
 
-type Handing = Pick<NotifyStore, 'putNotification' | 'notification' | 'hand'>
+type FanOut = Pick<NotifyStore, 'putNotification' | 'notification' | 'hand'>
 type Target = Parameters<NotifyStore['hand']>[1][number]
 
 /** Targets of one transaction: a hand-over to thousands must not hold up everybody else. */
-const HAND_BATCH = 500
+const MAX_TRANSACTION_TARGETS = 500
 
 type Targets = Parameters<NotifyStore['hand']>[1]
 
@@ -27,8 +27,8 @@ interface FanOutDeps {
 const keep = (deps: FanOutDeps, notification: Notification): number => {
   const at = notificationKey(notification)
   const known = deps.tables.notificationIds.get(at)
-  const kept = known === undefined ? undefined : deps.copies.notification(known)
-  if (known !== undefined && kept && kept.expiresAt > notification.createdAt) return known
+  const existing = known === undefined ? undefined : deps.copies.notification(known)
+  if (known !== undefined && existing && existing.expiresAt > notification.createdAt) return known
   const m = nextNumber(deps.tables, 'notification')
   deps.tables.notificationIds.put(at, m)
   deps.tables.notifications.put(number(m), notification)
@@ -59,7 +59,7 @@ const collapse = (
   deps.tables.expiry.put(expiryKey(expiresAt, 'collapsing', at), PRESENT)
 }
 
-const handOne = (
+const writeCopy = (
   deps: FanOutDeps,
   { m, notification, isUsed }: { m: number; notification: Notification; isUsed: boolean },
   target: Target,
@@ -70,7 +70,7 @@ const handOne = (
   const { createdAt: sentAt, expiresAt } = notification
   const holder = deps.copies.subscription(subscriptionId)
   if (holder?.accountKey !== accountKey) return 'gone'
-  const earlier = deps.copies.place(deliveredId)
+  const earlier = deps.copies.position(deliveredId)
   if (earlier && earlier.expiresAt > now) return 'repeated'
   if (earlier?.n === holder.number) {
     // It expired and was not swept: the id begins again.
@@ -90,7 +90,7 @@ const handOne = (
   return 'sent'
 }
 
-const handBatch = async (
+const writeBatch = async (
   deps: FanOutDeps,
   notification: Notification,
   targets: Targets,
@@ -103,19 +103,19 @@ const handBatch = async (
   }
   return deps.outbox.write((remove) => {
     const m = keep(deps, notification)
-    const kept = deps.copies.notification(m) ?? notification
-    const about = { m, notification: kept, isUsed: deps.receipts.isUsed(m) }
-    return targets.map((target) => handOne(deps, about, target, notification.createdAt, remove))
+    const existing = deps.copies.notification(m) ?? notification
+    const about = { m, notification: existing, isUsed: deps.receipts.isUsed(m) }
+    return targets.map((target) => writeCopy(deps, about, target, notification.createdAt, remove))
   })
 }
 
 /** Keeps notifications, and hands them over to subscribers. */
-export const createLmdbHanding = (
+export const createLmdbFanOut = (
   env: Env,
   tables: Tables,
   rows: { copies: Copies; receipts: ReceiptRows },
   outbox: Outbox,
-): Handing => {
+): FanOut => {
   const deps: FanOutDeps = { env, tables, ...rows, outbox }
 
   return {
@@ -129,8 +129,12 @@ export const createLmdbHanding = (
     },
     async hand(notification, targets) {
       const results: ('sent' | 'repeated' | 'gone')[] = []
-      for (let from = 0; from < targets.length; from += HAND_BATCH) {
-        const batch = await handBatch(deps, notification, targets.slice(from, from + HAND_BATCH))
+      for (let from = 0; from < targets.length; from += MAX_TRANSACTION_TARGETS) {
+        const batch = await writeBatch(
+          deps,
+          notification,
+          targets.slice(from, from + MAX_TRANSACTION_TARGETS),
+        )
         results.push(...batch)
         if (batch.includes('sent')) deps.outbox.ring()
       }

@@ -11,7 +11,7 @@ import type { Tables } from './tables.ts'
 type History = Pick<NotifyStore, 'delivered' | 'deliveredById' | 'history' | 'unreadCounts' | 'markRead'>
 
 /** All of a copy that its place in the order follows from. */
-type Place = Pick<Copy, 'at' | 'isRead'>
+type Position = Pick<Copy, 'at' | 'isRead'>
 
 const isAny = (items: Iterable<unknown>): boolean => {
   for (const _ of items) return true
@@ -40,7 +40,7 @@ const withNotification = (
   return notification && { id, sentAt, isRead, notification }
 }
 
-function* newestFirst(deps: HistoryDeps, n: number, now: number, after?: Place): Generator<Copy> {
+function* newestFirst(deps: HistoryDeps, n: number, now: number, after?: Position): Generator<Copy> {
   const read = walk(deps, n, false, now, after?.at)
   const unread = walk(deps, n, true, now, after?.at)
   try {
@@ -62,7 +62,7 @@ function* newestFirst(deps: HistoryDeps, n: number, now: number, after?: Place):
   }
 }
 
-function* unreadFirst(deps: HistoryDeps, n: number, now: number, after?: Place): Generator<Copy> {
+function* unreadFirst(deps: HistoryDeps, n: number, now: number, after?: Position): Generator<Copy> {
   if (!after?.isRead) yield* walk(deps, n, true, now, after?.at)
   yield* walk(deps, n, false, now, after?.isRead ? after.at : undefined)
 }
@@ -98,14 +98,14 @@ const readVerbs = (
 
   async history(subscriptionId, { after, limit, unreadFirst: byUnread, now }) {
     const subscription = deps.copies.subscription(subscriptionId)
-    const start = after === null ? undefined : deps.copies.place(after)
+    const start = after === null ? undefined : deps.copies.position(after)
     const isOurs = start !== undefined && start.n === subscription?.number && start.expiresAt > now
     if (after !== null && !isOurs) throw new ProtocolError('unknown_notification')
     if (!subscription) return { notifications: [], hasMore: false, hasMoreUnread: false }
     const order = byUnread ? unreadFirst : newestFirst
     const page: DeliveredNotification[] = []
     let hasMore = false
-    let last: Place | undefined = start
+    let last: Position | undefined = start
     for (const copy of order(deps, subscription.number, now, last)) {
       if (page.length >= limit) {
         hasMore = true

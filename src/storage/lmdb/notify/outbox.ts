@@ -21,7 +21,7 @@ export interface Outbox
   ring(): void
 }
 
-const PAGE = 500
+const PAGE_SIZE = 500
 
 const openOutbox = (env: Env, tables: Tables) => {
   const { outbox, outboxIds } = tables
@@ -73,10 +73,10 @@ const entryVerbs = (
   async *outboxOf() {
     for (let from: Buffer | undefined; ; ) {
       const start = from && endOf(from)
-      const page = [...state.outbox.getRange(start ? { start, limit: PAGE } : { limit: PAGE })]
+      const page = [...state.outbox.getRange(start ? { start, limit: PAGE_SIZE } : { limit: PAGE_SIZE })]
       yield* page.map(({ value }) => value)
       from = page.at(-1)?.key
-      if (page.length < PAGE) return
+      if (page.length < PAGE_SIZE) return
     }
   },
 

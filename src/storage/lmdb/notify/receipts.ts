@@ -15,7 +15,7 @@ import type { ReceiptRows } from './receipt-rows.ts'
 import { sentPrefix, type Tables } from './tables.ts'
 
 /** Notifications of one transaction: nobody else may have to wait for all of them. */
-const FORGETTING = 1_000
+const MAX_TRANSACTION_NOTIFICATIONS = 1_000
 
 interface ReceiptsDeps {
   env: Env
@@ -101,12 +101,12 @@ const cancelVerbs = (deps: ReceiptsDeps): Pick<ReceiptsStore, 'forgetReceipts' |
     name(accountKey)
     for (let start = number(0); ; ) {
       const end = Buffer.alloc(8, 0xff)
-      const all = [...deps.tables.notifications.getKeys({ start, end, limit: FORGETTING })]
+      const all = [...deps.tables.notifications.getKeys({ start, end, limit: MAX_TRANSACTION_NOTIFICATIONS })]
       await deps.env.transaction(() => {
         for (const m of all) deps.receipts.forget(m.readDoubleBE(), accountKey)
       })
       const last = all.at(-1)
-      if (!last || all.length < FORGETTING) return
+      if (!last || all.length < MAX_TRANSACTION_NOTIFICATIONS) return
       start = behind(last)
     }
   },

@@ -12,7 +12,7 @@ import { createLmdbAccounts } from './accounts.ts'
 import { createLmdbApps } from './apps.ts'
 import { createLmdbClicks } from './clicks.ts'
 import { createCopies } from './copies.ts'
-import { createLmdbHanding } from './fan-out.ts'
+import { createLmdbFanOut } from './fan-out.ts'
 import { createLmdbHistory } from './history.ts'
 import { createLmdbOutbox } from './outbox.ts'
 import { createLmdbProjects } from './projects.ts'
@@ -37,7 +37,7 @@ export const createLmdbNotify = (env: Env, { tables, outbox, rows }: NotifyParts
     ...createLmdbProjects(env, tables),
     ...createLmdbApps(env, tables),
     ...createLmdbAccounts(env, tables, outbox),
-    ...createLmdbHanding(env, tables, rows, outbox),
+    ...createLmdbFanOut(env, tables, rows, outbox),
     ...createLmdbHistory(env, tables, rows, outbox),
     ...createLmdbReceipts(env, tables, rows, outbox),
     ...createLmdbWebhooks(env, tables),

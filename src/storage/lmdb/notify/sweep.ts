@@ -4,7 +4,7 @@ import { notificationKey } from './copies.ts'
 import { EXPIRING, expiryKey, sentKeys, type Tables } from './tables.ts'
 
 /** Rows of one transaction: a sweep must not hold up what wallets ask for. */
-const BATCH = 1000
+const SWEEP_BATCH_SIZE = 1000
 
 interface SweepDeps {
   env: Env
@@ -103,7 +103,7 @@ export const createLmdbSweep = (env: Env, tables: Tables) => {
   return async (now: number, limit: number): Promise<number> => {
     let swept = 0
     while (swept < limit) {
-      const wanted = Math.min(BATCH, limit - swept)
+      const wanted = Math.min(SWEEP_BATCH_SIZE, limit - swept)
       const done = await deps.env.transaction(() => {
         let rows = sweepGone(deps, wanted)
         if (rows < wanted) rows += sweepReceipts(deps, wanted - rows)

@@ -27,9 +27,9 @@ import type { Env } from '../env.ts'
 type TopicRow = [lastSeq: number, count: number, bytes: number]
 
 /** Behind every tag and every client id of one moment. */
-const LAST_OF_MOMENT = Buffer.alloc(9, 0xff)
+const LAST_OF_INSTANT = Buffer.alloc(9, 0xff)
 /** Messages that one transaction drops. */
-const PIECE = 2_000
+const MAX_TRANSACTION_MESSAGES = 2_000
 
 export const archiveTables = (env: Env) => {
   const messages: Bytes = env.openDB({ name: 'archive.messages', ...BYTES })
@@ -84,7 +84,9 @@ const remove = (archive: ArchiveTables, at: Buffer): void => {
 }
 
 const trim = (archive: ArchiveTables, topic: Buffer, limits: ArchiveLimits, now: number): void => {
-  const oldest = [...archive.messages.getKeys({ start: topic, end: endOf(topic), limit: PIECE })]
+  const oldest = [
+    ...archive.messages.getKeys({ start: topic, end: endOf(topic), limit: MAX_TRANSACTION_MESSAGES }),
+  ]
   for (const at of oldest) {
     const [, count, bytes] = archive.topics.get(topic) ?? [0, 0, 0]
     const row = archive.messages.get(at)
@@ -135,12 +137,14 @@ const messageVerbs = (archive: ArchiveTables): Pick<ArchiveStore, 'keep' | 'page
       const dropped = await archive.env.transaction(() => {
         const seq = archive.ids.get(key(topic, hash(before)))
         if (!seq) return undefined
-        const earlier = [...archive.owned.getKeys({ start: own, end: key(own, seq), limit: PIECE })]
+        const earlier = [
+          ...archive.owned.getKeys({ start: own, end: key(own, seq), limit: MAX_TRANSACTION_MESSAGES }),
+        ]
         for (const at of earlier) remove(archive, key(topic, Buffer.from(at).subarray(64)))
         return earlier.length
       })
       if (dropped === undefined) return false
-      if (dropped < PIECE) return true
+      if (dropped < MAX_TRANSACTION_MESSAGES) return true
     }
   },
 })
@@ -174,7 +178,7 @@ const registrationVerbs = (
   },
 
   async tags(now, limit) {
-    const live = archive.tagEnds.getKeys({ start: key(number(now), LAST_OF_MOMENT), limit })
+    const live = archive.tagEnds.getKeys({ start: key(number(now), LAST_OF_INSTANT), limit })
     return [...live].map((at) => Buffer.from(at).readDoubleBE(8))
   },
 
@@ -187,9 +191,9 @@ const registrationVerbs = (
 const sweepVerbs = (archive: ArchiveTables): Pick<ArchiveStore, 'sweep'> => ({
   async sweep(now, limit) {
     const over = [...archive.expiry.getKeys({ end: number(now), limit })].map((at) => Buffer.from(at))
-    const past = { end: key(number(now), LAST_OF_MOMENT), limit: limit - over.length }
+    const past = { end: key(number(now), LAST_OF_INSTANT), limit: limit - over.length }
     const ended = [...archive.ends.getKeys(past)].map((at) => Buffer.from(at))
-    const unused = [...archive.tagEnds.getKeys({ end: key(number(now), LAST_OF_MOMENT), limit })].map((at) =>
+    const unused = [...archive.tagEnds.getKeys({ end: key(number(now), LAST_OF_INSTANT), limit })].map((at) =>
       Buffer.from(at),
     )
     if (over.length + ended.length + unused.length === 0) return 0

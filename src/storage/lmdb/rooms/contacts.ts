@@ -51,7 +51,7 @@ export const contactsWriter = ({ nonces, installations, tokens, due }: ContactsT
 })
 
 /** Instant, then name, separator and what follows it. */
-const INSTANT = 8
+const INSTANT_BYTES = 8
 
 type ContactsState = ReturnType<typeof contactsTables> & {
   env: Env
@@ -125,7 +125,7 @@ const removalVerbs = (contacts: ContactsState): Pick<ContactsStore, 'clear' | 's
       // An instant that has come: up to and with `now`.
       const over = [...contacts.due.getKeys({ end: number(now + 1), limit })]
       for (const at of over) {
-        const what = at.subarray(INSTANT)
+        const what = at.subarray(INSTANT_BYTES)
         const separator = what.indexOf(0)
         const accountKey = what.toString('utf8', 0, separator)
         if (separator === what.length - 1)

@@ -28,7 +28,7 @@ import {
 import type { Env } from '../env.ts'
 
 /** Bytes of an instant, before what it is about. */
-const INSTANT = 8
+const INSTANT_BYTES = 8
 
 const openKeysTables = (env: Env) => {
   const identities: Rows<IdentityEntry> = env.openDB({ name: 'keys.identities', ...ROWS })
@@ -138,7 +138,7 @@ const sweepVerbs = (keys: KeysTables): Pick<KeysStore, 'sweep'> => ({
       // An instant that has come: up to and with `now`.
       const over = [...keys.due.getKeys({ end: number(now + 1), limit })]
       for (const at of over) {
-        const identityKey = at.toString('utf8', INSTANT)
+        const identityKey = at.toString('utf8', INSTANT_BYTES)
         const own = { start: named(identityKey), end: endOf(named(identityKey)) }
         for (const { value } of [...keys.identities.getRange(own)])
           removeEntry(keys, identityKey, value.accountKey)

@@ -13,7 +13,7 @@ import { BYTES, type Bytes, name, named, number, PRESENT, ROWS, type Rows } from
 import type { Env } from '../env.ts'
 
 /** Of what is kept no longer, removed with each new approval. */
-const BATCH = 100
+const SWEEP_BATCH_SIZE = 100
 
 /** An approval, and which attempt finished it. */
 export type Row = Approval & { attempt?: string }
@@ -51,7 +51,7 @@ const approvalVerbs = (
   async createApproval(approval, now) {
     const [at, keptAt] = [name(approval.id), number(approval.keptUntil)]
     await operator.env.transaction(() => {
-      for (const old of [...operator.kept.getKeys({ end: number(now), limit: BATCH })]) {
+      for (const old of [...operator.kept.getKeys({ end: number(now), limit: SWEEP_BATCH_SIZE })]) {
         operator.kept.remove(old)
         operator.approvals.remove(old.subarray(keptAt.length))
       }

@@ -1,7 +1,7 @@
 import type { Session, SessionsStore } from '../../../sessions/relay/store.ts'
 
 /** Sessions that may be there at once; far more than one process has connections for. */
-const MOST = 100_000
+const MAX_SESSIONS = 100_000
 
 /**
  * In memory: a session lives no longer than the connections of its peers, and with LMDB all of them are this process's. A
@@ -21,7 +21,7 @@ export const createLmdbSessions = (): SessionsStore => {
     async create(id, { createdAt, expiresAt }) {
       // They stand in the order of their creation, so those that nobody came for are in front.
       for (const [oldest, session] of sessions) {
-        if (sessions.size < MOST && session.expiresAt > createdAt) break
+        if (sessions.size < MAX_SESSIONS && session.expiresAt > createdAt) break
         sessions.delete(oldest)
       }
       sessions.set(id, { createdAt, expiresAt })

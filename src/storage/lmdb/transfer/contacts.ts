@@ -3,7 +3,7 @@ import type { Readers, Writers } from '../../transfer/transfer.ts'
 import { name } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { contactsTables, contactsWriter } from '../rooms/contacts.ts'
-import { type Moment, walk } from './walk.ts'
+import { type ReadView, walk } from './walk.ts'
 
 type ContactsTable = 'contactNonce' | 'contactToken' | 'installations'
 
@@ -11,16 +11,16 @@ export const createContactsTransfer = (env: Env) => {
   const tables = contactsTables(env)
   const put = contactsWriter(tables)
 
-  const read = (moment: Moment): Pick<Readers, ContactsTable> => ({
-    contactNonce: walk(tables.nonces, moment, (at, [nonce, until], now) =>
+  const read = (view: ReadView): Pick<Readers, ContactsTable> => ({
+    contactNonce: walk(tables.nonces, view, (at, [nonce, until], now) =>
       until > now ? { accountKey: at.toString(), nonce, until } : undefined,
     ),
-    contactToken: walk(tables.tokens, moment, (at, until, now) => {
+    contactToken: walk(tables.tokens, view, (at, until, now) => {
       const separator = at.indexOf(0)
       const accountKey = at.toString('utf8', 0, separator)
       return until > now ? { accountKey, id: at.toString('utf8', separator + 1), until } : undefined
     }),
-    installations: walk(tables.installations, moment, (at, all, now) => {
+    installations: walk(tables.installations, view, (at, all, now) => {
       const live = all.filter(({ expiresAt }) => expiresAt > now)
       return live.length > 0 ? { accountKey: at.toString(), installations: live } : undefined
     }),

@@ -9,30 +9,30 @@ import { collapsingKey } from '../notify/fan-out.ts'
 import { receiptOf } from '../notify/receipt-rows.ts'
 import type { NotifyParts } from '../notify/store.ts'
 import { expiryKey } from '../notify/tables.ts'
-import { type Moment, walk } from './walk.ts'
+import { type ReadView, walk } from './walk.ts'
 
 type Click = Records['click']
 
 /** Clicks of one page. */
-const CLICKS = 1_000
+const CLICKS_PAGE_SIZE = 1_000
 /** Length of what clicks of a notification begin with. */
-const REFERENCE = 32
+const REFERENCE_BYTES = 32
 
 type Tables = NotifyParts['tables']
 
-const subscriptionOf = (tables: Tables, moment: Moment, n: Buffer) => {
-  const id = tables.numbers.get(n, moment)
-  const row = id === undefined ? undefined : tables.subscriptions.get(name(id), moment)
+const subscriptionOf = (tables: Tables, view: ReadView, n: Buffer) => {
+  const id = tables.numbers.get(n, view)
+  const row = id === undefined ? undefined : tables.subscriptions.get(name(id), view)
   return id !== undefined && row ? { subscriptionId: id, accountKey: row[1] } : undefined
 }
 
 /** Another one may have taken the id after this one expired. */
 const isCurrent = (
   tables: Tables,
-  moment: Moment,
+  view: ReadView,
   m: number,
   notification: Pick<Notification, 'projectId' | 'domain' | 'id'>,
-) => tables.notificationIds.get(notificationKey(notification), moment) === m
+) => tables.notificationIds.get(notificationKey(notification), view) === m
 
 const namesOf = ({
   projectId,
@@ -49,9 +49,9 @@ const namesOf = ({
 })
 
 /** Names of the notification `m`, if it is kept. */
-const namesOfNumber = (tables: Tables, moment: Moment, m: number, now: number) => {
-  const notification = tables.notifications.get(number(m), moment)
-  if (!notification || notification.expiresAt <= now || !isCurrent(tables, moment, m, notification))
+const namesOfNumber = (tables: Tables, view: ReadView, m: number, now: number) => {
+  const notification = tables.notifications.get(number(m), view)
+  if (!notification || notification.expiresAt <= now || !isCurrent(tables, view, m, notification))
     return undefined
   return namesOf(notification)
 }
@@ -59,56 +59,56 @@ const namesOfNumber = (tables: Tables, moment: Moment, m: number, now: number) =
 /** Clicks of the copies of one notification. */
 function* clickPages(
   tables: Tables,
-  moment: Moment,
+  view: ReadView,
   whole: Buffer,
 ): Generator<Pick<Click, 'copyId' | 'count' | 'firstAt'>[]> {
   const end = key(whole, Buffer.from([0xff]))
   for (let start = behind(whole); ; ) {
-    const rows = [...tables.clicks.getRange({ ...moment, start, end, limit: CLICKS })]
+    const rows = [...tables.clicks.getRange({ ...view, start, end, limit: CLICKS_PAGE_SIZE })]
     yield rows.map(({ key: at, value: [count, firstAt] }) => {
       start = behind(Buffer.from(at))
-      return { copyId: at.toString('utf8', REFERENCE), count, firstAt }
+      return { copyId: at.toString('utf8', REFERENCE_BYTES), count, firstAt }
     })
-    if (rows.length < CLICKS) return
+    if (rows.length < CLICKS_PAGE_SIZE) return
   }
 }
 
 const readers = (
   tables: Tables,
-  moment: Moment,
+  view: ReadView,
 ): Pick<Readers, 'notification' | 'copy' | 'withdrawn' | 'receipt' | 'click'> => {
-  const notifications = walk(tables.notifications, moment, (at, one, now) =>
-    one.expiresAt > now && isCurrent(tables, moment, at.readDoubleBE(), one)
+  const notifications = walk(tables.notifications, view, (at, one, now) =>
+    one.expiresAt > now && isCurrent(tables, view, at.readDoubleBE(), one)
       ? { ...one, deliverBy: one.deliverBy ?? one.expiresAt }
       : undefined,
   )
   return {
     notification: notifications,
-    copy: walk(tables.copies, moment, (at, [m, expiresAt], now) => {
+    copy: walk(tables.copies, view, (at, [m, expiresAt], now) => {
       if (expiresAt <= now) return undefined
-      const holder = subscriptionOf(tables, moment, at.subarray(0, 8))
-      const of = tables.notifications.get(number(m), moment)
+      const holder = subscriptionOf(tables, view, at.subarray(0, 8))
+      const of = tables.notifications.get(number(m), view)
       if (!holder || !of) return undefined
       const { n, id, sentAt, isRead } = copyOf(at, [m, expiresAt])
       const { collapseKey } = of
       const last =
-        collapseKey === undefined ? undefined : tables.collapsing.get(collapsingKey(n, collapseKey), moment)
+        collapseKey === undefined ? undefined : tables.collapsing.get(collapsingKey(n, collapseKey), view)
       const mark = last?.[0] === id && { isLastOfKey: true as const }
       return { ...holder, id, ...namesOf(of), sentAt, expiresAt, isRead, ...mark }
     }),
-    withdrawn: walk(tables.copyIds, moment, (at, [n, sentAt, expiresAt], now) => {
+    withdrawn: walk(tables.copyIds, view, (at, [n, sentAt, expiresAt], now) => {
       if (expiresAt === undefined || expiresAt <= now) return undefined
-      const holder = subscriptionOf(tables, moment, number(n))
+      const holder = subscriptionOf(tables, view, number(n))
       return holder && { ...holder, id: at.toString(), sentAt, expiresAt }
     }),
     receipt: {
-      size: walk(tables.receipts, moment, () => undefined).size,
+      size: walk(tables.receipts, view, () => undefined).size,
       async *read(from) {
         // Those of one notification stand side by side.
         let last: { m: number; names: ReturnType<typeof namesOfNumber> } | undefined
-        const pages = walk(tables.receipts, moment, (at, value, now) => {
+        const pages = walk(tables.receipts, view, (at, value, now) => {
           const { m, copyId, ...receipt } = receiptOf(at, value)
-          if (last?.m !== m) last = { m, names: namesOfNumber(tables, moment, m, now) }
+          if (last?.m !== m) last = { m, names: namesOfNumber(tables, view, m, now) }
           const copy = receipt.state === 'queued' && copyId !== null && { copyId }
           return last.names && { ...receipt, ...copy, ...last.names }
         })
@@ -123,9 +123,9 @@ const readers = (
         for await (const { records, cursor } of notifications.read({ now, after })) {
           let found: Click[] = []
           for (const one of records) {
-            for (const rows of clickPages(tables, moment, clicksOf(one))) {
+            for (const rows of clickPages(tables, view, clicksOf(one))) {
               found.push(...rows.map((row) => ({ ...row, ...namesOf(one) })))
-              if (found.length < CLICKS) continue
+              if (found.length < CLICKS_PAGE_SIZE) continue
               yield { records: found, cursor: done }
               found = []
             }
@@ -258,5 +258,5 @@ export const createSentTransfer = (
     receipt: writer(env, rows, putReceipt, ({ accountKey }) => [accountKey]),
     click: writer(env, rows, putClick, ({ copyId }) => [copyId]),
   }
-  return { read: (moment: Moment) => readers(tables, moment), write }
+  return { read: (view: ReadView) => readers(tables, view), write }
 }

@@ -15,16 +15,16 @@ import {
   sizeOfRow,
   topicRow,
 } from '../relay/rows.ts'
-import { type Moment, walk } from './walk.ts'
+import { type ReadView, walk } from './walk.ts'
 
 type RelayTables = 'message' | 'member'
 
 type Mailboxes = ReturnType<typeof createMailboxes>
 
-const read = (mailboxes: Mailboxes, moment: Moment): Pick<Readers, RelayTables> => {
+const read = (mailboxes: Mailboxes, view: ReadView): Pick<Readers, RelayTables> => {
   const isAnythingLive = (topic: Buffer, now: number): boolean => {
     for (const { value } of mailboxes.tables.messages.getRange({
-      ...moment,
+      ...view,
       start: topic,
       end: endOf(topic),
     })) {
@@ -33,20 +33,20 @@ const read = (mailboxes: Mailboxes, moment: Moment): Pick<Readers, RelayTables> 
     return false
   }
   return {
-    message: walk(mailboxes.tables.messages, moment, (at, row, now) =>
+    message: walk(mailboxes.tables.messages, view, (at, row, now) =>
       expiryOfRow(row) > now ? decodeMessage(row, at.toString('hex', 0, 32), at.readDoubleBE(32)) : undefined,
     ),
-    member: walk(mailboxes.tables.members, moment, (at, row, now) => {
+    member: walk(mailboxes.tables.members, view, (at, row, now) => {
       const { subscribed, cursor, acked } = memberOfRow(row)
       const topic = at.subarray(0, 32)
       // Of one who left, what it acknowledged matters only as long as there is a message.
       if (!subscribed && !isAnythingLive(topic, now)) return undefined
       const clientId = at.toString('utf8', 32)
-      const day = subscribed ? mailboxes.tables.clients.get(name(clientId), moment)?.[1] : undefined
+      const day = subscribed ? mailboxes.tables.clients.get(name(clientId), view)?.[1] : undefined
       return {
         ...{ topic: topic.toString('hex'), clientId, isSubscribed: subscribed, cursor, acked },
         ...(day !== undefined && { seenAt: day * DAY_MS }),
-        ...(mailboxes.tables.owners.get(topic, moment)?.toString() === clientId && { owns: true as const }),
+        ...(mailboxes.tables.owners.get(topic, view)?.toString() === clientId && { owns: true as const }),
       }
     }),
   }
@@ -113,7 +113,7 @@ export const createRelayTransfer = (env: Env, relay: Pick<RelayStore, 'subscribe
     },
   }
   return {
-    read: (moment: Moment) => read(mailboxes, moment),
+    read: (view: ReadView) => read(mailboxes, view),
     write,
   }
 }

@@ -22,9 +22,9 @@ import { type Row as ApprovalRow, type Logged, loggedAt } from '../rooms/operato
 import { createContactsTransfer } from './contacts.ts'
 import { createSentTransfer } from './delivery-records.ts'
 import { createRelayTransfer } from './relay.ts'
-import { type Moment, walk } from './walk.ts'
+import { type ReadView, walk } from './walk.ts'
 
-const NOTE = name('note')
+const NOTE_KEY = name('note')
 
 /** Tables of rooms whose stores do not export them. */
 const openRoomTables = (env: Env) => {
@@ -58,34 +58,34 @@ type RoomTables = ReturnType<typeof openRoomTables>
 
 const keysReaders = (
   { identities, defaults, invites }: RoomTables,
-  moment: Moment,
+  view: ReadView,
 ): Pick<Readers, 'identity' | 'invite'> => ({
-  identity: walk(identities, moment, (_, entry) => ({
+  identity: walk(identities, view, (_, entry) => ({
     ...entry,
-    ...(defaults.get(name(entry.identityKey), moment) === entry.accountKey && { isDefault: true }),
+    ...(defaults.get(name(entry.identityKey), view) === entry.accountKey && { isDefault: true }),
   })),
-  invite: walk(invites, moment, (at, entry) => ({ accountKey: at.toString(), ...entry })),
+  invite: walk(invites, view, (at, entry) => ({ accountKey: at.toString(), ...entry })),
 })
 
 /** The watcher, where another account's record has it, too, and this one is found. */
 const contestedBy = (
   tables: Tables,
-  moment: Moment,
+  view: ReadView,
   identityKey: string,
   accountKey: string,
 ): Watcher | undefined => {
-  const watchers = tables.accounts.get(name(accountKey), moment)?.record.watchers
+  const watchers = tables.accounts.get(name(accountKey), view)?.record.watchers
   return watchers?.find((watcher) => watcher.identityKey === identityKey)
 }
 
 /** Watchers of these accounts that another account's record has, too, and by which that one is found. */
-const contestedIn = (tables: Tables, moment: Moment, accounts: readonly Records['account'][]) => {
+const contestedIn = (tables: Tables, view: ReadView, accounts: readonly Records['account'][]) => {
   const found: Records['contested'][] = []
   for (const { accountKey, record } of accounts) {
     for (const { identityKey } of record.watchers) {
-      const owner = tables.watchers.get(name(identityKey), moment)
+      const owner = tables.watchers.get(name(identityKey), view)
       if (owner === undefined || owner === accountKey) continue
-      const watcher = contestedBy(tables, moment, identityKey, owner)
+      const watcher = contestedBy(tables, view, identityKey, owner)
       if (watcher) found.push({ accountKey: owner, watcher })
     }
   }
@@ -94,35 +94,35 @@ const contestedIn = (tables: Tables, moment: Moment, accounts: readonly Records[
 
 const notifyReaders = (
   tables: Tables,
-  moment: Moment,
+  view: ReadView,
 ): Pick<
   Readers,
   'serverKeys' | 'project' | 'webhook' | 'app' | 'account' | 'contested' | 'request' | 'outbox'
 > => {
-  const accounts = walk(tables.accounts, moment, (at, { record }) => ({
+  const accounts = walk(tables.accounts, view, (at, { record }) => ({
     accountKey: at.toString(),
     record,
   }))
   return {
-    serverKeys: walk(tables.server, moment, (_, own) => ({ keys: own })),
-    project: walk(tables.projects, moment, (_, project) => project),
-    webhook: walk(tables.webhooks, moment, (at, { webhooks }) =>
+    serverKeys: walk(tables.server, view, (_, own) => ({ keys: own })),
+    project: walk(tables.projects, view, (_, project) => project),
+    webhook: walk(tables.webhooks, view, (at, { webhooks }) =>
       webhooks.length > 0 ? { projectId: at.toString(), webhooks } : undefined,
     ),
-    app: walk(tables.apps, moment, (_, app) => app),
+    app: walk(tables.apps, view, (_, app) => app),
     account: accounts,
     contested: {
       async *read(from) {
         for await (const { records, cursor } of accounts.read(from)) {
-          yield { records: contestedIn(tables, moment, records), cursor }
+          yield { records: contestedIn(tables, view, records), cursor }
         }
       },
       size: async () => undefined,
     },
-    request: walk(tables.requests, moment, (at, expiresAt, now) =>
+    request: walk(tables.requests, view, (at, expiresAt, now) =>
       expiresAt > now ? { id: at.toString(), expiresAt } : undefined,
     ),
-    outbox: walk(tables.outbox, moment, (at, entry, now) =>
+    outbox: walk(tables.outbox, view, (at, entry, now) =>
       entry.expiresAt > now ? { place: at.readDoubleBE(), entry } : undefined,
     ),
   }
@@ -130,36 +130,34 @@ const notifyReaders = (
 
 const roomReaders = (
   rooms: RoomTables,
-  moment: Moment,
+  view: ReadView,
 ): Pick<
   Readers,
   'watch' | 'job' | 'mqMessage' | 'mqAttended' | 'approval' | 'microblock' | 'archived' | 'registration'
 > => {
   const { watches, jobs, approvals, chains, log, mqMessages, mqAttended, archive } = rooms
   return {
-    watch: walk(watches, moment, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
-    job: walk(jobs, moment, (_, job, now) => (job.expiresAt > now ? job : undefined)),
-    mqMessage: walk(mqMessages, moment, (at, message, now) =>
+    watch: walk(watches, view, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
+    job: walk(jobs, view, (_, job, now) => (job.expiresAt > now ? job : undefined)),
+    mqMessage: walk(mqMessages, view, (at, message, now) =>
       message.expiresAt > now ? { ...placeOf(at), ...message } : undefined,
     ),
-    mqAttended: walk(mqAttended, moment, (at, until, now) =>
+    mqAttended: walk(mqAttended, view, (at, until, now) =>
       until > now ? { ...queueOf(at), until } : undefined,
     ),
-    approval: walk(approvals, moment, (_, { attempt: _attempt, ...approval }, now) =>
+    approval: walk(approvals, view, (_, { attempt: _attempt, ...approval }, now) =>
       approval.keptUntil > now ? approval : undefined,
     ),
-    microblock: walk(log, moment, (at, logged) => {
+    microblock: walk(log, view, (at, logged) => {
       const { chain, projectId, height } = loggedAt(at)
-      const found = chains.get(chain, moment)
+      const found = chains.get(chain, view)
       return found && { projectId, vbHash: found.vbHash, genesisSeed: found.genesisSeed, height, ...logged }
     }),
-    archived: walk(archive.messages, moment, (at, row, now) => {
+    archived: walk(archive.messages, view, (at, row, now) => {
       const message = archivedAt(at, row)
       return message.expiresAt > now ? message : undefined
     }),
-    registration: walk(archive.registrations, moment, (_, one, now) =>
-      one.expiresAt > now ? one : undefined,
-    ),
+    registration: walk(archive.registrations, view, (_, one, now) => (one.expiresAt > now ? one : undefined)),
   }
 }
 
@@ -170,13 +168,13 @@ export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyPa
   const mailboxes = createRelayTransfer(env, rooms.relay)
   const contacts = createContactsTransfer(env)
 
-  const readers = (moment: Moment): Readers => ({
-    ...keysReaders(roomTables, moment),
-    ...notifyReaders(tables, moment),
-    ...sent.read(moment),
-    ...mailboxes.read(moment),
-    ...contacts.read(moment),
-    ...roomReaders(roomTables, moment),
+  const readers = (view: ReadView): Readers => ({
+    ...keysReaders(roomTables, view),
+    ...notifyReaders(tables, view),
+    ...sent.read(view),
+    ...mailboxes.read(view),
+    ...contacts.read(view),
+    ...roomReaders(roomTables, view),
   })
 
   const write: Writers = {
@@ -206,16 +204,19 @@ export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyPa
     read: readers({}),
     write,
     snapshot() {
-      const moment = env.snapshot()
-      const { transaction } = moment
-      return { ...readers({ transaction }), [Symbol.dispose]: () => moment[Symbol.dispose]() }
+      const view = env.snapshot()
+      const { transaction } = view
+      return { ...readers({ transaction }), [Symbol.dispose]: () => view[Symbol.dispose]() }
     },
     async note() {
-      return roomTables.notes.get(NOTE)
+      return roomTables.notes.get(NOTE_KEY)
     },
     async setNote(note) {
       await env.transaction(
-        () => void (note === undefined ? roomTables.notes.remove(NOTE) : roomTables.notes.put(NOTE, note)),
+        () =>
+          void (note === undefined
+            ? roomTables.notes.remove(NOTE_KEY)
+            : roomTables.notes.put(NOTE_KEY, note)),
       )
     },
   }

@@ -3,13 +3,13 @@ import type { Page, TableReader } from '../../transfer/transfer.ts'
 import { behind } from '../bytes.ts'
 
 /** Reads as of this moment; without one, as of now. */
-export interface Moment {
+export interface ReadView {
   transaction?: Transaction
 }
 
 /** Rows of one page, and about the bytes after which it ends early. */
-const ROWS = 1_000
-const BYTES = 4 * 1024 * 1024
+const MAX_PAGE_ROWS = 1_000
+const MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 /**
  * A table as pages of records, in key order. `pick` makes the record of a row; undefined leaves the row out. The
@@ -17,7 +17,7 @@ const BYTES = 4 * 1024 * 1024
  */
 export const walk = <V, R>(
   table: Database<V, Buffer>,
-  moment: Moment,
+  view: ReadView,
   pick: (at: Buffer, value: V, now: number) => R | undefined,
 ): TableReader<R> => ({
   async *read({ now, after }) {
@@ -27,13 +27,17 @@ export const walk = <V, R>(
       let rows = 0
       let bytes = 0
       const start = last && behind(last)
-      for (const { key, value } of table.getRange({ ...moment, ...(start && { start }), limit: ROWS })) {
+      for (const { key, value } of table.getRange({
+        ...view,
+        ...(start && { start }),
+        limit: MAX_PAGE_ROWS,
+      })) {
         rows += 1
         last = Buffer.from(key)
         const record = pick(last, value, now)
         if (record !== undefined) page.records.push(record)
         if (Buffer.isBuffer(value)) bytes += value.length
-        if (bytes > BYTES) break
+        if (bytes > MAX_PAGE_BYTES) break
       }
       if (last === undefined || rows === 0) return
       yield { ...page, cursor: last.toString('hex') }

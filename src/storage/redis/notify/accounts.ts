@@ -5,7 +5,7 @@ import type { NotifyDeps } from './deps.ts'
 import type { Account, Lookups, Pointer } from './lookups.ts'
 import type { Outbox } from './outbox.ts'
 import type { Requests } from './requests.ts'
-import { ALL, MARGIN, name, PARTITIONS, type Partition, partitionOf } from './rows/layout.ts'
+import { ALL, name, PARTITIONS, type Partition, partitionOf, TTL_MARGIN_MS } from './rows/layout.ts'
 import { packAccount, packTopic, unpackAccount, unpackTopic } from './rows/packing.ts'
 import { mergePages, type Part } from './rows/pages.ts'
 import { writeRecord } from './rows/records.ts'
@@ -135,7 +135,7 @@ const commitVerbs = (deps: AccountsDeps): Pick<Accounts, 'account' | 'commit' | 
     const { keys, plan } = planOf(at, old.record, record)
     const own = expiries(record)
     const isEmpty = own.length === 0
-    const ttl = (latest: number) => Math.max(latest - now, 0) + MARGIN.account
+    const ttl = (latest: number) => Math.max(latest - now, 0) + TTL_MARGIN_MS.account
     const script = () =>
       deps.redis.script(
         commitScript,
@@ -158,7 +158,7 @@ const commitVerbs = (deps: AccountsDeps): Pick<Accounts, 'account' | 'commit' | 
     deps.recent.remove(accountKey)
     if (outcome === 'conflict' || outcome === 'repeated' || outcome === 'used') return outcome
     if (outcome !== 'committed') throw new Error(`A commit was answered with ${outcome}`)
-    deps.whereabouts.learn(accountKey, record)
+    deps.partitions.learn(accountKey, record)
     // It is committed, whatever becomes of this.
     const movable = pointers.filter(({ kind }) => kind === 'new')
     await deps.lookups.point(accountKey, movable).catch(() => {})

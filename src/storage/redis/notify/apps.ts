@@ -23,8 +23,8 @@ export const createRedisApps = ({ redis, ask, layout }: NotifyDeps): Apps => {
 
   return {
     async serverKeys(proposal) {
-      const kept = await ask(() => client.set(layout.server, JSON.stringify(proposal), 'NX', 'GET'))
-      return parsed<Record<string, Sealed>>(kept) ?? proposal
+      const stored = await ask(() => client.set(layout.server, JSON.stringify(proposal), 'NX', 'GET'))
+      return parsed<Record<string, Sealed>>(stored) ?? proposal
     },
 
     async createApp(app) {

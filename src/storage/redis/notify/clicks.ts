@@ -1,7 +1,7 @@
 import type { ClickStore, Notification } from '../../../notify/store/store.ts'
 import { clickScript } from '../lua/notify/receipts/click.ts'
 import type { NotifyDeps } from './deps.ts'
-import { MARGIN, referenceOf } from './rows/layout.ts'
+import { referenceOf, TTL_MARGIN_MS } from './rows/layout.ts'
 
 /** One hash for each notification, beside it; a click whose answer was lost may count twice. */
 export const createRedisClicks = ({ redis, ask, layout, clock }: NotifyDeps): ClickStore => {
@@ -16,7 +16,7 @@ export const createRedisClicks = ({ redis, ask, layout, clock }: NotifyDeps): Cl
 
   return {
     async click(notification, deliveredId, at) {
-      const ttl = Math.max(notification.expiresAt - clock.now(), 0) + MARGIN.copy
+      const ttl = Math.max(notification.expiresAt - clock.now(), 0) + TTL_MARGIN_MS.copy
       await ask(() => redis.script(clickScript, [keyOf(notification)], [deliveredId, at, ttl]))
     },
 

@@ -13,7 +13,7 @@ export interface NotifyDeps {
   clock: Clock
   ask: Ask
   layout: Layout
-  whereabouts: PartitionCache
+  partitions: PartitionCache
 }
 
 /**
@@ -61,7 +61,7 @@ export const createPartitionCache = ({
   layout,
 }: Pick<NotifyDeps, 'redis' | 'ask' | 'layout'>) => {
   const known = createBoundedMap<number>(50_000)
-  const whereabouts: PartitionCache = {
+  const partitions: PartitionCache = {
     learn(accountKey, { subscriptions }) {
       if (subscriptions.length === 0) return
       const p = partitionOf(accountKey)
@@ -82,5 +82,5 @@ export const createPartitionCache = ({
       return found
     },
   }
-  return whereabouts
+  return partitions
 }

@@ -6,21 +6,21 @@ import { list, whole } from '../script.ts'
 import { type NotifyDeps, split } from './deps.ts'
 import type { Kept, Notifications } from './notifications.ts'
 import type { Outbox } from './outbox.ts'
-import { MARGIN, type Partition, partitionOf, placeOf } from './rows/layout.ts'
+import { type Partition, partitionOf, receiptKeyOf, TTL_MARGIN_MS } from './rows/layout.ts'
 import { writeForm, writeName, writeTime } from './rows/receipt-rows.ts'
 import { holding } from './rows/records.ts'
 
 /** Targets of one script call: about two milliseconds in which Redis does nothing else. */
-const HAND_BATCH = 100
+const MAX_CALL_TARGETS = 100
 /** Targets that are on their way at once. */
-const HAND_STEP = 2_000
+const MAX_STEP_TARGETS = 2_000
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
-const ANSWERS = ['sent', 'repeated', 'gone', 'collapsed'] as const
-type Answer = (typeof ANSWERS)[number]
+const OUTCOMES = ['sent', 'repeated', 'gone', 'collapsed'] as const
+type Answer = (typeof OUTCOMES)[number]
 
 type Target = Parameters<NotifyStore['hand']>[1][number]
 /** With its outbox entry as the script is told it, its place in the answer, and its partition. */
-type Placed = Target & { args: (string | number)[]; place: number; p: number }
+type Placed = Target & { args: (string | number)[]; index: number; p: number }
 
 interface FanOutDeps extends NotifyDeps {
   notifications: Notifications
@@ -36,24 +36,24 @@ const collapseOf = async (
 ) => {
   const key = at.collapsing(subscriptionId, collapseKey)
   const last = (await deps.ask(() => deps.redis.client.get(key))) ?? ''
-  const [place, copy] = split(last)
-  return { keys: [key, ...at.receipts(place)], args: [last, copy] }
+  const [receiptKey, copy] = split(last)
+  return { keys: [key, ...at.receipts(receiptKey)], args: [last, copy] }
 }
 
 /** One script call: targets in the order of their partitions. */
-const handBatch = async (
+const writeBatch = async (
   deps: FanOutDeps,
   targets: readonly Placed[],
   now: number,
-  { reference, kept }: Kept,
+  { reference, notification }: Kept,
 ) => {
   const keys: string[] = []
   const args: (string | number)[] = []
-  const place = placeOf(reference, kept.createdAt)
-  const { collapseKey } = kept
+  const receiptKey = receiptKeyOf(reference, notification.createdAt)
+  const { collapseKey } = notification
   for (const [p, own] of groupBy(targets, (target) => target.p)) {
     const at = deps.layout.partition(p)
-    keys.push(at.entries, at.free, at.order, at.held, at.expiring, at.ids, ...at.receipts(place))
+    keys.push(at.entries, at.free, at.order, at.held, at.expiring, at.ids, ...at.receipts(receiptKey))
     args.push(own.length)
     const collapses =
       collapseKey === undefined
@@ -67,60 +67,67 @@ const handBatch = async (
       args.push(...(collapses[index]?.args ?? []))
     }
   }
-  const lifetime = deps.notifications.lifetime(kept)
+  const lifetime = deps.notifications.lifetime(notification)
   const ttl = deps.outbox.ttlOf(targets.map((target) => target.outbox))
   const head = [
-    ...[now, kept.createdAt, kept.expiresAt, reference, lifetime, lifetime - MARGIN.copy + MARGIN.receipt],
-    ...[ttl, collapseKey === undefined ? '' : place, REPLACED],
+    ...[
+      now,
+      notification.createdAt,
+      notification.expiresAt,
+      reference,
+      lifetime,
+      lifetime - TTL_MARGIN_MS.copy + TTL_MARGIN_MS.receipt,
+    ],
+    ...[ttl, collapseKey === undefined ? '' : receiptKey, REPLACED],
   ]
   const answers = list(await deps.ask(() => deps.redis.script(handScript, keys, [...head, ...args])))
-  return answers.map((answer) => ANSWERS[whole(answer)] ?? 'gone')
+  return answers.map((answer) => OUTCOMES[whole(answer)] ?? 'gone')
 }
 
-const handStep = async (deps: FanOutDeps, notification: Notification, targets: readonly Target[]) => {
+const writeStep = async (deps: FanOutDeps, notification: Notification, targets: readonly Target[]) => {
   const kept = await deps.notifications.keep(notification)
   const placed = targets
-    .map((target, place): Placed => {
+    .map((target, index): Placed => {
       if (target.outbox.id !== target.deliveredId) throw new Error('An outbox entry of a copy has its id')
       const args = deps.outbox.args([target.outbox])
-      return { ...target, args, place, p: partitionOf(target.accountKey) }
+      return { ...target, args, index, p: partitionOf(target.accountKey) }
     })
-    .sort((a, b) => a.p - b.p || a.place - b.place)
+    .sort((a, b) => a.p - b.p || a.index - b.index)
   const results = new Array<Answer>(targets.length).fill('gone')
-  const handAll = async (batch: readonly Placed[]): Promise<void> => {
-    const answers = await handBatch(deps, batch, notification.createdAt, kept)
+  const writeAll = async (batch: readonly Placed[]): Promise<void> => {
+    const answers = await writeBatch(deps, batch, notification.createdAt, kept)
     const again: Placed[] = []
     for (const [at, one] of batch.entries()) {
       const answer = answers[at] ?? 'gone'
-      results[one.place] = answer
+      results[one.index] = answer
       if (answer === 'collapsed') again.push(one)
-      else if (answer !== 'gone') deps.whereabouts.put(one.subscriptionId, one.p)
+      else if (answer !== 'gone') deps.partitions.put(one.subscriptionId, one.p)
     }
     // Somebody else was faster with the same collapse key.
-    if (again.length > 0) await handAll(again)
+    if (again.length > 0) await writeAll(again)
   }
-  const handing: Promise<void>[] = []
+  const writing: Promise<void>[] = []
   let ready = 0
   for (const group of deps.redis.spansSlots ? [placed] : groupBy(placed, ({ p }) => p).values()) {
-    for (let from = 0; from < group.length; from += HAND_BATCH) {
-      const batch = group.slice(from, from + HAND_BATCH)
-      const one = handAll(batch)
+    for (let from = 0; from < group.length; from += MAX_CALL_TARGETS) {
+      const batch = group.slice(from, from + MAX_CALL_TARGETS)
+      const one = writeAll(batch)
       // It may fail before anybody waits for it; then waiting says so.
       one.catch(() => {})
-      handing.push(one)
+      writing.push(one)
       // What is ready leaves: Redis works on it while the next ones are written.
       ready += batch.length
-      if (ready < HAND_BATCH) continue
+      if (ready < MAX_CALL_TARGETS) continue
       ready = 0
       await turn()
     }
   }
-  await Promise.all(handing)
+  await Promise.all(writing)
   return results.map((answer) => (answer === 'collapsed' ? 'gone' : answer))
 }
 
 /** Hands notifications over to subscribers. */
-export const createRedisHanding = (
+export const createRedisFanOut = (
   shared: NotifyDeps,
   notifications: Notifications,
   outbox: Outbox,
@@ -130,8 +137,8 @@ export const createRedisHanding = (
   return {
     async hand(notification, targets) {
       const results: ('sent' | 'repeated' | 'gone')[] = []
-      for (let from = 0; from < targets.length; from += HAND_STEP) {
-        const step = await handStep(deps, notification, targets.slice(from, from + HAND_STEP))
+      for (let from = 0; from < targets.length; from += MAX_STEP_TARGETS) {
+        const step = await writeStep(deps, notification, targets.slice(from, from + MAX_STEP_TARGETS))
         results.push(...step)
         if (step.includes('sent')) deps.outbox.ring()
       }

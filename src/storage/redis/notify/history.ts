@@ -10,14 +10,14 @@ import { type NotifyDeps, split } from './deps.ts'
 import type { Notifications } from './notifications.ts'
 import type { Outbox } from './outbox.ts'
 import type { Requests } from './requests.ts'
-import { ALL, partitionOf, placeOf } from './rows/layout.ts'
+import { ALL, partitionOf, receiptKeyOf } from './rows/layout.ts'
 import { writeName, writeTime } from './rows/receipt-rows.ts'
 import { holding } from './rows/records.ts'
 
 type History = Pick<NotifyStore, 'delivered' | 'deliveredById' | 'history' | 'unreadCounts' | 'markRead'>
 
 /** Copies that one call looks up. */
-const COPIES = 200
+const MAX_LOOKUP_COPIES = 200
 /** Where a copy is. */
 interface Whose {
   p: number
@@ -66,7 +66,7 @@ const readVerbs = (
   deps: HistoryDeps,
 ): Pick<History, 'delivered' | 'deliveredById' | 'history' | 'unreadCounts'> => ({
   async delivered(subscriptionId, deliveredId) {
-    const p = await deps.whereabouts.find(subscriptionId)
+    const p = await deps.partitions.find(subscriptionId)
     return p === undefined ? undefined : copyIn(deps, p, subscriptionId, deliveredId)
   },
 
@@ -81,7 +81,7 @@ const readVerbs = (
   },
 
   async history(subscriptionId, { after, limit, unreadFirst, now }) {
-    const p = await deps.whereabouts.find(subscriptionId)
+    const p = await deps.partitions.find(subscriptionId)
     if (after === '' || (p === undefined && after !== null)) throw new ProtocolError('unknown_notification')
     const page: DeliveredNotification[] = []
     let hasMore = p !== undefined
@@ -112,7 +112,7 @@ const readVerbs = (
   async unreadCounts(subscriptionIds) {
     return Promise.all(
       subscriptionIds.map(async (id) => {
-        const p = await deps.whereabouts.find(id)
+        const p = await deps.partitions.find(id)
         return p === undefined
           ? 0
           : deps.ask(() => deps.redis.client.zcard(deps.layout.partition(p).copies(id)[1]))
@@ -136,10 +136,10 @@ const markVerbs = (deps: HistoryDeps): Pick<History, 'markRead'> => ({
       ? []
       : list(await deps.ask(() => deps.redis.script(unreadScript, [unread, rows], asked)))
     for (let n = 0; n < found.length; n += 3) {
-      const place = placeOf(split(text(found[n + 2]))[1], whole(found[n + 1]))
-      const key = keyOf.get(place) ?? 8 + keys.length
-      if (!keyOf.has(place)) keys.push(...own.receipts(place))
-      keyOf.set(place, key)
+      const receiptKey = receiptKeyOf(split(text(found[n + 2]))[1], whole(found[n + 1]))
+      const key = keyOf.get(receiptKey) ?? 8 + keys.length
+      if (!keyOf.has(receiptKey)) keys.push(...own.receipts(receiptKey))
+      keyOf.set(receiptKey, key)
       copies.push({ id: text(found[n]), key })
     }
     const entries = [...always, ...outboxIfChanged]
@@ -184,7 +184,7 @@ export const createRedisHistory = (
   const { redis, ask, layout } = shared
   /** Delivery looks up those of a batch at once. */
   const copyRow = createCallBatcher(
-    { groupOf: ({ p }: Whose) => (redis.spansSlots ? 0 : p), most: COPIES },
+    { groupOf: ({ p }: Whose) => (redis.spansSlots ? 0 : p), most: MAX_LOOKUP_COPIES },
     async (whose) => {
       const keys = whose.flatMap(({ p, subscriptionId }) => layout.partition(p).copies(subscriptionId))
       const ids = whose.map(({ id }) => id)

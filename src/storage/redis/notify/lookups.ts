@@ -4,12 +4,12 @@ import { createCallBatcher } from '../call-batcher.ts'
 import { forgetScript } from '../lua/notify/accounts/forget.ts'
 import { pointScript } from '../lua/notify/accounts/point.ts'
 import { type NotifyDeps, split } from './deps.ts'
-import { MARGIN, partitionOf } from './rows/layout.ts'
+import { partitionOf, TTL_MARGIN_MS } from './rows/layout.ts'
 import { packAccount, unpackAccount } from './rows/packing.ts'
 import { readRecord } from './rows/records.ts'
 
 /** Accounts that one command reads. */
-const ACCOUNTS = 200
+const MAX_LOOKUP_ACCOUNTS = 200
 
 export interface Account {
   version: number
@@ -47,13 +47,16 @@ export interface Lookups {
  * (watchers), again after it, because a sweep between the two may have looked, found no record that fits yet, and removed it; what is written after
  * the commit carries a new mark, which a sweep that looked earlier does not remove.
  */
-export const createLookups = ({ redis, ask, layout, clock, whereabouts }: NotifyDeps): Lookups => {
+export const createLookups = ({ redis, ask, layout, clock, partitions }: NotifyDeps): Lookups => {
   const own = randomBytes(3).toString('base64url')
   let marks = 0
 
   /** Dapps and delivery ask for many at once. */
   const text = createCallBatcher(
-    { groupOf: (accountKey: string) => (redis.spansSlots ? 0 : partitionOf(accountKey)), most: ACCOUNTS },
+    {
+      groupOf: (accountKey: string) => (redis.spansSlots ? 0 : partitionOf(accountKey)),
+      most: MAX_LOOKUP_ACCOUNTS,
+    },
     (accountKeys) => ask(() => redis.client.mget(...accountKeys.map((one) => layout.of(one).account(one)))),
   )
 
@@ -62,7 +65,7 @@ export const createLookups = ({ redis, ask, layout, clock, whereabouts }: Notify
     if (found === null) return { version: 0, record: { subscriptions: [], watchers: [] } }
     const [version, json] = split(found)
     const record = readRecord(json, accountKey)
-    whereabouts.learn(accountKey, record)
+    partitions.learn(accountKey, record)
     return { version: Number(version), record }
   }
 
@@ -86,7 +89,7 @@ export const createLookups = ({ redis, ask, layout, clock, whereabouts }: Notify
       const mark = `${own}${marks.toString(36)}`
       await Promise.all(
         pointers.map(async ({ key, expiresAt, kind }) => {
-          const ttl = Math.max(expiresAt - now, 0) + MARGIN.account
+          const ttl = Math.max(expiresAt - now, 0) + TTL_MARGIN_MS.account
           if (kind === 'only') return ask(() => redis.client.set(key, `\0${candidate}`, 'PX', ttl))
           const args = [candidate, mark, ttl, kind === 'old' ? 'keep' : '']
           return ask(() => redis.script(pointScript, [key], args))

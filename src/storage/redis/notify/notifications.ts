@@ -6,13 +6,13 @@ import { keepScript } from '../lua/notify/history/keep.ts'
 import { scanPairs } from '../scan.ts'
 import { text } from '../script.ts'
 import { type NotifyDeps, parsed, split } from './deps.ts'
-import { ALL, MARGIN, placeOf, referenceOf } from './rows/layout.ts'
+import { ALL, receiptKeyOf, referenceOf, TTL_MARGIN_MS } from './rows/layout.ts'
 
 /** Length of a reference in a cursor, behind eight bytes of time. */
-const REFERENCE = 27
+const REFERENCE_LENGTH = 27
 
 /** About how many are looked at in one go. */
-const PAGE = 500
+const SCAN_COUNT = 500
 
 export interface Notifications
   extends Pick<NotifyStore, 'putNotification' | 'notification' | 'notifications'> {
@@ -21,15 +21,15 @@ export interface Notifications
   /** What was sent under the reference at that instant; remembered for a while. */
   sent(reference: string, sentAt: number): Promise<Notification | undefined>
   /** Where the receipts of a notification are; undefined when it is not kept. */
-  placeOf(of: NotificationName): Promise<{ place: string; kept: Notification } | undefined>
+  receiptKeyOf(of: NotificationName): Promise<{ receiptKey: string; notification: Notification } | undefined>
   /** Where the receipts of all that is kept are, in pages. */
-  places(): AsyncIterable<string[]>
+  receiptKeys(): AsyncIterable<string[]>
   lifetime(notification: Notification): number
 }
 
 export interface Kept {
   reference: string
-  kept: Notification
+  notification: Notification
 }
 
 /** Rows from before notifications had `deliverBy`. */
@@ -50,7 +50,7 @@ interface NotificationsDeps extends NotifyDeps {
 }
 
 const life = (deps: NotificationsDeps, { createdAt, expiresAt }: Notification) =>
-  Math.max(expiresAt - createdAt, expiresAt - deps.clock.now(), 0) + MARGIN.copy
+  Math.max(expiresAt - createdAt, expiresAt - deps.clock.now(), 0) + TTL_MARGIN_MS.copy
 
 const fetch = async (deps: NotificationsDeps, reference: string): Promise<Notification | undefined> => {
   const value = await deps.ask(() => deps.redis.client.get(deps.layout.notification(reference).key))
@@ -58,18 +58,21 @@ const fetch = async (deps: NotificationsDeps, reference: string): Promise<Notifi
   return row && withDefaults(row)
 }
 
-const enlist = async (deps: NotificationsDeps, kept: Notification, reference: string) => {
-  const place = placeOf(reference, kept.createdAt)
-  if (deps.listed.get(place)) return
-  const lists = [deps.layout.sent(kept.projectId), deps.layout.sent(kept.projectId, kept.domain)]
+const enlist = async (deps: NotificationsDeps, notification: Notification, reference: string) => {
+  const receiptKey = receiptKeyOf(reference, notification.createdAt)
+  if (deps.listed.get(receiptKey)) return
+  const lists = [
+    deps.layout.sent(notification.projectId),
+    deps.layout.sent(notification.projectId, notification.domain),
+  ]
   await Promise.all(
     lists.flatMap((list) => [
-      deps.ask(() => deps.redis.client.zadd(list, kept.createdAt, place)),
-      deps.ask(() => deps.redis.client.pexpire(list, life(deps, kept), 'NX')),
-      deps.ask(() => deps.redis.client.pexpire(list, life(deps, kept), 'GT')),
+      deps.ask(() => deps.redis.client.zadd(list, notification.createdAt, receiptKey)),
+      deps.ask(() => deps.redis.client.pexpire(list, life(deps, notification), 'NX')),
+      deps.ask(() => deps.redis.client.pexpire(list, life(deps, notification), 'GT')),
     ]),
   )
-  deps.listed.put(place, true)
+  deps.listed.put(receiptKey, true)
 }
 
 const keep = async (deps: NotificationsDeps, notification: Notification): Promise<Kept> => {
@@ -79,47 +82,49 @@ const keep = async (deps: NotificationsDeps, notification: Notification): Promis
   const args = [createdAt, expiresAt, life(deps, notification), reference, JSON.stringify(notification)]
   const json = text(await deps.ask(() => deps.redis.script(keepScript, [key, at.notifications], args)))
   const row = parsed<Notification>(json)
-  const kept = row ? withDefaults(row) : notification
-  await enlist(deps, kept, reference)
-  return { reference, kept }
+  const stored = row ? withDefaults(row) : notification
+  await enlist(deps, stored, reference)
+  return { reference, notification: stored }
 }
 
-const placeVerbs = (deps: NotificationsDeps): Pick<Notifications, 'sent' | 'placeOf' | 'places'> => ({
+const receiptKeyVerbs = (
+  deps: NotificationsDeps,
+): Pick<Notifications, 'sent' | 'receiptKeyOf' | 'receiptKeys'> => ({
   async sent(reference, sentAt) {
     // What is kept under a reference and was sent at an instant never changes.
-    const place = placeOf(reference, sentAt)
-    const known = deps.recent.get(place) ?? fetch(deps, reference)
-    deps.recent.put(place, known)
+    const receiptKey = receiptKeyOf(reference, sentAt)
+    const known = deps.recent.get(receiptKey) ?? fetch(deps, reference)
+    deps.recent.put(receiptKey, known)
     const notification = await known.catch((error) => {
-      deps.recent.remove(place)
+      deps.recent.remove(receiptKey)
       throw error
     })
     if (notification?.createdAt === sentAt) return notification
-    deps.recent.remove(place)
+    deps.recent.remove(receiptKey)
     return undefined
   },
 
-  async placeOf({ projectId, domain, id }) {
+  async receiptKeyOf({ projectId, domain, id }) {
     const reference = referenceOf(projectId, domain, id)
-    const kept = await fetch(deps, reference)
-    return kept && { place: placeOf(reference, kept.createdAt), kept }
+    const notification = await fetch(deps, reference)
+    return notification && { receiptKey: receiptKeyOf(reference, notification.createdAt), notification }
   },
 
-  async *places() {
+  async *receiptKeys() {
     for (const p of ALL) {
       const { notifications } = deps.layout.partition(p)
       const pages = scanPairs((cursor) =>
-        deps.ask(() => deps.redis.client.zscan(notifications, cursor, 'COUNT', PAGE)),
+        deps.ask(() => deps.redis.client.zscan(notifications, cursor, 'COUNT', SCAN_COUNT)),
       )
       for await (const page of pages) {
         const references = page.map(([reference]) => reference)
         const keys = references.map((reference) => deps.layout.notification(reference).key)
         const values = await deps.ask(() => deps.redis.client.mget(...keys))
-        const places = references.flatMap((reference, at) => {
+        const receiptKeys = references.flatMap((reference, at) => {
           const row = values[at] ? parsed<Notification>(split(values[at])[1]) : undefined
-          return row ? [placeOf(reference, row.createdAt)] : []
+          return row ? [receiptKeyOf(reference, row.createdAt)] : []
         })
-        if (places.length > 0) yield places
+        if (receiptKeys.length > 0) yield receiptKeys
       }
     }
   },
@@ -129,7 +134,7 @@ const listVerbs = (
   deps: NotificationsDeps,
 ): Pick<Notifications, 'putNotification' | 'notification' | 'notifications'> => ({
   async putNotification(notification) {
-    return (await keep(deps, notification)).kept
+    return (await keep(deps, notification)).notification
   },
 
   async notification(projectId, domain, id) {
@@ -138,28 +143,28 @@ const listVerbs = (
 
   async notifications(projectId, { domain, after, limit }) {
     const list = deps.layout.sent(projectId, domain)
-    const start = after === undefined ? undefined : Buffer.from(fromCursor(after, 8 + REFERENCE))
+    const start = after === undefined ? undefined : Buffer.from(fromCursor(after, 8 + REFERENCE_LENGTH))
     const from = start?.readDoubleBE()
     const behind = start?.toString('latin1', 8)
     const notifications: Notification[] = []
     let last: string | undefined
     for (let offset = 0; ; ) {
-      const places = await deps.ask(() =>
+      const receiptKeys = await deps.ask(() =>
         deps.redis.client.zrevrangebyscore(list, from ?? '+inf', '-inf', 'LIMIT', offset, limit + 1),
       )
-      const found = await Promise.all(places.map((place) => fetch(deps, referenceIn(place))))
-      for (const [at, place] of places.entries()) {
+      const found = await Promise.all(receiptKeys.map((receiptKey) => fetch(deps, referenceIn(receiptKey))))
+      for (const [at, receiptKey] of receiptKeys.entries()) {
         const notification = found[at]
-        const reference = referenceIn(place)
-        if (!notification || placeOf(reference, notification.createdAt) !== place) continue
+        const reference = referenceIn(receiptKey)
+        if (!notification || receiptKeyOf(reference, notification.createdAt) !== receiptKey) continue
         // Of the same instant, those with a greater reference were on the page before.
         if (behind !== undefined && notification.createdAt === from && reference >= behind) continue
         if (notifications.length === limit) return { notifications, next: last ?? null }
         notifications.push(notification)
         last = cursorOf(notification.createdAt, reference)
       }
-      if (places.length <= limit) return { notifications, next: null }
-      offset += places.length
+      if (receiptKeys.length <= limit) return { notifications, next: null }
+      offset += receiptKeys.length
     }
   },
 })
@@ -177,17 +182,17 @@ export const createNotifications = (shared: NotifyDeps): Notifications => {
   }
 
   return {
-    ...placeVerbs(deps),
+    ...receiptKeyVerbs(deps),
     ...listVerbs(deps),
     keep: (notification) => keep(deps, notification),
     lifetime: (argument0) => life(deps, argument0),
   }
 }
 
-const referenceIn = (place: string): string => place.slice(0, REFERENCE)
+const referenceIn = (receiptKey: string): string => receiptKey.slice(0, REFERENCE_LENGTH)
 
 const cursorOf = (createdAt: number, reference: string): string => {
-  const bytes = Buffer.alloc(8 + REFERENCE)
+  const bytes = Buffer.alloc(8 + REFERENCE_LENGTH)
   bytes.writeDoubleBE(createdAt)
   bytes.write(reference, 8, 'latin1')
   return toCursor(bytes)

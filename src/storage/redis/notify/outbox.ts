@@ -7,7 +7,7 @@ import { sizeScript } from '../lua/notify/outbox/size.ts'
 import { takeScript } from '../lua/notify/outbox/take.ts'
 import { list, text, whole } from '../script.ts'
 import { inCalls, type NotifyDeps, parsed, split } from './deps.ts'
-import { ALL, MARGIN } from './rows/layout.ts'
+import { ALL, TTL_MARGIN_MS } from './rows/layout.ts'
 
 export interface Outbox
   extends Pick<NotifyStore, 'takeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox' | 'outboxOf'> {
@@ -25,15 +25,15 @@ export interface Outbox
   ring(): void
 }
 
-const NEWS = 'notify-outbox'
+const WAKE_CHANNEL = 'notify-outbox'
 /** Takes are spread over so many partitions, if there are so many that have something. */
-const SPREAD = 8
+const MIN_TAKE_PARTITIONS = 8
 /** A take looks again when others were faster, but not for ever. */
-const ROUNDS = 8
+const MAX_TAKE_ROUNDS = 8
 /** Ids of one partition in one script call. */
-const CHUNK = 1_000
+const MAX_CALL_IDS = 1_000
 /** Entries of one look through a partition. */
-const SCAN = 500
+const SCAN_COUNT = 500
 
 /** Taken entries whose partition this process remembers. */
 const MAX_TAKEN_ENTRIES = 100_000
@@ -42,12 +42,12 @@ interface OutboxState extends NotifyDeps {
   listeners: Set<() => void>
   /** What was taken here: it tells where an entry is, and whether it is still ours when it is given back. */
   taken: BoundedMap<{ p: number; until: number }>
-  lastPlace: number
+  lastPosition: number
   isRinging: boolean
   subscription: Disposable | undefined
 }
 
-const call = (state: OutboxState) => {
+const notifyListeners = (state: OutboxState) => {
   for (const listener of [...state.listeners]) listener()
 }
 
@@ -69,15 +69,15 @@ const peek = (state: OutboxState, now: number) =>
   })
 
 /** How many entries of each partition to take: from the oldest partitions first, from several at once. */
-const planTake = (offers: readonly { p: number; count: number; oldest: number }[], limit: number) => {
+const takePlan = (offers: readonly { p: number; count: number; oldest: number }[], limit: number) => {
   const sorted = [...offers].sort((a, b) => a.oldest - b.oldest)
-  const share = Math.ceil(limit / Math.min(SPREAD, sorted.length))
+  const share = Math.ceil(limit / Math.min(MIN_TAKE_PARTITIONS, sorted.length))
   const plan = new Map<number, number>()
   let open = limit
   for (const atMost of [share, limit]) {
     for (const { p, count } of sorted) {
       const already = plan.get(p) ?? 0
-      const more = Math.min(Math.min(count, atMost, CHUNK) - already, open)
+      const more = Math.min(Math.min(count, atMost, MAX_CALL_IDS) - already, open)
       if (more <= 0) continue
       plan.set(p, already + more)
       open -= more
@@ -87,7 +87,7 @@ const planTake = (offers: readonly { p: number; count: number; oldest: number }[
 }
 
 /** Ids by the partition in which they are; without one, those that must be looked for everywhere. */
-const whereOf = (state: OutboxState, ids: readonly string[]) => {
+const byPartition = (state: OutboxState, ids: readonly string[]) => {
   const groups = new Map<number, string[]>()
   for (const id of ids) {
     const p = state.taken.get(id)?.p
@@ -99,7 +99,8 @@ const whereOf = (state: OutboxState, ids: readonly string[]) => {
   }
   return [...groups].flatMap(([p, all]) => {
     const chunks: { p: number; ids: string[] }[] = []
-    for (let at = 0; at < all.length; at += CHUNK) chunks.push({ p, ids: all.slice(at, at + CHUNK) })
+    for (let at = 0; at < all.length; at += MAX_CALL_IDS)
+      chunks.push({ p, ids: all.slice(at, at + MAX_CALL_IDS) })
     return chunks
   })
 }
@@ -109,12 +110,12 @@ const entryVerbs = (
 ): Pick<Outbox, 'args' | 'ttlOf' | 'partitionOf' | 'forget' | 'remove' | 'outboxSize' | 'outboxOf'> => ({
   args: (entries) =>
     entries.flatMap((entry) => {
-      state.lastPlace = Math.max(state.lastPlace + 1, state.clock.now() * 1000)
-      return [entry.id, state.lastPlace, JSON.stringify(entry)]
+      state.lastPosition = Math.max(state.lastPosition + 1, state.clock.now() * 1000)
+      return [entry.id, state.lastPosition, JSON.stringify(entry)]
     }),
 
   ttlOf: (entries) =>
-    Math.max(0, ...entries.map(({ expiresAt }) => expiresAt - state.clock.now())) + MARGIN.copy,
+    Math.max(0, ...entries.map(({ expiresAt }) => expiresAt - state.clock.now())) + TTL_MARGIN_MS.copy,
 
   partitionOf: (id) => state.taken.get(id)?.p,
 
@@ -123,7 +124,7 @@ const entryVerbs = (
   },
 
   async remove(ids) {
-    await inCalls(state.redis, whereOf(state, ids), async (groups) => {
+    await inCalls(state.redis, byPartition(state, ids), async (groups) => {
       const keys = groups.flatMap(({ p }) => keysOf(state, p))
       const args = groups.flatMap((group) => [group.ids.length, ...group.ids])
       await state.ask(() => state.redis.script(completeScript, keys, args))
@@ -144,7 +145,9 @@ const entryVerbs = (
     const { entries } = state.layout.of(accountKey)
     let cursor = '0'
     do {
-      const [next, found] = await state.ask(() => state.redis.client.hscan(entries, cursor, 'COUNT', SCAN))
+      const [next, found] = await state.ask(() =>
+        state.redis.client.hscan(entries, cursor, 'COUNT', SCAN_COUNT),
+      )
       for (let at = 1; at < found.length; at += 2) {
         const entry = parsed<OutboxEntry>(split(found[at] ?? '')[1])
         if (entry) yield entry
@@ -156,11 +159,11 @@ const entryVerbs = (
 
 const leaseVerbs = (state: OutboxState): Pick<Outbox, 'takeOutbox' | 'returnOutbox'> => ({
   async takeOutbox({ limit, now, until }) {
-    const found: { place: number; entry: OutboxEntry }[] = []
-    for (let round = 0; round < ROUNDS && found.length < limit; round++) {
+    const found: { position: number; entry: OutboxEntry }[] = []
+    for (let round = 0; round < MAX_TAKE_ROUNDS && found.length < limit; round++) {
       const there = (await peek(state, now)).filter(({ count }) => count > 0)
       if (there.length === 0) break
-      const lots = await inCalls(state.redis, planTake(there, limit - found.length), async (plan) => {
+      const lots = await inCalls(state.redis, takePlan(there, limit - found.length), async (plan) => {
         const keys = plan.flatMap(([p]) => keysOf(state, p))
         const args = [now, until, ...plan.map(([, count]) => count)]
         const answers = list(await state.ask(() => state.redis.script(takeScript, keys, args)))
@@ -170,24 +173,24 @@ const leaseVerbs = (state: OutboxState): Pick<Outbox, 'takeOutbox' | 'returnOutb
       for (const { p, lot } of lots) {
         got += lot.length
         for (const one of lot) {
-          const [place, json] = split(text(one))
+          const [position, json] = split(text(one))
           const entry = parsed<OutboxEntry>(json)
           if (!entry) continue
           state.taken.put(entry.id, { p, until })
-          found.push({ place: Number(place), entry })
+          found.push({ position: Number(position), entry })
         }
       }
       // That was all; otherwise others were faster, or there is more.
       if (got === there.reduce((sum, { count }) => sum + count, 0)) break
     }
-    return found.sort((a, b) => a.place - b.place).map(({ entry }) => entry)
+    return found.sort((a, b) => a.position - b.position).map(({ entry }) => entry)
   },
 
   async returnOutbox(ids, returnedAt) {
     // The half tells what was given back from what a worker holds; it is due at the stated instant all the same.
     const at = returnedAt - 0.5
     await Promise.all(
-      whereOf(state, ids).map((group) => {
+      byPartition(state, ids).map((group) => {
         const args = group.ids.flatMap((id) => [id, state.taken.get(id)?.until ?? ''])
         return state.ask(() =>
           state.redis.script(returnScript, [state.layout.partition(group.p).held], [at, ...args]),
@@ -203,13 +206,13 @@ const leaseVerbs = (state: OutboxState): Pick<Outbox, 'takeOutbox' | 'returnOutb
 
 const listenerVerbs = (state: OutboxState): Pick<Outbox, 'ring' | 'onOutbox'> => ({
   ring() {
-    call(state)
+    notifyListeners(state)
     // Once for all that is added in this turn.
     if (state.isRinging) return
     state.isRinging = true
     setImmediate(() => {
       state.isRinging = false
-      state.channels.publish([{ channel: NEWS, text: '' }])
+      state.channels.publish([{ channel: WAKE_CHANNEL, text: '' }])
     })
   },
 
@@ -217,7 +220,7 @@ const listenerVerbs = (state: OutboxState): Pick<Outbox, 'ring' | 'onOutbox'> =>
     const own = () => listener()
     state.listeners.add(own)
     // Our own rings come back to us, too; a listener that looks once more finds nothing.
-    state.subscription ??= state.channels.listen([NEWS], () => call(state))
+    state.subscription ??= state.channels.listen([WAKE_CHANNEL], () => notifyListeners(state))
     return {
       [Symbol.dispose]: () => {
         state.listeners.delete(own)
@@ -246,7 +249,7 @@ export const createRedisOutbox = (shared: NotifyDeps): Outbox => {
     ...shared,
     listeners: new Set(),
     taken: createBoundedMap(MAX_TAKEN_ENTRIES),
-    lastPlace: 0,
+    lastPosition: 0,
     isRinging: false,
     subscription: undefined,
   }

@@ -20,15 +20,15 @@ import { list, text, whole } from '../script.ts'
 import { inCalls, type NotifyDeps, split } from './deps.ts'
 import type { Notifications } from './notifications.ts'
 import type { Outbox } from './outbox.ts'
-import { ALL, MARGIN, PARTITIONS, type Partition, partitionOf, placeOf } from './rows/layout.ts'
+import { ALL, PARTITIONS, type Partition, partitionOf, receiptKeyOf, TTL_MARGIN_MS } from './rows/layout.ts'
 import { mergePages } from './rows/pages.ts'
 import { DIGITS, readReceipt, SEPARATOR, writeForm, writeName, writeTime } from './rows/receipt-rows.ts'
 import { holding } from './rows/records.ts'
 
 /** Copies that one script call looks at, or settles. */
-const CHUNK = 500
+const MAX_CALL_COPIES = 500
 /** Copies that one script call marks as delivered. */
-const DELIVERED = 100
+const MAX_CALL_DELIVERED = 100
 
 type Done = Parameters<ReceiptsStore['completeOutbox']>[0][number]
 type Settled = Done & { receipt: OutboxOutcome }
@@ -44,11 +44,11 @@ interface ReceiptsDeps extends NotifyDeps {
 const withdraw = async (
   deps: ReceiptsDeps,
   at: Partition,
-  place: string,
+  receiptKey: string,
   { id, account, subscriptionId }: { id: string; account: string; subscriptionId: string },
   { when, reason, now }: { when: number; reason: string; now?: number },
 ) => {
-  const receipts = at.receipts(place)
+  const receipts = at.receipts(receiptKey)
   // Of a subscription that ended there is nothing left but the entry and the receipt: then these keys are nobody's.
   const copies = at.copies(subscriptionId === '' ? id : subscriptionId).slice(1)
   const keys = [at.entries, at.free, at.held, ...receipts, ...copies]
@@ -56,33 +56,35 @@ const withdraw = async (
   return whole(await deps.ask(() => deps.redis.script(withdrawScript, keys, args))) === 1
 }
 
-const fail = async (deps: ReceiptsDeps, place: string, { id, receipt }: Settled, when: number) => {
+const fail = async (deps: ReceiptsDeps, receiptKey: string, { id, receipt }: Settled, when: number) => {
   const { accountKey, subscriptionId, reason = '' } = receipt
   const copy = { id, account: writeName(accountKey), subscriptionId }
-  await withdraw(deps, deps.layout.of(accountKey), place, copy, { when, reason })
+  await withdraw(deps, deps.layout.of(accountKey), receiptKey, copy, { when, reason })
 }
 
-/** Entries of published copies; `places` are those of their notifications. */
+/** Entries of published copies; `receiptKeys` are those of their notifications. */
 const settle = async (
   deps: ReceiptsDeps,
   done: readonly Settled[],
-  places: ReadonlyMap<string, string>,
+  receiptKeys: ReadonlyMap<string, string>,
   when: number,
 ) => {
   const partition = ({ id, receipt }: Settled) =>
     deps.outbox.partitionOf(id) ?? partitionOf(receipt.accountKey)
   const shares = [...groupBy(done, partition)].flatMap(([p, own]) =>
-    [...groupBy(own, ({ receipt }) => places.get(nameKey(receipt.of)) ?? '')].flatMap(([place, all]) => {
-      const chunks: { p: number; place: string; chunk: readonly Settled[] }[] = []
-      for (let at = 0; at < all.length; at += CHUNK)
-        chunks.push({ p, place, chunk: all.slice(at, at + CHUNK) })
-      return chunks
-    }),
+    [...groupBy(own, ({ receipt }) => receiptKeys.get(nameKey(receipt.of)) ?? '')].flatMap(
+      ([receiptKey, all]) => {
+        const chunks: { p: number; receiptKey: string; chunk: readonly Settled[] }[] = []
+        for (let at = 0; at < all.length; at += MAX_CALL_COPIES)
+          chunks.push({ p, receiptKey, chunk: all.slice(at, at + MAX_CALL_COPIES) })
+        return chunks
+      },
+    ),
   )
   await inCalls(deps.redis, shares, async (some) => {
-    const keys = some.flatMap(({ p, place }) => {
+    const keys = some.flatMap(({ p, receiptKey }) => {
       const at = deps.layout.partition(p)
-      return [at.entries, at.free, at.held, ...at.receipts(place)]
+      return [at.entries, at.free, at.held, ...at.receipts(receiptKey)]
     })
     const args = some.flatMap(({ chunk }) => [
       chunk.length,
@@ -113,7 +115,7 @@ const deliver = async (deps: ReceiptsDeps, copies: Parameters<ReceiptsStore['mar
     const keys = all.flatMap(({ p, accountKey, subscriptionId, reference, sentAt }) => {
       const at = deps.layout.partition(p)
       const [, , rows] = at.copies(subscriptionId)
-      const receipts = at.receipts(placeOf(reference, sentAt))
+      const receipts = at.receipts(receiptKeyOf(reference, sentAt))
       return [at.entries, at.free, at.order, at.account(accountKey), rows, ...receipts]
     })
     const args = all.flatMap(({ accountKey, subscriptionId, deliveredId, row, at, outbox: entry }) => [
@@ -140,14 +142,14 @@ const rowsOf = (answer: unknown, digits: string): string[] =>
 
 const page = async (
   deps: ReceiptsDeps,
-  place: string,
+  receiptKey: string,
   digits: string,
   after: string | undefined,
   limit: number,
 ) => {
   const rows = await mergePages({ after, limit }, async (parts) => {
     const lists = await inCalls(deps.redis, parts, async (some) => {
-      const keys = some.flatMap(({ p }) => deps.layout.partition(p).receipts(place))
+      const keys = some.flatMap(({ p }) => deps.layout.partition(p).receipts(receiptKey))
       const args = some.flatMap((part) => [part.after === undefined ? '' : inSet(part.after), part.limit])
       return list(await deps.ask(() => deps.redis.script(receiptsScript, keys, [digits, ...args])))
     })
@@ -163,9 +165,9 @@ const outcomeVerbs = (
   deps: ReceiptsDeps,
 ): Pick<ReceiptsStore, 'refuse' | 'completeOutbox' | 'markDelivered'> => ({
   async refuse(of, failures, when) {
-    const found = await deps.notifications.placeOf(of)
+    const found = await deps.notifications.receiptKeyOf(of)
     if (!found) return
-    const ttl = deps.notifications.lifetime(found.kept) - MARGIN.copy + MARGIN.receipt
+    const ttl = deps.notifications.lifetime(found.notification) - TTL_MARGIN_MS.copy + TTL_MARGIN_MS.receipt
     await Promise.all(
       [...groupBy(failures, ({ accountKey }) => partitionOf(accountKey))].map(([p, own]) => {
         const args = own.flatMap(({ accountKey, account, reason }) => [
@@ -173,7 +175,7 @@ const outcomeVerbs = (
           writeForm(account, accountKey),
           reason,
         ])
-        const keys = deps.layout.partition(p).receipts(found.place)
+        const keys = deps.layout.partition(p).receipts(found.receiptKey)
         return deps.ask(() => deps.redis.script(refuseScript, keys, [ttl, writeTime(when), ...args]))
       }),
     )
@@ -181,21 +183,21 @@ const outcomeVerbs = (
 
   async completeOutbox(done, when) {
     const names = new Map(done.filter(isSettled).map(({ receipt }) => [nameKey(receipt.of), receipt.of]))
-    const places = new Map<string, string>()
+    const receiptKeys = new Map<string, string>()
     await Promise.all(
       [...names].map(async ([key, of]) => {
-        const found = await deps.notifications.placeOf(of)
-        if (found) places.set(key, found.place)
+        const found = await deps.notifications.receiptKeyOf(of)
+        if (found) receiptKeys.set(key, found.receiptKey)
       }),
     )
-    const settled = done.filter(isSettled).filter(({ receipt }) => places.has(nameKey(receipt.of)))
+    const settled = done.filter(isSettled).filter(({ receipt }) => receiptKeys.has(nameKey(receipt.of)))
     const failed = settled.filter(({ receipt }) => receipt.became === 'failed')
     const published = settled.filter(({ receipt }) => receipt.became === 'published')
     const handled = new Set<Done>(settled)
     const others = done.filter((one) => !handled.has(one)).map(({ id }) => id)
     await Promise.all([
-      settle(deps, published, places, when),
-      ...failed.map((one) => fail(deps, places.get(nameKey(one.receipt.of)) ?? '', one, when)),
+      settle(deps, published, receiptKeys, when),
+      ...failed.map((one) => fail(deps, receiptKeys.get(nameKey(one.receipt.of)) ?? '', one, when)),
       deps.outbox.remove(others),
     ])
     deps.outbox.forget(settled.map(({ id }) => id))
@@ -203,8 +205,8 @@ const outcomeVerbs = (
 
   async markDelivered(copies) {
     const became: (NotificationName | undefined)[] = []
-    for (let from = 0; from < copies.length; from += DELIVERED) {
-      became.push(...(await deliver(deps, copies.slice(from, from + DELIVERED))))
+    for (let from = 0; from < copies.length; from += MAX_CALL_DELIVERED) {
+      became.push(...(await deliver(deps, copies.slice(from, from + MAX_CALL_DELIVERED))))
     }
     return became
   },
@@ -212,20 +214,20 @@ const outcomeVerbs = (
 
 const readVerbs = (deps: ReceiptsDeps): Pick<ReceiptsStore, 'receipts' | 'receiptCounts'> => ({
   async receipts(of, { state, after, limit }) {
-    const found = await deps.notifications.placeOf(of)
+    const found = await deps.notifications.receiptKeyOf(of)
     if (!found) return []
     const digits = state ? DIGITS[state] : DELIVERY_STATES.map((each) => DIGITS[each]).join('')
     // Behind every row of that account.
     const from = after === undefined ? undefined : `${writeName(after)}\u0001`
-    return page(deps, found.place, digits, from, limit)
+    return page(deps, found.receiptKey, digits, from, limit)
   },
 
   async receiptCounts(of) {
-    const found = await deps.notifications.placeOf(of)
+    const found = await deps.notifications.receiptKeyOf(of)
     const counts = { queued: 0, published: 0, delivered: 0, read: 0, failed: 0 }
     if (!found) return counts
     const parts = await inCalls(deps.redis, ALL, async (some) => {
-      const keys = some.flatMap((p) => deps.layout.partition(p).receipts(found.place))
+      const keys = some.flatMap((p) => deps.layout.partition(p).receipts(found.receiptKey))
       return [list(await deps.ask(() => deps.redis.script(countsScript, keys, [])))]
     })
     for (const part of parts) {
@@ -238,22 +240,22 @@ const readVerbs = (deps: ReceiptsDeps): Pick<ReceiptsStore, 'receipts' | 'receip
 const cancelVerbs = (deps: ReceiptsDeps): Pick<ReceiptsStore, 'forgetReceipts' | 'cancelQueued'> => ({
   async forgetReceipts(accountKey) {
     const at = deps.layout.of(accountKey)
-    for await (const places of deps.notifications.places()) {
-      const keys = places.flatMap((place) => [...at.receipts(place)])
+    for await (const receiptKeys of deps.notifications.receiptKeys()) {
+      const keys = receiptKeys.flatMap((receiptKey) => [...at.receipts(receiptKey)])
       await deps.ask(() => deps.redis.script(forgetReceiptsScript, keys, [writeName(accountKey)]))
     }
   },
 
   async cancelQueued(of, limit, when) {
-    const found = await deps.notifications.placeOf(of)
+    const found = await deps.notifications.receiptKeyOf(of)
     let cancelled = 0
     for (let p = 0; found && p < PARTITIONS; p++) {
       const at = deps.layout.partition(p)
-      const [queued] = at.receipts(found.place)
+      const [queued] = at.receipts(found.receiptKey)
       for (let behind: string | undefined = ''; behind !== undefined; ) {
         if (cancelled >= limit) return { cancelled, more: true }
         const keys = [queued, at.free, at.held, at.ids]
-        const args = [when, Math.min(CHUNK, limit - cancelled), behind, CHUNK]
+        const args = [when, Math.min(MAX_CALL_COPIES, limit - cancelled), behind, MAX_CALL_COPIES]
         const [next, ...rest]: unknown[] = list(
           await deps.ask(() => deps.redis.script(queuedScript, keys, args)),
         )
@@ -263,7 +265,9 @@ const cancelVerbs = (deps: ReceiptsDeps): Pick<ReceiptsStore, 'forgetReceipts' |
           copies.push({ id: id ?? '', account: account ?? '', subscriptionId: subscriptionId ?? '' })
         }
         const about = { when, reason: CANCELLED, now: when }
-        const done = await Promise.all(copies.map((copy) => withdraw(deps, at, found.place, copy, about)))
+        const done = await Promise.all(
+          copies.map((copy) => withdraw(deps, at, found.receiptKey, copy, about)),
+        )
         cancelled += done.filter(Boolean).length
         behind = text(next) || undefined
       }
@@ -294,5 +298,5 @@ const inOrder = (row: string, digit: string): string => {
   return `${bare.slice(0, at)}${digit}${bare.slice(at)}`
 }
 /** Where a list goes on that has come to this place: behind the account, whose receipt there may have moved on. */
-const inSet = (place: string): string =>
-  place.includes(SEPARATOR) ? `${place.slice(0, place.indexOf(SEPARATOR))}\u0001` : place
+const inSet = (receiptKey: string): string =>
+  receiptKey.includes(SEPARATOR) ? `${receiptKey.slice(0, receiptKey.indexOf(SEPARATOR))}\u0001` : receiptKey

@@ -1,6 +1,6 @@
 import type { RequestId } from '../../../notify/store/store.ts'
 import type { NotifyDeps } from './deps.ts'
-import { MARGIN, type Partition } from './rows/layout.ts'
+import { type Partition, TTL_MARGIN_MS } from './rows/layout.ts'
 
 /**
  * Ids of requests that were committed. The truth lies in the account's partition, where the commit is; a look-up says
@@ -12,7 +12,7 @@ export const createRequests = ({
   layout,
   clock,
 }: Pick<NotifyDeps, 'redis' | 'ask' | 'layout' | 'clock'>) => {
-  const ttlOf = ({ expiresAt }: RequestId) => Math.max(expiresAt - clock.now(), 0) + MARGIN.request
+  const ttlOf = ({ expiresAt }: RequestId) => Math.max(expiresAt - clock.now(), 0) + TTL_MARGIN_MS.request
 
   /** When the request expires, or expired; undefined when it was never committed. */
   const expiryOf = async (id: string): Promise<number | undefined> => {

@@ -21,20 +21,20 @@ export const createRedisRotation = ({ redis, ask, layout }: NotifyDeps): Rotatio
     },
 
     async swapServerKeys(old, next) {
-      const kept = await ask(() => client.get(layout.server))
-      if (kept === null || !isDeepStrictEqual(parsed(kept), old)) return false
-      const args = [kept, JSON.stringify(next)]
+      const stored = await ask(() => client.get(layout.server))
+      if (stored === null || !isDeepStrictEqual(parsed(stored), old)) return false
+      const args = [stored, JSON.stringify(next)]
       return whole(await ask(() => redis.script(swapScript, [layout.server], args))) === 1
     },
 
     async swapApp(old, next) {
       const app = layout.app(old.domain)
-      const kept = await ask(() => client.get(app))
-      if (kept === null || !isDeepStrictEqual(parsed<AppRecord>(kept), old)) return false
+      const stored = await ask(() => client.get(app))
+      if (stored === null || !isDeepStrictEqual(parsed<AppRecord>(stored), old)) return false
       const after = topicsOf(next)
       const left = topicsOf(old).filter((topic) => !after.includes(topic))
       const keys = [app, ...[...after, ...left].map(layout.appTopic)]
-      const args = [kept, JSON.stringify(next), next.domain, after.length]
+      const args = [stored, JSON.stringify(next), next.domain, after.length]
       return whole(await ask(() => redis.script(swapAppScript, keys, args))) === 1
     },
 

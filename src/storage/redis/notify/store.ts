@@ -17,7 +17,7 @@ import { createRedisAccounts } from './accounts.ts'
 import { createRedisApps } from './apps.ts'
 import { createRedisClicks } from './clicks.ts'
 import { createPartitionCache } from './deps.ts'
-import { createRedisHanding } from './fan-out.ts'
+import { createRedisFanOut } from './fan-out.ts'
 import { createRedisHistory } from './history.ts'
 import { createLookups } from './lookups.ts'
 import { createNotifications } from './notifications.ts'
@@ -42,8 +42,8 @@ export const createRedisNotifyStore = ({
 }): NotifyStore => {
   const ask = createAsk(redis)
   const layout = createLayout(redis.prefix)
-  const whereabouts = createPartitionCache({ redis, ask, layout })
-  const deps = { redis, channels, clock, ask, layout, whereabouts }
+  const partitions = createPartitionCache({ redis, ask, layout })
+  const deps = { redis, channels, clock, ask, layout, partitions }
   const lookups = createLookups(deps)
   const requests = createRequests(deps)
   const outbox = createRedisOutbox(deps)
@@ -54,7 +54,7 @@ export const createRedisNotifyStore = ({
     ...createRedisProjects(deps),
     ...createRedisApps(deps),
     ...createRedisAccounts(deps, lookups, requests, outbox),
-    ...createRedisHanding(deps, notifications, outbox),
+    ...createRedisFanOut(deps, notifications, outbox),
     ...createRedisHistory(deps, notifications, requests, outbox),
     ...createRedisReceipts(deps, notifications, outbox),
     ...createRedisWebhooks(deps),

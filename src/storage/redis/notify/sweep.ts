@@ -6,11 +6,11 @@ import { whole } from '../script.ts'
 import { GONE } from './accounts.ts'
 import { type NotifyDeps, parsed, split } from './deps.ts'
 import type { Lookups } from './lookups.ts'
-import { ALL, MARGIN, placeOf } from './rows/layout.ts'
+import { ALL, receiptKeyOf, TTL_MARGIN_MS } from './rows/layout.ts'
 import { unpackAccount, unpackTopic } from './rows/packing.ts'
 
 /** Rows of one call, and things looked at in one partition: a sweep must not hold up what wallets ask for. */
-const BATCH = 500
+const SWEEP_BATCH_SIZE = 500
 
 interface SweepDeps extends NotifyDeps {
   lookups: Lookups
@@ -38,7 +38,7 @@ const sweepEnded = async (
 const sweepGone = async (deps: SweepDeps, p: number, limit: number): Promise<number> => {
   const at = deps.layout.partition(p)
   let swept = 0
-  for (const what of await deps.ask(() => deps.redis.client.zrange(at.gone, 0, BATCH - 1))) {
+  for (const what of await deps.ask(() => deps.redis.client.zrange(at.gone, 0, SWEEP_BATCH_SIZE - 1))) {
     const id = what.slice(1)
     if (what.startsWith(GONE.history)) {
       if (swept < limit) swept += await sweepEnded(deps, p, id, limit - swept)
@@ -60,11 +60,11 @@ const sweepCopies = async (deps: SweepDeps, p: number, now: number, limit: numbe
   const at = deps.layout.partition(p)
   let swept = 0
   for (const id of await deps.ask(() =>
-    deps.redis.client.zrangebyscore(at.expiring, '-inf', now, 'LIMIT', 0, BATCH),
+    deps.redis.client.zrangebyscore(at.expiring, '-inf', now, 'LIMIT', 0, SWEEP_BATCH_SIZE),
   )) {
     if (swept >= limit) break
     const keys = [at.expiring, ...at.copies(id), at.ids]
-    const args = [id, now, Math.min(BATCH, limit - swept)]
+    const args = [id, now, Math.min(SWEEP_BATCH_SIZE, limit - swept)]
     swept += whole(await deps.ask(() => deps.redis.script(expireCopiesScript, keys, args)))
   }
   return swept
@@ -80,18 +80,20 @@ const forget = async (
   const gone = references.flatMap((reference, at) => {
     const row = values[at] ? parsed<Notification>(split(values[at])[1]) : undefined
     // Another one may have taken the id meanwhile.
-    return row && row.expiresAt <= now ? [{ ...row, place: placeOf(reference, row.createdAt) }] : []
+    return row && row.expiresAt <= now ? [{ ...row, receiptKey: receiptKeyOf(reference, row.createdAt) }] : []
   })
   if (gone.length === 0) return
   await Promise.all([
-    ...gone.flatMap(({ projectId, domain, place }) =>
+    ...gone.flatMap(({ projectId, domain, receiptKey }) =>
       [deps.layout.sent(projectId), deps.layout.sent(projectId, domain)].map((sent) =>
-        deps.ask(() => deps.redis.client.zrem(sent, place)),
+        deps.ask(() => deps.redis.client.zrem(sent, receiptKey)),
       ),
     ),
     ...ALL.map((p) =>
       deps.ask(() =>
-        deps.redis.client.unlink(...gone.flatMap(({ place }) => deps.layout.partition(p).receipts(place))),
+        deps.redis.client.unlink(
+          ...gone.flatMap(({ receiptKey }) => deps.layout.partition(p).receipts(receiptKey)),
+        ),
       ),
     ),
   ])
@@ -104,7 +106,7 @@ const sweepNotifications = async (
   limit: number,
 ): Promise<number> => {
   const { notifications } = deps.layout.partition(p)
-  const most = Math.min(BATCH, limit)
+  const most = Math.min(SWEEP_BATCH_SIZE, limit)
   const old = await deps.ask(() =>
     deps.redis.client.zrangebyscore(notifications, '-inf', now, 'LIMIT', 0, most),
   )
@@ -121,9 +123,9 @@ const sweepNotifications = async (
 /** Accounts whose ttl ended while no server ran: their keys went, their place in the list did not. */
 const sweepDue = async (deps: SweepDeps, p: number, now: number): Promise<void> => {
   const at = deps.layout.partition(p)
-  const long = now - MARGIN.account
+  const long = now - TTL_MARGIN_MS.account
   for (const packed of await deps.ask(() =>
-    deps.redis.client.zrangebyscore(at.due, '-inf', long, 'LIMIT', 0, BATCH),
+    deps.redis.client.zrangebyscore(at.due, '-inf', long, 'LIMIT', 0, SWEEP_BATCH_SIZE),
   )) {
     await deps.ask(() =>
       deps.redis.script(undueScript, [at.due, at.account(unpackAccount(packed))], [packed]),
@@ -140,7 +142,7 @@ const look = async (deps: SweepDeps, now: number) => {
         deps.ask(() => deps.redis.client.zcard(at.gone)),
         deps.ask(() => deps.redis.client.zcount(at.expiring, '-inf', now)),
         deps.ask(() => deps.redis.client.zcount(at.notifications, '-inf', now)),
-        deps.ask(() => deps.redis.client.zcount(at.due, '-inf', now - MARGIN.account)),
+        deps.ask(() => deps.redis.client.zcount(at.due, '-inf', now - TTL_MARGIN_MS.account)),
       ])
     }),
   )

@@ -26,8 +26,8 @@ import { list, text, whole } from '../script.ts'
 
 const CHANNEL = 'archive'
 /** Messages that one script call drops, and that one puts. */
-const PIECE = 2_000
-const CALL = { messages: 200, bytes: 4 * 1024 * 1024 }
+const MAX_CALL_DROPS = 2_000
+const MAX_CALL = { messages: 200, bytes: 4 * 1024 * 1024 }
 
 export const ARCHIVE_TOPIC = '{arc:'
 export const ARCHIVE_CLIENT = '{arcr:'
@@ -81,7 +81,7 @@ const put = async (
   for (const message of messages) {
     args.push(hash(message.id), message.seq ?? '', message.expiresAt, archivedText(message))
     bytes += message.message.length
-    if (args.length >= CALL.messages * 4 || bytes >= CALL.bytes) await flush()
+    if (args.length >= MAX_CALL.messages * 4 || bytes >= MAX_CALL.bytes) await flush()
   }
   await flush()
 }
@@ -115,10 +115,10 @@ const messageVerbs = (deps: ArchiveDeps): Pick<ArchiveStore, 'keep' | 'page' | '
   async drop(topic, before, owner) {
     for (;;) {
       const keys = archiveKeys(deps.redis.prefix, topic)
-      const args = [hash(before), hash(owner), PIECE]
+      const args = [hash(before), hash(owner), MAX_CALL_DROPS]
       const dropped = whole(await deps.redis.one(() => deps.redis.script(archiveDrop, keys, args)))
       if (dropped < 0) return false
-      if (dropped < PIECE) return true
+      if (dropped < MAX_CALL_DROPS) return true
     }
   },
 })

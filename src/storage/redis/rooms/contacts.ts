@@ -30,10 +30,10 @@ export interface ContactsKeys {
 }
 
 /** What the keys of an account begin with, behind the prefix. */
-export const ACCOUNT = '{d:'
+export const ACCOUNT_KEY = '{d:'
 
 export const contactsKeys = (prefix: string): ContactsKeys => {
-  const account = (accountKey: string) => `${prefix}${ACCOUNT}${name(accountKey)}}`
+  const account = (accountKey: string) => `${prefix}${ACCOUNT_KEY}${name(accountKey)}}`
   return {
     nonce: (accountKey) => `${account(accountKey)}n`,
     installations: (accountKey) => `${account(accountKey)}i`,
@@ -73,7 +73,7 @@ export const createRedisContacts = (redis: RedisConnection): ContactsStore => {
       args: [
         attemptOf(ticket.until),
         ...(isNonce ? [ticket.nonce, ticket.nonce + 1] : ['', '']),
-        ...[kept(ticket.until, now), isNonce ? ticket.first : ''],
+        ...[ttlMsOf(ticket.until, now), isNonce ? ticket.first : ''],
       ],
     }
   }
@@ -90,14 +90,14 @@ export const createRedisContacts = (redis: RedisConnection): ContactsStore => {
     },
 
     async nonce(accountKey) {
-      const kept = await redis.one(() => client.get(keys.nonce(accountKey)))
-      return kept === null ? undefined : Number(kept.split(' ', 1)[0])
+      const stored = await redis.one(() => client.get(keys.nonce(accountKey)))
+      return stored === null ? undefined : Number(stored.split(' ', 1)[0])
     },
 
     async grant(accountKey, ticket, installation, { now, most }) {
       const { keys: own, args } = spending(accountKey, ticket, now)
       const { name: named, value, expiresAt } = installation
-      const row = [fieldOf(installation), expiresAt, `${named} ${value}`, now, most, kept(expiresAt, now)]
+      const row = [fieldOf(installation), expiresAt, `${named} ${value}`, now, most, ttlMsOf(expiresAt, now)]
       return granted(text(await redis.one(() => redis.script(contactsGrant, own, [...args, ...row]))))
     },
 
@@ -120,4 +120,4 @@ export const createRedisContacts = (redis: RedisConnection): ContactsStore => {
 }
 
 /** Longer than it counts, because clocks differ. */
-export const kept = (until: number, now: number): number => Math.max(Math.ceil(until - now), 1) + GRACE
+export const ttlMsOf = (until: number, now: number): number => Math.max(Math.ceil(until - now), 1) + GRACE

@@ -22,7 +22,7 @@ import { name } from '../relay/rows.ts'
 import { whole } from '../script.ts'
 
 /** No account key is spelled like that. */
-const DEFAULT = 'default'
+const DEFAULT_FIELD = 'default'
 
 const indexKey = ({ prefix }: RedisConnection) => `${prefix}{identities}`
 const endsKey = ({ prefix }: RedisConnection) => `${prefix}{identities}ends`
@@ -98,9 +98,9 @@ const identityVerbs = (
 
   async identity(identityKey, wanted) {
     const at = identityAt(redis, identityKey)
-    const chosen = wanted ?? (await redis.one(() => redis.client.hget(at, DEFAULT)))
+    const chosen = wanted ?? (await redis.one(() => redis.client.hget(at, DEFAULT_FIELD)))
     if (chosen === null) return undefined
-    const [json, theDefault] = await redis.one(() => redis.client.hmget(at, chosen, DEFAULT))
+    const [json, theDefault] = await redis.one(() => redis.client.hmget(at, chosen, DEFAULT_FIELD))
     return json == null ? undefined : parseIdentity(json, identityKey, chosen, theDefault === chosen)
   },
 
@@ -122,7 +122,7 @@ const identityVerbs = (
       const names = page.map((cursor) => cursor.split(' '))
       const entries = await redis.batch(() =>
         names.map(([identityKey = '', accountKey = '']) =>
-          redis.client.hmget(identityAt(redis, identityKey), accountKey, DEFAULT),
+          redis.client.hmget(identityAt(redis, identityKey), accountKey, DEFAULT_FIELD),
         ),
       )
       for (const [at, [identityKey = '', accountKey = '']] of names.entries()) {
@@ -170,7 +170,8 @@ const sweepVerbs = (redis: RedisConnection): Pick<KeysStore, 'sweep'> => ({
       // Used a moment ago, after a year.
       if (Number(await redis.one(() => redis.client.zscore(endsKey(redis), identityKey))) > now) continue
       const accounts = await redis.one(() => redis.client.hkeys(identityAt(redis, identityKey)))
-      for (const account of accounts) if (account !== DEFAULT) await removeEntry(redis, identityKey, account)
+      for (const account of accounts)
+        if (account !== DEFAULT_FIELD) await removeEntry(redis, identityKey, account)
       await redis.one(() => redis.client.zrem(endsKey(redis), identityKey))
     }
     return over.length

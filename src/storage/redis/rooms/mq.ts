@@ -29,11 +29,11 @@ import { GRACE, name, wakeChannelOf } from '../relay/rows.ts'
 import { text, whole } from '../script.ts'
 
 /** In the order of `mq-queue`. */
-const PARTS = ['m', 'o', 'e', 'w', 'p', 'q'] as const
+const QUEUE_PARTS = ['m', 'o', 'e', 'w', 'p', 'q'] as const
 const SHARDS = 16
 const CHANNELS = Array.from({ length: SHARDS }, (_, at) => `mqwake:${at}`)
 /** Longer than a call is sent again, ms. */
-const TICKET = 30_000
+const TICKET_TTL_MS = 30_000
 const UNLIMITED = Number.MAX_SAFE_INTEGER
 
 export const MQ_KEYS = { begin: '{mq:', end: '}:m', attended: '}:a' } as const
@@ -69,7 +69,7 @@ interface MqState extends MqDeps {
 
 const tagOf = (mq: MqState, queue: string) => `${mq.redis.prefix}{mq:${queue}}`
 
-const keysOf = (mq: MqState, queue: string) => PARTS.map((part) => `${tagOf(mq, queue)}:${part}`)
+const keysOf = (mq: MqState, queue: string) => QUEUE_PARTS.map((part) => `${tagOf(mq, queue)}:${part}`)
 
 const attendedKey = (mq: MqState, queue: string) =>
   `${mq.redis.prefix}${MQ_KEYS.begin}${queue}${MQ_KEYS.attended}`
@@ -94,7 +94,7 @@ const write = async (
   return whole(await mq.redis.one(() => mq.redis.script(mqPut, keysOf(mq, queue), args))) === 1
 }
 
-const here = (mq: MqState, queue: QueueName) => {
+const notifyListeners = (mq: MqState, queue: QueueName) => {
   for (const listener of [...mq.listeners]) listener(queue)
 }
 
@@ -120,7 +120,7 @@ const messageVerbs = (mq: MqState): Pick<MqStore, 'put' | 'head' | 'take' | 'rem
     const queue = nameOf(named)
     const isKept = await write(mq, queue, message, limits)
     if (!isKept) return false
-    here(mq, named)
+    notifyListeners(mq, named)
     const { domain, hashDID } = named
     mq.channels.publish([
       { channel: CHANNELS[shardOf(queue)] ?? '', text: `${mq.instance} ${domain} ${hashDID}` },
@@ -136,7 +136,7 @@ const messageVerbs = (mq: MqState): Pick<MqStore, 'put' | 'head' | 'take' | 'rem
   async take(named, { now, ticket, id = '' }) {
     const queue = nameOf(named)
     const keys = [...keysOf(mq, queue), `${tagOf(mq, queue)}:t:${ticket}`]
-    return rowOf(await mq.redis.one(() => mq.redis.script(mqTake, keys, [now, id, TICKET])))
+    return rowOf(await mq.redis.one(() => mq.redis.script(mqTake, keys, [now, id, TICKET_TTL_MS])))
   },
 
   async remove(named, id) {
@@ -186,7 +186,8 @@ const listenerVerbs = (mq: MqState): Pick<MqStore, 'onPut'> => ({
     mq.listeners.add(listener)
     mq.subscription ??= mq.channels.listen(CHANNELS, (said) => {
       const [from, domain, hashDID] = said.split(' ')
-      if (from !== mq.instance && domain !== undefined && hashDID !== undefined) here(mq, { domain, hashDID })
+      if (from !== mq.instance && domain !== undefined && hashDID !== undefined)
+        notifyListeners(mq, { domain, hashDID })
     })
     return {
       [Symbol.dispose]: () => {

@@ -53,11 +53,11 @@ export const createRedisOperator = (redis: RedisConnection): OperatorStore => {
     async createApproval({ outcome, ...approval }, now) {
       const { id, projectId, keptUntil } = approval
       // Time is the caller's; Redis only takes the memory back.
-      const kept = Math.max(1, keptUntil - now) + GRACE
-      await redis.one(() => client.set(projectAt(id), projectId, 'PX', kept))
+      const ttlMs = Math.max(1, keptUntil - now) + GRACE
+      await redis.one(() => client.set(projectAt(id), projectId, 'PX', ttlMs))
       const fields = Object.entries(approval).flat()
       if (outcome) fields.push('outcome', JSON.stringify(outcome))
-      await redis.one(() => redis.script(operatorCreate, [of(projectId, 'a', id)], [kept, ...fields]))
+      await redis.one(() => redis.script(operatorCreate, [of(projectId, 'a', id)], [ttlMs, ...fields]))
     },
 
     async approval(id): Promise<Approval | undefined> {

@@ -17,9 +17,9 @@ import { ProtocolError } from '../../../protocol/errors.ts'
 import type { RedisConnection } from '../connection.ts'
 
 /** How long what was said stays, ms. */
-const KEPT = 60_000
-const BLOCK = 5_000
-const RETRY = 1_000
+const STREAM_TTL_MS = 60_000
+const BLOCK_MS = 5_000
+const RETRY_PAUSE_MS = 1_000
 
 export type SessionsAdapter = ReturnType<typeof createAdapter>
 
@@ -47,9 +47,9 @@ export const createSessionsAdapter = async (
       const [, , , count, , , offset] = args
       try {
         const start = offset === '$' ? from : String(offset)
-        return await connection.xread('COUNT', Number(count), 'BLOCK', BLOCK, 'STREAMS', stream, start)
+        return await connection.xread('COUNT', Number(count), 'BLOCK', BLOCK_MS, 'STREAMS', stream, start)
       } catch (error) {
-        if (!closed) await new Promise((resolve) => setTimeout(resolve, RETRY).unref())
+        if (!closed) await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS).unref())
         throw error
       }
     },
@@ -65,8 +65,8 @@ export const createSessionsAdapter = async (
     async xadd([, , , , , ...fields]: string[]) {
       try {
         const [id] = await redis.batch<unknown>(() => [
-          redis.client.xadd(stream, 'MINID', '~', Date.now() - KEPT, '*', ...fields),
-          redis.client.pexpire(stream, KEPT),
+          redis.client.xadd(stream, 'MINID', '~', Date.now() - STREAM_TTL_MS, '*', ...fields),
+          redis.client.pexpire(stream, STREAM_TTL_MS),
         ])
         return id
       } catch (err) {
@@ -76,7 +76,7 @@ export const createSessionsAdapter = async (
     },
   }
 
-  const adapterOf = createAdapter(client, { streamName: stream, blockTimeInMs: BLOCK })
+  const adapterOf = createAdapter(client, { streamName: stream, blockTimeInMs: BLOCK_MS })
   // Called with `new`, so it is not an arrow.
   function adapterFor(namespace: unknown) {
     const adapter = adapterOf(namespace)

@@ -2,10 +2,10 @@ import type { Notification } from '../../../notify/store/store.ts'
 import type { Ask } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
 import { groupBy } from '../group-by.ts'
-import { type Layout, MARGIN } from '../notify/rows/layout.ts'
+import { type Layout, TTL_MARGIN_MS } from '../notify/rows/layout.ts'
 
 /** What one script call takes. */
-const CALL = 200
+const MAX_CALL_RECORDS = 200
 
 /** What reads and writes of a transfer share. */
 export interface TransferDeps {
@@ -16,17 +16,18 @@ export interface TransferDeps {
   notificationOf(reference: string, sentAt: number): Promise<Notification | undefined>
 }
 
-/** Calls of at most `CALL` records, each of one partition. */
+/** Calls of at most `MAX_CALL_RECORDS` records, each of one partition. */
 export const calls = <R>(
   records: readonly R[],
   partition: (record: R) => number,
 ): { p: number; some: R[] }[] =>
   [...groupBy(records, partition)].flatMap(([p, all]) => {
     const parts: { p: number; some: R[] }[] = []
-    for (let at = 0; at < all.length; at += CALL) parts.push({ p, some: all.slice(at, at + CALL) })
+    for (let at = 0; at < all.length; at += MAX_CALL_RECORDS)
+      parts.push({ p, some: all.slice(at, at + MAX_CALL_RECORDS) })
     return parts
   })
 
 /** How long the keys of something must live that came into being then. */
 export const ttlOf = (expiresAt: number, createdAt: number): number =>
-  Math.max(expiresAt - createdAt, expiresAt - Date.now(), 0) + MARGIN.copy
+  Math.max(expiresAt - createdAt, expiresAt - Date.now(), 0) + TTL_MARGIN_MS.copy

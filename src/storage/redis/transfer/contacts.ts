@@ -1,20 +1,28 @@
 /** The registry of installations as records, and back. There is no list of accounts: the keys are walked. */
 import type { Page, Readers, Records, Writers } from '../../transfer/transfer.ts'
 import type { RedisConnection } from '../connection.ts'
-import { ACCOUNT, attemptOf, contactsKeys, fieldOf, kept, readRows, untilOf } from '../rooms/contacts.ts'
+import {
+  ACCOUNT_KEY,
+  attemptOf,
+  contactsKeys,
+  fieldOf,
+  readRows,
+  ttlMsOf,
+  untilOf,
+} from '../rooms/contacts.ts'
 import { scanKeys } from '../scan.ts'
 
 type ContactsTable = 'contactNonce' | 'contactToken' | 'installations'
 
 /** Behind the account key: which of its keys it is. */
-const NONCE = '}n'
-const INSTALLATIONS = '}i'
-const TOKEN = '}t'
+const NONCE_END = '}n'
+const INSTALLATIONS_END = '}i'
+const TOKEN_END = '}t'
 /** Keys that are read together; what an account has may be long. */
-const TOGETHER = 100
+const PAGE_KEYS = 100
 
 const accountOf = (redis: RedisConnection, key: string) =>
-  key.slice(redis.prefix.length + ACCOUNT.length, key.indexOf('}', redis.prefix.length))
+  key.slice(redis.prefix.length + ACCOUNT_KEY.length, key.indexOf('}', redis.prefix.length))
 
 async function* pages<R>(
   redis: RedisConnection,
@@ -22,9 +30,9 @@ async function* pages<R>(
   after: string | undefined,
   recordOf: (key: string, accountKey: string) => Promise<R | undefined>,
 ): AsyncIterable<Page<R>> {
-  for await (const { keys: found, from } of scanKeys(redis, { pattern: `${ACCOUNT}*${end}` }, after)) {
-    for (let at = 0; at < found.length; at += TOGETHER) {
-      const some = found.slice(at, at + TOGETHER)
+  for await (const { keys: found, from } of scanKeys(redis, { pattern: `${ACCOUNT_KEY}*${end}` }, after)) {
+    for (let at = 0; at < found.length; at += PAGE_KEYS) {
+      const some = found.slice(at, at + PAGE_KEYS)
       const records = await redis.batch(() => some.map((key) => recordOf(key, accountOf(redis, key))))
       yield { records: records.flatMap((record) => record ?? []), cursor: from }
     }
@@ -50,13 +58,13 @@ const putInstallations = async (
     `${at + 1} ${one.expiresAt} ${one.name} ${one.value}`,
   ])
   const last = Math.max(...installations.map(({ expiresAt }) => expiresAt))
-  await Promise.all([redis.client.hset(key, ...rows), redis.client.pexpire(key, kept(last, Date.now()))])
+  await Promise.all([redis.client.hset(key, ...rows), redis.client.pexpire(key, ttlMsOf(last, Date.now()))])
 }
 
 const readers = (redis: RedisConnection): Pick<Readers, ContactsTable> => ({
   contactNonce: {
     read: ({ now, after }) =>
-      pages(redis, NONCE, after, async (key, accountKey) => {
+      pages(redis, NONCE_END, after, async (key, accountKey) => {
         const [nonce, attempt = ''] = (await redis.client.get(key))?.split(/ (.*)/, 2) ?? []
         const until = untilOf(attempt)
         return until > now ? { accountKey, nonce: Number(nonce), until } : undefined
@@ -67,15 +75,15 @@ const readers = (redis: RedisConnection): Pick<Readers, ContactsTable> => ({
     // Any key of an account: only the id stands behind the sign of a token.
     read: ({ now, after }) =>
       pages(redis, '', after, async (key, accountKey) => {
-        const at = key.indexOf(TOKEN, redis.prefix.length)
+        const at = key.indexOf(TOKEN_END, redis.prefix.length)
         const until = at === -1 ? 0 : untilOf(await redis.client.get(key))
-        return until > now ? { accountKey, id: key.slice(at + TOKEN.length), until } : undefined
+        return until > now ? { accountKey, id: key.slice(at + TOKEN_END.length), until } : undefined
       }),
     size,
   },
   installations: {
     read: ({ now, after }) =>
-      pages(redis, INSTALLATIONS, after, async (key, accountKey) => {
+      pages(redis, INSTALLATIONS_END, after, async (key, accountKey) => {
         const live = readRows(await redis.client.hgetall(key)).filter(({ expiresAt }) => expiresAt > now)
         return live.length > 0 ? { accountKey, installations: live } : undefined
       }),
@@ -90,7 +98,7 @@ const writers = (redis: RedisConnection): Pick<Writers, ContactsTable> => ({
         contactsKeys(redis.prefix).nonce(accountKey),
         `${nonce} ${attemptOf(until)}`,
         'PX',
-        kept(until, Date.now()),
+        ttlMsOf(until, Date.now()),
       ),
     ),
   },
@@ -100,7 +108,7 @@ const writers = (redis: RedisConnection): Pick<Writers, ContactsTable> => ({
         contactsKeys(redis.prefix).token(accountKey, id),
         attemptOf(until),
         'PX',
-        kept(until, Date.now()),
+        ttlMsOf(until, Date.now()),
       ),
     ),
   },

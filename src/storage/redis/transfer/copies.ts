@@ -1,7 +1,7 @@
 /** Copies of subscribers, withdrawn ones included, as records, and back. */
 import type { Page, Records, Writers } from '../../transfer/transfer.ts'
 import { restoreCopiesScript } from '../lua/notify/restore/copies.ts'
-import { partitionOf, placeOf, referenceOf } from '../notify/rows/layout.ts'
+import { partitionOf, receiptKeyOf, referenceOf } from '../notify/rows/layout.ts'
 import { holding } from '../notify/rows/records.ts'
 import { scanPairs } from '../scan.ts'
 import { list, whole } from '../script.ts'
@@ -12,10 +12,10 @@ type Withdrawn = Records['withdrawn']
 type Account = Records['account']
 
 /** Subscriptions whose copies are read together, and copies of each. */
-const SUBSCRIPTIONS = 250
-const COPIES = 200
+const PAGE_SUBSCRIPTIONS = 250
+const PAGE_COPIES = 200
 /** Another store does not say what a withdrawn copy was of; nothing asks. The minus at the end is its mark. */
-const WITHDRAWN = '- -'
+const WITHDRAWN_ROW = '- -'
 
 type CopiesDeps = TransferDeps & {
   byPartition<R>(
@@ -24,38 +24,39 @@ type CopiesDeps = TransferDeps & {
   accounts(p: number): AsyncIterable<Account[]>
 }
 
-interface Held {
+interface SubscriptionName {
   accountKey: string
   p: number
   id: string
 }
 type Row = Withdrawn & { reference: string; isUnread: boolean }
 
-async function* heldIn(deps: CopiesDeps, p: number): AsyncIterable<Held[]> {
+async function* subscriptionsIn(deps: CopiesDeps, p: number): AsyncIterable<SubscriptionName[]> {
   for await (const some of deps.accounts(p)) {
-    const held = some.flatMap(({ accountKey, record }) =>
-      record.subscriptions.map(({ id }): Held => ({ accountKey, p, id })),
+    const subscription = some.flatMap(({ accountKey, record }) =>
+      record.subscriptions.map(({ id }): SubscriptionName => ({ accountKey, p, id })),
     )
-    for (let at = 0; at < held.length; at += SUBSCRIPTIONS) yield held.slice(at, at + SUBSCRIPTIONS)
+    for (let at = 0; at < subscription.length; at += PAGE_SUBSCRIPTIONS)
+      yield subscription.slice(at, at + PAGE_SUBSCRIPTIONS)
   }
 }
 
 const isLastOfKey = async (
   deps: CopiesDeps,
-  { p, id: subscriptionId }: Held,
-  { id, place, collapseKey }: { id: string; place: string; collapseKey: string | undefined },
+  { p, id: subscriptionId }: SubscriptionName,
+  { id, receiptKey, collapseKey }: { id: string; receiptKey: string; collapseKey: string | undefined },
 ): Promise<boolean> => {
   if (collapseKey === undefined) return false
   const key = deps.layout.partition(p).collapsing(subscriptionId, collapseKey)
-  return (await deps.ask(() => deps.redis.client.get(key))) === `${place} ${id}`
+  return (await deps.ask(() => deps.redis.client.get(key))) === `${receiptKey} ${id}`
 }
 
 /** Newest first, so that what expires or comes meanwhile makes nothing be passed over. */
-const copiesOf = async (deps: CopiesDeps, held: Held, from: number, now: number) => {
-  const { accountKey, p, id: subscriptionId } = held
+const copiesOf = async (deps: CopiesDeps, subscription: SubscriptionName, from: number, now: number) => {
+  const { accountKey, p, id: subscriptionId } = subscription
   const [copies, unread, rows] = deps.layout.partition(p).copies(subscriptionId)
   const flat = await deps.ask(() =>
-    deps.redis.client.zrevrange(copies, from, from + COPIES - 1, 'WITHSCORES'),
+    deps.redis.client.zrevrange(copies, from, from + PAGE_COPIES - 1, 'WITHSCORES'),
   )
   const ids = flat.filter((_, at) => at % 2 === 0)
   if (ids.length === 0) return { found: [], isOver: true }
@@ -72,18 +73,18 @@ const copiesOf = async (deps: CopiesDeps, held: Held, from: number, now: number)
     const { projectId, domain, id: notificationId, collapseKey } = notification
     const named = { projectId, domain, notificationId, sentAt, expiresAt }
     const isRead = marks[at] === null
-    const about = { id, place: placeOf(reference, sentAt), collapseKey }
-    const mark = (await isLastOfKey(deps, held, about)) && { isLastOfKey: true as const }
+    const about = { id, receiptKey: receiptKeyOf(reference, sentAt), collapseKey }
+    const mark = (await isLastOfKey(deps, subscription, about)) && { isLastOfKey: true as const }
     return [{ accountKey, subscriptionId, id, ...named, isRead, ...mark }]
   }
-  return { found: (await Promise.all(ids.map(read))).flat(), isOver: ids.length < COPIES }
+  return { found: (await Promise.all(ids.map(read))).flat(), isOver: ids.length < PAGE_COPIES }
 }
 
 async function* copies(deps: CopiesDeps, p: number, now: number): AsyncIterable<Copy[]> {
-  for await (const held of heldIn(deps, p)) {
+  for await (const subscription of subscriptionsIn(deps, p)) {
     const seen = new Set<string>()
-    let open = held
-    for (let from = 0; open.length > 0; from += COPIES) {
+    let open = subscription
+    for (let from = 0; open.length > 0; from += PAGE_COPIES) {
       const pages = await Promise.all(open.map((one) => copiesOf(deps, one, from, now)))
       yield pages.flatMap(({ found }) => found).filter(({ id }) => !seen.has(id) && seen.add(id))
       open = open.filter((_, which) => !pages[which]?.isOver)
@@ -91,11 +92,15 @@ async function* copies(deps: CopiesDeps, p: number, now: number): AsyncIterable<
   }
 }
 
-const withdrawnOf = async (deps: CopiesDeps, { accountKey, p, id: subscriptionId }: Held, now: number) => {
+const withdrawnOf = async (
+  deps: CopiesDeps,
+  { accountKey, p, id: subscriptionId }: SubscriptionName,
+  now: number,
+) => {
   const [copies, , rows] = deps.layout.partition(p).copies(subscriptionId)
   const found: Withdrawn[] = []
   for await (const pairs of scanPairs((cursor) =>
-    deps.ask(() => deps.redis.client.hscan(rows, cursor, 'COUNT', COPIES)),
+    deps.ask(() => deps.redis.client.hscan(rows, cursor, 'COUNT', PAGE_COPIES)),
   )) {
     const marked = pairs.filter(([, row]) => row.endsWith(' -') && Number.parseInt(row, 10) > now)
     if (marked.length === 0) continue
@@ -117,8 +122,8 @@ const withdrawnOf = async (deps: CopiesDeps, { accountKey, p, id: subscriptionId
 }
 
 async function* withdrawn(deps: CopiesDeps, p: number, now: number): AsyncIterable<Withdrawn[]> {
-  for await (const held of heldIn(deps, p)) {
-    yield (await Promise.all(held.map((one) => withdrawnOf(deps, one, now)))).flat()
+  for await (const subscription of subscriptionsIn(deps, p)) {
+    yield (await Promise.all(subscription.map((one) => withdrawnOf(deps, one, now)))).flat()
   }
 }
 
@@ -166,7 +171,7 @@ const writers = (deps: CopiesDeps): Pick<Writers, 'copy' | 'withdrawn'> => ({
           const { accountKey, subscriptionId, id, sentAt, expiresAt } = record
           if (!record.isLastOfKey || notification?.collapseKey === undefined || left.has(record)) return
           const key = deps.layout.of(accountKey).collapsing(subscriptionId, notification.collapseKey)
-          const value = `${placeOf(reference, sentAt)} ${id}`
+          const value = `${receiptKeyOf(reference, sentAt)} ${id}`
           await deps.ask(() => deps.redis.client.set(key, value, 'PX', ttlOf(expiresAt, sentAt)))
         }),
       )
@@ -175,7 +180,7 @@ const writers = (deps: CopiesDeps): Pick<Writers, 'copy' | 'withdrawn'> => ({
   },
   withdrawn: {
     async write(records) {
-      const rows = records.map((record) => ({ ...record, record, reference: WITHDRAWN, isUnread: false }))
+      const rows = records.map((record) => ({ ...record, record, reference: WITHDRAWN_ROW, isUnread: false }))
       return (await restore(deps, rows)).map(({ record }) => record)
     },
   },

@@ -7,7 +7,7 @@ import type { Readers, Records, Writers } from '../../transfer/transfer.ts'
 import { groupBy } from '../group-by.ts'
 import { restoreClicksScript } from '../lua/notify/restore/clicks.ts'
 import { restoreReceiptsScript } from '../lua/notify/restore/receipts.ts'
-import { MARGIN, partitionOf, placeOf, referenceOf } from '../notify/rows/layout.ts'
+import { partitionOf, receiptKeyOf, referenceOf, TTL_MARGIN_MS } from '../notify/rows/layout.ts'
 import {
   DIGITS,
   readReceipt,
@@ -24,10 +24,10 @@ type Click = Records['click']
 type Named = Pick<Click, 'projectId' | 'domain' | 'notificationId' | 'sentAt'>
 
 /** Keys that are read together, and members of each. */
-const KEYS = 100
-const MEMBERS = 500
+const PAGE_KEYS = 100
+const PAGE_MEMBERS = 500
 
-const KEY = /^\{p\d+\}([kr]):([-\w]{27}):([0-9a-z]+)$/
+const KEY_FORM = /^\{p\d+\}([kr]):([-\w]{27}):([0-9a-z]+)$/
 
 const namesOf = ({ projectId, domain, id, createdAt, expiresAt }: Notification) => ({
   projectId,
@@ -55,7 +55,7 @@ const aboutKeys = async (
 ): Promise<Found[]> => {
   const found = await Promise.all(
     keys.map(async (key): Promise<Found[]> => {
-      const [, letter, reference, time] = KEY.exec(key.slice(deps.redis.prefix.length)) ?? []
+      const [, letter, reference, time] = KEY_FORM.exec(key.slice(deps.redis.prefix.length)) ?? []
       if (reference === undefined || time === undefined) return []
       const notification = await deps.notificationOf(reference, Number.parseInt(time, radix))
       if (!notification || notification.expiresAt <= now) return []
@@ -72,13 +72,13 @@ const receiptsIn = async (
   after: string | undefined,
 ) => {
   const begin = after === undefined ? '-' : `(${after}`
-  const rows = await deps.ask(() => deps.redis.client.zrangebylex(key, begin, '+', 'LIMIT', 0, MEMBERS))
+  const rows = await deps.ask(() => deps.redis.client.zrangebylex(key, begin, '+', 'LIMIT', 0, PAGE_MEMBERS))
   const records = rows.map((row): Receipt => {
     if (!isQueued) return { ...readReceipt(row[0] ?? '', row.slice(1)), ...namesOf(notification) }
     const copyId = row.split(SEPARATOR)[3] ?? ''
     return { ...readReceipt(DIGITS.queued, row), copyId, ...namesOf(notification) }
   })
-  return { records, last: rows.length < MEMBERS ? undefined : rows.at(-1) }
+  return { records, last: rows.length < PAGE_MEMBERS ? undefined : rows.at(-1) }
 }
 
 /** Records by whether their notification is kept. */
@@ -100,8 +100,8 @@ const readers = (deps: TransferDeps): Pick<Readers, 'receipt' | 'click'> => ({
     async *read({ now, after }) {
       const walked = scanKeys(deps.redis, { pattern: '{p*}[kr]:*', type: 'zset' }, after)
       for await (const { keys, from } of walked) {
-        for (let at = 0; at < keys.length; at += KEYS) {
-          const found = await aboutKeys(deps, keys.slice(at, at + KEYS), 36, now)
+        for (let at = 0; at < keys.length; at += PAGE_KEYS) {
+          const found = await aboutKeys(deps, keys.slice(at, at + PAGE_KEYS), 36, now)
           let open = found.map((one): { one: Found; last: string | undefined } => ({
             one,
             last: undefined,
@@ -124,7 +124,7 @@ const readers = (deps: TransferDeps): Pick<Readers, 'receipt' | 'click'> => ({
       for await (const { keys, from } of walked) {
         for (const { key, notification } of await aboutKeys(deps, keys, 10, now)) {
           const scan = (cursor: string) =>
-            deps.ask(() => deps.redis.client.hscan(key, cursor, 'COUNT', MEMBERS))
+            deps.ask(() => deps.redis.client.hscan(key, cursor, 'COUNT', PAGE_MEMBERS))
           for await (const pairs of scanPairs(scan)) {
             const copies = pairs.filter(([copyId]) => copyId !== 'all')
             const records = copies.map(([copyId, value]): Click => {
@@ -142,11 +142,13 @@ const readers = (deps: TransferDeps): Pick<Readers, 'receipt' | 'click'> => ({
 
 /** The receipts of one partition. */
 const restoreReceipts = (deps: TransferDeps, { p, some }: { p: number; some: readonly Receipt[] }) => {
-  const groups = [...groupBy(some, (record) => placeOf(referenceOfRecord(record), record.sentAt))]
-  const keys = groups.flatMap(([place]) => [...deps.layout.partition(p).receipts(place)])
+  const groups = [...groupBy(some, (record) => receiptKeyOf(referenceOfRecord(record), record.sentAt))]
+  const keys = groups.flatMap(([receiptKey]) => [...deps.layout.partition(p).receipts(receiptKey)])
   const args = groups.flatMap(([, own]) => [
     own.length,
-    Math.max(...own.map((one) => ttlOf(one.expiresAt, one.sentAt))) - MARGIN.copy + MARGIN.receipt,
+    Math.max(...own.map((one) => ttlOf(one.expiresAt, one.sentAt))) -
+      TTL_MARGIN_MS.copy +
+      TTL_MARGIN_MS.receipt,
     ...own.flatMap((one) => [writeName(one.accountKey), one.state === 'queued' ? '1' : '', rowOf(one)]),
   ])
   return deps.ask(() => deps.redis.script(restoreReceiptsScript, keys, args))

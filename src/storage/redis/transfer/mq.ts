@@ -5,7 +5,7 @@ import { MQ_KEYS, parseRow, queueFrom } from '../rooms/mq.ts'
 import { scanKeys } from '../scan.ts'
 
 /** Messages may have a hundred thousand bytes each. */
-const PAGE = 50
+const PAGE_SIZE = 50
 
 export const createMqTransfer = (redis: RedisConnection): Pick<Readers, 'mqMessage' | 'mqAttended'> => {
   const { client, prefix } = redis
@@ -21,8 +21,8 @@ export const createMqTransfer = (redis: RedisConnection): Pick<Readers, 'mqMessa
         for (const rows of keys) {
           const named = rows.slice(prefix.length + MQ_KEYS.begin.length, -MQ_KEYS.end.length)
           const order = `${rows.slice(0, -1)}o`
-          for (let at = 0; ; at += PAGE) {
-            const flat = await redis.one(() => client.zrange(order, at, at + PAGE - 1, 'WITHSCORES'))
+          for (let at = 0; ; at += PAGE_SIZE) {
+            const flat = await redis.one(() => client.zrange(order, at, at + PAGE_SIZE - 1, 'WITHSCORES'))
             if (flat.length === 0) break
             const ids = flat.filter((_, index) => index % 2 === 0)
             const found = await redis.one(() => client.hmget(rows, ...ids))

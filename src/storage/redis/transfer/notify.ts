@@ -30,7 +30,7 @@ type NotifyTables =
 type Account = Records['account']
 
 /** Pairs that a scan of one key looks at in one go. */
-const COUNT = 1_000
+const SCAN_COUNT = 1_000
 const MAX_CACHED_NOTIFICATIONS = 2_000
 
 interface NotifyTransferDeps {
@@ -82,10 +82,10 @@ const sum = async (deps: NotifyTransferDeps, sizeOf: (p: number) => Promise<numb
   (await Promise.all(ALL.map((p) => deps.ask(() => sizeOf(p))))).reduce((all, size) => all + size, 0)
 
 const members = (deps: NotifyTransferDeps, key: string) =>
-  scanPairs((cursor) => deps.ask(() => deps.redis.client.zscan(key, cursor, 'COUNT', COUNT)))
+  scanPairs((cursor) => deps.ask(() => deps.redis.client.zscan(key, cursor, 'COUNT', SCAN_COUNT)))
 
 const fields = (deps: NotifyTransferDeps, key: string) =>
-  scanPairs((cursor) => deps.ask(() => deps.redis.client.hscan(key, cursor, 'COUNT', COUNT)))
+  scanPairs((cursor) => deps.ask(() => deps.redis.client.hscan(key, cursor, 'COUNT', SCAN_COUNT)))
 
 const accountOf = async (deps: NotifyTransferDeps, accountKey: string): Promise<Account | undefined> => {
   const value = await deps.ask(() => deps.redis.client.get(deps.layout.of(accountKey).account(accountKey)))

@@ -6,7 +6,7 @@ import { loggedOf } from '../rooms/operator.ts'
 import { scanKeys } from '../scan.ts'
 
 /** Microblocks that are read in one go. */
-const PAGE = 50
+const PAGE_SIZE = 50
 const [LOOKUP, OWN, LOG] = ['{oa:', '{o:', '}:l:']
 
 export const createOperatorTransfer = (
@@ -36,8 +36,8 @@ export const createOperatorTransfer = (
             const projectId = key.slice(prefix.length + OWN.length, at)
             const vbHash = key.slice(at + LOG.length)
             const { genesisSeed = '' } = (await operator.chain(projectId, vbHash)) ?? {}
-            for (let start = 0; ; start += PAGE) {
-              const entries = await redis.one(() => client.lrange(key, start, start + PAGE - 1))
+            for (let start = 0; ; start += PAGE_SIZE) {
+              const entries = await redis.one(() => client.lrange(key, start, start + PAGE_SIZE - 1))
               const page: Page<Records['microblock']> = {
                 records: entries.map((entry, index) => ({
                   ...{ projectId, vbHash, genesisSeed, height: start + index + 1 },
@@ -46,7 +46,7 @@ export const createOperatorTransfer = (
                 cursor: from,
               }
               if (entries.length > 0) yield page
-              if (entries.length < PAGE) break
+              if (entries.length < PAGE_SIZE) break
             }
           }
         }

@@ -24,13 +24,13 @@ type RelayTables = 'message' | 'member'
 type Member = Records['member']
 
 /** What the hash of a topic begins with, behind the prefix; it ends with the tag. */
-const TOPIC = '{t:'
+const TOPIC_KEY = '{t:'
 /** Topics that are looked into together. */
-const TOPICS = 500
+const PAGE_TOPICS = 500
 /** Messages and about the bytes of one page, and of one script call. */
-const PAGE = { messages: 500, bytes: 4 * 1024 * 1024 }
-const CALL = { messages: 100, bytes: 1024 * 1024 }
-const MEMBERS = 500
+const MAX_PAGE = { messages: 500, bytes: 4 * 1024 * 1024 }
+const MAX_CALL = { messages: 100, bytes: 1024 * 1024 }
+const MAX_CALL_MEMBERS = 500
 
 /** Cuts a list where it becomes too long or too heavy. */
 function* cut<T>(
@@ -87,10 +87,10 @@ const look = async (redis: RedisConnection, topic: string, now: number) => {
 }
 
 async function* topics(redis: RedisConnection, now: number, after: string | undefined) {
-  for await (const { keys: found, from } of scanKeys(redis, { pattern: `${TOPIC}*}` }, after)) {
-    const names = found.map((key) => key.slice(redis.prefix.length + TOPIC.length, -1))
-    for (let at = 0; at < names.length; at += TOPICS) {
-      const some = names.slice(at, at + TOPICS)
+  for await (const { keys: found, from } of scanKeys(redis, { pattern: `${TOPIC_KEY}*}` }, after)) {
+    const names = found.map((key) => key.slice(redis.prefix.length + TOPIC_KEY.length, -1))
+    for (let at = 0; at < names.length; at += PAGE_TOPICS) {
+      const some = names.slice(at, at + PAGE_TOPICS)
       const contents = await redis.batch(() => some.map((topic) => look(redis, topic, now)))
       yield { contents, cursor: from }
     }
@@ -101,7 +101,7 @@ async function* topics(redis: RedisConnection, now: number, after: string | unde
 const restoreMessages = (redis: RedisConnection, topic: string, messages: readonly StoredMessage[]) => {
   const now = Date.now()
   const keys = relayKeys(redis.prefix)
-  return [...cut(messages, CALL, ({ message }) => message.length)].map((part) => {
+  return [...cut(messages, MAX_CALL, ({ message }) => message.length)].map((part) => {
     const texts = part.map(({ id }) => keys.text(topic, shortId(id)))
     const args = part.flatMap((message) => [
       ...[message.seq, shortId(message.id), Buffer.byteLength(message.message), name(message.publisher)],
@@ -121,7 +121,7 @@ const memberArgs = ({ clientId, isSubscribed, cursor, acked }: Member): (string 
 /** The members of one topic, in as many script calls as their bytes need. */
 const restoreMembers = (redis: RedisConnection, topic: string, members: readonly Member[]) => {
   const key = relayKeys(redis.prefix).topic(hash(topic))
-  const bounds = { messages: MEMBERS, bytes: CALL.bytes }
+  const bounds = { messages: MAX_CALL_MEMBERS, bytes: MAX_CALL.bytes }
   return [...cut(members, bounds, ({ acked }) => acked.length * 16)].map((part) =>
     redis.script(relayRestoreMembers, [key], part.flatMap(memberArgs)),
   )
@@ -132,7 +132,7 @@ const readers = (redis: RedisConnection): Pick<Readers, RelayTables> => ({
     async *read({ now, after }) {
       for await (const { contents, cursor } of topics(redis, now, after)) {
         const all = contents.flatMap(({ live }) => live)
-        for (const part of cut(all, PAGE, ({ size }) => size)) {
+        for (const part of cut(all, MAX_PAGE, ({ size }) => size)) {
           const texts = await redis.batch(() =>
             part.map(({ topic, id }) => redis.client.get(relayKeys(redis.prefix).text(topic, id))),
           )

@@ -23,11 +23,11 @@ import { createNotifyTransfer } from './notify.ts'
 import { createOperatorTransfer } from './operator.ts'
 import { createRelayTransfer } from './relay.ts'
 
-const PAGE = 500
-const INVITE = '{v:'
+const PAGE_SIZE = 500
+const INVITE_KEY = '{v:'
 /** Pairs that a scan of one key looks at in one go. */
-const COUNT = 1_000
-const ARCHIVE_PAGE = { direction: 'forward', limit: PAGE, maxBytes: 4 * 1024 * 1024 } as const
+const SCAN_COUNT = 1_000
+const ARCHIVE_PAGE_LIMITS = { direction: 'forward', limit: PAGE_SIZE, maxBytes: 4 * 1024 * 1024 } as const
 
 /** What all tables are read from. */
 interface Source {
@@ -43,7 +43,7 @@ const pages = <R>(
 ) =>
   async function* ({ after }: { after?: string | undefined }): AsyncIterable<Page<R>> {
     for (let last = after; ; ) {
-      const records = await page({ limit: PAGE, ...(last !== undefined && { after: last }) })
+      const records = await page({ limit: PAGE_SIZE, ...(last !== undefined && { after: last }) })
       const end = records.at(-1)
       if (end === undefined) return
       last = nameOf(end)
@@ -64,8 +64,8 @@ const keysReaders = ({ redis, rooms }: Source): Pick<Readers, 'identity' | 'invi
     },
     invite: {
       async *read({ after }) {
-        for await (const { keys: found, from } of scanKeys(redis, { pattern: `${INVITE}*}` }, after)) {
-          const accountKeys = found.map((key) => key.slice(prefix.length + INVITE.length, -1))
+        for await (const { keys: found, from } of scanKeys(redis, { pattern: `${INVITE_KEY}*}` }, after)) {
+          const accountKeys = found.map((key) => key.slice(prefix.length + INVITE_KEY.length, -1))
           const entries = await Promise.all(accountKeys.map((accountKey) => keys.invite(accountKey)))
           const records = entries.flatMap((entry, at) => {
             const accountKey = accountKeys[at]
@@ -124,7 +124,7 @@ const workReaders = ({ redis, rooms }: Source): Pick<Readers, 'watch' | 'job'> =
   return {
     watch: {
       async *read({ now }) {
-        const scan = (cursor: string) => redis.one(() => client.zscan(watched, cursor, 'COUNT', COUNT))
+        const scan = (cursor: string) => redis.one(() => client.zscan(watched, cursor, 'COUNT', SCAN_COUNT))
         for await (const pairs of scanPairs(scan)) {
           const clientIds = pairs.map(([clientId]) => clientId)
           yield { records: await relay.watches(clientIds, now, true), cursor: undefined }
@@ -139,7 +139,7 @@ const workReaders = ({ redis, rooms }: Source): Pick<Readers, 'watch' | 'job'> =
         const begin = after === undefined ? '-' : `(${after}`
         for (const queue of await redis.one(() => client.zrangebylex(queues, begin, '+'))) {
           const key = jobsOf(prefix, queue)
-          const scan = (from: string) => redis.one(() => client.hscan(key, from, 'COUNT', COUNT))
+          const scan = (from: string) => redis.one(() => client.hscan(key, from, 'COUNT', SCAN_COUNT))
           for await (const pairs of scanPairs(scan)) {
             const jobs = pairs.map(([, json]) => parsed<Job>(json)).filter((job) => job !== undefined)
             yield { records: jobs.filter(({ expiresAt }) => expiresAt > now), cursor }
@@ -163,7 +163,7 @@ const archiveReaders = ({ redis, rooms }: Source): Pick<Readers, 'archived' | 'r
           for (const key of found) {
             const topic = key.slice(prefix.length + ARCHIVE_TOPIC.length, -1)
             for (let origin: string | undefined, more = true; more; more = origin !== undefined) {
-              const page = await rooms.archive.page(topic, { origin, ...ARCHIVE_PAGE, now })
+              const page = await rooms.archive.page(topic, { origin, ...ARCHIVE_PAGE_LIMITS, now })
               if (page && page.messages.length > 0) yield { records: page.messages, cursor: from }
               origin = page?.next
             }

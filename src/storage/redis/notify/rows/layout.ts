@@ -51,9 +51,14 @@ export const PARTITIONS = 64
 /** Numbers of all partitions. */
 export const ALL: readonly number[] = Array.from({ length: PARTITIONS }, (_, p) => p)
 
-const HOUR = 3_600_000
+const HOUR_MS = 3_600_000
 /** How long a key stays after what it holds has expired, ms: for clocks that differ, for a server that was off. */
-export const MARGIN = { request: HOUR, copy: 24 * HOUR, receipt: HOUR, account: 30 * 24 * HOUR } as const
+export const TTL_MARGIN_MS = {
+  request: HOUR_MS,
+  copy: 24 * HOUR_MS,
+  receipt: HOUR_MS,
+  account: 30 * 24 * HOUR_MS,
+} as const
 
 /** Names become parts of keys and of separated lists. Anything else is a defect of the caller. */
 export const name = (text: string): string => {
@@ -86,7 +91,8 @@ export type ReceiptKeys = readonly [queued: string, others: string]
  * Names one notification in keys. Another one may take its id when it has expired: so the time at which it was sent
  * belongs to it.
  */
-export const placeOf = (reference: string, sentAt: number): string => `${reference}:${sentAt.toString(36)}`
+export const receiptKeyOf = (reference: string, sentAt: number): string =>
+  `${reference}:${sentAt.toString(36)}`
 
 export interface Partition {
   version: string
@@ -105,7 +111,7 @@ export interface Partition {
   request(id: string): string
   copies(subscriptionId: string): CopyKeys
   ended(subscriptionId: string): string
-  receipts(place: string): ReceiptKeys
+  receipts(receiptKey: string): ReceiptKeys
   collapsing(subscriptionId: string, collapseKey: string): string
 }
 
@@ -129,7 +135,7 @@ export const createLayout = (prefix: string) => {
       request: (id) => at(`q:${name(id)}`),
       copies: (id) => [at(`c:${name(id)}`), at(`u:${id}`), at(`h:${id}`)],
       ended: (id) => at(`g:${name(id)}`),
-      receipts: (place) => [at(`k:${place}`), at(`r:${place}`)],
+      receipts: (receiptKey) => [at(`k:${receiptKey}`), at(`r:${receiptKey}`)],
       collapsing: (id, collapseKey) => at(`x:${name(id)}:${digestOf(collapseKey)}`),
     }
   })
