@@ -1,3 +1,4 @@
+import { invariant } from '../platform/invariant.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { Transfer } from './transfer/transfer.ts'
 
@@ -36,6 +37,7 @@ export const createGate = (): Gate => {
 
   const leave = () => {
     inside -= 1
+    invariant(inside >= 0, 'no call leaves a gate that it has not entered')
     if (inside === 0) empty?.()
   }
   const pass = async <R>(call: () => Promise<R>): Promise<R> => {

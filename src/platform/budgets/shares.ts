@@ -1,3 +1,4 @@
+import { invariant } from '../invariant.ts'
 /**
  * Shares of what a process has only so much of at one time: connections, memory that answers hold. An owner may hold so
  * much, all owners together so much; what is taken is given back.
@@ -36,6 +37,7 @@ export const createShares = ({ each, all }: ShareSizes): Shares => {
       if (before === amount) held.delete(owner)
       else held.set(owner, before - amount)
       total -= amount
+      invariant(total >= 0, 'owners hold no less than 0 together')
     },
     left,
     get held() {

@@ -4,6 +4,7 @@
  * everybody else's work all at once. It is charged when it begins. How much waits is not bounded here: a connection of the
  * relay is not read from while a request of it waits.
  */
+import { invariant } from '../invariant.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { WorkBudget } from './work-budget.ts'
 
@@ -83,6 +84,7 @@ export const createWorkGate = (
       const owner = owners.get(name)
       if (!owner) return
       owner.inProgress -= items
+      invariant(owner.inProgress >= 0, 'an owner has no fewer than 0 items in progress')
       advance(name, owner)
     },
   }

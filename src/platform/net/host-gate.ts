@@ -13,7 +13,9 @@
  * Guarantees: whoever asks for a place has an answer at the latest when its signal aborts. What is remembered is bounded
  * (`remembered`), and forgotten an hour after the last failure. After a pause one call at a time probes the host.
  */
+
 import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts'
+import { invariant } from '../invariant.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { createBreakers } from './breakers.ts'
 
@@ -187,6 +189,7 @@ const next = (gate: GateState, host: string, state: HostState) => {
 
 const leave = (gate: GateState, call: HostCall, state: HostState, end: CallEnd) => {
   state.running--
+  invariant(gate.running >= 0 && state.running >= 0, 'a gate has no fewer than 0 calls under way')
   const held = (gate.owners.get(call.owner) ?? 1) - 1
   if (held > 0) gate.owners.set(call.owner, held)
   else gate.owners.delete(call.owner)

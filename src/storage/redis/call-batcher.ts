@@ -1,4 +1,5 @@
 /** What is asked within one turn leaves together: one write to the socket, one timer, fewer commands. */
+import { invariant } from '../../platform/invariant.ts'
 import type { RedisConnection } from './connection.ts'
 
 /** Sends one command or script; rejects as `RedisConnection.one` does. */
@@ -71,7 +72,7 @@ export const createCallBatcher = <Q, A>(
   const make = async ({ waiting }: Call) => {
     try {
       const answers = await send(waiting.map(({ question }) => question))
-      if (answers.length !== waiting.length) throw new Error('There are not as many answers as questions')
+      invariant(answers.length === waiting.length, 'a call has as many answers as questions')
       for (const [at, answer] of answers.entries()) waiting[at]?.resolve(answer)
     } catch (error) {
       for (const { reject } of waiting) reject(error)

@@ -14,7 +14,9 @@
  * effect, also later, so everything that is sent must bear repetition. A promise that resolves says that Redis has
  * answered: how much outlives a crash of Redis is its operator's choice (`appendonly`, `appendfsync`, replicas).
  */
+
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import { invariant } from '../../platform/invariant.ts'
 import { type Log, silent } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { diagnoseRedis, mistakeOfReply, versionMistake, warningsOf } from './diagnosis.ts'
@@ -224,7 +226,7 @@ const batch = async <T>(state: ConnectionState, commands: () => readonly Promise
 
 const one = async <T>(state: ConnectionState, command: () => Promise<T>): Promise<T> => {
   const [answer] = await batch(state, () => [command().then((value) => ({ value }))])
-  if (!answer) throw new Error('a command without an answer')
+  invariant(answer, 'a command has an answer')
   return answer.value
 }
 

@@ -11,6 +11,7 @@
  *
  * Every key without a † goes by itself, a day after the last thing in it has expired.
  */
+import { invariant } from '../../platform/invariant.ts'
 import type { Job, JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Channels } from './channels.ts'
 import type { RedisConnection } from './connection.ts'
@@ -113,6 +114,7 @@ const change = async (
           queues.redis.script(jobsChange, [...keys.base, keys.waiting(group), keys.dead(group)], args),
         ),
       )
+      invariant(was.length === items.length, 'the script answers for each job that it changes')
       for (const [at, { id }] of items.entries()) if (whole(was[at]) === 1) there.add(id)
     }),
   )
@@ -145,6 +147,7 @@ const workVerbs = (queues: JobQueueState): Pick<JobQueue, 'add' | 'take' | 'comp
             queues.redis.script(jobsAdd, [...keys.base, groupKey], [Math.max(ttl, TTL_MARGIN_MS), ...args]),
           ),
         )
+        invariant(answers.length === some.length, 'the script answers for each job that it adds')
         for (const [at, job] of some.entries()) isNew.set(job, whole(answers[at]) === 1)
       }
       queues.channels.publish([{ channel: channelOf(queue), text: '' }])

@@ -13,6 +13,7 @@
  * | archive.ends | until, client id | – |
  * | archive.tagEnds | until, tag | – |
  */
+
 import type {
   Archived,
   ArchiveLimits,
@@ -20,6 +21,7 @@ import type {
   NewArchived,
   Registration,
 } from '../../../archive/store.ts'
+import { invariant } from '../../../platform/invariant.ts'
 import { archivedOf, archivedText } from '../../rows/archived-message.ts'
 import { BYTES, type Bytes, endOf, hash, key, name, number, PRESENT, ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
@@ -55,6 +57,7 @@ const put = (archive: ArchiveTables, message: Archived): void => {
   if (archive.ids.get(idAt)) return
   const [last, count, bytes] = archive.topics.get(topic) ?? [0, 0, 0]
   const row = Buffer.from(archivedText(message))
+  invariant(count >= 0 && bytes >= 0, 'counts of an archived topic are never below 0')
   archive.messages.put(key(topic, number(message.seq)), row)
   archive.ids.put(idAt, number(message.seq))
   archive.expiry.put(key(number(message.expiresAt), topic, number(message.seq)), PRESENT)
@@ -74,11 +77,12 @@ const remove = (archive: ArchiveTables, at: Buffer): void => {
   if (!row) return
   const { id, owner, expiresAt } = archivedAt(at, row)
   const topic = at.subarray(0, 32)
+  const [last, count, bytes] = archive.topics.get(topic) ?? [0, 0, 0]
+  invariant(count > 0 && bytes >= row.length, 'a topic counts each of its archived messages')
   archive.messages.remove(at)
   archive.ids.remove(key(topic, hash(id)))
   archive.expiry.remove(key(number(expiresAt), at))
   if (owner !== undefined) archive.owned.remove(key(topic, hash(owner), at.subarray(32)))
-  const [last, count, bytes] = archive.topics.get(topic) ?? [0, 0, 0]
   if (count > 1) archive.topics.put(topic, [last, count - 1, bytes - row.length])
   else archive.topics.remove(topic)
 }

@@ -16,7 +16,9 @@
  *
  * One process: who puts tells who waits, and a call is never repeated, so a ticket means nothing here.
  */
+
 import type { MqMessage, MqStore, PlacedMessage, QueueName } from '../../../mq/store.ts'
+import { invariant } from '../../../platform/invariant.ts'
 import { BYTES, type Bytes, endOf, key, name, named, number, PRESENT, ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
 
@@ -94,6 +96,7 @@ const changeShare = (mq: MqTables, queue: Buffer, payer: Buffer, change: 1 | -1)
 const write = (mq: MqTables, queue: Buffer, place: number, message: MqMessage) => {
   const { id, sender, messageSigned, payer, expiresAt } = message
   const { kept, last } = countOf(mq, queue)
+  invariant(kept >= 0 && place >= 0, 'positions and counts of a queue are never below 0')
   const row = {
     ...{ id, message: message.message, expiresAt },
     ...(sender !== undefined && { sender }),
@@ -115,6 +118,8 @@ const erase = (mq: MqTables, queue: Buffer, place: number): MqMessage | undefine
   const at = key(queue, number(place))
   const row = mq.messages.get(at)
   if (!row) return undefined
+  const { kept, last } = countOf(mq, queue)
+  invariant(kept > 0, 'a queue counts each of its messages')
   mq.messages.remove(at)
   mq.ids.remove(key(queue, name(row.id)))
   mq.ends.remove(key(queue, number(row.expiresAt), number(place)))
@@ -123,7 +128,6 @@ const erase = (mq: MqTables, queue: Buffer, place: number): MqMessage | undefine
     changeShare(mq, queue, payerAt(row.payer), -1)
     mq.paid.remove(key(queue, payerAt(row.payer), number(place)))
   }
-  const { kept, last } = countOf(mq, queue)
   // Nothing is left of an empty queue: anybody can make one.
   if (kept > 1) mq.counts.put(queue, { kept: kept - 1, last })
   else mq.counts.remove(queue)

@@ -1,5 +1,6 @@
 import { REPLACED } from '../../../notify/store/receipts.ts'
 import type { Notification, NotifyStore } from '../../../notify/store/store.ts'
+import { invariant } from '../../../platform/invariant.ts'
 import { groupBy } from '../group-by.ts'
 import { handScript } from '../lua/notify/outbox/hand.ts'
 import { list, whole } from '../script.ts'
@@ -81,6 +82,7 @@ const writeBatch = async (
     ...[ttl, collapseKey === undefined ? '' : receiptKey, REPLACED],
   ]
   const answers = list(await deps.ask(() => deps.redis.script(handScript, keys, [...head, ...args])))
+  invariant(answers.length === targets.length, 'the fan-out script answers for each target')
   return answers.map((answer) => OUTCOMES[whole(answer)] ?? 'gone')
 }
 
@@ -88,7 +90,7 @@ const writeStep = async (deps: FanOutDeps, notification: Notification, targets: 
   const kept = await deps.notifications.keep(notification)
   const placed = targets
     .map((target, index): Placed => {
-      if (target.outbox.id !== target.deliveredId) throw new Error('An outbox entry of a copy has its id')
+      invariant(target.outbox.id === target.deliveredId, 'an outbox entry of a copy has its id')
       const args = deps.outbox.args([target.outbox])
       return { ...target, args, index, p: partitionOf(target.accountKey) }
     })

@@ -1,4 +1,5 @@
 import type { AccountRecord, Subscription, Watcher } from '../../../../notify/store/store.ts'
+import { invariant } from '../../../../platform/invariant.ts'
 import { packForm, packTopic, unpackForm, unpackTopic } from './packing.ts'
 
 /**
@@ -46,6 +47,7 @@ export const writeRecord = ({ subscriptions, watchers }: AccountRecord, accountK
 
 export const readRecord = (json: string, accountKey: string): AccountRecord => {
   const [subscriptions, watchers]: [SubscriptionRow[], WatcherRow[]] = JSON.parse(json)
+  invariant(Array.isArray(subscriptions) && Array.isArray(watchers), 'an account record is two lists')
   return {
     subscriptions: subscriptions.map(
       ([id, domain, scope, key, topic, createdAt, expiresAt, account]): Subscription => ({
