@@ -1,7 +1,7 @@
 import { fromBase64url, toBase64url } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 
-/** Where the next page of a list begins: bytes of which callers need not know what they are made of. */
+/** Where the next page of a list begins, as an opaque text. */
 export const toCursor = (place: Uint8Array): string => toBase64url(place)
 
 /** Throws `bad_params` for what no page ended with. */
@@ -10,7 +10,7 @@ export const fromCursor = (cursor: string, length: number): Uint8Array => {
   try {
     place = fromBase64url(cursor)
   } catch {
-    // Said below, with the field.
+    // The error is thrown below, with the field.
   }
   if (place?.length !== length) throw new ProtocolError('bad_params', 'not a cursor', { field: 'after' })
   return place

@@ -12,7 +12,7 @@ import type { Transfer } from './transfer/transfer.ts'
 export interface Gate {
   /** The same object, each of its methods behind the gate. */
   guard<T extends object>(store: T): T
-  /** Refuses from here on, with this reason the first time; resolves when nobody is inside. */
+  /** Refuses calls from now on; the first reason counts. Resolves when no call is inside. */
   close(reason?: string): Promise<void>
 }
 
@@ -50,7 +50,7 @@ export const createGate = (): Gate => {
     }
   }
 
-  /** Whoever awaits it is refused, and whoever iterates over it: what it would have been, nobody may ask any more. */
+  /** Rejects both for callers that await it and for those that iterate over it: the kind of result is not known. */
   const refused = (call: () => Promise<unknown>) => {
     const refusal = pass(call)
     refusal.catch(() => {})

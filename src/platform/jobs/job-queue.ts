@@ -37,15 +37,15 @@ export type JobOutcome =
   | { id: string; kind: 'failed'; attempts: number; failure: string }
 
 export interface JobQueue {
-  /** Answers for each whether it is new; one whose id is there already is left as it is. */
+  /** Returns for each whether it is new; one whose id exists is left as it is. */
   add(jobs: readonly Job[]): Promise<boolean[]>
-  /** Due jobs, the longest due first, that are nobody else's before `until`. Dead letters and expired ones are not. */
+  /** Due jobs, the longest due first, that no other worker has before `until`. Dead letters and expired ones are not. */
   take(lease: { queue: string; limit: number; now: number; until: number }): Promise<Job[]>
   /** After a take. Jobs that were removed meanwhile stay removed. */
   complete(queue: string, outcomes: readonly JobOutcome[]): Promise<void>
-  /** Takes jobs away, whether or not somebody works on them. Answers for each whether it was there. */
+  /** Removes jobs, whether or not a worker has them. Returns for each whether it was there. */
   remove(queue: string, ids: readonly string[]): Promise<boolean[]>
-  /** Makes a dead letter due; a job that is none is left as it is. Answers whether it was one. */
+  /** Makes a dead letter due; a job that is none is left as it is. Returns whether it was one. */
   revive(queue: string, id: string, at: number): Promise<boolean>
   job(queue: string, id: string): Promise<Job | undefined>
   /** A page of a group's jobs in the order of their ids: the dead ones, or those that are not. */
@@ -54,7 +54,7 @@ export interface JobQueue {
     page: { group: string; dead: boolean; after?: string | undefined; limit: number },
   ): Promise<Job[]>
   count(queue: string, group: string): Promise<{ waiting: number; dead: number }>
-  /** Removes at most `limit` expired ones of all queues; answers how many. */
+  /** Removes at most `limit` expired ones of all queues; returns how many. */
   sweep(now: number, limit: number): Promise<number>
   /** Calls the listener, soon, when jobs were added to the queue here or by another process. Calls may be lost. */
   onJobs(queue: string, listener: () => void): Disposable

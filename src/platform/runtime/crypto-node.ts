@@ -4,7 +4,7 @@
  * holds sodium-native, node:crypto and the portable implementation to the same bytes.
  *
  * One thing they need not agree on: a signature by someone who mixed points of small order into their own key. OpenSSL
- * checks the equation without the cofactor, the others with it. Nobody but the owner of the key can make one.
+ * checks the equation without the cofactor, the others with it. Only the owner of the key can make one.
  */
 import * as node from 'node:crypto'
 import { createRequire } from 'node:module'

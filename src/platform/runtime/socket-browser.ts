@@ -1,7 +1,7 @@
 /** `#socket` for browsers, on the global WebSocket. See `runtime/socket.ts`. */
 import type { OpenSocket } from './socket.ts'
 
-/** Browsers answer pings themselves and tell nobody. */
+/** Browsers answer pings themselves and raise no event. */
 export const showsPings = false
 
 // A message channel: a timer would be slowed to one a second in a background tab.

@@ -35,7 +35,7 @@ export const name = (text: string): Buffer => {
   return bytes
 }
 
-/** For what somebody else wrote: a text that can be no name names nothing. */
+/** For input: undefined for a text that can be no name. */
 export const nameOrNone = (text: string): Buffer | undefined => {
   const bytes = Buffer.from(text)
   return bytes.length === 0 || bytes.length > 1024 || bytes.includes(0) ? undefined : bytes

@@ -76,7 +76,7 @@ const createFuse = (read: () => void) => {
           .finally(() => waiting.delete(reject))
       })
     },
-    /** A commit has failed. Answers why nothing works any more, where that is so. */
+    /** A commit has failed. Returns why nothing works any more, where that is so. */
     fail(): Error | undefined {
       if (broken) return broken
       try {
@@ -97,7 +97,7 @@ const READERS_FILE_BYTES = 8_272
 
 /**
  * Gives the file of the readers its room on the disk. The engine maps it, and a page of it for which there is no room ends
- * the process with SIGBUS. The last byte of a page belongs to no reader, so whoever uses the file does not notice.
+ * the process with SIGBUS. The last byte of a page belongs to no reader, so processes that use the file are not disturbed.
  */
 const allocateReadersFile = (path: string): void => {
   mkdirSync(path, { recursive: true, mode: 0o700 })

@@ -258,7 +258,7 @@ const walkAll = async (
 }
 
 /**
- * Whether the engine can open this file and go over it. Nobody writes to it meanwhile; where somebody does all the same,
+ * Whether the engine can open this file and go over it. No process writes to it meanwhile; where one does all the same,
  * what looks like damage is not called so.
  */
 export const checkStoreFile = async (
@@ -283,7 +283,7 @@ export const checkStoreFile = async (
   }
 }
 
-/** Whether somebody has committed since. */
+/** Whether a process has committed since. */
 const hasMoved = (handle: number, fileBytes: number, { transaction }: Meta): boolean => {
   try {
     return newestMeta(handle, fileBytes).transaction !== transaction

@@ -33,7 +33,7 @@ const openJobTables = (env: Env) => {
   const groups: Bytes = env.openDB({ name: 'agenda.groups', ...BYTES })
   const expiry: Bytes = env.openDB({ name: 'agenda.expiry', ...BYTES })
   const listeners = new Map<string, Set<() => void>>()
-  /** Until when a job is somebody's, by its key. */
+  /** Until when a job is leased, by its key. */
   const leases = new Map<string, number>()
   return { env, jobs, due, groups, expiry, listeners, leases }
 }

@@ -2,7 +2,7 @@
  * The file of an embedded store before it is opened: made whole in one step, looked at, for its owner only.
  *
  * A new store is made beside its place and takes it when it is on disk, its format number included. So a file that is
- * empty or cut short is never a store that somebody has just begun.
+ * empty or cut short is never a store that was just begun.
  */
 import { existsSync } from 'node:fs'
 import { chmod, link, mkdir, open, rename, rm } from 'node:fs/promises'

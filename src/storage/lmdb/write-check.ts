@@ -37,7 +37,7 @@ const ask = (path: string): Error | undefined => {
   return undefined
 }
 
-/** Answers why nothing can be written in the directory, as it stood a moment ago. */
+/** Returns why nothing can be written in the directory, as it stood a moment ago. */
 export const createWriteCheck = (path: string): (() => Error | undefined) => {
   let askedAt = Number.NEGATIVE_INFINITY
   let answer: Error | undefined

@@ -3,7 +3,7 @@
  * which the bucket will be full again, and goes by itself then. Names are hashed, so that no address stands in a key.
  *
  * The library asks Redis, holds back in memory who was refused until it is of use to ask again, and asks the buckets of
- * this process while Redis is away: then each process allows the whole amount, and nobody is refused for our trouble.
+ * this process while Redis is away: then each process allows the whole amount, and no request is refused for our trouble.
  */
 import { createHash } from 'node:crypto'
 import { RateLimiterRedis } from 'rate-limiter-flexible'
@@ -21,7 +21,7 @@ import type { RedisConnection } from './connection.ts'
  *
  * KEYS  1 the bucket
  * ARGV  1 tokens · 2 (unused) · 3 burst · 4 seconds to fill it
- * Answers {what is taken by now, more than the burst for a refusal; ms to wait}.
+ * Returns {what is taken by now, more than the burst for a refusal; ms to wait}.
  */
 const TAKE = `
 local burst, whole = tonumber(ARGV[3]), tonumber(ARGV[4]) * 1000
@@ -59,7 +59,7 @@ export const createRedisBuckets = (redis: RedisConnection, clock: Clock): Bucket
   return {
     take(names, size, tokens = 1) {
       const limiter = limiterOf(size)
-      // The library wants whole seconds there, and nobody reads them.
+      // The library wants whole seconds there; nothing reads them.
       const options = { customDuration: 1 }
       return Promise.all(
         redis.together(() =>

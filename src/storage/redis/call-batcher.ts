@@ -22,7 +22,7 @@ export const createAsk = (redis: RedisConnection): Ask => {
     redis
       .batch(() => batch.map(({ start }) => start()))
       .catch((reason) => {
-        // Too late, or closed. Whoever has its answer already does not mind.
+        // Too late, or closed. Rejecting a settled promise has no effect.
         for (const { refuse } of batch) refuse(reason)
       })
   }

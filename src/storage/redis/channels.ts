@@ -1,7 +1,7 @@
 /**
  * Wake-ups among processes, by sharded publish/subscribe (SPUBLISH/SSUBSCRIBE): a message goes only to the node of its
  * channel and to those that listen there. Wake-ups may be lost (a connection that breaks, a slot that moves) and are
- * never the truth; whoever listens looks into the store.
+ * never the truth; a listener looks into the store.
  */
 import type { RedisConnection } from './connection.ts'
 

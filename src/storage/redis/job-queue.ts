@@ -89,7 +89,7 @@ const read = async (
   )
 }
 
-/** Answers the ids of those that were there. */
+/** Returns the ids of those that were there. */
 const change = async (
   queues: JobQueueState,
   queue: string,

@@ -5,7 +5,7 @@
  *     ["identity",{"identityKey":"did:key:…",…}]          one line a record, tables in the order of `TABLES`
  *     {"end":true,"counts":{"identity":1,…},"sha256":"…"}  of every byte before this line
  *
- * Counts stand at the end, because whoever writes does not know them before. A file without its last line, or with a
+ * Counts stand at the end, because the writer does not know them before. A file without its last line, or with a
  * bit that differs, is refused before anything is changed.
  */
 import { createHash } from 'node:crypto'
@@ -47,7 +47,7 @@ async function* backupText(readers: Readers, now: number): AsyncGenerator<string
 export const backupBytes = (snapshot: Readers & Disposable, now: number): Readable => {
   const text = Readable.from(backupText(snapshot, now))
   const gzip = createGzip()
-  // Whichever end breaks ends the other: whoever reads finds no last line.
+  // Whichever end breaks ends the other: the reader finds no last line.
   text.once('error', (error) => gzip.destroy(error))
   gzip.once('close', () => {
     text.destroy()

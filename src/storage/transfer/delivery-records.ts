@@ -27,7 +27,7 @@ export const copy = z.object({
   isLastOfKey: z.literal(true).exactOptional(),
 })
 
-/** A copy that was cancelled, replaced, or not sent in time: nobody sees it, and its id is not used again. */
+/** A copy that was cancelled, replaced, or not sent in time: it is in no history, and its id is not used again. */
 export const withdrawn = z.object({
   accountKey: text,
   subscriptionId: text,

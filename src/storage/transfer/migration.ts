@@ -1,7 +1,7 @@
 /**
  * Copies everything from one store into another, whatever their engines.
  *
- * It may be cut off at any moment: the target remembers how far it is, in a note, and whoever begins again goes on
+ * It may be cut off at any moment: the target remembers how far it is, in a note, and a second attempt goes on
  * there; loading bears repetition. At the end both sides are read and compared. The source must rest meanwhile: what
  * changes in it during the copying is found to differ at the end.
  */

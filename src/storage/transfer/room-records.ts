@@ -53,7 +53,7 @@ const writtenMessage = z.object({
   expiresAt: time,
   payer: text.exactOptional(),
 })
-/** Backups from before messages had somebody who pays are read, too. */
+/** Backups from before messages had a payer are read, too. */
 export const message: z.ZodType<StoredMessage> = writtenMessage.transform((written) => ({
   ...written,
   payer: written.payer ?? '',

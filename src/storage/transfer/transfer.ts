@@ -47,7 +47,7 @@ export const TABLES = {
   notification,
   account,
   /**
-   * A watcher that the record of another account still has, too: whom a look-up finds depends on who came last.
+   * A watcher that the record of another account still has, too: the look-up leads to the one that came last.
    * There is hardly ever one.
    */
   contested: z.object({ accountKey: text, watcher }),
@@ -72,7 +72,7 @@ export const TABLES = {
     owns: z.literal(true).exactOptional(),
   }),
   watch,
-  /** Of all queues, dead letters included. Whoever works on one keeps it here: there it is due. */
+  /** Of all queues, dead letters included. The target is where a leased one is due. */
   job,
   /** The next nonce of an account, and until when it is kept. Backups that were made before know no end. */
   contactNonce: z.object({
@@ -91,7 +91,7 @@ export const TABLES = {
   approval,
   /** The operator's logs, each chain in its order. */
   microblock,
-  /** What the archive keeps, and who wants what kept. */
+  /** Archived messages, and the registrations that ask for them. */
   archived,
   registration,
 }
@@ -109,13 +109,13 @@ export interface Page<R> {
 export interface TableReader<R> {
   /** Every record once that has not expired at `now`, in the engine's order, in pages of bounded size. */
   read(from: { now: number; after?: string | undefined }): AsyncIterable<Page<R>>
-  /** About how many there are; undefined where nobody knows without counting. */
+  /** About how many there are; undefined where the engine would have to count. */
   size(): Promise<number | undefined>
 }
 
 export interface TableWriter<R> {
   /**
-   * Puts records into a store that holds nothing but such records; bears repetition. Answers those that have no place
+   * Puts records into a store that holds nothing but such records; bears repetition. Returns those that have no place
    * because what they belong to is not there.
    */
   write(records: readonly R[]): Promise<R[]>

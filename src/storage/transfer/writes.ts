@@ -24,7 +24,7 @@ type ByVerbs =
   | 'archived'
   | 'registration'
 
-/** All at once: the engines group what is asked for in one turn. Answers nothing: everything has its place. */
+/** All at once: the engines group what is asked for in one turn. Returns nothing: everything has its place. */
 const each =
   <R>(write: (record: R) => Promise<unknown>) =>
   async (records: readonly R[]): Promise<R[]> => {

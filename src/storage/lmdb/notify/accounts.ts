@@ -63,7 +63,7 @@ const endSubscription = (
   }
   const row = still ? undefined : deps.tables.subscriptions.get(name(id))
   if (!row) return
-  // A long history takes a while to remove: from here on nobody finds it, and `sweep` does the work in pieces.
+  // A long history takes a while to remove: from here on no read finds it, and `sweep` removes it in pieces.
   deps.tables.subscriptions.remove(name(id))
   deps.tables.numbers.remove(number(row[0]))
   deps.tables.gone.put(number(row[0]), PRESENT)

@@ -10,7 +10,7 @@ import { expiryKey, nextNumber, sentKeys, type Tables } from './tables.ts'
 type FanOut = Pick<NotifyStore, 'putNotification' | 'notification' | 'hand'>
 type Target = Parameters<NotifyStore['hand']>[1][number]
 
-/** Targets of one transaction: a hand-over to thousands must not hold up everybody else. */
+/** Targets of one transaction: a fan-out to thousands must not hold up other transactions. */
 const MAX_TRANSACTION_TARGETS = 500
 
 type Targets = Parameters<NotifyStore['hand']>[1]

@@ -91,7 +91,7 @@ const readVerbs = (
 
   async deliveredById(deliveredId) {
     const copy = deps.copies.byId(deliveredId)
-    // Copies of a subscription that ended stay until they are swept, but nobody may see them.
+    // Copies of a subscription that ended stay until they are swept, but are not returned.
     const isHeld = copy && deps.tables.numbers.get(number(copy.n)) !== undefined
     return isHeld ? withNotification(deps, copy) : undefined
   },

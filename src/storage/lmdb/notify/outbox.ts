@@ -6,13 +6,13 @@ import type { Tables } from './tables.ts'
 
 export interface Outbox
   extends Pick<NotifyStore, 'takeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox' | 'outboxOf'> {
-  /** Adds entries, within a transaction; an id that is there already is left as it is. */
+  /** Adds entries, within a transaction; an id that exists is left as it is. */
   add(entries: readonly OutboxEntry[]): void
-  /** Puts entries of another store into their places, within a transaction; bears repetition. Nobody may have taken any. */
+  /** Puts entries of another store into their places, within a transaction; bears repetition. None may be leased. */
   restore(entries: readonly { place: number; entry: OutboxEntry }[]): void
   /**
-   * Runs a transaction that may remove entries; `remove` answers whether the entry was there. What is removed is taken
-   * by nobody from that moment on: reads see it until the commit.
+   * Runs a transaction that may remove entries; `remove` returns whether the entry was there. From then on no worker
+   * takes what is removed; reads see it until the commit.
    */
   write<T>(work: (remove: (id: string) => boolean) => T): Promise<T>
   /** Whether no worker holds the entry at `now`. */
@@ -102,7 +102,7 @@ const entryVerbs = (
       for (const n of removed) state.held.delete(n)
       return result
     } catch (error) {
-      // They are there still; whoever came by in the meantime has passed them over.
+      // They exist still; takes that ran meanwhile have passed them over.
       for (const n of removed) if (n <= state.position && !state.held.has(n)) state.free.push(n)
       throw error
     } finally {

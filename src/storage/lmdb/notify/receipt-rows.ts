@@ -19,7 +19,7 @@ export interface ReceiptRows {
   /** Removes the receipt, for another to begin. */
   forget(m: number, accountKey: string): void
   has(m: number, accountKey: string): boolean
-  /** Moves the receipt of this copy on if it is in one of these states; answers whether it did. */
+  /** Moves the receipt of this copy on if it is in one of these states; returns whether it did. */
   move(
     m: number,
     accountKey: string,

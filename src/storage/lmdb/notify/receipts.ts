@@ -14,7 +14,7 @@ import type { Outbox } from './outbox.ts'
 import type { ReceiptRows } from './receipt-rows.ts'
 import { sentPrefix, type Tables } from './tables.ts'
 
-/** Notifications of one transaction: nobody else may have to wait for all of them. */
+/** Notifications of one transaction: other transactions do not wait for all of them. */
 const MAX_TRANSACTION_NOTIFICATIONS = 1_000
 
 interface ReceiptsDeps {

@@ -95,7 +95,7 @@ const sweepExpired = (deps: SweepDeps, now: number, limit: number): number => {
 
 /**
  * Removes what expired, and the copies of subscriptions that ended, and the receipts of notifications that ended. Nothing of it is visible any more when it is swept:
- * every read looks at `expiresAt`, and copies of an ended subscription are found by nobody.
+ * every read looks at `expiresAt`, and no read finds copies of an ended subscription.
  */
 export const createLmdbSweep = (env: Env, tables: Tables) => {
   const deps: SweepDeps = { env, tables }

@@ -187,7 +187,7 @@ const registrationVerbs = (
   },
 
   onRegister() {
-    // One process: whoever registers a client knows.
+    // One process: it knows of its own registrations.
     return { [Symbol.dispose]: () => {} }
   },
 })

@@ -14,7 +14,7 @@
  * | mq.attended | domain, hashDID | until when it is a queue that is read |
  * | mq.attendedEnds | until, domain, hashDID | – |
  *
- * One process: who puts tells who waits, and a call is never repeated, so a ticket means nothing here.
+ * One process: a put notifies the listeners itself, and a call is never repeated, so tickets are ignored.
  */
 
 import type { MqMessage, MqStore, PlacedMessage, QueueName } from '../../../mq/store.ts'
@@ -128,7 +128,7 @@ const erase = (mq: MqTables, queue: Buffer, place: number): MqMessage | undefine
     changeShare(mq, queue, payerAt(row.payer), -1)
     mq.paid.remove(key(queue, payerAt(row.payer), number(place)))
   }
-  // Nothing is left of an empty queue: anybody can make one.
+  // An empty queue keeps no row, because any client can make one.
   if (kept > 1) mq.counts.put(queue, { kept: kept - 1, last })
   else mq.counts.remove(queue)
   return row
@@ -181,7 +181,7 @@ const messageVerbs = (mq: MqTables): Pick<MqStore, 'put' | 'head' | 'take' | 're
 
   async take(name, { now, id }) {
     const queue = queueAt(name)
-    // Without one there is nothing to write: who waits for a message asks often.
+    // An empty queue needs no transaction: clients that wait for a message ask often.
     if (id === undefined && !first(mq, queue, now)) return undefined
     return mq.env.transaction(() => {
       const place = id === undefined ? first(mq, queue, now)?.place : mq.ids.get(key(queue, Buffer.from(id)))

@@ -19,7 +19,7 @@ export const createLmdbSessions = (): SessionsStore => {
 
   return {
     async create(id, { createdAt, expiresAt }) {
-      // They stand in the order of their creation, so those that nobody came for are in front.
+      // They are in the order of their creation, so those that were never used come first.
       for (const [oldest, session] of sessions) {
         if (sessions.size < MAX_SESSIONS && session.expiresAt > createdAt) break
         sessions.delete(oldest)

@@ -39,7 +39,7 @@ const read = (mailboxes: Mailboxes, view: ReadView): Pick<Readers, RelayTables> 
     member: walk(mailboxes.tables.members, view, (at, row, now) => {
       const { subscribed, cursor, acked } = memberOfRow(row)
       const topic = at.subarray(0, 32)
-      // Of one who left, what it acknowledged matters only as long as there is a message.
+      // What a client that left has acknowledged matters only as long as there is a message.
       if (!subscribed && !isAnythingLive(topic, now)) return undefined
       const clientId = at.toString('utf8', 32)
       const day = subscribed ? mailboxes.tables.clients.get(name(clientId), view)?.[1] : undefined
@@ -81,7 +81,7 @@ const putMember = (
   const at = key(topic, name(clientId))
   const subscribed = mailboxes.tables.members.get(at)?.[0] === 1
   mailboxes.tables.members.put(at, memberRow({ subscribed, cursor, acked }))
-  // What is to come must lie beyond everything that anybody is done with.
+  // New messages must lie beyond everything that any client has acknowledged.
   const last = Math.max(cursor, acked.at(-1) ?? 0)
   const state = mailboxes.topicOf(topic)
   if (state)

@@ -2,7 +2,7 @@
  * The embedded store's content as records, and back (`../../transfer/transfer.ts`). Reading walks the tables; writing uses the
  * rooms' verbs where those are exact, and puts rows otherwise.
  *
- * A snapshot is one read transaction: LMDB keeps the pages that it sees for as long as it lasts, and nobody waits.
+ * A snapshot is one read transaction: LMDB keeps the pages that it sees for as long as it lasts, and no writer waits.
  */
 import type { MqMessage } from '../../../mq/store.ts'
 import type { Watcher } from '../../../notify/store/store.ts'

@@ -2,7 +2,7 @@ import type { Database, Transaction } from 'lmdb'
 import type { Page, TableReader } from '../../transfer/transfer.ts'
 import { behind } from '../bytes.ts'
 
-/** Reads as of this moment; without one, as of now. */
+/** Reads as of this transaction; without one, as of now. */
 export interface ReadView {
   transaction?: Transaction
 }

@@ -213,7 +213,7 @@ const listVerbs = (
   async subscribers(domain, { after, limit }) {
     const lists = deps.layout.listsOf(domain)
     const found: { accountKey: string; subscription: Subscription }[] = []
-    // Who left between the two looks is missing in the second: a page is short only at the end.
+    // A subscriber that left between the two reads is missing in the second: only the last page is short.
     for (let from = after && packAccount(after); found.length < limit; ) {
       const wanted = limit - found.length
       const page = await mergePages({ after: from, limit: wanted }, (parts) => namesIn(deps, lists, parts))

@@ -44,9 +44,9 @@ export const split = (text: string): [word: string, rest: string] => {
 }
 
 /**
- * In which partition a subscription lies. It follows from its account, which whoever asks for a history has just
- * looked up: so this remembers, and only what it has forgotten is looked for everywhere. It cannot become wrong, since
- * a subscription never changes its account.
+ * In which partition a subscription lies. It follows from its account, which is read
+ * before a history is: so it is cached, and only what the cache has lost is searched in all partitions. An entry never
+ * becomes wrong, since a subscription never changes its account.
  */
 export interface PartitionCache {
   learn(accountKey: string, record: Pick<AccountRecord, 'subscriptions'>): void

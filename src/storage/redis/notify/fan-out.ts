@@ -105,7 +105,7 @@ const writeStep = async (deps: FanOutDeps, notification: Notification, targets: 
       if (answer === 'collapsed') again.push(one)
       else if (answer !== 'gone') deps.partitions.put(one.subscriptionId, one.p)
     }
-    // Somebody else was faster with the same collapse key.
+    // Another process was faster with the same collapse key.
     if (again.length > 0) await writeAll(again)
   }
   const writing: Promise<void>[] = []
@@ -114,7 +114,7 @@ const writeStep = async (deps: FanOutDeps, notification: Notification, targets: 
     for (let from = 0; from < group.length; from += MAX_CALL_TARGETS) {
       const batch = group.slice(from, from + MAX_CALL_TARGETS)
       const one = writeAll(batch)
-      // It may fail before anybody waits for it; then waiting says so.
+      // It may fail before it is awaited; the error is thrown where it is awaited.
       one.catch(() => {})
       writing.push(one)
       // What is ready leaves: Redis works on it while the next ones are written.

@@ -21,7 +21,7 @@ export interface Pointer {
   key: string
   expiresAt: number
   /**
-   * `only`: nobody else can have it, like a topic, which follows from a fresh key. `new`: it may have been another
+   * `only`: no other account can have it, like a topic, which follows from a fresh key. `new`: it may have been another
    * account's, or this one's before. `old`: it is this account's already, and only its time is prolonged.
    */
   kind: 'only' | 'new' | 'old'

@@ -16,7 +16,7 @@ const SCAN_COUNT = 500
 
 export interface Notifications
   extends Pick<NotifyStore, 'putNotification' | 'notification' | 'notifications'> {
-  /** Keeps the notification; answers what is kept, and how long what belongs to it must live. */
+  /** Keeps the notification; returns what is kept, and how long what belongs to it must live. */
   keep(notification: Notification): Promise<Kept>
   /** What was sent under the reference at that instant; remembered for a while. */
   sent(reference: string, sentAt: number): Promise<Notification | undefined>

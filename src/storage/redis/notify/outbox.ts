@@ -187,7 +187,7 @@ const leaseVerbs = (state: OutboxState): Pick<Outbox, 'takeOutbox' | 'returnOutb
   },
 
   async returnOutbox(ids, returnedAt) {
-    // The half tells what was given back from what a worker holds; it is due at the stated instant all the same.
+    // The half marks what was returned, beside what a worker has; it is due at the stated instant all the same.
     const at = returnedAt - 0.5
     await Promise.all(
       byPartition(state, ids).map((group) => {
@@ -233,8 +233,8 @@ const listenerVerbs = (state: OutboxState): Pick<Outbox, 'ring' | 'onOutbox'> =>
 })
 
 /**
- * The outbox: in each partition the entries, a sorted set of those that nobody holds and one of those that somebody
- * does, by when they are free again.
+ * The outbox: in each partition the entries, a sorted set of those that are free and one of those that are
+ * leased, by when they are free again.
  *
  * Not a stream with a consumer group: a stream counts idle time by the clock of Redis, the same for everybody, and
  * knows neither an entry that may be taken again from a stated instant on, nor one with an id of ours that is there

@@ -40,7 +40,7 @@ interface ReceiptsDeps extends NotifyDeps {
   outbox: Outbox
 }
 
-/** Answers whether the copy was queued. With `now` only if nobody holds its entry. */
+/** Returns whether the copy was queued. With `now` only if its entry is free. */
 const withdraw = async (
   deps: ReceiptsDeps,
   at: Partition,
@@ -49,7 +49,7 @@ const withdraw = async (
   { when, reason, now }: { when: number; reason: string; now?: number },
 ) => {
   const receipts = at.receipts(receiptKey)
-  // Of a subscription that ended there is nothing left but the entry and the receipt: then these keys are nobody's.
+  // Of a subscription that ended only the entry and the receipt are left: then these keys do not exist.
   const copies = at.copies(subscriptionId === '' ? id : subscriptionId).slice(1)
   const keys = [at.entries, at.free, at.held, ...receipts, ...copies]
   const args = [id, account, writeTime(when), reason, now ?? '']

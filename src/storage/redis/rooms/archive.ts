@@ -128,7 +128,7 @@ const registrationVerbs = (
 ): Pick<ArchiveStore, 'register' | 'registrations' | 'tags' | 'onRegister'> => ({
   async register(registration, now) {
     const { clientId, tags, expiresAt } = registration
-    // Tags first: whoever misses one would not look for the registration.
+    // Tags first: a reader without the tag does not look for the registration.
     if (tags.length > 0) {
       const scores = tags.flatMap((tag) => [expiresAt, tag])
       await deps.redis.one(() => deps.redis.client.zadd(tagsKey(deps), 'GT', ...scores))

@@ -14,7 +14,7 @@
  * | `{mqdue:<0…15>}` | sorted set | queues by when to look for what has expired |
  *
  * The keys of a queue live as long as its last message. A queue is entered among the due ones after its message is
- * written, and whoever takes it out looks once more: so no message is forgotten that others in its queue outlive.
+ * written, and the sweep that removes it looks once more: so no message is forgotten that others in its queue outlive.
  * Wake-ups go to one of 16 channels: the sender, the domain and the hashDID, with spaces.
  */
 import type { MqMessage, MqStore, PlacedMessage, PutLimits, QueueName } from '../../../mq/store.ts'
@@ -98,7 +98,7 @@ const notifyListeners = (mq: MqState, queue: QueueName) => {
   for (const listener of [...mq.listeners]) listener(queue)
 }
 
-/** Removes what has expired in a queue that is due; answers how much of it. */
+/** Removes what has expired in a queue that is due; returns how much of it. */
 const sweepQueue = async (
   mq: MqState,
   shard: number,

@@ -127,7 +127,7 @@ async function* withdrawn(deps: CopiesDeps, p: number, now: number): AsyncIterab
   }
 }
 
-/** Answers those whose subscription is not there. */
+/** Returns those whose subscription is not there. */
 const restore = async <R extends Row>(deps: CopiesDeps, rows: readonly R[]): Promise<R[]> => {
   const shares = calls(rows, ({ accountKey }) => partitionOf(accountKey))
   const left = await Promise.all(

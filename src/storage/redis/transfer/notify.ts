@@ -187,7 +187,7 @@ const writers = (
   ...copies.write,
   ...sent.write,
   request: {
-    // Another store does not say whose requests they are. Whoever asks is led to where they are.
+    // Another store does not say whose requests they are; the look-up leads to their partition.
     async write(records) {
       await Promise.all(
         records.map(async (request) => {

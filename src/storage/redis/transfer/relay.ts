@@ -58,7 +58,7 @@ const memberOf = (topic: string, clientId: string, row: string): Member => {
   return { topic, clientId, isSubscribed: mode !== '0', cursor: Number(cursor), acked }
 }
 
-/** What one topic holds: the live messages and everybody who is known there. */
+/** What one topic holds: the live messages and all members. */
 const look = async (redis: RedisConnection, topic: string, now: number) => {
   const live: { topic: string; seq: number; id: string; size: number }[] = []
   const members: Member[] = []
@@ -151,7 +151,7 @@ const readers = (redis: RedisConnection): Pick<Readers, RelayTables> => ({
   member: {
     async *read({ now, after }) {
       for await (const { contents, cursor } of topics(redis, now, after)) {
-        // Of one who left, what it acknowledged matters only as long as there is a message.
+        // What a client that left has acknowledged matters only as long as there is a message.
         const records = contents.flatMap(({ live, members }) =>
           members.filter(({ isSubscribed }) => isSubscribed || live.length > 0),
         )

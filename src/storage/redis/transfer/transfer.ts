@@ -2,7 +2,7 @@
  * What Redis holds as records, and back (`../../transfer/transfer.ts`). Reading follows the lists that the stores keep, and walks
  * the keys where there are none (SCAN); writing uses the rooms' verbs where those are exact, and scripts otherwise.
  *
- * There is no moment of it all: each record is as it was when it was read, and what changes meanwhile may be among
+ * There is no snapshot: each record is as it was when it was read, and what changes meanwhile may be among
  * them or not.
  */
 import { identityCursor } from '../../../keys/store.ts'

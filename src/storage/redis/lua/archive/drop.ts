@@ -6,7 +6,7 @@ import { ARCHIVE } from './parts.ts'
  *
  * KEYS  of the topic, see `archive-parts`
  * ARGV  1 id of that message · 2 owner · 3 how many at most
- * Answers how many; -1 when that message is not there.
+ * Returns how many; -1 when that message is not there.
  */
 export const archiveDrop = defineScript(
   'ArchiveDrop',

@@ -7,7 +7,7 @@ import { ARCHIVE } from './parts.ts'
  * KEYS  of the topic, see `archive-parts`
  * ARGV  1 now · 2 messages at most · 3 bytes at most · 4 how long the keys outlive the last message, ms; then for each
  * message: id · seq, or an empty text for the next one · when it expires · text
- * Answers 1.
+ * Returns 1.
  */
 export const archiveKeep = defineScript(
   'ArchiveKeep',

@@ -6,7 +6,7 @@ import { defineScript } from '../../script.ts'
  * KEYS[1] sorted set: id by seq · KEYS[2] hash: id → text
  * ARGV  1 now · 2 `forward` or `backward` · 3 id of the first one, or an empty text · 4 messages at most · 5 bytes at
  * most
- * Answers nothing when the first one is not there; else the id that begins the next page or an empty text, then for
+ * Returns nothing when the first one is not there; else the id that begins the next page or an empty text, then for
  * each message: seq · text.
  */
 export const archivePage = defineScript(

@@ -7,7 +7,7 @@ import { TICKET } from './parts.ts'
  * KEYS  1, 2 see TICKET · 3 installations
  * ARGV  1 to 5 see TICKET · 6 the installation's field · 7 expiresAt · 8 `name value` · 9 now · 10 live ones at most
  *       · 11 how long it must be kept, ms
- * Answers `done`, `used` or `full`.
+ * Returns `done`, `used` or `full`.
  */
 export const contactsGrant = defineScript(
   'ContactsGrant',

@@ -6,7 +6,7 @@ import { TICKET } from './parts.ts'
  *
  * KEYS  1, 2 see TICKET · 3 installations
  * ARGV  1 to 5 see TICKET · 6 the installation's field
- * Answers `done` or `used`.
+ * Returns `done` or `used`.
  */
 export const contactsRevoke = defineScript(
   'ContactsRevoke',

@@ -2,11 +2,11 @@ import { defineScript } from '../../script.ts'
 import { LIVE } from '../notify/parts.ts'
 
 /**
- * Adds jobs of one group; one whose id is there already is left as it is.
+ * Adds jobs of one group; one whose id exists is left as it is.
  *
  * KEYS  1 jobs · 2 due · 3 expiry · 4 the group's waiting jobs, or its dead ones
  * ARGV  1 how long the keys must live, ms; then for each job: id, at (empty for a dead one), expiresAt, JSON
- * Answers for each: 1 when it is new.
+ * Returns for each: 1 when it is new.
  */
 export const jobsAdd = defineScript(
   'AgendaAdd',

@@ -2,11 +2,11 @@ import { defineScript } from '../../script.ts'
 
 /**
  * Changes jobs of one group that are there: `done` removes, `again` makes due at an instant, `failed` makes a dead
- * letter, `revive` makes a dead letter due. Whoever calls has worked out the new JSON.
+ * letter, `revive` makes a dead letter due. The caller has worked out the new JSON.
  *
  * KEYS  1 jobs · 2 due · 3 expiry · 4 the group's waiting jobs · 5 its dead ones
  * ARGV  for each job: id, what, at, JSON
- * Answers for each: 1 when it was there (for `revive`: when it was dead).
+ * Returns for each: 1 when it was there (for `revive`: when it was dead).
  */
 export const jobsChange = defineScript(
   'AgendaChange',

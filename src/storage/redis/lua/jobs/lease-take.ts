@@ -5,7 +5,7 @@ import { defineScript, WHEN_FULL } from '../../script.ts'
  *
  * KEYS[1] the lease: \`until holder\`
  * ARGV[1] holder, [2] now, [3] until, [4] ms to keep it
- * Answers 1 or 0.
+ * Returns 1 or 0.
  */
 export const leaseTake = defineScript(
   'LeaseTake',

@@ -5,7 +5,7 @@ import { defineScript } from '../../script.ts'
  *
  * KEYS  1 jobs · 2 due · 3 expiry
  * ARGV  1 now · 2 until · 3 limit
- * Answers the JSON of each.
+ * Returns the JSON of each.
  */
 export const jobsTake = defineScript(
   'AgendaTake',

@@ -5,7 +5,7 @@ import { defineScript } from '../../script.ts'
  *
  * KEYS[1] the key's entries; KEYS[2] accounts whose invite key it registered
  * ARGV[1] account key
- * Answers 1 when there was an entry.
+ * Returns 1 when there was an entry.
  */
 export const keysRevoke = defineScript(
   'KeysRevoke',

@@ -5,7 +5,7 @@ import { defineScript } from '../../script.ts'
  *
  * KEYS[1] the entry
  * ARGV[1] its text
- * Answers 1 when it was removed.
+ * Returns 1 when it was removed.
  */
 export const keysUninvite = defineScript(
   'KeysUninvite',

@@ -6,7 +6,7 @@ import { QUEUE } from './queue.ts'
  *
  * KEYS  of the queue, see `mq-queue`
  * ARGV  1 now
- * Answers its row, or false.
+ * Returns its row, or false.
  */
 export const mqHead = defineScript(
   'MqHead',

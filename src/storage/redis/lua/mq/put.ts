@@ -9,7 +9,7 @@ import { QUEUE } from './queue.ts'
  * KEYS  of the queue, see `mq-queue`
  * ARGV  1 id · 2 row · 3 expiresAt · 4 now · 5 most messages · 6 how long the keys must live, ms · 7 place, or empty ·
  * 8 payer, or empty · 9 how few messages of a payer are few
- * Answers 1, or 0 when the queue is full.
+ * Returns 1, or 0 when the queue is full.
  */
 export const mqPut = defineScript(
   'MqPut',

@@ -6,7 +6,7 @@ import { QUEUE } from './queue.ts'
  *
  * KEYS  of the queue, see `mq-queue`
  * ARGV  1 id
- * Answers 1 when it was there.
+ * Returns 1 when it was there.
  */
 export const mqRemove = defineScript(
   'MqRemove',

@@ -6,7 +6,7 @@ import { QUEUE } from './queue.ts'
  *
  * KEYS  of the queue, see `mq-queue`
  * ARGV  1 now · 2 most
- * Answers how many.
+ * Returns how many.
  */
 export const mqSweep = defineScript(
   'MqSweep',

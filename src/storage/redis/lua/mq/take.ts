@@ -7,7 +7,7 @@ import { QUEUE } from './queue.ts'
  *
  * KEYS  of the queue, see `mq-queue`; 7 the ticket
  * ARGV  1 now · 2 id, or empty for the oldest · 3 how long the ticket is good, ms
- * Answers the row, or false.
+ * Returns the row, or false.
  */
 export const mqTake = defineScript(
   'MqTake',

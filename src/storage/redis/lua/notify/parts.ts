@@ -8,7 +8,7 @@ end`
 
 /**
  * `add(base, first, last)`: adds the outbox entries that ARGV names from `first` to `last`, three values each: id,
- * proposed place in the order, JSON. KEYS[base] entries, then free, order. An entry that is there is left as it is.
+ * proposed place in the order, JSON. KEYS[base] entries, then free, order. An entry that exists is left as it is.
  * `added(base, ttl)` comes after all that is added to one partition. Places grow within a partition whatever is
  * proposed, so what is added later is never taken before what waits.
  */

@@ -5,7 +5,7 @@ import { defineScript } from '../../script.ts'
  *
  * KEYS  1 the approval · 2 the chain · 3 its log
  * ARGV  1 now · 2 attempt · 3 outcome (JSON) · 4 height · 5 previousHash · 6 genesisSeed · 7 mbHash · 8 what the log holds of it
- * Answers `anchored`, `finished`, `moved` or `unknown`.
+ * Returns `anchored`, `finished`, `moved` or `unknown`.
  */
 export const operatorAnchor = defineScript(
   'OperatorAnchor',

@@ -1,7 +1,7 @@
 import { defineScript } from '../../script.ts'
 
 /**
- * Makes a session that nobody is in.
+ * Makes a session without peers.
  *
  * KEYS[1] the session
  * ARGV[1] when it was created, [2] when it expires, [3] ms to keep the key

@@ -4,7 +4,7 @@ import { defineScript, WHEN_FULL } from '../../script.ts'
  * Removes a session.
  *
  * KEYS[1] the session
- * Answers what it was, as HGETALL does.
+ * Returns what it was, as HGETALL does.
  */
 export const sessionsEnd = defineScript(
   'SessionsEnd',

@@ -26,7 +26,7 @@
  * | `{<p>}r:<notification>:<sentAt>` | sorted set | the other receipts |
  * | `{<p>}x:<subscription>:<collapse key>` | string | its last copy with that key: sentAt, notification, id |
  * | `{<p>}entries` | hash | outbox: entry id → its place in the order, space, the entry as JSON |
- * | `{<p>}free` | sorted set | entries that nobody holds, by order |
+ * | `{<p>}free` | sorted set | entries that are free, by order |
  * | `{<p>}held` | sorted set | entries that a worker holds, by when they are free again |
  * | `{<p>}order` † | number | the last place in the order that was given out |
  * | `{<q>}n:<notification>` | string | when it expires, space, the notification as JSON |

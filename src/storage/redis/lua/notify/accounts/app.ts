@@ -5,7 +5,7 @@ import { defineScript } from '../../../script.ts'
  *
  * KEYS  1 app · 2 apps · 3 apps of the project · 4… subscribe topics
  * ARGV  1 domain · 2 JSON
- * Answers the JSON of the app that holds the domain.
+ * Returns the JSON of the app that holds the domain.
  */
 export const createAppScript = defineScript(
   'NotifyCreateApp',

@@ -12,7 +12,7 @@ import { ADD, LIVE } from '../parts.ts'
  *       expires · 5 ttl of the account's keys · 6 ttl of gone · 7 when the request id expires, empty for none · 8 its
  *       ttl · 9 ttl of the outbox · 10 plan as JSON: {join, leave: topics; list, unlist: places; gone: what is left to
  *       sweep; ended: [subscription, place of the first of its keys]} · from 11 outbox entries
- * Answers 'committed', 'conflict', 'repeated' or 'used'.
+ * Returns 'committed', 'conflict', 'repeated' or 'used'.
  */
 export const commitScript = defineScript(
   'NotifyCommit',

@@ -5,7 +5,7 @@ import { defineScript } from '../../../script.ts'
  *
  * KEYS  1 project · 2 projects
  * ARGV  1 id · 2 JSON
- * Answers 1 when it did, also when it is asked the same again: the answer may have been lost.
+ * Returns 1 when it did, also when it is asked the same again: the answer may have been lost.
  */
 export const createProjectScript = defineScript(
   'NotifyCreateProject',

@@ -5,7 +5,7 @@ import { defineScript } from '../../../script.ts'
  *
  * KEYS  1 app · 2… its subscribe topics, then those that no longer are
  * ARGV  1 the old JSON · 2 the new one · 3 domain · 4 how many topics it has
- * Answers 1 when the record is the new one.
+ * Returns 1 when the record is the new one.
  */
 export const swapAppScript = defineScript(
   'NotifySwapApp',

@@ -1,7 +1,7 @@
 import { defineScript } from '../../../script.ts'
 
 /**
- * Replaces an entry of the outbox if it is still the stated one; its place and whoever holds it stay.
+ * Replaces an entry of the outbox if it is still the stated one; its position and its lease stay.
  *
  * KEYS  1 entries
  * ARGV  1 entry id · 2 the old value · 3 the new one

@@ -5,7 +5,7 @@ import { defineScript } from '../../../script.ts'
  *
  * KEYS  1 the key
  * ARGV  1 the old value · 2 the new one
- * Answers 1 when the value is the new one.
+ * Returns 1 when the value is the new one.
  */
 export const swapScript = defineScript(
   'NotifySwap',

@@ -5,7 +5,7 @@ import { defineScript } from '../../../script.ts'
  *
  * KEYS  three of each: copies, unread, rows of its subscription
  * ARGV  their ids
- * Answers for each false when it is not there or withdrawn, else: sentAt, 1 when it is read, when it expires and the reference of its
+ * Returns for each false when it is not there or withdrawn, else: sentAt, 1 when it is read, when it expires and the reference of its
  * notification.
  */
 export const copyScript = defineScript(

@@ -5,8 +5,8 @@ import { defineScript, WHEN_FULL } from '../../../script.ts'
  *
  * KEYS  1 expiring · 2 copies · 3 unread · 4 rows · 5 ids
  * ARGV  1 subscription · 2 now · 3 limit
- * Answers how many it removed. Copies expire about in the order in which they were sent, so it looks at the oldest, and
- * on as long as it finds expired ones. One that it misses because others live longer goes with them; nobody sees it.
+ * Returns how many it removed. Copies expire about in the order in which they were sent, so it looks at the oldest, and
+ * on as long as it finds expired ones. One that it misses because others live longer goes with them; no read returns it.
  */
 export const expireCopiesScript = defineScript(
   'NotifyExpireCopies',

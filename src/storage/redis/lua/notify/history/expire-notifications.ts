@@ -5,7 +5,7 @@ import { defineScript } from '../../../script.ts'
  *
  * KEYS  1 notifications · from 2 the keys of those that seemed to have
  * ARGV  1 now · from 2 their references
- * Answers how many it removed. Another notification may have taken the id of one meanwhile; it stays.
+ * Returns how many it removed. Another notification may have taken the id of one meanwhile; it stays.
  */
 export const expireNotificationsScript = defineScript(
   'NotifyExpireNotifications',

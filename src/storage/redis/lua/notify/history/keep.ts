@@ -6,7 +6,7 @@ import { LIVE } from '../parts.ts'
  *
  * KEYS  1 the notification · 2 notifications
  * ARGV  1 now · 2 when it expires · 3 ttl · 4 its reference · 5 its JSON
- * Answers the JSON of what is kept.
+ * Returns the JSON of what is kept.
  */
 export const keepScript = defineScript(
   'NotifyKeep',

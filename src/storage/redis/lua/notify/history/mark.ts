@@ -11,7 +11,7 @@ import { RECEIPTS } from '../receipts/parts.ts'
  *       4 ttl of the outbox · 5 number of copies · 6 number of entries that are written always · 7 name of the account ·
  *       8 when · two of each copy: id, place of the first key of its notification · these entries · the entries that are
  *       written when something changed
- * Answers how many copies changed; -1 when the request was committed before, -2 when its token was.
+ * Returns how many copies changed; -1 when the request was committed before, -2 when its token was.
  */
 export const markScript = defineScript(
   'NotifyMark',

@@ -5,7 +5,7 @@ import { defineScript } from '../../../script.ts'
  *
  * KEYS  1 copies · 2 unread · 3 rows
  * ARGV  1 now · 2 limit · 3 the copy behind which it begins, empty for none · 4 '1' for unread first
- * Answers 'unknown' when that copy is not there or has expired; else: 1 when there is more, 1 when there are more
+ * Returns 'unknown' when that copy is not there or has expired; else: 1 when there is more, 1 when there are more
  * unread ones, then four of each copy: id, sentAt, 1 when it is read, when it expires and the reference of its
  * notification.
  */

@@ -5,7 +5,7 @@ import { defineScript } from '../../../script.ts'
  *
  * KEYS  1 unread · 2 rows
  * ARGV  those of these ids; none for all
- * Answers three of each: id, sentAt, when it expires and the reference of its notification.
+ * Returns three of each: id, sentAt, when it expires and the reference of its notification.
  */
 export const unreadScript = defineScript(
   'NotifyUnread',

@@ -13,7 +13,7 @@ import { RECEIPTS } from '../receipts/parts.ts'
  *       replaced · from 10 of each partition: number of targets, then eight of each: subscription, what a record says
  *       that holds it, name of the account, form of the account, when the receipt begins, id of the copy, its proposed
  *       place in the outbox, the JSON of its entry; with a collapse key two more: what its last copy was, the id of that
- * Answers a number for each target: 0 sent, 1 repeated, 2 gone, 3 its last copy is another by now.
+ * Returns a number for each target: 0 sent, 1 repeated, 2 gone, 3 its last copy is another by now.
  */
 export const handScript = defineScript(
   'NotifyHand',

@@ -5,7 +5,7 @@ import { defineScript } from '../../../script.ts'
  *
  * KEYS  two of each partition: free, held
  * ARGV  1 now
- * Answers two for each: how many entries nobody holds now, and the place of the oldest, as text; '0' for one that comes
+ * Returns two for each: how many entries are free now, and the place of the oldest, as text; '0' for one that comes
  * back.
  */
 export const peekScript = defineScript(

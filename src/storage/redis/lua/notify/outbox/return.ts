@@ -1,11 +1,11 @@
 import { defineScript, WHEN_FULL } from '../../../script.ts'
 
 /**
- * Gives entries of a partition's outbox back. One that somebody else holds by now is left to him.
+ * Gives entries of a partition's outbox back. One that another worker has by now is left to it.
  *
  * KEYS  1 held
  * ARGV  1 from when on they are free · two of each entry: id, until when its lease was; empty when that is not known
- * Answers how many came back.
+ * Returns how many came back.
  */
 export const returnScript = defineScript(
   'NotifyReturn',

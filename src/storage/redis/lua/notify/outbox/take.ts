@@ -6,7 +6,7 @@ import { LIVE } from '../parts.ts'
  *
  * KEYS  three of each partition: entries, free, held
  * ARGV  1 now · 2 until · from 3 of each partition how many at most
- * Answers a list for each partition, of each entry: its place in the order, space, its JSON.
+ * Returns a list for each partition, of each entry: its place in the order, space, its JSON.
  */
 export const takeScript = defineScript(
   'NotifyTake',

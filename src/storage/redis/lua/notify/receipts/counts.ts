@@ -4,7 +4,7 @@ import { defineScript } from '../../../script.ts'
  * How many receipts of a notification partitions have in each state.
  *
  * KEYS  two of each partition: queued, others
- * Answers five numbers, in the order of the digits.
+ * Returns five numbers, in the order of the digits.
  */
 export const countsScript = defineScript(
   'NotifyCounts',

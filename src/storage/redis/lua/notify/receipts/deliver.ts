@@ -8,7 +8,7 @@ import { RECEIPTS } from './parts.ts'
  * KEYS  seven of each copy: entries, free, order, account, rows, queued, others
  * ARGV  nine of each copy: what a record says that holds the subscription, id of the copy, its row, name of the account,
  *       when, ttl of the outbox, and of the entry: id (empty for none), its proposed place, its JSON
- * Answers 1 for each that became so now, else 0.
+ * Returns 1 for each that became so now, else 0.
  */
 export const deliverScript = defineScript(
   'NotifyDeliver',

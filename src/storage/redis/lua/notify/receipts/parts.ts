@@ -3,7 +3,7 @@
  * two sorted sets of a notification. Needs `LIVE`.
  *
  * `find`: the row of a receipt in one of them. `enter`: writes a receipt that is not queued. `move`: moves the receipt
- * on if it is in one of the states `from` (a string of digits), if it is queued only that of this copy; answers whether
+ * on if it is in one of the states `from` (a string of digits), if it is queued only that of this copy; returns whether
  * it did. What leaves the queued ones hands its time to live on, unless the caller sees to that (`isTimed`). `withdraw`: takes a copy out of what is unread, and marks its row.
  */
 export const RECEIPTS = `

@@ -1,11 +1,11 @@
 import { defineScript } from '../../../script.ts'
 
 /**
- * Queued copies of a notification in one partition, of which nobody holds the entry.
+ * Queued copies of a notification in one partition, whose entry is free.
  *
  * KEYS  1 queued · 2 free · 3 held · 4 ids
  * ARGV  1 now · 2 how many at most · 3 the row behind which to begin, empty for none · 4 how many to look at
- * Answers the row to go on behind, empty at the end, then three of each copy: id, name of its account, its subscription
+ * Returns the row to go on behind, empty at the end, then three of each copy: id, name of its account, its subscription
  * (empty when that has ended).
  */
 export const queuedScript = defineScript(

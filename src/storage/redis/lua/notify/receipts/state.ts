@@ -5,7 +5,7 @@ import { defineScript } from '../../../script.ts'
  *
  * KEYS  two of each partition: queued, others
  * ARGV  1 the digits of the states · of each partition two: where to begin (behind, or empty), how many of each state
- * Answers a list for each partition: a list for each state.
+ * Returns a list for each partition: a list for each state.
  */
 export const receiptsScript = defineScript(
   'NotifyReceipts',

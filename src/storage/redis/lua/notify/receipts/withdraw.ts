@@ -8,8 +8,8 @@ import { RECEIPTS } from './parts.ts'
  *
  * KEYS  1 entries · 2 free · 3 held · 4 queued · 5 others · 6 unread · 7 rows
  * ARGV  1 id of the copy · 2 name of its account · 3 when, as it is written · 4 the reason · 5 now, if it must not be
- *       taken from whoever holds its entry; else empty
- * Answers 1 when it did.
+ *       taken from the worker that has its entry; else empty
+ * Returns 1 when it did.
  */
 export const withdrawScript = defineScript(
   'NotifyWithdraw',

@@ -7,7 +7,7 @@ import { KEEP_COPY, LIVE } from '../parts.ts'
  * KEYS  1, 2, 3 any of the partition's · 4 expiring · 5 ids · from 6 four of each: account, copies, unread, rows
  * ARGV  1 ttl of what is shared · from 2 eight of each: subscription, id of the copy, what a record says that holds the
  *       subscription, sentAt, expiresAt, reference of the notification, '1' when it is unread, ttl
- * Answers for each 1, or 0 when its subscription is not there.
+ * Returns for each 1, or 0 when its subscription is not there.
  */
 export const restoreCopiesScript = defineScript(
   'NotifyRestoreCopies',

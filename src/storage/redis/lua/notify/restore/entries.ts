@@ -2,7 +2,7 @@ import { defineScript } from '../../../script.ts'
 import { LIVE } from '../parts.ts'
 
 /**
- * Puts outbox entries of another store into their places in one partition. One that is there is left as it is.
+ * Puts outbox entries of another store into their places in one partition. One that exists is left as it is.
  *
  * KEYS  1 entries · 2 free · 3 order
  * ARGV  1 ttl of the outbox · three of each: id, place, JSON
