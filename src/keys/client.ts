@@ -47,7 +47,16 @@ const HOUR_S = 3_600
 const THOUSAND_DAYS_S = 86_400_000
 const DID_KEY = 'did:key:'
 
-/** `url` is the registry's, as the wallet is configured; tokens are made out to it. */
+/**
+ * A client of the key registry: registers identity and invite keys of an account, looks them up, takes them away.
+ *
+ * @param deps the clock and the `fetch` that are used
+ * @param options `url`: the registry's, as the wallet is configured; tokens are made out to it
+ * @returns the client; its calls throw `ProtocolError` with the registry's code
+ * @example
+ * const keys = createKeysClient({ clock: systemClock, fetch }, { url: 'https://keys.example.com' })
+ * const cacao = await keys.identity(identityKey)
+ */
 export const createKeysClient = (deps: FetchDeps, { url }: { url: string }): KeysClient => {
   const base = withoutTrailingSlashes(url)
 

@@ -77,7 +77,14 @@ const readFile = (
   return { values, apps: apps.data ?? [], mistakes }
 }
 
-/** Throws `StartError`. */
+/**
+ * Reads the configuration: flags before environment variables, before the file that `config` names, before defaults.
+ *
+ * @param flags texts by setting, as a command line gives them
+ * @param environment texts by environment variable; default: those of this process
+ * @returns the whole configuration, and for each setting where its value came from
+ * @throws `StartError` with one sentence for each mistake
+ */
 export const readConfig = (
   flags: Flags = {},
   environment: Record<string, string | undefined> = process.env,
@@ -179,7 +186,12 @@ export const redisUrlFrom = (
   return parsed.data
 }
 
-/** The complete configuration with every default, except for what is given. */
+/**
+ * The complete configuration with every default, except for what is given.
+ *
+ * @param given values, already parsed; they are not checked again
+ * @returns the configuration that `composeServer` takes
+ */
 export const configWith = (given: Partial<Config> = {}): Config => ({
   ...Settings.parse({}),
   apps: [],

@@ -5,7 +5,7 @@ import { defineScript } from '../../script.ts'
  *
  * KEYS[1] the session
  * ARGV[1] side, [2] endpoint, [3] now, [4] ms from its creation that the session lasts now, or 0, [5] ms that a key outlives it
- * Answers 'not_found', 'not_initialized', 'taken', or the session as HGETALL does.
+ * Returns 'not_found', 'not_initialized', 'taken', or the session as HGETALL does.
  */
 export const sessionsEnter = defineScript(
   'SessionsEnter',
