@@ -254,7 +254,7 @@ export const createRelayHub = (
       if (catchingUp) catchUpLater(every)
     })
   }
-  if (limits.catchUpEvery !== undefined) catchUpLater(limits.catchUpEvery)
+  if (limits.catchUpEveryMs !== undefined) catchUpLater(limits.catchUpEveryMs)
 
   /** The delivery that a new connection reads from: one of its own, or that of all shared ones of its client. */
   const deliveryFor = (who: { clientId: string; share: boolean; inTurns: boolean }): ClientDelivery => {

@@ -1,21 +1,21 @@
-/** Bounds of a relay: what one client may ask of it, and how long it waits. Times are milliseconds, sizes are bytes. */
+/** What one client may ask of a relay, and how long the relay waits. Sizes are bytes. */
 export interface RelayLimits {
   /** Messages that may be unacknowledged on one connection; more wait in the mailbox. */
   inFlightMessages: number
   /** The same in bytes. One message always fits. */
   inFlightBytes: number
-  /** A push that is not acknowledged for this long is pushed again. */
-  redeliverAfter: number
+  /** A push that is not acknowledged for this long is pushed again. A claim of a shared subscription lasts as long. */
+  redeliverAfterMs: number
   /** Between the answer to a subscribe and the first push on that topic: clients set up their listeners after the answer. */
-  holdAfterSubscribe: number
+  holdAfterSubscribeMs: number
   /** A new connection that neither subscribes nor fetches for this long gets what waits for it. */
-  settleAfterConnect: number
-  /** … and one that goes on subscribing or fetching gets the rest after this long at the latest. */
-  settleAtMost: number
+  connectGraceMs: number
+  /** A connection that goes on subscribing or fetching gets the rest after this long at the latest. */
+  maxConnectGraceMs: number
   /** A connection with more than this waiting for the kernel is pushed nothing more, and not read from. */
   bufferedBytes: number
   /** A connection that stays over `bufferedBytes` for this long is closed with 4008. */
-  slowAfter: number
+  closeBlockedAfterMs: number
   /** Requests of one connection that may be in progress; above it the connection is not read from. */
   requestsInProgress: number
   /** The same in bytes. */
@@ -26,33 +26,33 @@ export interface RelayLimits {
    */
   topicsPerClient: number
   /**
-   * How long a message waits where nobody but its publisher is subscribed. The proposal of a pairing waits so until its QR
+   * How long a message waits where only its publisher is subscribed. The proposal of a pairing waits so until its QR
    * code is scanned.
    */
-  keepUnattended: number
-  /** What one answer to a fetch holds at most. */
+  unattendedTtlMs: number
+  /** Messages and bytes of one answer to a fetch. */
   fetchMessages: number
   fetchBytes: number
-  /** How often the store is asked for messages that no wake told of; for engines that several processes share. */
-  catchUpEvery: number | undefined
+  /** How often the store is asked for messages whose wake-up was lost; undefined for an engine that serves one process. */
+  catchUpEveryMs: number | undefined
 }
 
-const MIB = 1024 * 1024
+const MIB_BYTES = 1024 * 1024
 
 export const RELAY_LIMITS: RelayLimits = {
   inFlightMessages: 256,
-  inFlightBytes: 4 * MIB,
-  redeliverAfter: 30_000,
-  holdAfterSubscribe: 100,
-  settleAfterConnect: 250,
-  settleAtMost: 5_000,
-  bufferedBytes: MIB,
-  slowAfter: 30_000,
+  inFlightBytes: 4 * MIB_BYTES,
+  redeliverAfterMs: 30_000,
+  holdAfterSubscribeMs: 100,
+  connectGraceMs: 250,
+  maxConnectGraceMs: 5_000,
+  bufferedBytes: MIB_BYTES,
+  closeBlockedAfterMs: 30_000,
   requestsInProgress: 512,
-  bytesInProgress: 8 * MIB,
+  bytesInProgress: 8 * MIB_BYTES,
   topicsPerClient: 10_000,
-  keepUnattended: 15 * 60_000,
+  unattendedTtlMs: 15 * 60_000,
   fetchMessages: 500,
   fetchBytes: 900 * 1024,
-  catchUpEvery: undefined,
+  catchUpEveryMs: undefined,
 }

@@ -78,7 +78,7 @@ export const createMethods = (deps: MethodDeps): Record<string, Method> => {
       publishedAt: now,
       expiresAt: now + publish.ttl * 1000,
       payer: caller.payer,
-      ...(!caller.trusted && { unattendedUntil: now + limits.keepUnattended }),
+      ...(!caller.trusted && { unattendedUntil: now + limits.unattendedTtlMs }),
     }
   }
 

@@ -111,7 +111,7 @@ describe('a shared subscription', () => {
       meter: { count() {}, gauge() {}, observe() {} },
       randomBytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)),
     }
-    const there = createRelayHub({ ...deps, ...unpaid }, { catchUpEvery: 10_000 })
+    const there = createRelayHub({ ...deps, ...unpaid }, { catchUpEveryMs: 10_000 })
     const got: string[] = []
     const session = there.connect(
       { send: (text) => got.push(text), buffered: () => 0, pause() {}, resume() {}, close() {} },

@@ -165,7 +165,12 @@ describe('a heartbeat', () => {
 describe('a slow reader', () => {
   it('is paused and then closed, while others are served', async () => {
     await start({
-      limits: { slowAfter: 300, bufferedBytes: 64 * 1024, inFlightBytes: 1e9, inFlightMessages: 1e6 },
+      limits: {
+        closeBlockedAfterMs: 300,
+        bufferedBytes: 64 * 1024,
+        inFlightBytes: 1e9,
+        inFlightMessages: 1e6,
+      },
     })
     const [a, slow, quick] = [await relay.connect(), await relay.connect(), await relay.connect()]
     await slow.request('irn_subscribe', { topic })

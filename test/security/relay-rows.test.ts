@@ -23,7 +23,7 @@ import { median } from './strangers-http.ts'
 const MIB = 1024 * 1024
 const DAY_MS = 86_400_000
 const BUDGET = DEFAULT_BUDGETS.state ?? 0
-const UNATTENDED_MS = RELAY_LIMITS.keepUnattended
+const UNATTENDED_MS = RELAY_LIMITS.unattendedTtlMs
 
 const onLmdb = async (budgets = DEFAULT_BUDGETS) => {
   const clock = movableClock()

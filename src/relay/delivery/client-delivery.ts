@@ -149,7 +149,7 @@ export class ClientDelivery {
   /** The subscribe is answered. */
   subscribed(cursors: readonly TopicCursor[]): void {
     this.#connectGrace.postpone()
-    this.#later(this.#deps.limits.holdAfterSubscribe, () => {
+    this.#later(this.#deps.limits.holdAfterSubscribeMs, () => {
       const now = this.#deps.clock.now()
       for (const cursor of cursors) {
         for (const entry of cursor.inFlight.values()) {
@@ -292,7 +292,7 @@ export class ClientDelivery {
   /** Another holder has the message: it may be lost there, so look once its lease is over. */
   #lookAgain(cursor: TopicCursor, seq: number): void {
     cursor.refusedSeq = cursor.retryAt === undefined ? seq : Math.min(cursor.refusedSeq, seq)
-    cursor.retryAt = this.#deps.clock.now() + this.#deps.limits.redeliverAfter
+    cursor.retryAt = this.#deps.clock.now() + this.#deps.limits.redeliverAfterMs
     this.#attend()
     // What was refused has left room.
     this.resume()
@@ -461,7 +461,7 @@ export class ClientDelivery {
     if (this.#attention || this.#closed) return
     const { clock, limits } = this.#deps
     const now = clock.now()
-    let at = Math.min(now + limits.redeliverAfter, this.#consumers.nextDue ?? Number.POSITIVE_INFINITY)
+    let at = Math.min(now + limits.redeliverAfterMs, this.#consumers.nextDue ?? Number.POSITIVE_INFINITY)
     // What is due already is so because its connection is blocked.
     if (at <= now) at = now + 1_000
     for (const cursor of this.#cursors.values()) at = Math.min(at, cursor.retryAt ?? at)
@@ -482,7 +482,7 @@ export class ClientDelivery {
         cursor.retryAt = undefined
         cursor.position = Math.min(cursor.position, cursor.refusedSeq - 1)
         void this.#flush(cursor)
-      } else if (this.#isIdle(cursor) && cursor.usedAt + limits.redeliverAfter / 2 <= now) {
+      } else if (this.#isIdle(cursor) && cursor.usedAt + limits.redeliverAfterMs / 2 <= now) {
         // Kept for a while: the answer to a publish may come later than the acknowledgement of what was read from the mailbox.
         this.#cursors.delete(cursor.topic)
       }

@@ -19,11 +19,11 @@ export interface ConnectGrace extends Disposable {
 /** `settled` is called once, with the topics that the client subscribed to meanwhile. */
 export const createConnectGrace = (
   clock: Clock,
-  limits: Pick<RelayLimits, 'settleAfterConnect' | 'settleAtMost'>,
+  limits: Pick<RelayLimits, 'connectGraceMs' | 'maxConnectGraceMs'>,
   settled: (asked: ReadonlySet<string>) => void,
 ): ConnectGrace => {
-  const latest = clock.now() + limits.settleAtMost
-  let at = clock.now() + limits.settleAfterConnect
+  const latest = clock.now() + limits.maxConnectGraceMs
+  let at = clock.now() + limits.connectGraceMs
   let over = false
   let topics = new Set<string>()
   let timer: Disposable
@@ -39,7 +39,7 @@ export const createConnectGrace = (
     topics = new Set()
     settled(asked)
   }
-  timer = clock.after(limits.settleAfterConnect, look)
+  timer = clock.after(limits.connectGraceMs, look)
 
   return {
     get over() {
@@ -47,7 +47,7 @@ export const createConnectGrace = (
     },
     expects: (topic) => !over && !topics.has(topic),
     postpone: () => {
-      at = Math.min(clock.now() + limits.settleAfterConnect, latest)
+      at = Math.min(clock.now() + limits.connectGraceMs, latest)
     },
     asked: (topic) => {
       if (!over) topics.add(topic)

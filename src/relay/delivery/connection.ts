@@ -296,7 +296,7 @@ export class Connection {
 
   #block(): void {
     this.#brake(BLOCKED)
-    this.#slow = this.#deps.clock.after(this.#deps.limits.slowAfter, () => {
+    this.#slow = this.#deps.clock.after(this.#deps.limits.closeBlockedAfterMs, () => {
       if (this.#peer.buffered() <= LEAST_BUFFERED_BYTES) return this.drained()
       const { meter, log } = this.#deps
       meter.count('relay_slow_readers_total')

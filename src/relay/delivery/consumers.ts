@@ -57,7 +57,7 @@ export const createConsumers = (
 
   const claim = async ({ connection, message, cursor }: Entry): Promise<boolean> => {
     const now = clock.now()
-    const lease = { holder: connection.id, now, until: now + limits.redeliverAfter }
+    const lease = { holder: connection.id, now, until: now + limits.redeliverAfterMs }
     try {
       return await store.claim(who.clientId, message.topic, message.seq, lease)
     } catch (error) {
@@ -120,7 +120,7 @@ export const createConsumers = (
     redeliver() {
       const now = clock.now()
       for (const connection of connections) {
-        for (const entry of connection.due(now - limits.redeliverAfter)) {
+        for (const entry of connection.due(now - limits.redeliverAfterMs)) {
           if (entry.message.expiresAt <= now) {
             connection.forget(entry)
             meter.count('relay_messages_dropped_total', { reason: 'expired' })
@@ -135,7 +135,7 @@ export const createConsumers = (
       for (const { oldest } of connections) {
         if (oldest !== undefined) due = Math.min(due ?? oldest, oldest)
       }
-      return due === undefined ? undefined : due + limits.redeliverAfter
+      return due === undefined ? undefined : due + limits.redeliverAfterMs
     },
     async release(connection) {
       if (!who.share) return

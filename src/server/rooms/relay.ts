@@ -55,7 +55,7 @@ export const buildRelay = (
       {
         trusted,
         // Another process may store what no wake-up tells us of.
-        catchUpEvery: config.redisUrl === undefined ? undefined : CATCH_UP,
+        catchUpEveryMs: config.redisUrl === undefined ? undefined : CATCH_UP,
       },
     ),
   )

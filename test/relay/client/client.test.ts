@@ -64,7 +64,7 @@ test('messages of a topic are handled in order, one after the other, and do not 
 })
 
 test('a message that was not handled is not acknowledged and comes again', async () => {
-  await using relay = await startRelay({ redeliverAfter: 200 })
+  await using relay = await startRelay({ redeliverAfterMs: 200 })
   let attempts = 0
   const handled: string[] = []
   await using bob = connect(relay.url, {
