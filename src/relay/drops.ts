@@ -1,6 +1,6 @@
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
-import { abbreviate } from './delivery/topic-cursor.ts'
+import { abbreviate } from './delivery/outgoing.ts'
 
 /** Between two lines in the log about the same reason: somebody may cause a thousand a second. */
 const LOG_EVERY_MS = 60_000

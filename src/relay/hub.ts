@@ -6,10 +6,11 @@
  * before its TTL ends, at least once, in publish order per topic, never its publisher, and never a client that
  * acknowledged it. What it sees is topics, sizes and times.
  *
- * What ends it earlier: nobody but the publisher is subscribed (15 minutes, unless it is trusted); the topic is full (the
- * oldest of who has most there go); the publisher's address keeps too much (dropped). A subscription ends 30 days after
- * its client was last here. A topic that a trusted client owns is nobody else's to subscribe to, fetch or acknowledge.
- * Where many messages wait for a trusted client, payers take turns: publish order then holds for each publisher.
+ * A message ends earlier when only its publisher is subscribed (after 15 minutes, unless it is trusted), when its topic is
+ * full (the oldest messages of the largest payers go), or when the publisher's address has too much stored (dropped). A
+ * subscription ends 30 days after its client was last connected. A topic that a trusted client owns: no other client
+ * subscribes, fetches or acknowledges there. Where many messages wait for a trusted client, payers take turns: publish
+ * order then holds for each publisher.
  *
  * | method (also `iridium_*`, `waku_*`) | effect | answer |
  * |---|---|---|
@@ -22,25 +23,25 @@
  * | wc_proposeSession, wc_approveSession | publish and subscribe in one | `true` |
  * | irn_subscription (ours) | a message; `true` acknowledges it | |
  *
- * Delivery is in `delivery/client-delivery.ts`, the brakes of a connection in `delivery/connection.ts`, the methods in `methods.ts`.
+ * Frames come in at `requests/frames.ts`, the methods are in `methods.ts`, delivery is in `delivery/client-delivery.ts`, the
+ * window and backpressure of a connection in `delivery/connection.ts`.
  */
 import type { Budgets } from '../platform/budgets/budgets.ts'
-import { frameCost, WORK_COST } from '../platform/budgets/work-budget.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { parseRpc, rpcFailure, rpcResult } from '../protocol/jsonrpc.ts'
-import { canonicalMethod } from '../protocol/relay-methods.ts'
+import { type ConnectedClients, createConnectedClients } from './connected-clients.ts'
 import { createAckBatcher } from './delivery/ack-batcher.ts'
-import { ClientDelivery } from './delivery/client-delivery.ts'
-import { Connection, type Peer } from './delivery/connection.ts'
-import { outgoing } from './delivery/topic-cursor.ts'
+import type { Connection, Peer } from './delivery/connection.ts'
+import { type Outgoing, outgoing } from './delivery/outgoing.ts'
 import { createDrops } from './drops.ts'
 import { RELAY_LIMITS, type RelayLimits } from './limits.ts'
-import { type Caller, createMethods, type Reply } from './methods.ts'
+import { createMethods } from './methods.ts'
 import { createPresence } from './presence.ts'
-import { createPublisher } from './publish-batcher.ts'
+import { createPublisher, type Forward } from './publish-batcher.ts'
+import type { Caller } from './requests/caller.ts'
+import { createFrames } from './requests/frames.ts'
+import { createRequests } from './requests/serve.ts'
 import type { NewMessage, Publication, RelayStore, Subscriber } from './store.ts'
 import type { Seen, Watches } from './webhooks/registrations.ts'
 
@@ -49,7 +50,7 @@ export type { RelayLimits } from './limits.ts'
 
 /** Keeps messages for longer than their mailboxes; `archive/keeper` implements it. */
 export interface Archiving {
-  /** Shown every message before its publisher is answered, and who pays; undefined when nothing of it is kept. */
+  /** Called with every message, and who pays, before its publisher is answered; undefined when nothing of it is kept. */
   accepted(
     messages: readonly NewMessage[],
     publications: readonly Publication[],
@@ -63,7 +64,7 @@ export interface RelayHubDeps {
   log: Log
   meter: Meter
   randomBytes: (length: number) => Uint8Array
-  /** Without it nobody can watch. The hub disposes of it. */
+  /** Without it no client can watch. The hub disposes of it. */
   watches?: Watches
   archive?: Archiving
   /** Who pays is an address block, and named so in what is stored. */
@@ -97,6 +98,8 @@ const FREE_SUBSCRIBERS = 10
 const SUBSCRIBERS_PER_UNIT = 10
 /** What a trusted client does with a message before it knows that it is none, units of `work-budget`. */
 const TRUSTED_UNITS = 8
+/** Close code of a connection when the hub stops. */
+const GOING_AWAY_CLOSE_CODE = 1001
 
 export const createRelayHub = (
   deps: RelayHubDeps,
@@ -106,259 +109,131 @@ export const createRelayHub = (
   const { trusted = () => false, ...overrides } = options
   const limits: RelayLimits = { ...RELAY_LIMITS, ...overrides }
 
-  /** The deliveries of each client that is connected here: one a connection, and one for all shared ones. */
-  const clients = new Map<string, Set<ClientDelivery>>()
-  /** The connections, and the delivery that each reads from. */
-  const connections = new Map<Connection, ClientDelivery>()
-
-  const process = toHex(randomBytes(8))
-  let connectionCount = 0
-  let lastId = 0
-  /** 16 digits, as published clients expect, and rising. */
-  const nextPushId = () => {
-    lastId = Math.max(lastId + 1, clock.now() * 1000)
-    return lastId
-  }
-  const newErrorId = () => toHex(randomBytes(8))
-
-  /** How the caller stands to us. The house pays nothing. */
-  const callerOf = ({ clientId, address }: Identified): Caller => {
-    const isTrusted = trusted(clientId)
-    const pays = isTrusted ? '' : address
-    return { clientId, trusted: isTrusted, address: pays, payer: pays === '' ? '' : payerOf(pays) }
-  }
-
-  /** Each subscriber was looked at, whether or not it is here; a trusted one opens what it gets. */
-  const forwardCost = (subscribers: readonly Subscriber[]): number =>
-    (subscribers.length > FREE_SUBSCRIBERS ? subscribers.length / SUBSCRIBERS_PER_UNIT : 0) +
-    (subscribers.some(({ clientId }) => trusted(clientId)) ? TRUSTED_UNITS : 0)
-
-  const drops = createDrops({ clock, log, meter })
-  const presence = createPresence({ store, clock, log }, () => clients.keys())
   const ackBatcher = createAckBatcher({ store, log, meter })
+  const clients = createConnectedClients({ ...deps, limits, ackBatcher })
+  const drops = createDrops({ clock, log, meter })
+  const presence = createPresence({ store, clock, log }, clients.clientIds)
   const publisher = createPublisher(
     { store, state: budgets.state, drops, clock, log, meter },
-    (message, { seq, previousSeq, subscribers }, address) => {
-      if (address !== '') budgets.work.spend(address, forwardCost(subscribers))
-      for (const delivery of clients.get(message.publisher) ?? []) {
-        delivery.publishedByClient(message.topic, seq, previousSeq)
-      }
-      let ready: ReturnType<typeof outgoing> | undefined
-      for (const { clientId, caughtUp } of subscribers) {
-        const deliveries = clientId === message.publisher ? undefined : clients.get(clientId)
-        if (!deliveries) continue
-        ready ??= outgoing(message, seq)
-        for (const delivery of deliveries) delivery.published(ready, previousSeq, caughtUp)
-      }
-    },
+    createForward({ clients, budgets, trusted }),
     (messages, publications, addresses) => {
-      const kept = archive?.accepted(messages, publications, addresses)
-      const told = watches?.published(messages, publications)
-      return kept ? Promise.all([kept, told]) : told
+      const archived = archive?.accepted(messages, publications, addresses)
+      const watched = watches?.published(messages, publications)
+      return archived ? Promise.all([archived, watched]) : watched
     },
   )
-
   const acknowledged = (clientId: string, topic: string, id: string, seen?: Seen) => {
     ackBatcher.acknowledge(clientId, topic, id, watches?.delivered(clientId, topic, id, seen))
-    for (const delivery of clients.get(clientId) ?? []) delivery.acknowledged(topic, id)
+    for (const delivery of clients.deliveriesOf(clientId)) delivery.acknowledged(topic, id)
+  }
+  const unsubscribed = (clientId: string, topics: readonly string[]) => {
+    for (const delivery of clients.deliveriesOf(clientId)) delivery.unsubscribed(topics)
+  }
+  const methodDeps = { store, clock, limits, budgets, drops, publisher, ackBatcher, watches }
+  const requests = createRequests(
+    { budgets, log, meter, newErrorId: () => toHex(randomBytes(8)) },
+    createMethods({ ...methodDeps, acknowledged, unsubscribed }),
+  )
+  const { receive, call } = createFrames({ requests, clients, presence, budgets, acknowledged })
+  const wakes = listenForWakes(store, clients)
+  const catchUp = scheduleCatchUp(clock, limits.catchUpEveryMs, clients)
+
+  const callerOf = createCallerOf(trusted, payerOf)
+  const close = (connection: Connection): void => {
+    if (clients.close(connection)) meter.gauge('relay_connections', clients.connections.size)
   }
 
-  const methods = createMethods({
-    store,
-    clock,
-    limits,
-    budgets,
-    drops,
-    publisher,
-    ackBatcher,
-    watches,
-    acknowledged,
-    unsubscribed: (clientId, topics) => {
-      for (const delivery of clients.get(clientId) ?? []) delivery.unsubscribed(topics)
-    },
-  })
-
-  const failureOf = (idText: string | null, error: unknown): string => {
-    if (error instanceof ProtocolError) return rpcFailure(idText, error.rpc, error.message)
-    const id = newErrorId()
-    log.error({ err: error, id }, 'A relay request failed unexpectedly')
-    const internal = new ProtocolError('internal', id)
-    return rpcFailure(idText, internal.rpc, internal.message)
-  }
-
-  /** Serves one request; `send` gets exactly one frame, unless `refuse` is there and gets what can be asked again later. */
-  const serve = (
-    caller: Caller,
-    request: { idText: string; method: string; params: unknown },
-    send: (frame: string) => boolean,
-    refuse?: (error: ProtocolError) => void,
-  ): void => {
-    const name = canonicalMethod(request.method)
-    const method = Object.hasOwn(methods, name) ? methods[name] : undefined
-    meter.count('relay_requests_total', { method: method ? name : 'unknown' })
-    let inProgress = 0
-    let ended = false
-    /** False when it has ended before. */
-    const finish = (): boolean => {
-      if (ended) return false
-      ended = true
-      if (inProgress > 0) budgets.gate.leave(caller.address, inProgress)
-      return true
-    }
-    const end = (frame: () => string): boolean => finish() && send(frame())
-    const entered = async (turn: Promise<boolean>, items: number) => {
-      if (!(await turn)) throw new ProtocolError('rate_limited', 'its connection is gone')
-      inProgress = items
-    }
-    const reply: Reply = {
-      enter(items) {
-        if (caller.address === '') return undefined
-        const { connection, address } = caller
-        const cost = Math.max(0, items - 1) * WORK_COST.item
-        // Over HTTP nothing can be held back: it is refused.
-        if (!connection) budgets.work.charge(address, cost)
-        const asked = { items, cost: connection ? cost : 0, isWanted: () => connection?.open ?? true }
-        const turn = budgets.gate.enter(address, asked)
-        if (turn) return entered(connection ? connection.awaits(turn) : turn, items)
-        inProgress = items
-        return undefined
-      },
-      answer: (result) => end(() => rpcResult(request.idText, result)),
-      fail: (error) => {
-        const isUnavailable = error instanceof ProtocolError && error.code === 'unavailable'
-        if (isUnavailable) log.warn({ err: error, method: name }, 'A relay request could not be served now')
-        const isLater = error instanceof ProtocolError && error.retryAfter !== undefined
-        if (refuse && (isUnavailable || isLater)) finish() && refuse(error)
-        else end(() => failureOf(request.idText, error))
-      },
-    }
-    try {
-      if (!method) throw new ProtocolError('unknown_method')
-      const work = method(caller, request.params, reply)
-      if (work) work.catch(reply.fail)
-    } catch (error) {
-      reply.fail(error)
-    }
-  }
-
-  const wakes = store.onWake(({ topic, clientIds }) => {
-    for (const clientId of clientIds)
-      for (const delivery of clients.get(clientId) ?? []) delivery.stirred(topic)
-  })
-
-  let catchingUp: Disposable | undefined
-  const catchUpLater = (every: number) => {
-    catchingUp = clock.after(every, async () => {
-      for (const deliveries of [...clients.values()])
-        for (const delivery of [...deliveries]) await delivery.catchUp()
-      if (catchingUp) catchUpLater(every)
-    })
-  }
-  if (limits.catchUpEveryMs !== undefined) catchUpLater(limits.catchUpEveryMs)
-
-  /** The delivery that a new connection reads from: one of its own, or that of all shared ones of its client. */
-  const deliveryFor = (who: { clientId: string; share: boolean; inTurns: boolean }): ClientDelivery => {
-    const deliveries = clients.get(who.clientId) ?? new Set()
-    clients.set(who.clientId, deliveries)
-    const known = who.share ? [...deliveries].find(({ shared }) => shared) : undefined
-    if (known) return known
-    const delivery = new ClientDelivery({ store, clock, log, meter, limits, ackBatcher }, who)
-    deliveries.add(delivery)
-    return delivery
-  }
-
-  const hub: RelayHub = {
+  return {
     connect(peer, { share, ...identified }) {
-      const { clientId, address, payer, trusted: isTrusted } = callerOf(identified)
-      const delivery = deliveryFor({ clientId, share, inTurns: isTrusted })
-      const id = `${process}-${++connectionCount}`
-      const who = { id, clientId, share, trusted: isTrusted, address, payer, resume: () => delivery.resume() }
-      const connection = new Connection({ clock, log, meter, limits, budgets, nextPushId }, peer, who)
-      delivery.join(connection)
-      connections.set(connection, delivery)
-      presence.note(clientId)
-      meter.gauge('relay_connections', connections.size)
+      const connection = clients.connect(peer, { ...callerOf(identified), share })
+      presence.note(identified.clientId)
+      meter.gauge('relay_connections', clients.connections.size)
       return connection
     },
-
-    receive(connection, text) {
-      if (!connection.open) return
-      const size = text.length
-      let message: ReturnType<typeof parseRpc>
-      try {
-        message = parseRpc(text)
-      } catch (error) {
-        connection.spend(frameCost(size))
-        connection.send(failureOf(null, error))
-        return
-      }
-      if (message.kind === 'result' || message.kind === 'failure') {
-        // An error or `false` leaves the message in flight: it comes again. Some clients answer other things than `true`.
-        const isTaken = message.kind === 'result' && message.result !== false
-        const entry = isTaken ? connection.answered(Number(message.idText.replaceAll('"', ''))) : undefined
-        // An acknowledgement of usual size is free.
-        connection.spend(frameCost(size) - (entry ? WORK_COST.request : 0))
-        if (!entry) return
-        acknowledged(connection.clientId, entry.message.topic, entry.message.id, entry.message)
-        connections.get(connection)?.resume()
-        return
-      }
-      connection.spend(frameCost(size))
-      // Nobody waits for an answer to a notification, and no method makes sense as one.
-      if (message.kind === 'notification') return
-      connection.began(size)
-      const { clientId, trusted, address, payer } = connection
-      const caller = { clientId, trusted, address, payer, connection, delivery: connections.get(connection) }
-      serve(caller, message, (frame) => {
-        connection.ended(size)
-        return connection.send(frame)
-      })
-    },
-
+    receive,
     drained: (connection) => connection.drained(),
-
-    close(connection) {
-      const delivery = connections.get(connection)
-      if (!delivery) return
-      connections.delete(connection)
-      const inFlight = connection.end()
-      const deliveries = clients.get(connection.clientId)
-      if (delivery.leave(connection, inFlight)) deliveries?.delete(delivery)
-      if (deliveries?.size === 0) clients.delete(connection.clientId)
-      meter.gauge('relay_connections', connections.size)
-    },
-
+    close,
     trusts: trusted,
-
-    async call(who, text) {
-      const caller = callerOf(who)
-      const message = parseRpc(text)
-      if (message.kind !== 'request')
-        throw new ProtocolError('bad_request', 'it must be one request with an id')
-      if (!caller.trusted) budgets.work.charge(caller.address, frameCost(text.length))
-      presence.note(caller.clientId)
-      return new Promise((resolve, reject) => {
-        const send = (frame: string) => {
-          resolve(frame)
-          return true
-        }
-        serve(caller, message, send, reject)
-      })
-    },
-
+    call: (identified, text) => call(callerOf(identified), text),
     async [Symbol.asyncDispose]() {
       wakes[Symbol.dispose]()
-      catchingUp?.[Symbol.dispose]()
-      catchingUp = undefined
+      catchUp[Symbol.dispose]()
       presence[Symbol.dispose]()
-      for (const connection of [...connections.keys()]) {
-        connection.close(1001, 'going away')
-        hub.close(connection)
+      for (const connection of [...clients.connections.keys()]) {
+        connection.close(GOING_AWAY_CLOSE_CODE, 'going away')
+        close(connection)
       }
       await publisher.idle()
       await ackBatcher.idle()
       watches?.[Symbol.dispose]()
     },
   }
-  return hub
+}
+
+/** Whether the caller is trusted, and who pays. A trusted client pays nothing. */
+const createCallerOf =
+  (trusted: (clientId: string) => boolean, payerOf: (address: string) => string) =>
+  ({ clientId, address }: Identified): Caller => {
+    const isTrusted = trusted(clientId)
+    const pays = isTrusted ? '' : address
+    return { clientId, trusted: isTrusted, address: pays, payer: pays === '' ? '' : payerOf(pays) }
+  }
+
+/** Hands a stored message to the subscribers that are connected here, and charges the publisher for them. */
+const createForward = (deps: {
+  clients: ConnectedClients
+  budgets: Pick<Budgets, 'work'>
+  trusted: (clientId: string) => boolean
+}): Forward => {
+  const { clients, budgets, trusted } = deps
+
+  /** Each subscriber was looked at, whether or not it is here; a trusted one opens what it gets. */
+  const costOf = (subscribers: readonly Subscriber[]): number =>
+    (subscribers.length > FREE_SUBSCRIBERS ? subscribers.length / SUBSCRIBERS_PER_UNIT : 0) +
+    (subscribers.some(({ clientId }) => trusted(clientId)) ? TRUSTED_UNITS : 0)
+
+  return (message, { seq, previousSeq, subscribers }, address) => {
+    if (address !== '') budgets.work.spend(address, costOf(subscribers))
+    for (const delivery of clients.deliveriesOf(message.publisher)) {
+      delivery.publishedByClient(message.topic, seq, previousSeq)
+    }
+    let ready: Outgoing | undefined
+    for (const { clientId, caughtUp } of subscribers) {
+      if (clientId === message.publisher) continue
+      for (const delivery of clients.deliveriesOf(clientId)) {
+        ready ??= outgoing(message, seq)
+        delivery.published(ready, previousSeq, caughtUp)
+      }
+    }
+  }
+}
+
+/** Another process stored a message for clients that are connected here. */
+const listenForWakes = (store: Pick<RelayStore, 'onWake'>, clients: ConnectedClients): Disposable =>
+  store.onWake(({ topic, clientIds }) => {
+    for (const clientId of clientIds)
+      for (const delivery of clients.deliveriesOf(clientId)) delivery.wake(topic)
+  })
+
+/** Wake-ups may be lost, so the mailboxes of all clients are read from time to time. */
+const scheduleCatchUp = (
+  clock: Clock,
+  everyMs: number | undefined,
+  clients: Pick<ConnectedClients, 'catchUp'>,
+): Disposable => {
+  let isOver = false
+  let timer: Disposable | undefined
+  const schedule = (delayMs: number) => {
+    timer = clock.after(delayMs, async () => {
+      await clients.catchUp()
+      if (!isOver) schedule(delayMs)
+    })
+  }
+  if (everyMs !== undefined) schedule(everyMs)
+  return {
+    [Symbol.dispose]: () => {
+      isOver = true
+      timer?.[Symbol.dispose]()
+    },
+  }
 }

@@ -6,26 +6,26 @@ interface Batch {
   /** What must be durable first. */
   before: Promise<void>[]
   done: Promise<void>
-  settle: () => void
+  complete: () => void
 }
 
 const newBatch = (): Batch => {
-  let settle = () => {}
+  let complete = () => {}
   const done = new Promise<void>((resolve) => {
-    settle = resolve
+    complete = resolve
   })
-  return { receipts: new Map(), before: [], done, settle }
+  return { receipts: new Map(), before: [], done, complete }
 }
 
 /**
- * Writes acknowledgements, grouped: while one group is being written the next one gathers. `settled` is the barrier
- * that a read of the mailbox waits for, so that it does not find what this process already knows to be acknowledged.
+ * Writes acknowledgements, grouped: while one group is being written the next one is collected. A read of the mailbox
+ * waits for `whenDurable`, so that it does not find what this process already knows to be acknowledged.
  */
 export interface AckBatcher {
   /** `before` never rejects; the acknowledgement is written after it. */
   acknowledge(clientId: string, topic: string, id: string, before?: Promise<void>): void
   /** Resolves when all that was acknowledged for the client so far is durable; undefined when it is already. */
-  settled(clientId: string): Promise<void> | undefined
+  whenDurable(clientId: string): Promise<void> | undefined
   idle(): Promise<void>
 }
 
@@ -35,7 +35,7 @@ export const createAckBatcher = (deps: {
   meter: Meter
 }): AckBatcher => {
   const { store, log, meter } = deps
-  let gathering = newBatch()
+  let collecting = newBatch()
   let writing: Batch | undefined
 
   const write = async (batch: Batch): Promise<void> => {
@@ -52,40 +52,40 @@ export const createAckBatcher = (deps: {
     await Promise.all(writes)
     meter.count('relay_messages_acknowledged_total', undefined, count)
     writing = undefined
-    batch.settle()
-    if (gathering.receipts.size > 0) start()
+    batch.complete()
+    if (collecting.receipts.size > 0) start()
   }
 
   const start = () => {
-    const batch = gathering
-    gathering = newBatch()
+    const batch = collecting
+    collecting = newBatch()
     void write(batch)
   }
 
   return {
     acknowledge(clientId, topic, id, before) {
-      if (before) gathering.before.push(before)
-      const receipts = gathering.receipts.get(clientId)
+      if (before) collecting.before.push(before)
+      const receipts = collecting.receipts.get(clientId)
       if (receipts) {
         receipts.push({ topic, id })
         return
       }
       // The first of a tick starts the group at the end of the tick, unless one is being written.
-      if (gathering.receipts.size === 0 && !writing) {
-        const batch = gathering
+      if (collecting.receipts.size === 0 && !writing) {
+        const batch = collecting
         queueMicrotask(() => {
-          if (gathering === batch && !writing) start()
+          if (collecting === batch && !writing) start()
         })
       }
-      gathering.receipts.set(clientId, [{ topic, id }])
+      collecting.receipts.set(clientId, [{ topic, id }])
     },
-    settled(clientId) {
-      if (gathering.receipts.has(clientId)) return gathering.done
+    whenDurable(clientId) {
+      if (collecting.receipts.has(clientId)) return collecting.done
       if (writing?.receipts.has(clientId)) return writing.done
       return undefined
     },
     async idle() {
-      while (writing || gathering.receipts.size > 0) await (writing ?? gathering).done
+      while (writing || collecting.receipts.size > 0) await (writing ?? collecting).done
     },
   }
 }

@@ -11,7 +11,7 @@
  * | subscribe | held until answered and 100 ms more, then the mailbox; early pushes once more |
  * | fetch | held until answered; what was returned is acknowledged, not pushed |
  * | unsubscribe | the cursor is gone, a late acknowledgement still counts |
- * | window full, or the reader blocked | behind; goes on when half of the window is free |
+ * | window full, or the connection blocked | backlogged; goes on when half of the window is free |
  * | not acknowledged for 30 s | pushed again; in a shared delivery on another connection |
  * | acknowledged on any connection of the client | in flight on none |
  *
@@ -20,22 +20,18 @@
  */
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
-import { subscriptionIdOf } from '../../protocol/topic.ts'
 import type { RelayLimits } from '../limits.ts'
-import type { Head, RelayStore, StoredMessage } from '../store.ts'
+import type { RelayStore } from '../store.ts'
 import type { AckBatcher } from './ack-batcher.ts'
 import { type ConnectGrace, createConnectGrace } from './connect-grace.ts'
 import type { Connection } from './connection.ts'
-import { type Consumers, createConsumers } from './consumers.ts'
-import {
-  abbreviate,
-  type Entry,
-  newTopicCursor,
-  type Outgoing,
-  outgoing,
-  type TopicCursor,
-} from './topic-cursor.ts'
-import { createTurns, type Turns } from './turns.ts'
+import { Consumers } from './consumers.ts'
+import { CursorTable } from './cursor-table.ts'
+import { type PageReader, pushPage } from './mailbox-pages.ts'
+import { MailboxScan } from './mailbox-scan.ts'
+import { abbreviate, type Outgoing } from './outgoing.ts'
+import { Timers } from './timers.ts'
+import type { Entry, TopicCursor } from './topic-cursor.ts'
 
 export interface ClientDeliveryDeps {
   store: RelayStore
@@ -46,49 +42,41 @@ export interface ClientDeliveryDeps {
   ackBatcher: AckBatcher
 }
 
-/** What looking into a batch of topics for what waits costs, units of `work-budget`. */
-const LOOK_COST = 3
-/** What one read of a mailbox asks for at most. */
-const PAGE_MESSAGES = 128
-const PAGE_BYTES = 1024 * 1024
-/** Where payers take turns: what one look asks for. */
-const PAGE_HEADS = 1_000
-/** … and what may be in flight on one topic: whoever comes next waits for so many. Our notify server handles 64 at once. */
-const TURNS_IN_FLIGHT = 128
+/** Scanning one batch of topics for what waits, units of `work-budget`. */
+const SCAN_BATCH_COST = 3
+/** Between two looks at a push that is due while its connection is blocked. */
+const BLOCKED_RETRY_MS = 1_000
 
-export class ClientDelivery {
+/** A class, because there are thousands of them and they share their methods. */
+export class ClientDelivery implements PageReader {
   readonly clientId: string
   readonly shared: boolean
-  /** Payers take turns on each topic: what one of them leaves holds up nobody else. */
-  readonly #inTurns: boolean
   readonly #deps: ClientDeliveryDeps
   readonly #consumers: Consumers
-  readonly #cursors = new Map<string, TopicCursor>()
-  /** Cursors whose mailbox has more than the window took, in the order in which they go on. */
-  readonly #behind = new Set<TopicCursor>()
-  /** Set while the mailboxes of all topics are gone through: topics that the client left meanwhile. */
-  #left: Set<string> | undefined
-  #roomWaiters: (() => void)[] = []
-  #timers = new Set<Disposable>()
-  #attention: Disposable | undefined
+  readonly #cursors: CursorTable
   readonly #connectGrace: ConnectGrace
+  readonly #scan: MailboxScan
+  readonly #holdTimers: Timers
+  /** Redeliveries, second looks and the end of unused cursors. */
+  #timer: Disposable | undefined
   /** The client has subscribed on this connection, so it listens. */
-  #listening = false
-  #goingOn = false
-  #goesOnAgain = false
-  #closed = false
+  #isListening = false
+  #isFlushingBacklog = false
+  /** There is room since the flush of the backlog began. */
+  #hasRoomAgain = false
+  #isClosed = false
 
+  /** `inTurns`: payers take turns on each topic. */
   constructor(deps: ClientDeliveryDeps, who: { clientId: string; share: boolean; inTurns: boolean }) {
     this.#deps = deps
     this.clientId = who.clientId
     this.shared = who.share
-    this.#inTurns = who.inTurns
-    this.#consumers = createConsumers(deps, who, (cursor, seq) => this.#lookAgain(cursor, seq))
-    this.#connectGrace = createConnectGrace(
-      deps.clock,
-      deps.limits,
-      (asked) => void this.#goThrough({ asked }),
-    )
+    this.#cursors = new CursorTable(deps.clock, who)
+    this.#holdTimers = new Timers(deps.clock)
+    this.#scan = new MailboxScan(deps, who.clientId)
+    this.#consumers = new Consumers(deps, who, (cursor, seq) => this.#retryFrom(cursor, seq))
+    const { clock, limits } = deps
+    this.#connectGrace = createConnectGrace(clock, limits, (subscribed) => void this.#readAll({ subscribed }))
   }
 
   join(connection: Connection): void {
@@ -99,118 +87,103 @@ export class ClientDelivery {
   /** The connection has ended; what it had in flight goes to the others of a shared delivery. True when none is left. */
   leave(connection: Connection, inFlight: readonly Entry[]): boolean {
     this.#consumers.remove(connection)
-    if (this.#consumers.connections.size === 0) this.#close()
+    if (this.#consumers.size === 0) this.#close()
     if (this.shared) void this.#handOver(connection, inFlight)
-    return this.#closed
+    return this.#isClosed
   }
-
-  // ---- What happens to topics
 
   /** A message was just published on a topic that the client is subscribed to. */
   published(message: Outgoing, previousSeq: number, caughtUp: boolean): void {
-    const known = this.#cursors.get(message.topic)
-    // It is stored, so it is found when the mailboxes are gone through.
+    // It is stored, so it is found when the mailboxes are scanned.
     if (this.#connectGrace.expects(message.topic)) return
-    const cursor = known ?? this.#open(message.topic, !this.#listening)
-    if (message.seq <= cursor.position || cursor.inFlight.has(message.id)) return
-    if (cursor.holds > 0 || cursor.flushing) cursor.stirred = true
-    else if (this.#behind.has(cursor)) return
+    const cursor = this.#cursors.getOrOpen(message.topic, !this.#isListening)
+    if (message.seq <= cursor.position || cursor.isInFlight(message.id)) return
+    if (cursor.isBusy) cursor.markDirty()
+    else if (this.#cursors.backlogged.has(cursor)) return
     else if (!caughtUp && cursor.position < previousSeq) void this.#flush(cursor)
-    else this.#place(cursor, message)
+    else this.admit(cursor, message)
   }
 
   /** The client itself published: nothing to push, but the next message follows on what this cursor has. */
   publishedByClient(topic: string, seq: number, previousSeq: number): void {
-    const cursor = this.#cursors.get(topic)
-    if (cursor && !cursor.flushing && cursor.position >= previousSeq && cursor.position < seq)
-      cursor.position = seq
+    this.#cursors.get(topic)?.skip(previousSeq, seq)
   }
 
   /** Something may wait on the topic: another process stored it. */
-  stirred(topic: string): void {
-    const known = this.#cursors.get(topic)
-    if (!this.#connectGrace.expects(topic)) void this.#flush(known ?? this.#open(topic, !this.#listening))
+  wake(topic: string): void {
+    if (this.#connectGrace.expects(topic)) return
+    void this.#flush(this.#cursors.getOrOpen(topic, !this.#isListening))
   }
 
   /** The client subscribes: nothing is pushed on these topics until `subscribed` or `abandoned` is called. */
   subscribing(topics: readonly string[]): TopicCursor[] {
-    this.#listening = true
-    this.#connectGrace.postpone()
+    this.#isListening = true
+    this.#connectGrace.extend()
     return topics.map((topic) => {
-      const cursor = this.#cursors.get(topic) ?? this.#open(topic, false)
-      cursor.early = false
-      cursor.holds++
-      this.#left?.delete(topic)
-      this.#connectGrace.asked(topic)
+      const cursor = this.#cursors.getOrOpen(topic, false)
+      cursor.markSubscribed()
+      cursor.hold()
+      this.#scan.subscribed(topic)
+      this.#connectGrace.subscribed(topic)
       return cursor
     })
   }
 
   /** The subscribe is answered. */
   subscribed(cursors: readonly TopicCursor[]): void {
-    this.#connectGrace.postpone()
-    this.#later(this.#deps.limits.holdAfterSubscribeMs, () => {
+    this.#connectGrace.extend()
+    this.#holdTimers.after(this.#deps.limits.holdAfterSubscribeMs, () => {
       const now = this.#deps.clock.now()
       for (const cursor of cursors) {
-        for (const entry of cursor.inFlight.values()) {
-          if (!entry.early || this.#cursors.get(cursor.topic) !== cursor) continue
-          entry.early = false
-          entry.connection.pushAgain(entry, now)
-        }
+        if (!this.#cursors.has(cursor)) continue
+        for (const entry of cursor.takeEarly()) entry.connection.pushAgain(entry, now)
       }
-      void this.#unhold(cursors)
+      void this.#unholdAndFlush(cursors)
     })
   }
 
   /** The subscribe or fetch failed. */
   abandoned(cursors: readonly TopicCursor[]): void {
     for (const cursor of cursors) {
-      this.#letGo(cursor)
-      if (cursor.stirred && cursor.holds === 0 && this.#isCurrent(cursor)) void this.#flush(cursor)
-      else this.#dropIfIdle(cursor)
+      cursor.unhold()
+      if (cursor.isDirty && !cursor.isHeld && this.isCurrent(cursor)) void this.#flush(cursor)
+      else this.#cursors.dropIfUnused(cursor)
     }
   }
 
   unsubscribed(topics: readonly string[]): void {
     for (const topic of topics) {
-      this.#left?.add(topic)
-      this.#connectGrace.unasked(topic)
+      this.#scan.unsubscribed(topic)
+      this.#connectGrace.unsubscribed(topic)
       const cursor = this.#cursors.get(topic)
       if (!cursor) continue
-      this.#cursors.delete(topic)
-      this.#behind.delete(cursor)
-      for (const entry of [...cursor.inFlight.values()]) entry.connection.forget(entry, true)
+      this.#cursors.delete(cursor)
+      for (const entry of cursor.entries()) entry.connection.forget(entry, true)
     }
     this.resume()
   }
 
   /** The client fetches: as `subscribing`, but it need not be subscribed. */
   fetching(topics: readonly string[]): TopicCursor[] {
-    this.#connectGrace.postpone()
+    this.#connectGrace.extend()
     return topics.map((topic) => {
-      const cursor = this.#cursors.get(topic) ?? this.#open(topic, !this.#listening)
-      cursor.holds++
+      const cursor = this.#cursors.getOrOpen(topic, !this.#isListening)
+      cursor.hold()
       return cursor
     })
   }
 
   /** The fetch is answered and what it returned is acknowledged, up to `seq` of each cursor. */
   fetched(cursors: readonly { cursor: TopicCursor; seq: number }[]): void {
-    this.#connectGrace.postpone()
-    for (const { cursor, seq } of cursors) {
-      cursor.position = Math.max(cursor.position, seq)
-      cursor.usedAt = this.#deps.clock.now()
-    }
+    this.#connectGrace.extend()
+    for (const { cursor, seq } of cursors) cursor.advance(seq, this.#deps.clock.now())
     this.abandoned(cursors.map(({ cursor }) => cursor))
-    this.#attend()
+    this.#schedule()
   }
 
   /** Acknowledged by the client, on whichever connection. */
   acknowledged(topic: string, id: string): void {
-    const cursor = this.#cursors.get(topic)
-    if (!cursor) return
-    if (cursor.flushing || cursor.holds > 0) cursor.acknowledged.add(id)
-    const entry = cursor.inFlight.get(id)
+    const entry = this.#cursors.get(topic)?.acknowledge(id)
     if (!entry) return
     entry.connection.forget(entry)
     this.resume()
@@ -218,291 +191,160 @@ export class ClientDelivery {
 
   /** Goes on with what waited for room. */
   resume(): void {
-    if (this.#behind.size === 0 && this.#roomWaiters.length === 0) return
+    if (this.#cursors.backlogged.size === 0 && !this.#scan.waitsForRoom) return
     if (!this.#consumers.hasMuchRoom) return
-    this.#wakeWaiters()
-    if (this.#goingOn) this.#goesOnAgain = true
-    else void this.#goOn()
+    this.#scan.resume()
+    if (this.#isFlushingBacklog) this.#hasRoomAgain = true
+    else void this.#flushBacklog()
   }
 
-  /** Looks for what no wake told of, from the start of every mailbox. */
+  /** Reads every mailbox from its start, for messages whose wake-up was lost. */
   async catchUp(): Promise<void> {
-    if (this.#connectGrace.over && !this.#left) await this.#goThrough({ fromStart: true })
+    if (this.#connectGrace.over && !this.#scan.isRunning) await this.#readAll({ fromStart: true })
   }
 
   // ---- From the mailbox to the connections
 
+  isCurrent(cursor: TopicCursor): boolean {
+    return !this.#isClosed && this.#cursors.has(cursor)
+  }
+
+  /** Puts the message in flight; false, and the cursor backlogged, when there is no room. */
+  admit(cursor: TopicCursor, message: Outgoing): boolean {
+    const isAdmitted = cursor.hasRoom && this.#consumers.admit(cursor, message)
+    if (isAdmitted) this.#schedule()
+    else this.#cursors.backlogged.add(cursor)
+    return isAdmitted
+  }
+
   /** One cursor after the other: a page that is read and finds no room was read in vain. */
-  async #goOn(): Promise<void> {
-    this.#goingOn = true
+  async #flushBacklog(): Promise<void> {
+    this.#isFlushingBacklog = true
     do {
-      this.#goesOnAgain = false
-      // One that stays behind is looked at again when there is room since.
-      for (const cursor of [...this.#behind]) {
+      this.#hasRoomAgain = false
+      for (const cursor of [...this.#cursors.backlogged]) {
         if (!this.#consumers.hasRoom) break
         await this.#flush(cursor)
       }
-    } while (this.#goesOnAgain && !this.#closed)
-    this.#goingOn = false
-  }
-
-  #letGo(cursor: TopicCursor): void {
-    cursor.holds--
-    if (cursor.holds === 0 && !cursor.flushing) cursor.acknowledged.clear()
-  }
-
-  #open(topic: string, early: boolean): TopicCursor {
-    const cursor = newTopicCursor(topic, subscriptionIdOf(topic, this.clientId), {
-      early,
-      now: this.#deps.clock.now(),
-      turns: this.#inTurns ? createTurns() : undefined,
-    })
-    this.#cursors.set(topic, cursor)
-    return cursor
-  }
-
-  #place(cursor: TopicCursor, message: Outgoing): boolean {
-    const isFull = cursor.turns !== undefined && cursor.inFlight.size >= TURNS_IN_FLIGHT
-    const placed = !isFull && this.#consumers.place(cursor, message)
-    if (placed) this.#attend()
-    else this.#behind.add(cursor)
-    return placed
-  }
-
-  #isCurrent(cursor: TopicCursor): boolean {
-    return !this.#closed && this.#cursors.get(cursor.topic) === cursor
-  }
-
-  /** A cursor on which nothing was ever pushed and nothing happens knows nothing. */
-  #dropIfIdle(cursor: TopicCursor): void {
-    if (cursor.position === 0 && this.#isIdle(cursor)) this.#cursors.delete(cursor.topic)
-  }
-
-  #isIdle(cursor: TopicCursor): boolean {
-    return (
-      cursor.holds === 0 &&
-      !cursor.flushing &&
-      cursor.inFlight.size === 0 &&
-      cursor.retryAt === undefined &&
-      !this.#behind.has(cursor) &&
-      this.#cursors.get(cursor.topic) === cursor
-    )
-  }
-
-  /** Another holder has the message: it may be lost there, so look once its lease is over. */
-  #lookAgain(cursor: TopicCursor, seq: number): void {
-    cursor.refusedSeq = cursor.retryAt === undefined ? seq : Math.min(cursor.refusedSeq, seq)
-    cursor.retryAt = this.#deps.clock.now() + this.#deps.limits.redeliverAfterMs
-    this.#attend()
-    // What was refused has left room.
-    this.resume()
-  }
-
-  #failed(error: unknown, cursor: TopicCursor): void {
-    if (this.#closed) return
-    this.#deps.log.error({ err: error, topic: abbreviate(cursor.topic) }, 'A mailbox could not be read')
+    } while (this.#hasRoomAgain && !this.#isClosed)
+    this.#isFlushingBacklog = false
   }
 
   /** Pushes what the mailbox has after the cursor's position, as far as there is room. */
   async #flush(cursor: TopicCursor): Promise<void> {
-    if (cursor.flushing || cursor.holds > 0) {
-      cursor.stirred = true
+    if (cursor.isBusy) {
+      cursor.markDirty()
       return
     }
     if (this.#connectGrace.expects(cursor.topic)) {
-      this.#dropIfIdle(cursor)
+      this.#cursors.dropIfUnused(cursor)
       return
     }
-    cursor.flushing = true
-    this.#behind.delete(cursor)
+    cursor.beginReading()
+    this.#cursors.backlogged.delete(cursor)
     try {
       for (let more = true; more; ) {
-        cursor.stirred = false
-        more = (await this.#pushPage(cursor)) || cursor.stirred
-        if (!this.#isCurrent(cursor)) return
-        // Whoever holds the cursor flushes it when it lets go.
-        if (cursor.holds > 0) {
-          cursor.stirred = true
+        cursor.markClean()
+        more = (await this.#pushPage(cursor)) || cursor.isDirty
+        if (!this.isCurrent(cursor)) return
+        // It is flushed when it is held no more.
+        if (cursor.isHeld) {
+          cursor.markDirty()
           return
         }
       }
     } catch (error) {
-      this.#failed(error, cursor)
-      this.#lookAgain(cursor, cursor.position + 1)
+      if (!this.#isClosed) {
+        const topic = abbreviate(cursor.topic)
+        this.#deps.log.error({ err: error, topic }, 'A mailbox could not be read')
+      }
+      this.#retryFrom(cursor, cursor.position + 1)
     } finally {
-      cursor.flushing = false
-      if (cursor.holds === 0) cursor.acknowledged.clear()
-      this.#dropIfIdle(cursor)
+      cursor.endReading()
+      this.#cursors.dropIfUnused(cursor)
     }
   }
 
   /** True when there is more to push now. */
-  async #pushPage(cursor: TopicCursor): Promise<boolean> {
-    const { store, clock, ackBatcher } = this.#deps
-    const isBusy = cursor.turns !== undefined && cursor.inFlight.size > TURNS_IN_FLIGHT / 2
-    if (isBusy || !this.#consumers.hasRoom) {
-      this.#behind.add(cursor)
-      return false
-    }
-    await ackBatcher.settled(this.clientId)
-    if (cursor.turns) return this.#pushTurns(cursor, cursor.turns)
-    const page = await store.pending(this.clientId, cursor.topic, {
-      after: cursor.position,
-      limit: PAGE_MESSAGES,
-      maxBytes: PAGE_BYTES,
-      now: clock.now(),
-    })
-    if (!this.#isCurrent(cursor) || cursor.holds > 0) return false
-    for (const message of page.messages) {
-      if (cursor.inFlight.has(message.id) || cursor.acknowledged.has(message.id)) {
-        cursor.position = Math.max(cursor.position, message.seq)
-      } else if (!this.#place(cursor, outgoing(message, message.seq))) return false
-    }
-    return page.hasMore
+  #pushPage(cursor: TopicCursor): Promise<boolean> | false {
+    if (cursor.hasMuchRoom && this.#consumers.hasRoom) return pushPage(this.#deps, this, cursor)
+    this.#cursors.backlogged.add(cursor)
+    return false
   }
 
-  /** Reads what came, and takes those whose turn it is. */
-  async #nextInTurns(
-    cursor: TopicCursor,
-    turns: Turns,
-  ): Promise<{ messages: StoredMessage[]; taken: Head[] }> {
-    const { store, clock } = this.#deps
-    const pushed = new Set([...cursor.inFlight.values()].map(({ message }) => message.seq))
-    for (let more = true; more; ) {
-      const page = { after: cursor.position, limit: PAGE_HEADS, now: clock.now() }
-      const { heads, hasMore } = await store.heads(this.clientId, cursor.topic, page)
-      for (const head of heads) {
-        if (!pushed.has(head.seq)) turns.add(head)
-        cursor.position = Math.max(cursor.position, head.seq)
-      }
-      more = hasMore && this.#isCurrent(cursor)
-    }
-    const taken = turns.take({ limit: PAGE_MESSAGES, maxBytes: PAGE_BYTES })
-    const seqs = taken.map(({ seq }) => seq)
-    const messages = taken.length > 0 ? await store.pick(this.clientId, cursor.topic, seqs, clock.now()) : []
-    return { messages, taken }
-  }
-
-  /** The same as `#pushPage`, where payers take turns. */
-  async #pushTurns(cursor: TopicCursor, turns: Turns): Promise<boolean> {
-    try {
-      const { messages, taken } = await this.#nextInTurns(cursor, turns)
-      const isHeld = !this.#isCurrent(cursor) || cursor.holds > 0
-      for (const message of messages) {
-        if (cursor.inFlight.has(message.id) || cursor.acknowledged.has(message.id)) continue
-        if (!isHeld && this.#place(cursor, outgoing(message, message.seq))) continue
-        turns.putBack(taken.slice(taken.findIndex(({ seq }) => seq === message.seq)))
-        return false
-      }
-      return turns.size > 0
-    } catch (error) {
-      // What was taken is found again from the start.
-      turns.clear()
-      cursor.position = 0
-      throw error
-    }
-  }
-
-  async #unhold(cursors: readonly TopicCursor[]): Promise<void> {
-    for (const cursor of cursors) this.#letGo(cursor)
-    for (const cursor of cursors) if (this.#isCurrent(cursor)) await this.#flush(cursor)
+  async #unholdAndFlush(cursors: readonly TopicCursor[]): Promise<void> {
+    for (const cursor of cursors) cursor.unhold()
+    for (const cursor of cursors) if (this.isCurrent(cursor)) await this.#flush(cursor)
   }
 
   async #handOver(connection: Connection, inFlight: readonly Entry[]): Promise<void> {
     await this.#consumers.release(connection)
     const cursors = new Set<TopicCursor>()
     for (const { cursor, message } of inFlight) {
-      cursor.position = Math.min(cursor.position, message.seq - 1)
+      cursor.rewind(message.seq)
       cursors.add(cursor)
     }
-    for (const cursor of cursors) if (this.#isCurrent(cursor)) void this.#flush(cursor)
+    for (const cursor of cursors) if (this.isCurrent(cursor)) void this.#flush(cursor)
   }
 
-  // ---- What time brings
-
-  #later(delay: number, task: () => void): void {
-    if (this.#closed) return
-    const timer = this.#deps.clock.after(delay, () => {
-      this.#timers.delete(timer)
-      task()
+  /** Pushes what waits on all topics. A push is early unless the topic is one of `subscribed`. */
+  #readAll(how: { subscribed?: ReadonlySet<string>; fromStart?: boolean }): Promise<void> {
+    return this.#scan.run({
+      hasRoom: () => this.#consumers.hasRoom,
+      // What the relay looks for by itself is free.
+      looked: () => how.fromStart || this.#consumers.charge(SCAN_BATCH_COST),
+      read: (topic) => {
+        const cursor = this.#cursors.getOrOpen(topic, !how.subscribed?.has(topic))
+        if (how.fromStart) cursor.rewind(1)
+        return this.#flush(cursor)
+      },
     })
-    this.#timers.add(timer)
   }
 
-  /** The mailboxes of all topics, one after the other. */
-  async #goThrough(how: { asked?: ReadonlySet<string>; fromStart?: boolean }): Promise<void> {
-    const { store, clock } = this.#deps
-    const left = new Set<string>()
-    this.#left = left
-    try {
-      for await (const topics of store.waiting(this.clientId, clock.now())) {
-        // Not for what we look after by ourselves.
-        if (!how.fromStart) this.#consumers.charge(LOOK_COST)
-        for (const topic of topics) {
-          while (!this.#closed && !this.#consumers.hasRoom) {
-            await new Promise<void>((resolve) => this.#roomWaiters.push(resolve))
-          }
-          if (this.#closed) return
-          if (left.has(topic)) continue
-          const cursor = this.#cursors.get(topic) ?? this.#open(topic, !how.asked?.has(topic))
-          if (how.fromStart) cursor.position = 0
-          await this.#flush(cursor)
-        }
-      }
-    } catch (error) {
-      if (!this.#closed) this.#deps.log.error({ err: error }, 'The mailboxes of a client could not be read')
-    } finally {
-      this.#left = undefined
-    }
+  // ---- Timers
+
+  /** Another connection has the claim: the message may be lost there, so it is read again once the claim is over. */
+  #retryFrom(cursor: TopicCursor, seq: number): void {
+    cursor.retryFrom(seq, this.#deps.clock.now() + this.#deps.limits.redeliverAfterMs)
+    this.#schedule()
+    // What was refused has left room.
+    this.resume()
   }
 
-  /** One timer for all that is due: redeliveries, second looks, and cursors that have had their time. */
-  #attend(): void {
-    if (this.#attention || this.#closed) return
+  /** One timer for all that is due. */
+  #schedule(): void {
+    if (this.#timer || this.#isClosed) return
     const { clock, limits } = this.#deps
     const now = clock.now()
-    let at = Math.min(now + limits.redeliverAfterMs, this.#consumers.nextDue ?? Number.POSITIVE_INFINITY)
-    // What is due already is so because its connection is blocked.
-    if (at <= now) at = now + 1_000
+    let at = Math.min(now + limits.redeliverAfterMs, this.#consumers.nextDueAt ?? Number.POSITIVE_INFINITY)
+    // What is due already waits for a blocked connection.
+    if (at <= now) at = now + BLOCKED_RETRY_MS
     for (const cursor of this.#cursors.values()) at = Math.min(at, cursor.retryAt ?? at)
-    this.#attention = clock.after(Math.max(at - now, 1), () => {
-      this.#attention = undefined
+    this.#timer = clock.after(Math.max(at - now, 1), () => {
+      this.#timer = undefined
       this.#consumers.redeliver()
-      this.#tidy()
+      this.#retryAndTidy()
       this.resume()
-      if (this.#cursors.size > 0 || this.#consumers.nextDue !== undefined) this.#attend()
+      if (this.#cursors.size > 0 || this.#consumers.nextDueAt !== undefined) this.#schedule()
     })
   }
 
-  #tidy(): void {
+  #retryAndTidy(): void {
     const { clock, limits } = this.#deps
     const now = clock.now()
     for (const cursor of this.#cursors.values()) {
-      if (cursor.retryAt !== undefined && cursor.retryAt <= now) {
-        cursor.retryAt = undefined
-        cursor.position = Math.min(cursor.position, cursor.refusedSeq - 1)
-        void this.#flush(cursor)
-      } else if (this.#isIdle(cursor) && cursor.usedAt + limits.redeliverAfterMs / 2 <= now) {
-        // Kept for a while: the answer to a publish may come later than the acknowledgement of what was read from the mailbox.
-        this.#cursors.delete(cursor.topic)
-      }
+      if (cursor.takeRetry(now)) void this.#flush(cursor)
+      // Kept for a while: the answer to a publish may come later than the acknowledgement of what was read from the mailbox.
+      else this.#cursors.dropIfIdleSince(cursor, now - limits.redeliverAfterMs / 2)
     }
   }
 
-  #wakeWaiters(): void {
-    const waiters = this.#roomWaiters
-    this.#roomWaiters = []
-    for (const wake of waiters) wake()
-  }
-
   #close(): void {
-    this.#closed = true
+    this.#isClosed = true
     this.#connectGrace[Symbol.dispose]()
-    for (const timer of this.#timers) timer[Symbol.dispose]()
-    this.#timers.clear()
-    this.#attention?.[Symbol.dispose]()
-    this.#wakeWaiters()
+    this.#holdTimers[Symbol.dispose]()
+    this.#timer?.[Symbol.dispose]()
+    this.#scan.close()
     this.#cursors.clear()
-    this.#behind.clear()
   }
 }

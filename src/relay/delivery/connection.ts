@@ -1,8 +1,10 @@
 import type { Budgets } from '../../platform/budgets/budgets.ts'
+import { invariant } from '../../platform/invariant.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { RelayLimits } from '../limits.ts'
-import { type Entry, type Outgoing, pushFrame, type TopicCursor } from './topic-cursor.ts'
+import { type Outgoing, pushFrame } from './outgoing.ts'
+import type { Entry, TopicCursor } from './topic-cursor.ts'
 
 /** The other end of a connection, as its transport shows it to the hub. No member may throw. */
 export interface Peer {
@@ -25,21 +27,21 @@ export interface ConnectionDeps {
 }
 
 /** What may wait for the kernel on any connection, however much its address holds: an answer of usual size. */
-const LEAST_BUFFERED_BYTES = 64 * 1024
+const MIN_BUFFERED_BYTES = 64 * 1024
 /** Close code of a connection that does not read. */
-export const TOO_SLOW = 4008
+const TOO_SLOW_CLOSE_CODE = 4008
 
 /** Reasons not to read from a connection; it is read when none is left. */
-const BLOCKED = 1
-const OVER_RATE = 2
-const BUSY = 4
-const AWAITS_TURN = 8
+const PAUSED_BLOCKED = 1
+const PAUSED_OVER_RATE = 2
+const PAUSED_BUSY = 4
+const PAUSED_AWAITS_TURN = 8
 
 /**
- * One connection: its window of unacknowledged pushes, and its brakes. A class, because there are thousands of them
- * and they share their methods.
+ * One connection: its window of unacknowledged pushes, and its backpressure: the reasons not to read from it. A class,
+ * because there are thousands of them and they share their methods.
  *
- * It holds no timer while it is idle.
+ * It has no timer while it is idle.
  */
 export class Connection {
   /** Unique among all processes; holds the claims of a shared subscription. */
@@ -60,15 +62,15 @@ export class Connection {
   readonly #sent = new Map<number, Entry>()
   #messages = 0
   #bytes = 0
-  #brakes = 0
-  /** Of what waits for the kernel, what was taken of the share of the address. */
-  #bufferedHeld = 0
+  #pauseReasons = 0
+  /** What waits for the kernel, as far as it was taken of the share of the address. */
+  #bufferedShareBytes = 0
   #requests = 0
   #requestBytes = 0
-  #awaited = 0
+  #awaitedTurns = 0
   #slow: Disposable | undefined
   #throttle: Disposable | undefined
-  #fetches: Promise<void> = Promise.resolve()
+  #lastFetch: Promise<void> = Promise.resolve()
   #unblocked: (() => void)[] = []
   open = true
 
@@ -109,13 +111,13 @@ export class Connection {
 
   /** Whether too much waits for the kernel; what does is taken of the share of the address. */
   #isOverBuffer(buffered: number): boolean {
-    const more = buffered - this.#bufferedHeld
+    const more = buffered - this.#bufferedShareBytes
     // Small amounts come and go with every frame.
-    if (more > 0 && buffered <= LEAST_BUFFERED_BYTES) return false
+    if (more > 0 && buffered <= MIN_BUFFERED_BYTES) return false
     if (this.#memory) {
       if (more < 0) this.#memory.give(this.address, -more)
       else if (more > 0 && !this.#memory.take(this.address, more)) return true
-      this.#bufferedHeld = buffered
+      this.#bufferedShareBytes = buffered
     }
     return buffered > this.#deps.limits.bufferedBytes
   }
@@ -137,7 +139,7 @@ export class Connection {
 
   /** Over its buffer: nothing is pushed and nothing is read. */
   get blocked(): boolean {
-    return (this.#brakes & BLOCKED) !== 0
+    return (this.#pauseReasons & PAUSED_BLOCKED) !== 0
   }
 
   get inFlight(): number {
@@ -150,18 +152,20 @@ export class Connection {
     const size = message.data.length
     // The rest of the share where it is less: the next message finds nothing left.
     const share = Math.min(size, this.#memory?.left(this.address) ?? 0)
-    const held = this.#memory?.take(this.address, share) ? share : 0
-    const state = { sentAt: now, early: cursor.early, open: true, held }
+    const shareBytes = this.#memory?.take(this.address, share) ? share : 0
+    const state = { sentAt: now, early: cursor.isEarly, open: true, shareBytes }
     const entry: Entry = { pushId, message, cursor, connection: this, ...state }
     this.#messages++
     this.#bytes += size
     this.#sent.set(pushId, entry)
-    cursor.inFlight.set(message.id, entry)
+    cursor.admit(entry)
     return entry
   }
 
   push(entry: Entry): void {
-    if (this.send(pushFrame(entry))) this.#deps.meter.count('relay_messages_delivered_total')
+    const { pushId, cursor, message } = entry
+    if (this.send(pushFrame(pushId, cursor.subscriptionId, message.data)))
+      this.#deps.meter.count('relay_messages_delivered_total')
   }
 
   /** The same push once more, to be acknowledged under the same id. */
@@ -190,10 +194,11 @@ export class Connection {
       this.#sent.set(entry.pushId, entry)
     }
     entry.open = false
-    if (entry.held > 0) this.#memory?.give(this.address, entry.held)
+    if (entry.shareBytes > 0) this.#memory?.give(this.address, entry.shareBytes)
     this.#messages--
     this.#bytes -= entry.message.data.length
-    if (entry.cursor.inFlight.get(entry.message.id) === entry) entry.cursor.inFlight.delete(entry.message.id)
+    invariant(this.#messages >= 0 && this.#bytes >= 0, 'A connection has no less than nothing in flight')
+    entry.cursor.release(entry)
   }
 
   /** The open entries that were sent before `before`, oldest first; closed ones of that age are dropped. */
@@ -208,7 +213,7 @@ export class Connection {
   }
 
   /** When the oldest push was made. */
-  get oldest(): number | undefined {
+  get oldestSentAt(): number | undefined {
     const [first] = this.#sent.values()
     return first?.sentAt
   }
@@ -221,16 +226,16 @@ export class Connection {
     const wait = this.#deps.budgets.work.spend(this.address, units)
     if (wait === 0) return
     this.#throttle?.[Symbol.dispose]()
-    this.#throttle = this.#deps.clock.after(wait, () => this.#release(OVER_RATE))
-    this.#brake(OVER_RATE)
+    this.#throttle = this.#deps.clock.after(wait, () => this.#endPause(PAUSED_OVER_RATE))
+    this.#pauseFor(PAUSED_OVER_RATE)
   }
 
   /** While a request waits for its address' turn the connection is not read from. */
-  async awaits(turn: Promise<boolean>): Promise<boolean> {
-    this.#awaited++
-    this.#brake(AWAITS_TURN)
+  async awaitTurn(turn: Promise<boolean>): Promise<boolean> {
+    this.#awaitedTurns++
+    this.#pauseFor(PAUSED_AWAITS_TURN)
     const begins = await turn
-    if (--this.#awaited === 0) this.#release(AWAITS_TURN)
+    if (--this.#awaitedTurns === 0) this.#endPause(PAUSED_AWAITS_TURN)
     return begins
   }
 
@@ -238,26 +243,31 @@ export class Connection {
     const { requestsInProgress, bytesInProgress } = this.#deps.limits
     this.#requests++
     this.#requestBytes += bytes
-    if (this.#requests >= requestsInProgress || this.#requestBytes >= bytesInProgress) this.#brake(BUSY)
+    if (this.#requests >= requestsInProgress || this.#requestBytes >= bytesInProgress)
+      this.#pauseFor(PAUSED_BUSY)
   }
 
   ended(bytes: number): void {
     const { requestsInProgress, bytesInProgress } = this.#deps.limits
     this.#requests--
     this.#requestBytes -= bytes
-    const few = this.#requests <= requestsInProgress / 2 && this.#requestBytes <= bytesInProgress / 2
-    if ((this.#brakes & BUSY) !== 0 && few) this.#release(BUSY)
+    invariant(
+      this.#requests >= 0 && this.#requestBytes >= 0,
+      'A connection ends no more requests than it began',
+    )
+    const isFew = this.#requests <= requestsInProgress / 2 && this.#requestBytes <= bytesInProgress / 2
+    if ((this.#pauseReasons & PAUSED_BUSY) !== 0 && isFew) this.#endPause(PAUSED_BUSY)
   }
 
-  /** Runs `fetch` after the earlier ones, and not before the connection takes more: an answer may be a megabyte. */
-  inTurn<T>(fetch: () => Promise<T>): Promise<T> {
-    const turn = this.#fetches.then(async () => {
+  /** Runs `fetch` after the earlier ones, and only while the connection takes more: an answer may be a megabyte. */
+  runInOrder<T>(fetch: () => Promise<T>): Promise<T> {
+    const turn = this.#lastFetch.then(async () => {
       while (this.open && this.blocked) {
         await new Promise<void>((resolve) => this.#unblocked.push(resolve))
       }
       return fetch()
     })
-    this.#fetches = turn.then(
+    this.#lastFetch = turn.then(
       () => {},
       () => {},
     )
@@ -270,7 +280,7 @@ export class Connection {
     if (!this.blocked || isOver) return
     this.#slow?.[Symbol.dispose]()
     this.#slow = undefined
-    this.#release(BLOCKED)
+    this.#endPause(PAUSED_BLOCKED)
     this.#wakeBlocked()
     this.#resume()
   }
@@ -289,19 +299,19 @@ export class Connection {
     const entries = [...this.#sent.values()].filter((entry) => entry.open)
     for (const entry of entries) this.forget(entry)
     this.#sent.clear()
-    if (this.#bufferedHeld > 0) this.#memory?.give(this.address, this.#bufferedHeld)
-    this.#bufferedHeld = 0
+    if (this.#bufferedShareBytes > 0) this.#memory?.give(this.address, this.#bufferedShareBytes)
+    this.#bufferedShareBytes = 0
     return entries
   }
 
   #block(): void {
-    this.#brake(BLOCKED)
+    this.#pauseFor(PAUSED_BLOCKED)
     this.#slow = this.#deps.clock.after(this.#deps.limits.closeBlockedAfterMs, () => {
-      if (this.#peer.buffered() <= LEAST_BUFFERED_BYTES) return this.drained()
+      if (this.#peer.buffered() <= MIN_BUFFERED_BYTES) return this.drained()
       const { meter, log } = this.#deps
       meter.count('relay_slow_readers_total')
       log.info({ buffered: this.#peer.buffered() }, 'A connection that does not read was closed')
-      this.#peer.close(TOO_SLOW, 'too slow')
+      this.#peer.close(TOO_SLOW_CLOSE_CODE, 'too slow')
     })
   }
 
@@ -311,13 +321,13 @@ export class Connection {
     for (const resolve of waiting) resolve()
   }
 
-  #brake(reason: number): void {
-    if (this.#brakes === 0 && this.open) this.#peer.pause()
-    this.#brakes |= reason
+  #pauseFor(reason: number): void {
+    if (this.#pauseReasons === 0 && this.open) this.#peer.pause()
+    this.#pauseReasons |= reason
   }
 
-  #release(reason: number): void {
-    this.#brakes &= ~reason
-    if (this.#brakes === 0 && this.open) this.#peer.resume()
+  #endPause(reason: number): void {
+    this.#pauseReasons &= ~reason
+    if (this.#pauseReasons === 0 && this.open) this.#peer.resume()
   }
 }
