@@ -14,39 +14,43 @@ export interface Batched<T> {
   single: { method: string; params: (item: T) => unknown }
 }
 
-export const createCaller = <T>(
-  request: Connection['request'],
-  { batch, single }: Batched<T>,
-): ((items: readonly T[], settle: (item: T, outcome: Outcome) => void, done: () => void) => void) => {
+/** `complete` is called once for each item, then `done`. */
+export type Caller<T> = (
+  items: readonly T[],
+  complete: (item: T, outcome: Outcome) => void,
+  done: () => void,
+) => void
+
+export const createCaller = <T>(request: Connection['request'], { batch, single }: Batched<T>): Caller<T> => {
   let knowsBatch = true
 
-  return (items, settle, done) => {
-    const settleAll = (outcome: Outcome) => {
-      for (const item of items) settle(item, outcome)
+  return (items, complete, done) => {
+    const completeAll = (outcome: Outcome) => {
+      for (const item of items) complete(item, outcome)
       done()
     }
-    const eachAlone = () => {
-      let left = items.length
+    const callEach = () => {
+      let remaining = items.length
       for (const item of items) {
         request(single.method, single.params(item), (outcome) => {
-          settle(item, outcome)
-          left--
-          if (left === 0) done()
+          complete(item, outcome)
+          remaining--
+          if (remaining === 0) done()
         })
       }
     }
     const [only] = items
     if (items.length === 1 && only !== undefined) {
-      request(single.method, single.params(only), settleAll)
+      request(single.method, single.params(only), completeAll)
     } else if (!knowsBatch) {
-      eachAlone()
+      callEach()
     } else {
       request(batch.method, batch.params(items), (outcome) => {
-        if (outcome.kind !== 'refused') return settleAll(outcome)
+        if (outcome.kind !== 'refused') return completeAll(outcome)
         if (outcome.unknownMethod) knowsBatch = false
         // Five hundred more calls would not help a relay that has trouble.
-        if (outcome.unknownMethod || FAULTS.has(outcome.error.code)) eachAlone()
-        else settleAll(outcome)
+        if (outcome.unknownMethod || FAULTS.has(outcome.error.code)) callEach()
+        else completeAll(outcome)
       })
     }
   }

@@ -2,14 +2,14 @@
  * The relay client, for servers, wallets and dapps; Node and browsers.
  *
  * What it guarantees:
- * - A message that it handed over is acknowledged to the relay only after `onMessage` resolved; otherwise it comes again.
+ * - A message is acknowledged to the relay only after `onMessage` resolved; otherwise it comes again.
  *   In order within a topic (except for what comes again), different topics at the same time.
  * - `publish` resolves when the relay has taken the message. Until then it is kept here and sent again after a
  *   reconnect, unchanged, so that the relay sees a duplicate where it already has it. In the order of the calls.
  * - The connection is opened again whenever it ends, at random moments within a growing bound (0.2 s to 30 s), except
- *   after the relay said that this client is not let in (close code 3000, or 401 and 403): then everything rejects
- *   with `unauthenticated`. A connection without a sign of life for 60 s is dropped.
- * - Nothing in here grows without a bound: `publish` rejects with `unavailable` when `maxQueued` messages wait.
+ *   after the relay refused this client (close code 3000, or 401 and 403): then everything rejects with
+ *   `unauthenticated`. A connection without a sign of life for 60 s is dropped.
+ * - Nothing grows without a bound: `publish` rejects with `unavailable` when `maxQueued` messages wait.
  *
  * | sends                  | for                                   | falls back to     |
  * |------------------------|---------------------------------------|-------------------|
@@ -25,17 +25,20 @@ import '../../platform/runtime/dispose-symbols.ts'
 import { crypto } from '#crypto'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
-import { ProtocolError } from '../../protocol/errors.ts'
+import type { ProtocolError } from '../../protocol/errors.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
-import { LIMITS, RELAY_METHODS } from '../../protocol/relay-methods.ts'
-import { createCaller } from './calls.ts'
-import { createConnection } from './connection.ts'
-import { createPublishing, type Publish } from './publishing.ts'
+import { RELAY_METHODS } from '../../protocol/relay-methods.ts'
+import { closeOnce, HANDLERS_CLOSE_TIMEOUT_MS, waitAtMost } from './closing.ts'
+import { type ConnectionEvents, createConnection } from './connection.ts'
+import { createFetching } from './fetching.ts'
+import { createConnectionListeners } from './listeners.ts'
+import { createPublishing, DEFAULT_MAX_QUEUED, type Publish } from './publishing.ts'
 import { createReceiving, type RelayMessage } from './receiving.ts'
 import { createTopics } from './topics.ts'
 
 export type { RelayMessage } from './receiving.ts'
 
+/** What the client is given of its surroundings. */
 export interface RelayClientDeps {
   clock: Clock
   log: Log
@@ -44,6 +47,7 @@ export interface RelayClientDeps {
   randomBytes?: (length: number) => Uint8Array
 }
 
+/** Which relay, who connects, and what handles its messages. */
 export interface RelayClientOptions {
   /** `ws:`, `wss:`, `http:` or `https:`; the latter two mean the former. */
   url: string
@@ -54,10 +58,11 @@ export interface RelayClientOptions {
   share?: boolean
   /** Closes the client, as disposing of it does. */
   signal?: AbortSignal
+  /** A message is acknowledged when this resolves; when it rejects, the relay delivers the message again. */
   onMessage?: (message: RelayMessage) => void | Promise<void>
   /**
    * Messages with the same name here are handled in order, one after the other; one without a name at once. The topic
-   * when absent. Who waits in `onMessage` for an answer on the same topic must put the answers elsewhere.
+   * when absent. A handler that waits for an answer on the same topic must put the answers elsewhere.
    */
   laneOf?: (message: RelayMessage) => string | undefined
   /** The relay keeps subscriptions when the connection ends, so they are not made again. Default false. */
@@ -68,141 +73,128 @@ export interface RelayClientOptions {
   concurrency?: number
 }
 
+/** A connection to a relay that opens again whenever it ends. Disposing of it waits at most 5 s for handlers. */
 export interface RelayClient extends AsyncDisposable {
   /** did:key of the client. */
   readonly clientId: string
   readonly connected: boolean
-  /** Resolves when there is a connection; rejects when there will be none. */
+  /**
+   * Waits for a connection.
+   *
+   * @returns resolves when there is a connection.
+   * @throws ProtocolError `unauthenticated` when the relay refuses this client, `unavailable` when it is closed.
+   */
   ready(): Promise<void>
-  /** Rejects with `too_large`, `unavailable` (too many wait; the TTL is over; closed), or what the relay said. */
+  /**
+   * Publishes a message, over reconnects.
+   *
+   * @param publish topic (64 hex characters), envelope (base64), tag, and TTL in seconds.
+   * @returns resolves when the relay has stored the message.
+   * @throws ProtocolError `bad_params` (no envelope), `too_large`, `unavailable` (too many wait; the TTL is over;
+   *   closed), or what the relay answered.
+   * @example await relay.publish({ topic, message: envelope, tag: 4000, ttl: 86_400 })
+   */
   publish(publish: Publish): Promise<void>
-  /** `exclusive`: on a relay that trusts this client, others may then only publish there. */
+  /**
+   * Subscribes to topics, over reconnects.
+   *
+   * @param topics 64 hex characters each.
+   * @param how `exclusive`: on a relay that trusts this client, other clients may then only publish there.
+   * @returns resolves when the relay has acknowledged all of them.
+   * @throws ProtocolError with what the relay answered, or why there will be no connection.
+   */
   subscribe(topics: readonly string[], how?: { exclusive?: boolean }): Promise<void>
+  /**
+   * Ends subscriptions.
+   *
+   * @param topics 64 hex characters each; unknown ones are ignored.
+   * @throws as `subscribe`.
+   */
   unsubscribe(topics: readonly string[]): Promise<void>
-  /** Takes what waits on the topics. The relay counts it as delivered when it answers. */
+  /**
+   * Takes what waits on the topics. The relay counts it as delivered when it answers.
+   *
+   * @param topics 64 hex characters each.
+   * @returns the messages, in publish order of each topic.
+   * @throws ProtocolError with what the relay answered, or why there will be no connection.
+   */
   fetch(topics: readonly string[]): Promise<RelayMessage[]>
+  /**
+   * Calls the listener whenever the connection opens or ends.
+   *
+   * @returns ends the listening when it is disposed of.
+   */
   onConnectionChange(listener: (connected: boolean) => void): Disposable
 }
 
-const pushed = RELAY_METHODS.irn_subscription.params
-const fetched = RELAY_METHODS.irn_batchFetchMessages.result
+const pushParams = RELAY_METHODS.irn_subscription.params
 
-/** How long closing waits for handlers that are at work. */
-const LAST_HANDLERS = 5_000
+const DEFAULT_CONCURRENCY = 64
 
+/**
+ * Connects to a relay, now and again whenever the connection ends.
+ *
+ * @param deps clock, log and meter; randomness where the platform's own is not wanted.
+ * @param options the relay's URL, the key of the client, and what handles messages.
+ * @returns the client at once; `ready` waits for its connection.
+ * @throws TypeError when `options.url` is no URL.
+ * @example
+ * await using relay = createRelayClient(deps, {
+ *   url: 'wss://relay.example.com',
+ *   key,
+ *   onMessage: async ({ topic, message }) => inbox.add(topic, message),
+ * })
+ * await relay.subscribe([topic])
+ */
 export const createRelayClient = (deps: RelayClientDeps, options: RelayClientOptions): RelayClient => {
   const { clock, log, meter, randomBytes = crypto.randomBytes } = deps
-  const { key, signal, onMessage, remembers = false, maxQueued = 10_000, concurrency = 64 } = options
-  const { laneOf = ({ topic }) => topic } = options
+  const { key, signal, onMessage, remembers = false, maxQueued = DEFAULT_MAX_QUEUED } = options
+  const { laneOf = ({ topic }) => topic, concurrency = DEFAULT_CONCURRENCY } = options
+  const listeners = createConnectionListeners()
   let failure: ProtocolError | undefined
   let wasConnected = false
-  let closing: Promise<void> | undefined
-  const listeners = new Set<(connected: boolean) => void>()
-  const waiting: { resolve: () => void; reject: (error: ProtocolError) => void }[] = []
 
-  const tell = (connected: boolean) => {
+  const notify = (connected: boolean) => {
     if (connected === wasConnected) return
     wasConnected = connected
-    for (const listener of listeners) listener(connected)
+    listeners.notify(connected)
   }
-
-  const connection = createConnection(
-    { clock, log, meter, randomBytes },
-    {
-      url: options.url,
-      key,
-      ...(options.projectId !== undefined && { projectId: options.projectId }),
-      ...(options.share !== undefined && { share: options.share }),
+  const events: ConnectionEvents = {
+    opened() {
+      topics.opened()
+      publishing.opened()
+      listeners.resolveWaiting()
+      notify(true)
     },
-    {
-      opened() {
-        topics.opened()
-        publishing.opened()
-        for (const { resolve } of waiting.splice(0)) resolve()
-        tell(true)
-      },
-      lost() {
-        publishing.lost()
-        receiving.lost()
-        tell(false)
-      },
-      asked(method, params, answer) {
-        if (method !== 'irn_subscription') return
-        receiving.received(pushed.parse(params).data, () => answer(true))
-      },
-      ended(error) {
-        failure = error
-        topics.ended(error)
-        publishing.ended(error)
-        for (const { reject } of waiting.splice(0)) reject(error)
-      },
+    lost() {
+      publishing.lost()
+      receiving.lost()
+      notify(false)
     },
-  )
+    asked(method, params, answer) {
+      if (method === 'irn_subscription') receiving.received(pushParams.parse(params).data, () => answer(true))
+    },
+    ended(error) {
+      failure = error
+      topics.ended(error)
+      publishing.ended(error)
+      listeners.rejectWaiting(error)
+    },
+  }
+  const connection = createConnection({ clock, log, meter, randomBytes }, options, events)
   const receiving = createReceiving({ log, meter }, { onMessage, laneOf, concurrency })
   const publishing = createPublishing({ clock, connection }, { maxQueued })
   const topics = createTopics({ clock, connection, log }, { clientId: key.did, remembers })
 
-  const fetchCall = createCaller<string>(connection.request, {
-    batch: { method: 'irn_batchFetchMessages', params: (batch) => ({ topics: batch }) },
-    single: { method: 'irn_fetchMessages', params: (topic) => ({ topic }) },
-  })
-
-  /** One page of each topic. A batch is answered once for all its topics, so the same answer is seen many times. */
-  const fetchPage = (batch: readonly string[]): Promise<{ messages: RelayMessage[]; hasMore: boolean }> =>
-    new Promise((resolve, reject) => {
-      const answers = new Set<unknown>()
-      let cutOff = false
-      let refused: ProtocolError | undefined
-      fetchCall(
-        batch,
-        (_topic, outcome) => {
-          if (outcome.kind === 'answered') answers.add(outcome.result)
-          else if (outcome.kind === 'refused') refused = outcome.error
-          else cutOff = true
-        },
-        () => {
-          if (refused ?? failure) return reject(refused ?? failure)
-          try {
-            const pages = [...answers].map((answer) => fetched.parse(answer))
-            const messages = pages.flatMap((page) => page.messages)
-            // What was answered counts as delivered, so a partial answer is handed on and the rest asked for again.
-            resolve({
-              messages,
-              hasMore: cutOff || pages.some((page) => page.hasMore && page.messages.length > 0),
-            })
-          } catch (cause) {
-            reject(
-              new ProtocolError('bad_request', 'the relay answered a fetch with something else', { cause }),
-            )
-          }
-        },
-      )
-    })
-
   const ready = (): Promise<void> => {
     if (failure) return Promise.reject(failure)
-    if (connection.connected) return Promise.resolve()
-    return new Promise((resolve, reject) => waiting.push({ resolve, reject }))
+    return connection.connected ? Promise.resolve() : listeners.connected()
   }
 
-  const close = async (): Promise<void> => {
-    signal?.removeEventListener('abort', onAbort)
-    await new Promise<void>((resolve) => {
-      const bound = clock.after(LAST_HANDLERS, resolve)
-      receiving.finish().then(() => {
-        bound[Symbol.dispose]()
-        resolve()
-      })
-    })
+  const dispose = closeOnce(signal, async () => {
+    await waitAtMost(clock, HANDLERS_CLOSE_TIMEOUT_MS, receiving.finish())
     await connection.close()
-  }
-  const dispose = (): Promise<void> => {
-    closing ??= close()
-    return closing
-  }
-  const onAbort = () => void dispose()
-  if (signal?.aborted) onAbort()
-  else signal?.addEventListener('abort', onAbort, { once: true })
+  })
 
   return {
     clientId: key.did,
@@ -213,23 +205,8 @@ export const createRelayClient = (deps: RelayClientDeps, options: RelayClientOpt
     publish: publishing.publish,
     subscribe: topics.subscribe,
     unsubscribe: topics.unsubscribe,
-    async fetch(wanted) {
-      const messages: RelayMessage[] = []
-      for (let at = 0; at < wanted.length; at += LIMITS.batch) {
-        const batch = wanted.slice(at, at + LIMITS.batch)
-        for (;;) {
-          await ready()
-          const page = await fetchPage(batch)
-          messages.push(...page.messages)
-          if (!page.hasMore) break
-        }
-      }
-      return messages
-    },
-    onConnectionChange(listener) {
-      listeners.add(listener)
-      return { [Symbol.dispose]: () => void listeners.delete(listener) }
-    },
+    fetch: createFetching({ connection, ready, failure: () => failure }),
+    onConnectionChange: listeners.add,
     [Symbol.asyncDispose]: dispose,
   }
 }

@@ -3,6 +3,7 @@
  * after a reconnect the unacknowledged ones are sent again as they were, and the relay drops those it already has.
  */
 import { soon } from '#socket'
+import { invariant } from '../../platform/invariant.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { LIMITS } from '../../protocol/relay-methods.ts'
@@ -22,107 +23,58 @@ export interface Publish {
   attestation?: string
 }
 
-interface Entry {
+interface QueuedPublish {
   publish: Publish
   /** Order of the calls. */
   seq: number
   /** When its TTL is over, counted from the call. */
-  deadline: number
+  expiresAt: number
   resolve: () => void
   reject: (error: ProtocolError) => void
 }
 
+export const DEFAULT_MAX_QUEUED = 10_000
 /** Well below the 1 MiB that a relay takes, because topics, tags and quotes come on top. */
-const BATCH_BYTES = 768 * 1024
-const ENTRY_OVERHEAD = 256
+const MAX_BATCH_BYTES = 768 * 1024
+const PUBLISH_OVERHEAD_BYTES = 256
 /** base64 and base64url: one byte a character on the wire, and nothing that JSON would escape. */
 const ENVELOPE = /^[\w+/=-]*$/
 /** Batches under way at once: enough to fill a long line, few enough that one that is refused holds up little. */
-const WINDOW = 4
+const MAX_BATCHES = 4
 /** Characters of messages that may wait, whatever their number. */
-const MOST_QUEUED_BYTES = 64 * 1024 * 1024
+const MAX_QUEUED_BYTES = 64 * 1024 * 1024
 
 export const createPublishing = (
   { clock, connection }: { clock: Clock; connection: Pick<Connection, 'connected' | 'request'> },
   { maxQueued }: { maxQueued: number },
 ) => {
-  let queue: Entry[] = []
-  let disordered = false
-  let scheduled = false
-  let underWay = 0
-  let seq = 0
-  /** Everything that is not settled: queued and under way. */
-  let unsettled = 0
-  let unsettledBytes = 0
+  const queue = createPublishQueue(clock, maxQueued)
+  let isScheduled = false
+  let batches = 0
   let over: ProtocolError | undefined
 
-  const call = createCaller<Entry>((...request) => connection.request(...request), {
-    batch: { method: 'irn_batchPublish', params: (entries) => ({ messages: entries.map((e) => e.publish) }) },
-    single: { method: 'irn_publish', params: (entry) => entry.publish },
+  const call = createCaller<QueuedPublish>((...request) => connection.request(...request), {
+    batch: { method: 'irn_batchPublish', params: (all) => ({ messages: all.map((one) => one.publish) }) },
+    single: { method: 'irn_publish', params: (one) => one.publish },
   })
 
-  const settled = (entry: Entry) => {
-    unsettled--
-    unsettledBytes -= entry.publish.message.length
-  }
-
-  const fail = (entry: Entry, error: ProtocolError) => {
-    settled(entry)
-    entry.reject(error)
-  }
-
-  /** What nobody could receive any more is not sent. */
-  const expire = () => {
-    const now = clock.now()
-    if (!queue.some((entry) => entry.deadline <= now)) return
-    const late = queue.filter((entry) => entry.deadline <= now)
-    queue = queue.filter((entry) => entry.deadline > now)
-    for (const entry of late) {
-      fail(
-        entry,
-        new ProtocolError('unavailable', 'the relay could not be reached for as long as the message lives'),
-      )
-    }
-  }
-
-  const nextBatch = (): Entry[] => {
-    let bytes = 0
-    let count = 0
-    for (const { publish } of queue) {
-      bytes += publish.message.length + (publish.attestation?.length ?? 0) + ENTRY_OVERHEAD
-      if (count === LIMITS.batch || (count > 0 && bytes > BATCH_BYTES)) break
-      count++
-    }
-    return queue.splice(0, count)
-  }
-
   const flush = () => {
-    scheduled = false
+    isScheduled = false
     if (!connection.connected) return
-    expire()
-    if (disordered) {
-      queue.sort((a, b) => a.seq - b.seq)
-      disordered = false
-    }
-    while (queue.length > 0 && underWay < WINDOW) {
-      underWay++
+    queue.expire()
+    queue.sort()
+    while (queue.size > 0 && batches < MAX_BATCHES) {
+      batches++
       call(
-        nextBatch(),
-        (entry, outcome) => {
-          if (outcome.kind === 'lost' && over) {
-            fail(entry, over)
-          } else if (outcome.kind === 'lost') {
-            queue.push(entry)
-            disordered = true
-          } else if (outcome.kind === 'refused') {
-            fail(entry, outcome.error)
-          } else {
-            settled(entry)
-            entry.resolve()
-          }
+        queue.takeBatch(),
+        (one, outcome) => {
+          if (outcome.kind === 'answered') queue.complete(one)
+          else if (outcome.kind === 'refused') queue.complete(one, outcome.error)
+          else if (over) queue.complete(one, over)
+          else queue.putBack(one)
         },
         () => {
-          underWay--
+          batches--
           schedule()
         },
       )
@@ -130,38 +82,97 @@ export const createPublishing = (
   }
 
   const schedule = () => {
-    if (scheduled) return
-    scheduled = true
+    if (isScheduled) return
+    isScheduled = true
     soon(flush)
   }
 
   return {
     publish(publish: Publish): Promise<void> {
-      const { message } = publish
-      if (over) return Promise.reject(over)
-      if (!ENVELOPE.test(message)) return Promise.reject(new ProtocolError('bad_params', 'not an envelope'))
-      if (message.length + (publish.attestation?.length ?? 0) > LIMITS.messageBytes) {
-        return Promise.reject(new ProtocolError('too_large', `at most ${LIMITS.messageBytes} bytes`))
-      }
-      if (unsettled >= maxQueued || unsettledBytes + message.length > MOST_QUEUED_BYTES) {
-        return Promise.reject(new ProtocolError('unavailable', 'too many messages wait for the relay'))
-      }
-      unsettled++
-      unsettledBytes += message.length
+      const refusal = over ?? refusalOf(publish) ?? queue.refusalOf(publish)
+      if (refusal) return Promise.reject(refusal)
       return new Promise((resolve, reject) => {
-        queue.push({ publish, seq: seq++, deadline: clock.now() + publish.ttl * 1000, resolve, reject })
+        queue.add(publish, resolve, reject)
         schedule()
       })
     },
     opened: schedule,
-    lost: expire,
+    lost: queue.expire,
     ended(error: ProtocolError) {
       over = error
-      for (const entry of queue.splice(0)) fail(entry, error)
+      queue.failAll(error)
     },
-    /** Messages that the relay has not acknowledged. */
-    get unsettled() {
-      return unsettled
+  }
+}
+
+const refusalOf = ({ message, attestation }: Publish): ProtocolError | undefined => {
+  if (!ENVELOPE.test(message)) return new ProtocolError('bad_params', 'not an envelope')
+  if (message.length + (attestation?.length ?? 0) <= LIMITS.messageBytes) return undefined
+  return new ProtocolError('too_large', `at most ${LIMITS.messageBytes} bytes`)
+}
+
+/** The messages that wait, in the order of the calls, and how many are not acknowledged. */
+const createPublishQueue = (clock: Clock, maxQueued: number) => {
+  let waiting: QueuedPublish[] = []
+  let isSorted = true
+  let nextSeq = 0
+  /** Waiting and under way. */
+  let unacknowledged = 0
+  let unacknowledgedBytes = 0
+
+  const complete = (one: QueuedPublish, error?: ProtocolError) => {
+    unacknowledged--
+    unacknowledgedBytes -= one.publish.message.length
+    invariant(unacknowledged >= 0 && unacknowledgedBytes >= 0, 'No more publishes end than began')
+    if (error) one.reject(error)
+    else one.resolve()
+  }
+
+  return {
+    complete,
+    get size() {
+      return waiting.length
+    },
+    refusalOf({ message }: Publish): ProtocolError | undefined {
+      const hasRoom = unacknowledged < maxQueued && unacknowledgedBytes + message.length <= MAX_QUEUED_BYTES
+      return hasRoom ? undefined : new ProtocolError('unavailable', 'too many messages wait for the relay')
+    },
+    add(publish: Publish, resolve: () => void, reject: (error: ProtocolError) => void): void {
+      unacknowledged++
+      unacknowledgedBytes += publish.message.length
+      const expiresAt = clock.now() + publish.ttl * 1000
+      waiting.push({ publish, seq: nextSeq++, expiresAt, resolve, reject })
+    },
+    /** The connection ended before the answer. */
+    putBack(one: QueuedPublish): void {
+      waiting.push(one)
+      isSorted = false
+    },
+    sort(): void {
+      if (!isSorted) waiting.sort((a, b) => a.seq - b.seq)
+      isSorted = true
+    },
+    takeBatch(): QueuedPublish[] {
+      let bytes = 0
+      let count = 0
+      for (const { publish } of waiting) {
+        bytes += publish.message.length + (publish.attestation?.length ?? 0) + PUBLISH_OVERHEAD_BYTES
+        if (count === LIMITS.batch || (count > 0 && bytes > MAX_BATCH_BYTES)) break
+        count++
+      }
+      return waiting.splice(0, count)
+    },
+    /** Fails what has expired: it would reach no client. */
+    expire(): void {
+      const now = clock.now()
+      const expired = waiting.filter(({ expiresAt }) => expiresAt <= now)
+      if (expired.length === 0) return
+      waiting = waiting.filter(({ expiresAt }) => expiresAt > now)
+      const reason = 'the relay could not be reached for as long as the message lives'
+      for (const one of expired) complete(one, new ProtocolError('unavailable', reason))
+    },
+    failAll(error: ProtocolError): void {
+      for (const one of waiting.splice(0)) complete(one, error)
     },
   }
 }

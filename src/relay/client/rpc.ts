@@ -1,6 +1,7 @@
 /** The relay over HTTP: one request, one answer (`POST /rpc`), and the key that signs its watch events. For servers. */
 import { type FetchDeps, fetchJson, httpFailure } from '../../platform/net/fetch-json.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
+import { CLIENT_TOKEN_LIFE_S } from '../../protocol/client-token.ts'
 import { ed25519Did } from '../../protocol/did.ts'
 import { fromRpcFailure, ProtocolError } from '../../protocol/errors.ts'
 import { parseRpc, payloadIds } from '../../protocol/jsonrpc.ts'
@@ -8,16 +9,15 @@ import { signJwt } from '../../protocol/jwt.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
 
 export interface RelayRpc {
-  /** Rejects with what the relay said, or with `unavailable`. */
+  /** Rejects with what the relay answered, or with `unavailable`. */
   call(method: string, params: unknown, signal?: AbortSignal): Promise<unknown>
-  /** A claim set that this client signed, for as many seconds, made out to the relay. */
+  /** Signs claims for the relay, good for so many seconds. */
   sign(claims: Record<string, unknown>, seconds: number): string
   /** did:key of the relay. */
   relayKey(): Promise<string>
 }
 
-const DAY = 86_400
-const TIMEOUT = 15_000
+const KEY_TIMEOUT_MS = 15_000
 
 export const createRelayRpc = (
   deps: FetchDeps & { randomBytes: (length: number) => Uint8Array },
@@ -41,7 +41,7 @@ export const createRelayRpc = (
     async call(method, params, signal) {
       const { status, body } = await fetchJson(deps, address.href, {
         method: 'POST',
-        headers: { authorization: `Bearer ${sign({ sub }, DAY)}` },
+        headers: { authorization: `Bearer ${sign({ sub }, CLIENT_TOKEN_LIFE_S)}` },
         body: { id: nextId(), jsonrpc: '2.0', method, params },
         ...(signal && { signal }),
       })
@@ -52,10 +52,10 @@ export const createRelayRpc = (
       throw httpFailure(status)
     },
     async relayKey() {
-      const late = new AbortController()
-      const timer = clock.after(TIMEOUT, () => late.abort())
+      const timeout = new AbortController()
+      const timer = clock.after(KEY_TIMEOUT_MS, () => timeout.abort())
       try {
-        const response = await fetch(new URL('/public-key', base), { signal: late.signal })
+        const response = await fetch(new URL('/public-key', base), { signal: timeout.signal })
         const text = (await response.text()).trim()
         if (!response.ok) throw httpFailure(response.status)
         return ed25519Did(fromHex(text))

@@ -1,162 +1,100 @@
 /**
- * What the relay client wants to be subscribed to. The last wish for a topic wins; a wish stays here until the relay
- * has acknowledged it, over reconnects.
+ * What the relay client wants to be subscribed to. The last call for a topic wins; it stays here until the relay has
+ * acknowledged it, over reconnects.
  *
  * For a relay that does not remember, every topic is kept and subscribed again on each connection. For one that does,
- * nothing is kept once it is acknowledged, so that a server of a million topics does not hold them all.
+ * nothing is kept once it is acknowledged, so that a server of a million topics does not keep them all.
  */
 import { soon } from '#socket'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
-import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts'
+import type { ErrorCode, ProtocolError } from '../../protocol/errors.ts'
 import { LIMITS } from '../../protocol/relay-methods.ts'
 import { subscriptionIdOf } from '../../protocol/topic.ts'
-import { createCaller } from './calls.ts'
+import { type Caller, createCaller } from './calls.ts'
 import type { Connection, Outcome } from './connection.ts'
 
 /** One call of subscribe or unsubscribe. */
 interface Waiter {
-  left: number
+  remaining: number
   resolve: () => void
   reject: (error: ProtocolError) => void
 }
 
-interface Wish {
+/** What the relay is to be told of a topic. */
+interface Change {
   topic: string
-  on: boolean
+  subscribe: boolean
   /** The topic is to belong to this client, on a relay that does so. */
   exclusive: boolean
   waiters: Waiter[]
 }
 
+type Link = Pick<Connection, 'connected' | 'request'>
+
 /** Refusals that say something of the relay and nothing of the topic. */
-const NOT_NOW: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['unavailable', 'internal', 'rate_limited'])
-/** When a renewal that was refused for now is asked for again, ms. */
-const RENEW_AGAIN = 5_000
+const TEMPORARY: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['unavailable', 'internal', 'rate_limited'])
+/** When a renewal that was refused for now is asked for again. */
+const RENEWAL_RETRY_MS = 5_000
 
 export const createTopics = (
-  {
-    clock,
-    connection,
-    log,
-  }: { clock: Clock; connection: Pick<Connection, 'connected' | 'request'>; log: Log },
+  { clock, connection, log }: { clock: Clock; connection: Link; log: Log },
   { clientId, remembers }: { clientId: string; remembers: boolean },
 ) => {
-  /** What is renewed after a reconnect, and whether this connection has confirmed it. */
-  const kept = new Map<string, boolean>()
-  /** Of these, those that are to belong to this client. */
-  const keptExclusive = new Set<string>()
-  const wishes = new Map<string, Wish>()
-  let scheduled = false
-  // One batch at a time, so that two wishes for a topic cannot overtake each other.
-  let underWay = false
+  const renewed = createRenewedTopics(remembers)
+  const changes = createChanges(connection, clientId)
   let over: ProtocolError | undefined
-  let again: Disposable | undefined
+  let retry: Disposable | undefined
 
-  const request: Connection['request'] = (...args) => connection.request(...args)
-  const claimed = (wish: Wish | undefined) => (wish?.exclusive ? { exclusive: true } : {})
-  const subscribe = createCaller<Wish>(request, {
-    batch: {
-      method: 'irn_batchSubscribe',
-      params: (batch) => ({ topics: batch.map(({ topic }) => topic), ...claimed(batch[0]) }),
-    },
-    single: { method: 'irn_subscribe', params: (wish) => ({ topic: wish.topic, ...claimed(wish) }) },
-  })
-  const named = ({ topic }: Wish) => ({ topic, id: subscriptionIdOf(topic, clientId) })
-  const unsubscribe = createCaller<Wish>(request, {
-    batch: { method: 'irn_batchUnsubscribe', params: (batch) => ({ subscriptions: batch.map(named) }) },
-    single: { method: 'irn_unsubscribe', params: named },
-  })
-
-  const settle = (wish: Wish, outcome: Outcome) => {
-    if (outcome.kind === 'lost' && !over) {
-      // A newer wish for the topic takes over those who wait for this one.
-      const newer = wishes.get(wish.topic)
-      if (newer) newer.waiters.push(...wish.waiters)
-      else wishes.set(wish.topic, wish)
-      return
-    }
-    if (outcome.kind === 'answered') {
-      if (wish.on && kept.has(wish.topic) && !wishes.has(wish.topic)) kept.set(wish.topic, true)
-      for (const waiter of wish.waiters) {
-        waiter.left--
-        if (waiter.left === 0) waiter.resolve()
-      }
-      return
-    }
-    const error = outcome.kind === 'refused' ? outcome.error : (over ?? new ProtocolError('unavailable'))
-    if (wish.waiters.length === 0) log.warn({ err: error }, 'The relay refused to renew a subscription')
-    // Nobody waits for a renewal, so nobody else would ask again.
-    if (wish.waiters.length === 0 && NOT_NOW.has(error.code) && !over) return renewLater()
-    if (wish.on && !wishes.has(wish.topic)) kept.delete(wish.topic)
-    for (const waiter of wish.waiters) waiter.reject(error)
-  }
-
-  /** Wishes for what is kept and not confirmed. */
   const renew = () => {
-    for (const [topic, confirmed] of kept) {
-      if (!confirmed && !wishes.has(topic))
-        wishes.set(topic, { topic, on: true, exclusive: keptExclusive.has(topic), waiters: [] })
+    for (const [topic, exclusive] of renewed.unconfirmed()) {
+      if (!changes.has(topic)) changes.set({ topic, subscribe: true, exclusive, waiters: [] })
     }
-    schedule()
+    changes.schedule(complete)
   }
 
   const renewLater = () => {
-    again ??= clock.after(RENEW_AGAIN, () => {
-      again = undefined
+    retry ??= clock.after(RENEWAL_RETRY_MS, () => {
+      retry = undefined
       renew()
     })
   }
 
-  const flush = () => {
-    scheduled = false
-    const [first] = wishes.values()
-    if (!connection.connected || underWay || !first) return
-    const batch: Wish[] = []
-    for (const wish of wishes.values()) {
-      if (wish.on !== first.on || wish.exclusive !== first.exclusive) continue
-      batch.push(wish)
-      if (batch.length === LIMITS.batch) break
+  const refused = (change: Change, error: ProtocolError) => {
+    const isRenewal = change.waiters.length === 0
+    if (isRenewal) log.warn({ err: error }, 'The relay refused to renew a subscription')
+    // No caller waits for a renewal and would ask again.
+    if (isRenewal && TEMPORARY.has(error.code) && !over) return renewLater()
+    if (change.subscribe && !changes.has(change.topic)) renewed.delete(change.topic)
+    for (const waiter of change.waiters) waiter.reject(error)
+  }
+
+  const complete = (change: Change, outcome: Outcome) => {
+    if (outcome.kind === 'refused') return refused(change, outcome.error)
+    if (outcome.kind === 'lost') return over ? refused(change, over) : changes.putBack(change)
+    if (change.subscribe && !changes.has(change.topic)) renewed.confirm(change.topic)
+    for (const waiter of change.waiters) {
+      waiter.remaining--
+      if (waiter.remaining === 0) waiter.resolve()
     }
-    for (const { topic } of batch) wishes.delete(topic)
-    underWay = true
-    const call = first.on ? subscribe : unsubscribe
-    call(batch, settle, () => {
-      underWay = false
-      schedule()
-    })
   }
 
-  const schedule = () => {
-    if (scheduled) return
-    scheduled = true
-    soon(flush)
-  }
-
-  const want = (topics: readonly string[], on: boolean, exclusive = false): Promise<void> => {
+  const want = (topics: readonly string[], subscribe: boolean, exclusive = false): Promise<void> => {
     if (over) return Promise.reject(over)
-    if (topics.length === 0) return Promise.resolve()
     const distinct = new Set(topics.map((topic) => topic.toLowerCase()))
-    // What is there already is not asked for again: a relay holds a topic back for a while after each subscribe.
-    if (on) {
-      for (const topic of distinct) if (kept.get(topic) && !wishes.has(topic)) distinct.delete(topic)
-      if (distinct.size === 0) return Promise.resolve()
+    // A topic that is subscribed is not asked for again: a relay holds it back for a while after each subscribe.
+    for (const topic of subscribe ? [...distinct] : []) {
+      if (renewed.isConfirmed(topic) && !changes.has(topic)) distinct.delete(topic)
     }
+    if (distinct.size === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
-      const waiter = { left: distinct.size, resolve, reject }
+      const waiter = { remaining: distinct.size, resolve, reject }
       for (const topic of distinct) {
-        if (!remembers && on) kept.set(topic, false)
-        else kept.delete(topic)
-        if (!remembers && on && exclusive) keptExclusive.add(topic)
-        else keptExclusive.delete(topic)
-        const wish = wishes.get(topic)
-        if (wish) {
-          wish.on = on
-          wish.exclusive = exclusive
-          wish.waiters.push(waiter)
-        } else wishes.set(topic, { topic, on, exclusive, waiters: [waiter] })
+        if (subscribe) renewed.add(topic, exclusive)
+        else renewed.delete(topic)
+        changes.merge({ topic, subscribe, exclusive, waiters: [waiter] })
       }
-      schedule()
+      changes.schedule(complete)
     })
   }
 
@@ -165,14 +103,126 @@ export const createTopics = (
       want(topics, true, exclusive),
     unsubscribe: (topics: readonly string[]) => want(topics, false),
     opened() {
-      for (const topic of kept.keys()) kept.set(topic, false)
+      renewed.unconfirmAll()
       renew()
     },
     ended(error: ProtocolError) {
       over = error
-      again?.[Symbol.dispose]()
-      for (const wish of wishes.values()) for (const waiter of wish.waiters) waiter.reject(error)
-      wishes.clear()
+      retry?.[Symbol.dispose]()
+      for (const { waiters } of changes.clear()) for (const waiter of waiters) waiter.reject(error)
     },
+  }
+}
+
+/** The topics that are subscribed again after a reconnect; none for a relay that remembers. */
+const createRenewedTopics = (remembers: boolean) => {
+  const topics = new Map<string, { exclusive: boolean; isConfirmed: boolean }>()
+  return {
+    add(topic: string, exclusive: boolean): void {
+      if (!remembers) topics.set(topic, { exclusive, isConfirmed: false })
+    },
+    delete: (topic: string) => void topics.delete(topic),
+    /** This connection has subscribed the topic. */
+    confirm(topic: string): void {
+      const known = topics.get(topic)
+      if (known) known.isConfirmed = true
+    },
+    isConfirmed: (topic: string): boolean => topics.get(topic)?.isConfirmed ?? false,
+    unconfirmAll(): void {
+      for (const known of topics.values()) known.isConfirmed = false
+    },
+    unconfirmed: (): [topic: string, exclusive: boolean][] =>
+      [...topics].flatMap(([topic, { exclusive, isConfirmed }]) => (isConfirmed ? [] : [[topic, exclusive]])),
+  }
+}
+
+/** The changes that the relay has not acknowledged. One batch is under way at a time, so that none overtakes another. */
+const createChanges = (connection: Link, clientId: string) => {
+  const waiting = new Map<string, Change>()
+  const { subscribe, unsubscribe } = createCallers(connection, clientId)
+  let isScheduled = false
+  let isUnderWay = false
+
+  const takeBatch = (first: Change): Change[] => {
+    const batch: Change[] = []
+    for (const change of waiting.values()) {
+      if (change.subscribe !== first.subscribe || change.exclusive !== first.exclusive) continue
+      batch.push(change)
+      if (batch.length === LIMITS.batch) break
+    }
+    for (const { topic } of batch) waiting.delete(topic)
+    return batch
+  }
+
+  const flush = (complete: (change: Change, outcome: Outcome) => void) => {
+    isScheduled = false
+    const [first] = waiting.values()
+    if (!connection.connected || isUnderWay || !first) return
+    const batch = takeBatch(first)
+    isUnderWay = true
+    const call = first.subscribe ? subscribe : unsubscribe
+    call(batch, complete, () => {
+      isUnderWay = false
+      schedule(complete)
+    })
+  }
+
+  const schedule = (complete: (change: Change, outcome: Outcome) => void) => {
+    if (isScheduled) return
+    isScheduled = true
+    soon(() => flush(complete))
+  }
+
+  return {
+    schedule,
+    has: (topic: string): boolean => waiting.has(topic),
+    set: (change: Change) => void waiting.set(change.topic, change),
+    /** The last call for a topic wins; those who wait for an earlier one wait for it. */
+    merge(change: Change): void {
+      const earlier = waiting.get(change.topic)
+      if (!earlier) return void waiting.set(change.topic, change)
+      earlier.subscribe = change.subscribe
+      earlier.exclusive = change.exclusive
+      earlier.waiters.push(...change.waiters)
+    },
+    /** The connection ended before the answer; a newer change of the topic takes over those who wait. */
+    putBack(change: Change): void {
+      const newer = waiting.get(change.topic)
+      if (newer) newer.waiters.push(...change.waiters)
+      else waiting.set(change.topic, change)
+    },
+    clear(): Change[] {
+      const all = [...waiting.values()]
+      waiting.clear()
+      return all
+    },
+  }
+}
+
+const createCallers = (
+  connection: Link,
+  clientId: string,
+): { subscribe: Caller<Change>; unsubscribe: Caller<Change> } => {
+  const request: Connection['request'] = (...args) => connection.request(...args)
+  const ownership = (change: Change | undefined) => (change?.exclusive ? { exclusive: true } : {})
+  const subscription = ({ topic }: Change) => ({ topic, id: subscriptionIdOf(topic, clientId) })
+  return {
+    subscribe: createCaller<Change>(request, {
+      batch: {
+        method: 'irn_batchSubscribe',
+        params: (batch) => ({ topics: batch.map(({ topic }) => topic), ...ownership(batch[0]) }),
+      },
+      single: {
+        method: 'irn_subscribe',
+        params: (change) => ({ topic: change.topic, ...ownership(change) }),
+      },
+    }),
+    unsubscribe: createCaller<Change>(request, {
+      batch: {
+        method: 'irn_batchUnsubscribe',
+        params: (batch) => ({ subscriptions: batch.map(subscription) }),
+      },
+      single: { method: 'irn_unsubscribe', params: subscription },
+    }),
   }
 }

@@ -21,10 +21,10 @@ export interface WatchKeeper extends Disposable {
   begin(): void
 }
 
-/** A watch outlives a stop of this server for so long, s. */
-const LIFETIME = 7 * 86_400
-const RENEWAL = 6 * 3_600_000
-const RETRY = 5_000
+/** A watch outlives a stop of this server for so long. */
+const WATCH_TTL_S = 7 * 86_400
+const RENEW_EVERY_MS = 6 * 3_600_000
+const RETRY_PAUSE_MS = 5_000
 
 export const createWatchKeeper = (
   deps: { rpc: RelayRpc; clock: Clock; log: Log },
@@ -36,21 +36,21 @@ export const createWatchKeeper = (
 
   const once = async (): Promise<void> => {
     const claims = { act: WATCH_ACTS.register, sub: service, whu: url, typ: type, tag: tags, sts: statuses }
-    await rpc.call('irn_watchRegister', { registerAuth: rpc.sign(claims, LIFETIME) })
+    await rpc.call('irn_watchRegister', { registerAuth: rpc.sign(claims, WATCH_TTL_S) })
   }
 
-  const renew = async (first: number): Promise<void> => {
+  const renew = async (firstPauseMs: number): Promise<void> => {
     if (isRenewing) return
     isRenewing = true
-    for (let wait = first; ; ) {
-      await pause(clock, wait, ending.signal)
+    for (let pauseMs = firstPauseMs; ; ) {
+      await pause(clock, pauseMs, ending.signal)
       if (ending.signal.aborted) return
       try {
         await once()
-        wait = RENEWAL
+        pauseMs = RENEW_EVERY_MS
       } catch (err) {
         log.warn({ err }, 'A watch at the relay could not be renewed; trying again')
-        wait = RETRY
+        pauseMs = RETRY_PAUSE_MS
       }
     }
   }
@@ -58,7 +58,7 @@ export const createWatchKeeper = (
   return {
     async register() {
       await once()
-      void renew(RENEWAL)
+      void renew(RENEW_EVERY_MS)
     },
     begin: () => void renew(0),
     [Symbol.dispose]: () => ending.abort(),
