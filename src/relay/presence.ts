@@ -1,17 +1,16 @@
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
-import type { RelayStore } from './store.ts'
+import { dayOf, type RelayStore } from './store.ts'
 
-const DAY_MS = 86_400_000
-/** How long clients gather that the store is told of together. */
-const GATHER_MS = 1_000
-/** Of those that are connected the store is told again when a new day has begun; it is looked at this often. */
-const LOOK_EVERY_MS = 3_600_000
-const CALL_CLIENTS = 500
-/** Clients of which it is remembered that the store knows them as seen today. */
-const MAX_KNOWN = 100_000
+/** How long clients are collected that are written together. */
+const COLLECT_MS = 1_000
+/** Connected clients are written again when a new day has begun; this often that is checked. */
+const CHECK_EVERY_MS = 3_600_000
+const MAX_CALL_CLIENTS = 500
+/** Clients of which it is remembered that the store has them as seen today. */
+const MAX_KNOWN_CLIENTS = 100_000
 
-/** Renews the leases of clients that are here: at most once a day each, never in the way of a request. */
+/** Renews the leases of connected clients: at most once a day each, never in the way of a request. */
 export interface Presence extends Disposable {
   note(clientId: string): void
 }
@@ -24,16 +23,16 @@ export const createPresence = (
   /** Day on which a client was noted; the least recently noted first. */
   const known = new Map<string, number>()
   let waiting = new Set<string>()
-  let gathering: Disposable | undefined
-  let looking: Disposable | undefined
+  let collecting: Disposable | undefined
+  let checking: Disposable | undefined
   let isOver = false
 
   const flush = async (): Promise<void> => {
-    gathering = undefined
+    collecting = undefined
     const clientIds = [...waiting]
     waiting = new Set()
-    for (let at = 0; at < clientIds.length; at += CALL_CLIENTS) {
-      const some = clientIds.slice(at, at + CALL_CLIENTS)
+    for (let at = 0; at < clientIds.length; at += MAX_CALL_CLIENTS) {
+      const some = clientIds.slice(at, at + MAX_CALL_CLIENTS)
       try {
         await store.seen(some, clock.now())
       } catch (err) {
@@ -45,24 +44,24 @@ export const createPresence = (
   }
 
   const note = (clientId: string): void => {
-    const day = Math.floor(clock.now() / DAY_MS)
+    const day = dayOf(clock.now())
     if (known.get(clientId) === day) return
     known.delete(clientId)
     known.set(clientId, day)
     const [oldest] = known.keys()
-    if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest)
+    if (known.size > MAX_KNOWN_CLIENTS && oldest !== undefined) known.delete(oldest)
     waiting.add(clientId)
-    gathering ??= clock.after(GATHER_MS, () => void flush())
-    look()
+    collecting ??= clock.after(COLLECT_MS, () => void flush())
+    check()
   }
 
-  const look = (): void => {
-    looking ??= clock.after(LOOK_EVERY_MS, () => {
-      looking = undefined
-      // As long as anybody is here there is something to look at.
+  const check = (): void => {
+    checking ??= clock.after(CHECK_EVERY_MS, () => {
+      checking = undefined
+      // Goes on as long as a client is connected.
       for (const clientId of connected()) {
         note(clientId)
-        look()
+        check()
       }
     })
   }
@@ -71,8 +70,8 @@ export const createPresence = (
     note,
     [Symbol.dispose]() {
       isOver = true
-      gathering?.[Symbol.dispose]()
-      looking?.[Symbol.dispose]()
+      collecting?.[Symbol.dispose]()
+      checking?.[Symbol.dispose]()
     },
   }
 }

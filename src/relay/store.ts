@@ -222,6 +222,10 @@ export interface RelayStore extends AsyncDisposable {
  * for it any more; published clients subscribe again whenever they start.
  */
 export const SUBSCRIPTION_LEASE_MS = 30 * 86_400_000
+
+export const DAY_MS = 86_400_000
+/** A lease begins with the day on which its client was last seen. */
+export const dayOf = (now: number): number => Math.floor(now / DAY_MS)
 /** Topics that `waiting` looks at before it lets others run. */
 export const WAITING_BATCH = 250
 
