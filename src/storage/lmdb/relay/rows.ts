@@ -1,3 +1,4 @@
+import { invariant } from '../../../platform/invariant.ts'
 import type { StoredMessage } from '../../../relay/store.ts'
 import { hash } from '../bytes.ts'
 
@@ -8,27 +9,32 @@ import { hash } from '../bytes.ts'
  *     0 expiresAt · 8 publishedAt · 16 tag · 24 id (32 bytes) · 56 publisher length · 58 attestation length · 62 payer
  *     (12 bytes, filled up with zeros) · 74 texts
  */
-const HEAD = 74
-const PAYER = 62
+const HEAD_BYTES = 74
+const PAYER_AT = 62
 
 export const encodeMessage = (message: Omit<StoredMessage, 'seq'>): Buffer => {
   const publisher = Buffer.from(message.publisher)
   const attestation = Buffer.from(message.attestation)
-  const head = Buffer.allocUnsafe(HEAD)
+  invariant(
+    message.payer.length <= HEAD_BYTES - PAYER_AT,
+    'The name of a payer fits into the head of a message',
+  )
+  const head = Buffer.allocUnsafe(HEAD_BYTES)
   head.writeDoubleBE(message.expiresAt, 0)
   head.writeDoubleBE(message.publishedAt, 8)
   head.writeDoubleBE(message.tag, 16)
   hash(message.id).copy(head, 24)
   head.writeUInt16BE(publisher.length, 56)
   head.writeUInt32BE(attestation.length, 58)
-  head.fill(0, PAYER, HEAD)
-  head.write(message.payer, PAYER, HEAD - PAYER)
+  head.fill(0, PAYER_AT, HEAD_BYTES)
+  head.write(message.payer, PAYER_AT, HEAD_BYTES - PAYER_AT)
   return Buffer.concat([head, publisher, attestation, Buffer.from(message.message)])
 }
 
 export const decodeMessage = (row: Buffer, topic: string, seq: number): StoredMessage => {
-  const attestationAt = HEAD + row.readUInt16BE(56)
+  const attestationAt = HEAD_BYTES + row.readUInt16BE(56)
   const messageAt = attestationAt + row.readUInt32BE(58)
+  invariant(messageAt <= row.length, 'A stored message is as long as its head says')
   return {
     topic,
     seq,
@@ -44,10 +50,11 @@ export const decodeMessage = (row: Buffer, topic: string, seq: number): StoredMe
 }
 
 export const payerOfRow = (row: Buffer): string => {
-  const end = row.indexOf(0, PAYER)
-  return row.toString('latin1', PAYER, end === -1 || end > HEAD ? HEAD : end)
+  const end = row.indexOf(0, PAYER_AT)
+  return row.toString('latin1', PAYER_AT, end === -1 || end > HEAD_BYTES ? HEAD_BYTES : end)
 }
-export const publisherOfRow = (row: Buffer): string => row.toString('utf8', HEAD, HEAD + row.readUInt16BE(56))
+export const publisherOfRow = (row: Buffer): string =>
+  row.toString('utf8', HEAD_BYTES, HEAD_BYTES + row.readUInt16BE(56))
 export const setExpiryOfRow = (row: Buffer, expiresAt: number): void => {
   row.writeDoubleBE(expiresAt, 0)
 }
@@ -55,10 +62,10 @@ export const expiryOfRow = (row: Buffer): number => row.readDoubleBE(0)
 export const idOfRow = (row: Buffer): Buffer => row.subarray(24, 56)
 /** Bytes of the message's text, which is what counts against the limits of the topic. */
 export const sizeOfRow = (row: Buffer): number =>
-  row.length - HEAD - row.readUInt16BE(56) - row.readUInt32BE(58)
+  row.length - HEAD_BYTES - row.readUInt16BE(56) - row.readUInt32BE(58)
 export const publishedBy = (row: Buffer, client: Buffer): boolean =>
   row.readUInt16BE(56) === client.length &&
-  row.compare(client, 0, client.length, HEAD, HEAD + client.length) === 0
+  row.compare(client, 0, client.length, HEAD_BYTES, HEAD_BYTES + client.length) === 0
 
 /** What a topic holds. `soonest`: no message in it expires earlier. */
 export interface Topic {
@@ -83,26 +90,24 @@ export type TopicRow = [lastSeq: number, count: number, bytes: number, soonest: 
 export type MemberRow = [subscribed: 0 | 1, cursor: number, acked: number[]]
 export type ClientRow = [subscriptions: number, lastSeenDay: number]
 
-export const DAY_MS = 86_400_000
-export const dayOf = (now: number): number => Math.floor(now / DAY_MS)
+export { DAY_MS, dayOf } from '../../../relay/store.ts'
 
 export const topicRow = (topic: Topic): TopicRow => [topic.lastSeq, topic.count, topic.bytes, topic.soonest]
-export const topicOfRow = ([lastSeq, count, bytes, soonest]: TopicRow): Topic => ({
-  lastSeq,
-  count,
-  bytes,
-  soonest,
-})
-export const memberRow = (member: Member): MemberRow => [
-  member.subscribed ? 1 : 0,
-  member.cursor,
-  member.acked,
-]
-export const memberOfRow = ([subscribed, cursor, acked]: MemberRow): Member => ({
-  subscribed: subscribed === 1,
-  cursor,
-  acked,
-})
+export const topicOfRow = ([lastSeq, count, bytes, soonest]: TopicRow): Topic => {
+  invariant(
+    lastSeq > 0 && count >= 0 && bytes >= 0,
+    'A topic with a row has had a message, and no less than none',
+  )
+  return { lastSeq, count, bytes, soonest }
+}
+export const memberRow = ({ subscribed, cursor, acked }: Member): MemberRow => {
+  invariant(cursor >= 0 && acked.length % 2 === 0, 'A member has a cursor, and whole ranges beyond it')
+  return [subscribed ? 1 : 0, cursor, acked]
+}
+export const memberOfRow = ([subscribed, cursor, acked]: MemberRow): Member => {
+  invariant(cursor >= 0 && acked.length % 2 === 0, 'A member has a cursor, and whole ranges beyond it')
+  return { subscribed: subscribed === 1, cursor, acked }
+}
 
 /** The end of the range that holds `seq`, or undefined. */
 export const rangeEnd = (ranges: readonly number[], seq: number): number | undefined => {

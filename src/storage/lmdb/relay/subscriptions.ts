@@ -1,10 +1,10 @@
-/** Who is subscribed to what, who owns a topic, and when a client was last seen. */
+/** Which client is subscribed to which topic, which one owns a topic, and when a client was last seen. */
 import { ProtocolError } from '../../../protocol/errors.ts'
-import { type RelayStore, SUBSCRIPTION_LEASE_MS } from '../../../relay/store.ts'
+import { dayOf, type RelayStore, SUBSCRIPTION_LEASE_MS } from '../../../relay/store.ts'
 import { behind, endOf, hash, key, name, named, number, PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
-import type { createMailboxes } from './mailboxes.ts'
-import { dayOf, memberRow } from './rows.ts'
+import type { Mailboxes } from './mailboxes.ts'
+import { memberRow } from './rows.ts'
 
 type Verbs = Pick<
   RelayStore,
@@ -12,87 +12,25 @@ type Verbs = Pick<
 >
 
 /** Subscriptions of others that one transaction ends when a topic gets an owner. */
-const EVICTED = 500
+const MAX_EVICTED = 500
 
 export const createSubscriptions = (
   env: Env,
-  mailboxes: ReturnType<typeof createMailboxes>,
+  mailboxes: Mailboxes,
 ): { verbs: Verbs; lapse: (now: number, limit: number) => Promise<number> } => {
-  const { memberOf, isForeign, isCrowded, ownerOf } = mailboxes
-  const { topics, members, interests, owners, clients, seen } = mailboxes.tables
-
-  /** Writes how many subscriptions a client has, and when it was last seen; never an earlier day than before. */
-  const writeClient = (client: Buffer, count: number, day: number): void => {
-    const before = clients.get(client)?.[1]
-    const lastDay = Math.max(before ?? 0, day)
-    if (before !== undefined && (before !== lastDay || count <= 0)) seen.remove(key(number(before), client))
-    if (count <= 0) {
-      clients.remove(client)
-      return
-    }
-    if (before !== lastDay) seen.put(key(number(lastDay), client), PRESENT)
-    clients.put(client, [count, lastDay])
-  }
-
-  /** Ends one subscription; the caller counts. False when there was none. */
-  const end = (topic: Buffer, client: Buffer): boolean => {
-    const member = memberOf(topic, client)
-    if (owners.get(topic)?.equals(client)) owners.remove(topic)
-    if (!member?.subscribed) return false
-    interests.remove(key(named(client.toString()), topic))
-    // An empty topic has no row, and then there is nothing to remember either.
-    if (topics.get(topic)) members.put(key(topic, client), memberRow({ ...member, subscribed: false }))
-    else members.remove(key(topic, client))
-    return true
-  }
-  const countDown = (client: Buffer, ended: number): void => {
-    const row = clients.get(client)
-    if (ended > 0 && row) writeClient(client, row[0] - ended, row[1])
-  }
-
-  /** Ends what others have in topics of this owner; answers how many. */
-  const evict = (wanted: readonly Buffer[], owner: Buffer): number => {
-    let evicted = 0
-    for (const topic of wanted) {
-      if (!ownerOf(topic)?.equals(owner)) continue
-      const others = [...members.getRange({ start: topic, end: endOf(topic), limit: EVICTED + 1 })]
-        .map(({ key: at, value }) => ({ client: Buffer.from(at.subarray(32)), isSubscribed: value[0] === 1 }))
-        .filter(({ client }) => !client.equals(owner))
-      for (const { client, isSubscribed } of others) {
-        if (isSubscribed && end(topic, client)) countDown(client, 1)
-        members.remove(key(topic, client))
-        evicted += 1
-        if (evicted === EVICTED) return evicted
-      }
-    }
-    return evicted
-  }
+  const { memberOf, isForeign } = mailboxes
+  const { interests, clients } = mailboxes.tables
+  const rows = createSubscriptionRows(mailboxes)
+  const add = createAdd(mailboxes, rows)
+  const evict = createEvict(mailboxes, rows)
 
   const verbs: Verbs = {
     async subscribe(clientId, wanted, { now, limit, exclusive = false }) {
-      const client = name(clientId)
-      const wantedKeys = [...new Set(wanted)].map(hash)
-      const done = await env.transaction(() => {
-        const owned = exclusive ? [] : wantedKeys.filter((topic) => isForeign(topic, client))
-        const free = owned.length === 0 ? wantedKeys : wantedKeys.filter((topic) => !owned.includes(topic))
-        const strange = free.filter((topic) => !memberOf(topic, client)?.subscribed)
-        const crowded =
-          limit === undefined ? [] : strange.filter((topic) => !memberOf(topic, client) && isCrowded(topic))
-        const added = crowded.length === 0 ? strange : strange.filter((topic) => !crowded.includes(topic))
-        const total = (clients.get(client)?.[0] ?? 0) + added.length
-        if (limit !== undefined && added.length > 0 && total > limit) return undefined
-        for (const topic of added) {
-          const member = memberOf(topic, client) ?? { cursor: 0, acked: [] }
-          members.put(key(topic, client), memberRow({ ...member, subscribed: true }))
-          interests.put(named(clientId, topic), PRESENT)
-        }
-        if (exclusive) for (const topic of wantedKeys) owners.put(topic, client)
-        if (total > 0) writeClient(client, total, dayOf(now))
-        return { total, owned, crowded }
-      })
+      const topics = [...new Set(wanted)].map(hash)
+      const done = await env.transaction(() => add(clientId, topics, { now, limit, exclusive }))
       if (!done) throw new ProtocolError('rate_limited', `more than ${limit} topics`)
       if (exclusive) {
-        while ((await env.transaction(() => evict(wantedKeys, client))) === EVICTED);
+        while ((await env.transaction(() => evict(topics, name(clientId)))) === MAX_EVICTED);
       }
       const texts = (keys: readonly Buffer[]) => keys.map((topic) => topic.toString('hex'))
       return { total: done.total, owned: texts(done.owned), crowded: texts(done.crowded) }
@@ -105,22 +43,22 @@ export const createSubscriptions = (
 
     async seen(clientIds, now) {
       const day = dayOf(now)
-      const isNews = (client: Buffer) => (clients.get(client)?.[1] ?? day) < day
-      const news = clientIds.map(name).filter(isNews)
-      if (news.length === 0) return
+      const isStale = (client: Buffer) => (clients.get(client)?.[1] ?? day) < day
+      const stale = clientIds.map(name).filter(isStale)
+      if (stale.length === 0) return
       await env.transaction(() => {
-        for (const client of news) {
+        for (const client of stale) {
           const row = clients.get(client)
-          if (row) writeClient(client, row[0], day)
+          if (row) rows.writeClient(client, row[0], day)
         }
       })
     },
 
     async unsubscribe(clientId, unwanted) {
       const client = name(clientId)
-      const unwantedKeys = [...new Set(unwanted)].map(hash)
+      const topics = [...new Set(unwanted)].map(hash)
       await env.transaction(() => {
-        countDown(client, unwantedKeys.filter((topic) => end(topic, client)).length)
+        rows.countDown(client, topics.filter((topic) => rows.end(topic, client)).length)
       })
     },
 
@@ -139,29 +77,134 @@ export const createSubscriptions = (
     },
   }
 
-  /** Ends at most `limit` subscriptions of clients that were not seen for too long; answers how many. */
-  const lapse = async (now: number, limit: number): Promise<number> => {
+  return { verbs, lapse: createLapse(env, mailboxes, rows) }
+}
+
+/** The rows of subscriptions and clients, within a transaction. */
+interface SubscriptionRows {
+  /** Writes how many subscriptions a client has, and when it was last seen; never an earlier day than before. */
+  writeClient(client: Buffer, count: number, day: number): void
+  /** Ends one subscription; the caller counts. False when there was none. */
+  end(topic: Buffer, client: Buffer): boolean
+  /** So many subscriptions of the client have ended. */
+  countDown(client: Buffer, ended: number): void
+}
+
+const createSubscriptionRows = ({ memberOf, tables }: Mailboxes): SubscriptionRows => {
+  const { topics, members, interests, owners, clients, seen } = tables
+
+  const writeClient = (client: Buffer, count: number, day: number): void => {
+    const before = clients.get(client)?.[1]
+    const lastDay = Math.max(before ?? 0, day)
+    if (before !== undefined && (before !== lastDay || count <= 0)) seen.remove(key(number(before), client))
+    if (count <= 0) {
+      clients.remove(client)
+      return
+    }
+    if (before !== lastDay) seen.put(key(number(lastDay), client), PRESENT)
+    clients.put(client, [count, lastDay])
+  }
+
+  return {
+    writeClient,
+    end(topic, client) {
+      const member = memberOf(topic, client)
+      if (owners.get(topic)?.equals(client)) owners.remove(topic)
+      if (!member?.subscribed) return false
+      interests.remove(key(named(client.toString()), topic))
+      // An empty topic has no row, and then there is nothing to remember either.
+      if (topics.get(topic)) members.put(key(topic, client), memberRow({ ...member, subscribed: false }))
+      else members.remove(key(topic, client))
+      return true
+    },
+    countDown(client, ended) {
+      const row = clients.get(client)
+      if (ended > 0 && row) writeClient(client, row[0] - ended, row[1])
+    },
+  }
+}
+
+/** Makes subscriptions within a transaction; undefined when the client would have more topics than `limit`. */
+const createAdd = (
+  { memberOf, isForeign, isCrowded, tables }: Mailboxes,
+  { writeClient }: Pick<SubscriptionRows, 'writeClient'>,
+) => {
+  const { members, interests, owners, clients } = tables
+  return (
+    clientId: string,
+    wanted: readonly Buffer[],
+    { now, limit, exclusive }: { now: number; limit: number | undefined; exclusive: boolean },
+  ): { total: number; owned: Buffer[]; crowded: Buffer[] } | undefined => {
+    const client = name(clientId)
+    const owned = exclusive ? [] : wanted.filter((topic) => isForeign(topic, client))
+    const free = owned.length === 0 ? wanted : wanted.filter((topic) => !owned.includes(topic))
+    const unsubscribed = free.filter((topic) => !memberOf(topic, client)?.subscribed)
+    const crowded =
+      limit === undefined ? [] : unsubscribed.filter((topic) => !memberOf(topic, client) && isCrowded(topic))
+    const added =
+      crowded.length === 0 ? unsubscribed : unsubscribed.filter((topic) => !crowded.includes(topic))
+    const total = (clients.get(client)?.[0] ?? 0) + added.length
+    if (limit !== undefined && added.length > 0 && total > limit) return undefined
+    for (const topic of added) {
+      const member = memberOf(topic, client) ?? { cursor: 0, acked: [] }
+      members.put(key(topic, client), memberRow({ ...member, subscribed: true }))
+      interests.put(named(clientId, topic), PRESENT)
+    }
+    if (exclusive) for (const topic of wanted) owners.put(topic, client)
+    if (total > 0) writeClient(client, total, dayOf(now))
+    return { total, owned, crowded }
+  }
+}
+
+/** Ends what others have in topics of this owner, within a transaction; returns how many, at most `MAX_EVICTED`. */
+const createEvict =
+  ({ ownerOf, tables }: Mailboxes, { end, countDown }: SubscriptionRows) =>
+  (topics: readonly Buffer[], owner: Buffer): number => {
+    const { members } = tables
+    let evicted = 0
+    for (const topic of topics) {
+      if (!ownerOf(topic)?.equals(owner)) continue
+      const others = [...members.getRange({ start: topic, end: endOf(topic), limit: MAX_EVICTED + 1 })]
+        .map(({ key: at, value }) => ({ client: Buffer.from(at.subarray(32)), isSubscribed: value[0] === 1 }))
+        .filter(({ client }) => !client.equals(owner))
+      for (const { client, isSubscribed } of others) {
+        if (isSubscribed && end(topic, client)) countDown(client, 1)
+        members.remove(key(topic, client))
+        evicted += 1
+        if (evicted === MAX_EVICTED) return evicted
+      }
+    }
+    return evicted
+  }
+
+/** Ends at most `limit` subscriptions of clients that were not seen for too long; returns how many. */
+const createLapse = (env: Env, { tables }: Mailboxes, { end, countDown }: SubscriptionRows) => {
+  const { interests, clients, seen } = tables
+
+  /** The subscriptions of one client, at most `limit`. */
+  const lapseClient = (at: Buffer, limit: number): number => {
+    const client = Buffer.from(at.subarray(8))
+    const own = named(client.toString())
+    const some = [...interests.getKeys({ start: own, end: endOf(own), limit })]
+    for (const interest of some) end(Buffer.from(interest.subarray(interest.length - 32)), client)
+    if (some.length === limit) countDown(client, some.length)
+    else {
+      seen.remove(at)
+      clients.remove(client)
+    }
+    return some.length
+  }
+
+  return async (now: number, limit: number): Promise<number> => {
     // The last day of which every moment is too long ago.
     const due = { limit: 1, end: number(dayOf(now - SUBSCRIPTION_LEASE_MS)) }
     let ended = 0
     while (ended < limit && [...seen.getKeys(due)].length > 0) {
       ended += await env.transaction(() => {
         const [at] = [...seen.getKeys(due)]
-        if (!at) return 0
-        const client = Buffer.from(at.subarray(8))
-        const own = named(client.toString())
-        const some = [...interests.getKeys({ start: own, end: endOf(own), limit: limit - ended })]
-        for (const interest of some) end(Buffer.from(interest.subarray(interest.length - 32)), client)
-        if (some.length === limit - ended) countDown(client, some.length)
-        else {
-          seen.remove(at)
-          clients.remove(client)
-        }
-        return some.length
+        return at ? lapseClient(at, limit - ended) : 0
       })
     }
     return ended
   }
-
-  return { verbs, lapse }
 }

@@ -7,7 +7,7 @@ import type { Env } from '../env.ts'
 
 type Verbs = Pick<RelayStore, 'watch' | 'changeWatch' | 'watches' | 'hasWatches' | 'onWatch'>
 
-/** Webhooks that are told of a client's messages. They are few: what is expired is found by looking at all of them. */
+/** Webhooks that get what happens to a client's messages. They are few: expired ones are found by looking at all. */
 export const createWatches = (
   env: Env,
 ): { verbs: Verbs; sweep: (now: number, limit: number) => Promise<void> } => {
@@ -58,24 +58,26 @@ export const createWatches = (
       return false
     },
     onWatch() {
-      // One process: whoever changes a watch knows.
+      // One process: the caller that changes a watch knows.
       return { [Symbol.dispose]: () => {} }
     },
   }
 
-  return {
-    verbs,
-    async sweep(now, limit) {
-      const expired: Buffer[] = []
-      for (const { key, value } of table.getRange({})) {
-        if (value.expiresAt <= now) expired.push(Buffer.from(key))
-        if (expired.length === limit) break
-      }
-      if (expired.length === 0) return
-      await env.transaction(() => {
-        // One may have been renewed meanwhile.
-        for (const key of expired) if ((table.get(key)?.expiresAt ?? now) <= now) table.remove(key)
-      })
-    },
-  }
+  return { verbs, sweep: createSweep(env, table) }
 }
+
+/** Removes at most `limit` watches that have expired. */
+const createSweep =
+  (env: Env, table: Rows<Watch>) =>
+  async (now: number, limit: number): Promise<void> => {
+    const expired: Buffer[] = []
+    for (const { key, value } of table.getRange({})) {
+      if (value.expiresAt <= now) expired.push(Buffer.from(key))
+      if (expired.length === limit) break
+    }
+    if (expired.length === 0) return
+    await env.transaction(() => {
+      // One may have been renewed meanwhile.
+      for (const key of expired) if ((table.get(key)?.expiresAt ?? now) <= now) table.remove(key)
+    })
+  }
