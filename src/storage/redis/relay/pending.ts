@@ -1,3 +1,4 @@
+import { invariant } from '../../../platform/invariant.ts'
 import type { Head, RelayStore, StoredMessage } from '../../../relay/store.ts'
 import { type Ask, createCallBatcher } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
@@ -7,9 +8,9 @@ import { list, text, whole } from '../script.ts'
 import { decodeText, hash, name, type RelayKeys } from './rows.ts'
 
 /** Clients whose mailboxes one script call reads, of a page each. */
-const READERS = 16
+const MAX_CALL_READERS = 16
 /** Texts that one command reads. */
-const TEXTS = 256
+const MAX_CALL_TEXTS = 256
 
 interface Reader {
   clientId: string
@@ -29,32 +30,12 @@ export const createReading = (
   ask: Ask,
   keys: RelayKeys,
 ): Pick<RelayStore, 'pending' | 'heads' | 'pick'> => {
-  const waitingFor = createCallBatcher(
-    { groupOf: ({ topic }: Reader) => topic, most: READERS },
-    async (readers): Promise<unknown[]> => {
-      const key = keys.topic(readers[0]?.topic ?? '')
-      const args = readers.flatMap(({ clientId, after, limit, maxBytes, now }) => {
-        return [clientId, after, limit, maxBytes, now]
-      })
-      return list(await ask(() => redis.script(relayPending, [key], args)))
-    },
-  )
-  const textsOf = createCallBatcher(
-    {
-      groupOf: ({ topic }: { topic: string; texts: string[] }) => topic,
-      most: TEXTS,
-      weightOf: ({ texts }) => texts.length,
-    },
-    async (wanted) => {
-      const all = [...new Set(wanted.flatMap(({ texts }) => texts))]
-      const rows = await ask(() => redis.client.mget(...all))
-      const byKey = new Map(all.map((key, at) => [key, rows[at] ?? null]))
-      return wanted.map(({ texts }) => texts.map((key) => byKey.get(key) ?? null))
-    },
-  )
+  const waitingFor = createWaitingBatcher(redis, ask, keys)
+  const textsOf = createTextBatcher(redis, ask)
 
   /** The messages that a script named; those that are gone since are left out. */
   const read = async (topic: string, pairs: readonly unknown[]) => {
+    invariant(pairs.length % 2 === 0, 'A script names a seq and an id of each message')
     const seqs = pairs.filter((_, at) => at % 2 === 0).map(whole)
     const texts = pairs.filter((_, at) => at % 2 === 1).map((id) => keys.text(topic, text(id)))
     const rows = texts.length > 0 ? await textsOf({ topic, texts }) : []
@@ -100,3 +81,32 @@ export const createReading = (
     },
   }
 }
+
+/** What waits for many readers of one topic, by one script call. */
+const createWaitingBatcher = (redis: RedisConnection, ask: Ask, keys: RelayKeys) =>
+  createCallBatcher(
+    { groupOf: ({ topic }: Reader) => topic, most: MAX_CALL_READERS },
+    async (readers): Promise<unknown[]> => {
+      const key = keys.topic(readers[0]?.topic ?? '')
+      const args = readers.flatMap(({ clientId, after, limit, maxBytes, now }) => {
+        return [clientId, after, limit, maxBytes, now]
+      })
+      return list(await ask(() => redis.script(relayPending, [key], args)))
+    },
+  )
+
+/** The texts of messages, each read once for all who ask for it. */
+const createTextBatcher = (redis: RedisConnection, ask: Ask) =>
+  createCallBatcher(
+    {
+      groupOf: ({ topic }: { topic: string; texts: string[] }) => topic,
+      most: MAX_CALL_TEXTS,
+      weightOf: ({ texts }) => texts.length,
+    },
+    async (wanted) => {
+      const all = [...new Set(wanted.flatMap(({ texts }) => texts))]
+      const rows = await ask(() => redis.client.mget(...all))
+      const byKey = new Map(all.map((key, at) => [key, rows[at] ?? null]))
+      return wanted.map(({ texts }) => texts.map((key) => byKey.get(key) ?? null))
+    },
+  )

@@ -1,3 +1,4 @@
+import { invariant } from '../../../platform/invariant.ts'
 import {
   DEFAULT_MAILBOX_LIMITS,
   KEPT_PART,
@@ -17,14 +18,14 @@ import { dueShardOf, encodeText, GRACE, hash, name, type RelayKeys, shortId } fr
 import type { Wakes } from './wakes.ts'
 
 /** What one script call takes, so that it does not hold up the others on its node for long. */
-const CALL_MESSAGES = 100
-const CALL_BYTES = 1024 * 1024
+const MAX_CALL_MESSAGES = 100
+const MAX_CALL_BYTES = 1024 * 1024
 
 interface Prepared {
   message: NewMessage
   key: string
   args: (string | number)[]
-  /** Its place in the batch. */
+  /** Its index in the batch. */
   at: number
 }
 
@@ -135,42 +136,9 @@ export const createPublishing = (
   wakes: Wakes,
   limits: MailboxLimits = DEFAULT_MAILBOX_LIMITS,
 ) => {
-  const prepare = (message: NewMessage, at: number): Prepared => {
-    const { topic, id, publisher, publishedAt, expiresAt, unattendedUntil = expiresAt, payer } = message
-    const short = shortId(id)
-    const size = Buffer.byteLength(message.message)
-    return {
-      message,
-      at,
-      key: keys.text(hash(topic), short),
-      args: [
-        ...[short, size, name(publisher), publishedAt, expiresAt, unattendedUntil, payer],
-        encodeText(message),
-      ],
-    }
-  }
-
-  /** Those of one topic in one call, in order, as long as they fit. */
-  const grouped = (messages: readonly Prepared[]): Called[] => {
-    const calls: Called[] = []
-    const open = new Map<string, Called>()
-    for (const prepared of messages) {
-      const { topic, message } = prepared.message
-      let call = open.get(topic)
-      if (!call || call.messages.length >= CALL_MESSAGES || call.bytes + message.length > CALL_BYTES) {
-        call = { topic, messages: [], bytes: 0 }
-        open.set(topic, call)
-        calls.push(call)
-      }
-      call.messages.push(prepared)
-      call.bytes += message.length
-    }
-    return calls
-  }
-
   return async (batch: readonly NewMessage[]): Promise<Publication[]> => {
     if (batch.length === 0) return []
-    const calls = grouped(batch.map(prepare))
+    const calls = grouped(batch.map((message, at) => prepare(keys, message, at)))
     const raw = await redis.batch(() =>
       calls.map(({ topic, messages }) =>
         redis.script(
@@ -193,30 +161,73 @@ export const createPublishing = (
     const hints: Hint[] = []
     for (const [which, call] of calls.entries()) {
       const [at, pairs, ...answers] = list(raw[which])
+      invariant(answers.length === call.messages.length, 'The publish script answers each of its messages')
       if (text(at) !== '') due.push({ topic: call.topic, at: text(at) })
       dropped.push({ topic: call.topic, pairs: list(pairs) })
-      for (const [index, { message, at: place }] of call.messages.entries()) {
-        const { publication, hints: hinted, waiting } = readAnswer(answers[index])
-        publications[place] = publication
-        const { topic } = message
-        const keep = message.expiresAt - message.publishedAt + GRACE
-        const seq = publication.outcome === 'stored' ? publication.seq : 0
-        for (const clientId of hinted) hints.push({ clientId, topic, seq, keep })
-        if (publication.outcome === 'stored') {
-          wakes.send(
-            topic,
-            publication.subscribers.map(({ clientId }) => clientId),
-          )
-        }
-        // An attempt that was stored but not answered woke nobody, not even here.
-        if (waiting.length > 0) {
-          wakes.send(topic, waiting)
-          wakes.here({ topic, clientIds: waiting })
-        }
+      for (const [index, prepared] of call.messages.entries()) {
+        const answer = readAnswer(answers[index])
+        publications[prepared.at] = answer.publication
+        addHints(hints, prepared.message, answer)
+        sendWakes(wakes, prepared.message.topic, answer)
       }
     }
     void noteDue(redis, keys, due).catch(() => {})
     await Promise.all([hintAll(redis, keys, hints), discardAll(redis, keys, dropped)])
     return publications
+  }
+}
+
+const prepare = (keys: RelayKeys, message: NewMessage, at: number): Prepared => {
+  const { topic, id, publisher, publishedAt, expiresAt, unattendedUntil = expiresAt, payer } = message
+  const short = shortId(id)
+  const size = Buffer.byteLength(message.message)
+  return {
+    message,
+    at,
+    key: keys.text(hash(topic), short),
+    args: [
+      ...[short, size, name(publisher), publishedAt, expiresAt, unattendedUntil, payer],
+      encodeText(message),
+    ],
+  }
+}
+
+/** Those of one topic in one call, in order, as long as they fit. */
+const grouped = (messages: readonly Prepared[]): Called[] => {
+  const calls: Called[] = []
+  const open = new Map<string, Called>()
+  for (const prepared of messages) {
+    const { topic, message } = prepared.message
+    let call = open.get(topic)
+    if (!call || call.messages.length >= MAX_CALL_MESSAGES || call.bytes + message.length > MAX_CALL_BYTES) {
+      call = { topic, messages: [], bytes: 0 }
+      open.set(topic, call)
+      calls.push(call)
+    }
+    call.messages.push(prepared)
+    call.bytes += message.length
+  }
+  return calls
+}
+
+/** Adds hints for subscribers of many topics. */
+const addHints = (hints: Hint[], message: NewMessage, { publication, hints: hinted }: Answer): void => {
+  const { topic } = message
+  const keep = message.expiresAt - message.publishedAt + GRACE
+  const seq = publication.outcome === 'stored' ? publication.seq : 0
+  for (const clientId of hinted) hints.push({ clientId, topic, seq, keep })
+}
+
+const sendWakes = (wakes: Wakes, topic: string, { publication, waiting }: Answer): void => {
+  if (publication.outcome === 'stored') {
+    wakes.send(
+      topic,
+      publication.subscribers.map(({ clientId }) => clientId),
+    )
+  }
+  // An attempt that was stored but not answered woke no process, not even this one.
+  if (waiting.length > 0) {
+    wakes.send(topic, waiting)
+    wakes.here({ topic, clientIds: waiting })
   }
 }

@@ -26,7 +26,7 @@
  */
 
 import { DEFAULT_MAILBOX_LIMITS, type MailboxLimits, type RelayStore } from '../../../relay/store.ts'
-import { createAsk, createCallBatcher } from '../call-batcher.ts'
+import { type Ask, createAsk, createCallBatcher } from '../call-batcher.ts'
 import type { Channels } from '../channels.ts'
 import type { RedisConnection } from '../connection.ts'
 import { groupBy } from '../group-by.ts'
@@ -37,7 +37,7 @@ import { list, text } from '../script.ts'
 import { createClaims } from './claims.ts'
 import { createReading } from './pending.ts'
 import { createPublishing, discardAll } from './publish.ts'
-import { DUE_SHARDS, decodeText, hash, name, relayKeys, shortId } from './rows.ts'
+import { DUE_SHARDS, decodeText, hash, name, type RelayKeys, relayKeys, shortId } from './rows.ts'
 import { createInterests } from './subscriptions.ts'
 import { createWakes } from './wakes.ts'
 import { createWatches } from './webhook-registrations.ts'
@@ -49,8 +49,8 @@ export interface RedisRelayDeps {
   instance: string
 }
 
-/** Receipts that one script call takes: about two milliseconds in which Redis does nothing else. */
-const RECEIPTS = 500
+/** Receipts of one script call: about two milliseconds in which Redis does nothing else. */
+const MAX_CALL_RECEIPTS = 500
 
 /** What one client acknowledges in one topic. */
 interface Receipts {
@@ -60,7 +60,7 @@ interface Receipts {
   texts: string[]
 }
 /** Topics that are swept together. */
-const SWEPT_TOPICS = 100
+const MAX_SWEPT_TOPICS = 100
 
 export const createRedisRelay = (
   { redis, channels, instance }: RedisRelayDeps,
@@ -69,41 +69,105 @@ export const createRedisRelay = (
   const keys = relayKeys(redis.prefix)
   const wakes = createWakes(channels, instance)
   const claims = createClaims(redis, keys)
-  const { members: mostMembers = DEFAULT_MAILBOX_LIMITS.members } = limits ?? {}
-  const interests = createInterests(redis, keys, mostMembers)
+  const { members: maxMembers = DEFAULT_MAILBOX_LIMITS.members } = limits ?? {}
+  const interests = createInterests(redis, keys, maxMembers)
   const ask = createAsk(redis)
   const watches = createWatches({ redis, channels, instance })
-  let firstShard = 0
+  const acknowledge = createAcknowledge(redis, ask, keys, maxMembers)
+  const sweepMessages = createSweep(redis, keys)
 
+  return {
+    publish: createPublishing(redis, keys, wakes, limits),
+    subscribe: interests.subscribe,
+    unsubscribedOf: interests.unsubscribedOf,
+    seen: interests.seen,
+    unsubscribe: interests.unsubscribe,
+    topicsOf: interests.topicsOf,
+    isSubscribed: interests.isSubscribed,
+    waiting: (clientId) => interests.waiting(clientId),
+
+    ...createReading(redis, ask, keys),
+
+    acknowledge,
+
+    async message(topic, id, now) {
+      const row = await redis.one(() => redis.client.get(keys.text(hash(topic), shortId(id))))
+      const message = row === null ? undefined : decodeText(row, topic)
+      return message && message.id === id && message.expiresAt > now ? message : undefined
+    },
+
+    ...watches,
+
+    claim: claims.claim,
+    release: claims.release,
+
+    async sweep(now, limit) {
+      claims.sweep(now)
+      const swept = await sweepMessages(now, limit)
+      return swept + (await interests.lapse(now, limit - swept))
+    },
+
+    onWake: (listener) => wakes.listen(listener),
+    ping: () => redis.ping(),
+
+    async [Symbol.asyncDispose]() {
+      // The connection belongs to `openRedis`, which closes it.
+    },
+  }
+}
+
+const createAcknowledge = (
+  redis: RedisConnection,
+  ask: Ask,
+  keys: RelayKeys,
+  maxMembers: number,
+): RelayStore['acknowledge'] => {
   /** A topic of many subscribers is acknowledged by all of them at about the same time: one call, which names a text once. */
-  const acknowledged = createCallBatcher(
+  const acknowledgeTopic = createCallBatcher(
     {
       groupOf: ({ topic }: Receipts) => topic,
-      most: RECEIPTS,
+      most: MAX_CALL_RECEIPTS,
       weightOf: ({ texts }: Receipts) => texts.length,
     },
     async (receipts) => {
-      const places = new Map<string, number>()
-      const args: (string | number)[] = [mostMembers]
+      const positions = new Map<string, number>()
+      const args: (string | number)[] = [maxMembers]
       for (const { clientId, texts } of receipts) {
         args.push(clientId, texts.length)
         for (const text of texts) {
-          const place = places.get(text) ?? places.size + 1
-          places.set(text, place)
-          args.push(place)
+          const position = positions.get(text) ?? positions.size + 1
+          positions.set(text, position)
+          args.push(position)
         }
       }
       const topic = receipts[0]?.topic ?? ''
-      await ask(() => redis.script(relayAcknowledge, [keys.topic(topic), ...places.keys()], args))
+      await ask(() => redis.script(relayAcknowledge, [keys.topic(topic), ...positions.keys()], args))
       return receipts.map(() => undefined)
     },
   )
 
+  return async (clientId, receipts) => {
+    name(clientId)
+    const parts: Receipts[] = []
+    for (const [topic, own] of groupBy(receipts, (receipt) => hash(receipt.topic))) {
+      const texts = [...new Set(own.map(({ id }) => keys.text(topic, shortId(id))))]
+      for (let at = 0; at < texts.length; at += MAX_CALL_RECEIPTS) {
+        parts.push({ topic, clientId, texts: texts.slice(at, at + MAX_CALL_RECEIPTS) })
+      }
+    }
+    await Promise.all(parts.map(acknowledgeTopic))
+  }
+}
+
+/** Removes at most `limit` expired messages, shard by shard; returns how many. */
+const createSweep = (redis: RedisConnection, keys: RelayKeys) => {
+  let firstShard = 0
+
   /** Sweeps topics of one shard, at most `limit` messages in all; `isOver` when nothing more is due there. */
   const sweepShard = async (shard: number, now: number, limit: number) => {
-    const most = Math.min(limit, SWEPT_TOPICS)
+    const maxTopics = Math.min(limit, MAX_SWEPT_TOPICS)
     const topics = await redis.one(() =>
-      redis.client.zrangebyscore(keys.due(shard), '-inf', now, 'LIMIT', 0, most),
+      redis.client.zrangebyscore(keys.due(shard), '-inf', now, 'LIMIT', 0, maxTopics),
     )
     if (topics.length === 0) return { swept: 0, isOver: true }
     const each = Math.floor(limit / topics.length)
@@ -121,61 +185,17 @@ export const createRedisRelay = (
     return { swept: out.reduce((sum, { pairs }) => sum + pairs.length / 2, 0), isOver: false }
   }
 
-  return {
-    publish: createPublishing(redis, keys, wakes, limits),
-    subscribe: interests.subscribe,
-    unsubscribedOf: interests.unsubscribedOf,
-    seen: interests.seen,
-    unsubscribe: interests.unsubscribe,
-    topicsOf: interests.topicsOf,
-    isSubscribed: interests.isSubscribed,
-    waiting: (clientId) => interests.waiting(clientId),
-
-    ...createReading(redis, ask, keys),
-
-    async acknowledge(clientId, receipts) {
-      name(clientId)
-      const parts: Receipts[] = []
-      for (const [topic, own] of groupBy(receipts, (receipt) => hash(receipt.topic))) {
-        const texts = [...new Set(own.map(({ id }) => keys.text(topic, shortId(id))))]
-        for (let at = 0; at < texts.length; at += RECEIPTS) {
-          parts.push({ topic, clientId, texts: texts.slice(at, at + RECEIPTS) })
-        }
+  return async (now: number, limit: number): Promise<number> => {
+    let swept = 0
+    // Processes that sweep at once had better begin in different shards.
+    firstShard = (firstShard + 1) % DUE_SHARDS
+    for (let step = 0; step < DUE_SHARDS; step++) {
+      for (let isOver = false; !isOver && swept < limit; ) {
+        const done = await sweepShard((firstShard + step) % DUE_SHARDS, now, limit - swept)
+        swept += done.swept
+        isOver = done.isOver
       }
-      await Promise.all(parts.map(acknowledged))
-    },
-
-    async message(topic, id, now) {
-      const row = await redis.one(() => redis.client.get(keys.text(hash(topic), shortId(id))))
-      const message = row === null ? undefined : decodeText(row, topic)
-      return message && message.id === id && message.expiresAt > now ? message : undefined
-    },
-
-    ...watches,
-
-    claim: claims.claim,
-    release: claims.release,
-
-    async sweep(now, limit) {
-      claims.sweep(now)
-      let swept = 0
-      // Processes that sweep at once had better begin in different places.
-      firstShard = (firstShard + 1) % DUE_SHARDS
-      for (let step = 0; step < DUE_SHARDS; step++) {
-        for (let isOver = false; !isOver && swept < limit; ) {
-          const done = await sweepShard((firstShard + step) % DUE_SHARDS, now, limit - swept)
-          swept += done.swept
-          isOver = done.isOver
-        }
-      }
-      return swept + (await interests.lapse(now, limit - swept))
-    },
-
-    onWake: (listener) => wakes.listen(listener),
-    ping: () => redis.ping(),
-
-    async [Symbol.asyncDispose]() {
-      // The connection belongs to `openRedis`, which closes it.
-    },
+    }
+    return swept
   }
 }
