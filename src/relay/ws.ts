@@ -186,7 +186,10 @@ const createRefusal = (
   const hasCloseEvent = query.get('useOnCloseEvent') === 'true'
   return (status: number, code: number, reason: string): void => {
     meter.count('relay_refused_total', { status: String(status) })
-    if (!hasCloseEvent) return refuseUpgrade(raw, status, reason)
+    if (!hasCloseEvent) {
+      refuseUpgrade(raw, status, reason)
+      return
+    }
     sockets.handleUpgrade(request, raw, head, (ws) => {
       ws.on('error', () => {})
       ws.close(code, reason)

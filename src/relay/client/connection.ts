@@ -11,7 +11,7 @@ import type { Log, Meter } from '../../platform/telemetry.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { CLIENT_TOKEN_LIFE_S } from '../../protocol/client-token.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { rpcRequest, rpcResult } from '../../protocol/jsonrpc.ts'
+import { type parseRpc, rpcRequest, rpcResult } from '../../protocol/jsonrpc.ts'
 import { signJwt } from '../../protocol/jwt.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
 import { createBackOff } from './back-off.ts'
@@ -26,6 +26,8 @@ export interface ConnectionDeps {
   meter: Meter
   randomBytes: (length: number) => Uint8Array
 }
+
+type RpcMessage = ReturnType<typeof parseRpc>
 
 interface ConnectionOptions {
   url: string
@@ -73,7 +75,6 @@ export const createConnection = (
   let hasEnded = false
   let retry: Disposable | undefined
   const closeWaiters: (() => void)[] = []
-
   const end = (error: ProtocolError) => {
     if (hasEnded) return
     hasEnded = true
@@ -107,11 +108,8 @@ export const createConnection = (
       },
       received(message) {
         if (message.kind === 'result' || message.kind === 'failure')
-          return requests.answered(message, backOff.worked)
-        const idText = message.kind === 'request' ? message.idText : undefined
-        events.asked(message.method, message.params, (result) => {
-          if (idText !== undefined && socket === current) current.send(rpcResult(idText, result))
-        })
+          requests.answered(message, backOff.worked)
+        else ask(events, message, (frame) => socket === current && current.send(frame))
       },
       closed: lose,
     })
@@ -119,7 +117,6 @@ export const createConnection = (
   }
 
   soon(connect)
-
   return {
     get connected() {
       return openedAt !== undefined
@@ -130,13 +127,7 @@ export const createConnection = (
     },
     async close() {
       end(new ProtocolError('unavailable', 'the relay client was closed'))
-      const closing = socket
-      if (!closing) return
-      const closed = new Promise<void>((resolve) => closeWaiters.push(resolve))
-      closing.close(1000, 'bye')
-      const timeout = clock.after(CLOSE_TIMEOUT_MS, () => closing.drop())
-      await closed
-      timeout[Symbol.dispose]()
+      if (socket) await closeSocket(clock, socket, new Promise((resolve) => closeWaiters.push(resolve)))
     },
   }
 }
@@ -179,4 +170,23 @@ const logLoss = (
     log.warn({ relay, reason }, 'The relay does not answer; trying again')
   }
   return undefined
+}
+
+/** Passes on what the relay asks; only a request is answered. */
+const ask = (
+  events: Pick<ConnectionEvents, 'asked'>,
+  message: RpcMessage & { kind: 'request' | 'notification' },
+  send: (frame: string) => unknown,
+): void => {
+  const idText = message.kind === 'request' ? message.idText : undefined
+  events.asked(message.method, message.params, (result) => {
+    if (idText !== undefined) send(rpcResult(idText, result))
+  })
+}
+
+const closeSocket = async (clock: Clock, socket: Socket, closed: Promise<void>): Promise<void> => {
+  socket.close(1000, 'bye')
+  const timeout = clock.after(CLOSE_TIMEOUT_MS, () => socket.drop())
+  await closed
+  timeout[Symbol.dispose]()
 }

@@ -1,7 +1,7 @@
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, Outcome } from './connection.ts'
 import type { RelayRpc } from './rpc.ts'
 import type { WatchKeeper } from './webhook-registration.ts'
 
@@ -85,11 +85,7 @@ export const createHttpConnection = (
     request(method, params, complete) {
       call(method, params).then(
         (result) => complete({ kind: 'answered', result }),
-        (error: ProtocolError) => {
-          const isLost = error.code === 'unavailable'
-          const unknownMethod = error.code === 'unknown_method'
-          complete(isLost ? { kind: 'lost' } : { kind: 'refused', error, unknownMethod })
-        },
+        (error: ProtocolError) => complete(failedOutcome(error)),
       )
     },
     answered: async () => {
@@ -105,6 +101,11 @@ export const createHttpConnection = (
     },
   }
 }
+
+const failedOutcome = (error: ProtocolError): Outcome =>
+  error.code === 'unavailable'
+    ? { kind: 'lost' }
+    : { kind: 'refused', error, unknownMethod: error.code === 'unknown_method' }
 
 /** Returns when the relay has the watch, or the signal is aborted. */
 const registerWatch = async (

@@ -43,7 +43,10 @@ export const createPendingRequests = (deps: {
       }
       pending.delete(message.idText)
       known()
-      if (message.kind === 'result') return request.complete({ kind: 'answered', result: message.result })
+      if (message.kind === 'result') {
+        request.complete({ kind: 'answered', result: message.result })
+        return
+      }
       const error = fromRpcFailure(message.code, message.message)
       request.complete({ kind: 'refused', error, unknownMethod: error.code === 'unknown_method' })
     },

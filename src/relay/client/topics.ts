@@ -73,19 +73,13 @@ export const createTopics = (
     if (outcome.kind === 'refused') return refused(change, outcome.error)
     if (outcome.kind === 'lost') return over ? refused(change, over) : changes.putBack(change)
     if (change.subscribe && !changes.has(change.topic)) renewed.confirm(change.topic)
-    for (const waiter of change.waiters) {
-      waiter.remaining--
-      if (waiter.remaining === 0) waiter.resolve()
-    }
+    countDown(change.waiters)
   }
 
   const want = (topics: readonly string[], subscribe: boolean, exclusive = false): Promise<void> => {
     if (over) return Promise.reject(over)
     const distinct = new Set(topics.map((topic) => topic.toLowerCase()))
-    // A topic that is subscribed is not asked for again: a relay holds it back for a while after each subscribe.
-    for (const topic of subscribe ? [...distinct] : []) {
-      if (renewed.isConfirmed(topic) && !changes.has(topic)) distinct.delete(topic)
-    }
+    if (subscribe) deleteSubscribed(distinct, renewed, changes)
     if (distinct.size === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
       const waiter = { remaining: distinct.size, resolve, reject }
@@ -111,6 +105,23 @@ export const createTopics = (
       retry?.[Symbol.dispose]()
       for (const { waiters } of changes.clear()) for (const waiter of waiters) waiter.reject(error)
     },
+  }
+}
+
+/** A topic that is subscribed is not asked for again: a relay holds it back for a while after each subscribe. */
+const deleteSubscribed = (
+  topics: Set<string>,
+  renewed: { isConfirmed(topic: string): boolean },
+  changes: { has(topic: string): boolean },
+): void => {
+  for (const topic of topics) if (renewed.isConfirmed(topic) && !changes.has(topic)) topics.delete(topic)
+}
+
+/** One topic of each call is acknowledged. */
+const countDown = (waiters: readonly Waiter[]): void => {
+  for (const waiter of waiters) {
+    waiter.remaining--
+    if (waiter.remaining === 0) waiter.resolve()
   }
 }
 

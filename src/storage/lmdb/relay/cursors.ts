@@ -1,8 +1,19 @@
 /** How far the members of a topic are: a cursor, and what is acknowledged beyond it. */
-import { key, number } from '../bytes.ts'
+import { endOf, key, number } from '../bytes.ts'
 import { expiryOfRow, type Member, publishedBy, rangeEnd, rangesAbove } from './rows.ts'
 import type { RelayTables } from './tables.ts'
-import { firstSeq } from './topics.ts'
+
+/** The seq of the first message at `from` or behind it. */
+export const firstSeq = (
+  { messages }: Pick<RelayTables, 'messages'>,
+  topic: Buffer,
+  from: number,
+): number | undefined => {
+  for (const found of messages.getKeys({ start: key(topic, number(from)), end: endOf(topic), limit: 1 })) {
+    return found.readDoubleBE(32)
+  }
+  return undefined
+}
 
 /** A member with its client. */
 export interface TopicMember {

@@ -1,11 +1,11 @@
 /** Room in a topic that is over its bounds. */
 import { KEPT_PART } from '../../../relay/store.ts'
 import { endOf, key, number } from '../bytes.ts'
-import { advance, findIn, findOnce, type TopicMember } from './cursors.ts'
+import { advance, findIn, findOnce, firstSeq, type TopicMember } from './cursors.ts'
 import { displacedOf } from './eviction.ts'
 import { expiryOfRow, payerOfRow, sizeOfRow, type Topic } from './rows.ts'
 import type { RelayTables } from './tables.ts'
-import { firstSeq, type Topics } from './topics.ts'
+import type { Topics } from './topics.ts'
 
 export interface RoomWanted {
   topic: Buffer

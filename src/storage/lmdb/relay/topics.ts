@@ -14,18 +14,6 @@ import {
 } from './rows.ts'
 import { FLOOR, type RelayTables } from './tables.ts'
 
-/** The seq of the first message at `from` or behind it. */
-export const firstSeq = (
-  { messages }: Pick<RelayTables, 'messages'>,
-  topic: Buffer,
-  from: number,
-): number | undefined => {
-  for (const found of messages.getKeys({ start: key(topic, number(from)), end: endOf(topic), limit: 1 })) {
-    return found.readDoubleBE(32)
-  }
-  return undefined
-}
-
 export interface Topics {
   topicOf(topic: Buffer): Topic | undefined
   /** Takes one message out; the caller writes the topic back. */

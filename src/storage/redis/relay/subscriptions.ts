@@ -55,8 +55,7 @@ export const createInterests = (redis: RedisConnection, keys: RelayKeys, maxMemb
   const index = createTopicIndex(redis, keys)
   const remakeOnce = createRemake(redis, keys, index, join)
 
-  const noteSeen = (clientId: string, now: number) =>
-    redis.one(() => redis.client.zadd(keys.seen(seenShardOf(clientId)), 'GT', dayOf(now), clientId))
+  const { noteSeen, seen } = createSeenDays(redis, keys)
 
   const subscribe: RelayStore['subscribe'] = async (clientId, wanted, { now, limit, exclusive = false }) => {
     name(clientId)
@@ -103,14 +102,7 @@ export const createInterests = (redis: RedisConnection, keys: RelayKeys, maxMemb
       return topics.filter((_, at) => scores[at] == null)
     },
 
-    async seen(clientIds: readonly string[], now: number): Promise<void> {
-      const shards = groupBy(clientIds, seenShardOf)
-      await redis.batch(() =>
-        [...shards].map(([shard, own]) =>
-          redis.client.zadd(keys.seen(shard), 'XX', 'GT', ...own.flatMap((id) => [dayOf(now), name(id)])),
-        ),
-      )
-    },
+    seen,
 
     lapse: createLapse(redis, keys, { subscribe, unsubscribe, pageOf: index.pageOf }),
 
@@ -325,3 +317,18 @@ async function* waitingTopics(
     yield found
   }
 }
+
+/** The days on which clients were last seen. */
+const createSeenDays = (redis: RedisConnection, keys: RelayKeys) => ({
+  noteSeen: (clientId: string, now: number) =>
+    redis.one(() => redis.client.zadd(keys.seen(seenShardOf(clientId)), 'GT', dayOf(now), clientId)),
+
+  async seen(clientIds: readonly string[], now: number): Promise<void> {
+    const shards = groupBy(clientIds, seenShardOf)
+    await redis.batch(() =>
+      [...shards].map(([shard, own]) =>
+        redis.client.zadd(keys.seen(shard), 'XX', 'GT', ...own.flatMap((id) => [dayOf(now), name(id)])),
+      ),
+    )
+  },
+})
