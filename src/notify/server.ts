@@ -28,7 +28,7 @@ import { type Limits, UNLIMITED } from './apps/limits.ts'
 import { createRotation, type Rotation } from './apps/rotation.ts'
 import { keepFresh, type ServerKeys } from './apps/server-keys.ts'
 import type { Vault } from './apps/vault.ts'
-import type { OnDuty } from './duty.ts'
+import type { LeaderTask } from './leader-task.ts'
 import { createDelivered } from './outbox/delivery-receipts.ts'
 import { createDelivery } from './outbox/worker.ts'
 import { createBroadcaster } from './publish/broadcasts.ts'
@@ -65,7 +65,7 @@ export interface NotifyServerDeps {
   /** Connects as `serverKeys.relay`. The server closes what it gets. */
   connectRelay: ConnectRelay
   /** Divides jobs, by their names, among the processes on one store. */
-  onDuty: (name: 'notify sweep' | 'notify renewal') => OnDuty
+  leaderTask: (name: 'notify sweep' | 'notify renewal') => LeaderTask
   /** did:key of the relay, for what it tells by webhook. */
   relayKey: () => Promise<string>
 }
@@ -98,7 +98,7 @@ export interface NotifyServer extends AsyncDisposable {
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
-  const { store, vault, apps, serverKeys, lookup, webhooks, jobQueue, onDuty } = deps
+  const { store, vault, apps, serverKeys, lookup, webhooks, jobQueue, leaderTask } = deps
   const { clock, log, meter, randomBytes, limits = UNLIMITED } = deps
   const { publicUrl, renew, otherUrls = [], verifySignature, webhooks: ownWebhooks = [] } = options
 
@@ -115,7 +115,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     { clientId: serverKeys.relay.did, service: publicUrl, webhooks: ownWebhooks },
   )
   const membership = createMembership(
-    { store, relay, onDuty: onDuty('notify renewal'), clock, log },
+    { store, relay, leaderTask: leaderTask('notify renewal'), clock, log },
     { serverTopics: () => allKeys(serverKeys).map(({ subscribe }) => topicOf(subscribe.publicKey)), renew },
   )
   const delivery = createDelivery({
@@ -138,7 +138,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
   })
   const sweeper = createSweeper({
     ...{ store, service, rotation, clock, log, meter },
-    onDuty: onDuty('notify sweep'),
+    leaderTask: leaderTask('notify sweep'),
   })
   const freshness = keepFresh({ serverKeys, clock, log })
 

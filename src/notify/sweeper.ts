@@ -6,7 +6,7 @@
 import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import type { Rotation } from './apps/rotation.ts'
-import type { OnDuty } from './duty.ts'
+import type { LeaderTask } from './leader-task.ts'
 import type { NotifyStore } from './store/store.ts'
 import type { NotifyService } from './subscriptions/service.ts'
 
@@ -19,12 +19,12 @@ export const createSweeper = (deps: {
   store: NotifyStore
   service: Pick<NotifyService, 'expire'>
   rotation: Pick<Rotation, 'sweep'>
-  onDuty: OnDuty
+  leaderTask: LeaderTask
   clock: Clock
   log: Log
   meter: Meter
 }): AsyncDisposable => {
-  const { store, service, rotation, onDuty, clock, log, meter } = deps
+  const { store, service, rotation, leaderTask, clock, log, meter } = deps
 
   const sweepAccounts = async (signal: AbortSignal): Promise<void> => {
     const tried = new Set<string>()
@@ -52,7 +52,7 @@ export const createSweeper = (deps: {
 
   // A start is busy enough; who comes on duty later has to make up for somebody.
   const first = clock.now() + EVERY
-  return onDuty(async (signal) => {
+  return leaderTask(async (signal) => {
     if (clock.now() < first) await pause(clock, first - clock.now(), signal)
     while (!signal.aborted) {
       for (const sweep of [sweepAccounts, sweepRows, rotation.sweep]) {

@@ -39,7 +39,7 @@ export const buildTown = async (path: string, size: number, now: number): Promis
     for (const [which, one] of news.entries()) {
       const receivers = people.filter(({ n }) => n % (which === 0 ? 1 : 10) === 0)
       const targets = receivers.map(({ n, accountKey, id }) => target(accountKey, id, `${which} ${n}`))
-      await notify.hand(one, targets)
+      await notify.enqueue(one, targets)
       await notify.completeOutbox(
         targets.map(({ outbox }) => ({ id: outbox.id })),
         now,

@@ -94,7 +94,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
       it('gives each subscriber a copy, an unread mark and an outbox entry', async () => {
         const one = await store().putNotification(notification('n'))
         const targets = [target(alice, 's', 'c1'), target(bob, 'u', 'c2')]
-        expect(await store().hand(one, targets)).toEqual(['sent', 'sent'])
+        expect(await store().enqueue(one, targets)).toEqual(['sent', 'sent'])
         expect(await store().delivered('s', 'c1')).toEqual({
           id: 'c1',
           sentAt: T,
@@ -109,7 +109,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
 
       it('leaves a target that has its copy already, and one that is gone, as they are', async () => {
         const one = await store().putNotification(notification('n'))
-        await store().hand(one, [target(alice, 's', 'c1')])
+        await store().enqueue(one, [target(alice, 's', 'c1')])
         await mark('s', ['c1'])
         await drain(store())
         const targets = [
@@ -118,7 +118,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
           target(bob, 's', 'c3'),
           target(alice, 't', 'c4'),
         ]
-        expect(await store().hand(one, targets)).toEqual(['repeated', 'gone', 'gone', 'sent'])
+        expect(await store().enqueue(one, targets)).toEqual(['repeated', 'gone', 'gone', 'sent'])
         expect(await store().unreadCounts(['s', 't'])).toEqual([0, 1])
         expect(await drain(store())).toEqual(['c4'])
         expect(await store().deliveredById('c2')).toBeUndefined()
@@ -128,7 +128,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
       it('hands a copy over exactly once when many try at once', async () => {
         const one = await store().putNotification(notification('n'))
         const answers = await Promise.all(
-          Array.from({ length: 100 }, () => store().hand(one, [target(alice, 's', 'c')])),
+          Array.from({ length: 100 }, () => store().enqueue(one, [target(alice, 's', 'c')])),
         )
         expect(answers.flat().filter((answer) => answer === 'sent')).toHaveLength(1)
         expect(await store().unreadCounts(['s'])).toEqual([1])
@@ -142,7 +142,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
         )
         const one = await store().putNotification(notification('n'))
         const targets = accounts.map((accountKey, at) => target(accountKey, `n${at}`, `copy ${at}`))
-        const answers = await store().hand(one, targets)
+        const answers = await store().enqueue(one, targets)
         expect(answers).toHaveLength(1200)
         expect(new Set(answers)).toEqual(new Set(['sent']))
         expect(await store().outboxSize()).toBe(1200)
@@ -390,7 +390,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
       expect(await store().deliveredById('x')).toBeUndefined()
       const one = await store().putNotification(notification('of c0', { title: 'Another' }))
       expect(one.title).toBe('Title of of c0')
-      expect(await store().hand(one, [target(alice, 's', 'c0')])).toEqual(['repeated'])
+      expect(await store().enqueue(one, [target(alice, 's', 'c0')])).toEqual(['repeated'])
     })
   })
 }

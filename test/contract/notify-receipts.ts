@@ -27,13 +27,13 @@ export const notifyReceiptsContract = (engine: Engine): void => {
     afterEach(() => stores[Symbol.asyncDispose]())
 
     /** Hands `id` to one subscriber, as the copy `copy`. */
-    const hand = async (
+    const enqueue = async (
       id: string,
       copy: string,
       { to = alice, by = 's', ...change }: { to?: string; by?: string } & Partial<Notification> = {},
     ) => {
       const kept = await store().putNotification(notification(id, change))
-      return (await store().hand(kept, [target(to, by, copy)]))[0]
+      return (await store().enqueue(kept, [target(to, by, copy)]))[0]
     }
     const done = (
       id: string,
@@ -87,7 +87,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
     }
     const handAll = async (id: string, people: readonly { key: string; id: string }[]) => {
       const kept = await store().putNotification(notification(id))
-      return store().hand(
+      return store().enqueue(
         kept,
         people.map((one) => target(one.key, one.id, `${id} ${one.id}`)),
       )
@@ -109,9 +109,9 @@ export const notifyReceiptsContract = (engine: Engine): void => {
     describe('their way', () => {
       it('forgets an account in every state, and nobody else', async () => {
         for (const id of ['queued', 'published', 'delivered', 'read', 'failed']) {
-          if (id !== 'failed') await hand(id, `a-${id}`)
+          if (id !== 'failed') await enqueue(id, `a-${id}`)
           else await store().putNotification(notification(id))
-          await hand(id, `b-${id}`, { to: bob, by: 'u' })
+          await enqueue(id, `b-${id}`, { to: bob, by: 'u' })
         }
         await store().refuse(
           name('failed'),
@@ -143,7 +143,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
       })
 
       it('begin as queued, and go on with what is ticked off, delivered and read', async () => {
-        expect(await hand('n', 'c')).toBe('sent')
+        expect(await enqueue('n', 'c')).toBe('sent')
         const receipt = { accountKey: alice, account: `written ${alice}` }
         expect(await all('n')).toEqual([{ ...receipt, state: 'queued', at: T }])
         await take()
@@ -169,7 +169,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
         for (const { accountKey, subscriptionId, copies } of people) {
           for (const [at, copy] of copies.entries()) {
             const one = kept[at]
-            if (one) await store().hand(one, [target(accountKey, subscriptionId, copy)])
+            if (one) await store().enqueue(one, [target(accountKey, subscriptionId, copy)])
           }
         }
         await store().completeOutbox([{ id: 'a1' }, { id: 'a2' }, { id: 'b1' }, { id: 'b2' }], T)
@@ -204,12 +204,12 @@ export const notifyReceiptsContract = (engine: Engine): void => {
         const written = 'eip155:8453:0x00000000000000000000000000000000000000aB'
         await become(store(), key, record([subscription('v')]))
         const kept = await store().putNotification(notification('n'))
-        await store().hand(kept, [{ ...target(key, 'v', 'c'), account: written }])
+        await store().enqueue(kept, [{ ...target(key, 'v', 'c'), account: written }])
         expect(await all('n')).toEqual([{ accountKey: key, account: written, state: 'queued', at: T }])
       })
 
       it('never go back, and leave out what was not seen', async () => {
-        await hand('n', 'c')
+        await enqueue('n', 'c')
         await take()
         await read('all')
         expect(await stateOf('n')).toEqual(['read'])
@@ -217,7 +217,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
         expect(await deliver('c')).toBeUndefined()
         expect(await stateOf('n')).toEqual(['read'])
         expect(await store().outboxSize()).toBe(0)
-        await hand('m', 'd')
+        await enqueue('m', 'd')
         await take()
         expect(await deliver('d')).toEqual(name('m'))
         await store().completeOutbox([done('m', 'd', 'failed', 'too late to say')], T + 3)
@@ -226,8 +226,8 @@ export const notifyReceiptsContract = (engine: Engine): void => {
       })
 
       it('fail when the entry is ticked off as failed: the copy is withdrawn', async () => {
-        await hand('n', 'c')
-        await hand('m', 'd')
+        await enqueue('n', 'c')
+        await enqueue('m', 'd')
         await take()
         await store().completeOutbox([done('n', 'c', 'failed', 'Why not'), done('m', 'd')], T + 1)
         expect(await all('n')).toEqual([
@@ -243,18 +243,18 @@ export const notifyReceiptsContract = (engine: Engine): void => {
       })
 
       it('do not move for what is ticked off a second time, or without a receipt', async () => {
-        await hand('n', 'c')
+        await enqueue('n', 'c')
         await publish('n', 'c')
         await store().completeOutbox([done('n', 'c', 'failed', 'late')], T + 9)
         expect(await stateOf('n')).toEqual(['published'])
         expect(await unread()).toBe(1)
-        await hand('m', 'd')
+        await enqueue('m', 'd')
         await store().completeOutbox([{ id: 'd' }, { id: 'unknown' }, done('gone', 'unknown')], T)
         expect(await stateOf('m')).toEqual(['queued'])
       })
 
       it('are there for who was refused, where there was none', async () => {
-        await hand('n', 'c')
+        await enqueue('n', 'c')
         const failures = [
           { accountKey: alice, account: 'eip155:1:0xAlice', reason: 'No' },
           { accountKey: bob, account: 'eip155:1:0xBob', reason: 'No' },
@@ -273,12 +273,12 @@ export const notifyReceiptsContract = (engine: Engine): void => {
       it('begin anew when it is handed over after all, or to another subscription', async () => {
         await store().putNotification(notification('n'))
         await store().refuse(name('n'), [{ accountKey: alice, account: 'a', reason: 'No' }], T)
-        expect(await hand('n', 'c')).toBe('sent')
+        expect(await enqueue('n', 'c')).toBe('sent')
         expect(await stateOf('n')).toEqual(['queued'])
         await publish('n', 'c')
         await deliver('c')
         await become(store(), alice, record([subscription('s2')]))
-        expect(await hand('n', 'c2', { by: 's2' })).toBe('sent')
+        expect(await enqueue('n', 'c2', { by: 's2' })).toBe('sent')
         expect(await all('n')).toMatchObject([{ state: 'queued' }])
         // What is late concerns the earlier one.
         expect(await deliver('c')).toBeUndefined()
@@ -287,28 +287,28 @@ export const notifyReceiptsContract = (engine: Engine): void => {
       })
 
       it('are none of who is gone or has his copy, and end with their notification', async () => {
-        expect(await hand('n', 'c', { by: 'gone' })).toBe('gone')
+        expect(await enqueue('n', 'c', { by: 'gone' })).toBe('gone')
         expect(await all('n')).toEqual([])
-        await hand('m', 'd', { expiresAt: T + 10 })
+        await enqueue('m', 'd', { expiresAt: T + 10 })
         await publish('m', 'd')
-        expect(await hand('m', 'd', { expiresAt: T + 10 })).toBe('repeated')
+        expect(await enqueue('m', 'd', { expiresAt: T + 10 })).toBe('repeated')
         expect(await stateOf('m')).toEqual(['published'])
         while ((await store().sweep(T + 10, 100)) > 0);
         expect(await all('m')).toEqual([])
-        expect(await hand('m', 'd', { createdAt: T + 10, expiresAt: T + 20 })).toBe('sent')
+        expect(await enqueue('m', 'd', { createdAt: T + 10, expiresAt: T + 20 })).toBe('sent')
         expect(await stateOf('m')).toEqual(['queued'])
       })
 
       it('do not belong to the next notification with the same id, without a sweep', async () => {
-        await hand('m', 'd', { expiresAt: T + 10 })
+        await enqueue('m', 'd', { expiresAt: T + 10 })
         await store().refuse(name('m'), [{ accountKey: bob, account: 'b', reason: 'No' }], T)
-        expect(await hand('m', 'd', { createdAt: T + 10, expiresAt: T + 20 })).toBe('sent')
+        expect(await enqueue('m', 'd', { createdAt: T + 10, expiresAt: T + 20 })).toBe('sent')
         expect(await all('m')).toMatchObject([{ accountKey: alice, state: 'queued' }])
       })
 
       it('survive a restart', async () => {
-        await hand('n', 'c')
-        await hand('m', 'd')
+        await enqueue('n', 'c')
+        await enqueue('m', 'd')
         await publish('n', 'c')
         await stores.reopen()
         expect([await stateOf('n'), await stateOf('m')]).toEqual([['published'], ['queued']])
@@ -375,7 +375,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
       it('withdraws what nobody holds, in steps, and leaves what somebody does', async () => {
         const people = await crowd(50)
         await handAll('n', people)
-        await hand('other', 'c')
+        await enqueue('other', 'c')
         const held = await take(20)
         let cancelled = 0
         for (;;) {
@@ -405,8 +405,8 @@ export const notifyReceiptsContract = (engine: Engine): void => {
       })
 
       it('withdraws what was given back and waits, also when it expired or its subscription ended', async () => {
-        await hand('n', 'c')
-        await hand('n', 'e', { to: bob, by: 'u' })
+        await enqueue('n', 'c')
+        await enqueue('n', 'e', { to: bob, by: 'u' })
         await take()
         await store().returnOutbox(['c', 'e'], T + 500)
         await become(store(), bob, record())
@@ -417,11 +417,11 @@ export const notifyReceiptsContract = (engine: Engine): void => {
 
       it('does not bring back what is repeated, and keeps its place in the history', async () => {
         for (const [at, id] of ['a', 'b', 'c', 'd'].entries()) {
-          await hand(`n${id}`, id, { createdAt: T - 10 + at })
+          await enqueue(`n${id}`, id, { createdAt: T - 10 + at })
         }
         await read(['a'])
         await store().cancelQueued(name('nc'), 10, T)
-        expect(await hand('nc', 'c', { createdAt: T })).toBe('repeated')
+        expect(await enqueue('nc', 'c', { createdAt: T })).toBe('repeated')
         expect(await history()).toEqual(['d', 'b', 'a'])
         expect(await history('s', { after: 'c' })).toEqual(['b', 'a'])
         expect(await history('s', { after: 'c', unreadFirst: true })).toEqual(['b', 'a'])
@@ -430,7 +430,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
       })
 
       it('takes nothing that was read from the history meanwhile', async () => {
-        await hand('n', 'c')
+        await enqueue('n', 'c')
         await read(['c'])
         expect(await store().cancelQueued(name('n'), 10, T)).toEqual({ cancelled: 0, more: false })
         expect(await history()).toEqual(['c'])
@@ -460,12 +460,12 @@ export const notifyReceiptsContract = (engine: Engine): void => {
       const key = { collapseKey: 'price' }
 
       it('replaces what the wallet does not have yet, published or not', async () => {
-        await hand('n1', 'c1', key)
-        await hand('n2', 'c2', key)
+        await enqueue('n1', 'c1', key)
+        await enqueue('n2', 'c2', key)
         expect(await all('n1')).toMatchObject([{ state: 'failed', reason: REPLACED }])
         await take()
         await publish('n2', 'c2')
-        await hand('n3', 'c3', key)
+        await enqueue('n3', 'c3', key)
         expect(await all('n2')).toMatchObject([{ state: 'failed', reason: REPLACED }])
         expect(await history()).toEqual(['c3'])
         expect(await unread()).toBe(1)
@@ -477,33 +477,33 @@ export const notifyReceiptsContract = (engine: Engine): void => {
       })
 
       it('leaves what was delivered or read, other keys, other subscriptions, and what has none', async () => {
-        await hand('n1', 'c1', key)
+        await enqueue('n1', 'c1', key)
         await take()
         await publish('n1', 'c1')
         await deliver('c1')
-        await hand('n2', 'c2', key)
+        await enqueue('n2', 'c2', key)
         await read(['c2'])
-        await hand('n3', 'c3', key)
-        await hand('n4', 'c4', { collapseKey: 'any key: ünïcode, "quotes" and\0zeros' })
-        await hand('n5', 'c5')
-        await hand('n6', 'c6', { ...key, domain: 'b.example', by: 't' })
-        await hand('n7', 'c7', { ...key, to: bob, by: 'u' })
+        await enqueue('n3', 'c3', key)
+        await enqueue('n4', 'c4', { collapseKey: 'any key: ünïcode, "quotes" and\0zeros' })
+        await enqueue('n5', 'c5')
+        await enqueue('n6', 'c6', { ...key, domain: 'b.example', by: 't' })
+        await enqueue('n7', 'c7', { ...key, to: bob, by: 'u' })
         expect(await history()).toEqual(['c5', 'c4', 'c3', 'c2', 'c1'])
         expect([await history('t'), await history('u')]).toEqual([['c6'], ['c7']])
         expect(await unread()).toBe(4)
       })
 
       it('does not let a repeated older one replace the newer', async () => {
-        await hand('n1', 'c1', key)
-        await hand('n2', 'c2', key)
-        expect(await hand('n1', 'c1', key)).toBe('repeated')
+        await enqueue('n1', 'c1', key)
+        await enqueue('n2', 'c2', key)
+        expect(await enqueue('n1', 'c1', key)).toBe('repeated')
         expect(await history()).toEqual(['c2'])
         expect(await stateOf('n2')).toEqual(['queued'])
       })
 
       it('leaves one of a hundred that come at once', async () => {
         const sent = await Promise.all(
-          Array.from({ length: 100 }, (_, at) => hand(`n${at}`, `c${at}`, { ...key, createdAt: T + at })),
+          Array.from({ length: 100 }, (_, at) => enqueue(`n${at}`, `c${at}`, { ...key, createdAt: T + at })),
         )
         expect(new Set(sent)).toEqual(new Set(['sent']))
         expect(await unread()).toBe(1)
@@ -515,12 +515,12 @@ export const notifyReceiptsContract = (engine: Engine): void => {
 
       it('and taking: what is taken was not replaced before', async () => {
         for (let at = 0; at < 20; at++) {
-          await hand(`n${at}`, `c${at}`, { ...key, collapseKey: `${at}` })
+          await enqueue(`n${at}`, `c${at}`, { ...key, collapseKey: `${at}` })
         }
         const [taken] = await Promise.all([
           Promise.all(Array.from({ length: 50 }, () => take(1))),
           Promise.all(
-            Array.from({ length: 20 }, (_, at) => hand(`m${at}`, `d${at}`, { collapseKey: `${at}` })),
+            Array.from({ length: 20 }, (_, at) => enqueue(`m${at}`, `d${at}`, { collapseKey: `${at}` })),
           ),
         ])
         const ids = [...taken.flat(), ...(await take())]
@@ -542,12 +542,12 @@ export const notifyReceiptsContract = (engine: Engine): void => {
 
     describe('races', () => {
       it('tell exactly one of a hundred that it delivered, also while it is read', async () => {
-        await hand('n', 'c')
+        await enqueue('n', 'c')
         await take()
         await publish('n', 'c')
         const told = await Promise.all(Array.from({ length: 100 }, () => deliver('c')))
         expect(told.filter((one) => one !== undefined)).toEqual([name('n')])
-        await hand('m', 'd')
+        await enqueue('m', 'd')
         const [delivered, marked] = await Promise.all([
           Promise.all(Array.from({ length: 50 }, () => deliver('d'))),
           Promise.all(Array.from({ length: 50 }, () => read('all'))),
@@ -562,7 +562,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
         const racers = Array.from({ length: 100 }, (_, at) => {
           if (at % 4 === 3) return read('all')
           if (at % 4 === 2) return read([`c${at - 1}`, `c${at - 2}`])
-          return hand(`n${at}`, `c${at}`, { createdAt: T - at, ...(at % 8 === 0 && { collapseKey: 'k' }) })
+          return enqueue(`n${at}`, `c${at}`, { createdAt: T - at, ...(at % 8 === 0 && { collapseKey: 'k' }) })
         })
         const cancels = Array.from({ length: 50 }, (_, at) => store().cancelQueued(name(`n${4 * at}`), 1, T))
         await Promise.all([...racers, ...cancels])
@@ -588,7 +588,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
         at = (at * 1103515245 + 12345) % 2147483648
         return at % limit
       }
-      for (let n = 0; n < 40; n++) await hand(`n${n}`, `c${n}`, { createdAt: T - 100 + chance(20) })
+      for (let n = 0; n < 40; n++) await enqueue(`n${n}`, `c${n}`, { createdAt: T - 100 + chance(20) })
       const before = await history()
       const withdrawn = new Set<string>()
       const seen: string[] = []
@@ -597,7 +597,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
         const page = await history('s', { limit: 3, ...(after !== undefined && { after }) })
         if (page.length === 0) break
         seen.push(...page)
-        await hand(`new${n}`, `d${n}`, { createdAt: T - 100 + chance(30) })
+        await enqueue(`new${n}`, `d${n}`, { createdAt: T - 100 + chance(30) })
         await read([`c${chance(40)}`, page[chance(3)] ?? ''])
         const gone = n % 2 === 0 ? `${page.at(-1)}`.replace('c', 'n') : `n${chance(40)}`
         if ((await store().cancelQueued(name(gone), 1, T)).cancelled > 0)
@@ -661,7 +661,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
 
     it('lets entries that are no copies be ticked off among those that are', async () => {
       await become(store(), bob, record([subscription('u')]), { outbox: [entry('answer')] })
-      await hand('n', 'c')
+      await enqueue('n', 'c')
       await take()
       await store().completeOutbox([{ id: 'answer' }, done('n', 'c')], T)
       expect(await store().outboxSize()).toBe(0)

@@ -32,9 +32,9 @@ export const notifyRotationContract = (engine: Engine): void => {
     afterEach(() => stores[Symbol.asyncDispose]())
 
     it('has no server keys before there are any, and then those that were kept', async () => {
-      expect(await store().keptServerKeys()).toBeUndefined()
+      expect(await store().storedServerKeys()).toBeUndefined()
       await store().serverKeys({ relay: 'r' })
-      expect(await store().keptServerKeys()).toEqual({ relay: 'r' })
+      expect(await store().storedServerKeys()).toEqual({ relay: 'r' })
     })
 
     it('lets one of many replace the server keys', async () => {
@@ -46,7 +46,7 @@ export const notifyRotationContract = (engine: Engine): void => {
       )
       expect(outcomes.filter(Boolean)).toHaveLength(1)
       await stores.reopen()
-      expect(await store().keptServerKeys()).toEqual({ relay: 'r', subscribe: `${outcomes.indexOf(true)}` })
+      expect(await store().storedServerKeys()).toEqual({ relay: 'r', subscribe: `${outcomes.indexOf(true)}` })
       expect(await store().swapServerKeys(first, { relay: 'other' })).toBe(false)
     })
 

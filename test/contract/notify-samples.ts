@@ -107,7 +107,7 @@ export const become = async (
   if (outcome !== 'committed') throw new Error(`not committed: ${outcome}`)
 }
 
-/** The one thing that `hand` is told about a subscriber. */
+/** The one thing that `enqueue` is told about a subscriber. */
 export const target = (accountKey: string, subscriptionId: string, deliveredId: string) => ({
   accountKey,
   account: `written ${accountKey}`,
@@ -134,7 +134,7 @@ export const handOne = async (
   change: Partial<Notification> = {},
 ) => {
   const one = await store.putNotification(notification(`of ${deliveredId}`, change))
-  return (await store.hand(one, [target(accountKey, subscriptionId, deliveredId)]))[0]
+  return (await store.enqueue(one, [target(accountKey, subscriptionId, deliveredId)]))[0]
 }
 
 /** Every entry that is free, taken and completed. */

@@ -103,23 +103,23 @@ export const furnish = async (
 
   const tell = (id: string, change = {}) =>
     notification(id, { ...month, title: `Title ${id} ✓`, ...change, id })
-  const hand = async (account: string, to: string, ids: string[], change = {}) => {
+  const enqueue = async (account: string, to: string, ids: string[], change = {}) => {
     await Promise.all(
       ids.map(async (id) => {
         const one = await notify.putNotification(tell(id, change))
-        await notify.hand(one, [target(account, to, `copy of ${id} for ${to}`)])
+        await notify.enqueue(one, [target(account, to, `copy of ${id} for ${to}`)])
       }),
     )
   }
   const many = Array.from({ length: 450 }, (_, at) => `n${at}`)
-  await hand(address, 'one', many)
-  await hand(address, 'two', ['n0', 'same'], { domain: 'b.example', url: null, icon: 'https://i.example' })
-  await hand(address, 'two', ['old'], {
+  await enqueue(address, 'one', many)
+  await enqueue(address, 'two', ['n0', 'same'], { domain: 'b.example', url: null, icon: 'https://i.example' })
+  await enqueue(address, 'two', ['old'], {
     domain: 'b.example',
     createdAt: now - 2 * HOUR,
     expiresAt: now - HOUR,
   })
-  await hand('eip155:0xgone', 'ended', ['n0'])
+  await enqueue('eip155:0xgone', 'ended', ['n0'])
   await become(notify, 'eip155:0xgone', record())
   const read = ['copy of n3 for one', 'copy of n448 for one']
   await notify.markRead({
@@ -133,8 +133,8 @@ export const furnish = async (
 
   // The second takes the place of the first; some are not sent, and one cannot be.
   const key = wholeNotification(now, 'any')
-  for (const id of ['c1', 'c2']) await hand(address, 'one', [id], key)
-  await hand(address, 'one', ['cancelled', 'late'])
+  for (const id of ['c1', 'c2']) await enqueue(address, 'one', [id], key)
+  await enqueue(address, 'one', ['cancelled', 'late'])
   const of = (id: string) => ({ projectId: 'project', domain: 'app.example', id })
   const became = (id: string, change: { became: 'published' | 'failed'; reason?: string }) => ({
     id: `copy of ${id} for one`,
@@ -191,7 +191,7 @@ export const furnish = async (
 
   const waiting = target(address, 'one', 'copy of waits for one')
   const waits = { ...waiting, outbox: { ...waiting.outbox, ...month } }
-  await notify.hand(await notify.putNotification(tell('waits')), [waits])
+  await notify.enqueue(await notify.putNotification(tell('waits')), [waits])
   // Queues: in order, with a gap where one was taken, and what has expired.
   const [queue, other] = [
     { domain: 'default', hashDID: 'reader' },

@@ -180,15 +180,19 @@ describe.each(pairs)('a transfer from %s', (_, from, to) => {
 
     const one = notification('more', { createdAt: now, expiresAt: now + HOUR })
     const copyOfN0 = notification('n0', { createdAt: now, expiresAt: now + HOUR })
-    expect(await notify.hand(one, [target(address, 'one', 'copy of more')])).toEqual(['sent'])
-    expect(await notify.hand(copyOfN0, [target(address, 'one', 'copy of n0 for one')])).toEqual(['repeated'])
+    expect(await notify.enqueue(one, [target(address, 'one', 'copy of more')])).toEqual(['sent'])
+    expect(await notify.enqueue(copyOfN0, [target(address, 'one', 'copy of n0 for one')])).toEqual([
+      'repeated',
+    ])
     expect(await notify.unreadCounts(['one'])).toEqual([UNREAD + 1])
     expect(
-      await notify.hand({ ...one, id: 'cancelled' }, [target(address, 'one', 'copy of cancelled for one')]),
+      await notify.enqueue({ ...one, id: 'cancelled' }, [
+        target(address, 'one', 'copy of cancelled for one'),
+      ]),
     ).toEqual(['repeated'])
     const countsOf = (id: string) => notify.receiptCounts({ ...one, id })
     const newer = { ...wholeNotification(now + 1, 'c3') }
-    expect(await notify.hand(newer, [target(address, 'one', 'copy of c3 for one')])).toEqual(['sent'])
+    expect(await notify.enqueue(newer, [target(address, 'one', 'copy of c3 for one')])).toEqual(['sent'])
     expect(await notify.receipts({ ...one, id: 'c2' }, { limit: 2 })).toMatchObject([
       { state: 'failed', reason: REPLACED },
     ])

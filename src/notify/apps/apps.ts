@@ -22,7 +22,7 @@ import { topicOf } from '../../protocol/topic.ts'
 import { uuidFrom } from '../ids.ts'
 import type { AppRecord, NotificationType, NotifyStore, Sealed, Welcome } from '../store/store.ts'
 import type { KeyRing, Keys } from './key-ring.ts'
-import { createProjectDesk, type ProjectDesk } from './projects.ts'
+import { createProjectRegistry, type ProjectRegistry } from './projects.ts'
 
 /** An app's domain as published, and also with a port. At most 253 characters. */
 export const DOMAIN = /^[a-z0-9-_.]+(?::[0-9]{1,5})?$/
@@ -54,9 +54,9 @@ export interface Declaration {
 
 export interface Apps {
   /** Who holds the apps. */
-  readonly projects: ProjectDesk
-  createProject: ProjectDesk['create']
-  authenticate: ProjectDesk['authenticate']
+  readonly projects: ProjectRegistry
+  createProject: ProjectRegistry['create']
+  authenticate: ProjectRegistry['authenticate']
   /**
    * Makes the app unless it is there, applies what is declared, and returns once its subscribe topic is watched.
    * Throws `not_found` (no such project), `conflict` (another project holds the domain), `quota_reached`, `bad_params`.
@@ -80,7 +80,7 @@ export interface AppsDeps {
 }
 
 export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps): Apps => {
-  const projects = createProjectDesk({ store, clock, randomBytes })
+  const projects = createProjectRegistry({ store, clock, randomBytes })
   // Records are read anew each time, and say whether the opened keys are still theirs.
   const opened = new Map<string, { sealed: string; keys: Keys; former: (Keys & { until: number })[] }>()
 

@@ -25,7 +25,7 @@ export interface NewSecret {
   record: ProjectSecret
 }
 
-export interface ProjectDesk {
+export interface ProjectRegistry {
   /** `secret` in the answer is the only time it can be seen. Throws `conflict` when the id is taken. */
   create(project?: { id?: string; name?: string; secret?: string }): Promise<{
     project: Project
@@ -56,11 +56,11 @@ const hashOf = (secret: string): Uint8Array => crypto.sha256(utf8(secret))
 const allSecrets = ({ secrets, secretHash, createdAt }: Project): ProjectSecret[] =>
   secrets ?? [{ id: 'first', name: 'first', hash: secretHash, createdAt }]
 
-export const createProjectDesk = (deps: {
+export const createProjectRegistry = (deps: {
   store: ProjectStore
   clock: Clock
   randomBytes: (length: number) => Uint8Array
-}): ProjectDesk => {
+}): ProjectRegistry => {
   const { store, clock, randomBytes } = deps
   const held = new Map<string, { settings: ProjectSettings; readAt: number }>()
 

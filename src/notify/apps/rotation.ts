@@ -38,7 +38,7 @@ const PAGE = 500
 const ATTEMPTS = 20
 
 export const createRotation = (deps: {
-  store: Pick<NotifyStore, 'keptServerKeys' | 'swapServerKeys' | 'swapApp' | 'app' | 'apps'>
+  store: Pick<NotifyStore, 'storedServerKeys' | 'swapServerKeys' | 'swapApp' | 'app' | 'apps'>
   vault: Pick<Vault, 'seal' | 'open'>
   serverKeys: Pick<ServerKeys, 'refresh'>
   clock: Clock
@@ -58,12 +58,12 @@ export const createRotation = (deps: {
   }
 
   const sweepServer = async (): Promise<void> => {
-    const kept = await store.keptServerKeys()
+    const kept = await store.storedServerKeys()
     for (const until of kept ? formerEnds(kept) : []) {
       if (!kept || until > clock.now()) continue
       await leave(topicOf(keptPair(vault, kept, until).subscribe.publicKey))
       await insist(async () => {
-        const now = await store.keptServerKeys()
+        const now = await store.storedServerKeys()
         const name = `${until}.subscribe`
         // Another one under this name is for the next sweep.
         if (now?.[name] !== kept[name]) return true
@@ -101,7 +101,7 @@ export const createRotation = (deps: {
       const { authentication, subscribe } = keptPair(vault, pair)
       await join(topicOf(subscribe.publicKey))
       const until = await insist(async () => {
-        const kept = await store.keptServerKeys()
+        const kept = await store.storedServerKeys()
         if (!kept) throw new Error('There are no server keys yet')
         const end = clock.now() + overlap
         return (await store.swapServerKeys(kept, withPair(kept, pair, end))) ? end : undefined

@@ -96,7 +96,7 @@ export const withoutPair = (kept: Kept, until: number): Kept =>
 
 /** Reads the keys, or makes them; of several processes that start at once all get the same. `secret`: the present one. */
 export const loadServerKeys = async (deps: {
-  store: Pick<NotifyStore, 'serverKeys' | 'keptServerKeys' | 'swapServerKeys'>
+  store: Pick<NotifyStore, 'serverKeys' | 'storedServerKeys' | 'swapServerKeys'>
   vault: Vault
   clock: Clock
   secret: Uint8Array
@@ -141,7 +141,7 @@ export const loadServerKeys = async (deps: {
       return held.former.filter(({ until }) => until > now)
     },
     async refresh() {
-      const kept = await store.keptServerKeys()
+      const kept = await store.storedServerKeys()
       if (kept && JSON.stringify(kept) !== held.names) held = read(kept)
     },
   }

@@ -22,7 +22,7 @@ export interface Vault {
    */
   open(sealed: Sealed): Uint8Array
   /** The same sealed with the present secret; undefined when it is. Throws as `open` does. */
-  reseal(sealed: Sealed): Sealed | undefined
+  reencrypt(sealed: Sealed): Sealed | undefined
   /** The secret that opens it. Throws as `open` does. */
   secretOf(sealed: Sealed): Uint8Array
 }
@@ -73,7 +73,7 @@ export const createVault = (
   return {
     seal,
     open: (sealed) => find(sealed).opened,
-    reseal(sealed) {
+    reencrypt(sealed) {
       const { opened, isPresent } = find(sealed)
       return isPresent ? undefined : seal(opened)
     },

@@ -9,7 +9,7 @@
  */
 import { Hono, type MiddlewareHandler } from 'hono'
 import { jsonBody } from '../../platform/net/http.ts'
-import type { Sent } from '../publish/notifications.ts'
+import type { Notifications } from '../publish/notifications.ts'
 import type { Publishing } from '../publish/service.ts'
 import { named } from './notifications.ts'
 import { Broadcast } from './schema.ts'
@@ -19,7 +19,7 @@ import type { BroadcastAnswer } from './schema-notifications.ts'
 export const shownBroadcast = ({
   progress,
   counts,
-}: Awaited<ReturnType<Sent['broadcast']>>): BroadcastAnswer => {
+}: Awaited<ReturnType<Notifications['broadcast']>>): BroadcastAnswer => {
   const { id, domain, status, startAt, endedAt, total, handed, skipped } = progress
   return {
     id,
@@ -37,7 +37,7 @@ export const shownBroadcast = ({
 export const broadcastRoutes = (
   deps: {
     publishing: Publishing
-    sent: Sent
+    sent: Notifications
     /** Counts against the project's quota of the day. */
     takeOfDay: (projectId: string, count: number) => Promise<void>
   },

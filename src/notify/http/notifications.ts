@@ -12,7 +12,7 @@
  */
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { checked } from '../../platform/validate.ts'
-import type { Named, Sent, SentNotification } from '../publish/notifications.ts'
+import type { Named, Notifications, SentNotification } from '../publish/notifications.ts'
 import { ForApp } from './schema.ts'
 import { NotificationsPage, ReceiptsPage } from './schema-notifications.ts'
 
@@ -37,7 +37,7 @@ export const named = (c: Context, { projectId, id }: { projectId: string; id: st
   return { projectId, id, domain: appDomain }
 }
 
-export const notificationRoutes = (sent: Sent, secret: MiddlewareHandler): Hono => {
+export const notificationRoutes = (sent: Notifications, secret: MiddlewareHandler): Hono => {
   const app = new Hono()
 
   app.get('/v1/:projectId/notifications', secret, async (c) => {

@@ -37,7 +37,7 @@ import { didDocument } from '../apps/did-document.ts'
 import type { KeyRing } from '../apps/key-ring.ts'
 import { type LimitName, type Limits, UNLIMITED } from '../apps/limits.ts'
 import type { ServerKeys } from '../apps/server-keys.ts'
-import type { Sent } from '../publish/notifications.ts'
+import type { Notifications } from '../publish/notifications.ts'
 import type { NotifyMessage, Publishing } from '../publish/service.ts'
 import type { AppRecord } from '../store/store.ts'
 import type { Webhooks } from '../webhooks/service.ts'
@@ -65,7 +65,7 @@ export interface NotifyRoutesDeps {
   apps: Apps
   publishing: Publishing
   webhooks: Webhooks
-  sent: Sent
+  sent: Notifications
   /** The notify server's own keys, as they are at the time. */
   serverKeys: KeyRing & Pick<ServerKeys, 'refresh'>
   log: Log

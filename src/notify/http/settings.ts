@@ -1,7 +1,7 @@
 /** What a project may settle for itself: `GET, PUT /v1/:projectId/settings`, with its secret. */
 import { Hono, type MiddlewareHandler } from 'hono'
 import { jsonBody } from '../../platform/net/http.ts'
-import type { ProjectDesk } from '../apps/projects.ts'
+import type { ProjectRegistry } from '../apps/projects.ts'
 import type { Project } from '../store/store.ts'
 import { Settings } from './schema-notifications.ts'
 
@@ -11,7 +11,7 @@ const DEFAULT_DAYS = 30
 const shown = ({ settings = {} }: Project) => ({ retention_days: settings.retentionDays ?? DEFAULT_DAYS })
 
 export const settingsRoutes = (
-  projects: Pick<ProjectDesk, 'project' | 'set'>,
+  projects: Pick<ProjectRegistry, 'project' | 'set'>,
   secret: MiddlewareHandler,
 ): Hono => {
   const app = new Hono()

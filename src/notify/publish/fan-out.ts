@@ -46,7 +46,7 @@ export interface Fate {
   reason?: string
 }
 
-type Target = Parameters<NotifyStore['hand']>[1][number]
+type Target = Parameters<NotifyStore['enqueue']>[1][number]
 
 const DAY = 86_400_000
 const TOO_MANY = 'Rate limit exceeded'
@@ -79,7 +79,7 @@ export const createHanding = ({
   cancels,
   clock,
 }: {
-  store: Pick<NotifyStore, 'account' | 'delivered' | 'hand' | 'putNotification' | 'refuse'>
+  store: Pick<NotifyStore, 'account' | 'delivered' | 'enqueue' | 'putNotification' | 'refuse'>
   apps: Pick<Apps, 'projects'>
   limits: Pick<Limits, 'takeEach'>
   cancels: Pick<Cancels, 'has'>
@@ -199,7 +199,7 @@ export const createHanding = ({
       const isRepeat = mayBeCancelled && kept.createdAt !== clock.now()
       const refused = await beyondLimit(kept, [...subscribed.keys()], isRepeat)
       const targets = [...subscribed.keys()].filter((target) => !refused.has(target))
-      const results = targets.length > 0 ? await store.hand(kept, targets) : []
+      const results = targets.length > 0 ? await store.enqueue(kept, targets) : []
       // A subscription may have ended since it was looked at.
       const gone = new Set(targets.filter((_, at) => results[at] === 'gone'))
       for (const [target, accounts] of subscribed) {
@@ -216,7 +216,7 @@ export const createHanding = ({
         .map(({ accountKey, subscription }) => targetOf(kept, accountKey, subscription))
       const refused = await beyondLimit(kept, wanted, false)
       const targets = wanted.filter((target) => !refused.has(target))
-      const results = targets.length > 0 ? await store.hand(kept, targets) : []
+      const results = targets.length > 0 ? await store.enqueue(kept, targets) : []
       const handed = results.filter((result) => result !== 'gone').length
       return { handed, skipped: subscribers.length - handed }
     },

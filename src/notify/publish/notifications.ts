@@ -45,7 +45,7 @@ export interface Named {
 }
 
 /** Everything that is named and is not there throws `not_found`. */
-export interface Sent {
+export interface Notifications {
   /** Newest first; those that are scheduled in an order of their own. */
   list(
     projectId: string,
@@ -74,12 +74,12 @@ const NONE: Counts = { queued: 0, published: 0, delivered: 0, read: 0, failed: 0
 const LONGEST_ID = 510
 const noSuch = () => new ProtocolError('not_found', 'no such notification')
 
-export const createSent = (deps: {
+export const createNotifications = (deps: {
   store: NotifyStore
   jobQueue: JobQueue
   apps: Pick<Apps, 'list' | 'projects'>
   clock: Clock
-}): Sent => {
+}): Notifications => {
   const { store, jobQueue, apps, clock } = deps
   const cancels = createCancels(deps)
   // Only to keep a text: nobody gets it from here.

@@ -57,7 +57,7 @@ export const handWelcome = async (
     deliverBy: expiresAt,
     expiresAt,
   }
-  await store.hand(notification, [
+  await store.enqueue(notification, [
     {
       accountKey,
       account,

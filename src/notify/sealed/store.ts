@@ -33,7 +33,7 @@ export const createSealedStore = (store: NotifyStore, texts: TextSeal): NotifySt
       const kept = await store.notification(projectId, domain, id)
       return kept && opened(kept)
     },
-    hand: (notification, targets) => store.hand(sealed(notification), targets),
+    enqueue: (notification, targets) => store.enqueue(sealed(notification), targets),
     async delivered(subscriptionId, deliveredId) {
       const copy = await store.delivered(subscriptionId, deliveredId)
       return copy && openedCopy(copy)

@@ -6,7 +6,7 @@ import type { AppRecord, Sealed } from './records.ts'
 
 export interface RotationStore {
   /** The server's own keys as they are kept now; undefined before there are any. */
-  keptServerKeys(): Promise<Record<string, Sealed> | undefined>
+  storedServerKeys(): Promise<Record<string, Sealed> | undefined>
   /** Replaces the server's own keys if they are still `old`; answers whether it did. */
   swapServerKeys(old: Record<string, Sealed>, next: Record<string, Sealed>): Promise<boolean>
   /**

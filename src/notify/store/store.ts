@@ -103,7 +103,7 @@ export interface NotifyStore
    * neither delivered nor read, and its receipt fails with `REPLACED`; also if a worker holds its entry or the relay has
    * it: then the wallet may yet receive it, but will not find it in its history.
    */
-  hand(
+  enqueue(
     notification: Notification,
     targets: readonly {
       accountKey: string

@@ -7,7 +7,7 @@
  */
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
-import type { OnDuty } from '../duty.ts'
+import type { LeaderTask } from '../leader-task.ts'
 import type { RelayLink } from '../relay/link.ts'
 import type { NotifyStore } from '../store/store.ts'
 import { createRenewal } from './renewal.ts'
@@ -32,13 +32,13 @@ export const createMembership = (
   deps: {
     store: Pick<NotifyStore, 'apps' | 'topics'>
     relay: Pick<RelayLink, 'connected' | 'ready' | 'subscribe' | 'onConnectionChange'>
-    onDuty: OnDuty
+    leaderTask: LeaderTask
     clock: Clock
     log: Log
   },
   options: { serverTopics: () => string[]; renew: boolean },
 ): Membership => {
-  const { store, relay, onDuty, clock, log } = deps
+  const { store, relay, leaderTask, clock, log } = deps
   const ending = new AbortController()
   let isReady = false
   let settle = { resolve: () => {}, reject: (_: unknown) => {} }
@@ -85,7 +85,7 @@ export const createMembership = (
 
   const keepUp = (): AsyncDisposable => {
     const renew = createRenewal({ store, relay, clock, log })
-    const duty = onDuty(async (signal) => {
+    const duty = leaderTask(async (signal) => {
       await running
       while (!signal.aborted) {
         await joinRequestTopics(signal)

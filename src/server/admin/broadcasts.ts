@@ -12,7 +12,7 @@ import { z } from 'zod'
 import type { Apps } from '../../notify/apps/apps.ts'
 import { shownBroadcast } from '../../notify/http/broadcasts.ts'
 import { Broadcast, Domain } from '../../notify/http/schema.ts'
-import type { Sent } from '../../notify/publish/notifications.ts'
+import type { Notifications } from '../../notify/publish/notifications.ts'
 import type { Publishing } from '../../notify/publish/service.ts'
 import { jsonBody } from '../../platform/net/http.ts'
 import { checked } from '../../platform/validate.ts'
@@ -22,7 +22,7 @@ import { typeNamed } from './type-by-name.ts'
 export interface NotifyAdmin {
   apps: Apps
   publishing: Publishing
-  sent: Sent
+  sent: Notifications
 }
 
 const Start = z.object({

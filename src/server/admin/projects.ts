@@ -13,7 +13,7 @@
  */
 import { Hono } from 'hono'
 import { z } from 'zod'
-import type { NewSecret, ProjectDesk } from '../../notify/apps/projects.ts'
+import type { NewSecret, ProjectRegistry } from '../../notify/apps/projects.ts'
 import type { Project, ProjectSettings } from '../../notify/store/store.ts'
 import { jsonBody } from '../../platform/net/http.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
@@ -44,7 +44,7 @@ const Settings = z
 
 const time = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString())
 
-export const adminProjects = (room: () => { desk: ProjectDesk; projects: Projects }): Hono => {
+export const adminProjects = (room: () => { desk: ProjectRegistry; projects: Projects }): Hono => {
   const app = new Hono()
 
   const shown = (project: Project) => {

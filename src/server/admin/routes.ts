@@ -18,7 +18,7 @@ import type { IncomingMessage } from 'node:http'
 import { Hono } from 'hono'
 import type { KeyRegistry } from '../../keys/service.ts'
 import type { Apps } from '../../notify/apps/apps.ts'
-import type { Sent } from '../../notify/publish/notifications.ts'
+import type { Notifications } from '../../notify/publish/notifications.ts'
 import type { Publishing } from '../../notify/publish/service.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Transfer } from '../../storage/transfer/transfer.ts'
@@ -37,7 +37,7 @@ export interface AdminDeps extends AdminRotationDeps {
   projects: Projects | undefined
   apps: Apps | undefined
   publishing: Publishing | undefined
-  sent: Sent | undefined
+  sent: Notifications | undefined
   registry: KeyRegistry | undefined
   transfer: Transfer | undefined
   accounts?: Accounts | undefined

@@ -36,7 +36,7 @@ const reencryptRecords =
   async (record) => {
     let isDue: boolean
     try {
-      isDue = sealedIn(record).some((sealed) => vault.reseal(sealed) !== undefined)
+      isDue = sealedIn(record).some((sealed) => vault.reencrypt(sealed) !== undefined)
     } catch {
       return 'unreadable'
     }
@@ -47,7 +47,7 @@ const reencryptRecords =
 
 const replaceServerKeys = (notify: NotifyStore, renew: Renew) => () =>
   retryConflicts(async () => {
-    const stored = await notify.keptServerKeys()
+    const stored = await notify.storedServerKeys()
     if (!stored) return true
     const next = Object.fromEntries(Object.entries(stored).map(([name, sealed]) => [name, renew(sealed)]))
     return notify.swapServerKeys(stored, next)
@@ -117,7 +117,7 @@ export const createSealedTables = (
   vault: Vault,
   clock: Clock,
 ): { [T in SealedTableName]: Reencrypt<Records[T]> } => {
-  const renew: Renew = (sealed) => vault.reseal(sealed) ?? sealed
+  const renew: Renew = (sealed) => vault.reencrypt(sealed) ?? sealed
   const reencryptWebhooks = reencryptRecords(
     vault,
     ({ webhooks }: { projectId: string; webhooks: readonly Webhook[] }) => secretsOf(webhooks, clock.now()),

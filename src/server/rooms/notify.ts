@@ -6,7 +6,7 @@ import { createVault, type Vault } from '../../notify/apps/vault.ts'
 import { relayWebhookRoutes } from '../../notify/http/relay-webhook.ts'
 import { notifyRoutes } from '../../notify/http/routes.ts'
 import { AppDeclaration } from '../../notify/http/schema.ts'
-import { createSent, type Sent } from '../../notify/publish/notifications.ts'
+import { createNotifications, type Notifications } from '../../notify/publish/notifications.ts'
 import { createPublishing, type Publishing } from '../../notify/publish/service.ts'
 import { createSealedJobQueue } from '../../notify/sealed/jobs.ts'
 import { createSealedStore } from '../../notify/sealed/store.ts'
@@ -41,7 +41,7 @@ import { linkToRelay, type RelayLink } from './relay-link.ts'
 export interface NotifyRoom {
   apps: Apps
   publishing: Publishing
-  sent: Sent
+  sent: Notifications
   projects: Projects
   vault: Vault
   accountData: AccountData
@@ -95,7 +95,7 @@ const startServer = (
     {
       ...parts,
       ...{ lookup, clock, log, meter, randomBytes },
-      onDuty: context.leaderTask,
+      leaderTask: context.leaderTask,
       connectRelay: link.connect,
       relayKey: link.relayKey,
     },
@@ -127,7 +127,7 @@ export const buildNotify = async (
   const webhooks = createWebhooks({ store, jobQueue, vault, clock, randomBytes, checkUrl })
   const limits = createLimits(stores.buckets, config.limits)
   const publishing = createPublishing({ store, jobQueue, apps, webhooks, limits, clock, randomBytes })
-  const sent = createSent({ store, jobQueue, apps, clock })
+  const sent = createNotifications({ store, jobQueue, apps, clock })
   const projects = createProjects(apps, serverKeys.root)
   const link = linkToRelay({ config, urls, clock, log, meter, randomBytes }, serverKeys.relay)
 

@@ -104,7 +104,7 @@ describe("the server's keys", () => {
     await world.rotation.sweep()
     expect(world.loop.topics).not.toContain(topicOf(old.publicKey))
     expect(world.loop.topics).toContain(topicOf(world.address.publicKey))
-    const kept = await world.store.keptServerKeys()
+    const kept = await world.store.storedServerKeys()
     expect(Object.keys(kept ?? {}).sort()).toEqual(['authentication', 'relay', 'root', 'subscribe'])
   })
 
@@ -115,7 +115,7 @@ describe("the server's keys", () => {
     await world.rotation.server(0)
     expect(await isIgnored(world.newDevice().watch(old))).toBe(true)
     expect(world.loop.left).toContain(topicOf(old.publicKey))
-    expect(Object.keys((await world.store.keptServerKeys()) ?? {})).toHaveLength(4)
+    expect(Object.keys((await world.store.storedServerKeys()) ?? {})).toHaveLength(4)
     // Who finds the new one is served; the id on the relay stays.
     const relay = world.serverKeys.relay.did
     expect(await answered(veteran.watch(world.address))).toMatchObject({ iss: world.address.did })
@@ -132,7 +132,7 @@ describe("the server's keys", () => {
       expect(await isIgnored(world.newDevice().watch(address))).toBe(true)
       expect(world.loop.left).toContain(topicOf(address.publicKey))
     }
-    expect(Object.keys((await world.store.keptServerKeys()) ?? {})).toHaveLength(4)
+    expect(Object.keys((await world.store.storedServerKeys()) ?? {})).toHaveLength(4)
   })
 
   it('are joined and served again after a restart, the old ones, too', async () => {
@@ -153,7 +153,7 @@ describe("the server's keys", () => {
     const other = await loadServerKeys({ store, vault, clock, secret: Uint8Array.from({ length: 32 }) })
     // As if the other one had done it: this one is not told.
     const fresh = createVault(Uint8Array.from({ length: 32 }, (_, at) => at))
-    const kept = await store.keptServerKeys()
+    const kept = await store.storedServerKeys()
     const [from] = [await startNotify()]
     try {
       const pair = {
@@ -212,7 +212,7 @@ describe("the server's keys", () => {
   it('are looked at every other second', async () => {
     const { store } = world
     const vault = createVault(Uint8Array.from({ length: 32 }, (_, at) => at))
-    const kept = (await store.keptServerKeys()) ?? {}
+    const kept = (await store.storedServerKeys()) ?? {}
     const authentication = vault.seal(new Uint8Array(32).fill(9))
     await store.swapServerKeys(kept, { ...kept, authentication })
     const before = world.address.did

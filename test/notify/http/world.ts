@@ -7,7 +7,7 @@ import { createApps } from '../../../src/notify/apps/apps.ts'
 import { createLimits, type LimitRules } from '../../../src/notify/apps/limits.ts'
 import { createVault } from '../../../src/notify/apps/vault.ts'
 import { notifyRoutes } from '../../../src/notify/http/routes.ts'
-import { createSent } from '../../../src/notify/publish/notifications.ts'
+import { createNotifications } from '../../../src/notify/publish/notifications.ts'
 import { createPublishing } from '../../../src/notify/publish/service.ts'
 import type { Subscription, Watcher } from '../../../src/notify/store/store.ts'
 import { createWebhooks } from '../../../src/notify/webhooks/service.ts'
@@ -59,7 +59,7 @@ export const startHttpWorld = async (
   const limits = createLimits(createBuckets(clock), rules)
   const { jobQueue } = stores
   const publishing = createPublishing({ store, jobQueue, apps, webhooks, limits, clock, randomBytes: random })
-  const sent = createSent({ store, jobQueue, apps, clock })
+  const sent = createNotifications({ store, jobQueue, apps, clock })
   const serverKeys = {
     authentication: signingKeyFrom(new Uint8Array(32).fill(1)),
     subscribe: agreementKeyFrom(new Uint8Array(32).fill(2)),

@@ -218,7 +218,7 @@ describe('what became of a notification', () => {
     const task = { kind: 'notification', accountKey: owner, subscriptionId: held.id, ...named } as const
     const outbox = { id, task: { ...task, notificationId }, createdAt: now, expiresAt: now + life }
     const target = { accountKey: owner, account: held.account, subscriptionId: held.id, deliveredId: id }
-    expect(await world.store.hand(one, [{ ...target, outbox }])).toEqual(['sent'])
+    expect(await world.store.enqueue(one, [{ ...target, outbox }])).toEqual(['sent'])
   }
 
   it('is published when the relay has acknowledged it, not before', async () => {

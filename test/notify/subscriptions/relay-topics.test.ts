@@ -48,7 +48,7 @@ it('on a relay that forgets, notify topics are joined again, and failures are re
     },
   }
   await using membership = createMembership(
-    { store: world.store, relay, onDuty: alone(clock), clock, log: silent },
+    { store: world.store, relay, leaderTask: alone(clock), clock, log: silent },
     { serverTopics: () => ['the server'], renew: true },
   )
   expect(membership.isReady).toBe(false)
@@ -74,7 +74,7 @@ it('ready rejects when the server is closed before', async () => {
         ready: () => Promise.reject(new Error('closed')),
         subscribe: async () => {},
       },
-      onDuty: alone(leapingClock()),
+      leaderTask: alone(leapingClock()),
       clock: leapingClock(),
       log: silent,
     },

@@ -101,7 +101,7 @@ it('every page is a batch of 500 at most, they are spread, and a broken line doe
     {
       store: stores.notify,
       relay: link,
-      onDuty: createLeaderElection({ leases: stores.leases, clock, log: silent }, 'me')('renewal'),
+      leaderTask: createLeaderElection({ leases: stores.leases, clock, log: silent }, 'me')('renewal'),
       clock,
       log: silent,
     },

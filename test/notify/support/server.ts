@@ -123,7 +123,7 @@ export const startNotify = async (
         log: recorder.log,
         meter: recorder.meter,
         randomBytes: random,
-        onDuty: createLeaderElection({ leases: stores.leases, clock, log: recorder.log }, 'the only one'),
+        leaderTask: createLeaderElection({ leases: stores.leases, clock, log: recorder.log }, 'the only one'),
         connectRelay: options.connect?.(serverKeys) ?? loop.connect,
         relayKey: async () => {
           throw new ProtocolError('unavailable', 'the loop tells nothing')

@@ -77,7 +77,7 @@ it('a directory from before there were receipts goes on as it was', async () => 
   if (!kept) throw new Error('it is gone')
   await become(store, 'eip155:0xbob', record([subscription('u')]))
   const both = [target(alice, 's', 'copy'), target('eip155:0xbob', 'u', 'new')]
-  expect(await store.hand(kept, both)).toEqual(['repeated', 'sent'])
+  expect(await store.enqueue(kept, both)).toEqual(['repeated', 'sent'])
   expect(await store.receiptCounts(of)).toMatchObject({ queued: 1 })
 
   while ((await store.sweep(kept.expiresAt, 100)) > 0);

@@ -36,7 +36,7 @@ const notify = async (lane: string) => {
       outbox: [entry(`response ${id}`)],
     })
     if (outcome === 'committed') say('committed', id)
-    const [handed] = await stores.notify.hand(notification(id), [target(id, id, `copy ${id}`)])
+    const [handed] = await stores.notify.enqueue(notification(id), [target(id, id, `copy ${id}`)])
     if (handed === 'sent') say('handed', id)
     if (at % 3 !== 0) continue
     await stores.notify.completeOutbox([{ id: `response ${id}` }], T)

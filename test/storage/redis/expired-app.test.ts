@@ -41,7 +41,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
   const apps = createApps({ ...deps, join: async () => {} })
   const service = createNotifyService(deps)
   const publishing = createPublishing({ ...deps, jobQueue: stores.jobQueue, apps })
-  const onDuty = createLeaderElection({ leases: stores.leases, clock, log: silent }, 'the only one')('sweep')
+  const leaderTask = createLeaderElection({ leases: stores.leases, clock, log: silent }, 'the only one')('sweep')
 
   const all = async (): Promise<string[]> => {
     const keys: string[] = []
@@ -145,7 +145,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
 
   await clock.advance(31 * DAY)
   {
-    await using _ = createSweeper({ ...deps, service, rotation: { sweep: async () => {} }, onDuty })
+    await using _ = createSweeper({ ...deps, service, rotation: { sweep: async () => {} }, leaderTask })
     await eventually(async () => {
       await clock.advance(60_000)
       expect(await store.accountsDue(clock.now(), 1)).toEqual([])

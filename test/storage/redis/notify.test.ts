@@ -192,7 +192,7 @@ for (const [name, server] of [
       expect(new Set(kept.map(({ key }) => key)).size).toBe(1)
       await become(store(), alice, record([subscription('s')]))
       const one = await store().putNotification(notification('n'))
-      const handed = await of((each) => each.hand(one, [target(alice, 's', 'c')]))
+      const handed = await of((each) => each.enqueue(one, [target(alice, 's', 'c')]))
       expect(handed.flat().filter((answer) => answer === 'sent')).toHaveLength(1)
       expect(await store().unreadCounts(['s'])).toEqual([1])
       const marked = await of((each) =>

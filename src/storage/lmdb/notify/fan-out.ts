@@ -7,13 +7,13 @@ import type { Outbox } from './outbox.ts'
 import type { ReceiptRows } from './receipt-rows.ts'
 import { expiryKey, nextNumber, sentKeys, type Tables } from './tables.ts'
 
-type FanOut = Pick<NotifyStore, 'putNotification' | 'notification' | 'hand'>
-type Target = Parameters<NotifyStore['hand']>[1][number]
+type FanOut = Pick<NotifyStore, 'putNotification' | 'notification' | 'enqueue'>
+type Target = Parameters<NotifyStore['enqueue']>[1][number]
 
 /** Targets of one transaction: a fan-out to thousands must not hold up other transactions. */
 const MAX_TRANSACTION_TARGETS = 500
 
-type Targets = Parameters<NotifyStore['hand']>[1]
+type Targets = Parameters<NotifyStore['enqueue']>[1]
 
 interface FanOutDeps {
   env: Env
@@ -94,7 +94,7 @@ const writeBatch = async (
   deps: FanOutDeps,
   notification: Notification,
   targets: Targets,
-): ReturnType<NotifyStore['hand']> => {
+): ReturnType<NotifyStore['enqueue']> => {
   notificationKey(notification)
   if (notification.collapseKey !== undefined) collapsingKey(0, notification.collapseKey)
   for (const { accountKey, deliveredId, subscriptionId, outbox: entry } of targets) {
@@ -127,7 +127,7 @@ export const createLmdbFanOut = (
       const m = deps.copies.numberOf({ projectId, domain, id })
       return m === undefined ? undefined : deps.copies.notification(m)
     },
-    async hand(notification, targets) {
+    async enqueue(notification, targets) {
       const results: ('sent' | 'repeated' | 'gone')[] = []
       for (let from = 0; from < targets.length; from += MAX_TRANSACTION_TARGETS) {
         const batch = await writeBatch(

@@ -8,7 +8,7 @@ import type { Tables } from './tables.ts'
 
 /** Replacing keys. */
 export const createLmdbRotation = (env: Env, tables: Tables): RotationStore => ({
-  async keptServerKeys() {
+  async storedServerKeys() {
     return tables.server.get(KEYS)
   },
 

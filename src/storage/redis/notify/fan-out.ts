@@ -19,7 +19,7 @@ const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 const OUTCOMES = ['sent', 'repeated', 'gone', 'collapsed'] as const
 type Answer = (typeof OUTCOMES)[number]
 
-type Target = Parameters<NotifyStore['hand']>[1][number]
+type Target = Parameters<NotifyStore['enqueue']>[1][number]
 /** With its outbox entry as the script is told it, its place in the answer, and its partition. */
 type Placed = Target & { args: (string | number)[]; index: number; p: number }
 
@@ -133,11 +133,11 @@ export const createRedisFanOut = (
   shared: NotifyDeps,
   notifications: Notifications,
   outbox: Outbox,
-): Pick<NotifyStore, 'hand'> => {
+): Pick<NotifyStore, 'enqueue'> => {
   const deps: FanOutDeps = { ...shared, notifications, outbox }
 
   return {
-    async hand(notification, targets) {
+    async enqueue(notification, targets) {
       const results: ('sent' | 'repeated' | 'gone')[] = []
       for (let from = 0; from < targets.length; from += MAX_STEP_TARGETS) {
         const step = await writeStep(deps, notification, targets.slice(from, from + MAX_STEP_TARGETS))

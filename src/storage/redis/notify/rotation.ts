@@ -16,7 +16,7 @@ export const createRedisRotation = ({ redis, ask, layout }: NotifyDeps): Rotatio
   const { client } = redis
 
   return {
-    async keptServerKeys() {
+    async storedServerKeys() {
       return parsed<Record<string, Sealed>>(await ask(() => client.get(layout.server)))
     },
 
