@@ -29,17 +29,17 @@ import { createRotation, type Rotation } from './apps/rotation.ts'
 import { keepFresh, type ServerKeys } from './apps/server-keys.ts'
 import type { Vault } from './apps/vault.ts'
 import type { LeaderTask } from './leader-task.ts'
-import { createDelivered } from './outbox/delivery-receipts.ts'
-import { createDelivery } from './outbox/worker.ts'
+import { createDeliveryReceipts } from './outbox/delivery-receipts.ts'
+import { createOutboxWorker } from './outbox/worker.ts'
 import { createBroadcaster } from './publish/broadcasts.ts'
 import { createSchedule, createScheduler } from './publish/schedule.ts'
 import { createRelayEvents } from './relay/events.ts'
 import type { ConnectRelay } from './relay/link.ts'
-import { createWire } from './requests/handler.ts'
+import { createRequestHandler } from './requests/handler.ts'
 import type { IdentityLookup } from './requests/identity.ts'
 import type { NotifyStore } from './store/store.ts'
 import { type AccountData, createAccountData } from './subscriptions/export.ts'
-import { createMembership } from './subscriptions/relay-topics.ts'
+import { createRelayTopics } from './subscriptions/relay-topics.ts'
 import { createNotifyService } from './subscriptions/service.ts'
 import { createSweeper } from './sweeper.ts'
 import type { Webhooks } from './webhooks/service.ts'
@@ -104,23 +104,23 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
 
   const service = createNotifyService({ store, vault, webhooks, clock, randomBytes })
   const relay = deps.connectRelay((message) => onMessage(message))
-  const onMessage = createWire(
+  const onMessage = createRequestHandler(
     { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter, limits },
     { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], publicUrl, verifySignature },
   )
   const { relayKey } = deps
-  const onDelivered = createDelivered({ store, vault, webhooks })
+  const onDelivered = createDeliveryReceipts({ store, vault, webhooks })
   const takeEvents = createRelayEvents(
     { relayKey, onMessage: relay.arrived, onDelivered, clock, log, meter },
     { clientId: serverKeys.relay.did, service: publicUrl, webhooks: ownWebhooks },
   )
-  const membership = createMembership(
+  const relayTopics = createRelayTopics(
     { store, relay, leaderTask: leaderTask('notify renewal'), clock, log },
     { serverTopics: () => allKeys(serverKeys).map(({ subscribe }) => topicOf(subscribe.publicKey)), renew },
   )
-  const delivery = createDelivery({
+  const delivery = createOutboxWorker({
     store,
-    letters: { vault, apps, serverKeys, publicUrl },
+    writer: { vault, apps, serverKeys, publicUrl },
     webhooks,
     relay,
     clock,
@@ -133,7 +133,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
   const broadcaster = createBroadcaster(jobs)
   const rotation = createRotation({
     ...{ store, vault, serverKeys, clock },
-    join: membership.join,
+    join: relayTopics.join,
     leave: (topic) => relay.unsubscribe([topic]),
   })
   const sweeper = createSweeper({
@@ -144,9 +144,9 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
 
   return {
     serverKeys,
-    ready: membership.ready,
-    healthy: () => membership.isReady && relay.connected,
-    join: membership.join,
+    ready: relayTopics.ready,
+    healthy: () => relayTopics.isReady && relay.connected,
+    join: relayTopics.join,
     takeEvents,
     accountData: createAccountData({ store, service, schedule: createSchedule({ jobQueue }), clock }),
     rotation,
@@ -156,7 +156,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
       await Promise.all([sweeper[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()])
       // Waits for requests that are being carried out; their answers are in the outbox then, for the next start.
       // Closing it also ends what membership may be waiting for.
-      await Promise.all([relay[Symbol.asyncDispose](), membership[Symbol.asyncDispose]()])
+      await Promise.all([relay[Symbol.asyncDispose](), relayTopics[Symbol.asyncDispose]()])
     },
   }
 }

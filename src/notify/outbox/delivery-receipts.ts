@@ -5,7 +5,7 @@ import { parseRpc } from '../../protocol/jsonrpc.ts'
 import { decodeJwt } from '../../protocol/jwt.ts'
 import type { Vault } from '../apps/vault.ts'
 import { TTL } from '../publish/fan-out.ts'
-import type { Delivered } from '../relay/events.ts'
+import type { DeliveredMessage } from '../relay/events.ts'
 import type { NotifyStore, OutboxEntry, Subscription } from '../store/store.ts'
 import type { Webhooks } from '../webhooks/service.ts'
 
@@ -28,7 +28,7 @@ const deliveredIdIn = (message: string, key: Uint8Array): string | undefined => 
  * before, or whose subscription is gone, is left as it is. An event is in the outbox with the receipt, so that no death
  * comes between; its id follows from the copy, so that it is the same one however often that is reported.
  */
-export const createDelivered = ({
+export const createDeliveryReceipts = ({
   store,
   vault,
   webhooks,
@@ -36,7 +36,7 @@ export const createDelivered = ({
   store: Pick<NotifyStore, 'account' | 'delivered' | 'markDelivered' | 'topicOwner'>
   vault: Pick<Vault, 'open'>
   webhooks: Pick<Webhooks, 'wants'>
-}): ((all: readonly Delivered[]) => Promise<void>) => {
+}): ((all: readonly DeliveredMessage[]) => Promise<void>) => {
   const event = async (
     { id: subscriptionId, domain, account }: Subscription,
     deliveredId: string,
@@ -53,7 +53,7 @@ export const createDelivered = ({
     }
   }
 
-  const copyOf = async ({ topic, message, at }: Delivered) => {
+  const copyOf = async ({ topic, message, at }: DeliveredMessage) => {
     const owner = await store.topicOwner(topic)
     if (!owner) return []
     const { accountKey, subscriptionId } = owner

@@ -31,7 +31,7 @@ import type { NotifyStore, OutboxEntry, OutboxTask } from '../store/store.ts'
 import { viewOf, watcherOf } from '../subscriptions/rules.ts'
 
 /** A message for the relay; `ttl` in seconds. */
-export interface Letter {
+export interface OutgoingMessage {
   topic: string
   message: string
   tag: number
@@ -39,9 +39,9 @@ export interface Letter {
   prompt: boolean
 }
 
-export type LetterTask = Exclude<OutboxTask, { kind: 'leave' | 'event' | 'welcome' }>
+export type MessageTask = Exclude<OutboxTask, { kind: 'leave' | 'event' | 'welcome' }>
 
-export interface LettersDeps {
+export interface MessageWriterDeps {
   store: NotifyStore
   vault: Pick<Vault, 'open'>
   apps: Pick<Apps, 'byDomain'>
@@ -60,13 +60,13 @@ const CHANGED = NOTIFY_METHODS[4012]
 /** Version of our JWTs, as the published clients write it. */
 const MJV = '1'
 
-export interface Letters {
+export interface MessageWriter {
   /** Undefined when there is nothing to say any more: the subscription or watcher is gone. */
-  write(entry: OutboxEntry & { task: LetterTask }): Promise<Letter | undefined>
+  write(entry: OutboxEntry & { task: MessageTask }): Promise<OutgoingMessage | undefined>
 }
 
 /** One for each batch: it looks up an app once. */
-export const createLetters = (deps: LettersDeps): Letters => {
+export const createMessageWriter = (deps: MessageWriterDeps): MessageWriter => {
   const { store, vault, apps, serverKeys, publicUrl, clock } = deps
 
   const seen = new Map<string, Promise<App | undefined>>()
@@ -130,7 +130,7 @@ export const createLetters = (deps: LettersDeps): Letters => {
   const response = async (
     entry: OutboxEntry,
     task: Extract<OutboxTask, { kind: 'response' }>,
-  ): Promise<Letter | undefined> => {
+  ): Promise<OutgoingMessage | undefined> => {
     const method = notifyMethodByResponseTag(task.tag)
     if (!method) throw new Error(`No method is answered with tag ${task.tag}`)
     const letter = { topic: task.topic, tag: task.tag, ttl: method.responseTtl, prompt: false }
@@ -157,7 +157,7 @@ export const createLetters = (deps: LettersDeps): Letters => {
   const changed = async (
     entry: OutboxEntry,
     task: Extract<OutboxTask, { kind: 'changed' }>,
-  ): Promise<Letter | undefined> => {
+  ): Promise<OutgoingMessage | undefined> => {
     const { record } = await store.account(task.accountKey)
     const watcher = watcherOf(record, task.identityKey, clock.now())
     if (!watcher) return undefined
@@ -184,7 +184,7 @@ export const createLetters = (deps: LettersDeps): Letters => {
   const notification = async (
     entry: OutboxEntry,
     task: Extract<OutboxTask, { kind: 'notification' }>,
-  ): Promise<Letter | undefined> => {
+  ): Promise<OutgoingMessage | undefined> => {
     const id = deliveredIdOf(task.subscriptionId, task.notificationId)
     const [app, { record }, copy] = await Promise.all([
       appOf(task.domain),

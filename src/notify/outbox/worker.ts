@@ -15,7 +15,7 @@ import type { RelayLink } from '../relay/link.ts'
 import { EXPIRED, type OutboxOutcome } from '../store/receipts.ts'
 import type { NotifyStore, OutboxEntry, OutboxTask } from '../store/store.ts'
 import type { Webhooks } from '../webhooks/service.ts'
-import { createLetters, type Letter, type LettersDeps } from './messages.ts'
+import { createMessageWriter, type OutgoingMessage, type MessageWriterDeps } from './messages.ts'
 
 /** Entries taken at once; less than a relay takes in one batch. */
 const BATCH = 200
@@ -40,11 +40,11 @@ const GRACE = 5_000
 /** `void`: there was nothing to say any more; `failed`: it will be tried again; the others are final. */
 type Outcome = Final | 'failed'
 type Final = 'sent' | 'expanded' | 'void' | 'expired' | 'refused'
-type Written = OutboxEntry & { letter?: Letter }
+type Written = OutboxEntry & { message?: OutgoingMessage }
 
-export const createDelivery = (deps: {
+export const createOutboxWorker = (deps: {
   store: NotifyStore
-  letters: Omit<LettersDeps, 'store' | 'clock'>
+  writer: Omit<MessageWriterDeps, 'store' | 'clock'>
   webhooks: Pick<Webhooks, 'expand'>
   relay: RelayLink
   clock: Clock
@@ -57,14 +57,14 @@ export const createDelivery = (deps: {
   const ending = new AbortController()
   const inFlight = new Set<Promise<void>>()
   /** Taken entries that the store did not take back. */
-  const owed: OutboxEntry[] = []
+  const unreturned: OutboxEntry[] = []
   /** Failures of the relay in a row. */
   let failures = 0
   /** Until when entries that are held back, and were given back here, become due. */
   let heldUntil = 0
-  const bell = createBell(clock)
-  const news = store.onOutbox(bell.ring)
-  const connection = relay.onConnectionChange(bell.ring)
+  const wakeUp = createWakeUp(clock)
+  const news = store.onOutbox(wakeUp.notify)
+  const connection = relay.onConnectionChange(wakeUp.notify)
 
   const count = (entries: readonly OutboxEntry[], outcome: Outcome) => {
     for (const { task } of entries) meter.count('notify_deliveries_total', { kind: task.kind, outcome })
@@ -80,7 +80,7 @@ export const createDelivery = (deps: {
     count(entries, outcome)
   }
 
-  const giveBack = async (entries: readonly OutboxEntry[], delay: number): Promise<void> => {
+  const returnEntries = async (entries: readonly OutboxEntry[], delay: number): Promise<void> => {
     if (entries.length === 0) return
     await store.returnOutbox(
       entries.map(({ id }) => id),
@@ -90,7 +90,7 @@ export const createDelivery = (deps: {
   }
 
   /** Gives back what is held back, each until it is due; answers the others. */
-  const holdBack = async (taken: readonly OutboxEntry[], now: number): Promise<OutboxEntry[]> => {
+  const returnEarly = async (taken: readonly OutboxEntry[], now: number): Promise<OutboxEntry[]> => {
     const early = taken.filter(({ notBefore = 0 }) => notBefore > now)
     for (const at of new Set(early.map(({ notBefore = 0 }) => notBefore))) {
       heldUntil = Math.max(heldUntil, at)
@@ -108,7 +108,7 @@ export const createDelivery = (deps: {
   /** Writes the letters of a batch; what cannot be written, or need not be sent, is dealt with here. */
   const write = async (entries: readonly OutboxEntry[]): Promise<Written[]> => {
     const now = clock.now()
-    const letters = createLetters({ ...deps.letters, store, clock })
+    const writer = createMessageWriter({ ...deps.writer, store, clock })
     const expired: OutboxEntry[] = []
     const nothing: OutboxEntry[] = []
     const expanded: OutboxEntry[] = []
@@ -126,8 +126,8 @@ export const createDelivery = (deps: {
               expanded.push(entry)
               return []
             }
-            const letter = await letters.write({ ...entry, task })
-            if (letter) return [{ ...entry, letter }]
+            const message = await writer.write({ ...entry, task })
+            if (message) return [{ ...entry, message }]
             nothing.push(entry)
           } catch (err) {
             // The store's fault, not this entry's: all of them go back.
@@ -143,7 +143,7 @@ export const createDelivery = (deps: {
       complete(expired, 'expired'),
       complete(nothing, 'void'),
       complete(expanded, 'expanded'),
-      giveBack(failed, UNWRITTEN_PAUSE),
+      returnEntries(failed, UNWRITTEN_PAUSE),
     ])
     return written.flat()
   }
@@ -163,7 +163,7 @@ export const createDelivery = (deps: {
   const send = async (batch: readonly Written[]): Promise<void> => {
     const results = await within(clock, PATIENCE, (tooLate) =>
       Promise.allSettled(
-        batch.map(({ letter }) => (letter ? Promise.race([relay.publish(letter), tooLate]) : undefined)),
+        batch.map(({ message }) => (message ? Promise.race([relay.publish(message), tooLate]) : undefined)),
       ),
     )
     const published = batch.filter((_, at) => results[at]?.status === 'fulfilled')
@@ -195,7 +195,7 @@ export const createDelivery = (deps: {
     }
     failures++
     log.warn({ err, entries: failed.length }, 'Messages did not reach the relay; trying again later')
-    await giveBack(failed, backOff())
+    await returnEntries(failed, backOff())
   }
 
   /** Runs the step; its entries go back when it fails as a whole. */
@@ -208,29 +208,29 @@ export const createDelivery = (deps: {
         { err, entries: entries.length },
         'A batch of the outbox was not delivered; trying again later',
       )
-      await giveBack(entries, backOff()).catch(() => void owed.push(...entries))
+      await returnEntries(entries, backOff()).catch(() => void unreturned.push(...entries))
     }
   }
 
   /** What could not be given back goes back now; nobody should have to wait for the end of its lease. */
-  const payBack = async (): Promise<void> => {
-    if (owed.length === 0) return
-    const entries = owed.splice(0)
-    await giveBack(entries, 0).catch((err) => {
-      owed.push(...entries)
+  const returnUnreturned = async (): Promise<void> => {
+    if (unreturned.length === 0) return
+    const entries = unreturned.splice(0)
+    await returnEntries(entries, 0).catch((err) => {
+      unreturned.push(...entries)
       throw err
     })
   }
 
   /** One batch. Answers whether there may be more. */
   const round = async (): Promise<boolean> => {
-    await payBack()
+    await returnUnreturned()
     meter.gauge('notify_outbox_size', await store.outboxSize())
     const now = clock.now()
     const taken = await store.takeOutbox({ worker, limit: BATCH, now, until: now + LEASE })
     if (taken.length === 0) return false
     await attempt(taken, async () => {
-      const batch = await write(await coalesce(await holdBack(taken, now)))
+      const batch = await write(await coalesce(await returnEarly(taken, now)))
       // A wallet that has the answer may speak on the topic at once: be there before.
       const joining = batch.flatMap(({ task }) => (task.kind === 'response' && task.join ? [task.join] : []))
       if (joining.length > 0) {
@@ -245,7 +245,7 @@ export const createDelivery = (deps: {
 
   const run = async (): Promise<void> => {
     while (!ending.signal.aborted) {
-      bell.listen()
+      wakeUp.listen()
       let more = false
       // What cannot be sent is not taken: another process may be connected.
       if (relay.connected) {
@@ -257,7 +257,7 @@ export const createDelivery = (deps: {
         }
       }
       if (failures > 0) await pause(clock, backOff(), ending.signal)
-      else if (!more) await bell.rung(clock.now() < heldUntil + POLL ? HELD_POLL : POLL, ending.signal)
+      else if (!more) await wakeUp.wait(clock.now() < heldUntil + POLL ? HELD_POLL : POLL, ending.signal)
     }
   }
   const running = run()
@@ -319,18 +319,18 @@ const within = async <T>(
 }
 
 /** Wakes one sleeper; a ring after `listen` is not missed. */
-const createBell = (clock: Clock) => {
+const createWakeUp = (clock: Clock) => {
   let isRung = false
   let wake: (() => void) | undefined
   return {
     listen: () => {
       isRung = false
     },
-    ring: () => {
+    notify: () => {
       isRung = true
       wake?.()
     },
-    rung: async (atMost: number, signal: AbortSignal): Promise<void> => {
+    wait: async (atMost: number, signal: AbortSignal): Promise<void> => {
       if (isRung || signal.aborted) return
       const end = new AbortController()
       wake = () => end.abort()

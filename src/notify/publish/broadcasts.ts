@@ -25,8 +25,8 @@ import type { Apps } from '../apps/apps.ts'
 import type { Limits } from '../apps/limits.ts'
 import type { NotificationName } from '../store/receipts.ts'
 import type { AppRecord, NotifyStore } from '../store/store.ts'
-import { type Cancels, createCancels, keyOf } from './cancellation.ts'
-import { createHanding, Message, TTL } from './fan-out.ts'
+import { type Cancellations, createCancellations, keyOf } from './cancellation.ts'
+import { createFanOut, Message, TTL } from './fan-out.ts'
 
 export const BROADCASTS_QUEUE = 'notify broadcasts'
 /** Those that are over, to be looked at: jobs that nobody works on. */
@@ -82,10 +82,10 @@ export interface Broadcasts {
 
 export const createBroadcasts = (deps: {
   jobQueue: JobQueue
-  cancels: Pick<Cancels, 'has'>
+  cancellations: Pick<Cancellations, 'has'>
   clock: Clock
 }): Broadcasts => {
-  const { jobQueue, cancels, clock } = deps
+  const { jobQueue, cancellations, clock } = deps
 
   const progress: Broadcasts['progress'] = async (name) => {
     const id = keyOf(name)
@@ -98,7 +98,7 @@ export const createBroadcasts = (deps: {
     }
     if (!running) return undefined
     const { after: _, total = null, ...body } = Body.parse(running.body)
-    const isCancelled = await cancels.has(name)
+    const isCancelled = await cancellations.has(name)
     const status = isCancelled ? 'cancelled' : body.startAt > clock.now() ? 'scheduled' : 'running'
     return { ...body, status, endedAt: null, total, projectId: name.projectId }
   }
@@ -135,8 +135,8 @@ export const createBroadcaster = (deps: {
   meter: Meter
 }): AsyncDisposable => {
   const { jobQueue, store, apps, limits, clock } = deps
-  const cancels = createCancels(deps)
-  const handing = createHanding({ store, apps, limits, cancels, clock })
+  const cancellations = createCancellations(deps)
+  const fanOut = createFanOut({ store, apps, limits, cancellations, clock })
 
   /** Whether no other one of the project goes before it. */
   const isNext = async ({ group, id }: Job, { startAt }: Body): Promise<boolean> => {
@@ -176,19 +176,19 @@ export const createBroadcaster = (deps: {
     const app = await store.app(body.domain)
     // Without its app it is nobody's word.
     if (app?.projectId !== job.group) return end('cancelled')
-    if (await cancels.has(name)) {
-      await cancels.takeBack(name)
+    if (await cancellations.has(name)) {
+      await cancellations.takeBack(name)
       return end('cancelled')
     }
     if (!(await isNext(job, body))) return again(WAIT)
     if (!(await outboxIsShort(signal))) return again(0)
 
-    const kept = await handing.keep(app, body.id, body.message, body.startAt)
+    const kept = await fanOut.keep(app, body.id, body.message, body.startAt)
     const total = body.total ?? (await store.subscriberCount(body.domain))
     if (kept.deliverBy <= clock.now()) return end('expired', { ...body, total })
     const { after } = body
     const page = await store.subscribers(body.domain, { limit: PAGE, ...(after !== undefined && { after }) })
-    const { handed, skipped } = await handing.toSubscribers(app, kept, page)
+    const { handed, skipped } = await fanOut.toSubscribers(app, kept, page)
     const next: Body = {
       ...body,
       total,
@@ -197,8 +197,8 @@ export const createBroadcaster = (deps: {
       skipped: body.skipped + skipped,
     }
     // Cancelled while the page was handed over.
-    if (await cancels.has(name)) {
-      await cancels.takeBack(name)
+    if (await cancellations.has(name)) {
+      await cancellations.takeBack(name)
       return end('cancelled', next)
     }
     return page.length < PAGE ? end('done', next) : again(0, next)

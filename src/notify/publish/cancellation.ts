@@ -18,14 +18,14 @@ const STEP = 500
 export const keyOf = ({ domain, id }: Pick<NotificationName, 'domain' | 'id'>): string =>
   topicOf(utf8(`${domain}\n${id}`))
 
-export interface Cancels {
+export interface Cancellations {
   has(name: NotificationName): Promise<boolean>
   note(name: NotificationName, expiresAt: number): Promise<void>
   /** Withdraws what still waits in the outbox and nobody holds; answers how many. */
   takeBack(name: NotificationName): Promise<number>
 }
 
-export const createCancels = ({
+export const createCancellations = ({
   store,
   jobQueue,
   clock,
@@ -33,7 +33,7 @@ export const createCancels = ({
   store: Pick<NotifyStore, 'cancelQueued'>
   jobQueue: Pick<JobQueue, 'add' | 'job'>
   clock: Clock
-}): Cancels => ({
+}): Cancellations => ({
   has: async (name) => (await jobQueue.job(QUEUE, keyOf(name))) !== undefined,
 
   async note(name, expiresAt) {

@@ -20,7 +20,7 @@ import type { Limits } from '../apps/limits.ts'
 import { deliveredIdOf } from '../ids.ts'
 import { CANCELLED, EXPIRED } from '../store/receipts.ts'
 import type { AppRecord, Notification, NotifyStore, Subscription } from '../store/store.ts'
-import type { Cancels } from './cancellation.ts'
+import type { Cancellations } from './cancellation.ts'
 
 /** How long wallets take a notification, ms: the TTL of 4002. Kept as long where the project says nothing else. */
 export const TTL = 2_592_000_000
@@ -39,7 +39,7 @@ export const Message = z.object({
 export type Message = z.infer<typeof Message>
 
 /** All forms that the caller wrote of one person, and what became of them. */
-export interface Fate {
+export interface AccountOutcome {
   accounts: string[]
   became: 'sent' | 'failed' | 'not_found'
   /** For `failed`. */
@@ -52,7 +52,7 @@ const DAY = 86_400_000
 const TOO_MANY = 'Rate limit exceeded'
 const WRONG_TYPE = 'Client is not subscribed to this notification type'
 
-export interface Handing {
+export interface FanOut {
   /** The live one. */
   subscriptionOf(accountKey: string, domain: string): Promise<Subscription | undefined>
   /** Keeps the notification unless one with this id is kept; answers what is kept. Its `ttl` counts from `from`. */
@@ -63,7 +63,7 @@ export interface Handing {
     kept: Notification,
     accounts: readonly string[],
     mayBeCancelled: boolean,
-  ): Promise<Fate[]>
+  ): Promise<AccountOutcome[]>
   /** Those of the subscribers who want the type; the others are skipped, without a receipt. */
   toSubscribers(
     app: AppRecord,
@@ -72,20 +72,20 @@ export interface Handing {
   ): Promise<{ handed: number; skipped: number }>
 }
 
-export const createHanding = ({
+export const createFanOut = ({
   store,
   apps,
   limits,
-  cancels,
+  cancellations,
   clock,
 }: {
   store: Pick<NotifyStore, 'account' | 'delivered' | 'enqueue' | 'putNotification' | 'refuse'>
   apps: Pick<Apps, 'projects'>
   limits: Pick<Limits, 'takeEach'>
-  cancels: Pick<Cancels, 'has'>
+  cancellations: Pick<Cancellations, 'has'>
   clock: Clock
-}): Handing => {
-  const subscriptionOf: Handing['subscriptionOf'] = async (key, domain) => {
+}): FanOut => {
+  const subscriptionOf: FanOut['subscriptionOf'] = async (key, domain) => {
     const { record } = await store.account(key)
     const now = clock.now()
     return record.subscriptions.find((one) => one.domain === domain && one.expiresAt > now)
@@ -141,7 +141,7 @@ export const createHanding = ({
 
   /** Why nobody gets it any more who does not have it. */
   const endOf = async (kept: Notification, mayBeCancelled: boolean): Promise<string | undefined> => {
-    if (mayBeCancelled && (await cancels.has(kept))) return CANCELLED
+    if (mayBeCancelled && (await cancellations.has(kept))) return CANCELLED
     return kept.deliverBy <= clock.now() ? EXPIRED : undefined
   }
 
@@ -173,11 +173,11 @@ export const createHanding = ({
         else forms.set(key, [account])
       }
       const end = await endOf(kept, mayBeCancelled)
-      const fates: Fate[] = []
+      const outcomes: AccountOutcome[] = []
       const failures: Parameters<NotifyStore['refuse']>[1][number][] = []
       const subscribed = new Map<Target, string[]>()
       const fail = (key: string, forms: string[], reason: string) => {
-        fates.push({ accounts: forms, became: 'failed', reason })
+        outcomes.push({ accounts: forms, became: 'failed', reason })
         failures.push({ accountKey: key, account: forms[0] ?? key, reason })
       }
       const people = await Promise.all(
@@ -187,12 +187,12 @@ export const createHanding = ({
         }),
       )
       for (const { key, forms, subscription, target } of people) {
-        if (!subscription || !target) fates.push({ accounts: forms, became: 'not_found' })
+        if (!subscription || !target) outcomes.push({ accounts: forms, became: 'not_found' })
         else if (!wants(app, subscription, kept)) fail(key, forms, WRONG_TYPE)
         else if (end === undefined) {
           subscribed.set(target, forms)
         } else if (await store.delivered(subscription.id, target.deliveredId)) {
-          fates.push({ accounts: forms, became: 'sent' })
+          outcomes.push({ accounts: forms, became: 'sent' })
         } else fail(key, forms, end)
       }
       if (failures.length > 0) await store.refuse(kept, failures, clock.now())
@@ -203,10 +203,10 @@ export const createHanding = ({
       // A subscription may have ended since it was looked at.
       const gone = new Set(targets.filter((_, at) => results[at] === 'gone'))
       for (const [target, accounts] of subscribed) {
-        if (refused.has(target)) fates.push({ accounts, became: 'failed', reason: TOO_MANY })
-        else fates.push({ accounts, became: gone.has(target) ? 'not_found' : 'sent' })
+        if (refused.has(target)) outcomes.push({ accounts, became: 'failed', reason: TOO_MANY })
+        else outcomes.push({ accounts, became: gone.has(target) ? 'not_found' : 'sent' })
       }
-      return fates
+      return outcomes
     },
 
     async toSubscribers(app, kept, subscribers) {

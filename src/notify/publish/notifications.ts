@@ -18,8 +18,8 @@ import { UNLIMITED } from '../apps/limits.ts'
 import { CANCELLED, type DeliveryState, type NotificationName, type Receipt } from '../store/receipts.ts'
 import type { AppRecord, Notification, NotifyStore } from '../store/store.ts'
 import { createBroadcasts, type Progress } from './broadcasts.ts'
-import { createCancels } from './cancellation.ts'
-import { createHanding } from './fan-out.ts'
+import { createCancellations } from './cancellation.ts'
+import { createFanOut } from './fan-out.ts'
 import { appsOf } from './resolve-app.ts'
 import { createSchedule, type ScheduledNotification } from './schedule.ts'
 
@@ -81,11 +81,11 @@ export const createNotifications = (deps: {
   clock: Clock
 }): Notifications => {
   const { store, jobQueue, apps, clock } = deps
-  const cancels = createCancels(deps)
+  const cancellations = createCancellations(deps)
   // Only to keep a text: nobody gets it from here.
-  const handing = createHanding({ store, apps, limits: UNLIMITED, cancels, clock })
+  const fanOut = createFanOut({ store, apps, limits: UNLIMITED, cancellations, clock })
   const schedule = createSchedule({ jobQueue })
-  const broadcasts = createBroadcasts({ jobQueue, cancels, clock })
+  const broadcasts = createBroadcasts({ jobQueue, cancellations, clock })
 
   const isOver = (status: Progress['status'] | undefined) =>
     status === undefined || status === 'done' || status === 'cancelled' || status === 'expired'
@@ -110,7 +110,7 @@ export const createNotifications = (deps: {
     const { projectId, domain, id, type, title, body, icon, url } = kept
     const [counts, isCancelled, progress] = await Promise.all([
       store.receiptCounts(kept),
-      cancels.has(kept),
+      cancellations.has(kept),
       broadcasts.progress(kept),
     ])
     const isGoing = counts.queued > 0 || !isOver(progress?.status)
@@ -147,7 +147,7 @@ export const createNotifications = (deps: {
   const keep = (app: AppRecord, { name, scheduled, progress }: Awaited<ReturnType<typeof locate>>) => {
     const message = scheduled?.message ?? progress?.message
     if (!message) throw noSuch()
-    return handing.keep(app, name.id, message)
+    return fanOut.keep(app, name.id, message)
   }
 
   return {
@@ -204,7 +204,7 @@ export const createNotifications = (deps: {
       // It has left already.
       if (!scheduled && isOver(progress?.status) && counts.queued === 0) return 0
       const kept = found.kept ?? (await keep(app, found))
-      await cancels.note(name, kept.expiresAt)
+      await cancellations.note(name, kept.expiresAt)
       const accounts = new Map((scheduled?.accounts ?? []).map((account) => [accountKey(account), account]))
       if (accounts.size > 0) {
         const failures = [...accounts].map(([key, account]) => ({
@@ -215,7 +215,7 @@ export const createNotifications = (deps: {
         await store.refuse(name, failures, clock.now())
         await schedule.drop(name)
       }
-      return accounts.size + (await cancels.takeBack(name))
+      return accounts.size + (await cancellations.takeBack(name))
     },
   }
 }

@@ -14,8 +14,8 @@ import type { Apps } from '../apps/apps.ts'
 import type { Limits } from '../apps/limits.ts'
 import type { NotificationName } from '../store/receipts.ts'
 import type { NotifyStore } from '../store/store.ts'
-import { createCancels, keyOf } from './cancellation.ts'
-import { createHanding, Message, TTL } from './fan-out.ts'
+import { createCancellations, keyOf } from './cancellation.ts'
+import { createFanOut, Message, TTL } from './fan-out.ts'
 
 /** How far ahead, ms. */
 export const FARTHEST = 2_592_000_000
@@ -178,8 +178,8 @@ export const createScheduler = (deps: {
   meter: Meter
 }): AsyncDisposable => {
   const { store, apps, limits, clock } = deps
-  const cancels = createCancels(deps)
-  const handing = createHanding({ store, apps, limits, cancels, clock })
+  const cancellations = createCancellations(deps)
+  const fanOut = createFanOut({ store, apps, limits, cancellations, clock })
 
   const work = async (job: Job) => {
     const { domain, id, message, accounts, deliverAt } = Body.parse(job.body)
@@ -187,10 +187,10 @@ export const createScheduler = (deps: {
     const app = await store.app(domain)
     // Without its app it is nobody's word.
     if (app?.projectId === job.group) {
-      const kept = await handing.keep(app, id, message, deliverAt)
-      await handing.toAccounts(app, kept, accounts, true)
+      const kept = await fanOut.keep(app, id, message, deliverAt)
+      await fanOut.toAccounts(app, kept, accounts, true)
       // Cancelled while it was being handed over.
-      if (await cancels.has(name)) await cancels.takeBack(name)
+      if (await cancellations.has(name)) await cancellations.takeBack(name)
     }
     return { id: job.id, kind: 'done' } as const
   }

@@ -20,8 +20,8 @@ import type { AppRecord, NotifyStore, OutboxEntry, Subscription } from '../store
 import { watchersToTell } from '../subscriptions/rules.ts'
 import type { Webhooks } from '../webhooks/service.ts'
 import { createBroadcasts, type Progress } from './broadcasts.ts'
-import { createCancels } from './cancellation.ts'
-import { createHanding, type Fate, type Message, TTL } from './fan-out.ts'
+import { createCancellations } from './cancellation.ts'
+import { createFanOut, type AccountOutcome, type Message, TTL } from './fan-out.ts'
 import { appFor, appsOf } from './resolve-app.ts'
 import { createSchedule, FARTHEST } from './schedule.ts'
 
@@ -92,10 +92,10 @@ export interface PublishingDeps {
 
 export const createPublishing = (deps: PublishingDeps): Publishing => {
   const { store, jobQueue, apps, webhooks, clock, randomBytes, limits = UNLIMITED } = deps
-  const cancels = createCancels(deps)
-  const handing = createHanding({ store, apps, limits, cancels, clock })
+  const cancellations = createCancellations(deps)
+  const fanOut = createFanOut({ store, apps, limits, cancellations, clock })
   const schedule = createSchedule({ jobQueue })
-  const broadcasts = createBroadcasts({ jobQueue, cancels, clock })
+  const broadcasts = createBroadcasts({ jobQueue, cancellations, clock })
   const newId = () => uuidFrom(randomBytes(16), 4)
 
   const messageOf = ({ notification, ttl, collapseKey }: BroadcastMessage): Message => ({
@@ -128,9 +128,9 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
       outcome.scheduled(id, accounts)
       return
     }
-    const kept = await handing.keep(app, id, messageOf(message))
+    const kept = await fanOut.keep(app, id, messageOf(message))
     const isKnown = message.notificationId !== undefined
-    outcome.queued(id, await handing.toAccounts(app, kept, message.accounts, isKnown))
+    outcome.queued(id, await fanOut.toAccounts(app, kept, message.accounts, isKnown))
   }
 
   /** All live subscriptions of an app, page by page. */
@@ -249,7 +249,7 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
         if (!notification || notification.expiresAt <= now) continue
         const all = await store.clicks(notification)
         const subscription =
-          account === undefined ? undefined : await handing.subscriptionOf(accountKey(account), app.domain)
+          account === undefined ? undefined : await fanOut.subscriptionOf(accountKey(account), app.domain)
         const own =
           subscription &&
           (await store.copyClicks(notification, deliveredIdOf(subscription.id, notificationId)))
@@ -279,9 +279,9 @@ class Outcome {
   readonly #scheduled = new Set<string>()
   readonly #notifications: NotifyOutcome['notifications'] = []
 
-  queued(id: string, fates: readonly Fate[]): void {
+  queued(id: string, outcomes: readonly AccountOutcome[]): void {
     this.#notifications.push({ notification_id: id, status: 'queued' })
-    for (const { accounts, became, reason = '' } of fates) {
+    for (const { accounts, became, reason = '' } of outcomes) {
       for (const account of accounts) {
         if (became === 'sent') this.#sent.add(account)
         else if (became === 'failed') this.#failed.set(account, reason)

@@ -27,7 +27,7 @@ import { WATCH_ACTS, WATCH_LIMITS, WatchEventClaims } from '../../protocol/relay
 import type { RelayMessage } from './link.ts'
 
 /** A notification that a wallet has: the relay message that carried it, and when the relay knew, unix ms. */
-export interface Delivered {
+export interface DeliveredMessage {
   topic: string
   message: string
   at: number
@@ -38,7 +38,7 @@ export interface RelayEventsDeps {
   relayKey: () => Promise<string>
   onMessage: ((message: RelayMessage) => Promise<void>) | undefined
   /** All of one POST at once. */
-  onDelivered: ((delivered: readonly Delivered[]) => Promise<void>) | undefined
+  onDelivered: ((delivered: readonly DeliveredMessage[]) => Promise<void>) | undefined
   clock: Clock
   log: Log
   meter: Meter
@@ -116,7 +116,7 @@ export const createRelayEvents = (
   }
 
   return async (tokens) => {
-    const deliveries: Delivered[] = []
+    const deliveries: DeliveredMessage[] = []
     const one = async (token: string): Promise<ProtocolError | undefined> => {
       let claims: WatchEventClaims
       try {

@@ -29,17 +29,17 @@ export interface Channel {
  * Channel and text of a message; undefined when it cannot be opened, whatever the reason. `read` throws when what was
  * in it is not text: that is a fault which can be answered.
  */
-export type Opener = (
+export type Decrypt = (
   row: NotifyRow,
   message: { topic: string; message: string },
 ) => Promise<{ channel: Channel; read: () => string } | undefined>
 
-export const createOpener = (deps: {
+export const createDecrypt = (deps: {
   store: Pick<NotifyStore, 'account' | 'topicOwner'>
   vault: Vault
   apps: Pick<Apps, 'byDomain' | 'byTopic'>
   serverKeys: KeyRing & Pick<ServerKeys, 'refresh'>
-}): Opener => {
+}): Decrypt => {
   const { store, vault, apps, serverKeys } = deps
 
   const keysFor = (ring: KeyRing, topic: string): Keys | undefined =>

@@ -19,7 +19,7 @@ const ANSWERS = { burst: 300, seconds: 60 }
 /** Senders that are remembered. */
 const MOST = 10_000
 
-export interface Strangers {
+export interface FloodGuard {
   /** Whether this sender is to be met without a look. */
   isFlooding(envelope: string): boolean
   /** It could not be opened. Answers whether to log it. */
@@ -28,7 +28,7 @@ export interface Strangers {
   mayAnswer(topic: string): Promise<boolean>
 }
 
-export const createStrangers = (clock: Clock): Strangers => {
+export const createFloodGuard = (clock: Clock): FloodGuard => {
   const buckets = createBuckets(clock)
   const until = new Map<string, number>()
   return {

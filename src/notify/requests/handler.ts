@@ -50,19 +50,19 @@ import type { App, Apps } from '../apps/apps.ts'
 import { type Limits, UNLIMITED } from '../apps/limits.ts'
 import type { ServerKeys } from '../apps/server-keys.ts'
 import type { Vault } from '../apps/vault.ts'
-import { createLetters, type Letter } from '../outbox/messages.ts'
+import { createMessageWriter, type OutgoingMessage } from '../outbox/messages.ts'
 import type { RelayLink, RelayMessage } from '../relay/link.ts'
 import type { NotifyStore, OutboxTask } from '../store/store.ts'
-import type { Asked, NotifyService } from '../subscriptions/service.ts'
-import { type Channel, createOpener } from './decrypt.ts'
-import { createStrangers } from './flood-guard.ts'
+import type { VerifiedRequest, NotifyService } from '../subscriptions/service.ts'
+import { type Channel, createDecrypt } from './decrypt.ts'
+import { createFloodGuard } from './flood-guard.ts'
 import { createIdentities, type IdentityLookup } from './identity.ts'
-import { createAdmission } from './limits.ts'
+import { createRequestLimits } from './limits.ts'
 
 /** JWT claims, as `verifyJwt` answers them. */
 type Claims = ReturnType<typeof verifyJwt>
 
-export interface WireDeps {
+export interface RequestHandlerDeps {
   store: NotifyStore
   vault: Vault
   apps: Pick<Apps, 'byDomain' | 'byTopic' | 'projects'>
@@ -76,7 +76,7 @@ export interface WireDeps {
   limits?: Limits
 }
 
-export interface WireOptions {
+export interface RequestHandlerOptions {
   /** URIs by which recaps may name this server. */
   notifyUrls: readonly string[]
   publicUrl: string
@@ -91,9 +91,9 @@ const FRESH_MS = 1_500
 /** A request id is kept for so long at most, ms: as long as a relay keeps a message, and as a JWT may be good. */
 const LONGEST_MEMORY = 2_592_000_000 + 2 * LEEWAY
 
-export const createWire = (
-  deps: WireDeps,
-  options: WireOptions,
+export const createRequestHandler = (
+  deps: RequestHandlerDeps,
+  options: RequestHandlerOptions,
 ): ((message: RelayMessage) => Promise<void>) => {
   const {
     store,
@@ -108,24 +108,24 @@ export const createWire = (
     meter,
     limits = UNLIMITED,
   } = deps
-  const open = createOpener({ store, vault, apps, serverKeys })
+  const open = createDecrypt({ store, vault, apps, serverKeys })
   const { publicUrl } = options
-  const letters = () => createLetters({ store, vault, apps, serverKeys, publicUrl, clock })
+  const writer = () => createMessageWriter({ store, vault, apps, serverKeys, publicUrl, clock })
 
   const { establish } = createIdentities({ lookup, clock }, options)
-  const admission = createAdmission({ store, apps, limits, clock })
-  const strangers = createStrangers(clock)
+  const requestLimits = createRequestLimits({ store, apps, limits, clock })
+  const floodGuard = createFloodGuard(clock)
   /** Answers to requests that were too many, in case the relay delivers one again; another process judges anew. */
-  const refusals = new Map<string, Letter>()
+  const refusals = new Map<string, OutgoingMessage>()
 
   const respond = async (
     row: NotifyRow,
     channel: Channel,
     id: string,
     rest: Answer,
-  ): Promise<Letter | undefined> => {
+  ): Promise<OutgoingMessage | undefined> => {
     const createdAt = clock.now()
-    const letter = await letters().write({
+    const letter = await writer().write({
       id: `response:${id}`,
       task: {
         kind: 'response',
@@ -152,9 +152,9 @@ export const createWire = (
     const token = `jwt:${messageIdOf(signedPartOf(jwt))}`
     const signerKey = channel.audiences.find((did) => did === signed.aud)
     if (signerKey === undefined) throw new ProtocolError('jwt_wrong_audience')
-    await admission.ofSigner(row, channel, signed.iss)
+    await requestLimits.ofSigner(row, channel, signed.iss)
 
-    const askedBy = (claims: RequestClaims<NotifyTag>, account: Account): Asked => ({
+    const askedBy = (claims: RequestClaims<NotifyTag>, account: Account): VerifiedRequest => ({
       requestId: { id, token, expiresAt: endOf(row, signed, clock.now()) },
       isFresh: clock.now() < signed.iat * 1000 + FRESH_MS,
       rpcId: rpc.idText,
@@ -189,7 +189,7 @@ export const createWire = (
     if (!app || row.direction !== 'toServer') throw new Error(`Tag ${row.requestTag} is not served`)
     const { domain } = app.record
     /** The checks that all requests about one app have in common. */
-    const establishForApp = async (claims: RequestClaims<AppTag>): Promise<Asked> => {
+    const establishForApp = async (claims: RequestClaims<AppTag>): Promise<VerifiedRequest> => {
       const account = accountFromDidPkh(claims.sub)
       if (domainFromDidWeb(claims.app) !== domain) {
         throw new ProtocolError(
@@ -204,9 +204,9 @@ export const createWire = (
 
     if (row.requestTag === 4000) {
       const claims = checked(row.requestClaims, signed)
-      const asked = await establishForApp(claims)
-      await admission.ofSubscriber(channel, asked.account)
-      return service.subscribe(asked, {
+      const request = await establishForApp(claims)
+      await requestLimits.ofSubscriber(channel, request.account)
+      return service.subscribe(request, {
         domain,
         scope: scopeOf(claims.scp, app),
         welcome: app.record.welcome,
@@ -216,25 +216,25 @@ export const createWire = (
     const about = { subscriptionId: subject.subscription.id, domain }
     if (row.requestTag === 4008) {
       const claims = checked(row.requestClaims, signed)
-      const asked = await establishForApp(claims)
-      return service.update({ ...asked, ...about }, { scope: scopeOf(claims.scp, app) })
+      const request = await establishForApp(claims)
+      return service.update({ ...request, ...about }, { scope: scopeOf(claims.scp, app) })
     }
     if (row.requestTag === 4004) {
-      const asked = await establishForApp(checked(row.requestClaims, signed))
-      return service.remove({ ...asked, ...about })
+      const request = await establishForApp(checked(row.requestClaims, signed))
+      return service.remove({ ...request, ...about })
     }
     if (row.requestTag === 4016) {
       const claims = checked(row.requestClaims, signed)
-      const asked = await establishForApp(claims)
-      return service.markRead({ ...asked, ...about }, { ids: claims.all ? 'all' : (claims.ids ?? []) })
+      const request = await establishForApp(claims)
+      return service.markRead({ ...request, ...about }, { ids: claims.all ? 'all' : (claims.ids ?? []) })
     }
     const claims = checked(row.requestClaims, signed)
-    const asked = await establishForApp(claims)
+    const request = await establishForApp(claims)
     const page = await service.history(
-      { ...asked, ...about },
+      { ...request, ...about },
       { after: claims.aft, limit: claims.lmt, unreadFirst: claims.urf },
     )
-    const said = { ...asked.answer.claims, ...page }
+    const said = { ...request.answer.claims, ...page }
     await respond(row, channel, id, { rpcId: rpc.idText, signerKey, claims: said })
   }
 
@@ -250,7 +250,7 @@ export const createWire = (
     const isOurs = known.rpc === INTERNAL.rpc
     if (isOurs)
       log.error({ err: fault, messageId: id, method: row.method }, 'A request could not be carried out')
-    if (isStrange(known) && !(await strangers.mayAnswer(topic))) {
+    if (isStrange(known) && !(await floodGuard.mayAnswer(topic))) {
       meter.count('notify_unanswered_total', { method: row.method })
       return known.code
     }
@@ -272,10 +272,10 @@ export const createWire = (
       await relay.publish(refusal)
       return 'repeated'
     }
-    const opened = strangers.isFlooding(message.message) ? undefined : await open(row, message)
+    const opened = floodGuard.isFlooding(message.message) ? undefined : await open(row, message)
     if (!opened) {
       meter.count('notify_undecryptable_total', { method: row.method })
-      if (await strangers.note(message.message)) {
+      if (await floodGuard.note(message.message)) {
         log.info({ messageId: id, tag: message.tag }, 'A message could not be decrypted; it is not answered')
       }
       return 'undecryptable'
@@ -284,7 +284,7 @@ export const createWire = (
     let text: string | undefined
     try {
       text = read()
-      await admission.ofSubject(row, channel)
+      await requestLimits.ofSubject(row, channel)
       await carryOut(row, channel, text, id)
       return 'done'
     } catch (fault) {

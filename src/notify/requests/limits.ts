@@ -19,7 +19,7 @@ const LIMIT_OF: ReadonlyMap<number, LimitName> = new Map([
   [4016, 'mark'],
 ])
 
-export interface Admission {
+export interface RequestLimits {
   /** On a notify topic the account is known as soon as the message is open. Throws `rate_limited`. */
   ofSubject(row: NotifyRow, channel: Channel): Promise<void>
   /** Elsewhere the key that signed is known once the JWT is verified, before anybody else is asked. The same. */
@@ -28,12 +28,12 @@ export interface Admission {
   ofSubscriber(channel: Channel, account: Account): Promise<void>
 }
 
-export const createAdmission = (deps: {
+export const createRequestLimits = (deps: {
   store: Pick<NotifyStore, 'account' | 'countSubscribers'>
   apps: Pick<Apps, 'projects'>
   limits: Limits
   clock: Clock
-}): Admission => {
+}): RequestLimits => {
   const { store, apps, limits, clock } = deps
 
   const settingsOf = async ({ app }: Channel): Promise<ProjectSettings> =>

@@ -7,7 +7,7 @@ import type { DeliveredNotification, Notification, NotifyStore } from '../store/
 import type { TextSeal } from './texts.ts'
 import { createSealedWelcomes } from './welcomes.ts'
 
-const placeOf = ({ projectId, domain, id }: Notification) => [
+const sealPlaceOf = ({ projectId, domain, id }: Notification) => [
   'notification',
   projectId,
   domain,
@@ -16,9 +16,9 @@ const placeOf = ({ projectId, domain, id }: Notification) => [
 ]
 
 export const createSealedStore = (store: NotifyStore, texts: TextSeal): NotifyStore => {
-  const sealed = (given: Notification): Notification => ({ ...given, ...texts.seal(placeOf(given), given) })
+  const sealed = (given: Notification): Notification => ({ ...given, ...texts.seal(sealPlaceOf(given), given) })
   const opened = (kept: Notification): Notification => {
-    const { title, body, icon, url } = texts.open(placeOf(kept), kept)
+    const { title, body, icon, url } = texts.open(sealPlaceOf(kept), kept)
     return { ...kept, title, body, icon, url }
   }
   const openedCopy = (copy: DeliveredNotification): DeliveredNotification => ({

@@ -20,7 +20,7 @@ const RENEWAL = 6 * 3_600_000
 /** After a failure, ms. */
 const RETRY = 5_000
 
-export interface Membership extends AsyncDisposable {
+export interface RelayTopics extends AsyncDisposable {
   /** Subscribes to a request topic; resolves when the relay has it. */
   join(topic: string): Promise<void>
   /** Resolves when requests can come: the server's and all apps' topics are joined. */
@@ -28,7 +28,7 @@ export interface Membership extends AsyncDisposable {
   readonly isReady: boolean
 }
 
-export const createMembership = (
+export const createRelayTopics = (
   deps: {
     store: Pick<NotifyStore, 'apps' | 'topics'>
     relay: Pick<RelayLink, 'connected' | 'ready' | 'subscribe' | 'onConnectionChange'>
@@ -37,7 +37,7 @@ export const createMembership = (
     log: Log
   },
   options: { serverTopics: () => string[]; renew: boolean },
-): Membership => {
+): RelayTopics => {
   const { store, relay, leaderTask, clock, log } = deps
   const ending = new AbortController()
   let isReady = false

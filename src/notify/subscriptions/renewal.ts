@@ -20,7 +20,7 @@ const RETRY = 5_000
 /** Resolves when every topic has been joined since the call, or when the signal comes. */
 export type Renew = (signal: AbortSignal) => Promise<void>
 
-interface Asked {
+interface RenewalRequest {
   hasBegun: boolean
   /** The round ends where it began: behind this topic, or at the end of the order. */
   origin: string | undefined
@@ -36,7 +36,7 @@ export const createRenewal = (deps: {
   log: Log
 }): Renew => {
   const { store, relay, clock, log } = deps
-  const asking = new Set<Asked>()
+  const requests = new Set<RenewalRequest>()
   /** The last topic that was joined; undefined at the beginning of the order. */
   let at: string | undefined
   let isTurning = false
@@ -44,34 +44,34 @@ export const createRenewal = (deps: {
 
   const step = async (): Promise<void> => {
     // Whoever asks from here on may have lost what this page joins.
-    const present = [...asking]
-    for (const asked of present) {
-      if (!asked.hasBegun) asked.origin = at
-      asked.hasBegun = true
+    const present = [...requests]
+    for (const request of present) {
+      if (!request.hasBegun) request.origin = at
+      request.hasBegun = true
     }
     const page = await store.topics({ limit: PAGE, ...(at !== undefined && { after: at }) })
     if (page.length > 0) await relay.subscribe(page)
     const isEnd = page.length < PAGE
     at = isEnd ? undefined : page.at(-1)
-    for (const asked of present) {
-      const { origin } = asked
+    for (const request of present) {
+      const { origin } = request
       if (isEnd) {
-        if (asked.hasTurned || origin === undefined) asked.done()
-        asked.hasTurned = true
-      } else if (asked.hasTurned && origin !== undefined && at !== undefined && at >= origin) asked.done()
+        if (request.hasTurned || origin === undefined) request.done()
+        request.hasTurned = true
+      } else if (request.hasTurned && origin !== undefined && at !== undefined && at >= origin) request.done()
     }
   }
 
   const turn = async (): Promise<void> => {
     if (isTurning) return
     isTurning = true
-    while (asking.size > 0) {
+    while (requests.size > 0) {
       breath = new AbortController()
       try {
         await step()
-        if (asking.size > 0) await pause(clock, BREATH, breath.signal)
+        if (requests.size > 0) await pause(clock, BREATH, breath.signal)
       } catch (err) {
-        if (asking.size === 0) break
+        if (requests.size === 0) break
         log.warn({ err }, 'Topics could not be renewed; trying again')
         await pause(clock, RETRY, breath.signal)
       }
@@ -82,19 +82,19 @@ export const createRenewal = (deps: {
   return (signal) =>
     new Promise((resolve) => {
       if (signal.aborted) return resolve()
-      const asked: Asked = {
+      const request: RenewalRequest = {
         hasBegun: false,
         origin: undefined,
         hasTurned: false,
         done() {
-          signal.removeEventListener('abort', asked.done)
-          asking.delete(asked)
-          if (asking.size === 0) breath.abort()
+          signal.removeEventListener('abort', request.done)
+          requests.delete(request)
+          if (requests.size === 0) breath.abort()
           resolve()
         },
       }
-      signal.addEventListener('abort', asked.done, { once: true })
-      asking.add(asked)
+      signal.addEventListener('abort', request.done, { once: true })
+      requests.add(request)
       void turn()
     })
 }

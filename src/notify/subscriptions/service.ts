@@ -31,7 +31,7 @@ import type { Webhooks } from '../webhooks/service.ts'
 import * as rules from './rules.ts'
 
 /** A verified request, and where its answer goes. */
-export interface Asked {
+export interface VerifiedRequest {
   /** The relay message that carried it and its JWT, and until when they could come again. */
   requestId: RequestId
   /** The JWT was made within the last second or so. */
@@ -57,24 +57,24 @@ export interface Asked {
 }
 
 /** A request about one subscription: it came on the notify topic. */
-export interface AskedOfSubscription extends Asked {
+export interface SubscriptionRequest extends VerifiedRequest {
   subscriptionId: string
   domain: string
 }
 
 export interface NotifyService {
-  watch(asked: Asked, wish: { domain: string | null }): Promise<void>
+  watch(request: VerifiedRequest, wish: { domain: string | null }): Promise<void>
   /** `scope`: only ids that the app declares. `welcome`: what a new subscriber gets. */
   subscribe(
-    asked: Asked,
+    request: VerifiedRequest,
     wish: { domain: string; scope: string[]; welcome?: Welcome | null | undefined },
   ): Promise<void>
-  update(asked: AskedOfSubscription, wish: { scope: string[] }): Promise<void>
-  remove(asked: AskedOfSubscription): Promise<void>
-  markRead(asked: AskedOfSubscription, wish: { ids: readonly string[] | 'all' }): Promise<void>
+  update(request: SubscriptionRequest, wish: { scope: string[] }): Promise<void>
+  remove(request: SubscriptionRequest): Promise<void>
+  markRead(request: SubscriptionRequest, wish: { ids: readonly string[] | 'all' }): Promise<void>
   /** Answered by the caller: it changes nothing, so nothing is committed. */
   history(
-    asked: AskedOfSubscription,
+    request: SubscriptionRequest,
     wish: { after: string | null; limit: number; unreadFirst: boolean },
   ): Promise<{ nfs: HistoryItem[]; mre: boolean; mur: boolean }>
   /** Ends what has expired on this account; the relay is told to forget the topics. */
@@ -125,14 +125,14 @@ export const createNotifyService = (deps: {
 
   const change = (
     key: string,
-    requestId: Asked['requestId'] | undefined,
+    requestId: VerifiedRequest['requestId'] | undefined,
     decide: (record: AccountRecord) => Decision | undefined,
   ): Promise<void> => inTurn(key, () => compareAndSwap(key, requestId, decide))
 
   /** Reads, decides, compares and swaps, until nobody was faster. */
   const compareAndSwap = async (
     key: string,
-    requestId: Asked['requestId'] | undefined,
+    requestId: VerifiedRequest['requestId'] | undefined,
     decide: (record: AccountRecord) => Decision | undefined,
   ): Promise<void> => {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -160,59 +160,59 @@ export const createNotifyService = (deps: {
   }
 
   const answer = (
-    asked: Asked,
+    request: VerifiedRequest,
     signer: string | null,
     more: Partial<Pick<Extract<OutboxTask, { kind: 'response' }>, 'view' | 'join' | 'leave'>> = {},
   ): OutboxEntry =>
     entry(
-      `response:${asked.requestId.id}`,
+      `response:${request.requestId.id}`,
       {
         kind: 'response',
-        topic: asked.answer.topic,
-        key: asked.answer.key,
-        tag: asked.answer.tag,
-        rpcId: asked.rpcId,
+        topic: request.answer.topic,
+        key: request.answer.key,
+        tag: request.answer.tag,
+        rpcId: request.rpcId,
         signer,
-        signerKey: asked.answer.signerKey,
-        claims: asked.answer.claims,
+        signerKey: request.answer.signerKey,
+        claims: request.answer.claims,
         ...more,
       },
-      asked.answer.ttl,
+      request.answer.ttl,
     )
 
   /** 4012 for the devices that the change concerns; `except` knows already. */
   const news = (
-    asked: Asked,
+    request: VerifiedRequest,
     record: AccountRecord,
     domain: string,
     except: string | undefined,
   ): OutboxEntry[] =>
     rules.watchersToTell(record, { domain, except, now: clock.now() }).map(({ identityKey }) => ({
       ...entry(
-        `changed:${asked.requestId.id}:${identityKey}`,
-        { kind: 'changed', accountKey: accountKey(asked.account), identityKey },
+        `changed:${request.requestId.id}:${identityKey}`,
+        { kind: 'changed', accountKey: accountKey(request.account), identityKey },
         NEWS_TTL,
       ),
       notBefore: nextSlot(clock.now(), identityKey),
     }))
 
   /** Who gets no 4012 about its own request: it knows, unless it speaks the first version of the protocol. */
-  const requester = (asked: Asked) => (asked.hearsOwnChanges ? undefined : asked.identityKey)
+  const requester = (request: VerifiedRequest) => (request.hearsOwnChanges ? undefined : request.identityKey)
 
   /**
    * The answer on a notify topic: everybody who holds the topic's key can read it, so it lists that app alone. A
    * requester that may see more gets its full view on its watch topic.
    */
   const answerOnTopic = (
-    asked: AskedOfSubscription,
+    request: SubscriptionRequest,
     record: AccountRecord,
     more: { leave?: string } = {},
   ): OutboxEntry[] => {
-    const { domain, identityKey } = asked
+    const { domain, identityKey } = request
     const scope = rules.answerScope(record, { identityKey, domain, now: clock.now() })
-    const view = { accountKey: accountKey(asked.account), account: asked.account.text, domain }
-    const except = scope === domain ? requester(asked) : undefined
-    return [answer(asked, domain, { view, ...more }), ...news(asked, record, domain, except)]
+    const view = { accountKey: accountKey(request.account), account: request.account.text, domain }
+    const except = scope === domain ? requester(request) : undefined
+    return [answer(request, domain, { view, ...more }), ...news(request, record, domain, except)]
   }
 
   const leave = (topic: string): OutboxEntry => entry(`leave:${topic}`, { kind: 'leave', topic }, LEAVE_TTL)
@@ -245,14 +245,14 @@ export const createNotifyService = (deps: {
   /** What of the request was carried out before: this very message, its JWT in another message, or neither. */
   const repeatedPart = async ({
     requestId: { id, token },
-  }: Asked): Promise<'message' | 'token' | undefined> => {
+  }: VerifiedRequest): Promise<'message' | 'token' | undefined> => {
     if (await store.wasCommitted(id, clock.now())) return 'message'
     return token !== undefined && (await store.wasCommitted(token, clock.now())) ? 'token' : undefined
   }
 
   /** True when the relay delivers again what was done already. */
-  const isDone = async (asked: Asked): Promise<boolean> => {
-    const repeated = await repeatedPart(asked)
+  const isDone = async (request: VerifiedRequest): Promise<boolean> => {
+    const repeated = await repeatedPart(request)
     if (repeated === 'token') throw usedBefore()
     return repeated === 'message'
   }
@@ -262,13 +262,13 @@ export const createNotifyService = (deps: {
    * subscribe). Published clients sign whole seconds and nothing else that differs, so both requests carry one JWT. It
    * counts again while it is fresh, provided that it changes something: `assertChange` refuses a mere repetition.
    */
-  const checkRepetition = async (asked: Asked) => {
-    const repeated = await repeatedPart(asked)
-    if (repeated === 'token' && !asked.isFresh) throw usedBefore()
-    const { token: _, ...withoutToken } = asked.requestId
+  const checkRepetition = async (request: VerifiedRequest) => {
+    const repeated = await repeatedPart(request)
+    if (repeated === 'token' && !request.isFresh) throw usedBefore()
+    const { token: _, ...withoutToken } = request.requestId
     return {
       isDone: repeated === 'message',
-      requestId: repeated === 'token' ? withoutToken : asked.requestId,
+      requestId: repeated === 'token' ? withoutToken : request.requestId,
       assertChange(changes: boolean) {
         if (repeated === 'token' && !changes) throw usedBefore()
       },
@@ -276,37 +276,37 @@ export const createNotifyService = (deps: {
   }
 
   return {
-    async watch(asked, { domain }) {
-      // Asked first, because taking the watcher away from another account must not be done twice.
-      if (await isDone(asked)) return
-      const key = accountKey(asked.account)
+    async watch(request, { domain }) {
+      // VerifiedRequest first, because taking the watcher away from another account must not be done twice.
+      if (await isDone(request)) return
+      const key = accountKey(request.account)
       const watcher = {
-        identityKey: asked.identityKey,
+        identityKey: request.identityKey,
         domain,
-        account: asked.account.text,
-        key: asked.answer.key,
-        topic: asked.answer.topic,
-        serverKey: asked.answer.signerKey,
+        account: request.account.text,
+        key: request.answer.key,
+        topic: request.answer.topic,
+        serverKey: request.answer.signerKey,
       }
-      const owner = await store.watcherOwner(asked.identityKey)
+      const owner = await store.watcherOwner(request.identityKey)
       if (owner !== undefined && owner !== key) {
         // A refused watch leaves the old one alone.
         rules.watch((await store.account(key)).record, { ...watcher, now: clock.now() })
         await change(owner, undefined, (record) => ({
-          record: rules.unwatch(record, asked.identityKey),
+          record: rules.unwatch(record, request.identityKey),
           outbox: [],
         }))
       }
-      await change(key, asked.requestId, (record) => ({
+      await change(key, request.requestId, (record) => ({
         record: rules.watch(record, { ...watcher, now: clock.now() }),
-        outbox: [answer(asked, null, { view: { accountKey: key, account: asked.account.text, domain } })],
+        outbox: [answer(request, null, { view: { accountKey: key, account: request.account.text, domain } })],
       }))
     },
 
-    async subscribe(asked, { domain, scope, welcome }) {
-      const { isDone: isRepeated, requestId, assertChange } = await checkRepetition(asked)
+    async subscribe(request, { domain, scope, welcome }) {
+      const { isDone: isRepeated, requestId, assertChange } = await checkRepetition(request)
       if (isRepeated) return
-      const key = accountKey(asked.account)
+      const key = accountKey(request.account)
       const isHeard = {
         subscribed: await webhooks.wants(domain, 'subscribed'),
         updated: await webhooks.wants(domain, 'updated'),
@@ -319,16 +319,16 @@ export const createNotifyService = (deps: {
         const { record, subscription, ended } = rules.subscribe(before, {
           domain,
           scope,
-          account: asked.account.text,
+          account: request.account.text,
           fresh,
           now: clock.now(),
         })
-        const { identityKey } = asked
-        const answered = answer(asked, domain, {
+        const { identityKey } = request
+        const answered = answer(request, domain, {
           // On a topic that the requester made for this answer: what it may see, it gets here.
           view: {
             accountKey: key,
-            account: asked.account.text,
+            account: request.account.text,
             domain: rules.answerScope(record, { identityKey, domain, now: clock.now() }),
           },
           join: subscription.topic,
@@ -340,77 +340,77 @@ export const createNotifyService = (deps: {
           record,
           outbox: [
             answered,
-            ...news(asked, record, domain, requester(asked)),
+            ...news(request, record, domain, requester(request)),
             ...(ended ? [leave(ended.topic)] : []),
             ...(ended && isHeard.unsubscribed ? [gone(ended, 'expired')] : []),
-            ...(isHeard[happened] ? [event(asked.requestId.id, happened, subscription, { scope })] : []),
+            ...(isHeard[happened] ? [event(request.requestId.id, happened, subscription, { scope })] : []),
             ...(greeting ? [greeting] : []),
           ],
         }
       })
     },
 
-    async update(asked, { scope }) {
-      const { isDone: isRepeated, requestId, assertChange } = await checkRepetition(asked)
+    async update(request, { scope }) {
+      const { isDone: isRepeated, requestId, assertChange } = await checkRepetition(request)
       if (isRepeated) return
-      const { domain, subscriptionId } = asked
+      const { domain, subscriptionId } = request
       const isHeard = await webhooks.wants(domain, 'updated')
-      await change(accountKey(asked.account), requestId, (before) => {
+      await change(accountKey(request.account), requestId, (before) => {
         assertChange(!rules.isSubscribed(before, { domain, scope, now: clock.now() }))
         const record = rules.update(before, {
           subscriptionId,
           scope,
-          account: asked.account.text,
+          account: request.account.text,
           now: clock.now(),
         })
         const held = rules.subscriptionOf(record, subscriptionId, clock.now())
-        const told = isHeard ? [event(asked.requestId.id, 'updated', held, { scope })] : []
-        return { record, outbox: [...answerOnTopic(asked, record), ...told] }
+        const told = isHeard ? [event(request.requestId.id, 'updated', held, { scope })] : []
+        return { record, outbox: [...answerOnTopic(request, record), ...told] }
       })
     },
 
-    async remove(asked) {
-      if (await isDone(asked)) return
-      const { domain, subscriptionId } = asked
+    async remove(request) {
+      if (await isDone(request)) return
+      const { domain, subscriptionId } = request
       const isHeard = await webhooks.wants(domain, 'unsubscribed')
-      await change(accountKey(asked.account), asked.requestId, (before) => {
+      await change(accountKey(request.account), request.requestId, (before) => {
         const held = rules.subscriptionOf(before, subscriptionId, clock.now())
         const record = rules.remove(before, subscriptionId, clock.now())
-        const answered = answerOnTopic(asked, record, { leave: asked.answer.topic })
-        const told = isHeard ? [event(asked.requestId.id, 'unsubscribed', held, { reason: 'deleted' })] : []
+        const answered = answerOnTopic(request, record, { leave: request.answer.topic })
+        const told = isHeard ? [event(request.requestId.id, 'unsubscribed', held, { reason: 'deleted' })] : []
         return { record, outbox: [...answered, ...told] }
       })
     },
 
-    async markRead(asked, { ids }) {
-      if (await isDone(asked)) return
-      const key = accountKey(asked.account)
+    async markRead(request, { ids }) {
+      if (await isDone(request)) return
+      const key = accountKey(request.account)
       const { record } = await store.account(key)
-      const held = rules.subscriptionOf(record, asked.subscriptionId, clock.now())
-      const told = (await webhooks.wants(asked.domain, 'read'))
+      const held = rules.subscriptionOf(record, request.subscriptionId, clock.now())
+      const told = (await webhooks.wants(request.domain, 'read'))
         ? [
             ids === 'all'
-              ? event(asked.requestId.id, 'read', held, { by: 'wallet', all: true })
-              : event(asked.requestId.id, 'read', held, { by: 'wallet' }, ids),
+              ? event(request.requestId.id, 'read', held, { by: 'wallet', all: true })
+              : event(request.requestId.id, 'read', held, { by: 'wallet' }, ids),
           ]
         : []
       const { outcome } = await store.markRead({
         accountKey: key,
-        subscriptionId: asked.subscriptionId,
+        subscriptionId: request.subscriptionId,
         ids,
         at: clock.now(),
-        requestId: asked.requestId,
-        outbox: [answer(asked, asked.domain)],
-        outboxIfChanged: [...news(asked, record, asked.domain, requester(asked)), ...told],
+        requestId: request.requestId,
+        outbox: [answer(request, request.domain)],
+        outboxIfChanged: [...news(request, record, request.domain, requester(request)), ...told],
       })
       if (outcome === 'used') throw usedBefore()
     },
 
-    async history(asked, { after, limit, unreadFirst }) {
+    async history(request, { after, limit, unreadFirst }) {
       const now = clock.now()
-      const { record } = await store.account(accountKey(asked.account))
-      rules.subscriptionOf(record, asked.subscriptionId, now)
-      const page = await store.history(asked.subscriptionId, { after, limit, unreadFirst, now })
+      const { record } = await store.account(accountKey(request.account))
+      rules.subscriptionOf(record, request.subscriptionId, now)
+      const page = await store.history(request.subscriptionId, { after, limit, unreadFirst, now })
       const nfs = page.notifications.map(({ id, sentAt, isRead, notification }) => ({
         id,
         sent_at: sentAt,

@@ -44,15 +44,15 @@ test('more accounts than one call may name are sent to in several calls', async 
   const owner = world.newOwner()
   const { wallet } = world.device(owner)
   await wallet.subscribe('many.test')
-  const strangers = Array.from({ length: 501 }, () => world.newOwner().account)
+  const floodGuard = Array.from({ length: 501 }, () => world.newOwner().account)
   const { sent, failed, notFound } = await dapp.notify({ type, title: 'x', body: 'x' }, [
-    ...strangers,
+    ...floodGuard,
     owner.account,
   ])
   expect(sent).toEqual([owner.account])
   expect(failed).toEqual([])
-  expect(notFound.toSorted()).toEqual(strangers.toSorted())
-  const types = await dapp.typesOf([...strangers.slice(0, 150), owner.account])
+  expect(notFound.toSorted()).toEqual(floodGuard.toSorted())
+  const types = await dapp.typesOf([...floodGuard.slice(0, 150), owner.account])
   expect([...types]).toEqual([[owner.account, [type]]])
 })
 

@@ -1,7 +1,7 @@
 /** What the relay may tell the notify server, and what it may not. */
 import { beforeEach, describe, expect, it } from 'vitest'
 import { relayWebhookRoutes } from '../../../src/notify/http/relay-webhook.ts'
-import { createRelayEvents, type Delivered } from '../../../src/notify/relay/events.ts'
+import { createRelayEvents, type DeliveredMessage } from '../../../src/notify/relay/events.ts'
 import type { RelayMessage } from '../../../src/notify/relay/link.ts'
 import { silent, unmeasured } from '../../../src/platform/telemetry.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
@@ -18,7 +18,7 @@ const relay = generateSigningKey()
 const server = generateSigningKey()
 
 let taken: RelayMessage[]
-let delivered: Delivered[]
+let delivered: DeliveredMessage[]
 let failure: Error | undefined
 let relayKey: () => Promise<string>
 let routes: ReturnType<typeof relayWebhookRoutes>

@@ -1,6 +1,6 @@
 /** What the relay tells about messages that wallets have becomes a receipt. */
 import { expect, it } from 'vitest'
-import { createDelivered } from '../../../src/notify/outbox/delivery-receipts.ts'
+import { createDeliveryReceipts } from '../../../src/notify/outbox/delivery-receipts.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
 import { DOMAIN, startNotify, TYPES, type View } from '../support/server.ts'
@@ -23,7 +23,7 @@ it('a message that a wallet has makes its notification delivered, once', async (
   const of = { projectId: world.project.id, domain: DOMAIN, id: 'n' }
   expect(await world.store.receiptCounts(of)).toMatchObject({ published: 1, delivered: 0 })
 
-  const delivered = createDelivered(world)
+  const delivered = createDeliveryReceipts(world)
   // Nobody listens on one of the topics any more, and one message is not ours: they take nothing from the others.
   const others = [
     { ...told, topic: 'ab'.repeat(32) },

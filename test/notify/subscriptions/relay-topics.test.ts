@@ -1,6 +1,6 @@
 /** Which topics the server is on, also on a relay that forgets. */
 import { expect, it } from 'vitest'
-import { createMembership } from '../../../src/notify/subscriptions/relay-topics.ts'
+import { createRelayTopics } from '../../../src/notify/subscriptions/relay-topics.ts'
 import type { Clock } from '../../../src/platform/runtime/clock.ts'
 import { silent } from '../../../src/platform/telemetry.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
@@ -47,25 +47,25 @@ it('on a relay that forgets, notify topics are joined again, and failures are re
       joined.push(...topics)
     },
   }
-  await using membership = createMembership(
+  await using relayTopics = createRelayTopics(
     { store: world.store, relay, leaderTask: alone(clock), clock, log: silent },
     { serverTopics: () => ['the server'], renew: true },
   )
-  expect(membership.isReady).toBe(false)
+  expect(relayTopics.isReady).toBe(false)
   const until = (check: () => void) =>
     eventually(async () => {
       await clock.advance(3_600_000)
       check()
     })
   await until(() => expect(joined).toEqual(expect.arrayContaining(['the server', ...wanted])))
-  await membership.ready()
-  expect(membership.isReady).toBe(true)
+  await relayTopics.ready()
+  expect(relayTopics.isReady).toBe(true)
   joined.length = 0
   await until(() => expect(joined).toEqual(expect.arrayContaining(['the server', ...wanted])))
 }, 30_000)
 
 it('ready rejects when the server is closed before', async () => {
-  const membership = createMembership(
+  const relayTopics = createRelayTopics(
     {
       store: { apps: async () => [], topics: async () => [] },
       relay: {
@@ -80,7 +80,7 @@ it('ready rejects when the server is closed before', async () => {
     },
     { serverTopics: () => ['the server'], renew: false },
   )
-  const ready = membership.ready()
-  await membership[Symbol.asyncDispose]()
+  const ready = relayTopics.ready()
+  await relayTopics[Symbol.asyncDispose]()
   await expect(ready).rejects.toThrow('closed before it was ready')
 })

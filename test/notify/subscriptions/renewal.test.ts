@@ -2,7 +2,7 @@
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
-import { createMembership } from '../../../src/notify/subscriptions/relay-topics.ts'
+import { createRelayTopics } from '../../../src/notify/subscriptions/relay-topics.ts'
 import { silent } from '../../../src/platform/telemetry.ts'
 import { parseRpc } from '../../../src/protocol/jsonrpc.ts'
 import { RELAY_METHODS } from '../../../src/protocol/relay-methods.ts'
@@ -97,7 +97,7 @@ it('every page is a batch of 500 at most, they are spread, and a broken line doe
   await using relay = await startRelay({ topicsPerClient: 100_000 })
   await using line = await tap(relay.url, clock.now)
   await using link = connect(line.url, { remembers: true })
-  await using _membership = createMembership(
+  await using _membership = createRelayTopics(
     {
       store: stores.notify,
       relay: link,

@@ -48,7 +48,7 @@ export const createWatch = (
 
   const ask = async (): Promise<void> => {
     await register()
-    // Asked for each time: a server that was set up anew has other keys.
+    // VerifiedRequest for each time: a server that was set up anew has other keys.
     const server = await fetchKeys(fetchDeps, `${notifyUrl}/.well-known/did.json`)
     const before = device.watchedWith()?.topic
     device.watchAt(server)
