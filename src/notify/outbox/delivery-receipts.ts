@@ -1,10 +1,11 @@
-/** What the relay tells about messages that wallets have: receipts, and the event for who wants to hear of it. */
+/** Receipts and webhook events for notifications that wallets have, as the relay reports by webhook. */
 import { z } from 'zod'
+import { invariant } from '../../platform/invariant.ts'
 import { openEnvelope, parseEnvelope } from '../../protocol/envelope.ts'
 import { parseRpc } from '../../protocol/jsonrpc.ts'
 import { decodeJwt } from '../../protocol/jwt.ts'
 import type { Vault } from '../apps/vault.ts'
-import { TTL } from '../publish/fan-out.ts'
+import { NOTIFICATION_TTL_MS } from '../lifetimes.ts'
 import type { DeliveredMessage } from '../relay/events.ts'
 import type { NotifyStore, OutboxEntry, Subscription } from '../store/store.ts'
 import type { Webhooks } from '../webhooks/service.ts'
@@ -24,9 +25,9 @@ const deliveredIdIn = (message: string, key: Uint8Array): string | undefined => 
 }
 
 /**
- * Marks the notifications that messages carried as delivered, all of them in one step for each store. What was marked
- * before, or whose subscription is gone, is left as it is. An event is in the outbox with the receipt, so that no death
- * comes between; its id follows from the copy, so that it is the same one however often that is reported.
+ * Marks the notifications of all reported messages as delivered, in one call of the store. Idempotent: a copy that was
+ * marked before, or whose subscription is gone, stays as it is. The event is written with the receipt, in one commit. Its
+ * id follows from the copy, so it is the same however often the delivery is reported.
  */
 export const createDeliveryReceipts = ({
   store,
@@ -49,7 +50,7 @@ export const createDeliveryReceipts = ({
       id: `delivered:${deliveredId}`,
       task: { kind: 'event', event: 'delivered', domain, subscriptionId, account, detail },
       createdAt: at,
-      expiresAt: at + TTL,
+      expiresAt: at + NOTIFICATION_TTL_MS,
     }
   }
 
@@ -66,7 +67,8 @@ export const createDeliveryReceipts = ({
   }
 
   return async (all) => {
-    const copies = await Promise.all(all.map(copyOf))
-    await store.markDelivered(copies.flat())
+    const copies = (await Promise.all(all.map(copyOf))).flat()
+    const marked = await store.markDelivered(copies)
+    invariant(marked.length === copies.length, 'Each reported copy has one result')
   }
 }

@@ -1,16 +1,17 @@
 /**
- * Turns an outbox entry into the message that goes to the relay: looks up what it is about, signs, seals.
+ * Turns an outbox entry into the message for the relay: looks up what the entry is about, signs, seals.
  *
- * The same entry gives the same message, byte for byte, as long as what it says is the same: `iat` is when the entry
- * came into being, ids follow from the entry's id, the iv follows from key and text. So a repeated delivery is a
- * duplicate to the relay. (Views say what is true at delivery; there a repetition may say something newer.)
+ * Guarantees: the same entry gives the same message, byte for byte, as long as its content is the same. `iat` is when the
+ * entry was made, ids follow from the entry's id, the iv follows from key and text. So the relay drops a repetition as a
+ * duplicate. (Views say what is true when they are written; a repetition may say something newer.)
  *
- * **Which key signs, while former keys still count.** An answer, the one that its request was addressed to, and news to a
- * watcher, the one that its watch was: a client that verifies does so with the key that it asked, and it may have cached
- * an old one for life. A notification, the app's present one, and views name that one: nobody asked for it, devices of
- * one account know different keys, and no choice suits all of them. Published clients do not look at who signed a
- * notification; ours looks for a key that it does not know in the app's did.json, which lists all that count.
+ * **Which key signs, while former keys still count.** An answer is signed with the key that its request was addressed to,
+ * and a 4012 with the key that its watch was addressed to: a client verifies with the key that it asked, and may have
+ * cached an old one for life. A notification is signed with the app's present key, and views name that key, because
+ * devices of one account know different keys. Published clients do not check who signed a notification. Ours looks up an
+ * unknown key in the app's did.json, which lists all that count.
  */
+import { invariant } from '../../platform/invariant.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { fromHex, toHex, utf8 } from '../../protocol/bytes.ts'
 import { didPkh, didWeb } from '../../protocol/did.ts'
@@ -51,8 +52,13 @@ export interface MessageWriterDeps {
   clock: Clock
 }
 
-/** Who asked is there to hear it, or nobody is: strangers cause such answers for nothing. */
-const FAULT_TTL_SECONDS = 300
+export interface MessageWriter {
+  /** Undefined when there is nothing to say any more: the subscription or watcher is gone. */
+  write(entry: OutboxEntry & { task: MessageTask }): Promise<OutgoingMessage | undefined>
+}
+
+/** A client that asked is online, and anybody can cause faults, so the relay keeps such answers for a short time. */
+const FAULT_TTL_S = 300
 
 const MESSAGE = NOTIFY_METHODS[4002]
 const CHANGED = NOTIFY_METHODS[4012]
@@ -60,57 +66,84 @@ const CHANGED = NOTIFY_METHODS[4012]
 /** Version of our JWTs, as the published clients write it. */
 const MJV = '1'
 
-export interface MessageWriter {
-  /** Undefined when there is nothing to say any more: the subscription or watcher is gone. */
-  write(entry: OutboxEntry & { task: MessageTask }): Promise<OutgoingMessage | undefined>
+type AppLookup = (domain: string) => Promise<App | undefined>
+type KeyLookup = (ring: KeyRing, did: string | undefined) => Promise<Keys | undefined>
+/** `sbs`: what the account has now, named as this reader names itself. */
+type ViewOf = (reader: {
+  accountKey: string
+  account: string
+  domain: string | null
+}) => Promise<Record<string, unknown>[]>
+type Task<K extends MessageTask['kind']> = Extract<MessageTask, { kind: K }>
+type Write<K extends MessageTask['kind']> = (
+  entry: OutboxEntry,
+  task: Task<K>,
+) => Promise<OutgoingMessage | undefined>
+
+const sealed = (key: Uint8Array, plaintext: string): string =>
+  sealType0({ key, plaintext, iv: deterministicIv(key, plaintext) })
+
+const signed = (claims: Record<string, unknown>, signer: SigningKey, at: number, ttl: number): string => {
+  const iat = Math.floor(at / 1000)
+  return signJwt({ iat, exp: iat + ttl, iss: signer.did, mjv: MJV, ...claims }, signer)
 }
 
-/** One for each batch: it looks up an app once. */
+/** One writer for each batch: it looks up an app once. */
 export const createMessageWriter = (deps: MessageWriterDeps): MessageWriter => {
-  const { store, vault, apps, serverKeys, publicUrl, clock } = deps
+  const appOf = createAppLookup(deps)
+  const keysWith = createKeyLookup(deps)
+  const viewOfReader = createViews(deps, appOf)
+  const writeResponse = createResponseWriter(deps, { appOf, keysWith, viewOfReader })
+  const writeChanged = createAccountChangedWriter(deps, { keysWith, viewOfReader })
+  const writeNotification = createNotificationWriter(deps, appOf)
+  return {
+    async write(entry) {
+      const { task } = entry
+      if (task.kind === 'response') return writeResponse(entry, task)
+      if (task.kind === 'changed') return writeChanged(entry, task)
+      return writeNotification(entry, task)
+    },
+  }
+}
 
-  const seen = new Map<string, Promise<App | undefined>>()
-  const appOf = (domain: string): Promise<App | undefined> => {
-    const known = seen.get(domain)
+const createAppLookup = ({ apps }: Pick<MessageWriterDeps, 'apps'>): AppLookup => {
+  const lookedUp = new Map<string, Promise<App | undefined>>()
+  return (domain) => {
+    const known = lookedUp.get(domain)
     if (known) return known
     const app = apps.byDomain(domain)
-    seen.set(domain, app)
+    lookedUp.set(domain, app)
     return app
   }
+}
 
-  let looked: Promise<void> | undefined
-  /**
-   * The keys with this did:key. One of the server's that is not known here may be new: another process has replaced the
-   * keys a moment ago, and carried out what is answered here.
-   */
-  const keysWith = async (ring: KeyRing, did: string | undefined): Promise<Keys | undefined> => {
+/**
+ * Finds the keys with this did:key. An unknown key of the server may be new: another process has replaced the keys a
+ * moment ago and carried out the request that is answered here. So the keys are read again, once.
+ */
+const createKeyLookup = ({ serverKeys }: Pick<MessageWriterDeps, 'serverKeys'>): KeyLookup => {
+  let refreshed: Promise<void> | undefined
+  return async (ring, did) => {
     const known = keysOf(ring, did)
     if (known || did === undefined || ring !== serverKeys) return known
-    looked ??= serverKeys.refresh()
-    await looked
+    refreshed ??= serverKeys.refresh()
+    await refreshed
     return keysOf(ring, did)
   }
+}
 
-  const sealed = (key: Uint8Array, plaintext: string): string =>
-    sealType0({ key, plaintext, iv: deterministicIv(key, plaintext) })
-
-  const signed = (claims: Record<string, unknown>, signer: SigningKey, from: number, ttl: number): string => {
-    const iat = Math.floor(from / 1000)
-    return signJwt({ iat, exp: iat + ttl, iss: signer.did, mjv: MJV, ...claims }, signer)
-  }
-
-  /** `sbs`: what the account has now, named as this reader names itself. */
-  const subscriptionsFor = async (reader: {
-    accountKey: string
-    account: string
-    domain: string | null
-  }): Promise<Record<string, unknown>[]> => {
+const createViews =
+  ({ store, vault, clock }: Pick<MessageWriterDeps, 'store' | 'vault' | 'clock'>, appOf: AppLookup): ViewOf =>
+  async (reader) => {
     const { record } = await store.account(reader.accountKey)
-    const held = viewOf(record, reader.domain, clock.now())
-    const unread = held.length > 0 ? await store.unreadCounts(held.map(({ id }) => id)) : []
+    const subscriptions = viewOf(record, reader.domain, clock.now())
+    const unread = subscriptions.length > 0 ? await store.unreadCounts(subscriptions.map(({ id }) => id)) : []
+    invariant(unread.length === subscriptions.length, 'Each subscription has one unread count')
     const items = await Promise.all(
-      held.map(async (subscription, at) => {
+      subscriptions.map(async (subscription, at) => {
         const app = await appOf(subscription.domain)
+        const count = unread[at] ?? 0
+        invariant(count >= 0, 'An unread count is never below zero')
         return (
           app && {
             appDomain: subscription.domain,
@@ -119,7 +152,7 @@ export const createMessageWriter = (deps: MessageWriterDeps): MessageWriter => {
             account: reader.account,
             scope: subscription.scope,
             expiry: Math.floor(subscription.expiresAt / 1000),
-            unreadNotificationCount: unread[at] ?? 0,
+            unreadNotificationCount: count,
           }
         )
       }),
@@ -127,37 +160,38 @@ export const createMessageWriter = (deps: MessageWriterDeps): MessageWriter => {
     return items.filter((item) => item !== undefined)
   }
 
-  const response = async (
-    entry: OutboxEntry,
-    task: Extract<OutboxTask, { kind: 'response' }>,
-  ): Promise<OutgoingMessage | undefined> => {
+const createResponseWriter =
+  (
+    { vault, serverKeys }: Pick<MessageWriterDeps, 'vault' | 'serverKeys'>,
+    { appOf, keysWith, viewOfReader }: { appOf: AppLookup; keysWith: KeyLookup; viewOfReader: ViewOf },
+  ): Write<'response'> =>
+  async (entry, task) => {
     const method = notifyMethodByResponseTag(task.tag)
     if (!method) throw new Error(`No method is answered with tag ${task.tag}`)
-    const letter = { topic: task.topic, tag: task.tag, ttl: method.responseTtl, prompt: false }
+    const ttl = method.responseTtl
+    const response = { topic: task.topic, tag: task.tag, ttl, prompt: false }
     const key = vault.open(task.key)
-    if (task.error) {
-      return {
-        ...letter,
-        ttl: FAULT_TTL_SECONDS,
-        message: sealed(key, rpcFailure(task.rpcId, task.error.code, task.error.message)),
-      }
-    }
+    const failed = ({ code, message }: { code: number; message: string }) =>
+      sealed(key, rpcFailure(task.rpcId, code, message))
+    if (task.error) return { ...response, ttl: FAULT_TTL_S, message: failed(task.error) }
     const ring = task.signer === null ? serverKeys : await appOf(task.signer)
     if (!ring) return undefined
     const signer = ((await keysWith(ring, task.signerKey)) ?? ring).authentication
-    const claims = task.view ? { ...task.claims, sbs: await subscriptionsFor(task.view) } : task.claims
-    const jwt = signed(claims, signer, entry.createdAt, method.responseTtl)
+    const claims = task.view ? { ...task.claims, sbs: await viewOfReader(task.view) } : task.claims
+    const jwt = signed(claims, signer, entry.createdAt, ttl)
     const message = sealed(key, rpcResult(task.rpcId, { [method.resultParam]: jwt }))
-    if (message.length <= LIMITS.messageBytes) return { ...letter, message }
+    if (message.length <= LIMITS.messageBytes) return { ...response, message }
     // Clients wait for an answer without a time-out, so there must be one.
     const tooLarge = new ProtocolError('too_large', 'the account has too many subscriptions to list')
-    return { ...letter, message: sealed(key, rpcFailure(task.rpcId, tooLarge.rpc, tooLarge.message)) }
+    return { ...response, message: failed({ code: tooLarge.rpc, message: tooLarge.message }) }
   }
 
-  const changed = async (
-    entry: OutboxEntry,
-    task: Extract<OutboxTask, { kind: 'changed' }>,
-  ): Promise<OutgoingMessage | undefined> => {
+const createAccountChangedWriter =
+  (
+    { store, vault, serverKeys, clock }: Pick<MessageWriterDeps, 'store' | 'vault' | 'serverKeys' | 'clock'>,
+    { keysWith, viewOfReader }: { keysWith: KeyLookup; viewOfReader: ViewOf },
+  ): Write<'changed'> =>
+  async (entry, task) => {
     const { record } = await store.account(task.accountKey)
     const watcher = watcherOf(record, task.identityKey, clock.now())
     if (!watcher) return undefined
@@ -165,11 +199,11 @@ export const createMessageWriter = (deps: MessageWriterDeps): MessageWriter => {
       act: CHANGED.requestAct,
       aud: watcher.identityKey,
       sub: didPkh(watcher.account),
-      sbs: await subscriptionsFor({ ...watcher, accountKey: task.accountKey }),
+      sbs: await viewOfReader({ ...watcher, accountKey: task.accountKey }),
     }
-    const former = watcher.serverKey === undefined ? serverKeys.previous.at(-1) : undefined
-    const asked = await keysWith(serverKeys, watcher.serverKey)
-    const signer = (asked ?? former ?? serverKeys).authentication
+    const oldest = watcher.serverKey === undefined ? serverKeys.previous.at(-1) : undefined
+    const addressed = await keysWith(serverKeys, watcher.serverKey)
+    const signer = (addressed ?? oldest ?? serverKeys).authentication
     const jwt = signed(claims, signer, entry.createdAt, CHANGED.requestTtl)
     const text = rpcRequest(rpcIdOf(entry.id), CHANGED.method, { [CHANGED.requestParam]: jwt })
     return {
@@ -181,10 +215,12 @@ export const createMessageWriter = (deps: MessageWriterDeps): MessageWriter => {
     }
   }
 
-  const notification = async (
-    entry: OutboxEntry,
-    task: Extract<OutboxTask, { kind: 'notification' }>,
-  ): Promise<OutgoingMessage | undefined> => {
+const createNotificationWriter =
+  (
+    { store, vault, publicUrl, clock }: Pick<MessageWriterDeps, 'store' | 'vault' | 'publicUrl' | 'clock'>,
+    appOf: AppLookup,
+  ): Write<'notification'> =>
+  async (entry, task) => {
     const id = deliveredIdOf(task.subscriptionId, task.notificationId)
     const [app, { record }, copy] = await Promise.all([
       appOf(task.domain),
@@ -192,11 +228,12 @@ export const createMessageWriter = (deps: MessageWriterDeps): MessageWriter => {
       store.delivered(task.subscriptionId, id),
     ])
     const subscription = viewOf(record, task.domain, clock.now()).find(
-      (held) => held.id === task.subscriptionId,
+      (one) => one.id === task.subscriptionId,
     )
     if (!app || !copy || !subscription) return undefined
+    invariant(copy.id === id, 'A copy is stored under its own id')
     const { type, title, body, icon, url, deliverBy } = copy.notification
-    // Histories keep the app's own url: what is followed from there is counted nowhere.
+    // Histories keep the app's own url, so a visit from a history is counted nowhere.
     const link = url && app.record.links ? new URL(`/v1/notification/${id}`, publicUrl).href : url
     const claims = {
       act: MESSAGE.requestAct,
@@ -210,7 +247,7 @@ export const createMessageWriter = (deps: MessageWriterDeps): MessageWriter => {
         body,
         icon: icon ?? '',
         url: link ?? '',
-        // As it was when it was sent; what has been read meanwhile, the history knows.
+        // As it was when it was sent; the history says what has been read meanwhile.
         is_read: false,
       },
     }
@@ -220,30 +257,20 @@ export const createMessageWriter = (deps: MessageWriterDeps): MessageWriter => {
       topic: subscription.topic,
       message: sealed(vault.open(subscription.key), text),
       tag: MESSAGE.requestTag,
-      // Nobody gets it from the relay, either, once it is too late.
+      // The relay does not deliver it, either, once it is too late.
       ttl: Math.max(1, Math.min(MESSAGE.requestTtl, Math.floor((deliverBy - clock.now()) / 1000))),
       prompt: true,
     }
   }
 
-  return {
-    async write(entry) {
-      const { task } = entry
-      if (task.kind === 'response') return response(entry, task)
-      if (task.kind === 'changed') return changed(entry, task)
-      return notification(entry, task)
-    },
-  }
-}
-
-const LEAST_ID = 1_000_000_000_000_000n
-const IDS = BigInt(Number.MAX_SAFE_INTEGER) - LEAST_ID
+const MIN_RPC_ID = 1_000_000_000_000_000n
+const RPC_ID_COUNT = BigInt(Number.MAX_SAFE_INTEGER) - MIN_RPC_ID
 
 /**
- * A JSON-RPC id of 16 digits that follows from the entry's id. Clients key what they received by it, so it is spread
- * over all such numbers rather than made of the time.
+ * A JSON-RPC id of 16 digits that follows from the entry's id. Clients key received messages by it, so it is spread over
+ * all such numbers rather than made of the time.
  */
 const rpcIdOf = (entryId: string): number => {
   const hash = toHex(fromHex(topicOf(utf8(entryId))).subarray(0, 8))
-  return Number(LEAST_ID + (BigInt(`0x${hash}`) % IDS))
+  return Number(MIN_RPC_ID + (BigInt(`0x${hash}`) % RPC_ID_COUNT))
 }

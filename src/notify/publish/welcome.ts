@@ -1,21 +1,18 @@
 /**
  * The welcome notification: what an app says to each new subscriber, once.
  *
- * Its outbox entry is written in the commit that makes the subscription and holds the text, so what is said is what held
- * then. Ids follow from the subscription: made twice (a process died half way) it is one notification, one copy, one
- * message.
+ * Its outbox entry is written in the commit that makes the subscription and holds the text of that time. Ids follow from
+ * the subscription: made twice (a process died half way), it is one notification, one copy, one message.
  */
 import { fromHex, utf8 } from '../../protocol/bytes.ts'
 import { topicOf } from '../../protocol/topic.ts'
 import { deliveredIdOf, uuidFrom } from '../ids.ts'
+import { NOTIFICATION_TTL_MS } from '../lifetimes.ts'
 import type { NotifyStore, OutboxEntry, OutboxTask, Subscription, Welcome } from '../store/store.ts'
-
-/** As long as any notification, ms. */
-const RETENTION = 2_592_000_000
 
 export type WelcomeTask = Extract<OutboxTask, { kind: 'welcome' }>
 
-/** The entry that goes into the commit of a new subscription; none when the app says nothing to it. */
+/** The entry for the commit of a new subscription; undefined when the app has no welcome for its types. */
 export const welcomeEntry = (
   accountKey: string,
   { id, domain, scope }: Subscription,
@@ -28,12 +25,12 @@ export const welcomeEntry = (
     id: `welcome:${id}`,
     task: { kind: 'welcome', accountKey, subscriptionId: id, domain, welcome: { type, title, body, url } },
     createdAt: now,
-    expiresAt: now + RETENTION,
+    expiresAt: now + NOTIFICATION_TTL_MS,
   }
 }
 
-/** Hands the notification to its one receiver, like any other. */
-export const handWelcome = async (
+/** Makes the notification and enqueues it for its one subscriber. */
+export const sendWelcome = async (
   store: NotifyStore,
   { task, createdAt, expiresAt }: OutboxEntry & { task: WelcomeTask },
 ): Promise<void> => {
@@ -45,7 +42,7 @@ export const handWelcome = async (
   const { projectId } = app
   const { record } = await store.account(accountKey)
   const account = record.subscriptions.find((one) => one.id === subscriptionId)?.account
-  // Over before it could be greeted.
+  // The subscription ended before.
   if (account === undefined) return
   const notification = {
     id,

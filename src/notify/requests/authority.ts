@@ -31,7 +31,7 @@ const refused = (why: string) => new ProtocolError('app_not_authorized', why)
 
 const ABILITY = /^manage\/(.+)-notifications$/
 
-/** `notifyUrls`: the URIs by which recaps may name this server; a slash at the end makes no difference. */
+/** `notifyUrls`: the URIs by which recaps may name this server; a trailing slash makes no difference. */
 export const authorityOf = (cacao: Cacao, { notifyUrls }: { notifyUrls: readonly string[] }): Authority => {
   const statement = signedStatement(cacao)
   const recap = parseRecap(cacao.p.resources)
@@ -41,7 +41,7 @@ export const authorityOf = (cacao: Cacao, { notifyUrls }: { notifyUrls: readonly
     throw refused('the statement of the identity key allows nothing here')
   }
 
-  // Wallets show the statement, not the recap: what it does not say was not granted.
+  // Wallets show the statement, not the recap: an ability that the statement lacks was not granted.
   if (!statement.endsWith(recapStatement(recap))) throw refused('the statement does not name the recap')
   const own = new Set(notifyUrls.map(withoutTrailingSlashes))
   const abilities = Object.entries(recap.att)

@@ -1,6 +1,4 @@
-/**
- * Opens what comes from the relay: finds the key by topic and tag, derives it where that is due, decrypts.
- */
+/** Decrypts what wallets send: finds the key by topic and tag, derives it where that is necessary, opens the envelope. */
 
 import { type Envelope, openEnvelope, parseEnvelope } from '../../protocol/envelope.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
@@ -13,8 +11,8 @@ import type { ServerKeys } from '../apps/server-keys.ts'
 import type { Vault } from '../apps/vault.ts'
 import type { NotifyStore, Sealed, Subscription } from '../store/store.ts'
 
-/** What is known of a message before it is opened: the key, and where and with what its answer goes. */
-export interface Channel {
+/** What topic and envelope say about a request before it is decrypted: its key, and where the answer goes. */
+export interface RequestKey {
   key: Uint8Array
   sealedKey: Sealed
   answerTopic: string
@@ -25,27 +23,63 @@ export interface Channel {
   subject: { accountKey: string; subscription: Subscription } | undefined
 }
 
-/**
- * Channel and text of a message; undefined when it cannot be opened, whatever the reason. `read` throws when what was
- * in it is not text: that is a fault which can be answered.
- */
+/** `read` returns the text, and throws when the content is not text: a fault that the sender is told of. */
+export interface DecryptedRequest {
+  requestKey: RequestKey
+  read: () => string
+}
+
+/** Undefined when the message cannot be decrypted, whatever the reason. */
 export type Decrypt = (
   row: NotifyRow,
   message: { topic: string; message: string },
-) => Promise<{ channel: Channel; read: () => string } | undefined>
+) => Promise<DecryptedRequest | undefined>
 
-export const createDecrypt = (deps: {
+/** Undefined when no key is known for the topic. */
+type FindKey = (row: NotifyRow, topic: string, envelope: Envelope) => Promise<RequestKey | undefined>
+
+/** Requests on a notify topic: the subscription has the key. */
+const createSubscriptionKeyLookup =
+  ({
+    store,
+    vault,
+    apps,
+  }: {
+    store: Pick<NotifyStore, 'account' | 'topicOwner'>
+    vault: Pick<Vault, 'open'>
+    apps: Pick<Apps, 'byDomain'>
+  }) =>
+  async (topic: string, envelope: Envelope): Promise<RequestKey | undefined> => {
+    const owner = envelope.type === 0 ? await store.topicOwner(topic) : undefined
+    if (!owner) return undefined
+    const { record } = await store.account(owner.accountKey)
+    const subscription = record.subscriptions.find((one) => one.id === owner.subscriptionId)
+    const app = subscription && (await apps.byDomain(subscription.domain))
+    if (!app) return undefined
+    return {
+      key: vault.open(subscription.key),
+      sealedKey: subscription.key,
+      answerTopic: topic,
+      audiences: didsOf(app),
+      app,
+      subject: { accountKey: owner.accountKey, subscription },
+    }
+  }
+
+const createKeyLookup = ({
+  store,
+  vault,
+  apps,
+  serverKeys,
+}: {
   store: Pick<NotifyStore, 'account' | 'topicOwner'>
-  vault: Vault
+  vault: Pick<Vault, 'open' | 'seal'>
   apps: Pick<Apps, 'byDomain' | 'byTopic'>
   serverKeys: KeyRing & Pick<ServerKeys, 'refresh'>
-}): Decrypt => {
-  const { store, vault, apps, serverKeys } = deps
+}): FindKey => {
+  const subscriptionKey = createSubscriptionKeyLookup({ store, vault, apps })
 
-  const keysFor = (ring: KeyRing, topic: string): Keys | undefined =>
-    allKeys(ring).find(({ subscribe }) => topicOf(subscribe.publicKey) === topic)
-
-  /** Another process may have replaced the keys a moment ago, and a wallet been faster to learn of it. */
+  /** Another process may have replaced the keys a moment ago, and a wallet may know that already. */
   const serverKeysFor = async (topic: string): Promise<Keys | undefined> => {
     const known = keysFor(serverKeys, topic)
     if (known) return known
@@ -53,28 +87,8 @@ export const createDecrypt = (deps: {
     return keysFor(serverKeys, topic)
   }
 
-  /** Undefined when nobody here has the key. */
-  const channelOf = async (
-    row: NotifyRow,
-    topic: string,
-    envelope: Envelope,
-  ): Promise<Channel | undefined> => {
-    if (row.addressedBy === 'subscription') {
-      const owner = envelope.type === 0 ? await store.topicOwner(topic) : undefined
-      if (!owner) return undefined
-      const { record } = await store.account(owner.accountKey)
-      const subscription = record.subscriptions.find((held) => held.id === owner.subscriptionId)
-      const app = subscription && (await apps.byDomain(subscription.domain))
-      if (!app) return undefined
-      return {
-        key: vault.open(subscription.key),
-        sealedKey: subscription.key,
-        answerTopic: topic,
-        audiences: didsOf(app),
-        app,
-        subject: { accountKey: owner.accountKey, subscription },
-      }
-    }
+  /** Requests on the topic of an app or of the server: a key agreement with the sender's key. */
+  const agreedKey: FindKey = async (row, topic, envelope) => {
     if (envelope.type !== 1) return undefined
     const app = row.addressedBy === 'appKey' ? await apps.byTopic(topic) : undefined
     const addressed = app
@@ -94,19 +108,30 @@ export const createDecrypt = (deps: {
     }
   }
 
+  return (row, topic, envelope) =>
+    row.addressedBy === 'subscription' ? subscriptionKey(topic, envelope) : agreedKey(row, topic, envelope)
+}
+
+export const createDecrypt = (deps: {
+  store: Pick<NotifyStore, 'account' | 'topicOwner'>
+  vault: Pick<Vault, 'open' | 'seal'>
+  apps: Pick<Apps, 'byDomain' | 'byTopic'>
+  serverKeys: KeyRing & Pick<ServerKeys, 'refresh'>
+}): Decrypt => {
+  const findKey = createKeyLookup(deps)
   return async (row, message) => {
     try {
       const envelope = parseEnvelope(message.message)
-      const channel = await channelOf(row, message.topic.toLowerCase(), envelope)
-      if (!channel) return undefined
+      const requestKey = await findKey(row, message.topic.toLowerCase(), envelope)
+      if (!requestKey) return undefined
       try {
-        const text = openEnvelope(envelope, channel.key)
-        return { channel, read: () => text }
+        const text = openEnvelope(envelope, requestKey.key)
+        return { requestKey, read: () => text }
       } catch (error) {
         if (isUndecryptable(error)) throw error
-        // It is opened, and not text: a fault that is answered.
+        // The envelope is open and its content is not text: a fault that the sender is told of.
         return {
-          channel,
+          requestKey,
           read: () => {
             throw error
           },
@@ -118,6 +143,9 @@ export const createDecrypt = (deps: {
     }
   }
 }
+
+const keysFor = (ring: KeyRing, topic: string): Keys | undefined =>
+  allKeys(ring).find(({ subscribe }) => topicOf(subscribe.publicKey) === topic)
 
 const didsOf = (ring: KeyRing): string[] => allKeys(ring).map(({ authentication }) => authentication.did)
 

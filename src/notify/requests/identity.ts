@@ -1,10 +1,10 @@
 /**
- * Who is behind an identity key, and what it may do: the CACAO that a key server has for it, verified here, whoever that
- * server is.
+ * Verifies who is behind an identity key and what the key may do, by the CACAO that a key server returns for it. The
+ * CACAO is verified here, whichever key server that is.
  *
- * The key server is asked for each request, so that a key that was taken back stops when the look-up says so. What
- * follows from the CACAO's text alone (who signed it, what it allows) is worked out once and kept by its hash; its dates
- * are looked at each time, and contract wallets are asked each time, because their owners change.
+ * The key server is asked for each request, so that a revoked key stops to count when the look-up says so. What follows
+ * from the CACAO's text alone (its signature and authority) is cached by its hash. Its dates are checked each time, and
+ * contract wallets are asked each time, because their owners change.
  */
 
 import { createTtlCache } from '../../platform/concurrency/ttl-cache.ts'
@@ -22,12 +22,13 @@ import { didPkh } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import { messageIdOf } from '../../protocol/topic.ts'
+import { HOUR_MS } from '../lifetimes.ts'
 import { type Authority, authorityOf, authorize } from './authority.ts'
 
 /**
- * Asks the key server for the CACAO by which this account lets the identity key (did:key) speak for it. Where the server
- * knows one of another account alone, that one is answered. Throws `identity_unknown`, `key_server_refused` (not one
- * that this server asks), `rate_limited` (it is asked too much) or `unavailable`.
+ * Asks the key server for the CACAO by which this account lets the identity key (did:key) speak for it. A server that
+ * knows only one of another account returns that one. Throws `identity_unknown`, `key_server_refused` (this server asks
+ * other key servers only), `rate_limited` (too many look-ups) or `unavailable`.
  */
 export type IdentityLookup = (
   keyServerUrl: string,
@@ -36,18 +37,18 @@ export type IdentityLookup = (
   signal?: AbortSignal,
 ) => Promise<Cacao>
 
-/** How long what was worked out is kept, ms, and of how many CACAOs; each is some 300 bytes. */
-const KEPT = { ttlMs: 3_600_000, maxEntries: 10_000 }
+/** An examined CACAO takes some 300 bytes of memory. */
+const EXAMINED_CACHE = { ttlMs: HOUR_MS, maxEntries: 10_000 }
 
 /** What follows from the text of a CACAO: its authority, or why it has none. */
 type Examined = { authority: Authority } | { refusal: ProtocolError }
 
-/** Signatures of these kinds are answered by a chain. */
+/** Signatures of these kinds are verified by a call to a chain. */
 const isOfContract = ({ s }: Cacao): boolean => s.t === 'eip1271' || s.t === 'eip6492'
 
 export interface Identities {
   /** Throws unless the identity key belongs to this account and may act for this app (null: for all). */
-  establish(claims: { iss: string; ksu: string }, account: Account, domain: string | null): Promise<void>
+  verify(claims: { iss: string; ksu: string }, account: Account, domain: string | null): Promise<void>
 }
 
 export const createIdentities = (
@@ -56,7 +57,7 @@ export const createIdentities = (
 ): Identities => {
   const { lookup, clock } = deps
   const { verifySignature } = options
-  const kept = createTtlCache<Examined>({ clock }, KEPT)
+  const examinedOnce = createTtlCache<Examined>({ clock }, EXAMINED_CACHE)
 
   const examine = async (cacao: Cacao): Promise<Examined> => {
     try {
@@ -69,19 +70,21 @@ export const createIdentities = (
   }
 
   return {
-    async establish({ iss, ksu }, account, domain) {
+    async verify({ iss, ksu }, account, domain) {
       const cacao = await lookup(ksu, iss, accountKey(account))
       if (identityKeyOf(cacao) !== iss) {
         throw new ProtocolError('identity_invalid', 'it was registered for another key')
       }
-      // Chain-agnostic, as people are everywhere here: a wallet signs in on one chain and names the account on another. So
-      // a contract that stands at one address on two chains is one person, and only chains that the operator names are asked.
+      // Accounts are compared without their chain: a wallet signs in on one chain and names the account on another. So a
+      // contract at one address on two chains is one account, and only chains that the operator names are asked.
       if (accountKey(accountOf(cacao)) !== accountKey(account)) {
         throw new ProtocolError('account_mismatch', `the identity key is not one of ${didPkh(account.text)}`)
       }
       checkDates(datesOf(cacao), clock.now())
       if (isOfContract(cacao)) await verifyCacaoSignature(cacao, verifySignature)
-      const examined = await kept(`${iss} ${messageIdOf(JSON.stringify(cacao))}`, () => examine(cacao))
+      const examined = await examinedOnce(`${iss} ${messageIdOf(JSON.stringify(cacao))}`, () =>
+        examine(cacao),
+      )
       if ('refusal' in examined) throw examined.refusal
       authorize(examined.authority, domain)
     },

@@ -1,21 +1,17 @@
 /**
  * The rules of protocol.md §6 about one address, as pure functions: an account record and a wish in, the next record
- * out. They know no store, no keys in clear and no clock; whoever calls commits what they answer.
+ * out. They know no store, no keys in clear and no clock. The caller commits what they return.
  */
 import { ProtocolError } from '../../protocol/errors.ts'
+import { SUBSCRIPTION_LIFETIME_MS, WATCHER_LIFETIME_MS } from '../lifetimes.ts'
 import type { AccountRecord, Sealed, Subscription, Watcher } from '../store/store.ts'
 
-const DAY = 86_400_000
-/** How long a subscription lives after it was made or updated, ms. */
-export const SUBSCRIPTION_LIFE = 30 * DAY
-/** How long a watcher lives after it last watched, ms. */
-export const WATCHER_LIFE = DAY
 /** Live watchers of one address with the same scope: all apps, or one app. */
-export const MOST_WATCHERS = 25
+export const MAX_WATCHERS_PER_SCOPE = 25
 
-const isLive = (held: { expiresAt: number }, now: number): boolean => held.expiresAt > now
+const isLive = ({ expiresAt }: { expiresAt: number }, now: number): boolean => expiresAt > now
 
-/** A key of a new subscription, and what comes with it; used only when the account has none for the app. */
+/** The id, key and topic of a new subscription. They are unused when the account has one for the app. */
 export interface FreshSubscription {
   id: string
   key: Sealed
@@ -23,27 +19,27 @@ export interface FreshSubscription {
 }
 
 /**
- * Subscribes to an app, or replaces the scope of the subscription that is there. A live one keeps its key, id and
- * topic; one that has expired, swept or not, is as good as gone: the new one does not inherit its key.
+ * Subscribes to an app, or replaces the scope of an existing subscription. A live one keeps its key, id and topic. An
+ * expired one, swept or not, is replaced by a new subscription with a key of its own; `expired` is the old one then.
  */
 export const subscribe = (
   record: AccountRecord,
   wish: { domain: string; scope: string[]; account: string; fresh: FreshSubscription; now: number },
-): { record: AccountRecord; subscription: Subscription; ended?: Subscription } => {
+): { record: AccountRecord; subscription: Subscription; expired?: Subscription } => {
   const { domain, scope, account, fresh, now } = wish
-  const known = record.subscriptions.find((held) => held.domain === domain)
-  const kept = known && isLive(known, now) ? known : undefined
+  const former = record.subscriptions.find((one) => one.domain === domain)
+  const live = former && isLive(former, now) ? former : undefined
   const subscription: Subscription = {
-    ...(kept ?? { ...fresh, domain, createdAt: now }),
+    ...(live ?? { ...fresh, domain, createdAt: now }),
     scope,
     account,
-    expiresAt: now + SUBSCRIPTION_LIFE,
+    expiresAt: now + SUBSCRIPTION_LIFETIME_MS,
   }
-  const others = record.subscriptions.filter((held) => held !== known)
+  const others = record.subscriptions.filter((one) => one !== former)
   return {
     record: { ...record, subscriptions: [...others, subscription] },
     subscription,
-    ...(known && !kept && { ended: known }),
+    ...(former && !live && { expired: former }),
   }
 }
 
@@ -53,16 +49,16 @@ export const isSubscribed = (
   { domain, scope, now }: { domain: string; scope: readonly string[]; now: number },
 ): boolean =>
   record.subscriptions.some(
-    (held) =>
-      held.domain === domain &&
-      isLive(held, now) &&
-      held.scope.length === scope.length &&
-      held.scope.every((id) => scope.includes(id)),
+    (one) =>
+      one.domain === domain &&
+      isLive(one, now) &&
+      one.scope.length === scope.length &&
+      one.scope.every((id) => scope.includes(id)),
   )
 
 /** The live subscription with this id; `not_subscribed` otherwise. */
 export const subscriptionOf = (record: AccountRecord, id: string, now: number): Subscription => {
-  const found = record.subscriptions.find((held) => held.id === id)
+  const found = record.subscriptions.find((one) => one.id === id)
   if (!found || !isLive(found, now)) throw new ProtocolError('not_subscribed')
   return found
 }
@@ -73,14 +69,14 @@ export const update = (
   wish: { subscriptionId: string; scope: string[]; account: string; now: number },
 ): AccountRecord => {
   const { subscriptionId, scope, account, now } = wish
-  const held = subscriptionOf(record, subscriptionId, now)
-  const updated = { ...held, scope, account, expiresAt: now + SUBSCRIPTION_LIFE }
-  return { ...record, subscriptions: record.subscriptions.map((each) => (each === held ? updated : each)) }
+  const present = subscriptionOf(record, subscriptionId, now)
+  const updated = { ...present, scope, account, expiresAt: now + SUBSCRIPTION_LIFETIME_MS }
+  return { ...record, subscriptions: record.subscriptions.map((each) => (each === present ? updated : each)) }
 }
 
 export const remove = (record: AccountRecord, subscriptionId: string, now: number): AccountRecord => {
-  const held = subscriptionOf(record, subscriptionId, now)
-  return { ...record, subscriptions: record.subscriptions.filter((each) => each !== held) }
+  const removed = subscriptionOf(record, subscriptionId, now)
+  return { ...record, subscriptions: record.subscriptions.filter((each) => each !== removed) }
 }
 
 /** Adds the watcher, or replaces the one with the same identity key. `too_many_watchers` above the limit. */
@@ -89,58 +85,58 @@ export const watch = (
   wish: Omit<Watcher, 'expiresAt'> & { now: number },
 ): AccountRecord => {
   const { now, ...wanted } = wish
-  const others = record.watchers.filter((held) => held.identityKey !== wanted.identityKey)
-  const own = record.watchers.find((held) => held.identityKey === wanted.identityKey)
+  const others = record.watchers.filter((one) => one.identityKey !== wanted.identityKey)
+  const own = record.watchers.find((one) => one.identityKey === wanted.identityKey)
   const rewatch = own !== undefined && isLive(own, now) && own.domain === wanted.domain
-  const rivals = others.filter((held) => held.domain === wanted.domain && isLive(held, now))
-  if (!rewatch && rivals.length >= MOST_WATCHERS) throw new ProtocolError('too_many_watchers')
-  return { ...record, watchers: [...others, { ...wanted, expiresAt: now + WATCHER_LIFE }] }
+  const rivals = others.filter((one) => one.domain === wanted.domain && isLive(one, now))
+  if (!rewatch && rivals.length >= MAX_WATCHERS_PER_SCOPE) throw new ProtocolError('too_many_watchers')
+  return { ...record, watchers: [...others, { ...wanted, expiresAt: now + WATCHER_LIFETIME_MS }] }
 }
 
 export const unwatch = (record: AccountRecord, identityKey: string): AccountRecord => ({
   ...record,
-  watchers: record.watchers.filter((held) => held.identityKey !== identityKey),
+  watchers: record.watchers.filter((one) => one.identityKey !== identityKey),
 })
 
-/** Drops what has expired; `ended` are the subscriptions among it. */
+/** Removes what has expired; `expired` lists the subscriptions among it. */
 export const expire = (
   record: AccountRecord,
   now: number,
-): { record: AccountRecord; ended: Subscription[]; changed: boolean } => {
-  const subscriptions = record.subscriptions.filter((held) => isLive(held, now))
-  const watchers = record.watchers.filter((held) => isLive(held, now))
+): { record: AccountRecord; expired: Subscription[]; changed: boolean } => {
+  const subscriptions = record.subscriptions.filter((one) => isLive(one, now))
+  const watchers = record.watchers.filter((one) => isLive(one, now))
   return {
     record: { subscriptions, watchers },
-    ended: record.subscriptions.filter((held) => !isLive(held, now)),
+    expired: record.subscriptions.filter((one) => !isLive(one, now)),
     changed: subscriptions.length < record.subscriptions.length || watchers.length < record.watchers.length,
   }
 }
 
-/** The live watcher of this identity key, if there is one. */
+/** The live watcher with this identity key; undefined when there is none. */
 export const watcherOf = (record: AccountRecord, identityKey: string, now: number): Watcher | undefined =>
-  record.watchers.find((held) => held.identityKey === identityKey && isLive(held, now))
+  record.watchers.find((one) => one.identityKey === identityKey && isLive(one, now))
 
-/** What the account has, restricted to one app or (null) not. */
+/** The live subscriptions of the account: of one app, or with null of all apps. */
 export const viewOf = (record: AccountRecord, domain: string | null, now: number): Subscription[] =>
-  record.subscriptions.filter((held) => isLive(held, now) && (domain === null || held.domain === domain))
+  record.subscriptions.filter((one) => isLive(one, now) && (domain === null || one.domain === domain))
 
 /**
- * The restriction of the view that answers a request about `domain`: all apps for a client that watches all apps, the
- * app alone for one that watches one app, or none.
+ * The apps that the answer to a request about `domain` lists: all (null) for a client that watches all apps, else that
+ * app alone.
  */
 export const answerScope = (
   record: AccountRecord,
   asked: { identityKey: string; domain: string; now: number },
 ): string | null => (watcherOf(record, asked.identityKey, asked.now)?.domain === null ? null : asked.domain)
 
-/** Live watchers that must hear that something about the app changed; `except` is who caused it and knows. */
+/** Live watchers that must hear of a change about the app. `except` is the identity key that caused the change. */
 export const watchersToTell = (
   record: AccountRecord,
   change: { domain: string; except: string | undefined; now: number },
 ): Watcher[] =>
   record.watchers.filter(
-    (held) =>
-      isLive(held, change.now) &&
-      (held.domain === null || held.domain === change.domain) &&
-      held.identityKey !== change.except,
+    (one) =>
+      isLive(one, change.now) &&
+      (one.domain === null || one.domain === change.domain) &&
+      one.identityKey !== change.except,
   )

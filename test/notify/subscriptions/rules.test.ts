@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { SUBSCRIPTION_LIFETIME_MS, WATCHER_LIFETIME_MS } from '../../../src/notify/lifetimes.ts'
 import type { AccountRecord } from '../../../src/notify/store/store.ts'
 import * as rules from '../../../src/notify/subscriptions/rules.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
@@ -58,17 +59,17 @@ describe('a subscription', () => {
       ...first.subscription,
       scope: ['offers'],
       account: 'eip155:10:0x0000000000000000000000000000000000000001',
-      expiresAt: NOW + 5 + rules.SUBSCRIPTION_LIFE,
+      expiresAt: NOW + 5 + SUBSCRIPTION_LIFETIME_MS,
     })
-    expect(again.ended).toBeUndefined()
+    expect(again.expired).toBeUndefined()
   })
 
   it('is a new one after its end, although the old one was not swept yet', () => {
     const first = subscribed(EMPTY, 'a.example')
-    const again = subscribed(first.record, 'a.example', NOW + rules.SUBSCRIPTION_LIFE, 'second')
+    const again = subscribed(first.record, 'a.example', NOW + SUBSCRIPTION_LIFETIME_MS, 'second')
     expect(again.record.subscriptions).toHaveLength(1)
     expect(again.subscription).toMatchObject(fresh('second'))
-    expect(again.ended).toEqual(first.subscription)
+    expect(again.expired).toEqual(first.subscription)
   })
 
   it('is not found by update and remove when it is unknown or over', () => {
@@ -89,11 +90,11 @@ describe('a subscription', () => {
       rules.viewOf(record, domain, now).map((held) => held.domain)
     expect(names(null, NOW + 2)).toEqual(['a.example', 'b.example'])
     expect(names('b.example', NOW + 2)).toEqual(['b.example'])
-    expect(names(null, NOW + rules.SUBSCRIPTION_LIFE)).toEqual(['b.example'])
-    const swept = rules.expire(record, NOW + rules.SUBSCRIPTION_LIFE)
+    expect(names(null, NOW + SUBSCRIPTION_LIFETIME_MS)).toEqual(['b.example'])
+    const swept = rules.expire(record, NOW + SUBSCRIPTION_LIFETIME_MS)
     expect(swept.changed).toBe(true)
-    expect(swept.ended.map((held) => held.domain)).toEqual(['a.example'])
-    expect(rules.expire(swept.record, NOW + rules.SUBSCRIPTION_LIFE).changed).toBe(false)
+    expect(swept.expired.map((held) => held.domain)).toEqual(['a.example'])
+    expect(rules.expire(swept.record, NOW + SUBSCRIPTION_LIFETIME_MS).changed).toBe(false)
   })
 })
 
@@ -107,7 +108,7 @@ describe('watchers', () => {
   it('are one for each identity key: watching again replaces app, key and time', () => {
     const record = watched(watched(EMPTY, 'phone', null), 'phone', 'a.example', NOW + 7)
     expect(record.watchers).toHaveLength(1)
-    expect(record.watchers[0]).toMatchObject({ domain: 'a.example', expiresAt: NOW + 7 + rules.WATCHER_LIFE })
+    expect(record.watchers[0]).toMatchObject({ domain: 'a.example', expiresAt: NOW + 7 + WATCHER_LIFETIME_MS })
   })
 
   it('are 25 for one scope, not counting ended ones, other scopes, and one that watches again', () => {
@@ -119,11 +120,11 @@ describe('watchers', () => {
     expect(codeOf(() => watched(record, 'app-3', null))).toBe('too_many_watchers')
     expect(codeOf(() => watched(record, 'one more', 'b.example'))).toBe('nothing')
     expect(codeOf(() => watched(record, 'all-7', null))).toBe('nothing')
-    expect(codeOf(() => watched(record, 'one more', null, NOW + rules.WATCHER_LIFE))).toBe('nothing')
+    expect(codeOf(() => watched(record, 'one more', null, NOW + WATCHER_LIFETIME_MS))).toBe('nothing')
   })
 
   it('hear of a change in their scope, but not the one who made it, nor those who ended', () => {
-    let record = watched(EMPTY, 'ended', null, NOW - rules.WATCHER_LIFE)
+    let record = watched(EMPTY, 'ended', null, NOW - WATCHER_LIFETIME_MS)
     record = watched(record, 'all', null)
     record = watched(record, 'app', 'a.example')
     record = watched(record, 'other app', 'b.example')
@@ -143,7 +144,7 @@ describe('watchers', () => {
     expect(scope('all')).toBeNull()
     expect(scope('app')).toBe('a.example')
     expect(scope('stranger')).toBe('a.example')
-    expect(scope('all', NOW + rules.WATCHER_LIFE)).toBe('a.example')
+    expect(scope('all', NOW + WATCHER_LIFETIME_MS)).toBe('a.example')
   })
 })
 
@@ -189,7 +190,7 @@ it('no sequence of wishes leaves two subscriptions of one app, two watchers of o
         expect(new Set(keys).size).toBe(keys.length)
         for (const scope of [null, ...domains]) {
           const live = record.watchers.filter((held) => held.domain === scope && held.expiresAt > now)
-          expect(live.length).toBeLessThanOrEqual(rules.MOST_WATCHERS)
+          expect(live.length).toBeLessThanOrEqual(rules.MAX_WATCHERS_PER_SCOPE)
         }
       }
     }),

@@ -1,0 +1,127 @@
+/** The outbox entries that this process has leased: completed with their outcome, or returned to be taken again. */
+import { invariant } from '../../platform/invariant.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
+import type { Meter } from '../../platform/telemetry.ts'
+import { EXPIRED, type OutboxOutcome } from '../store/receipts.ts'
+import type { NotifyStore, OutboxEntry, OutboxTask } from '../store/store.ts'
+
+/** `void`: there was nothing to say any more. `refused`: the relay does not take the message. */
+export type FinalOutcome = 'sent' | 'expanded' | 'void' | 'expired' | 'refused'
+
+export interface LeasedEntries {
+  /** Leases up to `limit` entries, the oldest first. */
+  take(lease: { limit: number; now: number; until: number }): Promise<OutboxEntry[]>
+  /** Removes entries from the outbox; the receipts of notifications move on in the same commit. */
+  complete(entries: readonly OutboxEntry[], outcome: FinalOutcome): Promise<void>
+  /** Ends the lease of failed entries; they may be taken again after the delay. */
+  returnFailed(entries: readonly OutboxEntry[], delayMs: number): Promise<void>
+  /** Returns entries that are not due at `now`, each until it is due. Resolves with the others. */
+  returnEarly(taken: readonly OutboxEntry[], now: number): Promise<OutboxEntry[]>
+  /** Remembers entries that the store could not take back, for `returnUnreturned`. */
+  noteUnreturned(entries: readonly OutboxEntry[]): void
+  /** Returns what could not be returned before, so that it need not wait for the end of its lease. */
+  returnUnreturned(): Promise<void>
+  /** The latest time at which an entry becomes due that was returned early here, unix ms. */
+  readonly lastDueAt: number
+}
+
+/** Entries that the store could not take back, to be returned at the next opportunity. */
+const createUnreturned = (
+  returnFailed: LeasedEntries['returnFailed'],
+): Pick<LeasedEntries, 'noteUnreturned' | 'returnUnreturned'> => {
+  const unreturned: OutboxEntry[] = []
+  return {
+    noteUnreturned: (entries) => void unreturned.push(...entries),
+    async returnUnreturned() {
+      if (unreturned.length === 0) return
+      const entries = unreturned.splice(0)
+      await returnFailed(entries, 0).catch((err) => {
+        unreturned.push(...entries)
+        throw err
+      })
+    },
+  }
+}
+
+export const createLeasedEntries = ({
+  store,
+  clock,
+  meter,
+  worker,
+}: {
+  store: Pick<NotifyStore, 'takeOutbox' | 'completeOutbox' | 'returnOutbox'>
+  clock: Clock
+  meter: Meter
+  worker: string
+}): LeasedEntries => {
+  let lastDueAt = 0
+
+  const count = (entries: readonly OutboxEntry[], outcome: FinalOutcome | 'failed') => {
+    for (const { task } of entries) meter.count('notify_deliveries_total', { kind: task.kind, outcome })
+  }
+
+  const returnFailed: LeasedEntries['returnFailed'] = async (entries, delayMs) => {
+    if (entries.length === 0) return
+    await store.returnOutbox(
+      entries.map(({ id }) => id),
+      clock.now() + delayMs,
+    )
+    count(entries, 'failed')
+  }
+
+  return {
+    async take({ limit, now, until }) {
+      const entries = await store.takeOutbox({ worker, limit, now, until })
+      invariant(entries.length <= limit, 'A batch of the outbox is never larger than its limit')
+      return entries
+    },
+
+    async complete(entries, outcome) {
+      if (entries.length === 0) return
+      const done = entries.map(({ id, task }) => {
+        const receipt = receiptOf(task, outcome)
+        return receipt ? { id, receipt } : { id }
+      })
+      await store.completeOutbox(done, clock.now())
+      count(entries, outcome)
+    },
+
+    returnFailed,
+
+    async returnEarly(taken, now) {
+      const early = taken.filter(({ notBefore = 0 }) => notBefore > now)
+      for (const dueAt of new Set(early.map(({ notBefore = 0 }) => notBefore))) {
+        lastDueAt = Math.max(lastDueAt, dueAt)
+        const together = early.filter(({ notBefore }) => notBefore === dueAt)
+        await store.returnOutbox(
+          together.map(({ id }) => id),
+          dueAt,
+        )
+      }
+      return taken.filter(({ notBefore = 0 }) => notBefore <= now)
+    },
+
+    ...createUnreturned(returnFailed),
+
+    get lastDueAt() {
+      return lastDueAt
+    },
+  }
+}
+
+/** Why a notification that was queued reaches nobody. */
+const FAILURE_REASONS: Record<Exclude<FinalOutcome, 'sent' | 'expanded'>, string> = {
+  void: 'No longer subscribed',
+  expired: EXPIRED,
+  refused: 'The relay does not take it',
+}
+
+const receiptOf = (task: OutboxTask, outcome: FinalOutcome): OutboxOutcome | undefined => {
+  // An entry that is expanded into others is no notification itself.
+  if (task.kind !== 'notification' || task.projectId === undefined || outcome === 'expanded') return undefined
+  const { projectId, domain, notificationId, accountKey, subscriptionId } = task
+  const about = { of: { projectId, domain, id: notificationId }, accountKey, subscriptionId }
+  return outcome === 'sent'
+    ? { ...about, became: 'published' }
+    : { ...about, became: 'failed', reason: FAILURE_REASONS[outcome] }
+}
