@@ -1,7 +1,7 @@
 /** What a dapp's own server hears of its subscribers, however badly it listens. */
 import { afterAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { QUEUE } from '../../src/notify/webhooks/calls.ts'
+import { WEBHOOK_QUEUE } from '../../src/notify/webhooks/calls.ts'
 import { type Clock, systemClock } from '../../src/platform/runtime/clock.ts'
 import { silent } from '../../src/platform/telemetry.ts'
 import { eventually } from '../support/eventually.ts'
@@ -95,7 +95,7 @@ for (const [engine, config] of [
       const startedAt = clock.now()
       // From one attempt to the next; never while a call is under way, whose lease would be over.
       await eventually(async () => {
-        const jobs = await world.stores.jobQueue.list(QUEUE, { group: webhook, dead: false, limit: 100 })
+        const jobs = await world.stores.jobQueue.list(WEBHOOK_QUEUE, { group: webhook, dead: false, limit: 100 })
         const over = (types.length - jobs.length) * 11
         const isQuiet = jobs.reduce((sum, { attempts }) => sum + attempts, over) === receiver.calls.length
         if (isQuiet && jobs.length === 0) return

@@ -1,51 +1,54 @@
 /**
- * Broadcasts: a notification to all subscribers of an app who want its type, without naming them.
+ * Broadcasts: a notification to all subscribers of an app that want its type, without naming them.
  *
- * A broadcast is a durable job with a cursor over the subscribers. One page is handed over at a time, then the cursor is
- * kept: after a crash the same page comes again, and who has it gets it no second time.
+ * A broadcast is a durable job with a cursor over the subscribers. One page is fanned out at a time, then the cursor is
+ * stored. After a crash the same page comes again, and subscribers that have the notification are skipped.
  *
- * Nobody waits behind a broadcast: the next page is handed over only when the outbox is short, so that what others send
- * meanwhile has at most `SHORT + PAGE` entries before it (`PAGE` more for each further process). Projects take turns,
- * page by page; the broadcasts of one project go one after another, the oldest first.
+ * A broadcast delays others only a little: the next page is fanned out when the outbox is short. So other notifications
+ * have at most `SHORT_OUTBOX_SIZE + SUBSCRIBER_PAGE_SIZE` entries before them (and a page for each further process).
+ * Projects take turns, page by page; the broadcasts of one project go one after another, the oldest first.
  *
  * | status    | when                                                                                      |
  * |-----------|-------------------------------------------------------------------------------------------|
  * | scheduled | its time has not come                                                                     |
- * | running   | it is being handed over, or waits for its turn                                            |
- * | done      | everybody had their page; `receipts` tell what became of it                               |
- * | cancelled | nothing more is handed over, and what was still queued was taken back                     |
- * | expired   | its `ttl` ended before everybody had their page                                           |
+ * | running   | it is being fanned out, or waits for its turn                                             |
+ * | done      | every page was fanned out; `receipts` say what became of it                               |
+ * | cancelled | no further page is fanned out, and queued copies were withdrawn                           |
+ * | expired   | its `ttl` ended before the last page                                                      |
  */
 import { z } from 'zod'
+import { invariant } from '../../platform/invariant.ts'
+import { withBody } from '../../platform/jobs/job-body.ts'
 import { createWorker, type Job, type JobOutcome, type JobQueue } from '../../platform/jobs/job-queue.ts'
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { Limits } from '../apps/limits.ts'
+import { NOTIFICATION_TTL_MS } from '../lifetimes.ts'
 import type { NotificationName } from '../store/receipts.ts'
 import type { AppRecord, NotifyStore } from '../store/store.ts'
-import { type Cancellations, createCancellations, keyOf } from './cancellation.ts'
-import { createFanOut, Message, TTL } from './fan-out.ts'
+import { type Cancellations, createCancellations, notificationKey } from './cancellation.ts'
+import { createFanOut, type FanOut, Message } from './fan-out.ts'
 
 export const BROADCASTS_QUEUE = 'notify broadcasts'
-/** Those that are over, to be looked at: jobs that nobody works on. */
+/** Broadcasts that are over, for `progress`: jobs without a worker. */
 export const BROADCASTS_ENDED_QUEUE = 'notify broadcasts ended'
-/** Subscribers in a page: as many as delivery takes at once. */
-const PAGE = 200
+/** As many as the outbox worker takes at once. */
+const SUBSCRIBER_PAGE_SIZE = 200
 /** An outbox with fewer entries is short. */
-const SHORT = 400
-/** How often a long outbox is looked at, and how long before the next one may try, ms. */
-const LOOK_EVERY = 25
-const PATIENCE = 5_000
-const LEASE = 20_000
-const RETRY_AFTER = 5_000
-/** How long one waits that is not its project's next, ms. */
-const WAIT = 1_000
+const SHORT_OUTBOX_SIZE = 400
+/** How often a long outbox is polled, and for how long before another broadcast gets its turn. */
+const OUTBOX_POLL_MS = 25
+const OUTBOX_TIMEOUT_MS = 5_000
+const LEASE_MS = 20_000
+const RETRY_AFTER_MS = 5_000
+/** A broadcast that is not its project's next one waits this long. */
+const NOT_NEXT_PAUSE_MS = 1_000
 /** Broadcasts of one project that are not over. */
-const MOST = 100
+const MAX_BROADCASTS_PER_PROJECT = 100
 
-const Body = z.object({
+const BroadcastBody = z.object({
   domain: z.string(),
   id: z.string(),
   message: Message,
@@ -56,8 +59,9 @@ const Body = z.object({
   handed: z.number(),
   skipped: z.number(),
 })
-type Body = z.infer<typeof Body>
-const Ended = Body.extend({ status: z.enum(['done', 'cancelled', 'expired']), endedAt: z.number() })
+type BroadcastBody = z.infer<typeof BroadcastBody>
+const EndedBody = BroadcastBody.extend({ status: z.enum(['done', 'cancelled', 'expired']), endedAt: z.number() })
+type EndedBody = z.infer<typeof EndedBody>
 
 export interface Progress extends NotificationName {
   status: 'scheduled' | 'running' | 'done' | 'cancelled' | 'expired'
@@ -72,7 +76,7 @@ export interface Progress extends NotificationName {
 }
 
 export interface Broadcasts {
-  /** Durable when it resolves. A broadcast with this id that is there already stays as it is. */
+  /** Durable when it resolves. An existing broadcast with this id stays as it is. */
   start(
     app: AppRecord,
     broadcast: { id: string; message: Message; startAt: number },
@@ -88,16 +92,16 @@ export const createBroadcasts = (deps: {
   const { jobQueue, cancellations, clock } = deps
 
   const progress: Broadcasts['progress'] = async (name) => {
-    const id = keyOf(name)
-    // In this order: it is entered among the ended before it leaves the others.
+    const id = notificationKey(name)
+    // In this order: an ended broadcast is added to its queue before it leaves the other.
     const running = await jobQueue.job(BROADCASTS_QUEUE, id)
     const ended = await jobQueue.job(BROADCASTS_ENDED_QUEUE, id)
     if (ended) {
-      const { after: _, total = null, ...body } = Ended.parse(ended.body)
+      const { after: _, total = null, ...body } = EndedBody.parse(ended.body)
       return { ...body, total, projectId: name.projectId }
     }
     if (!running) return undefined
-    const { after: _, total = null, ...body } = Body.parse(running.body)
+    const { after: _, total = null, ...body } = BroadcastBody.parse(running.body)
     const isCancelled = await cancellations.has(name)
     const status = isCancelled ? 'cancelled' : body.startAt > clock.now() ? 'scheduled' : 'running'
     return { ...body, status, endedAt: null, total, projectId: name.projectId }
@@ -113,19 +117,18 @@ export const createBroadcasts = (deps: {
       }
       const known = await progress(name)
       if (known) return known.status
-      if ((await jobQueue.count(BROADCASTS_QUEUE, app.projectId)).waiting >= MOST) {
-        throw new ProtocolError('rate_limited', `at most ${MOST} broadcasts at a time`)
+      if ((await jobQueue.count(BROADCASTS_QUEUE, app.projectId)).waiting >= MAX_BROADCASTS_PER_PROJECT) {
+        throw new ProtocolError('rate_limited', `at most ${MAX_BROADCASTS_PER_PROJECT} broadcasts at a time`)
       }
-      const body: Body = { domain: app.domain, id, message, startAt, handed: 0, skipped: 0 }
-      const job = { queue: BROADCASTS_QUEUE, id: keyOf(name), group: app.projectId, attempts: 0, body }
-      await jobQueue.add([{ ...job, at: startAt, expiresAt: startAt + 2 * TTL }])
+      const body: BroadcastBody = { domain: app.domain, id, message, startAt, handed: 0, skipped: 0 }
+      const job = { queue: BROADCASTS_QUEUE, id: notificationKey(name), group: app.projectId, attempts: 0, body }
+      await jobQueue.add([{ ...job, at: startAt, expiresAt: startAt + 2 * NOTIFICATION_TTL_MS }])
       return (await progress(name))?.status ?? 'running'
     },
   }
 }
 
-/** Hands broadcasts over, in turns. */
-export const createBroadcaster = (deps: {
+export interface BroadcasterDeps {
   jobQueue: JobQueue
   store: NotifyStore
   apps: Pick<Apps, 'projects'>
@@ -133,83 +136,114 @@ export const createBroadcaster = (deps: {
   clock: Clock
   log: Log
   meter: Meter
-}): AsyncDisposable => {
-  const { jobQueue, store, apps, limits, clock } = deps
-  const cancellations = createCancellations(deps)
-  const fanOut = createFanOut({ store, apps, limits, cancellations, clock })
+}
 
-  /** Whether no other one of the project goes before it. */
-  const isNext = async ({ group, id }: Job, { startAt }: Body): Promise<boolean> => {
+/** Whether a broadcast may have its next page now. */
+const createTurns = ({ jobQueue, store, clock }: Pick<BroadcasterDeps, 'jobQueue' | 'store' | 'clock'>) => ({
+  /** Whether no other broadcast of the project goes before it. */
+  async isNext({ group, id }: Job, { startAt }: BroadcastBody): Promise<boolean> {
     const now = clock.now()
-    const all = await jobQueue.list(BROADCASTS_QUEUE, { group, dead: false, limit: MOST })
+    const all = await jobQueue.list(BROADCASTS_QUEUE, {
+      group,
+      dead: false,
+      limit: MAX_BROADCASTS_PER_PROJECT,
+    })
     return all.every((other) => {
-      const theirs = Body.parse(other.body)
-      if (other.id === id || theirs.startAt > now) return true
+      const { data: theirs } = BroadcastBody.safeParse(other.body)
+      // A body that cannot be parsed fails in its own turn.
+      if (other.id === id || !theirs || theirs.startAt > now) return true
       return theirs.startAt === startAt ? other.id > id : theirs.startAt > startAt
     })
-  }
+  },
 
-  const outboxIsShort = async (signal: AbortSignal): Promise<boolean> => {
-    for (const end = clock.now() + PATIENCE; clock.now() < end && !signal.aborted; ) {
-      if ((await store.outboxSize()) < SHORT) return true
-      await pause(clock, LOOK_EVERY, signal)
+  async isOutboxShort(signal: AbortSignal): Promise<boolean> {
+    for (const end = clock.now() + OUTBOX_TIMEOUT_MS; clock.now() < end && !signal.aborted; ) {
+      if ((await store.outboxSize()) < SHORT_OUTBOX_SIZE) return true
+      await pause(clock, OUTBOX_POLL_MS, signal)
     }
     return false
-  }
+  },
+})
 
-  const work = async (job: Job, signal: AbortSignal): Promise<JobOutcome> => {
-    const body = Body.parse(job.body)
-    const name = { projectId: job.group, domain: body.domain, id: body.id }
-    const again = (delay: number, next: Body = body): JobOutcome => {
-      return { id: job.id, kind: 'again', at: clock.now() + delay, attempts: 0, body: next }
-    }
-    /** Entered among the ended first; who has died in between finds that, and it is over. */
-    const end = async (status: z.infer<typeof Ended>['status'], last: Body = body): Promise<JobOutcome> => {
-      const now = clock.now()
-      const ended: z.infer<typeof Ended> = { ...last, status, endedAt: now }
-      const entry = { queue: BROADCASTS_ENDED_QUEUE, id: job.id, group: job.group, attempts: 0, body: ended }
-      await jobQueue.add([{ ...entry, at: now + TTL, expiresAt: now + TTL }])
-      return { id: job.id, kind: 'done' }
-    }
-
-    if (await jobQueue.job(BROADCASTS_ENDED_QUEUE, job.id)) return { id: job.id, kind: 'done' }
-    const app = await store.app(body.domain)
-    // Without its app it is nobody's word.
-    if (app?.projectId !== job.group) return end('cancelled')
-    if (await cancellations.has(name)) {
-      await cancellations.takeBack(name)
-      return end('cancelled')
-    }
-    if (!(await isNext(job, body))) return again(WAIT)
-    if (!(await outboxIsShort(signal))) return again(0)
-
-    const kept = await fanOut.keep(app, body.id, body.message, body.startAt)
+/** Fans out the next page. Returns how far the broadcast is then, and whether that was its last page. */
+const createNextPage =
+  ({ store, fanOut, clock }: { store: NotifyStore; fanOut: FanOut; clock: Clock }) =>
+  async (
+    app: AppRecord,
+    body: BroadcastBody,
+  ): Promise<{ next: BroadcastBody; status?: EndedBody['status'] }> => {
+    const notification = await fanOut.storeNotification(app, body.id, body.message, body.startAt)
     const total = body.total ?? (await store.subscriberCount(body.domain))
-    if (kept.deliverBy <= clock.now()) return end('expired', { ...body, total })
+    if (notification.deliverBy <= clock.now()) return { next: { ...body, total }, status: 'expired' }
     const { after } = body
-    const page = await store.subscribers(body.domain, { limit: PAGE, ...(after !== undefined && { after }) })
-    const { handed, skipped } = await fanOut.toSubscribers(app, kept, page)
-    const next: Body = {
+    const page = await store.subscribers(body.domain, {
+      limit: SUBSCRIBER_PAGE_SIZE,
+      ...(after !== undefined && { after }),
+    })
+    const cursor = page.at(-1)?.accountKey
+    invariant(cursor === undefined || cursor !== after, 'The cursor of a broadcast moves on with each page')
+    const { handed, skipped } = await fanOut.toSubscribers(app, notification, page)
+    invariant(handed + skipped === page.length, 'Each subscriber of a page is enqueued or skipped')
+    const next = {
       ...body,
       total,
-      after: page.at(-1)?.accountKey ?? after,
+      after: cursor ?? after,
       handed: body.handed + handed,
       skipped: body.skipped + skipped,
     }
-    // Cancelled while the page was handed over.
-    if (await cancellations.has(name)) {
-      await cancellations.takeBack(name)
-      return end('cancelled', next)
-    }
-    return page.length < PAGE ? end('done', next) : again(0, next)
+    return page.length < SUBSCRIBER_PAGE_SIZE ? { next, status: 'done' } : { next }
   }
 
-  // One page at a time, so that turns are turns.
+/** Fans broadcasts out, in turns. */
+export const createBroadcaster = (deps: BroadcasterDeps): AsyncDisposable => {
+  const { jobQueue, store, apps, limits, clock } = deps
+  const cancellations = createCancellations(deps)
+  const fanOut = createFanOut({ store, apps, limits, cancellations, clock })
+  const turns = createTurns({ jobQueue, store, clock })
+  const fanOutNextPage = createNextPage({ store, fanOut, clock })
+
+  const again = ({ id }: Job, delayMs: number, body: BroadcastBody): JobOutcome => {
+    return { id, kind: 'again', at: clock.now() + delayMs, attempts: 0, body }
+  }
+
+  /** Added to the ended ones first: a process that dies after that finds it there, and the broadcast is over. */
+  const end = async (job: Job, status: EndedBody['status'], last: BroadcastBody): Promise<JobOutcome> => {
+    const now = clock.now()
+    const ended: EndedBody = { ...last, status, endedAt: now }
+    const entry = { queue: BROADCASTS_ENDED_QUEUE, id: job.id, group: job.group, attempts: 0, body: ended }
+    await jobQueue.add([{ ...entry, at: now + NOTIFICATION_TTL_MS, expiresAt: now + NOTIFICATION_TTL_MS }])
+    return { id: job.id, kind: 'done' }
+  }
+
+  const work = async (body: BroadcastBody, job: Job, signal: AbortSignal): Promise<JobOutcome> => {
+    const name = { projectId: job.group, domain: body.domain, id: body.id }
+    if (await jobQueue.job(BROADCASTS_ENDED_QUEUE, job.id)) return { id: job.id, kind: 'done' }
+    const app = await store.app(body.domain)
+    // The app may be gone, or belong to another project now: then nothing is sent in its name.
+    if (app?.projectId !== job.group) return end(job, 'cancelled', body)
+    if (await cancellations.has(name)) {
+      await cancellations.withdrawQueued(name)
+      return end(job, 'cancelled', body)
+    }
+    if (!(await turns.isNext(job, body))) return again(job, NOT_NEXT_PAUSE_MS, body)
+    if (!(await turns.isOutboxShort(signal))) return again(job, 0, body)
+
+    const { next, status } = await fanOutNextPage(app, body)
+    if (status === 'expired') return end(job, status, next)
+    // Cancelled during the fan-out.
+    if (await cancellations.has(name)) {
+      await cancellations.withdrawQueued(name)
+      return end(job, 'cancelled', next)
+    }
+    return status ? end(job, status, next) : again(job, 0, next)
+  }
+
+  // One page at a time, so that projects take turns.
   return createWorker(deps, {
     queue: BROADCASTS_QUEUE,
     concurrency: 1,
-    lease: LEASE,
-    retryAfter: RETRY_AFTER,
-    work,
+    lease: LEASE_MS,
+    retryAfter: RETRY_AFTER_MS,
+    work: withBody(BroadcastBody, work),
   })
 }

@@ -1,7 +1,8 @@
 /**
- * What was cancelled: a note that comes first and stays as long as the notification, so that whoever is handing it over
- * at that moment, in whatever process, finds it afterwards and takes back what it has just handed.
+ * Cancelled notifications. A note is written first and lasts as long as the notification. A process that is fanning it out
+ * at that moment finds the note afterwards, and withdraws the copies that it has just enqueued.
  */
+import { invariant } from '../../platform/invariant.ts'
 import type { JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { utf8 } from '../../protocol/bytes.ts'
@@ -9,20 +10,20 @@ import { topicOf } from '../../protocol/topic.ts'
 import type { NotificationName } from '../store/receipts.ts'
 import type { NotifyStore } from '../store/store.ts'
 
-/** Notes are jobs that nobody works on. */
-const QUEUE = 'notify cancelled'
-/** Copies taken back in one step. */
-const STEP = 500
+/** Notes are jobs without a worker. */
+const CANCELLED_QUEUE = 'notify cancelled'
+/** Copies that one call of the store withdraws. */
+const WITHDRAW_BATCH_SIZE = 500
 
-/** 64 characters that name the notification, whatever the dapp wrote; a domain belongs to one project. */
-export const keyOf = ({ domain, id }: Pick<NotificationName, 'domain' | 'id'>): string =>
+/** 64 characters that name the notification, however long its id is. A domain belongs to one project. */
+export const notificationKey = ({ domain, id }: Pick<NotificationName, 'domain' | 'id'>): string =>
   topicOf(utf8(`${domain}\n${id}`))
 
 export interface Cancellations {
   has(name: NotificationName): Promise<boolean>
   note(name: NotificationName, expiresAt: number): Promise<void>
-  /** Withdraws what still waits in the outbox and nobody holds; answers how many. */
-  takeBack(name: NotificationName): Promise<number>
+  /** Withdraws the copies whose outbox entry waits unleased; returns how many. */
+  withdrawQueued(name: NotificationName): Promise<number>
 }
 
 export const createCancellations = ({
@@ -34,16 +35,17 @@ export const createCancellations = ({
   jobQueue: Pick<JobQueue, 'add' | 'job'>
   clock: Clock
 }): Cancellations => ({
-  has: async (name) => (await jobQueue.job(QUEUE, keyOf(name))) !== undefined,
+  has: async (name) => (await jobQueue.job(CANCELLED_QUEUE, notificationKey(name))) !== undefined,
 
   async note(name, expiresAt) {
-    const note = { queue: QUEUE, id: keyOf(name), group: name.projectId, at: expiresAt, expiresAt }
+    const note = { queue: CANCELLED_QUEUE, id: notificationKey(name), group: name.projectId, at: expiresAt, expiresAt }
     await jobQueue.add([{ ...note, attempts: 0, body: null }])
   },
 
-  async takeBack(name) {
+  async withdrawQueued(name) {
     for (let sum = 0; ; ) {
-      const { cancelled, more } = await store.cancelQueued(name, STEP, clock.now())
+      const { cancelled, more } = await store.cancelQueued(name, WITHDRAW_BATCH_SIZE, clock.now())
+      invariant(cancelled >= 0, 'A count of withdrawn copies is never below zero')
       sum += cancelled
       if (!more) return sum
     }

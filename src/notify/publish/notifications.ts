@@ -1,14 +1,15 @@
 /**
- * What a dapp sent, to be looked at and to be cancelled. Notifications have their ids from the dapp, unique per app; the
- * app need be named only where several of a project use one id: otherwise the oldest that has it is meant.
+ * What became of notifications, and their cancellation. Their ids come from the dapp and are unique per app. Where several
+ * apps of a project use one id, the caller names the app; otherwise the oldest app that has it is meant.
  *
  * | status    | when                                                        |
  * |-----------|-------------------------------------------------------------|
  * | scheduled | its time has not come                                       |
- * | queued    | not everybody's message has left yet                        |
- * | done      | else; `counts` tell what became of it                       |
- * | cancelled | it was cancelled; what had left before that did arrive      |
+ * | queued    | some messages have not left yet                             |
+ * | done      | otherwise; `counts` say what became of it                   |
+ * | cancelled | it was cancelled; messages that had left before do arrive   |
  */
+import { invariant } from '../../platform/invariant.ts'
 import type { JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { accountKey } from '../../protocol/caip.ts'
@@ -17,11 +18,11 @@ import type { Apps } from '../apps/apps.ts'
 import { UNLIMITED } from '../apps/limits.ts'
 import { CANCELLED, type DeliveryState, type NotificationName, type Receipt } from '../store/receipts.ts'
 import type { AppRecord, Notification, NotifyStore } from '../store/store.ts'
-import { createBroadcasts, type Progress } from './broadcasts.ts'
-import { createCancellations } from './cancellation.ts'
+import { type Broadcasts, createBroadcasts, type Progress } from './broadcasts.ts'
+import { type Cancellations, createCancellations } from './cancellation.ts'
 import { createFanOut } from './fan-out.ts'
 import { appsOf } from './resolve-app.ts'
-import { createSchedule, type ScheduledNotification } from './schedule.ts'
+import { createSchedule, type Schedule, type ScheduledNotification } from './schedule.ts'
 
 type Counts = Record<DeliveryState, number>
 
@@ -44,7 +45,7 @@ export interface Named {
   domain?: string | undefined
 }
 
-/** Everything that is named and is not there throws `not_found`. */
+/** A name without a notification throws `not_found`. */
 export interface Notifications {
   /** Newest first; those that are scheduled in an order of their own. */
   list(
@@ -63,96 +64,160 @@ export interface Notifications {
   ): Promise<{ receipts: Receipt[]; next: string | null }>
   broadcast(named: Named): Promise<{ progress: Progress; counts: Counts }>
   /**
-   * Nothing more of it is handed over, and what is still queued is taken back: answers from how many accounts. What has
-   * left, or is leaving, arrives.
+   * Stops the fan-out and withdraws what is still queued; returns from how many accounts. Messages that have left, or are
+   * leaving, arrive.
    */
   cancel(named: Named): Promise<number>
 }
 
-const NONE: Counts = { queued: 0, published: 0, delivered: 0, read: 0, failed: 0 }
+const NO_COUNTS: Counts = { queued: 0, published: 0, delivered: 0, read: 0, failed: 0 }
 /** 255 characters may be twice as many UTF-16 units. */
-const LONGEST_ID = 510
-const noSuch = () => new ProtocolError('not_found', 'no such notification')
+const MAX_ID_LENGTH = 510
+const notFound = () => new ProtocolError('not_found', 'no such notification')
 
-export const createNotifications = (deps: {
+const isOver = (status: Progress['status'] | undefined): boolean =>
+  status === undefined || status === 'done' || status === 'cancelled' || status === 'expired'
+
+const shownScheduled = ({ message, deliverAt, ...named }: ScheduledNotification): SentNotification => {
+  const { type, title, body, icon, url, collapseKey = null } = message
+  const { projectId, domain, id } = named
+  return {
+    ...{ projectId, domain, id },
+    status: 'scheduled',
+    content: { type, title, body, icon, url },
+    collapseKey,
+    createdAt: null,
+    deliverAt,
+    deliverBy: null,
+    expiresAt: null,
+    counts: NO_COUNTS,
+  }
+}
+
+interface NotificationsDeps {
   store: NotifyStore
   jobQueue: JobQueue
   apps: Pick<Apps, 'list' | 'projects'>
   clock: Clock
-}): Notifications => {
-  const { store, jobQueue, apps, clock } = deps
-  const cancellations = createCancellations(deps)
-  // Only to keep a text: nobody gets it from here.
-  const fanOut = createFanOut({ store, apps, limits: UNLIMITED, cancellations, clock })
-  const schedule = createSchedule({ jobQueue })
-  const broadcasts = createBroadcasts({ jobQueue, cancellations, clock })
+}
 
-  const isOver = (status: Progress['status'] | undefined) =>
-    status === undefined || status === 'done' || status === 'cancelled' || status === 'expired'
+/** What exists under an id: stored, scheduled, or both when it comes from several calls. */
+interface Located {
+  app: AppRecord
+  name: NotificationName
+  stored: Notification | undefined
+  scheduled: ScheduledNotification | undefined
+  progress: Progress | undefined
+}
 
-  const shownScheduled = ({ message, deliverAt, ...named }: ScheduledNotification): SentNotification => {
-    const { type, title, body, icon, url, collapseKey = null } = message
-    const { projectId, domain, id } = named
-    return {
-      ...{ projectId, domain, id },
-      status: 'scheduled',
-      content: { type, title, body, icon, url },
-      collapseKey,
-      createdAt: null,
-      deliverAt,
-      deliverBy: null,
-      expiresAt: null,
-      counts: NONE,
-    }
-  }
-
-  const shown = async (kept: Notification): Promise<SentNotification> => {
-    const { projectId, domain, id, type, title, body, icon, url } = kept
+const createShown =
+  ({
+    store,
+    cancellations,
+    broadcasts,
+  }: {
+    store: Pick<NotifyStore, 'receiptCounts'>
+    cancellations: Pick<Cancellations, 'has'>
+    broadcasts: Pick<Broadcasts, 'progress'>
+  }) =>
+  async (stored: Notification): Promise<SentNotification> => {
+    const { projectId, domain, id, type, title, body, icon, url } = stored
     const [counts, isCancelled, progress] = await Promise.all([
-      store.receiptCounts(kept),
-      cancellations.has(kept),
-      broadcasts.progress(kept),
+      store.receiptCounts(stored),
+      cancellations.has(stored),
+      broadcasts.progress(stored),
     ])
-    const isGoing = counts.queued > 0 || !isOver(progress?.status)
+    invariant(counts.queued >= 0, 'The count of queued receipts is never below zero')
+    const isUnderWay = counts.queued > 0 || !isOver(progress?.status)
     return {
       ...{ projectId, domain, id },
-      status: isCancelled ? 'cancelled' : isGoing ? 'queued' : 'done',
+      status: isCancelled ? 'cancelled' : isUnderWay ? 'queued' : 'done',
       content: { type, title, body, icon, url },
-      collapseKey: kept.collapseKey ?? null,
-      createdAt: kept.createdAt,
+      collapseKey: stored.collapseKey ?? null,
+      createdAt: stored.createdAt,
       deliverAt: null,
-      deliverBy: kept.deliverBy,
-      expiresAt: kept.expiresAt,
+      deliverBy: stored.deliverBy,
+      expiresAt: stored.expiresAt,
       counts,
     }
   }
 
-  /** What is there under the id: kept, waiting for its time, or both when it is of several calls. */
-  const locate = async ({ projectId, id, domain }: Named) => {
-    if (id.length > LONGEST_ID) throw noSuch()
+const createLocate =
+  ({
+    store,
+    apps,
+    schedule,
+    broadcasts,
+    clock,
+  }: Pick<NotificationsDeps, 'store' | 'apps' | 'clock'> & { schedule: Schedule; broadcasts: Broadcasts }) =>
+  async ({ projectId, id, domain }: Named): Promise<Located> => {
+    if (id.length > MAX_ID_LENGTH) throw notFound()
     for (const app of await appsOf(apps, projectId, domain)) {
       const name = { projectId, domain: app.domain, id }
-      const [kept, scheduled, progress] = await Promise.all([
+      const [found, scheduled, progress] = await Promise.all([
         store.notification(projectId, app.domain, id),
         schedule.find(name),
         broadcasts.progress(name),
       ])
-      const there = kept && kept.expiresAt > clock.now() ? kept : undefined
-      if (there || scheduled || progress) return { app, name, kept: there, scheduled, progress }
+      const stored = found && found.expiresAt > clock.now() ? found : undefined
+      if (stored || scheduled || progress) return { app, name, stored, scheduled, progress }
     }
-    throw noSuch()
+    throw notFound()
   }
 
-  /** A cancelled one is kept, so that it can be looked at, and so that nothing else is sent under its id. */
-  const keep = (app: AppRecord, { name, scheduled, progress }: Awaited<ReturnType<typeof locate>>) => {
+const createCancel = (
+  { store, apps, clock }: NotificationsDeps,
+  {
+    cancellations,
+    schedule,
+    locate,
+  }: { cancellations: Cancellations; schedule: Schedule; locate: ReturnType<typeof createLocate> },
+): Notifications['cancel'] => {
+  // Only to store a text: nothing is sent from here.
+  const fanOut = createFanOut({ store, apps, limits: UNLIMITED, cancellations, clock })
+
+  /** A cancelled notification is stored, so that it can be shown and nothing else is sent under its id. */
+  const storeCancelled = ({ app, name, scheduled, progress }: Located): Promise<Notification> => {
     const message = scheduled?.message ?? progress?.message
-    if (!message) throw noSuch()
-    return fanOut.keep(app, name.id, message)
+    if (!message) throw notFound()
+    return fanOut.storeNotification(app, name.id, message)
   }
+
+  return async (named) => {
+    const found = await locate(named)
+    const { name, scheduled, progress } = found
+    const counts = await store.receiptCounts(name)
+    // All of it has left already.
+    if (!scheduled && isOver(progress?.status) && counts.queued === 0) return 0
+    const stored = found.stored ?? (await storeCancelled(found))
+    await cancellations.note(name, stored.expiresAt)
+    const accounts = new Map((scheduled?.accounts ?? []).map((account) => [accountKey(account), account]))
+    if (accounts.size > 0) {
+      const failures = [...accounts].map(([key, account]) => ({
+        accountKey: key,
+        account,
+        reason: CANCELLED,
+      }))
+      await store.refuse(name, failures, clock.now())
+      await schedule.drop(name)
+    }
+    return accounts.size + (await cancellations.withdrawQueued(name))
+  }
+}
+
+export const createNotifications = (deps: NotificationsDeps): Notifications => {
+  const { store, jobQueue, apps, clock } = deps
+  const cancellations = createCancellations(deps)
+  const schedule = createSchedule({ jobQueue })
+  const broadcasts = createBroadcasts({ jobQueue, cancellations, clock })
+  const shown = createShown({ store, cancellations, broadcasts })
+  const locate = createLocate({ store, apps, schedule, broadcasts, clock })
 
   return {
+    cancel: createCancel(deps, { cancellations, schedule, locate }),
+
     async list(projectId, { domain, scheduled, after, limit }) {
-      // Refuses what is no app of the project.
+      // Throws for a domain that is no app of the project.
       if (domain !== undefined) await appsOf(apps, projectId, domain)
       if (scheduled) {
         if (after !== undefined && !/^[0-9a-f]{64}$/.test(after)) {
@@ -172,10 +237,10 @@ export const createNotifications = (deps: {
     },
 
     async find(named) {
-      const { kept, scheduled, name, progress } = await locate(named)
-      if (kept) return shown(kept)
+      const { stored, scheduled, name, progress } = await locate(named)
+      if (stored) return shown(stored)
       if (scheduled) return shownScheduled(scheduled)
-      if (!progress) throw noSuch()
+      if (!progress) throw notFound()
       const status = progress.status === 'running' ? ('queued' as const) : 'scheduled'
       const { message, startAt: deliverAt } = progress
       return { ...shownScheduled({ ...name, accounts: [], message, deliverAt }), status }
@@ -193,29 +258,8 @@ export const createNotifications = (deps: {
 
     async broadcast(named) {
       const { name, progress } = await locate(named)
-      if (!progress) throw noSuch()
+      if (!progress) throw notFound()
       return { progress, counts: await store.receiptCounts(name) }
-    },
-
-    async cancel(named) {
-      const found = await locate(named)
-      const { app, name, scheduled, progress } = found
-      const counts = await store.receiptCounts(name)
-      // It has left already.
-      if (!scheduled && isOver(progress?.status) && counts.queued === 0) return 0
-      const kept = found.kept ?? (await keep(app, found))
-      await cancellations.note(name, kept.expiresAt)
-      const accounts = new Map((scheduled?.accounts ?? []).map((account) => [accountKey(account), account]))
-      if (accounts.size > 0) {
-        const failures = [...accounts].map(([key, account]) => ({
-          accountKey: key,
-          account,
-          reason: CANCELLED,
-        }))
-        await store.refuse(name, failures, clock.now())
-        await schedule.drop(name)
-      }
-      return accounts.size + (await cancellations.takeBack(name))
     },
   }
 }

@@ -1,9 +1,10 @@
-/** Which app of a project a dapp means: the published API names the project only. */
+/** Finds the app that a dapp means: the published API names the project only. */
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'
+import { pagesOf } from '../pages.ts'
 import type { AppRecord } from '../store/store.ts'
 
-const PAGE = 500
+const APP_PAGE_SIZE = 500
 
 /** The project's apps, the oldest first; with `domain` that one alone, or `unknown_app`. */
 export const appsOf = async (
@@ -12,12 +13,8 @@ export const appsOf = async (
   domain?: string,
 ): Promise<AppRecord[]> => {
   const found: AppRecord[] = []
-  for (let after: string | undefined; ; ) {
-    const page = await apps.list({ projectId, limit: PAGE, ...(after !== undefined && { after }) })
-    found.push(...page)
-    after = page.at(-1)?.domain
-    if (page.length < PAGE) break
-  }
+  const read = (page: { after?: string; limit: number }) => apps.list({ projectId, ...page })
+  for await (const page of pagesOf(APP_PAGE_SIZE, read, (app) => app.domain)) found.push(...page)
   found.sort((a, b) => a.createdAt - b.createdAt || (a.domain < b.domain ? -1 : 1))
   if (domain === undefined) return found
   const named = found.filter((app) => app.domain === domain)

@@ -1,10 +1,11 @@
 /**
- * Notifications for later. What was scheduled is a durable job: the message, and the accounts as the dapp wrote them;
- * who is subscribed is decided when it is due. One notification may be several jobs, one a call, each with its accounts;
- * its content is that of the first. The notification itself is kept from the moment when it is due.
+ * Scheduled notifications. Each is a durable job: the message, and the accounts as the dapp wrote them. Who is subscribed
+ * is decided when the job is due, and the notification is stored from then on. One notification may be several jobs, one
+ * for each call, with the accounts of that call; its content is that of the first.
  */
 import { z } from 'zod'
-import { createWorker, type Job, type JobQueue } from '../../platform/jobs/job-queue.ts'
+import { withBody } from '../../platform/jobs/job-body.ts'
+import { createWorker, type Job, type JobOutcome, type JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { utf8 } from '../../protocol/bytes.ts'
@@ -12,26 +13,27 @@ import { accountKey } from '../../protocol/caip.ts'
 import { topicOf } from '../../protocol/topic.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { Limits } from '../apps/limits.ts'
+import { NOTIFICATION_TTL_MS } from '../lifetimes.ts'
+import { pagesOf } from '../pages.ts'
 import type { NotificationName } from '../store/receipts.ts'
 import type { NotifyStore } from '../store/store.ts'
-import { createCancellations, keyOf } from './cancellation.ts'
-import { createFanOut, Message, TTL } from './fan-out.ts'
+import { createCancellations, notificationKey } from './cancellation.ts'
+import { createFanOut, Message } from './fan-out.ts'
 
-/** How far ahead, ms. */
-export const FARTHEST = 2_592_000_000
 export const SCHEDULED_QUEUE = 'notify scheduled'
-const PAGE = 100
+const JOB_PAGE_SIZE = 100
 const CONCURRENCY = 4
-const LEASE = 30_000
-const RETRY_AFTER = 5_000
+const LEASE_MS = 30_000
+const RETRY_AFTER_MS = 5_000
 
-const Body = z.object({
+const ScheduledBody = z.object({
   domain: z.string(),
   id: z.string(),
   message: Message,
   accounts: z.array(z.string()),
   deliverAt: z.number(),
 })
+type ScheduledBody = z.infer<typeof ScheduledBody>
 
 export interface ScheduledNotification extends NotificationName {
   message: Message
@@ -40,7 +42,7 @@ export interface ScheduledNotification extends NotificationName {
 }
 
 export interface Schedule {
-  /** Durable when it resolves; the same again is nothing new. */
+  /** Durable when it resolves. Idempotent. */
   add(scheduled: ScheduledNotification): Promise<void>
   find(name: NotificationName): Promise<ScheduledNotification | undefined>
   /** A page, in an order of its own that does not change; `after` is the `next` of the page before. */
@@ -48,60 +50,95 @@ export interface Schedule {
     projectId: string,
     page: { domain?: string | undefined; after?: string | undefined; limit: number },
   ): Promise<{ scheduled: ScheduledNotification[]; next: string | null }>
-  /** Takes it away; what is being handed over at this moment is not stopped by that. */
+  /** Removes it; a fan-out that is under way at this moment goes on. */
   drop(name: NotificationName): Promise<void>
-  /** What waits for the account, with that account alone, in the forms in which the dapp wrote it. */
+  /** What is scheduled for the account, with the forms of that account alone, as the dapp wrote them. */
   ofAccount(projectId: string, accountKey: string): Promise<ScheduledNotification[]>
   /**
-   * Takes the account away from all that waits, and what waits for nobody else; answers from how many. What is being
-   * handed over at this moment is not stopped by that. Bears repetition.
+   * Removes the account from all scheduled jobs, and jobs for no other account. Returns from how many. A fan-out that is
+   * under way at this moment goes on. Idempotent.
    */
   forgetAccount(projectId: string, accountKey: string): Promise<number>
 }
 
 /** All ids have one length, so their order is that of the texts. */
-const PART = 16
-const idOf = (name: NotificationName, accounts: readonly string[]): string =>
-  `${keyOf(name)}.${topicOf(utf8(accounts.join('\n'))).slice(0, PART)}`
-/** Before and behind all parts of a notification: '/' and ':' stand beside the digits, and 'g' behind 'f'. */
-const beforeParts = (key: string) => `${key}.${'/'.repeat(PART)}`
-const behindParts = (key: string) => `${key}.${'g'.repeat(PART)}`
+const ACCOUNTS_HASH_LENGTH = 16
+const jobIdOf = (name: NotificationName, accounts: readonly string[]): string =>
+  `${notificationKey(name)}.${topicOf(utf8(accounts.join('\n'))).slice(0, ACCOUNTS_HASH_LENGTH)}`
+/** Cursors before and behind all jobs of a notification: '/' and ':' stand beside the digits, and 'g' behind 'f'. */
+const beforeJobsOf = (key: string) => `${key}.${'/'.repeat(ACCOUNTS_HASH_LENGTH)}`
+const behindJobsOf = (key: string) => `${key}.${'g'.repeat(ACCOUNTS_HASH_LENGTH)}`
+
+/** The scheduled jobs of a project, in the order of their ids. */
+const createScheduledJobs = ({ jobQueue }: { jobQueue: Pick<JobQueue, 'list'> }) => {
+  async function* ofProject(projectId: string, start?: string) {
+    const read = (page: { after?: string; limit: number }) =>
+      jobQueue.list(SCHEDULED_QUEUE, { group: projectId, dead: false, ...page })
+    for await (const page of pagesOf(JOB_PAGE_SIZE, read, (job) => job.id, start)) {
+      for (const job of page) yield { job, body: ScheduledBody.parse(job.body) }
+    }
+  }
+
+  async function* ofNotification(name: NotificationName) {
+    const key = notificationKey(name)
+    for await (const one of ofProject(name.projectId, beforeJobsOf(key))) {
+      if (!one.job.id.startsWith(key)) return
+      yield one
+    }
+  }
+
+  return { ofProject, ofNotification }
+}
+
+/** What an operator asks about the account of a wallet. */
+const createAccountSchedule = (
+  jobQueue: Pick<JobQueue, 'add' | 'remove'>,
+  jobs: ReturnType<typeof createScheduledJobs>,
+): Pick<Schedule, 'ofAccount' | 'forgetAccount'> => ({
+  async ofAccount(projectId, key) {
+    const found: ScheduledNotification[] = []
+    for await (const { body } of jobs.ofProject(projectId)) {
+      const accounts = body.accounts.filter((one) => accountKey(one) === key)
+      if (accounts.length > 0) found.push({ projectId, ...body, accounts })
+    }
+    return found
+  },
+
+  async forgetAccount(projectId, key) {
+    let forgotten = 0
+    for await (const { job, body } of jobs.ofProject(projectId)) {
+      const accounts = body.accounts.filter((one) => accountKey(one) !== key)
+      if (accounts.length === body.accounts.length) continue
+      // The other accounts' job is added first: a process that dies here leaves one job too many, never none.
+      const id = jobIdOf({ projectId, ...body }, accounts)
+      if (accounts.length > 0) await jobQueue.add([{ ...job, id, body: { ...body, accounts } }])
+      await jobQueue.remove(SCHEDULED_QUEUE, [job.id])
+      forgotten += 1
+    }
+    return forgotten
+  },
+})
 
 export const createSchedule = ({ jobQueue }: { jobQueue: JobQueue }): Schedule => {
-  /** Jobs of a project in the order of their ids, from `after` on. */
-  async function* jobsOf(projectId: string, start?: string) {
-    for (let after = start; ; ) {
-      const page = await jobQueue.list(SCHEDULED_QUEUE, { group: projectId, dead: false, after, limit: PAGE })
-      for (const job of page) yield { job, body: Body.parse(job.body) }
-      after = page.at(-1)?.id
-      if (page.length < PAGE) return
-    }
-  }
-
-  async function* partsOf(name: NotificationName) {
-    const key = keyOf(name)
-    for await (const part of jobsOf(name.projectId, beforeParts(key))) {
-      if (!part.job.id.startsWith(key)) return
-      yield part
-    }
-  }
-
+  const jobs = createScheduledJobs({ jobQueue })
   return {
+    ...createAccountSchedule(jobQueue, jobs),
+
     async add({ projectId, domain, id, message, accounts, deliverAt }) {
       const name = { projectId, domain, id }
       let first = message
-      for await (const { body } of partsOf(name)) {
+      for await (const { body } of jobs.ofNotification(name)) {
         first = body.message
         break
       }
-      const body: z.infer<typeof Body> = { domain, id, message: first, accounts: [...accounts], deliverAt }
+      const body: ScheduledBody = { domain, id, message: first, accounts: [...accounts], deliverAt }
       await jobQueue.add([
         {
           queue: SCHEDULED_QUEUE,
-          id: idOf(name, accounts),
+          id: jobIdOf(name, accounts),
           group: projectId,
           at: deliverAt,
-          expiresAt: deliverAt + TTL,
+          expiresAt: deliverAt + NOTIFICATION_TTL_MS,
           attempts: 0,
           body,
         },
@@ -110,7 +147,7 @@ export const createSchedule = ({ jobQueue }: { jobQueue: JobQueue }): Schedule =
 
     async find(name) {
       let found: ScheduledNotification | undefined
-      for await (const { body } of partsOf(name)) {
+      for await (const { body } of jobs.ofNotification(name)) {
         const accounts = [...(found?.accounts ?? []), ...body.accounts]
         const deliverAt = Math.min(found?.deliverAt ?? body.deliverAt, body.deliverAt)
         found = { ...name, message: body.message, accounts, deliverAt }
@@ -121,9 +158,10 @@ export const createSchedule = ({ jobQueue }: { jobQueue: JobQueue }): Schedule =
     async list(projectId, { domain, after, limit }) {
       const scheduled: ScheduledNotification[] = []
       let last: { key: string; entry: ScheduledNotification } | undefined
-      for await (const { body } of jobsOf(projectId, after === undefined ? undefined : behindParts(after))) {
+      const start = after === undefined ? undefined : behindJobsOf(after)
+      for await (const { body } of jobs.ofProject(projectId, start)) {
         if (domain !== undefined && body.domain !== domain) continue
-        const key = keyOf(body)
+        const key = notificationKey(body)
         if (last?.key === key) {
           last.entry.accounts.push(...body.accounts)
           last.entry.deliverAt = Math.min(last.entry.deliverAt, body.deliverAt)
@@ -138,36 +176,13 @@ export const createSchedule = ({ jobQueue }: { jobQueue: JobQueue }): Schedule =
 
     async drop(name) {
       const ids: string[] = []
-      for await (const { job } of partsOf(name)) ids.push(job.id)
+      for await (const { job } of jobs.ofNotification(name)) ids.push(job.id)
       if (ids.length > 0) await jobQueue.remove(SCHEDULED_QUEUE, ids)
-    },
-
-    async ofAccount(projectId, key) {
-      const found: ScheduledNotification[] = []
-      for await (const { body } of jobsOf(projectId)) {
-        const accounts = body.accounts.filter((one) => accountKey(one) === key)
-        if (accounts.length > 0) found.push({ projectId, ...body, accounts })
-      }
-      return found
-    },
-
-    async forgetAccount(projectId, key) {
-      let forgotten = 0
-      for await (const { job, body } of jobsOf(projectId)) {
-        const accounts = body.accounts.filter((one) => accountKey(one) !== key)
-        if (accounts.length === body.accounts.length) continue
-        // The others' job comes first: whoever dies between the two leaves them one too many, never none.
-        const id = idOf({ projectId, ...body }, accounts)
-        if (accounts.length > 0) await jobQueue.add([{ ...job, id, body: { ...body, accounts } }])
-        await jobQueue.remove(SCHEDULED_QUEUE, [job.id])
-        forgotten += 1
-      }
-      return forgotten
     },
   }
 }
 
-/** Hands over what has become due. */
+/** Fans out what has become due. */
 export const createScheduler = (deps: {
   jobQueue: JobQueue
   store: NotifyStore
@@ -181,25 +196,25 @@ export const createScheduler = (deps: {
   const cancellations = createCancellations(deps)
   const fanOut = createFanOut({ store, apps, limits, cancellations, clock })
 
-  const work = async (job: Job) => {
-    const { domain, id, message, accounts, deliverAt } = Body.parse(job.body)
+  const work = async (body: ScheduledBody, job: Job): Promise<JobOutcome> => {
+    const { domain, id, message, accounts, deliverAt } = body
     const name = { projectId: job.group, domain, id }
     const app = await store.app(domain)
-    // Without its app it is nobody's word.
+    // The app may be gone, or belong to another project now: then nothing is sent in its name.
     if (app?.projectId === job.group) {
-      const kept = await fanOut.keep(app, id, message, deliverAt)
-      await fanOut.toAccounts(app, kept, accounts, true)
-      // Cancelled while it was being handed over.
-      if (await cancellations.has(name)) await cancellations.takeBack(name)
+      const notification = await fanOut.storeNotification(app, id, message, deliverAt)
+      await fanOut.toAccounts(app, notification, accounts, true)
+      // Cancelled during the fan-out.
+      if (await cancellations.has(name)) await cancellations.withdrawQueued(name)
     }
-    return { id: job.id, kind: 'done' } as const
+    return { id: job.id, kind: 'done' }
   }
 
   return createWorker(deps, {
     queue: SCHEDULED_QUEUE,
     concurrency: CONCURRENCY,
-    lease: LEASE,
-    retryAfter: RETRY_AFTER,
-    work,
+    lease: LEASE_MS,
+    retryAfter: RETRY_AFTER_MS,
+    work: withBody(ScheduledBody, work),
   })
 }

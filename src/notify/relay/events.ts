@@ -1,5 +1,5 @@
 /**
- * What the relay tells this server by webhook: signed events, each verified before anything in it is believed.
+ * The relay's events at this server's webhook: each is signed, and verified before anything in it is used.
  *
  * | event                          | effect                                                     |
  * |--------------------------------|------------------------------------------------------------|
@@ -12,10 +12,10 @@
  * | jwt_invalid        | it is no JWT, its signature is wrong, or another key than the relay's signed it        |
  * | jwt_expired, jwt_wrong_act, jwt_wrong_audience | …                                                          |
  * | forbidden          | it is about another client, or was meant for another webhook                           |
- * | bad_params         | what it tells is not complete                                                          |
+ * | bad_params         | its claims are not complete                                                            |
  *
- * Resolves when everything has had its effect, durably. Rejects with `unavailable` when something could not be handled:
- * all of it must come again. What is refused must not; the others of the same call have had their effect then.
+ * Resolves when all events have taken effect, durably. Rejects with `unavailable` when one could not be handled: the relay
+ * must post all of them again. Refused events must not come again; the others of the call have taken effect then.
  */
 
 import type { Clock } from '../../platform/runtime/clock.ts'
@@ -23,10 +23,11 @@ import type { Log, Meter } from '../../platform/telemetry.ts'
 import { checked } from '../../platform/validate.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { decodeJwt, verifyJwt } from '../../protocol/jwt.ts'
+import { NOTIFY_METHODS } from '../../protocol/notify-methods.ts'
 import { WATCH_ACTS, WATCH_LIMITS, WatchEventClaims } from '../../protocol/relay-watch.ts'
 import type { RelayMessage } from './link.ts'
 
-/** A notification that a wallet has: the relay message that carried it, and when the relay knew, unix ms. */
+/** A notification that a wallet has: its relay message, and when it was delivered, unix ms. */
 export interface DeliveredMessage {
   topic: string
   message: string
@@ -37,62 +38,74 @@ export interface RelayEventsDeps {
   /** did:key of the relay, as it says itself. */
   relayKey: () => Promise<string>
   onMessage: ((message: RelayMessage) => Promise<void>) | undefined
-  /** All of one POST at once. */
+  /** All deliveries of one POST at once. */
   onDelivered: ((delivered: readonly DeliveredMessage[]) => Promise<void>) | undefined
   clock: Clock
   log: Log
   meter: Meter
 }
 
-/** The relay is asked for its key no more often, ms, whoever claims to have another one. */
-const ASK_EVERY = 10_000
-const NOTIFICATION = 4002
+/** The relay is asked for its key at most this often, whatever key an event claims. */
+const KEY_LOOKUP_INTERVAL_MS = 10_000
+const NOTIFICATION_TAG = NOTIFY_METHODS[4002].requestTag
 
-export const createRelayEvents = (
-  deps: RelayEventsDeps,
-  options: {
-    /** did:key of this server on the relay. */
-    clientId: string
-    /** What events are addressed to. */
-    service: string
-    /** Where they may have been posted. */
-    webhooks: readonly string[]
-  },
-): ((tokens: readonly string[]) => Promise<void>) => {
-  const { onMessage, onDelivered, clock, log, meter } = deps
-  const { clientId, service, webhooks } = options
-  let known: { key: Promise<string>; askedAt: number } | undefined
+interface RelayEventsOptions {
+  /** did:key of this server on the relay. */
+  clientId: string
+  /** What events are addressed to. */
+  service: string
+  /** Where they may have been posted. */
+  webhooks: readonly string[]
+}
 
-  const relayKey = (): Promise<string> => {
-    if (known) return known.key
-    const asked = { key: deps.relayKey(), askedAt: clock.now() }
-    known = asked
-    asked.key.catch(() => {
-      if (known === asked) known = undefined
+/** The relay's key, cached. */
+const createRelayKeys = (deps: Pick<RelayEventsDeps, 'relayKey' | 'clock'>) => {
+  const { clock } = deps
+  let cached: { key: Promise<string>; askedAt: number } | undefined
+
+  const present = (): Promise<string> => {
+    if (cached) return cached.key
+    const lookup = { key: deps.relayKey(), askedAt: clock.now() }
+    cached = lookup
+    lookup.key.catch(() => {
+      if (cached === lookup) cached = undefined
     })
-    return asked.key
+    return lookup.key
   }
 
-  /** The relay's key; asked for again when it is not the one that is `claimed`, but not all the time. */
-  const freshKey = async (claimed: string): Promise<string> => {
-    const key = await relayKey()
-    if (key === claimed || (known && clock.now() - known.askedAt < ASK_EVERY)) return key
-    known = undefined
-    return relayKey()
+  return {
+    present,
+    /** Looked up again when it is not the `claimed` one, unless that was done a moment ago. */
+    async fresh(claimed: string): Promise<string> {
+      const key = await present()
+      const isRecent = cached !== undefined && clock.now() - cached.askedAt < KEY_LOOKUP_INTERVAL_MS
+      if (key === claimed || isRecent) return key
+      cached = undefined
+      return present()
+    },
   }
+}
+
+/** Verifies an event; throws the `ProtocolError` by which it is refused. */
+const createVerifyEvent = (
+  deps: Pick<RelayEventsDeps, 'relayKey' | 'clock'>,
+  { clientId, service, webhooks }: RelayEventsOptions,
+): ((token: string) => Promise<WatchEventClaims>) => {
+  const { clock } = deps
+  const relayKeys = createRelayKeys(deps)
 
   const claimsOf = (token: string, issuer: string) => {
     const expected = { issuer, act: WATCH_ACTS.event, audience: service, lifetime: WATCH_LIMITS.retryFor }
     return verifyJwt(token, { now: clock.now(), ...expected })
   }
 
-  const verified = async (token: string): Promise<WatchEventClaims> => {
-    const key = await relayKey()
+  return async (token) => {
+    const key = await relayKeys.present()
     let signed: ReturnType<typeof claimsOf>
     try {
       signed = claimsOf(token, key)
     } catch (error) {
-      const fresh = await freshKey(decodeJwt(token, WATCH_LIMITS.retryFor).claims.iss)
+      const fresh = await relayKeys.fresh(decodeJwt(token, WATCH_LIMITS.retryFor).claims.iss)
       if (fresh === key) throw error
       signed = claimsOf(token, fresh)
     }
@@ -101,26 +114,35 @@ export const createRelayEvents = (
     if (!webhooks.includes(claims.whu)) throw new ProtocolError('forbidden', 'it is for another webhook')
     return claims
   }
+}
 
-  const isDelivery = ({ typ, evt: { status, tag } }: WatchEventClaims): boolean =>
-    typ === 'publisher' && status === 'delivered' && tag === NOTIFICATION
+const isDelivery = ({ typ, evt: { status, tag } }: WatchEventClaims): boolean =>
+  typ === 'publisher' && status === 'delivered' && tag === NOTIFICATION_TAG
 
-  const take = async (effect: Promise<void> | undefined): Promise<ProtocolError | undefined> => {
-    try {
-      await effect
-    } catch (cause) {
-      // Where it failed has said so in the log.
-      return new ProtocolError('unavailable', 'an event could not be handled', { cause })
-    }
-    return undefined
+/** Waits for an effect; a failure becomes the fault that makes the relay post the event again. */
+const faultOf = async (effect: Promise<void> | undefined): Promise<ProtocolError | undefined> => {
+  try {
+    await effect
+  } catch (cause) {
+    // Whatever failed has logged it.
+    return new ProtocolError('unavailable', 'an event could not be handled', { cause })
   }
+  return undefined
+}
+
+export const createRelayEvents = (
+  deps: RelayEventsDeps,
+  options: RelayEventsOptions,
+): ((tokens: readonly string[]) => Promise<void>) => {
+  const { onMessage, onDelivered, log, meter } = deps
+  const verify = createVerifyEvent(deps, options)
 
   return async (tokens) => {
     const deliveries: DeliveredMessage[] = []
-    const one = async (token: string): Promise<ProtocolError | undefined> => {
+    const handle = async (token: string): Promise<ProtocolError | undefined> => {
       let claims: WatchEventClaims
       try {
-        claims = await verified(token)
+        claims = await verify(token)
       } catch (error) {
         if (error instanceof ProtocolError) return error
         throw error
@@ -128,10 +150,10 @@ export const createRelayEvents = (
       const { topic, message, publishedAt, tag, attestation, status, at = claims.iat * 1000 } = claims.evt
       if (isDelivery(claims)) deliveries.push({ topic, message, at })
       if (claims.typ !== 'subscriber' || status === 'delivered') return undefined
-      return take(onMessage?.({ topic, message, publishedAt, tag, attestation }))
+      return faultOf(onMessage?.({ topic, message, publishedAt, tag, attestation }))
     }
-    const faults = (await Promise.all(tokens.map(one))).flatMap((fault) => fault ?? [])
-    const failed = deliveries.length > 0 ? await take(onDelivered?.(deliveries)) : undefined
+    const faults = (await Promise.all(tokens.map(handle))).flatMap((fault) => fault ?? [])
+    const failed = deliveries.length > 0 ? await faultOf(onDelivered?.(deliveries)) : undefined
     if (failed) faults.push(...deliveries.map(() => failed))
     meter.count('notify_relay_events_total', { outcome: 'taken' }, tokens.length - faults.length)
     if (faults.length === 0) return

@@ -1,4 +1,4 @@
-/** Jobs that hold what a dapp says, sealed: what is scheduled, and broadcasts until they are forgotten. */
+/** The job queue with the texts of dapps sealed: scheduled notifications, and broadcasts until they expire. */
 import { z } from 'zod'
 import type { Job, JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Place } from '../../platform/runtime/content-seal.ts'
@@ -13,24 +13,28 @@ const SEALED_QUEUES: readonly string[] = [SCHEDULED_QUEUE, BROADCASTS_QUEUE, BRO
 const Body = z.looseObject({ domain: z.string(), id: z.string(), message: Message })
 
 export const createSealedJobQueue = (jobQueue: JobQueue, texts: TextSeal): JobQueue => {
-  const changed = (change: TextSeal['seal'], queue: string, given: unknown): unknown => {
-    if (!SEALED_QUEUES.includes(queue)) return given
-    const body = Body.parse(given)
+  const withTexts = (change: TextSeal['seal'], queue: string, body: z.output<typeof Body>): unknown => {
     const place: Place = ['job', queue, body.domain, body.id, 'message']
     return { ...body, message: { ...body.message, ...change(place, body.message) } }
   }
-  const opened = (job: Job): Job => ({ ...job, body: changed(texts.open, job.queue, job.body) })
+  const sealed = (queue: string, body: unknown): unknown =>
+    SEALED_QUEUES.includes(queue) ? withTexts(texts.seal, queue, Body.parse(body)) : body
+  /** A body that cannot be parsed holds no text to open; its worker fails the job for good. */
+  const opened = (job: Job): Job => {
+    const parsed = SEALED_QUEUES.includes(job.queue) ? Body.safeParse(job.body) : undefined
+    return parsed?.success ? { ...job, body: withTexts(texts.open, job.queue, parsed.data) } : job
+  }
   return {
     ...jobQueue,
     add: (jobs) =>
-      jobQueue.add(jobs.map((job) => ({ ...job, body: changed(texts.seal, job.queue, job.body) }))),
+      jobQueue.add(jobs.map((job) => ({ ...job, body: sealed(job.queue, job.body) }))),
     take: async (lease) => (await jobQueue.take(lease)).map(opened),
     complete: (queue, outcomes) =>
       jobQueue.complete(
         queue,
         outcomes.map((outcome) =>
           outcome.kind === 'again' && outcome.body !== undefined
-            ? { ...outcome, body: changed(texts.seal, queue, outcome.body) }
+            ? { ...outcome, body: sealed(queue, outcome.body) }
             : outcome,
         ),
       ),

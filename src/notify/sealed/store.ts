@@ -1,6 +1,6 @@
 /**
- * The store with all that dapps say sealed: notifications (once each, whoever gets it), welcome texts of apps and those that
- * wait in the outbox. Type, times and ids stay readable, because stores look for them.
+ * The store with the texts of dapps sealed: notifications (once each, however many get it), welcome texts of apps, and
+ * those that wait in the outbox. Types, times and ids stay readable, because stores use them.
  */
 
 import type { DeliveredNotification, Notification, NotifyStore } from '../store/store.ts'
@@ -17,9 +17,9 @@ const sealPlaceOf = ({ projectId, domain, id }: Notification) => [
 
 export const createSealedStore = (store: NotifyStore, texts: TextSeal): NotifyStore => {
   const sealed = (given: Notification): Notification => ({ ...given, ...texts.seal(sealPlaceOf(given), given) })
-  const opened = (kept: Notification): Notification => {
-    const { title, body, icon, url } = texts.open(sealPlaceOf(kept), kept)
-    return { ...kept, title, body, icon, url }
+  const opened = (stored: Notification): Notification => {
+    const { title, body, icon, url } = texts.open(sealPlaceOf(stored), stored)
+    return { ...stored, title, body, icon, url }
   }
   const openedCopy = (copy: DeliveredNotification): DeliveredNotification => ({
     ...copy,
@@ -30,8 +30,8 @@ export const createSealedStore = (store: NotifyStore, texts: TextSeal): NotifySt
     ...createSealedWelcomes(store, texts),
     putNotification: async (notification) => opened(await store.putNotification(sealed(notification))),
     async notification(projectId, domain, id) {
-      const kept = await store.notification(projectId, domain, id)
-      return kept && opened(kept)
+      const stored = await store.notification(projectId, domain, id)
+      return stored && opened(stored)
     },
     enqueue: (notification, targets) => store.enqueue(sealed(notification), targets),
     async delivered(subscriptionId, deliveredId) {

@@ -1,6 +1,6 @@
 /**
- * What dapps say (title, body, icon, url), sealed as one text before anything of it is kept. The text stands in `body`, so
- * that whatever keeps these four keeps it without knowing.
+ * The texts of dapps (title, body, icon, url), sealed as one text before a store sees them. The sealed text stands in
+ * `body`, so stores keep the same four members.
  */
 import { z } from 'zod'
 import type { ContentSeal, Place } from '../../platform/runtime/content-seal.ts'
@@ -14,7 +14,7 @@ export interface Texts {
 
 export interface TextSeal {
   seal(place: Place, texts: Texts): Texts
-  /** What was written before texts were sealed is answered as it is. Throws for what does not belong there. */
+  /** Throws for a text that was sealed for another place. A text that is not sealed is returned as it is. */
   open(place: Place, kept: Texts): Texts
 }
 

@@ -12,8 +12,8 @@ const ofApp = (domain: string): Place => ['app', domain, 'welcome']
 const ofEntry = (id: string): Place => ['outbox', id, 'welcome']
 
 export const createSealedWelcomes = (store: Sealed, texts: TextSeal): Sealed => {
-  /** Records as they are kept, by those that were opened: a swap compares what is kept. */
-  const keptAs = new WeakMap<AppRecord, AppRecord>()
+  /** The stored record of each opened one: a swap compares stored records. */
+  const storedAs = new WeakMap<AppRecord, AppRecord>()
 
   const changed = <W extends Omit<Welcome, 'enabled'>>(
     change: TextSeal['seal'],
@@ -27,11 +27,11 @@ export const createSealedWelcomes = (store: Sealed, texts: TextSeal): Sealed => 
     const { domain, welcome } = record
     return welcome ? { ...record, welcome: changed(texts.seal, ofApp(domain), welcome) } : record
   }
-  const openedApp = (kept: AppRecord): AppRecord => {
-    const { domain, welcome } = kept
-    if (!welcome) return kept
-    const record = { ...kept, welcome: changed(texts.open, ofApp(domain), welcome) }
-    keptAs.set(record, kept)
+  const openedApp = (stored: AppRecord): AppRecord => {
+    const { domain, welcome } = stored
+    if (!welcome) return stored
+    const record = { ...stored, welcome: changed(texts.open, ofApp(domain), welcome) }
+    storedAs.set(record, stored)
     return record
   }
   const entryWith = (change: TextSeal['seal'], entry: OutboxEntry): OutboxEntry => {
@@ -50,15 +50,15 @@ export const createSealedWelcomes = (store: Sealed, texts: TextSeal): Sealed => 
         }),
       }),
     async app(domain) {
-      const kept = await store.app(domain)
-      return kept && openedApp(kept)
+      const stored = await store.app(domain)
+      return stored && openedApp(stored)
     },
     async appByTopic(subscribeTopic) {
-      const kept = await store.appByTopic(subscribeTopic)
-      return kept && openedApp(kept)
+      const stored = await store.appByTopic(subscribeTopic)
+      return stored && openedApp(stored)
     },
     apps: async (page) => (await store.apps(page)).map(openedApp),
-    swapApp: (old, next) => store.swapApp(keptAs.get(old) ?? old, sealedApp(next)),
+    swapApp: (old, next) => store.swapApp(storedAs.get(old) ?? old, sealedApp(next)),
     commit: (commit) =>
       store.commit({ ...commit, outbox: commit.outbox.map((entry) => entryWith(texts.seal, entry)) }),
     takeOutbox: async (lease) => (await store.takeOutbox(lease)).map((entry) => entryWith(texts.open, entry)),

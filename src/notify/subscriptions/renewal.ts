@@ -1,21 +1,21 @@
 /**
- * Joining all notify topics again on a relay that forgets, in topic order: a page after the other with a breath in
- * between, so that neither side is held up by a million of them, and with no more than a page in memory.
+ * Joins all notify topics again on a relay that forgets, in topic order: page after page with a pause between them, so
+ * that a million topics block neither side and only a page is in memory.
  *
- * It goes round and round: who asks while it is under way, because the connection broke, gets a whole round from there.
- * Starting over each time would never reach the end on a line that breaks often.
+ * The rounds are endless: a request that comes during a round, because the connection broke, gets a whole round from that
+ * point. Starting over each time would never reach the end on a connection that breaks often.
  */
+import { invariant } from '../../platform/invariant.ts'
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import type { RelayLink } from '../relay/link.ts'
 import type { NotifyStore } from '../store/store.ts'
 
-/** What a relay takes in one batch. */
-const PAGE = 500
-/** Between two pages, ms: a million topics take nine minutes. */
-const BREATH = 250
-/** After a failure, ms. */
-const RETRY = 5_000
+/** A relay takes as many in one batch. */
+const TOPIC_PAGE_SIZE = 500
+/** Between two pages: a million topics take nine minutes. */
+const PAGE_PAUSE_MS = 250
+const RETRY_AFTER_MS = 5_000
 
 /** Resolves when every topic has been joined since the call, or when the signal comes. */
 export type Renew = (signal: AbortSignal) => Promise<void>
@@ -25,7 +25,7 @@ interface RenewalRequest {
   /** The round ends where it began: behind this topic, or at the end of the order. */
   origin: string | undefined
   /** The end of the order was passed. */
-  hasTurned: boolean
+  hasPassedEnd: boolean
   done: () => void
 }
 
@@ -37,46 +37,47 @@ export const createRenewal = (deps: {
 }): Renew => {
   const { store, relay, clock, log } = deps
   const requests = new Set<RenewalRequest>()
-  /** The last topic that was joined; undefined at the beginning of the order. */
+  /** The topic that was joined last; undefined at the beginning of the order. */
   let at: string | undefined
-  let isTurning = false
-  let breath = new AbortController()
+  let isRunning = false
+  let pageAbort = new AbortController()
 
   const step = async (): Promise<void> => {
-    // Whoever asks from here on may have lost what this page joins.
+    // A request that comes after this line may have lost what this page joins.
     const present = [...requests]
     for (const request of present) {
       if (!request.hasBegun) request.origin = at
       request.hasBegun = true
     }
-    const page = await store.topics({ limit: PAGE, ...(at !== undefined && { after: at }) })
+    const page = await store.topics({ limit: TOPIC_PAGE_SIZE, ...(at !== undefined && { after: at }) })
     if (page.length > 0) await relay.subscribe(page)
-    const isEnd = page.length < PAGE
+    invariant(page.length === 0 || page[0] !== at, 'A page of topics begins behind its cursor')
+    const isEnd = page.length < TOPIC_PAGE_SIZE
     at = isEnd ? undefined : page.at(-1)
     for (const request of present) {
       const { origin } = request
       if (isEnd) {
-        if (request.hasTurned || origin === undefined) request.done()
-        request.hasTurned = true
-      } else if (request.hasTurned && origin !== undefined && at !== undefined && at >= origin) request.done()
+        if (request.hasPassedEnd || origin === undefined) request.done()
+        request.hasPassedEnd = true
+      } else if (request.hasPassedEnd && origin !== undefined && at !== undefined && at >= origin) request.done()
     }
   }
 
-  const turn = async (): Promise<void> => {
-    if (isTurning) return
-    isTurning = true
+  const run = async (): Promise<void> => {
+    if (isRunning) return
+    isRunning = true
     while (requests.size > 0) {
-      breath = new AbortController()
+      pageAbort = new AbortController()
       try {
         await step()
-        if (requests.size > 0) await pause(clock, BREATH, breath.signal)
+        if (requests.size > 0) await pause(clock, PAGE_PAUSE_MS, pageAbort.signal)
       } catch (err) {
         if (requests.size === 0) break
         log.warn({ err }, 'Topics could not be renewed; trying again')
-        await pause(clock, RETRY, breath.signal)
+        await pause(clock, RETRY_AFTER_MS, pageAbort.signal)
       }
     }
-    isTurning = false
+    isRunning = false
   }
 
   return (signal) =>
@@ -85,16 +86,16 @@ export const createRenewal = (deps: {
       const request: RenewalRequest = {
         hasBegun: false,
         origin: undefined,
-        hasTurned: false,
+        hasPassedEnd: false,
         done() {
           signal.removeEventListener('abort', request.done)
           requests.delete(request)
-          if (requests.size === 0) breath.abort()
+          if (requests.size === 0) pageAbort.abort()
           resolve()
         },
       }
       signal.addEventListener('abort', request.done, { once: true })
       requests.add(request)
-      void turn()
+      void run()
     })
 }
