@@ -1,7 +1,6 @@
 /**
- * Ends what has expired: subscriptions (their topics are left on the relay) and watchers, and lets the store drop old
- * notifications, request ids and former keys. Nothing depends on it: what is over counts for nothing before it is
- * swept.
+ * Removes what has expired: subscriptions (their topics are left on the relay), watchers, notifications, request ids and
+ * former keys. Nothing depends on the sweep: what has expired counts for nothing before it is swept.
  */
 import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
@@ -10,10 +9,9 @@ import type { LeaderTask } from './leader-task.ts'
 import type { NotifyStore } from './store/store.ts'
 import type { NotifyService } from './subscriptions/service.ts'
 
-/** How often, ms. */
-const EVERY = 60_000
-const ACCOUNTS = 100
-const ROWS = 1_000
+const SWEEP_INTERVAL_MS = 60_000
+const ACCOUNT_BATCH_SIZE = 100
+const ROW_BATCH_SIZE = 1_000
 
 export const createSweeper = (deps: {
   store: NotifyStore
@@ -29,8 +27,8 @@ export const createSweeper = (deps: {
   const sweepAccounts = async (signal: AbortSignal): Promise<void> => {
     const tried = new Set<string>()
     while (!signal.aborted) {
-      const due = await store.accountsDue(clock.now(), ACCOUNTS)
-      // What did not go away is for the next round.
+      const due = await store.accountsDue(clock.now(), ACCOUNT_BATCH_SIZE)
+      // An account that is still due after its sweep waits for the next round.
       const fresh = due.filter((accountKey) => !tried.has(accountKey))
       for (const accountKey of fresh) {
         if (signal.aborted) return
@@ -38,20 +36,20 @@ export const createSweeper = (deps: {
         await service.expire(accountKey)
       }
       meter.count('notify_swept_total', { kind: 'account' }, fresh.length)
-      if (due.length < ACCOUNTS || fresh.length === 0) return
+      if (due.length < ACCOUNT_BATCH_SIZE || fresh.length === 0) return
     }
   }
 
   const sweepRows = async (signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
-      const swept = await store.sweep(clock.now(), ROWS)
+      const swept = await store.sweep(clock.now(), ROW_BATCH_SIZE)
       meter.count('notify_swept_total', { kind: 'row' }, swept)
-      if (swept < ROWS) return
+      if (swept < ROW_BATCH_SIZE) return
     }
   }
 
-  // A start is busy enough; who comes on duty later has to make up for somebody.
-  const first = clock.now() + EVERY
+  // A start is busy enough; a process that becomes leader later sweeps at once.
+  const first = clock.now() + SWEEP_INTERVAL_MS
   return leaderTask(async (signal) => {
     if (clock.now() < first) await pause(clock, first - clock.now(), signal)
     while (!signal.aborted) {
@@ -60,7 +58,7 @@ export const createSweeper = (deps: {
           log.error({ err }, 'A sweep was not finished; the next one goes on'),
         )
       }
-      await pause(clock, EVERY, signal)
+      await pause(clock, SWEEP_INTERVAL_MS, signal)
     }
   })
 }

@@ -1,14 +1,14 @@
 /**
  * The apps that projects (`projects`) declare.
  *
- * An app is a domain that wallets subscribe to, with two key pairs of its own that are made here at its enrolment. Wallets
- * cache them for life, so replaced ones (`rotation`) go on to count for a while. One domain belongs to one project.
+ * An app is a domain that wallets subscribe to, with two key pairs of its own, made at its enrolment. Wallets cache them
+ * for life, so replaced ones (`rotation`) go on to count for a while. One domain belongs to one project.
  *
- * Guarantees: private keys leave this file opened only inside an `App`; enrolling again is harmless and answers the same
- * keys; an app whose enrolment was answered is
- * watched on the relay. What is not there is never remembered as not there, so an app that another process enrols
- * works here at once.
+ * Guarantees: private keys leave this file opened only inside an `App`. Enrolling is idempotent and returns the same keys.
+ * The server has joined the topic of an app before its enrolment returns. An unknown domain is never cached, so an app
+ * that another process enrols works here at once.
  */
+import { invariant } from '../../platform/invariant.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
@@ -26,12 +26,12 @@ import { createProjectRegistry, type ProjectRegistry } from './projects.ts'
 
 /** An app's domain as published, and also with a port. At most 253 characters. */
 export const DOMAIN = /^[a-z0-9-_.]+(?::[0-9]{1,5})?$/
-export const DOMAIN_LENGTH = 253
+export const MAX_DOMAIN_LENGTH = 253
 /** A notification type's id: as the specification has it, or a UUID as real configurations do. */
 export const TYPE_ID = /^(?:[a-z0-9_-]{2,32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$/
 
-/** Apps whose opened keys are held in memory. */
-const KEYS_HELD = 1024
+/** Apps whose opened keys are cached. */
+const MAX_CACHED_APPS = 1024
 
 /** An app with its keys opened. The key objects stay the same while they are cached. */
 export interface App extends KeyRing {
@@ -48,17 +48,17 @@ export interface Declaration {
   types?: readonly { id?: string | undefined; name: string; description?: string | undefined }[] | undefined
   listed?: boolean | undefined
   links?: boolean | undefined
-  /** Null takes it away. */
+  /** Null removes it. */
   welcome?: Welcome | null | undefined
 }
 
 export interface Apps {
-  /** Who holds the apps. */
+  /** The owners of the apps. */
   readonly projects: ProjectRegistry
   createProject: ProjectRegistry['create']
   authenticate: ProjectRegistry['authenticate']
   /**
-   * Makes the app unless it is there, applies what is declared, and returns once its subscribe topic is watched.
+   * Makes the app unless it exists, applies the declaration, and returns once the server has joined its subscribe topic.
    * Throws `not_found` (no such project), `conflict` (another project holds the domain), `quota_reached`, `bad_params`.
    */
   enrol(app: { projectId: string; domain: string } & Declaration): Promise<App>
@@ -79,37 +79,41 @@ export interface AppsDeps {
   join: (topic: string) => Promise<void>
 }
 
-export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps): Apps => {
-  const projects = createProjectRegistry({ store, clock, randomBytes })
-  // Records are read anew each time, and say whether the opened keys are still theirs.
-  const opened = new Map<string, { sealed: string; keys: Keys; former: (Keys & { until: number })[] }>()
+type OpenApp = (record: AppRecord) => App
 
-  const openKeys = (kept: Pick<AppRecord, 'authenticationSeed' | 'subscribePrivateKey'>): Keys => ({
-    authentication: signingKeyFrom(vault.open(kept.authenticationSeed)),
-    subscribe: agreementKeyFrom(vault.open(kept.subscribePrivateKey)),
+/** Opens the keys of apps, cached. A record is read anew each time, and says whether the cached keys are still its own. */
+const createOpenApp = ({ vault, clock }: Pick<AppsDeps, 'vault' | 'clock'>): OpenApp => {
+  const cached = new Map<string, { sealed: string; keys: Keys; former: (Keys & { until: number })[] }>()
+
+  const openKeys = (record: Pick<AppRecord, 'authenticationSeed' | 'subscribePrivateKey'>): Keys => ({
+    authentication: signingKeyFrom(vault.open(record.authenticationSeed)),
+    subscribe: agreementKeyFrom(vault.open(record.subscribePrivateKey)),
   })
 
-  const open = (record: AppRecord): App => {
+  return (record) => {
     const { previousKeys = [] } = record
     const sealed = [record, ...previousKeys]
       .map(({ authenticationSeed, subscribePrivateKey }) => `${authenticationSeed} ${subscribePrivateKey}`)
       .join(' ')
-    let held = opened.get(record.domain)
-    if (held?.sealed !== sealed) {
-      const former = previousKeys.map((kept) => ({ ...openKeys(kept), until: kept.until }))
-      held = { sealed, keys: openKeys(record), former }
+    let opened = cached.get(record.domain)
+    if (opened?.sealed !== sealed) {
+      const former = previousKeys.map((keys) => ({ ...openKeys(keys), until: keys.until }))
+      opened = { sealed, keys: openKeys(record), former }
     }
-    // Moves it to the young end; the oldest falls out.
-    opened.delete(record.domain)
-    opened.set(record.domain, held)
-    if (opened.size > KEYS_HELD) {
-      const [oldest] = opened.keys()
-      if (oldest !== undefined) opened.delete(oldest)
+    // Moves it to the young end; the oldest is dropped.
+    cached.delete(record.domain)
+    cached.set(record.domain, opened)
+    if (cached.size > MAX_CACHED_APPS) {
+      const [oldest] = cached.keys()
+      if (oldest !== undefined) cached.delete(oldest)
     }
     const now = clock.now()
-    return { record, ...held.keys, previous: held.former.filter(({ until }) => until > now) }
+    return { record, ...opened.keys, previous: opened.former.filter(({ until }) => until > now) }
   }
+}
 
+/** Merges declarations into records. */
+const createDeclarations = (randomBytes: AppsDeps['randomBytes']) => {
   const typesFrom = (
     declared: NonNullable<Declaration['types']>,
     present: readonly NotificationType[],
@@ -135,7 +139,7 @@ export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps)
     return types
   }
 
-  const described = (present: AppRecord, declaration: Declaration): AppRecord => ({
+  return (present: AppRecord, declaration: Declaration): AppRecord => ({
     ...present,
     name: declaration.name ?? present.name,
     description: declaration.description ?? present.description,
@@ -146,12 +150,19 @@ export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps)
     ...(declaration.links !== undefined && { links: declaration.links }),
     ...(declaration.welcome !== undefined && { welcome: declaration.welcome }),
   })
+}
 
-  const describe: Apps['describe'] = async (domain, declaration) => {
+const createDescribe =
+  (
+    store: Pick<NotifyStore, 'app' | 'describeApp'>,
+    open: OpenApp,
+    declared: ReturnType<typeof createDeclarations>,
+  ): Apps['describe'] =>
+  async (domain, declaration) => {
     const present = await store.app(domain)
     if (!present) throw new ProtocolError('unknown_app', domain)
     if (!Object.values(declaration).some((value) => value !== undefined)) return open(present)
-    const next = described(present, declaration)
+    const next = declared(present, declaration)
     const { name, description, url, icons, types, listed, links, welcome } = next
     await store.describeApp(domain, {
       ...{ name, description, url, icons, types, listed },
@@ -161,55 +172,89 @@ export const createApps = ({ store, vault, clock, randomBytes, join }: AppsDeps)
     return open(next)
   }
 
+/** A record with new keys, for an app that declares nothing yet. */
+const newRecord = (
+  { vault, clock }: Pick<AppsDeps, 'vault' | 'clock'>,
+  projectId: string,
+  domain: string,
+): AppRecord => {
+  const authentication = generateSigningKey()
+  const subscribe = generateAgreementKey()
+  return {
+    domain,
+    projectId,
+    name: '',
+    description: '',
+    url: '',
+    icons: { sm: '', md: '', lg: '' },
+    types: [],
+    listed: false,
+    authenticationSeed: vault.seal(authentication.seed),
+    authenticationKey: toHex(authentication.publicKey),
+    subscribePrivateKey: vault.seal(subscribe.privateKey),
+    subscribeKey: toHex(subscribe.publicKey),
+    subscribeTopic: topicOf(subscribe.publicKey),
+    createdAt: clock.now(),
+  }
+}
+
+const createEnrol = (
+  { store, vault, clock, join }: AppsDeps,
+  {
+    projects,
+    open,
+    declared,
+    describe,
+  }: {
+    projects: Pick<ProjectRegistry, 'project'>
+    open: OpenApp
+    declared: ReturnType<typeof createDeclarations>
+    describe: Apps['describe']
+  },
+): Apps['enrol'] => {
+  /** Of several calls at the same time the first wins, and all return its keys. */
+  const create = async (projectId: string, domain: string, declaration: Declaration) => {
+    const { settings } = await projects.project(projectId)
+    const quota = settings?.quotas?.apps
+    // Soft: several calls at the same time may exceed it.
+    if (quota !== undefined && (await store.apps({ projectId, limit: quota })).length >= quota) {
+      throw new ProtocolError('quota_reached', `it is ${quota} apps`)
+    }
+    const proposal = newRecord({ vault, clock }, projectId, domain)
+    const record = await store.createApp(declared(proposal, declaration))
+    invariant(record.domain === domain, 'An app is stored under its own domain')
+    return { record, isNew: record.authenticationKey === proposal.authenticationKey }
+  }
+
+  return async ({ projectId, domain, ...declaration }) => {
+    if (!DOMAIN.test(domain) || domain.length > MAX_DOMAIN_LENGTH) {
+      throw new ProtocolError('bad_params', `domain ${JSON.stringify(domain)}`, { field: 'domain' })
+    }
+    const known = await store.app(domain)
+    const { record, isNew } = known
+      ? { record: known, isNew: false }
+      : await create(projectId, domain, declaration)
+    if (record.projectId !== projectId) {
+      throw new ProtocolError('conflict', 'another project holds this domain', { field: 'appDomain' })
+    }
+    const app = isNew ? open(record) : await describe(domain, declaration)
+    // Also for an existing app: the process that made it may have died before it joined the topic.
+    await join(record.subscribeTopic)
+    return app
+  }
+}
+
+export const createApps = (deps: AppsDeps): Apps => {
+  const { store, clock, randomBytes } = deps
+  const projects = createProjectRegistry({ store, clock, randomBytes })
+  const open = createOpenApp(deps)
+  const declared = createDeclarations(randomBytes)
+  const describe = createDescribe(store, open, declared)
   return {
     projects,
     createProject: projects.create,
     authenticate: projects.authenticate,
-
-    async enrol({ projectId, domain, ...declaration }) {
-      if (!DOMAIN.test(domain) || domain.length > DOMAIN_LENGTH) {
-        throw new ProtocolError('bad_params', `domain ${JSON.stringify(domain)}`, { field: 'domain' })
-      }
-      let record = await store.app(domain)
-      let isNew = false
-      if (!record) {
-        const { settings } = await projects.project(projectId)
-        const quota = settings?.quotas?.apps
-        // Of several at the same time more than one may find room: it keeps a project small, it is no lock.
-        if (quota !== undefined && (await store.apps({ projectId, limit: quota })).length >= quota) {
-          throw new ProtocolError('quota_reached', `it is ${quota} apps`)
-        }
-        const authentication = generateSigningKey()
-        const subscribe = generateAgreementKey()
-        const proposal: AppRecord = {
-          domain,
-          projectId,
-          name: '',
-          description: '',
-          url: '',
-          icons: { sm: '', md: '', lg: '' },
-          types: [],
-          listed: false,
-          authenticationSeed: vault.seal(authentication.seed),
-          authenticationKey: toHex(authentication.publicKey),
-          subscribePrivateKey: vault.seal(subscribe.privateKey),
-          subscribeKey: toHex(subscribe.publicKey),
-          subscribeTopic: topicOf(subscribe.publicKey),
-          createdAt: clock.now(),
-        }
-        // The first of several at the same time wins, and everyone answers its keys.
-        record = await store.createApp(described(proposal, declaration))
-        isNew = record.authenticationKey === proposal.authenticationKey
-      }
-      if (record.projectId !== projectId) {
-        throw new ProtocolError('conflict', 'another project holds this domain', { field: 'appDomain' })
-      }
-      const app = isNew ? open(record) : await describe(domain, declaration)
-      // Also when it was there: the process that made it may have died before it came to this.
-      await join(record.subscribeTopic)
-      return app
-    },
-
+    enrol: createEnrol(deps, { projects, open, declared, describe }),
     describe,
 
     async byDomain(domain) {

@@ -8,7 +8,7 @@
  * | subscriber | notifications to one subscriber; a repeat of the same `notification_id` counts once | project and account |
  * | subscribersV0, subscribersV1 | calls of …/subscribers | project |
  * | subscribeTopic | calls of …/subscribe-topic | project |
- * | link | who follows the link of | one copy of a notification |
+ * | link | visits of a notification's link | one copy of a notification |
  * | subscribe, watch | requests of wallets | identity key |
  * | update, delete, history, mark | requests of wallets | account and app |
  *

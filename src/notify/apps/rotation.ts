@@ -1,20 +1,22 @@
 /**
- * Replaces keys: the server's pair, an app's pair.
+ * Replaces key pairs: the server's, and those of apps.
  *
- * Wallets cache public keys for as long as they run, so a replaced pair goes on to count for a while: its request topic
- * is served, what is addressed to it is answered, did.json lists it behind the new one. At the end, or at once with an
- * overlap of 0 (older ones, too), the topic is left on the relay and the private keys are dropped from the store.
+ * Wallets cache public keys for as long as they run, so a replaced pair goes on to count for a while: its request topic is
+ * served, requests that are addressed to it are answered, did.json lists it behind the new one. At its end the topic is
+ * left on the relay and the private keys are removed from the store. An overlap of 0 does that at once, for older pairs
+ * too.
  *
- * Each step bears being cut off. The new topic is joined before anybody can know it; the swap in the store is the moment
- * of change, for all processes; former keys are dropped only when their topic has been left, by whoever sweeps next.
+ * Each step may be interrupted. The new topic is joined before anybody can know it. The swap in the store is the moment of
+ * change for all processes. Former keys are removed only when their topic has been left, by the next sweep of any process.
  */
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { generateAgreementKey, generateSigningKey } from '../../protocol/keys.ts'
 import { topicOf } from '../../protocol/topic.ts'
+import { pagesOf } from '../pages.ts'
 import type { AppRecord, NotifyStore, PreviousAppKeys } from '../store/store.ts'
-import { formerEnds, freshPair, keptPair, type ServerKeys, withoutPair, withPair } from './server-keys.ts'
+import { formerEnds, freshPair, storedPair, type ServerKeys, withoutPair, withPair } from './server-keys.ts'
 import type { Vault } from './vault.ts'
 
 /** The new public keys, hex, and until when the former ones count, unix ms. */
@@ -29,15 +31,15 @@ export interface Rotation {
   server(overlap: number): Promise<Rotated>
   /** Throws `unknown_app`. */
   app(domain: string, overlap: number): Promise<Rotated>
-  /** Drops the pairs whose time is over. */
+  /** Removes the pairs that have ended. */
   sweep(): Promise<void>
 }
 
-const PAGE = 500
-/** Somebody else may be rotating, sealing anew or describing the app. */
-const ATTEMPTS = 20
+const APP_PAGE_SIZE = 500
+/** Another process may be rotating, re-encrypting or describing the app. */
+const MAX_SWAP_ATTEMPTS = 20
 
-export const createRotation = (deps: {
+interface Deps {
   store: Pick<NotifyStore, 'storedServerKeys' | 'swapServerKeys' | 'swapApp' | 'app' | 'apps'>
   vault: Pick<Vault, 'seal' | 'open'>
   serverKeys: Pick<ServerKeys, 'refresh'>
@@ -45,41 +47,45 @@ export const createRotation = (deps: {
   /** Subscribes the notify server to a topic; resolves when the relay has it. */
   join: (topic: string) => Promise<void>
   leave: (topic: string) => Promise<void>
-}): Rotation => {
-  const { store, vault, serverKeys, clock, join, leave } = deps
+}
 
-  /** Tries until `change` has found nobody faster. */
-  const insist = async <T>(change: () => Promise<T | undefined>): Promise<T> => {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const done = await change()
-      if (done !== undefined) return done
-    }
-    throw new ProtocolError('unavailable', 'the keys are changing too fast')
+/** Calls `swap` until it has won the race against other changes; undefined means that it has lost. */
+const retrySwap = async <T>(swap: () => Promise<T | undefined>): Promise<T> => {
+  for (let attempt = 0; attempt < MAX_SWAP_ATTEMPTS; attempt++) {
+    const done = await swap()
+    if (done !== undefined) return done
   }
+  throw new ProtocolError('unavailable', 'the keys are changing too fast')
+}
 
-  const sweepServer = async (): Promise<void> => {
-    const kept = await store.storedServerKeys()
-    for (const until of kept ? formerEnds(kept) : []) {
-      if (!kept || until > clock.now()) continue
-      await leave(topicOf(keptPair(vault, kept, until).subscribe.publicKey))
-      await insist(async () => {
+/** Leaves the topics of ended server pairs and removes the pairs. */
+const createServerSweep =
+  ({ store, vault, serverKeys, clock, leave }: Omit<Deps, 'join'>) =>
+  async (): Promise<void> => {
+    const stored = await store.storedServerKeys()
+    for (const until of stored ? formerEnds(stored) : []) {
+      if (!stored || until > clock.now()) continue
+      await leave(topicOf(storedPair(vault, stored, until).subscribe.publicKey))
+      await retrySwap(async () => {
         const now = await store.storedServerKeys()
         const name = `${until}.subscribe`
-        // Another one under this name is for the next sweep.
-        if (now?.[name] !== kept[name]) return true
+        // Another pair under this name is for the next sweep.
+        if (now?.[name] !== stored[name]) return true
         return !now || (await store.swapServerKeys(now, withoutPair(now, until))) || undefined
       })
     }
     await serverKeys.refresh()
   }
 
-  const sweepApp = async (record: AppRecord): Promise<void> => {
-    const isOver = ({ until }: PreviousAppKeys) => until <= clock.now()
-    const over = (record.previousKeys ?? []).filter(isOver)
-    if (over.length === 0) return
-    for (const { subscribeTopic } of over) await leave(subscribeTopic)
-    const topics = over.map(({ subscribeTopic }) => subscribeTopic)
-    await insist(async () => {
+/** Leaves the topics of an app's ended pairs and removes the pairs. */
+const createAppSweep =
+  ({ store, clock, leave }: Pick<Deps, 'store' | 'clock' | 'leave'>) =>
+  async (record: AppRecord): Promise<void> => {
+    const ended = (record.previousKeys ?? []).filter(({ until }) => until <= clock.now())
+    if (ended.length === 0) return
+    for (const { subscribeTopic } of ended) await leave(subscribeTopic)
+    const topics = ended.map(({ subscribeTopic }) => subscribeTopic)
+    await retrySwap(async () => {
       const now = await store.app(record.domain)
       if (!now) return true
       const { previousKeys = [], ...rest } = now
@@ -89,74 +95,79 @@ export const createRotation = (deps: {
     })
   }
 
-  const rotated = ({ authenticationKey, subscribeKey }: Omit<Rotated, 'until'>, until: number): Rotated => ({
+type NewAppKeys = Omit<PreviousAppKeys, 'until'>
+
+const newAppKeys = (vault: Pick<Vault, 'seal'>): NewAppKeys => {
+  const authentication = generateSigningKey()
+  const subscribe = generateAgreementKey()
+  return {
+    authenticationSeed: vault.seal(authentication.seed),
+    authenticationKey: toHex(authentication.publicKey),
+    subscribePrivateKey: vault.seal(subscribe.privateKey),
+    subscribeKey: toHex(subscribe.publicKey),
+    subscribeTopic: topicOf(subscribe.publicKey),
+  }
+}
+
+/** The record with new keys; its present ones become the newest former ones. */
+const withNewKeys = (record: AppRecord, keys: NewAppKeys, until: number): AppRecord => {
+  const { authenticationSeed, authenticationKey, subscribePrivateKey, subscribeKey, subscribeTopic } = record
+  const former = {
+    authenticationSeed,
     authenticationKey,
+    subscribePrivateKey,
     subscribeKey,
+    subscribeTopic,
     until,
-  })
+  }
+  // No pair counts for longer than its successor, so an overlap of 0 ends all of them.
+  const older = (record.previousKeys ?? []).map((one) => ({ ...one, until: Math.min(one.until, until) }))
+  return { ...record, ...keys, previousKeys: [former, ...older] }
+}
+
+export const createRotation = (deps: Deps): Rotation => {
+  const { store, vault, serverKeys, clock, join } = deps
+  const sweepServer = createServerSweep(deps)
+  const sweepApp = createAppSweep(deps)
 
   return {
     async server(overlap) {
       const pair = freshPair(vault)
-      const { authentication, subscribe } = keptPair(vault, pair)
+      const { authentication, subscribe } = storedPair(vault, pair)
       await join(topicOf(subscribe.publicKey))
-      const until = await insist(async () => {
-        const kept = await store.storedServerKeys()
-        if (!kept) throw new Error('There are no server keys yet')
+      const until = await retrySwap(async () => {
+        const stored = await store.storedServerKeys()
+        if (!stored) throw new Error('There are no server keys yet')
         const end = clock.now() + overlap
-        return (await store.swapServerKeys(kept, withPair(kept, pair, end))) ? end : undefined
+        return (await store.swapServerKeys(stored, withPair(stored, pair, end))) ? end : undefined
       })
       await serverKeys.refresh()
       if (overlap === 0) await sweepServer()
       const authenticationKey = toHex(authentication.publicKey)
-      return rotated({ authenticationKey, subscribeKey: toHex(subscribe.publicKey) }, until)
+      return { authenticationKey, subscribeKey: toHex(subscribe.publicKey), until }
     },
 
     async app(domain, overlap) {
-      const authentication = generateSigningKey()
-      const subscribe = generateAgreementKey()
-      const present = {
-        authenticationSeed: vault.seal(authentication.seed),
-        authenticationKey: toHex(authentication.publicKey),
-        subscribePrivateKey: vault.seal(subscribe.privateKey),
-        subscribeKey: toHex(subscribe.publicKey),
-        subscribeTopic: topicOf(subscribe.publicKey),
-      }
+      const keys = newAppKeys(vault)
       if (!(await store.app(domain))) throw new ProtocolError('unknown_app', domain)
-      await join(present.subscribeTopic)
-      const { next, until } = await insist(async () => {
-        const kept = await store.app(domain)
-        if (!kept) throw new ProtocolError('unknown_app', domain)
-        const { authenticationSeed, authenticationKey, subscribePrivateKey, subscribeKey, subscribeTopic } =
-          kept
-        const until = clock.now() + overlap
-        const former = {
-          authenticationSeed,
-          authenticationKey,
-          subscribePrivateKey,
-          subscribeKey,
-          subscribeTopic,
-          until,
-        }
-        // None counts for longer than its successor: who allows no overlap is rid of all of them.
-        const older = (kept.previousKeys ?? []).map((keys) => ({
-          ...keys,
-          until: Math.min(keys.until, until),
-        }))
-        const next = { ...kept, ...present, previousKeys: [former, ...older] }
-        return (await store.swapApp(kept, next)) ? { next, until } : undefined
+      await join(keys.subscribeTopic)
+      const { next, until } = await retrySwap(async () => {
+        const present = await store.app(domain)
+        if (!present) throw new ProtocolError('unknown_app', domain)
+        const end = clock.now() + overlap
+        const rotated = withNewKeys(present, keys, end)
+        return (await store.swapApp(present, rotated)) ? { next: rotated, until: end } : undefined
       })
       if (overlap === 0) await sweepApp(next)
-      return rotated(present, until)
+      const { authenticationKey, subscribeKey } = keys
+      return { authenticationKey, subscribeKey, until }
     },
 
     async sweep() {
       await sweepServer()
-      for (let after: string | undefined; ; ) {
-        const page = await store.apps({ limit: PAGE, ...(after !== undefined && { after }) })
+      const read = (page: { after?: string; limit: number }) => store.apps(page)
+      for await (const page of pagesOf(APP_PAGE_SIZE, read, (app) => app.domain)) {
         for (const record of page) await sweepApp(record)
-        after = page.at(-1)?.domain
-        if (page.length < PAGE) return
       }
     },
   }

@@ -64,7 +64,7 @@ const open = (vault: Pick<Vault, 'open'>, sealed: Sealed | undefined): Uint8Arra
 }
 
 /** The present pair, or the one that ends then. */
-export const keptPair = (vault: Pick<Vault, 'open'>, kept: Kept, until?: number): Keys => {
+export const storedPair = (vault: Pick<Vault, 'open'>, kept: Kept, until?: number): Keys => {
   const name = (key: string) => (until === undefined ? key : `${until}.${key}`)
   return {
     authentication: signingKeyFrom(open(vault, kept[name('authentication')])),
@@ -119,8 +119,8 @@ export const loadServerKeys = async (deps: {
 
   const read = (kept: Kept) => ({
     names: JSON.stringify(kept),
-    ...keptPair(vault, kept),
-    former: formerEnds(kept).map((until) => ({ until, ...keptPair(vault, kept, until) })),
+    ...storedPair(vault, kept),
+    former: formerEnds(kept).map((until) => ({ until, ...storedPair(vault, kept, until) })),
   })
   const first = await rooted()
   const relay = signingKeyFrom(open(vault, first.relay))
@@ -148,7 +148,7 @@ export const loadServerKeys = async (deps: {
 }
 
 /** How soon a process follows when another one has replaced the keys, ms. */
-const LOOK = 2_000
+const REFRESH_INTERVAL_MS = 2_000
 
 export const keepFresh = (deps: {
   serverKeys: Pick<ServerKeys, 'refresh'>
@@ -160,7 +160,7 @@ export const keepFresh = (deps: {
   let next: Disposable | undefined
   const plan = () => {
     if (isOver) return
-    next = clock.after(LOOK, () => {
+    next = clock.after(REFRESH_INTERVAL_MS, () => {
       serverKeys
         .refresh()
         .catch((err: unknown) => log.debug({ err }, 'The keys could not be looked at; trying again'))

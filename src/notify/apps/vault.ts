@@ -1,13 +1,12 @@
 /**
- * Secrets at rest. What the notify server keeps of keys (its own, those of apps and subscriptions) is sealed before a
- * store sees it, so that a copy of the data alone opens nothing.
+ * Secrets at rest. Keys of the server, of apps and of subscriptions are sealed before a store sees them, so that a copy of
+ * the data alone opens nothing.
  *
  * Sealed = base64url(01 | nonce[12] | ChaCha20-Poly1305(ciphertext | tag[16])), the key being HKDF-SHA256 of the
  * secret. The first byte numbers the format.
  *
- * While the secret is being changed there are two, and what is sealed does not say with which: both are tried. The tag
- * tells a wrong key surely, a vain attempt costs a microsecond and only as long as the change lasts, and the format
- * stays what every version can open.
+ * While the secret is being changed there are two, and a sealed text does not name its own: both are tried. The tag tells
+ * a wrong key surely, and a vain attempt costs a microsecond while the change lasts.
  */
 import { crypto } from '#crypto'
 import { concat, fromBase64url, toBase64url, utf8 } from '../../protocol/bytes.ts'
@@ -21,16 +20,16 @@ export interface Vault {
    * not belong together.
    */
   open(sealed: Sealed): Uint8Array
-  /** The same sealed with the present secret; undefined when it is. Throws as `open` does. */
+  /** The same, sealed with the present secret; undefined when it is already. Throws as `open` does. */
   reencrypt(sealed: Sealed): Sealed | undefined
   /** The secret that opens it. Throws as `open` does. */
   secretOf(sealed: Sealed): Uint8Array
 }
 
 const FORMAT = 1
-const NONCE = 12
+const NONCE_BYTES = 12
 /** Below this a secret can be guessed. */
-const SHORTEST_SECRET = 16
+const MIN_SECRET_BYTES = 16
 
 /** `other`: a second secret that opens what is kept, the former one or the next one. */
 export const createVault = (
@@ -39,18 +38,18 @@ export const createVault = (
   other?: Uint8Array,
 ): Vault => {
   const known = [secret, ...(other ? [other] : [])].map((one) => {
-    if (one.length < SHORTEST_SECRET)
-      throw new Error(`The secret must have at least ${SHORTEST_SECRET} bytes`)
+    if (one.length < MIN_SECRET_BYTES)
+      throw new Error(`The secret must have at least ${MIN_SECRET_BYTES} bytes`)
     return { secret: one, key: crypto.hkdfSha256(one, 32, undefined, utf8('belfry notify vault')) }
   })
 
   const openWith = (key: Uint8Array, sealed: Sealed): Uint8Array | undefined => {
     try {
       const bytes = fromBase64url(sealed)
-      const nonce = bytes.subarray(1, 1 + NONCE)
-      return bytes[0] === FORMAT ? crypto.open(key, nonce, bytes.subarray(1 + NONCE)) : undefined
+      const nonce = bytes.subarray(1, 1 + NONCE_BYTES)
+      return bytes[0] === FORMAT ? crypto.open(key, nonce, bytes.subarray(1 + NONCE_BYTES)) : undefined
     } catch {
-      // Said by the caller: it is nobody's input, so it is not a ProtocolError.
+      // The caller throws: a sealed text is no input, so its fault is no ProtocolError.
       return undefined
     }
   }
@@ -66,7 +65,7 @@ export const createVault = (
   const seal: Vault['seal'] = (bytes) => {
     const key = known[0]?.key
     if (!key) throw new Error('There is no secret')
-    const nonce = randomBytes(NONCE)
+    const nonce = randomBytes(NONCE_BYTES)
     return toBase64url(concat(Uint8Array.of(FORMAT), nonce, crypto.seal(key, nonce, bytes)))
   }
 

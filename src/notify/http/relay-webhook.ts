@@ -16,7 +16,7 @@ import { WatchWebhook } from '../../protocol/relay-watch.ts'
 export const RELAY_WEBHOOK = { messages: '/v1/relay-webhook', delivered: '/v1/relay-webhook/delivered' }
 
 /** Several messages of the largest size, in base64. */
-const BODY_LIMIT = 4 * 1024 * 1024
+const MAX_BODY_BYTES = 4 * 1024 * 1024
 
 export const relayWebhookRoutes = (deps: {
   take: (tokens: readonly string[]) => Promise<void>
@@ -26,7 +26,7 @@ export const relayWebhookRoutes = (deps: {
   routes.onError(httpErrors(deps.log))
   routes.use(wrongMethods(routes))
   for (const path of Object.values(RELAY_WEBHOOK)) {
-    routes.post(path, jsonBody(WatchWebhook, BODY_LIMIT), async (c) => {
+    routes.post(path, jsonBody(WatchWebhook, MAX_BODY_BYTES), async (c) => {
       await deps.take(c.req.valid('json').eventAuth)
       return c.json({})
     })

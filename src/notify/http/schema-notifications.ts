@@ -1,4 +1,4 @@
-/** Wire shapes of what dapps ask about what they sent: notifications, receipts, broadcasts; and of project settings. */
+/** Wire shapes of notifications, receipts, broadcasts and project settings. */
 import { z } from '@hono/zod-openapi'
 import { DELIVERY_STATES } from '../store/receipts.ts'
 import { Domain } from './schema.ts'
@@ -38,7 +38,7 @@ const Counts = z.object({
   failed: z.number(),
 })
 
-const moment = z.string().openapi({ format: 'date-time' })
+const time = z.string().openapi({ format: 'date-time' })
 
 export const NotificationAnswer = z
   .object({
@@ -53,10 +53,10 @@ export const NotificationAnswer = z
       url: z.string().nullable(),
     }),
     collapse_key: z.string().nullable(),
-    created_at: moment.nullable(),
-    deliver_at: moment.nullable(),
-    deliver_by: moment.nullable(),
-    expires_at: moment.nullable(),
+    created_at: time.nullable(),
+    deliver_at: time.nullable(),
+    deliver_by: time.nullable(),
+    expires_at: time.nullable(),
     counts: Counts,
   })
   .openapi('SentNotification')
@@ -72,7 +72,7 @@ export const ReceiptsAnswer = z.object({
       account: z.string(),
       state: z.enum(DELIVERY_STATES),
       reason: z.string().optional(),
-      at: moment,
+      at: time,
     }),
   ),
   next: z.string().nullable(),
@@ -91,8 +91,8 @@ export const BroadcastAnswer = z
     id: z.string(),
     app_domain: z.string(),
     status: BroadcastStatus,
-    start_at: moment,
-    ended_at: moment.nullable(),
+    start_at: time,
+    ended_at: time.nullable(),
     total: z.number().nullable(),
     handed: z.number(),
     skipped: z.number(),

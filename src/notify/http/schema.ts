@@ -1,14 +1,14 @@
-/** Wire shapes of the HTTP API: what dapps post, and what they are answered. Limits as published. */
+/** Wire shapes of the HTTP API: requests of dapps and their answers. Limits are as published. */
 import { z } from '@hono/zod-openapi'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { parseAccount } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { DOMAIN, DOMAIN_LENGTH, TYPE_ID } from '../apps/apps.ts'
+import { DOMAIN, MAX_DOMAIN_LENGTH, TYPE_ID } from '../apps/apps.ts'
 
 /** Accounts that one call may name, over all its notifications. */
-export const ACCOUNTS_A_CALL = 500
+export const MAX_ACCOUNTS_PER_CALL = 500
 
-/** Lengths are counted in characters as people see them in a code chart, not in UTF-16 units. */
+/** Lengths are counted in Unicode code points, not in UTF-16 units. */
 const text = (least: number, most: number) =>
   z
     .string()
@@ -44,7 +44,7 @@ const optionalLink = z
 /** An app's domain, also `localhost`, also with a port. */
 export const Domain = z
   .string()
-  .max(DOMAIN_LENGTH, { error: `must be at most ${DOMAIN_LENGTH} characters` })
+  .max(MAX_DOMAIN_LENGTH, { error: `must be at most ${MAX_DOMAIN_LENGTH} characters` })
   .regex(DOMAIN, { error: 'must be a domain in lower case, with or without a port' })
 
 /** A notification type's id: a UUID, or a short name. */
@@ -62,7 +62,7 @@ export const AccountText = z.string().superRefine((value, context) => {
   }
 })
 
-/** The length is looked at first: a thousand wrong items are one fault, and cost one look. */
+/** The length is checked first, so that a thousand wrong items are one fault and cost one check. */
 const accounts = (least: number, most: number) =>
   z
     .array(z.unknown())
@@ -79,7 +79,7 @@ export const SubscribeTopicAnswer = z
 
 const notificationId = text(1, 255).nullish()
 
-/** What every notification says. */
+/** The texts of every notification. */
 export const NotificationText = {
   type: TypeId,
   title: text(1, 64),
@@ -117,10 +117,10 @@ interface Written {
   collapse_key?: string | undefined
 }
 
-/** As stores keep it: half of a surrogate pair does not survive UTF-8. */
+/** As stores return it: half of a surrogate pair does not survive UTF-8. */
 const wellFormed = (text: string | undefined) => (text === undefined ? undefined : fromUtf8(utf8(text)))
 
-/** The names of the wire become ours. */
+/** Wire names become the names of the code. */
 const renamed = <T extends Written>(written: T) => {
   const { notification_id, notificationId, appDomain, deliver_at, ttl, collapse_key, ...rest } = written
   return {
@@ -141,7 +141,7 @@ export const NotifyV0 = z
     appDomain: Domain.optional(),
     notification: content,
     ...terms,
-    accounts: accounts(0, ACCOUNTS_A_CALL),
+    accounts: accounts(0, MAX_ACCOUNTS_PER_CALL),
   })
   .transform(renamed)
   .openapi('Notify')
@@ -149,17 +149,17 @@ export const NotifyV0 = z
 export const NotifyV1 = z
   .array(z.unknown())
   .min(1, { error: 'must hold at least 1 notification' })
-  .max(ACCOUNTS_A_CALL, { error: `must hold at most ${ACCOUNTS_A_CALL} notifications` })
+  .max(MAX_ACCOUNTS_PER_CALL, { error: `must hold at most ${MAX_ACCOUNTS_PER_CALL} notifications` })
   .pipe(
     z.array(NotifyV0).superRefine((messages, context) => {
       let total = 0
       for (const [at, message] of messages.entries()) {
         total += message.accounts.length
-        if (total <= ACCOUNTS_A_CALL) continue
+        if (total <= MAX_ACCOUNTS_PER_CALL) continue
         context.addIssue({
           code: 'custom',
           path: [at, 'accounts'],
-          message: `a call may name at most ${ACCOUNTS_A_CALL} accounts`,
+          message: `a call may name at most ${MAX_ACCOUNTS_PER_CALL} accounts`,
         })
         return
       }
@@ -265,7 +265,7 @@ export const AppsAnswer = z.object({ apps: z.array(AppAnswer), next: z.string().
 
 export const NotifyConfigQuery = z.object({ appDomain: Domain })
 
-/** `isVerified` is there because the Kotlin client insists on it; nothing here checks who owns a domain. */
+/** The Kotlin client requires `isVerified`; nothing here checks who owns a domain. */
 export const NotifyConfigAnswer = z.object({
   data: z.object({
     id: z.string(),
@@ -290,7 +290,7 @@ const pageNumber = (most: number, otherwise: number) =>
     .catch(otherwise)
     .openapi({ type: 'integer', minimum: 1, maximum: most, default: otherwise })
 
-/** Wallets send more (`is_verified`, `isFeatured` …) and wrong ones must not lose them the list: be lenient. */
+/** Lenient: wallets send more (`is_verified`, `isFeatured` …), and a wrong number must not cost them the list. */
 export const ProjectsQuery = z.object({ entries: pageNumber(100, 100), page: pageNumber(1_000_000, 1) })
 
 export const ProjectsAnswer = z.object({

@@ -1,14 +1,15 @@
-/** What a project may settle for itself: `GET, PUT /v1/:projectId/settings`, with its secret. */
+/** The settings that a project may change itself: `GET, PUT /v1/:projectId/settings`, with its secret. */
 import { Hono, type MiddlewareHandler } from 'hono'
 import { jsonBody } from '../../platform/net/http.ts'
 import type { ProjectRegistry } from '../apps/projects.ts'
+import { DAY_MS, NOTIFICATION_TTL_MS } from '../lifetimes.ts'
 import type { Project } from '../store/store.ts'
 import { Settings } from './schema-notifications.ts'
 
-/** As wallets keep it where nothing else is said. */
-const DEFAULT_DAYS = 30
+/** As long as a relay keeps a message. */
+const DEFAULT_RETENTION_DAYS = NOTIFICATION_TTL_MS / DAY_MS
 
-const shown = ({ settings = {} }: Project) => ({ retention_days: settings.retentionDays ?? DEFAULT_DAYS })
+const shown = ({ settings = {} }: Project) => ({ retention_days: settings.retentionDays ?? DEFAULT_RETENTION_DAYS })
 
 export const settingsRoutes = (
   projects: Pick<ProjectRegistry, 'project' | 'set'>,
@@ -20,7 +21,7 @@ export const settingsRoutes = (
   )
   app.put('/v1/:projectId/settings', secret, jsonBody(Settings), async (c) => {
     const projectId = c.req.param('projectId')
-    // The rest is the operator's.
+    // Only the operator may change the others.
     const { settings } = await projects.project(projectId)
     const { retention_days: retentionDays } = c.req.valid('json')
     return c.json(shown(await projects.set(projectId, { ...settings, retentionDays })))

@@ -13,11 +13,11 @@ import { jsonBody } from '../../platform/net/http.ts'
 import { checked } from '../../platform/validate.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'
+import { appsOf } from '../publish/resolve-app.ts'
 import type { AppRecord } from '../store/store.ts'
 import type { Described } from './openapi.ts'
 import { Domain, ForApp, NotificationText } from './schema.ts'
 
-const PAGE = 500
 const PATH = '/v0/:projectId/welcome-notification'
 
 const WelcomeNotification = z
@@ -44,30 +44,24 @@ export const mountWelcome = (
 ): void => {
   const { apps, open, secret } = deps
 
-  /** The named app, or all of the project, the oldest first. */
-  const appsOf = async (projectId: string, domain: string | undefined): Promise<AppRecord[]> => {
-    const found: AppRecord[] = []
-    for (let after: string | undefined; ; ) {
-      const page = await apps.list({ projectId, limit: PAGE, ...(after !== undefined && { after }) })
-      found.push(...page.filter((one) => domain === undefined || one.domain === domain))
-      after = page.at(-1)?.domain
-      if (page.length < PAGE) break
-    }
-    if (found.length > 0) return found.sort((a, b) => a.createdAt - b.createdAt)
-    throw new ProtocolError('unknown_app', domain ?? 'the project has none yet', { field: 'appDomain' })
+  /** The named app, or all of the project, the oldest first. Throws `unknown_app` when there is none. */
+  const candidatesOf = async (projectId: string, domain: string | undefined): Promise<AppRecord[]> => {
+    const found = await appsOf(apps, projectId, domain)
+    if (found.length > 0) return found
+    throw new ProtocolError('unknown_app', 'the project has none yet', { field: 'appDomain' })
   }
 
   app.use(PATH, open)
 
   app.get(PATH, secret, async (c) => {
     const { appDomain } = checked(ForApp, c.req.query())
-    const found = await appsOf(c.req.param('projectId'), appDomain)
+    const found = await candidatesOf(c.req.param('projectId'), appDomain)
     return c.json(found.find(({ welcome }) => welcome)?.welcome ?? null)
   })
 
   app.post(PATH, secret, jsonBody(WelcomeNotification), async (c) => {
     const { appDomain, ...welcome } = c.req.valid('json')
-    const candidates = await appsOf(c.req.param('projectId'), appDomain)
+    const candidates = await candidatesOf(c.req.param('projectId'), appDomain)
     // As with notifications: the app is the one that has the type.
     const chosen = candidates.find(({ types }) => types.some(({ id }) => id === welcome.type))
     if (!chosen) {
