@@ -1,6 +1,6 @@
 /**
- * A wallet's device: its keys, what it knows of the account, and what it has seen. All of it survives a restart as the
- * plain JSON of `client/wallet/state.ts`.
+ * A wallet's device: its keys, what it knows of the account, and which notifications it has seen. All of it survives a
+ * restart as the plain JSON of `client/wallet/state.ts`.
  */
 import { fromHex, toHex } from '../../../protocol/bytes.ts'
 import { agreementKeyFrom, deriveSymKey, type SigningKey, signingKeyFrom } from '../../../protocol/keys.ts'
@@ -8,55 +8,86 @@ import { topicOf } from '../../../protocol/topic.ts'
 import type { PublicKeys } from '../app-keys.ts'
 import { createSubscriptions, freshState, readState, type WalletState } from './state.ts'
 
-/** Ids of notifications that are remembered. */
-const SEEN = 5_000
+/** The ids of the last notifications, so that none is delivered twice. */
+const MAX_SEEN = 5_000
+
+interface DeviceOptions {
+  account: string
+  state: unknown
+  save: ((state: WalletState) => void | Promise<void>) | undefined
+}
+
+/** Ids of notifications that were delivered to the listeners. */
+const createSeen = (restored: readonly string[]) => {
+  const seen = new Set(restored)
+  return {
+    all: (): string[] => [...seen],
+    has: (id: string): boolean => seen.has(id),
+    add(id: string): void {
+      seen.add(id)
+      const [oldest] = seen
+      if (seen.size > MAX_SEEN && oldest !== undefined) seen.delete(oldest)
+    },
+  }
+}
+
+/** The watch of the account at the notify server. */
+const createDeviceWatch = (state: WalletState) => {
+  const watchPair = agreementKeyFrom(fromHex(state.watchKey))
+  return {
+    watchPair,
+    /** The key and topic of the watch; undefined while the device does not watch. */
+    watchedWith(): { key: Uint8Array; topic: string } | undefined {
+      if (!state.server) return undefined
+      const key = deriveSymKey(watchPair.privateKey, fromHex(state.server.subscribe))
+      return { key, topic: topicOf(key) }
+    },
+    watchAt(server: PublicKeys): void {
+      state.server = { subscribe: toHex(server.subscribe), authentication: server.authentication }
+    },
+  }
+}
+
+/** Keys of the topics on which answers to subscribe requests come, while they are awaited. */
+const createAnswerKeys = () => {
+  const keys = new Map<string, Uint8Array>()
+  return {
+    of: (topic: string): Uint8Array | undefined => keys.get(topic),
+    /** Answers on this topic can be decrypted until the result is disposed of. */
+    expect(topic: string, key: Uint8Array): Disposable {
+      keys.set(topic, key)
+      return { [Symbol.dispose]: () => void keys.delete(topic) }
+    },
+  }
+}
 
 export const createDevice = (
-  {
-    account,
-    state: restored,
-    save: saveTo,
-  }: {
-    account: string
-    state: unknown
-    save: ((state: WalletState) => void | Promise<void>) | undefined
-  },
+  { account, state: restored, save: saveTo }: DeviceOptions,
   randomBytes: (length: number) => Uint8Array,
 ) => {
   const state = restored === undefined ? freshState(account, randomBytes) : readState(restored, account)
   const subscriptions = createSubscriptions(account, state.subscriptions)
-  const seen = new Set(state.seen)
-  const watchPair = agreementKeyFrom(fromHex(state.watchKey))
+  const seen = createSeen(state.seen)
+  const watch = createDeviceWatch(state)
+  const answerKeys = createAnswerKeys()
   let identity = signingKeyFrom(fromHex(state.identitySeed))
-  /** Keys of the topics on which answers to subscribe requests come, while they are awaited. */
-  const answerKeys = new Map<string, Uint8Array>()
 
-  const exported = (): WalletState => ({ ...state, subscriptions: subscriptions.items(), seen: [...seen] })
+  const exported = (): WalletState => ({ ...state, subscriptions: subscriptions.items(), seen: seen.all() })
   const save = async (): Promise<void> => {
     await saveTo?.(exported())
-  }
-  const watchedWith = (): { key: Uint8Array; topic: string } | undefined => {
-    if (!state.server) return undefined
-    const key = deriveSymKey(watchPair.privateKey, fromHex(state.server.subscribe))
-    return { key, topic: topicOf(key) }
   }
 
   return {
     account,
     relayKey: signingKeyFrom(fromHex(state.clientSeed)),
-    watchPair,
     subscriptions,
+    ...watch,
     get identity(): SigningKey {
       return identity
     },
     /** did:key of the notify server's signing key; undefined while the device does not watch. */
     get server(): string | undefined {
       return state.server?.authentication
-    },
-    /** The key and topic of the watch. */
-    watchedWith,
-    watchAt(server: PublicKeys): void {
-      state.server = { subscribe: toHex(server.subscribe), authentication: server.authentication }
     },
     isRegisteredFor: (what: string): boolean => state.registeredFor === what,
     isRegistered: (): boolean => state.registeredFor !== null,
@@ -69,29 +100,21 @@ export const createDevice = (
     },
     /** Every topic that messages come on. */
     topics(): string[] {
-      const watched = watchedWith()
+      const watched = watch.watchedWith()
       return [...subscriptions.topics(), ...(watched ? [watched.topic] : [])]
     },
     keyOf(topic: string): Uint8Array | undefined {
       const item = subscriptions.onTopic(topic)
       if (item) return fromHex(item.symKey)
-      const answer = answerKeys.get(topic)
+      const answer = answerKeys.of(topic)
       if (answer) return answer
-      const watched = watchedWith()
+      const watched = watch.watchedWith()
       return watched?.topic === topic ? watched.key : undefined
     },
-    /** Until it is disposed of, answers on this topic are understood. */
-    expectAnswer(topic: string, key: Uint8Array): Disposable {
-      answerKeys.set(topic, key)
-      return { [Symbol.dispose]: () => void answerKeys.delete(topic) }
-    },
-    hasSeen: (id: string): boolean => seen.has(id),
-    sees(id: string): void {
-      seen.add(id)
-      const [oldest] = seen
-      if (seen.size > SEEN && oldest !== undefined) seen.delete(oldest)
-    },
-    /** Forgets the account; the identity key is a new one, because one that was taken back stays so. */
+    expectAnswer: answerKeys.expect,
+    hasSeen: seen.has,
+    sees: seen.add,
+    /** Forgets the account. The identity key is replaced, because a revoked one stays revoked. */
     async forget(): Promise<void> {
       subscriptions.clear()
       state.server = null

@@ -1,8 +1,8 @@
 /**
- * What reaches a wallet over the relay: answers to its requests, notifications (4002), news of the account (4012).
+ * What reaches a wallet over the relay: answers to its requests, notifications (4002), changes of the account (4012).
  *
- * Decrypting and verifying come first, at once; what does not stand the test counts as received, for it would be no
- * better the next time. What is to be done then may fail, and is done again when the relay delivers it again.
+ * Decrypting and verifying come first, at once. A message that does not verify counts as received, because it would be no
+ * better the next time. The action that follows may fail, and is repeated when the relay delivers the message again.
  */
 import type { z } from 'zod'
 import type { Clock } from '../../../platform/runtime/clock.ts'
@@ -25,7 +25,7 @@ import type { RelayClient, RelayMessage } from '../../../relay/client/index.ts'
 import type { Device } from './device.ts'
 import { type createRequests, MJV } from './requests.ts'
 
-/** A notification, as handed over and as the history has it. */
+/** A notification, as the `message` event and the history have it. */
 export interface Notification {
   id: string
   /** Unix ms. */
@@ -52,25 +52,25 @@ export interface InboxDeps {
   clock: Clock
   log: Log
   meter: Meter
-  /** Resolves when the application has it. */
+  /** Resolves when the application has processed it. */
   deliver: (received: ReceivedNotification) => Promise<void>
-  /** Takes over a view of the account made at `iat`, unix s. */
+  /** Applies a view of the account made at `iat`, unix s. */
   take: (view: readonly SubscriptionItem[], iat: number) => Promise<void>
   /** Whether the app's did.json, read now, lists this did:key. Throws `unavailable` when it cannot be read. */
   isKeyOf: (domain: string, did: string) => Promise<boolean>
-  /** News came that the server signed with another key than it had when the account was watched. */
+  /** A 4012 came that is signed with another key than the server had when the account was watched. */
   onOtherServerKey: () => void
 }
 
 const MESSAGE = NOTIFY_METHODS[4002]
 const CHANGED = NOTIFY_METHODS[4012]
 
-/** What comes unasked. */
-const isNews = (tag: number): boolean => tag === MESSAGE.requestTag || tag === CHANGED.requestTag
+/** Whether a message is no answer to a request. */
+const isUnasked = (tag: number): boolean => tag === MESSAGE.requestTag || tag === CHANGED.requestTag
 
-/** Answers must not wait behind a notification whose listener waits for them, so they are in no lane. */
+/** Answers must not wait behind a notification whose listener waits for them, so they have no lane. */
 export const laneOf = ({ topic, tag }: RelayMessage): string | undefined =>
-  isNews(tag) ? `${topic} ${tag}` : undefined
+  isUnasked(tag) ? `${topic} ${tag}` : undefined
 
 /** From `msg` or `nfs`; a missing icon or url is empty in one and null in the other. */
 export const shownNotification = (item: MessageItem | HistoryItem): Notification => ({
@@ -98,53 +98,18 @@ const parsedClaims = <S extends z.ZodType>(schema: S, claims: unknown): z.output
   throw new ProtocolError('bad_params', 'the claims are not what is expected')
 }
 
-export const createInbox = (
-  { device, relay, requests, clock, log, meter, deliver, take, isKeyOf, onOtherServerKey }: InboxDeps,
-  { keysUrl, receipts }: { keysUrl: string; receipts: boolean },
-) => {
-  const person = accountKey(device.account)
-  /** With which key each app has signed last. */
-  const accepted = new Map<string, string>()
+interface InboxOptions {
+  keysUrl: string
+  receipts: boolean
+}
 
-  const drop = (error: ProtocolError, tag: number): void => {
-    meter.count('wallet_dropped_total')
-    log.warn({ err: error, tag }, 'A message was not accepted')
-  }
-
-  const notified = (topic: string, rpc: RpcRequest): Action | undefined => {
-    const item = device.subscriptions.onTopic(topic)
-    if (!item) return undefined
-    const expected = { now: clock.now(), act: MESSAGE.requestAct }
-    const claims = parsedClaims(
-      MESSAGE.requestClaims,
-      verifyJwt(tokenOf(rpc, MESSAGE.requestParam), expected),
-    )
-    if (accountKey(accountFromDidPkh(claims.sub)) !== person) throw new ProtocolError('account_mismatch')
-    if (domainFromDidWeb(claims.app) !== item.appDomain) throw new ProtocolError('unknown_app')
-    const notification = shownNotification(claims.msg)
-    const { id } = notification
-    return async () => {
-      // An app's keys may be replaced: then its did.json knows them before the next view of the account does.
-      if (
-        claims.iss !== item.appAuthenticationKey &&
-        accepted.get(item.appDomain) !== claims.iss &&
-        !(await isKeyOf(item.appDomain, claims.iss))
-      ) {
-        return drop(new ProtocolError('jwt_invalid', 'another key signed it'), MESSAGE.requestTag)
-      }
-      accepted.set(item.appDomain, claims.iss)
-      if (!device.hasSeen(id)) {
-        await deliver({ domain: item.appDomain, account: item.account, notification })
-        device.sees(id)
-        device.subscriptions.setUnread(topic, (count) => count + 1)
-        await device.save()
-      }
-      if (receipts) confirm(topic, item, rpc)
-    }
-  }
-
-  /** Tells the app that the notification has arrived. Nobody waits for it. */
-  const confirm = (topic: string, item: SubscriptionItem, rpc: RpcRequest) => {
+/** Sends the app a receipt for a notification (4003), as published wallets do; nothing waits for it. */
+const createReceiptSender =
+  (
+    { device, relay, clock, log }: Pick<InboxDeps, 'device' | 'relay' | 'clock' | 'log'>,
+    { keysUrl }: Pick<InboxOptions, 'keysUrl'>,
+  ) =>
+  (topic: string, item: SubscriptionItem, rpc: RpcRequest): void => {
     const iat = Math.floor(clock.now() / 1000)
     const claims = {
       iat,
@@ -166,7 +131,55 @@ export const createInbox = (
       })
   }
 
-  const accountChanged = (rpc: RpcRequest): Action | undefined => {
+/** What a notification (4002) asks for. Throws a `ProtocolError` for one that is not acceptable. */
+const createNotified = (
+  deps: InboxDeps,
+  { keysUrl, receipts }: InboxOptions,
+  drop: (error: ProtocolError, tag: number) => void,
+) => {
+  const { device, clock, deliver, isKeyOf } = deps
+  const ownKey = accountKey(device.account)
+  const sendReceipt = createReceiptSender(deps, { keysUrl })
+  /** The key with which each app signed last. */
+  const accepted = new Map<string, string>()
+
+  return (topic: string, rpc: RpcRequest): Action | undefined => {
+    const item = device.subscriptions.onTopic(topic)
+    if (!item) return undefined
+    const expected = { now: clock.now(), act: MESSAGE.requestAct }
+    const claims = parsedClaims(
+      MESSAGE.requestClaims,
+      verifyJwt(tokenOf(rpc, MESSAGE.requestParam), expected),
+    )
+    if (accountKey(accountFromDidPkh(claims.sub)) !== ownKey) throw new ProtocolError('account_mismatch')
+    if (domainFromDidWeb(claims.app) !== item.appDomain) throw new ProtocolError('unknown_app')
+    const notification = shownNotification(claims.msg)
+    const { id } = notification
+    return async () => {
+      // After a rotation the app's did.json has the new key before the next view of the account has it.
+      if (
+        claims.iss !== item.appAuthenticationKey &&
+        accepted.get(item.appDomain) !== claims.iss &&
+        !(await isKeyOf(item.appDomain, claims.iss))
+      ) {
+        return drop(new ProtocolError('jwt_invalid', 'another key signed it'), MESSAGE.requestTag)
+      }
+      accepted.set(item.appDomain, claims.iss)
+      if (!device.hasSeen(id)) {
+        await deliver({ domain: item.appDomain, account: item.account, notification })
+        device.sees(id)
+        device.subscriptions.setUnread(topic, (count) => count + 1)
+        await device.save()
+      }
+      if (receipts) sendReceipt(topic, item, rpc)
+    }
+  }
+}
+
+/** What a 4012 asks for. Throws a `ProtocolError` for one that is not acceptable. */
+const createAccountChanged =
+  ({ device, clock, take, onOtherServerKey }: InboxDeps) =>
+  (rpc: RpcRequest): Action | undefined => {
     const { server } = device
     if (server === undefined) return undefined
     const expected = { now: clock.now(), act: CHANGED.requestAct, audience: device.identity.did }
@@ -175,17 +188,26 @@ export const createInbox = (
       verifyJwt(tokenOf(rpc, CHANGED.requestParam), expected),
     )
     if (iss === server) return () => take(sbs, iat)
-    // Its key was taken out of use, or it is somebody else: whatever is true, watching again tells.
+    // The server's key was replaced, or the sender is another: watching again decides.
     onOtherServerKey()
     throw new ProtocolError('jwt_invalid', 'another key signed it')
   }
 
+export const createInbox = (deps: InboxDeps, options: InboxOptions) => {
+  const { device, requests, log, meter } = deps
+  const drop = (error: ProtocolError, tag: number): void => {
+    meter.count('wallet_dropped_total')
+    log.warn({ err: error, tag }, 'A message was not accepted')
+  }
+  const notified = createNotified(deps, options, drop)
+  const accountChanged = createAccountChanged(deps)
+
   /** Throws a `ProtocolError` for what is not acceptable. */
-  const understood = ({ topic, message, tag }: RelayMessage): Action | undefined => {
+  const actionOf = ({ topic, message, tag }: RelayMessage): Action | undefined => {
     const key = device.keyOf(topic)
     if (!key) return undefined
-    // What is left out: a historic no-op, and what other devices of the account ask for.
-    if (!isNews(tag) && !notifyMethodByResponseTag(tag)) return undefined
+    // Others are a historic no-op, and the requests of other devices of the account.
+    if (!isUnasked(tag) && !notifyMethodByResponseTag(tag)) return undefined
     const rpc = parseRpc(openEnvelope(parseEnvelope(message), key))
     if (rpc.kind === 'result' || rpc.kind === 'failure') return () => requests.answered(topic, rpc)
     if (rpc.kind !== 'request') return undefined
@@ -193,11 +215,11 @@ export const createInbox = (
   }
 
   return {
-    /** Resolves when the message needs not come again. */
+    /** Resolves when the message need not come again. */
     async received(message: RelayMessage): Promise<void> {
       let act: Action | undefined
       try {
-        act = understood(message)
+        act = actionOf(message)
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error
         drop(error, message.tag)

@@ -1,6 +1,6 @@
 /**
- * A wallet's requests to the notify server that wait for their answer. Answers are found by topic and JSON-RPC id;
- * devices of one account share their topics, so the answers to another device come by here too and are nobody's.
+ * A wallet's requests to the notify server that wait for their answer. An answer is matched by topic and JSON-RPC id.
+ * Devices of one account share topics, so answers to another device arrive, too, and are ignored.
  */
 import type { z } from 'zod'
 import type { Clock } from '../../../platform/runtime/clock.ts'
@@ -22,49 +22,98 @@ export interface Question<S extends z.ZodType, R> {
   topic: string
   seal: (plaintext: string) => string
   responseTopic: string
-  /** did:key of who is asked, and must have signed the answer. */
+  /** did:key that the request is addressed to, and that must have signed the answer. */
   of: string
   claims: Record<string, unknown>
-  /** Takes over what was answered; the relay is told that the answer arrived when this has resolved. */
+  /** Applies the answer; the answer is acknowledged to the relay when this has resolved. */
   apply: (claims: z.output<S>) => R | Promise<R>
 }
 
+interface RequestsDeps {
+  relay: Pick<RelayClient, 'publish'>
+  clock: Clock
+  randomBytes: (length: number) => Uint8Array
+}
+
+interface RequestsOptions {
+  account: string
+  identity: () => SigningKey
+  /** Ms. */
+  timeout: number
+  /** The key server does not know the identity key, or no longer. */
+  onUnknownIdentity: () => void
+}
+
+interface Pending {
+  take: (rpc: RpcResult | RpcFailure) => Promise<void>
+  fail: (error: unknown) => void
+}
+
+/** The verified claims of an answer. Throws what the server answered, or `bad_request`. */
+const answerClaims = <S extends z.ZodType>(
+  row: Row<S>,
+  rpc: RpcResult | RpcFailure,
+  { now, issuer, audience }: { now: number; issuer: string; audience: string },
+): z.output<S> => {
+  if (rpc.kind === 'failure') throw fromRpcFailure(rpc.code, rpc.message)
+  const { result } = rpc
+  const token = result instanceof Object ? new Map(Object.entries(result)).get(row.resultParam) : undefined
+  if (typeof token !== 'string') throw new ProtocolError('bad_request', 'the answer has no JWT')
+  const expected = { now, act: row.responseAct, issuer, audience }
+  const parsed = row.responseClaims.safeParse(verifyJwt(token, expected))
+  if (!parsed.success) throw new ProtocolError('bad_request', 'the answer has other claims')
+  return parsed.data
+}
+
 export const createRequests = (
-  {
-    relay,
-    clock,
-    randomBytes,
-  }: {
-    relay: Pick<RelayClient, 'publish'>
-    clock: Clock
-    randomBytes: (length: number) => Uint8Array
-  },
-  {
-    account,
-    identity,
-    timeout,
-    onUnknownIdentity,
-  }: {
-    account: string
-    identity: () => SigningKey
-    timeout: number
-    /** The key server does not know the identity key (any more). */
-    onUnknownIdentity: () => void
-  },
+  { relay, clock, randomBytes }: RequestsDeps,
+  { account, identity, timeout, onUnknownIdentity }: RequestsOptions,
 ) => {
   const nextId = payloadIds(clock.now, randomBytes)
-  const pending = new Map<
-    string,
-    { take: (rpc: RpcResult | RpcFailure) => Promise<void>; fail: (error: unknown) => void }
-  >()
+  const pending = new Map<string, Pending>()
   const nameOf = (topic: string, idText: string) => `${topic} ${idText}`
+
+  /** Settles with the answer, or with `unavailable` when none comes in time. `publish` sends the request. */
+  const waitFor = <R>(
+    name: string,
+    method: string,
+    apply: (rpc: RpcResult | RpcFailure) => Promise<R>,
+    publish: () => Promise<void>,
+  ): Promise<R> =>
+    new Promise<R>((resolve, reject) => {
+      const finish = () => {
+        pending.delete(name)
+        timer[Symbol.dispose]()
+      }
+      const fail = (error: unknown) => {
+        finish()
+        reject(error)
+      }
+      const timer = clock.after(timeout, () =>
+        fail(new ProtocolError('unavailable', `${method} was not answered within ${timeout / 1000} s`)),
+      )
+      pending.set(name, {
+        fail,
+        // The time-out goes on: applying the answer may have to wait for the relay.
+        async take(rpc) {
+          pending.delete(name)
+          try {
+            resolve(await apply(rpc))
+          } catch (error) {
+            if (error instanceof ProtocolError && error.code === 'identity_unknown') onUnknownIdentity()
+            reject(error)
+          }
+          finish()
+        },
+      })
+      publish().catch(fail)
+    })
 
   return {
     /** Throws what the server answered, or `unavailable` when it did not answer in time. */
     ask<S extends z.ZodType, R>(row: Row<S>, question: Question<S, R>): Promise<R> {
       const { topic, seal, responseTopic, of, claims, apply } = question
       const id = nextId()
-      const name = nameOf(responseTopic, String(id))
       const key = identity()
       const iat = Math.floor(clock.now() / 1000)
       const jwt = signJwt(
@@ -76,57 +125,24 @@ export const createRequests = (
           sub: didPkh(account),
           act: row.requestAct,
           mjv: MJV,
-          // A JWT counts once; what is asked twice within a second is two requests.
+          // A JWT counts once; the id makes two requests within one second differ.
           jti: String(id),
           ...claims,
         },
         key,
       )
 
-      const read = (rpc: RpcResult | RpcFailure): z.output<S> => {
-        if (rpc.kind === 'failure') throw fromRpcFailure(rpc.code, rpc.message)
-        const { result } = rpc
-        const token =
-          result instanceof Object ? new Map(Object.entries(result)).get(row.resultParam) : undefined
-        if (typeof token !== 'string') throw new ProtocolError('bad_request', 'the answer has no JWT')
-        const expected = { now: clock.now(), act: row.responseAct, issuer: of, audience: key.did }
-        const parsed = row.responseClaims.safeParse(verifyJwt(token, expected))
-        if (!parsed.success) throw new ProtocolError('bad_request', 'the answer has other claims')
-        return parsed.data
-      }
-
-      return new Promise<R>((resolve, reject) => {
-        const over = () => {
-          pending.delete(name)
-          timer[Symbol.dispose]()
-        }
-        const fail = (error: unknown) => {
-          over()
-          reject(error)
-        }
-        const timer = clock.after(timeout, () =>
-          fail(new ProtocolError('unavailable', `${row.method} was not answered within ${timeout / 1000} s`)),
-        )
-        pending.set(name, {
-          fail,
-          // The time runs on: taking over may have to wait for the relay.
-          async take(rpc) {
-            pending.delete(name)
-            try {
-              resolve(await apply(read(rpc)))
-            } catch (error) {
-              if (error instanceof ProtocolError && error.code === 'identity_unknown') onUnknownIdentity()
-              reject(error)
-            }
-            over()
-          },
-        })
-        const message = seal(rpcRequest(id, row.method, { [row.requestParam]: jwt }))
-        relay.publish({ topic, message, tag: row.requestTag, ttl: row.requestTtl }).catch(fail)
-      })
+      const message = seal(rpcRequest(id, row.method, { [row.requestParam]: jwt }))
+      return waitFor(
+        nameOf(responseTopic, String(id)),
+        row.method,
+        async (rpc) =>
+          apply(answerClaims(row, rpc, { now: clock.now(), issuer: of, audience: key.did })),
+        () => relay.publish({ topic, message, tag: row.requestTag, ttl: row.requestTtl }),
+      )
     },
 
-    /** An answer came; resolves when whoever asked has taken it over. */
+    /** Resolves when the request that this answers has applied it. */
     async answered(topic: string, rpc: RpcResult | RpcFailure): Promise<void> {
       await pending.get(nameOf(topic, rpc.idText))?.take(rpc)
     },

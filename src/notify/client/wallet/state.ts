@@ -1,5 +1,5 @@
 /**
- * What a wallet's device keeps over a restart, as plain JSON, and how a view that the server sent changes it.
+ * The state of a wallet's device, as plain JSON that survives a restart, and how views of the server change it.
  */
 import * as z from 'zod'
 import { fromHex, toHex } from '../../../protocol/bytes.ts'
@@ -20,12 +20,12 @@ const walletState = z.object({
   identitySeed: hexKey,
   /** X25519 private key of the watch requests: the same one gives the same watch topic. */
   watchKey: hexKey,
-  /** What the registered identity key was allowed to do; null while it is not registered. */
+  /** What the registered identity key may do; null while it is not registered. */
   registeredFor: z.string().nullable(),
   /** Keys of the notify server that this device watches at; null while it does not watch. */
   server: z.object({ subscribe: hexKey, authentication: z.string() }).nullable(),
   subscriptions: z.array(subscriptionItem),
-  /** `msg.id`s that were handed over, the latest last. */
+  /** `msg.id`s of delivered notifications, the latest last. */
   seen: z.array(z.string()),
 })
 
@@ -58,7 +58,7 @@ export interface Subscription {
   /** CAIP-10. */
   account: string
   topic: string
-  /** Ids of the notification types that it wants. */
+  /** Ids of the notification types that the account wants. */
   scope: string[]
   /** Unix ms. */
   expiresAt: number
@@ -76,30 +76,67 @@ const shown = (item: SubscriptionItem): Subscription => ({
   unread: item.unreadNotificationCount,
 })
 
-/** What a view changed. */
+/** What a view of the account changed. */
 export interface ViewChange {
   changed: boolean
   /** Topics on which nothing more comes. */
   left: string[]
 }
 
-/** The subscriptions that a device knows, by the topic on which their messages come. */
-export const createSubscriptions = (account: string, restored: readonly SubscriptionItem[]) => {
-  const person = accountKey(account)
-  const byTopic = new Map(restored.map((item) => [topicOfItem(item), item]))
-  /**
-   * Answers and news come on different topics, so an older view may arrive after a newer one. This is the time (unix s)
-   * of the youngest view that each app was part of, whether listed or missing.
-   */
-  const asOf = new Map<string, number>()
-
-  const isMine = (item: SubscriptionItem): boolean => {
+/** Whether an item of a view belongs to this account, on whatever chain. */
+const createIsOwn = (account: string) => {
+  const ownKey = accountKey(account)
+  return (item: SubscriptionItem): boolean => {
     try {
-      return accountKey(item.account) === person
+      return accountKey(item.account) === ownKey
     } catch {
       return false
     }
   }
+}
+
+/**
+ * Applies a view made at `iat`. It is complete for one app, or with `complete: null` for all: a subscription that is
+ * missing there has ended. `asOf` has the time of the youngest view of each app, because an older one may come later.
+ */
+const applyView = (
+  { byTopic, asOf }: { byTopic: Map<string, SubscriptionItem>; asOf: Map<string, number> },
+  isOwn: (item: SubscriptionItem) => boolean,
+  view: readonly SubscriptionItem[],
+  { complete, iat }: { complete: string | null; iat: number },
+): ViewChange => {
+  const before = JSON.stringify([...byTopic])
+  const topics = new Set(byTopic.keys())
+  const isStale = (domain: string) => iat < (asOf.get(domain) ?? 0)
+  const listed = new Set<string>()
+  for (const item of view) {
+    listed.add(item.appDomain)
+    if (!isOwn(item) || isStale(item.appDomain)) continue
+    asOf.set(item.appDomain, iat)
+    const topic = topicOfItem(item)
+    // A new key means a new subscription, so the old topic has ended.
+    for (const [other, { appDomain }] of byTopic) {
+      if (appDomain === item.appDomain && other !== topic) byTopic.delete(other)
+    }
+    byTopic.set(topic, item)
+  }
+  for (const [topic, { appDomain }] of byTopic) {
+    if (listed.has(appDomain) || isStale(appDomain) || (complete !== null && complete !== appDomain)) continue
+    byTopic.delete(topic)
+    asOf.set(appDomain, iat)
+  }
+  return {
+    changed: JSON.stringify([...byTopic]) !== before,
+    left: [...topics].filter((topic) => !byTopic.has(topic)),
+  }
+}
+
+/** The subscriptions that a device knows, by the topic on which their messages come. */
+export const createSubscriptions = (account: string, restored: readonly SubscriptionItem[]) => {
+  const isOwn = createIsOwn(account)
+  const byTopic = new Map(restored.map((item) => [topicOfItem(item), item]))
+  /** Unix s of the youngest view that each app was part of, whether listed or missing. */
+  const asOf = new Map<string, number>()
 
   return {
     all: (now: number): Subscription[] =>
@@ -128,52 +165,22 @@ export const createSubscriptions = (account: string, restored: readonly Subscrip
       asOf.clear()
     },
     /**
-     * Takes over what another device shared: a subscription that is not known here, or, without it, that the one on
-     * the topic has ended. What is known from the server stays as it is.
+     * Applies what another device shared: an unknown subscription, or without `item` that the one on the topic has
+     * ended. What is known from the server stays as it is.
      */
     learn(topic: string | undefined, item: SubscriptionItem | undefined): ViewChange {
       if (!item) {
-        const isGone = topic !== undefined && byTopic.delete(topic)
-        return { changed: isGone, left: isGone ? [topic] : [] }
+        const isRemoved = topic !== undefined && byTopic.delete(topic)
+        return { changed: isRemoved, left: isRemoved ? [topic] : [] }
       }
       const known = [...byTopic.values()].some(({ appDomain }) => appDomain === item.appDomain)
-      if (known || !isMine(item)) return { changed: false, left: [] }
+      if (known || !isOwn(item)) return { changed: false, left: [] }
       byTopic.set(topicOfItem(item), { ...item, account })
       return { changed: true, left: [] }
     },
-    /**
-     * Takes over a view made at `iat`. It is complete for one app, or with `complete: null` for all: what is missing
-     * there has ended.
-     */
-    apply(
+    apply: (
       view: readonly SubscriptionItem[],
-      { complete, iat }: { complete: string | null; iat: number },
-    ): ViewChange {
-      const before = JSON.stringify([...byTopic])
-      const topics = new Set(byTopic.keys())
-      const isStale = (domain: string) => iat < (asOf.get(domain) ?? 0)
-      const listed = new Set<string>()
-      for (const item of view) {
-        listed.add(item.appDomain)
-        if (!isMine(item) || isStale(item.appDomain)) continue
-        asOf.set(item.appDomain, iat)
-        const topic = topicOfItem(item)
-        // A new key means a new subscription: the old topic is over.
-        for (const [other, { appDomain }] of byTopic) {
-          if (appDomain === item.appDomain && other !== topic) byTopic.delete(other)
-        }
-        byTopic.set(topic, item)
-      }
-      for (const [topic, { appDomain }] of byTopic) {
-        if (listed.has(appDomain) || isStale(appDomain) || (complete !== null && complete !== appDomain))
-          continue
-        byTopic.delete(topic)
-        asOf.set(appDomain, iat)
-      }
-      return {
-        changed: JSON.stringify([...byTopic]) !== before,
-        left: [...topics].filter((topic) => !byTopic.has(topic)),
-      }
-    },
+      about: { complete: string | null; iat: number },
+    ): ViewChange => applyView({ byTopic, asOf }, isOwn, view, about),
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Watching: what the account has, and being told of changes. A watch ends at the server after a day, and the relay keeps
- * news for five minutes only; so the device watches again twice a day, when it starts, and after it was away for long.
+ * Watching an account: reads what it has, and subscribes to its changes. A watch ends at the server after a day, and the
+ * relay keeps a 4012 for five minutes. So the device watches again twice a day, when it starts, and after a long absence.
  */
 
 import type { FetchDeps } from '../../../platform/net/fetch-json.ts'
@@ -25,35 +25,31 @@ export interface WatchDeps {
   inTime: <T>(wait: Promise<T>) => Promise<T>
 }
 
-const AGAIN_AFTER = 12 * 3_600_000
-const RETRY_AFTER = 60_000
-/** The relay keeps news for 300 s; who was away for longer has missed some. */
-const NEWS_KEPT = 300_000
+const WATCH_INTERVAL_MS = 12 * 3_600_000
+const RETRY_AFTER_MS = 60_000
+/** The relay keeps a 4012 for as long; a device that was away for longer may have missed one. */
+const MAX_ABSENCE_MS = NOTIFY_METHODS[4012].requestTtl * 1000
 
-export const createWatch = (
-  { fetchDeps, clock, log, device, relay, requests, register, inTime }: WatchDeps,
-  {
-    notifyUrl,
-    claims,
-    take,
-  }: {
-    notifyUrl: string
-    claims: Record<string, unknown>
-    take: (view: readonly SubscriptionItem[], iat: number) => Promise<void>
-  },
-) => {
-  let next: Disposable | undefined
-  let underWay: Promise<void> | undefined
-  let awaySince: number | undefined
+interface WatchOptions {
+  notifyUrl: string
+  claims: Record<string, unknown>
+  take: (view: readonly SubscriptionItem[], iat: number) => Promise<void>
+}
 
-  const ask = async (): Promise<void> => {
+/** Sends one watch request; resolves with whether the device watches then. */
+const createWatchRequest =
+  (
+    { fetchDeps, device, relay, requests, register, inTime }: WatchDeps,
+    { notifyUrl, claims, take }: WatchOptions,
+  ) =>
+  async (): Promise<boolean> => {
     await register()
-    // VerifiedRequest for each time: a server that was set up anew has other keys.
+    // Read each time: a server that was set up anew has other keys.
     const server = await fetchKeys(fetchDeps, `${notifyUrl}/.well-known/did.json`)
     const before = device.watchedWith()?.topic
     device.watchAt(server)
     const watched = device.watchedWith()
-    if (!watched) return
+    if (!watched) return false
     const { key, topic } = watched
     if (before !== undefined && before !== topic) await inTime(relay.unsubscribe([before]))
     await inTime(relay.subscribe([topic]))
@@ -66,7 +62,18 @@ export const createWatch = (
       apply: ({ sbs, iat }) => take(sbs, iat),
     })
     await device.save()
-    plan(AGAIN_AFTER)
+    return true
+  }
+
+export const createWatch = (deps: WatchDeps, options: WatchOptions) => {
+  const { clock, log, device, relay } = deps
+  const requestWatch = createWatchRequest(deps, options)
+  let next: Disposable | undefined
+  let underWay: Promise<void> | undefined
+  let awaySince: number | undefined
+
+  const ask = async (): Promise<void> => {
+    if (await requestWatch()) plan(WATCH_INTERVAL_MS)
   }
 
   const now = (): Promise<void> => {
@@ -79,11 +86,11 @@ export const createWatch = (
   const plan = (delay: number) => {
     next?.[Symbol.dispose]()
     next = clock.after(delay, () => {
-      // Nobody is asked for a signature by a timer.
+      // A timer must not ask the account's owner for a signature.
       if (device.server === undefined || !device.isRegistered()) return
       now().catch((error: unknown) => {
         log.warn({ err: error }, 'The account could not be watched again; it is tried later')
-        plan(RETRY_AFTER)
+        plan(RETRY_AFTER_MS)
       })
     })
   }
@@ -91,16 +98,16 @@ export const createWatch = (
   const connections = relay.onConnectionChange((connected) => {
     const away = awaySince === undefined ? 0 : clock.now() - awaySince
     awaySince = connected ? undefined : clock.now()
-    if (connected && away >= NEWS_KEPT) plan(0)
+    if (connected && away >= MAX_ABSENCE_MS) plan(0)
   })
   if (device.server !== undefined) plan(0)
 
   const stop = () => next?.[Symbol.dispose]()
   return {
     now,
-    /** By itself, as after a long absence. */
+    /** Watches without being asked, as after a long absence. */
     soon: () => plan(0),
-    /** No more by itself, until it is asked for again. */
+    /** Stops watching by itself until `now` is called. */
     stop,
     [Symbol.dispose]() {
       connections[Symbol.dispose]()
