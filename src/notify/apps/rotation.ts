@@ -16,7 +16,7 @@ import { generateAgreementKey, generateSigningKey } from '../../protocol/keys.ts
 import { topicOf } from '../../protocol/topic.ts'
 import { pagesOf } from '../pages.ts'
 import type { AppRecord, NotifyStore, PreviousAppKeys } from '../store/store.ts'
-import { formerEnds, freshPair, storedPair, type ServerKeys, withoutPair, withPair } from './server-keys.ts'
+import { formerEnds, freshPair, type ServerKeys, storedPair, withoutPair, withPair } from './server-keys.ts'
 import type { Vault } from './vault.ts'
 
 /** The new public keys, hex, and until when the former ones count, unix ms. */

@@ -1,6 +1,4 @@
-/**
- * Where a wallet learns the public keys of an app, or of the notify server: their did:web documents.
- */
+/** The public keys of an app, or of the notify server, as a wallet reads them from their did:web documents. */
 import * as z from 'zod'
 import { type FetchDeps, fetchJson } from '../../platform/net/fetch-json.ts'
 import { fromBase64url } from '../../protocol/bytes.ts'
@@ -59,13 +57,26 @@ export const fetchKeys = async (deps: FetchDeps, url: string): Promise<PublicKey
   throw new ProtocolError(code, `its did.json was answered with ${status}`)
 }
 
-/** As wallets do it: the app's own domain answers for it. */
+/**
+ * Reads an app's keys from its own domain, as published wallets do.
+ *
+ * @param deps the fetch function and the clock.
+ * @returns a resolver for `WalletOptions.resolveAppKeys`; it throws `unknown_app` or `unavailable`.
+ */
 export const fromAppDomain =
   (deps: FetchDeps): ResolveAppKeys =>
   (domain) =>
     fetchKeys(deps, `https://${domain}/.well-known/did.json`)
 
-/** From the copy that a notify server of ours keeps: where apps have no domain of their own yet. */
+/**
+ * Reads an app's keys from the copy of a Belfry notify server, for apps without a domain of their own.
+ *
+ * @param deps the fetch function and the clock.
+ * @param notifyUrl URL of the notify server.
+ * @returns a resolver for `WalletOptions.resolveAppKeys`; it throws `unknown_app` or `unavailable`.
+ * @example
+ * createWallet({ ...options, resolveAppKeys: fromNotifyServer({ fetch, clock: systemClock }, url) })
+ */
 export const fromNotifyServer =
   (deps: FetchDeps, notifyUrl: string): ResolveAppKeys =>
   (domain) =>

@@ -16,13 +16,34 @@ import * as z from 'zod'
 import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../../platform/net/fetch-json.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { withoutTrailingSlashes } from '../../protocol/urls.ts'
+import {
+  type BroadcastProgress,
+  type BroadcastStatus,
+  begun,
+  cancelled,
+  type DeliveryState,
+  described,
+  enrolled,
+  failure,
+  known,
+  knownPage,
+  notified,
+  progress,
+  type Receipt,
+  receiptsPage,
+  type SentNotification,
+  subscribed,
+  wanted,
+} from './dapp-schema.ts'
+
+export type { BroadcastProgress, Receipt, SentNotification } from './dapp-schema.ts'
 
 export interface DappOptions {
-  /** The notify server's. */
+  /** URL of the notify server. */
   url: string
   projectId: string
   secret: string
-  /** Which app is meant, where the project has several. */
+  /** Domain of the app that is meant, where the project has several. */
   domain?: string
   signal?: AbortSignal
 }
@@ -49,206 +70,212 @@ export interface OutgoingNotification {
 }
 
 export interface SendOptions {
-  /** Of your own, unique per app: doing it again with the same one sends to nobody twice. */
+  /** The caller's own, unique per app: a repeated call with the same id sends nothing twice. */
   id?: string
   /** Unix ms, at most 30 days ahead. */
   deliverAt?: number
-  /** Seconds, at most 30 days: who has not been sent it by then is not sent it. */
+  /** Seconds, at most 30 days: accounts that have not been sent it by then are not sent it. */
   ttl?: number
-  /** A newer notification with the same key replaces this one for who does not have it yet. */
+  /** A newer notification with the same key replaces this one for accounts that do not have it yet. */
   collapseKey?: string
 }
 
 export interface Sent {
   sent: string[]
   failed: { account: string; reason: string }[]
-  /** Not subscribed. */
+  /** Accounts that are not subscribed. */
   notFound: string[]
-  /** For later. */
+  /** Accounts that get it at `deliverAt`. */
   scheduled: string[]
 }
 
+/** A project on a notify server. Every call throws a `ProtocolError`: what the server answers, or `unavailable`. */
 export interface Dapp {
-  /** Enrols the domain; idempotent. Public keys, hex, for the domain's did.json. */
+  /**
+   * Enrols the domain as an app of the project. Idempotent.
+   *
+   * @param domain the app's domain.
+   * @returns public keys, hex, for the domain's did.json.
+   * @throws {ProtocolError} `conflict` when another project holds the domain.
+   * @example
+   * const { authenticationKey, subscribeKey } = await dapp.enrol('app.example.com')
+   */
   enrol(domain: string): Promise<{ authenticationKey: string; subscribeKey: string }>
+  /**
+   * Declares what an app says about itself, enrolling it when it is new.
+   *
+   * @param domain the app's domain.
+   * @param description absent members stay as they are; `types` replaces the whole list.
+   * @returns the types with their ids.
+   * @throws {ProtocolError} `bad_params` with the field, or `conflict`.
+   * @example
+   * await dapp.describe('app.example.com', { name: 'App', types: [{ id: 'news', name: 'News' }] })
+   */
   describe(domain: string, description: AppDescription): Promise<{ types: { id: string; name: string }[] }>
   /**
-   * Any number of accounts (CAIP-10). With an `id`, doing it again sends to nobody twice; a call that failed half way
-   * should be made again with the same.
+   * Sends a notification to accounts, now or at `deliverAt`. With an `id` a repeated call sends nothing twice, so a call
+   * that failed half way can be repeated.
+   *
+   * @param notification `type` is the id of one of the app's types.
+   * @param accounts any number, CAIP-10.
+   * @param options id, time, TTL and collapse key.
+   * @returns what became of each account.
+   * @throws {ProtocolError} `unknown_app`, `bad_params` with the field, or `rate_limited`.
+   * @example
+   * await dapp.notify({ type: 'news', title: 'Hello', body: 'There is news' }, ['eip155:1:0x…'], { id: 'hello-1' })
    */
   notify(
     notification: OutgoingNotification,
     accounts: readonly string[],
     options?: SendOptions,
   ): Promise<Sent>
-  /** What was sent, newest first; or what waits for its time. `after` is the `next` of the page before. */
+  /**
+   * Lists what was sent, newest first.
+   *
+   * @param page `scheduled`: lists what is scheduled instead; `after` is the `next` of the page before.
+   * @returns a page; `next` is null on the last one.
+   */
   notifications(page?: {
     scheduled?: boolean
     after?: string
     limit?: number
   }): Promise<{ notifications: SentNotification[]; next: string | null }>
+  /**
+   * @param id of the notification.
+   * @returns its content, times, status and counts.
+   * @throws {ProtocolError} `not_found`.
+   */
   notification(id: string): Promise<SentNotification>
-  /** What became of it for each account, a page. */
+  /**
+   * Lists what became of a notification for each account.
+   *
+   * @param id of the notification.
+   * @param page `state`: only receipts in that state; `after` is the `next` of the page before.
+   * @returns a page; `next` is null on the last one.
+   * @throws {ProtocolError} `not_found`.
+   */
   receipts(
     id: string,
     page?: { state?: DeliveryState; after?: string; limit?: number },
   ): Promise<{ receipts: Receipt[]; next: string | null }>
-  /** Takes back what is scheduled or still queued; answers from how many accounts. */
+  /**
+   * Withdraws what is scheduled or still queued.
+   *
+   * @param id of the notification.
+   * @returns from how many accounts.
+   * @throws {ProtocolError} `not_found`.
+   */
   cancel(id: string): Promise<number>
-  /** To all subscribers who want the type; resolves before the first is sent. */
+  /**
+   * Sends a notification to all subscribers that want its type; resolves before the first is sent.
+   *
+   * @param notification `type` is the id of one of the app's types.
+   * @param options id, time, TTL and collapse key.
+   * @returns the id, by which `broadcastProgress` and `cancelBroadcast` find it.
+   * @throws {ProtocolError} `unknown_app`, `bad_params` with the field, or `rate_limited`.
+   * @example
+   * const { id } = await dapp.broadcast({ type: 'news', title: 'Hello', body: 'To all' })
+   */
   broadcast(
     notification: OutgoingNotification,
     options?: SendOptions,
   ): Promise<{ id: string; status: BroadcastStatus }>
+  /**
+   * @param id of the broadcast.
+   * @returns how far it is.
+   * @throws {ProtocolError} `not_found`.
+   */
   broadcastProgress(id: string): Promise<BroadcastProgress>
+  /**
+   * Stops a broadcast and withdraws what is still queued.
+   *
+   * @param id of the broadcast.
+   * @returns from how many accounts it was withdrawn.
+   * @throws {ProtocolError} `not_found`.
+   */
   cancelBroadcast(id: string): Promise<number>
+  /** @returns the accounts of all live subscribers, as their wallets wrote them. */
   subscribers(): Promise<string[]>
-  /** Which types each of the accounts wants; who is not subscribed is not there. */
+  /**
+   * @param accounts any number, CAIP-10.
+   * @returns the ids of the types that each account wants; accounts that are not subscribed are left out.
+   */
   typesOf(accounts: readonly string[]): Promise<Map<string, string[]>>
+  /** Marks all notifications of the project's apps as read. */
   markAllAsRead(): Promise<void>
 }
 
-const ACCOUNTS_A_NOTIFY = 500
-const ACCOUNTS_A_LOOK_UP = 100
-
-const failure = z.object({ error: z.string(), field: z.string().optional() })
-const enrolled = z.object({ authenticationKey: z.string(), subscribeKey: z.string() })
-const described = z.object({ types: z.array(z.object({ id: z.string(), name: z.string() })) })
-const notified = z.object({
-  sent: z.array(z.string()),
-  failed: z.array(z.object({ account: z.string(), reason: z.string() })),
-  not_found: z.array(z.string()),
-  scheduled: z.array(z.string()).optional(),
-})
-const state = z.enum(['queued', 'published', 'delivered', 'read', 'failed'])
-const counts = z.object({
-  queued: z.number(),
-  published: z.number(),
-  delivered: z.number(),
-  read: z.number(),
-  failed: z.number(),
-})
-const moment = z.iso.datetime().nullable()
-const known = z
-  .object({
-    notification_id: z.string(),
-    app_domain: z.string(),
-    status: z.enum(['scheduled', 'queued', 'done', 'cancelled']),
-    notification: z.object({
-      type: z.string(),
-      title: z.string(),
-      body: z.string(),
-      icon: z.string().nullable(),
-      url: z.string().nullable(),
-    }),
-    created_at: moment,
-    deliver_at: moment,
-    deliver_by: moment,
-    expires_at: moment,
-    counts,
-  })
-  .transform((one) => ({
-    id: one.notification_id,
-    domain: one.app_domain,
-    status: one.status,
-    notification: one.notification,
-    /** ISO 8601, like the others. */
-    createdAt: one.created_at,
-    deliverAt: one.deliver_at,
-    deliverBy: one.deliver_by,
-    expiresAt: one.expires_at,
-    counts: one.counts,
-  }))
-const knownPage = z.object({ notifications: z.array(known), next: z.string().nullable() })
-const receiptsPage = z.object({
-  receipts: z.array(z.object({ account: z.string(), state, reason: z.string().optional(), at: z.string() })),
-  next: z.string().nullable(),
-})
-const broadcastStatus = z.enum(['scheduled', 'running', 'done', 'cancelled', 'expired'])
-const begun = z.object({ id: z.string(), status: broadcastStatus })
-const progress = z
-  .object({
-    id: z.string(),
-    ended_at: moment,
-    status: broadcastStatus,
-    /** Subscribers when it began; null before. */
-    total: z.number().nullable(),
-    handed: z.number(),
-    /** Who does not want the type. */
-    skipped: z.number(),
-    counts,
-  })
-  .transform(({ ended_at, ...rest }) => ({
-    ...rest,
-    /** ISO 8601; null while somebody may still be at it, also when it is cancelled already. */
-    endedAt: ended_at,
-  }))
-const cancelled = z.object({ cancelled: z.number() })
-
-type DeliveryState = z.infer<typeof state>
-export type SentNotification = z.infer<typeof known>
-export type Receipt = z.infer<typeof receiptsPage>['receipts'][number]
-type BroadcastStatus = z.infer<typeof broadcastStatus>
-export type BroadcastProgress = z.infer<typeof progress>
-
-const subscribed = z.array(z.string())
-const wanted = z.record(z.string(), z.object({ notification_types: z.array(z.string()) }))
+const MAX_ACCOUNTS_PER_NOTIFY = 500
+const MAX_ACCOUNTS_PER_LOOK_UP = 100
 
 const pagesOf = <T>(items: readonly T[], size: number): T[][] =>
   Array.from({ length: Math.ceil(items.length / size) }, (_, at) => items.slice(at * size, (at + 1) * size))
 
-export const createDapp = (
-  deps: FetchDeps,
-  { url, projectId, secret, domain, signal }: DappOptions,
-): Dapp => {
-  const base = withoutTrailingSlashes(url)
-  const project = encodeURIComponent(projectId)
-  const appDomain = domain === undefined ? {} : { appDomain: domain }
-
-  const ask = async <T>(schema: z.ZodType<T>, path: string, request: JsonRequest): Promise<T> => {
-    const { status, body } = await fetchJson(deps, base + path, {
+/** Asks the notify server with the project's secret, and parses what it answers. */
+const createAsk =
+  (deps: FetchDeps, { url, secret, signal }: Pick<DappOptions, 'url' | 'secret' | 'signal'>) =>
+  async <T>(schema: z.ZodType<T>, path: string, request: JsonRequest): Promise<T> => {
+    const { status, body } = await fetchJson(deps, withoutTrailingSlashes(url) + path, {
       ...request,
       headers: { authorization: `Bearer ${secret}` },
       ...(signal && { signal }),
     })
     if (status >= 400) {
-      const said = failure.safeParse(body).data
-      throw httpFailure(status, said?.error, said?.field)
+      const fault = failure.safeParse(body).data
+      throw httpFailure(status, fault?.error, fault?.field)
     }
     const parsed = schema.safeParse(body)
     if (parsed.success) return parsed.data
     throw new ProtocolError('unavailable', 'the notify server answered something else')
   }
+type Ask = ReturnType<typeof createAsk>
 
-  const terms = ({ id, deliverAt, ttl, collapseKey }: SendOptions) => ({
-    ...appDomain,
-    notification_id: id,
-    deliver_at: deliverAt,
-    ttl,
-    collapse_key: collapseKey,
-  })
-
-  /** A path of the project, with the app and what else is asked for. */
-  const of = (path: string, query: Record<string, string | number | undefined> = {}): string => {
-    const asked = Object.entries({ ...appDomain, ...query }).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, `${value}`]],
-    )
-    return `/v1/${project}/${path}?${new URLSearchParams(asked)}`
+/** The project's paths, and the app that is meant. */
+const createPaths = ({ projectId, domain }: Pick<DappOptions, 'projectId' | 'domain'>) => {
+  const project = encodeURIComponent(projectId)
+  const appDomain = domain === undefined ? {} : { appDomain: domain }
+  return {
+    project,
+    appDomain,
+    /** A path of the project with the app and further queries. */
+    of(path: string, query: Record<string, string | number | undefined> = {}): string {
+      const all = Object.entries({ ...appDomain, ...query }).flatMap(([name, value]) =>
+        value === undefined ? [] : [[name, `${value}`]],
+      )
+      return `/v1/${project}/${path}?${new URLSearchParams(all)}`
+    },
+    terms: ({ id, deliverAt, ttl, collapseKey }: SendOptions) => ({
+      ...appDomain,
+      notification_id: id,
+      deliver_at: deliverAt,
+      ttl,
+      collapse_key: collapseKey,
+    }),
   }
+}
+type Paths = ReturnType<typeof createPaths>
 
-  const takeBack = async (path: string): Promise<number> =>
+const createSent = (
+  ask: Ask,
+  { project, of, terms }: Paths,
+): Pick<
+  Dapp,
+  | 'notify'
+  | 'notifications'
+  | 'notification'
+  | 'receipts'
+  | 'cancel'
+  | 'broadcast'
+  | 'broadcastProgress'
+  | 'cancelBroadcast'
+> => {
+  const cancel = async (path: string): Promise<number> =>
     (await ask(cancelled, of(path), { method: 'DELETE' })).cancelled
 
   return {
-    enrol: (app) =>
-      ask(enrolled, `/${project}/subscribe-topic`, { method: 'POST', body: { appDomain: app } }),
-
-    describe: (app, description) =>
-      ask(described, `/v1/${project}/apps/${encodeURIComponent(app)}`, { method: 'PUT', body: description }),
-
     async notify(notification, accounts, options = {}) {
       const sum: Sent = { sent: [], failed: [], notFound: [], scheduled: [] }
-      for (const page of pagesOf(accounts, ACCOUNTS_A_NOTIFY)) {
+      for (const page of pagesOf(accounts, MAX_ACCOUNTS_PER_NOTIFY)) {
         const message = {
           notification,
           accounts: page,
@@ -273,18 +300,34 @@ export const createDapp = (
     notification: (id) => ask(known, of(`notifications/${encodeURIComponent(id)}`), {}),
     receipts: (id, page = {}) =>
       ask(receiptsPage, of(`notifications/${encodeURIComponent(id)}/receipts`, page), {}),
-    cancel: (id) => takeBack(`notifications/${encodeURIComponent(id)}`),
+    cancel: (id) => cancel(`notifications/${encodeURIComponent(id)}`),
 
     broadcast: (notification, options = {}) =>
       ask(begun, `/v1/${project}/broadcasts`, { method: 'POST', body: { notification, ...terms(options) } }),
     broadcastProgress: (id) => ask(progress, of(`broadcasts/${encodeURIComponent(id)}`), {}),
-    cancelBroadcast: (id) => takeBack(`broadcasts/${encodeURIComponent(id)}`),
+    cancelBroadcast: (id) => cancel(`broadcasts/${encodeURIComponent(id)}`),
+  }
+}
+
+/** A project on a notify server; `belfry/dapp` gives it the clock and fetch of the platform. */
+export const createDapp = (deps: FetchDeps, options: DappOptions): Dapp => {
+  const ask = createAsk(deps, options)
+  const paths = createPaths(options)
+  const { project, appDomain } = paths
+  return {
+    ...createSent(ask, paths),
+
+    enrol: (app) =>
+      ask(enrolled, `/${project}/subscribe-topic`, { method: 'POST', body: { appDomain: app } }),
+
+    describe: (app, description) =>
+      ask(described, `/v1/${project}/apps/${encodeURIComponent(app)}`, { method: 'PUT', body: description }),
 
     subscribers: () => ask(subscribed, `/${project}/subscribers?${new URLSearchParams(appDomain)}`, {}),
 
     async typesOf(accounts) {
       const types = new Map<string, string[]>()
-      for (const page of pagesOf(accounts, ACCOUNTS_A_LOOK_UP)) {
+      for (const page of pagesOf(accounts, MAX_ACCOUNTS_PER_LOOK_UP)) {
         const body = { accounts: page, ...appDomain }
         const answer = await ask(wanted, `/v1/${project}/subscribers`, { method: 'POST', body })
         for (const [account, { notification_types }] of Object.entries(answer))

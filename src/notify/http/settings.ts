@@ -9,7 +9,9 @@ import { Settings } from './schema-notifications.ts'
 /** As long as a relay keeps a message. */
 const DEFAULT_RETENTION_DAYS = NOTIFICATION_TTL_MS / DAY_MS
 
-const shown = ({ settings = {} }: Project) => ({ retention_days: settings.retentionDays ?? DEFAULT_RETENTION_DAYS })
+const shown = ({ settings = {} }: Project) => ({
+  retention_days: settings.retentionDays ?? DEFAULT_RETENTION_DAYS,
+})
 
 export const settingsRoutes = (
   projects: Pick<ProjectRegistry, 'project' | 'set'>,

@@ -60,7 +60,10 @@ const BroadcastBody = z.object({
   skipped: z.number(),
 })
 type BroadcastBody = z.infer<typeof BroadcastBody>
-const EndedBody = BroadcastBody.extend({ status: z.enum(['done', 'cancelled', 'expired']), endedAt: z.number() })
+const EndedBody = BroadcastBody.extend({
+  status: z.enum(['done', 'cancelled', 'expired']),
+  endedAt: z.number(),
+})
 type EndedBody = z.infer<typeof EndedBody>
 
 export interface Progress extends NotificationName {
@@ -121,7 +124,13 @@ export const createBroadcasts = (deps: {
         throw new ProtocolError('rate_limited', `at most ${MAX_BROADCASTS_PER_PROJECT} broadcasts at a time`)
       }
       const body: BroadcastBody = { domain: app.domain, id, message, startAt, handed: 0, skipped: 0 }
-      const job = { queue: BROADCASTS_QUEUE, id: notificationKey(name), group: app.projectId, attempts: 0, body }
+      const job = {
+        queue: BROADCASTS_QUEUE,
+        id: notificationKey(name),
+        group: app.projectId,
+        attempts: 0,
+        body,
+      }
       await jobQueue.add([{ ...job, at: startAt, expiresAt: startAt + 2 * NOTIFICATION_TTL_MS }])
       return (await progress(name))?.status ?? 'running'
     },

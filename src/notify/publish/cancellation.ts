@@ -38,7 +38,13 @@ export const createCancellations = ({
   has: async (name) => (await jobQueue.job(CANCELLED_QUEUE, notificationKey(name))) !== undefined,
 
   async note(name, expiresAt) {
-    const note = { queue: CANCELLED_QUEUE, id: notificationKey(name), group: name.projectId, at: expiresAt, expiresAt }
+    const note = {
+      queue: CANCELLED_QUEUE,
+      id: notificationKey(name),
+      group: name.projectId,
+      at: expiresAt,
+      expiresAt,
+    }
     await jobQueue.add([{ ...note, attempts: 0, body: null }])
   },
 

@@ -137,10 +137,7 @@ const createToAccounts = (
   charge: ChargeSubscribers,
 ): FanOut['toAccounts'] => {
   /** Why accounts that do not have it get it no more. */
-  const endOf = async (
-    notification: Notification,
-    mayBeCancelled: boolean,
-  ): Promise<string | undefined> => {
+  const endOf = async (notification: Notification, mayBeCancelled: boolean): Promise<string | undefined> => {
     if (mayBeCancelled && (await cancellations.has(notification))) return CANCELLED
     return notification.deliverBy <= clock.now() ? EXPIRED : undefined
   }

@@ -50,8 +50,7 @@ export const createNotificationLinks = ({
       const subscription =
         account === undefined ? undefined : await fanOut.subscriptionOf(accountKey(account), app.domain)
       const own =
-        subscription &&
-        (await store.copyClicks(notification, deliveredIdOf(subscription.id, notificationId)))
+        subscription && (await store.copyClicks(notification, deliveredIdOf(subscription.id, notificationId)))
       return { ...(all ?? { count: 0, copies: 0, firstAt: 0 }), own }
     }
     throw new ProtocolError('unknown_notification')

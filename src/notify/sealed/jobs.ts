@@ -26,8 +26,7 @@ export const createSealedJobQueue = (jobQueue: JobQueue, texts: TextSeal): JobQu
   }
   return {
     ...jobQueue,
-    add: (jobs) =>
-      jobQueue.add(jobs.map((job) => ({ ...job, body: sealed(job.queue, job.body) }))),
+    add: (jobs) => jobQueue.add(jobs.map((job) => ({ ...job, body: sealed(job.queue, job.body) }))),
     take: async (lease) => (await jobQueue.take(lease)).map(opened),
     complete: (queue, outcomes) =>
       jobQueue.complete(

@@ -16,7 +16,10 @@ const sealPlaceOf = ({ projectId, domain, id }: Notification) => [
 ]
 
 export const createSealedStore = (store: NotifyStore, texts: TextSeal): NotifyStore => {
-  const sealed = (given: Notification): Notification => ({ ...given, ...texts.seal(sealPlaceOf(given), given) })
+  const sealed = (given: Notification): Notification => ({
+    ...given,
+    ...texts.seal(sealPlaceOf(given), given),
+  })
   const opened = (stored: Notification): Notification => {
     const { title, body, icon, url } = texts.open(sealPlaceOf(stored), stored)
     return { ...stored, title, body, icon, url }

@@ -77,17 +77,18 @@ interface Deps {
 }
 
 /** The entries that belong to the account or name it. */
-const outboxOf = async (
-  store: Pick<NotifyStore, 'outboxOf'>,
-  accountKey: string,
-): Promise<OutboxEntry[]> => {
+const outboxOf = async (store: Pick<NotifyStore, 'outboxOf'>, accountKey: string): Promise<OutboxEntry[]> => {
   const found: OutboxEntry[] = []
   for await (const entry of store.outboxOf(accountKey)) if (concerns(entry, accountKey)) found.push(entry)
   return found
 }
 
 async function* projectIds(store: Pick<NotifyStore, 'projects'>) {
-  for await (const page of pagesOf(PROJECT_PAGE_SIZE, (page) => store.projects(page), (project) => project.id)) {
+  for await (const page of pagesOf(
+    PROJECT_PAGE_SIZE,
+    (page) => store.projects(page),
+    (project) => project.id,
+  )) {
     for (const { id } of page) yield id
   }
 }

@@ -47,7 +47,11 @@ const createJoinRequestTopics = (
   const joinAll = async (signal: AbortSignal): Promise<void> => {
     await relay.ready()
     await relay.subscribe(serverTopics(), REQUEST_TOPICS)
-    for await (const page of pagesOf(TOPIC_BATCH_SIZE, (page) => store.apps(page), (app) => app.domain)) {
+    for await (const page of pagesOf(
+      TOPIC_BATCH_SIZE,
+      (page) => store.apps(page),
+      (app) => app.domain,
+    )) {
       const topics = page.flatMap(({ subscribeTopic, previousKeys = [] }) => [
         subscribeTopic,
         ...previousKeys.map((keys) => keys.subscribeTopic),

@@ -29,6 +29,15 @@ interface RenewalRequest {
   done: () => void
 }
 
+/** After a page: ends the request when its round has come back to where it began. */
+const advance = (request: RenewalRequest, isEnd: boolean, at: string | undefined): void => {
+  const { origin } = request
+  if (isEnd) {
+    if (request.hasPassedEnd || origin === undefined) request.done()
+    request.hasPassedEnd = true
+  } else if (request.hasPassedEnd && origin !== undefined && at !== undefined && at >= origin) request.done()
+}
+
 export const createRenewal = (deps: {
   store: Pick<NotifyStore, 'topics'>
   relay: Pick<RelayLink, 'subscribe'>
@@ -54,13 +63,7 @@ export const createRenewal = (deps: {
     invariant(page.length === 0 || page[0] !== at, 'A page of topics begins behind its cursor')
     const isEnd = page.length < TOPIC_PAGE_SIZE
     at = isEnd ? undefined : page.at(-1)
-    for (const request of present) {
-      const { origin } = request
-      if (isEnd) {
-        if (request.hasPassedEnd || origin === undefined) request.done()
-        request.hasPassedEnd = true
-      } else if (request.hasPassedEnd && origin !== undefined && at !== undefined && at >= origin) request.done()
-    }
+    for (const request of present) advance(request, isEnd, at)
   }
 
   const run = async (): Promise<void> => {

@@ -143,7 +143,8 @@ const createWebhookState = ({
     for (let attempt = 0; attempt < MAX_COMMIT_ATTEMPTS; attempt++) {
       const { version, webhooks } = await store.webhooks(projectId)
       const present = webhooks.find(({ id }) => id === webhookId)
-      if (present?.url !== url || present.state === next.state || (from && present.state !== from)) return false
+      if (present?.url !== url || present.state === next.state || (from && present.state !== from))
+        return false
       const all = webhooks.map((one) => (one === present ? { ...one, ...next } : one))
       if (await store.commitWebhooks({ projectId, expectedVersion: version, webhooks: all })) return true
     }

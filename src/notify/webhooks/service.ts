@@ -111,7 +111,11 @@ const jobFor = (call: Call, now: number): Job => ({
   body: call,
 })
 
-const find = async (store: Pick<NotifyStore, 'webhooks'>, projectId: string, id: string): Promise<Webhook> => {
+const find = async (
+  store: Pick<NotifyStore, 'webhooks'>,
+  projectId: string,
+  id: string,
+): Promise<Webhook> => {
   const found = (await store.webhooks(projectId)).webhooks.find((one) => one.id === id)
   if (!found) throw noWebhook()
   return found
@@ -155,6 +159,24 @@ const createWebhookList = (store: Pick<NotifyStore, 'webhooks' | 'commitWebhooks
   }
 }
 
+/** The webhook with what was changed; a new secret leaves the former one for a while. */
+const changed = (
+  webhook: Webhook,
+  { url, events, secret, now }: Partial<WebhookWish> & { secret: Webhook['secret'] | undefined; now: number },
+): Webhook => ({
+  ...webhook,
+  ...(url !== undefined && { url }),
+  ...(events && { events: [...new Set(events)] }),
+  ...(secret !== undefined &&
+    webhook.secret !== secret && {
+      secret,
+      previous: { secret: webhook.secret, until: now + SECRET_OVERLAP_MS },
+    }),
+  // A receiver that was enabled under this address has agreed already.
+  state: (url ?? webhook.url) === webhook.url && webhook.state === 'enabled' ? 'enabled' : 'pending',
+  reason: '',
+})
+
 /** Registers, changes and removes webhooks. */
 const createRegistrations = (
   { store, jobQueue, vault, clock, randomBytes, checkUrl }: WebhooksDeps,
@@ -197,19 +219,14 @@ const createRegistrations = (
       if (url !== undefined) await checkUrl(url)
       const secret = rotateSecret ? newSecret() : undefined
       const now = clock.now()
-      await list.replace(projectId, id, (webhook) => ({
-        ...webhook,
-        ...(url !== undefined && { url }),
-        ...(events && { events: [...new Set(events)] }),
-        ...(secret &&
-          webhook.secret !== secret.sealed && {
-            secret: secret.sealed,
-            previous: { secret: webhook.secret, until: now + SECRET_OVERLAP_MS },
-          }),
-        // A receiver that was enabled under this address has agreed already.
-        state: (url ?? webhook.url) === webhook.url && webhook.state === 'enabled' ? 'enabled' : 'pending',
-        reason: '',
-      }))
+      await list.replace(projectId, id, (webhook) =>
+        changed(webhook, {
+          ...(url !== undefined && { url }),
+          ...(events && { events }),
+          secret: secret?.sealed,
+          now,
+        }),
+      )
       if ((await find(store, projectId, id)).state === 'pending') await challenge(projectId, id)
       return secret ? { secret: secret.shown } : {}
     },
@@ -310,7 +327,9 @@ const createExpand = ({
     }
     const eventId = eventIdOf(id)
     const now = clock.now()
-    await jobQueue.add(targets.map(({ id: webhookId }) => jobFor({ projectId, webhookId, eventId, event }, now)))
+    await jobQueue.add(
+      targets.map(({ id: webhookId }) => jobFor({ projectId, webhookId, eventId, event }, now)),
+    )
   }
 }
 

@@ -108,7 +108,10 @@ describe('watchers', () => {
   it('are one for each identity key: watching again replaces app, key and time', () => {
     const record = watched(watched(EMPTY, 'phone', null), 'phone', 'a.example', NOW + 7)
     expect(record.watchers).toHaveLength(1)
-    expect(record.watchers[0]).toMatchObject({ domain: 'a.example', expiresAt: NOW + 7 + WATCHER_LIFETIME_MS })
+    expect(record.watchers[0]).toMatchObject({
+      domain: 'a.example',
+      expiresAt: NOW + 7 + WATCHER_LIFETIME_MS,
+    })
   })
 
   it('are 25 for one scope, not counting ended ones, other scopes, and one that watches again', () => {

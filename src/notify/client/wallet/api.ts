@@ -1,4 +1,4 @@
-/** What a wallet is given, and what it offers. */
+/** The types of a wallet's device: its dependencies, its options, and what it can do. */
 import type { FetchDeps } from '../../../platform/net/fetch-json.ts'
 import type { Log, Meter } from '../../../platform/telemetry.ts'
 import type { Cacao } from '../../../protocol/cacao.ts'
@@ -28,26 +28,26 @@ export interface WalletOptions {
   keysUrl: string
   /** CAIP-10. Written everywhere exactly as it is here. */
   account: string
-  /** Shows the text to the account's owner and answers their signature. Rejects when they decline. */
+  /** Shows the text to the account's owner and resolves with their signature. Rejects when the owner declines. */
   sign: Sign
   /** The domain that asks: the wallet's own, or the dapp's. */
   domain: string
   /** Manage the notifications of all apps, not only those of `domain`. */
   allApps?: boolean
   projectId?: string
-  /** Where the keys of an app come from. Default: `https://<domain>/.well-known/did.json`. */
+  /** Finds the keys of an app. Default: `https://<domain>/.well-known/did.json`. */
   resolveAppKeys?: ResolveAppKeys
-  /** What `export` gave, or `save` was given, on this device. Absent: a new device. */
+  /** The state that `export` returned, or `save` received, on this device. Absent: a new device. */
   state?: unknown
-  /** Called whenever the state changed, and awaited before a message is acknowledged. */
+  /** Called after each change of the state; awaited before a message is acknowledged. */
   save?: (state: WalletState) => void | Promise<void>
   /** Answer each notification with a receipt to the app (4003), as published wallets do. Default true. */
   receipts?: boolean
-  /** Ms. Default 30,000. */
+  /** How long a request may take, ms. Default 30,000. */
   requestTimeout?: number
   signal?: AbortSignal
   /**
-   * Where the devices of the account share their subscriptions; a typed store of `belfry/sync`. Left alone after
+   * Where the devices of the account share their subscriptions; a typed store of `belfry/sync`. Not used after
    * `unregister`.
    */
   sharedSubscriptions?: SharedSubscriptions
@@ -65,35 +65,106 @@ export interface WalletEvents {
   changed: Subscription[]
 }
 
+/** One device of one account; disposing of it closes its connection. */
 export interface Wallet extends AsyncDisposable {
+  /** CAIP-10, as the options have it. */
   readonly account: string
   /** did:key of this device's identity key. */
   readonly identityKey: string
+  /** Whether there is a connection to the relay. */
   readonly connected: boolean
-  /** Resolves when there is a connection to the relay. */
+  /**
+   * @returns when there is a connection to the relay.
+   * @throws when the wallet is closed before.
+   */
   ready(): Promise<void>
-  /** Registers the identity key, unless it is. The other requests do so themselves. */
+  /**
+   * Registers the identity key with a signature of the owner, unless it is registered. Other requests do so themselves.
+   *
+   * @throws {ProtocolError} what the key server answers, or `unavailable`; or the error with which `sign` rejects.
+   */
   register(): Promise<void>
-  /** Takes the identity key back and forgets what the account has. */
+  /**
+   * Revokes the identity key and forgets the account. The device has a new identity key then.
+   *
+   * @throws {ProtocolError} what the key server answers, or `unavailable`.
+   */
   unregister(): Promise<void>
-  /** Asks what the account has, and to be told of changes from now on. */
+  /**
+   * Reads what the account has, and has the server report changes from now on (event `changed`).
+   *
+   * @returns the live subscriptions of the account.
+   * @throws {ProtocolError} what the server answers, or `unavailable` after `requestTimeout`.
+   * @example
+   * wallet.on('changed', (subscriptions) => render(subscriptions))
+   * render(await wallet.watch())
+   */
   watch(): Promise<Subscription[]>
-  /** Without `scope`: all types that the app declares. */
+  /**
+   * Subscribes the account to an app. An existing subscription keeps its topic and gets the scope.
+   *
+   * @param domain the app's domain.
+   * @param scope ids of notification types; default: all types that the app declares.
+   * @returns the subscription.
+   * @throws {ProtocolError} `unknown_app`, what the server answers, or `unavailable`.
+   * @example
+   * await wallet.subscribe('app.example.com', ['news'])
+   */
   subscribe(domain: string, scope?: readonly string[]): Promise<Subscription>
+  /**
+   * Replaces the scope of a subscription and renews it for 30 days.
+   *
+   * @param domain the app's domain.
+   * @param scope ids of all notification types that the account wants.
+   * @returns the subscription.
+   * @throws {ProtocolError} `not_subscribed`, what the server answers, or `unavailable`.
+   */
   update(domain: string, scope: readonly string[]): Promise<Subscription>
+  /**
+   * Ends a subscription.
+   *
+   * @param domain the app's domain.
+   * @throws {ProtocolError} `not_subscribed`, what the server answers, or `unavailable`.
+   */
   delete(domain: string): Promise<void>
-  /** Newest first; `limit` 1 to 50 (default 50), `after` is the id of the last notification of the page before. */
+  /**
+   * Reads a page of an app's notifications, newest first.
+   *
+   * @param domain the app's domain.
+   * @param page `limit` 1 to 50 (default 50); `after`: id of the last notification of the page before; `unreadFirst`: all
+   * unread ones come before the read ones.
+   * @throws {ProtocolError} `not_subscribed`, what the server answers, or `unavailable`.
+   * @example
+   * const { notifications, hasMore } = await wallet.history('app.example.com', { limit: 20 })
+   */
   history(
     domain: string,
     page?: { limit?: number; after?: string; unreadFirst?: boolean },
   ): Promise<HistoryPage>
+  /**
+   * Marks notifications as read, on all devices of the account.
+   *
+   * @param domain the app's domain.
+   * @param ids of notifications, or `all`. Unknown ids are ignored.
+   * @throws {ProtocolError} `not_subscribed`, what the server answers, or `unavailable`.
+   */
   markRead(domain: string, ids: readonly string[] | 'all'): Promise<void>
-  /** What this device knows the account to have. */
+  /** @returns the live subscriptions that this device knows, without asking the server. */
   subscriptions(): Subscription[]
+  /**
+   * Calls the listener for each event. A `message` is acknowledged when its listeners have resolved; when one rejects,
+   * the message comes again later.
+   *
+   * @param event `message`: a notification came; `changed`: the account has other subscriptions.
+   * @param listener may return a promise.
+   * @returns ends the listening when it is disposed of.
+   * @example
+   * using listening = wallet.on('message', ({ domain, notification }) => show(domain, notification))
+   */
   on<E extends keyof WalletEvents>(
     event: E,
     listener: (value: WalletEvents[E]) => void | Promise<void>,
   ): Disposable
-  /** What a restart needs; holds secret keys. */
+  /** @returns the state that a restart needs; it holds secret keys. */
   export(): WalletState
 }

@@ -27,8 +27,12 @@ export interface Grant {
 }
 
 /**
- * Gets the text that the account's owner is to see, and answers their signature: of an Ethereum key by EIP-191 in hex, of
- * a Solana key in base58. Another kind, like that of a contract wallet, comes with its type: `{ t: 'eip1271', s: '0x…' }`.
+ * Signs the statement by which the account lets this device act for it.
+ *
+ * @param text shown to the account's owner, who signs it.
+ * @returns the signature: of an Ethereum key by EIP-191 in hex, of a Solana key in base58. Another kind, like that of a
+ * contract wallet, comes with its type: `{ t: 'eip1271', s: '0x…' }`.
+ * @throws when the owner declines.
  */
 export type Sign = (text: string) => Promise<string | Signature>
 

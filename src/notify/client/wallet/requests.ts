@@ -65,13 +65,15 @@ const answerClaims = <S extends z.ZodType>(
   return parsed.data
 }
 
-export const createRequests = (
-  { relay, clock, randomBytes }: RequestsDeps,
-  { account, identity, timeout, onUnknownIdentity }: RequestsOptions,
-) => {
-  const nextId = payloadIds(clock.now, randomBytes)
+const nameOf = (topic: string, idText: string) => `${topic} ${idText}`
+
+/** The requests that wait for their answer, by topic and JSON-RPC id. */
+const createPending = ({
+  clock,
+  timeout,
+  onUnknownIdentity,
+}: { clock: Clock } & Pick<RequestsOptions, 'timeout' | 'onUnknownIdentity'>) => {
   const pending = new Map<string, Pending>()
-  const nameOf = (topic: string, idText: string) => `${topic} ${idText}`
 
   /** Settles with the answer, or with `unavailable` when none comes in time. `publish` sends the request. */
   const waitFor = <R>(
@@ -109,6 +111,16 @@ export const createRequests = (
       publish().catch(fail)
     })
 
+  return { pending, waitFor }
+}
+
+export const createRequests = (
+  { relay, clock, randomBytes }: RequestsDeps,
+  { account, identity, timeout, onUnknownIdentity }: RequestsOptions,
+) => {
+  const nextId = payloadIds(clock.now, randomBytes)
+  const { pending, waitFor } = createPending({ clock, timeout, onUnknownIdentity })
+
   return {
     /** Throws what the server answered, or `unavailable` when it did not answer in time. */
     ask<S extends z.ZodType, R>(row: Row<S>, question: Question<S, R>): Promise<R> {
@@ -136,8 +148,7 @@ export const createRequests = (
       return waitFor(
         nameOf(responseTopic, String(id)),
         row.method,
-        async (rpc) =>
-          apply(answerClaims(row, rpc, { now: clock.now(), issuer: of, audience: key.did })),
+        async (rpc) => apply(answerClaims(row, rpc, { now: clock.now(), issuer: of, audience: key.did })),
         () => relay.publish({ topic, message, tag: row.requestTag, ttl: row.requestTtl }),
       )
     },

@@ -178,9 +178,7 @@ export const createSubscriptions = (account: string, restored: readonly Subscrip
       byTopic.set(topicOfItem(item), { ...item, account })
       return { changed: true, left: [] }
     },
-    apply: (
-      view: readonly SubscriptionItem[],
-      about: { complete: string | null; iat: number },
-    ): ViewChange => applyView({ byTopic, asOf }, isOwn, view, about),
+    apply: (view: readonly SubscriptionItem[], about: { complete: string | null; iat: number }): ViewChange =>
+      applyView({ byTopic, asOf }, isOwn, view, about),
   }
 }

@@ -1,0 +1,85 @@
+/** Wire shapes of the notify server's HTTP API, as the dapp's side reads them. */
+import * as z from 'zod'
+
+export const failure = z.object({ error: z.string(), field: z.string().optional() })
+export const enrolled = z.object({ authenticationKey: z.string(), subscribeKey: z.string() })
+export const described = z.object({ types: z.array(z.object({ id: z.string(), name: z.string() })) })
+export const notified = z.object({
+  sent: z.array(z.string()),
+  failed: z.array(z.object({ account: z.string(), reason: z.string() })),
+  not_found: z.array(z.string()),
+  scheduled: z.array(z.string()).optional(),
+})
+const state = z.enum(['queued', 'published', 'delivered', 'read', 'failed'])
+const counts = z.object({
+  queued: z.number(),
+  published: z.number(),
+  delivered: z.number(),
+  read: z.number(),
+  failed: z.number(),
+})
+const time = z.iso.datetime().nullable()
+export const known = z
+  .object({
+    notification_id: z.string(),
+    app_domain: z.string(),
+    status: z.enum(['scheduled', 'queued', 'done', 'cancelled']),
+    notification: z.object({
+      type: z.string(),
+      title: z.string(),
+      body: z.string(),
+      icon: z.string().nullable(),
+      url: z.string().nullable(),
+    }),
+    created_at: time,
+    deliver_at: time,
+    deliver_by: time,
+    expires_at: time,
+    counts,
+  })
+  .transform((one) => ({
+    id: one.notification_id,
+    domain: one.app_domain,
+    status: one.status,
+    notification: one.notification,
+    /** ISO 8601, like the others. */
+    createdAt: one.created_at,
+    deliverAt: one.deliver_at,
+    deliverBy: one.deliver_by,
+    expiresAt: one.expires_at,
+    counts: one.counts,
+  }))
+export const knownPage = z.object({ notifications: z.array(known), next: z.string().nullable() })
+export const receiptsPage = z.object({
+  receipts: z.array(z.object({ account: z.string(), state, reason: z.string().optional(), at: z.string() })),
+  next: z.string().nullable(),
+})
+const broadcastStatus = z.enum(['scheduled', 'running', 'done', 'cancelled', 'expired'])
+export const begun = z.object({ id: z.string(), status: broadcastStatus })
+export const progress = z
+  .object({
+    id: z.string(),
+    ended_at: time,
+    status: broadcastStatus,
+    /** Subscribers when it began; null before. */
+    total: z.number().nullable(),
+    handed: z.number(),
+    /** Subscribers that do not want the type. */
+    skipped: z.number(),
+    counts,
+  })
+  .transform(({ ended_at, ...rest }) => ({
+    ...rest,
+    /** ISO 8601; null until the fan-out has stopped, also when the broadcast is cancelled already. */
+    endedAt: ended_at,
+  }))
+export const cancelled = z.object({ cancelled: z.number() })
+
+export type DeliveryState = z.infer<typeof state>
+export type SentNotification = z.infer<typeof known>
+export type Receipt = z.infer<typeof receiptsPage>['receipts'][number]
+export type BroadcastStatus = z.infer<typeof broadcastStatus>
+export type BroadcastProgress = z.infer<typeof progress>
+
+export const subscribed = z.array(z.string())
+export const wanted = z.record(z.string(), z.object({ notification_types: z.array(z.string()) }))
