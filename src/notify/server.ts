@@ -1,6 +1,6 @@
 /**
- * The notify server: wallets subscribe to apps through it, and it brings them what the apps publish (the dapps' side,
- * over HTTP, is `publish` and `http`).
+ * The notify server: wallets subscribe to apps through it, and it delivers what the apps publish. (The dapps' side, over
+ * HTTP, is `publish` and `http`.)
  *
  *     relay ──▶ requests ──▶ subscriptions ──▶ account record + outbox (one commit)
  *     relay ◀── outbox/worker ◀── outbox/messages ◀── outbox
@@ -9,9 +9,9 @@
  *     publish/schedule, publish/broadcasts ──▶ outbox, when it is time
  *     beside them: the sweeper, and subscriptions/relay-topics (which topics the server is on)
  *
- * Guarantees: a request is acknowledged to the relay only when its effect and its answer are durable; it takes effect
- * once; all that must be said because of it is said, at least once, over restarts. Any number of processes may run on
- * one store, with one client id on the relay (shared subscriptions).
+ * Guarantees: a request is acknowledged to the relay only when its effect and its answer are durable. It takes effect once.
+ * Every message that follows from it is sent at least once, over restarts. Any number of processes may run on one store,
+ * with one client id on the relay (shared subscriptions).
  *
  * Wire tables: requests in `requests/handler`, what is sent in `outbox/messages`, rules in `subscriptions/rules` and
  * `requests/authority`.
@@ -64,9 +64,9 @@ export interface NotifyServerDeps {
   randomBytes: (length: number) => Uint8Array
   /** Connects as `serverKeys.relay`. The server closes what it gets. */
   connectRelay: ConnectRelay
-  /** Divides jobs, by their names, among the processes on one store. */
+  /** Runs a task, by its name, on one of the processes that share the store. */
   leaderTask: (name: 'notify sweep' | 'notify renewal') => LeaderTask
-  /** did:key of the relay, for what it tells by webhook. */
+  /** did:key of the relay, which signs its webhook events. */
   relayKey: () => Promise<string>
 }
 
@@ -78,22 +78,22 @@ export interface NotifyServerOptions {
   otherUrls?: readonly string[]
   /** Verifies signatures of contract wallets; without it they are refused. */
   verifySignature?: ContractWalletCheck
-  /** URLs at which the relay may tell us something. */
+  /** URLs to which the relay may post events. */
   webhooks?: readonly string[]
 }
 
 export interface NotifyServer extends AsyncDisposable {
   readonly serverKeys: ServerKeys
-  /** Works once the server is ready. */
+  /** Usable once the server is ready. */
   readonly rotation: Rotation
-  /** Resolves when requests are taken; rejects when it is closed before. */
+  /** Resolves when the server takes requests; rejects when it is closed before. */
   ready(): Promise<void>
   /** It has become ready and is connected to the relay. */
   healthy(): boolean
   readonly accountData: AccountData
   /** Subscribes to a topic; resolves when the relay has it. */
   join(topic: string): Promise<void>
-  /** What the relay posted: see `relay/events`. */
+  /** Handles the events of one POST of the relay: see `relay/events`. */
   takeEvents(tokens: readonly string[]): Promise<void>
 }
 

@@ -1,6 +1,6 @@
 /**
- * What the notify server asks of its connection to a relay. The real one is `relay/client`, over a socket, also when
- * the relay lives in the same process; or `relay/client/http-client`, to which messages come as events at a webhook.
+ * The notify server's connection to a relay, as an interface. It is `relay/client`, over a socket, also when the relay
+ * runs in the same process; or `relay/client/http-client`, whose messages come as events at a webhook.
  */
 export interface RelayMessage {
   topic: string
@@ -22,17 +22,17 @@ export interface RelayLink {
     ttl: number
     prompt?: boolean
   }): Promise<void>
-  /** `exclusive`: nobody else is to read what is published there. A relay may know nothing of it. */
+  /** `exclusive`: no other client is to read the topics. Other relays may not know this. */
   subscribe(topics: readonly string[], how?: { exclusive?: boolean }): Promise<void>
   unsubscribe(topics: readonly string[]): Promise<void>
   onConnectionChange(listener: () => void): Disposable
-  /** Only where messages come by webhook: takes one that came; resolves when its effect is durable. */
+  /** Only where messages come by webhook: handles one; resolves when its effect is durable. */
   arrived?(message: RelayMessage): Promise<void>
 }
 
 /**
- * Opens the connection. What it is given for messages resolves when their effect is durable: then, and only then, the
- * relay is told that they arrived.
+ * Opens the connection. `onMessage` resolves when the effect of a message is durable; only then it is acknowledged to the
+ * relay.
  */
 export type ConnectRelay = (
   onMessage: (message: RelayMessage) => Promise<void>,

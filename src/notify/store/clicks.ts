@@ -1,4 +1,4 @@
-/** How often the link of a notification was followed: what is kept lives as long as the notification. */
+/** The store's counts of followed links; they last as long as their notification. */
 import type { Notification } from './records.ts'
 
 /** Times in ms. */
@@ -8,7 +8,7 @@ export interface Clicks {
 }
 
 export interface ClickStore {
-  /** Counts a click on the link of one copy: constant work and, from the second on, no more space. */
+  /** Counts a click on the link of one copy, in constant time. Only the first click takes space. */
   click(notification: Notification, deliveredId: string, at: number): Promise<void>
   /** Over all copies; `copies`: how many of them were clicked. */
   clicks(notification: Notification): Promise<(Clicks & { copies: number }) | undefined>

@@ -1,7 +1,7 @@
-/** What the notify server asks of storage about projects; a part of `NotifyStore`. */
+/** The store's part for projects. */
 import type { LimitRules } from '../apps/limits.ts'
 
-/** One of a project's secrets. The secret itself is shown once and not kept. */
+/** One of a project's secrets. The secret itself is shown once and not stored. */
 export interface ProjectSecret {
   /** 16 lower-case hex characters, unique in the project; `first` for the one that came with the project. */
   id: string
@@ -12,11 +12,11 @@ export interface ProjectSecret {
   createdAt: number
   /** The hour in which it was last used. */
   lastUsedAt?: number
-  /** It counts no more from here on. */
+  /** Unix ms; the secret counts no more from then on. */
   expiresAt?: number
 }
 
-/** What an operator grants to a project; what is absent is as it is for all. */
+/** What an operator grants to a project; absent members have their defaults. */
 export interface ProjectSettings {
   limits?: LimitRules
   quotas?: {
@@ -35,17 +35,17 @@ export interface Project {
   /** Hash of the secret that came with the project; it counts as long as there are no `secrets`. */
   secretHash: string
   createdAt: number
-  /** All of them, the first included, once there was ever another one or one was changed. */
+  /** All secrets, the first included; absent until the secrets change for the first time. */
   secrets?: ProjectSecret[]
   settings?: ProjectSettings
 }
 
 export interface ProjectStore {
-  /** Creates the project unless one with this id is there; answers whether it did. */
+  /** Creates the project unless one with this id exists; returns whether it did. */
   createProject(project: Project): Promise<boolean>
   project(id: string): Promise<Project | undefined>
   projects(page: { after?: string; limit: number }): Promise<Project[]>
-  /** Puts `next` in the place of `old`, which `project` answered, unless it is another one by now; answers whether it did. */
+  /** Replaces `old`, as `project` returned it, by `next` if it is still the stored one; returns whether it did. */
   replaceProject(old: Project, next: Project): Promise<boolean>
   /** How many subscribers an app has, expired ones included; counts to `most` at most. */
   countSubscribers(domain: string, most: number): Promise<number>

@@ -1,16 +1,16 @@
 /**
- * What became of a notification, for each subscriber: the receipts.
+ * Receipts: what became of a notification, for each account.
  *
- * A receipt belongs to one account and one notification. It begins when the notification is handed over (`queued`) or
- * refused (`failed`), and goes forward only:
+ * A receipt belongs to one account and one notification. It begins when the notification is enqueued (`queued`) or refused
+ * (`failed`), and moves forward only:
  *
  *     queued → published → delivered → read
  *        └─────────┴────→ failed
  *
- * It may leave states out (a wallet can read in its history what the relay does not have yet). Only handing the
- * notification over to another subscription of the same account, or to one that was refused before, begins it anew.
- * `published` may be the end: the relay keeps what it has until the wallet comes or the TTL ends, and tells nobody.
- * Receipts end with their notification (`expiresAt`). What was handed over before there were receipts has none.
+ * It may skip states (a wallet can read in its history what the relay does not have yet). It begins anew only when the
+ * notification is enqueued for another subscription of the same account, or for one that was refused before.
+ * `published` may be the last state: the relay keeps the message until the wallet connects or the TTL ends.
+ * Receipts last as long as their notification (`expiresAt`).
  */
 import type { Notification, OutboxEntry } from './records.ts'
 
@@ -19,7 +19,7 @@ export type DeliveryState = (typeof DELIVERY_STATES)[number]
 
 export interface Receipt {
   accountKey: string
-  /** CAIP-10: as the subscriber wrote it; for who was refused, as the dapp did. */
+  /** CAIP-10 as the subscriber wrote it; for a refused account, as the dapp wrote it. */
   account: string
   state: DeliveryState
   /** Why it failed; only then. */
@@ -38,7 +38,7 @@ export const REPLACED = 'Replaced by a newer notification'
 export const CANCELLED = 'Cancelled'
 export const EXPIRED = 'Expired before delivery'
 
-/** What became of the notification of an outbox entry that is ticked off. */
+/** What became of the notification of a completed outbox entry. */
 export interface OutboxOutcome {
   of: NotificationName
   accountKey: string
@@ -50,25 +50,25 @@ export interface OutboxOutcome {
 }
 
 /**
- * A copy that is *withdrawn* is in no history and no unread count any more, and its outbox entry is gone. Its id stays
- * a place in the history that a page may begin behind, and handing it over again is `repeated`: a dapp that repeats a
- * call does not bring back what was cancelled or replaced.
+ * A *withdrawn* copy is in no history and no unread count, and has no outbox entry. Its id stays a position in the history
+ * that a page may begin behind. Enqueuing it again is `repeated`: a dapp that repeats a call does not bring back a
+ * cancelled or replaced notification.
  */
 export interface ReceiptsStore {
-  /** Receipts `failed` of accounts that have none of this notification yet. Nothing if the notification is not kept. */
+  /** Writes `failed` receipts for accounts without a receipt of this notification. No effect if it is not stored. */
   refuse(
     of: NotificationName,
     failures: readonly { accountKey: string; account: string; reason: string }[],
     at: number,
   ): Promise<void>
   /**
-   * Removes entries that were delivered or will not be; with `receipt`, in the same step, the receipt of that copy moves
-   * on. Of an entry that is not there any more nothing moves: it was cancelled, or replaced, or ticked off before.
+   * Removes entries that were delivered or will not be; with `receipt` the receipt of that copy moves on in the same step.
+   * An entry that is not stored any more moves nothing: it was cancelled, replaced or completed before.
    */
   completeOutbox(done: readonly { id: string; receipt?: OutboxOutcome }[], at: number): Promise<void>
   /**
-   * Wallets have these copies, each from `at` on. Answers, in order, the notification of each that became `delivered` by
-   * this very call, undefined for others; with `outbox`, in the same step, that entry is added for one that did.
+   * Marks copies as delivered, each from `at` on. Returns, in order, the notification of each copy that became `delivered`
+   * by this very call, undefined for others. With `outbox` the entry of such a copy is added in the same step.
    */
   markDelivered(
     copies: readonly {
@@ -80,9 +80,8 @@ export interface ReceiptsStore {
     }[],
   ): Promise<(NotificationName | undefined)[]>
   /**
-   * A page, with `state` only those in that state now, in an order of account keys that never changes (but is another
-   * one in another engine). Who has a receipt all the time while pages are read is on exactly one of them; with `state`,
-   * who has been in it all the time.
+   * A page, with `state` only receipts in that state now, in a stable order of account keys that depends on the engine. A
+   * receipt that exists while all pages are read is on exactly one of them; with `state`, one that keeps its state.
    */
   receipts(
     of: NotificationName,
@@ -90,13 +89,13 @@ export interface ReceiptsStore {
   ): Promise<Receipt[]>
   receiptCounts(of: NotificationName): Promise<Record<DeliveryState, number>>
   /**
-   * Removes every receipt of the account. It looks at all notifications that are kept: for an operator who erases an
-   * account. Bears repetition.
+   * Removes every receipt of the account. It reads all stored notifications, for an operator who erases an account.
+   * Idempotent.
    */
   forgetReceipts(accountKey: string): Promise<void>
   /**
-   * Withdraws up to `limit` queued copies whose outbox entry nobody holds at `at`; their receipts fail with
-   * `CANCELLED`. What a worker holds is on its way and stays. `more`: there may be more to withdraw.
+   * Withdraws up to `limit` queued copies whose outbox entry is not leased at `at`; their receipts fail with `CANCELLED`.
+   * A leased copy is on its way and stays. `more`: there may be more to withdraw.
    */
   cancelQueued(of: NotificationName, limit: number, at: number): Promise<{ cancelled: number; more: boolean }>
   /**

@@ -1,9 +1,9 @@
-/** What the notify server keeps, row by row: see `store`. Times are unix milliseconds. */
+/** The records of the notify server's store. Times are unix milliseconds. */
 
 /** Bytes encrypted at rest with a key derived from BELFRY_SECRET; base64url. */
 export type Sealed = string
 
-/** What projects can be told of. */
+/** The events that a project's webhooks can listen to. */
 export const WEBHOOK_EVENTS = ['subscribed', 'unsubscribed', 'updated', 'delivered', 'read'] as const
 export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
 
@@ -63,7 +63,7 @@ export interface AppRecord {
   createdAt: number
 }
 
-/** Keys that an app had before: the same members as in `AppRecord`, and until when they count. */
+/** Former keys of an app: the same members as in `AppRecord`, and until when they count. */
 export interface PreviousAppKeys
   extends Pick<
     AppRecord,
@@ -192,13 +192,13 @@ export interface OutboxEntry {
   createdAt: number
   /** Not sent any more from here on. */
   expiresAt: number
-  /** Held back until then; whoever takes it sooner gives it back. */
+  /** Not due before; a worker that takes it sooner returns it. */
   notBefore?: number
 }
 
 // ── notifications ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What a dapp sent, kept once however many receive it. */
+/** A notification of a dapp, stored once however many receive it. */
 export interface Notification {
   /** Ours or the caller's; unique per project. What clients see as `msg.id` is `DeliveredNotification.id`. */
   id: string
@@ -227,7 +227,7 @@ export interface DeliveredNotification {
   notification: Notification
 }
 
-/** What asked for a commit: it takes effect once. */
+/** The request behind a commit, which takes effect once. */
 export interface RequestId {
   /** Of the relay message that carried it; a second commit with the same id does nothing. */
   id: string

@@ -1,12 +1,12 @@
 /**
- * What the notify server asks of storage.
+ * The store of the notify server, as an interface.
  *
  * **An account is the unit of atomicity.** All that a wallet can change about one address (its subscriptions and its
  * watchers) is one small record, `AccountRecord`. The service reads it, works out the next one as a pure function, and
  * commits it together with the messages that must be sent because of it (the outbox) and the id of the request that
- * asked for it. A commit states the version it was worked out from; if somebody else was faster, nothing happens and
- * the service starts again. So every rule of the protocol lives in the service, once, and an engine only has to
- * compare, swap and index.
+ * asked for it. A commit names the version that it was worked out from; if another commit was faster, it changes nothing
+ * and the service starts over. So every rule of the protocol is in the service, once, and an engine compares, swaps and
+ * indexes.
  *
  * Promises resolve when the effect is durable. Times are unix milliseconds and come from the caller. Keys arrive here
  * already sealed (`Sealed`): a store never sees one in clear.
@@ -47,14 +47,14 @@ export interface NotifyStore
     RotationStore {
   // servers, apps
 
-  /** Keys of the notify server itself (by what names, `apps/server-keys` says): the first caller's proposal is kept, everyone gets what is kept. */
+  /** Keys of the notify server itself (names: `apps/server-keys`). The first proposal is stored; every caller gets the stored keys. */
   serverKeys(proposal: Record<string, Sealed>): Promise<Record<string, Sealed>>
   /**
-   * Creates the app unless its domain is taken; answers the app that holds the domain then. Exactly one of several
-   * concurrent callers sees its own proposal.
+   * Creates the app unless its domain is taken; returns the app that holds the domain then. Exactly one of several
+   * concurrent callers gets its own proposal.
    */
   createApp(app: AppRecord): Promise<AppRecord>
-  /** Replaces what an app that is there says about itself; what is absent stays as it is. */
+  /** Replaces the description of an existing app; absent members stay as they are. */
   describeApp(domain: string, description: AppDescription): Promise<void>
   app(domain: string): Promise<AppRecord | undefined>
   appByTopic(subscribeTopic: string): Promise<AppRecord | undefined>
@@ -74,7 +74,7 @@ export interface NotifyStore
   commit(commit: AccountCommit): Promise<'committed' | 'conflict' | 'repeated' | 'used'>
   /** True when a request with this id, or a token with this name, was committed and has not expired. */
   wasCommitted(requestId: string, now: number): Promise<boolean>
-  /** Whose subscription listens on this notify topic. */
+  /** The subscription with this notify topic. */
   topicOwner(topic: string): Promise<TopicOwner | undefined>
   /** Which account the watcher with this identity key watches. */
   watcherOwner(identityKey: string): Promise<string | undefined>
@@ -83,7 +83,7 @@ export interface NotifyStore
     domain: string,
     page: { after?: string; limit: number },
   ): Promise<{ accountKey: string; subscription: Subscription }[]>
-  /** How many subscribers `subscribers` would name now. */
+  /** How many subscribers `subscribers` would list now. */
   subscriberCount(domain: string): Promise<number>
   /** A page of all notify topics, in topic order: what has to be renewed on a relay that forgets. */
   topics(page: { after?: string; limit: number }): Promise<string[]>
@@ -92,16 +92,16 @@ export interface NotifyStore
 
   // notifications
 
-  /** Keeps the notification; idempotent. Answers what is kept under (projectId, domain, id). */
+  /** Stores the notification; idempotent. Returns the one that is stored under (projectId, domain, id). */
   putNotification(notification: Notification): Promise<Notification>
   notification(projectId: string, domain: string, id: string): Promise<Notification | undefined>
   /**
-   * Hands a notification to subscribers: the copy, the unread count, the outbox entry and the receipt (`queued`) of
-   * each in one step; atomic per target. A target that has this copy already, or had it withdrawn, or whose
-   * subscription is gone, is left as it is. Answers, in order, `sent`, `repeated` or `gone`.
-   * With `collapseKey` the last copy with that key in the same subscription is withdrawn in the same step if it is
-   * neither delivered nor read, and its receipt fails with `REPLACED`; also if a worker holds its entry or the relay has
-   * it: then the wallet may yet receive it, but will not find it in its history.
+   * Enqueues a notification for subscribers: the copy, the unread count, the outbox entry and the receipt (`queued`) of
+   * each in one step; atomic per target. A target that has this copy already, or had it withdrawn, or whose subscription
+   * has ended, stays as it is. Returns, in order, `sent`, `repeated` or `gone`.
+   * With `collapseKey` the last copy with that key in the same subscription is withdrawn in the same step if it is neither
+   * delivered nor read, and its receipt fails with `REPLACED`. A worker may have leased its entry, or the relay may have
+   * it: then the wallet may still receive it, but will not find it in its history.
    */
   enqueue(
     notification: Notification,
@@ -122,7 +122,7 @@ export interface NotifyStore
   /**
    * History, newest first, ties by id (descending); with `unreadFirst` all unread ones come before the read ones.
    * `after` is the id of a copy of this subscription (ProtocolError `unknown_notification` otherwise); the page starts
-   * behind it. Expired copies are not there. `hasMoreUnread`: an unread one stands on a later page.
+   * behind it. Expired copies are left out. `hasMoreUnread`: a later page has an unread one.
    * Without `unreadFirst` pages are stable: whatever arrives, is read or withdrawn between them, nothing comes twice and
    * nothing that stays is left out. With it that holds as long as nothing is marked as read between the pages: a copy
    * that is read moves behind all unread ones, so it may come again, and a page that begins behind it goes on from
@@ -135,8 +135,8 @@ export interface NotifyStore
   /** Unread copies of each subscription. */
   unreadCounts(subscriptionIds: readonly string[]): Promise<number[]>
   /**
-   * Marks copies as read, and their receipts: those of `ids`, or all. Unknown ids are ignored. Answers how many
-   * changed; 0 changes nothing.
+   * Marks copies and their receipts as read: those of `ids`, or all. Unknown ids are ignored. Returns how many changed;
+   * with 0 nothing changed.
    * Commits `requestId` and outbox in the same step, also when nothing changed; `repeated` and `used` as in `commit`.
    */
   markRead(request: {
@@ -154,17 +154,17 @@ export interface NotifyStore
   // outbox
 
   /**
-   * Takes up to `limit` entries, oldest first, that nobody holds at `now`; they are this worker's until `until`.
-   * Of several concurrent workers each gets different entries.
+   * Leases up to `limit` entries that are not leased at `now`, oldest first, to this worker until `until`. Concurrent
+   * workers get different entries.
    */
   takeOutbox(lease: { worker: string; limit: number; now: number; until: number }): Promise<OutboxEntry[]>
-  /** Gives entries back before their lease ends (a failed attempt); they may be taken again from `at` on. */
+  /** Ends the lease of entries early (a failed attempt); they may be taken again from `at` on. */
   returnOutbox(ids: readonly string[], at: number): Promise<void>
-  /** How many entries are there, held ones included. */
+  /** How many entries are stored, leased ones included. */
   outboxSize(): Promise<number>
   /** Calls the listener, soon, when entries were added through this or another instance. Calls may be lost. */
   onOutbox(listener: () => void): Disposable
 
-  /** Removes at most `limit` expired notifications, receipts, copies and request ids; answers how many. */
+  /** Removes at most `limit` expired notifications, receipts, copies and request ids; returns how many. */
   sweep(now: number, limit: number): Promise<number>
 }
