@@ -13,4 +13,4 @@ export const MAX_SCHEDULE_AHEAD_MS = 30 * DAY_MS
 /** A subscription lasts this long after it was made or updated. */
 export const SUBSCRIPTION_LIFETIME_MS = 30 * DAY_MS
 /** A watcher lasts this long after its last watch request. */
-export const WATCHER_LIFETIME_MS = DAY_MS
+export const WATCHER_LIFETIME_MS = 24 * HOUR_MS
