@@ -3,8 +3,8 @@
  * each does is in `requests/`; the table of effects and answers is in `hub.ts`.
  */
 import type { Budgets } from '../platform/budgets/budgets.ts'
-import { checked } from '../platform/validate.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
+import { checked } from '../platform/validate.ts'
 import { RELAY_METHODS, type RelayParams, SESSION_TAGS } from '../protocol/relay-methods.ts'
 import { subscriptionIdOf } from '../protocol/topic.ts'
 import type { AckBatcher } from './delivery/ack-batcher.ts'

@@ -1,7 +1,8 @@
 /** What dapps ask with their project's secret: enrol apps, publish, list subscribers. The table is in `routes`. */
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
-import { checked, jsonBody } from '../../platform/net/http.ts'
+import { jsonBody } from '../../platform/net/http.ts'
+import { checked } from '../../platform/validate.ts'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'

@@ -26,10 +26,10 @@
  */
 import type * as z from 'zod'
 import type { JobQueue } from '../../platform/jobs/job-queue.ts'
-import { checked } from '../../platform/validate.ts'
 import type { AddressRules } from '../../platform/net/public-address.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
+import { checked } from '../../platform/validate.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { verifyJwt } from '../../protocol/jwt.ts'
 import {
