@@ -1,35 +1,54 @@
 import { defineConfig } from 'vitest/config'
 
 /**
- * `--mode browser` runs what needs a real browser: a newcomer's `npm test` needs nothing but npm. `--mode fleet` runs the
- * published clients once more, against two relays and two notify servers on one Redis. `--mode alone` runs what measures
- * how long a bystander waits, or listens where only one can, and wants the machine for itself. `--mode soak` runs what
- * lasts as long as one wants.
+ * What runs together, by the ends of file names. Without a mode: what a change usually breaks, on the embedded store and one Redis.
+ *
+ * - `stories`: whole processes, faults, attacks and crowds: what waits for real deadlines, or computes for minutes.
+ * - `fleet`: the published clients against two relays and two notify servers on one Redis, and the contracts of the
+ *   stores on a Redis Cluster.
+ * - `browser`: what needs a real browser. `npm test` needs nothing but npm.
+ * - `alone`: what measures how long a bystander waits, or listens where only one can; it wants the machine for itself.
+ * - `soak`: what lasts as long as one wants.
+ * - `room`: everything of one folder, on every engine.
  */
-const FILES: Record<string, string> = {
-  browser: 'test/**/*.browser.ts',
-  fleet: 'test/compat/**/*.test.ts',
-  alone: 'test/**/*.alone.ts',
-  soak: 'test/**/*.soak.ts',
+interface Mode {
+  files: string[]
+  /** Suites that are held on several stores: all without the cluster, or on the cluster only. Unset: on each. */
+  cluster?: 'no' | 'only'
+  workers: number
 }
 
-export default defineConfig(({ mode }) => ({
-  resolve: { conditions: ['source', 'node', 'import', 'default'] },
-  ssr: { resolve: { conditions: ['source', 'node', 'import', 'default'] } },
-  test: {
-    include: [FILES[mode] ?? 'test/**/*.test.ts'],
-    env: mode === 'fleet' ? { BELFRY_TEST_FLEET: 'yes' } : {},
-    globalSetup: [
-      ...(mode === 'browser' ? [] : ['test/support/redis-setup.ts']),
-      'test/support/capture/whole-run.ts',
-    ],
-    setupFiles: ['test/support/capture/test-process.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    // Many tests have servers, Redis and wallets on the same few cores, and deadlines. Where nobody looks on, one that was
-    // too slow gets a second chance; the report names it all the same (`retry x1`).
-    retry: process.env.CI ? 1 : 0,
-    pool: 'forks',
-    maxWorkers: mode === 'alone' || mode === 'soak' ? 1 : 2,
-  },
-}))
+const TESTS: Mode = { files: ['test/**/*.test.ts'], cluster: 'no', workers: 2 }
+const CLUSTER = ['test/contract/*.test.ts', 'test/storage/redis/{buckets,mq,notify,relay}.test.ts']
+const MODES: Record<string, Mode> = {
+  // Most of the time is spent on waiting.
+  stories: { files: ['test/**/*.story.ts'], cluster: 'no', workers: 4 },
+  fleet: { files: ['test/compat/*.test.ts', ...CLUSTER], cluster: 'only', workers: 2 },
+  browser: { files: ['test/**/*.browser.ts'], workers: 2 },
+  alone: { files: ['test/**/*.alone.ts'], workers: 1 },
+  soak: { files: ['test/**/*.soak.ts'], workers: 1 },
+  room: { files: ['test/**/*.test.ts', 'test/**/*.story.ts'], workers: 2 },
+}
+
+export default defineConfig(({ mode }) => {
+  const { files, cluster, workers } = MODES[mode] ?? TESTS
+  return {
+    resolve: { conditions: ['source', 'node', 'import', 'default'] },
+    ssr: { resolve: { conditions: ['source', 'node', 'import', 'default'] } },
+    test: {
+      include: files,
+      env: {
+        ...(mode === 'fleet' && { BELFRY_TEST_FLEET: 'yes' }),
+        ...(cluster && { BELFRY_TEST_CLUSTER: cluster }),
+      },
+      globalSetup: ['test/support/memory-setup.ts', 'test/support/capture/whole-run.ts'],
+      setupFiles: ['test/support/setup.ts'],
+      testTimeout: 60_000,
+      hookTimeout: 60_000,
+      pool: 'forks',
+      // A quarter of the time of short files would be the loading of the same modules.
+      isolate: MODES[mode] !== undefined,
+      maxWorkers: workers,
+    },
+  }
+})

@@ -1,4 +1,4 @@
-import { engines } from '../support/stores.ts'
+import { engines } from '../support/engines.ts'
 import { contactsStoreContract } from './contacts-store.ts'
 
 for (const engine of engines) contactsStoreContract(engine)

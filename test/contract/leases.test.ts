@@ -1,4 +1,4 @@
-import { engines } from '../support/stores.ts'
+import { engines } from '../support/engines.ts'
 import { leasesContract } from './leases.ts'
 
 for (const engine of engines) leasesContract(engine)

@@ -1,4 +1,4 @@
-import { engines } from '../support/stores.ts'
+import { engines } from '../support/engines.ts'
 import { notifyAccountsContract } from './notify-accounts.ts'
 import { notifyAppsContract } from './notify-apps.ts'
 import { notifyClicksContract } from './notify-clicks.ts'

@@ -1,12 +1,11 @@
 import { expect, it } from 'vitest'
-import { engines } from '../support/stores.ts'
+import { engines } from '../support/engines.ts'
+import { lmdb } from '../support/stores.ts'
 import { operatorStoreContract } from './operator-store.ts'
 
 for (const engine of engines) operatorStoreContract(engine)
 
 it('forgets approvals that were kept long enough, and nothing else (LMDB; Redis does so by itself)', async () => {
-  const [lmdb] = engines
-  if (!lmdb) throw new Error('no engine')
   await using stores = await lmdb.open()
   const { operator } = stores
   const kept = (id: string, keptUntil: number) =>

@@ -1,7 +1,7 @@
 /** One topic, as its operator looks at it and clears it: on every engine. */
 import { describe, expect, it } from 'vitest'
 import type { RelayAdmin } from '../../src/relay/store-admin.ts'
-import { engines } from '../support/stores.ts'
+import { engines } from '../support/engines.ts'
 import { client, hex, message } from './relay-samples.ts'
 
 const NOW = Date.now()

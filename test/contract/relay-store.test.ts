@@ -1,4 +1,4 @@
-import { engines } from '../support/stores.ts'
+import { engines } from '../support/engines.ts'
 import { relayLimitsContract } from './relay-limits.ts'
 import { relayModelContract } from './relay-model.ts'
 import { relayOwnersContract } from './relay-owners.ts'

@@ -1,4 +1,4 @@
-import { engines } from '../support/stores.ts'
+import { engines } from '../support/engines.ts'
 import { processesContract, sessionsStoreContract } from './sessions-store.ts'
 
 for (const engine of engines) {

@@ -3,7 +3,8 @@ import { REPLACED } from '../../src/notify/store/receipts.ts'
 import type { OutboxEntry } from '../../src/notify/store/store.ts'
 import { differencesOf, tallyOf } from '../../src/storage/transfer/sum.ts'
 import { TABLE_NAMES, TABLES } from '../../src/storage/transfer/transfer.ts'
-import { type Engine, engines, type TestStores } from '../support/stores.ts'
+import { enginePairs, engines } from '../support/engines.ts'
+import { lmdb, type TestStores } from '../support/stores.ts'
 import { drain, notification, target } from './notify-samples.ts'
 import { client, hex, message, textsOf, topic, waitingTopics } from './relay-samples.ts'
 import { contentOf, copyAll, furnish, HOUR } from './transfer-samples.ts'
@@ -17,9 +18,6 @@ import {
 } from './transfer-whole.ts'
 
 const address = `eip155:0x${'ab'.repeat(20)}`
-const pairs = engines.flatMap((a) =>
-  engines.map((b): [string, Engine, Engine] => [`${a.name} to ${b.name}`, a, b]),
-)
 
 const COPIES = 454
 const UNREAD = 450
@@ -107,7 +105,7 @@ const seenIn = async (
   }
 }
 
-describe.each(pairs)('a transfer from %s', (_, from, to) => {
+describe.each(enginePairs)('a transfer from %s', (_, from, to) => {
   it('keeps every record, what clients see, and the order of what must be sent', async () => {
     const now = Date.now()
     await using source = await from.open()
@@ -283,9 +281,8 @@ describe.each(engines)('transfers with $name', (engine) => {
 })
 
 it('a snapshot of the embedded store is of one moment, and others write meanwhile', async () => {
-  const [lmdb] = engines
   const now = Date.now()
-  await using store = await (lmdb as Engine).open()
+  await using store = await lmdb.open()
   await furnish(store, now)
   const before = await contentOf(store.transfer.read, now)
   using snapshot = store.transfer.snapshot()

@@ -10,12 +10,10 @@ import { WatchWebhook } from '../../src/protocol/relay-watch.ts'
 import { WATCH_QUEUE } from '../../src/relay/webhooks/jobs.ts'
 import { startWatchRelay } from '../relay/webhooks/world.ts'
 import { manualClock } from '../support/clock.ts'
+import { redis } from '../support/engines.ts'
 import { eventually } from '../support/eventually.ts'
 import { startReceiver } from '../support/receiver.ts'
-import { engines } from '../support/stores.ts'
-
-const [lmdb, redis] = engines
-if (!lmdb || !redis) throw new Error('there are both')
+import { lmdb } from '../support/stores.ts'
 
 const newTopic = () => randomBytes(32).toString('hex')
 const newKey = generateSigningKey

@@ -1,5 +1,5 @@
 /** What strangers leave behind is paid for by their address; over it they are told so, and nobody else is. */
-import { afterAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/contacts/erc1056.ts'
 import { DEFAULT_BUDGETS } from '../../src/platform/budgets/budgets.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
@@ -7,10 +7,8 @@ import { generateSigningKey } from '../../src/protocol/keys.ts'
 import type { Config } from '../../src/server/config/config.ts'
 import { newSigner } from '../contacts/town.ts'
 import { createPerson } from '../keys/person.ts'
-import { sharedRedis, stopShared } from '../support/redis.ts'
+import { sharedRedis } from '../support/redis.ts'
 import { startWorld, type World } from '../support/world.ts'
-
-afterAll(stopShared)
 
 const MIB = 1024 * 1024
 const ENGINES: [name: string, config: () => Promise<Partial<Config>>][] = [

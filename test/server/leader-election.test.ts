@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { silent } from '../../src/platform/telemetry.ts'
 import { composeServer } from '../../src/server/compose.ts'
 import { configWith } from '../../src/server/config/config.ts'
@@ -13,12 +13,10 @@ import type { Stores } from '../../src/storage/stores.ts'
 import { message, topic } from '../contract/relay-samples.ts'
 import { manualClock } from '../support/clock.ts'
 import { eventually } from '../support/eventually.ts'
-import { sharedRedis, startRedis, stopShared } from '../support/redis.ts'
+import { sharedRedis, startRedis } from '../support/redis.ts'
 
 const SECOND = 1_000
 const MINUTE = 60 * SECOND
-
-afterAll(stopShared)
 
 describe('a duty', () => {
   let clock: ReturnType<typeof manualClock>

@@ -1,4 +1,4 @@
-import { afterAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { z } from 'zod'
 import { type Action, digestOf, registryOf } from '../../src/contacts/erc1056.ts'
 import { createKeysClient } from '../../src/keys/client.ts'
@@ -9,10 +9,8 @@ import { contactsClient } from '../../src/sdk/contacts.ts'
 import { HEX, newSigner } from '../contacts/town.ts'
 import { createPerson } from '../keys/person.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
-import { sharedRedis, stopShared } from '../support/redis.ts'
+import { sharedRedis } from '../support/redis.ts'
 import { temporaryHome } from './town.ts'
-
-afterAll(stopShared)
 
 const bytes = (...all: number[]) => Uint8Array.from(all)
 

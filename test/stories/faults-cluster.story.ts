@@ -11,7 +11,6 @@
 import { expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { startFleet } from '../support/fleet.ts'
-import { ONCE } from '../support/once.ts'
 import { startCluster } from '../support/redis.ts'
 import { startTraffic } from './faults.ts'
 
@@ -23,7 +22,6 @@ const NODE_TIMEOUT = 20_000
 const LAG = 1_000
 
 it('loses nothing but what Redis itself may lose when a master dies under load and its replica takes over', {
-  ...ONCE,
   timeout: 300_000,
 }, async () => {
   await using cluster = await startCluster({ nodeTimeout: NODE_TIMEOUT })

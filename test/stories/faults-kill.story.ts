@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest'
 import { startFleet } from '../support/fleet.ts'
-import { ONCE } from '../support/once.ts'
 import { startRedis } from '../support/redis.ts'
 import { startTraffic } from './faults.ts'
 
@@ -12,7 +11,6 @@ for (const [what, membersOf] of [
   ['a notify server', 'notifies'],
 ] as const) {
   it(`loses nothing and sends nothing twice when ${what} is killed ${KILLS} times under load`, {
-    ...ONCE,
     timeout: 300_000,
   }, async () => {
     await using redis = await startRedis({ appendonly: true })

@@ -4,7 +4,6 @@
  */
 import { expect, it } from 'vitest'
 import { startFleet } from '../support/fleet.ts'
-import { ONCE } from '../support/once.ts'
 import { startRedis } from '../support/redis.ts'
 import { startTraffic } from './faults.ts'
 
@@ -12,7 +11,6 @@ const CALLS = 50
 const SIGNALS = ['SIGTERM', 'SIGKILL', 'SIGKILL'] as const
 
 it('loses nothing and sends nothing twice when Redis is restarted under load', {
-  ...ONCE,
   timeout: 300_000,
 }, async () => {
   await using redis = await startRedis({ appendonly: true, config: ['--appendfsync', 'always'] })

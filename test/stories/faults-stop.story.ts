@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { startFleet } from '../support/fleet.ts'
-import { ONCE } from '../support/once.ts'
 import { startRedis } from '../support/redis.ts'
 import { startTraffic } from './faults.ts'
 
@@ -11,7 +10,6 @@ const STOPPED = 60_000
 const LEASE = 30_000
 
 it('takes over the work of a notify server that stands still for 60 s, and does nothing twice when it goes on', {
-  ...ONCE,
   timeout: 300_000,
 }, async () => {
   await using redis = await startRedis({ appendonly: true })

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { z } from 'zod'
 import { fromBase64, toBase64 } from '../../src/protocol/bytes.ts'
 import type { CarmentisKey } from '../../src/sessions/carmentis/keys.ts'
@@ -11,10 +11,8 @@ import { contextWith } from '../sessions/wallet-context.ts'
 import { knownSecret } from '../support/capture/record.mjs'
 import { eventually } from '../support/eventually.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
-import { sharedRedis, stopShared } from '../support/redis.ts'
+import { sharedRedis } from '../support/redis.ts'
 import { temporaryHome } from './town.ts'
-
-afterAll(stopShared)
 
 const KILLS = 6
 const ADMIN_TOKEN = `admin-${randomBytes(16).toString('hex')}`

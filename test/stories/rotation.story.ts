@@ -6,7 +6,6 @@ import { fetchKeys } from '../../src/notify/client/app-keys.ts'
 import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFleet } from '../support/fleet.ts'
-import { ONCE } from '../support/once.ts'
 import { newOwner } from '../support/owner.ts'
 import { startRedis } from '../support/redis.ts'
 import { enrolByCommandLine, newDevice, postNotification } from './town.ts'
@@ -19,7 +18,6 @@ const belfry = async (...words: string[]): Promise<Record<string, unknown>> => {
 }
 
 it('wallets with the old keys and with the new ones are served, and none misses a notification', {
-  ...ONCE,
   timeout: 240_000,
 }, async () => {
   await using redis = await startRedis({ appendonly: true })

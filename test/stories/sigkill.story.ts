@@ -8,7 +8,6 @@ import { decodeJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { createRelayClient } from '../../src/relay/client/index.ts'
 import { eventually } from '../support/eventually.ts'
-import { ONCE } from '../support/once.ts'
 import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { enrolByCommandLine, newDevice, postNotification, relayAs, temporaryHome } from './town.ts'
@@ -37,7 +36,6 @@ const watchNotifyTopic = async (wsUrl: string, symKey: Uint8Array, topic: string
 }
 
 it(`loses nothing that was acknowledged and sends nothing twice over ${KILLS} kills`, {
-  ...ONCE,
   timeout: 240_000,
 }, async () => {
   await using home = await temporaryHome()

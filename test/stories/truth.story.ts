@@ -9,7 +9,6 @@ import { fromNotifyServer } from '../../src/notify/client/index.ts'
 import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFleet } from '../support/fleet.ts'
-import { ONCE } from '../support/once.ts'
 import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
@@ -89,7 +88,6 @@ it.each([
 ])(
   'what was promised comes once, what was taken back does not, over kills, on %s',
   {
-    ...ONCE,
     timeout: 240_000,
   },
   async (_, start) => {

@@ -1,13 +1,10 @@
-import { afterAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
-import { ONCE } from '../support/once.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
-import { sharedRedis, stopShared } from '../support/redis.ts'
+import { sharedRedis } from '../support/redis.ts'
 import { startReceiver } from '../support/webhook-receiver.ts'
 import { enrolByCommandLine, newDevice, temporaryHome } from './town.ts'
-
-afterAll(stopShared)
 
 const DOMAIN = 'story.example.com'
 const KILLS = 3
@@ -25,7 +22,6 @@ it.each([
 ])(
   'on %s a process that is killed again and again tells of every subscription, and greets it once',
   {
-    ...ONCE,
     timeout: 120_000,
   },
   async (_, environment) => {

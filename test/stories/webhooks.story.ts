@@ -1,16 +1,14 @@
 /** What a dapp's own server hears of its subscribers, however badly it listens. */
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { WEBHOOK_QUEUE } from '../../src/notify/webhooks/calls.ts'
 import { type Clock, systemClock } from '../../src/platform/runtime/clock.ts'
 import { silent } from '../../src/platform/telemetry.ts'
 import { eventually } from '../support/eventually.ts'
-import { sharedRedis, stopShared } from '../support/redis.ts'
+import { sharedRedis } from '../support/redis.ts'
 import { type Received, signatureOf, startReceiver } from '../support/webhook-receiver.ts'
 import { startWorld, type World } from '../support/world.ts'
 import { newDevice } from './town.ts'
-
-afterAll(stopShared)
 
 /** Runs with the machine's clock and can leap: hours of waiting pass at once. */
 const leaping = (): Clock & { leap(ms: number): void } => {

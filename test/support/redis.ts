@@ -3,7 +3,7 @@
  *
  * Where they come from: `redis-server` or `valkey-server` on PATH; without them root installs Debian's package; anybody
  * else is told in one sentence what is missing. `REDIS_URL` names a server that is there already, for the tests that
- * neither restart nor kill it (`sharedRedis`).
+ * neither restart nor kill it (`sharedRedis`). A test that needs no Redis does not import this file.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { findOrInstall } from './debian.ts'
+import { atEndOfFile } from './end-of-file.ts'
 import { eventually } from './eventually.ts'
 import { freePort } from './process.ts'
 
@@ -25,6 +26,9 @@ export const findRedis = async (): Promise<{ server: string; cli: string }> => {
   })
   return { server, cli: server.replace(/-server$/, '-cli') }
 }
+
+// While a file is loaded, no test's time runs: an installation takes longer than a test may. What fails here fails again.
+if (!process.env.REDIS_URL) await findRedis().catch(() => {})
 
 export interface RedisServer extends AsyncDisposable {
   readonly url: string
@@ -147,26 +151,40 @@ export const startCluster = async ({ nodeTimeout = 2_000 } = {}): Promise<RedisC
   }
 }
 
-let shared: Promise<{ url: string }> | undefined
+let shared: Promise<RedisServer | { url: string }> | undefined
 /** One server for all tests of a file; each store keeps to a prefix of its own. */
 export const sharedRedis = (): Promise<{ url: string }> => {
   const url = process.env.REDIS_URL
-  shared ??= url ? Promise.resolve({ url }) : startRedis()
+  if (url) return Promise.resolve({ url })
+  shared ??= startShared(startRedis, () => (shared = undefined))
   return shared
 }
 
 let sharedOfMany: Promise<RedisCluster> | undefined
 export const sharedCluster = (): Promise<RedisCluster> => {
-  sharedOfMany ??= startCluster()
+  sharedOfMany ??= startShared(startCluster, () => (sharedOfMany = undefined))
   return sharedOfMany
 }
 
-/** For `afterAll`: ends what the shared ones started. */
-export const stopShared = async (): Promise<void> => {
-  const all = [await shared, await sharedOfMany]
-  shared = undefined
-  sharedOfMany = undefined
-  for (const one of all) {
-    if (one && Symbol.asyncDispose in one) await (one as AsyncDisposable)[Symbol.asyncDispose]()
-  }
+const startShared = async <T extends AsyncDisposable>(
+  start: () => Promise<T>,
+  forget: () => void,
+): Promise<T> => {
+  const server = await start()
+  atEndOfFile(async () => {
+    forget()
+    await server[Symbol.asyncDispose]()
+  })
+  return server
 }
+
+/** See vitest.config.ts: unset, everything is run. */
+const cluster = process.env.BELFRY_TEST_CLUSTER
+export const isOfThisRun = (usesCluster: boolean): boolean =>
+  cluster === undefined || usesCluster === (cluster === 'only')
+
+/** What suites of Redis' own are held on. */
+export const sharedServers = [
+  ...(isOfThisRun(false) ? [['Redis', sharedRedis] as const] : []),
+  ...(isOfThisRun(true) ? [['a Redis Cluster', sharedCluster] as const] : []),
+]

@@ -11,7 +11,7 @@ import { subscription, T } from '../../contract/notify-samples.ts'
 import { connect, randomTopic, startRelay } from '../../relay/client/world.ts'
 import { manualClock } from '../../support/clock.ts'
 import { eventually } from '../../support/eventually.ts'
-import { engines, type TestStores } from '../../support/stores.ts'
+import { lmdb, type TestStores } from '../../support/stores.ts'
 
 const ACCOUNTS = 203
 const EACH = 100
@@ -74,8 +74,6 @@ const tap = async (relayUrl: string, now: () => number) => {
 let stores: TestStores
 let topics: string[]
 beforeEach(async () => {
-  const [lmdb] = engines
-  if (!lmdb) throw new Error('there is LMDB')
   stores = await lmdb.open()
   topics = []
   const commits = Array.from({ length: ACCOUNTS }, (_, at) => {

@@ -3,7 +3,7 @@ import { createWorker, type Job, type JobOutcome } from '../../../src/platform/j
 import { systemClock } from '../../../src/platform/runtime/clock.ts'
 import { silent, unmeasured } from '../../../src/platform/telemetry.ts'
 import { eventually } from '../../support/eventually.ts'
-import { engines, type TestStores } from '../../support/stores.ts'
+import { lmdb, type TestStores } from '../../support/stores.ts'
 
 const HOUR = 3_600_000
 const job = (id: string, at = Date.now()): Job => ({
@@ -19,9 +19,7 @@ const job = (id: string, at = Date.now()): Job => ({
 describe('a worker', () => {
   let stores: TestStores
   beforeEach(async () => {
-    const [embedded] = engines
-    if (!embedded) throw new Error('there are engines')
-    stores = await embedded.open()
+    stores = await lmdb.open()
   })
   afterEach(() => stores[Symbol.asyncDispose]())
 

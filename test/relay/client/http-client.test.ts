@@ -10,11 +10,8 @@ import { createRelayRpc } from '../../../src/relay/client/rpc.ts'
 import { manualClock } from '../../support/clock.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type Receiver, startReceiver } from '../../support/receiver.ts'
-import { engines } from '../../support/stores.ts'
+import { lmdb } from '../../support/stores.ts'
 import { startWatchRelay } from '../webhooks/world.ts'
-
-const [lmdb] = engines
-if (!lmdb) throw new Error('there is one')
 
 let relay: Awaited<ReturnType<typeof startWatchRelay>>
 let receiver: Receiver

@@ -4,9 +4,10 @@ import { describe, expect, it } from 'vitest'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import { messageIdOf } from '../../../src/protocol/topic.ts'
 import { manualClock } from '../../support/clock.ts'
+import { redis } from '../../support/engines.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type Receiver, startReceiver } from '../../support/receiver.ts'
-import { type Engine, engines } from '../../support/stores.ts'
+import { type Engine, lmdb } from '../../support/stores.ts'
 import { startWatchRelay } from './world.ts'
 
 const DAY = 86_400
@@ -31,9 +32,6 @@ const start = async (engine: Engine, options: Parameters<typeof startWatchRelay>
     },
   }
 }
-
-const [lmdb, redis] = engines
-if (!lmdb || !redis) throw new Error('there are both')
 
 describe.each([lmdb, redis])('watches of a relay on $name', (engine) => {
   it('tell a service of a message, signed by the key of /public-key', async () => {

@@ -1,9 +1,7 @@
-import { afterAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { openRedis } from '../../../src/storage/redis/open.ts'
 import { eventually } from '../../support/eventually.ts'
-import { sharedCluster, sharedRedis, startRedis, stopShared } from '../../support/redis.ts'
-
-afterAll(stopShared)
+import { sharedServers, startRedis } from '../../support/redis.ts'
 
 const open = async (url: string, prefix: string) => {
   const stores = await openRedis({ url, prefix, timeoutMs: 1_000 })
@@ -13,38 +11,38 @@ const open = async (url: string, prefix: string) => {
   return { buckets, [Symbol.asyncDispose]: () => stores[Symbol.asyncDispose]() }
 }
 
-it.each([
-  ['Redis', sharedRedis],
-  ['a Redis Cluster', sharedCluster],
-])('several processes share one bucket on %s, which refills evenly', async (_, server) => {
-  const { url } = await server()
-  const prefix = `buckets-${process.pid}:`
-  await using one = await open(url, prefix)
-  await using two = await open(url, prefix)
-  // 2 a second.
-  const size = { burst: 6, seconds: 3 }
-  const started = Date.now()
-  const answers = await Promise.all(
-    Array.from({ length: 12 }, (_, at) => (at % 2 ? one : two).buckets.take(['eip155:0xabc'], size)),
-  )
-  const waits = answers.flat()
-  expect(waits.filter((wait) => wait === 0)).toHaveLength(6)
-  const refused = waits.filter((wait) => wait > 0)
-  for (const wait of refused) expect(wait).toBeLessThanOrEqual(500)
-  // Half a second later there is one more, not six.
-  const [late = 0] = await eventually(async () => {
-    const both = (
-      await Promise.all([one, two].map(({ buckets }) => buckets.take(['eip155:0xabc'], size)))
-    ).flat()
-    if (!both.includes(0)) throw new Error('it is still empty')
-    return both.filter((wait) => wait > 0)
-  })
-  expect(late).toBeGreaterThan(0)
-  expect(Date.now() - started).toBeGreaterThanOrEqual(400)
-  // What many take at once is asked at once, each for itself.
-  const names = Array.from({ length: 500 }, (_, at) => `many ${at}`)
-  expect(new Set(await one.buckets.take(names, size))).toEqual(new Set([0]))
-})
+it.each(sharedServers)(
+  'several processes share one bucket on %s, which refills evenly',
+  async (_, server) => {
+    const { url } = await server()
+    const prefix = `buckets-${process.pid}:`
+    await using one = await open(url, prefix)
+    await using two = await open(url, prefix)
+    // 2 a second.
+    const size = { burst: 6, seconds: 3 }
+    const started = Date.now()
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, (_, at) => (at % 2 ? one : two).buckets.take(['eip155:0xabc'], size)),
+    )
+    const waits = answers.flat()
+    expect(waits.filter((wait) => wait === 0)).toHaveLength(6)
+    const refused = waits.filter((wait) => wait > 0)
+    for (const wait of refused) expect(wait).toBeLessThanOrEqual(500)
+    // Half a second later there is one more, not six.
+    const [late = 0] = await eventually(async () => {
+      const both = (
+        await Promise.all([one, two].map(({ buckets }) => buckets.take(['eip155:0xabc'], size)))
+      ).flat()
+      if (!both.includes(0)) throw new Error('it is still empty')
+      return both.filter((wait) => wait > 0)
+    })
+    expect(late).toBeGreaterThan(0)
+    expect(Date.now() - started).toBeGreaterThanOrEqual(400)
+    // What many take at once is asked at once, each for itself.
+    const names = Array.from({ length: 500 }, (_, at) => `many ${at}`)
+    expect(new Set(await one.buckets.take(names, size))).toEqual(new Set([0]))
+  },
+)
 
 it('goes on by the buckets of the process while Redis is away, and nobody is refused for that', async () => {
   await using redis = await startRedis()

@@ -1,12 +1,10 @@
 /** What of the registry of installations is Redis' own: calls that are sent again, keys that go by themselves. */
-import { afterAll, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { connectRedis } from '../../../src/storage/redis/connection.ts'
 import { contactsGrant } from '../../../src/storage/redis/lua/contacts/grant.ts'
 import { contactsRevoke } from '../../../src/storage/redis/lua/contacts/revoke.ts'
 import { createRedisContacts } from '../../../src/storage/redis/rooms/contacts.ts'
-import { sharedRedis, startRedis, stopShared } from '../../support/redis.ts'
-
-afterAll(stopShared)
+import { sharedRedis, startRedis } from '../../support/redis.ts'
 
 const HOUR = 3_600_000
 let prefixes = 0

@@ -1,18 +1,14 @@
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { QueueName } from '../../../src/mq/store.ts'
 import { openRedis } from '../../../src/storage/redis/open.ts'
 import type { Stores } from '../../../src/storage/stores.ts'
 import { eventually } from '../../support/eventually.ts'
-import { sharedCluster, sharedRedis, stopShared } from '../../support/redis.ts'
+import { sharedServers } from '../../support/redis.ts'
 
 const HOUR = 3_600_000
-afterAll(stopShared)
 let files = 0
 
-for (const [name, server] of [
-  ['Redis', sharedRedis],
-  ['a Redis Cluster', sharedCluster],
-] as const) {
+for (const [name, server] of sharedServers) {
   describe(`queues of two processes on ${name}`, () => {
     let one: Stores
     let two: Stores

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { NotifyStore } from '../../../src/notify/store/store.ts'
 import { createChannels } from '../../../src/storage/redis/channels.ts'
 import { connectRedis, type RedisConnection } from '../../../src/storage/redis/connection.ts'
@@ -26,9 +26,7 @@ import {
   watcher,
 } from '../../contract/notify-samples.ts'
 import { eventually } from '../../support/eventually.ts'
-import { sharedCluster, sharedRedis, stopShared } from '../../support/redis.ts'
-
-afterAll(stopShared)
+import { sharedServers } from '../../support/redis.ts'
 
 const alice = 'eip155:0xalice'
 const bob = 'eip155:0xbob'
@@ -70,10 +68,7 @@ describe('packing', () => {
   })
 })
 
-for (const [name, server] of [
-  ['one Redis', sharedRedis],
-  ['a cluster', sharedCluster],
-] as const) {
+for (const [name, server] of sharedServers) {
   describe(`several processes' notify stores on ${name}`, () => {
     let count = 0
     let prefix: string
@@ -123,7 +118,7 @@ for (const [name, server] of [
     }
 
     it('asks a single Redis once for all partitions, and a cluster once for each', async () => {
-      await eventually(() => expect(redis().spansSlots).toBe(name === 'one Redis'))
+      await eventually(() => expect(redis().spansSlots).toBe(name === 'Redis'))
       const { client } = redis()
       const scripts = async () => {
         const nodes = 'nodes' in client ? client.nodes('master') : [client]
@@ -137,7 +132,7 @@ for (const [name, server] of [
       await store().outboxSize()
       const before = await scripts()
       expect(await store().outboxSize()).toBe(0)
-      expect((await scripts()) - before).toBe(name === 'one Redis' ? 1 : 64)
+      expect((await scripts()) - before).toBe(name === 'Redis' ? 1 : 64)
     })
 
     it('lets exactly one of many commits of one version through', async () => {

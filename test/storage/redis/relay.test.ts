@@ -1,5 +1,5 @@
 import { Cluster, Redis } from 'ioredis'
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SUBSCRIPTION_LEASE_MS, type Wake } from '../../../src/relay/store.ts'
 import { openRedis } from '../../../src/storage/redis/open.ts'
 import { parseRedisUrl } from '../../../src/storage/redis/url.ts'
@@ -15,7 +15,7 @@ import {
   waitingTopics,
 } from '../../contract/relay-samples.ts'
 import { eventually } from '../../support/eventually.ts'
-import { sharedCluster, sharedRedis, stopShared } from '../../support/redis.ts'
+import { sharedServers } from '../../support/redis.ts'
 
 const a = topic('a')
 const owned = topic('owned')
@@ -23,13 +23,9 @@ const [alice, bob, carol] = [client('alice'), client('bob'), client('carol')]
 const DAY = 86_400_000
 type Stores = Awaited<ReturnType<typeof openRedis>>
 
-afterAll(stopShared)
 let files = 0
 
-for (const [name, server] of [
-  ['Redis', sharedRedis],
-  ['a Redis Cluster', sharedCluster],
-] as const) {
+for (const [name, server] of sharedServers) {
   describe(`relay stores of two processes on ${name}`, () => {
     let one: Stores
     let two: Stores
