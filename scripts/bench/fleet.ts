@@ -3,12 +3,12 @@
  * the outbox is empty; the subscribers are away, so that nothing but the servers is measured.
  */
 import { cpus } from 'node:os'
-import { enrolByCommandLine, newDevice, postNotification } from '../../test/stories/town.ts'
 import { eventually } from '../../test/support/eventually.ts'
 import { startFleet } from '../../test/support/fleet.ts'
 import { readMetric } from '../../test/support/metrics.ts'
 import { newOwner } from '../../test/support/owner.ts'
 import { startRedis } from '../../test/support/redis.ts'
+import { enrolByCommandLine, newDevice, postNotification } from '../../test/support/story.ts'
 import { count, type Row } from './table.ts'
 
 const DOMAIN = 'bench.example.com'

@@ -3,8 +3,13 @@ import { randomBytes } from 'node:crypto'
 import type { Wallet, WalletState } from '../../src/notify/client/index.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { type SigningKey, signingKeyFrom } from '../../src/protocol/keys.ts'
-import { type EnrolledApp, enrolByCommandLine, newDevice, postNotification } from '../../test/stories/town.ts'
 import { newOwner } from '../../test/support/owner.ts'
+import {
+  type EnrolledApp,
+  enrolByCommandLine,
+  newDevice,
+  postNotification,
+} from '../../test/support/story.ts'
 import { alternate, type Both, median, ratio, startBoth } from './engines.ts'
 import { connectPeer, type Peer } from './peer.ts'
 import type { BenchServer } from './server.ts'

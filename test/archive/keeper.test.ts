@@ -7,7 +7,7 @@ import type { Clock } from '../../src/platform/runtime/clock.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { ProtocolError } from '../../src/protocol/errors.ts'
 import type { Stores } from '../../src/storage/stores.ts'
-import { expectPushed, startHub, topicNamed } from '../relay/hub-world.ts'
+import { expectPushed, startHub, topicNamed } from '../support/world/relay-hub.ts'
 
 const topic = topicNamed('kept')
 const [ann, bob] = ['did:key:ann', 'did:key:bob']

@@ -7,8 +7,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { fill } from '../stories/crowd.ts'
-import { enrolByCommandLine, temporaryHome } from '../stories/town.ts'
 import { startServerProcess } from '../support/process.ts'
+import { enrolByCommandLine, temporaryHome } from '../support/story.ts'
 
 const DOMAIN = 'app.example.com'
 const COUNT = 3_000

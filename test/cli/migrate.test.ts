@@ -19,7 +19,7 @@ import { client, hex, message, topic } from '../contract/relay-samples.ts'
 import { contentOf, furnish } from '../contract/transfer-samples.ts'
 import { startServerProcess } from '../support/process.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
-import { buildTown } from './town.ts'
+import { buildTown } from '../support/world/full-store.ts'
 
 const HOUR = 3_600_000
 let dir: string

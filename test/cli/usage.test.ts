@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { connect, randomMessage, randomTopic } from '../relay/client/world.ts'
 import { startPulse } from '../security/pulse.ts'
+import { connect, randomMessage, randomTopic } from '../support/world/scripted-relay.ts'
 import { startWorld, type World } from '../support/world.ts'
 import { commandLineOf } from './belfry.ts'
 

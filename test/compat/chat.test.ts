@@ -5,8 +5,8 @@ import { memoryStorage } from '../../src/sync/storage.ts'
 import { openTypedStore } from '../../src/sync/stores.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
+import { type System, startSystem } from '../support/world/system.ts'
 import { type Peer, startPeer } from './peer.ts'
-import { type System, startSystem } from './system.ts'
 
 /** Published chat clients with their sync clients: invite, accept, talk, and a second device that finds it all. */
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type System, startSystem } from '../support/world/system.ts'
 import { type Peer, startPeer } from './peer.ts'
-import { type System, startSystem } from './system.ts'
 
 /** Published relay clients of three generations on one relay. */
 const versions = { '2.12': 'core-2.12', '2.17': 'core-2.17', '2.25': '@walletconnect/core' }

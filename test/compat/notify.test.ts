@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
+import { type DappApp, type System, startSystem } from '../support/world/system.ts'
 import { type Peer, startPeer } from './peer.ts'
-import { type DappApp, type System, startSystem } from './system.ts'
 
 /** @walletconnect/notify-client 1.4.1 (core 2.12.2 inside), unmodified, against the whole server. */
 

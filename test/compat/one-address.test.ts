@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
+import { type System, startSystem } from '../support/world/system.ts'
 import { type Peer, startPeer } from './peer.ts'
-import { type System, startSystem } from './system.ts'
 
 /** Twenty wallets of one office: published notify-clients behind one address, with the limits that are the default. */
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type System, startSystem } from '../support/world/system.ts'
 import { type Peer, startPeer } from './peer.ts'
-import { type System, startSystem } from './system.ts'
 
 /** Two published sign-clients, a dapp and a wallet, with our relay between them. */
 const newest = '@walletconnect/sign-client'

@@ -4,8 +4,8 @@ import type { Sync } from '../../src/sync/client.ts'
 import { memoryStorage } from '../../src/sync/storage.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
+import { type System, startSystem } from '../support/world/system.ts'
 import { type Peer, startPeer } from './peer.ts'
-import { type System, startSystem } from './system.ts'
 
 /** The published sync client, and ours: devices of one account. */
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { contactsClient } from '../../src/sdk/contacts.ts'
-import { HEX, newSigner, startTown, type Town } from './town.ts'
+import { HEX, newSigner, startTown, type Town } from '../support/world/contacts.ts'
 
 let town: Town
 beforeAll(async () => {

@@ -20,7 +20,7 @@ import { NO_RATE_LIMITS, type RateLimitName } from '../../src/server/config/sett
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { capturedLog } from '../support/capture/log.ts'
 import { manualClock } from '../support/clock.ts'
-import { HEX } from './town.ts'
+import { HEX } from '../support/world/contacts.ts'
 
 const tls = (file: string) => readFileSync(new URL(`../support/tls/${file}`, import.meta.url), 'utf8')
 /** The host that the test's certificate is for, as the did names it. */

@@ -3,8 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Action, digestOf, digestSignedBy, registryOf } from '../../src/contacts/erc1056.ts'
 import { fromHex, toHex } from '../../src/protocol/bytes.ts'
+import { HEX, signerOf } from '../support/world/contacts.ts'
 import edges from '../vectors/edges.json' with { type: 'json' }
-import { HEX, signerOf } from './town.ts'
 
 const { erc1056: vector } = edges
 const bytes = (hex: string) => fromHex(hex.slice(2))

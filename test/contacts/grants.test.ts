@@ -6,9 +6,9 @@ import type { Action } from '../../src/contacts/erc1056.ts'
 import { fromHex, toBase58, toBase64, toHex } from '../../src/protocol/bytes.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
-import { idAuth } from '../keys/person.ts'
 import { eventually } from '../support/eventually.ts'
-import { DENIED, HEX, newSigner, startTown, type Town, YEAR } from './town.ts'
+import { idAuth } from '../support/person.ts'
+import { DENIED, HEX, newSigner, startTown, type Town, YEAR } from '../support/world/contacts.ts'
 
 let town: Town
 beforeAll(async () => {

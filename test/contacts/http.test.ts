@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
-import { DENIED, startTown, type Town } from './town.ts'
+import { DENIED, startTown, type Town } from '../support/world/contacts.ts'
 
 let town: Town
 beforeAll(async () => {

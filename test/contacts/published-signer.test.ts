@@ -5,7 +5,7 @@ import { type Address, decodeFunctionData, encodeFunctionResult, type Hex, parse
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { z } from 'zod'
 import { fromHex } from '../../src/protocol/bytes.ts'
-import { DENIED, HEX, newSigner, type Signer, startTown, type Town, YEAR } from './town.ts'
+import { DENIED, HEX, newSigner, type Signer, startTown, type Town, YEAR } from '../support/world/contacts.ts'
 
 const abi = parseAbi([
   'function nonce(address) view returns (uint256)',

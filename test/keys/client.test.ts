@@ -3,7 +3,7 @@ import { fromHex } from '../../src/protocol/bytes.ts'
 import { x25519Did } from '../../src/protocol/did.ts'
 import { generateAgreementKey, signingKeyFrom } from '../../src/protocol/keys.ts'
 import { createKeysClient } from '../../src/sdk/wallet.ts'
-import { type ClientWorld, netDeps, startClientWorld } from '../notify/client/world.ts'
+import { type ClientWorld, netDeps, startClientWorld } from '../support/world/wallets.ts'
 
 let world: ClientWorld
 beforeAll(async () => {

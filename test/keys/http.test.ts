@@ -6,9 +6,9 @@ import { didPkh, x25519Did } from '../../src/protocol/did.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateAgreementKey } from '../../src/protocol/keys.ts'
 import { encodeRecap } from '../../src/protocol/recap.ts'
+import { createPerson, idAuth } from '../support/person.ts'
+import { startRegistry } from '../support/world/keys.ts'
 import vectors from '../vectors/core.json' with { type: 'json' }
-import { createPerson, idAuth } from './person.ts'
-import { startRegistry } from './registry.ts'
 
 const SUCCESS = { status: 'SUCCESS', error: null, value: null }
 const failure = (name: string, message: unknown = expect.any(String)) => ({

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { didPkh, x25519Did } from '../../src/protocol/did.ts'
 import { generateAgreementKey, type SigningKey } from '../../src/protocol/keys.ts'
-import { createPerson, idAuth } from './person.ts'
-import { startRegistry } from './registry.ts'
+import { createPerson, idAuth } from '../support/person.ts'
+import { startRegistry } from '../support/world/keys.ts'
 
 const OWN = 'https://belfry.example.com'
 const person = createPerson()

@@ -9,8 +9,8 @@ import { silent } from '../../src/platform/telemetry.ts'
 import { accountKey } from '../../src/protocol/caip.ts'
 import { didPkh } from '../../src/protocol/did.ts'
 import { manualClock } from '../support/clock.ts'
-import { createPerson, idAuth } from './person.ts'
-import { startRegistry } from './registry.ts'
+import { createPerson, idAuth } from '../support/person.ts'
+import { startRegistry } from '../support/world/keys.ts'
 
 const tls = (file: string) => readFileSync(new URL(`../support/tls/${file}`, import.meta.url), 'utf8')
 const person = createPerson()

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type HttpWorld, NEWS, OFFERS, PUBLIC_URL, startWithApp } from './http/world.ts'
+import { type HttpWorld, NEWS, OFFERS, PUBLIC_URL, startWithApp } from '../support/world/notify-http.ts'
 
 let world: HttpWorld
 beforeEach(async () => {

@@ -6,7 +6,7 @@ import { createKeysClient } from '../../src/sdk/wallet.ts'
 import { type Chain, startChain } from '../support/chain.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner } from '../support/owner.ts'
-import { type ClientWorld, netDeps, startClientWorld } from './client/world.ts'
+import { type ClientWorld, netDeps, startClientWorld } from '../support/world/wallets.ts'
 
 const APP = 'app.example.com'
 

@@ -4,7 +4,7 @@ import { fromHex } from '../../src/protocol/bytes.ts'
 import { accountKey } from '../../src/protocol/caip.ts'
 import { topicOf } from '../../src/protocol/topic.ts'
 import { eventually } from '../support/eventually.ts'
-import { startNotify, type TestNotify, TYPES, type View } from './support/server.ts'
+import { startNotify, type TestNotify, TYPES, type View } from '../support/world/notify.ts'
 import { type Device, newOwner } from './support/wallet.ts'
 
 const SECOND = 1000

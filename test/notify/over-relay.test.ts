@@ -6,10 +6,10 @@ import { fromHex } from '../../src/protocol/bytes.ts'
 import { NOTIFY_METHODS } from '../../src/protocol/notify-methods.ts'
 import { topicOf } from '../../src/protocol/topic.ts'
 import { createRelayClient } from '../../src/relay/client/index.ts'
-import { startRelay } from '../relay/client/world.ts'
 import { eventually } from '../support/eventually.ts'
+import { startNotify, TYPES, type View } from '../support/world/notify.ts'
+import { startRelay } from '../support/world/scripted-relay.ts'
 import { online } from './support/online.ts'
-import { startNotify, TYPES, type View } from './support/server.ts'
 import { claimsIn, newOwner, opened } from './support/wallet.ts'
 
 const deps = { clock: systemClock, log: silent, meter: unmeasured }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { createVault } from '../../src/notify/apps/vault.ts'
 import { loadServerKeys, type ServerKeys } from '../../src/notify/server.ts'
 import { utf8 } from '../../src/protocol/bytes.ts'
-import { startNotify } from './support/server.ts'
+import { startNotify } from '../support/world/notify.ts'
 
 const secret = (byte: number) => new Uint8Array(32).fill(byte)
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import { fromBase58, toBase64 } from '../../src/protocol/bytes.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner, newSolanaOwner } from '../support/owner.ts'
-import { type ClientWorld, startClientWorld } from './client/world.ts'
+import { type ClientWorld, startClientWorld } from '../support/world/wallets.ts'
 
 const APP = 'app.example.com'
 const DEVNET = 'EtWTRABZaYq6iMfeYKouRu166VU2xqa1'

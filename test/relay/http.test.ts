@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { eventually } from '../support/eventually.ts'
-import { topicNamed } from './hub-world.ts'
-import { startRelay } from './ws-world.ts'
+import { startRelay } from '../support/world/relay.ts'
+import { topicNamed } from '../support/world/relay-hub.ts'
 
 const topic = topicNamed('a topic')
 

@@ -3,7 +3,7 @@ import { createBudgets } from '../../src/platform/budgets/budgets.ts'
 import { createBuckets } from '../../src/platform/budgets/token-buckets.ts'
 import type { PressureLevel } from '../../src/platform/budgets/watermark.ts'
 import { messageIdOf } from '../../src/protocol/topic.ts'
-import { expectPushed, quiet, startHub, topicNamed } from './hub-world.ts'
+import { expectPushed, quiet, startHub, topicNamed } from '../support/world/relay-hub.ts'
 
 const house = 'did:key:z6MkHouse'
 const wallet = 'did:key:z6MkWallet'

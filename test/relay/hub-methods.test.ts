@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { subscriptionIdOf } from '../../src/protocol/topic.ts'
 import { eventually } from '../support/eventually.ts'
 import { paidWork } from '../support/unpaid.ts'
-import { expectPushed, type HubWorld, quiet, startHub, topicNamed } from './hub-world.ts'
+import { expectPushed, type HubWorld, quiet, startHub, topicNamed } from '../support/world/relay-hub.ts'
 
 const alice = 'did:key:z6MkAlice'
 const bob = 'did:key:z6MkBob'

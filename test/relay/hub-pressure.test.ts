@@ -1,7 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { paidWork } from '../support/unpaid.ts'
-import { expectPushed, type HubWorld, quiet, startHub, type TestPeer, topicNamed } from './hub-world.ts'
+import {
+  expectPushed,
+  type HubWorld,
+  quiet,
+  startHub,
+  type TestPeer,
+  topicNamed,
+} from '../support/world/relay-hub.ts'
 
 const alice = 'did:key:z6MkAlice'
 const bob = 'did:key:z6MkBob'

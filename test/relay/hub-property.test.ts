@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { quiet, startHub, type TestPeer, topicNamed } from './hub-world.ts'
+import { quiet, startHub, type TestPeer, topicNamed } from '../support/world/relay-hub.ts'
 
 const CLIENTS = ['did:key:z6MkOne', 'did:key:z6MkTwo', 'did:key:z6MkThree']
 const TOPICS = [topicNamed('first'), topicNamed('second')]

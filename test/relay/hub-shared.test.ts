@@ -2,7 +2,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createRelayHub } from '../../src/relay/hub.ts'
 import { eventually } from '../support/eventually.ts'
 import { unpaid } from '../support/unpaid.ts'
-import { expectPushed, type HubWorld, quiet, startHub, type TestPeer, topicNamed } from './hub-world.ts'
+import {
+  expectPushed,
+  type HubWorld,
+  quiet,
+  startHub,
+  type TestPeer,
+  topicNamed,
+} from '../support/world/relay-hub.ts'
 
 const alice = 'did:key:z6MkAlice'
 const server = 'did:key:z6MkServer'

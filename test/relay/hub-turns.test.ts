@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { createBudgets, NO_BUDGETS } from '../../src/platform/budgets/budgets.ts'
 import { createBuckets } from '../../src/platform/budgets/token-buckets.ts'
 import { eventually } from '../support/eventually.ts'
-import { startHub, type TestPeer, topicNamed } from './hub-world.ts'
+import { startHub, type TestPeer, topicNamed } from '../support/world/relay-hub.ts'
 
 const house = 'did:key:z6MkHouse'
 const requests = topicNamed('requests')

@@ -1,7 +1,7 @@
 /** What protocol.md §4 says of single methods, beyond what the delivery tests hold. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { messageIdOf } from '../../src/protocol/topic.ts'
-import { expectPushed, type HubWorld, quiet, startHub, topicNamed } from './hub-world.ts'
+import { expectPushed, type HubWorld, quiet, startHub, topicNamed } from '../support/world/relay-hub.ts'
 
 const alice = 'did:key:z6MkAlice'
 const bob = 'did:key:z6MkBob'

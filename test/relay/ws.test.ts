@@ -4,8 +4,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { manualClock } from '../support/clock.ts'
 import { eventually } from '../support/eventually.ts'
-import { topicNamed } from './hub-world.ts'
-import { closedOf, startRelay, upgradeStatus } from './ws-world.ts'
+import { closedOf, startRelay, upgradeStatus } from '../support/world/relay.ts'
+import { topicNamed } from '../support/world/relay-hub.ts'
 
 const topic = topicNamed('a topic')
 

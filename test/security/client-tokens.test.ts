@@ -11,9 +11,9 @@ import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { createRelayClient } from '../../src/relay/client/index.ts'
 import { hex } from '../contract/relay-samples.ts'
-import { upgradeStatus } from '../relay/ws-world.ts'
 import { capturedLog } from '../support/capture/log.ts'
 import { eventually } from '../support/eventually.ts'
+import { upgradeStatus } from '../support/world/relay.ts'
 import { startWorld, type World } from '../support/world.ts'
 
 let world: World

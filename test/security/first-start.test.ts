@@ -11,8 +11,8 @@ import { join, relative } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
-import { enrolByCommandLine, temporaryHome } from '../stories/town.ts'
 import { COMMAND, type ServerProcess, startServerProcess } from '../support/process.ts'
+import { enrolByCommandLine, temporaryHome } from '../support/story.ts'
 
 /** Empty is unset. */
 const DEFAULTS = {

@@ -8,12 +8,12 @@ import { verifyJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey, type SigningKey } from '../../src/protocol/keys.ts'
 import { WatchWebhook } from '../../src/protocol/relay-watch.ts'
 import { WATCH_QUEUE } from '../../src/relay/webhooks/jobs.ts'
-import { startWatchRelay } from '../relay/webhooks/world.ts'
 import { manualClock } from '../support/clock.ts'
 import { redis } from '../support/engines.ts'
 import { eventually } from '../support/eventually.ts'
 import { startReceiver } from '../support/receiver.ts'
 import { lmdb } from '../support/stores.ts'
+import { startWatchRelay } from '../support/world/relay-webhooks.ts'
 
 const newTopic = () => randomBytes(32).toString('hex')
 const newKey = generateSigningKey

@@ -2,7 +2,7 @@
  * What is sent to every way in, and what it gets: one table each, so that each room alone and the whole house are held
  * to the same answers.
  */
-import { topicNamed } from '../relay/hub-world.ts'
+import { topicNamed } from '../support/world/relay-hub.ts'
 
 const encoder = new TextEncoder()
 const concat = (...parts: (string | number[])[]) =>

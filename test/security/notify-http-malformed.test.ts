@@ -1,6 +1,6 @@
 /** Whatever is sent to the notify routes gets its documented error, and the next caller is served. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type HttpWorld, PUBLIC_URL, startWithApp } from '../notify/http/world.ts'
+import { type HttpWorld, PUBLIC_URL, startWithApp } from '../support/world/notify-http.ts'
 import { MALFORMED, MIB } from './malformed.ts'
 
 let world: HttpWorld

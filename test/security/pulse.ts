@@ -1,5 +1,5 @@
-import { type EnrolledApp, newDevice, postNotification } from '../stories/town.ts'
 import { newOwner } from '../support/owner.ts'
+import { type EnrolledApp, newDevice, postNotification } from '../support/story.ts'
 import type { World } from '../support/world.ts'
 
 export const PULSE_DOMAIN = 'pulse.example'

@@ -4,10 +4,10 @@ import type { Peer } from '../../scripts/bench/peer.ts'
 import { fetchKeys } from '../../src/notify/client/app-keys.ts'
 import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { topicOf } from '../../src/protocol/topic.ts'
-import { newDevice, postNotification } from '../stories/town.ts'
 import { newOwner } from '../support/owner.ts'
+import { newDevice, postNotification } from '../support/story.ts'
+import { GROUNDS, type SecurityGround } from '../support/world/attacked-relay.ts'
 import { ACCOMPLICE, connectFrom, STRANGER } from './relay-attackers.ts'
-import { GROUNDS, type SecurityGround } from './relay-grounds.ts'
 
 const DOMAIN = 'bystander.example'
 const MONTH_S = 2_592_000

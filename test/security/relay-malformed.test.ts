@@ -1,9 +1,9 @@
 /** Malformed input to the relay: each gets its documented error, and whoever else is connected stays served. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { WebSocket } from 'ws'
-import { topicNamed } from '../relay/hub-world.ts'
-import { startRelay, upgradeStatus } from '../relay/ws-world.ts'
 import { eventually } from '../support/eventually.ts'
+import { startRelay, upgradeStatus } from '../support/world/relay.ts'
+import { topicNamed } from '../support/world/relay-hub.ts'
 import { TEXTS } from './malformed.ts'
 
 const topic = topicNamed('a topic')

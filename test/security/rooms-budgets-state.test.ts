@@ -5,9 +5,9 @@ import { DEFAULT_BUDGETS } from '../../src/platform/budgets/budgets.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import type { Config } from '../../src/server/config/config.ts'
-import { newSigner } from '../contacts/town.ts'
-import { createPerson } from '../keys/person.ts'
+import { createPerson } from '../support/person.ts'
 import { sharedRedis } from '../support/redis.ts'
+import { newSigner } from '../support/world/contacts.ts'
 import { startWorld, type World } from '../support/world.ts'
 
 const MIB = 1024 * 1024

@@ -8,12 +8,12 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { composeServer, type RunningServer } from '../../src/server/compose.ts'
 import { type Config, configWith } from '../../src/server/config/config.ts'
-import { connect, randomMessage, randomTopic } from '../relay/client/world.ts'
-import { enrolled, newDevice, postNotification } from '../stories/town.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner } from '../support/owner.ts'
 import { freePort } from '../support/process.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { enrolled, newDevice, postNotification } from '../support/story.ts'
+import { connect, randomMessage, randomTopic } from '../support/world/scripted-relay.ts'
 
 /** Above the relay's periodic look (10 s), and far below it. */
 const CAUGHT_UP = 20_000

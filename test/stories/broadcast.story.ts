@@ -15,8 +15,8 @@ import { eventually } from '../support/eventually.ts'
 import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
+import { enrolByCommandLine, newDevice, temporaryHome } from '../support/story.ts'
 import { fill } from './crowd.ts'
-import { enrolByCommandLine, newDevice, temporaryHome } from './town.ts'
 
 const SUBSCRIBERS = 100_000
 /** How often the other project sends, ms, and for how long at most. */

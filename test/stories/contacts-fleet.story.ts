@@ -6,11 +6,11 @@ import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { didWeb } from '../../src/protocol/did.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { contactsClient } from '../../src/sdk/contacts.ts'
-import { HEX, newSigner } from '../contacts/town.ts'
-import { createPerson } from '../keys/person.ts'
+import { createPerson } from '../support/person.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { sharedRedis } from '../support/redis.ts'
-import { temporaryHome } from './town.ts'
+import { temporaryHome } from '../support/story.ts'
+import { HEX, newSigner } from '../support/world/contacts.ts'
 
 const bytes = (...all: number[]) => Uint8Array.from(all)
 

@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { contactsClient } from '../../src/sdk/contacts.ts'
-import { HEX } from '../contacts/town.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { sharedRedis } from '../support/redis.ts'
-import { temporaryHome } from './town.ts'
+import { temporaryHome } from '../support/story.ts'
+import { HEX } from '../support/world/contacts.ts'
 
 const KILLS = 3
 const DEVICES = 12

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { newOwner } from '../support/owner.ts'
+import { newDevice } from '../support/story.ts'
 import { startWorld } from '../support/world.ts'
-import { newDevice } from './town.ts'
 
 it('a dapp sees its notification go out, arrive at a wallet, and be read', async () => {
   await using world = await startWorld()

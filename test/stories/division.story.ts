@@ -5,7 +5,7 @@ import { startFleet } from '../support/fleet.ts'
 import { readMetric } from '../support/metrics.ts'
 import { newOwner } from '../support/owner.ts'
 import { startRedis } from '../support/redis.ts'
-import { enrolByCommandLine, newDevice } from './town.ts'
+import { enrolByCommandLine, newDevice } from '../support/story.ts'
 
 const WALLETS = 40
 const ROUNDS = 50

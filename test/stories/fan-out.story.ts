@@ -4,7 +4,7 @@ import type { Wallet } from '../../src/notify/client/index.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { startServerProcess } from '../support/process.ts'
-import { enrolByCommandLine, newDevice, postNotification, temporaryHome } from './town.ts'
+import { enrolByCommandLine, newDevice, postNotification, temporaryHome } from '../support/story.ts'
 
 const ACCOUNTS = 500
 const CONNECTED = 50

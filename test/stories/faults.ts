@@ -18,7 +18,7 @@ import { topicOf } from '../../src/protocol/topic.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Fleet } from '../support/fleet.ts'
 import { newOwner } from '../support/owner.ts'
-import { enrolByCommandLine, newDevice, postNotification, relayAs } from './town.ts'
+import { enrolByCommandLine, newDevice, postNotification, relayAs } from '../support/story.ts'
 
 const DOMAIN = 'faults.example.com'
 const WALLETS = 100

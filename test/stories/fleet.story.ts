@@ -3,7 +3,7 @@ import { eventually } from '../support/eventually.ts'
 import { startFleet } from '../support/fleet.ts'
 import { newOwner } from '../support/owner.ts'
 import { startRedis } from '../support/redis.ts'
-import { enrolByCommandLine, newDevice, postNotification } from './town.ts'
+import { enrolByCommandLine, newDevice, postNotification } from '../support/story.ts'
 
 it('carries a notification between wallets and dapps that use different processes', {
   timeout: 60_000,

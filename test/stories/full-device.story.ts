@@ -6,10 +6,10 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
-import { connect, randomMessage, randomTopic } from '../relay/client/world.ts'
 import { eventually } from '../support/eventually.ts'
 import { startServerProcess } from '../support/process.ts'
 import { mountSparse, mountTmpfs } from '../support/volume.ts'
+import { connect, randomMessage, randomTopic } from '../support/world/scripted-relay.ts'
 
 const DEVICE = { imageMib: 256, deviceMib: 64 }
 /** The system has one number or the other for a write that was taken and then failed. */

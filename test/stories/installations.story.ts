@@ -7,11 +7,11 @@ import { accountSigner, ed25519Signer, mqClient, type ReceivedMessage } from '..
 import { fromHex, toHex } from '../../src/protocol/bytes.ts'
 import { generateAgreementKey, generateSigningKey, signingKeyFrom } from '../../src/protocol/keys.ts'
 import { contactsClient } from '../../src/sdk/contacts.ts'
-import { HEX } from '../contacts/town.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner } from '../support/owner.ts'
+import { newDevice } from '../support/story.ts'
+import { HEX } from '../support/world/contacts.ts'
 import { startWorld, type World } from '../support/world.ts'
-import { newDevice } from './town.ts'
 
 let world: World
 beforeAll(async () => {

@@ -7,7 +7,7 @@ import { generateAgreementKey, generateSigningKey } from '../../src/protocol/key
 import { eventually } from '../support/eventually.ts'
 import { freePort, type ServerProcess, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
-import { temporaryHome } from './town.ts'
+import { temporaryHome } from '../support/story.ts'
 
 const KILLS = 4
 

@@ -12,7 +12,7 @@ import { knownSecret } from '../support/capture/record.mjs'
 import { eventually } from '../support/eventually.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { sharedRedis } from '../support/redis.ts'
-import { temporaryHome } from './town.ts'
+import { temporaryHome } from '../support/story.ts'
 
 const KILLS = 6
 const ADMIN_TOKEN = `admin-${randomBytes(16).toString('hex')}`

@@ -20,7 +20,7 @@ import { newAgent } from '../mq/agents.ts'
 import { findOrInstall, INSTALL_TIMEOUT } from '../support/debian.ts'
 import { eventually } from '../support/eventually.ts'
 import { cutAt, recorded, strace } from '../support/power-cut.ts'
-import { temporaryHome } from './town.ts'
+import { temporaryHome } from '../support/story.ts'
 
 const bytes = (length: number) => randomBytes(length)
 

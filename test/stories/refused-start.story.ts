@@ -12,8 +12,8 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { connect, randomMessage, randomTopic } from '../relay/client/world.ts'
 import { startServerProcess } from '../support/process.ts'
+import { connect, randomMessage, randomTopic } from '../support/world/scripted-relay.ts'
 
 const PAGE_BYTES = 4_096
 let dir: string

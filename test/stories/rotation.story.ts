@@ -8,7 +8,7 @@ import { eventually } from '../support/eventually.ts'
 import { startFleet } from '../support/fleet.ts'
 import { newOwner } from '../support/owner.ts'
 import { startRedis } from '../support/redis.ts'
-import { enrolByCommandLine, newDevice, postNotification } from './town.ts'
+import { enrolByCommandLine, newDevice, postNotification } from '../support/story.ts'
 
 const DOMAIN = 'rotation.example.com'
 

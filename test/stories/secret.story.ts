@@ -16,8 +16,14 @@ import { eventually } from '../support/eventually.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { freePort, type ServerProcess, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
+import {
+  type EnrolledApp,
+  enrolByCommandLine,
+  newDevice,
+  postNotification,
+  temporaryHome,
+} from '../support/story.ts'
 import { signatureOf, startReceiver } from '../support/webhook-receiver.ts'
-import { type EnrolledApp, enrolByCommandLine, newDevice, postNotification, temporaryHome } from './town.ts'
 
 const PEOPLE = 4_000
 const DOMAIN = 'secret.example.com'

@@ -10,7 +10,7 @@ import { createRelayClient } from '../../src/relay/client/index.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
-import { enrolByCommandLine, newDevice, postNotification, relayAs, temporaryHome } from './town.ts'
+import { enrolByCommandLine, newDevice, postNotification, relayAs, temporaryHome } from '../support/story.ts'
 
 const KILLS = 20
 

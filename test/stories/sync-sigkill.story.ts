@@ -10,7 +10,7 @@ import { startFleet } from '../support/fleet.ts'
 import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
-import { relayAs, temporaryHome } from './town.ts'
+import { relayAs, temporaryHome } from '../support/story.ts'
 
 const store = 'settings'
 const topic = 'cd'.repeat(32)

@@ -12,7 +12,7 @@ import { startFleet } from '../support/fleet.ts'
 import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
-import { type EnrolledApp, enrolByCommandLine, newDevice, temporaryHome } from './town.ts'
+import { type EnrolledApp, enrolByCommandLine, newDevice, temporaryHome } from '../support/story.ts'
 
 const DOMAIN = 'story.example.com'
 

@@ -15,8 +15,14 @@ import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { startReceiver } from '../support/receiver.ts'
 import { startRedis } from '../support/redis.ts'
+import {
+  type EnrolledApp,
+  enrolByCommandLine,
+  newDevice,
+  postNotification,
+  temporaryHome,
+} from '../support/story.ts'
 import { startWorld, type World } from '../support/world.ts'
-import { type EnrolledApp, enrolByCommandLine, newDevice, postNotification, temporaryHome } from './town.ts'
 
 const DOMAIN = 'webhook.example.com'
 

@@ -3,8 +3,8 @@ import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { sharedRedis } from '../support/redis.ts'
+import { enrolByCommandLine, newDevice, temporaryHome } from '../support/story.ts'
 import { startReceiver } from '../support/webhook-receiver.ts'
-import { enrolByCommandLine, newDevice, temporaryHome } from './town.ts'
 
 const DOMAIN = 'story.example.com'
 const KILLS = 3

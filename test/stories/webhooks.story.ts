@@ -6,9 +6,9 @@ import { type Clock, systemClock } from '../../src/platform/runtime/clock.ts'
 import { silent } from '../../src/platform/telemetry.ts'
 import { eventually } from '../support/eventually.ts'
 import { sharedRedis } from '../support/redis.ts'
+import { newDevice } from '../support/story.ts'
 import { type Received, signatureOf, startReceiver } from '../support/webhook-receiver.ts'
 import { startWorld, type World } from '../support/world.ts'
-import { newDevice } from './town.ts'
 
 /** Runs with the machine's clock and can leap: hours of waiting pass at once. */
 const leaping = (): Clock & { leap(ms: number): void } => {

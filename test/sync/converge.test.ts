@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createLab, type Device, settle } from '../support/world/replicas.ts'
 import vectors from '../vectors/sync.json' with { type: 'json' }
-import { createLab, type Device, settle } from './lab.ts'
 
 const { account, signature } = vectors
 const store = 'settings'

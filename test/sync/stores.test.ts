@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { CHAT_STORES } from '../../src/sync/chat.ts'
 import { openTypedStore, type StoreDefinition } from '../../src/sync/stores.ts'
+import { createLab, type Device, type Lab } from '../support/world/replicas.ts'
 import vectors from '../vectors/sync.json' with { type: 'json' }
-import { createLab, type Device, type Lab } from './lab.ts'
 
 const { account, signature } = vectors
 const key = (byte: string) => byte.repeat(32)

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createApps } from '../../../src/notify/apps/apps.ts'
-import { type HttpWorld, startHttpWorld } from '../http/world.ts'
+import { type HttpWorld, startHttpWorld } from '../../support/world/notify-http.ts'
 
 let world: HttpWorld
 beforeEach(async () => {

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseLimit } from '../../../src/platform/budgets/rate-limits.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { RATE_LIMIT_NAMES, RATE_LIMITS } from '../../../src/server/config/settings/rate-limits.ts'
-import { addressOf, type HttpWorld, NEWS, startWithApp } from '../http/world.ts'
-import { startNotify, type TestNotify } from '../support/server.ts'
+import { startNotify, type TestNotify } from '../../support/world/notify.ts'
+import { addressOf, type HttpWorld, NEWS, startWithApp } from '../../support/world/notify-http.ts'
 import type { Device } from '../support/wallet.ts'
 
 const HOUR = 3_600_000

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { crypto } from '#crypto'
 import { toHex, utf8 } from '../../../src/protocol/bytes.ts'
-import { type HttpWorld, startHttpWorld } from '../http/world.ts'
+import { type HttpWorld, startHttpWorld } from '../../support/world/notify-http.ts'
 
 const HOUR = 3_600_000
 let world: HttpWorld

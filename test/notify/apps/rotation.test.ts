@@ -9,7 +9,7 @@ import { accountKey } from '../../../src/protocol/caip.ts'
 import { verifyJwt } from '../../../src/protocol/jwt.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
 import { eventually } from '../../support/eventually.ts'
-import { startNotify, type TestNotify, TYPES, type View } from '../support/server.ts'
+import { startNotify, type TestNotify, TYPES, type View } from '../../support/world/notify.ts'
 import { claimsIn, type Device, newOwner, opened, type Sent } from '../support/wallet.ts'
 
 const DAY = 86_400_000

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createDapp } from '../../../src/sdk/dapp.ts'
 import { eventually } from '../../support/eventually.ts'
-import { type ClientWorld, startClientWorld } from './world.ts'
+import { type ClientWorld, startClientWorld } from '../../support/world/wallets.ts'
 
 let world: ClientWorld
 beforeAll(async () => {

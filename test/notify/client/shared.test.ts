@@ -4,7 +4,7 @@ import type { Sync } from '../../../src/sync/client.ts'
 import { memoryStorage } from '../../../src/sync/storage.ts'
 import { eventually } from '../../support/eventually.ts'
 import type { Owner } from '../../support/owner.ts'
-import { type ClientWorld, startClientWorld } from './world.ts'
+import { type ClientWorld, startClientWorld } from '../../support/world/wallets.ts'
 
 let world: ClientWorld
 let open: Sync[] = []

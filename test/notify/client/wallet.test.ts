@@ -6,9 +6,9 @@ import { rpcRequest } from '../../../src/protocol/jsonrpc.ts'
 import { signJwt } from '../../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import type { WalletState } from '../../../src/sdk/wallet.ts'
-import { connect, startScripted } from '../../relay/client/world.ts'
 import { eventually } from '../../support/eventually.ts'
-import { type ClientWorld, startClientWorld } from './world.ts'
+import { connect, startScripted } from '../../support/world/scripted-relay.ts'
+import { type ClientWorld, startClientWorld } from '../../support/world/wallets.ts'
 
 let world: ClientWorld
 beforeAll(async () => {

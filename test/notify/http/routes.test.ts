@@ -1,6 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { accountKey } from '../../../src/protocol/caip.ts'
-import { addressOf, type HttpWorld, NEWS, OFFERS, PUBLIC_URL, startWithApp } from './world.ts'
+import {
+  addressOf,
+  type HttpWorld,
+  NEWS,
+  OFFERS,
+  PUBLIC_URL,
+  startWithApp,
+} from '../../support/world/notify-http.ts'
 
 let world: HttpWorld
 let id: string

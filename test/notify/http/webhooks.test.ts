@@ -1,7 +1,7 @@
 /** Webhooks, the welcome notification and clicks as dapps ask for them. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { accountKey } from '../../../src/protocol/caip.ts'
-import { addressOf, type HttpWorld, NEWS, OFFERS, startWithApp } from './world.ts'
+import { addressOf, type HttpWorld, NEWS, OFFERS, startWithApp } from '../../support/world/notify-http.ts'
 
 let world: HttpWorld
 let id: string

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Cacao } from '../../../src/protocol/cacao.ts'
 import { encodeRecap, recapStatement } from '../../../src/protocol/recap.ts'
+import { type App, NEWS, startTown, type Town } from '../../support/world/notify-devices.ts'
 import { ALL_APPS, type Sent, THIS_APP } from '../support/wallet.ts'
-import { type App, NEWS, startTown, type Town } from './town.ts'
 
 let town: Town
 let app: App

@@ -2,8 +2,8 @@
 import { beforeEach, expect, it } from 'vitest'
 import { didPkh } from '../../../src/protocol/did.ts'
 import type { Owner } from '../../support/owner.ts'
+import { type App, NEWS, OFFERS, startTown, type Town, viewIn } from '../../support/world/notify-devices.ts'
 import type { Online } from '../support/online.ts'
-import { type App, NEWS, OFFERS, startTown, type Town, viewIn } from './town.ts'
 
 let town: Town
 let app: App

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { z } from 'zod'
 import type { Claims } from '../../../src/protocol/jwt.ts'
-import { type App, NEWS, OFFERS, startTown, type Town } from './town.ts'
+import { type App, NEWS, OFFERS, startTown, type Town } from '../../support/world/notify-devices.ts'
 
 let town: Town
 let app: App

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { z } from 'zod'
 import { didPkh } from '../../../src/protocol/did.ts'
+import { type App, NEWS, OFFERS, startTown, type Town, viewIn } from '../../support/world/notify-devices.ts'
 import type { Online } from '../support/online.ts'
-import { type App, NEWS, OFFERS, startTown, type Town, viewIn } from './town.ts'
 
 let town: Town
 let app: App

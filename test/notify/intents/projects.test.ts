@@ -1,6 +1,6 @@
 /** Projects beside each other: who holds a domain, and one account that is subscribed in both. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type App, startTown, type Town } from './town.ts'
+import { type App, startTown, type Town } from '../../support/world/notify-devices.ts'
 
 let town: Town
 let app: App

@@ -1,6 +1,6 @@
 /** What is sent, to whom, and how often: types that are none, and ids that come again. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type App, NEWS, OFFERS, startTown, type Town, viewIn } from './town.ts'
+import { type App, NEWS, OFFERS, startTown, type Town, viewIn } from '../../support/world/notify-devices.ts'
 
 let town: Town
 let app: App

@@ -1,9 +1,9 @@
 /** Who is told what: requesters with and without a watcher, of the old and the new protocol version, and how many watch. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Owner } from '../../support/owner.ts'
+import { type App, NEWS, OFFERS, startTown, type Town, viewIn } from '../../support/world/notify-devices.ts'
 import type { Online } from '../support/online.ts'
 import type { Sent } from '../support/wallet.ts'
-import { type App, NEWS, OFFERS, startTown, type Town, viewIn } from './town.ts'
 
 let town: Town
 let app: App

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import { createDeliveryReceipts } from '../../../src/notify/outbox/delivery-receipts.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
-import { DOMAIN, startNotify, TYPES, type View } from '../support/server.ts'
+import { DOMAIN, startNotify, TYPES, type View } from '../../support/world/notify.ts'
 
 const NEWS = TYPES[0]?.id ?? ''
 

@@ -6,7 +6,7 @@ import { accountKey } from '../../../src/protocol/caip.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
 import { eventually } from '../../support/eventually.ts'
-import { startNotify, type TestNotify, TYPES, type View } from '../support/server.ts'
+import { startNotify, type TestNotify, TYPES, type View } from '../../support/world/notify.ts'
 import { claimsIn, type Device } from '../support/wallet.ts'
 
 const NEWS = TYPES[0]?.id ?? ''

@@ -6,7 +6,7 @@ import { createScheduler } from '../../../src/notify/publish/schedule.ts'
 import { createReleaseStack, type ReleaseStack } from '../../../src/platform/runtime/release-stack.ts'
 import { silent, unmeasured } from '../../../src/platform/telemetry.ts'
 import { eventually } from '../../support/eventually.ts'
-import { addressOf, type HttpWorld, NEWS, OFFERS, startWithApp } from '../http/world.ts'
+import { addressOf, type HttpWorld, NEWS, OFFERS, startWithApp } from '../../support/world/notify-http.ts'
 
 let world: HttpWorld
 let id: string

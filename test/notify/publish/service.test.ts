@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { deliveredIdOf } from '../../../src/notify/ids.ts'
 import { accountKey } from '../../../src/protocol/caip.ts'
-import { addressOf, type HttpWorld, NEWS, OFFERS, startWithApp } from '../http/world.ts'
+import { addressOf, type HttpWorld, NEWS, OFFERS, startWithApp } from '../../support/world/notify-http.ts'
 
 let world: HttpWorld
 beforeEach(async () => {

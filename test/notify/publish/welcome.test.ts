@@ -3,7 +3,14 @@ import { expect, it } from 'vitest'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
 import { eventually } from '../../support/eventually.ts'
-import { DOMAIN, PUBLIC_URL, startNotify, type TestNotify, TYPES, type View } from '../support/server.ts'
+import {
+  DOMAIN,
+  PUBLIC_URL,
+  startNotify,
+  type TestNotify,
+  TYPES,
+  type View,
+} from '../../support/world/notify.ts'
 import { claimsIn, type Device } from '../support/wallet.ts'
 
 const [NEWS = '', OFFERS = ''] = TYPES.map(({ id }) => id)

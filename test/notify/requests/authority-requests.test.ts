@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import type { Cacao } from '../../../src/protocol/cacao.ts'
 import { encodeRecap, recapStatement } from '../../../src/protocol/recap.ts'
-import { DOMAIN, PUBLIC_URL, startNotify, type TestNotify } from '../support/server.ts'
+import { DOMAIN, PUBLIC_URL, startNotify, type TestNotify } from '../../support/world/notify.ts'
 import { ALL_APPS, type Device, newOwner, type Sent, THIS_APP } from '../support/wallet.ts'
 
 const OTHER = 'other.example'

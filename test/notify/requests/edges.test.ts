@@ -7,7 +7,7 @@ import { signJwt } from '../../../src/protocol/jwt.ts'
 import { deriveSymKey, generateAgreementKey } from '../../../src/protocol/keys.ts'
 import { NOTIFY_METHODS } from '../../../src/protocol/notify-methods.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
-import { DOMAIN, startNotify, type TestNotify, TYPES, type View } from '../support/server.ts'
+import { DOMAIN, startNotify, type TestNotify, TYPES, type View } from '../../support/world/notify.ts'
 import { type Device, type Sent, THIS_APP } from '../support/wallet.ts'
 
 let world: TestNotify

@@ -10,7 +10,7 @@ import { type Claims, signJwt } from '../../../src/protocol/jwt.ts'
 import { generateAgreementKey, generateSigningKey, generateSymKey } from '../../../src/protocol/keys.ts'
 import { NOTIFY_METHODS } from '../../../src/protocol/notify-methods.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
-import { DOMAIN, startNotify, type TestNotify } from '../support/server.ts'
+import { DOMAIN, startNotify, type TestNotify } from '../../support/world/notify.ts'
 import { claimsIn, type Device, newCacao, newOwner, type Sent, THIS_APP } from '../support/wallet.ts'
 
 const TAGS = [4010, 4000, 4008, 4004, 4014, 4016] as const

@@ -8,8 +8,8 @@ import { topicOf } from '../../../src/protocol/topic.ts'
 import { createLeaderElection } from '../../../src/server/leader-election.ts'
 import { createLmdbLeases } from '../../../src/storage/lmdb/leases.ts'
 import { eventually } from '../../support/eventually.ts'
+import { startNotify, type View } from '../../support/world/notify.ts'
 import { leapingClock } from '../support/clock.ts'
-import { startNotify, type View } from '../support/server.ts'
 
 /** On duty whenever it asks, by leases of its own. */
 const alone = (clock: Clock) =>

@@ -8,10 +8,10 @@ import { parseRpc } from '../../../src/protocol/jsonrpc.ts'
 import { RELAY_METHODS } from '../../../src/protocol/relay-methods.ts'
 import { createLeaderElection } from '../../../src/server/leader-election.ts'
 import { subscription, T } from '../../contract/notify-samples.ts'
-import { connect, randomTopic, startRelay } from '../../relay/client/world.ts'
 import { manualClock } from '../../support/clock.ts'
 import { eventually } from '../../support/eventually.ts'
 import { lmdb, type TestStores } from '../../support/stores.ts'
+import { connect, randomTopic, startRelay } from '../../support/world/scripted-relay.ts'
 
 const ACCOUNTS = 203
 const EACH = 100

@@ -5,7 +5,14 @@ import { didPkh, didWeb } from '../../../src/protocol/did.ts'
 import { verifyJwt } from '../../../src/protocol/jwt.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
 import { eventually } from '../../support/eventually.ts'
-import { DOMAIN, PUBLIC_URL, startNotify, type TestNotify, TYPES, type View } from '../support/server.ts'
+import {
+  DOMAIN,
+  PUBLIC_URL,
+  startNotify,
+  type TestNotify,
+  TYPES,
+  type View,
+} from '../../support/world/notify.ts'
 import { claimsIn, type Device, newOwner, type Sent, THIS_APP } from '../support/wallet.ts'
 
 let world: TestNotify

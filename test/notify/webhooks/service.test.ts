@@ -9,7 +9,7 @@ import { systemClock } from '../../../src/platform/runtime/clock.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type Received, signatureOf, startReceiver } from '../../support/webhook-receiver.ts'
-import { DOMAIN, startNotify, type TestNotify, TYPES, type View } from '../support/server.ts'
+import { DOMAIN, startNotify, type TestNotify, TYPES, type View } from '../../support/world/notify.ts'
 import type { Device } from '../support/wallet.ts'
 
 const [NEWS = ''] = TYPES.map(({ id }) => id)

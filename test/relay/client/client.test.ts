@@ -7,7 +7,13 @@ import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import type { RelayMessage } from '../../../src/relay/client/index.ts'
 import { manualClock } from '../../support/clock.ts'
 import { eventually } from '../../support/eventually.ts'
-import { connect, randomMessage, randomTopic, startRelay, startScripted } from './world.ts'
+import {
+  connect,
+  randomMessage,
+  randomTopic,
+  startRelay,
+  startScripted,
+} from '../../support/world/scripted-relay.ts'
 
 const code = (expected: string) => expect.objectContaining({ code: expected })
 

@@ -11,7 +11,7 @@ import { manualClock } from '../../support/clock.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type Receiver, startReceiver } from '../../support/receiver.ts'
 import { lmdb } from '../../support/stores.ts'
-import { startWatchRelay } from '../webhooks/world.ts'
+import { startWatchRelay } from '../../support/world/relay-webhooks.ts'
 
 let relay: Awaited<ReturnType<typeof startWatchRelay>>
 let receiver: Receiver

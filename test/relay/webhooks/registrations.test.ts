@@ -8,7 +8,7 @@ import { redis } from '../../support/engines.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type Receiver, startReceiver } from '../../support/receiver.ts'
 import { type Engine, lmdb } from '../../support/stores.ts'
-import { startWatchRelay } from './world.ts'
+import { startWatchRelay } from '../../support/world/relay-webhooks.ts'
 
 const DAY = 86_400
 const newTopic = () => randomBytes(32).toString('hex')

@@ -2,12 +2,13 @@
  * Somebody at another address: a wallet that goes on receiving and marking as read, wallets that come for the first time,
  * a project whose webhook is told of them.
  */
-import { type EnrolledApp, newDevice, postNotification } from '../../stories/town.ts'
+
 import { eventually } from '../../support/eventually.ts'
 import { newOwner } from '../../support/owner.ts'
+import { type EnrolledApp, newDevice, postNotification } from '../../support/story.ts'
 import { startReceiver } from '../../support/webhook-receiver.ts'
+import type { Ground } from '../../support/world/attacked.ts'
 import { inTime, startPulseAt } from '../pulse.ts'
-import type { Ground } from './ground.ts'
 
 const BEAT_MS = 700
 const NEWCOMER_MS = 1_200

@@ -7,10 +7,10 @@ import { toBase64, utf8 } from '../../../src/protocol/bytes.ts'
 import { signJwt } from '../../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import { mqClient } from '../../../src/sdk/mq.ts'
-import { relayAs } from '../../stories/town.ts'
+import { relayAs } from '../../support/story.ts'
+import type { Ground } from '../../support/world/attacked.ts'
 import { inTime } from '../pulse.ts'
 import type { Orders } from './attack.ts'
-import type { Ground } from './ground.ts'
 import { newTopic } from './stranger.ts'
 
 const TAG = 5_000

@@ -6,8 +6,8 @@ import type { RpcMessage } from '../../../src/protocol/jsonrpc.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
 import { claimsIn, opened, type Sent } from '../../notify/support/wallet.ts'
-import { relayAs } from '../../stories/town.ts'
-import type { Ground } from '../bystander/ground.ts'
+import { relayAs } from '../../support/story.ts'
+import type { Ground } from '../../support/world/attacked.ts'
 import { inTime } from '../pulse.ts'
 
 const REQUEST_TTL_S = 300

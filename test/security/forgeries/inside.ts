@@ -1,9 +1,9 @@
 /** A service in the operator's own network, and a stranger who names it to the relay. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { newDevice } from '../../stories/town.ts'
 import { eventually } from '../../support/eventually.ts'
-import type { Ground } from '../bystander/ground.ts'
+import { newDevice } from '../../support/story.ts'
+import type { Ground } from '../../support/world/attacked.ts'
 import { isFine, junk, newTopic, type Stranger, tokenFor, watchToken } from '../bystander/stranger.ts'
 import { inTime } from '../pulse.ts'
 import { placeAt } from './asking.ts'

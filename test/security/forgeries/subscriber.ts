@@ -7,7 +7,7 @@ import { didWeb } from '../../../src/protocol/did.ts'
 import type { RpcMessage } from '../../../src/protocol/jsonrpc.ts'
 import { signJwt } from '../../../src/protocol/jwt.ts'
 import { claimsIn, newCacao, newDevice, newOwner } from '../../notify/support/wallet.ts'
-import type { Ground } from '../bystander/ground.ts'
+import type { Ground } from '../../support/world/attacked.ts'
 import { askerAt, placeAt, receiverAt } from './asking.ts'
 
 /** What goes to the app's own key, and what goes on the notify topic. */

@@ -2,9 +2,9 @@
 import { createReleaseStack } from '../../../src/platform/runtime/release-stack.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
-import { newDevice } from '../../stories/town.ts'
 import { newOwner } from '../../support/owner.ts'
-import type { Ground } from '../bystander/ground.ts'
+import { newDevice } from '../../support/story.ts'
+import type { Ground } from '../../support/world/attacked.ts'
 import { listenOn, placeAt } from './asking.ts'
 
 /** Which of these stand in the text, by their names. */

@@ -9,7 +9,7 @@ import { ed25519Signer } from '../../../src/mq/signers.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
-import { createPerson } from '../../keys/person.ts'
+import { createPerson } from '../../support/person.ts'
 import {
   type Connection,
   createStranger,

@@ -6,8 +6,8 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import { composeServer, type RunningServer } from '../../../src/server/compose.ts'
 import { configWith, readConfig } from '../../../src/server/config/config.ts'
 import { RATE_LIMIT_NAMES } from '../../../src/server/config/settings/rate-limits.ts'
-import { newDevice } from '../../stories/town.ts'
 import { startRedis } from '../../support/redis.ts'
+import { newDevice } from '../../support/story.ts'
 import { startWorld } from '../../support/world.ts'
 
 let dir: string

@@ -9,10 +9,10 @@ import { accountHash } from '../../../src/contacts/account-key.ts'
 import { ERASED } from '../../../src/keys/store.ts'
 import { accountKey } from '../../../src/protocol/caip.ts'
 import { packAccount } from '../../../src/storage/redis/notify/rows/packing.ts'
-import { newDevice, postNotification } from '../../stories/town.ts'
 import { eventually } from '../../support/eventually.ts'
 import { newOwner } from '../../support/owner.ts'
 import { startRedis } from '../../support/redis.ts'
+import { newDevice, postNotification } from '../../support/story.ts'
 import { startWorld, type World } from '../../support/world.ts'
 
 /** Every key and value of every table. LMDB's free pages may have old bytes until they are used again; rows have not. */

@@ -11,12 +11,12 @@ import { signJwt } from '../../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import { composeServer, type RunningServer } from '../../../src/server/compose.ts'
 import { configWith } from '../../../src/server/config/config.ts'
-import { connect, randomMessage, randomTopic } from '../../relay/client/world.ts'
-import { type EnrolledApp, enrolled, newDevice, postNotification } from '../../stories/town.ts'
 import { eventually } from '../../support/eventually.ts'
 import { newOwner } from '../../support/owner.ts'
 import { freePort } from '../../support/process.ts'
 import { type RedisServer, startRedis } from '../../support/redis.ts'
+import { type EnrolledApp, enrolled, newDevice, postNotification } from '../../support/story.ts'
+import { connect, randomMessage, randomTopic } from '../../support/world/scripted-relay.ts'
 
 let dir: string
 let redis: RedisServer

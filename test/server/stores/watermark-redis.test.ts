@@ -1,10 +1,10 @@
 /** A Redis that is nearly full, full, and has room again. */
 import { expect, it } from 'vitest'
 import type { Log } from '../../../src/platform/telemetry.ts'
-import { connect, randomMessage, randomTopic } from '../../relay/client/world.ts'
 import { startPulse } from '../../security/pulse.ts'
 import { eventually } from '../../support/eventually.ts'
 import { startRedis } from '../../support/redis.ts'
+import { connect, randomMessage, randomTopic } from '../../support/world/scripted-relay.ts'
 import { startWorld } from '../../support/world.ts'
 
 const BALLAST_BYTES = 64 * 1024

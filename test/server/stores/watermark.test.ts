@@ -2,10 +2,10 @@
 import { expect, it } from 'vitest'
 import type { Log } from '../../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
-import { connect, randomMessage, randomTopic } from '../../relay/client/world.ts'
 import { startPulse } from '../../security/pulse.ts'
 import { eventually } from '../../support/eventually.ts'
 import { mountTmpfs } from '../../support/volume.ts'
+import { connect, randomMessage, randomTopic } from '../../support/world/scripted-relay.ts'
 import { startWorld } from '../../support/world.ts'
 
 const MIB = 1024 * 1024

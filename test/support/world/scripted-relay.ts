@@ -22,8 +22,8 @@ import { createRelayClient, type RelayClientOptions } from '../../../src/relay/c
 import { createRelayHub, type RelayLimits } from '../../../src/relay/hub.ts'
 import { attachRelaySocket, type RelaySocketOptions } from '../../../src/relay/ws.ts'
 import { openLmdb } from '../../../src/storage/lmdb/open.ts'
-import { capturedLog } from '../../support/capture/log.ts'
-import { unpaid } from '../../support/unpaid.ts'
+import { capturedLog } from '../capture/log.ts'
+import { unpaid } from '../unpaid.ts'
 
 export const deps = { clock: systemClock, log: capturedLog, meter: unmeasured }
 

@@ -1,11 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { DEFAULT_BUDGETS } from '../../src/platform/budgets/budgets.ts'
-import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
-import { startFleet } from '../support/fleet.ts'
-import { readMetric } from '../support/metrics.ts'
-import { startRedis } from '../support/redis.ts'
-import { startWorld } from '../support/world.ts'
+import { DEFAULT_BUDGETS } from '../../../src/platform/budgets/budgets.ts'
+import { createReleaseStack } from '../../../src/platform/runtime/release-stack.ts'
+import { startFleet } from '../fleet.ts'
+import { readMetric } from '../metrics.ts'
+import { startRedis } from '../redis.ts'
+import { startWorld } from '../world.ts'
 import { startBalancer } from './balancer.ts'
 
 /**

@@ -8,9 +8,9 @@ import {
   type Notification,
 } from '../../../src/sdk/wallet.ts'
 import type { Config } from '../../../src/server/config/config.ts'
-import { alsoCaptured } from '../../support/capture/log.ts'
-import { newOwner, type Owner } from '../../support/owner.ts'
-import { startWorld } from '../../support/world.ts'
+import { alsoCaptured } from '../capture/log.ts'
+import { newOwner, type Owner } from '../owner.ts'
+import { startWorld } from '../world.ts'
 
 export const netDeps = { clock: systemClock, fetch }
 

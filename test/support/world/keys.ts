@@ -1,12 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { keysRoutes } from '../../src/keys/http.ts'
-import { createKeyRegistry, type KeyRegistryOptions } from '../../src/keys/service.ts'
-import { openLmdb } from '../../src/storage/lmdb/open.ts'
-import { capturedLog } from '../support/capture/log.ts'
-import { capture } from '../support/capture/record.mjs'
-import { manualClock } from '../support/clock.ts'
+import { keysRoutes } from '../../../src/keys/http.ts'
+import { createKeyRegistry, type KeyRegistryOptions } from '../../../src/keys/service.ts'
+import { openLmdb } from '../../../src/storage/lmdb/open.ts'
+import { capturedLog } from '../capture/log.ts'
+import { capture } from '../capture/record.mjs'
+import { manualClock } from '../clock.ts'
 
 /** The registry on a store of its own, asked through its HTTP routes. */
 export const startRegistry = async (options: KeyRegistryOptions = {}, startAt?: number) => {

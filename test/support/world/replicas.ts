@@ -2,12 +2,12 @@
  * Replicas without a network: a relay and an archive in memory that do what the real ones promise (at least once, in any
  * order, kept until acknowledged) and that a test may cut off, shuffle and repeat.
  */
-import type { Clock } from '../../src/platform/runtime/clock.ts'
-import { silent } from '../../src/platform/telemetry.ts'
-import { messageIdOf } from '../../src/protocol/topic.ts'
-import { type StoreKey, storeKeys } from '../../src/sync/keys.ts'
-import { createReplica, type History, type Replica, type Transport } from '../../src/sync/replica.ts'
-import { type KeyValues, memoryStorage } from '../../src/sync/storage.ts'
+import type { Clock } from '../../../src/platform/runtime/clock.ts'
+import { silent } from '../../../src/platform/telemetry.ts'
+import { messageIdOf } from '../../../src/protocol/topic.ts'
+import { type StoreKey, storeKeys } from '../../../src/sync/keys.ts'
+import { createReplica, type History, type Replica, type Transport } from '../../../src/sync/replica.ts'
+import { type KeyValues, memoryStorage } from '../../../src/sync/storage.ts'
 
 interface Sent {
   topic: string

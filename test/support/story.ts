@@ -16,10 +16,10 @@ import { type Clock, systemClock } from '../../src/platform/runtime/clock.ts'
 import { unmeasured } from '../../src/platform/telemetry.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { createRelayClient, type RelayClient, type RelayMessage } from '../../src/relay/client/index.ts'
-import { capturedLog } from '../support/capture/log.ts'
-import { knownSecret } from '../support/capture/record.mjs'
-import { newOwner, type Owner } from '../support/owner.ts'
-import { COMMAND } from '../support/process.ts'
+import { capturedLog } from './capture/log.ts'
+import { knownSecret } from './capture/record.mjs'
+import { newOwner, type Owner } from './owner.ts'
+import { COMMAND } from './process.ts'
 
 export const temporaryHome = async (): Promise<AsyncDisposable & { path: string }> => {
   const path = await mkdtemp(join(tmpdir(), 'belfry-story-'))

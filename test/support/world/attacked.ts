@@ -6,12 +6,12 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createReleaseStack } from '../../../src/platform/runtime/release-stack.ts'
-import { type EnrolledApp, enrolled, temporaryHome } from '../../stories/town.ts'
-import { startFleet } from '../../support/fleet.ts'
-import { freePort, startServerProcess } from '../../support/process.ts'
-import { startRedis } from '../../support/redis.ts'
-import { startNameServer } from '../name-server.ts'
-import { residentBytes } from '../strangers-http.ts'
+import { startNameServer } from '../../security/name-server.ts'
+import { residentBytes } from '../../security/strangers-http.ts'
+import { startFleet } from '../fleet.ts'
+import { freePort, startServerProcess } from '../process.ts'
+import { startRedis } from '../redis.ts'
+import { type EnrolledApp, enrolled, temporaryHome } from '../story.ts'
 
 export interface Ground extends AsyncDisposable {
   /** As `ws:`. */

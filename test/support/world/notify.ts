@@ -21,10 +21,8 @@ import { ProtocolError } from '../../../src/protocol/errors.ts'
 import { NO_RATE_LIMITS } from '../../../src/server/config/settings/rate-limits.ts'
 import { createLeaderElection } from '../../../src/server/leader-election.ts'
 import { openLmdb } from '../../../src/storage/lmdb/open.ts'
-import { alsoCaptured } from '../../support/capture/log.ts'
-import { eventually } from '../../support/eventually.ts'
-import { leapingClock } from './clock.ts'
-import { createLoop } from './loop.ts'
+import { leapingClock } from '../../notify/support/clock.ts'
+import { createLoop } from '../../notify/support/loop.ts'
 import {
   claimsIn,
   type Device,
@@ -35,7 +33,9 @@ import {
   type Owner,
   opened,
   type Sent,
-} from './wallet.ts'
+} from '../../notify/support/wallet.ts'
+import { alsoCaptured } from '../capture/log.ts'
+import { eventually } from '../eventually.ts'
 
 export const PUBLIC_URL = 'https://notify.example'
 export const DOMAIN = 'app.example'

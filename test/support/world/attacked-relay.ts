@@ -1,9 +1,9 @@
 /** Where the attacks on the relay are made: one process on the embedded store, or two relays and two notify servers on Redis. */
 
-import { type EnrolledApp, enrolByCommandLine, temporaryHome } from '../stories/town.ts'
-import { startFleet } from '../support/fleet.ts'
-import { type ServerProcess, startServerProcess } from '../support/process.ts'
-import { type RedisServer, startRedis } from '../support/redis.ts'
+import { startFleet } from '../fleet.ts'
+import { type ServerProcess, startServerProcess } from '../process.ts'
+import { type RedisServer, startRedis } from '../redis.ts'
+import { type EnrolledApp, enrolByCommandLine, temporaryHome } from '../story.ts'
 
 /** The default budgets; the bystander asks faster than people do. */
 const ENV = { BELFRY_LIMITS: 'notify: off; subscriber: off; mark: off', BELFRY_BUDGETS: '' }

@@ -22,9 +22,9 @@ import { relayKeyFrom } from '../../../src/relay/identity.ts'
 import { createWatchEvents } from '../../../src/relay/webhooks/calls.ts'
 import { createWatches } from '../../../src/relay/webhooks/registrations.ts'
 import { attachRelaySocket } from '../../../src/relay/ws.ts'
-import { capturedLog } from '../../support/capture/log.ts'
-import type { Engine } from '../../support/stores.ts'
-import { unpaid } from '../../support/unpaid.ts'
+import { capturedLog } from '../capture/log.ts'
+import type { Engine } from '../stores.ts'
+import { unpaid } from '../unpaid.ts'
 
 const answerSchema = z.union([
   z.object({ result: z.unknown() }),

@@ -1,7 +1,7 @@
 /** A large store, written as fast as the engine takes it: subscriptions with their topics, and histories. */
-import { openLmdb } from '../../src/storage/lmdb/open.ts'
-import { app, notification, project, record, subscription, target } from '../contract/notify-samples.ts'
-import { client, hex, message } from '../contract/relay-samples.ts'
+import { openLmdb } from '../../../src/storage/lmdb/open.ts'
+import { app, notification, project, record, subscription, target } from '../../contract/notify-samples.ts'
+import { client, hex, message } from '../../contract/relay-samples.ts'
 
 const DAY = 86_400_000
 const BATCH = 2_000

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { z } from 'zod'
-import type { Budgets } from '../../src/platform/budgets/budgets.ts'
-import type { Clock } from '../../src/platform/runtime/clock.ts'
+import type { Budgets } from '../../../src/platform/budgets/budgets.ts'
+import type { Clock } from '../../../src/platform/runtime/clock.ts'
 import {
   type Archiving,
   type Connection,
@@ -13,14 +13,14 @@ import {
   type Peer,
   type RelayHub,
   type RelayLimits,
-} from '../../src/relay/hub.ts'
-import type { MailboxLimits } from '../../src/relay/store.ts'
-import { openLmdb } from '../../src/storage/lmdb/open.ts'
-import type { Stores } from '../../src/storage/stores.ts'
-import { capturedLog } from '../support/capture/log.ts'
-import { manualClock } from '../support/clock.ts'
-import { eventually } from '../support/eventually.ts'
-import { unpaid } from '../support/unpaid.ts'
+} from '../../../src/relay/hub.ts'
+import type { MailboxLimits } from '../../../src/relay/store.ts'
+import { openLmdb } from '../../../src/storage/lmdb/open.ts'
+import type { Stores } from '../../../src/storage/stores.ts'
+import { capturedLog } from '../capture/log.ts'
+import { manualClock } from '../clock.ts'
+import { eventually } from '../eventually.ts'
+import { unpaid } from '../unpaid.ts'
 
 const frameSchema = z.object({
   id: z.union([z.number(), z.string(), z.null()]),

@@ -2,7 +2,7 @@ import { type Cacao, cacaoTexts } from '../../src/protocol/cacao.ts'
 import { didPkh } from '../../src/protocol/did.ts'
 import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey, type SigningKey } from '../../src/protocol/keys.ts'
-import { newOwner } from '../support/owner.ts'
+import { newOwner } from './owner.ts'
 
 /** Somebody with an Ethereum account, who signs in and speaks through identity keys. */
 export const createPerson = () => {
