@@ -19,7 +19,7 @@ import { client, hex, message, topic } from '../contract/relay-samples.ts'
 import { contentOf, furnish } from '../contract/transfer-samples.ts'
 import { startServerProcess } from '../support/process.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
-import { buildTown } from '../support/world/full-store.ts'
+import { fillStore } from '../support/world/full-store.ts'
 
 const HOUR = 3_600_000
 let dir: string
@@ -76,7 +76,7 @@ describe('migrate', () => {
     const now = Date.now()
     const size = 100_000
     mkdirSync(path('town'))
-    await buildTown(join(path('town'), 'store'), size, now)
+    await fillStore(join(path('town'), 'store'), size, now)
     const away = ['migrate', '--from', lmdb('town'), '--to', redis.url]
 
     // Killed when the first copies are over there, and again later.

@@ -32,7 +32,7 @@ it.each([
   '%s subscribes again when it starts after its lease ended, and hears what comes then',
   async (_, client) => {
     const dir = await mkdtemp(join(tmpdir(), 'belfry-core-'))
-    await using world = await startWorld({ config: { rooms: ['relay'], budgets: DEFAULT_BUDGETS } })
+    await using world = await startWorld({ rooms: ['relay'], config: { budgets: DEFAULT_BUDGETS } })
     const { relay } = world.stores
     const start = async (database: string) => {
       const peer = await startPeer('core', { client })

@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { contactsClient } from '../../src/sdk/contacts.ts'
-import { HEX, newSigner, startTown, type Town } from '../support/world/contacts.ts'
+import { type ContactsWorld, HEX, newSigner, startContacts } from '../support/world/contacts.ts'
 
-let town: Town
+let town: ContactsWorld
 beforeAll(async () => {
-  town = await startTown()
+  town = await startContacts()
 })
 afterAll(() => town?.[Symbol.asyncDispose]())
 
-const clientOf = (of: Town) =>
+const clientOf = (of: ContactsWorld) =>
   contactsClient({ url: of.world.server.url, serverDid: of.serverDid }, { clock: of.clock })
 const bytes = (...all: number[]) => Uint8Array.from(all)
 
@@ -78,7 +78,7 @@ describe('a client', () => {
 })
 
 it('changes are limited by account, and a stranger uses up nothing', async () => {
-  await using limited = await startTown({ limits: { installations: '2, 1/min' } })
+  await using limited = await startContacts({ limits: { installations: '2, 1/min' } })
   const contacts = clientOf(limited)
   const { did, key } = await limited.newPerson()
   const grant = (value: number, identityKey = key) =>

@@ -8,11 +8,11 @@ import { signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { eventually } from '../support/eventually.ts'
 import { idAuth } from '../support/person.ts'
-import { DENIED, HEX, newSigner, startTown, type Town, YEAR } from '../support/world/contacts.ts'
+import { type ContactsWorld, DENIED, HEX, newSigner, startContacts, YEAR } from '../support/world/contacts.ts'
 
-let town: Town
+let town: ContactsWorld
 beforeAll(async () => {
-  town = await startTown()
+  town = await startContacts()
 })
 afterAll(() => town?.[Symbol.asyncDispose]())
 

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
-import { DENIED, startTown, type Town } from '../support/world/contacts.ts'
+import { type ContactsWorld, DENIED, startContacts } from '../support/world/contacts.ts'
 
-let town: Town
+let town: ContactsWorld
 beforeAll(async () => {
-  town = await startTown()
+  town = await startContacts()
 })
 afterAll(() => town?.[Symbol.asyncDispose]())
 

@@ -5,7 +5,15 @@ import { type Address, decodeFunctionData, encodeFunctionResult, type Hex, parse
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { z } from 'zod'
 import { fromHex } from '../../src/protocol/bytes.ts'
-import { DENIED, HEX, newSigner, type Signer, startTown, type Town, YEAR } from '../support/world/contacts.ts'
+import {
+  type ContactsWorld,
+  DENIED,
+  HEX,
+  newSigner,
+  type Signer,
+  startContacts,
+  YEAR,
+} from '../support/world/contacts.ts'
 
 const abi = parseAbi([
   'function nonce(address) view returns (uint256)',
@@ -19,7 +27,7 @@ const question = z.object({
 const call = z.tuple([z.object({ to: z.string(), data: z.string().startsWith('0x') })]).rest(z.unknown())
 const isHex = (text: string): text is Hex => text.startsWith('0x')
 
-let town: Town
+let town: ContactsWorld
 let node: Server
 const asked: string[] = []
 
@@ -42,7 +50,7 @@ const answer = async ({ id, method, params }: z.output<typeof question>) => {
 }
 
 beforeAll(async () => {
-  town = await startTown()
+  town = await startContacts()
   node = createServer(async (request, response) => {
     let text = ''
     for await (const chunk of request) text += chunk

@@ -17,7 +17,7 @@ const domains = {
   off: { ...hasty, enabled: false },
 }
 beforeAll(async () => {
-  world = await startWorld({ config: { rooms: ['mq', 'keys'], mq: { domains } } })
+  world = await startWorld({ rooms: ['mq', 'keys'], config: { mq: { domains } } })
   hub = hubAt(world.url)
 })
 afterAll(() => world[Symbol.asyncDispose]())

@@ -116,7 +116,7 @@ describe('a poll over HTTP', () => {
     Number(/^belfry_mq_polls (\d+)/m.exec(await world.metrics.text())?.[1] ?? Number.NaN)
 
   it('is answered as soon as something is put, and let go when its client goes away', async () => {
-    await using world = await startWorld({ config: { rooms: ['mq'], mq: { domains: { default: patient } } } })
+    await using world = await startWorld({ rooms: ['mq'], config: { mq: { domains: { default: patient } } } })
     const hub = hubAt(world.url)
     const agent = newAgent()
     const gone = new AbortController()
@@ -140,7 +140,7 @@ describe('a poll over HTTP', () => {
   })
 
   it('ends with 204 at once when the server stops', async () => {
-    const world = await startWorld({ config: { rooms: ['mq'], mq: { domains: { default: patient } } } })
+    const world = await startWorld({ rooms: ['mq'], config: { mq: { domains: { default: patient } } } })
     const hub = hubAt(world.url)
     const waiting: Promise<Answer>[] = [hub.get(newAgent()), hub.take(newAgent())]
     await eventually(async () => expect(await polls(world)).toBe(2))

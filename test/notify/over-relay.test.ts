@@ -8,7 +8,7 @@ import { topicOf } from '../../src/protocol/topic.ts'
 import { createRelayClient } from '../../src/relay/client/index.ts'
 import { eventually } from '../support/eventually.ts'
 import { startNotify, TYPES, type View } from '../support/world/notify.ts'
-import { startRelay } from '../support/world/scripted-relay.ts'
+import { startRelay } from '../support/world/relay.ts'
 import { online } from './support/online.ts'
 import { claimsIn, newOwner, opened } from './support/wallet.ts'
 

@@ -106,7 +106,7 @@ it('lives a whole story without Node’s globals and without Symbol.dispose', as
 })
 
 it('has a wallet session at both ends in such a browser', async () => {
-  await using world = await startWorld({ config: { rooms: ['sessions', 'relay'] } })
+  await using world = await startWorld({ rooms: ['sessions', 'relay'] })
   const { text } = await bundleForBrowser(`
     import { AUTH_PK, authPk, dappSession, signingKeyFrom, verifyAuthPk, walletSession } from 'belfry/sessions'
     const question = { origin: 'My App', b64Challenge: 'dGVzdA==' }

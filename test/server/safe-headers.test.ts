@@ -75,7 +75,7 @@ describe('the API page', () => {
   })
 
   it('is not there where the notify room is not', async () => {
-    await using world = await startWorld({ config: { rooms: ['relay'] } })
+    await using world = await startWorld({ rooms: ['relay'] })
     expect((await fetch(`${world.url}/docs`)).status).toBe(404)
   })
 })

@@ -192,7 +192,7 @@ describe('the start', () => {
 
 describe('rooms', () => {
   it('can be switched off', async () => {
-    await using relay = await startWorld({ config: { rooms: ['relay'] } })
+    await using relay = await startWorld({ rooms: ['relay'] })
     expect(relay.server.project).toBeUndefined()
     expect((await relay.http('GET', '/identity?publicKey=x')).status).toBe(404)
     expect((await relay.http('GET', '/.well-known/did.json')).status).toBe(404)
@@ -208,8 +208,8 @@ describe('rooms', () => {
   })
 
   it('work over a relay of another process', async () => {
-    await using relay = await startWorld({ config: { rooms: ['relay'] } })
-    await using notify = await startWorld({ config: { rooms: ['notify', 'keys'], relayUrl: relay.wsUrl } })
+    await using relay = await startWorld({ rooms: ['relay'] })
+    await using notify = await startWorld({ rooms: ['notify', 'keys'], config: { relayUrl: relay.wsUrl } })
     expect((await notify.http('POST', '/rpc', { body: {} })).status).toBe(404)
     expect((await notify.http('GET', '/ready')).status).toBe(200)
     expect((await notify.addApp('a.example')).domain).toBe('a.example')

@@ -35,7 +35,7 @@ import { startWorld, type World } from '../support/world.ts'
 
 let world: World
 beforeAll(async () => {
-  world = await startWorld({ config: { rooms: ['relay', 'notify', 'keys', 'sessions', 'operator'] } })
+  world = await startWorld({ rooms: ['relay', 'notify', 'keys', 'sessions', 'operator'] })
 })
 afterAll(() => world[Symbol.asyncDispose]())
 const open: AsyncDisposable[] = []

@@ -69,7 +69,7 @@ const ended = expect.objectContaining({ name: 'ProtocolError', code: 'unavailabl
 
 let world: World
 beforeAll(async () => {
-  world = await startWorld({ config: { rooms: ['relay', 'sessions'] } })
+  world = await startWorld({ rooms: ['relay', 'sessions'] })
 })
 afterAll(() => world[Symbol.asyncDispose]())
 

@@ -1,3 +1,21 @@
+/**
+ * The whole house in this process, on a store and a port of its own; `rooms` says which rooms it has (default: all). Every
+ * test that needs no part alone starts here. What is built otherwise has a file in `world/`:
+ *
+ * | file | what it builds |
+ * |---|---|
+ * | `relay` · `relay-hub` · `relay-webhooks` | the relay on real sockets · without sockets, on a clock of the test's · with webhooks, on either engine |
+ * | `scripted-relay` | a relay that does what a test tells it to, and clients of ours |
+ * | `notify` · `notify-http` | the notify server without a relay · its HTTP routes alone |
+ * | `notify-devices` · `wallets` | the house, with devices that write their requests themselves · with wallets and dapps of the package |
+ * | `keys` · `contacts` | the key registry through its routes · the house with its registry of installations, on a clock of the test's |
+ * | `replicas` | replicas of `sync/` over a network in memory |
+ * | `full-store` | an embedded store with many subscriptions |
+ * | `system` | what the published clients are tried against: the house, or a fleet |
+ * | `attacked` · `attacked-relay` | processes with the limits and budgets that are the default, for attackers |
+ *
+ * A server in a process of its own is `process.ts`, many of them on one Redis are `fleet.ts`.
+ */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -42,6 +60,7 @@ export interface World extends AsyncDisposable {
 }
 
 export interface WorldOptions {
+  rooms?: Config['rooms']
   clock?: Clock
   log?: Log
   config?: Partial<Config>
@@ -58,7 +77,7 @@ const json = (text: string): unknown => {
 }
 
 export const startWorld = async (options: WorldOptions = {}): Promise<World> => {
-  const { clock, config: overrides } = options
+  const { clock, rooms, config: overrides } = options
   const log = options.log ? alsoCaptured(options.log) : capturedLog
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'belfry-world-')))
   let metrics: Metrics
@@ -73,6 +92,7 @@ export const startWorld = async (options: WorldOptions = {}): Promise<World> => 
       // Tests ask faster than people; those of the limits and budgets set them.
       limits: NO_RATE_LIMITS,
       budgets: NO_BUDGETS,
+      ...(rooms && { rooms }),
       ...overrides,
       port,
       data: dataDir,

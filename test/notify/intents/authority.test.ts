@@ -2,14 +2,14 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Cacao } from '../../../src/protocol/cacao.ts'
 import { encodeRecap, recapStatement } from '../../../src/protocol/recap.ts'
-import { type App, NEWS, startTown, type Town } from '../../support/world/notify-devices.ts'
+import { type App, type DevicesWorld, NEWS, startDevices } from '../../support/world/notify-devices.ts'
 import { ALL_APPS, type Sent, THIS_APP } from '../support/wallet.ts'
 
-let town: Town
+let town: DevicesWorld
 let app: App
 let other: App
 beforeAll(async () => {
-  town = await startTown()
+  town = await startDevices()
   app = await town.app('app.example')
   other = await town.app('other.example')
 })

@@ -2,10 +2,17 @@
 import { beforeEach, expect, it } from 'vitest'
 import { didPkh } from '../../../src/protocol/did.ts'
 import type { Owner } from '../../support/owner.ts'
-import { type App, NEWS, OFFERS, startTown, type Town, viewIn } from '../../support/world/notify-devices.ts'
+import {
+  type App,
+  type DevicesWorld,
+  NEWS,
+  OFFERS,
+  startDevices,
+  viewIn,
+} from '../../support/world/notify-devices.ts'
 import type { Online } from '../support/online.ts'
 
-let town: Town
+let town: DevicesWorld
 let app: App
 let owner: Owner
 /** Of the same address: on mainnet, on Polygon, and in lower case. */
@@ -13,7 +20,7 @@ let phone: Online
 let laptop: Online
 let tablet: Online
 beforeEach(async () => {
-  town = await startTown()
+  town = await startDevices()
   app = await town.app('app.example')
   owner = town.newOwner()
   phone = await town.device(owner, { account: owner.on(1) })

@@ -2,12 +2,18 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { z } from 'zod'
 import type { Claims } from '../../../src/protocol/jwt.ts'
-import { type App, NEWS, OFFERS, startTown, type Town } from '../../support/world/notify-devices.ts'
+import {
+  type App,
+  type DevicesWorld,
+  NEWS,
+  OFFERS,
+  startDevices,
+} from '../../support/world/notify-devices.ts'
 
-let town: Town
+let town: DevicesWorld
 let app: App
 beforeAll(async () => {
-  town = await startTown()
+  town = await startDevices()
   app = await town.app('app.example')
 })
 afterAll(() => town?.[Symbol.asyncDispose]())

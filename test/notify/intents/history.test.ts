@@ -2,14 +2,21 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { z } from 'zod'
 import { didPkh } from '../../../src/protocol/did.ts'
-import { type App, NEWS, OFFERS, startTown, type Town, viewIn } from '../../support/world/notify-devices.ts'
+import {
+  type App,
+  type DevicesWorld,
+  NEWS,
+  OFFERS,
+  startDevices,
+  viewIn,
+} from '../../support/world/notify-devices.ts'
 import type { Online } from '../support/online.ts'
 
-let town: Town
+let town: DevicesWorld
 let app: App
 let other: App
 beforeAll(async () => {
-  town = await startTown()
+  town = await startDevices()
   app = await town.app('app.example')
   other = await town.app('other.example', 'other')
 })

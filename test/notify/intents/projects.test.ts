@@ -1,12 +1,12 @@
 /** Projects beside each other: who holds a domain, and one account that is subscribed in both. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type App, startTown, type Town } from '../../support/world/notify-devices.ts'
+import { type App, type DevicesWorld, startDevices } from '../../support/world/notify-devices.ts'
 
-let town: Town
+let town: DevicesWorld
 let app: App
 let shop: App
 beforeAll(async () => {
-  town = await startTown()
+  town = await startDevices()
   app = await town.app('app.example')
   shop = await town.app('shop.example', 'shop')
 })

@@ -1,11 +1,18 @@
 /** What is sent, to whom, and how often: types that are none, and ids that come again. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type App, NEWS, OFFERS, startTown, type Town, viewIn } from '../../support/world/notify-devices.ts'
+import {
+  type App,
+  type DevicesWorld,
+  NEWS,
+  OFFERS,
+  startDevices,
+  viewIn,
+} from '../../support/world/notify-devices.ts'
 
-let town: Town
+let town: DevicesWorld
 let app: App
 beforeAll(async () => {
-  town = await startTown()
+  town = await startDevices()
   app = await town.app('app.example')
 })
 afterAll(() => town?.[Symbol.asyncDispose]())

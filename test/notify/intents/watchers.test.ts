@@ -1,15 +1,22 @@
 /** Who is told what: requesters with and without a watcher, of the old and the new protocol version, and how many watch. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Owner } from '../../support/owner.ts'
-import { type App, NEWS, OFFERS, startTown, type Town, viewIn } from '../../support/world/notify-devices.ts'
+import {
+  type App,
+  type DevicesWorld,
+  NEWS,
+  OFFERS,
+  startDevices,
+  viewIn,
+} from '../../support/world/notify-devices.ts'
 import type { Online } from '../support/online.ts'
 import type { Sent } from '../support/wallet.ts'
 
-let town: Town
+let town: DevicesWorld
 let app: App
 let other: App
 beforeAll(async () => {
-  town = await startTown()
+  town = await startDevices()
   app = await town.app('app.example')
   other = await town.app('other.example')
 })

@@ -11,7 +11,8 @@ import { subscription, T } from '../../contract/notify-samples.ts'
 import { manualClock } from '../../support/clock.ts'
 import { eventually } from '../../support/eventually.ts'
 import { lmdb, type TestStores } from '../../support/stores.ts'
-import { connect, randomTopic, startRelay } from '../../support/world/scripted-relay.ts'
+import { startRelay } from '../../support/world/relay.ts'
+import { connect, randomTopic } from '../../support/world/scripted-relay.ts'
 
 const ACCOUNTS = 203
 const EACH = 100
@@ -92,7 +93,7 @@ afterEach(() => stores[Symbol.asyncDispose]())
 
 it('every page is a batch of 500 at most, they are spread, and a broken line does not have it start over', async () => {
   const clock = manualClock(T)
-  await using relay = await startRelay({ topicsPerClient: 100_000 })
+  await using relay = await startRelay({ limits: { topicsPerClient: 100_000 } })
   await using line = await tap(relay.url, clock.now)
   await using link = connect(line.url, { remembers: true })
   await using _membership = createRelayTopics(

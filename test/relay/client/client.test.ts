@@ -7,13 +7,8 @@ import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import type { RelayMessage } from '../../../src/relay/client/index.ts'
 import { manualClock } from '../../support/clock.ts'
 import { eventually } from '../../support/eventually.ts'
-import {
-  connect,
-  randomMessage,
-  randomTopic,
-  startRelay,
-  startScripted,
-} from '../../support/world/scripted-relay.ts'
+import { startRelay } from '../../support/world/relay.ts'
+import { connect, randomMessage, randomTopic, startScripted } from '../../support/world/scripted-relay.ts'
 
 const code = (expected: string) => expect.objectContaining({ code: expected })
 
@@ -70,7 +65,7 @@ test('messages of a topic are handled in order, one after the other, and do not 
 })
 
 test('a message that was not handled is not acknowledged and comes again', async () => {
-  await using relay = await startRelay({ redeliverAfterMs: 200 })
+  await using relay = await startRelay({ limits: { redeliverAfterMs: 200 } })
   let attempts = 0
   const handled: string[] = []
   await using bob = connect(relay.url, {
@@ -187,7 +182,7 @@ test('of two connections that share a client id each message reaches one', async
 })
 
 test('fetch takes what waits', async () => {
-  await using relay = await startRelay({ fetchMessages: 4 })
+  await using relay = await startRelay({ limits: { fetchMessages: 4 } })
   await using alice = connect(relay.url)
   await using bob = connect(relay.url)
   const topics = [randomTopic(), randomTopic()]
@@ -203,7 +198,7 @@ test('fetch takes what waits', async () => {
 })
 
 test('a client that is not let in stops trying and rejects everything', async () => {
-  await using relay = await startRelay({}, { projectIds: ['known'] })
+  await using relay = await startRelay({ projectIds: ['known'] })
   const changes: boolean[] = []
   await using stranger = connect(relay.url, { projectId: 'unknown' })
   using _listener = stranger.onConnectionChange((connected) => void changes.push(connected))

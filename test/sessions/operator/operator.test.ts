@@ -38,7 +38,7 @@ const Log = z.object({
 const clock = manualClock(Date.now())
 let world: World
 beforeAll(async () => {
-  world = await startWorld({ clock, config: { rooms: ['relay', 'notify', 'operator'] } })
+  world = await startWorld({ clock, rooms: ['relay', 'notify', 'operator'] })
 })
 afterAll(() => world[Symbol.asyncDispose]())
 
@@ -353,7 +353,7 @@ it('is not there unless the room is named', async () => {
 })
 
 it('takes only the admin token where there is no notify room', async () => {
-  await using alone = await startWorld({ config: { rooms: ['operator'] } })
+  await using alone = await startWorld({ rooms: ['operator'] })
   const body = { b64SerializedMicroblock: base64Of(newMicroblock()), signer: newKey().publicKey }
   const at = '/v1/some-project/approvals'
   expect((await alone.http('POST', at, { body, token: alone.adminToken })).status).toBe(201)
@@ -365,7 +365,7 @@ it('logs neither ids, nor keys, nor what is approved', async () => {
   const keep = (fields: Record<string, unknown>, sentence: string) =>
     void lines.push(JSON.stringify([sentence, fields]))
   await using watched = await startWorld({
-    config: { rooms: ['operator'] },
+    rooms: ['operator'],
     log: { debug: keep, info: keep, warn: keep, error: keep },
   })
   const key = newKey()

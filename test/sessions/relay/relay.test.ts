@@ -11,7 +11,7 @@ let clock: ReturnType<typeof manualClock>
 const wires: Wire[] = []
 beforeAll(async () => {
   clock = manualClock(Date.now())
-  world = await startWorld({ clock, config: { rooms: ['sessions'] } })
+  world = await startWorld({ clock, rooms: ['sessions'] })
 })
 afterAll(() => world[Symbol.asyncDispose]())
 afterEach(() => {

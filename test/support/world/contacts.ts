@@ -36,9 +36,9 @@ export const signerOf = (secret: Uint8Array) => ({
 })
 export type Signer = ReturnType<typeof newSigner>
 
-export const startTown = async (config: Partial<Config> = {}) => {
+export const startContacts = async (config: Partial<Config> = {}) => {
   const clock = manualClock(Date.now())
-  const world = await startWorld({ clock, config: { rooms: ['keys', 'contacts'], ...config } })
+  const world = await startWorld({ clock, rooms: ['keys', 'contacts'], config })
   const serverDid = didWeb(new URL(world.server.url).host)
   let ids = 0
 
@@ -98,4 +98,4 @@ export const startTown = async (config: Partial<Config> = {}) => {
     [Symbol.asyncDispose]: () => world[Symbol.asyncDispose](),
   }
 }
-export type Town = Awaited<ReturnType<typeof startTown>>
+export type ContactsWorld = Awaited<ReturnType<typeof startContacts>>

@@ -7,7 +7,7 @@ const DAY = 86_400_000
 const BATCH = 2_000
 
 /** Of every hundred subscriptions each has one notification, and one of ten a second that it has read. */
-export const buildTown = async (path: string, size: number, now: number): Promise<void> => {
+export const fillStore = async (path: string, size: number, now: number): Promise<void> => {
   await using stores = await openLmdb({ path })
   const { notify, relay, keys } = stores
   const month = { createdAt: now, expiresAt: now + 30 * DAY }

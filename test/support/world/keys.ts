@@ -1,17 +1,13 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { keysRoutes } from '../../../src/keys/http.ts'
 import { createKeyRegistry, type KeyRegistryOptions } from '../../../src/keys/service.ts'
-import { openLmdb } from '../../../src/storage/lmdb/open.ts'
 import { capturedLog } from '../capture/log.ts'
 import { capture } from '../capture/record.mjs'
 import { manualClock } from '../clock.ts'
+import { lmdb } from '../stores.ts'
 
 /** The registry on a store of its own, asked through its HTTP routes. */
 export const startRegistry = async (options: KeyRegistryOptions = {}, startAt?: number) => {
-  const path = await mkdtemp(join(tmpdir(), 'belfry-keys-'))
-  const stores = await openLmdb({ path })
+  const stores = await lmdb.open()
   const clock = manualClock(startAt)
   const registry = createKeyRegistry({ store: stores.keys, clock, log: capturedLog }, options)
   const app = keysRoutes({ registry, log: capturedLog, newId: () => 'an-id' })
@@ -35,7 +31,6 @@ export const startRegistry = async (options: KeyRegistryOptions = {}, startAt?: 
     ask,
     async [Symbol.asyncDispose]() {
       await stores[Symbol.asyncDispose]()
-      await rm(path, { recursive: true })
     },
   }
 }

@@ -100,7 +100,7 @@ const addApp = async (world: World, domain: string, project?: string) => {
 }
 export type App = Awaited<ReturnType<typeof addApp>>
 
-export const startTown = async () => {
+export const startDevices = async () => {
   const hands = createHands()
   const world = await startWorld({ clock: hands })
   const devices: Online[] = []
@@ -205,4 +205,4 @@ export const startTown = async () => {
   }
   return town
 }
-export type Town = Awaited<ReturnType<typeof startTown>>
+export type DevicesWorld = Awaited<ReturnType<typeof startDevices>>

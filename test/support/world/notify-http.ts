@@ -1,8 +1,5 @@
 /** The HTTP side of notify on a real store in a temporary directory, with accounts put there as wallets would. */
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { createApps } from '../../../src/notify/apps/apps.ts'
 import { createLimits, type LimitRules } from '../../../src/notify/apps/limits.ts'
 import { createVault } from '../../../src/notify/apps/vault.ts'
@@ -18,10 +15,10 @@ import type { Log } from '../../../src/platform/telemetry.ts'
 import { accountKey } from '../../../src/protocol/caip.ts'
 import { agreementKeyFrom, signingKeyFrom } from '../../../src/protocol/keys.ts'
 import { NO_RATE_LIMITS } from '../../../src/server/config/settings/rate-limits.ts'
-import { openLmdb } from '../../../src/storage/lmdb/open.ts'
 import { capturedLog } from '../capture/log.ts'
 import { capture, knownSecret } from '../capture/record.mjs'
 import { manualClock } from '../clock.ts'
+import { lmdb } from '../stores.ts'
 
 export const PUBLIC_URL = 'https://belfry.example'
 export const NEWS = '3b5f8f6a-4c1f-4d8e-9a55-0f6f0c6f2f11'
@@ -36,8 +33,7 @@ export const startHttpWorld = async (
   logged: Record<string, unknown>[] = [],
   rules: LimitRules = NO_RATE_LIMITS,
 ) => {
-  const path = await mkdtemp(join(tmpdir(), 'belfry-notify-http-'))
-  const stores = await openLmdb({ path })
+  const stores = await lmdb.open()
   const store = stores.notify
   const clock = manualClock()
   const joined: string[] = []
@@ -186,7 +182,6 @@ export const startHttpWorld = async (
     outbox,
     async [Symbol.asyncDispose]() {
       await stores[Symbol.asyncDispose]()
-      await rm(path, { recursive: true, force: true })
     },
   }
 }

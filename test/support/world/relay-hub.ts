@@ -1,7 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { expect } from 'vitest'
 import { z } from 'zod'
 import type { Budgets } from '../../../src/platform/budgets/budgets.ts'
@@ -15,11 +12,11 @@ import {
   type RelayLimits,
 } from '../../../src/relay/hub.ts'
 import type { MailboxLimits } from '../../../src/relay/store.ts'
-import { openLmdb } from '../../../src/storage/lmdb/open.ts'
 import type { Stores } from '../../../src/storage/stores.ts'
 import { capturedLog } from '../capture/log.ts'
 import { manualClock } from '../clock.ts'
 import { eventually } from '../eventually.ts'
+import { lmdb } from '../stores.ts'
 import { unpaid } from '../unpaid.ts'
 
 const frameSchema = z.object({
@@ -67,7 +64,7 @@ export interface TestPeer {
 export interface HubWorld extends AsyncDisposable {
   clock: ReturnType<typeof manualClock>
   hub: RelayHub
-  store: Awaited<ReturnType<typeof openLmdb>>['relay']
+  store: Stores['relay']
   counted: Map<string, number>
   connect(
     clientId: string,
@@ -85,9 +82,8 @@ export const startHub = async (
   archiveOn?: (stores: Stores, clock: Clock) => Archiving,
   budgetsOn?: (clock: Clock) => Budgets,
 ): Promise<HubWorld> => {
-  const path = await mkdtemp(join(tmpdir(), 'belfry-hub-'))
   const clock = manualClock()
-  const stores = await openLmdb({ path, ...(mailbox && { mailbox }) })
+  const stores = await lmdb.open({ ...(mailbox && { mailbox }) })
   const archive = archiveOn?.(stores, clock)
   const paid = budgetsOn ? { budgets: budgetsOn(clock), payerOf: (address: string) => address } : {}
   const counted = new Map<string, number>()
@@ -199,7 +195,6 @@ export const startHub = async (
     async [Symbol.asyncDispose]() {
       await hub[Symbol.asyncDispose]()
       await stores[Symbol.asyncDispose]()
-      await rm(path, { recursive: true, force: true })
     },
   }
 }

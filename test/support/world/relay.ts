@@ -1,10 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
 import { expect } from 'vitest'
 import { WebSocket } from 'ws'
@@ -16,27 +13,50 @@ import { generateSigningKey, type SigningKey } from '../../../src/protocol/keys.
 import { relayRoutes } from '../../../src/relay/http.ts'
 import { createRelayHub, type RelayLimits } from '../../../src/relay/hub.ts'
 import { attachRelaySocket, type RelaySocketOptions } from '../../../src/relay/ws.ts'
-import { openLmdb } from '../../../src/storage/lmdb/open.ts'
 import { capturedLog } from '../capture/log.ts'
 import { eventually } from '../eventually.ts'
+import { lmdb } from '../stores.ts'
 import { paidWork, unpaid } from '../unpaid.ts'
 
-/** A relay with real sockets on a free port. */
+/** The relay with real sockets, on a store of its own. `stop` and `start` are a restart on the same port and store. */
 export const startRelay = async (
   options: RelaySocketOptions & { clock?: Clock; limits?: Partial<RelayLimits>; work?: BucketSize } = {},
 ) => {
   const { clock = systemClock, limits, work, ...admission } = options
   const paying = work ? { ...unpaid, budgets: paidWork(clock, work), addressOf: () => 'a' } : unpaid
-  const path = await mkdtemp(join(tmpdir(), 'belfry-relay-'))
-  const stores = await openLmdb({ path })
   const deps = { clock, log: capturedLog, meter: unmeasured }
-  const hub = createRelayHub({ ...deps, ...paying, store: stores.relay, randomBytes }, limits)
-  const routes = relayRoutes({ ...paying, hub, ...deps }, admission)
-  const server = createServer(getRequestListener(routes.fetch))
-  const relay = attachRelaySocket({ ...paying, hub, ...deps }, server, admission)
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
+  let stores = await lmdb.open()
+  let port = 0
+
+  const listen = async () => {
+    const hub = createRelayHub({ ...deps, ...paying, store: stores.relay, randomBytes }, limits)
+    const routes = relayRoutes({ ...paying, hub, ...deps }, admission)
+    const server = createServer(getRequestListener(routes.fetch))
+    const relay = attachRelaySocket({ ...paying, hub, ...deps }, server, admission)
+    server.listen(port, '127.0.0.1')
+    await once(server, 'listening')
+    port = (server.address() as AddressInfo).port
+    return {
+      hub,
+      relay,
+      async [Symbol.asyncDispose]() {
+        await relay[Symbol.asyncDispose]()
+        await hub[Symbol.asyncDispose]()
+        server.closeAllConnections()
+        await new Promise((resolve) => server.close(resolve))
+      },
+    }
+  }
+  let running = await listen()
+  let isRunning = true
+  const start = async () => {
+    running = await listen()
+    isRunning = true
+  }
+  const stop = async () => {
+    if (isRunning) await running[Symbol.asyncDispose]()
+    isRunning = false
+  }
   const url = `ws://127.0.0.1:${port}`
 
   const token = (key: SigningKey = generateSigningKey(), claims: object = {}): string => {
@@ -83,20 +103,28 @@ export const startRelay = async (
     url,
     httpUrl: `http://127.0.0.1:${port}`,
     port,
-    hub,
-    relay,
+    get hub() {
+      return running.hub
+    },
+    get relay() {
+      return running.relay
+    },
     store: stores.relay,
     token,
     dial,
     connect,
+    start,
+    stop,
+    /** A restart of a relay that remembers nothing. */
+    async startForgetful() {
+      await stores[Symbol.asyncDispose]()
+      stores = await lmdb.open()
+      await start()
+    },
     async [Symbol.asyncDispose]() {
       for (const ws of clients) ws.terminate()
-      await relay[Symbol.asyncDispose]()
-      await hub[Symbol.asyncDispose]()
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
+      await stop()
       await stores[Symbol.asyncDispose]()
-      await rm(path, { recursive: true, force: true })
     },
   }
 }

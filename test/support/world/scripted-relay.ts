@@ -1,9 +1,5 @@
-/** Relays for the client's tests: ours over a real socket, and one that does what a test tells it to. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:http'
+/** Clients of the relay, and a relay for them that does what a test tells it to. */
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { crypto } from '#crypto'
 import { systemClock } from '../../../src/platform/runtime/clock.ts'
@@ -19,11 +15,7 @@ import {
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
 import { createRelayClient, type RelayClientOptions } from '../../../src/relay/client/index.ts'
-import { createRelayHub, type RelayLimits } from '../../../src/relay/hub.ts'
-import { attachRelaySocket, type RelaySocketOptions } from '../../../src/relay/ws.ts'
-import { openLmdb } from '../../../src/storage/lmdb/open.ts'
 import { capturedLog } from '../capture/log.ts'
-import { unpaid } from '../unpaid.ts'
 
 export const deps = { clock: systemClock, log: capturedLog, meter: unmeasured }
 
@@ -36,54 +28,6 @@ export const connect = (
   options: Partial<RelayClientOptions> = {},
   more: Partial<typeof deps> = {},
 ) => createRelayClient({ ...deps, ...more }, { url, key: generateSigningKey(), ...options })
-
-/** Our relay on a fresh store. `stop` and `start` are a restart on the same port and store. */
-export const startRelay = async (limits: Partial<RelayLimits> = {}, options: RelaySocketOptions = {}) => {
-  const path = await mkdtemp(join(tmpdir(), 'belfry-relay-'))
-  let stores = await openLmdb({ path })
-  let port = 0
-  let running: AsyncDisposable | undefined
-
-  const start = async () => {
-    const hub = createRelayHub(
-      { ...deps, ...unpaid, store: stores.relay, randomBytes: crypto.randomBytes },
-      limits,
-    )
-    const server = createServer()
-    const socket = attachRelaySocket({ ...unpaid, hub, ...deps }, server, options)
-    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
-    port = (server.address() as AddressInfo).port
-    running = {
-      async [Symbol.asyncDispose]() {
-        await socket[Symbol.asyncDispose]()
-        await hub[Symbol.asyncDispose]()
-        await new Promise((resolve) => server.close(resolve))
-      },
-    }
-  }
-  const stop = async () => {
-    await running?.[Symbol.asyncDispose]()
-    running = undefined
-  }
-  await start()
-  return {
-    url: `ws://127.0.0.1:${port}`,
-    start,
-    stop,
-    /** A restart of a relay that remembers nothing. */
-    async startForgetful() {
-      await stores[Symbol.asyncDispose]()
-      await rm(path, { recursive: true, force: true })
-      stores = await openLmdb({ path })
-      await start()
-    },
-    async [Symbol.asyncDispose]() {
-      await stop()
-      await stores[Symbol.asyncDispose]()
-      await rm(path, { recursive: true, force: true })
-    },
-  }
-}
 
 type Answer = { result: unknown } | { error: { code: number; message: string } } | undefined
 
