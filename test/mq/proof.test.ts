@@ -21,6 +21,7 @@ import { ProtocolError } from '../../src/protocol/errors.ts'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { manualClock } from '../support/clock.ts'
 import { newOwner } from '../support/owner.ts'
+import { runs } from '../support/runs.ts'
 import { secretListener } from '../support/secret-listener.ts'
 import vectors from '../vectors/edges.json' with { type: 'json' }
 
@@ -145,7 +146,7 @@ describe('ECDSA', () => {
           expect(await refusalOf(proofs.sender(did, TOKEN, text))).toBe('forbidden')
         },
       ),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     )
   })
 })

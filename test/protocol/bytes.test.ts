@@ -14,10 +14,11 @@ import {
   toHex,
   utf8,
 } from '../../src/protocol/bytes.ts'
+import { runs } from '../support/runs.ts'
 import { expectCode } from './throws.ts'
 
 const bytes = fc.uint8Array({ maxLength: 200 })
-const RUNS = { numRuns: 1000 }
+const RUNS = { numRuns: runs(1000) }
 
 describe('bytes', () => {
   it('spells what Buffer spells, and reads it back', () => {
@@ -64,7 +65,7 @@ describe('bytes', () => {
         }
         expect(toBase64(decoded)).toBe(candidate)
       }),
-      { numRuns: 5000 },
+      { numRuns: runs(5000) },
     )
   })
 

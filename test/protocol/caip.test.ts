@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { toHex } from '../../src/protocol/bytes.ts'
 import { accountKey, checksumAddress, parseAccount, parseChain } from '../../src/protocol/caip.ts'
+import { runs } from '../support/runs.ts'
 import { expectCode } from './throws.ts'
 
 // https://eips.ethereum.org/EIPS/eip-55#test-cases
@@ -36,7 +37,7 @@ describe('EIP-55', () => {
         if (wrong === right || wrong === lower) return
         expectCode(() => parseAccount(`eip155:1:${wrong}`), 'bad_params')
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     )
   })
 

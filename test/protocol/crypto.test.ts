@@ -4,6 +4,7 @@ import type { Crypto } from '../../src/platform/runtime/crypto.ts'
 import { createNodeCrypto, loadSodium, crypto as native } from '../../src/platform/runtime/crypto-node.ts'
 import { crypto as portable } from '../../src/platform/runtime/crypto-portable.ts'
 import { concat, fromHex, toHex, utf8 } from '../../src/protocol/bytes.ts'
+import { runs } from '../support/runs.ts'
 
 const sodium = loadSodium()
 // Where sodium-native could not be installed the other two are still held to each other.
@@ -33,7 +34,7 @@ const bytes = (maxLength: number) => fc.uint8Array({ maxLength })
 const exactly = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
 /** Mostly the right length, sometimes another. */
 const about = (length: number) => fc.oneof({ weight: 9, arbitrary: exactly(length) }, bytes(length * 2))
-const MANY = { numRuns: 1000 }
+const MANY = { numRuns: runs(1000) }
 
 /** One bit of it is turned, or it is cut or lengthened. */
 const damaged = (whole: Uint8Array, where: number, how: number): Uint8Array => {
@@ -102,7 +103,7 @@ describe('the implementations of Crypto give the same bytes', () => {
         const more = concat(message, Uint8Array.of(0))
         expect(agreed((crypto) => crypto.ed25519Verify(signature, more, publicKey))).toBe(false)
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     )
   })
 

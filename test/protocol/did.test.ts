@@ -13,6 +13,7 @@ import {
   x25519Did,
   x25519FromDid,
 } from '../../src/protocol/did.ts'
+import { runs } from '../support/runs.ts'
 import { expectCode } from './throws.ts'
 
 describe('did:key', () => {
@@ -28,7 +29,7 @@ describe('did:key', () => {
         expectCode(() => ed25519FromDid(agreement), 'bad_params')
         expectCode(() => x25519FromDid(signing), 'bad_params')
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     )
   })
 

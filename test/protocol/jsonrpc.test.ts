@@ -10,6 +10,7 @@ import {
   rpcRequest,
   rpcResult,
 } from '../../src/protocol/jsonrpc.ts'
+import { runs } from '../support/runs.ts'
 import { expectCode } from './throws.ts'
 
 const request = (idText: string, more = '') => `{"id":${idText},"jsonrpc":"2.0","method":"m"${more}}`
@@ -59,7 +60,7 @@ describe('ids', () => {
         expect(parseRpc(text)).toMatchObject({ kind: 'request', idText, method: 'm' })
         expect(idTextOf(text)).toBe(idText)
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     )
   })
 
@@ -145,7 +146,7 @@ describe('messages', () => {
           message: method,
         })
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     )
     expect(rpcRequest('"7"', 'm', undefined)).toBe('{"id":"7","jsonrpc":"2.0","method":"m","params":null}')
     expect(rpcResult('7', undefined)).toBe('{"id":7,"jsonrpc":"2.0","result":null}')
@@ -235,7 +236,7 @@ describe('messages', () => {
         }
         idTextOf(text)
       }),
-      { numRuns: 5000 },
+      { numRuns: runs(5000) },
     )
   })
 })

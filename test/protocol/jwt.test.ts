@@ -5,6 +5,7 @@ import { toBase64, toBase64url, utf8 } from '../../src/protocol/bytes.ts'
 import { x25519Did } from '../../src/protocol/did.ts'
 import { type Claims, decodeJwt, signJwt, verifyJwt } from '../../src/protocol/jwt.ts'
 import { signingKeyFrom } from '../../src/protocol/keys.ts'
+import { runs } from '../support/runs.ts'
 import { expectCode } from './throws.ts'
 
 const key = signingKeyFrom(new Uint8Array(32).fill(1))
@@ -50,7 +51,7 @@ describe('signing', () => {
           if (name !== '__proto__') expect(JSON.stringify(read[name])).toBe(JSON.stringify(rest[name]))
         }
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     )
   })
 })
@@ -138,7 +139,7 @@ describe('forgeries', () => {
         const forged = token.slice(0, at) + char + token.slice(at + 1)
         if (forged !== token) expectCode(() => verifyJwt(forged, { now }), 'jwt_invalid')
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     )
   })
 

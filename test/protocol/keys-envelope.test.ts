@@ -19,6 +19,7 @@ import {
   signingKeyFrom,
 } from '../../src/protocol/keys.ts'
 import { messageIdOf, subscriptionIdOf, TOPIC, topicOf } from '../../src/protocol/topic.ts'
+import { runs } from '../support/runs.ts'
 import { expectCode } from './throws.ts'
 
 const key32 = fc.uint8Array({ minLength: 32, maxLength: 32 })
@@ -33,7 +34,7 @@ describe('keys', () => {
           deriveSymKey(other.privateKey, one.publicKey),
         )
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     )
   })
 
@@ -79,7 +80,7 @@ describe('envelopes', () => {
         expect(one).toMatchObject({ type: 1, senderPublicKey })
         expect(openEnvelope(one, key)).toBe(plaintext)
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     )
   })
 
@@ -92,7 +93,7 @@ describe('envelopes', () => {
         bytes[at] = (bytes[at] ?? 0) ^ (1 << bit)
         expectCode(() => openEnvelope(parseEnvelope(toBase64(bytes)), key), 'undecryptable')
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     )
   })
 

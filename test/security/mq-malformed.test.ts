@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { type Log, silent } from '../../src/platform/telemetry.ts'
 import { hasty, hubAt, newAgent } from '../mq/agents.ts'
+import { runs } from '../support/runs.ts'
 import { startWorld } from '../support/world.ts'
 
 it('answers anything with a refusal, whatever the path, the headers and the body', async () => {
@@ -72,7 +73,7 @@ it('answers anything with a refusal, whatever the path, the headers and the body
         expect(answer).not.toContain(token)
       },
     ),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   )
   expect(failures).toEqual([])
   expect((await hub.take(agent)).body).toMatchObject({ message: 'here' })

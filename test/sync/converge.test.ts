@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { runs } from '../support/runs.ts'
 import { createLab, type Device, settle } from '../support/world/replicas.ts'
 import vectors from '../vectors/sync.json' with { type: 'json' }
 
@@ -131,7 +132,7 @@ describe('replicas', () => {
           compactions += lab.compactions.length
         },
       ),
-      { numRuns: 3_000, examples: [[TIE, 21, -1]] },
+      { numRuns: runs(3_000), examples: [[TIE, 21, -1]] },
     )
     // The property was tried with archives that became shorter.
     expect(compactions).toBeGreaterThan(100)

@@ -30,6 +30,7 @@ import {
 } from '../../../src/sessions/carmentis/microblock.ts'
 import { sectionName } from '../../../src/sessions/carmentis/section-names.ts'
 import { isWrAuthPkAnswer, wrAuthPk } from '../../../src/sessions/methods/wr-auth-pk.ts'
+import { runs } from '../../support/runs.ts'
 import vectors from '../../vectors/edges.json' with { type: 'json' }
 import { contextWith } from '../wallet-context.ts'
 
@@ -195,7 +196,7 @@ describe('a microblock is refused', () => {
         // What is read after all is a microblock to the byte.
         if (read) expect(toHex(writeMicroblock(read))).toBe(toHex(bytes))
       }),
-      { numRuns: 3000 },
+      { numRuns: runs(3000) },
     )
   })
 })
