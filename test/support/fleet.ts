@@ -97,17 +97,19 @@ export const startFleet = async (
   const dispose = async () => {
     await Promise.all(members.map((member) => member[Symbol.asyncDispose]()))
   }
+  const startAll = async (some: readonly number[], argsOf: (at: number) => readonly string[]) => {
+    const started = await Promise.allSettled(
+      some.map((port, at) => startMember(port, { args: argsOf(at), env: shared, launcher })),
+    )
+    for (const one of started) if (one.status === 'fulfilled') members.push(one.value)
+    for (const one of started) if (one.status === 'rejected') throw one.reason
+  }
   try {
-    for (const [at, port] of ports.entries()) {
-      const args =
-        at < relays
-          ? ['--rooms', 'relay']
-          : [
-              ...['--rooms', rooms, '--relay-shared', 'true'],
-              ...['--relay-url', members[(at - relays) % relays]?.url ?? ''],
-            ]
-      members.push(await startMember(port, { args, env: shared, launcher }))
-    }
+    await startAll(ports.slice(0, relays), () => ['--rooms', 'relay'])
+    await startAll(ports.slice(relays), (at) => [
+      ...['--rooms', rooms, '--relay-shared', 'true'],
+      ...['--relay-url', members[at % relays]?.url ?? ''],
+    ])
   } catch (error) {
     await dispose()
     throw error
