@@ -23,7 +23,7 @@ const CLUSTER = ['test/contract/*.test.ts', 'test/storage/redis/{buckets,mq,noti
 const MODES: Record<string, Mode> = {
   // Most of the time is spent on waiting.
   stories: { files: ['test/**/*.story.ts'], cluster: 'no', workers: 4 },
-  fleet: { files: ['test/compat/*.test.ts', ...CLUSTER], cluster: 'only', workers: 2 },
+  fleet: { files: ['test/compat/*.{test,story}.ts', ...CLUSTER], cluster: 'only', workers: 2 },
   browser: { files: ['test/**/*.browser.ts'], workers: 2 },
   alone: { files: ['test/**/*.alone.ts'], workers: 1 },
   soak: { files: ['test/**/*.soak.ts'], workers: 1 },
