@@ -93,7 +93,11 @@ for (const [engine, config] of [
       const startedAt = clock.now()
       // From one attempt to the next; never while a call is under way, whose lease would be over.
       await eventually(async () => {
-        const jobs = await world.stores.jobQueue.list(WEBHOOK_QUEUE, { group: webhook, dead: false, limit: 100 })
+        const jobs = await world.stores.jobQueue.list(WEBHOOK_QUEUE, {
+          group: webhook,
+          dead: false,
+          limit: 100,
+        })
         const over = (types.length - jobs.length) * 11
         const isQuiet = jobs.reduce((sum, { attempts }) => sum + attempts, over) === receiver.calls.length
         if (isQuiet && jobs.length === 0) return

@@ -41,7 +41,10 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
   const apps = createApps({ ...deps, join: async () => {} })
   const service = createNotifyService(deps)
   const publishing = createPublishing({ ...deps, jobQueue: stores.jobQueue, apps })
-  const leaderTask = createLeaderElection({ leases: stores.leases, clock, log: silent }, 'the only one')('sweep')
+  const leaderTask = createLeaderElection(
+    { leases: stores.leases, clock, log: silent },
+    'the only one',
+  )('sweep')
 
   const all = async (): Promise<string[]> => {
     const keys: string[] = []
