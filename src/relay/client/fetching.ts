@@ -42,7 +42,7 @@ export const createFetching = ({
         () => {
           const error = refused ?? failure()
           if (error) reject(error)
-          else settleWith(() => pageOf([...answers], isCutOff), resolve, reject)
+          else settlePage(answers, isCutOff, resolve, reject)
         },
       )
     })
@@ -62,13 +62,14 @@ export const createFetching = ({
   }
 }
 
-const settleWith = <T>(
-  find: () => T,
-  resolve: (value: T) => void,
+const settlePage = (
+  answers: ReadonlySet<unknown>,
+  isCutOff: boolean,
+  resolve: (page: Page) => void,
   reject: (error: ProtocolError) => void,
 ): void => {
   try {
-    resolve(find())
+    resolve(pageOf([...answers], isCutOff))
   } catch (cause) {
     reject(new ProtocolError('bad_request', 'the relay answered a fetch with something else', { cause }))
   }

@@ -129,6 +129,20 @@ const readAnswer = (answer: unknown): Answer => {
   return { publication: stored, hints, waiting: [] }
 }
 
+const publishKeys = (keys: RelayKeys, { topic, messages }: Called): string[] => [
+  keys.topic(topic),
+  ...messages.map(({ key }) => key),
+]
+
+const publishArgs = (limits: MailboxLimits, { messages }: Called) => [
+  limits.messages,
+  limits.bytes,
+  OWNED_FACTOR,
+  KEPT_PART,
+  GRACE,
+  ...messages.flatMap(({ args }) => args),
+]
+
 /** How the relay publishes: one script call a topic, all of them sent together. */
 export const createPublishing = (
   redis: RedisConnection,
@@ -140,20 +154,7 @@ export const createPublishing = (
     if (batch.length === 0) return []
     const calls = grouped(batch.map((message, at) => prepare(keys, message, at)))
     const raw = await redis.batch(() =>
-      calls.map(({ topic, messages }) =>
-        redis.script(
-          relayPublish,
-          [keys.topic(topic), ...messages.map(({ key }) => key)],
-          [
-            limits.messages,
-            limits.bytes,
-            OWNED_FACTOR,
-            KEPT_PART,
-            GRACE,
-            ...messages.flatMap(({ args }) => args),
-          ],
-        ),
-      ),
+      calls.map((call) => redis.script(relayPublish, publishKeys(keys, call), publishArgs(limits, call))),
     )
     const publications: Publication[] = []
     const due: { topic: string; at: string }[] = []

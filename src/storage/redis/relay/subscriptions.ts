@@ -318,6 +318,10 @@ async function* waitingTopics(
   }
 }
 
+/** Scores and members, as ZADD takes them. */
+const seenMembers = (clientIds: readonly string[], day: number): (string | number)[] =>
+  clientIds.flatMap((id) => [day, name(id)])
+
 /** The days on which clients were last seen. */
 const createSeenDays = (redis: RedisConnection, keys: RelayKeys) => ({
   noteSeen: (clientId: string, now: number) =>
@@ -327,7 +331,7 @@ const createSeenDays = (redis: RedisConnection, keys: RelayKeys) => ({
     const shards = groupBy(clientIds, seenShardOf)
     await redis.batch(() =>
       [...shards].map(([shard, own]) =>
-        redis.client.zadd(keys.seen(shard), 'XX', 'GT', ...own.flatMap((id) => [dayOf(now), name(id)])),
+        redis.client.zadd(keys.seen(shard), 'XX', 'GT', ...seenMembers(own, dayOf(now))),
       ),
     )
   },
