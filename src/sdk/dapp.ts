@@ -23,6 +23,16 @@ export type {
 } from '../notify/client/index.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
 
+/**
+ * A dapp's end of the notify server: declares apps, sends, and asks what became of it. Nothing is sent before the first call.
+ *
+ * @param options where the server is, and the project's id and secret
+ * @param deps `clock` and `fetch`; default: those of the platform
+ * @returns the client; its calls throw `ProtocolError` with the server's code
+ * @example
+ * const dapp = createDapp({ url: 'https://notify.example.com', projectId, secret })
+ * await dapp.notify({ type, title: 'Hello', body: 'There is news' }, ['eip155:1:0x…'])
+ */
 export const createDapp = (options: DappOptions, deps: Partial<FetchDeps> = {}): Dapp => {
   const { clock = systemClock, fetch = globalThis.fetch.bind(globalThis) } = deps
   return createDappWith({ clock, fetch }, options)

@@ -47,7 +47,18 @@ type Where =
 
 export type CreateWalletOptions = Omit<WalletOptions, 'relayUrl' | 'notifyUrl' | 'keysUrl'> & Where
 
-/** A wallet's device. `deps` is for tests, and for who wants to see its log and numbers. */
+/**
+ * A device of one account: subscribes, receives, reads and deletes over a relay and a notify server.
+ *
+ * @param options the account, what signs for it, where the servers are (`url`, or each by itself), and the state of last time
+ * @param deps clock, log, meter, `fetch` and key registry; default: those of the platform, silent and unmeasured
+ * @returns the device; it connects when it is first needed, and is ended by `await wallet[Symbol.asyncDispose]()`
+ * @throws `TypeError` when a server's URL is missing
+ * @example
+ * const wallet = createWallet({ url: 'https://notify.example.com', account, domain: 'wallet.example.com', allApps: true, sign })
+ * wallet.on('message', ({ domain, notification }) => show(domain, notification))
+ * await wallet.subscribe('app.example.com')
+ */
 export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletDeps> = {}): Wallet => {
   const { relayUrl = options.url, notifyUrl = options.url, keysUrl = options.url } = options
   if (relayUrl === undefined || notifyUrl === undefined || keysUrl === undefined) {
