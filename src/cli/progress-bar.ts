@@ -1,5 +1,5 @@
 /** How far something is: a bar that is drawn again on a terminal, a line for each tenth elsewhere. */
-const WIDTH = 24
+const BAR_WIDTH = 24
 
 export interface ProgressBar {
   show(done: number, total: number | null): void
@@ -7,8 +7,8 @@ export interface ProgressBar {
 }
 
 export const bar = (share: number): string => {
-  const full = Math.round(Math.min(Math.max(share, 0), 1) * WIDTH)
-  return `[${'#'.repeat(full)}${'.'.repeat(WIDTH - full)}]`
+  const full = Math.round(Math.min(Math.max(share, 0), 1) * BAR_WIDTH)
+  return `[${'#'.repeat(full)}${'.'.repeat(BAR_WIDTH - full)}]`
 }
 export const shown = (count: number): string => count.toLocaleString('en')
 

@@ -4,7 +4,7 @@ import type { TableName } from '../storage/transfer/transfer.ts'
 import { bar, shown } from './progress-bar.ts'
 
 /** Between two drawings, ms. */
-const EVERY = 100
+const REDRAW_EVERY_MS = 100
 
 export const createProgress = (
   out: NodeJS.WriteStream,
@@ -27,7 +27,7 @@ export const createProgress = (
       const drawn = out.isTTY && size !== undefined ? ` ${bar(done / Math.max(size, done, 1))}` : ''
       const text = isChecking ? 'comparing' : `${table.padEnd(13)}${shown(done)}${total}${drawn}`
       last = { table, isChecking, text }
-      if (!out.isTTY || (!isOther && Date.now() - drawnAt < EVERY)) return
+      if (!out.isTTY || (!isOther && Date.now() - drawnAt < REDRAW_EVERY_MS)) return
       drawnAt = Date.now()
       out.write(`\r\x1b[2K${text}`)
     },

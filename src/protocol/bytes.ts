@@ -158,7 +158,7 @@ export const fromBase64url = (text: string): Uint8Array => {
 // ── base58 ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 // Decoding takes time by the square of the length, and nothing that we read in base58 is longer than a few keys.
-const LONGEST_BASE58 = 512
+const MAX_BASE58_LENGTH = 512
 
 /** Bitcoin alphabet. */
 export const toBase58 = (bytes: Uint8Array): string => base58.encode(bytes)
@@ -166,7 +166,7 @@ export const toBase58 = (bytes: Uint8Array): string => base58.encode(bytes)
 /** Bitcoin alphabet; throws `bad_params`. */
 export const fromBase58 = (text: string): Uint8Array => {
   try {
-    if (text.length <= LONGEST_BASE58) return base58.decode(text)
+    if (text.length <= MAX_BASE58_LENGTH) return base58.decode(text)
   } catch {
     // Said below.
   }

@@ -60,7 +60,7 @@ export const parseCacao = (input: unknown): Cacao => {
   throw new ProtocolError('bad_params', `cacao.${issue?.path.join('.')}: ${issue?.message}`)
 }
 
-const SKEW = 60_000
+const CLOCK_SKEW_MS = 60_000
 
 const invalid = (detail: string): ProtocolError => new ProtocolError('identity_invalid', detail)
 
@@ -153,8 +153,8 @@ export const datesOf = ({ p }: Cacao): CacaoDates => ({
 
 /** Throws `identity_invalid` unless the CACAO with these dates is good now, with 60 s of skew. */
 export const checkDates = ({ expiresAt, notBefore }: CacaoDates, now: number): void => {
-  if (expiresAt !== undefined && expiresAt <= now - SKEW) throw invalid('it is expired')
-  if (notBefore !== undefined && notBefore > now + SKEW) throw invalid('it is not valid yet')
+  if (expiresAt !== undefined && expiresAt <= now - CLOCK_SKEW_MS) throw invalid('it is expired')
+  if (notBefore !== undefined && notBefore > now + CLOCK_SKEW_MS) throw invalid('it is not valid yet')
 }
 
 /**

@@ -10,9 +10,9 @@ import { crypto } from '#crypto'
 import { concat, fromBase64, fromUtf8, toBase64, utf8 } from './bytes.ts'
 import { ProtocolError } from './errors.ts'
 
-const IV = 12
-const TAG = 16
-const PUBLIC_KEY = 32
+const IV_BYTES = 12
+const TAG_BYTES = 16
+const PUBLIC_KEY_BYTES = 32
 
 export type Envelope =
   | { type: 0; iv: Uint8Array; sealed: Uint8Array }
@@ -26,13 +26,13 @@ const IV_LABEL = utf8('belfry iv')
  * that.
  */
 export const deterministicIv = (key: Uint8Array, plaintext: string): Uint8Array =>
-  crypto.hmacSha256(key, concat(IV_LABEL, utf8(plaintext))).slice(0, IV)
+  crypto.hmacSha256(key, concat(IV_LABEL, utf8(plaintext))).slice(0, IV_BYTES)
 
 /** `iv` is random unless given. */
 export const sealType0 = ({
   key,
   plaintext,
-  iv = crypto.randomBytes(IV),
+  iv = crypto.randomBytes(IV_BYTES),
 }: {
   key: Uint8Array
   plaintext: string
@@ -44,7 +44,7 @@ export const sealType1 = ({
   key,
   senderPublicKey,
   plaintext,
-  iv = crypto.randomBytes(IV),
+  iv = crypto.randomBytes(IV_BYTES),
 }: {
   key: Uint8Array
   senderPublicKey: Uint8Array
@@ -62,10 +62,11 @@ export const parseEnvelope = (message: string): Envelope => {
   }
   const [type] = bytes
   if (type !== 0 && type !== 1) throw new ProtocolError('undecryptable', 'the envelope type is not known')
-  const start = type === 0 ? 1 : 1 + PUBLIC_KEY
-  if (bytes.length < start + IV + TAG) throw new ProtocolError('undecryptable', 'the envelope is too short')
-  const iv = bytes.subarray(start, start + IV)
-  const sealed = bytes.subarray(start + IV)
+  const start = type === 0 ? 1 : 1 + PUBLIC_KEY_BYTES
+  if (bytes.length < start + IV_BYTES + TAG_BYTES)
+    throw new ProtocolError('undecryptable', 'the envelope is too short')
+  const iv = bytes.subarray(start, start + IV_BYTES)
+  const sealed = bytes.subarray(start + IV_BYTES)
   return type === 0 ? { type, iv, sealed } : { type, senderPublicKey: bytes.subarray(1, start), iv, sealed }
 }
 

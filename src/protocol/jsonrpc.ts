@@ -35,7 +35,7 @@ export interface RpcFailure {
 export type RpcMessage = RpcRequest | RpcNotification | RpcResult | RpcFailure
 
 // Ids are stored with requests that wait; nobody needs long ones.
-const LONGEST_ID = 256
+const MAX_ID_LENGTH = 256
 
 // ── finding the id ──────────────────────────────────────────────────────────────────────────────────────────────────
 // Small scanners over text that JSON.parse has accepted, so they need not look for mistakes. Iterative: nesting costs
@@ -126,7 +126,7 @@ export const idTextOf = (text: string): string | undefined => {
   try {
     const id = z.object({ id: z.union([z.string(), z.number()]) }).safeParse(JSON.parse(text))
     const raw = id.success ? rawId(text) : undefined
-    return raw !== undefined && raw.length <= LONGEST_ID ? raw : undefined
+    return raw !== undefined && raw.length <= MAX_ID_LENGTH ? raw : undefined
   } catch {
     return undefined
   }
@@ -142,7 +142,7 @@ export const parseRpc = (text: string): RpcMessage => {
   if (!parsed.success) throw new ProtocolError('bad_request')
   const { method, params, error, result, id } = parsed.data
   const idText = id === undefined ? undefined : rawId(text)
-  if (idText !== undefined && idText.length > LONGEST_ID) {
+  if (idText !== undefined && idText.length > MAX_ID_LENGTH) {
     throw new ProtocolError('bad_request', 'its id is too long')
   }
   if (method !== undefined) {

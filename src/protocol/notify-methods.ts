@@ -28,12 +28,12 @@ const domainDid = readable(domainFromDidWeb)
 const time = z.number().nonnegative()
 
 const NOTIFICATION_TYPE = /^(?:[a-z0-9_-]{2,32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$/
-const MOST_TYPES = 256
+const MAX_TYPES = 256
 
 /** Type ids out of a `scp` claim, each once. Throws `bad_params` for one that is neither a UUID nor `[a-z0-9_-]{2,32}`. */
 export const parseScope = (scp: string): string[] => {
   const types = [...new Set(scp.split(' ').filter((type) => type !== ''))]
-  if (types.length > MOST_TYPES) throw new ProtocolError('bad_params', 'scp names too many types')
+  if (types.length > MAX_TYPES) throw new ProtocolError('bad_params', 'scp names too many types')
   if (!types.every((type) => NOTIFICATION_TYPE.test(type))) {
     throw new ProtocolError('bad_params', 'scp names something that is no notification type')
   }
@@ -106,8 +106,8 @@ const sbs = z.array(subscriptionItem)
 // ── the table ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 // Seconds that a request or response waits on the relay; also the life of its JWT.
-const SHORT = 300
-const LONG = 30 * 86_400
+const SHORT_TTL_S = 300
+const LONG_TTL_S = 30 * 86_400
 
 export interface NotifyMethod {
   method: string
@@ -177,9 +177,9 @@ export const NOTIFY_METHODS = {
   4000: {
     method: 'wc_notifySubscribe',
     requestTag: 4000,
-    requestTtl: SHORT,
+    requestTtl: SHORT_TTL_S,
     responseTag: 4001,
-    responseTtl: LONG,
+    responseTtl: LONG_TTL_S,
     requestParam: 'subscriptionAuth',
     resultParam: 'responseAuth',
     requestAct: 'notify_subscription',
@@ -192,9 +192,9 @@ export const NOTIFY_METHODS = {
   4002: {
     method: 'wc_notifyMessage',
     requestTag: 4002,
-    requestTtl: LONG,
+    requestTtl: LONG_TTL_S,
     responseTag: 4003,
-    responseTtl: LONG,
+    responseTtl: LONG_TTL_S,
     requestParam: 'messageAuth',
     resultParam: 'responseAuth',
     requestAct: 'notify_message',
@@ -207,9 +207,9 @@ export const NOTIFY_METHODS = {
   4004: {
     method: 'wc_notifyDelete',
     requestTag: 4004,
-    requestTtl: LONG,
+    requestTtl: LONG_TTL_S,
     responseTag: 4005,
-    responseTtl: LONG,
+    responseTtl: LONG_TTL_S,
     requestParam: 'deleteAuth',
     resultParam: 'responseAuth',
     requestAct: 'notify_delete',
@@ -222,9 +222,9 @@ export const NOTIFY_METHODS = {
   4008: {
     method: 'wc_notifyUpdate',
     requestTag: 4008,
-    requestTtl: SHORT,
+    requestTtl: SHORT_TTL_S,
     responseTag: 4009,
-    responseTtl: LONG,
+    responseTtl: LONG_TTL_S,
     requestParam: 'updateAuth',
     resultParam: 'responseAuth',
     requestAct: 'notify_update',
@@ -237,9 +237,9 @@ export const NOTIFY_METHODS = {
   4010: {
     method: 'wc_notifyWatchSubscriptions',
     requestTag: 4010,
-    requestTtl: SHORT,
+    requestTtl: SHORT_TTL_S,
     responseTag: 4011,
-    responseTtl: SHORT,
+    responseTtl: SHORT_TTL_S,
     requestParam: 'watchSubscriptionsAuth',
     resultParam: 'responseAuth',
     requestAct: 'notify_watch_subscriptions',
@@ -252,9 +252,9 @@ export const NOTIFY_METHODS = {
   4012: {
     method: 'wc_notifySubscriptionsChanged',
     requestTag: 4012,
-    requestTtl: SHORT,
+    requestTtl: SHORT_TTL_S,
     responseTag: 4013,
-    responseTtl: SHORT,
+    responseTtl: SHORT_TTL_S,
     requestParam: 'subscriptionsChangedAuth',
     resultParam: 'responseAuth',
     requestAct: 'notify_subscriptions_changed',
@@ -267,9 +267,9 @@ export const NOTIFY_METHODS = {
   4014: {
     method: 'wc_notifyGetNotifications',
     requestTag: 4014,
-    requestTtl: SHORT,
+    requestTtl: SHORT_TTL_S,
     responseTag: 4015,
-    responseTtl: SHORT,
+    responseTtl: SHORT_TTL_S,
     requestParam: 'auth',
     resultParam: 'auth',
     requestAct: 'notify_get_notifications',
@@ -290,9 +290,9 @@ export const NOTIFY_METHODS = {
   4016: {
     method: 'wc_notifyMarkNotificationsAsRead',
     requestTag: 4016,
-    requestTtl: SHORT,
+    requestTtl: SHORT_TTL_S,
     responseTag: 4017,
-    responseTtl: SHORT,
+    responseTtl: SHORT_TTL_S,
     requestParam: 'auth',
     resultParam: 'auth',
     requestAct: 'notify_mark_notifications_as_read',

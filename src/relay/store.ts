@@ -136,7 +136,7 @@ export interface RelayStore extends AsyncDisposable {
 
   /**
    * The subscribed topics in which something waits for the client at `now`, in batches, one for about every
-   * `WAITING_BATCH` topics that are looked at; some are empty. The iterator yields between batches, so that a client of
+   * `WAITING_BATCH_SIZE` topics that are looked at; some are empty. The iterator yields between batches, so that a client of
    * many topics does not hold up the others. May name a topic in which nothing is
    * left; must not miss one whose message was stored before the call.
    */
@@ -227,7 +227,7 @@ export const DAY_MS = 86_400_000
 /** A lease begins with the day on which its client was last seen. */
 export const dayOf = (now: number): number => Math.floor(now / DAY_MS)
 /** Topics that `waiting` looks at before it lets others run. */
-export const WAITING_BATCH = 250
+export const WAITING_BATCH_SIZE = 250
 
 /**
  * Bounds of one topic. At the limit of messages or bytes it is brought down to nine tenths: first what has expired goes,
@@ -249,4 +249,4 @@ export const DEFAULT_MAILBOX_LIMITS = { messages: 2_500, bytes: 16 * 1024 * 1024
 /** Requests of everybody come together on the topics of the notify server. */
 export const OWNED_FACTOR = 4
 /** What a full topic keeps. */
-export const KEPT_PART = 0.9
+export const TRIM_TO_RATIO = 0.9

@@ -121,7 +121,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   )
 }
 
-const MIB = 1024 * 1024
+const MIB_BYTES = 1024 * 1024
 
 const buildWatermark = (config: Config, stores: Stores, { log, metrics: meter }: Runtime): Watermark =>
   createWatermark(
@@ -129,7 +129,7 @@ const buildWatermark = (config: Config, stores: Stores, { log, metrics: meter }:
     { space: stores.space, clock: systemClock, log, meter },
     {
       memoryRatio: config.watermark / 100,
-      diskBytes: config.diskReserve === undefined ? undefined : config.diskReserve * MIB,
+      diskBytes: config.diskReserve === undefined ? undefined : config.diskReserve * MIB_BYTES,
     },
   )
 

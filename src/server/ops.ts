@@ -24,7 +24,7 @@ export class NotReady extends Error {
 /** Resolves when the thing answers; rejects otherwise, with `NotReady` or a `ProtocolError` where it can say why. */
 export type Check = () => Promise<void>
 
-const PATIENCE = 2_000
+const CHECK_TIMEOUT_MS = 2_000
 
 interface Outcome {
   name: string
@@ -46,7 +46,7 @@ export const opsRoutes = (deps: {
 
   const outcome = async (name: string, check: Check): Promise<Outcome> => {
     const done = new AbortController()
-    const late = pause(clock, PATIENCE, done.signal).then(() => {
+    const late = pause(clock, CHECK_TIMEOUT_MS, done.signal).then(() => {
       throw new NotReady(`The ${name} gives no answer in time`)
     })
     late.catch(() => {})

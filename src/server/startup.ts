@@ -15,8 +15,8 @@ import { type Check, NotReady, opsRoutes } from './ops.ts'
 export type UntilAvailable = <T>(work: () => Promise<T>) => Promise<T>
 
 /** How long one attempt is waited for, and the time between two, ms. */
-const ATTEMPT = 3_000
-const BETWEEN = 1_000
+const ATTEMPT_TIMEOUT_MS = 3_000
+const ATTEMPT_PAUSE_MS = 1_000
 
 export const isUnavailable = (error: unknown): boolean =>
   error instanceof ProtocolError && error.code === 'unavailable'
@@ -46,7 +46,7 @@ export const createUntilAvailable = (
     for (;;) {
       const done = new AbortController()
       const either = AbortSignal.any([signal, done.signal])
-      const late = pause(clock, ATTEMPT, either).then(() => {
+      const late = pause(clock, ATTEMPT_TIMEOUT_MS, either).then(() => {
         throw new ProtocolError('unavailable', 'no answer in time')
       })
       late.catch(() => {})
@@ -61,7 +61,7 @@ export const createUntilAvailable = (
       } finally {
         done.abort()
       }
-      await pause(clock, BETWEEN, signal)
+      await pause(clock, ATTEMPT_PAUSE_MS, signal)
     }
   }
 }

@@ -6,7 +6,7 @@ import { readTyped, type Typed, UsageError } from '../flags.ts'
 import { createProgressBar } from '../progress-bar.ts'
 
 /** Between two looks at it, ms. */
-const LOOK_EVERY = 250
+const POLL_EVERY_MS = 250
 
 const flags = {
   domain: { type: 'positional', required: true, description: 'The app that speaks' },
@@ -68,7 +68,7 @@ export const runBroadcast = async (
     const now = await ask(progress, 'GET', pathOf(domain, id))
     meter?.show(now.handed + now.skipped, now.total)
     if (now.status === 'running' || now.status === 'scheduled') {
-      await sleep(LOOK_EVERY)
+      await sleep(POLL_EVERY_MS)
       continue
     }
     meter?.end()

@@ -29,7 +29,7 @@ const state = z.object({
 type State = z.output<typeof state>
 
 /** Between two questions, ms. */
-const EVERY = 200
+const POLL_EVERY_MS = 200
 
 const draw = ({ round, table, seen, resealed }: State): void => {
   if (!process.stderr.isTTY || table === null) return
@@ -53,7 +53,7 @@ export const reseal = defineCommand({
     let now = await ask(state, 'POST', '/admin/reseal')
     while (now.isRunning) {
       draw(now)
-      await pause(systemClock, EVERY)
+      await pause(systemClock, POLL_EVERY_MS)
       now = await ask(state, 'GET', '/admin/reseal')
     }
     if (process.stderr.isTTY) process.stderr.write('\r\x1b[2K')

@@ -5,7 +5,7 @@ import { systemClock } from '../../platform/runtime/clock.ts'
 import { codeOf } from '../../server/config/start-error.ts'
 import { DemoFailure } from './page.ts'
 
-const START_TIMEOUT = 20_000
+const START_TIMEOUT_MS = 20_000
 
 export interface Child extends AsyncDisposable {
   readonly pid: number
@@ -54,8 +54,8 @@ export const startChild = async (wanted: {
   })
   const done = new AbortController()
   const ready = new Promise<void>((resolve, reject) => {
-    const late = systemClock.after(START_TIMEOUT, () =>
-      reject(new DemoFailure(`${name} did not start within ${START_TIMEOUT / 1000} s. ${last}`.trim())),
+    const late = systemClock.after(START_TIMEOUT_MS, () =>
+      reject(new DemoFailure(`${name} did not start within ${START_TIMEOUT_MS / 1000} s. ${last}`.trim())),
     )
     done.signal.addEventListener('abort', () => late[Symbol.dispose]())
     child.once('error', (error) => reject(codeOf(error) === 'ENOENT' ? new NoSuchProgram(command) : error))

@@ -11,8 +11,8 @@ import { NoSuchProgram, startChild } from './child.ts'
 import { DemoFailure } from './page.ts'
 
 /** How long a Redis that does not answer is waited for, ms. */
-const PATIENCE = 5_000
-const PAGE = 1_000
+const START_TIMEOUT_MS = 5_000
+const PAGE_SIZE = 1_000
 
 /** Ports that were free a moment ago. */
 export const freePorts = async (count: number): Promise<number[]> => {
@@ -35,7 +35,7 @@ export const freePorts = async (count: number): Promise<number[]> => {
  * Throws `DemoFailure`.
  */
 export const borrowRedis = async (url: string, owned: ReleaseStack): Promise<void> => {
-  const redis = owned.use(connectRedis({ url, timeoutMs: PATIENCE }))
+  const redis = owned.use(connectRedis({ url, timeoutMs: START_TIMEOUT_MS }))
   const nodes = () => (redis.client instanceof Cluster ? redis.client.nodes('master') : [redis.client])
   try {
     await redis.ping()
@@ -54,7 +54,7 @@ export const borrowRedis = async (url: string, owned: ReleaseStack): Promise<voi
   owned.defer(async () => {
     for (const node of nodes()) {
       for (let cursor = '0'; ; ) {
-        const [next, keys] = await node.scan(cursor, 'MATCH', `${redis.prefix}*`, 'COUNT', PAGE)
+        const [next, keys] = await node.scan(cursor, 'MATCH', `${redis.prefix}*`, 'COUNT', PAGE_SIZE)
         // One by one: in a cluster they lie in different slots.
         await redis.batch(() => keys.map((key) => node.unlink(key)))
         if (next === '0') break

@@ -22,7 +22,7 @@ import { createFanOut, Message } from './fan-out.ts'
 
 export const SCHEDULED_QUEUE = 'notify scheduled'
 const JOB_PAGE_SIZE = 100
-const CONCURRENCY = 4
+const SCHEDULE_CONCURRENCY = 4
 const LEASE_MS = 30_000
 const RETRY_AFTER_MS = 5_000
 
@@ -212,7 +212,7 @@ export const createScheduler = (deps: {
 
   return createWorker(deps, {
     queue: SCHEDULED_QUEUE,
-    concurrency: CONCURRENCY,
+    concurrency: SCHEDULE_CONCURRENCY,
     lease: LEASE_MS,
     retryAfter: RETRY_AFTER_MS,
     work: withBody(ScheduledBody, work),

@@ -39,7 +39,7 @@ export interface BudgetSizes {
   memory: ShareSizes
 }
 
-const MIB = 1024 * 1024
+const MIB_BYTES = 1024 * 1024
 
 /**
  * No real wallet or dapp comes near these. An address may be an office: a thousand wallets that sign a hundred requests of
@@ -48,9 +48,9 @@ const MIB = 1024 * 1024
 export const DEFAULT_BUDGETS: BudgetSizes = {
   // A sixth of a core for good, and 1 s of one at once: an office of a hundred wallets that all reconnect.
   work: { burst: 10_000, seconds: 10_000 / 1_500 },
-  state: 64 * MIB,
+  state: 64 * MIB_BYTES,
   connections: { each: 256, all: 50_000 },
-  memory: { each: 16 * MIB, all: 256 * MIB },
+  memory: { each: 16 * MIB_BYTES, all: 256 * MIB_BYTES },
 }
 
 const EVERYTHING: ShareSizes = { each: Number.POSITIVE_INFINITY, all: Number.POSITIVE_INFINITY }

@@ -16,7 +16,7 @@ export interface Turns {
 }
 
 /** Heads that are gone from a queue before it is cut. */
-const CUT_AT = 1_024
+const COMPACT_AT_LENGTH = 1_024
 
 interface Queue {
   heads: Head[]
@@ -67,8 +67,8 @@ export const createTurns = (): Turns => {
         queues.delete(payer)
         if (!head) continue
         queue.at += 1
-        if (queue.at === CUT_AT) {
-          queue.heads.splice(0, CUT_AT)
+        if (queue.at === COMPACT_AT_LENGTH) {
+          queue.heads.splice(0, COMPACT_AT_LENGTH)
           queue.at = 0
         }
         if (queue.at < queue.heads.length) queues.set(payer, queue)

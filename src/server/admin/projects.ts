@@ -22,12 +22,12 @@ import type { Projects } from './default-project.ts'
 import { page } from './page.ts'
 
 const whole = (least: number, most: number) => z.number().int().min(least).max(most)
-const YEAR = 31_536_000
+const YEAR_S = 31_536_000
 
 const Name = z.string().min(1).max(64)
 const NewProject = z.object({ id: z.string().optional(), name: z.string().max(128).optional() })
-const AddSecret = z.object({ name: Name, lifeSeconds: whole(1, 10 * YEAR).optional() })
-const RotateSecret = z.object({ secretId: z.string().optional(), overlapSeconds: whole(0, YEAR) })
+const AddSecret = z.object({ name: Name, lifeSeconds: whole(1, 10 * YEAR_S).optional() })
+const RotateSecret = z.object({ secretId: z.string().optional(), overlapSeconds: whole(0, YEAR_S) })
 const Quotas = z.strictObject({
   apps: whole(0, 1_000_000),
   subscribersPerApp: whole(0, 1_000_000_000),

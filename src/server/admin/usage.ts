@@ -32,7 +32,7 @@ export interface AdminUsageDeps {
 /** As rows have it: shorter than any address. */
 const MAX_PAYER_LENGTH = 12
 /** Messages of one transaction: other writes wait for it. */
-const CLEARED_AT_ONCE = 200
+const CLEAR_BATCH_SIZE = 200
 
 const Top = z.object({ top: z.coerce.number().int().min(1).max(MAX_TOP).default(10) })
 const Clear = z.object({
@@ -79,7 +79,7 @@ export const adminUsage = (room: () => AdminUsageDeps): Hono => {
     let removed = 0
     for (let after: number | undefined = 0; after !== undefined; ) {
       const part: Awaited<ReturnType<RelayAdmin['clear']>> = await room().relayAdmin.clear(topic, {
-        ...{ after, limit: CLEARED_AT_ONCE, publisher, payer: payer === HOUSE_PAYER ? '' : payer },
+        ...{ after, limit: CLEAR_BATCH_SIZE, publisher, payer: payer === HOUSE_PAYER ? '' : payer },
       })
       removed += part.removed
       after = part.next

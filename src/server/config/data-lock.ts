@@ -22,7 +22,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { codeOf, reasonOf, StartError } from './start-error.ts'
 
-const OWNER_ONLY = 0o600
+const OWNER_ONLY_MODE = 0o600
 
 /**
  * When a process began, in the kernel's words: tells a process from a later one with the same number, which is what a
@@ -65,14 +65,14 @@ const inUse = (dir: string, pid: number | undefined): StartError =>
     `The data directory ${dir} is used by another running process${pid === undefined ? '' : ` (${pid})`}.`,
   ])
 
-const ATTEMPTS = 4
+const MAX_LOCK_ATTEMPTS = 4
 
 const takeFile = (dir: string): Disposable => {
   const file = join(dir, 'lock')
   const mine = JSON.stringify({ pid: process.pid, beginning: beginningOf(process.pid) })
   for (let attempt = 1; ; attempt++) {
     try {
-      writeFileSync(file, mine, { flag: 'wx', mode: OWNER_ONLY })
+      writeFileSync(file, mine, { flag: 'wx', mode: OWNER_ONLY_MODE })
       return { [Symbol.dispose]: () => rmSync(file, { force: true }) }
     } catch (error) {
       if (codeOf(error) !== 'EEXIST') {
@@ -82,7 +82,7 @@ const takeFile = (dir: string): Disposable => {
       }
     }
     const holder = holderOf(readFileSync(file, 'utf8'))
-    if (attempt === ATTEMPTS || (holder && isRunning(holder.pid, holder.beginning)))
+    if (attempt === MAX_LOCK_ATTEMPTS || (holder && isRunning(holder.pid, holder.beginning)))
       throw inUse(dir, holder?.pid)
     rmSync(file, { force: true })
   }
@@ -151,7 +151,7 @@ const takeSocket = async (dir: string): Promise<AsyncDisposable | undefined> => 
     if (handle !== undefined) closeSync(handle)
   }
   try {
-    chmodSync(draft, OWNER_ONLY)
+    chmodSync(draft, OWNER_ONLY_MODE)
     for (let attempt = 1; ; attempt++) {
       try {
         // Never over another one, so that of two that come at once one is refused.
@@ -167,7 +167,7 @@ const takeSocket = async (dir: string): Promise<AsyncDisposable | undefined> => 
         if (codeOf(error) !== 'EEXIST') throw error
       }
       const listener = await listenerAt(name)
-      if (listener || attempt === ATTEMPTS) throw inUse(dir, listener?.pid)
+      if (listener || attempt === MAX_LOCK_ATTEMPTS) throw inUse(dir, listener?.pid)
       await removeStale(name, `${draft}.stale`)
     }
   } catch (error) {

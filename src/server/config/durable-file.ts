@@ -3,7 +3,7 @@ import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from 'node:
 import { dirname } from 'node:path'
 import { codeOf } from './start-error.ts'
 
-const OWNER_ONLY = 0o600
+const OWNER_ONLY_MODE = 0o600
 
 /** Systems and file systems on which a directory is not opened, or not flushed, answer one of these. */
 const NOT_POSSIBLE = ['EACCES', 'EPERM', 'EISDIR', 'EINVAL', 'ENOTSUP']
@@ -24,7 +24,7 @@ export const flushDirectory = (dir: string): void => {
 /** Whoever reads the file, after a crash too, finds all of the former text or all of this one. Mode 0600. */
 export const writeDurably = (file: string, text: string): void => {
   const draft = `${file}.${process.pid}`
-  writeFileSync(draft, text, { mode: OWNER_ONLY, flush: true })
+  writeFileSync(draft, text, { mode: OWNER_ONLY_MODE, flush: true })
   renameSync(draft, file)
   flushDirectory(dirname(file))
 }

@@ -11,12 +11,12 @@ import { createStoreSweeper } from '../sweeper.ts'
 /** Fixed in published clients, which are led here by name. */
 const PUBLISHED = 'https://history.walletconnect.com'
 
-const DAY = 86_400_000
-const MIB = 1024 * 1024
+const DAY_MS = 86_400_000
+const MIB_BYTES = 1024 * 1024
 
 const rulesOf = ({ config }: RoomContext): ArchiveRules => ({
-  retentionMs: config.archiveDays * DAY,
-  limits: { messages: config.archiveMessages, bytes: config.archiveMegabytes * MIB },
+  retentionMs: config.archiveDays * DAY_MS,
+  limits: { messages: config.archiveMessages, bytes: config.archiveMegabytes * MIB_BYTES },
 })
 
 export const buildKeeper = (context: RoomContext): Keeper => {

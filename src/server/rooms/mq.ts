@@ -19,14 +19,14 @@ import { contextAddress } from '../payer.ts'
 import { createStoreSweeper } from '../sweeper.ts'
 
 /** Between two looks for messages whose wake-up got lost, ms. */
-const CATCH_UP = 5_000
+const CATCH_UP_EVERY_MS = 5_000
 
 export const buildMq = (context: RoomContext, root: Uint8Array): { routes: Hono; endPolls: () => void } => {
   const { config, urls, stores, clock, log, metrics: meter, randomBytes, owned, payerFor } = context
   const { keys } = stores
   const store = createSealedMessages(stores.mq, createContentSeal(root, randomBytes))
   // Another process may put what no wake-up tells us of.
-  const catchUpEveryMs = config.redisUrl === undefined ? undefined : CATCH_UP
+  const catchUpEveryMs = config.redisUrl === undefined ? undefined : CATCH_UP_EVERY_MS
   const polls = owned.use(createPolls({ store, clock, meter }, { catchUpEveryMs }))
   const findKeys = createFindKeys({
     fetch: createPublicFetch({ rules: addressRules(config.allowPrivateAddresses.did) }),

@@ -16,7 +16,7 @@ import { contextAddress } from '../payer.ts'
 import { createStoreSweeper } from '../sweeper.ts'
 
 /** Between two looks for messages whose wake-up got lost, ms. */
-const CATCH_UP = 10_000
+const CATCH_UP_EVERY_MS = 10_000
 /** For the webhooks of anonymous clients: a host is posted to at this pace, however many of them name it. */
 const WATCH_PLACES = { all: 256, perHost: 8, perOwner: 16, pace: { burst: 50, perSecond: 25 } }
 
@@ -55,7 +55,7 @@ export const buildRelay = (
       {
         trusted,
         // Another process may store what no wake-up tells us of.
-        catchUpEveryMs: config.redisUrl === undefined ? undefined : CATCH_UP,
+        catchUpEveryMs: config.redisUrl === undefined ? undefined : CATCH_UP_EVERY_MS,
       },
     ),
   )

@@ -8,7 +8,7 @@ import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 
 /** ms */
-const QUIET = 10_000
+const REPEAT_AFTER_MS = 10_000
 
 export const throttleLog = (log: Log, clock: Clock): Log => {
   /** Sentences are written in the source, so there are few. */
@@ -27,7 +27,7 @@ export const throttleLog = (log: Log, clock: Clock): Log => {
         last.leftOut++
         return
       }
-      told.set(sentence, { until: now + QUIET, leftOut: 0 })
+      told.set(sentence, { until: now + REPEAT_AFTER_MS, leftOut: 0 })
       log[level](last && last.leftOut > 0 ? { ...fields, leftOut: last.leftOut } : fields, sentence)
     }
   return { debug: log.debug, info: log.info, warn: line('warn'), error: line('error') }

@@ -38,12 +38,12 @@ const LOOKS: readonly [RegExp, string][] = [
   [/(?<![\w+/-])(?=[\w+/-]*[G-Zg-z+/])(?:[A-Za-z0-9+/]{60,}|[\w-]{60,})={0,2}(?![\w+/-])/g, '[long]'],
 ]
 
-const LONGEST = 2_000
-const DEEPEST = 5
-const WIDEST = 50
+const MAX_TEXT_LENGTH = 2_000
+const MAX_DEPTH = 5
+const MAX_MEMBERS = 50
 
 const cleanText = (text: string): string =>
-  LOOKS.reduce((clean, [look, instead]) => clean.replace(look, instead), text.slice(0, LONGEST))
+  LOOKS.reduce((clean, [look, instead]) => clean.replace(look, instead), text.slice(0, MAX_TEXT_LENGTH))
 
 const cleanError = (error: Error, depth: number): Record<string, unknown> => ({
   type: error.name,
@@ -57,13 +57,13 @@ const clean = (value: unknown, depth = 0): unknown => {
   if (typeof value === 'string') return cleanText(value)
   if (typeof value === 'bigint') return String(value)
   if (typeof value !== 'object' || value === null) return value
-  if (depth >= DEEPEST) return '[…]'
+  if (depth >= MAX_DEPTH) return '[…]'
   if (value instanceof Error) return cleanError(value, depth + 1)
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`
-  if (Array.isArray(value)) return value.slice(0, WIDEST).map((item) => clean(item, depth + 1))
+  if (Array.isArray(value)) return value.slice(0, MAX_MEMBERS).map((item) => clean(item, depth + 1))
   return Object.fromEntries(
     Object.entries(value)
-      .slice(0, WIDEST)
+      .slice(0, MAX_MEMBERS)
       .map(([name, item]) => [name, cleanField(name, item, depth + 1)]),
   )
 }

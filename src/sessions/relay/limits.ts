@@ -21,14 +21,14 @@ export interface SessionLimits {
   heartbeatTtlMs: number
 }
 
-const MIB = 1024 * 1024
+const MIB_BYTES = 1024 * 1024
 
 export const SESSION_LIMITS: SessionLimits = {
   unjoinedMs: 5 * 60_000,
   lifetimeMs: 30 * 60_000,
   idleMs: 15_000,
-  frameBytes: MIB,
-  peerBytes: 4 * MIB,
+  frameBytes: MIB_BYTES,
+  peerBytes: 4 * MIB_BYTES,
   peerMessages: 256,
   pendingEvents: 16,
   heartbeatEveryMs: 3_000,

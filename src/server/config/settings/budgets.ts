@@ -4,7 +4,7 @@ import { type BudgetSizes, DEFAULT_BUDGETS, NO_BUDGETS } from '../../../platform
 import { parseLimit } from '../../../platform/budgets/rate-limits.ts'
 import { wholeNumber } from './whole-number.ts'
 
-const MIB = 1024 * 1024
+const MIB_BYTES = 1024 * 1024
 
 const work = z
   .string()
@@ -12,7 +12,10 @@ const work = z
   .pipe(z.union([z.null(), z.object({ burst: z.number(), seconds: z.number() })]))
 
 const megabytes = (most: number) =>
-  z.union([z.literal('off').transform(() => null), wholeNumber(1, most).transform((count) => count * MIB)])
+  z.union([
+    z.literal('off').transform(() => null),
+    wholeNumber(1, most).transform((count) => count * MIB_BYTES),
+  ])
 const count = (most: number) => z.union([z.literal('off').transform(() => null), wholeNumber(1, most)])
 
 const orNoEnd = (size: number | null | undefined, otherwise: number): number =>

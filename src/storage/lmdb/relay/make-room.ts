@@ -1,5 +1,5 @@
 /** Room in a topic that is over its bounds. */
-import { KEPT_PART } from '../../../relay/store.ts'
+import { TRIM_TO_RATIO } from '../../../relay/store.ts'
 import { endOf, key, number } from '../bytes.ts'
 import { advance, findIn, findOnce, firstSeq, type TopicMember } from './cursors.ts'
 import { displacedOf } from './eviction.ts'
@@ -28,8 +28,8 @@ type Deps = { tables: RelayTables; topics: Pick<Topics, 'drop'> }
 export const createMakeRoom =
   (deps: Deps): MakeRoom =>
   ({ topic, state, size, now, bounds, subscribers }) => {
-    const maxMessages = Math.min(bounds.messages - 1, Math.floor(bounds.messages * KEPT_PART))
-    const maxBytes = Math.min(bounds.bytes - size, Math.floor(bounds.bytes * KEPT_PART))
+    const maxMessages = Math.min(bounds.messages - 1, Math.floor(bounds.messages * TRIM_TO_RATIO))
+    const maxBytes = Math.min(bounds.bytes - size, Math.floor(bounds.bytes * TRIM_TO_RATIO))
     if (state.soonest <= now) dropExpired(deps, topic, state, now)
     const isTooMuch = () => state.count > maxMessages || state.bytes > maxBytes
     dropFinished(deps, topic, state, subscribers, now, isTooMuch)

@@ -1,5 +1,5 @@
 /** What waits for a client: topics, messages, and their heads. */
-import { type Head, type RelayStore, type StoredMessage, WAITING_BATCH } from '../../../relay/store.ts'
+import { type Head, type RelayStore, type StoredMessage, WAITING_BATCH_SIZE } from '../../../relay/store.ts'
 import { behind, endOf, hash, key, name, named, number } from '../bytes.ts'
 import { isDone } from './cursors.ts'
 import type { Mailboxes } from './mailboxes.ts'
@@ -94,7 +94,7 @@ async function* waitingTopics(
   const end = endOf(named(clientId))
   let start = named(clientId)
   for (;;) {
-    const batch = [...interests.getKeys({ start, end, limit: WAITING_BATCH })]
+    const batch = [...interests.getKeys({ start, end, limit: WAITING_BATCH_SIZE })]
     const found: string[] = []
     for (const at of batch) {
       const topic = at.subarray(at.length - 32)
@@ -103,7 +103,7 @@ async function* waitingTopics(
     }
     if (batch.length > 0) yield found
     const last = batch.at(-1)
-    if (last === undefined || batch.length < WAITING_BATCH) return
+    if (last === undefined || batch.length < WAITING_BATCH_SIZE) return
     start = behind(last)
     await new Promise((resolve) => setImmediate(resolve))
   }

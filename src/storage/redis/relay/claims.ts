@@ -2,7 +2,7 @@ import type { RedisConnection } from '../connection.ts'
 import { relayClaim } from '../lua/relay/claim.ts'
 import { relayRelease } from '../lua/relay/release.ts'
 import { whole } from '../script.ts'
-import { CLAIM_GRACE, hash, name, type RelayKeys } from './rows.ts'
+import { CLAIM_GRACE_MS, hash, name, type RelayKeys } from './rows.ts'
 
 /**
  * Who may deliver which message of a shared subscription, for how long. The claims are in Redis, where all processes see
@@ -33,7 +33,7 @@ export const createClaims = (redis: RedisConnection, keys: RelayKeys) => {
     ): Promise<boolean> {
       const { holder, now, until } = lease
       const claim = keys.claim(hash(topic), seq, name(clientId))
-      const keep = Math.max(1, Math.ceil(until - now)) + CLAIM_GRACE
+      const keep = Math.max(1, Math.ceil(until - now)) + CLAIM_GRACE_MS
       const answer = await redis.one(() =>
         redis.script(relayClaim, [keys.topic(topic), claim], [clientId, seq, holder, now, until, keep]),
       )

@@ -1,12 +1,12 @@
 import { invariant } from '../../../platform/invariant.ts'
 import {
   DEFAULT_MAILBOX_LIMITS,
-  KEPT_PART,
   type MailboxLimits,
   type NewMessage,
   OWNED_FACTOR,
   type Publication,
   type Subscriber,
+  TRIM_TO_RATIO,
 } from '../../../relay/store.ts'
 import type { RedisConnection } from '../connection.ts'
 import { groupBy } from '../group-by.ts'
@@ -14,7 +14,7 @@ import { relayDiscard } from '../lua/relay/discard.ts'
 import { relayHint } from '../lua/relay/hint.ts'
 import { relayPublish } from '../lua/relay/publish.ts'
 import { list, text, whole } from '../script.ts'
-import { dueShardOf, encodeText, GRACE, hash, name, type RelayKeys, shortId } from './rows.ts'
+import { dueShardOf, encodeText, hash, KEY_GRACE_MS, name, type RelayKeys, shortId } from './rows.ts'
 import type { Wakes } from './wakes.ts'
 
 /** What one script call takes, so that it does not hold up the others on its node for long. */
@@ -138,8 +138,8 @@ const publishArgs = (limits: MailboxLimits, { messages }: Called) => [
   limits.messages,
   limits.bytes,
   OWNED_FACTOR,
-  KEPT_PART,
-  GRACE,
+  TRIM_TO_RATIO,
+  KEY_GRACE_MS,
   ...messages.flatMap(({ args }) => args),
 ]
 
@@ -214,7 +214,7 @@ const grouped = (messages: readonly Prepared[]): Called[] => {
 /** Adds hints for subscribers of many topics. */
 const addHints = (hints: Hint[], message: NewMessage, { publication, hints: hinted }: Answer): void => {
   const { topic } = message
-  const keep = message.expiresAt - message.publishedAt + GRACE
+  const keep = message.expiresAt - message.publishedAt + KEY_GRACE_MS
   const seq = publication.outcome === 'stored' ? publication.seq : 0
   for (const clientId of hinted) hints.push({ clientId, topic, seq, keep })
 }

@@ -8,9 +8,9 @@ import type { StoredMessage } from '../../../relay/store.ts'
  * How long things outlive their expiry, ms. Whether a message is expired is decided by its `expiresAt` and the caller's
  * time; Redis' own TTL only takes the memory back, and clocks may differ by this much.
  */
-export const GRACE = 60_000
+export const KEY_GRACE_MS = 60_000
 /** The same for claims, of which there are many in a short time. */
-export const CLAIM_GRACE = 5_000
+export const CLAIM_GRACE_MS = 5_000
 /** Above this many topics a client gets hints at what waits, because looking into all of its topics takes too long. */
 export const MANY_TOPICS = 256
 export const WAKE_CHANNELS = 64

@@ -3,7 +3,7 @@ import {
   type RelayStore,
   SUBSCRIPTION_LEASE_MS,
   type Subscribed,
-  WAITING_BATCH,
+  WAITING_BATCH_SIZE,
 } from '../../../relay/store.ts'
 import type { RedisConnection } from '../connection.ts'
 import { groupBy } from '../group-by.ts'
@@ -301,7 +301,7 @@ async function* waitingTopics(
   const field = `c${name(clientId)}`
   const hinting = await redis.one(() => redis.client.get(keys.hinting(clientId)))
   const isHinted = hinting === 'ready'
-  for await (const topics of isHinted ? hintedOf(clientId) : allOf(clientId, WAITING_BATCH)) {
+  for await (const topics of isHinted ? hintedOf(clientId) : allOf(clientId, WAITING_BATCH_SIZE)) {
     const rows = await redis.batch(() =>
       topics.map((topic) => redis.client.hmget(keys.topic(topic), 'h', field)),
     )

@@ -5,7 +5,7 @@ import type { Channels } from '../channels.ts'
 import type { RedisConnection } from '../connection.ts'
 import { relayWatch, relayWatchChange } from '../lua/relay/watch.ts'
 import { whole } from '../script.ts'
-import { GRACE, name } from './rows.ts'
+import { KEY_GRACE_MS, name } from './rows.ts'
 
 type Verbs = Pick<RelayStore, 'watch' | 'changeWatch' | 'watches' | 'hasWatches' | 'onWatch'>
 
@@ -42,10 +42,10 @@ export const createWatches = (deps: {
       const { clientId, expiresAt } = watch
       const key = keyOf(clientId)
       await redis.batch<unknown>(() => [
-        client.zremrangebyscore(watched, '-inf', now - GRACE),
+        client.zremrangebyscore(watched, '-inf', now - KEY_GRACE_MS),
         client.zadd(watched, 'GT', expiresAt, clientId),
       ])
-      const args = [field(watch), JSON.stringify(watch), now, limit, GRACE]
+      const args = [field(watch), JSON.stringify(watch), now, limit, KEY_GRACE_MS]
       const outcome = whole(await redis.one(() => redis.script(relayWatch, [key], args)))
       if (outcome === 2) throw new ProtocolError('jwt_expired', 'a newer one is known')
       if (outcome === 0) throw new ProtocolError('rate_limited', `more than ${limit} webhooks`)

@@ -21,7 +21,7 @@ import { groupBy } from '../group-by.ts'
 import { archiveDrop } from '../lua/archive/drop.ts'
 import { archiveKeep } from '../lua/archive/keep.ts'
 import { archivePage } from '../lua/archive/page.ts'
-import { GRACE, hash, name } from '../relay/rows.ts'
+import { hash, KEY_GRACE_MS, name } from '../relay/rows.ts'
 import { list, text, whole } from '../script.ts'
 
 const CHANNEL = 'archive'
@@ -72,7 +72,7 @@ const put = async (
     const rest = args
     args = []
     bytes = 0
-    const bounds = [now, limits.messages, limits.bytes, GRACE]
+    const bounds = [now, limits.messages, limits.bytes, KEY_GRACE_MS]
     if (rest.length > 0)
       await deps.redis.one(() =>
         deps.redis.script(archiveKeep, archiveKeys(deps.redis.prefix, topic), [...bounds, ...rest]),
@@ -133,7 +133,7 @@ const registrationVerbs = (
       const scores = tags.flatMap((tag) => [expiresAt, tag])
       await deps.redis.one(() => deps.redis.client.zadd(tagsKey(deps), 'GT', ...scores))
     }
-    const ttl = Math.ceil(Math.max(expiresAt - now, 0)) + GRACE
+    const ttl = Math.ceil(Math.max(expiresAt - now, 0)) + KEY_GRACE_MS
     await deps.redis.one(() =>
       deps.redis.client.set(clientKey(deps, clientId), JSON.stringify(registration), 'PX', ttl),
     )
@@ -169,7 +169,7 @@ export const createRedisArchive = (
   ...messageVerbs(deps),
   ...registrationVerbs(deps),
   async sweep(now) {
-    await deps.redis.one(() => deps.redis.client.zremrangebyscore(tagsKey(deps), '-inf', now - GRACE))
+    await deps.redis.one(() => deps.redis.client.zremrangebyscore(tagsKey(deps), '-inf', now - KEY_GRACE_MS))
     return 0
   },
   restore: (records) => {

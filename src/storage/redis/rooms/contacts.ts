@@ -18,7 +18,7 @@ import type { ContactsStore, Installation, Ticket } from '../../../contacts/stor
 import type { RedisConnection } from '../connection.ts'
 import { contactsGrant } from '../lua/contacts/grant.ts'
 import { contactsRevoke } from '../lua/contacts/revoke.ts'
-import { GRACE, name } from '../relay/rows.ts'
+import { KEY_GRACE_MS, name } from '../relay/rows.ts'
 import { text } from '../script.ts'
 
 type Named = Pick<Installation, 'name' | 'value'>
@@ -120,4 +120,5 @@ export const createRedisContacts = (redis: RedisConnection): ContactsStore => {
 }
 
 /** Longer than it counts, because clocks differ. */
-export const ttlMsOf = (until: number, now: number): number => Math.max(Math.ceil(until - now), 1) + GRACE
+export const ttlMsOf = (until: number, now: number): number =>
+  Math.max(Math.ceil(until - now), 1) + KEY_GRACE_MS

@@ -25,7 +25,7 @@ import { mqPut } from '../lua/mq/put.ts'
 import { mqRemove } from '../lua/mq/remove.ts'
 import { mqSweep } from '../lua/mq/sweep.ts'
 import { mqTake } from '../lua/mq/take.ts'
-import { GRACE, name, wakeChannelOf } from '../relay/rows.ts'
+import { KEY_GRACE_MS, name, wakeChannelOf } from '../relay/rows.ts'
 import { text, whole } from '../script.ts'
 
 /** In the order of `mq-queue`. */
@@ -89,7 +89,7 @@ const write = async (
   { now, most, foothold = 0, place = '' }: PutLimits & { place?: number | string },
 ): Promise<boolean> => {
   const { id, expiresAt } = message
-  const keep = Math.max(1, Math.ceil(expiresAt - now)) + GRACE
+  const keep = Math.max(1, Math.ceil(expiresAt - now)) + KEY_GRACE_MS
   const args = [id, JSON.stringify(message), expiresAt, now, most, keep, place, message.payer ?? '', foothold]
   return whole(await mq.redis.one(() => mq.redis.script(mqPut, keysOf(mq, queue), args))) === 1
 }
@@ -156,7 +156,7 @@ const messageVerbs = (mq: MqState): Pick<MqStore, 'put' | 'head' | 'take' | 'rem
 
 const attendanceVerbs = (mq: MqState): Pick<MqStore, 'attend' | 'attendedUntil'> => ({
   async attend(named, until, now) {
-    const ttl = Math.max(1, Math.ceil(until - now)) + GRACE
+    const ttl = Math.max(1, Math.ceil(until - now)) + KEY_GRACE_MS
     await mq.redis.one(() => mq.redis.client.set(attendedKey(mq, nameOf(named)), until, 'PX', ttl))
   },
 

@@ -15,7 +15,7 @@ import { operatorAnchor } from '../lua/operator/anchor.ts'
 import { operatorCreate } from '../lua/operator/create.ts'
 import { operatorNameSigner } from '../lua/operator/name-signer.ts'
 import { operatorRestore } from '../lua/operator/restore.ts'
-import { GRACE, name } from '../relay/rows.ts'
+import { KEY_GRACE_MS, name } from '../relay/rows.ts'
 import { text } from '../script.ts'
 
 const whole = z.coerce.number().int()
@@ -53,7 +53,7 @@ export const createRedisOperator = (redis: RedisConnection): OperatorStore => {
     async createApproval({ outcome, ...approval }, now) {
       const { id, projectId, keptUntil } = approval
       // Time is the caller's; Redis only takes the memory back.
-      const ttlMs = Math.max(1, keptUntil - now) + GRACE
+      const ttlMs = Math.max(1, keptUntil - now) + KEY_GRACE_MS
       await redis.one(() => client.set(projectAt(id), projectId, 'PX', ttlMs))
       const fields = Object.entries(approval).flat()
       if (outcome) fields.push('outcome', JSON.stringify(outcome))

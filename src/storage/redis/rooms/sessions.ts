@@ -12,7 +12,7 @@ import type { RedisConnection } from '../connection.ts'
 import { sessionsCreate } from '../lua/sessions/create.ts'
 import { sessionsEnd } from '../lua/sessions/end.ts'
 import { sessionsEnter } from '../lua/sessions/enter.ts'
-import { GRACE, name } from '../relay/rows.ts'
+import { KEY_GRACE_MS, name } from '../relay/rows.ts'
 import { list, text, whole } from '../script.ts'
 
 const endpointText = ({ process, socket }: Endpoint) => `${process} ${socket}`
@@ -44,11 +44,11 @@ export const createRedisSessions = (redis: RedisConnection): SessionsStore => {
 
   return {
     async create(id, { createdAt, expiresAt }) {
-      const keep = Math.max(1, expiresAt - createdAt) + GRACE
+      const keep = Math.max(1, expiresAt - createdAt) + KEY_GRACE_MS
       await redis.one(() => redis.script(sessionsCreate, [sessionAt(id)], [createdAt, expiresAt, keep]))
     },
     async enter(id, side, { endpoint, now, lifetimeMs = 0 }) {
-      const args = [side, endpointText(endpoint), now, lifetimeMs, GRACE]
+      const args = [side, endpointText(endpoint), now, lifetimeMs, KEY_GRACE_MS]
       const answer = await redis.one(() => redis.script(sessionsEnter, [sessionAt(id)], args))
       if (answer === 'not_found' || answer === 'taken' || answer === 'not_initialized') {
         return { outcome: answer }
@@ -65,7 +65,7 @@ export const createRedisSessions = (redis: RedisConnection): SessionsStore => {
       return sessionFrom(await redis.one(() => redis.script(sessionsEnd, [sessionAt(id)], [])))
     },
     async heartbeat(process, until) {
-      await redis.one(() => client.set(processAt(process), until, 'PX', GRACE))
+      await redis.one(() => client.set(processAt(process), until, 'PX', KEY_GRACE_MS))
     },
     async deadProcesses(processes, now) {
       const untils = await redis.batch(() => processes.map((process) => client.get(processAt(process))))

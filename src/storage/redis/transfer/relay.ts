@@ -11,8 +11,8 @@ import {
   DAY_MS,
   decodeText,
   encodeText,
-  GRACE,
   hash,
+  KEY_GRACE_MS,
   name,
   relayKeys,
   seenShardOf,
@@ -105,7 +105,7 @@ const restoreMessages = (redis: RedisConnection, topic: string, messages: readon
     const texts = part.map(({ id }) => keys.text(topic, shortId(id)))
     const args = part.flatMap((message) => [
       ...[message.seq, shortId(message.id), Buffer.byteLength(message.message), name(message.publisher)],
-      ...[message.expiresAt, Math.max(Math.ceil(message.expiresAt - now), 1) + GRACE],
+      ...[message.expiresAt, Math.max(Math.ceil(message.expiresAt - now), 1) + KEY_GRACE_MS],
       ...[message.payer, encodeText(message)],
     ])
     return redis.script(relayRestoreMessages, [keys.topic(hash(topic)), ...texts], args)
