@@ -33,7 +33,7 @@ import {
   createCompaction,
   type EmitUpdate,
   type History,
-} from './archive.ts'
+} from './archive-reader.ts'
 import { type StoreKey, syncMessage } from './keys.ts'
 import { createOutbox, OUTBOX_PREFIX, type Outbox, type Publish } from './outbox.ts'
 import type { SyncRecord } from './state.ts'
@@ -41,7 +41,7 @@ import { createJournal, type Journal, type KeyValues } from './storage.ts'
 import { createStoreTable, type Store, type StoreTable, valuesBelow, type Where } from './store-table.ts'
 import { openRecord, sealRecord } from './wire.ts'
 
-export type { History } from './archive.ts'
+export type { History } from './archive-reader.ts'
 
 /** What a replica needs of a relay; `relay/client` has it. */
 export interface Transport {

@@ -14,7 +14,7 @@ import {
   type MessageWriter,
   type MessageWriterDeps,
   type OutgoingMessage,
-} from './messages.ts'
+} from './signed-messages.ts'
 
 /** An entry of which something goes to the relay: a message, or leaving a topic. */
 export type PreparedEntry = OutboxEntry & { message?: OutgoingMessage }

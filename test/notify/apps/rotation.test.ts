@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { didDocument } from '../../../src/notify/apps/did-document.ts'
 import { createVault } from '../../../src/notify/apps/vault.ts'
-import { createMessageWriter } from '../../../src/notify/outbox/messages.ts'
+import { createMessageWriter } from '../../../src/notify/outbox/signed-messages.ts'
 import { loadServerKeys } from '../../../src/notify/server.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { accountKey } from '../../../src/protocol/caip.ts'

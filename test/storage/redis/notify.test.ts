@@ -53,6 +53,7 @@ describe('packing', () => {
       fc.property(fc.oneof(form, odd), ([account = '', key = '']) => {
         expect(unpackForm(packForm(account, key.toLowerCase()), key.toLowerCase())).toBe(account)
       }),
+      { examples: [[['', ':']]] },
     )
   })
 

@@ -50,8 +50,8 @@ const FORM = /^([-\w]+):([-\w]+):([-.%\w]{1,50})$/
  * letters are capitals. 10 characters instead of 51.
  */
 export const packForm = (account: string, accountKey: string): string => {
-  const [, namespace = '', chain = '', address = ''] = FORM.exec(account) ?? []
-  if (`${namespace}:${address.toLowerCase()}` !== accountKey) return `${PLAIN}${account}`
+  const [match, namespace = '', chain = '', address = ''] = FORM.exec(account) ?? []
+  if (match === undefined || `${namespace}:${address.toLowerCase()}` !== accountKey) return `${PLAIN}${account}`
   let capitals = 0
   let bit = 1
   for (const letter of address) {

@@ -1,6 +1,6 @@
 import { defineScript } from '../../../script.ts'
 import { ADD, LIVE } from '../parts.ts'
-import { RECEIPTS } from '../receipts/parts.ts'
+import { RECEIPTS } from '../receipts/receipt-rows.ts'
 
 /**
  * Marks copies of one subscription as read, and their receipts.

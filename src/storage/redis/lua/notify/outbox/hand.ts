@@ -1,6 +1,6 @@
 import { defineScript } from '../../../script.ts'
 import { ADD, LIVE } from '../parts.ts'
-import { RECEIPTS } from '../receipts/parts.ts'
+import { RECEIPTS } from '../receipts/receipt-rows.ts'
 
 /**
  * Hands a notification to subscriptions of one partition; of several where slots do not count.

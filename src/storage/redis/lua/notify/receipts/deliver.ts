@@ -1,6 +1,6 @@
 import { defineScript } from '../../../script.ts'
 import { ADD, LIVE } from '../parts.ts'
-import { RECEIPTS } from './parts.ts'
+import { RECEIPTS } from './receipt-rows.ts'
 
 /**
  * Notes that wallets have copies, and adds what is to be told of it to the outbox.

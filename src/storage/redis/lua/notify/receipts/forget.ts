@@ -1,6 +1,6 @@
 import { defineScript } from '../../../script.ts'
 import { LIVE } from '../parts.ts'
-import { RECEIPTS } from './parts.ts'
+import { RECEIPTS } from './receipt-rows.ts'
 
 /**
  * Removes the receipts of an account.

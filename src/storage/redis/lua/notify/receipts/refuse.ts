@@ -1,6 +1,6 @@
 import { defineScript } from '../../../script.ts'
 import { LIVE } from '../parts.ts'
-import { RECEIPTS } from './parts.ts'
+import { RECEIPTS } from './receipt-rows.ts'
 
 /**
  * Receipts of accounts of one partition that get nothing, where there is none yet.

@@ -1,6 +1,6 @@
 import { defineScript } from '../../../script.ts'
 import { LIVE } from '../parts.ts'
-import { RECEIPTS } from './parts.ts'
+import { RECEIPTS } from './receipt-rows.ts'
 
 /**
  * Removes entries of published copies from outboxes, and moves their receipts on.

@@ -1,6 +1,6 @@
 import { defineScript } from '../../../script.ts'
 import { LIVE } from '../parts.ts'
-import { RECEIPTS } from './parts.ts'
+import { RECEIPTS } from './receipt-rows.ts'
 
 /**
  * Takes back a copy that is queued: its outbox entry and what is unread; its receipt fails. Its entry goes in any case

@@ -1,6 +1,6 @@
 import { defineScript } from '../../../script.ts'
 import { LIVE } from '../parts.ts'
-import { RECEIPTS } from '../receipts/parts.ts'
+import { RECEIPTS } from '../receipts/receipt-rows.ts'
 
 /**
  * Puts receipts of another store into one partition, where the account has none of that notification yet.
