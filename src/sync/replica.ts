@@ -27,13 +27,9 @@ import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { payloadId } from '../protocol/jsonrpc.ts'
-import {
-  createArchiveReader,
-  createCatchUp,
-  createCompaction,
-  type EmitUpdate,
-  type History,
-} from './archive-reader.ts'
+import { createArchiveReader, type EmitUpdate, type History } from './archive-reader.ts'
+import { createCatchUp } from './catch-up.ts'
+import { createCompaction } from './compaction.ts'
 import { type StoreKey, syncMessage } from './keys.ts'
 import { createOutbox, OUTBOX_PREFIX, type Outbox, type Publish } from './outbox.ts'
 import type { SyncRecord } from './state.ts'

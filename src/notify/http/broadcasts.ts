@@ -12,8 +12,7 @@ import { jsonBody } from '../../platform/net/http.ts'
 import type { Notifications } from '../publish/notifications.ts'
 import type { Publishing } from '../publish/service.ts'
 import { named } from './notifications.ts'
-import { Broadcast } from './schema.ts'
-import type { BroadcastAnswer } from './schema-notifications.ts'
+import { Broadcast, type BroadcastAnswer } from './schema-notifications.ts'
 
 /** How far a broadcast is, as everybody is answered. */
 export const shownBroadcast = ({

@@ -9,16 +9,8 @@ import type { Apps } from '../apps/apps.ts'
 import type { LimitName } from '../apps/limits.ts'
 import type { NotifyMessage, Publishing } from '../publish/service.ts'
 import type { AppRecord } from '../store/store.ts'
-import {
-  AppDeclaration,
-  AppsPage,
-  Domain,
-  ForApp,
-  NotifyV0,
-  NotifyV1,
-  SubscribersV1,
-  SubscribeTopic,
-} from './schema.ts'
+import { AppDeclaration, AppsPage, Domain, ForApp, SubscribersV1, SubscribeTopic } from './schema.ts'
+import { NotifyV0, NotifyV1 } from './schema-notifications.ts'
 
 export interface DappRoutesDeps {
   apps: Pick<Apps, 'byDomain' | 'enrol' | 'list'>

@@ -1,7 +1,123 @@
-/** Wire shapes of notifications, receipts, broadcasts and project settings. */
+/** Wire shapes of notifications: what dapps send, what became of it, broadcasts, and project settings. */
 import { z } from '@hono/zod-openapi'
+import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { DELIVERY_STATES } from '../store/receipts.ts'
-import { Domain } from './schema.ts'
+import { accounts, Domain, MAX_ACCOUNTS_PER_CALL, optionalLink, TypeId, text } from './schema.ts'
+
+const notificationId = text(1, 255).nullish()
+
+/** The texts of every notification. */
+export const NotificationText = {
+  type: TypeId,
+  title: text(1, 64),
+  body: text(1, 255),
+  url: optionalLink,
+}
+
+/** ISO 8601, or unix ms; a number of seconds would be taken for a time in 1970. */
+const givenTime = z
+  .union([z.number().int().min(100_000_000_000), z.iso.datetime({ offset: true })], {
+    error: 'must be ISO 8601 with a time zone, or unix milliseconds',
+  })
+  .transform((value) => new Date(value).getTime())
+
+/** When and how long it is delivered: additions of ours. */
+const terms = {
+  deliver_at: givenTime.optional(),
+  ttl: z
+    .number({ error: 'must be seconds, 1 to 2592000' })
+    .int({ error: 'must be whole seconds' })
+    .min(1, { error: 'must be at least 1 second' })
+    .max(2_592_000, { error: 'must be at most 30 days (2592000 seconds)' })
+    .optional(),
+  collapse_key: text(1, 64).optional(),
+}
+
+const content = z.object({ ...NotificationText, icon: optionalLink })
+
+interface Written {
+  notification_id?: string | null | undefined
+  notificationId?: string | null | undefined
+  appDomain?: string | undefined
+  deliver_at?: number | undefined
+  ttl?: number | undefined
+  collapse_key?: string | undefined
+}
+
+/** As stores return it: half of a surrogate pair does not survive UTF-8. */
+const wellFormed = (text: string | undefined) => (text === undefined ? undefined : fromUtf8(utf8(text)))
+
+/** Wire names become the names of the code. */
+const renamed = <T extends Written>(written: T) => {
+  const { notification_id, notificationId, appDomain, deliver_at, ttl, collapse_key, ...rest } = written
+  return {
+    ...rest,
+    notificationId: wellFormed(notification_id ?? notificationId ?? undefined),
+    domain: appDomain,
+    deliverAt: deliver_at,
+    ttl: ttl && ttl * 1000,
+    collapseKey: collapse_key,
+  }
+}
+
+/** One notification and who is to get it. `notificationId` and `appDomain` are other names and additions of ours. */
+export const NotifyV0 = z
+  .object({
+    notification_id: notificationId,
+    notificationId: notificationId,
+    appDomain: Domain.optional(),
+    notification: content,
+    ...terms,
+    accounts: accounts(0, MAX_ACCOUNTS_PER_CALL),
+  })
+  .transform(renamed)
+  .openapi('Notify')
+
+export const NotifyV1 = z
+  .array(z.unknown())
+  .min(1, { error: 'must hold at least 1 notification' })
+  .max(MAX_ACCOUNTS_PER_CALL, { error: `must hold at most ${MAX_ACCOUNTS_PER_CALL} notifications` })
+  .pipe(
+    z.array(NotifyV0).superRefine((messages, context) => {
+      let total = 0
+      for (const [at, message] of messages.entries()) {
+        total += message.accounts.length
+        if (total <= MAX_ACCOUNTS_PER_CALL) continue
+        context.addIssue({
+          code: 'custom',
+          path: [at, 'accounts'],
+          message: `a call may name at most ${MAX_ACCOUNTS_PER_CALL} accounts`,
+        })
+        return
+      }
+    }),
+  )
+  .openapi({ type: 'array', items: { $ref: '#/components/schemas/Notify' } })
+
+/** A notification for everyone who wants its type. */
+export const Broadcast = z
+  .object({
+    notification_id: notificationId,
+    notificationId: notificationId,
+    appDomain: Domain.optional(),
+    notification: content,
+    ...terms,
+  })
+  .transform(renamed)
+  .openapi('Broadcast')
+
+export const NotifyAnswer = z
+  .object({
+    sent: z.array(z.string()),
+    failed: z.array(z.object({ account: z.string(), reason: z.string() })),
+    not_found: z.array(z.string()),
+    scheduled: z.array(z.string()).optional(),
+    /** Where the call says when, how long or instead of what; the header `Notification-Ids` has the ids always. */
+    notifications: z
+      .array(z.object({ notification_id: z.string(), status: z.enum(['queued', 'scheduled']) }))
+      .optional(),
+  })
+  .openapi('NotifyAnswer')
 
 const pageSize = (most: number, otherwise: number) =>
   z

@@ -1,6 +1,5 @@
 /** Wire shapes of the HTTP API: requests of dapps and their answers. Limits are as published. */
 import { z } from '@hono/zod-openapi'
-import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { parseAccount } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { DOMAIN, MAX_DOMAIN_LENGTH, TYPE_ID } from '../apps/apps.ts'
@@ -9,7 +8,7 @@ import { DOMAIN, MAX_DOMAIN_LENGTH, TYPE_ID } from '../apps/apps.ts'
 export const MAX_ACCOUNTS_PER_CALL = 500
 
 /** Lengths are counted in Unicode code points, not in UTF-16 units. */
-const text = (least: number, most: number) =>
+export const text = (least: number, most: number) =>
   z
     .string()
     .refine(
@@ -36,7 +35,7 @@ const isLink = (value: string): boolean => {
 const link = text(1, 255).refine(isLink, { error: 'must be an http(s) URL, or a path that starts with /' })
 
 /** A link that may be missing: absent, null and '' mean the same. */
-const optionalLink = z
+export const optionalLink = z
   .union([z.literal(''), link])
   .nullish()
   .transform((value) => value || null)
@@ -63,7 +62,7 @@ export const AccountText = z.string().superRefine((value, context) => {
 })
 
 /** The length is checked first, so that a thousand wrong items are one fault and cost one check. */
-const accounts = (least: number, most: number) =>
+export const accounts = (least: number, most: number) =>
   z
     .array(z.unknown())
     .min(least, { error: `must name at least ${least}` })
@@ -76,121 +75,6 @@ export const SubscribeTopic = z.object({ appDomain: Domain }).openapi('Subscribe
 export const SubscribeTopicAnswer = z
   .object({ authenticationKey: z.string(), subscribeKey: z.string() })
   .openapi('SubscribeTopicAnswer', { description: 'Public keys, hex: Ed25519 and X25519' })
-
-const notificationId = text(1, 255).nullish()
-
-/** The texts of every notification. */
-export const NotificationText = {
-  type: TypeId,
-  title: text(1, 64),
-  body: text(1, 255),
-  url: optionalLink,
-}
-
-/** ISO 8601, or unix ms; a number of seconds would be taken for a time in 1970. */
-const time = z
-  .union([z.number().int().min(100_000_000_000), z.iso.datetime({ offset: true })], {
-    error: 'must be ISO 8601 with a time zone, or unix milliseconds',
-  })
-  .transform((value) => new Date(value).getTime())
-
-/** When and how long it is delivered: additions of ours. */
-const terms = {
-  deliver_at: time.optional(),
-  ttl: z
-    .number({ error: 'must be seconds, 1 to 2592000' })
-    .int({ error: 'must be whole seconds' })
-    .min(1, { error: 'must be at least 1 second' })
-    .max(2_592_000, { error: 'must be at most 30 days (2592000 seconds)' })
-    .optional(),
-  collapse_key: text(1, 64).optional(),
-}
-
-const content = z.object({ ...NotificationText, icon: optionalLink })
-
-interface Written {
-  notification_id?: string | null | undefined
-  notificationId?: string | null | undefined
-  appDomain?: string | undefined
-  deliver_at?: number | undefined
-  ttl?: number | undefined
-  collapse_key?: string | undefined
-}
-
-/** As stores return it: half of a surrogate pair does not survive UTF-8. */
-const wellFormed = (text: string | undefined) => (text === undefined ? undefined : fromUtf8(utf8(text)))
-
-/** Wire names become the names of the code. */
-const renamed = <T extends Written>(written: T) => {
-  const { notification_id, notificationId, appDomain, deliver_at, ttl, collapse_key, ...rest } = written
-  return {
-    ...rest,
-    notificationId: wellFormed(notification_id ?? notificationId ?? undefined),
-    domain: appDomain,
-    deliverAt: deliver_at,
-    ttl: ttl && ttl * 1000,
-    collapseKey: collapse_key,
-  }
-}
-
-/** One notification and who is to get it. `notificationId` and `appDomain` are other names and additions of ours. */
-export const NotifyV0 = z
-  .object({
-    notification_id: notificationId,
-    notificationId: notificationId,
-    appDomain: Domain.optional(),
-    notification: content,
-    ...terms,
-    accounts: accounts(0, MAX_ACCOUNTS_PER_CALL),
-  })
-  .transform(renamed)
-  .openapi('Notify')
-
-export const NotifyV1 = z
-  .array(z.unknown())
-  .min(1, { error: 'must hold at least 1 notification' })
-  .max(MAX_ACCOUNTS_PER_CALL, { error: `must hold at most ${MAX_ACCOUNTS_PER_CALL} notifications` })
-  .pipe(
-    z.array(NotifyV0).superRefine((messages, context) => {
-      let total = 0
-      for (const [at, message] of messages.entries()) {
-        total += message.accounts.length
-        if (total <= MAX_ACCOUNTS_PER_CALL) continue
-        context.addIssue({
-          code: 'custom',
-          path: [at, 'accounts'],
-          message: `a call may name at most ${MAX_ACCOUNTS_PER_CALL} accounts`,
-        })
-        return
-      }
-    }),
-  )
-  .openapi({ type: 'array', items: { $ref: '#/components/schemas/Notify' } })
-
-/** A notification for everyone who wants its type. */
-export const Broadcast = z
-  .object({
-    notification_id: notificationId,
-    notificationId: notificationId,
-    appDomain: Domain.optional(),
-    notification: content,
-    ...terms,
-  })
-  .transform(renamed)
-  .openapi('Broadcast')
-
-export const NotifyAnswer = z
-  .object({
-    sent: z.array(z.string()),
-    failed: z.array(z.object({ account: z.string(), reason: z.string() })),
-    not_found: z.array(z.string()),
-    scheduled: z.array(z.string()).optional(),
-    /** Where the call says when, how long or instead of what; the header `Notification-Ids` has the ids always. */
-    notifications: z
-      .array(z.object({ notification_id: z.string(), status: z.enum(['queued', 'scheduled']) }))
-      .optional(),
-  })
-  .openapi('NotifyAnswer')
 
 export const SubscribersV1 = z
   .object({ accounts: accounts(1, 100), appDomain: Domain.optional() })

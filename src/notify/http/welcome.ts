@@ -16,7 +16,8 @@ import type { Apps } from '../apps/apps.ts'
 import { appsOf } from '../publish/resolve-app.ts'
 import type { AppRecord } from '../store/store.ts'
 import type { Described } from './openapi.ts'
-import { Domain, ForApp, NotificationText } from './schema.ts'
+import { Domain, ForApp } from './schema.ts'
+import { NotificationText } from './schema-notifications.ts'
 
 const PATH = '/v0/:projectId/welcome-notification'
 

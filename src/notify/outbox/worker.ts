@@ -12,9 +12,9 @@ import type { RelayLink } from '../relay/link.ts'
 import type { NotifyStore, OutboxEntry } from '../store/store.ts'
 import type { Webhooks } from '../webhooks/service.ts'
 import { createLeasedEntries } from './leased-entries.ts'
-import type { MessageWriterDeps } from './signed-messages.ts'
 import { createCoalesce, createPrepare } from './prepare.ts'
 import { createSend, RELAY_TIMEOUT_MS, within } from './send.ts'
+import type { MessageWriterDeps } from './signed-messages.ts'
 import { createWakeUp } from './wake-up.ts'
 
 /** Entries taken at once; less than a relay takes in one batch. */

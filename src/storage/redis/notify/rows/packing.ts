@@ -51,7 +51,8 @@ const FORM = /^([-\w]+):([-\w]+):([-.%\w]{1,50})$/
  */
 export const packForm = (account: string, accountKey: string): string => {
   const [match, namespace = '', chain = '', address = ''] = FORM.exec(account) ?? []
-  if (match === undefined || `${namespace}:${address.toLowerCase()}` !== accountKey) return `${PLAIN}${account}`
+  if (match === undefined || `${namespace}:${address.toLowerCase()}` !== accountKey)
+    return `${PLAIN}${account}`
   let capitals = 0
   let bit = 1
   for (const letter of address) {
