@@ -6,7 +6,6 @@
  * `pk` is `SIG:ED25519:PK{hex}` or a `did:jwk`; `signature` a compact JWS whose header is exactly `{"alg":"EdDSA"}` and
  * whose payload is `{sub: the challenge as received, iss: pk, aud: origin, iat, exp: iat + 60}`, in seconds.
  */
-import { CompactSign } from 'jose'
 import * as z from 'zod'
 import { crypto } from '#crypto'
 import { fromBase64url, fromHex, fromUtf8, toBase64url, toHex, utf8 } from '../../protocol/bytes.ts'
@@ -59,15 +58,11 @@ const publicKeyNamed = (pk: string): Uint8Array => {
   throw new ProtocolError('bad_params', 'it names no Ed25519 key')
 }
 
-const privateJwkOf = ({ seed, publicKey }: SigningKey) => ({
-  kty: 'OKP',
-  crv: 'Ed25519',
-  x: toBase64url(publicKey),
-  d: toBase64url(seed),
-})
+/** Signed here, not by jose: a wallet may run in a browser whose WebCrypto has no Ed25519, or where there is none at all. */
+const HEADER = toBase64url(utf8(JSON.stringify({ alg: 'EdDSA' })))
 
 /**
- * The method `/v1/auth/pk` of a wallet. Signs with the platform's WebCrypto, which must know Ed25519.
+ * The method `/v1/auth/pk` of a wallet.
  *
  * @param key the wallet's key
  * @returns the method, for `walletSession`
@@ -79,10 +74,8 @@ export const authPk = (key: SigningKey): SessionMethod<z.infer<typeof authParams
     const pk = pkFormat === 'did' ? didOf(key.publicKey) : carmentisOf(key.publicKey)
     const iat = Math.floor(now() / 1000)
     const claims = { sub: b64Challenge, iss: pk, aud: origin, iat, exp: iat + TOKEN_LIFETIME_S }
-    const signature = await new CompactSign(utf8(JSON.stringify(claims)))
-      .setProtectedHeader({ alg: 'EdDSA' })
-      .sign(privateJwkOf(key))
-    return { pk, signature }
+    const input = `${HEADER}.${toBase64url(utf8(JSON.stringify(claims)))}`
+    return { pk, signature: `${input}.${toBase64url(crypto.ed25519Sign(utf8(input), key.seed))}` }
   },
 })
 
