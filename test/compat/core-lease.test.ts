@@ -16,10 +16,10 @@ interface Received {
   payload: { params: { text: string } }
 }
 
-/** All that a client wrote down, a file for each of its parts. */
-const storedBy = async (dir: string): Promise<string> => {
+/** The subscriptions that a client wrote down. Its keychain names their topics, too, and earlier. */
+const storedSubscriptions = async (dir: string): Promise<string> => {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true })
-  const files = entries.filter((entry) => entry.isFile())
+  const files = entries.filter((entry) => entry.isFile() && entry.name === 'subscription')
   return (
     await Promise.all(files.map(({ parentPath, name }) => readFile(join(parentPath, name), 'utf8')))
   ).join('\n')
@@ -50,7 +50,9 @@ it.each([
       await before.peer.call('subscribe', topic)
       expect(await relay.isSubscribed(before.clientId, topic)).toBe(true)
       // It writes them down a moment later.
-      await eventually(async () => expect(await storedBy(join(dir, 'listener'))).toContain(`"${topic}"`))
+      await eventually(async () =>
+        expect(await storedSubscriptions(join(dir, 'listener'))).toContain(`"${topic}"`),
+      )
       await before.peer[Symbol.asyncDispose]()
       await relay.sweep(Date.now() + SUBSCRIPTION_LEASE_MS + 2 * DAY_MS, 1_000)
       expect(await relay.isSubscribed(before.clientId, topic)).toBe(false)
