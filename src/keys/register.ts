@@ -3,6 +3,7 @@ import type { Payer } from '../platform/budgets/payer.ts'
 import { WORK_COST } from '../platform/budgets/work-budget.ts'
 import { invariant } from '../platform/invariant.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
+import { DAY_MS } from '../platform/units.ts'
 import { accountOf, type Cacao, cacaoTexts, identityKeyOf, parseCacao } from '../protocol/cacao.ts'
 import { accountKey } from '../protocol/caip.ts'
 import { ProtocolError } from '../protocol/errors.ts'
@@ -10,7 +11,6 @@ import type { Entries } from './entries.ts'
 import { ERASED, IDENTITY_LIFE_MS, type KeysStore, REVOKED_LIFE_MS } from './store.ts'
 import { accountIn, isProvenBy, type ReadToken } from './tokens.ts'
 
-const DAY_MS = 86_400_000
 /** How far ahead of ours a clock may be that signs a key anew. */
 const MAX_CLOCK_SKEW_MS = 300_000
 

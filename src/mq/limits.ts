@@ -1,6 +1,6 @@
 /** What a message queue allows, whatever its domain says. */
+import { DAY_MS } from '../platform/units.ts'
 
-const DAY_MS = 86_400_000
 /** A queue counts as attended for this long after its reader was there. It is written at most once a day. */
 export const ATTENDED_MS = 30 * DAY_MS
 /** A queue that is not attended has these bounds, whatever more its domain allows. */

@@ -24,6 +24,7 @@
 import { WORK_COST } from '../platform/budgets/work-budget.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Meter } from '../platform/telemetry.ts'
+import { DAY_MS } from '../platform/units.ts'
 import { toBase64url, toHex, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import {
@@ -94,7 +95,6 @@ export interface MqHubDeps {
   randomBytes: (length: number) => Uint8Array
 }
 
-const DAY_MS = 86_400_000
 /** What an id of ours may look like; another one names nothing. */
 const ID = /^[\w-]{1,64}$/
 

@@ -1,8 +1,7 @@
 /** How long things last in the notify room, each defined once. */
-import { LIMITS } from '../protocol/relay-methods.ts'
 
-export const HOUR_MS = 3_600_000
-export const DAY_MS = 24 * HOUR_MS
+import { DAY_MS, HOUR_MS } from '../platform/units.ts'
+import { LIMITS } from '../protocol/relay-methods.ts'
 
 /** A relay keeps a message for at most 30 days, so nothing that is sent over it need wait longer. */
 export const MAX_MESSAGE_TTL_S = LIMITS.ttl.max

@@ -1,4 +1,5 @@
 /** What one client may ask of a relay, and how long the relay waits. Sizes are bytes. */
+import { MIB_BYTES } from '../platform/units.ts'
 export interface RelayLimits {
   /** Messages that may be unacknowledged on one connection; more wait in the mailbox. */
   inFlightMessages: number
@@ -36,8 +37,6 @@ export interface RelayLimits {
   /** How often the store is asked for messages whose wake-up was lost; undefined for an engine that serves one process. */
   catchUpEveryMs: number | undefined
 }
-
-const MIB_BYTES = 1024 * 1024
 
 export const RELAY_LIMITS: RelayLimits = {
   inFlightMessages: 256,

@@ -5,6 +5,7 @@
  * Every promise resolves only when the effect is durable. Times are unix milliseconds and always come from the caller.
  */
 
+import { DAY_MS } from '../platform/units.ts'
 import type { WatchStatus, WatchType } from '../protocol/relay-watch.ts'
 
 /** A message as a publisher handed it over, checked and complete. */
@@ -223,7 +224,6 @@ export interface RelayStore extends AsyncDisposable {
  */
 export const SUBSCRIPTION_LEASE_MS = 30 * 86_400_000
 
-export const DAY_MS = 86_400_000
 /** A lease begins with the day on which its client was last seen. */
 export const dayOf = (now: number): number => Math.floor(now / DAY_MS)
 /** Topics that `waiting` looks at before it lets others run. */

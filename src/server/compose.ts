@@ -12,6 +12,7 @@ import { createWatermark, type Watermark } from '../platform/budgets/watermark.t
 import { createClientAddress } from '../platform/net/client-address.ts'
 import { systemClock } from '../platform/runtime/clock.ts'
 import { createReleaseStack, type ReleaseStack } from '../platform/runtime/release-stack.ts'
+import { MIB_BYTES } from '../platform/units.ts'
 import { relayKeyFrom } from '../relay/identity.ts'
 import type { Stores } from '../storage/stores.ts'
 import { apiPageRoutes } from './api-page.ts'
@@ -120,8 +121,6 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     { start, stop },
   )
 }
-
-const MIB_BYTES = 1024 * 1024
 
 const buildWatermark = (config: Config, stores: Stores, { log, metrics: meter }: Runtime): Watermark =>
   createWatermark(

@@ -21,6 +21,7 @@ import {
   tooFast,
 } from '../../platform/budgets/rate-limits.ts'
 import type { Buckets } from '../../platform/budgets/token-buckets.ts'
+import { DAY_S } from '../../platform/units.ts'
 
 /** What a bucket holds, and how fast it is filled again; as published. */
 export const NOTIFY_RATES = {
@@ -45,8 +46,6 @@ export interface Limits extends RateLimits<LimitName> {
   /** Takes so many notifications of the day's quota of a project; throws `rate_limited`. */
   takeOfDay(projectId: string, quota: number, count: number): Promise<void>
 }
-
-const DAY_S = 86_400
 
 export const createLimits = (buckets: Buckets, rules: LimitRules = {}): Limits => ({
   ...createRateLimits(buckets, NOTIFY_RATES, rules),

@@ -6,9 +6,9 @@
  */
 import { crypto } from '#crypto'
 import type { Clock } from '../../platform/runtime/clock.ts'
+import { HOUR_MS } from '../../platform/units.ts'
 import { equalBytes, fromHex, toBase64url, toHex, utf8 } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { HOUR_MS } from '../lifetimes.ts'
 import type { Project, ProjectSecret, ProjectSettings, ProjectStore } from '../store/projects.ts'
 
 const PROJECT_ID = /^[A-Za-z0-9_-]{1,64}$/

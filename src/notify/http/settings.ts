@@ -1,8 +1,9 @@
 /** The settings that a project may change itself: `GET, PUT /v1/:projectId/settings`, with its secret. */
 import { Hono, type MiddlewareHandler } from 'hono'
 import { jsonBody } from '../../platform/net/http.ts'
+import { DAY_MS } from '../../platform/units.ts'
 import type { ProjectRegistry } from '../apps/projects.ts'
-import { DAY_MS, NOTIFICATION_TTL_MS } from '../lifetimes.ts'
+import { NOTIFICATION_TTL_MS } from '../lifetimes.ts'
 import type { Project } from '../store/store.ts'
 import { Settings } from './schema-notifications.ts'
 

@@ -9,6 +9,7 @@
 
 import { createTtlCache } from '../../platform/concurrency/ttl-cache.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
+import { HOUR_MS } from '../../platform/units.ts'
 import {
   accountOf,
   type Cacao,
@@ -22,7 +23,6 @@ import { didPkh } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import { messageIdOf } from '../../protocol/topic.ts'
-import { HOUR_MS } from '../lifetimes.ts'
 import { type Authority, authorityOf, authorize } from './authority.ts'
 
 /**

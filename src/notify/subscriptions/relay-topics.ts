@@ -8,8 +8,8 @@
  */
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
+import { HOUR_MS } from '../../platform/units.ts'
 import type { LeaderTask } from '../leader-task.ts'
-import { HOUR_MS } from '../lifetimes.ts'
 import { pagesOf } from '../pages.ts'
 import type { RelayLink } from '../relay/link.ts'
 import type { NotifyStore } from '../store/store.ts'

@@ -13,6 +13,7 @@
  */
 
 import type { Clock } from '../runtime/clock.ts'
+import { MIB_BYTES } from '../units.ts'
 import { createShares, type ShareSizes, type Shares } from './shares.ts'
 import { createStateBudget, type StateBudget, uncountedState } from './state-budget.ts'
 import type { BucketSize, Buckets } from './token-buckets.ts'
@@ -38,8 +39,6 @@ export interface BudgetSizes {
   /** Bytes. */
   memory: ShareSizes
 }
-
-const MIB_BYTES = 1024 * 1024
 
 /**
  * No real wallet or dapp comes near these. An address may be an office: a thousand wallets that sign a hundred requests of

@@ -4,15 +4,13 @@ import { archiveRoutes } from '../../archive/http.ts'
 import { type ArchiveRules, createKeeper, type Keeper } from '../../archive/keeper.ts'
 import { createArchive } from '../../archive/service.ts'
 import { unmeasured } from '../../platform/telemetry.ts'
+import { DAY_MS, MIB_BYTES } from '../../platform/units.ts'
 import { isKnownAudience } from '../../relay/auth.ts'
 import type { RoomContext } from '../context.ts'
 import { createStoreSweeper } from '../sweeper.ts'
 
 /** Fixed in published clients, which are led here by name. */
 const PUBLISHED = 'https://history.walletconnect.com'
-
-const DAY_MS = 86_400_000
-const MIB_BYTES = 1024 * 1024
 
 const rulesOf = ({ config }: RoomContext): ArchiveRules => ({
   retentionMs: config.archiveDays * DAY_MS,

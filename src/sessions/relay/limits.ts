@@ -1,4 +1,5 @@
 /** Bounds of the session relay. */
+import { MIB_BYTES } from '../../platform/units.ts'
 export interface SessionLimits {
   /** A session that nobody joins ends this long after it was created. */
   unjoinedMs: number
@@ -20,8 +21,6 @@ export interface SessionLimits {
   heartbeatEveryMs: number
   heartbeatTtlMs: number
 }
-
-const MIB_BYTES = 1024 * 1024
 
 export const SESSION_LIMITS: SessionLimits = {
   unjoinedMs: 5 * 60_000,

@@ -2,9 +2,8 @@
 import { z } from 'zod'
 import { type BudgetSizes, DEFAULT_BUDGETS, NO_BUDGETS } from '../../../platform/budgets/budgets.ts'
 import { parseLimit } from '../../../platform/budgets/rate-limits.ts'
+import { MIB_BYTES } from '../../../platform/units.ts'
 import { wholeNumber } from './whole-number.ts'
-
-const MIB_BYTES = 1024 * 1024
 
 const work = z
   .string()

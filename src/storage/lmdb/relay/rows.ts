@@ -90,8 +90,6 @@ export type TopicRow = [lastSeq: number, count: number, bytes: number, soonest: 
 export type MemberRow = [subscribed: 0 | 1, cursor: number, acked: number[]]
 export type ClientRow = [subscriptions: number, lastSeenDay: number]
 
-export { DAY_MS } from '../../../relay/store.ts'
-
 export const topicRow = (topic: Topic): TopicRow => [topic.lastSeq, topic.count, topic.bytes, topic.soonest]
 export const topicOfRow = ([lastSeq, count, bytes, soonest]: TopicRow): Topic => {
   invariant(

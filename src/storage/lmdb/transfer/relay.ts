@@ -1,4 +1,5 @@
 /** The relay's tables as records, and back. */
+import { DAY_MS } from '../../../platform/units.ts'
 import type { RelayStore, StoredMessage } from '../../../relay/store.ts'
 import { resubscribe } from '../../transfer/members.ts'
 import type { Readers, Records, Writers } from '../../transfer/transfer.ts'
@@ -6,7 +7,6 @@ import { endOf, hash, key, name, number, PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { createMailboxes, FLOOR } from '../relay/mailboxes.ts'
 import {
-  DAY_MS,
   decodeMessage,
   encodeMessage,
   expiryOfRow,

@@ -74,7 +74,7 @@ export const wakeChannelOf = (clientId: string): number => fnv1a(clientId) % WAK
 /** Where it is noted when the client was seen. */
 export const seenShardOf = (clientId: string): number => fnv1a(clientId) % SEEN_SHARDS
 
-export { DAY_MS, dayOf } from '../../../relay/store.ts'
+export { dayOf } from '../../../relay/store.ts'
 
 /**
  * `publishedAt tag lengths-of-publisher-and-attestation id payer`, then those two and the message. Redis puts seq and

@@ -1,4 +1,5 @@
 /** The relay's mailboxes as records, and back. */
+import { DAY_MS } from '../../../platform/units.ts'
 import type { RelayStore, StoredMessage } from '../../../relay/store.ts'
 import { resubscribe } from '../../transfer/members.ts'
 import type { Page, Readers, Records, Writers } from '../../transfer/transfer.ts'
@@ -8,7 +9,6 @@ import { relayRestoreMembers } from '../lua/relay/restore-members.ts'
 import { relayRestoreMessages } from '../lua/relay/restore-messages.ts'
 import { noteDue } from '../relay/publish.ts'
 import {
-  DAY_MS,
   decodeText,
   encodeText,
   hash,

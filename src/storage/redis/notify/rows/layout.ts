@@ -45,13 +45,13 @@
  * hold candidates rather than truths, and whoever reads one believes only what the account's record confirms.
  */
 import { createHash } from 'node:crypto'
+import { HOUR_MS } from '../../../../platform/units.ts'
 import { packAccount, packTopic } from './packing.ts'
 
 export const PARTITIONS = 64
 /** Numbers of all partitions. */
 export const ALL: readonly number[] = Array.from({ length: PARTITIONS }, (_, p) => p)
 
-const HOUR_MS = 3_600_000
 /** How long a key stays after what it holds has expired, ms: for clocks that differ, for a server that was off. */
 export const TTL_MARGIN_MS = {
   request: HOUR_MS,
