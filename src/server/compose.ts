@@ -38,7 +38,7 @@ import { createRunningServer, createStop, type RunningServer } from './running-s
 import { createRuntime, type Runtime, type ServerDeps } from './runtime.ts'
 import { startupRoutes } from './startup.ts'
 import { awaitStore, openStores } from './stores/open.ts'
-import { sweepJobs } from './sweeper.ts'
+import { sweepJobs, sweepRows } from './sweeper.ts'
 import { serveMetrics } from './telemetry/metrics-server.ts'
 
 export type { RunningServer } from './running-server.ts'
@@ -158,6 +158,7 @@ const buildRooms = async (context: RoomContext, server: Server, secrets: Secrets
       ? buildRelay(context, server, relayKeyFrom(serverKeys.root), serverKeys.relay.did, keeper)
       : undefined
   const mq = has('mq') && serverKeys ? buildMq(context, serverKeys.root) : undefined
+  sweepRows(context)
   if (notify || relay) sweepJobs(context)
   keys?.sweep()
   const archive = has('archive') && keeper ? buildArchive(context, keeper) : undefined

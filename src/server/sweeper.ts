@@ -42,6 +42,12 @@ export const createStoreSweeper = (deps: {
   })
 }
 
+/** Rows over the port that have ended, whichever room wrote them. */
+export const sweepRows = ({ stores, clock, log, owned, leaderTask }: RoomContext): void => {
+  const task = leaderTask('row sweep')
+  owned.use(createStoreSweeper({ store: stores.kv, leaderTask: task, clock, log, meter: unmeasured }))
+}
+
 /** The jobs of all rooms lie in one queue, which is swept by the processes that have a notify or a relay room. */
 export const sweepJobs = ({ stores, clock, log, owned, leaderTask }: RoomContext): void => {
   const task = leaderTask('agenda sweep')

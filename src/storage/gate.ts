@@ -1,5 +1,6 @@
 import { invariant } from '../platform/invariant.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import type { Kv } from './kv.ts'
 import type { Transfer } from './transfer/transfer.ts'
 
 /**
@@ -96,3 +97,10 @@ export const guardTransfer = (gate: Gate, transfer: Transfer): Transfer => {
     setNote,
   }
 }
+
+/** The port; what touches no engine stays as it is. */
+export const guardKv = (gate: Gate, { publish, listen, ...kv }: Kv): Kv => ({
+  ...gate.guard(kv),
+  publish,
+  listen,
+})

@@ -10,12 +10,15 @@ import type { RelayStore } from '../relay/store.ts'
 import type { RelayAdmin } from '../relay/store-admin.ts'
 import type { OperatorStore } from '../sessions/operator/store.ts'
 import type { SessionsStore } from '../sessions/relay/store.ts'
+import type { Kv } from './kv.ts'
 import type { Leases } from './leases.ts'
 import type { SessionsAdapter } from './redis/rooms/sessions-adapter.ts'
 import type { Transfer } from './transfer/transfer.ts'
 
 /** What every engine opens: the stores of all rooms, and the leases that processes divide their jobs by. */
 export interface Stores extends AsyncDisposable {
+  /** The port that the rooms' stores are written over. */
+  kv: Kv
   relay: RelayStore
   /** One topic, for its operator. */
   relayAdmin: RelayAdmin

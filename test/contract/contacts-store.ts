@@ -119,8 +119,8 @@ export const contactsStoreContract = (engine: Engine): void => {
     it('sweeps what is over and nothing else', async () => {
       await store().grant(alice, nonce(0), installation('short', { expiresAt: T + 1_000 }), bounds)
       await store().grant(alice, token('a token'), installation('long'), bounds)
-      for (let swept = 10; swept === 10; ) swept = await store().sweep(T + 1_000, 10)
-      expect(await store().sweep(T + 1_000, 10)).toBe(0)
+      for (let swept = 10; swept === 10; ) swept = await stores.kv.sweep(T + 1_000, 10)
+      expect(await stores.kv.sweep(T + 1_000, 10)).toBe(0)
       expect(await valuesOf(alice, T + 1_000)).toEqual(['long'])
       expect(await store().grant(alice, token('a token'), installation('x'), bounds)).toBe('used')
       expect(await store().nonce(alice)).toBe(1)
@@ -130,7 +130,7 @@ export const contactsStoreContract = (engine: Engine): void => {
       await store().grant(alice, nonce(0, T + 1_000), installation('aa'), bounds)
       await store().grant(bob, nonce(0, T + 1_000), installation('aa'), bounds)
       await store().grant(bob, nonce(1, T + 1_001), installation('bb'), bounds)
-      for (let swept = 10; swept === 10; ) swept = await store().sweep(T + 1_000, 10)
+      for (let swept = 10; swept === 10; ) swept = await stores.kv.sweep(T + 1_000, 10)
       expect(await store().nonce(bob)).toBe(2)
       // Redis forgets by itself, a while later.
       const first = 2 ** 32

@@ -6,19 +6,17 @@ import { createContacts } from '../../contacts/service.ts'
 import { createRateLimits } from '../../platform/budgets/rate-limits.ts'
 import { addressRules } from '../../platform/net/public-address.ts'
 import { createPublicFetch } from '../../platform/net/public-fetch.ts'
-import { unmeasured } from '../../platform/telemetry.ts'
 import { parseCacao } from '../../protocol/cacao.ts'
 import { didWeb, domainFromDidWeb } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import type { RoomContext } from '../context.ts'
-import { createStoreSweeper } from '../sweeper.ts'
 
 export const buildContacts = (
   context: RoomContext,
   verifySignature: ContractWalletCheck | undefined,
 ): Hono => {
-  const { config, urls, stores, clock, log, metrics: meter, owned } = context
+  const { config, urls, stores, clock, log, metrics: meter } = context
   const limits = createRateLimits(stores.buckets, CONTACTS_RATES, config.limits)
 
   const contacts = createContacts(
@@ -36,15 +34,6 @@ export const buildContacts = (
       log,
     },
     { did: didWeb(new URL(urls.publicUrl).host), isOwnDid: isOneOf(urls.isOwnUrl) },
-  )
-  owned.use(
-    createStoreSweeper({
-      store: stores.contacts,
-      leaderTask: context.leaderTask('contacts sweep'),
-      clock,
-      log,
-      meter: unmeasured,
-    }),
   )
   return contactsRoutes({ contacts, log, meter, payerFor: context.payerFor })
 }

@@ -5,7 +5,8 @@
 import { createHash } from 'node:crypto'
 import { type BucketSize, type Buckets, createBuckets } from '../../platform/budgets/token-buckets.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
-import { BYTES, type Bytes, number } from './bytes.ts'
+import { number } from '../bytes.ts'
+import { BYTES, type Bytes } from './bytes.ts'
 import type { Env } from './env.ts'
 
 const LASTING_BUCKET_S = 86_400

@@ -12,19 +12,8 @@
  * here, not written: after a restart everything that was being done is due at once.
  */
 import type { Job, JobQueue } from '../../platform/jobs/job-queue.ts'
-import {
-  BYTES,
-  type Bytes,
-  behind,
-  endOf,
-  key,
-  name,
-  named,
-  number,
-  PRESENT,
-  ROWS,
-  type Rows,
-} from './bytes.ts'
+import { behind, endOf, key, name, named, number } from '../bytes.ts'
+import { BYTES, type Bytes, PRESENT, ROWS, type Rows } from './bytes.ts'
 import type { Env } from './env.ts'
 
 const openJobTables = (env: Env) => {

@@ -8,18 +8,19 @@ import { type Clock, systemClock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
-import { createGate, guardTransfer } from '../gate.ts'
+import { createGate, guardKv, guardTransfer } from '../gate.ts'
+import { createRoomStores } from '../room-stores.ts'
 import { StoreRefused } from '../store-format.ts'
 import type { Stores } from '../stores.ts'
 import { createLmdbBuckets } from './buckets.ts'
 import { openEnv } from './env.ts'
 import { createLmdbJobQueue } from './job-queue.ts'
+import { createLmdbKv } from './kv/engine.ts'
 import { createLmdbLeases } from './leases.ts'
 import { createLmdbNotify, createNotifyParts } from './notify/store.ts'
 import { createLmdbRelayAdmin } from './relay/admin.ts'
 import { createLmdbRelay } from './relay/store.ts'
 import { createLmdbArchive } from './rooms/archive.ts'
-import { createLmdbContacts } from './rooms/contacts.ts'
 import { createLmdbKeys } from './rooms/keys.ts'
 import { createLmdbMq } from './rooms/mq.ts'
 import { createLmdbOperator } from './rooms/operator.ts'
@@ -47,16 +48,21 @@ const refuseFailedCommit = (path: string) => (error: unknown) => {
   })
 }
 
-/** Throws `StoreRefused` for a store that may not be served from. */
-export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
+/** Throws `StoreRefused` for a file that is damaged where it was looked at. */
+const checkFile = async ({ path, log }: OpenLmdbOptions): Promise<void> => {
   const begun = performance.now()
-  const check = await prepareStoreFile(options.path, {
+  const check = await prepareStoreFile(path, {
     timeoutMs: CHECK_TIMEOUT_MS,
     now: () => performance.now(),
-  }).catch(refuseFailedCommit(options.path))
+  }).catch(refuseFailedCommit(path))
   const took = { pages: check.pages, ms: Math.round(performance.now() - begun) }
-  if (check.isComplete) options.log?.debug(took, 'The store was looked at')
-  else options.log?.warn(took, 'The store is too large to be looked at in time; the rest of it was not')
+  if (check.isComplete) log?.debug(took, 'The store was looked at')
+  else log?.warn(took, 'The store is too large to be looked at in time; the rest of it was not')
+}
+
+/** Throws `StoreRefused` for a store that may not be served from. */
+export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
+  await checkFile(options)
   const env = openEnv(options.path)
   // Leases and claims are in memory, so two processes on one directory would deliver everything twice. LMDB knows its
   // readers and forgets the dead ones: no lock file that outlives a crash.
@@ -72,22 +78,25 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
     throw error
   }
   const gate = createGate()
+  const engine = createLmdbKv(env)
+  const kv = guardKv(gate, engine)
+  const clock = options.clock ?? systemClock
   const parts = createNotifyParts(env)
   const archive = createLmdbArchive(env)
   const rooms = {
+    ...createRoomStores(kv, clock),
     relay: gate.guard(createLmdbRelay(env, options.mailbox)),
     keys: gate.guard(createLmdbKeys(env)),
     notify: gate.guard(createLmdbNotify(env, parts)),
     archive: gate.guard(archive),
-    contacts: gate.guard(createLmdbContacts(env)),
     jobQueue: gate.guard(createLmdbJobQueue(env)),
     mq: gate.guard(createLmdbMq(env)),
     operator: gate.guard(createLmdbOperator(env)),
     leases: gate.guard(createLmdbLeases()),
     sessions: gate.guard(createLmdbSessions()),
   }
-  const transfer = guardTransfer(gate, createLmdbTransfer(env, { ...rooms, archive }, parts))
-  const buckets = createLmdbBuckets(env, options.clock ?? systemClock)
+  const transfer = guardTransfer(gate, createLmdbTransfer({ env, kv: engine }, { ...rooms, archive }, parts))
+  const buckets = createLmdbBuckets(env, clock)
   const relayAdmin = gate.guard(createLmdbRelayAdmin(env))
   const space = gate.guard(createLmdbSpace(env, options.path))
   // It opens what it measures, which must be before this process enters.
@@ -100,6 +109,7 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
   let closing: Promise<void> | undefined
   return {
     ...rooms,
+    kv,
     transfer,
     buckets,
     space,

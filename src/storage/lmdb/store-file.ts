@@ -7,8 +7,9 @@
 import { existsSync } from 'node:fs'
 import { chmod, link, mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { name } from '../bytes.ts'
 import { checkStoreFormat, STORE_FORMAT, StoreRefused } from '../store-format.ts'
-import { name, ROWS, type Rows } from './bytes.ts'
+import { ROWS, type Rows } from './bytes.ts'
 import { type Env, openEnv } from './env.ts'
 import { checkStoreFile, type FileCheck } from './file-check.ts'
 

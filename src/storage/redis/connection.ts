@@ -55,6 +55,12 @@ export interface RedisConnection extends AsyncDisposable {
   one<T>(command: () => Promise<T>): Promise<T>
   /** Starts a script (EVALSHA; the text follows where a node does not know it): use within `batch` or `one`. */
   script(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown>
+  /** The same for arguments and answers of bytes: texts in the answer are Buffers. */
+  scriptBuffer(
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number | Buffer)[],
+  ): Promise<unknown>
   /** A connection for sharded subscriptions only; made at the first call. In a cluster it is the client itself. */
   subscriber(): Redis | Cluster
   /** A connection of its own, for commands that block; it ends with this one at the latest. */
@@ -233,14 +239,21 @@ const one = async <T>(state: ConnectionState, command: () => Promise<T>): Promis
 const runScript = (
   { client, defined }: ConnectionState,
   { name, lua }: Script,
-  keys: readonly string[],
-  args: readonly (string | number)[],
+  {
+    keys,
+    args,
+    variant,
+  }: {
+    keys: readonly string[]
+    args: readonly (string | number | Buffer)[]
+    variant: '' | 'Buffer'
+  },
 ): Promise<unknown> => {
   if (!defined.has(name)) {
     client.defineCommand(name, { lua })
     defined.add(name)
   }
-  const run: unknown = Reflect.get(client, name)
+  const run: unknown = Reflect.get(client, `${name}${variant}`)
   if (typeof run !== 'function') throw new Error(`The script ${name} is not defined`)
   return Promise.resolve(Reflect.apply(run, client, [keys.length, ...keys, ...args]))
 }
@@ -284,7 +297,8 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
     together: (start) => together(state, start),
     batch: (commands) => batch(state, commands),
     one: (command) => one(state, command),
-    script: (script, keys, args) => runScript(state, script, keys, args),
+    script: (script, keys, args) => runScript(state, script, { keys, args, variant: '' }),
+    scriptBuffer: (script, keys, args) => runScript(state, script, { keys, args, variant: 'Buffer' }),
     subscriber() {
       if (client instanceof Cluster) return client
       if (!subscriber) {

@@ -11,19 +11,20 @@ import { randomBytes } from 'node:crypto'
 import { systemClock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
-import { createGate, guardTransfer } from '../gate.ts'
+import { createGate, guardKv, guardTransfer } from '../gate.ts'
+import { createRoomStores } from '../room-stores.ts'
 import { checkStoreFormat, STORE_FORMAT } from '../store-format.ts'
 import type { Stores } from '../stores.ts'
 import { createRedisBuckets } from './buckets.ts'
 import { createChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
 import { createRedisJobQueue } from './job-queue.ts'
+import { createRedisKv } from './kv/engine.ts'
 import { createRedisLeases } from './leases.ts'
 import { createRedisNotifyStore } from './notify/store.ts'
 import { createRedisRelayAdmin } from './relay/admin.ts'
 import { createRedisRelay } from './relay/store.ts'
 import { createRedisArchive } from './rooms/archive.ts'
-import { createRedisContacts } from './rooms/contacts.ts'
 import { createRedisKeys } from './rooms/keys.ts'
 import { createRedisMq } from './rooms/mq.ts'
 import { createRedisOperator } from './rooms/operator.ts'
@@ -50,13 +51,14 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   const redis = connectRedis(connection)
   const channels = createChannels(redis)
   const gate = createGate()
+  const kv = guardKv(gate, createRedisKv({ redis, channels, instance }))
   const archive = createRedisArchive({ redis, channels, instance })
   const rooms = {
+    ...createRoomStores(kv, systemClock),
     relay: gate.guard(createRedisRelay({ redis, channels, instance }, mailbox)),
     keys: gate.guard(createRedisKeys(redis)),
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
     archive: gate.guard(archive),
-    contacts: gate.guard(createRedisContacts(redis)),
     jobQueue: gate.guard(createRedisJobQueue({ redis, channels })),
     mq: gate.guard(createRedisMq({ redis, channels, instance })),
     operator: gate.guard(createRedisOperator(redis)),
@@ -64,7 +66,8 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   let closing: Promise<void> | undefined
   return {
     ...rooms,
-    transfer: guardTransfer(gate, createRedisTransfer(redis, { ...rooms, archive })),
+    kv,
+    transfer: guardTransfer(gate, createRedisTransfer({ redis, kv }, { ...rooms, archive })),
     leases: gate.guard(createRedisLeases(redis)),
     sessions: gate.guard(createRedisSessions(redis)),
     sessionsAdapter: () => createSessionsAdapter(redis, connection.log),

@@ -23,6 +23,9 @@ type ByVerbs =
   | 'microblock'
   | 'archived'
   | 'registration'
+  | 'contactNonce'
+  | 'contactToken'
+  | 'installations'
 
 /** All at once: the engines group what is asked for in one turn. Returns nothing: everything has its place. */
 const each =
@@ -32,11 +35,22 @@ const each =
     return []
   }
 
+/** By one call of the room. */
+const all =
+  <R>(write: (records: readonly R[]) => Promise<unknown>) =>
+  async (records: readonly R[]): Promise<R[]> => {
+    await write(records)
+    return []
+  }
+
 /** What was kept was within its limits; they may be others by now. */
 const UNLIMITED = Number.MAX_SAFE_INTEGER
 
 /** The rooms' stores, as a transfer uses them. */
-export type Transferred = Pick<Stores, 'keys' | 'notify' | 'relay' | 'jobQueue' | 'mq' | 'operator'> & {
+export type Transferred = Pick<
+  Stores,
+  'contacts' | 'keys' | 'notify' | 'relay' | 'jobQueue' | 'mq' | 'operator'
+> & {
   /** `restore` puts messages where they were in their topics. */
   archive: Stores['archive'] & { restore(messages: readonly Archived[]): Promise<void> }
 }
@@ -88,6 +102,7 @@ export const writesByVerbs = ({
   mq,
   operator,
   archive,
+  contacts,
 }: Transferred): Pick<Writers, ByVerbs> => {
   return {
     identity: {
@@ -105,33 +120,22 @@ export const writesByVerbs = ({
     notification: { write: each((notification) => notify.putNotification(notification)) },
     account: { write: each(({ accountKey, record }) => replaceRecord(notify, accountKey, record)) },
     watch: { write: each((watch) => relay.watch(watch, { now: Date.now(), limit: UNLIMITED })) },
-    job: {
-      async write(records) {
-        await jobQueue.add(records)
-        return []
-      },
-    },
-    mqMessage: {
-      async write(records) {
-        await mq.restore(records)
-        return []
-      },
-    },
+    job: { write: all(jobQueue.add) },
+    mqMessage: { write: all(mq.restore) },
     mqAttended: { write: each(({ until, ...queue }) => mq.attend(queue, until, Date.now())) },
     approval: { write: each((approval) => operator.createApproval(approval, Date.now())) },
-    microblock: {
-      async write(records) {
-        await operator.restoreMicroblocks(records)
-        return []
-      },
-    },
-    archived: {
-      async write(records) {
-        await archive.restore(records)
-        return []
-      },
-    },
+    microblock: { write: all(operator.restoreMicroblocks) },
+    archived: { write: all(archive.restore) },
     registration: { write: each((registration) => archive.register(registration, Date.now())) },
+    contactNonce: {
+      write: all((records) => contacts.restore(records.map((one) => ({ kind: 'nonce', ...one })))),
+    },
+    contactToken: {
+      write: all((records) => contacts.restore(records.map((one) => ({ kind: 'token', ...one })))),
+    },
+    installations: {
+      write: all((records) => contacts.restore(records.map((one) => ({ kind: 'installations', ...one })))),
+    },
     contested: {
       write: each((record) => restoreContested(notify, record)),
     },

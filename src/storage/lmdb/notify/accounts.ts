@@ -1,5 +1,6 @@
 import type { AccountRecord, NotifyStore, RequestId, Subscription } from '../../../notify/store/store.ts'
-import { behind, endOf, key, name, named, number, PRESENT } from '../bytes.ts'
+import { behind, endOf, key, name, named, number } from '../../bytes.ts'
+import { PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import type { Outbox } from './outbox.ts'
 import { expiryKey, nextNumber, pageOf, type Tables } from './tables.ts'

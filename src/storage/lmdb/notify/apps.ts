@@ -1,6 +1,7 @@
 import type { AppRecord, NotifyStore } from '../../../notify/store/store.ts'
+import { behind, endOf, name, named } from '../../bytes.ts'
 import { topicsOf } from '../../rows/app-topics.ts'
-import { behind, endOf, name, named, PRESENT } from '../bytes.ts'
+import { PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { pageOf, type Tables } from './tables.ts'
 

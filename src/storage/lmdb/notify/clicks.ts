@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { ClickStore, Notification } from '../../../notify/store/store.ts'
-import { key, name, nameOrNone, PRESENT } from '../bytes.ts'
+import { key, name, nameOrNone } from '../../bytes.ts'
+import { PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { expiryKey, type Tables } from './tables.ts'
 

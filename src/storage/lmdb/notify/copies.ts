@@ -1,5 +1,6 @@
 import type { Notification } from '../../../notify/store/store.ts'
-import { endOf, key, name, named, nameOrNone, number, PRESENT } from '../bytes.ts'
+import { endOf, key, name, named, nameOrNone, number } from '../../bytes.ts'
+import { PRESENT } from '../bytes.ts'
 import { expiryKey, type SubscriptionRow, type Tables } from './tables.ts'
 
 export const READ = Buffer.from([0])

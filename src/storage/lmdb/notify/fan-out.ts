@@ -1,6 +1,7 @@
 import { REPLACED } from '../../../notify/store/receipts.ts'
 import type { Notification, NotifyStore } from '../../../notify/store/store.ts'
-import { key, name, number, PRESENT } from '../bytes.ts'
+import { key, name, number } from '../../bytes.ts'
+import { PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { type Copies, notificationKey } from './copies.ts'
 import type { Outbox } from './outbox.ts'

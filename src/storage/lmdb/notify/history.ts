@@ -1,6 +1,6 @@
 import type { DeliveredNotification, NotifyStore } from '../../../notify/store/store.ts'
 import { ProtocolError } from '../../../protocol/errors.ts'
-import { name, number } from '../bytes.ts'
+import { name, number } from '../../bytes.ts'
 import type { Env } from '../env.ts'
 import { knownRequest, rememberRequest } from './accounts.ts'
 import { type Copies, type Copy, copyKey, walkCopies } from './copies.ts'

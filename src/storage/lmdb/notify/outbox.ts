@@ -1,5 +1,5 @@
 import type { NotifyStore, OutboxEntry } from '../../../notify/store/store.ts'
-import { endOf, name, number } from '../bytes.ts'
+import { endOf, name, number } from '../../bytes.ts'
 import type { Env } from '../env.ts'
 import { createHeap } from '../heap.ts'
 import type { Tables } from './tables.ts'

@@ -1,5 +1,5 @@
 import type { ProjectStore } from '../../../notify/store/store.ts'
-import { endOf, name, named } from '../bytes.ts'
+import { endOf, name, named } from '../../bytes.ts'
 import type { Env } from '../env.ts'
 import { pageOf, type Tables } from './tables.ts'
 

@@ -1,5 +1,5 @@
 import { DELIVERY_STATES, type DeliveryState, type Receipt } from '../../../notify/store/receipts.ts'
-import { behind, endOf, key, name, number } from '../bytes.ts'
+import { behind, endOf, key, name, number } from '../../bytes.ts'
 import type { Tables } from './tables.ts'
 
 /**

@@ -6,8 +6,8 @@ import {
   type ReceiptsStore,
 } from '../../../notify/store/receipts.ts'
 import type { Notification } from '../../../notify/store/store.ts'
+import { behind, endOf, name, number } from '../../bytes.ts'
 import { fromCursor, toCursor } from '../../cursor.ts'
-import { behind, endOf, name, number } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { type Copies, notificationKey } from './copies.ts'
 import type { Outbox } from './outbox.ts'

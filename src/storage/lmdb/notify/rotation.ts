@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { RotationStore } from '../../../notify/store/store.ts'
+import { name, number } from '../../bytes.ts'
 import { topicsOf } from '../../rows/app-topics.ts'
-import { name, number } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { KEYS } from './apps.ts'
 import type { Tables } from './tables.ts'

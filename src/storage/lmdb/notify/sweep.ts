@@ -1,4 +1,5 @@
-import { endOf, key, number, PRESENT } from '../bytes.ts'
+import { endOf, key, number } from '../../bytes.ts'
+import { PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { notificationKey } from './copies.ts'
 import { EXPIRING, expiryKey, sentKeys, type Tables } from './tables.ts'

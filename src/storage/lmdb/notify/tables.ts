@@ -7,7 +7,8 @@ import type {
   Sealed,
   Webhook,
 } from '../../../notify/store/store.ts'
-import { BYTES, type Bytes, key, name, named, number, ROWS, type Rows } from '../bytes.ts'
+import { key, name, named, number } from '../../bytes.ts'
+import { BYTES, type Bytes, ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
 
 /** A subscription as histories know it: `number` stands for it in their keys, because a copy should be small. */

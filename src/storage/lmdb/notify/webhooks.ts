@@ -1,5 +1,5 @@
 import type { WebhookStore } from '../../../notify/store/store.ts'
-import { name } from '../bytes.ts'
+import { name } from '../../bytes.ts'
 import type { Env } from '../env.ts'
 import type { Tables } from './tables.ts'
 

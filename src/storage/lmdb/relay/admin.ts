@@ -1,6 +1,6 @@
 /** One topic, as its operator looks at it and clears it. */
 import { createReporting, type RelayAdmin } from '../../../relay/store-admin.ts'
-import { behind, endOf, hash, key, name, number } from '../bytes.ts'
+import { behind, endOf, hash, key, name, number } from '../../bytes.ts'
 import type { Env } from '../env.ts'
 import { createMailboxes } from './mailboxes.ts'
 import { decodeMessage, expiryOfRow, payerOfRow, publishedBy, sizeOfRow } from './rows.ts'

@@ -1,5 +1,5 @@
 /** How far the members of a topic are: a cursor, and what is acknowledged beyond it. */
-import { endOf, key, number } from '../bytes.ts'
+import { endOf, key, number } from '../../bytes.ts'
 import { expiryOfRow, type Member, publishedBy, rangeEnd, rangesAbove } from './rows.ts'
 import type { RelayTables } from './tables.ts'
 

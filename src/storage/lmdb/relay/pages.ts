@@ -1,6 +1,6 @@
 /** What waits for a client: topics, messages, and their heads. */
 import { type Head, type RelayStore, type StoredMessage, WAITING_BATCH_SIZE } from '../../../relay/store.ts'
-import { behind, endOf, hash, key, name, named, number } from '../bytes.ts'
+import { behind, endOf, hash, key, name, named, number } from '../../bytes.ts'
 import { isDone } from './cursors.ts'
 import type { Mailboxes } from './mailboxes.ts'
 import {

@@ -5,7 +5,8 @@ import {
   type Publication,
   type Subscriber,
 } from '../../../relay/store.ts'
-import { hash, key, name, number, PRESENT } from '../bytes.ts'
+import { hash, key, name, number } from '../../bytes.ts'
+import { PRESENT } from '../bytes.ts'
 import { advance, findIn, findOnce, type TopicMember } from './cursors.ts'
 import type { MakeRoom } from './make-room.ts'
 import {

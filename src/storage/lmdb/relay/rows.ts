@@ -1,6 +1,6 @@
 import { invariant } from '../../../platform/invariant.ts'
 import type { StoredMessage } from '../../../relay/store.ts'
-import { hash } from '../bytes.ts'
+import { hash } from '../../bytes.ts'
 
 /**
  * A stored message: a fixed head that says whether it concerns anybody, then its texts. The head is read without

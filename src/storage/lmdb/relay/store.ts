@@ -23,7 +23,7 @@
  */
 
 import type { MailboxLimits, RelayStore } from '../../../relay/store.ts'
-import { endOf, hash, key, name, number } from '../bytes.ts'
+import { endOf, hash, key, name, number } from '../../bytes.ts'
 import type { Env } from '../env.ts'
 import { type Claims, claimOf, createClaims } from './claims.ts'
 import { advance, findIn, isDone } from './cursors.ts'

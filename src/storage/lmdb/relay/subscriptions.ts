@@ -1,7 +1,8 @@
 /** Which client is subscribed to which topic, which one owns a topic, and when a client was last seen. */
 import { ProtocolError } from '../../../protocol/errors.ts'
 import { dayOf, type RelayStore, SUBSCRIPTION_LEASE_MS } from '../../../relay/store.ts'
-import { behind, endOf, hash, key, name, named, number, PRESENT } from '../bytes.ts'
+import { behind, endOf, hash, key, name, named, number } from '../../bytes.ts'
+import { PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import type { Mailboxes } from './mailboxes.ts'
 import { memberRow } from './rows.ts'

@@ -1,4 +1,5 @@
-import { BYTES, type Bytes, name, ROWS, type Rows } from '../bytes.ts'
+import { name } from '../../bytes.ts'
+import { BYTES, type Bytes, ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import type { ClientRow, MemberRow, TopicRow } from './rows.ts'
 

@@ -1,6 +1,6 @@
 /** One topic within a transaction: its row, its messages, its members and its owner. */
 import { DEFAULT_MAILBOX_LIMITS, type MailboxLimits } from '../../../relay/store.ts'
-import { endOf, key, number } from '../bytes.ts'
+import { endOf, key, number } from '../../bytes.ts'
 import type { TopicMember } from './cursors.ts'
 import {
   expiryOfRow,

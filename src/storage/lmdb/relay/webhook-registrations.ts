@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { ProtocolError } from '../../../protocol/errors.ts'
 import type { RelayStore, Watch, WatchName } from '../../../relay/store.ts'
+import { endOf, named } from '../../bytes.ts'
 import { isOlderWord, withStanding } from '../../rows/webhook-registration.ts'
-import { endOf, named, ROWS, type Rows } from '../bytes.ts'
+import { ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
 
 type Verbs = Pick<RelayStore, 'watch' | 'changeWatch' | 'watches' | 'hasWatches' | 'onWatch'>

@@ -22,8 +22,9 @@ import type {
   Registration,
 } from '../../../archive/store.ts'
 import { invariant } from '../../../platform/invariant.ts'
+import { endOf, hash, key, name, number } from '../../bytes.ts'
 import { archivedOf, archivedText } from '../../rows/archived-message.ts'
-import { BYTES, type Bytes, endOf, hash, key, name, number, PRESENT, ROWS, type Rows } from '../bytes.ts'
+import { BYTES, type Bytes, PRESENT, ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
 
 type TopicRow = [lastSeq: number, count: number, bytes: number]

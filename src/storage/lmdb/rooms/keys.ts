@@ -12,19 +12,8 @@
  */
 
 import type { IdentityEntry, InviteEntry, KeysStore } from '../../../keys/store.ts'
-import {
-  BYTES,
-  type Bytes,
-  behind,
-  endOf,
-  key,
-  name,
-  named,
-  number,
-  PRESENT,
-  ROWS,
-  type Rows,
-} from '../bytes.ts'
+import { behind, endOf, key, name, named, number } from '../../bytes.ts'
+import { BYTES, type Bytes, PRESENT, ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
 
 /** Bytes of an instant, before what it is about. */

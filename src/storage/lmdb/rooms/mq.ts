@@ -19,7 +19,8 @@
 
 import type { MqMessage, MqStore, PlacedMessage, QueueName } from '../../../mq/store.ts'
 import { invariant } from '../../../platform/invariant.ts'
-import { BYTES, type Bytes, endOf, key, name, named, number, PRESENT, ROWS, type Rows } from '../bytes.ts'
+import { endOf, key, name, named, number } from '../../bytes.ts'
+import { BYTES, type Bytes, PRESENT, ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
 
 interface Count {

@@ -9,7 +9,8 @@
  * | operator.log | project, hash of the chain, height | the microblock, and its hash |
  */
 import type { Approval, Chain, OperatorStore } from '../../../sessions/operator/store.ts'
-import { BYTES, type Bytes, name, named, number, PRESENT, ROWS, type Rows } from '../bytes.ts'
+import { name, named, number } from '../../bytes.ts'
+import { BYTES, type Bytes, PRESENT, ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
 
 /** Of what is kept no longer, removed with each new approval. */

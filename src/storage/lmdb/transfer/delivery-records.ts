@@ -1,7 +1,8 @@
 /** Notifications and what became of them, as records (`../../transfer/delivery-records.ts`), and back. */
 import type { Notification } from '../../../notify/store/store.ts'
+import { behind, endOf, key, name, number } from '../../bytes.ts'
 import type { Readers, Records, Writers } from '../../transfer/transfer.ts'
-import { behind, endOf, key, name, number, PRESENT } from '../bytes.ts'
+import { PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { clicksOf } from '../notify/clicks.ts'
 import { copyKey, copyOf, notificationKey } from '../notify/copies.ts'

@@ -1,9 +1,10 @@
 /** The relay's tables as records, and back. */
 import { DAY_MS } from '../../../platform/units.ts'
 import type { RelayStore, StoredMessage } from '../../../relay/store.ts'
+import { endOf, hash, key, name, number } from '../../bytes.ts'
 import { resubscribe } from '../../transfer/members.ts'
 import type { Readers, Records, Writers } from '../../transfer/transfer.ts'
-import { endOf, hash, key, name, number, PRESENT } from '../bytes.ts'
+import { PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { createMailboxes, FLOOR } from '../relay/mailboxes.ts'
 import {

@@ -9,17 +9,19 @@ import type { Watcher } from '../../../notify/store/store.ts'
 import type { Job } from '../../../platform/jobs/job-queue.ts'
 import type { Watch } from '../../../relay/store.ts'
 import type { Chain } from '../../../sessions/operator/store.ts'
+import { name } from '../../bytes.ts'
+import { readersOfRows } from '../../transfer/kv-readers.ts'
 import type { Readers, Records, Transfer, Writers } from '../../transfer/transfer.ts'
 import { type Transferred, writesByVerbs } from '../../transfer/writes.ts'
-import { name, ROWS, type Rows } from '../bytes.ts'
+import { ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
+import type { LmdbKv } from '../kv/engine.ts'
 import { rememberRequest } from '../notify/accounts.ts'
 import type { NotifyParts } from '../notify/store.ts'
 import type { Tables } from '../notify/tables.ts'
 import { archivedAt, archiveTables } from '../rooms/archive.ts'
 import { placeOf, queueOf } from '../rooms/mq.ts'
 import { type Row as ApprovalRow, type Logged, loggedAt } from '../rooms/operator.ts'
-import { createContactsTransfer } from './contacts.ts'
 import { createSentTransfer } from './delivery-records.ts'
 import { createRelayTransfer } from './relay.ts'
 import { type ReadView, walk } from './walk.ts'
@@ -161,19 +163,22 @@ const roomReaders = (
   }
 }
 
-export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyParts): Transfer => {
+export const createLmdbTransfer = (
+  { env, kv }: { env: Env; kv: LmdbKv },
+  rooms: Transferred,
+  parts: NotifyParts,
+): Transfer => {
   const roomTables = openRoomTables(env)
   const { tables, outbox } = parts
   const sent = createSentTransfer(env, parts)
   const mailboxes = createRelayTransfer(env, rooms.relay)
-  const contacts = createContactsTransfer(env)
 
   const readers = (view: ReadView): Readers => ({
     ...keysReaders(roomTables, view),
     ...notifyReaders(tables, view),
     ...sent.read(view),
     ...mailboxes.read(view),
-    ...contacts.read(view),
+    ...readersOfRows(view.transaction ? kv.rowsAt(view.transaction) : kv),
     ...roomReaders(roomTables, view),
   })
 
@@ -197,7 +202,6 @@ export const createLmdbTransfer = (env: Env, rooms: Transferred, parts: NotifyPa
       },
     },
     ...mailboxes.write,
-    ...contacts.write,
   }
 
   return {

@@ -1,6 +1,6 @@
 import type { Database, Transaction } from 'lmdb'
+import { behind } from '../../bytes.ts'
 import type { Page, TableReader } from '../../transfer/transfer.ts'
-import { behind } from '../bytes.ts'
 
 /** Reads as of this transaction; without one, as of now. */
 export interface ReadView {

@@ -8,6 +8,8 @@
 import { identityCursor } from '../../../keys/store.ts'
 import type { Sealed } from '../../../notify/store/store.ts'
 import type { Job } from '../../../platform/jobs/job-queue.ts'
+import type { Kv } from '../../kv.ts'
+import { readersOfRows } from '../../transfer/kv-readers.ts'
 import type { Page, Readers, Transfer } from '../../transfer/transfer.ts'
 import { type Transferred, writesByVerbs } from '../../transfer/writes.ts'
 import type { RedisConnection } from '../connection.ts'
@@ -17,7 +19,6 @@ import { createLayout, type Layout } from '../notify/rows/layout.ts'
 import { watchedOf } from '../relay/webhook-registrations.ts'
 import { ARCHIVE_CLIENT, ARCHIVE_TOPIC, parseRegistration } from '../rooms/archive.ts'
 import { scanKeys, scanPairs } from '../scan.ts'
-import { createContactsTransfer } from './contacts.ts'
 import { createMqTransfer } from './mq.ts'
 import { createNotifyTransfer } from './notify.ts'
 import { createOperatorTransfer } from './operator.ts'
@@ -189,11 +190,13 @@ const archiveReaders = ({ redis, rooms }: Source): Pick<Readers, 'archived' | 'r
   }
 }
 
-export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred): Transfer => {
+export const createRedisTransfer = (
+  { redis, kv }: { redis: RedisConnection; kv: Kv },
+  rooms: Transferred,
+): Transfer => {
   const { client, prefix } = redis
   const mailboxes = createRelayTransfer(redis, rooms.relay)
   const rest = createNotifyTransfer(redis)
-  const contacts = createContactsTransfer(redis)
   const source: Source = { redis, rooms, layout: createLayout(prefix) }
   const noteKey = `${prefix}transfer`
   const read: Readers = {
@@ -201,7 +204,7 @@ export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred):
     ...appReaders(source),
     ...rest.read,
     ...mailboxes.read,
-    ...contacts.read,
+    ...readersOfRows(kv),
     ...workReaders(source),
     ...createMqTransfer(redis),
     ...createOperatorTransfer(redis, rooms.operator),
@@ -210,7 +213,7 @@ export const createRedisTransfer = (redis: RedisConnection, rooms: Transferred):
 
   return {
     read,
-    write: { ...writesByVerbs(rooms), ...rest.write, ...mailboxes.write, ...contacts.write },
+    write: { ...writesByVerbs(rooms), ...rest.write, ...mailboxes.write },
     snapshot: () => ({ ...read, [Symbol.dispose]: () => {} }),
     async note() {
       return (await redis.one(() => client.get(noteKey))) ?? undefined

@@ -1,0 +1,203 @@
+/**
+ * The port under the rooms' stores: ordered rows of bytes, on LMDB and on Redis. A room writes its store once, over this.
+ *
+ * **Where a row is.** A *table* is a kind of rows (`./table.ts`). A *partition* is a name; rows of one partition change
+ * together. A *subject* divides a table within its partition into sets, so that a set stays small (one subscription, not
+ * all of a partition). A row has a *key* in its set. On LMDB a table is a database and the rest is the key; on Redis the
+ * partition is the hash tag and a set is one key, or two.
+ *
+ * **What is atomic.** One batch: all its checks hold at one moment and all its writes are done then, or nothing is.
+ * Batches of one call are independent of each other, and so are rows of different partitions.
+ *
+ * **When.** A promise resolves when the engine has what it promises: LMDB has it on the disk, Redis has answered. `read`
+ * sees every commit that has resolved in this process before it was called. A range is as of one moment; two reads of one
+ * call need not be.
+ *
+ * **What may be lost.** Wake-ups (`publish`). A commit that was refused with `unavailable` may still have been done on
+ * Redis, or be done later: whoever commits again must bear it.
+ *
+ * **Ends.** A row of a table with `ends` may go at any time after its `expiresAt`, not before, and perhaps much later:
+ * readers look at the time themselves. Times are unix ms and come from the caller.
+ *
+ * **No counters.** A number that the engine adds up by itself has no checksum, so it could go wrong unseen. What is counted is
+ * a set that is counted, or a row that is read, and written with the check that it is the same still.
+ *
+ * **Sizes.** Names of partitions and subjects: 1 to 1,024 bytes without a zero byte, a subject may be empty; partition,
+ * subject and key together at most 1,900 bytes. Keys and values are bytes; keys are compared as bytes. A value is at most
+ * 16 MiB, a batch about as much.
+ *
+ * **Costs.** A check or write is one look-up of the engine; on Redis all batches that are asked for in one turn leave as
+ * one script call for a node. `count` is constant on Redis and costs what it counts on LMDB.
+ *
+ * **Errors.** `ProtocolError` `unavailable`: the engine cannot serve now. `Error`: a defect of the caller, and nothing was
+ * done.
+ */
+
+/**
+ * What the rows of a table are, which decides what Redis keeps for them.
+ *
+ * - `cell`: a set is one row, whose key is empty.
+ * - `map`: rows are found by their key alone; no ranges.
+ * - `ordered`: rows are in the order of their keys.
+ * - `index`: as `ordered`, without values.
+ * - `queue`: leased work (`take`); a row has an instant when it is due.
+ */
+export type Shape = 'cell' | 'map' | 'ordered' | 'index' | 'queue'
+
+export interface Table {
+  /** `room.rows`: unique, and never changed, because it says where the rows are. */
+  readonly name: string
+  readonly shape: Shape
+  /** Every row has an end; without this none has one. */
+  readonly ends: boolean
+  /** Rows end with the last process: an engine with one process keeps them in its memory. */
+  readonly isVolatile: boolean
+}
+
+/** Names a set of rows. */
+export interface SetName {
+  readonly table: Table
+  readonly partition: string
+  readonly subject: string
+}
+
+/** From a key on, and up to another one, which is not in it. */
+export interface Range {
+  readonly from?: Buffer
+  readonly to?: Buffer
+}
+
+export type ReadRequest =
+  /** Of a queue the key is the id, and it does not matter who has the row. */
+  | { readonly kind: 'get'; readonly set: SetName; readonly key: Buffer }
+  | {
+      readonly kind: 'range'
+      readonly set: SetName
+      readonly range: Range
+      readonly limit: number
+      readonly isReverse: boolean
+    }
+  | { readonly kind: 'count'; readonly set: SetName; readonly range: Range }
+
+/** A row as it is kept. `index`: the value is empty. */
+export interface RawRow {
+  readonly key: Buffer
+  readonly value: Buffer
+}
+
+/** One kind of request has one kind of answer. */
+export type ReadAnswer =
+  | { readonly kind: 'get'; readonly value: Buffer | undefined }
+  | { readonly kind: 'range'; readonly rows: RawRow[] }
+  | { readonly kind: 'count'; readonly count: number }
+
+/** What must hold for a batch to be done. */
+export type Check =
+  | { readonly kind: 'absent' | 'present'; readonly set: SetName; readonly key: Buffer }
+  /** The row has exactly this value. */
+  | { readonly kind: 'is'; readonly set: SetName; readonly key: Buffer; readonly value: Buffer }
+  /** The set has fewer rows than that. Not for cells and queues. */
+  | { readonly kind: 'below'; readonly set: SetName; readonly count: number }
+
+/** What a batch does. Each has a result in the outcome: a number, stated here. */
+export type Write =
+  /** 1. */
+  | {
+      readonly kind: 'put'
+      readonly set: SetName
+      readonly key: Buffer
+      readonly value: Buffer
+      readonly expiresAt?: number
+    }
+  /** 1 if the row was not there, 0 if it was, and stays. */
+  | {
+      readonly kind: 'create'
+      readonly set: SetName
+      readonly key: Buffer
+      readonly value: Buffer
+      readonly expiresAt?: number
+    }
+  /** 1 if the row was there. Of a queue: the key is the id. */
+  | { readonly kind: 'remove'; readonly set: SetName; readonly key: Buffer }
+  /** 1 if the set had rows. */
+  | { readonly kind: 'clear'; readonly set: SetName }
+  /** 1 if there is none with this id; one that is there stays as it is. */
+  | {
+      readonly kind: 'enqueue'
+      readonly set: SetName
+      readonly id: Buffer
+      readonly at: number
+      readonly value: Buffer
+      readonly expiresAt?: number
+    }
+  /** When it is due, whoever has it; with another value. 1 if it was there. */
+  | {
+      readonly kind: 'delay'
+      readonly set: SetName
+      readonly id: Buffer
+      readonly at: number
+      readonly value?: Buffer
+    }
+
+export interface Batch {
+  readonly partition: string
+  readonly checks?: readonly Check[]
+  readonly writes: readonly Write[]
+  /**
+   * A connection that breaks off before the answer sends its calls again; this one is answered then as it was the first
+   * time. For batches whose second try would find their own effect.
+   */
+  readonly isOnce?: boolean
+  /** Frees more than it adds, so a Redis that is full does it all the same. A batch that only removes or delays is one. */
+  readonly isRelief?: boolean
+}
+
+export type Outcome =
+  | { readonly isDone: true; readonly results: readonly number[] }
+  /** The check that did not hold, by its place, and the value that was found in place of `is` and `absent`. */
+  | { readonly isDone: false; readonly failed: number; readonly found: Buffer | undefined }
+
+export interface Taken {
+  readonly partition: string
+  readonly id: Buffer
+  readonly value: Buffer
+}
+
+/** A row with its place, for backups and migrations. */
+export interface PlacedRow extends RawRow {
+  readonly set: SetName
+  /** Of a queue: when it is due. */
+  readonly at?: number
+}
+
+/** `cursor`: where `after` goes on behind this page; undefined where one begins anew. */
+export interface RowPage {
+  readonly rows: readonly PlacedRow[]
+  readonly cursor: string | undefined
+}
+
+export interface RowSource {
+  /** All rows of a table, expired ones too; on Redis in no order, and one may come twice. */
+  rows(table: Table, after?: string): AsyncIterable<RowPage>
+  /** About how many there are; undefined where the engine would have to count. */
+  size(table: Table): Promise<number | undefined>
+}
+
+export interface Kv extends RowSource {
+  read(requests: readonly ReadRequest[]): Promise<ReadAnswer[]>
+  /** `now`: from it follows how long the rows are kept. */
+  commit(batches: readonly Batch[], now: number): Promise<Outcome[]>
+  /**
+   * Leases rows of a queue that are due at `now`, the longest due first, in any of the partitions; they are due again at
+   * `until`. Of several that take at once each gets others.
+   */
+  take(
+    queue: { table: Table; partitions: readonly string[]; subject?: string },
+    lease: { limit: number; now: number; until: number },
+  ): Promise<Taken[]>
+  /** Removes about `limit` rows that have expired, where the engine does not do it by itself; answers how many. */
+  sweep(now: number, limit: number): Promise<number>
+  /** Wakes listeners of the channel in this process and in others. */
+  publish(channel: string, texts: readonly string[]): void
+  listen(channels: readonly string[], listener: (text: string, channel: string) => void): Disposable
+}

@@ -1,0 +1,149 @@
+/** Commits of the port in LMDB: batches within one transaction. */
+import { invariant } from '../../../platform/invariant.ts'
+import { key, name, named, number } from '../../bytes.ts'
+import type { Batch, Check, Outcome, SetName, Write } from '../../kv.ts'
+import { PRESENT } from '../bytes.ts'
+import {
+  bodyOf,
+  boundsOf,
+  dueKey,
+  dueOf,
+  IS_QUEUE,
+  type KvState,
+  keyAt,
+  leaseKey,
+  NUMBER_BYTES,
+  prefixOf,
+  rowsOf,
+  valueAt,
+} from './rows.ts'
+
+const findingOf = (kv: KvState, check: Check): { holds: boolean; found?: Buffer | undefined } => {
+  const { set } = check
+  if (check.kind === 'below') {
+    const { start, end } = boundsOf(set, {})
+    const count = rowsOf(kv, set.table).getKeysCount({ start, end, limit: check.count })
+    return { holds: count < check.count }
+  }
+  const found = valueAt(kv, set, keyAt(set, check.key))
+  if (check.kind === 'is') return { holds: found?.equals(check.value) ?? false, found }
+  return { holds: (found === undefined) === (check.kind === 'absent'), found }
+}
+
+const enterEnd = (kv: KvState, { table }: SetName, at: Buffer, expiresAt: number) => {
+  kv.ends.put(key(number(expiresAt), named(table.name, at)), IS_QUEUE[`${table.shape === 'queue'}`])
+}
+
+const writeRow = (
+  kv: KvState,
+  set: SetName,
+  { at, value, expiresAt }: { at: Buffer; value: Buffer; expiresAt: number | undefined },
+): void => {
+  const { table } = set
+  if (table.ends !== (expiresAt !== undefined)) throw new Error(`Rows of ${table.name} and their ends`)
+  if (table.shape === 'index') value = PRESENT
+  rowsOf(kv, table).put(at, expiresAt === undefined ? value : key(number(expiresAt), value))
+  if (expiresAt !== undefined) enterEnd(kv, set, at, expiresAt)
+}
+
+const writeQueued = (
+  kv: KvState,
+  set: SetName,
+  { id, due, value, expiresAt }: { id: Buffer; due: number; value: Buffer; expiresAt: number },
+): void => {
+  const at = keyAt(set, id)
+  rowsOf(kv, set.table).put(at, key(number(due), number(expiresAt), value))
+  dueOf(kv, set.table).put(dueKey(set, due, id), PRESENT)
+}
+
+/** Answers 1 if it was there. */
+export const removeRow = (kv: KvState, set: SetName, id: Buffer): number => {
+  const at = keyAt(set, id)
+  const rows = rowsOf(kv, set.table)
+  const value = rows.get(at)
+  if (!value) return 0
+  rows.remove(at)
+  if (set.table.shape === 'queue') dueOf(kv, set.table).remove(dueKey(set, value.readDoubleBE(0), id))
+  return 1
+}
+
+const clearSet = (kv: KvState, set: SetName): number => {
+  const prefixBytes = prefixOf(set).length
+  const all = [...rowsOf(kv, set.table).getKeys(boundsOf(set, {}))]
+  for (const at of all) removeRow(kv, set, Buffer.from(at.subarray(prefixBytes)))
+  return all.length > 0 ? 1 : 0
+}
+
+const write = (kv: KvState, one: Write): number => {
+  const { set } = one
+  if (set.table.isVolatile) return kv.volatile.write(one)
+  if (one.kind === 'remove') return removeRow(kv, set, one.key)
+  if (one.kind === 'clear') return clearSet(kv, set)
+  if (one.kind === 'put' || one.kind === 'create') {
+    const at = keyAt(set, one.key)
+    if (one.kind === 'create' && rowsOf(kv, set.table).get(at)) return 0
+    writeRow(kv, set, { at, value: one.value, expiresAt: one.expiresAt })
+    return 1
+  }
+  const at = keyAt(set, one.id)
+  const former = rowsOf(kv, set.table).get(at)
+  if (one.kind === 'enqueue') {
+    if (former) return 0
+    const { id, at: due, value, expiresAt = 0 } = one
+    writeQueued(kv, set, { id, due, value, expiresAt })
+    if (set.table.ends) enterEnd(kv, set, at, expiresAt)
+    return 1
+  }
+  if (!former) return 0
+  dueOf(kv, set.table).remove(dueKey(set, former.readDoubleBE(0), one.id))
+  const value = one.value ?? bodyOf(set.table, former)
+  writeQueued(kv, set, { id: one.id, due: one.at, value, expiresAt: former.readDoubleBE(NUMBER_BYTES) })
+  return 1
+}
+
+const apply = (kv: KvState, { partition, checks = [], writes }: Batch): Outcome => {
+  for (const { set } of [...checks, ...writes])
+    invariant(set.partition === partition, 'a batch keeps to its partition')
+  for (const [failed, check] of checks.entries()) {
+    const { holds, found } = findingOf(kv, check)
+    if (!holds) return { isDone: false, failed, found }
+  }
+  return { isDone: true, results: writes.map((one) => write(kv, one)) }
+}
+
+/** Tried before the transaction begins: what throws within it is not rolled back. */
+const tryKeys = (batches: readonly Batch[]) => {
+  for (const { checks = [], writes } of batches) {
+    for (const one of [...checks, ...writes]) {
+      if ('key' in one) keyAt(one.set, one.key)
+      else if ('id' in one) keyAt(one.set, one.id)
+      else name(one.set.partition)
+      if (('expiresAt' in one && one.expiresAt !== undefined) !== one.set.table.ends && isPlacing(one))
+        throw new Error(`A row of ${one.set.table.name} has an end where its table has none, or the reverse`)
+    }
+  }
+}
+const isPlacing = ({ kind }: Check | Write) => kind === 'put' || kind === 'create' || kind === 'enqueue'
+
+const releaseLeases = (kv: KvState, batches: readonly Batch[], outcomes: readonly Outcome[]) => {
+  for (const [at, { writes }] of batches.entries()) {
+    if (!outcomes[at]?.isDone) continue
+    for (const one of writes) {
+      if (one.set.table.shape !== 'queue' || one.kind === 'clear') continue
+      const id = 'id' in one ? one.id : one.key
+      if (one.kind !== 'enqueue') kv.leases.delete(leaseKey(one.set, keyAt(one.set, id)))
+    }
+  }
+}
+
+export const commit = async (kv: KvState, batches: readonly Batch[], now: number): Promise<Outcome[]> => {
+  tryKeys(batches)
+  if (batches.every(({ writes }) => writes.every(({ set }) => set.table.isVolatile))) {
+    kv.volatile.forget(now)
+    return batches.map((batch) => apply(kv, batch))
+  }
+  const outcomes = await kv.env.transaction(() => batches.map((batch) => apply(kv, batch)))
+  // Only after the commit: until then a take still sees the row where it was, and must not find it free.
+  releaseLeases(kv, batches, outcomes)
+  return outcomes
+}

@@ -1,0 +1,115 @@
+/**
+ * The port on LMDB. A table is a database; the key of a row is partition, subject and key, with a zero byte between them.
+ *
+ * | database | key | value |
+ * |---|---|---|
+ * | `<table>` | partition, subject, key | the value; of a table with `ends` its end stands before it |
+ * | `<table>.due`, of a queue | subject, when it is due, partition, id | – |
+ * | `kv.ends` | end, table, partition, subject, key | whether the table is a queue |
+ *
+ * A commit is one transaction with all others that wait, durable when it resolves. A lease is in memory: this process alone
+ * works on the store, and after a restart all that was leased is due at once. A row that was written again with another end
+ * leaves its former entry in `kv.ends`; a sweep that finds one looks at the row.
+ */
+import type { Transaction } from 'lmdb'
+import { endOf, key, number } from '../../bytes.ts'
+import type { Kv, RowSource, Taken } from '../../kv.ts'
+import { BYTES } from '../bytes.ts'
+import type { Env } from '../env.ts'
+import { commit } from './commit.ts'
+import { answer } from './read.ts'
+import {
+  bodyOf,
+  dueOf,
+  endIn,
+  type KvState,
+  keyAt,
+  leaseKey,
+  NUMBER_BYTES,
+  rowsOf,
+  subjectAt,
+} from './rows.ts'
+import { createVolatileRows } from './volatile-rows.ts'
+import { rows, sweep } from './walk.ts'
+
+const take: (kv: KvState, ...args: Parameters<Kv['take']>) => Taken[] = (
+  kv,
+  { table, partitions, subject = '' },
+  { limit, now, until },
+) => {
+  const wanted = new Set(partitions)
+  const taken: Taken[] = []
+  const prefix = subjectAt(subject)
+  const range = { start: prefix, end: key(prefix, endOf(number(now))) }
+  for (const found of dueOf(kv, table).getKeys(range)) {
+    if (taken.length >= limit) break
+    const rest = found.subarray(prefix.length + NUMBER_BYTES)
+    const end = rest.indexOf(0)
+    const partition = rest.toString('utf8', 0, end)
+    if (!wanted.has(partition)) continue
+    const id = Buffer.from(rest.subarray(end + 1))
+    const set = { table, partition, subject }
+    const at = keyAt(set, id)
+    const lease = kv.leases.get(leaseKey(set, at))
+    if (lease !== undefined && lease > now) continue
+    const value = rowsOf(kv, table).get(at)
+    if (!value || endIn(table, value) <= now) continue
+    kv.leases.set(leaseKey(set, at), until)
+    taken.push({ partition, id, value: bodyOf(table, value) })
+  }
+  return taken
+}
+
+const listenerVerbs = (kv: KvState): Pick<Kv, 'publish' | 'listen'> => ({
+  publish(channel, texts) {
+    for (const text of texts)
+      for (const listener of [...(kv.listeners.get(channel) ?? [])]) listener(text, channel)
+  },
+  listen(channels, listener) {
+    for (const channel of channels) {
+      kv.listeners.set(channel, (kv.listeners.get(channel) ?? new Set()).add(listener))
+    }
+    return {
+      [Symbol.dispose]() {
+        for (const channel of channels) {
+          const known = kv.listeners.get(channel)
+          known?.delete(listener)
+          if (known?.size === 0) kv.listeners.delete(channel)
+        }
+      },
+    }
+  },
+})
+
+export interface LmdbKv extends Kv {
+  /** Rows as of this transaction. */
+  rowsAt(transaction: Transaction): RowSource
+}
+
+export const createLmdbKv = (env: Env): LmdbKv => {
+  const kv: KvState = {
+    env,
+    databases: new Map(),
+    ends: env.openDB({ name: 'kv.ends', ...BYTES }),
+    leases: new Map(),
+    volatile: createVolatileRows(),
+    listeners: new Map(),
+  }
+  return {
+    read: async (requests) => requests.map((request) => answer(kv, request)),
+    commit: (batches, now) => commit(kv, batches, now),
+    take: async (queue, lease) => take(kv, queue, lease),
+    rows: (table, after) => rows(kv, table, after),
+    async size(table) {
+      // Kept by LMDB at the root of the table: no counting.
+      const { entryCount = 0 }: { entryCount?: number } = rowsOf(kv, table).getStats()
+      return entryCount
+    },
+    rowsAt: (transaction) => ({
+      rows: (table, after) => rows(kv, table, after, transaction),
+      size: async () => undefined,
+    }),
+    sweep: (now, limit) => sweep(kv, now, limit),
+    ...listenerVerbs(kv),
+  }
+}

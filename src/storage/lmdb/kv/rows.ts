@@ -1,0 +1,75 @@
+/** Where rows of the port lie in LMDB: databases and keys (the table of them is in `./engine.ts`). */
+
+import { key, named, number } from '../../bytes.ts'
+import type { Range, SetName, Table } from '../../kv.ts'
+import { BYTES, type Bytes, PRESENT } from '../bytes.ts'
+import type { Env } from '../env.ts'
+import type { VolatileRows } from './volatile-rows.ts'
+
+export const NUMBER_BYTES = 8
+/** LMDB's bound is 1,978. */
+const MAX_KEY_BYTES = 1_900
+export const NONE = Buffer.alloc(0)
+
+export interface KvState {
+  env: Env
+  databases: Map<string, Bytes>
+  ends: Bytes
+  /** Until when a row of a queue is leased, by the name of its set and its id. */
+  leases: Map<string, number>
+  volatile: VolatileRows
+  listeners: Map<string, Set<(text: string, channel: string) => void>>
+}
+
+const openDatabase = (kv: KvState, database: string): Bytes => {
+  const known = kv.databases.get(database)
+  if (known) return known
+  const opened: Bytes = kv.env.openDB({ name: database, ...BYTES })
+  kv.databases.set(database, opened)
+  return opened
+}
+
+export const rowsOf = (kv: KvState, table: Table): Bytes => openDatabase(kv, table.name)
+export const dueOf = (kv: KvState, table: Table): Bytes => openDatabase(kv, `${table.name}.due`)
+
+const SEPARATOR = Buffer.from([0])
+export const subjectAt = (subject: string): Buffer => (subject === '' ? SEPARATOR : named(subject))
+
+export const prefixOf = ({ partition, subject }: SetName): Buffer => named(partition, subjectAt(subject))
+
+export const keyAt = (set: SetName, rest: Buffer): Buffer => {
+  const at = key(prefixOf(set), rest)
+  if (at.length > MAX_KEY_BYTES) throw new Error(`A key of the table ${set.table.name} is too long`)
+  return at
+}
+
+const HEAD_BYTES = { due: 2 * NUMBER_BYTES, ends: NUMBER_BYTES, none: 0 } as const
+const headBytesOf = ({ shape, ends }: Table): number =>
+  HEAD_BYTES[shape === 'queue' ? 'due' : ends ? 'ends' : 'none']
+
+export const bodyOf = (table: Table, value: Buffer): Buffer =>
+  table.shape === 'index' ? NONE : value.subarray(headBytesOf(table))
+
+/** When it ends; of a queue that comes behind when it is due. */
+export const endIn = ({ shape, ends }: Table, value: Buffer): number =>
+  ends ? value.readDoubleBE(shape === 'queue' ? NUMBER_BYTES : 0) : Number.POSITIVE_INFINITY
+
+export const valueAt = (kv: KvState, set: SetName, at: Buffer): Buffer | undefined => {
+  if (set.table.isVolatile) return kv.volatile.get(set)
+  const value = rowsOf(kv, set.table).get(at)
+  return value && bodyOf(set.table, value)
+}
+
+export const boundsOf = (set: SetName, { from, to }: Range) => ({
+  start: from ? key(prefixOf(set), from) : prefixOf(set),
+  end: to ? key(prefixOf(set), to) : Buffer.concat([prefixOf(set).subarray(0, -1), Buffer.from([1])]),
+})
+
+/** Names the lease of a row of a queue. */
+export const leaseKey = ({ table }: SetName, at: Buffer): string => `${table.name} ${at.toString('latin1')}`
+
+export const dueKey = ({ partition, subject }: SetName, due: number, id: Buffer): Buffer =>
+  key(subjectAt(subject), number(due), named(partition, id))
+
+/** What an entry of `kv.ends` says of its table. */
+export const IS_QUEUE = { true: Buffer.from([2]), false: PRESENT }

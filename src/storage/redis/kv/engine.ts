@@ -1,0 +1,46 @@
+/**
+ * The port on Redis. The partition is the hash tag; `<table>` and `<subject>` name the set.
+ *
+ * | shape | `{<partition>}<table>:<subject>` | `{<partition>}<table>.o:<subject>` |
+ * |---|---|---|
+ * | cell | string | |
+ * | map | hash: key → value | |
+ * | ordered | hash: key → value | sorted set of the keys, all of score 0 |
+ * | index | sorted set of the keys, all of score 0 | |
+ * | queue | hash: id → its end (8 bytes), value | sorted set: id by when it is due; a lease is a later time |
+ *
+ * `{<partition>}once:<instance> <number>` is what a batch with `isOnce` was answered. Sets of tables with `ends` go when their last row has
+ * ended; until then its other rows stay. Batches of one turn leave as one script call for a partition, or for all of them
+ * where one call may touch several slots.
+ */
+import type { Kv } from '../../kv.ts'
+import type { Channels } from '../channels.ts'
+import type { RedisConnection } from '../connection.ts'
+import { createCommits } from './commit.ts'
+import { answer } from './read.ts'
+import { take } from './take.ts'
+import { rows } from './walk.ts'
+
+export const createRedisKv = ({
+  redis,
+  channels,
+  instance,
+}: {
+  redis: RedisConnection
+  channels: Channels
+  /** Unique among the processes. */
+  instance: string
+}): Kv => {
+  const commitBatch = createCommits(redis, instance)
+  return {
+    read: (requests) => redis.batch(() => requests.map((request) => answer(redis, request))),
+    commit: (batches, now) => Promise.all(batches.map((batch) => commitBatch({ batch, now }))),
+    take: (queue, lease) => take(redis, queue, lease),
+    rows: (table) => rows(redis, table),
+    size: async () => undefined,
+    // Redis does it.
+    sweep: async () => 0,
+    publish: (channel, texts) => channels.publish(texts.map((text) => ({ channel, text }))),
+    listen: (wanted, listener) => channels.listen(wanted, listener),
+  }
+}

@@ -1,0 +1,78 @@
+/** All rows of a table of the port in Redis, by SCAN. */
+import { Cluster, type Redis } from 'ioredis'
+import type { PlacedRow, RowPage, SetName, Table } from '../../kv.ts'
+import type { RedisConnection } from '../connection.ts'
+import { keysOf, NONE, valueIn } from './rows.ts'
+
+const SCAN_COUNT = 1_000
+
+/** What a key of a set names; undefined for the key of an order, or of another table. */
+const placeOf = (prefix: string, table: Table, key: string): SetName | undefined => {
+  // A partition may hold any character but a zero byte, so the table is looked for behind the last tag that fits.
+  const mark = `}${table.name}:`
+  const at = key.indexOf(mark)
+  if (at === -1 || !key.startsWith(`${prefix}{`)) return undefined
+  return { table, partition: key.slice(prefix.length + 1, at), subject: key.slice(at + mark.length) }
+}
+
+const pairsOf = (flat: readonly Buffer[]): [Buffer, Buffer][] =>
+  Array.from({ length: flat.length / 2 }, (_, at) => [flat[2 * at] ?? NONE, flat[2 * at + 1] ?? NONE])
+
+/** Pages of one set. */
+async function* rowsOfSet(redis: RedisConnection, set: SetName): AsyncIterable<PlacedRow[]> {
+  const { client, prefix } = redis
+  const [at = '', order = ''] = keysOf(prefix, set)
+  const { shape } = set.table
+  if (shape === 'cell') {
+    const value = await redis.one(() => client.getBuffer(at))
+    if (value) yield [{ set, key: NONE, value }]
+    return
+  }
+  let cursor = '0'
+  do {
+    const [next, flat] = await redis.one(() =>
+      shape === 'index'
+        ? client.zscanBuffer(at, cursor, 'COUNT', SCAN_COUNT)
+        : client.hscanBuffer(at, cursor, 'COUNT', SCAN_COUNT),
+    )
+    cursor = next.toString()
+    const found = pairsOf(flat)
+    const dues =
+      shape === 'queue' && found.length > 0
+        ? await redis.one(() => client.zmscore(order, ...found.map(([key]) => key)))
+        : []
+    yield found.map(([key, value], nth) => ({
+      set,
+      key,
+      value: shape === 'index' ? NONE : (valueIn(set.table, value) ?? NONE),
+      ...(shape === 'queue' && { at: Number(dues[nth] ?? 0) }),
+    }))
+  } while (cursor !== '0')
+}
+
+/** What a pattern of `SCAN` takes for itself. */
+const escaped = (text: string): string => text.replace(/[\\*?[\]]/g, '\\$&')
+
+/** Names of the sets of a table, as they are found. */
+async function* setsOf(redis: RedisConnection, table: Table): AsyncIterable<SetName> {
+  const { client, prefix } = redis
+  const nodes: Redis[] = client instanceof Cluster ? client.nodes('master') : [client]
+  const pattern = `${escaped(prefix)}{*}${escaped(table.name)}:*`
+  for (const node of nodes) {
+    let cursor = '0'
+    do {
+      const [next, keys] = await redis.one(() => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT))
+      cursor = next
+      for (const key of keys) {
+        const set = placeOf(prefix, table, key)
+        if (set) yield set
+      }
+    } while (cursor !== '0')
+  }
+}
+
+export async function* rows(redis: RedisConnection, table: Table): AsyncIterable<RowPage> {
+  for await (const set of setsOf(redis, table)) {
+    for await (const found of rowsOfSet(redis, set)) yield { rows: found, cursor: undefined }
+  }
+}

@@ -1,0 +1,47 @@
+/** Rooms over the port as records: what of their rows is content, whatever the engine. */
+import { CONTACTS_TABLES } from '../../contacts/store.ts'
+import type { RowSource, SetName } from '../kv.ts'
+import type { TypedTable } from '../table.ts'
+import type { Page, Readers, TableReader } from './transfer.ts'
+
+/** A row as `pick` sees it: where it is, its key, and its value. */
+interface TypedRow<V> extends SetName {
+  key: Buffer
+  value: V
+}
+
+/** A table as pages of records; `pick` answers undefined for a row that is left out. */
+const records = <V, R>(
+  source: RowSource,
+  typed: TypedTable<V>,
+  pick: (row: TypedRow<V>, now: number) => R | undefined,
+): TableReader<R> => ({
+  async *read({ now, after }) {
+    for await (const { rows, cursor } of source.rows(typed.table, after)) {
+      const page: Page<R> = { records: [], cursor }
+      for (const row of rows) {
+        const record = pick({ ...row.set, key: row.key, value: typed.valueOf(row) }, now)
+        if (record !== undefined) page.records.push(record)
+      }
+      yield page
+    }
+  },
+  size: () => source.size(typed.table),
+})
+
+const contactsReaders = (
+  source: RowSource,
+): Pick<Readers, 'contactNonce' | 'contactToken' | 'installations'> => ({
+  contactNonce: records(source, CONTACTS_TABLES.nonces, ({ partition, value: [nonce, until] }, now) =>
+    until > now ? { accountKey: partition, nonce, until } : undefined,
+  ),
+  contactToken: records(source, CONTACTS_TABLES.tokens, ({ partition, subject, value: until }, now) =>
+    until > now ? { accountKey: partition, id: subject, until } : undefined,
+  ),
+  installations: records(source, CONTACTS_TABLES.installations, ({ partition, value }, now) => {
+    const installations = value.filter(({ expiresAt }) => expiresAt > now)
+    return installations.length > 0 ? { accountKey: partition, installations } : undefined
+  }),
+})
+
+export const readersOfRows = (source: RowSource) => contactsReaders(source)
