@@ -25,7 +25,7 @@ import { WORK_COST } from '../platform/budgets/work-budget.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Meter } from '../platform/telemetry.ts'
 import { DAY_MS } from '../platform/units.ts'
-import { toBase64url, toHex, utf8 } from '../protocol/bytes.ts'
+import { toBase64url, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import {
   type Access,
@@ -150,7 +150,7 @@ export const createMqHub = (
   deps: MqHubDeps,
   { domains }: { domains: ReadonlyMap<string, MqDomain> },
 ): MqHub => {
-  const { store, tokens, polls, limits, clock, meter, randomBytes } = deps
+  const { store, tokens, polls, limits, clock, meter } = deps
   const access = createAccess(deps, domains)
 
   const removed = (message: MqMessage | undefined): MqMessage | undefined => {
@@ -183,16 +183,13 @@ export const createMqHub = (
 
     async take(queue, credentials, signal, id) {
       const { connectionTimeout: timeoutMs } = await access.authorise(queue, credentials)
-      const ticket = toHex(randomBytes(12))
       const now = () => ({ now: clock.now() })
       if (id !== undefined) {
-        const found = ID.test(id) ? removed(await store.take(queue, { ...now(), ticket, id })) : undefined
+        const found = ID.test(id) ? removed(await store.take(queue, { ...now(), id })) : undefined
         if (!found) throw new ProtocolError('not_found')
         return found
       }
-      return removed(
-        await polls.wait(queue, () => store.take(queue, { ...now(), ticket }), { timeoutMs, signal }),
-      )
+      return removed(await polls.wait(queue, () => store.take(queue, now()), { timeoutMs, signal }))
     },
 
     async remove(queue, credentials, id) {

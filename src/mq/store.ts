@@ -56,13 +56,9 @@ export interface MqStore {
   /** The oldest message, which stays. */
   head(queue: QueueName, now: number): Promise<MqMessage | undefined>
   /**
-   * Removes the oldest message, or the one of that id, and gives it to one caller only. `ticket` names this call: a
-   * repetition of it, after a connection that broke off, is given the same message again and removes no other.
+   * Removes the oldest message, or the one of that id, and gives it to one caller only.
    */
-  take(
-    queue: QueueName,
-    request: { now: number; ticket: string; id?: string },
-  ): Promise<MqMessage | undefined>
+  take(queue: QueueName, request: { now: number; id?: string }): Promise<MqMessage | undefined>
   /** Removes; answers whether it was there. */
   remove(queue: QueueName, id: string): Promise<boolean>
   /** Puts messages back at their places, whatever the limits; bears repetition. For transfers. */

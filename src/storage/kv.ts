@@ -197,7 +197,7 @@ export interface Kv extends RowSource {
   ): Promise<Taken[]>
   /** Removes about `limit` rows that have expired, where the engine does not do it by itself; answers how many. */
   sweep(now: number, limit: number): Promise<number>
-  /** Wakes listeners of the channel in this process and in others. */
+  /** Wakes listeners of the channel, in this process at once, in others soon. */
   publish(channel: string, texts: readonly string[]): void
   listen(channels: readonly string[], listener: (text: string, channel: string) => void): Disposable
 }

@@ -1,8 +1,10 @@
 /** The rooms' stores over the port, for both engines. */
 import { createContactsStore } from '../contacts/store.ts'
+import { createMqStore } from '../mq/queue-store.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Kv } from './kv.ts'
 
 export const createRoomStores = (kv: Kv, clock: Pick<Clock, 'now'>) => ({
   contacts: createContactsStore(kv, clock),
+  mq: createMqStore(kv),
 })

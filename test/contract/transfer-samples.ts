@@ -211,7 +211,7 @@ export const furnish = async (
       { now, most: 10 },
     )
   }
-  await mq.take(queue, { now, ticket: 'one', id: 'mq 3' })
+  await mq.take(queue, { now, id: 'mq 3' })
   await mq.put(other, { id: 'mq 0', message: 'alone', expiresAt: now + DAY }, { now, most: 10 })
   const past = { now: now - HOUR, most: 10 }
   await mq.put(other, { id: 'dead', message: 'dead', expiresAt: now - 1 }, past)

@@ -22,7 +22,6 @@ import { createLmdbRelayAdmin } from './relay/admin.ts'
 import { createLmdbRelay } from './relay/store.ts'
 import { createLmdbArchive } from './rooms/archive.ts'
 import { createLmdbKeys } from './rooms/keys.ts'
-import { createLmdbMq } from './rooms/mq.ts'
 import { createLmdbOperator } from './rooms/operator.ts'
 import { createLmdbSessions } from './rooms/sessions.ts'
 import { createLmdbSpace, failedCommitReason, LOST } from './space.ts'
@@ -90,7 +89,6 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
     notify: gate.guard(createLmdbNotify(env, parts)),
     archive: gate.guard(archive),
     jobQueue: gate.guard(createLmdbJobQueue(env)),
-    mq: gate.guard(createLmdbMq(env)),
     operator: gate.guard(createLmdbOperator(env)),
     leases: gate.guard(createLmdbLeases()),
     sessions: gate.guard(createLmdbSessions()),

@@ -26,7 +26,6 @@ import { createRedisRelayAdmin } from './relay/admin.ts'
 import { createRedisRelay } from './relay/store.ts'
 import { createRedisArchive } from './rooms/archive.ts'
 import { createRedisKeys } from './rooms/keys.ts'
-import { createRedisMq } from './rooms/mq.ts'
 import { createRedisOperator } from './rooms/operator.ts'
 import { createRedisSessions } from './rooms/sessions.ts'
 import { createSessionsAdapter } from './rooms/sessions-adapter.ts'
@@ -60,7 +59,6 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
     archive: gate.guard(archive),
     jobQueue: gate.guard(createRedisJobQueue({ redis, channels })),
-    mq: gate.guard(createRedisMq({ redis, channels, instance })),
     operator: gate.guard(createRedisOperator(redis)),
   }
   let closing: Promise<void> | undefined

@@ -1,5 +1,6 @@
 /** Rooms over the port as records: what of their rows is content, whatever the engine. */
 import { CONTACTS_TABLES } from '../../contacts/store.ts'
+import { MQ_TABLES, placeOf, queueOf } from '../../mq/queue-rows.ts'
 import type { RowSource, SetName } from '../kv.ts'
 import type { TypedTable } from '../table.ts'
 import type { Page, Readers, TableReader } from './transfer.ts'
@@ -44,4 +45,13 @@ const contactsReaders = (
   }),
 })
 
-export const readersOfRows = (source: RowSource) => contactsReaders(source)
+const mqReaders = (source: RowSource): Pick<Readers, 'mqMessage' | 'mqAttended'> => ({
+  mqMessage: records(source, MQ_TABLES.messages, ({ partition, key, value }, now) =>
+    value.expiresAt > now ? { ...queueOf(partition), place: placeOf(key), ...value } : undefined,
+  ),
+  mqAttended: records(source, MQ_TABLES.attended, ({ partition, value: until }, now) =>
+    until > now ? { ...queueOf(partition), until } : undefined,
+  ),
+})
+
+export const readersOfRows = (source: RowSource) => ({ ...contactsReaders(source), ...mqReaders(source) })

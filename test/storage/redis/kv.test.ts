@@ -1,6 +1,7 @@
 /** What of the port is Redis' own: calls that are sent again, keys that go by themselves, and a Redis that is full. */
 import { expect, it } from 'vitest'
 import { createContactsStore } from '../../../src/contacts/store.ts'
+import { createMqStore } from '../../../src/mq/queue-store.ts'
 import { systemClock } from '../../../src/platform/runtime/clock.ts'
 import { createChannels } from '../../../src/storage/redis/channels.ts'
 import { connectRedis, type RedisConnection } from '../../../src/storage/redis/connection.ts'
@@ -55,6 +56,15 @@ it('a commit that is sent again, because its answer got lost, is answered as the
   expect(await contacts.grant('a', ticket(0), installation, { now, most: 20 })).toBe('used')
   expect(await contacts.revoke('a', ticket(1), installation, now)).toBe('done')
   expect(await contacts.nonce('a')).toBe(2)
+
+  const [mq, queue] = [createMqStore(twice), { domain: 'default', hashDID: 'r' }]
+  const message = (id: string) => ({ id, message: id, expiresAt: now + HOUR })
+  for (const id of ['a', 'b', 'c']) expect(await mq.put(queue, message(id), { now, most: 3 })).toBe(true)
+  expect(await mq.take(queue, { now })).toEqual(message('a'))
+  expect(await mq.take(queue, { now, id: 'c' })).toEqual(message('c'))
+  expect(await mq.take(queue, { now, id: 'c' })).toBeUndefined()
+  expect(await mq.take(queue, { now })).toEqual(message('b'))
+  expect(await mq.take(queue, { now })).toBeUndefined()
   expect(await contacts.installations('a', now)).toEqual([])
 })
 

@@ -29,19 +29,6 @@ for (const [name, server] of sharedServers) {
       await two[Symbol.asyncDispose]()
     })
 
-    it('give a take that is repeated the same message, and no other one', async () => {
-      for (const id of ['a', 'b', 'c']) await one.mq.put(queue('r'), message(id), limits)
-      const take = (store: Stores, ticket: string, id?: string) =>
-        store.mq.take(queue('r'), { now, ticket, ...(id !== undefined && { id }) })
-      expect(await take(one, 'first')).toEqual(message('a'))
-      expect(await take(two, 'first')).toEqual(message('a'))
-      expect(await take(two, 'second', 'c')).toEqual(message('c'))
-      expect(await take(one, 'second', 'c')).toEqual(message('c'))
-      expect(await take(one, 'third', 'c')).toBeUndefined()
-      expect(await take(two, 'fourth')).toEqual(message('b'))
-      expect(await take(one, 'fifth')).toBeUndefined()
-    })
-
     it('tell each other what was put, every queue', async () => {
       const told: QueueName[] = []
       using _listening = two.mq.onPut((put) => void told.push(put))
@@ -69,9 +56,7 @@ for (const [name, server] of sharedServers) {
       )
       expect(kept.filter(Boolean)).toHaveLength(15)
       const taken = await Promise.all(
-        Array.from({ length: 40 }, (_, at) =>
-          (at % 2 ? one : two).mq.take(queue('r'), { now, ticket: `ticket ${at}` }),
-        ),
+        Array.from({ length: 40 }, (_, at) => (at % 2 ? one : two).mq.take(queue('r'), { now })),
       )
       const ids = taken.flatMap((each) => (each ? [each.id] : []))
       expect(ids).toHaveLength(15)

@@ -66,14 +66,16 @@ const listenerVerbs = (kv: KvState): Pick<Kv, 'publish' | 'listen'> => ({
       for (const listener of [...(kv.listeners.get(channel) ?? [])]) listener(text, channel)
   },
   listen(channels, listener) {
+    // A function of its own: the same listener may listen twice.
+    const mine: typeof listener = (text, channel) => listener(text, channel)
     for (const channel of channels) {
-      kv.listeners.set(channel, (kv.listeners.get(channel) ?? new Set()).add(listener))
+      kv.listeners.set(channel, (kv.listeners.get(channel) ?? new Set()).add(mine))
     }
     return {
       [Symbol.dispose]() {
         for (const channel of channels) {
           const known = kv.listeners.get(channel)
-          known?.delete(listener)
+          known?.delete(mine)
           if (known?.size === 0) kv.listeners.delete(channel)
         }
       },

@@ -4,7 +4,6 @@
  *
  * A snapshot is one read transaction: LMDB keeps the pages that it sees for as long as it lasts, and no writer waits.
  */
-import type { MqMessage } from '../../../mq/store.ts'
 import type { Watcher } from '../../../notify/store/store.ts'
 import type { Job } from '../../../platform/jobs/job-queue.ts'
 import type { Watch } from '../../../relay/store.ts'
@@ -20,7 +19,6 @@ import { rememberRequest } from '../notify/accounts.ts'
 import type { NotifyParts } from '../notify/store.ts'
 import type { Tables } from '../notify/tables.ts'
 import { archivedAt, archiveTables } from '../rooms/archive.ts'
-import { placeOf, queueOf } from '../rooms/mq.ts'
 import { type Row as ApprovalRow, type Logged, loggedAt } from '../rooms/operator.ts'
 import { createSentTransfer } from './delivery-records.ts'
 import { createRelayTransfer } from './relay.ts'
@@ -39,8 +37,6 @@ const openRoomTables = (env: Env) => {
   const approvals: Rows<ApprovalRow> = env.openDB({ name: 'operator.approvals', ...ROWS })
   const chains: Rows<Chain> = env.openDB({ name: 'operator.chains', ...ROWS })
   const log: Rows<Logged> = env.openDB({ name: 'operator.log', ...ROWS })
-  const mqMessages: Rows<MqMessage> = env.openDB({ name: 'mq.messages', ...ROWS })
-  const mqAttended: Rows<number> = env.openDB({ name: 'mq.attended', ...ROWS })
   return {
     identities,
     defaults,
@@ -51,8 +47,6 @@ const openRoomTables = (env: Env) => {
     approvals,
     chains,
     log,
-    mqMessages,
-    mqAttended,
     archive: archiveTables(env),
   }
 }
@@ -133,20 +127,11 @@ const notifyReaders = (
 const roomReaders = (
   rooms: RoomTables,
   view: ReadView,
-): Pick<
-  Readers,
-  'watch' | 'job' | 'mqMessage' | 'mqAttended' | 'approval' | 'microblock' | 'archived' | 'registration'
-> => {
-  const { watches, jobs, approvals, chains, log, mqMessages, mqAttended, archive } = rooms
+): Pick<Readers, 'watch' | 'job' | 'approval' | 'microblock' | 'archived' | 'registration'> => {
+  const { watches, jobs, approvals, chains, log, archive } = rooms
   return {
     watch: walk(watches, view, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
     job: walk(jobs, view, (_, job, now) => (job.expiresAt > now ? job : undefined)),
-    mqMessage: walk(mqMessages, view, (at, message, now) =>
-      message.expiresAt > now ? { ...placeOf(at), ...message } : undefined,
-    ),
-    mqAttended: walk(mqAttended, view, (at, until, now) =>
-      until > now ? { ...queueOf(at), until } : undefined,
-    ),
     approval: walk(approvals, view, (_, { attempt: _attempt, ...approval }, now) =>
       approval.keptUntil > now ? approval : undefined,
     ),

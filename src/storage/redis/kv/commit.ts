@@ -1,13 +1,13 @@
 /** Commits of the port in Redis: batches as arguments of one script. */
 import { invariant } from '../../../platform/invariant.ts'
 import { HOUR_MS } from '../../../platform/units.ts'
-import { name, number } from '../../bytes.ts'
+import { number } from '../../bytes.ts'
 import type { Batch, Outcome, SetName, Shape, Write } from '../../kv.ts'
 import { createCallBatcher } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
 import { kvCommit, kvRelieve } from '../lua/kv/commit.ts'
 import { list, whole } from '../script.ts'
-import { type Arg, checkKey, keysOf, NO_END, NONE } from './rows.ts'
+import { type Arg, checkKey, keysOf, NO_END, NONE, tagOf } from './rows.ts'
 
 /** How much longer than its row a key is kept: for clocks that differ. */
 const TTL_MARGIN_MS = HOUR_MS
@@ -81,7 +81,7 @@ const encode = (
     const due = 'at' in one ? one.at : ''
     return [kind, LETTERS[set.table.shape], placeOf(set, key), key, value, ttlOf(one, now), due]
   })
-  const onceAt = isOnce ? list.place([`${prefix}{${name(partition)}}once:${onceName()}`]) + 1 : 0
+  const onceAt = isOnce ? list.place([`${prefix}{${tagOf(partition)}}once:${onceName()}`]) + 1 : 0
   return { keys: list.keys, args: [onceAt, checks.length, writes.length, ...checked, ...written] }
 }
 

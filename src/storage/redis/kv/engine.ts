@@ -19,6 +19,7 @@ import type { RedisConnection } from '../connection.ts'
 import { createCommits } from './commit.ts'
 import { answer } from './read.ts'
 import { take } from './take.ts'
+import { createWakeUps } from './wake-ups.ts'
 import { rows } from './walk.ts'
 
 export const createRedisKv = ({
@@ -40,7 +41,6 @@ export const createRedisKv = ({
     size: async () => undefined,
     // Redis does it.
     sweep: async () => 0,
-    publish: (channel, texts) => channels.publish(texts.map((text) => ({ channel, text }))),
-    listen: (wanted, listener) => channels.listen(wanted, listener),
+    ...createWakeUps(channels, instance),
   }
 }

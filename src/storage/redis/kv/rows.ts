@@ -10,8 +10,20 @@ export const NONE = Buffer.alloc(0)
 /** Stands before the value of a row of a queue that has no end. */
 export const NO_END = number(0)
 
+/** Throws for what is no name. */
+const checked = (text: string): string => {
+  name(text)
+  return text
+}
+
+/** Braces would end the hash tag early. */
+export const tagOf = (partition: string): string =>
+  partition.replace(/[%{}]/g, (sign) => `%${sign.charCodeAt(0)}`)
+export const partitionOf = (tag: string): string =>
+  tag.replace(/%(\d+)/g, (_, code) => String.fromCharCode(Number(code)))
+
 export const keyOf = (prefix: string, { table, partition, subject }: SetName, infix = ''): string =>
-  `${prefix}{${name(partition)}}${table.name}${infix}:${subject === '' ? '' : name(subject)}`
+  `${prefix}{${tagOf(partition)}}${table.name}${infix}:${subject === '' ? '' : checked(subject)}`
 
 const hasOrder = ({ shape }: Table): boolean => shape === 'ordered' || shape === 'queue'
 

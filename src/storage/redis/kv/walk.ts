@@ -2,17 +2,17 @@
 import { Cluster, type Redis } from 'ioredis'
 import type { PlacedRow, RowPage, SetName, Table } from '../../kv.ts'
 import type { RedisConnection } from '../connection.ts'
-import { keysOf, NONE, valueIn } from './rows.ts'
+import { keysOf, NONE, partitionOf, valueIn } from './rows.ts'
 
 const SCAN_COUNT = 1_000
 
 /** What a key of a set names; undefined for the key of an order, or of another table. */
 const placeOf = (prefix: string, table: Table, key: string): SetName | undefined => {
-  // A partition may hold any character but a zero byte, so the table is looked for behind the last tag that fits.
-  const mark = `}${table.name}:`
-  const at = key.indexOf(mark)
-  if (at === -1 || !key.startsWith(`${prefix}{`)) return undefined
-  return { table, partition: key.slice(prefix.length + 1, at), subject: key.slice(at + mark.length) }
+  const end = key.indexOf('}', prefix.length)
+  const mark = `${table.name}:`
+  if (!key.startsWith(`${prefix}{`) || !key.startsWith(mark, end + 1)) return undefined
+  const partition = partitionOf(key.slice(prefix.length + 1, end))
+  return { table, partition, subject: key.slice(end + 1 + mark.length) }
 }
 
 const pairsOf = (flat: readonly Buffer[]): [Buffer, Buffer][] =>

@@ -19,7 +19,6 @@ import { createLayout, type Layout } from '../notify/rows/layout.ts'
 import { watchedOf } from '../relay/webhook-registrations.ts'
 import { ARCHIVE_CLIENT, ARCHIVE_TOPIC, parseRegistration } from '../rooms/archive.ts'
 import { scanKeys, scanPairs } from '../scan.ts'
-import { createMqTransfer } from './mq.ts'
 import { createNotifyTransfer } from './notify.ts'
 import { createOperatorTransfer } from './operator.ts'
 import { createRelayTransfer } from './relay.ts'
@@ -206,7 +205,6 @@ export const createRedisTransfer = (
     ...mailboxes.read,
     ...readersOfRows(kv),
     ...workReaders(source),
-    ...createMqTransfer(redis),
     ...createOperatorTransfer(redis, rooms.operator),
     ...archiveReaders(source),
   }
