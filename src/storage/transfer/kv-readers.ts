@@ -1,6 +1,6 @@
 /** Rooms over the port as records: what of their rows is content, whatever the engine. */
 import { CONTACTS_TABLES } from '../../contacts/store.ts'
-import { MQ_TABLES, placeOf, queueOf } from '../../mq/queue-rows.ts'
+import { MQ_TABLES, placeOf, queueOf } from '../../mq/store-rows.ts'
 import type { RowSource, SetName } from '../kv.ts'
 import type { TypedTable } from '../table.ts'
 import type { Page, Readers, TableReader } from './transfer.ts'

@@ -1,7 +1,7 @@
 /** What of the port is Redis' own: calls that are sent again, keys that go by themselves, and a Redis that is full. */
 import { expect, it } from 'vitest'
 import { createContactsStore } from '../../../src/contacts/store.ts'
-import { createMqStore } from '../../../src/mq/queue-store.ts'
+import { createMqStore } from '../../../src/mq/store-verbs.ts'
 import { systemClock } from '../../../src/platform/runtime/clock.ts'
 import { createChannels } from '../../../src/storage/redis/channels.ts'
 import { connectRedis, type RedisConnection } from '../../../src/storage/redis/connection.ts'

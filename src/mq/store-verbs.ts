@@ -1,10 +1,11 @@
-/** The queues' verbs over the port; what lies where: `./queue-rows.ts`. */
+/** The queues' verbs over the port; what lies where: `./store-rows.ts`. */
 import { createHash } from 'node:crypto'
 import { createKeyedLock } from '../platform/concurrency/keyed-lock.ts'
 import { MINUTE_MS } from '../platform/units.ts'
 import { endOf, name, number } from '../storage/bytes.ts'
 import type { Kv } from '../storage/kv.ts'
 import { read, transact } from '../storage/table.ts'
+import type { MqMessage, MqStore, PlacedMessage, PutLimits, QueueName } from './store.ts'
 import {
   addMessage,
   batchOf,
@@ -21,8 +22,7 @@ import {
   queueOf,
   removeExpired,
   removeMessage,
-} from './queue-rows.ts'
-import type { MqMessage, MqStore, PlacedMessage, PutLimits, QueueName } from './store.ts'
+} from './store-rows.ts'
 
 interface Queues {
   kv: Kv
