@@ -2,9 +2,15 @@
 import { createContactsStore } from '../contacts/store.ts'
 import { createMqStore } from '../mq/store-verbs.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
+import { createSessionsStore } from '../sessions/relay/store.ts'
+import { createJobQueue } from './job-queue.ts'
 import type { Kv } from './kv.ts'
+import { createLeases } from './leases.ts'
 
 export const createRoomStores = (kv: Kv, clock: Pick<Clock, 'now'>) => ({
   contacts: createContactsStore(kv, clock),
+  jobQueue: createJobQueue(kv),
+  leases: createLeases(kv),
   mq: createMqStore(kv),
+  sessions: createSessionsStore(kv),
 })

@@ -268,7 +268,8 @@ export const NOTHING: Codec<undefined> = { encode: () => NO_VALUE, decode: () =>
 /** What one attempt found: the answer for the caller, and the batch that makes it true, where something changes. */
 interface Attempt<T> {
   answer: T
-  batch?: Omit<Batch, 'isOnce'>
+  /** Sent again it is answered as the first time, unless it says otherwise (`isOnce`). */
+  batch?: Batch
 }
 
 /** Attempts at one change. Of those that meet at one row one succeeds each time, so this many others were faster. */
@@ -286,7 +287,7 @@ export const transact = async <T>(
   for (let nth = 0; nth < MAX_ATTEMPTS; nth++) {
     const { answer, batch } = await attempt()
     if (!batch) return answer
-    const [outcome] = await kv.commit([{ ...batch, isOnce: true }], now)
+    const [outcome] = await kv.commit([{ isOnce: true, ...batch }], now)
     if (outcome?.isDone) return answer
   }
   throw new ProtocolError('unavailable', 'too many changes at once')

@@ -1,4 +1,7 @@
 /** What the session relay needs of storage: which peers are in a session, and which processes live. */
+import { z } from 'zod'
+import type { Kv, Write } from '../../storage/kv.ts'
+import { defineTable, float, json, read, transact } from '../../storage/table.ts'
 
 export const SIDES = ['initiator', 'joiner'] as const
 export type Side = (typeof SIDES)[number]
@@ -43,3 +46,90 @@ export interface SessionsStore {
   /** Those of the processes that are not alive at `now`. */
   deadProcesses(processes: readonly string[], now: number): Promise<string[]>
 }
+
+const endpointSchema = z.object({ process: z.string(), socket: z.string() })
+const sessionSchema: z.ZodType<Session> = z.object({
+  createdAt: z.number(),
+  expiresAt: z.number(),
+  initiator: endpointSchema.exactOptional(),
+  joiner: endpointSchema.exactOptional(),
+})
+
+/**
+ * In memory where there is one process: a session lives no longer than the connections of its peers, and one that was
+ * created and not yet used is created again.
+ */
+const SESSIONS = defineTable({
+  name: 'sessions.sessions',
+  shape: 'cell',
+  ends: true,
+  isVolatile: true,
+  codec: json(sessionSchema),
+})
+/** Until when a process counts as alive. */
+const PROCESSES = defineTable({
+  name: 'sessions.processes',
+  shape: 'cell',
+  ends: true,
+  isVolatile: true,
+  codec: float,
+})
+
+const putSession = (id: string, session: Session): Write =>
+  SESSIONS.in(id).put({ value: session, expiresAt: session.expiresAt })
+
+const refusalOf = (session: Session, side: Side): 'taken' | 'not_initialized' | undefined => {
+  if (side === 'joiner' && !session.initiator) return 'not_initialized'
+  return session[side] ? 'taken' : undefined
+}
+
+const enterSession = (
+  kv: Kv,
+  id: string,
+  side: Side,
+  { endpoint, now, lifetimeMs }: Parameters<SessionsStore['enter']>[2],
+): Promise<Entered> =>
+  transact<Entered>(kv, now, async () => {
+    const [{ value: session, isUnchanged }] = await read(kv, [SESSIONS.in(id).get()])
+    if (!session || session.expiresAt <= now) return { answer: { outcome: 'not_found' } }
+    const refusal = refusalOf(session, side)
+    if (refusal) return { answer: { outcome: refusal } }
+    const end = lifetimeMs !== undefined && { expiresAt: session.createdAt + lifetimeMs }
+    const entered = { ...session, [side]: endpoint, ...end }
+    const batch = { partition: id, checks: [isUnchanged], writes: [putSession(id, entered)] }
+    return { answer: { outcome: 'entered', session: entered }, batch }
+  })
+
+export const createSessionsStore = (kv: Kv): SessionsStore => ({
+  async create(id, { createdAt, expiresAt }) {
+    await kv.commit([{ partition: id, writes: [putSession(id, { createdAt, expiresAt })] }], createdAt)
+  },
+
+  enter: (id, side, entry) => enterSession(kv, id, side, entry),
+
+  async session(id, now) {
+    const [{ value }] = await read(kv, [SESSIONS.in(id).get()])
+    return value && value.expiresAt > now ? value : undefined
+  },
+
+  end: (id) =>
+    transact(kv, 0, async () => {
+      const [{ value, isUnchanged }] = await read(kv, [SESSIONS.in(id).get()])
+      if (!value) return { answer: undefined }
+      const batch = { partition: id, checks: [isUnchanged], writes: [SESSIONS.in(id).remove()] }
+      return { answer: value, batch }
+    }),
+
+  async heartbeat(process, until) {
+    const writes = [PROCESSES.in(process).put({ value: until, expiresAt: until })]
+    await kv.commit([{ partition: process, writes }], until)
+  },
+
+  async deadProcesses(processes, now) {
+    const found = await read(
+      kv,
+      processes.map((process) => PROCESSES.in(process).get()),
+    )
+    return processes.filter((_, at) => (found[at]?.value ?? 0) <= now)
+  },
+})

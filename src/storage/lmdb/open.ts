@@ -14,16 +14,13 @@ import { StoreRefused } from '../store-format.ts'
 import type { Stores } from '../stores.ts'
 import { createLmdbBuckets } from './buckets.ts'
 import { openEnv } from './env.ts'
-import { createLmdbJobQueue } from './job-queue.ts'
 import { createLmdbKv } from './kv/engine.ts'
-import { createLmdbLeases } from './leases.ts'
 import { createLmdbNotify, createNotifyParts } from './notify/store.ts'
 import { createLmdbRelayAdmin } from './relay/admin.ts'
 import { createLmdbRelay } from './relay/store.ts'
 import { createLmdbArchive } from './rooms/archive.ts'
 import { createLmdbKeys } from './rooms/keys.ts'
 import { createLmdbOperator } from './rooms/operator.ts'
-import { createLmdbSessions } from './rooms/sessions.ts'
 import { createLmdbSpace, failedCommitReason, LOST } from './space.ts'
 import { claimFormat, prepareStoreFile } from './store-file.ts'
 import { createLmdbTransfer } from './transfer/transfer.ts'
@@ -88,10 +85,7 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
     keys: gate.guard(createLmdbKeys(env)),
     notify: gate.guard(createLmdbNotify(env, parts)),
     archive: gate.guard(archive),
-    jobQueue: gate.guard(createLmdbJobQueue(env)),
     operator: gate.guard(createLmdbOperator(env)),
-    leases: gate.guard(createLmdbLeases()),
-    sessions: gate.guard(createLmdbSessions()),
   }
   const transfer = guardTransfer(gate, createLmdbTransfer({ env, kv: engine }, { ...rooms, archive }, parts))
   const buckets = createLmdbBuckets(env, clock)

@@ -18,16 +18,13 @@ import type { Stores } from '../stores.ts'
 import { createRedisBuckets } from './buckets.ts'
 import { createChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
-import { createRedisJobQueue } from './job-queue.ts'
 import { createRedisKv } from './kv/engine.ts'
-import { createRedisLeases } from './leases.ts'
 import { createRedisNotifyStore } from './notify/store.ts'
 import { createRedisRelayAdmin } from './relay/admin.ts'
 import { createRedisRelay } from './relay/store.ts'
 import { createRedisArchive } from './rooms/archive.ts'
 import { createRedisKeys } from './rooms/keys.ts'
 import { createRedisOperator } from './rooms/operator.ts'
-import { createRedisSessions } from './rooms/sessions.ts'
 import { createSessionsAdapter } from './rooms/sessions-adapter.ts'
 import { createRedisSpace } from './space.ts'
 import { createRedisTransfer } from './transfer/transfer.ts'
@@ -58,7 +55,6 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     keys: gate.guard(createRedisKeys(redis)),
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
     archive: gate.guard(archive),
-    jobQueue: gate.guard(createRedisJobQueue({ redis, channels })),
     operator: gate.guard(createRedisOperator(redis)),
   }
   let closing: Promise<void> | undefined
@@ -66,8 +62,6 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     ...rooms,
     kv,
     transfer: guardTransfer(gate, createRedisTransfer({ redis, kv }, { ...rooms, archive })),
-    leases: gate.guard(createRedisLeases(redis)),
-    sessions: gate.guard(createRedisSessions(redis)),
     sessionsAdapter: () => createSessionsAdapter(redis, connection.log),
     buckets: createRedisBuckets(redis, systemClock),
     relayAdmin: gate.guard(createRedisRelayAdmin(redis)),

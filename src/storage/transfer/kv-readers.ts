@@ -1,6 +1,8 @@
 /** Rooms over the port as records: what of their rows is content, whatever the engine. */
 import { CONTACTS_TABLES } from '../../contacts/store.ts'
 import { MQ_TABLES, placeOf, queueOf } from '../../mq/store-rows.ts'
+import type { Job } from '../../platform/jobs/job-queue.ts'
+import { JOB_TABLES } from '../job-queue.ts'
 import type { RowSource, SetName } from '../kv.ts'
 import type { TypedTable } from '../table.ts'
 import type { Page, Readers, TableReader } from './transfer.ts'
@@ -54,4 +56,28 @@ const mqReaders = (source: RowSource): Pick<Readers, 'mqMessage' | 'mqAttended'>
   ),
 })
 
-export const readersOfRows = (source: RowSource) => ({ ...contactsReaders(source), ...mqReaders(source) })
+const notExpired = ({ value }: TypedRow<Job>, now: number) => (value.expiresAt > now ? value : undefined)
+
+/** What stands before a cursor of the dead letters, which come behind the jobs that wait. */
+const DEAD = 'dead '
+
+const jobReader = (source: RowSource): TableReader<Job> => {
+  const waiting = records(source, JOB_TABLES.waiting, notExpired)
+  const dead = records(source, JOB_TABLES.dead, notExpired)
+  return {
+    async *read({ now, after }) {
+      const isDead = after?.startsWith(DEAD)
+      if (!isDead) yield* waiting.read({ now, after })
+      const rest = isDead ? after?.slice(DEAD.length) || undefined : undefined
+      for await (const { records: found, cursor = '' } of dead.read({ now, after: rest }))
+        yield { records: found, cursor: `${DEAD}${cursor}` }
+    },
+    size: waiting.size,
+  }
+}
+
+export const readersOfRows = (source: RowSource) => ({
+  ...contactsReaders(source),
+  ...mqReaders(source),
+  job: jobReader(source),
+})

@@ -6,14 +6,14 @@ import { silent } from '../../../src/platform/telemetry.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
 import { createLeaderElection } from '../../../src/server/leader-election.ts'
-import { createLmdbLeases } from '../../../src/storage/lmdb/leases.ts'
+import type { Leases } from '../../../src/storage/leases.ts'
 import { eventually } from '../../support/eventually.ts'
 import { startNotify, type View } from '../../support/world/notify.ts'
 import { leapingClock } from '../support/clock.ts'
 
 /** On duty whenever it asks, by leases of its own. */
-const alone = (clock: Clock) =>
-  createLeaderElection({ leases: createLmdbLeases(), clock, log: silent }, 'me')('renewal')
+const alone = (clock: Clock, leases: Leases) =>
+  createLeaderElection({ leases, clock, log: silent }, 'me')('a renewal of its own')
 
 it('the server is on its own topic and on those of all apps when it is ready, after a restart too', async () => {
   await using world = await startNotify()
@@ -48,7 +48,7 @@ it('on a relay that forgets, notify topics are joined again, and failures are re
     },
   }
   await using relayTopics = createRelayTopics(
-    { store: world.store, relay, leaderTask: alone(clock), clock, log: silent },
+    { store: world.store, relay, leaderTask: alone(clock, world.leases), clock, log: silent },
     { serverTopics: () => ['the server'], renew: true },
   )
   expect(relayTopics.isReady).toBe(false)
@@ -65,6 +65,7 @@ it('on a relay that forgets, notify topics are joined again, and failures are re
 }, 30_000)
 
 it('ready rejects when the server is closed before', async () => {
+  await using world = await startNotify()
   const relayTopics = createRelayTopics(
     {
       store: { apps: async () => [], topics: async () => [] },
@@ -74,7 +75,7 @@ it('ready rejects when the server is closed before', async () => {
         ready: () => Promise.reject(new Error('closed')),
         subscribe: async () => {},
       },
-      leaderTask: alone(leapingClock()),
+      leaderTask: alone(leapingClock(), world.leases),
       clock: leapingClock(),
       log: silent,
     },

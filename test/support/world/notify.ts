@@ -173,6 +173,9 @@ export const startNotify = async (
     get store() {
       return running.stores.notify
     },
+    get leases() {
+      return running.stores.leases
+    },
     get vault() {
       return running.vault
     },

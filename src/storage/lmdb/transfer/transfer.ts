@@ -5,7 +5,6 @@
  * A snapshot is one read transaction: LMDB keeps the pages that it sees for as long as it lasts, and no writer waits.
  */
 import type { Watcher } from '../../../notify/store/store.ts'
-import type { Job } from '../../../platform/jobs/job-queue.ts'
 import type { Watch } from '../../../relay/store.ts'
 import type { Chain } from '../../../sessions/operator/store.ts'
 import { name } from '../../bytes.ts'
@@ -33,7 +32,6 @@ const openRoomTables = (env: Env) => {
   const invites: Rows<Omit<Records['invite'], 'accountKey'>> = env.openDB({ name: 'keys.invites', ...ROWS })
   const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
   const watches: Rows<Watch> = env.openDB({ name: 'relay.watches', ...ROWS })
-  const jobs: Rows<Job> = env.openDB({ name: 'agenda.jobs', ...ROWS })
   const approvals: Rows<ApprovalRow> = env.openDB({ name: 'operator.approvals', ...ROWS })
   const chains: Rows<Chain> = env.openDB({ name: 'operator.chains', ...ROWS })
   const log: Rows<Logged> = env.openDB({ name: 'operator.log', ...ROWS })
@@ -43,7 +41,6 @@ const openRoomTables = (env: Env) => {
     invites,
     notes,
     watches,
-    jobs,
     approvals,
     chains,
     log,
@@ -127,11 +124,10 @@ const notifyReaders = (
 const roomReaders = (
   rooms: RoomTables,
   view: ReadView,
-): Pick<Readers, 'watch' | 'job' | 'approval' | 'microblock' | 'archived' | 'registration'> => {
-  const { watches, jobs, approvals, chains, log, archive } = rooms
+): Pick<Readers, 'watch' | 'approval' | 'microblock' | 'archived' | 'registration'> => {
+  const { watches, approvals, chains, log, archive } = rooms
   return {
     watch: walk(watches, view, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
-    job: walk(jobs, view, (_, job, now) => (job.expiresAt > now ? job : undefined)),
     approval: walk(approvals, view, (_, { attempt: _attempt, ...approval }, now) =>
       approval.keptUntil > now ? approval : undefined,
     ),

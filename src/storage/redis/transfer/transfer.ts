@@ -7,13 +7,11 @@
  */
 import { identityCursor } from '../../../keys/store.ts'
 import type { Sealed } from '../../../notify/store/store.ts'
-import type { Job } from '../../../platform/jobs/job-queue.ts'
 import type { Kv } from '../../kv.ts'
 import { readersOfRows } from '../../transfer/kv-readers.ts'
 import type { Page, Readers, Transfer } from '../../transfer/transfer.ts'
 import { type Transferred, writesByVerbs } from '../../transfer/writes.ts'
 import type { RedisConnection } from '../connection.ts'
-import { jobsOf, queuesOf } from '../job-queue.ts'
 import { parsed } from '../notify/deps.ts'
 import { createLayout, type Layout } from '../notify/rows/layout.ts'
 import { watchedOf } from '../relay/webhook-registrations.ts'
@@ -115,12 +113,11 @@ const appReaders = ({
   }
 }
 
-/** Webhook registrations of the relay, and jobs. */
-const workReaders = ({ redis, rooms }: Source): Pick<Readers, 'watch' | 'job'> => {
+/** Webhook registrations of the relay. */
+const workReaders = ({ redis, rooms }: Source): Pick<Readers, 'watch'> => {
   const { client, prefix } = redis
   const { relay } = rooms
   const watched = watchedOf(prefix)
-  const queues = queuesOf(prefix)
   return {
     watch: {
       async *read({ now }) {
@@ -128,23 +125,6 @@ const workReaders = ({ redis, rooms }: Source): Pick<Readers, 'watch' | 'job'> =
         for await (const pairs of scanPairs(scan)) {
           const clientIds = pairs.map(([clientId]) => clientId)
           yield { records: await relay.watches(clientIds, now, true), cursor: undefined }
-        }
-      },
-      size: unknownSize,
-    },
-    job: {
-      // One queue after the other; one that was not finished is begun again.
-      async *read({ now, after }) {
-        let cursor = after
-        const begin = after === undefined ? '-' : `(${after}`
-        for (const queue of await redis.one(() => client.zrangebylex(queues, begin, '+'))) {
-          const key = jobsOf(prefix, queue)
-          const scan = (from: string) => redis.one(() => client.hscan(key, from, 'COUNT', SCAN_COUNT))
-          for await (const pairs of scanPairs(scan)) {
-            const jobs = pairs.map(([, json]) => parsed<Job>(json)).filter((job) => job !== undefined)
-            yield { records: jobs.filter(({ expiresAt }) => expiresAt > now), cursor }
-          }
-          cursor = queue
         }
       },
       size: unknownSize,
