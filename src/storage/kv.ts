@@ -96,6 +96,8 @@ export type Check =
   | { readonly kind: 'absent' | 'present'; readonly set: SetName; readonly key: Buffer }
   /** The row has exactly this value. */
   | { readonly kind: 'is'; readonly set: SetName; readonly key: Buffer; readonly value: Buffer }
+  /** The row of a queue is there, and due: nobody has it. */
+  | { readonly kind: 'due'; readonly set: SetName; readonly key: Buffer; readonly at: number }
   /** The set has fewer rows than that. Not for cells and queues. */
   | { readonly kind: 'below'; readonly set: SetName; readonly count: number }
 

@@ -138,6 +138,8 @@ export interface TableSet<V> {
   isAbsent(key?: Buffer): Check
   isPresent(key?: Buffer): Check
   hasFewerThan(count: number): Check
+  /** Of a queue: nobody has the row at that time. */
+  isDue(key: Buffer, at: number): Check
   put(row: Placed<V>): Write
   create(row: Placed<V>): Write
   remove(key?: Buffer): Write
@@ -228,6 +230,7 @@ const setOf = <V>(name: SetName, codec: Codec<V>): TableSet<V> => {
     isAbsent: (key = NO_KEY) => ({ kind: 'absent', set: name, key }),
     isPresent: (key = NO_KEY) => ({ kind: 'present', set: name, key }),
     hasFewerThan: (count) => ({ kind: 'below', set: name, count }),
+    isDue: (key, at) => ({ kind: 'due', set: name, key, at }),
     put: (row) => ({ kind: 'put', ...placed(row) }),
     create: (row) => ({ kind: 'create', ...placed(row) }),
     remove: (key = NO_KEY) => ({ kind: 'remove', set: name, key }),

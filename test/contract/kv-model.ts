@@ -43,6 +43,7 @@ export const createKvModel = () => {
   const holds = (check: Check): boolean => {
     if (check.kind === 'below') return inSet(check.set).length < check.count
     const found = find(check.set, check.key)
+    if (check.kind === 'due') return found !== undefined && found.due <= check.at
     if (check.kind === 'is') return found?.value.equals(check.value) ?? false
     return (found === undefined) === (check.kind === 'absent')
   }
@@ -77,7 +78,8 @@ export const createKvModel = () => {
       const failed = checks.findIndex((check) => !holds(check))
       if (failed === -1) return { isDone: true, results: writes.map(write) }
       const check = checks[failed]
-      const found = check && 'key' in check ? find(check.set, check.key)?.value : undefined
+      const found =
+        check && 'key' in check && check.kind !== 'due' ? find(check.set, check.key)?.value : undefined
       return { isDone: false, failed, found }
     },
     read(request: ReadRequest): ReadAnswer {

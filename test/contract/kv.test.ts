@@ -93,6 +93,8 @@ for (const engine of engines) {
           const checkOf = (step: Step, partition: number): Check => {
             const set = setOf(step, partition)
             const key = keyOf(set.table, step.key)
+            if (set.table.shape === 'queue' && step.kind === 5)
+              return { kind: 'due', set, key, at: now + step.count }
             if (step.kind < 2) return { kind: step.kind === 0 ? 'absent' : 'present', set, key }
             if (step.kind < 4 && set.table.shape !== 'index')
               return { kind: 'is', set, key, value: step.value }

@@ -25,6 +25,12 @@ const findingOf = (kv: KvState, check: Check): { holds: boolean; found?: Buffer 
     const count = rowsOf(kv, set.table).getKeysCount({ start, end, limit: check.count })
     return { holds: count < check.count }
   }
+  if (check.kind === 'due') {
+    const at = keyAt(set, check.key)
+    const row = rowsOf(kv, set.table).get(at)
+    const freeAt = kv.leases.get(leaseKey(set, at)) ?? row?.readDoubleBE(0)
+    return { holds: row !== undefined && (freeAt ?? 0) <= check.at }
+  }
   const found = valueAt(kv, set, keyAt(set, check.key))
   if (check.kind === 'is') return { holds: found?.equals(check.value) ?? false, found }
   return { holds: (found === undefined) === (check.kind === 'absent'), found }

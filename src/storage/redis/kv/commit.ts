@@ -2,12 +2,12 @@
 import { invariant } from '../../../platform/invariant.ts'
 import { HOUR_MS } from '../../../platform/units.ts'
 import { number } from '../../bytes.ts'
-import type { Batch, Outcome, SetName, Shape, Write } from '../../kv.ts'
+import type { Batch, Check, Outcome, SetName, Shape, Write } from '../../kv.ts'
 import { createCallBatcher } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
 import { kvCommit, kvRelieve } from '../lua/kv/commit.ts'
 import { list, whole } from '../script.ts'
-import { type Arg, checkKey, keysOf, NO_END, NONE, tagOf } from './rows.ts'
+import { type Arg, checkKey, escapedKey, keysOf, NO_END, NONE, tagOf } from './rows.ts'
 
 /** How much longer than its row a key is kept: for clocks that differ. */
 const TTL_MARGIN_MS = HOUR_MS
@@ -51,6 +51,16 @@ const ttlOf = ({ set, ...one }: Write, now: number): Arg => {
 const queuedValue = (value: Buffer, expiresAt: number | undefined): Buffer =>
   Buffer.concat([expiresAt === undefined ? NO_END : number(expiresAt), value])
 
+/** A row as scripts name it. */
+const rowName = ({ table }: SetName, key: Buffer): Buffer =>
+  table.shape === 'ordered' ? escapedKey(key) : key
+
+const expectedOf = (check: Check): Arg => {
+  if (check.kind === 'is') return check.value
+  if (check.kind === 'below') return check.count
+  return check.kind === 'due' ? check.at : ''
+}
+
 /** Encodes a batch for `kvCommit`. */
 const encode = (
   { prefix, onceName }: { prefix: string; onceName: () => string },
@@ -65,13 +75,13 @@ const encode = (
   }
   const checked = checks.flatMap((check): Arg[] => {
     const { kind, set } = check
-    const key = 'key' in check ? check.key : NONE
-    const value = check.kind === 'is' ? check.value : check.kind === 'below' ? check.count : ''
+    const key = rowName(set, 'key' in check ? check.key : NONE)
+    const value = expectedOf(check)
     return [kind, LETTERS[set.table.shape], placeOf(set, key), key, value]
   })
   const written = writes.flatMap((one): Arg[] => {
     const { kind, set } = one
-    const key = 'id' in one ? one.id : 'key' in one ? one.key : NONE
+    const key = rowName(set, 'id' in one ? one.id : 'key' in one ? one.key : NONE)
     const value =
       one.kind === 'enqueue'
         ? queuedValue(one.value, one.expiresAt)

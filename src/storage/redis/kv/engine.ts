@@ -5,7 +5,7 @@
  * |---|---|---|
  * | cell | string | |
  * | map | hash: key → value | |
- * | ordered | hash: key → value | sorted set of the keys, all of score 0 |
+ * | ordered | sorted set of `<key> <end of the key> <value>`, all of score 0 | |
  * | index | sorted set of the keys, all of score 0 | |
  * | queue | hash: id → its end (8 bytes), value | sorted set: id by when it is due; a lease is a later time |
  *

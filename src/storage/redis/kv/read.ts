@@ -1,47 +1,43 @@
 /** Reads of the port in Redis. */
 import type { ReadAnswer, ReadRequest, SetName } from '../../kv.ts'
 import type { RedisConnection } from '../connection.ts'
-import { kvRange } from '../lua/kv/range.ts'
-import { list } from '../script.ts'
-import { checkKey, keyOf, keysOf, NONE, valueIn } from './rows.ts'
-
-const LEX_ALL = { from: '-', to: '+' }
+import { checkKey, escapedKey, KEY_END, keyOf, keysOf, NONE, rowOfMember, valueIn } from './rows.ts'
 
 /** As `ZRANGE … BYLEX` takes them. */
-const bound = (sign: '[' | '(', key: Buffer): Buffer => Buffer.concat([Buffer.from(sign), key])
+const bound = ({ table }: SetName, sign: '[' | '(', key: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(sign), table.shape === 'ordered' ? escapedKey(key) : key])
 
-const get = async (redis: RedisConnection, set: SetName, key: Buffer): Promise<Buffer | undefined> => {
-  const { client, prefix } = redis
+const get = async ({ client, prefix }: RedisConnection, set: SetName, key: Buffer) => {
   checkKey(set, key)
   const at = keyOf(prefix, set)
   const { shape } = set.table
   if (shape === 'cell') return (await client.getBuffer(at)) ?? undefined
   if (shape === 'index') return (await client.zscore(at, key)) === null ? undefined : NONE
-  return valueIn(set.table, await client.hgetBuffer(at, key))
+  if (shape !== 'ordered') return valueIn(set.table, await client.hgetBuffer(at, key))
+  const start = Buffer.concat([bound(set, '[', key), KEY_END])
+  const end = Buffer.concat([bound(set, '(', key), BEHIND_KEY_END])
+  const [member] = await client.zrangebylexBuffer(at, start, end, 'LIMIT', 0, 1)
+  return member && rowOfMember(member).value
 }
+const BEHIND_KEY_END = Buffer.from([0, 2])
 
 export const answer = async (redis: RedisConnection, request: ReadRequest): Promise<ReadAnswer> => {
+  const { client, prefix } = redis
   const { set } = request
   if (request.kind === 'get') return { kind: 'get', value: await get(redis, set, request.key) }
   const { from, to } = request.range
-  const keys = keysOf(redis.prefix, set)
-  const order = keys.at(-1) ?? ''
-  const [start, end] = [from ? bound('[', from) : LEX_ALL.from, to ? bound('(', to) : LEX_ALL.to]
+  const at = keysOf(prefix, set).at(-1) ?? ''
+  const [start, end] = [from ? bound(set, '[', from) : '-', to ? bound(set, '(', to) : '+']
   if (request.kind === 'count') {
-    const count =
-      from || to
-        ? await redis.client.zlexcount(order, start, end)
-        : await (set.table.shape === 'map' ? redis.client.hlen(order) : redis.client.zcard(order))
-    return { kind: 'count', count }
+    if (from || to) return { kind: 'count', count: await client.zlexcount(at, start, end) }
+    return { kind: 'count', count: await (set.table.shape === 'map' ? client.hlen(at) : client.zcard(at)) }
   }
-  const args = [start, end, request.limit, request.isReverse ? 1 : 0]
-  const [found, values] = list(await redis.scriptBuffer(kvRange, keys, args)).map(list)
+  const found = await (request.isReverse
+    ? client.zrevrangebylexBuffer(at, end, start, 'LIMIT', 0, request.limit)
+    : client.zrangebylexBuffer(at, start, end, 'LIMIT', 0, request.limit))
+  const isIndex = set.table.shape === 'index'
   return {
     kind: 'range',
-    rows: (found ?? []).flatMap((key, at) => {
-      const value = set.table.shape === 'index' ? NONE : values?.[at]
-      // Its end came between the two.
-      return Buffer.isBuffer(key) && Buffer.isBuffer(value) ? [{ key, value }] : []
-    }),
+    rows: found.map((member) => (isIndex ? { key: member, value: NONE } : rowOfMember(member))),
   }
 }

@@ -25,11 +25,38 @@ export const partitionOf = (tag: string): string =>
 export const keyOf = (prefix: string, { table, partition, subject }: SetName, infix = ''): string =>
   `${prefix}{${tagOf(partition)}}${table.name}${infix}:${subject === '' ? '' : checked(subject)}`
 
-const hasOrder = ({ shape }: Table): boolean => shape === 'ordered' || shape === 'queue'
+/**
+ * A key in the members of an ordered set: what stands behind it must not change the order, so a zero byte becomes two, and
+ * the end of the key is less than both. `<key> 0 1 <value>` is a member.
+ */
+const ESCAPED_ZERO = Buffer.from([0, 0xff])
+export const KEY_END = Buffer.from([0, 1])
+export const escapedKey = (key: Buffer): Buffer => {
+  if (!key.includes(0)) return key
+  const parts: Buffer[] = []
+  let from = 0
+  for (let at = key.indexOf(0); at !== -1; at = key.indexOf(0, at + 1)) {
+    parts.push(key.subarray(from, at), ESCAPED_ZERO)
+    from = at + 1
+  }
+  return Buffer.concat([...parts, key.subarray(from)])
+}
+
+/** The row of a member of an ordered set. */
+export const rowOfMember = (member: Buffer): { key: Buffer; value: Buffer } => {
+  const parts: Buffer[] = []
+  let from = 0
+  for (let at = member.indexOf(0); ; at = member.indexOf(0, at + 2)) {
+    parts.push(member.subarray(from, at))
+    if (member[at + 1] === KEY_END[1]) return { key: Buffer.concat(parts), value: member.subarray(at + 2) }
+    parts.push(ESCAPED_ZERO.subarray(0, 1))
+    from = at + 2
+  }
+}
 
 /** Keys of a set, as scripts take them. */
 export const keysOf = (prefix: string, set: SetName): string[] =>
-  hasOrder(set.table) ? [keyOf(prefix, set), keyOf(prefix, set, '.o')] : [keyOf(prefix, set)]
+  set.table.shape === 'queue' ? [keyOf(prefix, set), keyOf(prefix, set, '.o')] : [keyOf(prefix, set)]
 
 /** Throws where no engine could keep the row. */
 export const checkKey = ({ table, partition, subject }: SetName, key: Buffer) => {

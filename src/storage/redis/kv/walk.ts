@@ -1,8 +1,8 @@
 /** All rows of a table of the port in Redis, by SCAN. */
 import { Cluster, type Redis } from 'ioredis'
-import type { PlacedRow, RowPage, SetName, Table } from '../../kv.ts'
+import type { PlacedRow, RawRow, RowPage, SetName, Table } from '../../kv.ts'
 import type { RedisConnection } from '../connection.ts'
-import { keysOf, NONE, partitionOf, valueIn } from './rows.ts'
+import { keysOf, NONE, partitionOf, rowOfMember, valueIn } from './rows.ts'
 
 const SCAN_COUNT = 1_000
 
@@ -18,6 +18,12 @@ const placeOf = (prefix: string, table: Table, key: string): SetName | undefined
 const pairsOf = (flat: readonly Buffer[]): [Buffer, Buffer][] =>
   Array.from({ length: flat.length / 2 }, (_, at) => [flat[2 * at] ?? NONE, flat[2 * at + 1] ?? NONE])
 
+/** The row of what a scan gives in pairs: key and value, or member and score. */
+const rowFound = (table: Table, name: Buffer, value: Buffer): RawRow => {
+  if (table.shape === 'ordered') return rowOfMember(name)
+  return { key: name, value: table.shape === 'index' ? NONE : (valueIn(table, value) ?? NONE) }
+}
+
 /** Pages of one set. */
 async function* rowsOfSet(redis: RedisConnection, set: SetName): AsyncIterable<PlacedRow[]> {
   const { client, prefix } = redis
@@ -31,7 +37,7 @@ async function* rowsOfSet(redis: RedisConnection, set: SetName): AsyncIterable<P
   let cursor = '0'
   do {
     const [next, flat] = await redis.one(() =>
-      shape === 'index'
+      shape === 'index' || shape === 'ordered'
         ? client.zscanBuffer(at, cursor, 'COUNT', SCAN_COUNT)
         : client.hscanBuffer(at, cursor, 'COUNT', SCAN_COUNT),
     )
@@ -41,10 +47,9 @@ async function* rowsOfSet(redis: RedisConnection, set: SetName): AsyncIterable<P
       shape === 'queue' && found.length > 0
         ? await redis.one(() => client.zmscore(order, ...found.map(([key]) => key)))
         : []
-    yield found.map(([key, value], nth) => ({
+    yield found.map(([name, value], nth) => ({
       set,
-      key,
-      value: shape === 'index' ? NONE : (valueIn(set.table, value) ?? NONE),
+      ...rowFound(set.table, name, value),
       ...(shape === 'queue' && { at: Number(dues[nth] ?? 0) }),
     }))
   } while (cursor !== '0')

@@ -11,13 +11,20 @@ local function live(key, ttl)
 end`
 
 /**
- * A row of a queue has its end before its value. Shapes: c cell, m map, o ordered, i index, q queue.
- * `find(shape, key, row)`: the value, '' in an index, false where there is none.
+ * A row of a queue has its end before its value; a member of an ordered set is the row's key, an end of it, and the value
+ * (`redis/kv/rows.ts`). Shapes: c cell, m map, o ordered, i index, q queue.
+ * `find(shape, key, row)`: the value, '' in an index, false where there is none; of an ordered set the member, too.
  */
 const FIND = `
 local function find(shape, key, row)
   if shape == 'c' then return redis.call('GET', key) end
   if shape == 'i' then return redis.call('ZSCORE', key, row) and '' end
+  if shape == 'o' then
+    local start = row .. '\\0\\1'
+    local member = redis.call('ZRANGE', key, '[' .. start, '(' .. row .. '\\0\\2', 'BYLEX', 'LIMIT', 0, 1)[1]
+    if member then return string.sub(member, #start + 1), member end
+    return false
+  end
   local value = redis.call('HGET', key, row)
   return value and shape == 'q' and string.sub(value, 9) or value
 end`
@@ -25,7 +32,7 @@ end`
 /**
  * Commits batches, each of them whole or not at all. Rules: see `storage/kv.ts`.
  *
- * KEYS  of each batch those of its sets: one of a cell, map or index; of an ordered set and a queue the rows, then the order
+ * KEYS  of each batch those of its sets: one; of a queue the rows, then the order
  * ARGV  of each batch: place of its first key · name of its `once` key among KEYS, or 0 · how many checks · how many writes ·
  *       the checks: kind, shape, place of the key, row, value or count · the writes: kind, shape, place of the key, row,
  *       value, ttl in ms or '', when it is due or ''. Places count from the first key of the batch on.
@@ -49,8 +56,11 @@ local function failing(count)
       local holds
       if kind == 'below' then
         local size = (shape == 'm' or shape == 'q') and redis.call('HLEN', key(place))
-          or redis.call('ZCARD', key(shape == 'o' and place + 1 or place))
+          or redis.call('ZCARD', key(place))
         holds = size < tonumber(value)
+      elseif kind == 'due' then
+        local due = redis.call('ZSCORE', key(place + 1), row)
+        holds = due and tonumber(due) <= tonumber(value)
       else
         found = find(shape, key(place), row)
         if kind == 'is' then holds = found == value else holds = (kind == 'present') == (found and true or false) end
@@ -61,26 +71,28 @@ local function failing(count)
   return failed, found
 end
 
-local function put(shape, key, order, row, value, ttl)
+local function put(shape, key, row, value, ttl)
   if shape == 'c' then
     if ttl == '' then redis.call('SET', key, value) else redis.call('SET', key, value, 'PX', ttl) end
     return
   end
   if shape == 'i' then redis.call('ZADD', key, 0, row)
-  else
-    redis.call('HSET', key, row, value)
-    if shape == 'o' then
-      redis.call('ZADD', order, 0, row)
-      if ttl ~= '' then live(order, ttl) end
-    end
-  end
+  elseif shape == 'o' then
+    local _, former = find(shape, key, row)
+    if former then redis.call('ZREM', key, former) end
+    redis.call('ZADD', key, 0, row .. '\\0\\1' .. value)
+  else redis.call('HSET', key, row, value) end
   if ttl ~= '' then live(key, ttl) end
 end
 
 local function remove(shape, key, order, row)
   if shape == 'c' then return redis.call('DEL', key) end
   if shape == 'i' then return redis.call('ZREM', key, row) end
-  if shape == 'o' or shape == 'q' then redis.call('ZREM', order, row) end
+  if shape == 'o' then
+    local _, former = find(shape, key, row)
+    return former and redis.call('ZREM', key, former) or 0
+  end
+  if shape == 'q' then redis.call('ZREM', order, row) end
   return redis.call('HDEL', key, row)
 end
 
@@ -88,17 +100,17 @@ local function write()
   local kind, shape, place, row, value, ttl, due = arg(), arg(), tonumber(arg()), arg(), arg(), arg(), arg()
   local rows, order = key(place), key(place + 1)
   if kind == 'put' then
-    put(shape, rows, order, row, value, ttl)
+    put(shape, rows, row, value, ttl)
     return 1
   end
   if kind == 'create' then
     if find(shape, rows, row) then return 0 end
-    put(shape, rows, order, row, value, ttl)
+    put(shape, rows, row, value, ttl)
     return 1
   end
   if kind == 'remove' then return remove(shape, rows, order, row) end
   if kind == 'clear' then
-    if shape == 'o' or shape == 'q' then redis.call('DEL', order) end
+    if shape == 'q' then redis.call('DEL', order) end
     return redis.call('DEL', rows)
   end
   if kind == 'enqueue' then
