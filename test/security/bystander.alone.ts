@@ -90,6 +90,12 @@ const watchMemory = async (ground: Ground) => {
   }
 }
 
+/** How long an attack was made ready, prepared, made and recovered from. */
+const secondsOf = (at: Record<'beganAt' | 'orderedAt' | 'begunAt' | 'overAt' | 'endedAt', number>) =>
+  [at.orderedAt - at.beganAt, at.begunAt - at.orderedAt, at.overAt - at.begunAt, at.endedAt - at.overAt].map(
+    (ms) => Math.round(ms / 100) / 10,
+  )
+
 /** For whoever looks at how an attack does: as JSON. */
 const tell = ({ health, ...measured }: { health: readonly number[]; [what: string]: unknown }) => {
   const told = {
@@ -107,25 +113,35 @@ const suffer = async (
   at: number,
 ): Promise<void> => {
   const domain = `bystander-${at}.example`
-  const { victim, check } = await startVictim(ground)
+  const beganAt = performance.now()
+  const victimStarting = startVictim(ground)
+  victimStarting.catch(() => {})
   await using bystander = await startBystander(ground, domain)
+  const { victim, check } = await victimStarting
   const orders = await ordersFor(ground, attack, { domain, at, victim })
+  const orderedAt = performance.now()
   const storedBefore = await ground.stored()
   using memory = await watchMemory(ground)
   const scheduleBefore = await ground.schedule()
   const { begun, over } = attackers.attack(orders)
   await begun
+  const begunAt = performance.now()
   using watch = watchHealth(ground.all)
   const tally = await over
+  const overAt = performance.now()
   const health = await watch.stop()
   const slowness = await slownessSince(ground, scheduleBefore)
   const stored = mib((await ground.stored()) - storedBefore)
   const resident = mib(memory.grown())
-  await bystander.finish()
+  await Promise.all([bystander.finish(), check()])
   const slowest = Math.max(...bystander.times.newcomer)
-  if (process.env.BELFRY_TELL === 'yes')
-    tell({ attack: attack.title, tally, stored, resident, slowness, health, newcomer: Math.round(slowest) })
-  await check()
+  if (process.env.BELFRY_TELL === 'yes') {
+    const times = { beganAt, orderedAt, begunAt, overAt, endedAt: performance.now() }
+    tell({
+      ...{ attack: attack.title, tally, stored, resident, slowness, health, newcomer: Math.round(slowest) },
+      seconds: secondsOf(times),
+    })
+  }
   expectTally(attack, tally)
   expect(median(health), 'ms until /health answers').toBeLessThan(
     HEALTHY_MS * Math.min(slowness, MOST_SLOWNESS),

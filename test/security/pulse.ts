@@ -28,6 +28,24 @@ export const inTime = async <T>(what: string, work: Promise<T>, milliseconds = P
   }
 }
 
+/** Time between two things, which ends early when somebody waits for the second one. */
+export const createRest = () => {
+  let end = () => {}
+  return {
+    async last(milliseconds: number): Promise<void> {
+      if (milliseconds <= 0) return
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, milliseconds)
+        end = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    },
+    end: () => end(),
+  }
+}
+
 /**
  * A wallet and a dapp that go on exchanging notifications, one after the other, whatever else happens to the server.
  * One beat: published, received and decrypted, marked as read with an answer. `everyMs`: from one beat to the next.
@@ -54,6 +72,7 @@ export const startPulseAt = async (place: PulsePlace, { everyMs = 0 }: { everyMs
   let beats = 0
   let failure: unknown
   let listeners: (() => void)[] = []
+  const rest = createRest()
 
   const timed = async <T>(what: keyof typeof times, work: Promise<T>): Promise<T> => {
     const began = performance.now()
@@ -83,8 +102,7 @@ export const startPulseAt = async (place: PulsePlace, { everyMs = 0 }: { everyMs
       const woken = listeners
       listeners = []
       for (const wake of woken) wake()
-      const pauseMs = everyMs - (performance.now() - began)
-      if (pauseMs > 0 && !isStopped) await new Promise((resolve) => setTimeout(resolve, pauseMs))
+      if (!isStopped) await rest.last(everyMs - (performance.now() - began))
     }
   }
   const running = run().catch((error: unknown) => {
@@ -93,7 +111,9 @@ export const startPulseAt = async (place: PulsePlace, { everyMs = 0 }: { everyMs
   })
   const until = async (count: number): Promise<void> => {
     while (beats < count && failure === undefined && !isStopped) {
-      await new Promise<void>((resolve) => void listeners.push(resolve))
+      const beaten = new Promise<void>((resolve) => void listeners.push(resolve))
+      rest.end()
+      await beaten
     }
     if (failure !== undefined) throw failure
   }
@@ -107,16 +127,18 @@ export const startPulseAt = async (place: PulsePlace, { everyMs = 0 }: { everyMs
     get beats() {
       return beats
     },
-    /** A whole beat that begins after now: the one in progress, and the next. */
+    /** A whole beat that begins after now: the one in progress, and the next. Nothing rests before they are over. */
     next: () => until(beats + 2),
     /** Throws what went wrong, if anything did. */
     async stop() {
       isStopped = true
+      rest.end()
       await running
       if (failure !== undefined) throw failure
     },
     async [Symbol.asyncDispose]() {
       isStopped = true
+      rest.end()
       await running
       await wallet[Symbol.asyncDispose]()
     },

@@ -8,24 +8,22 @@ import { newOwner } from '../../support/owner.ts'
 import { type EnrolledApp, newDevice, postNotification } from '../../support/story.ts'
 import { startReceiver } from '../../support/webhook-receiver.ts'
 import type { Ground } from '../../support/world/attacked.ts'
-import { inTime, startPulseAt } from '../pulse.ts'
+import { createRest, inTime, startPulseAt } from '../pulse.ts'
 
 const BEAT_MS = 700
 const NEWCOMER_MS = 1_200
 const HEALTH_MS = 100
 const PATIENCE_MS = 10_000
 
-const pause = (milliseconds: number) =>
-  new Promise((resolve) => setTimeout(resolve, Math.max(0, milliseconds)))
-
 /** Does it again and again, from one beginning to the next so many ms, until it is stopped. */
 const repeated = (everyMs: number, work: () => Promise<void>) => {
   let isStopped = false
+  const rest = createRest()
   const run = async () => {
     while (!isStopped) {
       const began = performance.now()
       await work()
-      if (!isStopped) await pause(everyMs - (performance.now() - began))
+      if (!isStopped) await rest.last(everyMs - (performance.now() - began))
     }
   }
   const running = run()
@@ -33,6 +31,7 @@ const repeated = (everyMs: number, work: () => Promise<void>) => {
   return {
     async stop() {
       isStopped = true
+      rest.end()
       await running
     },
   }

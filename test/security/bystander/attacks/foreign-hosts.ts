@@ -91,7 +91,7 @@ const webhooksOnOthers: Attack = {
 
 const namesThatLeadNowhere: Attack = {
   title: 'names hosts whose names lead nowhere',
-  seconds: 4,
+  seconds: 3,
   needsNames: true,
   async run(scene) {
     const aud = didWeb(new URL(scene.servers[0] ?? '').host)

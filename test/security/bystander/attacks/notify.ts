@@ -53,7 +53,7 @@ const askInUnknownNames = async (scene: Scene, keyServer: string): Promise<void>
 
 const hangingKeyServer: Attack = {
   title: 'asks in names that a key server has to tell, which hangs',
-  seconds: 6,
+  seconds: 5,
   atLeast: { 'ask in unknown names': UNKNOWN_NAMES / BATCH, 'a look-up hangs': 4 },
   atMost: { 'a look-up hangs': MOST_LOOK_UPS },
   async run(scene) {
@@ -68,7 +68,7 @@ const hangingKeyServer: Attack = {
 
 const switchingKeyServer: Attack = {
   title: 'asks in names that a key server has to tell, which switches protocols',
-  seconds: 6,
+  seconds: 5,
   atLeast: { 'ask in unknown names': UNKNOWN_NAMES / BATCH, 'a look-up is answered 101': 4 },
   atMost: { 'a look-up is answered 101': MOST_LOOK_UPS },
   async run(scene) {
@@ -118,7 +118,7 @@ const slashedCacao = (device: ReturnType<typeof newDevice>, slashes: number) => 
 
 const manySlashes: Attack = {
   title: 'asks in a name whose CACAO is one of tens of thousands of slashes',
-  seconds: 4,
+  seconds: 3,
   async run(scene) {
     const [server = ''] = scene.servers
     const { key, did } = scene.orders.server

@@ -35,7 +35,7 @@ const identity = (filler: number) => {
 
 const wrongSignatures: Attack = {
   title: 'has batches of wrong signatures checked',
-  seconds: 4,
+  seconds: 3,
   async run(scene) {
     const batches = Array.from({ length: 8 }, wrongGrants)
     await scene.repeat('fifty wrong signatures', { atOnce: 48 }, async () => {
@@ -47,7 +47,7 @@ const wrongSignatures: Attack = {
 
 const identities: Attack = {
   title: 'registers identities, and tries ones that are wrong',
-  seconds: 4,
+  seconds: 3,
   async run(scene) {
     const prepared = Array.from({ length: 40 }, () => identity(0))
     const wrong = JSON.parse(JSON.stringify(prepared).replaceAll('notifications', 'nothing'))
@@ -61,7 +61,7 @@ const identities: Attack = {
 
 const longIdentities: Attack = {
   title: 'registers identities of 60 KB',
-  seconds: 4,
+  seconds: 3,
   storedMiB: 6,
   async run(scene) {
     const prepared = Array.from({ length: 80 }, () => identity(44 * KIB))
@@ -79,7 +79,7 @@ const register = (scene: Scene, tags: readonly number[], key = generateSigningKe
 
 const archiveTags: Attack = {
   title: 'registers new tags at the archive for a thousand topics',
-  seconds: 4,
+  seconds: 3,
   storedMiB: 16,
   atLeast: { 'register tags': 32 },
   async run(scene) {
@@ -100,7 +100,7 @@ const READERS = 40
 
 const unreadPages: Attack = {
   title: 'asks for pages of the archive and reads none',
-  seconds: 4,
+  seconds: 3,
   storedMiB: 64,
   residentMiB: 100,
   async run(scene) {
