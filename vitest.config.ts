@@ -16,13 +16,15 @@ interface Mode {
   /** Suites that are held on several stores: all without the cluster, or on the cluster only. Unset: on each. */
   cluster?: 'no' | 'only'
   workers: number
+  /** Files of one worker share the modules that they load, whose loading would be a quarter of the time of short files. */
+  shares?: true
 }
 
-const TESTS: Mode = { files: ['test/**/*.test.ts'], cluster: 'no', workers: 2 }
+const TESTS: Mode = { files: ['test/**/*.test.ts'], cluster: 'no', workers: 2, shares: true }
 const CLUSTER = ['test/contract/*.test.ts', 'test/storage/redis/{buckets,mq,notify,relay}.test.ts']
 const MODES: Record<string, Mode> = {
   stories: { files: ['test/**/*.story.ts'], cluster: 'no', workers: 2 },
-  fleet: { files: ['test/compat/*.{test,story}.ts', ...CLUSTER], cluster: 'only', workers: 2 },
+  fleet: { files: ['test/compat/*.{test,story}.ts', ...CLUSTER], cluster: 'only', workers: 3, shares: true },
   browser: { files: ['test/**/*.browser.ts'], workers: 2 },
   alone: { files: ['test/**/*.alone.ts'], workers: 1 },
   soak: { files: ['test/**/*.soak.ts'], workers: 1 },
@@ -30,7 +32,7 @@ const MODES: Record<string, Mode> = {
 }
 
 export default defineConfig(({ mode }) => {
-  const { files, cluster, workers } = MODES[mode] ?? TESTS
+  const { files, cluster, workers, shares } = MODES[mode] ?? TESTS
   return {
     resolve: { conditions: ['source', 'node', 'import', 'default'] },
     ssr: { resolve: { conditions: ['source', 'node', 'import', 'default'] } },
@@ -40,7 +42,11 @@ export default defineConfig(({ mode }) => {
         ...(mode === 'fleet' && { BELFRY_TEST_FLEET: 'yes' }),
         ...(cluster && { BELFRY_TEST_CLUSTER: cluster }),
       },
-      globalSetup: ['test/support/memory-setup.ts', 'test/support/capture/whole-run.ts'],
+      globalSetup: [
+        'test/support/memory-setup.ts',
+        'test/support/capture/whole-run.ts',
+        ...(cluster === 'only' ? ['test/support/cluster-setup.ts'] : []),
+      ],
       setupFiles: ['test/support/setup.ts'],
       testTimeout: 60_000,
       hookTimeout: 60_000,
@@ -48,8 +54,7 @@ export default defineConfig(({ mode }) => {
       // too slow gets a second chance; the report names it all the same (`retry x1`).
       retry: process.env.CI && mode !== 'test' ? 1 : 0,
       pool: 'forks',
-      // A quarter of the time of short files would be the loading of the same modules.
-      isolate: MODES[mode] !== undefined,
+      isolate: !shares,
       maxWorkers: workers,
     },
   }

@@ -1,16 +1,18 @@
 /** Every engine that the contract suites hold to the same sentences. Who needs LMDB alone imports stores.ts. */
+import { randomBytes } from 'node:crypto'
 import { openRedis } from '../../src/storage/redis/open.ts'
 import { isOfThisRun, sharedCluster, sharedRedis } from './redis.ts'
 import { type Engine, lmdb, reopenable } from './stores.ts'
 
-/** Each store has a prefix of its own on a server that the whole file shares. */
+/** Each store has a prefix of its own on a server that the whole file shares, or the whole run. */
+const ofThisFile = `belfry-test-${randomBytes(4).toString('hex')}`
 let prefixes = 0
 const onRedis = (name: string, server: () => Promise<{ url: string }>): Engine => ({
   name,
   async open(options = {}) {
     const { url } = await server()
     prefixes += 1
-    const own = { url, prefix: `belfry-test-${process.pid}-${prefixes}:`, ...options }
+    const own = { url, prefix: `${ofThisFile}-${prefixes}:`, ...options }
     return reopenable(() => openRedis(own))
   },
 })

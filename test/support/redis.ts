@@ -127,11 +127,13 @@ export const startCluster = async ({ nodeTimeout = 2_000 } = {}): Promise<RedisC
     await Promise.all(nodes.map((node) => node[Symbol.asyncDispose]()))
   }
   try {
-    for (let at = 0; at < 6; at++) {
-      const config = ['--cluster-enabled', 'yes', '--cluster-node-timeout', `${nodeTimeout}`]
-      config.push('--repl-diskless-sync-delay', '0')
-      nodes.push(await startRedis({ port: await clusterPort(), config }))
-    }
+    const config = ['--cluster-enabled', 'yes', '--cluster-node-timeout', `${nodeTimeout}`]
+    config.push('--repl-diskless-sync-delay', '0')
+    const ports = new Set<number>()
+    while (ports.size < 6) ports.add(await clusterPort())
+    const started = await Promise.allSettled([...ports].map((port) => startRedis({ port, config })))
+    for (const one of started) if (one.status === 'fulfilled') nodes.push(one.value)
+    for (const one of started) if (one.status === 'rejected') throw one.reason
     const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
     const create = ['--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes']
     await run((await findRedis()).cli, create)
@@ -161,7 +163,10 @@ export const sharedRedis = (): Promise<{ url: string }> => {
 }
 
 let sharedOfMany: Promise<RedisCluster> | undefined
-export const sharedCluster = (): Promise<RedisCluster> => {
+/** One cluster for all tests of a file, or of the run: see cluster-setup.ts. */
+export const sharedCluster = (): Promise<{ url: string }> => {
+  const url = process.env.REDIS_CLUSTER_URL
+  if (url) return Promise.resolve({ url })
   sharedOfMany ??= startShared(startCluster, () => (sharedOfMany = undefined))
   return sharedOfMany
 }
