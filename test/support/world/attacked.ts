@@ -37,7 +37,8 @@ export interface Ground extends AsyncDisposable {
 
 /** With the processes' own name server: only root can give them one. */
 export const HAS_NAMES = process.getuid?.() === 0 && process.platform === 'linux'
-const NAME_SERVER = '127.0.0.53'
+/** Of each worker its own. */
+const NAME_SERVER = `127.0.53.${process.env.VITEST_POOL_ID ?? 1}`
 const ROOMS = 'notify,keys,archive,contacts,sessions,mq'
 const DESCRIPTORS = 1_024
 /** A queue that an attack of some seconds can fill. */

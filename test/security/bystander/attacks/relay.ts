@@ -57,7 +57,7 @@ const subscribeToMany: Attack = {
 
 const publishToNobody: Attack = {
   title: 'publishes to nobody',
-  seconds: 20,
+  seconds: 25,
   // An address has 64 MiB.
   storedMiB: 90,
   atLeast: { 'publish 240 KiB': 480 },
@@ -182,7 +182,7 @@ const neverAcknowledge: Attack = {
 
 const takeConnections: Attack = {
   title: 'opens all the connections that there are',
-  seconds: 15,
+  seconds: 25,
   atLeast: { connect: 1_100 },
   // An address has 256 at each relay.
   atMost: { connect: 512 },

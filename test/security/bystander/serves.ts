@@ -1,21 +1,21 @@
 /**
  * Whatever strangers do at their address, somebody at another one goes on: receives, comes for the first time, is told
- * by webhook; every process answers, and what the attack leaves is bounded. Each attack of `bystander/attacks` is made on
- * each ground, with the limits and budgets that are the default.
+ * by webhook; every process answers, and what the attack leaves is bounded. Each attack of `attacks` is made on each
+ * ground, with the limits and budgets that are the default. A ground has a file of its own, `../bystander-….alone.ts`.
  *
  * `BELFRY_UNDER_TEST` names the `dist` of another checkout to attack, `BELFRY_TELL=yes` has the measurements printed.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { fetchKeys } from '../../src/notify/client/app-keys.ts'
-import { systemClock } from '../../src/platform/runtime/clock.ts'
-import { toHex } from '../../src/protocol/bytes.ts'
-import { GROUNDS, type Ground, HAS_NAMES } from '../support/world/attacked.ts'
-import type { Attack, Orders } from './bystander/attack.ts'
-import { type AttackTally, startAttackers } from './bystander/attackers.ts'
-import { ATTACKS } from './bystander/attacks.ts'
-import { startBystander, watchHealth } from './bystander/bystander.ts'
-import { startVictim } from './bystander/victim.ts'
-import { median } from './strangers-http.ts'
+import { fetchKeys } from '../../../src/notify/client/app-keys.ts'
+import { systemClock } from '../../../src/platform/runtime/clock.ts'
+import { toHex } from '../../../src/protocol/bytes.ts'
+import { type GROUNDS, type Ground, HAS_NAMES } from '../../support/world/attacked.ts'
+import { median } from '../strangers-http.ts'
+import type { Attack, Orders } from './attack.ts'
+import { type AttackTally, startAttackers } from './attackers.ts'
+import { ATTACKS } from './attacks.ts'
+import { startBystander, watchHealth } from './bystander.ts'
+import { startVictim } from './victim.ts'
 
 const MIB = 1024 * 1024
 const STORED_MIB = 32
@@ -153,7 +153,7 @@ const suffer = async (
 
 const mib = (bytes: number) => Math.round(bytes / MIB)
 
-for (const { name, start } of GROUNDS) {
+export const servesEverybodyElse = ({ name, start }: (typeof GROUNDS)[number]): void => {
   describe(`${name} serves everybody else while a stranger`, () => {
     let ground: Ground
     let attackers: ReturnType<typeof startAttackers>

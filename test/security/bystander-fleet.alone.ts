@@ -1,0 +1,5 @@
+/** Two relays and two notify servers on Redis, attacked beside a bystander: see bystander/serves.ts. */
+import { GROUNDS } from '../support/world/attacked.ts'
+import { servesEverybodyElse } from './bystander/serves.ts'
+
+servesEverybodyElse(GROUNDS[1])
