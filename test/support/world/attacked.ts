@@ -160,7 +160,8 @@ const onRedis = async (): Promise<Ground> => {
       resident: () => residentOf(members.map((member) => member.process)),
       schedule: () => scheduleOf(members.map((member) => member.process)),
       async restart() {
-        for (const member of members) await member.restart('SIGTERM')
+        for (const some of [fleet.relays, fleet.notifies])
+          await Promise.all(some.map((member) => member.restart('SIGTERM')))
       },
       [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
     }
