@@ -24,7 +24,7 @@ interface Mode {
 const TESTS: Mode = { files: ['test/**/*.test.ts'], cluster: 'no', workers: 2, shares: true }
 const CLUSTER = ['test/contract/*.test.ts', 'test/storage/redis/{buckets,mq,notify,relay}.test.ts']
 const MODES: Record<string, Mode> = {
-  stories: { files: ['test/**/*.story.ts'], cluster: 'no', workers: 2 },
+  stories: { files: ['test/**/*.story.ts'], cluster: 'no', workers: 2, shares: true },
   fleet: { files: ['test/compat/*.{test,story}.ts', ...CLUSTER], cluster: 'only', workers: 3, shares: true },
   browser: { files: ['test/**/*.browser.ts'], workers: 2 },
   alone: { files: ['test/**/*.alone.ts'], workers: 2 },
@@ -51,9 +51,6 @@ export default defineConfig(({ mode }) => {
       setupFiles: ['test/support/setup.ts'],
       testTimeout: 60_000,
       hookTimeout: 60_000,
-      // Stories have servers, Redis and wallets on the same few cores, and deadlines. Where nobody looks on, one that was
-      // too slow gets a second chance; the report names it all the same (`retry x1`).
-      retry: process.env.CI && mode !== 'test' ? 1 : 0,
       pool: 'forks',
       isolate: !shares,
       maxWorkers: workers,

@@ -19,9 +19,12 @@ import { client, hex, message, topic } from '../contract/relay-samples.ts'
 import { contentOf, furnish } from '../contract/transfer-samples.ts'
 import { startServerProcess } from '../support/process.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { crowd } from '../support/runs.ts'
 import { fillStore } from '../support/world/full-store.ts'
 
 const HOUR = 3_600_000
+/** Subscriptions of the large store. */
+const SIZE = crowd(100_000, 10_000)
 let dir: string
 let redis: RedisServer
 let running: ChildProcess | undefined
@@ -72,11 +75,10 @@ const contentIn = async (name: string, now: number) => {
 }
 
 describe('migrate', () => {
-  it('100,000 subscriptions with history there and back leave identical content; killed half-way it goes on', async () => {
+  it('a large store of subscriptions with history there and back leave identical content; killed half-way it goes on', async () => {
     const now = Date.now()
-    const size = 100_000
     mkdirSync(path('town'))
-    await fillStore(join(path('town'), 'store'), size, now)
+    await fillStore(join(path('town'), 'store'), SIZE, now)
     const away = ['migrate', '--from', lmdb('town'), '--to', redis.url]
 
     // Killed when the first copies are over there, and again later.
@@ -94,7 +96,7 @@ describe('migrate', () => {
     await using town = await openLmdb({ path: join(path('town'), 'store') })
     await using back = await openLmdb({ path: join(path('back'), 'store') })
     const before = await tallyOf(town.transfer.read, now)
-    expect(countOf(before)).toBeGreaterThan(3 * size)
+    expect(countOf(before)).toBeGreaterThan(3 * SIZE)
     expect(differencesOf(before, await tallyOf(back.transfer.read, now))).toEqual([])
     await redis.cli('flushall')
   }, 900_000)

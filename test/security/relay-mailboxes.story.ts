@@ -5,12 +5,17 @@ import { fetchKeys } from '../../src/notify/client/app-keys.ts'
 import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { topicOf } from '../../src/protocol/topic.ts'
 import { newOwner } from '../support/owner.ts'
+import { crowd } from '../support/runs.ts'
 import { newDevice, postNotification } from '../support/story.ts'
 import { GROUNDS, type SecurityGround } from '../support/world/attacked-relay.ts'
 import { ACCOMPLICE, connectFrom, STRANGER } from './relay-attackers.ts'
 
 const DOMAIN = 'bystander.example'
 const MONTH_S = 2_592_000
+/** More than a topic keeps, 2,500 messages. */
+const FLOOD = crowd(12_000, 3_000)
+/** The flood costs more than an address may at once, at either size. */
+const BUDGETS = `work: ${crowd(10_000, 2_500)}, 1500/s`
 /** What a wallet asks is answered in so long, whatever waits in front of it. */
 const PATIENCE_MS = 10_000
 
@@ -64,11 +69,11 @@ const junk = (): string => {
 
 /** Messages in batches, several at once. */
 const flood = async (peer: Peer, { topic, tag }: { topic: string; tag: number }, count: number) => {
-  for (let at = 0; at < count; at += 2_000) {
+  for (let at = 0; at < count; at += 1_000) {
     await Promise.all(
       Array.from({ length: 4 }, () =>
         peer.request('irn_batchPublish', {
-          messages: Array.from({ length: 500 }, () => ({ topic, ttl: MONTH_S, tag, message: junk() })),
+          messages: Array.from({ length: 250 }, () => ({ topic, ttl: MONTH_S, tag, message: junk() })),
         }),
       ),
     )
@@ -77,7 +82,7 @@ const flood = async (peer: Peer, { topic, tag }: { topic: string; tag: number },
 
 for (const { name, start } of GROUNDS) {
   it(`a stranger who fills the request topics locks nobody out, on ${name}`, async () => {
-    await using ground = await start(DOMAIN)
+    await using ground = await start(DOMAIN, BUDGETS)
     await newcomer(ground)
     const topics = await requestTopics(ground)
     for (const { topic } of topics) {
@@ -87,7 +92,7 @@ for (const { name, start } of GROUNDS) {
     }
     for (const [which, place] of topics.entries()) {
       const flooder = await connectFrom([STRANGER, ACCOMPLICE][which] ?? '', ground.relays.at(-1) ?? '')
-      await flood(flooder, place, 12_000)
+      await flood(flooder, place, FLOOD)
       await newcomer(ground)
       flooder.close()
     }

@@ -4,10 +4,11 @@ import { contactsClient } from '../../src/sdk/contacts.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { sharedRedis } from '../support/redis.ts'
+import { crowd } from '../support/runs.ts'
 import { temporaryHome } from '../support/story.ts'
 import { HEX } from '../support/world/contacts.ts'
 
-const KILLS = 3
+const KILLS = crowd(3, 2)
 const DEVICES = 12
 const SECRET = 'a secret of 32 bytes, or so it is'
 

@@ -5,10 +5,11 @@ import { startFleet } from '../support/fleet.ts'
 import { readMetric } from '../support/metrics.ts'
 import { newOwner } from '../support/owner.ts'
 import { startRedis } from '../support/redis.ts'
+import { crowd } from '../support/runs.ts'
 import { enrolByCommandLine, newDevice } from '../support/story.ts'
 
 const WALLETS = 40
-const ROUNDS = 50
+const ROUNDS = crowd(50, 10)
 /** What a wallet asks in one round: a change, whose answer goes through the outbox, and then so many pages at once. */
 const PAGES = 4
 const REQUESTS = WALLETS * ROUNDS * (1 + PAGES)

@@ -4,10 +4,11 @@ import type { Wallet } from '../../src/notify/client/index.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { startServerProcess } from '../support/process.ts'
+import { crowd } from '../support/runs.ts'
 import { enrolByCommandLine, newDevice, postNotification, temporaryHome } from '../support/story.ts'
 
-const ACCOUNTS = 500
-const CONNECTED = 50
+const ACCOUNTS = crowd(500, 100)
+const CONNECTED = crowd(50, 20)
 const CALLS = 200
 const DOMAIN = 'crowd.example.com'
 

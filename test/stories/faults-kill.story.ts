@@ -1,9 +1,10 @@
 import { expect, it } from 'vitest'
 import { startFleet } from '../support/fleet.ts'
 import { startRedis } from '../support/redis.ts'
+import { crowd } from '../support/runs.ts'
 import { startTraffic } from './faults.ts'
 
-const KILLS = 3
+const KILLS = crowd(3, 2)
 const CALLS = 50
 
 for (const [what, membersOf] of [

@@ -18,10 +18,11 @@ import { topicOf } from '../../src/protocol/topic.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Fleet } from '../support/fleet.ts'
 import { newOwner } from '../support/owner.ts'
+import { crowd } from '../support/runs.ts'
 import { enrolByCommandLine, newDevice, postNotification, relayAs } from '../support/story.ts'
 
 const DOMAIN = 'faults.example.com'
-const WALLETS = 100
+const WALLETS = crowd(100, 40)
 /** Of them, those that also go on changing their scope. */
 const CHANGING = 8
 /** Topics of the relay that strangers publish on: half of the readers are away, half are there. */
@@ -29,7 +30,7 @@ const TOPICS = 10
 /** Calls of the dapp that wait for their answers at the same time. */
 const DAPP_CALLS = 6
 /** Deliveries that are accepted and not yet in a wallet's application, at least, when a fault strikes. */
-const UNDER_WAY = 2_000
+const UNDER_WAY = 20 * WALLETS
 
 export interface Traffic extends AsyncDisposable {
   /** Has `calls` notifications for every wallet sent; resolves when all calls are answered. */

@@ -7,9 +7,10 @@ import { generateAgreementKey, generateSigningKey } from '../../src/protocol/key
 import { eventually } from '../support/eventually.ts'
 import { freePort, type ServerProcess, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
+import { crowd } from '../support/runs.ts'
 import { temporaryHome } from '../support/story.ts'
 
-const KILLS = 4
+const KILLS = crowd(4, 2)
 
 const agentAt = (url: string, key = generateSigningKey(), agreementKey = generateAgreementKey()) => ({
   agreementKey,

@@ -12,9 +12,10 @@ import { knownSecret } from '../support/capture/record.mjs'
 import { eventually } from '../support/eventually.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { sharedRedis } from '../support/redis.ts'
+import { crowd } from '../support/runs.ts'
 import { temporaryHome } from '../support/story.ts'
 
-const KILLS = 6
+const KILLS = crowd(6, 3)
 const ADMIN_TOKEN = `admin-${randomBytes(16).toString('hex')}`
 const env = { BELFRY_ADMIN_TOKEN: ADMIN_TOKEN }
 const args = ['--rooms', 'operator']

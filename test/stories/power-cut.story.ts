@@ -20,11 +20,12 @@ import { newAgent } from '../mq/agents.ts'
 import { findOrInstall, INSTALL_TIMEOUT } from '../support/debian.ts'
 import { eventually } from '../support/eventually.ts'
 import { cutAt, recorded, strace } from '../support/power-cut.ts'
+import { crowd } from '../support/runs.ts'
 import { temporaryHome } from '../support/story.ts'
 
 const bytes = (length: number) => randomBytes(length)
 
-const CUTS = 100
+const CUTS = crowd(100, 30)
 const ROUNDS = 25
 
 /** The same cuts in every run, of a record that is another one each time. */
@@ -33,7 +34,7 @@ const createRandom = (seed: number) => () => {
   return seed / 2 ** 32
 }
 
-it('a hundred power cuts lose nothing that was answered, and each time the server starts', {
+it('power cuts at any moment lose nothing that was answered, and each time the server starts', {
   timeout: INSTALL_TIMEOUT + 240_000,
 }, async () => {
   const program = await findOrInstall({ variable: 'BELFRY_STRACE', names: ['strace'], package: 'strace' })

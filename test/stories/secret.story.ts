@@ -16,6 +16,7 @@ import { eventually } from '../support/eventually.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { freePort, type ServerProcess, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
+import { crowd } from '../support/runs.ts'
 import {
   type EnrolledApp,
   enrolByCommandLine,
@@ -25,7 +26,7 @@ import {
 } from '../support/story.ts'
 import { signatureOf, startReceiver } from '../support/webhook-receiver.ts'
 
-const PEOPLE = 4_000
+const PEOPLE = crowd(4_000, 1_000)
 const DOMAIN = 'secret.example.com'
 
 /** Subscriptions of people who are away: there must be something to be killed in the middle of. */

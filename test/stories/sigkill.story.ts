@@ -10,9 +10,10 @@ import { createRelayClient } from '../../src/relay/client/index.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
+import { crowd } from '../support/runs.ts'
 import { enrolByCommandLine, newDevice, postNotification, relayAs, temporaryHome } from '../support/story.ts'
 
-const KILLS = 20
+const KILLS = crowd(20, 6)
 
 /** Of each `msg.id`, the different relay messages that carried it: what a wallet was sent, before it sorts out repeats. */
 const watchNotifyTopic = async (wsUrl: string, symKey: Uint8Array, topic: string) => {

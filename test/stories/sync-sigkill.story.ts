@@ -10,8 +10,11 @@ import { startFleet } from '../support/fleet.ts'
 import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
+import { crowd } from '../support/runs.ts'
 import { relayAs, temporaryHome } from '../support/story.ts'
 
+const ROUNDS = crowd(5, 2)
+const MESSAGES_A_ROUND = 400
 const store = 'settings'
 const topic = 'cd'.repeat(32)
 
@@ -44,9 +47,9 @@ it('the archive has every message that was acknowledged to its publisher, over S
     const key = await registered(server.url)
     await using publisher = relayAs(server.wsUrl, key)
     const acknowledged: string[] = []
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       const before = acknowledged.length
-      const all = Array.from({ length: 400 }, async (_, at) => {
+      const all = Array.from({ length: MESSAGES_A_ROUND }, async (_, at) => {
         const message = `m${round}x${at}`
         await publisher.publish({ topic, message, tag: 5000, ttl: 300 })
         acknowledged.push(message)
@@ -58,7 +61,7 @@ it('the archive has every message that was acknowledged to its publisher, over S
       for (const message of acknowledged) expect(ids).toContain(messageIdOf(message))
       await Promise.all(all)
     }
-    expect((await archivedIds(server.url)).size).toBe(2_000)
+    expect((await archivedIds(server.url)).size).toBe(ROUNDS * MESSAGES_A_ROUND)
   } finally {
     await server.end('SIGKILL')
   }

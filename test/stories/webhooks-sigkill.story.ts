@@ -3,11 +3,12 @@ import { z } from 'zod'
 import { eventually } from '../support/eventually.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { sharedRedis } from '../support/redis.ts'
+import { crowd } from '../support/runs.ts'
 import { enrolByCommandLine, newDevice, temporaryHome } from '../support/story.ts'
 import { startReceiver } from '../support/webhook-receiver.ts'
 
 const DOMAIN = 'story.example.com'
-const KILLS = 3
+const KILLS = crowd(3, 2)
 const WALLETS_A_ROUND = 6
 
 it.each([

@@ -8,6 +8,9 @@ import { openLmdb } from '../../../src/storage/lmdb/open.ts'
 import type { Stores } from '../../../src/storage/stores.ts'
 import { T } from '../../contract/notify-samples.ts'
 import { client, textsOf, topic } from '../../contract/relay-samples.ts'
+import { crowd } from '../../support/runs.ts'
+
+const ROUNDS = crowd(6, 3)
 
 type Said = Map<string, Set<string>>
 
@@ -81,7 +84,7 @@ it('has everything that was answered before a kill at any moment, and no half of
   const directory = await mkdtemp(join(tmpdir(), 'belfry-crash-'))
   try {
     const history: Said[] = []
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       history.push(await writeAndKill(directory, round, 20 + Math.floor(Math.random() * 600)))
       await using stores = await openLmdb({ path: directory })
       for (const said of history) {

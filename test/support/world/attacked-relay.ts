@@ -5,8 +5,11 @@ import { type ServerProcess, startServerProcess } from '../process.ts'
 import { type RedisServer, startRedis } from '../redis.ts'
 import { type EnrolledApp, enrolByCommandLine, temporaryHome } from '../story.ts'
 
-/** The default budgets; the bystander asks faster than people do. */
-const ENV = { BELFRY_LIMITS: 'notify: off; subscriber: off; mark: off', BELFRY_BUDGETS: '' }
+/** The bystander asks faster than people do. */
+const envWith = (budgets: string) => ({
+  BELFRY_LIMITS: 'notify: off; subscriber: off; mark: off',
+  BELFRY_BUDGETS: budgets,
+})
 
 export interface SecurityGround extends AsyncDisposable {
   /** Relays, as `ws:`; attackers use all of them, the bystander the first. */
@@ -21,9 +24,10 @@ export interface SecurityGround extends AsyncDisposable {
 
 const wsOf = (url: string) => url.replace(/^http/, 'ws')
 
-const onLmdb = async (domain: string): Promise<SecurityGround> => {
+const onLmdb = async (domain: string, budgets = ''): Promise<SecurityGround> => {
+  const env = envWith(budgets)
   const home = await temporaryHome()
-  let running: ServerProcess = await startServerProcess(home.path, { env: ENV })
+  let running: ServerProcess = await startServerProcess(home.path, { env })
   const app = await enrolByCommandLine(home.path, domain)
   return {
     get relays() {
@@ -35,7 +39,7 @@ const onLmdb = async (domain: string): Promise<SecurityGround> => {
     app,
     async restart() {
       await running.end('SIGTERM')
-      running = await startServerProcess(home.path, { env: ENV })
+      running = await startServerProcess(home.path, { env })
     },
     async [Symbol.asyncDispose]() {
       await running.end('SIGKILL')
@@ -44,9 +48,10 @@ const onLmdb = async (domain: string): Promise<SecurityGround> => {
   }
 }
 
-const onRedis = async (domain: string): Promise<SecurityGround> => {
+const onRedis = async (domain: string, budgets = ''): Promise<SecurityGround> => {
+  const env = envWith(budgets)
   const redis = await startRedis()
-  const fleet = await startFleet(redis.url, { env: ENV })
+  const fleet = await startFleet(redis.url, { env })
   const [first] = fleet.notifies
   const app = await enrolByCommandLine(first?.dataDir ?? '', domain)
   return {
@@ -64,6 +69,7 @@ const onRedis = async (domain: string): Promise<SecurityGround> => {
   }
 }
 
+/** `start` takes `BELFRY_BUDGETS`, by default the default budgets. */
 export const GROUNDS = [
   { name: 'LMDB', start: onLmdb },
   { name: 'two relays and two notify servers on Redis', start: onRedis },
