@@ -82,7 +82,8 @@ const fleet = async (): Promise<Place> => {
 /** Until it succeeds: the server may be away. */
 const insist = <T>(act: () => Promise<T>): Promise<T> => eventually(act, 30_000)
 
-it.each([
+// Both wait for times to come, and for leases of processes that were killed.
+it.concurrent.each([
   ['the embedded store', embedded],
   ['Redis, as two notify servers', fleet],
 ])(

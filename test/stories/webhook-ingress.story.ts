@@ -97,7 +97,7 @@ it.each(['socket', 'webhook'] as const)(
   },
 )
 
-it('loses nothing when notify servers and relays are killed', { timeout: 120_000 }, async () => {
+it.concurrent('loses nothing when notify servers and relays are killed', { timeout: 120_000 }, async () => {
   await using redis = await startRedis({ appendonly: true })
   await using fleet = await startFleet(redis.url, { env: { BELFRY_NOTIFY_INGRESS: 'webhook' } })
   const [first, second] = fleet.notifies
@@ -140,7 +140,7 @@ it('loses nothing when notify servers and relays are killed', { timeout: 120_000
   }, 20_000)
 })
 
-it('tells after a SIGKILL what the relay had answered for before', { timeout: 60_000 }, async () => {
+it.concurrent('tells after a SIGKILL what the relay had answered for before', { timeout: 60_000 }, async () => {
   await using home = await temporaryHome()
   let signer = ''
   await using receiver = await startReceiver({ signer: () => signer })

@@ -11,7 +11,8 @@ const DOMAIN = 'story.example.com'
 const KILLS = crowd(3, 2)
 const WALLETS_A_ROUND = 6
 
-it.each([
+// Both wait for leases of processes that were killed.
+it.concurrent.each([
   ['LMDB', async () => ({})],
   [
     'Redis',

@@ -6,9 +6,9 @@ export const runs = (all: number): number =>
   process.env.BELFRY_TEST_RUNS === 'all' ? all : Math.max(50, Math.ceil(all / 10))
 
 /**
- * The size of a crowd in a story, or its number of rounds or kills: a fifth of it, and all of it where BELFRY_TEST_SIZE
- * is `full`, as in `npm run test:full`. `least` is the smallest size at which the story still shows what it asserts.
- * Bounds that depend on the size are computed from it.
+ * The size of a crowd in a story, or its number of rounds or kills: a fifth of it, or another `part` where it costs too
+ * much, and all of it where BELFRY_TEST_SIZE is `full`, as in `npm run test:full`. `least` is the smallest size at which
+ * the story still shows what it asserts. Bounds that depend on the size are computed from it.
  */
-export const crowd = (all: number, least: number): number =>
-  process.env.BELFRY_TEST_SIZE === 'full' ? all : Math.min(all, Math.max(least, Math.ceil(all / 5)))
+export const crowd = (all: number, least: number, part = 5): number =>
+  process.env.BELFRY_TEST_SIZE === 'full' ? all : Math.min(all, Math.max(least, Math.ceil(all / part)))

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Log } from '../../../src/platform/telemetry.ts'
 import { signJwt } from '../../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
@@ -18,18 +18,20 @@ import { type RedisServer, startRedis } from '../../support/redis.ts'
 import { type EnrolledApp, enrolled, newDevice, postNotification } from '../../support/story.ts'
 import { connect, randomMessage, randomTopic } from '../../support/world/scripted-relay.ts'
 
-let dir: string
-let redis: RedisServer
-let server: RunningServer
-let running: AsyncDisposable[]
-/** Warnings and errors. */
-let lines: string[]
+/** A server in this process on a Redis of its own, and everything that ends with it. */
+interface Ground extends AsyncDisposable {
+  redis: RedisServer
+  server: RunningServer
+  running: AsyncDisposable[]
+  /** Warnings and errors. */
+  lines: string[]
+}
 
-beforeEach(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'belfry-trouble-'))
-  redis = await startRedis({ appendonly: true, config: ['--appendfsync', 'always'] })
-  running = [redis]
-  lines = []
+const startGround = async (): Promise<Ground> => {
+  const dir = mkdtempSync(join(tmpdir(), 'belfry-trouble-'))
+  const redis = await startRedis({ appendonly: true, config: ['--appendfsync', 'always'] })
+  const running: AsyncDisposable[] = [redis]
+  const lines: string[] = []
   const told = (_: Record<string, unknown>, sentence: string) => void lines.push(sentence)
   const log: Log = { debug: () => {}, info: () => {}, warn: told, error: told }
   const config = {
@@ -39,16 +41,19 @@ beforeEach(async () => {
     redisUrl: redis.url,
     secret: 'a secret that processes share',
   }
-  server = await composeServer(configWith({ ...config, metrics: 'off' }), { log })
+  const server = await composeServer(configWith({ ...config, metrics: 'off' }), { log })
   running.push(server)
   await server.ready()
-}, 30_000)
-afterEach(async () => {
-  for (const one of running.reverse()) await one[Symbol.asyncDispose]()
-  rmSync(dir, { recursive: true, force: true })
-}, 60_000)
+  return {
+    ...{ redis, server, running, lines },
+    async [Symbol.asyncDispose]() {
+      for (const one of running.reverse()) await one[Symbol.asyncDispose]()
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
 
-const enrol = async (): Promise<EnrolledApp> => {
+const enrol = async ({ server }: Ground): Promise<EnrolledApp> => {
   const added = await fetch(`${server.loopbackUrl}/admin/apps`, {
     method: 'POST',
     headers: { authorization: `Bearer ${server.adminToken}`, 'content-type': 'application/json' },
@@ -58,7 +63,7 @@ const enrol = async (): Promise<EnrolledApp> => {
 }
 
 /** What is asked over HTTP: two that write and two that read. */
-const requestsOf = (app: EnrolledApp, account: string) => {
+const requestsOf = ({ server }: Ground, app: EnrolledApp, account: string) => {
   const key = generateSigningKey()
   const iat = Math.floor(Date.now() / 1000)
   const token = signJwt({ iss: key.did, sub: 'ab', aud: server.wsUrl, iat, exp: iat + 3_600 }, key)
@@ -106,13 +111,16 @@ const refusal = async (ask: () => Promise<Response>) => {
   ])
   return Date.now() - began
 }
-const probe = async (path: string) => {
+const probe = async ({ server }: Ground, path: string) => {
   const answer = await fetch(`${server.loopbackUrl}${path}`)
   return [answer.status, await answer.json()]
 }
 
 /** Two wallets' worth of work that goes on through the trouble; what was acknowledged is counted at the other end. */
-const startTraffic = (app: EnrolledApp, account: string, bodies: readonly string[]) => {
+const startTraffic = (
+  { server, running }: Ground,
+  { app, account, bodies }: { app: EnrolledApp; account: string; bodies: readonly string[] },
+) => {
   const [writer, received] = [connect(server.loopbackUrl), new Set<string>()]
   const reader = connect(server.loopbackUrl, { onMessage: ({ message }) => void received.add(message) })
   running.push(writer, reader)
@@ -185,8 +193,9 @@ const startTraffic = (app: EnrolledApp, account: string, bodies: readonly string
   }
 }
 
-const settle = async () => {
-  const app = await enrol()
+const settle = async (ground: Ground) => {
+  const { server, running } = ground
+  const app = await enrol(ground)
   const owner = newOwner()
   const device = newDevice(
     { url: server.loopbackUrl, wsUrl: server.loopbackUrl.replace('http', 'ws') },
@@ -202,57 +211,60 @@ const settle = async () => {
 
 interface Trouble {
   name: string
-  begin(): Promise<void>
-  end(): Promise<void>
+  begin(redis: RedisServer): Promise<void>
+  end(redis: RedisServer): Promise<void>
   /** Redis still reads. */
   reads: boolean
 }
 const troubles: Trouble[] = [
   {
     name: 'is gone',
-    begin: () => redis.stop(),
-    end: () => redis.restart(),
+    begin: (redis) => redis.stop(),
+    end: (redis) => redis.restart(),
     reads: false,
   },
   {
     name: 'hangs',
-    begin: async () => void process.kill(redis.pid, 'SIGSTOP'),
-    end: async () => void process.kill(redis.pid, 'SIGCONT'),
+    begin: async (redis) => void process.kill(redis.pid, 'SIGSTOP'),
+    end: async (redis) => void process.kill(redis.pid, 'SIGCONT'),
     reads: false,
   },
   {
     name: 'is full',
-    begin: async () => void (await redis.cli('config', 'set', 'maxmemory', '1')),
-    end: async () => void (await redis.cli('config', 'set', 'maxmemory', '0')),
+    begin: async (redis) => void (await redis.cli('config', 'set', 'maxmemory', '1')),
+    end: async (redis) => void (await redis.cli('config', 'set', 'maxmemory', '0')),
     reads: true,
   },
   {
     name: 'is the replica of a master that is dead',
-    begin: async () => void (await redis.cli('replicaof', '127.0.0.1', `${await freePort()}`)),
-    end: async () => void (await redis.cli('replicaof', 'no', 'one')),
+    begin: async (redis) => void (await redis.cli('replicaof', '127.0.0.1', `${await freePort()}`)),
+    end: async (redis) => void (await redis.cli('replicaof', 'no', 'one')),
     reads: true,
   },
 ]
 
-describe('while Redis', () => {
+// Most of their time they wait, for what gives up after 10 s.
+describe.concurrent('while Redis', () => {
   for (const trouble of troubles) {
     it(`${trouble.name}: callers are told, operators are told, nothing acknowledged is lost, all goes on`, async () => {
-      const { app, account, bodies } = await settle()
-      const { writes, reads } = requestsOf(app, account)
+      await using ground = await startGround()
+      const { redis, lines } = ground
+      const { app, account, bodies } = await settle(ground)
+      const { writes, reads } = requestsOf(ground, app, account)
       for (const ask of Object.values({ ...writes, subscribers: reads.subscribers })) {
         expect((await ask()).status).toBe(200)
       }
       expect((await reads.identity()).status).toBe(404)
-      const traffic = startTraffic(app, account, bodies)
+      const traffic = startTraffic(ground, { app, account, bodies })
       await traffic.grows()
 
-      await trouble.begin()
+      await trouble.begin(redis)
       const told = lines.length
       const refusals = trouble.reads ? Object.values(writes) : Object.values({ ...writes, ...reads })
       const took = await Promise.all(refusals.map(refusal))
       expect(Math.max(...took)).toBeLessThan(25_000)
-      expect((await probe('/health'))[0]).toBe(200)
-      const [status, ready] = await probe('/ready')
+      expect((await probe(ground, '/health'))[0]).toBe(200)
+      const [status, ready] = await probe(ground, '/ready')
       expect([status, ready]).toMatchObject([503, { ready: false, checks: { store: 'failed' } }])
       if (trouble.reads) expect((await reads.subscribers()).status).toBe(200)
       // A crowd that does not wait.
@@ -265,17 +277,19 @@ describe('while Redis', () => {
       expect(lines.length - told).toBeLessThan(60)
       await eventually(() => expect(lines.slice(told)).toContain('A relay request could not be served now'))
 
-      await trouble.end()
-      await eventually(async () => expect((await probe('/ready'))[0]).toBe(200), 20_000)
+      await trouble.end(redis)
+      await eventually(async () => expect((await probe(ground, '/ready'))[0]).toBe(200), 20_000)
       await traffic.grows()
       await traffic.end()
     }, 180_000)
   }
 
   it('is slow, everything is late and nothing fails', async () => {
-    const { app, account, bodies } = await settle()
-    const { writes, reads } = requestsOf(app, account)
-    const traffic = startTraffic(app, account, bodies)
+    await using ground = await startGround()
+    const { redis } = ground
+    const { app, account, bodies } = await settle(ground)
+    const { writes, reads } = requestsOf(ground, app, account)
+    const traffic = startTraffic(ground, { app, account, bodies })
     await traffic.grows()
     await redis.cli('client', 'pause', '2000', 'all')
     const began = Date.now()
