@@ -47,7 +47,7 @@ beforeAll(async () => {
   world = await startWorld({ log, config: { metrics: 'shared' } })
   relayKey = generateSigningKey()
   // At full speed it would compute more than all that is tried here.
-  pulse = await startPulse(world, { everyMs: 100 })
+  pulse = await startPulse(world, { everyMs: 500 })
 })
 afterAll(async () => {
   await pulse[Symbol.asyncDispose]()

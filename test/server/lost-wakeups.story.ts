@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { composeServer, type RunningServer } from '../../src/server/compose.ts'
 import { type Config, configWith } from '../../src/server/config/config.ts'
 import { eventually } from '../support/eventually.ts'
@@ -19,20 +19,31 @@ import { connect, randomMessage, randomTopic } from '../support/world/scripted-r
 const CAUGHT_UP = 20_000
 const AT_ONCE = 3_000
 
-let dir: string
-let redis: RedisServer
-let running: AsyncDisposable[]
-beforeEach(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'belfry-wakeups-'))
-  redis = await startRedis()
-  running = [redis]
-})
-afterEach(async () => {
-  for (const one of running.reverse()) await one[Symbol.asyncDispose]()
-  rmSync(dir, { recursive: true, force: true })
-})
+/** A Redis, and what was started on it, which ends with it. */
+interface Ground extends AsyncDisposable {
+  dir: string
+  redis: RedisServer
+  running: AsyncDisposable[]
+}
 
-const start = async (name: string, config: Partial<Config>): Promise<RunningServer> => {
+const startGround = async (): Promise<Ground> => {
+  const dir = mkdtempSync(join(tmpdir(), 'belfry-wakeups-'))
+  const redis = await startRedis()
+  const running: AsyncDisposable[] = [redis]
+  return {
+    ...{ dir, redis, running },
+    async [Symbol.asyncDispose]() {
+      for (const one of running.reverse()) await one[Symbol.asyncDispose]()
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+const start = async (
+  { dir, redis, running }: Ground,
+  name: string,
+  config: Partial<Config>,
+): Promise<RunningServer> => {
   const server = await composeServer(
     configWith({
       port: 0,
@@ -48,27 +59,29 @@ const start = async (name: string, config: Partial<Config>): Promise<RunningServ
   await server.ready()
   return server
 }
-const startRelays = () => Promise.all(['one', 'two'].map((name) => start(name, { rooms: ['relay'] })))
+const startRelays = (ground: Ground) =>
+  Promise.all(['one', 'two'].map((name) => start(ground, name, { rooms: ['relay'] })))
 
-const listeners = async () => (await redis.cli('pubsub', 'shardchannels')).split('\n').filter(Boolean).length
+const listeners = async ({ redis }: Ground) =>
+  (await redis.cli('pubsub', 'shardchannels')).split('\n').filter(Boolean).length
 /** Redis refuses every channel, and ends the connections that listen. */
-const cut = async () => {
-  await eventually(async () => expect(await listeners()).toBeGreaterThan(0))
-  await redis.cli('acl', 'setuser', 'default', 'resetchannels')
-  await eventually(async () => expect(await listeners()).toBe(0))
+const cut = async (ground: Ground) => {
+  await eventually(async () => expect(await listeners(ground)).toBeGreaterThan(0))
+  await ground.redis.cli('acl', 'setuser', 'default', 'resetchannels')
+  await eventually(async () => expect(await listeners(ground)).toBe(0))
 }
-const mend = () => redis.cli('acl', 'setuser', 'default', 'allchannels')
+const mend = ({ redis }: Ground) => redis.cli('acl', 'setuser', 'default', 'allchannels')
 
 /** A subscriber at the first relay and a publisher at the second. */
-const talk = async () => {
-  const [one, two] = await startRelays()
+const talk = async (ground: Ground) => {
+  const [one, two] = await startRelays(ground)
   if (!one || !two) throw new Error('there are two')
   const received: { text: string; at: number }[] = []
   const reader = connect(one.loopbackUrl, {
     onMessage: ({ message }) => void received.push({ text: message, at: Date.now() }),
   })
   const writer = connect(two.loopbackUrl)
-  running.push(reader, writer)
+  ground.running.push(reader, writer)
   const topic = randomTopic()
   await reader.subscribe([topic])
   const publish = (message: string) => writer.publish({ topic, message, tag: 4002, ttl: 300 })
@@ -76,18 +89,20 @@ const talk = async () => {
   return { publish, texts }
 }
 
-describe('a message for somebody at another relay', () => {
+// What is late waits for a look that comes every 10 s: all of them wait at once.
+describe.concurrent('a message for somebody at another relay', () => {
   it('is late when Redis tells nobody of it, in its order, and in time again when it does', async () => {
-    const { publish, texts } = await talk()
+    await using ground = await startGround()
+    const { publish, texts } = await talk(ground)
     const messages = Array.from({ length: 50 }, () => randomMessage())
-    await cut()
+    await cut(ground)
     for (const message of messages) await publish(message)
-    expect(await listeners()).toBe(0)
+    expect(await listeners(ground)).toBe(0)
     await eventually(() => expect(texts()).toEqual(messages), CAUGHT_UP)
-    expect(await listeners()).toBe(0)
+    expect(await listeners(ground)).toBe(0)
 
-    await mend()
-    await eventually(async () => expect(await listeners()).toBeGreaterThan(0))
+    await mend(ground)
+    await eventually(async () => expect(await listeners(ground)).toBeGreaterThan(0))
     for (let at = 0; at < 3; at++) {
       const next = randomMessage()
       await publish(next)
@@ -96,12 +111,13 @@ describe('a message for somebody at another relay', () => {
   }, 60_000)
 
   it('arrives although every connection that listens is killed again and again', async () => {
-    const { publish, texts } = await talk()
+    await using ground = await startGround()
+    const { publish, texts } = await talk(ground)
     const messages = Array.from({ length: 1_000 }, () => randomMessage())
     let killed = 0
     let isOver = false
     const killing = (async () => {
-      while (!isOver) killed += Number(await redis.cli('client', 'kill', 'type', 'pubsub'))
+      while (!isOver) killed += Number(await ground.redis.cli('client', 'kill', 'type', 'pubsub'))
     })()
     for (let at = 0; at < messages.length; at += 20) {
       await Promise.all(messages.slice(at, at + 20).map(publish))
@@ -116,13 +132,14 @@ describe('a message for somebody at another relay', () => {
 })
 
 it('a notification is delivered by another process that was not told of it', async () => {
-  const [near, far] = await startRelays()
+  await using ground = await startGround()
+  const [near, far] = await startRelays(ground)
   if (!near || !far) throw new Error('there are two')
   const ports = [await freePort(), await freePort()]
   const urls = ports.map((port) => `http://127.0.0.1:${port}`)
   const [idle, busy] = await Promise.all(
     [near, far].map((relay, at) =>
-      start(`notify-${at}`, {
+      start(ground, `notify-${at}`, {
         port: ports[at] ?? 0,
         rooms: ['notify', 'keys'],
         relayUrl: relay.loopbackUrl,
@@ -141,7 +158,7 @@ it('a notification is delivered by another process that was not told of it', asy
   const app = enrolled.parse(await added.json())
   const owner = newOwner()
   const device = newDevice({ url: busy.loopbackUrl, wsUrl: far.wsUrl }, owner)
-  running.push(device)
+  ground.running.push(device)
   const bodies: string[] = []
   device.on('message', ({ notification }) => void bodies.push(notification.body))
   await device.watch()
@@ -150,12 +167,12 @@ it('a notification is delivered by another process that was not told of it', asy
   // The one that takes the notification has no relay, so the other one must find it.
   await near.stop()
   await eventually(async () => expect((await fetch(`${idle.loopbackUrl}/ready`)).status).toBe(503))
-  await cut()
+  await cut(ground)
   await postNotification({ url: idle.loopbackUrl }, app, {
     id: 'n',
     body: 'found',
     accounts: [owner.account],
   })
   await eventually(() => expect(bodies).toEqual(['found']), CAUGHT_UP)
-  expect(await listeners()).toBe(0)
+  expect(await listeners(ground)).toBe(0)
 }, 60_000)
