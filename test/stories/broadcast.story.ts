@@ -20,8 +20,9 @@ import { enrolByCommandLine, newDevice, temporaryHome } from '../support/story.t
 import { fill } from './crowd.ts'
 
 const SUBSCRIBERS = crowd(100_000, 20_000)
-/** How often the other project sends, ms, and for how long at most. */
-const EVERY = 200
+/** How long the other project waits before it sends again, ms: more than 50 times until half way, at either size. */
+const EVERY = crowd(200, 10, 20)
+/** For how long it sends at most, ms. */
 const LONGEST = 120_000
 const BIG = 'big.example.com'
 const SMALL = 'small.example.com'
