@@ -19,7 +19,7 @@ import { crowd } from '../support/runs.ts'
 import { enrolByCommandLine, newDevice, temporaryHome } from '../support/story.ts'
 import { fill } from './crowd.ts'
 
-const SUBSCRIBERS = crowd(100_000, 20_000)
+const SUBSCRIBERS = crowd(100_000, 40_000)
 /** How long the other project waits before it sends again, ms: more than 50 times until half way, at either size. */
 const EVERY = crowd(200, 10, 20)
 /** For how long it sends at most, ms. */
