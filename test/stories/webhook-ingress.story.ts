@@ -140,7 +140,9 @@ it.concurrent('loses nothing when notify servers and relays are killed', { timeo
   }, 20_000)
 })
 
-it.concurrent('tells after a SIGKILL what the relay had answered for before', { timeout: 60_000 }, async () => {
+it.concurrent('tells after a SIGKILL what the relay had answered for before', {
+  timeout: 60_000,
+}, async () => {
   await using home = await temporaryHome()
   let signer = ''
   await using receiver = await startReceiver({ signer: () => signer })
