@@ -22,7 +22,7 @@ import { crowd } from '../support/runs.ts'
 import { enrolByCommandLine, newDevice, postNotification, relayAs } from '../support/story.ts'
 
 const DOMAIN = 'faults.example.com'
-const WALLETS = crowd(100, 40)
+const WALLETS = crowd(100, 20)
 /** Of them, those that also go on changing their scope. */
 const CHANGING = 8
 /** Topics of the relay that strangers publish on: half of the readers are away, half are there. */
