@@ -141,7 +141,7 @@ it.concurrent('loses nothing when notify servers and relays are killed', { timeo
 })
 
 it.concurrent('tells after a SIGKILL what the relay had answered for before', {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   await using home = await temporaryHome()
   let signer = ''
