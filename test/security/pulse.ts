@@ -70,6 +70,7 @@ export const startPulseAt = async (place: PulsePlace, { everyMs = 0 }: { everyMs
 
   let isStopped = false
   let beats = 0
+  let isBeating = false
   let failure: unknown
   let listeners: (() => void)[] = []
   const rest = createRest()
@@ -97,7 +98,9 @@ export const startPulseAt = async (place: PulsePlace, { everyMs = 0 }: { everyMs
   const run = async () => {
     while (!isStopped) {
       const began = performance.now()
+      isBeating = true
       await beat()
+      isBeating = false
       beats++
       const woken = listeners
       listeners = []
@@ -127,8 +130,8 @@ export const startPulseAt = async (place: PulsePlace, { everyMs = 0 }: { everyMs
     get beats() {
       return beats
     },
-    /** A whole beat that begins after now: the one in progress, and the next. Nothing rests before they are over. */
-    next: () => until(beats + 2),
+    /** A whole beat that begins after now, and the one in progress before it. Nothing rests before they are over. */
+    next: () => until(beats + (isBeating ? 2 : 1)),
     /** Throws what went wrong, if anything did. */
     async stop() {
       isStopped = true
@@ -148,9 +151,9 @@ export const startPulseAt = async (place: PulsePlace, { everyMs = 0 }: { everyMs
 export type Pulse = Awaited<ReturnType<typeof startPulseAt>>
 
 /** The pulse of a world, at full speed. */
-export const startPulse = async (world: World): Promise<Pulse> => {
+export const startPulse = async (world: World, how: { everyMs?: number } = {}): Promise<Pulse> => {
   const { project } = world
   const { types } = await world.addApp(PULSE_DOMAIN, { types: [{ name: 'Beat' }] })
   const app = { domain: PULSE_DOMAIN, projectId: project.id, secret: project.secret, types }
-  return startPulseAt({ servers: [world.url], relay: world.wsUrl, app })
+  return startPulseAt({ servers: [world.url], relay: world.wsUrl, app }, how)
 }
