@@ -5,8 +5,9 @@
 
 import { z } from 'zod'
 import type { Clock } from '../platform/runtime/clock.ts'
+import { float, json } from '../storage/codec.ts'
 import type { Kv, Write } from '../storage/kv.ts'
-import { defineTable, float, json, mapped, read, transact } from '../storage/table.ts'
+import { defineTable, mapped, read, transact } from '../storage/table.ts'
 
 /** A device's key package under an account. An account has one of each name and value. */
 export interface Installation {

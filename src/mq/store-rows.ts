@@ -20,8 +20,9 @@ import { z } from 'zod'
 import { invariant } from '../platform/invariant.ts'
 import { MINUTE_MS } from '../platform/units.ts'
 import { behind, endOf, key, name, nameOrNone, number } from '../storage/bytes.ts'
+import { float, json, NOTHING } from '../storage/codec.ts'
 import type { Check, Kv, Write } from '../storage/kv.ts'
-import { defineTable, float, json, NOTHING, read } from '../storage/table.ts'
+import { defineTable, read } from '../storage/table.ts'
 import type { MqMessage, QueueName } from './store.ts'
 
 const stateSchema = z.object({

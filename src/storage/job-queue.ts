@@ -14,8 +14,9 @@
 import { z } from 'zod'
 import type { Job, JobOutcome, JobQueue } from '../platform/jobs/job-queue.ts'
 import { behind, endOf, key, name, number } from './bytes.ts'
+import { json, NOTHING } from './codec.ts'
 import type { Batch, Check, Kv, Write } from './kv.ts'
-import { defineTable, json, NOTHING, read } from './table.ts'
+import { defineTable, read } from './table.ts'
 
 const jobSchema: z.ZodType<Job> = z.object({
   queue: z.string(),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { json } from './codec.ts'
 import type { Kv } from './kv.ts'
-import { defineTable, json, read, transact } from './table.ts'
+import { defineTable, read, transact } from './table.ts'
 
 /**
  * Which process does what only one should do at a time. A lease is a name that one holder has until an instant; after

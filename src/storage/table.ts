@@ -10,8 +10,8 @@
  * row that stands in another's place, is found when it is read and never served: `DamagedRow` names the table.
  */
 import { crc32 } from 'node:zlib'
-import type { z } from 'zod'
 import { ProtocolError } from '../protocol/errors.ts'
+import type { Codec } from './codec.ts'
 import type {
   Batch,
   Check,
@@ -32,39 +32,6 @@ export class DamagedRow extends Error {
     super(`A row of the table ${table.name} is damaged: ${reason}`)
     this.name = 'DamagedRow'
   }
-}
-
-export interface Codec<V> {
-  encode(value: V): Buffer
-  /** Throws for bytes that are no such value. */
-  decode(bytes: Buffer): V
-}
-
-/** What the schema takes, as JSON. Rows of an older shape are read by a schema that transforms them. */
-export const json = <S extends z.ZodType>(schema: S): Codec<z.output<S>> => ({
-  encode: (value) => Buffer.from(JSON.stringify(value)),
-  decode: (bytes) => schema.parse(JSON.parse(bytes.toString())),
-})
-
-/** Bytes as they are. */
-export const raw: Codec<Buffer> = { encode: (value) => value, decode: (bytes) => bytes }
-
-export const text: Codec<string> = {
-  encode: (value) => Buffer.from(value),
-  decode: (bytes) => bytes.toString(),
-}
-
-/** An instant, or another number that is not negative. */
-export const float: Codec<number> = {
-  encode(value) {
-    const bytes = Buffer.allocUnsafe(8)
-    bytes.writeDoubleBE(value)
-    return bytes
-  },
-  decode(bytes) {
-    if (bytes.length !== 8) throw new Error('not 8 bytes')
-    return bytes.readDoubleBE()
-  },
 }
 
 const VERSION = 1
@@ -126,17 +93,25 @@ export const read = async <const R extends readonly Read<unknown>[]>(
   return decoded as Answers<R>
 }
 
+interface RangePage extends Range {
+  limit: number
+  /** From the end on. */
+  isReverse?: boolean
+}
+
 /** A set of rows of one table, with its typed values: what can be asked of it and done to it. */
 export interface TableSet<V> {
   readonly name: SetName
   get(key?: Buffer): Read<Found<V>>
   /** At most `limit` rows in the order of their keys, or backwards from the end. */
-  range(page: Range & { limit: number; isReverse?: boolean }): Read<Row<V>[]>
+  range(page: RangePage): Read<Row<V>[]>
   /** The keys alone. */
-  keys(page: Range & { limit: number; isReverse?: boolean }): Read<Buffer[]>
+  keys(page: RangePage): Read<Buffer[]>
   count(range?: Range): Read<number>
   isAbsent(key?: Buffer): Check
   isPresent(key?: Buffer): Check
+  /** The row has this value. */
+  is(key: Buffer, value: V): Check
   hasFewerThan(count: number): Check
   /** Of a queue: nobody has the row at that time. */
   isDue(key: Buffer, at: number): Check
@@ -184,65 +159,110 @@ const opened = <V>(codec: Codec<V>, set: SetName, key: Buffer, value: Buffer): V
   }
 }
 
-const setOf = <V>(name: SetName, codec: Codec<V>): TableSet<V> => {
-  const seal = (key: Buffer, value: V) =>
-    name.table.shape === 'index' ? NO_VALUE : sealed(name, key, codec.encode(value))
-  const rowOf = (key: Buffer, value: Buffer): Row<V> => ({
-    key,
-    value: opened(codec, name, key, value),
-    isUnchanged: { kind: 'is', set: name, key, value },
-  })
-  const placed = ({ key = NO_KEY, value, expiresAt }: Placed<V>) => ({
-    set: name,
-    key,
-    value: seal(key, value),
-    ...(expiresAt !== undefined && { expiresAt }),
-  })
-  const rangeOf = ({ from, to, limit, isReverse = false }: Range & { limit: number; isReverse?: boolean }) =>
-    ({
-      kind: 'range',
-      set: name,
-      range: { ...(from && { from }), ...(to && { to }) },
-      limit,
-      isReverse,
-    }) as const
-  return {
-    name,
-    get: (key = NO_KEY) => ({
-      request: { kind: 'get', set: name, key },
-      decode(answer) {
+/** A class, because one is made for every set that is touched: its methods are made once. */
+class RowSet<V> implements TableSet<V> {
+  readonly name: SetName
+  readonly #codec: Codec<V>
+
+  constructor(name: SetName, codec: Codec<V>) {
+    this.name = name
+    this.#codec = codec
+  }
+
+  #seal(key: Buffer, value: V): Buffer {
+    return this.name.table.shape === 'index' ? NO_VALUE : sealed(this.name, key, this.#codec.encode(value))
+  }
+
+  #row(key: Buffer, value: Buffer): Row<V> {
+    const isUnchanged: Check = { kind: 'is', set: this.name, key, value }
+    return { key, value: opened(this.#codec, this.name, key, value), isUnchanged }
+  }
+
+  #range({ from, to, limit, isReverse = false }: RangePage): ReadRequest {
+    const range = { ...(from && { from }), ...(to && { to }) }
+    return { kind: 'range', set: this.name, range, limit, isReverse }
+  }
+
+  get(key = NO_KEY): Read<Found<V>> {
+    return {
+      request: { kind: 'get', set: this.name, key },
+      decode: (answer) => {
         const { value } = answerOf(answer, 'get')
-        return value ? rowOf(key, value) : { value, isUnchanged: { kind: 'absent', set: name, key } }
+        return value ? this.#row(key, value) : { value, isUnchanged: this.isAbsent(key) }
       },
-    }),
-    range: (page) => ({
-      request: rangeOf(page),
-      decode: (answer) => answerOf(answer, 'range').rows.map(({ key, value }) => rowOf(key, value)),
-    }),
-    keys: (page) => ({
-      request: rangeOf(page),
+    }
+  }
+
+  range(page: RangePage): Read<Row<V>[]> {
+    return {
+      request: this.#range(page),
+      decode: (answer) => answerOf(answer, 'range').rows.map(({ key, value }) => this.#row(key, value)),
+    }
+  }
+
+  keys(page: RangePage): Read<Buffer[]> {
+    return {
+      request: this.#range(page),
       decode: (answer) => answerOf(answer, 'range').rows.map(({ key }) => key),
-    }),
-    count: (range = {}) => ({
-      request: { kind: 'count', set: name, range },
+    }
+  }
+
+  count(range: Range = {}): Read<number> {
+    return {
+      request: { kind: 'count', set: this.name, range },
       decode: (answer) => answerOf(answer, 'count').count,
-    }),
-    isAbsent: (key = NO_KEY) => ({ kind: 'absent', set: name, key }),
-    isPresent: (key = NO_KEY) => ({ kind: 'present', set: name, key }),
-    hasFewerThan: (count) => ({ kind: 'below', set: name, count }),
-    isDue: (key, at) => ({ kind: 'due', set: name, key, at }),
-    put: (row) => ({ kind: 'put', ...placed(row) }),
-    create: (row) => ({ kind: 'create', ...placed(row) }),
-    remove: (key = NO_KEY) => ({ kind: 'remove', set: name, key }),
-    clear: () => ({ kind: 'clear', set: name }),
-    enqueue({ at, ...row }) {
-      const { key: id, ...rest } = placed(row)
-      return { kind: 'enqueue', id, at, ...rest }
-    },
-    delay: (id, at, value) => ({
-      ...{ kind: 'delay', set: name, id, at },
-      ...(value !== undefined && { value: seal(id, value) }),
-    }),
+    }
+  }
+
+  isAbsent(key = NO_KEY): Check {
+    return { kind: 'absent', set: this.name, key }
+  }
+
+  isPresent(key = NO_KEY): Check {
+    return { kind: 'present', set: this.name, key }
+  }
+
+  is(key: Buffer, value: V): Check {
+    return { kind: 'is', set: this.name, key, value: this.#seal(key, value) }
+  }
+
+  hasFewerThan(count: number): Check {
+    return { kind: 'below', set: this.name, count }
+  }
+
+  isDue(key: Buffer, at: number): Check {
+    return { kind: 'due', set: this.name, key, at }
+  }
+
+  #placed({ key = NO_KEY, value, expiresAt }: Placed<V>) {
+    const end = expiresAt !== undefined && { expiresAt }
+    return { set: this.name, key, value: this.#seal(key, value), ...end }
+  }
+
+  put(row: Placed<V>): Write {
+    return { kind: 'put', ...this.#placed(row) }
+  }
+
+  create(row: Placed<V>): Write {
+    return { kind: 'create', ...this.#placed(row) }
+  }
+
+  remove(key = NO_KEY): Write {
+    return { kind: 'remove', set: this.name, key }
+  }
+
+  clear(): Write {
+    return { kind: 'clear', set: this.name }
+  }
+
+  enqueue({ at, ...row }: Placed<V> & { at: number }): Write {
+    const { key: id, ...rest } = this.#placed(row)
+    return { kind: 'enqueue', id, at, ...rest }
+  }
+
+  delay(id: Buffer, at: number, value?: V): Write {
+    const changed = value !== undefined && { value: this.#seal(id, value) }
+    return { kind: 'delay', set: this.name, id, at, ...changed }
   }
 }
 
@@ -260,13 +280,10 @@ export const defineTable = <V>({
   const table: Table = { ends: false, isVolatile: false, ...spec }
   return {
     table,
-    in: (partition, subject = '') => setOf({ table, partition, subject }, codec),
+    in: (partition, subject = '') => new RowSet({ table, partition, subject }, codec),
     valueOf: ({ set, key, value }) => opened(codec, set, key, value),
   }
 }
-
-/** An index has keys alone. */
-export const NOTHING: Codec<undefined> = { encode: () => NO_VALUE, decode: () => undefined }
 
 /** What one attempt found: the answer for the caller, and the batch that makes it true, where something changes. */
 interface Attempt<T> {

@@ -1,5 +1,6 @@
 /** The port against the simplest thing that could be one: a sorted list of rows in memory. */
 
+import { NOTHING, raw } from '../../src/storage/codec.ts'
 import type {
   Batch,
   Check,
@@ -11,7 +12,7 @@ import type {
   Taken,
   Write,
 } from '../../src/storage/kv.ts'
-import { defineTable, NOTHING, raw } from '../../src/storage/table.ts'
+import { defineTable } from '../../src/storage/table.ts'
 
 const options = { codec: raw } as const
 export const TABLES = [

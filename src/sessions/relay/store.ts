@@ -1,7 +1,8 @@
 /** What the session relay needs of storage: which peers are in a session, and which processes live. */
 import { z } from 'zod'
+import { float, json } from '../../storage/codec.ts'
 import type { Kv, Write } from '../../storage/kv.ts'
-import { defineTable, float, json, read, transact } from '../../storage/table.ts'
+import { defineTable, read, transact } from '../../storage/table.ts'
 
 export const SIDES = ['initiator', 'joiner'] as const
 export type Side = (typeof SIDES)[number]

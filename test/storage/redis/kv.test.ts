@@ -3,10 +3,11 @@ import { expect, it } from 'vitest'
 import { createContactsStore } from '../../../src/contacts/store.ts'
 import { createMqStore } from '../../../src/mq/store-verbs.ts'
 import { systemClock } from '../../../src/platform/runtime/clock.ts'
+import { text } from '../../../src/storage/codec.ts'
 import { createChannels } from '../../../src/storage/redis/channels.ts'
 import { connectRedis, type RedisConnection } from '../../../src/storage/redis/connection.ts'
 import { createRedisKv } from '../../../src/storage/redis/kv/engine.ts'
-import { defineTable, text } from '../../../src/storage/table.ts'
+import { defineTable } from '../../../src/storage/table.ts'
 import { sharedRedis, startRedis } from '../../support/redis.ts'
 
 const HOUR = 3_600_000

@@ -1,0 +1,50 @@
+/** How values of rows become bytes, and back. */
+import type { z } from 'zod'
+
+export interface Codec<V> {
+  encode(value: V): Buffer
+  /** Throws for bytes that are no such value. */
+  decode(bytes: Buffer): V
+}
+
+/** What the schema takes, as JSON. Rows of an older shape are read by a schema that transforms them. */
+export const json = <S extends z.ZodType>(schema: S): Codec<z.output<S>> => ({
+  encode: (value) => Buffer.from(JSON.stringify(value)),
+  decode: (bytes) => schema.parse(JSON.parse(bytes.toString())),
+})
+
+/**
+ * JSON that is read as it was written: the checksum says that nothing has altered it. For what is read so often that a look
+ * at each member would show, and whose shape a new version never changes but by members that may be absent.
+ */
+export const trustedJson = <V>(): Codec<V> => ({
+  encode: (value) => Buffer.from(JSON.stringify(value)),
+  decode(bytes) {
+    const value: V = JSON.parse(bytes.toString())
+    return value
+  },
+})
+
+/** Bytes as they are. */
+export const raw: Codec<Buffer> = { encode: (value) => value, decode: (bytes) => bytes }
+
+export const text: Codec<string> = {
+  encode: (value) => Buffer.from(value),
+  decode: (bytes) => bytes.toString(),
+}
+
+/** An instant, or another number that is not negative. */
+export const float: Codec<number> = {
+  encode(value) {
+    const bytes = Buffer.allocUnsafe(8)
+    bytes.writeDoubleBE(value)
+    return bytes
+  },
+  decode(bytes) {
+    if (bytes.length !== 8) throw new Error('not 8 bytes')
+    return bytes.readDoubleBE()
+  },
+}
+
+/** An index has keys alone. */
+export const NOTHING: Codec<undefined> = { encode: () => Buffer.alloc(0), decode: () => undefined }
