@@ -179,6 +179,8 @@ export interface RowPage {
 }
 
 export interface RowSource {
+  /** Of a snapshot: as of its moment. */
+  read(requests: readonly ReadRequest[]): Promise<ReadAnswer[]>
   /** All rows of a table, expired ones too; on Redis in no order, and one may come twice. */
   rows(table: Table, after?: string): AsyncIterable<RowPage>
   /** About how many there are; undefined where the engine would have to count. */
@@ -186,7 +188,6 @@ export interface RowSource {
 }
 
 export interface Kv extends RowSource {
-  read(requests: readonly ReadRequest[]): Promise<ReadAnswer[]>
   /** `now`: from it follows how long the rows are kept. */
   commit(batches: readonly Batch[], now: number): Promise<Outcome[]>
   /**

@@ -20,6 +20,7 @@ import type {
   Range,
   ReadAnswer,
   ReadRequest,
+  RowSource,
   SetName,
   Shape,
   Table,
@@ -81,7 +82,7 @@ type Answers<R extends readonly Read<unknown>[]> = { [I in keyof R]: R[I] extend
 
 /** Reads together; the answers are in the order of the questions. */
 export const read = async <const R extends readonly Read<unknown>[]>(
-  kv: Pick<Kv, 'read'>,
+  kv: Pick<RowSource, 'read'>,
   reads: R,
 ): Promise<Answers<R>> => {
   const answers = await kv.read(reads.map(({ request }) => request))

@@ -108,6 +108,7 @@ export const createLmdbKv = (env: Env): LmdbKv => {
       return entryCount
     },
     rowsAt: (transaction) => ({
+      read: async (requests) => requests.map((request) => answer(kv, request, transaction)),
       rows: (table, after) => rows(kv, table, after, transaction),
       size: async () => undefined,
     }),

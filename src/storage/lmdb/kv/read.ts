@@ -1,13 +1,16 @@
 /** Reads of the port in LMDB. */
+import type { Transaction } from 'lmdb'
 import type { ReadAnswer, ReadRequest } from '../../kv.ts'
 import { bodyOf, boundsOf, type KvState, keyAt, prefixOf, rowsOf, valueAt } from './rows.ts'
 
-export const answer = (kv: KvState, request: ReadRequest): ReadAnswer => {
+/** As of the transaction; without one, as of now. */
+export const answer = (kv: KvState, request: ReadRequest, transaction?: Transaction): ReadAnswer => {
   const { set } = request
-  if (request.kind === 'get') return { kind: 'get', value: valueAt(kv, set, keyAt(set, request.key)) }
+  const view = transaction && { transaction }
+  if (request.kind === 'get') return { kind: 'get', value: valueAt(kv, set, keyAt(set, request.key), view) }
   const rows = rowsOf(kv, set.table)
   const { start, end } = boundsOf(set, request.range)
-  if (request.kind === 'count') return { kind: 'count', count: rows.getKeysCount({ start, end }) }
+  if (request.kind === 'count') return { kind: 'count', count: rows.getKeysCount({ start, end, ...view }) }
   const { limit, isReverse } = request
   const prefixBytes = prefixOf(set).length
   const found: { key: Buffer; value: Buffer }[] = []
@@ -15,7 +18,7 @@ export const answer = (kv: KvState, request: ReadRequest): ReadAnswer => {
   const range = isReverse
     ? { start: end, end: start, reverse: true, limit: limit + 1, inclusiveEnd: true }
     : { start, end, limit }
-  for (const { key: at, value } of rows.getRange(range)) {
+  for (const { key: at, value } of rows.getRange({ ...range, ...view })) {
     if (found.length === limit) break
     if (isReverse && (at.compare(end) >= 0 || at.compare(start) < 0)) continue
     found.push({ key: Buffer.from(at.subarray(prefixBytes)), value: bodyOf(set.table, value) })

@@ -1,5 +1,5 @@
 /** Where rows of the port lie in LMDB: databases and keys (the table of them is in `./engine.ts`). */
-
+import type { Transaction } from 'lmdb'
 import { key, named, number } from '../../bytes.ts'
 import type { Range, SetName, Table } from '../../kv.ts'
 import { BYTES, type Bytes, PRESENT } from '../bytes.ts'
@@ -54,9 +54,15 @@ export const bodyOf = (table: Table, value: Buffer): Buffer =>
 export const endIn = ({ shape, ends }: Table, value: Buffer): number =>
   ends ? value.readDoubleBE(shape === 'queue' ? NUMBER_BYTES : 0) : Number.POSITIVE_INFINITY
 
-export const valueAt = (kv: KvState, set: SetName, at: Buffer): Buffer | undefined => {
+export const valueAt = (
+  kv: KvState,
+  set: SetName,
+  at: Buffer,
+  view?: { transaction: Transaction },
+): Buffer | undefined => {
   if (set.table.isVolatile) return kv.volatile.get(set)
-  const value = rowsOf(kv, set.table).get(at)
+  const rows = rowsOf(kv, set.table)
+  const value = view ? rows.get(at, view) : rows.get(at)
   return value && bodyOf(set.table, value)
 }
 
