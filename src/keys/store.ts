@@ -1,5 +1,6 @@
 /**
- * What the key registry asks of storage. One entry is one unit of atomicity. Promises resolve when durable.
+ * What the key registry asks of storage. Promises resolve when durable.
+ * The identity key is one unit of atomicity: its entries, its default, and which accounts' invite keys it registered.
  */
 
 /** An identity key that nobody has used for so long is forgotten, and with it the invite keys that it registered. */
@@ -39,8 +40,10 @@ export interface IdentityEntry {
 export const ERASED = '-'
 
 /** Where a page of identity entries goes on. */
-export const identityCursor = ({ identityKey, accountKey }: IdentityEntry): string =>
-  `${identityKey} ${accountKey}`
+export const identityCursor = ({
+  identityKey,
+  accountKey,
+}: Pick<IdentityEntry, 'identityKey' | 'accountKey'>): string => `${identityKey} ${accountKey}`
 
 /** The invite key of an account: did:key of an X25519 key, and the identity key that registered it. */
 export interface InviteEntry {

@@ -1,6 +1,7 @@
 /** The rooms' stores over the port, for both engines. */
 import { createContactsStore } from '../contacts/store.ts'
 import { createMqStore } from '../mq/store-verbs.ts'
+import { createKeysStore } from '../keys/store-rows.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import { createSessionsStore } from '../sessions/relay/store.ts'
 import { createJobQueue } from './job-queue.ts'
@@ -13,4 +14,5 @@ export const createRoomStores = (kv: Kv, clock: Pick<Clock, 'now'>) => ({
   leases: createLeases(kv),
   mq: createMqStore(kv),
   sessions: createSessionsStore(kv),
+  keys: createKeysStore(kv, clock),
 })

@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type IdentityEntry, type InviteEntry, identityCursor } from '../../src/keys/store.ts'
+import { KEYS_TABLES } from '../../src/keys/store-rows.ts'
+import { number } from '../../src/storage/bytes.ts'
+import type { PlacedRow, Table } from '../../src/storage/kv.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
 
 const [mine, yours] = ['eip155:0xabcd', 'eip155:0xabce'] as const
@@ -117,6 +120,71 @@ export const keysStoreContract = (engine: Engine): void => {
       expect(await store().sweep(1, 2)).toBe(2)
       expect(await store().sweep(1, 2)).toBe(1)
       expect(await store().identities({ limit: 10 })).toEqual([])
+    })
+
+    it('leaves an identity key that was used meanwhile, whatever the index of what is due says', async () => {
+      const { identityKey } = identity('a')
+      await store().registerIdentity(identity('a'))
+      await store().registerInvite(mine, invite('1', identityKey))
+      await store().prolong(identityKey, 2_000)
+      const [due, partition] = [KEYS_TABLES.due.in('keys'), 'keys']
+      const early = Buffer.concat([number(1_000), Buffer.from(identityKey)])
+      await stores.kv.commit([{ partition, writes: [due.put({ key: early, value: undefined })] }], 0)
+      expect(await store().sweep(1_999, 10)).toBe(1)
+      expect(await store().sweep(1_999, 10)).toBe(0)
+      expect(await store().identity(identityKey)).toEqual(standing('a'))
+      expect(await store().invite(mine)).toEqual(invite('1', identityKey))
+      expect(await store().sweep(2_000, 10)).toBe(1)
+      expect(await store().invite(mine)).toBeUndefined()
+    })
+
+    it('removes with an identity key what a crash has left of it elsewhere, and nothing of others', async () => {
+      const [{ identityKey }, other] = [identity('a'), identity('ab')]
+      await store().registerIdentity(other)
+      await store().registerInvite(yours, invite('2', other.identityKey))
+      // Listed, but not written; and an invite key of which the identity key knows nothing any more.
+      const listed = KEYS_TABLES.listed.in('keys')
+      const cursor = Buffer.from(identityCursor({ identityKey, accountKey: mine }))
+      const left = KEYS_TABLES.invites.in(mine).put({ value: invite('1', identityKey) })
+      await stores.kv.commit(
+        [
+          { partition: 'keys', writes: [listed.put({ key: cursor, value: undefined })] },
+          { partition: mine, writes: [left] },
+        ],
+        0,
+      )
+      expect(await store().invite(mine)).toBeUndefined()
+      expect(await store().identities({ limit: 10 })).toEqual([standing('ab')])
+      await store().prolong(identityKey, 1_000)
+      expect(await store().sweep(1_000, 10)).toBe(1)
+      const rowsOf = async (table: Table) => {
+        const rows: PlacedRow[] = []
+        for await (const page of stores.kv.rows(table)) rows.push(...page.rows)
+        return rows.map(({ set, key }) => `${set.partition} ${key}`)
+      }
+      expect(await rowsOf(KEYS_TABLES.listed.table)).toEqual([`keys ${identityCursor(other)}`])
+      expect(await rowsOf(KEYS_TABLES.invites.table)).toEqual([`${yours} `])
+      expect(await rowsOf(KEYS_TABLES.ends.table)).toEqual([])
+      expect(await rowsOf(KEYS_TABLES.due.table)).toEqual([])
+    })
+
+    it('keeps an invite key that comes back while its identity key is being removed, or neither', async () => {
+      const { identityKey } = identity('a')
+      for (let turn = 0; turn < 20; turn++) {
+        await store().registerIdentity(identity('a'))
+        await store().registerInvite(mine, invite('1', identityKey))
+        await Promise.all([
+          store().unregisterIdentity(identityKey, mine),
+          store().registerIdentity(identity('a')),
+          store().registerInvite(mine, invite('1', identityKey)),
+        ])
+        const [entry, found] = [await store().identity(identityKey, mine), await store().invite(mine)]
+        const listed = await store().identities({ limit: 10 })
+        expect(listed.map(({ accountKey }) => accountKey)).toEqual(entry ? [mine] : [])
+        expect([undefined, 'did:key:z6LS1']).toContain(found?.inviteKey)
+        // What is there can be taken away, and only that.
+        expect(await store().unregisterInvite(mine)).toBe(found !== undefined)
+      }
     })
 
     it('keeps one invite key an account, the last one registered', async () => {

@@ -19,7 +19,6 @@ import { createLmdbNotify, createNotifyParts } from './notify/store.ts'
 import { createLmdbRelayAdmin } from './relay/admin.ts'
 import { createLmdbRelay } from './relay/store.ts'
 import { createLmdbArchive } from './rooms/archive.ts'
-import { createLmdbKeys } from './rooms/keys.ts'
 import { createLmdbOperator } from './rooms/operator.ts'
 import { createLmdbSpace, failedCommitReason, LOST } from './space.ts'
 import { claimFormat, prepareStoreFile } from './store-file.ts'
@@ -82,7 +81,6 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
   const rooms = {
     ...createRoomStores(kv, clock),
     relay: gate.guard(createLmdbRelay(env, options.mailbox)),
-    keys: gate.guard(createLmdbKeys(env)),
     notify: gate.guard(createLmdbNotify(env, parts)),
     archive: gate.guard(archive),
     operator: gate.guard(createLmdbOperator(env)),

@@ -23,7 +23,6 @@ import { createRedisNotifyStore } from './notify/store.ts'
 import { createRedisRelayAdmin } from './relay/admin.ts'
 import { createRedisRelay } from './relay/store.ts'
 import { createRedisArchive } from './rooms/archive.ts'
-import { createRedisKeys } from './rooms/keys.ts'
 import { createRedisOperator } from './rooms/operator.ts'
 import { createSessionsAdapter } from './rooms/sessions-adapter.ts'
 import { createRedisSpace } from './space.ts'
@@ -52,7 +51,6 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   const rooms = {
     ...createRoomStores(kv, systemClock),
     relay: gate.guard(createRedisRelay({ redis, channels, instance }, mailbox)),
-    keys: gate.guard(createRedisKeys(redis)),
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
     archive: gate.guard(archive),
     operator: gate.guard(createRedisOperator(redis)),

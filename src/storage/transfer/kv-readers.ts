@@ -3,8 +3,10 @@ import { CONTACTS_TABLES } from '../../contacts/store.ts'
 import { MQ_TABLES, placeOf, queueOf } from '../../mq/store-rows.ts'
 import type { Job } from '../../platform/jobs/job-queue.ts'
 import { JOB_TABLES } from '../job-queue.ts'
+import { KEYS_TABLES } from '../../keys/store-rows.ts'
+import { name } from '../bytes.ts'
 import type { RowSource, SetName } from '../kv.ts'
-import type { TypedTable } from '../table.ts'
+import { mapped, type Read, read, type TypedTable } from '../table.ts'
 import type { Page, Readers, TableReader } from './transfer.ts'
 
 /** A row as `pick` sees it: where it is, its key, and its value. */
@@ -31,6 +33,28 @@ const records = <V, R>(
   },
   size: () => source.size(typed.table),
 })
+
+/** The same, where a record takes a second row: `and` asks for it, `pick` sees what was found. */
+const joined = <V, W, R>(
+  source: RowSource,
+  typed: TypedTable<V>,
+  { and, pick }: { and: (row: TypedRow<V>) => Read<W>; pick: (row: TypedRow<V>, other: W) => R | undefined },
+): TableReader<R> => {
+  const rows = records(source, typed, (row) => row)
+  return {
+    async *read(from) {
+      for await (const page of rows.read(from)) {
+        const others = await read(source, page.records.map(and))
+        const found = page.records.map((row, at) => {
+          const other = others[at]
+          return other === undefined ? undefined : pick(row, other)
+        })
+        yield { records: found.filter((record) => record !== undefined), cursor: page.cursor }
+      }
+    },
+    size: rows.size,
+  }
+}
 
 const contactsReaders = (
   source: RowSource,
@@ -76,8 +100,26 @@ const jobReader = (source: RowSource): TableReader<Job> => {
   }
 }
 
+const keysReaders = (source: RowSource): Pick<Readers, 'identity' | 'invite'> => ({
+  identity: joined(source, KEYS_TABLES.identities, {
+    and: ({ partition }) => KEYS_TABLES.defaults.in(partition).get(),
+    pick({ partition: identityKey, key, value }, chosen) {
+      const accountKey = key.toString()
+      return { identityKey, accountKey, ...value, ...(chosen.value === accountKey && { isDefault: true }) }
+    },
+  }),
+  invite: joined(source, KEYS_TABLES.invites, {
+    and: ({ partition, value }) =>
+      mapped(KEYS_TABLES.registered.in(value.identityKey).get(name(partition)), ({ isUnchanged }) => ({
+        isNamed: isUnchanged.kind === 'is',
+      })),
+    pick: ({ partition, value }, { isNamed }) => (isNamed ? { accountKey: partition, ...value } : undefined),
+  }),
+})
+
 export const readersOfRows = (source: RowSource) => ({
   ...contactsReaders(source),
   ...mqReaders(source),
   job: jobReader(source),
+  ...keysReaders(source),
 })

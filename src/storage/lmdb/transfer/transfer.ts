@@ -27,18 +27,12 @@ const NOTE_KEY = name('note')
 
 /** Tables of rooms whose stores do not export them. */
 const openRoomTables = (env: Env) => {
-  const identities: Rows<Records['identity']> = env.openDB({ name: 'keys.identities', ...ROWS })
-  const defaults: Rows<string> = env.openDB({ name: 'keys.defaults', ...ROWS })
-  const invites: Rows<Omit<Records['invite'], 'accountKey'>> = env.openDB({ name: 'keys.invites', ...ROWS })
   const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
   const watches: Rows<Watch> = env.openDB({ name: 'relay.watches', ...ROWS })
   const approvals: Rows<ApprovalRow> = env.openDB({ name: 'operator.approvals', ...ROWS })
   const chains: Rows<Chain> = env.openDB({ name: 'operator.chains', ...ROWS })
   const log: Rows<Logged> = env.openDB({ name: 'operator.log', ...ROWS })
   return {
-    identities,
-    defaults,
-    invites,
     notes,
     watches,
     approvals,
@@ -48,17 +42,6 @@ const openRoomTables = (env: Env) => {
   }
 }
 type RoomTables = ReturnType<typeof openRoomTables>
-
-const keysReaders = (
-  { identities, defaults, invites }: RoomTables,
-  view: ReadView,
-): Pick<Readers, 'identity' | 'invite'> => ({
-  identity: walk(identities, view, (_, entry) => ({
-    ...entry,
-    ...(defaults.get(name(entry.identityKey), view) === entry.accountKey && { isDefault: true }),
-  })),
-  invite: walk(invites, view, (at, entry) => ({ accountKey: at.toString(), ...entry })),
-})
 
 /** The watcher, where another account's record has it, too, and this one is found. */
 const contestedBy = (
@@ -155,7 +138,6 @@ export const createLmdbTransfer = (
   const mailboxes = createRelayTransfer(env, rooms.relay)
 
   const readers = (view: ReadView): Readers => ({
-    ...keysReaders(roomTables, view),
     ...notifyReaders(tables, view),
     ...sent.read(view),
     ...mailboxes.read(view),

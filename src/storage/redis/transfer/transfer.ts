@@ -5,7 +5,6 @@
  * There is no snapshot: each record is as it was when it was read, and what changes meanwhile may be among
  * them or not.
  */
-import { identityCursor } from '../../../keys/store.ts'
 import type { Sealed } from '../../../notify/store/store.ts'
 import type { Kv } from '../../kv.ts'
 import { readersOfRows } from '../../transfer/kv-readers.ts'
@@ -22,7 +21,6 @@ import { createOperatorTransfer } from './operator.ts'
 import { createRelayTransfer } from './relay.ts'
 
 const PAGE_SIZE = 500
-const INVITE_KEY = '{v:'
 /** Pairs that a scan of one key looks at in one go. */
 const SCAN_COUNT = 1_000
 const ARCHIVE_PAGE_LIMITS = { direction: 'forward', limit: PAGE_SIZE, maxBytes: 4 * 1024 * 1024 } as const
@@ -50,32 +48,6 @@ const pages = <R>(
   }
 const sizeOfSet = (redis: RedisConnection, key: string) => () => redis.one(() => redis.client.zcard(key))
 const unknownSize = async () => undefined
-
-/** The key registry. */
-const keysReaders = ({ redis, rooms }: Source): Pick<Readers, 'identity' | 'invite'> => {
-  const { prefix } = redis
-  const { keys } = rooms
-  return {
-    identity: {
-      read: pages(keys.identities, identityCursor),
-      size: sizeOfSet(redis, `${prefix}{identities}`),
-    },
-    invite: {
-      async *read({ after }) {
-        for await (const { keys: found, from } of scanKeys(redis, { pattern: `${INVITE_KEY}*}` }, after)) {
-          const accountKeys = found.map((key) => key.slice(prefix.length + INVITE_KEY.length, -1))
-          const entries = await Promise.all(accountKeys.map((accountKey) => keys.invite(accountKey)))
-          const records = entries.flatMap((entry, at) => {
-            const accountKey = accountKeys[at]
-            return entry && accountKey !== undefined ? [{ accountKey, ...entry }] : []
-          })
-          yield { records, cursor: from }
-        }
-      },
-      size: unknownSize,
-    },
-  }
-}
 
 /** The notify server's keys, projects and apps. */
 const appReaders = ({
@@ -179,7 +151,6 @@ export const createRedisTransfer = (
   const source: Source = { redis, rooms, layout: createLayout(prefix) }
   const noteKey = `${prefix}transfer`
   const read: Readers = {
-    ...keysReaders(source),
     ...appReaders(source),
     ...rest.read,
     ...mailboxes.read,
