@@ -1,8 +1,9 @@
 /** The rooms' stores over the port, for both engines. */
 import { createContactsStore } from '../contacts/store.ts'
-import { createMqStore } from '../mq/store-verbs.ts'
 import { createKeysStore } from '../keys/store-rows.ts'
+import { createMqStore } from '../mq/store-verbs.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
+import { createOperatorStore } from '../sessions/operator/store.ts'
 import { createSessionsStore } from '../sessions/relay/store.ts'
 import { createJobQueue } from './job-queue.ts'
 import type { Kv } from './kv.ts'
@@ -15,4 +16,5 @@ export const createRoomStores = (kv: Kv, clock: Pick<Clock, 'now'>) => ({
   mq: createMqStore(kv),
   sessions: createSessionsStore(kv),
   keys: createKeysStore(kv, clock),
+  operator: createOperatorStore(kv, clock),
 })

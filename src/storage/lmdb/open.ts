@@ -19,7 +19,6 @@ import { createLmdbNotify, createNotifyParts } from './notify/store.ts'
 import { createLmdbRelayAdmin } from './relay/admin.ts'
 import { createLmdbRelay } from './relay/store.ts'
 import { createLmdbArchive } from './rooms/archive.ts'
-import { createLmdbOperator } from './rooms/operator.ts'
 import { createLmdbSpace, failedCommitReason, LOST } from './space.ts'
 import { claimFormat, prepareStoreFile } from './store-file.ts'
 import { createLmdbTransfer } from './transfer/transfer.ts'
@@ -83,7 +82,6 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
     relay: gate.guard(createLmdbRelay(env, options.mailbox)),
     notify: gate.guard(createLmdbNotify(env, parts)),
     archive: gate.guard(archive),
-    operator: gate.guard(createLmdbOperator(env)),
   }
   const transfer = guardTransfer(gate, createLmdbTransfer({ env, kv: engine }, { ...rooms, archive }, parts))
   const buckets = createLmdbBuckets(env, clock)

@@ -23,7 +23,6 @@ import { createRedisNotifyStore } from './notify/store.ts'
 import { createRedisRelayAdmin } from './relay/admin.ts'
 import { createRedisRelay } from './relay/store.ts'
 import { createRedisArchive } from './rooms/archive.ts'
-import { createRedisOperator } from './rooms/operator.ts'
 import { createSessionsAdapter } from './rooms/sessions-adapter.ts'
 import { createRedisSpace } from './space.ts'
 import { createRedisTransfer } from './transfer/transfer.ts'
@@ -53,7 +52,6 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     relay: gate.guard(createRedisRelay({ redis, channels, instance }, mailbox)),
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
     archive: gate.guard(archive),
-    operator: gate.guard(createRedisOperator(redis)),
   }
   let closing: Promise<void> | undefined
   return {

@@ -1,13 +1,14 @@
 /** Rooms over the port as records: what of their rows is content, whatever the engine. */
 import { CONTACTS_TABLES } from '../../contacts/store.ts'
+import { KEYS_TABLES } from '../../keys/store-rows.ts'
 import { MQ_TABLES, placeOf, queueOf } from '../../mq/store-rows.ts'
 import type { Job } from '../../platform/jobs/job-queue.ts'
+import { OPERATOR_TABLES } from '../../sessions/operator/store.ts'
+import { name, number } from '../bytes.ts'
 import { JOB_TABLES } from '../job-queue.ts'
-import { KEYS_TABLES } from '../../keys/store-rows.ts'
-import { name } from '../bytes.ts'
 import type { RowSource, SetName } from '../kv.ts'
 import { mapped, type Read, read, type TypedTable } from '../table.ts'
-import type { Page, Readers, TableReader } from './transfer.ts'
+import type { Page, Readers, Records, TableReader } from './transfer.ts'
 
 /** A row as `pick` sees it: where it is, its key, and its value. */
 interface TypedRow<V> extends SetName {
@@ -117,9 +118,53 @@ const keysReaders = (source: RowSource): Pick<Readers, 'identity' | 'invite'> =>
   }),
 })
 
+/** Microblocks that are read in one go. */
+const LOG_PAGE_ROWS = 50
+
+/** Of one chain, in its order. */
+async function* microblocksOf(
+  source: RowSource,
+  { partition: projectId, subject: vbHash, value: { genesisSeed } }: TypedRow<{ genesisSeed: string }>,
+): AsyncIterable<Records['microblock'][]> {
+  const log = OPERATOR_TABLES.log.in(projectId, vbHash)
+  for (let height = 1; ; ) {
+    const [rows] = await read(source, [log.range({ from: number(height), limit: LOG_PAGE_ROWS })])
+    if (rows.length === 0) return
+    yield rows.map(({ key, value }) => ({
+      ...{ projectId, vbHash, genesisSeed, height: key.readDoubleBE() },
+      ...value,
+    }))
+    height += rows.length
+  }
+}
+
+const operatorReaders = (source: RowSource): Pick<Readers, 'approval' | 'microblock'> => {
+  const chains = records(source, OPERATOR_TABLES.chains, (row) => row)
+  return {
+    approval: records(source, OPERATOR_TABLES.approvals, ({ value: { attempt: _, ...approval } }, now) =>
+      approval.keptUntil > now ? approval : undefined,
+    ),
+    microblock: {
+      // Chain by chain, because only what follows the last one of its chain can be put back.
+      async *read({ now, after }) {
+        let begun = after
+        for await (const { records: found, cursor } of chains.read({ now, after })) {
+          for (const chain of found) {
+            for await (const page of microblocksOf(source, chain)) yield { records: page, cursor: begun }
+          }
+          yield { records: [], cursor }
+          begun = cursor
+        }
+      },
+      size: () => source.size(OPERATOR_TABLES.log.table),
+    },
+  }
+}
+
 export const readersOfRows = (source: RowSource) => ({
   ...contactsReaders(source),
   ...mqReaders(source),
   job: jobReader(source),
   ...keysReaders(source),
+  ...operatorReaders(source),
 })

@@ -6,7 +6,6 @@
  */
 import type { Watcher } from '../../../notify/store/store.ts'
 import type { Watch } from '../../../relay/store.ts'
-import type { Chain } from '../../../sessions/operator/store.ts'
 import { name } from '../../bytes.ts'
 import { readersOfRows } from '../../transfer/kv-readers.ts'
 import type { Readers, Records, Transfer, Writers } from '../../transfer/transfer.ts'
@@ -18,7 +17,6 @@ import { rememberRequest } from '../notify/accounts.ts'
 import type { NotifyParts } from '../notify/store.ts'
 import type { Tables } from '../notify/tables.ts'
 import { archivedAt, archiveTables } from '../rooms/archive.ts'
-import { type Row as ApprovalRow, type Logged, loggedAt } from '../rooms/operator.ts'
 import { createSentTransfer } from './delivery-records.ts'
 import { createRelayTransfer } from './relay.ts'
 import { type ReadView, walk } from './walk.ts'
@@ -29,15 +27,9 @@ const NOTE_KEY = name('note')
 const openRoomTables = (env: Env) => {
   const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
   const watches: Rows<Watch> = env.openDB({ name: 'relay.watches', ...ROWS })
-  const approvals: Rows<ApprovalRow> = env.openDB({ name: 'operator.approvals', ...ROWS })
-  const chains: Rows<Chain> = env.openDB({ name: 'operator.chains', ...ROWS })
-  const log: Rows<Logged> = env.openDB({ name: 'operator.log', ...ROWS })
   return {
     notes,
     watches,
-    approvals,
-    chains,
-    log,
     archive: archiveTables(env),
   }
 }
@@ -107,18 +99,10 @@ const notifyReaders = (
 const roomReaders = (
   rooms: RoomTables,
   view: ReadView,
-): Pick<Readers, 'watch' | 'approval' | 'microblock' | 'archived' | 'registration'> => {
-  const { watches, approvals, chains, log, archive } = rooms
+): Pick<Readers, 'watch' | 'archived' | 'registration'> => {
+  const { watches, archive } = rooms
   return {
     watch: walk(watches, view, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
-    approval: walk(approvals, view, (_, { attempt: _attempt, ...approval }, now) =>
-      approval.keptUntil > now ? approval : undefined,
-    ),
-    microblock: walk(log, view, (at, logged) => {
-      const { chain, projectId, height } = loggedAt(at)
-      const found = chains.get(chain, view)
-      return found && { projectId, vbHash: found.vbHash, genesisSeed: found.genesisSeed, height, ...logged }
-    }),
     archived: walk(archive.messages, view, (at, row, now) => {
       const message = archivedAt(at, row)
       return message.expiresAt > now ? message : undefined

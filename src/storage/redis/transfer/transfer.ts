@@ -17,7 +17,6 @@ import { watchedOf } from '../relay/webhook-registrations.ts'
 import { ARCHIVE_CLIENT, ARCHIVE_TOPIC, parseRegistration } from '../rooms/archive.ts'
 import { scanKeys, scanPairs } from '../scan.ts'
 import { createNotifyTransfer } from './notify.ts'
-import { createOperatorTransfer } from './operator.ts'
 import { createRelayTransfer } from './relay.ts'
 
 const PAGE_SIZE = 500
@@ -156,7 +155,6 @@ export const createRedisTransfer = (
     ...mailboxes.read,
     ...readersOfRows(kv),
     ...workReaders(source),
-    ...createOperatorTransfer(redis, rooms.operator),
     ...archiveReaders(source),
   }
 
