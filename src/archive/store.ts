@@ -78,6 +78,11 @@ export interface ArchiveStore {
   /** Calls the listener when **another** store instance registered the client; may be lost, never the truth. */
   onRegister(listener: (registered: Pick<Registration, 'clientId' | 'tags'>) => void): Disposable
 
-  /** Removes at most `limit` messages and registrations that expired before `now`; answers how many. */
+  /**
+   * Removes messages that have expired at `now`, perhaps a while later, and tags of which there is no registration any
+   * more. Answers into how many topics it has looked and how many tags it has removed, at most `limit`.
+   */
   sweep(now: number, limit: number): Promise<number>
+  /** Puts messages back where they were in their topics; bears repetition. */
+  restore(messages: readonly Archived[]): Promise<void>
 }

@@ -1,4 +1,5 @@
 /** The rooms' stores over the port, for both engines. */
+import { createArchiveStore } from '../archive/store/archive.ts'
 import { createContactsStore } from '../contacts/store.ts'
 import { createKeysStore } from '../keys/store-rows.ts'
 import { createMqStore } from '../mq/store-verbs.ts'
@@ -10,6 +11,7 @@ import type { Kv } from './kv.ts'
 import { createLeases } from './leases.ts'
 
 export const createRoomStores = (kv: Kv, clock: Pick<Clock, 'now'>) => ({
+  archive: createArchiveStore(kv, clock),
   contacts: createContactsStore(kv, clock),
   jobQueue: createJobQueue(kv),
   leases: createLeases(kv),

@@ -1,5 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { createArchiveStore } from '../../src/archive/store/archive.ts'
+import { MESSAGE_TABLES, sizeOf } from '../../src/archive/store/rows.ts'
 import type { ArchiveStore, NewArchived } from '../../src/archive/store.ts'
+import type { Kv, PlacedRow, Table } from '../../src/storage/kv.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
 import { client, hex, MINUTE, T, topic } from './relay-samples.ts'
 
@@ -21,6 +24,32 @@ const textsOf = async (store: ArchiveStore, from: From = {}, of = topic('t')) =>
     ...from,
   })
   return page && { texts: page.messages.map(({ message }) => message), next: page.next }
+}
+
+const rowsOf = async (kv: Kv, table: Table): Promise<PlacedRow[]> => {
+  const rows: PlacedRow[] = []
+  for await (const page of kv.rows(table)) rows.push(...page.rows)
+  return rows
+}
+
+/** That what is counted is what is there, and that a topic with messages is due once. */
+const expectConsistent = async (kv: Kv): Promise<{ count: number; dueAt: number[] }> => {
+  const { messages, texts, ids, owned, topics, due } = MESSAGE_TABLES
+  const heads = (await rowsOf(kv, messages.table)).map((row) => ({ ...row, head: messages.valueOf(row) }))
+  const states = (await rowsOf(kv, topics.table)).map((row) => ({ ...row, state: topics.valueOf(row) }))
+  for (const { set, state } of states) {
+    const own = heads.filter((row) => row.set.partition === set.partition)
+    expect(state.count).toBe(own.length)
+    expect(state.bytes).toBe(own.reduce((sum, { head }) => sum + sizeOf(head), 0))
+  }
+  expect(new Set(heads.map(({ set }) => set.partition)).size).toBe(states.length)
+  for (const { table } of [texts, ids]) expect(await rowsOf(kv, table)).toHaveLength(heads.length)
+  expect(await rowsOf(kv, owned.table)).toHaveLength(
+    heads.filter(({ head }) => head.owner !== undefined).length,
+  )
+  const dueAt = (await rowsOf(kv, due.table)).map(({ key }) => key.readDoubleBE())
+  expect(dueAt).toEqual(expect.arrayContaining(states.map(({ state }) => state.dueAt)))
+  return { count: heads.length, dueAt }
 }
 
 export const archiveStoreContract = (engine: Engine): void => {
@@ -150,6 +179,87 @@ export const archiveStoreContract = (engine: Engine): void => {
       await store().keep([...some(0, 4_100, { owner }), archived('mark'), archived('last')], plenty, T)
       expect(await store().drop(topic('t'), hex('mark'), owner)).toBe(true)
       expect((await textsOf(store()))?.texts).toEqual(['mark', 'last'])
+    })
+
+    it('removes what has expired, wherever in its topic it is, and gives its room back', async () => {
+      const [owner, HOUR] = [hex('one owner'), 60 * MINUTE]
+      const mixed = Array.from({ length: 500 }, (_, at) =>
+        archived(`m${at}`, {
+          expiresAt: T + (at % 3 === 0 ? 5 : 1) * HOUR,
+          ...(at % 2 === 0 && { owner }),
+        }),
+      )
+      await store().keep(mixed, LIMITS, T)
+      await store().keep(some(0, 2, { topic: topic('u') }), LIMITS, T)
+      expect(await store().sweep(T + MINUTE / 2, 100)).toBe(0)
+      expect(await store().sweep(T + HOUR, 100)).toBe(2)
+      expect(await store().sweep(T + HOUR, 100)).toBe(0)
+      const lasting = mixed.filter((_, at) => at % 3 === 0)
+      expect(await expectConsistent(stores.kv)).toEqual({ count: lasting.length, dueAt: [T + 5 * HOUR] })
+      const left = await textsOf(store(), { limit: 1_000, now: T + HOUR })
+      expect(left?.texts).toEqual(lasting.map(({ message }) => message))
+      await stores.reopen()
+      expect(await store().sweep(T + 5 * HOUR, 100)).toBe(1)
+      expect(await expectConsistent(stores.kv)).toEqual({ count: 0, dueAt: [] })
+    })
+
+    it('counts right with many at once, in several processes', async () => {
+      const owner = hex('one owner')
+      const other = createArchiveStore(stores.kv, { now: Date.now })
+      const limits = { messages: 30, bytes: 1_000_000 }
+      await store().keep([archived('mark', { expiresAt: T + 100 * MINUTE })], LIMITS, T)
+      await Promise.all(
+        Array.from({ length: 60 }, async (_, at) => {
+          const one = at % 2 === 0 ? store() : other
+          if (at % 10 === 0) await one.drop(topic('t'), hex(`m${at - 5}`), owner)
+          else if (at % 7 === 0) await one.sweep(T + 90 * MINUTE, 100)
+          // Each is kept by both.
+          else await one.keep(some(at - 1, at + 1, { owner }), limits, T)
+        }),
+      )
+      const { count } = await expectConsistent(stores.kv)
+      expect(count).toBeLessThanOrEqual(30)
+    })
+
+    it('puts messages back where they were, and goes on behind them; a second time changes nothing', async () => {
+      const placed = some(0, 3).map((one, at) => ({ ...one, seq: 10 - 3 * at }))
+      await store().restore(placed)
+      await store().restore(placed)
+      await store().keep([archived('next')], LIMITS, T)
+      expect(await textsOf(store())).toEqual({ texts: ['m2', 'm1', 'm0', 'next'], next: undefined })
+      expect((await expectConsistent(stores.kv)).count).toBe(4)
+    })
+
+    it('tells of registrations that another store has taken, and not of its own', async () => {
+      const other = createArchiveStore(stores.kv, { now: Date.now })
+      const told: unknown[] = []
+      using _listening = store().onRegister((registered) => told.push(registered))
+      const registration = (name: string, tags: number[]) => ({
+        ...{ clientId: client(name), tags, owners: {}, expiresAt: T + MINUTE },
+      })
+      await vi.waitFor(async () => {
+        await store().register(registration('mine', [1]), T)
+        await other.register(registration('theirs', [2, 3]), T)
+        await other.register(registration('none', []), T)
+        expect(told).toContainEqual({ clientId: client('none'), tags: [] })
+      })
+      expect(told).toContainEqual({ clientId: client('theirs'), tags: [2, 3] })
+      expect(told).not.toContainEqual({ clientId: client('mine'), tags: [1] })
+    })
+
+    it('knows a tag as long as any of many registrations that come at once', async () => {
+      await Promise.all(
+        Array.from({ length: 50 }, (_, at) =>
+          store().register(
+            { clientId: client(`${at}`), tags: [1, 100 + at], owners: {}, expiresAt: T + 1 + at * MINUTE },
+            T,
+          ),
+        ),
+      )
+      expect(await store().tags(T, 100)).toHaveLength(51)
+      expect((await store().tags(T + 48 * MINUTE + 1, 100)).sort()).toEqual([1, 149])
+      for (let swept = 10; swept === 10; ) swept = await store().sweep(T + 108.5 * MINUTE, 10)
+      expect((await store().tags(0, 100)).sort()).toEqual([1, 149])
     })
 
     it('knows what a client registered last, until it expires, also over a restart', async () => {

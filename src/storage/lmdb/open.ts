@@ -18,7 +18,6 @@ import { createLmdbKv } from './kv/engine.ts'
 import { createLmdbNotify, createNotifyParts } from './notify/store.ts'
 import { createLmdbRelayAdmin } from './relay/admin.ts'
 import { createLmdbRelay } from './relay/store.ts'
-import { createLmdbArchive } from './rooms/archive.ts'
 import { createLmdbSpace, failedCommitReason, LOST } from './space.ts'
 import { claimFormat, prepareStoreFile } from './store-file.ts'
 import { createLmdbTransfer } from './transfer/transfer.ts'
@@ -76,14 +75,12 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
   const kv = guardKv(gate, engine)
   const clock = options.clock ?? systemClock
   const parts = createNotifyParts(env)
-  const archive = createLmdbArchive(env)
   const rooms = {
     ...createRoomStores(kv, clock),
     relay: gate.guard(createLmdbRelay(env, options.mailbox)),
     notify: gate.guard(createLmdbNotify(env, parts)),
-    archive: gate.guard(archive),
   }
-  const transfer = guardTransfer(gate, createLmdbTransfer({ env, kv: engine }, { ...rooms, archive }, parts))
+  const transfer = guardTransfer(gate, createLmdbTransfer({ env, kv: engine }, rooms, parts))
   const buckets = createLmdbBuckets(env, clock)
   const relayAdmin = gate.guard(createLmdbRelayAdmin(env))
   const space = gate.guard(createLmdbSpace(env, options.path))

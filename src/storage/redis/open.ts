@@ -22,7 +22,6 @@ import { createRedisKv } from './kv/engine.ts'
 import { createRedisNotifyStore } from './notify/store.ts'
 import { createRedisRelayAdmin } from './relay/admin.ts'
 import { createRedisRelay } from './relay/store.ts'
-import { createRedisArchive } from './rooms/archive.ts'
 import { createSessionsAdapter } from './rooms/sessions-adapter.ts'
 import { createRedisSpace } from './space.ts'
 import { createRedisTransfer } from './transfer/transfer.ts'
@@ -46,18 +45,16 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   const channels = createChannels(redis)
   const gate = createGate()
   const kv = guardKv(gate, createRedisKv({ redis, channels, instance }))
-  const archive = createRedisArchive({ redis, channels, instance })
   const rooms = {
     ...createRoomStores(kv, systemClock),
     relay: gate.guard(createRedisRelay({ redis, channels, instance }, mailbox)),
     notify: gate.guard(createRedisNotifyStore({ redis, channels })),
-    archive: gate.guard(archive),
   }
   let closing: Promise<void> | undefined
   return {
     ...rooms,
     kv,
-    transfer: guardTransfer(gate, createRedisTransfer({ redis, kv }, { ...rooms, archive })),
+    transfer: guardTransfer(gate, createRedisTransfer({ redis, kv }, rooms)),
     sessionsAdapter: () => createSessionsAdapter(redis, connection.log),
     buckets: createRedisBuckets(redis, systemClock),
     relayAdmin: gate.guard(createRedisRelayAdmin(redis)),

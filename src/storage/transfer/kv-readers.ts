@@ -1,8 +1,11 @@
 /** Rooms over the port as records: what of their rows is content, whatever the engine. */
+import { REGISTRATION_TABLES } from '../../archive/store/registrations.ts'
+import { type ArchivedHead, archivedOf, MESSAGE_TABLES } from '../../archive/store/rows.ts'
 import { CONTACTS_TABLES } from '../../contacts/store.ts'
 import { KEYS_TABLES } from '../../keys/store-rows.ts'
 import { MQ_TABLES, placeOf, queueOf } from '../../mq/store-rows.ts'
 import type { Job } from '../../platform/jobs/job-queue.ts'
+import { MIB_BYTES } from '../../platform/units.ts'
 import { OPERATOR_TABLES } from '../../sessions/operator/store.ts'
 import { name, number } from '../bytes.ts'
 import { JOB_TABLES } from '../job-queue.ts'
@@ -161,10 +164,62 @@ const operatorReaders = (source: RowSource): Pick<Readers, 'approval' | 'microbl
   }
 }
 
+/** Texts of archived messages that are read in one go. */
+const TEXT_PAGE_BYTES = 4 * MIB_BYTES
+
+/** In pieces of bounded size. */
+function* pieces(rows: readonly TypedRow<ArchivedHead>[]): Iterable<TypedRow<ArchivedHead>[]> {
+  let piece: TypedRow<ArchivedHead>[] = []
+  let bytes = 0
+  for (const row of rows) {
+    piece.push(row)
+    bytes += row.value.textBytes
+    if (bytes < TEXT_PAGE_BYTES) continue
+    yield piece
+    piece = []
+    bytes = 0
+  }
+  if (piece.length > 0) yield piece
+}
+
+const archiveReaders = (source: RowSource): Pick<Readers, 'archived' | 'registration'> => {
+  const messages = records(source, MESSAGE_TABLES.messages, (row, now) =>
+    row.value.expiresAt > now ? row : undefined,
+  )
+  const { texts } = MESSAGE_TABLES
+  return {
+    archived: {
+      async *read({ now, after }) {
+        let begun = after
+        for await (const { records: rows, cursor } of messages.read({ now, after })) {
+          for (const piece of pieces(rows)) {
+            const found = await read(
+              source,
+              piece.map(({ partition, key }) => texts.in(partition).get(key)),
+            )
+            const page = piece.flatMap((row, at) => {
+              const message = found[at]?.value
+              return message === undefined ? [] : [archivedOf(row.partition, row, message)]
+            })
+            yield { records: page, cursor: begun }
+          }
+          yield { records: [], cursor }
+          begun = cursor
+        }
+      },
+      size: messages.size,
+    },
+    registration: records(source, REGISTRATION_TABLES.registrations, ({ partition: clientId, value }, now) =>
+      value.expiresAt > now ? { clientId, ...value } : undefined,
+    ),
+  }
+}
+
 export const readersOfRows = (source: RowSource) => ({
   ...contactsReaders(source),
   ...mqReaders(source),
   job: jobReader(source),
   ...keysReaders(source),
   ...operatorReaders(source),
+  ...archiveReaders(source),
 })

@@ -1,4 +1,3 @@
-import type { Archived } from '../../archive/store.ts'
 import { REVOKED_LIFE_MS } from '../../keys/store.ts'
 import type { AccountRecord, Webhook } from '../../notify/store/store.ts'
 import type { Stores } from '../stores.ts'
@@ -49,11 +48,8 @@ const UNLIMITED = Number.MAX_SAFE_INTEGER
 /** The rooms' stores, as a transfer uses them. */
 export type Transferred = Pick<
   Stores,
-  'contacts' | 'keys' | 'notify' | 'relay' | 'jobQueue' | 'mq' | 'operator'
-> & {
-  /** `restore` puts messages where they were in their topics. */
-  archive: Stores['archive'] & { restore(messages: readonly Archived[]): Promise<void> }
-}
+  'archive' | 'contacts' | 'keys' | 'notify' | 'relay' | 'jobQueue' | 'mq' | 'operator'
+>
 
 const registerWebhooks = async (
   notify: Stores['notify'],

@@ -16,7 +16,6 @@ import type { LmdbKv } from '../kv/engine.ts'
 import { rememberRequest } from '../notify/accounts.ts'
 import type { NotifyParts } from '../notify/store.ts'
 import type { Tables } from '../notify/tables.ts'
-import { archivedAt, archiveTables } from '../rooms/archive.ts'
 import { createSentTransfer } from './delivery-records.ts'
 import { createRelayTransfer } from './relay.ts'
 import { type ReadView, walk } from './walk.ts'
@@ -30,7 +29,6 @@ const openRoomTables = (env: Env) => {
   return {
     notes,
     watches,
-    archive: archiveTables(env),
   }
 }
 type RoomTables = ReturnType<typeof openRoomTables>
@@ -96,18 +94,10 @@ const notifyReaders = (
   }
 }
 
-const roomReaders = (
-  rooms: RoomTables,
-  view: ReadView,
-): Pick<Readers, 'watch' | 'archived' | 'registration'> => {
-  const { watches, archive } = rooms
+const roomReaders = (rooms: RoomTables, view: ReadView): Pick<Readers, 'watch'> => {
+  const { watches } = rooms
   return {
     watch: walk(watches, view, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
-    archived: walk(archive.messages, view, (at, row, now) => {
-      const message = archivedAt(at, row)
-      return message.expiresAt > now ? message : undefined
-    }),
-    registration: walk(archive.registrations, view, (_, one, now) => (one.expiresAt > now ? one : undefined)),
   }
 }
 

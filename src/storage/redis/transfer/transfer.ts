@@ -14,15 +14,13 @@ import type { RedisConnection } from '../connection.ts'
 import { parsed } from '../notify/deps.ts'
 import { createLayout, type Layout } from '../notify/rows/layout.ts'
 import { watchedOf } from '../relay/webhook-registrations.ts'
-import { ARCHIVE_CLIENT, ARCHIVE_TOPIC, parseRegistration } from '../rooms/archive.ts'
-import { scanKeys, scanPairs } from '../scan.ts'
+import { scanPairs } from '../scan.ts'
 import { createNotifyTransfer } from './notify.ts'
 import { createRelayTransfer } from './relay.ts'
 
 const PAGE_SIZE = 500
 /** Pairs that a scan of one key looks at in one go. */
 const SCAN_COUNT = 1_000
-const ARCHIVE_PAGE_LIMITS = { direction: 'forward', limit: PAGE_SIZE, maxBytes: 4 * 1024 * 1024 } as const
 
 /** What all tables are read from. */
 interface Source {
@@ -103,43 +101,6 @@ const workReaders = ({ redis, rooms }: Source): Pick<Readers, 'watch'> => {
   }
 }
 
-/** The archive. */
-const archiveReaders = ({ redis, rooms }: Source): Pick<Readers, 'archived' | 'registration'> => {
-  const { client, prefix } = redis
-  return {
-    archived: {
-      // One topic after the other: a page of a node's keys comes again when it was not finished.
-      async *read({ now, after }) {
-        for await (const { keys: found, from } of scanKeys(redis, { pattern: `${ARCHIVE_TOPIC}*}` }, after)) {
-          for (const key of found) {
-            const topic = key.slice(prefix.length + ARCHIVE_TOPIC.length, -1)
-            for (let origin: string | undefined, more = true; more; more = origin !== undefined) {
-              const page = await rooms.archive.page(topic, { origin, ...ARCHIVE_PAGE_LIMITS, now })
-              if (page && page.messages.length > 0) yield { records: page.messages, cursor: from }
-              origin = page?.next
-            }
-          }
-        }
-      },
-      size: unknownSize,
-    },
-    registration: {
-      async *read({ now, after }) {
-        for await (const { keys: found, from } of scanKeys(
-          redis,
-          { pattern: `${ARCHIVE_CLIENT}*}` },
-          after,
-        )) {
-          const rows = await redis.batch(() => found.map((key) => client.get(key)))
-          const records = rows.flatMap((json) => (json === null ? [] : [parseRegistration(json)]))
-          yield { records: records.filter(({ expiresAt }) => expiresAt > now), cursor: from }
-        }
-      },
-      size: unknownSize,
-    },
-  }
-}
-
 export const createRedisTransfer = (
   { redis, kv }: { redis: RedisConnection; kv: Kv },
   rooms: Transferred,
@@ -155,7 +116,6 @@ export const createRedisTransfer = (
     ...mailboxes.read,
     ...readersOfRows(kv),
     ...workReaders(source),
-    ...archiveReaders(source),
   }
 
   return {
