@@ -285,12 +285,14 @@ export const createKeysStore = (kv: Kv, clock: Pick<Clock, 'now'>): KeysStore =>
     async sweep(now, limit) {
       // An instant that has come: up to and with `now`.
       const [over] = await read(kv, [due.keys({ to: number(now + 1), limit })])
-      await Promise.all(
+      const outcomes = await Promise.allSettled(
         over.map(async (entry) => {
           await removeIdentity(deps, entry.toString('utf8', INSTANT_BYTES), now)
           await commit(deps, ALL, due.remove(entry))
         }),
       )
+      const failure = outcomes.find((outcome) => outcome.status === 'rejected')
+      if (failure) throw failure.reason
       return over.length
     },
   }

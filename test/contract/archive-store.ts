@@ -203,6 +203,23 @@ export const archiveStoreContract = (engine: Engine): void => {
       expect(await expectConsistent(stores.kv)).toEqual({ count: 0, dueAt: [] })
     })
 
+    it('sweeps every other topic where one has a damaged row', async () => {
+      const { messages } = MESSAGE_TABLES
+      for (const name of ['t', 'u', 'v']) await store().keep(some(0, 2, { topic: topic(name) }), LIMITS, T)
+      const set = messages.in(topic('u')).name
+      const [row] = (await rowsOf(stores.kv, messages.table)).filter(
+        (one) => one.set.partition === topic('u'),
+      )
+      if (!row) throw new Error('The row is gone')
+      const value = Buffer.from(row.value)
+      value[value.length - 1] = (value.at(-1) ?? 0) ^ 1
+      const writes = [{ kind: 'put', set, key: row.key, value } as const]
+      await stores.kv.commit([{ partition: topic('u'), writes }], T)
+      await expect(store().sweep(T + 60 * MINUTE, 100)).rejects.toThrow('archive.messages')
+      const left = await rowsOf(stores.kv, messages.table)
+      expect(left.map((one) => one.set.partition)).toEqual([topic('u'), topic('u')])
+    })
+
     it('counts right with many at once, in several processes', async () => {
       const owner = hex('one owner')
       const other = createArchiveStore(stores.kv, { now: Date.now })

@@ -47,10 +47,15 @@ export interface MessageDeps {
 }
 
 /** Before the row of the topic names the instant. */
-export const enterDue = ({ kv }: MessageDeps, topic: string, dueAt: number, now: number) => {
+export const enterDue = (
+  { kv }: MessageDeps,
+  topic: string,
+  dueAt: number,
+  { now, isRelief }: { now: number; isRelief: boolean },
+) => {
   const set = dueIn(topic)
   const writes = [set.put({ key: dueKey(dueAt, topic), value: undefined })]
-  return kv.commit([{ partition: set.name.partition, writes }], now)
+  return kv.commit([{ partition: set.name.partition, writes, isRelief }], now)
 }
 
 /** The oldest of a topic that go, and whether that is all of it. */
@@ -125,7 +130,7 @@ const keepPiece = (
     if (kept.length === 0 && oldest.rows.length === 0) return { answer: undefined }
     const ends = kept.map(({ message }) => Math.max(message.expiresAt, now + DUE_DELAY_MS))
     const dueAt = Math.min(state.dueAt, ...ends)
-    if (dueAt < state.dueAt) await enterDue(deps, topic, dueAt, now)
+    if (dueAt < state.dueAt) await enterDue(deps, topic, dueAt, { now, isRelief: false })
     const absent = kept.map(({ message: { id } }) => ids.in(topic).isAbsent(hash(id)))
     const checks = [isUnchanged, ...absent, ...oldest.rows.map((row) => row.isUnchanged)]
     const writes = [

@@ -33,7 +33,7 @@ const step = (
     const last = rows.at(-1)
     if (!last) {
       const next = Math.max(livesUntil, now + DUE_DELAY_MS)
-      await enterDue(deps, topic, next, now)
+      await enterDue(deps, topic, next, { now, isRelief: true })
       const writes = [putState(topic, { ...state, dueAt: next })]
       return { answer: undefined, batch: { partition: topic, checks: [isUnchanged], writes, isRelief: true } }
     }
@@ -57,14 +57,19 @@ const sweepTopic = async (deps: MessageDeps, entry: Buffer, now: number): Promis
   await deps.kv.commit([{ partition: set.name.partition, writes: [set.remove(entry)] }], now)
 }
 
-/** Answers into how many topics it has looked, at most `limit`. */
+/** Answers into how many topics it has looked, at most `limit`. One that cannot be read holds up no other one. */
 export const sweepMessages = async (deps: MessageDeps, now: number, limit: number): Promise<number> => {
   const found = await read(
     deps.kv,
     ALL_DUE.map((set) => set.keys({ to: number(now + 1), limit })),
   )
   const over = found.flat().slice(0, limit)
-  for (let at = 0; at < over.length; at += TOPICS_AT_ONCE)
-    await Promise.all(over.slice(at, at + TOPICS_AT_ONCE).map((entry) => sweepTopic(deps, entry, now)))
+  const outcomes: PromiseSettledResult<void>[] = []
+  for (let at = 0; at < over.length; at += TOPICS_AT_ONCE) {
+    const some = over.slice(at, at + TOPICS_AT_ONCE)
+    outcomes.push(...(await Promise.allSettled(some.map((entry) => sweepTopic(deps, entry, now)))))
+  }
+  const failure = outcomes.find((outcome) => outcome.status === 'rejected')
+  if (failure) throw failure.reason
   return over.length
 }

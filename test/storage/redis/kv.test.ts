@@ -1,6 +1,8 @@
 /** What of the port is Redis' own: calls that are sent again, keys that go by themselves, and a Redis that is full. */
 import { expect, it } from 'vitest'
+import { createArchiveStore } from '../../../src/archive/store/archive.ts'
 import { createContactsStore } from '../../../src/contacts/store.ts'
+import { createKeysStore } from '../../../src/keys/store-rows.ts'
 import { createMqStore } from '../../../src/mq/store-verbs.ts'
 import { systemClock } from '../../../src/platform/runtime/clock.ts'
 import { text } from '../../../src/storage/codec.ts'
@@ -108,4 +110,34 @@ it('an account may take away what it has from a Redis that is full', async () =>
   await expect(more).rejects.toMatchObject({ code: 'unavailable' })
   expect(await store.revoke('a', token('3'), installation, now)).toBe('done')
   expect(await store.installations('a', now)).toEqual([])
+})
+
+it('owners drop what they archived, identity keys go, and sweeps go on, on a Redis that is full', async () => {
+  await using server = await startRedis()
+  await using opened = await open(server)
+  const { redis, kv } = opened
+  const now = Date.now()
+  const [archive, keys] = [createArchiveStore(kv, systemClock), createKeysStore(kv, systemClock)]
+  const [topic, owner] = ['aa'.repeat(32), 'bb'.repeat(32)]
+  const archived = (id: string, expiresAt: number) => ({
+    ...{ topic, id: id.repeat(32), message: 'text', tag: 5000, at: now, expiresAt, owner },
+  })
+  const limits = { messages: 100, bytes: 100_000 }
+  const lives = [archived('01', now + HOUR), archived('02', now + 3 * HOUR), archived('03', now + 3 * HOUR)]
+  await archive.keep(lives, limits, now)
+  const [identityKey, accountKey] = ['did:key:a', 'eip155:0xa']
+  await keys.prolong(identityKey, now)
+  await keys.registerIdentity({ identityKey, accountKey, account: 'eip155:1:0xA', cacao: '{}' })
+  await keys.registerInvite(accountKey, { inviteKey: 'did:key:x', account: 'eip155:1:0xA', identityKey })
+  await redis.one(() => redis.client.config('SET', 'maxmemory', '1'))
+  await expect(archive.keep([archived('04', now + HOUR)], limits, now)).rejects.toMatchObject({
+    code: 'unavailable',
+  })
+  expect(await archive.sweep(now + 2 * HOUR, 10)).toBe(1)
+  expect(await archive.drop(topic, '03'.repeat(32), owner)).toBe(true)
+  const page = await archive.page(topic, { direction: 'forward', limit: 10, maxBytes: 1_000, now })
+  expect(page?.messages.map(({ id }) => id.slice(0, 2))).toEqual(['03'])
+  expect(await keys.unregisterIdentity(identityKey, accountKey)).toBe(true)
+  expect(await keys.invite(accountKey)).toBeUndefined()
+  expect(await keys.sweep(now, 10)).toBe(1)
 })
