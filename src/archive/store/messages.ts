@@ -44,6 +44,7 @@ export interface MessageDeps {
   kv: Kv
   /** By topic: callers of this process would only chase each other. */
   inTurn: KeyedLock
+  waiting: Map<string, WaitingKeep>
 }
 
 /** Before the row of the topic names the instant. */
@@ -62,17 +63,18 @@ export const enterDue = (
 const oldestThatGo = async (
   { kv }: MessageDeps,
   topic: string,
-  goes: (head: ArchivedHead) => boolean,
+  { oldest, goes }: { oldest: readonly Row<ArchivedHead>[]; goes: (head: ArchivedHead) => boolean },
 ): Promise<{ rows: Row<ArchivedHead>[]; isAll: boolean }> => {
   const rows: Row<ArchivedHead>[] = []
-  for (let from: Buffer | undefined, limit = FIRST_LOOK; ; limit = PIECE.messages) {
-    const [page] = await read(kv, [messages.in(topic).range({ ...(from && { from }), limit })])
+  for (let page = oldest, limit = FIRST_LOOK; ; ) {
     for (const row of page) {
       if (rows.length === PIECE.messages || !goes(row.value)) return { rows, isAll: false }
       rows.push(row)
-      from = behind(row.key)
     }
-    if (page.length < limit) return { rows, isAll: true }
+    const last = page.at(-1)
+    if (!last || page.length < limit) return { rows, isAll: true }
+    limit = PIECE.messages
+    page = (await read(kv, [messages.in(topic).range({ from: behind(last.key), limit })]))[0]
   }
 }
 
@@ -86,10 +88,17 @@ const newOf = async (
   { kv }: MessageDeps,
   topic: string,
   piece: readonly (NewArchived & { seq?: number })[],
-): Promise<{ state: TopicState; isUnchanged: Check; wanted: Wanted[] }> => {
+): Promise<{
+  state: TopicState
+  isUnchanged: Check
+  /** A first look at what the topic has. */
+  oldest: Row<ArchivedHead>[]
+  wanted: Wanted[]
+}> => {
   const asked = piece.map(({ id }) => ids.in(topic).get(hash(id)))
-  const [{ value: state = NO_MESSAGES, isUnchanged }, ...found] = await read(kv, [
+  const [{ value: state = NO_MESSAGES, isUnchanged }, oldest, ...found] = await read(kv, [
     topics.in(topic).get(),
+    messages.in(topic).range({ limit: FIRST_LOOK }),
     ...asked,
   ])
   const wanted = new Map<string, Wanted>()
@@ -100,7 +109,7 @@ const newOf = async (
     last = Math.max(last, seq)
     wanted.set(message.id, { message, seq })
   }
-  return { state: { ...state, last }, isUnchanged, wanted: [...wanted.values()] }
+  return { state: { ...state, last }, isUnchanged, oldest, wanted: [...wanted.values()] }
 }
 
 /** Keeps a piece, and lets the oldest go that have expired or are beyond the limits. */
@@ -111,7 +120,7 @@ const keepPiece = (
   { limits, now }: { limits?: ArchiveLimits; now: number },
 ): Promise<void> =>
   transact<void>(deps.kv, now, async () => {
-    const { state, isUnchanged, wanted } = await newOf(deps, topic, piece)
+    const { state, isUnchanged, oldest, wanted } = await newOf(deps, topic, piece)
     let { count, bytes } = state
     for (const { message } of wanted) {
       count += 1
@@ -124,17 +133,17 @@ const keepPiece = (
       bytes -= sizeOf(head)
       return true
     }
-    const oldest = await oldestThatGo(deps, topic, goes)
+    const { rows, isAll } = await oldestThatGo(deps, topic, { oldest, goes })
     const kept = [...wanted]
-    while (oldest.isAll && kept[0] && goes(headOf(kept[0].message))) kept.shift()
-    if (kept.length === 0 && oldest.rows.length === 0) return { answer: undefined }
+    while (isAll && kept[0] && goes(headOf(kept[0].message))) kept.shift()
+    if (kept.length === 0 && rows.length === 0) return { answer: undefined }
     const ends = kept.map(({ message }) => Math.max(message.expiresAt, now + DUE_DELAY_MS))
     const dueAt = Math.min(state.dueAt, ...ends)
     if (dueAt < state.dueAt) await enterDue(deps, topic, dueAt, { now, isRelief: false })
     const absent = kept.map(({ message: { id } }) => ids.in(topic).isAbsent(hash(id)))
-    const checks = [isUnchanged, ...absent, ...oldest.rows.map((row) => row.isUnchanged)]
+    const checks = [isUnchanged, ...absent, ...rows.map((row) => row.isUnchanged)]
     const writes = [
-      ...oldest.rows.flatMap((row) => removeMessage(topic, row)),
+      ...rows.flatMap((row) => removeMessage(topic, row)),
       ...kept.flatMap(({ message, seq }) => putMessage(message, seq)),
       putState(topic, { last: state.last, count, bytes, dueAt }),
     ]
@@ -162,10 +171,44 @@ const keepInTopic = async (
   if (piece.length > 0) await keepPiece(deps, topic, piece, bounds)
 }
 
+/** What callers of this process want to keep in a topic while others have their turn. */
+interface WaitingKeep {
+  messages: (NewArchived & { seq?: number })[]
+  limits: ArchiveLimits | undefined
+  now: number
+  done: Promise<void>
+}
+
+const isSame = (a: ArchiveLimits | undefined, b: ArchiveLimits | undefined): boolean =>
+  a?.messages === b?.messages && a?.bytes === b?.bytes
+
+/** Joins those that wait for their turn: they are kept together, or none of them is. */
+const joinKeep = (
+  deps: MessageDeps,
+  topic: string,
+  { messages, limits, now }: Omit<WaitingKeep, 'done'>,
+): Promise<void> => {
+  const before = deps.waiting.get(topic)
+  if (before && isSame(before.limits, limits)) {
+    before.messages.push(...messages)
+    before.now = Math.max(before.now, now)
+    return before.done
+  }
+  const mine: WaitingKeep = { messages: [...messages], limits, now, done: Promise.resolve() }
+  mine.done = deps.inTurn(topic, async () => {
+    // After it waits: a free lock begins at once.
+    await undefined
+    if (deps.waiting.get(topic) === mine) deps.waiting.delete(topic)
+    await keepInTopic(deps, topic, mine.messages, { ...(limits && { limits }), now: mine.now })
+  })
+  deps.waiting.set(topic, mine)
+  return mine.done
+}
+
 const keepAll = async (
   deps: MessageDeps,
   wanted: readonly (NewArchived & { seq?: number })[],
-  bounds: { limits?: ArchiveLimits; now: number },
+  { limits, now }: { limits?: ArchiveLimits; now: number },
 ): Promise<void> => {
   for (const { topic, id } of wanted) hash(topic) && hash(id)
   const byTopic = new Map<string, (NewArchived & { seq?: number })[]>()
@@ -174,9 +217,7 @@ const keepAll = async (
     if (own) own.push(message)
     else byTopic.set(message.topic, [message])
   }
-  await Promise.all(
-    [...byTopic].map(([topic, own]) => deps.inTurn(topic, () => keepInTopic(deps, topic, own, bounds))),
-  )
+  await Promise.all([...byTopic].map(([topic, messages]) => joinKeep(deps, topic, { messages, limits, now })))
 }
 
 const lives = (head: ArchivedHead | undefined, now: number): boolean =>
@@ -264,7 +305,11 @@ const dropPiece = (
     return { answer: entries.length, batch: removal(topic, { state, isUnchanged }, rows) }
   })
 
-export const createMessageDeps = (kv: Kv): MessageDeps => ({ kv, inTurn: createKeyedLock() })
+export const createMessageDeps = (kv: Kv): MessageDeps => ({
+  kv,
+  inTurn: createKeyedLock(),
+  waiting: new Map(),
+})
 
 export const messageVerbs = (
   deps: MessageDeps,
