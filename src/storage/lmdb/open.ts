@@ -9,7 +9,7 @@ import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate, guardKv, guardTransfer } from '../gate.ts'
-import { createRoomStores } from '../room-stores.ts'
+import { createNotifyRows, createRoomStores } from '../room-stores.ts'
 import { StoreRefused } from '../store-format.ts'
 import type { Stores } from '../stores.ts'
 import { createLmdbBuckets } from './buckets.ts'
@@ -78,7 +78,7 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
   const rooms = {
     ...createRoomStores(kv, clock),
     relay: gate.guard(createLmdbRelay(env, options.mailbox)),
-    notify: gate.guard(createLmdbNotify(env, parts)),
+    notify: { ...createNotifyRows(kv), ...gate.guard(createLmdbNotify(env, parts)) },
   }
   const transfer = guardTransfer(gate, createLmdbTransfer({ env, kv: engine }, rooms, parts))
   const buckets = createLmdbBuckets(env, clock)

@@ -12,7 +12,7 @@ import { systemClock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate, guardKv, guardTransfer } from '../gate.ts'
-import { createRoomStores } from '../room-stores.ts'
+import { createNotifyRows, createRoomStores } from '../room-stores.ts'
 import { checkStoreFormat, STORE_FORMAT } from '../store-format.ts'
 import type { Stores } from '../stores.ts'
 import { createRedisBuckets } from './buckets.ts'
@@ -48,7 +48,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   const rooms = {
     ...createRoomStores(kv, systemClock),
     relay: gate.guard(createRedisRelay({ redis, channels, instance }, mailbox)),
-    notify: gate.guard(createRedisNotifyStore({ redis, channels })),
+    notify: { ...createNotifyRows(kv), ...gate.guard(createRedisNotifyStore({ redis, channels })) },
   }
   let closing: Promise<void> | undefined
   return {

@@ -4,6 +4,10 @@ import { type ArchivedHead, archivedOf, MESSAGE_TABLES } from '../../archive/sto
 import { CONTACTS_TABLES } from '../../contacts/store.ts'
 import { KEYS_TABLES } from '../../keys/store-rows.ts'
 import { MQ_TABLES, placeOf, queueOf } from '../../mq/store-rows.ts'
+import { APP_TABLES } from '../../notify/store/app-rows.ts'
+import { PROJECT_TABLES } from '../../notify/store/project-rows.ts'
+import { SERVER_KEYS } from '../../notify/store/server-keys.ts'
+import { WEBHOOKS } from '../../notify/store/webhook-rows.ts'
 import type { Job } from '../../platform/jobs/job-queue.ts'
 import { MIB_BYTES } from '../../platform/units.ts'
 import { OPERATOR_TABLES } from '../../sessions/operator/store.ts'
@@ -82,6 +86,15 @@ const mqReaders = (source: RowSource): Pick<Readers, 'mqMessage' | 'mqAttended'>
   mqAttended: records(source, MQ_TABLES.attended, ({ partition, value: until }, now) =>
     until > now ? { ...queueOf(partition), until } : undefined,
   ),
+})
+
+const notifyReaders = (source: RowSource): Pick<Readers, 'serverKeys' | 'project' | 'webhook' | 'app'> => ({
+  serverKeys: records(source, SERVER_KEYS, ({ value: keys }) => ({ keys })),
+  project: records(source, PROJECT_TABLES.projects, ({ value }) => value),
+  webhook: records(source, WEBHOOKS, ({ subject: projectId, value: { webhooks } }) =>
+    webhooks.length > 0 ? { projectId, webhooks } : undefined,
+  ),
+  app: records(source, APP_TABLES.apps, ({ value }) => value),
 })
 
 const notExpired = ({ value }: TypedRow<Job>, now: number) => (value.expiresAt > now ? value : undefined)
@@ -218,6 +231,7 @@ const archiveReaders = (source: RowSource): Pick<Readers, 'archived' | 'registra
 export const readersOfRows = (source: RowSource) => ({
   ...contactsReaders(source),
   ...mqReaders(source),
+  ...notifyReaders(source),
   job: jobReader(source),
   ...keysReaders(source),
   ...operatorReaders(source),

@@ -1,81 +1,19 @@
 /**
- * Records (`transfer/transfer.ts`) of the notify server: projects, apps, notifications, accounts, the outbox and webhooks. What
- * became of notifications is in `delivery-records.ts`.
+ * Records (`transfer/transfer.ts`) of the notify server: notifications, accounts and the outbox. What became of notifications is in
+ * `delivery-records.ts`; projects, apps and webhooks are records as their rows are.
  */
 import { z } from 'zod'
 import type {
   AccountRecord,
-  AppRecord,
   Notification,
   OutboxEntry,
   OutboxTask,
-  Project,
   Subscription,
   Watcher,
-  Webhook,
 } from '../../notify/store/store.ts'
-import { WEBHOOK_EVENTS } from '../../notify/store/webhooks.ts'
 
 const text = z.string()
 const time = z.number()
-
-export const project: z.ZodType<Project> = z.object({
-  id: text,
-  name: text,
-  secretHash: text,
-  createdAt: time,
-  secrets: z
-    .array(
-      z.object({
-        id: text,
-        name: text,
-        hash: text,
-        createdAt: time,
-        lastUsedAt: time.exactOptional(),
-        expiresAt: time.exactOptional(),
-      }),
-    )
-    .exactOptional(),
-  settings: z
-    .object({
-      limits: z.record(text, text).exactOptional(),
-      quotas: z
-        .object({
-          apps: z.number().exactOptional(),
-          subscribersPerApp: z.number().exactOptional(),
-          notificationsPerDay: z.number().exactOptional(),
-        })
-        .exactOptional(),
-      retentionDays: z.number().exactOptional(),
-    })
-    .exactOptional(),
-})
-
-const keyPairs = {
-  authenticationSeed: text,
-  authenticationKey: text,
-  subscribePrivateKey: text,
-  subscribeKey: text,
-  subscribeTopic: text,
-}
-export const app: z.ZodType<AppRecord> = z.object({
-  domain: text,
-  projectId: text,
-  name: text,
-  description: text,
-  url: text,
-  icons: z.object({ sm: text, md: text, lg: text }),
-  types: z.array(z.object({ id: text, name: text, description: text })),
-  listed: z.boolean(),
-  links: z.boolean().exactOptional(),
-  welcome: z
-    .object({ enabled: z.boolean(), type: text, title: text, body: text, url: text.nullable() })
-    .nullable()
-    .exactOptional(),
-  ...keyPairs,
-  previousKeys: z.array(z.object({ ...keyPairs, until: time })).exactOptional(),
-  createdAt: time,
-})
 
 const writtenNotification = z.object({
   id: text,
@@ -171,15 +109,4 @@ export const entry: z.ZodType<OutboxEntry> = z.object({
   createdAt: time,
   expiresAt: time,
   notBefore: time.exactOptional(),
-})
-
-export const webhook: z.ZodType<Webhook> = z.object({
-  id: text,
-  url: text,
-  events: z.array(z.enum(WEBHOOK_EVENTS)),
-  secret: text,
-  previous: z.object({ secret: text, until: time }).exactOptional(),
-  state: z.enum(['pending', 'enabled', 'disabled']),
-  reason: text,
-  createdAt: time,
 })

@@ -13,8 +13,11 @@
  */
 import { z } from 'zod'
 import { NONCE_LIFE_MS } from '../../contacts/store.ts'
+import { appSchema } from '../../notify/store/app-rows.ts'
+import { projectSchema } from '../../notify/store/project-rows.ts'
+import { webhookSchema } from '../../notify/store/webhook-rows.ts'
 import { click, copy, receipt, withdrawn } from './delivery-records.ts'
-import { account, app, entry, notification, project, watcher, webhook } from './notify-records.ts'
+import { account, entry, notification, watcher } from './notify-records.ts'
 import {
   approval,
   archived,
@@ -40,10 +43,10 @@ export const TABLES = {
   invite,
   /** The notify server's own; one record. */
   serverKeys: z.object({ keys: z.record(text, text) }),
-  project,
+  project: projectSchema,
   /** All of a project's, in their order. */
-  webhook: z.object({ projectId: text, webhooks: z.array(webhook) }),
-  app,
+  webhook: z.object({ projectId: text, webhooks: z.array(webhookSchema) }),
+  app: appSchema,
   notification,
   account,
   /**

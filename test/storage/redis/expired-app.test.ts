@@ -56,8 +56,11 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
     } while (cursor !== '0')
     return keys.sort()
   }
-  /** What belongs to the server, not to an app: the last version and the last place in the order that were given out. */
-  const ofApps = async () => (await all()).filter((key) => !/^\{p\d+\}(version|order)$/.test(key))
+  /** Answers to commits, for connections that break off: they go by themselves. */
+  const isAnswer = (key: string) => /^\{[^}]+\}once:/.test(key)
+  /** Not what belongs to the server: the last version and the last place in the order that were given out. */
+  const ofApps = async () =>
+    (await all()).filter((key) => !isAnswer(key) && !/^\{p\d+\}(version|order)$/.test(key))
   /** Does what delivery does: joins, publishes, leaves, ticks off. */
   const deliver = async () => {
     for (;;) {
@@ -86,6 +89,12 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
     types: [{ id: 'news', name: 'News' }],
   })
   const declared = await ofApps()
+  expect(declared).toContain('{apps}notify.apps:')
+  for (const key of (await all()).filter(isAnswer)) {
+    const ttl = await raw.pttl(`belfry:${key}`)
+    expect(ttl).toBeGreaterThan(0)
+    expect(ttl).toBeLessThanOrEqual(60_000)
+  }
 
   const accounts = Array.from(
     { length: PEOPLE },

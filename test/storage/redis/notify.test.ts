@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { NotifyStore } from '../../../src/notify/store/store.ts'
 import { createChannels } from '../../../src/storage/redis/channels.ts'
 import { connectRedis, type RedisConnection } from '../../../src/storage/redis/connection.ts'
+import { createRedisKv } from '../../../src/storage/redis/kv/engine.ts'
 import { createLayout, partitionOf } from '../../../src/storage/redis/notify/rows/layout.ts'
 import {
   packAccount,
@@ -13,6 +14,7 @@ import {
   unpackTopic,
 } from '../../../src/storage/redis/notify/rows/packing.ts'
 import { createRedisNotifyStore } from '../../../src/storage/redis/notify/store.ts'
+import { createNotifyRows } from '../../../src/storage/room-stores.ts'
 import {
   become,
   DAY,
@@ -91,7 +93,11 @@ for (const [name, server] of sharedServers) {
       count += 1
       prefix = `several-${process.pid}-${count}:`
       connections = Array.from({ length: 4 }, () => connectRedis({ url, prefix }))
-      stores = connections.map((one) => createRedisNotifyStore({ redis: one, channels: createChannels(one) }))
+      stores = connections.map((one, at) => {
+        const shared = { redis: one, channels: createChannels(one) }
+        const kv = createRedisKv({ ...shared, instance: `${at}` })
+        return { ...createNotifyRows(kv), ...createRedisNotifyStore(shared) }
+      })
     })
     afterEach(async () => {
       await Promise.all(connections.map((one) => one[Symbol.asyncDispose]()))
@@ -112,7 +118,7 @@ for (const [name, server] of sharedServers) {
       }
       return found.map((key) => key.slice(prefix.length)).sort()
     }
-    const lasting = /^(\{p\d+\}(version|order)|\{apps\}.*|\{projects\}.*|server)$/
+    const lasting = /^(\{p\d+\}(version|order)|\{(apps|projects|server)\}(?!once:).*)$/
 
     const sweepAll = async (now: number) => {
       while ((await store().sweep(now, 100)) > 0);

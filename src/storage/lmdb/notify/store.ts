@@ -1,5 +1,5 @@
 /**
- * The notify server's store in LMDB; `notify-tables` draws the tables.
+ * What of the notify server's store is not over the port, in LMDB; `notify-tables` draws the tables.
  *
  * Every write is one transaction, and LMDB runs transactions one after the other: reading, comparing and writing
  * within one is atomic without further ado. A transaction that throws is not rolled back by the engine, so names are
@@ -7,9 +7,9 @@
  */
 
 import type { NotifyStore } from '../../../notify/store/store.ts'
+import type { NotifyRows } from '../../room-stores.ts'
 import type { Env } from '../env.ts'
 import { createLmdbAccounts } from './accounts.ts'
-import { createLmdbApps } from './apps.ts'
 import { createLmdbClicks } from './clicks.ts'
 import { createCopies } from './copies.ts'
 import { createLmdbFanOut } from './fan-out.ts'
@@ -21,7 +21,6 @@ import { createLmdbReceipts } from './receipts.ts'
 import { createLmdbRotation } from './rotation.ts'
 import { createLmdbSweep } from './sweep.ts'
 import { openTables } from './tables.ts'
-import { createLmdbWebhooks } from './webhooks.ts'
 
 /** What the notify server's store is made of; a transfer writes through the same. */
 export const createNotifyParts = (env: Env) => {
@@ -31,16 +30,17 @@ export const createNotifyParts = (env: Env) => {
 }
 export type NotifyParts = ReturnType<typeof createNotifyParts>
 
-export const createLmdbNotify = (env: Env, { tables, outbox, rows }: NotifyParts): NotifyStore => {
+export const createLmdbNotify = (
+  env: Env,
+  { tables, outbox, rows }: NotifyParts,
+): Omit<NotifyStore, keyof NotifyRows> => {
   const { takeOutbox, returnOutbox, outboxSize, onOutbox, outboxOf } = outbox
   return {
-    ...createLmdbProjects(env, tables),
-    ...createLmdbApps(env, tables),
+    ...createLmdbProjects(tables),
     ...createLmdbAccounts(env, tables, outbox),
     ...createLmdbFanOut(env, tables, rows, outbox),
     ...createLmdbHistory(env, tables, rows, outbox),
     ...createLmdbReceipts(env, tables, rows, outbox),
-    ...createLmdbWebhooks(env, tables),
     ...createLmdbClicks(env, tables),
     takeOutbox,
     returnOutbox,

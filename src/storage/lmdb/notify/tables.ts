@@ -1,12 +1,4 @@
-import type {
-  AccountRecord,
-  AppRecord,
-  Notification,
-  OutboxEntry,
-  Project,
-  Sealed,
-  Webhook,
-} from '../../../notify/store/store.ts'
+import type { AccountRecord, Notification, OutboxEntry } from '../../../notify/store/store.ts'
 import { key, name, named, number } from '../../bytes.ts'
 import { BYTES, type Bytes, ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
@@ -23,10 +15,7 @@ export interface SubscriptionRow {
  *
  * | table | key | value |
  * |---|---|---|
- * | server | name | the server's own sealed keys |
- * | projects, apps, accounts | their ids | the records |
- * | appTopics | subscribe topic | domain |
- * | projectApps | project id, domain | – |
+ * | accounts | account key | the record |
  * | topics | notify topic | account key, subscription id |
  * | watchers | identity key | account key |
  * | subscribers | domain, account key | – |
@@ -43,7 +32,6 @@ export interface SubscriptionRow {
  * | collapsing | n, collapse key | id of the last copy with that key, expiresAt |
  * | sent | project id, domain (and again with none), createdAt, m | – |
  * | requests | request id | expiresAt |
- * | webhooks | project id | version, the project's webhooks |
  * | clicks | hash of a notification; the same and copy id | count, first time; how many copies |
  * | expiry | expiresAt, kind, what | – |
  * | outbox | insertion number | the entry |
@@ -51,11 +39,6 @@ export interface SubscriptionRow {
  * | counters | name | the last number that was given out |
  */
 export interface Tables {
-  server: Rows<Record<string, Sealed>>
-  projects: Rows<Project>
-  apps: Rows<AppRecord>
-  appTopics: Rows<string>
-  projectApps: Bytes
   accounts: Rows<{ version: number; record: AccountRecord }>
   topics: Rows<[accountKey: string, subscriptionId: string]>
   watchers: Rows<string>
@@ -74,7 +57,6 @@ export interface Tables {
   collapsing: Rows<[copyId: string, expiresAt: number]>
   sent: Bytes
   requests: Rows<number>
-  webhooks: Rows<{ version: number; webhooks: Webhook[] }>
   clicks: Rows<[count: number, firstAt: number, copies: number]>
   expiry: Bytes
   outbox: Rows<OutboxEntry>
@@ -86,11 +68,6 @@ export const openTables = (env: Env): Tables => {
   const rows = <V>(table: string): Rows<V> => env.openDB({ name: `notify.${table}`, ...ROWS })
   const bytes = (table: string): Bytes => env.openDB({ name: `notify.${table}`, ...BYTES })
   return {
-    server: rows('server'),
-    projects: rows('projects'),
-    apps: rows('apps'),
-    appTopics: rows('appTopics'),
-    projectApps: bytes('projectApps'),
     accounts: rows('accounts'),
     topics: rows('topics'),
     watchers: rows('watchers'),
@@ -108,7 +85,6 @@ export const openTables = (env: Env): Tables => {
     collapsing: rows('collapsing'),
     sent: bytes('sent'),
     requests: rows('requests'),
-    webhooks: rows('webhooks'),
     clicks: rows('clicks'),
     expiry: bytes('expiry'),
     outbox: rows('outbox'),

@@ -61,21 +61,12 @@ const contestedIn = (tables: Tables, view: ReadView, accounts: readonly Records[
 const notifyReaders = (
   tables: Tables,
   view: ReadView,
-): Pick<
-  Readers,
-  'serverKeys' | 'project' | 'webhook' | 'app' | 'account' | 'contested' | 'request' | 'outbox'
-> => {
+): Pick<Readers, 'account' | 'contested' | 'request' | 'outbox'> => {
   const accounts = walk(tables.accounts, view, (at, { record }) => ({
     accountKey: at.toString(),
     record,
   }))
   return {
-    serverKeys: walk(tables.server, view, (_, own) => ({ keys: own })),
-    project: walk(tables.projects, view, (_, project) => project),
-    webhook: walk(tables.webhooks, view, (at, { webhooks }) =>
-      webhooks.length > 0 ? { projectId: at.toString(), webhooks } : undefined,
-    ),
-    app: walk(tables.apps, view, (_, app) => app),
     account: accounts,
     contested: {
       async *read(from) {

@@ -1,5 +1,5 @@
 /**
- * The notify server's store in Redis; `notify-layout` draws the keys.
+ * What of the notify server's store is not over the port, in Redis; `notify-layout` draws the keys.
  *
  * What one commit changes about an address lies in one of 64 partitions and is moved by one script; so it is atomic on
  * a single Redis and in a cluster alike, and any number of processes may work on it. What is looked up by something
@@ -10,11 +10,11 @@
 
 import type { NotifyStore } from '../../../notify/store/store.ts'
 import { type Clock, systemClock } from '../../../platform/runtime/clock.ts'
+import type { NotifyRows } from '../../room-stores.ts'
 import { createAsk } from '../call-batcher.ts'
 import type { Channels } from '../channels.ts'
 import type { RedisConnection } from '../connection.ts'
 import { createRedisAccounts } from './accounts.ts'
-import { createRedisApps } from './apps.ts'
 import { createRedisClicks } from './clicks.ts'
 import { createPartitionCache } from './deps.ts'
 import { createRedisFanOut } from './fan-out.ts'
@@ -28,7 +28,6 @@ import { createRequests } from './requests.ts'
 import { createRedisRotation } from './rotation.ts'
 import { createLayout } from './rows/layout.ts'
 import { createRedisSweep } from './sweep.ts'
-import { createRedisWebhooks } from './webhooks.ts'
 
 export const createRedisNotifyStore = ({
   redis,
@@ -39,7 +38,7 @@ export const createRedisNotifyStore = ({
   channels: Channels
   /** For ttls and the order of the outbox; what expires, and when, is what callers say. */
   clock?: Clock
-}): NotifyStore => {
+}): Omit<NotifyStore, keyof NotifyRows> => {
   const ask = createAsk(redis)
   const layout = createLayout(redis.prefix)
   const partitions = createPartitionCache({ redis, ask, layout })
@@ -52,12 +51,10 @@ export const createRedisNotifyStore = ({
   const { takeOutbox, returnOutbox, outboxSize, onOutbox, outboxOf } = outbox
   return {
     ...createRedisProjects(deps),
-    ...createRedisApps(deps),
     ...createRedisAccounts(deps, lookups, requests, outbox),
     ...createRedisFanOut(deps, notifications, outbox),
     ...createRedisHistory(deps, notifications, requests, outbox),
     ...createRedisReceipts(deps, notifications, outbox),
-    ...createRedisWebhooks(deps),
     ...createRedisClicks(deps),
     putNotification,
     notification,

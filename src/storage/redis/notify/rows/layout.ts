@@ -35,11 +35,6 @@
  * | `{s:<project>}all`, `{s:<project>}d:<domain>` | sorted set | notification and sentAt, by sentAt: what was sent |
  * | `nt:<topic>`, `nw:<identity key>` | string | look-up: accounts whose topic or watcher it may be |
  * | `nq:<request>` | string | look-up: partition of a request id |
- * | `{apps}a:<domain>` †, `{apps}t:<topic>` † | string | the app; the domain of a subscribe topic |
- * | `{apps}all` †, `{apps}p:<project>` † | sorted set | domains, in order: of all apps, of a project's |
- * | `{projects}p:<id>` †, `{projects}all` † | string, sorted set | the project; all ids, in order |
- * | `{projects}w:<id>` † | string | version and webhooks of a project |
- * | `server` † | string | the server's own sealed keys |
  *
  * **Look-ups** are in other slots than what they lead to, so no commit can include them. They are written before it,
  * hold candidates rather than truths, and whoever reads one believes only what the account's record confirms.
@@ -161,14 +156,6 @@ export const createLayout = (prefix: string) => {
     topicLookup: (topic: string) => `${prefix}nt:${packTopic(name(topic))}`,
     watcherLookup: (identityKey: string) => `${prefix}nw:${name(identityKey)}`,
     requestLookup: (id: string) => `${prefix}nq:${name(id)}`,
-    app: (domain: string) => `${prefix}{apps}a:${name(domain)}`,
-    appTopic: (topic: string) => `${prefix}{apps}t:${name(topic)}`,
-    apps: `${prefix}{apps}all`,
-    projectApps: (projectId: string) => `${prefix}{apps}p:${name(projectId)}`,
-    project: (id: string) => `${prefix}{projects}p:${name(id)}`,
-    projects: `${prefix}{projects}all`,
-    webhooks: (projectId: string) => `${prefix}{projects}w:${name(projectId)}`,
-    server: `${prefix}server`,
   }
 }
 
