@@ -13,18 +13,6 @@ export const json = <S extends z.ZodType>(schema: S): Codec<z.output<S>> => ({
   decode: (bytes) => schema.parse(JSON.parse(bytes.toString())),
 })
 
-/**
- * JSON that is read as it was written: the checksum says that nothing has altered it. For what is read so often that a look
- * at each member would show, and whose shape a new version never changes but by members that may be absent.
- */
-export const trustedJson = <V>(): Codec<V> => ({
-  encode: (value) => Buffer.from(JSON.stringify(value)),
-  decode(bytes) {
-    const value: V = JSON.parse(bytes.toString())
-    return value
-  },
-})
-
 /** Bytes as they are. */
 export const raw: Codec<Buffer> = { encode: (value) => value, decode: (bytes) => bytes }
 

@@ -181,7 +181,10 @@ export interface RowPage {
 export interface RowSource {
   /** Of a snapshot: as of its moment. */
   read(requests: readonly ReadRequest[]): Promise<ReadAnswer[]>
-  /** All rows of a table, expired ones too; on Redis in no order, and one may come twice. */
+  /**
+   * All rows of a table, expired ones too; on Redis in no order, and one may come twice. A row that is there all the time and
+   * does not change comes; one of an ordered set that is written anew meanwhile may be missed on Redis.
+   */
   rows(table: Table, after?: string): AsyncIterable<RowPage>
   /** About how many there are; undefined where the engine would have to count. */
   size(table: Table): Promise<number | undefined>
