@@ -1,5 +1,6 @@
-// Compiles src/ to dist/ and puts the bundle of the API page beside it. `--if-stale` leaves dist/ alone when nothing
-// in src/ is newer, so that `npm start` costs nothing after `npm ci` and is right after `git pull`.
+// Compiles src/ to dist/, file by file for who imports the package; the command becomes a bundle, because a start would
+// spend most of its time on loading files. The bundle of the API page lies beside it. `--if-stale` leaves dist/ alone when
+// neither src/ nor an installed package is newer, so that `npm start` costs nothing after `npm ci` and is right after `git pull`.
 import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
@@ -24,6 +25,14 @@ const newest = (dir) =>
     .reduce((latest, entry) => Math.max(latest, statSync(join(entry.parentPath, entry.name)).mtimeMs), 0)
 
 const COMMAND = 'cli/main.js'
+/**
+ * What the bundle finds where it is installed: binaries and what loads them, packages that look for files beside their
+ * own, what is optional, and the one module of ours that tests watch and that loads a binary.
+ */
+const NOT_BUNDLED = [
+  ...['#crypto', 'lmdb', 'cbor-x', 'pino', 'ioredis', 'viem'],
+  ...['bufferutil', 'utf-8-validate', 'supports-color'],
+]
 const API_PAGE = 'api-page'
 const API_PAGE_BUNDLE = join(API_PAGE, 'reference.js.gz')
 
@@ -33,11 +42,41 @@ const isFresh = () => {
       newest('src'),
       statSync('tsconfig.build.json').mtimeMs,
       statSync(import.meta.filename).mtimeMs,
+      // npm writes it whenever it changes what is installed, which the bundle contains.
+      statSync('node_modules/.package-lock.json').mtimeMs,
     )
     return statSync(join('dist', COMMAND)).mtimeMs >= sources && existsSync(join('dist', API_PAGE_BUNDLE))
   } catch {
     return false
   }
+}
+
+/**
+ * Writes the command and its lazily loaded parts into one folder, where `import.meta.url` lies as deep as in `src/cli`. Not
+ * minified, so that stack traces keep the names of functions; source maps would have to be read at each start.
+ */
+const bundleCommand = async (dist) => {
+  const { build } = await import('esbuild')
+  const folder = join(dist, dirname(COMMAND))
+  rmSync(join(dist, `${COMMAND}.map`))
+  await build({
+    entryPoints: [join('src', COMMAND.replace(/js$/, 'ts'))],
+    outdir: folder,
+    chunkNames: 'main-[name]-[hash]',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    alias: { '#socket': './src/platform/runtime/socket-node.ts' },
+    external: NOT_BUNDLED,
+    legalComments: 'eof',
+    logLevel: 'warning',
+    // Packages in CommonJS ask for modules of Node by `require`.
+    banner: {
+      js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url)",
+    },
+  })
 }
 
 /** Of @scalar/api-reference the bundle for browsers is needed alone; this package brings it without its 280 parts. */
@@ -59,13 +98,17 @@ if (process.argv.includes('--if-stale') && isFresh()) {
   const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', next], {
     stdio: ['ignore', 2, 2],
   })
-  if (status === 0) {
-    copyApiPage(next)
-    makeExecutable(next)
-    rmSync('dist', { recursive: true, force: true })
-    renameSync(next, 'dist')
-  } else {
+  try {
+    if (status === 0) {
+      await bundleCommand(next)
+      copyApiPage(next)
+      makeExecutable(next)
+      rmSync('dist', { recursive: true, force: true })
+      renameSync(next, 'dist')
+    } else {
+      process.exitCode = status ?? 1
+    }
+  } finally {
     rmSync(next, { recursive: true, force: true })
-    process.exitCode = status ?? 1
   }
 }

@@ -6,14 +6,12 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { ReleaseStack } from '../../platform/runtime/release-stack.ts'
 import { defaultProjectId, projectSecret } from '../../server/config/secrets.ts'
+import { COMMAND_FILE } from '../command-file.ts'
 import { startChild } from './child.ts'
 import { borrowRedis, freePorts, ownRedis } from './redis.ts'
 import type { MakeWorld, Member } from './world.ts'
-
-const BELFRY = fileURLToPath(new URL('../main.js', import.meta.url))
 
 const isReady = (line: string): boolean => line.startsWith('{"ready":true')
 
@@ -27,7 +25,7 @@ const startMember = async (
       name,
       command: process.execPath,
       args: [
-        ...[BELFRY, 'serve', ...args, '--host', '127.0.0.1', '--port', `${port}`, '--data', data],
+        ...[COMMAND_FILE, 'serve', ...args, '--host', '127.0.0.1', '--port', `${port}`, '--data', data],
         ...['--metrics', 'off', '--log-level', 'error', '--limits', 'off'],
       ],
       env,
