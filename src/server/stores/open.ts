@@ -9,7 +9,9 @@ import { StartError } from '../config/start-error.ts'
 import type { Runtime } from '../runtime.ts'
 import type { UntilAvailable } from '../startup.ts'
 import { asStartError, hasStore, openEmbedded } from './embedded.ts'
-import { openCheckedRedis, refuseRedisMistakes } from './redis.ts'
+
+/** Loaded only where Redis is the store: its driver would be a tenth of the start of a server without one. */
+const loadRedis = () => import('./redis.ts')
 
 const refuseUnfinishedTransfer = async (stores: Stores): Promise<void> => {
   if ((await stores.transfer.note()) !== undefined) {
@@ -42,7 +44,7 @@ export const openStores = async (
   const stores = owned.use(
     config.redisUrl === undefined
       ? await openEmbedded(config.data, { log, clock })
-      : await openCheckedRedis({ url: config.redisUrl, log }),
+      : await (await loadRedis()).openCheckedRedis({ url: config.redisUrl, log }),
   )
   if (isSealed) await refuseUnfinishedTransfer(stores)
   return { stores, secrets: newSecrets ?? readSecrets() }
@@ -55,6 +57,7 @@ export const awaitStore = async (
   untilAvailable: UntilAvailable,
 ): Promise<void> => {
   if (redisUrl !== undefined) {
+    const { refuseRedisMistakes } = await loadRedis()
     await untilAvailable(async () => {
       // A Redis that did not answer when it was opened may be a wrong one.
       await refuseRedisMistakes(redisUrl)
