@@ -1,18 +1,30 @@
 /** The rooms' stores over the port, for both engines. */
 import { createArchiveStore } from '../archive/store/archive.ts'
-import { createContactsStore } from '../contacts/store.ts'
-import { createKeysStore } from '../keys/store-rows.ts'
+import { REGISTRATION_TABLES } from '../archive/store/registrations.ts'
+import { MESSAGE_TABLES } from '../archive/store/rows.ts'
+import { CONTACTS_TABLES, createContactsStore } from '../contacts/store.ts'
+import { createKeysStore, KEYS_TABLES } from '../keys/store-rows.ts'
+import { MQ_TABLES } from '../mq/store-rows.ts'
 import { createMqStore } from '../mq/store-verbs.ts'
-import { createAppStore } from '../notify/store/app-rows.ts'
-import { createProjectStore } from '../notify/store/project-rows.ts'
-import { createServerKeysStore } from '../notify/store/server-keys.ts'
-import { createWebhookStore } from '../notify/store/webhook-rows.ts'
+import { APP_TABLES, createAppStore } from '../notify/store/app-rows.ts'
+import { createProjectStore, PROJECT_TABLES } from '../notify/store/project-rows.ts'
+import { createServerKeysStore, SERVER_KEYS } from '../notify/store/server-keys.ts'
+import { createWebhookStore, WEBHOOKS } from '../notify/store/webhook-rows.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
-import { createOperatorStore } from '../sessions/operator/store.ts'
+import { createOperatorStore, OPERATOR_TABLES } from '../sessions/operator/store.ts'
 import { createSessionsStore } from '../sessions/relay/store.ts'
-import { createJobQueue } from './job-queue.ts'
-import type { Kv } from './kv.ts'
+import { createJobQueue, JOB_TABLES } from './job-queue.ts'
+import type { Kv, Table } from './kv.ts'
 import { createLeases } from './leases.ts'
+
+const TYPED_TABLES = [
+  ...[MESSAGE_TABLES, REGISTRATION_TABLES, CONTACTS_TABLES, JOB_TABLES, KEYS_TABLES, MQ_TABLES],
+  ...[OPERATOR_TABLES, APP_TABLES, PROJECT_TABLES, { SERVER_KEYS, WEBHOOKS }],
+]
+/** All that lasts. */
+export const ROOM_TABLES: readonly Table[] = TYPED_TABLES.flatMap((tables) =>
+  Object.values<{ table: Table }>(tables).map(({ table }) => table),
+)
 
 export const createRoomStores = (kv: Kv, clock: Pick<Clock, 'now'>) => ({
   archive: createArchiveStore(kv, clock),

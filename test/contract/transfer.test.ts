@@ -280,6 +280,15 @@ describe.each(engines)('transfers with $name', (engine) => {
   })
 })
 
+it('a snapshot of a new embedded store is read whole, while the first rows of its tables are written', async () => {
+  const now = Date.now()
+  await using store = await lmdb.open()
+  using snapshot = store.transfer.snapshot()
+  await furnish(store, now)
+  for (const [table, found] of Object.entries(await contentOf(snapshot, now)))
+    expect({ table, found }).toEqual({ table, found: [] })
+})
+
 it('a snapshot of the embedded store is of one moment, and others write meanwhile', async () => {
   const now = Date.now()
   await using store = await lmdb.open()

@@ -9,7 +9,7 @@ import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
 import { createGate, guardKv, guardTransfer } from '../gate.ts'
-import { createNotifyRows, createRoomStores } from '../room-stores.ts'
+import { createNotifyRows, createRoomStores, ROOM_TABLES } from '../room-stores.ts'
 import { StoreRefused } from '../store-format.ts'
 import type { Stores } from '../stores.ts'
 import { createLmdbBuckets } from './buckets.ts'
@@ -71,7 +71,7 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
     throw error
   }
   const gate = createGate()
-  const engine = createLmdbKv(env)
+  const engine = createLmdbKv(env, ROOM_TABLES)
   const kv = guardKv(gate, engine)
   const clock = options.clock ?? systemClock
   const parts = createNotifyParts(env)

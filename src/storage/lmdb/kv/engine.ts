@@ -13,7 +13,7 @@
  */
 import type { Transaction } from 'lmdb'
 import { endOf, key, number } from '../../bytes.ts'
-import type { Kv, RowSource, Taken } from '../../kv.ts'
+import type { Kv, RowSource, Table, Taken } from '../../kv.ts'
 import { BYTES } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { commit } from './commit.ts'
@@ -26,6 +26,7 @@ import {
   keyAt,
   leaseKey,
   NUMBER_BYTES,
+  openTable,
   rowsOf,
   subjectAt,
 } from './rows.ts'
@@ -88,7 +89,11 @@ export interface LmdbKv extends Kv {
   rowsAt(transaction: Transaction): RowSource
 }
 
-export const createLmdbKv = (env: Env): LmdbKv => {
+/**
+ * `tables`: those of the rooms, which are opened at once: a table that is opened while a snapshot lasts would end it. Others are
+ * opened at their first use.
+ */
+export const createLmdbKv = (env: Env, tables: readonly Table[]): LmdbKv => {
   const kv: KvState = {
     env,
     databases: new Map(),
@@ -97,6 +102,7 @@ export const createLmdbKv = (env: Env): LmdbKv => {
     volatile: createVolatileRows(),
     listeners: new Map(),
   }
+  for (const table of tables) openTable(kv, table)
   return {
     read: async (requests) => requests.map((request) => answer(kv, request)),
     commit: (batches, now) => commit(kv, batches, now),

@@ -30,6 +30,13 @@ const openDatabase = (kv: KvState, database: string): Bytes => {
 }
 
 export const rowsOf = (kv: KvState, table: Table): Bytes => openDatabase(kv, table.name)
+/** Opens what the table has on the disk. */
+export const openTable = (kv: KvState, table: Table): void => {
+  if (table.isVolatile) return
+  rowsOf(kv, table)
+  if (table.shape === 'queue') dueOf(kv, table)
+}
+
 export const dueOf = (kv: KvState, table: Table): Bytes => openDatabase(kv, `${table.name}.due`)
 
 const SEPARATOR = Buffer.from([0])
