@@ -138,7 +138,9 @@ it('the relays on one Redis sweep in turns of one, and the next takes over from 
   }
   try {
     await using one = await start('one')
-    await eventually(async () => expect(await redis.cli('get', 'belfry:{relay sweep}leases.held:')).not.toBe(''))
+    await eventually(async () =>
+      expect(await redis.cli('get', 'belfry:{relay sweep}leases.held:')).not.toBe(''),
+    )
     await using two = await start('two')
     const store = two.server.stores.relay
     const counts = async () => [await one.swept(), await two.swept()]
