@@ -8,7 +8,6 @@ import { defineConfig } from 'vitest/config'
  *   stores on a Redis Cluster.
  * - `browser`: what needs a real browser. `npm test` needs nothing but npm.
  * - `alone`: what measures how long a bystander waits, or listens where only one can; it wants the machine for itself.
- *   Attacks wait most of the time, for the budgets that they use up, so that two grounds are attacked at once.
  * - `soak`: what lasts as long as one wants.
  * - `room`: everything of one folder, on every engine.
  */
@@ -27,7 +26,7 @@ const MODES: Record<string, Mode> = {
   stories: { files: ['test/**/*.story.ts'], cluster: 'no', workers: 2, shares: true },
   fleet: { files: ['test/compat/*.{test,story}.ts', ...CLUSTER], cluster: 'only', workers: 3, shares: true },
   browser: { files: ['test/**/*.browser.ts'], workers: 2 },
-  alone: { files: ['test/**/*.alone.ts'], workers: 2 },
+  alone: { files: ['test/**/*.alone.ts'], workers: 1 },
   soak: { files: ['test/**/*.soak.ts'], workers: 1 },
   room: { files: ['test/**/*.test.ts', 'test/**/*.story.ts'], workers: 2 },
 }

@@ -29,14 +29,17 @@ const LEASES = defineTable({
 })
 
 export const createLeases = (kv: Kv): Leases => ({
-  // Whoever holds a lease may take it, so that a second try does no harm.
+  // Whoever holds a lease may take it, so that a second try does no harm. A Redis that is full must be swept by somebody.
   take(name, { holder, now, until }) {
     const cell = LEASES.in(name)
     return transact(kv, now, async () => {
       const [{ value: held, isUnchanged }] = await read(kv, [cell.get()])
       if (held && held.holder !== holder && held.until > now) return { answer: false }
       const writes = [cell.put({ value: { holder, until }, expiresAt: until })]
-      return { answer: true, batch: { partition: name, checks: [isUnchanged], writes, isOnce: false } }
+      return {
+        answer: true,
+        batch: { partition: name, checks: [isUnchanged], writes, isOnce: false, isRelief: true },
+      }
     })
   },
 

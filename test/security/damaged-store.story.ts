@@ -126,7 +126,7 @@ describe('one sentence says what is wrong and what to do', () => {
     const at = bytes.lastIndexOf('format')
     const handle = openSync(file, 'r+')
     writeSync(handle, Uint8Array.of(7), 0, 1, at + 'format'.length)
-    await refused(dir, /written by a newer Belfry \(format 7, this one has 1\)/)
+    await refused(dir, /written by a newer Belfry \(format 7, this one has 2\)/)
   })
 })
 

@@ -126,9 +126,9 @@ it.concurrent('loses nothing when notify servers and relays are killed', { timeo
   await Promise.all(fleet.notifies.map(({ process }) => process.end('SIGKILL')))
   const updated = phone.update(DOMAIN, [news, alerts])
   await eventually(async () => {
-    const waiting = await redis.cli('--scan', '--pattern', '*{j:relay-events-trusted}jobs')
+    const waiting = await redis.cli('--scan', '--pattern', '*{relay-events-trusted}jobs.waiting:')
     expect(waiting).toContain('relay-events-trusted')
-    expect(await redis.cli('hlen', 'belfry:{j:relay-events-trusted}jobs')).not.toBe('0')
+    expect(await redis.cli('hlen', 'belfry:{relay-events-trusted}jobs.waiting:')).not.toBe('0')
   })
   await relay.restart()
   await otherRelay.restart()

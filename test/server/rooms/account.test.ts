@@ -35,6 +35,11 @@ const rowsOfRedis = async (url: string): Promise<Buffer[]> => {
   const rows: Buffer[] = []
   for await (const keys of client.scanStream()) {
     for (const key of z.array(z.string()).parse(keys)) {
+      // The answer to a commit, for a connection that breaks off: it goes by itself in a minute, at the latest.
+      if (/\}once:/.test(key)) {
+        expect(await client.pttl(key)).toBeLessThanOrEqual(60_000)
+        continue
+      }
       rows.push(Buffer.from(key))
       const type = await client.type(key)
       if (type === 'string') rows.push((await client.getBuffer(key)) ?? Buffer.alloc(0))

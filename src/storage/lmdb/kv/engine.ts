@@ -4,7 +4,7 @@
  * | database | key | value |
  * |---|---|---|
  * | `<table>` | partition, subject, key | the value; of a table with `ends` its end stands before it |
- * | `<table>.due`, of a queue | subject, when it is due, partition, id | – |
+ * | `<table>.due`, of a queue | partition, subject, when it is due, id | – |
  * | `kv.ends` | end, table, partition, subject, key | whether the table is a queue |
  *
  * A commit is one transaction with all others that wait, durable when it resolves. A lease is in memory: this process alone
@@ -13,7 +13,7 @@
  */
 import type { Transaction } from 'lmdb'
 import { endOf, key, number } from '../../bytes.ts'
-import type { Kv, RowSource, Table, Taken } from '../../kv.ts'
+import type { Kv, RowSource, SetName, Table, Taken } from '../../kv.ts'
 import { BYTES } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { commit } from './commit.ts'
@@ -27,38 +27,47 @@ import {
   leaseKey,
   NUMBER_BYTES,
   openTable,
+  prefixOf,
   rowsOf,
-  subjectAt,
 } from './rows.ts'
 import { createVolatileRows } from './volatile-rows.ts'
 import { rows, sweep } from './walk.ts'
+
+interface Due {
+  set: SetName
+  due: number
+  id: Buffer
+  value: Buffer
+}
+
+/** Rows of one set that are due and that nobody has, the longest due first. */
+const dueIn = (kv: KvState, set: SetName, now: number, limit: number): Due[] => {
+  const prefix = prefixOf(set)
+  const found: Due[] = []
+  for (const entry of dueOf(kv, set.table).getKeys({ start: prefix, end: key(prefix, endOf(number(now))) })) {
+    if (found.length === limit) break
+    const id = Buffer.from(entry.subarray(prefix.length + NUMBER_BYTES))
+    const at = keyAt(set, id)
+    const lease = kv.leases.get(leaseKey(set, at))
+    if (lease !== undefined && lease > now) continue
+    const value = rowsOf(kv, set.table).get(at)
+    if (!value || endIn(set.table, value) <= now) continue
+    found.push({ set, due: value.readDoubleBE(0), id, value: bodyOf(set.table, value) })
+  }
+  return found
+}
 
 const take: (kv: KvState, ...args: Parameters<Kv['take']>) => Taken[] = (
   kv,
   { table, partitions, subject = '' },
   { limit, now, until },
 ) => {
-  const wanted = new Set(partitions)
-  const taken: Taken[] = []
-  const prefix = subjectAt(subject)
-  const range = { start: prefix, end: key(prefix, endOf(number(now))) }
-  for (const found of dueOf(kv, table).getKeys(range)) {
-    if (taken.length >= limit) break
-    const rest = found.subarray(prefix.length + NUMBER_BYTES)
-    const end = rest.indexOf(0)
-    const partition = rest.toString('utf8', 0, end)
-    if (!wanted.has(partition)) continue
-    const id = Buffer.from(rest.subarray(end + 1))
-    const set = { table, partition, subject }
-    const at = keyAt(set, id)
-    const lease = kv.leases.get(leaseKey(set, at))
-    if (lease !== undefined && lease > now) continue
-    const value = rowsOf(kv, table).get(at)
-    if (!value || endIn(table, value) <= now) continue
-    kv.leases.set(leaseKey(set, at), until)
-    taken.push({ partition, id, value: bodyOf(table, value) })
-  }
-  return taken
+  const found = partitions.flatMap((partition) => dueIn(kv, { table, partition, subject }, now, limit))
+  if (partitions.length > 1) found.sort((a, b) => a.due - b.due)
+  return found.slice(0, limit).map(({ set, id, value }) => {
+    kv.leases.set(leaseKey(set, keyAt(set, id)), until)
+    return { partition: set.partition, id, value }
+  })
 }
 
 const listenerVerbs = (kv: KvState): Pick<Kv, 'publish' | 'listen'> => ({

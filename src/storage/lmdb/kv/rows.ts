@@ -40,7 +40,7 @@ export const openTable = (kv: KvState, table: Table): void => {
 export const dueOf = (kv: KvState, table: Table): Bytes => openDatabase(kv, `${table.name}.due`)
 
 const SEPARATOR = Buffer.from([0])
-export const subjectAt = (subject: string): Buffer => (subject === '' ? SEPARATOR : named(subject))
+const subjectAt = (subject: string): Buffer => (subject === '' ? SEPARATOR : named(subject))
 
 export const prefixOf = ({ partition, subject }: SetName): Buffer => named(partition, subjectAt(subject))
 
@@ -81,8 +81,7 @@ export const boundsOf = (set: SetName, { from, to }: Range) => ({
 /** Names the lease of a row of a queue. */
 export const leaseKey = ({ table }: SetName, at: Buffer): string => `${table.name} ${at.toString('latin1')}`
 
-export const dueKey = ({ partition, subject }: SetName, due: number, id: Buffer): Buffer =>
-  key(subjectAt(subject), number(due), named(partition, id))
+export const dueKey = (set: SetName, due: number, id: Buffer): Buffer => key(prefixOf(set), number(due), id)
 
 /** What an entry of `kv.ends` says of its table. */
 export const IS_QUEUE = { true: Buffer.from([2]), false: PRESENT }

@@ -1,4 +1,4 @@
-import { defineScript } from '../../script.ts'
+import { defineScript, WHEN_FULL } from '../../script.ts'
 
 /**
  * What queues have that is due.
@@ -21,7 +21,7 @@ return answers`,
 )
 
 /**
- * Leases what is due. What has ended is removed.
+ * Leases what is due, on a Redis that is full, too. What has ended is removed.
  *
  * KEYS  two of each queue: rows, order
  * ARGV  1 now · 2 until · from 3 of each queue how many at most
@@ -29,6 +29,7 @@ return answers`,
  */
 export const kvTake = defineScript(
   'KvTake',
+  WHEN_FULL,
   `
 local answers = {}
 for at = 1, #KEYS, 2 do
