@@ -88,7 +88,7 @@ const findEntry = async ({ kv }: Deps, identityKey: string, accountKey: string) 
 
 /** Whether the identity key names the account. */
 const naming = (identityKey: string, accountKey: string) =>
-  mapped(registered.in(identityKey).get(name(accountKey)), ({ isUnchanged }) => isUnchanged.kind === 'is')
+  mapped(registered.in(identityKey).get(name(accountKey)), ({ value }) => value === true)
 const isNamed = async ({ kv }: Deps, identityKey: string, accountKey: string): Promise<boolean> => {
   const [isNamedNow] = await read(kv, [naming(identityKey, accountKey)])
   return isNamedNow
@@ -135,7 +135,7 @@ const unlist = async (deps: Deps, identityKey: string, accountKey: string): Prom
   if (await isThere()) return
   await commit(deps, ALL, listed.remove(cursor))
   // Registered again meanwhile.
-  if (await isThere()) await commit(deps, ALL, listed.put({ key: cursor, value: undefined }))
+  if (await isThere()) await commit(deps, ALL, listed.put({ key: cursor, value: true }))
 }
 
 /** The list goes last: by it a sweep finds what a crash has left. */
@@ -148,7 +148,7 @@ const identityVerbs = (
   deps: Deps,
 ): Pick<KeysStore, 'registerIdentity' | 'identity' | 'unregisterIdentity' | 'identities'> => ({
   async registerIdentity({ identityKey, accountKey, isDefault, ...kept }) {
-    await commit(deps, ALL, listed.put({ key: cursorOf(identityKey, accountKey), value: undefined }))
+    await commit(deps, ALL, listed.put({ key: cursorOf(identityKey, accountKey), value: true }))
     const own = defaults.in(identityKey)
     const writes = [
       identities.in(identityKey).put({ key: name(accountKey), value: kept }),
@@ -194,11 +194,7 @@ const identityVerbs = (
 
 const inviteVerbs = (deps: Deps): Pick<KeysStore, 'registerInvite' | 'invite' | 'unregisterInvite'> => ({
   async registerInvite(accountKey, { inviteKey, account, identityKey }) {
-    await commit(
-      deps,
-      identityKey,
-      registered.in(identityKey).put({ key: name(accountKey), value: undefined }),
-    )
+    await commit(deps, identityKey, registered.in(identityKey).put({ key: name(accountKey), value: true }))
     await commit(deps, accountKey, invites.in(accountKey).put({ value: { inviteKey, account, identityKey } }))
   },
 
@@ -223,7 +219,7 @@ const prolong = async (deps: Deps, identityKey: string, until: number): Promise<
   const former = await transact(kv, clock.now(), async () => {
     const [{ value, isUnchanged }] = await read(kv, [cell.get()])
     if (value !== undefined && value >= until) return { answer: undefined }
-    await commit(deps, ALL, due.put({ key: dueKey(until, identityKey), value: undefined }))
+    await commit(deps, ALL, due.put({ key: dueKey(until, identityKey), value: true }))
     const writes = [cell.put({ value: until })]
     return { answer: value, batch: { partition: identityKey, checks: [isUnchanged], writes } }
   })

@@ -127,10 +127,10 @@ export const addMessage = (change: Change, place: number, { payer, ...message }:
   writes.push(
     sets.messages.put({ key: at, value: { ...message, ...(payer !== undefined && { payer }) } }),
     sets.ids.put({ key: name(message.id), value: place }),
-    sets.ends.put({ key: key(number(message.expiresAt), at), value: undefined }),
+    sets.ends.put({ key: key(number(message.expiresAt), at), value: true }),
   )
   if (payer !== undefined) {
-    writes.push(sets.paid.put({ key: key(payerAt(payer), at), value: undefined }))
+    writes.push(sets.paid.put({ key: key(payerAt(payer), at), value: true }))
     share(change, payer, 1)
   }
   state.kept += 1

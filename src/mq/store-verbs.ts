@@ -33,7 +33,7 @@ interface Queues {
 /** Enters the queue among those that are looked at when the message has expired. */
 const enterDue = (kv: Kv, partition: string, expiresAt: number, now: number) => {
   const due = MQ_TABLES.due.in(duePartition(partition))
-  const writes = [due.put({ key: dueKey(partition, expiresAt), value: undefined })]
+  const writes = [due.put({ key: dueKey(partition, expiresAt), value: true })]
   return kv.commit([{ partition: due.name.partition, writes }], now)
 }
 
@@ -45,8 +45,6 @@ const put = async (
 ): Promise<boolean> => {
   const partition = partitionOf(queue)
   const ids = MQ_TABLES.ids.in(partition)
-  // A queue that is full, and of which nothing gives way, is not entered.
-  await enterDue(kv, partition, message.expiresAt, now)
   return lock(partition, () =>
     transact(kv, now, async () => {
       const [known] = await read(kv, [ids.get(name(message.id))])
@@ -56,6 +54,8 @@ const put = async (
       if (change.state.kept >= most) await removeExpired(kv, change, now, most)
       if (change.state.kept >= most) await pushOut(kv, change, { payer: message.payer, foothold })
       if (change.state.kept >= most) return { answer: false }
+      // Only for what is kept: whoever is refused leaves nothing.
+      await enterDue(kv, partition, message.expiresAt, now)
       addMessage(change, change.state.last + 1, message)
       return { answer: true, batch: batchOf(change) }
     }),

@@ -13,9 +13,6 @@ export const json = <S extends z.ZodType>(schema: S): Codec<z.output<S>> => ({
   decode: (bytes) => schema.parse(JSON.parse(bytes.toString())),
 })
 
-/** Bytes as they are. */
-export const raw: Codec<Buffer> = { encode: (value) => value, decode: (bytes) => bytes }
-
 export const text: Codec<string> = {
   encode: (value) => Buffer.from(value),
   decode: (bytes) => bytes.toString(),
@@ -34,5 +31,5 @@ export const float: Codec<number> = {
   },
 }
 
-/** An index has keys alone. */
-export const NOTHING: Codec<undefined> = { encode: () => Buffer.alloc(0), decode: () => undefined }
+/** An index has keys alone: of one that is there, `true` is read. */
+export const NOTHING: Codec<true> = { encode: () => Buffer.alloc(0), decode: () => true }

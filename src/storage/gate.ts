@@ -99,8 +99,9 @@ export const guardTransfer = (gate: Gate, transfer: Transfer): Transfer => {
 }
 
 /** The port; what touches no engine stays as it is. */
-export const guardKv = (gate: Gate, { publish, listen, ...kv }: Kv): Kv => ({
+export const guardKv = (gate: Gate, { publish, listen, inTurn, ...kv }: Kv): Kv => ({
   ...gate.guard(kv),
+  inTurn,
   publish,
   listen,
 })

@@ -61,7 +61,7 @@ const indexWrites = (kind: 'put' | 'remove', job: Job): Write[] => {
     { set: groupOf(job.group), key: groupKey(job) },
   ]
   return entries.map((one) =>
-    kind === 'put' ? one.set.put({ key: one.key, value: undefined }) : one.set.remove(one.key),
+    kind === 'put' ? one.set.put({ key: one.key, value: true }) : one.set.remove(one.key),
   )
 }
 
@@ -152,7 +152,7 @@ const channelOf = (queue: string) => `jobs ${queue}`
 
 const enterQueue = async ({ kv, entered }: JobState, queue: string): Promise<void> => {
   if (entered.has(queue)) return
-  const writes = [QUEUES.put({ key: name(queue), value: undefined })]
+  const writes = [QUEUES.put({ key: name(queue), value: true })]
   await kv.commit([{ partition: QUEUES.name.partition, writes }], 0)
   entered.add(queue)
 }

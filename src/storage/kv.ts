@@ -27,11 +27,14 @@
  * 16 MiB, a batch about as much.
  *
  * **Costs.** A check or write is one look-up of the engine; on Redis all batches that are asked for in one turn leave as
- * one script call for a node. `count` is constant on Redis and costs what it counts on LMDB.
+ * one script call for each partition, or for all where one call may touch several slots. `count` is cheap on Redis and
+ * costs what it counts on LMDB.
  *
- * **Errors.** `ProtocolError` `unavailable`: the engine cannot serve now. `Error`: a defect of the caller, and nothing was
- * done.
+ * **Errors.** `ProtocolError` `unavailable`: the engine cannot serve now. `Error`: a defect of the caller; nothing of its
+ * call was done, and no other call is concerned.
  */
+
+import type { KeyedLock } from '../platform/concurrency/keyed-lock.ts'
 
 /**
  * What the rows of a table are, which decides what Redis keeps for them.
@@ -96,10 +99,6 @@ export type Check =
   | { readonly kind: 'absent' | 'present'; readonly set: SetName; readonly key: Buffer }
   /** The row has exactly this value. */
   | { readonly kind: 'is'; readonly set: SetName; readonly key: Buffer; readonly value: Buffer }
-  /** The row of a queue is there, and due: nobody has it. */
-  | { readonly kind: 'due'; readonly set: SetName; readonly key: Buffer; readonly at: number }
-  /** The set has fewer rows than that. Not for cells and queues. */
-  | { readonly kind: 'below'; readonly set: SetName; readonly count: number }
 
 /** What a batch does. Each has a result in the outcome: a number, stated here. */
 export type Write =
@@ -201,6 +200,11 @@ export interface Kv extends RowSource {
     queue: { table: Table; partitions: readonly string[]; subject?: string },
     lease: { limit: number; now: number; until: number },
   ): Promise<Taken[]>
+  /**
+   * Runs what changes a partition one after the other in this process: for callers that met there, who would chase each
+   * other.
+   */
+  readonly inTurn: KeyedLock
   /** Removes about `limit` rows that have expired, where the engine does not do it by itself; answers how many. */
   sweep(now: number, limit: number): Promise<number>
   /** Wakes listeners of the channel, in this process at once, in others soon. */

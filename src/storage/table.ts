@@ -37,7 +37,7 @@ export class DamagedRow extends Error {
 
 const VERSION = 1
 /** Version and checksum. */
-export const HEAD_BYTES = 5
+const HEAD_BYTES = 5
 
 const NO_KEY = Buffer.alloc(0)
 const NO_VALUE = Buffer.alloc(0)
@@ -113,9 +113,6 @@ export interface TableSet<V> {
   isPresent(key?: Buffer): Check
   /** The row has this value. */
   is(key: Buffer, value: V): Check
-  hasFewerThan(count: number): Check
-  /** Of a queue: nobody has the row at that time. */
-  isDue(key: Buffer, at: number): Check
   put(row: Placed<V>): Write
   create(row: Placed<V>): Write
   remove(key?: Buffer): Write
@@ -227,14 +224,6 @@ class RowSet<V> implements TableSet<V> {
     return { kind: 'is', set: this.name, key, value: this.#seal(key, value) }
   }
 
-  hasFewerThan(count: number): Check {
-    return { kind: 'below', set: this.name, count }
-  }
-
-  isDue(key: Buffer, at: number): Check {
-    return { kind: 'due', set: this.name, key, at }
-  }
-
   #placed({ key = NO_KEY, value, expiresAt }: Placed<V>) {
     const end = expiresAt !== undefined && { expiresAt }
     return { set: this.name, key, value: this.#seal(key, value), ...end }
@@ -298,18 +287,28 @@ const MAX_ATTEMPTS = 1_000
 
 /**
  * Reads, decides and commits, again from the beginning when a check of the batch did not hold: somebody else was faster.
+ * Whoever was too late goes on in turn with those of this process that were, so a crowd at one row tries about twice each.
  * The batch must check all that the decision depends on. Throws `unavailable` for a row that others change all the time.
  */
 export const transact = async <T>(
-  kv: Pick<Kv, 'commit'>,
+  kv: Pick<Kv, 'commit' | 'inTurn'>,
   now: number,
   attempt: () => Promise<Attempt<T>>,
 ): Promise<T> => {
-  for (let nth = 0; nth < MAX_ATTEMPTS; nth++) {
+  /** Answers the partition in which somebody else was faster. */
+  const tryOnce = async (): Promise<{ answer: T } | { metIn: string }> => {
     const { answer, batch } = await attempt()
-    if (!batch) return answer
+    if (!batch) return { answer }
     const [outcome] = await kv.commit([{ isOnce: true, ...batch }], now)
-    if (outcome?.isDone) return answer
+    return outcome?.isDone ? { answer } : { metIn: batch.partition }
   }
-  throw new ProtocolError('unavailable', 'too many changes at once')
+  const first = await tryOnce()
+  if ('answer' in first) return first.answer
+  return kv.inTurn(first.metIn, async () => {
+    for (let nth = 1; nth < MAX_ATTEMPTS; nth++) {
+      const next = await tryOnce()
+      if ('answer' in next) return next.answer
+    }
+    throw new ProtocolError('unavailable', 'too many changes at once')
+  })
 }

@@ -129,7 +129,7 @@ export const keysStoreContract = (engine: Engine): void => {
       await store().prolong(identityKey, 2_000)
       const [due, partition] = [KEYS_TABLES.due.in('keys'), 'keys']
       const early = Buffer.concat([number(1_000), Buffer.from(identityKey)])
-      await stores.kv.commit([{ partition, writes: [due.put({ key: early, value: undefined })] }], 0)
+      await stores.kv.commit([{ partition, writes: [due.put({ key: early, value: true })] }], 0)
       expect(await store().sweep(1_999, 10)).toBe(1)
       expect(await store().sweep(1_999, 10)).toBe(0)
       expect(await store().identity(identityKey)).toEqual(standing('a'))
@@ -148,7 +148,7 @@ export const keysStoreContract = (engine: Engine): void => {
       const left = KEYS_TABLES.invites.in(mine).put({ value: invite('1', identityKey) })
       await stores.kv.commit(
         [
-          { partition: 'keys', writes: [listed.put({ key: cursor, value: undefined })] },
+          { partition: 'keys', writes: [listed.put({ key: cursor, value: true })] },
           { partition: mine, writes: [left] },
         ],
         0,

@@ -1,6 +1,6 @@
 /** The port against the simplest thing that could be one: a sorted list of rows in memory. */
 
-import { NOTHING, raw } from '../../src/storage/codec.ts'
+import { type Codec, NOTHING } from '../../src/storage/codec.ts'
 import type {
   Batch,
   Check,
@@ -14,6 +14,8 @@ import type {
 } from '../../src/storage/kv.ts'
 import { defineTable } from '../../src/storage/table.ts'
 
+/** Bytes as they are. */
+const raw: Codec<Buffer> = { encode: (value) => value, decode: (bytes) => bytes }
 const options = { codec: raw } as const
 export const TABLES = [
   defineTable({ name: 'test.cells', shape: 'cell', ...options }),
@@ -42,9 +44,7 @@ export const createKvModel = () => {
   const find = (set: SetName, key: Buffer) => inSet(set).find((row) => row.key.equals(key))
 
   const holds = (check: Check): boolean => {
-    if (check.kind === 'below') return inSet(check.set).length < check.count
     const found = find(check.set, check.key)
-    if (check.kind === 'due') return found !== undefined && found.due <= check.at
     if (check.kind === 'is') return found?.value.equals(check.value) ?? false
     return (found === undefined) === (check.kind === 'absent')
   }
@@ -79,8 +79,7 @@ export const createKvModel = () => {
       const failed = checks.findIndex((check) => !holds(check))
       if (failed === -1) return { isDone: true, results: writes.map(write) }
       const check = checks[failed]
-      const found =
-        check && 'key' in check && check.kind !== 'due' ? find(check.set, check.key)?.value : undefined
+      const found = check && find(check.set, check.key)?.value
       return { isDone: false, failed, found }
     },
     read(request: ReadRequest): ReadAnswer {

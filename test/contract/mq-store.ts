@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { MqMessage, QueueName } from '../../src/mq/store.ts'
+import { MQ_TABLES } from '../../src/mq/store-rows.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
 import { mqStoreModel } from './mq-model.ts'
@@ -63,6 +64,21 @@ export const mqStoreContract = (engine: Engine): void => {
       for (let at = 0; at < 6; at++) expect(await putBy('a', `again ${at}`)).toBe(true)
       expect(await putBy('e', 'e1')).toBe(true)
       expect((await store().head(mine, now))?.id).toBe('again 1')
+    })
+
+    it('keeps nothing of a message that it refuses', async () => {
+      expect(await put(mine, message('first'), 1)).toBe(true)
+      const dueRows = async () => {
+        let count = 0
+        for await (const { rows } of stores.kv.rows(MQ_TABLES.due.table)) count += rows.length
+        return count
+      }
+      const before = await dueRows()
+      for (let at = 1; at <= 5; at++) {
+        const later = message(`later ${at}`, { expiresAt: now + HOUR + at * 600_000 })
+        expect(await put(mine, later, 1)).toBe(false)
+      }
+      expect(await dueRows()).toBe(before)
     })
 
     it('knows until when a queue is one that is read', async () => {

@@ -55,7 +55,7 @@ export const enterDue = (
   { now, isRelief }: { now: number; isRelief: boolean },
 ) => {
   const set = dueIn(topic)
-  const writes = [set.put({ key: dueKey(dueAt, topic), value: undefined })]
+  const writes = [set.put({ key: dueKey(dueAt, topic), value: true })]
   return kv.commit([{ partition: set.name.partition, writes, isRelief }], now)
 }
 

@@ -60,7 +60,7 @@ const noteTags = (kv: Kv, wanted: readonly (readonly [tag: number, until: number
     const writes = later.flatMap(({ tag, until, former: { value } }) => [
       ...(value === undefined ? [] : [tagEnds.remove(key(number(value), tag))]),
       tags.put({ key: tag, value: until }),
-      tagEnds.put({ key: key(number(until), tag), value: undefined }),
+      tagEnds.put({ key: key(number(until), tag), value: true }),
     ])
     return { answer: undefined, batch: { partition: TAGS_PARTITION, checks, writes } }
   })

@@ -100,7 +100,7 @@ export const putMessage = (message: NewArchived, seq: number): Write[] => {
     ids.in(topic).put({ key: hash(id), value: seq }),
     ...(owner === undefined
       ? []
-      : [owned.in(topic).put({ key: key(hash(owner), number(seq)), value: undefined })]),
+      : [owned.in(topic).put({ key: key(hash(owner), number(seq)), value: true })]),
   ]
 }
 

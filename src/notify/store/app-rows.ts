@@ -8,10 +8,11 @@
  * | notify.appTopics | – | subscribe topic | domain |
  */
 import { z } from 'zod'
-import { behind, name } from '../../storage/bytes.ts'
+import { name } from '../../storage/bytes.ts'
 import { json, NOTHING, text } from '../../storage/codec.ts'
 import type { Kv } from '../../storage/kv.ts'
 import { defineTable, read } from '../../storage/table.ts'
+import { listedRows } from './listed-rows.ts'
 import type { AppRecord, NotifyStore } from './store.ts'
 import { changeRow, createOnce, swapRow } from './swap.ts'
 
@@ -78,7 +79,7 @@ export const createAppStore = (kv: Kv): AppStore => ({
   async createApp(app) {
     const key = name(app.domain)
     const lists = [DOMAINS, domainsOf(app.projectId)]
-    const others = [...lists.map((list) => list.put({ key, value: undefined })), ...putTopics(app)]
+    const others = [...lists.map((list) => list.put({ key, value: true })), ...putTopics(app)]
     return (await createOnce(kv, { set: APPS, key, with: others }, app)) ?? app
   },
 
@@ -93,15 +94,9 @@ export const createAppStore = (kv: Kv): AppStore => ({
     return domain === undefined ? undefined : appOf(kv, domain)
   },
 
-  async apps({ projectId, after, limit }) {
+  apps({ projectId, ...page }) {
     const list = projectId === undefined ? DOMAINS : domainsOf(projectId)
-    const from = after === undefined ? {} : { from: behind(name(after)) }
-    const [keys] = await read(kv, [list.keys({ ...from, limit })])
-    const found = await read(
-      kv,
-      keys.map((key) => APPS.get(key)),
-    )
-    return found.flatMap(({ value }) => value ?? [])
+    return listedRows(kv, { list, rows: APPS }, page)
   },
 
   swapApp(old, next) {

@@ -7,10 +7,11 @@
  * | notify.projectIds | id | – |
  */
 import { z } from 'zod'
-import { behind, name } from '../../storage/bytes.ts'
+import { name } from '../../storage/bytes.ts'
 import { json, NOTHING } from '../../storage/codec.ts'
 import type { Kv } from '../../storage/kv.ts'
 import { defineTable, read } from '../../storage/table.ts'
+import { listedRows } from './listed-rows.ts'
 import type { Project, ProjectStore } from './projects.ts'
 import { createOnce, swapRow } from './swap.ts'
 
@@ -54,7 +55,7 @@ const IDS = PROJECT_TABLES.ids.in(PARTITION)
 export const createProjectStore = (kv: Kv): Omit<ProjectStore, 'countSubscribers'> => ({
   async createProject(project) {
     const key = name(project.id)
-    const others = [IDS.put({ key, value: undefined })]
+    const others = [IDS.put({ key, value: true })]
     return (await createOnce(kv, { set: PROJECTS, key, with: others }, project)) === undefined
   },
 
@@ -63,15 +64,7 @@ export const createProjectStore = (kv: Kv): Omit<ProjectStore, 'countSubscribers
     return value
   },
 
-  async projects({ after, limit }) {
-    const from = after === undefined ? {} : { from: behind(name(after)) }
-    const [keys] = await read(kv, [IDS.keys({ ...from, limit })])
-    const found = await read(
-      kv,
-      keys.map((key) => PROJECTS.get(key)),
-    )
-    return found.flatMap(({ value }) => value ?? [])
-  },
+  projects: (page) => listedRows(kv, { list: IDS, rows: PROJECTS }, page),
 
   replaceProject: (old, next) => swapRow(kv, { set: PROJECTS, key: name(old.id) }, old, next),
 })

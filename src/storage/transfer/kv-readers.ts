@@ -127,8 +127,8 @@ const keysReaders = (source: RowSource): Pick<Readers, 'identity' | 'invite'> =>
   }),
   invite: joined(source, KEYS_TABLES.invites, {
     and: ({ partition, value }) =>
-      mapped(KEYS_TABLES.registered.in(value.identityKey).get(name(partition)), ({ isUnchanged }) => ({
-        isNamed: isUnchanged.kind === 'is',
+      mapped(KEYS_TABLES.registered.in(value.identityKey).get(name(partition)), ({ value }) => ({
+        isNamed: value === true,
       })),
     pick: ({ partition, value }, { isNamed }) => (isNamed ? { accountKey: partition, ...value } : undefined),
   }),

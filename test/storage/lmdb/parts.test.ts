@@ -1,9 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
+import { text } from '../../../src/storage/codec.ts'
 import { createGate } from '../../../src/storage/gate.ts'
 import { createHeap } from '../../../src/storage/lmdb/heap.ts'
+import { createVolatileRows } from '../../../src/storage/lmdb/kv/volatile-rows.ts'
 import { addToRanges, rangeEnd, rangesAbove } from '../../../src/storage/lmdb/relay/rows.ts'
+import { defineTable } from '../../../src/storage/table.ts'
 
 describe('ranges of acknowledged numbers', () => {
   const numbers = fc.array(fc.integer({ min: 1, max: 40 }))
@@ -91,3 +94,18 @@ const withResolvers = <T>() => {
   })
   return { promise, resolve }
 }
+
+describe('rows in memory', () => {
+  const table = defineTable({ name: 'test.memory', shape: 'cell', codec: text, ends: true, isVolatile: true })
+  const put = (name: string, expiresAt: number) => table.in(name).put({ value: name, expiresAt })
+
+  it('go when they have ended, though one that was there before them is renewed all the time', () => {
+    const rows = createVolatileRows()
+    rows.write(put('renewed', 10))
+    rows.write(put('ended', 20))
+    rows.write(put('renewed', 1_000))
+    rows.forget(20)
+    expect(rows.get(table.in('ended').name)).toBeUndefined()
+    expect(rows.get(table.in('renewed').name)).toBeDefined()
+  })
+})

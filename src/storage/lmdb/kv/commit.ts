@@ -20,17 +20,6 @@ import {
 
 const findingOf = (kv: KvState, check: Check): { holds: boolean; found?: Buffer | undefined } => {
   const { set } = check
-  if (check.kind === 'below') {
-    const { start, end } = boundsOf(set, {})
-    const count = rowsOf(kv, set.table).getKeysCount({ start, end, limit: check.count })
-    return { holds: count < check.count }
-  }
-  if (check.kind === 'due') {
-    const at = keyAt(set, check.key)
-    const row = rowsOf(kv, set.table).get(at)
-    const freeAt = kv.leases.get(leaseKey(set, at)) ?? row?.readDoubleBE(0)
-    return { holds: row !== undefined && (freeAt ?? 0) <= check.at }
-  }
   const found = valueAt(kv, set, keyAt(set, check.key))
   if (check.kind === 'is') return { holds: found?.equals(check.value) ?? false, found }
   return { holds: (found === undefined) === (check.kind === 'absent'), found }
@@ -46,7 +35,6 @@ const writeRow = (
   { at, value, expiresAt }: { at: Buffer; value: Buffer; expiresAt: number | undefined },
 ): void => {
   const { table } = set
-  if (table.ends !== (expiresAt !== undefined)) throw new Error(`Rows of ${table.name} and their ends`)
   if (table.shape === 'index') value = PRESENT
   rowsOf(kv, table).put(at, expiresAt === undefined ? value : key(number(expiresAt), value))
   if (expiresAt !== undefined) enterEnd(kv, set, at, expiresAt)
@@ -107,9 +95,7 @@ const write = (kv: KvState, one: Write): number => {
   return 1
 }
 
-const apply = (kv: KvState, { partition, checks = [], writes }: Batch): Outcome => {
-  for (const { set } of [...checks, ...writes])
-    invariant(set.partition === partition, 'a batch keeps to its partition')
+const apply = (kv: KvState, { checks = [], writes }: Batch): Outcome => {
   for (const [failed, check] of checks.entries()) {
     const { holds, found } = findingOf(kv, check)
     if (!holds) return { isDone: false, failed, found }
@@ -118,9 +104,10 @@ const apply = (kv: KvState, { partition, checks = [], writes }: Batch): Outcome 
 }
 
 /** Tried before the transaction begins: what throws within it is not rolled back. */
-const tryKeys = (batches: readonly Batch[]) => {
-  for (const { checks = [], writes } of batches) {
+const tryBatches = (batches: readonly Batch[]) => {
+  for (const { partition, checks = [], writes } of batches) {
     for (const one of [...checks, ...writes]) {
+      invariant(one.set.partition === partition, 'a batch keeps to its partition')
       if ('key' in one) keyAt(one.set, one.key)
       else if ('id' in one) keyAt(one.set, one.id)
       else name(one.set.partition)
@@ -143,7 +130,7 @@ const releaseLeases = (kv: KvState, batches: readonly Batch[], outcomes: readonl
 }
 
 export const commit = async (kv: KvState, batches: readonly Batch[], now: number): Promise<Outcome[]> => {
-  tryKeys(batches)
+  tryBatches(batches)
   if (batches.every(({ writes }) => writes.every(({ set }) => set.table.isVolatile))) {
     kv.volatile.forget(now)
     return batches.map((batch) => apply(kv, batch))

@@ -12,6 +12,7 @@
  * leaves its former entry in `kv.ends`; a sweep that finds one looks at the row.
  */
 import type { Transaction } from 'lmdb'
+import { createKeyedLock } from '../../../platform/concurrency/keyed-lock.ts'
 import { endOf, key, number } from '../../bytes.ts'
 import type { Kv, RowSource, SetName, Table, Taken } from '../../kv.ts'
 import { BYTES } from '../bytes.ts'
@@ -127,6 +128,7 @@ export const createLmdbKv = (env: Env, tables: readonly Table[]): LmdbKv => {
       rows: (table, after) => rows(kv, table, after, transaction),
       size: async () => undefined,
     }),
+    inTurn: createKeyedLock(),
     sweep: (now, limit) => sweep(kv, now, limit),
     ...listenerVerbs(kv),
   }

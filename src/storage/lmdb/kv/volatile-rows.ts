@@ -1,4 +1,4 @@
-/** Rows that end with the process: cells in its memory, in the order in which they were first written. */
+/** Rows that end with the process: cells in its memory, in the order in which they were last written. */
 import { invariant } from '../../../platform/invariant.ts'
 import type { SetName, Write } from '../../kv.ts'
 
@@ -23,6 +23,8 @@ export const createVolatileRows = (): VolatileRows => {
       if (one.kind === 'remove' || one.kind === 'clear') return rows.delete(at) ? 1 : 0
       invariant(one.kind === 'put' || one.kind === 'create', 'rows in memory are cells')
       if (one.kind === 'create' && rows.has(at)) return 0
+      // To the end: one that is renewed all the time must not stand before those that have ended.
+      rows.delete(at)
       rows.set(at, { value: one.value, expiresAt: one.expiresAt ?? Number.POSITIVE_INFINITY })
       return 1
     },

@@ -1,13 +1,16 @@
 /** All rows of a table of the port in LMDB, and the removal of those that have ended. */
 import type { Transaction } from 'lmdb'
+import { MIB_BYTES } from '../../../platform/units.ts'
 import { fromBase64url, toBase64url } from '../../../protocol/bytes.ts'
 import { behind, number } from '../../bytes.ts'
 import type { PlacedRow, SetName, Table } from '../../kv.ts'
+import type { Bytes } from '../bytes.ts'
 import { removeRow } from './commit.ts'
 import { bodyOf, endIn, IS_QUEUE, type KvState, leaseKey, NONE, NUMBER_BYTES, rowsOf } from './rows.ts'
 
-/** Rows of one page. */
+/** Rows of one page, and about the bytes after which it ends early. */
 const PAGE_ROWS = 500
+const PAGE_BYTES = 4 * MIB_BYTES
 
 /** What the key of a row says. */
 const placeOf = (table: Table, at: Buffer): { set: SetName; key: Buffer } => {
@@ -20,28 +23,42 @@ const placeOf = (table: Table, at: Buffer): { set: SetName; key: Buffer } => {
   }
 }
 
+/** Rows behind a key, as many as make a page. */
+const pageBehind = (
+  rows: Bytes,
+  start: Buffer,
+  transaction?: Transaction,
+): { key: Buffer; value: Buffer }[] => {
+  const range = { ...(start.length > 0 && { start }), ...(transaction && { transaction }), limit: PAGE_ROWS }
+  const found: { key: Buffer; value: Buffer }[] = []
+  let bytes = 0
+  for (const { key, value } of rows.getRange(range)) {
+    found.push({ key: Buffer.from(key), value: Buffer.from(value) })
+    bytes += value.length
+    if (bytes > PAGE_BYTES) break
+  }
+  return found
+}
+
 export async function* rows(kv: KvState, table: Table, after?: string, transaction?: Transaction) {
   let start = after === undefined ? NONE : behind(Buffer.from(fromBase64url(after)))
   for (;;) {
-    const range = {
-      ...(start.length > 0 && { start }),
-      limit: PAGE_ROWS,
-      ...(transaction && { transaction }),
-    }
-    const found = [...rowsOf(kv, table).getRange(range)].map((row) => ({ ...row, key: Buffer.from(row.key) }))
+    const found = pageBehind(rowsOf(kv, table), start, transaction)
     const last = found.at(-1)
     if (!last) return
     yield {
       rows: found.map(
         ({ key: at, value }): PlacedRow => ({
           ...placeOf(table, at),
-          value: Buffer.from(bodyOf(table, value)),
+          value: bodyOf(table, value),
           ...(table.shape === 'queue' && { at: value.readDoubleBE(0) }),
         }),
       ),
       cursor: toBase64url(last.key),
     }
     start = behind(last.key)
+    // The others, too, want to run.
+    await new Promise((resolve) => setImmediate(resolve))
   }
 }
 

@@ -2,7 +2,7 @@
 import { invariant } from '../../../platform/invariant.ts'
 import { HOUR_MS } from '../../../platform/units.ts'
 import { number } from '../../bytes.ts'
-import type { Batch, Check, Outcome, SetName, Shape, Write } from '../../kv.ts'
+import type { Batch, Kv, Outcome, SetName, Shape, Write } from '../../kv.ts'
 import { createCallBatcher } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
 import { kvCommit, kvRelieve } from '../lua/kv/commit.ts'
@@ -19,7 +19,7 @@ const LETTERS: Record<Shape, string> = { cell: 'c', map: 'm', ordered: 'o', inde
 const sizeOf = ({ checks = [], writes }: Batch): number => checks.length + writes.length
 
 /** What Redis does although it is full. */
-const isRelief = ({ isRelief, writes }: Batch): boolean =>
+const relieves = ({ isRelief, writes }: Batch): boolean =>
   isRelief || writes.every(({ kind }) => kind === 'remove' || kind === 'clear' || kind === 'delay')
 
 /** Keys of one script call: each of them once. */
@@ -55,12 +55,6 @@ const queuedValue = (value: Buffer, expiresAt: number | undefined): Buffer =>
 const rowName = ({ table }: SetName, key: Buffer): Buffer =>
   table.shape === 'ordered' ? escapedKey(key) : key
 
-const expectedOf = (check: Check): Arg => {
-  if (check.kind === 'is') return check.value
-  if (check.kind === 'below') return check.count
-  return check.kind === 'due' ? check.at : ''
-}
-
 /** Encodes a batch for `kvCommit`. */
 const encode = (
   { prefix, onceName }: { prefix: string; onceName: () => string },
@@ -76,7 +70,7 @@ const encode = (
   const checked = checks.flatMap((check): Arg[] => {
     const { kind, set } = check
     const key = rowName(set, 'key' in check ? check.key : NONE)
-    const value = expectedOf(check)
+    const value = check.kind === 'is' ? check.value : ''
     return [kind, LETTERS[set.table.shape], placeOf(set, key), key, value]
   })
   const written = writes.flatMap((one): Arg[] => {
@@ -103,41 +97,56 @@ const outcomeOf = (answer: unknown): Outcome => {
   return { isDone: false, failed: whole(failed), found: Buffer.isBuffer(found) ? found : undefined }
 }
 
-const commitAll = async (
-  redis: RedisConnection,
-  onceName: () => string,
-  questions: readonly { batch: Batch; now: number }[],
-): Promise<Outcome[]> => {
+/** A batch as the script takes it: it may fail alone. */
+interface EncodedBatch {
+  partition: string
+  keys: readonly string[]
+  args: readonly Arg[]
+  relieves: boolean
+  /** Checks and writes. */
+  steps: number
+}
+
+const commitAll = async (redis: RedisConnection, encoded: readonly EncodedBatch[]): Promise<Outcome[]> => {
   const keys: string[] = []
   const args: Arg[] = []
-  for (const { batch, now } of questions) {
-    const encoded = encode({ prefix: redis.prefix, onceName }, batch, now)
+  for (const batch of encoded) {
     // In Lua the first key is 1.
-    args.push(keys.length + 1, ...encoded.args)
-    keys.push(...encoded.keys)
+    args.push(keys.length + 1, ...batch.args)
+    keys.push(...batch.keys)
   }
-  const script = questions.every(({ batch }) => isRelief(batch)) ? kvRelieve : kvCommit
+  const script = encoded.every((batch) => batch.relieves) ? kvRelieve : kvCommit
   return list(await redis.one(() => redis.scriptBuffer(script, keys, args))).map(outcomeOf)
 }
 
-/** Commits one batch, with all others of this turn. */
-export type CommitBatch = (question: { batch: Batch; now: number }) => Promise<Outcome>
-
-export const createCommits = (redis: RedisConnection, instance: string): CommitBatch => {
+/** Commits batches, with all others of this turn. */
+export const createCommits = (redis: RedisConnection, instance: string): Kv['commit'] => {
   let onceNames = 0
   const onceName = () => {
     onceNames += 1
     return `${instance} ${onceNames}`
   }
-  return createCallBatcher(
+  const commitOne = createCallBatcher(
     {
-      groupOf: ({ batch }: { batch: Batch; now: number }) => {
-        const kind = isRelief(batch) ? 'relief' : 'commit'
-        return redis.spansSlots ? kind : `${kind} ${batch.partition}`
+      groupOf: ({ partition, relieves }: EncodedBatch) => {
+        const kind = relieves ? 'relief' : 'commit'
+        return redis.spansSlots ? kind : `${kind} ${partition}`
       },
       most: MAX_CALL_STEPS,
-      weightOf: ({ batch }) => sizeOf(batch),
+      weightOf: ({ steps }) => steps,
     },
-    (questions) => commitAll(redis, onceName, questions),
+    (encoded) => commitAll(redis, encoded),
   )
+  return async (batches, now) => {
+    // All of them before the first is sent, and before they meet those of others: what throws here concerns this call alone.
+    const encoded = batches.map(
+      (batch): EncodedBatch => ({
+        ...encode({ prefix: redis.prefix, onceName }, batch, now),
+        partition: batch.partition,
+        relieves: relieves(batch),
+        steps: sizeOf(batch),
+      }),
+    )
+    return Promise.all(encoded.map(commitOne))
+  }
 }

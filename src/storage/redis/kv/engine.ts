@@ -9,10 +9,11 @@
  * | index | sorted set of the keys, all of score 0 | |
  * | queue | hash: id → its end (8 bytes), value | sorted set: id by when it is due; a lease is a later time |
  *
- * `{<partition>}once:<instance> <number>` is what a batch with `isOnce` was answered. Sets of tables with `ends` go when their last row has
- * ended; until then its other rows stay. Batches of one turn leave as one script call for a partition, or for all of them
+ * `{<partition>}once:<instance> <number>` is what a batch with `isOnce` was answered, for a minute. A set of a table with
+ * `ends` goes when its last row has ended; until then its other rows stay. Batches of one turn leave as one script call for a partition, or for all of them
  * where one call may touch several slots.
  */
+import { createKeyedLock } from '../../../platform/concurrency/keyed-lock.ts'
 import type { Kv } from '../../kv.ts'
 import type { Channels } from '../channels.ts'
 import type { RedisConnection } from '../connection.ts'
@@ -32,13 +33,13 @@ export const createRedisKv = ({
   /** Unique among the processes. */
   instance: string
 }): Kv => {
-  const commitBatch = createCommits(redis, instance)
   return {
     read: (requests) => redis.batch(() => requests.map((request) => answer(redis, request))),
-    commit: (batches, now) => Promise.all(batches.map((batch) => commitBatch({ batch, now }))),
+    commit: createCommits(redis, instance),
     take: (queue, lease) => take(redis, queue, lease),
     rows: (table) => rows(redis, table),
     size: async () => undefined,
+    inTurn: createKeyedLock(),
     // Redis does it.
     sweep: async () => 0,
     ...createWakeUps(channels, instance),

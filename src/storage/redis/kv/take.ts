@@ -3,42 +3,9 @@ import { invariant } from '../../../platform/invariant.ts'
 import type { Kv, Taken } from '../../kv.ts'
 import type { RedisConnection } from '../connection.ts'
 import { kvPeek, kvTake } from '../lua/kv/take.ts'
+import { inCalls, MAX_TAKE, takePlan } from '../partition-calls.ts'
 import { list, whole } from '../script.ts'
 import { keysOf } from './rows.ts'
-
-/** Takes are spread over so many partitions, if there are so many that have something. */
-const MIN_TAKE_PARTITIONS = 8
-/** Of one partition in one take. */
-const MAX_TAKE = 1_000
-
-/** How many of each partition to take: from where they are longest due first, from several at once. */
-const takePlan = (offers: readonly { partition: string; count: number; first: number }[], limit: number) => {
-  const sorted = offers.filter(({ count }) => count > 0).sort((a, b) => a.first - b.first)
-  const share = Math.ceil(limit / Math.max(1, Math.min(MIN_TAKE_PARTITIONS, sorted.length)))
-  const plan = new Map<string, number>()
-  let open = limit
-  for (const atMost of [share, limit]) {
-    for (const { partition, count } of sorted) {
-      const already = plan.get(partition) ?? 0
-      const more = Math.min(Math.min(count, atMost, MAX_TAKE) - already, open)
-      if (more <= 0) continue
-      plan.set(partition, already + more)
-      open -= more
-    }
-  }
-  return [...plan]
-}
-
-/** One call for each share, or one for all where slots do not count. */
-const inCalls = async <S, A>(
-  { spansSlots }: Pick<RedisConnection, 'spansSlots'>,
-  shares: readonly S[],
-  call: (some: readonly S[]) => Promise<readonly A[]>,
-): Promise<A[]> => {
-  if (shares.length === 0) return []
-  const answers = await Promise.all(spansSlots ? [call(shares)] : shares.map((share) => call([share])))
-  return answers.flat()
-}
 
 export const take: (redis: RedisConnection, ...args: Parameters<Kv['take']>) => Promise<Taken[]> = async (
   redis,

@@ -2,7 +2,7 @@
 import { Cluster, type Redis } from 'ioredis'
 import type { PlacedRow, RawRow, RowPage, SetName, Table } from '../../kv.ts'
 import type { RedisConnection } from '../connection.ts'
-import { keysOf, NONE, partitionOf, rowOfMember, valueIn } from './rows.ts'
+import { keyOf, keysOf, NONE, partitionOf, rowOfMember, valueIn } from './rows.ts'
 
 const SCAN_COUNT = 1_000
 
@@ -24,16 +24,11 @@ const rowFound = (table: Table, name: Buffer, value: Buffer): RawRow => {
   return { key: name, value: table.shape === 'index' ? NONE : (valueIn(table, value) ?? NONE) }
 }
 
-/** Pages of one set. */
+/** Pages of one set that is no cell. */
 async function* rowsOfSet(redis: RedisConnection, set: SetName): AsyncIterable<PlacedRow[]> {
   const { client, prefix } = redis
   const [at = '', order = ''] = keysOf(prefix, set)
   const { shape } = set.table
-  if (shape === 'cell') {
-    const value = await redis.one(() => client.getBuffer(at))
-    if (value) yield [{ set, key: NONE, value }]
-    return
-  }
   let cursor = '0'
   do {
     const [next, flat] = await redis.one(() =>
@@ -58,8 +53,8 @@ async function* rowsOfSet(redis: RedisConnection, set: SetName): AsyncIterable<P
 /** What a pattern of `SCAN` takes for itself. */
 const escaped = (text: string): string => text.replace(/[\\*?[\]]/g, '\\$&')
 
-/** Names of the sets of a table, as they are found. */
-async function* setsOf(redis: RedisConnection, table: Table): AsyncIterable<SetName> {
+/** Names of the sets of a table, as a scan finds them. */
+async function* setsOf(redis: RedisConnection, table: Table): AsyncIterable<SetName[]> {
   const { client, prefix } = redis
   const nodes: Redis[] = client instanceof Cluster ? client.nodes('master') : [client]
   const pattern = `${escaped(prefix)}{*}${escaped(table.name)}:*`
@@ -68,16 +63,25 @@ async function* setsOf(redis: RedisConnection, table: Table): AsyncIterable<SetN
     do {
       const [next, keys] = await redis.one(() => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT))
       cursor = next
-      for (const key of keys) {
-        const set = placeOf(prefix, table, key)
-        if (set) yield set
-      }
+      yield keys.flatMap((key) => placeOf(prefix, table, key) ?? [])
     } while (cursor !== '0')
   }
 }
 
+/** Cells are read together: each is a set of its own. */
+const cellsOf = async (redis: RedisConnection, sets: readonly SetName[]): Promise<PlacedRow[]> => {
+  const values = await redis.batch(() => sets.map((set) => redis.client.getBuffer(keyOf(redis.prefix, set))))
+  return sets.flatMap((set, at): PlacedRow[] => {
+    const value = values[at]
+    return value ? [{ set, key: NONE, value }] : []
+  })
+}
+
 export async function* rows(redis: RedisConnection, table: Table): AsyncIterable<RowPage> {
-  for await (const set of setsOf(redis, table)) {
-    for await (const found of rowsOfSet(redis, set)) yield { rows: found, cursor: undefined }
+  for await (const sets of setsOf(redis, table)) {
+    if (table.shape === 'cell') yield { rows: await cellsOf(redis, sets), cursor: undefined }
+    else
+      for (const set of sets)
+        for await (const found of rowsOfSet(redis, set)) yield { rows: found, cursor: undefined }
   }
 }

@@ -16,20 +16,6 @@ export interface NotifyDeps {
   partitions: PartitionCache
 }
 
-/**
- * Calls a script for each of the partitions' shares of some work, or once for all of them where slots do not count: 64
- * calls cost both ends several times what one does that does the same.
- */
-export const inCalls = async <S, A>(
-  { spansSlots }: Pick<RedisConnection, 'spansSlots'>,
-  shares: readonly S[],
-  call: (some: readonly S[]) => Promise<readonly A[]>,
-): Promise<A[]> => {
-  if (shares.length === 0) return []
-  const answers = await Promise.all(spansSlots ? [call(shares)] : shares.map((share) => call([share])))
-  return answers.flat()
-}
-
 /** What we wrote ourselves; undefined for null. */
 export const parsed = <T>(json: string | null | undefined): T | undefined => {
   if (json === null || json === undefined) return undefined

@@ -5,8 +5,9 @@ import { peekScript } from '../lua/notify/outbox/peek.ts'
 import { returnScript } from '../lua/notify/outbox/return.ts'
 import { sizeScript } from '../lua/notify/outbox/size.ts'
 import { takeScript } from '../lua/notify/outbox/take.ts'
+import { inCalls, takePlan } from '../partition-calls.ts'
 import { list, text, whole } from '../script.ts'
-import { inCalls, type NotifyDeps, parsed, split } from './deps.ts'
+import { type NotifyDeps, parsed, split } from './deps.ts'
 import { ALL, TTL_MARGIN_MS } from './rows/layout.ts'
 
 export interface Outbox
@@ -26,8 +27,6 @@ export interface Outbox
 }
 
 const WAKE_CHANNEL = 'notify-outbox'
-/** Takes are spread over so many partitions, if there are so many that have something. */
-const MIN_TAKE_PARTITIONS = 8
 /** A take looks again when others were faster, but not for ever. */
 const MAX_TAKE_ROUNDS = 8
 /** Ids of one partition in one script call. */
@@ -61,30 +60,12 @@ const peek = (state: OutboxState, now: number) =>
   inCalls(state.redis, ALL, async (partitions) => {
     const keys = partitions.flatMap((p) => keysOf(state, p).slice(1))
     const answers = list(await state.ask(() => state.redis.script(peekScript, keys, [now])))
-    return partitions.map((p, at) => ({
-      p,
+    return partitions.map((partition, at) => ({
+      partition,
       count: whole(answers[2 * at]),
-      oldest: whole(answers[2 * at + 1]),
+      first: whole(answers[2 * at + 1]),
     }))
   })
-
-/** How many entries of each partition to take: from the oldest partitions first, from several at once. */
-const takePlan = (offers: readonly { p: number; count: number; oldest: number }[], limit: number) => {
-  const sorted = [...offers].sort((a, b) => a.oldest - b.oldest)
-  const share = Math.ceil(limit / Math.min(MIN_TAKE_PARTITIONS, sorted.length))
-  const plan = new Map<number, number>()
-  let open = limit
-  for (const atMost of [share, limit]) {
-    for (const { p, count } of sorted) {
-      const already = plan.get(p) ?? 0
-      const more = Math.min(Math.min(count, atMost, MAX_CALL_IDS) - already, open)
-      if (more <= 0) continue
-      plan.set(p, already + more)
-      open -= more
-    }
-  }
-  return [...plan]
-}
 
 /** Ids by the partition in which they are; without one, those that must be looked for everywhere. */
 const byPartition = (state: OutboxState, ids: readonly string[]) => {

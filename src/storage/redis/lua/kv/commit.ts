@@ -34,7 +34,7 @@ end`
  *
  * KEYS  of each batch those of its sets: one; of a queue the rows, then the order
  * ARGV  of each batch: place of its first key · name of its `once` key among KEYS, or 0 · how many checks · how many writes ·
- *       the checks: kind, shape, place of the key, row, value or count · the writes: kind, shape, place of the key, row,
+ *       the checks: kind, shape, place of the key, row, value · the writes: kind, shape, place of the key, row,
  *       value, ttl in ms or '', when it is due or ''. Places count from the first key of the batch on.
  * Returns of each batch a text with a digit for each write, or a list: place of the check that did not hold, what was
  * found or false.
@@ -54,17 +54,8 @@ local function failing(count)
     local kind, shape, place, row, value = arg(), arg(), tonumber(arg()), arg(), arg()
     if not failed then
       local holds
-      if kind == 'below' then
-        local size = (shape == 'm' or shape == 'q') and redis.call('HLEN', key(place))
-          or redis.call('ZCARD', key(place))
-        holds = size < tonumber(value)
-      elseif kind == 'due' then
-        local due = redis.call('ZSCORE', key(place + 1), row)
-        holds = due and tonumber(due) <= tonumber(value)
-      else
-        found = find(shape, key(place), row)
-        if kind == 'is' then holds = found == value else holds = (kind == 'present') == (found and true or false) end
-      end
+      found = find(shape, key(place), row)
+      if kind == 'is' then holds = found == value else holds = (kind == 'present') == (found and true or false) end
       if not holds then failed = nth end
     end
   end
