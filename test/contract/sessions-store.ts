@@ -83,6 +83,14 @@ export const sessionsStoreContract = (engine: Engine): void => {
       expect(await store().session('one', T + LONGEST)).toBeUndefined()
     })
 
+    it('keeps a session until it ends, whatever a process says of its own life', async () => {
+      await store().create('s', { createdAt: T, expiresAt: T + 5_000 })
+      await store().heartbeat('a', { now: T + 4_000, until: T + 14_000 })
+      await store().create('other', { createdAt: T + 4_001, expiresAt: T + 9_000 })
+      expect(await store().session('s', T + 4_999)).toBeDefined()
+      expect(await store().session('s', T + 5_000)).toBeUndefined()
+    })
+
     it('is ended by one of those who end it at once', async () => {
       await store().create('one', fresh)
       await store().enter('one', 'initiator', { endpoint: endpoint('dapp'), now: T })
@@ -103,11 +111,11 @@ export const processesContract = (engine: Engine): void => {
     const { sessions } = stores
     expect(await sessions.deadProcesses([], T)).toEqual([])
     expect(await sessions.deadProcesses(['a', 'b'], T)).toEqual(['a', 'b'])
-    await sessions.heartbeat('a', T + 10_000)
-    await sessions.heartbeat('b', T + 5_000)
+    await sessions.heartbeat('a', { now: T, until: T + 10_000 })
+    await sessions.heartbeat('b', { now: T, until: T + 5_000 })
     expect(await sessions.deadProcesses(['a', 'b', 'c'], T + 4_999)).toEqual(['c'])
     expect(await sessions.deadProcesses(['a', 'b'], T + 5_000)).toEqual(['b'])
-    await sessions.heartbeat('b', T + 20_000)
+    await sessions.heartbeat('b', { now: T, until: T + 20_000 })
     expect(await sessions.deadProcesses(['b', 'a'], T + 10_000)).toEqual(['a'])
   })
 }

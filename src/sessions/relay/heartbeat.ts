@@ -28,7 +28,8 @@ export const createHeartbeat = (
   return {
     last: () => last,
     beat() {
-      last = store.heartbeat(process, clock.now() + ttlMs)
+      const now = clock.now()
+      last = store.heartbeat(process, { now, until: now + ttlMs })
       last.catch((err: unknown) => log.warn({ err }, 'The session relay cannot say that it lives'))
       return last
     },

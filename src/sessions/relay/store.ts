@@ -43,7 +43,7 @@ export interface SessionsStore {
   /** Removes the session. Only the call that removes it gets the session. */
   end(id: string): Promise<Session | undefined>
   /** The process counts as alive until then. */
-  heartbeat(process: string, until: number): Promise<void>
+  heartbeat(process: string, beat: { now: number; until: number }): Promise<void>
   /** Those of the processes that are not alive at `now`. */
   deadProcesses(processes: readonly string[], now: number): Promise<string[]>
 }
@@ -121,9 +121,9 @@ export const createSessionsStore = (kv: Kv): SessionsStore => ({
       return { answer: value, batch }
     }),
 
-  async heartbeat(process, until) {
+  async heartbeat(process, { now, until }) {
     const writes = [PROCESSES.in(process).put({ value: until, expiresAt: until })]
-    await kv.commit([{ partition: process, writes }], until)
+    await kv.commit([{ partition: process, writes }], now)
   },
 
   async deadProcesses(processes, now) {
