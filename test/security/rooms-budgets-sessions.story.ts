@@ -42,7 +42,9 @@ const dialFrom = async (url: string, address: string): Promise<Socket> => {
 const startRelay = async () => {
   const path = await mkdtemp(join(tmpdir(), 'belfry-sessions-'))
   const stores = await openLmdb({ path })
-  const listener = getRequestListener((request, env) => routes.fetch(request, env))
+  const listener = getRequestListener((request, env) => routes.fetch(request, env), {
+    overrideGlobalObjects: false,
+  })
   const server = createServer((request, response) => void listener(request, response))
   const sockets = createSessionSockets({ log: capturedLog }, server)
   const relay = createSessionRelay(

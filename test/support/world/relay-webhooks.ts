@@ -98,6 +98,7 @@ export const startWatchRelay = async (
   const attach = () => {
     listener = getRequestListener(
       relayRoutes({ ...unpaid, ...deps, hub: running.hub, publicKey: key.publicKey }).fetch,
+      { overrideGlobalObjects: false },
     )
     socket = attachRelaySocket({ ...unpaid, ...deps, hub: running.hub }, server)
   }

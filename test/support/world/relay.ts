@@ -31,7 +31,7 @@ export const startRelay = async (
   const listen = async () => {
     const hub = createRelayHub({ ...deps, ...paying, store: stores.relay, randomBytes }, limits)
     const routes = relayRoutes({ ...paying, hub, ...deps }, admission)
-    const server = createServer(getRequestListener(routes.fetch))
+    const server = createServer(getRequestListener(routes.fetch, { overrideGlobalObjects: false }))
     const relay = attachRelaySocket({ ...paying, hub, ...deps }, server, admission)
     server.listen(port, '127.0.0.1')
     await once(server, 'listening')
