@@ -1,8 +1,11 @@
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { REPLACED } from '../../src/notify/store/receipts.ts'
 import type { OutboxEntry } from '../../src/notify/store/store.ts'
+import { Line, linesOf, parsed } from '../../src/storage/transfer/backup.ts'
+import { restore } from '../../src/storage/transfer/restore.ts'
 import { differencesOf, tallyOf } from '../../src/storage/transfer/sum.ts'
-import { TABLE_NAMES, TABLES } from '../../src/storage/transfer/transfer.ts'
+import { type Readers, TABLE_NAMES, TABLES, type TableName } from '../../src/storage/transfer/transfer.ts'
 import { enginePairs, engines } from '../support/engines.ts'
 import { lmdb, type TestStores } from '../support/stores.ts'
 import { drain, notification, target } from './notify-samples.ts'
@@ -307,4 +310,44 @@ it('a snapshot of the embedded store is of one moment, and others write meanwhil
   await store.relay.unsubscribe(client('a'), [topic('box')])
   expect(await contentOf(snapshot, now)).toEqual(before)
   expect(await contentOf(store.transfer.read, now)).not.toEqual(before)
+})
+
+/** Made of what `furnish` says, at this time, by the last version whose stores were not written over the port. */
+const OLD_BACKUPS = { now: Date.UTC(2100, 0, 1), files: ['embedded', 'redis'] }
+
+/** The records that a backup has, as a store would read them. */
+const readersOf = async (file: string): Promise<Readers> => {
+  const records = new Map<TableName, unknown[]>(TABLE_NAMES.map((table) => [table, []]))
+  for await (const line of linesOf(file)) {
+    const value = parsed(line)
+    if (!Array.isArray(value)) continue
+    const [table, record] = Line.parse(value)
+    records.get(table)?.push(TABLES[table].parse(record))
+  }
+  const reader = (table: TableName) => ({
+    async *read() {
+      yield { records: records.get(table), cursor: undefined }
+    },
+    size: async () => undefined,
+  })
+  return Object.fromEntries(TABLE_NAMES.map((table) => [table, reader(table)])) as unknown as Readers
+}
+
+describe.each(engines)('a backup of an older version, restored into $name', (engine) => {
+  it.each(OLD_BACKUPS.files)('made of %s is what a store of today would hold', async (name) => {
+    const { now } = OLD_BACKUPS
+    await using furnished = await engine.open()
+    await furnish(furnished, now)
+    await furnished.notify.sweep(now, 10_000)
+    await using restored = await engine.open()
+    const file = fileURLToPath(new URL(`./backups/${name}.gz`, import.meta.url))
+    const deps = { target: restored.transfer, now: () => now }
+    expect(await restore(deps, { file, progress: { step: () => {} } })).toMatchObject({ left: 0 })
+    expect(await contentOf(restored.transfer.read, now)).toEqual(await contentOf(await readersOf(file), now))
+    expect(await seenIn(restored, now)).toEqual(await seenIn(furnished, now))
+    await restored.reopen()
+    expect((await drain(restored.notify, now)).filter((id) => id !== 'late')).toEqual(
+      (await drain(furnished.notify, now)).filter((id) => id !== 'late'),
+    )
+  })
 })
