@@ -232,4 +232,13 @@ if (EXCEPTIONS.size > 5) {
 }
 const total = [...lengths.values()].reduce((sum, lines) => sum + lines, 0)
 console.log(`${lengths.size} files, ${functions.length} functions, ${total} lines`)
+const linesOf = (pattern) =>
+  [...lengths].reduce((sum, [path, lines]) => sum + (pattern.test(path) ? lines : 0), 0)
+const storage = linesOf(/^src\/storage\//)
+const scripts = linesOf(/^src\/storage\/redis\/lua\//)
+// A room declares its store in `store.ts` or `store/store.ts`; what is beside that is how it is kept.
+const stores = linesOf(/^src\/(?!storage|sdk)[^/]+\/(.+\/)?(store-[^/]+|store\/.+)\.ts$/)
+console.log(
+  `storage ${storage} lines, of which scripts for Redis ${scripts}; what rooms keep over it ${stores}`,
+)
 process.exitCode = isOver ? 1 : 0
