@@ -3,12 +3,13 @@ import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { WEBHOOK_QUEUE } from '../../src/notify/webhooks/calls.ts'
 import { type Clock, systemClock } from '../../src/platform/runtime/clock.ts'
+import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { silent } from '../../src/platform/telemetry.ts'
 import { eventually } from '../support/eventually.ts'
-import { sharedRedis } from '../support/redis.ts'
+import { startRedis } from '../support/redis.ts'
 import { newDevice } from '../support/story.ts'
 import { type Received, signatureOf, startReceiver } from '../support/webhook-receiver.ts'
-import { startWorld, type World } from '../support/world.ts'
+import { startWorld, type World, type WorldOptions } from '../support/world.ts'
 
 /** Runs with the machine's clock and can leap: hours of waiting pass at once. */
 const leaping = (): Clock & { leap(ms: number): void } => {
@@ -25,8 +26,15 @@ const leaping = (): Clock & { leap(ms: number): void } => {
 const NEWS = 'news'
 const registered = z.object({ id: z.string(), secret: z.string().startsWith('whsec_') })
 
-const setUp = async (config: Parameters<typeof startWorld>[0]) => {
-  const world = await startWorld(config)
+/** A world of its own, on a Redis of its own: tests that run at the same time share no jobs. */
+const setUp = async (engine: 'LMDB' | 'Redis', options: Pick<WorldOptions, 'clock' | 'log'>) => {
+  const owned = createReleaseStack()
+  const redis = engine === 'Redis' ? owned.use(await startRedis()) : undefined
+  const config = {
+    allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [] },
+    ...(redis && { redisUrl: redis.url, secret: 'a secret of the test, 32 bytes' }),
+  }
+  const world = owned.use(await startWorld({ ...options, config }))
   await world.addApp('app.example', { types: [{ id: NEWS, name: 'News' }] })
   const { id, secret: token } = world.project
   const call = (method: string, path: string, body?: unknown) =>
@@ -36,28 +44,22 @@ const setUp = async (config: Parameters<typeof startWorld>[0]) => {
     expect(status).toBe(201)
     return registered.parse(body)
   }
-  return { world, id, call, register }
+  return { world, id, call, register, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() }
 }
 
 const walletOf = (world: World, clock: Clock) => newDevice(world, undefined, {}, clock)
 
 const EVENTS = ['subscribed', 'unsubscribed', 'updated', 'delivered', 'read']
 
-for (const [engine, config] of [
-  ['LMDB', async () => ({})],
-  ['Redis', async () => ({ redisUrl: (await sharedRedis()).url, secret: 'a secret of the test, 32 bytes' })],
-] as const) {
-  describe(`webhooks on ${engine}`, () => {
+// Most of their time they wait for workers that look again.
+for (const engine of ['LMDB', 'Redis'] as const) {
+  describe.concurrent(`webhooks on ${engine}`, () => {
     it('a receiver that is down for its first ten attempts gets every event once in the end, signed', {
       timeout: 90_000,
     }, async () => {
       const clock = leaping()
-      const own = {
-        allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [] },
-        ...(await config()),
-      }
-      const { world, id, call, register } = await setUp({ clock, config: own })
-      await using _ = world
+      await using ground = await setUp(engine, { clock })
+      const { world, id, call, register } = ground
       const attempts = new Map<string, number>()
       await using receiver = await startReceiver((received) => {
         const before = attempts.get(received.id) ?? 0
@@ -140,11 +142,8 @@ for (const [engine, config] of [
     }, async () => {
       const warnings: unknown[] = []
       const log = { ...silent, warn: (fields: unknown) => void warnings.push(fields) }
-      const own = {
-        allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [] },
-        ...(await config()),
-      }
-      const { world, id, call, register } = await setUp({ log, config: own })
+      await using ground = await setUp(engine, { log })
+      const { world, id, call, register } = ground
       let status = 410
       await using receiver = await startReceiver(() => status)
       const hook = await register(receiver.url, ['subscribed'])
@@ -186,7 +185,6 @@ for (const [engine, config] of [
       expect(replay.body).toEqual({ replayed: 1 })
       await eventually(() => expect(receiver.taken().map((one) => one.id)).toEqual([receiver.calls[0]?.id]))
       for (const wallet of wallets) await wallet[Symbol.asyncDispose]()
-      await world[Symbol.asyncDispose]()
     })
   })
 }
