@@ -143,7 +143,8 @@ const everythingWorks = async (
   return veteran.export()
 }
 
-it('a new secret for the embedded store is made, used and finished, over a kill', {
+// They wait for starts, commands and connections by turns: all three at the same time.
+it.concurrent('a new secret for the embedded store is made, used and finished, over a kill', {
   timeout: 240_000,
 }, async () => {
   await using home = await temporaryHome()
@@ -215,7 +216,7 @@ const ORDERS = [
   ['reseal', 'new', 'start'],
 ] as const
 
-it('the three commands, in the order of docs/operate.md and others, beside a server that runs with the former secret, lose nothing', {
+it.concurrent('the three commands, in the order of docs/operate.md and others, beside a server that runs with the former secret, lose nothing', {
   timeout: 240_000,
 }, async () => {
   await using home = await temporaryHome()
@@ -268,7 +269,7 @@ it('the three commands, in the order of docs/operate.md and others, beside a ser
   await server.end('SIGTERM')
 })
 
-it('processes on one Redis change their secret one after the other, and no wallet notices', {
+it.concurrent('processes on one Redis change their secret one after the other, and no wallet notices', {
   timeout: 240_000,
 }, async () => {
   await using redis = await startRedis({ appendonly: true })
