@@ -60,7 +60,8 @@ const onRedis = async (domain: string, budgets = ''): Promise<SecurityGround> =>
     server: first?.url ?? '',
     app,
     async restart() {
-      for (const member of [...fleet.relays, ...fleet.notifies]) await member.restart()
+      for (const some of [fleet.relays, fleet.notifies])
+        await Promise.all(some.map((member) => member.restart()))
     },
     async [Symbol.asyncDispose]() {
       await fleet[Symbol.asyncDispose]()
