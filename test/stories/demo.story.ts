@@ -2,15 +2,14 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { findRedis, type RedisServer, startRedis } from '../support/redis.ts'
 
-/** Where the demo puts its files. */
-let directory: string
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'belfry-test-'))
-})
-afterEach(() => rmSync(directory, { recursive: true }))
+/** Where a demo puts its files. */
+const temporaryDirectory = (): Disposable & { path: string } => {
+  const path = mkdtempSync(join(tmpdir(), 'belfry-test-'))
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) }
+}
 
 const pidsIn = (page: string) => [...page.matchAll(/\(process (\d+)\)/g)].map(([, pid]) => Number(pid))
 
@@ -24,6 +23,7 @@ const isRunning = (pid: number) => {
 
 /** Runs `belfry demo` as it was built; `at` sees the page whenever it has grown. */
 const runDemo = (
+  directory: string,
   words: string[],
   { env = {}, at = () => {} }: { env?: NodeJS.ProcessEnv; at?: (page: string, pid: number) => void } = {},
 ) =>
@@ -43,7 +43,7 @@ const runDemo = (
     child.once('close', (code) => resolve({ code, ...said }))
   })
 
-const expectNothingLeft = (page: string) => {
+const expectNothingLeft = (directory: string, page: string) => {
   expect(pidsIn(page).filter(isRunning)).toEqual([])
   expect(readdirSync(directory)).toEqual([])
 }
@@ -80,34 +80,42 @@ const expectWholeStory = (page: string, sentences: readonly string[]) => {
 
 describe('the demo', () => {
   it('tells the whole story on one page, in time, and leaves nothing behind', async () => {
+    using place = temporaryDirectory()
+    const directory = place.path
     const startedAt = Date.now()
-    const { code, page, stderr } = await runDemo([])
+    const { code, page, stderr } = await runDemo(directory, [])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(Date.now() - startedAt).toBeLessThan(15_000)
     expectWholeStory(page, STORY)
-    expectNothingLeft(page)
+    expectNothingLeft(directory, page)
   })
 
   it('that fails says so in a sentence and with its exit code', async () => {
-    const { code, page, stderr } = await runDemo([], { env: { TMPDIR: '/dev/null/nowhere' } })
+    using place = temporaryDirectory()
+    const directory = place.path
+    const { code, page, stderr } = await runDemo(directory, [], { env: { TMPDIR: '/dev/null/nowhere' } })
     expect({ code, page }).toEqual({ code: 1, page: '' })
     expect(stderr).toMatch(/^\nThe demo failed: .*nowhere.*\n$/)
   })
 
   it('that is interrupted leaves nothing behind', async () => {
+    using place = temporaryDirectory()
+    const directory = place.path
     const at = when('The phone subscribed', (_, pid) => process.kill(pid, 'SIGINT'))
-    const { code, page, stderr } = await runDemo([], { at })
+    const { code, page, stderr } = await runDemo(directory, [], { at })
     expect({ code, stderr }).toEqual({
       code: 130,
       stderr: '\nThe demo was interrupted; what it started has ended.\n',
     })
     expect(page).not.toContain('All of it worked')
-    expectNothingLeft(page)
+    expectNothingLeft(directory, page)
   })
 
   it('takes a URL only with --redis, and only one of a Redis', async () => {
-    expect(await runDemo(['redis://127.0.0.1:1'])).toMatchObject({ code: 2, page: '' })
-    const wrong = await runDemo(['--redis=http://user:secret@127.0.0.1'])
+    using place = temporaryDirectory()
+    const directory = place.path
+    expect(await runDemo(directory, ['redis://127.0.0.1:1'])).toMatchObject({ code: 2, page: '' })
+    const wrong = await runDemo(directory, ['--redis=http://user:secret@127.0.0.1'])
     expect(wrong).toMatchObject({ code: 1, page: '' })
     expect(wrong.stderr).toMatch(/^--redis must be redis:.*\n$/)
     expect(wrong.stderr).not.toContain('secret')
@@ -120,11 +128,14 @@ describe('the demo on Redis', { timeout: 150_000 }, () => {
     PATH: [dirname((await findRedis()).server), process.env.PATH].join(delimiter),
   })
 
-  it('tells the same story with processes that are killed on the way, and leaves nothing behind', async () => {
+  // Another one is interrupted meanwhile.
+  it.concurrent('tells the same story with processes that are killed on the way, and leaves nothing behind', async () => {
+    using place = temporaryDirectory()
+    const directory = place.path
     // What is set for another server is not meant for these.
     const env = { ...(await withRedis()), PORT: '1', BELFRY_ROOMS: 'keys', BELFRY_DATA: '/dev/null' }
     const startedAt = Date.now()
-    const { code, page, stderr } = await runDemo(['--redis'], { env })
+    const { code, page, stderr } = await runDemo(directory, ['--redis'], { env })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(Date.now() - startedAt).toBeLessThan(90_000)
     expectWholeStory(page, [
@@ -139,32 +150,38 @@ describe('the demo on Redis', { timeout: 150_000 }, () => {
     ])
     // Redis, four servers, the relay that was killed (named again), the one in its place.
     expect(new Set(pidsIn(page)).size).toBe(6)
-    expectNothingLeft(page)
+    expectNothingLeft(directory, page)
   })
 
-  it('leaves nothing behind when it is interrupted, while it starts or later', async () => {
+  it.concurrent('leaves nothing behind when it is interrupted, while it starts or later', async () => {
+    using place = temporaryDirectory()
+    const directory = place.path
     for (const sentence of ['Relay 1 at', 'half-way, SIGKILL ended the relay']) {
       const at = when(sentence, (_, pid) => process.kill(pid, 'SIGTERM'))
-      const { code, page, stderr } = await runDemo(['--redis'], { env: await withRedis(), at })
+      const { code, page, stderr } = await runDemo(directory, ['--redis'], { env: await withRedis(), at })
       expect({ code, stderr }).toEqual({
         code: 143,
         stderr: '\nThe demo was interrupted; what it started has ended.\n',
       })
-      expectNothingLeft(page)
+      expectNothingLeft(directory, page)
     }
   })
 
   it('leaves nothing behind when it fails in the middle', async () => {
+    using place = temporaryDirectory()
+    const directory = place.path
     const at = when('The phone subscribed', (page) => process.kill(pidsIn(page)[0] ?? 0, 'SIGKILL'))
-    const { code, page, stderr } = await runDemo(['--redis'], { env: await withRedis(), at })
+    const { code, page, stderr } = await runDemo(directory, ['--redis'], { env: await withRedis(), at })
     expect(code).toBe(1)
     expect(stderr).toMatch(/^\nThe demo failed: .*\n$/)
     expect(page).not.toContain('All of it worked')
-    expectNothingLeft(page)
+    expectNothingLeft(directory, page)
   })
 
   it('says what to install where there is none', async () => {
-    const { code, page, stderr } = await runDemo(['--redis'], { env: { PATH: directory } })
+    using place = temporaryDirectory()
+    const directory = place.path
+    const { code, page, stderr } = await runDemo(directory, ['--redis'], { env: { PATH: directory } })
     expect({ code, page }).toEqual({ code: 1, page: '' })
     expect(stderr).toMatch(/^\nThe demo failed: There is no redis-server .* install .*\n$/)
     expect(readdirSync(directory)).toEqual([])
@@ -174,24 +191,26 @@ describe('the demo on Redis', { timeout: 150_000 }, () => {
     Number(await redis.cli('-n', `${database}`, 'dbsize'))
 
   it('uses a Redis that it is given, when that is empty, and leaves it empty', async () => {
+    using place = temporaryDirectory()
+    const directory = place.path
     await using redis = await startRedis()
     await redis.cli('set', 'somebody', 'else')
 
     const env = { REDIS_URL: redis.url }
-    const refused = await runDemo(['--redis'], { env })
+    const refused = await runDemo(directory, ['--redis'], { env })
     expect(refused).toMatchObject({ code: 1, page: '' })
     expect(refused.stderr).toMatch(/^\nThe demo failed: That Redis is not empty \(keys: 1\), .*\n$/)
 
-    const { code, page } = await runDemo(['--redis', `${redis.url}/1`], { env })
+    const { code, page } = await runDemo(directory, ['--redis', `${redis.url}/1`], { env })
     expect(code).toBe(0)
     expect(page).toContain('Redis is there, and empty')
-    expectNothingLeft(page)
+    expectNothingLeft(directory, page)
     expect(await keysOf(redis, 0)).toBe(1)
     expect(await redis.cli('get', 'somebody')).toBe('else')
     expect(await keysOf(redis, 1)).toBe(0)
 
     await redis.stop()
-    const gone = await runDemo(['--redis'], { env })
+    const gone = await runDemo(directory, ['--redis'], { env })
     expect(gone).toMatchObject({ code: 1, page: '' })
     expect(gone.stderr).toMatch(/^\nThe demo failed: That Redis cannot be used: .*\n$/)
     expect(readdirSync(directory)).toEqual([])
