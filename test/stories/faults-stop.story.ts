@@ -6,7 +6,7 @@ import { crowd } from '../support/runs.ts'
 import { startTraffic } from './faults.ts'
 
 const CALLS = 50
-const STOPPED = crowd(60_000, 40_000)
+const STOPPED = crowd(60_000, 32_000)
 /** How long taken work belongs to who took it, ms. */
 const LEASE = 30_000
 
