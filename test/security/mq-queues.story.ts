@@ -12,6 +12,8 @@ import { startWorld, type World } from '../support/world.ts'
 
 const ATTACKER = '203.0.113.66'
 const LENGTH = 192
+/** How many puts of a flood wait for their answers at the same time. */
+const AT_ONCE = 8
 
 const startMq = async (engine: string) => {
   const redis = engine === 'Redis' ? await startRedis() : undefined
@@ -38,10 +40,14 @@ const flood = async (world: World, hash: string, count: number, address = ATTACK
   const from = { headers: { 'x-forwarded-for': address } }
   const token = await hub.token(hash)
   let taken = 0
-  for (let at = 0; at < count; at++) {
-    const { status } = await hub.ask('PUT', `/put/${hash}`, token, { body: `flood ${at}`, ...from })
-    if (status === 200) taken++
+  let next = 0
+  const put = async () => {
+    while (next < count) {
+      const { status } = await hub.ask('PUT', `/put/${hash}`, token, { body: `flood ${next++}`, ...from })
+      if (status === 200) taken++
+    }
   }
+  await Promise.all(Array.from({ length: AT_ONCE }, put))
   return taken
 }
 
