@@ -3,61 +3,73 @@ import { chmod, cp, mkdir, mkdtemp, readFile, rm, stat, symlink, utimes, writeFi
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 
 const run = promisify(execFile)
 const BUILD = resolve('scripts/build.mjs')
 
-/** A checkout whose only source is the command, so that it is built in a second. */
-let dir: string
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'belfry-build-'))
+/** A checkout whose only source is the command, so that it is built in a second: as it is after its first build. */
+let first: string
+beforeAll(async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'belfry-build-'))
+  first = dir
   for (const file of ['tsconfig.json', 'tsconfig.build.json']) await cp(file, join(dir, file))
   const { name, version, type, bin } = JSON.parse(await readFile('package.json', 'utf8'))
   await writeFile(join(dir, 'package.json'), JSON.stringify({ name, version, type, bin }))
   await symlink(resolve('node_modules'), join(dir, 'node_modules'))
   await mkdir(join(dir, 'src/cli'), { recursive: true })
-  await writeCommand('first')
+  await writeCommand(dir, 'first')
+  await build(dir)
 })
-afterEach(() => rm(dir, { recursive: true }))
+afterAll(() => rm(first, { recursive: true }))
 
-const writeCommand = (says: string) =>
+/** A copy with the times of its files, by which a build is fresh or stale. */
+const checkout = async (): Promise<AsyncDisposable & { dir: string }> => {
+  const dir = await mkdtemp(join(tmpdir(), 'belfry-build-'))
+  await cp(first, dir, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true })
+  return { dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true }) }
+}
+
+const writeCommand = (dir: string, says: string) =>
   writeFile(join(dir, 'src/cli/main.ts'), `#!/usr/bin/env node\nprocess.stdout.write('${says}')\nexport {}\n`)
-const build = (...words: string[]) => run(process.execPath, [BUILD, ...words], { cwd: dir })
+const build = (dir: string, ...words: string[]) => run(process.execPath, [BUILD, ...words], { cwd: dir })
 /** npm links the command of the checkout at the first call, and makes it executable then; later calls find the link. */
-const command = async () => {
+const command = async (dir: string) => {
   const env = { PATH: process.env.PATH, npm_config_cache: join(dir, 'npm'), npm_config_offline: 'true' }
   return (await run('npx', ['--yes', 'belfry'], { cwd: dir, env })).stdout
 }
-const built = () => stat(join(dir, 'dist/cli/main.js'))
+const built = (dir: string) => stat(join(dir, 'dist/cli/main.js'))
 
-it('npx belfry runs after an install, and after an upgrade whose build came with the start', async () => {
-  await build()
-  expect(await command()).toBe('first')
-  expect((await built()).mode & 0o777).toBe(0o755)
+it.concurrent('npx belfry runs after an install, and after an upgrade whose build came with the start', async () => {
+  await using place = await checkout()
+  const { dir } = place
+  expect(await command(dir)).toBe('first')
+  expect((await built(dir)).mode & 0o777).toBe(0o755)
 
-  await writeCommand('second')
+  await writeCommand(dir, 'second')
   const later = new Date(Date.now() + 60_000)
   await utimes(join(dir, 'src/cli/main.ts'), later, later)
-  await build('--if-stale')
-  expect(await command()).toBe('second')
-  expect((await built()).mode & 0o777).toBe(0o755)
+  await build(dir, '--if-stale')
+  expect(await command(dir)).toBe('second')
+  expect((await built(dir)).mode & 0o777).toBe(0o755)
 })
 
-it('npx belfry runs where an older build left the command without its bit', async () => {
-  await build()
-  expect(await command()).toBe('first')
-  const { mtimeMs } = await built()
+it.concurrent('npx belfry runs where an older build left the command without its bit', async () => {
+  await using place = await checkout()
+  const { dir } = place
+  expect(await command(dir)).toBe('first')
+  const { mtimeMs } = await built(dir)
   await chmod(join(dir, 'dist/cli/main.js'), 0o644)
-  await build('--if-stale')
-  expect(await command()).toBe('first')
+  await build(dir, '--if-stale')
+  expect(await command(dir)).toBe('first')
   // It was not built again.
-  expect((await built()).mtimeMs).toBe(mtimeMs)
+  expect((await built(dir)).mtimeMs).toBe(mtimeMs)
 })
 
-it('a build that lost the bundle of the API page is not fresh', async () => {
-  await build()
+it.concurrent('a build that lost the bundle of the API page is not fresh', async () => {
+  await using place = await checkout()
+  const { dir } = place
   await rm(join(dir, 'dist/api-page'), { recursive: true })
-  await build('--if-stale')
+  await build(dir, '--if-stale')
   expect((await stat(join(dir, 'dist/api-page/reference.js.gz'))).size).toBeGreaterThan(500_000)
 })
