@@ -60,8 +60,9 @@ const bytesOfJobs = async (relay: Awaited<ReturnType<typeof startWatchRelay>>, o
   JSON.stringify(await relay.stores.jobQueue.list(WATCH_QUEUE, { group: of.did, dead: false, limit: 5_000 }))
     .length
 
-describe.each([lmdb, redis])('webhooks of strangers on $name', (engine) => {
-  it('cost a few KiB a message, however many and however long they are, and no more than so many jobs', async () => {
+// Both engines at the same time, on each one test after the other: most of it is waiting for answers.
+describe.concurrent.each([lmdb, redis])('webhooks of strangers on $name', (engine) => {
+  it.sequential('cost a few KiB a message, however many and however long they are, and no more than so many jobs', async () => {
     await using relay = await startWatchRelay(engine, {
       ...{ trusts: nobody, rules: addressRules([], () => true) },
       resolve: () => new Promise(() => {}),
@@ -87,7 +88,7 @@ describe.each([lmdb, redis])('webhooks of strangers on $name', (engine) => {
     expect(waiting).toBeLessThan(1_100)
   })
 
-  it('are asked before they are told anything, signed, and told only when they agree', async () => {
+  it.sequential('are asked before they are told anything, signed, and told only when they agree', async () => {
     const clock = manualClock()
     await using relay = await startWatchRelay(engine, { clock, trusts: nobody, rules })
     await using yes = await startService(agree)
@@ -116,7 +117,7 @@ describe.each([lmdb, redis])('webhooks of strangers on $name', (engine) => {
     ])
   })
 
-  it('that answer 404 are left alone after five, whoever publishes how much', async () => {
+  it.sequential('that answer 404 are left alone after five, whoever publishes how much', async () => {
     await using relay = await startWatchRelay(engine, { trusts: nobody, rules })
     await using gone = await startService(({ tokens }, response) => {
       response.writeHead(tokens.length === 0 ? 204 : 404).end()
@@ -135,7 +136,7 @@ describe.each([lmdb, redis])('webhooks of strangers on $name', (engine) => {
     expect(gone.events().length).toBeLessThanOrEqual(5)
   })
 
-  it('that were ended do not come back by their old token', async () => {
+  it.sequential('that were ended do not come back by their old token', async () => {
     await using relay = await startWatchRelay(engine)
     await using receiver = await startReceiver({ signer: () => relay.key.did })
     const [owner, sender, topic] = [newKey(), newKey(), newTopic()]
@@ -157,7 +158,7 @@ describe.each([lmdb, redis])('webhooks of strangers on $name', (engine) => {
     await eventually(() => expect(receiver.events().map(({ evt }) => evt.message)).toEqual(['told']))
   })
 
-  it.each<[string, (request: IncomingMessage, response: ServerResponse) => void]>([
+  it.sequential.each<[string, (request: IncomingMessage, response: ServerResponse) => void]>([
     [
       'switch protocols',
       ({ socket }) =>
@@ -211,7 +212,7 @@ describe.each([lmdb, redis])('webhooks of strangers on $name', (engine) => {
     120_000,
   )
 
-  it('of many clients reach one host at a bounded pace', async () => {
+  it.sequential('of many clients reach one host at a bounded pace', async () => {
     await using relay = await startWatchRelay(engine, {
       ...{ trusts: nobody, rules },
       places: { perHost: 4, pace: { burst: 20, perSecond: 5 } },
