@@ -8,16 +8,19 @@ import { dappSession, walletSession } from '../../src/sdk/sessions.ts'
 import { createSession, dial as dialUrl, type Wire } from '../sessions/wire.ts'
 import { eventually } from '../support/eventually.ts'
 import { type ServerProcess, startServerProcess } from '../support/process.ts'
-import { type RedisCluster, type RedisServer, startCluster, startRedis } from '../support/redis.ts'
+import { startCluster, startRedis } from '../support/redis.ts'
 
-const wires: Wire[] = []
-afterEach(() => {
-  for (const wire of wires.splice(0)) wire.close()
-})
-const dial = async ({ url }: { url: string }) => {
-  const wire = await dialUrl(url)
-  wires.push(wire)
-  return wire
+/** Ways to the relay that are closed after each test of the suite. */
+const dialing = () => {
+  const wires: Wire[] = []
+  afterEach(() => {
+    for (const wire of wires.splice(0)) wire.close()
+  })
+  return async ({ url }: { url: string }) => {
+    const wire = await dialUrl(url)
+    wires.push(wire)
+    return wire
+  }
 }
 
 /** `npm start` with this room alone, on a Redis that others share. */
@@ -41,23 +44,38 @@ const startSessions = async (
   }
 }
 
-describe.each(['Redis', 'a Redis Cluster'])('on %s', (engine) => {
-  let redis: RedisServer | RedisCluster
-  let members: Awaited<ReturnType<typeof startSessions>>[]
+const ENGINES = ['Redis', 'a Redis Cluster'] as const
+const startMembers = async (engine: (typeof ENGINES)[number]) => {
+  const redis = engine === 'Redis' ? await startRedis() : await startCluster()
+  const secret = randomBytes(32).toString('hex')
+  const members = await Promise.all([1, 2, 3].map(() => startSessions(redis.url, secret)))
+  return {
+    engine,
+    members,
+    async [Symbol.asyncDispose]() {
+      for (const one of members) await one[Symbol.asyncDispose]()
+      await redis[Symbol.asyncDispose]()
+    },
+  }
+}
+
+// All processes start before the first test: a start beside it would slow its messages down.
+let grounds: Awaited<ReturnType<typeof startMembers>>[]
+beforeAll(async () => {
+  grounds = await Promise.all(ENGINES.map(startMembers))
+})
+afterAll(async () => {
+  for (const ground of grounds ?? []) await ground[Symbol.asyncDispose]()
+})
+
+/** What the tests of an engine have: its processes, ways to them, and two peers who have met. */
+const peersOn = (engine: (typeof ENGINES)[number]) => {
+  const dial = dialing()
   const member = (at: number) => {
-    const one = members[at]
+    const one = grounds.find((ground) => ground.engine === engine)?.members[at]
     if (!one) throw new Error('there are three')
     return one
   }
-  beforeAll(async () => {
-    redis = engine === 'Redis' ? await startRedis() : await startCluster()
-    const secret = randomBytes(32).toString('hex')
-    members = await Promise.all([1, 2, 3].map(() => startSessions(redis.url, secret)))
-  })
-  afterAll(async () => {
-    for (const one of members ?? []) await one[Symbol.asyncDispose]()
-    await redis?.[Symbol.asyncDispose]()
-  })
 
   const met = async (one = member(0), other = member(1)) => {
     const sessionId = await createSession(other.url)
@@ -69,6 +87,11 @@ describe.each(['Redis', 'a Redis Cluster'])('on %s', (engine) => {
     await Promise.all([dapp.hears('session-ready'), wallet.hears('session-ready')])
     return { sessionId, dapp, wallet }
   }
+  return { dial, member, met }
+}
+
+describe.each(ENGINES)('on %s', (engine) => {
+  const { dial, member, met } = peersOn(engine)
 
   it('two peers speak to each other, in order, and one hears that the other has left', async () => {
     const { sessionId, dapp, wallet } = await met()
@@ -116,8 +139,13 @@ describe.each(['Redis', 'a Redis Cluster'])('on %s', (engine) => {
     expect(await dapp.request('ping')).toEqual({ ts: expect.any(Number) })
     expect(await wallet.done).toEqual({ method: 'ping' })
   })
+})
 
-  it('a process that is killed takes its peers along; those that they spoke to hear it within 20 s', async () => {
+// Both engines at the same time: it takes seconds until others notice that a process was killed.
+describe.concurrent.each(ENGINES)('on %s', (engine) => {
+  const { dial, member, met } = peersOn(engine)
+
+  it.sequential('a process that is killed takes its peers along; those that they spoke to hear it within 20 s', async () => {
     const { sessionId, dapp, wallet } = await met(member(0), member(2))
     const silent = await met(member(2), member(1))
     const killedAt = Date.now()
@@ -134,7 +162,7 @@ describe.each(['Redis', 'a Redis Cluster'])('on %s', (engine) => {
     })
   })
 
-  it('a process that is asked to stop lets all go at once', async () => {
+  it.sequential('a process that is asked to stop lets all go at once', async () => {
     const { dapp, wallet } = await met()
     const stopped = member(1).end('SIGTERM')
     expect(await wallet.ends()).toBe('io server disconnect')
@@ -143,22 +171,25 @@ describe.each(['Redis', 'a Redis Cluster'])('on %s', (engine) => {
   })
 })
 
-it('a store that is away is said so, and who comes later is served', async () => {
-  await using redis = await startRedis({ appendonly: true })
-  await using server = await startSessions(redis.url, randomBytes(32).toString('hex'))
-  const sessionId = await createSession(server.url)
-  const early = await dial(server)
-  await redis.stop()
-  early.say('init', { sessionId })
-  expect(await early.ends()).toBe('io server disconnect')
-  expect(early.heard).toEqual([['error', { message: expect.stringContaining('not available right now') }]])
-  expect((await fetch(`${server.url}/session/create`, { method: 'POST' })).status).toBe(503)
+describe.concurrent('alone', () => {
+  const dial = dialing()
+  it('a store that is away is said so, and who comes later is served', async () => {
+    await using redis = await startRedis({ appendonly: true })
+    await using server = await startSessions(redis.url, randomBytes(32).toString('hex'))
+    const sessionId = await createSession(server.url)
+    const early = await dial(server)
+    await redis.stop()
+    early.say('init', { sessionId })
+    expect(await early.ends()).toBe('io server disconnect')
+    expect(early.heard).toEqual([['error', { message: expect.stringContaining('not available right now') }]])
+    expect((await fetch(`${server.url}/session/create`, { method: 'POST' })).status).toBe(503)
 
-  await redis.restart()
-  await eventually(async () => {
-    const late = await dial(server)
-    late.say('init', { sessionId })
-    await eventually(() => expect(late.heard).toHaveLength(1))
-    expect(late.heard).toEqual([['initialized', { sessionId }]])
+    await redis.restart()
+    await eventually(async () => {
+      const late = await dial(server)
+      late.say('init', { sessionId })
+      await eventually(() => expect(late.heard).toHaveLength(1))
+      expect(late.heard).toEqual([['initialized', { sessionId }]])
+    })
   })
 })
