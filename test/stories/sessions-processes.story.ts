@@ -95,11 +95,12 @@ describe.each(ENGINES)('on %s', (engine) => {
 
   it('two peers speak to each other, in order, and one hears that the other has left', async () => {
     const { sessionId, dapp, wallet } = await met()
+    // A peer that has more under way than the relay takes of one is refused: ten at a time are not.
     for (let at = 0; at < 50; at++) {
       dapp.say('message', { at })
       wallet.say('message', `${at}`)
+      if (at % 10 === 9) await Promise.all([dapp.hears('message', at + 1), wallet.hears('message', at + 1)])
     }
-    await Promise.all([dapp.hears('message', 50), wallet.hears('message', 50)])
     expect(dapp.heard).toEqual([
       ['initialized', { sessionId }],
       ['session-ready'],

@@ -63,7 +63,10 @@ export interface RedisConnection extends AsyncDisposable {
   ): Promise<unknown>
   /** A connection for sharded subscriptions only; made at the first call. In a cluster it is the client itself. */
   subscriber(): Redis | Cluster
-  /** A connection of its own, for commands that block; it ends with this one at the latest. */
+  /**
+   * A connection of its own, for commands that block; it ends with this one at the latest. It is not given up when no answer
+   * comes: who blocks knows when one should have come.
+   */
   another(): Redis | Cluster
   ping(): Promise<void>
   /** Calls the listener with the reply whenever Redis refuses to write: `OOM …`, `MISCONF …`, `READONLY …`. */
@@ -310,7 +313,12 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
       return subscriber
     },
     another() {
-      const other = client.duplicate()
+      // The library's own timer would outlive the connection, and the process would wait for it.
+      const patient = { socketTimeout: undefined }
+      const other =
+        client instanceof Cluster
+          ? client.duplicate([], { redisOptions: { ...client.options.redisOptions, ...patient } })
+          : client.duplicate(patient)
       logOutages(state, other)
       others.add(other)
       other.once('end', () => void others.delete(other))

@@ -19,6 +19,8 @@ import type { RedisConnection } from '../connection.ts'
 /** How long what was said stays, ms. */
 const STREAM_TTL_MS = 60_000
 const BLOCK_MS = 5_000
+/** A node that has not answered by then has stopped without closing its connections. */
+const ANSWER_TIMEOUT_MS = 2 * BLOCK_MS
 const RETRY_PAUSE_MS = 1_000
 
 export type SessionsAdapter = ReturnType<typeof createAdapter>
@@ -45,12 +47,15 @@ export const createSessionsAdapter = async (
     on() {},
     async xread(...args: unknown[]) {
       const [, , , count, , , offset] = args
+      const late = setTimeout(() => connection.disconnect(true), ANSWER_TIMEOUT_MS)
       try {
         const start = offset === '$' ? from : String(offset)
         return await connection.xread('COUNT', Number(count), 'BLOCK', BLOCK_MS, 'STREAMS', stream, start)
       } catch (error) {
         if (!closed) await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS).unref())
         throw error
+      } finally {
+        clearTimeout(late)
       }
     },
     disconnect() {},
