@@ -24,9 +24,7 @@ import { enrolByCommandLine, newDevice, postNotification, relayAs } from '../sup
 const DOMAIN = 'faults.example.com'
 const WALLETS = crowd(100, 20)
 /** Of them, those that also go on changing their scope. */
-const CHANGING = crowd(8, 4)
-/** From a change to the next one of the same wallet, ms. */
-const CHANGE_PAUSE_MS = 100
+const CHANGING = 8
 /** Topics of the relay that strangers publish on: half of the readers are away, half are there. */
 const TOPICS = 10
 /** Calls of the dapp that wait for their answers at the same time. */
@@ -182,7 +180,7 @@ export const startTraffic = async (
             await sleep(100)
           }
         }
-        await sleep(CHANGE_PAUSE_MS)
+        await sleep(50)
       }
     })()
     return { wallet, scopes, running }

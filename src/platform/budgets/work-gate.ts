@@ -68,7 +68,10 @@ export const createWorkGate = (
       owner.waiting.shift()
       next.settle(isWanted)
     }
-    if (owner.inProgress === 0) owners.delete(name)
+    if (owner.inProgress > 0) return
+    // Its look would come when the name may have another owner's work by then.
+    owner.later?.[Symbol.dispose]()
+    owners.delete(name)
   }
 
   return {

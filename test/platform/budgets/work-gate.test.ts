@@ -73,3 +73,24 @@ it('passes over what nobody wants any more, and charges nothing for it', async (
   expect(await next).toBe(true)
   expect(work.debtOf('owner')).toBe(0)
 })
+
+it('forgets nobody who waits when an earlier look of the same owner comes late', async () => {
+  const clock = manualClock()
+  const work = createWorkBudget({ clock }, { burst: 100, seconds: 1 })
+  const gate = createWorkGate({ work, clock }, 10)
+  const begun: string[] = []
+  gate.enter('owner', ask(1, 300))
+  // At the moment at which the debt is paid, and before anything looks whether it is.
+  clock.after(2_000, () => {
+    gate.leave('owner', 1)
+    gate.leave('owner', 1)
+    gate.enter('owner', ask(10))
+    void gate.enter('owner', ask(10))?.then(() => begun.push('third'))
+  })
+  void gate.enter('owner', ask(1))?.then(() => begun.push('second'))
+  await clock.advance(3_000)
+  expect(begun).toEqual(['second'])
+  gate.leave('owner', 10)
+  await clock.advance(0)
+  expect(begun).toEqual(['second', 'third'])
+})
