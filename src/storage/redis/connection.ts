@@ -94,6 +94,9 @@ const unavailable = (error: unknown): unknown => {
 /** A call waits at least so long, unless `timeoutMs` is less. */
 const MIN_TIMEOUT_MS = 1_000
 
+/** A timer that comes so late says that the process was stopped, or had no core. */
+const STOOD_STILL_MS = 1_000
+
 /** A ping that is cut off leaves its key for so long. */
 const PING_TTL_MS = 1_000
 
@@ -214,12 +217,16 @@ const batch = async <T>(state: ConnectionState, commands: () => readonly Promise
   }
   // A caller that comes late to an outage waits for the rest of the time only.
   const restMs = timeoutMs - (awaySince === undefined ? 0 : Date.now() - awaySince)
+  const patienceMs = Math.max(restMs, Math.min(timeoutMs, MIN_TIMEOUT_MS))
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new ProtocolError('unavailable', 'Redis did not answer in time')),
-      Math.max(restMs, Math.min(timeoutMs, MIN_TIMEOUT_MS)),
-    )
+    const giveUp = () => reject(new ProtocolError('unavailable', 'Redis did not answer in time'))
+    const dueAt = Date.now() + patienceMs
+    timer = setTimeout(() => {
+      // After a process stood still its timers come before what Redis has said meanwhile.
+      if (Date.now() - dueAt > STOOD_STILL_MS) timer = setTimeout(giveUp, patienceMs)
+      else giveUp()
+    }, patienceMs)
   })
   try {
     return await Promise.race([Promise.all(together(state, commands)), late])
