@@ -104,7 +104,33 @@ export interface Watch {
 
 export type WatchName = Pick<Watch, 'clientId' | 'service' | 'url'>
 
-export interface RelayStore extends AsyncDisposable {
+/** Registrations of webhooks, over the port (`store-watches`). All of one client are one unit of atomicity. */
+export interface WatchStore {
+  /**
+   * Keeps the watch in place of the one with the same client, service and URL; one that stands keeps how it is doing
+   * (`active`, refusals, `failingSince`). Keeps nothing, and throws ProtocolError, `jwt_expired` when a newer word is known
+   * (an end counts against a registration of the same second), `rate_limited` when the client would have more than `limit`
+   * that are live at `now`. Of ended ones that many are remembered, those that last longest.
+   */
+  watch(watch: Watch, bounds: { now: number; limit: number }): Promise<void>
+  /** Changes how a live watch is doing, or removes it; one that is unknown or ended is left as it is. */
+  changeWatch(
+    name: WatchName,
+    change: Partial<Pick<Watch, 'state' | 'refusals' | 'failingSince'>> | 'gone',
+  ): Promise<void>
+  /** The live watches of these clients, in no order; `withEnded`: those, too, that are only remembered. */
+  watches(clientIds: readonly string[], now: number, withEnded?: boolean): Promise<Watch[]>
+  /** False only when no client at all has a live watch. */
+  hasWatches(now: number): Promise<boolean>
+  /**
+   * Calls the listener when a watch of the client was changed: by this store before its promise resolves, by another one soon
+   * after. As `onWake`, it is never the truth.
+   */
+  onWatch(listener: (clientId: string) => void): Disposable
+}
+
+/** Messages and subscriptions, native to each engine. */
+export interface MailboxStore extends AsyncDisposable {
   /**
    * Stores messages, in order; the answers have the same length and order. Atomic per message. A live message with
    * the same topic and id makes it a duplicate. `caughtUp` and `previousSeq` let the caller push the message without
@@ -186,25 +212,6 @@ export interface RelayStore extends AsyncDisposable {
   message(topic: string, id: string, now: number): Promise<StoredMessage | undefined>
 
   /**
-   * Keeps the watch in place of the one with the same client, service and URL; one that stands keeps how it is doing
-   * (`active`, refusals, `failingSince`). Keeps nothing, and throws ProtocolError, `jwt_expired` when a newer word is known
-   * (an end counts against a registration of the same second), `rate_limited` when the client would have more than `limit`
-   * that are live at `now`. Of ended ones that many are remembered, those that last longest.
-   */
-  watch(watch: Watch, bounds: { now: number; limit: number }): Promise<void>
-  /** Changes how a live watch is doing, or removes it; one that is unknown or ended is left as it is. */
-  changeWatch(
-    name: WatchName,
-    change: Partial<Pick<Watch, 'state' | 'refusals' | 'failingSince'>> | 'gone',
-  ): Promise<void>
-  /** The live watches of these clients, in no order; `withEnded`: those, too, that are only remembered. */
-  watches(clientIds: readonly string[], now: number, withEnded?: boolean): Promise<Watch[]>
-  /** False only when no client at all has a live watch. */
-  hasWatches(now: number): Promise<boolean>
-  /** Calls the listener when **another** store instance changed a watch of the client; like `onWake`, never the truth. */
-  onWatch(listener: (clientId: string) => void): Disposable
-
-  /**
    * Removes at most `limit` messages (and what belongs to them) that expired before `now`, then subscriptions of clients
    * that were last seen `SUBSCRIPTION_LEASE_MS` ago; answers how many of both.
    */
@@ -217,6 +224,8 @@ export interface RelayStore extends AsyncDisposable {
   /** Resolves when the engine answers; rejects otherwise. */
   ping(): Promise<void>
 }
+
+export interface RelayStore extends MailboxStore, WatchStore {}
 
 /**
  * A client that is seen less often than this loses its subscriptions. Messages live for at most as long, so nothing waits

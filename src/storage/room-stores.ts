@@ -11,6 +11,7 @@ import { createProjectStore, PROJECT_TABLES } from '../notify/store/project-rows
 import { createServerKeysStore, SERVER_KEYS } from '../notify/store/server-keys.ts'
 import { createWebhookStore, WEBHOOKS } from '../notify/store/webhook-rows.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
+import { WATCH_TABLES } from '../relay/store-watches.ts'
 import { createOperatorStore, OPERATOR_TABLES } from '../sessions/operator/store.ts'
 import { createSessionsStore } from '../sessions/relay/store.ts'
 import { createJobQueue, JOB_TABLES } from './job-queue.ts'
@@ -19,7 +20,7 @@ import { createLeases } from './leases.ts'
 
 const TYPED_TABLES = [
   ...[MESSAGE_TABLES, REGISTRATION_TABLES, CONTACTS_TABLES, JOB_TABLES, KEYS_TABLES, MQ_TABLES],
-  ...[OPERATOR_TABLES, APP_TABLES, PROJECT_TABLES, { SERVER_KEYS, WEBHOOKS }],
+  ...[OPERATOR_TABLES, APP_TABLES, PROJECT_TABLES, { SERVER_KEYS, WEBHOOKS }, WATCH_TABLES],
 ]
 /** All that lasts. */
 export const ROOM_TABLES: readonly Table[] = TYPED_TABLES.flatMap((tables) =>

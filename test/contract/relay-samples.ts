@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { NewMessage, RelayStore, StoredMessage } from '../../src/relay/store.ts'
+import type { NewMessage, RelayStore, StoredMessage, Watch } from '../../src/relay/store.ts'
 
 /** A moment to count from; the store never asks for the time itself. */
 export const T = Date.UTC(2026, 0, 1)
@@ -22,6 +22,20 @@ export const message = (of: string, text: string, change: Partial<NewMessage> = 
   ...change,
 })
 
+export const watchOf = (who: string, more: Partial<Watch> = {}): Watch => ({
+  clientId: client(who),
+  service: 'https://service.example',
+  url: 'https://service.example/hook',
+  type: 'subscriber',
+  tags: [4000, 4002],
+  statuses: ['accepted', 'queued'],
+  expiresAt: T + MINUTE,
+  issuedAt: T / 1000,
+  state: 'active',
+  refusals: 0,
+  failingSince: 0,
+  ...more,
+})
 /** Everything that waits for the client in the topic, read in pages. */
 export const allPending = async (
   store: RelayStore,

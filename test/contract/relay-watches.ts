@@ -1,22 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Watch } from '../../src/relay/store.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
-import { client, hex, MINUTE, message, stored, T, topic } from './relay-samples.ts'
+import { client, hex, MINUTE, message, stored, T, topic, watchOf } from './relay-samples.ts'
 
-const watchOf = (who: string, more: Partial<Watch> = {}): Watch => ({
-  clientId: client(who),
-  service: 'https://service.example',
-  url: 'https://service.example/hook',
-  type: 'subscriber',
-  tags: [4000, 4002],
-  statuses: ['accepted', 'queued'],
-  expiresAt: T + MINUTE,
-  issuedAt: T / 1000,
-  state: 'active',
-  refusals: 0,
-  failingSince: 0,
-  ...more,
-})
 const bounds = { now: T, limit: 64 }
 
 /** Webhooks that are told of a client's messages, and the look at a single message that they need. */
@@ -141,6 +127,49 @@ export const relayWatchesContract = (engine: Engine): void => {
       const late = watchOf('a', { url: 'https://service.example/late', expiresAt: T + 2 * MINUTE })
       await store().watch(late, later)
       expect(await store().watches([client('a')], T + MINUTE)).toEqual([late])
+    })
+
+    it('keeps the newest word and the bound of a hundred racers', async () => {
+      const racers = Array.from({ length: 100 }, (_, at) => at)
+      const words = racers.map((at) => watchOf('a', { issuedAt: T / 1000 + at, tags: [at] }))
+      const others = racers.map((at) => watchOf('b', { url: `https://service.example/${at}` }))
+      const two = { now: T, limit: 2 }
+      const outcomes = await Promise.allSettled([
+        ...words.toReversed().map((watch) => store().watch(watch, two)),
+        ...others.map((watch) => store().watch(watch, two)),
+      ])
+      expect(await store().watches([client('a')], T)).toEqual(words.slice(-1))
+      expect(outcomes.slice(100).filter(({ status }) => status === 'fulfilled')).toHaveLength(2)
+      expect(await store().watches([client('b')], T)).toHaveLength(2)
+      const changes = [{ refusals: 3 }, { failingSince: T - 1 }]
+      await Promise.all(changes.map((change) => store().changeWatch(watchOf('a'), change)))
+      expect(await store().watches([client('a')], T)).toMatchObject([{ refusals: 3, failingSince: T - 1 }])
+    })
+
+    it('says that there is a watch for as long as any of many lasts, also when they come at once', async () => {
+      const ends = Array.from({ length: 100 }, (_, at) => T + 1 + ((at * 37) % 100))
+      await Promise.all(
+        ends.map((expiresAt, at) => store().watch(watchOf(`${at}`, { expiresAt }), { now: T, limit: 1 })),
+      )
+      expect(await store().hasWatches(T + 99)).toBe(true)
+      expect(await store().hasWatches(T + 100)).toBe(false)
+      await store().watch(watchOf('a', { expiresAt: T + 50, state: 'ended' }), bounds)
+      await store().changeWatch(watchOf('99'), 'gone')
+      await stores.reopen()
+      expect(await store().hasWatches(T + 99)).toBe(true)
+    })
+
+    it('tells listeners of a change before it is answered, and not of what changed nothing', async () => {
+      const told: string[] = []
+      using _listening = store().onWatch((clientId) => told.push(clientId))
+      await store().watch(watchOf('a'), bounds)
+      expect(told).toEqual([client('a')])
+      await store().changeWatch(watchOf('a'), { refusals: 1 })
+      await store().watch(watchOf('a', { state: 'ended' }), bounds)
+      expect(told).toHaveLength(3)
+      await store().changeWatch(watchOf('a'), 'gone')
+      await expect(store().watch(watchOf('a'), bounds)).rejects.toMatchObject({ code: 'jwt_expired' })
+      expect(told).toHaveLength(3)
     })
 
     it('finds a live message by its id', async () => {

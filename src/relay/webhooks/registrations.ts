@@ -42,7 +42,7 @@ import { isKnownAudience } from '../auth.ts'
 import type { RelayStore, Watch, WatchName } from '../store.ts'
 import { createEvents, type Events } from './events.ts'
 import { challengeJob, watchDigest } from './jobs.ts'
-import { createWatchCache, type WatchCache } from './watch-cache.ts'
+import { createWatchCache } from './watch-cache.ts'
 
 export type { Seen } from './events.ts'
 
@@ -88,8 +88,8 @@ export const createWatches = (deps: WatchesDeps, options: WatchesOptions): Watch
   const cache = createWatchCache({ store, clock })
   const events = createEvents({ ...deps, cache, trusted: options.trusted })
   return {
-    register: createRegister(deps, options, { cache, hasRoom: events.hasRoom }),
-    unregister: createUnregister(deps, options, cache),
+    register: createRegister(deps, options, events.hasRoom),
+    unregister: createUnregister(deps, options),
     published: events.published,
     delivered: events.delivered,
     [Symbol.dispose]: () => cache[Symbol.dispose](),
@@ -99,7 +99,7 @@ export const createWatches = (deps: WatchesDeps, options: WatchesOptions): Watch
 const createRegister = (
   { store, jobQueue, clock }: Pick<WatchesDeps, 'store' | 'jobQueue' | 'clock'>,
   { relayId, trusted, rules, publicOrigins }: WatchesOptions,
-  { cache, hasRoom }: { cache: Pick<WatchCache, 'changed'>; hasRoom: (clientId: string) => Promise<boolean> },
+  hasRoom: Events['hasRoom'],
 ): Watches['register'] => {
   /** Throws where a client that is not trusted may not have the webhook. */
   const checkStranger = async (name: WatchName): Promise<void> => {
@@ -130,7 +130,6 @@ const createRegister = (
     }
     await charge(sizeOf(watch), expiresAt - now)
     await store.watch(watch, { now, limit: WATCH_LIMITS.perClient })
-    cache.changed(clientId)
     if (!isTrusted) await jobQueue.add([challengeJob(watch, clock.now())])
     return { relayId }
   }
@@ -140,7 +139,6 @@ const createUnregister =
   (
     { store, clock }: Pick<WatchesDeps, 'store' | 'clock'>,
     { publicOrigins }: Pick<WatchesOptions, 'publicOrigins'>,
-    cache: Pick<WatchCache, 'changed'>,
   ): Watches['unregister'] =>
   async (token, charge) => {
     const now = clock.now()
@@ -157,7 +155,6 @@ const createUnregister =
     )
     if (!isKnown) await charge(sizeOf(end), Math.max(0, expiresAt - now))
     await store.watch(end, { now, limit: WATCH_LIMITS.perClient })
-    cache.changed(clientId)
   }
 
 /** What the watched client itself signed, whichever caller sends it. */

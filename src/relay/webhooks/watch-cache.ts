@@ -15,8 +15,6 @@ export interface WatchCache extends Disposable {
   isUnwatched(clientId: string, now: number): boolean
   /** The watches of those clients that have any. */
   watchesOf(clientIds: Iterable<string>): Promise<Map<string, Watch[]>>
-  /** A watch of the client was changed. */
-  changed(clientId: string): void
 }
 
 interface CachedClient {
@@ -36,12 +34,11 @@ export const createWatchCache = ({
   /** Grows with every change, so that what was read before it is not cached. */
   let revision = 0
 
-  const changed = (clientId: string) => {
+  const listening = store.onWatch((clientId) => {
     revision++
     any = { hasAny: true, goodUntil: 0 }
     byClient.delete(clientId)
-  }
-  const listening = store.onWatch(changed)
+  })
 
   const read = async (clientIds: readonly string[], now: number): Promise<Map<string, Watch[]>> => {
     const readAt = revision
@@ -57,8 +54,6 @@ export const createWatchCache = ({
   }
 
   return {
-    changed,
-
     async hasAny() {
       const now = clock.now()
       if (now < any.goodUntil) return any.hasAny

@@ -8,6 +8,7 @@ import { type Clock, systemClock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
+import { createWatchStore } from '../../relay/store-watches.ts'
 import { createGate, guardKv, guardTransfer } from '../gate.ts'
 import { createNotifyRows, createRoomStores, ROOM_TABLES } from '../room-stores.ts'
 import { StoreRefused } from '../store-format.ts'
@@ -77,7 +78,7 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
   const parts = createNotifyParts(env)
   const rooms = {
     ...createRoomStores(kv, clock),
-    relay: gate.guard(createLmdbRelay(env, options.mailbox)),
+    relay: gate.guard({ ...createLmdbRelay(env, options.mailbox), ...createWatchStore(kv, clock) }),
     notify: { ...createNotifyRows(kv), ...gate.guard(createLmdbNotify(env, parts)) },
   }
   const transfer = guardTransfer(gate, createLmdbTransfer({ env, kv: engine }, rooms, parts))

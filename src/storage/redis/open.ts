@@ -11,6 +11,7 @@ import { randomBytes } from 'node:crypto'
 import { systemClock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
+import { createWatchStore } from '../../relay/store-watches.ts'
 import { createGate, guardKv, guardTransfer } from '../gate.ts'
 import { createNotifyRows, createRoomStores } from '../room-stores.ts'
 import { checkStoreFormat, STORE_FORMAT } from '../store-format.ts'
@@ -47,7 +48,10 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   const kv = guardKv(gate, createRedisKv({ redis, channels, instance }))
   const rooms = {
     ...createRoomStores(kv, systemClock),
-    relay: gate.guard(createRedisRelay({ redis, channels, instance }, mailbox)),
+    relay: gate.guard({
+      ...createRedisRelay({ redis, channels, instance }, mailbox),
+      ...createWatchStore(kv, systemClock),
+    }),
     notify: { ...createNotifyRows(kv), ...gate.guard(createRedisNotifyStore({ redis, channels })) },
   }
   let closing: Promise<void> | undefined

@@ -10,6 +10,7 @@ import { SERVER_KEYS } from '../../notify/store/server-keys.ts'
 import { WEBHOOKS } from '../../notify/store/webhook-rows.ts'
 import type { Job } from '../../platform/jobs/job-queue.ts'
 import { MIB_BYTES } from '../../platform/units.ts'
+import { WATCH_TABLES } from '../../relay/store-watches.ts'
 import { OPERATOR_TABLES } from '../../sessions/operator/store.ts'
 import { name, number } from '../bytes.ts'
 import { JOB_TABLES } from '../job-queue.ts'
@@ -228,6 +229,18 @@ const archiveReaders = (source: RowSource): Pick<Readers, 'archived' | 'registra
   }
 }
 
+const watchReader = (source: RowSource): TableReader<Records['watch']> => {
+  const clients = records(source, WATCH_TABLES.watches, ({ partition: clientId, value }, now) =>
+    value.filter(({ expiresAt }) => expiresAt > now).map((one) => ({ clientId, ...one })),
+  )
+  return {
+    async *read(from) {
+      for await (const page of clients.read(from)) yield { ...page, records: page.records.flat() }
+    },
+    size: clients.size,
+  }
+}
+
 export const readersOfRows = (source: RowSource) => ({
   ...contactsReaders(source),
   ...mqReaders(source),
@@ -236,4 +249,5 @@ export const readersOfRows = (source: RowSource) => ({
   ...keysReaders(source),
   ...operatorReaders(source),
   ...archiveReaders(source),
+  watch: watchReader(source),
 })

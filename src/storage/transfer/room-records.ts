@@ -7,6 +7,7 @@ import type { AttendedQueue, PlacedMessage } from '../../mq/store.ts'
 import type { Job } from '../../platform/jobs/job-queue.ts'
 import { accountKey as accountKeyOf } from '../../protocol/caip.ts'
 import type { StoredMessage, Watch } from '../../relay/store.ts'
+import { keptWatch } from '../../relay/store-watches.ts'
 import type { Approval, LoggedMicroblock } from '../../sessions/operator/store.ts'
 
 const text = z.string()
@@ -70,19 +71,13 @@ export const job: z.ZodType<Job> = z.object({
   body: z.unknown(),
 })
 
-export const watch: z.ZodType<Watch> = z.object({
+export const watch: z.ZodType<Watch> = keptWatch.extend({
   clientId: text,
-  service: text,
-  url: text,
-  type: z.enum(['subscriber', 'publisher']),
-  tags: z.array(z.number()),
-  statuses: z.array(z.enum(['accepted', 'queued', 'delivered'])),
-  expiresAt: time,
   // Backups that were made before know none of these.
-  issuedAt: z.number().default(0),
-  state: z.enum(['asked', 'active', 'ended']).default('active'),
-  refusals: z.number().default(0),
-  failingSince: z.number().default(0),
+  issuedAt: keptWatch.shape.issuedAt.default(0),
+  state: keptWatch.shape.state.default('active'),
+  refusals: keptWatch.shape.refusals.default(0),
+  failingSince: keptWatch.shape.failingSince.default(0),
 })
 
 export const installation: z.ZodType<Installation> = z.object({ name: text, value: text, expiresAt: time })

@@ -13,6 +13,7 @@ import {
   textsOf,
   topic,
   waitingTopics,
+  watchOf,
 } from '../../contract/relay-samples.ts'
 import { eventually } from '../../support/eventually.ts'
 import { sharedServers } from '../../support/redis.ts'
@@ -87,6 +88,21 @@ for (const [name, server] of sharedServers) {
         expect(here).toContainEqual({ topic: a, clientIds: [alice] })
         expect(there).toContainEqual({ topic: a, clientIds: [alice] })
       })
+    })
+
+    it('tell each other of changed watches', async () => {
+      const told: string[] = []
+      using _two = two.relay.onWatch((clientId) => told.push(clientId))
+      const watch = watchOf('alice')
+      await eventually(async () => {
+        await one.relay.watch(watch, { now: T, limit: 1 })
+        expect(told).toContain(watch.clientId)
+      })
+      expect(await two.relay.watches([watch.clientId], T)).toEqual([watch])
+      // A watch and what is known of all end with it, an hour later for clocks that differ.
+      const kept = await keysLeft()
+      expect(kept).toHaveLength(2)
+      for (const key of kept) expect(await ttl(key)).toBeLessThanOrEqual(MINUTE + 60 * MINUTE)
     })
 
     it('let one of a hundred racers win', async () => {

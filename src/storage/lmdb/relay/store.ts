@@ -12,7 +12,6 @@
  * | relay.owners | topic | client id: nobody else is subscribed, fetches or acknowledges there |
  * | relay.clients | client id | how many current subscriptions, day on which it was last seen |
  * | relay.seen | that day, client id | – |
- * | relay.watches | client id, SHA-256 of service and URL | the watch (`webhook-registrations`) |
  * | relay.counters | name | `floor`: no topic without a row may use a seq up to here |
  *
  * Every write is one LMDB transaction; LMDB runs them one after the other and makes those that wait durable together.
@@ -22,7 +21,7 @@
  * the cursors of the clients that stay subscribed remain behind everything that is to come.
  */
 
-import type { MailboxLimits, RelayStore } from '../../../relay/store.ts'
+import type { MailboxLimits, MailboxStore } from '../../../relay/store.ts'
 import { endOf, hash, key, name, number } from '../../bytes.ts'
 import type { Env } from '../env.ts'
 import { type Claims, claimOf, createClaims } from './claims.ts'
@@ -32,19 +31,16 @@ import { createPages } from './pages.ts'
 import { prepare } from './publish.ts'
 import { addToRanges, type Member, memberRow, type Topic } from './rows.ts'
 import { createSubscriptions } from './subscriptions.ts'
-import { createWatches } from './webhook-registrations.ts'
 
-export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore => {
+export const createLmdbRelay = (env: Env, limits?: MailboxLimits): MailboxStore => {
   const mailboxes = createMailboxes(env, limits)
   const claims = createClaims()
-  const watches = createWatches(env)
   const subscriptions = createSubscriptions(env, mailboxes)
   const acknowledge = createAcknowledge(mailboxes, claims)
   const sweepMessages = createSweep(mailboxes)
   const { expiry, counters } = mailboxes.tables
 
   return {
-    ...watches.verbs,
     ...subscriptions.verbs,
     ...createPages(mailboxes),
 
@@ -72,7 +68,6 @@ export const createLmdbRelay = (env: Env, limits?: MailboxLimits): RelayStore =>
 
     async sweep(now, limit) {
       claims.sweep(now)
-      await watches.sweep(now, limit)
       const expired = [...expiry.getKeys({ limit: 1, end: endOf(number(now)) })]
       const swept = expired.length === 0 ? 0 : await env.transaction(() => sweepMessages(now, limit))
       return swept + (await subscriptions.lapse(now, limit - swept))

@@ -5,7 +5,6 @@
  * A snapshot is one read transaction: LMDB keeps the pages that it sees for as long as it lasts, and no writer waits.
  */
 import type { Watcher } from '../../../notify/store/store.ts'
-import type { Watch } from '../../../relay/store.ts'
 import { name } from '../../bytes.ts'
 import { readersOfRows } from '../../transfer/kv-readers.ts'
 import type { Readers, Records, Transfer, Writers } from '../../transfer/transfer.ts'
@@ -21,17 +20,6 @@ import { createRelayTransfer } from './relay.ts'
 import { type ReadView, walk } from './walk.ts'
 
 const NOTE_KEY = name('note')
-
-/** Tables of rooms whose stores do not export them. */
-const openRoomTables = (env: Env) => {
-  const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
-  const watches: Rows<Watch> = env.openDB({ name: 'relay.watches', ...ROWS })
-  return {
-    notes,
-    watches,
-  }
-}
-type RoomTables = ReturnType<typeof openRoomTables>
 
 /** The watcher, where another account's record has it, too, and this one is found. */
 const contestedBy = (
@@ -85,19 +73,12 @@ const notifyReaders = (
   }
 }
 
-const roomReaders = (rooms: RoomTables, view: ReadView): Pick<Readers, 'watch'> => {
-  const { watches } = rooms
-  return {
-    watch: walk(watches, view, (_, watch, now) => (watch.expiresAt > now ? watch : undefined)),
-  }
-}
-
 export const createLmdbTransfer = (
   { env, kv }: { env: Env; kv: LmdbKv },
   rooms: Transferred,
   parts: NotifyParts,
 ): Transfer => {
-  const roomTables = openRoomTables(env)
+  const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
   const { tables, outbox } = parts
   const sent = createSentTransfer(env, parts)
   const mailboxes = createRelayTransfer(env, rooms.relay)
@@ -107,7 +88,6 @@ export const createLmdbTransfer = (
     ...sent.read(view),
     ...mailboxes.read(view),
     ...readersOfRows(view.transaction ? kv.rowsAt(view.transaction) : kv),
-    ...roomReaders(roomTables, view),
   })
 
   const write: Writers = {
@@ -141,14 +121,11 @@ export const createLmdbTransfer = (
       return { ...readers({ transaction }), [Symbol.dispose]: () => view[Symbol.dispose]() }
     },
     async note() {
-      return roomTables.notes.get(NOTE_KEY)
+      return notes.get(NOTE_KEY)
     },
     async setNote(note) {
       await env.transaction(
-        () =>
-          void (note === undefined
-            ? roomTables.notes.remove(NOTE_KEY)
-            : roomTables.notes.put(NOTE_KEY, note)),
+        () => void (note === undefined ? notes.remove(NOTE_KEY) : notes.put(NOTE_KEY, note)),
       )
     },
   }

@@ -9,8 +9,6 @@
  * | `{c:<client>}:t` | sorted set | topics of the client, in topic order |
  * | `{c:<client>}:h` | string | only for a client of many topics: whether it has hints |
  * | `{c:<client>}:w` | sorted set | its hints: topics in which something may wait; TTL |
- * | `{w:<client>}` | hash | watches of the client, by SHA-256 of service and URL; TTL |
- * | `{watched}` | sorted set | watched clients by when their last watch may expire |
  * | `{due:<0..15>}` | sorted set | topics by when their first message expires |
  * | `{seen:<0..255>}` | sorted set | clients by the day on which they were last seen |
  *
@@ -25,7 +23,7 @@
  * An answer says that Redis has it; what a crash of Redis may take back is the choice of its operator (`appendfsync`).
  */
 
-import { DEFAULT_MAILBOX_LIMITS, type MailboxLimits, type RelayStore } from '../../../relay/store.ts'
+import { DEFAULT_MAILBOX_LIMITS, type MailboxLimits, type MailboxStore } from '../../../relay/store.ts'
 import { type Ask, createAsk, createCallBatcher } from '../call-batcher.ts'
 import type { Channels } from '../channels.ts'
 import type { RedisConnection } from '../connection.ts'
@@ -40,7 +38,6 @@ import { createPublishing, discardAll } from './publish.ts'
 import { DUE_SHARDS, decodeText, hash, name, type RelayKeys, relayKeys, shortId } from './rows.ts'
 import { createInterests } from './subscriptions.ts'
 import { createWakes } from './wakes.ts'
-import { createWatches } from './webhook-registrations.ts'
 
 export interface RedisRelayDeps {
   redis: RedisConnection
@@ -65,14 +62,13 @@ const MAX_SWEPT_TOPICS = 100
 export const createRedisRelay = (
   { redis, channels, instance }: RedisRelayDeps,
   limits?: MailboxLimits,
-): RelayStore => {
+): MailboxStore => {
   const keys = relayKeys(redis.prefix)
   const wakes = createWakes(channels, instance)
   const claims = createClaims(redis, keys)
   const { members: maxMembers = DEFAULT_MAILBOX_LIMITS.members } = limits ?? {}
   const interests = createInterests(redis, keys, maxMembers)
   const ask = createAsk(redis)
-  const watches = createWatches({ redis, channels, instance })
   const acknowledge = createAcknowledge(redis, ask, keys, maxMembers)
   const sweepMessages = createSweep(redis, keys)
 
@@ -95,8 +91,6 @@ export const createRedisRelay = (
       const message = row === null ? undefined : decodeText(row, topic)
       return message && message.id === id && message.expiresAt > now ? message : undefined
     },
-
-    ...watches,
 
     claim: claims.claim,
     release: claims.release,
@@ -121,7 +115,7 @@ const createAcknowledge = (
   ask: Ask,
   keys: RelayKeys,
   maxMembers: number,
-): RelayStore['acknowledge'] => {
+): MailboxStore['acknowledge'] => {
   /** A topic of many subscribers is acknowledged by all of them at about the same time: one call, which names a text once. */
   const acknowledgeTopic = createCallBatcher(
     {
