@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { createBatcher } from '../platform/concurrency/batcher.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
+import { HOUR_MS } from '../platform/units.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { float, json } from '../storage/codec.ts'
 import type { Kv, Write } from '../storage/kv.ts'
@@ -34,8 +35,8 @@ export const WATCH_TABLES = {
     ends: true,
     codec: json(z.array(keptWatch)),
   }),
-  /** Until when any client may have a live watch. */
-  watchedUntil: defineTable({ name: 'relay.watchedUntil', shape: 'cell', ends: true, codec: float }),
+  /** Until when any client may have a live watch: one row, which stays. */
+  watchedUntil: defineTable({ name: 'relay.watchedUntil', shape: 'cell', codec: float }),
 }
 const { watches } = WATCH_TABLES
 const watchedUntil = WATCH_TABLES.watchedUntil.in('relay.watchedUntil')
@@ -73,11 +74,16 @@ const withWord = (live: readonly KeptWatch[], word: KeptWatch, limit: number): K
   return [...others.filter((one) => one !== first), next]
 }
 
+/**
+ * Rounded up to the hour. The embedded store keeps an entry of every end that a row has had, and a client may move its own
+ * with each registration.
+ */
+const endOfRow = (all: readonly KeptWatch[]): number =>
+  Math.ceil(Math.max(...all.map(({ expiresAt }) => expiresAt)) / HOUR_MS) * HOUR_MS
+
 const putWatches = (clientId: string, all: KeptWatch[]): Write => {
   const cell = watches.in(clientId)
-  return all.length === 0
-    ? cell.remove()
-    : cell.put({ value: all, expiresAt: Math.max(...all.map(({ expiresAt }) => expiresAt)) })
+  return all.length === 0 ? cell.remove() : cell.put({ value: all, expiresAt: endOfRow(all) })
 }
 
 /** Notes until when there may be a live watch. What comes meanwhile is noted together: all of it changes one row. */
@@ -88,7 +94,7 @@ const createNote = (kv: Kv) =>
     return transact<void>(kv, now, async () => {
       const [{ value = 0, isUnchanged }] = await read(kv, [watchedUntil.get()])
       if (value >= until) return { answer: undefined }
-      const writes = [watchedUntil.put({ value: until, expiresAt: until })]
+      const writes = [watchedUntil.put({ value: until })]
       const { partition } = watchedUntil.name
       return { answer: undefined, batch: { partition, checks: [isUnchanged], writes, isOnce: false } }
     })
