@@ -1,7 +1,12 @@
 /** Very many subscribers, put into a store while no server runs. Nobody listens for them. */
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { createVault } from '../../src/notify/apps/vault.ts'
+import { openLmdb } from '../../src/storage/lmdb/open.ts'
+import { openRedis } from '../../src/storage/redis/open.ts'
 import type { Stores } from '../../src/storage/stores.ts'
+import { startRedis } from '../support/redis.ts'
+import { temporaryHome } from '../support/story.ts'
 
 const AT_ONCE = 5_000
 const THIRTY_DAYS = 30 * 86_400_000
@@ -30,3 +35,41 @@ export const fill = async (
     await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - from) }, enrol))
   }
 }
+
+/** Where a server runs whose store is filled before. */
+interface Place extends AsyncDisposable {
+  env: { BELFRY_SECRET: string; REDIS_URL?: string }
+  dataDir: string
+  /** While no server runs. */
+  open(): Promise<Stores>
+}
+
+const embedded = async (): Promise<Place> => {
+  const home = await temporaryHome()
+  return {
+    env: { BELFRY_SECRET: randomBytes(24).toString('hex') },
+    dataDir: home.path,
+    open: () => openLmdb({ path: join(home.path, 'store') }),
+    [Symbol.asyncDispose]: () => home[Symbol.asyncDispose](),
+  }
+}
+
+const onRedis = async (): Promise<Place> => {
+  const home = await temporaryHome()
+  const redis = await startRedis({ appendonly: true })
+  return {
+    env: { BELFRY_SECRET: randomBytes(24).toString('hex'), REDIS_URL: redis.url },
+    dataDir: home.path,
+    open: () => openRedis({ url: redis.url }),
+    async [Symbol.asyncDispose]() {
+      await redis[Symbol.asyncDispose]()
+      await home[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** The engines, by name. */
+export const PLACES: [string, () => Promise<Place>][] = [
+  ['the embedded store', embedded],
+  ['Redis', onRedis],
+]

@@ -122,13 +122,12 @@ describe('the demo', () => {
   })
 })
 
-// Five processes start, and what a killed relay held waits for half a minute at most.
+// Five processes start, and what a killed relay held waits for half a minute at most: each waits beside the others.
 describe('the demo on Redis', { timeout: 150_000 }, () => {
   const withRedis = async () => ({
     PATH: [dirname((await findRedis()).server), process.env.PATH].join(delimiter),
   })
 
-  // Another one is interrupted meanwhile.
   it.concurrent('tells the same story with processes that are killed on the way, and leaves nothing behind', async () => {
     using place = temporaryDirectory()
     const directory = place.path
@@ -167,7 +166,7 @@ describe('the demo on Redis', { timeout: 150_000 }, () => {
     }
   })
 
-  it('leaves nothing behind when it fails in the middle', async () => {
+  it.concurrent('leaves nothing behind when it fails in the middle', async () => {
     using place = temporaryDirectory()
     const directory = place.path
     const at = when('The phone subscribed', (page) => process.kill(pidsIn(page)[0] ?? 0, 'SIGKILL'))
@@ -178,7 +177,7 @@ describe('the demo on Redis', { timeout: 150_000 }, () => {
     expectNothingLeft(directory, page)
   })
 
-  it('says what to install where there is none', async () => {
+  it.concurrent('says what to install where there is none', async () => {
     using place = temporaryDirectory()
     const directory = place.path
     const { code, page, stderr } = await runDemo(directory, ['--redis'], { env: { PATH: directory } })
@@ -190,7 +189,7 @@ describe('the demo on Redis', { timeout: 150_000 }, () => {
   const keysOf = async (redis: RedisServer, database: number) =>
     Number(await redis.cli('-n', `${database}`, 'dbsize'))
 
-  it('uses a Redis that it is given, when that is empty, and leaves it empty', async () => {
+  it.concurrent('uses a Redis that it is given, when that is empty, and leaves it empty', async () => {
     using place = temporaryDirectory()
     const directory = place.path
     await using redis = await startRedis()

@@ -106,20 +106,56 @@ const tell = ({ health, ...measured }: { health: readonly number[]; [what: strin
   console.log(JSON.stringify({ ...measured, health: told }))
 }
 
-const suffer = async (
-  ground: Ground,
-  attackers: ReturnType<typeof startAttackers>,
-  attack: Attack,
-  at: number,
-): Promise<void> => {
+/** Somebody to look at while the attack is made, somebody whom it is about, and what the attackers are told of both. */
+const makeReady = async (ground: Ground, attack: Attack, at: number) => {
   const domain = `bystander-${at}.example`
   const beganAt = performance.now()
   const victimStarting = startVictim(ground)
   victimStarting.catch(() => {})
-  await using bystander = await startBystander(ground, domain)
-  const { victim, check } = await victimStarting
-  const orders = await ordersFor(ground, attack, { domain, at, victim })
-  const orderedAt = performance.now()
+  const bystander = await startBystander(ground, domain)
+  try {
+    const { victim, check } = await victimStarting
+    const orders = await ordersFor(ground, attack, { domain, at, victim })
+    return { bystander, check, orders, beganAt, orderedAt: performance.now() }
+  } catch (error) {
+    await bystander[Symbol.asyncDispose]()
+    throw error
+  }
+}
+type Ready = Awaited<ReturnType<typeof makeReady>>
+
+/** Made ready one ahead: while somebody makes sure that an attack did no harm, those of the next one may come. */
+const createReadiness = (ground: () => Ground) => {
+  const begun = new Map<number, Promise<Ready>>()
+  const begin = (at: number) => {
+    const attack = ATTACKS[at]
+    if (!attack || begun.has(at)) return
+    const ready = makeReady(ground(), attack, at)
+    ready.catch(() => {})
+    begun.set(at, ready)
+  }
+  return {
+    begin,
+    of(at: number): Promise<Ready> {
+      begin(at)
+      const ready = begun.get(at)
+      begun.delete(at)
+      return ready ?? Promise.reject(new Error(`There is no attack ${at}`))
+    },
+    async [Symbol.asyncDispose]() {
+      const left = await Promise.allSettled(begun.values())
+      for (const one of left) if (one.status === 'fulfilled') await one.value.bystander[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const suffer = async (
+  ground: Ground,
+  attackers: ReturnType<typeof startAttackers>,
+  { attack, ready, next }: { attack: Attack; ready: Promise<Ready>; next: () => void },
+): Promise<void> => {
+  const { bystander: watched, check, orders, beganAt, orderedAt } = await ready
+  await using bystander = watched
   const storedBefore = await ground.stored()
   using memory = await watchMemory(ground)
   const scheduleBefore = await ground.schedule()
@@ -133,6 +169,7 @@ const suffer = async (
   const slowness = await slownessSince(ground, scheduleBefore)
   const stored = mib((await ground.stored()) - storedBefore)
   const resident = mib(memory.grown())
+  next()
   await Promise.all([bystander.finish(), check()])
   const slowest = Math.max(...bystander.times.newcomer)
   if (process.env.BELFRY_TELL === 'yes') {
@@ -157,19 +194,22 @@ export const servesEverybodyElse = ({ name, start }: (typeof GROUNDS)[number]): 
   describe(`${name} serves everybody else while a stranger`, () => {
     let ground: Ground
     let attackers: ReturnType<typeof startAttackers>
+    const readiness = createReadiness(() => ground)
     beforeAll(async () => {
       attackers = startAttackers()
       ground = await start()
     })
     afterAll(async () => {
       await attackers[Symbol.asyncDispose]()
+      await readiness[Symbol.asyncDispose]()
       await ground?.[Symbol.asyncDispose]()
     })
 
     for (const [at, attack] of ATTACKS.entries()) {
       it.skipIf(attack.needsNames && !HAS_NAMES)(
         attack.title,
-        () => suffer(ground, attackers, attack, at),
+        () =>
+          suffer(ground, attackers, { attack, ready: readiness.of(at), next: () => readiness.begin(at + 1) }),
         60_000,
       )
     }

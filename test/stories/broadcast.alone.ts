@@ -2,69 +2,26 @@
  * A broadcast to very many subscribers: answered at once, telling how far it is, in nobody's way, and cancelled half way.
  * The subscribers are put into the store while no server runs; one real wallet listens to an app of another project.
  */
-import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { createDapp } from '../../src/notify/client/index.ts'
 import { systemClock } from '../../src/platform/runtime/clock.ts'
-import { openLmdb } from '../../src/storage/lmdb/open.ts'
-import { openRedis } from '../../src/storage/redis/open.ts'
-import type { Stores } from '../../src/storage/stores.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner } from '../support/owner.ts'
-import { freePort, startServerProcess } from '../support/process.ts'
-import { startRedis } from '../support/redis.ts'
+import { startServerProcess } from '../support/process.ts'
 import { crowd } from '../support/runs.ts'
-import { enrolByCommandLine, newDevice, temporaryHome } from '../support/story.ts'
-import { fill } from './crowd.ts'
+import { enrolByCommandLine, newDevice } from '../support/story.ts'
+import { fill, PLACES } from './crowd.ts'
 
 const SUBSCRIBERS = crowd(100_000, 24_000)
 /** How long the other project waits before it sends again, ms: more than 50 times until half way, at either size. */
 const EVERY = crowd(200, 10, 20)
 /** For how long it sends at most, ms. */
 const LONGEST = 120_000
-/** How often the server is killed during a broadcast to so many. */
-const KILLS = crowd(3, 2)
-const SUBSCRIBERS_OF_KILLED = crowd(3_000, 2_000)
 const BIG = 'big.example.com'
 const SMALL = 'small.example.com'
 
-interface Place extends AsyncDisposable {
-  env: { BELFRY_SECRET: string; REDIS_URL?: string }
-  dataDir: string
-  /** While no server runs. */
-  open(): Promise<Stores>
-}
-
-const embedded = async (): Promise<Place> => {
-  const home = await temporaryHome()
-  return {
-    env: { BELFRY_SECRET: randomBytes(24).toString('hex') },
-    dataDir: home.path,
-    open: () => openLmdb({ path: join(home.path, 'store') }),
-    [Symbol.asyncDispose]: () => home[Symbol.asyncDispose](),
-  }
-}
-
-const onRedis = async (): Promise<Place> => {
-  const home = await temporaryHome()
-  const redis = await startRedis({ appendonly: true })
-  return {
-    env: { BELFRY_SECRET: randomBytes(24).toString('hex'), REDIS_URL: redis.url },
-    dataDir: home.path,
-    open: () => openRedis({ url: redis.url }),
-    async [Symbol.asyncDispose]() {
-      await redis[Symbol.asyncDispose]()
-      await home[Symbol.asyncDispose]()
-    },
-  }
-}
-
-describe.each([
-  ['the embedded store', embedded],
-  ['Redis', onRedis],
-])('on %s', (_, open) => {
+describe.each(PLACES)('on %s', (_, open) => {
   it('a broadcast to very many is answered at once, is in nobody’s way, and is cancelled half way', {
     timeout: 240_000,
   }, async () => {
@@ -147,49 +104,5 @@ describe.each([
     expect(await crier.broadcastProgress(id)).toEqual(end)
     expect(lags.length).toBeGreaterThan(50)
     expect(quantile(0.99)).toBeLessThan(1_000)
-  })
-
-  it('a broadcast goes on after each kill, and everybody has it once', { timeout: 180_000 }, async () => {
-    const count = SUBSCRIBERS_OF_KILLED
-    await using place = await open()
-    const { env, dataDir } = place
-    const port = await freePort()
-    let server = await startServerProcess(dataDir, { env, port })
-    const app = await enrolByCommandLine(dataDir, BIG)
-    const [news = ''] = app.types.map(({ id }) => id)
-    await server.end('SIGTERM')
-    {
-      await using stores = await place.open()
-      await fill(stores, env.BELFRY_SECRET, { domain: BIG, type: news, count })
-    }
-    server = await startServerProcess(dataDir, { env, port })
-    await using wallet = newDevice(server)
-    const received: string[] = []
-    wallet.on('message', ({ notification }) => void received.push(notification.body))
-    await wallet.subscribe(BIG, [news])
-    const { projectId, secret } = app
-    const crier = createDapp({ clock: systemClock, fetch }, { url: server.url, projectId, secret })
-    const { id } = await crier.broadcast({ type: news, title: 'To all', body: 'Hear' })
-
-    let before = 0
-    for (let kill = 0; kill < KILLS; kill++) {
-      await eventually(async () => {
-        const { handed } = await crier.broadcastProgress(id)
-        expect(handed).toBeGreaterThan(before)
-        before = handed
-      }, 30_000)
-      await server.end('SIGKILL')
-      server = await startServerProcess(dataDir, { env, port })
-    }
-    // Some of it was left to do after the last kill.
-    expect(before).toBeLessThan(count)
-    await eventually(async () => {
-      const { counts, ...rest } = await crier.broadcastProgress(id)
-      expect(rest).toMatchObject({ status: 'done', handed: count + 1, skipped: 0 })
-      expect(counts).toMatchObject({ queued: 0, delivered: 1, published: count, failed: 0 })
-      expect(received).toEqual(['Hear'])
-    }, 60_000)
-    expect(await wallet.history(BIG)).toMatchObject({ notifications: [{ body: 'Hear' }], hasMore: false })
-    await server.end('SIGKILL')
   })
 })
