@@ -7,6 +7,19 @@ export interface Clicks {
   firstAt: number
 }
 
+/** The names by which a backup knows a notification. `sentAt` tells it from one that has the same id later. */
+export interface ClickedNotification {
+  projectId: string
+  domain: string
+  notificationId: string
+  sentAt: number
+  expiresAt: number
+}
+
+export interface CopyClicks extends Clicks, ClickedNotification {
+  copyId: string
+}
+
 export interface ClickStore {
   /** Counts a click on the link of one copy, in constant time. Only the first click takes space. */
   click(notification: Notification, deliveredId: string, at: number): Promise<void>
@@ -14,4 +27,6 @@ export interface ClickStore {
   clicks(notification: Notification): Promise<(Clicks & { copies: number }) | undefined>
   /** Of one copy. */
   copyClicks(notification: Notification, deliveredId: string): Promise<Clicks | undefined>
+  /** Puts clicks of another store there. Idempotent: a copy that has clicks stays as it is. */
+  restoreClicks(records: readonly CopyClicks[], now: number): Promise<void>
 }

@@ -260,7 +260,7 @@ describe('clicks', () => {
     if (!kept || !entry) throw new Error('it was sent')
     await world.call('GET', `/v1/notification/${entry.id}`)
     expect(await world.store.clicks(kept)).toMatchObject({ count: 1 })
-    await world.store.sweep(kept.expiresAt + 1, 1_000)
+    await world.kv.sweep(kept.expiresAt + 1, 1_000)
     expect(await world.store.clicks(kept)).toBeUndefined()
     expect(await world.store.copyClicks(kept, entry.id)).toBeUndefined()
   })
