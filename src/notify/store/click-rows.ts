@@ -10,6 +10,7 @@
  */
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
+import { createKeyedLock } from '../../platform/concurrency/keyed-lock.ts'
 import { name } from '../../storage/bytes.ts'
 import { json } from '../../storage/codec.ts'
 import type { Kv } from '../../storage/kv.ts'
@@ -58,85 +59,104 @@ const namesOf = ({ projectId, domain, id, createdAt, expiresAt }: Notification):
   expiresAt,
 })
 
-/** Clicks of copies of one notification. */
-const restoreOne = (
+/** Clicks of one copy that are added. */
+type Added = Pick<CopyClicks, 'copyId' | 'count' | 'firstAt'>
+
+/** Adds clicks of copies of one notification; `isRestore`: a copy that has some stays as it is. */
+const add = (
   kv: Kv,
-  { names, records, now }: { names: ClickedNotification; records: readonly CopyClicks[]; now: number },
+  names: ClickedNotification,
+  added: readonly Added[],
+  { now, isRestore = false }: { now: number; isRestore?: boolean },
 ): Promise<void> => {
   const { partition, clicks, clicked } = setsOf(names)
   const { expiresAt } = names
   return transact(kv, now, async () => {
-    const [all] = await read(kv, [clicked.get()])
-    const there = await read(
-      kv,
-      records.map(({ copyId }) => clicks.get(name(copyId))),
-    )
-    const missing = records.filter((_, at) => there[at]?.value === undefined)
-    if (missing.length === 0) return { answer: undefined }
-    const next = { ...names, ...(all.value ?? { count: 0, firstAt: Number.POSITIVE_INFINITY, copies: 0 }) }
-    for (const { count, firstAt } of missing) {
-      next.count += count
-      next.firstAt = Math.min(next.firstAt, firstAt)
-      next.copies += 1
-    }
-    const rows = missing.map(({ copyId, count, firstAt }) =>
-      clicks.put({ key: name(copyId), value: [count, firstAt], expiresAt }),
-    )
-    // Whoever adds a copy changes the sum, which was read before the copies were.
-    const checks = [all.isUnchanged]
-    return {
-      answer: undefined,
-      batch: { partition, checks, writes: [...rows, clicked.put({ value: next, expiresAt })] },
-    }
+    const rows = added.map(({ copyId }) => clicks.get(name(copyId)))
+    const [all, ...found] = await read(kv, [clicked.get(), ...rows])
+    const sum = { ...(all.value ?? { ...names, count: 0, firstAt: Number.POSITIVE_INFINITY, copies: 0 }) }
+    const writes = added.flatMap(({ copyId, count, firstAt }, nth) => {
+      const known = found[nth]?.value
+      if (known && isRestore) return []
+      sum.count += count
+      sum.firstAt = Math.min(sum.firstAt, firstAt)
+      sum.copies += known ? 0 : 1
+      const [before, first] = known ?? [0, firstAt]
+      return [clicks.put({ key: name(copyId), value: [before + count, Math.min(first, firstAt)], expiresAt })]
+    })
+    if (writes.length === 0) return { answer: undefined }
+    const checks = [all, ...found].map(({ isUnchanged }) => isUnchanged)
+    const batch = { partition, checks, writes: [...writes, clicked.put({ value: sum, expiresAt })] }
+    return { answer: undefined, batch }
   })
 }
 
-export const createClickStore = (kv: Kv): ClickStore => ({
-  click(notification, deliveredId, at) {
-    const names = namesOf(notification)
-    const { expiresAt } = names
-    const { partition, clicks, clicked } = setsOf(names)
-    const key = name(deliveredId)
-    return transact(kv, at, async () => {
-      const [one, all] = await read(kv, [clicks.get(key), clicked.get()])
-      const [count, firstAt] = one.value ?? [0, at]
-      const sum = all.value ?? { ...names, count: 0, firstAt: at, copies: 0 }
-      const copies = sum.copies + (one.value ? 0 : 1)
-      const checks = [one.isUnchanged, all.isUnchanged]
-      const writes = [
-        clicks.put({ key, value: [count + 1, firstAt], expiresAt }),
-        clicked.put({ value: { ...sum, count: sum.count + 1, copies }, expiresAt }),
-      ]
-      return { answer: undefined, batch: { partition, checks, writes } }
-    })
-  },
+/** Clicks of each copy. */
+const byCopy = (followed: readonly { copyId: string; at: number }[]): Added[] => {
+  const copies = new Map<string, Added>()
+  for (const { copyId, at } of followed) {
+    const known = copies.get(copyId)
+    if (known) known.count += 1
+    else copies.set(copyId, { copyId, count: 1, firstAt: at })
+  }
+  return [...copies.values()]
+}
 
-  async clicks(notification) {
-    const [{ value }] = await read(kv, [setsOf(namesOf(notification)).clicked.get()])
-    return value && { count: value.count, firstAt: value.firstAt, copies: value.copies }
-  },
-
-  async copyClicks(notification, deliveredId) {
-    const { clicks } = setsOf(namesOf(notification))
-    const [{ value }] = await read(kv, [clicks.get(name(deliveredId))])
-    return value && { count: value[0], firstAt: value[1] }
-  },
-
-  async restoreClicks(records, now) {
-    const groups = new Map<string, CopyClicks[]>()
-    for (const record of records) {
-      const partition = partitionOf(record)
-      const group = groups.get(partition)
-      if (group) group.push(record)
-      else groups.set(partition, [record])
+/** Clicks on one notification that come while others are being counted are counted together: a crowd costs few commits. */
+const createCounting = (kv: Kv) => {
+  const lock = createKeyedLock()
+  const waiting = new Map<string, { followed: { copyId: string; at: number }[]; counted: Promise<void> }>()
+  return (names: ClickedNotification, copyId: string, at: number): Promise<void> => {
+    const partition = partitionOf(names)
+    const group = waiting.get(partition)
+    if (group) {
+      group.followed.push({ copyId, at })
+      return group.counted
     }
-    await Promise.all(
-      [...groups.values()].map(async (group) => {
-        const [first] = group
-        if (!first) return
-        const { copyId: _, count: __, firstAt: ___, ...names } = first
-        await restoreOne(kv, { names, records: group, now })
-      }),
-    )
-  },
-})
+    const own = { followed: [{ copyId, at }], counted: Promise.resolve() }
+    waiting.set(partition, own)
+    own.counted = lock(partition, () => {
+      waiting.delete(partition)
+      return add(kv, names, byCopy(own.followed), { now: at })
+    })
+    return own.counted
+  }
+}
+
+export const createClickStore = (kv: Kv): ClickStore => {
+  const count = createCounting(kv)
+  return {
+    async click(notification, deliveredId, at) {
+      await count(namesOf(notification), deliveredId, at)
+    },
+
+    async clicks(notification) {
+      const [{ value }] = await read(kv, [setsOf(namesOf(notification)).clicked.get()])
+      return value && { count: value.count, firstAt: value.firstAt, copies: value.copies }
+    },
+
+    async copyClicks(notification, deliveredId) {
+      const { clicks } = setsOf(namesOf(notification))
+      const [{ value }] = await read(kv, [clicks.get(name(deliveredId))])
+      return value && { count: value[0], firstAt: value[1] }
+    },
+
+    async restoreClicks(records, now) {
+      const groups = new Map<string, CopyClicks[]>()
+      for (const record of records) {
+        const partition = partitionOf(record)
+        const group = groups.get(partition)
+        if (group) group.push(record)
+        else groups.set(partition, [record])
+      }
+      await Promise.all(
+        [...groups.values()].map(async (group) => {
+          const [one] = group
+          if (!one) return
+          const { copyId: _, count: __, firstAt: ___, ...names } = one
+          await add(kv, names, group, { now, isRestore: true })
+        }),
+      )
+    },
+  }
+}
