@@ -18,7 +18,8 @@ export const notifyClicksContract = (engine: Engine): void => {
       await Promise.all(Array.from({ length: 9 }, () => stores.notify.click(one, 'a', T + 6)))
       await stores.notify.click(one, 'b', T + 7)
       await stores.reopen()
-      expect(await stores.notify.clicks(one)).toEqual({ count: 11, firstAt: T + 5, copies: 2 })
+      const days = [{ day: '2026-01-01', count: 11 }]
+      expect(await stores.notify.clicks(one)).toEqual({ count: 11, firstAt: T + 5, copies: 2, days })
       expect(await stores.notify.copyClicks(one, 'a')).toEqual({ count: 10, firstAt: T + 5 })
       expect(await stores.notify.copyClicks(one, 'b')).toEqual({ count: 1, firstAt: T + 7 })
       expect(await stores.notify.copyClicks(one, 'c')).toBeUndefined()

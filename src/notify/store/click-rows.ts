@@ -6,7 +6,7 @@
  * | notify.clicks | copy id | clicks of this copy, when the first one was |
  * | notify.clicked | – | the notification's names; clicks of all copies, when the first one was, how many copies |
  *
- * A click checks every row that it counts on, so two at once both count. All rows end with the notification.
+ * Clicks by day stand in `./click-days.ts`. A click checks every row that it counts on, so two at once both count. All rows end with the notification.
  */
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
@@ -15,6 +15,7 @@ import { name } from '../../storage/bytes.ts'
 import { json } from '../../storage/codec.ts'
 import type { Kv } from '../../storage/kv.ts'
 import { defineTable, read, transact } from '../../storage/table.ts'
+import { addDays, byDay, CLICK_DAYS, clickDays, restoreDays } from './click-days.ts'
 import type { ClickedNotification, ClickStore, CopyClicks } from './clicks.ts'
 import type { Notification } from './records.ts'
 
@@ -37,6 +38,7 @@ export const CLICK_TABLES = {
     ends: true,
   }),
   clicked: defineTable({ name: 'notify.clicked', shape: 'cell', codec: json(clickedSchema), ends: true }),
+  days: CLICK_DAYS,
 }
 
 /** An id may be used again when its notification has expired: its time tells the two apart. */
@@ -61,19 +63,24 @@ const namesOf = ({ projectId, domain, id, createdAt, expiresAt }: Notification):
 
 /** Clicks of one copy that are added. */
 type Added = Pick<CopyClicks, 'copyId' | 'count' | 'firstAt'>
+/** Clicks of each day that are added. */
+const NO_DAYS: ReadonlyMap<string, number> = new Map()
 
-/** Adds clicks of copies of one notification; `isRestore`: a copy that has some stays as it is. */
+/** Adds clicks of copies of one notification, and of days; `isRestore`: a copy that has some stays as it is. */
 const add = (
   kv: Kv,
   names: ClickedNotification,
   added: readonly Added[],
-  { now, isRestore = false }: { now: number; isRestore?: boolean },
+  { now, days = NO_DAYS, isRestore = false }: { now: number; days?: typeof NO_DAYS; isRestore?: boolean },
 ): Promise<void> => {
   const { partition, clicks, clicked } = setsOf(names)
   const { expiresAt } = names
   return transact(kv, now, async () => {
     const rows = added.map(({ copyId }) => clicks.get(name(copyId)))
-    const [all, ...found] = await read(kv, [clicked.get(), ...rows])
+    const [[all, ...found], ofDays] = await Promise.all([
+      read(kv, [clicked.get(), ...rows]),
+      addDays(kv, partition, { days, expiresAt }),
+    ])
     const sum = { ...(all.value ?? { ...names, count: 0, firstAt: Number.POSITIVE_INFINITY, copies: 0 }) }
     const writes = added.flatMap(({ copyId, count, firstAt }, nth) => {
       const known = found[nth]?.value
@@ -85,9 +92,9 @@ const add = (
       return [clicks.put({ key: name(copyId), value: [before + count, Math.min(first, firstAt)], expiresAt })]
     })
     if (writes.length === 0) return { answer: undefined }
-    const checks = [all, ...found].map(({ isUnchanged }) => isUnchanged)
-    const batch = { partition, checks, writes: [...writes, clicked.put({ value: sum, expiresAt })] }
-    return { answer: undefined, batch }
+    const checks = [...[all, ...found].map(({ isUnchanged }) => isUnchanged), ...ofDays.checks]
+    writes.push(clicked.put({ value: sum, expiresAt }), ...ofDays.writes)
+    return { answer: undefined, batch: { partition, checks, writes } }
   })
 }
 
@@ -117,7 +124,8 @@ const createCounting = (kv: Kv) => {
     waiting.set(partition, own)
     own.counted = lock(partition, () => {
       waiting.delete(partition)
-      return add(kv, names, byCopy(own.followed), { now: at })
+      const days = byDay(own.followed.map((one) => one.at))
+      return add(kv, names, byCopy(own.followed), { now: at, days })
     })
     return own.counted
   }
@@ -131,8 +139,9 @@ export const createClickStore = (kv: Kv): ClickStore => {
     },
 
     async clicks(notification) {
-      const [{ value }] = await read(kv, [setsOf(namesOf(notification)).clicked.get()])
-      return value && { count: value.count, firstAt: value.firstAt, copies: value.copies }
+      const { partition, clicked } = setsOf(namesOf(notification))
+      const [{ value }, days] = await read(kv, [clicked.get(), clickDays(partition)])
+      return value && { count: value.count, firstAt: value.firstAt, copies: value.copies, days }
     },
 
     async copyClicks(notification, deliveredId) {
@@ -157,6 +166,11 @@ export const createClickStore = (kv: Kv): ClickStore => {
           await add(kv, names, group, { now, isRestore: true })
         }),
       )
+    },
+
+    async restoreClickDays(records, now) {
+      const placed = records.map((record) => ({ ...record, partition: partitionOf(record) }))
+      await restoreDays(kv, placed, now)
     },
   }
 }

@@ -95,23 +95,30 @@ const mqReaders = (source: RowSource): Pick<Readers, 'mqMessage' | 'mqAttended'>
   ),
 })
 
+/** Rows beside the notification that was clicked, with its names. */
+const ofClicked = <V, R>(source: RowSource, typed: TypedTable<V>, pick: (row: TypedRow<V>) => R) =>
+  joined(source, typed, {
+    and: ({ partition }) => CLICK_TABLES.clicked.in(partition).get(),
+    pick(row, { value: clicked }, now) {
+      if (!clicked || clicked.expiresAt <= now) return undefined
+      const { count: _, firstAt: __, copies: ___, ...names } = clicked
+      return { ...names, ...pick(row) }
+    },
+  })
+
 const notifyReaders = (
   source: RowSource,
-): Pick<Readers, 'serverKeys' | 'project' | 'webhook' | 'app' | 'click'> => ({
+): Pick<Readers, 'serverKeys' | 'project' | 'webhook' | 'app' | 'click' | 'clickDay'> => ({
   serverKeys: records(source, SERVER_KEYS, ({ value: keys }) => ({ keys })),
   project: records(source, PROJECT_TABLES.projects, ({ value }) => value),
   webhook: records(source, WEBHOOKS, ({ subject: projectId, value: { webhooks } }) =>
     webhooks.length > 0 ? { projectId, webhooks } : undefined,
   ),
   app: records(source, APP_TABLES.apps, ({ value }) => value),
-  click: joined(source, CLICK_TABLES.clicks, {
-    and: ({ partition }) => CLICK_TABLES.clicked.in(partition).get(),
-    pick({ key, value: [count, firstAt] }, { value: clicked }, now) {
-      if (!clicked || clicked.expiresAt <= now) return undefined
-      const { count: _, firstAt: __, copies: ___, ...names } = clicked
-      return { ...names, copyId: key.toString(), count, firstAt }
-    },
-  }),
+  click: ofClicked(source, CLICK_TABLES.clicks, ({ key, value: [count, firstAt] }) => ({
+    ...{ copyId: key.toString(), count, firstAt },
+  })),
+  clickDay: ofClicked(source, CLICK_TABLES.days, ({ key, value: count }) => ({ day: key.toString(), count })),
 })
 
 const notExpired = ({ value }: TypedRow<Job>, now: number) => (value.expiresAt > now ? value : undefined)

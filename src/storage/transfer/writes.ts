@@ -16,6 +16,7 @@ type ByVerbs =
   | 'contested'
   | 'webhook'
   | 'click'
+  | 'clickDay'
   | 'watch'
   | 'job'
   | 'mqMessage'
@@ -133,6 +134,7 @@ export const writesByVerbs = ({
     project: { write: each((project) => notify.createProject(project)) },
     webhook: { write: each(({ projectId, webhooks }) => registerWebhooks(notify, projectId, webhooks)) },
     click: { write: ofKept(notify, notify.restoreClicks) },
+    clickDay: { write: ofKept(notify, notify.restoreClickDays) },
     app: { write: each((app) => notify.createApp(app)) },
     notification: { write: each((notification) => notify.putNotification(notification)) },
     account: { write: each(({ accountKey, record }) => replaceRecord(notify, accountKey, record)) },
