@@ -7,6 +7,7 @@ import { createKeysStore, KEYS_TABLES } from '../keys/store-rows.ts'
 import { MQ_TABLES } from '../mq/store-rows.ts'
 import { createMqStore } from '../mq/store-verbs.ts'
 import { APP_TABLES, createAppStore } from '../notify/store/app-rows.ts'
+import { CLICK_TABLES, createClickStore } from '../notify/store/click-rows.ts'
 import { createProjectStore, PROJECT_TABLES } from '../notify/store/project-rows.ts'
 import { createServerKeysStore, SERVER_KEYS } from '../notify/store/server-keys.ts'
 import { createWebhookStore, WEBHOOKS } from '../notify/store/webhook-rows.ts'
@@ -20,7 +21,7 @@ import { createLeases } from './leases.ts'
 
 const TYPED_TABLES = [
   ...[MESSAGE_TABLES, REGISTRATION_TABLES, CONTACTS_TABLES, JOB_TABLES, KEYS_TABLES, MQ_TABLES],
-  ...[OPERATOR_TABLES, APP_TABLES, PROJECT_TABLES, { SERVER_KEYS, WEBHOOKS }, WATCH_TABLES],
+  ...[OPERATOR_TABLES, APP_TABLES, CLICK_TABLES, PROJECT_TABLES, { SERVER_KEYS, WEBHOOKS }, WATCH_TABLES],
 ]
 /** All that lasts. */
 export const ROOM_TABLES: readonly Table[] = TYPED_TABLES.flatMap((tables) =>
@@ -44,5 +45,6 @@ export const createNotifyRows = (kv: Kv) => ({
   ...createProjectStore(kv),
   ...createAppStore(kv),
   ...createWebhookStore(kv),
+  ...createClickStore(kv),
 })
 export type NotifyRows = ReturnType<typeof createNotifyRows>

@@ -1,6 +1,7 @@
 import { engines } from '../support/engines.ts'
 import { notifyAccountsContract } from './notify-accounts.ts'
 import { notifyAppsContract } from './notify-apps.ts'
+import { notifyClickDaysContract } from './notify-click-days.ts'
 import { notifyClicksContract } from './notify-clicks.ts'
 import { notifyHistoryContract } from './notify-history.ts'
 import { notifyOutboxContract } from './notify-outbox.ts'
@@ -16,6 +17,7 @@ for (const engine of engines) {
   notifyOutboxContract(engine)
   notifyWebhooksContract(engine)
   notifyClicksContract(engine)
+  notifyClickDaysContract(engine)
   notifyProjectsContract(engine)
   notifyReceiptsContract(engine)
   notifyRotationContract(engine)

@@ -10,7 +10,8 @@ import { AccountText, Domain } from './schema.ts'
 const Query = z.object({ appDomain: Domain.optional(), account: AccountText.optional() })
 
 const Own = z.object({ clicks: z.number(), first_click_at: z.string().nullable() })
-const Answer = Own.extend({ accounts: z.number(), account: Own.optional() })
+const Day = z.object({ day: z.string(), count: z.number() })
+const Answer = Own.extend({ accounts: z.number(), days: z.array(Day), account: Own.optional() })
 
 const shown = ({ count, firstAt }: Clicks): z.output<typeof Own> => ({
   clicks: count,
@@ -30,6 +31,7 @@ export const mountLinks = (
     return c.json({
       ...shown(clicks),
       accounts: clicks.copies,
+      days: clicks.days,
       ...(account !== undefined && { account: shown(clicks.own ?? { count: 0, firstAt: 0 }) }),
     })
   })
@@ -39,7 +41,8 @@ export const LINK_ROUTES: readonly Described[] = [
   {
     method: 'get',
     path: '/v1/{projectId}/notifications/{id}/links',
-    summary: 'How often the links of a notification were followed, by how many, and by one account',
+    summary:
+      'How often the links of a notification were followed, by how many, on which days (UTC), and by one account',
     secret: true,
     query: Query,
     answer: Answer,

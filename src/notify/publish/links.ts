@@ -4,7 +4,7 @@ import { accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'
 import { deliveredIdOf } from '../ids.ts'
-import type { Clicks } from '../store/clicks.ts'
+import type { ClickDay, Clicks } from '../store/clicks.ts'
 import type { NotifyStore } from '../store/store.ts'
 import type { FanOut } from './fan-out.ts'
 import { appsOf } from './resolve-app.ts'
@@ -17,7 +17,7 @@ export interface NotificationLinks {
     projectId: string,
     notificationId: string,
     options?: { domain?: string | undefined; account?: string | undefined },
-  ): Promise<Clicks & { copies: number; own?: Clicks | undefined }>
+  ): Promise<Clicks & { copies: number; days: ClickDay[]; own?: Clicks | undefined }>
 }
 
 export const createNotificationLinks = ({
@@ -51,7 +51,7 @@ export const createNotificationLinks = ({
         account === undefined ? undefined : await fanOut.subscriptionOf(accountKey(account), app.domain)
       const own =
         subscription && (await store.copyClicks(notification, deliveredIdOf(subscription.id, notificationId)))
-      return { ...(all ?? { count: 0, copies: 0, firstAt: 0 }), own }
+      return { ...(all ?? { count: 0, copies: 0, firstAt: 0, days: [] }), own }
     }
     throw new ProtocolError('unknown_notification')
   },

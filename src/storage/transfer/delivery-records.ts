@@ -49,3 +49,6 @@ export const receipt = z.object({
 
 /** How often the link of one copy was followed. */
 export const click = z.object({ copyId: text, count: z.number(), firstAt: time, ...ofNotification })
+
+/** How often the link was followed on one UTC day, on all copies. */
+export const clickDay = z.object({ day: text, count: z.number(), ...ofNotification })

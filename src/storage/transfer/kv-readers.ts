@@ -5,6 +5,7 @@ import { CONTACTS_TABLES } from '../../contacts/store.ts'
 import { KEYS_TABLES } from '../../keys/store-rows.ts'
 import { MQ_TABLES, placeOf, queueOf } from '../../mq/store-rows.ts'
 import { APP_TABLES } from '../../notify/store/app-rows.ts'
+import { CLICK_TABLES } from '../../notify/store/click-rows.ts'
 import { PROJECT_TABLES } from '../../notify/store/project-rows.ts'
 import { SERVER_KEYS } from '../../notify/store/server-keys.ts'
 import { WEBHOOKS } from '../../notify/store/webhook-rows.ts'
@@ -47,7 +48,13 @@ const records = <V, R>(
 const joined = <V, W, R>(
   source: RowSource,
   typed: TypedTable<V>,
-  { and, pick }: { and: (row: TypedRow<V>) => Read<W>; pick: (row: TypedRow<V>, other: W) => R | undefined },
+  {
+    and,
+    pick,
+  }: {
+    and: (row: TypedRow<V>) => Read<W>
+    pick: (row: TypedRow<V>, other: W, now: number) => R | undefined
+  },
 ): TableReader<R> => {
   const rows = records(source, typed, (row) => row)
   return {
@@ -56,7 +63,7 @@ const joined = <V, W, R>(
         const others = await read(source, page.records.map(and))
         const found = page.records.map((row, at) => {
           const other = others[at]
-          return other === undefined ? undefined : pick(row, other)
+          return other === undefined ? undefined : pick(row, other, from.now)
         })
         yield { records: found.filter((record) => record !== undefined), cursor: page.cursor }
       }
@@ -89,13 +96,30 @@ const mqReaders = (source: RowSource): Pick<Readers, 'mqMessage' | 'mqAttended'>
   ),
 })
 
-const notifyReaders = (source: RowSource): Pick<Readers, 'serverKeys' | 'project' | 'webhook' | 'app'> => ({
+/** Rows beside the notification that was clicked, with its names. */
+const ofClicked = <V, R>(source: RowSource, typed: TypedTable<V>, pick: (row: TypedRow<V>) => R) =>
+  joined(source, typed, {
+    and: ({ partition }) => CLICK_TABLES.clicked.in(partition).get(),
+    pick(row, { value: clicked }, now) {
+      if (!clicked || clicked.expiresAt <= now) return undefined
+      const { count: _, firstAt: __, copies: ___, ...names } = clicked
+      return { ...names, ...pick(row) }
+    },
+  })
+
+const notifyReaders = (
+  source: RowSource,
+): Pick<Readers, 'serverKeys' | 'project' | 'webhook' | 'app' | 'click' | 'clickDay'> => ({
   serverKeys: records(source, SERVER_KEYS, ({ value: keys }) => ({ keys })),
   project: records(source, PROJECT_TABLES.projects, ({ value }) => value),
   webhook: records(source, WEBHOOKS, ({ subject: projectId, value: { webhooks } }) =>
     webhooks.length > 0 ? { projectId, webhooks } : undefined,
   ),
   app: records(source, APP_TABLES.apps, ({ value }) => value),
+  click: ofClicked(source, CLICK_TABLES.clicks, ({ key, value: [count, firstAt] }) => ({
+    ...{ copyId: key.toString(), count, firstAt },
+  })),
+  clickDay: ofClicked(source, CLICK_TABLES.days, ({ key, value: count }) => ({ day: key.toString(), count })),
 })
 
 const notExpired = ({ value }: TypedRow<Job>, now: number) => (value.expiresAt > now ? value : undefined)

@@ -16,7 +16,7 @@ import { NONCE_LIFE_MS } from '../../contacts/store.ts'
 import { appSchema } from '../../notify/store/app-rows.ts'
 import { projectSchema } from '../../notify/store/project-rows.ts'
 import { webhookSchema } from '../../notify/store/webhook-rows.ts'
-import { click, copy, receipt, withdrawn } from './delivery-records.ts'
+import { click, clickDay, copy, receipt, withdrawn } from './delivery-records.ts'
 import { account, entry, notification, watcher } from './notify-records.ts'
 import {
   approval,
@@ -58,6 +58,7 @@ export const TABLES = {
   withdrawn,
   receipt,
   click,
+  clickDay,
   request: z.object({ id: text, expiresAt: time }),
   /** `place` is only for the order: it rises as entries were added, and is the engine's own. */
   outbox: z.object({ place, entry }),

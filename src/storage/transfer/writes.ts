@@ -1,4 +1,5 @@
 import { REVOKED_LIFE_MS } from '../../keys/store.ts'
+import type { ClickedNotification } from '../../notify/store/clicks.ts'
 import type { AccountRecord, Webhook } from '../../notify/store/store.ts'
 import type { Stores } from '../stores.ts'
 import type { Records, Writers } from './transfer.ts'
@@ -14,6 +15,8 @@ type ByVerbs =
   | 'account'
   | 'contested'
   | 'webhook'
+  | 'click'
+  | 'clickDay'
   | 'watch'
   | 'job'
   | 'mqMessage'
@@ -40,6 +43,24 @@ const all =
   async (records: readonly R[]): Promise<R[]> => {
     await write(records)
     return []
+  }
+
+/** Those whose notification is kept are written together; the others are returned. */
+const ofKept =
+  <R extends ClickedNotification>(
+    notify: Stores['notify'],
+    write: (records: readonly R[], now: number) => Promise<void>,
+  ) =>
+  async (records: readonly R[]): Promise<R[]> => {
+    const kept = await Promise.all(
+      records.map(async ({ projectId, domain, notificationId, sentAt }) => {
+        const notification = await notify.notification(projectId, domain, notificationId)
+        return notification?.createdAt === sentAt
+      }),
+    )
+    const [placed, left] = [records.filter((_, at) => kept[at]), records.filter((_, at) => !kept[at])]
+    await write(placed, Date.now())
+    return left
   }
 
 /** What was kept was within its limits; they may be others by now. */
@@ -112,6 +133,8 @@ export const writesByVerbs = ({
     serverKeys: { write: each(({ keys: own }) => notify.serverKeys(own)) },
     project: { write: each((project) => notify.createProject(project)) },
     webhook: { write: each(({ projectId, webhooks }) => registerWebhooks(notify, projectId, webhooks)) },
+    click: { write: ofKept(notify, notify.restoreClicks) },
+    clickDay: { write: ofKept(notify, notify.restoreClickDays) },
     app: { write: each((app) => notify.createApp(app)) },
     notification: { write: each((notification) => notify.putNotification(notification)) },
     account: { write: each(({ accountKey, record }) => replaceRecord(notify, accountKey, record)) },

@@ -205,7 +205,7 @@ describe('clicks', () => {
     const links = `/v1/${id}/notifications/linked/links`
     expect(await world.call('GET', links)).toMatchObject({
       status: 200,
-      body: { clicks: 0, accounts: 0, first_click_at: null },
+      body: { clicks: 0, accounts: 0, first_click_at: null, days: [] },
     })
     const copies = (await world.outbox()).flatMap(({ id: copy, task }) =>
       task.kind === 'notification' && task.notificationId === 'linked' ? [{ copy, task }] : [],
@@ -221,7 +221,8 @@ describe('clicks', () => {
     // Who only looks where it leads does not click.
     expect((await follow(2, 'HEAD')).status).toBe(307)
 
-    const all = { clicks: 5, accounts: 2, first_click_at: firstAt }
+    const days = [{ day: firstAt.slice(0, 10), count: 5 }]
+    const all = { clicks: 5, accounts: 2, first_click_at: firstAt, days }
     expect((await world.call('GET', links)).body).toEqual(all)
     const secondAt = new Date(world.clock.now()).toISOString()
     const of = async (account = '') =>
@@ -260,7 +261,7 @@ describe('clicks', () => {
     if (!kept || !entry) throw new Error('it was sent')
     await world.call('GET', `/v1/notification/${entry.id}`)
     expect(await world.store.clicks(kept)).toMatchObject({ count: 1 })
-    await world.store.sweep(kept.expiresAt + 1, 1_000)
+    await world.kv.sweep(kept.expiresAt + 1, 1_000)
     expect(await world.store.clicks(kept)).toBeUndefined()
     expect(await world.store.copyClicks(kept, entry.id)).toBeUndefined()
   })

@@ -161,6 +161,7 @@ export const startHttpWorld = async (
   }
 
   return {
+    kv: stores.kv,
     store,
     jobQueue: stores.jobQueue,
     webhooks,

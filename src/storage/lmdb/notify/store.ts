@@ -10,7 +10,6 @@ import type { NotifyStore } from '../../../notify/store/store.ts'
 import type { NotifyRows } from '../../room-stores.ts'
 import type { Env } from '../env.ts'
 import { createLmdbAccounts } from './accounts.ts'
-import { createLmdbClicks } from './clicks.ts'
 import { createCopies } from './copies.ts'
 import { createLmdbFanOut } from './fan-out.ts'
 import { createLmdbHistory } from './history.ts'
@@ -41,7 +40,6 @@ export const createLmdbNotify = (
     ...createLmdbFanOut(env, tables, rows, outbox),
     ...createLmdbHistory(env, tables, rows, outbox),
     ...createLmdbReceipts(env, tables, rows, outbox),
-    ...createLmdbClicks(env, tables),
     takeOutbox,
     returnOutbox,
     outboxSize,

@@ -86,7 +86,6 @@ const sweepExpired = (deps: SweepDeps, now: number, limit: number): number => {
     const what = at.subarray(9)
     if (at[8] === EXPIRING.notification) removeNotification(deps, what)
     else if (at[8] === EXPIRING.copy) removeCopy(deps, what)
-    else if (at[8] === EXPIRING.click) deps.tables.clicks.remove(what)
     else if (at[8] === EXPIRING.collapsing) removeCollapsing(deps, what, at.readDoubleBE())
     else deps.tables.requests.remove(what)
     deps.tables.expiry.remove(at)

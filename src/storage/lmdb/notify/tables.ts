@@ -32,7 +32,6 @@ export interface SubscriptionRow {
  * | collapsing | n, collapse key | id of the last copy with that key, expiresAt |
  * | sent | project id, domain (and again with none), createdAt, m | – |
  * | requests | request id | expiresAt |
- * | clicks | hash of a notification; the same and copy id | count, first time; how many copies |
  * | expiry | expiresAt, kind, what | – |
  * | outbox | insertion number | the entry |
  * | outboxIds | entry id | insertion number |
@@ -57,7 +56,6 @@ export interface Tables {
   collapsing: Rows<[copyId: string, expiresAt: number]>
   sent: Bytes
   requests: Rows<number>
-  clicks: Rows<[count: number, firstAt: number, copies: number]>
   expiry: Bytes
   outbox: Rows<OutboxEntry>
   outboxIds: Rows<number>
@@ -85,7 +83,6 @@ export const openTables = (env: Env): Tables => {
     collapsing: rows('collapsing'),
     sent: bytes('sent'),
     requests: rows('requests'),
-    clicks: rows('clicks'),
     expiry: bytes('expiry'),
     outbox: rows('outbox'),
     outboxIds: rows('outboxIds'),
@@ -101,7 +98,7 @@ export const nextNumber = (tables: Tables, series: string): number => {
   return next
 }
 
-export const EXPIRING = { notification: 1, copy: 2, request: 3, click: 4, collapsing: 5 } as const
+export const EXPIRING = { notification: 1, copy: 2, request: 3, collapsing: 5 } as const
 
 export const expiryKey = (expiresAt: number, kind: keyof typeof EXPIRING, what: Buffer): Buffer =>
   key(number(expiresAt), Buffer.from([EXPIRING[kind]]), what)

@@ -1,23 +1,15 @@
 /** Notifications and what became of them, as records (`../../transfer/delivery-records.ts`), and back. */
 import type { Notification } from '../../../notify/store/store.ts'
-import { behind, endOf, key, name, number } from '../../bytes.ts'
+import { endOf, name, number } from '../../bytes.ts'
 import type { Readers, Records, Writers } from '../../transfer/transfer.ts'
 import { PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
-import { clicksOf } from '../notify/clicks.ts'
 import { copyKey, copyOf, notificationKey } from '../notify/copies.ts'
 import { collapsingKey } from '../notify/fan-out.ts'
 import { receiptOf } from '../notify/receipt-rows.ts'
 import type { NotifyParts } from '../notify/store.ts'
 import { expiryKey } from '../notify/tables.ts'
 import { type ReadView, walk } from './walk.ts'
-
-type Click = Records['click']
-
-/** Clicks of one page. */
-const CLICKS_PAGE_SIZE = 1_000
-/** Length of what clicks of a notification begin with. */
-const REFERENCE_BYTES = 32
 
 type Tables = NotifyParts['tables']
 
@@ -57,27 +49,10 @@ const namesOfNumber = (tables: Tables, view: ReadView, m: number, now: number) =
   return namesOf(notification)
 }
 
-/** Clicks of the copies of one notification. */
-function* clickPages(
-  tables: Tables,
-  view: ReadView,
-  whole: Buffer,
-): Generator<Pick<Click, 'copyId' | 'count' | 'firstAt'>[]> {
-  const end = key(whole, Buffer.from([0xff]))
-  for (let start = behind(whole); ; ) {
-    const rows = [...tables.clicks.getRange({ ...view, start, end, limit: CLICKS_PAGE_SIZE })]
-    yield rows.map(({ key: at, value: [count, firstAt] }) => {
-      start = behind(Buffer.from(at))
-      return { copyId: at.toString('utf8', REFERENCE_BYTES), count, firstAt }
-    })
-    if (rows.length < CLICKS_PAGE_SIZE) return
-  }
-}
-
 const readers = (
   tables: Tables,
   view: ReadView,
-): Pick<Readers, 'notification' | 'copy' | 'withdrawn' | 'receipt' | 'click'> => {
+): Pick<Readers, 'notification' | 'copy' | 'withdrawn' | 'receipt'> => {
   const notifications = walk(tables.notifications, view, (at, one, now) =>
     one.expiresAt > now && isCurrent(tables, view, at.readDoubleBE(), one)
       ? { ...one, deliverBy: one.deliverBy ?? one.expiresAt }
@@ -116,30 +91,10 @@ const readers = (
         yield* pages.read(from)
       },
     },
-    click: {
-      size: async () => undefined,
-      // Their keys do not say whose they are; what their notifications are called does.
-      async *read({ now, after }) {
-        let done = after
-        for await (const { records, cursor } of notifications.read({ now, after })) {
-          let found: Click[] = []
-          for (const one of records) {
-            for (const rows of clickPages(tables, view, clicksOf(one))) {
-              found.push(...rows.map((row) => ({ ...row, ...namesOf(one) })))
-              if (found.length < CLICKS_PAGE_SIZE) continue
-              yield { records: found, cursor: done }
-              found = []
-            }
-          }
-          done = cursor
-          yield { records: found, cursor }
-        }
-      },
-    },
   }
 }
 
-type Named = Pick<Click, 'projectId' | 'domain' | 'notificationId' | 'sentAt'>
+type Named = Pick<Records['receipt'], 'projectId' | 'domain' | 'notificationId' | 'sentAt'>
 /** What the writers put rows into. */
 interface Rows {
   tables: Tables
@@ -221,20 +176,6 @@ const putReceipt = (rows: Rows, record: Records['receipt']): boolean => {
   return true
 }
 
-const putClick = (rows: Rows, record: Click): boolean => {
-  const { tables } = rows
-  if (numberOf(rows, record) === undefined) return false
-  const { copyId, count, firstAt, expiresAt } = record
-  const whole = clicksOf({ ...record, id: record.notificationId, createdAt: record.sentAt })
-  const one = key(whole, name(copyId))
-  if (tables.clicks.get(one)) return true
-  const [total, first, clicked] = tables.clicks.get(whole) ?? [0, firstAt, 0]
-  tables.clicks.put(one, [count, firstAt, 0])
-  tables.clicks.put(whole, [total + count, Math.min(first, firstAt), clicked + 1])
-  for (const row of [whole, one]) tables.expiry.put(expiryKey(expiresAt, 'click', row), PRESENT)
-  return true
-}
-
 const writer = <R>(
   env: Env,
   rows: Rows,
@@ -253,11 +194,10 @@ export const createSentTransfer = (
   { tables, rows: notifyRows }: Pick<NotifyParts, 'tables' | 'rows'>,
 ) => {
   const rows: Rows = { tables, ...notifyRows }
-  const write: Pick<Writers, 'copy' | 'withdrawn' | 'receipt' | 'click'> = {
+  const write: Pick<Writers, 'copy' | 'withdrawn' | 'receipt'> = {
     copy: writer(env, rows, putCopy, ({ id, subscriptionId }) => [id, subscriptionId]),
     withdrawn: writer(env, rows, putWithdrawn, ({ id, subscriptionId }) => [id, subscriptionId]),
     receipt: writer(env, rows, putReceipt, ({ accountKey }) => [accountKey]),
-    click: writer(env, rows, putClick, ({ copyId }) => [copyId]),
   }
   return { read: (view: ReadView) => readers(tables, view), write }
 }

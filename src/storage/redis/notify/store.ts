@@ -15,7 +15,6 @@ import { createAsk } from '../call-batcher.ts'
 import type { Channels } from '../channels.ts'
 import type { RedisConnection } from '../connection.ts'
 import { createRedisAccounts } from './accounts.ts'
-import { createRedisClicks } from './clicks.ts'
 import { createPartitionCache } from './deps.ts'
 import { createRedisFanOut } from './fan-out.ts'
 import { createRedisHistory } from './history.ts'
@@ -55,7 +54,6 @@ export const createRedisNotifyStore = ({
     ...createRedisFanOut(deps, notifications, outbox),
     ...createRedisHistory(deps, notifications, requests, outbox),
     ...createRedisReceipts(deps, notifications, outbox),
-    ...createRedisClicks(deps),
     putNotification,
     notification,
     notifications: sent,

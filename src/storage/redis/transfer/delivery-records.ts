@@ -5,7 +5,6 @@
 import type { Notification } from '../../../notify/store/store.ts'
 import type { Readers, Records, Writers } from '../../transfer/transfer.ts'
 import { groupBy } from '../group-by.ts'
-import { restoreClicksScript } from '../lua/notify/restore/clicks.ts'
 import { restoreReceiptsScript } from '../lua/notify/restore/receipts.ts'
 import { partitionOf, receiptKeyOf, referenceOf, TTL_MARGIN_MS } from '../notify/rows/layout.ts'
 import {
@@ -16,12 +15,11 @@ import {
   writeName,
   writeTime,
 } from '../notify/rows/receipt-rows.ts'
-import { scanKeys, scanPairs } from '../scan.ts'
+import { scanKeys } from '../scan.ts'
 import { calls, type TransferDeps, ttlOf } from './calls.ts'
 
 type Receipt = Records['receipt']
-type Click = Records['click']
-type Named = Pick<Click, 'projectId' | 'domain' | 'notificationId' | 'sentAt'>
+type Named = Pick<Receipt, 'projectId' | 'domain' | 'notificationId' | 'sentAt'>
 
 /** Keys that are read together, and members of each. */
 const PAGE_KEYS = 100
@@ -95,7 +93,7 @@ const rowOf = ({ accountKey, account, state, reason, at, copyId }: Receipt): str
   return DIGITS[state] + [...parts, ...(reason === undefined ? [] : [reason])].join(SEPARATOR)
 }
 
-const readers = (deps: TransferDeps): Pick<Readers, 'receipt' | 'click'> => ({
+const readers = (deps: TransferDeps): Pick<Readers, 'receipt'> => ({
   receipt: {
     async *read({ now, after }) {
       const walked = scanKeys(deps.redis, { pattern: '{p*}[kr]:*', type: 'zset' }, after)
@@ -118,26 +116,6 @@ const readers = (deps: TransferDeps): Pick<Readers, 'receipt' | 'click'> => ({
     },
     size: async () => undefined,
   },
-  click: {
-    async *read({ now, after }) {
-      const walked = scanKeys(deps.redis, { pattern: '{p*}k:*', type: 'hash' }, after)
-      for await (const { keys, from } of walked) {
-        for (const { key, notification } of await aboutKeys(deps, keys, 10, now)) {
-          const scan = (cursor: string) =>
-            deps.ask(() => deps.redis.client.hscan(key, cursor, 'COUNT', PAGE_MEMBERS))
-          for await (const pairs of scanPairs(scan)) {
-            const copies = pairs.filter(([copyId]) => copyId !== 'all')
-            const records = copies.map(([copyId, value]): Click => {
-              const [count = 0, firstAt = 0] = value.split(' ').map(Number)
-              return { copyId, count, firstAt, ...namesOf(notification) }
-            })
-            yield { records, cursor: from }
-          }
-        }
-      }
-    },
-    size: async () => undefined,
-  },
 })
 
 /** The receipts of one partition. */
@@ -154,29 +132,13 @@ const restoreReceipts = (deps: TransferDeps, { p, some }: { p: number; some: rea
   return deps.ask(() => deps.redis.script(restoreReceiptsScript, keys, args))
 }
 
-/** The clicks of one notification. */
-const restoreClicks = (deps: TransferDeps, key: string, all: readonly Click[]) =>
-  calls(all, () => 0).map(({ some }) => {
-    const ttl = Math.max(...some.map(({ expiresAt, sentAt }) => ttlOf(expiresAt, sentAt)))
-    const args = some.flatMap(({ copyId, count, firstAt }) => [copyId, count, firstAt])
-    return deps.ask(() => deps.redis.script(restoreClicksScript, [key], [ttl, ...args]))
-  })
-
-const writers = (deps: TransferDeps): Pick<Writers, 'receipt' | 'click'> => ({
+const writers = (deps: TransferDeps): Pick<Writers, 'receipt'> => ({
   receipt: {
     async write(records) {
       const { placed, left } = await sorted(deps, records)
       await Promise.all(
         calls(placed, ({ accountKey }) => partitionOf(accountKey)).map((call) => restoreReceipts(deps, call)),
       )
-      return left
-    },
-  },
-  click: {
-    async write(records) {
-      const { placed, left } = await sorted(deps, records)
-      const groups = groupBy(placed, (record) => deps.layout.clicks(referenceOfRecord(record), record.sentAt))
-      await Promise.all([...groups].flatMap(([key, all]) => restoreClicks(deps, key, all)))
       return left
     },
   },

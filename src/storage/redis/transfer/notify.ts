@@ -24,7 +24,6 @@ type NotifyTables =
   | 'copy'
   | 'withdrawn'
   | 'receipt'
-  | 'click'
   | 'request'
   | 'outbox'
 type Account = Records['account']
@@ -183,7 +182,7 @@ const writers = (
   deps: NotifyTransferDeps,
   copies: Copies,
   sent: Sent,
-): Pick<Writers, 'copy' | 'withdrawn' | 'receipt' | 'click' | 'request' | 'outbox'> => ({
+): Pick<Writers, 'copy' | 'withdrawn' | 'receipt' | 'request' | 'outbox'> => ({
   ...copies.write,
   ...sent.write,
   request: {

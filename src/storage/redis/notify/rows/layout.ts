@@ -31,7 +31,6 @@
  * | `{<p>}order` † | number | the last place in the order that was given out |
  * | `{<q>}n:<notification>` | string | when it expires, space, the notification as JSON |
  * | `{<q>}notifications` | sorted set | notifications by when they expire |
- * | `{<q>}k:<notification>:<when it was sent>` | hash | `all` → clicks, first one, copies clicked; copy → clicks, first one |
  * | `{s:<project>}all`, `{s:<project>}d:<domain>` | sorted set | notification and sentAt, by sentAt: what was sent |
  * | `nt:<topic>`, `nw:<identity key>` | string | look-up: accounts whose topic or watcher it may be |
  * | `nq:<request>` | string | look-up: partition of a request id |
@@ -147,8 +146,6 @@ export const createLayout = (prefix: string) => {
       const p = BASE64URL.indexOf(reference[0] ?? '')
       return { at: partition(p), key: `${prefix}{p${p}}n:${reference}` }
     },
-    clicks: (reference: string, createdAt: number) =>
-      `${prefix}{p${BASE64URL.indexOf(reference[0] ?? '')}}k:${reference}:${createdAt}`,
     /** A partition's subscriber list of an app, by the partition's number. */
     listsOf: (domain: string) => (p: number) => partition(p).list(domain),
     sent: (projectId: string, domain?: string) =>
