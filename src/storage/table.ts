@@ -9,8 +9,8 @@
  * A kept value begins with a version and a checksum over its place and its content, so a bit that turned on the disk, or a
  * row that stands in another's place, is found when it is read and never served: `DamagedRow` names the table.
  */
-import { crc32 } from 'node:zlib'
 import { ProtocolError } from '../protocol/errors.ts'
+import { checksum, textChecksum } from './checksum.ts'
 import type { Codec } from './codec.ts'
 import type {
   Batch,
@@ -42,16 +42,13 @@ const HEAD_BYTES = 5
 const NO_KEY = Buffer.alloc(0)
 const NO_VALUE = Buffer.alloc(0)
 
-const checksumOf = ({ table, partition, subject }: SetName, key: Buffer, content: Buffer): number =>
-  crc32(content, crc32(key, crc32(`${table.name}\0${partition}\0${subject}\0`)))
+/** What the checksums of a set begin with. */
+const setChecksum = ({ table, partition, subject }: SetName): number =>
+  textChecksum(`${table.name}\0${partition}\0${subject}\0`)
 
-const sealed = (set: SetName, key: Buffer, content: Buffer): Buffer => {
-  const value = Buffer.allocUnsafe(HEAD_BYTES + content.length)
-  value[0] = VERSION
-  value.writeUInt32BE(checksumOf(set, key, content), 1)
-  content.copy(value, HEAD_BYTES)
-  return value
-}
+/** Of a kept value: over the name of its set, its key, and what stands behind its head. */
+const checksumOf = (ofSet: number, key: Buffer, value: Buffer): number =>
+  checksum(value, checksum(key, ofSet), HEAD_BYTES)
 
 /** A row that was read, and the check that nobody has changed it since. */
 export interface Row<V> {
@@ -143,17 +140,20 @@ const answerOf = <K extends ReadAnswer['kind']>(
   return answer as Extract<ReadAnswer, { kind: K }>
 }
 
-const opened = <V>(codec: Codec<V>, set: SetName, key: Buffer, value: Buffer): V => {
-  if (set.table.shape === 'index') return codec.decode(NO_VALUE)
-  if (value.length < HEAD_BYTES) throw new DamagedRow(set.table, 'it is too short')
-  if (value[0] !== VERSION) throw new DamagedRow(set.table, `it has the version ${value[0]}`)
-  const content = value.subarray(HEAD_BYTES)
-  if (value.readUInt32BE(1) !== checksumOf(set, key, content))
-    throw new DamagedRow(set.table, 'its checksum is another one')
+const opened = <V>(
+  { table, codec, ofSet }: { table: Table; codec: Codec<V>; ofSet: () => number },
+  key: Buffer,
+  value: Buffer,
+): V => {
+  if (table.shape === 'index') return codec.decode(NO_VALUE)
+  if (value.length < HEAD_BYTES) throw new DamagedRow(table, 'it is too short')
+  if (value[0] !== VERSION) throw new DamagedRow(table, `it has the version ${value[0]}`)
+  if (value.readUInt32BE(1) !== checksumOf(ofSet(), key, value))
+    throw new DamagedRow(table, 'its checksum is another one')
   try {
-    return codec.decode(content)
+    return codec.decode(value.subarray(HEAD_BYTES))
   } catch (error) {
-    throw new DamagedRow(set.table, error instanceof Error ? error.message : String(error))
+    throw new DamagedRow(table, error instanceof Error ? error.message : String(error))
   }
 }
 
@@ -161,19 +161,31 @@ const opened = <V>(codec: Codec<V>, set: SetName, key: Buffer, value: Buffer): V
 class RowSet<V> implements TableSet<V> {
   readonly name: SetName
   readonly #codec: Codec<V>
+  #checksum: number | undefined
 
   constructor(name: SetName, codec: Codec<V>) {
     this.name = name
     this.#codec = codec
   }
 
+  #ofSet(): number {
+    this.#checksum ??= setChecksum(this.name)
+    return this.#checksum
+  }
+
   #seal(key: Buffer, value: V): Buffer {
-    return this.name.table.shape === 'index' ? NO_VALUE : sealed(this.name, key, this.#codec.encode(value))
+    if (this.name.table.shape === 'index') return NO_VALUE
+    const bytes = this.#codec.encodeBehind(HEAD_BYTES, value)
+    bytes[0] = VERSION
+    bytes.writeUInt32BE(checksumOf(this.#ofSet(), key, bytes), 1)
+    return bytes
   }
 
   #row(key: Buffer, value: Buffer): Row<V> {
     const isUnchanged: Check = { kind: 'is', set: this.name, key, value }
-    return { key, value: opened(this.#codec, this.name, key, value), isUnchanged }
+    const { table } = this.name
+    const opening = { table, codec: this.#codec, ofSet: () => this.#ofSet() }
+    return { key, value: opened(opening, key, value), isUnchanged }
   }
 
   #range({ from, to, limit, isReverse = false }: RangePage): ReadRequest {
@@ -224,17 +236,14 @@ class RowSet<V> implements TableSet<V> {
     return { kind: 'is', set: this.name, key, value: this.#seal(key, value) }
   }
 
-  #placed({ key = NO_KEY, value, expiresAt }: Placed<V>) {
-    const end = expiresAt !== undefined && { expiresAt }
-    return { set: this.name, key, value: this.#seal(key, value), ...end }
+  put({ key = NO_KEY, value, expiresAt }: Placed<V>): Write {
+    const row = { kind: 'put' as const, set: this.name, key, value: this.#seal(key, value) }
+    return expiresAt === undefined ? row : { ...row, expiresAt }
   }
 
-  put(row: Placed<V>): Write {
-    return { kind: 'put', ...this.#placed(row) }
-  }
-
-  create(row: Placed<V>): Write {
-    return { kind: 'create', ...this.#placed(row) }
+  create({ key = NO_KEY, value, expiresAt }: Placed<V>): Write {
+    const row = { kind: 'create' as const, set: this.name, key, value: this.#seal(key, value) }
+    return expiresAt === undefined ? row : { ...row, expiresAt }
   }
 
   remove(key = NO_KEY): Write {
@@ -245,9 +254,9 @@ class RowSet<V> implements TableSet<V> {
     return { kind: 'clear', set: this.name }
   }
 
-  enqueue({ at, ...row }: Placed<V> & { at: number }): Write {
-    const { key: id, ...rest } = this.#placed(row)
-    return { kind: 'enqueue', id, at, ...rest }
+  enqueue({ at, key: id = NO_KEY, value, expiresAt }: Placed<V> & { at: number }): Write {
+    const row = { kind: 'enqueue' as const, set: this.name, id, at, value: this.#seal(id, value) }
+    return expiresAt === undefined ? row : { ...row, expiresAt }
   }
 
   delay(id: Buffer, at: number, value?: V): Write {
@@ -271,7 +280,7 @@ export const defineTable = <V>({
   return {
     table,
     in: (partition, subject = '') => new RowSet({ table, partition, subject }, codec),
-    valueOf: ({ set, key, value }) => opened(codec, set, key, value),
+    valueOf: ({ set, key, value }) => opened({ table, codec, ofSet: () => setChecksum(set) }, key, value),
   }
 }
 

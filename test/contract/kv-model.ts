@@ -15,7 +15,10 @@ import type {
 import { defineTable } from '../../src/storage/table.ts'
 
 /** Bytes as they are. */
-const raw: Codec<Buffer> = { encode: (value) => value, decode: (bytes) => bytes }
+const raw: Codec<Buffer> = {
+  encodeBehind: (free, value) => Buffer.concat([Buffer.alloc(free), value]),
+  decode: (bytes) => bytes,
+}
 const options = { codec: raw } as const
 export const TABLES = [
   defineTable({ name: 'test.cells', shape: 'cell', ...options }),
@@ -36,9 +39,12 @@ interface ModelRow extends RawRow {
 const isSameSet = (a: SetName, b: SetName) =>
   a.table.name === b.table.name && a.partition === b.partition && a.subject === b.subject
 
-/** Rows that have ended stay: an engine may keep them, and the tests ask before they end. */
-export const createKvModel = () => {
-  let rows: ModelRow[] = []
+/**
+ * Rows that have ended stay: an engine may keep them, and the tests ask before they end. `from`: what is there at the
+ * beginning.
+ */
+export const createKvModel = (from: readonly ModelRow[] = []) => {
+  let rows = from.map((row) => ({ ...row }))
   const inSet = (set: SetName) =>
     rows.filter((row) => isSameSet(row.set, set)).sort((a, b) => Buffer.compare(a.key, b.key))
   const find = (set: SetName, key: Buffer) => inSet(set).find((row) => row.key.equals(key))

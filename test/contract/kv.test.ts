@@ -80,6 +80,10 @@ for (const engine of engines) {
       subject: ['', 'a subject'][subject] ?? '',
     })
 
+    it('is walked before anything else was asked for', async () => {
+      for (const table of TABLES) for await (const { rows } of kv().rows(table)) expect(rows).toEqual([])
+    })
+
     it('does what a sorted list would do', async () => {
       await fc.assert(
         fc.asyncProperty(fc.array(commandArbitrary, { maxLength: 30 }), async (commands) => {
@@ -258,6 +262,35 @@ for (const engine of engines) {
       expect([before?.status, refused?.status, after?.status]).toEqual(['fulfilled', 'rejected', 'fulfilled'])
       const found = await read(kv(), [set.get(bytes(1)), set.get(bytes(2))])
       expect(found.map(({ value }) => value)).toEqual(['x', 'x'])
+    })
+
+    it('does a batch of thousands of rows, and names the first of several checks that do not hold', async () => {
+      const partition = randomUUID()
+      const sets = TABLES.filter(({ shape, ends }) => shape !== 'cell' && !ends).map((table) => ({
+        ...{ table, partition, subject: 'many' },
+      }))
+      // Some zero bytes, and in no order.
+      const keys = Array.from({ length: 4_500 }, (_, at) => Buffer.from([at % 7, (at * 31) >> 8, at * 31]))
+      const value = (set: SetName) => (set.table.shape === 'index' ? bytes() : Buffer.from('value'))
+      const writes = sets.flatMap((set) =>
+        keys.map((key): Write => ({ kind: 'put', set, key, value: value(set) })),
+      )
+      const checks = sets.flatMap((set) => keys.map((key): Check => ({ kind: 'absent', set, key })))
+      const [first] = await kv().commit([{ partition, checks, writes }], NOW)
+      expect(first).toEqual({ isDone: true, results: writes.map(() => 1) })
+      const distinct = new Set(keys.map((key) => key.toString('hex'))).size
+      for (const set of sets) {
+        const found = await kv().read(keys.map((key) => ({ kind: 'get', set, key })))
+        expect(found.every((one) => one.kind === 'get' && one.value?.equals(value(set)))).toBe(true)
+        if (set.table.shape === 'map') continue
+        expect(await kv().read([{ kind: 'count', set, range: {} }])).toEqual([
+          { kind: 'count', count: distinct },
+        ])
+      }
+      const some = sets.map((set): Check => ({ kind: 'present', set, key: keys[0] ?? bytes() }))
+      const [second] = await kv().commit([{ partition, checks: [...some, ...checks], writes }], NOW)
+      const [set] = sets
+      expect(second).toEqual({ isDone: false, failed: some.length, found: set && value(set) })
     })
 
     it('finds a row that was altered, or that stands in the place of another one', async () => {

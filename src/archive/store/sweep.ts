@@ -1,10 +1,17 @@
 /** Removes archived messages that have expired, topic by topic, as the index of what is due says. */
 import { behind, number } from '../../storage/bytes.ts'
 import { type Row, read, transact } from '../../storage/table.ts'
-import { DUE_DELAY_MS, enterDue, type MessageDeps, PIECE } from './messages.ts'
-import { ALL_DUE, type ArchivedHead, dueFrom, dueIn, MESSAGE_TABLES, putState, removal } from './rows.ts'
-
-const { messages, topics } = MESSAGE_TABLES
+import { DUE_DELAY_MS, enterDue, type MessageDeps, PIECE } from './keep.ts'
+import {
+  ALL_DUE,
+  type ArchivedHead,
+  dueFrom,
+  dueIn,
+  putState,
+  removal,
+  setsOf,
+  type TopicSets,
+} from './rows.ts'
 
 const TOPICS_AT_ONCE = 50
 
@@ -20,35 +27,39 @@ const endOf = (rows: readonly Row<ArchivedHead>[]): number =>
  */
 const step = (
   deps: MessageDeps,
-  { topic, dueAt }: { topic: string; dueAt: number },
+  { sets, dueAt }: { sets: TopicSets; dueAt: number },
   { from, livesUntil, now }: { from: Buffer | undefined; livesUntil: number; now: number },
 ): Promise<Step> =>
   transact<Step>(deps.kv, now, async () => {
     const [{ value: state, isUnchanged }, rows] = await read(deps.kv, [
-      topics.in(topic).get(),
-      messages.in(topic).range({ ...(from && { from }), limit: PIECE.messages }),
+      sets.state.get(),
+      sets.messages.range({ ...(from && { from }), limit: PIECE.messages }),
     ])
     // It is due at another instant by now, or has nothing.
     if (state?.dueAt !== dueAt) return { answer: undefined }
     const last = rows.at(-1)
     if (!last) {
       const next = Math.max(livesUntil, now + DUE_DELAY_MS)
-      await enterDue(deps, topic, next, { now, isRelief: true })
-      const writes = [putState(topic, { ...state, dueAt: next })]
-      return { answer: undefined, batch: { partition: topic, checks: [isUnchanged], writes, isRelief: true } }
+      await enterDue(deps, sets.topic, next, { now, isRelief: true })
+      const writes = [putState(sets, { ...state, dueAt: next })]
+      return {
+        answer: undefined,
+        batch: { partition: sets.topic, checks: [isUnchanged], writes, isRelief: true },
+      }
     }
     const over = rows.filter(({ value }) => value.expiresAt <= now)
     const living = rows.filter(({ value }) => value.expiresAt > now)
     const answer = { last: last.key, livesUntil: Math.min(livesUntil, endOf(living)) }
-    return over.length === 0 ? { answer } : { answer, batch: removal(topic, { state, isUnchanged }, over) }
+    return over.length === 0 ? { answer } : { answer, batch: removal(sets, { state, isUnchanged }, over) }
   })
 
 const sweepTopic = async (deps: MessageDeps, entry: Buffer, now: number): Promise<void> => {
   const { topic, dueAt } = dueFrom(entry)
+  const sets = setsOf(topic)
   let from: Buffer | undefined
   let livesUntil = Number.POSITIVE_INFINITY
   for (;;) {
-    const found = await deps.inTurn(topic, () => step(deps, { topic, dueAt }, { from, livesUntil, now }))
+    const found = await deps.inTurn(topic, () => step(deps, { sets, dueAt }, { from, livesUntil, now }))
     if (!found) break
     from = behind(found.last)
     livesUntil = found.livesUntil

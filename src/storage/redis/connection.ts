@@ -16,7 +16,6 @@
  */
 
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
-import { invariant } from '../../platform/invariant.ts'
 import { type Log, silent } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { diagnoseRedis, mistakeOfReply, versionMistake, warningsOf } from './diagnosis.ts'
@@ -207,7 +206,8 @@ const together = <T>({ client }: ConnectionState, start: () => T): T => {
   }
 }
 
-const batch = async <T>(state: ConnectionState, commands: () => readonly Promise<T>[]): Promise<T[]> => {
+/** Waits for what `start` sends, as long as a call may. */
+const answered = async <T>(state: ConnectionState, start: () => Promise<T>): Promise<T> => {
   const { awaySince, timeoutMs } = state
   if (state.isClosed) throw new ProtocolError('unavailable', 'the store is closed')
   if (state.refusal !== undefined) throw new ProtocolError('unavailable', state.refusal)
@@ -219,17 +219,17 @@ const batch = async <T>(state: ConnectionState, commands: () => readonly Promise
   const restMs = timeoutMs - (awaySince === undefined ? 0 : Date.now() - awaySince)
   const patienceMs = Math.max(restMs, Math.min(timeoutMs, MIN_TIMEOUT_MS))
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    const giveUp = () => reject(new ProtocolError('unavailable', 'Redis did not answer in time'))
-    const dueAt = Date.now() + patienceMs
-    timer = setTimeout(() => {
-      // After a process stood still its timers come before what Redis has said meanwhile.
-      if (Date.now() - dueAt > STOOD_STILL_MS) timer = setTimeout(giveUp, patienceMs)
-      else giveUp()
-    }, patienceMs)
-  })
   try {
-    return await Promise.race([Promise.all(together(state, commands)), late])
+    return await new Promise<T>((resolve, reject) => {
+      const giveUp = () => reject(new ProtocolError('unavailable', 'Redis did not answer in time'))
+      const dueAt = Date.now() + patienceMs
+      timer = setTimeout(() => {
+        // After a process stood still its timers come before what Redis has said meanwhile.
+        if (Date.now() - dueAt > STOOD_STILL_MS) timer = setTimeout(giveUp, patienceMs)
+        else giveUp()
+      }, patienceMs)
+      start().then(resolve, reject)
+    })
   } catch (error) {
     if (error instanceof Error && isReply(error) && REFUSED_WRITE.test(error.message)) {
       for (const listener of state.refusedWriteListeners) listener(error.message)
@@ -240,11 +240,8 @@ const batch = async <T>(state: ConnectionState, commands: () => readonly Promise
   }
 }
 
-const one = async <T>(state: ConnectionState, command: () => Promise<T>): Promise<T> => {
-  const [answer] = await batch(state, () => [command().then((value) => ({ value }))])
-  invariant(answer, 'a command has an answer')
-  return answer.value
-}
+const batch = <T>(state: ConnectionState, commands: () => readonly Promise<T>[]): Promise<T[]> =>
+  answered(state, () => together(state, () => Promise.all(commands())))
 
 const runScript = (
   { client, defined }: ConnectionState,
@@ -306,7 +303,7 @@ export const connectRedis = (options: ConnectOptions): RedisConnection => {
     client,
     together: (start) => together(state, start),
     batch: (commands) => batch(state, commands),
-    one: (command) => one(state, command),
+    one: (command) => answered(state, command),
     script: (script, keys, args) => runScript(state, script, { keys, args, variant: '' }),
     scriptBuffer: (script, keys, args) => runScript(state, script, { keys, args, variant: 'Buffer' }),
     subscriber() {

@@ -13,7 +13,7 @@ import type { Job } from '../../platform/jobs/job-queue.ts'
 import { MIB_BYTES } from '../../platform/units.ts'
 import { WATCH_TABLES } from '../../relay/store-watches.ts'
 import { OPERATOR_TABLES } from '../../sessions/operator/store.ts'
-import { name, number } from '../bytes.ts'
+import { hash, name, number } from '../bytes.ts'
 import { JOB_TABLES } from '../job-queue.ts'
 import type { RowSource, SetName } from '../kv.ts'
 import { mapped, type Read, read, type TypedTable } from '../table.ts'
@@ -233,11 +233,11 @@ const archiveReaders = (source: RowSource): Pick<Readers, 'archived' | 'registra
           for (const piece of pieces(rows)) {
             const found = await read(
               source,
-              piece.map(({ partition, key }) => texts.in(partition).get(key)),
+              piece.map(({ partition, value }) => texts.in(partition).get(hash(value.id))),
             )
             const page = piece.flatMap((row, at) => {
-              const message = found[at]?.value
-              return message === undefined ? [] : [archivedOf(row.partition, row, message)]
+              const text = found[at]?.value
+              return text === undefined ? [] : [archivedOf(row.partition, row, text.message)]
             })
             yield { records: page, cursor: begun }
           }

@@ -1,6 +1,6 @@
 /** Commits of the port in LMDB: batches within one transaction. */
 import { invariant } from '../../../platform/invariant.ts'
-import { key, name, named, number } from '../../bytes.ts'
+import { key, named, number } from '../../bytes.ts'
 import type { Batch, Check, Outcome, SetName, Write } from '../../kv.ts'
 import { PRESENT } from '../bytes.ts'
 import {
@@ -12,15 +12,16 @@ import {
   type KvState,
   keyAt,
   leaseKey,
+  NONE,
   NUMBER_BYTES,
   prefixOf,
   rowsOf,
   valueAt,
 } from './rows.ts'
 
-const findingOf = (kv: KvState, check: Check): { holds: boolean; found?: Buffer | undefined } => {
+const findingOf = (kv: KvState, check: Check, at: Buffer): { holds: boolean; found?: Buffer | undefined } => {
   const { set } = check
-  const found = valueAt(kv, set, keyAt(set, check.key))
+  const found = valueAt(kv, set, at)
   if (check.kind === 'is') return { holds: found?.equals(check.value) ?? false, found }
   return { holds: (found === undefined) === (check.kind === 'absent'), found }
 }
@@ -43,9 +44,14 @@ const writeRow = (
 const writeQueued = (
   kv: KvState,
   set: SetName,
-  { id, due, value, expiresAt }: { id: Buffer; due: number; value: Buffer; expiresAt: number },
+  {
+    at,
+    id,
+    due,
+    value,
+    expiresAt,
+  }: { at: Buffer; id: Buffer; due: number; value: Buffer; expiresAt: number },
 ): void => {
-  const at = keyAt(set, id)
   rowsOf(kv, set.table).put(at, key(number(due), number(expiresAt), value))
   dueOf(kv, set.table).put(dueKey(set, due, id), PRESENT)
 }
@@ -68,53 +74,59 @@ const clearSet = (kv: KvState, set: SetName): number => {
   return all.length > 0 ? 1 : 0
 }
 
-const write = (kv: KvState, one: Write): number => {
+const write = (kv: KvState, one: Write, at: Buffer): number => {
   const { set } = one
   if (set.table.isVolatile) return kv.volatile.write(one)
   if (one.kind === 'remove') return removeRow(kv, set, one.key)
   if (one.kind === 'clear') return clearSet(kv, set)
   if (one.kind === 'put' || one.kind === 'create') {
-    const at = keyAt(set, one.key)
     if (one.kind === 'create' && rowsOf(kv, set.table).get(at)) return 0
     writeRow(kv, set, { at, value: one.value, expiresAt: one.expiresAt })
     return 1
   }
-  const at = keyAt(set, one.id)
   const former = rowsOf(kv, set.table).get(at)
   if (one.kind === 'enqueue') {
     if (former) return 0
     const { id, at: due, value, expiresAt = 0 } = one
-    writeQueued(kv, set, { id, due, value, expiresAt })
+    writeQueued(kv, set, { at, id, due, value, expiresAt })
     if (set.table.ends) enterEnd(kv, set, at, expiresAt)
     return 1
   }
   if (!former) return 0
   dueOf(kv, set.table).remove(dueKey(set, former.readDoubleBE(0), one.id))
   const value = one.value ?? bodyOf(set.table, former)
-  writeQueued(kv, set, { id: one.id, due: one.at, value, expiresAt: former.readDoubleBE(NUMBER_BYTES) })
+  const expiresAt = former.readDoubleBE(NUMBER_BYTES)
+  writeQueued(kv, set, { at, id: one.id, due: one.at, value, expiresAt })
   return 1
 }
 
-const apply = (kv: KvState, { checks = [], writes }: Batch): Outcome => {
-  for (const [failed, check] of checks.entries()) {
-    const { holds, found } = findingOf(kv, check)
-    if (!holds) return { isDone: false, failed, found }
-  }
-  return { isDone: true, results: writes.map((one) => write(kv, one)) }
+/** A batch, and where the rows of its checks and then of its writes are. */
+interface PlacedBatch {
+  batch: Batch
+  places: readonly Buffer[]
 }
 
-/** Tried before the transaction begins: what throws within it is not rolled back. */
-const tryBatches = (batches: readonly Batch[]) => {
-  for (const { partition, checks = [], writes } of batches) {
-    for (const one of [...checks, ...writes]) {
-      invariant(one.set.partition === partition, 'a batch keeps to its partition')
-      if ('key' in one) keyAt(one.set, one.key)
-      else if ('id' in one) keyAt(one.set, one.id)
-      else name(one.set.partition)
-      if (('expiresAt' in one && one.expiresAt !== undefined) !== one.set.table.ends && isPlacing(one))
-        throw new Error(`A row of ${one.set.table.name} has an end where its table has none, or the reverse`)
-    }
+const apply = (kv: KvState, { batch: { checks = [], writes }, places }: PlacedBatch): Outcome => {
+  for (const [failed, check] of checks.entries()) {
+    const { holds, found } = findingOf(kv, check, places[failed] ?? NONE)
+    if (!holds) return { isDone: false, failed, found }
   }
+  return {
+    isDone: true,
+    results: writes.map((one, nth) => write(kv, one, places[checks.length + nth] ?? NONE)),
+  }
+}
+
+/** Before the transaction begins: what throws within it is not rolled back. */
+const placed = (batch: Batch): PlacedBatch => {
+  const { partition, checks = [], writes } = batch
+  const place = (one: Check | Write): Buffer => {
+    invariant(one.set.partition === partition, 'a batch keeps to its partition')
+    if (('expiresAt' in one && one.expiresAt !== undefined) !== one.set.table.ends && isPlacing(one))
+      throw new Error(`A row of ${one.set.table.name} has an end where its table has none, or the reverse`)
+    return keyAt(one.set, 'id' in one ? one.id : 'key' in one ? one.key : NONE)
+  }
+  return { batch, places: [...checks.map(place), ...writes.map(place)] }
 }
 const isPlacing = ({ kind }: Check | Write) => kind === 'put' || kind === 'create' || kind === 'enqueue'
 
@@ -130,12 +142,12 @@ const releaseLeases = (kv: KvState, batches: readonly Batch[], outcomes: readonl
 }
 
 export const commit = async (kv: KvState, batches: readonly Batch[], now: number): Promise<Outcome[]> => {
-  tryBatches(batches)
+  const all = batches.map(placed)
   if (batches.every(({ writes }) => writes.every(({ set }) => set.table.isVolatile))) {
     kv.volatile.forget(now)
-    return batches.map((batch) => apply(kv, batch))
+    return all.map((batch) => apply(kv, batch))
   }
-  const outcomes = await kv.env.transaction(() => batches.map((batch) => apply(kv, batch)))
+  const outcomes = await kv.env.transaction(() => all.map((batch) => apply(kv, batch)))
   // Only after the commit: until then a take still sees the row where it was, and must not find it free.
   releaseLeases(kv, batches, outcomes)
   return outcomes

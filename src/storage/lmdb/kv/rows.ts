@@ -1,6 +1,6 @@
 /** Where rows of the port lie in LMDB: databases and keys (the table of them is in `./engine.ts`). */
 import type { Transaction } from 'lmdb'
-import { key, named, number } from '../../bytes.ts'
+import { key, name, number } from '../../bytes.ts'
 import type { Range, SetName, Table } from '../../kv.ts'
 import { BYTES, type Bytes, PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
@@ -39,16 +39,31 @@ export const openTable = (kv: KvState, table: Table): void => {
 
 export const dueOf = (kv: KvState, table: Table): Bytes => openDatabase(kv, `${table.name}.due`)
 
-const SEPARATOR = Buffer.from([0])
-const subjectAt = (subject: string): Buffer => (subject === '' ? SEPARATOR : named(subject))
+/** A text of so many characters has no more bytes than a name may have. */
+const SHORT_NAME = 340
 
-export const prefixOf = ({ partition, subject }: SetName): Buffer => named(partition, subjectAt(subject))
+/** Throws for what is no name; a subject may be empty. */
+const bytesOf = (text: string, isSubject: boolean): number => {
+  if (isSubject && text === '') return 0
+  if (text === '' || text.length > SHORT_NAME || text.includes('\0')) return name(text).length
+  return Buffer.byteLength(text)
+}
 
-export const keyAt = (set: SetName, rest: Buffer): Buffer => {
-  const at = key(prefixOf(set), rest)
-  if (at.length > MAX_KEY_BYTES) throw new Error(`A key of the table ${set.table.name} is too long`)
+/** Partition, subject and key in one Buffer: every row that is read or written has one. */
+export const keyAt = ({ table, partition, subject }: SetName, rest: Buffer): Buffer => {
+  const subjectAt = bytesOf(partition, false) + 1
+  const restAt = subjectAt + bytesOf(subject, true) + 1
+  if (restAt + rest.length > MAX_KEY_BYTES) throw new Error(`A key of the table ${table.name} is too long`)
+  const at = Buffer.allocUnsafe(restAt + rest.length)
+  at.write(partition)
+  at[subjectAt - 1] = 0
+  if (subject !== '') at.write(subject, subjectAt)
+  at[restAt - 1] = 0
+  at.set(rest, restAt)
   return at
 }
+
+export const prefixOf = (set: SetName): Buffer => keyAt(set, NONE)
 
 const HEAD_BYTES = { due: 2 * NUMBER_BYTES, ends: NUMBER_BYTES, none: 0 } as const
 const headBytesOf = ({ shape, ends }: Table): number =>

@@ -1,20 +1,17 @@
-/** Commits of the port in Redis: batches as arguments of one script. */
+/** Commits of the port in Redis: batches as one argument of one script. */
 import { invariant } from '../../../platform/invariant.ts'
-import { HOUR_MS } from '../../../platform/units.ts'
-import { number } from '../../bytes.ts'
-import type { Batch, Kv, Outcome, SetName, Shape, Write } from '../../kv.ts'
+import type { Batch, Kv, Outcome } from '../../kv.ts'
 import { createCallBatcher } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
 import { kvCommit, kvRelieve } from '../lua/kv/commit.ts'
 import { list, whole } from '../script.ts'
-import { type Arg, checkKey, escapedKey, keysOf, NO_END, NONE, tagOf } from './rows.ts'
+import { type EncodedBatch, encodeBatch, packBatch } from './encode.ts'
+import { Packing } from './packing.ts'
 
-/** How much longer than its row a key is kept: for clocks that differ. */
-const TTL_MARGIN_MS = HOUR_MS
-/** Checks and writes of one script call. */
-const MAX_CALL_STEPS = 2_000
+/** Checks and writes of one script call: while Redis does the first ones, this process makes the next. */
+const MAX_CALL_STEPS = 80
 
-const LETTERS: Record<Shape, string> = { cell: 'c', map: 'm', ordered: 'o', index: 'i', queue: 'q' }
+const CALL_OVERHEAD_BYTES = 64
 
 const sizeOf = ({ checks = [], writes }: Batch): number => checks.length + writes.length
 
@@ -22,101 +19,55 @@ const sizeOf = ({ checks = [], writes }: Batch): number => checks.length + write
 const relieves = ({ isRelief, writes }: Batch): boolean =>
   isRelief || writes.every(({ kind }) => kind === 'remove' || kind === 'clear' || kind === 'delay')
 
-/** Keys of one script call: each of them once. */
-const createKeyList = () => {
-  const keys: string[] = []
-  const places = new Map<string, number>()
-  return {
-    keys,
-    /** The place of the first one, of keys that stand side by side. */
-    place(wanted: readonly string[]): number {
-      const [first = ''] = wanted
-      const known = places.get(first)
-      if (known !== undefined) return known
-      places.set(first, keys.length)
-      keys.push(...wanted)
-      return places.get(first) ?? 0
-    },
+const ZERO = '0'.charCodeAt(0)
+
+/** The script answers what was done by all writes but puts, which are always done. */
+const resultsOf = ({ writes }: Batch, digits: Buffer): number[] => {
+  if (digits.length === 0) return new Array(writes.length).fill(1)
+  let next = 0
+  return writes.map(({ kind }) => (kind === 'put' ? 1 : (digits[next++] ?? ZERO) - ZERO))
+}
+
+/** Of the checks that did not hold the first one in the batch: the script has them in another order. */
+const failureOf = ({ checks }: EncodedBatch, failures: readonly unknown[]): Outcome => {
+  const nths = checks.flatMap((group) => group.nths)
+  let failed = Number.POSITIVE_INFINITY
+  let found: unknown
+  for (let at = 0; at < failures.length; at += 2) {
+    const nth = nths[whole(failures[at])] ?? failed
+    if (nth >= failed) continue
+    failed = nth
+    found = failures[at + 1]
   }
+  invariant(Number.isFinite(failed), 'a check that does not hold is one of the batch')
+  return { isDone: false, failed, found: Buffer.isBuffer(found) ? found : undefined }
 }
 
-const ttlOf = ({ set, ...one }: Write, now: number): Arg => {
-  const expiresAt = 'expiresAt' in one ? one.expiresAt : undefined
-  const isPlacing = one.kind === 'put' || one.kind === 'create' || one.kind === 'enqueue'
-  if (isPlacing && (expiresAt !== undefined) !== set.table.ends)
-    throw new Error(`A row of ${set.table.name} has an end where its table has none, or the reverse`)
-  return expiresAt === undefined ? '' : Math.max(1, Math.ceil(expiresAt - now)) + TTL_MARGIN_MS
-}
+const outcomeOf = ({ batch, encoded }: WaitingBatch, answer: unknown): Outcome =>
+  Buffer.isBuffer(answer)
+    ? { isDone: true, results: resultsOf(batch, answer) }
+    : failureOf(encoded, list(answer))
 
-const queuedValue = (value: Buffer, expiresAt: number | undefined): Buffer =>
-  Buffer.concat([expiresAt === undefined ? NO_END : number(expiresAt), value])
-
-/** A row as scripts name it. */
-const rowName = ({ table }: SetName, key: Buffer): Buffer =>
-  table.shape === 'ordered' ? escapedKey(key) : key
-
-/** Encodes a batch for `kvCommit`. */
-const encode = (
-  { prefix, onceName }: { prefix: string; onceName: () => string },
-  { partition, checks = [], writes, isOnce = false }: Batch,
-  now: number,
-) => {
-  const list = createKeyList()
-  const placeOf = (set: SetName, key: Buffer) => {
-    invariant(set.partition === partition, 'a batch keeps to its partition')
-    checkKey(set, key)
-    return list.place(keysOf(prefix, set))
-  }
-  const checked = checks.flatMap((check): Arg[] => {
-    const { kind, set } = check
-    const key = rowName(set, 'key' in check ? check.key : NONE)
-    const value = check.kind === 'is' ? check.value : ''
-    return [kind, LETTERS[set.table.shape], placeOf(set, key), key, value]
-  })
-  const written = writes.flatMap((one): Arg[] => {
-    const { kind, set } = one
-    const key = rowName(set, 'id' in one ? one.id : 'key' in one ? one.key : NONE)
-    const value =
-      one.kind === 'enqueue'
-        ? queuedValue(one.value, one.expiresAt)
-        : 'value' in one && one.value
-          ? one.value
-          : ''
-    const due = 'at' in one ? one.at : ''
-    return [kind, LETTERS[set.table.shape], placeOf(set, key), key, value, ttlOf(one, now), due]
-  })
-  const onceAt = isOnce ? list.place([`${prefix}{${tagOf(partition)}}once:${onceName()}`]) + 1 : 0
-  return { keys: list.keys, args: [onceAt, checks.length, writes.length, ...checked, ...written] }
-}
-
-const ONE = '1'.charCodeAt(0)
-
-const outcomeOf = (answer: unknown): Outcome => {
-  if (Buffer.isBuffer(answer)) return { isDone: true, results: [...answer].map((byte) => byte - ONE + 1) }
-  const [failed, found] = list(answer)
-  return { isDone: false, failed: whole(failed), found: Buffer.isBuffer(found) ? found : undefined }
-}
-
-/** A batch as the script takes it: it may fail alone. */
-interface EncodedBatch {
-  partition: string
-  keys: readonly string[]
-  args: readonly Arg[]
+/** A batch that waits for its call. It may fail alone. */
+interface WaitingBatch {
+  batch: Batch
+  encoded: EncodedBatch
   relieves: boolean
-  /** Checks and writes. */
-  steps: number
 }
 
-const commitAll = async (redis: RedisConnection, encoded: readonly EncodedBatch[]): Promise<Outcome[]> => {
+const commitAll = async (redis: RedisConnection, waiting: readonly WaitingBatch[]): Promise<Outcome[]> => {
   const keys: string[] = []
-  const args: Arg[] = []
-  for (const batch of encoded) {
+  const into = new Packing(waiting.reduce((sum, { encoded }) => sum + encoded.bytes, CALL_OVERHEAD_BYTES))
+  into.list(2 * waiting.length)
+  for (const { encoded } of waiting) {
     // In Lua the first key is 1.
-    args.push(keys.length + 1, ...batch.args)
-    keys.push(...batch.keys)
+    into.whole(keys.length + 1)
+    packBatch(into, encoded)
+    for (const key of encoded.keys) keys.push(key)
   }
-  const script = encoded.every((batch) => batch.relieves) ? kvRelieve : kvCommit
-  return list(await redis.one(() => redis.scriptBuffer(script, keys, args))).map(outcomeOf)
+  const script = waiting.every((one) => one.relieves) ? kvRelieve : kvCommit
+  const answers = list(await redis.one(() => redis.scriptBuffer(script, keys, [into.packed])))
+  return waiting.map((one, at) => outcomeOf(one, answers[at]))
 }
 
 /** Commits batches, with all others of this turn. */
@@ -128,25 +79,24 @@ export const createCommits = (redis: RedisConnection, instance: string): Kv['com
   }
   const commitOne = createCallBatcher(
     {
-      groupOf: ({ partition, relieves }: EncodedBatch) => {
+      groupOf: ({ batch, relieves }: WaitingBatch) => {
         const kind = relieves ? 'relief' : 'commit'
-        return redis.spansSlots ? kind : `${kind} ${partition}`
+        return redis.spansSlots ? kind : `${kind} ${batch.partition}`
       },
       most: MAX_CALL_STEPS,
-      weightOf: ({ steps }) => steps,
+      weightOf: ({ batch }) => sizeOf(batch),
     },
-    (encoded) => commitAll(redis, encoded),
+    (waiting) => commitAll(redis, waiting),
   )
   return async (batches, now) => {
     // All of them before the first is sent, and before they meet those of others: what throws here concerns this call alone.
-    const encoded = batches.map(
-      (batch): EncodedBatch => ({
-        ...encode({ prefix: redis.prefix, onceName }, batch, now),
-        partition: batch.partition,
+    const waiting = batches.map(
+      (batch): WaitingBatch => ({
+        batch,
+        encoded: encodeBatch({ prefix: redis.prefix, onceName }, batch, now),
         relieves: relieves(batch),
-        steps: sizeOf(batch),
       }),
     )
-    return Promise.all(encoded.map(commitOne))
+    return Promise.all(waiting.map(commitOne))
   }
 }

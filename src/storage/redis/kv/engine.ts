@@ -10,15 +10,17 @@
  * | queue | hash: id → its end (8 bytes), value | sorted set: id by when it is due; a lease is a later time |
  *
  * `{<partition>}once:<instance> <number>` is what a batch with `isOnce` was answered, for a minute. A set of a table with
- * `ends` goes when its last row has ended; until then its other rows stay. Batches of one turn leave as one script call for a partition, or for all of them
- * where one call may touch several slots.
+ * `ends` goes when its last row has ended; until then its other rows stay.
+ *
+ * What is asked for in one turn leaves together: batches as one script call for a partition, or for all of them where one
+ * call may touch several slots (`./encode.ts`), rows as one command for a set, or for all cells there (`./read.ts`).
  */
 import { createKeyedLock } from '../../../platform/concurrency/keyed-lock.ts'
 import type { Kv } from '../../kv.ts'
 import type { Channels } from '../channels.ts'
 import type { RedisConnection } from '../connection.ts'
 import { createCommits } from './commit.ts'
-import { answer } from './read.ts'
+import { createReads } from './read.ts'
 import { take } from './take.ts'
 import { createWakeUps } from './wake-ups.ts'
 import { rows } from './walk.ts'
@@ -34,7 +36,7 @@ export const createRedisKv = ({
   instance: string
 }): Kv => {
   return {
-    read: (requests) => redis.batch(() => requests.map((request) => answer(redis, request))),
+    read: createReads(redis),
     commit: createCommits(redis, instance),
     take: (queue, lease) => take(redis, queue, lease),
     rows: (table) => rows(redis, table),

@@ -56,6 +56,8 @@ const escaped = (text: string): string => text.replace(/[\\*?[\]]/g, '\\$&')
 /** Names of the sets of a table, as a scan finds them. */
 async function* setsOf(redis: RedisConnection, table: Table): AsyncIterable<SetName[]> {
   const { client, prefix } = redis
+  // A cluster knows its nodes only when it has spoken to one.
+  await redis.one(() => client.exists(`${prefix}{ping}`))
   const nodes: Redis[] = client instanceof Cluster ? client.nodes('master') : [client]
   const pattern = `${escaped(prefix)}{*}${escaped(table.name)}:*`
   for (const node of nodes) {

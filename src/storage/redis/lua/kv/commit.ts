@@ -5,139 +5,170 @@ import { defineScript, WHEN_FULL } from '../../script.ts'
  * with an end never have a key without one.
  */
 const LIVE = `
+local call = redis.call
 local function live(key, ttl)
   ttl = tonumber(ttl)
-  if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, ttl + 3600000) end
+  if call('PTTL', key) < ttl then call('PEXPIRE', key, ttl + 3600000) end
 end`
 
 /**
  * A row of a queue has its end before its value; a member of an ordered set is the row's key, an end of it, and the value
  * (`redis/kv/rows.ts`). Shapes: c cell, m map, o ordered, i index, q queue.
- * `find(shape, key, row)`: the value, '' in an index, false where there is none; of an ordered set the member, too.
+ * `find(shape, key, row)`: the value, '' in an index, false where there is none; of an ordered set then the member, or nil and
+ * whether nothing is there or behind it.
+ * `findAll(shape, key, rows)`: the values of rows, in their order.
+ * `each(command, key, args)`: a command with many arguments, an even number at a time, because the stack of Lua has an end.
  */
 const FIND = `
+local most = 2000
 local function find(shape, key, row)
-  if shape == 'c' then return redis.call('GET', key) end
-  if shape == 'i' then return redis.call('ZSCORE', key, row) and '' end
+  if shape == 'c' then return call('GET', key) end
+  if shape == 'i' then return call('ZSCORE', key, row) and '' end
   if shape == 'o' then
     local start = row .. '\\0\\1'
-    local member = redis.call('ZRANGE', key, '[' .. start, '(' .. row .. '\\0\\2', 'BYLEX', 'LIMIT', 0, 1)[1]
-    if member then return string.sub(member, #start + 1), member end
-    return false
+    local member = call('ZRANGE', key, '[' .. start, '+', 'BYLEX', 'LIMIT', 0, 1)[1]
+    if member and string.sub(member, 1, #start) == start then return string.sub(member, #start + 1), member end
+    return false, nil, not member
   end
-  local value = redis.call('HGET', key, row)
+  local value = call('HGET', key, row)
   return value and shape == 'q' and string.sub(value, 9) or value
+end
+
+local function findAll(shape, key, rows)
+  local found = {}
+  if #rows == 1 or shape == 'o' then
+    for at, row in ipairs(rows) do found[at] = find(shape, key, row) end
+    return found
+  end
+  for from = 1, #rows, most do
+    local some = call(shape == 'i' and 'ZMSCORE' or 'HMGET', key, unpack(rows, from, math.min(from + most - 1, #rows)))
+    for nth, value in ipairs(some) do
+      if value and shape == 'q' then value = string.sub(value, 9) elseif value and shape == 'i' then value = '' end
+      found[from + nth - 1] = value
+    end
+  end
+  return found
+end
+
+local function each(command, key, args)
+  for from = 1, #args, most do call(command, key, unpack(args, from, math.min(from + most - 1, #args))) end
 end`
 
 /**
  * Commits batches, each of them whole or not at all. Rules: see `storage/kv.ts`.
  *
  * KEYS  of each batch those of its sets: one; of a queue the rows, then the order
- * ARGV  of each batch: place of its first key · name of its `once` key among KEYS, or 0 · how many checks · how many writes ·
- *       the checks: kind, shape, place of the key, row, value · the writes: kind, shape, place of the key, row,
- *       value, ttl in ms or '', when it is due or ''. Places count from the first key of the batch on.
- * Returns of each batch a text with a digit for each write, or a list: place of the check that did not hold, what was
- * found or false.
+ * ARGV  1 a MessagePack list, of each batch: place of its first key · a list: name of its `once` key among KEYS, or 0 ·
+ *       checks · writes. A check: kind, shape, place of the key, rows, their values. A write: kind, shape, place of the key,
+ *       ttl in ms or 0 as a text, and
+ *         put, of a cell: value · of others: arguments of HSET or ZADD; of an ordered set then how long the rows are, and 1
+ *                                 where each is behind the one before
+ *         others: row, value, when it is due or ''
+ *       Places count from the first key of the batch on.
+ * Returns of each batch a text with a digit for each write that is no put, or a list: place and value, or false, of each check
+ * that did not hold.
  */
 const COMMIT = `
-local at = 0
-local function arg()
-  at = at + 1
-  return ARGV[at]
-end
 local first
-local function key(place) return KEYS[first + place] end
 
-local function failing(count)
-  local failed, found
-  for nth = 0, count - 1 do
-    local kind, shape, place, row, value = arg(), arg(), tonumber(arg()), arg(), arg()
-    if not failed then
-      local holds
-      found = find(shape, key(place), row)
-      if kind == 'is' then holds = found == value else holds = (kind == 'present') == (found and true or false) end
-      if not holds then failed = nth end
+local function failing(checks)
+  local failures, at = nil, 0
+  for _, check in ipairs(checks) do
+    local kind, shape, place, rows, values = unpack(check)
+    local found = findAll(shape, KEYS[first + place], rows)
+    for nth = 1, #rows do
+      local value, holds = found[nth]
+      if kind == 'is' then holds = value == values[nth] else holds = (kind == 'present') == (value and true or false) end
+      if not holds then
+        failures = failures or {}
+        failures[#failures + 1] = at
+        failures[#failures + 1] = value
+      end
+      at = at + 1
     end
   end
-  return failed, found
+  return failures
 end
 
-local function put(shape, key, row, value, ttl)
+-- Rows behind all that are there are new, which is found by looking once.
+local function putOrdered(key, args, lengths, rises)
+  local _, former, isLast = find('o', key, string.sub(args[2], 1, lengths[1]))
+  if isLast and rises == 1 then return each('ZADD', key, args) end
+  for at, length in ipairs(lengths) do
+    if at > 1 then _, former = find('o', key, string.sub(args[2 * at], 1, length)) end
+    if former then call('ZREM', key, former) end
+    call('ZADD', key, 0, args[2 * at])
+  end
+end
+
+local function put(shape, key, ttl, args, lengths, rises)
   if shape == 'c' then
-    if ttl == '' then redis.call('SET', key, value) else redis.call('SET', key, value, 'PX', ttl) end
+    if ttl == '0' then call('SET', key, args) else call('SET', key, args, 'PX', ttl) end
     return
   end
-  if shape == 'i' then redis.call('ZADD', key, 0, row)
-  elseif shape == 'o' then
-    local _, former = find(shape, key, row)
-    if former then redis.call('ZREM', key, former) end
-    redis.call('ZADD', key, 0, row .. '\\0\\1' .. value)
-  else redis.call('HSET', key, row, value) end
-  if ttl ~= '' then live(key, ttl) end
+  if shape == 'o' then putOrdered(key, args, lengths, rises)
+  else each(shape == 'i' and 'ZADD' or 'HSET', key, args) end
+  if ttl ~= '0' then live(key, ttl) end
 end
 
-local function remove(shape, key, order, row)
-  if shape == 'c' then return redis.call('DEL', key) end
-  if shape == 'i' then return redis.call('ZREM', key, row) end
-  if shape == 'o' then
-    local _, former = find(shape, key, row)
-    return former and redis.call('ZREM', key, former) or 0
+-- What is no put. One function, because each one that a script defines costs every call of it.
+local function write(kind, shape, place, ttl, row, value, due)
+  local rows, order = KEYS[first + place], KEYS[first + place + 1]
+  if kind == 'clear' then
+    if shape == 'q' then call('DEL', order) end
+    return call('DEL', rows)
   end
-  if shape == 'q' then redis.call('ZREM', order, row) end
-  return redis.call('HDEL', key, row)
-end
-
-local function write()
-  local kind, shape, place, row, value, ttl, due = arg(), arg(), tonumber(arg()), arg(), arg(), arg(), arg()
-  local rows, order = key(place), key(place + 1)
-  if kind == 'put' then
-    put(shape, rows, row, value, ttl)
-    return 1
+  if kind == 'remove' then
+    if shape == 'c' then return call('DEL', rows) end
+    if shape == 'i' then return call('ZREM', rows, row) end
+    if shape == 'o' then
+      local _, former = find(shape, rows, row)
+      return former and call('ZREM', rows, former) or 0
+    end
+    if shape == 'q' then call('ZREM', order, row) end
+    return call('HDEL', rows, row)
   end
   if kind == 'create' then
     if find(shape, rows, row) then return 0 end
-    put(shape, rows, row, value, ttl)
+    if shape == 'o' then
+      call('ZADD', rows, 0, row .. '\\0\\1' .. value)
+      if ttl ~= '0' then live(rows, ttl) end
+    else put(shape, rows, ttl, shape == 'c' and value or shape == 'i' and { '0', row } or { row, value }) end
     return 1
   end
-  if kind == 'remove' then return remove(shape, rows, order, row) end
-  if kind == 'clear' then
-    if shape == 'q' then redis.call('DEL', order) end
-    return redis.call('DEL', rows)
-  end
   if kind == 'enqueue' then
-    if redis.call('HSETNX', rows, row, value) == 0 then return 0 end
-    redis.call('ZADD', order, due, row)
-    if ttl ~= '' then
+    if call('HSETNX', rows, row, value) == 0 then return 0 end
+    call('ZADD', order, due, row)
+    if ttl ~= '0' then
       live(rows, ttl)
       live(order, ttl)
     end
     return 1
   end
-  local former = redis.call('HGET', rows, row)
+  local former = call('HGET', rows, row)
   if not former then return 0 end
-  if value ~= '' then redis.call('HSET', rows, row, string.sub(former, 1, 8) .. value) end
-  redis.call('ZADD', order, due, row)
-  local ttl = redis.call('PTTL', rows)
-  if ttl > 0 then live(order, ttl) end
+  if value ~= '' then call('HSET', rows, row, string.sub(former, 1, 8) .. value) end
+  call('ZADD', order, due, row)
+  local left = call('PTTL', rows)
+  if left > 0 then live(order, left) end
   return 1
 end
 
-local answers = {}
-while at < #ARGV do
-  first = tonumber(arg())
-  local once, checks, writes = tonumber(arg()), tonumber(arg()), tonumber(arg())
-  local answer = once > 0 and redis.call('GET', key(once - 1))
-  if answer then at = at + 5 * checks + 7 * writes
-  else
-    local failed, found = failing(checks)
-    if failed then
-      at = at + 7 * writes
-      answer = { failed, found }
-    else
+local batches, answers = cmsgpack.unpack(ARGV[1]), {}
+for at = 1, #batches, 2 do
+  first = batches[at]
+  local once, checks, writes = unpack(batches[at + 1])
+  local answer = once > 0 and call('GET', KEYS[first + once - 1])
+  if not answer then
+    answer = failing(checks)
+    if not answer then
       local results = {}
-      for nth = 1, writes do results[nth] = write() end
+      for _, one in ipairs(writes) do
+        if one[1] == 'put' then put(one[2], KEYS[first + one[3]], unpack(one, 4))
+        else results[#results + 1] = write(unpack(one)) end
+      end
       answer = table.concat(results)
-      if once > 0 then redis.call('SET', key(once - 1), answer, 'PX', 60000) end
+      if once > 0 then call('SET', KEYS[first + once - 1], answer, 'PX', 60000) end
     end
   end
   answers[#answers + 1] = answer
