@@ -19,6 +19,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { StartError } from '../../src/server/config/start-error.ts'
 import { openEmbedded } from '../../src/server/stores/embedded.ts'
 import { checkStoreFile } from '../../src/storage/lmdb/file-check.ts'
+import { STORE_FORMAT } from '../../src/storage/store-format.ts'
 import { become, handOne, record, subscription } from '../contract/notify-samples.ts'
 import { client, message, T, topic } from '../contract/relay-samples.ts'
 
@@ -126,7 +127,7 @@ describe('one sentence says what is wrong and what to do', () => {
     const at = bytes.lastIndexOf('format')
     const handle = openSync(file, 'r+')
     writeSync(handle, Uint8Array.of(7), 0, 1, at + 'format'.length)
-    await refused(dir, /written by a newer Belfry \(format 7, this one has 2\)/)
+    await refused(dir, new RegExp(`written by a newer Belfry \\(format 7, this one has ${STORE_FORMAT}\\)`))
   })
 })
 

@@ -150,7 +150,7 @@ export const buildNotify = async (
 
   return {
     ...{ apps, publishing, sent, projects, vault, routes },
-    ofRelay: { urls: link.webhooks, take: told },
+    ofRelay: { urls: link.webhooksInside, take: told },
     accountData: {
       export: async (key) => (await started).accountData.export(key),
       erase: async (key) => (await started).accountData.erase(key),
