@@ -46,10 +46,6 @@ const NO_VALUE = Buffer.alloc(0)
 const setChecksum = ({ table, partition, subject }: SetName): number =>
   textChecksum(`${table.name}\0${partition}\0${subject}\0`)
 
-/** Of a kept value: over the name of its set, its key, and what stands behind its head. */
-const checksumOf = (ofSet: number, key: Buffer, value: Buffer): number =>
-  checksum(value, checksum(key, ofSet), HEAD_BYTES)
-
 /** A row that was read, and the check that nobody has changed it since. */
 export interface Row<V> {
   readonly value: V
@@ -148,10 +144,11 @@ const opened = <V>(
   if (table.shape === 'index') return codec.decode(NO_VALUE)
   if (value.length < HEAD_BYTES) throw new DamagedRow(table, 'it is too short')
   if (value[0] !== VERSION) throw new DamagedRow(table, `it has the version ${value[0]}`)
-  if (value.readUInt32BE(1) !== checksumOf(ofSet(), key, value))
+  const content = value.subarray(HEAD_BYTES)
+  if (value.readUInt32BE(1) !== checksum(content, checksum(key, ofSet())))
     throw new DamagedRow(table, 'its checksum is another one')
   try {
-    return codec.decode(value.subarray(HEAD_BYTES))
+    return codec.decode(content)
   } catch (error) {
     throw new DamagedRow(table, error instanceof Error ? error.message : String(error))
   }
@@ -177,7 +174,7 @@ class RowSet<V> implements TableSet<V> {
     if (this.name.table.shape === 'index') return NO_VALUE
     const bytes = this.#codec.encodeBehind(HEAD_BYTES, value)
     bytes[0] = VERSION
-    bytes.writeUInt32BE(checksumOf(this.#ofSet(), key, bytes), 1)
+    bytes.writeUInt32BE(checksum(bytes, checksum(key, this.#ofSet()), HEAD_BYTES), 1)
     return bytes
   }
 
