@@ -33,7 +33,7 @@ import { createDeliveryReceipts } from './outbox/delivery-receipts.ts'
 import { createOutboxWorker } from './outbox/worker.ts'
 import { createBroadcaster } from './publish/broadcasts.ts'
 import { createSchedule, createScheduler } from './publish/schedule.ts'
-import { createRelayEvents, type RelayEvents } from './relay/events.ts'
+import { createRelayEvents } from './relay/events.ts'
 import type { ConnectRelay } from './relay/link.ts'
 import { createRequestHandler } from './requests/handler.ts'
 import type { IdentityLookup } from './requests/identity.ts'
@@ -93,7 +93,8 @@ export interface NotifyServer extends AsyncDisposable {
   readonly accountData: AccountData
   /** Subscribes to a topic; resolves when the relay has it. */
   join(topic: string): Promise<void>
-  readonly relayEvents: RelayEvents
+  /** Handles the events of one POST of the relay: see `relay/events`. */
+  takeEvents(tokens: readonly string[]): Promise<void>
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
@@ -109,7 +110,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
   )
   const { relayKey } = deps
   const onDelivered = createDeliveryReceipts({ store, vault, webhooks })
-  const relayEvents = createRelayEvents(
+  const takeEvents = createRelayEvents(
     { relayKey, onMessage: relay.arrived, onDelivered, clock, log, meter },
     { clientId: serverKeys.relay.did, service: publicUrl, webhooks: ownWebhooks },
   )
@@ -146,7 +147,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     ready: relayTopics.ready,
     healthy: () => relayTopics.isReady && relay.connected,
     join: relayTopics.join,
-    relayEvents,
+    takeEvents,
     accountData: createAccountData({ store, service, schedule: createSchedule({ jobQueue }), clock }),
     rotation,
     async [Symbol.asyncDispose]() {

@@ -1,8 +1,7 @@
 import type { Clock } from '../../platform/runtime/clock.ts'
-import { ProtocolError } from '../../protocol/errors.ts'
 import { signJwt } from '../../protocol/jwt.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
-import { WATCH_ACTS, type WatchEvent } from '../../protocol/relay-watch.ts'
+import { WATCH_ACTS } from '../../protocol/relay-watch.ts'
 import type { StoredMessage, Watch } from '../store.ts'
 import type { WatchEvents } from './jobs.ts'
 
@@ -22,14 +21,6 @@ export type Post = (
   },
 ) => Promise<{ status: number }>
 
-/** A service in this process. It is told what it would be posted, as values: nothing is signed, and nothing is parsed. */
-export interface InsideService {
-  /** Where it is posted to by others. */
-  readonly urls: readonly string[]
-  /** Resolves when the events have taken effect, durably. Rejects with the `ProtocolError` that a POST would be answered. */
-  take(events: readonly WatchEvent[]): Promise<void>
-}
-
 const POST_TIMEOUT_MS = 10_000
 const MAX_ANSWER_BYTES = 64 * 1024
 /** How long the signature of an event is good. */
@@ -41,40 +32,21 @@ export interface SignableEvent {
   message: StoredMessage
 }
 
-/** Signs events, and posts them; a service in this process is told them. */
+/** Signs events, and posts them. */
 export interface WatchPosts {
-  /** Posts the events; resolves with the HTTP status, or with the one that a service in this process would answer. */
+  /** Posts the events; resolves with the HTTP status. */
   events(watch: Watch, events: readonly SignableEvent[], signal: AbortSignal): Promise<number>
   /** Posts no event, signed: asks whether the service wants any. */
   challenge(watch: Watch, signal: AbortSignal): Promise<number>
 }
 
-/** What an event says of its message. */
-const toldOf = ({ events: { status, at }, message }: SignableEvent): WatchEvent['evt'] => {
-  const { topic, message: text, publishedAt, tag, attestation, id: messageId } = message
-  return { messageId, status, topic, message: text, publishedAt, tag, attestation, at }
-}
-
-/** The HTTP status by which a POST with this effect is answered. */
-const statusOf = async (effect: Promise<void>): Promise<number> => {
-  try {
-    await effect
-    return 200
-  } catch (error) {
-    if (error instanceof ProtocolError) return error.http
-    throw error
-  }
-}
-
 export const createWatchPosts = ({
   key,
   post,
-  inside,
   clock,
 }: {
   key: SigningKey
   post: Post
-  inside?: InsideService | undefined
   clock: Clock
 }): WatchPosts => {
   const claimsFor = ({ clientId, service, type, url }: Watch, act: string) => {
@@ -83,8 +55,11 @@ export const createWatchPosts = ({
     return { ...about, iat, exp: iat + SIGNATURE_TTL_S }
   }
 
-  const sign = (watch: Watch, event: SignableEvent): string =>
-    signJwt({ ...claimsFor(watch, WATCH_ACTS.event), evt: toldOf(event) }, key)
+  const sign = (watch: Watch, { events: { status, at }, message }: SignableEvent): string => {
+    const { topic, message: text, publishedAt, tag, attestation, id: messageId } = message
+    const evt = { messageId, status, topic, message: text, publishedAt, tag, attestation, at }
+    return signJwt({ ...claimsFor(watch, WATCH_ACTS.event), evt }, key)
+  }
 
   const send = async (
     watch: Watch,
@@ -102,9 +77,6 @@ export const createWatchPosts = ({
 
   return {
     events: async (watch, events, signal) => {
-      if (inside?.urls.includes(watch.url)) {
-        return statusOf(inside.take(events.map((event) => ({ typ: watch.type, evt: toldOf(event) }))))
-      }
       const eventAuth = events.map((one) => sign(watch, one))
       return send(watch, eventAuth, signal)
     },

@@ -9,7 +9,6 @@ import type { SigningKey } from '../../protocol/keys.ts'
 import { relayRoutes } from '../../relay/http.ts'
 import { type Archiving, createRelayHub, type RelayHub } from '../../relay/hub.ts'
 import { createWatchEvents } from '../../relay/webhooks/calls.ts'
-import type { InsideService } from '../../relay/webhooks/posts.ts'
 import { createWatches } from '../../relay/webhooks/registrations.ts'
 import { attachRelaySocket, type RelaySocket } from '../../relay/ws.ts'
 import type { RoomContext } from '../context.ts'
@@ -25,7 +24,7 @@ export const buildRelay = (
   context: RoomContext,
   server: Server,
   key: SigningKey,
-  { notifyClient, inside }: { notifyClient: string; inside: InsideService | undefined },
+  notifyClient: string | undefined,
   archive: Archiving,
 ): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
   const { config, urls, stores, clock, log, metrics: meter, randomBytes, owned } = context
@@ -49,7 +48,7 @@ export const buildRelay = (
     // To the notify server beside us, wherever the operator has it.
     anywhere: createPublicFetch({ rules: anyAddress }),
   }
-  owned.use(createWatchEvents({ store, jobQueue, key, post, inside, clock, log, meter }))
+  owned.use(createWatchEvents({ store, jobQueue, key, post, clock, log, meter }))
   const hub = owned.use(
     createRelayHub(
       { store, clock, log, meter, randomBytes, watches, archive, budgets, payerOf },
