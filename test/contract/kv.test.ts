@@ -189,7 +189,7 @@ for (const engine of engines) {
           }
         }),
         // On a cluster each step is several waits for the network; the script is the one of a single Redis.
-        { numRuns: runs(engine.name.includes('Cluster') ? 30 : 300) },
+        { numRuns: runs(engine.name.includes('Cluster') ? 60 : 300) },
       )
     }, 300_000)
 

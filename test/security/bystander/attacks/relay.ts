@@ -48,7 +48,7 @@ const subscribeToMany: Attack = {
   atLeast: { 'subscribe to 500 topics': 24 },
   async run(scene) {
     const one = await scene.connect()
-    await scene.repeat('subscribe to 500 topics', { atOnce: 4, times: 25 }, () =>
+    await scene.repeat('subscribe to 500 topics', { atOnce: 4, times: 28 }, () =>
       one.ask('irn_batchSubscribe', { topics: Array.from({ length: 500 }, newTopic) }),
     )
     one.close()
@@ -60,11 +60,11 @@ const publishToNobody: Attack = {
   seconds: 25,
   // An address has 64 MiB.
   storedMiB: 90,
-  atLeast: { 'publish 240 KiB': 360 },
+  atLeast: { 'publish 240 KiB': 480 },
   async run(scene) {
     const all = await connections(scene, 4)
     const filler = 'x'.repeat(240 * KIB)
-    await scene.repeat('publish 240 KiB', { atOnce: 16, times: 360 }, (turn) => {
+    await scene.repeat('publish 240 KiB', { atOnce: 16, times: 480 }, (turn) => {
       const topic = newTopic()
       const message = `${topic}${filler}`
       return (
@@ -130,7 +130,7 @@ const comeWithManyTopics: Attack = {
   },
 }
 
-const MOST_JOINING = 3_200
+const MOST_JOINING = 4_000
 
 const crowd: Attack = {
   title: 'publishes to a topic with thousands of subscribers who are gone',
