@@ -194,8 +194,7 @@ for (const engine of engines) {
             if (writes.length > 0) await kv().commit([{ partition, writes }], now)
           }
         }),
-        // On a cluster each step is several waits for the network; the script is the one of a single Redis.
-        { numRuns: runs(engine.name.includes('Cluster') ? 60 : 300) },
+        { numRuns: runs(300) },
       )
     }, 300_000)
 
