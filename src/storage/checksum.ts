@@ -10,13 +10,30 @@ const TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
   return value
 })
 
-/** Goes on from `before` with the bytes from `start` on. */
-export const checksum = (bytes: Buffer, before: number, start = 0): number => {
-  if (bytes.length - start > SMALL_BYTES) return crc32(start === 0 ? bytes : bytes.subarray(start), before)
+/** Goes on from `before` with the bytes from `start` to `end`. */
+export const checksum = (bytes: Buffer, before: number, start = 0, end = bytes.length): number => {
+  if (end - start > SMALL_BYTES) return crc32(bytes.subarray(start, end), before)
   let value = ~before
-  for (let at = start; at < bytes.length; at++)
-    value = (TABLE[(value ^ (bytes[at] ?? 0)) & 0xff] ?? 0) ^ (value >>> 8)
+  for (let at = start; at < end; at++) value = (TABLE[(value ^ (bytes[at] ?? 0)) & 0xff] ?? 0) ^ (value >>> 8)
   return ~value >>> 0
+}
+
+/**
+ * Which one bit has turned, when the checksum of `length` bytes differs by this much: how many bytes stand behind it, and its
+ * mask. A CRC-32 tells any two bits of a message apart, and those of the checksum itself.
+ */
+export const turnedBit = (
+  difference: number,
+  length: number,
+): { behind: number; mask: number } | undefined => {
+  const byBit = Int32Array.from({ length: 8 }, (_, bit) => TABLE[1 << bit] ?? 0)
+  for (let behind = 0; behind < length; behind++) {
+    for (const [bit, value] of byBit.entries()) {
+      if (value === (difference | 0)) return { behind, mask: 1 << bit }
+      byBit[bit] = (TABLE[value & 0xff] ?? 0) ^ (value >>> 8)
+    }
+  }
+  return undefined
 }
 
 export const textChecksum = (text: string): number => crc32(text)

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { type BucketSize, type Buckets, createBuckets } from '../../platform/budgets/token-buckets.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { number } from '../bytes.ts'
-import { BYTES, type Bytes } from './bytes.ts'
+import type { Bytes } from './checked-rows.ts'
 import type { Env } from './env.ts'
 
 const LASTING_BUCKET_S = 86_400
@@ -16,7 +16,7 @@ const WRITE_DELAY_MS = 5_000
 const keyOf = (name: string): string => createHash('sha256').update(name).digest('base64url').slice(0, 27)
 
 export const createLmdbBuckets = (env: Env, clock: Clock): Buckets & AsyncDisposable => {
-  const table: Bytes = env.openDB({ name: 'buckets', ...BYTES })
+  const table: Bytes = env.bytes('buckets')
   const fullAt = new Map<string, number>()
   for (const { key, value } of table.getRange({})) fullAt.set(key.toString(), value.readDoubleBE())
   const buckets = createBuckets(clock, fullAt)
