@@ -36,4 +36,5 @@ export const turnedBit = (
   return undefined
 }
 
-export const textChecksum = (text: string): number => crc32(text)
+/** Of a text in UTF-8; goes on from `before`. */
+export const textChecksum = (text: string, before = 0): number => crc32(text, before)

@@ -3,8 +3,8 @@
  * on the disk, or a row that stands in another's place, is found when it is read and never served: `DamagedRow` names the
  * table. Keys that are read without their values are looked at when the file is opened (`./file-check/`).
  */
-import { Encoder } from 'cbor-x'
 import type { Database, Transaction } from 'lmdb'
+import { Packr, RESERVE_START_SPACE } from 'msgpackr'
 import { checksum, textChecksum } from '../checksum.ts'
 import { DamagedRow } from '../damaged-row.ts'
 
@@ -41,21 +41,30 @@ export const CHECKSUM_BYTES = 4
 export const rowSeed = (table: string): number => textChecksum(`${table}\0`)
 
 interface Format<V> {
+  /** The value behind room for the checksum. */
   encode(value: V): Buffer
-  /** The value behind the checksum. */
+  /** The value behind the checksum. The bytes are overwritten by the next read. */
   decode(bytes: Buffer): V
 }
 
 const plainBytes: Format<Buffer> = {
-  encode: (value) => value,
-  decode: (bytes) => bytes.subarray(CHECKSUM_BYTES),
+  encode(value) {
+    const bytes = Buffer.allocUnsafe(CHECKSUM_BYTES + value.length)
+    bytes.set(value, CHECKSUM_BYTES)
+    return bytes
+  },
+  decode(bytes) {
+    const value = Buffer.allocUnsafe(bytes.length - CHECKSUM_BYTES)
+    bytes.copy(value, 0, CHECKSUM_BYTES, bytes.length)
+    return value
+  },
 }
 
-const encoder = new Encoder({ useRecords: false, mapsAsObjects: true })
+const packr = new Packr()
 /** Nothing but what `put` took is decoded: its checksum says so. */
 const objects = <V>(): Format<V> => ({
-  encode: (value) => encoder.encode(value),
-  decode: (bytes): V => encoder.decode(bytes.subarray(CHECKSUM_BYTES)),
+  encode: (value) => packr.encode(value, RESERVE_START_SPACE | CHECKSUM_BYTES),
+  decode: (bytes): V => packr.decode(bytes, { start: CHECKSUM_BYTES, end: bytes.length }),
 })
 
 /** Where a table is, and who is told of its damaged rows before the error is thrown. */
@@ -82,13 +91,11 @@ const createRows = <V>({ database, table, onDamagedRow }: Place, format: Format<
 
   return {
     get(key, view) {
-      const bytes = view ? database.get(key, view) : database.get(key)
+      const bytes = view ? database.get(key, view) : database.getBinaryFast(key)
       return bytes && open(key, bytes)
     },
     put(key, value) {
-      const content = format.encode(value)
-      const bytes = Buffer.allocUnsafe(CHECKSUM_BYTES + content.length)
-      bytes.set(content, CHECKSUM_BYTES)
+      const bytes = format.encode(value)
       bytes.writeUInt32BE(checksum(bytes, checksum(key, seed), CHECKSUM_BYTES))
       database.put(key, bytes)
     },

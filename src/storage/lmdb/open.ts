@@ -54,6 +54,11 @@ const checkFile = async ({ path, log }: OpenLmdbOptions): Promise<FileCheck> => 
   const took = { pages: check.pages, ms: Math.round(performance.now() - begun) }
   if (check.isComplete) log?.debug(took, 'The store was looked at')
   else log?.warn(took, 'The store is too large to be looked at in time; the rest of it was not')
+  if (check.isBehind)
+    log?.warn(
+      {},
+      'The last commit is not in the meta pages of the store: it failed, or the device did; the one before it counts',
+    )
   return check
 }
 

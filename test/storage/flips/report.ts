@@ -101,6 +101,8 @@ export const outcomeOf = (sound: Report, report: Report): { outcome: Outcome; wh
     const isKnown = NAMED.test(report.refused) || /written by|is cut short/.test(report.refused)
     return { outcome: isKnown ? 'refused' : 'unnamed', why: report.refused }
   }
+  const said = report.said.find((one) => NAMED.test(one))
+  if (said !== undefined && /last commit/.test(said)) return { outcome: 'found', why: said }
   let found: string | undefined
   for (const [what, expected] of Object.entries(sound.answers)) {
     const answer = report.answers[what]
@@ -120,6 +122,5 @@ export const outcomeOf = (sound: Report, report: Report): { outcome: Outcome; wh
     }
   }
   if (found !== undefined) return { outcome: 'found', why: found }
-  const repaired = report.said.find((one) => NAMED.test(one))
-  return repaired === undefined ? { outcome: 'harmless', why: '' } : { outcome: 'repaired', why: repaired }
+  return said === undefined ? { outcome: 'harmless', why: '' } : { outcome: 'repaired', why: said }
 }

@@ -10,7 +10,7 @@
 import { closeSync, fstatSync, fsyncSync, openSync, writeSync } from 'node:fs'
 import { STORE_FORMAT } from '../../store-format.ts'
 import { checkFree } from './free-pages.ts'
-import { Damage, FREE_LIST, type Meta, newestMeta, TABLE_LIST, type TreeRecord } from './layout.ts'
+import { Damage, FREE_LIST, hasOwnAge, type Meta, metasOf, TABLE_LIST, type TreeRecord } from './layout.ts'
 import type { Repair } from './rows.ts'
 import { isInUse, openTable, openTree, openWalk, walkTree } from './walk.ts'
 
@@ -23,6 +23,8 @@ export interface FileCheck {
   /** What is repaired before the store is used, and the transaction that wrote it last. */
   repairs: readonly Repair[]
   transaction: number
+  /** Something was written that no meta page has: the last commit failed, or a bit of its meta page turned. */
+  isBehind: boolean
 }
 
 interface Bounds {
@@ -76,14 +78,17 @@ export const checkStoreFile = async (
   const deadline = now() + timeoutMs
   let meta: Meta | undefined
   try {
-    meta = newestMeta(handle, fileBytes)
+    const { newest, former } = metasOf(handle, fileBytes)
+    meta = newest
     const seen = await walkAll(handle, fileBytes, { meta, isOver: () => now() > deadline })
-    return { damage: undefined, transaction: meta.transaction, ...seen }
+    if (!hasOwnAge(handle, meta)) throw new Damage('its meta pages contradict what they lead to')
+    return { damage: undefined, transaction: meta.transaction, isBehind: !hasOwnAge(handle, former), ...seen }
   } catch (error) {
     if (!(error instanceof Damage)) throw error
     const isWritten = meta !== undefined && hasMoved(handle, fileBytes, meta)
     const damage = isWritten ? undefined : error.message
-    return { damage, pages: 0, isComplete: !isWritten, repairs: [], transaction: meta?.transaction ?? 0 }
+    const nothing = { pages: 0, repairs: [], transaction: meta?.transaction ?? 0, isBehind: false }
+    return { damage, isComplete: !isWritten, ...nothing }
   } finally {
     closeSync(handle)
   }
@@ -92,7 +97,7 @@ export const checkStoreFile = async (
 /** Whether a process has committed since. */
 const hasMoved = (handle: number, fileBytes: number, { transaction }: Meta): boolean => {
   try {
-    return newestMeta(handle, fileBytes).transaction !== transaction
+    return metasOf(handle, fileBytes).newest.transaction !== transaction
   } catch {
     return false
   }
@@ -106,7 +111,7 @@ export const repairStoreFile = (file: string, { repairs, transaction }: FileChec
   if (repairs.length === 0) return true
   const handle = openSync(file, 'r+')
   try {
-    if (newestMeta(handle, fstatSync(handle).size).transaction !== transaction) return false
+    if (metasOf(handle, fstatSync(handle).size).newest.transaction !== transaction) return false
     for (const { at, byte } of repairs) writeSync(handle, Uint8Array.of(byte), 0, 1, at)
     fsyncSync(handle)
     return true

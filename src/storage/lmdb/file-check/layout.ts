@@ -20,6 +20,8 @@ const NO_PAGE = 0xffff_ffff_ffff_ffffn
 /** More levels than any file has. */
 const MAX_DEPTH = 32
 
+/** Where the header of a page has the transaction that wrote it. */
+export const PAGE_AGE = 8
 export const PAGE = { branch: 0x01, leaf: 0x02, overflow: 0x04, meta: 0x08 }
 export const NODE = { long: 0x01, tree: 0x02 }
 /** The flags of trees: keys of the free list are numbers, all others are bytes. */
@@ -91,10 +93,10 @@ export const readAt = (handle: number, at: number, into: Buffer): Buffer | undef
   readSync(handle, into, 0, into.length, at) === into.length ? into : undefined
 
 /**
- * The newer one of both. Transactions write them in turn, so their numbers follow each other, and the even ones are
+ * Both meta pages. Transactions write them in turn, so their numbers follow each other, and the even ones are
  * written to the first.
  */
-export const newestMeta = (handle: number, fileBytes: number): Meta => {
+export const metasOf = (handle: number, fileBytes: number): { newest: Meta; former: Meta } => {
   const first = readAt(handle, 0, Buffer.alloc(META.end))
   if (!first) throw new Damage(fileBytes === 0 ? 'it is empty' : `it is cut short, at ${fileBytes} bytes`)
   const { pageBytes } = metaAt(first, 0)
@@ -106,5 +108,15 @@ export const newestMeta = (handle: number, fileBytes: number): Meta => {
   const difference = one.transaction - other.transaction
   if (other.pageBytes !== one.pageBytes || one.transaction % 2 !== 0 || Math.abs(difference) !== 1)
     throw new Damage('its two meta pages contradict each other')
-  return difference > 0 ? one : other
+  return difference > 0 ? { newest: one, former: other } : { newest: other, former: one }
+}
+
+/**
+ * Whether a meta page is as old as what it leads to: every transaction writes the root of the list of free pages anew. One that
+ * is younger would be read as the newest, and one that is older as not the newest, and a commit would be gone.
+ */
+export const hasOwnAge = (handle: number, { free, pageBytes, transaction }: Meta): boolean => {
+  if (free.root === undefined) return true
+  const header = readAt(handle, free.root * pageBytes, Buffer.alloc(PAGE_HEADER_BYTES))
+  return header !== undefined && numberAt(header, PAGE_AGE) === transaction
 }

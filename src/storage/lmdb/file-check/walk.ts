@@ -10,6 +10,7 @@ import {
   NODE_HEADER_BYTES,
   numberAt,
   PAGE,
+  PAGE_AGE,
   PAGE_HEADER_BYTES,
   readAt,
   TREE_BYTES,
@@ -90,7 +91,7 @@ const pageAt = (walk: Walk, { title }: Tree, page: number, into: Buffer): Buffer
   if (!bytes) throw new Damage(`page ${page} of ${title} cannot be read`)
   if (numberAt(bytes, 0) !== page) throw new Damage(`page ${page} of ${title} is not the page of that number`)
   // The engine would take it for a page that it may write to where it is.
-  if (numberAt(bytes, 8) > walk.meta.transaction)
+  if (numberAt(bytes, PAGE_AGE) > walk.meta.transaction)
     throw new Damage(`page ${page} of ${title} is from a transaction that was not yet`)
   return bytes
 }
