@@ -89,8 +89,9 @@ const metaAt = (bytes: Buffer, page: number): Meta => {
   }
 }
 
+/** Undefined where the file ends before; a damaged number may be more than any place is. */
 export const readAt = (handle: number, at: number, into: Buffer): Buffer | undefined =>
-  readSync(handle, into, 0, into.length, at) === into.length ? into : undefined
+  Number.isSafeInteger(at) && readSync(handle, into, 0, into.length, at) === into.length ? into : undefined
 
 /**
  * Both meta pages. Transactions write them in turn, so their numbers follow each other, and the even ones are

@@ -50,6 +50,7 @@ interface Visit {
 /** What is found in leaves. */
 interface Found {
   table(name: string, record: TreeRecord): void
+  /** Of a row without a checksum. */
   row(tree: Tree, key: Buffer, value: Buffer): void
 }
 
@@ -142,8 +143,9 @@ const leafNode = (walk: Walk, tree: Tree, at: number, key: Place, found: Found):
     found.table(name, treeAt(bytes, value.at, `the table ${name}`))
   } else if (tree.kind === 'free pages') {
     addFreeList(value.bytes.subarray(value.at, value.end), walk.lastPage, walk.free)
+  } else if (tree.seed !== undefined) {
+    checkRow(tree.title, tree.seed, { key, value }, walk.repairs)
   } else {
-    if (tree.seed !== undefined) checkRow(tree.title, tree.seed, { key, value }, walk.repairs)
     found.row(tree, bytes.subarray(key.at, key.end), value.bytes.subarray(value.at, value.end))
   }
   return key.end + kept - at
