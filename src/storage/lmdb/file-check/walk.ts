@@ -157,7 +157,7 @@ const bodyOf = (walk: Walk, tree: Tree, { page, depth }: Visit, bytes: Buffer) =
   const flags = bytes.readUInt16LE(18)
   const isBranch = flags === PAGE.branch
   if (!isBranch && flags !== PAGE.leaf) throw new Damage(`${place} is neither a branch nor a leaf`)
-  if (isBranch !== depth > 1) throw new Damage(`${place} is on the wrong level`)
+  if (isBranch ? depth <= 1 : depth !== 1) throw new Damage(`${place} is on the wrong level`)
   const [lower, upper] = [bytes.readUInt16LE(20), bytes.readUInt16LE(22)]
   if (lower > upper || upper > walk.pageBytes - PAGE_HEADER_BYTES || lower % 2 !== 0) {
     throw new Damage(`${place} has bounds that cannot be`)
