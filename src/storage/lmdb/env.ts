@@ -145,18 +145,27 @@ const otherProcesses = (env: RootDatabase): number[] => {
   return [...new Set(pids)].filter((pid) => Number.isInteger(pid) && pid !== process.pid)
 }
 
-/** Rows of one table that are told of, at most. */
+/** Rows that are told of, at most. */
 const MAX_TOLD_ROWS = 1_000
 
 /** What sweeps and workers meet again and again is told once. */
 const sayOnce = (tell: (error: DamagedRow) => void) => {
   const told = new Set<string>()
   return (error: DamagedRow, key: Buffer): void => {
-    const name = key.toString('latin1')
+    const name = `${error.message} ${key.toString('latin1')}`
     if (told.has(name) || told.size >= MAX_TOLD_ROWS) return
     told.add(name)
     tell(error)
   }
+}
+
+const placesIn = (env: RootDatabase, tell: (error: DamagedRow) => void) => {
+  const onDamagedRow = sayOnce(tell)
+  return (table: string) => ({
+    database: env.openDB<Buffer, Buffer>({ name: table, ...BYTES }),
+    table,
+    onDamagedRow,
+  })
 }
 
 /**
@@ -183,11 +192,7 @@ export const openEnv = (path: string, onDamagedRow: (error: DamagedRow) => void 
   const listeners = new Set<(cause: unknown) => void>()
   const measured = new Map<string, Database<Buffer, Buffer>>()
   const { pass, isBroken, fail, lost } = createFuse(() => env.useReadTransaction().done())
-  const placeOf = (table: string) => ({
-    database: env.openDB<Buffer, Buffer>({ name: table, ...BYTES }),
-    table,
-    onDamagedRow: sayOnce(onDamagedRow),
-  })
+  const placeOf = placesIn(env, onDamagedRow)
   const failed = (reason: unknown): ProtocolError => {
     for (const listener of listeners) listener(reason)
     return new ProtocolError('unavailable', 'the store could not write', { cause: reason })
