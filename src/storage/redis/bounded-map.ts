@@ -4,22 +4,24 @@ export interface BoundedMap<V> {
   remove(key: string): boolean
 }
 
-/** A map of at most `maxEntries`: beyond it the entry that was put first is removed. */
-export const createBoundedMap = <V>(maxEntries: number): BoundedMap<V> => {
-  const items = new Map<string, V>()
+/**
+ * A map that has at least the `entries` that were put last, and never more than twice as many. It forgets a whole generation
+ * at once: a `Map` whose oldest entry is removed again and again walks over all that were removed before it.
+ */
+export const createBoundedMap = <V>(entries: number): BoundedMap<V> => {
+  let young = new Map<string, V>()
+  let old = new Map<string, V>()
   return {
-    get: (key) => items.get(key),
+    get: (key) => young.get(key) ?? old.get(key),
     put(key, value) {
-      // Looking up is cheaper than moving, and most of what is put is there already.
-      if (items.get(key) === value) return
-      items.delete(key)
-      items.set(key, value)
-      if (items.size <= maxEntries) return
-      for (const oldest of items.keys()) {
-        items.delete(oldest)
-        return
-      }
+      young.set(key, value)
+      if (young.size < entries) return
+      old = young
+      young = new Map()
     },
-    remove: (key) => items.delete(key),
+    remove(key) {
+      const wasOld = old.delete(key)
+      return young.delete(key) || wasOld
+    },
   }
 }
