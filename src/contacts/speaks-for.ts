@@ -35,7 +35,7 @@ export interface SpeaksForDeps {
 export type SpeaksFor = (key: string, holder: Holder, payer: Payer) => Promise<boolean>
 
 const DOCUMENT_REQUEST = { milliseconds: 5_000, bytes: 64 * 1024 }
-const DOCUMENT_CACHE = { ttlMs: 60_000, maxEntries: 1_000 }
+const DOCUMENT_CACHE = { ttlMs: 60_000, entries: 1_000 }
 
 export const createSpeaksFor = (deps: SpeaksForDeps): SpeaksFor => {
   const { identity, fetch, limit, verifySignature, clock } = deps

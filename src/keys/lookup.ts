@@ -25,7 +25,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { IdentityAnswer } from './schema.ts'
 import type { KeyRegistry } from './service.ts'
 
-const IDENTITY_CACHE = { ttlMs: 300_000, maxEntries: 10_000 }
+const IDENTITY_CACHE = { ttlMs: 300_000, entries: 10_000 }
 const KEY_SERVER_TIMEOUT_MS = 5_000
 const MAX_ANSWER_BYTES = 64 * 1024
 

@@ -71,10 +71,7 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
   const entries = createEntries(store)
   const verify = (cacao: Cacao): Promise<void> =>
     verifyCacao(cacao, { now: clock.now(), ...(verifySignature && { verifySignature }) })
-  const prolonged = createTtlCache<void>(
-    { clock },
-    { ttlMs: PROLONG_EVERY_MS, maxEntries: MAX_REMEMBERED_KEYS },
-  )
+  const prolonged = createTtlCache<void>({ clock }, { ttlMs: PROLONG_EVERY_MS, entries: MAX_REMEMBERED_KEYS })
   /** A key that is asked about stays for a year more. */
   const used = (identityKey: string): Promise<void> =>
     prolonged(identityKey, () => store.prolong(identityKey, clock.now() + IDENTITY_LIFE_MS))

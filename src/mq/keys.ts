@@ -35,7 +35,7 @@ export interface FindKeysDeps {
   clock: Clock
 }
 
-const DOCUMENT_CACHE = { ttlMs: 300_000, maxEntries: 10_000 }
+const DOCUMENT_CACHE = { ttlMs: 300_000, entries: 10_000 }
 const DOCUMENT_TIMEOUT_MS = 5_000
 const MAX_DOCUMENT_BYTES = 64 * 1024
 const WEB = /^did:web:([A-Za-z0-9._-]{1,253}(?:%3[Aa][0-9]{1,5})?)((?::[A-Za-z0-9._-]{1,64}){0,8})$/

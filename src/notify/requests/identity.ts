@@ -38,7 +38,7 @@ export type IdentityLookup = (
 ) => Promise<Cacao>
 
 /** An examined CACAO takes some 300 bytes of memory. */
-const EXAMINED_CACHE = { ttlMs: HOUR_MS, maxEntries: 10_000 }
+const EXAMINED_CACHE = { ttlMs: HOUR_MS, entries: 10_000 }
 
 /** What follows from the text of a CACAO: its authority, or why it has none. */
 type Examined = { authority: Authority } | { refusal: ProtocolError }

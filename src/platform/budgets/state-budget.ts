@@ -14,6 +14,7 @@
  * that nobody takes for kept what is not.
  */
 import { ProtocolError } from '../../protocol/errors.ts'
+import { createBoundedMap } from '../concurrency/bounded-map.ts'
 import { createKeyedLock } from '../concurrency/keyed-lock.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type BucketSize, type Buckets, createBuckets } from './token-buckets.ts'
@@ -52,7 +53,7 @@ const BRIEF: BucketSize = { burst: BRIEF_BYTES, seconds: BRIEF_LIFE_MS / 1000 }
 /** Of a bucket this part is taken from the store at a time, and spent here without asking again. */
 const LUMPS_PER_BUCKET = 256
 /** Lumps that are remembered, one of an owner and a term; what is forgotten is lost to its owner. */
-const MAX_ALLOWANCES = 100_000
+const REMEMBERED_ALLOWANCES = 100_000
 /** For so long at most a refusal is repeated without asking the store, ms. */
 const REMEMBER_REFUSAL_MS = 5_000
 
@@ -88,20 +89,15 @@ const openBudget = ({ buckets, clock, pressure }: StateBudgetDeps, capacity: num
   const isClosed = closedWhileFull(pressure)
   const brief = createBuckets(clock)
   const inTurn = createKeyedLock()
-  const allowances = new Map<string, Allowance>()
+  const allowances = createBoundedMap<Allowance>(REMEMBERED_ALLOWANCES)
   return { capacity, buckets, clock, pressure, isClosed, brief, inTurn, allowances }
 }
 type BudgetState = ReturnType<typeof openBudget>
 
 const allowanceOf = (budget: BudgetState, name: string): Allowance => {
   const allowance = budget.allowances.get(name) ?? { left: 0, refusedUntil: 0 }
-  // Least recently used first.
-  budget.allowances.delete(name)
-  budget.allowances.set(name, allowance)
-  if (budget.allowances.size > MAX_ALLOWANCES) {
-    const [oldest] = budget.allowances.keys()
-    if (oldest !== undefined) budget.allowances.delete(oldest)
-  }
+  // Anew each time: forgotten are those that were not used for long.
+  budget.allowances.put(name, allowance)
   return allowance
 }
 

@@ -6,6 +6,7 @@
  * What is taken is never given back, a refusal takes nothing. A bucket that nobody has named yet is full.
  */
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
+import { type BoundedMap, createBoundedMap } from '../concurrency/bounded-map.ts'
 import type { Clock } from '../runtime/clock.ts'
 
 export interface BucketSize {
@@ -23,15 +24,16 @@ export interface Buckets {
   take(names: readonly string[], size: BucketSize, tokens?: number): Promise<number[]>
 }
 
-/** Buckets that one process holds; the least recently used are full again when there are more. */
-const MAX_BUCKETS = 200_000
+/** When each bucket will be full again, unix ms: of those of one process that were used last. Others are full. */
+export const createBucketMemory = (): BoundedMap<number> => createBoundedMap(REMEMBERED_BUCKETS)
+const REMEMBERED_BUCKETS = 100_000
 
 /** The library's limiter of one process, counting like this: on its own, or as insurance of a shared one. */
 export class BucketsInMemory extends RateLimiterMemory {
   readonly #clock: Clock
-  readonly #fullAt: Map<string, number>
+  readonly #fullAt: BoundedMap<number>
 
-  constructor(clock: Clock, { burst, seconds }: BucketSize, fullAt = new Map<string, number>()) {
+  constructor(clock: Clock, { burst, seconds }: BucketSize, fullAt = createBucketMemory()) {
     super({ points: burst, duration: seconds })
     this.#clock = clock
     this.#fullAt = fullAt
@@ -45,12 +47,7 @@ export class BucketsInMemory extends RateLimiterMemory {
     // A thousandth of a ms for what fractions lose.
     const wait = fullAt - now - this.msDuration - 0.001
     if (wait > 0) throw new RateLimiterRes(0, Math.ceil(wait), this.points + 1)
-    this.#fullAt.delete(key)
-    this.#fullAt.set(key, fullAt)
-    if (this.#fullAt.size > MAX_BUCKETS) {
-      const [oldest] = this.#fullAt.keys()
-      if (oldest !== undefined) this.#fullAt.delete(oldest)
-    }
+    this.#fullAt.put(key, fullAt)
     return new RateLimiterRes(Math.floor((this.msDuration - (fullAt - now)) / each), 0)
   }
 }
@@ -66,8 +63,8 @@ export const waitOf = async (answer: Promise<RateLimiterRes>): Promise<number> =
   }
 }
 
-/** Buckets of this process alone, which are full at first unless `fullAt` (name → unix ms) knows better. */
-export const createBuckets = (clock: Clock, fullAt = new Map<string, number>()): Buckets => {
+/** Buckets of this process alone, which are full at first unless `fullAt` knows better. */
+export const createBuckets = (clock: Clock, fullAt = createBucketMemory()): Buckets => {
   const limiters = new Map<string, BucketsInMemory>()
   return {
     take(names, size, tokens = 1) {

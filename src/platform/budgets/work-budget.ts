@@ -5,6 +5,7 @@
  * One unit is about 0.1 ms of one core. `WORK_COST` has the costs that several rooms share.
  */
 import { ProtocolError } from '../../protocol/errors.ts'
+import { createBoundedMap } from '../concurrency/bounded-map.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { BucketSize } from './token-buckets.ts'
 
@@ -43,24 +44,17 @@ export interface WorkBudget {
   charge(owner: string, cost: number): void
 }
 
-/** Addresses that are remembered; one that is forgotten has a full bucket again. */
-const MAX_OWNERS = 100_000
+/** So many addresses are remembered, at least; one that is forgotten has a full bucket again. */
+const REMEMBERED_OWNERS = 100_000
 /** A debt is never longer than this: what one frame can cost is bounded, and an address has several connections. */
 const MAX_DEBT_MS = 10_000
 
 export const createWorkBudget = ({ clock }: { clock: Clock }, { burst, seconds }: BucketSize): WorkBudget => {
-  /** When the bucket of an owner is full again, unix ms; the least recently charged first. */
-  const fullAt = new Map<string, number>()
+  /** When the bucket of an owner is full again, unix ms. */
+  const fullAt = createBoundedMap<number>(REMEMBERED_OWNERS)
   const unitMs = (seconds * 1000) / burst
   const wholeMs = seconds * 1000
 
-  const remember = (owner: string, at: number): void => {
-    fullAt.delete(owner)
-    fullAt.set(owner, at)
-    if (fullAt.size <= MAX_OWNERS) return
-    const [oldest] = fullAt.keys()
-    if (oldest !== undefined) fullAt.delete(oldest)
-  }
   const after = (owner: string, cost: number, now: number) =>
     Math.max(fullAt.get(owner) ?? now, now) + cost * unitMs
 
@@ -68,7 +62,7 @@ export const createWorkBudget = ({ clock }: { clock: Clock }, { burst, seconds }
     spend(owner, cost) {
       const now = clock.now()
       const at = Math.min(after(owner, cost, now), now + wholeMs + MAX_DEBT_MS)
-      if (cost > 0) remember(owner, at)
+      if (cost > 0) fullAt.put(owner, at)
       return Math.max(0, Math.ceil(at - now - wholeMs))
     },
     debtOf: (owner) => Math.max(0, Math.ceil((fullAt.get(owner) ?? 0) - clock.now() - wholeMs)),
@@ -80,7 +74,7 @@ export const createWorkBudget = ({ clock }: { clock: Clock }, { burst, seconds }
         const retryAfter = Math.ceil(waitMs / 1000)
         throw new ProtocolError('rate_limited', `try again in ${retryAfter} s`, { retryAfter })
       }
-      remember(owner, at)
+      fullAt.put(owner, at)
     },
   }
 }

@@ -3,11 +3,12 @@
  * entries is bounded, and a failure is never cached.
  */
 import type { Clock } from '../runtime/clock.ts'
+import { createBoundedMap } from './bounded-map.ts'
 
 export interface TtlCacheOptions<T> {
   ttlMs: number
-  /** Beyond it the oldest entry is removed. */
-  maxEntries: number
+  /** So many of the newest entries are remembered; there are never more than twice as many. */
+  entries: number
   /** Which answers are cached. Default: all. */
   isCacheable?: (answer: T) => boolean
 }
@@ -16,23 +17,18 @@ export interface TtlCacheOptions<T> {
 export type TtlCache<T> = (name: string, find: () => Promise<T>) => Promise<T>
 
 export const createTtlCache = <T>({ clock }: { clock: Clock }, options: TtlCacheOptions<T>): TtlCache<T> => {
-  const { ttlMs, maxEntries, isCacheable = () => true } = options
-  const entries = new Map<string, { expiresAt: number; answer: Promise<T> }>()
+  const { ttlMs, isCacheable = () => true } = options
+  const entries = createBoundedMap<{ expiresAt: number; answer: Promise<T> }>(options.entries)
 
   return (name, find) => {
     const now = clock.now()
     const cached = entries.get(name)
     if (cached && cached.expiresAt > now) return cached.answer
-    entries.delete(name)
     const answer = find()
     const entry = { expiresAt: now + ttlMs, answer }
-    entries.set(name, entry)
-    if (entries.size > maxEntries) {
-      const [oldest] = entries.keys()
-      if (oldest !== undefined) entries.delete(oldest)
-    }
+    entries.put(name, entry)
     const forget = () => {
-      if (entries.get(name) === entry) entries.delete(name)
+      if (entries.get(name) === entry) entries.remove(name)
     }
     answer.then((found) => isCacheable(found) || forget(), forget)
     return answer

@@ -27,7 +27,7 @@ import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import { StartError } from '../config/start-error.ts'
 import type { RoomContext } from '../context.ts'
 
-const ANSWER_CACHE = { ttlMs: 300_000, maxEntries: 10_000 }
+const ANSWER_CACHE = { ttlMs: 300_000, entries: 10_000 }
 const CALL_LIMITS = { milliseconds: 5_000, bytes: 64 * 1024 }
 
 /** Throws `StartError` when viem, which is optional, is not there. It is loaded when it is needed. */

@@ -3,7 +3,12 @@
  * outlive a restart: they are written behind, a few seconds late, which is what a crash may give back.
  */
 import { createHash } from 'node:crypto'
-import { type BucketSize, type Buckets, createBuckets } from '../../platform/budgets/token-buckets.ts'
+import {
+  type BucketSize,
+  type Buckets,
+  createBucketMemory,
+  createBuckets,
+} from '../../platform/budgets/token-buckets.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { number } from '../bytes.ts'
 import { BYTES, type Bytes } from './bytes.ts'
@@ -17,8 +22,8 @@ const keyOf = (name: string): string => createHash('sha256').update(name).digest
 
 export const createLmdbBuckets = (env: Env, clock: Clock): Buckets & AsyncDisposable => {
   const table: Bytes = env.openDB({ name: 'buckets', ...BYTES })
-  const fullAt = new Map<string, number>()
-  for (const { key, value } of table.getRange({})) fullAt.set(key.toString(), value.readDoubleBE())
+  const fullAt = createBucketMemory()
+  for (const { key, value } of table.getRange({})) fullAt.put(key.toString(), value.readDoubleBE())
   const buckets = createBuckets(clock, fullAt)
   let changed = new Set<string>()
   let timer: Disposable | undefined

@@ -11,6 +11,7 @@ import {
   type BucketSize,
   type Buckets,
   BucketsInMemory,
+  createBucketMemory,
   waitOf,
 } from '../../platform/budgets/token-buckets.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
@@ -35,7 +36,7 @@ return {math.ceil((fullAt - now) * burst / whole), 0}`
 
 export const createRedisBuckets = (redis: RedisConnection, clock: Clock): Buckets => {
   const limiters = new Map<string, RateLimiterRedis>()
-  const insured = new Map<string, number>()
+  const insured = createBucketMemory()
 
   const limiterOf = (size: BucketSize): RateLimiterRedis => {
     const { burst, seconds } = size

@@ -1,5 +1,5 @@
 import type { AccountRecord, NotifyStore, Subscription } from '../../../notify/store/store.ts'
-import { type BoundedMap, createBoundedMap } from '../bounded-map.ts'
+import { type BoundedMap, createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import { commitScript } from '../lua/notify/accounts/commit.ts'
 import type { NotifyDeps } from './deps.ts'
 import type { Account, Lookups, Pointer } from './lookups.ts'

@@ -1,6 +1,6 @@
 import type { AccountRecord } from '../../../notify/store/store.ts'
+import { createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import type { Clock } from '../../../platform/runtime/clock.ts'
-import { createBoundedMap } from '../bounded-map.ts'
 import type { Ask } from '../call-batcher.ts'
 import type { Channels } from '../channels.ts'
 import type { RedisConnection } from '../connection.ts'

@@ -1,7 +1,7 @@
 import type { NotificationName } from '../../../notify/store/receipts.ts'
 import type { Notification, NotifyStore } from '../../../notify/store/store.ts'
+import { type BoundedMap, createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import { fromCursor, toCursor } from '../../cursor.ts'
-import { type BoundedMap, createBoundedMap } from '../bounded-map.ts'
 import { keepScript } from '../lua/notify/history/keep.ts'
 import { scanPairs } from '../scan.ts'
 import { text } from '../script.ts'

@@ -1,5 +1,5 @@
 import type { NotifyStore, OutboxEntry } from '../../../notify/store/store.ts'
-import { type BoundedMap, createBoundedMap } from '../bounded-map.ts'
+import { type BoundedMap, createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import { completeScript } from '../lua/notify/outbox/complete.ts'
 import { peekScript } from '../lua/notify/outbox/peek.ts'
 import { returnScript } from '../lua/notify/outbox/return.ts'

@@ -1,8 +1,8 @@
 /** What the notify server's store holds beside its projects and apps, as records, and back. */
 import type { Notification, OutboxEntry, OutboxTask } from '../../../notify/store/store.ts'
+import { type BoundedMap, createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import { systemClock } from '../../../platform/runtime/clock.ts'
 import type { Page, Readers, Records, Writers } from '../../transfer/transfer.ts'
-import { type BoundedMap, createBoundedMap } from '../bounded-map.ts'
 import { type Ask, createAsk } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
 import { restoreEntriesScript } from '../lua/notify/restore/entries.ts'

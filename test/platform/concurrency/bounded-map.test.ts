@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createBoundedMap } from '../../../src/storage/redis/bounded-map.ts'
+import { createBoundedMap } from '../../../src/platform/concurrency/bounded-map.ts'
 
 const ENTRIES = 10
 
