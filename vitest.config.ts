@@ -23,7 +23,7 @@ interface Mode {
 const TESTS: Mode = { files: ['test/**/*.test.ts'], cluster: 'no', workers: 3, shares: true }
 const CLUSTER = ['test/contract/*.test.ts', 'test/storage/redis/{buckets,mq,notify,relay}.test.ts']
 const MODES: Record<string, Mode> = {
-  stories: { files: ['test/**/*.story.ts'], cluster: 'no', workers: 2, shares: true },
+  stories: { files: ['test/**/*.story.ts'], cluster: 'no', workers: 3, shares: true },
   fleet: { files: ['test/compat/*.{test,story}.ts', ...CLUSTER], cluster: 'only', workers: 3, shares: true },
   browser: { files: ['test/**/*.browser.ts'], workers: 2 },
   alone: { files: ['test/**/*.alone.ts'], workers: 1 },

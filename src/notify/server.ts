@@ -33,7 +33,7 @@ import { createDeliveryReceipts } from './outbox/delivery-receipts.ts'
 import { createOutboxWorker } from './outbox/worker.ts'
 import { createBroadcaster } from './publish/broadcasts.ts'
 import { createSchedule, createScheduler } from './publish/schedule.ts'
-import { createRelayEvents } from './relay/events.ts'
+import { createRelayEvents, type RelayEvents } from './relay/events.ts'
 import type { ConnectRelay } from './relay/link.ts'
 import { createRequestHandler } from './requests/handler.ts'
 import type { IdentityLookup } from './requests/identity.ts'
@@ -93,8 +93,7 @@ export interface NotifyServer extends AsyncDisposable {
   readonly accountData: AccountData
   /** Subscribes to a topic; resolves when the relay has it. */
   join(topic: string): Promise<void>
-  /** Handles the events of one POST of the relay: see `relay/events`. */
-  takeEvents(tokens: readonly string[]): Promise<void>
+  readonly relayEvents: RelayEvents
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
@@ -110,7 +109,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
   )
   const { relayKey } = deps
   const onDelivered = createDeliveryReceipts({ store, vault, webhooks })
-  const takeEvents = createRelayEvents(
+  const relayEvents = createRelayEvents(
     { relayKey, onMessage: relay.arrived, onDelivered, clock, log, meter },
     { clientId: serverKeys.relay.did, service: publicUrl, webhooks: ownWebhooks },
   )
@@ -147,7 +146,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     ready: relayTopics.ready,
     healthy: () => relayTopics.isReady && relay.connected,
     join: relayTopics.join,
-    takeEvents,
+    relayEvents,
     accountData: createAccountData({ store, service, schedule: createSchedule({ jobQueue }), clock }),
     rotation,
     async [Symbol.asyncDispose]() {

@@ -70,6 +70,8 @@ export const WatchEventClaims = z.object({
   }),
 })
 export type WatchEventClaims = z.output<typeof WatchEventClaims>
+/** What a watch tells, without who says it to whom. */
+export type WatchEvent = Pick<WatchEventClaims, 'typ' | 'evt'>
 
 /** The body of the POST; without events it asks whether the service wants any. */
 export const WatchWebhook = z.object({ eventAuth: z.array(z.string()).max(500) })

@@ -155,7 +155,13 @@ const buildRooms = async (context: RoomContext, server: Server, secrets: Secrets
   const keeper = has('relay') || has('archive') ? buildKeeper(context) : undefined
   const relay =
     has('relay') && serverKeys && keeper
-      ? buildRelay(context, server, relayKeyFrom(serverKeys.root), serverKeys.relay.did, keeper)
+      ? buildRelay(
+          context,
+          server,
+          relayKeyFrom(serverKeys.root),
+          { notifyClient: serverKeys.relay.did, inside: notify?.ofRelay },
+          keeper,
+        )
       : undefined
   const mq = has('mq') && serverKeys ? buildMq(context, serverKeys.root) : undefined
   sweepRows(context)

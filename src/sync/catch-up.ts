@@ -18,7 +18,10 @@ export interface CatchUp {
   stop(): void
 }
 
-/** The outbox starts when the archive has heard which tags to take in, or cannot be reached. */
+/**
+ * The outbox starts when the archive has heard which tags to take in, or cannot be reached: a message that was published
+ * before would be missing there if the relay lost it meanwhile. Without a store there is nothing to hear, and to publish.
+ */
 export const createCatchUp = (deps: {
   history: History | undefined
   outbox: Pick<Outbox, 'start'>
@@ -40,8 +43,10 @@ export const createCatchUp = (deps: {
       isWanted = false
       const callers = waiting.splice(0)
       try {
-        if (table.size > 0) await archive.register([SYNC_TAGS.set, SYNC_TAGS.delete], compaction.stores())
-        outbox.start()
+        if (table.size > 0) {
+          await archive.register([SYNC_TAGS.set, SYNC_TAGS.delete], compaction.stores())
+          outbox.start()
+        }
         for (const store of table.all()) {
           store.row.messages += await readArchive(store, store.row.cursor)
           if (compaction.isDue(store)) await compaction.run(store)

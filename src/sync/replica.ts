@@ -229,9 +229,10 @@ export const createReplica = async (
   const catchUp = createCatchUp({ history, outbox, table, readArchive, compaction, clock, log, signal })
 
   const follow = (topics: readonly string[]) => {
-    transport.subscribe(topics).then(catchUp.want, (err: unknown) => {
+    const followed = transport.subscribe(topics).catch((err: unknown) => {
       if (!signal.aborted) log.warn({ err }, 'A store could not be followed')
     })
+    void followed.then(catchUp.want)
   }
   if (table.size > 0) follow(table.all().map(({ topic }) => topic))
   catchUp.want()

@@ -345,8 +345,11 @@ export const allOf = async <T extends TableName>(
   const found: Records[T][] = []
   for await (const { records } of readers[table].read({ now })) found.push(...records)
   const shown = found.map((one) => ('entry' in one ? one.entry : one))
-  const text = (value: unknown) => JSON.stringify(value, Object.keys(flat(value)).sort())
-  return shown.sort((a, b) => (text(a) < text(b) ? -1 : 1))
+  const written = shown.map((value) => ({
+    value,
+    text: JSON.stringify(value, Object.keys(flat(value)).sort()),
+  }))
+  return written.sort((a, b) => (a.text < b.text ? -1 : 1)).map(({ value }) => value)
 }
 const flat = (value: unknown): object => (typeof value === 'object' && value !== null ? value : {})
 

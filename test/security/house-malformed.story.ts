@@ -46,8 +46,8 @@ const log: Log = { ...silent, error: (fields, sentence) => void failures.push({ 
 beforeAll(async () => {
   world = await startWorld({ log, config: { metrics: 'shared' } })
   relayKey = generateSigningKey()
-  // At full speed it would compute more than all that is tried here.
-  pulse = await startPulse(world, { everyMs: 500 })
+  // At full speed it would compute more than all that is tried here, and each test waits for its next beat.
+  pulse = await startPulse(world, { everyMs: 100 })
 })
 afterAll(async () => {
   await pulse[Symbol.asyncDispose]()

@@ -1,11 +1,13 @@
 import { expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
+import { readMetric } from '../support/metrics.ts'
 import { newOwner } from '../support/owner.ts'
+import { freePort } from '../support/process.ts'
 import { newDevice } from '../support/story.ts'
-import { startWorld } from '../support/world.ts'
+import { startWorld, type World } from '../support/world.ts'
 
-it('a dapp sees its notification go out, arrive at a wallet, and be read', async () => {
-  await using world = await startWorld()
+/** A notification that a wallet receives after its dapp sent it, and reads. */
+const send = async (world: World) => {
   const app = await world.addApp('app.example.com', { types: [{ name: 'News' }] })
   const type = app.types[0]?.id ?? ''
   const owner = newOwner()
@@ -32,4 +34,22 @@ it('a dapp sees its notification go out, arrive at a wallet, and be read', async
   await again.markRead('app.example.com', 'all')
   await state('read')
   await again[Symbol.asyncDispose]()
+  expect(await readMetric(world.url, 'belfry_relay_watch_posts_total', { outcome: 'answered' })).toBe(1)
+}
+/** How often something was posted to the server's own webhook. */
+const posts = ({ url }: World) =>
+  readMetric(url, 'belfry_http_requests_total', { route: '/v1/relay-webhook/delivered' })
+
+it('a dapp sees its notification go out, arrive at a wallet, and be read; the relay of the process posts nothing', async () => {
+  await using world = await startWorld({ config: { metrics: 'shared' } })
+  await send(world)
+  expect(await posts(world)).toBe(0)
+})
+
+it('so it does where the address for the relay was set, which is posted to', async () => {
+  const port = await freePort()
+  const relayWebhookUrl = `http://127.0.0.1:${port}`
+  await using world = await startWorld({ config: { metrics: 'shared', port, relayWebhookUrl } })
+  await send(world)
+  expect(await posts(world)).toBe(1)
 })

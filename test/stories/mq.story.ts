@@ -1,21 +1,15 @@
 /** The message hub as an operator runs it: processes that are killed, on either engine, and two that share a Redis. */
-import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { ed25519Signer, type MqClient, mqClient } from '../../src/mq/client.ts'
-import { generateAgreementKey, generateSigningKey } from '../../src/protocol/keys.ts'
+import type { MqClient } from '../../src/mq/client.ts'
 import { eventually } from '../support/eventually.ts'
-import { freePort, type ServerProcess, startServerProcess } from '../support/process.ts'
+import { freePort, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
 import { crowd } from '../support/runs.ts'
 import { temporaryHome } from '../support/story.ts'
+import { agentAt, startHubPair } from './message-hubs.ts'
 
 const KILLS = crowd(4, 2)
-
-const agentAt = (url: string, key = generateSigningKey(), agreementKey = generateAgreementKey()) => ({
-  agreementKey,
-  ...mqClient({ url, agreementKey, ...ed25519Signer(key) }),
-})
 
 const env = { BELFRY_ROOMS: 'mq', BELFRY_MQ_DOMAINS: 'default: connectionTimeout=500' }
 
@@ -118,53 +112,13 @@ it('loses nothing that was answered over kills, on the embedded store', { timeou
 
 it('on one Redis, two processes are one hub, also when they are killed', { timeout: 240_000 }, async () => {
   await using redis = await startRedis({ appendonly: true })
-  const ports = [await freePort(), await freePort()]
-  const shared = {
-    ...env,
-    BELFRY_MQ_DOMAINS: 'default: connectionTimeout=20000',
-    REDIS_URL: redis.url,
-    BELFRY_SECRET: randomBytes(32).toString('hex'),
-    BELFRY_PUBLIC_URL: `http://127.0.0.1:${ports[0]}`,
-  }
   await using homes = await temporaryHome()
-  const start = (at: number, env: NodeJS.ProcessEnv = shared) =>
-    startServerProcess(`${homes.path}/${at}`, { port: ports[at] ?? 0, env, args: ['--metrics', 'shared'] })
-  const servers: ServerProcess[] = [await start(0), await start(1)]
-  const [one = '', two = ''] = servers.map(({ url }) => url)
-
-  // A put on one wakes a poll on the other.
-  const polls = async (url: string) => {
-    const text = await (await fetch(`${url}/metrics`)).text()
-    return Number(/^belfry_mq_polls (\d+)/m.exec(text)?.[1] ?? Number.NaN)
-  }
-  const key = generateSigningKey()
-  const [sender, reader] = [agentAt(one), agentAt(two, key)]
-  const latencies: number[] = []
-  for (let round = 0; round < 20; round++) {
-    const polling = reader.peek().then((message) => ({ message, at: performance.now() }))
-    await eventually(async () => expect(await polls(two)).toBe(1))
-    const asked = performance.now()
-    const id = await sender.put(reader.did, `round ${round}`)
-    const { message, at } = await polling
-    expect(message).toMatchObject({ id, text: `round ${round}` })
-    latencies.push(at - asked)
-    await reader.delete(id)
-  }
-  latencies.sort((a, b) => a - b)
-  const [median = 0, worst = 0] = [latencies[10], latencies.at(-1)]
-  const said = `${median.toFixed(1)} ms after the sender asked for a token (worst ${worst.toFixed(1)} ms)`
-  console.log(`A poll on another process was answered ${said}`)
-  expect(median).toBeLessThan(100)
-
-  // Short polls from here on: a reader must not wait on a process that was killed.
-  for (const [at, server] of servers.entries()) {
-    await server.end('SIGTERM')
-    servers[at] = await start(at, { ...shared, BELFRY_MQ_DOMAINS: env.BELFRY_MQ_DOMAINS })
-  }
+  // Short polls: a reader must not wait on a process that was killed.
+  const pair = await startHubPair(redis.url, homes.path, { env })
+  const [one = '', two = ''] = pair.servers.map(({ url }) => url)
   await survives({ putter: one, reader: two, taker: one }, async (kill) => {
-    const at = kill % 2
-    await servers[at]?.end('SIGKILL')
-    servers[at] = await start(at, { ...shared, BELFRY_MQ_DOMAINS: env.BELFRY_MQ_DOMAINS })
+    await pair.servers[kill % 2]?.end('SIGKILL')
+    await pair.start(kill % 2)
   })
-  for (const server of servers) await server[Symbol.asyncDispose]()
+  for (const server of pair.servers) await server[Symbol.asyncDispose]()
 })

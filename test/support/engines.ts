@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { openRedis } from '../../src/storage/redis/open.ts'
 import { isOfThisRun, sharedCluster, sharedRedis } from './redis.ts'
+import { removeKeys } from './redis-keys.ts'
 import { type Engine, lmdb, reopenable } from './stores.ts'
 
 /** Each store has a prefix of its own on a server that the whole file shares, or the whole run. */
@@ -13,7 +14,10 @@ const onRedis = (name: string, server: () => Promise<{ url: string }>): Engine =
     const { url } = await server()
     prefixes += 1
     const own = { url, prefix: `${ofThisFile}-${prefixes}:`, ...options }
-    return reopenable(() => openRedis(own))
+    return reopenable(
+      () => openRedis(own),
+      () => removeKeys(url, own.prefix),
+    )
   },
 })
 

@@ -17,11 +17,13 @@ export interface LeasedEntries {
   returnFailed(entries: readonly OutboxEntry[], delayMs: number): Promise<void>
   /** Returns entries that are not due at `now`, each until it is due. Resolves with the others. */
   returnEarly(taken: readonly OutboxEntry[], now: number): Promise<OutboxEntry[]>
+  /** Returns entries until they are due. */
+  returnUntil(entries: readonly OutboxEntry[], dueAt: number): Promise<void>
   /** Remembers entries that the store could not take back, for `returnUnreturned`. */
   noteUnreturned(entries: readonly OutboxEntry[]): void
   /** Returns what could not be returned before, so that it need not wait for the end of its lease. */
   returnUnreturned(): Promise<void>
-  /** The latest time at which an entry becomes due that was returned early here, unix ms. */
+  /** The latest time at which an entry becomes due that was returned here until then, unix ms. */
   readonly lastDueAt: number
 }
 
@@ -43,6 +45,35 @@ const createUnreturned = (
   }
 }
 
+/** Entries that wait for their time. */
+const createWaiting = (
+  store: Pick<NotifyStore, 'returnOutbox'>,
+): Pick<LeasedEntries, 'returnEarly' | 'returnUntil' | 'lastDueAt'> => {
+  let lastDueAt = 0
+  const returnUntil: LeasedEntries['returnUntil'] = async (entries, dueAt) => {
+    if (entries.length === 0) return
+    lastDueAt = Math.max(lastDueAt, dueAt)
+    await store.returnOutbox(
+      entries.map(({ id }) => id),
+      dueAt,
+    )
+  }
+  return {
+    returnUntil,
+    async returnEarly(taken, now) {
+      const early = taken.filter(({ notBefore = 0 }) => notBefore > now)
+      for (const dueAt of new Set(early.map(({ notBefore = 0 }) => notBefore))) {
+        const together = early.filter(({ notBefore }) => notBefore === dueAt)
+        await returnUntil(together, dueAt)
+      }
+      return taken.filter(({ notBefore = 0 }) => notBefore <= now)
+    },
+    get lastDueAt() {
+      return lastDueAt
+    },
+  }
+}
+
 export const createLeasedEntries = ({
   store,
   clock,
@@ -54,8 +85,6 @@ export const createLeasedEntries = ({
   meter: Meter
   worker: string
 }): LeasedEntries => {
-  let lastDueAt = 0
-
   const count = (entries: readonly OutboxEntry[], outcome: FinalOutcome | 'failed') => {
     for (const { task } of entries) meter.count('notify_deliveries_total', { kind: task.kind, outcome })
   }
@@ -69,6 +98,7 @@ export const createLeasedEntries = ({
     count(entries, 'failed')
   }
 
+  const waiting = createWaiting(store)
   return {
     async take({ limit, now, until }) {
       const entries = await store.takeOutbox({ worker, limit, now, until })
@@ -88,24 +118,13 @@ export const createLeasedEntries = ({
 
     returnFailed,
 
-    async returnEarly(taken, now) {
-      const early = taken.filter(({ notBefore = 0 }) => notBefore > now)
-      for (const dueAt of new Set(early.map(({ notBefore = 0 }) => notBefore))) {
-        lastDueAt = Math.max(lastDueAt, dueAt)
-        const together = early.filter(({ notBefore }) => notBefore === dueAt)
-        await store.returnOutbox(
-          together.map(({ id }) => id),
-          dueAt,
-        )
-      }
-      return taken.filter(({ notBefore = 0 }) => notBefore <= now)
+    returnEarly: waiting.returnEarly,
+    returnUntil: waiting.returnUntil,
+    get lastDueAt() {
+      return waiting.lastDueAt
     },
 
     ...createUnreturned(returnFailed),
-
-    get lastDueAt() {
-      return lastDueAt
-    },
   }
 }
 

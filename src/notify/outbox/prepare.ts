@@ -7,6 +7,7 @@ import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { sendWelcome } from '../publish/welcome.ts'
 import type { NotifyStore, OutboxEntry } from '../store/store.ts'
+import { ACCOUNT_CHANGED_DELAY_MS } from '../subscriptions/outbox-entries.ts'
 import type { Webhooks } from '../webhooks/service.ts'
 import type { LeasedEntries } from './leased-entries.ts'
 import {
@@ -21,6 +22,8 @@ export type PreparedEntry = OutboxEntry & { message?: OutgoingMessage }
 
 /** An entry that could not be written is tried again after this; others go on meanwhile. */
 const UNWRITTEN_RETRY_MS = 15_000
+/** A 4012 that expires so soon waits for no answer any more. */
+const LAST_CHANCE_MS = 60_000
 
 export interface PrepareDeps {
   store: NotifyStore
@@ -92,17 +95,27 @@ export const createPrepare = (
   }
 }
 
-/** Of several 4012s to one watcher only the newest is sent: it says what is true when it is written. */
+/**
+ * Of several 4012s to one watcher only the newest is sent: it says what is true when it is written. So it may say what an
+ * answer in the same batch says, and arrive before it. A published wallet that hears of the end of a subscription leaves
+ * its topic, and the answer never reaches it. A 4012 to a watcher that the batch answers therefore waits.
+ */
 export const createCoalesce =
-  ({ leased }: { leased: Pick<LeasedEntries, 'complete'> }) =>
+  ({ leased, clock }: { leased: Pick<LeasedEntries, 'complete' | 'returnUntil'>; clock: Clock }) =>
   async (entries: readonly OutboxEntry[]): Promise<OutboxEntry[]> => {
+    const now = clock.now()
     const newest = new Map(entries.map((entry) => [watcherOf(entry), entry]))
     const isSuperseded = (entry: OutboxEntry) => {
       const watcher = watcherOf(entry)
       return watcher !== undefined && newest.get(watcher) !== entry
     }
+    const answered = new Set(entries.flatMap(({ task }) => (task.kind === 'response' ? task.claims.aud : [])))
+    const mustWait = ({ task, expiresAt }: OutboxEntry) =>
+      task.kind === 'changed' && answered.has(task.identityKey) && expiresAt - now > LAST_CHANCE_MS
+    const current = entries.filter((entry) => !isSuperseded(entry))
     await leased.complete(entries.filter(isSuperseded), 'void')
-    return entries.filter((entry) => !isSuperseded(entry))
+    await leased.returnUntil(current.filter(mustWait), now + ACCOUNT_CHANGED_DELAY_MS)
+    return current.filter((entry) => !mustWait(entry))
   }
 
 const watcherOf = ({ task }: OutboxEntry): string | undefined =>

@@ -67,7 +67,7 @@ const createRound = (
   inFlight: Set<Promise<void>>,
 ): (() => Promise<boolean>) => {
   const prepare = createPrepare({ store, writer, webhooks, leased, clock, log })
-  const coalesce = createCoalesce({ leased })
+  const coalesce = createCoalesce({ leased, clock })
   const send = createSend({ relay, leased, failures, clock, log })
 
   /** Runs the step; its entries are returned when it fails as a whole. */

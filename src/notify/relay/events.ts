@@ -1,5 +1,6 @@
 /**
- * The relay's events at this server's webhook: each is signed, and verified before anything in it is used.
+ * The relay's events: posted to this server's webhook, where each is signed, and verified before anything in it is used;
+ * or told as values by the relay of the same process.
  *
  * | event                          | effect                                                     |
  * |--------------------------------|------------------------------------------------------------|
@@ -24,7 +25,7 @@ import { checked } from '../../platform/validate.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { decodeJwt, verifyJwt } from '../../protocol/jwt.ts'
 import { NOTIFY_METHODS } from '../../protocol/notify-methods.ts'
-import { WATCH_ACTS, WATCH_LIMITS, WatchEventClaims } from '../../protocol/relay-watch.ts'
+import { WATCH_ACTS, WATCH_LIMITS, type WatchEvent, WatchEventClaims } from '../../protocol/relay-watch.ts'
 import type { RelayMessage } from './link.ts'
 
 /** A notification that a wallet has: its relay message, and when it was delivered, unix ms. */
@@ -116,7 +117,10 @@ const createVerifyEvent = (
   }
 }
 
-const isDelivery = ({ typ, evt: { status, tag } }: WatchEventClaims): boolean =>
+/** `at`: when it happened, unix ms; where the relay does not say it, when it was told. */
+type TimedEvent = WatchEvent & { at: number }
+
+const isDelivery = ({ typ, evt: { status, tag } }: WatchEvent): boolean =>
   typ === 'publisher' && status === 'delivered' && tag === NOTIFICATION_TAG
 
 /** Waits for an effect; a failure becomes the fault that makes the relay post the event again. */
@@ -130,35 +134,53 @@ const faultOf = async (effect: Promise<void> | undefined): Promise<ProtocolError
   return undefined
 }
 
-export const createRelayEvents = (
-  deps: RelayEventsDeps,
-  options: RelayEventsOptions,
-): ((tokens: readonly string[]) => Promise<void>) => {
+/** Resolves and rejects as the head of this file says. */
+export interface RelayEvents {
+  /** Takes the signed events of one POST. */
+  posted(tokens: readonly string[]): Promise<void>
+  /** Takes what the relay of this process says, which needs no signature. */
+  told(events: readonly WatchEvent[]): Promise<void>
+}
+
+export const createRelayEvents = (deps: RelayEventsDeps, options: RelayEventsOptions): RelayEvents => {
   const { onMessage, onDelivered, log, meter } = deps
   const verify = createVerifyEvent(deps, options)
 
-  return async (tokens) => {
-    const deliveries: DeliveredMessage[] = []
-    const handle = async (token: string): Promise<ProtocolError | undefined> => {
-      let claims: WatchEventClaims
-      try {
-        claims = await verify(token)
-      } catch (error) {
-        if (error instanceof ProtocolError) return error
-        throw error
-      }
-      const { topic, message, publishedAt, tag, attestation, status, at = claims.iat * 1000 } = claims.evt
-      if (isDelivery(claims)) deliveries.push({ topic, message, at })
-      if (claims.typ !== 'subscriber' || status === 'delivered') return undefined
-      return faultOf(onMessage?.({ topic, message, publishedAt, tag, attestation }))
-    }
-    const faults = (await Promise.all(tokens.map(handle))).flatMap((fault) => fault ?? [])
+  const messageIn = ({ typ, evt }: WatchEvent): Promise<ProtocolError | undefined> => {
+    const { topic, message, publishedAt, tag, attestation, status } = evt
+    const isMessage = typ === 'subscriber' && status !== 'delivered'
+    return faultOf(isMessage ? onMessage?.({ topic, message, publishedAt, tag, attestation }) : undefined)
+  }
+
+  /** `all`: events, or why they are refused. */
+  const take = async (all: readonly (TimedEvent | ProtocolError)[]): Promise<void> => {
+    const events = all.flatMap((one) => (one instanceof ProtocolError ? [] : one))
+    const refused = all.flatMap((one) => (one instanceof ProtocolError ? one : []))
+    const deliveries = events
+      .filter(isDelivery)
+      .map(({ evt: { topic, message }, at }): DeliveredMessage => ({ topic, message, at }))
+    const faults = [...refused, ...(await Promise.all(events.map(messageIn))).flatMap((fault) => fault ?? [])]
     const failed = deliveries.length > 0 ? await faultOf(onDelivered?.(deliveries)) : undefined
     if (failed) faults.push(...deliveries.map(() => failed))
-    meter.count('notify_relay_events_total', { outcome: 'taken' }, tokens.length - faults.length)
+    meter.count('notify_relay_events_total', { outcome: 'taken' }, all.length - faults.length)
     if (faults.length === 0) return
     meter.count('notify_relay_events_total', { outcome: 'refused' }, faults.length)
     log.warn({ codes: faults.map(({ code }) => code) }, 'Events of the relay were not taken')
     throw faults.find(({ http }) => http >= 500) ?? faults[0]
+  }
+
+  const eventIn = async (token: string): Promise<TimedEvent | ProtocolError> => {
+    try {
+      const { typ, evt, iat } = await verify(token)
+      return { typ, evt, at: evt.at ?? iat * 1000 }
+    } catch (error) {
+      if (error instanceof ProtocolError) return error
+      throw error
+    }
+  }
+
+  return {
+    posted: async (tokens) => take(await Promise.all(tokens.map(eventIn))),
+    told: (events) => take(events.map((event) => ({ ...event, at: event.evt.at ?? deps.clock.now() }))),
   }
 }

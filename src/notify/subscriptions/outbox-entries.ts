@@ -13,7 +13,7 @@ const ACCOUNT_CHANGED_TTL_S = NOTIFY_METHODS[4012].requestTtl
  * A 4012 waits at least this long. A published client that receives an answer and a 4012 at the same moment confuses
  * them and drops subscriptions.
  */
-const ACCOUNT_CHANGED_DELAY_MS = 400
+export const ACCOUNT_CHANGED_DELAY_MS = 400
 /** The 4012s of one watcher are due in slots of this length; those of one slot are sent as one message. */
 const ACCOUNT_CHANGED_SLOT_MS = 400
 

@@ -4,6 +4,8 @@
  * An event is posted until it was answered, at least once, as long as its watch stands and its message lives, three days
  * at most; `targets` says what is an answer and when a watch ends. Again after 1 s, doubling up to 5 minutes.
  *
+ * A trusted client's service in the same process is told its events as values, by the same jobs.
+ *
  * The service of a client that is not trusted is asked first, by a POST without events, signed in its `Authorization`
  * header (`act: irn_watchChallenge`); what happens meanwhile waits. It agrees with 2xx; after four tries its watch is gone.
  *
@@ -24,7 +26,7 @@ import {
   WatchEvents,
   watchDigest,
 } from './jobs.ts'
-import type { Post } from './posts.ts'
+import type { InsideService, Post } from './posts.ts'
 import { createWatchTargets, FIRST_PAUSE_MS, pauseAfter, type WatchTargets } from './targets.ts'
 
 const MAX_CONCURRENT_JOBS = 256
@@ -133,13 +135,20 @@ export const createWatchEvents = (deps: {
   key: SigningKey
   /** To the public internet only, and to any address. */
   post: { outside: Post; anywhere: Post }
+  /** The trusted client's service, where it is in this process. */
+  inside?: InsideService | undefined
   clock: Clock
   log: Log
   meter: Meter
 }): AsyncDisposable => {
   const { jobQueue, post, clock, log, meter } = deps
-  const worker = (queue: string, postIt: Post, lasting: boolean, places: object) => {
-    const targets = createWatchTargets({ ...deps, post: postIt }, { lasting })
+  const worker = (
+    queue: string,
+    ways: { post: Post; inside: InsideService | undefined },
+    lasting: boolean,
+    places: object,
+  ) => {
+    const targets = createWatchTargets({ ...deps, ...ways }, { lasting })
     const work = createWork({ ...deps, targets })
     return createWorker(
       { jobQueue, clock, log, meter },
@@ -155,8 +164,10 @@ export const createWatchEvents = (deps: {
   }
   const perStranger = { ownerOf: ({ group }: Job) => group, each: MAX_JOBS_PER_STRANGER }
   const workers = [
-    worker(TRUSTED_WATCH_QUEUE, post.anywhere, true, { lease: TRUSTED_LEASE_MS }),
-    worker(WATCH_QUEUE, post.outside, false, {
+    worker(TRUSTED_WATCH_QUEUE, { post: post.anywhere, inside: deps.inside }, true, {
+      lease: TRUSTED_LEASE_MS,
+    }),
+    worker(WATCH_QUEUE, { post: post.outside, inside: undefined }, false, {
       concurrency: MAX_CONCURRENT_STRANGER_JOBS,
       share: perStranger,
     }),

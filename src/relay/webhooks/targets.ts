@@ -18,7 +18,7 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
 import type { RelayStore, StoredMessage, Watch } from '../store.ts'
 import { MAX_POST_EVENTS, type NamedMessage, type WatchEvents, watchDigest } from './jobs.ts'
-import { createWatchPosts, type Post, type WatchPosts } from './posts.ts'
+import { createWatchPosts, type InsideService, type Post, type WatchPosts } from './posts.ts'
 import { createStanding, type Standing, type WatchHealth } from './standing.ts'
 
 /** Events for one watch that this process has leased at a time: all of them are posted before their leases end. */
@@ -61,6 +61,7 @@ export interface WatchTargetsDeps {
   store: Pick<RelayStore, 'message' | 'pending' | 'changeWatch'>
   key: SigningKey
   post: Post
+  inside?: InsideService | undefined
   clock: Clock
   log: Log
   meter: Meter

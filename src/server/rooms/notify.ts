@@ -29,7 +29,9 @@ import { createPublicFetch } from '../../platform/net/public-fetch.ts'
 import { createContentSeal } from '../../platform/runtime/content-seal.ts'
 import { checked } from '../../platform/validate.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
+import type { WatchEvent } from '../../protocol/relay-watch.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
+import type { InsideService } from '../../relay/webhooks/posts.ts'
 import { createProjects, type Projects } from '../admin/default-project.ts'
 import type { Config } from '../config/config.ts'
 import type { Secrets } from '../config/secret-files.ts'
@@ -46,6 +48,8 @@ export interface NotifyRoom {
   vault: Vault
   accountData: AccountData
   routes: Hono
+  /** What a relay in this process may tell. */
+  ofRelay: InsideService
   isFirstStart: boolean
   /** Connects the notify server to its relay. */
   start(lookup: IdentityLookup, verifySignature: ContractWalletCheck | undefined): NotifyServer
@@ -133,14 +137,20 @@ export const buildNotify = async (
 
   const routes = new Hono()
   if (link.byWebhook || link.tellsDelivered) {
-    const take = async (tokens: readonly string[]) => (await started).takeEvents(tokens)
+    const take = async (tokens: readonly string[]) => (await started).relayEvents.posted(tokens)
     routes.route('/', relayWebhookRoutes({ take, log }))
+  }
+  const told = async (events: readonly WatchEvent[]) => {
+    const server = current()
+    if (!server) throw new ProtocolError('unavailable', 'the notify server has not started')
+    await server.relayEvents.told(events)
   }
   const forDapps = { apps, publishing, sent, webhooks, serverKeys, log, limits, payerFor: context.payerFor }
   routes.route('/', notifyRoutes(forDapps, { publicUrl: urls.publicUrl }))
 
   return {
     ...{ apps, publishing, sent, projects, vault, routes },
+    ofRelay: { urls: link.webhooksInside, take: told },
     accountData: {
       export: async (key) => (await started).accountData.export(key),
       erase: async (key) => (await started).accountData.erase(key),

@@ -76,6 +76,8 @@ export const linkToRelay = (
     relayKey: rpc.relayKey,
     /** Where the relay may tell us something. */
     webhooks: [messages, delivered],
+    /** Where only the relay of this process does, which needs no request for it. An address that was set may lead elsewhere. */
+    webhooksInside: isOwn && config.relayWebhookUrl === undefined ? [messages, delivered] : [],
     /** The relay forgets; or what came while no event could reach us is found by joining the topics again. */
     renew: byWebhook || !isOurs,
     /** Asks the relay to tell what wallets have received, until disposed of. */

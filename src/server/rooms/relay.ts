@@ -9,6 +9,7 @@ import type { SigningKey } from '../../protocol/keys.ts'
 import { relayRoutes } from '../../relay/http.ts'
 import { type Archiving, createRelayHub, type RelayHub } from '../../relay/hub.ts'
 import { createWatchEvents } from '../../relay/webhooks/calls.ts'
+import type { InsideService } from '../../relay/webhooks/posts.ts'
 import { createWatches } from '../../relay/webhooks/registrations.ts'
 import { attachRelaySocket, type RelaySocket } from '../../relay/ws.ts'
 import type { RoomContext } from '../context.ts'
@@ -24,7 +25,7 @@ export const buildRelay = (
   context: RoomContext,
   server: Server,
   key: SigningKey,
-  notifyClient: string | undefined,
+  { notifyClient, inside }: { notifyClient: string; inside: InsideService | undefined },
   archive: Archiving,
 ): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
   const { config, urls, stores, clock, log, metrics: meter, randomBytes, owned } = context
@@ -48,7 +49,7 @@ export const buildRelay = (
     // To the notify server beside us, wherever the operator has it.
     anywhere: createPublicFetch({ rules: anyAddress }),
   }
-  owned.use(createWatchEvents({ store, jobQueue, key, post, clock, log, meter }))
+  owned.use(createWatchEvents({ store, jobQueue, key, post, inside, clock, log, meter }))
   const hub = owned.use(
     createRelayHub(
       { store, clock, log, meter, randomBytes, watches, archive, budgets, payerOf },

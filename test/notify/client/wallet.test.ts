@@ -7,6 +7,7 @@ import { signJwt } from '../../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import type { WalletState } from '../../../src/sdk/wallet.ts'
 import { eventually } from '../../support/eventually.ts'
+import { startLine } from '../../support/world/relay-line.ts'
 import { connect, startScripted } from '../../support/world/scripted-relay.ts'
 import { type ClientWorld, startClientWorld } from '../../support/world/wallets.ts'
 
@@ -325,6 +326,21 @@ describe('the identity key', () => {
     expect((await wallet.watch()).map((subscription) => subscription.domain)).toEqual([domain])
     expect(signed).toHaveLength(2)
   })
+})
+
+test('a delete is answered, also where a view of the account without the app comes before the answer', async () => {
+  const { domain } = await newApp()
+  await using line = await startLine(world.url)
+  const { wallet } = world.device(world.newOwner(), { relayUrl: line.url, requestTimeout: 5_000 })
+  await wallet.watch()
+  const { topic } = await wallet.subscribe(domain)
+  const letGo = line.keepBack(4005)
+  const deleted = wallet.delete(domain)
+  await eventually(() => expect(wallet.subscriptions()).toEqual([]))
+  expect(line.left).not.toContain(topic)
+  letGo()
+  await deleted
+  await eventually(() => expect(line.left).toContain(topic))
 })
 
 test('a request that nobody answers is given up', async () => {

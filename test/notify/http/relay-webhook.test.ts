@@ -1,12 +1,17 @@
 /** What the relay may tell the notify server, and what it may not. */
 import { beforeEach, describe, expect, it } from 'vitest'
 import { relayWebhookRoutes } from '../../../src/notify/http/relay-webhook.ts'
-import { createRelayEvents, type DeliveredMessage } from '../../../src/notify/relay/events.ts'
+import {
+  createRelayEvents,
+  type DeliveredMessage,
+  type RelayEvents,
+} from '../../../src/notify/relay/events.ts'
 import type { RelayMessage } from '../../../src/notify/relay/link.ts'
 import { silent, unmeasured } from '../../../src/platform/telemetry.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
 import { signJwt } from '../../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
+import { WatchEventClaims } from '../../../src/protocol/relay-watch.ts'
 import { manualClock } from '../../support/clock.ts'
 
 const SERVICE = 'https://notify.example'
@@ -21,6 +26,7 @@ let taken: RelayMessage[]
 let delivered: DeliveredMessage[]
 let failure: Error | undefined
 let relayKey: () => Promise<string>
+let events: RelayEvents
 let routes: ReturnType<typeof relayWebhookRoutes>
 
 beforeEach(() => {
@@ -28,7 +34,7 @@ beforeEach(() => {
   delivered = []
   failure = undefined
   relayKey = async () => relay.did
-  const take = createRelayEvents(
+  events = createRelayEvents(
     {
       relayKey: () => relayKey(),
       onMessage: async (message) => {
@@ -42,7 +48,7 @@ beforeEach(() => {
     },
     { clientId: server.did, service: SERVICE, webhooks: [HOOK, DELIVERED] },
   )
-  routes = relayWebhookRoutes({ take, log: silent })
+  routes = relayWebhookRoutes({ take: events.posted, log: silent })
 })
 
 const evt = (more: object = {}) => ({
@@ -73,6 +79,33 @@ const post = async (body: unknown, path = '/v1/relay-webhook') => {
   return { status: response.status, body: await response.json() }
 }
 const tell = (...tokens: string[]) => post({ eventAuth: tokens })
+
+describe('the relay of the same process', () => {
+  const eventOf = (more: object = {}) => WatchEventClaims.shape.evt.parse(evt(more))
+  const told = (more: object = {}) => ({ typ: 'subscriber' as const, evt: eventOf(more) })
+
+  it('tells messages and deliveries, unsigned', async () => {
+    const at = clock.now() - 7
+    await events.told([
+      told(),
+      { typ: 'publisher', evt: eventOf({ status: 'delivered', tag: 4002, at }) },
+      { typ: 'publisher', evt: eventOf({ status: 'accepted', tag: 4002 }) },
+      told({ status: 'delivered', tag: 4002 }),
+    ])
+    expect(taken).toEqual([
+      { topic: TOPIC, message: 'an envelope', publishedAt: clock.now(), tag: 4000, attestation: '' },
+    ])
+    expect(delivered).toEqual([{ topic: TOPIC, message: 'an envelope', at }])
+  })
+
+  it('is asked for everything again when something could not be handled', async () => {
+    failure = new Error('the store is away')
+    await expect(events.told([told()])).rejects.toMatchObject({ code: 'unavailable' })
+    failure = undefined
+    await events.told([told()])
+    expect(taken).toHaveLength(1)
+  })
+})
 
 describe('POST /v1/relay-webhook', () => {
   it('takes messages, in whichever status they came to us', async () => {

@@ -165,6 +165,23 @@ describe('an answer on a notify topic', () => {
     expect(heardByOne()).toHaveLength(1)
     expect(domainsOf(heardByOne()[0]?.claims.sbs)).toEqual([DOMAIN])
   })
+
+  it('comes before what its watcher is told of an earlier change, too, where both are due', async () => {
+    const { all, heard, key } = await withTwoApps()
+    const before = heard().length
+    await world.ask(all.ask(4008, world.app, key, { scp: OFFERS }))
+    world.loop.setConnected(false)
+    await world.hands.advance(800)
+    const gone = all.ask(4004, world.app, key)
+    await world.loop.deliver(gone)
+    world.loop.setConnected(true)
+    await eventually(() => expect(world.publishedOn(gone.answerTopic, 4005, gone.key)).toHaveLength(1))
+    expect(heard()).toHaveLength(before)
+    await world.hands.advance(399)
+    expect(heard()).toHaveLength(before)
+    await world.settled()
+    expect(domainsOf(heard().at(-1)?.claims.sbs)).toEqual(['other.example'])
+  })
 })
 
 describe('watching', () => {

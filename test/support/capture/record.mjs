@@ -3,21 +3,25 @@
  * metrics, the bodies of its errors, and every secret that a process knows. Plain JavaScript, because server processes
  * load it, too. Synchronous, because they are killed. Does nothing outside of a run.
  */
-import { appendFileSync } from 'node:fs'
+import { openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
 const directory = process.env.BELFRY_TEST_CAPTURE
 
 /** Bytes of one kind that one process may write: a test that floods the log must not fill the disk. */
 const MOST = 16_000_000
-const written = new Map()
+/** By kind: what is open, and how much was written. */
+const files = new Map()
 
-const append = (file, line) => {
+const append = (kind, line) => {
   if (directory === undefined) return
-  const sum = (written.get(file) ?? 0) + line.length
-  if (sum > MOST) return
-  written.set(file, sum)
-  appendFileSync(join(directory, `${file}-${process.pid}.txt`), line)
+  const file = files.get(kind) ?? {
+    descriptor: openSync(join(directory, `${kind}-${process.pid}.txt`), 'a'),
+    sum: 0,
+  }
+  files.set(kind, file)
+  file.sum += line.length
+  if (file.sum <= MOST) writeSync(file.descriptor, line)
 }
 
 export const isCapturing = directory !== undefined

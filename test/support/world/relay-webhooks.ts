@@ -20,6 +20,7 @@ import { relayRoutes } from '../../../src/relay/http.ts'
 import { createRelayHub } from '../../../src/relay/hub.ts'
 import { relayKeyFrom } from '../../../src/relay/identity.ts'
 import { createWatchEvents } from '../../../src/relay/webhooks/calls.ts'
+import type { InsideService } from '../../../src/relay/webhooks/posts.ts'
 import { createWatches } from '../../../src/relay/webhooks/registrations.ts'
 import { attachRelaySocket } from '../../../src/relay/ws.ts'
 import { capturedLog } from '../capture/log.ts'
@@ -43,6 +44,7 @@ export const startWatchRelay = async (
     rules = addressRules(),
     resolve,
     places = {},
+    inside,
   }: {
     clock?: Clock
     publicOrigins?: string[]
@@ -51,6 +53,7 @@ export const startWatchRelay = async (
     rules?: AddressRules
     resolve?: Resolve
     places?: HostGateOptions
+    inside?: InsideService
   } = {},
 ) => {
   const stores = await engine.open()
@@ -87,7 +90,7 @@ export const startWatchRelay = async (
       outside: createPublicFetch({ rules, gate, ...(resolve && { resolve }) }),
       anywhere: createPublicFetch({ rules: anyAddress }),
     }
-    const events = createWatchEvents({ ...deps, store, jobQueue, key, post })
+    const events = createWatchEvents({ ...deps, store, jobQueue, key, post, inside })
     const hub = createRelayHub({ ...deps, ...unpaid, store, randomBytes, watches }, options)
     return { hub, events }
   }

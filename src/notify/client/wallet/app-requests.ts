@@ -26,6 +26,8 @@ interface AppRequestDeps {
   requests: ReturnType<typeof createRequests>
   register: () => Promise<void>
   take: Take
+  /** A request on the topic of a subscription has its answer, or will have none. */
+  onAnswered: (topic: string) => void
   keysUrl: string
 }
 
@@ -35,6 +37,7 @@ export const createAppRequests = ({
   requests,
   register,
   take,
+  onAnswered,
   keysUrl,
 }: AppRequestDeps): Pick<Wallet, 'update' | 'delete' | 'history' | 'markRead'> => {
   const { subscriptions } = device
@@ -48,14 +51,24 @@ export const createAppRequests = ({
     await register()
     const { topic, item } = subscriptions.of(app)
     const key = fromHex(item.symKey)
-    return requests.ask(row, {
-      topic,
-      seal: (plaintext) => sealType0({ key, plaintext }),
-      responseTopic: topic,
-      of: item.appAuthenticationKey,
-      claims: { ksu: keysUrl, app: didWeb(app), ...claims },
-      apply,
-    })
+    const expected = device.expectAnswer(topic, key)
+    try {
+      return await requests.ask(row, {
+        topic,
+        seal: (plaintext) => sealType0({ key, plaintext }),
+        responseTopic: topic,
+        of: item.appAuthenticationKey,
+        claims: { ksu: keysUrl, app: didWeb(app), ...claims },
+        apply(answer) {
+          // It has come, so a topic that it ends is left at once.
+          expected[Symbol.dispose]()
+          return apply(answer)
+        },
+      })
+    } finally {
+      expected[Symbol.dispose]()
+      onAnswered(topic)
+    }
   }
 
   return {
@@ -91,7 +104,7 @@ export const createAppRequests = ({
 
 /** Subscribes to an app: a request to the app's topic, answered on a topic that is made for the answer. */
 export const createSubscribe = (
-  { device, requests, register, take, keysUrl }: AppRequestDeps,
+  { device, requests, register, take, keysUrl }: Omit<AppRequestDeps, 'onAnswered'>,
   {
     relay,
     inTime,

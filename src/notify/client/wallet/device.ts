@@ -48,15 +48,22 @@ const createDeviceWatch = (state: WalletState) => {
   }
 }
 
-/** Keys of the topics on which answers to subscribe requests come, while they are awaited. */
+/**
+ * Keys of the topics on which answers come, while they are awaited. The subscription of a topic may end meanwhile: what
+ * the server tells of the account may overtake its answer.
+ */
 const createAnswerKeys = () => {
-  const keys = new Map<string, Uint8Array>()
+  const awaited = new Set<{ topic: string; key: Uint8Array }>()
+  const keyOf = (topic: string): Uint8Array | undefined =>
+    [...awaited].find((one) => one.topic === topic)?.key
   return {
-    of: (topic: string): Uint8Array | undefined => keys.get(topic),
+    keyOf,
+    isAwaitedOn: (topic: string): boolean => keyOf(topic) !== undefined,
     /** Answers on this topic can be decrypted until the result is disposed of. */
     expect(topic: string, key: Uint8Array): Disposable {
-      keys.set(topic, key)
-      return { [Symbol.dispose]: () => void keys.delete(topic) }
+      const one = { topic, key }
+      awaited.add(one)
+      return { [Symbol.dispose]: () => void awaited.delete(one) }
     },
   }
 }
@@ -106,12 +113,13 @@ export const createDevice = (
     keyOf(topic: string): Uint8Array | undefined {
       const item = subscriptions.onTopic(topic)
       if (item) return fromHex(item.symKey)
-      const answer = answerKeys.of(topic)
+      const answer = answerKeys.keyOf(topic)
       if (answer) return answer
       const watched = watch.watchedWith()
       return watched?.topic === topic ? watched.key : undefined
     },
     expectAnswer: answerKeys.expect,
+    isAnswerAwaitedOn: answerKeys.isAwaitedOn,
     hasSeen: seen.has,
     sees: seen.add,
     /** Forgets the account. The identity key is replaced, because a revoked one stays revoked. */

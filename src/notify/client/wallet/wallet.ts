@@ -76,14 +76,27 @@ const createTopics = (device: Device, relay: Pick<RelayClient, 'subscribe' | 'un
   const joined = new Set(device.topics())
   return {
     joinKnown: () => relay.subscribe([...joined]),
-    /** Joins the topics of new subscriptions and leaves the others. */
+    /** Joins the topics of new subscriptions and leaves the others; one with an awaited answer is left by `answered`. */
     async follow(left: readonly string[]): Promise<void> {
       const missing = device.subscriptions.topics().filter((topic) => !joined.has(topic))
-      await Promise.all([relay.subscribe(missing), relay.unsubscribe([...left])])
+      const over = left.filter((topic) => !device.isAnswerAwaitedOn(topic))
+      await Promise.all([relay.subscribe(missing), relay.unsubscribe(over)])
       for (const topic of missing) joined.add(topic)
-      for (const topic of left) joined.delete(topic)
+      for (const topic of over) joined.delete(topic)
     },
-    forget: () => joined.clear(),
+    /** A request on the topic has ended: leaves the topic if its subscription ended meanwhile. */
+    answered(topic: string): void {
+      const isOver = joined.has(topic) && !device.topics().includes(topic)
+      if (!isOver || device.isAnswerAwaitedOn(topic)) return
+      joined.delete(topic)
+      relay.unsubscribe([topic]).catch(() => {})
+    },
+    /** Returns the topics that were joined. */
+    forget(): string[] {
+      const all = [...joined]
+      joined.clear()
+      return all
+    },
   }
 }
 
@@ -216,14 +229,13 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
   connected.setOnOtherServerKey(watch.soon)
   const { projectId } = options
   const typesOf = (app: string) => declaredTypes(deps, notifyUrl, { domain: app, projectId })
-  const appRequest = { device, requests, register, take, keysUrl }
+  const appRequest = { device, requests, register, take, onAnswered: topics.answered, keysUrl }
 
   const unregister = async (): Promise<void> => {
     if (device.isRegistered()) await keys.unregisterIdentity(device.identity, account)
     watch.stop()
     shared[Symbol.dispose]()
-    const left = device.topics()
-    topics.forget()
+    const left = [...device.topics(), ...topics.forget()]
     await device.forget()
     await inTime(relay.unsubscribe(left))
   }
