@@ -3,10 +3,9 @@
  * on the disk, or a row that stands in another's place, is found when it is read and never served: `DamagedRow` names the
  * table. Keys that are read without their values are looked at when the file is opened (`./file-check/`).
  */
-import type { Database, Transaction } from 'lmdb'
-import { Packr, RESERVE_START_SPACE } from 'msgpackr'
-import { checksum, textChecksum } from '../checksum.ts'
+import type { Database, RootDatabase, Transaction } from 'lmdb'
 import { DamagedRow } from '../damaged-row.ts'
+import { expectKey, type Format, KEY_CODEC, objects, plainBytes, ValueCodec } from './row-codec.ts'
 
 /** Reads as of this transaction; without one, as of now. */
 export interface ReadView {
@@ -27,6 +26,8 @@ export interface Rows<V> {
   put(key: Buffer, value: V): void
   remove(key: Buffer): void
   getRange(range: RowRange): Iterable<{ key: Buffer; value: V }>
+  /** Goes on behind a row that is damaged, which has no value here. */
+  getSoundRange(range: RowRange): Iterable<{ key: Buffer; value: V | undefined }>
   getKeys(range: RowRange): Iterable<Buffer>
   getKeysCount(range: RowRange): number
   /** Kept by LMDB at the root of the table: no counting. */
@@ -35,83 +36,99 @@ export interface Rows<V> {
 /** A table whose values are plain bytes. */
 export type Bytes = Rows<Buffer>
 
-export const CHECKSUM_BYTES = 4
-
-/** What the checksums of a table begin with. */
-export const rowSeed = (table: string): number => textChecksum(`${table}\0`)
-
-interface Format<V> {
-  /** The value behind room for the checksum. */
-  encode(value: V): Buffer
-  /** The value behind the checksum. The bytes are overwritten by the next read. */
-  decode(bytes: Buffer): V
-}
-
-const plainBytes: Format<Buffer> = {
-  encode(value) {
-    const bytes = Buffer.allocUnsafe(CHECKSUM_BYTES + value.length)
-    bytes.set(value, CHECKSUM_BYTES)
-    return bytes
-  },
-  decode(bytes) {
-    const value = Buffer.allocUnsafe(bytes.length - CHECKSUM_BYTES)
-    bytes.copy(value, 0, CHECKSUM_BYTES, bytes.length)
-    return value
-  },
-}
-
-const packr = new Packr()
-/** Nothing but what `put` took is decoded: its checksum says so. */
-const objects = <V>(): Format<V> => ({
-  encode: (value) => packr.encode(value, RESERVE_START_SPACE | CHECKSUM_BYTES),
-  decode: (bytes): V => packr.decode(bytes, { start: CHECKSUM_BYTES, end: bytes.length }),
-})
-
 /** Where a table is, and who is told of its damaged rows before the error is thrown. */
 interface Place {
-  database: Database<Buffer, Buffer>
+  openDB: RootDatabase['openDB']
   table: string
   onDamagedRow: (error: DamagedRow, key: Buffer) => void
 }
 
-const createRows = <V>({ database, table, onDamagedRow }: Place, format: Format<V>): Rows<V> => {
-  const seed = rowSeed(table)
-  const damaged = (key: Buffer, reason: string): DamagedRow => {
-    const error = new DamagedRow(table, reason)
-    onDamagedRow(error, key)
-    return error
+/** No key is before it. With a codec for keys the engine would begin behind it. */
+const FIRST = Buffer.from([0])
+const boundsOf = (range: RowRange): RowRange =>
+  range.reverse ? { ...range, end: range.end ?? FIRST } : range.start ? range : { ...range, start: FIRST }
+
+/** Rows up to the first damaged one; a class and no generator, because it is made for every walk. */
+class WholeRows<V> implements IterableIterator<{ key: Buffer; value: V }> {
+  readonly #rows: Iterator<{ key: Buffer; value: V | DamagedRow }>
+
+  constructor(rows: Iterable<{ key: Buffer; value: V | DamagedRow }>) {
+    this.#rows = rows[Symbol.iterator]()
   }
 
-  const open = (key: Buffer, bytes: Buffer): V => {
-    if (bytes.length < CHECKSUM_BYTES) throw damaged(key, 'it is too short')
-    if (bytes.readUInt32BE(0) !== checksum(bytes, checksum(key, seed), CHECKSUM_BYTES))
-      throw damaged(key, 'its checksum is another one')
-    return format.decode(bytes)
+  next() {
+    const step = this.#rows.next()
+    if (!step.done && step.value.value instanceof DamagedRow) {
+      this.#rows.return?.()
+      throw step.value.value
+    }
+    // What was not damaged is a value.
+    return step as IteratorResult<{ key: Buffer; value: V }>
   }
 
-  return {
-    get(key, view) {
-      const bytes = view ? database.get(key, view) : database.getBinaryFast(key)
-      return bytes && open(key, bytes)
-    },
-    put(key, value) {
-      const bytes = format.encode(value)
-      bytes.writeUInt32BE(checksum(bytes, checksum(key, seed), CHECKSUM_BYTES))
-      database.put(key, bytes)
-    },
-    remove(key) {
-      database.remove(key)
-    },
-    getRange: (range) => database.getRange(range).map(({ key, value }) => ({ key, value: open(key, value) })),
-    getKeys: (range) => database.getKeys(range),
-    getKeysCount: (range) => database.getKeysCount(range),
-    size() {
-      const { entryCount = 0 }: { entryCount?: number } = database.getStats()
-      return entryCount
-    },
+  return() {
+    this.#rows.return?.()
+    return { done: true as const, value: undefined }
+  }
+
+  [Symbol.iterator]() {
+    return this
   }
 }
 
-export const createByteRows = (place: Place): Bytes => createRows(place, plainBytes)
+/** A class, so that all tables share their methods: what calls them in a loop stays fast. */
+class CheckedRows<V> implements Rows<V> {
+  readonly #database: Database<V | DamagedRow, Buffer>
 
-export const createObjectRows = <V>(place: Place): Rows<V> => createRows(place, objects<V>())
+  constructor({ openDB, table, onDamagedRow }: Place, format: Format<V>) {
+    const encoder = new ValueCodec(table, format, (key, reason) => {
+      const error = new DamagedRow(table, reason)
+      onDamagedRow(error, key)
+      return error
+    })
+    // Its types do not have all of its options.
+    const options = { name: table, encoding: 'binary', keyEncoder: KEY_CODEC, encoder } as const
+    this.#database = openDB(options)
+  }
+
+  get(key: Buffer, view?: ReadView): V | undefined {
+    const value = view ? this.#database.get(key, view) : this.#database.get(key)
+    if (value instanceof DamagedRow) throw value
+    return value
+  }
+
+  put(key: Buffer, value: V): void {
+    expectKey(key)
+    this.#database.put(key, value)
+  }
+
+  remove(key: Buffer): void {
+    this.#database.remove(key)
+  }
+
+  getRange(range: RowRange): Iterable<{ key: Buffer; value: V }> {
+    return new WholeRows(this.#database.getRange(boundsOf(range)))
+  }
+
+  *getSoundRange(range: RowRange): Iterable<{ key: Buffer; value: V | undefined }> {
+    for (const { key, value } of this.#database.getRange(boundsOf(range)))
+      yield { key, value: value instanceof DamagedRow ? undefined : value }
+  }
+
+  getKeys(range: RowRange): Iterable<Buffer> {
+    return this.#database.getKeys(boundsOf(range))
+  }
+
+  getKeysCount(range: RowRange): number {
+    return this.#database.getKeysCount(boundsOf(range))
+  }
+
+  size(): number {
+    const { entryCount = 0 }: { entryCount?: number } = this.#database.getStats()
+    return entryCount
+  }
+}
+
+export const createByteRows = (place: Place): Bytes => new CheckedRows(place, plainBytes)
+
+export const createObjectRows = <V>(place: Place): Rows<V> => new CheckedRows(place, objects<V>())

@@ -161,11 +161,7 @@ const sayOnce = (tell: (error: DamagedRow) => void) => {
 
 const placesIn = (env: RootDatabase, tell: (error: DamagedRow) => void) => {
   const onDamagedRow = sayOnce(tell)
-  return (table: string) => ({
-    database: env.openDB<Buffer, Buffer>({ name: table, ...BYTES }),
-    table,
-    onDamagedRow,
-  })
+  return (table: string) => ({ openDB: env.openDB.bind(env), table, onDamagedRow })
 }
 
 /**

@@ -1,6 +1,6 @@
-/** Rows as the file has them: a value stands behind its checksum (`../checked-rows.ts`). */
+/** Rows as the file has them: a value stands behind its checksum (`../row-codec.ts`). */
 import { checksum, turnedBit } from '../../checksum.ts'
-import { CHECKSUM_BYTES } from '../checked-rows.ts'
+import { CHECKSUM_BYTES } from '../row-codec.ts'
 import { Damage } from './layout.ts'
 
 /** Bytes where they lie. */

@@ -1,5 +1,5 @@
 /** Goes over the pages of a store's file, tree by tree, and marks those that are in use. */
-import { rowSeed } from '../checked-rows.ts'
+import { rowSeed } from '../row-codec.ts'
 import { addFreeList, type FreeRun } from './free-pages.ts'
 import {
   Damage,

@@ -129,14 +129,12 @@ const leaseVerbs = (state: OutboxState): Pick<Outbox, 'takeOutbox' | 'isFree' | 
     }
     if (taken.length < limit) {
       const start = endOf(number(state.position))
-      for (const at of state.outbox.getKeys({ start, limit: limit - taken.length })) {
+      // Behind one that is damaged others wait.
+      for (const { key: at, value } of state.outbox.getSoundRange({ start, limit: limit - taken.length })) {
         state.position = at.readDoubleBE()
-        if (state.leaving.has(state.position)) continue
-        // Behind one that is damaged others wait.
-        const entry = ifWhole(() => state.outbox.get(at))
-        if (!entry) continue
+        if (!value || state.leaving.has(state.position)) continue
         hold(state, state.position, until)
-        taken.push(entry)
+        taken.push(value)
       }
     }
     return taken
