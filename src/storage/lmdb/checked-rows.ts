@@ -45,8 +45,10 @@ interface Place {
 
 /** No key is before it. With a codec for keys the engine would begin behind it. */
 const FIRST = Buffer.from([0])
-const boundsOf = (range: RowRange): RowRange =>
-  range.reverse ? { ...range, end: range.end ?? FIRST } : range.start ? range : { ...range, start: FIRST }
+const boundsOf = (range: RowRange): RowRange => {
+  if (range.reverse ? range.end : range.start) return range
+  return range.reverse ? { ...range, end: FIRST } : { ...range, start: FIRST }
+}
 
 /** Rows up to the first damaged one; a class and no generator, because it is made for every walk. */
 class WholeRows<V> implements IterableIterator<{ key: Buffer; value: V }> {

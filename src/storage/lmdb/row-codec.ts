@@ -84,7 +84,8 @@ export const plainBytes: Format<Buffer> = {
   decode: (bytes, end) => copyOf(viewOfRead(bytes), CHECKSUM_BYTES, end),
 }
 
-const packr = new Packr({ copyBuffers: true })
+/** Maps and no records: a definition of a record is dear to read, and would stand before each value that has one. */
+const packr = new Packr({ copyBuffers: true, useRecords: false })
 const content = { start: CHECKSUM_BYTES, end: 0 }
 
 const encodeObject = (value: unknown, ofKey: number, flags: number): Encoded => {
