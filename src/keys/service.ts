@@ -62,7 +62,7 @@ export interface KeyRegistry {
 
 /** How often it is recorded that a key is in use, and of how many keys a process remembers that it was. */
 const PROLONG_EVERY_MS = 86_400_000
-const MAX_REMEMBERED_KEYS = 50_000
+const REMEMBERED_KEYS = 50_000
 
 export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOptions = {}): KeyRegistry => {
   const { store, clock, log, verifySignature } = deps
@@ -71,7 +71,7 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
   const entries = createEntries(store)
   const verify = (cacao: Cacao): Promise<void> =>
     verifyCacao(cacao, { now: clock.now(), ...(verifySignature && { verifySignature }) })
-  const prolonged = createTtlCache<void>({ clock }, { ttlMs: PROLONG_EVERY_MS, entries: MAX_REMEMBERED_KEYS })
+  const prolonged = createTtlCache<void>({ clock }, { ttlMs: PROLONG_EVERY_MS, entries: REMEMBERED_KEYS })
   /** A key that is asked about stays for a year more. */
   const used = (identityKey: string): Promise<void> =>
     prolonged(identityKey, () => store.prolong(identityKey, clock.now() + IDENTITY_LIFE_MS))

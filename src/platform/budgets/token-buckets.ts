@@ -24,9 +24,10 @@ export interface Buckets {
   take(names: readonly string[], size: BucketSize, tokens?: number): Promise<number[]>
 }
 
+const REMEMBERED_BUCKETS = 100_000
+
 /** When each bucket will be full again, unix ms: of those of one process that were used last. Others are full. */
 export const createBucketMemory = (): BoundedMap<number> => createBoundedMap(REMEMBERED_BUCKETS)
-const REMEMBERED_BUCKETS = 100_000
 
 /** The library's limiter of one process, counting like this: on its own, or as insurance of a shared one. */
 export class BucketsInMemory extends RateLimiterMemory {

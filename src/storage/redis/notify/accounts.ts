@@ -36,7 +36,7 @@ const without = (a: Iterable<string>, b: Iterable<string>): string[] => {
 export const GONE = { history: 's', topic: 't', watcher: 'w' } as const
 
 /** Entries of the cache of accounts that were just read. */
-const MAX_RECENT_ACCOUNTS = 1_000
+const RECENT_ACCOUNTS = 1_000
 
 interface AccountsDeps extends NotifyDeps {
   lookups: Lookups
@@ -271,7 +271,7 @@ export const createRedisAccounts = (
     lookups,
     requests,
     outbox,
-    recent: createBoundedMap<Account>(MAX_RECENT_ACCOUNTS),
+    recent: createBoundedMap<Account>(RECENT_ACCOUNTS),
   }
 
   return {

@@ -41,8 +41,8 @@ export const withDefaults = (
 })
 
 /** Notifications that are cached, and those that are known to be listed. */
-const MAX_RECENT_NOTIFICATIONS = 200
-const MAX_LISTED_NOTIFICATIONS = 10_000
+const RECENT_NOTIFICATIONS = 200
+const REMEMBERED_LISTED_NOTIFICATIONS = 10_000
 
 interface NotificationsDeps extends NotifyDeps {
   recent: BoundedMap<Promise<Notification | undefined>>
@@ -177,8 +177,8 @@ const listVerbs = (
 export const createNotifications = (shared: NotifyDeps): Notifications => {
   const deps: NotificationsDeps = {
     ...shared,
-    recent: createBoundedMap<Promise<Notification | undefined>>(MAX_RECENT_NOTIFICATIONS),
-    listed: createBoundedMap<true>(MAX_LISTED_NOTIFICATIONS),
+    recent: createBoundedMap<Promise<Notification | undefined>>(RECENT_NOTIFICATIONS),
+    listed: createBoundedMap<true>(REMEMBERED_LISTED_NOTIFICATIONS),
   }
 
   return {

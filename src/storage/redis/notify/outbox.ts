@@ -35,7 +35,7 @@ const MAX_CALL_IDS = 1_000
 const SCAN_COUNT = 500
 
 /** Taken entries whose partition this process remembers. */
-const MAX_TAKEN_ENTRIES = 100_000
+const REMEMBERED_TAKEN_ENTRIES = 100_000
 
 interface OutboxState extends NotifyDeps {
   listeners: Set<() => void>
@@ -229,7 +229,7 @@ export const createRedisOutbox = (shared: NotifyDeps): Outbox => {
   const state: OutboxState = {
     ...shared,
     listeners: new Set(),
-    taken: createBoundedMap(MAX_TAKEN_ENTRIES),
+    taken: createBoundedMap(REMEMBERED_TAKEN_ENTRIES),
     lastPosition: 0,
     isRinging: false,
     subscription: undefined,
