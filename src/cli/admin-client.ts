@@ -1,6 +1,6 @@
 /** The running server, as the command line reaches it: over its admin routes, with the token of the data directory. */
 import type { ArgsDef } from 'citty'
-import { z } from 'zod'
+import * as z from 'zod'
 import { fetchJson } from '../platform/net/fetch-json.ts'
 import { systemClock } from '../platform/runtime/clock.ts'
 import { withoutTrailingSlashes } from '../protocol/urls.ts'

@@ -24,7 +24,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty'
-import { z } from 'zod'
+import * as z from 'zod'
 import { StartError } from '../server/config/start-error.ts'
 import { CommandFailure } from './admin-client.ts'
 import { account } from './commands/account.ts'

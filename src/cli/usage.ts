@@ -1,5 +1,5 @@
 import { type ArgsDef, defineCommand } from 'citty'
-import { z } from 'zod'
+import * as z from 'zod'
 import { pause, systemClock } from '../platform/runtime/clock.ts'
 import { ACCESS_FLAGS, CommandFailure, createAsk, print, printJson } from './admin-client.ts'
 import { readTyped, UsageError } from './flags.ts'

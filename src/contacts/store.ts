@@ -3,7 +3,7 @@
  * of atomicity. Promises resolve when durable.
  */
 
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Clock } from '../platform/runtime/clock.ts'
 import { float, json } from '../storage/codec.ts'
 import type { Kv, Write } from '../storage/kv.ts'

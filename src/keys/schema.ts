@@ -1,7 +1,7 @@
 /**
  * Wire shapes of the key registry. Every answer is `{status, error, value}`, failures included.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** The CACAO is checked by the service and kept as it came, members that we do not know included. */
 const IdAuth = z.string().min(1).max(8192)

@@ -9,7 +9,7 @@
  * The list of all entries and the index of what is due lie elsewhere. Each is entered before what it tells of is written, and
  * who follows it looks at that. What a crash leaves in them goes when the time of the identity key is over.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Clock } from '../platform/runtime/clock.ts'
 import { behind, key, name, number } from '../storage/bytes.ts'
 import { float, json, NOTHING, text } from '../storage/codec.ts'

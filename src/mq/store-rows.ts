@@ -16,7 +16,7 @@
  * no row, because any client can make one.
  */
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { invariant } from '../platform/invariant.ts'
 import { MINUTE_MS } from '../platform/units.ts'
 import { behind, endOf, key, name, nameOrNone, number } from '../storage/bytes.ts'

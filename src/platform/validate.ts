@@ -2,7 +2,7 @@
  * Values parsed by a schema, with failures as every way in reports them. It needs no HTTP: requests that arrive over the
  * relay are parsed with it, too.
  */
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { ProtocolError } from '../protocol/errors.ts'
 
 /** `['notification', 'title']` → `notification.title`, `[0, 'accounts', 3]` → `[0].accounts[3]`. */

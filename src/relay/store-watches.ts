@@ -2,7 +2,7 @@
  * Watches over the port: all of a client's are one cell, which changes as a whole. Of all clients together one cell says
  * until when there may be a live watch. It is raised before a watch is kept and never lowered, so it misses none.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { createBatcher } from '../platform/concurrency/batcher.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import { HOUR_MS } from '../platform/units.ts'

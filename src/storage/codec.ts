@@ -1,5 +1,5 @@
 /** How values of rows become bytes, and back. */
-import type { z } from 'zod'
+import type * as z from 'zod'
 
 export interface Codec<V> {
   /** The value behind so many free bytes, in one Buffer. */

@@ -11,7 +11,7 @@
  *
  * A queue is entered before its first job, so a sweep finds every job.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Job, JobOutcome, JobQueue } from '../platform/jobs/job-queue.ts'
 import { behind, endOf, key, name, number } from './bytes.ts'
 import { json, NOTHING } from './codec.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { json } from './codec.ts'
 import type { Kv } from './kv.ts'
 import { defineTable, read, transact } from './table.ts'

@@ -2,7 +2,7 @@
  * Registrations over the port. Each lies with its client and ends by itself. Of every tag it is known until when there may be
  * a registration of it, in one partition for all of them.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { createKeyedLock } from '../../platform/concurrency/keyed-lock.ts'
 import { HOUR_MS } from '../../platform/units.ts'
 import { key, number } from '../../storage/bytes.ts'

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline/promises'
 import { type ArgsDef, defineCommand } from 'citty'
-import { z } from 'zod'
+import * as z from 'zod'
 import { ACCESS_FLAGS, CommandFailure, createAsk, print, printJson } from '../admin-client.ts'
 import { readTyped, type Typed, UsageError } from '../flags.ts'
 

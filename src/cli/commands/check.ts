@@ -1,5 +1,5 @@
 import { type ArgsDef, defineCommand } from 'citty'
-import { z } from 'zod'
+import * as z from 'zod'
 import { defaultOf, readConfig, settingsTable } from '../../server/config/config.ts'
 import { writtenAddress } from '../../server/config/settings/address.ts'
 import { SETTING_NAMES, settingOf } from '../../server/config/settings.ts'

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type ArgsDef, defineCommand } from 'citty'
-import { z } from 'zod'
+import * as z from 'zod'
 import { pause, systemClock } from '../../platform/runtime/clock.ts'
 import { commandLineAccess } from '../../server/config/config.ts'
 import { replaceSecret } from '../../server/config/secret-files.ts'

@@ -1,5 +1,5 @@
 import { type ArgsDef, defineCommand } from 'citty'
-import { z } from 'zod'
+import * as z from 'zod'
 import { ACCESS_FLAGS, createAsk, print, printJson } from '../admin-client.ts'
 import { readTyped, type Typed, UsageError } from '../flags.ts'
 

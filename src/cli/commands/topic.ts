@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import { type ArgsDef, defineCommand } from 'citty'
-import { z } from 'zod'
+import * as z from 'zod'
 import { ACCESS_FLAGS, CommandFailure, createAsk, print, printJson } from '../admin-client.ts'
 import { readTyped, type Typed, UsageError } from '../flags.ts'
 import { readableBytes } from '../usage.ts'

@@ -4,7 +4,7 @@
  * their ids `wc-notify-…`: both are the present keys. Former keys that still count follow under ids with a number, for
  * clients that verify with whatever key is listed.
  */
-import type { z } from '@hono/zod-openapi'
+import type * as z from 'zod'
 import { toBase64url } from '../../protocol/bytes.ts'
 import { didWeb } from '../../protocol/did.ts'
 import type { DidDocument } from '../http/schema.ts'

@@ -1,6 +1,5 @@
 /** What dapps ask with their project's secret: enrol apps, publish, list subscribers. The table is in `routes`. */
-import type { OpenAPIHono } from '@hono/zod-openapi'
-import type { Context, MiddlewareHandler } from 'hono'
+import type { Context, Hono, MiddlewareHandler } from 'hono'
 import { jsonBody } from '../../platform/net/http.ts'
 import { checked } from '../../platform/validate.ts'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
@@ -31,7 +30,7 @@ const shown = (record: AppRecord) => {
 }
 
 const mountNotify = (
-  app: OpenAPIHono,
+  app: Hono,
   { publishing, secret, limited, takeOfDay }: Omit<DappRoutesDeps, 'apps'>,
 ): void => {
   const notify = async (c: Context, projectId: string, messages: readonly NotifyMessage[]) => {
@@ -56,7 +55,7 @@ const mountNotify = (
 }
 
 const mountSubscribers = (
-  app: OpenAPIHono,
+  app: Hono,
   { publishing, secret, limited }: Omit<DappRoutesDeps, 'apps' | 'takeOfDay'>,
 ): void => {
   app.get('/:projectId/subscribers', secret, limited('subscribersV0'), async (c) => {
@@ -84,7 +83,7 @@ const mountSubscribers = (
   })
 }
 
-const mountApps = (app: OpenAPIHono, { apps, secret }: Pick<DappRoutesDeps, 'apps' | 'secret'>): void => {
+const mountApps = (app: Hono, { apps, secret }: Pick<DappRoutesDeps, 'apps' | 'secret'>): void => {
   app.get('/v1/:projectId/apps', secret, async (c) => {
     const { after, limit } = checked(AppsPage, c.req.query())
     const page = await apps.list({
@@ -114,7 +113,7 @@ const mountApps = (app: OpenAPIHono, { apps, secret }: Pick<DappRoutesDeps, 'app
   })
 }
 
-export const mountDapps = (app: OpenAPIHono, deps: DappRoutesDeps): void => {
+export const mountDapps = (app: Hono, deps: DappRoutesDeps): void => {
   const { apps, secret, limited } = deps
   app.post(
     '/:projectId/subscribe-topic',

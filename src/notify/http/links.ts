@@ -1,6 +1,6 @@
 /** How often the links of a notification were followed: `GET /v1/:projectId/notifications/:id/links`, ours. */
-import { type OpenAPIHono, z } from '@hono/zod-openapi'
-import type { MiddlewareHandler } from 'hono'
+import type { Hono, MiddlewareHandler } from 'hono'
+import * as z from 'zod'
 import { checked } from '../../platform/validate.ts'
 import type { Publishing } from '../publish/service.ts'
 import type { Clicks } from '../store/clicks.ts'
@@ -19,7 +19,7 @@ const shown = ({ count, firstAt }: Clicks): z.output<typeof Own> => ({
 })
 
 export const mountLinks = (
-  app: OpenAPIHono,
+  app: Hono,
   deps: { publishing: Pick<Publishing, 'clicksOf'>; open: MiddlewareHandler; secret: MiddlewareHandler },
 ): void => {
   const path = '/v1/:projectId/notifications/:id/links'

@@ -1,6 +1,5 @@
 /** What anybody may ask: links of notifications, did documents, what apps say about themselves. */
-import type { OpenAPIHono } from '@hono/zod-openapi'
-import type { Context } from 'hono'
+import type { Context, Hono } from 'hono'
 import type { Payer } from '../../platform/budgets/payer.ts'
 import { WORK_COST } from '../../platform/budgets/work-budget.ts'
 import { checked } from '../../platform/validate.ts'
@@ -33,7 +32,7 @@ const listing = ({ domain, name, description, url, icons }: AppRecord) => {
 }
 
 const mountDidDocuments = (
-  app: OpenAPIHono,
+  app: Hono,
   { apps, serverKeys }: Pick<LookUpDeps, 'apps' | 'serverKeys'>,
   publicHost: string,
 ): void => {
@@ -60,7 +59,7 @@ const mountDidDocuments = (
   })
 }
 
-const mountAppLists = (app: OpenAPIHono, { apps, payerFor }: Pick<LookUpDeps, 'apps' | 'payerFor'>): void => {
+const mountAppLists = (app: Hono, { apps, payerFor }: Pick<LookUpDeps, 'apps' | 'payerFor'>): void => {
   app.get('/w3i/v1/notify-config', async (c) => {
     const { appDomain } = checked(NotifyConfigQuery, c.req.query())
     const found = await apps.byDomain(appDomain)
@@ -87,7 +86,7 @@ const mountAppLists = (app: OpenAPIHono, { apps, payerFor }: Pick<LookUpDeps, 'a
   })
 }
 
-export const mountLookUps = (app: OpenAPIHono, deps: LookUpDeps, options: { publicUrl: string }): void => {
+export const mountLookUps = (app: Hono, deps: LookUpDeps, options: { publicUrl: string }): void => {
   const { publishing, limits } = deps
   app.get('/v1/notification/:id', async (c) => {
     const id = c.req.param('id')

@@ -1,6 +1,6 @@
 /** The routes of `http/routes.ts`, and of what it mounts, in the words of OpenAPI. A test holds the two to the same list. */
-import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi'
-import { z as schema } from '@hono/zod-openapi'
+import { OpenAPIRegistry, OpenApiGeneratorV31, type RouteConfig } from '@asteasolutions/zod-to-openapi'
+import * as z from 'zod'
 import {
   AppAnswer,
   AppDeclaration,
@@ -91,7 +91,7 @@ const ROUTES: readonly Described[] = [
     summary: 'All accounts that are subscribed',
     secret: true,
     query: ForApp,
-    answer: schema.array(schema.string()),
+    answer: z.array(z.string()),
     failures: { 404: NO_APP, 429: TOO_FAST },
   },
   {
@@ -251,10 +251,7 @@ const ROUTES: readonly Described[] = [
 ]
 
 /** Writes all routes, and those described elsewhere, into the registry that `/openapi.json` is made from. */
-export const describeRoutes = (
-  registry: OpenAPIHono['openAPIRegistry'],
-  more: readonly Described[],
-): void => {
+const describeRoutes = (registry: OpenAPIRegistry, more: readonly Described[]): void => {
   registry.registerComponent('securitySchemes', 'projectSecret', { type: 'http', scheme: 'bearer' })
   for (const { method, path, summary, secret, body, query, answer, failures = {} } of [...ROUTES, ...more]) {
     const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name)
@@ -275,7 +272,7 @@ export const describeRoutes = (
       ...(secret && { security: [{ projectSecret: [] }] }),
       request: {
         ...(names.length > 0 && {
-          params: schema.object(Object.fromEntries(names.map((name) => [name, schema.string()]))),
+          params: z.object(Object.fromEntries(names.map((name) => [name, z.string()]))),
         }),
         ...(query && { query }),
         ...(body && { body: { required: true, ...json(body) } }),
@@ -286,4 +283,15 @@ export const describeRoutes = (
       },
     })
   }
+}
+
+/** The document of all routes, and of those described elsewhere, on the server at this URL. */
+export const openApiDocument = (publicUrl: string, more: readonly Described[]) => {
+  const registry = new OpenAPIRegistry()
+  describeRoutes(registry, more)
+  return new OpenApiGeneratorV31(registry.definitions).generateDocument({
+    openapi: '3.1.0',
+    info: { title: 'Belfry', version: '1', description: 'Notify: the HTTP API for dapps and wallets' },
+    servers: [{ url: publicUrl }],
+  })
 }

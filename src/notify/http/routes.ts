@@ -22,8 +22,7 @@
  *
  * Everything may be asked from a web page of any origin: secrets travel in a header that only their owner can set.
  */
-import { OpenAPIHono } from '@hono/zod-openapi'
-import type { Context, MiddlewareHandler } from 'hono'
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
 import { HOUSE, type Payer } from '../../platform/budgets/payer.ts'
 import { httpErrors, noSuchPath, wrongMethods } from '../../platform/net/http.ts'
@@ -41,7 +40,6 @@ import { mountDapps } from './dapps.ts'
 import { LINK_ROUTES, mountLinks } from './links.ts'
 import { mountLookUps } from './look-ups.ts'
 import { notificationRoutes } from './notifications.ts'
-import { describeRoutes } from './openapi.ts'
 import { settingsRoutes } from './settings.ts'
 import { mountWebhooks, WEBHOOK_ROUTES } from './webhooks.ts'
 import { mountWelcome, WELCOME_ROUTES } from './welcome.ts'
@@ -106,15 +104,14 @@ const limitedBy =
     await next()
   }
 
-export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: string }): OpenAPIHono => {
+export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: string }): Hono => {
   const { apps, publishing, sent, webhooks, serverKeys, log } = deps
   const { limits = UNLIMITED, payerFor = () => HOUSE } = deps
 
-  const app = new OpenAPIHono()
+  const app = new Hono()
   app.onError(httpErrors(log))
   app.notFound(noSuchPath)
   app.use(wrongMethods(app))
-  describeRoutes(app.openAPIRegistry, [...WEBHOOK_ROUTES, ...WELCOME_ROUTES, ...LINK_ROUTES])
 
   const exposeHeaders = ['Retry-After', 'Notification-Ids']
   const open = cors({ origin: '*', maxAge: CORS_MAX_AGE_S, exposeHeaders })
@@ -136,10 +133,11 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
   app.route('/', settingsRoutes(apps.projects, secret))
   mountLookUps(app, { apps, publishing, serverKeys, limits, payerFor }, options)
 
-  app.doc31('/openapi.json', {
-    openapi: '3.1.0',
-    info: { title: 'Belfry', version: '1', description: 'Notify: the HTTP API for dapps and wallets' },
-    servers: [{ url: options.publicUrl }],
+  app.get('/openapi.json', async (c) => {
+    // Loaded only here: few ask for it, and every start would pay for it.
+    const { openApiDocument } = await import('./openapi.ts')
+    const more = [...WEBHOOK_ROUTES, ...WELCOME_ROUTES, ...LINK_ROUTES]
+    return c.json(openApiDocument(options.publicUrl, more))
   })
   return app
 }

@@ -1,5 +1,5 @@
 /** Wire shapes of notifications: what dapps send, what became of it, broadcasts, and project settings. */
-import { z } from '@hono/zod-openapi'
+import * as z from 'zod'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { DELIVERY_STATES } from '../store/receipts.ts'
 import { accounts, Domain, MAX_ACCOUNTS_PER_CALL, optionalLink, TypeId, text } from './schema.ts'
@@ -71,7 +71,7 @@ export const NotifyV0 = z
     accounts: accounts(0, MAX_ACCOUNTS_PER_CALL),
   })
   .transform(renamed)
-  .openapi('Notify')
+  .meta({ id: 'Notify' })
 
 export const NotifyV1 = z
   .array(z.unknown())
@@ -92,7 +92,7 @@ export const NotifyV1 = z
       }
     }),
   )
-  .openapi({ type: 'array', items: { $ref: '#/components/schemas/Notify' } })
+  .meta({ type: 'array', items: { $ref: '#/components/schemas/Notify' } })
 
 /** A notification for everyone who wants its type. */
 export const Broadcast = z
@@ -104,7 +104,7 @@ export const Broadcast = z
     ...terms,
   })
   .transform(renamed)
-  .openapi('Broadcast')
+  .meta({ id: 'Broadcast' })
 
 export const NotifyAnswer = z
   .object({
@@ -117,7 +117,7 @@ export const NotifyAnswer = z
       .array(z.object({ notification_id: z.string(), status: z.enum(['queued', 'scheduled']) }))
       .optional(),
   })
-  .openapi('NotifyAnswer')
+  .meta({ id: 'NotifyAnswer' })
 
 const pageSize = (most: number, otherwise: number) =>
   z
@@ -154,7 +154,7 @@ const Counts = z.object({
   failed: z.number(),
 })
 
-const time = z.string().openapi({ format: 'date-time' })
+const time = z.string().meta({ format: 'date-time' })
 
 export const NotificationAnswer = z
   .object({
@@ -175,7 +175,7 @@ export const NotificationAnswer = z
     expires_at: time.nullable(),
     counts: Counts,
   })
-  .openapi('SentNotification')
+  .meta({ id: 'SentNotification' })
 
 export const NotificationsAnswer = z.object({
   notifications: z.array(NotificationAnswer),
@@ -200,7 +200,7 @@ const BroadcastStatus = z.enum(['scheduled', 'running', 'done', 'cancelled', 'ex
 
 export const BroadcastStarted = z
   .object({ id: z.string(), status: BroadcastStatus })
-  .openapi('BroadcastStarted')
+  .meta({ id: 'BroadcastStarted' })
 
 export const BroadcastAnswer = z
   .object({
@@ -214,7 +214,7 @@ export const BroadcastAnswer = z
     skipped: z.number(),
     counts: Counts,
   })
-  .openapi('BroadcastProgress')
+  .meta({ id: 'BroadcastProgress' })
 export type BroadcastAnswer = z.infer<typeof BroadcastAnswer>
 
 export const Settings = z
@@ -225,6 +225,6 @@ export const Settings = z
       .min(1, { error: 'must be whole days, 1 to 3650' })
       .max(3650, { error: 'must be whole days, 1 to 3650' }),
   })
-  .openapi('ProjectSettings')
+  .meta({ id: 'ProjectSettings' })
 
 export const SettingsAnswer = z.object({ retention_days: z.number() })

@@ -1,5 +1,5 @@
 /** Wire shapes of the HTTP API: requests of dapps and their answers. Limits are as published. */
-import { z } from '@hono/zod-openapi'
+import * as z from 'zod'
 import { parseAccount } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { DOMAIN, MAX_DOMAIN_LENGTH, TYPE_ID } from '../apps/apps.ts'
@@ -20,7 +20,7 @@ export const text = (least: number, most: number) =>
       },
       { error: `must be ${least} to ${most} characters` },
     )
-    .openapi({ minLength: least, maxLength: most })
+    .meta({ minLength: least, maxLength: most })
 
 const optionalText = (most: number) => text(0, most)
 
@@ -68,17 +68,17 @@ export const accounts = (least: number, most: number) =>
     .min(least, { error: `must name at least ${least}` })
     .max(most, { error: `must name at most ${most}` })
     .pipe(z.array(AccountText))
-    .openapi({ type: 'array', items: { type: 'string' }, minItems: least, maxItems: most })
+    .meta({ type: 'array', items: { type: 'string' }, minItems: least, maxItems: most })
 
-export const SubscribeTopic = z.object({ appDomain: Domain }).openapi('SubscribeTopic')
+export const SubscribeTopic = z.object({ appDomain: Domain }).meta({ id: 'SubscribeTopic' })
 
 export const SubscribeTopicAnswer = z
   .object({ authenticationKey: z.string(), subscribeKey: z.string() })
-  .openapi('SubscribeTopicAnswer', { description: 'Public keys, hex: Ed25519 and X25519' })
+  .meta({ id: 'SubscribeTopicAnswer', description: 'Public keys, hex: Ed25519 and X25519' })
 
 export const SubscribersV1 = z
   .object({ accounts: accounts(1, 100), appDomain: Domain.optional() })
-  .openapi('Subscribers')
+  .meta({ id: 'Subscribers' })
 
 export const SubscribersV1Answer = z.record(z.string(), z.object({ notification_types: z.array(z.string()) }))
 
@@ -115,7 +115,7 @@ export const AppDeclaration = z
     listed: z.boolean().optional(),
     links: z.boolean().optional(),
   })
-  .openapi('AppDeclaration')
+  .meta({ id: 'AppDeclaration' })
 
 const Icons = z.object({ sm: z.string(), md: z.string(), lg: z.string() })
 
@@ -133,7 +133,7 @@ export const AppAnswer = z
     authenticationKey: z.string(),
     subscribeKey: z.string(),
   })
-  .openapi('App')
+  .meta({ id: 'App' })
 
 export const AppsPage = z.object({
   after: Domain.optional(),
@@ -172,7 +172,7 @@ const pageNumber = (most: number, otherwise: number) =>
     .min(1)
     .max(most)
     .catch(otherwise)
-    .openapi({ type: 'integer', minimum: 1, maximum: most, default: otherwise })
+    .meta({ type: 'integer', minimum: 1, maximum: most, default: otherwise })
 
 /** Lenient: wallets send more (`is_verified`, `isFeatured` …), and a wrong number must not cost them the list. */
 export const ProjectsQuery = z.object({ entries: pageNumber(100, 100), page: pageNumber(1_000_000, 1) })
@@ -210,7 +210,7 @@ export const DidDocument = z
     keyAgreement: z.array(z.string()),
     authentication: z.array(z.string()),
   })
-  .openapi('DidDocument')
+  .meta({ id: 'DidDocument' })
 
 export const FailureAnswer = z
   .object({
@@ -219,4 +219,4 @@ export const FailureAnswer = z
     field: z.string().optional(),
     id: z.string().optional(),
   })
-  .openapi('Failure')
+  .meta({ id: 'Failure' })

@@ -11,8 +11,8 @@
  * | POST /v1/:projectId/webhooks/:id/dead-letters/replay          | + `{replayed}`: all of them                       |
  * | POST /v1/:projectId/webhooks/:id/dead-letters/:event/replay   | + 204                                             |
  */
-import { type OpenAPIHono, z } from '@hono/zod-openapi'
-import type { MiddlewareHandler } from 'hono'
+import type { Hono, MiddlewareHandler } from 'hono'
+import * as z from 'zod'
 import { jsonBody } from '../../platform/net/http.ts'
 import { checked } from '../../platform/validate.ts'
 import { WEBHOOK_EVENTS, type Webhook } from '../store/webhooks.ts'
@@ -25,10 +25,10 @@ const events = z
   .min(1, { error: 'must name at least 1' })
   .max(64, { error: 'must be at most 64' })
 
-const Registration = z.object({ url, events }).openapi('Webhook')
+const Registration = z.object({ url, events }).meta({ id: 'Webhook' })
 const Change = z
   .object({ url: url.optional(), events: events.optional(), rotate_secret: z.boolean().optional() })
-  .openapi('WebhookChange')
+  .meta({ id: 'WebhookChange' })
 const Registered = z.object({ id: z.string(), secret: z.string() })
 const Shown = z.object({
   url: z.string(),
@@ -64,7 +64,7 @@ const shown = ({ url, events, state, reason, createdAt }: Webhook): z.output<typ
 })
 
 export const mountWebhooks = (
-  app: OpenAPIHono,
+  app: Hono,
   { webhooks, open, secret }: { webhooks: Webhooks; open: MiddlewareHandler; secret: MiddlewareHandler },
 ): void => {
   const letters = '/v1/:projectId/webhooks/:id/dead-letters'

@@ -7,8 +7,8 @@
  * | GET  /v0/:projectId/welcome-notification    | `null` or `{enabled, type, title, body, url}`                  |
  * | POST /v0/:projectId/welcome-notification    | 204                                                            |
  */
-import { type OpenAPIHono, z } from '@hono/zod-openapi'
-import type { MiddlewareHandler } from 'hono'
+import type { Hono, MiddlewareHandler } from 'hono'
+import * as z from 'zod'
 import { jsonBody } from '../../platform/net/http.ts'
 import { checked } from '../../platform/validate.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
@@ -27,7 +27,7 @@ const WelcomeNotification = z
     ...NotificationText,
     appDomain: Domain.optional(),
   })
-  .openapi('WelcomeNotification')
+  .meta({ id: 'WelcomeNotification' })
 
 const WelcomeAnswer = z
   .object({
@@ -40,7 +40,7 @@ const WelcomeAnswer = z
   .nullable()
 
 export const mountWelcome = (
-  app: OpenAPIHono,
+  app: Hono,
   deps: { apps: Pick<Apps, 'list' | 'describe'>; open: MiddlewareHandler; secret: MiddlewareHandler },
 ): void => {
   const { apps, open, secret } = deps

@@ -1,5 +1,5 @@
 /** Receipts and webhook events for notifications that wallets have, as the relay reports by webhook. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { invariant } from '../../platform/invariant.ts'
 import { openEnvelope, parseEnvelope } from '../../protocol/envelope.ts'
 import { parseRpc } from '../../protocol/jsonrpc.ts'

@@ -16,7 +16,7 @@
  * | cancelled | no further page is fanned out, and queued copies were withdrawn                           |
  * | expired   | its `ttl` ended before the last page                                                      |
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { invariant } from '../../platform/invariant.ts'
 import { withBody } from '../../platform/jobs/job-body.ts'
 import { createWorker, type Job, type JobOutcome, type JobQueue } from '../../platform/jobs/job-queue.ts'

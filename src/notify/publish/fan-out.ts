@@ -12,7 +12,7 @@
  * Accounts are compared by address, whatever the chain: all forms of one address are one account, with one delivery.
  * Idempotent: an account that has the notification is skipped.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { invariant } from '../../platform/invariant.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { DAY_MS } from '../../platform/units.ts'

@@ -3,7 +3,7 @@
  * is decided when the job is due, and the notification is stored from then on. One notification may be several jobs, one
  * for each call, with the accounts of that call; its content is that of the first.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { withBody } from '../../platform/jobs/job-body.ts'
 import { createWorker, type Job, type JobOutcome, type JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'

@@ -1,5 +1,5 @@
 /** Verifies a decrypted request and has the service carry it out. Throws a `ProtocolError` for every fault of the client. */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { type Account, accountKey } from '../../protocol/caip.ts'
 import { accountFromDidPkh, domainFromDidWeb } from '../../protocol/did.ts'

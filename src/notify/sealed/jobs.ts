@@ -1,5 +1,5 @@
 /** The job queue with the texts of dapps sealed: scheduled notifications, and broadcasts until they expire. */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Job, JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Place } from '../../platform/runtime/content-seal.ts'
 import { BROADCASTS_ENDED_QUEUE, BROADCASTS_QUEUE } from '../publish/broadcasts.ts'

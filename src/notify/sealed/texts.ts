@@ -2,7 +2,7 @@
  * The texts of dapps (title, body, icon, url), sealed as one text before a store sees them. The sealed text stands in
  * `body`, so stores keep the same four members.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { ContentSeal, Place } from '../../platform/runtime/content-seal.ts'
 
 export interface Texts {

@@ -7,7 +7,7 @@
  * | notify.domains | none for all apps, or a project | domain | – |
  * | notify.appTopics | – | subscribe topic | domain |
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { name } from '../../storage/bytes.ts'
 import { json, NOTHING, text } from '../../storage/codec.ts'
 import type { Kv } from '../../storage/kv.ts'

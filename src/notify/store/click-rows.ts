@@ -9,7 +9,7 @@
  * Clicks by day stand in `./click-days.ts`. A click checks every row that it counts on, so two at once both count. All rows end with the notification.
  */
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { createKeyedLock } from '../../platform/concurrency/keyed-lock.ts'
 import { name } from '../../storage/bytes.ts'
 import { json } from '../../storage/codec.ts'

@@ -6,7 +6,7 @@
  * | notify.projects | id | the project |
  * | notify.projectIds | id | – |
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { name } from '../../storage/bytes.ts'
 import { json, NOTHING } from '../../storage/codec.ts'
 import type { Kv } from '../../storage/kv.ts'

@@ -1,5 +1,5 @@
 /** The server's own sealed keys over the port: one cell. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { json } from '../../storage/codec.ts'
 import type { Kv } from '../../storage/kv.ts'
 import { defineTable, read } from '../../storage/table.ts'

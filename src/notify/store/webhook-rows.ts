@@ -1,5 +1,5 @@
 /** Webhooks over the port: all of a project's are one cell, whose version tells whether it is still the one that was read. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { json } from '../../storage/codec.ts'
 import type { Kv } from '../../storage/kv.ts'
 import { defineTable, read, transact } from '../../storage/table.ts'

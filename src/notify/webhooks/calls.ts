@@ -16,7 +16,7 @@
  *
  * `call-slots` bounds the calls that are under way. There is no order among the calls.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { crypto } from '#crypto'
 import { withBody } from '../../platform/jobs/job-body.ts'
 import { createWorker, type Job, type JobOutcome, type JobQueue } from '../../platform/jobs/job-queue.ts'

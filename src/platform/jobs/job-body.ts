@@ -1,5 +1,5 @@
 /** Job bodies are parsed before they are worked on: a process of another version may have written them. */
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { Job, JobOutcome } from './job-queue.ts'
 
 /**

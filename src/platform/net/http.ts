@@ -1,7 +1,7 @@
 /**
  * What every room's `net/http.ts` does the same way: read a JSON body within limits, and answer a failure.
  *
- *     const app = new OpenAPIHono()
+ *     const app = new Hono()
  *     app.onError(httpErrors(log))
  *     app.notFound(noSuchPath)
  *     app.use(wrongMethods(app))
@@ -15,7 +15,7 @@
 import type { Context, Env, ErrorHandler, Hono, MiddlewareHandler, NotFoundHandler, Schema } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { methodNotAllowed } from 'hono/method-not-allowed'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Log } from '../telemetry.ts'
 import { checked } from '../validate.ts'

@@ -8,7 +8,7 @@
  * | POST /admin/notify        | `{domain, notification, accounts}`                           | `{sent, failed, not_found}` |
  */
 import { Hono } from 'hono'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Apps } from '../../notify/apps/apps.ts'
 import { AppDeclaration, Domain } from '../../notify/http/schema.ts'
 import { NotifyV0 } from '../../notify/http/schema-notifications.ts'

@@ -8,7 +8,7 @@
  * | DELETE /admin/broadcasts/:domain/:id   |                                            | `{cancelled}`                  |
  */
 import { Hono } from 'hono'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Apps } from '../../notify/apps/apps.ts'
 import { shownBroadcast } from '../../notify/http/broadcasts.ts'
 import { Domain } from '../../notify/http/schema.ts'

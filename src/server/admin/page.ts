@@ -1,6 +1,6 @@
 /** Which part of a list an operator asks for. */
 import type { Context } from 'hono'
-import { z } from 'zod'
+import * as z from 'zod'
 import { checked } from '../../platform/validate.ts'
 
 const Page = z.object({

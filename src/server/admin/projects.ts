@@ -12,7 +12,7 @@
  * | DELETE /admin/projects/:id/secrets/:secretId |                                        | the project            |
  */
 import { Hono } from 'hono'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { NewSecret, ProjectRegistry } from '../../notify/apps/projects.ts'
 import type { Project, ProjectSettings } from '../../notify/store/store.ts'
 import { jsonBody } from '../../platform/net/http.ts'

@@ -9,7 +9,7 @@
  * | GET  /admin/reseal        |                              | how far it is, and how it ended                    |
  */
 import { Hono } from 'hono'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Rotated, Rotation } from '../../notify/apps/rotation.ts'
 import { Domain } from '../../notify/http/schema.ts'
 import { jsonBody } from '../../platform/net/http.ts'

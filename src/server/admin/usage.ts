@@ -11,7 +11,7 @@
  * A payer is the name of an address, which changes with the secret, or `house`. A topic is 64 hex characters, the domain of an app, whose request topic is meant, or `server`.
  */
 import { Hono } from 'hono'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Apps } from '../../notify/apps/apps.ts'
 import { Domain } from '../../notify/http/schema.ts'
 import { checked } from '../../platform/validate.ts'

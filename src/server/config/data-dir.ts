@@ -11,7 +11,7 @@
  */
 import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { flushDirectory, writeDurably } from './durable-file.ts'
 import { codeOf, reasonOf, StartError } from './start-error.ts'
 

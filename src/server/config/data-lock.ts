@@ -19,7 +19,7 @@ import {
 } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { codeOf, reasonOf, StartError } from './start-error.ts'
 
 const OWNER_ONLY_MODE = 0o600

@@ -15,7 +15,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
-import { z } from 'zod'
+import * as z from 'zod'
 import { createTtlCache } from '../../platform/concurrency/ttl-cache.ts'
 import { anyAddress } from '../../platform/net/public-address.ts'
 import { createPublicFetch, type PublicFetch } from '../../platform/net/public-fetch.ts'

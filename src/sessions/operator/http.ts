@@ -13,7 +13,7 @@
  */
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
-import { z } from 'zod'
+import * as z from 'zod'
 import { asProtocolError, jsonBody, readJson, setRetryHeaders } from '../../platform/net/http.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { checked } from '../../platform/validate.ts'

@@ -2,7 +2,7 @@
  * What the operator asks of storage. Promises resolve when durable. What belongs to one project changes atomically:
  * approvals with the virtual blockchains that they extend.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { number } from '../../storage/bytes.ts'
 import { json, text } from '../../storage/codec.ts'

@@ -1,5 +1,5 @@
 /** What the session relay needs of storage: which peers are in a session, and which processes live. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { float, json } from '../../storage/codec.ts'
 import type { Kv, Write } from '../../storage/kv.ts'
 import { defineTable, read, transact } from '../../storage/table.ts'

@@ -4,7 +4,7 @@
  * The dispatcher holds every method but those of `approval: 'none'` to this: no result leaves the wallet unless
  * `approve` was asked during the call, and granted it.
  */
-import type { z } from 'zod'
+import type * as z from 'zod'
 
 /** What a person is asked. */
 export interface ApprovalRequest {

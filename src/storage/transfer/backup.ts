@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { createGunzip, createGzip } from 'node:zlib'
-import { z } from 'zod'
+import * as z from 'zod'
 import { TransferFailure } from './migration.ts'
 import { type Readers, type Records, TABLE_NAMES, TABLES, type TableName } from './transfer.ts'
 

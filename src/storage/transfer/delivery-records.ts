@@ -2,7 +2,7 @@
  * Records (`transfer/transfer.ts`) of what became of notifications. Each names its notification as that is kept, by project,
  * domain and id; `sentAt` tells it from one that has the same id later, `expiresAt` is when all of it ends.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { DELIVERY_STATES } from '../../notify/store/receipts.ts'
 
 const text = z.string()

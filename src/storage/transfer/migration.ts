@@ -5,7 +5,7 @@
  * there; loading bears repetition. At the end both sides are read and compared. The source must rest meanwhile: what
  * changes in it during the copying is found to differ at the end.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { differencesOf, type Tally, tallyOf } from './sum.ts'
 import { type Records, TABLE_NAMES, type TableName, type Transfer } from './transfer.ts'
 

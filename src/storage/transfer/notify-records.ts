@@ -2,7 +2,7 @@
  * Records (`transfer/transfer.ts`) of the notify server: notifications, accounts and the outbox. What became of notifications is in
  * `delivery-records.ts`; projects, apps and webhooks are records as their rows are.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import type {
   AccountRecord,
   Notification,

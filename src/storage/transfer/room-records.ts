@@ -1,5 +1,5 @@
 /** Records (`transfer/transfer.ts`) of the other rooms: keys, relay, jobs, contacts, message queues, operator and archive. */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Archived, Registration } from '../../archive/store.ts'
 import type { Installation } from '../../contacts/store.ts'
 import { ERASED, type IdentityEntry, type InviteEntry } from '../../keys/store.ts'

@@ -11,7 +11,7 @@
  * - what waits to be swept: it has expired, or its account, subscription or notification is gone. Accounts are the
  *   exception: the notify server takes leave of expired ones itself.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { NONCE_LIFE_MS } from '../../contacts/store.ts'
 import { appSchema } from '../../notify/store/app-rows.ts'
 import { projectSchema } from '../../notify/store/project-rows.ts'

@@ -1,5 +1,5 @@
 /** The address and port of a listener, as a setting writes them. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { wholeNumber } from './whole-number.ts'
 
 export interface HostAndPort {

@@ -1,5 +1,5 @@
 /** The setting of the budgets of an address: what it may say, in a file and in one line. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { type BudgetSizes, DEFAULT_BUDGETS, NO_BUDGETS } from '../../../platform/budgets/budgets.ts'
 import { parseLimit } from '../../../platform/budgets/rate-limits.ts'
 import { MIB_BYTES } from '../../../platform/units.ts'

@@ -1,5 +1,5 @@
 /** The setting of the message queues' domains: what it may say, in a file and in one line. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { MQ_DOMAIN_DEFAULTS } from '../../../mq/domain-defaults.ts'
 import type { MqDomain } from '../../../mq/service.ts'
 import { wholeNumber } from './whole-number.ts'

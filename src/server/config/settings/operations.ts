@@ -1,5 +1,5 @@
 /** Operations: what is observed and bounded, and what the operator's secrets open. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { isProxyRule } from '../../../platform/net/client-address.ts'
 import { parseRedisUrl } from '../../../storage/redis/url.ts'
 import { hostAndPort } from './address.ts'

@@ -4,7 +4,7 @@
  *
  * There is no purpose for the webhooks of relay clients: they are anonymous, and never lead inside.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { isAddressRule } from '../../../platform/net/public-address.ts'
 
 const items = (text: string): string[] => {

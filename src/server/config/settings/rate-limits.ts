@@ -1,5 +1,5 @@
 /** The setting of the rate limits: every room states its own, a deployment and a project change them by name. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { CONTACTS_RATES } from '../../../contacts/limits.ts'
 import { MQ_RATES } from '../../../mq/limits.ts'
 import { NOTIFY_RATES } from '../../../notify/apps/limits.ts'

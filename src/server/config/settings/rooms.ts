@@ -1,5 +1,5 @@
 /** The rooms: the relay of the notify server, hosts that are asked, what the archive keeps. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { PrivateAddresses } from './private-addresses.ts'
 import { isUrl, list, type Setting, setting, url } from './setting.ts'
 import { wholeNumber } from './whole-number.ts'

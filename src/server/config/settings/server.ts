@@ -1,5 +1,5 @@
 /** The server: where it listens, how it is reached, what it keeps, which rooms it serves. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { list, type Setting, setting, url } from './setting.ts'
 import { wholeNumber } from './whole-number.ts'
 

@@ -1,5 +1,5 @@
 /** What a setting is, and the values that several settings are made of. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { withoutTrailingSlashes } from '../../../protocol/urls.ts'
 
 export interface Setting<S extends z.ZodType = z.ZodType> {

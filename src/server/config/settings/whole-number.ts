@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** A whole number in a setting: a number in a file, digits in the environment or behind a flag. */
 export const wholeNumber = (least: number, most: number) =>
