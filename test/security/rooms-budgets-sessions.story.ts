@@ -46,7 +46,7 @@ const startRelay = async () => {
     overrideGlobalObjects: false,
   })
   const server = createServer((request, response) => void listener(request, response))
-  const sockets = createSessionSockets({ log: capturedLog }, server)
+  const sockets = await createSessionSockets({ log: capturedLog }, server)
   const relay = createSessionRelay(
     {
       ...{ store: stores.sessions, remote: sockets.remote, clock: systemClock, log: capturedLog },

@@ -26,7 +26,7 @@ export const buildSessions = async (
   }
   const { sessionsAdapter } = stores
   const adapter = sessionsAdapter && (await untilAvailable(sessionsAdapter))
-  const sockets = owned.use(createSessionSockets({ log }, server, { adapter }))
+  const sockets = owned.use(await createSessionSockets({ log }, server, { adapter }))
   const relay = owned.use(
     createSessionRelay({ store: stores.sessions, remote: sockets.remote, clock, log, meter, randomBytes }),
   )

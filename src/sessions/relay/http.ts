@@ -11,8 +11,9 @@ import type { HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
 import { cors } from 'hono/cors'
+import type { SessionAdmission } from './admission.ts'
 import type { SessionRelay } from './service.ts'
-import { type SessionAdmission, type SessionSockets, SOCKET_IO_PATH } from './socket-io.ts'
+import { type SessionSockets, SOCKET_IO_PATH } from './socket-io.ts'
 
 export const sessionRoutes = (deps: {
   relay: SessionRelay
@@ -26,8 +27,8 @@ export const sessionRoutes = (deps: {
     await admission.admit(admission.addressOf(c.env.incoming), 'session')
     return c.json({ sessionId: await relay.create() }, 201)
   })
-  routes.on(['GET', 'POST', 'OPTIONS'], SOCKET_IO_PATH, (c) => {
-    sockets.handle(c.env.incoming, c.env.outgoing)
+  routes.on(['GET', 'POST', 'OPTIONS'], SOCKET_IO_PATH, async (c) => {
+    await sockets.handle(c.env.incoming, c.env.outgoing)
     return RESPONSE_ALREADY_SENT
   })
   const all = new Hono()

@@ -43,8 +43,8 @@ it.each([
   ['of one address', { each: 2, all: 10 }],
   ['of everybody', { each: 10, all: 2 }],
 ])('connections at once are so many and no more: %s', async (_, sizes) => {
-  const server = createServer((request, response) => sockets.handle(request, response))
-  const sockets = createSessionSockets({ log: silent }, server)
+  const server = createServer((request, response) => void sockets.handle(request, response))
+  const sockets = await createSessionSockets({ log: silent }, server)
   const gone: string[] = []
   const relay = {
     create: async () => '',
