@@ -4,11 +4,17 @@
  * A value that makes no sense stops the start, with one sentence per mistake. An empty value is none.
  */
 import { readFileSync } from 'node:fs'
-import { parse as parseYaml } from 'yaml'
-import { z } from 'zod'
+import { createRequire } from 'node:module'
+import * as z from 'zod'
 import { ROOMS } from './settings/server.ts'
 import { SETTING_NAMES, SETTINGS, type SettingName, settingOf } from './settings.ts'
 import { StartError } from './start-error.ts'
+
+/** Loaded only for a configuration file, and not bundled: it would be a tenth of the code of every start. */
+const parseYaml = (text: string): unknown => {
+  const { parse }: typeof import('yaml') = createRequire(import.meta.url)('yaml')
+  return parse(text)
+}
 
 type Shape = { [N in SettingName]: (typeof SETTINGS)[N]['schema'] }
 /** The one schema, of all settings together. */
