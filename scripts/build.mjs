@@ -52,8 +52,9 @@ const isFresh = () => {
 }
 
 /**
- * Writes the command and its lazily loaded parts into one folder, where `import.meta.url` lies as deep as in `src/cli`. Not
- * minified, so that stack traces keep the names of functions; source maps would have to be read at each start.
+ * Writes the command and its lazily loaded parts into one folder, where `import.meta.url` lies as deep as in `src/cli`. Without
+ * indentation, which every start would read. Names stay, so that stack traces tell them, in lines short enough to be found;
+ * source maps would have to be read at each start.
  */
 const bundleCommand = async (dist) => {
   const { build } = await import('esbuild')
@@ -71,6 +72,8 @@ const bundleCommand = async (dist) => {
     alias: { '#socket': './src/platform/runtime/socket-node.ts' },
     external: NOT_BUNDLED,
     legalComments: 'eof',
+    minifyWhitespace: true,
+    lineLimit: 120,
     logLevel: 'warning',
     // Packages in CommonJS ask for modules of Node by `require`.
     banner: {
