@@ -93,7 +93,10 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   ])
   listener.serve(routes.fetch)
   const metricsUrl = await serveMetrics({ metrics, log, owned }, config)
-  if (notify) owned.use(notify.start(buildIdentityLookup(context, keys?.registry), verifySignature))
+  if (notify) {
+    const lookup = buildIdentityLookup(context, keys?.registry)
+    owned.use(notify.start({ lookup, verifySignature, registerWatch: relay?.registerWatch }))
+  }
   const { publicUrl, wsUrl, loopbackUrl } = context.urls
   owned.use(writeAdminAccess(config.data, { url: loopbackUrl, token: adminToken }))
 

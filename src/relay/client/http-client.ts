@@ -24,7 +24,7 @@ import { createPublishing, DEFAULT_MAX_QUEUED, type Publish } from './publishing
 import type { RelayMessage } from './receiving.ts'
 import type { RelayRpc } from './rpc.ts'
 import { createTopics } from './topics.ts'
-import { createWatchKeeper, type WatchWish } from './webhook-registration.ts'
+import { createWatchKeeper, registrarAt, type WatchWish } from './webhook-registration.ts'
 
 export interface WebhookClient extends AsyncDisposable {
   /** The relay answered last time. */
@@ -60,7 +60,7 @@ export const createWebhookClient = (
   const listeners = createConnectionListeners()
   const closed = () => new ProtocolError('unavailable', 'the relay client was closed')
   const ending = new AbortController()
-  const keeper = createWatchKeeper({ rpc, clock, log }, options.watch)
+  const keeper = createWatchKeeper({ relay: registrarAt(rpc), clock, log }, options.watch)
   const connection = createHttpConnection({ rpc, clock, log, keeper }, ending.signal, {
     opened() {
       topics.opened()

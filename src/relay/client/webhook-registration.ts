@@ -14,6 +14,19 @@ export interface WatchWish {
   statuses: readonly WatchStatus[]
 }
 
+/** Who signs for a watch, and where it is registered. */
+export interface WatchRegistrar {
+  sign: RelayRpc['sign']
+  /** Rejects with what the relay answered, or with `unavailable`. */
+  register(registerAuth: string): Promise<unknown>
+}
+
+/** Registers with a relay over HTTP. */
+export const registrarAt = ({ sign, call }: RelayRpc): WatchRegistrar => ({
+  sign,
+  register: (registerAuth) => call('irn_watchRegister', { registerAuth }),
+})
+
 export interface WatchKeeper extends Disposable {
   /** Resolves when the relay has the watch; renews it from then on, until disposed of. */
   register(): Promise<void>
@@ -27,16 +40,16 @@ const RENEW_EVERY_MS = 6 * 3_600_000
 const RETRY_PAUSE_MS = 5_000
 
 export const createWatchKeeper = (
-  deps: { rpc: RelayRpc; clock: Clock; log: Log },
+  deps: { relay: WatchRegistrar; clock: Clock; log: Log },
   { service, url, type, tags, statuses }: WatchWish,
 ): WatchKeeper => {
-  const { rpc, clock, log } = deps
+  const { relay, clock, log } = deps
   const ending = new AbortController()
   let isRenewing = false
 
   const once = async (): Promise<void> => {
     const claims = { act: WATCH_ACTS.register, sub: service, whu: url, typ: type, tag: tags, sts: statuses }
-    await rpc.call('irn_watchRegister', { registerAuth: rpc.sign(claims, WATCH_TTL_S) })
+    await relay.register(relay.sign(claims, WATCH_TTL_S))
   }
 
   const renew = async (firstPauseMs: number): Promise<void> => {

@@ -38,6 +38,7 @@ import type { Secrets } from '../config/secret-files.ts'
 import { StartError } from '../config/start-error.ts'
 import type { RoomContext } from '../context.ts'
 import { isUnavailable } from '../startup.ts'
+import type { RelayRoom } from './relay.ts'
 import { linkToRelay, type RelayLink } from './relay-link.ts'
 
 export interface NotifyRoom {
@@ -52,12 +53,20 @@ export interface NotifyRoom {
   ofRelay: InsideService
   isFirstStart: boolean
   /** Connects the notify server to its relay. */
-  start(lookup: IdentityLookup, verifySignature: ContractWalletCheck | undefined): NotifyServer
+  start(neighbours: Neighbours): NotifyServer
   /** Undefined until `start`. */
   server(): NotifyServer | undefined
 }
 
-type IdentityLookup = NotifyServerDeps['lookup']
+/** What other rooms do for the notify server. */
+interface Neighbours {
+  lookup: NotifyServerDeps['lookup']
+  /** Undefined where no chain is configured. */
+  verifySignature: ContractWalletCheck | undefined
+  /** Undefined where the relay is in another process. */
+  registerWatch: RelayRoom['registerWatch'] | undefined
+}
+
 type Parts = Pick<
   NotifyServerDeps,
   'store' | 'jobQueue' | 'vault' | 'apps' | 'serverKeys' | 'webhooks' | 'limits'
@@ -88,7 +97,7 @@ const startServer = (
   context: RoomContext,
   parts: Parts,
   link: RelayLink,
-  { lookup, verifySignature }: { lookup: IdentityLookup; verifySignature: ContractWalletCheck | undefined },
+  { lookup, verifySignature, registerWatch }: Neighbours,
 ): NotifyServer => {
   const { config, urls, clock, log, metrics: meter, randomBytes, owned } = context
   const rules = addressRules(config.allowPrivateAddresses.webhooks)
@@ -111,7 +120,7 @@ const startServer = (
       ...(verifySignature && { verifySignature }),
     },
   )
-  if (link.tellsDelivered) owned.use(link.watchDelivered())
+  if (link.tellsDelivered) owned.use(link.watchDelivered(registerWatch))
   return server
 }
 
@@ -156,9 +165,9 @@ export const buildNotify = async (
       erase: async (key) => (await started).accountData.erase(key),
     },
     isFirstStart: await untilAvailable(() => projects.create(projects.defaultId, 'default')),
-    start(lookup, verifySignature) {
+    start(neighbours) {
       const parts = { store, jobQueue, vault, apps, serverKeys, webhooks, limits }
-      const server = startServer(context, parts, link, { lookup, verifySignature })
+      const server = startServer(context, parts, link, neighbours)
       fill(server)
       return server
     },

@@ -9,7 +9,11 @@ import { NOTIFY_METHODS, notifyMethodByTag } from '../../protocol/notify-methods
 import { createWebhookClient } from '../../relay/client/http-client.ts'
 import { createRelayClient, type RelayMessage } from '../../relay/client/index.ts'
 import { createRelayRpc } from '../../relay/client/rpc.ts'
-import { createWatchKeeper } from '../../relay/client/webhook-registration.ts'
+import {
+  createWatchKeeper,
+  registrarAt,
+  type WatchRegistrar,
+} from '../../relay/client/webhook-registration.ts'
 import type { Config } from '../config/config.ts'
 import type { ServerUrls } from '../config/urls.ts'
 
@@ -80,10 +84,14 @@ export const linkToRelay = (
     webhooksInside: isOwn && config.relayWebhookUrl === undefined ? [messages, delivered] : [],
     /** The relay forgets; or what came while no event could reach us is found by joining the topics again. */
     renew: byWebhook || !isOurs,
-    /** Asks the relay to tell what wallets have received, until disposed of. */
-    watchDelivered(): Disposable {
+    /**
+     * Asks the relay to tell what wallets have received, until disposed of. `inside`: how the relay of this process is asked,
+     * without a request: the first one would load what fetching needs, at each start.
+     */
+    watchDelivered(inside: WatchRegistrar['register'] | undefined): Disposable {
       const watch = { service, url: delivered, type: 'publisher', tags: [NOTIFICATION] } as const
-      const keeper = createWatchKeeper({ rpc, clock, log }, { ...watch, statuses: ['delivered'] })
+      const relay = inside ? { sign: rpc.sign, register: inside } : registrarAt(rpc)
+      const keeper = createWatchKeeper({ relay, clock, log }, { ...watch, statuses: ['delivered'] })
       keeper.begin()
       return keeper
     },

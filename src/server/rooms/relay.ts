@@ -2,6 +2,7 @@
 import type { Server } from 'node:http'
 import { Hono } from 'hono'
 import { cors } from 'hono/cors'
+import { HOUSE } from '../../platform/budgets/payer.ts'
 import { createHostGate } from '../../platform/net/host-gate.ts'
 import { addressRules, anyAddress } from '../../platform/net/public-address.ts'
 import { createPublicFetch } from '../../platform/net/public-fetch.ts'
@@ -21,13 +22,21 @@ const CATCH_UP_EVERY_MS = 10_000
 /** For the webhooks of anonymous clients: a host is posted to at this pace, however many of them name it. */
 const WATCH_PLACES = { all: 256, perHost: 8, perOwner: 16, pace: { burst: 50, perSecond: 25 } }
 
+export interface RelayRoom {
+  hub: RelayHub
+  socket: RelaySocket
+  routes: Hono
+  /** For the notify server of this process, at no charge: takes what `irn_watchRegister` takes. */
+  registerWatch(registerAuth: string): Promise<unknown>
+}
+
 export const buildRelay = (
   context: RoomContext,
   server: Server,
   key: SigningKey,
   { notifyClient, inside }: { notifyClient: string; inside: InsideService | undefined },
   archive: Archiving,
-): { hub: RelayHub; socket: RelaySocket; routes: Hono } => {
+): RelayRoom => {
   const { config, urls, stores, clock, log, metrics: meter, randomBytes, owned } = context
   const { addressOf, payerOf, budgets } = context
   const admission = { publicOrigins: urls.knownOrigins, projectIds: config.projectIds }
@@ -73,5 +82,5 @@ export const buildRelay = (
       admission,
     ),
   )
-  return { hub, socket, routes }
+  return { hub, socket, routes, registerWatch: (token) => watches.register(token, HOUSE.keep) }
 }
