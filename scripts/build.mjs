@@ -30,7 +30,7 @@ const COMMAND = 'cli/main.js'
  * own, what is optional, and the one module of ours that tests watch and that loads a binary.
  */
 const NOT_BUNDLED = [
-  ...['#crypto', 'lmdb', 'cbor-x', 'pino', 'ioredis', 'viem'],
+  ...['#crypto', 'lmdb', 'cbor-x', 'ioredis', 'viem'],
   ...['bufferutil', 'utf-8-validate', 'supports-color'],
 ]
 const API_PAGE = 'api-page'
