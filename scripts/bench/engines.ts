@@ -13,13 +13,13 @@ export interface Both<T> {
 }
 
 /** A server on the embedded store, and one on a Redis of its own that keeps its AOF as docker-compose.yml says. */
-export const startBoth = async (): Promise<Both<BenchServer> & AsyncDisposable> => {
+export const startBoth = async (checkout = '.'): Promise<Both<BenchServer> & AsyncDisposable> => {
   const owned = createReleaseStack()
   try {
-    const embedded = owned.use(await startServer())
+    const embedded = owned.use(await startServer({ checkout }))
     // REDIS_URL names one that is there; it should have nothing else to do.
     const url = process.env.REDIS_URL ?? owned.use(await startRedis({ appendonly: true })).url
-    const redis = owned.use(await startServer({ redisUrl: url }))
+    const redis = owned.use(await startServer({ redisUrl: url, checkout }))
     return { embedded, redis, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() }
   } catch (error) {
     await owned[Symbol.asyncDispose]()
@@ -33,10 +33,24 @@ export const alternate = async <S, T>(
   rounds: number,
   work: (side: S, round: number) => Promise<T>,
 ): Promise<Both<T[]>> => {
-  const results: Both<T[]> = { embedded: [], redis: [] }
+  const [embedded, redis] = await inTurns([sides.embedded, sides.redis], rounds, work)
+  return { embedded, redis }
+}
+
+/** The same of any two; results in their order. */
+export const inTurns = async <S, T>(
+  [first, second]: readonly [S, S],
+  rounds: number,
+  work: (side: S, round: number) => Promise<T>,
+): Promise<[T[], T[]]> => {
+  const results: [T[], T[]] = [[], []]
   for (let round = 0; round < rounds; round++) {
-    const order = round % 2 ? (['redis', 'embedded'] as const) : (['embedded', 'redis'] as const)
-    for (const name of order) results[name].push(await work(sides[name], round))
+    const turns = [
+      async () => results[0].push(await work(first, round)),
+      async () => results[1].push(await work(second, round)),
+    ]
+    if (round % 2) turns.reverse()
+    for (const turn of turns) await turn()
   }
   return results
 }

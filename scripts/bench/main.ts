@@ -1,8 +1,10 @@
 /**
  * `npm run bench`: one table, in a few minutes. Everything is measured in this one run, so that figures may be
- * compared with each other; on a shared machine quote ratios. Names of sections as arguments run only these.
+ * compared with each other; on a shared machine quote ratios. Names of sections as arguments run only these;
+ * `against <folder>` compares this checkout with another.
  */
 import { cpus } from 'node:os'
+import { benchAgainst } from './against.ts'
 import { benchFleet } from './fleet.ts'
 import { benchNotify } from './notify.ts'
 import { benchPrimitives } from './primitives.ts'
@@ -18,7 +20,8 @@ const sections: Record<string, () => Row[] | Promise<Row[]>> = {
 }
 
 const wanted = process.argv.slice(2)
-const rows: Row[] = []
+const [first, checkout] = wanted
+const rows: Row[] = first === 'against' && checkout ? await benchAgainst(checkout) : []
 for (const [name, run] of Object.entries(sections)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue
   process.stderr.write(`measuring: ${name}\n`)

@@ -16,17 +16,17 @@ import type { BenchServer } from './server.ts'
 import { count, ms, percentile, type Row } from './table.ts'
 
 /** New in each run: a Redis that was there before may remember the last one. */
-const DOMAIN = `${randomBytes(8).toString('hex')}.example.com`
-const WALLETS = 50
+export const DOMAIN = `${randomBytes(8).toString('hex')}.example.com`
+export const WALLETS = 50
 /** Of each measurement on each engine. */
 const ROUNDS = 5
-const CALLS = 40
+export const CALLS = 40
 /** HTTP calls at once. */
 const CALLERS = 4
 const TRIPS = 100
 
 /** A server with an app and wallets that are subscribed to it. */
-interface Town {
+export interface Town {
   server: BenchServer
   app: EnrolledApp
   /** Asks for things; gets no notifications. */
@@ -38,7 +38,7 @@ interface Town {
   onMessage: () => void
 }
 
-const settle = async (server: BenchServer): Promise<Town> => {
+export const settle = async (server: BenchServer): Promise<Town> => {
   const app = await enrolByCommandLine(server.dataDir, DOMAIN)
   const wallet = newDevice(server, newOwner(), { receipts: false })
   const town: Town = { server, app, wallet, wallets: [], relayKeys: [], accounts: [], onMessage: () => {} }
@@ -72,7 +72,7 @@ const timed = async (work: (trip: number) => Promise<unknown>): Promise<number[]
 }
 
 /** Notifications that arrive in a second. */
-const fanOut = async (town: Town, name: string): Promise<number> => {
+export const fanOut = async (town: Town, name: string): Promise<number> => {
   let received = 0
   const all = new Promise<void>((resolve) => {
     town.onMessage = () => {
@@ -91,6 +91,19 @@ const fanOut = async (town: Town, name: string): Promise<number> => {
   await Promise.all(Array.from({ length: CALLERS }, caller))
   await all
   return (WALLETS * CALLS * 1000) / (performance.now() - start)
+}
+
+/**
+ * Fifty wallets that decrypt keep this process as busy as the server. Sockets in their place, which only answer, show
+ * the server; the caller closes them.
+ */
+export const withSockets = async (town: Town): Promise<Peer[]> => {
+  await Promise.all([town.wallet, ...town.wallets].map((one) => one[Symbol.asyncDispose]()))
+  const peers: Peer[] = []
+  for (const key of town.relayKeys) {
+    peers.push(await connectPeer(town.server.wsUrl, () => town.onMessage(), key))
+  }
+  return peers
 }
 
 const roundTrips = async (
@@ -133,14 +146,7 @@ export const benchNotify = async (): Promise<Row[]> => {
     }
   }
   rows.push(await fanOutRow('decrypted'))
-  // Fifty wallets that decrypt keep this process as busy as the server. Sockets that only answer show the server.
-  const peers: Peer[] = []
-  for (const town of [towns.embedded, towns.redis]) {
-    await Promise.all([town.wallet, ...town.wallets].map((one) => one[Symbol.asyncDispose]()))
-    for (const key of town.relayKeys) {
-      peers.push(await connectPeer(town.server.wsUrl, () => town.onMessage(), key))
-    }
-  }
+  const peers = [...(await withSockets(towns.embedded)), ...(await withSockets(towns.redis))]
   rows.push(await fanOutRow('socket'))
   for (const peer of peers) peer.close()
   return rows

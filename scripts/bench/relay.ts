@@ -16,7 +16,7 @@ const inBatches = async <T>(items: readonly T[], size: number, work: (item: T) =
 }
 
 /** Messages of 1.2 kB on one topic, `inFlight` publishes at once. */
-const measure = async (wsUrl: string, subscribers: number, messages: number, inFlight: number) => {
+export const measure = async (wsUrl: string, subscribers: number, messages: number, inFlight: number) => {
   const topic = randomBytes(32).toString('hex')
   const sentAt = new Map<string, number>()
   const latencies: number[] = []

@@ -2,8 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+
+/** In `/proc`, on every Linux that Node runs on. */
+const TICKS_PER_SECOND = 100
 
 export interface BenchServer extends AsyncDisposable {
   url: string
@@ -11,17 +14,24 @@ export interface BenchServer extends AsyncDisposable {
   dataDir: string
   /** Anonymous resident memory in bytes: heap and buffers, without mapped files. */
   memory(): Promise<number>
+  /** How long it has computed since it started, all threads together, in seconds. */
+  cpu(): Promise<number>
 }
 
-/** On the embedded store, or on the Redis that is named. */
-export const startServer = async ({ redisUrl }: { redisUrl?: string } = {}): Promise<BenchServer> => {
+/** Which one to start: on the embedded store, or on the Redis that is named; the build of this checkout, or of another's folder. */
+export interface Wanted {
+  redisUrl?: string
+  checkout?: string
+}
+
+export const startServer = async ({ redisUrl, checkout = '.' }: Wanted = {}): Promise<BenchServer> => {
   const dataDir = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
   const child = spawn(
     process.execPath,
     [
       // For whoever looks for the reason behind a figure: BENCH_NODE_OPTIONS='--cpu-prof --cpu-prof-dir=…'.
       ...(process.env.BENCH_NODE_OPTIONS?.split(' ') ?? []),
-      'dist/cli/main.js',
+      resolve(checkout, 'dist/cli/main.js'),
       'serve',
       '--port',
       '0',
@@ -51,6 +61,15 @@ export const startServer = async ({ redisUrl }: { redisUrl?: string } = {}): Pro
     async memory() {
       const status = await readFile(`/proc/${child.pid}/status`, 'utf8')
       return Number(/RssAnon:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024
+    },
+    async cpu() {
+      // Behind the name, which may hold anything: state and ten more, then what it computed itself and in the kernel.
+      const stat = await readFile(`/proc/${child.pid}/stat`, 'utf8')
+      const [user, system] = stat
+        .slice(stat.lastIndexOf(')') + 2)
+        .split(' ')
+        .slice(11, 13)
+      return (Number(user) + Number(system)) / TICKS_PER_SECOND
     },
     async [Symbol.asyncDispose]() {
       const ended = new Promise((resolve) => child.once('exit', resolve))
