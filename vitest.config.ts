@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './test/support/longest-first.ts'
 
 /**
  * What runs together, by the ends of file names. Without a mode: what a change usually breaks, on the embedded store and one Redis.
@@ -26,7 +27,7 @@ const MODES: Record<string, Mode> = {
   stories: { files: ['test/**/*.story.ts'], cluster: 'no', workers: 2, shares: true },
   fleet: { files: ['test/compat/*.{test,story}.ts', ...CLUSTER], cluster: 'only', workers: 2, shares: true },
   browser: { files: ['test/**/*.browser.ts'], workers: 2 },
-  alone: { files: ['test/**/*.alone.ts'], workers: 1 },
+  alone: { files: ['test/**/*.alone.ts'], workers: 1, shares: true },
   soak: { files: ['test/**/*.soak.ts'], workers: 1 },
   room: { files: ['test/**/*.test.ts', 'test/**/*.story.ts'], workers: 2 },
 }
@@ -53,6 +54,7 @@ export default defineConfig(({ mode }) => {
       pool: 'forks',
       isolate: !shares,
       maxWorkers: workers,
+      sequence: { sequencer: LongestFirst },
     },
   }
 })

@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process'
+import { bundledPeer } from './bundle.ts'
 
 /**
  * A published client in a process of its own: it keeps sockets, timers and stores alive and cannot be closed, so it
@@ -34,7 +35,7 @@ export const startPeer = async (
   const { client, routes = {} } = options
   // Not inherited: conditions and hooks of the test runner must not reach the client.
   const { NODE_OPTIONS: _, ...environment } = process.env
-  const child = fork(new URL(`${kind}.mjs`, here), client ? [client] : [], {
+  const child = fork(await bundledPeer(kind, client), [], {
     execArgv: ['--import', new URL('reroute.mjs', here).href],
     env: { ...environment, COMPAT_ROUTES: JSON.stringify(routes) },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -1,11 +1,9 @@
 /* One @walletconnect/chat-client with its @walletconnect/sync-client. */
-import { createRequire } from 'node:module'
 import { serve, tell } from './host.mjs'
 
-const require = createRequire(import.meta.url)
 const { ChatClient } = require('@walletconnect/chat-client')
 const { SyncClient, SyncStore } = require('@walletconnect/sync-client')
-const { Core } = createRequire(require.resolve('@walletconnect/sync-client'))('@walletconnect/core')
+const { Core } = require('#@walletconnect/sync-client#@walletconnect/core')
 // As in the browsers for which it was made: it rejects, and nobody listens, for the answer to another device's request,
 // which is what history consists of for a device that joins later.
 process.on('unhandledRejection', (error) => tell('rejection', error?.message))

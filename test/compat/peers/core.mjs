@@ -1,8 +1,7 @@
-/* One @walletconnect/core of the version named by the first argument. */
-import { createRequire } from 'node:module'
+/* One @walletconnect/core, of the version that the test names. */
 import { serve, tell } from './host.mjs'
 
-const { Core } = createRequire(import.meta.url)(process.argv[2])
+const { Core } = require('#client')
 let core
 
 serve({

@@ -1,12 +1,13 @@
 /* One @walletconnect/notify-client: a device of a wallet. */
-import { createRequire } from 'node:module'
 import { serve, tell } from './host.mjs'
 
-const require = createRequire(import.meta.url)
 const { NotifyClient } = require('@walletconnect/notify-client')
 // What a sign-in with a session uses to complete a capability.
-const ofSignClient = createRequire(require.resolve('@walletconnect/sign-client'))
-const { formatMessage, formatStatementFromRecap, decodeRecap } = ofSignClient('@walletconnect/utils')
+const {
+  formatMessage,
+  formatStatementFromRecap,
+  decodeRecap,
+} = require('#@walletconnect/sign-client#@walletconnect/utils')
 let client
 let registration
 

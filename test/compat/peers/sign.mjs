@@ -1,8 +1,7 @@
-/* One @walletconnect/sign-client of the version named by the first argument: a dapp or a wallet. */
-import { createRequire } from 'node:module'
+/* One @walletconnect/sign-client, of the version that the test names: a dapp or a wallet. */
 import { serve, tell } from './host.mjs'
 
-const { SignClient } = createRequire(import.meta.url)(process.argv[2])
+const { SignClient } = require('#client')
 const told = [
   'session_proposal',
   'session_request',

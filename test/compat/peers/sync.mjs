@@ -1,10 +1,8 @@
 /* One @walletconnect/sync-client. */
-import { createRequire } from 'node:module'
 import { serve, tell } from './host.mjs'
 
-const require = createRequire(import.meta.url)
 const { SyncClient } = require('@walletconnect/sync-client')
-const { Core } = createRequire(require.resolve('@walletconnect/sync-client'))('@walletconnect/core')
+const { Core } = require('#@walletconnect/sync-client#@walletconnect/core')
 let client
 
 serve({

@@ -2,6 +2,7 @@
 import { fromHex } from '../../../../src/protocol/bytes.ts'
 import { generateSigningKey } from '../../../../src/protocol/keys.ts'
 import { topicOf } from '../../../../src/protocol/topic.ts'
+import { crowd as crowdOf } from '../../../support/runs.ts'
 import type { Attack, Scene } from '../attack.ts'
 import { type Connection, junk, MONTH_S, newTopic, randomHex, tokenFor, watchToken } from '../stranger.ts'
 
@@ -130,7 +131,7 @@ const comeWithManyTopics: Attack = {
   },
 }
 
-const MOST_JOINING = 4_000
+const MOST_JOINING = crowdOf(4_000, 2_000)
 
 const crowd: Attack = {
   title: 'publishes to a topic with thousands of subscribers who are gone',
