@@ -8,7 +8,7 @@ import { startFleet } from '../../test/support/fleet.ts'
 import { readMetric } from '../../test/support/metrics.ts'
 import { newOwner } from '../../test/support/owner.ts'
 import { startRedis } from '../../test/support/redis.ts'
-import { enrolByCommandLine, newDevice, postNotification } from '../../test/support/story.ts'
+import { enrol, newDevice, postNotification } from '../../test/support/story.ts'
 import { count, type Row } from './table.ts'
 
 const DOMAIN = 'bench.example.com'
@@ -28,7 +28,7 @@ const fanOut = async (notifies: number) => {
   await using fleet = await startFleet(redis.url, { notifies, env: { BELFRY_LOG_LEVEL: 'warn' } })
   const [home] = fleet.notifies
   if (!home) throw new Error('there is one')
-  const app = await enrolByCommandLine(home.dataDir, DOMAIN)
+  const app = await enrol(home.dataDir, DOMAIN)
   const accounts: string[] = []
   const join = async () => {
     const owner = newOwner()

@@ -4,12 +4,7 @@ import type { Wallet, WalletState } from '../../src/notify/client/index.ts'
 import { fromHex } from '../../src/protocol/bytes.ts'
 import { type SigningKey, signingKeyFrom } from '../../src/protocol/keys.ts'
 import { newOwner } from '../../test/support/owner.ts'
-import {
-  type EnrolledApp,
-  enrolByCommandLine,
-  newDevice,
-  postNotification,
-} from '../../test/support/story.ts'
+import { type EnrolledApp, enrol, newDevice, postNotification } from '../../test/support/story.ts'
 import { alternate, type Both, median, ratio, startBoth } from './engines.ts'
 import { connectPeer, type Peer } from './peer.ts'
 import type { BenchServer } from './server.ts'
@@ -39,7 +34,7 @@ export interface Town {
 }
 
 export const settle = async (server: BenchServer): Promise<Town> => {
-  const app = await enrolByCommandLine(server.dataDir, DOMAIN)
+  const app = await enrol(server.dataDir, DOMAIN)
   const wallet = newDevice(server, newOwner(), { receipts: false })
   const town: Town = { server, app, wallet, wallets: [], relayKeys: [], accounts: [], onMessage: () => {} }
   const scope = app.types.slice(0, 1).map(({ id }) => id)

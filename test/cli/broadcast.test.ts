@@ -8,7 +8,7 @@ import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { fill } from '../stories/crowd.ts'
 import { startServerProcess } from '../support/process.ts'
-import { enrolByCommandLine, temporaryHome } from '../support/story.ts'
+import { enrol, temporaryHome } from '../support/story.ts'
 
 const DOMAIN = 'app.example.com'
 const COUNT = 3_000
@@ -20,7 +20,7 @@ beforeAll(async () => {
   data = home.path
   const env = { BELFRY_SECRET: randomBytes(24).toString('hex') }
   const first = await startServerProcess(data, { env })
-  const { types } = await enrolByCommandLine(data, DOMAIN)
+  const { types } = await enrol(data, DOMAIN)
   await first.end('SIGTERM')
   {
     await using stores = await openLmdb({ path: join(data, 'store') })

@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { COMMAND, type ServerProcess, startServerProcess } from '../support/process.ts'
-import { enrolByCommandLine, temporaryHome } from '../support/story.ts'
+import { enrol, temporaryHome } from '../support/story.ts'
 
 /** Empty is unset. */
 const DEFAULTS = {
@@ -70,7 +70,7 @@ describe.skipIf(process.platform !== 'linux')(
       data = join(home, 'data')
       const how = { metrics: null, env: DEFAULTS, launcher: CARELESS }
       server = owned.use(await startServerProcess(data, how))
-      secret = (await enrolByCommandLine(data, 'app.example')).secret
+      secret = (await enrol(data, 'app.example')).secret
     })
     afterAll(() => owned[Symbol.asyncDispose]())
 
@@ -124,7 +124,7 @@ describe.skipIf(process.platform !== 'linux')(
         })
         child.once('close', (code) => reject(new Error(`It ended with ${code}: ${screen}`)))
       })
-      const { secret: own } = await enrolByCommandLine(join(home, 'other'), 'app.example')
+      const { secret: own } = await enrol(join(home, 'other'), 'app.example')
       const ended = new Promise((resolve) => child.once('close', resolve))
       const { pid } = Lock.parse(JSON.parse(readFileSync(join(home, 'other', 'lock'), 'utf8')))
       process.kill(pid, 'SIGTERM')

@@ -16,7 +16,7 @@ import { countOf, tallyOf } from '../../src/storage/transfer/sum.ts'
 import { startFleet } from '../support/fleet.ts'
 import { startServerProcess } from '../support/process.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
-import { type EnrolledApp, enrolByCommandLine, temporaryHome } from '../support/story.ts'
+import { type EnrolledApp, enrol, temporaryHome } from '../support/story.ts'
 import { startWorld } from '../support/world.ts'
 import { watchHealth } from './bystander/bystander.ts'
 import { startPulseAt } from './pulse.ts'
@@ -123,7 +123,7 @@ const expectCalm = (times: Times) => {
 
 /** The bystander's hour, and the attackers' if there are any. */
 const live = async (name: string, ground: Ground, isAttacked: boolean): Promise<void> => {
-  const app = await enrolByCommandLine(ground.dataDir, DOMAIN)
+  const app = await enrol(ground.dataDir, DOMAIN)
   const bystander = await startBystander(ground, app)
   if (!isAttacked) {
     await bystander.next()

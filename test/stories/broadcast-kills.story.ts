@@ -5,7 +5,7 @@ import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { crowd } from '../support/runs.ts'
-import { enrolByCommandLine, newDevice } from '../support/story.ts'
+import { enrol, newDevice } from '../support/story.ts'
 import { fill, PLACES } from './crowd.ts'
 
 /** How often the server is killed during a broadcast to so many. */
@@ -21,7 +21,7 @@ describe.concurrent.each(PLACES)('on %s', (_, open) => {
     const { env, dataDir } = place
     const port = await freePort()
     let server = await startServerProcess(dataDir, { env, port })
-    const app = await enrolByCommandLine(dataDir, BIG)
+    const app = await enrol(dataDir, BIG)
     const [news = ''] = app.types.map(({ id }) => id)
     await server.end('SIGTERM')
     {

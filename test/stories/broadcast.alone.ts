@@ -10,7 +10,7 @@ import { eventually } from '../support/eventually.ts'
 import { newOwner } from '../support/owner.ts'
 import { startServerProcess } from '../support/process.ts'
 import { crowd } from '../support/runs.ts'
-import { enrolByCommandLine, newDevice } from '../support/story.ts'
+import { enrol, newDevice } from '../support/story.ts'
 import { fill, PLACES } from './crowd.ts'
 
 const SUBSCRIBERS = crowd(100_000, 24_000)
@@ -28,8 +28,8 @@ describe.each(PLACES)('on %s', (_, open) => {
     await using place = await open()
     const { env, dataDir } = place
     const first = await startServerProcess(dataDir, { env })
-    const big = await enrolByCommandLine(dataDir, BIG)
-    const small = await enrolByCommandLine(dataDir, SMALL, ['--project', 'another'])
+    const big = await enrol(dataDir, BIG)
+    const small = await enrol(dataDir, SMALL, { project: 'another' })
     await first.end('SIGTERM')
     const [news = ''] = big.types.map(({ id }) => id)
     {

@@ -6,7 +6,7 @@ import { readMetric } from '../support/metrics.ts'
 import { newOwner } from '../support/owner.ts'
 import { startRedis } from '../support/redis.ts'
 import { crowd } from '../support/runs.ts'
-import { enrolByCommandLine, newDevice } from '../support/story.ts'
+import { enrol, newDevice } from '../support/story.ts'
 
 const WALLETS = 40
 const ROUNDS = crowd(50, 10)
@@ -24,7 +24,7 @@ it(`two notify servers divide ${REQUESTS} requests, and each is answered once, t
   await using fleet = await startFleet(redis.url, { env: { BELFRY_LOG_LEVEL: 'warn' } })
   const [home] = fleet.notifies
   if (!home) throw new Error('there are two')
-  const app = await enrolByCommandLine(home.dataDir, DOMAIN)
+  const app = await enrol(home.dataDir, DOMAIN)
   const [news = '', alerts = ''] = app.types.map(({ id }) => id)
   const counted = (name: string, labels: Record<string, string>) =>
     Promise.all(fleet.notifies.map(({ url }) => readMetric(url, name, labels)))

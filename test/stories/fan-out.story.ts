@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { startServerProcess } from '../support/process.ts'
 import { crowd } from '../support/runs.ts'
-import { enrolByCommandLine, newDevice, postNotification, temporaryHome } from '../support/story.ts'
+import { enrol, newDevice, postNotification, temporaryHome } from '../support/story.ts'
 
 const ACCOUNTS = crowd(500, 100)
 const CONNECTED = crowd(50, 20)
@@ -23,7 +23,7 @@ it(`delivers ${CALLS} calls to ${ACCOUNTS} accounts, or keeps them, in flat memo
 }, async () => {
   await using home = await temporaryHome()
   await using server = await startServerProcess(home.path)
-  const app = await enrolByCommandLine(home.path, DOMAIN)
+  const app = await enrol(home.path, DOMAIN)
 
   const people: { owner: Owner; wallet: Wallet; received: string[] }[] = []
   const join = async () => {

@@ -19,7 +19,7 @@ import { eventually } from '../support/eventually.ts'
 import type { Fleet } from '../support/fleet.ts'
 import { newOwner } from '../support/owner.ts'
 import { crowd } from '../support/runs.ts'
-import { enrolByCommandLine, newDevice, postNotification, relayAs } from '../support/story.ts'
+import { enrol, newDevice, postNotification, relayAs } from '../support/story.ts'
 
 const DOMAIN = 'faults.example.com'
 const WALLETS = crowd(100, 20)
@@ -101,7 +101,7 @@ export const startTraffic = async (
   const [registry] = fleet.notifies
   if (!registry) throw new Error('a fleet has a notify server')
   const relayUrl = (at: number) => fleet.relays[at % fleet.relays.length]?.wsUrl ?? ''
-  const app = await enrolByCommandLine(registry.dataDir, DOMAIN)
+  const app = await enrol(registry.dataDir, DOMAIN)
   const [news = '', alerts = ''] = app.types.map(({ id }) => id)
   const people: Person[] = []
   /** What the applications of most wallets wait for. */

@@ -3,7 +3,7 @@ import { eventually } from '../support/eventually.ts'
 import { startFleet } from '../support/fleet.ts'
 import { newOwner } from '../support/owner.ts'
 import { startRedis } from '../support/redis.ts'
-import { enrolByCommandLine, newDevice, postNotification } from '../support/story.ts'
+import { enrol, newDevice, postNotification } from '../support/story.ts'
 
 it('carries a notification between wallets and dapps that use different processes', {
   timeout: 60_000,
@@ -12,7 +12,7 @@ it('carries a notification between wallets and dapps that use different processe
   await using fleet = await startFleet(redis.url)
   const [first, second] = fleet.notifies
   if (!first || !second) throw new Error('there are two')
-  const [app, owner] = [await enrolByCommandLine(first.dataDir, 'fleet.example.com'), newOwner()]
+  const [app, owner] = [await enrol(first.dataDir, 'fleet.example.com'), newOwner()]
   const devices = fleet.relays.map(({ wsUrl }) => newDevice({ url: first.url, wsUrl }, owner))
   const received = devices.map((device) => {
     const bodies: string[] = []

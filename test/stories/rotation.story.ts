@@ -8,7 +8,7 @@ import { eventually } from '../support/eventually.ts'
 import { startFleet } from '../support/fleet.ts'
 import { newOwner } from '../support/owner.ts'
 import { startRedis } from '../support/redis.ts'
-import { enrolByCommandLine, newDevice, postNotification } from '../support/story.ts'
+import { enrol, newDevice, postNotification } from '../support/story.ts'
 
 const DOMAIN = 'rotation.example.com'
 
@@ -25,7 +25,7 @@ it('wallets with the old keys and with the new ones are served, and none misses 
   const [first, second] = fleet.notifies
   const [relay] = fleet.relays
   if (!first || !second || !relay) throw new Error('There are two of each')
-  const app = await enrolByCommandLine(first.dataDir, DOMAIN)
+  const app = await enrol(first.dataDir, DOMAIN)
   const [news = '', alerts = ''] = app.types.map(({ id }) => id)
   const owner = newOwner()
   const at = { url: first.url, wsUrl: relay.wsUrl }

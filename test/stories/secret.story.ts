@@ -17,13 +17,7 @@ import { newOwner, type Owner } from '../support/owner.ts'
 import { freePort, type ServerProcess, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
 import { crowd } from '../support/runs.ts'
-import {
-  type EnrolledApp,
-  enrolByCommandLine,
-  newDevice,
-  postNotification,
-  temporaryHome,
-} from '../support/story.ts'
+import { type EnrolledApp, enrol, newDevice, postNotification, temporaryHome } from '../support/story.ts'
 import { signatureOf, startReceiver } from '../support/webhook-receiver.ts'
 
 const PEOPLE = crowd(4_000, 1_000)
@@ -158,7 +152,7 @@ it.concurrent('a new secret for the embedded store is made, used and finished, o
   }
 
   let server = await start()
-  const app = await enrolByCommandLine(home.path, DOMAIN)
+  const app = await enrol(home.path, DOMAIN)
   await using receiver = await startReceiver()
   const hook = await hookOf(server, app, receiver.url)
   const owner = newOwner()
@@ -205,7 +199,7 @@ it.concurrent('a new secret for the embedded store is made, used and finished, o
     expect(call.signatures).toEqual(hook.map((shown) => signatureOf(shown, call)))
   }, 20_000)
   // What was derived from the first secret is what it was.
-  expect(await enrolByCommandLine(home.path, DOMAIN)).toEqual(app)
+  expect(await enrol(home.path, DOMAIN)).toEqual(app)
   expect(await (await fetch(`${server.url}/public-key`)).text()).toBe(publicKey)
   await server.end('SIGTERM')
 })
@@ -234,7 +228,7 @@ it.concurrent('the three commands, in the order of docs/operate.md and others, b
     return counts.reduce((all, { open }) => all - open, (counts[0]?.open ?? 0) + (counts[0]?.other ?? 0))
   }
   let server = await start()
-  const app = await enrolByCommandLine(home.path, DOMAIN)
+  const app = await enrol(home.path, DOMAIN)
   const owner = newOwner()
   await using first = newDevice(server, owner)
   await first.subscribe(DOMAIN, [app.types[0]?.id ?? ''])
@@ -301,7 +295,7 @@ it.concurrent('processes on one Redis change their secret one after the other, a
     servers[at] = await start(at, secret, previous)
   }
   try {
-    const app = await enrolByCommandLine(home(0), DOMAIN)
+    const app = await enrol(home(0), DOMAIN)
     const owner = newOwner()
     await using first = newDevice(server(0), owner)
     await first.subscribe(DOMAIN, [app.types[0]?.id ?? ''])
@@ -333,7 +327,7 @@ it.concurrent('processes on one Redis change their secret one after the other, a
     await again(1, next)
     await works(0, 'done here')
     await works(1, 'done there')
-    expect(await enrolByCommandLine(home(0), DOMAIN)).toEqual(app)
+    expect(await enrol(home(0), DOMAIN)).toEqual(app)
     await server(1).end('SIGTERM')
     await expect(start(1, old)).rejects.toThrow('first used with another secret')
   } finally {

@@ -11,7 +11,7 @@ import { eventually } from '../support/eventually.ts'
 import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { crowd } from '../support/runs.ts'
-import { enrolByCommandLine, newDevice, postNotification, relayAs, temporaryHome } from '../support/story.ts'
+import { enrol, newDevice, postNotification, relayAs, temporaryHome } from '../support/story.ts'
 
 const KILLS = crowd(20, 6)
 
@@ -42,7 +42,7 @@ it(`loses nothing that was acknowledged and sends nothing twice over ${KILLS} ki
   await using home = await temporaryHome()
   const port = await freePort()
   let server = await startServerProcess(home.path, { port })
-  const app = await enrolByCommandLine(home.path, 'story.example.com')
+  const app = await enrol(home.path, 'story.example.com')
   const [news = '', alerts = ''] = app.types.map(({ id }) => id)
 
   const owner = newOwner()

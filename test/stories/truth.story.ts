@@ -13,7 +13,7 @@ import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { startRedis } from '../support/redis.ts'
 import { crowd } from '../support/runs.ts'
-import { type EnrolledApp, enrolByCommandLine, newDevice, temporaryHome } from '../support/story.ts'
+import { type EnrolledApp, enrol, newDevice, temporaryHome } from '../support/story.ts'
 
 const DOMAIN = 'story.example.com'
 /** What is taken back is due this long after it was asked for, ms: on a slow machine, too, it is taken back before. */
@@ -36,7 +36,7 @@ const embedded = async (): Promise<Place> => {
   const home = await temporaryHome()
   const port = await freePort()
   let server = await startServerProcess(home.path, { port })
-  const app = await enrolByCommandLine(home.path, DOMAIN)
+  const app = await enrol(home.path, DOMAIN)
   return {
     server,
     wallet: server,
@@ -62,7 +62,7 @@ const fleet = async (): Promise<Place> => {
   const all = await startFleet(redis.url, { relays: 1, notifies: 2 })
   const [relay, first, second] = [all.relays[0], all.notifies[0], all.notifies[1]]
   if (!relay || !first || !second) throw new Error('unreachable')
-  const app = await enrolByCommandLine(first.dataDir, DOMAIN)
+  const app = await enrol(first.dataDir, DOMAIN)
   let round = 0
   return {
     server: first,

@@ -15,13 +15,7 @@ import { newOwner } from '../support/owner.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { startReceiver } from '../support/receiver.ts'
 import { startRedis } from '../support/redis.ts'
-import {
-  type EnrolledApp,
-  enrolByCommandLine,
-  newDevice,
-  postNotification,
-  temporaryHome,
-} from '../support/story.ts'
+import { type EnrolledApp, enrol, newDevice, postNotification, temporaryHome } from '../support/story.ts'
 import { startWorld, type World } from '../support/world.ts'
 
 const DOMAIN = 'webhook.example.com'
@@ -103,7 +97,7 @@ it.concurrent('loses nothing when notify servers and relays are killed', { timeo
   const [first, second] = fleet.notifies
   const [relay, otherRelay] = fleet.relays
   if (!first || !second || !relay || !otherRelay) throw new Error('there are two of each')
-  const app = await enrolByCommandLine(first.dataDir, DOMAIN)
+  const app = await enrol(first.dataDir, DOMAIN)
   const [news = '', alerts = ''] = app.types.map(({ id }) => id)
   const owner = newOwner()
   // What a relay holds that is killed is free again after 20 s, and four processes take a while to start.
@@ -152,7 +146,7 @@ it.concurrent('tells after a SIGKILL what the relay had answered for before', {
   let server = await startServerProcess(home.path, { port, env })
   const relayKey = async () => ed25519Did(fromHex(await (await fetch(`${server.url}/public-key`)).text()))
   signer = await relayKey()
-  const { projectId, secret } = await enrolByCommandLine(home.path, DOMAIN)
+  const { projectId, secret } = await enrol(home.path, DOMAIN)
   const answer = await fetch(`${server.url}/${projectId}/subscribe-topic`, {
     method: 'POST',
     headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },

@@ -4,7 +4,7 @@ import { eventually } from '../support/eventually.ts'
 import { freePort, startServerProcess } from '../support/process.ts'
 import { sharedRedis } from '../support/redis.ts'
 import { crowd } from '../support/runs.ts'
-import { enrolByCommandLine, newDevice, temporaryHome } from '../support/story.ts'
+import { enrol, newDevice, temporaryHome } from '../support/story.ts'
 import { startReceiver } from '../support/webhook-receiver.ts'
 
 const DOMAIN = 'story.example.com'
@@ -32,7 +32,7 @@ it.concurrent.each([
     const env = { ...(await environment()), BELFRY_ALLOW_PRIVATE_ADDRESSES: 'webhooks=127.0.0.1' }
     const start = () => startServerProcess(home.path, { port, env })
     let server = await start()
-    const app = await enrolByCommandLine(home.path, DOMAIN)
+    const app = await enrol(home.path, DOMAIN)
     const type = app.types[0]?.id ?? ''
     await using receiver = await startReceiver()
     const post = async (path: string, body: unknown) => {

@@ -1,10 +1,10 @@
 /** What the stories need around a server process: a temporary home, an app, people with devices, and a dapp. */
-import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { z } from 'zod'
+import { ACCESS_FLAGS, createAsk } from '../../src/cli/admin-client.ts'
+import { readTyped } from '../../src/cli/flags.ts'
 import { createKeysClient } from '../../src/keys/client.ts'
 import {
   createWallet,
@@ -19,7 +19,6 @@ import { createRelayClient, type RelayClient, type RelayMessage } from '../../sr
 import { capturedLog } from './capture/log.ts'
 import { knownSecret } from './capture/record.mjs'
 import { newOwner, type Owner } from './owner.ts'
-import { COMMAND } from './process.ts'
 
 export const temporaryHome = async (): Promise<AsyncDisposable & { path: string }> => {
   const path = await mkdtemp(join(tmpdir(), 'belfry-story-'))
@@ -34,19 +33,21 @@ export const enrolled = z.object({
 })
 export type EnrolledApp = z.infer<typeof enrolled>
 
-/** Declares an app with two types by the command line, as an operator does. */
-export const enrolByCommandLine = async (
+/**
+ * Declares an app with two types at the server of the data directory, as `belfry app add` does; in this process, since the
+ * command would compute longer for its own start than for that.
+ */
+export const enrol = async (
   dataDir: string,
   domain: string,
-  more: string[] = [],
+  { project }: { project?: string } = {},
 ): Promise<EnrolledApp> => {
-  const { stdout } = await promisify(execFile)(process.execPath, [
-    COMMAND,
-    ...['app', 'add', domain, '--data', dataDir, '--name', 'Story', '--json'],
-    ...['--type', 'News: what is new', '--type', 'Alerts: what is urgent'],
-    ...more,
-  ])
-  const app = enrolled.parse(JSON.parse(stdout))
+  const ask = createAsk(readTyped(['--data', dataDir], ACCESS_FLAGS))
+  const types = [
+    { name: 'News', description: 'what is new' },
+    { name: 'Alerts', description: 'what is urgent' },
+  ]
+  const app = await ask(enrolled, 'POST', '/admin/apps', { domain, project, name: 'Story', types })
   knownSecret('project secret', app.secret)
   return app
 }

@@ -3,7 +3,7 @@
 import { startFleet } from '../fleet.ts'
 import { type ServerProcess, startServerProcess } from '../process.ts'
 import { type RedisServer, startRedis } from '../redis.ts'
-import { type EnrolledApp, enrolByCommandLine, temporaryHome } from '../story.ts'
+import { type EnrolledApp, enrol, temporaryHome } from '../story.ts'
 
 /** The bystander asks faster than people do. */
 const envWith = (budgets: string) => ({
@@ -28,7 +28,7 @@ const onLmdb = async (domain: string, budgets = ''): Promise<SecurityGround> => 
   const env = envWith(budgets)
   const home = await temporaryHome()
   let running: ServerProcess = await startServerProcess(home.path, { env })
-  const app = await enrolByCommandLine(home.path, domain)
+  const app = await enrol(home.path, domain)
   return {
     get relays() {
       return [wsOf(running.url)]
@@ -53,7 +53,7 @@ const onRedis = async (domain: string, budgets = ''): Promise<SecurityGround> =>
   const redis = await startRedis()
   const fleet = await startFleet(redis.url, { env })
   const [first] = fleet.notifies
-  const app = await enrolByCommandLine(first?.dataDir ?? '', domain)
+  const app = await enrol(first?.dataDir ?? '', domain)
   return {
     redis,
     relays: fleet.relays.map(({ wsUrl }) => wsUrl),
