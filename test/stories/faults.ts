@@ -25,6 +25,10 @@ const DOMAIN = 'faults.example.com'
 const WALLETS = crowd(100, 20)
 /** Of them, those that also go on changing their scope. */
 const CHANGING = 8
+/** Between two changes of a wallet: some requests are always under way, and the machine has time for what is tested. */
+const CHANGE_PAUSE_MS = 200
+/** Between two messages on a topic: the same. */
+const PUBLISH_PAUSE_MS = 60
 /** Topics of the relay that strangers publish on: half of the readers are away, half are there. */
 const TOPICS = 10
 /** Calls of the dapp that wait for their answers at the same time. */
@@ -180,7 +184,7 @@ export const startTraffic = async (
             await sleep(100)
           }
         }
-        await sleep(50)
+        await sleep(CHANGE_PAUSE_MS)
       }
     })()
     return { wallet, scopes, running }
@@ -329,7 +333,7 @@ const startStrangers = async (relayUrl: (at: number) => string) => {
       const answered = { text: message, since, at: Date.now() }
       published.push(answered)
       byTopic.get(topic)?.push(answered)
-      await sleep(20)
+      await sleep(PUBLISH_PAUSE_MS)
     }
   })
 
