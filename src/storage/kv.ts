@@ -57,6 +57,11 @@ export interface Table {
   readonly ends: boolean
   /** Rows end with the last process: an engine with one process keeps them in its memory. */
   readonly isVolatile: boolean
+  /**
+   * Rows that verbs read and write again and again: an engine that is far away tries a verb with what it saw last, because
+   * the commit finds out whether that is so still.
+   */
+  readonly isRemembered: boolean
 }
 
 /** Names a set of rows. */
@@ -74,7 +79,13 @@ export interface Range {
 
 export type ReadRequest =
   /** Of a queue the key is the id, and it does not matter who has the row. */
-  | { readonly kind: 'get'; readonly set: SetName; readonly key: Buffer }
+  | {
+      readonly kind: 'get'
+      readonly set: SetName
+      readonly key: Buffer
+      /** Hardly ever there: a verb is tried as if it were not, where asking costs a way; its commit finds out. */
+      readonly isUnlikely?: boolean
+    }
   | {
       readonly kind: 'range'
       readonly set: SetName

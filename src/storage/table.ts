@@ -123,6 +123,8 @@ interface RangePage extends Range {
 export interface TableSet<V> {
   readonly name: SetName
   get(key?: Buffer): Read<Found<V>>
+  /** The same of a row that is hardly ever there. */
+  unlikely(key?: Buffer): Read<Found<V>>
   /** At most `limit` rows in the order of their keys, or backwards from the end. */
   range(page: RangePage): Read<Row<V>[]>
   /** The keys alone. */
@@ -229,6 +231,11 @@ class RowSet<V> implements TableSet<V> {
     }
   }
 
+  unlikely(key = NO_KEY): Read<Found<V>> {
+    const { decode } = this.get(key)
+    return { request: { kind: 'get', set: this.name, key, isUnlikely: true }, decode }
+  }
+
   range(page: RangePage): Read<Row<V>[]> {
     return {
       request: this.#range(page),
@@ -306,8 +313,9 @@ export const defineTable = <V>({
   codec: Codec<V>
   ends?: boolean
   isVolatile?: boolean
+  isRemembered?: boolean
 }): TypedTable<V> => {
-  const table: Table = { ends: false, isVolatile: false, ...spec }
+  const table: Table = { ends: false, isVolatile: false, isRemembered: false, ...spec }
   return {
     table,
     in: (partition, subject = '') => new RowSet({ table, partition, subject }, codec),

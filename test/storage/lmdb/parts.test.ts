@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
+import { addToRanges, rangeEnd, rangesAbove } from '../../../src/relay/store/ranges.ts'
 import { text } from '../../../src/storage/codec.ts'
 import { createGate } from '../../../src/storage/gate.ts'
 import { createHeap } from '../../../src/storage/lmdb/heap.ts'
 import { createVolatileRows } from '../../../src/storage/lmdb/kv/volatile-rows.ts'
-import { addToRanges, rangeEnd, rangesAbove } from '../../../src/storage/lmdb/relay/rows.ts'
 import { defineTable } from '../../../src/storage/table.ts'
 
 describe('ranges of acknowledged numbers', () => {

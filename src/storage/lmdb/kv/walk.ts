@@ -67,7 +67,8 @@ const sweepRow = (kv: KvState, entry: Buffer, now: number): string | undefined =
   const rest = entry.subarray(NUMBER_BYTES)
   const end = rest.indexOf(0)
   const shape = kv.ends.get(entry)?.equals(IS_QUEUE.true) ? 'queue' : 'ordered'
-  const table: Table = { name: rest.toString('utf8', 0, end), shape, ends: true, isVolatile: false }
+  const name = rest.toString('utf8', 0, end)
+  const table: Table = { name, shape, ends: true, isVolatile: false, isRemembered: false }
   kv.ends.remove(entry)
   const at = rest.subarray(end + 1)
   const value = rowsOf(kv, table).get(at)

@@ -1,6 +1,7 @@
 /** How far the members of a topic are: a cursor, and what is acknowledged beyond it. */
+import { rangeEnd, rangesAbove } from '../../../relay/store/ranges.ts'
 import { endOf, key, number } from '../../bytes.ts'
-import { expiryOfRow, type Member, publishedBy, rangeEnd, rangesAbove } from './rows.ts'
+import { expiryOfRow, type Member, publishedBy } from './rows.ts'
 import type { RelayTables } from './tables.ts'
 
 /** The seq of the first message at `from` or behind it. */

@@ -1,8 +1,8 @@
 /** Room in a topic that is over its bounds. */
+import { displacedOf } from '../../../relay/store/eviction.ts'
 import { TRIM_TO_RATIO } from '../../../relay/store.ts'
 import { endOf, key, number } from '../../bytes.ts'
 import { advance, findIn, findOnce, firstSeq, type TopicMember } from './cursors.ts'
-import { displacedOf } from './eviction.ts'
 import { expiryOfRow, payerOfRow, sizeOfRow, type Topic } from './rows.ts'
 import type { RelayTables } from './tables.ts'
 import type { Topics } from './topics.ts'

@@ -21,6 +21,7 @@
  * the cursors of the clients that stay subscribed remain behind everything that is to come.
  */
 
+import { addToRanges } from '../../../relay/store/ranges.ts'
 import type { MailboxLimits, MailboxStore } from '../../../relay/store.ts'
 import { endOf, hash, key, name, number } from '../../bytes.ts'
 import type { Env } from '../env.ts'
@@ -29,7 +30,7 @@ import { advance, findIn, isDone } from './cursors.ts'
 import { createMailboxes, FLOOR, type Mailboxes } from './mailboxes.ts'
 import { createPages } from './pages.ts'
 import { prepare } from './publish.ts'
-import { addToRanges, type Member, memberRow, type Topic } from './rows.ts'
+import { type Member, memberRow, type Topic } from './rows.ts'
 import { createSubscriptions } from './subscriptions.ts'
 
 export const createLmdbRelay = (env: Env, limits?: MailboxLimits): MailboxStore => {

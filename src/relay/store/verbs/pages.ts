@@ -1,0 +1,213 @@
+/** What waits for a client: topics, messages, and their heads. */
+import { read } from '../../../storage/table.ts'
+import { type Head, type RelayStore, type StoredMessage, WAITING_BATCH_SIZE } from '../../store.ts'
+import { rangeEnd } from '../ranges.ts'
+import type { MailboxDeps } from './deps.ts'
+import {
+  countOf,
+  expiryAt,
+  firstBehind,
+  hashOf,
+  idAt,
+  payerAt,
+  publisherAt,
+  seqAt,
+  sizeAt,
+} from './entries.ts'
+import { isDone } from './open-topic.ts'
+import {
+  messageKey,
+  messageOf,
+  pageKey,
+  rowsOfClient,
+  rowsOfTopic,
+  type TopicRows,
+  topicKey,
+} from './rows.ts'
+import type { Member, Topic } from './topic-row.ts'
+
+type Verbs = Pick<RelayStore, 'waiting' | 'pending' | 'heads' | 'pick' | 'message'>
+
+interface Reader {
+  hash: number
+  member: Member | undefined
+  now: number
+}
+
+/** An entry that waits. */
+interface Waiting {
+  entries: Buffer
+  nth: number
+  seq: number
+}
+
+const isForeign = ({ owner }: Topic, clientId: string): boolean => owner !== '' && owner !== clientId
+
+const readerOf = ({ members }: Topic, clientId: string, now: number): Reader => ({
+  hash: hashOf(clientId),
+  member: members.find((member) => member.clientId === clientId),
+  now,
+})
+
+/** Those of `entries` behind `after` that wait; ends when `take` answers false. */
+const walk = (
+  entries: Buffer,
+  after: number,
+  { hash, member, now }: Reader,
+  take: (waiting: Waiting) => boolean,
+): boolean => {
+  const acked = member?.acked ?? []
+  for (let nth = firstBehind(entries, after); nth < countOf(entries); nth++) {
+    if (publisherAt(entries, nth) === hash || expiryAt(entries, nth) <= now) continue
+    const seq = seqAt(entries, nth)
+    if (acked.length > 0 && rangeEnd(acked, seq) !== undefined) continue
+    if (!take({ entries, nth, seq })) return false
+  }
+  return true
+}
+
+export const createPages = ({ kv }: MailboxDeps): Verbs => {
+  /** Gives `take` what waits behind `after`, in publish order, until it answers false. */
+  const walkTopic = async (
+    rows: TopicRows,
+    clientId: string,
+    { after, now }: { after: number; now: number },
+    take: (waiting: Waiting) => boolean,
+  ): Promise<void> => {
+    const [{ value: topic }] = await read(kv, [rows.row.get()])
+    if (!topic || isForeign(topic, clientId)) return
+    const reader = readerOf(topic, clientId, now)
+    const start = Math.max(after, reader.member?.cursor ?? 0)
+    for (const { number, last } of topic.pages) {
+      if (last <= start) continue
+      const [{ value: entries }] = await read(kv, [rows.pages.get(pageKey(number))])
+      // Packed anew since: whoever asks again finds it.
+      if (entries && !walk(entries, start, reader, take)) return
+    }
+    walk(topic.entries, start, reader, take)
+  }
+
+  /** The messages; those that are gone since are left out. */
+  const messagesAt = async (rows: TopicRows, found: readonly Waiting[]): Promise<StoredMessage[]> => {
+    if (found.length === 0) return []
+    const keys = found.map(({ entries, nth }) => idAt(entries, nth))
+    const values = await read(
+      kv,
+      keys.map((key) => rows.messages.get(key)),
+    )
+    const messages: StoredMessage[] = []
+    for (let nth = 0; nth < found.length; nth++) {
+      const [value, key] = [values[nth]?.value, keys[nth]]
+      if (value && key && value.seq === found[nth]?.seq) messages.push(messageOf(rows.topic, key, value))
+    }
+    return messages
+  }
+
+  return {
+    waiting: (clientId) => waitingTopics({ kv }, clientId),
+
+    async pending(clientId, topicText, { after, limit, maxBytes, now }) {
+      const rows = rowsOfTopic(topicText)
+      for (let from = after; ; ) {
+        const found: Waiting[] = []
+        let [bytes, hasMore] = [0, false]
+        await walkTopic(rows, clientId, { after: from, now }, (waiting) => {
+          const size = sizeAt(waiting.entries, waiting.nth)
+          hasMore = found.length >= limit || (found.length > 0 && bytes + size > maxBytes)
+          if (hasMore) return false
+          bytes += size
+          found.push(waiting)
+          return true
+        })
+        const messages = await messagesAt(rows, found)
+        if (messages.length > 0 || !hasMore || found.length === 0) return { messages, hasMore }
+        from = found.at(-1)?.seq ?? from
+      }
+    },
+
+    async heads(clientId, topicText, { after, limit, now }) {
+      const heads: Head[] = []
+      let hasMore = false
+      await walkTopic(rowsOfTopic(topicText), clientId, { after, now }, ({ entries, nth, seq }) => {
+        hasMore = heads.length === limit
+        if (hasMore) return false
+        const publisher = publisherAt(entries, nth).toString(16)
+        heads.push({ seq, payer: payerAt(entries, nth), publisher, size: sizeAt(entries, nth) })
+        return true
+      })
+      return { heads, hasMore }
+    },
+
+    async pick(clientId, topicText, seqs, now) {
+      const rows = rowsOfTopic(topicText)
+      const wanted = new Set(seqs)
+      const found: Waiting[] = []
+      const first = Math.min(...seqs) - 1
+      await walkTopic(rows, clientId, { after: first, now }, (waiting) => {
+        if (wanted.delete(waiting.seq)) found.push(waiting)
+        return wanted.size > 0
+      })
+      const messages = await messagesAt(rows, found)
+      const bySeq = new Map(messages.map((message) => [message.seq, message]))
+      return seqs.flatMap((seq) => bySeq.get(seq) ?? [])
+    },
+
+    async message(topicText, id, now) {
+      const rows = rowsOfTopic(topicText)
+      const key = messageKey(id)
+      const [{ value }] = await read(kv, [rows.messages.get(key)])
+      const message = value && messageOf(topicText, key, value)
+      return message && message.id === id && message.expiresAt > now ? message : undefined
+    },
+  }
+}
+
+async function* waitingTopics({ kv }: Pick<MailboxDeps, 'kv'>, clientId: string): AsyncIterable<string[]> {
+  const { interests } = rowsOfClient(clientId)
+  for (let from: Buffer | undefined; ; ) {
+    const [keys] = await read(kv, [interests.keys({ limit: WAITING_BATCH_SIZE, ...(from && { from }) })])
+    const topics = keys.map((key) => key.toString('hex'))
+    const rows = await read(
+      kv,
+      topics.map((topic) => rowsOfTopic(topic).row.get()),
+    )
+    const found = topics.filter((_, nth) => {
+      const topic = rows[nth]?.value
+      const member = topic?.members.find((one) => one.clientId === clientId)
+      return topic && member?.isSubscribed && !isForeign(topic, clientId) && topic.lastSeq > member.cursor
+    })
+    if (topics.length > 0) yield found
+    const last = keys.at(-1)
+    if (!last || keys.length < WAITING_BATCH_SIZE) return
+    from = Buffer.concat([last, Buffer.from([0])])
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+export const createMemberships = ({ kv }: MailboxDeps) => ({
+  async unsubscribedOf(clientId: string, wanted: readonly string[]): Promise<string[]> {
+    const topics = [...new Set(wanted)]
+    const { interests } = rowsOfClient(clientId)
+    const found = await read(
+      kv,
+      topics.map((topic) => interests.get(topicKey(topic))),
+    )
+    return topics.filter((_, nth) => !found[nth]?.value)
+  },
+  async topicsOf(clientId: string, { after, limit }: { after?: string; limit: number }): Promise<string[]> {
+    const from = after === undefined ? undefined : Buffer.concat([topicKey(after), Buffer.from([0])])
+    const [keys] = await read(kv, [rowsOfClient(clientId).interests.keys({ limit, ...(from && { from }) })])
+    return keys.map((key) => key.toString('hex'))
+  },
+  async isSubscribed(clientId: string, topicText: string): Promise<boolean> {
+    const [{ value: topic }] = await read(kv, [rowsOfTopic(topicText).row.get()])
+    if (!topic || isForeign(topic, clientId)) return false
+    return topic.members.some((member) => member.clientId === clientId && member.isSubscribed)
+  },
+  /** Whether the client has acknowledged the message. */
+  async hasDone(clientId: string, topicText: string, seq: number): Promise<boolean> {
+    const [{ value: topic }] = await read(kv, [rowsOfTopic(topicText).row.get()])
+    const member = topic?.members.find((one) => one.clientId === clientId)
+    return member !== undefined && isDone(member, seq)
+  },
+})
