@@ -85,6 +85,8 @@ export type ReadRequest =
       readonly key: Buffer
       /** Hardly ever there: a verb is tried as if it were not, where asking costs a way; its commit finds out. */
       readonly isUnlikely?: boolean
+      /** What was true a while ago is good enough, unless the verb writes this row: then it must be the same still. */
+      readonly isHint?: boolean
     }
   | {
       readonly kind: 'range'

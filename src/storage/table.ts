@@ -125,6 +125,8 @@ export interface TableSet<V> {
   get(key?: Buffer): Read<Found<V>>
   /** The same of a row that is hardly ever there. */
   unlikely(key?: Buffer): Read<Found<V>>
+  /** The same of a row of which it matters only where it is written that it is unchanged. */
+  hint(key?: Buffer): Read<Found<V>>
   /** At most `limit` rows in the order of their keys, or backwards from the end. */
   range(page: RangePage): Read<Row<V>[]>
   /** The keys alone. */
@@ -234,6 +236,11 @@ class RowSet<V> implements TableSet<V> {
   unlikely(key = NO_KEY): Read<Found<V>> {
     const { decode } = this.get(key)
     return { request: { kind: 'get', set: this.name, key, isUnlikely: true }, decode }
+  }
+
+  hint(key = NO_KEY): Read<Found<V>> {
+    const { decode } = this.get(key)
+    return { request: { kind: 'get', set: this.name, key, isHint: true }, decode }
   }
 
   range(page: RangePage): Read<Row<V>[]> {

@@ -27,16 +27,25 @@ export const writeSeq = (bytes: Buffer, seq: number, at: number): void => {
 export const readSeq = (bytes: Buffer, at: number): number =>
   bytes.readUInt16BE(at) * 2 ** 32 + bytes.readUInt32BE(at + 2)
 
-const MAX_HASHES = 10_000
-const hashes = createBoundedMap<number>(MAX_HASHES)
-/** 48 bits that stand for a client. Whoever finds another one's hash keeps own messages from them, and nothing else. */
-export const hashOf = (clientId: string): number => {
-  const known = hashes.get(clientId)
-  if (known !== undefined) return known
-  const hash = readSeq(createHash('sha256').update(clientId).digest(), 0)
-  hashes.put(clientId, hash)
-  return hash
+/** What stands for a client in rows: 48 bits in entries, 128 where it is done with messages. */
+export interface Identity {
+  /** Whoever finds another one's hash keeps own messages from them, and nothing else. */
+  hash: number
+  /** A text of 16 bytes. */
+  key: string
 }
+
+const MAX_IDENTITIES = 10_000
+const identities = createBoundedMap<Identity>(MAX_IDENTITIES)
+export const identityOf = (clientId: string): Identity => {
+  const known = identities.get(clientId)
+  if (known !== undefined) return known
+  const digest = createHash('sha256').update(clientId).digest()
+  const identity = { hash: readSeq(digest, 0), key: digest.toString('latin1', 8, 24) }
+  identities.put(clientId, identity)
+  return identity
+}
+export const hashOf = (clientId: string): number => identityOf(clientId).hash
 
 export interface NewEntry {
   seq: number

@@ -4,26 +4,28 @@ import { ask } from '../../../storage/table.ts'
 import { TRIM_TO_RATIO } from '../../store.ts'
 import { displacedOf } from '../eviction.ts'
 import { rangeEnd, rangesAbove } from '../ranges.ts'
+import { type Cursor, isDone, newCursor } from './cursor-row.ts'
 import {
   countOf,
-  ENTRY_BYTES,
   entriesFrom,
   expiryAt,
   findId,
   firstBehind,
   hashOf,
   idAt,
+  identityOf,
   payerAt,
   publisherAt,
   seqAt,
   sizeAt,
 } from './entries.ts'
 import { dueKey, pageKey, type TopicRows } from './rows.ts'
-import { emptyTopic, type Member, type Page, type Topic } from './topic-row.ts'
+import { emptyTopic, isForeign, type Page, type Topic } from './topic-row.ts'
 
 /** Entries in the row of the topic, which is written for each message and acknowledgement. */
-export const MAX_ROW_ENTRIES = 16
-export const MAX_PAGE_ENTRIES = 128
+const MAX_ROW_ENTRIES = 8
+/** LMDB keeps a row of up to 2 KB beside others. */
+const MAX_PAGE_ENTRIES = 40
 
 /** What yields reads, as a verb does. */
 export type Step<T> = Generator<readonly ReadRequest[], T, readonly ReadAnswer[]>
@@ -33,13 +35,10 @@ export interface Bounds {
   bytes: number
 }
 
-export const isDone = ({ cursor, acked }: Member, seq: number): boolean =>
-  seq <= cursor || (acked.length > 0 && rangeEnd(acked, seq) !== undefined)
-
-/** The first entry behind the member's cursor that it has not: its place; the count where there is none. */
+/** The first entry behind the cursor that its client has not: its place; the count where there is none. */
 const firstDue = (
   entries: Buffer,
-  { cursor, acked }: Member,
+  { cursor, acked }: Cursor,
   hash: number,
   now: number | undefined,
 ): number => {
@@ -64,9 +63,14 @@ export class OpenTopic {
   /** Of the topic as it was: it is on the list of what is due by then. */
   readonly #formerSoonest: number
 
-  constructor(rows: TopicRows, found: Topic | undefined) {
+  #cursors: readonly Cursor[]
+  #areCursorsChanged = false
+
+  /** `cursors`: left out where no message is added and no cursor asked for. */
+  constructor(rows: TopicRows, found: Topic | undefined, cursors: readonly Cursor[] = []) {
     this.#rows = rows
     this.#state = found ?? emptyTopic()
+    this.#cursors = cursors
     this.#wasThere = found !== undefined
     this.#formerSoonest = this.#state.soonest
   }
@@ -80,7 +84,7 @@ export class OpenTopic {
   }
 
   isForeign(clientId: string): boolean {
-    return this.#state.owner !== '' && this.#state.owner !== clientId
+    return isForeign(this.#state, clientId)
   }
 
   own(clientId: string): void {
@@ -88,30 +92,48 @@ export class OpenTopic {
     this.#isChanged = true
   }
 
-  memberOf(clientId: string): Member | undefined {
-    return this.#state.members.find((member) => member.clientId === clientId)
-  }
-
-  /** In the place of the one with its client id; without one at the end. */
-  putMember(member: Member): void {
-    const { members } = this.#state
-    const nth = members.findIndex(({ clientId }) => clientId === member.clientId)
-    this.#state.members = nth < 0 ? [...members, member] : members.with(nth, member)
-    this.#isChanged = true
-  }
-
-  setMembers(members: readonly Member[]): void {
-    this.#state.members = members
-    this.#isChanged = true
-  }
-
-  removeMember(clientId: string): void {
-    this.setMembers(this.#state.members.filter((member) => member.clientId !== clientId))
-  }
-
   /** Those who get what is published: the owner alone, where there is one. */
-  isSubscriber({ clientId, isSubscribed }: Member): boolean {
-    return isSubscribed && !this.isForeign(clientId)
+  subscribers(): readonly string[] {
+    const { owner, subscribers } = this.#state
+    return owner === '' ? subscribers : subscribers.filter((clientId) => clientId === owner)
+  }
+
+  setSubscribers(subscribers: readonly string[]): void {
+    this.#state.subscribers = subscribers
+    this.#isChanged = true
+  }
+
+  /** Subscribers, and those who are done with something. */
+  memberCount(): number {
+    const keys = new Set(this.#cursors.map(({ key }) => key))
+    for (const clientId of this.#state.subscribers) keys.add(identityOf(clientId).key)
+    return keys.size
+  }
+
+  get cursors(): readonly Cursor[] {
+    return this.#cursors
+  }
+
+  cursorOf(clientId: string): Cursor {
+    const { key } = identityOf(clientId)
+    return this.#cursors.find((cursor) => cursor.key === key) ?? newCursor(key)
+  }
+
+  setCursors(cursors: readonly Cursor[]): void {
+    this.#cursors = cursors
+    this.#areCursorsChanged = true
+  }
+
+  /** Those that moved in the places of their clients' former ones. */
+  putCursors(moved: readonly Cursor[]): void {
+    if (moved.length === 0) return
+    const byKey = new Map(moved.map((cursor) => [cursor.key, cursor]))
+    const kept = this.#cursors.map((cursor) => {
+      const next = byKey.get(cursor.key) ?? cursor
+      byKey.delete(cursor.key)
+      return next
+    })
+    this.setCursors([...kept, ...byKey.values()])
   }
 
   *#page({ number }: Page): Step<Buffer> {
@@ -134,19 +156,19 @@ export class OpenTopic {
   }
 
   /** Moves the cursor over what is no longer due up to `upto`: acknowledged, own, gone, and expired where `now` says. */
-  *advanced(member: Member, upto: number, now?: number): Step<Member> {
-    if (member.cursor >= upto) return member
-    if (member.due > member.cursor && member.due <= upto && !isDone(member, member.due)) {
-      if (now === undefined || member.dueUntil > now) return member
+  *advanced(clientId: string, cursor: Cursor, upto: number, now?: number): Step<Cursor> {
+    if (cursor.cursor >= upto) return cursor
+    if (cursor.due > cursor.cursor && cursor.due <= upto && !isDone(cursor, cursor.due)) {
+      if (now === undefined || cursor.dueUntil > now) return cursor
     }
-    const hash = hashOf(member.clientId)
+    const hash = hashOf(clientId)
     for (const page of this.#state.pages) {
-      if (page.last <= member.cursor) continue
+      if (page.last <= cursor.cursor) continue
       const entries = yield* this.#page(page)
-      const nth = firstDue(entries, member, hash, now)
-      if (nth < countOf(entries)) return moved(member, entries, nth, upto)
+      const nth = firstDue(entries, cursor, hash, now)
+      if (nth < countOf(entries)) return moved(cursor, entries, nth, upto)
     }
-    return moved(member, this.#state.entries, firstDue(this.#state.entries, member, hash, now), upto)
+    return moved(cursor, this.#state.entries, firstDue(this.#state.entries, cursor, hash, now), upto)
   }
 
   add(entry: Buffer, { seq, size, expiresAt }: { seq: number; size: number; expiresAt: number }): void {
@@ -189,8 +211,8 @@ export class OpenTopic {
       this.#writes.push(this.#rows.messages.remove(Buffer.from(idAt(all, nth))))
     }
     kept.push(entriesFrom(all, from))
-    if (state.members.some(({ due }) => seqs.has(due)))
-      state.members = state.members.map((member) => (seqs.has(member.due) ? { ...member, due: 0 } : member))
+    if (this.#cursors.some(({ due }) => seqs.has(due)))
+      this.setCursors(this.#cursors.map((one) => (seqs.has(one.due) ? { ...one, due: 0 } : one)))
     for (const { number } of state.pages) this.#writes.push(this.#rows.pages.remove(pageKey(number)))
     this.#pages.clear()
     state.pages = []
@@ -230,15 +252,14 @@ export class OpenTopic {
 
   /** What every subscriber has, oldest first, while there is too much. */
   *#dropFinished(now: number, maxMessages: number, maxBytes: number): Step<void> {
-    const { members, lastSeq } = this.#state
+    const { lastSeq } = this.#state
+    const subscribers = this.subscribers()
+    if (subscribers.length === 0) return
     let finished = lastSeq
-    let isAnybody = false
-    for (const member of members) {
-      if (!this.isSubscriber(member)) continue
-      isAnybody = true
-      finished = Math.min(finished, (yield* this.advanced(member, lastSeq, now)).cursor)
+    for (const clientId of subscribers) {
+      const { cursor } = yield* this.advanced(clientId, this.cursorOf(clientId), lastSeq, now)
+      finished = Math.min(finished, cursor)
     }
-    if (!isAnybody) return
     const all = yield* this.all()
     const gone: number[] = []
     let [count, bytes] = [this.#state.count, this.#state.bytes]
@@ -294,21 +315,24 @@ export class OpenTopic {
     state.entries = Buffer.alloc(0)
   }
 
-  /** All that the verb writes. A topic without a message knows nothing of those who left; without both it is gone. */
+  /** All that the verb writes. A topic without a message knows nothing of what was done with it; without both it is gone. */
   *finish(): Step<Write[]> {
-    if (!this.#isChanged) return []
-    const state = this.#state
-    yield* this.#divide()
-    if (state.count === 0) {
-      state.soonest = Number.POSITIVE_INFINITY
-      state.members = state.members.filter(({ isSubscribed }) => isSubscribed)
+    const { row, cursors, due, topic } = this.#rows
+    if (this.#isChanged) {
+      yield* this.#divide()
+      const state = this.#state
+      if (state.count === 0) {
+        state.soonest = Number.POSITIVE_INFINITY
+        if (this.#wasThere) this.#writes.push(cursors.remove())
+        this.#areCursorsChanged = false
+      }
+      if (state.soonest < this.#formerSoonest)
+        this.#writes.push(due.put({ key: dueKey(state.soonest, topic), value: true }))
+      if (state.count > 0 || state.subscribers.length > 0 || state.owner !== '')
+        this.#writes.push(row.put({ value: state }))
+      else if (this.#wasThere) this.#writes.push(row.remove())
     }
-    const { row, due, topic } = this.#rows
-    if (state.soonest < this.#formerSoonest)
-      this.#writes.push(due.put({ key: dueKey(state.soonest, topic), value: true }))
-    if (state.count > 0 || state.members.length > 0 || state.owner !== '') {
-      this.#writes.push(row.put({ value: state }))
-    } else if (this.#wasThere) this.#writes.push(row.remove())
+    if (this.#areCursorsChanged) this.#writes.push(cursors.put({ value: this.#cursors }))
     return this.#writes
   }
 
@@ -318,11 +342,11 @@ export class OpenTopic {
 }
 
 /** `nth`: of the first entry that is due. */
-const moved = (member: Member, entries: Buffer, nth: number, upto: number): Member => {
-  const isThere = nth < entries.length / ENTRY_BYTES
+const moved = (former: Cursor, entries: Buffer, nth: number, upto: number): Cursor => {
+  const isThere = nth < countOf(entries)
   const due = isThere ? seqAt(entries, nth) : 0
   const dueUntil = isThere ? expiryAt(entries, nth) : 0
-  const cursor = Math.max(member.cursor, isThere ? Math.min(due - 1, upto) : upto)
-  if (cursor === member.cursor && due === member.due && dueUntil === member.dueUntil) return member
-  return { ...member, cursor, due, dueUntil, acked: rangesAbove(member.acked, cursor) }
+  const cursor = Math.max(former.cursor, isThere ? Math.min(due - 1, upto) : upto)
+  if (cursor === former.cursor && due === former.due && dueUntil === former.dueUntil) return former
+  return { ...former, cursor, due, dueUntil, acked: rangesAbove(former.acked, cursor) }
 }

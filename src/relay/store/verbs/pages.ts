@@ -2,6 +2,7 @@
 import { read } from '../../../storage/table.ts'
 import { type Head, type RelayStore, type StoredMessage, WAITING_BATCH_SIZE } from '../../store.ts'
 import { rangeEnd } from '../ranges.ts'
+import { type Cursor, isDone } from './cursor-row.ts'
 import type { MailboxDeps } from './deps.ts'
 import {
   countOf,
@@ -9,12 +10,12 @@ import {
   firstBehind,
   hashOf,
   idAt,
+  identityOf,
   payerAt,
   publisherAt,
   seqAt,
   sizeAt,
 } from './entries.ts'
-import { isDone } from './open-topic.ts'
 import {
   messageKey,
   messageOf,
@@ -24,13 +25,13 @@ import {
   type TopicRows,
   topicKey,
 } from './rows.ts'
-import type { Member, Topic } from './topic-row.ts'
+import { isForeign, type Topic } from './topic-row.ts'
 
 type Verbs = Pick<RelayStore, 'waiting' | 'pending' | 'heads' | 'pick' | 'message'>
 
 interface Reader {
   hash: number
-  member: Member | undefined
+  cursor: Cursor | undefined
   now: number
 }
 
@@ -41,22 +42,19 @@ interface Waiting {
   seq: number
 }
 
-const isForeign = ({ owner }: Topic, clientId: string): boolean => owner !== '' && owner !== clientId
-
-const readerOf = ({ members }: Topic, clientId: string, now: number): Reader => ({
-  hash: hashOf(clientId),
-  member: members.find((member) => member.clientId === clientId),
-  now,
-})
+const cursorIn = (cursors: readonly Cursor[] | undefined, clientId: string): Cursor | undefined => {
+  const { key } = identityOf(clientId)
+  return cursors?.find((cursor) => cursor.key === key)
+}
 
 /** Those of `entries` behind `after` that wait; ends when `take` answers false. */
 const walk = (
   entries: Buffer,
   after: number,
-  { hash, member, now }: Reader,
+  { hash, cursor, now }: Reader,
   take: (waiting: Waiting) => boolean,
 ): boolean => {
-  const acked = member?.acked ?? []
+  const acked = cursor?.acked ?? []
   for (let nth = firstBehind(entries, after); nth < countOf(entries); nth++) {
     if (publisherAt(entries, nth) === hash || expiryAt(entries, nth) <= now) continue
     const seq = seqAt(entries, nth)
@@ -74,10 +72,10 @@ export const createPages = ({ kv }: MailboxDeps): Verbs => {
     { after, now }: { after: number; now: number },
     take: (waiting: Waiting) => boolean,
   ): Promise<void> => {
-    const [{ value: topic }] = await read(kv, [rows.row.get()])
+    const [{ value: topic }, { value: cursors }] = await read(kv, [rows.row.get(), rows.cursors.get()])
     if (!topic || isForeign(topic, clientId)) return
-    const reader = readerOf(topic, clientId, now)
-    const start = Math.max(after, reader.member?.cursor ?? 0)
+    const reader = { hash: hashOf(clientId), cursor: cursorIn(cursors, clientId), now }
+    const start = Math.max(after, reader.cursor?.cursor ?? 0)
     for (const { number, last } of topic.pages) {
       if (last <= start) continue
       const [{ value: entries }] = await read(kv, [rows.pages.get(pageKey(number))])
@@ -104,7 +102,7 @@ export const createPages = ({ kv }: MailboxDeps): Verbs => {
   }
 
   return {
-    waiting: (clientId) => waitingTopics({ kv }, clientId),
+    waiting: (clientId, now) => waitingTopics({ kv }, clientId, now),
 
     async pending(clientId, topicText, { after, limit, maxBytes, now }) {
       const rows = rowsOfTopic(topicText)
@@ -162,19 +160,35 @@ export const createPages = ({ kv }: MailboxDeps): Verbs => {
   }
 }
 
-async function* waitingTopics({ kv }: Pick<MailboxDeps, 'kv'>, clientId: string): AsyncIterable<string[]> {
+/** Whether something may wait; of older entries the last seq is enough. */
+const waitsIn = ({ lastSeq, count, pages, entries }: Topic, reader: Reader): boolean => {
+  const done = reader.cursor?.cursor ?? 0
+  if (count === 0 || lastSeq <= done) return false
+  return pages.some(({ last }) => last > done) || !walk(entries, done, reader, () => false)
+}
+
+async function* waitingTopics(
+  { kv }: Pick<MailboxDeps, 'kv'>,
+  clientId: string,
+  now: number,
+): AsyncIterable<string[]> {
   const { interests } = rowsOfClient(clientId)
   for (let from: Buffer | undefined; ; ) {
     const [keys] = await read(kv, [interests.keys({ limit: WAITING_BATCH_SIZE, ...(from && { from }) })])
     const topics = keys.map((key) => key.toString('hex'))
+    const sets = topics.map(rowsOfTopic)
     const rows = await read(
       kv,
-      topics.map((topic) => rowsOfTopic(topic).row.get()),
+      sets.map(({ row }) => row.get()),
+    )
+    const cursors = await read(
+      kv,
+      sets.map((set) => set.cursors.get()),
     )
     const found = topics.filter((_, nth) => {
       const topic = rows[nth]?.value
-      const member = topic?.members.find((one) => one.clientId === clientId)
-      return topic && member?.isSubscribed && !isForeign(topic, clientId) && topic.lastSeq > member.cursor
+      if (!topic?.subscribers.includes(clientId) || isForeign(topic, clientId)) return false
+      return waitsIn(topic, { hash: hashOf(clientId), cursor: cursorIn(cursors[nth]?.value, clientId), now })
     })
     if (topics.length > 0) yield found
     const last = keys.at(-1)
@@ -202,12 +216,12 @@ export const createMemberships = ({ kv }: MailboxDeps) => ({
   async isSubscribed(clientId: string, topicText: string): Promise<boolean> {
     const [{ value: topic }] = await read(kv, [rowsOfTopic(topicText).row.get()])
     if (!topic || isForeign(topic, clientId)) return false
-    return topic.members.some((member) => member.clientId === clientId && member.isSubscribed)
+    return topic.subscribers.includes(clientId)
   },
   /** Whether the client has acknowledged the message. */
   async hasDone(clientId: string, topicText: string, seq: number): Promise<boolean> {
-    const [{ value: topic }] = await read(kv, [rowsOfTopic(topicText).row.get()])
-    const member = topic?.members.find((one) => one.clientId === clientId)
-    return member !== undefined && isDone(member, seq)
+    const [{ value: cursors }] = await read(kv, [rowsOfTopic(topicText).cursors.get()])
+    const cursor = cursorIn(cursors, clientId)
+    return cursor !== undefined && isDone(cursor, seq)
   },
 })

@@ -2,11 +2,11 @@
 import type { PlacedVerb, Verb } from '../../../storage/kv.ts'
 import { ask } from '../../../storage/table.ts'
 import { type NewMessage, OWNED_FACTOR, type Publication, type Subscriber } from '../../store.ts'
+import type { Cursor } from './cursor-row.ts'
 import type { MailboxDeps } from './deps.ts'
 import { expiryAt, hashOf, newEntry, seqAt } from './entries.ts'
 import { type Bounds, OpenTopic, type Step } from './open-topic.ts'
 import { expiryOf, type PreparedMessage, prepare, rowsOfTopic, setExpiry, type TopicRows } from './rows.ts'
-import type { Member } from './topic-row.ts'
 
 /** Of one verb: others wait meanwhile. */
 const MAX_VERB_MESSAGES = 100
@@ -22,27 +22,21 @@ interface Shared {
   topic: OpenTopic
 }
 
-/** Moves the members up to the new message; answers who is told. */
+/** Moves the subscribers up to the new message; answers who is told. */
 function* advanceAll(
   topic: OpenTopic,
   { publisher, seq, now }: { publisher: string; seq: number; now: number },
 ): Step<Subscriber[]> {
   const subscribers: Subscriber[] = []
-  const { members } = topic.state
-  const after: Member[] = []
-  let isMoved = false
-  for (const member of members) {
-    if (!topic.isSubscriber(member)) {
-      after.push(member)
-      continue
-    }
-    const isOwn = member.clientId === publisher
-    const next = yield* topic.advanced(member, isOwn ? seq : seq - 1, now)
-    isMoved ||= next !== member
-    after.push(next)
-    if (!isOwn) subscribers.push({ clientId: member.clientId, caughtUp: next.cursor >= seq - 1 })
+  const changed: Cursor[] = []
+  for (const clientId of topic.subscribers()) {
+    const isOwn = clientId === publisher
+    const before = topic.cursorOf(clientId)
+    const next = yield* topic.advanced(clientId, before, isOwn ? seq : seq - 1, now)
+    if (next !== before) changed.push(next)
+    if (!isOwn) subscribers.push({ clientId, caughtUp: next.cursor >= seq - 1 })
   }
-  if (isMoved) topic.setMembers(after)
+  topic.putCursors(changed)
   return subscribers
 }
 
@@ -77,8 +71,8 @@ function* publishOne(shared: Shared, prepared: PreparedMessage): Step<Publicatio
   if (size > bounds.bytes) return { outcome: 'full' }
   const isOver = topic.state.count + 1 > bounds.messages || topic.state.bytes + size > bounds.bytes
   const displaced = isOver ? yield* topic.makeRoom(size, now, bounds) : 0
-  const { members, lastSeq: previousSeq } = topic.state
-  const isAttended = members.some((member) => topic.isSubscriber(member) && member.clientId !== publisher)
+  const { lastSeq: previousSeq } = topic.state
+  const isAttended = topic.subscribers().some((clientId) => clientId !== publisher)
   const { expiresAt: wanted, unattendedUntil = wanted } = message
   const expiresAt = isAttended ? wanted : Math.min(wanted, unattendedUntil)
   setExpiry(body, expiresAt)
@@ -100,14 +94,12 @@ interface Published {
 }
 
 const waitingIn = (topic: OpenTopic): string[] =>
-  topic.state.members
-    .filter((member) => topic.isSubscriber(member) && member.cursor < topic.state.lastSeq)
-    .map(({ clientId }) => clientId)
+  topic.subscribers().filter((clientId) => topic.cursorOf(clientId).cursor < topic.state.lastSeq)
 
 const publishSome = (deps: MailboxDeps, rows: TopicRows, messages: readonly PreparedMessage[]) =>
   function* (): Verb<Published> {
-    const [{ value }] = yield* ask([rows.row.get()])
-    const topic = new OpenTopic(rows, value)
+    const [{ value }, { value: cursors }] = yield* ask([rows.row.get(), rows.cursors.hint()])
+    const topic = new OpenTopic(rows, value, cursors)
     const publications: Publication[] = []
     // Two equal ones of a call meet in the entries; the row of the first is not there yet.
     const ids = new Set<string>()

@@ -3,6 +3,7 @@ import { invariant } from '../../../platform/invariant.ts'
 import { type Codec, NOTHING } from '../../../storage/codec.ts'
 import { defineTable } from '../../../storage/table.ts'
 import type { NewMessage, StoredMessage } from '../../store.ts'
+import { CURSORS_CODEC } from './cursor-row.ts'
 import { hashOf, ID_BYTES, readSeq, SEQ_BYTES, writeSeq } from './entries.ts'
 import { TOPIC } from './topic-row.ts'
 
@@ -39,6 +40,7 @@ const MESSAGE: Codec<{ seq: number; body: Buffer }> = {
 /** Subject: the topic, but of `DUE` and `SEEN`, which are of all in the partition, and of clients'. */
 export const MAILBOX_TABLES = {
   TOPICS: defineTable({ name: 'relay.v.topics', shape: 'cell', codec: TOPIC, isRemembered: true }),
+  CURSORS: defineTable({ name: 'relay.v.cursors', shape: 'cell', codec: CURSORS_CODEC, isRemembered: true }),
   /** Key: the first 128 bits of the message id. Removed by the sweep of this room. */
   MESSAGES: defineTable({ name: 'relay.v.messages', shape: 'map', codec: MESSAGE }),
   /** Key: number of the page. */
@@ -52,7 +54,7 @@ export const MAILBOX_TABLES = {
   /** Key: day, client. */
   SEEN: defineTable({ name: 'relay.v.seen', shape: 'index', codec: NOTHING }),
 }
-const { TOPICS, MESSAGES, PAGES, DUE, CLIENTS, INTERESTS, SEEN } = MAILBOX_TABLES
+const { TOPICS, CURSORS, MESSAGES, PAGES, DUE, CLIENTS, INTERESTS, SEEN } = MAILBOX_TABLES
 
 const PARTITION_COUNT = 64
 const partitionsOf = (letter: string): readonly string[] =>
@@ -76,6 +78,7 @@ export const rowsOfTopic = (topic: string) => {
     topic,
     partition,
     row: TOPICS.in(partition, subject),
+    cursors: CURSORS.in(partition, subject),
     messages: MESSAGES.in(partition, subject),
     pages: PAGES.in(partition, subject),
     due: DUE.in(partition),

@@ -8,6 +8,7 @@ import type { PlacedVerb, Verb, Write } from '../../../storage/kv.ts'
 import { ask, read, runOne } from '../../../storage/table.ts'
 import { dayOf, type RelayStore, SUBSCRIPTION_LEASE_MS } from '../../store.ts'
 import type { MailboxDeps } from './deps.ts'
+import { identityOf } from './entries.ts'
 import { OpenTopic } from './open-topic.ts'
 import {
   CLIENT_PARTITIONS,
@@ -78,13 +79,15 @@ const join = (
   { maxMembers, exclusive }: { maxMembers: number; exclusive: boolean },
 ) =>
   function* (): Verb<Joined> {
-    const [{ value }] = yield* ask([rows.row.get()])
-    const topic = new OpenTopic(rows, value)
+    const [{ value }, { value: cursors }] = yield* ask([rows.row.get(), rows.cursors.hint()])
+    const topic = new OpenTopic(rows, value, cursors)
     if (!exclusive && topic.isForeign(clientId)) return { answer: 'owned', writes: [] }
-    const known = topic.memberOf(clientId)
-    if (!known && topic.state.members.length >= maxMembers) return { answer: 'crowded', writes: [] }
-    const member = known ?? { clientId, isSubscribed: false, cursor: 0, due: 0, dueUntil: 0, acked: [] }
-    if (!member.isSubscribed) topic.putMember({ ...member, isSubscribed: true })
+    const { subscribers } = topic.state
+    if (!subscribers.includes(clientId)) {
+      const isKnown = cursors?.some(({ key }) => key === identityOf(clientId).key)
+      if (!isKnown && topic.memberCount() >= maxMembers) return { answer: 'crowded', writes: [] }
+      topic.setSubscribers([...subscribers, clientId])
+    }
     if (exclusive && topic.state.owner !== clientId) topic.own(clientId)
     return { answer: 'joined', writes: yield* topic.finish() }
   }
@@ -93,22 +96,23 @@ const end = (rows: TopicRows, clientId: string) =>
   function* (): Verb<void> {
     const [{ value }] = yield* ask([rows.row.get()])
     const topic = new OpenTopic(rows, value)
-    const member = topic.memberOf(clientId)
-    if (topic.state.owner === clientId) topic.own('')
-    if (member?.isSubscribed) topic.putMember({ ...member, isSubscribed: false })
+    const { owner, subscribers } = topic.state
+    if (owner === clientId) topic.own('')
+    if (subscribers.includes(clientId)) topic.setSubscribers(subscribers.filter((one) => one !== clientId))
     return { answer: undefined, writes: yield* topic.finish() }
   }
 
 /** Ends what others have in a topic of this owner; answers who they were. */
 const evict = (rows: TopicRows, owner: string) =>
   function* (): Verb<string[]> {
-    const [{ value }] = yield* ask([rows.row.get()])
-    const topic = new OpenTopic(rows, value)
+    const [{ value }, { value: cursors = [] }] = yield* ask([rows.row.get(), rows.cursors.get()])
+    const topic = new OpenTopic(rows, value, cursors)
     if (topic.state.owner !== owner) return { answer: [], writes: [] }
-    const others = topic.state.members.filter(({ clientId }) => clientId !== owner)
-    if (others.length === 0) return { answer: [], writes: [] }
-    topic.setMembers(topic.state.members.filter(({ clientId }) => clientId === owner))
-    return { answer: others.map(({ clientId }) => clientId), writes: yield* topic.finish() }
+    const others = topic.state.subscribers.filter((clientId) => clientId !== owner)
+    const kept = cursors.filter(({ key }) => key === identityOf(owner).key)
+    if (others.length > 0) topic.setSubscribers([owner])
+    if (kept.length < cursors.length) topic.setCursors(kept)
+    return { answer: others, writes: yield* topic.finish() }
   }
 
 /** How a client becomes a subscriber: of which topics, and how many it may have. */

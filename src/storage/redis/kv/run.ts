@@ -55,6 +55,13 @@ interface Deps extends Pick<Kv, 'read' | 'commit' | 'inTurn'> {
 
 const isUnlikely = (request: ReadRequest): boolean => request.kind === 'get' && request.isUnlikely === true
 
+const isHint = (request: ReadRequest): boolean => request.kind === 'get' && request.isHint === true
+const isOf = (one: Write, { set, key }: Check): boolean =>
+  one.set.table === set.table &&
+  one.set.subject === set.subject &&
+  (one.kind === 'put' || one.kind === 'remove' || one.kind === 'create') &&
+  one.key.equals(key)
+
 /** How a verb is tried: with what is remembered and what is unlikely taken for true, or all of it read. */
 interface Trial {
   isFresh: boolean
@@ -119,6 +126,7 @@ const attempt = async <T>(
   trial: Trial = { isFresh: false, isSecond: false },
 ): Promise<{ answer: T } | undefined> => {
   const checks: Check[] = []
+  const hinted: Check[] = []
   const steps = verb()
   let step = steps.next()
   let isSure = true
@@ -130,11 +138,12 @@ const attempt = async <T>(
     const answers = found.answers instanceof Promise ? await found.answers : found.answers
     for (let nth = 0; nth < requests.length; nth++) {
       const [request, answer] = [requests[nth], answers[nth]]
-      if (request && answer) addChecks(checks, request, answer)
+      if (request && answer) addChecks(isHint(request) ? hinted : checks, request, answer)
     }
     step = steps.next(answers)
   }
   const { answer, writes, isRelief = false } = step.value
+  for (const check of hinted) if (writes.some((one) => isOf(one, check))) checks.push(check)
   if (writes.length > 0) return done(deps, { partition, checks, writes, isRelief }, answer, now)
   return isSure ? { answer } : attempt(deps, { partition, verb }, now, { isFresh: true, isSecond: true })
 }
