@@ -1,4 +1,5 @@
 /** The rows of mailboxes and subscriptions, over the port. */
+import { createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import { invariant } from '../../../platform/invariant.ts'
 import { type Codec, NOTHING } from '../../../storage/codec.ts'
 import { defineTable } from '../../../storage/table.ts'
@@ -70,7 +71,7 @@ const checkedTopic = (topic: string): string => {
   return topic
 }
 
-export const rowsOfTopic = (topic: string) => {
+const newTopicRows = (topic: string) => {
   const nth = Number.parseInt(checkedTopic(topic).slice(0, 2), 16) % PARTITION_COUNT
   const partition = TOPIC_PARTITIONS[nth] ?? ''
   const subject = Buffer.from(topic, 'hex').toString('base64url')
@@ -84,7 +85,18 @@ export const rowsOfTopic = (topic: string) => {
     due: DUE.in(partition),
   }
 }
-export type TopicRows = ReturnType<typeof rowsOfTopic>
+
+const MAX_KNOWN_TOPICS = 4_000
+const known = createBoundedMap<TopicRows>(MAX_KNOWN_TOPICS)
+/** A message is published, read and acknowledged within moments: names and their checksums are made once for all of it. */
+export const rowsOfTopic = (topic: string): TopicRows => {
+  const there = known.get(topic)
+  if (there) return there
+  const made = newTopicRows(topic)
+  known.put(topic, made)
+  return made
+}
+export type TopicRows = ReturnType<typeof newTopicRows>
 
 export const rowsOfClient = (clientId: string) => {
   const partition = CLIENT_PARTITIONS[hashOf(clientId) % PARTITION_COUNT] ?? ''

@@ -79,7 +79,9 @@ const join = (
   { maxMembers, exclusive }: { maxMembers: number; exclusive: boolean },
 ) =>
   function* (): Verb<Joined> {
-    const [{ value }, { value: cursors }] = yield* ask([rows.row.get(), rows.cursors.hint()])
+    const [{ value }] = yield* ask([rows.row.unlikely()])
+    const hasMessages = value !== undefined && value.count > 0
+    const cursors = hasMessages ? (yield* ask([rows.cursors.hint()]))[0].value : undefined
     const topic = new OpenTopic(rows, value, cursors)
     if (!exclusive && topic.isForeign(clientId)) return { answer: 'owned', writes: [] }
     const { subscribers } = topic.state

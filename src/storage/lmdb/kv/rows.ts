@@ -52,8 +52,20 @@ const bytesOf = (text: string, isSubject: boolean): number => {
   return Buffer.byteLength(text)
 }
 
+/** Of cells that are read and written again and again. */
+const knownCells = new WeakMap<SetName, Buffer>()
+
 /** Partition, subject and key in one Buffer: every row that is read or written has one. */
-export const keyAt = ({ table, partition, subject }: SetName, rest: Buffer): Buffer => {
+export const keyAt = (set: SetName, rest: Buffer): Buffer => {
+  if (!set.table.isRemembered || rest.length > 0) return newKeyAt(set, rest)
+  const known = knownCells.get(set)
+  if (known) return known
+  const made = newKeyAt(set, rest)
+  knownCells.set(set, made)
+  return made
+}
+
+const newKeyAt = ({ table, partition, subject }: SetName, rest: Buffer): Buffer => {
   const subjectAt = bytesOf(partition, false) + 1
   const restAt = subjectAt + bytesOf(subject, true) + 1
   if (restAt + rest.length > MAX_KEY_BYTES) throw new Error(`A key of the table ${table.name} is too long`)

@@ -45,24 +45,37 @@ const attempt = <T>(kv: KvState, verb: PlacedVerb<T>, inLines: LinePlace[]): Set
 }
 
 interface Waiting {
-  verb: PlacedVerb<unknown>
-  resolve: (answer: unknown) => void
+  verbs: readonly PlacedVerb<unknown>[]
+  resolve: (answers: unknown[]) => void
   reject: (reason: unknown) => void
+}
+
+const settle = ({ resolve, reject }: Waiting, all: readonly Settled<unknown>[]): void => {
+  const answers: unknown[] = []
+  for (const one of all) {
+    if ('error' in one) {
+      reject(one.error)
+      return
+    }
+    answers.push(one.answer)
+  }
+  resolve(answers)
 }
 
 const runAll = async (kv: KvState, all: readonly Waiting[]): Promise<void> => {
   const inLines: LinePlace[] = []
-  let settled: Settled<unknown>[] | undefined
+  let settled: Settled<unknown>[][] | undefined
   try {
-    settled = await kv.env.transaction(() => all.map(({ verb }) => attempt(kv, verb, inLines)))
+    settled = await kv.env.transaction(() =>
+      all.map(({ verbs }) => verbs.map((verb) => attempt(kv, verb, inLines))),
+    )
   } catch (error) {
     for (const { reject } of all) reject(error)
   }
   for (const { one, place } of inLines) settleInLine(kv, one, place, settled !== undefined)
-  if (!settled) return
-  for (const [nth, one] of settled.entries()) {
-    if ('error' in one) all[nth]?.reject(one.error)
-    else all[nth]?.resolve(one.answer)
+  for (const [nth, some] of (settled ?? []).entries()) {
+    const one = all[nth]
+    if (one) settle(one, some)
   }
 }
 
@@ -74,15 +87,10 @@ export const createRun = (kv: KvState): Kv['run'] => {
     waiting = []
     void runAll(kv, all)
   }
-  const runOne = <T>(verb: PlacedVerb<T>): Promise<T> =>
+  return <T>(verbs: readonly PlacedVerb<T>[]): Promise<T[]> =>
     new Promise((resolve, reject) => {
       if (waiting.length === 0) process.nextTick(runWaiting)
-      // The answer of a verb goes to whom asked for it.
-      waiting.push({ verb, resolve: resolve as (answer: unknown) => void, reject })
+      // The answers of verbs go to whom asked for them.
+      waiting.push({ verbs, resolve: resolve as (answers: unknown[]) => void, reject })
     })
-  return (verbs) => {
-    const [first] = verbs
-    if (verbs.length === 1 && first) return runOne(first).then((answer) => [answer])
-    return Promise.all(verbs.map(runOne))
-  }
 }

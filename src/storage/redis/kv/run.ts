@@ -1,7 +1,18 @@
 /** Verbs of the port in Redis: read, decide, commit with the check that what was read is so still. */
 import { createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import { ProtocolError } from '../../../protocol/errors.ts'
-import type { Check, Kv, PlacedVerb, ReadAnswer, ReadRequest, SetName, Write } from '../../kv.ts'
+import type {
+  Batch,
+  Check,
+  Kv,
+  PlacedVerb,
+  ReadAnswer,
+  ReadRequest,
+  SetName,
+  Verb,
+  VerbResult,
+  Write,
+} from '../../kv.ts'
 
 /** Of those that meet at one row one succeeds each time, so this many others were faster. */
 const MAX_ATTEMPTS = 1_000
@@ -18,15 +29,16 @@ const addChecks = (checks: Check[], { kind, set, ...request }: ReadRequest, answ
   else checks.push({ kind: 'is', set, key, value: answer.value })
 }
 
+/** Stands for a row that is not there. */
+const ABSENT = Buffer.alloc(0)
+
 /** Rows as this process saw or wrote them last; another one may have changed them since. */
 const createMemory = () => {
   const rows = createBoundedMap<Buffer>(REMEMBERED_ROWS)
   const nameOf = ({ table, partition, subject }: SetName, key: Buffer): string =>
     `${table.name} ${partition} ${subject} ${key.toString('latin1')}`
-  const put = (set: SetName, key: Buffer, value: Buffer | undefined): void => {
-    if (!set.table.isRemembered) return
-    if (value) rows.put(nameOf(set, key), value)
-    else rows.remove(nameOf(set, key))
+  const put = (set: SetName, key: Buffer, value: Buffer): void => {
+    if (set.table.isRemembered) rows.put(nameOf(set, key), value)
   }
   return {
     get: ({ kind, set, ...request }: ReadRequest): Buffer | undefined =>
@@ -34,17 +46,18 @@ const createMemory = () => {
         ? rows.get(nameOf(set, request.key))
         : undefined,
     read(request: ReadRequest, answer: ReadAnswer): void {
-      if (request.kind === 'get' && answer.kind === 'get') put(request.set, request.key, answer.value)
+      if (request.kind === 'get' && answer.kind === 'get')
+        put(request.set, request.key, answer.value ?? ABSENT)
     },
     /** Before it is known to be done: what follows is sent behind it, and fails with it. */
     write(one: Write): void {
       if (one.kind === 'put') put(one.set, one.key, one.value)
-      else if (one.kind === 'remove') put(one.set, one.key, undefined)
+      else if (one.kind === 'remove') put(one.set, one.key, ABSENT)
     },
     forget(checks: readonly Check[]): void {
-      for (const { set, key } of checks) put(set, key, undefined)
+      for (const { set, key } of checks) if (set.table.isRemembered) rows.remove(nameOf(set, key))
     },
-    found: ({ set, key }: Check, value: Buffer | undefined): void => put(set, key, value),
+    found: ({ set, key }: Check, value: Buffer | undefined): void => put(set, key, value ?? ABSENT),
   }
 }
 type Memory = ReturnType<typeof createMemory>
@@ -76,9 +89,9 @@ const answersTo = (
 ): { answers: ReadAnswer[] | Promise<ReadAnswer[]>; isSure: boolean } => {
   const guesses = requests.map((request): ReadAnswer | undefined => {
     if (isFresh) return undefined
-    if (!isSecond && isUnlikely(request)) return { kind: 'get', value: undefined }
     const value = memory.get(request)
-    return value && { kind: 'get', value }
+    if (value) return { kind: 'get', value: value === ABSENT ? undefined : value }
+    return !isSecond && isUnlikely(request) ? { kind: 'get', value: undefined } : undefined
   })
   const missing = requests.filter((_, nth) => guesses[nth] === undefined)
   const isSure = missing.length === requests.length
@@ -93,75 +106,143 @@ const answersTo = (
   return { answers: missing.length === 0 ? merge([]) : read(missing).then(merge), isSure }
 }
 
-const done = async <T>(
+/** A verb on its way. */
+interface Running<T> {
+  readonly placed: PlacedVerb<T>
+  readonly steps: Verb<T>
+  readonly checks: Check[]
+  readonly hinted: Check[]
+  step: IteratorResult<readonly ReadRequest[], VerbResult<T>>
+  isSure: boolean
+}
+
+const begin = <T>(placed: PlacedVerb<T>): Running<T> => {
+  const steps = placed.verb()
+  return { placed, steps, checks: [], hinted: [], step: steps.next(), isSure: true }
+}
+
+const goOn = <T>(one: Running<T>, requests: readonly ReadRequest[], answers: readonly ReadAnswer[]): void => {
+  for (let nth = 0; nth < requests.length; nth++) {
+    const [request, answer] = [requests[nth], answers[nth]]
+    if (request && answer) addChecks(isHint(request) ? one.hinted : one.checks, request, answer)
+  }
+  one.step = one.steps.next(answers)
+}
+
+/** Runs a verb to its end, or until something must be read. */
+const guessOn = <T>(deps: Deps, one: Running<T>, trial: Trial): Promise<void> | undefined => {
+  while (!one.step.done) {
+    const requests = one.step.value
+    const { answers, isSure } = answersTo(deps, requests, trial)
+    one.isSure &&= isSure
+    if (answers instanceof Promise)
+      return answers.then((found) => {
+        goOn(one, requests, found)
+        return guessOn(deps, one, trial)
+      })
+    goOn(one, requests, answers)
+  }
+  return undefined
+}
+
+/** What is committed: remembered before it is known to be done, so that what follows is sent behind it, and fails with it. */
+const batchOf = <T>({ memory }: Deps, one: Running<T>): Batch | undefined => {
+  if (!one.step.done) return undefined
+  const { writes, isRelief = false } = one.step.value
+  if (writes.length === 0) return undefined
+  for (const check of one.hinted) if (writes.some((write) => isOf(write, check))) one.checks.push(check)
+  for (const write of writes) memory.write(write)
+  return { partition: one.placed.partition, checks: one.checks, writes, isRelief }
+}
+
+/** Commits them together; answers which are done. */
+const commitAll = async <T>(
   { commit, memory }: Deps,
-  {
-    partition,
-    checks,
-    writes,
-    isRelief,
-  }: { partition: string; checks: Check[]; writes: readonly Write[]; isRelief: boolean },
-  answer: T,
+  waiting: readonly { one: Running<T>; batch: Batch }[],
   now: number,
-): Promise<{ answer: T } | undefined> => {
-  for (const one of writes) memory.write(one)
+): Promise<boolean[]> => {
   try {
-    const [outcome] = await commit([{ partition, checks, writes, isRelief }], now)
-    if (outcome?.isDone) return { answer }
-    memory.forget(checks)
-    const check = outcome && checks[outcome.failed]
-    if (check && outcome.found) memory.found(check, outcome.found)
-    return undefined
+    const outcomes = await commit(
+      waiting.map(({ batch }) => batch),
+      now,
+    )
+    return waiting.map(({ one: { checks } }, nth) => {
+      const outcome = outcomes[nth]
+      if (outcome?.isDone) return true
+      memory.forget(checks)
+      const check = outcome && checks[outcome.failed]
+      if (check && outcome.found) memory.found(check, outcome.found)
+      return false
+    })
   } catch (error) {
-    memory.forget(checks)
+    for (const { one } of waiting) memory.forget(one.checks)
     throw error
   }
 }
 
-/** Answers undefined where somebody else was faster. What was guessed and leads to no write is found out by reading. */
-const attempt = async <T>(
-  deps: Deps,
-  { partition, verb }: PlacedVerb<T>,
-  now: number,
-  trial: Trial = { isFresh: false, isSecond: false },
-): Promise<{ answer: T } | undefined> => {
-  const checks: Check[] = []
-  const hinted: Check[] = []
-  const steps = verb()
-  let step = steps.next()
-  let isSure = true
-  while (!step.done) {
-    const requests = step.value
-    const found = answersTo(deps, requests, trial)
-    isSure &&= found.isSure
-    // Without a turn between, where it can be: what is written then is seen by who comes next.
-    const answers = found.answers instanceof Promise ? await found.answers : found.answers
-    for (let nth = 0; nth < requests.length; nth++) {
-      const [request, answer] = [requests[nth], answers[nth]]
-      if (request && answer) addChecks(isHint(request) ? hinted : checks, request, answer)
-    }
-    step = steps.next(answers)
-  }
-  const { answer, writes, isRelief = false } = step.value
-  for (const check of hinted) if (writes.some((one) => isOf(one, check))) checks.push(check)
-  if (writes.length > 0) return done(deps, { partition, checks, writes, isRelief }, answer, now)
-  return isSure ? { answer } : attempt(deps, { partition, verb }, now, { isFresh: true, isSecond: true })
+interface Tried<T> {
+  placed: PlacedVerb<T>
+  /** Absent where somebody else was faster, or where what was guessed led to no write. */
+  found?: { answer: T }
 }
 
-const runOne = async <T>(deps: Deps, placed: PlacedVerb<T>, now: number): Promise<T> => {
-  const first = await attempt(deps, placed, now)
-  if (first) return first.answer
-  return deps.inTurn(placed.partition, async () => {
+/** Tries verbs, each of them once: those that need nothing first, and in their order, so that each sees what those before it wrote. */
+const tryAll = async <T>(
+  deps: Deps,
+  verbs: readonly PlacedVerb<T>[],
+  now: number,
+  trial: Trial,
+): Promise<Tried<T>[]> => {
+  const running: Running<T>[] = []
+  const reading: { one: Running<T>; done: Promise<void> }[] = []
+  const batches = new Map<Running<T>, Batch>()
+  const settle = (one: Running<T>): void => {
+    const batch = batchOf(deps, one)
+    if (batch) batches.set(one, batch)
+  }
+  for (const placed of verbs) {
+    const one = begin(placed)
+    running.push(one)
+    const done = guessOn(deps, one, trial)
+    if (done) reading.push({ one, done })
+    else settle(one)
+  }
+  const first = [...batches].map(([one, batch]) => ({ one, batch }))
+  const committing = first.length > 0 ? commitAll(deps, first, now) : Promise.resolve([])
+  committing.catch(() => {})
+  await Promise.all(reading.map(({ done }) => done))
+  for (const { one } of reading) settle(one)
+  const second = reading.flatMap(({ one }) => {
+    const batch = batches.get(one)
+    return batch ? [{ one, batch }] : []
+  })
+  const rest = second.length > 0 ? await commitAll(deps, second, now) : []
+  const done = new Map<Running<T>, boolean>()
+  for (const [nth, isDone] of (await committing).entries()) if (first[nth]) done.set(first[nth].one, isDone)
+  for (const [nth, isDone] of rest.entries()) if (second[nth]) done.set(second[nth].one, isDone)
+  return running.map((one) => {
+    const isDone = done.get(one) ?? one.isSure
+    return isDone && one.step.done
+      ? { placed: one.placed, found: { answer: one.step.value.answer } }
+      : { placed: one.placed }
+  })
+}
+
+const again = async <T>(deps: Deps, placed: PlacedVerb<T>, now: number): Promise<T> =>
+  deps.inTurn(placed.partition, async () => {
     for (let nth = 1; nth < MAX_ATTEMPTS; nth++) {
-      const next = await attempt(deps, placed, now, { isFresh: false, isSecond: true })
-      if (next) return next.answer
+      // First with what the commit found instead, then with nothing that is guessed.
+      const [next] = await tryAll(deps, [placed], now, { isFresh: nth % 2 === 0, isSecond: true })
+      if (next?.found) return next.found.answer
     }
     throw new ProtocolError('unavailable', 'too many changes at once')
   })
-}
 
 /** What they read leaves together, as all that is asked for in one turn does, and so do their commits. */
 export const createRun = (kv: Pick<Kv, 'read' | 'commit' | 'inTurn'>): Kv['run'] => {
   const deps = { ...kv, memory: createMemory() }
-  return (verbs, now) => Promise.all(verbs.map((one) => runOne(deps, one, now)))
+  return async (verbs, now) => {
+    const tried = await tryAll(deps, verbs, now, { isFresh: false, isSecond: false })
+    return Promise.all(tried.map(({ placed, found }) => (found ? found.answer : again(deps, placed, now))))
+  }
 }
