@@ -129,6 +129,12 @@ export interface WatchStore {
   onWatch(listener: (clientId: string) => void): Disposable
 }
 
+export interface Receipt {
+  topic: string
+  id: string
+  seq?: number | undefined
+}
+
 /** Messages and subscriptions, native to each engine. */
 export interface MailboxStore extends AsyncDisposable {
   /**
@@ -191,9 +197,9 @@ export interface MailboxStore extends AsyncDisposable {
   /**
    * Acknowledges: never delivered to this client again; takes nothing from any other client. Unknown ids are ignored.
    * Works for topics that the client is not subscribed to, while they have room for members; not for those that another
-   * client owns.
+   * client owns. `seq`: where the message is, as the store said it; then it is not looked for.
    */
-  acknowledge(clientId: string, receipts: readonly { topic: string; id: string }[]): Promise<void>
+  acknowledge(clientId: string, receipts: readonly Receipt[]): Promise<void>
 
   /**
    * For shared subscriptions: gives `holder` the right to deliver the message to the client until `until`, unless

@@ -88,6 +88,8 @@ export type ReadRequest =
       /** What was true a while ago is good enough, unless the verb writes this row: then it must be the same still. */
       readonly isHint?: boolean
     }
+  /** Many rows of a map at once. */
+  | { readonly kind: 'getAll'; readonly set: SetName; readonly keys: readonly Buffer[] }
   | {
       readonly kind: 'range'
       readonly set: SetName
@@ -106,6 +108,7 @@ export interface RawRow {
 /** One kind of request has one kind of answer. */
 export type ReadAnswer =
   | { readonly kind: 'get'; readonly value: Buffer | undefined }
+  | { readonly kind: 'getAll'; readonly values: (Buffer | undefined)[] }
   | { readonly kind: 'range'; readonly rows: RawRow[] }
   | { readonly kind: 'count'; readonly count: number }
 

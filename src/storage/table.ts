@@ -127,6 +127,8 @@ export interface TableSet<V> {
   unlikely(key?: Buffer): Read<Found<V>>
   /** The same of a row of which it matters only where it is written that it is unchanged. */
   hint(key?: Buffer): Read<Found<V>>
+  /** The values of a map at these keys. */
+  getAll(keys: readonly Buffer[]): Read<(V | undefined)[]>
   /** At most `limit` rows in the order of their keys, or backwards from the end. */
   range(page: RangePage): Read<Row<V>[]>
   /** The keys alone. */
@@ -229,6 +231,19 @@ class RowSet<V> implements TableSet<V> {
       decode: (answer) => {
         const { value } = answerOf(answer, 'get')
         return value ? this.#row(key, value) : { value, isUnchanged: this.isAbsent(key) }
+      },
+    }
+  }
+
+  getAll(keys: readonly Buffer[]): Read<(V | undefined)[]> {
+    return {
+      request: { kind: 'getAll', set: this.name, keys },
+      decode: (answer) => {
+        const opening = { table: this.name.table, codec: this.#codec, ofSet: () => this.#ofSet() }
+        return answerOf(answer, 'getAll').values.map((value, nth) => {
+          const key = keys[nth]
+          return value && key && opened(opening, key, value)
+        })
       },
     }
   }

@@ -91,6 +91,8 @@ export const createKvModel = (from: readonly ModelRow[] = []) => {
     },
     read(request: ReadRequest): ReadAnswer {
       if (request.kind === 'get') return { kind: 'get', value: find(request.set, request.key)?.value }
+      if (request.kind === 'getAll')
+        return { kind: 'getAll', values: request.keys.map((key) => find(request.set, key)?.value) }
       const { from, to } = request.range
       const found = inSet(request.set)
         .filter(({ key }) => (!from || key.compare(from) >= 0) && (!to || key.compare(to) < 0))

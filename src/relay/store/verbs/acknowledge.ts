@@ -1,6 +1,7 @@
 /** Acknowledges messages: all that is said of one topic in one turn is one verb. */
 import type { PlacedVerb, Verb } from '../../../storage/kv.ts'
 import { ask } from '../../../storage/table.ts'
+import type { Receipt } from '../../store.ts'
 import { addToRanges, rangeEnd } from '../ranges.ts'
 import { type Cursor, newCursor } from './cursor-row.ts'
 import type { MailboxDeps } from './deps.ts'
@@ -8,13 +9,6 @@ import { findId, identityOf, seqAt } from './entries.ts'
 import { OpenTopic, type Step } from './open-topic.ts'
 import { messageKey, rowsOfTopic, type TopicRows } from './rows.ts'
 import { isForeign, type Topic } from './topic-row.ts'
-
-/** `seq` where it is known: then it is not looked for. */
-export interface Receipt {
-  topic: string
-  id: string
-  seq?: number | undefined
-}
 
 interface Acknowledged {
   clientId: string

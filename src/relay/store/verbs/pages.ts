@@ -89,13 +89,10 @@ export const createPages = ({ kv }: MailboxDeps): Verbs => {
   const messagesAt = async (rows: TopicRows, found: readonly Waiting[]): Promise<StoredMessage[]> => {
     if (found.length === 0) return []
     const keys = found.map(({ entries, nth }) => idAt(entries, nth))
-    const values = await read(
-      kv,
-      keys.map((key) => rows.messages.get(key)),
-    )
+    const [values] = await read(kv, [rows.messages.getAll(keys)])
     const messages: StoredMessage[] = []
     for (let nth = 0; nth < found.length; nth++) {
-      const [value, key] = [values[nth]?.value, keys[nth]]
+      const [value, key] = [values[nth], keys[nth]]
       if (value && key && value.seq === found[nth]?.seq) messages.push(messageOf(rows.topic, key, value))
     }
     return messages

@@ -62,7 +62,7 @@ function* isDuplicate(
 
 function* publishOne(shared: Shared, prepared: PreparedMessage): Step<Publication> {
   const { deps, rows, topic } = shared
-  const { message, key, body, size } = prepared
+  const { message, key, body, roomy, size } = prepared
   const { publisher, publishedAt: now, payer } = message
   if (yield* isDuplicate(shared, prepared)) return { outcome: 'duplicate' }
   const { limits } = deps
@@ -82,7 +82,7 @@ function* publishOne(shared: Shared, prepared: PreparedMessage): Step<Publicatio
     size,
     expiresAt,
   })
-  topic.write(rows.messages.put({ key, value: { seq, body } }))
+  topic.write(rows.messages.put({ key, value: { seq, body, roomy } }))
   const subscribers = yield* advanceAll(topic, { publisher, seq, now })
   return { outcome: 'stored', seq, previousSeq, subscribers, ...(displaced > 0 && { displaced }) }
 }

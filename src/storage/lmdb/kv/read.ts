@@ -1,5 +1,6 @@
 /** Reads of the port in LMDB. */
 import type { Transaction } from 'lmdb'
+import { key } from '../../bytes.ts'
 import type { ReadAnswer, ReadRequest } from '../../kv.ts'
 import { bodyOf, boundsOf, type KvState, keyAt, prefixOf, rowsOf, valueAt } from './rows.ts'
 
@@ -9,6 +10,15 @@ export const answer = (kv: KvState, request: ReadRequest, transaction?: Transact
   const view = transaction && { transaction }
   if (request.kind === 'get') return { kind: 'get', value: valueAt(kv, set, keyAt(set, request.key), view) }
   const rows = rowsOf(kv, set.table)
+  if (request.kind === 'getAll') {
+    const prefix = prefixOf(set)
+    const values = request.keys.map((one) => {
+      const at = key(prefix, one)
+      const value = view ? rows.get(at, view) : rows.get(at)
+      return value && bodyOf(set.table, value)
+    })
+    return { kind: 'getAll', values }
+  }
   const { start, end } = boundsOf(set, request.range)
   if (request.kind === 'count') return { kind: 'count', count: rows.getKeysCount({ start, end, ...view }) }
   const { limit, isReverse } = request

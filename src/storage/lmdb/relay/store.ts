@@ -52,7 +52,12 @@ export const createLmdbRelay = (env: Env, limits?: MailboxLimits): MailboxStore 
 
     async acknowledge(clientId, receipts) {
       const client = name(clientId)
-      const wanted = receipts.map(({ topic, id }) => ({ topic: hash(topic), text: topic, id: hash(id) }))
+      const wanted = receipts.map(({ topic, id, seq }) => ({
+        topic: hash(topic),
+        text: topic,
+        id: hash(id),
+        known: seq,
+      }))
       await env.transaction(() => acknowledge(clientId, client, wanted))
     },
 
@@ -97,11 +102,11 @@ const createAcknowledge = (mailboxes: Mailboxes, claims: Claims) => {
   return (
     clientId: string,
     client: Buffer,
-    receipts: readonly { topic: Buffer; text: string; id: Buffer }[],
+    receipts: readonly { topic: Buffer; text: string; id: Buffer; known: number | undefined }[],
   ): void => {
     const changed = new Map<string, { topic: Buffer; member: Member }>()
-    for (const { topic, text, id } of receipts) {
-      const seq = ids.get(key(topic, id))?.readDoubleBE()
+    for (const { topic, text, id, known: told } of receipts) {
+      const seq = told ?? ids.get(key(topic, id))?.readDoubleBE()
       if (seq === undefined || isForeign(topic, client)) continue
       const known = changed.get(text)?.member ?? memberOf(topic, client)
       if (!known && isCrowded(topic)) continue

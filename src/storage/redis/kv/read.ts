@@ -24,7 +24,7 @@ interface Rows {
 
 const NO_ROWS: Rows = { kind: 'cell', at: [], keys: [], nths: [] }
 
-type Range = Exclude<ReadRequest, { kind: 'get' }>
+type Range = Exclude<ReadRequest, { kind: 'get' | 'getAll' }>
 
 const rowsIn = async (
   { client }: RedisConnection,
@@ -90,6 +90,19 @@ const rangeOf = async ({ client, prefix }: RedisConnection, request: Range): Pro
   }
 }
 
+const allOf = async (
+  { client, prefix }: RedisConnection,
+  ask: Ask,
+  { set, keys }: Extract<ReadRequest, { kind: 'getAll' }>,
+): Promise<(Buffer | undefined)[]> => {
+  if (keys.length === 0) return []
+  const at = keyOf(prefix, set)
+  const parts: Promise<(Buffer | null)[]>[] = []
+  for (let from = 0; from < keys.length; from += MAX_ROWS)
+    parts.push(ask(() => client.hmgetBuffer(at, ...keys.slice(from, from + MAX_ROWS))))
+  return (await Promise.all(parts)).flat().map((value) => value ?? undefined)
+}
+
 /** Divides the rows of a call by the commands that get them; what is asked for otherwise is looked at and left out. */
 const rowsOf = (redis: RedisConnection, requests: readonly ReadRequest[]): Rows[] => {
   const groups = new Map<string, Rows>()
@@ -126,7 +139,9 @@ export const createReads = (
       }
     }
     const readOther = async (request: ReadRequest, nth: number) => {
-      if (request.kind !== 'get') answers[nth] = await ask(() => rangeOf(redis, request))
+      if (request.kind === 'getAll')
+        answers[nth] = { kind: 'getAll', values: await allOf(redis, ask, request) }
+      else if (request.kind !== 'get') answers[nth] = await ask(() => rangeOf(redis, request))
       else answers[nth] = { kind: 'get', value: await ask(() => orderedRow(redis, request.set, request.key)) }
     }
     // All are looked at before the first is sent: what throws here concerns this call alone.

@@ -1,5 +1,4 @@
 /** Verbs of the port in Redis: read, decide, commit with the check that what was read is so still. */
-import { createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import { ProtocolError } from '../../../protocol/errors.ts'
 import type {
   Batch,
@@ -16,13 +15,14 @@ import type {
 
 /** Of those that meet at one row one succeeds each time, so this many others were faster. */
 const MAX_ATTEMPTS = 1_000
-/** At least so many rows that were seen last, and twice as many at most. */
-const REMEMBERED_ROWS = 4_000
 
-const addChecks = (checks: Check[], { kind, set, ...request }: ReadRequest, answer: ReadAnswer): void => {
-  if (answer.kind === 'range')
+const addChecks = (checks: Check[], request: ReadRequest, answer: ReadAnswer): void => {
+  const { set } = request
+  if (request.kind === 'getAll')
+    throw new Error('A verb asks for one row at a time, each of which is checked')
+  if (request.kind === 'range' && answer.kind === 'range')
     for (const { key, value } of answer.rows) checks.push({ kind: 'is', set, key, value })
-  if (kind !== 'get' || answer.kind !== 'get' || !('key' in request)) return
+  if (request.kind !== 'get' || answer.kind !== 'get') return
   const { key } = request
   if (answer.value === undefined) checks.push({ kind: 'absent', set, key })
   else if (set.table.shape === 'index') checks.push({ kind: 'present', set, key })
@@ -32,32 +32,29 @@ const addChecks = (checks: Check[], { kind, set, ...request }: ReadRequest, answ
 /** Stands for a row that is not there. */
 const ABSENT = Buffer.alloc(0)
 
-/** Rows as this process saw or wrote them last; another one may have changed them since. */
+/**
+ * Cells as this process saw or wrote them last; another one may have changed them since. They are known by the object that
+ * names them, so they are remembered as long as the room keeps that.
+ */
 const createMemory = () => {
-  const rows = createBoundedMap<Buffer>(REMEMBERED_ROWS)
-  const nameOf = ({ table, partition, subject }: SetName, key: Buffer): string =>
-    `${table.name} ${partition} ${subject} ${key.toString('latin1')}`
-  const put = (set: SetName, key: Buffer, value: Buffer): void => {
-    if (set.table.isRemembered) rows.put(nameOf(set, key), value)
+  const cells = new WeakMap<SetName, Buffer>()
+  const put = (set: SetName, value: Buffer): void => {
+    if (set.table.isRemembered) cells.set(set, value)
   }
   return {
-    get: ({ kind, set, ...request }: ReadRequest): Buffer | undefined =>
-      kind === 'get' && set.table.isRemembered && 'key' in request
-        ? rows.get(nameOf(set, request.key))
-        : undefined,
+    get: ({ set }: ReadRequest): Buffer | undefined => (set.table.isRemembered ? cells.get(set) : undefined),
     read(request: ReadRequest, answer: ReadAnswer): void {
-      if (request.kind === 'get' && answer.kind === 'get')
-        put(request.set, request.key, answer.value ?? ABSENT)
+      if (request.kind === 'get' && answer.kind === 'get') put(request.set, answer.value ?? ABSENT)
     },
     /** Before it is known to be done: what follows is sent behind it, and fails with it. */
     write(one: Write): void {
-      if (one.kind === 'put') put(one.set, one.key, one.value)
-      else if (one.kind === 'remove') put(one.set, one.key, ABSENT)
+      if (one.kind === 'put') put(one.set, one.value)
+      else if (one.kind === 'remove') put(one.set, ABSENT)
     },
     forget(checks: readonly Check[]): void {
-      for (const { set, key } of checks) if (set.table.isRemembered) rows.remove(nameOf(set, key))
+      for (const { set } of checks) cells.delete(set)
     },
-    found: ({ set, key }: Check, value: Buffer | undefined): void => put(set, key, value ?? ABSENT),
+    found: ({ set }: Check, value: Buffer | undefined): void => put(set, value ?? ABSENT),
   }
 }
 type Memory = ReturnType<typeof createMemory>

@@ -7,10 +7,18 @@ type Listener = Parameters<Kv['listen']>[1]
 /** A text is sent behind the instance that sent it, which has told its own listeners. */
 export const createWakeUps = (channels: Channels, instance: string): Pick<Kv, 'publish' | 'listen'> => {
   const own = new Map<string, Set<Listener>>()
+  let outgoing: { channel: string; text: string }[] = []
+  const flush = () => {
+    const all = outgoing
+    outgoing = []
+    channels.publish(all)
+  }
   return {
     publish(channel, texts) {
       for (const text of texts) for (const listener of [...(own.get(channel) ?? [])]) listener(text, channel)
-      channels.publish(texts.map((text) => ({ channel, text: `${instance} ${text}` })))
+      // What is said in one turn leaves together: a call of each channel costs as much as a commit.
+      if (outgoing.length === 0) queueMicrotask(flush)
+      for (const text of texts) outgoing.push({ channel, text: `${instance} ${text}` })
     },
     listen(wanted, listener) {
       // A function of its own: the same listener may listen twice.

@@ -53,7 +53,7 @@ const MAX_CALL_RECEIPTS = 500
 interface Receipts {
   topic: string
   clientId: string
-  /** Keys of the texts. */
+  /** Keys of the texts, or `=` and the seq where it is known. */
   texts: string[]
 }
 /** Topics that are swept together. */
@@ -129,6 +129,10 @@ const createAcknowledge = (
       for (const { clientId, texts } of receipts) {
         args.push(clientId, texts.length)
         for (const text of texts) {
+          if (text.startsWith('=')) {
+            args.push(text)
+            continue
+          }
           const position = positions.get(text) ?? positions.size + 1
           positions.set(text, position)
           args.push(position)
@@ -144,7 +148,9 @@ const createAcknowledge = (
     name(clientId)
     const parts: Receipts[] = []
     for (const [topic, own] of groupBy(receipts, (receipt) => hash(receipt.topic))) {
-      const texts = [...new Set(own.map(({ id }) => keys.text(topic, shortId(id))))]
+      const texts = [
+        ...new Set(own.map(({ id, seq }) => (seq === undefined ? keys.text(topic, shortId(id)) : `=${seq}`))),
+      ]
       for (let at = 0; at < texts.length; at += MAX_CALL_RECEIPTS) {
         parts.push({ topic, clientId, texts: texts.slice(at, at + MAX_CALL_RECEIPTS) })
       }

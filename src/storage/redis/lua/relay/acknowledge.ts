@@ -5,7 +5,7 @@ import { TOPIC } from './topic.ts'
  * Acknowledges messages of the topic for clients, subscribed or not.
  *
  * KEYS[1] hash of the topic; KEYS[1 + i] texts of the messages
- * ARGV[1] most members; then of each client: its id, how many messages, and of each of them i
+ * ARGV[1] most members; then of each client: its id, how many messages, and of each of them i, or `=` and its seq
  */
 export const relayAcknowledge = defineScript(
   'RelayAcknowledge',
@@ -28,7 +28,8 @@ while arg < #ARGV do
   local isNew = not member
   local own = {}
   for at = first, arg - 1 do
-    local seq = seqs[tonumber(ARGV[at])]
+    local told = string.match(ARGV[at], '^=(%d+)$')
+    local seq = told and tonumber(told) or seqs[tonumber(ARGV[at])]
     if seq and not isForeign(name) and (not isNew or slots < most) and (isNew or (seq > member.cursor and not inRanges(member.ranges, seq))) then own[#own + 1] = seq end
   end
   if #own > 0 then
