@@ -218,6 +218,8 @@ export interface VerbResult<T> {
   /** As of a batch. */
   readonly isRelief?: boolean
 }
+/** What only reads. */
+export type Look<T> = Generator<readonly ReadRequest[], T, readonly ReadAnswer[]>
 export interface PlacedVerb<T> {
   readonly partition: string
   readonly verb: () => Verb<T>
@@ -262,6 +264,8 @@ export interface Kv extends RowSource {
     line: { table: Table; partitions: readonly string[] },
     lease: { limit: number; now: number; until: number },
   ): Promise<TakenPlace[]>
+  /** Runs what only reads, in steps that follow from each other: at one moment on LMDB, step by step on Redis. */
+  look<T>(steps: () => Look<T>): Promise<T>
   /**
    * Leases rows of a queue that are due at `now`, the longest due first, in any of the partitions; they are due again at
    * `until`. Of several that take at once each gets others.

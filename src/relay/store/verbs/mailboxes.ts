@@ -3,15 +3,20 @@
  *
  * | table | subject, key | value |
  * |---|---|---|
- * | `topics`, a cell | topic | head, members with what each is done with, pages, newest entries (`./topic-row.ts`) |
+ * | `topics`, a cell | topic | head, subscribers, pages, newest entries (`./topic-row.ts`) |
+ * | `cursors`, a cell | topic | what clients are done with (`./cursor-row.ts`); gone while there is no message |
  * | `messages` | topic, message id | the message |
- * | `pages` | topic, number | older entries, up to 128 |
+ * | `pages` | topic, number | older entries, up to 40 |
  * | `due` | –, when a message of a topic expires, topic | – |
  * | `clients`, a cell | client id | how many current subscriptions, day on which it was last seen |
  * | `interests` | client id, topic | – |
  * | `seen` | –, day, client id | – |
  *
- * A publish writes the message and the row of its topic; an acknowledgement writes that row.
+ * A publish writes the message and the row of its topic. It reads the cursors, and writes them where they moved over
+ * something that is not due. An acknowledgement writes the cursors alone: it meets no publish.
+ *
+ * What a publish saw of the cursors may be a moment old: acknowledgements are never taken back while there are messages, so a
+ * subscriber that seemed caught up is.
  */
 import type { Clock } from '../../../platform/runtime/clock.ts'
 import type { Kv } from '../../../storage/kv.ts'

@@ -3,7 +3,7 @@ import type { ReadAnswer, ReadRequest, Write } from '../../../storage/kv.ts'
 import { ask } from '../../../storage/table.ts'
 import { TRIM_TO_RATIO } from '../../store.ts'
 import { displacedOf } from '../eviction.ts'
-import { rangeEnd, rangesAbove } from '../ranges.ts'
+import { firstDue, moved } from './advance.ts'
 import { type Cursor, isDone, newCursor } from './cursor-row.ts'
 import {
   countOf,
@@ -15,7 +15,6 @@ import {
   idAt,
   identityOf,
   payerAt,
-  publisherAt,
   seqAt,
   sizeAt,
 } from './entries.ts'
@@ -33,24 +32,6 @@ export type Step<T> = Generator<readonly ReadRequest[], T, readonly ReadAnswer[]
 export interface Bounds {
   messages: number
   bytes: number
-}
-
-/** The first entry behind the cursor that its client has not: its place; the count where there is none. */
-const firstDue = (
-  entries: Buffer,
-  { cursor, acked }: Cursor,
-  hash: number,
-  now: number | undefined,
-): number => {
-  const count = countOf(entries)
-  let nth = firstBehind(entries, cursor)
-  for (; nth < count; nth++) {
-    if (publisherAt(entries, nth) === hash) continue
-    if (now !== undefined && expiryAt(entries, nth) <= now) continue
-    if (acked.length > 0 && rangeEnd(acked, seqAt(entries, nth)) !== undefined) continue
-    return nth
-  }
-  return nth
 }
 
 export class OpenTopic {
@@ -339,14 +320,4 @@ export class OpenTopic {
   write(one: Write): void {
     this.#writes.push(one)
   }
-}
-
-/** `nth`: of the first entry that is due. */
-const moved = (former: Cursor, entries: Buffer, nth: number, upto: number): Cursor => {
-  const isThere = nth < countOf(entries)
-  const due = isThere ? seqAt(entries, nth) : 0
-  const dueUntil = isThere ? expiryAt(entries, nth) : 0
-  const cursor = Math.max(former.cursor, isThere ? Math.min(due - 1, upto) : upto)
-  if (cursor === former.cursor && due === former.due && dueUntil === former.dueUntil) return former
-  return { ...former, cursor, due, dueUntil, acked: rangesAbove(former.acked, cursor) }
 }

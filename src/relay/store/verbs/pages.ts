@@ -1,5 +1,6 @@
 /** What waits for a client: topics, messages, and their heads. */
-import { read } from '../../../storage/table.ts'
+import type { Look } from '../../../storage/kv.ts'
+import { ask, read } from '../../../storage/table.ts'
 import { type Head, type RelayStore, type StoredMessage, WAITING_BATCH_SIZE } from '../../store.ts'
 import { rangeEnd } from '../ranges.ts'
 import { type Cursor, isDone } from './cursor-row.ts'
@@ -64,98 +65,109 @@ const walk = (
   return true
 }
 
-export const createPages = ({ kv }: MailboxDeps): Verbs => {
-  /** Gives `take` what waits behind `after`, in publish order, until it answers false. */
-  const walkTopic = async (
-    rows: TopicRows,
-    clientId: string,
-    { after, now }: { after: number; now: number },
-    take: (waiting: Waiting) => boolean,
-  ): Promise<void> => {
-    const [{ value: topic }, { value: cursors }] = await read(kv, [rows.row.get(), rows.cursors.get()])
-    if (!topic || isForeign(topic, clientId)) return
-    const reader = { hash: hashOf(clientId), cursor: cursorIn(cursors, clientId), now }
-    const start = Math.max(after, reader.cursor?.cursor ?? 0)
-    for (const { number, last } of topic.pages) {
-      if (last <= start) continue
-      const [{ value: entries }] = await read(kv, [rows.pages.get(pageKey(number))])
-      // Packed anew since: whoever asks again finds it.
-      if (entries && !walk(entries, start, reader, take)) return
-    }
-    walk(topic.entries, start, reader, take)
+/** Gives `take` what waits behind `after`, in publish order, until it answers false. */
+function* walkTopic(
+  rows: TopicRows,
+  clientId: string,
+  { after, now }: { after: number; now: number },
+  take: (waiting: Waiting) => boolean,
+): Look<void> {
+  const [{ value: topic }, { value: cursors }] = yield* ask([rows.row.get(), rows.cursors.get()])
+  if (!topic || isForeign(topic, clientId)) return
+  const reader = { hash: hashOf(clientId), cursor: cursorIn(cursors, clientId), now }
+  const start = Math.max(after, reader.cursor?.cursor ?? 0)
+  for (const { number, last } of topic.pages) {
+    if (last <= start) continue
+    const [{ value: entries }] = yield* ask([rows.pages.get(pageKey(number))])
+    // Packed anew since: whoever asks again finds it.
+    if (entries && !walk(entries, start, reader, take)) return
   }
+  walk(topic.entries, start, reader, take)
+}
 
-  /** The messages; those that are gone since are left out. */
-  const messagesAt = async (rows: TopicRows, found: readonly Waiting[]): Promise<StoredMessage[]> => {
-    if (found.length === 0) return []
-    const keys = found.map(({ entries, nth }) => idAt(entries, nth))
-    const [values] = await read(kv, [rows.messages.getAll(keys)])
-    const messages: StoredMessage[] = []
-    for (let nth = 0; nth < found.length; nth++) {
-      const [value, key] = [values[nth], keys[nth]]
-      if (value && key && value.seq === found[nth]?.seq) messages.push(messageOf(rows.topic, key, value))
-    }
-    return messages
+/** The messages; those that are gone since are left out. */
+function* messagesAt(rows: TopicRows, found: readonly Waiting[]): Look<StoredMessage[]> {
+  if (found.length === 0) return []
+  const keys = found.map(({ entries, nth }) => idAt(entries, nth))
+  const [values] = yield* ask([rows.messages.getAll(keys)])
+  const messages: StoredMessage[] = []
+  for (let nth = 0; nth < found.length; nth++) {
+    const [value, key] = [values[nth], keys[nth]]
+    if (value && key && value.seq === found[nth]?.seq) messages.push(messageOf(rows.topic, key, value))
   }
+  return messages
+}
 
-  return {
-    waiting: (clientId, now) => waitingTopics({ kv }, clientId, now),
-
-    async pending(clientId, topicText, { after, limit, maxBytes, now }) {
-      const rows = rowsOfTopic(topicText)
-      for (let from = after; ; ) {
-        const found: Waiting[] = []
-        let [bytes, hasMore] = [0, false]
-        await walkTopic(rows, clientId, { after: from, now }, (waiting) => {
-          const size = sizeAt(waiting.entries, waiting.nth)
-          hasMore = found.length >= limit || (found.length > 0 && bytes + size > maxBytes)
-          if (hasMore) return false
-          bytes += size
-          found.push(waiting)
-          return true
-        })
-        const messages = await messagesAt(rows, found)
-        if (messages.length > 0 || !hasMore || found.length === 0) return { messages, hasMore }
-        from = found.at(-1)?.seq ?? from
-      }
-    },
-
-    async heads(clientId, topicText, { after, limit, now }) {
-      const heads: Head[] = []
-      let hasMore = false
-      await walkTopic(rowsOfTopic(topicText), clientId, { after, now }, ({ entries, nth, seq }) => {
-        hasMore = heads.length === limit
-        if (hasMore) return false
-        const publisher = publisherAt(entries, nth).toString(16)
-        heads.push({ seq, payer: payerAt(entries, nth), publisher, size: sizeAt(entries, nth) })
-        return true
-      })
-      return { heads, hasMore }
-    },
-
-    async pick(clientId, topicText, seqs, now) {
-      const rows = rowsOfTopic(topicText)
-      const wanted = new Set(seqs)
-      const found: Waiting[] = []
-      const first = Math.min(...seqs) - 1
-      await walkTopic(rows, clientId, { after: first, now }, (waiting) => {
-        if (wanted.delete(waiting.seq)) found.push(waiting)
-        return wanted.size > 0
-      })
-      const messages = await messagesAt(rows, found)
-      const bySeq = new Map(messages.map((message) => [message.seq, message]))
-      return seqs.flatMap((seq) => bySeq.get(seq) ?? [])
-    },
-
-    async message(topicText, id, now) {
-      const rows = rowsOfTopic(topicText)
-      const key = messageKey(id)
-      const [{ value }] = await read(kv, [rows.messages.get(key)])
-      const message = value && messageOf(topicText, key, value)
-      return message && message.id === id && message.expiresAt > now ? message : undefined
-    },
+function* pendingIn(
+  rows: TopicRows,
+  clientId: string,
+  { after, limit, maxBytes, now }: Parameters<Verbs['pending']>[2],
+): Look<Awaited<ReturnType<Verbs['pending']>>> {
+  for (let from = after; ; ) {
+    const found: Waiting[] = []
+    let [bytes, hasMore] = [0, false]
+    yield* walkTopic(rows, clientId, { after: from, now }, (waiting) => {
+      const size = sizeAt(waiting.entries, waiting.nth)
+      hasMore = found.length >= limit || (found.length > 0 && bytes + size > maxBytes)
+      if (hasMore) return false
+      bytes += size
+      found.push(waiting)
+      return true
+    })
+    const messages = yield* messagesAt(rows, found)
+    if (messages.length > 0 || !hasMore || found.length === 0) return { messages, hasMore }
+    from = found.at(-1)?.seq ?? from
   }
 }
+
+function* headsIn(
+  rows: TopicRows,
+  clientId: string,
+  { after, limit, now }: Parameters<Verbs['heads']>[2],
+): Look<{ heads: Head[]; hasMore: boolean }> {
+  const heads: Head[] = []
+  let hasMore = false
+  yield* walkTopic(rows, clientId, { after, now }, ({ entries, nth, seq }) => {
+    hasMore = heads.length === limit
+    if (hasMore) return false
+    const publisher = publisherAt(entries, nth).toString(16)
+    heads.push({ seq, payer: payerAt(entries, nth), publisher, size: sizeAt(entries, nth) })
+    return true
+  })
+  return { heads, hasMore }
+}
+
+function* picked(
+  rows: TopicRows,
+  clientId: string,
+  seqs: readonly number[],
+  now: number,
+): Look<StoredMessage[]> {
+  const wanted = new Set(seqs)
+  const found: Waiting[] = []
+  const first = Math.min(...seqs) - 1
+  yield* walkTopic(rows, clientId, { after: first, now }, (waiting) => {
+    if (wanted.delete(waiting.seq)) found.push(waiting)
+    return wanted.size > 0
+  })
+  const messages = yield* messagesAt(rows, found)
+  const bySeq = new Map(messages.map((message) => [message.seq, message]))
+  return seqs.flatMap((seq) => bySeq.get(seq) ?? [])
+}
+
+export const createPages = ({ kv }: MailboxDeps): Verbs => ({
+  waiting: (clientId, now) => waitingTopics({ kv }, clientId, now),
+  pending: (clientId, topic, page) => kv.look(() => pendingIn(rowsOfTopic(topic), clientId, page)),
+  heads: (clientId, topic, page) => kv.look(() => headsIn(rowsOfTopic(topic), clientId, page)),
+  pick: (clientId, topic, seqs, now) => kv.look(() => picked(rowsOfTopic(topic), clientId, seqs, now)),
+  async message(topicText, id, now) {
+    const rows = rowsOfTopic(topicText)
+    const key = messageKey(id)
+    const [{ value }] = await read(kv, [rows.messages.get(key)])
+    const message = value && messageOf(topicText, key, value)
+    return message && message.id === id && message.expiresAt > now ? message : undefined
+  },
+})
 
 /** Whether something may wait; of older entries the last seq is enough. */
 const waitsIn = ({ lastSeq, count, pages, entries }: Topic, reader: Reader): boolean => {

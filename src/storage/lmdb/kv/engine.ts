@@ -14,7 +14,7 @@
 import type { Transaction } from 'lmdb'
 import { createKeyedLock } from '../../../platform/concurrency/keyed-lock.ts'
 import { endOf, key, number } from '../../bytes.ts'
-import type { Kv, RowSource, SetName, Table, Taken } from '../../kv.ts'
+import type { Kv, Look, RowSource, SetName, Table, Taken } from '../../kv.ts'
 import { BYTES } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { commit } from './commit.ts'
@@ -73,6 +73,13 @@ const take: (kv: KvState, ...args: Parameters<Kv['take']>) => Taken[] = (
   })
 }
 
+const look = <T>(kv: KvState, of: () => Look<T>): T => {
+  const steps = of()
+  let step = steps.next()
+  while (!step.done) step = steps.next(step.value.map((request) => answer(kv, request)))
+  return step.value
+}
+
 const listenerVerbs = (kv: KvState): Pick<Kv, 'publish' | 'listen'> => ({
   publish(channel, texts) {
     for (const text of texts)
@@ -120,6 +127,7 @@ export const createLmdbKv = (env: Env, tables: readonly Table[]): LmdbKv => {
     read: async (requests) => requests.map((request) => answer(kv, request)),
     commit: (batches, now) => commit(kv, batches, now),
     run: createRun(kv),
+    look: async (steps) => look(kv, steps),
     take: async (queue, lease) => take(kv, queue, lease),
     takePlaces: async (line, lease) => takePlaces(kv, line, lease),
     rows: (table, after) => rows(kv, table, after),

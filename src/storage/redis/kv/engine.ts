@@ -41,6 +41,12 @@ export const createRedisKv = ({
   return {
     ...core,
     run: createRun(core),
+    async look(of) {
+      const steps = of()
+      let step = steps.next()
+      while (!step.done) step = steps.next(await core.read(step.value))
+      return step.value
+    },
     takePlaces: (line, lease) => takePlaces(redis, line, lease),
     take: (queue, lease) => take(redis, queue, lease),
     rows: (table) => rows(redis, table),
