@@ -328,7 +328,7 @@ const prefill = async (side: Side) => {
 for (const label of ENGINES) {
   const make = label === 'lmdb' ? lmdbSide : redisSide
   const sides = process.env.SIDE
-    ? [await make(process.env.SIDE as 'native')]
+    ? [await make(process.env.SIDE === 'port' ? 'port' : 'native')]
     : [await make('native'), await make('port')]
   const empty = await Promise.all(sides.map((side) => side.bytes()))
   for (const side of sides)

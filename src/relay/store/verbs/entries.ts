@@ -18,8 +18,6 @@ export const PUBLISHER_BYTES = 6
 const ID_AT = PUBLISHER_AT + PUBLISHER_BYTES
 const PAYER_AT = ID_AT + ID_BYTES
 
-export const NO_ENTRIES = Buffer.alloc(0)
-
 export const writeSeq = (bytes: Buffer, seq: number, at: number): void => {
   bytes.writeUInt16BE(Math.floor(seq / 2 ** 32), at)
   bytes.writeUInt32BE(seq % 2 ** 32, at + 2)
@@ -104,10 +102,6 @@ export const findId = (entries: Buffer, id: Buffer): number => {
       return nth
   return -1
 }
-
-/** Without the nth one. */
-export const without = (entries: Buffer, nth: number): Buffer =>
-  Buffer.concat([entries.subarray(0, nth * ENTRY_BYTES), entries.subarray((nth + 1) * ENTRY_BYTES)])
 
 export const entriesFrom = (entries: Buffer, from: number, to = countOf(entries)): Buffer =>
   entries.subarray(from * ENTRY_BYTES, to * ENTRY_BYTES)

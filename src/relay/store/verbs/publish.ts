@@ -99,7 +99,12 @@ const waitingIn = (topic: OpenTopic): string[] =>
 const publishSome = (deps: MailboxDeps, rows: TopicRows, messages: readonly PreparedMessage[]) =>
   function* (): Verb<Published> {
     const [{ value }, { value: cursors }] = yield* ask([rows.row.get(), rows.cursors.hint()])
-    const topic = new OpenTopic(rows, value, cursors)
+    let topic = new OpenTopic(rows, value, cursors)
+    // Another process may know more of who seems behind.
+    if (value && deps.wakes && waitingIn(topic).length > 0) {
+      const [{ value: fresh }] = yield* ask([rows.cursors.hint({ isFresh: true })])
+      topic = new OpenTopic(rows, value, fresh)
+    }
     const publications: Publication[] = []
     // Two equal ones of a call meet in the entries; the row of the first is not there yet.
     const ids = new Set<string>()

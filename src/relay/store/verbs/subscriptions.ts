@@ -161,16 +161,15 @@ const subscribeAtOnce = async (kv: MailboxDeps['kv'], wanted: Wanted): Promise<M
   return { total, joined }
 }
 
-export const createSubscriptions = ({
-  kv,
-  limits,
-  wakes,
-}: MailboxDeps): { verbs: Verbs; lapse: (now: number, limit: number) => Promise<number> } => {
-  const inTopics = async <T>(
-    topics: readonly string[],
-    verbOf: (rows: TopicRows) => () => Verb<T>,
-    now: number,
-  ): Promise<T[]> => {
+type InTopics = <T>(
+  topics: readonly string[],
+  verbOf: (rows: TopicRows) => () => Verb<T>,
+  now: number,
+) => Promise<T[]>
+
+const createInTopics =
+  (kv: MailboxDeps['kv']): InTopics =>
+  async <T>(topics: readonly string[], verbOf: (rows: TopicRows) => () => Verb<T>, now: number) => {
     const answers: T[] = []
     for (let at = 0; at < topics.length; at += MAX_CHANGED) {
       const verbs = topics.slice(at, at + MAX_CHANGED).map((topic): PlacedVerb<T> => {
@@ -182,27 +181,38 @@ export const createSubscriptions = ({
     return answers
   }
 
-  const subscribeInSteps = async (wanted: Wanted): Promise<Made> => {
-    const { clientId, topics, now, limit } = wanted
-    const entering = enter(clientId, topics, now, limit)
-    const total = await runOne(kv, rowsOfClient(clientId).partition, now, entering)
-    if (total < 0) return { total, joined: [] }
-    return { total, joined: await inTopics(topics, (rows) => join(rows, clientId, wanted), now) }
-  }
+const subscribeInSteps = async (kv: MailboxDeps['kv'], inTopics: InTopics, wanted: Wanted): Promise<Made> => {
+  const { clientId, topics, now, limit } = wanted
+  const entering = enter(clientId, topics, now, limit)
+  const total = await runOne(kv, rowsOfClient(clientId).partition, now, entering)
+  if (total < 0) return { total, joined: [] }
+  return { total, joined: await inTopics(topics, (rows) => join(rows, clientId, wanted), now) }
+}
 
-  const unsubscribe = async (clientId: string, unwanted: readonly string[]): Promise<void> => {
-    const topics = [...new Set(unwanted)]
-    if (topics.length === 0) return
-    await inTopics(topics, (rows) => end(rows, clientId), 0)
-    await runOne(kv, rowsOfClient(clientId).partition, 0, leave(clientId, topics))
-  }
+/** Ends what others have in topics that have got an owner. */
+const evictAll = async (
+  kv: MailboxDeps['kv'],
+  inTopics: InTopics,
+  { clientId, topics, now }: Pick<Wanted, 'clientId' | 'topics' | 'now'>,
+): Promise<void> => {
+  const out = await inTopics(topics, (rows) => evict(rows, clientId), now)
+  const leaving = out.flatMap((clients, nth) =>
+    clients.map((other): PlacedVerb<void> => {
+      const { partition } = rowsOfClient(other)
+      return { partition, verb: leave(other, topics.slice(nth, nth + 1)) }
+    }),
+  )
+  await kv.run(leaving, now)
+}
 
-  const subscribe: Verbs['subscribe'] = async (clientId, wanted, { now, limit, exclusive = false }) => {
+const createSubscribe =
+  ({ kv, limits, wakes }: MailboxDeps, inTopics: InTopics): Verbs['subscribe'] =>
+  async (clientId, wanted, { now, limit, exclusive = false }) => {
     const topics = [...new Set(wanted)]
     const { partition } = rowsOfClient(clientId)
     const maxMembers = limit === undefined ? Number.POSITIVE_INFINITY : limits.members
     const how = { clientId, topics, now, limit, maxMembers, exclusive }
-    const { total, joined } = await (wakes ? subscribeInSteps(how) : subscribeAtOnce(kv, how))
+    const { total, joined } = await (wakes ? subscribeInSteps(kv, inTopics, how) : subscribeAtOnce(kv, how))
     if (total < 0) throw new ProtocolError('rate_limited', `more than ${limit} topics`)
     const of = (which: Joined) => topics.filter((_, nth) => joined[nth] === which)
     const [owned, crowded] = [of('owned'), of('crowded')]
@@ -210,17 +220,22 @@ export const createSubscriptions = ({
     if (refused.length > 0) await runOne(kv, partition, now, leave(clientId, refused))
     const isSure = refused.length === 0 && !wakes
     const again = isSure ? total : await runOne(kv, partition, now, enter(clientId, of('joined'), now))
-    if (exclusive) {
-      const out = await inTopics(topics, (rows) => evict(rows, clientId), now)
-      const leaving = out.flatMap((clients, nth) =>
-        clients.map((other): PlacedVerb<void> => {
-          const { partition: theirs } = rowsOfClient(other)
-          return { partition: theirs, verb: leave(other, topics.slice(nth, nth + 1)) }
-        }),
-      )
-      await kv.run(leaving, now)
-    }
+    if (exclusive) await evictAll(kv, inTopics, how)
     return { total: again, owned, crowded }
+  }
+
+export const createSubscriptions = (
+  deps: MailboxDeps,
+): { verbs: Verbs; lapse: (now: number, limit: number) => Promise<number> } => {
+  const { kv } = deps
+  const inTopics = createInTopics(kv)
+  const subscribe = createSubscribe(deps, inTopics)
+
+  const unsubscribe = async (clientId: string, unwanted: readonly string[]): Promise<void> => {
+    const topics = [...new Set(unwanted)]
+    if (topics.length === 0) return
+    await inTopics(topics, (rows) => end(rows, clientId), 0)
+    await runOne(kv, rowsOfClient(clientId).partition, 0, leave(clientId, topics))
   }
 
   const seen: Verbs['seen'] = async (clientIds, now) => {

@@ -65,6 +65,7 @@ interface Deps extends Pick<Kv, 'read' | 'commit' | 'inTurn'> {
 
 const isUnlikely = (request: ReadRequest): boolean => request.kind === 'get' && request.isUnlikely === true
 
+const wantsFresh = (request: ReadRequest): boolean => request.kind === 'get' && request.isFresh === true
 const isHint = (request: ReadRequest): boolean => request.kind === 'get' && request.isHint === true
 const isOf = (one: Write, { set, key }: Check): boolean =>
   one.set.table === set.table &&
@@ -86,7 +87,7 @@ const answersTo = (
 ): { answers: ReadAnswer[] | Promise<ReadAnswer[]>; isSure: boolean } => {
   const guesses = requests.map((request): ReadAnswer | undefined => {
     if (isFresh) return undefined
-    const value = memory.get(request)
+    const value = wantsFresh(request) ? undefined : memory.get(request)
     if (value) return { kind: 'get', value: value === ABSENT ? undefined : value }
     return !isSecond && isUnlikely(request) ? { kind: 'get', value: undefined } : undefined
   })
@@ -147,7 +148,11 @@ const batchOf = <T>({ memory }: Deps, one: Running<T>): Batch | undefined => {
   if (!one.step.done) return undefined
   const { writes, isRelief = false } = one.step.value
   if (writes.length === 0) return undefined
-  for (const check of one.hinted) if (writes.some((write) => isOf(write, check))) one.checks.push(check)
+  const written = one.hinted.filter((check) => writes.some((write) => isOf(write, check)))
+  // Of a row that was asked for twice the later answer counts.
+  const isLast = (check: Check, nth: number) =>
+    !written.some(({ set, key }, other) => other > nth && set === check.set && key.equals(check.key))
+  one.checks.push(...written.filter(isLast))
   for (const write of writes) memory.write(write)
   return { partition: one.placed.partition, checks: one.checks, writes, isRelief }
 }
