@@ -87,8 +87,6 @@ export type ReadRequest =
       readonly isUnlikely?: boolean
       /** What was true a while ago is good enough, unless the verb writes this row: then it must be the same still. */
       readonly isHint?: boolean
-      /** Not as it is remembered. */
-      readonly isFresh?: boolean
     }
   /** Many rows of a map at once. */
   | { readonly kind: 'getAll'; readonly set: SetName; readonly keys: readonly Buffer[] }

@@ -126,7 +126,7 @@ export interface TableSet<V> {
   /** The same of a row that is hardly ever there. */
   unlikely(key?: Buffer): Read<Found<V>>
   /** The same of a row of which it matters only where it is written that it is unchanged. */
-  hint(how?: { key?: Buffer; isFresh?: boolean }): Read<Found<V>>
+  hint(key?: Buffer): Read<Found<V>>
   /** The values of a map at these keys. */
   getAll(keys: readonly Buffer[]): Read<(V | undefined)[]>
   /** At most `limit` rows in the order of their keys, or backwards from the end. */
@@ -253,9 +253,9 @@ class RowSet<V> implements TableSet<V> {
     return { request: { kind: 'get', set: this.name, key, isUnlikely: true }, decode }
   }
 
-  hint({ key = NO_KEY, isFresh = false }: { key?: Buffer; isFresh?: boolean } = {}): Read<Found<V>> {
+  hint(key = NO_KEY): Read<Found<V>> {
     const { decode } = this.get(key)
-    return { request: { kind: 'get', set: this.name, key, isHint: true, isFresh }, decode }
+    return { request: { kind: 'get', set: this.name, key, isHint: true }, decode }
   }
 
   range(page: RangePage): Read<Row<V>[]> {

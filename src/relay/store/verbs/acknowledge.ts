@@ -33,7 +33,7 @@ function* seqsOf(
     }
   if (missing.size === 0) return seqs
   const ids = [...missing.keys()]
-  const found = yield* ask([...missing.values()].map((key) => rows.messages.hint({ key })))
+  const found = yield* ask([...missing.values()].map((key) => rows.messages.hint(key)))
   for (const [nth, id] of ids.entries()) {
     const seq = found[nth]?.value?.seq
     if (seq !== undefined) seqs.set(id, seq)

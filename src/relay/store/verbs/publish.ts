@@ -98,13 +98,9 @@ const waitingIn = (topic: OpenTopic): string[] =>
 
 const publishSome = (deps: MailboxDeps, rows: TopicRows, messages: readonly PreparedMessage[]) =>
   function* (): Verb<Published> {
-    const [{ value }, { value: cursors }] = yield* ask([rows.row.get(), rows.cursors.hint()])
-    let topic = new OpenTopic(rows, value, cursors)
-    // Another process may know more of who seems behind.
-    if (value && deps.wakes && waitingIn(topic).length > 0) {
-      const [{ value: fresh }] = yield* ask([rows.cursors.hint({ isFresh: true })])
-      topic = new OpenTopic(rows, value, fresh)
-    }
+    // Checked, although they are mostly not written: as they are remembered they may lack what another process was told.
+    const [{ value }, { value: cursors }] = yield* ask([rows.row.get(), rows.cursors.get()])
+    const topic = new OpenTopic(rows, value, cursors)
     const publications: Publication[] = []
     // Two equal ones of a call meet in the entries; the row of the first is not there yet.
     const ids = new Set<string>()

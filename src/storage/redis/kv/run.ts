@@ -15,6 +15,8 @@ import type {
 
 /** Of those that meet at one row one succeeds each time, so this many others were faster. */
 const MAX_ATTEMPTS = 1_000
+/** What a verb throws again and again is thrown. */
+const MAX_MISFITS = 10
 
 const addChecks = (checks: Check[], request: ReadRequest, answer: ReadAnswer): void => {
   const { set } = request
@@ -65,7 +67,6 @@ interface Deps extends Pick<Kv, 'read' | 'commit' | 'inTurn'> {
 
 const isUnlikely = (request: ReadRequest): boolean => request.kind === 'get' && request.isUnlikely === true
 
-const wantsFresh = (request: ReadRequest): boolean => request.kind === 'get' && request.isFresh === true
 const isHint = (request: ReadRequest): boolean => request.kind === 'get' && request.isHint === true
 const isOf = (one: Write, { set, key }: Check): boolean =>
   one.set.table === set.table &&
@@ -87,7 +88,7 @@ const answersTo = (
 ): { answers: ReadAnswer[] | Promise<ReadAnswer[]>; isSure: boolean } => {
   const guesses = requests.map((request): ReadAnswer | undefined => {
     if (isFresh) return undefined
-    const value = wantsFresh(request) ? undefined : memory.get(request)
+    const value = memory.get(request)
     if (value) return { kind: 'get', value: value === ABSENT ? undefined : value }
     return !isSecond && isUnlikely(request) ? { kind: 'get', value: undefined } : undefined
   })
@@ -112,6 +113,8 @@ interface Running<T> {
   readonly hinted: Check[]
   step: IteratorResult<readonly ReadRequest[], VerbResult<T>>
   isSure: boolean
+  /** What it threw: rows that were read at different moments, or guessed, need not fit together. */
+  error?: unknown
 }
 
 const begin = <T>(placed: PlacedVerb<T>): Running<T> => {
@@ -124,12 +127,16 @@ const goOn = <T>(one: Running<T>, requests: readonly ReadRequest[], answers: rea
     const [request, answer] = [requests[nth], answers[nth]]
     if (request && answer) addChecks(isHint(request) ? one.hinted : one.checks, request, answer)
   }
-  one.step = one.steps.next(answers)
+  try {
+    one.step = one.steps.next(answers)
+  } catch (error) {
+    one.error = error
+  }
 }
 
 /** Runs a verb to its end, or until something must be read. */
 const guessOn = <T>(deps: Deps, one: Running<T>, trial: Trial): Promise<void> | undefined => {
-  while (!one.step.done) {
+  while (!one.step.done && one.error === undefined) {
     const requests = one.step.value
     const { answers, isSure } = answersTo(deps, requests, trial)
     one.isSure &&= isSure
@@ -145,14 +152,11 @@ const guessOn = <T>(deps: Deps, one: Running<T>, trial: Trial): Promise<void> | 
 
 /** What is committed: remembered before it is known to be done, so that what follows is sent behind it, and fails with it. */
 const batchOf = <T>({ memory }: Deps, one: Running<T>): Batch | undefined => {
-  if (!one.step.done) return undefined
+  if (!one.step.done || one.error !== undefined) return undefined
   const { writes, isRelief = false } = one.step.value
   if (writes.length === 0) return undefined
   const written = one.hinted.filter((check) => writes.some((write) => isOf(write, check)))
-  // Of a row that was asked for twice the later answer counts.
-  const isLast = (check: Check, nth: number) =>
-    !written.some(({ set, key }, other) => other > nth && set === check.set && key.equals(check.key))
-  one.checks.push(...written.filter(isLast))
+  one.checks.push(...written)
   for (const write of writes) memory.write(write)
   return { partition: one.placed.partition, checks: one.checks, writes, isRelief }
 }
@@ -186,6 +190,7 @@ interface Tried<T> {
   placed: PlacedVerb<T>
   /** Absent where somebody else was faster, or where what was guessed led to no write. */
   found?: { answer: T }
+  error?: unknown
 }
 
 /** Tries verbs, each of them once: those that need nothing first, and in their order, so that each sees what those before it wrote. */
@@ -223,10 +228,10 @@ const tryAll = async <T>(
   for (const [nth, isDone] of (await committing).entries()) if (first[nth]) done.set(first[nth].one, isDone)
   for (const [nth, isDone] of rest.entries()) if (second[nth]) done.set(second[nth].one, isDone)
   return running.map((one) => {
+    const { placed, step, error } = one
+    if (error !== undefined) return { placed, error }
     const isDone = done.get(one) ?? one.isSure
-    return isDone && one.step.done
-      ? { placed: one.placed, found: { answer: one.step.value.answer } }
-      : { placed: one.placed }
+    return isDone && step.done ? { placed, found: { answer: step.value.answer } } : { placed }
   })
 }
 
@@ -236,6 +241,7 @@ const again = async <T>(deps: Deps, placed: PlacedVerb<T>, now: number): Promise
       // First with what the commit found instead, then with nothing that is guessed.
       const [next] = await tryAll(deps, [placed], now, { isFresh: nth % 2 === 0, isSecond: true })
       if (next?.found) return next.found.answer
+      if (next?.error !== undefined && nth > MAX_MISFITS) throw next.error
     }
     throw new ProtocolError('unavailable', 'too many changes at once')
   })
@@ -243,8 +249,21 @@ const again = async <T>(deps: Deps, placed: PlacedVerb<T>, now: number): Promise
 /** What they read leaves together, as all that is asked for in one turn does, and so do their commits. */
 export const createRun = (kv: Pick<Kv, 'read' | 'commit' | 'inTurn'>): Kv['run'] => {
   const deps = { ...kv, memory: createMemory() }
-  return async (verbs, now) => {
+  return async <T>(verbs: readonly PlacedVerb<T>[], now: number): Promise<T[]> => {
     const tried = await tryAll(deps, verbs, now, { isFresh: false, isSecond: false })
-    return Promise.all(tried.map(({ placed, found }) => (found ? found.answer : again(deps, placed, now))))
+    const late = tried.filter(({ found }) => !found)
+    if (late.length === 0) return tried.flatMap(({ found }) => (found ? [found.answer] : []))
+    // Once more together, with what their commits found; whoever is late again goes on in turn.
+    const second = await tryAll(
+      deps,
+      late.map(({ placed }) => placed),
+      now,
+      { isFresh: false, isSecond: true },
+    )
+    const answers = new Map<PlacedVerb<T>, Promise<T> | T>()
+    for (const { placed, found } of [...tried, ...second]) if (found) answers.set(placed, found.answer)
+    for (const { placed, found } of second) if (!found) answers.set(placed, again(deps, placed, now))
+    // Each of them has an answer, which may be undefined.
+    return Promise.all(verbs.map((placed) => answers.get(placed) as Promise<T> | T))
   }
 }
