@@ -44,8 +44,10 @@ import type { KeyedLock } from '../platform/concurrency/keyed-lock.ts'
  * - `ordered`: rows are in the order of their keys.
  * - `index`: as `ordered`, without values.
  * - `queue`: leased work (`take`); a row has an instant when it is due.
+ * - `line`: as `queue`, but a row is found by its place alone, which is a row less: whoever took it says where it is. Its
+ *   key is 8 bytes. It is one set in each partition, without an end.
  */
-export type Shape = 'cell' | 'map' | 'ordered' | 'index' | 'queue'
+export type Shape = 'cell' | 'map' | 'ordered' | 'index' | 'queue' | 'line'
 
 export interface Table {
   /** `room.rows`: unique, and never changed, because it says where the rows are. */
@@ -139,6 +141,22 @@ export type Write =
       readonly at: number
       readonly value?: Buffer
     }
+  /** To a line, due at an instant and in the order of the keys then. 1. */
+  | {
+      readonly kind: 'append'
+      readonly set: SetName
+      readonly at: number
+      readonly key: Buffer
+      readonly value: Buffer
+    }
+  /** From a line: the row as it was appended or taken. 1, whether it was there or not. */
+  | {
+      readonly kind: 'drop'
+      readonly set: SetName
+      readonly at: number
+      readonly key: Buffer
+      readonly value: Buffer
+    }
 
 export interface Batch {
   readonly partition: string
@@ -162,6 +180,31 @@ export interface Taken {
   readonly partition: string
   readonly id: Buffer
   readonly value: Buffer
+}
+
+/** A row of a line: what `drop` wants to know of it. */
+export interface TakenPlace {
+  readonly partition: string
+  readonly at: number
+  readonly key: Buffer
+  readonly value: Buffer
+}
+
+/**
+ * What a verb does in one partition: it yields what it wants to know, which it may do several times, and returns what it
+ * writes. It may run again from the beginning, so it keeps nothing outside itself. All that it read by `get` holds at the
+ * moment of its writes; of a range its rows hold, others may have come.
+ */
+export type Verb<T> = Generator<readonly ReadRequest[], VerbResult<T>, readonly ReadAnswer[]>
+export interface VerbResult<T> {
+  readonly answer: T
+  readonly writes: readonly Write[]
+  /** As of a batch. */
+  readonly isRelief?: boolean
+}
+export interface PlacedVerb<T> {
+  readonly partition: string
+  readonly verb: () => Verb<T>
 }
 
 /** A row with its place, for backups and migrations. */
@@ -192,6 +235,17 @@ export interface RowSource {
 export interface Kv extends RowSource {
   /** `now`: from it follows how long the rows are kept. */
   commit(batches: readonly Batch[], now: number): Promise<Outcome[]>
+  /**
+   * Runs verbs, each of them whole or not at all, independent of each other; the answers are in their order. LMDB runs all of
+   * a call in one transaction. Redis reads for all of them together, and commits them together with checks that follow from
+   * what they read; one that somebody else was faster than runs again.
+   */
+  run<T>(verbs: readonly PlacedVerb<T>[], now: number): Promise<T[]>
+  /** As `take`, of a line. */
+  takePlaces(
+    line: { table: Table; partitions: readonly string[] },
+    lease: { limit: number; now: number; until: number },
+  ): Promise<TakenPlace[]>
   /**
    * Leases rows of a queue that are due at `now`, the longest due first, in any of the partitions; they are due again at
    * `until`. Of several that take at once each gets others.

@@ -24,6 +24,7 @@ import type {
   SetName,
   Shape,
   Table,
+  Verb,
   Write,
 } from './kv.ts'
 
@@ -87,6 +88,31 @@ export const read = async <const R extends readonly Read<unknown>[]>(
   return decoded as Answers<R>
 }
 
+/** What a verb asks: `const [a, b] = yield* ask([one.get(), other.get()])`. */
+export function* ask<const R extends readonly Read<unknown>[]>(
+  reads: R,
+): Generator<readonly ReadRequest[], Answers<R>, readonly ReadAnswer[]> {
+  const answers = yield reads.map(({ request }) => request)
+  const decoded: unknown = reads.map(({ decode }, at) => {
+    const answer = answers[at]
+    if (!answer) throw new Error('The engine answered fewer questions than were asked')
+    return decode(answer)
+  })
+  return decoded as Answers<R>
+}
+
+/** A verb that runs alone. */
+export const runOne = async <T>(
+  kv: Pick<Kv, 'run'>,
+  partition: string,
+  now: number,
+  verb: () => Verb<T>,
+): Promise<T> => {
+  const [answer] = await kv.run([{ partition, verb }], now)
+  // A verb has an answer of its own type, which may be undefined.
+  return answer as T
+}
+
 interface RangePage extends Range {
   limit: number
   /** From the end on. */
@@ -112,6 +138,7 @@ export interface TableSet<V> {
   clear(): Write
   enqueue(row: Placed<V> & { at: number }): Write
   delay(key: Buffer, at: number, value?: V): Write
+  append(row: { at: number; key: Buffer; value: V }): Write
 }
 
 /** `key`: of a cell it is left out. `expiresAt`: exactly for tables with `ends`. An index has no value. */
@@ -259,6 +286,10 @@ class RowSet<V> implements TableSet<V> {
   delay(id: Buffer, at: number, value?: V): Write {
     const changed = value !== undefined && { value: this.#seal(id, value) }
     return { kind: 'delay', set: this.name, id, at, ...changed }
+  }
+
+  append({ at, key, value }: { at: number; key: Buffer; value: V }): Write {
+    return { kind: 'append', set: this.name, at, key, value: this.#seal(key, value) }
   }
 }
 

@@ -37,8 +37,15 @@ const writeRow = (
 ): void => {
   const { table } = set
   if (table.shape === 'index') value = PRESENT
-  rowsOf(kv, table).put(at, expiresAt === undefined ? value : key(number(expiresAt), value))
-  if (expiresAt !== undefined) enterEnd(kv, set, at, expiresAt)
+  const rows = rowsOf(kv, table)
+  if (expiresAt === undefined) {
+    rows.put(at, value)
+    return
+  }
+  // Looking costs less than another write, and most that are written again end when they did.
+  const former = rows.get(at)
+  rows.put(at, key(number(expiresAt), value))
+  if (!former || former.readDoubleBE(0) !== expiresAt) enterEnd(kv, set, at, expiresAt)
 }
 
 const writeQueued = (
@@ -74,8 +81,9 @@ const clearSet = (kv: KvState, set: SetName): number => {
   return all.length > 0 ? 1 : 0
 }
 
-const write = (kv: KvState, one: Write, at: Buffer): number => {
+export const write = (kv: KvState, one: Write, at: Buffer): number => {
   const { set } = one
+  if (one.kind === 'append' || one.kind === 'drop') throw new Error('A line is written by verbs')
   if (set.table.isVolatile) return kv.volatile.write(one)
   if (one.kind === 'remove') return removeRow(kv, set, one.key)
   if (one.kind === 'clear') return clearSet(kv, set)
@@ -122,11 +130,14 @@ const placed = (batch: Batch): PlacedBatch => {
   const { partition, checks = [], writes } = batch
   const place = (one: Check | Write): Buffer => {
     invariant(one.set.partition === partition, 'a batch keeps to its partition')
-    if (('expiresAt' in one && one.expiresAt !== undefined) !== one.set.table.ends && isPlacing(one))
-      throw new Error(`A row of ${one.set.table.name} has an end where its table has none, or the reverse`)
-    return keyAt(one.set, 'id' in one ? one.id : 'key' in one ? one.key : NONE)
+    return placeOf(one)
   }
   return { batch, places: [...checks.map(place), ...writes.map(place)] }
+}
+export const placeOf = (one: Check | Write): Buffer => {
+  if (('expiresAt' in one && one.expiresAt !== undefined) !== one.set.table.ends && isPlacing(one))
+    throw new Error(`A row of ${one.set.table.name} has an end where its table has none, or the reverse`)
+  return keyAt(one.set, 'id' in one ? one.id : 'key' in one ? one.key : NONE)
 }
 const isPlacing = ({ kind }: Check | Write) => kind === 'put' || kind === 'create' || kind === 'enqueue'
 

@@ -18,6 +18,7 @@ import type { Kv, RowSource, SetName, Table, Taken } from '../../kv.ts'
 import { BYTES } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { commit } from './commit.ts'
+import { takePlaces } from './line.ts'
 import { answer } from './read.ts'
 import {
   bodyOf,
@@ -31,6 +32,7 @@ import {
   prefixOf,
   rowsOf,
 } from './rows.ts'
+import { run } from './run.ts'
 import { createVolatileRows } from './volatile-rows.ts'
 import { rows, sweep } from './walk.ts'
 
@@ -111,12 +113,15 @@ export const createLmdbKv = (env: Env, tables: readonly Table[]): LmdbKv => {
     leases: new Map(),
     volatile: createVolatileRows(),
     listeners: new Map(),
+    lines: new Map(),
   }
   for (const table of tables) openTable(kv, table)
   return {
     read: async (requests) => requests.map((request) => answer(kv, request)),
     commit: (batches, now) => commit(kv, batches, now),
+    run: (verbs) => run(kv, verbs),
     take: async (queue, lease) => take(kv, queue, lease),
+    takePlaces: async (line, lease) => takePlaces(kv, line, lease),
     rows: (table, after) => rows(kv, table, after),
     async size(table) {
       // Kept by LMDB at the root of the table: no counting.

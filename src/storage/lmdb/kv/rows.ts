@@ -4,6 +4,7 @@ import { key, name, number } from '../../bytes.ts'
 import type { Range, SetName, Table } from '../../kv.ts'
 import { BYTES, type Bytes, PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
+import type { Line } from './line.ts'
 import type { VolatileRows } from './volatile-rows.ts'
 
 export const NUMBER_BYTES = 8
@@ -18,6 +19,8 @@ export interface KvState {
   /** Until when a row of a queue is leased, by the name of its set and its id. */
   leases: Map<string, number>
   volatile: VolatileRows
+  /** By the name of the table. */
+  lines: Map<string, Line>
   listeners: Map<string, Set<(text: string, channel: string) => void>>
 }
 

@@ -12,7 +12,7 @@ const TTL_MARGIN_MS = HOUR_MS
 const ROW_OVERHEAD_BYTES = 24
 const BATCH_OVERHEAD_BYTES = 128
 
-const LETTERS: Record<Shape, string> = { cell: 'c', map: 'm', ordered: 'o', index: 'i', queue: 'q' }
+const LETTERS: Record<Shape, string> = { cell: 'c', map: 'm', ordered: 'o', index: 'i', queue: 'q', line: 'l' }
 
 /** Checks of one kind of one set, or its puts, or another write. */
 interface Group {
@@ -28,8 +28,8 @@ interface Group {
   isRising: boolean
   /** Ms; 0: without an end. */
   ttl: number
-  /** Of a queue. */
-  due: number | undefined
+  /** Of a queue or a line. */
+  dues: number[]
 }
 
 /** A batch as the script takes it. */
@@ -84,7 +84,7 @@ const newGroup = ({ kind, set }: Check | Write, place: number): Group => ({
   nths: [],
   isRising: true,
   ttl: 0,
-  due: undefined,
+  dues: [],
 })
 
 const isBehind = (before: Buffer, row: Buffer): boolean => {
@@ -118,6 +118,9 @@ const keptValue = (one: Write, expiresAt: number | undefined): Buffer => {
 
 const keyOf = (one: Check | Write): Buffer => ('id' in one ? one.id : 'key' in one ? one.key : NONE)
 
+/** Of these, what a batch does to one set is one command. */
+const isJoining = (kind: Group['kind']): boolean => kind === 'put' || kind === 'append' || kind === 'drop'
+
 /** Throws for what is no batch. `onceName`: of the answer that is kept, where one is wanted. */
 export const encodeBatch = (
   { prefix, onceName }: { prefix: string; onceName: () => string },
@@ -141,7 +144,7 @@ export const encodeBatch = (
     checkKey(set, row)
     const open = setOf(set)
     const isJoined =
-      open[which]?.kind === kind && set.table.shape !== 'cell' && (which === 'checks' || kind === 'put')
+      open[which]?.kind === kind && set.table.shape !== 'cell' && (which === 'checks' || isJoining(kind))
     const group = (isJoined && open[which]) || newGroup(one, open.place)
     if (!isJoined) {
       open[which] = group
@@ -168,7 +171,7 @@ export const encodeBatch = (
     encoded.bytes += value.length
     if (expiresAt !== undefined)
       group.ttl = Math.max(group.ttl, Math.max(1, Math.ceil(expiresAt - now)) + TTL_MARGIN_MS)
-    if ('at' in one) group.due = one.at
+    if ('at' in one) group.dues.push(one.at)
   }
   if (isOnce) encoded.oncePlace = keys.push(`${home}once:${onceName()}`)
   return encoded
@@ -233,8 +236,28 @@ const packPut = (into: Packing, group: Group): void => {
   into.whole(isRising ? 1 : 0)
 }
 
+/** Members of a line, each behind its score where it is appended. */
+const packLine = (into: Packing, group: Group): void => {
+  const { kind, place, rows, values, dues } = group
+  const isAppended = kind === 'append'
+  into.list(5)
+  into.ascii(isAppended ? 'put' : kind)
+  into.ascii(LETTERS.line)
+  into.whole(place)
+  into.ascii('0')
+  into.list(isAppended ? 2 * rows.length : rows.length)
+  for (let nth = 0; nth < rows.length; nth++) {
+    const [row, value] = [rows[nth] ?? NONE, values[nth] ?? NONE]
+    if (isAppended) into.ascii(`${dues[nth]}`)
+    into.begin(row.length + value.length)
+    into.raw(row)
+    into.raw(value)
+  }
+}
+
 const packWrite = (into: Packing, group: Group): void => {
-  const { shape, rows, values, ttl, due } = group
+  const { shape, rows, values, ttl, dues } = group
+  const [due] = dues
   into.list(7)
   packSet(into, group)
   into.ascii(`${ttl}`)
@@ -251,6 +274,7 @@ export const packBatch = (into: Packing, { checks, writes, oncePlace }: EncodedB
   into.list(writes.length)
   for (const group of writes) {
     if (group.kind === 'put') packPut(into, group)
+    else if (group.shape === 'line') packLine(into, group)
     else packWrite(into, group)
   }
 }

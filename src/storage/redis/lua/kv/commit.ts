@@ -63,9 +63,11 @@ end`
  *       ttl in ms or 0 as a text, and
  *         put, of a cell: value · of others: arguments of HSET or ZADD; of an ordered set then how long the rows are, and 1
  *                                 where each is behind the one before
+ *         put, of a line: arguments of ZADD
+ *         drop: members of a line
  *         others: row, value, when it is due or ''
  *       Places count from the first key of the batch on.
- * Returns of each batch a text with a digit for each write that is no put, or a list: place and value, or false, of each check
+ * Returns of each batch a text with a digit for each write that is no put and no drop, or a list: place and value, or false, of each check
  * that did not hold.
  */
 const COMMIT = `
@@ -107,7 +109,7 @@ local function put(shape, key, ttl, args, lengths, rises)
     return
   end
   if shape == 'o' then putOrdered(key, args, lengths, rises)
-  else each(shape == 'i' and 'ZADD' or 'HSET', key, args) end
+  else each((shape == 'i' or shape == 'l') and 'ZADD' or 'HSET', key, args) end
   if ttl ~= '0' then live(key, ttl) end
 end
 
@@ -165,6 +167,7 @@ for at = 1, #batches, 2 do
       local results = {}
       for _, one in ipairs(writes) do
         if one[1] == 'put' then put(one[2], KEYS[first + one[3]], unpack(one, 4))
+        elseif one[1] == 'drop' then each('ZREM', KEYS[first + one[3]], one[5])
         else results[#results + 1] = write(unpack(one)) end
       end
       answer = table.concat(results)

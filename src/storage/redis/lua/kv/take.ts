@@ -54,3 +54,30 @@ for at = 1, #KEYS, 2 do
 end
 return answers`,
 )
+
+/**
+ * Leases what is due of lines, on a Redis that is full, too.
+ *
+ * KEYS  the line of each
+ * ARGV  1 now · 2 until · from 3 of each how many at most
+ * Returns for each a list: member and when it was due, of each.
+ */
+export const kvTakePlaces = defineScript(
+  'KvTakePlaces',
+  WHEN_FULL,
+  `
+local answers = {}
+for at, line in ipairs(KEYS) do
+  local found = redis.call('ZRANGEBYSCORE', line, '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2 + at])
+  if #found > 0 then
+    local rows = {}
+    for nth = 1, #found, 2 do
+      rows[nth] = ARGV[2]
+      rows[nth + 1] = found[nth]
+    end
+    redis.call('ZADD', line, unpack(rows))
+  end
+  answers[at] = found
+end
+return answers`,
+)
