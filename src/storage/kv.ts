@@ -111,6 +111,8 @@ export type Write =
       readonly key: Buffer
       readonly value: Buffer
       readonly expiresAt?: number
+      /** It is there, with this end: then nothing is looked up. */
+      readonly keepsEnd?: boolean
     }
   /** 1 if the row was not there, 0 if it was, and stays. */
   | {
@@ -149,14 +151,8 @@ export type Write =
       readonly key: Buffer
       readonly value: Buffer
     }
-  /** From a line: the row as it was appended or taken. 1, whether it was there or not. */
-  | {
-      readonly kind: 'drop'
-      readonly set: SetName
-      readonly at: number
-      readonly key: Buffer
-      readonly value: Buffer
-    }
+  /** From a line: the row that was taken. 1, whether it was there or not. */
+  | { readonly kind: 'drop'; readonly set: SetName; readonly handle: Buffer }
 
 export interface Batch {
   readonly partition: string
@@ -182,10 +178,11 @@ export interface Taken {
   readonly value: Buffer
 }
 
-/** A row of a line: what `drop` wants to know of it. */
+/** A row of a line. */
 export interface TakenPlace {
   readonly partition: string
-  readonly at: number
+  /** What `drop` wants to know: the engine's own name of the place. */
+  readonly handle: Buffer
   readonly key: Buffer
   readonly value: Buffer
 }

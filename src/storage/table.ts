@@ -146,6 +146,8 @@ interface Placed<V> {
   key?: Buffer
   value: V
   expiresAt?: number
+  /** Of `put`: the row is there, with this end. */
+  keepsEnd?: boolean
 }
 
 export interface TypedTable<V> {
@@ -260,9 +262,10 @@ class RowSet<V> implements TableSet<V> {
     return { kind: 'is', set: this.name, key, value: this.#seal(key, value) }
   }
 
-  put({ key = NO_KEY, value, expiresAt }: Placed<V>): Write {
-    const row = { kind: 'put' as const, set: this.name, key, value: this.#seal(key, value) }
-    return expiresAt === undefined ? row : { ...row, expiresAt }
+  put({ key = NO_KEY, value, expiresAt, keepsEnd = false }: Placed<V>): Write {
+    const sealed = this.#seal(key, value)
+    if (expiresAt === undefined) return { kind: 'put', set: this.name, key, value: sealed }
+    return { kind: 'put', set: this.name, key, value: sealed, expiresAt, keepsEnd }
   }
 
   create({ key = NO_KEY, value, expiresAt }: Placed<V>): Write {

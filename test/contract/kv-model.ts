@@ -62,6 +62,7 @@ export const createKvModel = (from: readonly ModelRow[] = []) => {
 
   const write = (one: Write): number => {
     const { set } = one
+    if (one.kind === 'append' || one.kind === 'drop') throw new Error('The model has no lines')
     if (one.kind === 'clear') return remove(inSet(set))
     const key = 'id' in one ? one.id : one.key
     const former = find(set, key)

@@ -74,7 +74,7 @@ const deliver = (deps: VerbDeps, partition: string, wanted: readonly Wanted[]) =
     }
     // Where the receipts are is remembered mostly: then they are read with the heads.
     for (const { deliveredId } of wanted) {
-      const place = deps.receiptPlaces.get(deliveredId)
+      const place = deps.taken.get(deliveredId)?.receipt
       if (place) want(place)
     }
     const guessed = unread.splice(0)
@@ -110,7 +110,7 @@ const deliver = (deps: VerbDeps, partition: string, wanted: readonly Wanted[]) =
       return { reference: copy.reference, sentAt: copy.sentAt }
     })
     for (const { set, key, value, isMoved } of chunks.values())
-      if (isMoved && value) writes.push(set.put({ key, value, expiresAt: expiresAtOf(value) }))
+      if (isMoved && value) writes.push(set.put({ key, value, expiresAt: expiresAtOf(value), keepsEnd: true }))
     return { answer, writes }
   }
 

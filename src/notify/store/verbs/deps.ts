@@ -1,9 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import type { Kv } from '../../../storage/kv.ts'
 import type { Clock } from '../../../platform/runtime/clock.ts'
 import type { TakenPlace } from '../../../storage/kv.ts'
-import type { Notification } from '../records.ts'
+import type { AccountRecord, Notification } from '../records.ts'
 import type { ReceiptPlace } from './entries.ts'
-import type { KeptAccount } from './rows.ts'
 
 /** A map of at most so many entries: beyond them the one that was put first is removed. */
 export interface Recent<V> {
@@ -16,7 +16,6 @@ export const createRecent = <V>(maxEntries: number): Recent<V> => {
   return {
     get: (key) => items.get(key),
     put(key, value) {
-      items.delete(key)
       items.set(key, value)
       if (items.size <= maxEntries) return
       for (const oldest of items.keys()) {
@@ -28,9 +27,12 @@ export const createRecent = <V>(maxEntries: number): Recent<V> => {
   }
 }
 
-/** An entry that was taken here: where it is, and where its receipt is. */
+/**
+ * An entry that was taken here: where it is until it is completed, and where its receipt is: the relay reports soon, and
+ * mostly here, what was sent from here.
+ */
 export interface TakenEntry {
-  place: TakenPlace
+  place: Pick<TakenPlace, 'partition' | 'handle'> | undefined
   receipt: ReceiptPlace | undefined
 }
 
@@ -39,14 +41,25 @@ export interface VerbDeps {
   clock: Pick<Clock, 'now'>
   /** The next place in the order of the outbox, which grows within this process. */
   nextPlace(): number
+  /** A random one: it is new. */
+  newChunkName(): Buffer
   taken: Recent<TakenEntry>
-  /** Where the receipts of copies are that were sent from here: the relay reports them soon, and mostly here. */
-  receiptPlaces: Recent<ReceiptPlace>
   /** Notifications that are kept, by their reference in hex. What is kept until an instant never changes. */
   kept: Recent<Notification>
   /** Accounts as they were last read: a commit follows a read, and a version never comes twice. */
-  accounts: Recent<KeptAccount>
+  accounts: Recent<{ version: number; record: AccountRecord }>
   ring(): void
+}
+
+const RANDOM_BYTES = 6 * 500
+/** Random bytes cost less by the hundred. */
+export const createNames = (length: number): (() => Buffer) => {
+  let [bytes, at] = [Buffer.alloc(0), 0]
+  return () => {
+    if (at + length > bytes.length) [bytes, at] = [randomBytes(RANDOM_BYTES), 0]
+    at += length
+    return bytes.subarray(at - length, at)
+  }
 }
 
 export const placeBytes = (place: number): Buffer => {

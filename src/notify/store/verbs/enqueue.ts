@@ -1,5 +1,4 @@
 /** Keeps notifications, and enqueues them for subscribers. */
-import { randomBytes } from 'node:crypto'
 import { ask, read, runOne } from '../../../storage/table.ts'
 import type { PlacedVerb, Verb, Write } from '../../../storage/kv.ts'
 import type { Notification } from '../records.ts'
@@ -7,7 +6,6 @@ import type { NotifyStore } from '../store.ts'
 import { chunkHead, MAX_CHUNK_RECEIPTS, newReceipt } from './chunks.ts'
 import { groupBy, placeBytes, type VerbDeps } from './deps.ts'
 import {
-  CHUNK_NAME_BYTES,
   copyAt,
   copyRest,
   divide,
@@ -75,7 +73,7 @@ function* inPages(partition: string, unsure: readonly { subscriptionId: string; 
 
 /** Targets of one partition, whose receipts make one chunk. */
 const enqueueSome = (
-  { nextPlace }: Pick<VerbDeps, 'nextPlace'>,
+  { nextPlace, newChunkName }: Pick<VerbDeps, 'nextPlace' | 'newChunkName'>,
   partition: string,
   { notification, reference, now }: About,
   targets: readonly Target[],
@@ -93,7 +91,7 @@ const enqueueSome = (
     })
     const paged = yield* inPages(partition, unsure, now)
 
-    const chunk = randomBytes(CHUNK_NAME_BYTES)
+    const chunk = newChunkName()
     const rest = copyRest({ sentAt, expiresAt, reference, chunk })
     const receipts: Buffer[] = [chunkHead(expiresAt, now)]
     const outbox = OUTBOX.in(partition)

@@ -18,7 +18,7 @@ interface Done {
 
 /** Names a chunk within its partition. */
 export const chunkName = ({ reference, chunk }: ReceiptPlace): string =>
-  reference.latin1Slice() + chunk.latin1Slice()
+  reference.toString('latin1') + chunk.toString('latin1')
 
 const OUTBOX_SETS = new Map(PARTITIONS.map((partition) => [partition, OUTBOX.in(partition).name]))
 
@@ -38,14 +38,13 @@ const complete = (partition: string, done: readonly Done[], when: number) =>
     const set = OUTBOX_SETS.get(partition)
     if (!set) throw new Error('The outbox has a set in each partition')
     for (const { entry } of done) {
-      const { at, key, value } = entry.place
-      writes.push({ kind: 'drop', set, at, key, value })
+      if (entry.place) writes.push({ kind: 'drop', set, handle: entry.place.handle })
     }
     const failed: { id: Buffer; subscriptionId: string }[] = []
     for (const [nth, own] of groups.entries()) {
       const [row, kept] = [rows[nth], found[nth]?.value]
       if (!row || !kept) continue
-      let chunk = Buffer.from(kept)
+      let chunk: Buffer = Buffer.from(kept)
       let isMoved = false
       for (const { id: copyId, outcome } of own) {
         const id = packId(copyId)
@@ -57,7 +56,7 @@ const complete = (partition: string, done: readonly Done[], when: number) =>
           chunk = failReceipt(chunk, at, when, outcome.reason ?? '')
         } else moveReceipt(chunk, at, STATES.published, when)
       }
-      if (isMoved) writes.push(row.set.put({ key: row.key, value: chunk, expiresAt: expiresAtOf(chunk) }))
+      if (isMoved) writes.push(row.set.put({ key: row.key, value: chunk, expiresAt: expiresAtOf(chunk), keepsEnd: true }))
     }
     if (failed.length > 0) {
       const heads = failed.map(({ subscriptionId }) => HEADS.in(partition, subscriptionId))
@@ -80,8 +79,7 @@ export const createOutbox = (
       const set = OUTBOX_SETS.get(place.partition)
       if (!set) throw new Error('The outbox has a set in each partition')
       const { entry, receipt } = OUTBOX.valueOf({ set, key: place.key, value: place.value })
-      deps.taken.put(entry.id, { place, receipt })
-      if (receipt) deps.receiptPlaces.put(entry.id, receipt)
+      deps.taken.put(entry.id, { place: { partition: place.partition, handle: place.handle }, receipt })
       return entry
     })
   },
@@ -90,13 +88,13 @@ export const createOutbox = (
     const known = all.map(({ id, receipt: outcome }): Done => {
       const entry = deps.taken.get(id)
       // Whoever completes has taken it; looking for it in all partitions is not in this spike.
-      if (!entry) throw new Error('An entry is completed that was not taken here')
+      if (!entry?.place) throw new Error('An entry is completed that was not taken here')
       return { id, entry, outcome }
     })
     const verbs: PlacedVerb<undefined>[] = []
-    for (const [partition, done] of groupBy(known, ({ entry }) => entry.place.partition))
+    for (const [partition, done] of groupBy(known, ({ entry }) => entry.place?.partition ?? ''))
       verbs.push({ partition, verb: complete(partition, done, when) })
     await deps.kv.run(verbs, when)
-    for (const { id } of all) deps.taken.remove(id)
+    for (const { entry } of known) entry.place = undefined
   },
 })

@@ -1,10 +1,11 @@
 /** The rows of accounts, copies, receipts and the outbox, over the port. */
 import { createHash } from 'node:crypto'
 import { textChecksum } from '../../../storage/checksum.ts'
-import { type Codec, float, NOTHING, textBehind } from '../../../storage/codec.ts'
+import { type Codec, NOTHING, textBehind } from '../../../storage/codec.ts'
 import { defineTable } from '../../../storage/table.ts'
 import type { NotificationName } from '../receipts.ts'
-import type { AccountRecord, Notification } from '../records.ts'
+import type { Notification } from '../records.ts'
+import { ACCOUNT } from './account-rows.ts'
 import { ENTRY } from './entries.ts'
 import { REFERENCE_BYTES } from './heads.ts'
 
@@ -23,28 +24,10 @@ const ownJson = <V>(): Codec<V> => ({
   decode: (kept) => JSON.parse(kept.toString()),
 })
 
-export interface KeptAccount {
-  version: number
-  record: AccountRecord
-}
-
-const NUMBER_BYTES = 8
-/** The version stands before the record, which a commit need not read: whoever commits has read it. */
-const account: Codec<{ version: number; json: () => AccountRecord } | KeptAccount> = {
-  encodeBehind(free, value) {
-    const kept = textBehind(free + NUMBER_BYTES, JSON.stringify('record' in value ? value.record : value.json()))
-    kept.writeDoubleBE(value.version, free)
-    return kept
-  },
-  decode: (kept) => ({
-    version: kept.readDoubleBE(0),
-    json: () => JSON.parse(kept.toString('utf8', NUMBER_BYTES)),
-  }),
-}
-
 const TABLES = {
-  ACCOUNTS: defineTable({ name: 'notify.v.accounts', shape: 'cell', codec: account }),
-  REQUESTS: defineTable({ name: 'notify.v.requests', shape: 'cell', codec: float, ends: true }),
+  ACCOUNTS: defineTable({ name: 'notify.v.accounts', shape: 'cell', codec: ACCOUNT }),
+  /** Subject: account. Key: until when its requests last, and one of them. */
+  REQUESTS: defineTable({ name: 'notify.v.requests', shape: 'ordered', codec: bytes, ends: true }),
   /** Key: when the first thing of an account expires, its key. */
   DUE: defineTable({ name: 'notify.v.due', shape: 'index', codec: NOTHING }),
   /** Subject: domain. Key: account. */
@@ -67,7 +50,7 @@ export const { ACCOUNTS, REQUESTS, DUE, SUBSCRIBERS, TOPICS, HEADS, PAGES, CHUNK
   TABLES
 export const VERB_TABLES = TABLES
 
-const PARTITION_COUNT = 64
+const PARTITION_COUNT = 16
 /** All that has accounts. Never to be changed: it says where everything is. */
 export const PARTITIONS: readonly string[] = Array.from({ length: PARTITION_COUNT }, (_, p) => `n${p}`)
 export const partitionOf = (accountKey: string): string =>

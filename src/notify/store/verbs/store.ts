@@ -8,11 +8,11 @@ import type { NotifyStore } from '../store.ts'
 import { createAccounts } from './accounts.ts'
 import { receiptsIn } from './chunks.ts'
 import { createDeliver } from './deliver.ts'
-import { createRecent, type VerbDeps } from './deps.ts'
+import { createNames, createRecent, type VerbDeps } from './deps.ts'
 import { createEnqueue } from './enqueue.ts'
 import { createHistory, type HistoryVerbs } from './history.ts'
 import { createOutbox } from './outbox.ts'
-import { unreadOf } from './heads.ts'
+import { CHUNK_NAME_BYTES, unreadOf } from './heads.ts'
 
 const MAX_TAKEN_ENTRIES = 100_000
 const MAX_KEPT_NOTIFICATIONS = 200
@@ -38,8 +38,8 @@ export const createVerbs = (kv: Kv, clock: Pick<Clock, 'now'>): Verbs => {
       place = Math.max(place + 1, clock.now() * 1_000)
       return place
     },
+    newChunkName: createNames(CHUNK_NAME_BYTES),
     taken: createRecent(MAX_TAKEN_ENTRIES),
-    receiptPlaces: createRecent(MAX_TAKEN_ENTRIES),
     kept: createRecent(MAX_KEPT_NOTIFICATIONS),
     accounts: createRecent(MAX_RECENT_ACCOUNTS),
     ring: () => kv.publish('notify-outbox', ['']),

@@ -33,7 +33,12 @@ const enterEnd = (kv: KvState, { table }: SetName, at: Buffer, expiresAt: number
 const writeRow = (
   kv: KvState,
   set: SetName,
-  { at, value, expiresAt }: { at: Buffer; value: Buffer; expiresAt: number | undefined },
+  {
+    at,
+    value,
+    expiresAt,
+    keepsEnd = false,
+  }: { at: Buffer; value: Buffer; expiresAt: number | undefined; keepsEnd?: boolean | undefined },
 ): void => {
   const { table } = set
   if (table.shape === 'index') value = PRESENT
@@ -43,8 +48,9 @@ const writeRow = (
     return
   }
   // Looking costs less than another write, and most that are written again end when they did.
-  const former = rows.get(at)
+  const former = keepsEnd ? undefined : rows.get(at)
   rows.put(at, key(number(expiresAt), value))
+  if (keepsEnd) return
   if (!former || former.readDoubleBE(0) !== expiresAt) enterEnd(kv, set, at, expiresAt)
 }
 
@@ -89,7 +95,8 @@ export const write = (kv: KvState, one: Write, at: Buffer): number => {
   if (one.kind === 'clear') return clearSet(kv, set)
   if (one.kind === 'put' || one.kind === 'create') {
     if (one.kind === 'create' && rowsOf(kv, set.table).get(at)) return 0
-    writeRow(kv, set, { at, value: one.value, expiresAt: one.expiresAt })
+    const keepsEnd = one.kind === 'put' && one.keepsEnd
+    writeRow(kv, set, { at, value: one.value, expiresAt: one.expiresAt, keepsEnd })
     return 1
   }
   const former = rowsOf(kv, set.table).get(at)
@@ -145,7 +152,7 @@ const releaseLeases = (kv: KvState, batches: readonly Batch[], outcomes: readonl
   for (const [at, { writes }] of batches.entries()) {
     if (!outcomes[at]?.isDone) continue
     for (const one of writes) {
-      if (one.set.table.shape !== 'queue' || one.kind === 'clear') continue
+      if (one.set.table.shape !== 'queue' || one.kind === 'clear' || one.kind === 'drop') continue
       const id = 'id' in one ? one.id : one.key
       if (one.kind !== 'enqueue') kv.leases.delete(leaseKey(one.set, keyAt(one.set, id)))
     }

@@ -7,7 +7,7 @@
  */
 import type { Kv, Table, TakenPlace, Write } from '../../kv.ts'
 import { createHeap, type Heap } from '../heap.ts'
-import { bodyOf, type KvState, NUMBER_BYTES, rowsOf } from './rows.ts'
+import { type KvState, NUMBER_BYTES, rowsOf } from './rows.ts'
 
 const PARTITION_AT = 2 * NUMBER_BYTES
 
@@ -38,7 +38,9 @@ export const lineOf = (kv: KvState, table: Table): Line => {
 
 export type LineWrite = Extract<Write, { kind: 'append' | 'drop' }>
 
-export const placeInLine = ({ set, at, key }: LineWrite): Buffer => {
+export const placeInLine = (one: LineWrite): Buffer => {
+  if (one.kind === 'drop') return one.handle
+  const { set, at, key } = one
   if (key.length !== NUMBER_BYTES || set.subject !== '') throw new Error('A line is one set with keys of 8 bytes')
   const place = Buffer.allocUnsafe(PARTITION_AT + Buffer.byteLength(set.partition))
   place.writeDoubleBE(at, 0)
@@ -47,7 +49,7 @@ export const placeInLine = ({ set, at, key }: LineWrite): Buffer => {
   return place
 }
 
-const nameOf = (place: Buffer): string => place.latin1Slice()
+const nameOf = (place: Buffer): string => place.toString('latin1')
 const placeNamed = (name: string): Buffer => Buffer.from(name, 'latin1')
 
 export const writeInLine = (kv: KvState, one: LineWrite, place: Buffer): void => {
@@ -75,9 +77,9 @@ export const settleInLine = (kv: KvState, one: LineWrite, place: Buffer, isDone:
   else if (isPassed && !held.has(name)) free.push(name)
 }
 
-const taken = (place: Buffer, value: Buffer): TakenPlace => ({
-  partition: place.latin1Slice(PARTITION_AT),
-  at: place.readDoubleBE(0),
+const taken = (name: string, place: Buffer, value: Buffer): TakenPlace => ({
+  partition: name.slice(PARTITION_AT),
+  handle: place,
   key: place.subarray(NUMBER_BYTES, PARTITION_AT),
   value,
 })
@@ -110,18 +112,18 @@ export const takePlaces = (
     const value = rows.get(place)
     if (!value) continue
     hold(name)
-    found.push(taken(place, bodyOf(table, value)))
+    found.push(taken(name, place, value))
   }
   if (found.length === limit) return found
   const start = line.position && Buffer.concat([line.position, Buffer.from([0])])
   for (const { key: at, value } of rows.getRange({ ...(start && { start }), limit: limit - found.length })) {
     if (at.readDoubleBE(0) > now) break
-    const place = Buffer.from(at)
-    line.position = place
-    const name = nameOf(place)
+    // Both are copies of what the engine has.
+    line.position = at
+    const name = nameOf(at)
     if (leaving.has(name)) continue
     hold(name)
-    found.push(taken(place, Buffer.from(bodyOf(table, value))))
+    found.push(taken(name, at, value))
   }
   return found
 }

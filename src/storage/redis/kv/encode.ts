@@ -116,7 +116,10 @@ const keptValue = (one: Write, expiresAt: number | undefined): Buffer => {
   return ('value' in one && one.value) || NONE
 }
 
-const keyOf = (one: Check | Write): Buffer => ('id' in one ? one.id : 'key' in one ? one.key : NONE)
+const keyOf = (one: Check | Write): Buffer => {
+  if (one.kind === 'drop') return one.handle
+  return 'id' in one ? one.id : 'key' in one ? one.key : NONE
+}
 
 /** Of these, what a batch does to one set is one command. */
 const isJoining = (kind: Group['kind']): boolean => kind === 'put' || kind === 'append' || kind === 'drop'
@@ -141,7 +144,7 @@ export const encodeBatch = (
     const { kind, set } = one
     invariant(set.partition === partition, 'a batch keeps to its partition')
     const row = keyOf(one)
-    checkKey(set, row)
+    if (kind !== 'drop') checkKey(set, row)
     const open = setOf(set)
     const isJoined =
       open[which]?.kind === kind && set.table.shape !== 'cell' && (which === 'checks' || isJoining(kind))
@@ -251,7 +254,7 @@ const packLine = (into: Packing, group: Group): void => {
     if (isAppended) into.ascii(`${dues[nth]}`)
     into.begin(row.length + value.length)
     into.raw(row)
-    into.raw(value)
+    if (isAppended) into.raw(value)
   }
 }
 

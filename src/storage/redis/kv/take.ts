@@ -42,11 +42,11 @@ export const takePlaces: (
     return some.flatMap(([partition], at) => {
       const found = list(answers[at])
       const places: TakenPlace[] = []
-      for (let nth = 0; nth < found.length; nth += 2) {
+      for (let nth = 0; nth < found.length; nth++) {
         const member = found[nth]
         invariant(Buffer.isBuffer(member), 'a row of a line has a key and a value')
         const value = member.subarray(KEY_BYTES)
-        places.push({ partition, at: Number(found[nth + 1]), key: member.subarray(0, KEY_BYTES), value })
+        places.push({ partition, handle: member, key: member.subarray(0, KEY_BYTES), value })
       }
       return places
     })

@@ -60,7 +60,7 @@ return answers`,
  *
  * KEYS  the line of each
  * ARGV  1 now · 2 until · from 3 of each how many at most
- * Returns for each a list: member and when it was due, of each.
+ * Returns for each a list of members.
  */
 export const kvTakePlaces = defineScript(
   'KvTakePlaces',
@@ -68,12 +68,12 @@ export const kvTakePlaces = defineScript(
   `
 local answers = {}
 for at, line in ipairs(KEYS) do
-  local found = redis.call('ZRANGEBYSCORE', line, '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2 + at])
+  local found = redis.call('ZRANGEBYSCORE', line, '-inf', ARGV[1], 'LIMIT', 0, ARGV[2 + at])
   if #found > 0 then
     local rows = {}
-    for nth = 1, #found, 2 do
-      rows[nth] = ARGV[2]
-      rows[nth + 1] = found[nth]
+    for nth, member in ipairs(found) do
+      rows[2 * nth - 1] = ARGV[2]
+      rows[2 * nth] = member
     end
     redis.call('ZADD', line, unpack(rows))
   end
