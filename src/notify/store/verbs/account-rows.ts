@@ -10,6 +10,7 @@
 import { createHash } from 'node:crypto'
 import { type Codec, textBehind } from '../../../storage/codec.ts'
 import type { AccountRecord, Subscription, Watcher } from '../records.ts'
+import { isSame } from './ids.ts'
 
 const DIGEST_BYTES = 16
 export const MAX_ROW_REQUESTS = 16
@@ -116,24 +117,25 @@ export const knownIn = (
   let known: 'used' | undefined
   for (let at = 0; at < requests.length; at += REQUEST_BYTES) {
     if (requests.readDoubleBE(at + 2 * DIGEST_BYTES) <= now) continue
-    if (requests.compare(id, 0, DIGEST_BYTES, at, at + DIGEST_BYTES) === 0) return 'repeated'
-    if (token !== NO_TOKEN && requests.compare(token, 0, DIGEST_BYTES, at + DIGEST_BYTES, at + 2 * DIGEST_BYTES) === 0)
-      known = 'used'
+    if (isSame(requests, at, id)) return 'repeated'
+    if (token !== NO_TOKEN && isSame(requests, at + DIGEST_BYTES, token)) known = 'used'
   }
   return known
 }
 
 /** Without those that have expired, and when the last one expires. */
 export const liveRequests = (requests: Buffer, now: number): { live: Buffer; until: number } => {
-  const live: Buffer[] = []
-  let until = 0
+  let [until, soonest] = [0, Number.POSITIVE_INFINITY]
   for (let at = 0; at < requests.length; at += REQUEST_BYTES) {
     const expiresAt = requests.readDoubleBE(at + 2 * DIGEST_BYTES)
-    if (expiresAt <= now) continue
     until = Math.max(until, expiresAt)
-    live.push(requests.subarray(at, at + REQUEST_BYTES))
+    soonest = Math.min(soonest, expiresAt)
   }
-  return { live: live.length * REQUEST_BYTES === requests.length ? requests : Buffer.concat(live), until }
+  if (soonest > now) return { live: requests, until }
+  const live: Buffer[] = []
+  for (let at = 0; at < requests.length; at += REQUEST_BYTES)
+    if (requests.readDoubleBE(at + 2 * DIGEST_BYTES) > now) live.push(requests.subarray(at, at + REQUEST_BYTES))
+  return { live: Buffer.concat(live), until }
 }
 
 export const isFullOf = (requests: Buffer): boolean => requests.length >= MAX_ROW_REQUESTS * REQUEST_BYTES

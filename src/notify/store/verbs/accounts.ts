@@ -9,7 +9,7 @@ import { newHead } from './heads.ts'
 import { ACCOUNTS, DUE, HEADS, OUTBOX, PAGES, partitionOf, REQUESTS, SUBSCRIBERS, TOPICS } from './rows.ts'
 
 const EMPTY_RECORD: AccountRecord = { subscriptions: [], watchers: [] }
-type CommitOutcome = Awaited<ReturnType<NotifyStore['commit']>>
+type Refusal = Exclude<Awaited<ReturnType<NotifyStore['commit']>>, 'committed'>
 
 const soonest = ({ subscriptions, watchers }: AccountRecord): number => {
   let at = Number.POSITIVE_INFINITY
@@ -88,13 +88,13 @@ interface Asked {
 }
 
 const commitVerb = (deps: VerbDeps, partition: string, commit: AccountCommit, asked: Asked | undefined, now: number) =>
-  function* (): Verb<CommitOutcome> {
+  function* (): Verb<Refusal | { version: number }> {
     const { accountKey, expectedVersion, record, outbox: entries } = commit
     const cell = ACCOUNTS.in(partition, accountKey)
     const [{ value: old }] = yield* ask([cell.get()])
     const requests = old?.requests ?? NO_REQUESTS
     const pagedUntil = old?.pagedUntil ?? 0
-    const unchanged = (answer: CommitOutcome) => ({ answer, writes: [] })
+    const unchanged = (answer: Refusal) => ({ answer, writes: [] })
     if (asked) {
       let known = knownIn(requests, asked.id, asked.token, now)
       if (!known && pagedUntil > now) {
@@ -129,7 +129,7 @@ const commitVerb = (deps: VerbDeps, partition: string, commit: AccountCommit, as
       const key = placeBytes(deps.nextPlace())
       writes.push(outbox.append({ at: entry.createdAt, key, value: { entry, receipt: undefined } }))
     }
-    return { answer: 'committed', writes }
+    return { answer: { version: next.version }, writes }
   }
 
 export const createAccounts = (deps: VerbDeps): Pick<NotifyStore, 'account' | 'commit'> => ({
@@ -154,8 +154,9 @@ export const createAccounts = (deps: VerbDeps): Pick<NotifyStore, 'account' | 'c
     }
     const now = deps.clock.now()
     const answer = await runOne(deps.kv, partition, now, commitVerb(deps, partition, commit, asked, now))
-    deps.accounts.remove(accountKey)
-    if (answer === 'committed' && outbox.length > 0) deps.ring()
-    return answer
+    if (typeof answer === 'string') return answer
+    deps.accounts.put(accountKey, { version: answer.version, record: commit.record })
+    if (outbox.length > 0) deps.ring()
+    return 'committed'
   },
 })

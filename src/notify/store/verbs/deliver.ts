@@ -5,7 +5,7 @@ import type { NotificationName, ReceiptsStore } from '../receipts.ts'
 import type { Notification } from '../records.ts'
 import { expiresAtOf, findReceipt, moveReceipt, STATES, stateAt } from './chunks.ts'
 import { groupBy, placeBytes, type VerbDeps } from './deps.ts'
-import type { ReceiptPlace } from './entries.ts'
+import { chunkIn, type ReceiptPlace, referenceIn } from './entries.ts'
 import { type Copy, copyAt, findInHead, findInPage, isHeldBy, pagesUntil } from './heads.ts'
 import { packId } from './ids.ts'
 import { chunkName } from './outbox.ts'
@@ -64,8 +64,8 @@ const deliver = (deps: VerbDeps, partition: string, wanted: readonly Wanted[]) =
       const name = chunkName(place)
       if (chunks.has(name)) return
       const open: OpenChunk = {
-        set: chunksOf(partition, place.reference),
-        key: place.chunk,
+        set: chunksOf(partition, referenceIn(place)),
+        key: chunkIn(place),
         value: undefined,
         isMoved: false,
       }
@@ -85,7 +85,7 @@ const deliver = (deps: VerbDeps, partition: string, wanted: readonly Wanted[]) =
     for (const [nth, open] of guessed.entries()) open.value = rows[wanted.length + nth]?.value
     const heads = rows.slice(0, wanted.length).map(({ value }) => value)
     const copies = yield* copiesOf(partition, wanted, ids, heads)
-    for (const copy of copies) if (copy) want(copy)
+    for (const copy of copies) if (copy) want(copy.receipt)
     if (unread.length > 0) {
       const more = yield* ask(unread.map(({ set, key }) => set.get(key)))
       for (const [nth, open] of unread.entries()) open.value = more[nth]?.value
@@ -94,7 +94,7 @@ const deliver = (deps: VerbDeps, partition: string, wanted: readonly Wanted[]) =
     const writes: Write[] = []
     const answer = wanted.map(({ at: when, outbox: entry }, nth): Moved => {
       const [copy, id] = [copies[nth], ids[nth]]
-      const open = copy && chunks.get(chunkName(copy))
+      const open = copy && chunks.get(chunkName(copy.receipt))
       if (!copy || copy.isWithdrawn || !id || !open?.value) return undefined
       const at = findReceipt(open.value, id)
       const state = at < 0 ? 0 : stateAt(open.value, at)
@@ -119,7 +119,13 @@ const namesOf = async (
   { kv, kept }: Pick<VerbDeps, 'kv' | 'kept'>,
   moved: readonly Moved[],
 ): Promise<(NotificationName | undefined)[]> => {
-  const names = moved.map((one) => one?.reference.toString('hex'))
+  let last: { reference: Buffer; name: string } | undefined
+  const names = moved.map((one) => {
+    if (!one) return undefined
+    if (!last?.reference.equals(one.reference))
+      last = { reference: one.reference, name: one.reference.toString('hex') }
+    return last.name
+  })
   const known = new Map<string, Notification | undefined>()
   for (const name of names) if (name !== undefined) known.set(name, kept.get(name))
   const missing = [...known].flatMap(([name, one]) => (one ? [] : [name]))

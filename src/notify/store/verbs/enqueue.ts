@@ -5,6 +5,7 @@ import type { Notification } from '../records.ts'
 import type { NotifyStore } from '../store.ts'
 import { chunkHead, MAX_CHUNK_RECEIPTS, newReceipt } from './chunks.ts'
 import { groupBy, placeBytes, type VerbDeps } from './deps.ts'
+import { receiptPlaceOf } from './entries.ts'
 import {
   copyAt,
   copyRest,
@@ -92,6 +93,7 @@ const enqueueSome = (
     const paged = yield* inPages(partition, unsure, now)
 
     const chunk = newChunkName()
+    const receipt = receiptPlaceOf(reference, chunk)
     const rest = copyRest({ sentAt, expiresAt, reference, chunk })
     const receipts: Buffer[] = [chunkHead(expiresAt, now)]
     const outbox = OUTBOX.in(partition)
@@ -118,7 +120,7 @@ const enqueueSome = (
       const { createdAt } = entry
       writes.push(
         set.put({ value: head }),
-        outbox.append({ at: createdAt, key: place, value: { entry, receipt: { reference, chunk } } }),
+        outbox.append({ at: createdAt, key: place, value: { entry, receipt } }),
       )
       const subscription = packId(subscriptionId)
       receipts.push(

@@ -4,11 +4,11 @@ import { textBehind } from '../../../storage/codec.ts'
 import type { OutboxEntry } from '../records.ts'
 import { CHUNK_NAME_BYTES, REFERENCE_BYTES } from './heads.ts'
 
-/** Where the receipt of an entry is. */
-export interface ReceiptPlace {
-  reference: Buffer
-  chunk: Buffer
-}
+/** Where a receipt is: its notification and its chunk, one behind the other. */
+export type ReceiptPlace = Buffer
+export const receiptPlaceOf = (reference: Buffer, chunk: Buffer): ReceiptPlace => Buffer.concat([reference, chunk])
+export const referenceIn = (place: ReceiptPlace): Buffer => place.subarray(0, REFERENCE_BYTES)
+export const chunkIn = (place: ReceiptPlace): Buffer => place.subarray(REFERENCE_BYTES)
 
 export interface KeptEntry {
   entry: OutboxEntry
@@ -62,17 +62,12 @@ export const ENTRY: Codec<KeptEntry> = {
     const text = `${id}${SEPARATOR}${task.accountKey}${SEPARATOR}${task.subscriptionId}${SEPARATOR}${common}`
     const bytes = textBehind(free + HEAD_BYTES, text)
     bytes[free] = NOTIFICATION_ENTRY
-    bytes.set(receipt.reference, free + 1)
-    bytes.set(receipt.chunk, free + 1 + REFERENCE_BYTES)
+    bytes.set(receipt, free + 1)
     return bytes
   },
   decode(bytes) {
     if (bytes[0] === JSON_ENTRY) return { entry: JSON.parse(bytes.toString('utf8', 1)), receipt: undefined }
     if (bytes[0] !== NOTIFICATION_ENTRY) throw new Error('its kind is unknown')
-    const chunkAt = 1 + REFERENCE_BYTES
-    return {
-      entry: readNotification(bytes.toString('utf8', HEAD_BYTES)),
-      receipt: { reference: bytes.subarray(1, chunkAt), chunk: bytes.subarray(chunkAt, HEAD_BYTES) },
-    }
+    return { entry: readNotification(bytes.toString('utf8', HEAD_BYTES)), receipt: bytes.subarray(1, HEAD_BYTES) }
   },
 }

@@ -5,7 +5,7 @@ import type { OutboxOutcome, ReceiptsStore } from '../receipts.ts'
 import type { NotifyStore } from '../store.ts'
 import { expiresAtOf, failReceipt, findReceipt, moveReceipt, STATES, stateAt, subscriptionAt } from './chunks.ts'
 import { groupBy, type TakenEntry, type VerbDeps } from './deps.ts'
-import type { ReceiptPlace } from './entries.ts'
+import { chunkIn, type ReceiptPlace, referenceIn } from './entries.ts'
 import { findInHead, withdrawn } from './heads.ts'
 import { packId, unpackId } from './ids.ts'
 import { chunksOf, HEADS, OUTBOX, PARTITIONS } from './rows.ts'
@@ -17,8 +17,7 @@ interface Done {
 }
 
 /** Names a chunk within its partition. */
-export const chunkName = ({ reference, chunk }: ReceiptPlace): string =>
-  reference.toString('latin1') + chunk.toString('latin1')
+export const chunkName = (place: ReceiptPlace): string => place.toString('latin1')
 
 const OUTBOX_SETS = new Map(PARTITIONS.map((partition) => [partition, OUTBOX.in(partition).name]))
 
@@ -31,7 +30,7 @@ const complete = (partition: string, done: readonly Done[], when: number) =>
     )
     const rows = groups.flatMap(([first]) => {
       const receipt = first?.entry.receipt
-      return receipt ? [{ set: chunksOf(partition, receipt.reference), key: receipt.chunk }] : []
+      return receipt ? [{ set: chunksOf(partition, referenceIn(receipt)), key: chunkIn(receipt) }] : []
     })
     const found = yield* ask(rows.map(({ set, key }) => set.get(key)))
     const writes: Write[] = []
