@@ -152,7 +152,7 @@ export type Write =
       readonly value: Buffer
     }
   /** From a line: the row that was taken. 1, whether it was there or not. */
-  | { readonly kind: 'drop'; readonly set: SetName; readonly handle: Buffer }
+  | { readonly kind: 'drop'; readonly set: SetName; readonly handle: Handle }
 
 export interface Batch {
   readonly partition: string
@@ -178,11 +178,14 @@ export interface Taken {
   readonly value: Buffer
 }
 
+/** The engine's own name of a place in a line: a text of bytes where it is not needed as bytes, and kept for long. */
+export type Handle = Buffer | string
+
 /** A row of a line. */
 export interface TakenPlace {
   readonly partition: string
   /** What `drop` wants to know: the engine's own name of the place. */
-  readonly handle: Buffer
+  readonly handle: Handle
   readonly key: Buffer
   readonly value: Buffer
 }

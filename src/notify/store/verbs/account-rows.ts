@@ -19,8 +19,12 @@ const REQUEST_BYTES = 2 * DIGEST_BYTES + NUMBER_BYTES
 const COUNT_AT = 3 * NUMBER_BYTES
 export const NO_TOKEN = Buffer.alloc(DIGEST_BYTES)
 
+const DIGEST = /^[0-9a-f]{64}$/
+/** A name that is a digest itself is cut. */
 export const digestOf = (name: string): Buffer =>
-  createHash('sha256').update(name).digest().subarray(0, DIGEST_BYTES)
+  DIGEST.test(name)
+    ? Buffer.from(name.slice(0, 2 * DIGEST_BYTES), 'hex')
+    : createHash('sha256').update(name).digest().subarray(0, DIGEST_BYTES)
 
 export interface AccountRow {
   version: number

@@ -11,7 +11,7 @@
 import type { DeliveryState } from '../receipts.ts'
 import { idLength, isSame, readTime, TIME_BYTES, writeTime } from './ids.ts'
 
-export const MAX_CHUNK_RECEIPTS = 16
+export const MAX_CHUNK_RECEIPTS = 8
 export const PLACE_BYTES = 8
 
 export const STATES: Record<DeliveryState, number> = {

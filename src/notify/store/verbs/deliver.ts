@@ -8,7 +8,6 @@ import { groupBy, placeBytes, type VerbDeps } from './deps.ts'
 import { chunkIn, type ReceiptPlace, referenceIn } from './entries.ts'
 import { type Copy, copyAt, findInHead, findInPage, isHeldBy, pagesUntil } from './heads.ts'
 import { packId } from './ids.ts'
-import { chunkName } from './outbox.ts'
 import { chunksOf, HEADS, notificationCell, OUTBOX, PAGES, partitionOf } from './rows.ts'
 
 type Wanted = Parameters<ReceiptsStore['markDelivered']>[0][number]
@@ -61,15 +60,14 @@ const deliver = (deps: VerbDeps, partition: string, wanted: readonly Wanted[]) =
     const chunks = new Map<string, OpenChunk>()
     const unread: OpenChunk[] = []
     const want = (place: ReceiptPlace) => {
-      const name = chunkName(place)
-      if (chunks.has(name)) return
+      if (chunks.has(place)) return
       const open: OpenChunk = {
         set: chunksOf(partition, referenceIn(place)),
         key: chunkIn(place),
         value: undefined,
         isMoved: false,
       }
-      chunks.set(name, open)
+      chunks.set(place, open)
       unread.push(open)
     }
     // Where the receipts are is remembered mostly: then they are read with the heads.
@@ -94,7 +92,7 @@ const deliver = (deps: VerbDeps, partition: string, wanted: readonly Wanted[]) =
     const writes: Write[] = []
     const answer = wanted.map(({ at: when, outbox: entry }, nth): Moved => {
       const [copy, id] = [copies[nth], ids[nth]]
-      const open = copy && chunks.get(chunkName(copy.receipt))
+      const open = copy && chunks.get(copy.receipt)
       if (!copy || copy.isWithdrawn || !id || !open?.value) return undefined
       const at = findReceipt(open.value, id)
       const state = at < 0 ? 0 : stateAt(open.value, at)

@@ -32,7 +32,8 @@ export const createRecent = <V>(maxEntries: number): Recent<V> => {
  * mostly here, what was sent from here.
  */
 export interface TakenEntry {
-  place: Pick<TakenPlace, 'partition' | 'handle'> | undefined
+  partition: string
+  handle: TakenPlace['handle'] | undefined
   receipt: ReceiptPlace | undefined
 }
 

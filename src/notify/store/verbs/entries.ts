@@ -4,11 +4,12 @@ import { textBehind } from '../../../storage/codec.ts'
 import type { OutboxEntry } from '../records.ts'
 import { CHUNK_NAME_BYTES, REFERENCE_BYTES } from './heads.ts'
 
-/** Where a receipt is: its notification and its chunk, one behind the other. */
-export type ReceiptPlace = Buffer
-export const receiptPlaceOf = (reference: Buffer, chunk: Buffer): ReceiptPlace => Buffer.concat([reference, chunk])
-export const referenceIn = (place: ReceiptPlace): Buffer => place.subarray(0, REFERENCE_BYTES)
-export const chunkIn = (place: ReceiptPlace): Buffer => place.subarray(REFERENCE_BYTES)
+/** Where a receipt is: the bytes of its notification and its chunk, as a text, because many are kept for a while. */
+export type ReceiptPlace = string
+export const receiptPlaceOf = (reference: Buffer, chunk: Buffer): ReceiptPlace =>
+  reference.toString('latin1') + chunk.toString('latin1')
+export const referenceIn = (place: ReceiptPlace): Buffer => Buffer.from(place.slice(0, REFERENCE_BYTES), 'latin1')
+export const chunkIn = (place: ReceiptPlace): Buffer => Buffer.from(place.slice(REFERENCE_BYTES), 'latin1')
 
 export interface KeptEntry {
   entry: OutboxEntry
@@ -62,12 +63,12 @@ export const ENTRY: Codec<KeptEntry> = {
     const text = `${id}${SEPARATOR}${task.accountKey}${SEPARATOR}${task.subscriptionId}${SEPARATOR}${common}`
     const bytes = textBehind(free + HEAD_BYTES, text)
     bytes[free] = NOTIFICATION_ENTRY
-    bytes.set(receipt, free + 1)
+    bytes.write(receipt, free + 1, 'latin1')
     return bytes
   },
   decode(bytes) {
     if (bytes[0] === JSON_ENTRY) return { entry: JSON.parse(bytes.toString('utf8', 1)), receipt: undefined }
     if (bytes[0] !== NOTIFICATION_ENTRY) throw new Error('its kind is unknown')
-    return { entry: readNotification(bytes.toString('utf8', HEAD_BYTES)), receipt: bytes.subarray(1, HEAD_BYTES) }
+    return { entry: readNotification(bytes.toString('utf8', HEAD_BYTES)), receipt: bytes.toString('latin1', 1, HEAD_BYTES) }
   },
 }

@@ -28,8 +28,8 @@ export interface Copy {
   expiresAt: number
   reference: Buffer
   chunk: Buffer
-  /** Both. */
-  receipt: Buffer
+  /** Both, as a text of bytes. */
+  receipt: string
 }
 
 export const newHead = (holder: string): Buffer => {
@@ -60,7 +60,7 @@ export const copyAt = (bytes: Buffer, at: number): Copy => {
     expiresAt: readTime(bytes, flagsAt + 1 + TIME_BYTES),
     reference: bytes.subarray(referenceAt, referenceAt + REFERENCE_BYTES),
     chunk: bytes.subarray(referenceAt + REFERENCE_BYTES, referenceAt + REFERENCE_BYTES + CHUNK_NAME_BYTES),
-    receipt: bytes.subarray(referenceAt, referenceAt + REFERENCE_BYTES + CHUNK_NAME_BYTES),
+    receipt: bytes.toString('latin1', referenceAt, referenceAt + REFERENCE_BYTES + CHUNK_NAME_BYTES),
   }
 }
 

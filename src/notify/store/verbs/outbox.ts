@@ -5,7 +5,7 @@ import type { OutboxOutcome, ReceiptsStore } from '../receipts.ts'
 import type { NotifyStore } from '../store.ts'
 import { expiresAtOf, failReceipt, findReceipt, moveReceipt, STATES, stateAt, subscriptionAt } from './chunks.ts'
 import { groupBy, type TakenEntry, type VerbDeps } from './deps.ts'
-import { chunkIn, type ReceiptPlace, referenceIn } from './entries.ts'
+import { chunkIn, referenceIn } from './entries.ts'
 import { findInHead, withdrawn } from './heads.ts'
 import { packId, unpackId } from './ids.ts'
 import { chunksOf, HEADS, OUTBOX, PARTITIONS } from './rows.ts'
@@ -16,16 +16,13 @@ interface Done {
   outcome: OutboxOutcome | undefined
 }
 
-/** Names a chunk within its partition. */
-export const chunkName = (place: ReceiptPlace): string => place.toString('latin1')
-
 const OUTBOX_SETS = new Map(PARTITIONS.map((partition) => [partition, OUTBOX.in(partition).name]))
 
 /** A receipt that is queued has its entry still, so it need not be looked at whether that is there. */
 const complete = (partition: string, done: readonly Done[], when: number) =>
   function* (): Verb<undefined> {
     const settled = done.filter(({ entry, outcome }) => outcome && entry.receipt)
-    const groups = [...groupBy(settled, ({ entry }) => (entry.receipt ? chunkName(entry.receipt) : ''))].map(
+    const groups = [...groupBy(settled, ({ entry }) => (entry.receipt ?? ''))].map(
       ([, own]) => own,
     )
     const rows = groups.flatMap(([first]) => {
@@ -37,7 +34,7 @@ const complete = (partition: string, done: readonly Done[], when: number) =>
     const set = OUTBOX_SETS.get(partition)
     if (!set) throw new Error('The outbox has a set in each partition')
     for (const { entry } of done) {
-      if (entry.place) writes.push({ kind: 'drop', set, handle: entry.place.handle })
+      if (entry.handle !== undefined) writes.push({ kind: 'drop', set, handle: entry.handle })
     }
     const failed: { id: Buffer; subscriptionId: string }[] = []
     for (const [nth, own] of groups.entries()) {
@@ -78,7 +75,7 @@ export const createOutbox = (
       const set = OUTBOX_SETS.get(place.partition)
       if (!set) throw new Error('The outbox has a set in each partition')
       const { entry, receipt } = OUTBOX.valueOf({ set, key: place.key, value: place.value })
-      deps.taken.put(entry.id, { place: { partition: place.partition, handle: place.handle }, receipt })
+      deps.taken.put(entry.id, { partition: place.partition, handle: place.handle, receipt })
       return entry
     })
   },
@@ -87,13 +84,13 @@ export const createOutbox = (
     const known = all.map(({ id, receipt: outcome }): Done => {
       const entry = deps.taken.get(id)
       // Whoever completes has taken it; looking for it in all partitions is not in this spike.
-      if (!entry?.place) throw new Error('An entry is completed that was not taken here')
+      if (entry?.handle === undefined) throw new Error('An entry is completed that was not taken here')
       return { id, entry, outcome }
     })
     const verbs: PlacedVerb<undefined>[] = []
-    for (const [partition, done] of groupBy(known, ({ entry }) => entry.place?.partition ?? ''))
+    for (const [partition, done] of groupBy(known, ({ entry }) => entry.partition))
       verbs.push({ partition, verb: complete(partition, done, when) })
     await deps.kv.run(verbs, when)
-    for (const { entry } of known) entry.place = undefined
+    for (const { entry } of known) entry.handle = undefined
   },
 })

@@ -16,7 +16,7 @@ import { CHUNK_NAME_BYTES, unreadOf } from './heads.ts'
 
 const MAX_TAKEN_ENTRIES = 100_000
 const MAX_KEPT_NOTIFICATIONS = 200
-const MAX_RECENT_ACCOUNTS = 1_000
+const MAX_RECENT_ACCOUNTS = 5_000
 
 export type Verbs = HistoryVerbs & Pick<
   NotifyStore,

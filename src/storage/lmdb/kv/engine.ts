@@ -32,7 +32,7 @@ import {
   prefixOf,
   rowsOf,
 } from './rows.ts'
-import { run } from './run.ts'
+import { createRun } from './run.ts'
 import { createVolatileRows } from './volatile-rows.ts'
 import { rows, sweep } from './walk.ts'
 
@@ -119,7 +119,7 @@ export const createLmdbKv = (env: Env, tables: readonly Table[]): LmdbKv => {
   return {
     read: async (requests) => requests.map((request) => answer(kv, request)),
     commit: (batches, now) => commit(kv, batches, now),
-    run: (verbs) => run(kv, verbs),
+    run: createRun(kv),
     take: async (queue, lease) => take(kv, queue, lease),
     takePlaces: async (line, lease) => takePlaces(kv, line, lease),
     rows: (table, after) => rows(kv, table, after),

@@ -39,7 +39,7 @@ export const lineOf = (kv: KvState, table: Table): Line => {
 export type LineWrite = Extract<Write, { kind: 'append' | 'drop' }>
 
 export const placeInLine = (one: LineWrite): Buffer => {
-  if (one.kind === 'drop') return one.handle
+  if (one.kind === 'drop') return typeof one.handle === 'string' ? placeNamed(one.handle) : one.handle
   const { set, at, key } = one
   if (key.length !== NUMBER_BYTES || set.subject !== '') throw new Error('A line is one set with keys of 8 bytes')
   const place = Buffer.allocUnsafe(PARTITION_AT + Buffer.byteLength(set.partition))
@@ -79,7 +79,7 @@ export const settleInLine = (kv: KvState, one: LineWrite, place: Buffer, isDone:
 
 const taken = (name: string, place: Buffer, value: Buffer): TakenPlace => ({
   partition: name.slice(PARTITION_AT),
-  handle: place,
+  handle: name,
   key: place.subarray(NUMBER_BYTES, PARTITION_AT),
   value,
 })

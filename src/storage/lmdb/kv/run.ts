@@ -1,6 +1,6 @@
 /** Verbs of the port in LMDB: all of a call within one write transaction, where nobody else is. */
 import { invariant } from '../../../platform/invariant.ts'
-import type { PlacedVerb, Write } from '../../kv.ts'
+import type { Kv, PlacedVerb, Write } from '../../kv.ts'
 import { placeOf, write } from './commit.ts'
 import { type LineWrite, placeInLine, settleInLine, writeInLine } from './line.ts'
 import { answer } from './read.ts'
@@ -44,17 +44,45 @@ const attempt = <T>(kv: KvState, verb: PlacedVerb<T>, inLines: LinePlace[]): Set
   }
 }
 
-export const run = async <T>(kv: KvState, verbs: readonly PlacedVerb<T>[]): Promise<T[]> => {
+interface Waiting {
+  verb: PlacedVerb<unknown>
+  resolve: (answer: unknown) => void
+  reject: (reason: unknown) => void
+}
+
+const runAll = async (kv: KvState, all: readonly Waiting[]): Promise<void> => {
   const inLines: LinePlace[] = []
-  let isDone = false
+  let settled: Settled<unknown>[] | undefined
   try {
-    const all = await kv.env.transaction(() => verbs.map((verb) => attempt(kv, verb, inLines)))
-    isDone = true
-    return all.map((one) => {
-      if ('error' in one) throw one.error
-      return one.answer
+    settled = await kv.env.transaction(() => all.map(({ verb }) => attempt(kv, verb, inLines)))
+  } catch (error) {
+    for (const { reject } of all) reject(error)
+  }
+  for (const { one, place } of inLines) settleInLine(kv, one, place, settled !== undefined)
+  if (!settled) return
+  for (const [nth, one] of settled.entries()) {
+    if ('error' in one) all[nth]?.reject(one.error)
+    else all[nth]?.resolve(one.answer)
+  }
+}
+
+/** What is asked for in one turn is one transaction: that of each of many small verbs costs more than the verb. */
+export const createRun = (kv: KvState): Kv['run'] => {
+  let waiting: Waiting[] = []
+  const runWaiting = () => {
+    const all = waiting
+    waiting = []
+    void runAll(kv, all)
+  }
+  const runOne = <T>(verb: PlacedVerb<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      if (waiting.length === 0) process.nextTick(runWaiting)
+      // The answer of a verb goes to whom asked for it.
+      waiting.push({ verb, resolve: resolve as (answer: unknown) => void, reject })
     })
-  } finally {
-    for (const { one, place } of inLines) settleInLine(kv, one, place, isDone)
+  return (verbs) => {
+    const [first] = verbs
+    if (verbs.length === 1 && first) return runOne(first).then((answer) => [answer])
+    return Promise.all(verbs.map(runOne))
   }
 }

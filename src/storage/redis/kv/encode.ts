@@ -117,7 +117,7 @@ const keptValue = (one: Write, expiresAt: number | undefined): Buffer => {
 }
 
 const keyOf = (one: Check | Write): Buffer => {
-  if (one.kind === 'drop') return one.handle
+  if (one.kind === 'drop') return typeof one.handle === 'string' ? Buffer.from(one.handle, 'latin1') : one.handle
   return 'id' in one ? one.id : 'key' in one ? one.key : NONE
 }
 
