@@ -5,25 +5,20 @@ import type { TakenPlace } from '../../../storage/kv.ts'
 import type { AccountRecord, Notification } from '../records.ts'
 import type { ReceiptPlace } from './entries.ts'
 
-/** A map of at most so many entries: beyond them the one that was put first is removed. */
+/** A map that forgets: it has what was put last, at least so many entries, and at most twice as many. */
 export interface Recent<V> {
   get(key: string): V | undefined
   put(key: string, value: V): void
-  remove(key: string): void
 }
-export const createRecent = <V>(maxEntries: number): Recent<V> => {
-  const items = new Map<string, V>()
+/** Whole generations go: the first key of a map of which many were removed is found by walking over all of them. */
+export const createRecent = <V>(minEntries: number): Recent<V> => {
+  let [young, old] = [new Map<string, V>(), new Map<string, V>()]
   return {
-    get: (key) => items.get(key),
+    get: (key) => young.get(key) ?? old.get(key),
     put(key, value) {
-      items.set(key, value)
-      if (items.size <= maxEntries) return
-      for (const oldest of items.keys()) {
-        items.delete(oldest)
-        return
-      }
+      young.set(key, value)
+      if (young.size >= minEntries) [young, old] = [new Map(), young]
     },
-    remove: (key) => void items.delete(key),
   }
 }
 

@@ -14,9 +14,9 @@ import { createHistory, type HistoryVerbs } from './history.ts'
 import { createOutbox } from './outbox.ts'
 import { CHUNK_NAME_BYTES, unreadOf } from './heads.ts'
 
-const MAX_TAKEN_ENTRIES = 100_000
-const MAX_KEPT_NOTIFICATIONS = 200
-const MAX_RECENT_ACCOUNTS = 5_000
+const TAKEN_ENTRIES = 50_000
+const KEPT_NOTIFICATIONS = 200
+const RECENT_ACCOUNTS = 3_000
 
 export type Verbs = HistoryVerbs & Pick<
   NotifyStore,
@@ -39,9 +39,9 @@ export const createVerbs = (kv: Kv, clock: Pick<Clock, 'now'>): Verbs => {
       return place
     },
     newChunkName: createNames(CHUNK_NAME_BYTES),
-    taken: createRecent(MAX_TAKEN_ENTRIES),
-    kept: createRecent(MAX_KEPT_NOTIFICATIONS),
-    accounts: createRecent(MAX_RECENT_ACCOUNTS),
+    taken: createRecent(TAKEN_ENTRIES),
+    kept: createRecent(KEPT_NOTIFICATIONS),
+    accounts: createRecent(RECENT_ACCOUNTS),
     ring: () => kv.publish('notify-outbox', ['']),
   }
   return {
