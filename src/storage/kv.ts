@@ -45,7 +45,7 @@ import type { KeyedLock } from '../platform/concurrency/keyed-lock.ts'
  * - `index`: as `ordered`, without values.
  * - `queue`: leased work (`take`); a row has an instant when it is due.
  * - `line`: as `queue`, but a row is found by its place alone, which is a row less: whoever took it says where it is. Its
- *   key is 8 bytes. It is one set in each partition, without an end.
+ *   key is 8 bytes, of which the last one says how many things the row stands for. It is one set in each partition, without an end.
  */
 export type Shape = 'cell' | 'map' | 'ordered' | 'index' | 'queue' | 'line'
 
@@ -241,7 +241,7 @@ export interface Kv extends RowSource {
    * what they read; one that somebody else was faster than runs again.
    */
   run<T>(verbs: readonly PlacedVerb<T>[], now: number): Promise<T[]>
-  /** As `take`, of a line. */
+  /** As `take`, of a line; `limit` is of things, and may be passed by a first row that stands for more. */
   takePlaces(
     line: { table: Table; partitions: readonly string[] },
     lease: { limit: number; now: number; until: number },

@@ -4,7 +4,7 @@ import type { Verb, Write } from '../../../storage/kv.ts'
 import type { AccountCommit, AccountRecord, Subscription } from '../records.ts'
 import type { NotifyStore } from '../store.ts'
 import { digestOf, isFullOf, knownIn, liveRequests, NO_TOKEN, withRequest } from './account-rows.ts'
-import { placeBytes, type VerbDeps } from './deps.ts'
+import { placeBytes, type VerbDeps, weighed } from './deps.ts'
 import { newHead } from './heads.ts'
 import { ACCOUNTS, DUE, HEADS, OUTBOX, PAGES, partitionOf, REQUESTS, SUBSCRIBERS, TOPICS } from './rows.ts'
 
@@ -126,8 +126,8 @@ const commitVerb = (deps: VerbDeps, partition: string, commit: AccountCommit, as
     else if (old) writes.push(cell.remove())
     const outbox = OUTBOX.in(partition)
     for (const entry of entries) {
-      const key = placeBytes(deps.nextPlace())
-      writes.push(outbox.append({ at: entry.createdAt, key, value: { entry, receipt: undefined } }))
+      const key = weighed(deps.nextPlace(), 1)
+      writes.push(outbox.append({ at: entry.createdAt, key, value: { entry } }))
     }
     return { answer: { version: next.version }, writes }
   }

@@ -2,14 +2,14 @@
  * Receipts, in rows of many: a *chunk* has those that one call began in one partition, so no two calls meet at one when
  * they begin any, and what moves on together is one row mostly.
  *
- *     chunk     expiresAt 6 · begun 6 · receipts
- *     receipt   length 2 · state 1 · at 6 · of its outbox entry: due 6, place 8 · id of the copy · of the subscription ·
- *               account · account key, empty where it follows from the account · reason
+ *     chunk     expiresAt 6 · begun 6 · place in the outbox 8 · receipts
+ *     receipt   length 2 · state 1 · at 6 · id of the copy · of the subscription · account · account key, empty where it follows from the account · reason
  *
+ * A state has a bit more while the copy must be sent, which it must also when it was read in the history meanwhile.
  * A text is its length, 1 byte, and its bytes. An account that begins anew has another receipt in a later chunk, which counts.
  */
 import type { DeliveryState } from '../receipts.ts'
-import { idLength, isSame, readTime, TIME_BYTES, writeTime } from './ids.ts'
+import { idLength, isSame, readTime, TIME_BYTES, unpackId, writeTime } from './ids.ts'
 
 export const MAX_CHUNK_RECEIPTS = 8
 export const PLACE_BYTES = 8
@@ -22,12 +22,13 @@ export const STATES: Record<DeliveryState, number> = {
   failed: 5,
 }
 
-const HEAD_BYTES = 2 * TIME_BYTES
+const UNSENT = 0x80
+
+const PLACE_AT = 2 * TIME_BYTES
+const HEAD_BYTES = PLACE_AT + PLACE_BYTES
 const STATE_AT = 2
 const AT_AT = STATE_AT + 1
-const DUE_AT = AT_AT + TIME_BYTES
-const PLACE_AT = DUE_AT + TIME_BYTES
-const ID_AT = PLACE_AT + PLACE_BYTES
+const ID_AT = AT_AT + TIME_BYTES
 
 /** CAIP-10 in lower case without its chain, which the key of most accounts is. */
 const isKeyOf = (account: string, accountKey: string): boolean => {
@@ -40,10 +41,23 @@ const isKeyOf = (account: string, accountKey: string): boolean => {
   )
 }
 
-export const chunkHead = (expiresAt: number, begun: number): Buffer => {
+const keyOf = (account: string): string => {
+  const first = account.indexOf(':')
+  return account.slice(0, first) + account.slice(account.indexOf(':', first + 1)).toLowerCase()
+}
+
+/** Whether any of them must be sent still. */
+export const hasUnsent = (chunk: Buffer): boolean => {
+  for (let at = HEAD_BYTES; at < chunk.length; at += chunk.readUInt16BE(at))
+    if (isUnsent(chunk, at)) return true
+  return false
+}
+
+export const chunkHead = (expiresAt: number, begun: number, place: Buffer): Buffer => {
   const head = Buffer.allocUnsafe(HEAD_BYTES)
   writeTime(head, expiresAt, 0)
   writeTime(head, begun, TIME_BYTES)
+  head.set(place, PLACE_AT)
   return head
 }
 export const expiresAtOf = (chunk: Buffer): number => readTime(chunk, 0)
@@ -51,23 +65,20 @@ export const expiresAtOf = (chunk: Buffer): number => readTime(chunk, 0)
 /** A receipt that is queued. */
 export const newReceipt = (receipt: {
   at: number
-  place: Buffer
   copyId: Buffer
   subscriptionId: Buffer
   account: string
   accountKey: string
 }): Buffer => {
-  const { at, place, copyId, subscriptionId, account, accountKey } = receipt
+  const { at, copyId, subscriptionId, account, accountKey } = receipt
   const key = isKeyOf(account, accountKey) ? '' : accountKey
   const [accountBytes, keyBytes] = [Buffer.byteLength(account), Buffer.byteLength(key)]
   if (accountBytes > 255 || keyBytes > 255) throw new Error('An account is too long')
   const length = ID_AT + copyId.length + subscriptionId.length + 2 + accountBytes + keyBytes
   const bytes = Buffer.allocUnsafe(length)
   bytes.writeUInt16BE(length, 0)
-  bytes[STATE_AT] = STATES.queued
+  bytes[STATE_AT] = STATES.queued | UNSENT
   writeTime(bytes, at, AT_AT)
-  writeTime(bytes, at, DUE_AT)
-  bytes.set(place, PLACE_AT)
   bytes.set(copyId, ID_AT)
   let end = ID_AT + copyId.length
   bytes.set(subscriptionId, end)
@@ -87,11 +98,16 @@ export const findReceipt = (chunk: Buffer, copyId: Buffer): number => {
   return -1
 }
 
-export const stateAt = (chunk: Buffer, at: number): number => chunk[at + STATE_AT] ?? 0
+export const stateAt = (chunk: Buffer, at: number): number => (chunk[at + STATE_AT] ?? 0) & ~UNSENT
+export const isUnsent = (chunk: Buffer, at: number): boolean => ((chunk[at + STATE_AT] ?? 0) & UNSENT) !== 0
+/** In a chunk that is the caller's own. */
+export const markSent = (chunk: Buffer, at: number): void => {
+  chunk[at + STATE_AT] = stateAt(chunk, at)
+}
 
 /** Moves the receipt there on, in a chunk that is the caller's own. */
 export const moveReceipt = (chunk: Buffer, at: number, state: number, when: number): void => {
-  chunk[at + STATE_AT] = state
+  chunk[at + STATE_AT] = state | ((chunk[at + STATE_AT] ?? 0) & UNSENT)
   writeTime(chunk, when, at + AT_AT)
 }
 
@@ -110,6 +126,9 @@ export const subscriptionAt = (chunk: Buffer, at: number): Buffer => {
 }
 
 export interface ReceiptFacts {
+  copyId: string
+  subscriptionId: string
+  isUnsent: boolean
   account: string
   accountKey: string
   state: number
@@ -126,11 +145,12 @@ export const receiptsIn = (chunk: Buffer): ReceiptFacts[] => {
     const keyAt = accountAt + 1 + (chunk[accountAt] ?? 0)
     const reasonAt = keyAt + 1 + (chunk[keyAt] ?? 0)
     const account = chunk.toString('utf8', accountAt + 1, keyAt)
-    const key = chunk.toString('utf8', keyAt + 1, reasonAt)
-    const [namespace, , address = ''] = account.split(':')
     found.push({
+      copyId: unpackId(chunk, at + ID_AT),
+      subscriptionId: unpackId(chunk, subscription),
+      isUnsent: isUnsent(chunk, at),
       account,
-      accountKey: key || `${namespace}:${address.toLowerCase()}`,
+      accountKey: chunk[keyAt] ? chunk.toString('utf8', keyAt + 1, reasonAt) : keyOf(account),
       state: stateAt(chunk, at),
       at: readTime(chunk, at + AT_AT),
       reason: chunk.toString('utf8', reasonAt, at + chunk.readUInt16BE(at)),

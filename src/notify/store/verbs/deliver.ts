@@ -4,7 +4,7 @@ import type { PlacedVerb, Verb, Write } from '../../../storage/kv.ts'
 import type { NotificationName, ReceiptsStore } from '../receipts.ts'
 import type { Notification } from '../records.ts'
 import { expiresAtOf, findReceipt, moveReceipt, STATES, stateAt } from './chunks.ts'
-import { groupBy, placeBytes, type VerbDeps } from './deps.ts'
+import { groupBy, type VerbDeps, weighed } from './deps.ts'
 import { chunkIn, type ReceiptPlace, referenceIn } from './entries.ts'
 import { type Copy, copyAt, findInHead, findInPage, isHeldBy, pagesUntil } from './heads.ts'
 import { packId } from './ids.ts'
@@ -72,7 +72,7 @@ const deliver = (deps: VerbDeps, partition: string, wanted: readonly Wanted[]) =
     }
     // Where the receipts are is remembered mostly: then they are read with the heads.
     for (const { deliveredId } of wanted) {
-      const place = deps.taken.get(deliveredId)?.receipt
+      const place = deps.taken.get(deliveredId)?.receipts
       if (place) want(place)
     }
     const guessed = unread.splice(0)
@@ -101,9 +101,8 @@ const deliver = (deps: VerbDeps, partition: string, wanted: readonly Wanted[]) =
       open.isMoved = true
       moveReceipt(open.value, at, STATES.delivered, when)
       if (entry) {
-        const key = placeBytes(deps.nextPlace())
-        const value = { entry, receipt: undefined }
-        writes.push(OUTBOX.in(partition).append({ at: entry.createdAt, key, value }))
+        const key = weighed(deps.nextPlace(), 1)
+        writes.push(OUTBOX.in(partition).append({ at: entry.createdAt, key, value: { entry } }))
       }
       return { reference: copy.reference, sentAt: copy.sentAt }
     })

@@ -23,13 +23,13 @@ export const createRecent = <V>(minEntries: number): Recent<V> => {
 }
 
 /**
- * An entry that was taken here: where it is until it is completed, and where its receipt is: the relay reports soon, and
- * mostly here, what was sent from here.
+ * A row of the outbox that was taken here: where it is until it is gone, and where its receipts are: the relay reports soon,
+ * and mostly here, what was sent from here.
  */
-export interface TakenEntry {
+export interface TakenRow {
   partition: string
   handle: TakenPlace['handle'] | undefined
-  receipt: ReceiptPlace | undefined
+  receipts: ReceiptPlace | undefined
 }
 
 export interface VerbDeps {
@@ -39,7 +39,8 @@ export interface VerbDeps {
   nextPlace(): number
   /** A random one: it is new. */
   newChunkName(): Buffer
-  taken: Recent<TakenEntry>
+  /** By the ids of its entries. */
+  taken: Recent<TakenRow>
   /** Notifications that are kept, by their reference in hex. What is kept until an instant never changes. */
   kept: Recent<Notification>
   /** Accounts as they were last read: a commit follows a read, and a version never comes twice. */
@@ -56,6 +57,15 @@ export const createNames = (length: number): (() => Buffer) => {
     at += length
     return bytes.subarray(at - length, at)
   }
+}
+
+/** A place in the outbox: its last byte says how many entries stand there. */
+export const weighed = (place: number, entries: number): Buffer => {
+  const bytes = Buffer.allocUnsafe(8)
+  bytes.writeUIntBE(Math.floor(place / 2 ** 32), 0, 3)
+  bytes.writeUInt32BE(Math.floor(place) % 2 ** 32, 3)
+  bytes[7] = entries
+  return bytes
 }
 
 export const placeBytes = (place: number): Buffer => {

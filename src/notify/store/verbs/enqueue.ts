@@ -4,7 +4,7 @@ import type { PlacedVerb, Verb, Write } from '../../../storage/kv.ts'
 import type { Notification } from '../records.ts'
 import type { NotifyStore } from '../store.ts'
 import { chunkHead, MAX_CHUNK_RECEIPTS, newReceipt } from './chunks.ts'
-import { groupBy, placeBytes, type VerbDeps } from './deps.ts'
+import { groupBy, placeBytes, type VerbDeps, weighed } from './deps.ts'
 import { receiptPlaceOf } from './entries.ts'
 import {
   copyAt,
@@ -93,10 +93,9 @@ const enqueueSome = (
     const paged = yield* inPages(partition, unsure, now)
 
     const chunk = newChunkName()
-    const receipt = receiptPlaceOf(reference, chunk)
     const rest = copyRest({ sentAt, expiresAt, reference, chunk })
-    const receipts: Buffer[] = [chunkHead(expiresAt, now)]
-    const outbox = OUTBOX.in(partition)
+    const receipts: Buffer[] = []
+    let due = 0
     const writes: Write[] = []
     const answer = targets.map(({ accountKey, account, subscriptionId, outbox: entry }, nth): Outcome => {
       const [set, id] = [sets[nth], ids[nth]]
@@ -116,22 +115,23 @@ const enqueueSome = (
       }
       head = withCopy(head, id, rest)
       heads.set(subscriptionId, head)
-      const place = placeBytes(nextPlace())
+      writes.push(set.put({ value: head }))
       const { createdAt } = entry
-      writes.push(
-        set.put({ value: head }),
-        outbox.append({ at: createdAt, key: place, value: { entry, receipt } }),
-      )
-      const subscription = packId(subscriptionId)
+      due = Math.max(due, createdAt)
       receipts.push(
-        newReceipt({ at: createdAt, place, copyId: id, subscriptionId: subscription, account, accountKey }),
+        newReceipt({ at: createdAt, copyId: id, subscriptionId: packId(subscriptionId), account, accountKey }),
       )
       return 'sent'
     })
-    if (receipts.length > 1)
-      writes.push(
-        chunksOf(partition, reference).put({ key: chunk, value: Buffer.concat(receipts), expiresAt }),
-      )
+    if (receipts.length === 0) return { answer, writes }
+    const place = weighed(nextPlace(), receipts.length)
+    const value = Buffer.concat([chunkHead(expiresAt, now, place), ...receipts])
+    const { projectId, domain, id: notificationId, deliverBy } = notification
+    const pointer = { receipts: receiptPlaceOf(reference, chunk), projectId, domain, notificationId, expiresAt: deliverBy }
+    writes.push(
+      chunksOf(partition, reference).put({ key: chunk, value, expiresAt }),
+      OUTBOX.in(partition).append({ at: due, key: place, value: { pointer } }),
+    )
     return { answer, writes }
   }
 

@@ -6,7 +6,7 @@ import { defineTable } from '../../../storage/table.ts'
 import type { NotificationName } from '../receipts.ts'
 import type { Notification } from '../records.ts'
 import { ACCOUNT } from './account-rows.ts'
-import { ENTRY } from './entries.ts'
+import { OUTBOX_ROW } from './entries.ts'
 import { REFERENCE_BYTES } from './heads.ts'
 
 const bytes: Codec<Buffer> = {
@@ -44,7 +44,7 @@ const TABLES = {
     codec: ownJson<Notification>(),
     ends: true,
   }),
-  OUTBOX: defineTable({ name: 'notify.v.outbox', shape: 'line', codec: ENTRY }),
+  OUTBOX: defineTable({ name: 'notify.v.outbox', shape: 'line', codec: OUTBOX_ROW }),
 }
 export const { ACCOUNTS, REQUESTS, DUE, SUBSCRIBERS, TOPICS, HEADS, PAGES, CHUNKS, NOTIFICATIONS, OUTBOX } =
   TABLES

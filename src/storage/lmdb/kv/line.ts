@@ -77,6 +77,8 @@ export const settleInLine = (kv: KvState, one: LineWrite, place: Buffer, isDone:
   else if (isPassed && !held.has(name)) free.push(name)
 }
 
+const weightOf = (place: Buffer): number => place[PARTITION_AT - 1] ?? 1
+
 const taken = (name: string, place: Buffer, value: Buffer): TakenPlace => ({
   partition: name.slice(PARTITION_AT),
   handle: name,
@@ -104,24 +106,34 @@ export const takePlaces = (
     waiting.push({ name, freeAt: until })
   }
   const found: TakenPlace[] = []
-  while (found.length < limit) {
+  let left = limit
+  while (left > 0) {
     const name = free.pop()
     if (name === undefined) break
     if (held.has(name) || leaving.has(name)) continue
     const place = placeNamed(name)
     const value = rows.get(place)
     if (!value) continue
+    const weight = weightOf(place)
+    if (weight > left && found.length > 0) {
+      free.push(name)
+      return found
+    }
+    left -= weight
     hold(name)
     found.push(taken(name, place, value))
   }
-  if (found.length === limit) return found
+  if (left <= 0) return found
   const start = line.position && Buffer.concat([line.position, Buffer.from([0])])
-  for (const { key: at, value } of rows.getRange({ ...(start && { start }), limit: limit - found.length })) {
+  for (const { key: at, value } of rows.getRange({ ...(start && { start }), limit: left })) {
     if (at.readDoubleBE(0) > now) break
     // Both are copies of what the engine has.
-    line.position = at
     const name = nameOf(at)
+    const weight = weightOf(at)
+    if (weight > left && found.length > 0) break
+    line.position = at
     if (leaving.has(name)) continue
+    left -= weight
     hold(name)
     found.push(taken(name, at, value))
   }

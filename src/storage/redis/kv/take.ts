@@ -12,13 +12,13 @@ const planOf = async (
   redis: RedisConnection,
   partitions: readonly string[],
   orderOf: (partition: string) => string,
-  { now, limit }: { now: number; limit: number },
+  { now, limit, weight = 1 }: { now: number; limit: number; weight?: number },
 ): Promise<(readonly [string, number])[]> => {
   const peek = async (some: readonly string[]) => {
     const answers = list(await redis.one(() => redis.scriptBuffer(kvPeek, some.map(orderOf), [now])))
     return some.map((partition, at) => ({
       partition,
-      count: whole(answers[2 * at]),
+      count: weight * whole(answers[2 * at]),
       first: Number(answers[2 * at + 1]),
     }))
   }
@@ -28,13 +28,15 @@ const planOf = async (
 }
 
 const KEY_BYTES = 8
+/** About how many things a row of a line stands for at most. */
+const MAX_WEIGHT = 8
 
 export const takePlaces: (
   redis: RedisConnection,
   ...args: Parameters<Kv['takePlaces']>
 ) => Promise<TakenPlace[]> = async (redis, { table, partitions }, { limit, now, until }) => {
   const keyIn = (partition: string) => keyOf(redis.prefix, { table, partition, subject: '' })
-  const plan = await planOf(redis, partitions, keyIn, { now, limit })
+  const plan = await planOf(redis, partitions, keyIn, { now, limit, weight: MAX_WEIGHT })
   const taken = await inCalls(redis, plan, async (some) => {
     const args = [now, until, ...some.map(([, most]) => most)]
     const keys = some.map(([partition]) => keyIn(partition))

@@ -69,15 +69,17 @@ export const kvTakePlaces = defineScript(
 local answers = {}
 for at, line in ipairs(KEYS) do
   local found = redis.call('ZRANGEBYSCORE', line, '-inf', ARGV[1], 'LIMIT', 0, ARGV[2 + at])
-  if #found > 0 then
-    local rows = {}
-    for nth, member in ipairs(found) do
-      rows[2 * nth - 1] = ARGV[2]
-      rows[2 * nth] = member
-    end
-    redis.call('ZADD', line, unpack(rows))
+  local rows, taken, left = {}, {}, tonumber(ARGV[2 + at])
+  for nth, member in ipairs(found) do
+    local weight = string.byte(member, 8)
+    if weight > left and nth > 1 then break end
+    left = left - weight
+    rows[2 * nth - 1] = ARGV[2]
+    rows[2 * nth] = member
+    taken[nth] = member
   end
-  answers[at] = found
+  if #rows > 0 then redis.call('ZADD', line, unpack(rows)) end
+  answers[at] = taken
 end
 return answers`,
 )
