@@ -4,15 +4,13 @@ import { ProtocolError } from '../../../protocol/errors.ts'
 import type { DeliveredNotification, Notification } from '../records.ts'
 import type { NotifyStore } from '../store.ts'
 import type { VerbDeps } from './deps.ts'
-import { type Copy, copiesIn, copiesInHead, unreadOf } from './heads.ts'
+import { type Copy, copiesIn, copiesInHead, MAX_HEAD_COPIES, unreadOf } from './heads.ts'
 import { packId, unpackId } from './ids.ts'
 import { HEADS, notificationCell, PAGES, partitionOf } from './rows.ts'
 
 type HistoryPage = Parameters<NotifyStore['history']>[1]
 type History = Awaited<ReturnType<NotifyStore['history']>>
 
-/** Pages of one read: about what a wallet asks for at once. */
-const READ_PAGES = 4
 
 /** Newest first, ties by id descending. */
 const byTime = (a: Copy, b: Copy): number => b.sentAt - a.sentAt || Buffer.compare(b.id, a.id)
@@ -53,9 +51,11 @@ export const createHistory = (deps: VerbDeps): HistoryVerbs => ({
   async history(accountKey, subscriptionId, { after, limit, unreadFirst, now }) {
     const partition = partitionOf(accountKey)
     const pages = PAGES.in(partition, subscriptionId)
+    // The head has some of them, and what is behind tells whether there is more.
+    const pagesAtOnce = Math.ceil(limit / MAX_HEAD_COPIES) + 1
     const [{ value: head }, first] = await read(deps.kv, [
       HEADS.in(partition, subscriptionId).get(),
-      pages.range({ limit: READ_PAGES, isReverse: true }),
+      pages.range({ limit: pagesAtOnce, isReverse: true }),
     ])
     if (!head) {
       if (after !== null) throw new ProtocolError('unknown_notification')
@@ -68,7 +68,7 @@ export const createHistory = (deps: VerbDeps): HistoryVerbs => ({
     for (;;) {
       for (const { value } of some) copies.push(...copiesIn(value))
       const last = some.at(-1)
-      const isWhole = some.length < READ_PAGES
+      const isWhole = some.length < pagesAtOnce
       const until = last ? last.key.readDoubleBE(0) : 0
       copies.sort(order)
       const begin = start ? copies.findIndex(({ id }) => id.equals(start)) : -1
@@ -87,7 +87,7 @@ export const createHistory = (deps: VerbDeps): HistoryVerbs => ({
         const hasMoreUnread = hasMore && behind.slice(limit).some(({ isRead }) => !isRead)
         return { notifications, hasMore, hasMoreUnread }
       }
-      some = last ? (await read(deps.kv, [pages.range({ to: last.key, limit: READ_PAGES, isReverse: true })]))[0] : []
+      some = last ? (await read(deps.kv, [pages.range({ to: last.key, limit: pagesAtOnce, isReverse: true })]))[0] : []
     }
   },
 
