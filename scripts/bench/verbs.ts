@@ -96,7 +96,8 @@ const redisSide = async (name: Side['name']): Promise<Side> => {
     stores,
     ...verbsOf(name, stores),
     redisCpu: async () =>
-      1e6 * ((await info('cpu', 'used_cpu_user_main_thread')) + (await info('cpu', 'used_cpu_sys_main_thread'))),
+      1e6 *
+      ((await info('cpu', 'used_cpu_user_main_thread')) + (await info('cpu', 'used_cpu_sys_main_thread'))),
     bytes: () => info('memory', 'used_memory'),
   }
 }
@@ -175,7 +176,10 @@ const responseOf = (cause: string, topic: string, now: number): OutboxEntry =>
       rpcId: '1677161676776777',
       signer: 'app.example',
       signerKey: 'did:key:z6MkqU5wmj1fKJhP1rXjBtHpuqiUd4yPYTTvcYbkSHhTjDsG',
-      claims: { act: 'notify_update_response', aud: 'did:key:z6MkqU5wmj1fKJhP1rXjBtHpuqiUd4yPYTTvcYbkSHhTjDsG' },
+      claims: {
+        act: 'notify_update_response',
+        aud: 'did:key:z6MkqU5wmj1fKJhP1rXjBtHpuqiUd4yPYTTvcYbkSHhTjDsG',
+      },
     },
     now,
   )
@@ -191,7 +195,13 @@ const note = (name: string, value: number) => figures.set(name, [...(figures.get
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
-const measured = async (side: Side, name: string, items: number, isKept: boolean, work: () => Promise<void>) => {
+const measured = async (
+  side: Side,
+  name: string,
+  items: number,
+  isKept: boolean,
+  work: () => Promise<void>,
+) => {
   const redisBefore = await side.redisCpu()
   const before = process.cpuUsage()
   await work()
@@ -277,7 +287,12 @@ const publishRound = async (side: Side, label: string, size: number, isKept: boo
     for (const page of pages) {
       const at = Date.now()
       const marked = await verbs.markDelivered(
-        page.map(({ accountKey, subscriptionId, deliveredId }) => ({ accountKey, subscriptionId, deliveredId, at })),
+        page.map(({ accountKey, subscriptionId, deliveredId }) => ({
+          accountKey,
+          subscriptionId,
+          deliveredId,
+          at,
+        })),
       )
       if (marked.some((one) => one?.id !== notification.id)) throw new Error('not marked')
     }
@@ -365,10 +380,13 @@ const report = (label: string) => {
   const verbs = ['enqueue', 'enqueue again', 'take', 'complete', 'deliver', 'account', 'history', 'update']
   for (const size of PAGES)
     for (const verb of verbs) {
-      const at = (side: string, of: string) => median(figures.get(`${label} ${size} ${verb} ${side} ${of}`) ?? [])
+      const at = (side: string, of: string) =>
+        median(figures.get(`${label} ${size} ${verb} ${side} ${of}`) ?? [])
       const [native, port] = [at('native', 'node'), at('port', 'node')]
       const redis =
-        label === 'redis' ? `   redis ${at('native', 'redis').toFixed(1)} → ${at('port', 'redis').toFixed(1)}` : ''
+        label === 'redis'
+          ? `   redis ${at('native', 'redis').toFixed(1)} → ${at('port', 'redis').toFixed(1)}`
+          : ''
       const speed = (native / port).toFixed(2)
       console.log(
         `${label.padEnd(6)}${String(size).padEnd(5)}${verb.padEnd(15)}${native.toFixed(1).padStart(8)} → ${port.toFixed(1).padStart(7)}  speed ${speed}${redis}`,

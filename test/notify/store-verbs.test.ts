@@ -48,9 +48,22 @@ for (const engine of engines) {
     const target = ({ accountKey, id: subscriptionId }: Subscriber, of: Notification) => {
       const deliveredId = deliveredIdOf(subscriptionId, of.id)
       const { projectId, domain, id: notificationId } = of
-      const task = { kind: 'notification' as const, accountKey, subscriptionId, projectId, domain, notificationId }
+      const task = {
+        kind: 'notification' as const,
+        accountKey,
+        subscriptionId,
+        projectId,
+        domain,
+        notificationId,
+      }
       const outbox: OutboxEntry = { id: deliveredId, task, createdAt: NOW, expiresAt: of.deliverBy }
-      return { accountKey, account: accountKey.replace('155:', '155:1:'), subscriptionId, deliveredId, outbox }
+      return {
+        accountKey,
+        account: accountKey.replace('155:', '155:1:'),
+        subscriptionId,
+        deliveredId,
+        outbox,
+      }
     }
     const stateOf = async ({ accountKey, id }: Subscriber, of: Notification) => {
       const partition = partitionOf(accountKey)
@@ -173,7 +186,9 @@ for (const engine of engines) {
       expect(taken).toEqual(outbox)
       await complete(taken)
       const { version: later } = await verbs.account(accountKey)
-      expect(await verbs.commit({ accountKey, expectedVersion: later, record: record(), outbox: [] })).toBe('committed')
+      expect(await verbs.commit({ accountKey, expectedVersion: later, record: record(), outbox: [] })).toBe(
+        'committed',
+      )
       const of = await published()
       expect(await verbs.enqueue(of, [target({ accountKey, id }, of)])).toEqual(['gone'])
     })

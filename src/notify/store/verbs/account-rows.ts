@@ -138,7 +138,8 @@ export const liveRequests = (requests: Buffer, now: number): { live: Buffer; unt
   if (soonest > now) return { live: requests, until }
   const live: Buffer[] = []
   for (let at = 0; at < requests.length; at += REQUEST_BYTES)
-    if (requests.readDoubleBE(at + 2 * DIGEST_BYTES) > now) live.push(requests.subarray(at, at + REQUEST_BYTES))
+    if (requests.readDoubleBE(at + 2 * DIGEST_BYTES) > now)
+      live.push(requests.subarray(at, at + REQUEST_BYTES))
   return { live: Buffer.concat(live), until }
 }
 

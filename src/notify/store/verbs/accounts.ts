@@ -44,7 +44,12 @@ const begun = (partition: string, accountKey: string, one: Subscription, old: Ac
 }
 
 /** What brings the rows from the old record to the next one. */
-const indexWrites = (partition: string, accountKey: string, old: AccountRecord, next: AccountRecord): Write[] => {
+const indexWrites = (
+  partition: string,
+  accountKey: string,
+  old: AccountRecord,
+  next: AccountRecord,
+): Write[] => {
   const writes: Write[] = []
   for (const one of old.subscriptions)
     if (!next.subscriptions.some(stays(one))) writes.push(...ended(partition, accountKey, one, next))
@@ -57,7 +62,8 @@ const dueKey = (at: number, accountKey: string) => Buffer.concat([placeBytes(at)
 
 /** Where the account stands from now on in the list of what expires: where it stood, unless that would be too late. */
 const dueWrites = (partition: string, accountKey: string, former: number, wanted: number) => {
-  if (former > 0 && former <= wanted && wanted !== Number.POSITIVE_INFINITY) return { due: former, writes: [] }
+  if (former > 0 && former <= wanted && wanted !== Number.POSITIVE_INFINITY)
+    return { due: former, writes: [] }
   const set = DUE.in(partition)
   const writes: Write[] = former > 0 ? [set.remove(dueKey(former, accountKey))] : []
   if (wanted === Number.POSITIVE_INFINITY) return { due: 0, writes }
@@ -87,7 +93,13 @@ interface Asked {
   expiresAt: number
 }
 
-const commitVerb = (deps: VerbDeps, partition: string, commit: AccountCommit, asked: Asked | undefined, now: number) =>
+const commitVerb = (
+  deps: VerbDeps,
+  partition: string,
+  commit: AccountCommit,
+  asked: Asked | undefined,
+  now: number,
+) =>
   function* (): Verb<Refusal | { version: number }> {
     const { accountKey, expectedVersion, record, outbox: entries } = commit
     const cell = ACCOUNTS.in(partition, accountKey)

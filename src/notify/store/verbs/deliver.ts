@@ -107,7 +107,8 @@ const deliver = (deps: VerbDeps, partition: string, wanted: readonly Wanted[]) =
       return { reference: copy.reference, sentAt: copy.sentAt }
     })
     for (const { set, key, value, isMoved } of chunks.values())
-      if (isMoved && value) writes.push(set.put({ key, value, expiresAt: expiresAtOf(value), keepsEnd: true }))
+      if (isMoved && value)
+        writes.push(set.put({ key, value, expiresAt: expiresAtOf(value), keepsEnd: true }))
     return { answer, writes }
   }
 

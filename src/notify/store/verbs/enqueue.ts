@@ -35,7 +35,8 @@ export const keep = async ({ kv, kept }: VerbDeps, notification: Notification): 
   const cell = notificationCell(reference)
   const name = cell.name.subject
   const { createdAt: now, expiresAt } = notification
-  const isKept = (one: Notification | undefined): one is Notification => one !== undefined && one.expiresAt > now
+  const isKept = (one: Notification | undefined): one is Notification =>
+    one !== undefined && one.expiresAt > now
   const known = kept.get(name)
   if (isKept(known)) return known
   const [{ value: there }] = await read(kv, [cell.get()])
@@ -119,7 +120,13 @@ const enqueueSome = (
       const { createdAt } = entry
       due = Math.max(due, createdAt)
       receipts.push(
-        newReceipt({ at: createdAt, copyId: id, subscriptionId: packId(subscriptionId), account, accountKey }),
+        newReceipt({
+          at: createdAt,
+          copyId: id,
+          subscriptionId: packId(subscriptionId),
+          account,
+          accountKey,
+        }),
       )
       return 'sent'
     })
@@ -127,7 +134,13 @@ const enqueueSome = (
     const place = weighed(nextPlace(), receipts.length)
     const value = Buffer.concat([chunkHead(expiresAt, now, place), ...receipts])
     const { projectId, domain, id: notificationId, deliverBy } = notification
-    const pointer = { receipts: receiptPlaceOf(reference, chunk), projectId, domain, notificationId, expiresAt: deliverBy }
+    const pointer = {
+      receipts: receiptPlaceOf(reference, chunk),
+      projectId,
+      domain,
+      notificationId,
+      expiresAt: deliverBy,
+    }
     writes.push(
       chunksOf(partition, reference).put({ key: chunk, value, expiresAt }),
       OUTBOX.in(partition).append({ at: due, key: place, value: { pointer } }),

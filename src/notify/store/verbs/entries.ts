@@ -10,7 +10,8 @@ import { CHUNK_NAME_BYTES, REFERENCE_BYTES } from './heads.ts'
 export type ReceiptPlace = string
 export const receiptPlaceOf = (reference: Buffer, chunk: Buffer): ReceiptPlace =>
   reference.toString('latin1') + chunk.toString('latin1')
-export const referenceIn = (place: ReceiptPlace): Buffer => Buffer.from(place.slice(0, REFERENCE_BYTES), 'latin1')
+export const referenceIn = (place: ReceiptPlace): Buffer =>
+  Buffer.from(place.slice(0, REFERENCE_BYTES), 'latin1')
 export const chunkIn = (place: ReceiptPlace): Buffer => Buffer.from(place.slice(REFERENCE_BYTES), 'latin1')
 
 /** What the entries of a chunk have in common. */

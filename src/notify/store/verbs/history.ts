@@ -11,7 +11,6 @@ import { HEADS, notificationCell, PAGES, partitionOf } from './rows.ts'
 type HistoryPage = Parameters<NotifyStore['history']>[1]
 type History = Awaited<ReturnType<NotifyStore['history']>>
 
-
 /** Newest first, ties by id descending. */
 const byTime = (a: Copy, b: Copy): number => b.sentAt - a.sentAt || Buffer.compare(b.id, a.id)
 const byUnread = (a: Copy, b: Copy): number => Number(a.isRead) - Number(b.isRead) || byTime(a, b)
@@ -87,7 +86,9 @@ export const createHistory = (deps: VerbDeps): HistoryVerbs => ({
         const hasMoreUnread = hasMore && behind.slice(limit).some(({ isRead }) => !isRead)
         return { notifications, hasMore, hasMoreUnread }
       }
-      some = last ? (await read(deps.kv, [pages.range({ to: last.key, limit: pagesAtOnce, isReverse: true })]))[0] : []
+      some = last
+        ? (await read(deps.kv, [pages.range({ to: last.key, limit: pagesAtOnce, isReverse: true })]))[0]
+        : []
     }
   },
 

@@ -97,7 +97,9 @@ const complete = (partition: string, done: readonly Done[], when: number) =>
       const kept = found[nth]?.value
       const chunk = kept && settled(kept, one.own, when, failed)
       if (chunk)
-        writes.push(one.set.put({ key: one.key, value: chunk, expiresAt: expiresAtOf(chunk), keepsEnd: true }))
+        writes.push(
+          one.set.put({ key: one.key, value: chunk, expiresAt: expiresAtOf(chunk), keepsEnd: true }),
+        )
       const present = chunk ?? kept
       if (!present || !hasUnsent(present)) drop(one.own[0]?.row)
     }
@@ -111,7 +113,14 @@ const entriesOf = (pointer: Pointer, chunk: Buffer): OutboxEntry[] => {
   const entries: OutboxEntry[] = []
   for (const { copyId, subscriptionId, accountKey, isUnsent: isWanted, at } of receiptsIn(chunk)) {
     if (!isWanted) continue
-    const task = { kind: 'notification' as const, accountKey, subscriptionId, projectId, domain, notificationId }
+    const task = {
+      kind: 'notification' as const,
+      accountKey,
+      subscriptionId,
+      projectId,
+      domain,
+      notificationId,
+    }
     entries.push({ id: copyId, task, createdAt: at, expiresAt })
   }
   return entries
@@ -119,8 +128,8 @@ const entriesOf = (pointer: Pointer, chunk: Buffer): OutboxEntry[] => {
 
 /** What the rows stand for, in their order. */
 const expand = async (deps: VerbDeps, places: readonly TakenPlace[]): Promise<OutboxEntry[]> => {
-  const rows = places.map(({ partition, key, value }): OutboxRow =>
-    OUTBOX.valueOf({ set: setIn(partition), key, value }),
+  const rows = places.map(
+    ({ partition, key, value }): OutboxRow => OUTBOX.valueOf({ set: setIn(partition), key, value }),
   )
   const wanted = rows.flatMap((row, nth) => {
     const partition = places[nth]?.partition

@@ -18,16 +18,11 @@ const TAKEN_ENTRIES = 50_000
 const KEPT_NOTIFICATIONS = 200
 const RECENT_ACCOUNTS = 3_000
 
-export type Verbs = HistoryVerbs & Pick<
-  NotifyStore,
-  | 'account'
-  | 'commit'
-  | 'putNotification'
-  | 'enqueue'
-  | 'takeOutbox'
-  | 'completeOutbox'
-  | 'markDelivered'
->
+export type Verbs = HistoryVerbs &
+  Pick<
+    NotifyStore,
+    'account' | 'commit' | 'putNotification' | 'enqueue' | 'takeOutbox' | 'completeOutbox' | 'markDelivered'
+  >
 
 export const createVerbs = (kv: Kv, clock: Pick<Clock, 'now'>): Verbs => {
   let place = 0

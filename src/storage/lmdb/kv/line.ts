@@ -41,7 +41,8 @@ export type LineWrite = Extract<Write, { kind: 'append' | 'drop' }>
 export const placeInLine = (one: LineWrite): Buffer => {
   if (one.kind === 'drop') return typeof one.handle === 'string' ? placeNamed(one.handle) : one.handle
   const { set, at, key } = one
-  if (key.length !== NUMBER_BYTES || set.subject !== '') throw new Error('A line is one set with keys of 8 bytes')
+  if (key.length !== NUMBER_BYTES || set.subject !== '')
+    throw new Error('A line is one set with keys of 8 bytes')
   const place = Buffer.allocUnsafe(PARTITION_AT + Buffer.byteLength(set.partition))
   place.writeDoubleBE(at, 0)
   place.set(key, NUMBER_BYTES)

@@ -12,7 +12,14 @@ const TTL_MARGIN_MS = HOUR_MS
 const ROW_OVERHEAD_BYTES = 24
 const BATCH_OVERHEAD_BYTES = 128
 
-const LETTERS: Record<Shape, string> = { cell: 'c', map: 'm', ordered: 'o', index: 'i', queue: 'q', line: 'l' }
+const LETTERS: Record<Shape, string> = {
+  cell: 'c',
+  map: 'm',
+  ordered: 'o',
+  index: 'i',
+  queue: 'q',
+  line: 'l',
+}
 
 /** Checks of one kind of one set, or its puts, or another write. */
 interface Group {
@@ -117,7 +124,8 @@ const keptValue = (one: Write, expiresAt: number | undefined): Buffer => {
 }
 
 const keyOf = (one: Check | Write): Buffer => {
-  if (one.kind === 'drop') return typeof one.handle === 'string' ? Buffer.from(one.handle, 'latin1') : one.handle
+  if (one.kind === 'drop')
+    return typeof one.handle === 'string' ? Buffer.from(one.handle, 'latin1') : one.handle
   return 'id' in one ? one.id : 'key' in one ? one.key : NONE
 }
 
