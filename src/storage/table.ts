@@ -16,6 +16,8 @@ import type {
   Batch,
   Check,
   Kv,
+  Lease,
+  LineRow,
   PlacedRow,
   Range,
   ReadAnswer,
@@ -138,7 +140,13 @@ export interface TableSet<V> {
   clear(): Write
   enqueue(row: Placed<V> & { at: number }): Write
   delay(key: Buffer, at: number, value?: V): Write
-  append(row: { at: number; key: Buffer; value: V }): Write
+  /** A row of a line, as writes and reads name it. */
+  placed(row: { at: number; key: Buffer; value: V }): LineRow
+  append(row: LineRow, lease?: Lease): Write
+  drop(row: LineRow): Write
+  replace(row: LineRow, next: LineRow): Write
+  release(row: LineRow, heldUntil: number, at: number): Write
+  isFree(row: LineRow, now: number): Read<boolean>
 }
 
 /** `key`: of a cell it is left out. `expiresAt`: exactly for tables with `ends`. An index has no value. */
@@ -291,8 +299,31 @@ class RowSet<V> implements TableSet<V> {
     return { kind: 'delay', set: this.name, id, at, ...changed }
   }
 
-  append({ at, key, value }: { at: number; key: Buffer; value: V }): Write {
-    return { kind: 'append', set: this.name, at, key, value: this.#seal(key, value) }
+  placed({ at, key, value }: { at: number; key: Buffer; value: V }): LineRow {
+    return { at, key, value: this.#seal(key, value) }
+  }
+
+  append(row: LineRow, lease?: Lease): Write {
+    return lease ? { kind: 'append', set: this.name, row, lease } : { kind: 'append', set: this.name, row }
+  }
+
+  drop(row: LineRow): Write {
+    return { kind: 'drop', set: this.name, row }
+  }
+
+  replace(row: LineRow, next: LineRow): Write {
+    return { kind: 'replace', set: this.name, row, next }
+  }
+
+  release(row: LineRow, heldUntil: number, at: number): Write {
+    return { kind: 'release', set: this.name, row, heldUntil, at }
+  }
+
+  isFree(row: LineRow, now: number): Read<boolean> {
+    return {
+      request: { kind: 'lease', set: this.name, row, now },
+      decode: (answer) => answerOf(answer, 'lease').isFree,
+    }
   }
 }
 

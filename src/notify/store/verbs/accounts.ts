@@ -1,17 +1,22 @@
 /** Accounts: the record, and the rows that follow from it. */
-import { ask, read, runOne } from '../../../storage/table.ts'
+import { name } from '../../../storage/bytes.ts'
 import type { Verb, Write } from '../../../storage/kv.ts'
+import { ask, read, runOne } from '../../../storage/table.ts'
+import { type KeptAccountRow, liveRequests } from '../packed/account-rows.ts'
+import { newHead } from '../packed/heads.ts'
 import type { AccountCommit, AccountRecord, Subscription } from '../records.ts'
 import type { NotifyStore } from '../store.ts'
-import { digestOf, isFullOf, knownIn, liveRequests, NO_TOKEN, withRequest } from './account-rows.ts'
-import { placeBytes, type VerbDeps, weighed } from './deps.ts'
-import { newHead } from './heads.ts'
-import { ACCOUNTS, DUE, HEADS, OUTBOX, PAGES, partitionOf, REQUESTS, SUBSCRIBERS, TOPICS } from './rows.ts'
+import { placeBytes, type VerbDeps } from './deps.ts'
+import { entryWrites, newEntries } from './line.ts'
+import { ownerHints } from './owners.ts'
+import { type AskedRequest, askedOf, knownRequest, rememberedWith, requestsOf } from './requests.ts'
+import { ACCOUNTS, DUE, HEADS, LAST_OF_KEY, PAGES, partitionOf, SUBSCRIBERS, TOPICS } from './tables.ts'
 
-const EMPTY_RECORD: AccountRecord = { subscriptions: [], watchers: [] }
+export const EMPTY_RECORD: AccountRecord = { subscriptions: [], watchers: [] }
 type Refusal = Exclude<Awaited<ReturnType<NotifyStore['commit']>>, 'committed'>
 
-const soonest = ({ subscriptions, watchers }: AccountRecord): number => {
+/** When the first thing of the account expires. */
+export const soonest = ({ subscriptions, watchers }: AccountRecord): number => {
   let at = Number.POSITIVE_INFINITY
   for (const { expiresAt } of subscriptions) at = Math.min(at, expiresAt)
   for (const { expiresAt } of watchers) at = Math.min(at, expiresAt)
@@ -24,21 +29,25 @@ const stays = (a: Subscription) => (b: Subscription) =>
 const ended = (partition: string, accountKey: string, one: Subscription, next: AccountRecord): Write[] => {
   const has = (is: (other: Subscription) => boolean) => next.subscriptions.some(is)
   return [
-    ...(has(({ topic }) => topic === one.topic) ? [] : [TOPICS.in(partition).remove(Buffer.from(one.topic))]),
+    ...(has(({ topic }) => topic === one.topic) ? [] : [TOPICS.in(partition).remove(name(one.topic))]),
     ...(has(({ domain }) => domain === one.domain)
       ? []
-      : [SUBSCRIBERS.in(partition, one.domain).remove(Buffer.from(accountKey))]),
+      : [SUBSCRIBERS.in(partition, one.domain).remove(name(accountKey))]),
     ...(has(({ id }) => id === one.id)
       ? []
-      : [HEADS.in(partition, one.id).remove(), PAGES.in(partition, one.id).clear()]),
+      : [
+          HEADS.in(partition, one.id).remove(),
+          PAGES.in(partition, one.id).clear(),
+          LAST_OF_KEY.in(partition, one.id).clear(),
+        ]),
   ]
 }
 
 const begun = (partition: string, accountKey: string, one: Subscription, old: AccountRecord): Write[] => {
   const isNew = !old.subscriptions.some(({ id }) => id === one.id)
   return [
-    TOPICS.in(partition).put({ key: Buffer.from(one.topic), value: true }),
-    SUBSCRIBERS.in(partition, one.domain).put({ key: Buffer.from(accountKey), value: true }),
+    TOPICS.in(partition).put({ key: name(one.topic), value: true }),
+    SUBSCRIBERS.in(partition, one.domain).put({ key: name(accountKey), value: true }),
     ...(isNew ? [HEADS.in(partition, one.id).put({ value: newHead(accountKey) })] : []),
   ]
 }
@@ -58,10 +67,18 @@ const indexWrites = (
   return writes
 }
 
-const dueKey = (at: number, accountKey: string) => Buffer.concat([placeBytes(at), Buffer.from(accountKey)])
+const dueKey = (at: number, accountKey: string) => Buffer.concat([placeBytes(at), name(accountKey)])
 
-/** Where the account stands from now on in the list of what expires: where it stood, unless that would be too late. */
-const dueWrites = (partition: string, accountKey: string, former: number, wanted: number) => {
+/**
+ * Where the account stands from now on in the list of what expires: where it stood, unless that would be too late. Whoever finds
+ * it there too early moves it.
+ */
+export const dueWrites = (
+  partition: string,
+  accountKey: string,
+  former: number,
+  wanted: number,
+): { due: number; writes: Write[] } => {
   if (former > 0 && former <= wanted && wanted !== Number.POSITIVE_INFINITY)
     return { due: former, writes: [] }
   const set = DUE.in(partition)
@@ -70,78 +87,57 @@ const dueWrites = (partition: string, accountKey: string, former: number, wanted
   return { due: wanted, writes: [...writes, set.put({ key: dueKey(wanted, accountKey), value: true })] }
 }
 
-const NO_REQUESTS = Buffer.alloc(0)
-const MAX_PAGES = 1_000
-
-/** The requests that the account remembers with this one, and the page of those that are too many. */
-const rememberedWith = (
-  partition: string,
-  accountKey: string,
-  requests: Buffer,
-  { id, token, expiresAt, now }: { id: Buffer; token: Buffer; expiresAt: number; now: number },
-) => {
-  const { live, until } = liveRequests(requests, now)
-  if (!isFullOf(live)) return { requests: withRequest(live, id, token, expiresAt), until: 0, writes: [] }
-  const key = Buffer.concat([placeBytes(until), id])
-  const page = REQUESTS.in(partition, accountKey).put({ key, value: live, expiresAt: until })
-  return { requests: withRequest(NO_REQUESTS, id, token, expiresAt), until, writes: [page] }
+/** An account that is empty is kept until its requests are forgotten. */
+export const endOf = ({ record, requests }: Pick<KeptAccountRow, 'record' | 'requests'>): number => {
+  const first = soonest(record)
+  if (first !== Number.POSITIVE_INFINITY || requests.length === 0) return first
+  return liveRequests(requests, 0).until
 }
 
-interface Asked {
-  id: Buffer
-  token: Buffer
-  expiresAt: number
+/** A version never comes twice, not even for an account that was gone in between. */
+export const nextVersion = ({ nextPlace }: Pick<VerbDeps, 'nextPlace'>, version: number): number =>
+  Math.max(version + 1, Math.floor(nextPlace()))
+
+interface Committing {
+  commit: AccountCommit
+  asked: AskedRequest | undefined
+  partition: string
+  now: number
 }
 
-const commitVerb = (
-  deps: VerbDeps,
-  partition: string,
-  commit: AccountCommit,
-  asked: Asked | undefined,
-  now: number,
-) =>
+const commitVerb = (deps: VerbDeps, { commit, asked, partition, now }: Committing) =>
   function* (): Verb<Refusal | { version: number }> {
-    const { accountKey, expectedVersion, record, outbox: entries } = commit
+    const { accountKey, expectedVersion, record } = commit
     const cell = ACCOUNTS.in(partition, accountKey)
     const [{ value: old }] = yield* ask([cell.get()])
-    const requests = old?.requests ?? NO_REQUESTS
-    const pagedUntil = old?.pagedUntil ?? 0
     const unchanged = (answer: Refusal) => ({ answer, writes: [] })
-    if (asked) {
-      let known = knownIn(requests, asked.id, asked.token, now)
-      if (!known && pagedUntil > now) {
-        const from = placeBytes(now)
-        const [pages] = yield* ask([REQUESTS.in(partition, accountKey).range({ from, limit: MAX_PAGES })])
-        for (const { value } of pages) known ??= knownIn(value, asked.id, asked.token, now)
-      }
-      if (known) return unchanged(known)
-    }
+    const known = asked && (yield* knownRequest(partition, accountKey, requestsOf(old), asked))
+    if (known) return unchanged(known)
     const version = old?.version ?? 0
     if (version !== expectedVersion) return unchanged('conflict')
 
+    const entries = yield* newEntries(partition, commit.outbox)
     const recent = deps.accounts.get(accountKey)
     const former = recent?.version === version ? recent.record : (old?.record ?? EMPTY_RECORD)
+    const hints = yield* ownerHints(accountKey, former, record)
     const writes = indexWrites(partition, accountKey, former, record)
-    const { due, writes: moves } = dueWrites(partition, accountKey, old?.due ?? 0, soonest(record))
-    const remembered = asked && rememberedWith(partition, accountKey, requests, { ...asked, now })
-    writes.push(...moves, ...(remembered?.writes ?? []))
-    const next = {
-      version: Math.max(version + 1, Math.floor(deps.nextPlace())),
-      due,
-      pagedUntil: Math.max(pagedUntil, remembered?.until ?? 0),
-      requests: remembered?.requests ?? requests,
-      record,
-    }
-    const isEmpty = record.subscriptions.length + record.watchers.length === 0
-    // An account that is empty goes when its requests have been forgotten.
-    if (!isEmpty || next.requests.length > 0) writes.push(cell.put({ value: next }))
+    const remembered = asked
+      ? rememberedWith(partition, accountKey, requestsOf(old), asked, now)
+      : { ...requestsOf(old), writes: [], hints: [] }
+    const { requests, pagedUntil } = remembered
+    const isEmpty = record.subscriptions.length + record.watchers.length === 0 && requests.length === 0
+    const { due, writes: moves } = dueWrites(
+      partition,
+      accountKey,
+      old?.due ?? 0,
+      endOf({ record, requests }),
+    )
+    writes.push(...moves, ...remembered.writes)
+    const next = { version: nextVersion(deps, version), due, pagedUntil, requests, record }
+    if (!isEmpty) writes.push(cell.put({ value: next }))
     else if (old) writes.push(cell.remove())
-    const outbox = OUTBOX.in(partition)
-    for (const entry of entries) {
-      const key = weighed(deps.nextPlace(), 1)
-      writes.push(outbox.append({ at: entry.createdAt, key, value: { entry } }))
-    }
-    return { answer: { version: next.version }, writes }
+    writes.push(...entryWrites(partition, entries, deps.nextPlace))
+    return { answer: { version: next.version }, writes, hints: [...hints, ...remembered.hints] }
   }
 
 export const createAccounts = (deps: VerbDeps): Pick<NotifyStore, 'account' | 'commit'> => ({
@@ -159,16 +155,36 @@ export const createAccounts = (deps: VerbDeps): Pick<NotifyStore, 'account' | 'c
   async commit(commit) {
     const { accountKey, requestId, outbox } = commit
     const partition = partitionOf(accountKey)
-    const asked = requestId && {
-      id: digestOf(requestId.id),
-      token: requestId.token === undefined ? NO_TOKEN : digestOf(requestId.token),
-      expiresAt: requestId.expiresAt,
-    }
     const now = deps.clock.now()
-    const answer = await runOne(deps.kv, partition, now, commitVerb(deps, partition, commit, asked, now))
+    const asked = requestId && askedOf(requestId)
+    const verb = commitVerb(deps, { commit, asked, partition, now })
+    const answer = await runOne(deps.kv, partition, now, verb)
     if (typeof answer === 'string') return answer
     deps.accounts.put(accountKey, { version: answer.version, record: commit.record })
     if (outbox.length > 0) deps.ring()
     return 'committed'
   },
 })
+
+/** Looks at an account that stands at `at` in the list of what expires; moves it where that is too early. */
+export const lookAtDue = (partition: string, { at, accountKey }: { at: number; accountKey: string }, now: number) =>
+  function* (): Verb<{ isDue: boolean }> {
+    const cell = ACCOUNTS.in(partition, accountKey)
+    const set = DUE.in(partition)
+    const [{ value: row }] = yield* ask([cell.get()])
+    const leaves = set.remove(dueKey(at, accountKey))
+    if (row?.due !== at) return { answer: { isDue: false }, writes: [leaves] }
+    const { version, pagedUntil, requests, record } = row
+    if (soonest(record) <= now) return { answer: { isDue: true }, writes: [] }
+    const due = endOf(row)
+    const isGone = due <= now || due === Number.POSITIVE_INFINITY
+    if (isGone) return { answer: { isDue: false }, writes: [leaves, cell.remove()] }
+    return {
+      answer: { isDue: false },
+      writes: [
+        leaves,
+        set.put({ key: dueKey(due, accountKey), value: true }),
+        cell.put({ value: { version, due, pagedUntil, requests, record } }),
+      ],
+    }
+  }

@@ -1,29 +1,31 @@
 /** Receipts of what wallets have. */
-import { ask, read } from '../../../storage/table.ts'
 import type { PlacedVerb, Verb, Write } from '../../../storage/kv.ts'
+import { ask } from '../../../storage/table.ts'
+import { STATES } from '../packed/chunks.ts'
+import { type Copy, copyAt, findInHead, findInPage, isHeldBy, pagesUntil } from '../packed/heads.ts'
+import { packIdOrNone } from '../packed/ids.ts'
+import { chunkIn, type ReceiptPlace, referenceIn } from '../packed/line-rows.ts'
 import type { NotificationName, ReceiptsStore } from '../receipts.ts'
-import type { Notification } from '../records.ts'
-import { expiresAtOf, findReceipt, moveReceipt, STATES, stateAt } from './chunks.ts'
-import { groupBy, type VerbDeps, weighed } from './deps.ts'
-import { chunkIn, type ReceiptPlace, referenceIn } from './entries.ts'
-import { type Copy, copyAt, findInHead, findInPage, isHeldBy, pagesUntil } from './heads.ts'
-import { packId } from './ids.ts'
-import { chunksOf, HEADS, notificationCell, OUTBOX, PAGES, partitionOf } from './rows.ts'
+import { groupBy, type Steps, type VerbDeps } from './deps.ts'
+import { entryWrites, newEntries } from './line.ts'
+import { notificationsOf } from './notifications.ts'
+import { MAX_PAGES, OpenChunk } from './open-rows.ts'
+import { chunksOf, HEADS, PAGES, partitionOf } from './tables.ts'
 
 type Wanted = Parameters<ReceiptsStore['markDelivered']>[0][number]
 
 /** What became delivered: of which notification. */
 type Moved = Pick<Copy, 'reference' | 'sentAt'> | undefined
 
-const MAX_PAGES = 1_000
+const NO_BYTES = Buffer.alloc(0)
 
 /** The copies as the heads, and where they may be there, the pages say. */
 function* copiesOf(
   partition: string,
   wanted: readonly Wanted[],
-  ids: readonly Buffer[],
+  ids: readonly (Buffer | undefined)[],
   heads: readonly (Buffer | undefined)[],
-) {
+): Steps<(Copy | undefined)[]> {
   const found = wanted.map(({ accountKey }, nth) => {
     const [head, id] = [heads[nth], ids[nth]]
     if (!head || !id || !isHeldBy(head, accountKey)) return undefined
@@ -32,7 +34,8 @@ function* copiesOf(
   })
   const missing = wanted.flatMap((one, nth) => {
     const head = heads[nth]
-    return !found[nth] && head && pagesUntil(head) > 0 && isHeldBy(head, one.accountKey) ? [nth] : []
+    const isUnsure = !found[nth] && head && ids[nth] && pagesUntil(head) > 0
+    return isUnsure && isHeldBy(head, one.accountKey) ? [nth] : []
   })
   if (missing.length === 0) return found
   const pages = yield* ask(
@@ -40,111 +43,73 @@ function* copiesOf(
   )
   for (const [at, nth] of missing.entries()) {
     for (const { value: page } of pages[at] ?? []) {
-      const there = findInPage(page, ids[nth] ?? Buffer.alloc(0))
+      const there = findInPage(page, ids[nth] ?? NO_BYTES)
       if (there >= 0) found[nth] = copyAt(page, there)
     }
   }
   return found
 }
 
-interface OpenChunk {
-  set: ReturnType<typeof chunksOf>
-  key: Buffer
-  value: Buffer | undefined
-  isMoved: boolean
+const readChunk = (partition: string, place: ReceiptPlace) =>
+  chunksOf(partition, referenceIn(place)).get(chunkIn(place))
+
+interface OpenCopies {
+  copies: (Copy | undefined)[]
+  chunks: Map<ReceiptPlace, OpenChunk>
+}
+
+/** Where the receipts are is remembered mostly: then they are read with the heads. */
+function* openCopies(
+  { taken }: Pick<VerbDeps, 'taken'>,
+  partition: string,
+  wanted: readonly Wanted[],
+  ids: readonly (Buffer | undefined)[],
+): Steps<OpenCopies> {
+  const guessed = new Set<ReceiptPlace>()
+  for (const { deliveredId } of wanted) {
+    const place = taken.get(deliveredId)?.receipts
+    if (place !== undefined) guessed.add(place)
+  }
+  const places = [...guessed]
+  const rows = yield* ask([
+    ...wanted.map(({ subscriptionId }) => HEADS.in(partition, subscriptionId).get()),
+    ...places.map((place) => readChunk(partition, place)),
+  ])
+  const chunks = new Map<ReceiptPlace, OpenChunk>()
+  const note = (place: ReceiptPlace, value: Buffer | undefined) => {
+    if (value) chunks.set(place, new OpenChunk(place, value))
+  }
+  for (const [nth, place] of places.entries()) note(place, rows[wanted.length + nth]?.value)
+  const heads = rows.slice(0, wanted.length).map(({ value }) => value)
+  const copies = yield* copiesOf(partition, wanted, ids, heads)
+  const more = new Set<ReceiptPlace>()
+  for (const copy of copies) if (copy && !chunks.has(copy.receipt)) more.add(copy.receipt)
+  if (more.size > 0) {
+    const others = [...more]
+    const found = yield* ask(others.map((place) => readChunk(partition, place)))
+    for (const [nth, place] of others.entries()) note(place, found[nth]?.value)
+  }
+  return { copies, chunks }
 }
 
 const deliver = (deps: VerbDeps, partition: string, wanted: readonly Wanted[]) =>
   function* (): Verb<Moved[]> {
-    const ids = wanted.map(({ deliveredId }) => packId(deliveredId))
-    const chunks = new Map<string, OpenChunk>()
-    const unread: OpenChunk[] = []
-    const want = (place: ReceiptPlace) => {
-      if (chunks.has(place)) return
-      const open: OpenChunk = {
-        set: chunksOf(partition, referenceIn(place)),
-        key: chunkIn(place),
-        value: undefined,
-        isMoved: false,
-      }
-      chunks.set(place, open)
-      unread.push(open)
-    }
-    // Where the receipts are is remembered mostly: then they are read with the heads.
-    for (const { deliveredId } of wanted) {
-      const place = deps.taken.get(deliveredId)?.receipts
-      if (place) want(place)
-    }
-    const guessed = unread.splice(0)
-    const rows = yield* ask([
-      ...wanted.map(({ subscriptionId }) => HEADS.in(partition, subscriptionId).get()),
-      ...guessed.map(({ set, key }) => set.get(key)),
-    ])
-    for (const [nth, open] of guessed.entries()) open.value = rows[wanted.length + nth]?.value
-    const heads = rows.slice(0, wanted.length).map(({ value }) => value)
-    const copies = yield* copiesOf(partition, wanted, ids, heads)
-    for (const copy of copies) if (copy) want(copy.receipt)
-    if (unread.length > 0) {
-      const more = yield* ask(unread.map(({ set, key }) => set.get(key)))
-      for (const [nth, open] of unread.entries()) open.value = more[nth]?.value
-    }
-
-    const writes: Write[] = []
-    const answer = wanted.map(({ at: when, outbox: entry }, nth): Moved => {
+    const ids = wanted.map(({ deliveredId }) => packIdOrNone(deliveredId))
+    const { copies, chunks } = yield* openCopies(deps, partition, wanted, ids)
+    const answer = wanted.map(({ at: when }, nth): Moved => {
       const [copy, id] = [copies[nth], ids[nth]]
-      const open = copy && chunks.get(copy.receipt)
-      if (!copy || copy.isWithdrawn || !id || !open?.value) return undefined
-      const at = findReceipt(open.value, id)
-      const state = at < 0 ? 0 : stateAt(open.value, at)
-      if (state !== STATES.queued && state !== STATES.published) return undefined
-      if (!open.isMoved) open.value = Buffer.from(open.value)
-      open.isMoved = true
-      moveReceipt(open.value, at, STATES.delivered, when)
-      if (entry) {
-        const key = weighed(deps.nextPlace(), 1)
-        writes.push(OUTBOX.in(partition).append({ at: entry.createdAt, key, value: { entry } }))
-      }
+      const chunk = copy && chunks.get(copy.receipt)
+      const receipt = id && chunk?.find(id)
+      if (!copy || copy.isWithdrawn || !chunk || !receipt) return undefined
+      if (receipt.state !== STATES.queued && receipt.state !== STATES.published) return undefined
+      chunk.move(receipt.at, STATES.delivered, when)
       return { reference: copy.reference, sentAt: copy.sentAt }
     })
-    for (const { set, key, value, isMoved } of chunks.values())
-      if (isMoved && value)
-        writes.push(set.put({ key, value, expiresAt: expiresAtOf(value), keepsEnd: true }))
+    const events = wanted.flatMap(({ outbox }, nth) => (outbox && answer[nth] ? [outbox] : []))
+    const writes: Write[] = entryWrites(partition, yield* newEntries(partition, events), deps.nextPlace)
+    for (const chunk of chunks.values()) writes.push(...chunk.writes(partition))
     return { answer, writes }
   }
-
-/** Names of notifications, of which few are asked for often. */
-const namesOf = async (
-  { kv, kept }: Pick<VerbDeps, 'kv' | 'kept'>,
-  moved: readonly Moved[],
-): Promise<(NotificationName | undefined)[]> => {
-  let last: { reference: Buffer; name: string } | undefined
-  const names = moved.map((one) => {
-    if (!one) return undefined
-    if (!last?.reference.equals(one.reference))
-      last = { reference: one.reference, name: one.reference.toString('hex') }
-    return last.name
-  })
-  const known = new Map<string, Notification | undefined>()
-  for (const name of names) if (name !== undefined) known.set(name, kept.get(name))
-  const missing = [...known].flatMap(([name, one]) => (one ? [] : [name]))
-  if (missing.length > 0) {
-    const found = await read(
-      kv,
-      missing.map((name) => notificationCell(Buffer.from(name, 'hex')).get()),
-    )
-    for (const [nth, name] of missing.entries()) {
-      const one = found[nth]?.value
-      known.set(name, one)
-      if (one) kept.put(name, one)
-    }
-  }
-  return moved.map((one, nth) => {
-    const of = known.get(names[nth] ?? '')
-    return of && of.createdAt === one?.sentAt
-      ? { projectId: of.projectId, domain: of.domain, id: of.id }
-      : undefined
-  })
-}
 
 export const createDeliver = (deps: VerbDeps): Pick<ReceiptsStore, 'markDelivered'> => ({
   async markDelivered(wanted) {
@@ -161,6 +126,11 @@ export const createDeliver = (deps: VerbDeps): Pick<ReceiptsStore, 'markDelivere
     for (const [share, own] of nths.entries())
       for (const [at, nth] of own.entries()) moved[nth] = answers[share]?.[at]
     if (wanted.some(({ outbox }, nth) => outbox && moved[nth])) deps.ring()
-    return namesOf(deps, moved)
+    const notifications = await notificationsOf(deps, moved)
+    return notifications.map((one): NotificationName | undefined => {
+      if (!one) return undefined
+      const { projectId, domain, id } = one
+      return { projectId, domain, id }
+    })
   },
 })

@@ -1,35 +1,25 @@
+/** What the verbs of the store share: what this process remembers, and how places in the outbox are written. */
 import { randomBytes } from 'node:crypto'
-import type { Kv } from '../../../storage/kv.ts'
+import type { BoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import type { Clock } from '../../../platform/runtime/clock.ts'
-import type { TakenPlace } from '../../../storage/kv.ts'
+import type { Kv, ReadAnswer, ReadRequest } from '../../../storage/kv.ts'
+import { CHUNK_NAME_BYTES } from '../packed/heads.ts'
+import { TIME_BYTES } from '../packed/ids.ts'
+import type { ReceiptPlace } from '../packed/line-rows.ts'
 import type { AccountRecord, Notification } from '../records.ts'
-import type { ReceiptPlace } from './entries.ts'
 
-/** A map that forgets: it has what was put last, at least so many entries, and at most twice as many. */
-export interface Recent<V> {
-  get(key: string): V | undefined
-  put(key: string, value: V): void
-}
-/** Whole generations go: the first key of a map of which many were removed is found by walking over all of them. */
-export const createRecent = <V>(minEntries: number): Recent<V> => {
-  let [young, old] = [new Map<string, V>(), new Map<string, V>()]
-  return {
-    get: (key) => young.get(key) ?? old.get(key),
-    put(key, value) {
-      young.set(key, value)
-      if (young.size >= minEntries) [young, old] = [new Map(), young]
-    },
-  }
-}
+/** A part of a verb. */
+export type Steps<R> = Generator<readonly ReadRequest[], R, readonly ReadAnswer[]>
 
 /**
- * A row of the outbox that was taken here: where it is until it is gone, and where its receipts are: the relay reports soon,
- * and mostly here, what was sent from here.
+ * An entry that was taken here: until when, and where it is, because whoever has taken it completes it soon. Where receipts are
+ * is of use longer: the relay reports soon, and mostly here, what was sent from here.
  */
-export interface TakenRow {
+export interface TakenEntry {
   partition: string
-  handle: TakenPlace['handle'] | undefined
+  /** Undefined for an entry that is no copy. */
   receipts: ReceiptPlace | undefined
+  until: number
 }
 
 export interface VerbDeps {
@@ -37,25 +27,33 @@ export interface VerbDeps {
   clock: Pick<Clock, 'now'>
   /** The next place in the order of the outbox, which grows within this process. */
   nextPlace(): number
-  /** A random one: it is new. */
+  /** In the order in which they are made, in this process and mostly among all. */
   newChunkName(): Buffer
-  /** By the ids of its entries. */
-  taken: Recent<TakenRow>
+  /** By the ids of entries. */
+  taken: BoundedMap<TakenEntry>
   /** Notifications that are kept, by their reference in hex. What is kept until an instant never changes. */
-  kept: Recent<Notification>
+  kept: BoundedMap<Notification>
   /** Accounts as they were last read: a commit follows a read, and a version never comes twice. */
-  accounts: Recent<{ version: number; record: AccountRecord }>
+  accounts: BoundedMap<{ version: number; record: AccountRecord }>
+  /** Tells listeners that the outbox has more. */
   ring(): void
 }
 
-const RANDOM_BYTES = 6 * 500
+/** Microseconds of a place, of which two chunks of one process never have the same 16. */
+const CHUNK_TICKS = 16
+const RANDOM_BYTES = 2 * 500
+
 /** Random bytes cost less by the hundred. */
-export const createNames = (length: number): (() => Buffer) => {
-  let [bytes, at] = [Buffer.alloc(0), 0]
+export const createChunkNames = (nextPlace: () => number): (() => Buffer) => {
+  let [random, at, last] = [Buffer.alloc(0), 0, 0]
   return () => {
-    if (at + length > bytes.length) [bytes, at] = [randomBytes(RANDOM_BYTES), 0]
-    at += length
-    return bytes.subarray(at - length, at)
+    if (at + 2 > random.length) [random, at] = [randomBytes(RANDOM_BYTES), 0]
+    last = Math.max(last + 1, Math.floor(nextPlace() / CHUNK_TICKS))
+    const name = Buffer.allocUnsafe(CHUNK_NAME_BYTES)
+    name.writeUIntBE(last, 0, TIME_BYTES)
+    name.set(random.subarray(at, at + 2), TIME_BYTES)
+    at += 2
+    return name
   }
 }
 
@@ -67,6 +65,12 @@ export const weighed = (place: number, entries: number): Buffer => {
   bytes[7] = entries
   return bytes
 }
+export const withWeight = (key: Buffer, entries: number): Buffer => {
+  const next = Buffer.from(key)
+  next[7] = entries
+  return next
+}
+export const placeIn = (key: Buffer): number => key.readUIntBE(0, 3) * 2 ** 32 + key.readUInt32BE(3)
 
 export const placeBytes = (place: number): Buffer => {
   const bytes = Buffer.allocUnsafe(8)

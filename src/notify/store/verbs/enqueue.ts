@@ -1,11 +1,8 @@
-/** Keeps notifications, and enqueues them for subscribers. */
-import { ask, read, runOne } from '../../../storage/table.ts'
+/** Enqueues notifications for subscribers. */
+import { name } from '../../../storage/bytes.ts'
 import type { PlacedVerb, Verb, Write } from '../../../storage/kv.ts'
-import type { Notification } from '../records.ts'
-import type { NotifyStore } from '../store.ts'
-import { chunkHead, MAX_CHUNK_RECEIPTS, newReceipt } from './chunks.ts'
-import { groupBy, placeBytes, type VerbDeps, weighed } from './deps.ts'
-import { receiptPlaceOf } from './entries.ts'
+import { ask } from '../../../storage/table.ts'
+import { MAX_CHUNK_RECEIPTS, newChunk, newReceipt, packNames } from '../packed/chunks.ts'
 import {
   copyAt,
   copyRest,
@@ -15,50 +12,47 @@ import {
   isFull,
   isHeldBy,
   pagesUntil,
+  setSweptAt,
+  sweptAt,
   withCopy,
   withoutCopy,
-} from './heads.ts'
-import { packId } from './ids.ts'
-import { chunksOf, HEADS, notificationCell, OUTBOX, PAGES, partitionOf, referenceOf } from './rows.ts'
+} from '../packed/heads.ts'
+import { packId } from '../packed/ids.ts'
+import { receiptPlaceOf } from '../packed/line-rows.ts'
+import type { Notification, OutboxEntry } from '../records.ts'
+import type { NotifyStore } from '../store.ts'
+import { type Collapse, collapseDigest, lastOfKey, openCollapse } from './collapse.ts'
+import { placeBytes, type Steps, type VerbDeps } from './deps.ts'
+import { appendPointer, newPointer } from './line.ts'
+import { keep } from './notifications.ts'
+import { OpenHistory, openHistories } from './open-rows.ts'
+import { chunksOf, copyOwner, HEADS, HISTORIES_DUE, PAGES, partitionOf, referenceOf } from './tables.ts'
 
 type Target = Parameters<NotifyStore['enqueue']>[1][number]
 type Outcome = 'sent' | 'repeated' | 'gone'
 
 /** Targets of one call of the port: others wait for a transaction meanwhile. */
 const MAX_STEP_TARGETS = 500
-/** About ten pages of a history are looked through for a copy that may be an old one. */
-const MAX_PAGES = 1_000
-
-/** Keeps the notification unless one with its id is kept that has not expired; answers the one that is. */
-export const keep = async ({ kv, kept }: VerbDeps, notification: Notification): Promise<Notification> => {
-  const reference = referenceOf(notification)
-  const cell = notificationCell(reference)
-  const name = cell.name.subject
-  const { createdAt: now, expiresAt } = notification
-  const isKept = (one: Notification | undefined): one is Notification =>
-    one !== undefined && one.expiresAt > now
-  const known = kept.get(name)
-  if (isKept(known)) return known
-  const [{ value: there }] = await read(kv, [cell.get()])
-  const now_kept = isKept(there)
-    ? there
-    : await runOne(kv, cell.name.partition, now, function* (): Verb<Notification> {
-        const [{ value }] = yield* ask([cell.get()])
-        if (isKept(value)) return { answer: value, writes: [] }
-        return { answer: notification, writes: [cell.put({ value: notification, expiresAt })] }
-      })
-  kept.put(name, now_kept)
-  return now_kept
-}
+/** Pages of a history that are looked through for a copy that may be an old one. */
+const MAX_PAGES = 10_000
 
 interface About {
   notification: Notification
   reference: Buffer
+  digest: Buffer | undefined
+  isLinked: boolean
   now: number
 }
 
+export const historyDueKey = (at: number, subscriptionId: string): Buffer =>
+  Buffer.concat([placeBytes(at), name(subscriptionId)])
+
 /** Whether a page has the copy; `ids` are packed. */
-function* inPages(partition: string, unsure: readonly { subscriptionId: string; id: Buffer }[], now: number) {
+function* inPages(
+  partition: string,
+  unsure: readonly { subscriptionId: string; id: Buffer }[],
+  now: number,
+): Steps<Set<string>> {
   const found = new Set<string>()
   if (unsure.length === 0) return found
   const all = yield* ask(
@@ -67,85 +61,131 @@ function* inPages(partition: string, unsure: readonly { subscriptionId: string; 
   for (const [nth, { subscriptionId, id }] of unsure.entries()) {
     for (const { value: page } of all[nth] ?? []) {
       const at = findInPage(page, id)
-      if (at >= 0 && copyAt(page, at).expiresAt > now) found.add(`${subscriptionId} ${id.toString('hex')}`)
+      if (at >= 0 && copyAt(page, at).expiresAt > now) found.add(pagedName(subscriptionId, id))
     }
   }
   return found
+}
+const pagedName = (subscriptionId: string, id: Buffer) => `${subscriptionId} ${id.toString('hex')}`
+
+interface OpenTargets {
+  histories: Map<string, OpenHistory>
+  paged: Set<string>
+  collapse: Collapse | undefined
+}
+
+/** Reads what the verb decides from. */
+function* openTargets(
+  partition: string,
+  { notification: { createdAt: sentAt }, digest, now }: About,
+  targets: readonly Target[],
+  ids: readonly Buffer[],
+): Steps<OpenTargets> {
+  const subscriptionIds = [...new Set(targets.map(({ subscriptionId }) => subscriptionId))]
+  let histories = new Map<string, OpenHistory>()
+  let collapse: Collapse | undefined
+  if (digest) {
+    const last = yield* lastOfKey(partition, digest, subscriptionIds)
+    const copies = subscriptionIds.map((id) => {
+      const one = last.get(id)
+      return [id, one ? [packId(one.copyId)] : []] as const
+    })
+    histories = yield* openHistories(partition, new Map(copies))
+    collapse = yield* openCollapse(partition, digest, last)
+  } else {
+    const heads = yield* ask(subscriptionIds.map((id) => HEADS.in(partition, id).get()))
+    for (const [nth, id] of subscriptionIds.entries()) {
+      const head = heads[nth]?.value
+      if (head) histories.set(id, new OpenHistory(head))
+    }
+  }
+  const unsure = targets.flatMap(({ subscriptionId }, nth) => {
+    const [head, id] = [histories.get(subscriptionId)?.head, ids[nth]]
+    return head && id && pagesUntil(head) >= sentAt ? [{ subscriptionId, id }] : []
+  })
+  return { histories, collapse, paged: yield* inPages(partition, unsure, now) }
+}
+
+/** Moves all copies of a head that is full to a page. */
+export const makeRoom = (partition: string, subscriptionId: string, id: Buffer, history: OpenHistory): Write[] => {
+  if (!isFull(history.head)) return []
+  const divided = divide(history.head)
+  history.setHead(divided.head)
+  const key = Buffer.concat([placeBytes(divided.until), id])
+  return [PAGES.in(partition, subscriptionId).put({ key, value: divided.page })]
+}
+
+/** A history is in the list of what expires where its first copy does; entered anew only for one that expires sooner. */
+export const enterDue = (
+  partition: string,
+  subscriptionId: string,
+  history: OpenHistory,
+  expiresAt: number,
+): Write[] => {
+  const former = sweptAt(history.head)
+  if (former > 0 && former <= expiresAt) return []
+  const set = HISTORIES_DUE.in(partition)
+  const head = Buffer.from(history.head)
+  setSweptAt(head, expiresAt)
+  history.setHead(head)
+  return [
+    ...(former > 0 ? [set.remove(historyDueKey(former, subscriptionId))] : []),
+    set.put({ key: historyDueKey(expiresAt, subscriptionId), value: true }),
+  ]
 }
 
 /** Targets of one partition, whose receipts make one chunk. */
 const enqueueSome = (
   { nextPlace, newChunkName }: Pick<VerbDeps, 'nextPlace' | 'newChunkName'>,
-  partition: string,
-  { notification, reference, now }: About,
-  targets: readonly Target[],
+  about: About,
+  { partition, names, own }: Share,
 ) =>
   function* (): Verb<Outcome[]> {
+    const targets = own.map(({ target }) => target)
+    const { notification, reference, isLinked, now } = about
     const { createdAt: sentAt, expiresAt } = notification
-    const sets = targets.map(({ subscriptionId }) => HEADS.in(partition, subscriptionId))
     const ids = targets.map(({ deliveredId }) => packId(deliveredId))
-    const found = yield* ask(sets.map((set) => set.get()))
-    const heads = new Map<string, Buffer | undefined>()
-    for (const [nth, { subscriptionId }] of targets.entries()) heads.set(subscriptionId, found[nth]?.value)
-    const unsure = targets.flatMap(({ subscriptionId }, nth) => {
-      const [head, id] = [heads.get(subscriptionId), ids[nth]]
-      return head && id && pagesUntil(head) >= sentAt ? [{ subscriptionId, id }] : []
-    })
-    const paged = yield* inPages(partition, unsure, now)
-
+    const { histories, paged, collapse } = yield* openTargets(partition, about, targets, ids)
     const chunk = newChunkName()
     const rest = copyRest({ sentAt, expiresAt, reference, chunk })
     const receipts: Buffer[] = []
-    let due = 0
+    let createdAt = 0
     const writes: Write[] = []
-    const answer = targets.map(({ accountKey, account, subscriptionId, outbox: entry }, nth): Outcome => {
-      const [set, id] = [sets[nth], ids[nth]]
-      let head = heads.get(subscriptionId)
-      if (!set || !id || !head || !isHeldBy(head, accountKey)) return 'gone'
-      const at = findInHead(head, id)
+    const hints: Write[] = []
+    const answer = targets.map((target, nth): Outcome => {
+      const { accountKey, account, subscriptionId, deliveredId, outbox: entry } = target
+      const [id, history] = [ids[nth], histories.get(subscriptionId)]
+      if (!id || !history || !isHeldBy(history.head, accountKey)) return 'gone'
+      const at = findInHead(history.head, id)
       if (at >= 0) {
-        if (copyAt(head, at).expiresAt > now) return 'repeated'
-        head = withoutCopy(head, at)
-      } else if (paged.size > 0 && paged.has(`${subscriptionId} ${id.toString('hex')}`)) return 'repeated'
-      if (isFull(head)) {
-        const divided = divide(head)
-        const key = Buffer.concat([placeBytes(divided.until), id])
-        const page = { key, value: divided.page, expiresAt: divided.expiresAt }
-        writes.push(PAGES.in(partition, subscriptionId).put(page))
-        head = divided.head
-      }
-      head = withCopy(head, id, rest)
-      heads.set(subscriptionId, head)
-      writes.push(set.put({ value: head }))
-      const { createdAt } = entry
-      due = Math.max(due, createdAt)
+        if (copyAt(history.head, at).expiresAt > now) return 'repeated'
+        history.setHead(withoutCopy(history.head, at))
+      } else if (paged.size > 0 && paged.has(pagedName(subscriptionId, id))) return 'repeated'
+      collapse?.replace(subscriptionId, history, entry.createdAt)
+      writes.push(...makeRoom(partition, subscriptionId, id, history))
+      history.setHead(withCopy(history.head, id, rest))
+      writes.push(...enterDue(partition, subscriptionId, history, expiresAt))
+      collapse?.note(subscriptionId, deliveredId, reference, chunk)
+      if (isLinked) hints.push(copyOwner(deliveredId).put({ value: [accountKey, subscriptionId], expiresAt }))
+      createdAt = Math.max(createdAt, entry.createdAt)
       receipts.push(
         newReceipt({
-          at: createdAt,
-          copyId: id,
-          subscriptionId: packId(subscriptionId),
-          account,
-          accountKey,
+          ...{ state: 'queued', isUnsent: true, at: entry.createdAt },
+          ...{ copyId: id, subscriptionId: packId(subscriptionId), account, accountKey },
         }),
       )
       return 'sent'
     })
-    if (receipts.length === 0) return { answer, writes }
-    const place = weighed(nextPlace(), receipts.length)
-    const value = Buffer.concat([chunkHead(expiresAt, now, place), ...receipts])
-    const { projectId, domain, id: notificationId, deliverBy } = notification
-    const pointer = {
-      receipts: receiptPlaceOf(reference, chunk),
-      projectId,
-      domain,
-      notificationId,
-      expiresAt: deliverBy,
-    }
+    if (receipts.length === 0) return { answer, writes: [] }
+    const pointer = newPointer(nextPlace(), createdAt, (1 << receipts.length) - 1)
+    const value = newChunk({ expiresAt, sentAt, pointers: [pointer], names, receipts })
+    for (const [id, history] of histories) writes.push(...history.writes(partition, id))
+    if (collapse) writes.push(...collapse.writes(expiresAt))
     writes.push(
       chunksOf(partition, reference).put({ key: chunk, value, expiresAt }),
-      OUTBOX.in(partition).append({ at: due, key: place, value: { pointer } }),
+      appendPointer(partition, receiptPlaceOf(reference, chunk), pointer),
     )
-    return { answer, writes }
+    return { answer, writes, hints }
   }
 
 interface PlacedTarget {
@@ -153,31 +193,96 @@ interface PlacedTarget {
   nth: number
 }
 
-export const createEnqueue = (deps: VerbDeps): Pick<NotifyStore, 'putNotification' | 'enqueue'> => ({
-  putNotification: (notification) => keep(deps, notification),
+/** Targets whose receipts make one chunk. */
+interface Share {
+  partition: string
+  names: Buffer
+  own: PlacedTarget[]
+}
 
-  async enqueue(wanted, targets) {
-    if (wanted.collapseKey !== undefined) throw new Error('Collapse keys are not in this spike')
-    const notification = await keep(deps, wanted)
-    const about: About = { notification, reference: referenceOf(notification), now: wanted.createdAt }
+type Task = Extract<OutboxEntry['task'], { kind: 'notification' }>
+
+/** Throws for an entry that is not the one of the copy. */
+const taskOf = ({ accountKey, subscriptionId, deliveredId, outbox }: Target): Task => {
+  const { id, task, notBefore } = outbox
+  if (id !== deliveredId) throw new Error(`An outbox entry of a copy has its id: ${id}`)
+  const isOwn = task.kind === 'notification' && task.accountKey === accountKey
+  if (!isOwn || task.subscriptionId !== subscriptionId || notBefore !== undefined)
+    throw new Error(`An outbox entry of a copy says that it is sent: ${id}`)
+  return task
+}
+
+/** The names of chunks: targets of one notification have the same, mostly. */
+const createNaming = () => {
+  let last: { task: Task; expiresAt: number; names: Buffer } | undefined
+  const known = new Map<string, Buffer>()
+  return (target: Target): Buffer => {
+    const task = taskOf(target)
+    const { expiresAt } = target.outbox
+    const { projectId = '', domain, notificationId } = task
+    const isSame =
+      last?.expiresAt === expiresAt &&
+      last.task.notificationId === notificationId &&
+      last.task.domain === domain &&
+      last.task.projectId === task.projectId
+    if (last && isSame) return last.names
+    const names = packNames({ projectId, domain, notificationId, expiresAt })
+    const text = names.toString('latin1')
+    const shared = known.get(text) ?? names
+    known.set(text, shared)
+    last = { task, expiresAt, names: shared }
+    return shared
+  }
+}
+
+/** Targets by the chunks that their receipts make. */
+const sharesOf = (targets: readonly Target[], from: number): Share[] => {
+  const namesFor = createNaming()
+  const open = new Map<string, Share[]>()
+  const shares: Share[] = []
+  for (const [at, target] of targets.entries()) {
+    const partition = partitionOf(target.accountKey)
+    const names = namesFor(target)
+    const own = open.get(partition) ?? []
+    if (own.length === 0) open.set(partition, own)
+    let share = own.find((one) => one.names === names)
+    if (!share) {
+      share = { partition, names, own: [] }
+      own.push(share)
+      shares.push(share)
+    }
+    share.own.push({ target, nth: from + at })
+    // It is full: the next one of these names begins another.
+    if (share.own.length === MAX_CHUNK_RECEIPTS) own.splice(own.indexOf(share), 1)
+  }
+  return shares
+}
+
+const aboutOf = (notification: Notification, isLinked: boolean, now: number): About => {
+  const { collapseKey } = notification
+  return {
+    notification,
+    reference: referenceOf(notification),
+    digest: collapseKey === undefined ? undefined : collapseDigest(collapseKey),
+    isLinked,
+    now,
+  }
+}
+
+export const createEnqueue = (deps: VerbDeps): Pick<NotifyStore, 'enqueue'> => ({
+  async enqueue(wanted, targets, { isLinked = false } = {}) {
+    const about = aboutOf(await keep(deps, wanted), isLinked, wanted.createdAt)
     const outcomes = new Array<Outcome>(targets.length).fill('gone')
     for (let from = 0; from < targets.length; from += MAX_STEP_TARGETS) {
-      const step = targets.slice(from, from + MAX_STEP_TARGETS).map((target, at): PlacedTarget => {
-        if (target.outbox.id !== target.deliveredId) throw new Error('An outbox entry of a copy has its id')
-        return { target, nth: from + at }
-      })
-      const verbs: PlacedVerb<Outcome[]>[] = []
-      const shares: PlacedTarget[][] = []
-      for (const [partition, own] of groupBy(step, ({ target }) => partitionOf(target.accountKey))) {
-        for (let at = 0; at < own.length; at += MAX_CHUNK_RECEIPTS) {
-          const some = own.slice(at, at + MAX_CHUNK_RECEIPTS)
-          const some_targets = some.map(({ target }) => target)
-          verbs.push({ partition, verb: enqueueSome(deps, partition, about, some_targets) })
-          shares.push(some)
-        }
-      }
+      const shares = sharesOf(targets.slice(from, from + MAX_STEP_TARGETS), from)
+      const verbs = shares.map(
+        (share): PlacedVerb<Outcome[]> => ({
+          partition: share.partition,
+          verb: enqueueSome(deps, about, share),
+        }),
+      )
       const answers = await deps.kv.run(verbs, about.now)
-      for (const [share, own] of shares.entries())
+      for (const [share, { own }] of shares.entries())
         for (const [at, { nth }] of own.entries()) outcomes[nth] = answers[share]?.[at] ?? 'gone'
       if (answers.some((some) => some.includes('sent'))) deps.ring()
     }

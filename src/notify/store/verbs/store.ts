@@ -1,52 +1,67 @@
 /**
- * A spike: the hot verbs of the notify server's store, written once over the port. A verb reads and writes few rows, and many
- * things of one kind lie in one row: copies of a subscription (`./heads.ts`), receipts of a call (`./chunks.ts`).
+ * The notify server's accounts, notifications and outbox, written once over the port. A verb reads and writes few rows, and many
+ * things of one kind lie in one row: copies of a subscription (`../packed/heads.ts`), receipts of a call (`../packed/chunks.ts`).
  */
-import type { Kv } from '../../../storage/kv.ts'
+import { createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import type { Clock } from '../../../platform/runtime/clock.ts'
-import type { NotifyStore } from '../store.ts'
+import type { Kv } from '../../../storage/kv.ts'
 import { createAccounts } from './accounts.ts'
-import { receiptsIn } from './chunks.ts'
+import { createCancel } from './cancel.ts'
+import { createComplete } from './complete.ts'
 import { createDeliver } from './deliver.ts'
-import { createNames, createRecent, type VerbDeps } from './deps.ts'
+import { createChunkNames, type VerbDeps } from './deps.ts'
 import { createEnqueue } from './enqueue.ts'
-import { createHistory, type HistoryVerbs } from './history.ts'
-import { createOutbox } from './outbox.ts'
-import { CHUNK_NAME_BYTES, unreadOf } from './heads.ts'
+import { createHistory } from './history.ts'
+import { createLists } from './lists.ts'
+import { createMarkRead } from './mark-read.ts'
+import { createNotifications } from './notifications.ts'
+import { createOutbox, OUTBOX_CHANNEL } from './outbox.ts'
+import { createOwners } from './owners.ts'
+import { createReceipts } from './receipts.ts'
+import { createWasCommitted } from './requests.ts'
+import { createSweep } from './sweep.ts'
 
+/** What is remembered at least. */
 const TAKEN_ENTRIES = 50_000
 const KEPT_NOTIFICATIONS = 200
 const RECENT_ACCOUNTS = 3_000
 
-export type Verbs = HistoryVerbs &
-  Pick<
-    NotifyStore,
-    'account' | 'commit' | 'putNotification' | 'enqueue' | 'takeOutbox' | 'completeOutbox' | 'markDelivered'
-  >
+const MICROSECONDS = 1_000
 
-export const createVerbs = (kv: Kv, clock: Pick<Clock, 'now'>): Verbs => {
+export const createVerbDeps = (kv: Kv, clock: Pick<Clock, 'now'>): VerbDeps => {
   let place = 0
-  const deps: VerbDeps = {
-    kv,
-    clock,
-    nextPlace: () => {
-      place = Math.max(place + 1, clock.now() * 1_000)
-      return place
-    },
-    newChunkName: createNames(CHUNK_NAME_BYTES),
-    taken: createRecent(TAKEN_ENTRIES),
-    kept: createRecent(KEPT_NOTIFICATIONS),
-    accounts: createRecent(RECENT_ACCOUNTS),
-    ring: () => kv.publish('notify-outbox', ['']),
+  const nextPlace = () => {
+    place = Math.max(place + 1, Math.floor(clock.now() * MICROSECONDS))
+    return place
   }
   return {
-    ...createAccounts(deps),
-    ...createEnqueue(deps),
-    ...createOutbox(deps),
-    ...createDeliver(deps),
-    ...createHistory(deps),
+    kv,
+    clock,
+    nextPlace,
+    newChunkName: createChunkNames(nextPlace),
+    taken: createBoundedMap(TAKEN_ENTRIES),
+    kept: createBoundedMap(KEPT_NOTIFICATIONS),
+    accounts: createBoundedMap(RECENT_ACCOUNTS),
+    ring: () => kv.publish(OUTBOX_CHANNEL, ['']),
   }
 }
 
-/** For looking at what is kept. */
-export { receiptsIn, unreadOf }
+export const createDeliveryStore = (deps: VerbDeps) => {
+  const accounts = createAccounts(deps)
+  return {
+    ...accounts,
+    ...createOwners(deps, accounts),
+    ...createWasCommitted(deps),
+    ...createLists(deps),
+    ...createNotifications(deps),
+    ...createEnqueue(deps),
+    ...createOutbox(deps),
+    ...createComplete(deps),
+    ...createDeliver(deps),
+    ...createMarkRead(deps),
+    ...createHistory(deps),
+    ...createReceipts(deps),
+    ...createCancel(deps),
+    ...createSweep(deps),
+  }
+}

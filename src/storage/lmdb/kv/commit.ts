@@ -3,6 +3,7 @@ import { invariant } from '../../../platform/invariant.ts'
 import { key, named, number } from '../../bytes.ts'
 import type { Batch, Check, Outcome, SetName, Write } from '../../kv.ts'
 import { PRESENT } from '../bytes.ts'
+import { isOfLine } from './line.ts'
 import {
   bodyOf,
   boundsOf,
@@ -22,6 +23,7 @@ import {
 const findingOf = (kv: KvState, check: Check, at: Buffer): { holds: boolean; found?: Buffer | undefined } => {
   const { set } = check
   const found = valueAt(kv, set, at)
+  if (check.kind === 'free') throw new Error('A line is looked at by verbs')
   if (check.kind === 'is') return { holds: found?.equals(check.value) ?? false, found }
   return { holds: (found === undefined) === (check.kind === 'absent'), found }
 }
@@ -89,7 +91,7 @@ const clearSet = (kv: KvState, set: SetName): number => {
 
 export const write = (kv: KvState, one: Write, at: Buffer): number => {
   const { set } = one
-  if (one.kind === 'append' || one.kind === 'drop') throw new Error('A line is written by verbs')
+  if (isOfLine(one)) throw new Error('A line is written by verbs')
   if (set.table.isVolatile) return kv.volatile.write(one)
   if (one.kind === 'remove') return removeRow(kv, set, one.key)
   if (one.kind === 'clear') return clearSet(kv, set)
@@ -152,7 +154,7 @@ const releaseLeases = (kv: KvState, batches: readonly Batch[], outcomes: readonl
   for (const [at, { writes }] of batches.entries()) {
     if (!outcomes[at]?.isDone) continue
     for (const one of writes) {
-      if (one.set.table.shape !== 'queue' || one.kind === 'clear' || one.kind === 'drop') continue
+      if (one.set.table.shape !== 'queue' || one.kind === 'clear' || isOfLine(one)) continue
       const id = 'id' in one ? one.id : one.key
       if (one.kind !== 'enqueue') kv.leases.delete(leaseKey(one.set, keyAt(one.set, id)))
     }

@@ -4,6 +4,7 @@
  * | database | key | value |
  * |---|---|---|
  * | `<table>` | partition, subject, key | the value; of a table with `ends` its end stands before it |
+ * | `<table>`, of a line | when it is due, key, partition | the value |
  * | `<table>.due`, of a queue | partition, subject, when it is due, id | – |
  * | `kv.ends` | end, table, partition, subject, key | whether the table is a queue |
  *
@@ -18,7 +19,7 @@ import type { Kv, RowSource, SetName, Table, Taken } from '../../kv.ts'
 import { BYTES } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { commit } from './commit.ts'
-import { takePlaces } from './line.ts'
+import { takePlaces, weigh } from './line.ts'
 import { answer } from './read.ts'
 import {
   bodyOf,
@@ -122,6 +123,7 @@ export const createLmdbKv = (env: Env, tables: readonly Table[]): LmdbKv => {
     run: createRun(kv),
     take: async (queue, lease) => take(kv, queue, lease),
     takePlaces: async (line, lease) => takePlaces(kv, line, lease),
+    weigh: async ({ table }) => weigh(kv, table),
     rows: (table, after) => rows(kv, table, after),
     async size(table) {
       // Kept by LMDB at the root of the table: no counting.

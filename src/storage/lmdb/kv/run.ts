@@ -2,41 +2,34 @@
 import { invariant } from '../../../platform/invariant.ts'
 import type { Kv, PlacedVerb, Write } from '../../kv.ts'
 import { placeOf, write } from './commit.ts'
-import { type LineWrite, placeInLine, settleInLine, writeInLine } from './line.ts'
+import { isOfLine, type PlacedLineWrite, placed, settleInLine, writeInLine } from './line.ts'
 import { answer } from './read.ts'
 import type { KvState } from './rows.ts'
 
-interface LinePlace {
-  one: LineWrite
-  place: Buffer
-}
-
-const isOfLine = (one: Write): one is LineWrite => one.kind === 'append' || one.kind === 'drop'
-
 /** What throws does so before the first write of its verb. */
-const runOne = <T>(kv: KvState, { partition, verb }: PlacedVerb<T>, inLines: LinePlace[]): T => {
+const runOne = <T>(kv: KvState, { partition, verb }: PlacedVerb<T>, inLines: PlacedLineWrite[]): T => {
   const steps = verb()
   let step = steps.next()
   while (!step.done) step = steps.next(step.value.map((request) => answer(kv, request)))
-  const { writes, answer: answered } = step.value
-  const places = writes.map((one) => {
-    invariant(one.set.partition === partition, 'a verb keeps to its partition')
-    return isOfLine(one) ? placeInLine(one) : placeOf(one)
-  })
-  for (let nth = 0; nth < writes.length; nth++) {
-    const [one, place] = [writes[nth], places[nth]]
+  const { writes, hints = [], answer: answered } = step.value
+  for (const { set } of writes) invariant(set.partition === partition, 'a verb keeps to its partition')
+  const all: readonly Write[] = hints.length > 0 ? [...hints, ...writes] : writes
+  const places = all.map((one) => (isOfLine(one) ? placed(one) : placeOf(one)))
+  for (let nth = 0; nth < all.length; nth++) {
+    const [one, place] = [all[nth], places[nth]]
     if (!one || !place) continue
-    if (isOfLine(one)) {
-      writeInLine(kv, one, place)
-      inLines.push({ one, place })
-    } else write(kv, one, place)
+    if (Buffer.isBuffer(place)) write(kv, one, place)
+    else {
+      writeInLine(kv, place)
+      inLines.push(place)
+    }
   }
   return answered
 }
 
 type Settled<T> = { answer: T } | { error: unknown }
 
-const attempt = <T>(kv: KvState, verb: PlacedVerb<T>, inLines: LinePlace[]): Settled<T> => {
+const attempt = <T>(kv: KvState, verb: PlacedVerb<T>, inLines: PlacedLineWrite[]): Settled<T> => {
   try {
     return { answer: runOne(kv, verb, inLines) }
   } catch (error) {
@@ -51,14 +44,14 @@ interface Waiting {
 }
 
 const runAll = async (kv: KvState, all: readonly Waiting[]): Promise<void> => {
-  const inLines: LinePlace[] = []
+  const inLines: PlacedLineWrite[] = []
   let settled: Settled<unknown>[] | undefined
   try {
     settled = await kv.env.transaction(() => all.map(({ verb }) => attempt(kv, verb, inLines)))
   } catch (error) {
     for (const { reject } of all) reject(error)
   }
-  for (const { one, place } of inLines) settleInLine(kv, one, place, settled !== undefined)
+  for (const one of inLines) settleInLine(kv, one, settled !== undefined)
   if (!settled) return
   for (const [nth, one] of settled.entries()) {
     if ('error' in one) all[nth]?.reject(one.error)

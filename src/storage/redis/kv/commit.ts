@@ -15,7 +15,14 @@ const CALL_OVERHEAD_BYTES = 64
 
 const sizeOf = ({ checks = [], writes }: Batch): number => checks.length + writes.length
 
-const RELIEVING: ReadonlySet<Write['kind']> = new Set(['remove', 'clear', 'delay', 'drop'])
+const RELIEVING: ReadonlySet<Write['kind']> = new Set([
+  'remove',
+  'clear',
+  'delay',
+  'drop',
+  'replace',
+  'release',
+])
 /** What Redis does although it is full. */
 const relieves = ({ isRelief, writes }: Batch): boolean =>
   isRelief || writes.every(({ kind }) => RELIEVING.has(kind))
@@ -23,12 +30,12 @@ const relieves = ({ isRelief, writes }: Batch): boolean =>
 const ZERO = '0'.charCodeAt(0)
 
 /** These are always done. */
-const isSure = (kind: Write['kind']): boolean => kind === 'put' || kind === 'append' || kind === 'drop'
+const SURE: ReadonlySet<Write['kind']> = new Set(['put', 'append', 'drop', 'replace', 'release'])
 /** The script answers what was done by all other writes. */
 const resultsOf = ({ writes }: Batch, digits: Buffer): number[] => {
   if (digits.length === 0) return new Array(writes.length).fill(1)
   let next = 0
-  return writes.map(({ kind }) => (isSure(kind) ? 1 : (digits[next++] ?? ZERO) - ZERO))
+  return writes.map(({ kind }) => (SURE.has(kind) ? 1 : (digits[next++] ?? ZERO) - ZERO))
 }
 
 /** Of the checks that did not hold the first one in the batch: the script has them in another order. */

@@ -2,7 +2,8 @@
 import { invariant } from '../../../platform/invariant.ts'
 import { HOUR_MS } from '../../../platform/units.ts'
 import { number } from '../../bytes.ts'
-import type { Batch, Check, SetName, Shape, Write } from '../../kv.ts'
+import type { Batch, Check, LineWrite, SetName, Shape, Write } from '../../kv.ts'
+import { leasedScore, memberOf, scoreOf } from './line.ts'
 import type { Packing } from './packing.ts'
 import { checkKey, escapedLength, homeOf, KEY_END, keysIn, NO_END, NONE } from './rows.ts'
 
@@ -11,6 +12,8 @@ const TTL_MARGIN_MS = HOUR_MS
 /** What is packed beside keys and values: of a row, and of a batch. */
 const ROW_OVERHEAD_BYTES = 24
 const BATCH_OVERHEAD_BYTES = 128
+
+const ascii = (text: string): Buffer => Buffer.from(text, 'latin1')
 
 const LETTERS: Record<Shape, string> = {
   cell: 'c',
@@ -35,7 +38,7 @@ interface Group {
   isRising: boolean
   /** Ms; 0: without an end. */
   ttl: number
-  /** Of a queue or a line. */
+  /** Of a queue. */
   dues: number[]
 }
 
@@ -124,13 +127,24 @@ const keptValue = (one: Write, expiresAt: number | undefined): Buffer => {
 }
 
 const keyOf = (one: Check | Write): Buffer => {
-  if (one.kind === 'drop')
-    return typeof one.handle === 'string' ? Buffer.from(one.handle, 'latin1') : one.handle
+  if ('row' in one) return memberOf(one.row)
   return 'id' in one ? one.id : 'key' in one ? one.key : NONE
 }
 
+/** What a write of a line says beside its member: a score, or the member that comes in its place; of a release both scores. */
+const lineValues = (one: LineWrite): Buffer[] => {
+  if (one.kind === 'append') return [ascii(one.lease ? scoreOf(one.lease) : `${one.row.at}`)]
+  if (one.kind === 'replace') return [memberOf(one.next)]
+  if (one.kind === 'drop') return []
+  const { heldUntil, at } = one
+  return [
+    ascii(scoreOf({ until: heldUntil, isReturned: false })),
+    ascii(scoreOf({ until: at, isReturned: true })),
+  ]
+}
+
 /** Of these, what a batch does to one set is one command. */
-const isJoining = (kind: Group['kind']): boolean => kind === 'put' || kind === 'append' || kind === 'drop'
+const JOINING: ReadonlySet<Group['kind']> = new Set(['put', 'append', 'drop', 'replace', 'release'])
 
 /** Throws for what is no batch. `onceName`: of the answer that is kept, where one is wanted. */
 export const encodeBatch = (
@@ -152,10 +166,11 @@ export const encodeBatch = (
     const { kind, set } = one
     invariant(set.partition === partition, 'a batch keeps to its partition')
     const row = keyOf(one)
-    if (kind !== 'drop') checkKey(set, row)
+    if (set.table.shape !== 'line') checkKey(set, row)
+    else if (set.subject !== '') throw new Error('A line is one set of its partition')
     const open = setOf(set)
     const isJoined =
-      open[which]?.kind === kind && set.table.shape !== 'cell' && (which === 'checks' || isJoining(kind))
+      open[which]?.kind === kind && set.table.shape !== 'cell' && (which === 'checks' || JOINING.has(kind))
     const group = (isJoined && open[which]) || newGroup(one, open.place)
     if (!isJoined) {
       open[which] = group
@@ -170,6 +185,7 @@ export const encodeBatch = (
     if (!check) continue
     const group = groupFor(check, 'checks')
     group.nths.push(nth)
+    if (check.kind === 'free') group.values.push(ascii(`${leasedScore(check.now)}`))
     if (check.kind !== 'is') continue
     group.values.push(check.value)
     encoded.bytes += check.value.length
@@ -177,6 +193,12 @@ export const encodeBatch = (
   for (const one of writes) {
     const expiresAt = endOf(one)
     const group = groupFor(one, 'writes')
+    if ('row' in one) {
+      const values = lineValues(one)
+      for (const value of values) encoded.bytes += value.length + ROW_OVERHEAD_BYTES
+      group.values.push(...values)
+      continue
+    }
     const value = keptValue(one, expiresAt)
     group.values.push(value)
     encoded.bytes += value.length
@@ -204,11 +226,12 @@ const packSet = (into: Packing, { kind, shape, place }: Group): void => {
 
 const packCheck = (into: Packing, group: Group): void => {
   const { kind, shape, rows, values } = group
-  into.list(kind === 'is' ? 5 : 4)
+  const hasValues = kind === 'is' || kind === 'free'
+  into.list(hasValues ? 5 : 4)
   packSet(into, group)
   into.list(rows.length)
   for (const row of rows) packRow(into, shape, row)
-  if (kind !== 'is') return
+  if (!hasValues) return
   into.list(values.length)
   for (const value of values) into.bytes(value)
 }
@@ -247,22 +270,22 @@ const packPut = (into: Packing, group: Group): void => {
   into.whole(isRising ? 1 : 0)
 }
 
-/** Members of a line, each behind its score where it is appended. */
+/** Of appended rows the arguments of `ZADD`; of others members and what belongs to each, one after the other. */
 const packLine = (into: Packing, group: Group): void => {
-  const { kind, place, rows, values, dues } = group
+  const { kind, place, rows, values } = group
   const isAppended = kind === 'append'
+  const share = values.length / rows.length
   into.list(5)
   into.ascii(isAppended ? 'put' : kind)
   into.ascii(LETTERS.line)
   into.whole(place)
   into.ascii('0')
-  into.list(isAppended ? 2 * rows.length : rows.length)
+  into.list(rows.length + values.length)
   for (let nth = 0; nth < rows.length; nth++) {
-    const [row, value] = [rows[nth] ?? NONE, values[nth] ?? NONE]
-    if (isAppended) into.ascii(`${dues[nth]}`)
-    into.begin(row.length + value.length)
-    into.raw(row)
-    if (isAppended) into.raw(value)
+    if (isAppended) into.bytes(values[nth] ?? NONE)
+    into.bytes(rows[nth] ?? NONE)
+    if (isAppended) continue
+    for (let at = 0; at < share; at++) into.bytes(values[share * nth + at] ?? NONE)
   }
 }
 

@@ -8,7 +8,7 @@
  * | ordered | sorted set of `<key> <end of the key> <value>`, all of score 0 | |
  * | index | sorted set of the keys, all of score 0 | |
  * | queue | hash: id → its end (8 bytes), value | sorted set: id by when it is due; a lease is a later time |
- * | line | | sorted set of 8 bytes of key and the value, by when it is due; a lease is a later time; named without `.o` |
+ * | line | | sorted set of 8 bytes of key and the value, by when it is due, or by its lease (`./line.ts`) |
  *
  * `{<partition>}once:<instance> <number>` is what a batch with `isOnce` was answered, for a minute. A set of a table with
  * `ends` goes when its last row has ended; until then its other rows stay.
@@ -23,7 +23,7 @@ import type { RedisConnection } from '../connection.ts'
 import { createCommits } from './commit.ts'
 import { createReads } from './read.ts'
 import { createRun } from './run.ts'
-import { take, takePlaces } from './take.ts'
+import { take, takePlaces, weigh } from './take.ts'
 import { createWakeUps } from './wake-ups.ts'
 import { rows } from './walk.ts'
 
@@ -42,8 +42,9 @@ export const createRedisKv = ({
     ...core,
     run: createRun(core),
     takePlaces: (line, lease) => takePlaces(redis, line, lease),
+    weigh: (line) => weigh(redis, line),
     take: (queue, lease) => take(redis, queue, lease),
-    rows: (table) => rows(redis, table),
+    rows: (table, _after, partitions) => rows(redis, table, partitions),
     size: async () => undefined,
     // Redis does it.
     sweep: async () => 0,

@@ -1,18 +1,32 @@
 /** Verbs of the port in Redis: read, decide, commit with the check that what was read is so still. */
 import { ProtocolError } from '../../../protocol/errors.ts'
-import type { Check, Kv, PlacedVerb, ReadAnswer, ReadRequest } from '../../kv.ts'
+import type { Check, Kv, PlacedVerb, ReadAnswer, ReadRequest, Write } from '../../kv.ts'
+import { groupBy } from '../group-by.ts'
 
 /** Of those that meet at one row one succeeds each time, so this many others were faster. */
 const MAX_ATTEMPTS = 1_000
 
-const addChecks = (checks: Check[], { kind, set, ...request }: ReadRequest, answer: ReadAnswer): void => {
+/** Rows of other partitions cannot be checked, and need not be: they are hints. */
+const addChecks = (checks: Check[], partition: string, request: ReadRequest, answer: ReadAnswer): void => {
+  const { set } = request
+  if (set.partition !== partition) return
   if (answer.kind === 'range')
     for (const { key, value } of answer.rows) checks.push({ kind: 'is', set, key, value })
-  if (kind !== 'get' || answer.kind !== 'get' || !('key' in request)) return
+  if (request.kind === 'lease' && answer.kind === 'lease' && answer.isFree)
+    checks.push({ kind: 'free', set, row: request.row, now: request.now })
+  if (request.kind !== 'get' || answer.kind !== 'get') return
   const { key } = request
   if (answer.value === undefined) checks.push({ kind: 'absent', set, key })
   else if (set.table.shape === 'index') checks.push({ kind: 'present', set, key })
   else checks.push({ kind: 'is', set, key, value: answer.value })
+}
+
+const commitHints = async ({ commit }: Pick<Kv, 'commit'>, hints: readonly Write[], now: number) => {
+  const batches = [...groupBy(hints, ({ set }) => set.partition)].map(([partition, writes]) => ({
+    partition,
+    writes,
+  }))
+  if (batches.length > 0) await commit(batches, now)
 }
 
 /** Answers undefined where somebody else was faster. */
@@ -26,14 +40,15 @@ const attempt = async <T>(
   let step = steps.next()
   while (!step.done) {
     const requests = step.value
-    const answers = await read(requests)
+    const answers = requests.length > 0 ? await read(requests) : []
     for (let nth = 0; nth < requests.length; nth++) {
       const [request, answer] = [requests[nth], answers[nth]]
-      if (request && answer) addChecks(checks, request, answer)
+      if (request && answer) addChecks(checks, partition, request, answer)
     }
     step = steps.next(answers)
   }
-  const { answer, writes, isRelief = false } = step.value
+  const { answer, writes, hints = [], isRelief = false } = step.value
+  if (hints.length > 0) await commitHints({ commit }, hints, now)
   if (writes.length === 0) return { answer }
   const [outcome] = await commit([{ partition, checks, writes, isRelief }], now)
   return outcome?.isDone ? { answer } : undefined

@@ -1,0 +1,66 @@
+/** Whose a topic and a watcher is: hints, which count as far as the record of the account says the same. */
+import { DAY_MS } from '../../../platform/units.ts'
+import type { Write } from '../../../storage/kv.ts'
+import { ask, read } from '../../../storage/table.ts'
+import type { AccountRecord } from '../records.ts'
+import type { NotifyStore } from '../store.ts'
+import type { Steps, VerbDeps } from './deps.ts'
+import { topicOwner, watcherOwner } from './tables.ts'
+
+/** How long hints stay after what they are about has expired: for a server that was off. */
+const MARGIN_MS = 30 * DAY_MS
+/** Accounts that may have a watcher; all but one have lost it. */
+const MAX_CANDIDATES = 4
+
+/** Hints of what is new in the record, or ends at another time. */
+export function* ownerHints(accountKey: string, old: AccountRecord, next: AccountRecord): Steps<Write[]> {
+  const subscriptions = next.subscriptions.filter(
+    ({ id, topic, expiresAt }) =>
+      !old.subscriptions.some(
+        (one) => one.id === id && one.topic === topic && one.expiresAt === expiresAt,
+      ),
+  )
+  const topics = subscriptions.map(({ id, topic, expiresAt }) =>
+    topicOwner(topic).put({ value: [accountKey, id], expiresAt: expiresAt + MARGIN_MS }),
+  )
+  const former = (identityKey: string) => old.watchers.find((one) => one.identityKey === identityKey)
+  const watchers = next.watchers.filter(
+    ({ identityKey, expiresAt }) => former(identityKey)?.expiresAt !== expiresAt,
+  )
+  if (watchers.length === 0) return topics
+  const found = yield* ask(watchers.map(({ identityKey }) => watcherOwner(identityKey).get()))
+  return [
+    ...topics,
+    ...watchers.map(({ identityKey, expiresAt }, nth) => {
+      const candidates = found[nth]?.value ?? []
+      const others = candidates.filter((one) => one !== accountKey)
+      // One that stays may have moved to another account meanwhile, which it belongs to then.
+      const value = former(identityKey) && others.length < candidates.length ? candidates : [accountKey, ...others]
+      const end = Math.max(expiresAt, 0) + MARGIN_MS
+      return watcherOwner(identityKey).put({ value: value.slice(0, MAX_CANDIDATES), expiresAt: end })
+    }),
+  ]
+}
+
+export const createOwners = (
+  { kv }: Pick<VerbDeps, 'kv'>,
+  { account }: Pick<NotifyStore, 'account'>,
+): Pick<NotifyStore, 'topicOwner' | 'watcherOwner'> => ({
+  async topicOwner(topic) {
+    const [{ value: owner }] = await read(kv, [topicOwner(topic).get()])
+    if (!owner) return undefined
+    const [accountKey, subscriptionId] = owner
+    const { record } = await account(accountKey)
+    const isOwn = record.subscriptions.some((one) => one.id === subscriptionId && one.topic === topic)
+    return isOwn ? { accountKey, subscriptionId } : undefined
+  },
+
+  async watcherOwner(identityKey) {
+    const [{ value: candidates = [] }] = await read(kv, [watcherOwner(identityKey).get()])
+    for (const accountKey of candidates) {
+      const { record } = await account(accountKey)
+      if (record.watchers.some((one) => one.identityKey === identityKey)) return accountKey
+    }
+    return undefined
+  },
+})
