@@ -9,6 +9,7 @@ import {
   sentAtOf,
 } from '../../notify/store/packed/chunks.ts'
 import {
+  type Copy,
   copyRest,
   FLAGS,
   findInHead,
@@ -134,44 +135,50 @@ interface FoundCopy {
 }
 
 /** The copy of a receipt, which its record does not name mostly: the one that its account has of the notification. */
-function* copyOf(
-  partition: string,
-  { accountKey, domain, copyId, sentAt }: Records['receipt'],
+const copyOf = (
+  histories: ReadonlyMap<string, readonly Copy[]>,
+  { copyId, sentAt }: Records['receipt'],
   reference: Buffer,
-): Steps<FoundCopy | undefined> {
-  const [{ value: row }] = yield* ask([ACCOUNTS.in(partition, accountKey).get()])
-  const ids = (row?.record.subscriptions ?? []).filter((one) => one.domain === domain).map(({ id }) => id)
-  const histories = yield* openHistories(partition, new Map(ids.map((id) => [id, 'all'])))
+): FoundCopy | undefined => {
   const wanted = copyId === undefined ? undefined : packId(copyId)
-  for (const [subscriptionId, history] of histories) {
-    const copy = history
-      .copies()
-      .find((one) =>
-        wanted ? one.id.equals(wanted) : one.sentAt === sentAt && one.reference.equals(reference),
-      )
+  const isWanted = (one: Copy) =>
+    wanted ? one.id.equals(wanted) : one.sentAt === sentAt && one.reference.equals(reference)
+  for (const [subscriptionId, copies] of histories) {
+    const copy = copies.find(isWanted)
     if (copy) return { copyId: copy.id, subscriptionId }
   }
   return wanted && { copyId: wanted, subscriptionId: NO_SUBSCRIPTION }
 }
 
-const restoreReceipt = (partition: string, record: Records['receipt']) =>
+const receiptWrite = (partition: string, record: Records['receipt'], copy: FoundCopy | undefined): Write => {
+  const { projectId, domain, notificationId, accountKey, account, state, at, reason } = record
+  const { sentAt, expiresAt } = record
+  const receipt = newReceipt({
+    ...{ state, isUnsent: false, at, account, accountKey, reason },
+    copyId: copy?.copyId ?? NO_ID,
+    subscriptionId: packId(copy?.subscriptionId ?? NO_SUBSCRIPTION),
+  })
+  const names = packNames({ projectId, domain, notificationId, expiresAt })
+  const value = newChunk({ expiresAt, sentAt, pointers: [], names, receipts: [receipt] })
+  const key = restoredChunkName(accountKey)
+  return chunksOf(partition, referenceOfRecord(record)).put({ key, value, expiresAt })
+}
+
+/** Receipts of one account. */
+const restoreReceipts = (partition: string, accountKey: string, own: readonly Records['receipt'][]) =>
   function* (): Verb<void> {
-    const { accountKey, account, state, at, reason, sentAt, expiresAt } = record
-    const reference = referenceOfRecord(record)
-    const set = chunksOf(partition, reference)
     const key = restoredChunkName(accountKey)
-    const [{ value: known }] = yield* ask([set.get(key)])
-    if (known) return { answer: undefined, writes: [] }
-    const copy = yield* copyOf(partition, record, reference)
-    const receipt = newReceipt({
-      ...{ state, isUnsent: false, at, account, accountKey, reason },
-      copyId: copy?.copyId ?? NO_ID,
-      subscriptionId: packId(copy?.subscriptionId ?? NO_SUBSCRIPTION),
-    })
-    const { projectId, domain, notificationId } = record
-    const names = packNames({ projectId, domain, notificationId, expiresAt })
-    const value = newChunk({ expiresAt, sentAt, pointers: [], names, receipts: [receipt] })
-    return { answer: undefined, writes: [set.put({ key, value, expiresAt })] }
+    const [{ value: row }] = yield* ask([ACCOUNTS.in(partition, accountKey).get()])
+    const known = yield* ask(own.map((one) => chunksOf(partition, referenceOfRecord(one)).get(key)))
+    const missing = own.filter((_, nth) => !known[nth]?.value)
+    const subscriptions = row?.record.subscriptions ?? []
+    const wanted = new Map(subscriptions.map(({ id }) => [id, 'all'] as const))
+    const copies = new Map<string, Copy[]>()
+    for (const [id, history] of yield* openHistories(partition, wanted)) copies.set(id, history.copies())
+    const writes = missing.map((one) =>
+      receiptWrite(partition, one, copyOf(copies, one, referenceOfRecord(one))),
+    )
+    return { answer: undefined, writes }
   }
 
 type NotificationTask = Extract<OutboxEntry['task'], { kind: 'notification' }>
@@ -290,9 +297,11 @@ export const deliveryWriters = (
   receipt: {
     async write(all) {
       const kept = await notificationsOf(kv, all)
-      const verbs = all.flatMap((record, nth): PlacedVerb<void>[] => {
-        const partition = partitionOf(record.accountKey)
-        return kept[nth] ? [{ partition, verb: restoreReceipt(partition, record) }] : []
+      const placed = all.filter((_, nth) => kept[nth])
+      const groups = [...groupBy(placed, ({ accountKey }) => accountKey)]
+      const verbs = groups.map(([accountKey, own]): PlacedVerb<void> => {
+        const partition = partitionOf(accountKey)
+        return { partition, verb: restoreReceipts(partition, accountKey, own) }
       })
       await kv.run(verbs, now())
       return all.filter((_, nth) => !kept[nth])
