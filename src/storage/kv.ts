@@ -170,14 +170,6 @@ export type LineWrite =
   | { readonly kind: 'drop'; readonly set: SetName; readonly row: LineRow }
   /** Another row in its place, with its lease; nothing where it is not there. */
   | { readonly kind: 'replace'; readonly set: SetName; readonly row: LineRow; readonly next: LineRow }
-  /** Ends a lease that lasts until `heldUntil`: the row is free from `at` on. Nothing where it has another lease. */
-  | {
-      readonly kind: 'release'
-      readonly set: SetName
-      readonly row: LineRow
-      readonly heldUntil: number
-      readonly at: number
-    }
 
 export interface Batch {
   readonly partition: string
@@ -206,6 +198,13 @@ export interface Taken {
 /** A row of a line; `at` is known to the engine that needs it. */
 export interface TakenPlace extends LineRow {
   readonly partition: string
+}
+
+/** A row of a line that somebody has. */
+export interface HeldPlace {
+  readonly set: SetName
+  readonly row: LineRow
+  readonly heldUntil: number
 }
 
 /**
@@ -273,6 +272,8 @@ export interface Kv extends RowSource {
     line: { table: Table; partitions: readonly string[] },
     lease: { limit: number; now: number; until: number },
   ): Promise<TakenPlace[]>
+  /** Ends leases that last until `heldUntil`: the rows are free from `at` on. Nothing becomes of a row with another lease. */
+  releasePlaces(rows: readonly HeldPlace[], at: number): Promise<void>
   /** How many things the rows of a line stand for, taken ones included. */
   weigh(line: { table: Table; partitions: readonly string[] }): Promise<number>
   /**

@@ -145,7 +145,6 @@ export interface TableSet<V> {
   append(row: LineRow, lease?: Lease): Write
   drop(row: LineRow): Write
   replace(row: LineRow, next: LineRow): Write
-  release(row: LineRow, heldUntil: number, at: number): Write
   isFree(row: LineRow, now: number): Read<boolean>
 }
 
@@ -313,10 +312,6 @@ class RowSet<V> implements TableSet<V> {
 
   replace(row: LineRow, next: LineRow): Write {
     return { kind: 'replace', set: this.name, row, next }
-  }
-
-  release(row: LineRow, heldUntil: number, at: number): Write {
-    return { kind: 'release', set: this.name, row, heldUntil, at }
   }
 
   isFree(row: LineRow, now: number): Read<boolean> {

@@ -283,6 +283,7 @@ describe('mark-all-as-read', () => {
 describe('a notification link', () => {
   it('answers 307, to anybody', async () => {
     await world.subscribe(A)
+    await world.apps.describe('app.example', { links: true })
     await world.call('POST', `/${id}/notify`, {
       notification: { ...notification, url: 'https://app.example/x?y=1' },
       accounts: [A],

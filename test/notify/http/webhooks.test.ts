@@ -196,6 +196,7 @@ describe('clicks', () => {
   it('are counted for each copy and for all, and mark nothing as read', async () => {
     const accounts = [1, 2, 3].map((n) => `eip155:1:${addressOf(n)}`)
     for (const account of accounts) await world.subscribe(account)
+    await world.apps.describe('app.example', { links: true })
     await world.publishing.notify(id, [
       {
         notificationId: 'linked',
@@ -250,6 +251,7 @@ describe('clicks', () => {
   it('go when the notification is swept', async () => {
     const account = `eip155:1:${addressOf(9)}`
     await world.subscribe(account)
+    await world.apps.describe('app.example', { links: true })
     await world.publishing.notify(id, [
       {
         notificationId: 'old',

@@ -102,10 +102,9 @@ interface Committing {
   commit: AccountCommit
   asked: AskedRequest | undefined
   partition: string
-  now: number
 }
 
-const commitVerb = (deps: VerbDeps, { commit, asked, partition, now }: Committing) =>
+const commitVerb = (deps: VerbDeps, { commit, asked, partition }: Committing) =>
   function* (): Verb<Refusal | { version: number }> {
     const { accountKey, expectedVersion, record } = commit
     const cell = ACCOUNTS.in(partition, accountKey)
@@ -122,7 +121,7 @@ const commitVerb = (deps: VerbDeps, { commit, asked, partition, now }: Committin
     const hints = yield* ownerHints(accountKey, former, record)
     const writes = indexWrites(partition, accountKey, former, record)
     const remembered = asked
-      ? rememberedWith(partition, accountKey, requestsOf(old), asked, now)
+      ? rememberedWith(partition, accountKey, requestsOf(old), asked)
       : { ...requestsOf(old), writes: [], hints: [] }
     const { requests, pagedUntil } = remembered
     const isEmpty = record.subscriptions.length + record.watchers.length === 0 && requests.length === 0
@@ -157,7 +156,7 @@ export const createAccounts = (deps: VerbDeps): Pick<NotifyStore, 'account' | 'c
     const partition = partitionOf(accountKey)
     const now = deps.clock.now()
     const asked = requestId && askedOf(requestId)
-    const verb = commitVerb(deps, { commit, asked, partition, now })
+    const verb = commitVerb(deps, { commit, asked, partition })
     const answer = await runOne(deps.kv, partition, now, verb)
     if (typeof answer === 'string') return answer
     deps.accounts.put(accountKey, { version: answer.version, record: commit.record })

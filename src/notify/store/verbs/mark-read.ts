@@ -47,10 +47,10 @@ function* markCopies(
 /** The row of the account with the request in it; the record stays as it is, under its version. */
 const rememberedRow = (
   deps: VerbDeps,
-  { partition, accountKey, asked, now }: { partition: string; accountKey: string; asked: AskedRequest; now: number },
+  { partition, accountKey, asked }: { partition: string; accountKey: string; asked: AskedRequest },
   row: KeptAccountRow | undefined,
 ) => {
-  const remembered = rememberedWith(partition, accountKey, requestsOf(row), asked, now)
+  const remembered = rememberedWith(partition, accountKey, requestsOf(row), asked)
   const { requests, pagedUntil } = remembered
   const record = row?.record ?? EMPTY_RECORD
   const { due, writes } = dueWrites(partition, accountKey, row?.due ?? 0, endOf({ record, requests }))
@@ -61,12 +61,11 @@ const rememberedRow = (
 
 const markVerb = (
   deps: VerbDeps,
-  { marking, asked, partition, now }: {
-    marking: Marking
-    asked: AskedRequest | undefined
-    partition: string
-    now: number
-  },
+  {
+    marking,
+    asked,
+    partition,
+  }: { marking: Marking; asked: AskedRequest | undefined; partition: string },
 ) =>
   function* (): Verb<Marked> {
     const { accountKey, outbox: always, outboxIfChanged } = marking
@@ -76,7 +75,7 @@ const markVerb = (
       const [{ value: row }] = yield* ask([ACCOUNTS.in(partition, accountKey).get()])
       const known = yield* knownRequest(partition, accountKey, requestsOf(row), asked)
       if (known) return { answer: { outcome: known }, writes: [] }
-      const remembered = rememberedRow(deps, { partition, accountKey, asked, now }, row)
+      const remembered = rememberedRow(deps, { partition, accountKey, asked }, row)
       writes.push(...remembered.writes)
       hints = remembered.hints
     }
@@ -93,7 +92,7 @@ export const createMarkRead = (deps: VerbDeps): Pick<NotifyStore, 'markRead'> =>
     const partition = partitionOf(accountKey)
     const now = deps.clock.now()
     const asked = requestId && askedOf(requestId)
-    const verb = markVerb(deps, { marking, asked, partition, now })
+    const verb = markVerb(deps, { marking, asked, partition })
     const marked = await runOne(deps.kv, partition, now, verb)
     if (marked.outcome === 'committed' && outbox.length + outboxIfChanged.length > 0) deps.ring()
     return marked

@@ -1,9 +1,9 @@
 /** Takes what must be sent, and gives it back. */
-import type { PlacedVerb, TakenPlace, Verb, Write } from '../../../storage/kv.ts'
-import { ask } from '../../../storage/table.ts'
+import type { HeldPlace, PlacedVerb, TakenPlace, Verb } from '../../../storage/kv.ts'
+import { read } from '../../../storage/table.ts'
 import { expiresAtOf, findReceipt, pointersOf, receiptsIn } from '../packed/chunks.ts'
 import { packId } from '../packed/ids.ts'
-import { chunkIn, referenceIn } from '../packed/line-rows.ts'
+import { chunkIn, type ReceiptPlace, referenceIn } from '../packed/line-rows.ts'
 import type { OutboxEntry } from '../records.ts'
 import type { NotifyStore } from '../store.ts'
 import { groupBy, type TakenEntry, type VerbDeps } from './deps.ts'
@@ -22,56 +22,86 @@ interface Held {
   taken: TakenEntry
 }
 
-/** Ends leases, of some receipts of a chunk by a pointer of their own; they are free from `at` on. */
-const release = (
-  deps: VerbDeps,
-  partition: string,
-  held: readonly Held[],
-  at: number,
-) =>
-  function* (): Verb<void> {
-    const line = lineIn(partition)
-    const entries = held.filter(({ taken }) => taken.receipts === undefined)
-    const kept = yield* ask(entries.map(({ id }) => ENTRIES.in(partition).get(Buffer.from(id))))
-    const writes: Write[] = []
-    for (const [nth, { id, taken }] of entries.entries()) {
-      const row = kept[nth]?.value
-      if (row) writes.push(line.release(entryRow(partition, id, row), taken.until, at))
-    }
-    const groups = groupBy(
-      held.filter(({ taken }) => taken.receipts !== undefined),
-      ({ taken }) => taken.receipts ?? '',
-    )
-    const chunks = yield* openChunks(partition, groups.keys())
-    for (const [receipts, own] of groups) {
-      const chunk = chunks.get(receipts)?.value
-      if (!chunk) continue
-      const until = own[0]?.taken.until ?? 0
-      const ids = own.map(({ id }) => findReceipt(chunk, packId(id)))
-      const mask = receiptsIn(chunk).reduce((sum, { place, bit }) => sum | (ids.includes(place) ? bit : 0), 0)
-      const pointers = pointersOf(chunk).filter((pointer) => (pointer.mask & mask) !== 0)
-      if (pointers.every((pointer) => (pointer.mask & mask) === pointer.mask)) {
-        for (const pointer of pointers)
-          writes.push(line.release(pointerRow(partition, receipts, pointer), until, at))
-        continue
-      }
-      // Others of the row are being sent meanwhile.
-      const split = splitPointers(deps, { partition, receipts, chunk }, mask, { until: at, isReturned: true })
-      writes.push(...split.writes, ...chunkWrites(partition, receipts, split.chunk))
-    }
-    return { answer: undefined, writes, isRelief: true }
-  }
-
-const chunkWrites = (partition: string, receipts: string, chunk: Buffer): Write[] => {
-  const set = chunksOf(partition, referenceIn(receipts))
-  return [set.put({ key: chunkIn(receipts), value: chunk, expiresAt: expiresAtOf(chunk), keepsEnd: true })]
+/** Of a chunk some receipts: the row of the outbox stands for others, too, which are being sent meanwhile. */
+interface HeldReceipts {
+  partition: string
+  receipts: ReceiptPlace
+  ids: readonly string[]
 }
 
+const maskOf = (chunk: Buffer, ids: readonly string[]): number => {
+  const wanted = new Set(ids.map((id) => findReceipt(chunk, packId(id))))
+  return receiptsIn(chunk).reduce((mask, { place, bit }) => mask | (wanted.has(place) ? bit : 0), 0)
+}
+
+/** Gives receipts a row of the outbox of their own, which is free from `at` on. */
+const splitVerb = (deps: VerbDeps, { partition, receipts, ids }: HeldReceipts, at: number) =>
+  function* (): Verb<void> {
+    const chunk = (yield* openChunks(partition, [receipts])).get(receipts)?.value
+    if (!chunk) return { answer: undefined, writes: [] }
+    const lease = { until: at, isReturned: true }
+    const split = splitPointers(deps, { partition, receipts, chunk }, maskOf(chunk, ids), lease)
+    const set = chunksOf(partition, referenceIn(receipts))
+    const row = { key: chunkIn(receipts), value: split.chunk, expiresAt: expiresAtOf(chunk), keepsEnd: true }
+    return { answer: undefined, writes: [...split.writes, set.put(row)], isRelief: true }
+  }
+
+/** Rows whose entries all are returned, and receipts of the others. */
+const sortHeld = async (
+  { kv }: Pick<VerbDeps, 'kv'>,
+  held: readonly Held[],
+): Promise<{ whole: HeldPlace[]; parts: HeldReceipts[] }> => {
+  const whole: HeldPlace[] = []
+  const parts: HeldReceipts[] = []
+  const entries = held.filter(({ taken }) => taken.receipts === undefined)
+  const kept = await read(
+    kv,
+    entries.map(({ id, taken }) => ENTRIES.in(taken.partition).get(Buffer.from(id))),
+  )
+  for (const [nth, { id, taken }] of entries.entries()) {
+    const found = kept[nth]?.value
+    const { partition, until: heldUntil } = taken
+    if (found) whole.push({ set: lineIn(partition).name, row: entryRow(partition, id, found), heldUntil })
+  }
+  const copies = held.filter(({ taken }) => taken.receipts !== undefined)
+  const groups = [...groupBy(copies, ({ taken }) => `${taken.partition} ${taken.receipts}`).values()]
+  const places = groups.map(([first]) => ({
+    partition: first?.taken.partition ?? '',
+    receipts: first?.taken.receipts ?? '',
+    heldUntil: first?.taken.until ?? 0,
+  }))
+  const chunks = await read(
+    kv,
+    places.map(({ partition, receipts }) =>
+      chunksOf(partition, referenceIn(receipts)).get(chunkIn(receipts)),
+    ),
+  )
+  for (const [nth, { partition, receipts, heldUntil }] of places.entries()) {
+    const chunk = chunks[nth]?.value
+    if (!chunk) continue
+    const ids = groups[nth]?.map(({ id }) => id) ?? []
+    const mask = maskOf(chunk, ids)
+    const pointers = pointersOf(chunk).filter((pointer) => (pointer.mask & mask) !== 0)
+    if (pointers.some((pointer) => (pointer.mask & mask) !== pointer.mask))
+      parts.push({ partition, receipts, ids })
+    else
+      for (const pointer of pointers)
+        whole.push({ set: lineIn(partition).name, row: pointerRow(partition, receipts, pointer), heldUntil })
+  }
+  return { whole, parts }
+}
+
+/** Ends leases; the entries are free from `at` on. */
 const releaseAll = async (deps: VerbDeps, held: readonly Held[], at: number, now: number): Promise<void> => {
-  const verbs: PlacedVerb<void>[] = []
-  for (const [partition, own] of groupBy(held, ({ taken }) => taken.partition))
-    verbs.push({ partition, verb: release(deps, partition, own, at) })
-  if (verbs.length > 0) await deps.kv.run(verbs, now)
+  if (held.length === 0) return
+  const { whole, parts } = await sortHeld(deps, held)
+  const verbs = parts.map(
+    (one): PlacedVerb<void> => ({ partition: one.partition, verb: splitVerb(deps, one, at) }),
+  )
+  const work: Promise<unknown>[] = []
+  if (whole.length > 0) work.push(deps.kv.releasePlaces(whole, at))
+  if (verbs.length > 0) work.push(deps.kv.run(verbs, now))
+  await Promise.all(work)
 }
 
 /** A row that stands for nothing any more: what it stood for has expired, or was forgotten. */

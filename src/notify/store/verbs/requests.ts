@@ -21,14 +21,15 @@ export interface AskedRequest {
   names: string[]
   id: Buffer
   token: Buffer
+  at: number
   expiresAt: number
 }
 
-export const askedOf = ({ id, token, expiresAt }: RequestId): AskedRequest => ({
+export const askedOf = ({ id, token, at = 0, expiresAt }: RequestId): AskedRequest => ({
   names: token === undefined ? [id] : [id, token],
   id: digestOf(id),
   token: token === undefined ? NO_TOKEN : digestOf(token),
-  expiresAt,
+  ...{ at, expiresAt },
 })
 
 const NO_REQUESTS = Buffer.alloc(0)
@@ -58,11 +59,10 @@ export const rememberedWith = (
   partition: string,
   accountKey: string,
   { requests, pagedUntil }: Remembering,
-  { names, id, token, expiresAt }: AskedRequest,
-  now: number,
+  { names, id, token, at, expiresAt }: AskedRequest,
 ): Remembering & { writes: Write[]; hints: Write[] } => {
   const hints = names.map((one) => requestOwner(one).put({ value: [accountKey, expiresAt], expiresAt }))
-  const { live, until } = liveRequests(requests, now)
+  const { live, until } = liveRequests(requests, at)
   if (!isFullOf(live))
     return { requests: withRequest(live, id, token, expiresAt), pagedUntil, writes: [], hints }
   const key = Buffer.concat([placeBytes(until), id])

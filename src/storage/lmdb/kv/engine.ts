@@ -19,7 +19,7 @@ import type { Kv, RowSource, SetName, Table, Taken } from '../../kv.ts'
 import { BYTES } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { commit } from './commit.ts'
-import { takePlaces, weigh } from './line.ts'
+import { releasePlaces, takePlaces, weigh } from './line.ts'
 import { answer } from './read.ts'
 import {
   bodyOf,
@@ -123,6 +123,7 @@ export const createLmdbKv = (env: Env, tables: readonly Table[]): LmdbKv => {
     run: createRun(kv),
     take: async (queue, lease) => take(kv, queue, lease),
     takePlaces: async (line, lease) => takePlaces(kv, line, lease),
+    releasePlaces: async (rows, at) => releasePlaces(kv, rows, at),
     weigh: async ({ table }) => weigh(kv, table),
     rows: (table, after) => rows(kv, table, after),
     async size(table) {

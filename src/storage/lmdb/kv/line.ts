@@ -5,7 +5,7 @@
  * been taken at all, `held` are the taken ones that are not dropped, each with the time from which it is free again. Those
  * return through two heaps, so a take costs what it takes, however many wait or are held.
  */
-import type { Kv, Lease, LineRow, LineWrite, SetName, Table, TakenPlace, Write } from '../../kv.ts'
+import type { HeldPlace, Kv, Lease, LineRow, LineWrite, SetName, Table, TakenPlace, Write } from '../../kv.ts'
 import { createHeap, type Heap } from '../heap.ts'
 import { type KvState, NUMBER_BYTES, rowsOf } from './rows.ts'
 
@@ -71,7 +71,7 @@ export interface PlacedLineWrite {
 }
 
 export const isOfLine = (one: Write): one is LineWrite =>
-  one.kind === 'append' || one.kind === 'drop' || one.kind === 'replace' || one.kind === 'release'
+  one.kind === 'append' || one.kind === 'drop' || one.kind === 'replace'
 
 export const placed = (one: LineWrite): PlacedLineWrite => ({
   one,
@@ -83,7 +83,6 @@ export const placed = (one: LineWrite): PlacedLineWrite => ({
 /** Within the transaction. */
 export const writeInLine = (kv: KvState, write: PlacedLineWrite): void => {
   const { one, place, next } = write
-  if (one.kind === 'release') return
   const rows = rowsOf(kv, one.set.table)
   const { moving } = lineOf(kv, one.set.table)
   moving.add(nameOf(place))
@@ -123,11 +122,6 @@ export const settleInLine = (
   const line = lineOf(kv, one.set.table)
   const name = nameOf(place)
   const lease = line.held.get(name)
-  if (one.kind === 'release') {
-    if (isDone && lease && !lease.isReturned && lease.until === one.heldUntil)
-      hold(line, name, { until: one.at, isReturned: true })
-    return
-  }
   const nextName = next && nameOf(next)
   line.moving.delete(name)
   if (nextName !== undefined) line.moving.delete(nextName)
@@ -149,6 +143,16 @@ export const settleInLine = (
   addWeight(line, weightOf(next))
   if (lease) hold(line, nextName, lease)
   else settleFree(line, nextName, next)
+}
+
+export const releasePlaces = (kv: KvState, rows: readonly HeldPlace[], at: number): void => {
+  for (const { set, row, heldUntil } of rows) {
+    const line = lineOf(kv, set.table)
+    const name = nameOf(placeOf(set, row))
+    const lease = line.held.get(name)
+    if (lease && !lease.isReturned && lease.until === heldUntil)
+      hold(line, name, { until: at, isReturned: true })
+  }
 }
 
 /** Within a transaction. */

@@ -15,14 +15,7 @@ const CALL_OVERHEAD_BYTES = 64
 
 const sizeOf = ({ checks = [], writes }: Batch): number => checks.length + writes.length
 
-const RELIEVING: ReadonlySet<Write['kind']> = new Set([
-  'remove',
-  'clear',
-  'delay',
-  'drop',
-  'replace',
-  'release',
-])
+const RELIEVING: ReadonlySet<Write['kind']> = new Set(['remove', 'clear', 'delay', 'drop', 'replace'])
 /** What Redis does although it is full. */
 const relieves = ({ isRelief, writes }: Batch): boolean =>
   isRelief || writes.every(({ kind }) => RELIEVING.has(kind))
@@ -30,7 +23,7 @@ const relieves = ({ isRelief, writes }: Batch): boolean =>
 const ZERO = '0'.charCodeAt(0)
 
 /** These are always done. */
-const SURE: ReadonlySet<Write['kind']> = new Set(['put', 'append', 'drop', 'replace', 'release'])
+const SURE: ReadonlySet<Write['kind']> = new Set(['put', 'append', 'drop', 'replace'])
 /** The script answers what was done by all other writes. */
 const resultsOf = ({ writes }: Batch, digits: Buffer): number[] => {
   if (digits.length === 0) return new Array(writes.length).fill(1)

@@ -131,20 +131,15 @@ const keyOf = (one: Check | Write): Buffer => {
   return 'id' in one ? one.id : 'key' in one ? one.key : NONE
 }
 
-/** What a write of a line says beside its member: a score, or the member that comes in its place; of a release both scores. */
+/** What a write of a line says beside its member: a score, or the member that comes in its place. */
 const lineValues = (one: LineWrite): Buffer[] => {
   if (one.kind === 'append') return [ascii(one.lease ? scoreOf(one.lease) : `${one.row.at}`)]
   if (one.kind === 'replace') return [memberOf(one.next)]
-  if (one.kind === 'drop') return []
-  const { heldUntil, at } = one
-  return [
-    ascii(scoreOf({ until: heldUntil, isReturned: false })),
-    ascii(scoreOf({ until: at, isReturned: true })),
-  ]
+  return []
 }
 
 /** Of these, what a batch does to one set is one command. */
-const JOINING: ReadonlySet<Group['kind']> = new Set(['put', 'append', 'drop', 'replace', 'release'])
+const JOINING: ReadonlySet<Group['kind']> = new Set(['put', 'append', 'drop', 'replace'])
 
 /** Throws for what is no batch. `onceName`: of the answer that is kept, where one is wanted. */
 export const encodeBatch = (

@@ -23,7 +23,7 @@ import type { RedisConnection } from '../connection.ts'
 import { createCommits } from './commit.ts'
 import { createReads } from './read.ts'
 import { createRun } from './run.ts'
-import { take, takePlaces, weigh } from './take.ts'
+import { releasePlaces, take, takePlaces, weigh } from './take.ts'
 import { createWakeUps } from './wake-ups.ts'
 import { rows } from './walk.ts'
 
@@ -42,6 +42,7 @@ export const createRedisKv = ({
     ...core,
     run: createRun(core),
     takePlaces: (line, lease) => takePlaces(redis, line, lease),
+    releasePlaces: (rows, at) => releasePlaces(redis, rows, at),
     weigh: (line) => weigh(redis, line),
     take: (queue, lease) => take(redis, queue, lease),
     rows: (table, _after, partitions) => rows(redis, table, partitions),

@@ -1,11 +1,12 @@
 /** Leases of the port's queues in Redis. */
 import { invariant } from '../../../platform/invariant.ts'
-import type { Kv, Taken, TakenPlace } from '../../kv.ts'
+import type { HeldPlace, Kv, Taken, TakenPlace } from '../../kv.ts'
 import type { RedisConnection } from '../connection.ts'
-import { kvPeek, kvPeekLine, kvTake, kvTakePlaces, kvWeigh } from '../lua/kv/take.ts'
+import { kvPeek, kvPeekLine, kvTake, kvReleasePlaces, kvTakePlaces, kvWeigh } from '../lua/kv/take.ts'
+import { groupBy } from '../group-by.ts'
 import { inCalls, MAX_TAKE, takePlan } from '../partition-calls.ts'
 import { list, whole } from '../script.ts'
-import { KEY_BYTES, leasedScore, returnedScore } from './line.ts'
+import { KEY_BYTES, leasedScore, memberOf, returnedScore } from './line.ts'
 import { keyOf, keysOf } from './rows.ts'
 
 /** About how many things a row of a line stands for at most. */
@@ -94,6 +95,20 @@ export const takePlaces: (
     }))
   }
   return taken.sort((a, b) => a.key.compare(b.key))
+}
+
+export const releasePlaces = async (
+  redis: RedisConnection,
+  rows: readonly HeldPlace[],
+  at: number,
+): Promise<void> => {
+  const lines = groupBy(rows, ({ set }) => keyOf(redis.prefix, set))
+  await Promise.all(
+    [...lines].map(([key, own]) => {
+      const args = own.flatMap(({ row, heldUntil }) => [memberOf(row), leasedScore(heldUntil)])
+      return redis.one(() => redis.scriptBuffer(kvReleasePlaces, [key], [returnedScore(at), ...args]))
+    }),
+  )
 }
 
 export const weigh = async (

@@ -65,8 +65,7 @@ end`
  *         put, of a cell: value · of others: arguments of HSET or ZADD; of an ordered set then how long the rows are, and 1
  *                                 where each is behind the one before
  *         put, of a line: arguments of ZADD
- *         drop: members of a line · replace: members, each before the one that comes in its place · release: members, each before the
- *               score that it has and the one that it gets
+ *         drop: members of a line · replace: members, each before the one that comes in its place
  *         others: row, value, when it is due or ''
  *       Places count from the first key of the batch on.
  * Returns of each batch a text with a digit for each write that is no put and of no line, or a list: place and value, or false, of each check
@@ -173,13 +172,6 @@ local function replaceAll(line, members)
   end
 end
 
-local function releaseAll(line, args)
-  for at = 1, #args, 3 do
-    local score = call('ZSCORE', line, args[at])
-    if score and tonumber(score) == tonumber(args[at + 1]) then call('ZADD', line, args[at + 2], args[at]) end
-  end
-end
-
 local batches, answers = cmsgpack.unpack(ARGV[1]), {}
 for at = 1, #batches, 2 do
   first = batches[at]
@@ -194,8 +186,7 @@ for at = 1, #batches, 2 do
         elseif one[2] == 'l' then
           local line = KEYS[first + one[3]]
           if one[1] == 'drop' then each('ZREM', line, one[5])
-          elseif one[1] == 'replace' then replaceAll(line, one[5])
-          else releaseAll(line, one[5]) end
+          else replaceAll(line, one[5]) end
         else results[#results + 1] = write(unpack(one)) end
       end
       answer = table.concat(results)

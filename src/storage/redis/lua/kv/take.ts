@@ -112,6 +112,22 @@ return answers`,
 )
 
 /**
+ * Ends leases, on a Redis that is full, too.
+ *
+ * KEYS  1 a line
+ * ARGV  1 the score that rows get · from 2 members, each before the score that it has
+ */
+export const kvReleasePlaces = defineScript(
+  'KvReleasePlaces',
+  WHEN_FULL,
+  `
+for at = 2, #ARGV, 2 do
+  local score = redis.call('ZSCORE', KEYS[1], ARGV[at])
+  if score and tonumber(score) == tonumber(ARGV[at + 1]) then redis.call('ZADD', KEYS[1], ARGV[1], ARGV[at]) end
+end`,
+)
+
+/**
  * KEYS  lines
  * Returns for each how many things its rows stand for.
  */
