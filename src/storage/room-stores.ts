@@ -52,4 +52,3 @@ export const createRoomStores = (kv: Kv, clock: Pick<Clock, 'now'>) => ({
   operator: createOperatorStore(kv, clock),
   notify: createNotifyStore(kv, clock),
 })
-

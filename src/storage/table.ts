@@ -10,7 +10,7 @@
  * row that stands in another's place, is found when it is read and never served: `DamagedRow` names the table.
  */
 import { ProtocolError } from '../protocol/errors.ts'
-import { checksum, textChecksum } from './checksum.ts'
+import { checksum } from './checksum.ts'
 import type { Codec } from './codec.ts'
 import type {
   Batch,
@@ -29,25 +29,11 @@ import type {
   Verb,
   Write,
 } from './kv.ts'
+import { HEAD_BYTES, NO_VALUE, opened, setChecksum, VERSION } from './row-check.ts'
 
-/** A row that cannot be what was written. */
-export class DamagedRow extends Error {
-  constructor(table: Table, reason: string) {
-    super(`A row of the table ${table.name} is damaged: ${reason}`)
-    this.name = 'DamagedRow'
-  }
-}
-
-const VERSION = 1
-/** Version and checksum. */
-const HEAD_BYTES = 5
+export { DamagedRow } from './row-check.ts'
 
 const NO_KEY = Buffer.alloc(0)
-const NO_VALUE = Buffer.alloc(0)
-
-/** What the checksums of a set begin with. */
-const setChecksum = ({ table, partition, subject }: SetName): number =>
-  textChecksum(`${table.name}\0${partition}\0${subject}\0`)
 
 /** A row that was read, and the check that nobody has changed it since. */
 export interface Row<V> {
@@ -170,24 +156,6 @@ const answerOf = <K extends ReadAnswer['kind']>(
 ): Extract<ReadAnswer, { kind: K }> => {
   if (answer.kind !== kind) throw new Error(`The engine answered ${answer.kind} where ${kind} was asked`)
   return answer as Extract<ReadAnswer, { kind: K }>
-}
-
-const opened = <V>(
-  { table, codec, ofSet }: { table: Table; codec: Codec<V>; ofSet: () => number },
-  key: Buffer,
-  value: Buffer,
-): V => {
-  if (table.shape === 'index') return codec.decode(NO_VALUE)
-  if (value.length < HEAD_BYTES) throw new DamagedRow(table, 'it is too short')
-  if (value[0] !== VERSION) throw new DamagedRow(table, `it has the version ${value[0]}`)
-  const content = value.subarray(HEAD_BYTES)
-  if (value.readUInt32BE(1) !== checksum(content, checksum(key, ofSet())))
-    throw new DamagedRow(table, 'its checksum is another one')
-  try {
-    return codec.decode(content)
-  } catch (error) {
-    throw new DamagedRow(table, error instanceof Error ? error.message : String(error))
-  }
 }
 
 /** A class, because one is made for every set that is touched: its methods are made once. */

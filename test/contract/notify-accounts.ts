@@ -1,6 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Engine, TestStores } from '../support/stores.ts'
-import { become, DAY, drain, entry, handOne, held, record, subscription, T, watcher } from './notify-samples.ts'
+import {
+  become,
+  DAY,
+  drain,
+  entry,
+  handOne,
+  held,
+  record,
+  subscription,
+  T,
+  watcher,
+} from './notify-samples.ts'
 
 const alice = 'eip155:0xalice'
 const bob = 'eip155:0xbob'

@@ -103,7 +103,9 @@ export const notifyHistoryContract = (engine: Engine): void => {
           notification: one,
         })
         expect((await store().delivered(bob, 'u', 'c2'))?.notification).toEqual(one)
-        expect(await store().unreadCounts([...held(bob, 'u'), ...held(alice, 's', 't', 'unknown')])).toEqual([1, 1, 0, 0])
+        expect(await store().unreadCounts([...held(bob, 'u'), ...held(alice, 's', 't', 'unknown')])).toEqual([
+          1, 1, 0, 0,
+        ])
         const taken = await store().takeOutbox({ worker: 'w', limit: 10, now: T, until: T + 1 })
         expect(taken).toEqual(targets.map(({ outbox }) => outbox))
       })

@@ -7,7 +7,16 @@ import {
 } from '../../src/notify/store/receipts.ts'
 import type { Notification } from '../../src/notify/store/store.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
-import { become, entry, held as heldBy, notification, record, subscription, T, target } from './notify-samples.ts'
+import {
+  become,
+  entry,
+  held as heldBy,
+  notification,
+  record,
+  subscription,
+  T,
+  target,
+} from './notify-samples.ts'
 
 const alice = 'eip155:0xalice'
 const bob = 'eip155:0xbob'

@@ -61,5 +61,7 @@ export const sendWelcome = async (
     expiresAt,
   }
   const isLinked = app.links === true && welcome.url !== null
-  await store.enqueue(notification, [{ accountKey, account, subscriptionId, deliveredId, outbox }], { isLinked })
+  await store.enqueue(notification, [{ accountKey, account, subscriptionId, deliveredId, outbox }], {
+    isLinked,
+  })
 }

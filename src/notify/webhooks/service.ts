@@ -307,7 +307,9 @@ const createExpand = ({
 
   /** The dapp's ids of the notifications whose copies these are; copies of an ended subscription are gone. */
   const notificationIds = async ({ account, subscriptionId, ids = [] }: EventTask): Promise<string[]> => {
-    const copies = await Promise.all(ids.map((id) => store.delivered(accountKey(account), subscriptionId, id)))
+    const copies = await Promise.all(
+      ids.map((id) => store.delivered(accountKey(account), subscriptionId, id)),
+    )
     return copies.flatMap((copy) => copy?.notification.id ?? [])
   }
 

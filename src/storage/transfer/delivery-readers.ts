@@ -1,10 +1,12 @@
 /** The notify server's accounts, notifications and outbox as records: what of their rows is content. */
-import type { Watcher } from '../../notify/store/records.ts'
-import { holderOf, type Copy, copiesIn, copiesInHead } from '../../notify/store/packed/heads.ts'
+
+import { entriesIn } from '../../notify/store/outbox/find-entries.ts'
+import { type Copy, copiesIn, copiesInHead, holderOf } from '../../notify/store/packed/heads.ts'
 import { unpackId } from '../../notify/store/packed/ids.ts'
+import type { Watcher } from '../../notify/store/records.ts'
+import type { Notification } from '../../notify/store/store.ts'
 import { collapseDigest } from '../../notify/store/verbs/collapse.ts'
 import { placeIn } from '../../notify/store/verbs/deps.ts'
-import { entriesIn } from '../../notify/store/verbs/find-entries.ts'
 import { MAX_PAGES } from '../../notify/store/verbs/open-rows.ts'
 import { hasCopy, receiptsOf } from '../../notify/store/verbs/receipt-chunks.ts'
 import { stateOf } from '../../notify/store/verbs/receipts.ts'
@@ -23,11 +25,10 @@ import {
   referenceOf,
   watcherOwner,
 } from '../../notify/store/verbs/tables.ts'
-import type { Notification } from '../../notify/store/store.ts'
 import type { RowSource } from '../kv.ts'
 import { read } from '../table.ts'
-import type { Page, Readers, Records, TableReader } from './transfer.ts'
 import { records } from './kv-readers.ts'
+import type { Page, Readers, Records, TableReader } from './transfer.ts'
 
 const namesOf = ({ projectId, domain, id, createdAt, expiresAt }: Notification) => ({
   ...{ projectId, domain, notificationId: id, sentAt: createdAt, expiresAt },
@@ -131,10 +132,7 @@ async function* copies(
 }
 
 /** Copies as records: those whose notification is kept. */
-const namedCopies = async (
-  source: RowSource,
-  held: readonly HeldCopy[],
-): Promise<Records['copy'][]> => {
+const namedCopies = async (source: RowSource, held: readonly HeldCopy[]): Promise<Records['copy'][]> => {
   const kept = new Map<string, Notification | undefined>()
   for (const { copy } of held) kept.set(copy.reference.toString('hex'), undefined)
   const names = [...kept.keys()]

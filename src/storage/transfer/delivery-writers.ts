@@ -1,4 +1,6 @@
 /** Copies, receipts, requests and the outbox of another store, put into the notify server's rows. */
+
+import { appendPointer, entryWrites, newEntries, newPointer } from '../../notify/store/outbox/line.ts'
 import {
   expiresAtOf,
   newChunk,
@@ -29,10 +31,8 @@ import type { Notification, OutboxEntry } from '../../notify/store/store.ts'
 import { collapseDigest } from '../../notify/store/verbs/collapse.ts'
 import { groupBy, type Steps } from '../../notify/store/verbs/deps.ts'
 import { enterDue, makeRoom } from '../../notify/store/verbs/enqueue.ts'
-import { appendPointer, entryWrites, newEntries, newPointer } from '../../notify/store/verbs/line.ts'
 import { openChunks, openHistories } from '../../notify/store/verbs/open-rows.ts'
 import { stateOf } from '../../notify/store/verbs/receipts.ts'
-import { restoredChunkName } from '../../notify/store/verbs/restored.ts'
 import {
   ACCOUNTS,
   chunksOf,
@@ -46,6 +46,7 @@ import {
 import { name } from '../bytes.ts'
 import type { Kv, PlacedVerb, Verb, Write } from '../kv.ts'
 import { ask, read } from '../table.ts'
+import { restoredChunkName } from './restored-chunks.ts'
 import type { Records, Writers } from './transfer.ts'
 
 type Named = Pick<Records['receipt'], 'projectId' | 'domain' | 'notificationId' | 'sentAt'>
@@ -113,7 +114,9 @@ const writeCopies = async <R extends CopyRecord>(
   copies: readonly RestoredCopy<R>[],
   now: number,
 ): Promise<R[]> => {
-  const groups = [...groupBy(copies, ({ record }) => `${record.accountKey} ${record.subscriptionId}`).values()]
+  const groups = [
+    ...groupBy(copies, ({ record }) => `${record.accountKey} ${record.subscriptionId}`).values(),
+  ]
   const verbs = groups.map((own): PlacedVerb<boolean> => {
     for (const { record } of own) name(record.id)
     const partition = partitionOf(own[0]?.record.accountKey ?? '')
@@ -190,7 +193,10 @@ const receiptFor = (chunk: Buffer | undefined, entryId: string): ReceiptFacts | 
 }
 
 /** Where the receipt of a copy is: as its history says; of one whose subscription has ended, as its entry says. */
-function* placeOf(partition: string, { id, task }: { id: string; task: NotificationTask }): Steps<ReceiptPlace> {
+function* placeOf(
+  partition: string,
+  { id, task }: { id: string; task: NotificationTask },
+): Steps<ReceiptPlace> {
   const { accountKey, subscriptionId, projectId = '', domain, notificationId } = task
   const copyId = packId(id)
   const histories = yield* openHistories(partition, new Map([[subscriptionId, [copyId]]]))
@@ -312,7 +318,10 @@ export const deliveryWriters = (
       await kv.commit(
         all.map(({ id, expiresAt }) => {
           const set = requestOwner(id)
-          return { partition: set.name.partition, writes: [set.create({ value: ['', expiresAt], expiresAt })] }
+          return {
+            partition: set.name.partition,
+            writes: [set.create({ value: ['', expiresAt], expiresAt })],
+          }
         }),
         now(),
       )

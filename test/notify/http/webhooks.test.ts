@@ -233,9 +233,11 @@ describe('clicks', () => {
     expect(await of(accounts[1])).toEqual({ ...all, account: { clicks: 1, first_click_at: secondAt } })
     expect(await of(accounts[2])).toEqual({ ...all, account: { clicks: 0, first_click_at: null } })
     const { record } = await world.store.account(accountKey(accounts[0] ?? ''))
-    expect(await world.store.unreadCounts(
-      held(accountKey(accounts[0] ?? ''), ...record.subscriptions.map((one) => one.id)),
-    )).toEqual([1])
+    expect(
+      await world.store.unreadCounts(
+        held(accountKey(accounts[0] ?? ''), ...record.subscriptions.map((one) => one.id)),
+      ),
+    ).toEqual([1])
 
     expect(await world.call('GET', `${links}?account=nobody`)).toMatchObject({
       status: 422,

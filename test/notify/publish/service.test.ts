@@ -316,10 +316,12 @@ describe('marking all as read', () => {
     await world.clock.advance(10)
 
     await world.publishing.markAllAsRead(world.project.id)
-    expect(await world.store.unreadCounts([
+    expect(
+      await world.store.unreadCounts([
         ...held(accountKey(A), mine.id, theirs.id),
         ...held(accountKey(B), silent.id),
-      ])).toEqual([0, 1, 0])
+      ]),
+    ).toEqual([0, 1, 0])
     const told = (await world.outbox()).map(({ task }) => task)
     expect(told.sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)))).toEqual([
       { kind: 'changed', accountKey: accountKey(A), identityKey: 'did:key:all' },

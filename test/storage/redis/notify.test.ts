@@ -3,11 +3,16 @@ import { createInterface } from 'node:readline'
 import type { RedisOptions } from 'ioredis'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { NotifyStore } from '../../../src/notify/store/store.ts'
-import { DELIVERY_TABLES, partitionOf, topicOwner, watcherOwner } from '../../../src/notify/store/verbs/tables.ts'
+import {
+  DELIVERY_TABLES,
+  partitionOf,
+  topicOwner,
+  watcherOwner,
+} from '../../../src/notify/store/verbs/tables.ts'
 import { systemClock } from '../../../src/platform/runtime/clock.ts'
+import type { Kv } from '../../../src/storage/kv.ts'
 import { createChannels } from '../../../src/storage/redis/channels.ts'
 import { connectRedis, type RedisConnection } from '../../../src/storage/redis/connection.ts'
-import type { Kv } from '../../../src/storage/kv.ts'
 import { createRedisKv } from '../../../src/storage/redis/kv/engine.ts'
 import { createRoomStores } from '../../../src/storage/room-stores.ts'
 import {

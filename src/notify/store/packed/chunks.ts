@@ -243,7 +243,9 @@ const withoutReceipt = (chunk: Buffer, at: number): Buffer =>
 /** The chunk without receipts of the account; undefined where it has none. */
 export const forgotten = (chunk: Buffer, accountKey: string): Buffer | undefined => {
   let next = chunk
-  for (const { place } of receiptsIn(chunk).filter((one) => one.accountKey === accountKey).reverse())
+  for (const { place } of receiptsIn(chunk)
+    .filter((one) => one.accountKey === accountKey)
+    .reverse())
     next = withoutReceipt(next, place)
   return next === chunk ? undefined : next
 }

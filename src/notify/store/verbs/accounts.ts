@@ -2,12 +2,12 @@
 import { name } from '../../../storage/bytes.ts'
 import type { Verb, Write } from '../../../storage/kv.ts'
 import { ask, read, runOne } from '../../../storage/table.ts'
+import { entryWrites, newEntries } from '../outbox/line.ts'
 import { type KeptAccountRow, liveRequests } from '../packed/account-rows.ts'
 import { newHead } from '../packed/heads.ts'
 import type { AccountCommit, AccountRecord, Subscription } from '../records.ts'
 import type { NotifyStore } from '../store.ts'
 import { placeBytes, type VerbDeps } from './deps.ts'
-import { entryWrites, newEntries } from './line.ts'
 import { ownerHints } from './owners.ts'
 import { type AskedRequest, askedOf, knownRequest, rememberedWith, requestsOf } from './requests.ts'
 import { ACCOUNTS, DUE, HEADS, LAST_OF_KEY, PAGES, partitionOf, SUBSCRIBERS, TOPICS } from './tables.ts'
@@ -166,7 +166,11 @@ export const createAccounts = (deps: VerbDeps): Pick<NotifyStore, 'account' | 'c
 })
 
 /** Looks at an account that stands at `at` in the list of what expires; moves it where that is too early. */
-export const lookAtDue = (partition: string, { at, accountKey }: { at: number; accountKey: string }, now: number) =>
+export const lookAtDue = (
+  partition: string,
+  { at, accountKey }: { at: number; accountKey: string },
+  now: number,
+) =>
   function* (): Verb<{ isDue: boolean }> {
     const cell = ACCOUNTS.in(partition, accountKey)
     const set = DUE.in(partition)

@@ -57,7 +57,9 @@ export class Collapse {
   writes(expiresAt: number): Write[] {
     const writes: Write[] = []
     for (const [subscriptionId, value] of this.#next)
-      writes.push(LAST_OF_KEY.in(this.#partition, subscriptionId).put({ key: this.#digest, value, expiresAt }))
+      writes.push(
+        LAST_OF_KEY.in(this.#partition, subscriptionId).put({ key: this.#digest, value, expiresAt }),
+      )
     for (const chunk of this.#chunks.values()) writes.push(...chunk.writes(this.#partition))
     return writes
   }

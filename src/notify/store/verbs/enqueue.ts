@@ -2,6 +2,7 @@
 import { name } from '../../../storage/bytes.ts'
 import type { PlacedVerb, Verb, Write } from '../../../storage/kv.ts'
 import { ask } from '../../../storage/table.ts'
+import { appendPointer, newPointer } from '../outbox/line.ts'
 import { MAX_CHUNK_RECEIPTS, newChunk, newReceipt, packNames } from '../packed/chunks.ts'
 import {
   copyAt,
@@ -23,7 +24,6 @@ import type { Notification, OutboxEntry } from '../records.ts'
 import type { NotifyStore } from '../store.ts'
 import { type Collapse, collapseDigest, lastOfKey, openCollapse } from './collapse.ts'
 import { placeBytes, type Steps, type VerbDeps } from './deps.ts'
-import { appendPointer, newPointer } from './line.ts'
 import { keep } from './notifications.ts'
 import { OpenHistory, openHistories } from './open-rows.ts'
 import { chunksOf, copyOwner, HEADS, HISTORIES_DUE, PAGES, partitionOf, referenceOf } from './tables.ts'
@@ -107,7 +107,12 @@ function* openTargets(
 }
 
 /** Moves all copies of a head that is full to a page. */
-export const makeRoom = (partition: string, subscriptionId: string, id: Buffer, history: OpenHistory): Write[] => {
+export const makeRoom = (
+  partition: string,
+  subscriptionId: string,
+  id: Buffer,
+  history: OpenHistory,
+): Write[] => {
   if (!isFull(history.head)) return []
   const divided = divide(history.head)
   history.setHead(divided.head)

@@ -31,10 +31,7 @@ const compareIds = (a: Buffer, b: Buffer): number =>
   a[0] === b[0] ? a.compare(b) : unpackId(a, 0) < unpackId(b, 0) ? -1 : 1
 const byUnread = (a: Copy, b: Copy): number => Number(a.isRead) - Number(b.isRead) || byTime(a, b)
 
-const shown = async (
-  deps: VerbDeps,
-  copies: readonly Copy[],
-): Promise<DeliveredNotification[]> => {
+const shown = async (deps: VerbDeps, copies: readonly Copy[]): Promise<DeliveredNotification[]> => {
   const found = await notificationsOf(deps, copies)
   return copies.flatMap((copy, nth): DeliveredNotification[] => {
     const notification = found[nth]
@@ -74,9 +71,7 @@ const pageOf = (
   return { chosen, hasMore, hasMoreUnread: hasMore && rest.some(({ isRead }) => !isRead) }
 }
 
-type HistoryVerbs = Pick<NotifyStore, 
-  'history' | 'unreadCounts' | 'delivered' | 'deliveredById'
->
+type HistoryVerbs = Pick<NotifyStore, 'history' | 'unreadCounts' | 'delivered' | 'deliveredById'>
 
 const readHistory = async (
   deps: VerbDeps,

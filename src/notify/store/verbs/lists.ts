@@ -98,9 +98,7 @@ const DUE_AT_BYTES = 8
 type Lists = Pick<NotifyStore, 'subscribers' | 'subscriberCount' | 'topics' | 'accountsDue'> &
   Pick<ProjectStore, 'countSubscribers'>
 
-export const createLists = (
-  { kv }: Pick<VerbDeps, 'kv'>,
-): Lists => ({
+export const createLists = ({ kv }: Pick<VerbDeps, 'kv'>): Lists => ({
   async subscribers(domain, page) {
     const accountKeys = await pageOf(kv, subscriberSets(domain), page)
     const rows = await read(
@@ -119,12 +117,21 @@ export const createLists = (
   subscriberCount: (domain) => countOf(kv, domain),
   countSubscribers: async (domain, most) => Math.min(most, await countOf(kv, domain)),
 
-  topics: (page) => pageOf(kv, inAll((partition) => TOPICS.in(partition)), page),
+  topics: (page) =>
+    pageOf(
+      kv,
+      inAll((partition) => TOPICS.in(partition)),
+      page,
+    ),
 
   async accountsDue(now, limit) {
     const found: string[] = []
     const to = behind(placeBytes(now + 1))
-    for await (const key of merged(kv, inAll((partition) => DUE.in(partition)), { to, limit })) {
+    for await (const key of merged(
+      kv,
+      inAll((partition) => DUE.in(partition)),
+      { to, limit },
+    )) {
       const at = key.readDoubleBE(0)
       if (at > now || found.length === limit) break
       const accountKey = key.toString('utf8', DUE_AT_BYTES)

@@ -1,6 +1,7 @@
 /** Marks copies as read, with their receipts. */
 import type { Verb, Write } from '../../../storage/kv.ts'
 import { ask, runOne } from '../../../storage/table.ts'
+import { entryWrites, newEntries } from '../outbox/line.ts'
 import type { KeptAccountRow } from '../packed/account-rows.ts'
 import { STATES } from '../packed/chunks.ts'
 import { type Copy, FLAGS, isHeldBy } from '../packed/heads.ts'
@@ -8,7 +9,6 @@ import { packIdOrNone } from '../packed/ids.ts'
 import type { NotifyStore } from '../store.ts'
 import { dueWrites, EMPTY_RECORD, endOf, nextVersion } from './accounts.ts'
 import type { Steps, VerbDeps } from './deps.ts'
-import { entryWrites, newEntries } from './line.ts'
 import { openChunks, openHistories } from './open-rows.ts'
 import { type AskedRequest, askedOf, knownRequest, rememberedWith, requestsOf } from './requests.ts'
 import { ACCOUNTS, partitionOf } from './tables.ts'
@@ -55,17 +55,15 @@ const rememberedRow = (
   const record = row?.record ?? EMPTY_RECORD
   const { due, writes } = dueWrites(partition, accountKey, row?.due ?? 0, endOf({ record, requests }))
   const version = row?.version ?? nextVersion(deps, 0)
-  const put = ACCOUNTS.in(partition, accountKey).put({ value: { version, due, pagedUntil, requests, record } })
+  const put = ACCOUNTS.in(partition, accountKey).put({
+    value: { version, due, pagedUntil, requests, record },
+  })
   return { writes: [put, ...writes, ...remembered.writes], hints: remembered.hints }
 }
 
 const markVerb = (
   deps: VerbDeps,
-  {
-    marking,
-    asked,
-    partition,
-  }: { marking: Marking; asked: AskedRequest | undefined; partition: string },
+  { marking, asked, partition }: { marking: Marking; asked: AskedRequest | undefined; partition: string },
 ) =>
   function* (): Verb<Marked> {
     const { accountKey, outbox: always, outboxIfChanged } = marking

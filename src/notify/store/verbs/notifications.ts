@@ -1,8 +1,8 @@
 /** Notifications: each is kept once, however many receive it, until it is swept. */
 import { number } from '../../../storage/bytes.ts'
-import { fromCursor, toCursor } from '../../../storage/cursor.ts'
 import type { Verb, Write } from '../../../storage/kv.ts'
 import { ask, read, runOne } from '../../../storage/table.ts'
+import { fromCursor, toCursor } from '../packed/cursor.ts'
 import { REFERENCE_BYTES } from '../packed/heads.ts'
 import type { ReceiptsStore } from '../receipts.ts'
 import type { Notification } from '../records.ts'
@@ -108,7 +108,8 @@ const CURSOR_BYTES = NUMBER_BYTES + REFERENCE_BYTES
 /** Rows of a list that are looked at together. */
 const MIN_LOOK = 20
 
-type Notifications = Pick<NotifyStore, 'putNotification' | 'notification'> & Pick<ReceiptsStore, 'notifications'>
+type Notifications = Pick<NotifyStore, 'putNotification' | 'notification'> &
+  Pick<ReceiptsStore, 'notifications'>
 
 export const createNotifications = (deps: VerbDeps): Notifications => ({
   putNotification: (notification) => keep(deps, notification),
@@ -120,7 +121,8 @@ export const createNotifications = (deps: VerbDeps): Notifications => ({
 
   async notifications(projectId, { domain, after, limit }) {
     const set = sentOf(projectId, domain)
-    let to: Buffer | undefined = after === undefined ? undefined : Buffer.from(fromCursor(after, CURSOR_BYTES))
+    let to: Buffer | undefined =
+      after === undefined ? undefined : Buffer.from(fromCursor(after, CURSOR_BYTES))
     const notifications: Notification[] = []
     let last: Buffer | undefined
     for (;;) {

@@ -1,6 +1,7 @@
 /** Rows that a verb changes in several places before it writes them: chunks of receipts, and histories. */
 import type { Write } from '../../../storage/kv.ts'
 import { ask } from '../../../storage/table.ts'
+import { settlePointers } from '../outbox/line.ts'
 import { expiresAtOf, failReceipt, findReceipt, markSent, moveReceipt, stateAt } from '../packed/chunks.ts'
 import {
   type Copy,
@@ -16,7 +17,6 @@ import {
 } from '../packed/heads.ts'
 import { chunkIn, type ReceiptPlace, referenceIn } from '../packed/line-rows.ts'
 import type { Steps } from './deps.ts'
-import { settlePointers } from './line.ts'
 import { chunksOf, HEADS, PAGES } from './tables.ts'
 
 /** Pages of a history: more than anybody has. */
@@ -75,9 +75,7 @@ export function* openChunks(
   const wanted = [...new Set(places)]
   const open = new Map<ReceiptPlace, OpenChunk>()
   if (wanted.length === 0) return open
-  const found = yield* ask(
-    wanted.map((place) => chunksOf(partition, referenceIn(place)).get(chunkIn(place))),
-  )
+  const found = yield* ask(wanted.map((place) => chunksOf(partition, referenceIn(place)).get(chunkIn(place))))
   for (const [nth, place] of wanted.entries()) {
     const value = found[nth]?.value
     if (value) open.set(place, new OpenChunk(place, value))
@@ -120,7 +118,10 @@ export class OpenHistory {
   }
   flag(copyId: Buffer, flag: number): void {
     const at = findInHead(this.#head, copyId)
-    if (at >= 0) return this.setHead(flagged(this.#head, at, flag).next)
+    if (at >= 0) {
+      this.setHead(flagged(this.#head, at, flag).next)
+      return
+    }
     for (const page of this.pages) {
       const there = findInPage(page.value, copyId)
       if (there < 0) continue
@@ -166,7 +167,6 @@ export function* openHistories(partition: string, wanted: WantedCopies): Steps<M
   if (paged.length === 0) return open
   const pages = yield* ask(paged.map((id) => PAGES.in(partition, id).range({ limit: MAX_PAGES })))
   for (const [nth, id] of paged.entries())
-    for (const { key, value } of pages[nth] ?? [])
-      open.get(id)?.pages.push({ key, value, isChanged: false })
+    for (const { key, value } of pages[nth] ?? []) open.get(id)?.pages.push({ key, value, isChanged: false })
   return open
 }

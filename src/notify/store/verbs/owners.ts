@@ -16,9 +16,7 @@ const MAX_CANDIDATES = 4
 export function* ownerHints(accountKey: string, old: AccountRecord, next: AccountRecord): Steps<Write[]> {
   const subscriptions = next.subscriptions.filter(
     ({ id, topic, expiresAt }) =>
-      !old.subscriptions.some(
-        (one) => one.id === id && one.topic === topic && one.expiresAt === expiresAt,
-      ),
+      !old.subscriptions.some((one) => one.id === id && one.topic === topic && one.expiresAt === expiresAt),
   )
   const topics = subscriptions.map(({ id, topic, expiresAt }) =>
     topicOwner(topic).put({ value: [accountKey, id], expiresAt: expiresAt + MARGIN_MS }),
@@ -35,7 +33,8 @@ export function* ownerHints(accountKey: string, old: AccountRecord, next: Accoun
       const candidates = found[nth]?.value ?? []
       const others = candidates.filter((one) => one !== accountKey)
       // One that stays may have moved to another account meanwhile, which it belongs to then.
-      const value = former(identityKey) && others.length < candidates.length ? candidates : [accountKey, ...others]
+      const value =
+        former(identityKey) && others.length < candidates.length ? candidates : [accountKey, ...others]
       const end = Math.max(expiresAt, 0) + MARGIN_MS
       return watcherOwner(identityKey).put({ value: value.slice(0, MAX_CANDIDATES), expiresAt: end })
     }),

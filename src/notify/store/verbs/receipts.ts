@@ -9,8 +9,8 @@ import {
   newReceipt,
   packNames,
   type ReceiptFacts,
-  sentAtOf,
   STATES,
+  sentAtOf,
 } from '../packed/chunks.ts'
 import { NO_ID } from '../packed/ids.ts'
 import {
@@ -42,7 +42,11 @@ type Failures = Parameters<ReceiptsStore['refuse']>[1]
 
 const refuse = (
   { newChunkName }: Pick<VerbDeps, 'newChunkName'>,
-  { partition, reference, notification }: { partition: string; reference: Buffer; notification: Notification },
+  {
+    partition,
+    reference,
+    notification,
+  }: { partition: string; reference: Buffer; notification: Notification },
   failures: Failures,
   at: number,
 ) =>

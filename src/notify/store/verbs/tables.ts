@@ -31,8 +31,8 @@
  * copies that are linked, whose links have the id alone.
  */
 import { createHash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import { name } from '../../../storage/bytes.ts'
-import { textChecksum } from '../../../storage/checksum.ts'
 import { type Codec, NOTHING, textBehind } from '../../../storage/codec.ts'
 import { defineTable } from '../../../storage/table.ts'
 import { ACCOUNT } from '../packed/account-rows.ts'
@@ -143,7 +143,7 @@ const NOTIFICATION_PARTITIONS = partitionsOf('m')
 /** Throws for what is no name: nothing is kept of it. */
 export const partitionOf = (accountKey: string): string => {
   name(accountKey)
-  return PARTITIONS[textChecksum(accountKey) % PARTITION_COUNT] ?? ''
+  return PARTITIONS[crc32(accountKey) % PARTITION_COUNT] ?? ''
 }
 
 /** Stands for a notification in rows: callers choose ids, of any length. */
@@ -164,7 +164,7 @@ export const chunksOf = (partition: string, reference: Buffer) =>
 export const sentOf = (projectId: string, domain = '') => SENT.in(`s ${name(projectId)}`, domain)
 
 const HINT_PARTITIONS = partitionsOf('o')
-const hintPartition = (text: string): string => HINT_PARTITIONS[textChecksum(text) % PARTITION_COUNT] ?? ''
+const hintPartition = (text: string): string => HINT_PARTITIONS[crc32(text) % PARTITION_COUNT] ?? ''
 export const topicOwner = (topic: string) => TOPIC_OWNERS.in(hintPartition(topic), topic)
 export const watcherOwner = (identityKey: string) =>
   WATCHER_OWNERS.in(hintPartition(identityKey), identityKey)

@@ -6,21 +6,10 @@
  * return through two heaps, so a take costs what it takes, however many wait or are held.
  */
 import type { HeldPlace, Kv, Lease, LineRow, LineWrite, SetName, Table, TakenPlace, Write } from '../../kv.ts'
-import { createHeap, type Heap } from '../heap.ts'
-import { type KvState, NUMBER_BYTES, rowsOf } from './rows.ts'
+import { createHeap } from '../heap.ts'
+import { type KvState, type Line, NUMBER_BYTES, rowsOf } from './rows.ts'
 
 const PARTITION_AT = 2 * NUMBER_BYTES
-
-export interface Line {
-  position: Buffer | undefined
-  held: Map<string, Lease>
-  /** Written by transactions that are not committed yet: no take may see what is there of them. */
-  moving: Set<string>
-  waiting: Heap<{ name: string; until: number }>
-  free: Heap<string>
-  /** How many things the rows stand for; undefined until somebody asks. */
-  weight: number | undefined
-}
 
 const newLine = (): Line => ({
   position: undefined,
@@ -47,8 +36,7 @@ export const placeInLine = (at: Buffer) => ({
 })
 
 const placeOf = ({ partition, subject }: SetName, { at, key }: LineRow): Buffer => {
-  if (key.length !== NUMBER_BYTES || subject !== '')
-    throw new Error('A line is one set with keys of 8 bytes')
+  if (key.length !== NUMBER_BYTES || subject !== '') throw new Error('A line is one set with keys of 8 bytes')
   const place = Buffer.allocUnsafe(PARTITION_AT + Buffer.byteLength(partition))
   place.writeDoubleBE(at, 0)
   place.set(key, NUMBER_BYTES)
@@ -179,7 +167,11 @@ interface Taking {
 }
 
 /** Answers false where the row stands for more than is left. */
-const takeRow = (line: Line, taking: Taking, row: { name: string; place: Buffer; value: Buffer }): boolean => {
+const takeRow = (
+  line: Line,
+  taking: Taking,
+  row: { name: string; place: Buffer; value: Buffer },
+): boolean => {
   const weight = weightOf(row.place)
   if (weight > taking.left && taking.found.length > 0) return false
   taking.left -= weight

@@ -1,6 +1,6 @@
 /** Chunks of receipts that came from another store: each has one, and a name that follows from its account. */
 import { createHash } from 'node:crypto'
-import { CHUNK_NAME_BYTES } from '../packed/heads.ts'
+import { CHUNK_NAME_BYTES } from '../../notify/store/packed/heads.ts'
 
 /** Before all that are made here, so that a later one counts. */
 const RESTORED = 0

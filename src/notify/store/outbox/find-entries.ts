@@ -6,10 +6,10 @@ import { packIdOrNone } from '../packed/ids.ts'
 import { chunkIn, type ReceiptPlace, receiptPlaceOf, referenceIn } from '../packed/line-rows.ts'
 import type { OutboxOutcome } from '../receipts.ts'
 import type { OutboxEntry } from '../records.ts'
-import type { TakenEntry, VerbDeps } from './deps.ts'
+import type { TakenEntry, VerbDeps } from '../verbs/deps.ts'
+import { MAX_CHUNKS } from '../verbs/receipt-chunks.ts'
+import { chunksOf, ENTRIES, LINE, PARTITIONS, partitionOf, referenceOf } from '../verbs/tables.ts'
 import { entryOf, unsentIn } from './expand.ts'
-import { MAX_CHUNKS } from './receipt-chunks.ts'
-import { chunksOf, ENTRIES, LINE, PARTITIONS, partitionOf, referenceOf } from './tables.ts'
 
 /** Nobody has it: it may be returned to nobody. */
 const NOT_TAKEN = 0
@@ -67,7 +67,8 @@ export const entriesOf = async (
     const place = rows[nth]?.key
     if (!chunk || !place) continue
     const about = { partition: partitionAt(nth), receipts, until: NOT_TAKEN }
-    for (const receipt of unsentIn(chunk, mask)) all[nth]?.push({ ...about, place, entry: entryOf(chunk, receipt) })
+    for (const receipt of unsentIn(chunk, mask))
+      all[nth]?.push({ ...about, place, entry: entryOf(chunk, receipt) })
   }
   return all.flat()
 }

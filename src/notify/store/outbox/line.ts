@@ -4,8 +4,8 @@ import { ask, type Read } from '../../../storage/table.ts'
 import { bitsOf, type Pointer, pointersOf, unsentMask, withPointers } from '../packed/chunks.ts'
 import type { ReceiptPlace } from '../packed/line-rows.ts'
 import type { OutboxEntry } from '../records.ts'
-import { type Steps, type VerbDeps, weighed, withWeight } from './deps.ts'
-import { ENTRIES, LINE, PARTITIONS } from './tables.ts'
+import { type Steps, type VerbDeps, weighed, withWeight } from '../verbs/deps.ts'
+import { ENTRIES, LINE, PARTITIONS } from '../verbs/tables.ts'
 
 /** All is due at once, in the order of its places. */
 const DUE = 0
@@ -51,11 +51,8 @@ export const entryWrites = (
 export const entryRow = (partition: string, entryId: string, { key }: { key: Buffer }): LineRow =>
   lineIn(partition).placed({ at: DUE, key, value: { entryId } })
 
-export const pointerRow = (
-  partition: string,
-  receipts: ReceiptPlace,
-  { key, mask }: Pointer,
-): LineRow => lineIn(partition).placed({ at: DUE, key, value: { receipts, mask } })
+export const pointerRow = (partition: string, receipts: ReceiptPlace, { key, mask }: Pointer): LineRow =>
+  lineIn(partition).placed({ at: DUE, key, value: { receipts, mask } })
 
 export const appendPointer = (partition: string, receipts: ReceiptPlace, pointer: Pointer, lease?: Lease) =>
   lineIn(partition).append(pointerRow(partition, receipts, pointer), lease)

@@ -6,11 +6,11 @@ import { FLAGS } from '../packed/heads.ts'
 import { packId } from '../packed/ids.ts'
 import type { OutboxOutcome, ReceiptsStore } from '../receipts.ts'
 import type { RotationStore } from '../rotation.ts'
-import { groupBy, type Steps, type TakenEntry, type VerbDeps } from './deps.ts'
+import { groupBy, type Steps, type TakenEntry, type VerbDeps } from '../verbs/deps.ts'
+import { type OpenChunk, openChunks, openHistories } from '../verbs/open-rows.ts'
+import { ENTRIES } from '../verbs/tables.ts'
 import { findEntries } from './find-entries.ts'
 import { entryRow, lineIn } from './line.ts'
-import { type OpenChunk, openChunks, openHistories } from './open-rows.ts'
-import { ENTRIES } from './tables.ts'
 
 interface Done {
   id: string
@@ -100,7 +100,8 @@ export const createComplete = (deps: VerbDeps): Complete => ({
   },
 
   async swapAnswerKey(entryId, old, next) {
-    const taken = deps.taken.get(entryId) ?? (await findEntries(deps, new Map([[entryId, undefined]]))).get(entryId)
+    const taken =
+      deps.taken.get(entryId) ?? (await findEntries(deps, new Map([[entryId, undefined]]))).get(entryId)
     if (!taken || taken.receipts !== undefined) return
     const { partition } = taken
     const verb = function* (): Verb<void> {

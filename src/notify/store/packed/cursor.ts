@@ -1,5 +1,5 @@
-import { fromBase64url, toBase64url } from '../protocol/bytes.ts'
-import { ProtocolError } from '../protocol/errors.ts'
+import { fromBase64url, toBase64url } from '../../../protocol/bytes.ts'
+import { ProtocolError } from '../../../protocol/errors.ts'
 
 /** Where the next page of a list begins, as an opaque text. */
 export const toCursor = (place: Uint8Array): string => toBase64url(place)
