@@ -1,8 +1,9 @@
 /**
- * The hot verbs of the notify store: as each engine has them, against the same written once over the port. CPU of this
- * process for one item, and of Redis; interleaved rounds, medians.
+ * The verbs of the notify store, of two builds of it against each other: CPU of this process for one item, and of Redis;
+ * interleaved rounds, medians. A build is a bundle of one file that exports `openLmdb` and `openRedis`:
  *
- *     esbuild scripts/bench/verbs.ts --bundle --platform=node --format=esm --packages=external --outfile=…
+ *     esbuild engines.ts --bundle --platform=node --format=esm --packages=external --outfile=before.mjs
+ *     BEFORE=…/before.mjs AFTER=…/after.mjs node verbs.mjs
  */
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
@@ -13,10 +14,8 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { deliveredIdOf } from '../../src/notify/ids.ts'
 import type { Notification, NotifyStore, OutboxEntry, Subscription } from '../../src/notify/store/store.ts'
-import { createVerbs, type Verbs } from '../../src/notify/store/verbs/store.ts'
-import { systemClock } from '../../src/platform/runtime/clock.ts'
-import { openLmdb } from '../../src/storage/lmdb/open.ts'
-import { openRedis } from '../../src/storage/redis/open.ts'
+import type { openLmdb } from '../../src/storage/lmdb/open.ts'
+import type { openRedis } from '../../src/storage/redis/open.ts'
 import type { Stores } from '../../src/storage/stores.ts'
 
 const ROUNDS = Number(process.env.ROUNDS ?? 7)
@@ -30,16 +29,28 @@ const DAY = 86_400_000
 const LEASE = 30_000
 const REQUEST_MS = 5_000
 
+interface Build {
+  openLmdb: typeof openLmdb
+  openRedis: typeof openRedis
+}
+
 interface Side {
-  name: 'native' | 'port'
-  verbs: Pick<Verbs, keyof Verbs & keyof Omit<NotifyStore, 'history'>>
-  /** The first page of 20, and how many are unread. */
-  history(subscriber: Subscriber): Promise<void>
+  name: 'before' | 'after'
+  verbs: NotifyStore
   stores: Stores
   /** Of its Redis, µs so far. */
   redisCpu(): Promise<number>
   bytes(): Promise<number>
 }
+
+const buildOf = async (path: string | undefined): Promise<Build> => {
+  if (!path) throw new Error('BEFORE and AFTER are paths of builds')
+  const { openLmdb, openRedis }: Build = await import(path)
+  return { openLmdb, openRedis }
+}
+const BUILDS = { before: await buildOf(process.env.BEFORE), after: await buildOf(process.env.AFTER) }
+/** Before, a history was named by its subscription alone. */
+const OLD_NAMES = process.env.OLD_NAMES === 'yes'
 
 const freePort = () =>
   new Promise<number>((resolve) => {
@@ -53,24 +64,22 @@ const freePort = () =>
 
 const ends: (() => Promise<void>)[] = []
 
-const verbsOf = (name: Side['name'], stores: Stores): Pick<Side, 'verbs' | 'history'> => {
-  const page = { after: null, limit: 20, unreadFirst: false }
-  const check = (notifications: readonly unknown[]) => {
-    if (notifications.length !== 20) throw new Error(`a history of ${notifications.length}`)
+/** A store of the former interface, as one of today's. */
+const renamed = (store: NotifyStore): NotifyStore => {
+  const { history, delivered, unreadCounts } = store as unknown as {
+    history(id: string, page: unknown): ReturnType<NotifyStore['history']>
+    delivered(id: string, copyId: string): ReturnType<NotifyStore['delivered']>
+    unreadCounts(ids: readonly string[]): Promise<number[]>
   }
-  if (name === 'native')
-    return {
-      verbs: stores.notify,
-      history: async ({ subscription: { id } }) =>
-        check((await stores.notify.history(id, { ...page, now: Date.now() })).notifications),
-    }
-  const verbs = createVerbs(stores.kv, systemClock)
-  return {
-    verbs,
-    history: async ({ accountKey, subscription: { id } }) =>
-      check((await verbs.history(accountKey, id, { ...page, now: Date.now() })).notifications),
-  }
+  return Object.assign(Object.create(store), {
+    history: (_: string, id: string, page: unknown) => history(id, page),
+    delivered: (_: string, id: string, copyId: string) => delivered(id, copyId),
+    unreadCounts: (of: readonly { subscriptionId: string }[]) =>
+      unreadCounts(of.map(({ subscriptionId }) => subscriptionId)),
+  })
 }
+const verbsOf = (name: Side['name'], { notify }: Stores): NotifyStore =>
+  name === 'before' && OLD_NAMES ? renamed(notify) : notify
 
 const redisSide = async (name: Side['name']): Promise<Side> => {
   const port = await freePort()
@@ -79,7 +88,7 @@ const redisSide = async (name: Side['name']): Promise<Side> => {
   const child = spawn('redis-server', [...args, '--auto-aof-rewrite-percentage', '0'], { stdio: 'ignore' })
   await new Promise((resolve) => setTimeout(resolve, 500))
   const admin = new Redis(port, '127.0.0.1')
-  const stores = await openRedis({ url: `redis://127.0.0.1:${port}` })
+  const stores = await BUILDS[name].openRedis({ url: `redis://127.0.0.1:${port}` })
   await stores.ping()
   ends.push(async () => {
     await stores[Symbol.asyncDispose]()
@@ -94,7 +103,7 @@ const redisSide = async (name: Side['name']): Promise<Side> => {
   return {
     name,
     stores,
-    ...verbsOf(name, stores),
+    verbs: verbsOf(name, stores),
     redisCpu: async () =>
       1e6 *
       ((await info('cpu', 'used_cpu_user_main_thread')) + (await info('cpu', 'used_cpu_sys_main_thread'))),
@@ -104,7 +113,7 @@ const redisSide = async (name: Side['name']): Promise<Side> => {
 
 const lmdbSide = async (name: Side['name']): Promise<Side> => {
   const path = mkdtempSync(join(tmpdir(), 'verbs-lmdb-'))
-  const stores = await openLmdb({ path })
+  const stores = await BUILDS[name].openLmdb({ path })
   ends.push(async () => {
     await stores[Symbol.asyncDispose]()
     rmSync(path, { recursive: true, force: true })
@@ -112,7 +121,7 @@ const lmdbSide = async (name: Side['name']): Promise<Side> => {
   return {
     name,
     stores,
-    ...verbsOf(name, stores),
+    verbs: verbsOf(name, stores),
     redisCpu: async () => 0,
     bytes: async () => {
       const space = await stores.space.measure()
@@ -325,6 +334,97 @@ const prefill = async (side: Side) => {
   }
 }
 
+const readHistory = async ({ verbs }: Side, { accountKey, subscription: { id } }: Subscriber) => {
+  const page = { after: null, limit: 20, unreadFirst: false, now: Date.now() }
+  const { notifications } = await verbs.history(accountKey, id, page)
+  if (notifications.length !== 20) throw new Error(`a history of ${notifications.length}`)
+}
+
+/** What is asked less often. */
+const otherRound = async (side: Side, label: string, size: number, isKept: boolean) => {
+  const { verbs } = side
+  nth += 1
+  const items = Math.min(ITEMS[size] ?? 1_000, 1_000)
+  const chosen = subscribers.slice((nth * 61) % (SUBSCRIBERS - items + 1)).slice(0, items)
+  const at = Date.now()
+  const collapsing = (which: number): Notification => ({
+    ...notificationOf(nth * 1e6 + which),
+    collapseKey: 'k',
+  })
+  const all = async (name: string, work: (one: Subscriber) => Promise<unknown>) =>
+    measured(side, `${label} ${size} ${name}`, items, isKept, async () => {
+      for (const page of groups(chosen, size)) await Promise.all(page.map(work))
+    })
+  const published: Notification[] = []
+  for (const which of [0, 1]) {
+    const notification = collapsing(which)
+    published.push(notification)
+    await verbs.putNotification(notification)
+    await measured(side, `${label} ${size} collapse`, items, isKept && which === 1, async () => {
+      for (const page of groups(chosen, size))
+        await verbs.enqueue(
+          notification,
+          page.map((one) => targetOf(one, notification)),
+        )
+    })
+  }
+  const [, last] = published
+  if (!last) return
+  await all('topic owner', ({ subscription: { topic } }) => verbs.topicOwner(topic))
+  await all('delivered', ({ accountKey, subscription: { id } }) =>
+    verbs.delivered(accountKey, id, deliveredIdOf(id, last.id)),
+  )
+  await all('unread', ({ accountKey, subscription: { id: subscriptionId } }) =>
+    verbs.unreadCounts([{ accountKey, subscriptionId }]),
+  )
+  await all('mark read', ({ accountKey, subscription: { id: subscriptionId } }) => {
+    const ids = [deliveredIdOf(subscriptionId, last.id)]
+    return verbs.markRead({ accountKey, subscriptionId, ids, at, outbox: [], outboxIfChanged: [] })
+  })
+  await all('committed?', ({ subscription: { topic } }) => verbs.wasCommitted(topic, at))
+  await measured(side, `${label} ${size} subscribers`, SUBSCRIBERS, isKept, async () => {
+    for (let after: string | undefined; ; ) {
+      const page = await verbs.subscribers('app.example', {
+        limit: Math.max(size, 50),
+        ...(after && { after }),
+      })
+      after = page.at(-1)?.accountKey
+      if (page.length < Math.max(size, 50)) break
+    }
+  })
+  await measured(side, `${label} ${size} receipts`, items, isKept, async () => {
+    for (let after: string | undefined; ; ) {
+      const page = await verbs.receipts(last, { limit: Math.max(size, 50), ...(after && { after }) })
+      after = page.at(-1)?.accountKey
+      if (page.length < Math.max(size, 50)) break
+    }
+  })
+  await measured(side, `${label} ${size} counts`, items, isKept, async () => {
+    const { read } = await verbs.receiptCounts(last)
+    if (read !== items) throw new Error(`${read} read`)
+  })
+  const cancelled = notificationOf(nth * 1e6 + 2)
+  await verbs.putNotification(cancelled)
+  for (const page of groups(chosen, 500))
+    await verbs.enqueue(
+      cancelled,
+      page.map((one) => targetOf(one, cancelled)),
+    )
+  await measured(side, `${label} ${size} cancel`, items, isKept, async () => {
+    for (;;) if (!(await verbs.cancelQueued(cancelled, Math.max(size, 50), at)).more) break
+  })
+  await drainAll(side)
+}
+
+const drainAll = async (side: Side) => {
+  for (;;) {
+    const at = Date.now() + 2
+    const some = await side.verbs.takeOutbox({ worker: 'w', limit: 500, now: at, until: at + LEASE })
+    if (some.length === 0) break
+    await completeAll(side, some)
+  }
+}
+
 const updateRound = async (side: Side, label: string, size: number, isKept: boolean) => {
   const { verbs } = side
   const items = Math.min(ITEMS[size] ?? 1_000, 1_000)
@@ -336,7 +436,7 @@ const updateRound = async (side: Side, label: string, size: number, isKept: bool
       read.push(...(await Promise.all(page.map(({ accountKey }) => verbs.account(accountKey)))))
   })
   await measured(side, `${label} ${size} history`, items, isKept, async () => {
-    for (const page of groups(chosen, size)) await Promise.all(page.map((one) => side.history(one)))
+    for (const page of groups(chosen, size)) await Promise.all(page.map((one) => readHistory(side, one)))
   })
   const now = Date.now()
   const commits = chosen.map(({ accountKey }, at) => {
@@ -353,7 +453,7 @@ const updateRound = async (side: Side, label: string, size: number, isKept: bool
       expectedVersion: before.version,
       record: { ...before.record, subscriptions },
       // A wallet has some requests at a time that count.
-      requestId: { id: cause, token: `jwt:${cause}`, expiresAt: now + REQUEST_MS },
+      requestId: { id: cause, token: `jwt:${cause}`, at: now, expiresAt: now + REQUEST_MS },
       outbox: [responseOf(cause, hex(at, 64), now)],
     }
   })
@@ -377,26 +477,30 @@ const updateRound = async (side: Side, label: string, size: number, isKept: bool
 }
 
 const report = (label: string) => {
-  const verbs = ['enqueue', 'enqueue again', 'take', 'complete', 'deliver', 'account', 'history', 'update']
+  const verbs = [
+    ...['enqueue', 'enqueue again', 'take', 'complete', 'deliver', 'account', 'history', 'update'],
+    ...['collapse', 'cancel', 'mark read', 'unread', 'delivered', 'topic owner', 'committed?'],
+    ...['subscribers', 'receipts', 'counts'],
+  ]
   for (const size of PAGES)
     for (const verb of verbs) {
       const at = (side: string, of: string) =>
         median(figures.get(`${label} ${size} ${verb} ${side} ${of}`) ?? [])
-      const [native, port] = [at('native', 'node'), at('port', 'node')]
+      const [before, after] = [at('before', 'node'), at('after', 'node')]
       const redis =
         label === 'redis'
-          ? `   redis ${at('native', 'redis').toFixed(1)} → ${at('port', 'redis').toFixed(1)}`
+          ? `   redis ${at('before', 'redis').toFixed(1)} → ${at('after', 'redis').toFixed(1)}`
           : ''
-      const speed = (native / port).toFixed(2)
+      const speed = (before / after).toFixed(2)
       console.log(
-        `${label.padEnd(6)}${String(size).padEnd(5)}${verb.padEnd(15)}${native.toFixed(1).padStart(8)} → ${port.toFixed(1).padStart(7)}  speed ${speed}${redis}`,
+        `${label.padEnd(6)}${String(size).padEnd(5)}${verb.padEnd(15)}${before.toFixed(1).padStart(8)} → ${after.toFixed(1).padStart(7)}  speed ${speed}${redis}`,
       )
     }
 }
 
 for (const label of ENGINES) {
   const make = label === 'lmdb' ? lmdbSide : redisSide
-  const sides = [await make('native'), await make('port')]
+  const sides = [await make('before'), await make('after')]
   const empty = await Promise.all(sides.map((side) => side.bytes()))
   for (const side of sides) await subscribeAll(side)
   const subscribed = await Promise.all(sides.map((side) => side.bytes()))
@@ -418,6 +522,11 @@ for (const label of ENGINES) {
     for (const size of PAGES) {
       const order = round % 2 ? [...sides].reverse() : sides
       for (const side of order) await updateRound(side, label, size, round >= 2)
+    }
+  for (let round = 0; round < (process.env.ONLY === 'update' ? 0 : ROUNDS + 2); round++)
+    for (const size of PAGES) {
+      const order = round % 2 ? [...sides].reverse() : sides
+      for (const side of order) await otherRound(side, label, size, round >= 2)
     }
   report(label)
   for (const [at, side] of sides.entries()) {

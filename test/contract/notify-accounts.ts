@@ -124,6 +124,24 @@ export const notifyAccountsContract = (engine: Engine): void => {
       expect(await drain(store())).toEqual(['e'])
     })
 
+    it('knows many requests of one account, as long as they count', async () => {
+      const requests = Array.from({ length: 40 }, (_, at) => ({
+        ...{ id: `request ${at}`, token: `token ${at}`, at: T + at },
+        expiresAt: T + (at < 20 ? 5 : DAY),
+      }))
+      for (const requestId of requests)
+        await become(store(), alice, record([subscription('s')]), { requestId })
+      const { version } = await store().account(alice)
+      const commit = { accountKey: alice, expectedVersion: version, record: record(), outbox: [] }
+      for (const requestId of requests.slice(20)) {
+        expect(await store().commit({ ...commit, requestId })).toBe('repeated')
+        expect(await store().commit({ ...commit, requestId: { ...requestId, id: 'other' } })).toBe('used')
+        expect(await store().wasCommitted(requestId.id, T + 50)).toBe(true)
+        expect(await store().wasCommitted(requestId.token, T + 50)).toBe(true)
+      }
+      expect(await store().wasCommitted('request 3', T + 50)).toBe(false)
+    })
+
     it('knows which requests were committed, until they expire', async () => {
       await become(store(), alice, record(), { requestId: { id: 'request', expiresAt: T + 10 } })
       expect(await store().wasCommitted('request', T + 9)).toBe(true)

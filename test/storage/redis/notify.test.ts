@@ -245,6 +245,18 @@ for (const [name, server] of sharedServers) {
       expect(await store(2).takeOutbox({ worker: 'c', limit: 1, now: T + 51, until: T + 99 })).toHaveLength(1)
     })
 
+    it('completes what another process took, copies and others', async () => {
+      await become(store(0), alice, record([subscription('s')]), { outbox: [entry('e')] })
+      await handOne(store(0), alice, 's', 'c')
+      await handOne(store(0), alice, 's', 'd')
+      expect(await store(1).takeOutbox({ worker: 'a', limit: 9, now: T, until: T + 99 })).toHaveLength(3)
+      const of = { projectId: 'project', domain: 'app.example', id: 'of c' }
+      const receipt = { of, accountKey: alice, subscriptionId: 's', became: 'published' } as const
+      await store(2).completeOutbox([{ id: 'e' }, { id: 'c', receipt }, { id: 'd' }], T + 1)
+      expect(await store(3).outboxSize()).toBe(0)
+      expect(await store(3).receiptCounts(of)).toMatchObject({ queued: 0, published: 1 })
+    })
+
     it('gives entries of many accounts in the order in which they came', async () => {
       const ids = Array.from({ length: 60 }, (_, at) => `e${at}`)
       for (const id of ids) await become(store(), `account ${id}`, record(), { outbox: [entry(id)] })

@@ -1,5 +1,12 @@
 /** Receipts that are unsent, as entries of the outbox. */
-import { namesOf, pointersOf, type ReceiptFacts, receiptsIn, STATES } from '../packed/chunks.ts'
+import {
+  type ChunkNames,
+  namesOf,
+  pointersOf,
+  type ReceiptFacts,
+  receiptsIn,
+  STATES,
+} from '../packed/chunks.ts'
 import { unpackId } from '../packed/ids.ts'
 import type { OutboxEntry } from '../records.ts'
 
@@ -11,13 +18,19 @@ export const unsentIn = (chunk: Buffer, mask: number): ReceiptFacts[] =>
 const createdAtOf = (chunk: Buffer, { state, at, bit }: ReceiptFacts): number =>
   state === STATES.queued ? at : (pointersOf(chunk).find(({ mask }) => (mask & bit) !== 0)?.createdAt ?? at)
 
-export const entryOf = (chunk: Buffer, receipt: ReceiptFacts): OutboxEntry => {
+const entryOf = (chunk: Buffer, receipt: ReceiptFacts, names: ChunkNames): OutboxEntry => {
   const { copyId, subscriptionId, accountKey } = receipt
-  const { projectId, domain, notificationId, expiresAt } = namesOf(chunk)
+  const { projectId, domain, notificationId, expiresAt } = names
   const task = {
     ...{ kind: 'notification' as const, accountKey, subscriptionId },
     ...(projectId !== '' && { projectId }),
     ...{ domain, notificationId },
   }
   return { id: unpackId(copyId, 0), task, createdAt: createdAtOf(chunk, receipt), expiresAt }
+}
+
+/** What must be sent of the receipts that the mask names. */
+export const entriesIn = (chunk: Buffer, mask: number): OutboxEntry[] => {
+  const names = namesOf(chunk)
+  return unsentIn(chunk, mask).map((receipt) => entryOf(chunk, receipt, names))
 }

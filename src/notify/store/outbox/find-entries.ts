@@ -9,7 +9,7 @@ import type { OutboxEntry } from '../records.ts'
 import type { TakenEntry, VerbDeps } from '../verbs/deps.ts'
 import { MAX_CHUNKS } from '../verbs/receipt-chunks.ts'
 import { chunksOf, ENTRIES, LINE, PARTITIONS, partitionOf, referenceOf } from '../verbs/tables.ts'
-import { entryOf, unsentIn } from './expand.ts'
+import { entriesIn as entriesInChunk } from './expand.ts'
 
 /** Nobody has it: it may be returned to nobody. */
 const NOT_TAKEN = 0
@@ -67,8 +67,7 @@ export const entriesOf = async (
     const place = rows[nth]?.key
     if (!chunk || !place) continue
     const about = { partition: partitionAt(nth), receipts, until: NOT_TAKEN }
-    for (const receipt of unsentIn(chunk, mask))
-      all[nth]?.push({ ...about, place, entry: entryOf(chunk, receipt) })
+    for (const entry of entriesInChunk(chunk, mask)) all[nth]?.push({ ...about, place, entry })
   }
   return all.flat()
 }

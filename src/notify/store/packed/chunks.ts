@@ -254,41 +254,66 @@ const subscriptionAt = (chunk: Buffer, at: number): number => at + ID_AT + idLen
 export const subscriptionIdAt = (chunk: Buffer, at: number): string =>
   unpackId(chunk, subscriptionAt(chunk, at))
 
-export interface ReceiptFacts {
+/** A receipt in its chunk. What it says is read when somebody asks: of many only the state is wanted. */
+export class ReceiptFacts {
+  readonly #chunk: Buffer
   /** Where it is in its chunk. */
-  place: number
-  bit: number
-  copyId: Buffer
-  subscriptionId: string
-  isUnsent: boolean
-  account: string
-  accountKey: string
-  state: number
-  at: number
-  reason: string
+  readonly place: number
+  readonly bit: number
+  readonly state: number
+  #accountKey: string | undefined
+  constructor(chunk: Buffer, place: number, bit: number) {
+    this.#chunk = chunk
+    this.place = place
+    this.bit = bit
+    this.state = stateAt(chunk, place)
+  }
+  get isUnsent(): boolean {
+    return isUnsent(this.#chunk, this.place)
+  }
+  get at(): number {
+    return readTime(this.#chunk, this.place + AT_AT)
+  }
+  get copyId(): Buffer {
+    return this.#chunk.subarray(this.place + ID_AT, subscriptionAt(this.#chunk, this.place))
+  }
+  get subscriptionId(): string {
+    return subscriptionIdAt(this.#chunk, this.place)
+  }
+  get #accountAt(): number {
+    const subscription = subscriptionAt(this.#chunk, this.place)
+    return subscription + idLength(this.#chunk, subscription)
+  }
+  #keyAt(accountAt: number): number {
+    return accountAt + 1 + (this.#chunk[accountAt] ?? 0)
+  }
+  get account(): string {
+    const at = this.#accountAt
+    return this.#chunk.toString('utf8', at + 1, this.#keyAt(at))
+  }
+  get accountKey(): string {
+    if (this.#accountKey !== undefined) return this.#accountKey
+    const at = this.#accountAt
+    const keyAt = this.#keyAt(at)
+    const keyBytes = this.#chunk[keyAt] ?? 0
+    this.#accountKey =
+      keyBytes > 0
+        ? this.#chunk.toString('utf8', keyAt + 1, keyAt + 1 + keyBytes)
+        : keyOf(this.#chunk.toString('utf8', at + 1, keyAt))
+    return this.#accountKey
+  }
+  get reason(): string {
+    const keyAt = this.#keyAt(this.#accountAt)
+    const start = keyAt + 1 + (this.#chunk[keyAt] ?? 0)
+    return this.#chunk.toString('utf8', start, this.place + this.#chunk.readUInt16BE(this.place))
+  }
 }
 
 /** Those that were not forgotten. */
 export const receiptsIn = (chunk: Buffer): ReceiptFacts[] => {
   const found: ReceiptFacts[] = []
   let bit = 1
-  for (let at = receiptsAt(chunk); at < chunk.length; at += chunk.readUInt16BE(at), bit <<= 1) {
-    const state = stateAt(chunk, at)
-    if (state === FORGOTTEN) continue
-    const subscription = subscriptionAt(chunk, at)
-    const accountAt = subscription + idLength(chunk, subscription)
-    const keyAt = accountAt + 1 + (chunk[accountAt] ?? 0)
-    const reasonAt = keyAt + 1 + (chunk[keyAt] ?? 0)
-    const account = chunk.toString('utf8', accountAt + 1, keyAt)
-    found.push({
-      ...{ place: at, bit, account, state },
-      copyId: chunk.subarray(at + ID_AT, subscription),
-      subscriptionId: unpackId(chunk, subscription),
-      isUnsent: isUnsent(chunk, at),
-      accountKey: chunk[keyAt] ? chunk.toString('utf8', keyAt + 1, reasonAt) : keyOf(account),
-      at: readTime(chunk, at + AT_AT),
-      reason: chunk.toString('utf8', reasonAt, at + chunk.readUInt16BE(at)),
-    })
-  }
+  for (let at = receiptsAt(chunk); at < chunk.length; at += chunk.readUInt16BE(at), bit <<= 1)
+    if (stateAt(chunk, at) !== FORGOTTEN) found.push(new ReceiptFacts(chunk, at, bit))
   return found
 }

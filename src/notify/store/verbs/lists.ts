@@ -42,25 +42,35 @@ const refill = async (kv: Pick<Kv, 'read'>, shares: readonly Share[], limit: num
   }
 }
 
-/** Keys of all sets in one order, in bytes. */
+/** The share whose next key is the first; undefined where one of them must be read on, or all are over. */
+const firstOf = (shares: readonly Share[]): Share | undefined => {
+  let first: Share | undefined
+  for (const share of shares) {
+    const head = headOf(share)
+    if (!head && !share.isWhole) return undefined
+    const least = first && headOf(first)
+    if (head && (!least || head.compare(least) < 0)) first = share
+  }
+  return first
+}
+
+/** Keys of all sets in one order, in bytes, in pieces. */
 async function* merged(
   kv: Pick<Kv, 'read'>,
   sets: readonly TableSet<true>[],
   { from, to, limit }: { from?: Buffer | undefined; to?: Buffer | undefined; limit: number },
-): AsyncGenerator<Buffer> {
+): AsyncGenerator<Buffer[]> {
   const shares = sets.map((set): Share => ({ set, from, to, keys: [], next: 0, isWhole: false }))
   for (;;) {
     await refill(kv, shares, limit)
-    let first: Share | undefined
-    for (const share of shares) {
-      const head = headOf(share)
-      const least = first && headOf(first)
-      if (head && (!least || head.compare(least) < 0)) first = share
+    const keys: Buffer[] = []
+    for (let first = firstOf(shares); first; first = firstOf(shares)) {
+      const key = headOf(first)
+      if (key) keys.push(key)
+      first.next += 1
     }
-    const key = first && headOf(first)
-    if (!first || !key) return
-    first.next += 1
-    yield key
+    if (keys.length === 0) return
+    yield keys
   }
 }
 
@@ -71,10 +81,9 @@ const pageOf = async (
 ): Promise<string[]> => {
   const found: string[] = []
   const from = after === undefined ? undefined : behind(name(after))
-  if (limit <= 0) return found
-  for await (const key of merged(kv, sets, { from, limit })) {
-    found.push(key.toString())
-    if (found.length === limit) break
+  for await (const keys of merged(kv, sets, { from, limit })) {
+    for (const key of keys.slice(0, limit - found.length)) found.push(key.toString())
+    if (found.length >= limit) break
   }
   return found
 }
@@ -126,18 +135,20 @@ export const createLists = ({ kv }: Pick<VerbDeps, 'kv'>): Lists => ({
 
   async accountsDue(now, limit) {
     const found: string[] = []
-    const to = behind(placeBytes(now + 1))
-    for await (const key of merged(
+    const to = placeBytes(now + 1)
+    for await (const keys of merged(
       kv,
       inAll((partition) => DUE.in(partition)),
       { to, limit },
     )) {
-      const at = key.readDoubleBE(0)
-      if (at > now || found.length === limit) break
-      const accountKey = key.toString('utf8', DUE_AT_BYTES)
-      const partition = partitionOf(accountKey)
-      const { isDue } = await runOne(kv, partition, now, lookAtDue(partition, { at, accountKey }, now))
-      if (isDue) found.push(accountKey)
+      for (const key of keys) {
+        const at = key.readDoubleBE(0)
+        if (at > now || found.length >= limit) return found
+        const accountKey = key.toString('utf8', DUE_AT_BYTES)
+        const partition = partitionOf(accountKey)
+        const { isDue } = await runOne(kv, partition, now, lookAtDue(partition, { at, accountKey }, now))
+        if (isDue) found.push(accountKey)
+      }
     }
     return found
   },
