@@ -45,7 +45,7 @@ const contestedIn = async (source: RowSource, accounts: readonly Records['accoun
   )
   const found: Records['contested'][] = []
   for (const [nth, { accountKey, identityKey }] of watched.entries()) {
-    const owner = await ownerOf(source, owners[nth]?.value ?? [], identityKey)
+    const owner = await ownerOf(source, owners[nth]?.value?.accounts ?? [], identityKey)
     if (owner && owner.accountKey !== accountKey) found.push(owner)
   }
   return found

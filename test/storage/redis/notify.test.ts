@@ -324,7 +324,7 @@ for (const [name, server] of sharedServers) {
       // The hints of a commit that got so far, and whose process died then.
       const expiresAt = Date.now() + DAY
       for (const hint of [
-        watcherOwner('w').put({ value: [bob, alice], expiresAt }),
+        watcherOwner('w').put({ value: { accounts: [bob, alice], expiresAt }, expiresAt }),
         topicOwner('topic of s').put({ value: [bob, 's'], expiresAt }),
       ]) {
         await ports[0]?.commit([{ partition: hint.set.partition, writes: [hint] }], Date.now())

@@ -7,10 +7,20 @@ import { type KeptAccountRow, liveRequests } from '../packed/account-rows.ts'
 import { newHead } from '../packed/heads.ts'
 import type { AccountCommit, AccountRecord, Subscription } from '../records.ts'
 import type { NotifyStore } from '../store.ts'
-import { placeBytes, type VerbDeps } from './deps.ts'
+import type { VerbDeps } from './deps.ts'
 import { ownerHints } from './owners.ts'
 import { type AskedRequest, askedOf, knownRequest, rememberedWith, requestsOf } from './requests.ts'
-import { ACCOUNTS, DUE, HEADS, LAST_OF_KEY, PAGES, partitionOf, SUBSCRIBERS, TOPICS } from './tables.ts'
+import {
+  ACCOUNTS,
+  DUE,
+  dueKey,
+  HEADS,
+  LAST_OF_KEY,
+  PAGES,
+  partitionOf,
+  SUBSCRIBERS,
+  TOPICS,
+} from './tables.ts'
 
 export const EMPTY_RECORD: AccountRecord = { subscriptions: [], watchers: [] }
 type Refusal = Exclude<Awaited<ReturnType<NotifyStore['commit']>>, 'committed'>
@@ -66,8 +76,6 @@ const indexWrites = (
     if (!old.subscriptions.some(stays(one))) writes.push(...begun(partition, accountKey, one, old))
   return writes
 }
-
-const dueKey = (at: number, accountKey: string) => Buffer.concat([placeBytes(at), name(accountKey)])
 
 /**
  * Where the account stands from now on in the list of what expires: where it stood, unless that would be too late. Whoever finds

@@ -37,15 +37,14 @@ export function* ownerHints(accountKey: string, old: AccountRecord, next: Accoun
   return [
     ...topics,
     ...watchers.map(({ identityKey, expiresAt }, nth) => {
-      const candidates = found[nth]?.value ?? []
+      const candidates = found[nth]?.value?.accounts ?? []
       const others = candidates.filter((one) => one !== accountKey)
       // One that stays may have moved to another account meanwhile, which it belongs to then.
       const value =
         former(identityKey) && others.length < candidates.length ? candidates : [accountKey, ...others]
-      return watcherOwner(identityKey).put({
-        value: value.slice(0, MAX_CANDIDATES),
-        expiresAt: hintEnd(expiresAt),
-      })
+      const accounts = value.slice(0, MAX_CANDIDATES)
+      const end = hintEnd(expiresAt)
+      return watcherOwner(identityKey).put({ value: { accounts, expiresAt: end }, expiresAt: end })
     }),
   ]
 }
@@ -64,8 +63,8 @@ export const createOwners = (
   },
 
   async watcherOwner(identityKey) {
-    const [{ value: candidates = [] }] = await read(kv, [watcherOwner(identityKey).get()])
-    for (const accountKey of candidates) {
+    const [{ value: owner }] = await read(kv, [watcherOwner(identityKey).get()])
+    for (const accountKey of owner?.accounts ?? []) {
       const { record } = await account(accountKey)
       if (record.watchers.some((one) => one.identityKey === identityKey)) return accountKey
     }

@@ -2,8 +2,6 @@
 import type { PlacedVerb, Verb, Write } from '../../../storage/kv.ts'
 import { ask, read } from '../../../storage/table.ts'
 import {
-  expiresAtOf,
-  forgotten,
   MAX_CHUNK_RECEIPTS,
   newChunk,
   newReceipt,
@@ -23,7 +21,7 @@ import {
 import type { Notification } from '../records.ts'
 import { groupBy, type VerbDeps } from './deps.ts'
 import { addReceipts, MAX_CHUNKS, receiptsOf } from './receipt-chunks.ts'
-import { chunksOf, NOTIFICATIONS, notificationCell, PARTITIONS, partitionOf, referenceOf } from './tables.ts'
+import { chunksOf, notificationCell, PARTITIONS, partitionOf, referenceOf } from './tables.ts'
 
 export const stateOf = (state: number): DeliveryState =>
   DELIVERY_STATES.find((name) => STATES[name] === state) ?? 'failed'
@@ -75,18 +73,6 @@ const refuse = (
     return { answer: undefined, writes }
   }
 
-const forget = (partition: string, reference: Buffer, accountKey: string) =>
-  function* (): Verb<void> {
-    const set = chunksOf(partition, reference)
-    const [chunks] = yield* ask([set.range({ limit: MAX_CHUNKS })])
-    const writes: Write[] = []
-    for (const { key, value } of chunks) {
-      const next = forgotten(value, accountKey)
-      if (next) writes.push(set.put({ key, value: next, expiresAt: expiresAtOf(value), keepsEnd: true }))
-    }
-    return { answer: undefined, writes }
-  }
-
 const receiptOf = ({ accountKey, account, state, at, reason }: ReceiptFacts): Receipt => ({
   ...{ accountKey, account, state: stateOf(state), at },
   ...(state === STATES.failed && reason !== '' && { reason }),
@@ -97,7 +83,7 @@ const byAccountKey = (a: ReceiptFacts, b: ReceiptFacts): number =>
 
 const NONE: Record<DeliveryState, number> = { queued: 0, published: 0, delivered: 0, read: 0, failed: 0 }
 
-type Receipts = Pick<ReceiptsStore, 'refuse' | 'receipts' | 'receiptCounts' | 'forgetReceipts'>
+type Receipts = Pick<ReceiptsStore, 'refuse' | 'receipts' | 'receiptCounts'>
 
 export const createReceipts = (deps: VerbDeps): Receipts => ({
   async refuse(of, failures, at) {
@@ -138,19 +124,5 @@ export const createReceipts = (deps: VerbDeps): Receipts => ({
       for (const { state } of all.values()) counts[stateOf(state)] += 1
     }
     return counts
-  },
-
-  async forgetReceipts(accountKey) {
-    const partition = partitionOf(accountKey)
-    const now = deps.clock.now()
-    for await (const { rows } of deps.kv.rows(NOTIFICATIONS.table)) {
-      const verbs = rows.map(
-        ({ set }): PlacedVerb<void> => ({
-          partition,
-          verb: forget(partition, Buffer.from(set.subject, 'hex'), accountKey),
-        }),
-      )
-      if (verbs.length > 0) await deps.kv.run(verbs, now)
-    }
   },
 })

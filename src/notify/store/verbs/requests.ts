@@ -14,7 +14,7 @@ import {
 import type { RequestId } from '../records.ts'
 import type { NotifyStore } from '../store.ts'
 import { placeBytes, type Steps, type VerbDeps } from './deps.ts'
-import { ACCOUNTS, partitionOf, REQUESTS, requestOwner } from './tables.ts'
+import { ACCOUNTS, partitionOf, requestOwner, requestPages } from './tables.ts'
 
 export interface AskedRequest {
   /** As callers name them: the request, its token. */
@@ -49,7 +49,7 @@ export function* knownRequest(
 ): Steps<'repeated' | 'used' | undefined> {
   let known = knownIn(requests, id, token)
   if (known || pagedUntil === 0) return known
-  const [pages] = yield* ask([REQUESTS.in(partition, accountKey).range({ limit: MAX_PAGES })])
+  const [pages] = yield* ask([requestPages(partition, accountKey).range({ limit: MAX_PAGES })])
   for (const { value } of pages) known ??= knownIn(value, id, token)
   return known
 }
@@ -66,7 +66,7 @@ export const rememberedWith = (
   if (!isFullOf(live))
     return { requests: withRequest(live, id, token, expiresAt), pagedUntil, writes: [], hints }
   const key = Buffer.concat([placeBytes(until), id])
-  const page = REQUESTS.in(partition, accountKey).put({ key, value: live, expiresAt: until })
+  const page = requestPages(partition, accountKey).put({ key, value: live, expiresAt: until })
   const next = { requests: withRequest(NO_REQUESTS, id, token, expiresAt), writes: [page], hints }
   return { ...next, pagedUntil: Math.max(pagedUntil, until) }
 }
@@ -95,6 +95,6 @@ export const isCommitted = async (
   if (!row) return false
   if (isNamedIn(row.requests, digest, now)) return true
   if (row.pagedUntil <= now) return false
-  const [pages] = await read(kv, [REQUESTS.in(partition, accountKey).range({ limit: MAX_PAGES })])
+  const [pages] = await read(kv, [requestPages(partition, accountKey).range({ limit: MAX_PAGES })])
   return pages.some(({ value }) => isNamedIn(value, digest, now))
 }

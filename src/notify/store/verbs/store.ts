@@ -7,6 +7,8 @@ import type { Clock } from '../../../platform/runtime/clock.ts'
 import type { Kv } from '../../../storage/kv.ts'
 import { createComplete } from '../outbox/complete.ts'
 import { createOutbox, OUTBOX_CHANNEL } from '../outbox/leases.ts'
+import { createForget } from '../removal/forget.ts'
+import { createSweep } from '../removal/sweep.ts'
 import { createAccounts } from './accounts.ts'
 import { createCancel } from './cancel.ts'
 import { createDeliver } from './deliver.ts'
@@ -19,7 +21,6 @@ import { createNotifications } from './notifications.ts'
 import { createOwners } from './owners.ts'
 import { createReceipts } from './receipts.ts'
 import { createWasCommitted } from './requests.ts'
-import { createSweep } from './sweep.ts'
 
 /** What is remembered at least. */
 const TAKEN_ENTRIES = 50_000
@@ -62,6 +63,7 @@ export const createDeliveryStore = (deps: VerbDeps) => {
     ...createHistory(deps),
     ...createReceipts(deps),
     ...createCancel(deps),
+    ...createForget(deps),
     ...createSweep(deps),
   }
 }

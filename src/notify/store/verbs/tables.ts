@@ -7,7 +7,7 @@
  * | table | partition | subject | key | value |
  * |---|---|---|---|---|
  * | notify.account | n | account | | the record, its requests (`../packed/account-rows.ts`) |
- * | notify.accountRequests | n | account | until when they last, one of them | requests that are too many for the row |
+ * | notify.accountRequests | n | digest of the account | until when they last, one of them | requests that are too many for the row |
  * | notify.accountDue | n | | when the first thing of an account expires, account | – |
  * | notify.subscriber | n | domain | account | – |
  * | notify.topic | n | | notify topic | – |
@@ -22,7 +22,7 @@
  * | notify.notificationDue | m | | when it expires, when it was sent, notification | – |
  * | notify.sent | s | domain, or none for all | when it was sent, notification | – |
  * | notify.topicOwner | o | notify topic | | account, subscription |
- * | notify.watcherOwner | o | identity key | | accounts, the last one first |
+ * | notify.watcherOwner | o | identity key | | accounts, the last one first, and until when |
  * | notify.request | o | id or token of a request | | account, until when |
  * | notify.copyOwner | o | copy | | account, subscription |
  *
@@ -32,7 +32,7 @@
  */
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { name } from '../../../storage/bytes.ts'
+import { name, number } from '../../../storage/bytes.ts'
 import { type Codec, NOTHING, textBehind } from '../../../storage/codec.ts'
 import { defineTable } from '../../../storage/table.ts'
 import { ACCOUNT } from '../packed/account-rows.ts'
@@ -95,7 +95,7 @@ export const DELIVERY_TABLES = {
   WATCHER_OWNERS: defineTable({
     name: 'notify.watcherOwner',
     shape: 'cell',
-    codec: ownJson<string[]>(),
+    codec: ownJson<{ accounts: string[]; expiresAt: number }>(),
     ends: true,
   }),
   REQUEST_OWNERS: defineTable({
@@ -162,6 +162,14 @@ export const chunksOf = (partition: string, reference: Buffer) =>
   CHUNKS.in(partition, reference.toString('base64url'))
 /** The list of a project, or of one of its apps. */
 export const sentOf = (projectId: string, domain = '') => SENT.in(`s ${name(projectId)}`, domain)
+
+/** By a digest: lists of what ends keep the names of sets for longer than the sets. */
+export const requestPages = (partition: string, accountKey: string) =>
+  REQUESTS.in(partition, createHash('sha256').update(accountKey).digest('base64url'))
+
+/** Where an account is in the list of what expires. */
+export const dueKey = (at: number, accountKey: string): Buffer =>
+  Buffer.concat([number(at), name(accountKey)])
 
 const HINT_PARTITIONS = partitionsOf('o')
 const hintPartition = (text: string): string => HINT_PARTITIONS[crc32(text) % PARTITION_COUNT] ?? ''

@@ -14,11 +14,18 @@ import {
   unreadInPages,
 } from '../packed/heads.ts'
 import type { NotifyStore } from '../store.ts'
-import { placeBytes, type VerbDeps } from './deps.ts'
-import { historyDueKey } from './enqueue.ts'
-import { notificationDueIn, sentWrites } from './notifications.ts'
-import { MAX_PAGES } from './open-rows.ts'
-import { HEADS, HISTORIES_DUE, notificationCell, notificationsDue, PAGES, PARTITIONS } from './tables.ts'
+import { placeBytes, type VerbDeps } from '../verbs/deps.ts'
+import { historyDueKey } from '../verbs/enqueue.ts'
+import { notificationDueIn, sentWrites } from '../verbs/notifications.ts'
+import { MAX_PAGES } from '../verbs/open-rows.ts'
+import {
+  HEADS,
+  HISTORIES_DUE,
+  notificationCell,
+  notificationsDue,
+  PAGES,
+  PARTITIONS,
+} from '../verbs/tables.ts'
 
 /** Histories of one step: a sweep must not hold up what wallets ask for. */
 const SWEEP_PAGE = 100
