@@ -1,4 +1,5 @@
 /** Takes back what is queued and what nobody is sending. */
+import { createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import type { Verb, Write } from '../../../storage/kv.ts'
 import { ask, read, runOne } from '../../../storage/table.ts'
 import { type Withdrawing, withdraw, withdrawLater } from '../outbox/complete.ts'
@@ -69,44 +70,67 @@ const cancelIn = (about: Cancelling, keys: readonly Buffer[]) =>
     return { answer: { cancelled, more }, writes, isRelief: true }
   }
 
-/** In one partition. */
+/** How far a cancellation has come, which goes on with the next step. */
+interface Position {
+  /** Of the partition. */
+  nth: number
+  from: Buffer | undefined
+}
+
+/** In one partition, from a chunk on. */
 const cancelAll = async (
   { kv }: Pick<VerbDeps, 'kv'>,
   about: Cancelling,
-): Promise<{ cancelled: number; more: boolean }> => {
+  start: Buffer | undefined,
+): Promise<{ cancelled: number; more: boolean; from: Buffer | undefined }> => {
   const { partition, reference, limit, at } = about
   const set = chunksOf(partition, reference)
   let cancelled = 0
-  for (let from: Buffer | undefined; ; ) {
+  for (let from = start; ; ) {
     const [rows] = await read(kv, [set.range({ ...(from && { from }), limit: CHUNK_PAGE })])
     const keys = rows
       .filter(({ value }) => pointersOf(value).some(({ mask }) => unsentIn(value, mask).some(isQueued)))
       .map(({ key }) => key)
     if (keys.length > 0) {
       const verb = cancelIn({ ...about, limit: limit - cancelled }, keys)
-      const step = await runOne(kv, partition, at, verb)
+      // A take has rows for a moment of which it gives some back.
+      const step = await kv.inTurn(TAKING, () => runOne(kv, partition, at, verb))
       cancelled += step.cancelled
-      if (step.more) return { cancelled, more: true }
+      if (step.more) return { cancelled, more: true, from }
     }
     const last = rows.at(-1)
-    if (!last || rows.length < CHUNK_PAGE) return { cancelled, more: false }
+    if (!last || rows.length < CHUNK_PAGE) return { cancelled, more: false, from: undefined }
     from = Buffer.concat([last.key, Buffer.from([0])])
+    await new Promise((resolve) => setImmediate(resolve))
   }
 }
 
-export const createCancel = (deps: VerbDeps): Pick<ReceiptsStore, 'cancelQueued'> => ({
-  cancelQueued: (of, limit, at) =>
-    deps.kv.inTurn(TAKING, async () => {
+/** Cancellations that are under way. */
+const MAX_POSITIONS = 100
+
+export const createCancel = (deps: VerbDeps): Pick<ReceiptsStore, 'cancelQueued'> => {
+  const positions = createBoundedMap<Position>(MAX_POSITIONS)
+  return {
+    async cancelQueued(of, limit, at) {
       const kept = await keptOf(deps, of)
       if (!kept) return { cancelled: 0, more: false }
       const { reference, notification } = kept
       const about = { reference, sentAt: notification.createdAt, at }
+      const name = reference.toString('hex')
+      const begun = positions.get(name) ?? { nth: 0, from: undefined }
+      positions.remove(name)
       let cancelled = 0
-      for (const partition of PARTITIONS) {
-        const step = await cancelAll(deps, { ...about, partition, limit: limit - cancelled })
+      let start = begun.from
+      for (const [nth, partition] of PARTITIONS.entries()) {
+        if (nth < begun.nth) continue
+        const step = await cancelAll(deps, { ...about, partition, limit: limit - cancelled }, start)
         cancelled += step.cancelled
-        if (step.more) return { cancelled, more: true }
+        start = undefined
+        if (!step.more) continue
+        positions.put(name, { nth, from: step.from })
+        return { cancelled, more: true }
       }
       return { cancelled, more: false }
-    }),
-})
+    },
+  }
+}
