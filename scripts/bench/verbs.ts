@@ -85,7 +85,11 @@ const redisSide = async (name: Side['name']): Promise<Side> => {
   const port = await freePort()
   const dir = mkdtempSync(join(tmpdir(), 'verbs-redis-'))
   const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'yes']
-  const child = spawn('redis-server', [...args, '--auto-aof-rewrite-percentage', '0'], { stdio: 'ignore' })
+  const child = spawn(
+    process.env.REDIS_SERVER ?? 'redis-server',
+    [...args, '--auto-aof-rewrite-percentage', '0'],
+    { stdio: 'ignore' },
+  )
   await new Promise((resolve) => setTimeout(resolve, 500))
   const admin = new Redis(port, '127.0.0.1')
   const stores = await BUILDS[name].openRedis({ url: `redis://127.0.0.1:${port}` })

@@ -146,12 +146,6 @@ export const withPointers = (chunk: Buffer, pointers: readonly Pointer[]): Buffe
   })
 }
 
-export const withNames = (chunk: Buffer, names: Buffer): Buffer =>
-  newChunk({
-    ...{ expiresAt: expiresAtOf(chunk), sentAt: sentAtOf(chunk), pointers: pointersOf(chunk), names },
-    receipts: [chunk.subarray(receiptsAt(chunk))],
-  })
-
 /** The bits of those that must be sent still. */
 export const unsentMask = (chunk: Buffer): number => {
   let [mask, bit] = [0, 1]
@@ -215,9 +209,6 @@ export const isUnsent = (chunk: Buffer, at: number): boolean => ((chunk[at + STA
 // Of chunks that are the caller's own.
 export const markSent = (chunk: Buffer, at: number): void => {
   chunk[at + STATE_AT] = stateAt(chunk, at)
-}
-export const markUnsent = (chunk: Buffer, at: number): void => {
-  chunk[at + STATE_AT] = stateAt(chunk, at) | UNSENT
 }
 export const moveReceipt = (chunk: Buffer, at: number, state: number, when: number): void => {
   chunk[at + STATE_AT] = state | ((chunk[at + STATE_AT] ?? 0) & UNSENT)
