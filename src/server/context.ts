@@ -11,7 +11,7 @@ import { lacksPublicUrl, type ServerUrls, serverUrls } from './config/urls.ts'
 import { createLeaderElection, type LeaderTask } from './leader-election.ts'
 import { createPayerFor, createPayerOf } from './payer.ts'
 import type { Runtime } from './runtime.ts'
-import { createUntilAvailable, type UntilAvailable } from './startup.ts'
+import { createUntilAvailable, type UntilAvailable } from './start-without-store.ts'
 
 export interface RoomContext extends Runtime {
   config: Config

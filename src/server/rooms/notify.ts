@@ -37,7 +37,7 @@ import type { Config } from '../config/config.ts'
 import type { Secrets } from '../config/secret-files.ts'
 import { StartError } from '../config/start-error.ts'
 import type { RoomContext } from '../context.ts'
-import { isUnavailable } from '../startup.ts'
+import { isUnavailable } from '../start-without-store.ts'
 import type { RelayRoom } from './relay.ts'
 import { linkToRelay, type RelayLink } from './relay-link.ts'
 

@@ -7,7 +7,7 @@ import { lockDataDir } from '../config/data-lock.ts'
 import { loadSecrets, removeRetiredSecrets, type Secrets } from '../config/secret-files.ts'
 import { StartError } from '../config/start-error.ts'
 import type { Runtime } from '../runtime.ts'
-import type { UntilAvailable } from '../startup.ts'
+import type { UntilAvailable } from '../start-without-store.ts'
 import { asStartError, hasStore, openEmbedded } from './embedded.ts'
 
 /** Loaded only where Redis is the store: its driver would be a tenth of the start of a server without one. */

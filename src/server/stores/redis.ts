@@ -1,5 +1,5 @@
 /** A Redis as the server and the commands open it: a mistake of the configuration, which no waiting ends, is refused. */
-import { diagnoseRedis } from '../../storage/redis/diagnosis.ts'
+import { diagnoseRedis } from '../../storage/redis/mistakes.ts'
 import { type OpenRedisOptions, openRedis } from '../../storage/redis/open.ts'
 import type { Stores } from '../../storage/stores.ts'
 import { StartError } from '../config/start-error.ts'

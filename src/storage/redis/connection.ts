@@ -18,7 +18,7 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { type Log, silent } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { diagnoseRedis, mistakeOfReply, versionMistake, warningsOf } from './diagnosis.ts'
+import { diagnoseRedis, mistakeOfReply, versionMistake, warningsOf } from './mistakes.ts'
 import { parseRedisUrl } from './url.ts'
 
 /** A Lua script: see `redis/script.ts`. */
