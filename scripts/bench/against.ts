@@ -7,15 +7,13 @@
 import type { Wallet } from '../../src/notify/client/index.ts'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { inTurns, median, startBoth } from './engines.ts'
-import { CALLS, DOMAIN, fanOut, settle, type Town, WALLETS, withSockets } from './notify.ts'
+import { CALLS, DOMAIN, fanOut, subscribeWallets, type Town, WALLETS, withSockets } from './notify.ts'
 import { measure } from './relay.ts'
-import { count, type Row } from './table.ts'
+import { count, type Row, sum } from './table.ts'
 
 const ROUNDS = 9
 /** Of each wallet in a round. */
 const REQUESTS = 4
-
-const sum = (parts: readonly number[]) => parts.reduce((all, part) => all + part, 0)
 
 /** The same measurement of this checkout and of the other. */
 type Sides<T> = readonly [here: T, there: T]
@@ -90,7 +88,7 @@ export const benchAgainst = async (checkout: string): Promise<Row[]> => {
   const servers = [owned.use(await startBoth()), owned.use(await startBoth(checkout))] as const
   const engines: Sides<Town>[] = []
   for (const engine of ['embedded', 'redis'] as const) {
-    engines.push([await settle(servers[0][engine]), await settle(servers[1][engine])])
+    engines.push([await subscribeWallets(servers[0][engine]), await subscribeWallets(servers[1][engine])])
   }
   const rows: Row[] = []
   const add = async (what: string, work: Work) => {

@@ -9,15 +9,13 @@ import { readMetric } from '../../test/support/metrics.ts'
 import { newOwner } from '../../test/support/owner.ts'
 import { startRedis } from '../../test/support/redis.ts'
 import { enrol, newDevice, postNotification } from '../../test/support/story.ts'
-import { count, type Row } from './table.ts'
+import { count, type Row, sum } from './table.ts'
 
 const DOMAIN = 'bench.example.com'
 const SUBSCRIBERS = 500
 const CALLS = 20
 /** Calls before the measurement, so that all processes are warm. */
 const WARM_UP = 4
-
-const sum = (parts: readonly number[]) => parts.reduce((all, part) => all + part, 0)
 
 /** Seconds that all cores together have worked since the machine started, for whomever. */
 const busySeconds = () =>

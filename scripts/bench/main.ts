@@ -21,6 +21,8 @@ const sections: Record<string, () => Row[] | Promise<Row[]>> = {
 
 const wanted = process.argv.slice(2)
 const [first, checkout] = wanted
+if (first === 'against' && checkout === undefined)
+  throw new Error('Against which folder? npm run bench against ../before')
 const rows: Row[] = first === 'against' && checkout ? await benchAgainst(checkout) : []
 for (const [name, run] of Object.entries(sections)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue

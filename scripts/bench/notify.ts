@@ -33,7 +33,7 @@ export interface Town {
   onMessage: () => void
 }
 
-export const settle = async (server: BenchServer): Promise<Town> => {
+export const subscribeWallets = async (server: BenchServer): Promise<Town> => {
   const app = await enrol(server.dataDir, DOMAIN)
   const wallet = newDevice(server, newOwner(), { receipts: false })
   const town: Town = { server, app, wallet, wallets: [], relayKeys: [], accounts: [], onMessage: () => {} }
@@ -121,7 +121,10 @@ const roundTrips = async (
 
 export const benchNotify = async (): Promise<Row[]> => {
   await using servers = await startBoth()
-  const towns = { embedded: await settle(servers.embedded), redis: await settle(servers.redis) }
+  const towns = {
+    embedded: await subscribeWallets(servers.embedded),
+    redis: await subscribeWallets(servers.redis),
+  }
   const rows = [
     await roundTrips('watch', towns, ({ wallet }) => wallet.watch()),
     await roundTrips('update a subscription', towns, ({ wallet, app }, trip) =>

@@ -28,6 +28,8 @@ export const ms = (value: number): string => `${value.toFixed(value < 10 ? 2 : 0
 export const bytes = (value: number): string =>
   value < 10_000 ? `${Math.round(value)} B` : `${(value / 1024).toFixed(1)} KiB`
 
+export const sum = (parts: readonly number[]): number => parts.reduce((all, part) => all + part, 0)
+
 /** The value below which the fraction `p` of the sorted samples lies. */
 export const percentile = (samples: readonly number[], p: number): number => {
   const sorted = [...samples].sort((a, b) => a - b)

@@ -33,7 +33,8 @@ const asNodeFindsIt = (client: string): Plugin => ({
 })
 
 const versionOf = async (script: string, client: string): Promise<string> => {
-  const parts = [await readFile(INSTALLED), await readFile(script), await readFile(join(PEERS, 'host.mjs'))]
+  const sources = [INSTALLED, script, join(PEERS, 'host.mjs'), fileURLToPath(import.meta.url)]
+  const parts = await Promise.all(sources.map((file) => readFile(file)))
   return createHash('sha256')
     .update([client, ...parts].join('\0'))
     .digest('hex')

@@ -136,7 +136,7 @@ for (const [name, start] of [
     stranger.close()
   }, 60_000)
 
-  it(`what an address publishes for a minute at full speed is bounded in bytes, on ${name}`, async () => {
+  it(`what an address publishes at full speed is bounded in bytes, on ${name}`, async () => {
     // An eighth of the default, so that it is reached soon.
     await using ground = await start({ ...DEFAULT_BUDGETS, state: BUDGET / 8 })
     const { world, clock, held } = ground

@@ -1,8 +1,9 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /**
- * Files of half a minute or more, the longest first, and those that wait between those that compute. By themselves files are ordered by their size, and these are small: one that
- * is taken last runs alone, while the other workers have nothing left to do. What is not listed comes after them.
+ * Files of half a minute or more, the longest first, and those that wait between those that compute. By itself vitest
+ * orders files by their size, and these are small: one that is taken last runs alone, while the other workers have
+ * nothing left to do. What is not listed comes after them.
  */
 const LONGEST = [
   ...['stories/faults-kill', 'cli/migrate', 'stories/faults-stop', 'stories/broadcast-kills'],

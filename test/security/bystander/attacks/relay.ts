@@ -2,7 +2,7 @@
 import { fromHex } from '../../../../src/protocol/bytes.ts'
 import { generateSigningKey } from '../../../../src/protocol/keys.ts'
 import { topicOf } from '../../../../src/protocol/topic.ts'
-import { crowd as crowdOf } from '../../../support/runs.ts'
+import { crowd } from '../../../support/runs.ts'
 import type { Attack, Scene } from '../attack.ts'
 import { type Connection, junk, MONTH_S, newTopic, randomHex, tokenFor, watchToken } from '../stranger.ts'
 
@@ -131,9 +131,9 @@ const comeWithManyTopics: Attack = {
   },
 }
 
-const MOST_JOINING = crowdOf(4_000, 2_000)
+const MOST_JOINING = crowd(4_000, 2_000)
 
-const crowd: Attack = {
+const publishToCrowd: Attack = {
   title: 'publishes to a topic with thousands of subscribers who are gone',
   seconds: 3,
   storedMiB: 64,
@@ -222,7 +222,7 @@ export const relayAttacks: readonly Attack[] = [
   publishToNobody,
   watchWithLongUrls,
   comeWithManyTopics,
-  crowd,
+  publishToCrowd,
   neverAcknowledge,
   takeConnections,
   foreignTokens,
