@@ -4,11 +4,13 @@
  * computed for it, both as a ratio of which more is better. What else the machine does disturbs the first far more than
  * the second, so small changes are seen in the second only.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Wallet } from '../../src/notify/client/index.ts'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { inTurns, median, startBoth } from './engines.ts'
 import { CALLS, DOMAIN, fanOut, subscribeWallets, type Town, WALLETS, withSockets } from './notify.ts'
 import { measure } from './relay.ts'
+import type { BenchServer } from './server.ts'
 import { count, type Row, sum } from './table.ts'
 
 const ROUNDS = 9
@@ -21,15 +23,35 @@ type Sides<T> = readonly [here: T, there: T]
 /** A round of work: how much that was, and how much of it was done in a second. */
 type Work = (town: Town, round: number) => Promise<{ units: number; rate: number }>
 
+/** How long a server that does nothing may still compute in a pause, in seconds. */
+const REST_CPU_SECONDS = 0.02
+const PAUSE_MS = 200
+
+/**
+ * Waits until the server has ended what it does after its answers (receipts and their events, say), which would disturb the
+ * other's turn. Returns how long it has computed since it started, in seconds.
+ */
+const atRest = async (server: BenchServer): Promise<number> => {
+  for (let last = await server.cpu(); ; ) {
+    await sleep(PAUSE_MS)
+    const now = await server.cpu()
+    if (now - last <= REST_CPU_SECONDS) return now
+    last = now
+  }
+}
+
 /** `here ÷ there` of what was done in a second, and `there ÷ here` of what it cost the server. */
 const compared = async (towns: Sides<Town>, work: Work): Promise<string> => {
   const measured = async (town: Town, round: number) => {
     const before = await town.server.cpu()
     const done = await work(town, round)
-    return { ...done, cpu: (await town.server.cpu()) - before }
+    return { ...done, cpu: (await atRest(town.server)) - before }
   }
   // What is compiled while it runs for the first time is not what anybody waits for later.
-  for (const town of towns) await work(town, -1)
+  for (const town of towns) {
+    await work(town, -1)
+    await atRest(town.server)
+  }
   const sides = await inTurns(towns, ROUNDS, measured)
   const [here, there] = sides.map((rounds) => ({
     rate: median(rounds.map(({ rate }) => rate)),
