@@ -1,6 +1,6 @@
 /**
- * `npm run bench against <folder>`: this checkout beside another one that is built (the last commit, say), on both
- * engines, turn and turn about in one run. Of each measurement: what was done in a second, and how long the server
+ * `npm run bench against <folder> [text]`: this checkout beside another one that is built (the last commit, say), on both
+ * engines, turn and turn about in one run; only what has the text in its name, if there is one. Of each measurement: what was done in a second, and how long the server
  * computed for it, both as a ratio of which more is better. What else the machine does disturbs the first far more than
  * the second, so small changes are seen in the second only.
  */
@@ -105,7 +105,7 @@ const MEASUREMENTS: [what: string, work: Work][] = [
   ['fan-out, HTTP call to decrypted', fanOutTo('decrypted')],
 ]
 
-export const benchAgainst = async (checkout: string): Promise<Row[]> => {
+export const benchAgainst = async (checkout: string, text = ''): Promise<Row[]> => {
   await using owned = createReleaseStack()
   const servers = [owned.use(await startBoth()), owned.use(await startBoth(checkout))] as const
   const engines: Sides<Town>[] = []
@@ -114,6 +114,7 @@ export const benchAgainst = async (checkout: string): Promise<Row[]> => {
   }
   const rows: Row[] = []
   const add = async (what: string, work: Work) => {
+    if (!what.includes(text)) return
     const figures = []
     for (const towns of engines) figures.push(await compared(towns, work))
     const [figure = '', onRedis = ''] = figures

@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: one table, in a few minutes. Everything is measured in this one run, so that figures may be
  * compared with each other; on a shared machine quote ratios. Names of sections as arguments run only these;
- * `against <folder>` compares this checkout with another.
+ * `against <folder> [text]` compares this checkout with another.
  */
 import { cpus } from 'node:os'
 import { benchAgainst } from './against.ts'
@@ -20,10 +20,10 @@ const sections: Record<string, () => Row[] | Promise<Row[]>> = {
 }
 
 const wanted = process.argv.slice(2)
-const [first, checkout] = wanted
+const [first, checkout, text] = wanted
 if (first === 'against' && checkout === undefined)
   throw new Error('Against which folder? npm run bench against ../before')
-const rows: Row[] = first === 'against' && checkout ? await benchAgainst(checkout) : []
+const rows: Row[] = first === 'against' && checkout ? await benchAgainst(checkout, text) : []
 for (const [name, run] of Object.entries(sections)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue
   process.stderr.write(`measuring: ${name}\n`)

@@ -47,6 +47,19 @@ export const checksumAddress = (address: string): string => {
   return spelled
 }
 
+/** 1 MB at most. */
+const MAX_CHECKED_ADDRESSES = 10_000
+const checked = new Set<string>()
+
+/** An address comes again and again, and the hash costs as much as the rest of a notification's enqueueing. */
+const hasRightChecksum = (address: string): boolean => {
+  if (checked.has(address)) return true
+  if (address !== checksumAddress(address)) return false
+  if (checked.size === MAX_CHECKED_ADDRESSES) checked.clear()
+  checked.add(address)
+  return true
+}
+
 /** Base58 of the 32 bytes of an Ed25519 key. */
 const isSolanaAddress = (address: string): boolean => {
   try {
@@ -69,7 +82,7 @@ export const parseAccount = (text: string): Account => {
     if (!ETHEREUM_ADDRESS.test(address)) {
       throw new ProtocolError('bad_params', 'the account has no Ethereum address')
     }
-    if (address !== address.toLowerCase() && address !== checksumAddress(address)) {
+    if (address !== address.toLowerCase() && !hasRightChecksum(address)) {
       throw new ProtocolError('bad_params', 'the checksum of the address is wrong')
     }
   }

@@ -31,7 +31,7 @@ import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { type ConnectedClients, createConnectedClients } from './connected-clients.ts'
-import { createAckBatcher } from './delivery/ack-batcher.ts'
+import { createAckBatcher, type Seen } from './delivery/ack-batcher.ts'
 import type { Connection, Peer } from './delivery/connection.ts'
 import { type Outgoing, outgoing } from './delivery/outgoing.ts'
 import { createDrops } from './drops.ts'
@@ -43,7 +43,7 @@ import type { Caller } from './requests/caller.ts'
 import { createFrames } from './requests/frames.ts'
 import { createRequests } from './requests/serve.ts'
 import type { NewMessage, Publication, RelayStore, Subscriber } from './store.ts'
-import type { Seen, Watches } from './webhooks/registrations.ts'
+import type { Watches } from './webhooks/registrations.ts'
 
 export type { Connection, Peer } from './delivery/connection.ts'
 export type { RelayLimits } from './limits.ts'
@@ -109,7 +109,7 @@ export const createRelayHub = (
   const { trusted = () => false, ...overrides } = options
   const limits: RelayLimits = { ...RELAY_LIMITS, ...overrides }
 
-  const ackBatcher = createAckBatcher({ store, log, meter })
+  const ackBatcher = createAckBatcher({ store, clock, before: watches?.delivered, log, meter })
   const clients = createConnectedClients({ ...deps, limits, ackBatcher })
   const drops = createDrops({ clock, log, meter })
   const presence = createPresence({ store, clock, log }, clients.clientIds)
@@ -123,7 +123,7 @@ export const createRelayHub = (
     },
   )
   const acknowledged = (clientId: string, topic: string, id: string, seen?: Seen) => {
-    ackBatcher.acknowledge(clientId, topic, id, watches?.delivered(clientId, topic, id, seen))
+    ackBatcher.acknowledge({ clientId, topic, id, seen })
     for (const delivery of clients.deliveriesOf(clientId)) delivery.acknowledged(topic, id)
   }
   const unsubscribed = (clientId: string, topics: readonly string[]) => {

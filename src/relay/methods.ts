@@ -7,7 +7,7 @@ import type { Clock } from '../platform/runtime/clock.ts'
 import { checked } from '../platform/validate.ts'
 import { RELAY_METHODS, type RelayParams, SESSION_TAGS } from '../protocol/relay-methods.ts'
 import { subscriptionIdOf } from '../protocol/topic.ts'
-import type { AckBatcher } from './delivery/ack-batcher.ts'
+import type { AckBatcher, Seen } from './delivery/ack-batcher.ts'
 import type { Drops } from './drops.ts'
 import type { RelayLimits } from './limits.ts'
 import type { Publisher } from './publish-batcher.ts'
@@ -17,7 +17,7 @@ import { createPublishAll } from './requests/publishes.ts'
 import { createSubscriptions } from './requests/subscriptions.ts'
 import { createWatchMethods } from './requests/watches.ts'
 import type { RelayStore } from './store.ts'
-import type { Seen, Watches } from './webhooks/registrations.ts'
+import type { Watches } from './webhooks/registrations.ts'
 
 export interface MethodDeps {
   store: RelayStore

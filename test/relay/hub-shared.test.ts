@@ -74,6 +74,25 @@ describe('a shared subscription', () => {
     await eventually(() => expect(second.pushed().toSorted()).toEqual(messages.filter((m) => m !== done)))
   })
 
+  it('takes nothing with it that its client acknowledged a moment before it went', async () => {
+    const [only] = await workers(1)
+    if (!only) throw new Error('one worker')
+    const a = world.connect(alice)
+    for (const message of ['1', '2', '3']) await a.publish(topic, message)
+    await expectPushed(only, ['1', '2', '3'])
+    // The second one would wait for the next group.
+    only.acknowledge('1')
+    await quiet(world)
+    only.acknowledge('2')
+    only.close()
+    await eventually(async () => {
+      const { messages } = await world.store.pending(server, topic, {
+        ...{ after: 0, limit: 10, maxBytes: 1e6, now: world.clock.now() },
+      })
+      expect(messages.map(({ message }) => message)).toEqual(['3'])
+    })
+  })
+
   it('of one connection is redelivered to that one', async () => {
     const [only] = await workers(1)
     if (!only) throw new Error('one worker')

@@ -88,7 +88,9 @@ export class ClientDelivery implements PageReader {
   leave(connection: Connection, inFlight: readonly Entry[]): boolean {
     this.#consumers.remove(connection)
     if (this.#consumers.size === 0) this.#close()
-    if (this.shared) void this.#handOver(connection, inFlight)
+    // The client may come next to another process.
+    const written = this.#deps.ackBatcher.whenDurable(this.clientId)
+    if (this.shared) void this.#handOver(connection, inFlight, written)
     return this.#isClosed
   }
 
@@ -277,7 +279,12 @@ export class ClientDelivery implements PageReader {
     for (const cursor of cursors) if (this.isCurrent(cursor)) await this.#flush(cursor)
   }
 
-  async #handOver(connection: Connection, inFlight: readonly Entry[]): Promise<void> {
+  async #handOver(
+    connection: Connection,
+    inFlight: readonly Entry[],
+    written: Promise<void> | undefined,
+  ): Promise<void> {
+    await written
     await this.#consumers.release(connection)
     const cursors = new Set<TopicCursor>()
     for (const { cursor, message } of inFlight) {

@@ -1,10 +1,9 @@
 import type { Clock } from '../../platform/runtime/clock.ts'
-import type { AckBatcher } from '../delivery/ack-batcher.ts'
+import type { AckBatcher, Seen } from '../delivery/ack-batcher.ts'
 import { deliveredForm } from '../delivery/outgoing.ts'
 import type { TopicCursor } from '../delivery/topic-cursor.ts'
 import type { RelayLimits } from '../limits.ts'
 import type { RelayStore, StoredMessage } from '../store.ts'
-import type { Seen } from '../webhooks/registrations.ts'
 import type { Caller, Reply } from './caller.ts'
 
 /** Of a message in an answer to a fetch: its members' names, topic, times and tag. */

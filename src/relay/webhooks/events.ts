@@ -1,14 +1,11 @@
 /** What becomes an event of a watch, and when: the table is in `registrations.ts`. */
-import { createBatcher } from '../../platform/concurrency/batcher.ts'
 import type { JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
+import type { Acknowledged, Seen } from '../delivery/ack-batcher.ts'
 import type { NewMessage, Publication, RelayStore, StoredMessage, Watch } from '../store.ts'
 import { createEventJobs, type EventJobs, queueFor } from './jobs.ts'
 import type { WatchCache } from './watch-cache.ts'
-
-/** What is known of an acknowledged message; where it is nothing, the store is asked. */
-export type Seen = Pick<StoredMessage, 'seq' | 'tag' | 'publisher' | 'expiresAt'>
 
 /** Jobs of one client that wait. */
 const MAX_CLIENT_JOBS = 1_000
@@ -27,19 +24,13 @@ interface EventsDeps {
   trusted: (clientId: string) => boolean
 }
 
-interface Acknowledged {
-  clientId: string
-  topic: string
-  id: string
-  seen: Seen | undefined
-}
 type AcknowledgedMessage = Seen & { topic: string; id: string }
 
 export interface Events {
   /** Resolves, and never rejects, when the events are durable; undefined when no client is watched. */
   published(messages: readonly NewMessage[], publications: readonly Publication[]): Promise<void> | undefined
-  /** The same; to be called before the acknowledgement is written. */
-  delivered(clientId: string, topic: string, id: string, seen?: Seen): Promise<void> | undefined
+  /** The same; to be called before the acknowledgements are written. */
+  delivered(all: readonly Acknowledged[]): Promise<void> | undefined
   /** Whether the client may have more jobs that wait. */
   hasRoom(clientId: string): Promise<boolean>
 }
@@ -84,17 +75,17 @@ export const createEvents = (deps: EventsDeps): Events => {
     for (const { clientId, message } of known) addDelivered(jobs, watches, clientId, message, now)
     await write(deps, jobs, hasRoom)
   }
-  const soonDelivered = createBatcher((all: readonly Acknowledged[]) => writeDelivered(all).catch(unwritten))
-
   return {
     hasRoom,
     published: (messages, publications) =>
       cache.isEmpty() ? undefined : writePublished(messages, publications).catch(unwritten),
-    delivered(clientId, topic, id, seen) {
+    delivered(all) {
       if (cache.isEmpty()) return undefined
       const now = clock.now()
-      if (seen && cache.isUnwatched(clientId, now) && cache.isUnwatched(seen.publisher, now)) return undefined
-      return soonDelivered({ clientId, topic, id, seen })
+      const isUnwatched = ({ clientId, seen }: Acknowledged) =>
+        seen && cache.isUnwatched(clientId, now) && cache.isUnwatched(seen.publisher, now)
+      const watched = all.filter((one) => !isUnwatched(one))
+      return watched.length > 0 ? writeDelivered(watched).catch(unwritten) : undefined
     },
   }
 }

@@ -44,8 +44,6 @@ import { createEvents, type Events } from './events.ts'
 import { challengeJob, watchDigest } from './jobs.ts'
 import { createWatchCache } from './watch-cache.ts'
 
-export type { Seen } from './events.ts'
-
 /** Charges the caller for bytes that are stored for so long; throws when there is no room for them. */
 export type Charge = (bytes: number, lifeMs: number) => Promise<void>
 
