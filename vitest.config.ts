@@ -8,7 +8,7 @@ import { LongestFirst } from './test/support/longest-first.ts'
  * - `fleet`: the published clients against two relays and two notify servers on one Redis, and the contracts of the
  *   stores on a Redis Cluster.
  * - `browser`: what needs a real browser. `npm test` needs nothing but npm.
- * - `alone`: what measures how long a bystander waits; it wants the machine for itself, and waits so much that two go together.
+ * - `alone`: what measures how long a bystander waits, or listens where only one can; it wants the machine for itself.
  * - `soak`: what lasts as long as one wants.
  * - `room`: everything of one folder, on every engine.
  */
@@ -27,7 +27,7 @@ const MODES: Record<string, Mode> = {
   stories: { files: ['test/**/*.story.ts'], cluster: 'no', workers: 2, shares: true },
   fleet: { files: ['test/compat/*.{test,story}.ts', ...CLUSTER], cluster: 'only', workers: 2, shares: true },
   browser: { files: ['test/**/*.browser.ts'], workers: 2 },
-  alone: { files: ['test/**/*.alone.ts'], workers: 2, shares: true },
+  alone: { files: ['test/**/*.alone.ts'], workers: 1, shares: true },
   soak: { files: ['test/**/*.soak.ts'], workers: 1 },
   room: { files: ['test/**/*.test.ts', 'test/**/*.story.ts'], workers: 2 },
 }

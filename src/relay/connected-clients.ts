@@ -34,7 +34,7 @@ export const createConnectedClients = (deps: {
   ackBatcher: AckBatcher
   randomBytes: (length: number) => Uint8Array
 }): ConnectedClients => {
-  const { clock, randomBytes } = deps
+  const { clock, randomBytes, ackBatcher } = deps
   const byClient = new Map<string, Set<ClientDelivery>>()
   const connections = new Map<Connection, ClientDelivery>()
   const processId = toHex(randomBytes(8))
@@ -71,6 +71,8 @@ export const createConnectedClients = (deps: {
       const delivery = connections.get(connection)
       if (!delivery) return false
       connections.delete(connection)
+      // The client may go on at another process, which reads what is written.
+      void ackBatcher.whenDurable(connection.clientId)
       const inFlight = connection.end()
       const deliveries = byClient.get(connection.clientId)
       if (delivery.leave(connection, inFlight)) deliveries?.delete(delivery)

@@ -24,7 +24,7 @@ import { fillStore } from '../support/world/full-store.ts'
 
 const HOUR = 3_600_000
 /** Subscriptions of the large store. */
-const SIZE = crowd(100_000, 2_500, 40)
+const SIZE = crowd(100_000, 1_500, 60)
 let dir: string
 let redis: RedisServer
 let running: ChildProcess | undefined

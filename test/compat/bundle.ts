@@ -1,9 +1,11 @@
 /**
- * A peer script (`peers/`) and the published client that it holds, as one file: a process would take more than a second
- * for loading the client's thousand small ones. It is the code that Node would load, found by Node's own rules, and
- * unchanged.
+ * A peer script (`peers/`) and the published client that it holds, as one file, compiled: a process would take more than a
+ * second for loading the client's thousand small ones, and another half for compiling them. It is the code that Node would
+ * load, found by Node's own rules, and unchanged.
  */
+import { fork } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rename } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -12,6 +14,8 @@ import { fileURLToPath } from 'node:url'
 import { build, type Plugin } from 'esbuild'
 
 const PEERS = fileURLToPath(new URL('./peers/', import.meta.url))
+const RUN = join(PEERS, 'run.cjs')
+const RUN_ARGUMENTS = ['--import', new URL('./peers/reroute.mjs', import.meta.url).href]
 /** Beside what is installed, which all that is bundled comes from; npm removes it with the rest. */
 const FOLDER = fileURLToPath(new URL('../../node_modules/.cache/peers/', import.meta.url))
 /** npm writes it whenever it changes what is installed. */
@@ -33,10 +37,10 @@ const asNodeFindsIt = (client: string): Plugin => ({
 })
 
 const versionOf = async (script: string, client: string): Promise<string> => {
-  const sources = [INSTALLED, script, join(PEERS, 'host.mjs'), fileURLToPath(import.meta.url)]
+  const sources = [INSTALLED, script, join(PEERS, 'host.mjs'), RUN, fileURLToPath(import.meta.url)]
   const parts = await Promise.all(sources.map((file) => readFile(file)))
   return createHash('sha256')
-    .update([client, ...parts].join('\0'))
+    .update([process.version, client, ...parts].join('\0'))
     .digest('hex')
     .slice(0, 16)
 }
@@ -61,17 +65,26 @@ const bundled = async (kind: string, client: string): Promise<string> => {
     plugins: [asNodeFindsIt(client)],
     logLevel: 'error',
   })
-  // Another process of the tests may have made the same one.
+  const [code] = await once(
+    fork(RUN, [own, '--compile'], { execArgv: [...RUN_ARGUMENTS], silent: true }),
+    'exit',
+  )
+  if (code !== 0) throw new Error(`The bundle ${own} could not be loaded`)
+  // Another process of the tests may have made the same ones.
+  await rename(`${own}.compiled`, `${file}.compiled`)
   await rename(own, file)
   return file
 }
 
 const files = new Map<string, Promise<string>>()
 
-/** Where the peer is as one file; `client` is the package that it holds where the script leaves that open. */
-export const bundledPeer = (kind: string, client = ''): Promise<string> => {
+/** How a process runs the peer: a script, and its arguments. `client` is the package that it holds where the peer leaves that open. */
+export const bundledPeer = async (
+  kind: string,
+  client = '',
+): Promise<{ script: string; args: string[]; execArgv: string[] }> => {
   const name = `${kind} ${client}`
   const file = files.get(name) ?? bundled(kind, client)
   files.set(name, file)
-  return file
+  return { script: RUN, args: [await file], execArgv: [...RUN_ARGUMENTS] }
 }

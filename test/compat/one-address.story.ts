@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
+import { crowd } from '../support/runs.ts'
 import { type System, startSystem } from '../support/world/system.ts'
 import { type Peer, startPeer } from './peer.ts'
 
-/** Twenty wallets of one office: published notify-clients behind one address, with the limits that are the default. */
+/** The wallets of one office: published notify-clients behind one address, with the limits that are the default. */
 
-const WALLETS = 20
+const WALLETS = crowd(20, 12)
 /** Processes that start at the same time: each loads a whole client. */
 const AT_ONCE = 4
 
@@ -17,7 +18,7 @@ beforeAll(async () => {
 })
 afterAll(() => system[Symbol.asyncDispose]())
 
-it('twenty published wallets behind one address watch, subscribe and receive', async () => {
+it('many published wallets behind one address watch, subscribe and receive', async () => {
   const domain = `office-${randomUUID().slice(0, 8)}.example`
   const app = await system.enrol(domain, ['News'])
   const type = app.types.News ?? ''

@@ -26,7 +26,6 @@ export interface PeerOptions {
 }
 
 const PATIENCE_MS = 20_000
-const here = new URL('./peers/', import.meta.url)
 
 export const startPeer = async (
   kind: 'core' | 'sign' | 'notify' | 'sync' | 'chat',
@@ -35,8 +34,9 @@ export const startPeer = async (
   const { client, routes = {} } = options
   // Not inherited: conditions and hooks of the test runner must not reach the client.
   const { NODE_OPTIONS: _, ...environment } = process.env
-  const child = fork(await bundledPeer(kind, client), [], {
-    execArgv: ['--import', new URL('reroute.mjs', here).href],
+  const { script, args, execArgv } = await bundledPeer(kind, client)
+  const child = fork(script, args, {
+    execArgv,
     env: { ...environment, COMPAT_ROUTES: JSON.stringify(routes) },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })

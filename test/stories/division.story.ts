@@ -9,7 +9,7 @@ import { crowd } from '../support/runs.ts'
 import { enrol, newDevice } from '../support/story.ts'
 
 const WALLETS = 40
-const ROUNDS = crowd(50, 10)
+const ROUNDS = crowd(50, 6, 8)
 /** What a wallet asks in one round: a change, whose answer goes through the outbox, and then so many pages at once. */
 const PAGES = 4
 const REQUESTS = WALLETS * ROUNDS * (1 + PAGES)

@@ -12,9 +12,8 @@ import { expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { startFleet } from '../support/fleet.ts'
 import { startCluster } from '../support/redis.ts'
-import { startTraffic } from './faults.ts'
+import { CALLS, startTraffic } from './faults.ts'
 
-const CALLS = 50
 /** Calls that begin when the master is dead. */
 const LATE_CALLS = 10
 /** Longer than the servers wait for Redis (10 s) by far, ms: nobody can sit the fail-over out, on a slow machine either. */

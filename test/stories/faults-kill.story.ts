@@ -2,10 +2,9 @@ import { expect, it } from 'vitest'
 import { startFleet } from '../support/fleet.ts'
 import { startRedis } from '../support/redis.ts'
 import { crowd } from '../support/runs.ts'
-import { startTraffic } from './faults.ts'
+import { CALLS, startTraffic } from './faults.ts'
 
 const KILLS = crowd(3, 2)
-const CALLS = 50
 
 for (const [what, membersOf] of [
   ['a relay', 'relays'],

@@ -6,9 +6,8 @@ import { expect, it } from 'vitest'
 import { startFleet } from '../support/fleet.ts'
 import { startRedis } from '../support/redis.ts'
 import { crowd } from '../support/runs.ts'
-import { startTraffic } from './faults.ts'
+import { CALLS, startTraffic } from './faults.ts'
 
-const CALLS = 50
 const SIGNALS = (['SIGTERM', 'SIGKILL', 'SIGKILL'] as const).slice(0, crowd(3, 2))
 
 it('loses nothing and sends nothing twice when Redis is restarted under load', {

@@ -3,9 +3,8 @@ import { expect, it } from 'vitest'
 import { startFleet } from '../support/fleet.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { crowd } from '../support/runs.ts'
-import { startTraffic } from './faults.ts'
+import { CALLS, startTraffic } from './faults.ts'
 
-const CALLS = 50
 const STOPPED = crowd(60_000, 32_000)
 /** How long taken work belongs to who took it, ms. */
 const LEASE = 30_000

@@ -8,7 +8,6 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const LONGEST = [
   ...['stories/faults-kill', 'cli/migrate', 'stories/faults-stop', 'stories/broadcast-kills'],
   ...['stories/faults-cluster', 'stories/demo', 'security/house-malformed', 'stories/webhooks-sigkill'],
-  ...['security/bystander-fleet', 'security/bystander-embedded', 'security/forgeries'],
   ...['stories/faults-redis', 'compat/one-address', 'compat/notify', 'contract/transfer', 'sync/converge'],
 ]
 

@@ -88,9 +88,7 @@ export class ClientDelivery implements PageReader {
   leave(connection: Connection, inFlight: readonly Entry[]): boolean {
     this.#consumers.remove(connection)
     if (this.#consumers.size === 0) this.#close()
-    // The client may come next to another process.
-    const written = this.#deps.ackBatcher.whenDurable(this.clientId)
-    if (this.shared) void this.#handOver(connection, inFlight, written)
+    if (this.shared) void this.#handOver(connection, inFlight)
     return this.#isClosed
   }
 
@@ -279,12 +277,7 @@ export class ClientDelivery implements PageReader {
     for (const cursor of cursors) if (this.isCurrent(cursor)) await this.#flush(cursor)
   }
 
-  async #handOver(
-    connection: Connection,
-    inFlight: readonly Entry[],
-    written: Promise<void> | undefined,
-  ): Promise<void> {
-    await written
+  async #handOver(connection: Connection, inFlight: readonly Entry[]): Promise<void> {
     await this.#consumers.release(connection)
     const cursors = new Set<TopicCursor>()
     for (const { cursor, message } of inFlight) {

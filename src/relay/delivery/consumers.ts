@@ -2,6 +2,7 @@ import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { RelayLimits } from '../limits.ts'
 import type { RelayStore } from '../store.ts'
+import type { AckBatcher } from './ack-batcher.ts'
 import type { Connection } from './connection.ts'
 import { abbreviate, type Outgoing } from './outgoing.ts'
 import type { Entry, Pusher, TopicCursor } from './topic-cursor.ts'
@@ -12,6 +13,7 @@ export interface ConsumersDeps {
   log: Log
   meter: Meter
   limits: RelayLimits
+  ackBatcher: Pick<AckBatcher, 'whenDurable'>
 }
 
 /**
@@ -103,9 +105,10 @@ export class Consumers {
     return oldestSentAt === undefined ? undefined : oldestSentAt + this.#deps.limits.redeliverAfterMs
   }
 
-  /** Releases the claims of a closed connection. */
+  /** Releases the claims of a closed connection, but not of what it acknowledged. */
   async release(connection: Connection): Promise<void> {
     if (!this.#share) return
+    await this.#deps.ackBatcher.whenDurable(this.#clientId)
     try {
       await this.#deps.store.release(connection.id)
     } catch (error) {

@@ -1,6 +1,10 @@
 /** What an attack is, and what attackers are told. The test reads the title and the bounds, the attackers' process runs it. */
 import { z } from 'zod'
+import { crowd } from '../../support/runs.ts'
 import type { Stranger } from './stranger.ts'
+
+/** What begins to hurt at once, if it does. */
+export const SHORT_SECONDS = crowd(3, 2)
 
 const Receiver = z.object({
   /** X25519 public key, hex. */

@@ -5,7 +5,7 @@ import { didWeb } from '../../../../src/protocol/did.ts'
 import { signJwt } from '../../../../src/protocol/jwt.ts'
 import { generateSigningKey } from '../../../../src/protocol/keys.ts'
 import { newDevice } from '../../../support/story.ts'
-import type { Attack, Scene } from '../attack.ts'
+import { type Attack, type Scene, SHORT_SECONDS } from '../attack.ts'
 import { isFine, junk, MONTH_S, newTopic, oneOf, randomHex, watchToken } from '../stranger.ts'
 import { hostAt, SWITCHING } from './notify.ts'
 
@@ -91,7 +91,7 @@ const webhooksOnOthers: Attack = {
 
 const namesThatLeadNowhere: Attack = {
   title: 'names hosts whose names lead nowhere',
-  seconds: 3,
+  seconds: SHORT_SECONDS,
   needsNames: true,
   async run(scene) {
     const aud = didWeb(new URL(scene.servers[0] ?? '').host)

@@ -6,7 +6,7 @@ import { generateSigningKey } from '../../../../src/protocol/keys.ts'
 import { topicOf } from '../../../../src/protocol/topic.ts'
 import { newDevice } from '../../../notify/support/wallet.ts'
 import { newOwner } from '../../../support/owner.ts'
-import type { Attack, Scene } from '../attack.ts'
+import { type Attack, type Scene, SHORT_SECONDS } from '../attack.ts'
 import { isFine, nonsense, oneOf, tokenFor } from '../stranger.ts'
 
 const REQUEST_TTL_S = 300
@@ -118,7 +118,7 @@ const slashedCacao = (device: ReturnType<typeof newDevice>, slashes: number) => 
 
 const manySlashes: Attack = {
   title: 'asks in a name whose CACAO is one of tens of thousands of slashes',
-  seconds: 3,
+  seconds: SHORT_SECONDS,
   async run(scene) {
     const [server = ''] = scene.servers
     const { key, did } = scene.orders.server

@@ -3,7 +3,7 @@ import { fromHex } from '../../../../src/protocol/bytes.ts'
 import { generateSigningKey } from '../../../../src/protocol/keys.ts'
 import { topicOf } from '../../../../src/protocol/topic.ts'
 import { crowd } from '../../../support/runs.ts'
-import type { Attack, Scene } from '../attack.ts'
+import { type Attack, type Scene, SHORT_SECONDS } from '../attack.ts'
 import { type Connection, junk, MONTH_S, newTopic, randomHex, tokenFor, watchToken } from '../stranger.ts'
 
 const KIB = 1024
@@ -56,16 +56,19 @@ const subscribeToMany: Attack = {
   },
 }
 
+/** More than an address may store. */
+const LARGE_MESSAGES = crowd(480, 400)
+
 const publishToNobody: Attack = {
   title: 'publishes to nobody',
   seconds: 25,
   // An address has 64 MiB.
   storedMiB: 90,
-  atLeast: { 'publish 240 KiB': 480 },
+  atLeast: { 'publish 240 KiB': LARGE_MESSAGES },
   async run(scene) {
     const all = await connections(scene, 4)
     const filler = 'x'.repeat(240 * KIB)
-    await scene.repeat('publish 240 KiB', { atOnce: 16, times: 480 }, (turn) => {
+    await scene.repeat('publish 240 KiB', { atOnce: 16, times: LARGE_MESSAGES }, (turn) => {
       const topic = newTopic()
       const message = `${topic}${filler}`
       return (
@@ -106,7 +109,7 @@ const SETTLED_MS = 400
 
 const comeWithManyTopics: Attack = {
   title: 'comes and goes with very many topics',
-  seconds: 3,
+  seconds: SHORT_SECONDS,
   storedMiB: 64,
   // A client has 10,000.
   atMost: { 'subscribe to 500 topics': 20 },
@@ -135,7 +138,7 @@ const MOST_JOINING = crowd(4_000, 2_000)
 
 const publishToCrowd: Attack = {
   title: 'publishes to a topic with thousands of subscribers who are gone',
-  seconds: 3,
+  seconds: SHORT_SECONDS,
   storedMiB: 64,
   async run(scene) {
     const topic = newTopic()

@@ -9,9 +9,10 @@ import { generateSigningKey } from '../../../../src/protocol/keys.ts'
 import { messageIdOf } from '../../../../src/protocol/topic.ts'
 import { mqClient } from '../../../../src/sdk/mq.ts'
 import { createPerson } from '../../../support/person.ts'
+import { crowd } from '../../../support/runs.ts'
 import { HEX, newSigner, YEAR } from '../../../support/world/contacts.ts'
 import { deafSocket } from '../../strangers-http.ts'
-import type { Attack, Scene } from '../attack.ts'
+import { type Attack, type Scene, SHORT_SECONDS } from '../attack.ts'
 import { isFine, junk, newTopic, oneOf, randomHex, tokenFor } from '../stranger.ts'
 
 const KIB = 1024
@@ -35,7 +36,7 @@ const identity = (filler: number) => {
 
 const wrongSignatures: Attack = {
   title: 'has batches of wrong signatures checked',
-  seconds: 3,
+  seconds: SHORT_SECONDS,
   async run(scene) {
     const batches = Array.from({ length: 8 }, wrongGrants)
     await scene.repeat('fifty wrong signatures', { atOnce: 48 }, async () => {
@@ -47,7 +48,7 @@ const wrongSignatures: Attack = {
 
 const identities: Attack = {
   title: 'registers identities, and tries ones that are wrong',
-  seconds: 3,
+  seconds: SHORT_SECONDS,
   async run(scene) {
     const prepared = Array.from({ length: 40 }, () => identity(0))
     const wrong = JSON.parse(JSON.stringify(prepared).replaceAll('notifications', 'nothing'))
@@ -61,7 +62,7 @@ const identities: Attack = {
 
 const longIdentities: Attack = {
   title: 'registers identities of 60 KB',
-  seconds: 3,
+  seconds: SHORT_SECONDS,
   storedMiB: 6,
   async run(scene) {
     const prepared = Array.from({ length: 80 }, () => identity(44 * KIB))
@@ -79,7 +80,7 @@ const register = (scene: Scene, tags: readonly number[], key = generateSigningKe
 
 const archiveTags: Attack = {
   title: 'registers new tags at the archive for a thousand topics',
-  seconds: 3,
+  seconds: SHORT_SECONDS,
   storedMiB: 16,
   atLeast: { 'register tags': 32 },
   async run(scene) {
@@ -100,7 +101,7 @@ const READERS = 40
 
 const unreadPages: Attack = {
   title: 'asks for pages of the archive and reads none',
-  seconds: 3,
+  seconds: SHORT_SECONDS,
   storedMiB: 64,
   residentMiB: 100,
   async run(scene) {
@@ -129,16 +130,19 @@ const unreadPages: Attack = {
   },
 }
 
+/** More than an address may store. */
+const GRANTS = crowd(700, 560)
+
 const installations: Attack = {
   title: 'grants installations for a year',
   seconds: 40,
   storedMiB: 8,
-  atLeast: { 'grant 16 KiB': 700 },
+  atLeast: { 'grant 16 KiB': GRANTS },
   async run(scene) {
     const registry = registryOf(didWeb(new URL(scene.servers[0] ?? '').host))
     const value = new Uint8Array(16 * KIB).fill(7)
     const name = HEX
-    await scene.repeat('grant 16 KiB', { atOnce: 16, times: 700 }, async () => {
+    await scene.repeat('grant 16 KiB', { atOnce: 16, times: GRANTS }, async () => {
       const signer = newSigner()
       const did = signer.address
       const digest = digestOf(
@@ -165,7 +169,7 @@ const queueToken = async (scene: Scene, hash: string): Promise<string> => {
 
 const queuesOfNobody: Attack = {
   title: 'puts into queues of nobody',
-  seconds: 3,
+  seconds: SHORT_SECONDS,
   storedMiB: 24,
   atLeast: { 'put a hundred into a queue': 4 },
   // Of a queue whose reader was not there.
