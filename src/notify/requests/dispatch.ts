@@ -20,8 +20,8 @@ import type { SubscriptionRequest, VerifiedRequest } from '../subscriptions/requ
 import type { NotifyService } from '../subscriptions/service.ts'
 import type { RequestKey } from './decrypt.ts'
 import type { Identities } from './identity.ts'
+import type { Respond } from './immediate-answers.ts'
 import type { RequestLimits } from './limits.ts'
-import type { Respond } from './responder.ts'
 
 /** JWT claims, as `verifyJwt` returns them. */
 type Claims = ReturnType<typeof verifyJwt>

@@ -48,8 +48,8 @@ import { createDecrypt, type RequestKey } from './decrypt.ts'
 import { createDispatch } from './dispatch.ts'
 import { createFloodGuard, type FloodGuard } from './flood-guard.ts'
 import { createIdentities, type IdentityLookup } from './identity.ts'
+import { createResponder, type Respond } from './immediate-answers.ts'
 import { createRequestLimits } from './limits.ts'
-import { createResponder, type Respond } from './responder.ts'
 
 export interface RequestHandlerDeps {
   store: NotifyStore
