@@ -15,7 +15,7 @@ import { count, type Row, sum } from './table.ts'
 
 const ROUNDS = 9
 /** Of each wallet in a round. */
-const REQUESTS = 4
+const REQUESTS = 8
 
 /** The same measurement of this checkout and of the other. */
 type Sides<T> = readonly [here: T, there: T]
@@ -40,7 +40,7 @@ const atRest = async (server: BenchServer): Promise<number> => {
   }
 }
 
-/** `here ÷ there` of what was done in a second, and `there ÷ here` of what it cost the server. */
+/** The median `here ÷ there` of what was done in a second, and `there ÷ here` of what it cost the server. */
 const compared = async (towns: Sides<Town>, work: Work): Promise<string> => {
   const measured = async (town: Town, round: number) => {
     const before = await town.server.cpu()
@@ -59,7 +59,9 @@ const compared = async (towns: Sides<Town>, work: Work): Promise<string> => {
     cost: (sum(rounds.map(({ cpu }) => cpu)) * 1e6) / sum(rounds.map(({ units }) => units)),
   }))
   if (!here || !there) throw new Error('there are two sides')
-  const rates = `${(here.rate / there.rate).toFixed(2)} (${count(here.rate)} against ${count(there.rate)} /s)`
+  // Of rounds that follow each other: what the machine does besides changes more slowly.
+  const ratios = sides[0].map(({ rate }, round) => rate / (sides[1][round]?.rate ?? Number.NaN))
+  const rates = `${median(ratios).toFixed(2)} (${count(here.rate)} against ${count(there.rate)} /s)`
   return `${rates}; CPU ${(there.cost / here.cost).toFixed(2)} (${count(here.cost)} against ${count(there.cost)} µs)`
 }
 
