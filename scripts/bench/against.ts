@@ -1,8 +1,8 @@
 /**
  * `npm run bench against <folder> [text]`: this checkout beside another one that is built (the last commit, say), on both
- * engines, turn and turn about in one run; only what has the text in its name, if there is one. Of each measurement: what was done in a second, and how long the server
- * computed for it, both as a ratio of which more is better. What else the machine does disturbs the first far more than
- * the second, so small changes are seen in the second only.
+ * engines, turn and turn about in one run; only what has the text in its name, if there is one. Of each measurement: what
+ * was done in a second, and how long the server computed for it, both as a ratio of which more is better. What else the
+ * machine does disturbs the first far more than the second, so small changes are seen in the second only.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Wallet } from '../../src/notify/client/index.ts'

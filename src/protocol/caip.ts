@@ -48,15 +48,15 @@ export const checksumAddress = (address: string): string => {
 }
 
 /** 1 MB at most. */
-const MAX_CHECKED_ADDRESSES = 10_000
-const checked = new Set<string>()
+const MAX_KNOWN_ADDRESSES = 10_000
+const knownAddresses = new Set<string>()
 
-/** An address comes again and again, and the hash costs as much as the rest of a notification's enqueueing. */
+/** An address comes again and again, and its hash costs half as much as to enqueue a notification. */
 const hasRightChecksum = (address: string): boolean => {
-  if (checked.has(address)) return true
+  if (knownAddresses.has(address)) return true
   if (address !== checksumAddress(address)) return false
-  if (checked.size === MAX_CHECKED_ADDRESSES) checked.clear()
-  checked.add(address)
+  if (knownAddresses.size === MAX_KNOWN_ADDRESSES) knownAddresses.clear()
+  knownAddresses.add(address)
   return true
 }
 

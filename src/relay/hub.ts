@@ -123,7 +123,8 @@ export const createRelayHub = (
     },
   )
   const acknowledged = (clientId: string, topic: string, id: string, seen?: Seen) => {
-    ackBatcher.acknowledge({ clientId, topic, id, seen })
+    // Not the message itself, which would stay in memory until its group is written.
+    ackBatcher.acknowledge({ clientId, topic, id, seen: seen && seenOf(seen) })
     for (const delivery of clients.deliveriesOf(clientId)) delivery.acknowledged(topic, id)
   }
   const unsubscribed = (clientId: string, topics: readonly string[]) => {
@@ -169,6 +170,8 @@ export const createRelayHub = (
     },
   }
 }
+
+const seenOf = ({ seq, tag, publisher, expiresAt }: Seen): Seen => ({ seq, tag, publisher, expiresAt })
 
 /** Whether the caller is trusted, and who pays. A trusted client pays nothing. */
 const createCallerOf =

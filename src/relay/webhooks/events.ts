@@ -75,6 +75,7 @@ export const createEvents = (deps: EventsDeps): Events => {
     for (const { clientId, message } of known) addDelivered(jobs, watches, clientId, message, now)
     await write(deps, jobs, hasRoom)
   }
+
   return {
     hasRoom,
     published: (messages, publications) =>
