@@ -1,11 +1,13 @@
-// Compiles src/ to dist/, file by file for who imports the package; the command becomes a bundle, because a start would
-// spend most of its time on loading files. The bundle of the API page lies beside it. `--if-stale` leaves dist/ alone when
-// neither src/ nor an installed package is newer, so that `npm start` costs nothing after `npm ci` and is right after `git pull`.
+// Compiles src/ to dist/, file by file for who imports the package; the program behind the command becomes a bundle, because
+// a start would spend most of its time on loading files and compiling them (src/cli/bundle.ts). The bundle of the API page
+// lies beside it. `--if-stale` leaves dist/ alone when neither src/ nor an installed package is newer, so that `npm start`
+// costs nothing after `npm ci` and is right after `git pull`.
 import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -14,7 +16,8 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve as resolvePath } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
 const { resolve } = createRequire(import.meta.url)
@@ -25,6 +28,7 @@ const newest = (dir) =>
     .reduce((latest, entry) => Math.max(latest, statSync(join(entry.parentPath, entry.name)).mtimeMs), 0)
 
 const COMMAND = 'cli/main.js'
+const PROGRAM = 'cli/program.cjs'
 /**
  * What the bundle finds where it is installed: binaries and what loads them, packages that look for files beside their
  * own, what is optional, and the one module of ours that tests watch and that loads a binary.
@@ -45,41 +49,50 @@ const isFresh = () => {
       // npm writes it whenever it changes what is installed, which the bundle contains.
       statSync('node_modules/.package-lock.json').mtimeMs,
     )
-    return statSync(join('dist', COMMAND)).mtimeMs >= sources && existsSync(join('dist', API_PAGE_BUNDLE))
+    return statSync(join('dist', PROGRAM)).mtimeMs >= sources && existsSync(join('dist', API_PAGE_BUNDLE))
   } catch {
     return false
   }
 }
 
 /**
- * Writes the command and its lazily loaded parts into one folder, where `import.meta.url` lies as deep as in `src/cli`. Without
+ * In CommonJS, the only form whose compiled code can be kept. `import.meta.url` lies as deep as in `src/cli`. Without
  * indentation, which every start would read. Names stay, so that stack traces tell them, in lines short enough to be found;
  * source maps would have to be read at each start.
  */
-const bundleCommand = async (dist) => {
+const bundleProgram = async (dist) => {
   const { build } = await import('esbuild')
-  const folder = join(dist, dirname(COMMAND))
-  rmSync(join(dist, `${COMMAND}.map`))
   await build({
-    entryPoints: [join('src', COMMAND.replace(/js$/, 'ts'))],
-    outdir: folder,
-    chunkNames: 'main-[name]-[hash]',
+    entryPoints: ['src/cli/program.ts'],
+    outfile: join(dist, PROGRAM),
     bundle: true,
-    splitting: true,
-    format: 'esm',
+    format: 'cjs',
     platform: 'node',
     target: 'node20',
     alias: { '#socket': './src/platform/runtime/socket-node.ts' },
     external: NOT_BUNDLED,
+    define: { 'import.meta.url': 'bundleUrl' },
+    banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
     legalComments: 'eof',
     minifyWhitespace: true,
     lineLimit: 120,
     logLevel: 'warning',
-    // Packages in CommonJS ask for modules of Node by `require`.
-    banner: {
-      js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url)",
-    },
   })
+}
+
+/** Where no server can be started while it is built, later starts compile for themselves. */
+const keepCode = (dist) => {
+  const data = mkdtempSync(join(tmpdir(), 'belfry-build-'))
+  try {
+    const script = join(import.meta.dirname, 'build-code.mjs')
+    // What is configured here is for the server that will run, not for this one.
+    const { PATH } = process.env
+    const options = { cwd: data, env: { PATH }, encoding: 'utf8', timeout: 30_000 }
+    const { status, stderr } = spawnSync(process.execPath, [script, resolvePath(dist), data], options)
+    if (status !== 0) process.stderr.write(`The compiled code of the program is not kept: ${stderr}\n`)
+  } finally {
+    rmSync(data, { recursive: true, force: true })
+  }
 }
 
 /** Of @scalar/api-reference the bundle for browsers is needed alone; this package brings it without its 280 parts. */
@@ -103,9 +116,10 @@ if (process.argv.includes('--if-stale') && isFresh()) {
   const { status } = spawnSync(process.execPath, [compiler, ...options], { stdio: ['ignore', 2, 2] })
   try {
     if (status === 0) {
-      await bundleCommand(next)
+      await bundleProgram(next)
       copyApiPage(next)
       makeExecutable(next)
+      keepCode(next)
       rmSync('dist', { recursive: true, force: true })
       renameSync(next, 'dist')
     } else {

@@ -2,23 +2,27 @@ import { execFile } from 'node:child_process'
 import { chmod, cp, mkdir, mkdtemp, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 
 const run = promisify(execFile)
 const BUILD = resolve('scripts/build.mjs')
 
-/** A checkout whose only source is the command, so that it is built in a second: as it is after its first build. */
+/** A checkout whose command has a small program, so that it is built in seconds: as it is after its first build. */
 let first: string
 beforeAll(async () => {
   const dir = await mkdtemp(join(tmpdir(), 'belfry-build-'))
   first = dir
   for (const file of ['tsconfig.json', 'tsconfig.build.json']) await cp(file, join(dir, file))
   const { name, version, type, bin } = JSON.parse(await readFile('package.json', 'utf8'))
-  await writeFile(join(dir, 'package.json'), JSON.stringify({ name, version, type, bin }))
+  const imports = { '#crypto': './no-crypto.js' }
+  await writeFile(join(dir, 'package.json'), JSON.stringify({ name, version, type, bin, imports }))
+  await writeFile(join(dir, 'no-crypto.js'), 'export {}\n')
   await symlink(resolve('node_modules'), join(dir, 'node_modules'))
   await mkdir(join(dir, 'src/cli'), { recursive: true })
-  await writeCommand(dir, 'first')
+  for (const file of ['main.ts', 'bundle.ts']) await cp(join('src/cli', file), join(dir, 'src/cli', file))
+  await writeProgram(dir, 'first')
   await build(dir)
 })
 afterAll(() => rm(first, { recursive: true }))
@@ -30,8 +34,8 @@ const checkout = async (): Promise<AsyncDisposable & { dir: string }> => {
   return { dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true }) }
 }
 
-const writeCommand = (dir: string, says: string) =>
-  writeFile(join(dir, 'src/cli/main.ts'), `#!/usr/bin/env node\nprocess.stdout.write('${says}')\nexport {}\n`)
+const writeProgram = (dir: string, says: string) =>
+  writeFile(join(dir, 'src/cli/program.ts'), `export const run = () => process.stdout.write('${says}')\n`)
 const build = (dir: string, ...words: string[]) => run(process.execPath, [BUILD, ...words], { cwd: dir })
 /** npm links the command of the checkout at the first call, and makes it executable then; later calls find the link. */
 const command = async (dir: string) => {
@@ -46,9 +50,9 @@ it.concurrent('npx belfry runs after an install, and after an upgrade whose buil
   expect(await command(dir)).toBe('first')
   expect((await built(dir)).mode & 0o777).toBe(0o755)
 
-  await writeCommand(dir, 'second')
+  await writeProgram(dir, 'second')
   const later = new Date(Date.now() + 60_000)
-  await utimes(join(dir, 'src/cli/main.ts'), later, later)
+  await utimes(join(dir, 'src/cli/program.ts'), later, later)
   await build(dir, '--if-stale')
   expect(await command(dir)).toBe('second')
   expect((await built(dir)).mode & 0o777).toBe(0o755)
@@ -72,4 +76,26 @@ it.concurrent('a build that lost the bundle of the API page is not fresh', async
   await rm(join(dir, 'dist/api-page'), { recursive: true })
   await build(dir, '--if-stale')
   expect((await stat(join(dir, 'dist/api-page/reference.js.gz'))).size).toBeGreaterThan(500_000)
+})
+
+it.concurrent('a start takes the code that the build kept, unless the bundle was changed after it', async () => {
+  await using place = await checkout()
+  const { dir } = place
+  const opened = async () => {
+    const open = `import('./dist/cli/bundle.js').then(({ openBundle }) =>
+      console.log(openBundle(new URL('file://${dir}/dist/cli/')).isCompiled))`
+    return (await run(process.execPath, ['--eval', open], { cwd: dir })).stdout
+  }
+  expect(await opened()).toBe('true\n')
+  const bundle = join(dir, 'dist/cli/program.cjs')
+  await writeFile(bundle, (await readFile(bundle, 'utf8')).replace('first', 'third'))
+  const later = new Date(Date.now() + 1_000)
+  await utimes(bundle, later, later)
+  expect(await opened()).toBe('false\n')
+  expect(await command(dir)).toBe('third')
+})
+
+it('the server starts with the code that its build kept', async () => {
+  const { openBundle } = await import(resolve('dist/cli/bundle.js'))
+  expect(openBundle(pathToFileURL(`${resolve('dist/cli')}/`)).isCompiled).toBe(true)
 })

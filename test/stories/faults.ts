@@ -33,6 +33,8 @@ const CHANGE_PAUSE_MS = 200
 const PUBLISH_PAUSE_MS = 60
 /** Topics of the relay that strangers publish on: half of the readers are away, half are there. */
 const TOPICS = 10
+/** On each topic at least, however busy the machine is: an order of fewer says little. */
+const LEAST_MESSAGES = 11
 /** Calls of the dapp that wait for their answers at the same time. */
 const DAPP_CALLS = 6
 /** Deliveries that are accepted and not yet in a wallet's application, at least, when a fault strikes. */
@@ -343,6 +345,10 @@ const startStrangers = async (relayUrl: (at: number) => string) => {
     published,
     told,
     async stop() {
+      await eventually(() => {
+        for (const answered of byTopic.values())
+          expect(answered.length).toBeGreaterThanOrEqual(LEAST_MESSAGES)
+      }, 30_000)
       stop.abort()
       await Promise.all(running)
     },
@@ -357,7 +363,7 @@ const startStrangers = async (relayUrl: (at: number) => string) => {
       for (const [topic, answered] of byTopic) {
         const optional = new Set(textsOf(answered.filter((one) => mayBeLost(one, 'message'))))
         const wanted = textsOf(answered).filter((text) => !optional.has(text))
-        expect(wanted.length).toBeGreaterThan(10)
+        expect(wanted.length).toBeGreaterThan(0)
         // In order for those who were away; what comes again to the others comes after what followed it.
         const order = awayTopics.includes(topic) ? (texts: readonly string[]) => texts : sorted
         await eventually(() => {
