@@ -80,15 +80,15 @@ const bundleProgram = async (dist) => {
   })
 }
 
-/** Where no server can be started while it is built, later starts compile for themselves. */
-const keepCode = (dist) => {
+/** In place, where `#crypto` is found. Where no server can be started while it is built, later starts compile for themselves. */
+const keepCode = () => {
   const data = mkdtempSync(join(tmpdir(), 'belfry-build-'))
   try {
     const script = join(import.meta.dirname, 'build-code.mjs')
     // What is configured here is for the server that will run, not for this one.
     const { PATH } = process.env
     const options = { cwd: data, env: { PATH }, encoding: 'utf8', timeout: 30_000 }
-    const { status, stderr } = spawnSync(process.execPath, [script, resolvePath(dist), data], options)
+    const { status, stderr } = spawnSync(process.execPath, [script, resolvePath('dist'), data], options)
     if (status !== 0) process.stderr.write(`The compiled code of the program is not kept: ${stderr}\n`)
   } finally {
     rmSync(data, { recursive: true, force: true })
@@ -119,9 +119,9 @@ if (process.argv.includes('--if-stale') && isFresh()) {
       await bundleProgram(next)
       copyApiPage(next)
       makeExecutable(next)
-      keepCode(next)
       rmSync('dist', { recursive: true, force: true })
       renameSync(next, 'dist')
+      keepCode()
     } else {
       process.exitCode = status ?? 1
     }
