@@ -80,7 +80,7 @@ const bundleProgram = async (dist) => {
   })
 }
 
-/** In place, where `#crypto` is found. Where no server can be started while it is built, later starts compile for themselves. */
+/** In place, where the program finds `#crypto`. Where no server can be started while it is built, later starts compile for themselves. */
 const keepCode = () => {
   const data = mkdtempSync(join(tmpdir(), 'belfry-build-'))
   try {

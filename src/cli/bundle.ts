@@ -8,7 +8,6 @@ import { createRequire } from 'node:module'
 import { arch, version } from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { constants, Script } from 'node:vm'
-import * as crypto from '#crypto'
 import type { run } from './program.ts'
 
 const BUNDLE = 'program.cjs'
@@ -52,11 +51,8 @@ export const openBundle = (folder: URL): Bundle | undefined => {
   return {
     isCompiled: cachedData !== undefined && script.cachedDataRejected === false,
     start() {
-      const load = createRequire(bundle)
       const module = { exports: {} as { run: typeof run } }
-      // `require` of a module that is not CommonJS warns.
-      const require = (name: string) => (name === '#crypto' ? crypto : load(name))
-      script.runInThisContext()(module.exports, require, module, filename)
+      script.runInThisContext()(module.exports, createRequire(bundle), module, filename)
       return module.exports
     },
     keepCode() {
