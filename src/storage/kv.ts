@@ -44,8 +44,10 @@ import type { KeyedLock } from '../platform/concurrency/keyed-lock.ts'
  * - `ordered`: rows are in the order of their keys.
  * - `index`: as `ordered`, without values.
  * - `queue`: leased work (`take`); a row has an instant when it is due.
+ * - `line`: as `queue`, but a row is found by its place alone, which is a row less: the room knows where it is. Its key is 8
+ *   bytes, of which the last one says how many things the row stands for. It is one set in each partition, without an end.
  */
-export type Shape = 'cell' | 'map' | 'ordered' | 'index' | 'queue'
+export type Shape = 'cell' | 'map' | 'ordered' | 'index' | 'queue' | 'line'
 
 export interface Table {
   /** `room.rows`: unique, and never changed, because it says where the rows are. */
@@ -70,6 +72,19 @@ export interface Range {
   readonly to?: Buffer
 }
 
+/** A row of a line: when it was due at first, and its key, say where it is; the value belongs to its name on Redis. */
+export interface LineRow {
+  readonly at: number
+  readonly key: Buffer
+  readonly value: Buffer
+}
+
+/** Until when a row of a line is taken by nobody else: because somebody has it, or because it was returned until then. */
+export interface Lease {
+  readonly until: number
+  readonly isReturned: boolean
+}
+
 export type ReadRequest =
   /** Of a queue the key is the id, and it does not matter who has the row. */
   | { readonly kind: 'get'; readonly set: SetName; readonly key: Buffer }
@@ -81,6 +96,8 @@ export type ReadRequest =
       readonly isReverse: boolean
     }
   | { readonly kind: 'count'; readonly set: SetName; readonly range: Range }
+  /** Of a line: whether the row is there, and nobody has it at `now`. */
+  | { readonly kind: 'lease'; readonly set: SetName; readonly row: LineRow; readonly now: number }
 
 /** A row as it is kept. `index`: the value is empty. */
 export interface RawRow {
@@ -93,12 +110,15 @@ export type ReadAnswer =
   | { readonly kind: 'get'; readonly value: Buffer | undefined }
   | { readonly kind: 'range'; readonly rows: RawRow[] }
   | { readonly kind: 'count'; readonly count: number }
+  | { readonly kind: 'lease'; readonly isFree: boolean }
 
 /** What must hold for a batch to be done. */
 export type Check =
   | { readonly kind: 'absent' | 'present'; readonly set: SetName; readonly key: Buffer }
   /** The row has exactly this value. */
   | { readonly kind: 'is'; readonly set: SetName; readonly key: Buffer; readonly value: Buffer }
+  /** Of a line: the row is there, and nobody has it at `now`. Of verbs alone. */
+  | { readonly kind: 'free'; readonly set: SetName; readonly row: LineRow; readonly now: number }
 
 /** What a batch does. Each has a result in the outcome: a number, stated here. */
 export type Write =
@@ -109,6 +129,8 @@ export type Write =
       readonly key: Buffer
       readonly value: Buffer
       readonly expiresAt?: number
+      /** It is there, with this end: then nothing is looked up. */
+      readonly keepsEnd?: boolean
     }
   /** 1 if the row was not there, 0 if it was, and stays. */
   | {
@@ -139,6 +161,15 @@ export type Write =
       readonly at: number
       readonly value?: Buffer
     }
+  /** What follows is of lines, and of verbs alone. 1. */
+  | LineWrite
+
+export type LineWrite =
+  /** A new row; with a lease it is as if it had been taken, or returned. */
+  | { readonly kind: 'append'; readonly set: SetName; readonly row: LineRow; readonly lease?: Lease }
+  | { readonly kind: 'drop'; readonly set: SetName; readonly row: LineRow }
+  /** Another row in its place, with its lease; nothing where it is not there. */
+  | { readonly kind: 'replace'; readonly set: SetName; readonly row: LineRow; readonly next: LineRow }
 
 export interface Batch {
   readonly partition: string
@@ -164,6 +195,40 @@ export interface Taken {
   readonly value: Buffer
 }
 
+/** A row of a line; `at` is known to the engine that needs it. */
+export interface TakenPlace extends LineRow {
+  readonly partition: string
+}
+
+/** A row of a line that somebody has. */
+export interface HeldPlace {
+  readonly set: SetName
+  readonly row: LineRow
+  readonly heldUntil: number
+}
+
+/**
+ * What a verb does in one partition: it yields what it wants to know, which it may do several times, and returns what it
+ * writes. It may run again from the beginning, so it keeps nothing outside itself. All that it read by `get` in its partition
+ * holds at the moment of its writes; of a range its rows hold, others may have come.
+ */
+export type Verb<T> = Generator<readonly ReadRequest[], VerbResult<T>, readonly ReadAnswer[]>
+export interface VerbResult<T> {
+  readonly answer: T
+  readonly writes: readonly Write[]
+  /**
+   * Rows of any partitions that are written before. They may be there although the writes are not: each is a hint that
+   * whoever reads it compares with what the writes say.
+   */
+  readonly hints?: readonly Write[]
+  /** As of a batch. */
+  readonly isRelief?: boolean
+}
+export interface PlacedVerb<T> {
+  readonly partition: string
+  readonly verb: () => Verb<T>
+}
+
 /** A row with its place, for backups and migrations. */
 export interface PlacedRow extends RawRow {
   readonly set: SetName
@@ -182,9 +247,10 @@ export interface RowSource {
   read(requests: readonly ReadRequest[]): Promise<ReadAnswer[]>
   /**
    * All rows of a table, expired ones too; on Redis in no order, and one may come twice. A row that is there all the time and
-   * does not change comes; one of an ordered set that is written anew meanwhile may be missed on Redis.
+   * does not change comes; one of an ordered set that is written anew meanwhile may be missed on Redis. `partitions`: all that
+   * the table has rows in, where they are known, so that Redis need not look for them.
    */
-  rows(table: Table, after?: string): AsyncIterable<RowPage>
+  rows(table: Table, after?: string, partitions?: readonly string[]): AsyncIterable<RowPage>
   /** About how many there are; undefined where the engine would have to count. */
   size(table: Table): Promise<number | undefined>
 }
@@ -192,6 +258,24 @@ export interface RowSource {
 export interface Kv extends RowSource {
   /** `now`: from it follows how long the rows are kept. */
   commit(batches: readonly Batch[], now: number): Promise<Outcome[]>
+  /**
+   * Runs verbs, each of them whole or not at all, independent of each other; the answers are in their order. LMDB runs all of
+   * a call in one transaction. Redis reads for all of them together, and commits them together with checks that follow from
+   * what they read; one that somebody else was faster than runs again.
+   */
+  run<T>(verbs: readonly PlacedVerb<T>[], now: number): Promise<T[]>
+  /**
+   * As `take`, of a line. What comes back is taken first. `limit` is of things: a row that stands for more than is left is not
+   * taken, unless it is the first one of its partition.
+   */
+  takePlaces(
+    line: { table: Table; partitions: readonly string[] },
+    lease: { limit: number; now: number; until: number },
+  ): Promise<TakenPlace[]>
+  /** Ends leases that last until `heldUntil`: the rows are free from `at` on. Nothing becomes of a row with another lease. */
+  releasePlaces(rows: readonly HeldPlace[], at: number): Promise<void>
+  /** How many things the rows of a line stand for, taken ones included. */
+  weigh(line: { table: Table; partitions: readonly string[] }): Promise<number>
   /**
    * Leases rows of a queue that are due at `now`, the longest due first, in any of the partitions; they are due again at
    * `until`. Of several that take at once each gets others.

@@ -10,6 +10,9 @@ import { APP_TABLES, createAppStore } from '../notify/store/app-rows.ts'
 import { CLICK_TABLES, createClickStore } from '../notify/store/click-rows.ts'
 import { createProjectStore, PROJECT_TABLES } from '../notify/store/project-rows.ts'
 import { createServerKeysStore, SERVER_KEYS } from '../notify/store/server-keys.ts'
+import type { NotifyStore } from '../notify/store/store.ts'
+import { createDeliveryStore, createVerbDeps } from '../notify/store/verbs/store.ts'
+import { DELIVERY_TABLES } from '../notify/store/verbs/tables.ts'
 import { createWebhookStore, WEBHOOKS } from '../notify/store/webhook-rows.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import { WATCH_TABLES } from '../relay/store-watches.ts'
@@ -22,11 +25,21 @@ import { createLeases } from './leases.ts'
 const TYPED_TABLES = [
   ...[MESSAGE_TABLES, REGISTRATION_TABLES, CONTACTS_TABLES, JOB_TABLES, KEYS_TABLES, MQ_TABLES],
   ...[OPERATOR_TABLES, APP_TABLES, CLICK_TABLES, PROJECT_TABLES, { SERVER_KEYS, WEBHOOKS }, WATCH_TABLES],
+  DELIVERY_TABLES,
 ]
 /** All that lasts. */
 export const ROOM_TABLES: readonly Table[] = TYPED_TABLES.flatMap((tables) =>
   Object.values<{ table: Table }>(tables).map(({ table }) => table),
 )
+
+const createNotifyStore = (kv: Kv, clock: Pick<Clock, 'now'>): NotifyStore => ({
+  ...createServerKeysStore(kv),
+  ...createProjectStore(kv),
+  ...createAppStore(kv),
+  ...createWebhookStore(kv),
+  ...createClickStore(kv),
+  ...createDeliveryStore(createVerbDeps(kv, clock)),
+})
 
 export const createRoomStores = (kv: Kv, clock: Pick<Clock, 'now'>) => ({
   archive: createArchiveStore(kv, clock),
@@ -37,14 +50,5 @@ export const createRoomStores = (kv: Kv, clock: Pick<Clock, 'now'>) => ({
   sessions: createSessionsStore(kv),
   keys: createKeysStore(kv, clock),
   operator: createOperatorStore(kv, clock),
+  notify: createNotifyStore(kv, clock),
 })
-
-/** What of the notify store is over the port; each engine has the rest. */
-export const createNotifyRows = (kv: Kv) => ({
-  ...createServerKeysStore(kv),
-  ...createProjectStore(kv),
-  ...createAppStore(kv),
-  ...createWebhookStore(kv),
-  ...createClickStore(kv),
-})
-export type NotifyRows = ReturnType<typeof createNotifyRows>

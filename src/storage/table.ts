@@ -10,12 +10,14 @@
  * row that stands in another's place, is found when it is read and never served: `DamagedRow` names the table.
  */
 import { ProtocolError } from '../protocol/errors.ts'
-import { checksum, textChecksum } from './checksum.ts'
+import { checksum } from './checksum.ts'
 import type { Codec } from './codec.ts'
 import type {
   Batch,
   Check,
   Kv,
+  Lease,
+  LineRow,
   PlacedRow,
   Range,
   ReadAnswer,
@@ -24,27 +26,14 @@ import type {
   SetName,
   Shape,
   Table,
+  Verb,
   Write,
 } from './kv.ts'
+import { HEAD_BYTES, NO_VALUE, opened, setChecksum, VERSION } from './row-check.ts'
 
-/** A row that cannot be what was written. */
-export class DamagedRow extends Error {
-  constructor(table: Table, reason: string) {
-    super(`A row of the table ${table.name} is damaged: ${reason}`)
-    this.name = 'DamagedRow'
-  }
-}
-
-const VERSION = 1
-/** Version and checksum. */
-const HEAD_BYTES = 5
+export { DamagedRow } from './row-check.ts'
 
 const NO_KEY = Buffer.alloc(0)
-const NO_VALUE = Buffer.alloc(0)
-
-/** What the checksums of a set begin with. */
-const setChecksum = ({ table, partition, subject }: SetName): number =>
-  textChecksum(`${table.name}\0${partition}\0${subject}\0`)
 
 /** A row that was read, and the check that nobody has changed it since. */
 export interface Row<V> {
@@ -87,6 +76,31 @@ export const read = async <const R extends readonly Read<unknown>[]>(
   return decoded as Answers<R>
 }
 
+/** What a verb asks: `const [a, b] = yield* ask([one.get(), other.get()])`. */
+export function* ask<const R extends readonly Read<unknown>[]>(
+  reads: R,
+): Generator<readonly ReadRequest[], Answers<R>, readonly ReadAnswer[]> {
+  const answers = yield reads.map(({ request }) => request)
+  const decoded: unknown = reads.map(({ decode }, at) => {
+    const answer = answers[at]
+    if (!answer) throw new Error('The engine answered fewer questions than were asked')
+    return decode(answer)
+  })
+  return decoded as Answers<R>
+}
+
+/** A verb that runs alone. */
+export const runOne = async <T>(
+  kv: Pick<Kv, 'run'>,
+  partition: string,
+  now: number,
+  verb: () => Verb<T>,
+): Promise<T> => {
+  const [answer] = await kv.run([{ partition, verb }], now)
+  // A verb has an answer of its own type, which may be undefined.
+  return answer as T
+}
+
 interface RangePage extends Range {
   limit: number
   /** From the end on. */
@@ -112,6 +126,12 @@ export interface TableSet<V> {
   clear(): Write
   enqueue(row: Placed<V> & { at: number }): Write
   delay(key: Buffer, at: number, value?: V): Write
+  /** A row of a line, as writes and reads name it. */
+  placed(row: { at: number; key: Buffer; value: V }): LineRow
+  append(row: LineRow, lease?: Lease): Write
+  drop(row: LineRow): Write
+  replace(row: LineRow, next: LineRow): Write
+  isFree(row: LineRow, now: number): Read<boolean>
 }
 
 /** `key`: of a cell it is left out. `expiresAt`: exactly for tables with `ends`. An index has no value. */
@@ -119,6 +139,8 @@ interface Placed<V> {
   key?: Buffer
   value: V
   expiresAt?: number
+  /** Of `put`: the row is there, with this end. */
+  keepsEnd?: boolean
 }
 
 export interface TypedTable<V> {
@@ -134,24 +156,6 @@ const answerOf = <K extends ReadAnswer['kind']>(
 ): Extract<ReadAnswer, { kind: K }> => {
   if (answer.kind !== kind) throw new Error(`The engine answered ${answer.kind} where ${kind} was asked`)
   return answer as Extract<ReadAnswer, { kind: K }>
-}
-
-const opened = <V>(
-  { table, codec, ofSet }: { table: Table; codec: Codec<V>; ofSet: () => number },
-  key: Buffer,
-  value: Buffer,
-): V => {
-  if (table.shape === 'index') return codec.decode(NO_VALUE)
-  if (value.length < HEAD_BYTES) throw new DamagedRow(table, 'it is too short')
-  if (value[0] !== VERSION) throw new DamagedRow(table, `it has the version ${value[0]}`)
-  const content = value.subarray(HEAD_BYTES)
-  if (value.readUInt32BE(1) !== checksum(content, checksum(key, ofSet())))
-    throw new DamagedRow(table, 'its checksum is another one')
-  try {
-    return codec.decode(content)
-  } catch (error) {
-    throw new DamagedRow(table, error instanceof Error ? error.message : String(error))
-  }
 }
 
 /** A class, because one is made for every set that is touched: its methods are made once. */
@@ -233,9 +237,10 @@ class RowSet<V> implements TableSet<V> {
     return { kind: 'is', set: this.name, key, value: this.#seal(key, value) }
   }
 
-  put({ key = NO_KEY, value, expiresAt }: Placed<V>): Write {
-    const row = { kind: 'put' as const, set: this.name, key, value: this.#seal(key, value) }
-    return expiresAt === undefined ? row : { ...row, expiresAt }
+  put({ key = NO_KEY, value, expiresAt, keepsEnd = false }: Placed<V>): Write {
+    const sealed = this.#seal(key, value)
+    if (expiresAt === undefined) return { kind: 'put', set: this.name, key, value: sealed }
+    return { kind: 'put', set: this.name, key, value: sealed, expiresAt, keepsEnd }
   }
 
   create({ key = NO_KEY, value, expiresAt }: Placed<V>): Write {
@@ -259,6 +264,29 @@ class RowSet<V> implements TableSet<V> {
   delay(id: Buffer, at: number, value?: V): Write {
     const changed = value !== undefined && { value: this.#seal(id, value) }
     return { kind: 'delay', set: this.name, id, at, ...changed }
+  }
+
+  placed({ at, key, value }: { at: number; key: Buffer; value: V }): LineRow {
+    return { at, key, value: this.#seal(key, value) }
+  }
+
+  append(row: LineRow, lease?: Lease): Write {
+    return lease ? { kind: 'append', set: this.name, row, lease } : { kind: 'append', set: this.name, row }
+  }
+
+  drop(row: LineRow): Write {
+    return { kind: 'drop', set: this.name, row }
+  }
+
+  replace(row: LineRow, next: LineRow): Write {
+    return { kind: 'replace', set: this.name, row, next }
+  }
+
+  isFree(row: LineRow, now: number): Read<boolean> {
+    return {
+      request: { kind: 'lease', set: this.name, row, now },
+      decode: (answer) => answerOf(answer, 'lease').isFree,
+    }
   }
 }
 

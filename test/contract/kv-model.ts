@@ -50,6 +50,7 @@ export const createKvModel = (from: readonly ModelRow[] = []) => {
   const find = (set: SetName, key: Buffer) => inSet(set).find((row) => row.key.equals(key))
 
   const holds = (check: Check): boolean => {
+    if (check.kind === 'free') throw new Error('The model has no lines')
     const found = find(check.set, check.key)
     if (check.kind === 'is') return found?.value.equals(check.value) ?? false
     return (found === undefined) === (check.kind === 'absent')
@@ -62,6 +63,7 @@ export const createKvModel = (from: readonly ModelRow[] = []) => {
 
   const write = (one: Write): number => {
     const { set } = one
+    if ('row' in one) throw new Error('The model has no lines')
     if (one.kind === 'clear') return remove(inSet(set))
     const key = 'id' in one ? one.id : one.key
     const former = find(set, key)
@@ -85,11 +87,12 @@ export const createKvModel = (from: readonly ModelRow[] = []) => {
       const failed = checks.findIndex((check) => !holds(check))
       if (failed === -1) return { isDone: true, results: writes.map(write) }
       const check = checks[failed]
-      const found = check && find(check.set, check.key)?.value
+      const found = check && 'key' in check ? find(check.set, check.key)?.value : undefined
       return { isDone: false, failed, found }
     },
     read(request: ReadRequest): ReadAnswer {
       if (request.kind === 'get') return { kind: 'get', value: find(request.set, request.key)?.value }
+      if (request.kind === 'lease') throw new Error('The model has no lines')
       const { from, to } = request.range
       const found = inSet(request.set)
         .filter(({ key }) => (!from || key.compare(from) >= 0) && (!to || key.compare(to) < 0))

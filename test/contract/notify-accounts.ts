@@ -1,6 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Engine, TestStores } from '../support/stores.ts'
-import { become, DAY, drain, entry, handOne, record, subscription, T, watcher } from './notify-samples.ts'
+import {
+  become,
+  DAY,
+  drain,
+  entry,
+  handOne,
+  held,
+  record,
+  subscription,
+  T,
+  watcher,
+} from './notify-samples.ts'
 
 const alice = 'eip155:0xalice'
 const bob = 'eip155:0xbob'
@@ -113,6 +124,24 @@ export const notifyAccountsContract = (engine: Engine): void => {
       expect(await drain(store())).toEqual(['e'])
     })
 
+    it('knows many requests of one account, as long as they count', async () => {
+      const requests = Array.from({ length: 40 }, (_, at) => ({
+        ...{ id: `request ${at}`, token: `token ${at}`, at: T + at },
+        expiresAt: T + (at < 20 ? 5 : DAY),
+      }))
+      for (const requestId of requests)
+        await become(store(), alice, record([subscription('s')]), { requestId })
+      const { version } = await store().account(alice)
+      const commit = { accountKey: alice, expectedVersion: version, record: record(), outbox: [] }
+      for (const requestId of requests.slice(20)) {
+        expect(await store().commit({ ...commit, requestId })).toBe('repeated')
+        expect(await store().commit({ ...commit, requestId: { ...requestId, id: 'other' } })).toBe('used')
+        expect(await store().wasCommitted(requestId.id, T + 50)).toBe(true)
+        expect(await store().wasCommitted(requestId.token, T + 50)).toBe(true)
+      }
+      expect(await store().wasCommitted('request 3', T + 50)).toBe(false)
+    })
+
     it('knows which requests were committed, until they expire', async () => {
       await become(store(), alice, record(), { requestId: { id: 'request', expiresAt: T + 10 } })
       expect(await store().wasCommitted('request', T + 9)).toBe(true)
@@ -213,21 +242,21 @@ export const notifyAccountsContract = (engine: Engine): void => {
       for (const id of ['s', 't']) expect(await handOne(store(), alice, id, `copy of ${id}`)).toBe('sent')
       await become(store(), alice, record([subscription('t', { domain: 'b.example' })]))
       const page = { after: null, limit: 10, unreadFirst: false, now: T }
-      expect((await store().history('s', page)).notifications).toEqual([])
-      expect(await store().delivered('s', 'copy of s')).toBeUndefined()
+      expect((await store().history(alice, 's', page)).notifications).toEqual([])
+      expect(await store().delivered(alice, 's', 'copy of s')).toBeUndefined()
       expect(await store().deliveredById('copy of s')).toBeUndefined()
-      expect(await store().unreadCounts(['s', 't'])).toEqual([0, 1])
-      expect((await store().history('t', page)).notifications).toHaveLength(1)
+      expect(await store().unreadCounts(held(alice, 's', 't'))).toEqual([0, 1])
+      expect((await store().history(alice, 't', page)).notifications).toHaveLength(1)
       await store().sweep(T, 1000)
-      expect(await store().delivered('t', 'copy of t')).toBeDefined()
+      expect(await store().delivered(alice, 't', 'copy of t')).toBeDefined()
     })
 
     it('keeps the history of a subscription that only changed', async () => {
       await become(store(), alice, record([subscription('s')]))
       await handOne(store(), alice, 's', 'copy')
       await become(store(), alice, record([subscription('s', { scope: [], expiresAt: T + 60 * DAY })]))
-      expect(await store().unreadCounts(['s'])).toEqual([1])
-      expect(await store().delivered('s', 'copy')).toBeDefined()
+      expect(await store().unreadCounts(held(alice, 's'))).toEqual([1])
+      expect(await store().delivered(alice, 's', 'copy')).toBeDefined()
     })
 
     it('loses nothing over a restart', async () => {

@@ -7,6 +7,7 @@ import {
   drain,
   entry,
   handOne,
+  held,
   notification,
   record,
   subscription,
@@ -30,8 +31,8 @@ export const notifyHistoryContract = (engine: Engine): void => {
     afterEach(() => stores[Symbol.asyncDispose]())
 
     const page = { after: null, limit: 50, unreadFirst: false, now: T }
-    const ids = async (id: string, change: Partial<Parameters<TestStores['notify']['history']>[1]> = {}) =>
-      (await store().history(id, { ...page, ...change })).notifications.map((copy) => copy.id)
+    const ids = async (id: string, change: Partial<Parameters<TestStores['notify']['history']>[2]> = {}) =>
+      (await store().history(alice, id, { ...page, ...change })).notifications.map((copy) => copy.id)
     const mark = (subscriptionId: string, which: readonly string[] | 'all', more = {}) =>
       store().markRead({
         accountKey: alice,
@@ -95,14 +96,16 @@ export const notifyHistoryContract = (engine: Engine): void => {
         const one = await store().putNotification(notification('n'))
         const targets = [target(alice, 's', 'c1'), target(bob, 'u', 'c2')]
         expect(await store().enqueue(one, targets)).toEqual(['sent', 'sent'])
-        expect(await store().delivered('s', 'c1')).toEqual({
+        expect(await store().delivered(alice, 's', 'c1')).toEqual({
           id: 'c1',
           sentAt: T,
           isRead: false,
           notification: one,
         })
-        expect((await store().delivered('u', 'c2'))?.notification).toEqual(one)
-        expect(await store().unreadCounts(['u', 's', 't', 'unknown'])).toEqual([1, 1, 0, 0])
+        expect((await store().delivered(bob, 'u', 'c2'))?.notification).toEqual(one)
+        expect(await store().unreadCounts([...held(bob, 'u'), ...held(alice, 's', 't', 'unknown')])).toEqual([
+          1, 1, 0, 0,
+        ])
         const taken = await store().takeOutbox({ worker: 'w', limit: 10, now: T, until: T + 1 })
         expect(taken).toEqual(targets.map(({ outbox }) => outbox))
       })
@@ -118,8 +121,9 @@ export const notifyHistoryContract = (engine: Engine): void => {
           target(bob, 's', 'c3'),
           target(alice, 't', 'c4'),
         ]
-        expect(await store().enqueue(one, targets)).toEqual(['repeated', 'gone', 'gone', 'sent'])
-        expect(await store().unreadCounts(['s', 't'])).toEqual([0, 1])
+        const linked = { isLinked: true }
+        expect(await store().enqueue(one, targets, linked)).toEqual(['repeated', 'gone', 'gone', 'sent'])
+        expect(await store().unreadCounts(held(alice, 's', 't'))).toEqual([0, 1])
         expect(await drain(store())).toEqual(['c4'])
         expect(await store().deliveredById('c2')).toBeUndefined()
         expect(await store().deliveredById('c3')).toBeUndefined()
@@ -131,7 +135,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
           Array.from({ length: 100 }, () => store().enqueue(one, [target(alice, 's', 'c')])),
         )
         expect(answers.flat().filter((answer) => answer === 'sent')).toHaveLength(1)
-        expect(await store().unreadCounts(['s'])).toEqual([1])
+        expect(await store().unreadCounts(held(alice, 's'))).toEqual([1])
         expect(await store().outboxSize()).toBe(1)
       })
 
@@ -151,8 +155,8 @@ export const notifyHistoryContract = (engine: Engine): void => {
       it('finds a copy by its id alone, and no copy in a foreign subscription', async () => {
         await handOne(store(), alice, 's', 'c')
         expect((await store().deliveredById('c'))?.id).toBe('c')
-        expect(await store().delivered('u', 'c')).toBeUndefined()
-        expect(await store().delivered('s', 'unknown')).toBeUndefined()
+        expect(await store().delivered(bob, 'u', 'c')).toBeUndefined()
+        expect(await store().delivered(alice, 's', 'unknown')).toBeUndefined()
         expect(await store().deliveredById('unknown')).toBeUndefined()
       })
     })
@@ -178,7 +182,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
       it('says what was read and what was sent', async () => {
         await fill(2)
         await mark('s', ['c0'])
-        const { notifications } = await store().history('s', page)
+        const { notifications } = await store().history(alice, 's', page)
         expect(notifications.map(({ id, isRead, sentAt }) => ({ id, isRead, sentAt }))).toEqual([
           { id: 'c1', isRead: false, sentAt: T - 99 },
           { id: 'c0', isRead: true, sentAt: T - 100 },
@@ -197,7 +201,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
           const read: string[] = []
           for (let hasMore = true; hasMore; ) {
             const after = read.at(-1) ?? null
-            const next = await store().history('s', { ...page, after, limit: 4, unreadFirst })
+            const next = await store().history(alice, 's', { ...page, after, limit: 4, unreadFirst })
             read.push(...next.notifications.map(({ id }) => id))
             hasMore = next.hasMore
           }
@@ -234,8 +238,8 @@ export const notifyHistoryContract = (engine: Engine): void => {
       it('says whether there is more, and whether an unread one stands on a later page', async () => {
         await fill(4)
         await mark('s', ['c3', 'c2', 'c0'])
-        const flags = async (change: Partial<Parameters<TestStores['notify']['history']>[1]>) => {
-          const { hasMore, hasMoreUnread } = await store().history('s', { ...page, ...change })
+        const flags = async (change: Partial<Parameters<TestStores['notify']['history']>[2]>) => {
+          const { hasMore, hasMoreUnread } = await store().history(alice, 's', { ...page, ...change })
           return [hasMore, hasMoreUnread]
         }
         expect(await flags({ limit: 1 })).toEqual([true, true])
@@ -254,7 +258,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
         await handOne(store(), alice, 't', 'foreign')
         await handOne(store(), alice, 's', 'short', { expiresAt: T + 5 })
         for (const after of ['unknown', 'foreign', 'short', ...ODD]) {
-          const refused = store().history('s', { ...page, after, now: T + 5 })
+          const refused = store().history(alice, 's', { ...page, after, now: T + 5 })
           await expect(refused).rejects.toThrow(ProtocolError)
           await expect(refused).rejects.toMatchObject({ code: 'unknown_notification' })
         }
@@ -266,7 +270,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
         await handOne(store(), alice, 's', 'short', { createdAt: T - 1, expiresAt: T + 5 })
         expect(await ids('s', { now: T + 4 })).toEqual(['short', 'long'])
         expect(await ids('s', { now: T + 5 })).toEqual(['long'])
-        const first = await store().history('s', { ...page, now: T + 5, limit: 1 })
+        const first = await store().history(alice, 's', { ...page, now: T + 5, limit: 1 })
         expect(first.hasMore).toBe(false)
       })
     })
@@ -278,9 +282,9 @@ export const notifyHistoryContract = (engine: Engine): void => {
         const which = ['c0', 'c2', 'c2', 'unknown', 'foreign', ...ODD]
         expect(await mark('s', which)).toEqual({ outcome: 'committed', changed: 2 })
         expect(await mark('s', which)).toEqual({ outcome: 'committed', changed: 0 })
-        expect(await store().unreadCounts(['s', 'u'])).toEqual([2, 1])
-        expect((await store().delivered('s', 'c0'))?.isRead).toBe(true)
-        expect((await store().delivered('s', 'c1'))?.isRead).toBe(false)
+        expect(await store().unreadCounts([...held(alice, 's'), ...held(bob, 'u')])).toEqual([2, 1])
+        expect((await store().delivered(alice, 's', 'c0'))?.isRead).toBe(true)
+        expect((await store().delivered(alice, 's', 'c1'))?.isRead).toBe(false)
       })
 
       it('marks all of a subscription, and no others', async () => {
@@ -288,7 +292,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
         await handOne(store(), alice, 't', 'other')
         expect(await mark('s', 'all')).toEqual({ outcome: 'committed', changed: 4 })
         expect(await mark('s', 'all')).toEqual({ outcome: 'committed', changed: 0 })
-        expect(await store().unreadCounts(['s', 't'])).toEqual([0, 1])
+        expect(await store().unreadCounts(held(alice, 's', 't'))).toEqual([0, 1])
       })
 
       it('changes nothing in a subscription that is gone', async () => {
@@ -310,7 +314,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
         expect(await mark('s', [], { requestId })).toEqual({ outcome: 'committed', changed: 0 })
         expect(await store().wasCommitted('request', T)).toBe(true)
         expect(await mark('s', 'all', { requestId, outbox: [entry('e')] })).toEqual({ outcome: 'repeated' })
-        expect(await store().unreadCounts(['s'])).toEqual([1])
+        expect(await store().unreadCounts(held(alice, 's'))).toEqual([1])
         expect(await drain(store())).toEqual(['c0'])
       })
 
@@ -319,7 +323,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
         const answers = await Promise.all(Array.from({ length: 50 }, () => mark('s', 'all')))
         const changed = answers.map((answer) => (answer.outcome === 'committed' ? answer.changed : 0))
         expect(changed.reduce((sum, one) => sum + one, 0)).toBe(10)
-        expect(await store().unreadCounts(['s'])).toEqual([0])
+        expect(await store().unreadCounts(held(alice, 's'))).toEqual([0])
       })
     })
 
@@ -343,7 +347,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
         expect(await store().sweep(T + 4, 100)).toBe(0)
         expect(await sweepAll(T + 5, 7)).toBeGreaterThanOrEqual(10)
         expect(await ids('s', { now: T })).toEqual(['long'])
-        expect(await store().unreadCounts(['s'])).toEqual([1])
+        expect(await store().unreadCounts(held(alice, 's'))).toEqual([1])
         expect(await store().deliveredById('short 1')).toBeUndefined()
         expect(await store().notification('project', 'app.example', 'of short 1')).toBeUndefined()
         expect(await store().deliveredById('long')).toBeDefined()
@@ -357,7 +361,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
         await sweepAll(T, 10)
         for (let at = 0; at < 25; at++) expect(await store().deliveredById(`c${at}`)).toBeUndefined()
         expect(await ids('s2')).toEqual(['new'])
-        expect(await store().unreadCounts(['s', 's2'])).toEqual([0, 1])
+        expect(await store().unreadCounts(held(alice, 's', 's2'))).toEqual([0, 1])
       })
 
       it('does not take a notification that came after an expired one with its id', async () => {
@@ -372,10 +376,10 @@ export const notifyHistoryContract = (engine: Engine): void => {
         const late = { createdAt: T + 5, title: 'Late' }
         await drain(store())
         expect(await handOne(store(), alice, 's', 'c', late)).toBe('sent')
-        expect(await store().unreadCounts(['s'])).toEqual([1])
+        expect(await store().unreadCounts(held(alice, 's'))).toEqual([1])
         await sweepAll(T + 5, 100)
-        expect(await store().unreadCounts(['s'])).toEqual([1])
-        expect((await store().delivered('s', 'c'))?.notification.title).toBe('Late')
+        expect(await store().unreadCounts(held(alice, 's'))).toEqual([1])
+        expect((await store().delivered(alice, 's', 'c'))?.notification.title).toBe('Late')
       })
     })
 
@@ -386,7 +390,7 @@ export const notifyHistoryContract = (engine: Engine): void => {
       await become(store(), bob, record())
       await stores.reopen()
       expect(await ids('s', { unreadFirst: true })).toEqual(['c3', 'c2', 'c1', 'c0', 'c4'])
-      expect(await store().unreadCounts(['s'])).toEqual([4])
+      expect(await store().unreadCounts(held(alice, 's'))).toEqual([4])
       expect(await store().deliveredById('x')).toBeUndefined()
       const one = await store().putNotification(notification('of c0', { title: 'Another' }))
       expect(one.title).toBe('Title of of c0')

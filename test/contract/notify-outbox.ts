@@ -2,7 +2,17 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { OutboxEntry, OutboxTask } from '../../src/notify/store/store.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
-import { become, drain, entry, handOne, record, subscription, T } from './notify-samples.ts'
+import {
+  become,
+  drain,
+  entry,
+  handOne,
+  notification,
+  record,
+  subscription,
+  T,
+  target,
+} from './notify-samples.ts'
 
 const alice = 'eip155:0xalice'
 
@@ -132,6 +142,52 @@ export const notifyOutboxContract = (engine: Engine): void => {
       await store().returnOutbox(['e0'], T + 500)
       expect(await take(1, T + 499)).toEqual([])
       expect(await take(1, T + 500)).toEqual(['e0'])
+    })
+
+    describe('copies of one notification, which are leased together', () => {
+      const copies = ['c0', 'c1', 'c2', 'c3', 'c4']
+      beforeEach(async () => {
+        const ids = copies.map((_, at) => `s${at}`)
+        await become(store(), alice, record(ids.map((id) => subscription(id, { domain: `${id}.example` }))))
+        const one = await store().putNotification(notification('n'))
+        const targets = copies.map((copy, at) => {
+          const made = target(alice, `s${at}`, copy)
+          const task = { ...made.outbox.task, notificationId: 'n' }
+          return { ...made, outbox: { ...made.outbox, task } }
+        })
+        await store().enqueue(one, targets)
+      })
+
+      it('are given out one by one, too', async () => {
+        expect(await store().outboxSize()).toBe(5)
+        expect(await take(2)).toHaveLength(2)
+        const rest = [await take(1), await take(1), await take(7)]
+        expect(rest.map((some) => some.length)).toEqual([1, 1, 1])
+        expect(await take(1)).toEqual([])
+        expect(await store().outboxSize()).toBe(5)
+        expect((await take(100, T + 100)).sort()).toEqual(copies)
+      })
+
+      it('are given back one by one, while the others are sent', async () => {
+        expect((await take(5, T, T + 100)).sort()).toEqual(copies)
+        await store().returnOutbox(['c1', 'c3'], T + 50)
+        expect(await take(5, T + 49)).toEqual([])
+        expect((await take(5, T + 50, T + 1_000)).sort()).toEqual(['c1', 'c3'])
+        expect((await take(5, T + 100, T + 1_000)).sort()).toEqual(['c0', 'c2', 'c4'])
+        expect(await store().outboxSize()).toBe(5)
+      })
+
+      it('are completed one by one, whoever has the others', async () => {
+        await take(3, T, T + 100)
+        await complete('c4', 'c0')
+        expect(await store().outboxSize()).toBe(3)
+        await store().returnOutbox(['c2'], T + 10)
+        const again = [...(await take(9, T + 99, T + 1_000)), ...(await take(9, T + 100, T + 1_000))]
+        expect(again.sort()).toEqual(['c1', 'c2', 'c3'])
+        await complete('c1', 'c2', 'c3')
+        expect(await store().outboxSize()).toBe(0)
+        expect(await take(9, T + 5_000)).toEqual([])
+      })
     })
 
     it('counts its entries, held ones included', async () => {

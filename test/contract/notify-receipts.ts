@@ -7,7 +7,16 @@ import {
 } from '../../src/notify/store/receipts.ts'
 import type { Notification } from '../../src/notify/store/store.ts'
 import type { Engine, TestStores } from '../support/stores.ts'
-import { become, entry, notification, record, subscription, T, target } from './notify-samples.ts'
+import {
+  become,
+  entry,
+  held as heldBy,
+  notification,
+  record,
+  subscription,
+  T,
+  target,
+} from './notify-samples.ts'
 
 const alice = 'eip155:0xalice'
 const bob = 'eip155:0xbob'
@@ -33,7 +42,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
       { to = alice, by = 's', ...change }: { to?: string; by?: string } & Partial<Notification> = {},
     ) => {
       const kept = await store().putNotification(notification(id, change))
-      return (await store().enqueue(kept, [target(to, by, copy)]))[0]
+      return (await store().enqueue(kept, [target(to, by, copy)], { isLinked: true }))[0]
     }
     const done = (
       id: string,
@@ -67,15 +76,20 @@ export const notifyReceiptsContract = (engine: Engine): void => {
     const all = (id: string, state?: DeliveryState) =>
       store().receipts(name(id), { limit: 1000, ...(state && { state }) })
     const stateOf = async (id: string) => (await all(id)).map(({ state }) => state)
+    /** Of the subscriptions of this file. */
+    const ownerOf = (subscriptionId: string) => (subscriptionId === 'u' ? bob : alice)
     const history = async (
       subscriptionId = 's',
       page: { after?: string; limit?: number; unreadFirst?: boolean } = {},
     ) => {
       const { after = null, limit = 1000, unreadFirst = false } = page
-      const { notifications } = await store().history(subscriptionId, { after, limit, unreadFirst, now: T })
+      const { notifications } = await store().history(ownerOf(subscriptionId), subscriptionId, {
+        ...{ after, limit, unreadFirst },
+        now: T,
+      })
       return notifications.map(({ id }) => id)
     }
-    const unread = async (id = 's') => (await store().unreadCounts([id]))[0]
+    const unread = async (id = 's') => (await store().unreadCounts(heldBy(ownerOf(id), id)))[0]
     /** Accounts that are subscribed to the app, with real addresses. */
     const crowd = async (count: number) => {
       const people = Array.from({ length: count }, (_, at) => ({
@@ -235,7 +249,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
         ])
         expect(await history()).toEqual(['d'])
         expect(await unread()).toBe(1)
-        expect(await store().delivered('s', 'c')).toBeUndefined()
+        expect(await store().delivered(alice, 's', 'c')).toBeUndefined()
         expect(await store().deliveredById('c')).toBeUndefined()
         expect(await deliver('c')).toBeUndefined()
         expect(await read(['c', 'd'])).toEqual({ outcome: 'committed', changed: 1 })
@@ -392,7 +406,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
           failed: cancelled,
         })
         expect((await all('n', 'failed'))[0]).toMatchObject({ reason: CANCELLED, at: T + 50 })
-        const counts = await store().unreadCounts(people.map(({ id }) => id))
+        const counts = await store().unreadCounts(people.flatMap(({ key, id }) => heldBy(key, id)))
         expect(counts.filter((count) => count === 1)).toHaveLength(heldOfIt.length)
         expect(await stateOf('other')).toEqual(['queued'])
         expect(await store().cancelQueued(name('unknown'), 10, T)).toEqual({ cancelled: 0, more: false })
@@ -566,7 +580,7 @@ export const notifyReceiptsContract = (engine: Engine): void => {
         })
         const cancels = Array.from({ length: 50 }, (_, at) => store().cancelQueued(name(`n${4 * at}`), 1, T))
         await Promise.all([...racers, ...cancels])
-        const { notifications } = await store().history('s', {
+        const { notifications } = await store().history(alice, 's', {
           after: null,
           limit: 1000,
           unreadFirst: false,

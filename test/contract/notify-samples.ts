@@ -134,8 +134,12 @@ export const handOne = async (
   change: Partial<Notification> = {},
 ) => {
   const one = await store.putNotification(notification(`of ${deliveredId}`, change))
-  return (await store.enqueue(one, [target(accountKey, subscriptionId, deliveredId)]))[0]
+  return (await store.enqueue(one, [target(accountKey, subscriptionId, deliveredId)], { isLinked: true }))[0]
 }
+
+/** Subscriptions of an account, as `unreadCounts` takes them. */
+export const held = (accountKey: string, ...subscriptionIds: string[]) =>
+  subscriptionIds.map((subscriptionId) => ({ accountKey, subscriptionId }))
 
 /** Every entry that is free, taken and completed. */
 export const drain = async (store: NotifyStore, now = T): Promise<string[]> => {

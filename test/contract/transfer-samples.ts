@@ -107,7 +107,7 @@ export const furnish = async (
     await Promise.all(
       ids.map(async (id) => {
         const one = await notify.putNotification(tell(id, change))
-        await notify.enqueue(one, [target(account, to, `copy of ${id} for ${to}`)])
+        await notify.enqueue(one, [target(account, to, `copy of ${id} for ${to}`)], { isLinked: true })
       }),
     )
   }

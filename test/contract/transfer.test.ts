@@ -8,7 +8,7 @@ import { differencesOf, tallyOf } from '../../src/storage/transfer/sum.ts'
 import { type Readers, TABLE_NAMES, TABLES, type TableName } from '../../src/storage/transfer/transfer.ts'
 import { enginePairs, engines } from '../support/engines.ts'
 import { lmdb, type TestStores } from '../support/stores.ts'
-import { drain, notification, target } from './notify-samples.ts'
+import { drain, held, notification, target } from './notify-samples.ts'
 import { client, hex, message, textsOf, topic, waitingTopics } from './relay-samples.ts'
 import { contentOf, copyAll, furnish, HOUR } from './transfer-samples.ts'
 import {
@@ -59,9 +59,13 @@ const seenIn = async (
     ),
     topics: await notify.topics({ limit: 100 }),
     due: (await notify.accountsDue(now, 100)).sort(),
-    history: await notify.history('one', page),
+    history: await notify.history(address, 'one', page),
     copy: await notify.deliveredById('copy of n0 for two'),
-    unread: await notify.unreadCounts(['one', 'three', 'ended']),
+    unread: await notify.unreadCounts([
+      ...held(address, 'one'),
+      ...held('solana:Odd', 'three'),
+      ...held('eip155:0xgone', 'ended'),
+    ]),
     sent: await Promise.all(
       ['n0', 'n3', 'n5', 'n6', 'c1', 'c2', 'cancelled', 'late', 'waits'].map(async (id) => {
         const one = { ...notification(id), ...(await notify.notification('project', 'app.example', id)) }
@@ -191,7 +195,7 @@ describe.each(enginePairs)('a transfer from %s', (_, from, to) => {
     expect(await notify.enqueue(copyOfN0, [target(address, 'one', 'copy of n0 for one')])).toEqual([
       'repeated',
     ])
-    expect(await notify.unreadCounts(['one'])).toEqual([UNREAD + 1])
+    expect(await notify.unreadCounts(held(address, 'one'))).toEqual([UNREAD + 1])
     expect(
       await notify.enqueue({ ...one, id: 'cancelled' }, [
         target(address, 'one', 'copy of cancelled for one'),
@@ -247,7 +251,7 @@ describe.each(engines)('transfers with $name', (engine) => {
     await copyAll(source, copy, now)
     await copyAll(source, copy, now)
     expect(await contentOf(copy.transfer.read, now)).toEqual(await contentOf(source.transfer.read, now))
-    expect(await copy.notify.unreadCounts(['one'])).toEqual([UNREAD])
+    expect(await copy.notify.unreadCounts(held(address, 'one'))).toEqual([UNREAD])
     expect((await copy.relay.subscribe(client('many'), [], { now: Date.now() })).total).toBe(300)
   })
 

@@ -39,12 +39,13 @@ export const createDeliveryReceipts = ({
   webhooks: Pick<Webhooks, 'wants'>
 }): ((all: readonly DeliveredMessage[]) => Promise<void>) => {
   const event = async (
+    accountKey: string,
     { id: subscriptionId, domain, account }: Subscription,
     deliveredId: string,
     at: number,
   ): Promise<OutboxEntry | undefined> => {
     if (!(await webhooks.wants(domain, 'delivered'))) return undefined
-    const copy = await store.delivered(subscriptionId, deliveredId)
+    const copy = await store.delivered(accountKey, subscriptionId, deliveredId)
     const detail = { message_ids: [deliveredId], notification_ids: copy ? [copy.notification.id] : [] }
     return {
       id: `delivered:${deliveredId}`,
@@ -62,7 +63,7 @@ export const createDeliveryReceipts = ({
     const subscription = record.subscriptions.find(({ id }) => id === subscriptionId)
     const deliveredId = subscription && deliveredIdIn(message, vault.open(subscription.key))
     if (!subscription || deliveredId === undefined) return []
-    const outbox = await event(subscription, deliveredId, at)
+    const outbox = await event(accountKey, subscription, deliveredId, at)
     return [{ accountKey, subscriptionId, deliveredId, at, ...(outbox && { outbox }) }]
   }
 

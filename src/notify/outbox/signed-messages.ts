@@ -137,7 +137,9 @@ const createViews =
   async (reader) => {
     const { record } = await store.account(reader.accountKey)
     const subscriptions = viewOf(record, reader.domain, clock.now())
-    const unread = subscriptions.length > 0 ? await store.unreadCounts(subscriptions.map(({ id }) => id)) : []
+    const { accountKey } = reader
+    const of = subscriptions.map(({ id: subscriptionId }) => ({ accountKey, subscriptionId }))
+    const unread = of.length > 0 ? await store.unreadCounts(of) : []
     invariant(unread.length === subscriptions.length, 'Each subscription has one unread count')
     const items = await Promise.all(
       subscriptions.map(async (subscription, at) => {
@@ -225,7 +227,7 @@ const createNotificationWriter =
     const [app, { record }, copy] = await Promise.all([
       appOf(task.domain),
       store.account(task.accountKey),
-      store.delivered(task.subscriptionId, id),
+      store.delivered(task.accountKey, task.subscriptionId, id),
     ])
     const subscription = viewOf(record, task.domain, clock.now()).find(
       (one) => one.id === task.subscriptionId,
@@ -234,7 +236,9 @@ const createNotificationWriter =
     invariant(copy.id === id, 'A copy is stored under its own id')
     const { type, title, body, icon, url, deliverBy } = copy.notification
     // Histories keep the app's own url, so a visit from a history is counted nowhere.
-    const link = url && app.record.links ? new URL(`/v1/notification/${id}`, publicUrl).href : url
+    // It was published before the app asked for links: then none leads to it.
+    const isLinked = url && app.record.links && (await store.deliveredById(id))
+    const link = isLinked ? new URL(`/v1/notification/${id}`, publicUrl).href : url
     const claims = {
       act: MESSAGE.requestAct,
       sub: didPkh(subscription.account),

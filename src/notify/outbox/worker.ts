@@ -103,7 +103,7 @@ const createRound = (
       inFlight.add(sending)
     })
     if (inFlight.size >= MAX_BATCHES_IN_FLIGHT) await Promise.race(inFlight)
-    return taken.length === BATCH_SIZE
+    return taken.length > BATCH_SIZE / 2
   }
 }
 

@@ -112,10 +112,12 @@ const targetOf = (
 
 const enqueueAll = async (
   store: Pick<NotifyStore, 'enqueue'>,
+  { links = false }: Pick<AppRecord, 'links'>,
   notification: Notification,
   targets: readonly Target[],
 ): ReturnType<NotifyStore['enqueue']> => {
-  const results = targets.length > 0 ? await store.enqueue(notification, targets) : []
+  const options = { isLinked: links && notification.url !== null }
+  const results = targets.length > 0 ? await store.enqueue(notification, targets, options) : []
   invariant(results.length === targets.length, 'Each target of a fan-out has one result')
   return results
 }
@@ -169,7 +171,7 @@ const createToAccounts = (
       else if (!wants(app, subscription, notification)) fail(key, accounts, WRONG_TYPE)
       else if (end === undefined) {
         targets.set(target, accounts)
-      } else if (await store.delivered(subscription.id, target.deliveredId)) {
+      } else if (await store.delivered(key, subscription.id, target.deliveredId)) {
         outcomes.push({ accounts, became: 'sent' })
       } else fail(key, accounts, end)
     }
@@ -183,7 +185,7 @@ const createToAccounts = (
     const isRepeat = mayBeCancelled && notification.createdAt !== clock.now()
     const refused = await charge(notification, [...targets.keys()], isRepeat)
     const charged = [...targets.keys()].filter((target) => !refused.has(target))
-    const results = await enqueueAll(store, notification, charged)
+    const results = await enqueueAll(store, app, notification, charged)
     // A subscription may have ended since it was read.
     const unsubscribed = new Set(charged.filter((_, at) => results[at] === 'gone'))
     for (const [target, accounts] of targets) {
@@ -235,7 +237,7 @@ export const createFanOut = (deps: Deps): FanOut => {
         .map(({ accountKey, subscription }) => targetOf(notification, accountKey, subscription, now))
       const refused = await charge(notification, wanted, false)
       const targets = wanted.filter((target) => !refused.has(target))
-      const results = await enqueueAll(store, notification, targets)
+      const results = await enqueueAll(store, app, notification, targets)
       const handed = results.filter((result) => result !== 'gone').length
       return { handed, skipped: subscribers.length - handed }
     },

@@ -27,7 +27,9 @@ export const createSubscriberLimit = ({
 }): ChargeSubscribers => {
   const withoutCopy = async (targets: readonly Target[]): Promise<Target[]> => {
     const copies = await Promise.all(
-      targets.map(({ subscriptionId, deliveredId }) => store.delivered(subscriptionId, deliveredId)),
+      targets.map(({ accountKey, subscriptionId, deliveredId }) =>
+        store.delivered(accountKey, subscriptionId, deliveredId),
+      ),
     )
     return targets.filter((_, at) => !copies[at])
   }

@@ -121,7 +121,12 @@ export const createSubscribers = (deps: SubscribersDeps): Subscribers => {
     async markAllAsRead(projectId) {
       for (const app of await appsOf(apps, projectId)) {
         for await (const page of liveSubscribers(deps, app.domain)) {
-          const unread = await store.unreadCounts(page.map(({ subscription }) => subscription.id))
+          const unread = await store.unreadCounts(
+            page.map(({ accountKey: key, subscription }) => ({
+              accountKey: key,
+              subscriptionId: subscription.id,
+            })),
+          )
           const affected = page.filter((_, at) => (unread[at] ?? 0) > 0)
           const isHeard = await webhooks.wants(app.domain, 'read')
           await Promise.all(affected.map((one) => markAsRead(one.accountKey, one.subscription, isHeard)))

@@ -54,18 +54,14 @@ export const sendWelcome = async (
     deliverBy: expiresAt,
     expiresAt,
   }
-  await store.enqueue(notification, [
-    {
-      accountKey,
-      account,
-      subscriptionId,
-      deliveredId,
-      outbox: {
-        id: deliveredId,
-        task: { kind: 'notification', accountKey, subscriptionId, projectId, domain, notificationId: id },
-        createdAt,
-        expiresAt,
-      },
-    },
-  ])
+  const outbox: OutboxEntry = {
+    id: deliveredId,
+    task: { kind: 'notification', accountKey, subscriptionId, projectId, domain, notificationId: id },
+    createdAt,
+    expiresAt,
+  }
+  const isLinked = app.links === true && welcome.url !== null
+  await store.enqueue(notification, [{ accountKey, account, subscriptionId, deliveredId, outbox }], {
+    isLinked,
+  })
 }

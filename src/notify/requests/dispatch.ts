@@ -82,7 +82,7 @@ const verifiedRequestOf = (
   account: Account,
   now: number,
 ): VerifiedRequest => ({
-  requestId: { id, token, expiresAt: expiryOf(row, signed, now) },
+  requestId: { id, token, at: now, expiresAt: expiryOf(row, signed, now) },
   isFresh: now < signed.iat * 1000 + JWT_FRESH_MS,
   rpcId,
   account,

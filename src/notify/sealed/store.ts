@@ -36,17 +36,17 @@ export const createSealedStore = (store: NotifyStore, texts: TextSeal): NotifySt
       const stored = await store.notification(projectId, domain, id)
       return stored && opened(stored)
     },
-    enqueue: (notification, targets) => store.enqueue(sealed(notification), targets),
-    async delivered(subscriptionId, deliveredId) {
-      const copy = await store.delivered(subscriptionId, deliveredId)
+    enqueue: (notification, targets, options) => store.enqueue(sealed(notification), targets, options),
+    async delivered(accountKey, subscriptionId, deliveredId) {
+      const copy = await store.delivered(accountKey, subscriptionId, deliveredId)
       return copy && openedCopy(copy)
     },
     async deliveredById(deliveredId) {
       const copy = await store.deliveredById(deliveredId)
       return copy && openedCopy(copy)
     },
-    async history(subscriptionId, page) {
-      const { notifications, ...more } = await store.history(subscriptionId, page)
+    async history(accountKey, subscriptionId, page) {
+      const { notifications, ...more } = await store.history(accountKey, subscriptionId, page)
       return { ...more, notifications: notifications.map(openedCopy) }
     },
     async notifications(projectId, page) {

@@ -89,8 +89,8 @@ export interface ReceiptsStore {
   ): Promise<Receipt[]>
   receiptCounts(of: NotificationName): Promise<Record<DeliveryState, number>>
   /**
-   * Removes every receipt of the account. It reads all stored notifications, for an operator who erases an account.
-   * Idempotent.
+   * Removes every receipt of the account, and of one that has nothing any more what else names it. It reads all stored
+   * notifications, for an operator who erases an account. Idempotent.
    */
   forgetReceipts(accountKey: string): Promise<void>
   /**

@@ -233,6 +233,8 @@ export interface RequestId {
   id: string
   /** Names the JWT in it: in another message it is refused. */
   token?: string
+  /** When it was asked: requests that had expired by then are forgotten. Absent: none is. */
+  at?: number
   /** Until when both are remembered. */
   expiresAt: number
 }

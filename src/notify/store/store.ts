@@ -111,13 +111,19 @@ export interface NotifyStore
       account: string
       subscriptionId: string
       deliveredId: string
-      /** Its id is `deliveredId`; its `createdAt` is when the receipt begins. */
+      /** Its id is `deliveredId`, its task is to send this copy; its `createdAt` is when the receipt begins. */
       outbox: OutboxEntry
     }[],
+    /** `isLinked`: `deliveredById` finds the copies, which costs a row each. */
+    options?: { isLinked?: boolean },
   ): Promise<('sent' | 'repeated' | 'gone')[]>
   /** One copy, by subscription. */
-  delivered(subscriptionId: string, deliveredId: string): Promise<DeliveredNotification | undefined>
-  /** One copy, by its id alone (notification links). */
+  delivered(
+    accountKey: string,
+    subscriptionId: string,
+    deliveredId: string,
+  ): Promise<DeliveredNotification | undefined>
+  /** One copy, by its id alone (notification links): one that was enqueued as linked, or came with a backup. */
   deliveredById(deliveredId: string): Promise<DeliveredNotification | undefined>
   /**
    * History, newest first, ties by id (descending); with `unreadFirst` all unread ones come before the read ones.
@@ -129,11 +135,12 @@ export interface NotifyStore
    * there, past what is unread.
    */
   history(
+    accountKey: string,
     subscriptionId: string,
     page: { after: string | null; limit: number; unreadFirst: boolean; now: number },
   ): Promise<{ notifications: DeliveredNotification[]; hasMore: boolean; hasMoreUnread: boolean }>
   /** Unread copies of each subscription. */
-  unreadCounts(subscriptionIds: readonly string[]): Promise<number[]>
+  unreadCounts(of: readonly { accountKey: string; subscriptionId: string }[]): Promise<number[]>
   /**
    * Marks copies and their receipts as read: those of `ids`, or all. Unknown ids are ignored. Returns how many changed;
    * with 0 nothing changed.
@@ -155,10 +162,10 @@ export interface NotifyStore
 
   /**
    * Leases up to `limit` entries that are not leased at `now`, oldest first, to this worker until `until`. Concurrent
-   * workers get different entries.
+   * workers get different entries. It may be a few less than there are: copies of one notification are leased together.
    */
   takeOutbox(lease: { worker: string; limit: number; now: number; until: number }): Promise<OutboxEntry[]>
-  /** Ends the lease of entries early (a failed attempt); they may be taken again from `at` on. */
+  /** Ends the lease that this store gave early (a failed attempt); the entries may be taken again from `at` on. */
   returnOutbox(ids: readonly string[], at: number): Promise<void>
   /** How many entries are stored, leased ones included. */
   outboxSize(): Promise<number>

@@ -105,11 +105,11 @@ const createExport = ({ store, schedule, clock }: Omit<Deps, 'service'>): Accoun
     return all
   }
 
-  const historyOf = async (subscriptionId: string): Promise<DeliveredNotification[]> => {
+  const historyOf = async (accountKey: string, subscriptionId: string): Promise<DeliveredNotification[]> => {
     const all: DeliveredNotification[] = []
     for (let after: string | null = null; ; ) {
       const page = { after, limit: HISTORY_PAGE_SIZE, unreadFirst: false, now: clock.now() }
-      const { notifications, hasMore } = await store.history(subscriptionId, page)
+      const { notifications, hasMore } = await store.history(accountKey, subscriptionId, page)
       all.push(...notifications)
       after = notifications.at(-1)?.id ?? null
       if (!hasMore || after === null) return all
@@ -120,7 +120,7 @@ const createExport = ({ store, schedule, clock }: Omit<Deps, 'service'>): Accoun
     const { record } = await store.account(accountKey)
     const subscriptions: ExportedAccount['subscriptions'] = []
     for (const { id, domain, account, scope, topic, createdAt, expiresAt } of record.subscriptions) {
-      const notifications = await historyOf(id)
+      const notifications = await historyOf(accountKey, id)
       subscriptions.push({ domain, account, types: scope, topic, createdAt, expiresAt, notifications })
     }
     return {

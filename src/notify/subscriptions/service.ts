@@ -254,9 +254,10 @@ const createHistory =
   ({ store, clock }: Pick<Deps, 'store' | 'clock'>): NotifyService['history'] =>
   async (request, { after, limit, unreadFirst }) => {
     const now = clock.now()
-    const { record } = await store.account(accountKey(request.account))
+    const key = accountKey(request.account)
+    const { record } = await store.account(key)
     rules.subscriptionOf(record, request.subscriptionId, now)
-    const page = await store.history(request.subscriptionId, { after, limit, unreadFirst, now })
+    const page = await store.history(key, request.subscriptionId, { after, limit, unreadFirst, now })
     invariant(page.notifications.length <= limit, 'A page of a history is never longer than its limit')
     const nfs = page.notifications.map(({ id, sentAt, isRead, notification }) => ({
       id,

@@ -24,6 +24,7 @@ import type { Job, JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { DAY_MS } from '../../platform/units.ts'
 import { fromHex, toBase64, utf8 } from '../../protocol/bytes.ts'
+import { accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { topicOf } from '../../protocol/topic.ts'
 import type { Vault } from '../apps/vault.ts'
@@ -305,8 +306,10 @@ const createExpand = ({
   }
 
   /** The dapp's ids of the notifications whose copies these are; copies of an ended subscription are gone. */
-  const notificationIds = async ({ subscriptionId, ids = [] }: EventTask): Promise<string[]> => {
-    const copies = await Promise.all(ids.map((id) => store.delivered(subscriptionId, id)))
+  const notificationIds = async ({ account, subscriptionId, ids = [] }: EventTask): Promise<string[]> => {
+    const copies = await Promise.all(
+      ids.map((id) => store.delivered(accountKey(account), subscriptionId, id)),
+    )
     return copies.flatMap((copy) => copy?.notification.id ?? [])
   }
 

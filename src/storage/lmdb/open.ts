@@ -10,13 +10,12 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
 import { createWatchStore } from '../../relay/store-watches.ts'
 import { createGate, guardKv, guardTransfer } from '../gate.ts'
-import { createNotifyRows, createRoomStores, ROOM_TABLES } from '../room-stores.ts'
+import { createRoomStores, ROOM_TABLES } from '../room-stores.ts'
 import { StoreRefused } from '../store-format.ts'
 import type { Stores } from '../stores.ts'
 import { createLmdbBuckets } from './buckets.ts'
 import { openEnv } from './env.ts'
 import { createLmdbKv } from './kv/engine.ts'
-import { createLmdbNotify, createNotifyParts } from './notify/store.ts'
 import { createLmdbRelayAdmin } from './relay/admin.ts'
 import { createLmdbRelay } from './relay/store.ts'
 import { createLmdbSpace, failedCommitReason, LOST } from './space.ts'
@@ -75,13 +74,11 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
   const engine = createLmdbKv(env, ROOM_TABLES)
   const kv = guardKv(gate, engine)
   const clock = options.clock ?? systemClock
-  const parts = createNotifyParts(env)
   const rooms = {
     ...createRoomStores(kv, clock),
     relay: gate.guard({ ...createLmdbRelay(env, options.mailbox), ...createWatchStore(kv, clock) }),
-    notify: { ...createNotifyRows(kv), ...gate.guard(createLmdbNotify(env, parts)) },
   }
-  const transfer = guardTransfer(gate, createLmdbTransfer({ env, kv: engine }, rooms, parts))
+  const transfer = guardTransfer(gate, createLmdbTransfer({ env, kv: engine, clock }, rooms))
   const buckets = createLmdbBuckets(env, clock)
   const relayAdmin = gate.guard(createLmdbRelayAdmin(env))
   const space = gate.guard(createLmdbSpace(env, options.path))

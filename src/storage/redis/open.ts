@@ -13,14 +13,13 @@ import type { Log } from '../../platform/telemetry.ts'
 import type { MailboxLimits } from '../../relay/store.ts'
 import { createWatchStore } from '../../relay/store-watches.ts'
 import { createGate, guardKv, guardTransfer } from '../gate.ts'
-import { createNotifyRows, createRoomStores } from '../room-stores.ts'
+import { createRoomStores } from '../room-stores.ts'
 import { checkStoreFormat, STORE_FORMAT } from '../store-format.ts'
 import type { Stores } from '../stores.ts'
 import { createRedisBuckets } from './buckets.ts'
 import { createChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
 import { createRedisKv } from './kv/engine.ts'
-import { createRedisNotifyStore } from './notify/store.ts'
 import { createRedisRelayAdmin } from './relay/admin.ts'
 import { createRedisRelay } from './relay/store.ts'
 import { createSessionsAdapter } from './rooms/sessions-adapter.ts'
@@ -52,7 +51,6 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
       ...createRedisRelay({ redis, channels, instance }, mailbox),
       ...createWatchStore(kv, systemClock),
     }),
-    notify: { ...createNotifyRows(kv), ...gate.guard(createRedisNotifyStore({ redis, channels })) },
   }
   let closing: Promise<void> | undefined
   return {

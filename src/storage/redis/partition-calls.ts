@@ -28,10 +28,11 @@ const MIN_TAKE_PARTITIONS = 8
 /** Of one partition in one take. */
 export const MAX_TAKE = 1_000
 
-/** How many of each partition to take: from where the first ones are, from several at once. */
-export const takePlan = <P>(offers: readonly Offer<P>[], limit: number): [P, number][] => {
+/** How many of each partition to take: from where the first ones are, from several at once, `least` of each where it can be. */
+export const takePlan = <P>(offers: readonly Offer<P>[], limit: number, least = 1): [P, number][] => {
   const sorted = offers.filter(({ count }) => count > 0).sort((a, b) => a.first - b.first)
-  const share = Math.ceil(limit / Math.max(1, Math.min(MIN_TAKE_PARTITIONS, sorted.length)))
+  const spread = Math.ceil(limit / Math.max(1, Math.min(MIN_TAKE_PARTITIONS, sorted.length)))
+  const share = Math.max(spread, least)
   const plan = new Map<P, number>()
   let open = limit
   for (const atMost of [share, limit]) {

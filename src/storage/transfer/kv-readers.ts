@@ -26,7 +26,7 @@ interface TypedRow<V> extends SetName {
 }
 
 /** A table as pages of records; `pick` answers undefined for a row that is left out. */
-const records = <V, R>(
+export const records = <V, R>(
   source: RowSource,
   typed: TypedTable<V>,
   pick: (row: TypedRow<V>, now: number) => R | undefined,

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { accountKey } from '../../../src/protocol/caip.ts'
+import { held } from '../../contract/notify-samples.ts'
 import {
   addressOf,
   type HttpWorld,
@@ -275,13 +276,14 @@ describe('mark-all-as-read', () => {
     const subscription = await world.subscribe(A)
     await world.call('POST', `/${id}/notify`, { notification, accounts: [A] })
     expect(await world.call('POST', `/v1/${id}/mark-all-as-read`)).toMatchObject({ status: 204, body: '' })
-    expect(await world.store.unreadCounts([subscription.id])).toEqual([0])
+    expect(await world.store.unreadCounts(held(accountKey(A), subscription.id))).toEqual([0])
   })
 })
 
 describe('a notification link', () => {
   it('answers 307, to anybody', async () => {
     await world.subscribe(A)
+    await world.apps.describe('app.example', { links: true })
     await world.call('POST', `/${id}/notify`, {
       notification: { ...notification, url: 'https://app.example/x?y=1' },
       accounts: [A],

@@ -1,6 +1,7 @@
 /** Webhooks, the welcome notification and clicks as dapps ask for them. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { accountKey } from '../../../src/protocol/caip.ts'
+import { held } from '../../contract/notify-samples.ts'
 import { addressOf, type HttpWorld, NEWS, OFFERS, startWithApp } from '../../support/world/notify-http.ts'
 
 let world: HttpWorld
@@ -195,6 +196,7 @@ describe('clicks', () => {
   it('are counted for each copy and for all, and mark nothing as read', async () => {
     const accounts = [1, 2, 3].map((n) => `eip155:1:${addressOf(n)}`)
     for (const account of accounts) await world.subscribe(account)
+    await world.apps.describe('app.example', { links: true })
     await world.publishing.notify(id, [
       {
         notificationId: 'linked',
@@ -231,7 +233,11 @@ describe('clicks', () => {
     expect(await of(accounts[1])).toEqual({ ...all, account: { clicks: 1, first_click_at: secondAt } })
     expect(await of(accounts[2])).toEqual({ ...all, account: { clicks: 0, first_click_at: null } })
     const { record } = await world.store.account(accountKey(accounts[0] ?? ''))
-    expect(await world.store.unreadCounts(record.subscriptions.map((one) => one.id))).toEqual([1])
+    expect(
+      await world.store.unreadCounts(
+        held(accountKey(accounts[0] ?? ''), ...record.subscriptions.map((one) => one.id)),
+      ),
+    ).toEqual([1])
 
     expect(await world.call('GET', `${links}?account=nobody`)).toMatchObject({
       status: 422,
@@ -247,6 +253,7 @@ describe('clicks', () => {
   it('go when the notification is swept', async () => {
     const account = `eip155:1:${addressOf(9)}`
     await world.subscribe(account)
+    await world.apps.describe('app.example', { links: true })
     await world.publishing.notify(id, [
       {
         notificationId: 'old',

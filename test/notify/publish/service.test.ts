@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { deliveredIdOf } from '../../../src/notify/ids.ts'
 import { accountKey } from '../../../src/protocol/caip.ts'
+import { held } from '../../contract/notify-samples.ts'
 import { addressOf, type HttpWorld, NEWS, OFFERS, startWithApp } from '../../support/world/notify-http.ts'
 
 let world: HttpWorld
@@ -61,7 +62,7 @@ describe('notify', () => {
       createdAt: world.clock.now(),
       expiresAt: world.clock.now() + 30 * DAY,
     })
-    const copy = await world.store.delivered(subscription.id, entry?.id ?? '')
+    const copy = await world.store.delivered(accountKey(A), subscription.id, entry?.id ?? '')
     expect(copy).toEqual({
       id: entry?.id,
       sentAt: world.clock.now(),
@@ -80,7 +81,7 @@ describe('notify', () => {
         expiresAt: world.clock.now() + 30 * DAY,
       },
     })
-    expect(await world.store.unreadCounts([subscription.id])).toEqual([1])
+    expect(await world.store.unreadCounts(held(accountKey(A), subscription.id))).toEqual([1])
   })
 
   it('keeps a receipt of who gets it and of who was refused, none of who is not there', async () => {
@@ -89,7 +90,9 @@ describe('notify', () => {
     await notify(message([A, A.toUpperCase().replace('EIP155:1:0X', 'eip155:10:0x'), B, C], { id: 'once' }))
     const of = { projectId: world.project.id, domain: 'app.example', id: 'once' }
     const at = world.clock.now()
-    expect(await world.store.receipts(of, { limit: 10 })).toEqual([
+    // In the order of the store.
+    const receipts = await world.store.receipts(of, { limit: 10 })
+    expect(receipts.sort((a, b) => (a.account < b.account ? -1 : 1))).toEqual([
       { accountKey: accountKey(A), account: A, state: 'queued', at },
       { accountKey: accountKey(B), account: B, state: 'failed', reason: WRONG_TYPE, at },
     ])
@@ -100,7 +103,7 @@ describe('notify', () => {
     for (const [at, days] of [30, 1, 365].entries()) {
       if (days !== 30) await world.apps.projects.set(world.project.id, { retentionDays: days })
       await notify(message([A], { id: `n${at}` }))
-      const copy = await world.store.delivered(a.id, deliveredIdOf(a.id, `n${at}`))
+      const copy = await world.store.delivered(accountKey(A), a.id, deliveredIdOf(a.id, `n${at}`))
       expect(copy?.notification.expiresAt).toBe(world.clock.now() + days * DAY)
       expect(copy?.notification.deliverBy).toBe(world.clock.now() + Math.min(days, 30) * DAY)
     }
@@ -118,7 +121,7 @@ describe('notify', () => {
     await world.clock.advance(1000)
     expect(await notify(message([A, B, C], { id: 'once' }))).toEqual(first)
     expect(await world.outbox()).toHaveLength(1)
-    expect(await world.store.unreadCounts([subscription.id])).toEqual([1])
+    expect(await world.store.unreadCounts(held(accountKey(A), subscription.id))).toEqual([1])
   })
 
   it('does not send again when the first delivery is over', async () => {
@@ -137,7 +140,7 @@ describe('notify', () => {
       ...nobody,
       sent: [A, B],
     })
-    const copy = await world.store.delivered(second.id, deliveredIdOf(second.id, 'once'))
+    const copy = await world.store.delivered(accountKey(B), second.id, deliveredIdOf(second.id, 'once'))
     expect(copy?.notification.title).toBe('First')
   })
 
@@ -157,14 +160,14 @@ describe('notify', () => {
     const answers = await Promise.all(Array.from({ length: 10 }, () => notify(message([A], { id: 'once' }))))
     expect(answers).toEqual(Array.from({ length: 10 }, () => ({ ...nobody, sent: [A] })))
     expect(await world.outbox()).toHaveLength(1)
-    expect(await world.store.unreadCounts([subscription.id])).toEqual([1])
+    expect(await world.store.unreadCounts(held(accountKey(A), subscription.id))).toEqual([1])
   })
 
   it('without an id sends each time', async () => {
     const subscription = await world.subscribe(A)
     await notify(message([A]))
     await notify(message([A]))
-    expect(await world.store.unreadCounts([subscription.id])).toEqual([2])
+    expect(await world.store.unreadCounts(held(accountKey(A), subscription.id))).toEqual([2])
   })
 
   it('takes an account on whichever chain, once, and answers every form that was named', async () => {
@@ -172,7 +175,7 @@ describe('notify', () => {
     const mixed = 'eip155:10:0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359'
     const subscription = await world.subscribe(lower)
     expect(await notify(message([mixed, lower, mixed]))).toEqual({ ...nobody, sent: [mixed, lower] })
-    expect(await world.store.unreadCounts([subscription.id])).toEqual([1])
+    expect(await world.store.unreadCounts(held(accountKey(lower), subscription.id))).toEqual([1])
     expect(await notify(message([mixed, lower], { type: OFFERS }))).toEqual({
       ...nobody,
       failed: [
@@ -207,7 +210,7 @@ describe('notify', () => {
     expect(await notify(message([A], { id: 'once' }))).toEqual({ ...nobody, not_found: [A] })
     const subscription = await world.subscribe(A)
     expect(await notify(message([A], { id: 'once' }))).toEqual({ ...nobody, sent: [A] })
-    expect(await world.store.unreadCounts([subscription.id])).toEqual([1])
+    expect(await world.store.unreadCounts(held(accountKey(A), subscription.id))).toEqual([1])
   })
 
   it('answers over all messages of a call', async () => {
@@ -313,7 +316,12 @@ describe('marking all as read', () => {
     await world.clock.advance(10)
 
     await world.publishing.markAllAsRead(world.project.id)
-    expect(await world.store.unreadCounts([mine.id, theirs.id, silent.id])).toEqual([0, 1, 0])
+    expect(
+      await world.store.unreadCounts([
+        ...held(accountKey(A), mine.id, theirs.id),
+        ...held(accountKey(B), silent.id),
+      ]),
+    ).toEqual([0, 1, 0])
     const told = (await world.outbox()).map(({ task }) => task)
     expect(told.sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)))).toEqual([
       { kind: 'changed', accountKey: accountKey(A), identityKey: 'did:key:all' },
@@ -327,10 +335,11 @@ describe('marking all as read', () => {
 
 describe('links', () => {
   const sentWith = async (url: string | null, domain = 'app.example') => {
+    await world.apps.describe(domain, { links: true })
     const subscription = await world.subscribe(A, { domain })
     const { notification, ...rest } = message([A], { domain })
     await world.publishing.notify(world.project.id, [{ ...rest, notification: { ...notification, url } }])
-    const { notifications } = await world.store.history(subscription.id, {
+    const { notifications } = await world.store.history(accountKey(A), subscription.id, {
       after: null,
       limit: 1,
       unreadFirst: false,

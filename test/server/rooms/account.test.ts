@@ -8,7 +8,6 @@ import { z } from 'zod'
 import { accountHash } from '../../../src/contacts/account-key.ts'
 import { ERASED } from '../../../src/keys/store.ts'
 import { accountKey } from '../../../src/protocol/caip.ts'
-import { packAccount } from '../../../src/storage/redis/notify/rows/packing.ts'
 import { eventually } from '../../support/eventually.ts'
 import { newOwner } from '../../support/owner.ts'
 import { startRedis } from '../../support/redis.ts'
@@ -62,13 +61,9 @@ const rowsOfRedis = async (url: string): Promise<Buffer[]> => {
 const traces = (rows: readonly Buffer[], account: string): string[] => {
   const key = accountKey(account)
   const hex = key.slice(key.indexOf('0x') + 2)
-  const packed = packAccount(key).slice('eip155:0X'.length)
   return rows
     .filter(
-      (row) =>
-        row.toString('latin1').toLowerCase().includes(hex) ||
-        row.includes(packed) ||
-        row.includes(Buffer.from(hex, 'hex')),
+      (row) => row.toString('latin1').toLowerCase().includes(hex) || row.includes(Buffer.from(hex, 'hex')),
     )
     .map((row) => row.toString('latin1').slice(0, 200))
 }

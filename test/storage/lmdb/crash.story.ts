@@ -68,12 +68,12 @@ const checkNotify = async ({ notify }: Stores, said: Said) => {
     if (said.get('completed')?.has(id)) expect(outbox).not.toContain(`response ${id}`)
     else if (!isThird(id)) expect(outbox).toContain(`response ${id}`)
     // What the writer may have done without living to say so is there whole or not at all.
-    const copy = await notify.delivered(id, `copy ${id}`)
+    const copy = await notify.delivered(id, id, `copy ${id}`)
     if (said.get('handed')?.has(id)) expect(copy).toBeDefined()
     expect(outbox.has(`copy ${id}`)).toBe(copy !== undefined)
     const of = { projectId: 'project', domain: 'app.example', id }
     expect(await notify.receiptCounts(of)).toMatchObject({ queued: copy === undefined ? 0 : 1 })
-    expect(await notify.unreadCounts([id])).toEqual([copy ? 1 : 0])
+    expect(await notify.unreadCounts([{ accountKey: id, subscriptionId: id }])).toEqual([copy ? 1 : 0])
   }
 }
 

@@ -3,6 +3,7 @@ import { invariant } from '../../../platform/invariant.ts'
 import { key, named, number } from '../../bytes.ts'
 import type { Batch, Check, Outcome, SetName, Write } from '../../kv.ts'
 import { PRESENT } from '../bytes.ts'
+import { isOfLine } from './line.ts'
 import {
   bodyOf,
   boundsOf,
@@ -22,6 +23,7 @@ import {
 const findingOf = (kv: KvState, check: Check, at: Buffer): { holds: boolean; found?: Buffer | undefined } => {
   const { set } = check
   const found = valueAt(kv, set, at)
+  if (check.kind === 'free') throw new Error('A line is looked at by verbs')
   if (check.kind === 'is') return { holds: found?.equals(check.value) ?? false, found }
   return { holds: (found === undefined) === (check.kind === 'absent'), found }
 }
@@ -33,12 +35,25 @@ const enterEnd = (kv: KvState, { table }: SetName, at: Buffer, expiresAt: number
 const writeRow = (
   kv: KvState,
   set: SetName,
-  { at, value, expiresAt }: { at: Buffer; value: Buffer; expiresAt: number | undefined },
+  {
+    at,
+    value,
+    expiresAt,
+    keepsEnd = false,
+  }: { at: Buffer; value: Buffer; expiresAt: number | undefined; keepsEnd?: boolean | undefined },
 ): void => {
   const { table } = set
   if (table.shape === 'index') value = PRESENT
-  rowsOf(kv, table).put(at, expiresAt === undefined ? value : key(number(expiresAt), value))
-  if (expiresAt !== undefined) enterEnd(kv, set, at, expiresAt)
+  const rows = rowsOf(kv, table)
+  if (expiresAt === undefined) {
+    rows.put(at, value)
+    return
+  }
+  // Looking costs less than another write, and most that are written again end when they did.
+  const former = keepsEnd ? undefined : rows.get(at)
+  rows.put(at, key(number(expiresAt), value))
+  if (keepsEnd) return
+  if (!former || former.readDoubleBE(0) !== expiresAt) enterEnd(kv, set, at, expiresAt)
 }
 
 const writeQueued = (
@@ -74,14 +89,16 @@ const clearSet = (kv: KvState, set: SetName): number => {
   return all.length > 0 ? 1 : 0
 }
 
-const write = (kv: KvState, one: Write, at: Buffer): number => {
+export const write = (kv: KvState, one: Write, at: Buffer): number => {
   const { set } = one
+  if (isOfLine(one)) throw new Error('A line is written by verbs')
   if (set.table.isVolatile) return kv.volatile.write(one)
   if (one.kind === 'remove') return removeRow(kv, set, one.key)
   if (one.kind === 'clear') return clearSet(kv, set)
   if (one.kind === 'put' || one.kind === 'create') {
     if (one.kind === 'create' && rowsOf(kv, set.table).get(at)) return 0
-    writeRow(kv, set, { at, value: one.value, expiresAt: one.expiresAt })
+    const keepsEnd = one.kind === 'put' && one.keepsEnd
+    writeRow(kv, set, { at, value: one.value, expiresAt: one.expiresAt, keepsEnd })
     return 1
   }
   const former = rowsOf(kv, set.table).get(at)
@@ -122,11 +139,14 @@ const placed = (batch: Batch): PlacedBatch => {
   const { partition, checks = [], writes } = batch
   const place = (one: Check | Write): Buffer => {
     invariant(one.set.partition === partition, 'a batch keeps to its partition')
-    if (('expiresAt' in one && one.expiresAt !== undefined) !== one.set.table.ends && isPlacing(one))
-      throw new Error(`A row of ${one.set.table.name} has an end where its table has none, or the reverse`)
-    return keyAt(one.set, 'id' in one ? one.id : 'key' in one ? one.key : NONE)
+    return placeOf(one)
   }
   return { batch, places: [...checks.map(place), ...writes.map(place)] }
+}
+export const placeOf = (one: Check | Write): Buffer => {
+  if (('expiresAt' in one && one.expiresAt !== undefined) !== one.set.table.ends && isPlacing(one))
+    throw new Error(`A row of ${one.set.table.name} has an end where its table has none, or the reverse`)
+  return keyAt(one.set, 'id' in one ? one.id : 'key' in one ? one.key : NONE)
 }
 const isPlacing = ({ kind }: Check | Write) => kind === 'put' || kind === 'create' || kind === 'enqueue'
 
@@ -134,7 +154,7 @@ const releaseLeases = (kv: KvState, batches: readonly Batch[], outcomes: readonl
   for (const [at, { writes }] of batches.entries()) {
     if (!outcomes[at]?.isDone) continue
     for (const one of writes) {
-      if (one.set.table.shape !== 'queue' || one.kind === 'clear') continue
+      if (one.set.table.shape !== 'queue' || one.kind === 'clear' || isOfLine(one)) continue
       const id = 'id' in one ? one.id : one.key
       if (one.kind !== 'enqueue') kv.leases.delete(leaseKey(one.set, keyAt(one.set, id)))
     }

@@ -4,6 +4,7 @@
  * | database | key | value |
  * |---|---|---|
  * | `<table>` | partition, subject, key | the value; of a table with `ends` its end stands before it |
+ * | `<table>`, of a line | when it is due, key, partition | the value |
  * | `<table>.due`, of a queue | partition, subject, when it is due, id | – |
  * | `kv.ends` | end, table, partition, subject, key | whether the table is a queue |
  *
@@ -18,6 +19,7 @@ import type { Kv, RowSource, SetName, Table, Taken } from '../../kv.ts'
 import { BYTES } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { commit } from './commit.ts'
+import { releasePlaces, takePlaces, weigh } from './line.ts'
 import { answer } from './read.ts'
 import {
   bodyOf,
@@ -31,6 +33,7 @@ import {
   prefixOf,
   rowsOf,
 } from './rows.ts'
+import { createRun } from './run.ts'
 import { createVolatileRows } from './volatile-rows.ts'
 import { rows, sweep } from './walk.ts'
 
@@ -111,12 +114,17 @@ export const createLmdbKv = (env: Env, tables: readonly Table[]): LmdbKv => {
     leases: new Map(),
     volatile: createVolatileRows(),
     listeners: new Map(),
+    lines: new Map(),
   }
   for (const table of tables) openTable(kv, table)
   return {
     read: async (requests) => requests.map((request) => answer(kv, request)),
     commit: (batches, now) => commit(kv, batches, now),
+    run: createRun(kv),
     take: async (queue, lease) => take(kv, queue, lease),
+    takePlaces: async (line, lease) => takePlaces(kv, line, lease),
+    releasePlaces: async (rows, at) => releasePlaces(kv, rows, at),
+    weigh: async ({ table }) => weigh(kv, table),
     rows: (table, after) => rows(kv, table, after),
     async size(table) {
       // Kept by LMDB at the root of the table: no counting.

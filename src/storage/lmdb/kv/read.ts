@@ -1,6 +1,7 @@
 /** Reads of the port in LMDB. */
 import type { Transaction } from 'lmdb'
 import type { ReadAnswer, ReadRequest } from '../../kv.ts'
+import { isFree } from './line.ts'
 import { bodyOf, boundsOf, type KvState, keyAt, prefixOf, rowsOf, valueAt } from './rows.ts'
 
 /** As of the transaction; without one, as of now. */
@@ -8,6 +9,7 @@ export const answer = (kv: KvState, request: ReadRequest, transaction?: Transact
   const { set } = request
   const view = transaction && { transaction }
   if (request.kind === 'get') return { kind: 'get', value: valueAt(kv, set, keyAt(set, request.key), view) }
+  if (request.kind === 'lease') return { kind: 'lease', isFree: isFree(kv, set, request.row, request.now) }
   const rows = rowsOf(kv, set.table)
   const { start, end } = boundsOf(set, request.range)
   if (request.kind === 'count') return { kind: 'count', count: rows.getKeysCount({ start, end, ...view }) }

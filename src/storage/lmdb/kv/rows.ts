@@ -1,15 +1,28 @@
 /** Where rows of the port lie in LMDB: databases and keys (the table of them is in `./engine.ts`). */
 import type { Transaction } from 'lmdb'
 import { key, name, number } from '../../bytes.ts'
-import type { Range, SetName, Table } from '../../kv.ts'
+import type { Lease, Range, SetName, Table } from '../../kv.ts'
 import { BYTES, type Bytes, PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
+import type { Heap } from '../heap.ts'
 import type { VolatileRows } from './volatile-rows.ts'
 
 export const NUMBER_BYTES = 8
 /** LMDB's bound is 1,978. */
 const MAX_KEY_BYTES = 1_900
 export const NONE = Buffer.alloc(0)
+
+/** What this process knows of the rows of a line (`./line.ts`). */
+export interface Line {
+  position: Buffer | undefined
+  held: Map<string, Lease>
+  /** Written by transactions that are not committed yet: no take may see what is there of them. */
+  moving: Set<string>
+  waiting: Heap<{ name: string; until: number }>
+  free: Heap<string>
+  /** How many things the rows stand for; undefined until somebody asks. */
+  weight: number | undefined
+}
 
 export interface KvState {
   env: Env
@@ -18,6 +31,8 @@ export interface KvState {
   /** Until when a row of a queue is leased, by the name of its set and its id. */
   leases: Map<string, number>
   volatile: VolatileRows
+  /** By the name of the table. */
+  lines: Map<string, Line>
   listeners: Map<string, Set<(text: string, channel: string) => void>>
 }
 

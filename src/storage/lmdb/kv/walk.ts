@@ -6,6 +6,7 @@ import { behind, number } from '../../bytes.ts'
 import type { PlacedRow, SetName, Table } from '../../kv.ts'
 import type { Bytes } from '../bytes.ts'
 import { removeRow } from './commit.ts'
+import { placeInLine } from './line.ts'
 import { bodyOf, endIn, IS_QUEUE, type KvState, leaseKey, NONE, NUMBER_BYTES, rowsOf } from './rows.ts'
 
 /** Rows of one page, and about the bytes after which it ends early. */
@@ -21,6 +22,17 @@ const placeOf = (table: Table, at: Buffer): { set: SetName; key: Buffer } => {
     set: { table, partition: at.toString('utf8', 0, first), subject },
     key: Buffer.from(at.subarray(second + 1)),
   }
+}
+
+const placedRow = (table: Table, at: Buffer, value: Buffer): PlacedRow => {
+  if (table.shape !== 'line')
+    return {
+      ...placeOf(table, at),
+      value: bodyOf(table, value),
+      ...(table.shape === 'queue' && { at: value.readDoubleBE(0) }),
+    }
+  const { partition, key, at: due } = placeInLine(at)
+  return { set: { table, partition, subject: '' }, key, value, at: due }
 }
 
 /** Rows behind a key, as many as make a page. */
@@ -47,13 +59,7 @@ export async function* rows(kv: KvState, table: Table, after?: string, transacti
     const last = found.at(-1)
     if (!last) return
     yield {
-      rows: found.map(
-        ({ key: at, value }): PlacedRow => ({
-          ...placeOf(table, at),
-          value: bodyOf(table, value),
-          ...(table.shape === 'queue' && { at: value.readDoubleBE(0) }),
-        }),
-      ),
+      rows: found.map(({ key: at, value }) => placedRow(table, at, value)),
       cursor: toBase64url(last.key),
     }
     start = behind(last.key)

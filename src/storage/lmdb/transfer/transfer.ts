@@ -4,117 +4,34 @@
  *
  * A snapshot is one read transaction: LMDB keeps the pages that it sees for as long as it lasts, and no writer waits.
  */
-import type { Watcher } from '../../../notify/store/store.ts'
+import type { Clock } from '../../../platform/runtime/clock.ts'
 import { name } from '../../bytes.ts'
-import { readersOfRows } from '../../transfer/kv-readers.ts'
-import type { Readers, Records, Transfer, Writers } from '../../transfer/transfer.ts'
-import { type Transferred, writesByVerbs } from '../../transfer/writes.ts'
+import { readRooms, writeRooms } from '../../transfer/rooms.ts'
+import type { Readers, Transfer } from '../../transfer/transfer.ts'
+import type { Transferred } from '../../transfer/writes.ts'
 import { ROWS, type Rows } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import type { LmdbKv } from '../kv/engine.ts'
-import { rememberRequest } from '../notify/accounts.ts'
-import type { NotifyParts } from '../notify/store.ts'
-import type { Tables } from '../notify/tables.ts'
-import { createSentTransfer } from './delivery-records.ts'
 import { createRelayTransfer } from './relay.ts'
-import { type ReadView, walk } from './walk.ts'
+import type { ReadView } from './walk.ts'
 
 const NOTE_KEY = name('note')
 
-/** The watcher, where another account's record has it, too, and this one is found. */
-const contestedBy = (
-  tables: Tables,
-  view: ReadView,
-  identityKey: string,
-  accountKey: string,
-): Watcher | undefined => {
-  const watchers = tables.accounts.get(name(accountKey), view)?.record.watchers
-  return watchers?.find((watcher) => watcher.identityKey === identityKey)
-}
-
-/** Watchers of these accounts that another account's record has, too, and by which that one is found. */
-const contestedIn = (tables: Tables, view: ReadView, accounts: readonly Records['account'][]) => {
-  const found: Records['contested'][] = []
-  for (const { accountKey, record } of accounts) {
-    for (const { identityKey } of record.watchers) {
-      const owner = tables.watchers.get(name(identityKey), view)
-      if (owner === undefined || owner === accountKey) continue
-      const watcher = contestedBy(tables, view, identityKey, owner)
-      if (watcher) found.push({ accountKey: owner, watcher })
-    }
-  }
-  return found
-}
-
-const notifyReaders = (
-  tables: Tables,
-  view: ReadView,
-): Pick<Readers, 'account' | 'contested' | 'request' | 'outbox'> => {
-  const accounts = walk(tables.accounts, view, (at, { record }) => ({
-    accountKey: at.toString(),
-    record,
-  }))
-  return {
-    account: accounts,
-    contested: {
-      async *read(from) {
-        for await (const { records, cursor } of accounts.read(from)) {
-          yield { records: contestedIn(tables, view, records), cursor }
-        }
-      },
-      size: async () => undefined,
-    },
-    request: walk(tables.requests, view, (at, expiresAt, now) =>
-      expiresAt > now ? { id: at.toString(), expiresAt } : undefined,
-    ),
-    outbox: walk(tables.outbox, view, (at, entry, now) =>
-      entry.expiresAt > now ? { place: at.readDoubleBE(), entry } : undefined,
-    ),
-  }
-}
-
 export const createLmdbTransfer = (
-  { env, kv }: { env: Env; kv: LmdbKv },
+  { env, kv, clock }: { env: Env; kv: LmdbKv; clock: Pick<Clock, 'now'> },
   rooms: Transferred,
-  parts: NotifyParts,
 ): Transfer => {
   const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
-  const { tables, outbox } = parts
-  const sent = createSentTransfer(env, parts)
   const mailboxes = createRelayTransfer(env, rooms.relay)
 
   const readers = (view: ReadView): Readers => ({
-    ...notifyReaders(tables, view),
-    ...sent.read(view),
     ...mailboxes.read(view),
-    ...readersOfRows(view.transaction ? kv.rowsAt(view.transaction) : kv),
+    ...readRooms(view.transaction ? kv.rowsAt(view.transaction) : kv),
   })
-
-  const write: Writers = {
-    ...writesByVerbs(rooms),
-    ...sent.write,
-    request: {
-      async write(records) {
-        for (const { id } of records) name(id)
-        await env.transaction(() => {
-          for (const request of records) rememberRequest(tables, request)
-        })
-        return []
-      },
-    },
-    outbox: {
-      async write(records) {
-        for (const { entry } of records) name(entry.id)
-        await env.transaction(() => outbox.restore(records))
-        return []
-      },
-    },
-    ...mailboxes.write,
-  }
 
   return {
     read: readers({}),
-    write,
+    write: { ...writeRooms(rooms, { kv, clock }), ...mailboxes.write },
     snapshot() {
       const view = env.snapshot()
       const { transaction } = view

@@ -1,6 +1,6 @@
 /** Commits of the port in Redis: batches as one argument of one script. */
 import { invariant } from '../../../platform/invariant.ts'
-import type { Batch, Kv, Outcome } from '../../kv.ts'
+import type { Batch, Kv, Outcome, Write } from '../../kv.ts'
 import { createCallBatcher } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
 import { kvCommit, kvRelieve } from '../lua/kv/commit.ts'
@@ -15,17 +15,20 @@ const CALL_OVERHEAD_BYTES = 64
 
 const sizeOf = ({ checks = [], writes }: Batch): number => checks.length + writes.length
 
+const RELIEVING: ReadonlySet<Write['kind']> = new Set(['remove', 'clear', 'delay', 'drop', 'replace'])
 /** What Redis does although it is full. */
 const relieves = ({ isRelief, writes }: Batch): boolean =>
-  isRelief || writes.every(({ kind }) => kind === 'remove' || kind === 'clear' || kind === 'delay')
+  isRelief || writes.every(({ kind }) => RELIEVING.has(kind))
 
 const ZERO = '0'.charCodeAt(0)
 
-/** The script answers what was done by all writes but puts, which are always done. */
+/** These are always done. */
+const SURE: ReadonlySet<Write['kind']> = new Set(['put', 'append', 'drop', 'replace'])
+/** The script answers what was done by all other writes. */
 const resultsOf = ({ writes }: Batch, digits: Buffer): number[] => {
   if (digits.length === 0) return new Array(writes.length).fill(1)
   let next = 0
-  return writes.map(({ kind }) => (kind === 'put' ? 1 : (digits[next++] ?? ZERO) - ZERO))
+  return writes.map(({ kind }) => (SURE.has(kind) ? 1 : (digits[next++] ?? ZERO) - ZERO))
 }
 
 /** Of the checks that did not hold the first one in the batch: the script has them in another order. */

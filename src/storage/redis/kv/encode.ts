@@ -2,7 +2,8 @@
 import { invariant } from '../../../platform/invariant.ts'
 import { HOUR_MS } from '../../../platform/units.ts'
 import { number } from '../../bytes.ts'
-import type { Batch, Check, SetName, Shape, Write } from '../../kv.ts'
+import type { Batch, Check, LineWrite, SetName, Shape, Write } from '../../kv.ts'
+import { leasedScore, memberOf, scoreOf } from './line.ts'
 import type { Packing } from './packing.ts'
 import { checkKey, escapedLength, homeOf, KEY_END, keysIn, NO_END, NONE } from './rows.ts'
 
@@ -12,7 +13,16 @@ const TTL_MARGIN_MS = HOUR_MS
 const ROW_OVERHEAD_BYTES = 24
 const BATCH_OVERHEAD_BYTES = 128
 
-const LETTERS: Record<Shape, string> = { cell: 'c', map: 'm', ordered: 'o', index: 'i', queue: 'q' }
+const ascii = (text: string): Buffer => Buffer.from(text, 'latin1')
+
+const LETTERS: Record<Shape, string> = {
+  cell: 'c',
+  map: 'm',
+  ordered: 'o',
+  index: 'i',
+  queue: 'q',
+  line: 'l',
+}
 
 /** Checks of one kind of one set, or its puts, or another write. */
 interface Group {
@@ -29,7 +39,7 @@ interface Group {
   /** Ms; 0: without an end. */
   ttl: number
   /** Of a queue. */
-  due: number | undefined
+  dues: number[]
 }
 
 /** A batch as the script takes it. */
@@ -84,7 +94,7 @@ const newGroup = ({ kind, set }: Check | Write, place: number): Group => ({
   nths: [],
   isRising: true,
   ttl: 0,
-  due: undefined,
+  dues: [],
 })
 
 const isBehind = (before: Buffer, row: Buffer): boolean => {
@@ -116,7 +126,20 @@ const keptValue = (one: Write, expiresAt: number | undefined): Buffer => {
   return ('value' in one && one.value) || NONE
 }
 
-const keyOf = (one: Check | Write): Buffer => ('id' in one ? one.id : 'key' in one ? one.key : NONE)
+const keyOf = (one: Check | Write): Buffer => {
+  if ('row' in one) return memberOf(one.row)
+  return 'id' in one ? one.id : 'key' in one ? one.key : NONE
+}
+
+/** What a write of a line says beside its member: a score, or the member that comes in its place. */
+const lineValues = (one: LineWrite): Buffer[] => {
+  if (one.kind === 'append') return [ascii(one.lease ? scoreOf(one.lease) : `${one.row.at}`)]
+  if (one.kind === 'replace') return [memberOf(one.next)]
+  return []
+}
+
+/** Of these, what a batch does to one set is one command. */
+const JOINING: ReadonlySet<Group['kind']> = new Set(['put', 'append', 'drop', 'replace'])
 
 /** Throws for what is no batch. `onceName`: of the answer that is kept, where one is wanted. */
 export const encodeBatch = (
@@ -138,10 +161,11 @@ export const encodeBatch = (
     const { kind, set } = one
     invariant(set.partition === partition, 'a batch keeps to its partition')
     const row = keyOf(one)
-    checkKey(set, row)
+    if (set.table.shape !== 'line') checkKey(set, row)
+    else if (set.subject !== '') throw new Error('A line is one set of its partition')
     const open = setOf(set)
     const isJoined =
-      open[which]?.kind === kind && set.table.shape !== 'cell' && (which === 'checks' || kind === 'put')
+      open[which]?.kind === kind && set.table.shape !== 'cell' && (which === 'checks' || JOINING.has(kind))
     const group = (isJoined && open[which]) || newGroup(one, open.place)
     if (!isJoined) {
       open[which] = group
@@ -156,6 +180,7 @@ export const encodeBatch = (
     if (!check) continue
     const group = groupFor(check, 'checks')
     group.nths.push(nth)
+    if (check.kind === 'free') group.values.push(ascii(`${leasedScore(check.now)}`))
     if (check.kind !== 'is') continue
     group.values.push(check.value)
     encoded.bytes += check.value.length
@@ -163,12 +188,18 @@ export const encodeBatch = (
   for (const one of writes) {
     const expiresAt = endOf(one)
     const group = groupFor(one, 'writes')
+    if ('row' in one) {
+      const values = lineValues(one)
+      for (const value of values) encoded.bytes += value.length + ROW_OVERHEAD_BYTES
+      group.values.push(...values)
+      continue
+    }
     const value = keptValue(one, expiresAt)
     group.values.push(value)
     encoded.bytes += value.length
     if (expiresAt !== undefined)
       group.ttl = Math.max(group.ttl, Math.max(1, Math.ceil(expiresAt - now)) + TTL_MARGIN_MS)
-    if ('at' in one) group.due = one.at
+    if ('at' in one) group.dues.push(one.at)
   }
   if (isOnce) encoded.oncePlace = keys.push(`${home}once:${onceName()}`)
   return encoded
@@ -190,11 +221,12 @@ const packSet = (into: Packing, { kind, shape, place }: Group): void => {
 
 const packCheck = (into: Packing, group: Group): void => {
   const { kind, shape, rows, values } = group
-  into.list(kind === 'is' ? 5 : 4)
+  const hasValues = kind === 'is' || kind === 'free'
+  into.list(hasValues ? 5 : 4)
   packSet(into, group)
   into.list(rows.length)
   for (const row of rows) packRow(into, shape, row)
-  if (kind !== 'is') return
+  if (!hasValues) return
   into.list(values.length)
   for (const value of values) into.bytes(value)
 }
@@ -233,8 +265,28 @@ const packPut = (into: Packing, group: Group): void => {
   into.whole(isRising ? 1 : 0)
 }
 
+/** Of appended rows the arguments of `ZADD`; of others members and what belongs to each, one after the other. */
+const packLine = (into: Packing, group: Group): void => {
+  const { kind, place, rows, values } = group
+  const isAppended = kind === 'append'
+  const share = values.length / rows.length
+  into.list(5)
+  into.ascii(isAppended ? 'put' : kind)
+  into.ascii(LETTERS.line)
+  into.whole(place)
+  into.ascii('0')
+  into.list(rows.length + values.length)
+  for (let nth = 0; nth < rows.length; nth++) {
+    if (isAppended) into.bytes(values[nth] ?? NONE)
+    into.bytes(rows[nth] ?? NONE)
+    if (isAppended) continue
+    for (let at = 0; at < share; at++) into.bytes(values[share * nth + at] ?? NONE)
+  }
+}
+
 const packWrite = (into: Packing, group: Group): void => {
-  const { shape, rows, values, ttl, due } = group
+  const { shape, rows, values, ttl, dues } = group
+  const [due] = dues
   into.list(7)
   packSet(into, group)
   into.ascii(`${ttl}`)
@@ -251,6 +303,7 @@ export const packBatch = (into: Packing, { checks, writes, oncePlace }: EncodedB
   into.list(writes.length)
   for (const group of writes) {
     if (group.kind === 'put') packPut(into, group)
+    else if (group.shape === 'line') packLine(into, group)
     else packWrite(into, group)
   }
 }

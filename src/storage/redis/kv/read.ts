@@ -2,6 +2,7 @@
 import type { ReadAnswer, ReadRequest, SetName } from '../../kv.ts'
 import { type Ask, createAsk, createCallBatcher } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
+import { isFreeAt, memberOf } from './line.ts'
 import { checkKey, escapedKey, KEY_END, keyOf, keysOf, NONE, rowOfMember, valueIn } from './rows.ts'
 
 /** Of one command. */
@@ -24,7 +25,7 @@ interface Rows {
 
 const NO_ROWS: Rows = { kind: 'cell', at: [], keys: [], nths: [] }
 
-type Range = Exclude<ReadRequest, { kind: 'get' }>
+type Range = Extract<ReadRequest, { kind: 'range' | 'count' }>
 
 const rowsIn = async (
   { client }: RedisConnection,
@@ -69,6 +70,14 @@ const orderedRow = async ({ client, prefix }: RedisConnection, set: SetName, key
   const end = Buffer.concat([bound(set, '(', key), BEHIND_KEY_END])
   const [member] = await client.zrangebylexBuffer(keyOf(prefix, set), start, end, 'LIMIT', 0, 1)
   return member && rowOfMember(member).value
+}
+
+const leaseOf = async (
+  { client, prefix }: RedisConnection,
+  { set, row, now }: Extract<ReadRequest, { kind: 'lease' }>,
+): Promise<ReadAnswer> => {
+  const score = await client.zscore(keyOf(prefix, set), memberOf(row))
+  return { kind: 'lease', isFree: score !== null && isFreeAt(Number(score), now) }
 }
 
 const rangeOf = async ({ client, prefix }: RedisConnection, request: Range): Promise<ReadAnswer> => {
@@ -126,7 +135,8 @@ export const createReads = (
       }
     }
     const readOther = async (request: ReadRequest, nth: number) => {
-      if (request.kind !== 'get') answers[nth] = await ask(() => rangeOf(redis, request))
+      if (request.kind === 'lease') answers[nth] = await ask(() => leaseOf(redis, request))
+      else if (request.kind !== 'get') answers[nth] = await ask(() => rangeOf(redis, request))
       else answers[nth] = { kind: 'get', value: await ask(() => orderedRow(redis, request.set, request.key)) }
     }
     // All are looked at before the first is sent: what throws here concerns this call alone.

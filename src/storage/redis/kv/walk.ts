@@ -2,6 +2,7 @@
 import { Cluster, type Redis } from 'ioredis'
 import type { PlacedRow, RawRow, RowPage, SetName, Table } from '../../kv.ts'
 import type { RedisConnection } from '../connection.ts'
+import { KEY_BYTES } from './line.ts'
 import { keyOf, keysOf, NONE, partitionOf, rowOfMember, valueIn } from './rows.ts'
 
 const SCAN_COUNT = 1_000
@@ -21,6 +22,7 @@ const pairsOf = (flat: readonly Buffer[]): [Buffer, Buffer][] =>
 /** The row of what a scan gives in pairs: key and value, or member and score. */
 const rowFound = (table: Table, name: Buffer, value: Buffer): RawRow => {
   if (table.shape === 'ordered') return rowOfMember(name)
+  if (table.shape === 'line') return { key: name.subarray(0, KEY_BYTES), value: name.subarray(KEY_BYTES) }
   return { key: name, value: table.shape === 'index' ? NONE : (valueIn(table, value) ?? NONE) }
 }
 
@@ -32,7 +34,7 @@ async function* rowsOfSet(redis: RedisConnection, set: SetName): AsyncIterable<P
   let cursor = '0'
   do {
     const [next, flat] = await redis.one(() =>
-      shape === 'index' || shape === 'ordered'
+      shape === 'index' || shape === 'ordered' || shape === 'line'
         ? client.zscanBuffer(at, cursor, 'COUNT', SCAN_COUNT)
         : client.hscanBuffer(at, cursor, 'COUNT', SCAN_COUNT),
     )
@@ -79,8 +81,18 @@ const cellsOf = async (redis: RedisConnection, sets: readonly SetName[]): Promis
   })
 }
 
-export async function* rows(redis: RedisConnection, table: Table): AsyncIterable<RowPage> {
-  for await (const sets of setsOf(redis, table)) {
+/** A line is one set in each of its partitions. */
+async function* linesIn(table: Table, partitions: readonly string[]): AsyncIterable<SetName[]> {
+  yield partitions.map((partition) => ({ table, partition, subject: '' }))
+}
+
+export async function* rows(
+  redis: RedisConnection,
+  table: Table,
+  partitions?: readonly string[],
+): AsyncIterable<RowPage> {
+  const all = table.shape === 'line' && partitions ? linesIn(table, partitions) : setsOf(redis, table)
+  for await (const sets of all) {
     if (table.shape === 'cell') yield { rows: await cellsOf(redis, sets), cursor: undefined }
     else
       for (const set of sets)

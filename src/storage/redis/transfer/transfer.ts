@@ -1,16 +1,16 @@
 /**
- * What Redis holds as records, and back (`../../transfer/transfer.ts`). Reading follows the lists that the stores keep, and walks
- * the keys where there are none (SCAN); writing uses the rooms' verbs where those are exact, and scripts otherwise.
+ * What Redis holds as records, and back (`../../transfer/transfer.ts`). Of the relay reading walks the keys (SCAN), and writing
+ * uses scripts.
  *
  * There is no snapshot: each record is as it was when it was read, and what changes meanwhile may be among
  * them or not.
  */
+import { systemClock } from '../../../platform/runtime/clock.ts'
 import type { Kv } from '../../kv.ts'
-import { readersOfRows } from '../../transfer/kv-readers.ts'
+import { readRooms, writeRooms } from '../../transfer/rooms.ts'
 import type { Readers, Transfer } from '../../transfer/transfer.ts'
-import { type Transferred, writesByVerbs } from '../../transfer/writes.ts'
+import type { Transferred } from '../../transfer/writes.ts'
 import type { RedisConnection } from '../connection.ts'
-import { createNotifyTransfer } from './notify.ts'
 import { createRelayTransfer } from './relay.ts'
 
 export const createRedisTransfer = (
@@ -19,17 +19,12 @@ export const createRedisTransfer = (
 ): Transfer => {
   const { client, prefix } = redis
   const mailboxes = createRelayTransfer(redis, rooms.relay)
-  const rest = createNotifyTransfer(redis)
   const noteKey = `${prefix}transfer`
-  const read: Readers = {
-    ...rest.read,
-    ...mailboxes.read,
-    ...readersOfRows(kv),
-  }
+  const read: Readers = { ...readRooms(kv), ...mailboxes.read }
 
   return {
     read,
-    write: { ...writesByVerbs(rooms), ...rest.write, ...mailboxes.write },
+    write: { ...writeRooms(rooms, { kv, clock: systemClock }), ...mailboxes.write },
     snapshot: () => ({ ...read, [Symbol.dispose]: () => {} }),
     async note() {
       return (await redis.one(() => client.get(noteKey))) ?? undefined

@@ -59,13 +59,16 @@ end`
  *
  * KEYS  of each batch those of its sets: one; of a queue the rows, then the order
  * ARGV  1 a MessagePack list, of each batch: place of its first key · a list: name of its `once` key among KEYS, or 0 ·
- *       checks · writes. A check: kind, shape, place of the key, rows, their values. A write: kind, shape, place of the key,
+ *       checks · writes. A check: kind, shape, place of the key, rows, their values; of `free` members, and of each the score of a
+ *       lease that ends now. A write: kind, shape, place of the key,
  *       ttl in ms or 0 as a text, and
  *         put, of a cell: value · of others: arguments of HSET or ZADD; of an ordered set then how long the rows are, and 1
  *                                 where each is behind the one before
+ *         put, of a line: arguments of ZADD
+ *         drop: members of a line · replace: members, each before the one that comes in its place
  *         others: row, value, when it is due or ''
  *       Places count from the first key of the batch on.
- * Returns of each batch a text with a digit for each write that is no put, or a list: place and value, or false, of each check
+ * Returns of each batch a text with a digit for each write that is no put and of no line, or a list: place and value, or false, of each check
  * that did not hold.
  */
 const COMMIT = `
@@ -75,10 +78,15 @@ local function failing(checks)
   local failures, at = nil, 0
   for _, check in ipairs(checks) do
     local kind, shape, place, rows, values = unpack(check)
-    local found = findAll(shape, KEYS[first + place], rows)
+    local found = kind ~= 'free' and findAll(shape, KEYS[first + place], rows) or {}
     for nth = 1, #rows do
       local value, holds = found[nth]
-      if kind == 'is' then holds = value == values[nth] else holds = (kind == 'present') == (value and true or false) end
+      if kind == 'is' then holds = value == values[nth]
+      elseif kind == 'free' then
+        local score = tonumber(call('ZSCORE', KEYS[first + place], rows[nth]) or nil)
+        holds = score and (score < 1e15 or score >= 2e15 or score <= tonumber(values[nth]))
+        value = false
+      else holds = (kind == 'present') == (value and true or false) end
       if not holds then
         failures = failures or {}
         failures[#failures + 1] = at
@@ -107,7 +115,7 @@ local function put(shape, key, ttl, args, lengths, rises)
     return
   end
   if shape == 'o' then putOrdered(key, args, lengths, rises)
-  else each(shape == 'i' and 'ZADD' or 'HSET', key, args) end
+  else each((shape == 'i' or shape == 'l') and 'ZADD' or 'HSET', key, args) end
   if ttl ~= '0' then live(key, ttl) end
 end
 
@@ -154,6 +162,16 @@ local function write(kind, shape, place, ttl, row, value, due)
   return 1
 end
 
+local function replaceAll(line, members)
+  for at = 1, #members, 2 do
+    local score = call('ZSCORE', line, members[at])
+    if score then
+      call('ZREM', line, members[at])
+      call('ZADD', line, score, members[at + 1])
+    end
+  end
+end
+
 local batches, answers = cmsgpack.unpack(ARGV[1]), {}
 for at = 1, #batches, 2 do
   first = batches[at]
@@ -165,6 +183,10 @@ for at = 1, #batches, 2 do
       local results = {}
       for _, one in ipairs(writes) do
         if one[1] == 'put' then put(one[2], KEYS[first + one[3]], unpack(one, 4))
+        elseif one[2] == 'l' then
+          local line = KEYS[first + one[3]]
+          if one[1] == 'drop' then each('ZREM', line, one[5])
+          else replaceAll(line, one[5]) end
         else results[#results + 1] = write(unpack(one)) end
       end
       answer = table.concat(results)

@@ -54,3 +54,95 @@ for at = 1, #KEYS, 2 do
 end
 return answers`,
 )
+
+/**
+ * What lines have that is due.
+ *
+ * KEYS  the line of each
+ * ARGV  1 now · of rows that come back: 2 and 3 the scores of leases, 4 and 5 of what was returned
+ * Returns two for each: how many rows are due, and the key of the first one; '' where one comes back.
+ */
+export const kvPeekLine = defineScript(
+  'KvPeekLine',
+  `
+local answers = {}
+for at, line in ipairs(KEYS) do
+  local back = redis.call('ZCOUNT', line, ARGV[2], ARGV[3]) + redis.call('ZCOUNT', line, ARGV[4], ARGV[5])
+  local due = redis.call('ZCOUNT', line, '-inf', ARGV[1])
+  local head = back == 0 and due > 0 and redis.call('ZRANGE', line, 0, 0)[1] or ''
+  answers[2 * at - 1] = back + due
+  answers[2 * at] = string.sub(head, 1, 8)
+end
+return answers`,
+)
+
+/**
+ * Leases what is due of lines, on a Redis that is full, too. What comes back is taken first.
+ *
+ * KEYS  the line of each
+ * ARGV  1 to 5 as above · 6 the score of the lease · 7 whether the first row may stand for more · from 8 of each how many at most
+ * Returns for each a list of members.
+ */
+export const kvTakePlaces = defineScript(
+  'KvTakePlaces',
+  WHEN_FULL,
+  `
+local bands = { { ARGV[2], ARGV[3] }, { ARGV[4], ARGV[5] }, { '-inf', ARGV[1] } }
+local answers = {}
+for at, line in ipairs(KEYS) do
+  local rows, taken, left = {}, {}, tonumber(ARGV[7 + at])
+  for _, band in ipairs(bands) do
+    if left <= 0 then break end
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', line, band[1], band[2], 'LIMIT', 0, left)) do
+      local weight = string.byte(member, 8)
+      if left <= 0 or weight > left and (at > 1 or #taken > 0 or ARGV[7] == '') then
+        left = 0
+        break
+      end
+      left = left - weight
+      rows[#rows + 1] = ARGV[6]
+      rows[#rows + 1] = member
+      taken[#taken + 1] = member
+    end
+  end
+  if #rows > 0 then redis.call('ZADD', line, unpack(rows)) end
+  answers[at] = taken
+end
+return answers`,
+)
+
+/**
+ * Ends leases, on a Redis that is full, too.
+ *
+ * KEYS  1 a line
+ * ARGV  1 the score that rows get · from 2 members, each before the score that it has
+ */
+export const kvReleasePlaces = defineScript(
+  'KvReleasePlaces',
+  WHEN_FULL,
+  `
+for at = 2, #ARGV, 2 do
+  local score = redis.call('ZSCORE', KEYS[1], ARGV[at])
+  if score and tonumber(score) == tonumber(ARGV[at + 1]) then redis.call('ZADD', KEYS[1], ARGV[1], ARGV[at]) end
+end`,
+)
+
+/**
+ * KEYS  lines
+ * Returns for each how many things its rows stand for.
+ */
+export const kvWeigh = defineScript(
+  'KvWeigh',
+  `
+local answers = {}
+for at, line in ipairs(KEYS) do
+  local sum, from = 0, 0
+  repeat
+    local members = redis.call('ZRANGE', line, from, from + 999)
+    for _, member in ipairs(members) do sum = sum + string.byte(member, 8) end
+    from = from + 1000
+  until #members < 1000
+  answers[at] = sum
+end
+return answers`,
+)

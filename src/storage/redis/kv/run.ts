@@ -1,0 +1,77 @@
+/** Verbs of the port in Redis: read, decide, commit with the check that what was read is so still. */
+import { ProtocolError } from '../../../protocol/errors.ts'
+import type { Check, Kv, PlacedVerb, ReadAnswer, ReadRequest, Write } from '../../kv.ts'
+import { groupBy } from '../group-by.ts'
+
+/** Of those that meet at one row one succeeds each time, so this many others were faster. */
+const MAX_ATTEMPTS = 1_000
+
+/** Rows of other partitions cannot be checked, and need not be: they are hints. */
+const addChecks = (checks: Check[], partition: string, request: ReadRequest, answer: ReadAnswer): void => {
+  const { set } = request
+  if (set.partition !== partition) return
+  if (answer.kind === 'range')
+    for (const { key, value } of answer.rows) checks.push({ kind: 'is', set, key, value })
+  if (request.kind === 'lease' && answer.kind === 'lease' && answer.isFree)
+    checks.push({ kind: 'free', set, row: request.row, now: request.now })
+  if (request.kind !== 'get' || answer.kind !== 'get') return
+  const { key } = request
+  if (answer.value === undefined) checks.push({ kind: 'absent', set, key })
+  else if (set.table.shape === 'index') checks.push({ kind: 'present', set, key })
+  else checks.push({ kind: 'is', set, key, value: answer.value })
+}
+
+const commitHints = async ({ commit }: Pick<Kv, 'commit'>, hints: readonly Write[], now: number) => {
+  const batches = [...groupBy(hints, ({ set }) => set.partition)].map(([partition, writes]) => ({
+    partition,
+    writes,
+  }))
+  if (batches.length > 0) await commit(batches, now)
+}
+
+/** Answers undefined where somebody else was faster. */
+const attempt = async <T>(
+  { read, commit }: Pick<Kv, 'read' | 'commit'>,
+  { partition, verb }: PlacedVerb<T>,
+  now: number,
+): Promise<{ answer: T } | undefined> => {
+  const checks: Check[] = []
+  const steps = verb()
+  let step = steps.next()
+  while (!step.done) {
+    const requests = step.value
+    const answers = requests.length > 0 ? await read(requests) : []
+    for (let nth = 0; nth < requests.length; nth++) {
+      const [request, answer] = [requests[nth], answers[nth]]
+      if (request && answer) addChecks(checks, partition, request, answer)
+    }
+    step = steps.next(answers)
+  }
+  const { answer, writes, hints = [], isRelief = false } = step.value
+  if (hints.length > 0) await commitHints({ commit }, hints, now)
+  if (writes.length === 0) return { answer }
+  const [outcome] = await commit([{ partition, checks, writes, isRelief }], now)
+  return outcome?.isDone ? { answer } : undefined
+}
+
+const runOne = async <T>(
+  kv: Pick<Kv, 'read' | 'commit' | 'inTurn'>,
+  placed: PlacedVerb<T>,
+  now: number,
+): Promise<T> => {
+  const first = await attempt(kv, placed, now)
+  if (first) return first.answer
+  return kv.inTurn(placed.partition, async () => {
+    for (let nth = 1; nth < MAX_ATTEMPTS; nth++) {
+      const next = await attempt(kv, placed, now)
+      if (next) return next.answer
+    }
+    throw new ProtocolError('unavailable', 'too many changes at once')
+  })
+}
+
+/** What they read leaves together, as all that is asked for in one turn does, and so do their commits. */
+export const createRun =
+  (kv: Pick<Kv, 'read' | 'commit' | 'inTurn'>): Kv['run'] =>
+  (verbs, now) =>
+    Promise.all(verbs.map((one) => runOne(kv, one, now)))
