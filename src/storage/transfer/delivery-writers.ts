@@ -31,7 +31,7 @@ import type { Notification, OutboxEntry } from '../../notify/store/store.ts'
 import { collapseDigest } from '../../notify/store/verbs/collapse.ts'
 import { groupBy, type Steps } from '../../notify/store/verbs/deps.ts'
 import { enterDue, makeRoom } from '../../notify/store/verbs/enqueue.ts'
-import { openChunks, openHistories } from '../../notify/store/verbs/open-rows.ts'
+import { beginHistories, openChunks, openHistories } from '../../notify/store/verbs/open-rows.ts'
 import { stateOf } from '../../notify/store/verbs/receipts.ts'
 import {
   ACCOUNTS,
@@ -82,7 +82,9 @@ type CopyRecord = Pick<Records['copy'], 'accountKey' | 'subscriptionId' | 'id' |
 const restoreCopies = <R extends CopyRecord>(partition: string, own: readonly RestoredCopy<R>[]) =>
   function* (): Verb<boolean> {
     const { accountKey = '', subscriptionId = '' } = own[0]?.record ?? {}
-    const history = (yield* openHistories(partition, new Map([[subscriptionId, 'all']]))).get(subscriptionId)
+    const histories = yield* openHistories(partition, new Map([[subscriptionId, 'all']]))
+    yield* beginHistories(partition, [{ accountKey, subscriptionId }], histories)
+    const history = histories.get(subscriptionId)
     if (!history || !isHeldBy(history.head, accountKey)) return { answer: false, writes: [] }
     const chunk = restoredChunkName(accountKey)
     const writes: Write[] = []

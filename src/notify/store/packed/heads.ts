@@ -1,6 +1,6 @@
 /**
- * The history of a subscription, in rows of many copies. Its *head* is there exactly as long as the subscription, and has
- * its newest copies; what is too much for it goes, all at once, to a *page* behind it.
+ * The history of a subscription, in rows of many copies. Its *head* is there from the first copy until the subscription ends,
+ * and has its newest copies; what is too much for it goes, all at once, to a *page* behind it.
  *
  *     head    sweptAt 6 · pagesUntil 6 · unread in pages 4 · holder: length 2, text · copies
  *     page    copies

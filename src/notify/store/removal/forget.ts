@@ -49,12 +49,12 @@ const forgetRow = (partition: string, accountKey: string) =>
 const changeHints = async <V>(
   { kv, clock }: Pick<VerbDeps, 'kv' | 'clock'>,
   typed: TypedTable<V>,
-  change: (value: V, set: TableSet<V>) => Write | undefined,
+  change: (value: V, set: TableSet<V>, key: Buffer) => Write | undefined,
 ): Promise<void> => {
   for await (const { rows } of kv.rows(typed.table)) {
     const writes = rows.flatMap((row) => {
       const { partition, subject } = row.set
-      return change(typed.valueOf(row), typed.in(partition, subject)) ?? []
+      return change(typed.valueOf(row), typed.in(partition, subject), row.key) ?? []
     })
     const batches = writes.map((write) => ({ partition: write.set.partition, writes: [write] }))
     if (batches.length > 0) await kv.commit(batches, clock.now())
@@ -63,7 +63,9 @@ const changeHints = async <V>(
 
 /** Hints of what the account had. A request counts still, without saying whose it was. */
 const forgetHints = async (deps: VerbDeps, accountKey: string): Promise<void> => {
-  await changeHints(deps, TOPIC_OWNERS, ([owner], set) => (owner === accountKey ? set.remove() : undefined))
+  await changeHints(deps, TOPIC_OWNERS, ([owner], set, key) =>
+    owner === accountKey ? set.remove(key) : undefined,
+  )
   await changeHints(deps, COPY_OWNERS, ([owner], set) => (owner === accountKey ? set.remove() : undefined))
   await changeHints(deps, REQUEST_OWNERS, ([owner, expiresAt], set) =>
     owner === accountKey ? set.put({ value: ['', expiresAt], expiresAt }) : undefined,

@@ -90,8 +90,8 @@ const sweepHistory = (due: DueHistory, now: number, limit: number) =>
     const soonest = Math.min(inPages.soonest, countInHead(inHead.rest).soonest)
     const next = Buffer.from(inHead.rest)
     const isEmpty = soonest === Number.POSITIVE_INFINITY
-    setSweptAt(next, isEmpty ? 0 : soonest)
-    const writes = [leaves, ...inPages.writes, cell.put({ value: next })]
+    if (!isEmpty) setSweptAt(next, soonest)
+    const writes = [leaves, ...inPages.writes, isEmpty ? cell.remove() : cell.put({ value: next })]
     if (!isEmpty) writes.push(list.put({ key: historyDueKey(soonest, subscriptionId), value: true }))
     return { answer: inPages.removed + inHead.removed, writes, isRelief: true }
   }

@@ -4,23 +4,12 @@ import type { Verb, Write } from '../../../storage/kv.ts'
 import { ask, read, runOne } from '../../../storage/table.ts'
 import { entryWrites, newEntries } from '../outbox/line.ts'
 import { type KeptAccountRow, liveRequests } from '../packed/account-rows.ts'
-import { newHead } from '../packed/heads.ts'
 import type { AccountCommit, AccountRecord, Subscription } from '../records.ts'
 import type { NotifyStore } from '../store.ts'
 import type { VerbDeps } from './deps.ts'
-import { ownerHints } from './owners.ts'
+import { forgetTopics, ownerHints } from './owners.ts'
 import { type AskedRequest, askedOf, knownRequest, rememberedWith, requestsOf } from './requests.ts'
-import {
-  ACCOUNTS,
-  DUE,
-  dueKey,
-  HEADS,
-  LAST_OF_KEY,
-  PAGES,
-  partitionOf,
-  SUBSCRIBERS,
-  TOPICS,
-} from './tables.ts'
+import { ACCOUNTS, DUE, dueKey, HEADS, LAST_OF_KEY, PAGES, partitionOf, SUBSCRIBERS } from './tables.ts'
 
 export const EMPTY_RECORD: AccountRecord = { subscriptions: [], watchers: [] }
 type Refusal = Exclude<Awaited<ReturnType<NotifyStore['commit']>>, 'committed'>
@@ -39,7 +28,6 @@ const stays = (a: Subscription) => (b: Subscription) =>
 const ended = (partition: string, accountKey: string, one: Subscription, next: AccountRecord): Write[] => {
   const has = (is: (other: Subscription) => boolean) => next.subscriptions.some(is)
   return [
-    ...(has(({ topic }) => topic === one.topic) ? [] : [TOPICS.in(partition).remove(name(one.topic))]),
     ...(has(({ domain }) => domain === one.domain)
       ? []
       : [SUBSCRIBERS.in(partition, one.domain).remove(name(accountKey))]),
@@ -53,14 +41,8 @@ const ended = (partition: string, accountKey: string, one: Subscription, next: A
   ]
 }
 
-const begun = (partition: string, accountKey: string, one: Subscription, old: AccountRecord): Write[] => {
-  const isNew = !old.subscriptions.some(({ id }) => id === one.id)
-  return [
-    TOPICS.in(partition).put({ key: name(one.topic), value: true }),
-    SUBSCRIBERS.in(partition, one.domain).put({ key: name(accountKey), value: true }),
-    ...(isNew ? [HEADS.in(partition, one.id).put({ value: newHead(accountKey) })] : []),
-  ]
-}
+const begun = (partition: string, accountKey: string, { domain }: Subscription): Write =>
+  SUBSCRIBERS.in(partition, domain).put({ key: name(accountKey), value: true })
 
 /** What brings the rows from the old record to the next one. */
 const indexWrites = (
@@ -73,7 +55,7 @@ const indexWrites = (
   for (const one of old.subscriptions)
     if (!next.subscriptions.some(stays(one))) writes.push(...ended(partition, accountKey, one, next))
   for (const one of next.subscriptions)
-    if (!old.subscriptions.some(stays(one))) writes.push(...begun(partition, accountKey, one, old))
+    if (!old.subscriptions.some(stays(one))) writes.push(begun(partition, accountKey, one))
   return writes
 }
 
@@ -113,7 +95,7 @@ interface Committing {
 }
 
 const commitVerb = (deps: VerbDeps, { commit, asked, partition }: Committing) =>
-  function* (): Verb<Refusal | { version: number }> {
+  function* (): Verb<Refusal | { version: number; ended: readonly Subscription[] }> {
     const { accountKey, expectedVersion, record } = commit
     const cell = ACCOUNTS.in(partition, accountKey)
     const [{ value: old }] = yield* ask([cell.get()])
@@ -144,7 +126,10 @@ const commitVerb = (deps: VerbDeps, { commit, asked, partition }: Committing) =>
     if (!isEmpty) writes.push(cell.put({ value: next }))
     else if (old) writes.push(cell.remove())
     writes.push(...entryWrites(partition, entries, deps.nextPlace))
-    return { answer: { version: next.version }, writes, hints: [...hints, ...remembered.hints] }
+    const ended = former.subscriptions.filter(
+      ({ topic }) => !record.subscriptions.some((one) => one.topic === topic),
+    )
+    return { answer: { version: next.version, ended }, writes, hints: [...hints, ...remembered.hints] }
   }
 
 export const createAccounts = (deps: VerbDeps): Pick<NotifyStore, 'account' | 'commit'> => ({
@@ -169,6 +154,7 @@ export const createAccounts = (deps: VerbDeps): Pick<NotifyStore, 'account' | 'c
     if (typeof answer === 'string') return answer
     deps.accounts.put(accountKey, { version: answer.version, record: commit.record })
     if (outbox.length > 0) deps.ring()
+    await forgetTopics(deps, accountKey, answer.ended)
     return 'committed'
   },
 })

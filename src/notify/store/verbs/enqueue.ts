@@ -25,7 +25,7 @@ import type { NotifyStore } from '../store.ts'
 import { type Collapse, collapseDigest, lastOfKey, openCollapse } from './collapse.ts'
 import { placeBytes, type Steps, type VerbDeps } from './deps.ts'
 import { keep } from './notifications.ts'
-import { OpenHistory, openHistories } from './open-rows.ts'
+import { beginHistories, OpenHistory, openHistories } from './open-rows.ts'
 import { chunksOf, copyOwner, HEADS, HISTORIES_DUE, PAGES, partitionOf, referenceOf } from './tables.ts'
 
 type Target = Parameters<NotifyStore['enqueue']>[1][number]
@@ -99,6 +99,7 @@ function* openTargets(
       if (head) histories.set(id, new OpenHistory(head))
     }
   }
+  yield* beginHistories(partition, targets, histories)
   const unsure = targets.flatMap(({ subscriptionId }, nth) => {
     const [head, id] = [histories.get(subscriptionId)?.head, ids[nth]]
     return head && id && pagesUntil(head) >= sentAt ? [{ subscriptionId, id }] : []

@@ -7,13 +7,14 @@ import type { Subscription } from '../records.ts'
 import type { NotifyStore } from '../store.ts'
 import { lookAtDue } from './accounts.ts'
 import { placeBytes, type VerbDeps } from './deps.ts'
-import { ACCOUNTS, DUE, PARTITIONS, partitionOf, SUBSCRIBERS, TOPICS } from './tables.ts'
+import { liveOwners } from './owners.ts'
+import { ACCOUNTS, DUE, PARTITIONS, partitionOf, SUBSCRIBERS, topicOwners } from './tables.ts'
 
 /** Beyond its share, so that most pages take one look. */
 const SPARE_KEYS = 8
 
 interface Share {
-  set: TableSet<true>
+  set: Pick<TableSet<unknown>, 'keys'>
   from: Buffer | undefined
   to: Buffer | undefined
   keys: Buffer[]
@@ -57,7 +58,7 @@ const firstOf = (shares: readonly Share[]): Share | undefined => {
 /** Keys of all sets in one order, in bytes, in pieces. */
 async function* merged(
   kv: Pick<Kv, 'read'>,
-  sets: readonly TableSet<true>[],
+  sets: readonly Share['set'][],
   { from, to, limit }: { from?: Buffer | undefined; to?: Buffer | undefined; limit: number },
 ): AsyncGenerator<Buffer[]> {
   const shares = sets.map((set): Share => ({ set, from, to, keys: [], next: 0, isWhole: false }))
@@ -126,12 +127,17 @@ export const createLists = ({ kv }: Pick<VerbDeps, 'kv'>): Lists => ({
   subscriberCount: (domain) => countOf(kv, domain),
   countSubscribers: async (domain, most) => Math.min(most, await countOf(kv, domain)),
 
-  topics: (page) =>
-    pageOf(
-      kv,
-      inAll((partition) => TOPICS.in(partition)),
-      page,
-    ),
+  async topics({ after, limit }) {
+    const found: string[] = []
+    const from = after === undefined ? undefined : behind(name(after))
+    for await (const keys of merged(kv, topicOwners, { from, limit })) {
+      const topics = keys.map(String)
+      const owners = await liveOwners(kv, topics)
+      found.push(...topics.filter((_, nth) => owners[nth]))
+      if (found.length >= limit) break
+    }
+    return found.slice(0, limit)
+  },
 
   async accountsDue(now, limit) {
     const found: string[] = []

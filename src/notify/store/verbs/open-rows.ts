@@ -11,13 +11,14 @@ import {
   findInHead,
   findInPage,
   flagged,
+  newHead,
   pagesUntil,
   setPages,
   unreadInPages,
 } from '../packed/heads.ts'
 import { chunkIn, type ReceiptPlace, referenceIn } from '../packed/line-rows.ts'
 import type { Steps } from './deps.ts'
-import { chunksOf, HEADS, PAGES } from './tables.ts'
+import { ACCOUNTS, chunksOf, HEADS, PAGES } from './tables.ts'
 
 /** Pages of a history: more than anybody has. */
 export const MAX_PAGES = 100_000
@@ -169,4 +170,20 @@ export function* openHistories(partition: string, wanted: WantedCopies): Steps<M
   for (const [nth, id] of paged.entries())
     for (const { key, value } of pages[nth] ?? []) open.get(id)?.pages.push({ key, value, isChanged: false })
   return open
+}
+
+/** Adds those that get their first copy, and so have no head yet: their accounts say that the subscriptions are there. */
+export function* beginHistories(
+  partition: string,
+  wanted: readonly { accountKey: string; subscriptionId: string }[],
+  open: Map<string, OpenHistory>,
+): Steps<void> {
+  const missing = wanted.filter(({ subscriptionId }) => !open.has(subscriptionId))
+  if (missing.length === 0) return
+  const accounts = yield* ask(missing.map(({ accountKey }) => ACCOUNTS.in(partition, accountKey).get()))
+  for (const [nth, { accountKey, subscriptionId }] of missing.entries()) {
+    const { subscriptions = [] } = accounts[nth]?.value?.record ?? {}
+    if (subscriptions.some(({ id }) => id === subscriptionId))
+      open.set(subscriptionId, new OpenHistory(newHead(accountKey)))
+  }
 }

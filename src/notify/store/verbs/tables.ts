@@ -10,7 +10,6 @@
  * | notify.accountRequests | n | digest of the account | until when they last, one of them | requests that are too many for the row |
  * | notify.accountDue | n | | when the first thing of an account expires, account | – |
  * | notify.subscriber | n | domain | account | – |
- * | notify.topic | n | | notify topic | – |
  * | notify.head | n | subscription | | its newest copies (`../packed/heads.ts`) |
  * | notify.page | n | subscription | until which `sentAt`, a copy in it | older copies |
  * | notify.historyDue | n | | when a copy of a subscription expires, subscription | – |
@@ -21,7 +20,7 @@
  * | notify.notification | m | notification | | the notification |
  * | notify.notificationDue | m | | when it expires, when it was sent, notification | – |
  * | notify.sent | s | domain, or none for all | when it was sent, notification | – |
- * | notify.topicOwner | o | notify topic | | account, subscription |
+ * | notify.topicOwner | o | | notify topic | account, subscription |
  * | notify.watcherOwner | o | identity key | | accounts, the last one first, and until when |
  * | notify.request | o | id or token of a request | | account, until when |
  * | notify.copyOwner | o | copy | | account, subscription |
@@ -37,6 +36,7 @@ import { type Codec, NOTHING, textBehind } from '../../../storage/codec.ts'
 import { defineTable } from '../../../storage/table.ts'
 import { ACCOUNT } from '../packed/account-rows.ts'
 import { REFERENCE_BYTES } from '../packed/heads.ts'
+import { idLength, packId, unpackId } from '../packed/ids.ts'
 import { KEPT_ENTRY, LINE_VALUE } from '../packed/line-rows.ts'
 import type { NotificationName } from '../receipts.ts'
 import type { Notification } from '../records.ts'
@@ -59,6 +59,17 @@ const ownJson = <V>(): Codec<V> => ({
 /** Where a topic or a copy leads. */
 export type OwnerNames = [accountKey: string, subscriptionId: string]
 
+/** `id of the subscription · account key` */
+const OWNER_NAMES: Codec<OwnerNames> = {
+  encodeBehind(free, [accountKey, subscriptionId]) {
+    const id = packId(subscriptionId)
+    const kept = textBehind(free + id.length, accountKey)
+    kept.set(id, free)
+    return kept
+  },
+  decode: (kept) => [kept.toString('utf8', idLength(kept, 0)), unpackId(kept, 0)],
+}
+
 /** The last copy with a collapse key: packed, and where its receipt is. */
 export interface LastOfKey {
   copyId: string
@@ -70,7 +81,6 @@ export const DELIVERY_TABLES = {
   REQUESTS: defineTable({ name: 'notify.accountRequests', shape: 'ordered', codec: bytes, ends: true }),
   DUE: defineTable({ name: 'notify.accountDue', shape: 'index', codec: NOTHING }),
   SUBSCRIBERS: defineTable({ name: 'notify.subscriber', shape: 'index', codec: NOTHING }),
-  TOPICS: defineTable({ name: 'notify.topic', shape: 'index', codec: NOTHING }),
   HEADS: defineTable({ name: 'notify.head', shape: 'cell', codec: bytes }),
   PAGES: defineTable({ name: 'notify.page', shape: 'ordered', codec: bytes }),
   HISTORIES_DUE: defineTable({ name: 'notify.historyDue', shape: 'index', codec: NOTHING }),
@@ -86,12 +96,7 @@ export const DELIVERY_TABLES = {
   NOTIFICATIONS: defineTable({ name: 'notify.notification', shape: 'cell', codec: ownJson<Notification>() }),
   NOTIFICATIONS_DUE: defineTable({ name: 'notify.notificationDue', shape: 'index', codec: NOTHING }),
   SENT: defineTable({ name: 'notify.sent', shape: 'index', codec: NOTHING }),
-  TOPIC_OWNERS: defineTable({
-    name: 'notify.topicOwner',
-    shape: 'cell',
-    codec: ownJson<OwnerNames>(),
-    ends: true,
-  }),
+  TOPIC_OWNERS: defineTable({ name: 'notify.topicOwner', shape: 'ordered', codec: OWNER_NAMES }),
   WATCHER_OWNERS: defineTable({
     name: 'notify.watcherOwner',
     shape: 'cell',
@@ -107,7 +112,7 @@ export const DELIVERY_TABLES = {
   COPY_OWNERS: defineTable({
     name: 'notify.copyOwner',
     shape: 'cell',
-    codec: ownJson<OwnerNames>(),
+    codec: OWNER_NAMES,
     ends: true,
   }),
 }
@@ -116,7 +121,6 @@ export const {
   REQUESTS,
   DUE,
   SUBSCRIBERS,
-  TOPICS,
   HEADS,
   PAGES,
   HISTORIES_DUE,
@@ -173,7 +177,12 @@ export const dueKey = (at: number, accountKey: string): Buffer =>
 
 const HINT_PARTITIONS = partitionsOf('o')
 const hintPartition = (text: string): string => HINT_PARTITIONS[crc32(text) % PARTITION_COUNT] ?? ''
-export const topicOwner = (topic: string) => TOPIC_OWNERS.in(hintPartition(topic), topic)
+/** Of all topics. */
+export const topicOwners = HINT_PARTITIONS.map((partition) => TOPIC_OWNERS.in(partition))
+export const topicOwner = (topic: string) => ({
+  set: TOPIC_OWNERS.in(hintPartition(topic)),
+  key: name(topic),
+})
 export const watcherOwner = (identityKey: string) =>
   WATCHER_OWNERS.in(hintPartition(identityKey), identityKey)
 export const requestOwner = (id: string) => REQUEST_OWNERS.in(hintPartition(id), id)

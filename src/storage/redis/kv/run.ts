@@ -5,6 +5,8 @@ import { groupBy } from '../group-by.ts'
 
 /** Of those that meet at one row one succeeds each time, so this many others were faster. */
 const MAX_ATTEMPTS = 1_000
+/** What a verb throws again and again is thrown. */
+const MAX_MISFITS = 10
 
 /** Rows of other partitions cannot be checked, and need not be: they are hints. */
 const addChecks = (checks: Check[], partition: string, request: ReadRequest, answer: ReadAnswer): void => {
@@ -29,12 +31,14 @@ const commitHints = async ({ commit }: Pick<Kv, 'commit'>, hints: readonly Write
   if (batches.length > 0) await commit(batches, now)
 }
 
-/** Answers undefined where somebody else was faster. */
+/** `error`: what it threw, which may be because rows that were read at different moments do not fit together. */
+type Attempt<T> = { answer: T } | { error: unknown } | 'somebody else was faster'
+
 const attempt = async <T>(
   { read, commit }: Pick<Kv, 'read' | 'commit'>,
   { partition, verb }: PlacedVerb<T>,
   now: number,
-): Promise<{ answer: T } | undefined> => {
+): Promise<Attempt<T>> => {
   const checks: Check[] = []
   const steps = verb()
   let step = steps.next()
@@ -45,13 +49,17 @@ const attempt = async <T>(
       const [request, answer] = [requests[nth], answers[nth]]
       if (request && answer) addChecks(checks, partition, request, answer)
     }
-    step = steps.next(answers)
+    try {
+      step = steps.next(answers)
+    } catch (error) {
+      return { error }
+    }
   }
   const { answer, writes, hints = [], isRelief = false } = step.value
   if (hints.length > 0) await commitHints({ commit }, hints, now)
   if (writes.length === 0) return { answer }
   const [outcome] = await commit([{ partition, checks, writes, isRelief }], now)
-  return outcome?.isDone ? { answer } : undefined
+  return outcome?.isDone ? { answer } : 'somebody else was faster'
 }
 
 const runOne = async <T>(
@@ -60,11 +68,15 @@ const runOne = async <T>(
   now: number,
 ): Promise<T> => {
   const first = await attempt(kv, placed, now)
-  if (first) return first.answer
+  if (typeof first === 'object' && 'answer' in first) return first.answer
   return kv.inTurn(placed.partition, async () => {
+    let misfits = 0
     for (let nth = 1; nth < MAX_ATTEMPTS; nth++) {
       const next = await attempt(kv, placed, now)
-      if (next) return next.answer
+      if (next === 'somebody else was faster') continue
+      if ('answer' in next) return next.answer
+      misfits += 1
+      if (misfits === MAX_MISFITS) throw next.error
     }
     throw new ProtocolError('unavailable', 'too many changes at once')
   })
