@@ -1,5 +1,5 @@
-// `node scripts/build-code.mjs FOLDER`: serves from the bundle in dist/cli until it is ready, with its data in FOLDER, and
-// leaves beside the bundle what V8 compiled for that. A process of its own: it is to compile what a server needs, no more.
+// `node scripts/build-code.mjs DIST DATA`: serves from the bundle in DIST until it is ready, with its data in DATA, and leaves
+// beside the bundle what V8 compiled for that. A process of its own: it is to compile what a server needs, no more.
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
