@@ -56,7 +56,7 @@ const isFresh = () => {
 }
 
 /**
- * In CommonJS, the only form whose compiled code can be kept. `import.meta.url` lies as deep as in `src/cli`. Without
+ * In CommonJS, the only form for which V8 makes a code cache. `import.meta.url` lies as deep as in `src/cli`. Without
  * indentation, which every start would read. Names stay, so that stack traces tell them, in lines short enough to be found;
  * source maps would have to be read at each start.
  */
@@ -80,16 +80,16 @@ const bundleProgram = async (dist) => {
   })
 }
 
-/** In place, where the program finds `#crypto`. Where no server can be started while it is built, later starts compile for themselves. */
-const keepCode = () => {
+/** In place, where the program finds `#crypto`. Where the build can start no server there is no code cache, and starts take longer. */
+const writeCodeCache = () => {
   const data = mkdtempSync(join(tmpdir(), 'belfry-build-'))
   try {
-    const script = join(import.meta.dirname, 'build-code.mjs')
+    const script = join(import.meta.dirname, 'write-code-cache.mjs')
     // What is configured here is for the server that will run, not for this one.
     const { PATH } = process.env
     const options = { cwd: data, env: { PATH }, encoding: 'utf8', timeout: 30_000 }
     const { status, stderr } = spawnSync(process.execPath, [script, resolvePath('dist'), data], options)
-    if (status !== 0) process.stderr.write(`The compiled code of the program is not kept: ${stderr}\n`)
+    if (status !== 0) process.stderr.write(`There is no code cache, so starts take longer: ${stderr}\n`)
   } finally {
     rmSync(data, { recursive: true, force: true })
   }
@@ -121,7 +121,7 @@ if (process.argv.includes('--if-stale') && isFresh()) {
       makeExecutable(next)
       rmSync('dist', { recursive: true, force: true })
       renameSync(next, 'dist')
-      keepCode()
+      writeCodeCache()
     } else {
       process.exitCode = status ?? 1
     }

@@ -1,7 +1,7 @@
 /**
- * The program as the build leaves it: one file, so that a start does not look for two thousand, and beside it what V8 had
- * compiled of it after a start, which saves a third of the next start. Only the V8 that wrote that code can use it, which V8
- * checks itself; without it, it compiles as ever.
+ * The program as the build leaves it: one file, so that a start does not look for two thousand, and beside it V8's code cache
+ * of it after a start, which saves a third of the next start. V8 takes a code cache only from the same V8 under the same flags,
+ * which it checks itself; otherwise it compiles the file as if there were none.
  */
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -11,20 +11,23 @@ import { constants, Script } from 'node:vm'
 import type { run } from './program.ts'
 
 const BUNDLE = 'program.cjs'
-const CODE = `program-${version}-${arch}.code`
+const CODE_CACHE = `program-${version}-${arch}.cache`
 
 interface Bundle {
-  /** V8 took the code that lay beside it. */
-  isCompiled: boolean
+  /** V8 took the code cache that lay beside it. */
+  hasCodeCache: boolean
   start(): { run: typeof run }
   /** Leaves what V8 has compiled so far to later starts. */
-  keepCode(): void
+  writeCodeCache(): void
 }
 
-/** Undefined when it was not built, or no longer with this code: then the bundle was changed by hand, and V8 would not know. */
-const codeFor = (bundle: URL, code: URL): Buffer | undefined => {
+/**
+ * Undefined when there is none, or an older one than the bundle, which was changed by hand then: V8 compares nothing but the
+ * length of the source.
+ */
+const readCodeCache = (bundle: URL, cache: URL): Buffer | undefined => {
   try {
-    return statSync(code).mtimeMs >= statSync(bundle).mtimeMs ? readFileSync(code) : undefined
+    return statSync(cache).mtimeMs >= statSync(bundle).mtimeMs ? readFileSync(cache) : undefined
   } catch {
     return undefined
   }
@@ -41,22 +44,23 @@ export const openBundle = (folder: URL): Bundle | undefined => {
   } catch {
     return undefined
   }
-  const code = new URL(CODE, folder)
-  const cachedData = codeFor(bundle, code)
+  const cache = new URL(CODE_CACHE, folder)
+  const cachedData = readCodeCache(bundle, cache)
   const script = new Script(`(function(exports,require,module,__filename){${source}\n})`, {
     filename,
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     ...(cachedData && { cachedData }),
   })
   return {
-    isCompiled: cachedData !== undefined && script.cachedDataRejected === false,
+    hasCodeCache: cachedData !== undefined && script.cachedDataRejected === false,
     start() {
+      // The build makes the bundle of ./program.ts.
       const module = { exports: {} as { run: typeof run } }
       script.runInThisContext()(module.exports, createRequire(bundle), module, filename)
       return module.exports
     },
-    keepCode() {
-      writeFileSync(code, script.createCachedData())
+    writeCodeCache() {
+      writeFileSync(cache, script.createCachedData())
     },
   }
 }

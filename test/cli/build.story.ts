@@ -40,11 +40,11 @@ const command = async (dir: string) => {
   const env = { PATH: process.env.PATH, npm_config_cache: join(dir, 'npm'), npm_config_offline: 'true' }
   return (await run('npx', ['--yes', 'belfry'], { cwd: dir, env })).stdout
 }
-/** In a process of its own: V8 takes code only under the flags under which it was compiled. */
-const isCompiled = async (dir: string) => {
+/** In a process of its own: V8 takes a code cache only under the flags under which it was made. */
+const hasCodeCache = async (dir: string) => {
   const folder = pathToFileURL(`${resolve(dir, 'dist/cli')}/`).href
   const open = `import('${folder}bundle.js').then(({ openBundle }) =>
-    console.log(openBundle(new URL('${folder}')).isCompiled))`
+    console.log(openBundle(new URL('${folder}')).hasCodeCache))`
   return (await run(process.execPath, ['--eval', open])).stdout
 }
 const built = (dir: string) => stat(join(dir, 'dist/cli/main.js'))
@@ -83,15 +83,15 @@ it.concurrent('a build that lost the bundle of the API page is not fresh', async
   expect((await stat(join(dir, 'dist/api-page/reference.js.gz'))).size).toBeGreaterThan(500_000)
 })
 
-it.concurrent('a start takes the code that the build kept, unless the bundle was changed after it', async () => {
+it.concurrent('a start takes the code cache of the build, unless the bundle was changed after it', async () => {
   await using place = await checkout()
   const { dir } = place
-  expect(await isCompiled(dir)).toBe('true\n')
-  expect(await isCompiled('.')).toBe('true\n')
+  expect(await hasCodeCache(dir)).toBe('true\n')
+  expect(await hasCodeCache('.')).toBe('true\n')
   const bundle = join(dir, 'dist/cli/program.cjs')
   await writeFile(bundle, (await readFile(bundle, 'utf8')).replace('first', 'third'))
   const later = new Date(Date.now() + 1_000)
   await utimes(bundle, later, later)
-  expect(await isCompiled(dir)).toBe('false\n')
+  expect(await hasCodeCache(dir)).toBe('false\n')
   expect(await command(dir)).toBe('third')
 })

@@ -1,5 +1,5 @@
-// `node scripts/build-code.mjs DIST DATA`: serves from the bundle in DIST until it is ready, with its data in DATA, and leaves
-// beside the bundle what V8 compiled for that. A process of its own: it is to compile what a server needs, no more.
+// `node scripts/write-code-cache.mjs DIST DATA`: serves from the bundle in DIST until it is ready, with its data in DATA, and
+// leaves V8's code cache beside the bundle. A process of its own: the cache is to have what a server needs, no more.
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
@@ -11,4 +11,4 @@ const bundle = openBundle(folder)
 // Said once, when it is ready.
 process.stdout.write = () => process.emit('SIGTERM', 'SIGTERM')
 await bundle.start().run(['serve', '--port', '0', '--metrics', 'off', '--log-level', 'error', '--data', data])
-bundle.keepCode()
+bundle.writeCodeCache()
