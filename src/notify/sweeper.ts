@@ -33,7 +33,10 @@ export const createSweeper = (deps: {
       for (const accountKey of fresh) {
         if (signal.aborted) return
         tried.add(accountKey)
-        await service.expire(accountKey)
+        // One that cannot be read must not hold up those that are due after it.
+        await service
+          .expire(accountKey)
+          .catch((err) => log.error({ err }, 'An account was not swept; the next sweep tries again'))
       }
       meter.count('notify_swept_total', { kind: 'account' }, fresh.length)
       if (due.length < ACCOUNT_BATCH_SIZE || fresh.length === 0) return

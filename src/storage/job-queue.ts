@@ -15,6 +15,7 @@ import * as z from 'zod'
 import type { Job, JobOutcome, JobQueue } from '../platform/jobs/job-queue.ts'
 import { behind, endOf, key, name, number } from './bytes.ts'
 import { json, NOTHING } from './codec.ts'
+import { type DamagedRow, ifWhole } from './damaged-row.ts'
 import type { Batch, Check, Kv, Write } from './kv.ts'
 import { defineTable, read } from './table.ts'
 
@@ -176,16 +177,20 @@ const workVerbs = (state: JobState): Pick<JobQueue, 'add' | 'take' | 'complete'>
   async take({ queue, limit, now, until }) {
     const { table } = JOB_TABLES.waiting
     const jobs: Job[] = []
+    const damaged: DamagedRow[] = []
     for (let round = 0; round < MAX_TAKE_ROUNDS && jobs.length < limit; round++) {
       const lease = { limit: limit - jobs.length, now, until }
       const taken = await state.kv.take({ table, partitions: [queue] }, lease)
       for (const { partition, id, value } of taken) {
         const set = { table, partition, subject: '' }
-        const job = JOB_TABLES.waiting.valueOf({ set, key: id, value })
-        if (job.expiresAt > now) jobs.push(job)
+        const open = () => JOB_TABLES.waiting.valueOf({ set, key: id, value })
+        const job = ifWhole(open, (error) => void damaged.push(error))
+        if (job && job.expiresAt > now) jobs.push(job)
       }
       if (taken.length < lease.limit) break
     }
+    // The others are not held up by it. It is leased, too, and said when it comes back alone.
+    if (jobs.length === 0 && damaged[0]) throw damaged[0]
     return jobs
   },
 

@@ -1,5 +1,5 @@
 /** The number of what is kept and how, in both engines. A change that this code could not read again makes it one more. */
-export const STORE_FORMAT = 3
+export const STORE_FORMAT = 4
 
 /** The store is not one that may be served from: the message is one sentence for the operator. */
 export class StoreRefused extends Error {

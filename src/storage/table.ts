@@ -12,6 +12,7 @@
 import { ProtocolError } from '../protocol/errors.ts'
 import { checksum, textChecksum } from './checksum.ts'
 import type { Codec } from './codec.ts'
+import { DamagedRow } from './damaged-row.ts'
 import type {
   Batch,
   Check,
@@ -26,14 +27,6 @@ import type {
   Table,
   Write,
 } from './kv.ts'
-
-/** A row that cannot be what was written. */
-export class DamagedRow extends Error {
-  constructor(table: Table, reason: string) {
-    super(`A row of the table ${table.name} is damaged: ${reason}`)
-    this.name = 'DamagedRow'
-  }
-}
 
 const VERSION = 1
 /** Version and checksum. */
@@ -142,15 +135,15 @@ const opened = <V>(
   value: Buffer,
 ): V => {
   if (table.shape === 'index') return codec.decode(NO_VALUE)
-  if (value.length < HEAD_BYTES) throw new DamagedRow(table, 'it is too short')
-  if (value[0] !== VERSION) throw new DamagedRow(table, `it has the version ${value[0]}`)
+  if (value.length < HEAD_BYTES) throw new DamagedRow(table.name, 'it is too short')
+  if (value[0] !== VERSION) throw new DamagedRow(table.name, `it has the version ${value[0]}`)
   const content = value.subarray(HEAD_BYTES)
   if (value.readUInt32BE(1) !== checksum(content, checksum(key, ofSet())))
-    throw new DamagedRow(table, 'its checksum is another one')
+    throw new DamagedRow(table.name, 'its checksum is another one')
   try {
     return codec.decode(content)
   } catch (error) {
-    throw new DamagedRow(table, error instanceof Error ? error.message : String(error))
+    throw new DamagedRow(table.name, error instanceof Error ? error.message : String(error))
   }
 }
 

@@ -11,6 +11,7 @@ import { lmdb, type TestStores } from '../support/stores.ts'
 import { drain, notification, target } from './notify-samples.ts'
 import { client, hex, message, textsOf, topic, waitingTopics } from './relay-samples.ts'
 import { contentOf, copyAll, furnish, HOUR } from './transfer-samples.ts'
+import { address, seenIn } from './transfer-seen.ts'
 import {
   wholeApp,
   wholeJob,
@@ -19,8 +20,6 @@ import {
   wholeTasks,
   wholeWebhook,
 } from './transfer-whole.ts'
-
-const address = `eip155:0x${'ab'.repeat(20)}`
 
 const COPIES = 454
 const UNREAD = 450
@@ -39,78 +38,6 @@ const keepsInBackup = async ({ transfer }: TestStores) => {
         expect(TABLES[table].parse(JSON.parse(JSON.stringify(record))), table).toEqual(record)
       }
     }
-  }
-}
-
-/** What clients of the rooms see of it, beside the records themselves. */
-const seenIn = async (
-  { keys, notify, relay, jobQueue, contacts, mq, operator, archive }: TestStores,
-  now: number,
-) => {
-  const page = { after: null, limit: 1_000, unreadFirst: true, now }
-  return {
-    identities: [await keys.identity('did:key:a'), await keys.identity('did:key:a', 'eip155:0x0')],
-    invites: [await keys.invite('eip155:0xa'), await keys.invite('eip155:0xd')],
-    app: await notify.appByTopic('subscribe topic of b.example'),
-    owners: [await notify.topicOwner(hex('notify two')), await notify.watcherOwner('did:key:w')],
-    record: (await notify.account(address)).record,
-    subscribers: (await notify.subscribers('app.example', { limit: 100 })).map(
-      ({ accountKey }) => accountKey,
-    ),
-    topics: await notify.topics({ limit: 100 }),
-    due: (await notify.accountsDue(now, 100)).sort(),
-    history: await notify.history('one', page),
-    copy: await notify.deliveredById('copy of n0 for two'),
-    unread: await notify.unreadCounts(['one', 'three', 'ended']),
-    sent: await Promise.all(
-      ['n0', 'n3', 'n5', 'n6', 'c1', 'c2', 'cancelled', 'late', 'waits'].map(async (id) => {
-        const one = { ...notification(id), ...(await notify.notification('project', 'app.example', id)) }
-        return {
-          notification: one,
-          counts: await notify.receiptCounts(one),
-          // In the order of the engine.
-          receipts: (await notify.receipts(one, { limit: 10 })).sort((a, b) =>
-            a.account < b.account ? -1 : 1,
-          ),
-          clicks: await notify.clicks(one),
-          copyClicks: await notify.copyClicks(one, `copy of ${id} for one`),
-        }
-      }),
-    ),
-    listed: new Set(
-      (await notify.notifications('project', { limit: 1_000 })).notifications.map(({ id }) => id),
-    ),
-    asked: [await notify.wasCommitted(hex('request'), now), await notify.wasCommitted('none', now)],
-    pending: await Promise.all(
-      ['a', 'b', 'left', 'never'].map((one) => textsOf(relay, client(one), topic('box'), { now })),
-    ),
-    owned: await Promise.all(
-      ['owner', 'a'].map((one) => textsOf(relay, client(one), topic('owned'), { now })),
-    ),
-    webhooks: (await notify.webhooks('project')).webhooks,
-    approvals: await Promise.all(['open', 'named', 'given one 60'].map((id) => operator.approval(id))),
-    chain: await operator.chain('project', 'one-1'),
-    log: await operator.microblocks('project', 'one-1', { after: 0, limit: 100 }),
-    dead: await jobQueue.list('calls', { group: 'g', dead: true, limit: 10 }),
-    jobs: [await jobQueue.count('calls', 'h'), (await jobQueue.count('calls', 'g')).dead],
-    watches: (await relay.watches([client('a'), client('b')], now, true)).toSorted((a, b) =>
-      a.url < b.url ? -1 : 1,
-    ),
-    installations: await contacts.installations('eip155:0xa', now),
-    nonces: [await contacts.nonce('eip155:0xa'), await contacts.nonce('did:key:a')],
-    attended: await Promise.all(
-      ['default', 'vault.csc'].map((domain) => mq.attendedUntil({ domain, hashDID: 'reader' }, now)),
-    ),
-    archived: await archive.page(topic('box'), {
-      ...{ origin: hex('archived three'), direction: 'backward', limit: 10, maxBytes: 1_000, now },
-    }),
-    tags: await archive.tags(now, 100),
-    waiting: await waitingTopics(relay, client('many'), now),
-    joined: [
-      await relay.topicsOf(client('a'), { limit: 10 }),
-      (await relay.topicsOf(client('many'), { limit: 1_000 })).length,
-      await relay.isSubscribed(client('left'), topic('box')),
-    ],
   }
 }
 

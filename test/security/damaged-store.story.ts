@@ -18,12 +18,14 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { StartError } from '../../src/server/config/start-error.ts'
 import { openEmbedded } from '../../src/server/stores/embedded.ts'
-import { checkStoreFile } from '../../src/storage/lmdb/file-check.ts'
+import { checkStoreFile } from '../../src/storage/lmdb/file-check/check.ts'
 import { STORE_FORMAT } from '../../src/storage/store-format.ts'
 import { become, handOne, record, subscription } from '../contract/notify-samples.ts'
 import { client, message, T, topic } from '../contract/relay-samples.ts'
 
 const PAGE_BYTES = 4_096
+/** In a meta page. */
+const TRANSACTION_AT = 152
 const ATTEMPTS = 10
 let home: string
 /** A store that has been in use, with values that are longer than a page, and pages that have become free. */
@@ -69,9 +71,26 @@ it('the store is for its owner only', () => {
 
 it('a sound store passes, every page of it looked at', async () => {
   const { pages, ...outcome } = await check(sound)
-  expect(outcome).toEqual({ damage: undefined, isComplete: true })
+  expect(outcome).toMatchObject({ damage: undefined, isComplete: true, repairs: [] })
   expect(pages).toBeGreaterThan(500)
   await (await openEmbedded(copyOf().dir))[Symbol.asyncDispose]()
+})
+
+it('a bit that turned in the number of the newest transaction, or of the one before it, is seen', async () => {
+  const { file } = copyOf()
+  const handle = openSync(file, 'r+')
+  const bytes = readFileSync(file)
+  for (const page of [0, 1]) {
+    for (let bit = 0; bit < 64; bit++) {
+      const at = page * PAGE_BYTES + TRANSACTION_AT + (bit >> 3)
+      const byte = bytes[at] ?? 0
+      writeSync(handle, Uint8Array.of(byte ^ (1 << (bit & 7))), 0, 1, at)
+      const { damage, isBehind } = await check(file)
+      expect({ page, bit, isSeen: damage !== undefined || isBehind }).toEqual({ page, bit, isSeen: true })
+      writeSync(handle, Uint8Array.of(byte), 0, 1, at)
+    }
+  }
+  closeSync(handle)
 })
 
 it('a store that is too large for the time that there is passes as far as it was looked at', async () => {

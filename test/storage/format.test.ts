@@ -7,7 +7,7 @@ import { composeServer } from '../../src/server/compose.ts'
 import { configWith } from '../../src/server/config/config.ts'
 import { StartError } from '../../src/server/config/start-error.ts'
 import { name } from '../../src/storage/bytes.ts'
-import { ROWS, type Rows } from '../../src/storage/lmdb/bytes.ts'
+import { ROWS } from '../../src/storage/lmdb/bytes.ts'
 import { openEnv } from '../../src/storage/lmdb/env.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { STORE_FORMAT } from '../../src/storage/store-format.ts'
@@ -24,7 +24,7 @@ it.each(OTHERS)('LMDB, format %i', async (format, age) => {
   const path = mkdtempSync(join(tmpdir(), 'belfry-format-'))
   await (await openLmdb({ path }))[Symbol.asyncDispose]()
   const env = openEnv(path)
-  const table: Rows<number> = env.openDB({ name: 'store', ...ROWS })
+  const table = env.openDB<number, Buffer>({ name: 'store', ...ROWS })
   await env.transaction(() => void table.put(name('format'), format))
   await env.close()
   await expect(openLmdb({ path })).rejects.toThrow(sentence(format, age))

@@ -11,7 +11,7 @@ import {
 } from '../../platform/budgets/token-buckets.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { number } from '../bytes.ts'
-import { BYTES, type Bytes } from './bytes.ts'
+import type { Bytes } from './checked-rows.ts'
 import type { Env } from './env.ts'
 
 const LASTING_BUCKET_S = 86_400
@@ -21,7 +21,7 @@ const WRITE_DELAY_MS = 5_000
 const keyOf = (name: string): string => createHash('sha256').update(name).digest('base64url').slice(0, 27)
 
 export const createLmdbBuckets = (env: Env, clock: Clock): Buckets & AsyncDisposable => {
-  const table: Bytes = env.openDB({ name: 'buckets', ...BYTES })
+  const table: Bytes = env.bytes('buckets')
   const fullAt = createBucketMemory()
   for (const { key, value } of table.getRange({})) fullAt.put(key.toString(), value.readDoubleBE())
   const buckets = createBuckets(clock, fullAt)

@@ -1,12 +1,7 @@
-/** LMDB's databases of bytes. */
-import type { Database } from 'lmdb'
-
-/** A table whose keys and values are plain bytes. */
-export type Bytes = Database<Buffer, Buffer>
-/** A table whose keys are plain bytes; values are msgpack. */
-export type Rows<V> = Database<V, Buffer>
+/** LMDB's databases, as the engine opens them. */
 
 export const BYTES = { keyEncoding: 'binary', encoding: 'binary' } as const
+/** Values are msgpack: of the one table that any version reads. */
 export const ROWS = { keyEncoding: 'binary', encoding: 'msgpack' } as const
 
 /** For tables that are sets: the key says it all. */

@@ -1,13 +1,20 @@
 import { closeSync, constants, mkdirSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { open, type RootDatabase, type Transaction } from 'lmdb'
+import { type Database, open, type RootDatabase, type Transaction } from 'lmdb'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { BYTES, type Bytes } from './bytes.ts'
+import type { DamagedRow } from '../damaged-row.ts'
+import { BYTES } from './bytes.ts'
+import { type Bytes, createByteRows, createObjectRows, type Rows } from './checked-rows.ts'
 import { createWriteCheck } from './write-check.ts'
 
 /** What the stores use of LMDB: tables, and transactions that are durable when their promise resolves. */
 export interface Env {
+  /** A database without checksums: for the table that says which format the others have. */
   openDB: RootDatabase['openDB']
+  /** A table of bytes. */
+  bytes(table: string): Bytes
+  /** A table of values. */
+  rows<V>(table: string): Rows<V>
   /**
    * Runs `work` alone, then commits. What throws before its first write leaves nothing; LMDB does not roll back what
    * was written before a throw. Rejects with `unavailable` when the commit fails, or the disk has no room for one: nothing
@@ -116,7 +123,7 @@ const allocateReadersFile = (path: string): void => {
 const OWNER_ONLY = { permissionsMode: 0o600 }
 
 /** `measured` keeps the handles of tables between two calls. */
-const reusableBytesOf = (env: RootDatabase, measured: Map<string, Bytes>): number => {
+const reusableBytesOf = (env: RootDatabase, measured: Map<string, Database<Buffer, Buffer>>): number => {
   for (const name of env.getKeys()) {
     if (typeof name === 'string' && !measured.has(name)) measured.set(name, env.openDB({ name, ...BYTES }))
   }
@@ -138,8 +145,30 @@ const otherProcesses = (env: RootDatabase): number[] => {
   return [...new Set(pids)].filter((pid) => Number.isInteger(pid) && pid !== process.pid)
 }
 
-/** Throws the file system's error, or one with its number, where there is no room. */
-export const openEnv = (path: string): Env => {
+/** Rows that are told of, at most. */
+const MAX_TOLD_ROWS = 1_000
+
+/** What sweeps and workers meet again and again is told once. */
+const sayOnce = (tell: (error: DamagedRow) => void) => {
+  const told = new Set<string>()
+  return (error: DamagedRow, key: Buffer): void => {
+    const name = `${error.message} ${key.toString('latin1')}`
+    if (told.has(name) || told.size >= MAX_TOLD_ROWS) return
+    told.add(name)
+    tell(error)
+  }
+}
+
+const placesIn = (env: RootDatabase, tell: (error: DamagedRow) => void) => {
+  const onDamagedRow = sayOnce(tell)
+  return (table: string) => ({ openDB: env.openDB.bind(env), table, onDamagedRow })
+}
+
+/**
+ * `onDamagedRow` is called for each row that is found damaged, once, before whoever read it gets the error.
+ * Throws the file system's error, or one with its number, where there is no room.
+ */
+export const openEnv = (path: string, onDamagedRow: (error: DamagedRow) => void = () => {}): Env => {
   allocateReadersFile(path)
   const refusedBy = createWriteCheck(path)
   const atOnce = refusedBy()
@@ -157,14 +186,17 @@ export const openEnv = (path: string): Env => {
   })
   const snapshots = new Set<Transaction>()
   const listeners = new Set<(cause: unknown) => void>()
-  const measured = new Map<string, Bytes>()
+  const measured = new Map<string, Database<Buffer, Buffer>>()
   const { pass, isBroken, fail, lost } = createFuse(() => env.useReadTransaction().done())
+  const placeOf = placesIn(env, onDamagedRow)
   const failed = (reason: unknown): ProtocolError => {
     for (const listener of listeners) listener(reason)
     return new ProtocolError('unavailable', 'the store could not write', { cause: reason })
   }
   return {
     openDB: env.openDB.bind(env),
+    bytes: (table) => createByteRows(placeOf(table)),
+    rows: (table) => createObjectRows(placeOf(table)),
     async transaction(work) {
       const refusal = isBroken() ? undefined : refusedBy()
       if (refusal) throw failed(refusal)

@@ -4,6 +4,7 @@
  * Every promise of a store resolves after the data reached the disk; transactions that are asked for while one is
  * being written become durable together, in order. After `[Symbol.asyncDispose]` calls are refused with `unavailable`.
  */
+import { join } from 'node:path'
 import { type Clock, systemClock } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
@@ -15,6 +16,7 @@ import { StoreRefused } from '../store-format.ts'
 import type { Stores } from '../stores.ts'
 import { createLmdbBuckets } from './buckets.ts'
 import { openEnv } from './env.ts'
+import { type FileCheck, repairStoreFile } from './file-check/check.ts'
 import { createLmdbKv } from './kv/engine.ts'
 import { createLmdbNotify, createNotifyParts } from './notify/store.ts'
 import { createLmdbRelayAdmin } from './relay/admin.ts'
@@ -43,7 +45,7 @@ const refuseFailedCommit = (path: string) => (error: unknown) => {
 }
 
 /** Throws `StoreRefused` for a file that is damaged where it was looked at. */
-const checkFile = async ({ path, log }: OpenLmdbOptions): Promise<void> => {
+const checkFile = async ({ path, log }: OpenLmdbOptions): Promise<FileCheck> => {
   const begun = performance.now()
   const check = await prepareStoreFile(path, {
     timeoutMs: CHECK_TIMEOUT_MS,
@@ -52,12 +54,28 @@ const checkFile = async ({ path, log }: OpenLmdbOptions): Promise<void> => {
   const took = { pages: check.pages, ms: Math.round(performance.now() - begun) }
   if (check.isComplete) log?.debug(took, 'The store was looked at')
   else log?.warn(took, 'The store is too large to be looked at in time; the rest of it was not')
+  if (check.isBehind)
+    log?.warn(
+      {},
+      'The last commit is not in the meta pages of the store: it failed, or the device did; the one before it counts',
+    )
+  return check
+}
+
+/** Turns back bits of rows that had turned. This process is the only one that has the store. */
+const repair = ({ path, log }: OpenLmdbOptions, check: FileCheck): void => {
+  if (!repairStoreFile(join(path, 'data.mdb'), check)) return
+  for (const { title, at } of check.repairs)
+    log?.warn(
+      { at },
+      `A bit of a row of ${title} had turned on the disk, and was turned back: look after the device`,
+    )
 }
 
 /** Throws `StoreRefused` for a store that may not be served from. */
 export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
-  await checkFile(options)
-  const env = openEnv(options.path)
+  const check = await checkFile(options)
+  const env = openEnv(options.path, (err) => options.log?.error({ err }, err.message))
   // Leases and claims are in memory, so two processes on one directory would deliver everything twice. LMDB knows its
   // readers and forgets the dead ones: no lock file that outlives a crash.
   const others = env.others()
@@ -66,6 +84,7 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
     throw new StoreRefused(`The data directory ${options.path} is in use by process ${others.join(', ')}.`)
   }
   try {
+    repair(options, check)
     await claimFormat(env).catch(refuseFailedCommit(options.path))
   } catch (error) {
     await env.close()

@@ -1,7 +1,7 @@
 /** How full the disk is that holds the store, and why it takes no write. */
 import { statfsSync } from 'node:fs'
 import type { Space, StoreSpace } from '../../platform/budgets/watermark.ts'
-import { BYTES, type Bytes } from './bytes.ts'
+import type { Bytes } from './checked-rows.ts'
 import type { Env } from './env.ts'
 import { MIN_FREE_BYTES } from './write-check.ts'
 
@@ -45,7 +45,7 @@ export const failedCommitReason = (cause: unknown, path: string): string => {
 }
 
 export const createLmdbSpace = (env: Env, path: string): StoreSpace => {
-  const probe: Bytes = env.openDB({ name: 'probe', ...BYTES })
+  const probe: Bytes = env.bytes('probe')
 
   return {
     async measure(): Promise<Space> {

@@ -7,11 +7,12 @@
 import { existsSync } from 'node:fs'
 import { chmod, link, mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import type { Database } from 'lmdb'
 import { name } from '../bytes.ts'
 import { checkStoreFormat, STORE_FORMAT, StoreRefused } from '../store-format.ts'
-import { ROWS, type Rows } from './bytes.ts'
+import { ROWS } from './bytes.ts'
 import { type Env, openEnv } from './env.ts'
-import { checkStoreFile, type FileCheck } from './file-check.ts'
+import { checkStoreFile, type FileCheck } from './file-check/check.ts'
 
 const FORMAT_KEY = name('format')
 
@@ -34,7 +35,7 @@ const moveInto = async (from: string, to: string): Promise<void> => {
   }
 }
 
-const formatTable = (env: Env): Rows<number> => env.openDB({ name: 'store', ...ROWS })
+const formatTable = (env: Env): Database<number, Buffer> => env.openDB({ name: 'store', ...ROWS })
 
 const makeStore = async (path: string): Promise<void> => {
   const draft = `${path}.new`
@@ -79,6 +80,5 @@ export const claimFormat = async (env: Env): Promise<void> => {
   const table = formatTable(env)
   const stored: unknown = table.get(FORMAT_KEY)
   // What has no number is from before there were numbers, which is the first format.
-  if (stored === undefined) await env.transaction(() => void table.put(FORMAT_KEY, STORE_FORMAT))
-  else checkStoreFormat(stored)
+  checkStoreFormat(stored ?? 1)
 }

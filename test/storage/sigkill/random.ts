@@ -15,7 +15,7 @@ export const PARTITIONS = { together: ['a', 'b', 'c'], alone: ['d', 'e', 'f'] }
 export const ALL_PARTITIONS = Object.values(PARTITIONS).flat()
 
 /** Mulberry32: whole numbers below a bound. */
-const createRandom = (seed: number) => {
+export const createRandom = (seed: number) => {
   let state = seed
   return (bound: number): number => {
     state = (state + 0x6d2b79f5) | 0

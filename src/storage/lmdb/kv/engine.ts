@@ -14,8 +14,8 @@
 import type { Transaction } from 'lmdb'
 import { createKeyedLock } from '../../../platform/concurrency/keyed-lock.ts'
 import { endOf, key, number } from '../../bytes.ts'
+import { ifWhole } from '../../damaged-row.ts'
 import type { Kv, RowSource, SetName, Table, Taken } from '../../kv.ts'
-import { BYTES } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { commit } from './commit.ts'
 import { answer } from './read.ts'
@@ -51,7 +51,7 @@ const dueIn = (kv: KvState, set: SetName, now: number, limit: number): Due[] => 
     const at = keyAt(set, id)
     const lease = kv.leases.get(leaseKey(set, at))
     if (lease !== undefined && lease > now) continue
-    const value = rowsOf(kv, set.table).get(at)
+    const value = ifWhole(() => rowsOf(kv, set.table).get(at))
     if (!value || endIn(set.table, value) <= now) continue
     found.push({ set, due: value.readDoubleBE(0), id, value: bodyOf(set.table, value) })
   }
@@ -107,7 +107,7 @@ export const createLmdbKv = (env: Env, tables: readonly Table[]): LmdbKv => {
   const kv: KvState = {
     env,
     databases: new Map(),
-    ends: env.openDB({ name: 'kv.ends', ...BYTES }),
+    ends: env.bytes('kv.ends'),
     leases: new Map(),
     volatile: createVolatileRows(),
     listeners: new Map(),
@@ -118,11 +118,7 @@ export const createLmdbKv = (env: Env, tables: readonly Table[]): LmdbKv => {
     commit: (batches, now) => commit(kv, batches, now),
     take: async (queue, lease) => take(kv, queue, lease),
     rows: (table, after) => rows(kv, table, after),
-    async size(table) {
-      // Kept by LMDB at the root of the table: no counting.
-      const { entryCount = 0 }: { entryCount?: number } = rowsOf(kv, table).getStats()
-      return entryCount
-    },
+    size: async (table) => rowsOf(kv, table).size(),
     rowsAt: (transaction) => ({
       read: async (requests) => requests.map((request) => answer(kv, request, transaction)),
       rows: (table, after) => rows(kv, table, after, transaction),

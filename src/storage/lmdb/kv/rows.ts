@@ -2,7 +2,8 @@
 import type { Transaction } from 'lmdb'
 import { key, name, number } from '../../bytes.ts'
 import type { Range, SetName, Table } from '../../kv.ts'
-import { BYTES, type Bytes, PRESENT } from '../bytes.ts'
+import { PRESENT } from '../bytes.ts'
+import type { Bytes } from '../checked-rows.ts'
 import type { Env } from '../env.ts'
 import type { VolatileRows } from './volatile-rows.ts'
 
@@ -24,7 +25,7 @@ export interface KvState {
 const openDatabase = (kv: KvState, database: string): Bytes => {
   const known = kv.databases.get(database)
   if (known) return known
-  const opened: Bytes = kv.env.openDB({ name: database, ...BYTES })
+  const opened: Bytes = kv.env.bytes(database)
   kv.databases.set(database, opened)
   return opened
 }

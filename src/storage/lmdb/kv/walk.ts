@@ -3,8 +3,9 @@ import type { Transaction } from 'lmdb'
 import { MIB_BYTES } from '../../../platform/units.ts'
 import { fromBase64url, toBase64url } from '../../../protocol/bytes.ts'
 import { behind, number } from '../../bytes.ts'
+import { ifWhole } from '../../damaged-row.ts'
 import type { PlacedRow, SetName, Table } from '../../kv.ts'
-import type { Bytes } from '../bytes.ts'
+import type { Bytes } from '../checked-rows.ts'
 import { removeRow } from './commit.ts'
 import { bodyOf, endIn, IS_QUEUE, type KvState, leaseKey, NONE, NUMBER_BYTES, rowsOf } from './rows.ts'
 
@@ -66,11 +67,11 @@ export async function* rows(kv: KvState, table: Table, after?: string, transacti
 const sweepRow = (kv: KvState, entry: Buffer, now: number): string | undefined => {
   const rest = entry.subarray(NUMBER_BYTES)
   const end = rest.indexOf(0)
-  const shape = kv.ends.get(entry)?.equals(IS_QUEUE.true) ? 'queue' : 'ordered'
+  const shape = ifWhole(() => kv.ends.get(entry))?.equals(IS_QUEUE.true) ? 'queue' : 'ordered'
   const table: Table = { name: rest.toString('utf8', 0, end), shape, ends: true, isVolatile: false }
   kv.ends.remove(entry)
   const at = rest.subarray(end + 1)
-  const value = rowsOf(kv, table).get(at)
+  const value = ifWhole(() => rowsOf(kv, table).get(at))
   if (!value || endIn(table, value) > now) return undefined
   const { set, key: id } = placeOf(table, at)
   removeRow(kv, set, id)

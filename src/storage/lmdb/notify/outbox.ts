@@ -1,5 +1,6 @@
 import type { NotifyStore, OutboxEntry } from '../../../notify/store/store.ts'
 import { endOf, name, number } from '../../bytes.ts'
+import { ifWhole } from '../../damaged-row.ts'
 import type { Env } from '../env.ts'
 import { createHeap } from '../heap.ts'
 import type { Tables } from './tables.ts'
@@ -80,11 +81,7 @@ const entryVerbs = (
     }
   },
 
-  async outboxSize() {
-    // Kept by LMDB at the root of the table: no counting.
-    const { entryCount = 0 }: { entryCount?: number } = state.outbox.getStats()
-    return entryCount
-  },
+  outboxSize: async () => state.outbox.size(),
 
   async write(work) {
     const removed: number[] = []
@@ -125,16 +122,17 @@ const leaseVerbs = (state: OutboxState): Pick<Outbox, 'takeOutbox' | 'isFree' | 
       const n = state.free.pop()
       if (n === undefined) break
       if (state.held.has(n) || state.leaving.has(n)) continue
-      const entry = state.outbox.get(number(n))
+      const entry = ifWhole(() => state.outbox.get(number(n)))
       if (!entry) continue
       hold(state, n, until)
       taken.push(entry)
     }
     if (taken.length < limit) {
       const start = endOf(number(state.position))
-      for (const { key: at, value } of state.outbox.getRange({ start, limit: limit - taken.length })) {
+      // Behind one that is damaged others wait.
+      for (const { key: at, value } of state.outbox.getSoundRange({ start, limit: limit - taken.length })) {
         state.position = at.readDoubleBE()
-        if (state.leaving.has(state.position)) continue
+        if (!value || state.leaving.has(state.position)) continue
         hold(state, state.position, until)
         taken.push(value)
       }

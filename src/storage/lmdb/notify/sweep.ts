@@ -1,4 +1,5 @@
 import { endOf, key, number } from '../../bytes.ts'
+import { ifWhole } from '../../damaged-row.ts'
 import { PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
 import { notificationKey } from './copies.ts'
@@ -15,12 +16,13 @@ interface SweepDeps {
 const sweepGone = (deps: SweepDeps, limit: number): number => {
   let swept = 0
   for (const at of [...deps.tables.gone.getKeys({ limit })]) {
-    const rest = [...deps.tables.copies.getRange({ start: at, end: endOf(at), limit: limit - swept })]
-    for (const { key: copy, value } of rest) {
+    const rest = [...deps.tables.copies.getKeys({ start: at, end: endOf(at), limit: limit - swept })]
+    for (const copy of rest) {
       const id = copy.subarray(17)
+      const value = ifWhole(() => deps.tables.copies.get(copy))
       deps.tables.copies.remove(copy)
       deps.tables.copyIds.remove(id)
-      deps.tables.expiry.remove(expiryKey(value[1], 'copy', id))
+      if (value) deps.tables.expiry.remove(expiryKey(value[1], 'copy', id))
     }
     swept += rest.length
     if (swept >= limit) break
@@ -42,36 +44,40 @@ const sweepReceipts = (deps: SweepDeps, limit: number): number => {
 }
 
 const removeNotification = (deps: SweepDeps, m: Buffer) => {
-  const notification = deps.tables.notifications.get(m)
+  const notification = ifWhole(() => deps.tables.notifications.get(m))
   if (!notification) return
   const at = notificationKey(notification)
   deps.tables.notifications.remove(m)
   // Another one may have taken the id after this one expired.
-  if (deps.tables.notificationIds.get(at) === m.readDoubleBE()) deps.tables.notificationIds.remove(at)
+  if (ifWhole(() => deps.tables.notificationIds.get(at)) === m.readDoubleBE())
+    deps.tables.notificationIds.remove(at)
   for (const place of sentKeys(notification, m.readDoubleBE())) deps.tables.sent.remove(place)
   deps.tables.receiptsGone.put(m, PRESENT)
 }
 
 /** The key may have been used again since. */
 const removeCollapsing = (deps: SweepDeps, at: Buffer, expiresAt: number) => {
-  if (deps.tables.collapsing.get(at)?.[1] === expiresAt) deps.tables.collapsing.remove(at)
+  if (ifWhole(() => deps.tables.collapsing.get(at))?.[1] === expiresAt) deps.tables.collapsing.remove(at)
 }
 
 const removeCopy = (deps: SweepDeps, id: Buffer) => {
-  const row = deps.tables.copyIds.get(id)
+  const row = ifWhole(() => deps.tables.copyIds.get(id))
   if (!row) return
   const [n, sentAt, withdrawnUntil] = row
   deps.tables.copyIds.remove(id)
   if (withdrawnUntil !== undefined) return
   const unread = key(number(n), Buffer.from([1]), number(sentAt), id)
-  if (!deps.tables.copies.get(unread)) {
+  const isUnread = ifWhole(() => deps.tables.copies.get(unread)) !== undefined
+  deps.tables.copies.remove(unread)
+  if (!isUnread) {
     deps.tables.copies.remove(key(number(n), Buffer.from([0]), number(sentAt), id))
     return
   }
-  deps.tables.copies.remove(unread)
-  const subscriptionId = deps.tables.numbers.get(number(n))
+  const subscriptionId = ifWhole(() => deps.tables.numbers.get(number(n)))
   const subscription =
-    subscriptionId === undefined ? undefined : deps.tables.subscriptions.get(Buffer.from(subscriptionId))
+    subscriptionId === undefined
+      ? undefined
+      : ifWhole(() => deps.tables.subscriptions.get(Buffer.from(subscriptionId)))
   if (subscriptionId === undefined || !subscription) return
   deps.tables.subscriptions.put(Buffer.from(subscriptionId), [
     n,
@@ -95,7 +101,7 @@ const sweepExpired = (deps: SweepDeps, now: number, limit: number): number => {
 
 /**
  * Removes what expired, and the copies of subscriptions that ended, and the receipts of notifications that ended. Nothing of it is visible any more when it is swept:
- * every read looks at `expiresAt`, and no read finds copies of an ended subscription.
+ * every read looks at `expiresAt`, and no read finds copies of an ended subscription. A row that is damaged is passed over.
  */
 export const createLmdbSweep = (env: Env, tables: Tables) => {
   const deps: SweepDeps = { env, tables }

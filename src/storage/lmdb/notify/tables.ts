@@ -1,6 +1,6 @@
 import type { AccountRecord, Notification, OutboxEntry } from '../../../notify/store/store.ts'
 import { key, name, named, number } from '../../bytes.ts'
-import { BYTES, type Bytes, ROWS, type Rows } from '../bytes.ts'
+import type { Bytes, Rows } from '../checked-rows.ts'
 import type { Env } from '../env.ts'
 
 /** A subscription as histories know it: `number` stands for it in their keys, because a copy should be small. */
@@ -63,8 +63,8 @@ export interface Tables {
 }
 
 export const openTables = (env: Env): Tables => {
-  const rows = <V>(table: string): Rows<V> => env.openDB({ name: `notify.${table}`, ...ROWS })
-  const bytes = (table: string): Bytes => env.openDB({ name: `notify.${table}`, ...BYTES })
+  const rows = <V>(table: string): Rows<V> => env.rows(`notify.${table}`)
+  const bytes = (table: string): Bytes => env.bytes(`notify.${table}`)
   return {
     accounts: rows('accounts'),
     topics: rows('topics'),

@@ -23,6 +23,7 @@
 
 import type { MailboxLimits, MailboxStore } from '../../../relay/store.ts'
 import { endOf, hash, key, name, number } from '../../bytes.ts'
+import { ifWhole } from '../../damaged-row.ts'
 import type { Env } from '../env.ts'
 import { type Claims, claimOf, createClaims } from './claims.ts'
 import { advance, findIn, isDone } from './cursors.ts'
@@ -116,7 +117,10 @@ const createAcknowledge = (mailboxes: Mailboxes, claims: Claims) => {
   }
 }
 
-/** Removes at most `limit` expired messages within a transaction; returns how many rows it looked at. */
+/**
+ * Removes at most `limit` expired messages within a transaction; returns how many rows it looked at. Passes over those that
+ * are damaged.
+ */
 const createSweep = ({ topicOf, drop, writeTopic, tables }: Mailboxes) => {
   const { expiry, messages } = tables
   return (now: number, limit: number): number => {
@@ -125,9 +129,9 @@ const createSweep = ({ topicOf, drop, writeTopic, tables }: Mailboxes) => {
     for (const at of due) {
       const topic = Buffer.from(at.subarray(8, 40))
       const seq = at.readDoubleBE(40)
-      const row = messages.get(key(topic, number(seq)))
+      const row = ifWhole(() => messages.get(key(topic, number(seq))))
       const text = topic.toString('hex')
-      const state = states.get(text)?.state ?? topicOf(topic)
+      const state = states.get(text)?.state ?? ifWhole(() => topicOf(topic))
       if (!row || !state) {
         expiry.remove(at)
         continue

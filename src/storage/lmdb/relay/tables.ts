@@ -1,5 +1,5 @@
 import { name } from '../../bytes.ts'
-import { BYTES, type Bytes, ROWS, type Rows } from '../bytes.ts'
+import type { Bytes, Rows } from '../checked-rows.ts'
 import type { Env } from '../env.ts'
 import type { ClientRow, MemberRow, TopicRow } from './rows.ts'
 
@@ -21,14 +21,14 @@ export interface RelayTables {
 }
 
 export const openRelayTables = (env: Env): RelayTables => ({
-  messages: env.openDB({ name: 'relay.messages', ...BYTES }),
-  ids: env.openDB({ name: 'relay.ids', ...BYTES }),
-  expiry: env.openDB({ name: 'relay.expiry', ...BYTES }),
-  topics: env.openDB({ name: 'relay.topics', ...ROWS }),
-  members: env.openDB({ name: 'relay.members', ...ROWS }),
-  interests: env.openDB({ name: 'relay.interests', ...BYTES }),
-  owners: env.openDB({ name: 'relay.owners', ...BYTES }),
-  clients: env.openDB({ name: 'relay.clients', ...ROWS }),
-  seen: env.openDB({ name: 'relay.seen', ...BYTES }),
-  counters: env.openDB({ name: 'relay.counters', ...ROWS }),
+  messages: env.bytes('relay.messages'),
+  ids: env.bytes('relay.ids'),
+  expiry: env.bytes('relay.expiry'),
+  topics: env.rows('relay.topics'),
+  members: env.rows('relay.members'),
+  interests: env.bytes('relay.interests'),
+  owners: env.bytes('relay.owners'),
+  clients: env.rows('relay.clients'),
+  seen: env.bytes('relay.seen'),
+  counters: env.rows('relay.counters'),
 })

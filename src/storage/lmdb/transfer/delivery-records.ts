@@ -3,13 +3,14 @@ import type { Notification } from '../../../notify/store/store.ts'
 import { endOf, name, number } from '../../bytes.ts'
 import type { Readers, Records, Writers } from '../../transfer/transfer.ts'
 import { PRESENT } from '../bytes.ts'
+import type { ReadView } from '../checked-rows.ts'
 import type { Env } from '../env.ts'
 import { copyKey, copyOf, notificationKey } from '../notify/copies.ts'
 import { collapsingKey } from '../notify/fan-out.ts'
 import { receiptOf } from '../notify/receipt-rows.ts'
 import type { NotifyParts } from '../notify/store.ts'
 import { expiryKey } from '../notify/tables.ts'
-import { type ReadView, walk } from './walk.ts'
+import { walk } from './walk.ts'
 
 type Tables = NotifyParts['tables']
 

@@ -5,6 +5,7 @@ import { endOf, hash, key, name, number } from '../../bytes.ts'
 import { resubscribe } from '../../transfer/members.ts'
 import type { Readers, Records, Writers } from '../../transfer/transfer.ts'
 import { PRESENT } from '../bytes.ts'
+import type { ReadView } from '../checked-rows.ts'
 import type { Env } from '../env.ts'
 import { createMailboxes, FLOOR } from '../relay/mailboxes.ts'
 import {
@@ -16,7 +17,7 @@ import {
   sizeOfRow,
   topicRow,
 } from '../relay/rows.ts'
-import { type ReadView, walk } from './walk.ts'
+import { walk } from './walk.ts'
 
 type RelayTables = 'message' | 'member'
 

@@ -9,7 +9,7 @@ import { name } from '../../bytes.ts'
 import { readersOfRows } from '../../transfer/kv-readers.ts'
 import type { Readers, Records, Transfer, Writers } from '../../transfer/transfer.ts'
 import { type Transferred, writesByVerbs } from '../../transfer/writes.ts'
-import { ROWS, type Rows } from '../bytes.ts'
+import type { ReadView, Rows } from '../checked-rows.ts'
 import type { Env } from '../env.ts'
 import type { LmdbKv } from '../kv/engine.ts'
 import { rememberRequest } from '../notify/accounts.ts'
@@ -17,7 +17,7 @@ import type { NotifyParts } from '../notify/store.ts'
 import type { Tables } from '../notify/tables.ts'
 import { createSentTransfer } from './delivery-records.ts'
 import { createRelayTransfer } from './relay.ts'
-import { type ReadView, walk } from './walk.ts'
+import { walk } from './walk.ts'
 
 const NOTE_KEY = name('note')
 
@@ -78,7 +78,7 @@ export const createLmdbTransfer = (
   rooms: Transferred,
   parts: NotifyParts,
 ): Transfer => {
-  const notes: Rows<string> = env.openDB({ name: 'transfer', ...ROWS })
+  const notes: Rows<string> = env.rows('transfer')
   const { tables, outbox } = parts
   const sent = createSentTransfer(env, parts)
   const mailboxes = createRelayTransfer(env, rooms.relay)

@@ -1,11 +1,6 @@
-import type { Database, Transaction } from 'lmdb'
 import { behind } from '../../bytes.ts'
 import type { Page, TableReader } from '../../transfer/transfer.ts'
-
-/** Reads as of this transaction; without one, as of now. */
-export interface ReadView {
-  transaction?: Transaction
-}
+import type { ReadView, Rows } from '../checked-rows.ts'
 
 /** Rows of one page, and about the bytes after which it ends early. */
 const MAX_PAGE_ROWS = 1_000
@@ -16,7 +11,7 @@ const MAX_PAGE_BYTES = 4 * 1024 * 1024
  * cursor is the last key that was looked at, in hex.
  */
 export const walk = <V, R>(
-  table: Database<V, Buffer>,
+  table: Rows<V>,
   view: ReadView,
   pick: (at: Buffer, value: V, now: number) => R | undefined,
 ): TableReader<R> => ({
@@ -45,9 +40,5 @@ export const walk = <V, R>(
       await new Promise((resolve) => setImmediate(resolve))
     }
   },
-  async size() {
-    // Kept by LMDB at the root of the table: no counting.
-    const { entryCount = 0 }: { entryCount?: number } = table.getStats()
-    return entryCount
-  },
+  size: async () => table.size(),
 })

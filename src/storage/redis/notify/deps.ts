@@ -1,8 +1,9 @@
-import type { AccountRecord } from '../../../notify/store/store.ts'
+import type { AccountRecord, Notification, OutboxEntry } from '../../../notify/store/store.ts'
 import { createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import type { Clock } from '../../../platform/runtime/clock.ts'
 import type { Ask } from '../call-batcher.ts'
 import type { Channels } from '../channels.ts'
+import { checkedText, textOfChecked } from '../checked-text.ts'
 import type { RedisConnection } from '../connection.ts'
 import { type Layout, PARTITIONS, partitionOf } from './rows/layout.ts'
 
@@ -16,10 +17,22 @@ export interface NotifyDeps {
   partitions: PartitionCache
 }
 
-/** What we wrote ourselves; undefined for null. */
-export const parsed = <T>(json: string | null | undefined): T | undefined => {
-  if (json === null || json === undefined) return undefined
-  const value: T = JSON.parse(json)
+/** What is kept as JSON, and the name of its table. */
+interface Kept {
+  notifications: Notification
+  outbox: OutboxEntry
+}
+
+export const written = <K extends keyof Kept>(table: K, value: Kept[K]): string =>
+  checkedText(`notify.${table}`, JSON.stringify(value))
+
+/** What we wrote ourselves; undefined for null. Throws `DamagedRow`. */
+export const parsed = <K extends keyof Kept>(
+  table: K,
+  text: string | null | undefined,
+): Kept[K] | undefined => {
+  if (text === null || text === undefined) return undefined
+  const value: Kept[K] = JSON.parse(textOfChecked(`notify.${table}`, text))
   return value
 }
 

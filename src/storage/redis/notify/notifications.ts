@@ -5,7 +5,7 @@ import { fromCursor, toCursor } from '../../cursor.ts'
 import { keepScript } from '../lua/notify/history/keep.ts'
 import { scanPairs } from '../scan.ts'
 import { text } from '../script.ts'
-import { type NotifyDeps, parsed, split } from './deps.ts'
+import { type NotifyDeps, parsed, split, written } from './deps.ts'
 import { ALL, receiptKeyOf, referenceOf, TTL_MARGIN_MS } from './rows/layout.ts'
 
 /** Length of a reference in a cursor, behind eight bytes of time. */
@@ -54,7 +54,7 @@ const life = (deps: NotificationsDeps, { createdAt, expiresAt }: Notification) =
 
 const fetch = async (deps: NotificationsDeps, reference: string): Promise<Notification | undefined> => {
   const value = await deps.ask(() => deps.redis.client.get(deps.layout.notification(reference).key))
-  const row = value === null ? undefined : parsed<Notification>(split(value)[1])
+  const row = value === null ? undefined : parsed('notifications', split(value)[1])
   return row && withDefaults(row)
 }
 
@@ -79,9 +79,15 @@ const keep = async (deps: NotificationsDeps, notification: Notification): Promis
   const reference = referenceOf(notification.projectId, notification.domain, notification.id)
   const { at, key } = deps.layout.notification(reference)
   const { createdAt, expiresAt } = notification
-  const args = [createdAt, expiresAt, life(deps, notification), reference, JSON.stringify(notification)]
+  const args = [
+    createdAt,
+    expiresAt,
+    life(deps, notification),
+    reference,
+    written('notifications', notification),
+  ]
   const json = text(await deps.ask(() => deps.redis.script(keepScript, [key, at.notifications], args)))
-  const row = parsed<Notification>(json)
+  const row = parsed('notifications', json)
   const stored = row ? withDefaults(row) : notification
   await enlist(deps, stored, reference)
   return { reference, notification: stored }
@@ -121,7 +127,7 @@ const receiptKeyVerbs = (
         const keys = references.map((reference) => deps.layout.notification(reference).key)
         const values = await deps.ask(() => deps.redis.client.mget(...keys))
         const receiptKeys = references.flatMap((reference, at) => {
-          const row = values[at] ? parsed<Notification>(split(values[at])[1]) : undefined
+          const row = values[at] ? parsed('notifications', split(values[at])[1]) : undefined
           return row ? [receiptKeyOf(reference, row.createdAt)] : []
         })
         if (receiptKeys.length > 0) yield receiptKeys

@@ -1,5 +1,6 @@
 import type { NotifyStore, OutboxEntry } from '../../../notify/store/store.ts'
 import { type BoundedMap, createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
+import { type DamagedRow, ifWhole } from '../../damaged-row.ts'
 import { completeScript } from '../lua/notify/outbox/complete.ts'
 import { peekScript } from '../lua/notify/outbox/peek.ts'
 import { returnScript } from '../lua/notify/outbox/return.ts'
@@ -7,7 +8,7 @@ import { sizeScript } from '../lua/notify/outbox/size.ts'
 import { takeScript } from '../lua/notify/outbox/take.ts'
 import { inCalls, takePlan } from '../partition-calls.ts'
 import { list, text, whole } from '../script.ts'
-import { type NotifyDeps, parsed, split } from './deps.ts'
+import { type NotifyDeps, parsed, split, written } from './deps.ts'
 import { ALL, TTL_MARGIN_MS } from './rows/layout.ts'
 
 export interface Outbox
@@ -92,7 +93,7 @@ const entryVerbs = (
   args: (entries) =>
     entries.flatMap((entry) => {
       state.lastPosition = Math.max(state.lastPosition + 1, state.clock.now() * 1000)
-      return [entry.id, state.lastPosition, JSON.stringify(entry)]
+      return [entry.id, state.lastPosition, written('outbox', entry)]
     }),
 
   ttlOf: (entries) =>
@@ -130,7 +131,7 @@ const entryVerbs = (
         state.redis.client.hscan(entries, cursor, 'COUNT', SCAN_COUNT),
       )
       for (let at = 1; at < found.length; at += 2) {
-        const entry = parsed<OutboxEntry>(split(found[at] ?? '')[1])
+        const entry = parsed('outbox', split(found[at] ?? '')[1])
         if (entry) yield entry
       }
       cursor = next
@@ -141,6 +142,7 @@ const entryVerbs = (
 const leaseVerbs = (state: OutboxState): Pick<Outbox, 'takeOutbox' | 'returnOutbox'> => ({
   async takeOutbox({ limit, now, until }) {
     const found: { position: number; entry: OutboxEntry }[] = []
+    const damaged: DamagedRow[] = []
     for (let round = 0; round < MAX_TAKE_ROUNDS && found.length < limit; round++) {
       const there = (await peek(state, now)).filter(({ count }) => count > 0)
       if (there.length === 0) break
@@ -155,7 +157,10 @@ const leaseVerbs = (state: OutboxState): Pick<Outbox, 'takeOutbox' | 'returnOutb
         got += lot.length
         for (const one of lot) {
           const [position, json] = split(text(one))
-          const entry = parsed<OutboxEntry>(json)
+          const entry = ifWhole(
+            () => parsed('outbox', json),
+            (error) => void damaged.push(error),
+          )
           if (!entry) continue
           state.taken.put(entry.id, { p, until })
           found.push({ position: Number(position), entry })
@@ -164,6 +169,8 @@ const leaseVerbs = (state: OutboxState): Pick<Outbox, 'takeOutbox' | 'returnOutb
       // That was all; otherwise others were faster, or there is more.
       if (got === there.reduce((sum, { count }) => sum + count, 0)) break
     }
+    // It is leased, too: the others are not held up by it, and it is said when it comes back alone.
+    if (found.length === 0 && damaged[0]) throw damaged[0]
     return found.sort((a, b) => a.position - b.position).map(({ entry }) => entry)
   },
 

@@ -1,6 +1,6 @@
-import type { OutboxEntry, RotationStore } from '../../../notify/store/store.ts'
+import type { RotationStore } from '../../../notify/store/store.ts'
 import { swapEntryScript } from '../lua/notify/accounts/swap-entry.ts'
-import { type NotifyDeps, parsed, split } from './deps.ts'
+import { type NotifyDeps, parsed, split, written } from './deps.ts'
 import { ALL } from './rows/layout.ts'
 
 /** Replacing the keys of answers that wait. Each call bears repetition. */
@@ -23,9 +23,9 @@ export const createRedisRotation = ({
       for (const { entries, value } of found) {
         if (value === null) continue
         const [place, json] = split(value)
-        const entry = parsed<OutboxEntry>(json)
+        const entry = parsed('outbox', json)
         if (entry?.task.kind !== 'response' || entry.task.key !== old) continue
-        const swapped = `${place} ${JSON.stringify({ ...entry, task: { ...entry.task, key: next } })}`
+        const swapped = `${place} ${written('outbox', { ...entry, task: { ...entry.task, key: next } })}`
         await ask(() => redis.script(swapEntryScript, [entries], [entryId, value, swapped]))
       }
     },

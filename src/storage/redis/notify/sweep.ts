@@ -1,4 +1,5 @@
-import type { AccountRecord, Notification } from '../../../notify/store/store.ts'
+import type { AccountRecord } from '../../../notify/store/store.ts'
+import { ifWhole } from '../../damaged-row.ts'
 import { expireCopiesScript } from '../lua/notify/history/expire-copies.ts'
 import { expireNotificationsScript } from '../lua/notify/history/expire-notifications.ts'
 import { undueScript } from '../lua/notify/outbox/undue.ts'
@@ -78,7 +79,7 @@ const forget = async (
   now: number,
 ) => {
   const gone = references.flatMap((reference, at) => {
-    const row = values[at] ? parsed<Notification>(split(values[at])[1]) : undefined
+    const row = values[at] ? ifWhole(() => parsed('notifications', split(values[at] ?? '')[1])) : undefined
     // Another one may have taken the id meanwhile.
     return row && row.expiresAt <= now ? [{ ...row, receiptKey: receiptKeyOf(reference, row.createdAt) }] : []
   })

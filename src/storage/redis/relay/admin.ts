@@ -5,7 +5,7 @@ import { relayClear } from '../lua/relay/clear.ts'
 import { scanPairs } from '../scan.ts'
 import { list, text } from '../script.ts'
 import { discardAll } from './publish.ts'
-import { cursorOfRow, decodeText, hash, isSubscribedRow, lastOfHead, relayKeys } from './rows.ts'
+import { cursorOfRow, decodeHead, hash, isSubscribedRow, lastOfHead, relayKeys } from './rows.ts'
 
 /** Fields of a topic that are asked for together. */
 const FIELDS_AT_ONCE = 500
@@ -36,7 +36,7 @@ export const createRedisRelayAdmin = (redis: RedisConnection): RelayAdmin => {
         for (const [at, { size }] of live.entries()) {
           const head = texts[at]
           if (!head) continue
-          const message = decodeText(head, topic)
+          const message = decodeHead(head, topic)
           found.message(message, size, message.publishedAt)
         }
       }

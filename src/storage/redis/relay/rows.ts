@@ -3,6 +3,7 @@
  * `{c:<client id>}`.
  */
 import type { StoredMessage } from '../../../relay/store.ts'
+import { checkedText, textOfChecked, textOfUnchecked } from '../checked-text.ts'
 
 /**
  * How long things outlive their expiry, ms. Whether a message is expired is decided by its `expiresAt` and the caller's
@@ -76,19 +77,35 @@ export const seenShardOf = (clientId: string): number => fnv1a(clientId) % SEEN_
 
 export { dayOf } from '../../../relay/store.ts'
 
+const TEXTS = 'relay.messages'
+
 /**
- * `publishedAt tag lengths-of-publisher-and-attestation id payer`, then those two and the message. Redis puts seq and
- * `expiresAt` in front.
+ * `publishedAt tag lengths-of-publisher-and-attestation id payer`, then those two and the message, behind a checksum over all
+ * that and the topic. Redis puts seq and `expiresAt` in front.
  */
 export const encodeText = (message: Omit<StoredMessage, 'seq' | 'expiresAt'>): string => {
-  const { publishedAt, tag, publisher, attestation, id, payer } = message
+  const { topic, publishedAt, tag, publisher, attestation, id, payer } = message
   const lengths = `${publisher.length} ${attestation.length}`
-  return `${publishedAt} ${tag} ${lengths} ${id} ${payer}\n${publisher}${attestation}${message.message}`
+  const head = `${publishedAt} ${tag} ${lengths} ${id} ${payer}`
+  return checkedText(TEXTS, `${head}\n${publisher}${attestation}${message.message}`, topic)
 }
 
-export const decodeText = (text: string, topic: string): StoredMessage => {
+/** A number, a number, and the rest. */
+const IN_FRONT = /^(\S+) (\S+) /
+
+/** Throws `DamagedRow`. */
+export const decodeText = (kept: string, topic: string): StoredMessage =>
+  decoded(kept, topic, (checked) => textOfChecked(TEXTS, checked, topic))
+
+/** Of the beginning of a text: its message is cut off, and nothing says whether it is damaged. */
+export const decodeHead = (kept: string, topic: string): StoredMessage =>
+  decoded(kept, topic, textOfUnchecked)
+
+const decoded = (kept: string, topic: string, textOf: (checked: string) => string): StoredMessage => {
+  const [front = '', seq, expiresAt] = IN_FRONT.exec(kept) ?? []
+  const text = textOf(kept.slice(front.length))
   const end = text.indexOf('\n')
-  const [seq, expiresAt, publishedAt, tag, publisherLength, attestationLength, id = '', payer = ''] = text
+  const [publishedAt, tag, publisherLength, attestationLength, id = '', payer = ''] = text
     .slice(0, end)
     .split(' ')
   const attestationAt = end + 1 + Number(publisherLength)

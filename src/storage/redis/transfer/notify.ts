@@ -1,12 +1,12 @@
 /** What the notify server's store holds beside its projects and apps, as records, and back. */
-import type { Notification, OutboxEntry, OutboxTask } from '../../../notify/store/store.ts'
+import type { Notification, OutboxTask } from '../../../notify/store/store.ts'
 import { type BoundedMap, createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
 import { systemClock } from '../../../platform/runtime/clock.ts'
 import type { Page, Readers, Records, Writers } from '../../transfer/transfer.ts'
 import { type Ask, createAsk } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
 import { restoreEntriesScript } from '../lua/notify/restore/entries.ts'
-import { parsed, split } from '../notify/deps.ts'
+import { parsed, split, written } from '../notify/deps.ts'
 import { withDefaults } from '../notify/notifications.ts'
 import { createRequests, type Requests } from '../notify/requests.ts'
 import { ALL, createLayout, type Layout, name, partitionOf } from '../notify/rows/layout.ts'
@@ -45,7 +45,7 @@ type Sent = ReturnType<typeof createSentTransfer>
 
 const fetch = async (deps: NotifyTransferDeps, reference: string): Promise<Notification | undefined> => {
   const value = await deps.ask(() => deps.redis.client.get(deps.layout.notification(reference).key))
-  const row = value === null ? undefined : parsed<Notification>(split(value)[1])
+  const row = value === null ? undefined : parsed('notifications', split(value)[1])
   return row && withDefaults(row)
 }
 
@@ -169,7 +169,7 @@ const readers = (deps: NotifyTransferDeps, copies: Copies, sent: Sent): Pick<Rea
       for await (const pairs of fields(deps, deps.layout.partition(p).entries)) {
         yield pairs.flatMap(([, value]) => {
           const [place, json] = split(value)
-          const entry = parsed<OutboxEntry>(json)
+          const entry = parsed('outbox', json)
           return entry && entry.expiresAt > now ? [{ place: Number(place), entry }] : []
         })
       }
@@ -207,7 +207,7 @@ const writers = (
         calls(records, ({ entry }) => partitionOfEntry(entry)).map(({ p, some }) => {
           const at = deps.layout.partition(p)
           const ttl = Math.max(...some.map(({ entry }) => ttlOf(entry.expiresAt, Date.now())))
-          const args = some.flatMap(({ place, entry }) => [name(entry.id), place, JSON.stringify(entry)])
+          const args = some.flatMap(({ place, entry }) => [name(entry.id), place, written('outbox', entry)])
           return deps.ask(() =>
             deps.redis.script(restoreEntriesScript, [at.entries, at.free, at.order], [ttl, ...args]),
           )

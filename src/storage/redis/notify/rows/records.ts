@@ -1,5 +1,6 @@
 import type { AccountRecord, Subscription, Watcher } from '../../../../notify/store/store.ts'
 import { invariant } from '../../../../platform/invariant.ts'
+import { checkedText, textOfChecked } from '../../checked-text.ts'
 import { packForm, packTopic, unpackForm, unpackTopic } from './packing.ts'
 
 /**
@@ -8,6 +9,8 @@ import { packForm, packTopic, unpackForm, unpackTopic } from './packing.ts'
  *
  *     [[["#id", domain, scope, key, topic, createdAt, expiresAt, account], …],
  *      [[identityKey, domain, account, key, topic, expiresAt, serverKey?], …]]
+ *
+ * A checksum stands before them.
  */
 type SubscriptionRow = [string, string, string[], string, string, number, number, string]
 type WatcherRow = [string, string | null, string, string, string, number, string?]
@@ -18,7 +21,12 @@ type WatcherRow = [string, string | null, string, string, string, number, string
  */
 export const holding = (subscriptionId: string): string => `[${JSON.stringify(`#${subscriptionId}`)},`
 
-export const writeRecord = ({ subscriptions, watchers }: AccountRecord, accountKey: string): string =>
+const TABLE = 'notify.accounts'
+
+export const writeRecord = (record: AccountRecord, accountKey: string): string =>
+  checkedText(TABLE, listsOf(record, accountKey), accountKey)
+
+const listsOf = ({ subscriptions, watchers }: AccountRecord, accountKey: string): string =>
   JSON.stringify([
     subscriptions.map(
       ({ id, domain, scope, key, topic, createdAt, expiresAt, account }): SubscriptionRow => [
@@ -45,7 +53,9 @@ export const writeRecord = ({ subscriptions, watchers }: AccountRecord, accountK
     ),
   ])
 
-export const readRecord = (json: string, accountKey: string): AccountRecord => {
+/** Throws `DamagedRow`. */
+export const readRecord = (text: string, accountKey: string): AccountRecord => {
+  const json = textOfChecked(TABLE, text, accountKey)
   const [subscriptions, watchers]: [SubscriptionRow[], WatcherRow[]] = JSON.parse(json)
   invariant(Array.isArray(subscriptions) && Array.isArray(watchers), 'an account record is two lists')
   return {
