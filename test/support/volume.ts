@@ -72,6 +72,12 @@ export interface SparseVolume extends Volume {
 }
 
 /**
+ * Blocks are as large as what tmpfs takes room for: a smaller one may lie in a page that a full device has already, for the sake
+ * of its neighbour, and a write to it would be taken.
+ */
+const FORMAT = ['-q', '-F', '-b', '4096', '-m', '0', '-E', 'lazy_itable_init=0']
+
+/**
  * A file system in a sparse file of a device that has less room than the file promises. `fill` and `free` are those of the
  * device: the file system has room left, and its writes fail all the same.
  */
@@ -92,7 +98,7 @@ export const mountSparse = async ({
   try {
     writeFileSync(image, '')
     truncateSync(image, imageMib * 1024 * 1024)
-    await asRoot('mkfs.ext4', '-q', '-F', '-m', '0', '-E', 'lazy_itable_init=0', ...features, image)
+    await asRoot('mkfs.ext4', ...FORMAT, ...features, image)
     await mount()
   } catch (error) {
     await device[Symbol.asyncDispose]()
