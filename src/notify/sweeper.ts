@@ -4,6 +4,7 @@
  */
 import { type Clock, pause } from '../platform/runtime/clock.ts'
 import type { Log, Meter } from '../platform/telemetry.ts'
+import { ProtocolError } from '../protocol/errors.ts'
 import type { Rotation } from './apps/rotation.ts'
 import type { LeaderTask } from './leader-task.ts'
 import type { NotifyStore } from './store/store.ts'
@@ -33,10 +34,11 @@ export const createSweeper = (deps: {
       for (const accountKey of fresh) {
         if (signal.aborted) return
         tried.add(accountKey)
-        // One that cannot be read must not hold up those that are due after it.
-        await service
-          .expire(accountKey)
-          .catch((err) => log.error({ err }, 'An account was not swept; the next sweep tries again'))
+        await service.expire(accountKey).catch((err) => {
+          if (err instanceof ProtocolError && err.code === 'unavailable') throw err
+          // One that is damaged must not hold up those that are due after it.
+          log.error({ err }, 'An account was not swept; the next sweep tries again')
+        })
       }
       meter.count('notify_swept_total', { kind: 'account' }, fresh.length)
       if (due.length < ACCOUNT_BATCH_SIZE || fresh.length === 0) return

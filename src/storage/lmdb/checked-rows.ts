@@ -20,22 +20,6 @@ interface RowRange extends ReadView {
   inclusiveEnd?: boolean
 }
 
-export interface Rows<V> {
-  get(key: Buffer, view?: ReadView): V | undefined
-  /** Within a transaction, as `remove`. */
-  put(key: Buffer, value: V): void
-  remove(key: Buffer): void
-  getRange(range: RowRange): Iterable<{ key: Buffer; value: V }>
-  /** Goes on behind a row that is damaged, which has no value here. */
-  getSoundRange(range: RowRange): Iterable<{ key: Buffer; value: V | undefined }>
-  getKeys(range: RowRange): Iterable<Buffer>
-  getKeysCount(range: RowRange): number
-  /** Kept by LMDB at the root of the table: no counting. */
-  size(): number
-}
-/** A table whose values are plain bytes. */
-export type Bytes = Rows<Buffer>
-
 /** Where a table is, and who is told of its damaged rows before the error is thrown. */
 interface Place {
   openDB: RootDatabase['openDB']
@@ -79,7 +63,7 @@ class WholeRows<V> implements IterableIterator<{ key: Buffer; value: V }> {
 }
 
 /** A class, so that all tables share their methods: what calls them in a loop stays fast. */
-class CheckedRows<V> implements Rows<V> {
+export class Rows<V> {
   readonly #database: Database<V | DamagedRow, Buffer>
 
   constructor({ openDB, table, onDamagedRow }: Place, format: Format<V>) {
@@ -99,6 +83,7 @@ class CheckedRows<V> implements Rows<V> {
     return value
   }
 
+  /** Within a transaction, as `remove`. */
   put(key: Buffer, value: V): void {
     expectKey(key)
     this.#database.put(key, value)
@@ -112,6 +97,7 @@ class CheckedRows<V> implements Rows<V> {
     return new WholeRows(this.#database.getRange(boundsOf(range)))
   }
 
+  /** Goes on behind a row that is damaged, which has no value here. */
   *getSoundRange(range: RowRange): Iterable<{ key: Buffer; value: V | undefined }> {
     for (const { key, value } of this.#database.getRange(boundsOf(range)))
       yield { key, value: value instanceof DamagedRow ? undefined : value }
@@ -125,12 +111,16 @@ class CheckedRows<V> implements Rows<V> {
     return this.#database.getKeysCount(boundsOf(range))
   }
 
+  /** Kept by LMDB at the root of the table: no counting. */
   size(): number {
     const { entryCount = 0 }: { entryCount?: number } = this.#database.getStats()
     return entryCount
   }
 }
 
-export const createByteRows = (place: Place): Bytes => new CheckedRows(place, plainBytes)
+/** A table whose values are plain bytes. */
+export type Bytes = Rows<Buffer>
 
-export const createObjectRows = <V>(place: Place): Rows<V> => new CheckedRows(place, objects<V>())
+export const createByteRows = (place: Place): Bytes => new Rows(place, plainBytes)
+
+export const createObjectRows = <V>(place: Place): Rows<V> => new Rows(place, objects<V>())

@@ -22,7 +22,7 @@ import { createLmdbNotify, createNotifyParts } from './notify/store.ts'
 import { createLmdbRelayAdmin } from './relay/admin.ts'
 import { createLmdbRelay } from './relay/store.ts'
 import { createLmdbSpace, failedCommitReason, LOST } from './space.ts'
-import { claimFormat, prepareStoreFile } from './store-file.ts'
+import { checkFormat, prepareStoreFile } from './store-file.ts'
 import { createLmdbTransfer } from './transfer/transfer.ts'
 
 /** A file of which not everything can be looked at in this time is opened all the same. */
@@ -85,7 +85,7 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
   }
   try {
     repair(options, check)
-    await claimFormat(env).catch(refuseFailedCommit(options.path))
+    checkFormat(env)
   } catch (error) {
     await env.close()
     throw error

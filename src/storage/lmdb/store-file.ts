@@ -76,9 +76,8 @@ export const prepareStoreFile = async (
 }
 
 /** Throws `StoreRefused` when the store has the number of another format. */
-export const claimFormat = async (env: Env): Promise<void> => {
-  const table = formatTable(env)
-  const stored: unknown = table.get(FORMAT_KEY)
+export const checkFormat = (env: Env): void => {
+  const stored: unknown = formatTable(env).get(FORMAT_KEY)
   // What has no number is from before there were numbers, which is the first format.
   checkStoreFormat(stored ?? 1)
 }

@@ -1,5 +1,5 @@
 /** Bits of files that follow from a number, so that a failure can be repeated. */
-import { closeSync, openSync, readSync, statSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs'
 import { createRandom } from '../sigkill/random.ts'
 
 const PAGE_BYTES = 4_096
@@ -30,6 +30,17 @@ export const flip = (file: string, { at, bit }: Bit): void => {
   byte[0] = (byte[0] ?? 0) ^ (1 << bit)
   writeSync(handle, byte, 0, 1, at)
   closeSync(handle)
+}
+
+/** Turns so many bits wherever the text stands in the file, and answers in how many places; what maps the file sees it at once. */
+export const turnText = (file: string, text: string, bits = 1): number => {
+  const bytes = readFileSync(file)
+  let places = 0
+  for (let at = bytes.indexOf(text); at !== -1; at = bytes.indexOf(text, at + 1)) {
+    for (let nth = 0; nth < bits; nth++) flip(file, { at: at + nth, bit: 0 })
+    places += 1
+  }
+  return places
 }
 
 export const bytesOf = (file: string): number => statSync(file).size

@@ -1,23 +1,14 @@
 /** A server whose store gets a damaged row while it runs: the row is not served, the log says so, and it serves on. */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { eventually } from '../../support/eventually.ts'
 import { startServerProcess } from '../../support/process.ts'
 import { temporaryHome } from '../../support/story.ts'
 import { connect, randomMessage, randomTopic } from '../../support/world/scripted-relay.ts'
+import { turnText } from './bits.ts'
 
 /** Lines that a server may write of it while clients ask: it must not try again and again. */
 const MAX_LINES = 20
-
-/** Turns a bit wherever the text stands in the file; a server that maps the file sees it at once. */
-const turn = (file: string, text: string): void => {
-  const bytes = readFileSync(file)
-  const handle = openSync(file, 'r+')
-  for (let at = bytes.indexOf(text); at !== -1; at = bytes.indexOf(text, at + 1))
-    writeSync(handle, Uint8Array.of((bytes[at] ?? 0) ^ 1), 0, 1, at)
-  closeSync(handle)
-}
 
 it('serves everybody else, and turns the bit back at its next start', { timeout: 120_000 }, async () => {
   await using home = await temporaryHome()
@@ -37,7 +28,7 @@ it('serves everybody else, and turns the bit back at its next start', { timeout:
       [good, sound],
     ] as const)
       await writer.publish({ topic, message, tag: 1, ttl: 3_600 })
-    turn(join(home.path, 'store', 'data.mdb'), turned)
+    expect(turnText(join(home.path, 'store', 'data.mdb'), turned)).toBeGreaterThan(0)
     for (let round = 0; round < 3; round++) await receive(server.url, [bad, good], [sound])
     await writer.publish({ topic: randomTopic(), message: randomMessage(), tag: 1, ttl: 3_600 })
     expect((await fetch(`${server.url}/health`)).status).toBe(200)

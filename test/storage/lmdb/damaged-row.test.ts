@@ -1,5 +1,4 @@
 /** Rows whose bits turn while the store is in use: who reads one gets an error, the log has the table, the rest goes on. */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +7,7 @@ import type { Log } from '../../../src/platform/telemetry.ts'
 import { openLmdb } from '../../../src/storage/lmdb/open.ts'
 import { become, entry, record, subscription, T } from '../../contract/notify-samples.ts'
 import { client, hex, message, textsOf, topic } from '../../contract/relay-samples.ts'
+import { turnText } from '../flips/bits.ts'
 
 let path: string
 beforeEach(async () => {
@@ -15,20 +15,8 @@ beforeEach(async () => {
 })
 afterEach(() => rm(path, { recursive: true, force: true }))
 
-/** Turns so many bits wherever the text stands in the file; what maps the file sees it at once. */
-const turn = (text: string, bits = 1): void => {
-  const file = join(path, 'data.mdb')
-  const bytes = readFileSync(file)
-  const handle = openSync(file, 'r+')
-  let found = 0
-  for (let at = bytes.indexOf(text); at !== -1; at = bytes.indexOf(text, at + 1)) {
-    for (let nth = 0; nth < bits; nth++)
-      writeSync(handle, Uint8Array.of((bytes[at + nth] ?? 0) ^ 1), 0, 1, at + nth)
-    found += 1
-  }
-  closeSync(handle)
-  expect(found).toBeGreaterThan(0)
-}
+const turn = (text: string, bits?: number): void =>
+  expect(turnText(join(path, 'data.mdb'), text, bits)).toBeGreaterThan(0)
 
 const listen = () => {
   const said: string[] = []

@@ -50,15 +50,15 @@ const walkAll = async (
       if (tree.title === `the table ${FORMAT_TABLE}` && key.equals(FORMAT_KEY)) format = value[0]
     },
   }
-  const over = (tree: Parameters<typeof walkTree>[1]) => walkTree(walk, tree, { found, isOver })
-  let isComplete = await over(openTree(TABLE_LIST, 'tables', meta.main))
-  isComplete &&= await over(openTree(FREE_LIST, 'free pages', meta.free))
+  const goOver = (tree: Parameters<typeof walkTree>[1]) => walkTree(walk, tree, { found, isOver })
+  let isComplete = await goOver(openTree(TABLE_LIST, 'tables', meta.main))
+  isComplete &&= await goOver(openTree(FREE_LIST, 'free pages', meta.free))
   const formatTable = tables.get(FORMAT_TABLE)
   tables.delete(FORMAT_TABLE)
-  if (formatTable) isComplete &&= await over(openTable(FORMAT_TABLE, formatTable, false))
+  if (formatTable) isComplete &&= await goOver(openTable(FORMAT_TABLE, formatTable, false))
   for (const [name, record] of tables) {
     // What another version wrote is not opened: it is enough to be able to read its number.
-    isComplete &&= await over(openTable(name, record, format === STORE_FORMAT))
+    isComplete &&= await goOver(openTable(name, record, format === STORE_FORMAT))
   }
   const { lastPage, pages, repairs } = walk
   if (isComplete) checkFree(walk.free, { lastPage, pages, isInUse: (page) => isInUse(walk, page) })
