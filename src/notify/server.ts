@@ -30,6 +30,7 @@ import { keepFresh, type ServerKeys } from './apps/server-keys.ts'
 import type { Vault } from './apps/vault.ts'
 import type { LeaderTask } from './leader-task.ts'
 import { createDeliveryReceipts } from './outbox/delivery-receipts.ts'
+import type { DirectQueue } from './outbox/direct-sends.ts'
 import { createOutboxWorker } from './outbox/worker.ts'
 import { createBroadcaster } from './publish/broadcasts.ts'
 import { createSchedule, createScheduler } from './publish/schedule.ts'
@@ -58,6 +59,8 @@ export interface NotifyServerDeps {
   serverKeys: ServerKeys
   lookup: IdentityLookup
   webhooks: Pick<Webhooks, 'wants' | 'expand'>
+  /** Shared with the dapps' side: what it commits is sent from here at once. */
+  direct: DirectQueue
   clock: Clock
   log: Log
   meter: Meter
@@ -97,7 +100,7 @@ export interface NotifyServer extends AsyncDisposable {
 }
 
 export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServerOptions): NotifyServer => {
-  const { store, vault, apps, serverKeys, lookup, webhooks, jobQueue, leaderTask } = deps
+  const { store, vault, apps, serverKeys, lookup, webhooks, direct, jobQueue, leaderTask } = deps
   const { clock, log, meter, randomBytes, limits = UNLIMITED } = deps
   const { publicUrl, renew, otherUrls = [], verifySignature, webhooks: ownWebhooks = [] } = options
 
@@ -122,12 +125,13 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     writer: { vault, apps, serverKeys, publicUrl },
     webhooks,
     relay,
+    direct,
     clock,
     log,
     meter,
     worker: toHex(randomBytes(8)),
   })
-  const jobs = { jobQueue, store, apps, limits, clock, log, meter }
+  const jobs = { jobQueue, store, direct, apps, limits, clock, log, meter }
   const scheduler = createScheduler(jobs)
   const broadcaster = createBroadcaster(jobs)
   const rotation = createRotation({

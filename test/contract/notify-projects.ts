@@ -92,7 +92,7 @@ export const notifyProjectsContract = (engine: Engine): void => {
       ])
       const idsOf = async () => {
         const ids = new Set<string>()
-        for await (const { id } of store().outboxOf('eip155:0x1')) if (id !== 'other') ids.add(id)
+        for await (const { id } of store().outboxEntries()) if (id !== 'other') ids.add(id)
         return ids
       }
       const now = Date.now()

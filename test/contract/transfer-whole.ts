@@ -91,6 +91,10 @@ export const wholeTasks = (accountKey: string): Tasks => ({
     ...{ kind: 'notification', accountKey, subscriptionId: 'one', projectId: 'project' },
     ...{ domain: 'app.example', notificationId: 'n0' },
   },
+  notifications: {
+    ...{ kind: 'notifications', projectId: 'project', domain: 'app.example', notificationId: 'n0' },
+    targets: [{ accountKey, subscriptionId: 'one' }],
+  },
   leave: { kind: 'leave', topic: hex('left') },
   event: {
     ...{ kind: 'event', event: 'read', domain: 'app.example', subscriptionId: 'one', account: 'CAIP' },

@@ -2,8 +2,9 @@
 import { invariant } from '../../platform/invariant.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Meter } from '../../platform/telemetry.ts'
+import { deliveredIdOf } from '../ids.ts'
 import { EXPIRED, type OutboxOutcome } from '../store/receipts.ts'
-import type { NotifyStore, OutboxEntry, OutboxTask } from '../store/store.ts'
+import type { NotifyStore, OutboxEntry, OutboxEntryOf, OutboxTask } from '../store/store.ts'
 
 /** `void`: there was nothing to say any more. `refused`: the relay does not take the message. */
 export type FinalOutcome = 'sent' | 'expanded' | 'void' | 'expired' | 'refused'
@@ -13,6 +14,8 @@ export interface LeasedEntries {
   take(lease: { limit: number; now: number; until: number }): Promise<OutboxEntry[]>
   /** Removes entries from the outbox; the receipts of notifications move on in the same commit. */
   complete(entries: readonly OutboxEntry[], outcome: FinalOutcome): Promise<void>
+  /** Replaces an entry of several subscribers by one for each whose copy was not published. */
+  divide(entry: OutboxEntryOf<'notifications'>, published?: ReadonlySet<string>): Promise<void>
   /** Ends the lease of failed entries; they may be taken again after the delay. */
   returnFailed(entries: readonly OutboxEntry[], delayMs: number): Promise<void>
   /** Returns entries that are not due at `now`, each until it is due. Resolves with the others. */
@@ -80,7 +83,7 @@ export const createLeasedEntries = ({
   meter,
   worker,
 }: {
-  store: Pick<NotifyStore, 'takeOutbox' | 'completeOutbox' | 'returnOutbox'>
+  store: Pick<NotifyStore, 'takeOutbox' | 'completeOutbox' | 'returnOutbox' | 'settleNotifications'>
   clock: Clock
   meter: Meter
   worker: string
@@ -116,6 +119,23 @@ export const createLeasedEntries = ({
       count(entries, outcome)
     },
 
+    async divide(entry, published = new Set()) {
+      const each = entriesOf(entry)
+      const isPublished = ({ id }: OutboxEntry) => published.has(id)
+      const others = each.filter((one) => !isPublished(one))
+      await store.settleNotifications(
+        entry,
+        {
+          published: each
+            .filter(isPublished)
+            .map(({ id, task }) => ({ accountKey: task.accountKey, deliveredId: id })),
+          others: others.map((one) => ({ accountKey: one.task.accountKey, outbox: one })),
+        },
+        clock.now(),
+      )
+      count(each.filter(isPublished), 'sent')
+    },
+
     returnFailed,
 
     returnEarly: waiting.returnEarly,
@@ -127,6 +147,19 @@ export const createLeasedEntries = ({
     ...createUnreturned(returnFailed),
   }
 }
+
+/** What the entries of its subscribers are, each by itself: named as their copies, in their order. */
+export const entriesOf = ({
+  task: { targets, ...about },
+  createdAt,
+  expiresAt,
+}: OutboxEntryOf<'notifications'>): OutboxEntryOf<'notification'>[] =>
+  targets.map(({ accountKey, subscriptionId }) => ({
+    id: deliveredIdOf(subscriptionId, about.notificationId),
+    task: { ...about, kind: 'notification', accountKey, subscriptionId },
+    createdAt,
+    expiresAt,
+  }))
 
 /** Why a notification that was queued reaches nobody. */
 const FAILURE_REASONS: Record<Exclude<FinalOutcome, 'sent' | 'expanded'>, string> = {

@@ -10,12 +10,8 @@ import type { NotifyStore, OutboxEntry } from '../store/store.ts'
 import { ACCOUNT_CHANGED_DELAY_MS } from '../subscriptions/outbox-entries.ts'
 import type { Webhooks } from '../webhooks/service.ts'
 import type { LeasedEntries } from './leased-entries.ts'
-import {
-  createMessageWriter,
-  type MessageWriter,
-  type MessageWriterDeps,
-  type OutgoingMessage,
-} from './signed-messages.ts'
+import { createMessageWriter, type MessageWriter, type MessageWriterDeps } from './signed-messages.ts'
+import type { OutgoingMessage } from './wire.ts'
 
 /** An entry of which something goes to the relay: a message, or leaving a topic. */
 export type PreparedEntry = OutboxEntry & { message?: OutgoingMessage }
@@ -29,7 +25,7 @@ export interface PrepareDeps {
   store: NotifyStore
   writer: Omit<MessageWriterDeps, 'store' | 'clock'>
   webhooks: Pick<Webhooks, 'expand'>
-  leased: Pick<LeasedEntries, 'complete' | 'returnFailed'>
+  leased: Pick<LeasedEntries, 'complete' | 'divide' | 'returnFailed'>
   clock: Clock
   log: Log
 }
@@ -43,7 +39,7 @@ interface Sorted {
 }
 
 const createEntryWriter =
-  ({ store, webhooks, log }: Pick<PrepareDeps, 'store' | 'webhooks' | 'log'>) =>
+  ({ store, webhooks, leased, log }: Pick<PrepareDeps, 'store' | 'webhooks' | 'leased' | 'log'>) =>
   async (
     entry: OutboxEntry,
     writer: MessageWriter,
@@ -51,6 +47,10 @@ const createEntryWriter =
     now: number,
   ): Promise<PreparedEntry[]> => {
     const { task } = entry
+    if (task.kind === 'notifications') {
+      await leased.divide({ ...entry, task })
+      return []
+    }
     if (entry.expiresAt <= now) {
       sorted.expired.push(entry)
       return []

@@ -13,16 +13,12 @@
  */
 import { invariant } from '../../platform/invariant.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
-import { fromHex, toHex, utf8 } from '../../protocol/bytes.ts'
-import { didPkh, didWeb } from '../../protocol/did.ts'
-import { deterministicIv, sealType0 } from '../../protocol/envelope.ts'
+import { toHex } from '../../protocol/bytes.ts'
+import { didPkh } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { rpcFailure, rpcRequest, rpcResult } from '../../protocol/jsonrpc.ts'
-import { signJwt } from '../../protocol/jwt.ts'
-import type { SigningKey } from '../../protocol/keys.ts'
 import { NOTIFY_METHODS, notifyMethodByResponseTag } from '../../protocol/notify-methods.ts'
 import { LIMITS } from '../../protocol/relay-methods.ts'
-import { topicOf } from '../../protocol/topic.ts'
 import type { App, Apps } from '../apps/apps.ts'
 import { type KeyRing, type Keys, keysOf } from '../apps/key-ring.ts'
 import type { ServerKeys } from '../apps/server-keys.ts'
@@ -30,17 +26,10 @@ import type { Vault } from '../apps/vault.ts'
 import { deliveredIdOf } from '../ids.ts'
 import type { NotifyStore, OutboxEntry, OutboxTask } from '../store/store.ts'
 import { viewOf, watcherOf } from '../subscriptions/rules.ts'
+import { createNotificationMessages } from './notification-message.ts'
+import { type OutgoingMessage, rpcIdOf, sealed, signed } from './wire.ts'
 
-/** A message for the relay; `ttl` in seconds. */
-export interface OutgoingMessage {
-  topic: string
-  message: string
-  tag: number
-  ttl: number
-  prompt: boolean
-}
-
-export type MessageTask = Exclude<OutboxTask, { kind: 'leave' | 'event' | 'welcome' }>
+export type MessageTask = Exclude<OutboxTask, { kind: 'leave' | 'event' | 'welcome' | 'notifications' }>
 
 export interface MessageWriterDeps {
   store: NotifyStore
@@ -60,11 +49,7 @@ export interface MessageWriter {
 /** A client that asked is online, and anybody can cause faults, so the relay keeps such answers for a short time. */
 const FAULT_TTL_S = 300
 
-const MESSAGE = NOTIFY_METHODS[4002]
 const CHANGED = NOTIFY_METHODS[4012]
-
-/** Version of our JWTs, as the published clients write it. */
-const MJV = '1'
 
 type AppLookup = (domain: string) => Promise<App | undefined>
 type KeyLookup = (ring: KeyRing, did: string | undefined) => Promise<Keys | undefined>
@@ -79,14 +64,6 @@ type Write<K extends MessageTask['kind']> = (
   entry: OutboxEntry,
   task: Task<K>,
 ) => Promise<OutgoingMessage | undefined>
-
-const sealed = (key: Uint8Array, plaintext: string): string =>
-  sealType0({ key, plaintext, iv: deterministicIv(key, plaintext) })
-
-const signed = (claims: Record<string, unknown>, signer: SigningKey, at: number, ttl: number): string => {
-  const iat = Math.floor(at / 1000)
-  return signJwt({ iat, exp: iat + ttl, iss: signer.did, mjv: MJV, ...claims }, signer)
-}
 
 /** One writer for each batch: it looks up an app once. */
 export const createMessageWriter = (deps: MessageWriterDeps): MessageWriter => {
@@ -215,12 +192,10 @@ const createAccountChangedWriter =
     }
   }
 
-const createNotificationWriter =
-  (
-    { store, vault, publicUrl, clock }: Pick<MessageWriterDeps, 'store' | 'vault' | 'publicUrl' | 'clock'>,
-    appOf: AppLookup,
-  ): Write<'notification'> =>
-  async (entry, task) => {
+const createNotificationWriter = (deps: MessageWriterDeps, appOf: AppLookup): Write<'notification'> => {
+  const { store, clock } = deps
+  const messageOf = createNotificationMessages(deps)
+  return async ({ createdAt }, task) => {
     const id = deliveredIdOf(task.subscriptionId, task.notificationId)
     const [app, { record }, copy] = await Promise.all([
       appOf(task.domain),
@@ -232,45 +207,6 @@ const createNotificationWriter =
     )
     if (!app || !copy || !subscription) return undefined
     invariant(copy.id === id, 'A copy is stored under its own id')
-    const { type, title, body, icon, url, deliverBy } = copy.notification
-    // Histories keep the app's own url, so a visit from a history is counted nowhere.
-    const link = url && app.record.links ? new URL(`/v1/notification/${id}`, publicUrl).href : url
-    const claims = {
-      act: MESSAGE.requestAct,
-      sub: didPkh(subscription.account),
-      app: didWeb(task.domain),
-      msg: {
-        id,
-        sent_at: copy.sentAt,
-        type,
-        title,
-        body,
-        icon: icon ?? '',
-        url: link ?? '',
-        // As it was when it was sent; the history says what has been read meanwhile.
-        is_read: false,
-      },
-    }
-    const jwt = signed(claims, app.authentication, entry.createdAt, MESSAGE.requestTtl)
-    const text = rpcRequest(rpcIdOf(entry.id), MESSAGE.method, { [MESSAGE.requestParam]: jwt })
-    return {
-      topic: subscription.topic,
-      message: sealed(vault.open(subscription.key), text),
-      tag: MESSAGE.requestTag,
-      // The relay does not deliver it, either, once it is too late.
-      ttl: Math.max(1, Math.min(MESSAGE.requestTtl, Math.floor((deliverBy - clock.now()) / 1000))),
-      prompt: true,
-    }
+    return messageOf(app, copy.notification, subscription, { id, createdAt })
   }
-
-const MIN_RPC_ID = 1_000_000_000_000_000n
-const RPC_ID_COUNT = BigInt(Number.MAX_SAFE_INTEGER) - MIN_RPC_ID
-
-/**
- * A JSON-RPC id of 16 digits that follows from the entry's id. Clients key received messages by it, so it is spread over
- * all such numbers rather than made of the time.
- */
-const rpcIdOf = (entryId: string): number => {
-  const hash = toHex(fromHex(topicOf(utf8(entryId))).subarray(0, 8))
-  return Number(MIN_RPC_ID + (BigInt(`0x${hash}`) % RPC_ID_COUNT))
 }

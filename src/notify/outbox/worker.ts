@@ -11,9 +11,13 @@ import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { RelayLink } from '../relay/link.ts'
 import type { NotifyStore, OutboxEntry } from '../store/store.ts'
 import type { Webhooks } from '../webhooks/service.ts'
+import type { DirectBatch, DirectQueue } from './direct-sends.ts'
 import { createLeasedEntries } from './leased-entries.ts'
+import { createNotificationMessages } from './notification-message.ts'
 import { createCoalesce, createPrepare } from './prepare.ts'
-import { createSend, RELAY_TIMEOUT_MS, within } from './send.ts'
+import { RELAY_TIMEOUT_MS, within } from './publish-all.ts'
+import { createSend } from './send.ts'
+import { createSendDirect } from './send-direct.ts'
 import type { MessageWriterDeps } from './signed-messages.ts'
 import { createWakeUp } from './wake-up.ts'
 
@@ -37,6 +41,8 @@ export interface OutboxWorkerDeps {
   writer: Omit<MessageWriterDeps, 'store' | 'clock'>
   webhooks: Pick<Webhooks, 'expand'>
   relay: RelayLink
+  /** What fan-outs of this process hand over. */
+  direct: DirectQueue
   clock: Clock
   log: Log
   meter: Meter
@@ -61,7 +67,7 @@ const createRelayFailures = () => {
 
 /** Takes and sends one batch, and resolves with whether there may be more. `inFlight`: what is being sent. */
 const createRound = (
-  { store, writer, webhooks, relay, clock, log, meter }: Omit<OutboxWorkerDeps, 'worker'>,
+  { store, writer, webhooks, relay, direct, clock, log, meter }: Omit<OutboxWorkerDeps, 'worker'>,
   leased: ReturnType<typeof createLeasedEntries>,
   failures: ReturnType<typeof createRelayFailures>,
   inFlight: Set<Promise<void>>,
@@ -88,8 +94,14 @@ const createRound = (
     await leased.returnUnreturned()
     meter.gauge('notify_outbox_size', await store.outboxSize())
     const now = clock.now()
+    const taking = direct.takes()
+
     const taken = await leased.take({ limit: BATCH_SIZE, now, until: now + LEASE_MS })
-    if (taken.length === 0) return false
+    const more = taken.length === BATCH_SIZE
+    if (taken.length === 0) {
+      taking(false)
+      return false
+    }
     await attempt(taken, async () => {
       const batch = await prepare(await coalesce(await leased.returnEarly(taken, now)))
       // A wallet that has the answer may use the topic at once, so the server joins it before.
@@ -102,40 +114,103 @@ const createRound = (
       const sending = attempt(batch, () => send(batch)).finally(() => inFlight.delete(sending))
       inFlight.add(sending)
     })
+    taking(more)
     if (inFlight.size >= MAX_BATCHES_IN_FLIGHT) await Promise.race(inFlight)
-    return taken.length === BATCH_SIZE
+    return more
+  }
+}
+
+/** Sends what fan-outs have handed over, and tells them whether more would be sent. */
+const createDirectSender = (
+  { store, writer, relay, direct, clock, log, worker: name }: OutboxWorkerDeps,
+  leased: ReturnType<typeof createLeasedEntries>,
+  failures: ReturnType<typeof createRelayFailures>,
+  wake: () => void,
+) => {
+  const messageOf = createNotificationMessages({ ...writer, clock })
+  const send = createSendDirect({ relay, apps: writer.apps, messageOf, leased, failures, clock, log })
+  const underWay = new Set<Promise<void>>()
+  const giveBack = ({ entries }: DirectBatch) => {
+    const ids = entries.map(({ id }) => id)
+    // Otherwise they are free when their lease ends.
+    const returned = store.returnOutbox(ids, clock.now()).catch((err: unknown) => {
+      log.warn({ err, entries: ids.length }, 'Entries of the outbox could not be given back')
+    })
+    void returned
+  }
+  const track = (settled: Promise<void>): void => {
+    const ended = settled.then(() => {
+      direct.ended()
+      underWay.delete(ended)
+    })
+    underWay.add(ended)
+  }
+  const canSend = () => relay.connected && !failures.any()
+  const room = direct.open({ canSend, name, leaseMs: LEASE_MS, wake, giveBack })
+
+  return {
+    underWay,
+    /** Resolves when the publishes of all batches that were ready have begun. */
+    async sendReady(): Promise<void> {
+      for (let batch = direct.next(); batch; batch = direct.next()) {
+        try {
+          track((await send(batch)).settled)
+        } catch (err) {
+          log.error({ err }, 'Notifications could not be written')
+          giveBack(batch)
+          direct.ended()
+        }
+      }
+    },
+    [Symbol.dispose]: () => room[Symbol.dispose](),
   }
 }
 
 export const createOutboxWorker = (deps: OutboxWorkerDeps): AsyncDisposable => {
-  const { store, relay, clock, log, meter, worker } = deps
+  const { store, relay, direct, clock, log, meter, worker } = deps
   const ending = new AbortController()
   const inFlight = new Set<Promise<void>>()
   const failures = createRelayFailures()
   const leased = createLeasedEntries({ store, clock, meter, worker })
   const round = createRound(deps, leased, failures, inFlight)
   const wakeUp = createWakeUp(clock)
-  const additions = store.onOutbox(wakeUp.notify)
-  const connection = relay.onConnectionChange(wakeUp.notify)
+  const sender = createDirectSender(deps, leased, failures, wakeUp.notify)
+  let nextRoundAt = 0
+  const additions = store.onOutbox(() => {
+    direct.added()
+    wakeUp.notify()
+  })
+  const connection = relay.onConnectionChange(() => {
+    nextRoundAt = 0
+    wakeUp.notify()
+  })
+
+  /** Resolves with whether there may be more. Without a connection nothing is taken: another process may have one. */
+  const roundIfDue = async (): Promise<boolean> => {
+    if (!direct.hasAdditions && clock.now() < nextRoundAt) return false
+    let more = false
+    try {
+      if (relay.connected) more = await round()
+    } catch (err) {
+      // The store waits before it fails, so the caller need not.
+      log.error({ err }, 'The outbox could not be read')
+    }
+    const now = clock.now()
+    nextRoundAt = more ? 0 : now + (now < leased.lastDueAt + POLL_MS ? EARLY_ENTRIES_POLL_MS : POLL_MS)
+    return more
+  }
 
   const run = async (): Promise<void> => {
     while (!ending.signal.aborted) {
+      if (failures.any()) {
+        await pause(clock, failures.retryMs(), ending.signal)
+        nextRoundAt = 0
+      }
       wakeUp.listen()
-      let more = false
-      // Without a connection nothing is taken: another process may have one.
-      if (relay.connected) {
-        try {
-          more = await round()
-        } catch (err) {
-          // The store waits before it fails, so this loop need not.
-          log.error({ err }, 'The outbox could not be read')
-        }
-      }
-      if (failures.any()) await pause(clock, failures.retryMs(), ending.signal)
-      else if (!more) {
-        const maxMs = clock.now() < leased.lastDueAt + POLL_MS ? EARLY_ENTRIES_POLL_MS : POLL_MS
-        await wakeUp.wait(maxMs, ending.signal)
-      }
+      await sender.sendReady()
+      const more = await roundIfDue()
+      if (more || failures.any()) continue
+      await wakeUp.wait(Math.max(0, nextRoundAt - clock.now()), ending.signal)
     }
   }
   const running = run()
@@ -144,10 +219,11 @@ export const createOutboxWorker = (deps: OutboxWorkerDeps): AsyncDisposable => {
     async [Symbol.asyncDispose]() {
       additions[Symbol.dispose]()
       connection[Symbol.dispose]()
+      sender[Symbol.dispose]()
       ending.abort()
       await running
       const arrived = new AbortController()
-      const all = Promise.all(inFlight).finally(() => arrived.abort())
+      const all = Promise.all([...inFlight, ...sender.underWay]).finally(() => arrived.abort())
       await Promise.race([all, pause(clock, SHUTDOWN_GRACE_MS, arrived.signal)])
     },
   }

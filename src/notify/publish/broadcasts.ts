@@ -26,10 +26,12 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { Limits } from '../apps/limits.ts'
 import { NOTIFICATION_TTL_MS } from '../lifetimes.ts'
+import type { DirectSends } from '../outbox/direct-sends.ts'
 import type { NotificationName } from '../store/receipts.ts'
 import type { AppRecord, NotifyStore } from '../store/store.ts'
 import { type Cancellations, createCancellations, notificationKey } from './cancellation.ts'
-import { createFanOut, type FanOut, Message } from './fan-out.ts'
+import { createFanOut, type FanOut } from './fan-out.ts'
+import { Message } from './store-notification.ts'
 
 export const BROADCASTS_QUEUE = 'notify broadcasts'
 /** Broadcasts that are over, for `progress`: jobs without a worker. */
@@ -140,6 +142,7 @@ export const createBroadcasts = (deps: {
 export interface BroadcasterDeps {
   jobQueue: JobQueue
   store: NotifyStore
+  direct: DirectSends
   apps: Pick<Apps, 'projects'>
   limits: Limits
   clock: Clock
@@ -205,9 +208,9 @@ const createNextPage =
 
 /** Fans broadcasts out, in turns. */
 export const createBroadcaster = (deps: BroadcasterDeps): AsyncDisposable => {
-  const { jobQueue, store, apps, limits, clock } = deps
+  const { jobQueue, store, clock } = deps
   const cancellations = createCancellations(deps)
-  const fanOut = createFanOut({ store, apps, limits, cancellations, clock })
+  const fanOut = createFanOut({ ...deps, cancellations })
   const turns = createTurns({ jobQueue, store, clock })
   const fanOutNextPage = createNextPage({ store, fanOut, clock })
 

@@ -12,32 +12,18 @@
  * Accounts are compared by address, whatever the chain: all forms of one address are one account, with one delivery.
  * Idempotent: an account that has the notification is skipped.
  */
-import * as z from 'zod'
 import { invariant } from '../../platform/invariant.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
-import { DAY_MS } from '../../platform/units.ts'
 import { accountKey } from '../../protocol/caip.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { Limits } from '../apps/limits.ts'
 import { deliveredIdOf } from '../ids.ts'
-import { NOTIFICATION_TTL_MS } from '../lifetimes.ts'
+import { type DirectSends, MAX_BATCH_TARGETS } from '../outbox/direct-sends.ts'
 import { CANCELLED, EXPIRED } from '../store/receipts.ts'
-import type { AppRecord, Notification, NotifyStore, Subscription } from '../store/store.ts'
+import type { AppRecord, EnqueueOutcome, Notification, NotifyStore, Subscription } from '../store/store.ts'
 import type { Cancellations } from './cancellation.ts'
+import { createStoreNotification, type StoreNotification } from './store-notification.ts'
 import { type ChargeSubscribers, createSubscriberLimit, type Target } from './subscriber-limit.ts'
-
-/** The content of a notification and how it is delivered; also what scheduled jobs hold. */
-export const Message = z.object({
-  type: z.string(),
-  title: z.string(),
-  body: z.string(),
-  icon: z.string().nullable(),
-  url: z.string().nullable(),
-  /** Ms; a subscriber that does not have it by then does not get it. */
-  ttl: z.number().optional(),
-  collapseKey: z.string().optional(),
-})
-export type Message = z.infer<typeof Message>
 
 /** All forms in which the caller wrote one account, and its outcome. */
 export interface AccountOutcome {
@@ -53,8 +39,7 @@ const WRONG_TYPE = 'Client is not subscribed to this notification type'
 export interface FanOut {
   /** The live one. */
   subscriptionOf(accountKey: string, domain: string): Promise<Subscription | undefined>
-  /** Stores the notification and returns the stored one: the first with this id. Its `ttl` counts from `from`. */
-  storeNotification(app: AppRecord, id: string, message: Message, from?: number): Promise<Notification>
+  storeNotification: StoreNotification
   /** `mayBeCancelled`: others knew the id before this call. */
   toAccounts(
     app: AppRecord,
@@ -70,8 +55,13 @@ export interface FanOut {
   ): Promise<{ handed: number; skipped: number }>
 }
 
-interface Deps {
-  store: Pick<NotifyStore, 'account' | 'delivered' | 'enqueue' | 'putNotification' | 'refuse'>
+export interface FanOutDeps {
+  store: Pick<
+    NotifyStore,
+    'account' | 'delivered' | 'enqueue' | 'enqueueLeased' | 'putNotification' | 'refuse'
+  >
+  /** The outbox worker of this process. */
+  direct: DirectSends
   apps: Pick<Apps, 'projects'>
   limits: Pick<Limits, 'takeEach'>
   cancellations: Pick<Cancellations, 'has'>
@@ -84,15 +74,17 @@ const wants = ({ types }: AppRecord, { scope }: Subscription, { type }: Notifica
 const targetOf = (
   notification: Notification,
   accountKey: string,
-  { id, account }: Subscription,
+  subscription: Subscription,
   now: number,
 ): Target => {
+  const { id, account } = subscription
   const deliveredId = deliveredIdOf(id, notification.id)
   const { projectId, domain, id: notificationId } = notification
   return {
     accountKey,
     account,
     subscriptionId: id,
+    subscription,
     deliveredId,
     outbox: {
       id: deliveredId,
@@ -110,14 +102,39 @@ const targetOf = (
   }
 }
 
-const enqueueAll = async (
-  store: Pick<NotifyStore, 'enqueue'>,
+/** Enqueues as many as a worker sends at once: for the worker of this process if it has room, else for whoever comes. */
+const enqueueBatch = async (
+  { store, direct }: Pick<FanOutDeps, 'store' | 'direct'>,
   notification: Notification,
   targets: readonly Target[],
-): ReturnType<NotifyStore['enqueue']> => {
-  const results = targets.length > 0 ? await store.enqueue(notification, targets) : []
-  invariant(results.length === targets.length, 'Each target of a fan-out has one result')
-  return results
+): Promise<EnqueueOutcome[]> => {
+  const room = await direct.reserve()
+  if (!room) return store.enqueue(notification, targets)
+  try {
+    const { outcomes, entries } = await store.enqueueLeased(notification, targets, room.lease)
+    const subscriptions = new Map(targets.map(({ subscription }) => [subscription.id, subscription]))
+    if (entries.length > 0) room.send({ entries, notification, subscriptions })
+    else room.release()
+    return outcomes
+  } catch (err) {
+    // What was committed nevertheless is free when its lease ends.
+    room.release()
+    throw err
+  }
+}
+
+const enqueueAll = async (
+  deps: Pick<FanOutDeps, 'store' | 'direct'>,
+  notification: Notification,
+  targets: readonly Target[],
+): Promise<EnqueueOutcome[]> => {
+  const outcomes: EnqueueOutcome[] = []
+  for (let from = 0; from < targets.length; from += MAX_BATCH_TARGETS) {
+    const batch = targets.slice(from, from + MAX_BATCH_TARGETS)
+    outcomes.push(...(await enqueueBatch(deps, notification, batch)))
+  }
+  invariant(outcomes.length === targets.length, 'Each target of a fan-out has one outcome')
+  return outcomes
 }
 
 /** The forms of each account that the caller wrote. */
@@ -133,10 +150,11 @@ const formsByAccount = (accounts: readonly string[]): Map<string, string[]> => {
 }
 
 const createToAccounts = (
-  { store, cancellations, clock }: Deps,
+  deps: FanOutDeps,
   subscriptionOf: FanOut['subscriptionOf'],
   charge: ChargeSubscribers,
 ): FanOut['toAccounts'] => {
+  const { store, cancellations, clock } = deps
   /** Why accounts that do not have it get it no more. */
   const endOf = async (notification: Notification, mayBeCancelled: boolean): Promise<string | undefined> => {
     if (mayBeCancelled && (await cancellations.has(notification))) return CANCELLED
@@ -157,10 +175,11 @@ const createToAccounts = (
       outcomes.push({ accounts, became: 'failed', reason })
       failures.push({ accountKey: key, account: accounts[0] ?? key, reason })
     }
+    const now = clock.now()
     const lookedUp = await Promise.all(
       [...forms].map(async ([key, accounts]) => {
         const subscription = await subscriptionOf(key, app.domain)
-        const target = subscription && targetOf(notification, key, subscription, clock.now())
+        const target = subscription && targetOf(notification, key, subscription, now)
         return { key, accounts, subscription, target }
       }),
     )
@@ -183,7 +202,7 @@ const createToAccounts = (
     const isRepeat = mayBeCancelled && notification.createdAt !== clock.now()
     const refused = await charge(notification, [...targets.keys()], isRepeat)
     const charged = [...targets.keys()].filter((target) => !refused.has(target))
-    const results = await enqueueAll(store, notification, charged)
+    const results = await enqueueAll(deps, notification, charged)
     // A subscription may have ended since it was read.
     const unsubscribed = new Set(charged.filter((_, at) => results[at] === 'gone'))
     for (const [target, accounts] of targets) {
@@ -194,7 +213,7 @@ const createToAccounts = (
   }
 }
 
-export const createFanOut = (deps: Deps): FanOut => {
+export const createFanOut = (deps: FanOutDeps): FanOut => {
   const { store, apps, limits, clock } = deps
   const charge = createSubscriberLimit({ store, apps, limits })
   const subscriptionOf: FanOut['subscriptionOf'] = async (key, domain) => {
@@ -207,26 +226,7 @@ export const createFanOut = (deps: Deps): FanOut => {
     subscriptionOf,
     toAccounts: createToAccounts(deps, subscriptionOf, charge),
 
-    async storeNotification(
-      app,
-      id,
-      { ttl = NOTIFICATION_TTL_MS, collapseKey, type, title, body, icon, url },
-      from = clock.now(),
-    ) {
-      const now = clock.now()
-      const { retentionDays } = await apps.projects.settings(app.projectId)
-      const expiresAt = now + (retentionDays === undefined ? NOTIFICATION_TTL_MS : retentionDays * DAY_MS)
-      return store.putNotification({
-        id,
-        projectId: app.projectId,
-        domain: app.domain,
-        ...{ type, title, body, icon, url },
-        createdAt: now,
-        deliverBy: Math.min(expiresAt, from + ttl),
-        expiresAt,
-        ...(collapseKey !== undefined && { collapseKey }),
-      })
-    },
+    storeNotification: createStoreNotification(deps),
 
     async toSubscribers(app, notification, subscribers) {
       const now = clock.now()
@@ -235,7 +235,7 @@ export const createFanOut = (deps: Deps): FanOut => {
         .map(({ accountKey, subscription }) => targetOf(notification, accountKey, subscription, now))
       const refused = await charge(notification, wanted, false)
       const targets = wanted.filter((target) => !refused.has(target))
-      const results = await enqueueAll(store, notification, targets)
+      const results = await enqueueAll(deps, notification, targets)
       const handed = results.filter((result) => result !== 'gone').length
       return { handed, skipped: subscribers.length - handed }
     },

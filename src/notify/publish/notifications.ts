@@ -15,14 +15,13 @@ import type { Clock } from '../../platform/runtime/clock.ts'
 import { accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'
-import { UNLIMITED } from '../apps/limits.ts'
 import { CANCELLED, type DeliveryState, type NotificationName, type Receipt } from '../store/receipts.ts'
 import type { AppRecord, Notification, NotifyStore } from '../store/store.ts'
 import { type Broadcasts, createBroadcasts, type Progress } from './broadcasts.ts'
 import { type Cancellations, createCancellations } from './cancellation.ts'
-import { createFanOut } from './fan-out.ts'
 import { appsOf } from './resolve-app.ts'
 import { createSchedule, type Schedule, type ScheduledNotification } from './schedule.ts'
+import { createStoreNotification } from './store-notification.ts'
 
 type Counts = Record<DeliveryState, number>
 
@@ -173,14 +172,13 @@ const createCancel = (
     locate,
   }: { cancellations: Cancellations; schedule: Schedule; locate: ReturnType<typeof createLocate> },
 ): Notifications['cancel'] => {
-  // Only to store a text: nothing is sent from here.
-  const fanOut = createFanOut({ store, apps, limits: UNLIMITED, cancellations, clock })
+  const storeNotification = createStoreNotification({ store, apps, clock })
 
   /** A cancelled notification is stored, so that it can be shown and nothing else is sent under its id. */
   const storeCancelled = ({ app, name, scheduled, progress }: Located): Promise<Notification> => {
     const message = scheduled?.message ?? progress?.message
     if (!message) throw notFound()
-    return fanOut.storeNotification(app, name.id, message)
+    return storeNotification(app, name.id, message)
   }
 
   return async (named) => {

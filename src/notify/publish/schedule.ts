@@ -14,11 +14,13 @@ import { topicOf } from '../../protocol/topic.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { Limits } from '../apps/limits.ts'
 import { NOTIFICATION_TTL_MS } from '../lifetimes.ts'
+import type { DirectSends } from '../outbox/direct-sends.ts'
 import { pagesOf } from '../pages.ts'
 import type { NotificationName } from '../store/receipts.ts'
 import type { NotifyStore } from '../store/store.ts'
 import { createCancellations, notificationKey } from './cancellation.ts'
-import { createFanOut, Message } from './fan-out.ts'
+import { createFanOut } from './fan-out.ts'
+import { Message } from './store-notification.ts'
 
 export const SCHEDULED_QUEUE = 'notify scheduled'
 const JOB_PAGE_SIZE = 100
@@ -186,15 +188,16 @@ export const createSchedule = ({ jobQueue }: { jobQueue: JobQueue }): Schedule =
 export const createScheduler = (deps: {
   jobQueue: JobQueue
   store: NotifyStore
+  direct: DirectSends
   apps: Pick<Apps, 'projects'>
   limits: Limits
   clock: Clock
   log: Log
   meter: Meter
 }): AsyncDisposable => {
-  const { store, apps, limits, clock } = deps
+  const { store } = deps
   const cancellations = createCancellations(deps)
-  const fanOut = createFanOut({ store, apps, limits, cancellations, clock })
+  const fanOut = createFanOut({ ...deps, cancellations })
 
   const work = async (body: ScheduledBody, job: Job): Promise<JobOutcome> => {
     const { domain, id, message, accounts, deliverAt } = body

@@ -15,15 +15,17 @@ import type { Apps } from '../apps/apps.ts'
 import { type Limits, UNLIMITED } from '../apps/limits.ts'
 import { uuidFrom } from '../ids.ts'
 import { MAX_SCHEDULE_AHEAD_MS } from '../lifetimes.ts'
+import type { DirectSends } from '../outbox/direct-sends.ts'
 import type { AppRecord, NotifyStore } from '../store/store.ts'
 import type { Webhooks } from '../webhooks/service.ts'
 import { createBroadcasts, type Progress } from './broadcasts.ts'
 import { CallOutcome, type NotifyOutcome } from './call-outcome.ts'
 import { createCancellations } from './cancellation.ts'
-import { createFanOut, type Message } from './fan-out.ts'
+import { createFanOut } from './fan-out.ts'
 import { createNotificationLinks, type NotificationLinks } from './links.ts'
 import { appFor, appsOf } from './resolve-app.ts'
 import { createSchedule } from './schedule.ts'
+import type { Message } from './store-notification.ts'
 import { createSubscribers, type Subscribers } from './subscribers.ts'
 
 export type { NotifyOutcome } from './call-outcome.ts'
@@ -60,6 +62,7 @@ export interface PublishingDeps {
   apps: Pick<Apps, 'list' | 'projects'>
   jobQueue: JobQueue
   webhooks: Pick<Webhooks, 'wants'>
+  direct: DirectSends
   limits?: Limits
   clock: Clock
   randomBytes: (length: number) => Uint8Array
@@ -81,9 +84,9 @@ const dueAt = ({ deliverAt }: BroadcastMessage, now: number): number | undefined
 }
 
 export const createPublishing = (deps: PublishingDeps): Publishing => {
-  const { store, jobQueue, apps, webhooks, clock, randomBytes, limits = UNLIMITED } = deps
+  const { store, jobQueue, apps, webhooks, direct, clock, randomBytes, limits = UNLIMITED } = deps
   const cancellations = createCancellations(deps)
-  const fanOut = createFanOut({ store, apps, limits, cancellations, clock })
+  const fanOut = createFanOut({ store, direct, apps, limits, cancellations, clock })
   const schedule = createSchedule({ jobQueue })
   const broadcasts = createBroadcasts({ jobQueue, cancellations, clock })
   const newId = () => uuidFrom(randomBytes(16), 4)

@@ -2,9 +2,12 @@
 import { invariant } from '../../platform/invariant.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { Limits } from '../apps/limits.ts'
-import type { Notification, NotifyStore } from '../store/store.ts'
+import type { EnqueueTarget, Notification, NotifyStore, Subscription } from '../store/store.ts'
 
-export type Target = Parameters<NotifyStore['enqueue']>[1][number]
+/** A subscriber that a notification is for. */
+export interface Target extends EnqueueTarget {
+  subscription: Subscription
+}
 
 /**
  * Charges each target and returns those whose limit is used up. A subscriber that has the notification already is none

@@ -1,11 +1,8 @@
 /** Answers that are sent at once, because nothing was committed: histories and faults. */
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { NotifyRow } from '../../protocol/notify-methods.ts'
-import {
-  createMessageWriter,
-  type MessageWriterDeps,
-  type OutgoingMessage,
-} from '../outbox/signed-messages.ts'
+import { createMessageWriter, type MessageWriterDeps } from '../outbox/signed-messages.ts'
+import type { OutgoingMessage } from '../outbox/wire.ts'
 import type { RelayLink } from '../relay/link.ts'
 import type { OutboxTask } from '../store/store.ts'
 import type { RequestKey } from './decrypt.ts'

@@ -3,8 +3,8 @@ import * as z from 'zod'
 import type { Job, JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Place } from '../../platform/runtime/content-seal.ts'
 import { BROADCASTS_ENDED_QUEUE, BROADCASTS_QUEUE } from '../publish/broadcasts.ts'
-import { Message } from '../publish/fan-out.ts'
 import { SCHEDULED_QUEUE } from '../publish/schedule.ts'
+import { Message } from '../publish/store-notification.ts'
 import type { TextSeal } from './texts.ts'
 
 const SEALED_QUEUES: readonly string[] = [SCHEDULED_QUEUE, BROADCASTS_QUEUE, BROADCASTS_ENDED_QUEUE]

@@ -37,6 +37,8 @@ export const createSealedStore = (store: NotifyStore, texts: TextSeal): NotifySt
       return stored && opened(stored)
     },
     enqueue: (notification, targets) => store.enqueue(sealed(notification), targets),
+    enqueueLeased: (notification, targets, lease) =>
+      store.enqueueLeased(sealed(notification), targets, lease),
     async delivered(subscriptionId, deliveredId) {
       const copy = await store.delivered(subscriptionId, deliveredId)
       return copy && openedCopy(copy)

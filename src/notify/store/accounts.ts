@@ -2,9 +2,6 @@
 import type { OutboxEntry } from './records.ts'
 
 export interface AccountStore {
-  /**
-   * Entries of the outbox, leased ones included, among them all that came with a commit of this account. Others may be
-   * among them: the caller checks which account an entry is about.
-   */
-  outboxOf(accountKey: string): AsyncIterable<OutboxEntry>
+  /** All entries of the outbox, leased ones included. There is no index by account: an operator asks, and rarely. */
+  outboxEntries(): AsyncIterable<OutboxEntry>
 }

@@ -161,6 +161,14 @@ export type OutboxTask =
       domain: string
       notificationId: string
     }
+  /** A notification to several subscribers. A worker that takes it replaces it by an entry for each of them. */
+  | {
+      kind: 'notifications'
+      projectId: string
+      domain: string
+      notificationId: string
+      targets: { accountKey: string; subscriptionId: string }[]
+    }
   /** Leave the topic of a subscription that ended by itself. */
   | { kind: 'leave'; topic: string }
   /** Tell the project's webhooks what happened to a subscription. Nothing for the relay. */
@@ -194,6 +202,11 @@ export interface OutboxEntry {
   expiresAt: number
   /** Not due before; a worker that takes it sooner returns it. */
   notBefore?: number
+}
+
+/** An entry whose task is of this kind. */
+export type OutboxEntryOf<K extends OutboxTask['kind']> = OutboxEntry & {
+  task: Extract<OutboxTask, { kind: K }>
 }
 
 // ── notifications ───────────────────────────────────────────────────────────────────────────────────────────────────

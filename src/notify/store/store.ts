@@ -23,6 +23,7 @@ import type {
   DeliveredNotification,
   Notification,
   OutboxEntry,
+  OutboxEntryOf,
   RequestId,
   Sealed,
   Subscription,
@@ -37,6 +38,25 @@ export type { Project, ProjectSettings, ProjectStore } from './projects.ts'
 export type * from './records.ts'
 export type { RotationStore } from './rotation.ts'
 export type { Webhook, WebhookStore } from './webhooks.ts'
+
+/** A subscriber that a notification is enqueued for. */
+export interface EnqueueTarget {
+  accountKey: string
+  /** CAIP-10 as the subscriber wrote it. */
+  account: string
+  subscriptionId: string
+  deliveredId: string
+  /** Its id is `deliveredId`; its `createdAt` is when the receipt begins. */
+  outbox: OutboxEntry
+}
+
+/** Whose entries are, and until when, unix ms. */
+export interface OutboxLease {
+  worker: string
+  until: number
+}
+
+export type EnqueueOutcome = 'sent' | 'repeated' | 'gone'
 
 export interface NotifyStore
   extends ProjectStore,
@@ -103,18 +123,16 @@ export interface NotifyStore
    * delivered nor read, and its receipt fails with `REPLACED`. A worker may have leased its entry, or the relay may have
    * it: then the wallet may still receive it, but will not find it in its history.
    */
-  enqueue(
+  enqueue(notification: Notification, targets: readonly EnqueueTarget[]): Promise<EnqueueOutcome[]>
+  /**
+   * `enqueue` by a worker that sends at once. What is sent has no entry each: a few entries name all of it, leased to the
+   * worker. They are in the answer. All targets have the same times.
+   */
+  enqueueLeased(
     notification: Notification,
-    targets: readonly {
-      accountKey: string
-      /** CAIP-10 as the subscriber wrote it. */
-      account: string
-      subscriptionId: string
-      deliveredId: string
-      /** Its id is `deliveredId`; its `createdAt` is when the receipt begins. */
-      outbox: OutboxEntry
-    }[],
-  ): Promise<('sent' | 'repeated' | 'gone')[]>
+    targets: readonly EnqueueTarget[],
+    lease: OutboxLease,
+  ): Promise<{ outcomes: EnqueueOutcome[]; entries: OutboxEntryOf<'notifications'>[] }>
   /** One copy, by subscription. */
   delivered(subscriptionId: string, deliveredId: string): Promise<DeliveredNotification | undefined>
   /** One copy, by its id alone (notification links). */
@@ -157,7 +175,20 @@ export interface NotifyStore
    * Leases up to `limit` entries that are not leased at `now`, oldest first, to this worker until `until`. Concurrent
    * workers get different entries.
    */
-  takeOutbox(lease: { worker: string; limit: number; now: number; until: number }): Promise<OutboxEntry[]>
+  takeOutbox(lease: OutboxLease & { limit: number; now: number }): Promise<OutboxEntry[]>
+  /**
+   * Ends an entry of `enqueueLeased`: receipts of copies that were published move on, each other copy that is queued since
+   * then gets an entry of its own. Idempotent. The entry stays until all of it is done.
+   */
+  settleNotifications(
+    entry: OutboxEntryOf<'notifications'>,
+    became: {
+      published: readonly { accountKey: string; deliveredId: string }[]
+      /** The id of each entry is that of its copy. */
+      others: readonly { accountKey: string; outbox: OutboxEntry }[]
+    },
+    at: number,
+  ): Promise<void>
   /** Ends the lease of entries early (a failed attempt); they may be taken again from `at` on. */
   returnOutbox(ids: readonly string[], at: number): Promise<void>
   /** How many entries are stored, leased ones included. */

@@ -77,9 +77,12 @@ interface Deps {
 }
 
 /** The entries that belong to the account or name it. */
-const outboxOf = async (store: Pick<NotifyStore, 'outboxOf'>, accountKey: string): Promise<OutboxEntry[]> => {
+const outboxOf = async (
+  store: Pick<NotifyStore, 'outboxEntries'>,
+  accountKey: string,
+): Promise<OutboxEntry[]> => {
   const found: OutboxEntry[] = []
-  for await (const entry of store.outboxOf(accountKey)) if (concerns(entry, accountKey)) found.push(entry)
+  for await (const entry of store.outboxEntries()) if (concerns(entry, accountKey)) found.push(entry)
   return found
 }
 

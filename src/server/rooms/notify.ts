@@ -6,6 +6,7 @@ import { createVault, type Vault } from '../../notify/apps/vault.ts'
 import { relayWebhookRoutes } from '../../notify/http/relay-webhook.ts'
 import { notifyRoutes } from '../../notify/http/routes.ts'
 import { AppDeclaration } from '../../notify/http/schema.ts'
+import { createDirectSends } from '../../notify/outbox/direct-sends.ts'
 import { createNotifications, type Notifications } from '../../notify/publish/notifications.ts'
 import { createPublishing, type Publishing } from '../../notify/publish/service.ts'
 import { createSealedJobQueue } from '../../notify/sealed/jobs.ts'
@@ -69,7 +70,7 @@ interface Neighbours {
 
 type Parts = Pick<
   NotifyServerDeps,
-  'store' | 'jobQueue' | 'vault' | 'apps' | 'serverKeys' | 'webhooks' | 'limits'
+  'store' | 'jobQueue' | 'vault' | 'apps' | 'serverKeys' | 'webhooks' | 'direct' | 'limits'
 >
 
 /** Calls of webhooks under way. The worker has fewer: this leaves hosts alone that cannot be reached. */
@@ -139,7 +140,8 @@ export const buildNotify = async (
   const checkUrl = createUrlCheck(addressRules(config.allowPrivateAddresses.webhooks))
   const webhooks = createWebhooks({ store, jobQueue, vault, clock, randomBytes, checkUrl })
   const limits = createLimits(stores.buckets, config.limits)
-  const publishing = createPublishing({ store, jobQueue, apps, webhooks, limits, clock, randomBytes })
+  const direct = createDirectSends(clock)
+  const publishing = createPublishing({ store, jobQueue, apps, webhooks, direct, limits, clock, randomBytes })
   const sent = createNotifications({ store, jobQueue, apps, clock })
   const projects = createProjects(apps, serverKeys.root)
   const link = linkToRelay({ config, urls, clock, log, meter, randomBytes }, serverKeys.relay)
@@ -166,7 +168,7 @@ export const buildNotify = async (
     },
     isFirstStart: await untilAvailable(() => projects.create(projects.defaultId, 'default')),
     start(neighbours) {
-      const parts = { store, jobQueue, vault, apps, serverKeys, webhooks, limits }
+      const parts = { store, jobQueue, vault, apps, serverKeys, webhooks, direct, limits }
       const server = startServer(context, parts, link, neighbours)
       fill(server)
       return server

@@ -85,6 +85,13 @@ const task: z.ZodType<OutboxTask> = z.discriminatedUnion('kind', [
     domain: text,
     notificationId: text,
   }),
+  z.object({
+    kind: z.literal('notifications'),
+    projectId: text,
+    domain: text,
+    notificationId: text,
+    targets: z.array(z.object({ accountKey: text, subscriptionId: text })),
+  }),
   z.object({ kind: z.literal('leave'), topic: text }),
   z.object({
     kind: z.literal('event'),

@@ -1,6 +1,7 @@
 /** What a dapp sent, over HTTP: later, to all, until when; what became of it, and how it is taken back. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { UNLIMITED } from '../../../src/notify/apps/limits.ts'
+import { createDirectSends } from '../../../src/notify/outbox/direct-sends.ts'
 import { createBroadcaster } from '../../../src/notify/publish/broadcasts.ts'
 import { createScheduler } from '../../../src/notify/publish/schedule.ts'
 import { createReleaseStack, type ReleaseStack } from '../../../src/platform/runtime/release-stack.ts'
@@ -31,7 +32,8 @@ const notification = { type: NEWS, title: 'Hello', body: 'World' }
 /** What the notify server does beside answering, until the test ends. */
 const startWork = () => {
   const { jobQueue, store, apps, clock } = world
-  const deps = { jobQueue, store, apps, limits: UNLIMITED, clock, log: silent, meter: unmeasured }
+  const direct = createDirectSends(clock)
+  const deps = { jobQueue, store, direct, apps, limits: UNLIMITED, clock, log: silent, meter: unmeasured }
   work.use(createScheduler(deps))
   work.use(createBroadcaster(deps))
 }

@@ -3,6 +3,7 @@ import { Redis } from 'ioredis'
 import { expect, it } from 'vitest'
 import { createApps } from '../../../src/notify/apps/apps.ts'
 import { createVault } from '../../../src/notify/apps/vault.ts'
+import { createDirectSends } from '../../../src/notify/outbox/direct-sends.ts'
 import { createPublishing } from '../../../src/notify/publish/service.ts'
 import { createNotifyService } from '../../../src/notify/subscriptions/service.ts'
 import { createSweeper } from '../../../src/notify/sweeper.ts'
@@ -40,7 +41,10 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
   const deps = { ...ground, webhooks }
   const apps = createApps({ ...deps, join: async () => {} })
   const service = createNotifyService(deps)
-  const publishing = createPublishing({ ...deps, jobQueue: stores.jobQueue, apps })
+  const publishing = createPublishing({
+    ...deps,
+    ...{ jobQueue: stores.jobQueue, apps, direct: createDirectSends(clock) },
+  })
   const leaderTask = createLeaderElection(
     { leases: stores.leases, clock, log: silent },
     'the only one',

@@ -4,6 +4,7 @@ import { createApps } from '../../../src/notify/apps/apps.ts'
 import { createLimits, type LimitRules } from '../../../src/notify/apps/limits.ts'
 import { createVault } from '../../../src/notify/apps/vault.ts'
 import { notifyRoutes } from '../../../src/notify/http/routes.ts'
+import { createDirectSends } from '../../../src/notify/outbox/direct-sends.ts'
 import { createNotifications } from '../../../src/notify/publish/notifications.ts'
 import { createPublishing } from '../../../src/notify/publish/service.ts'
 import type { Subscription, Watcher } from '../../../src/notify/store/store.ts'
@@ -54,7 +55,10 @@ export const startHttpWorld = async (
   })
   const limits = createLimits(createBuckets(clock), rules)
   const { jobQueue } = stores
-  const publishing = createPublishing({ store, jobQueue, apps, webhooks, limits, clock, randomBytes: random })
+  const publishing = createPublishing({
+    ...{ store, jobQueue, apps, webhooks, limits, clock, randomBytes: random },
+    direct: createDirectSends(clock),
+  })
   const sent = createNotifications({ store, jobQueue, apps, clock })
   const serverKeys = {
     authentication: signingKeyFrom(new Uint8Array(32).fill(1)),

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createApps } from '../../../src/notify/apps/apps.ts'
 import { createLimits, type LimitRules } from '../../../src/notify/apps/limits.ts'
 import { createVault } from '../../../src/notify/apps/vault.ts'
+import { createDirectSends } from '../../../src/notify/outbox/direct-sends.ts'
 import { createPublishing } from '../../../src/notify/publish/service.ts'
 import type { ConnectRelay } from '../../../src/notify/relay/link.ts'
 import { createNotifyServer, loadServerKeys, type ServerKeys } from '../../../src/notify/server.ts'
@@ -103,6 +104,7 @@ export const startNotify = async (
       ...{ store: stores.notify, jobQueue, vault, clock, log: recorder.log, meter: recorder.meter },
       post: createPublicFetch({ rules }),
     })
+    const direct = createDirectSends(clock)
     const server = createNotifyServer(
       {
         store: stores.notify,
@@ -119,6 +121,7 @@ export const startNotify = async (
           return cacaoSchema.parse(JSON.parse(JSON.stringify(cacao)))
         },
         webhooks,
+        direct,
         clock,
         log: recorder.log,
         meter: recorder.meter,
@@ -135,7 +138,7 @@ export const startNotify = async (
     const publishing = createPublishing({
       store: stores.notify,
       jobQueue: stores.jobQueue,
-      ...{ apps, webhooks, limits, clock, randomBytes: random },
+      ...{ apps, webhooks, direct, limits, clock, randomBytes: random },
     })
     return { stores, vault, apps, server, publishing, webhooks, calls, loop }
   }
@@ -230,7 +233,7 @@ export const startNotify = async (
         const size = await running.stores.notify.outboxSize()
         if (size === 0) return
         const due: number[] = []
-        for await (const { notBefore = 0 } of running.stores.notify.outboxOf('all')) due.push(notBefore)
+        for await (const { notBefore = 0 } of running.stores.notify.outboxEntries()) due.push(notBefore)
         // All that is left is held back: it becomes due, and is looked for.
         const next = Math.min(...due)
         if (due.length > 0 && next > 0) await hands.advance(Math.max(next - clock.now(), 100))

@@ -1,5 +1,11 @@
 import { REPLACED } from '../../../notify/store/receipts.ts'
-import type { Notification, NotifyStore } from '../../../notify/store/store.ts'
+import type {
+  EnqueueOutcome,
+  EnqueueTarget,
+  Notification,
+  NotifyStore,
+  OutboxEntryOf,
+} from '../../../notify/store/store.ts'
 import { key, name, number } from '../../bytes.ts'
 import { PRESENT } from '../bytes.ts'
 import type { Env } from '../env.ts'
@@ -8,13 +14,10 @@ import type { Outbox } from './outbox.ts'
 import type { ReceiptRows } from './receipt-rows.ts'
 import { expiryKey, nextNumber, sentKeys, type Tables } from './tables.ts'
 
-type FanOut = Pick<NotifyStore, 'putNotification' | 'notification' | 'enqueue'>
-type Target = Parameters<NotifyStore['enqueue']>[1][number]
+type FanOut = Pick<NotifyStore, 'putNotification' | 'notification' | 'enqueue' | 'enqueueLeased'>
 
 /** Targets of one transaction: a fan-out to thousands must not hold up other transactions. */
 const MAX_TRANSACTION_TARGETS = 500
-
-type Targets = Parameters<NotifyStore['enqueue']>[1]
 
 interface FanOutDeps {
   env: Env
@@ -42,7 +45,7 @@ const keep = (deps: FanOutDeps, notification: Notification): number => {
 const collapse = (
   deps: FanOutDeps,
   n: number,
-  { accountKey, deliveredId, outbox: { createdAt } }: Target,
+  { accountKey, deliveredId, outbox: { createdAt } }: EnqueueTarget,
   { collapseKey = '', expiresAt }: Notification,
   remove: (id: string) => boolean,
 ) => {
@@ -63,7 +66,7 @@ const collapse = (
 const writeCopy = (
   deps: FanOutDeps,
   { m, notification, isUsed }: { m: number; notification: Notification; isUsed: boolean },
-  target: Target,
+  target: EnqueueTarget,
   now: number,
   remove: (id: string) => boolean,
 ) => {
@@ -87,27 +90,46 @@ const writeCopy = (
   // The account may have been refused, or had another subscription: its receipt begins anew.
   if (isUsed) deps.receipts.forget(m, accountKey)
   deps.receipts.begin(m, accountKey, { account, state: 'queued', copyId: deliveredId, at: entry.createdAt })
-  deps.outbox.add([entry])
   return 'sent'
 }
 
-const writeBatch = async (
-  deps: FanOutDeps,
-  notification: Notification,
-  targets: Targets,
-): ReturnType<NotifyStore['enqueue']> => {
+/** Adds an entry for each of those that are sent. Within a transaction, as every `AddEntries`. */
+type AddEntries = (sent: readonly EnqueueTarget[]) => void
+
+const sentOf = (targets: readonly EnqueueTarget[], outcomes: readonly EnqueueOutcome[]): EnqueueTarget[] =>
+  targets.filter((_, at) => outcomes[at] === 'sent')
+
+const checkTargets = (notification: Notification, targets: readonly EnqueueTarget[]): void => {
   notificationKey(notification)
   if (notification.collapseKey !== undefined) collapsingKey(0, notification.collapseKey)
   for (const { accountKey, deliveredId, subscriptionId, outbox: entry } of targets) {
     for (const text of [accountKey, deliveredId, subscriptionId]) name(text)
     if (entry.id !== deliveredId) throw new Error(`An outbox entry of a copy has its id: ${entry.id}`)
   }
-  return deps.outbox.write((remove) => {
-    const m = keep(deps, notification)
-    const existing = deps.copies.notification(m) ?? notification
-    const about = { m, notification: existing, isUsed: deps.receipts.isUsed(m) }
-    return targets.map((target) => writeCopy(deps, about, target, notification.createdAt, remove))
-  })
+}
+
+/** Transaction by transaction. */
+const writeAll = async (
+  deps: FanOutDeps,
+  notification: Notification,
+  targets: readonly EnqueueTarget[],
+  addEntries: AddEntries,
+): Promise<EnqueueOutcome[]> => {
+  checkTargets(notification, targets)
+  const all: EnqueueOutcome[] = []
+  for (let from = 0; from < targets.length; from += MAX_TRANSACTION_TARGETS) {
+    const some = targets.slice(from, from + MAX_TRANSACTION_TARGETS)
+    const outcomes = await deps.outbox.write((remove) => {
+      const m = keep(deps, notification)
+      const existing = deps.copies.notification(m) ?? notification
+      const about = { m, notification: existing, isUsed: deps.receipts.isUsed(m) }
+      const outcomes = some.map((target) => writeCopy(deps, about, target, notification.createdAt, remove))
+      addEntries(sentOf(some, outcomes))
+      return outcomes
+    })
+    all.push(...outcomes)
+  }
+  return all
 }
 
 /** Keeps notifications, and hands them over to subscribers. */
@@ -129,17 +151,24 @@ export const createLmdbFanOut = (
       return m === undefined ? undefined : deps.copies.notification(m)
     },
     async enqueue(notification, targets) {
-      const results: ('sent' | 'repeated' | 'gone')[] = []
-      for (let from = 0; from < targets.length; from += MAX_TRANSACTION_TARGETS) {
-        const batch = await writeBatch(
-          deps,
-          notification,
-          targets.slice(from, from + MAX_TRANSACTION_TARGETS),
-        )
-        results.push(...batch)
-        if (batch.includes('sent')) deps.outbox.ring()
-      }
-      return results
+      const outcomes = await writeAll(deps, notification, targets, (sent) =>
+        outbox.add(sent.map((target) => target.outbox)),
+      )
+      if (outcomes.includes('sent')) outbox.ring()
+      return outcomes
+    },
+    async enqueueLeased(notification, targets, lease) {
+      const entries: OutboxEntryOf<'notifications'>[] = []
+      const outcomes = await writeAll(deps, notification, targets, (sent) => {
+        const [first] = sent
+        if (!first) return
+        const { projectId, domain, id: notificationId } = notification
+        const names = sent.map(({ accountKey, subscriptionId }) => ({ accountKey, subscriptionId }))
+        const task = { kind: 'notifications', projectId, domain, notificationId, targets: names } as const
+        const { createdAt, expiresAt } = first.outbox
+        entries.push(outbox.addLeased({ task, createdAt, expiresAt }, lease))
+      })
+      return { outcomes, entries }
     },
   }
 }

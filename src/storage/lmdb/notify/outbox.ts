@@ -1,4 +1,4 @@
-import type { NotifyStore, OutboxEntry } from '../../../notify/store/store.ts'
+import type { NotifyStore, OutboxEntry, OutboxLease } from '../../../notify/store/store.ts'
 import { endOf, name, number } from '../../bytes.ts'
 import { ifWhole } from '../../damaged-row.ts'
 import type { Env } from '../env.ts'
@@ -6,9 +6,11 @@ import { createHeap } from '../heap.ts'
 import type { Tables } from './tables.ts'
 
 export interface Outbox
-  extends Pick<NotifyStore, 'takeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox' | 'outboxOf'> {
+  extends Pick<NotifyStore, 'takeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox' | 'outboxEntries'> {
   /** Adds entries, within a transaction; an id that exists is left as it is. */
   add(entries: readonly OutboxEntry[]): void
+  /** Adds an entry that is leased, within a transaction. Its id is made here. */
+  addLeased<E extends Omit<OutboxEntry, 'id'>>(entry: E, lease: OutboxLease): E & { id: string }
   /** Puts entries of another store into their places, within a transaction; bears repetition. None may be leased. */
   restore(entries: readonly { place: number; entry: OutboxEntry }[]): void
   /**
@@ -44,17 +46,24 @@ const hold = (state: OutboxState, n: number, freeAt: number, isReturned = false)
   state.waiting.push({ n, freeAt })
 }
 
+const append = (state: OutboxState, entry: OutboxEntry): number => {
+  state.lastNumber += 1
+  state.outbox.put(number(state.lastNumber), entry)
+  state.outboxIds.put(name(entry.id), state.lastNumber)
+  return state.lastNumber
+}
+
 const entryVerbs = (
   state: OutboxState,
-): Pick<Outbox, 'add' | 'restore' | 'outboxOf' | 'outboxSize' | 'write'> => ({
+): Pick<Outbox, 'add' | 'addLeased' | 'restore' | 'outboxEntries' | 'outboxSize' | 'write'> => ({
   add(entries) {
-    for (const entry of entries) {
-      const id = name(entry.id)
-      if (state.outboxIds.get(id) !== undefined) continue
-      state.lastNumber += 1
-      state.outbox.put(number(state.lastNumber), entry)
-      state.outboxIds.put(id, state.lastNumber)
-    }
+    for (const entry of entries) if (state.outboxIds.get(name(entry.id)) === undefined) append(state, entry)
+  },
+
+  addLeased(entry, { worker, until }) {
+    const added = { ...entry, id: `batch:${worker}:${state.lastNumber + 1}` }
+    hold(state, append(state, added), until)
+    return added
   },
 
   restore(entries) {
@@ -70,8 +79,7 @@ const entryVerbs = (
     }
   },
 
-  // There is no index by account: an operator asks, and rarely.
-  async *outboxOf() {
+  async *outboxEntries() {
     for (let from: Buffer | undefined; ; ) {
       const start = from && endOf(from)
       const page = [...state.outbox.getRange(start ? { start, limit: PAGE_SIZE } : { limit: PAGE_SIZE })]
@@ -132,7 +140,7 @@ const leaseVerbs = (state: OutboxState): Pick<Outbox, 'takeOutbox' | 'isFree' | 
       // Behind one that is damaged others wait.
       for (const { key: at, value } of state.outbox.getSoundRange({ start, limit: limit - taken.length })) {
         state.position = at.readDoubleBE()
-        if (!value || state.leaving.has(state.position)) continue
+        if (!value || state.leaving.has(state.position) || state.held.has(state.position)) continue
         hold(state, state.position, until)
         taken.push(value)
       }
@@ -171,8 +179,8 @@ const listenerVerbs = (state: OutboxState): Pick<Outbox, 'ring' | 'onOutbox'> =>
  *
  * Leases are in memory on purpose. LMDB serves one process, its workers end with it, and then every entry is free at
  * once: a lease on disk would only delay delivery after a restart, and cost a write per take. So a take is a read:
- * `position` is how far entries have been taken at all; `held` are the taken ones that are not completed, each with
- * the time from which it is free again. Those return through two heaps (by time, then by number), so a take costs what
+ * `position` is how far entries have been taken at all; `held` are those that were taken, or added for a worker, and are
+ * not completed, each with the time from which it is free again. Those return through two heaps (by time, then by number), so a take costs what
  * it takes, however many entries wait or are held.
  */
 export const createLmdbOutbox = (env: Env, tables: Tables): Outbox => {

@@ -19,6 +19,8 @@ export interface ReceiptRows {
   /** Removes the receipt, for another to begin. */
   forget(m: number, accountKey: string): void
   has(m: number, accountKey: string): boolean
+  /** Whether the receipt of this copy is queued since then. */
+  isQueued(m: number, accountKey: string, copyId: string, at: number): boolean
   /** Moves the receipt of this copy on if it is in one of these states; returns whether it did. */
   move(
     m: number,
@@ -79,6 +81,11 @@ export const createReceiptRows = ({ receipts }: Tables): ReceiptRows => ({
 
   has: (m, accountKey) =>
     DELIVERY_STATES.some((state) => receipts.get(rowKey(m, state, accountKey)) !== undefined),
+
+  isQueued(m, accountKey, copyId, at) {
+    const row = receipts.get(rowKey(m, 'queued', accountKey))
+    return row?.[0] === at && row[2] === copyId
+  },
 
   move(m, accountKey, copyId, from, { state, at, reason = null }) {
     for (const present of from) {

@@ -5,7 +5,7 @@ import {
   type Receipt,
   type ReceiptsStore,
 } from '../../../notify/store/receipts.ts'
-import type { Notification } from '../../../notify/store/store.ts'
+import type { Notification, NotifyStore } from '../../../notify/store/store.ts'
 import { behind, endOf, name, number } from '../../bytes.ts'
 import { fromCursor, toCursor } from '../../cursor.ts'
 import type { Env } from '../env.ts'
@@ -41,7 +41,7 @@ const settle = (
 
 const outcomeVerbs = (
   deps: ReceiptsDeps,
-): Pick<ReceiptsStore, 'refuse' | 'completeOutbox' | 'markDelivered'> => ({
+): Pick<NotifyStore, 'refuse' | 'completeOutbox' | 'settleNotifications' | 'markDelivered'> => ({
   async refuse(of, failures, at) {
     notificationKey(of)
     for (const { accountKey } of failures) name(accountKey)
@@ -64,6 +64,29 @@ const outcomeVerbs = (
     await deps.outbox.write((remove) => {
       for (const { id, receipt } of done) if (remove(id) && receipt) settle(deps, id, receipt, at)
     })
+  },
+
+  async settleNotifications({ id, task, createdAt }, { published, others }, at) {
+    for (const { accountKey, deliveredId } of published)
+      for (const text of [accountKey, deliveredId]) name(text)
+    for (const { accountKey, outbox: entry } of others) for (const text of [accountKey, entry.id]) name(text)
+    const { projectId, domain, notificationId } = task
+    let isRung = false
+    await deps.outbox.write((remove) => {
+      if (!remove(id)) return
+      const m = deps.copies.numberOf({ projectId, domain, id: notificationId })
+      if (m === undefined) return
+      const next = { state: 'published', at } as const
+      for (const { accountKey, deliveredId } of published) {
+        deps.receipts.move(m, accountKey, deliveredId, ['queued'], next)
+      }
+      const unsent = others.filter(({ accountKey, outbox: entry }) =>
+        deps.receipts.isQueued(m, accountKey, entry.id, createdAt),
+      )
+      deps.outbox.add(unsent.map(({ outbox: entry }) => entry))
+      isRung = unsent.length > 0
+    })
+    if (isRung) deps.outbox.ring()
   },
 
   async markDelivered(wanted) {
@@ -182,7 +205,7 @@ export const createLmdbReceipts = (
   tables: Tables,
   rows: { copies: Copies; receipts: ReceiptRows },
   outbox: Outbox,
-): ReceiptsStore => {
+): ReceiptsStore & Pick<NotifyStore, 'settleNotifications'> => {
   const deps: ReceiptsDeps = { env, tables, ...rows, outbox }
 
   return {

@@ -33,7 +33,7 @@ export const createLmdbNotify = (
   env: Env,
   { tables, outbox, rows }: NotifyParts,
 ): Omit<NotifyStore, keyof NotifyRows> => {
-  const { takeOutbox, returnOutbox, outboxSize, onOutbox, outboxOf } = outbox
+  const { takeOutbox, returnOutbox, outboxSize, onOutbox, outboxEntries } = outbox
   return {
     ...createLmdbProjects(tables),
     ...createLmdbAccounts(env, tables, outbox),
@@ -44,7 +44,7 @@ export const createLmdbNotify = (
     returnOutbox,
     outboxSize,
     onOutbox,
-    outboxOf,
+    outboxEntries,
     ...createLmdbRotation(env, tables),
     sweep: createLmdbSweep(env, tables),
   }

@@ -1,10 +1,18 @@
 import { REPLACED } from '../../../notify/store/receipts.ts'
-import type { Notification, NotifyStore } from '../../../notify/store/store.ts'
+import type {
+  EnqueueOutcome,
+  EnqueueTarget,
+  Notification,
+  NotifyStore,
+  OutboxEntry,
+  OutboxEntryOf,
+  OutboxLease,
+} from '../../../notify/store/store.ts'
 import { invariant } from '../../../platform/invariant.ts'
 import { groupBy } from '../group-by.ts'
 import { handScript } from '../lua/notify/outbox/hand.ts'
 import { list, whole } from '../script.ts'
-import { type NotifyDeps, split } from './deps.ts'
+import { type NotifyDeps, split, written } from './deps.ts'
 import type { Kept, Notifications } from './notifications.ts'
 import type { Outbox } from './outbox.ts'
 import { type Partition, partitionOf, receiptKeyOf, TTL_MARGIN_MS } from './rows/layout.ts'
@@ -19,9 +27,14 @@ const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 const OUTCOMES = ['sent', 'repeated', 'gone', 'collapsed'] as const
 type Answer = (typeof OUTCOMES)[number]
 
-type Target = Parameters<NotifyStore['enqueue']>[1][number]
 /** With its outbox entry as the script is told it, its place in the answer, and its partition. */
-type Placed = Target & { args: (string | number)[]; index: number; p: number }
+type Placed = EnqueueTarget & { args: (string | number)[]; index: number; p: number }
+
+/** One entry for all that a call sends: until when it is leased, and where it goes. */
+interface Leased {
+  lease: OutboxLease
+  entries: OutboxEntryOf<'notifications'>[]
+}
 
 interface FanOutDeps extends NotifyDeps {
   notifications: Notifications
@@ -32,7 +45,7 @@ interface FanOutDeps extends NotifyDeps {
 const collapseOf = async (
   deps: FanOutDeps,
   at: Partition,
-  { subscriptionId }: Target,
+  { subscriptionId }: EnqueueTarget,
   collapseKey: string,
 ) => {
   const key = at.collapsing(subscriptionId, collapseKey)
@@ -47,6 +60,7 @@ const writeBatch = async (
   targets: readonly Placed[],
   now: number,
   { reference, notification }: Kept,
+  leased: Leased | undefined,
 ) => {
   const keys: string[] = []
   const args: (string | number)[] = []
@@ -68,6 +82,7 @@ const writeBatch = async (
       args.push(...(collapses[index]?.args ?? []))
     }
   }
+  const shared = leased && sharedEntry(deps, notification, targets, leased)
   const lifetime = deps.notifications.lifetime(notification)
   const ttl = deps.outbox.ttlOf(targets.map((target) => target.outbox))
   const head = [
@@ -80,24 +95,57 @@ const writeBatch = async (
       lifetime - TTL_MARGIN_MS.copy + TTL_MARGIN_MS.receipt,
     ],
     ...[ttl, collapseKey === undefined ? '' : receiptKey, REPLACED],
+    ...(shared
+      ? [shared.until, shared.entry.id, shared.place, written('outbox', shared.entry)]
+      : ['', '', 0, '']),
   ]
-  const answers = list(await deps.ask(() => deps.redis.script(handScript, keys, [...head, ...args])))
-  invariant(answers.length === targets.length, 'the fan-out script answers for each target')
-  return answers.map((answer) => OUTCOMES[whole(answer)] ?? 'gone')
+  const answered = list(await deps.ask(() => deps.redis.script(handScript, keys, [...head, ...args])))
+  invariant(answered.length === targets.length, 'the fan-out script answers for each target')
+  const answers = answered.map((answer) => OUTCOMES[whole(answer)] ?? 'gone')
+  const sent = targets.filter((_, at) => answers[at] === 'sent')
+  if (shared && sent.length > 0) {
+    deps.outbox.leased(shared.entry.id, targets[0]?.p ?? 0, shared.until)
+    leased?.entries.push({ ...shared.entry, task: { ...shared.entry.task, targets: sent.map(namesOf) } })
+  }
+  return answers
 }
 
-const writeStep = async (deps: FanOutDeps, notification: Notification, targets: readonly Target[]) => {
+const namesOf = ({ accountKey, subscriptionId }: EnqueueTarget) => ({ accountKey, subscriptionId })
+
+/** One entry for all targets of a call. It names also those that will not be sent: a receipt tells them apart. */
+const sharedEntry = (
+  deps: FanOutDeps,
+  { projectId, domain, id: notificationId }: Notification,
+  targets: readonly EnqueueTarget[],
+  { lease: { worker, until } }: Leased,
+) => {
+  const { createdAt = 0, expiresAt = 0 }: Partial<OutboxEntry> = targets[0]?.outbox ?? {}
+  const place = deps.outbox.nextPlace()
+  const task = { kind: 'notifications', projectId, domain, notificationId } as const
+  const entry: OutboxEntryOf<'notifications'> = {
+    ...{ id: `batch:${worker}:${place}`, createdAt, expiresAt },
+    task: { ...task, targets: targets.map(namesOf) },
+  }
+  return { entry, place, until }
+}
+
+const writeStep = async (
+  deps: FanOutDeps,
+  notification: Notification,
+  targets: readonly EnqueueTarget[],
+  leased?: Leased,
+) => {
   const kept = await deps.notifications.keep(notification)
   const placed = targets
     .map((target, index): Placed => {
       invariant(target.outbox.id === target.deliveredId, 'an outbox entry of a copy has its id')
-      const args = deps.outbox.args([target.outbox])
+      const args = leased ? [target.deliveredId, 0, ''] : deps.outbox.args([target.outbox])
       return { ...target, args, index, p: partitionOf(target.accountKey) }
     })
     .sort((a, b) => a.p - b.p || a.index - b.index)
   const results = new Array<Answer>(targets.length).fill('gone')
   const writeAll = async (batch: readonly Placed[]): Promise<void> => {
-    const answers = await writeBatch(deps, batch, notification.createdAt, kept)
+    const answers = await writeBatch(deps, batch, notification.createdAt, kept, leased)
     const again: Placed[] = []
     for (const [at, one] of batch.entries()) {
       const answer = answers[at] ?? 'gone'
@@ -133,18 +181,31 @@ export const createRedisFanOut = (
   shared: NotifyDeps,
   notifications: Notifications,
   outbox: Outbox,
-): Pick<NotifyStore, 'enqueue'> => {
+): Pick<NotifyStore, 'enqueue' | 'enqueueLeased'> => {
   const deps: FanOutDeps = { ...shared, notifications, outbox }
+  const steps = async (
+    notification: Notification,
+    targets: readonly EnqueueTarget[],
+    leased?: Leased,
+  ): Promise<EnqueueOutcome[]> => {
+    const outcomes: EnqueueOutcome[] = []
+    for (let from = 0; from < targets.length; from += MAX_STEP_TARGETS) {
+      const some = targets.slice(from, from + MAX_STEP_TARGETS)
+      outcomes.push(...(await writeStep(deps, notification, some, leased)))
+    }
+    return outcomes
+  }
 
   return {
     async enqueue(notification, targets) {
-      const results: ('sent' | 'repeated' | 'gone')[] = []
-      for (let from = 0; from < targets.length; from += MAX_STEP_TARGETS) {
-        const step = await writeStep(deps, notification, targets.slice(from, from + MAX_STEP_TARGETS))
-        results.push(...step)
-        if (step.includes('sent')) deps.outbox.ring()
-      }
-      return results
+      const outcomes = await steps(notification, targets)
+      if (outcomes.includes('sent')) outbox.ring()
+      return outcomes
+    },
+    async enqueueLeased(notification, targets, lease) {
+      const leased: Leased = { lease, entries: [] }
+      const outcomes = await steps(notification, targets, leased)
+      return { outcomes, entries: leased.entries }
     },
   }
 }

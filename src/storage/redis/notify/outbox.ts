@@ -12,11 +12,15 @@ import { type NotifyDeps, parsed, split, written } from './deps.ts'
 import { ALL, TTL_MARGIN_MS } from './rows/layout.ts'
 
 export interface Outbox
-  extends Pick<NotifyStore, 'takeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox' | 'outboxOf'> {
+  extends Pick<NotifyStore, 'takeOutbox' | 'returnOutbox' | 'outboxSize' | 'onOutbox' | 'outboxEntries'> {
   /** Removes entries. */
   remove(ids: readonly string[]): Promise<void>
   /** The partition of an entry that was taken here. */
   partitionOf(id: string): number | undefined
+  /** Notes an entry that a script has added for a worker of this process. */
+  leased(id: string, p: number, until: number): void
+  /** A proposed place in the order, behind all that were proposed here. */
+  nextPlace(): number
   /** Entries that were removed by others. */
   forget(ids: readonly string[]): void
   /** The entries as scripts are told them: id, place in the order, JSON. */
@@ -87,14 +91,17 @@ const byPartition = (state: OutboxState, ids: readonly string[]) => {
   })
 }
 
+const nextPlace = (state: OutboxState): number => {
+  state.lastPosition = Math.max(state.lastPosition + 1, state.clock.now() * 1000)
+  return state.lastPosition
+}
+
 const entryVerbs = (
   state: OutboxState,
-): Pick<Outbox, 'args' | 'ttlOf' | 'partitionOf' | 'forget' | 'remove' | 'outboxSize' | 'outboxOf'> => ({
-  args: (entries) =>
-    entries.flatMap((entry) => {
-      state.lastPosition = Math.max(state.lastPosition + 1, state.clock.now() * 1000)
-      return [entry.id, state.lastPosition, written('outbox', entry)]
-    }),
+): Omit<Outbox, 'takeOutbox' | 'returnOutbox' | 'ring' | 'onOutbox'> => ({
+  args: (entries) => entries.flatMap((entry) => [entry.id, nextPlace(state), written('outbox', entry)]),
+  nextPlace: () => nextPlace(state),
+  leased: (id, p, until) => state.taken.put(id, { p, until }),
 
   ttlOf: (entries) =>
     Math.max(0, ...entries.map(({ expiresAt }) => expiresAt - state.clock.now())) + TTL_MARGIN_MS.copy,
@@ -123,19 +130,22 @@ const entryVerbs = (
     return sizes.reduce((sum, size) => sum + size, 0)
   },
 
-  async *outboxOf(accountKey) {
-    const { entries } = state.layout.of(accountKey)
-    let cursor = '0'
-    do {
-      const [next, found] = await state.ask(() =>
-        state.redis.client.hscan(entries, cursor, 'COUNT', SCAN_COUNT),
-      )
-      for (let at = 1; at < found.length; at += 2) {
-        const entry = parsed('outbox', split(found[at] ?? '')[1])
-        if (entry) yield entry
-      }
-      cursor = next
-    } while (cursor !== '0')
+  // An entry for several accounts lies in the partition of one of them.
+  async *outboxEntries() {
+    for (const p of ALL) {
+      const { entries } = state.layout.partition(p)
+      let cursor = '0'
+      do {
+        const [next, found] = await state.ask(() =>
+          state.redis.client.hscan(entries, cursor, 'COUNT', SCAN_COUNT),
+        )
+        for (let at = 1; at < found.length; at += 2) {
+          const entry = parsed('outbox', split(found[at] ?? '')[1])
+          if (entry) yield entry
+        }
+        cursor = next
+      } while (cursor !== '0')
+    }
   },
 })
 

@@ -26,6 +26,7 @@ import { createRedisReceipts } from './receipts.ts'
 import { createRequests } from './requests.ts'
 import { createRedisRotation } from './rotation.ts'
 import { createLayout } from './rows/layout.ts'
+import { createRedisSettleNotifications } from './settle-notifications.ts'
 import { createRedisSweep } from './sweep.ts'
 
 export const createRedisNotifyStore = ({
@@ -47,13 +48,14 @@ export const createRedisNotifyStore = ({
   const outbox = createRedisOutbox(deps)
   const notifications = createNotifications(deps)
   const { putNotification, notification, notifications: sent } = notifications
-  const { takeOutbox, returnOutbox, outboxSize, onOutbox, outboxOf } = outbox
+  const { takeOutbox, returnOutbox, outboxSize, onOutbox, outboxEntries } = outbox
   return {
     ...createRedisProjects(deps),
     ...createRedisAccounts(deps, lookups, requests, outbox),
     ...createRedisFanOut(deps, notifications, outbox),
     ...createRedisHistory(deps, notifications, requests, outbox),
     ...createRedisReceipts(deps, notifications, outbox),
+    ...createRedisSettleNotifications(deps, notifications, outbox),
     putNotification,
     notification,
     notifications: sent,
@@ -61,7 +63,7 @@ export const createRedisNotifyStore = ({
     returnOutbox,
     outboxSize,
     onOutbox,
-    outboxOf,
+    outboxEntries,
     ...createRedisRotation(deps),
     sweep: createRedisSweep(deps, lookups),
   }

@@ -114,6 +114,7 @@ const contested = async (deps: NotifyTransferDeps, accountKey: string, identityK
 /** Where a commit of its account would have put it; any place does for one that names none. */
 const partitionOfEntry = ({ id, task }: { id: string; task: OutboxTask }): number => {
   if (task.kind === 'leave' || task.kind === 'event') return partitionOf(id)
+  if (task.kind === 'notifications') return partitionOf(task.targets[0]?.accountKey ?? id)
   return partitionOf(task.kind === 'response' ? (task.view?.accountKey ?? id) : task.accountKey)
 }
 

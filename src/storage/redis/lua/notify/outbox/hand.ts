@@ -10,9 +10,11 @@ import { RECEIPTS } from '../receipts/receipt-rows.ts'
  *       notification (any of the partition's for none)
  * ARGV  1 now · 2 sentAt · 3 expiresAt · 4 reference of the notification · 5 ttl of the copies · 6 ttl of the receipts ·
  *       7 ttl of the outbox · 8 with a collapse key its notification's place, else empty · 9 the reason for what is
- *       replaced · from 10 of each partition: number of targets, then eight of each: subscription, what a record says
- *       that holds it, name of the account, form of the account, when the receipt begins, id of the copy, its proposed
- *       place in the outbox, the JSON of its entry; with a collapse key two more: what its last copy was, the id of that
+ *       replaced · 10 empty, or until when one entry for all that are sent is leased: then 11 its id, 12 its proposed place
+ *       in the outbox, 13 its text; it lies in the first partition · from 14 of each partition: number of targets, then
+ *       eight of each: subscription, what a record says that holds it, name of the account, form of the account, when the
+ *       receipt begins, id of the copy, its proposed place in the outbox, the text of its entry; with a collapse key two
+ *       more: what its last copy was, the id of that
  * Returns a number for each target: 0 sent, 1 repeated, 2 gone, 3 its last copy is another by now.
  */
 export const handScript = defineScript(
@@ -26,6 +28,7 @@ local now, ttl = tonumber(ARGV[1]), tonumber(ARGV[5])
 local row = ARGV[3] .. ' ' .. ARGV[4]
 local collapses = ARGV[8] ~= ''
 local keysEach, argsEach = collapses and 7 or 4, collapses and 10 or 8
+local leasedUntil, isSent = ARGV[10], false
 
 local function collapse(base, key, arg)
   local last = ARGV[arg + 9]
@@ -68,11 +71,22 @@ local function hand(base, key, arg, hasQueued, hasOthers)
     if old then redis.call('ZREM', KEYS[base + 7], old) end
   end
   redis.call('ZADD', KEYS[base + 6], 0, account .. '\\0' .. ARGV[arg + 3] .. '\\0' .. ARGV[arg + 4] .. '\\0' .. id)
-  add(base, arg + 5, arg + 7)
+  if leasedUntil == '' then add(base, arg + 5, arg + 7) end
+  isSent = true
   return 0
 end
 
-local base, arg = 1, 10
+local function addLeased()
+  local place = math.max(tonumber(redis.call('GET', KEYS[3]) or 0) + 1, tonumber(ARGV[12]))
+  local text = string.format('%.0f', place)
+  redis.call('HSET', KEYS[1], ARGV[11], text .. ' ' .. ARGV[13])
+  redis.call('ZADD', KEYS[4], leasedUntil, ARGV[11])
+  redis.call('SET', KEYS[3], text)
+  live(KEYS[1], tonumber(ARGV[7]))
+  live(KEYS[4], tonumber(ARGV[7]))
+end
+
+local base, arg = 1, 14
 while base <= #KEYS do
   local count = tonumber(ARGV[arg])
   local hasQueued = redis.call('EXISTS', KEYS[base + 6]) == 1
@@ -88,5 +102,6 @@ while base <= #KEYS do
   added(base, tonumber(ARGV[7]))
   base = base + 8 + keysEach * count
 end
+if leasedUntil ~= '' and isSent then addLeased() end
 return answers`,
 )
