@@ -4,6 +4,7 @@ import { notifyAppsContract } from './notify-apps.ts'
 import { notifyClickDaysContract } from './notify-click-days.ts'
 import { notifyClicksContract } from './notify-clicks.ts'
 import { notifyHistoryContract } from './notify-history.ts'
+import { notifyLeasedContract } from './notify-leased.ts'
 import { notifyOutboxContract } from './notify-outbox.ts'
 import { notifyProjectsContract } from './notify-projects.ts'
 import { notifyReceiptsContract } from './notify-receipts.ts'
@@ -15,6 +16,7 @@ for (const engine of engines) {
   notifyAccountsContract(engine)
   notifyHistoryContract(engine)
   notifyOutboxContract(engine)
+  notifyLeasedContract(engine)
   notifyWebhooksContract(engine)
   notifyClicksContract(engine)
   notifyClickDaysContract(engine)

@@ -290,8 +290,10 @@ describe.each(engines)('a backup of an older version, restored into $name', (eng
     }))
     expect(await seenIn(restored, now)).toEqual({ ...expected, sent })
     await restored.reopen()
+    // Nor was there an entry for several subscribers.
+    const isNew = (id: string) => id === 'late' || id === 'a notifications'
     expect((await drain(restored.notify, now)).filter((id) => id !== 'late')).toEqual(
-      (await drain(furnished.notify, now)).filter((id) => id !== 'late'),
+      (await drain(furnished.notify, now)).filter((id) => !isNew(id)),
     )
   })
 })
