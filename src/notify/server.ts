@@ -31,6 +31,7 @@ import type { Vault } from './apps/vault.ts'
 import type { LeaderTask } from './leader-task.ts'
 import { createDeliveryReceipts } from './outbox/delivery-receipts.ts'
 import type { DirectQueue } from './outbox/direct-sends.ts'
+import { createSentMessages } from './outbox/sent-messages.ts'
 import { createOutboxWorker } from './outbox/worker.ts'
 import { createBroadcaster } from './publish/broadcasts.ts'
 import { createSchedule, createScheduler } from './publish/schedule.ts'
@@ -111,7 +112,8 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     { notifyUrls: [publicUrl, OFFICIAL_URL, ...otherUrls], publicUrl, verifySignature },
   )
   const { relayKey } = deps
-  const onDelivered = createDeliveryReceipts({ store, vault, webhooks })
+  const sent = createSentMessages()
+  const onDelivered = createDeliveryReceipts({ store, vault, webhooks, sent })
   const relayEvents = createRelayEvents(
     { relayKey, onMessage: relay.arrived, onDelivered, clock, log, meter },
     { clientId: serverKeys.relay.did, service: publicUrl, webhooks: ownWebhooks },
@@ -126,6 +128,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     webhooks,
     relay,
     direct,
+    sent,
     clock,
     log,
     meter,

@@ -7,8 +7,9 @@ import { decodeJwt } from '../../protocol/jwt.ts'
 import type { Vault } from '../apps/vault.ts'
 import { NOTIFICATION_TTL_MS } from '../lifetimes.ts'
 import type { DeliveredMessage } from '../relay/events.ts'
-import type { NotifyStore, OutboxEntry, Subscription } from '../store/store.ts'
+import type { NotifyStore, OutboxEntry } from '../store/store.ts'
 import type { Webhooks } from '../webhooks/service.ts'
+import type { SentCopy, SentMessages } from './sent-messages.ts'
 
 const Params = z.object({ messageAuth: z.string() })
 const Claims = z.object({ msg: z.object({ id: z.string() }) })
@@ -33,14 +34,15 @@ export const createDeliveryReceipts = ({
   store,
   vault,
   webhooks,
+  sent,
 }: {
   store: Pick<NotifyStore, 'account' | 'delivered' | 'markDelivered' | 'topicOwner'>
   vault: Pick<Vault, 'open'>
   webhooks: Pick<Webhooks, 'wants'>
+  sent: Pick<SentMessages, 'find'>
 }): ((all: readonly DeliveredMessage[]) => Promise<void>) => {
   const event = async (
-    { id: subscriptionId, domain, account }: Subscription,
-    deliveredId: string,
+    { subscriptionId, domain, account, deliveredId }: SentCopy,
     at: number,
   ): Promise<OutboxEntry | undefined> => {
     if (!(await webhooks.wants(domain, 'delivered'))) return undefined
@@ -54,15 +56,25 @@ export const createDeliveryReceipts = ({
     }
   }
 
-  const copyOf = async ({ topic, message, at }: DeliveredMessage) => {
+  /** Of what another process sent, or this one before: as its subscription and its text say. */
+  const lookUp = async ({ topic, message }: DeliveredMessage): Promise<SentCopy | undefined> => {
     const owner = await store.topicOwner(topic)
-    if (!owner) return []
+    if (!owner) return undefined
     const { accountKey, subscriptionId } = owner
     const { record } = await store.account(accountKey)
     const subscription = record.subscriptions.find(({ id }) => id === subscriptionId)
     const deliveredId = subscription && deliveredIdIn(message, vault.open(subscription.key))
-    if (!subscription || deliveredId === undefined) return []
-    const outbox = await event(subscription, deliveredId, at)
+    if (!subscription || deliveredId === undefined) return undefined
+    const { domain, account } = subscription
+    return { accountKey, subscriptionId, domain, account, deliveredId }
+  }
+
+  const copyOf = async (delivered: DeliveredMessage) => {
+    const copy = sent.find(delivered) ?? (await lookUp(delivered))
+    if (!copy) return []
+    const { accountKey, subscriptionId, deliveredId } = copy
+    const { at } = delivered
+    const outbox = await event(copy, at)
     return [{ accountKey, subscriptionId, deliveredId, at, ...(outbox && { outbox }) }]
   }
 

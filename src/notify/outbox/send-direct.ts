@@ -8,6 +8,7 @@ import type { DirectBatch } from './direct-sends.ts'
 import { entriesOf, type LeasedEntries } from './leased-entries.ts'
 import type { NotificationMessages } from './notification-message.ts'
 import { byResult, publishAll } from './publish-all.ts'
+import type { SentMessages } from './sent-messages.ts'
 import type { OutgoingMessage } from './wire.ts'
 
 export interface SendDirectDeps {
@@ -15,6 +16,7 @@ export interface SendDirectDeps {
   apps: Pick<Apps, 'byDomain'>
   messageOf: NotificationMessages
   leased: Pick<LeasedEntries, 'divide'>
+  sent: Pick<SentMessages, 'note'>
   failures: { reset(): void; add(): void }
   clock: Clock
   log: Log
@@ -25,7 +27,7 @@ export interface SendDirectDeps {
  * That one never rejects: what could not be settled is free again when its lease ends.
  */
 export const createSendDirect =
-  ({ relay, apps, messageOf, leased, failures, clock, log }: SendDirectDeps) =>
+  ({ relay, apps, messageOf, leased, sent, failures, clock, log }: SendDirectDeps) =>
   async ({ entries, notification, subscriptions }: DirectBatch): Promise<{ settled: Promise<void> }> => {
     const app = await apps.byDomain(notification.domain)
     const copies: { entry: OutboxEntry; message: OutgoingMessage }[] = []
@@ -33,7 +35,11 @@ export const createSendDirect =
       const subscription = subscriptions.get(entry.task.subscriptionId)
       if (!app || !subscription) continue
       try {
-        copies.push({ entry, message: messageOf(app, notification, subscription, entry) })
+        const message = messageOf(app, notification, subscription, entry)
+        const { accountKey, subscriptionId, domain } = entry.task
+        const { account } = subscription
+        sent.note(message, { accountKey, subscriptionId, domain, account, deliveredId: entry.id })
+        copies.push({ entry, message })
       } catch (err) {
         // An entry of its own waits for the cause to end; the others need not.
         log.error({ err, entry: entry.id }, 'A notification could not be written')

@@ -18,6 +18,7 @@ import { createCoalesce, createPrepare } from './prepare.ts'
 import { RELAY_TIMEOUT_MS, within } from './publish-all.ts'
 import { createSend } from './send.ts'
 import { createSendDirect } from './send-direct.ts'
+import type { SentMessages } from './sent-messages.ts'
 import type { MessageWriterDeps } from './signed-messages.ts'
 import { createWakeUp } from './wake-up.ts'
 
@@ -43,6 +44,7 @@ export interface OutboxWorkerDeps {
   relay: RelayLink
   /** What fan-outs of this process hand over. */
   direct: DirectQueue
+  sent: Pick<SentMessages, 'note'>
   clock: Clock
   log: Log
   meter: Meter
@@ -122,13 +124,15 @@ const createRound = (
 
 /** Sends what fan-outs have handed over, and tells them whether more would be sent. */
 const createDirectSender = (
-  { store, writer, relay, direct, clock, log, worker: name }: OutboxWorkerDeps,
+  { store, writer, relay, direct, sent, clock, log, worker: name }: OutboxWorkerDeps,
   leased: ReturnType<typeof createLeasedEntries>,
   failures: ReturnType<typeof createRelayFailures>,
   wake: () => void,
 ) => {
   const messageOf = createNotificationMessages({ ...writer, clock })
-  const send = createSendDirect({ relay, apps: writer.apps, messageOf, leased, failures, clock, log })
+  const send = createSendDirect({
+    ...{ relay, apps: writer.apps, messageOf, leased, sent, failures, clock, log },
+  })
   const underWay = new Set<Promise<void>>()
   const giveBack = ({ entries }: DirectBatch) => {
     const ids = entries.map(({ id }) => id)
