@@ -48,7 +48,7 @@ export const notifyLeasedContract = (engine: Engine): void => {
           people.filter((at) => !published.includes(at)),
         )
         await store().settleNotifications(
-          entry,
+          [entry],
           {
             published: people
               .filter((at) => published.includes(at))

@@ -15,8 +15,14 @@ import type { Notification, OutboxEntryOf, OutboxLease, Subscription } from '../
 export interface DirectBatch {
   entries: readonly OutboxEntryOf<'notifications'>[]
   notification: Notification
-  /** By id; of every target. */
-  subscriptions: ReadonlyMap<string, Subscription>
+  /** Those that the entries name. */
+  targets: readonly DirectTarget[]
+}
+
+/** A subscriber, and the entry of its own that its copy would have. */
+export interface DirectTarget {
+  subscription: Subscription
+  outbox: OutboxEntryOf<'notification'>
 }
 
 /** Room for one batch. Its holder calls `send`, or `release` if nothing was committed. */

@@ -14,8 +14,14 @@ export interface LeasedEntries {
   take(lease: { limit: number; now: number; until: number }): Promise<OutboxEntry[]>
   /** Removes entries from the outbox; the receipts of notifications move on in the same commit. */
   complete(entries: readonly OutboxEntry[], outcome: FinalOutcome): Promise<void>
-  /** Replaces an entry of several subscribers by one for each whose copy was not published. */
-  divide(entry: OutboxEntryOf<'notifications'>, published?: ReadonlySet<string>): Promise<void>
+  /** Ends entries of several subscribers: says what was published, and leaves an entry for each of the others. */
+  settle(
+    entries: readonly OutboxEntryOf<'notifications'>[],
+    became: {
+      published: readonly OutboxEntryOf<'notification'>[]
+      others: readonly OutboxEntryOf<'notification'>[]
+    },
+  ): Promise<void>
   /** Ends the lease of failed entries; they may be taken again after the delay. */
   returnFailed(entries: readonly OutboxEntry[], delayMs: number): Promise<void>
   /** Returns entries that are not due at `now`, each until it is due. Resolves with the others. */
@@ -119,21 +125,16 @@ export const createLeasedEntries = ({
       count(entries, outcome)
     },
 
-    async divide(entry, published = new Set()) {
-      const each = entriesOf(entry)
-      const isPublished = ({ id }: OutboxEntry) => published.has(id)
-      const others = each.filter((one) => !isPublished(one))
+    async settle(entries, { published, others }) {
       await store.settleNotifications(
-        entry,
+        entries,
         {
-          published: each
-            .filter(isPublished)
-            .map(({ id, task }) => ({ accountKey: task.accountKey, deliveredId: id })),
-          others: others.map((one) => ({ accountKey: one.task.accountKey, outbox: one })),
+          published: published.map(({ id, task }) => ({ accountKey: task.accountKey, deliveredId: id })),
+          others: others.map((entry) => ({ accountKey: entry.task.accountKey, outbox: entry })),
         },
         clock.now(),
       )
-      count(each.filter(isPublished), 'sent')
+      count(published, 'sent')
     },
 
     returnFailed,

@@ -9,7 +9,7 @@ import { sendWelcome } from '../publish/welcome.ts'
 import type { NotifyStore, OutboxEntry } from '../store/store.ts'
 import { ACCOUNT_CHANGED_DELAY_MS } from '../subscriptions/outbox-entries.ts'
 import type { Webhooks } from '../webhooks/service.ts'
-import type { LeasedEntries } from './leased-entries.ts'
+import { entriesOf, type LeasedEntries } from './leased-entries.ts'
 import { createMessageWriter, type MessageWriter, type MessageWriterDeps } from './signed-messages.ts'
 import type { OutgoingMessage } from './wire.ts'
 
@@ -25,7 +25,7 @@ export interface PrepareDeps {
   store: NotifyStore
   writer: Omit<MessageWriterDeps, 'store' | 'clock'>
   webhooks: Pick<Webhooks, 'expand'>
-  leased: Pick<LeasedEntries, 'complete' | 'divide' | 'returnFailed'>
+  leased: Pick<LeasedEntries, 'complete' | 'settle' | 'returnFailed'>
   clock: Clock
   log: Log
 }
@@ -48,7 +48,8 @@ const createEntryWriter =
   ): Promise<PreparedEntry[]> => {
     const { task } = entry
     if (task.kind === 'notifications') {
-      await leased.divide({ ...entry, task })
+      const several = { ...entry, task }
+      await leased.settle([several], { published: [], others: entriesOf(several) })
       return []
     }
     if (entry.expiresAt <= now) {

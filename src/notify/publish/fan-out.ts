@@ -112,8 +112,8 @@ const enqueueBatch = async (
   if (!room) return store.enqueue(notification, targets)
   try {
     const { outcomes, entries } = await store.enqueueLeased(notification, targets, room.lease)
-    const subscriptions = new Map(targets.map(({ subscription }) => [subscription.id, subscription]))
-    if (entries.length > 0) room.send({ entries, notification, subscriptions })
+    const sent = targets.filter((_, at) => outcomes[at] === 'sent')
+    if (entries.length > 0) room.send({ entries, notification, targets: sent })
     else room.release()
     return outcomes
   } catch (err) {

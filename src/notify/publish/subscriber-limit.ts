@@ -2,11 +2,12 @@
 import { invariant } from '../../platform/invariant.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { Limits } from '../apps/limits.ts'
-import type { EnqueueTarget, Notification, NotifyStore, Subscription } from '../store/store.ts'
+import type { EnqueueTarget, Notification, NotifyStore, OutboxEntryOf, Subscription } from '../store/store.ts'
 
 /** A subscriber that a notification is for. */
 export interface Target extends EnqueueTarget {
   subscription: Subscription
+  outbox: OutboxEntryOf<'notification'>
 }
 
 /**

@@ -177,11 +177,11 @@ export interface NotifyStore
    */
   takeOutbox(lease: OutboxLease & { limit: number; now: number }): Promise<OutboxEntry[]>
   /**
-   * Ends an entry of `enqueueLeased`: receipts of copies that were published move on, each other copy that is queued since
-   * then gets an entry of its own. Idempotent. The entry stays until all of it is done.
+   * Ends entries of `enqueueLeased`, of one call: receipts of copies that were published move on, each other copy that is queued since
+   * then gets an entry of its own. Idempotent. The entries stay until all of it is done.
    */
   settleNotifications(
-    entry: OutboxEntryOf<'notifications'>,
+    entries: readonly OutboxEntryOf<'notifications'>[],
     became: {
       published: readonly { accountKey: string; deliveredId: string }[]
       /** The id of each entry is that of its copy. */

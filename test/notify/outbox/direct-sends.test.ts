@@ -14,7 +14,7 @@ const batchOf = (id: string): DirectBatch => ({
     ...{ id, projectId: 'p', domain: 'd', type: 't', title: '', body: '', icon: null, url: null },
     ...{ createdAt: 0, deliverBy: 1, expiresAt: 1 },
   },
-  subscriptions: new Map(),
+  targets: [],
 })
 
 const open = () => {

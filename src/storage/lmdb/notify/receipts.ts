@@ -66,14 +66,17 @@ const outcomeVerbs = (
     })
   },
 
-  async settleNotifications({ id, task, createdAt }, { published, others }, at) {
+  async settleNotifications(entries, { published, others }, at) {
+    const [first] = entries
+    if (!first) return
     for (const { accountKey, deliveredId } of published)
       for (const text of [accountKey, deliveredId]) name(text)
     for (const { accountKey, outbox: entry } of others) for (const text of [accountKey, entry.id]) name(text)
+    const { createdAt, task } = first
     const { projectId, domain, notificationId } = task
     let isRung = false
     await deps.outbox.write((remove) => {
-      if (!remove(id)) return
+      if (entries.filter(({ id }) => remove(id)).length === 0) return
       const m = deps.copies.numberOf({ projectId, domain, id: notificationId })
       if (m === undefined) return
       const next = { state: 'published', at } as const

@@ -44,7 +44,10 @@ export const createRedisSettleNotifications = (
   }
 
   return {
-    async settleNotifications({ id, task, createdAt }, { published, others }, when) {
+    async settleNotifications(entries, { published, others }, when) {
+      const [first] = entries
+      if (!first) return
+      const { createdAt, task } = first
       const { projectId, domain, notificationId } = task
       const found = await notifications.receiptKeyOf({ projectId, domain, id: notificationId })
       const copies = [
@@ -60,7 +63,7 @@ export const createRedisSettleNotifications = (
       for (let from = 0; found && from < copies.length; from += MAX_CALL_COPIES) {
         await settle(found.receiptKey, copies.slice(from, from + MAX_CALL_COPIES), head)
       }
-      await outbox.remove([id])
+      await outbox.remove(entries.map(({ id }) => id))
       if (others.length > 0) outbox.ring()
     },
   }
