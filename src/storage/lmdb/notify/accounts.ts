@@ -11,6 +11,7 @@ type Accounts = Pick<
   | 'commit'
   | 'wasCommitted'
   | 'topicOwner'
+  | 'accountAt'
   | 'watcherOwner'
   | 'subscribers'
   | 'subscriberCount'
@@ -143,7 +144,9 @@ const commitVerbs = (deps: AccountsDeps): Pick<Accounts, 'commit' | 'wasCommitte
   },
 })
 
-const lookupVerbs = (deps: AccountsDeps): Pick<Accounts, 'account' | 'topicOwner' | 'watcherOwner'> => ({
+const lookupVerbs = (
+  deps: AccountsDeps,
+): Pick<Accounts, 'account' | 'topicOwner' | 'accountAt' | 'watcherOwner'> => ({
   async account(accountKey) {
     return deps.tables.accounts.get(name(accountKey)) ?? { version: 0, record: EMPTY_RECORD }
   },
@@ -151,6 +154,12 @@ const lookupVerbs = (deps: AccountsDeps): Pick<Accounts, 'account' | 'topicOwner
   async topicOwner(topic) {
     const row = deps.tables.topics.get(name(topic))
     return row && { accountKey: row[0], subscriptionId: row[1] }
+  },
+
+  async accountAt(topic) {
+    const accountKey = deps.tables.topics.get(name(topic))?.[0]
+    const account = accountKey === undefined ? undefined : deps.tables.accounts.get(name(accountKey))
+    return accountKey !== undefined && account ? { accountKey, ...account } : undefined
   },
 
   async watcherOwner(identityKey) {
