@@ -84,6 +84,20 @@ const parseAnswer = (text: string): Cacao => {
   }
 }
 
+/** Undefined where the registry does not know the key, or there is none here. */
+const createRegistryLookup =
+  (registry: IdentityLookupDeps['registry']) =>
+  async (identityKey: string, account?: string): Promise<FoundCacao | undefined> => {
+    try {
+      const text = await registry?.identity(identityKey, account)
+      if (text === undefined) return undefined
+      return { digest: messageIdOf(text), read: () => parseCacao(JSON.parse(text)) }
+    } catch (error) {
+      if (error instanceof ProtocolError && error.code === 'identity_unknown') return undefined
+      throw error
+    }
+  }
+
 export const createIdentityLookup = (deps: IdentityLookupDeps, options: IdentityLookupOptions) => {
   const { registry, fetch, clock, log } = deps
   const allowed = new Set(options.allowed.map(originOf))
@@ -123,17 +137,7 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
     return answered.found
   }
 
-  const inRegistry = async (identityKey: string, account?: string): Promise<FoundCacao | undefined> => {
-    try {
-      const text = await registry?.identity(identityKey, account)
-      return text === undefined
-        ? undefined
-        : { digest: messageIdOf(text), read: () => parseCacao(JSON.parse(text)) }
-    } catch (error) {
-      if (error instanceof ProtocolError && error.code === 'identity_unknown') return undefined
-      throw error
-    }
-  }
+  const inRegistry = createRegistryLookup(registry)
 
   /** Throws `bad_params`, `key_server_refused`, `identity_unknown`, `rate_limited`, `unavailable`. */
   return async (

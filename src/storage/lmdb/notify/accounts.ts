@@ -31,11 +31,10 @@ export const knownRequest = (tables: Tables, { id, token }: RequestId): 'repeate
   return token !== undefined && tables.requests.get(name(token)) !== undefined ? 'used' : undefined
 }
 
-/** Remembers a request and its token. Within a transaction. */
+/** Remembers a request and its token, neither of which is known. Within a transaction. */
 export const rememberRequest = (tables: Tables, { id, token, expiresAt }: RequestId): void => {
   for (const one of token === undefined ? [id] : [id, token]) {
     const at = name(one)
-    if (tables.requests.get(at) !== undefined) continue
     tables.requests.put(at, expiresAt)
     tables.expiry.put(expiryKey(expiresAt, 'request', at), PRESENT)
   }
