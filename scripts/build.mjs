@@ -69,7 +69,10 @@ const bundleProgram = async (dist) => {
     format: 'cjs',
     platform: 'node',
     target: 'node20',
-    alias: { '#socket': './src/platform/runtime/socket-node.ts' },
+    alias: {
+      '#bytes': './src/platform/runtime/bytes-node.ts',
+      '#socket': './src/platform/runtime/socket-node.ts',
+    },
     external: NOT_BUNDLED,
     define: { 'import.meta.url': 'bundleUrl' },
     banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },

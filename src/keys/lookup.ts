@@ -10,7 +10,7 @@
  * A server that does not answer is left alone for a while, and few look-ups wait for one: all others fail at once with
  * `rate_limited`, so that wallets try again and requests that need no look-up are not held up.
  *
- * What is answered is not verified here; whoever relies on it does that.
+ * What is answered is not verified here; whoever relies on it does that, and may remember of which text it has.
  */
 
 import { createTtlCache } from '../platform/concurrency/ttl-cache.ts'
@@ -22,6 +22,7 @@ import { accountOf, type Cacao, parseCacao } from '../protocol/cacao.ts'
 import { accountKey } from '../protocol/caip.ts'
 import { ed25519FromDid } from '../protocol/did.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import { messageIdOf } from '../protocol/topic.ts'
 import { IdentityAnswer } from './schema.ts'
 import type { KeyRegistry } from './service.ts'
 
@@ -43,8 +44,15 @@ export interface IdentityLookupOptions {
   allowed: readonly string[]
 }
 
+/** A CACAO as it was found: who knows its text already need not read it again. */
+export interface FoundCacao {
+  /** SHA-256 of its text, in hex. */
+  digest: string
+  read(): Cacao
+}
+
 interface Answered {
-  cacao: Cacao
+  found: FoundCacao
   /** For which account it was asked. */
   wanted: string
 }
@@ -56,6 +64,11 @@ const isOf = (cacao: Cacao, account: string): boolean => {
     return false
   }
 }
+
+const foundCacao = (cacao: Cacao): FoundCacao => ({
+  digest: messageIdOf(JSON.stringify(cacao)),
+  read: () => cacao,
+})
 
 const originOf = (url: string): string | undefined => {
   if (!URL.canParse(url)) return undefined
@@ -71,13 +84,27 @@ const parseAnswer = (text: string): Cacao => {
   }
 }
 
+/** Undefined where the registry does not know the key, or there is none here. */
+const createRegistryLookup =
+  (registry: IdentityLookupDeps['registry']) =>
+  async (identityKey: string, account?: string): Promise<FoundCacao | undefined> => {
+    try {
+      const text = await registry?.identity(identityKey, account)
+      if (text === undefined) return undefined
+      return { digest: messageIdOf(text), read: () => parseCacao(JSON.parse(text)) }
+    } catch (error) {
+      if (error instanceof ProtocolError && error.code === 'identity_unknown') return undefined
+      throw error
+    }
+  }
+
 export const createIdentityLookup = (deps: IdentityLookupDeps, options: IdentityLookupOptions) => {
   const { registry, fetch, clock, log } = deps
   const allowed = new Set(options.allowed.map(originOf))
   const cached = createTtlCache<Answered>(
     { clock },
     // The key of somebody may be claimed by others there: what is answered about them is no answer for the owner.
-    { ...IDENTITY_CACHE, isCacheable: ({ cacao, wanted }) => isOf(cacao, wanted) },
+    { ...IDENTITY_CACHE, isCacheable: ({ found, wanted }) => isOf(found.read(), wanted) },
   )
 
   const ask = async (origin: string, identityKey: string): Promise<Cacao> => {
@@ -102,22 +129,15 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
     }
   }
 
-  const askOnce = async (origin: string, identityKey: string, wanted: string): Promise<Cacao> => {
+  const askOnce = async (origin: string, identityKey: string, wanted: string): Promise<FoundCacao> => {
     const answered = await cached(`${origin} ${identityKey} ${wanted}`, async () => ({
-      cacao: await ask(origin, identityKey),
+      found: foundCacao(await ask(origin, identityKey)),
       wanted,
     }))
-    return answered.cacao
+    return answered.found
   }
 
-  const inRegistry = async (identityKey: string, account?: string): Promise<Cacao | undefined> => {
-    try {
-      return registry && parseCacao(JSON.parse(await registry.identity(identityKey, account)))
-    } catch (error) {
-      if (error instanceof ProtocolError && error.code === 'identity_unknown') return undefined
-      throw error
-    }
-  }
+  const inRegistry = createRegistryLookup(registry)
 
   /** Throws `bad_params`, `key_server_refused`, `identity_unknown`, `rate_limited`, `unavailable`. */
   return async (
@@ -125,7 +145,7 @@ export const createIdentityLookup = (deps: IdentityLookupDeps, options: Identity
     identityKey: string,
     account: string,
     signal?: AbortSignal,
-  ): Promise<Cacao> => {
+  ): Promise<FoundCacao> => {
     ed25519FromDid(identityKey)
     const origin = originOf(keyServerUrl)
     const isOwn = options.isOwnUrl(keyServerUrl)

@@ -113,6 +113,9 @@ const messageSchema = z.object({
   error: z.object({ code: z.number(), message: z.string() }).nullish(),
 })
 
+/** What can be answered: a message with an id. */
+const answerableSchema = z.object({ id: z.union([z.string(), z.number()]) })
+
 const parseJson = (text: string): unknown => {
   try {
     return JSON.parse(text)
@@ -124,7 +127,7 @@ const parseJson = (text: string): unknown => {
 /** The id of whatever this is, for the answer to a message that `parseRpc` refused; undefined when there is none. */
 export const idTextOf = (text: string): string | undefined => {
   try {
-    const id = z.object({ id: z.union([z.string(), z.number()]) }).safeParse(JSON.parse(text))
+    const id = answerableSchema.safeParse(JSON.parse(text))
     const raw = id.success ? rawId(text) : undefined
     return raw !== undefined && raw.length <= MAX_ID_LENGTH ? raw : undefined
   } catch {

@@ -3,17 +3,16 @@
  * subscriptions (of topic and client id).
  */
 import { crypto } from '#crypto'
-import { toHex, utf8 } from './bytes.ts'
 
 /** 64 hex digits of any case; what is stored and compared is lower case. */
 export const TOPIC = /^[0-9a-fA-F]{64}$/
 
 /** Topic of a symmetric key (responses, notify topics) or of an X25519 public key (request topics). */
-export const topicOf = (key: Uint8Array): string => toHex(crypto.sha256(key))
+export const topicOf = (key: Uint8Array): string => crypto.sha256Hex(key)
 
 /** Identifies a message within its topic; a retry of the same message has the same id. */
-export const messageIdOf = (message: string): string => toHex(crypto.sha256(utf8(message)))
+export const messageIdOf = (message: string): string => crypto.sha256Hex(message)
 
 /** What irn_subscribe answers. Clients compute it themselves, so it must not change. */
 export const subscriptionIdOf = (topic: string, clientId: string): string =>
-  toHex(crypto.sha256(utf8(topic + clientId)))
+  crypto.sha256Hex(topic + clientId)

@@ -146,6 +146,21 @@ export const notifyAccountsContract = (engine: Engine): void => {
       expect(await store().topicOwner('moved')).toEqual({ accountKey: alice, subscriptionId: 's2' })
     })
 
+    it('gives the account of a notify topic as a commit of its next record needs it', async () => {
+      expect(await store().accountAt('topic of s')).toBeUndefined()
+      await become(store(), alice, record([subscription('s')], [watcher('w')]))
+      const found = await store().accountAt('topic of s')
+      expect(found).toEqual({ accountKey: alice, ...(await store().account(alice)) })
+      const next = record([subscription('s2')])
+      const commit = { accountKey: alice, expectedVersion: found?.version ?? 0, record: next, outbox: [] }
+      expect(await store().commit(commit)).toBe('committed')
+      expect(await store().commit(commit)).toBe('conflict')
+      expect(await store().accountAt('topic of s')).toBeUndefined()
+      expect((await store().accountAt('topic of s2'))?.record).toEqual(next)
+      await become(store(), alice, record())
+      expect(await store().accountAt('topic of s2')).toBeUndefined()
+    })
+
     it('knows which account a watcher watches, also when it moves', async () => {
       await become(store(), alice, record([], [watcher('w')]))
       expect(await store().watcherOwner('w')).toBe(alice)

@@ -72,7 +72,7 @@ describe('another key server', () => {
       lookup(origin(), key.did, PERSON),
       lookup(`${origin()}/some/path`, key.did, PERSON),
     ])
-    expect(found).toEqual([cacao, cacao])
+    expect(found.map(({ read }) => read())).toEqual([cacao, cacao])
     expect(asked).toEqual([`keys.example/identity?publicKey=${key.did.slice(8)}`])
     await clock.advance(299_999)
     await lookup(origin(), key.did, PERSON)
@@ -103,10 +103,10 @@ describe('another key server', () => {
     const stranger = createPerson()
     const claimed = stranger.cacao(key, clock.now())
     answer = json({ value: { cacao: claimed } })
-    expect(await lookup(origin(), key.did, PERSON)).toEqual(claimed)
+    expect((await lookup(origin(), key.did, PERSON)).read()).toEqual(claimed)
     const cacao = person.cacao(key, clock.now())
     answer = json({ value: { cacao } })
-    expect(await lookup(origin(), key.did, PERSON)).toEqual(cacao)
+    expect((await lookup(origin(), key.did, PERSON)).read()).toEqual(cacao)
     expect(asked).toHaveLength(2)
   })
 
@@ -160,7 +160,7 @@ describe('another key server', () => {
       if (request.headers.host?.startsWith('other')) return json({ value: { cacao } })(request, response)
       response.writeHead(307, { location: `${origin('other.example')}${request.url}` }).end()
     }
-    expect(await lookup(origin(), key.did, PERSON)).toEqual(cacao)
+    expect((await lookup(origin(), key.did, PERSON)).read()).toEqual(cacao)
     expect(asked.map((line) => line.split('/')[0])).toEqual(['keys.example', 'other.example'])
   })
 
@@ -220,8 +220,8 @@ describe('our own registry', () => {
     const key = person.newKey()
     const cacao = person.cacao(key, world.clock.now())
     await world.registry.register(cacao)
-    expect(await lookup('http://localhost:8080', key.did, PERSON)).toEqual(cacao)
-    expect(await lookup(origin(), key.did, PERSON)).toEqual(cacao)
+    expect((await lookup('http://localhost:8080', key.did, PERSON)).read()).toEqual(cacao)
+    expect((await lookup(origin(), key.did, PERSON)).read()).toEqual(cacao)
     expect(asked).toEqual([])
     const pkh = didPkh(person.account)
     await world.registry.unregister(idAuth(key, world.clock.now(), { act: 'unregister_identity', pkh }))

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 
 /** What a bundler for browsers takes for the entries of package.json `imports`. */
 const IN_BROWSERS: Record<string, string> = {
+  '#bytes': 'src/platform/runtime/bytes-portable.ts',
   '#crypto': 'src/platform/runtime/crypto-portable.ts',
   '#socket': 'src/platform/runtime/socket-browser.ts',
 }

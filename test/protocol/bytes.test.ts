@@ -1,5 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { Bytes } from '../../src/platform/runtime/bytes.ts'
+import { bytes as native } from '../../src/platform/runtime/bytes-node.ts'
+import { bytes as portable } from '../../src/platform/runtime/bytes-portable.ts'
 import {
   concat,
   equalBytes,
@@ -121,6 +124,74 @@ describe('bytes', () => {
         expect(equalBytes(a, b)).toBe(toHex(a) === toHex(b))
         expect(equalBytes(a, a.slice())).toBe(true)
       }),
+    )
+  })
+})
+
+describe('the implementations of Bytes give the same', () => {
+  /** Asks both and gives the answer that they must agree on; plain bytes, no Buffer. */
+  const agreed = (ask: (bytes: Bytes) => unknown): unknown => {
+    const answer = ask(native)
+    expect(answer).toStrictEqual(ask(portable))
+    return answer
+  }
+  const texts = fc.array(fc.nat({ max: 0xffff })).map((units) => String.fromCharCode(...units))
+  /** Nearly what an encoder writes: cut, or one character is another one, of the other alphabet or foreign. */
+  const spelled = fc
+    .tuple(bytes, fc.constantFrom('toHex', 'toBase64', 'toBase64url'), fc.nat(), fc.nat({ max: 20 }))
+    .map(([value, spelling, where, how]) => {
+      const text = portable[spelling](value)
+      const at = text.length > 0 ? where % text.length : 0
+      const others = [
+        '',
+        '=',
+        '==',
+        '-',
+        '_',
+        '+',
+        '/',
+        ' ',
+        '\n',
+        'B',
+        '\u0141',
+        '\u0130',
+        '\ud83d',
+        '\0',
+        'é',
+      ]
+      const other = others[how]
+      return other === undefined ? text : text.slice(0, at) + other + text.slice(at + 1)
+    })
+
+  it('serves the native one to Node', () => {
+    expect(Object.keys(native).sort()).toEqual(Object.keys(portable).sort())
+  })
+
+  it('for whatever is written', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 3000 }), fc.nat({ max: 9 }), (whole, from) => {
+        const value = whole.subarray(from)
+        agreed((each) => each.toHex(value))
+        agreed((each) => each.toBase64(value))
+        agreed((each) => each.toBase64url(value))
+      }),
+      RUNS,
+    )
+    fc.assert(
+      fc.property(texts, (text) => void agreed((each) => each.utf8(text))),
+      RUNS,
+    )
+    expect(agreed((each) => each.utf8('a\ud83db'))).toEqual(Uint8Array.of(0x61, 0xef, 0xbf, 0xbd, 0x62))
+  })
+
+  it('for whatever is read', () => {
+    fc.assert(
+      fc.property(fc.oneof(spelled, texts), (text) => {
+        agreed((each) => each.fromHex(text))
+        agreed((each) => each.fromBase64(text))
+        agreed((each) => each.fromBase64url(text))
+      }),
+      { numRuns: runs(5000) },
     )
   })
 })

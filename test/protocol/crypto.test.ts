@@ -31,6 +31,8 @@ const agreed = (ask: (crypto: Crypto) => unknown): unknown => {
 }
 
 const bytes = (maxLength: number) => fc.uint8Array({ maxLength })
+/** Any UTF-16 code units. */
+const text = fc.array(fc.nat({ max: 0xffff })).map((units) => String.fromCharCode(...units))
 const exactly = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
 /** Mostly the right length, sometimes another. */
 const about = (length: number) => fc.oneof({ weight: 9, arbitrary: exactly(length) }, bytes(length * 2))
@@ -57,9 +59,19 @@ describe('the implementations of Crypto give the same bytes', () => {
     fc.assert(
       fc.property(bytes(300), bytes(200), bytes(64), fc.integer({ min: 1, max: 200 }), (a, b, c, length) => {
         agreed((crypto) => crypto.sha256(a))
+        agreed((crypto) => crypto.sha256Hex(a))
         agreed((crypto) => crypto.hmacSha256(b, a))
         agreed((crypto) => crypto.hkdfSha256(a, length))
         agreed((crypto) => crypto.hkdfSha256(a, length, b, c))
+      }),
+      MANY,
+    )
+  })
+
+  it('for the hash of a text, halves of surrogate pairs included', () => {
+    fc.assert(
+      fc.property(text, (value) => {
+        expect(agreed((crypto) => crypto.sha256Hex(value))).toBe(toHex(native.sha256(utf8(value))))
       }),
       MANY,
     )

@@ -9,7 +9,14 @@ import type { App, Apps } from '../apps/apps.ts'
 import { allKeys, type KeyRing, type Keys } from '../apps/key-ring.ts'
 import type { ServerKeys } from '../apps/server-keys.ts'
 import type { Vault } from '../apps/vault.ts'
-import type { NotifyStore, Sealed, Subscription } from '../store/store.ts'
+import type { NotifyStore, Sealed, Subscription, VersionedAccount } from '../store/store.ts'
+
+/** Whose notify topic it is; `known` is the account as it was read for that. */
+export interface Subject {
+  accountKey: string
+  subscription: Subscription
+  known: VersionedAccount
+}
 
 /** What topic and envelope say about a request before it is decrypted: its key, and where the answer goes. */
 export interface RequestKey {
@@ -20,7 +27,7 @@ export interface RequestKey {
   audiences: string[]
   app: App | undefined
   /** For requests on a notify topic. */
-  subject: { accountKey: string; subscription: Subscription } | undefined
+  subject: Subject | undefined
 }
 
 /** `read` returns the text, and throws when the content is not text: a fault that the sender is told of. */
@@ -45,15 +52,15 @@ const createSubscriptionKeyLookup =
     vault,
     apps,
   }: {
-    store: Pick<NotifyStore, 'account' | 'topicOwner'>
+    store: Pick<NotifyStore, 'accountAt'>
     vault: Pick<Vault, 'open'>
     apps: Pick<Apps, 'byDomain'>
   }) =>
   async (topic: string, envelope: Envelope): Promise<RequestKey | undefined> => {
-    const owner = envelope.type === 0 ? await store.topicOwner(topic) : undefined
+    const owner = envelope.type === 0 ? await store.accountAt(topic) : undefined
     if (!owner) return undefined
-    const { record } = await store.account(owner.accountKey)
-    const subscription = record.subscriptions.find((one) => one.id === owner.subscriptionId)
+    const { accountKey, ...known } = owner
+    const subscription = known.record.subscriptions.find((one) => one.topic === topic)
     const app = subscription && (await apps.byDomain(subscription.domain))
     if (!app) return undefined
     return {
@@ -62,7 +69,7 @@ const createSubscriptionKeyLookup =
       answerTopic: topic,
       audiences: didsOf(app),
       app,
-      subject: { accountKey: owner.accountKey, subscription },
+      subject: { accountKey, subscription, known },
     }
   }
 
@@ -72,7 +79,7 @@ const createKeyLookup = ({
   apps,
   serverKeys,
 }: {
-  store: Pick<NotifyStore, 'account' | 'topicOwner'>
+  store: Pick<NotifyStore, 'accountAt'>
   vault: Pick<Vault, 'open' | 'seal'>
   apps: Pick<Apps, 'byDomain' | 'byTopic'>
   serverKeys: KeyRing & Pick<ServerKeys, 'refresh'>
@@ -113,7 +120,7 @@ const createKeyLookup = ({
 }
 
 export const createDecrypt = (deps: {
-  store: Pick<NotifyStore, 'account' | 'topicOwner'>
+  store: Pick<NotifyStore, 'accountAt'>
   vault: Pick<Vault, 'open' | 'seal'>
   apps: Pick<Apps, 'byDomain' | 'byTopic'>
   serverKeys: KeyRing & Pick<ServerKeys, 'refresh'>

@@ -170,7 +170,8 @@ const createAppDispatch = ({
       return service.subscribe(verified, { domain, scope, welcome: app.record.welcome })
     }
     if (!subject) throw new Error(`Tag ${row.requestTag} has no subscription`)
-    const about = { subscriptionId: subject.subscription.id, domain }
+    const { subscription, known } = subject
+    const about = { subscriptionId: subscription.id, domain, known }
     if (row.requestTag === 4008) {
       const claims = checked(row.requestClaims, signed)
       const verified = await verify(request, app, claims)
@@ -191,6 +192,8 @@ const createAppDispatch = ({
   }
 }
 
+const Params = z.record(z.string(), z.unknown())
+
 /** Parses with the schema; throws `bad_params` with the first fault. */
 const checked = <S extends z.ZodType>(schema: S, value: unknown): z.output<S> => {
   const parsed = schema.safeParse(value)
@@ -201,8 +204,9 @@ const checked = <S extends z.ZodType>(schema: S, value: unknown): z.output<S> =>
 
 /** The member of the params that holds the JWT. */
 const tokenOf = (params: unknown, name: string): string => {
-  const token = checked(z.record(z.string(), z.unknown()), params)[name]
-  return checked(z.string({ error: `${name} must be a JWT` }), token)
+  const token = checked(Params, params)[name]
+  if (typeof token !== 'string') throw new ProtocolError('bad_params', `${name} must be a JWT`)
+  return token
 }
 
 /** Type ids that the app declares; nobody can subscribe to others. */

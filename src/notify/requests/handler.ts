@@ -147,8 +147,13 @@ const createMessageProcessor = (
   /** Sent again when the relay delivers such a request again; another process decides anew. */
   const refusals = new Map<string, OutgoingMessage>()
 
+  /**
+   * The relay delivers a message again when it has not heard that it was processed. The commit knows it for a repetition; by
+   * then it may be expired, or its subscription gone, which is no fault any more. So this is asked where something fails.
+   */
+  const tookEffect = (id: string): Promise<boolean> => store.wasCommitted(id, clock.now())
+
   return async (row, message, id) => {
-    if (await store.wasCommitted(id, clock.now())) return 'repeated'
     const refused = refusals.get(id)
     if (refused) {
       await relay.publish(refused)
@@ -156,6 +161,7 @@ const createMessageProcessor = (
     }
     const decrypted = floodGuard.isFlooding(message.message) ? undefined : await decrypt(row, message)
     if (!decrypted) {
+      if (await tookEffect(id)) return 'repeated'
       meter.count('notify_undecryptable_total', { method: row.method })
       if (await floodGuard.note(message.message)) {
         log.info({ messageId: id, tag: message.tag }, 'A message could not be decrypted; it is not answered')
@@ -170,6 +176,7 @@ const createMessageProcessor = (
       await dispatch(row, requestKey, text, id)
       return 'done'
     } catch (fault) {
+      if (await tookEffect(id)) return 'repeated'
       const topic = message.topic.toLowerCase()
       const { code, refusal } = await answerFault({ row, requestKey, text, id, topic }, fault)
       if (refusal) {

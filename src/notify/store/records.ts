@@ -114,6 +114,12 @@ export interface AccountRecord {
   watchers: Watcher[]
 }
 
+/** A record, and the version that a commit of the next one names. */
+export interface VersionedAccount {
+  version: number
+  record: AccountRecord
+}
+
 /** Where a notify topic leads. */
 export interface TopicOwner {
   accountKey: string

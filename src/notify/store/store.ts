@@ -17,7 +17,6 @@ import type { ProjectStore } from './projects.ts'
 import type { ReceiptsStore } from './receipts.ts'
 import type {
   AccountCommit,
-  AccountRecord,
   AppDescription,
   AppRecord,
   DeliveredNotification,
@@ -28,6 +27,7 @@ import type {
   Sealed,
   Subscription,
   TopicOwner,
+  VersionedAccount,
 } from './records.ts'
 import type { RotationStore } from './rotation.ts'
 import type { WebhookStore } from './webhooks.ts'
@@ -83,7 +83,7 @@ export interface NotifyStore
 
   // accounts
 
-  account(accountKey: string): Promise<{ version: number; record: AccountRecord }>
+  account(accountKey: string): Promise<VersionedAccount>
   /**
    * Compare and swap, with everything that belongs to it in one step: the record, the look-up of its topics and
    * watchers, the subscriber list of its apps, the request id, the outbox. Histories and unread counts of
@@ -96,6 +96,8 @@ export interface NotifyStore
   wasCommitted(requestId: string, now: number): Promise<boolean>
   /** The subscription with this notify topic. */
   topicOwner(topic: string): Promise<TopicOwner | undefined>
+  /** The account that has the subscription with this notify topic. */
+  accountAt(topic: string): Promise<({ accountKey: string } & VersionedAccount) | undefined>
   /** Which account the watcher with this identity key watches. */
   watcherOwner(identityKey: string): Promise<string | undefined>
   /** A page of an app's subscribers, in account-key order; expired ones included (the caller looks at expiresAt). */

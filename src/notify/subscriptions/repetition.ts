@@ -1,5 +1,8 @@
 /**
  * A request takes effect once. The relay may deliver a message again, and a copy of its JWT may arrive in another message.
+ *
+ * The commit tells both, so nothing is read before it. Only when a request fails before its commit is it asked whether its
+ * JWT took effect before: that is the fault then. (Of a message that comes again `requests/handler` asks the same.)
  */
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
@@ -8,7 +11,7 @@ import type { NotifyStore, RequestId } from '../store/store.ts'
 /** A JWT counts once: whoever has read it could have it carried out again, and receive the answer. */
 export const usedBefore = () => new ProtocolError('jwt_invalid', 'it was used before')
 
-interface Repeatable {
+export interface Repeatable {
   requestId: RequestId
   /** The JWT was made within the last second or so. */
   isFresh: boolean
@@ -17,16 +20,8 @@ interface Repeatable {
 export interface RepetitionCheck {
   /** True for a message that took effect before. Throws `jwt_invalid` for its JWT in another message. */
   isDone(request: Repeatable): Promise<boolean>
-  /**
-   * As `isDone`, for requests that may come twice within one second with another one between them (subscribe, delete,
-   * subscribe). Published clients sign whole seconds and nothing else that differs, so both carry one JWT. A fresh one
-   * counts again if it changes something: `assertChange` refuses a mere repetition.
-   */
-  check(request: Repeatable): Promise<{
-    isDone: boolean
-    requestId: RequestId
-    assertChange(changes: boolean): void
-  }>
+  /** Carries out a request that counts once. A fault of it is `jwt_invalid` where its JWT took effect before. */
+  once<T>(request: Repeatable, work: () => Promise<T>): Promise<T>
 }
 
 export const createRepetitionCheck = ({
@@ -36,31 +31,23 @@ export const createRepetitionCheck = ({
   store: Pick<NotifyStore, 'wasCommitted'>
   clock: Clock
 }): RepetitionCheck => {
-  /** Which part of the request took effect before: this very message, its JWT in another one, or neither. */
-  const repeatedPart = async ({
-    requestId: { id, token },
-  }: Repeatable): Promise<'message' | 'token' | undefined> => {
-    if (await store.wasCommitted(id, clock.now())) return 'message'
-    return token !== undefined && (await store.wasCommitted(token, clock.now())) ? 'token' : undefined
-  }
+  const isUsed = async ({ requestId: { token } }: Repeatable): Promise<boolean> =>
+    token !== undefined && (await store.wasCommitted(token, clock.now()))
 
   return {
     async isDone(request) {
-      const repeated = await repeatedPart(request)
-      if (repeated === 'token') throw usedBefore()
-      return repeated === 'message'
+      if (await store.wasCommitted(request.requestId.id, clock.now())) return true
+      if (await isUsed(request)) throw usedBefore()
+      return false
     },
 
-    async check(request) {
-      const repeated = await repeatedPart(request)
-      if (repeated === 'token' && !request.isFresh) throw usedBefore()
-      const { token: _, ...withoutToken } = request.requestId
-      return {
-        isDone: repeated === 'message',
-        requestId: repeated === 'token' ? withoutToken : request.requestId,
-        assertChange(changes) {
-          if (repeated === 'token' && !changes) throw usedBefore()
-        },
+    async once(request, work) {
+      try {
+        return await work()
+      } catch (fault) {
+        const isOfClient = fault instanceof ProtocolError && fault.http < 500
+        if (isOfClient && (await isUsed(request))) throw usedBefore()
+        throw fault
       }
     },
   }

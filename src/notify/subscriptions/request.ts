@@ -1,6 +1,6 @@
 /** What the service knows of a request that `requests/dispatch` has verified. */
 import type { Account } from '../../protocol/caip.ts'
-import type { RequestId, Sealed } from '../store/store.ts'
+import type { RequestId, Sealed, VersionedAccount } from '../store/store.ts'
 
 /** A verified request, and where its answer goes. */
 export interface VerifiedRequest {
@@ -32,4 +32,6 @@ export interface VerifiedRequest {
 export interface SubscriptionRequest extends VerifiedRequest {
   subscriptionId: string
   domain: string
+  /** The account as it was read to find the topic's key. */
+  known: VersionedAccount
 }

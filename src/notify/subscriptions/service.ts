@@ -86,8 +86,6 @@ const createWatch =
     clock,
   }: Pick<Deps, 'store' | 'clock'> & Pick<Change, 'commitAccount' | 'repetition'>): NotifyService['watch'] =>
   async (request, { domain }) => {
-    // Checked first, because the watcher must not be taken away from another account twice.
-    if (await repetition.isDone(request)) return
     const key = accountKey(request.account)
     const account = request.account.text
     const watcher = {
@@ -100,6 +98,8 @@ const createWatch =
     }
     const owner = await store.watcherOwner(request.identityKey)
     if (owner !== undefined && owner !== key) {
+      // Checked first, because the watcher must not be taken away from another account twice.
+      if (await repetition.isDone(request)) return
       // A refused watch leaves the old one alone.
       rules.watch((await store.account(key)).record, { ...watcher, now: clock.now() })
       await commitAccount(owner, undefined, (record) => ({
@@ -107,14 +107,16 @@ const createWatch =
         outbox: [],
       }))
     }
-    await commitAccount(key, request.requestId, (record) => {
-      const now = clock.now()
-      const view = { accountKey: key, account, domain }
-      return {
-        record: rules.watch(record, { ...watcher, now }),
-        outbox: [responseEntry(request, null, now, { view })],
-      }
-    })
+    await repetition.once(request, () =>
+      commitAccount(key, request, (record) => {
+        const now = clock.now()
+        const view = { accountKey: key, account, domain }
+        return {
+          record: rules.watch(record, { ...watcher, now }),
+          outbox: [responseEntry(request, null, now, { view })],
+        }
+      }),
+    )
   }
 
 /** What one subscribe request decides about a record. `isHeard`: which events a webhook of the app listens to. */
@@ -162,12 +164,9 @@ const createSubscribe =
     vault,
     randomBytes,
     commitAccount,
-    repetition,
     clock,
-  }: Change & Pick<Deps, 'vault' | 'randomBytes'>): NotifyService['subscribe'] =>
+  }: Omit<Change, 'repetition'> & Pick<Deps, 'vault' | 'randomBytes'>): NotifyService['subscribe'] =>
   async (request, { domain, scope, welcome }) => {
-    const { isDone, requestId, assertChange } = await repetition.check(request)
-    if (isDone) return
     const isHeard = {
       subscribed: await webhooks.wants(domain, 'subscribed'),
       updated: await webhooks.wants(domain, 'updated'),
@@ -175,39 +174,40 @@ const createSubscribe =
     }
     const symKey = generateSymKey()
     const fresh = { id: uuidFrom(randomBytes(16), 4), key: vault.seal(symKey), topic: topicOf(symKey) }
-    await commitAccount(accountKey(request.account), requestId, (before) => {
+    const decide = (before: AccountRecord, isRepeated: boolean) => {
       const now = clock.now()
-      assertChange(!rules.isSubscribed(before, { domain, scope, now }))
+      if (isRepeated && rules.isSubscribed(before, { domain, scope, now })) throw usedBefore()
       return decideSubscribe(before, request, { domain, scope, welcome, fresh, isHeard, now })
-    })
+    }
+    await commitAccount(accountKey(request.account), request, decide, { mayRepeat: true })
   }
 
 const createUpdate =
   ({ webhooks, commitAccount, repetition, clock }: Change): NotifyService['update'] =>
   async (request, { scope }) => {
-    const { isDone, requestId, assertChange } = await repetition.check(request)
-    if (isDone) return
-    const { domain, subscriptionId, account } = request
+    const { domain, subscriptionId, account, known } = request
     const isHeard = await webhooks.wants(domain, 'updated')
-    await commitAccount(accountKey(account), requestId, (before) => {
+    const decide = (before: AccountRecord, isRepeated: boolean) => {
       const now = clock.now()
-      assertChange(!rules.isSubscribed(before, { domain, scope, now }))
+      if (isRepeated && rules.isSubscribed(before, { domain, scope, now })) throw usedBefore()
       const record = rules.update(before, { subscriptionId, scope, account: account.text, now })
       const updated = rules.subscriptionOf(record, subscriptionId, now)
       const events = isHeard
         ? [eventEntry(request.requestId.id, 'updated', updated, { detail: { scope }, now })]
         : []
       return { record, outbox: [...entriesOnTopic(request, record, now), ...events] }
-    })
+    }
+    const commit = () => commitAccount(accountKey(account), request, decide, { known, mayRepeat: true })
+    // A fresh JWT may count again, so it is no fault that it did.
+    await (request.isFresh ? commit() : repetition.once(request, commit))
   }
 
 const createRemove =
   ({ webhooks, commitAccount, repetition, clock }: Change): NotifyService['remove'] =>
   async (request) => {
-    if (await repetition.isDone(request)) return
-    const { domain, subscriptionId, requestId } = request
+    const { domain, subscriptionId, requestId, known } = request
     const isHeard = await webhooks.wants(domain, 'unsubscribed')
-    await commitAccount(accountKey(request.account), requestId, (before) => {
+    const decide = (before: AccountRecord) => {
       const now = clock.now()
       const removed = rules.subscriptionOf(before, subscriptionId, now)
       const record = rules.remove(before, subscriptionId, now)
@@ -215,7 +215,10 @@ const createRemove =
       const detail = { reason: 'deleted' }
       const events = isHeard ? [eventEntry(requestId.id, 'unsubscribed', removed, { detail, now })] : []
       return { record, outbox: [...answered, ...events] }
-    })
+    }
+    await repetition.once(request, () =>
+      commitAccount(accountKey(request.account), request, decide, { known }),
+    )
   }
 
 const createMarkRead =
@@ -226,11 +229,12 @@ const createMarkRead =
     clock,
   }: Pick<Deps, 'store' | 'webhooks' | 'clock'> & Pick<Change, 'repetition'>): NotifyService['markRead'] =>
   async (request, { ids }) => {
-    if (await repetition.isDone(request)) return
-    const { domain, subscriptionId, requestId } = request
+    const { domain, subscriptionId, requestId, known } = request
     const key = accountKey(request.account)
-    const { record } = await store.account(key)
-    const subscription = rules.subscriptionOf(record, subscriptionId, clock.now())
+    const { record } = known
+    const subscription = await repetition.once(request, async () =>
+      rules.subscriptionOf(record, subscriptionId, clock.now()),
+    )
     const isHeard = await webhooks.wants(domain, 'read')
     const now = clock.now()
     const about =
@@ -254,8 +258,7 @@ const createHistory =
   ({ store, clock }: Pick<Deps, 'store' | 'clock'>): NotifyService['history'] =>
   async (request, { after, limit, unreadFirst }) => {
     const now = clock.now()
-    const { record } = await store.account(accountKey(request.account))
-    rules.subscriptionOf(record, request.subscriptionId, now)
+    rules.subscriptionOf(request.known.record, request.subscriptionId, now)
     const page = await store.history(request.subscriptionId, { after, limit, unreadFirst, now })
     invariant(page.notifications.length <= limit, 'A page of a history is never longer than its limit')
     const nfs = page.notifications.map(({ id, sentAt, isRead, notification }) => ({
@@ -277,7 +280,7 @@ export const createNotifyService = (deps: Deps): NotifyService => {
   const repetition = createRepetitionCheck({ store, clock })
   return {
     watch: createWatch({ store, clock, commitAccount, repetition }),
-    subscribe: createSubscribe({ webhooks, vault, clock, randomBytes, commitAccount, repetition }),
+    subscribe: createSubscribe({ webhooks, vault, clock, randomBytes, commitAccount }),
     update: createUpdate({ webhooks, clock, commitAccount, repetition }),
     remove: createRemove({ webhooks, clock, commitAccount, repetition }),
     markRead: createMarkRead({ store, webhooks, clock, repetition }),

@@ -84,6 +84,7 @@ const remembered = <T>(make: (key: Uint8Array) => T): ((key: Uint8Array) => T) =
 const hashes = {
   randomBytes: (length) => plain(node.randomBytes(length)),
   sha256: (data) => plain(node.hash('sha256', data, 'buffer')),
+  sha256Hex: (data) => node.hash('sha256', data, 'hex'),
   hmacSha256: (key, data) => plain(node.createHmac('sha256', key).update(data).digest()),
   hkdfSha256: (secret, length, salt = new Uint8Array(), info = new Uint8Array()) =>
     new Uint8Array(node.hkdfSync('sha256', secret, salt, info, length)),

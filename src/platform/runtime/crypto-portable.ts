@@ -7,6 +7,7 @@ import { hkdf } from '@noble/hashes/hkdf.js'
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { ChaCha20Poly1305 } from '@stablelib/chacha20poly1305'
+import { bytes } from './bytes-portable.ts'
 import type { Crypto } from './crypto.ts'
 import { isRefusedPoint } from './ed25519-strict.ts'
 
@@ -26,6 +27,7 @@ export const crypto: Crypto = {
     return bytes
   },
   sha256: (data) => sha256(data),
+  sha256Hex: (data) => bytes.toHex(sha256(typeof data === 'string' ? bytes.utf8(data) : data)),
   hmacSha256: (key, data) => hmac(sha256, key, data),
   hkdfSha256: (secret, length, salt, info) => hkdf(sha256, secret, salt, info, length),
   x25519PublicKey(privateKey) {

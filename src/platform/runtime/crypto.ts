@@ -10,6 +10,8 @@ export interface Crypto {
   /** Cryptographically strong random bytes. */
   randomBytes(length: number): Uint8Array
   sha256(data: Uint8Array): Uint8Array
+  /** In lower-case hex; of a text its UTF-8. */
+  sha256Hex(data: Uint8Array | string): string
   hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array
   /** RFC 5869 with SHA-256; salt and info default to empty. */
   hkdfSha256(secret: Uint8Array, length: number, salt?: Uint8Array, info?: Uint8Array): Uint8Array

@@ -19,6 +19,7 @@ import type { Clock } from '../../../src/platform/runtime/clock.ts'
 import type { Meter } from '../../../src/platform/telemetry.ts'
 import { type Cacao, cacaoSchema } from '../../../src/protocol/cacao.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
+import { messageIdOf } from '../../../src/protocol/topic.ts'
 import { NO_RATE_LIMITS } from '../../../src/server/config/settings/rate-limits.ts'
 import { createLeaderElection } from '../../../src/server/leader-election.ts'
 import { openLmdb } from '../../../src/storage/lmdb/open.ts'
@@ -118,7 +119,8 @@ export const startNotify = async (
           if (url !== KEY_SERVER) throw new ProtocolError('key_server_refused')
           const cacao = identities.get(key)
           if (!cacao) throw new ProtocolError('identity_unknown')
-          return cacaoSchema.parse(JSON.parse(JSON.stringify(cacao)))
+          const text = JSON.stringify(cacao)
+          return { digest: messageIdOf(text), read: () => cacaoSchema.parse(JSON.parse(text)) }
         },
         webhooks,
         direct,

@@ -11,6 +11,7 @@ type Accounts = Pick<
   | 'commit'
   | 'wasCommitted'
   | 'topicOwner'
+  | 'accountAt'
   | 'watcherOwner'
   | 'subscribers'
   | 'subscriberCount'
@@ -30,11 +31,10 @@ export const knownRequest = (tables: Tables, { id, token }: RequestId): 'repeate
   return token !== undefined && tables.requests.get(name(token)) !== undefined ? 'used' : undefined
 }
 
-/** Remembers a request and its token. Within a transaction. */
+/** Remembers a request and its token, neither of which is known. Within a transaction. */
 export const rememberRequest = (tables: Tables, { id, token, expiresAt }: RequestId): void => {
   for (const one of token === undefined ? [id] : [id, token]) {
     const at = name(one)
-    if (tables.requests.get(at) !== undefined) continue
     tables.requests.put(at, expiresAt)
     tables.expiry.put(expiryKey(expiresAt, 'request', at), PRESENT)
   }
@@ -143,7 +143,9 @@ const commitVerbs = (deps: AccountsDeps): Pick<Accounts, 'commit' | 'wasCommitte
   },
 })
 
-const lookupVerbs = (deps: AccountsDeps): Pick<Accounts, 'account' | 'topicOwner' | 'watcherOwner'> => ({
+const lookupVerbs = (
+  deps: AccountsDeps,
+): Pick<Accounts, 'account' | 'topicOwner' | 'accountAt' | 'watcherOwner'> => ({
   async account(accountKey) {
     return deps.tables.accounts.get(name(accountKey)) ?? { version: 0, record: EMPTY_RECORD }
   },
@@ -151,6 +153,12 @@ const lookupVerbs = (deps: AccountsDeps): Pick<Accounts, 'account' | 'topicOwner
   async topicOwner(topic) {
     const row = deps.tables.topics.get(name(topic))
     return row && { accountKey: row[0], subscriptionId: row[1] }
+  },
+
+  async accountAt(topic) {
+    const accountKey = deps.tables.topics.get(name(topic))?.[0]
+    const account = accountKey === undefined ? undefined : deps.tables.accounts.get(name(accountKey))
+    return accountKey !== undefined && account ? { accountKey, ...account } : undefined
   },
 
   async watcherOwner(identityKey) {

@@ -12,7 +12,7 @@ import { type Transferred, writesByVerbs } from '../../transfer/writes.ts'
 import type { ReadView, Rows } from '../checked-rows.ts'
 import type { Env } from '../env.ts'
 import type { LmdbKv } from '../kv/engine.ts'
-import { rememberRequest } from '../notify/accounts.ts'
+import { knownRequest, rememberRequest } from '../notify/accounts.ts'
 import type { NotifyParts } from '../notify/store.ts'
 import type { Tables } from '../notify/tables.ts'
 import { createSentTransfer } from './delivery-records.ts'
@@ -97,7 +97,9 @@ export const createLmdbTransfer = (
       async write(records) {
         for (const { id } of records) name(id)
         await env.transaction(() => {
-          for (const request of records) rememberRequest(tables, request)
+          for (const request of records) {
+            if (!knownRequest(tables, request)) rememberRequest(tables, request)
+          }
         })
         return []
       },

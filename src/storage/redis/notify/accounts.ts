@@ -16,6 +16,7 @@ type Accounts = Pick<
   | 'commit'
   | 'wasCommitted'
   | 'topicOwner'
+  | 'accountAt'
   | 'watcherOwner'
   | 'subscribers'
   | 'subscriberCount'
@@ -171,12 +172,26 @@ const commitVerbs = (deps: AccountsDeps): Pick<Accounts, 'account' | 'commit' | 
   },
 })
 
-const ownerVerbs = (deps: AccountsDeps): Pick<Accounts, 'topicOwner' | 'watcherOwner'> => ({
+const listening = ({ subscriptions }: AccountRecord, topic: string) =>
+  subscriptions.find((one) => one.topic === topic)
+
+const ownerVerbs = (deps: AccountsDeps): Pick<Accounts, 'topicOwner' | 'accountAt' | 'watcherOwner'> => ({
   async topicOwner(topic) {
-    const listens = ({ subscriptions }: AccountRecord) => subscriptions.find((one) => one.topic === topic)
-    const owner = await deps.lookups.resolve(deps.layout.topicLookup(topic), (record) => !!listens(record))
-    const subscription = owner && listens(owner.record)
+    const owner = await deps.lookups.resolve(
+      deps.layout.topicLookup(topic),
+      (record) => !!listening(record, topic),
+    )
+    const subscription = owner && listening(owner.record, topic)
     return subscription && { accountKey: owner.accountKey, subscriptionId: subscription.id }
+  },
+
+  async accountAt(topic) {
+    const owner = await deps.lookups.resolve(
+      deps.layout.topicLookup(topic),
+      (record) => !!listening(record, topic),
+    )
+    if (owner) deps.recent.put(owner.accountKey, owner)
+    return owner
   },
 
   async watcherOwner(identityKey) {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { AccountRecord } from '../../../notify/store/store.ts'
+import type { AccountRecord, VersionedAccount } from '../../../notify/store/store.ts'
 import { createCallBatcher } from '../call-batcher.ts'
 import { forgetScript } from '../lua/notify/accounts/forget.ts'
 import { pointScript } from '../lua/notify/accounts/point.ts'
@@ -11,10 +11,7 @@ import { readRecord } from './rows/records.ts'
 /** Accounts that one command reads. */
 const MAX_LOOKUP_ACCOUNTS = 200
 
-export interface Account {
-  version: number
-  record: AccountRecord
-}
+export type Account = VersionedAccount
 
 /** One look-up that an account should be found by. */
 export interface Pointer {
@@ -35,7 +32,7 @@ export interface Lookups {
   resolve(
     key: string,
     fits: (record: AccountRecord) => boolean,
-  ): Promise<{ accountKey: string; record: AccountRecord } | undefined>
+  ): Promise<({ accountKey: string } & Account) | undefined>
   /** Removes the look-up when it leads nowhere. */
   tidy(key: string, fits: (record: AccountRecord) => boolean): Promise<void>
 }
@@ -74,8 +71,8 @@ export const createLookups = ({ redis, ask, layout, clock, partitions }: NotifyD
     if (value === null) return undefined
     for (const candidate of value.split('\0').slice(1)) {
       const accountKey = unpackAccount(candidate)
-      const { record } = await account(accountKey)
-      if (fits(record)) return { value, found: { accountKey, record } }
+      const found = await account(accountKey)
+      if (fits(found.record)) return { value, found: { accountKey, ...found } }
     }
     return { value, found: undefined }
   }
