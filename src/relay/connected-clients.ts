@@ -4,7 +4,8 @@ import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { AckBatcher } from './delivery/ack-batcher.ts'
 import { ClientDelivery } from './delivery/client-delivery.ts'
-import { Connection, type Peer } from './delivery/connection.ts'
+import { Connection } from './delivery/connection.ts'
+import type { Peer } from './delivery/peer.ts'
 import type { RelayLimits } from './limits.ts'
 import type { Caller } from './requests/caller.ts'
 import type { RelayStore } from './store.ts'
@@ -16,8 +17,8 @@ export interface ConnectedClients {
   /** Of one client: one a connection, and one for all shared ones. */
   deliveriesOf(clientId: string): Iterable<ClientDelivery>
   connect(peer: Peer, who: Caller & { share: boolean }): Connection
-  /** False when the connection is unknown, or was closed before. */
-  close(connection: Connection): boolean
+  /** Does nothing for a connection that is unknown, or was closed before. */
+  close(connection: Connection): void
   /** Looks into the mailboxes of all clients, for messages whose wake-up was lost. */
   catchUp(): Promise<void>
 }
@@ -34,7 +35,7 @@ export const createConnectedClients = (deps: {
   ackBatcher: AckBatcher
   randomBytes: (length: number) => Uint8Array
 }): ConnectedClients => {
-  const { clock, randomBytes, ackBatcher } = deps
+  const { clock, meter, randomBytes, ackBatcher } = deps
   const byClient = new Map<string, Set<ClientDelivery>>()
   const connections = new Map<Connection, ClientDelivery>()
   const processId = toHex(randomBytes(8))
@@ -64,20 +65,21 @@ export const createConnectedClients = (deps: {
       const connection = new Connection(connectionDeps, peer, who)
       delivery.join(connection)
       connections.set(connection, delivery)
+      meter.gauge('relay_connections', connections.size)
       return connection
     },
 
     close(connection) {
       const delivery = connections.get(connection)
-      if (!delivery) return false
+      if (!delivery) return
       connections.delete(connection)
+      meter.gauge('relay_connections', connections.size)
       // The client may go on at another process, which reads what is written.
       void ackBatcher.whenDurable(connection.clientId)
       const inFlight = connection.end()
       const deliveries = byClient.get(connection.clientId)
       if (delivery.leave(connection, inFlight)) deliveries?.delete(delivery)
       if (deliveries?.size === 0) byClient.delete(connection.clientId)
-      return true
     },
 
     async catchUp() {

@@ -1,6 +1,6 @@
 /**
  * The relay: topics, subscriptions, and mailboxes of what is not yet acknowledged. It knows no transport: a connection is a
- * `Peer` and frames of text.
+ * `Peer` and frames of text, or the same as values for a client of this process (`in-process.ts`).
  *
  * What it guarantees: a message that was answered is durable; it reaches every client that is or becomes subscribed
  * before its TTL ends, at least once, in publish order per topic, never its publisher, and never a client that
@@ -23,8 +23,8 @@
  * | wc_proposeSession, wc_approveSession | publish and subscribe in one | `true` |
  * | irn_subscription (ours) | a message; `true` acknowledges it | |
  *
- * Frames come in at `requests/frames.ts`, the methods are in `methods.ts`, delivery is in `delivery/client-delivery.ts`, the
- * window and backpressure of a connection in `delivery/connection.ts`.
+ * Frames come in at `requests/frames.ts`, values at `requests/connections.ts`. The methods are in `methods.ts`, delivery is
+ * in `delivery/client-delivery.ts`, the window and backpressure of a connection in `delivery/connection.ts`.
  */
 import type { Budgets } from '../platform/budgets/budgets.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
@@ -32,20 +32,23 @@ import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { type ConnectedClients, createConnectedClients } from './connected-clients.ts'
 import { createAckBatcher, type Seen } from './delivery/ack-batcher.ts'
-import type { Connection, Peer } from './delivery/connection.ts'
-import { type Outgoing, outgoing } from './delivery/outgoing.ts'
+import type { Connection } from './delivery/connection.ts'
+import { Outgoing } from './delivery/outgoing.ts'
+import type { Peer } from './delivery/peer.ts'
 import { createDrops } from './drops.ts'
 import { RELAY_LIMITS, type RelayLimits } from './limits.ts'
 import { createMethods } from './methods.ts'
 import { createPresence } from './presence.ts'
 import { createPublisher, type Forward } from './publish-batcher.ts'
 import type { Caller } from './requests/caller.ts'
+import { createConnectionRequests } from './requests/connections.ts'
 import { createFrames } from './requests/frames.ts'
-import { createRequests } from './requests/serve.ts'
+import { createRequests, type Outcome, type Request } from './requests/serve.ts'
 import type { NewMessage, Publication, RelayStore, Subscriber } from './store.ts'
 import type { Watches } from './webhooks/registrations.ts'
 
-export type { Connection, Peer } from './delivery/connection.ts'
+export type { Connection } from './delivery/connection.ts'
+export type { Peer } from './delivery/peer.ts'
 export type { RelayLimits } from './limits.ts'
 
 /** Keeps messages for longer than their mailboxes; `archive/keeper` implements it. */
@@ -83,6 +86,10 @@ export interface RelayHub extends AsyncDisposable {
   connect(peer: Peer, who: Identified & { share: boolean }): Connection
   /** A text frame of the peer. */
   receive(connection: Connection, text: string): void
+  /** A request of a peer in this process. `outcome` hears nothing once the connection is gone. */
+  request(connection: Connection, request: Request, outcome: Outcome): void
+  /** A peer in this process has handled a push. False for an unknown or earlier push. */
+  acknowledge(connection: Connection, pushId: number): boolean
   /** The peer has become able to take more. */
   drained(connection: Connection): void
   /** The connection is gone. */
@@ -135,25 +142,24 @@ export const createRelayHub = (
     { budgets, log, meter, newErrorId: () => toHex(randomBytes(8)) },
     createMethods({ ...methodDeps, acknowledged, unsubscribed }),
   )
-  const { receive, call } = createFrames({ requests, clients, presence, budgets, acknowledged })
+  const ofConnections = createConnectionRequests({ requests, clients, acknowledged })
+  const { receive, call } = createFrames({ requests, ofConnections, presence, budgets })
   const wakes = listenForWakes(store, clients)
   const catchUp = scheduleCatchUp(clock, limits.catchUpEveryMs, clients)
 
   const callerOf = createCallerOf(trusted, payerOf)
-  const close = (connection: Connection): void => {
-    if (clients.close(connection)) meter.gauge('relay_connections', clients.connections.size)
-  }
 
   return {
     connect(peer, { share, ...identified }) {
       const connection = clients.connect(peer, { ...callerOf(identified), share })
       presence.note(identified.clientId)
-      meter.gauge('relay_connections', clients.connections.size)
       return connection
     },
     receive,
+    request: ofConnections.request,
+    acknowledge: ofConnections.acknowledge,
     drained: (connection) => connection.drained(),
-    close,
+    close: clients.close,
     trusts: trusted,
     call: (identified, text) => call(callerOf(identified), text),
     async [Symbol.asyncDispose]() {
@@ -162,7 +168,7 @@ export const createRelayHub = (
       presence[Symbol.dispose]()
       for (const connection of [...clients.connections.keys()]) {
         connection.close(GOING_AWAY_CLOSE_CODE, 'going away')
-        close(connection)
+        clients.close(connection)
       }
       await publisher.idle()
       await ackBatcher.idle()
@@ -204,7 +210,7 @@ const createForward = (deps: {
     for (const { clientId, caughtUp } of subscribers) {
       if (clientId === message.publisher) continue
       for (const delivery of clients.deliveriesOf(clientId)) {
-        ready ??= outgoing(message, seq)
+        ready ??= new Outgoing(message, seq)
         delivery.published(ready, previousSeq, caughtUp)
       }
     }

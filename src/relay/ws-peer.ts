@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { Clock } from '../platform/runtime/clock.ts'
 import { payloadId, rpcRequest } from '../protocol/jsonrpc.ts'
-import type { Peer } from './hub.ts'
+import type { FramePeer } from './delivery/peer.ts'
 
 const PING_EVERY_MS = 25_000
 /** Published clients notice only the first ping of a connection, but every request. */
@@ -27,7 +27,7 @@ export const createCorks = () => {
 }
 
 /** A WebSocket as the hub sees it. A class, because there are thousands of them and they share their methods. */
-export class WsPeer implements Peer {
+export class WsPeer implements FramePeer {
   readonly #ws: WebSocket
   readonly #raw: Duplex
   readonly #clock: Clock

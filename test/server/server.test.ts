@@ -1,6 +1,7 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -207,6 +208,18 @@ describe('rooms', () => {
     })
   })
 
+  it('of one process need no socket between them', async () => {
+    const ports: (number | undefined)[] = []
+    const accepted = (message: unknown) => void ports.push((message as { socket: Socket }).socket.localPort)
+    subscribe('net.server.socket', accepted)
+    await using world = await startWorld()
+    unsubscribe('net.server.socket', accepted)
+    const text = await world.metrics.text()
+    expect(text).toContain('belfry_relay_client_connects_total 1')
+    expect(text).toContain('belfry_relay_connections 1')
+    expect(ports).not.toContain(world.server.port)
+  })
+
   it('work over a relay of another process', async () => {
     await using relay = await startWorld({ rooms: ['relay'] })
     await using notify = await startWorld({ rooms: ['notify', 'keys'], config: { relayUrl: relay.wsUrl } })
@@ -231,14 +244,17 @@ describe('the relay lets in', () => {
     return status
   }
 
-  it('only known project ids, when they are listed; the notify server has one', async () => {
-    await using world = await startWorld({ config: { projectIds: ['p1', 'p2'] } })
-    const auth = relayToken(world.wsUrl)
-    expect(await statusFor(world, `auth=${auth}&projectId=p2`)).toBe(101)
-    expect(await statusFor(world, `auth=${auth}&projectId=p3`)).toBe(403)
-    expect(await statusFor(world, `auth=${auth}`)).toBe(403)
-    expect((await world.http('GET', '/ready')).status).toBe(200)
-  })
+  it.each(['socket', 'webhook'] as const)(
+    'only known project ids, when they are listed; the notify server is let in: %s',
+    async (notifyIngress) => {
+      await using world = await startWorld({ config: { projectIds: ['p1', 'p2'], notifyIngress } })
+      const auth = relayToken(world.wsUrl)
+      expect(await statusFor(world, `auth=${auth}&projectId=p2`)).toBe(101)
+      expect(await statusFor(world, `auth=${auth}&projectId=p3`)).toBe(403)
+      expect(await statusFor(world, `auth=${auth}`)).toBe(403)
+      expect((await world.http('GET', '/ready')).status).toBe(200)
+    },
+  )
 
   it('tokens for any audience, while nobody said how clients reach us', async () => {
     await using world = await startWorld()

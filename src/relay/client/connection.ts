@@ -14,9 +14,11 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import { type parseRpc, rpcRequest, rpcResult } from '../../protocol/jsonrpc.ts'
 import { signJwt } from '../../protocol/jwt.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
+import { RELAY_METHODS } from '../../protocol/relay-methods.ts'
 import { createBackOff } from './back-off.ts'
 import { openLink } from './link.ts'
 import { createPendingRequests, type Outcome } from './pending-requests.ts'
+import type { RelayMessage } from './receiving.ts'
 
 export type { Outcome } from './pending-requests.ts'
 
@@ -28,6 +30,8 @@ export interface ConnectionDeps {
 }
 
 type RpcMessage = ReturnType<typeof parseRpc>
+
+const pushParams = RELAY_METHODS.irn_subscription.params
 
 interface ConnectionOptions {
   url: string
@@ -41,8 +45,8 @@ export interface ConnectionEvents {
   opened(): void
   /** After every unanswered request was reported lost, or when an attempt to connect failed. */
   lost(): void
-  /** The relay asks something. `answer` does nothing once this connection has ended. */
-  asked(method: string, params: unknown, answer: (result: unknown) => void): void
+  /** The relay pushes a message; `id` where it is known. `acknowledge` does nothing once this connection has ended. */
+  pushed(message: RelayMessage, acknowledge: () => void, id?: string): void
   /** There will be no connection any more. */
   ended(error: ProtocolError): void
 }
@@ -109,7 +113,7 @@ export const createConnection = (
       received(message) {
         if (message.kind === 'result' || message.kind === 'failure')
           requests.answered(message, backOff.worked)
-        else ask(events, message, (frame) => socket === current && current.send(frame))
+        else takePush(events, message, (frame) => socket === current && current.send(frame))
       },
       closed: lose,
     })
@@ -172,15 +176,16 @@ const logLoss = (
   return undefined
 }
 
-/** Passes on what the relay asks; only a request is answered. */
-const ask = (
-  events: Pick<ConnectionEvents, 'asked'>,
+/** Passes on a pushed message; the relay asks nothing else. Only a request is answered. */
+const takePush = (
+  events: Pick<ConnectionEvents, 'pushed'>,
   message: RpcMessage & { kind: 'request' | 'notification' },
   send: (frame: string) => unknown,
 ): void => {
+  if (message.method !== 'irn_subscription') return
   const idText = message.kind === 'request' ? message.idText : undefined
-  events.asked(message.method, message.params, (result) => {
-    if (idText !== undefined) send(rpcResult(idText, result))
+  events.pushed(pushParams.parse(message.params).data, () => {
+    if (idText !== undefined) send(rpcResult(idText, true))
   })
 }
 

@@ -25,16 +25,11 @@ import '../../platform/runtime/dispose-symbols.ts'
 import { crypto } from '#crypto'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
-import type { ProtocolError } from '../../protocol/errors.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
-import { RELAY_METHODS } from '../../protocol/relay-methods.ts'
-import { closeOnce, HANDLERS_CLOSE_TIMEOUT_MS, waitAtMost } from './closing.ts'
-import { type ConnectionEvents, createConnection } from './connection.ts'
-import { createFetching } from './fetching.ts'
-import { createConnectionListeners } from './listeners.ts'
-import { createPublishing, DEFAULT_MAX_QUEUED, type Publish } from './publishing.ts'
-import { createReceiving, type RelayMessage } from './receiving.ts'
-import { createTopics } from './topics.ts'
+import { createClient } from './client.ts'
+import { createConnection } from './connection.ts'
+import type { Publish } from './publishing.ts'
+import type { RelayMessage } from './receiving.ts'
 
 export type { RelayMessage } from './receiving.ts'
 
@@ -127,10 +122,6 @@ export interface RelayClient extends AsyncDisposable {
   onConnectionChange(listener: (connected: boolean) => void): Disposable
 }
 
-const pushParams = RELAY_METHODS.irn_subscription.params
-
-const DEFAULT_CONCURRENCY = 64
-
 /**
  * Connects to a relay, now and again whenever the connection ends.
  *
@@ -147,66 +138,8 @@ const DEFAULT_CONCURRENCY = 64
  * await relay.subscribe([topic])
  */
 export const createRelayClient = (deps: RelayClientDeps, options: RelayClientOptions): RelayClient => {
-  const { clock, log, meter, randomBytes = crypto.randomBytes } = deps
-  const { key, signal, onMessage, remembers = false, maxQueued = DEFAULT_MAX_QUEUED } = options
-  const { laneOf = ({ topic }) => topic, concurrency = DEFAULT_CONCURRENCY } = options
-  const listeners = createConnectionListeners()
-  let failure: ProtocolError | undefined
-  let wasConnected = false
-
-  const notify = (connected: boolean) => {
-    if (connected === wasConnected) return
-    wasConnected = connected
-    listeners.notify(connected)
-  }
-  const events: ConnectionEvents = {
-    opened() {
-      topics.opened()
-      publishing.opened()
-      listeners.resolveWaiting()
-      notify(true)
-    },
-    lost() {
-      publishing.lost()
-      receiving.lost()
-      notify(false)
-    },
-    asked(method, params, answer) {
-      if (method === 'irn_subscription') receiving.received(pushParams.parse(params).data, () => answer(true))
-    },
-    ended(error) {
-      failure = error
-      topics.ended(error)
-      publishing.ended(error)
-      listeners.rejectWaiting(error)
-    },
-  }
-  const connection = createConnection({ clock, log, meter, randomBytes }, options, events)
-  const receiving = createReceiving({ log, meter }, { onMessage, laneOf, concurrency })
-  const publishing = createPublishing({ clock, connection }, { maxQueued })
-  const topics = createTopics({ clock, connection, log }, { clientId: key.did, remembers })
-
-  const ready = (): Promise<void> => {
-    if (failure) return Promise.reject(failure)
-    return connection.connected ? Promise.resolve() : listeners.connected()
-  }
-
-  const dispose = closeOnce(signal, async () => {
-    await waitAtMost(clock, HANDLERS_CLOSE_TIMEOUT_MS, receiving.finish())
-    await connection.close()
-  })
-
-  return {
-    clientId: key.did,
-    get connected() {
-      return connection.connected
-    },
-    ready,
-    publish: publishing.publish,
-    subscribe: topics.subscribe,
-    unsubscribe: topics.unsubscribe,
-    fetch: createFetching({ connection, ready, failure: () => failure }),
-    onConnectionChange: listeners.add,
-    [Symbol.asyncDispose]: dispose,
-  }
+  const { randomBytes = crypto.randomBytes } = deps
+  return createClient(deps, { ...options, clientId: options.key.did }, (events) =>
+    createConnection({ ...deps, randomBytes }, options, events),
+  )
 }

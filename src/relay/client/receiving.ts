@@ -65,8 +65,8 @@ export const createReceiving = (
   })
 
   return {
-    received(message: RelayMessage, acknowledge: () => void) {
-      const key = message.topic + messageIdOf(message.message)
+    received(message: RelayMessage, acknowledge: () => void, id = messageIdOf(message.message)) {
+      const key = message.topic + id
       if (handled.has(key)) return acknowledge()
       const known = unfinished.get(key)
       if (known) {

@@ -4,18 +4,8 @@ import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { RelayLimits } from '../limits.ts'
 import { type Outgoing, pushFrame } from './outgoing.ts'
+import type { Peer } from './peer.ts'
 import type { Entry, TopicCursor } from './topic-cursor.ts'
-
-/** The other end of a connection, as its transport shows it to the hub. No member may throw. */
-export interface Peer {
-  send(frame: string): void
-  /** Bytes that are not yet handed to the kernel. The transport calls `hub.drained` when they have become few. */
-  buffered(): number
-  /** Stop and go on reading what the other end sends. */
-  pause(): void
-  resume(): void
-  close(code: number, reason: string): void
-}
 
 export interface ConnectionDeps {
   clock: Clock
@@ -101,9 +91,9 @@ export class Connection {
 
   // ---- Out: answers and pushes
 
-  /** False when the connection is gone. */
+  /** False when the connection is gone, or takes values. */
   send(frame: string): boolean {
-    if (!this.open) return false
+    if (!this.open || !('send' in this.#peer)) return false
     this.#peer.send(frame)
     if (!this.blocked && this.#isOverBuffer(this.#peer.buffered())) this.#block()
     return true
@@ -149,12 +139,12 @@ export class Connection {
   /** Takes room for the message; `push` sends it. In between a shared subscription claims it. */
   admit(cursor: TopicCursor, message: Outgoing, now: number): Entry {
     const pushId = this.#deps.nextPushId()
-    const size = message.data.length
+    const size = this.#sizeOf(message)
     // The rest of the share where it is less: the next message finds nothing left.
     const share = Math.min(size, this.#memory?.left(this.address) ?? 0)
     const shareBytes = this.#memory?.take(this.address, share) ? share : 0
     const state = { sentAt: now, early: cursor.isEarly, open: true, shareBytes }
-    const entry: Entry = { pushId, message, cursor, connection: this, ...state }
+    const entry: Entry = { pushId, message, size, cursor, connection: this, ...state }
     this.#messages++
     this.#bytes += size
     this.#sent.set(pushId, entry)
@@ -162,10 +152,17 @@ export class Connection {
     return entry
   }
 
-  push(entry: Entry): void {
-    const { pushId, cursor, message } = entry
-    if (this.send(pushFrame(pushId, cursor.subscriptionId, message.data)))
-      this.#deps.meter.count('relay_messages_delivered_total')
+  #sizeOf(message: Outgoing): number {
+    if ('send' in this.#peer) return message.text.length
+    const { message: text, attestation } = message.value
+    return text.length + attestation.length
+  }
+
+  push({ pushId, cursor, message }: Entry): void {
+    if (!this.open) return
+    if ('push' in this.#peer) this.#peer.push({ pushId, id: message.id, message: message.value })
+    else this.send(pushFrame(pushId, cursor.subscriptionId, message.text))
+    this.#deps.meter.count('relay_messages_delivered_total')
   }
 
   /** The same push once more, to be acknowledged under the same id. */
@@ -196,7 +193,7 @@ export class Connection {
     entry.open = false
     if (entry.shareBytes > 0) this.#memory?.give(this.address, entry.shareBytes)
     this.#messages--
-    this.#bytes -= entry.message.data.length
+    this.#bytes -= entry.size
     invariant(this.#messages >= 0 && this.#bytes >= 0, 'A connection has no less than nothing in flight')
     entry.cursor.release(entry)
   }

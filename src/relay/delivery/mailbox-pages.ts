@@ -1,7 +1,7 @@
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Head, RelayStore, StoredMessage } from '../store.ts'
 import type { AckBatcher } from './ack-batcher.ts'
-import { type Outgoing, outgoing } from './outgoing.ts'
+import { Outgoing } from './outgoing.ts'
 import type { TopicCursor } from './topic-cursor.ts'
 import type { Turns } from './turns.ts'
 
@@ -39,7 +39,7 @@ export const pushPage = async (deps: PageDeps, reader: PageReader, cursor: Topic
   if (!reader.isCurrent(cursor) || cursor.isHeld) return false
   for (const message of page.messages) {
     if (cursor.isHandled(message.id)) cursor.advance(message.seq)
-    else if (!reader.admit(cursor, outgoing(message, message.seq))) return false
+    else if (!reader.admit(cursor, new Outgoing(message, message.seq))) return false
   }
   return page.hasMore
 }
@@ -56,7 +56,7 @@ const pushTurns = async (
     const isStopped = !reader.isCurrent(cursor) || cursor.isHeld
     for (const message of messages) {
       if (cursor.isHandled(message.id)) continue
-      if (!isStopped && reader.admit(cursor, outgoing(message, message.seq))) continue
+      if (!isStopped && reader.admit(cursor, new Outgoing(message, message.seq))) continue
       turns.putBack(taken.slice(taken.findIndex(({ seq }) => seq === message.seq)))
       return false
     }

@@ -16,6 +16,8 @@ export interface Pusher {
 export interface Entry {
   readonly pushId: number
   readonly message: Outgoing
+  /** What it takes of the window of its connection, bytes. */
+  readonly size: number
   readonly cursor: TopicCursor
   readonly connection: Pusher
   sentAt: number

@@ -1,15 +1,14 @@
 import type { Budgets } from '../../platform/budgets/budgets.ts'
 import { frameCost, WORK_COST } from '../../platform/budgets/work-budget.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { parseRpc } from '../../protocol/jsonrpc.ts'
-import type { ConnectedClients } from '../connected-clients.ts'
-import type { Seen } from '../delivery/ack-batcher.ts'
+import { parseRpc, rpcFailure, rpcResult } from '../../protocol/jsonrpc.ts'
 import type { Connection } from '../delivery/connection.ts'
 import type { Presence } from '../presence.ts'
 import type { Caller } from './caller.ts'
-import type { Requests } from './serve.ts'
+import type { ConnectionRequests } from './connections.ts'
+import type { Outcome, Requests } from './serve.ts'
 
-/** What comes in: text frames of connections, and single requests over HTTP. */
+/** What comes in as text: frames of connections, and single requests over HTTP. */
 export interface Frames {
   /** A text frame of the peer: a request, or the answer to a push. */
   receive(connection: Connection, text: string): void
@@ -19,15 +18,19 @@ export interface Frames {
 
 type RpcMessage = ReturnType<typeof parseRpc>
 
+const failureFrame = (idText: string | null, error: ProtocolError): string =>
+  rpcFailure(idText, error.rpc, error.message)
+
+const mayBeRetried = ({ code, retryAfter }: ProtocolError): boolean =>
+  code === 'unavailable' || retryAfter !== undefined
+
 export const createFrames = (deps: {
   requests: Requests
-  clients: Pick<ConnectedClients, 'connections'>
+  ofConnections: ConnectionRequests
   presence: Pick<Presence, 'note'>
   budgets: Pick<Budgets, 'work'>
-  /** Acknowledges for the client on all its connections. */
-  acknowledged(clientId: string, topic: string, id: string, seen?: Seen): void
 }): Frames => {
-  const { requests, clients, presence, budgets, acknowledged } = deps
+  const { requests, ofConnections, presence, budgets } = deps
 
   /** An error or `false` leaves the message in flight: it comes again. Some clients answer other things than `true`. */
   const receiveAnswer = (
@@ -36,12 +39,10 @@ export const createFrames = (deps: {
     size: number,
   ): void => {
     const isTaken = message.kind === 'result' && message.result !== false
-    const entry = isTaken ? connection.answered(Number(message.idText.replaceAll('"', ''))) : undefined
+    const pushId = Number(message.idText.replaceAll('"', ''))
+    const isAcknowledged = isTaken && ofConnections.acknowledge(connection, pushId)
     // An acknowledgement of usual size is free.
-    connection.spend(frameCost(size) - (entry ? WORK_COST.request : 0))
-    if (!entry) return
-    acknowledged(connection.clientId, entry.message.topic, entry.message.id, entry.message)
-    clients.connections.get(connection)?.resume()
+    connection.spend(frameCost(size) - (isAcknowledged ? WORK_COST.request : 0))
   }
 
   return {
@@ -53,7 +54,7 @@ export const createFrames = (deps: {
         message = parseRpc(text)
       } catch (error) {
         connection.spend(frameCost(size))
-        connection.send(requests.failureOf(null, error))
+        connection.send(failureFrame(null, requests.shownError(error)))
         return
       }
       if (message.kind === 'result' || message.kind === 'failure') {
@@ -63,13 +64,12 @@ export const createFrames = (deps: {
       connection.spend(frameCost(size))
       // A notification has no answer, and no method makes sense as one.
       if (message.kind === 'notification') return
-      connection.began(size)
-      const { clientId, trusted, address, payer } = connection
-      const delivery = clients.connections.get(connection)
-      requests.serve({ clientId, trusted, address, payer, connection, delivery }, message, (frame) => {
-        connection.ended(size)
-        return connection.send(frame)
-      })
+      const { idText } = message
+      const outcome: Outcome = {
+        answer: (result) => connection.send(rpcResult(idText, result)),
+        fail: (error) => void connection.send(failureFrame(idText, error)),
+      }
+      ofConnections.request(connection, message, outcome, size)
     },
 
     async call(caller, text) {
@@ -79,11 +79,15 @@ export const createFrames = (deps: {
       if (!caller.trusted) budgets.work.charge(caller.address, frameCost(text.length))
       presence.note(caller.clientId)
       return new Promise((resolve, reject) => {
-        const send = (frame: string) => {
-          resolve(frame)
-          return true
-        }
-        requests.serve(caller, message, send, reject)
+        requests.serve(caller, message, {
+          answer(result) {
+            resolve(rpcResult(message.idText, result))
+            return true
+          },
+          // What can be asked again later gets an HTTP status that says so.
+          fail: (error) =>
+            mayBeRetried(error) ? reject(error) : resolve(failureFrame(message.idText, error)),
+        })
       })
     },
   }

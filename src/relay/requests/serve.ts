@@ -2,30 +2,27 @@ import type { Budgets } from '../../platform/budgets/budgets.ts'
 import { WORK_COST } from '../../platform/budgets/work-budget.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { rpcFailure, rpcResult } from '../../protocol/jsonrpc.ts'
 import { canonicalMethod } from '../../protocol/relay-methods.ts'
 import type { Caller, Method, Reply } from './caller.ts'
 
-export interface RpcRequest {
-  idText: string
+export interface Request {
   method: string
   params: unknown
 }
 
-export interface Requests {
-  /** Serves one request; `send` gets exactly one frame, unless `refuse` is there and gets what can be asked again later. */
-  serve(
-    caller: Caller,
-    request: RpcRequest,
-    send: (frame: string) => boolean,
-    refuse?: (error: ProtocolError) => void,
-  ): void
-  /** The frame of a failure. What is unexpected is logged with an id, which the caller gets. */
-  failureOf(idText: string | null, error: unknown): string
+/** How a request ends: by one call of one of them. */
+export interface Outcome {
+  /** False when the answer could not be handed over. */
+  answer(result: unknown): boolean
+  fail(error: ProtocolError): void
 }
 
-const mayBeRetried = (error: unknown): error is ProtocolError =>
-  error instanceof ProtocolError && (error.code === 'unavailable' || error.retryAfter !== undefined)
+export interface Requests {
+  /** Serves one request. */
+  serve(caller: Caller, request: Request, outcome: Outcome): void
+  /** The error that a caller gets. What is unexpected is logged with an id, which the caller gets. */
+  shownError(error: unknown): ProtocolError
+}
 
 export const createRequests = (
   deps: {
@@ -38,7 +35,7 @@ export const createRequests = (
 ): Requests => {
   const { budgets, log, meter, newErrorId } = deps
 
-  const failureOf = createFailureOf({ log, newErrorId })
+  const shownError = createShownError({ log, newErrorId })
 
   /** Charges the items beyond the first and takes room for all of them; undefined when there is room now. */
   const takeRoom = ({ connection, address }: Caller, items: number): Promise<boolean> | undefined => {
@@ -50,7 +47,7 @@ export const createRequests = (
     return turn && connection ? connection.awaitTurn(turn) : turn
   }
 
-  const serve: Requests['serve'] = (caller, { idText, method: asked, params }, send, refuse) => {
+  const serve: Requests['serve'] = (caller, { method: asked, params }, outcome) => {
     const name = canonicalMethod(asked)
     const method = Object.hasOwn(methods, name) ? methods[name] : undefined
     meter.count('relay_requests_total', { method: method ? name : 'unknown' })
@@ -75,13 +72,11 @@ export const createRequests = (
         inProgress = items
         return undefined
       },
-      answer: (result) => finish() && send(rpcResult(idText, result)),
+      answer: (result) => finish() && outcome.answer(result),
       fail(error) {
         if (error instanceof ProtocolError && error.code === 'unavailable')
           log.warn({ err: error, method: name }, 'A relay request could not be served now')
-        if (!finish()) return
-        if (refuse && mayBeRetried(error)) refuse(error)
-        else send(failureOf(idText, error))
+        if (finish()) outcome.fail(shownError(error))
       },
     }
     try {
@@ -93,15 +88,14 @@ export const createRequests = (
     }
   }
 
-  return { serve, failureOf }
+  return { serve, shownError }
 }
 
-const createFailureOf =
-  ({ log, newErrorId }: { log: Log; newErrorId: () => string }): Requests['failureOf'] =>
-  (idText, error) => {
-    if (error instanceof ProtocolError) return rpcFailure(idText, error.rpc, error.message)
+const createShownError =
+  ({ log, newErrorId }: { log: Log; newErrorId: () => string }): Requests['shownError'] =>
+  (error) => {
+    if (error instanceof ProtocolError) return error
     const id = newErrorId()
     log.error({ err: error, id }, 'A relay request failed unexpectedly')
-    const internal = new ProtocolError('internal', id)
-    return rpcFailure(idText, internal.rpc, internal.message)
+    return new ProtocolError('internal', id)
   }

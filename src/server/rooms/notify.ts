@@ -65,7 +65,7 @@ interface Neighbours {
   /** Undefined where no chain is configured. */
   verifySignature: ContractWalletCheck | undefined
   /** Undefined where the relay is in another process. */
-  registerWatch: RelayRoom['registerWatch'] | undefined
+  relay: Pick<RelayRoom, 'hub' | 'registerWatch'> | undefined
 }
 
 type Parts = Pick<
@@ -98,7 +98,7 @@ const startServer = (
   context: RoomContext,
   parts: Parts,
   link: RelayLink,
-  { lookup, verifySignature, registerWatch }: Neighbours,
+  { lookup, verifySignature, relay }: Neighbours,
 ): NotifyServer => {
   const { config, urls, clock, log, metrics: meter, randomBytes, owned } = context
   const rules = addressRules(config.allowPrivateAddresses.webhooks)
@@ -110,7 +110,7 @@ const startServer = (
       ...parts,
       ...{ lookup, clock, log, meter, randomBytes },
       leaderTask: context.leaderTask,
-      connectRelay: link.connect,
+      connectRelay: link.connect(relay?.hub),
       relayKey: link.relayKey,
     },
     {
@@ -121,7 +121,7 @@ const startServer = (
       ...(verifySignature && { verifySignature }),
     },
   )
-  if (link.tellsDelivered) owned.use(link.watchDelivered(registerWatch))
+  if (link.tellsDelivered) owned.use(link.watchDelivered(relay?.registerWatch))
   return server
 }
 
