@@ -3,7 +3,8 @@
  * HTTP, is `publish` and `http`.)
  *
  *     relay ──▶ requests ──▶ subscriptions ──▶ account record + outbox (one commit)
- *     relay ◀── outbox/worker ◀── outbox/messages ◀── outbox
+ *     relay ◀── outbox/worker ◀── outbox/signed-messages ◀── outbox
+ *     relay ◀── outbox/worker ◀── outbox/direct-sends ◀── publish/fan-out, for what it has just committed
  *     subscriptions ──▶ outbox ──▶ outbox/worker ──▶ webhooks (jobs of their own, see there)
  *     relay ──▶ http/relay-webhook ──▶ relay/events ──▶ requests, where messages come by webhook
  *     publish/schedule, publish/broadcasts ──▶ outbox, when it is time
@@ -13,7 +14,7 @@
  * Every message that follows from it is sent at least once, over restarts. Any number of processes may run on one store,
  * with one client id on the relay (shared subscriptions).
  *
- * Wire tables: requests in `requests/handler`, what is sent in `outbox/messages`, rules in `subscriptions/rules` and
+ * Wire tables: requests in `requests/handler`, what is sent in `outbox/signed-messages`, rules in `subscriptions/rules` and
  * `requests/authority`.
  */
 import type { JobQueue } from '../platform/jobs/job-queue.ts'

@@ -2,7 +2,7 @@
  * The notify server's own keys.
  *
  * Authentication and subscribe keys are a pair, made together and replaced together (`rotation`); wallets cache them, so
- * that replaced pairs go on to count until a stated time. Which key signs what is in `outbox/messages`.
+ * that replaced pairs go on to count until a stated time. Which key signs what is in `outbox/signed-messages`.
  *
  * The relay key is made once and kept for ever. It is no key that anybody trusts in, but the name under which the relay
  * holds the subscriptions to every topic and what waits there for us: under a new name all of that would have to be

@@ -1,5 +1,5 @@
 /** Wakes one sleeper. A notification after `listen` is not missed, also when nobody waits yet. */
-import { type Clock, pause } from '../../platform/runtime/clock.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 
 export interface WakeUp {
   /** From here on notifications count for the next `wait`. */
@@ -20,14 +20,20 @@ export const createWakeUp = (clock: Clock): WakeUp => {
       isNotified = true
       wake?.()
     },
-    async wait(maxMs, signal) {
-      if (isNotified || signal.aborted) return
-      const end = new AbortController()
-      wake = () => end.abort()
-      signal.addEventListener('abort', wake, { once: true })
-      await pause(clock, maxMs, end.signal)
-      signal.removeEventListener('abort', wake)
-      wake = undefined
+    // No signal of its own for each wait: it would cost more than the rest of a short one.
+    wait(maxMs, signal) {
+      if (isNotified || signal.aborted) return Promise.resolve()
+      return new Promise((resolve) => {
+        const done = () => {
+          timer[Symbol.dispose]()
+          signal.removeEventListener('abort', done)
+          wake = undefined
+          resolve()
+        }
+        const timer = clock.after(maxMs, done)
+        signal.addEventListener('abort', done)
+        wake = done
+      })
     },
   }
 }

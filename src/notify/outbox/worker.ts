@@ -1,10 +1,12 @@
 /**
- * The outbox worker: leases what must be sent, has it written, publishes it to the relay, completes it.
+ * The outbox worker: leases what must be sent, has it written, publishes it to the relay, completes it. What a fan-out of
+ * this process has just committed it sends straight away (`direct-sends`).
  *
  * Guarantees: an entry is completed only when the relay has acknowledged it, so it is sent at least once. A repeated
  * entry gives the same message, so the relay drops the second. Entries are taken oldest first and published in that
  * order. A failed entry is tried again later, with growing pauses, until it expires. Memory holds at most
- * `BATCH_SIZE × (MAX_BATCHES_IN_FLIGHT + 1)` messages. Several processes may work on one outbox.
+ * `BATCH_SIZE × (MAX_BATCHES_IN_FLIGHT + 1)` messages, and as many of fan-outs as `direct-sends` gives room. Several
+ * processes may work on one outbox.
  */
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
