@@ -2,8 +2,8 @@
  * Puts the house together, in order: what lasts, the port, what rooms are given, the rooms, their routes. The services of a
  * room are constructed by its file in `rooms/`, once.
  *
- * The port is open before the notify server starts, because that one reaches the relay like everybody else, through a
- * socket. What is released, at a stop or when the start fails half way, is released in the reverse order.
+ * The port is open before the notify server starts, because that one may ask the relay, and be told by it, over HTTP.
+ * What is released, at a stop or when the start fails half way, is released in the reverse order.
  */
 import type { Server } from 'node:http'
 import type { Hono } from 'hono'
@@ -95,7 +95,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const metricsUrl = await serveMetrics({ metrics, log, owned }, config)
   if (notify) {
     const lookup = buildIdentityLookup(context, keys?.registry)
-    owned.use(notify.start({ lookup, verifySignature, registerWatch: relay?.registerWatch }))
+    owned.use(notify.start({ lookup, verifySignature, relay }))
   }
   const { publicUrl, wsUrl, loopbackUrl } = context.urls
   owned.use(writeAdminAccess(config.data, { url: loopbackUrl, token: adminToken }))

@@ -64,7 +64,7 @@ interface Neighbours {
   /** Undefined where no chain is configured. */
   verifySignature: ContractWalletCheck | undefined
   /** Undefined where the relay is in another process. */
-  registerWatch: RelayRoom['registerWatch'] | undefined
+  relay: Pick<RelayRoom, 'hub' | 'registerWatch'> | undefined
 }
 
 type Parts = Pick<
@@ -97,7 +97,7 @@ const startServer = (
   context: RoomContext,
   parts: Parts,
   link: RelayLink,
-  { lookup, verifySignature, registerWatch }: Neighbours,
+  { lookup, verifySignature, relay }: Neighbours,
 ): NotifyServer => {
   const { config, urls, clock, log, metrics: meter, randomBytes, owned } = context
   const rules = addressRules(config.allowPrivateAddresses.webhooks)
@@ -109,7 +109,7 @@ const startServer = (
       ...parts,
       ...{ lookup, clock, log, meter, randomBytes },
       leaderTask: context.leaderTask,
-      connectRelay: link.connect,
+      connectRelay: link.connect(relay?.hub),
       relayKey: link.relayKey,
     },
     {
@@ -120,7 +120,7 @@ const startServer = (
       ...(verifySignature && { verifySignature }),
     },
   )
-  if (link.tellsDelivered) owned.use(link.watchDelivered(registerWatch))
+  if (link.tellsDelivered) owned.use(link.watchDelivered(relay?.registerWatch))
   return server
 }
 

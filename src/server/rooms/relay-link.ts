@@ -1,4 +1,7 @@
-/** How the notify server reaches its relay: over a connection, or by HTTP both ways; and what it may be told there. */
+/**
+ * How the notify server reaches its relay: within this process, over a socket, or by HTTP both ways; and what it may be told
+ * there.
+ */
 
 import { RELAY_WEBHOOK } from '../../notify/http/relay-webhook.ts'
 import type { ConnectRelay } from '../../notify/relay/link.ts'
@@ -14,6 +17,8 @@ import {
   registrarAt,
   type WatchRegistrar,
 } from '../../relay/client/webhook-registration.ts'
+import type { RelayHub } from '../../relay/hub.ts'
+import { createInProcessClient } from '../../relay/in-process.ts'
 import type { Config } from '../config/config.ts'
 import type { ServerUrls } from '../config/urls.ts'
 
@@ -27,19 +32,42 @@ const REQUESTS = Object.values(NOTIFY_METHODS).flatMap(({ direction, requestTag 
 const laneOf = ({ tag, topic }: RelayMessage) =>
   notifyMethodByTag(tag)?.addressedBy === 'subscription' ? topic : undefined
 
+/** The notify server joins its topics again by itself, a few at a time: the client would keep all of them. */
+const HANDLING = { remembers: true, laneOf }
+
+interface LinkDeps {
+  config: Config
+  urls: ServerUrls
+  clock: Clock
+  log: Log
+  meter: Meter
+  randomBytes: (length: number) => Uint8Array
+}
+
+/** Connections to the relay of this process, and to another one. */
+const createConnections = (
+  { clock, log, meter, randomBytes }: LinkDeps,
+  {
+    key,
+    url,
+    projectId,
+    share,
+  }: { key: SigningKey; url: string; projectId: string | undefined; share: boolean },
+) => ({
+  inProcess:
+    (hub: RelayHub): ConnectRelay =>
+    (onMessage) =>
+      createInProcessClient({ hub, clock, log, meter }, { clientId: key.did, share, onMessage, ...HANDLING }),
+  bySocket: ((onMessage) =>
+    createRelayClient(
+      { clock, log, meter, randomBytes },
+      { url, key, share, onMessage, ...HANDLING, ...(projectId !== undefined && { projectId }) },
+    )) satisfies ConnectRelay,
+})
+
 export type RelayLink = ReturnType<typeof linkToRelay>
 
-export const linkToRelay = (
-  deps: {
-    config: Config
-    urls: ServerUrls
-    clock: Clock
-    log: Log
-    meter: Meter
-    randomBytes: (length: number) => Uint8Array
-  },
-  key: SigningKey,
-) => {
+export const linkToRelay = (deps: LinkDeps, key: SigningKey) => {
   const { config, urls, clock, log, meter, randomBytes } = deps
   const isOwn = config.rooms.includes('relay')
   // Ours keeps subscriptions and divides messages among processes; another one may do neither.
@@ -53,22 +81,14 @@ export const linkToRelay = (
   const [messages, delivered] = [base + RELAY_WEBHOOK.messages, base + RELAY_WEBHOOK.delivered]
   const service = urls.publicUrl
 
-  const bySocket: ConnectRelay = (onMessage) =>
-    createRelayClient(
-      { clock, log, meter, randomBytes },
-      {
-        // The notify server joins its topics again by itself, a few at a time: the client would keep all of them.
-        ...{ url, key, share: isOurs, remembers: true, onMessage, laneOf },
-        ...(projectId !== undefined && { projectId }),
-      },
-    )
+  const { inProcess, bySocket } = createConnections(deps, { key, url, projectId, share: isOurs })
   const byEvents: ConnectRelay = (onMessage) =>
     createWebhookClient(
       { ...http, rpc, log, meter },
       {
         clientId: key.did,
         watch: { service, url: messages, type: 'subscriber', tags: REQUESTS, statuses: ['accepted'] },
-        ...{ remembers: true, onMessage, laneOf },
+        ...{ onMessage, ...HANDLING },
       },
     )
 
@@ -76,7 +96,11 @@ export const linkToRelay = (
     byWebhook,
     /** Whether the relay is asked to tell what wallets have received; ours understands that. */
     tellsDelivered: config.delivered && isOurs,
-    connect: byWebhook ? byEvents : bySocket,
+    /** `own`: the relay of this process, where there is one. */
+    connect(own: RelayHub | undefined): ConnectRelay {
+      if (byWebhook) return byEvents
+      return own ? inProcess(own) : bySocket
+    },
     relayKey: rpc.relayKey,
     /** Where the relay may tell us something. */
     webhooks: [messages, delivered],
