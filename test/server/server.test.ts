@@ -1,6 +1,7 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -205,6 +206,18 @@ describe('rooms', () => {
       status: 503,
       body: { code: 'unavailable' },
     })
+  })
+
+  it('of one process need no socket between them', async () => {
+    const ports: (number | undefined)[] = []
+    const accepted = (message: unknown) => void ports.push((message as { socket: Socket }).socket.localPort)
+    subscribe('net.server.socket', accepted)
+    await using world = await startWorld()
+    unsubscribe('net.server.socket', accepted)
+    const text = await world.metrics.text()
+    expect(text).toContain('belfry_relay_client_connects_total 1')
+    expect(text).toContain('belfry_relay_connections 1')
+    expect(ports).not.toContain(world.server.port)
   })
 
   it('work over a relay of another process', async () => {

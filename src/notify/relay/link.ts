@@ -1,6 +1,7 @@
 /**
- * The notify server's connection to a relay, as an interface. It is `relay/client`, over a socket, also when the relay
- * runs in the same process; or `relay/client/http-client`, whose messages come as events at a webhook.
+ * The notify server's connection to a relay, as an interface. It is `relay/in-process` where the relay runs in the same
+ * process, and `relay/client`, over a socket, elsewhere; or `relay/client/http-client`, whose messages come as events at a
+ * webhook.
  */
 export interface RelayMessage {
   topic: string

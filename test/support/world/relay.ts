@@ -13,6 +13,7 @@ import { generateSigningKey, type SigningKey } from '../../../src/protocol/keys.
 import { relayRoutes } from '../../../src/relay/http.ts'
 import { createRelayHub, type RelayLimits } from '../../../src/relay/hub.ts'
 import { attachRelaySocket, type RelaySocketOptions } from '../../../src/relay/ws.ts'
+import type { Stores } from '../../../src/storage/stores.ts'
 import { capturedLog } from '../capture/log.ts'
 import { eventually } from '../eventually.ts'
 import { lmdb } from '../stores.ts'
@@ -20,16 +21,26 @@ import { paidWork, unpaid } from '../unpaid.ts'
 
 /** The relay with real sockets, on a store of its own. `stop` and `start` are a restart on the same port and store. */
 export const startRelay = async (
-  options: RelaySocketOptions & { clock?: Clock; limits?: Partial<RelayLimits>; work?: BucketSize } = {},
+  options: RelaySocketOptions & {
+    clock?: Clock
+    limits?: Partial<RelayLimits>
+    work?: BucketSize
+    trusted?: (clientId: string) => boolean
+    /** Opens its store; an embedded one of its own when absent. */
+    open?: () => Promise<Stores>
+  } = {},
 ) => {
-  const { clock = systemClock, limits, work, ...admission } = options
+  const { clock = systemClock, limits, work, trusted, open = lmdb.open, ...admission } = options
   const paying = work ? { ...unpaid, budgets: paidWork(clock, work), addressOf: () => 'a' } : unpaid
   const deps = { clock, log: capturedLog, meter: unmeasured }
-  let stores = await lmdb.open()
+  let stores = await open()
   let port = 0
 
   const listen = async () => {
-    const hub = createRelayHub({ ...deps, ...paying, store: stores.relay, randomBytes }, limits)
+    const hub = createRelayHub(
+      { ...deps, ...paying, store: stores.relay, randomBytes },
+      { ...limits, ...(trusted && { trusted }) },
+    )
     const routes = relayRoutes({ ...paying, hub, ...deps }, admission)
     const server = createServer(getRequestListener(routes.fetch, { overrideGlobalObjects: false }))
     const relay = attachRelaySocket({ ...paying, hub, ...deps }, server, admission)
@@ -118,7 +129,7 @@ export const startRelay = async (
     /** A restart of a relay that remembers nothing. */
     async startForgetful() {
       await stores[Symbol.asyncDispose]()
-      stores = await lmdb.open()
+      stores = await open()
       await start()
     },
     async [Symbol.asyncDispose]() {
