@@ -244,14 +244,17 @@ describe('the relay lets in', () => {
     return status
   }
 
-  it('only known project ids, when they are listed; the notify server has one', async () => {
-    await using world = await startWorld({ config: { projectIds: ['p1', 'p2'] } })
-    const auth = relayToken(world.wsUrl)
-    expect(await statusFor(world, `auth=${auth}&projectId=p2`)).toBe(101)
-    expect(await statusFor(world, `auth=${auth}&projectId=p3`)).toBe(403)
-    expect(await statusFor(world, `auth=${auth}`)).toBe(403)
-    expect((await world.http('GET', '/ready')).status).toBe(200)
-  })
+  it.each(['socket', 'webhook'] as const)(
+    'only known project ids, when they are listed; the notify server is let in: %s',
+    async (notifyIngress) => {
+      await using world = await startWorld({ config: { projectIds: ['p1', 'p2'], notifyIngress } })
+      const auth = relayToken(world.wsUrl)
+      expect(await statusFor(world, `auth=${auth}&projectId=p2`)).toBe(101)
+      expect(await statusFor(world, `auth=${auth}&projectId=p3`)).toBe(403)
+      expect(await statusFor(world, `auth=${auth}`)).toBe(403)
+      expect((await world.http('GET', '/ready')).status).toBe(200)
+    },
+  )
 
   it('tokens for any audience, while nobody said how clients reach us', async () => {
     await using world = await startWorld()
