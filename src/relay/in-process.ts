@@ -1,6 +1,6 @@
 /**
  * A client of the relay of the same process. It gives the hub values and is given values: no socket, no frames. What it
- * guarantees is what `createRelayClient` does (see `index.ts`), with the same parts.
+ * guarantees is what `createRelayClient` does (see `client/index.ts`), with the same parts. The house pays for it.
  *
  * | at the socket | here |
  * |---|---|

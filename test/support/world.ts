@@ -5,6 +5,7 @@
  * | file | what it builds |
  * |---|---|
  * | `relay` · `relay-hub` · `relay-webhooks` | the relay on real sockets · without sockets, on a clock of the test's · with webhooks, on either engine |
+ * | `relay-links` | links of the notify server to a relay, over a socket and within a process |
  * | `relay-line` | a line to a relay, on which a test keeps back what is delivered |
  * | `scripted-relay` | a relay that does what a test tells it to, and clients of ours |
  * | `notify` · `notify-http` | the notify server without a relay · its HTTP routes alone |
