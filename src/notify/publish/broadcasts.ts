@@ -5,7 +5,8 @@
  * stored. After a crash the same page comes again, and subscribers that have the notification are skipped.
  *
  * A broadcast delays others only a little: the next page is fanned out when the outbox is short. So other notifications
- * have at most `SHORT_OUTBOX_SIZE + SUBSCRIBER_PAGE_SIZE` entries before them (and a page for each further process).
+ * have at most `SHORT_OUTBOX_SIZE + SUBSCRIBER_PAGE_SIZE` entries before them (and a page for each further process), beside
+ * the batches that `outbox/direct-sends` has room for.
  * Projects take turns, page by page; the broadcasts of one project go one after another, the oldest first.
  *
  * | status    | when                                                                                      |

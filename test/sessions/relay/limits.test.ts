@@ -55,9 +55,10 @@ it.each([
     }),
     async [Symbol.asyncDispose]() {},
   }
+  const connections = createShares(sizes)
   sockets.serve(relay, {
     ...{ addressOf: () => 'an address', admit: async () => {} },
-    ...{ connections: createShares(sizes), memory: createShares({ each: MIB, all: MIB }) },
+    ...{ connections, memory: createShares({ each: MIB, all: MIB }) },
   })
   const url = await listen(server)
   const first = await dial(url)
@@ -67,6 +68,8 @@ it.each([
   expect(await third.text()).toContain('Too many requests')
   first.close()
   await expect.poll(() => gone.length).toBe(1)
+  // A peer says that it leaves before its connection ends.
+  await expect.poll(() => connections.left('an address')).toBe(1)
   const fourth = await dial(url)
   for (const wire of [second, fourth]) wire.close()
   await sockets[Symbol.asyncDispose]()

@@ -41,7 +41,7 @@ const settle = (
 
 const outcomeVerbs = (
   deps: ReceiptsDeps,
-): Pick<NotifyStore, 'refuse' | 'completeOutbox' | 'settleNotifications' | 'markDelivered'> => ({
+): Pick<ReceiptsStore, 'refuse' | 'completeOutbox' | 'markDelivered'> => ({
   async refuse(of, failures, at) {
     notificationKey(of)
     for (const { accountKey } of failures) name(accountKey)
@@ -64,32 +64,6 @@ const outcomeVerbs = (
     await deps.outbox.write((remove) => {
       for (const { id, receipt } of done) if (remove(id) && receipt) settle(deps, id, receipt, at)
     })
-  },
-
-  async settleNotifications(entries, { published, others }, at) {
-    const [first] = entries
-    if (!first) return
-    for (const { accountKey, deliveredId } of published)
-      for (const text of [accountKey, deliveredId]) name(text)
-    for (const { accountKey, outbox: entry } of others) for (const text of [accountKey, entry.id]) name(text)
-    const { createdAt, task } = first
-    const { projectId, domain, notificationId } = task
-    let isRung = false
-    await deps.outbox.write((remove) => {
-      if (entries.filter(({ id }) => remove(id)).length === 0) return
-      const m = deps.copies.numberOf({ projectId, domain, id: notificationId })
-      if (m === undefined) return
-      const next = { state: 'published', at } as const
-      for (const { accountKey, deliveredId } of published) {
-        deps.receipts.move(m, accountKey, deliveredId, ['queued'], next)
-      }
-      const unsent = others.filter(({ accountKey, outbox: entry }) =>
-        deps.receipts.isQueued(m, accountKey, entry.id, createdAt),
-      )
-      deps.outbox.add(unsent.map(({ outbox: entry }) => entry))
-      isRung = unsent.length > 0
-    })
-    if (isRung) deps.outbox.ring()
   },
 
   async markDelivered(wanted) {
@@ -119,6 +93,34 @@ const outcomeVerbs = (
     )
     if (isRung) deps.outbox.ring()
     return became
+  },
+})
+
+const settleVerb = (deps: ReceiptsDeps): Pick<NotifyStore, 'settleNotifications'> => ({
+  async settleNotifications(entries, { published, others }, at) {
+    const [first] = entries
+    if (!first) return
+    for (const { accountKey, deliveredId } of published)
+      for (const text of [accountKey, deliveredId]) name(text)
+    for (const { accountKey, outbox: entry } of others) for (const text of [accountKey, entry.id]) name(text)
+    const { createdAt, task } = first
+    const { projectId, domain, notificationId } = task
+    let isRung = false
+    await deps.outbox.write((remove) => {
+      if (entries.filter(({ id }) => remove(id)).length === 0) return
+      const m = deps.copies.numberOf({ projectId, domain, id: notificationId })
+      if (m === undefined) return
+      const next = { state: 'published', at } as const
+      for (const { accountKey, deliveredId } of published) {
+        deps.receipts.move(m, accountKey, deliveredId, ['queued'], next)
+      }
+      const unsent = others.filter(({ accountKey, outbox: entry }) =>
+        deps.receipts.isQueued(m, accountKey, entry.id, createdAt),
+      )
+      deps.outbox.add(unsent.map(({ outbox: entry }) => entry))
+      isRung = unsent.length > 0
+    })
+    if (isRung) deps.outbox.ring()
   },
 })
 
@@ -213,6 +215,7 @@ export const createLmdbReceipts = (
 
   return {
     ...outcomeVerbs(deps),
+    ...settleVerb(deps),
     ...cancelVerbs(deps),
     ...readVerbs(deps),
   }

@@ -22,26 +22,31 @@ interface Settled {
   args: (string | number)[]
 }
 
-/** Settles entries of several subscribers. Their copies may lie in more partitions than one script reaches. */
+/** Tells each partition what became of its copies; they may lie in more than one script reaches. */
+const settle = async (
+  deps: SettleDeps,
+  receiptKey: string,
+  all: readonly Settled[],
+  head: readonly (string | number)[],
+) => {
+  const shares = [...groupBy(all, ({ p }) => p)]
+  await inCalls(deps.redis, shares, async (some) => {
+    const keys = some.flatMap(([p]) => {
+      const at = deps.layout.partition(p)
+      return [at.entries, at.free, at.order, ...at.receipts(receiptKey)]
+    })
+    const args = some.flatMap(([, own]) => [own.length, ...own.flatMap((one) => one.args)])
+    await deps.ask(() => deps.redis.script(settleSeveralScript, keys, [...head, ...args]))
+    return []
+  })
+}
+
 export const createRedisSettleNotifications = (
   shared: NotifyDeps,
   notifications: Notifications,
   outbox: Outbox,
 ): Pick<NotifyStore, 'settleNotifications'> => {
   const deps: SettleDeps = { ...shared, notifications, outbox }
-
-  const settle = async (receiptKey: string, all: readonly Settled[], head: readonly (string | number)[]) => {
-    const shares = [...groupBy(all, ({ p }) => p)]
-    await inCalls(deps.redis, shares, async (some) => {
-      const keys = some.flatMap(([p]) => {
-        const at = deps.layout.partition(p)
-        return [at.entries, at.free, at.order, ...at.receipts(receiptKey)]
-      })
-      const args = some.flatMap(([, own]) => [own.length, ...own.flatMap((one) => one.args)])
-      await deps.ask(() => deps.redis.script(settleSeveralScript, keys, [...head, ...args]))
-      return []
-    })
-  }
 
   return {
     async settleNotifications(entries, { published, others }, when) {
@@ -61,7 +66,7 @@ export const createRedisSettleNotifications = (
       const ttl = outbox.ttlOf(others.map((one) => one.outbox))
       const head = [DIGITS.published, writeTime(when), ttl, writeTime(createdAt)]
       for (let from = 0; found && from < copies.length; from += MAX_CALL_COPIES) {
-        await settle(found.receiptKey, copies.slice(from, from + MAX_CALL_COPIES), head)
+        await settle(deps, found.receiptKey, copies.slice(from, from + MAX_CALL_COPIES), head)
       }
       await outbox.remove(entries.map(({ id }) => id))
       if (others.length > 0) outbox.ring()
