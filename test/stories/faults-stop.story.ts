@@ -19,12 +19,12 @@ local all = {}
 for _, key in ipairs(redis.call('KEYS', '*}held')) do
   for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
     local entry = redis.call('HGET', string.sub(key, 1, -5) .. 'entries', id)
-    if entry and string.find(entry, '"kind":"notification"', 1, true) then all[#all + 1] = id end
+    if entry and string.find(entry, '"kind":"notification', 1, true) then all[#all + 1] = id end
   end
 end
 return all`
 
-/** Notifications in the outbox that somebody has taken. */
+/** Entries for notifications, to one or to several, that somebody has taken. */
 const heldIn = async (redis: RedisServer): Promise<string[]> =>
   (await redis.cli('eval', HELD, '0')).split('\n').filter(Boolean)
 
