@@ -54,13 +54,14 @@ export interface Subscriber {
 }
 
 /**
- * `stored`: new, durable. `duplicate`: this topic already has the message (a retry of the publisher).
+ * `stored`: new, durable. `duplicate`: this topic already has the message (a retry of the publisher); `waiting` are
+ * subscribers for whom something waits there, perhaps the message: absent when there are none.
  * `full`: the message alone is larger than its topic may be. `displaced` messages that somebody still waited for were
  * dropped to make room; absent when none.
  */
 export type Publication =
   | { outcome: 'stored'; seq: number; previousSeq: number; subscribers: Subscriber[]; displaced?: number }
-  | { outcome: 'duplicate' }
+  | { outcome: 'duplicate'; waiting?: string[] }
   | { outcome: 'full' }
 
 /**

@@ -12,6 +12,8 @@ import { createProjectStore, PROJECT_TABLES } from '../notify/store/project-rows
 import { createServerKeysStore, SERVER_KEYS } from '../notify/store/server-keys.ts'
 import { createWebhookStore, WEBHOOKS } from '../notify/store/webhook-rows.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
+import { createPushStore } from '../push/store/push.ts'
+import { PUSH_TABLES } from '../push/store/rows.ts'
 import { WATCH_TABLES } from '../relay/store-watches.ts'
 import { createOperatorStore, OPERATOR_TABLES } from '../sessions/operator/store.ts'
 import { createSessionsStore } from '../sessions/relay/store.ts'
@@ -22,6 +24,7 @@ import { createLeases } from './leases.ts'
 const TYPED_TABLES = [
   ...[MESSAGE_TABLES, REGISTRATION_TABLES, CONTACTS_TABLES, JOB_TABLES, KEYS_TABLES, MQ_TABLES],
   ...[OPERATOR_TABLES, APP_TABLES, CLICK_TABLES, PROJECT_TABLES, { SERVER_KEYS, WEBHOOKS }, WATCH_TABLES],
+  ...[PUSH_TABLES],
 ]
 /** All that lasts. */
 export const ROOM_TABLES: readonly Table[] = TYPED_TABLES.flatMap((tables) =>
@@ -37,6 +40,7 @@ export const createRoomStores = (kv: Kv, clock: Pick<Clock, 'now'>) => ({
   sessions: createSessionsStore(kv),
   keys: createKeysStore(kv, clock),
   operator: createOperatorStore(kv, clock),
+  push: createPushStore(kv),
 })
 
 /** What of the notify store is over the port; each engine has the rest. */
