@@ -188,15 +188,18 @@ export interface WaitingStore {
   /** Due pushes that no other worker has before `until`. */
   take(queue: QueueName, lease: { limit: number; now: number; until: number }): Promise<WaitingPush[]>
   /**
-   * The push is over: these messages were handed over or are dropped, by their ids. What came meanwhile is due at once.
-   * `handed` are remembered for an hour.
+   * A worker is done with the push: these messages were handed over, or are dropped, by their ids. What is left, or came
+   * meanwhile, is due at `again`, else at once. `handed` are remembered for an hour.
    */
   finish(
     push: WaitingPush,
-    over: { handed: readonly string[]; dropped: readonly string[]; now: number },
+    over: {
+      handed: readonly string[]
+      dropped: readonly string[]
+      again?: { at: number; attempts: number }
+      now: number
+    },
   ): Promise<void>
-  /** The push is due again at `at`. */
-  postpone(push: WaitingPush, again: { at: number; attempts: number; now: number }): Promise<void>
   /** Of these messages those that were handed to the device within the last hour. */
   handed(
     push: Pick<WaitingPush, 'projectId' | 'clientId' | 'deviceId'>,

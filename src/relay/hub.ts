@@ -58,6 +58,20 @@ export interface Archiving {
   ): Promise<void> | undefined
 }
 
+/** Wakes devices of clients that are not here; `push/delivery/relay-wakes` implements it. */
+export interface Waking {
+  /** Called with every message before its publisher is answered; undefined when nothing must be durable before. */
+  published(
+    messages: readonly NewMessage[],
+    publications: readonly Publication[],
+    addresses: readonly string[],
+  ): Promise<void> | undefined
+  acknowledged(clientId: string, topic: string, id: string): void
+  /** A connection of the client began, or ended. */
+  connected(clientId: string): void
+  disconnected(clientId: string): void
+}
+
 export interface RelayHubDeps {
   store: RelayStore
   clock: Clock
@@ -67,6 +81,7 @@ export interface RelayHubDeps {
   /** Without it no client can watch. The hub disposes of it. */
   watches?: Watches
   archive?: Archiving
+  waking?: Waking | undefined
   /** Who pays is an address block, and named so in what is stored. */
   budgets: Pick<Budgets, 'work' | 'gate' | 'state' | 'memory'>
   payerOf: (address: string) => string
@@ -105,7 +120,7 @@ export const createRelayHub = (
   deps: RelayHubDeps,
   options: Partial<RelayLimits> & { trusted?: (clientId: string) => boolean } = {},
 ): RelayHub => {
-  const { store, clock, log, meter, randomBytes, watches, archive, budgets, payerOf } = deps
+  const { store, clock, log, meter, randomBytes, watches, archive, waking, budgets, payerOf } = deps
   const { trusted = () => false, ...overrides } = options
   const limits: RelayLimits = { ...RELAY_LIMITS, ...overrides }
 
@@ -119,13 +134,15 @@ export const createRelayHub = (
     (messages, publications, addresses) => {
       const archived = archive?.accepted(messages, publications, addresses)
       const watched = watches?.published(messages, publications)
-      return archived ? Promise.all([archived, watched]) : watched
+      const woken = waking?.published(messages, publications, addresses)
+      return archived || woken ? Promise.all([archived, watched, woken]) : watched
     },
   )
   const acknowledged = (clientId: string, topic: string, id: string, seen?: Seen) => {
     // Not the message itself, which would stay in memory until its group is written.
     ackBatcher.acknowledge({ clientId, topic, id, seen: seen && seenOf(seen) })
     for (const delivery of clients.deliveriesOf(clientId)) delivery.acknowledged(topic, id)
+    waking?.acknowledged(clientId, topic, id)
   }
   const unsubscribed = (clientId: string, topics: readonly string[]) => {
     for (const delivery of clients.deliveriesOf(clientId)) delivery.unsubscribed(topics)
@@ -141,13 +158,16 @@ export const createRelayHub = (
 
   const callerOf = createCallerOf(trusted, payerOf)
   const close = (connection: Connection): void => {
-    if (clients.close(connection)) meter.gauge('relay_connections', clients.connections.size)
+    if (!clients.close(connection)) return
+    waking?.disconnected(connection.clientId)
+    meter.gauge('relay_connections', clients.connections.size)
   }
 
   return {
     connect(peer, { share, ...identified }) {
       const connection = clients.connect(peer, { ...callerOf(identified), share })
       presence.note(identified.clientId)
+      waking?.connected(identified.clientId)
       meter.gauge('relay_connections', clients.connections.size)
       return connection
     },

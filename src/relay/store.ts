@@ -30,10 +30,12 @@ export interface NewMessage {
   payer: string
   /** Takes the place of `expiresAt` where nobody but the publisher is subscribed. Not kept. */
   unattendedUntil?: number
+  /** Whether its publisher wants the user to notice it. Not kept. */
+  prompt?: boolean
 }
 
 /** A message in its topic. `seq` rises by publish order within the topic and is never used twice. */
-export interface StoredMessage extends Omit<NewMessage, 'unattendedUntil'> {
+export interface StoredMessage extends Omit<NewMessage, 'unattendedUntil' | 'prompt'> {
   seq: number
 }
 

@@ -99,7 +99,7 @@ const createTake =
 
 const createFinish =
   (kv: Kv): WaitingStore['finish'] =>
-  async (push, { handed, dropped, now }) => {
+  async (push, { handed, dropped, now, again = { at: now, attempts: 0 } }) => {
     const set = setOf(push)
     const key = deviceKey(push)
     const partition = ofProject(push.projectId)
@@ -120,31 +120,14 @@ const createFinish =
       }
       const rest = row.messages.filter(({ id, expiresAt }) => !over.has(id) && expiresAt > now)
       const isOurs = row.takenUntil === push.takenUntil
-      const next = { ...row, messages: rest, more: 0, ...(isOurs && { at: now, takenUntil: 0, attempts: 0 }) }
+      const more = handed.length > 0 ? 0 : row.more
+      const next = { ...row, messages: rest, more, ...(isOurs && { ...again, takenUntil: 0 }) }
       const change = rest.length === 0 ? set.remove(key) : set.delay(key, next.at, next)
       const writes = [change, ...note]
       const batch = { partition, checks: [isUnchanged], writes, isOnce: false, isRelief: true }
-      return { answer: rest.length > 0, batch }
+      return { answer: rest.length > 0 && isOurs && again.at <= now, batch }
     })
     if (isNews) kv.publish(CHANNELS.waiting, [channelText(push)])
-  }
-
-const createPostpone =
-  (kv: Kv): WaitingStore['postpone'] =>
-  (push, { at, attempts, now }) => {
-    const set = setOf(push)
-    const key = deviceKey(push)
-    return transact<void>(kv, now, async () => {
-      const [{ value: row, isUnchanged }] = await read(kv, [set.get(key)])
-      // Another worker has it by now.
-      if (row?.takenUntil !== push.takenUntil) return { answer: undefined }
-      const writes = [set.delay(key, at, { ...row, at, attempts, takenUntil: 0 })]
-      const partition = ofProject(push.projectId)
-      return {
-        answer: undefined,
-        batch: { partition, checks: [isUnchanged], writes, isOnce: false, isRelief: true },
-      }
-    })
   }
 
 /** Walks over all that waits: for an operator who set credentials anew. */
@@ -183,7 +166,6 @@ export const createWaitingStore = (kv: Kv): WaitingStore => ({
   },
   take: createTake(kv),
   finish: createFinish(kv),
-  postpone: createPostpone(kv),
   async handed(push, ids) {
     const [{ value = [] }] = await read(kv, [handedOf(push.projectId).get(deviceKey(push))])
     const known = new Set(value)
