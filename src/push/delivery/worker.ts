@@ -74,7 +74,10 @@ export const createPushWorker = (deps: WorkerDeps): AsyncDisposable => {
 
   /** What one push says about its provider. */
   const learn = (queue: Queue, { isDown, afterMs = 0 }: SendResult): void => {
-    if (!isDown) return breakers.good(keyOf(queue))
+    if (!isDown) {
+      breakers.good(keyOf(queue))
+      return
+    }
     breakers.bad(keyOf(queue))
     queue.restsUntil = Math.max(queue.restsUntil, clock.now() + Math.min(afterMs, BREAKER.longestPauseMs))
   }

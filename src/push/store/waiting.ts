@@ -120,7 +120,8 @@ const createFinish =
       }
       const rest = row.messages.filter(({ id, expiresAt }) => !over.has(id) && expiresAt > now)
       const isOurs = row.takenUntil === push.takenUntil
-      const more = handed.length > 0 ? 0 : row.more
+      // Those that gave way before the push are told of in it.
+      const more = handed.length > 0 ? Math.max(0, row.more - push.more) : row.more
       const next = { ...row, messages: rest, more, ...(isOurs && { ...again, takenUntil: 0 }) }
       const change = rest.length === 0 ? set.remove(key) : set.delay(key, next.at, next)
       const writes = [change, ...note]
