@@ -33,6 +33,7 @@ import { buildMq } from './rooms/mq.ts'
 import { buildNotify, declareApps, defaultProject, openServerKeys } from './rooms/notify.ts'
 import { buildOperator } from './rooms/operator.ts'
 import { buildPush, buildPushLink } from './rooms/push.ts'
+import { createTold } from './rooms/push-reports.ts'
 import { buildRelay } from './rooms/relay.ts'
 import { buildSessions } from './rooms/sessions.ts'
 import { createRunningServer, createStop, type RunningServer } from './running-server.ts'
@@ -167,7 +168,7 @@ const buildRooms = async (
     has('push') && serverKeys && link
       ? await buildPush(context, serverKeys.root, {
           ...{ link, relayKey: relayKey?.publicKey, adminToken },
-          told: async () => {},
+          told: createTold(context),
         })
       : undefined
   const relay =
@@ -182,7 +183,7 @@ const buildRooms = async (
       : undefined
   const mq = has('mq') && serverKeys ? buildMq(context, serverKeys.root) : undefined
   sweepRows(context)
-  if (notify || relay) sweepJobs(context)
+  if (notify || relay || push) sweepJobs(context)
   keys?.sweep()
   const archive = has('archive') && keeper ? buildArchive(context, keeper) : undefined
   const sessions = has('sessions') ? await buildSessions(context, server) : undefined

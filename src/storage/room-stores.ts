@@ -9,6 +9,7 @@ import { createMqStore } from '../mq/store-verbs.ts'
 import { APP_TABLES, createAppStore } from '../notify/store/app-rows.ts'
 import { CLICK_TABLES, createClickStore } from '../notify/store/click-rows.ts'
 import { createProjectStore, PROJECT_TABLES } from '../notify/store/project-rows.ts'
+import { createPushedStore, PUSHED_TABLES } from '../notify/store/pushes.ts'
 import { createServerKeysStore, SERVER_KEYS } from '../notify/store/server-keys.ts'
 import { createWebhookStore, WEBHOOKS } from '../notify/store/webhook-rows.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
@@ -24,7 +25,7 @@ import { createLeases } from './leases.ts'
 const TYPED_TABLES = [
   ...[MESSAGE_TABLES, REGISTRATION_TABLES, CONTACTS_TABLES, JOB_TABLES, KEYS_TABLES, MQ_TABLES],
   ...[OPERATOR_TABLES, APP_TABLES, CLICK_TABLES, PROJECT_TABLES, { SERVER_KEYS, WEBHOOKS }, WATCH_TABLES],
-  ...[PUSH_TABLES],
+  ...[PUSH_TABLES, PUSHED_TABLES],
 ]
 /** All that lasts. */
 export const ROOM_TABLES: readonly Table[] = TYPED_TABLES.flatMap((tables) =>
@@ -50,5 +51,6 @@ export const createNotifyRows = (kv: Kv) => ({
   ...createAppStore(kv),
   ...createWebhookStore(kv),
   ...createClickStore(kv),
+  ...createPushedStore(kv),
 })
 export type NotifyRows = ReturnType<typeof createNotifyRows>
