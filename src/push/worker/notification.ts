@@ -1,9 +1,8 @@
 /** What a relay message says, opened with the key of its topic: the notification that its app signed. */
-import { crypto } from '#crypto'
-import { base58 } from '@scure/base'
-import { fromBase64url, fromHex, fromUtf8, utf8 } from '../../protocol/bytes.ts'
-import { openEnvelope, parseEnvelope } from '../../protocol/envelope.ts'
+import { ChaCha20Poly1305 } from '@stablelib/chacha20poly1305'
+import { fromBase64, fromBase64url, fromHex, fromUtf8 } from '../../protocol/bytes.ts'
 import type { WorkerTopic } from './database.ts'
+import { isSignedBy } from './signatures.ts'
 
 export interface ShownNotification {
   id: string
@@ -14,28 +13,36 @@ export interface ShownNotification {
   domain: string
 }
 
-const DID_PREFIX = 'did:key:z'
-const ED25519_PREFIX_BYTES = 2
+const IV_BYTES = 12
 
-const keyOf = (did: string): Uint8Array => base58.decode(did.slice(DID_PREFIX.length)).subarray(ED25519_PREFIX_BYTES)
+/** An envelope of type 0 (`protocol/envelope`, which would bring all other cryptography along). */
+const openType0 = (message: string, key: Uint8Array): string | undefined => {
+  const bytes = fromBase64(message)
+  if (bytes[0] !== 0) return undefined
+  const plain = new ChaCha20Poly1305(key).open(bytes.subarray(1, 1 + IV_BYTES), bytes.subarray(1 + IV_BYTES))
+  return plain ? fromUtf8(plain) : undefined
+}
 
 const record = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? { ...value } : {}
 const text = (value: unknown): string => (typeof value === 'string' ? value : '')
 
 /** The claims of a JWT that this key signed; undefined when it did not. */
-const claimsOf = (token: string, did: string): Record<string, unknown> | undefined => {
+const claimsOf = async (token: string, did: string): Promise<Record<string, unknown> | undefined> => {
   const [header = '', payload = '', signature = ''] = token.split('.')
-  const isSigned = crypto.ed25519Verify(fromBase64url(signature), utf8(`${header}.${payload}`), keyOf(did))
+  const isSigned = await isSignedBy(did, `${header}.${payload}`, fromBase64url(signature))
   const claims = record(JSON.parse(fromUtf8(fromBase64url(payload))))
-  return isSigned && claims.iss === did && claims.act === 'notify_message' ? claims : undefined
+  return isSigned !== false && claims.iss === did && claims.act === 'notify_message' ? claims : undefined
 }
 
 /** Undefined for a message that is no notification of the topic's app. */
-export const openNotification = (message: string, known: WorkerTopic): ShownNotification | undefined => {
+export const openNotification = async (
+  message: string,
+  known: WorkerTopic,
+): Promise<ShownNotification | undefined> => {
   try {
-    const rpc = record(JSON.parse(openEnvelope(parseEnvelope(message), fromHex(known.key))))
-    const claims = claimsOf(text(record(rpc.params).messageAuth), known.authenticationKey)
+    const rpc = record(JSON.parse(openType0(message, fromHex(known.key)) ?? 'null'))
+    const claims = await claimsOf(text(record(rpc.params).messageAuth), known.authenticationKey)
     const { id, title, body, icon, url } = record(claims?.msg)
     if (text(id) === '' || text(title) === '') return undefined
     return {
