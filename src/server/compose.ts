@@ -33,6 +33,7 @@ import { buildMq } from './rooms/mq.ts'
 import { buildNotify, declareApps, defaultProject, openServerKeys } from './rooms/notify.ts'
 import { buildOperator } from './rooms/operator.ts'
 import { buildPush, buildPushLink } from './rooms/push.ts'
+import { declarePush } from './rooms/push-declared.ts'
 import { createTold } from './rooms/push-reports.ts'
 import { buildRelay } from './rooms/relay.ts'
 import { buildSessions } from './rooms/sessions.ts'
@@ -105,6 +106,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const start = async () => {
     await notify?.server()?.ready()
     if (notify) await declareApps(config, notify)
+    if (rooms.push) await declarePush(config, rooms.push.projects)
   }
   const stop = createStop({
     ...{ clock, server, routes, shutdownSeconds: config.shutdownSeconds },

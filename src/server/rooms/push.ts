@@ -17,12 +17,13 @@ import { recoverDead } from '../../push/delivery/recovery.ts'
 import { additionsFor, createRelayWakes, type RelayWakes } from '../../push/delivery/relay-wakes.ts'
 import { createSender, type Told } from '../../push/delivery/sender.ts'
 import { createPushWorker } from '../../push/delivery/worker.ts'
-import { createDevices, type Devices } from '../../push/devices.ts'
+import { createDevices } from '../../push/devices.ts'
 import { deviceRoutes } from '../../push/http/devices.ts'
 import { publishedRoutes } from '../../push/http/published.ts'
 import { createSignatureCheck } from '../../push/http/relay-signature.ts'
 import { tenantRoutes } from '../../push/http/tenants.ts'
 import { PUSH_LIMITS, PUSH_RATES } from '../../push/limits.ts'
+import { createPushOperator, type PushOperator } from '../../push/operator.ts'
 import { createProjects, type Projects } from '../../push/projects.ts'
 import { APNS_URLS } from '../../push/providers/apns.ts'
 import { createProviderRequests } from '../../push/providers/request.ts'
@@ -76,8 +77,7 @@ export const buildPushLink = (context: RoomContext): PushLink => {
 
 export interface PushRoom {
   projects: Projects
-  devices: Devices
-  providers: Providers
+  operator: PushOperator
   routes: Hono
 }
 
@@ -205,5 +205,5 @@ export const buildPush = async (
     '/',
     publishedRoutes({ ...common, deliver: createDeliver({ store, limits, clock }), isSigned }),
   )
-  return { projects, devices, providers, routes }
+  return { projects, operator: createPushOperator({ store, projects, providers, clock }), routes }
 }
