@@ -73,7 +73,14 @@ const jobsPerSecond = async (store: PushStore, round: number): Promise<number> =
         ...{ clientId, deviceId: 'd', projectId: PROJECT.id, provider: 'noop', at: Date.now() },
         messages: [
           {
-            ...{ topic: 'a'.repeat(64), id: `${round}-${clientId}`, tag: 4002, rank: 2, at: now, text: 'AAEC' },
+            ...{
+              topic: 'a'.repeat(64),
+              id: `${round}-${clientId}`,
+              tag: 4002,
+              rank: 2,
+              at: now,
+              text: 'AAEC',
+            },
             ...{ expiresAt: now + DAY_MS, isForeign: true },
           },
         ],

@@ -134,7 +134,8 @@ export const createPushOperator = ({
           const project = await projects.find(projectId)
           const body = 'endpoint' in address ? TEST_TOGETHER : TEST_BODY
           const outcome = project && (await send(project, address, body))
-          if (!outcome) return { ...about, outcome: 'refused', reason: 'the project has no credentials for it' }
+          if (!outcome)
+            return { ...about, outcome: 'refused', reason: 'the project has no credentials for it' }
           return { ...about, outcome: outcome.kind, reason: 'reason' in outcome ? outcome.reason : null }
         }),
       )

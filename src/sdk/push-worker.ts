@@ -4,5 +4,6 @@
  *     import { startPushWorker } from 'belfry/push-worker'
  *     startPushWorker(self)
  */
-export type { ShownNotification } from '../push/worker/notification.ts'
+
 export { type PushWorkerOptions, READ_MESSAGE, startPushWorker } from '../push/worker/index.ts'
+export type { ShownNotification } from '../push/worker/notification.ts'

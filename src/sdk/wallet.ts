@@ -18,12 +18,12 @@ import {
   type WalletOptions,
 } from '../notify/client/index.ts'
 import { systemClock } from '../platform/runtime/clock.ts'
+import { silent, unmeasured } from '../platform/telemetry.ts'
 import { fromHex } from '../protocol/bytes.ts'
 import { signingKeyFrom } from '../protocol/keys.ts'
 import { topicOf } from '../protocol/topic.ts'
 import { createPushClient, type PushClient } from '../push/client.ts'
 import { forgetRead, keepForWorker, readMarks } from '../push/worker/database.ts'
-import { silent, unmeasured } from '../platform/telemetry.ts'
 
 export { createKeysClient, type KeysClient } from '../keys/client.ts'
 export {
@@ -41,10 +41,10 @@ export {
   type WalletOptions,
   type WalletState,
 } from '../notify/client/index.ts'
-export type { PushClient, PushPreferences, PushTarget, SubscriptionJson } from '../push/client.ts'
 export { systemClock } from '../platform/runtime/clock.ts'
 export { silent, unmeasured } from '../platform/telemetry.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
+export type { PushClient, PushPreferences, PushTarget, SubscriptionJson } from '../push/client.ts'
 
 /** The parts that do not live under `url` are named one by one. */
 type Where =
@@ -113,9 +113,11 @@ export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletD
 
 const syncWorker = async (wallet: Wallet, relay: { url: string; projectId?: string }): Promise<void> => {
   const { clientSeed, subscriptions } = wallet.export()
-  const topics = subscriptions.map(({ symKey, appDomain: domain, appAuthenticationKey: authenticationKey }) => ({
-    ...{ topic: topicOf(fromHex(symKey)), key: symKey, domain, authenticationKey },
-  }))
+  const topics = subscriptions.map(
+    ({ symKey, appDomain: domain, appAuthenticationKey: authenticationKey }) => ({
+      ...{ topic: topicOf(fromHex(symKey)), key: symKey, domain, authenticationKey },
+    }),
+  )
   await keepForWorker(topics, { ...relay, clientSeed })
   for (const { id, domain } of await readMarks()) {
     await wallet.markRead(domain, [id])

@@ -67,7 +67,15 @@ const furnishPush = async (push: Rooms['push'], now: number): Promise<void> => {
   const past = { now: now - HOUR, devices: 8 }
   await push.register(client('b'), { ...device, id: 'old', tags: [], address: old, expiresAt: now - 1 }, past)
   const message = {
-    ...{ topic: topic('box'), id: hex('text 8 é'), tag: 4002, rank: 2, at: now, expiresAt: now + HOUR, seq: 9 },
+    ...{
+      topic: topic('box'),
+      id: hex('text 8 é'),
+      tag: 4002,
+      rank: 2,
+      at: now,
+      expiresAt: now + HOUR,
+      seq: 9,
+    },
   }
   const foreign = { ...message, id: 'm1', text: 'AAEC', isForeign: true as const, flags: 1, seq: 1 }
   const to = { clientId: client('a'), deviceId: 'one', projectId: 'wallets', provider: 'webpush' } as const

@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { silent, unmeasured } from '../../src/platform/telemetry.ts'
+import type { Mailboxes } from '../../src/push/delivery/recovery.ts'
 import { createSender } from '../../src/push/delivery/sender.ts'
 import { createPushWorker } from '../../src/push/delivery/worker.ts'
-import type { Mailboxes } from '../../src/push/delivery/recovery.ts'
 import type { SendOutcome } from '../../src/push/providers/provider.ts'
 import type { Addition, Device, PushProject, PushStore } from '../../src/push/store.ts'
 import { engines } from '../support/engines.ts'
@@ -24,7 +24,12 @@ const device = (projectId: string, token: string, provider: 'fcm' | 'apns' = 'fc
   expiresAt: Math.ceil(Date.now() / DAY) * DAY + DAY,
 })
 const id = (text: string) => Buffer.from(text).toString('hex').padEnd(64, '0').slice(0, 64)
-const addition = (clientId: string, projectId: string, text: string, provider: 'fcm' | 'apns' = 'fcm'): Addition => ({
+const addition = (
+  clientId: string,
+  projectId: string,
+  text: string,
+  provider: 'fcm' | 'apns' = 'fcm',
+): Addition => ({
   ...{ clientId, deviceId: 'd', projectId, provider, at: Date.now() },
   messages: [
     {
@@ -71,67 +76,69 @@ const inParts = async <T>(all: readonly T[], work: (part: readonly T[]) => Promi
 }
 
 describe.each(engines)('pushes on $name', (engine) => {
-  it(
-    `ends ${DEVICES} devices whose tokens are gone in one round`,
-    async () => {
-      await using owned = createReleaseStack()
-      const { push: store } = owned.use(await engine.open())
-      const names = Array.from({ length: DEVICES }, (_, at) => `client-${at}`)
-      const limits = { now: Date.now(), devices: 8 }
-      await inParts(names, (part) => Promise.all(part.map((one) => store.register(one, device('p', one), limits))))
-      await inParts(names, (part) =>
-        store.add(part.map((one) => addition(one, 'p', one)), { limit: 8, now: Date.now() }),
-      )
-      let sent = 0
-      owned.use(
-        startWorker(store, () => {
-          sent += 1
-          return { kind: 'gone', reason: 'Unregistered' }
-        }),
-      )
-      await eventually(async () => expect(await store.countDevices('p', Date.now())).toBe(0), 300_000)
-      expect(sent).toBe(DEVICES)
-      await eventually(async () => expect(await store.countWaiting({ projectId: 'p', provider: 'fcm' })).toBe(0))
-    },
-    600_000,
-  )
+  it(`ends ${DEVICES} devices whose tokens are gone in one round`, async () => {
+    await using owned = createReleaseStack()
+    const { push: store } = owned.use(await engine.open())
+    const names = Array.from({ length: DEVICES }, (_, at) => `client-${at}`)
+    const limits = { now: Date.now(), devices: 8 }
+    await inParts(names, (part) =>
+      Promise.all(part.map((one) => store.register(one, device('p', one), limits))),
+    )
+    await inParts(names, (part) =>
+      store.add(
+        part.map((one) => addition(one, 'p', one)),
+        { limit: 8, now: Date.now() },
+      ),
+    )
+    let sent = 0
+    owned.use(
+      startWorker(store, () => {
+        sent += 1
+        return { kind: 'gone', reason: 'Unregistered' }
+      }),
+    )
+    await eventually(async () => expect(await store.countDevices('p', Date.now())).toBe(0), 300_000)
+    expect(sent).toBe(DEVICES)
+    await eventually(async () =>
+      expect(await store.countWaiting({ projectId: 'p', provider: 'fcm' })).toBe(0),
+    )
+  }, 600_000)
 
-  it(
-    `pushes of one project wait under a second while another has ${JOBS}, and a provider that is down holds up its own`,
-    async () => {
-      await using owned = createReleaseStack()
-      const { push: store } = owned.use(await engine.open())
-      const limits = { now: Date.now(), devices: 8 }
-      const crowdOf = Array.from({ length: JOBS }, (_, at) => `big-${at}`)
-      await inParts(crowdOf, (part) =>
-        Promise.all(part.map((one) => store.register(one, device('big', one), limits))),
-      )
-      await inParts(crowdOf, (part) =>
-        store.add(part.map((one) => addition(one, 'big', one)), { limit: 8, now: Date.now() }),
-      )
-      await store.register('down', device('small', 'down', 'apns'), limits)
-      const few = Array.from({ length: 100 }, (_, at) => `small-${at}`)
-      await Promise.all(few.map((one) => store.register(one, device('small', one), limits)))
-      const doneAt = new Map<string, number>()
-      owned.use(
-        startWorker(store, (_, token) => {
-          if (token === 'down') return { kind: 'later', reason: 'HTTP 503', isDown: true }
-          doneAt.set(token, Date.now())
-          return { kind: 'accepted' }
-        }),
-      )
-      await store.add([addition('down', 'small', 'down', 'apns')], { limit: 8, now: Date.now() })
-      const waited: number[] = []
-      for (const one of few) {
-        const from = Date.now()
-        await store.add([addition(one, 'small', one)], { limit: 8, now: from })
-        await eventually(() => expect(doneAt.has(one)).toBe(true))
-        waited.push((doneAt.get(one) ?? 0) - from)
-      }
-      waited.sort((a, b) => a - b)
-      expect(waited[98]).toBeLessThan(1_000)
-      expect(await store.countWaiting({ projectId: 'small', provider: 'apns' })).toBe(1)
-    },
-    1_200_000,
-  )
+  it(`pushes of one project wait under a second while another has ${JOBS}, and a provider that is down holds up its own`, async () => {
+    await using owned = createReleaseStack()
+    const { push: store } = owned.use(await engine.open())
+    const limits = { now: Date.now(), devices: 8 }
+    const crowdOf = Array.from({ length: JOBS }, (_, at) => `big-${at}`)
+    await inParts(crowdOf, (part) =>
+      Promise.all(part.map((one) => store.register(one, device('big', one), limits))),
+    )
+    await inParts(crowdOf, (part) =>
+      store.add(
+        part.map((one) => addition(one, 'big', one)),
+        { limit: 8, now: Date.now() },
+      ),
+    )
+    await store.register('down', device('small', 'down', 'apns'), limits)
+    const few = Array.from({ length: 100 }, (_, at) => `small-${at}`)
+    await Promise.all(few.map((one) => store.register(one, device('small', one), limits)))
+    const doneAt = new Map<string, number>()
+    owned.use(
+      startWorker(store, (_, token) => {
+        if (token === 'down') return { kind: 'later', reason: 'HTTP 503', isDown: true }
+        doneAt.set(token, Date.now())
+        return { kind: 'accepted' }
+      }),
+    )
+    await store.add([addition('down', 'small', 'down', 'apns')], { limit: 8, now: Date.now() })
+    const waited: number[] = []
+    for (const one of few) {
+      const from = Date.now()
+      await store.add([addition(one, 'small', one)], { limit: 8, now: from })
+      await eventually(() => expect(doneAt.has(one)).toBe(true))
+      waited.push((doneAt.get(one) ?? 0) - from)
+    }
+    waited.sort((a, b) => a - b)
+    expect(waited[98]).toBeLessThan(1_000)
+    expect(await store.countWaiting({ projectId: 'small', provider: 'apns' })).toBe(1)
+  }, 1_200_000)
 })

@@ -62,8 +62,12 @@ it('tells of a notification which provider took it, when, or why it refused, in 
   await wallet[Symbol.asyncDispose]()
 
   const notify = async (id: string, title: string) => {
-    const body = [{ notification_id: id, notification: { type, title, body: 'b' }, accounts: [owner.account] }]
-    expect(await world.http('POST', `/v1/${projectId}/notify`, { token, body })).toMatchObject({ status: 200 })
+    const body = [
+      { notification_id: id, notification: { type, title, body: 'b' }, accounts: [owner.account] },
+    ]
+    expect(await world.http('POST', `/v1/${projectId}/notify`, { token, body })).toMatchObject({
+      status: 200,
+    })
   }
   const of = async (id: string) => {
     const path = `/v1/${projectId}/notifications/${id}`

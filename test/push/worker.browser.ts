@@ -68,7 +68,9 @@ describe('the service worker in Chromium', () => {
     push = owned.use(await startPushWorld())
     chromium = owned.use(await startChromium(path))
     page = await chromium.open(`${origin}/`)
-    await page.evaluate("navigator.serviceWorker.register('/worker.js').then(() => navigator.serviceWorker.ready).then(() => true)")
+    await page.evaluate(
+      "navigator.serviceWorker.register('/worker.js').then(() => navigator.serviceWorker.ready).then(() => true)",
+    )
   }, SLOW + INSTALL_TIMEOUT)
   afterAll(() => owned[Symbol.asyncDispose]())
 
@@ -97,7 +99,9 @@ describe('the service worker in Chromium', () => {
       await push.device('default', wallet, { target: { webpush: subscription } })
       const worker = await chromium.workerOf(page, origin)
 
-      await push.connect(push.wallet()).publish({ topic, message: notification('n1', 'Your order', 'is on its way'), tag: 4002, ttl: 300 })
+      await push
+        .connect(push.wallet())
+        .publish({ topic, message: notification('n1', 'Your order', 'is on its way'), tag: 4002, ttl: 300 })
       const [pushed] = await eventually(() => {
         if (push.web.pushes.length === 0) throw new Error('nothing was pushed')
         return push.web.pushes
@@ -119,7 +123,9 @@ describe('the service worker in Chromium', () => {
 
       // Not the app's: something is shown, because browsers demand it, and nothing of what it says.
       const forged = notification('n3', 'Forged', 'by somebody', generateSigningKey())
-      await worker.push(JSON.stringify({ v: 1, messages: [{ topic, id: 'x', tag: 4002, message: forged }], more: 0 }))
+      await worker.push(
+        JSON.stringify({ v: 1, messages: [{ topic, id: 'x', tag: 4002, message: forged }], more: 0 }),
+      )
       await eventually(async () =>
         expect(JSON.stringify(await shown())).toContain('You have new notifications'),
       )

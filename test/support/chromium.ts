@@ -243,7 +243,12 @@ export const startChromium = async (path: string): Promise<Chromium> => {
   }
   try {
     const { product } = await devTools.call(version, 'Browser.getVersion')
-    return { version: product, open: (url) => openPage(devTools, url), workerOf: (page, origin) => openWorker(devTools, page, origin), [Symbol.asyncDispose]: release }
+    return {
+      version: product,
+      open: (url) => openPage(devTools, url),
+      workerOf: (page, origin) => openWorker(devTools, page, origin),
+      [Symbol.asyncDispose]: release,
+    }
   } catch (error) {
     await release()
     throw error

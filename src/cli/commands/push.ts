@@ -94,7 +94,8 @@ const test = defineCommand({
     if (client === undefined) throw new UsageError('--client is missing')
     const { pushes } = await createAsk(typed)(tried, 'POST', '/admin/push/test', { client })
     if (typed.on.has('json')) printJson({ pushes })
-    else for (const one of pushes) print([one.project, one.provider, one.outcome, one.reason ?? ''].join('  '))
+    else
+      for (const one of pushes) print([one.project, one.provider, one.outcome, one.reason ?? ''].join('  '))
     if (pushes.length === 0) throw new CommandFailure('The client has no device.')
     if (pushes.some(({ outcome }) => outcome !== 'accepted'))
       throw new CommandFailure('Not every provider took it.')
@@ -109,7 +110,11 @@ const credentialFlags = {
   'apns-team-id': { type: 'string', valueHint: 'ID', description: 'Id of your team at Apple' },
   'apns-topic': { type: 'string', valueHint: 'ID', description: 'Bundle id of the app' },
   'apns-certificate': { type: 'string', valueHint: 'FILE', description: 'Certificate of Apple, .p12' },
-  'apns-password-file': { type: 'string', valueHint: 'FILE', description: 'Holds the password of the certificate' },
+  'apns-password-file': {
+    type: 'string',
+    valueHint: 'FILE',
+    description: 'Holds the password of the certificate',
+  },
   remove: { type: 'string', valueHint: 'apns|fcm', description: 'Remove those of a provider' },
   closed: { type: 'boolean', description: 'Wallets need a token to register' },
   open: { type: 'boolean', description: 'Wallets may register without a token, as published ones do' },

@@ -9,7 +9,6 @@
 import { createKeyedLock } from '../../platform/concurrency/keyed-lock.ts'
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
-import { messageKey } from '../store/waiting.ts'
 import type { ProcessStore, WaitingMessage } from '../store.ts'
 import type { KnownClients } from './known-clients.ts'
 
@@ -30,6 +29,7 @@ interface Held {
 interface Entry {
   connections: number
   isGuarded: boolean
+  /** By message id; a second message with that id, on another topic, is not held. */
   held: Map<string, Held>
   timer: Disposable | undefined
 }
@@ -39,7 +39,7 @@ export interface Connected extends AsyncDisposable {
   disconnected(clientId: string): void
   isConnected(clientId: string): boolean
   /** Holds the message until it is acknowledged or its time is over. False where the client is not one to hold for. */
-  hold(clientId: string, message: WaitingMessage): boolean
+  hold(clientId: string, message: WaitingMessage, now: number): boolean
   acknowledged(clientId: string, topic: string, id: string): void
   /** Whether messages are held for the client, and under which name the store knows this process. */
   guardOf(clientId: string): { processId: string } | undefined
@@ -156,7 +156,7 @@ export const createConnected = (deps: ConnectedDeps): Connected => {
     } catch (err) {
       log.warn({ err }, 'Pushes could not be kept; trying again')
       const until = clock.now() + RETRY_MS
-      for (const message of messages) entry.held.set(messageKey(message), { message, until })
+      for (const message of messages) entry.held.set(message.id, { message, until })
       schedule(clientId, entry)
     }
   }
@@ -201,19 +201,20 @@ export const createConnected = (deps: ConnectedDeps): Connected => {
       if (entry.isGuarded) leave(clientId, entry, alive.processId)
     },
     isConnected: (clientId) => entries.has(clientId),
-    hold(clientId, message) {
+    hold(clientId, message, now) {
       const entry = entries.get(clientId)
       if (!entry?.isGuarded) return false
-      const key = messageKey(message)
-      if (entry.held.has(key)) return true
-      entry.held.set(key, { message, until: clock.now() + ACKNOWLEDGE_WITHIN_MS })
+      const known = entry.held.get(message.id)
+      if (known) return known.message.topic === message.topic
+      entry.held.set(message.id, { message, until: now + ACKNOWLEDGE_WITHIN_MS })
       const [oldest] = entry.held.keys()
       if (entry.held.size > MAX_HELD && oldest !== undefined) entry.held.delete(oldest)
       schedule(clientId, entry)
       return true
     },
     acknowledged(clientId, topic, id) {
-      entries.get(clientId)?.held.delete(messageKey({ topic, id }))
+      const held = entries.get(clientId)?.held
+      if (held?.get(id)?.message.topic === topic) held.delete(id)
     },
     guardOf: (clientId) => (entries.get(clientId)?.isGuarded ? { processId: alive.processId } : undefined),
     async [Symbol.asyncDispose]() {

@@ -68,11 +68,6 @@ const REFERENCE_BYTES = 256
 /** A push is paid for as long at most: it is handed over long before. */
 const PAID_LIFE_MS = DAY_MS
 
-const clientsOf = (outcome: Outcome): readonly string[] => {
-  if (outcome.outcome === 'stored') return outcome.subscribers.map(({ clientId }) => clientId)
-  return outcome.outcome === 'duplicate' ? (outcome.waiting ?? []) : []
-}
-
 /** What is added to the queues for these messages of one client. */
 export const additionsFor = (
   { devices }: Pick<KnownClient, 'devices'>,
@@ -97,16 +92,25 @@ export const createRelayWakes = (deps: {
 }): RelayWakes => {
   const { store, known, connected, state, clock, meter } = deps
 
-  const candidatesOf = (message: Taken, outcome: Outcome, address: string, now: number): Candidate[] => {
+  /** Adds those for whom the message is to be looked at; one that is held for its client is no more of them. */
+  const addOpen = (
+    open: Candidate[],
+    message: Taken,
+    outcome: Outcome,
+    { address, now }: { address: string; now: number },
+  ): void => {
     const { topic, id, tag, prompt, publisher, publishedAt: at, expiresAt } = message
     const rank = rankOf(tag, prompt)
     const isSilent = rank === 0 && prompt === false && mayWake(tag)
-    if (rank === 0 && !isSilent) return []
+    if (rank === 0 && !isSilent) return
     const seq = outcome.outcome === 'stored' ? { seq: outcome.seq } : undefined
     const waiting = { topic, id, tag, rank, at, expiresAt, ...seq }
-    return clientsOf(outcome)
-      .filter((clientId) => clientId !== publisher && !known.isWithout(clientId, now))
-      .map((clientId) => ({ clientId, message: waiting, address, isSilent }))
+    const add = (clientId: string): void => {
+      if (clientId === publisher || (!isSilent && connected.hold(clientId, waiting, now))) return
+      if (!known.isWithout(clientId, now)) open.push({ clientId, message: waiting, address, isSilent })
+    }
+    if (outcome.outcome === 'stored') for (const { clientId } of outcome.subscribers) add(clientId)
+    if (outcome.outcome === 'duplicate') for (const clientId of outcome.waiting ?? []) add(clientId)
   }
 
   /** Charges what a push keeps; answers the candidates that are paid for. */
@@ -165,8 +169,7 @@ export const createRelayWakes = (deps: {
       for (const [at, message] of messages.entries()) {
         const outcome = outcomes[at]
         if (!outcome) continue
-        for (const one of candidatesOf(message, outcome, addresses[at] ?? '', now))
-          if (one.isSilent || !connected.hold(one.clientId, one.message)) open.push(one)
+        addOpen(open, message, outcome, { address: addresses[at] ?? '', now })
       }
       return open.length > 0 ? write(open) : undefined
     },

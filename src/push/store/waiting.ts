@@ -32,7 +32,7 @@ const setOf = ({ projectId, provider }: QueueName) => PUSH_TABLES.waiting.in(ofP
 const handedOf = (projectId: string) => PUSH_TABLES.handed.in(ofProject(projectId))
 const channelText = ({ projectId, provider }: QueueName) => `${projectId} ${provider}`
 
-export const messageKey = ({ topic, id }: Pick<WaitingMessage, 'topic' | 'id'>): string => `${topic}.${id}`
+const messageKey = ({ topic, id }: Pick<WaitingMessage, 'topic' | 'id'>): string => `${topic}.${id}`
 const handedId = (id: string): string => id.slice(0, HANDED_ID_LENGTH)
 
 /** By rank, of one rank the newest: in the order in which they came. */

@@ -27,7 +27,10 @@ export const fetchMessages = async (
   relay: WorkerRelay,
   topics: readonly string[],
 ): Promise<FetchedMessage[]> => {
-  const query = new URLSearchParams({ auth: await tokenFor(relay), ...(relay.projectId && { projectId: relay.projectId }) })
+  const query = new URLSearchParams({
+    auth: await tokenFor(relay),
+    ...(relay.projectId && { projectId: relay.projectId }),
+  })
   const answer = await fetch(`${relay.url}/rpc?${query}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

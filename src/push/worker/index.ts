@@ -96,14 +96,17 @@ const isShown = (data: unknown): data is { id: string; domain: string; url: stri
 /**
  * Adds the listeners of push to a service worker.
  *
- * @param scope `self`
+ * @param self the global of the worker
  * @param options what is shown where nothing can be opened, and where a click leads
  * @example
  * import { startPushWorker } from 'belfry/push-worker'
  * startPushWorker(self, { fallback: { title: 'News in your wallet' } })
  */
-export const startPushWorker = (scope: WorkerScope, options: PushWorkerOptions = {}): void => {
-  const { fallback = FALLBACK, urlOf = (one: ShownNotification) => one.url || scope.registration.scope } = options
+export const startPushWorker = (self: object, options: PushWorkerOptions = {}): void => {
+  // Its type is in a library of TypeScript that an application has or has not.
+  const scope = self as WorkerScope
+  const { fallback = FALLBACK, urlOf = (one: ShownNotification) => one.url || scope.registration.scope } =
+    options
 
   const show = async (data: unknown): Promise<void> => {
     const { messages, more } = carriedIn(data)

@@ -36,11 +36,12 @@ export const signerOf = async (seedHex: string) => {
   const seed = own(concat(PKCS8_HEAD, fromHex(seedHex)))
   const key = await crypto.subtle.importKey('pkcs8', seed, ED25519, true, ['sign'])
   const { x = '' } = await crypto.subtle.exportKey('jwk', key)
-  const point = Uint8Array.from(atob(x.replaceAll('-', '+').replaceAll('_', '/')), (char) => char.charCodeAt(0))
+  const point = Uint8Array.from(atob(x.replaceAll('-', '+').replaceAll('_', '/')), (char) =>
+    char.charCodeAt(0),
+  )
   return {
     did: DID_PREFIX + base58.encode(concat(ED25519_CODE, point)),
-    sign: async (text: string) =>
-      new Uint8Array(await crypto.subtle.sign(ED25519, key, own(utf8(text)))),
+    sign: async (text: string) => new Uint8Array(await crypto.subtle.sign(ED25519, key, own(utf8(text)))),
   }
 }
 
