@@ -6,7 +6,6 @@
  */
 import { createHash } from 'node:crypto'
 import type { Payer } from '../platform/budgets/payer.ts'
-import { HOUSE } from '../platform/budgets/payer.ts'
 import type { RateLimits } from '../platform/budgets/rate-limits.ts'
 import { ROW_OVERHEAD_BYTES } from '../platform/budgets/state-budget.ts'
 import { createTtlCache } from '../platform/concurrency/ttl-cache.ts'
@@ -38,9 +37,6 @@ export interface Registrant {
   name: string
   isProven: boolean
 }
-/** The operator's own. */
-export const OPERATOR: Registrant = { payer: HOUSE, name: '', isProven: true }
-
 export interface Devices {
   /** In place of what the client has registered there. Throws `not_found` for an unknown project, `unauthenticated`. */
   registerPublished(projectId: string, client: PublishedClient, who: Registrant): Promise<void>

@@ -77,7 +77,6 @@ export const NewDevice = z.strictObject({
   quiet: z.strictObject({ from: time, to: time, timeZone: z.string().min(1).max(64) }).optional(),
 })
 export type NewDevice = z.output<typeof NewDevice>
-export type DeviceTarget = z.input<typeof target>
 
 /** `POST …/clients/{id}`: a message of a relay. Which fields are needed depends on the client. */
 export const RelayMessageBody = z.object({

@@ -41,8 +41,6 @@ export interface Connected extends AsyncDisposable {
   /** Holds the message until it is acknowledged or its time is over. False where the client is not one to hold for. */
   hold(clientId: string, message: WaitingMessage, now: number): boolean
   acknowledged(clientId: string, topic: string, id: string): void
-  /** Whether messages are held for the client, and under which name the store knows this process. */
-  guardOf(clientId: string): { processId: string } | undefined
 }
 
 interface ConnectedDeps {
@@ -93,8 +91,120 @@ const sayAlive = (
   }
 }
 
+interface ConnectedState {
+  deps: ConnectedDeps
+  entries: Map<string, Entry>
+  ending: AbortController
+  alive: ReturnType<typeof sayAlive>
+  /** Runs what changes a client one after the other. */
+  inBackground: (clientId: string, work: () => Promise<void>) => void
+}
+
+/** Has the store know that the client is here, if it has devices. */
+const guard = ({ deps, entries, alive, inBackground }: ConnectedState, clientId: string): void =>
+  inBackground(clientId, async () => {
+    const { store, known, clock, log } = deps
+    const entry = entries.get(clientId)
+    if (!entry || entry.isGuarded) return
+    try {
+      const since = clock.now()
+      if (!(await known.among([clientId])).has(clientId)) return
+      const processId = await alive.begin()
+      await store.connected({ clientId, processId, since, silent: [] })
+      entry.isGuarded = processId === alive.processId
+    } catch (err) {
+      // Until it is, each message becomes a push that waits.
+      log.warn({ err }, 'A connected client could not be noted')
+    }
+  })
+
+/** What is over its time leaves the entry. */
+const takeDue = (entry: Entry, now: number): WaitingMessage[] => {
+  const found: WaitingMessage[] = []
+  for (const [key, { message, until }] of entry.held) {
+    if (until > now) continue
+    entry.held.delete(key)
+    found.push(message)
+  }
+  return found
+}
+
+const pushDue = async (
+  state: ConnectedState,
+  clientId: string,
+  entry: Entry,
+  messages: readonly WaitingMessage[],
+): Promise<void> => {
+  const { push, clock, log } = state.deps
+  try {
+    await push(clientId, messages)
+  } catch (err) {
+    log.warn({ err }, 'Pushes could not be kept; trying again')
+    const until = clock.now() + RETRY_MS
+    for (const message of messages) entry.held.set(message.id, { message, until })
+    schedule(state, clientId, entry)
+  }
+}
+
+const schedule = (state: ConnectedState, clientId: string, entry: Entry): void => {
+  const { clock } = state.deps
+  const [first] = entry.held.values()
+  if (!first || entry.timer) return
+  entry.timer = clock.after(Math.max(0, first.until - clock.now()), () => {
+    entry.timer = undefined
+    const messages = takeDue(entry, clock.now())
+    if (messages.length > 0)
+      state.inBackground(clientId, () => pushDue(state, clientId, entry, messages))
+    schedule(state, clientId, entry)
+  })
+}
+
+/** The client is gone: what was held for it waits from now on, and only then the store forgets that it was here. */
+const leave = (
+  { deps, ending, inBackground }: ConnectedState,
+  clientId: string,
+  entry: Entry,
+  processId: string,
+): void =>
+  inBackground(clientId, async () => {
+    const { push, store, clock, log } = deps
+    const messages = [...entry.held.values()].map(({ message }) => message)
+    for (;;) {
+      try {
+        if (messages.length > 0) await push(clientId, messages)
+        await store.disconnected({ clientId, processId })
+        return
+      } catch (err) {
+        log.warn({ err }, 'Pushes of a client that left could not be kept; trying again')
+        if (ending.signal.aborted) return
+        await pause(clock, RETRY_MS, ending.signal)
+      }
+    }
+  })
+
+const holdIn = (state: ConnectedState, clientId: string, message: WaitingMessage, now: number): boolean => {
+  const entry = state.entries.get(clientId)
+  if (!entry?.isGuarded) return false
+  const known = entry.held.get(message.id)
+  if (known) return known.message.topic === message.topic
+  entry.held.set(message.id, { message, until: now + ACKNOWLEDGE_WITHIN_MS })
+  const [oldest] = entry.held.keys()
+  if (entry.held.size > MAX_HELD && oldest !== undefined) entry.held.delete(oldest)
+  schedule(state, clientId, entry)
+  return true
+}
+
+const disconnect = (state: ConnectedState, clientId: string): void => {
+  const { entries, alive } = state
+  const entry = entries.get(clientId)
+  if (!entry || --entry.connections > 0) return
+  entries.delete(clientId)
+  entry.timer?.[Symbol.dispose]()
+  if (entry.isGuarded) leave(state, clientId, entry, alive.processId)
+}
+
 export const createConnected = (deps: ConnectedDeps): Connected => {
-  const { store, known, clock, log, push } = deps
+  const { known } = deps
   const entries = new Map<string, Entry>()
   const inTurn = createKeyedLock()
   const ending = new AbortController()
@@ -102,85 +212,17 @@ export const createConnected = (deps: ConnectedDeps): Connected => {
   const alive = sayAlive(deps, ending.signal, () => {
     for (const [clientId, entry] of entries) {
       entry.isGuarded = false
-      guard(clientId)
+      guard(state, clientId)
     }
   })
-
   const inBackground = (clientId: string, work: () => Promise<void>): void => {
     const working = inTurn(clientId, work).finally(() => busy.delete(working))
     busy.add(working)
   }
-
-  /** Has the store know that the client is here, if it has devices. */
-  const guard = (clientId: string): void =>
-    inBackground(clientId, async () => {
-      const entry = entries.get(clientId)
-      if (!entry || entry.isGuarded) return
-      try {
-        const since = clock.now()
-        if (!(await known.among([clientId])).has(clientId)) return
-        const processId = await alive.begin()
-        await store.connected({ clientId, processId, since, silent: [] })
-        entry.isGuarded = processId === alive.processId
-      } catch (err) {
-        // Until it is, each message becomes a push that waits.
-        log.warn({ err }, 'A connected client could not be noted')
-      }
-    })
-
-  /** What waited and is over its time, or all of it. */
-  const due = (entry: Entry, now: number): WaitingMessage[] => {
-    const found: WaitingMessage[] = []
-    for (const [key, { message, until }] of entry.held) {
-      if (until > now) continue
-      entry.held.delete(key)
-      found.push(message)
-    }
-    return found
-  }
-
-  const schedule = (clientId: string, entry: Entry): void => {
-    const [first] = entry.held.values()
-    if (!first || entry.timer) return
-    entry.timer = clock.after(Math.max(0, first.until - clock.now()), () => {
-      entry.timer = undefined
-      const messages = due(entry, clock.now())
-      if (messages.length > 0) inBackground(clientId, () => pushDue(clientId, entry, messages))
-      schedule(clientId, entry)
-    })
-  }
-
-  const pushDue = async (clientId: string, entry: Entry, messages: readonly WaitingMessage[]) => {
-    try {
-      await push(clientId, messages)
-    } catch (err) {
-      log.warn({ err }, 'Pushes could not be kept; trying again')
-      const until = clock.now() + RETRY_MS
-      for (const message of messages) entry.held.set(message.id, { message, until })
-      schedule(clientId, entry)
-    }
-  }
-
-  /** The client is gone: what was held for it waits from now on, and only then the store forgets that it was here. */
-  const leave = (clientId: string, entry: Entry, processId: string): void =>
-    inBackground(clientId, async () => {
-      const messages = [...entry.held.values()].map(({ message }) => message)
-      for (;;) {
-        try {
-          if (messages.length > 0) await push(clientId, messages)
-          await store.disconnected({ clientId, processId })
-          return
-        } catch (err) {
-          log.warn({ err }, 'Pushes of a client that left could not be kept; trying again')
-          if (ending.signal.aborted) return
-          await pause(clock, RETRY_MS, ending.signal)
-        }
-      }
-    })
-
+  const state: ConnectedState = { deps, entries, ending, alive, inBackground }
   known.onChange((clientId) => {
     const entry = entries.get(clientId)
-    if (entry && !entry.isGuarded) guard(clientId)
+    if (entry && !entry.isGuarded) guard(state, clientId)
   })
 
   return {
@@ -191,36 +233,19 @@ export const createConnected = (deps: ConnectedDeps): Connected => {
         return
       }
       entries.set(clientId, { connections: 1, isGuarded: false, held: new Map(), timer: undefined })
-      if (!known.isEmpty()) guard(clientId)
+      if (!known.isEmpty()) guard(state, clientId)
     },
-    disconnected(clientId) {
-      const entry = entries.get(clientId)
-      if (!entry || --entry.connections > 0) return
-      entries.delete(clientId)
-      entry.timer?.[Symbol.dispose]()
-      if (entry.isGuarded) leave(clientId, entry, alive.processId)
-    },
+    disconnected: (clientId) => disconnect(state, clientId),
     isConnected: (clientId) => entries.has(clientId),
-    hold(clientId, message, now) {
-      const entry = entries.get(clientId)
-      if (!entry?.isGuarded) return false
-      const known = entry.held.get(message.id)
-      if (known) return known.message.topic === message.topic
-      entry.held.set(message.id, { message, until: now + ACKNOWLEDGE_WITHIN_MS })
-      const [oldest] = entry.held.keys()
-      if (entry.held.size > MAX_HELD && oldest !== undefined) entry.held.delete(oldest)
-      schedule(clientId, entry)
-      return true
-    },
+    hold: (clientId, message, now) => holdIn(state, clientId, message, now),
     acknowledged(clientId, topic, id) {
       const held = entries.get(clientId)?.held
       if (held?.get(id)?.message.topic === topic) held.delete(id)
     },
-    guardOf: (clientId) => (entries.get(clientId)?.isGuarded ? { processId: alive.processId } : undefined),
     async [Symbol.asyncDispose]() {
       for (const [clientId, entry] of entries) {
         entry.connections = 1
-        this.disconnected(clientId)
+        disconnect(state, clientId)
       }
       while (busy.size > 0) await Promise.all(busy)
       ending.abort()

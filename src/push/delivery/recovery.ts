@@ -49,28 +49,37 @@ interface RecoveryDeps {
   log: Log
 }
 
-/** What waits for the client since it connected to the process that died. */
-const missedBy = async (
+/** What waits in one topic since the client connected. */
+const missedOn = async (
   { mailboxes, clock }: RecoveryDeps,
   { clientId, since, silent }: ConnectedClient,
+  topic: string,
   signal: AbortSignal,
 ): Promise<WaitingMessage[]> => {
   const found: WaitingMessage[] = []
-  for await (const topics of mailboxes.waiting(clientId, clock.now())) {
-    for (const topic of topics) {
-      for (let after = 0, more = true; more && !signal.aborted; ) {
-        const now = clock.now()
-        const page = await mailboxes.pending(clientId, topic, { after, ...MAILBOX_PAGE, now })
-        for (const { id, tag, seq, publishedAt: at, expiresAt } of page.messages) {
-          const rank = rankOf(tag, undefined)
-          if (rank > 0 && at >= since - CLOCK_LEEWAY_MS && !silent.includes(id))
-            found.push({ topic, id, tag, rank, at, expiresAt, seq })
-        }
-        after = page.messages.at(-1)?.seq ?? after
-        more = page.hasMore && page.messages.length > 0
-      }
+  for (let after = 0, more = true; more && !signal.aborted; ) {
+    const now = clock.now()
+    const page = await mailboxes.pending(clientId, topic, { after, ...MAILBOX_PAGE, now })
+    for (const { id, tag, seq, publishedAt: at, expiresAt } of page.messages) {
+      const rank = rankOf(tag, undefined)
+      if (rank > 0 && at >= since - CLOCK_LEEWAY_MS && !silent.includes(id))
+        found.push({ topic, id, tag, rank, at, expiresAt, seq })
     }
+    after = page.messages.at(-1)?.seq ?? after
+    more = page.hasMore && page.messages.length > 0
   }
+  return found
+}
+
+/** What waits for the client since it connected to the process that died. */
+const missedBy = async (
+  deps: RecoveryDeps,
+  connection: ConnectedClient,
+  signal: AbortSignal,
+): Promise<WaitingMessage[]> => {
+  const found: WaitingMessage[] = []
+  for await (const topics of deps.mailboxes.waiting(connection.clientId, deps.clock.now()))
+    for (const topic of topics) found.push(...(await missedOn(deps, connection, topic, signal)))
   return found
 }
 
