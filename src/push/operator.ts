@@ -58,42 +58,53 @@ const PATIENCE_MS = 15_000
 const TEST_BODY: PushBody = { form: 'message', message: { topic: NOBODY, id: NOBODY, tag: 0 } }
 const TEST_TOGETHER: PushBody = { form: 'together', messages: [], more: 0 }
 
-export const createPushOperator = ({
-  store,
-  projects,
-  providers,
-  clock,
-}: {
+interface OperatorDeps {
   store: Pick<PushStore, 'countDevices' | 'countWaiting' | 'devices'>
   projects: Pick<Projects, 'list' | 'find'>
   providers: Pick<Providers, 'of'>
   clock: Clock
-}): PushOperator => {
-  const send = async (
-    project: PushProject,
-    address: Address,
-    body: PushBody,
-  ): Promise<SendOutcome | undefined> => {
-    const ready = providers.of(project, address.provider)
-    const message = { body, expiresAt: clock.now() + MINUTE_MS, isUrgent: true }
-    return ready?.provider.send({ address, projectId: project.id }, message, AbortSignal.timeout(PATIENCE_MS))
-  }
+}
 
-  const providerOf = async (project: PushProject, provider: ProviderName): Promise<ProviderStatus> => {
-    const stored = project.credentials[provider]
-    const waiting = await store.countWaiting({ projectId: project.id, provider })
-    const isAbsent = needsCredentials(provider) && !stored
-    const stopped = stored?.stopped
-    return {
-      provider,
-      state: isAbsent ? 'absent' : stopped ? 'stopped' : 'ready',
-      reason: stopped?.reason ?? null,
-      since: stopped?.at ?? null,
-      waiting,
-      credentials: stored?.shown ?? {},
-    }
-  }
+const sendTo = async (
+  { providers, clock }: OperatorDeps,
+  project: PushProject,
+  address: Address,
+  body: PushBody,
+): Promise<SendOutcome | undefined> => {
+  const ready = providers.of(project, address.provider)
+  const message = { body, expiresAt: clock.now() + MINUTE_MS, isUrgent: true }
+  return ready?.provider.send({ address, projectId: project.id }, message, AbortSignal.timeout(PATIENCE_MS))
+}
 
+const providerOf = async (
+  { store }: OperatorDeps,
+  project: PushProject,
+  provider: ProviderName,
+): Promise<ProviderStatus> => {
+  const stored = project.credentials[provider]
+  const waiting = await store.countWaiting({ projectId: project.id, provider })
+  const isAbsent = needsCredentials(provider) && !stored
+  const stopped = stored?.stopped
+  return {
+    provider,
+    state: isAbsent ? 'absent' : stopped ? 'stopped' : 'ready',
+    reason: stopped?.reason ?? null,
+    since: stopped?.at ?? null,
+    waiting,
+    credentials: stored?.shown ?? {},
+  }
+}
+
+const verdictOn = (outcome: SendOutcome | undefined, stopped: string | undefined) => {
+  if (!outcome) return { isGood: false, detail: `refused: ${stopped ?? ''}` }
+  if (outcome.kind === 'refused' && outcome.of === 'credentials')
+    return { isGood: false, detail: `refused: ${outcome.reason}` }
+  if (outcome.kind === 'later') return { isGood: false, detail: `not reached: ${outcome.reason}` }
+  return { isGood: true, detail: 'taken' }
+}
+
+export const createPushOperator = (deps: OperatorDeps): PushOperator => {
+  const { store, projects, clock } = deps
   return {
     status: async () =>
       Promise.all(
@@ -102,7 +113,7 @@ export const createPushOperator = ({
           isOpen: project.isOpen,
           devices: await store.countDevices(project.id, clock.now()),
           providers: await Promise.all(
-            PROVIDER_NAMES.filter((name) => name !== 'noop').map((name) => providerOf(project, name)),
+            PROVIDER_NAMES.filter((name) => name !== 'noop').map((name) => providerOf(deps, project, name)),
           ),
         })),
       ),
@@ -112,15 +123,9 @@ export const createPushOperator = ({
         for (const provider of NEEDS_CREDENTIALS) {
           const stored = project.credentials[provider]
           if (!stored) continue
-          const about = { project: project.id, provider }
-          const outcome = await send(project, nobodyAt(provider), TEST_BODY)
-          if (!outcome) {
-            found.push({ ...about, isGood: false, detail: `refused: ${stored.stopped?.reason ?? ''}` })
-          } else if (outcome.kind === 'refused' && outcome.of === 'credentials') {
-            found.push({ ...about, isGood: false, detail: `refused: ${outcome.reason}` })
-          } else if (outcome.kind === 'later') {
-            found.push({ ...about, isGood: false, detail: `not reached: ${outcome.reason}` })
-          } else found.push({ ...about, isGood: true, detail: 'taken' })
+          const outcome = await sendTo(deps, project, nobodyAt(provider), TEST_BODY)
+          const verdict = verdictOn(outcome, stored.stopped?.reason)
+          found.push({ project: project.id, provider, ...verdict })
         }
       }
       return found
@@ -133,7 +138,7 @@ export const createPushOperator = ({
           const about = { deviceId, project: projectId, provider: address.provider }
           const project = await projects.find(projectId)
           const body = 'endpoint' in address ? TEST_TOGETHER : TEST_BODY
-          const outcome = project && (await send(project, address, body))
+          const outcome = project && (await sendTo(deps, project, address, body))
           if (!outcome)
             return { ...about, outcome: 'refused', reason: 'the project has no credentials for it' }
           return { ...about, outcome: outcome.kind, reason: 'reason' in outcome ? outcome.reason : null }

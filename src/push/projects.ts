@@ -81,7 +81,7 @@ const fresh = (id: string, now: number): PushProject => ({
 })
 
 export const createProjects = (deps: ProjectsDeps): Projects => {
-  const { store, seal, clock, log, meter, randomBytes } = deps
+  const { store, seal, clock, meter, randomBytes } = deps
   let cache = createCache(clock)
   const listening = store.onProject(() => {
     cache = createCache(clock)
@@ -134,29 +134,34 @@ export const createProjects = (deps: ProjectsDeps): Projects => {
       const text = seal.open(place(id, provider, stored.id), stored.sealed)
       return { id: stored.id, credentials: Credentials.parse(JSON.parse(text)) }
     },
-    async stop(id, provider, credentialsId, reason) {
-      const at = clock.now()
-      let isNews = false
-      await change(id, (one) => {
-        const stored = one.credentials[provider]
-        // Others were set meanwhile.
-        if (stored?.id !== credentialsId || stored.stopped) return one
-        isNews = true
-        return {
-          ...one,
-          credentials: { ...one.credentials, [provider]: { ...stored, stopped: { at, reason } } },
-        }
-      })
-      if (!isNews) return
-      meter.gauge('push_provider_stopped', 1, { project: id, provider })
-      log.error(
-        { project: id, provider, reason },
-        'A push provider refuses the credentials: nothing is pushed by it until others are set',
-      )
-    },
+    stop: createStop(deps, change),
     [Symbol.dispose]: () => listening[Symbol.dispose](),
   }
 }
+
+const createStop =
+  (
+    { clock, log, meter }: ProjectsDeps,
+    change: (id: string, how: (project: PushProject) => PushProject) => Promise<PushProject>,
+  ): Projects['stop'] =>
+  async (id, provider, credentialsId, reason) => {
+    const at = clock.now()
+    let isNews = false
+    await change(id, (one) => {
+      const stored = one.credentials[provider]
+      // Others were set meanwhile.
+      if (stored?.id !== credentialsId || stored.stopped) return one
+      isNews = true
+      const stopped = { ...stored, stopped: { at, reason } }
+      return { ...one, credentials: { ...one.credentials, [provider]: stopped } }
+    })
+    if (!isNews) return
+    meter.gauge('push_provider_stopped', 1, { project: id, provider })
+    log.error(
+      { project: id, provider, reason },
+      'A push provider refuses the credentials: nothing is pushed by it until others are set',
+    )
+  }
 
 const createCache = (clock: Clock) =>
   createTtlCache<PushProject | undefined>(

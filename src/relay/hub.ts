@@ -120,7 +120,7 @@ export const createRelayHub = (
   deps: RelayHubDeps,
   options: Partial<RelayLimits> & { trusted?: (clientId: string) => boolean } = {},
 ): RelayHub => {
-  const { store, clock, log, meter, randomBytes, watches, archive, waking, budgets, payerOf } = deps
+  const { store, clock, log, meter, randomBytes, watches, waking, budgets, payerOf } = deps
   const { trusted = () => false, ...overrides } = options
   const limits: RelayLimits = { ...RELAY_LIMITS, ...overrides }
 
@@ -131,12 +131,7 @@ export const createRelayHub = (
   const publisher = createPublisher(
     { store, state: budgets.state, drops, clock, log, meter },
     createForward({ clients, budgets, trusted }),
-    (messages, publications, addresses) => {
-      const archived = archive?.accepted(messages, publications, addresses)
-      const watched = watches?.published(messages, publications)
-      const woken = waking?.published(messages, publications, addresses)
-      return archived || woken ? Promise.all([archived, watched, woken]) : watched
-    },
+    createBefore(deps),
   )
   const acknowledged = (clientId: string, topic: string, id: string, seen?: Seen) => {
     // Not the message itself, which would stay in memory until its group is written.
@@ -190,6 +185,20 @@ export const createRelayHub = (
     },
   }
 }
+
+/** What must be durable before a publisher is answered. */
+const createBefore =
+  ({ archive, watches, waking }: Pick<RelayHubDeps, 'archive' | 'watches' | 'waking'>) =>
+  (
+    messages: readonly NewMessage[],
+    publications: readonly Publication[],
+    addresses: readonly string[],
+  ): Promise<unknown> | undefined => {
+    const archived = archive?.accepted(messages, publications, addresses)
+    const watched = watches?.published(messages, publications)
+    const woken = waking?.published(messages, publications, addresses)
+    return archived || woken ? Promise.all([archived, watched, woken]) : watched
+  }
 
 const seenOf = ({ seq, tag, publisher, expiresAt }: Seen): Seen => ({ seq, tag, publisher, expiresAt })
 

@@ -153,8 +153,7 @@ const schedule = (state: ConnectedState, clientId: string, entry: Entry): void =
   entry.timer = clock.after(Math.max(0, first.until - clock.now()), () => {
     entry.timer = undefined
     const messages = takeDue(entry, clock.now())
-    if (messages.length > 0)
-      state.inBackground(clientId, () => pushDue(state, clientId, entry, messages))
+    if (messages.length > 0) state.inBackground(clientId, () => pushDue(state, clientId, entry, messages))
     schedule(state, clientId, entry)
   })
 }

@@ -24,6 +24,14 @@ export interface KnownClients extends Disposable {
   onChange(listener: (clientId: string) => void): void
 }
 
+/** The clients that were read first are over first. */
+const dropOldest = (byClient: Map<string, unknown>): void => {
+  for (const clientId of byClient.keys()) {
+    if (byClient.size <= MAX_CACHED_CLIENTS) break
+    byClient.delete(clientId)
+  }
+}
+
 export const createKnownClients = ({
   store,
   clock,
@@ -65,10 +73,7 @@ export const createKnownClients = ({
       for (const [clientId, known] of found)
         byClient.set(clientId, { ...known, goodUntil: now + CACHE_TTL_MS })
     }
-    for (const clientId of byClient.keys()) {
-      if (byClient.size <= MAX_CACHED_CLIENTS) break
-      byClient.delete(clientId)
-    }
+    dropOldest(byClient)
     return found
   }
 

@@ -17,7 +17,7 @@
  */
 import type { StateBudget } from '../../platform/budgets/state-budget.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
-import type { Log, Meter } from '../../platform/telemetry.ts'
+import type { Meter } from '../../platform/telemetry.ts'
 import { DAY_MS } from '../../platform/units.ts'
 import { PUSH_LIMITS } from '../limits.ts'
 import { isWanted, mayWake, rankOf } from '../policy.ts'
@@ -81,86 +81,92 @@ export const additionsFor = (
     return [{ clientId, deviceId, projectId, provider: address.provider, at, messages: wanted }]
   })
 
-export const createRelayWakes = (deps: {
+interface WakesDeps {
   store: Pick<WaitingStore, 'add'> & Pick<ProcessStore, 'silence'>
   known: KnownClients
   connected: Connected
   state: Pick<StateBudget, 'charge'>
   clock: Clock
-  log: Log
   meter: Meter
-}): RelayWakes => {
-  const { store, known, connected, state, clock, meter } = deps
+}
 
-  /** Adds those for whom the message is to be looked at; one that is held for its client is no more of them. */
-  const addOpen = (
-    open: Candidate[],
-    message: Taken,
-    outcome: Outcome,
-    { address, now }: { address: string; now: number },
-  ): void => {
-    const { topic, id, tag, prompt, publisher, publishedAt: at, expiresAt } = message
-    const rank = rankOf(tag, prompt)
-    const isSilent = rank === 0 && prompt === false && mayWake(tag)
-    if (rank === 0 && !isSilent) return
-    const seq = outcome.outcome === 'stored' ? { seq: outcome.seq } : undefined
-    const waiting = { topic, id, tag, rank, at, expiresAt, ...seq }
-    const add = (clientId: string): void => {
-      if (clientId === publisher || (!isSilent && connected.hold(clientId, waiting, now))) return
-      if (!known.isWithout(clientId, now)) open.push({ clientId, message: waiting, address, isSilent })
-    }
-    if (outcome.outcome === 'stored') for (const { clientId } of outcome.subscribers) add(clientId)
-    if (outcome.outcome === 'duplicate') for (const clientId of outcome.waiting ?? []) add(clientId)
+/** Adds those for whom the message is to be looked at; one that is held for its client is no more of them. */
+const addOpen = (
+  { connected, known }: WakesDeps,
+  open: Candidate[],
+  message: Taken,
+  outcome: Outcome,
+  { address, now }: { address: string; now: number },
+): void => {
+  const { topic, id, tag, prompt, publisher, publishedAt: at, expiresAt } = message
+  const rank = rankOf(tag, prompt)
+  const isSilent = rank === 0 && prompt === false && mayWake(tag)
+  if (rank === 0 && !isSilent) return
+  const seq = outcome.outcome === 'stored' ? { seq: outcome.seq } : undefined
+  const waiting = { topic, id, tag, rank, at, expiresAt, ...seq }
+  const add = (clientId: string): void => {
+    if (clientId === publisher || (!isSilent && connected.hold(clientId, waiting, now))) return
+    if (!known.isWithout(clientId, now)) open.push({ clientId, message: waiting, address, isSilent })
   }
+  if (outcome.outcome === 'stored') for (const { clientId } of outcome.subscribers) add(clientId)
+  if (outcome.outcome === 'duplicate') for (const clientId of outcome.waiting ?? []) add(clientId)
+}
 
-  /** Charges what a push keeps; answers the candidates that are paid for. */
-  const paidOf = async (
-    all: readonly Candidate[],
-    clients: ReadonlyMap<string, KnownClient>,
-    now: number,
-  ) => {
-    const paid = await Promise.all(
-      all.map(async ({ clientId, message, address }) => {
-        const bytes = REFERENCE_BYTES * (clients.get(clientId)?.devices.length ?? 0)
-        try {
-          return await state.charge(address, bytes, Math.min(message.expiresAt - now, PAID_LIFE_MS))
-        } catch {
-          // Where the budget does not answer the store says so itself.
-          return true
-        }
-      }),
-    )
-    const kept = all.filter((_, at) => paid[at])
-    if (kept.length < all.length)
-      meter.count('push_dropped_total', { reason: 'budget' }, all.length - kept.length)
-    return kept
-  }
+/** Charges what a push keeps; answers the candidates that are paid for. */
+const paidOf = async (
+  { state, meter }: WakesDeps,
+  all: readonly Candidate[],
+  clients: ReadonlyMap<string, KnownClient>,
+  now: number,
+): Promise<Candidate[]> => {
+  const paid = await Promise.all(
+    all.map(async ({ clientId, message, address }) => {
+      const bytes = REFERENCE_BYTES * (clients.get(clientId)?.devices.length ?? 0)
+      try {
+        return await state.charge(address, bytes, Math.min(message.expiresAt - now, PAID_LIFE_MS))
+      } catch {
+        // Where the budget does not answer the store says so itself.
+        return true
+      }
+    }),
+  )
+  const kept = all.filter((_, at) => paid[at])
+  if (kept.length < all.length)
+    meter.count('push_dropped_total', { reason: 'budget' }, all.length - kept.length)
+  return kept
+}
 
-  const silence = ({ clientId, message }: Candidate, { connections }: KnownClient): Promise<unknown> =>
-    Promise.all(connections.map(({ processId }) => store.silence({ clientId, processId }, message.id)))
+const NOBODY: KnownClient = { devices: [], connections: [] }
 
-  const write = async (candidates: readonly Candidate[]): Promise<void> => {
-    const clients = await known.among(candidates.map(({ clientId }) => clientId))
-    if (clients.size === 0) return
-    const now = clock.now()
-    const ofDevices = candidates.filter(({ clientId }) => clients.has(clientId))
-    const silent = ofDevices.filter(({ isSilent }) => isSilent)
-    const waking = ofDevices.filter(({ isSilent }) => !isSilent)
-    const byClient = new Map<string, WaitingMessage[]>()
-    for (const { clientId, message } of await paidOf(waking, clients, now))
-      byClient.set(clientId, [...(byClient.get(clientId) ?? []), message])
-    const additions = [...byClient].flatMap(([clientId, messages]) => {
-      const client = clients.get(clientId) ?? { devices: [], connections: [] }
-      const isHere = connected.isConnected(clientId)
-      const at = isHere || client.connections.length > 0 ? now + ACKNOWLEDGE_WITHIN_MS : now
-      return additionsFor(client, messages, at)
-    })
-    await Promise.all([
-      additions.length > 0 && store.add(additions, { limit: PUSH_LIMITS.messages, now }),
-      ...silent.map((one) => silence(one, clients.get(one.clientId) ?? { devices: [], connections: [] })),
-    ])
-  }
+const write = async (deps: WakesDeps, candidates: readonly Candidate[]): Promise<void> => {
+  const { store, known, connected, clock } = deps
+  const clients = await known.among(candidates.map(({ clientId }) => clientId))
+  if (clients.size === 0) return
+  const now = clock.now()
+  const ofDevices = candidates.filter(({ clientId }) => clients.has(clientId))
+  const silent = ofDevices.filter(({ isSilent }) => isSilent)
+  const waking = ofDevices.filter(({ isSilent }) => !isSilent)
+  const byClient = new Map<string, WaitingMessage[]>()
+  for (const { clientId, message } of await paidOf(deps, waking, clients, now))
+    byClient.set(clientId, [...(byClient.get(clientId) ?? []), message])
+  const additions = [...byClient].flatMap(([clientId, messages]) => {
+    const client = clients.get(clientId) ?? NOBODY
+    const isHere = connected.isConnected(clientId)
+    const at = isHere || client.connections.length > 0 ? now + ACKNOWLEDGE_WITHIN_MS : now
+    return additionsFor(client, messages, at)
+  })
+  await Promise.all([
+    additions.length > 0 && store.add(additions, { limit: PUSH_LIMITS.messages, now }),
+    ...silent.flatMap(({ clientId, message }) =>
+      (clients.get(clientId) ?? NOBODY).connections.map(({ processId }) =>
+        store.silence({ clientId, processId }, message.id),
+      ),
+    ),
+  ])
+}
 
+export const createRelayWakes = (deps: WakesDeps): RelayWakes => {
+  const { known, connected, clock } = deps
   return {
     published(messages, outcomes, addresses) {
       if (known.isEmpty()) return undefined
@@ -168,10 +174,9 @@ export const createRelayWakes = (deps: {
       const open: Candidate[] = []
       for (const [at, message] of messages.entries()) {
         const outcome = outcomes[at]
-        if (!outcome) continue
-        addOpen(open, message, outcome, { address: addresses[at] ?? '', now })
+        if (outcome) addOpen(deps, open, message, outcome, { address: addresses[at] ?? '', now })
       }
-      return open.length > 0 ? write(open) : undefined
+      return open.length > 0 ? write(deps, open) : undefined
     },
     acknowledged: connected.acknowledged,
     connected: connected.connected,

@@ -71,7 +71,7 @@ export const buildPushLink = (context: RoomContext): PushLink => {
       },
     }),
   )
-  const wakes = createRelayWakes({ store, known, connected, state: budgets.state, clock, log, meter })
+  const wakes = createRelayWakes({ store, known, connected, state: budgets.state, clock, meter })
   return { wakes, connected, known, processId: () => processId }
 }
 
