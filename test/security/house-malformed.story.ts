@@ -241,9 +241,14 @@ const ROUTES: readonly Route[] = [
   route('admin', 'GET', '/admin/push'),
   route('admin', 'POST', '/admin/push/test', json),
   route('admin', 'POST', '/admin/push/check'),
-  route('admin', 'PUT', '/admin/push/:id', { path: '/admin/push/x', ...json }),
-  route('admin', 'PUT', '/admin/push/:id/credentials', { path: '/admin/push/x/credentials', ...json }),
-  route('admin', 'DELETE', '/admin/push/:id/credentials/:provider', { path: '/admin/push/x/credentials/y' }),
+  route('admin', 'PUT', '/admin/push/projects/:id', { path: '/admin/push/projects/x', ...json }),
+  route('admin', 'PUT', '/admin/push/projects/:id/credentials', {
+    path: '/admin/push/projects/x/credentials',
+    ...json,
+  }),
+  route('admin', 'DELETE', '/admin/push/projects/:id/credentials/:provider', {
+    path: '/admin/push/projects/x/credentials/y',
+  }),
   route('client', 'POST', '/rpc', { family: 'rpc' }),
   route('nobody', 'POST', '/rpc/v1', { family: 'contacts' }),
   route('nobody', 'POST', '/rpc/v1/:method', { family: 'contacts', path: '/rpc/v1/status' }),

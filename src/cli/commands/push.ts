@@ -170,7 +170,7 @@ const credentials = defineCommand({
   async run({ rawArgs }) {
     const typed = readTyped(rawArgs, credentialFlags)
     const ask = createAsk(typed)
-    const path = `/admin/push/${encodeURIComponent(typed.one.project ?? 'default')}`
+    const path = `/admin/push/projects/${encodeURIComponent(typed.one.project ?? 'default')}`
     const { remove } = typed.one
     const settings = typed.on.has('closed') ? { open: false } : typed.on.has('open') ? { open: true } : {}
     let last = await ask(answered, 'PUT', path, settings)

@@ -4,9 +4,9 @@
  * | method, path                                  | body                    | answer        |
  * |-----------------------------------------------|-------------------------|---------------|
  * | GET    /admin/push                            |                         | `{projects}`  |
- * | PUT    /admin/push/:id                        | `{open?}`               | `{projects}`  |
- * | PUT    /admin/push/:id/credentials            | `{provider, apns or fcm}` | `{projects}` |
- * | DELETE /admin/push/:id/credentials/:provider  |                         | `{projects}`  |
+ * | PUT    /admin/push/projects/:id                        | `{open?}`               | `{projects}`  |
+ * | PUT    /admin/push/projects/:id/credentials            | `{provider, apns or fcm}` | `{projects}` |
+ * | DELETE /admin/push/projects/:id/credentials/:provider  |                         | `{projects}`  |
  * | POST   /admin/push/test                       | `{client}`              | `{pushes}`    |
  * | POST   /admin/push/check                      |                         | `{checks}`    |
  */
@@ -44,17 +44,17 @@ export const adminPush = (push: () => { operator: PushOperator; projects: Projec
     c.json({ pushes: await push().operator.test(c.req.valid('json').client) }),
   )
   app.post('/admin/push/check', async (c) => c.json({ checks: await push().operator.check() }))
-  app.put('/admin/push/:id', jsonBody(Settings), async (c) => {
+  app.put('/admin/push/projects/:id', jsonBody(Settings), async (c) => {
     const { id } = checked(Id, c.req.param())
     await push().projects.create(id, { isOpen: c.req.valid('json').open })
     return c.json(await shown(id))
   })
-  app.put('/admin/push/:id/credentials', jsonBody(Credentials), async (c) => {
+  app.put('/admin/push/projects/:id/credentials', jsonBody(Credentials), async (c) => {
     const { id } = checked(Id, c.req.param())
     await push().projects.setCredentials(id, c.req.valid('json'))
     return c.json(await shown(id))
   })
-  app.delete('/admin/push/:id/credentials/:provider', async (c) => {
+  app.delete('/admin/push/projects/:id/credentials/:provider', async (c) => {
     const { id, provider } = checked(WithProvider, c.req.param())
     await push().projects.removeCredentials(id, provider)
     return c.json(await shown(id))
