@@ -99,7 +99,6 @@ const createRound = (
     meter.gauge('notify_outbox_size', await store.outboxSize())
     const now = clock.now()
     const taking = direct.takes()
-
     const taken = await leased.take({ limit: BATCH_SIZE, now, until: now + LEASE_MS })
     const more = taken.length === BATCH_SIZE
     if (taken.length === 0) {

@@ -8,7 +8,7 @@
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import { pagesOf } from '../pages.ts'
 import type { Schedule } from '../publish/schedule.ts'
-import type { DeliveredNotification, NotifyStore, OutboxEntry } from '../store/store.ts'
+import type { DeliveredNotification, NotifyStore, OutboxEntry, OutboxTask } from '../store/store.ts'
 import type { NotifyService } from './service.ts'
 
 const PROJECT_PAGE_SIZE = 500
@@ -64,6 +64,7 @@ export interface ErasedAccount {
 
 /** Whether the entry belongs to the account, or names it anywhere, on whatever chain and however it is written. */
 const concerns = ({ task }: OutboxEntry, accountKey: string): boolean => {
+  if (task.kind === 'notifications') return task.targets.some((one) => one.accountKey === accountKey)
   if ('accountKey' in task && task.accountKey === accountKey) return true
   const address = accountKey.slice(accountKey.indexOf(':') + 1)
   return JSON.stringify(task).toLowerCase().includes(address)
@@ -84,6 +85,15 @@ const outboxOf = async (
   const found: OutboxEntry[] = []
   for await (const entry of store.outboxEntries()) if (concerns(entry, accountKey)) found.push(entry)
   return found
+}
+
+/** What an account is shown of a task: no key, and nobody else who gets the same notification. */
+const shownTask = (task: OutboxTask, accountKey: string): object => {
+  if (task.kind === 'notifications') {
+    return { ...task, targets: task.targets.filter((one) => one.accountKey === accountKey) }
+  }
+  const { key: _, ...shown } = 'key' in task ? task : { ...task, key: undefined }
+  return shown
 }
 
 async function* projectIds(store: Pick<NotifyStore, 'projects'>) {
@@ -131,8 +141,7 @@ const createExport = ({ store, schedule, clock }: Omit<Deps, 'service'>): Accoun
       watchers: record.watchers.map(({ key: _, ...watcher }) => watcher),
       scheduled: await scheduledFor(accountKey),
       outbox: (await outboxOf(store, accountKey)).map(({ id, createdAt, expiresAt, task }) => {
-        const { key: _, ...shown } = 'key' in task ? task : { ...task, key: undefined }
-        return { id, createdAt, expiresAt, task: shown }
+        return { id, createdAt, expiresAt, task: shownTask(task, accountKey) }
       }),
     }
   }
@@ -148,15 +157,16 @@ const createErase =
       scheduled += await schedule.forgetAccount(projectId, accountKey)
     await service.clear(accountKey)
     // A 4012 is written from the record when it is sent, so the watchers stay until then. The event that tells dapps is
-    // the last entry that names the account, until its webhook has answered.
+    // the last entry that names the account, until its webhook has answered. What others get, too, is being sent.
     const end = clock.now() + ERASE_TIMEOUT_MS
     const hasLeft = async () =>
       !(await outboxOf(store, accountKey)).some(
-        ({ task }) => task.kind === 'changed' || task.kind === 'event',
+        ({ task }) => task.kind === 'changed' || task.kind === 'event' || task.kind === 'notifications',
       )
     while (!(await hasLeft()) && clock.now() < end) await pause(clock, ERASE_POLL_MS)
     await service.forget(accountKey)
-    const unsent = await outboxOf(store, accountKey)
+    // Where the relay does not answer, one for several still names it until its lease ends. It has no receipt any more.
+    const unsent = (await outboxOf(store, accountKey)).filter(({ task }) => task.kind !== 'notifications')
     if (unsent.length > 0)
       await store.completeOutbox(
         unsent.map(({ id }) => ({ id })),
