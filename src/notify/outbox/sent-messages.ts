@@ -18,7 +18,7 @@ export interface SentMessages {
   find(delivered: Pick<OutgoingMessage, 'topic' | 'message'>): SentCopy | undefined
 }
 
-/** About 10 MB at most. */
+/** Twice as many at most, some 20 MB. */
 const MAX_REMEMBERED = 20_000
 /** Base64 characters: the tag of the envelope is among them, so no other message of the topic ends alike. */
 const TAIL_LENGTH = 32

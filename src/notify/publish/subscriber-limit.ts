@@ -2,13 +2,11 @@
 import { invariant } from '../../platform/invariant.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { Limits } from '../apps/limits.ts'
-import type { EnqueueTarget, Notification, NotifyStore, OutboxEntryOf, Subscription } from '../store/store.ts'
+import type { DirectTarget } from '../outbox/direct-sends.ts'
+import type { EnqueueTarget, Notification, NotifyStore } from '../store/store.ts'
 
 /** A subscriber that a notification is for. */
-export interface Target extends EnqueueTarget {
-  subscription: Subscription
-  outbox: OutboxEntryOf<'notification'>
-}
+export type Target = EnqueueTarget & DirectTarget
 
 /**
  * Charges each target and returns those whose limit is used up. A subscriber that has the notification already is none

@@ -5,6 +5,7 @@
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { ProtocolError } from '../../protocol/errors.ts'
+import type { SigningKey } from '../../protocol/keys.ts'
 import { closeOnce, HANDLERS_CLOSE_TIMEOUT_MS, waitAtMost } from './closing.ts'
 import type { Connection, ConnectionEvents } from './connection.ts'
 import { createFetching } from './fetching.ts'
@@ -13,16 +14,40 @@ import { createPublishing, DEFAULT_MAX_QUEUED } from './publishing.ts'
 import { createReceiving, type RelayMessage } from './receiving.ts'
 import { createTopics } from './topics.ts'
 
-/** What handles its messages; as in `RelayClientOptions`. */
-export interface ClientOptions {
-  /** did:key of the client. */
-  clientId: string
+/** Which relay, who connects, and what handles its messages. */
+export interface RelayClientOptions {
+  /** `ws:`, `wss:`, `http:` or `https:`; the latter two mean the former. */
+  url: string
+  /** The client id is its did:key. */
+  key: SigningKey
+  projectId?: string
+  /** Joins the other connections of this client id: each message goes to one of them. */
+  share?: boolean
+  /** Closes the client, as disposing of it does. */
   signal?: AbortSignal
+  /** A message is acknowledged when this resolves; when it rejects, the relay delivers the message again. */
   onMessage?: (message: RelayMessage) => void | Promise<void>
+  /**
+   * Messages with the same name here are handled in order, one after the other; one without a name at once. The topic
+   * when absent. A handler that waits for an answer on the same topic must put the answers elsewhere.
+   */
   laneOf?: (message: RelayMessage) => string | undefined
+  /** The relay keeps subscriptions when the connection ends, so they are not made again. Default false. */
   remembers?: boolean
+  /** Messages that may wait for the relay's acknowledgement. Default 10,000. */
   maxQueued?: number
+  /** Messages that are handled at the same time. Default 64. */
   concurrency?: number
+}
+
+/** What a client is told whatever connects it. */
+export interface ClientOptions
+  extends Pick<
+    RelayClientOptions,
+    'signal' | 'onMessage' | 'laneOf' | 'remembers' | 'maxQueued' | 'concurrency'
+  > {
+  /** Its did:key. */
+  clientId: string
 }
 
 /** As `RelayClient`. */

@@ -25,12 +25,12 @@ import '../../platform/runtime/dispose-symbols.ts'
 import { crypto } from '#crypto'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
-import type { SigningKey } from '../../protocol/keys.ts'
-import { createClient } from './client.ts'
+import { createClient, type RelayClientOptions } from './client.ts'
 import { createConnection } from './connection.ts'
 import type { Publish } from './publishing.ts'
 import type { RelayMessage } from './receiving.ts'
 
+export type { RelayClientOptions } from './client.ts'
 export type { RelayMessage } from './receiving.ts'
 
 /** What the client is given of its surroundings. */
@@ -40,32 +40,6 @@ export interface RelayClientDeps {
   meter: Meter
   /** The platform's own when absent. */
   randomBytes?: (length: number) => Uint8Array
-}
-
-/** Which relay, who connects, and what handles its messages. */
-export interface RelayClientOptions {
-  /** `ws:`, `wss:`, `http:` or `https:`; the latter two mean the former. */
-  url: string
-  /** The client id is its did:key. */
-  key: SigningKey
-  projectId?: string
-  /** Joins the other connections of this client id: each message goes to one of them. */
-  share?: boolean
-  /** Closes the client, as disposing of it does. */
-  signal?: AbortSignal
-  /** A message is acknowledged when this resolves; when it rejects, the relay delivers the message again. */
-  onMessage?: (message: RelayMessage) => void | Promise<void>
-  /**
-   * Messages with the same name here are handled in order, one after the other; one without a name at once. The topic
-   * when absent. A handler that waits for an answer on the same topic must put the answers elsewhere.
-   */
-  laneOf?: (message: RelayMessage) => string | undefined
-  /** The relay keeps subscriptions when the connection ends, so they are not made again. Default false. */
-  remembers?: boolean
-  /** Messages that may wait for the relay's acknowledgement. Default 10,000. */
-  maxQueued?: number
-  /** Messages that are handled at the same time. Default 64. */
-  concurrency?: number
 }
 
 /** A connection to a relay that opens again whenever it ends. Disposing of it waits at most 5 s for handlers. */

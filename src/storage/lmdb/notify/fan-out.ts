@@ -1,4 +1,5 @@
 import { REPLACED } from '../../../notify/store/receipts.ts'
+import { sharedEntry } from '../../../notify/store/shared-entry.ts'
 import type {
   EnqueueOutcome,
   EnqueueTarget,
@@ -160,13 +161,8 @@ export const createLmdbFanOut = (
     async enqueueLeased(notification, targets, lease) {
       const entries: OutboxEntryOf<'notifications'>[] = []
       const outcomes = await writeAll(deps, notification, targets, (sent) => {
-        const [first] = sent
-        if (!first) return
-        const { projectId, domain, id: notificationId } = notification
-        const names = sent.map(({ accountKey, subscriptionId }) => ({ accountKey, subscriptionId }))
-        const task = { kind: 'notifications', projectId, domain, notificationId, targets: names } as const
-        const { createdAt, expiresAt } = first.outbox
-        entries.push(outbox.addLeased({ task, createdAt, expiresAt }, lease))
+        const [first, ...others] = sent
+        if (first) entries.push(outbox.addLeased(sharedEntry(notification, [first, ...others]), lease))
       })
       return { outcomes, entries }
     },

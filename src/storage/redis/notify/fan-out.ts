@@ -1,10 +1,10 @@
 import { REPLACED } from '../../../notify/store/receipts.ts'
+import { sharedEntry } from '../../../notify/store/shared-entry.ts'
 import type {
   EnqueueOutcome,
   EnqueueTarget,
   Notification,
   NotifyStore,
-  OutboxEntry,
   OutboxEntryOf,
   OutboxLease,
 } from '../../../notify/store/store.ts'
@@ -30,9 +30,10 @@ type Answer = (typeof OUTCOMES)[number]
 /** With its outbox entry as the script is told it, its place in the answer, and its partition. */
 type Placed = EnqueueTarget & { args: (string | number)[]; index: number; p: number }
 
-/** One entry for all that a call sends: until when it is leased, and where it goes. */
+/** Each script call writes one entry for all that it sends. */
 interface Leased {
   lease: OutboxLease
+  /** Those that were written. */
   entries: OutboxEntryOf<'notifications'>[]
 }
 
@@ -82,7 +83,8 @@ const writeBatch = async (
       args.push(...(collapses[index]?.args ?? []))
     }
   }
-  const shared = leased && sharedEntry(deps, notification, targets, leased)
+  const [first, ...others] = targets
+  const entry = leased && first && leasedEntry(deps, notification, [first, ...others], leased)
   const lifetime = deps.notifications.lifetime(notification)
   const ttl = deps.outbox.ttlOf(targets.map((target) => target.outbox))
   const head = [
@@ -95,38 +97,32 @@ const writeBatch = async (
       lifetime - TTL_MARGIN_MS.copy + TTL_MARGIN_MS.receipt,
     ],
     ...[ttl, collapseKey === undefined ? '' : receiptKey, REPLACED],
-    ...(shared
-      ? [shared.until, shared.entry.id, shared.place, written('outbox', shared.entry)]
+    ...(leased && entry
+      ? [leased.lease.until, entry.id, entry.place, written('outbox', entry.all)]
       : ['', '', 0, '']),
   ]
   const answered = list(await deps.ask(() => deps.redis.script(handScript, keys, [...head, ...args])))
   invariant(answered.length === targets.length, 'the fan-out script answers for each target')
   const answers = answered.map((answer) => OUTCOMES[whole(answer)] ?? 'gone')
   const sent = targets.filter((_, at) => answers[at] === 'sent')
-  if (shared && sent.length > 0) {
-    deps.outbox.leased(shared.entry.id, targets[0]?.p ?? 0, shared.until)
-    leased?.entries.push({ ...shared.entry, task: { ...shared.entry.task, targets: sent.map(namesOf) } })
+  const [firstSent, ...othersSent] = sent
+  if (leased && entry && first && firstSent) {
+    deps.outbox.leased(entry.id, first.p, leased.lease.until)
+    leased.entries.push({ ...sharedEntry(notification, [firstSent, ...othersSent]), id: entry.id })
   }
   return answers
 }
 
-const namesOf = ({ accountKey, subscriptionId }: EnqueueTarget) => ({ accountKey, subscriptionId })
-
-/** One entry for all targets of a call. It names also those that will not be sent: a receipt tells them apart. */
-const sharedEntry = (
-  deps: FanOutDeps,
-  { projectId, domain, id: notificationId }: Notification,
-  targets: readonly EnqueueTarget[],
-  { lease: { worker, until } }: Leased,
+/** What is written for a call. It names also those that will not be sent: a receipt tells them apart. */
+const leasedEntry = (
+  { outbox }: FanOutDeps,
+  notification: Notification,
+  targets: readonly [EnqueueTarget, ...EnqueueTarget[]],
+  { lease: { worker } }: Leased,
 ) => {
-  const { createdAt = 0, expiresAt = 0 }: Partial<OutboxEntry> = targets[0]?.outbox ?? {}
-  const place = deps.outbox.nextPlace()
-  const task = { kind: 'notifications', projectId, domain, notificationId } as const
-  const entry: OutboxEntryOf<'notifications'> = {
-    ...{ id: `batch:${worker}:${place}`, createdAt, expiresAt },
-    task: { ...task, targets: targets.map(namesOf) },
-  }
-  return { entry, place, until }
+  const place = outbox.nextPlace()
+  const id = `batch:${worker}:${place}`
+  return { id, place, all: { ...sharedEntry(notification, targets), id } }
 }
 
 const writeStep = async (
