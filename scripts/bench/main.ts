@@ -8,6 +8,7 @@ import { benchAgainst } from './against.ts'
 import { benchFleet } from './fleet.ts'
 import { benchNotify } from './notify.ts'
 import { benchPrimitives } from './primitives.ts'
+import { benchPush } from './push.ts'
 import { benchMemory, benchRelay } from './relay.ts'
 import { printTable, type Row } from './table.ts'
 
@@ -15,6 +16,7 @@ const sections: Record<string, () => Row[] | Promise<Row[]>> = {
   primitives: benchPrimitives,
   relay: benchRelay,
   notify: benchNotify,
+  push: benchPush,
   memory: benchMemory,
   fleet: benchFleet,
 }

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WebSocketServer } from 'ws'
+import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { alternate, median, ratio, startBoth } from './engines.ts'
 import { connectPeer, type Peer } from './peer.ts'
 import { startServer } from './server.ts'
@@ -15,8 +16,14 @@ const inBatches = async <T>(items: readonly T[], size: number, work: (item: T) =
   for (let at = 0; at < items.length; at += size) await Promise.all(items.slice(at, at + size).map(work))
 }
 
-/** Messages of 1.2 kB on one topic, `inFlight` publishes at once. */
-export const measure = async (wsUrl: string, subscribers: number, messages: number, inFlight: number) => {
+/** Messages of 1.2 kB on one topic, `inFlight` publishes at once. `enrol` is done for each subscriber, by its client id. */
+export const measure = async (
+  wsUrl: string,
+  subscribers: number,
+  messages: number,
+  inFlight: number,
+  enrol: (did: string) => Promise<void> = async () => {},
+) => {
   const topic = randomBytes(32).toString('hex')
   const sentAt = new Map<string, number>()
   const latencies: number[] = []
@@ -24,11 +31,14 @@ export const measure = async (wsUrl: string, subscribers: number, messages: numb
   let arrived = () => {}
   const peers: Peer[] = []
   for (let i = 0; i < subscribers; i++) {
-    const peer = await connectPeer(wsUrl, (message) => {
+    const key = generateSigningKey()
+    await enrol(key.did)
+    const take = (message: string) => {
       delivered += 1
       latencies.push(performance.now() - (sentAt.get(message) ?? Number.NaN))
       if (delivered === subscribers * messages) arrived()
-    })
+    }
+    const peer = await connectPeer(wsUrl, take, key)
     await peer.request('irn_subscribe', { topic })
     peers.push(peer)
   }

@@ -1,0 +1,104 @@
+/**
+ * What this process knows of clients: who has devices, and where they are connected. It is read from the store, relied upon for
+ * ten seconds, and forgotten when word of a change comes. While no client at all has a device, a message costs no look.
+ */
+import type { Clock } from '../../platform/runtime/clock.ts'
+import type { ConnectedClient, PlacedDevice, PushStore } from '../store.ts'
+
+const CACHE_TTL_MS = 10_000
+const MAX_CACHED_CLIENTS = 50_000
+
+export interface KnownClient {
+  devices: PlacedDevice[]
+  connections: ConnectedClient[]
+}
+
+export interface KnownClients extends Disposable {
+  /** True when it is known that no client has a device. */
+  isEmpty(): boolean
+  /** True when it is known that this one has none. */
+  isWithout(clientId: string, now: number): boolean
+  /** Those of the clients that have devices. */
+  among(clientIds: Iterable<string>): Promise<Map<string, KnownClient>>
+  /** Calls the listener when the devices of a client may have changed. */
+  onChange(listener: (clientId: string) => void): void
+}
+
+/** The clients that were read first are over first. */
+const dropOldest = (byClient: Map<string, unknown>): void => {
+  for (const clientId of byClient.keys()) {
+    if (byClient.size <= MAX_CACHED_CLIENTS) break
+    byClient.delete(clientId)
+  }
+}
+
+export const createKnownClients = ({
+  store,
+  clock,
+}: {
+  store: Pick<PushStore, 'hasDevices' | 'devices' | 'connections' | 'onDevices'>
+  clock: Clock
+}): KnownClients => {
+  let any = { hasAny: true, goodUntil: 0 }
+  const byClient = new Map<string, KnownClient & { goodUntil: number }>()
+  const listeners = new Set<(clientId: string) => void>()
+  /** Grows with every change, so that what was read before it is not cached. */
+  let revision = 0
+
+  const listening = store.onDevices((clientId) => {
+    revision++
+    any = { hasAny: true, goodUntil: 0 }
+    byClient.delete(clientId)
+    for (const listener of listeners) listener(clientId)
+  })
+
+  const hasAny = async (): Promise<boolean> => {
+    const now = clock.now()
+    if (now < any.goodUntil) return any.hasAny
+    const readAt = revision
+    const found = await store.hasDevices(now)
+    if (revision === readAt) any = { hasAny: found, goodUntil: now + CACHE_TTL_MS }
+    return found
+  }
+
+  const read = async (clientIds: readonly string[], now: number): Promise<Map<string, KnownClient>> => {
+    const readAt = revision
+    const found = new Map<string, KnownClient>(
+      clientIds.map((clientId) => [clientId, { devices: [], connections: [] }]),
+    )
+    for (const device of await store.devices(clientIds, now)) found.get(device.clientId)?.devices.push(device)
+    const withDevices = clientIds.filter((clientId) => (found.get(clientId)?.devices.length ?? 0) > 0)
+    for (const one of await store.connections(withDevices)) found.get(one.clientId)?.connections.push(one)
+    if (revision === readAt) {
+      for (const [clientId, known] of found)
+        byClient.set(clientId, { ...known, goodUntil: now + CACHE_TTL_MS })
+    }
+    dropOldest(byClient)
+    return found
+  }
+
+  return {
+    isEmpty: () => !any.hasAny && clock.now() < any.goodUntil,
+    isWithout(clientId, now) {
+      const cached = byClient.get(clientId)
+      return cached !== undefined && cached.goodUntil > now && cached.devices.length === 0
+    },
+    async among(clientIds) {
+      const found = new Map<string, KnownClient>()
+      if (!(await hasAny())) return found
+      const now = clock.now()
+      const unknown: string[] = []
+      for (const clientId of new Set(clientIds)) {
+        const cached = byClient.get(clientId)
+        if (!cached || cached.goodUntil <= now) unknown.push(clientId)
+        else if (cached.devices.length > 0) found.set(clientId, cached)
+      }
+      if (unknown.length === 0) return found
+      for (const [clientId, known] of await read(unknown, now))
+        if (known.devices.length > 0) found.set(clientId, known)
+      return found
+    },
+    onChange: (listener) => void listeners.add(listener),
+    [Symbol.dispose]: () => listening[Symbol.dispose](),
+  }
+}
