@@ -8,6 +8,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { messageIdOf, TOPIC } from '../protocol/topic.ts'
 import { PUSH_LIMITS, type PushRate } from './limits.ts'
 import { isWanted, rankOf } from './policy.ts'
+import type { Projects } from './projects.ts'
 import type { RelayMessageBody } from './schema.ts'
 import type { PlacedDevice, PushStore, WaitingMessage } from './store.ts'
 
@@ -19,6 +20,7 @@ export type Delivered = 'taken' | 'known'
 
 interface DeliveriesDeps {
   store: Pick<PushStore, 'devices' | 'add' | 'waitingFor' | 'handed'>
+  projects: Pick<Projects, 'find'>
   limits: RateLimits<PushRate>
   clock: Clock
 }
@@ -54,7 +56,7 @@ const messageFor = (device: PlacedDevice, body: RelayMessageBody): Named => {
   return typeof body.message === 'string' ? rawMessage(body) : legacyMessage(body)
 }
 
-export const createDeliver = ({ store, limits, clock }: DeliveriesDeps): Deliver => {
+export const createDeliver = ({ store, projects, limits, clock }: DeliveriesDeps): Deliver => {
   const isKnown = async (device: PlacedDevice, { topic, id }: Named): Promise<boolean> => {
     const { clientId, id: deviceId, projectId, address } = device
     const name = { clientId, deviceId, projectId, provider: address.provider }
@@ -64,6 +66,7 @@ export const createDeliver = ({ store, limits, clock }: DeliveriesDeps): Deliver
 
   return async ({ projectId, clientId }, body, payer) => {
     await limits.take('pushDeliver', clientId)
+    if (!(await projects.find(projectId))) throw new ProtocolError('not_found', 'no such project')
     const now = clock.now()
     const all = await store.devices([clientId], now)
     const devices = all.filter((device) => device.projectId === projectId)

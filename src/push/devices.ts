@@ -17,6 +17,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { PUSH_LIMITS, type PushRate } from './limits.ts'
 import { isTimeZone } from './policy.ts'
 import type { Projects } from './projects.ts'
+import { isSealKey } from './providers/compose.ts'
 import { areKeys } from './providers/encryption.ts'
 import { ApnsToken, type NewDevice, type PublishedClient } from './schema.ts'
 import type { Address, Device, DeviceStore } from './store.ts'
@@ -125,6 +126,7 @@ export const createDevices = (
       const { hidden, sealKey, tags, quiet } = wanted
       const needsKey = hidden && !('endpoint' in address)
       if (needsKey && sealKey === undefined) throw bad('sealKey', 'a hidden push of this provider needs one')
+      if (sealKey !== undefined && !isSealKey(sealKey)) throw bad('sealKey', 'nothing can be sealed to it')
       if (quiet && !isTimeZone(quiet.timeZone)) throw bad('quiet.timeZone', 'not a time zone')
       await admit(projectId, who)
       const device: Device = {

@@ -39,7 +39,8 @@ export interface Projects extends Disposable {
   remove(id: string): Promise<void>
   /** Also makes the project where there is none. */
   setCredentials(id: string, credentials: Credentials): Promise<PushProject>
-  removeCredentials(id: string, provider: WithCredentials): Promise<PushProject>
+  /** Throws `not_found`. */
+  removeCredentials(id: string, provider: WithCredentials): Promise<void>
   /** What opens a provider, with the id that says whether it changed; undefined where the project has none, or is stopped. */
   open(project: PushProject, provider: WithCredentials): { id: string; credentials: Credentials } | undefined
   /** The provider refused the credentials: it is not asked again until others are set. */
@@ -80,18 +81,31 @@ const fresh = (id: string, now: number): PushProject => ({
   credentials: {},
 })
 
+/** Changes a stored project, or makes it; undefined leaves all as it is. Resolves to what is there then. */
+type ChangeProject = (
+  id: string,
+  how: (project: PushProject | undefined) => PushProject | undefined,
+) => Promise<PushProject | undefined>
+
 export const createProjects = (deps: ProjectsDeps): Projects => {
   const { store, seal, clock, meter, randomBytes } = deps
   let cache = createCache(clock)
   const listening = store.onProject(() => {
     cache = createCache(clock)
   })
-  const change = async (id: string, how: (project: PushProject) => PushProject): Promise<PushProject> => {
-    const now = clock.now()
-    const bounds = { limit: PUSH_LIMITS.projects, now }
-    const changed = await store.changeProject(id, (project) => how(project ?? fresh(id, now)), bounds)
+  const change: ChangeProject = async (id, how) => {
+    const bounds = { limit: PUSH_LIMITS.projects, now: clock.now() }
+    const changed = await store.changeProject(id, how, bounds)
     cache = createCache(clock)
-    return changed ?? fresh(id, now)
+    return changed
+  }
+  /** Also makes the project where there is none. */
+  const changeOrMake = async (
+    id: string,
+    how: (project: PushProject) => PushProject,
+  ): Promise<PushProject> => {
+    const made = fresh(id, clock.now())
+    return (await change(id, (project) => how(project ?? made))) ?? made
   }
 
   return {
@@ -105,7 +119,7 @@ export const createProjects = (deps: ProjectsDeps): Projects => {
       return all.some(({ id }) => id === DEFAULT_PROJECT) ? all : [fresh(DEFAULT_PROJECT, 0), ...all]
     },
     create: (id, { isOpen } = {}) =>
-      change(id, (project) => ({ ...project, ...(isOpen !== undefined && { isOpen }) })),
+      changeOrMake(id, (project) => ({ ...project, ...(isOpen !== undefined && { isOpen }) })),
     async remove(id) {
       if (!(await store.removeProject(id))) throw new ProtocolError('not_found', 'no such project')
       cache = createCache(clock)
@@ -115,7 +129,7 @@ export const createProjects = (deps: ProjectsDeps): Projects => {
       const credentialsId = toHex(randomBytes(8))
       const sealed = seal.seal(place(id, provider, credentialsId), JSON.stringify(credentials))
       const stored = { id: credentialsId, sealed, shown: shownOf(credentials), setAt: clock.now() }
-      const project = await change(id, (one) => ({
+      const project = await changeOrMake(id, (one) => ({
         ...one,
         credentials: { ...one.credentials, [provider]: stored },
       }))
@@ -123,11 +137,13 @@ export const createProjects = (deps: ProjectsDeps): Projects => {
       await store.hurry({ projectId: id, provider }, clock.now())
       return project
     },
-    removeCredentials: (id, provider) =>
-      change(id, (one) => {
-        const { [provider]: _, ...others } = one.credentials
-        return { ...one, credentials: others }
-      }),
+    async removeCredentials(id, provider) {
+      const changed = await change(id, (one) => {
+        const { [provider]: _, ...others } = one?.credentials ?? {}
+        return one && { ...one, credentials: others }
+      })
+      if (!changed && id !== DEFAULT_PROJECT) throw new ProtocolError('not_found', 'no such project')
+    },
     open({ id, credentials }, provider) {
       const stored = credentials[provider]
       if (!stored || stored.stopped) return undefined
@@ -140,20 +156,17 @@ export const createProjects = (deps: ProjectsDeps): Projects => {
 }
 
 const createStop =
-  (
-    { clock, log, meter }: ProjectsDeps,
-    change: (id: string, how: (project: PushProject) => PushProject) => Promise<PushProject>,
-  ): Projects['stop'] =>
+  ({ clock, log, meter }: ProjectsDeps, change: ChangeProject): Projects['stop'] =>
   async (id, provider, credentialsId, reason) => {
     const at = clock.now()
     let isNews = false
     await change(id, (one) => {
-      const stored = one.credentials[provider]
-      // Others were set meanwhile.
-      if (stored?.id !== credentialsId || stored.stopped) return one
+      const stored = one?.credentials[provider]
+      // Removed, or others were set meanwhile.
+      if (stored?.id !== credentialsId || stored.stopped) return undefined
       isNews = true
       const stopped = { ...stored, stopped: { at, reason } }
-      return { ...one, credentials: { ...one.credentials, [provider]: stopped } }
+      return one && { ...one, credentials: { ...one.credentials, [provider]: stopped } }
     })
     if (!isNews) return
     meter.gauge('push_provider_stopped', 1, { project: id, provider })

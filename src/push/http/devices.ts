@@ -13,8 +13,9 @@ import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import type { Payer } from '../../platform/budgets/payer.ts'
 import { WORK_COST } from '../../platform/budgets/work-budget.ts'
-import { httpErrors, jsonBody } from '../../platform/net/http.ts'
+import { httpErrors, readJson } from '../../platform/net/http.ts'
 import type { Log } from '../../platform/telemetry.ts'
+import { checked } from '../../platform/validate.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Devices, Registrant } from '../devices.ts'
 import { NewDevice, ProjectId } from '../schema.ts'
@@ -55,9 +56,10 @@ export const deviceRoutes = (deps: {
   }
 
   app.get('/push/v1/key', (c) => c.json({ vapidKey }))
-  app.post('/push/v1/:project/devices', jsonBody(NewDevice, MAX_BODY_BYTES), async (c) => {
+  app.post('/push/v1/:project/devices', async (c) => {
     const { clientId, ...who } = await callerOf(c, 'push_register')
-    const deviceId = await devices.register(projectOf(c), clientId, c.req.valid('json'), who)
+    const device = checked(NewDevice, await readJson(c.req.raw, MAX_BODY_BYTES))
+    const deviceId = await devices.register(projectOf(c), clientId, device, who)
     return c.json({ deviceId })
   })
   app.delete('/push/v1/:project/devices', end)

@@ -16,10 +16,9 @@ import { cors } from 'hono/cors'
 import * as z from 'zod'
 import type { Payer } from '../../platform/budgets/payer.ts'
 import { WORK_COST } from '../../platform/budgets/work-budget.ts'
-import { readBody, readJson } from '../../platform/net/http.ts'
+import { jsonOf, readBody, readJson } from '../../platform/net/http.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { checked } from '../../platform/validate.ts'
-import { fromUtf8 } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Deliver } from '../deliveries.ts'
 import type { Devices, Registrant } from '../devices.ts'
@@ -87,14 +86,8 @@ export const publishedRoutes = (deps: PublishedDeps): Hono => {
     const signature = c.req.header('x-ed25519-signature')
     const timestamp = c.req.header('x-ed25519-timestamp')
     if (!(await isSigned({ signature, timestamp, body }))) throw new ProtocolError('unauthenticated')
-    let json: unknown
-    try {
-      json = JSON.parse(fromUtf8(body))
-    } catch (cause) {
-      throw new ProtocolError('bad_json', undefined, { cause })
-    }
     const to = { projectId: projectOf(c), clientId: clientIn(c) }
-    const outcome = await deliver(to, checked(RelayMessageBody, json), payer)
+    const outcome = await deliver(to, checked(RelayMessageBody, jsonOf(body)), payer)
     return c.json(SUCCESS, outcome === 'known' ? 200 : 202)
   }
 

@@ -59,6 +59,16 @@ const sealTo = (key: string, plaintext: string): string => {
   return sealType1({ key: shared, senderPublicKey: sender.publicKey, plaintext })
 }
 
+/** Whether hidden pushes can be sealed to it: a few keys give every sender the same secret. */
+export const isSealKey = (key: string): boolean => {
+  try {
+    sealTo(key, '')
+    return true
+  } catch {
+    return false
+  }
+}
+
 const hidden = (
   device: Device & { sealKey: string },
   provider: Sizes,

@@ -5,7 +5,7 @@
  * library of their own; `web-push` sends by itself, past our checks of addresses. All that is needed is in node:crypto. The tests
  * open what is sealed here with `http_ece`.
  */
-import { createCipheriv, createECDH, hkdfSync, randomBytes } from 'node:crypto'
+import { createCipheriv, createECDH, ECDH, hkdfSync, randomBytes } from 'node:crypto'
 
 const CURVE = 'prime256v1'
 const SALT_BYTES = 16
@@ -27,12 +27,16 @@ export interface SubscriptionKeys {
   auth: string
 }
 
-/** Whether they are keys at all: a point, and 16 bytes. */
+/** Whether a push can be encrypted to them: a point of the curve, and 16 bytes. */
 export const areKeys = ({ p256dh, auth }: SubscriptionKeys): boolean => {
   const point = Buffer.from(p256dh, 'base64url')
-  return (
-    point.length === POINT_BYTES && point[0] === 4 && Buffer.from(auth, 'base64url').length === AUTH_BYTES
-  )
+  if (point.length !== POINT_BYTES || Buffer.from(auth, 'base64url').length !== AUTH_BYTES) return false
+  try {
+    ECDH.convertKey(point, CURVE)
+    return true
+  } catch {
+    return false
+  }
 }
 
 const hkdf = (secret: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Buffer =>

@@ -203,7 +203,7 @@ export const buildPush = async (
   )
   routes.route(
     '/',
-    publishedRoutes({ ...common, deliver: createDeliver({ store, limits, clock }), isSigned }),
+    publishedRoutes({ ...common, deliver: createDeliver({ store, projects, limits, clock }), isSigned }),
   )
   return { projects, operator: createPushOperator({ store, projects, providers, clock }), routes }
 }
