@@ -53,10 +53,14 @@ const changeDevices = (
     }
   })
 
-/** What was entered elsewhere for devices that are over. */
-const removeEntries = async (kv: Kv, clientId: string, ended: readonly Device[], now: number) => {
+/** Removes what was entered elsewhere for devices that are over; what `next` has entered alike stays. */
+const removeEntries = async (
+  kv: Kv,
+  clientId: string,
+  ended: readonly Device[],
+  { next, now }: { next?: Device; now: number },
+) => {
   if (ended.length === 0) return
-  const names = ended.map(({ id: deviceId }) => ({ clientId, deviceId }))
   const found = await read(
     kv,
     ended.map(({ address }) => tokens.in(ofAddress(address)).get()),
@@ -64,14 +68,19 @@ const removeEntries = async (kv: Kv, clientId: string, ended: readonly Device[],
   const ofTokens = ended.flatMap(({ address, id }, at) => {
     const holder = found[at]
     if (holder?.value?.clientId !== clientId || holder.value.deviceId !== id) return []
+    if (next?.id === id && sameAddress(next.address, address)) return []
     const partition = ofAddress(address)
     return [{ partition, checks: [holder.isUnchanged], writes: [tokens.in(partition).remove()] }]
   })
-  const ofProjects = ended.map(({ projectId, expiresAt }, at) => {
-    const partition = ofProject(projectId)
-    const entry = registeredKey(expiresAt, names[at] ?? { clientId, deviceId: '' })
-    return { partition, writes: [registered.in(partition).remove(entry)] }
-  })
+  const isEntered = ({ id, projectId, expiresAt }: Device) =>
+    next?.id === id && next.projectId === projectId && next.expiresAt === expiresAt
+  const ofProjects = ended
+    .filter((one) => !isEntered(one))
+    .map(({ id: deviceId, projectId, expiresAt }) => {
+      const set = registered.in(ofProject(projectId))
+      const entry = registeredKey(expiresAt, { clientId, deviceId })
+      return { partition: set.name.partition, writes: [set.remove(entry)] }
+    })
   await kv.commit([...ofTokens, ...ofProjects], now)
   kv.publish(CHANNELS.devices, [clientId])
 }
@@ -126,7 +135,7 @@ const endDevice = async (kv: Kv, { clientId, deviceId }: DeviceName, address: Ad
     const gone = live.filter(isIt)
     return gone.length === 0 ? undefined : { next: live.filter((one) => !isIt(one)), ended: gone }
   })
-  await removeEntries(kv, clientId, ended, now)
+  await removeEntries(kv, clientId, ended, { now })
 }
 
 const createRegister =
@@ -144,7 +153,7 @@ const createRegister =
     const partition = ofAddress(address)
     const token = tokens.in(partition).put({ value: { clientId, deviceId }, expiresAt })
     await kv.commit([{ partition, writes: [token] }], now)
-    await removeEntries(kv, clientId, ended, now)
+    await removeEntries(kv, clientId, ended, { next: device, now })
     if (other) await endDevice(kv, other, address, now)
     kv.publish(CHANNELS.devices, [clientId])
   }
@@ -160,7 +169,7 @@ const createUnregister =
       if (!mayEndProven && gone.some(({ isProven }) => isProven)) throw unproven()
       return gone.length === 0 ? undefined : { next: live.filter((one) => !isMeant(one)), ended: gone }
     })
-    await removeEntries(kv, clientId, ended, now)
+    await removeEntries(kv, clientId, ended, { now })
     return ended
   }
 

@@ -8,7 +8,7 @@
  * | push.registered | project · end, client id, device id | – |
  * | push.until | one for all | until when there may be a device |
  * | push.waiting, by provider | project · client id, device id | what waits for the device; due at its `at` |
- * | push.handed | project · client id, device id | ids of messages that were handed over lately |
+ * | push.handed | project · client id, device id | hashes of the ids of messages that were handed over lately |
  * | push.projects | one for all · project id | settings and sealed credentials |
  * | push.vapid | one for all | the server's key for Web Push, sealed |
  * | push.processes | one for all · process id | until when the process lives |

@@ -5,6 +5,7 @@
  * lease ends. So at most one push to a device is under way. Of a mark and an addition that meet one wins: a row that was
  * added to before it was marked is due again at once.
  */
+import { createHash } from 'node:crypto'
 import { DAY_MS, HOUR_MS } from '../../platform/units.ts'
 import type { Kv } from '../../storage/kv.ts'
 import { read, transact } from '../../storage/table.ts'
@@ -25,15 +26,16 @@ const RENEW_AFTER_MS = DAY_MS
 const HANDED_LIFE_MS = HOUR_MS
 /** Messages that were handed to a device lately, and are not handed to it again. */
 const MAX_HANDED = 32
-/** Characters of an id that are remembered. */
-const HANDED_ID_LENGTH = 24
+/** Characters of an id's hash that are remembered; ids of other relays are of any form and length. */
+const HANDED_HASH_LENGTH = 16
 
 const setOf = ({ projectId, provider }: QueueName) => PUSH_TABLES.waiting.in(ofProject(projectId), provider)
 const handedOf = (projectId: string) => PUSH_TABLES.handed.in(ofProject(projectId))
 const channelText = ({ projectId, provider }: QueueName) => `${projectId} ${provider}`
 
 const messageKey = ({ topic, id }: Pick<WaitingMessage, 'topic' | 'id'>): string => `${topic}.${id}`
-const handedId = (id: string): string => id.slice(0, HANDED_ID_LENGTH)
+const handedHash = (id: string): string =>
+  createHash('sha256').update(id).digest('base64url').slice(0, HANDED_HASH_LENGTH)
 
 /** By rank, of one rank the newest: in the order in which they came. */
 const strongest = (messages: readonly WaitingMessage[], limit: number): WaitingMessage[] => {
@@ -109,7 +111,7 @@ const createFinish =
         set.get(key),
         handedOf(push.projectId).get(key),
       ])
-      const remembered = [...(lately.value ?? []), ...handed.map(handedId)].slice(-MAX_HANDED)
+      const remembered = [...(lately.value ?? []), ...handed.map(handedHash)].slice(-MAX_HANDED)
       const note =
         handed.length === 0
           ? []
@@ -170,7 +172,7 @@ export const createWaitingStore = (kv: Kv): WaitingStore => ({
   async handed(push, ids) {
     const [{ value = [] }] = await read(kv, [handedOf(push.projectId).get(deviceKey(push))])
     const known = new Set(value)
-    return new Set(ids.filter((id) => known.has(handedId(id))))
+    return new Set(ids.filter((id) => known.has(handedHash(id))))
   },
   async waitingFor(name) {
     const [{ value }] = await read(kv, [setOf(name).get(deviceKey(name))])
