@@ -20,7 +20,7 @@ import type { Projects } from './projects.ts'
 import { isSealKey } from './providers/compose.ts'
 import { areKeys } from './providers/encryption.ts'
 import { ApnsToken, type NewDevice, type PublishedClient } from './schema.ts'
-import type { Address, Device, DeviceStore } from './store.ts'
+import type { Address, Device, PushStore } from './store.ts'
 
 const REGISTRATION_LIFE_DAYS = 180
 /** A registration is paid for as long at most. */
@@ -48,7 +48,7 @@ export interface Devices {
 }
 
 interface DevicesDeps {
-  store: Pick<DeviceStore, 'register' | 'unregister' | 'countDevices'>
+  store: Pick<PushStore, 'register' | 'unregister' | 'countDevices' | 'hurryDevice'>
   projects: Pick<Projects, 'find'>
   limits: RateLimits<PushRate>
   /** Where subscriptions may lead. */
@@ -104,6 +104,9 @@ export const createDevices = (
     const now = clock.now()
     await payer.keep(sizeOf(device), Math.min(device.expiresAt - now, PAID_LIFE_MS))
     await store.register(clientId, device, { now, devices: PUSH_LIMITS.clientDevices })
+    // Its quiet hours may be others now, or its provider may reach it again.
+    const { id: deviceId, projectId, address } = device
+    await store.hurryDevice({ clientId, deviceId, projectId, provider: address.provider }, now)
     meter.count('push_registrations_total', { provider: device.address.provider })
   }
 

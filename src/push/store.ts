@@ -211,6 +211,8 @@ export interface WaitingStore {
   countWaiting(queue: QueueName): Promise<number>
   /** Makes everything of the queue due now: for a provider that was stopped. */
   hurry(queue: QueueName, now: number): Promise<void>
+  /** Makes what waits for the device due now, unless a worker has it: for a device that is registered again. */
+  hurryDevice(name: DeviceName & QueueName, now: number): Promise<void>
   onWaiting(listener: (queue: QueueName) => void): Disposable
   restoreWaiting(pushes: readonly WaitingPush[], now: number): Promise<void>
 }

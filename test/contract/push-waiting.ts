@@ -122,6 +122,16 @@ export const pushWaitingContract = (engine: Engine): void => {
       )
     })
 
+    it('makes what waits for one device due when asked to, but not what is under way', async () => {
+      const later = (clientId: string) => ({ ...addition(clientId, message('a')), at: now + MINUTE })
+      await add(later('one'), later('two'))
+      await store().hurryDevice({ clientId: 'one', deviceId: 'd', ...queue }, now)
+      await store().hurryDevice({ clientId: 'nobody', deviceId: 'd', ...queue }, now)
+      expect((await take()).map(({ clientId }) => clientId)).toEqual(['one'])
+      await store().hurryDevice({ clientId: 'one', deviceId: 'd', ...queue }, now)
+      expect(await take()).toEqual([])
+    })
+
     it('remembers what was handed to a device lately', async () => {
       await add(addition('one', message('a'), message('b')))
       const push = await takeOne()

@@ -133,6 +133,8 @@ const createFinish =
     if (isNews) kv.publish(CHANNELS.waiting, [channelText(push)])
   }
 
+const isHeldBack = (row: WaitingPush, now: number): boolean => row.takenUntil <= now && row.at > now
+
 /** Walks over all that waits: for an operator who set credentials anew. */
 const createHurry =
   (kv: Kv): WaitingStore['hurry'] =>
@@ -144,7 +146,7 @@ const createHurry =
       await kv.commit(
         own.flatMap(({ key, value: raw }) => {
           const row = PUSH_TABLES.waiting.valueOf({ set: set.name, key, value: raw })
-          if (row.takenUntil > now || row.at <= now) return []
+          if (!isHeldBack(row, now)) return []
           const check = { kind: 'is' as const, set: set.name, key, value: raw }
           const next = { ...row, at: now, attempts: 0 }
           return [{ partition, checks: [check], writes: [set.delay(key, now, next)], isRelief: true }]
@@ -153,6 +155,24 @@ const createHurry =
       )
     }
     kv.publish(CHANNELS.waiting, [channelText(queue)])
+  }
+
+const createHurryDevice =
+  (kv: Kv): WaitingStore['hurryDevice'] =>
+  async (name, now) => {
+    const set = setOf(name)
+    const key = deviceKey(name)
+    const isNews = await transact(kv, now, async () => {
+      const [{ value: row, isUnchanged }] = await read(kv, [set.get(key)])
+      if (!row || !isHeldBack(row, now)) return { answer: false }
+      const writes = [set.delay(key, now, { ...row, at: now, attempts: 0 })]
+      const { partition } = set.name
+      return {
+        answer: true,
+        batch: { partition, checks: [isUnchanged], writes, isOnce: false, isRelief: true },
+      }
+    })
+    if (isNews) kv.publish(CHANNELS.waiting, [channelText(name)])
   }
 
 const queueIn = (text: string): QueueName | undefined => {
@@ -183,6 +203,7 @@ export const createWaitingStore = (kv: Kv): WaitingStore => ({
     return count
   },
   hurry: createHurry(kv),
+  hurryDevice: createHurryDevice(kv),
   onWaiting: (listener) =>
     kv.listen([CHANNELS.waiting], (text) => {
       const queue = queueIn(text)
