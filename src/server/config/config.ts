@@ -40,7 +40,7 @@ const declaredApp = z.strictObject({
 })
 export type DeclaredApp = z.infer<typeof declaredApp>
 
-/** A push project as a configuration file declares it; its secrets are files beside. */
+/** A push project as a configuration file declares it; its secrets are files beside. Checked again as apps are. */
 const declaredPush = z.strictObject({
   project: z.string().min(1),
   open: z.boolean().optional(),

@@ -180,6 +180,30 @@ describe('where values come from', () => {
   })
 })
 
+describe('push projects in a file', () => {
+  it.each(['belfry.json', 'belfry.yaml'])('are read from %s', (name) => {
+    const push = [
+      { project: 'p1', open: false, fcm: './service-account.json' },
+      { project: 'p2', apns: { topic: 'org.example', key: './k.p8', keyId: 'K', teamId: 'T' } },
+      { project: 'p3', apns: { topic: 'org.example', certificate: './c.p12', passwordFile: './password' } },
+    ]
+    expect(readConfig({ config: file(JSON.stringify({ push }), name) }, {}).config).toMatchObject({ push })
+  })
+
+  it.each<[string, (path: string) => string]>([
+    ['push: 7', (path) => `push in ${path} is wrong: Invalid input: expected array, received number.`],
+    [
+      'push: [{fcm: x}]',
+      (path) => `push[0].project in ${path} is wrong: Invalid input: expected string, received undefined.`,
+    ],
+    ['push: [{project: a, sms: x}]', (path) => `push[0] in ${path} is wrong: Unrecognized key: "sms".`],
+    ['push: [{project: a, apns: {topic: x}}]', (path) => `push[0].apns in ${path} is wrong: Invalid input.`],
+  ])('are refused where they are wrong: %s', (text, sentence) => {
+    const config = file(text, 'belfry.yaml')
+    expect(mistakes({ config }, {})).toEqual([sentence(config)])
+  })
+})
+
 describe('a mistake', () => {
   it.each<[string, string, string]>([
     ['PORT', 'abc', 'PORT must be a whole number from 0 to 65535, not "abc".'],

@@ -81,9 +81,12 @@ export const giveCredentials = async (
   await post(`/tenants/${project}/apns`, apple)
 }
 
-export const startPushWorld = async (options: WorldOptions = {}): Promise<PushWorld> => {
+export type Fakes = Awaited<ReturnType<typeof startFakes>>
+
+/** `shared`: fakes that stay when the world ends. */
+export const startPushWorld = async (options: WorldOptions = {}, shared?: Fakes): Promise<PushWorld> => {
   const owned = createReleaseStack()
-  const fakes = owned.use(await startFakes())
+  const fakes = shared ?? owned.use(await startFakes())
   const world = owned.use(await startWorld({ ...options, config: { ...fakes.config, ...options.config } }))
   const token = (client: SigningKey, act?: string) => {
     const iat = Math.floor(Date.now() / 1000)
