@@ -170,7 +170,7 @@ const buildRooms = async (
     has('push') && serverKeys && link
       ? await buildPush(context, serverKeys.root, {
           ...{ link, relayKey: relayKey?.publicKey, adminToken },
-          told: createTold(context),
+          told: createTold(context, { notifyClient: serverKeys.relay.did }),
         })
       : undefined
   const relay =

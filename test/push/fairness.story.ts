@@ -1,6 +1,6 @@
 /** Many devices at once: tokens that are gone, a provider that is down, a project with far more to push than others. */
 import { describe, expect, it } from 'vitest'
-import { systemClock } from '../../src/platform/runtime/clock.ts'
+import { type Clock, systemClock } from '../../src/platform/runtime/clock.ts'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { silent, unmeasured } from '../../src/platform/telemetry.ts'
 import type { Mailboxes } from '../../src/push/delivery/recovery.ts'
@@ -8,14 +8,18 @@ import { createSender } from '../../src/push/delivery/sender.ts'
 import { createPushWorker } from '../../src/push/delivery/worker.ts'
 import type { SendOutcome } from '../../src/push/providers/provider.ts'
 import type { Addition, Device, PushProject, PushStore } from '../../src/push/store.ts'
+import { forwardClock } from '../support/clock.ts'
 import { engines } from '../support/engines.ts'
 import { eventually } from '../support/eventually.ts'
 import { crowd } from '../support/runs.ts'
 
 const DEVICES = crowd(10_000, 2_000)
-/** Of the project with most; full size is a million. */
+/** Of the project with most. */
 const JOBS = crowd(1_000_000, 5_000, 100)
 const HOUR = 3_600_000
+/** Of a provider that is down, and how long at once the clock goes forward meanwhile. */
+const HELD_UP = crowd(2_000, 200)
+const STEP_MS = HOUR / crowd(60, 12)
 const DAY = 86_400_000
 
 const device = (projectId: string, token: string, provider: 'fcm' | 'apns' = 'fcm'): Device => ({
@@ -34,13 +38,17 @@ const addition = (
   messages: [
     {
       ...{ topic: id('topic'), id: id(text), tag: 4002, rank: 2, at: Date.now(), text: 'AAEC' },
-      ...{ expiresAt: Date.now() + HOUR, isForeign: true },
+      ...{ expiresAt: Date.now() + 3 * HOUR, isForeign: true },
     },
   ],
 })
 
 /** A worker over the store, and a provider that answers as `answer` says after a millisecond or two. */
-const startWorker = (store: PushStore, answer: (projectId: string, token: string) => SendOutcome) => {
+const startWorker = (
+  store: PushStore,
+  answer: (projectId: string, token: string) => SendOutcome,
+  clock: Clock = systemClock,
+) => {
   const project = (id: string): PushProject => ({ id, createdAt: 0, isOpen: true, credentials: {} })
   const credentials = { fcm: credentialsOf(), apns: credentialsOf() }
   const projects = {
@@ -63,11 +71,11 @@ const startWorker = (store: PushStore, answer: (projectId: string, token: string
     },
   }
   const send = createSender({
-    ...{ store, projects, mailboxes, clock: systemClock, log: silent, meter: unmeasured },
+    ...{ store, projects, mailboxes, clock, log: silent, meter: unmeasured },
     providers: { of: () => ({ provider, credentialsId: 'c' }) },
     told: async () => {},
   })
-  return createPushWorker({ store, projects, send, clock: systemClock, log: silent })
+  return createPushWorker({ store, projects, send, clock, log: silent })
 }
 const credentialsOf = () => ({ id: 'c', sealed: '', shown: {}, setAt: 0 })
 
@@ -104,7 +112,7 @@ describe.each(engines)('pushes on $name', (engine) => {
     )
   }, 600_000)
 
-  it(`pushes of one project wait under a second while another has ${JOBS}, and a provider that is down holds up its own`, async () => {
+  it(`pushes of one project wait under a second while another has ${JOBS}`, async () => {
     await using owned = createReleaseStack()
     const { push: store } = owned.use(await engine.open())
     const limits = { now: Date.now(), devices: 8 }
@@ -118,18 +126,15 @@ describe.each(engines)('pushes on $name', (engine) => {
         { limit: 8, now: Date.now() },
       ),
     )
-    await store.register('down', device('small', 'down', 'apns'), limits)
     const few = Array.from({ length: 100 }, (_, at) => `small-${at}`)
     await Promise.all(few.map((one) => store.register(one, device('small', one), limits)))
     const doneAt = new Map<string, number>()
     owned.use(
       startWorker(store, (_, token) => {
-        if (token === 'down') return { kind: 'later', reason: 'HTTP 503', isDown: true }
         doneAt.set(token, Date.now())
         return { kind: 'accepted' }
       }),
     )
-    await store.add([addition('down', 'small', 'down', 'apns')], { limit: 8, now: Date.now() })
     const waited: number[] = []
     for (const one of few) {
       const from = Date.now()
@@ -139,6 +144,53 @@ describe.each(engines)('pushes on $name', (engine) => {
     }
     waited.sort((a, b) => a - b)
     expect(waited[98]).toBeLessThan(1_000)
-    expect(await store.countWaiting({ projectId: 'small', provider: 'apns' })).toBe(1)
   }, 1_200_000)
+
+  it(`a provider that is down for an hour holds up its ${HELD_UP} jobs, which then go out, and no others`, async () => {
+    await using owned = createReleaseStack()
+    const { push: store } = owned.use(await engine.open())
+    const clock = forwardClock()
+    const bounds = () => ({ limit: 8, now: clock.now() })
+    const names = Array.from({ length: HELD_UP }, (_, at) => `held-${at}`)
+    const limits = { now: clock.now(), devices: 8 }
+    await store.register('other', device('small', 'other'), limits)
+    await inParts(names, (part) =>
+      Promise.all(part.map((one) => store.register(one, device('small', one, 'apns'), limits))),
+    )
+    await inParts(names, (part) =>
+      store.add(
+        part.map((one) => addition(one, 'small', one, 'apns')),
+        bounds(),
+      ),
+    )
+    let isDown = true
+    const served = new Map<string, number>()
+    let refusals = 0
+    const answer = (_: string, token: string): SendOutcome => {
+      if (isDown && token !== 'other') {
+        refusals += 1
+        return { kind: 'later', reason: 'HTTP 503', isDown: true }
+      }
+      served.set(token, (served.get(token) ?? 0) + 1)
+      return { kind: 'accepted' }
+    }
+    owned.use(startWorker(store, answer, clock))
+    await eventually(() => expect(refusals).toBeGreaterThan(0))
+    let sent = 0
+    for (let passed = 0; passed < HOUR; passed += STEP_MS) {
+      clock.forward(STEP_MS)
+      sent += 1
+      const from = Date.now()
+      await store.add([addition('other', 'small', `other-${sent}`)], bounds())
+      await eventually(() => expect(served.get('other')).toBe(sent))
+      expect(Date.now() - from).toBeLessThan(1_000)
+    }
+    expect(served.size).toBe(1)
+    // Asked now and then, not once for each job.
+    expect(refusals).toBeLessThan(HELD_UP)
+    isDown = false
+    clock.forward(STEP_MS)
+    await eventually(() => expect(served.size).toBe(HELD_UP + 1), 120_000)
+    expect(Math.max(...names.map((one) => served.get(one) ?? 0))).toBe(1)
+  }, 600_000)
 })

@@ -20,9 +20,9 @@ import { startRedis } from '../support/redis.ts'
 import { crowd } from '../support/runs.ts'
 import { temporaryHome } from '../support/story.ts'
 
-const DEVICES = crowd(5_000, 200, 25)
-const MESSAGES = crowd(100_000, 4_000, 25)
-const KILLS = crowd(50, 6, 8)
+const DEVICES = crowd(5_000, 100, 50)
+const MESSAGES = crowd(100_000, 1_500, 100)
+const KILLS = crowd(50, 4, 12)
 const PUBLISHERS = 4
 /** Of the wallets, those that are connected, and acknowledge most of what they get. */
 const CONNECTED = 20
@@ -167,7 +167,7 @@ describe.each([
         ledger.arrived.add(messageIdOf(message))
       })
 
-    const sent: string[] = []
+    const sent: { id: string; nth: number }[] = []
     const publishing = Array.from({ length: PUBLISHERS }, async (_, publisher) => {
       const from = client(generateSigningKey(), publisher)
       for (let nth = publisher; nth < MESSAGES; nth += PUBLISHERS) {
@@ -175,7 +175,7 @@ describe.each([
         if (!wallet) continue
         const message = Buffer.from(`${nth} ${randomBytes(60).toString('base64')}`).toString('base64')
         await from.publish({ topic: wallet.topic, message, tag: NOTIFICATION, ttl: 86_400 })
-        sent.push(messageIdOf(message))
+        sent.push({ id: messageIdOf(message), nth })
         if (nth % 97 === 0) fakes.fcm.next.push({ status: 503 }, { status: 429, retryAfter: 1 })
       }
     })
@@ -210,7 +210,8 @@ describe.each([
     }
     await eventually(async () => {
       await fetchMore()
-      expect(sent.filter((id) => !ledger.arrived.has(id))).toHaveLength(0)
+      const lost = sent.filter(({ id }) => !ledger.arrived.has(id))
+      expect(lost.map(({ nth }) => `message ${nth} of wallet ${nth % wallets.length}`)).toEqual([])
     }, DRAIN_MS)
     expect(Math.max(0, ...ledger.surplus.values())).toBeLessThanOrEqual(KILLS)
   }, 1_800_000)

@@ -9,8 +9,9 @@
 import { createKeyedLock } from '../../platform/concurrency/keyed-lock.ts'
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
-import type { ProcessStore, WaitingMessage } from '../store.ts'
+import type { ProcessStore } from '../store.ts'
 import type { KnownClients } from './known-clients.ts'
+import type { PaidMessage } from './payment.ts'
 
 /** How long a connected client has to acknowledge a message. */
 export const ACKNOWLEDGE_WITHIN_MS = 500
@@ -22,7 +23,7 @@ const RETRY_MS = 1_000
 const MAX_HELD = 64
 
 interface Held {
-  message: WaitingMessage
+  paid: PaidMessage
   until: number
 }
 
@@ -39,7 +40,7 @@ export interface Connected extends AsyncDisposable {
   disconnected(clientId: string): void
   isConnected(clientId: string): boolean
   /** Holds the message until it is acknowledged or its time is over. False where the client is not one to hold for. */
-  hold(clientId: string, message: WaitingMessage, now: number): boolean
+  hold(clientId: string, paid: PaidMessage, now: number): boolean
   acknowledged(clientId: string, topic: string, id: string): void
 }
 
@@ -50,7 +51,7 @@ interface ConnectedDeps {
   log: Log
   newProcessId: () => string
   /** Makes these wait to be pushed, at once; durable when it resolves. */
-  push: (clientId: string, messages: readonly WaitingMessage[]) => Promise<void>
+  push: (clientId: string, messages: readonly PaidMessage[]) => Promise<void>
 }
 
 /** Says that the process lives, and calls `renamed` when it was too late. */
@@ -119,12 +120,12 @@ const guard = ({ deps, entries, alive, inBackground }: ConnectedState, clientId:
   })
 
 /** What is over its time leaves the entry. */
-const takeDue = (entry: Entry, now: number): WaitingMessage[] => {
-  const found: WaitingMessage[] = []
-  for (const [key, { message, until }] of entry.held) {
+const takeDue = (entry: Entry, now: number): PaidMessage[] => {
+  const found: PaidMessage[] = []
+  for (const [key, { paid, until }] of entry.held) {
     if (until > now) continue
     entry.held.delete(key)
-    found.push(message)
+    found.push(paid)
   }
   return found
 }
@@ -133,7 +134,7 @@ const pushDue = async (
   state: ConnectedState,
   clientId: string,
   entry: Entry,
-  messages: readonly WaitingMessage[],
+  messages: readonly PaidMessage[],
 ): Promise<void> => {
   const { push, clock, log } = state.deps
   try {
@@ -141,7 +142,7 @@ const pushDue = async (
   } catch (err) {
     log.warn({ err }, 'Pushes could not be kept; trying again')
     const until = clock.now() + RETRY_MS
-    for (const message of messages) entry.held.set(message.id, { message, until })
+    for (const paid of messages) entry.held.set(paid.message.id, { paid, until })
     schedule(state, clientId, entry)
   }
 }
@@ -167,7 +168,7 @@ const leave = (
 ): void =>
   inBackground(clientId, async () => {
     const { push, store, clock, log } = deps
-    const messages = [...entry.held.values()].map(({ message }) => message)
+    const messages = [...entry.held.values()].map(({ paid }) => paid)
     for (;;) {
       try {
         if (messages.length > 0) await push(clientId, messages)
@@ -181,12 +182,13 @@ const leave = (
     }
   })
 
-const holdIn = (state: ConnectedState, clientId: string, message: WaitingMessage, now: number): boolean => {
+const holdIn = (state: ConnectedState, clientId: string, paid: PaidMessage, now: number): boolean => {
+  const { message } = paid
   const entry = state.entries.get(clientId)
   if (!entry?.isGuarded) return false
   const known = entry.held.get(message.id)
-  if (known) return known.message.topic === message.topic
-  entry.held.set(message.id, { message, until: now + ACKNOWLEDGE_WITHIN_MS })
+  if (known) return known.paid.message.topic === message.topic
+  entry.held.set(message.id, { paid, until: now + ACKNOWLEDGE_WITHIN_MS })
   const [oldest] = entry.held.keys()
   if (entry.held.size > MAX_HELD && oldest !== undefined) entry.held.delete(oldest)
   schedule(state, clientId, entry)
@@ -236,10 +238,10 @@ export const createConnected = (deps: ConnectedDeps): Connected => {
     },
     disconnected: (clientId) => disconnect(state, clientId),
     isConnected: (clientId) => entries.has(clientId),
-    hold: (clientId, message, now) => holdIn(state, clientId, message, now),
+    hold: (clientId, paid, now) => holdIn(state, clientId, paid, now),
     acknowledged(clientId, topic, id) {
       const held = entries.get(clientId)?.held
-      if (held?.get(id)?.message.topic === topic) held.delete(id)
+      if (held?.get(id)?.paid.message.topic === topic) held.delete(id)
     },
     async [Symbol.asyncDispose]() {
       for (const [clientId, entry] of entries) {

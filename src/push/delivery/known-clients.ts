@@ -2,11 +2,13 @@
  * What this process knows of clients: who has devices, and where they are connected. It is read from the store, relied upon for
  * ten seconds, and forgotten when word of a change comes. While no client at all has a device, a message costs no look.
  */
+import { createBoundedMap } from '../../platform/concurrency/bounded-map.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { ConnectedClient, PlacedDevice, PushStore } from '../store.ts'
 
 const CACHE_TTL_MS = 10_000
-const MAX_CACHED_CLIENTS = 50_000
+/** Clients that are remembered, up to twice as many: one with devices has up to 20 KB. */
+const MAX_CACHED = { with: 5_000, without: 50_000 }
 
 export interface KnownClient {
   devices: PlacedDevice[]
@@ -24,14 +26,6 @@ export interface KnownClients extends Disposable {
   onChange(listener: (clientId: string) => void): void
 }
 
-/** The clients that were read first are over first. */
-const dropOldest = (byClient: Map<string, unknown>): void => {
-  for (const clientId of byClient.keys()) {
-    if (byClient.size <= MAX_CACHED_CLIENTS) break
-    byClient.delete(clientId)
-  }
-}
-
 export const createKnownClients = ({
   store,
   clock,
@@ -40,7 +34,9 @@ export const createKnownClients = ({
   clock: Clock
 }): KnownClients => {
   let any = { hasAny: true, goodUntil: 0 }
-  const byClient = new Map<string, KnownClient & { goodUntil: number }>()
+  const cached = createBoundedMap<KnownClient & { goodUntil: number }>(MAX_CACHED.with)
+  /** Until when it is known that a client has none. */
+  const without = createBoundedMap<number>(MAX_CACHED.without)
   const listeners = new Set<(clientId: string) => void>()
   /** Grows with every change, so that what was read before it is not cached. */
   let revision = 0
@@ -48,7 +44,8 @@ export const createKnownClients = ({
   const listening = store.onDevices((clientId) => {
     revision++
     any = { hasAny: true, goodUntil: 0 }
-    byClient.delete(clientId)
+    cached.remove(clientId)
+    without.remove(clientId)
     for (const listener of listeners) listener(clientId)
   })
 
@@ -70,28 +67,26 @@ export const createKnownClients = ({
     const withDevices = clientIds.filter((clientId) => (found.get(clientId)?.devices.length ?? 0) > 0)
     for (const one of await store.connections(withDevices)) found.get(one.clientId)?.connections.push(one)
     if (revision === readAt) {
+      const goodUntil = now + CACHE_TTL_MS
       for (const [clientId, known] of found)
-        byClient.set(clientId, { ...known, goodUntil: now + CACHE_TTL_MS })
+        if (known.devices.length > 0) cached.put(clientId, { ...known, goodUntil })
+        else without.put(clientId, goodUntil)
     }
-    dropOldest(byClient)
     return found
   }
 
   return {
     isEmpty: () => !any.hasAny && clock.now() < any.goodUntil,
-    isWithout(clientId, now) {
-      const cached = byClient.get(clientId)
-      return cached !== undefined && cached.goodUntil > now && cached.devices.length === 0
-    },
+    isWithout: (clientId, now) => (without.get(clientId) ?? 0) > now,
     async among(clientIds) {
       const found = new Map<string, KnownClient>()
       if (!(await hasAny())) return found
       const now = clock.now()
       const unknown: string[] = []
       for (const clientId of new Set(clientIds)) {
-        const cached = byClient.get(clientId)
-        if (!cached || cached.goodUntil <= now) unknown.push(clientId)
-        else if (cached.devices.length > 0) found.set(clientId, cached)
+        const known = cached.get(clientId)
+        if (known && known.goodUntil > now) found.set(clientId, known)
+        else if ((without.get(clientId) ?? 0) <= now) unknown.push(clientId)
       }
       if (unknown.length === 0) return found
       for (const [clientId, known] of await read(unknown, now))

@@ -1,12 +1,12 @@
 /**
  * After a process died: the mailboxes of the clients that were connected to it are looked into, and what waits there since they
- * connected becomes a push. What was pushed within the last hour is not pushed again (`sender`).
+ * connected becomes a push. What was handed over within the last hour is left out.
  */
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { PUSH_LIMITS } from '../limits.ts'
 import { rankOf } from '../policy.ts'
-import type { ConnectedClient, PushStore, WaitingMessage } from '../store.ts'
+import type { Addition, ConnectedClient, PushStore, WaitingMessage } from '../store.ts'
 import type { KnownClients } from './known-clients.ts'
 import { additionsFor } from './relay-wakes.ts'
 
@@ -15,6 +15,7 @@ export interface MailboxMessage {
   topic: string
   id: string
   message: string
+  publisher: string
   tag: number
   seq: number
   publishedAt: number
@@ -42,7 +43,7 @@ const MAILBOX_PAGE = { limit: 100, maxBytes: 512 * 1024 }
 const CLOCK_LEEWAY_MS = 5_000
 
 interface RecoveryDeps {
-  store: Pick<PushStore, 'dead' | 'clientsOf' | 'connections' | 'disconnected' | 'buried' | 'add'>
+  store: Pick<PushStore, 'dead' | 'clientsOf' | 'connections' | 'disconnected' | 'buried' | 'add' | 'handed'>
   mailboxes: Mailboxes
   known: KnownClients
   clock: Clock
@@ -83,6 +84,16 @@ const missedBy = async (
   return found
 }
 
+/** Those that were handed to the device must not make others give way. */
+const withoutHanded = async ({ store }: RecoveryDeps, addition: Addition): Promise<Addition> => {
+  const { messages } = addition
+  const handed = await store.handed(
+    addition,
+    messages.map(({ id }) => id),
+  )
+  return { ...addition, messages: messages.filter(({ id }) => !handed.has(id)) }
+}
+
 const recoverClient = async (
   deps: RecoveryDeps,
   clientId: string,
@@ -96,8 +107,9 @@ const recoverClient = async (
     const messages = await missedBy(deps, connection, signal)
     if (signal.aborted) return
     const now = clock.now()
-    if (messages.length > 0)
-      await store.add(additionsFor(client, messages, now), { limit: PUSH_LIMITS.messages, now })
+    const open = await Promise.all(additionsFor(client, messages, now).map((one) => withoutHanded(deps, one)))
+    const additions = open.filter((one) => one.messages.length > 0)
+    if (additions.length > 0) await store.add(additions, { limit: PUSH_LIMITS.messages, now })
   }
   await store.disconnected({ clientId, processId })
 }

@@ -15,15 +15,13 @@
  * The price where no client has a device: nothing but a look into the store every ten seconds. Of a client without devices
  * that is known for ten seconds, too.
  */
-import type { StateBudget } from '../../platform/budgets/state-budget.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
-import type { Meter } from '../../platform/telemetry.ts'
-import { DAY_MS } from '../../platform/units.ts'
 import { PUSH_LIMITS } from '../limits.ts'
 import { isWanted, mayWake, rankOf } from '../policy.ts'
 import type { Addition, ProcessStore, WaitingMessage, WaitingStore } from '../store.ts'
 import { ACKNOWLEDGE_WITHIN_MS, type Connected } from './connected.ts'
 import type { KnownClient, KnownClients } from './known-clients.ts'
+import type { PaidMessage, Payment } from './payment.ts'
 
 /** A message as the relay took it. */
 interface Taken {
@@ -57,16 +55,10 @@ export interface RelayWakes {
 /** A message for one client that may have devices. */
 interface Candidate {
   clientId: string
-  message: WaitingMessage
-  address: string
+  paid: PaidMessage
   /** It must not wake. */
   isSilent: boolean
 }
-
-/** What a reference to a message takes in a row. */
-const REFERENCE_BYTES = 256
-/** A push is paid for as long at most: it is handed over long before. */
-const PAID_LIFE_MS = DAY_MS
 
 /** What is added to the queues for these messages of one client. */
 export const additionsFor = (
@@ -85,9 +77,8 @@ interface WakesDeps {
   store: Pick<WaitingStore, 'add'> & Pick<ProcessStore, 'silence'>
   known: KnownClients
   connected: Connected
-  state: Pick<StateBudget, 'charge'>
+  pay: Payment
   clock: Clock
-  meter: Meter
 }
 
 /** Adds those for whom the message is to be looked at; one that is held for its client is no more of them. */
@@ -103,66 +94,41 @@ const addOpen = (
   const isSilent = rank === 0 && prompt === false && mayWake(tag)
   if (rank === 0 && !isSilent) return
   const seq = outcome.outcome === 'stored' ? { seq: outcome.seq } : undefined
-  const waiting = { topic, id, tag, rank, at, expiresAt, ...seq }
+  const paid = { message: { topic, id, tag, rank, at, expiresAt, ...seq }, address }
   const add = (clientId: string): void => {
-    if (clientId === publisher || (!isSilent && connected.hold(clientId, waiting, now))) return
-    if (!known.isWithout(clientId, now)) open.push({ clientId, message: waiting, address, isSilent })
+    if (clientId === publisher || (!isSilent && connected.hold(clientId, paid, now))) return
+    if (!known.isWithout(clientId, now)) open.push({ clientId, paid, isSilent })
   }
   if (outcome.outcome === 'stored') for (const { clientId } of outcome.subscribers) add(clientId)
   if (outcome.outcome === 'duplicate') for (const clientId of outcome.waiting ?? []) add(clientId)
 }
 
-/** Charges what a push keeps; answers the candidates that are paid for. */
-const paidOf = async (
-  { state, meter }: WakesDeps,
-  all: readonly Candidate[],
-  clients: ReadonlyMap<string, KnownClient>,
-  now: number,
-): Promise<Candidate[]> => {
-  const paid = await Promise.all(
-    all.map(async ({ clientId, message, address }) => {
-      const bytes = REFERENCE_BYTES * (clients.get(clientId)?.devices.length ?? 0)
-      try {
-        return await state.charge(address, bytes, Math.min(message.expiresAt - now, PAID_LIFE_MS))
-      } catch {
-        // Where the budget does not answer the store says so itself.
-        return true
-      }
-    }),
-  )
-  const kept = all.filter((_, at) => paid[at])
-  if (kept.length < all.length)
-    meter.count('push_dropped_total', { reason: 'budget' }, all.length - kept.length)
-  return kept
-}
-
 const NOBODY: KnownClient = { devices: [], connections: [] }
 
 const write = async (deps: WakesDeps, candidates: readonly Candidate[]): Promise<void> => {
-  const { store, known, connected, clock } = deps
+  const { store, known, connected, pay, clock } = deps
   const clients = await known.among(candidates.map(({ clientId }) => clientId))
   if (clients.size === 0) return
   const now = clock.now()
-  const ofDevices = candidates.filter(({ clientId }) => clients.has(clientId))
-  const silent = ofDevices.filter(({ isSilent }) => isSilent)
-  const waking = ofDevices.filter(({ isSilent }) => !isSilent)
-  const byClient = new Map<string, WaitingMessage[]>()
-  for (const { clientId, message } of await paidOf(deps, waking, clients, now))
-    byClient.set(clientId, [...(byClient.get(clientId) ?? []), message])
-  const additions = [...byClient].flatMap(([clientId, messages]) => {
-    const client = clients.get(clientId) ?? NOBODY
-    const isHere = connected.isConnected(clientId)
-    const at = isHere || client.connections.length > 0 ? now + ACKNOWLEDGE_WITHIN_MS : now
-    return additionsFor(client, messages, at)
-  })
-  await Promise.all([
-    additions.length > 0 && store.add(additions, { limit: PUSH_LIMITS.messages, now }),
-    ...silent.flatMap(({ clientId, message }) =>
-      (clients.get(clientId) ?? NOBODY).connections.map(({ processId }) =>
-        store.silence({ clientId, processId }, message.id),
-      ),
-    ),
-  ])
+  const byClient = new Map<string, PaidMessage[]>()
+  const silences: Promise<void>[] = []
+  for (const { clientId, paid, isSilent } of candidates) {
+    const client = clients.get(clientId)
+    if (client && isSilent)
+      for (const { processId } of client.connections)
+        silences.push(store.silence({ clientId, processId }, paid.message.id))
+    else if (client) byClient.set(clientId, [...(byClient.get(clientId) ?? []), paid])
+  }
+  const additions = await Promise.all(
+    [...byClient].map(async ([clientId, messages]) => {
+      const client = clients.get(clientId) ?? NOBODY
+      const isHere = connected.isConnected(clientId)
+      const at = isHere || client.connections.length > 0 ? now + ACKNOWLEDGE_WITHIN_MS : now
+      return additionsFor(client, await pay(messages, client.devices.length), at)
+    }),
+  )
+  const all = additions.flat()
+  await Promise.all([all.length > 0 && store.add(all, { limit: PUSH_LIMITS.messages, now }), ...silences])
 }
 
 export const createRelayWakes = (deps: WakesDeps): RelayWakes => {

@@ -28,6 +28,8 @@ export interface PushReport {
   topic: string
   id: string
   tag: number
+  /** The client that published it. */
+  publisher: string
   provider: ProviderName
   at: number
   outcome: 'pushed' | 'refused'
@@ -86,7 +88,8 @@ const readyOne = async (
   const seq = one.seq ?? (await mailboxes.message(one.topic, one.id, now))?.seq
   if (seq === undefined) return undefined
   const [found] = await mailboxes.pick(clientId, one.topic, [seq], now)
-  return found?.id === one.id ? { ...one, message: found.message } : undefined
+  if (found?.id !== one.id) return undefined
+  return { ...one, message: found.message, publisher: found.publisher }
 }
 
 const readyOf = async (deps: SenderDeps, push: WaitingPush, now: number): Promise<ReadyMessage[]> => {
@@ -135,9 +138,10 @@ const reportsOf = (
   { handed, refused, end }: Progress,
   at: number,
 ): PushReport[] =>
-  messages.flatMap(({ id, topic, tag, isForeign }): PushReport[] => {
-    if (isForeign) return []
-    const about = { clientId: push.clientId, topic, id, tag, provider: push.provider, at }
+  messages.flatMap(({ id, topic, tag, publisher }): PushReport[] => {
+    // Another relay has it.
+    if (publisher === undefined) return []
+    const about = { clientId: push.clientId, topic, id, tag, publisher, provider: push.provider, at }
     if (handed.includes(id)) return [{ ...about, outcome: 'pushed' }]
     const why =
       refused.find((one) => one.id === id)?.reason ?? (end?.kind === 'gone' ? end.reason : undefined)

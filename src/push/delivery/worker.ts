@@ -16,10 +16,13 @@ import type { Sender, SendResult } from './sender.ts'
 const MAX_QUEUE_PUSHES = 64
 const MAX_PUSHES = 512
 const MIN_QUEUE_PUSHES = 4
+/** A push that takes longer gives its place to others; of one queue up to so many do. */
+const SLOW_AFTER_MS = 1_000
+const MAX_SLOW_PUSHES = 192
 /** Long enough for eight messages, one after the other, to a provider that answers slowly. */
-const LEASE_MS = 60_000
+const LEASE_MS = 30_000
 /** A push may take so long. */
-const SEND_PATIENCE_MS = 40_000
+const SEND_PATIENCE_MS = 20_000
 const LOOK_EVERY_MS = 250
 const LOOK_AT_ALL_EVERY_MS = 5_000
 const ACTIVE_MS = 60_000
@@ -30,7 +33,9 @@ const BREAKER = { failures: 5, firstPauseMs: 1_000, longestPauseMs: 60_000, reme
 const keyOf = ({ projectId, provider }: QueueName): string => `${projectId} ${provider}`
 
 interface Queue extends QueueName {
+  /** Pushes that have a place, and those that gave it up. */
   running: number
+  slow: number
   /** Until when it is looked at often. */
   activeUntil: number
   isTaking: boolean
@@ -67,7 +72,7 @@ const queueIn = ({ queues }: WorkerState, name: QueueName): Queue => {
   if (known) return known
   const { projectId, provider } = name
   const times = { activeUntil: 0, restsUntil: 0 }
-  const queue = { projectId, provider, running: 0, ...times, isTaking: false, isDirty: false }
+  const queue = { projectId, provider, running: 0, slow: 0, ...times, isTaking: false, isDirty: false }
   queues.set(key, queue)
   return queue
 }
@@ -98,11 +103,24 @@ const work = async (worker: WorkerState, queue: Queue, push: WaitingPush): Promi
 }
 
 const begin = (worker: WorkerState, queue: Queue, push: WaitingPush): void => {
+  let isSlow = false
+  const lookAgain = () => {
+    if (queue.isDirty) void look(worker, queue)
+  }
+  const timer = worker.clock.after(SLOW_AFTER_MS, () => {
+    if (queue.slow >= MAX_SLOW_PUSHES) return
+    isSlow = true
+    queue.running -= 1
+    queue.slow += 1
+    lookAgain()
+  })
   queue.running += 1
   const working = work(worker, queue, push).finally(() => {
-    queue.running -= 1
+    timer[Symbol.dispose]()
+    if (isSlow) queue.slow -= 1
+    else queue.running -= 1
     worker.busy.delete(working)
-    if (queue.isDirty) void look(worker, queue)
+    lookAgain()
   })
   worker.busy.add(working)
 }
@@ -118,7 +136,7 @@ const takeSome = async (worker: WorkerState, queue: Queue): Promise<void> => {
   const { store, clock, breakers, busy, ending } = worker
   while (queue.isDirty && !ending.signal.aborted) {
     const isProbe = breakers.until(keyOf(queue)) > 0
-    const places = isProbe ? (queue.running === 0 ? 1 : 0) : placesOf(queue, busy.size)
+    const places = isProbe ? (queue.running + queue.slow === 0 ? 1 : 0) : placesOf(queue, busy.size)
     if (places <= 0 || !(await isOpen(worker, queue))) return
     queue.isDirty = false
     const now = clock.now()
@@ -151,8 +169,8 @@ const lookAtAll = async (worker: WorkerState): Promise<void> => {
 }
 
 const forgetIdle = ({ queues }: WorkerState, now: number): void => {
-  for (const [key, { running, activeUntil, restsUntil, isTaking }] of queues)
-    if (running === 0 && !isTaking && Math.max(activeUntil, restsUntil) < now) queues.delete(key)
+  for (const [key, { running, slow, activeUntil, restsUntil, isTaking }] of queues)
+    if (running + slow === 0 && !isTaking && Math.max(activeUntil, restsUntil) < now) queues.delete(key)
 }
 
 const runUntilEnded = async (worker: WorkerState): Promise<void> => {

@@ -19,6 +19,8 @@ const ENVELOPE_BYTES = 1 + 32 + 12 + 16
 export interface ReadyMessage extends WaitingMessage {
   /** The envelope; undefined where it lies elsewhere. */
   message: string | undefined
+  /** Of our relay: the client that published it. */
+  publisher?: string
 }
 
 export interface ComposedPush {

@@ -38,11 +38,13 @@ const jobOf = ({ topic, id, outcome: state, provider, at, reason }: PushReport):
   body: { topic, id, state, provider, at, ...(reason !== undefined && { reason }) },
 })
 
-/** Only of notifications: nobody has receipts of anything else. */
+/** Only of notifications that the notify server of this store published: nobody has receipts of anything else. */
 export const createTold =
-  ({ stores }: Pick<RoomContext, 'stores'>): Told =>
+  ({ stores }: Pick<RoomContext, 'stores'>, { notifyClient }: { notifyClient: string }): Told =>
   async (reports) => {
-    const jobs = reports.filter(({ tag }) => tag === NOTIFICATION_TAG).map(jobOf)
+    const jobs = reports
+      .filter(({ tag, publisher }) => tag === NOTIFICATION_TAG && publisher === notifyClient)
+      .map(jobOf)
     if (jobs.length > 0) await stores.jobQueue.add(jobs)
   }
 

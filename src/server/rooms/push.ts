@@ -12,6 +12,7 @@ import { toHex } from '../../protocol/bytes.ts'
 import { createDeliver } from '../../push/deliveries.ts'
 import { type Connected, createConnected } from '../../push/delivery/connected.ts'
 import { createKnownClients, type KnownClients } from '../../push/delivery/known-clients.ts'
+import { createPayment } from '../../push/delivery/payment.ts'
 import { createProviders, type Providers } from '../../push/delivery/providers.ts'
 import { recoverDead } from '../../push/delivery/recovery.ts'
 import { additionsFor, createRelayWakes, type RelayWakes } from '../../push/delivery/relay-wakes.ts'
@@ -56,6 +57,7 @@ export const buildPushLink = (context: RoomContext): PushLink => {
   const { stores, budgets, clock, log, metrics: meter, randomBytes, owned } = context
   const { push: store } = stores
   const known = owned.use(createKnownClients({ store, clock }))
+  const pay = createPayment({ ...budgets, clock, meter })
   let processId: string | undefined
   const connected = owned.use(
     createConnected({
@@ -66,12 +68,14 @@ export const buildPushLink = (context: RoomContext): PushLink => {
       },
       async push(clientId, messages) {
         const client = (await known.among([clientId])).get(clientId)
+        if (!client) return
         const now = clock.now()
-        if (client) await store.add(additionsFor(client, messages, now), { limit: PUSH_LIMITS.messages, now })
+        const additions = additionsFor(client, await pay(messages, client.devices.length), now)
+        if (additions.length > 0) await store.add(additions, { limit: PUSH_LIMITS.messages, now })
       },
     }),
   )
-  const wakes = createRelayWakes({ store, known, connected, state: budgets.state, clock, meter })
+  const wakes = createRelayWakes({ store, known, connected, pay, clock })
   return { wakes, connected, known, processId: () => processId }
 }
 
