@@ -26,6 +26,29 @@ export interface KnownClients extends Disposable {
   onChange(listener: (clientId: string) => void): void
 }
 
+/** Whether any client has a device. */
+const createAny = (store: Pick<PushStore, 'hasDevices'>, clock: Clock) => {
+  const unknown = { has: true, goodUntil: 0 }
+  let known = unknown
+  /** Grows with every change, so that what was read before it is not relied upon. */
+  let revision = 0
+  return {
+    isKnownEmpty: () => !known.has && clock.now() < known.goodUntil,
+    async has(): Promise<boolean> {
+      const now = clock.now()
+      if (now < known.goodUntil) return known.has
+      const readAt = revision
+      const has = await store.hasDevices(now)
+      if (revision === readAt) known = { has, goodUntil: now + CACHE_TTL_MS }
+      return has
+    },
+    forget(): void {
+      revision++
+      known = unknown
+    },
+  }
+}
+
 export const createKnownClients = ({
   store,
   clock,
@@ -33,7 +56,7 @@ export const createKnownClients = ({
   store: Pick<PushStore, 'hasDevices' | 'devices' | 'connections' | 'onDevices'>
   clock: Clock
 }): KnownClients => {
-  let any = { hasAny: true, goodUntil: 0 }
+  const any = createAny(store, clock)
   const cached = createBoundedMap<KnownClient & { goodUntil: number }>(MAX_CACHED.with)
   /** Until when it is known that a client has none. */
   const without = createBoundedMap<number>(MAX_CACHED.without)
@@ -43,20 +66,11 @@ export const createKnownClients = ({
 
   const listening = store.onDevices((clientId) => {
     revision++
-    any = { hasAny: true, goodUntil: 0 }
+    any.forget()
     cached.remove(clientId)
     without.remove(clientId)
     for (const listener of listeners) listener(clientId)
   })
-
-  const hasAny = async (): Promise<boolean> => {
-    const now = clock.now()
-    if (now < any.goodUntil) return any.hasAny
-    const readAt = revision
-    const found = await store.hasDevices(now)
-    if (revision === readAt) any = { hasAny: found, goodUntil: now + CACHE_TTL_MS }
-    return found
-  }
 
   const read = async (clientIds: readonly string[], now: number): Promise<Map<string, KnownClient>> => {
     const readAt = revision
@@ -76,11 +90,11 @@ export const createKnownClients = ({
   }
 
   return {
-    isEmpty: () => !any.hasAny && clock.now() < any.goodUntil,
+    isEmpty: any.isKnownEmpty,
     isWithout: (clientId, now) => (without.get(clientId) ?? 0) > now,
     async among(clientIds) {
       const found = new Map<string, KnownClient>()
-      if (!(await hasAny())) return found
+      if (!(await any.has())) return found
       const now = clock.now()
       const unknown: string[] = []
       for (const clientId of new Set(clientIds)) {
