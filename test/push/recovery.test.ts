@@ -14,7 +14,7 @@ const WALLET = client('wallet')
 const OF = topic('of the wallet')
 const QUEUE = { projectId: 'p', provider: 'fcm' } as const
 
-it('pushes what was held, although more that is newer was handed over', async () => {
+it('pushes what was held, although more that is newer was handed over, and nothing that must not wake', async () => {
   await using owned = createReleaseStack()
   const stores = owned.use(await lmdb.open())
   const { push: store, relay: mailboxes } = stores
@@ -27,12 +27,13 @@ it('pushes what was held, although more that is newer was handed over', async ()
   await store.register(WALLET, device, { now, devices: 8 })
   await mailboxes.subscribe(WALLET, [OF], { now })
   await store.alive('died', now)
-  await store.connected({ clientId: WALLET, processId: 'died', since: now, silent: [] })
   const all = Array.from({ length: 12 }, (_, at) =>
     message(OF, `m${at}`, { publishedAt: now + at, expiresAt: now + 10 * MINUTE }),
   )
   await mailboxes.publish(all)
-  const [held, ...others] = all.map(({ id }) => id)
+  const [held, quiet = '', ...others] = all.map(({ id }) => id)
+  await store.connected({ clientId: WALLET, processId: 'died', since: now, silent: [] })
+  await store.silence({ clientId: WALLET, processId: 'died' }, quiet)
   const waits = { clientId: WALLET, deviceId: 'd', ...QUEUE }
   await store.finish(
     { ...waits, at: now, createdAt: now, takenUntil: 0, attempts: 0, messages: [], more: 0 },

@@ -214,5 +214,5 @@ describe.each([
       expect(lost.map(({ nth }) => `message ${nth} of wallet ${nth % wallets.length}`)).toEqual([])
     }, DRAIN_MS)
     expect(Math.max(0, ...ledger.surplus.values())).toBeLessThanOrEqual(KILLS)
-  }, 1_800_000)
+  }, 7_200_000)
 })

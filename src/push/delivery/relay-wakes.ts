@@ -105,22 +105,39 @@ const addOpen = (
 
 const NOBODY: KnownClient = { devices: [], connections: [] }
 
-const write = async (deps: WakesDeps, candidates: readonly Candidate[]): Promise<void> => {
-  const { store, known, connected, pay, clock } = deps
-  const clients = await known.among(candidates.map(({ clientId }) => clientId))
-  if (clients.size === 0) return
-  const now = clock.now()
+const byClientOf = (candidates: readonly Candidate[]): Map<string, PaidMessage[]> => {
   const byClient = new Map<string, PaidMessage[]>()
-  const silences: Promise<void>[] = []
-  for (const { clientId, paid, isSilent } of candidates) {
-    const client = clients.get(clientId)
-    if (client && isSilent)
-      for (const { processId } of client.connections)
-        silences.push(store.silence({ clientId, processId }, paid.message.id))
-    else if (client) byClient.set(clientId, [...(byClient.get(clientId) ?? []), paid])
+  for (const { clientId, paid } of candidates) {
+    const known = byClient.get(clientId)
+    if (known) known.push(paid)
+    else byClient.set(clientId, [paid])
   }
+  return byClient
+}
+
+/** Has the processes to which their clients are connected know of messages that must not wake. */
+const silence = async (
+  { store, pay }: WakesDeps,
+  candidates: readonly Candidate[],
+  clients: ReadonlyMap<string, KnownClient>,
+): Promise<void> => {
+  const one = async (clientId: string, messages: readonly PaidMessage[]) => {
+    const { connections } = clients.get(clientId) ?? NOBODY
+    if (connections.length === 0) return
+    for (const { id } of await pay(messages, 1))
+      for (const { processId } of connections) await store.silence({ clientId, processId }, id)
+  }
+  await Promise.all([...byClientOf(candidates)].map(([clientId, messages]) => one(clientId, messages)))
+}
+
+const wake = async (
+  { store, connected, pay, clock }: WakesDeps,
+  candidates: readonly Candidate[],
+  clients: ReadonlyMap<string, KnownClient>,
+): Promise<void> => {
+  const now = clock.now()
   const additions = await Promise.all(
-    [...byClient].map(async ([clientId, messages]) => {
+    [...byClientOf(candidates)].map(async ([clientId, messages]) => {
       const client = clients.get(clientId) ?? NOBODY
       const isHere = connected.isConnected(clientId)
       const at = isHere || client.connections.length > 0 ? now + ACKNOWLEDGE_WITHIN_MS : now
@@ -128,7 +145,16 @@ const write = async (deps: WakesDeps, candidates: readonly Candidate[]): Promise
     }),
   )
   const all = additions.flat()
-  await Promise.all([all.length > 0 && store.add(all, { limit: PUSH_LIMITS.messages, now }), ...silences])
+  if (all.length > 0) await store.add(all, { limit: PUSH_LIMITS.messages, now })
+}
+
+const write = async (deps: WakesDeps, candidates: readonly Candidate[]): Promise<void> => {
+  const clients = await deps.known.among(candidates.map(({ clientId }) => clientId))
+  if (clients.size === 0) return
+  const waking: Candidate[] = []
+  const silent: Candidate[] = []
+  for (const one of candidates) if (clients.has(one.clientId)) (one.isSilent ? silent : waking).push(one)
+  await Promise.all([wake(deps, waking, clients), silence(deps, silent, clients)])
 }
 
 export const createRelayWakes = (deps: WakesDeps): RelayWakes => {
