@@ -126,14 +126,17 @@ describe('the service worker in Chromium', () => {
       await worker.push(push.web.pushes[1]?.text ?? '')
       await eventually(async () => expect(await shown()).toMatchObject([{}, { title: 'A long one' }]))
 
+      // Nothing that could be read: something is shown.
+      await worker.push('no JSON')
+      const fallback = { title: 'You have new notifications', body: 'Open to view', tag: 'belfry' }
+      await eventually(async () => expect(await shown()).toMatchObject([{}, {}, fallback]))
+
       // Not the app's: something is shown, because browsers demand it, and nothing of what it says.
       const forged = notification('n3', 'Forged', 'by somebody', generateSigningKey())
       await worker.push(
         JSON.stringify({ v: 1, messages: [{ topic, id: 'x', tag: 4002, message: forged }], more: 0 }),
       )
-      await eventually(async () =>
-        expect(JSON.stringify(await shown())).toContain('You have new notifications'),
-      )
+      await eventually(async () => expect(await shown()).toMatchObject([{}, {}, fallback, fallback]))
       expect(JSON.stringify(await shown())).not.toContain('Forged')
     },
     SLOW,

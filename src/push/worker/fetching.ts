@@ -4,6 +4,8 @@ import type { WorkerRelay } from './database.ts'
 import { sha256Hex, signerOf } from './signatures.ts'
 
 const TOKEN_LIFE_S = 300
+/** Browsers end a worker that shows nothing for half a minute. */
+const FETCH_TIMEOUT_MS = 10_000
 
 /** The token by which a relay client says who it is. */
 const tokenFor = async ({ url, clientSeed }: WorkerRelay): Promise<string> => {
@@ -33,6 +35,7 @@ export const fetchMessages = async (
   })
   const answer = await fetch(`${relay.url}/rpc?${query}`, {
     method: 'POST',
+    signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({
       id: Date.now(),

@@ -110,7 +110,10 @@ export const startPushWorker = (self: object, options: PushWorkerOptions = {}): 
 
   const show = async (data: unknown): Promise<void> => {
     const { messages, more } = carriedIn(data)
-    const opened = await openAll(await withTexts(messages, more))
+    // Also where IndexedDB cannot be used something is shown.
+    const opened = await withTexts(messages, more)
+      .then(openAll)
+      .catch(() => [])
     if (opened.length === 0)
       return scope.registration.showNotification(fallback.title, { body: fallback.body ?? '', tag: 'belfry' })
     for (const one of opened) {
