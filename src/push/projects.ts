@@ -15,10 +15,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { PUSH_LIMITS } from './limits.ts'
 import { ApnsCredentials } from './providers/apns.ts'
 import { FcmCredentials } from './providers/fcm.ts'
-import type { ProviderName, PushProject, PushStore } from './store.ts'
-
-/** The project of a server with one tenant. */
-export const DEFAULT_PROJECT = 'default'
+import { DEFAULT_PROJECT, type ProviderName, type PushProject, type PushStore } from './store.ts'
 
 export const Credentials = z.discriminatedUnion('provider', [
   z.object({ provider: z.literal('apns'), apns: ApnsCredentials }),

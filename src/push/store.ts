@@ -12,6 +12,9 @@
 export const PROVIDER_NAMES = ['apns', 'fcm', 'webpush', 'unifiedpush', 'noop'] as const
 export type ProviderName = (typeof PROVIDER_NAMES)[number]
 
+/** The project of a server with one tenant. It is there also where it has no row, because it needs no settings. */
+export const DEFAULT_PROJECT = 'default'
+
 /** Where a device is reached. */
 export type Address =
   | { provider: 'apns'; token: string; isSandbox: boolean }
@@ -226,6 +229,7 @@ export interface ProjectStore {
     change: (project: PushProject | undefined) => PushProject | undefined,
     bounds: { limit: number; now: number },
   ): Promise<PushProject | undefined>
+  /** Its devices are no more counted or listed; they end by themselves. False where there is none. */
   removeProject(id: string): Promise<boolean>
   /** The server's VAPID key, sealed; `fresh` where there is none. */
   vapidKey(fresh: string): Promise<string>

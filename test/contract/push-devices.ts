@@ -148,6 +148,7 @@ export const pushDevicesContract = (engine: Engine): void => {
 
     it('forgets a registration at its end, and knows when there is none at all', async () => {
       expect(await store().hasDevices(now)).toBe(false)
+      for (const id of ['p', 'default']) await register(id, device('a', { projectId: id, address: fcm(id) }))
       await store().changeProject('p', () => ({ id: 'p', createdAt: now, isOpen: true, credentials: {} }), {
         limit: 10,
         now,
@@ -157,7 +158,17 @@ export const pushDevicesContract = (engine: Engine): void => {
       expect(await idsOf('one', expiresAt)).toEqual([])
       expect(await store().countDevices('p', expiresAt + 1)).toBe(0)
       expect(await store().hasDevices(expiresAt + 1)).toBe(false)
-      expect(await store().sweep(expiresAt + 1, 10)).toBe(1)
+      // Also of the project that is there without a row.
+      expect(await store().sweep(expiresAt + 1, 10)).toBe(3)
+      expect(await entries()).toMatchObject({ registered: 0 })
+    })
+
+    it('counts and lists none of a project that was removed', async () => {
+      const project = () => ({ id: 'p', createdAt: now, isOpen: true, credentials: {} })
+      await store().changeProject('p', project, { limit: 10, now })
+      for (const id of ['a', 'b']) await register('one', device(id))
+      expect(await store().removeProject('p')).toBe(true)
+      expect(await store().countDevices('p', now)).toBe(0)
       expect(await entries()).toMatchObject({ registered: 0 })
     })
 

@@ -253,3 +253,15 @@ export const sweepDevices = async (
   await kv.commit([{ partition: set.name.partition, writes: over.map((entry) => set.remove(entry)) }], now)
   return over.length
 }
+
+const FORGET_PAGE = 1_000
+
+/** Removes the entries of all devices of a project that goes. */
+export const forgetDevices = async (kv: Kv, projectId: string): Promise<void> => {
+  const set = registered.in(ofProject(projectId))
+  for (;;) {
+    const [page] = await read(kv, [set.keys({ limit: FORGET_PAGE })])
+    if (page.length === 0) return
+    await kv.commit([{ partition: set.name.partition, writes: page.map((entry) => set.remove(entry)) }], 0)
+  }
+}
