@@ -11,6 +11,7 @@ import { benchFleet } from './fleet.ts'
 import { benchMemory } from './memory.ts'
 import { benchNotify } from './notify.ts'
 import { benchPrimitives } from './primitives.ts'
+import { benchPush } from './push.ts'
 import { benchRelay } from './relay.ts'
 import { benchRelayLoad } from './relay-load.ts'
 import { benchRequests } from './requests.ts'
@@ -24,6 +25,7 @@ const sections: Record<string, () => Row[] | Promise<Row[]>> = {
   notify: benchNotify,
   broadcast: benchBroadcast,
   requests: benchRequests,
+  push: benchPush,
   memory: benchMemory,
   restart: benchRestart,
   fleet: benchFleet,

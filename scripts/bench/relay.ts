@@ -1,6 +1,7 @@
 /** The relay alone: publish → deliver. */
 import { randomBytes } from 'node:crypto'
 import { WebSocketServer } from 'ws'
+import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { alternate, median, ratio, startBoth } from './engines.ts'
 import { connectPeer, type Peer } from './peer.ts'
 import { count, ms, percentile, type Row } from './table.ts'
@@ -9,8 +10,14 @@ import { count, ms, percentile, type Row } from './table.ts'
 const ROUNDS = 3
 const PAYLOAD = 'x'.repeat(1200)
 
-/** Messages of 1.2 kB on one topic, `inFlight` publishes at once. */
-export const measure = async (wsUrl: string, subscribers: number, messages: number, inFlight: number) => {
+/** Messages of 1.2 kB on one topic, `inFlight` publishes at once. `enrol` is done for each subscriber, by its client id. */
+export const measure = async (
+  wsUrl: string,
+  subscribers: number,
+  messages: number,
+  inFlight: number,
+  enrol: (did: string) => Promise<void> = async () => {},
+) => {
   const topic = randomBytes(32).toString('hex')
   const sentAt = new Map<string, number>()
   const latencies: number[] = []
@@ -18,11 +25,14 @@ export const measure = async (wsUrl: string, subscribers: number, messages: numb
   let arrived = () => {}
   const peers: Peer[] = []
   for (let i = 0; i < subscribers; i++) {
-    const peer = await connectPeer(wsUrl, (message) => {
+    const key = generateSigningKey()
+    await enrol(key.did)
+    const take = (message: string) => {
       delivered += 1
       latencies.push(performance.now() - (sentAt.get(message) ?? Number.NaN))
       if (delivered === subscribers * messages) arrived()
-    })
+    }
+    const peer = await connectPeer(wsUrl, take, key)
     await peer.request('irn_subscribe', { topic })
     peers.push(peer)
   }

@@ -16,6 +16,8 @@
  * | account export, erase   | all that is kept about one account            | yes                    |
  * | usage                   | who holds how much of the store               | yes                    |
  * | topic show, topic clear | one topic of the relay                        | yes                    |
+ * | push …                  | push: projects, credentials, a push to try    | yes                    |
+ * | doctor                  | shows credentials to their providers          | yes                    |
  * | check                   | shows the configuration                       |                        |
  * | demo                    | the whole story, on servers of its own        |                        |
  *
@@ -33,6 +35,7 @@ import { check } from './commands/check.ts'
 import { keys } from './commands/keys.ts'
 import { notify } from './commands/notify.ts'
 import { projectCommand } from './commands/project.ts'
+import { doctor, push } from './commands/push.ts'
 import { reseal } from './commands/reseal.ts'
 import { rotate } from './commands/rotate.ts'
 import { serve } from './commands/serve.ts'
@@ -57,6 +60,8 @@ const main = defineCommand({
     reseal,
     usage,
     topic,
+    push,
+    doctor,
     check,
     migrate: () => import('./commands/migrate.ts').then(({ migrate }) => migrate),
     backup: () => import('./commands/backup.ts').then(({ backup }) => backup),

@@ -10,21 +10,23 @@ import { redisUrlFrom } from '../../server/config/config.ts'
 import { embeddedWorld } from '../demo/embedded.ts'
 import { fleetWorld } from '../demo/fleet.ts'
 import { createPage } from '../demo/page.ts'
+import { runPushStory } from '../demo/push.ts'
 import { runStory } from '../demo/story.ts'
 import type { MakeWorld } from '../demo/world.ts'
 import { readTyped, UsageError } from '../flags.ts'
 
-/** Rejects when something does not happen as told, or when the signal ends it; everything is released by then. */
+/** Without a world it is the story of push. Rejects when something does not happen as told, or when the signal ends it; everything is released by then. */
 const runDemo = async (
-  makeWorld: MakeWorld,
+  makeWorld: MakeWorld | undefined,
   print: (line: string) => void,
   signal: AbortSignal,
 ): Promise<void> => {
   const page = createPage(print, signal)
   {
     await using owned = createReleaseStack()
-    const world = await makeWorld({ owned, page, signal })
-    await runStory(world, { owned, page, signal })
+    const deps = { owned, page, signal }
+    if (makeWorld) await runStory(await makeWorld(deps), deps)
+    else await runPushStory(deps)
   }
   print('')
   print(`All of it worked, in ${(page.elapsed() / 1000).toFixed(1)} s.`)
@@ -37,6 +39,7 @@ const flags = {
     type: 'boolean',
     description: 'With two relays and two notify servers on Redis, some of them killed on the way',
   },
+  push: { type: 'boolean', description: 'The story of a locked phone that is woken' },
   url: {
     type: 'positional',
     required: false,
@@ -54,7 +57,8 @@ export const demo = defineCommand({
     )
     const { on, rest } = readTyped(words, flags)
     if (rest.length > 0 && !on.has('redis')) throw new UsageError('A URL is for --redis')
-    const makeWorld = on.has('redis') ? fleetWorld(redisUrlFrom(rest[0])) : embeddedWorld
+    const world = on.has('redis') ? fleetWorld(redisUrlFrom(rest[0])) : embeddedWorld
+    const makeWorld = on.has('push') ? undefined : world
 
     const interruption = new AbortController()
     const interrupt = (name: (typeof SIGNALS)[number]) => {
