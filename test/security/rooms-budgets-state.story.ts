@@ -197,7 +197,7 @@ it('a batch is paid for by item and by signature, before they are looked at', as
   await using world = await startWorld({
     config: {
       rooms: ['keys', 'contacts'],
-      budgets: { ...DEFAULT_BUDGETS, work: { burst: 170, seconds: 3_600 } },
+      budgets: { ...DEFAULT_BUDGETS, work: { burst: 90, seconds: 3_600 } },
     },
   })
   const signature = { r: `0x${'11'.repeat(32)}`, s: `0x${'11'.repeat(32)}`, v: 27 }
