@@ -134,7 +134,8 @@ const createLedger = () => {
   }
 }
 
-describe.each([
+// Beside each other: most of their time they wait for leases of servers that died.
+describe.concurrent.each([
   ['the embedded store', 1],
   ['two processes on Redis', 2],
 ])('a storm of pushes on %s', (_, count) => {
