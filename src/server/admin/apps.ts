@@ -19,7 +19,6 @@ import { checked } from '../../platform/validate.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Projects } from './default-project.ts'
 import { page } from './page.ts'
-import { typeNamed } from './type-by-name.ts'
 
 export interface AdminAppsDeps {
   apps: Apps
@@ -94,14 +93,13 @@ export const adminApps = (room: () => AdminAppsDeps): Hono => {
     const found = await apps.byDomain(domain)
     if (!found) throw new ProtocolError('unknown_app', domain)
     const { projectId } = found.record
-    const type = typeNamed(found.record, notification.type)
     const answer: Omit<NotifyOutcome, 'notifications'> = { sent: [], failed: [], not_found: [] }
     // One id for all parts, so that it is one notification; ours when the caller has none.
     const id = notificationId ?? globalThis.crypto.randomUUID()
     for (let at = 0; at < accounts.length; at += ACCOUNTS_BATCH_SIZE) {
       const part = accounts.slice(at, at + ACCOUNTS_BATCH_SIZE)
       const message = checked(NotifyV0, {
-        notification: { ...notification, type },
+        notification,
         accounts: part,
         notification_id: id,
       })
