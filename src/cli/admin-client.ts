@@ -1,32 +1,36 @@
 /** The running server, as the command line reaches it: over its admin routes, with the token of the data directory. */
-import type { ArgsDef } from 'citty'
 import * as z from 'zod'
 import { fetchJson } from '../platform/net/fetch-json.ts'
 import { systemClock } from '../platform/runtime/clock.ts'
 import { withoutTrailingSlashes } from '../protocol/urls.ts'
 import { commandLineAccess } from '../server/config/config.ts'
 import { readAdminAccess } from '../server/config/data-dir.ts'
-import { type Typed, UsageError } from './flags.ts'
+import { type Args, type Typed, UsageError } from './command.ts'
+import { CommandFailure } from './command-failure.ts'
 
-/** The command could not be done: exit code 1, the sentence on stderr. */
-export class CommandFailure extends Error {
-  override readonly name = 'CommandFailure'
-}
+const group = 'The server that is asked:'
+
+/** The flag of every command that prints something. */
+export const JSON_FLAG = {
+  json: { type: 'boolean', description: 'Print JSON and nothing else' },
+} as const satisfies Args
 
 export const ACCESS_FLAGS = {
+  ...JSON_FLAG,
   data: {
     type: 'string',
     valueHint: 'DIR',
     description: 'Data directory of the running server [BELFRY_DATA; ./belfry-data]',
+    group,
   },
   server: {
     type: 'string',
     valueHint: 'URL',
     description: 'The server, when it runs elsewhere [BELFRY_SERVER]',
+    group,
   },
-  token: { type: 'string', valueHint: 'TEXT', description: 'Its admin token [BELFRY_ADMIN_TOKEN]' },
-  json: { type: 'boolean', description: 'Print JSON and nothing else' },
-} as const satisfies ArgsDef
+  token: { type: 'string', valueHint: 'TEXT', description: 'Its admin token [BELFRY_ADMIN_TOKEN]', group },
+} as const satisfies Args
 
 export type Ask = <S extends z.ZodType>(
   answer: S,
@@ -53,7 +57,7 @@ export const serverOf = ({ one }: Pick<Typed, 'one'>): { url: string; token: str
   return { url: withoutTrailingSlashes(url), token }
 }
 
-export const createAsk = (typed: Typed): Ask => {
+export const createAsk = (typed: Pick<Typed, 'one'>): Ask => {
   const { url, token } = serverOf(typed)
   return async (answer, method, path, body) => {
     const { status, body: said } = await fetchJson({ clock: systemClock, fetch }, url + path, {

@@ -1,7 +1,6 @@
-import { type ArgsDef, defineCommand } from 'citty'
 import * as z from 'zod'
 import { ACCESS_FLAGS, allPages, createAsk, print, printJson } from '../admin-client.ts'
-import { readTyped, UsageError } from '../flags.ts'
+import { type Args, defineCommand, defineGroup, UsageError } from '../command.ts'
 
 const addFlags = {
   domain: { type: 'positional', required: true, description: 'Domain of the app, as wallets name it' },
@@ -21,7 +20,7 @@ const addFlags = {
   },
   listed: { type: 'boolean', description: 'Show it to wallets that ask for a list of apps' },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 /** `Name: description`, or only the name. */
 const typeFrom = (text: string): { name: string; description: string } => {
@@ -41,10 +40,10 @@ const addedApp = z.object({
 })
 
 const add = defineCommand({
-  meta: { name: 'add', description: 'Declare an app, or change what it says about itself' },
+  name: 'add',
+  description: 'Declare an app, or change what it says about itself',
   args: addFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, addFlags)
+  async run(typed) {
     const { one, all, on, rest } = typed
     const [domain] = rest
     if (domain === undefined) throw new UsageError('Which domain?')
@@ -82,10 +81,10 @@ const shownApp = z.looseObject({
 const appsPage = z.object({ apps: z.array(shownApp), next: z.string().nullable() })
 
 const list = defineCommand({
-  meta: { name: 'list', description: 'The declared apps' },
+  name: 'list',
+  description: 'The declared apps',
   args: ACCESS_FLAGS,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, ACCESS_FLAGS)
+  async run(typed) {
     const ask = createAsk(typed)
     const apps = await allPages(async (after) => {
       const start = after === undefined ? '' : `&after=${encodeURIComponent(after)}`
@@ -101,7 +100,6 @@ const list = defineCommand({
   },
 })
 
-export const app = defineCommand({
-  meta: { name: 'app', description: 'Apps that wallets can subscribe to' },
-  subCommands: { add, list },
+export const app = defineGroup({
+  commands: [add, list],
 })

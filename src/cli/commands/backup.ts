@@ -2,12 +2,12 @@ import { createWriteStream } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { type ArgsDef, defineCommand } from 'citty'
 import { readAdminAccess } from '../../server/config/data-dir.ts'
 import { StartError } from '../../server/config/start-error.ts'
 import { backupBytes, checkBackup } from '../../storage/transfer/backup.ts'
-import { ACCESS_FLAGS, CommandFailure, print, serverOf } from '../admin-client.ts'
-import { readTyped, UsageError } from '../flags.ts'
+import { ACCESS_FLAGS, print, serverOf } from '../admin-client.ts'
+import { type Args, defineCommand, UsageError } from '../command.ts'
+import { CommandFailure } from '../command-failure.ts'
 import {
   openStore,
   STORE_LOCATION_HINT,
@@ -26,7 +26,7 @@ const flags = {
   },
   server: ACCESS_FLAGS.server,
   token: ACCESS_FLAGS.token,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 /** What a running server gives of its store. */
 const fromServer = async (server: { url: string; token: string }): Promise<Readable> => {
@@ -69,10 +69,8 @@ const fromStore = async (place: StoreLocation, file: string): Promise<number> =>
 }
 
 export const backup = defineCommand({
-  meta: { name: 'backup', description: 'Write everything that a store holds into a file' },
   args: flags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, flags)
+  async run(typed) {
     const { to: file, from, server } = typed.one
     if (file === undefined) throw new UsageError('--to is missing: the file')
     const done = (count: number, source: string, secret: string) =>

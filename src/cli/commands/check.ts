@@ -1,13 +1,12 @@
-import { type ArgsDef, defineCommand } from 'citty'
 import * as z from 'zod'
 import { defaultOf, readConfig, settingsTable } from '../../server/config/config.ts'
 import { writtenAddress } from '../../server/config/settings/address.ts'
 import { SETTING_NAMES, settingOf } from '../../server/config/settings.ts'
 import { print, printJson } from '../admin-client.ts'
-import { readTyped } from '../flags.ts'
+import { type Args, defineCommand } from '../command.ts'
 import { settingFlags } from './serve.ts'
 
-const flags: ArgsDef = {
+const flags: Args = {
   ...settingFlags,
   json: { type: 'boolean', description: 'Print JSON and nothing else' },
   markdown: { type: 'boolean', description: 'Print the table of all settings, as Markdown' },
@@ -29,13 +28,8 @@ const writtenRules = (value: unknown): string =>
     : String(value)
 
 export const check = defineCommand({
-  meta: {
-    name: 'check',
-    description: 'Show the configuration that serve would use, and where it comes from',
-  },
   args: flags,
-  run({ rawArgs }) {
-    const { one, on } = readTyped(rawArgs, flags)
+  run({ one, on }) {
     if (on.has('markdown')) return print(settingsTable())
     const { config, origins } = readConfig(one)
     const rows = SETTING_NAMES.map((name) => {

@@ -4,15 +4,14 @@
  * Ctrl-C.
  */
 import { constants } from 'node:os'
-import { type ArgsDef, defineCommand } from 'citty'
 import { createReleaseStack } from '../../platform/runtime/release-stack.ts'
 import { redisUrlFrom } from '../../server/config/config.ts'
+import { type Args, defineCommand } from '../command.ts'
 import { embeddedWorld } from '../demo/embedded.ts'
 import { fleetWorld } from '../demo/fleet.ts'
 import { createPage } from '../demo/page.ts'
 import { runStory } from '../demo/story.ts'
 import type { MakeWorld } from '../demo/world.ts'
-import { readTyped, UsageError } from '../flags.ts'
 
 /** Rejects when something does not happen as told, or when the signal ends it; everything is released by then. */
 const runDemo = async (
@@ -34,27 +33,18 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 const flags = {
   redis: {
-    type: 'boolean',
-    description: 'With two relays and two notify servers on Redis, some of them killed on the way',
+    type: 'optional',
+    valueHint: 'URL',
+    description:
+      'With two relays and two notify servers on an empty Redis, some of them killed on the way [REDIS_URL; one that is started for it]',
   },
-  url: {
-    type: 'positional',
-    required: false,
-    description: 'An empty Redis to use [REDIS_URL; one that is started for it]',
-  },
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 export const demo = defineCommand({
-  meta: { name: 'demo', description: 'The main story on one page, on servers of its own' },
   args: flags,
-  async run({ rawArgs }) {
-    // Node's parser knows no flag with a value that may be absent.
-    const words = rawArgs.flatMap((word) =>
-      word.startsWith('--redis=') ? ['--redis', word.slice('--redis='.length)] : [word],
-    )
-    const { on, rest } = readTyped(words, flags)
-    if (rest.length > 0 && !on.has('redis')) throw new UsageError('A URL is for --redis')
-    const makeWorld = on.has('redis') ? fleetWorld(redisUrlFrom(rest[0])) : embeddedWorld
+  async run({ on, one }) {
+    const isFleet = on.has('redis') || one.redis !== undefined
+    const makeWorld = isFleet ? fleetWorld(redisUrlFrom(one.redis)) : embeddedWorld
 
     const interruption = new AbortController()
     const interrupt = (name: (typeof SIGNALS)[number]) => {

@@ -1,8 +1,8 @@
-import { type ArgsDef, defineCommand } from 'citty'
 import { migrate as run, TransferFailure } from '../../storage/transfer/migration.ts'
 import { countOf } from '../../storage/transfer/sum.ts'
-import { CommandFailure, print } from '../admin-client.ts'
-import { readTyped } from '../flags.ts'
+import { print } from '../admin-client.ts'
+import { type Args, defineCommand } from '../command.ts'
+import { CommandFailure } from '../command-failure.ts'
 import { createProgress } from '../progress.ts'
 import { openStore, parseStoreLocation, STORE_LOCATION_HINT, secretOf } from '../store-location.ts'
 
@@ -17,7 +17,7 @@ const flags = {
     valueHint: STORE_LOCATION_HINT,
     description: 'An empty store, or one that this command began to fill',
   },
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 /** What a transfer refuses is a sentence, not a defect. */
 export const asFailure = (error: unknown): never => {
@@ -26,10 +26,8 @@ export const asFailure = (error: unknown): never => {
 }
 
 export const migrate = defineCommand({
-  meta: { name: 'migrate', description: 'Copy everything from one store to another; again, to go on' },
   args: flags,
-  async run({ rawArgs }) {
-    const { one } = readTyped(rawArgs, flags)
+  async run({ one }) {
     const [from, to] = [parseStoreLocation('from', one.from), parseStoreLocation('to', one.to)]
     if (from.name === to.name) throw new CommandFailure('--from and --to are the same store.')
     const source = await openStore(from, 'source')

@@ -1,8 +1,7 @@
-import { type ArgsDef, defineCommand } from 'citty'
 import { restore as run } from '../../storage/transfer/restore.ts'
 import { countOf } from '../../storage/transfer/sum.ts'
 import { print } from '../admin-client.ts'
-import { readTyped, UsageError } from '../flags.ts'
+import { type Args, defineCommand, UsageError } from '../command.ts'
 import { createProgress } from '../progress.ts'
 import { openStore, STORE_LOCATION_HINT, storeLocationOr } from '../store-location.ts'
 import { asFailure } from './migrate.ts'
@@ -14,13 +13,11 @@ const flags = {
     valueHint: STORE_LOCATION_HINT,
     description: 'An empty store [REDIS_URL, or the one in BELFRY_DATA]',
   },
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 export const restore = defineCommand({
-  meta: { name: 'restore', description: 'Put a backup into an empty store' },
   args: flags,
-  async run({ rawArgs }) {
-    const { one } = readTyped(rawArgs, flags)
+  async run({ one }) {
     const { from: file } = one
     if (file === undefined) throw new UsageError('--from is missing: the file')
     const to = storeLocationOr('to', one.to)
