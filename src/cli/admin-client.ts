@@ -41,17 +41,27 @@ export type Ask = <S extends z.ZodType>(
 
 const failed = z.object({ error: z.string() })
 
+const nothingRuns = (data: string): CommandFailure =>
+  new CommandFailure(
+    `No server is running on the data directory ${data}. Start one with: belfry serve, or say where it is with --data, or --server and --token.`,
+  )
+
+/** Where the server that is meant is reached, for what anybody may ask it. */
+export const urlOf = ({ one }: Pick<Typed, 'one'>): string => {
+  const { data, url: given } = commandLineAccess(one)
+  const url = given ?? readAdminAccess(data)?.url
+  if (url === undefined) throw nothingRuns(data)
+  if (!URL.canParse(url)) throw new UsageError(`--server must be a URL, not ${JSON.stringify(url)}`)
+  return withoutTrailingSlashes(url)
+}
+
 /** The server that is meant, and its token. */
 export const serverOf = ({ one }: Pick<Typed, 'one'>): { url: string; token: string } => {
   const given = commandLineAccess(one)
   const local = given.url !== undefined && given.token !== undefined ? undefined : readAdminAccess(given.data)
   const url = given.url ?? local?.url
   const token = given.token ?? local?.token
-  if (url === undefined) {
-    throw new CommandFailure(
-      `No server is running on the data directory ${given.data}. Start one with: belfry serve, or say where it is with --data, or --server and --token.`,
-    )
-  }
+  if (url === undefined) throw nothingRuns(given.data)
   if (!URL.canParse(url)) throw new UsageError(`--server must be a URL, not ${JSON.stringify(url)}`)
   if (token === undefined) throw new UsageError('--server needs --token or BELFRY_ADMIN_TOKEN')
   return { url: withoutTrailingSlashes(url), token }

@@ -48,6 +48,11 @@ const COMMANDS: Record<string, Listed[]> = {
       load: () => import('./commands/app.ts').then(({ app }) => app),
     },
     {
+      name: 'listen',
+      description: 'Subscribe to an app with a key of its own, and print what comes',
+      load: () => import('./commands/listen.ts').then(({ listen }) => listen),
+    },
+    {
       name: 'notify',
       description: 'Send a notification',
       load: () => import('./commands/notify.ts').then(({ notify }) => notify),

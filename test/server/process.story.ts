@@ -54,10 +54,10 @@ describe('belfry serve', () => {
     expect(first.output()).toContain('for the first time')
     expect(first.output()).toMatch(/project id {6}[0-9a-f]{32}/)
     // Nobody looks at a terminal: what is kept of stderr holds no secret, and says which command prints it.
-    expect(first.output()).toMatch(/project secret {2}printed by the command below/)
+    expect(first.output()).toMatch(/project secret {2}printed by the first command below/)
     expect(first.output()).not.toMatch(/[\w-]{43}/)
-    expect(first.output()).toContain('npx belfry app add')
-    expect(first.output()).toContain('npx belfry app add')
+    for (const words of ['app add', 'listen', 'notify'])
+      expect(first.output()).toContain(`npx belfry ${words} `)
     expect(await first.end('SIGTERM')).toBe(0)
 
     await using second = await startServerProcess(dir)
