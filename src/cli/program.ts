@@ -48,6 +48,11 @@ const COMMANDS: Record<string, Listed[]> = {
       load: () => import('./commands/app.ts').then(({ app }) => app),
     },
     {
+      name: 'subscribers',
+      description: 'Who is subscribed to an app, and to which types; a page',
+      load: () => import('./commands/subscribers.ts').then(({ subscribers }) => subscribers),
+    },
+    {
       name: 'listen',
       description: 'Subscribe to an app with a key of its own, and print what comes',
       load: () => import('./commands/listen.ts').then(({ listen }) => listen),

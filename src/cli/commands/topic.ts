@@ -1,8 +1,7 @@
-import { createInterface } from 'node:readline/promises'
 import * as z from 'zod'
 import { ACCESS_FLAGS, createAsk, print, printJson } from '../admin-client.ts'
 import { type Args, defineCommand, defineGroup, type Typed, UsageError } from '../command.ts'
-import { CommandFailure } from '../command-failure.ts'
+import { agreed, YES_FLAG } from '../confirm.ts'
 import { readableBytes } from '../usage.ts'
 
 const TOPIC = {
@@ -65,19 +64,9 @@ const clearFlags = {
   topic: TOPIC,
   publisher: { type: 'string', valueHint: 'DID', description: 'Only what this client published' },
   payer: { type: 'string', valueHint: 'NAME', description: 'Only what this payer of `topic show` keeps' },
-  yes: { type: 'boolean', description: 'Do not ask' },
+  ...YES_FLAG,
   ...ACCESS_FLAGS,
 } as const satisfies Args
-
-const agreed = async (question: string): Promise<boolean> => {
-  if (!process.stdin.isTTY) throw new CommandFailure('Say --yes: what is removed does not come back.')
-  const lines = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return /^y(es)?$/i.test((await lines.question(`${question} [y/N] `)).trim())
-  } finally {
-    lines.close()
-  }
-}
 
 const clear = defineCommand({
   name: 'clear',

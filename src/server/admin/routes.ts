@@ -23,7 +23,7 @@ import type { Publishing } from '../../notify/publish/service.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Transfer } from '../../storage/transfer/transfer.ts'
 import { type Accounts, adminAccounts } from './accounts.ts'
-import { adminApps } from './apps.ts'
+import { type AdminAppsDeps, adminApps } from './apps.ts'
 import { adminBackup } from './backup.ts'
 import { adminBroadcasts } from './broadcasts.ts'
 import type { Projects } from './default-project.ts'
@@ -38,6 +38,8 @@ export interface AdminDeps extends AdminRotationDeps {
   apps: Apps | undefined
   publishing: Publishing | undefined
   sent: Notifications | undefined
+  /** Subscribers of apps. */
+  subscribers: Pick<AdminAppsDeps, 'subscriberCount' | 'removeApp'> | undefined
   registry: KeyRegistry | undefined
   transfer: Transfer | undefined
   accounts?: Accounts | undefined
@@ -77,7 +79,10 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
   const parts = [
     adminProjects(() => ({ desk: apps().projects, projects: projects() })),
     adminAccounts(() => room(deps.accounts, 'notify')),
-    adminApps(() => ({ apps: apps(), projects: projects(), publishing: publishing() })),
+    adminApps(() => ({
+      ...room(deps.subscribers, 'notify'),
+      ...{ apps: apps(), projects: projects(), publishing: publishing() },
+    })),
     adminBroadcasts(() => ({ apps: apps(), publishing: publishing(), sent: room(deps.sent, 'notify') })),
     adminKeys(() => room(deps.registry, 'keys')),
     adminBackup(() => room(deps.transfer, 'storage')),

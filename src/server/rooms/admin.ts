@@ -39,6 +39,10 @@ export const buildAdmin = (
     apps: notify?.apps,
     publishing: notify?.publishing,
     sent: notify?.sent,
+    subscribers: notify && {
+      subscriberCount: (domain) => stores.notify.subscriberCount(domain),
+      removeApp: notify.removeApp,
+    },
     registry: keys?.registry,
     transfer: stores.transfer,
     accounts: notify && createAccounts({ ...stores, notify: notify.accountData, clock }),

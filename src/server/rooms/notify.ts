@@ -49,6 +49,7 @@ export interface NotifyRoom {
   projects: Projects
   vault: Vault
   accountData: AccountData
+  removeApp: NotifyServer['removeApp']
   routes: Hono
   /** What a relay in this process may tell. */
   ofRelay: InsideService
@@ -166,6 +167,7 @@ export const buildNotify = async (
       export: async (key) => (await started).accountData.export(key),
       erase: async (key) => (await started).accountData.erase(key),
     },
+    removeApp: async (domain) => (await started).removeApp(domain),
     isFirstStart: await untilAvailable(() => projects.create(projects.defaultId, 'default')),
     start(neighbours) {
       const parts = { store, jobQueue, vault, apps, serverKeys, webhooks, direct, limits }
