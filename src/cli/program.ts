@@ -31,9 +31,9 @@ const COMMANDS: Record<string, Listed[]> = {
       load: () => import('./commands/serve.ts').then(({ serve }) => serve),
     },
     {
-      name: 'check',
-      description: 'Show the configuration that serve would use, and where it comes from',
-      load: () => import('./commands/check.ts').then(({ check }) => check),
+      name: 'doctor',
+      description: 'Look for what is wrong with the settings, this machine, the server and what is around it',
+      load: () => import('./commands/doctor.ts').then(({ doctor }) => doctor),
     },
     {
       name: 'demo',

@@ -102,5 +102,5 @@ describe('what was mistyped', () => {
 
 it('a reader that goes away ends a command quietly, with 141', async () => {
   expect(await shell('belfry serve --help | true')).toEqual({ code: expect.any(Number), said: '' })
-  expect(await shell('(sleep 0.2; belfry check --markdown) | true')).toEqual({ code: 141, said: '' })
+  expect(await shell('(sleep 0.2; belfry doctor --markdown) | true')).toEqual({ code: 141, said: '' })
 })

@@ -20,6 +20,7 @@ import type { KeyRegistry } from '../../keys/service.ts'
 import type { Apps } from '../../notify/apps/apps.ts'
 import type { Notifications } from '../../notify/publish/notifications.ts'
 import type { Publishing } from '../../notify/publish/service.ts'
+import type { Webhooks } from '../../notify/webhooks/service.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Transfer } from '../../storage/transfer/transfer.ts'
 import { type Accounts, adminAccounts } from './accounts.ts'
@@ -38,6 +39,7 @@ export interface AdminDeps extends AdminRotationDeps {
   apps: Apps | undefined
   publishing: Publishing | undefined
   sent: Notifications | undefined
+  webhooks: Pick<Webhooks, 'list' | 'deadLetters'> | undefined
   /** Subscribers of apps. */
   subscribers: Pick<AdminAppsDeps, 'subscriberCount' | 'removeApp'> | undefined
   registry: KeyRegistry | undefined
@@ -77,7 +79,11 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
   const publishing = () => room(deps.publishing, 'notify')
 
   const parts = [
-    adminProjects(() => ({ desk: apps().projects, projects: projects() })),
+    adminProjects(() => ({
+      desk: apps().projects,
+      projects: projects(),
+      webhooks: room(deps.webhooks, 'notify'),
+    })),
     adminAccounts(() => room(deps.accounts, 'notify')),
     adminApps(() => ({
       ...room(deps.subscribers, 'notify'),

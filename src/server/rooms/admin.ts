@@ -39,6 +39,7 @@ export const buildAdmin = (
     apps: notify?.apps,
     publishing: notify?.publishing,
     sent: notify?.sent,
+    webhooks: notify?.webhooks,
     subscribers: notify && {
       subscriberCount: (domain) => stores.notify.subscriberCount(domain),
       removeApp: notify.removeApp,

@@ -21,7 +21,7 @@ import {
 } from '../../notify/server.ts'
 import type { AccountData } from '../../notify/subscriptions/export.ts'
 import { createWebhookCalls } from '../../notify/webhooks/calls.ts'
-import { createWebhooks } from '../../notify/webhooks/service.ts'
+import { createWebhooks, type Webhooks } from '../../notify/webhooks/service.ts'
 import { invariant } from '../../platform/invariant.ts'
 import { createHostGate } from '../../platform/net/host-gate.ts'
 import { addressRules } from '../../platform/net/public-address.ts'
@@ -46,6 +46,7 @@ export interface NotifyRoom {
   apps: Apps
   publishing: Publishing
   sent: Notifications
+  webhooks: Webhooks
   projects: Projects
   vault: Vault
   accountData: AccountData
@@ -161,7 +162,7 @@ export const buildNotify = async (
   routes.route('/', notifyRoutes(forDapps, { publicUrl: urls.publicUrl }))
 
   return {
-    ...{ apps, publishing, sent, projects, vault, routes },
+    ...{ apps, publishing, sent, webhooks, projects, vault, routes },
     ofRelay: { urls: link.webhooksInside, take: told },
     accountData: {
       export: async (key) => (await started).accountData.export(key),
