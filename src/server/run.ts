@@ -85,7 +85,7 @@ const compose = async (
   }
 }
 
-const runWith = async (config: Config, log: Log): Promise<void> => {
+const runWith = async (config: Config, { log, inWords }: { log: Log; inWords: boolean }): Promise<void> => {
   const metrics = createMetrics({ log })
   collectDefaultMetrics({ register: metrics.registry })
   const stopSignal = firstSignal(log)
@@ -109,7 +109,7 @@ const runWith = async (config: Config, log: Log): Promise<void> => {
   })
   if (isUp) {
     if (server.project?.isNew) process.stderr.write(welcome(server, config, process.stderr.isTTY))
-    process.stdout.write(readyLine(server, config, process.stdout.isTTY))
+    process.stdout.write(readyLine(server, config, inWords))
     log.info({ url: server.url, rooms: config.rooms }, 'Ready')
   }
   const lost = await Promise.race([aborted(stopSignal).then(() => undefined), server.lost])
@@ -117,11 +117,14 @@ const runWith = async (config: Config, log: Log): Promise<void> => {
   if (lost !== undefined) throw new StartError([`${lost}.`])
 }
 
-/** Resolves when the server has ended. Sets the exit code. */
-export const run = async (flags: Flags): Promise<void> => {
+/** Resolves when the server has ended. Sets the exit code. `isJson`: JSON on a terminal, too. */
+export const run = async (flags: Flags, { isJson = false } = {}): Promise<void> => {
   try {
     const { config } = readConfig(flags)
-    await runWith(config, createLog(config.logLevel, process.stderr.isTTY ? prettyLines() : undefined))
+    await runWith(config, {
+      log: createLog(config.logLevel, process.stderr.isTTY && !isJson ? prettyLines() : undefined),
+      inWords: process.stdout.isTTY && !isJson,
+    })
   } catch (error) {
     process.exitCode = 1
     if (!(error instanceof StartError)) throw error

@@ -55,6 +55,7 @@ describe('help', () => {
     for (const words of commands) {
       const { code, stdout } = await belfry(...words, '--help')
       expect({ words, code }).toEqual({ words, code: 0 })
+      expect({ words, stdout }).toMatchObject({ stdout: expect.stringContaining('  --json ') })
       expect(stdout).toMatch(new RegExp(`^Usage: belfry ${words.join(' ')} .*\\[options\\]\n`))
     }
     expect((await belfry('notify', '--help')).stdout).toContain(

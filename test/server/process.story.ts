@@ -67,6 +67,22 @@ describe('belfry serve', () => {
     expect(await second.end('SIGINT')).toBe(0)
   })
 
+  it('with --json says the same on a terminal as elsewhere', async () => {
+    const words = `${process.execPath} dist/cli/main.js serve --json --port 0 --metrics off --data ${dir}`
+    const terminal = spawn('script', ['-qfec', `exec ${words}`, '/dev/null'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let screen = ''
+    terminal.stdout.setEncoding('utf8').on('data', (text) => {
+      screen += text
+    })
+    await eventually(() => expect(screen).toMatch(/^\{"ready":true,.*\}\r?$/m))
+    expect(screen).toMatch(/^\{"level":"warn",/m)
+    const ended = new Promise((resolve) => terminal.once('close', resolve))
+    terminal.kill('SIGTERM')
+    await ended
+  })
+
   it('ends with 0 on SIGTERM, in the middle of work, and keeps what it acknowledged', async () => {
     await using server = await startServerProcess(dir)
     const token = adminToken()

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import { readAdminAccess } from '../../server/config/data-dir.ts'
 import { StartError } from '../../server/config/start-error.ts'
 import { backupBytes, checkBackup } from '../../storage/transfer/backup.ts'
-import { ACCESS_FLAGS, print, serverOf } from '../admin-client.ts'
+import { ACCESS_FLAGS, JSON_FLAG, print, printJson, serverOf } from '../admin-client.ts'
 import { type Args, defineCommand, UsageError } from '../command.ts'
 import { CommandFailure } from '../command-failure.ts'
 import {
@@ -24,6 +24,7 @@ const flags = {
     valueHint: STORE_LOCATION_HINT,
     description: 'The store [REDIS_URL, or the one in BELFRY_DATA]',
   },
+  ...JSON_FLAG,
   server: ACCESS_FLAGS.server,
   token: ACCESS_FLAGS.token,
 } as const satisfies Args
@@ -73,11 +74,13 @@ export const backup = defineCommand({
   async run(typed) {
     const { to: file, from, server } = typed.one
     if (file === undefined) throw new UsageError('--to is missing: the file')
-    const done = (count: number, source: string, secret: string) =>
+    const done = (records: number, source: string, secret: string) => {
+      if (typed.on.has('json')) return printJson({ records, source, file })
       print(
-        `${count} records of ${source} are in ${file}.`,
+        `${records} records of ${source} are in ${file}.`,
         `The secret is not among them: keep ${secret}, too. Without it they are of no use.`,
       )
+    }
     if (server !== undefined) {
       const running = serverOf(typed)
       return done(await write(file, await fromServer(running)), running.url, 'the one of that server')

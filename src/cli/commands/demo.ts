@@ -6,6 +6,7 @@
 import { constants } from 'node:os'
 import { createReleaseStack } from '../../platform/runtime/release-stack.ts'
 import { redisUrlFrom } from '../../server/config/config.ts'
+import { JSON_FLAG, print, printJson } from '../admin-client.ts'
 import { type Args, defineCommand } from '../command.ts'
 import { embeddedWorld } from '../demo/embedded.ts'
 import { fleetWorld } from '../demo/fleet.ts'
@@ -18,15 +19,14 @@ const runDemo = async (
   makeWorld: MakeWorld,
   print: (line: string) => void,
   signal: AbortSignal,
-): Promise<void> => {
+): Promise<number> => {
   const page = createPage(print, signal)
   {
     await using owned = createReleaseStack()
     const world = await makeWorld({ owned, page, signal })
     await runStory(world, { owned, page, signal })
   }
-  print('')
-  print(`All of it worked, in ${(page.elapsed() / 1000).toFixed(1)} s.`)
+  return page.elapsed()
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -38,11 +38,13 @@ const flags = {
     description:
       'With two relays and two notify servers on an empty Redis, some of them killed on the way [REDIS_URL; one that is started for it]',
   },
+  ...JSON_FLAG,
 } as const satisfies Args
 
 export const demo = defineCommand({
   args: flags,
   async run({ on, one }) {
+    const isJson = on.has('json')
     const isFleet = on.has('redis') || one.redis !== undefined
     const makeWorld = isFleet ? fleetWorld(redisUrlFrom(one.redis)) : embeddedWorld
 
@@ -53,7 +55,9 @@ export const demo = defineCommand({
     }
     for (const name of SIGNALS) process.on(name, interrupt)
     try {
-      await runDemo(makeWorld, (line) => void process.stdout.write(`${line}\n`), interruption.signal)
+      const took = await runDemo(makeWorld, isJson ? () => {} : (line) => print(line), interruption.signal)
+      if (isJson) printJson({ isWell: true, seconds: took / 1000 })
+      else print('', `All of it worked, in ${(took / 1000).toFixed(1)} s.`)
     } catch (error) {
       if (interruption.signal.aborted) {
         process.stderr.write('\nThe demo was interrupted; what it started has ended.\n')

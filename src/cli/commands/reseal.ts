@@ -42,6 +42,7 @@ export const reseal = defineCommand({
     if (typed.on.has('new')) {
       const { data } = commandLineAccess(typed.one)
       replaceSecret(data, randomBytes)
+      if (typed.on.has('json')) return printJson({ data, isNew: true })
       return print(
         `There is a new secret in ${data}; the former one is beside it.`,
         'Now stop the server there, start it again, and then run: belfry reseal',

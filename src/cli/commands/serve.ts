@@ -18,11 +18,14 @@ export const settingFlags: Args = Object.fromEntries(
 )
 
 export const serve = defineCommand({
-  args: settingFlags,
+  args: {
+    json: { type: 'boolean', description: 'Log and say that it is ready in JSON, on a terminal too' },
+    ...settingFlags,
+  },
   examples: ['serve', 'serve --port 9000 --data /var/lib/belfry', 'serve --config belfry.yaml'],
-  async run({ one }) {
+  async run({ one, on }) {
     // Loaded only here: the other commands need no server.
     const { run } = await import('../../server/run.ts')
-    await run(one)
+    await run(one, { isJson: on.has('json') })
   },
 })
