@@ -35,7 +35,7 @@ export interface Typed {
 interface RunningBody {
   args: Args
   /** Shown by help, without `belfry`. */
-  examples?: readonly string[]
+  examples: readonly string[]
   run(typed: Typed): void | Promise<void>
 }
 interface GroupBody {
@@ -103,15 +103,13 @@ export const filled = (command: Command, body: CommandBody): Command => {
     }
     return command
   }
-  const { args, examples = [], run } = body
+  const { args, examples, run } = body
   command.usage(usageOf(args))
   for (const [name, arg] of Object.entries(args)) {
     if (arg.type === 'positional') command.addArgument(new Argument(placeholder(name, arg), arg.description))
     else command.addOption(optionOf(name, arg))
   }
-  if (examples.length > 0) {
-    command.addHelpText('after', `\nExamples:\n${examples.map((line) => `  belfry ${line}`).join('\n')}`)
-  }
+  command.addHelpText('after', `\nExamples:\n${examples.map((line) => `  belfry ${line}`).join('\n')}`)
   return command.action(() => run(typedFrom(command, command.args)))
 }
 

@@ -57,6 +57,7 @@ const printTables = ({ tables, isComplete }: State): void => {
 
 export const usage = defineCommand({
   args: flags,
+  examples: ['usage', 'usage --top 3 --json'],
   async run(typed) {
     const top = typed.one.top ?? '10'
     if (!/^[1-9]\d{0,2}$/.test(top)) throw new UsageError('--top must be a whole number from 1 to 999')

@@ -49,12 +49,13 @@ describe('help', () => {
     expect(new Set(names).size).toBe(names.length)
   })
 
-  it('of every command has a usage line with what must be typed, and an exit code of 0', async () => {
+  it('of every command has a usage line with what must be typed, examples that begin with it, and an exit code of 0', async () => {
     const commands = await allCommands()
     expect(commands.length).toBeGreaterThan(25)
     for (const words of commands) {
       const { code, stdout } = await belfry(...words, '--help')
       expect({ words, code }).toEqual({ words, code: 0 })
+      expect(stdout).toContain(`\nExamples:\n  belfry ${words.join(' ')}`)
       expect({ words, stdout }).toMatchObject({ stdout: expect.stringContaining('  --json ') })
       expect(stdout).toMatch(new RegExp(`^Usage: belfry ${words.join(' ')} .*\\[options\\]\n`))
     }
@@ -68,7 +69,7 @@ describe('help', () => {
 
   it('is as wide as the terminal', async () => {
     const widest = async (columns: number) => {
-      const { said } = await shell(`script -qec "stty cols ${columns}; belfry broadcast --help" /dev/null`)
+      const { said } = await shell(`script -qec "stty cols ${columns}; belfry usage --help" /dev/null`)
       return Math.max(...said.split(/\r?\n/).map(({ length }) => length))
     }
     const [narrow, wide] = [await widest(60), await widest(160)]

@@ -27,6 +27,7 @@ const exportCommand = defineCommand({
   name: 'export',
   description: 'All that is kept about an account, as JSON without any secret',
   args: exportFlags,
+  examples: ['account export eip155:1:0x… --to account.json'],
   async run(typed) {
     const { to } = typed.one
     const document = await createAsk(typed)(z.looseObject({ account: z.string() }), 'GET', pathOf(typed))
@@ -57,6 +58,7 @@ const erase = defineCommand({
   name: 'erase',
   description: 'Erase all that is kept about an account; that cannot be undone',
   args: eraseFlags,
+  examples: ['account erase eip155:1:0x…'],
   async run(typed) {
     const path = pathOf(typed)
     if (!typed.on.has('yes')) {

@@ -69,6 +69,10 @@ const add = defineCommand({
   name: 'add',
   description: 'Declare an app, or change what it says about itself',
   args: addFlags,
+  examples: [
+    "app add app.example.com --type 'News: what is new'",
+    "app add app.example.com --project shop --name 'Example' --listed",
+  ],
   async run(typed) {
     const { one, on } = typed
     const app = await createAsk(typed)(addedApp, 'POST', '/admin/apps', {
@@ -101,6 +105,7 @@ const list = defineCommand({
   name: 'list',
   description: 'The declared apps',
   args: ACCESS_FLAGS,
+  examples: ['app list', 'app list --json'],
   async run(typed) {
     const ask = createAsk(typed)
     const apps = await allPages(async (after) => {
@@ -155,6 +160,7 @@ const show = defineCommand({
   name: 'show',
   description: 'One app: what it says about itself, its public keys, how many subscribe to it',
   args: { domain: DOMAIN, ...ACCESS_FLAGS },
+  examples: ['app show app.example.com'],
   async run(typed) {
     const found = await createAsk(typed)(wholeApp, 'GET', pathOf(typed))
     if (typed.on.has('json')) printJson(found)
@@ -196,6 +202,7 @@ const remove = defineCommand({
   name: 'remove',
   description: 'Remove an app and end its subscriptions; that cannot be undone',
   args: { domain: DOMAIN, ...YES_FLAG, ...ACCESS_FLAGS },
+  examples: ['app remove app.example.com'],
   async run(typed) {
     const ask = createAsk(typed)
     const domain = domainOf(typed)

@@ -71,6 +71,7 @@ const fromStore = async (place: StoreLocation, file: string): Promise<number> =>
 
 export const backup = defineCommand({
   args: flags,
+  examples: ['backup --to belfry.backup', 'backup --to belfry.backup --from redis://127.0.0.1:6379'],
   async run(typed) {
     const { to: file, from, server } = typed.one
     if (file === undefined) throw new UsageError('--to is missing: the file')

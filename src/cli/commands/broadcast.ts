@@ -81,6 +81,10 @@ export const runBroadcast = async (
 
 export const broadcast = defineCommand({
   args: flags,
+  examples: [
+    "broadcast app.example.com --type News --title Hello --body 'from the tower'",
+    'broadcast app.example.com --status ID',
+  ],
   async run(typed) {
     const { one, on, rest } = typed
     const [domain] = rest

@@ -43,6 +43,7 @@ const flags = {
 
 export const demo = defineCommand({
   args: flags,
+  examples: ['demo', 'demo --redis'],
   async run({ on, one }) {
     const isJson = on.has('json')
     const isFleet = on.has('redis') || one.redis !== undefined

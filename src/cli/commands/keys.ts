@@ -14,6 +14,7 @@ const list = defineCommand({
   name: 'list',
   description: 'The identity keys, and whose they are',
   args: ACCESS_FLAGS,
+  examples: ['keys list'],
   async run(typed) {
     const ask = createAsk(typed)
     const keys = await allPages(async (after) => {
@@ -42,6 +43,7 @@ const show = defineCommand({
   name: 'show',
   description: 'One identity key, with the CACAO that its owner signed',
   args: showFlags,
+  examples: ['keys show did:key:z6Mk…'],
   async run(typed) {
     const [name] = typed.rest
     if (name === undefined) throw new UsageError('Which key?')

@@ -28,6 +28,7 @@ export const asFailure = (error: unknown): never => {
 
 export const migrate = defineCommand({
   args: flags,
+  examples: ['migrate --from lmdb:./belfry-data --to redis://127.0.0.1:6379'],
   async run({ one, on }) {
     const [from, to] = [parseStoreLocation('from', one.from), parseStoreLocation('to', one.to)]
     if (from.name === to.name) throw new CommandFailure('--from and --to are the same store.')

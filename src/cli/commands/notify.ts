@@ -28,6 +28,10 @@ const outcome = z.object({
 
 export const notify = defineCommand({
   args: flags,
+  examples: [
+    "notify app.example.com --type News --title Hello --body 'from the tower' --all",
+    'notify app.example.com --type News --title Hello --body You --account eip155:1:0x…',
+  ],
   async run(typed) {
     const { one, all, on, rest } = typed
     const [domain] = rest

@@ -72,6 +72,7 @@ const create = defineCommand({
   name: 'create',
   description: 'Make a project; prints its secret',
   args: createFlags,
+  examples: ['project create shop --name Shop'],
   async run(typed) {
     const made = await createAsk(typed)(
       project.extend({ secret: z.string().nullable() }),
@@ -93,6 +94,7 @@ const list = defineCommand({
   name: 'list',
   description: 'The projects',
   args: ACCESS_FLAGS,
+  examples: ['project list'],
   async run(typed) {
     const ask = createAsk(typed)
     const projects = await allPages(async (after) => {
@@ -111,6 +113,7 @@ const show = defineCommand({
   name: 'show',
   description: 'One project: its secrets, limits and quotas',
   args: showFlags,
+  examples: ['project show shop'],
   async run(typed) {
     const found = await createAsk(typed)(project, 'GET', pathOf(first(typed, 'Which project?')))
     if (typed.on.has('json')) printJson(found)
@@ -154,6 +157,7 @@ const set = defineCommand({
   name: 'set',
   description: 'Grant a project other limits, quotas or retention; the rest stays',
   args: setFlags,
+  examples: ["project set shop --limit 'notify=20, 2/s' --quota apps=5"],
   async run(typed) {
     const id = first(typed, 'Which project?')
     const ask = createAsk(typed)
@@ -190,6 +194,7 @@ const add = defineCommand({
   name: 'add',
   description: 'One more secret, beside the others',
   args: addFlags,
+  examples: ['project secret add shop --name ci --life 90d'],
   async run(typed) {
     const id = first(typed, 'Which project?')
     const { name, life } = typed.one
@@ -210,6 +215,7 @@ const rotate = defineCommand({
   name: 'rotate',
   description: 'A new secret now; the old one counts a while longer',
   args: rotateFlags,
+  examples: ['project secret rotate shop --overlap 24h'],
   async run(typed) {
     const id = first(typed, 'Which project?')
     const overlapSeconds = seconds('overlap', typed.one.overlap ?? '24h')
@@ -224,6 +230,7 @@ const revoke = defineCommand({
   name: 'revoke',
   description: 'End a secret at once',
   args: revokeFlags,
+  examples: ['project secret revoke shop SECRET'],
   async run(typed) {
     const id = first(typed, 'Which project?')
     const [, secretId] = typed.rest

@@ -38,6 +38,7 @@ const draw = ({ round, table, seen, resealed }: State): void => {
 
 export const reseal = defineCommand({
   args: flags,
+  examples: ['reseal', 'reseal --new'],
   async run(typed) {
     if (typed.on.has('new')) {
       const { data } = commandLineAccess(typed.one)

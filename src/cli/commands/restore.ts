@@ -18,6 +18,7 @@ const flags = {
 
 export const restore = defineCommand({
   args: flags,
+  examples: ['restore --from belfry.backup --to lmdb:./belfry-data'],
   async run({ one, on }) {
     const { from: file } = one
     if (file === undefined) throw new UsageError('--from is missing: the file')

@@ -44,6 +44,7 @@ const server = defineCommand({
   name: 'server',
   description: 'New keys for the notify server',
   args: serverFlags,
+  examples: ['rotate server --overlap 30d'],
   async run(typed) {
     const overlap = overlapOf(typed)
     const keys = await createAsk(typed)(rotated, 'POST', '/admin/rotate/server', { overlap })
@@ -60,6 +61,7 @@ const app = defineCommand({
   name: 'app',
   description: 'New keys for an app; publish its did.json again',
   args: appFlags,
+  examples: ['rotate app app.example.com'],
   async run(typed) {
     const [domain] = typed.rest
     if (domain === undefined) throw new UsageError('Which domain?')

@@ -53,6 +53,7 @@ const show = defineCommand({
   name: 'show',
   description: 'What a topic holds, who published it, who waits for it',
   args: showFlags,
+  examples: ['topic show app.example.com'],
   async run(typed) {
     const found = await createAsk(typed)(report, 'GET', pathOf(typed))
     if (typed.on.has('json')) printJson(found)
@@ -72,6 +73,7 @@ const clear = defineCommand({
   name: 'clear',
   description: 'Remove the messages of a topic; its subscriptions stay',
   args: clearFlags,
+  examples: ['topic clear app.example.com --yes'],
   async run(typed) {
     const path = pathOf(typed)
     const ask = createAsk(typed)
