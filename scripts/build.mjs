@@ -34,7 +34,7 @@ const PROGRAM = 'cli/program.cjs'
  * own, what is optional, and the one module of ours that tests watch and that loads a binary.
  */
 const NOT_BUNDLED = [
-  ...['#crypto', 'lmdb', 'cbor-x', 'ioredis', 'viem'],
+  ...['#crypto', 'lmdb', 'cbor-x', 'ioredis', 'tiny-secp256k1', 'viem'],
   ...['bufferutil', 'utf-8-validate', 'supports-color'],
 ]
 const API_PAGE = 'api-page'
@@ -71,6 +71,7 @@ const bundleProgram = async (dist) => {
     target: 'node20',
     alias: {
       '#bytes': './src/platform/runtime/bytes-node.ts',
+      '#secp256k1': './src/platform/runtime/secp256k1-node.ts',
       '#socket': './src/platform/runtime/socket-node.ts',
     },
     external: NOT_BUNDLED,

@@ -4,13 +4,12 @@
  * was done in a second, and how long the server computed for it, both as a ratio of which more is better. What else the
  * machine does disturbs the first far more than the second, so small changes are seen in the second only.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Wallet } from '../../src/notify/client/index.ts'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { inTurns, median, startBoth } from './engines.ts'
 import { CALLS, DOMAIN, fanOut, subscribeWallets, type Town, WALLETS, withSockets } from './notify.ts'
 import { measure } from './relay.ts'
-import type { BenchServer } from './server.ts'
+import { atRest } from './server.ts'
 import { count, type Row, sum } from './table.ts'
 
 const ROUNDS = 9
@@ -22,23 +21,6 @@ type Sides<T> = readonly [here: T, there: T]
 
 /** A round of work: how much that was, and how much of it was done in a second. */
 type Work = (town: Town, round: number) => Promise<{ units: number; rate: number }>
-
-/** How long a server that does nothing may still compute in a pause, in seconds. */
-const REST_CPU_SECONDS = 0.02
-const PAUSE_MS = 200
-
-/**
- * Waits until the server has ended what it does after its answers (receipts and their events, say), which would disturb the
- * other's turn. Returns how long it has computed since it started, in seconds.
- */
-const atRest = async (server: BenchServer): Promise<number> => {
-  for (let last = await server.cpu(); ; ) {
-    await sleep(PAUSE_MS)
-    const now = await server.cpu()
-    if (now - last <= REST_CPU_SECONDS) return now
-    last = now
-  }
-}
 
 /** The median `here ÷ there` of what was done in a second, and `there ÷ here` of what it cost the server. */
 const compared = async (towns: Sides<Town>, work: Work): Promise<string> => {

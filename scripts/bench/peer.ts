@@ -14,7 +14,7 @@ export interface Peer {
 
 export const connectPeer = async (
   wsUrl: string,
-  onMessage: (message: string) => void = () => {},
+  onMessage: (message: string, topic: string) => void = () => {},
   key: SigningKey = generateSigningKey(),
   { headers = {}, acknowledges = true }: { headers?: Record<string, string>; acknowledges?: boolean } = {},
 ): Promise<Peer> => {
@@ -31,7 +31,7 @@ export const connectPeer = async (
     const frame = JSON.parse(String(data))
     if (frame.method === 'irn_subscription') {
       if (acknowledges) socket.send(`{"id":${frame.id},"jsonrpc":"2.0","result":true}`)
-      onMessage(frame.params.data.message)
+      onMessage(frame.params.data.message, frame.params.data.topic)
     } else if (frame.method === undefined) {
       const waiter = waiting.get(String(frame.id))
       waiting.delete(String(frame.id))

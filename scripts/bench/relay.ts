@@ -1,22 +1,23 @@
-/** The relay alone: publish → deliver, and what a connection and a subscription cost it in memory. */
+/** The relay alone: publish → deliver. */
 import { randomBytes } from 'node:crypto'
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { WebSocketServer } from 'ws'
+import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { alternate, median, ratio, startBoth } from './engines.ts'
 import { connectPeer, type Peer } from './peer.ts'
-import { startServer } from './server.ts'
-import { bytes, count, ms, percentile, type Row } from './table.ts'
+import { count, ms, percentile, type Row } from './table.ts'
 
 /** Of each measurement that is made on both engines; the median counts. */
 const ROUNDS = 3
 const PAYLOAD = 'x'.repeat(1200)
-const inBatches = async <T>(items: readonly T[], size: number, work: (item: T) => Promise<unknown>) => {
-  for (let at = 0; at < items.length; at += size) await Promise.all(items.slice(at, at + size).map(work))
-}
 
-/** Messages of 1.2 kB on one topic, `inFlight` publishes at once. */
-export const measure = async (wsUrl: string, subscribers: number, messages: number, inFlight: number) => {
+/** Messages of 1.2 kB on one topic, `inFlight` publishes at once. `enrol` is done for each subscriber, by its client id. */
+export const measure = async (
+  wsUrl: string,
+  subscribers: number,
+  messages: number,
+  inFlight: number,
+  enrol: (did: string) => Promise<void> = async () => {},
+) => {
   const topic = randomBytes(32).toString('hex')
   const sentAt = new Map<string, number>()
   const latencies: number[] = []
@@ -24,11 +25,14 @@ export const measure = async (wsUrl: string, subscribers: number, messages: numb
   let arrived = () => {}
   const peers: Peer[] = []
   for (let i = 0; i < subscribers; i++) {
-    const peer = await connectPeer(wsUrl, (message) => {
+    const key = generateSigningKey()
+    await enrol(key.did)
+    const take = (message: string) => {
       delivered += 1
       latencies.push(performance.now() - (sentAt.get(message) ?? Number.NaN))
       if (delivered === subscribers * messages) arrived()
-    })
+    }
+    const peer = await connectPeer(wsUrl, take, key)
     await peer.request('irn_subscribe', { topic })
     peers.push(peer)
   }
@@ -107,56 +111,5 @@ export const benchRelay = async (): Promise<Row[]> => {
     })
   }
   bare.close()
-  return rows
-}
-
-const settled = async (memory: () => Promise<number>) => {
-  await new Promise((resolve) => setTimeout(resolve, 3000))
-  return memory()
-}
-
-export const benchMemory = async (): Promise<Row[]> => {
-  const rows: Row[] = []
-  {
-    await using server = await startServer()
-    const CONNECTIONS = 5000
-    const warm = await connectPeer(server.wsUrl)
-    const before = await settled(server.memory)
-    const peers: Peer[] = []
-    await inBatches(Array.from({ length: CONNECTIONS }), 100, async () =>
-      peers.push(await connectPeer(server.wsUrl)),
-    )
-    const after = await settled(server.memory)
-    rows.push({
-      what: `memory per idle connection (${count(CONNECTIONS)})`,
-      figure: bytes((after - before) / CONNECTIONS),
-    })
-    for (const peer of [warm, ...peers]) peer.close()
-  }
-  {
-    await using server = await startServer()
-    const SUBSCRIPTIONS = 200_000
-    // Fewer topics each than a client may have.
-    const CLIENTS = 25
-    const size = async () => (await stat(join(server.dataDir, 'store', 'data.mdb'))).blocks * 512
-    const before = await settled(server.memory)
-    const diskBefore = await size()
-    const peers = await Promise.all(Array.from({ length: CLIENTS }, () => connectPeer(server.wsUrl)))
-    await Promise.all(
-      peers.map((peer) =>
-        inBatches(Array.from({ length: SUBSCRIPTIONS / CLIENTS / 500 }), 4, () =>
-          peer.request('irn_batchSubscribe', {
-            topics: Array.from({ length: 500 }, () => randomBytes(32).toString('hex')),
-          }),
-        ),
-      ),
-    )
-    const after = await settled(server.memory)
-    rows.push({
-      what: `memory per subscription (${count(SUBSCRIPTIONS)})`,
-      figure: `${bytes(Math.max(0, after - before) / SUBSCRIPTIONS)}; on disk ${bytes(((await size()) - diskBefore) / SUBSCRIPTIONS)}`,
-    })
-    for (const peer of peers) peer.close()
-  }
   return rows
 }

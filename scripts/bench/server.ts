@@ -1,12 +1,11 @@
-/** A Belfry of its own process on a temporary store, and what the kernel says of its memory. */
+/** A Belfry of its own process on a temporary store. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-
-/** In `/proc`, on every Linux that Node runs on. */
-const TICKS_PER_SECOND = 100
+import { setTimeout as sleep } from 'node:timers/promises'
+import { cpuOf, memoryOf } from './process-figures.ts'
 
 export interface BenchServer extends AsyncDisposable {
   url: string
@@ -16,6 +15,8 @@ export interface BenchServer extends AsyncDisposable {
   memory(): Promise<number>
   /** How long it has computed since it started, all threads together, in seconds. */
   cpu(): Promise<number>
+  /** Ends it and starts it again on its port and data; how long that start took, ms. */
+  restart(): Promise<number>
 }
 
 /** Which one to start: on the embedded store, or on the Redis that is named; the build of this checkout, or of another's folder. */
@@ -24,9 +25,8 @@ export interface Wanted {
   checkout?: string
 }
 
-export const startServer = async ({ redisUrl, checkout = '.' }: Wanted = {}): Promise<BenchServer> => {
-  const dataDir = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
-  const child = spawn(
+const spawnServer = ({ redisUrl, checkout = '.' }: Wanted, dataDir: string, port: string): ChildProcess =>
+  spawn(
     process.execPath,
     [
       // For whoever looks for the reason behind a figure: BENCH_NODE_OPTIONS='--cpu-prof --cpu-prof-dir=…'.
@@ -34,7 +34,7 @@ export const startServer = async ({ redisUrl, checkout = '.' }: Wanted = {}): Pr
       resolve(checkout, 'dist/cli/main.js'),
       'serve',
       '--port',
-      '0',
+      port,
       '--metrics',
       'off',
       '--data',
@@ -53,30 +53,51 @@ export const startServer = async ({ redisUrl, checkout = '.' }: Wanted = {}): Pr
       },
     },
   )
+
+const end = async (child: ChildProcess): Promise<void> => {
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGTERM')
+  await ended
+}
+
+export const startServer = async (wanted: Wanted = {}): Promise<BenchServer> => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
+  let child = spawnServer(wanted, dataDir, '0')
   const url = await readyUrl(child)
   return {
     url,
     wsUrl: url.replace(/^http/, 'ws'),
     dataDir,
-    async memory() {
-      const status = await readFile(`/proc/${child.pid}/status`, 'utf8')
-      return Number(/RssAnon:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024
-    },
-    async cpu() {
-      // Behind the name, which may hold anything: state and ten more, then what it computed itself and in the kernel.
-      const stat = await readFile(`/proc/${child.pid}/stat`, 'utf8')
-      const [user, system] = stat
-        .slice(stat.lastIndexOf(')') + 2)
-        .split(' ')
-        .slice(11, 13)
-      return (Number(user) + Number(system)) / TICKS_PER_SECOND
+    memory: () => memoryOf(child.pid),
+    cpu: () => cpuOf(child.pid),
+    async restart() {
+      await end(child)
+      const start = performance.now()
+      child = spawnServer(wanted, dataDir, new URL(url).port)
+      await readyUrl(child)
+      return performance.now() - start
     },
     async [Symbol.asyncDispose]() {
-      const ended = new Promise((resolve) => child.once('exit', resolve))
-      child.kill('SIGTERM')
-      await ended
+      await end(child)
       await rm(dataDir, { recursive: true, force: true })
     },
+  }
+}
+
+/** How long a server that does nothing may still compute in a pause, in seconds. */
+const REST_CPU_SECONDS = 0.02
+const PAUSE_MS = 200
+
+/**
+ * Waits until the server has ended what it does after its answers (receipts and their events, say), which would disturb
+ * whatever is measured next. Returns how long it has computed since it started, in seconds.
+ */
+export const atRest = async (server: Pick<BenchServer, 'cpu'>): Promise<number> => {
+  for (let last = await server.cpu(); ; ) {
+    await sleep(PAUSE_MS)
+    const now = await server.cpu()
+    if (now - last <= REST_CPU_SECONDS) return now
+    last = now
   }
 }
 

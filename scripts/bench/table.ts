@@ -26,7 +26,11 @@ export const printTable = (rows: readonly Row[]): string => {
 export const count = (value: number): string => Math.round(value).toLocaleString('en-GB')
 export const ms = (value: number): string => `${value.toFixed(value < 10 ? 2 : 0)} ms`
 export const bytes = (value: number): string =>
-  value < 10_000 ? `${Math.round(value)} B` : `${(value / 1024).toFixed(1)} KiB`
+  value < 10_000
+    ? `${Math.round(value)} B`
+    : value < 1024 ** 2
+      ? `${(value / 1024).toFixed(1)} KiB`
+      : `${Math.round(value / 1024 ** 2)} MiB`
 
 export const sum = (parts: readonly number[]): number => parts.reduce((all, part) => all + part, 0)
 

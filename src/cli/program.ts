@@ -63,6 +63,11 @@ const COMMANDS: Record<string, Listed[]> = {
       load: () => import('./commands/notify.ts').then(({ notify }) => notify),
     },
     {
+      name: 'push',
+      description: 'How providers of pushes are, their credentials, a push to try',
+      load: () => import('./commands/push.ts').then(({ push }) => push),
+    },
+    {
       name: 'broadcast',
       description: 'Send a notification to all subscribers, and show how far it is',
       load: () => import('./commands/broadcast.ts').then(({ broadcast }) => broadcast),
@@ -196,8 +201,10 @@ const endWithReader = (isServer: boolean): void => {
     if (codeOf(error) !== 'EPIPE') throw error
     if (!isServer && process.stdout.listenerCount('error') === 1) process.exit(141)
   }
-  process.stdout.on('error', onError)
-  process.stderr.on('error', onError)
+  for (const stream of [process.stdout, process.stderr]) {
+    // Once, however often commands run in this process.
+    if (stream.listenerCount('error') === 0) stream.on('error', onError)
+  }
 }
 
 /** Sets the exit code. */

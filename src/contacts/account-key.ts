@@ -45,7 +45,7 @@ const ofAddress = (address: string): Holder => ofAccount(accountKey(parseAccount
 
 const ofPublicKey = (hex: string): Holder => {
   try {
-    return ofAddress(ethereumAddressOf(secp256k1.Point.fromBytes(fromHex(hex.slice(2)))))
+    return ofAddress(ethereumAddressOf(secp256k1.Point.fromBytes(fromHex(hex.slice(2))).toBytes(false)))
   } catch (cause) {
     throw new ProtocolError('bad_params', 'its public key is none', { cause })
   }

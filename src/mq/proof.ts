@@ -12,11 +12,12 @@
  * A key that is recovered says nothing before its DID is the one that was meant. DER may have a high `s`: published
  * signers make such ones, and nothing here is known by its signature.
  */
-import { secp256k1 } from '@noble/curves/secp256k1.js'
+import { secp256k1 as curve } from '@noble/curves/secp256k1.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import * as z from 'zod'
+import { secp256k1 } from '#secp256k1'
 import { isSignedBy } from '../platform/jws.ts'
-import { fromBase64url, fromHex, fromUtf8, toBase64url, utf8 } from '../protocol/bytes.ts'
+import { concat, fromBase64url, fromHex, fromUtf8, toBase64url, utf8 } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { hashDid, secp256k1Did, splitDidUrl, ssiKeyDid } from './dids.ts'
 import type { FindKeys } from './keys.ts'
@@ -44,7 +45,7 @@ const bytesOf = (hex: string): Uint8Array | undefined => {
 
 const parseSignature = (bytes: Uint8Array, format: 'der' | 'compact') => {
   try {
-    return [secp256k1.Signature.fromBytes(bytes, format)]
+    return [curve.Signature.fromBytes(bytes, format).toBytes('compact')]
   } catch {
     return []
   }
@@ -55,16 +56,11 @@ const recovered = (bytes: Uint8Array, hash: Uint8Array) =>
   [
     ...parseSignature(bytes, 'der'),
     ...(bytes.length === COMPACT_BYTES ? parseSignature(bytes, 'compact') : []),
-  ].flatMap((signature) =>
-    [0, 1, 2, 3].flatMap((bit) => {
-      try {
-        return [signature.addRecoveryBit(bit).recoverPublicKey(hash)]
-      } catch {
-        // Most signatures have two of them.
-        return []
-      }
-    }),
-  )
+  ].flatMap((rs) => ([0, 1] as const).flatMap((parity) => secp256k1.recoverKey(hash, rs, parity) ?? []))
+
+/** SEC 1 §2.3.3: what is left of `y` is whether it is odd. */
+const compressed = (key: Uint8Array): Uint8Array =>
+  concat(Uint8Array.of(2 + ((key.at(-1) ?? 0) & 1)), key.subarray(1, 33))
 
 // `b64: false` (RFC 7797) has to be named in `crit`, and nothing in `crit` is understood.
 const headerSchema = z.looseObject({
@@ -95,8 +91,7 @@ export const createProofs = ({ findKeys }: { findKeys: FindKeys }): Proofs => {
     if (!bytes) return false
     return recovered(bytes, sha256(utf8(text))).some(
       (key) =>
-        isMeant(secp256k1Did(key.toBytes(true))) ||
-        (domain !== undefined && isMeant(ssiKeyDid(domain, key.toBytes(false)))),
+        isMeant(secp256k1Did(compressed(key))) || (domain !== undefined && isMeant(ssiKeyDid(domain, key))),
     )
   }
 

@@ -9,9 +9,9 @@
  *
  * `eip191` is only ever recovered, never asked about: a contract wallet's signature says so itself.
  */
-import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { crypto } from '#crypto'
+import { secp256k1 } from '#secp256k1'
 import { concat, fromBase58, fromBase64url, fromHex, toHex, utf8 } from './bytes.ts'
 import type { Account } from './caip.ts'
 import { ProtocolError } from './errors.ts'
@@ -38,13 +38,9 @@ type Verifier = (signed: Signed) => boolean | Promise<boolean>
 const invalid = (detail: string): ProtocolError => new ProtocolError('identity_invalid', detail)
 const unknownType = () => invalid('its kind of signature is not known')
 
-interface Point {
-  toBytes(isCompressed: boolean): Uint8Array
-}
-
-/** The address of a public key, in lower case: the last 20 bytes of its hash. */
-export const ethereumAddressOf = (point: Point): string =>
-  `0x${toHex(keccak_256(point.toBytes(false).subarray(1)).subarray(12))}`
+/** The address of an uncompressed public key (65 bytes), in lower case: the last 20 bytes of its hash. */
+export const ethereumAddressOf = (key: Uint8Array): string =>
+  `0x${toHex(keccak_256(key.subarray(1)).subarray(12))}`
 
 /**
  * The address of the signer in lower case; undefined for a signature that no key can have made.
@@ -54,16 +50,10 @@ export const ethereumAddressOf = (point: Point): string =>
  * @param v 27 or 28, or the bare parity 0 or 1.
  */
 export const recoverAddress = (hash: Uint8Array, rs: Uint8Array, v: number): string | undefined => {
-  const recovery = v >= 27 ? v - 27 : v
-  if (rs.length !== 64 || (recovery !== 0 && recovery !== 1)) return undefined
-  try {
-    const compressed = secp256k1.recoverPublicKey(concat(Uint8Array.of(recovery), rs), hash, {
-      prehash: false,
-    })
-    return ethereumAddressOf(secp256k1.Point.fromBytes(compressed))
-  } catch {
-    return undefined
-  }
+  const parity = v >= 27 ? v - 27 : v
+  if (parity !== 0 && parity !== 1) return undefined
+  const key = secp256k1.recoverKey(hash, rs, parity)
+  return key && ethereumAddressOf(key)
 }
 
 /** Hash of a text as wallets sign it (EIP-191, version 0x45). */

@@ -17,8 +17,8 @@ export interface ConnectedClients {
   /** Of one client: one a connection, and one for all shared ones. */
   deliveriesOf(clientId: string): Iterable<ClientDelivery>
   connect(peer: Peer, who: Caller & { share: boolean }): Connection
-  /** Does nothing for a connection that is unknown, or was closed before. */
-  close(connection: Connection): void
+  /** False for a connection that is unknown, or was closed before. */
+  close(connection: Connection): boolean
   /** Looks into the mailboxes of all clients, for messages whose wake-up was lost. */
   catchUp(): Promise<void>
 }
@@ -71,7 +71,7 @@ export const createConnectedClients = (deps: {
 
     close(connection) {
       const delivery = connections.get(connection)
-      if (!delivery) return
+      if (!delivery) return false
       connections.delete(connection)
       meter.gauge('relay_connections', connections.size)
       // The client may go on at another process, which reads what is written.
@@ -80,6 +80,7 @@ export const createConnectedClients = (deps: {
       const deliveries = byClient.get(connection.clientId)
       if (delivery.leave(connection, inFlight)) deliveries?.delete(delivery)
       if (deliveries?.size === 0) byClient.delete(connection.clientId)
+      return true
     },
 
     async catchUp() {

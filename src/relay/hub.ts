@@ -61,6 +61,20 @@ export interface Archiving {
   ): Promise<void> | undefined
 }
 
+/** Wakes devices of clients that are not here; `push/delivery/relay-wakes` implements it. */
+export interface Waking {
+  /** Called with every message before its publisher is answered; undefined when nothing must be durable before. */
+  published(
+    messages: readonly NewMessage[],
+    publications: readonly Publication[],
+    addresses: readonly string[],
+  ): Promise<void> | undefined
+  acknowledged(clientId: string, topic: string, id: string): void
+  /** A connection of the client began, or ended. */
+  connected(clientId: string): void
+  disconnected(clientId: string): void
+}
+
 export interface RelayHubDeps {
   store: RelayStore
   clock: Clock
@@ -70,6 +84,7 @@ export interface RelayHubDeps {
   /** Without it no client can watch. The hub disposes of it. */
   watches?: Watches
   archive?: Archiving
+  waking?: Waking | undefined
   /** Who pays is an address block, and named so in what is stored. */
   budgets: Pick<Budgets, 'work' | 'gate' | 'state' | 'memory'>
   payerOf: (address: string) => string
@@ -112,7 +127,7 @@ export const createRelayHub = (
   deps: RelayHubDeps,
   options: Partial<RelayLimits> & { trusted?: (clientId: string) => boolean } = {},
 ): RelayHub => {
-  const { store, clock, log, meter, randomBytes, watches, archive, budgets, payerOf } = deps
+  const { store, clock, log, meter, randomBytes, watches, waking, budgets, payerOf } = deps
   const { trusted = () => false, ...overrides } = options
   const limits: RelayLimits = { ...RELAY_LIMITS, ...overrides }
 
@@ -123,16 +138,13 @@ export const createRelayHub = (
   const publisher = createPublisher(
     { store, state: budgets.state, drops, clock, log, meter },
     createForward({ clients, budgets, trusted }),
-    (messages, publications, addresses) => {
-      const archived = archive?.accepted(messages, publications, addresses)
-      const watched = watches?.published(messages, publications)
-      return archived ? Promise.all([archived, watched]) : watched
-    },
+    createBefore(deps),
   )
   const acknowledged = (clientId: string, topic: string, id: string, seen?: Seen) => {
     // Not the message itself, which would stay in memory until its group is written.
     ackBatcher.acknowledge({ clientId, topic, id, seen: seen && seenOf(seen) })
     for (const delivery of clients.deliveriesOf(clientId)) delivery.acknowledged(topic, id)
+    waking?.acknowledged(clientId, topic, id)
   }
   const unsubscribed = (clientId: string, topics: readonly string[]) => {
     for (const delivery of clients.deliveriesOf(clientId)) delivery.unsubscribed(topics)
@@ -148,18 +160,22 @@ export const createRelayHub = (
   const catchUp = scheduleCatchUp(clock, limits.catchUpEveryMs, clients)
 
   const callerOf = createCallerOf(trusted, payerOf)
+  const close = (connection: Connection): void => {
+    if (clients.close(connection)) waking?.disconnected(connection.clientId)
+  }
 
   return {
     connect(peer, { share, ...identified }) {
       const connection = clients.connect(peer, { ...callerOf(identified), share })
       presence.note(identified.clientId)
+      waking?.connected(identified.clientId)
       return connection
     },
     receive,
     request: ofConnections.request,
     acknowledge: ofConnections.acknowledge,
     drained: (connection) => connection.drained(),
-    close: clients.close,
+    close,
     trusts: trusted,
     call: (identified, text) => call(callerOf(identified), text),
     async [Symbol.asyncDispose]() {
@@ -168,7 +184,7 @@ export const createRelayHub = (
       presence[Symbol.dispose]()
       for (const connection of [...clients.connections.keys()]) {
         connection.close(GOING_AWAY_CLOSE_CODE, 'going away')
-        clients.close(connection)
+        close(connection)
       }
       await publisher.idle()
       await ackBatcher.idle()
@@ -176,6 +192,20 @@ export const createRelayHub = (
     },
   }
 }
+
+/** What must be durable before a publisher is answered. */
+const createBefore =
+  ({ archive, watches, waking }: Pick<RelayHubDeps, 'archive' | 'watches' | 'waking'>) =>
+  (
+    messages: readonly NewMessage[],
+    publications: readonly Publication[],
+    addresses: readonly string[],
+  ): Promise<unknown> | undefined => {
+    const archived = archive?.accepted(messages, publications, addresses)
+    const watched = watches?.published(messages, publications)
+    const woken = waking?.published(messages, publications, addresses)
+    return archived || woken ? Promise.all([archived, watched, woken]) : watched
+  }
 
 const seenOf = ({ seq, tag, publisher, expiresAt }: Seen): Seen => ({ seq, tag, publisher, expiresAt })
 

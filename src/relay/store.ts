@@ -30,10 +30,12 @@ export interface NewMessage {
   payer: string
   /** Takes the place of `expiresAt` where nobody but the publisher is subscribed. Not kept. */
   unattendedUntil?: number
+  /** Whether its publisher wants the user to notice it. Not kept. */
+  prompt?: boolean
 }
 
 /** A message in its topic. `seq` rises by publish order within the topic and is never used twice. */
-export interface StoredMessage extends Omit<NewMessage, 'unattendedUntil'> {
+export interface StoredMessage extends Omit<NewMessage, 'unattendedUntil' | 'prompt'> {
   seq: number
 }
 
@@ -54,13 +56,14 @@ export interface Subscriber {
 }
 
 /**
- * `stored`: new, durable. `duplicate`: this topic already has the message (a retry of the publisher).
+ * `stored`: new, durable. `duplicate`: this topic already has the message (a retry of the publisher); `waiting` are
+ * subscribers for whom something waits there, perhaps the message: absent when there are none.
  * `full`: the message alone is larger than its topic may be. `displaced` messages that somebody still waited for were
  * dropped to make room; absent when none.
  */
 export type Publication =
   | { outcome: 'stored'; seq: number; previousSeq: number; subscribers: Subscriber[]; displaced?: number }
-  | { outcome: 'duplicate' }
+  | { outcome: 'duplicate'; waiting?: string[] }
   | { outcome: 'full' }
 
 /**

@@ -19,6 +19,11 @@ import {
 } from '../notify/client/index.ts'
 import { systemClock } from '../platform/runtime/clock.ts'
 import { silent, unmeasured } from '../platform/telemetry.ts'
+import { fromHex } from '../protocol/bytes.ts'
+import { signingKeyFrom } from '../protocol/keys.ts'
+import { topicOf } from '../protocol/topic.ts'
+import { createPushClient, type PushClient } from '../push/client.ts'
+import { forgetRead, keepForWorker, readMarks } from '../push/worker/database.ts'
 
 export { createKeysClient, type KeysClient } from '../keys/client.ts'
 export {
@@ -39,13 +44,34 @@ export {
 export { systemClock } from '../platform/runtime/clock.ts'
 export { silent, unmeasured } from '../platform/telemetry.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
+export type { PushClient, PushPreferences, PushTarget, SubscriptionJson } from '../push/client.ts'
 
 /** The parts that do not live under `url` are named one by one. */
 type Where =
-  | { url: string; relayUrl?: string; notifyUrl?: string; keysUrl?: string }
-  | { url?: undefined; relayUrl: string; notifyUrl: string; keysUrl: string }
+  | { url: string; relayUrl?: string; notifyUrl?: string; keysUrl?: string; pushUrl?: string }
+  | { url?: undefined; relayUrl: string; notifyUrl: string; keysUrl: string; pushUrl?: string }
 
-export type CreateWalletOptions = Omit<WalletOptions, 'relayUrl' | 'notifyUrl' | 'keysUrl'> & Where
+export type CreateWalletOptions = Omit<WalletOptions, 'relayUrl' | 'notifyUrl' | 'keysUrl'> &
+  Where & {
+    /** The project whose credentials reach this device; default: `default`. */
+    pushProject?: string
+  }
+
+/** Push of a wallet, and what its service worker needs to know. */
+export interface WalletPush extends PushClient {
+  /**
+   * Leaves the keys of all subscriptions for the service worker (`belfry/push-worker`), and marks as read what was read there.
+   * To be called when the page opens, when subscriptions change, and when the worker tells of a click. Browsers only.
+   *
+   * @throws when IndexedDB or the server cannot be used.
+   */
+  sync(): Promise<void>
+}
+
+/** A wallet that can be reached while it is closed. */
+export interface PushedWallet extends Wallet {
+  readonly push: WalletPush
+}
 
 /**
  * A device of one account: subscribes, receives, reads and deletes over a relay and a notify server.
@@ -59,7 +85,7 @@ export type CreateWalletOptions = Omit<WalletOptions, 'relayUrl' | 'notifyUrl' |
  * wallet.on('message', ({ domain, notification }) => show(domain, notification))
  * await wallet.subscribe('app.example.com')
  */
-export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletDeps> = {}): Wallet => {
+export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletDeps> = {}): PushedWallet => {
   const { relayUrl = options.url, notifyUrl = options.url, keysUrl = options.url } = options
   if (relayUrl === undefined || notifyUrl === undefined || keysUrl === undefined) {
     throw new TypeError('A wallet needs a url, or relayUrl, notifyUrl and keysUrl')
@@ -71,8 +97,30 @@ export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletD
     fetch = globalThis.fetch.bind(globalThis),
   } = deps
   const keys = deps.keys ?? createKeysClient({ clock, fetch }, { url: keysUrl })
-  return createWalletWith(
+  const wallet = createWalletWith(
     { ...deps, clock, log, meter, fetch, keys },
     { ...options, relayUrl, notifyUrl, keysUrl },
   )
+  const { pushUrl = options.url ?? notifyUrl, pushProject, projectId } = options
+  const key = () => signingKeyFrom(fromHex(wallet.export().clientSeed))
+  const push = createPushClient(
+    { clock, fetch },
+    { url: pushUrl, key, ...(pushProject !== undefined && { project: pushProject }) },
+  )
+  const relay = { url: relayUrl.replace(/^ws/, 'http'), ...(projectId !== undefined && { projectId }) }
+  return Object.assign(wallet, { push: { ...push, sync: () => syncWorker(wallet, relay) } })
+}
+
+const syncWorker = async (wallet: Wallet, relay: { url: string; projectId?: string }): Promise<void> => {
+  const { clientSeed, subscriptions } = wallet.export()
+  const topics = subscriptions.map(
+    ({ symKey, appDomain: domain, appAuthenticationKey: authenticationKey }) => ({
+      ...{ topic: topicOf(fromHex(symKey)), key: symKey, domain, authenticationKey },
+    }),
+  )
+  await keepForWorker(topics, { ...relay, clientSeed })
+  for (const { id, domain } of await readMarks()) {
+    await wallet.markRead(domain, [id])
+    await forgetRead(id)
+  }
 }

@@ -32,6 +32,9 @@ import { buildIdentityLookup, buildKeys } from './rooms/keys.ts'
 import { buildMq } from './rooms/mq.ts'
 import { buildNotify, declareApps, defaultProject, openServerKeys } from './rooms/notify.ts'
 import { buildOperator } from './rooms/operator.ts'
+import { buildPush, buildPushLink } from './rooms/push.ts'
+import { declarePush } from './rooms/push-declared.ts'
+import { createTold } from './rooms/push-reports.ts'
 import { buildRelay } from './rooms/relay.ts'
 import { buildSessions } from './rooms/sessions.ts'
 import { createRunningServer, createStop, type RunningServer } from './running-server.ts'
@@ -82,7 +85,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   listener.serve(createHttpRoutes(http, startupRoutes({ clock, log }, storeCheck)).fetch)
   await awaitStore(stores, config, context.untilAvailable)
 
-  const rooms = await buildRooms(context, server, secrets)
+  const rooms = await buildRooms(context, server, { secrets, adminToken })
   const { notify, keys, relay, mq, sessions, verifySignature } = rooms
   const stopping = new AbortController()
   const checks = { store: storeCheck, ...createChecks(rooms, stopping.signal) }
@@ -103,6 +106,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const start = async () => {
     await notify?.server()?.ready()
     if (notify) await declareApps(config, notify)
+    if (rooms.push) await declarePush(config, rooms.push.projects)
   }
   const stop = createStop({
     ...{ clock, server, routes, shutdownSeconds: config.shutdownSeconds },
@@ -146,33 +150,46 @@ const createStoreCheck =
 type Rooms = Awaited<ReturnType<typeof buildRooms>>
 
 /** The rooms that the configuration names. One that needs another's part gets it here. */
-const buildRooms = async (context: RoomContext, server: Server, secrets: Secrets) => {
+const buildRooms = async (
+  context: RoomContext,
+  server: Server,
+  { secrets, adminToken }: { secrets: Secrets; adminToken: string },
+) => {
   const has = (room: Config['rooms'][number]) => context.config.rooms.includes(room)
   const verifySignature = buildContractWallets(context)
   const keys = has('keys') ? buildKeys(context, verifySignature) : undefined
   // A relay without a notify room knows the notify server of other processes by the store that they share.
-  const needsKeys = has('notify') || has('relay') || has('mq')
+  const needsKeys = has('notify') || has('relay') || has('mq') || has('push')
   const keyring = needsKeys ? await openServerKeys(context, secrets) : undefined
   const serverKeys = keyring?.serverKeys
   const notify = has('notify') && keyring ? await buildNotify(context, keyring) : undefined
   const keeper = has('relay') || has('archive') ? buildKeeper(context) : undefined
+  const link = has('relay') || has('push') ? buildPushLink(context) : undefined
+  const relayKey = serverKeys && relayKeyFrom(serverKeys.root)
+  const push =
+    has('push') && serverKeys && link
+      ? await buildPush(context, serverKeys.root, {
+          ...{ link, relayKey: relayKey?.publicKey, adminToken },
+          told: createTold(context, { notifyClient: serverKeys.relay.did }),
+        })
+      : undefined
   const relay =
-    has('relay') && serverKeys && keeper
+    has('relay') && serverKeys && relayKey && keeper
       ? buildRelay(
           context,
           server,
-          relayKeyFrom(serverKeys.root),
+          relayKey,
           { notifyClient: serverKeys.relay.did, inside: notify?.ofRelay },
-          keeper,
+          { archive: keeper, waking: link?.wakes },
         )
       : undefined
   const mq = has('mq') && serverKeys ? buildMq(context, serverKeys.root) : undefined
   sweepRows(context)
-  if (notify || relay) sweepJobs(context)
+  if (notify || relay || push) sweepJobs(context)
   keys?.sweep()
   const archive = has('archive') && keeper ? buildArchive(context, keeper) : undefined
   const sessions = has('sessions') ? await buildSessions(context, server) : undefined
-  return { has, verifySignature, keys, serverKeys, notify, relay, mq, archive, sessions }
+  return { has, verifySignature, keys, serverKeys, notify, relay, mq, archive, sessions, push }
 }
 
 /** What the rooms answer over HTTP. */
@@ -181,7 +198,7 @@ const buildRoutes = (
   rooms: Rooms,
   { adminToken, secrets }: { adminToken: string; secrets: Secrets },
 ): Hono[] => {
-  const { has, verifySignature, keys, notify, relay, mq, archive, sessions } = rooms
+  const { has, verifySignature, keys, notify, relay, mq, archive, sessions, push } = rooms
   const { publicUrl } = context.urls
   return [
     buildAdmin(context, rooms, { token: adminToken, secret: secrets.secret }),
@@ -192,6 +209,7 @@ const buildRoutes = (
     ...(has('operator') ? [buildOperator(context, adminToken, notify?.apps)] : []),
     ...(archive ? [archive.routes] : []),
     ...(sessions ? [sessions.routes] : []),
+    ...(push ? [push.routes] : []),
     ...(notify ? [apiPageRoutes({ publicUrl }), notify.routes] : []),
   ]
 }

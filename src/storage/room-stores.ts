@@ -9,9 +9,12 @@ import { createMqStore } from '../mq/store-verbs.ts'
 import { APP_TABLES, createAppStore } from '../notify/store/app-rows.ts'
 import { CLICK_TABLES, createClickStore } from '../notify/store/click-rows.ts'
 import { createProjectStore, PROJECT_TABLES } from '../notify/store/project-rows.ts'
+import { createPushedStore, PUSHED_TABLES } from '../notify/store/pushes.ts'
 import { createServerKeysStore, SERVER_KEYS } from '../notify/store/server-keys.ts'
 import { createWebhookStore, WEBHOOKS } from '../notify/store/webhook-rows.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
+import { createPushStore } from '../push/store/push.ts'
+import { PUSH_TABLES } from '../push/store/rows.ts'
 import { WATCH_TABLES } from '../relay/store-watches.ts'
 import { createOperatorStore, OPERATOR_TABLES } from '../sessions/operator/store.ts'
 import { createSessionsStore } from '../sessions/relay/store.ts'
@@ -22,6 +25,7 @@ import { createLeases } from './leases.ts'
 const TYPED_TABLES = [
   ...[MESSAGE_TABLES, REGISTRATION_TABLES, CONTACTS_TABLES, JOB_TABLES, KEYS_TABLES, MQ_TABLES],
   ...[OPERATOR_TABLES, APP_TABLES, CLICK_TABLES, PROJECT_TABLES, { SERVER_KEYS, WEBHOOKS }, WATCH_TABLES],
+  ...[PUSH_TABLES, PUSHED_TABLES],
 ]
 /** All that lasts. */
 export const ROOM_TABLES: readonly Table[] = TYPED_TABLES.flatMap((tables) =>
@@ -37,6 +41,7 @@ export const createRoomStores = (kv: Kv, clock: Pick<Clock, 'now'>) => ({
   sessions: createSessionsStore(kv),
   keys: createKeysStore(kv, clock),
   operator: createOperatorStore(kv, clock),
+  push: createPushStore(kv),
 })
 
 /** What of the notify store is over the port; each engine has the rest. */
@@ -46,5 +51,6 @@ export const createNotifyRows = (kv: Kv) => ({
   ...createAppStore(kv),
   ...createWebhookStore(kv),
   ...createClickStore(kv),
+  ...createPushedStore(kv),
 })
 export type NotifyRows = ReturnType<typeof createNotifyRows>

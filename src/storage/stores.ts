@@ -6,6 +6,7 @@ import type { NotifyStore } from '../notify/store/store.ts'
 import type { Buckets } from '../platform/budgets/token-buckets.ts'
 import type { StoreSpace } from '../platform/budgets/watermark.ts'
 import type { JobQueue } from '../platform/jobs/job-queue.ts'
+import type { PushStore } from '../push/store.ts'
 import type { RelayStore } from '../relay/store.ts'
 import type { RelayAdmin } from '../relay/store-admin.ts'
 import type { OperatorStore } from '../sessions/operator/store.ts'
@@ -29,6 +30,7 @@ export interface Stores extends AsyncDisposable {
   operator: OperatorStore
   archive: ArchiveStore
   sessions: SessionsStore
+  push: PushStore
   /** Work for later, of all rooms. */
   jobQueue: JobQueue
   /** Everything of them, for migrations and backups. */

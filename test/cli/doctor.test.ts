@@ -229,7 +229,7 @@ describe('a running server', () => {
   })
   afterAll(() => world[Symbol.asyncDispose]())
 
-  const allowed = { keys: [], webhooks: ['127.0.0.1'], did: [] }
+  const allowed = { keys: [], webhooks: ['127.0.0.1'], did: [], push: [] }
   const ofWorld = (env: NodeJS.ProcessEnv = {}) => findings({ BELFRY_DATA: world.dataDir, ...env })
 
   it('is asked what it is like, and what its apps and webhooks are', async () => {
@@ -269,7 +269,7 @@ describe('a running server', () => {
     const away = await findings({}, '--server', 'http://127.0.0.1:9', '--token', 'x')
     expect(away).toContain('failed server: No server answers at http://127.0.0.1:9.')
     const wrong = await findings({}, '--server', world.url, '--token', 'wrong')
-    expect(wrong).toContain('failed server: Authentication is missing or wrong: the admin token')
+    expect(wrong).toContain('failed did.json: Authentication is missing or wrong: the admin token')
   }, 60_000)
 
   it('lets its relay be looked at by others', async () => {

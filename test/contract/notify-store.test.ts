@@ -7,6 +7,7 @@ import { notifyHistoryContract } from './notify-history.ts'
 import { notifyLeasedContract } from './notify-leased.ts'
 import { notifyOutboxContract } from './notify-outbox.ts'
 import { notifyProjectsContract } from './notify-projects.ts'
+import { notifyPushesContract } from './notify-pushes.ts'
 import { notifyReceiptsContract } from './notify-receipts.ts'
 import { notifyRotationContract } from './notify-rotation.ts'
 import { notifyWebhooksContract } from './notify-webhooks.ts'
@@ -21,6 +22,7 @@ for (const engine of engines) {
   notifyClicksContract(engine)
   notifyClickDaysContract(engine)
   notifyProjectsContract(engine)
+  notifyPushesContract(engine)
   notifyReceiptsContract(engine)
   notifyRotationContract(engine)
 }

@@ -539,7 +539,7 @@ export const relayStoreContract = (engine: Engine): void => {
         expect(await store().topicsOf(alice, { limit: 10 })).toEqual([a])
         expect(await textsOf(store(), alice, a)).toEqual(['2'])
         expect(await textsOf(store(), bob, a)).toEqual(['1', '2', '3'])
-        expect(await store().publish([message(a, '2')])).toEqual([{ outcome: 'duplicate' }])
+        expect(await store().publish([message(a, '2')])).toEqual([{ outcome: 'duplicate', waiting: [alice] }])
         const { subscribers } = await stored(store(), message(a, '4'))
         expect(subscribers).toEqual([{ clientId: alice, caughtUp: false }])
       })

@@ -36,14 +36,55 @@ import {
 
 type Rooms = Pick<
   Stores,
-  'keys' | 'notify' | 'relay' | 'jobQueue' | 'contacts' | 'mq' | 'operator' | 'archive' | 'transfer'
+  'keys' | 'notify' | 'relay' | 'jobQueue' | 'contacts' | 'mq' | 'operator' | 'archive' | 'push' | 'transfer'
 >
 
 export const HOUR = 3_600_000
 
+/** Devices of every kind, one of them over; what waits for them; a project with credentials. */
+const furnishPush = async (push: Rooms['push'], now: number): Promise<void> => {
+  const credentials = { id: 'c1', sealed: 'sealed:1:x', shown: { topic: 'org.example' }, setAt: now }
+  await push.changeProject(
+    'wallets',
+    () => ({
+      ...{ id: 'wallets', createdAt: now, isOpen: false },
+      credentials: { apns: { ...credentials, stopped: { at: now, reason: 'Forbidden' } } },
+    }),
+    { limit: 10, now },
+  )
+  await push.vapidKey('sealed:1:vapid')
+  const device = {
+    ...{ projectId: 'wallets', form: 'hidden' as const, isLegacy: false, isProven: true },
+    expiresAt: now + 9 * DAY,
+    ...{ sealKey: hex('seal'), tags: [4002], quiet: { from: 1_320, to: 420, timeZone: 'Europe/Berlin' } },
+  } as const
+  const web = { provider: 'webpush', endpoint: 'https://push.example/ä', p256dh: 'p', auth: 'a' } as const
+  const limits = { now, devices: 8 }
+  await push.register(client('a'), { ...device, id: 'one', tags: [4002], address: web }, limits)
+  const apns = { provider: 'apns', token: 'abc', isSandbox: true } as const
+  await push.register(client('a'), { ...device, id: 'two', tags: [], address: apns }, limits)
+  const old = { provider: 'fcm', token: 'old' } as const
+  const past = { now: now - HOUR, devices: 8 }
+  await push.register(client('b'), { ...device, id: 'old', tags: [], address: old, expiresAt: now - 1 }, past)
+  const message = {
+    ...{
+      topic: topic('box'),
+      id: hex('text 8 é'),
+      tag: 4002,
+      rank: 2,
+      at: now,
+      expiresAt: now + HOUR,
+      seq: 9,
+    },
+  }
+  const foreign = { ...message, id: 'm1', text: 'AAEC', isForeign: true as const, flags: 1, seq: 1 }
+  const to = { clientId: client('a'), deviceId: 'one', projectId: 'wallets', provider: 'webpush' } as const
+  await push.add([{ ...to, at: now + HOUR, messages: [message, foreign] }], { limit: 8, now })
+}
+
 /** Everything is as of `now`, because Redis removes what expired long ago. */
 export const furnish = async (
-  { keys, notify, relay, jobQueue, contacts, mq, operator, archive }: Rooms,
+  { keys, notify, relay, jobQueue, contacts, mq, operator, archive, push }: Rooms,
   now: number,
 ): Promise<void> => {
   const month = { createdAt: now, expiresAt: now + 30 * DAY }
@@ -317,6 +358,11 @@ export const furnish = async (
     { id: 'dead', kind: 'failed', attempts: 8, failure: 'Never answered' },
     { id: 'over', kind: 'failed', attempts: 1, failure: 'Refused' },
   ])
+
+  await furnishPush(push, now)
+  const got = { state: 'pushed', provider: 'fcm', at: now } as const
+  await notify.notePush(tell('n0'), 'eip155:0xa', got)
+  await notify.notePush(tell('n0'), 'eip155:0xb', { ...got, state: 'refused', reason: 'TopicDisallowed' })
 
   const bound = { now, most: 20 }
   const granted = { name: 'xmtp/installation/hex', value: 'c-_', expiresAt: now + DAY }

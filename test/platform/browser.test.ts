@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 const IN_BROWSERS: Record<string, string> = {
   '#bytes': 'src/platform/runtime/bytes-portable.ts',
   '#crypto': 'src/platform/runtime/crypto-portable.ts',
+  '#secp256k1': 'src/platform/runtime/secp256k1-portable.ts',
   '#socket': 'src/platform/runtime/socket-browser.ts',
 }
 

@@ -54,7 +54,10 @@ describe.each(['socket', 'webhook'] as const)('with messages by %s', (notifyIngr
     'twenty webhooks of one project that %s hold up nobody else',
     async (how) => {
       await using world = await startWorld({
-        config: { notifyIngress, allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [] } },
+        config: {
+          notifyIngress,
+          allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [], push: [] },
+        },
       })
       await using hanging = await startHanging(how)
       await using receiver = await startReceiver()

@@ -243,6 +243,17 @@ const ROUTES: readonly Route[] = [
   route('admin', 'POST', '/admin/rotate/app', json),
   route('admin', 'POST', '/admin/reseal'),
   route('admin', 'GET', '/admin/reseal'),
+  route('admin', 'GET', '/admin/push'),
+  route('admin', 'POST', '/admin/push/test', json),
+  route('admin', 'POST', '/admin/push/check'),
+  route('admin', 'PUT', '/admin/push/projects/:id', { path: '/admin/push/projects/x', ...json }),
+  route('admin', 'PUT', '/admin/push/projects/:id/credentials', {
+    path: '/admin/push/projects/x/credentials',
+    ...json,
+  }),
+  route('admin', 'DELETE', '/admin/push/projects/:id/credentials/:provider', {
+    path: '/admin/push/projects/x/credentials/y',
+  }),
   route('client', 'POST', '/rpc', { family: 'rpc' }),
   route('nobody', 'POST', '/rpc/v1', { family: 'contacts' }),
   route('nobody', 'POST', '/rpc/v1/:method', { family: 'contacts', path: '/rpc/v1/status' }),

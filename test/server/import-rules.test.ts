@@ -28,6 +28,9 @@ const refused: [string, string][] = [
   ['src/server', '../cli/main.ts'],
   ['src/sdk', '../server/compose.ts'],
   ['src/archive', '../relay/hub.ts'],
+  ['src/push', '../relay/hub.ts'],
+  ['src/push/delivery', '../../relay/store.ts'],
+  ['src/push/store', '../../storage/lmdb/open.ts'],
   ['src/sync', '../archive/service.ts'],
   ['src/sync', 'node:fs'],
   // However deep a file lies.

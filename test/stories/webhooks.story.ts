@@ -31,7 +31,7 @@ const setUp = async (engine: 'LMDB' | 'Redis', options: Pick<WorldOptions, 'cloc
   const owned = createReleaseStack()
   const redis = engine === 'Redis' ? owned.use(await startRedis()) : undefined
   const config = {
-    allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [] },
+    allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [], push: [] },
     ...(redis && { redisUrl: redis.url, secret: 'a secret of the test, 32 bytes' }),
   }
   const world = owned.use(await startWorld({ ...options, config }))

@@ -11,9 +11,19 @@ export interface Chromium extends AsyncDisposable {
   version: string
   /** Opens the address in a new tab and resolves when it is loaded. */
   open(url: string): Promise<Page>
+  /** The service worker of an origin that a page has registered. */
+  workerOf(page: Page, origin: string): Promise<ServiceWorker>
+}
+
+export interface ServiceWorker {
+  /** The value of the expression in the worker. */
+  evaluate(expression: string): Promise<unknown>
+  /** Has the worker get a push, as from the push service, with what the browser would have decrypted. */
+  push(data: string): Promise<void>
 }
 
 export interface Page {
+  readonly sessionId: string
   /** The value of the expression, or of its promise, as JSON carries it. Rejects with what the page threw. */
   evaluate(expression: string): Promise<unknown>
   /** What the page wrote to its console, what it did not catch, and what its policy refused, so far. */
@@ -148,6 +158,7 @@ const openPage = async (devTools: DevTools, url: string): Promise<Page> => {
   await devTools.call(z.unknown(), 'Page.navigate', { url }, sessionId)
   await loaded
   return {
+    sessionId,
     async evaluate(expression) {
       const how = { expression, awaitPromise: true, returnByValue: true }
       const answer = await devTools.call(evaluated, 'Runtime.evaluate', how, sessionId)
@@ -156,6 +167,46 @@ const openPage = async (devTools: DevTools, url: string): Promise<Page> => {
     },
     console: () => said,
     requests: () => requests,
+  }
+}
+
+const targets = z.object({
+  targetInfos: z.array(z.object({ targetId: z.string(), type: z.string(), url: z.string() })),
+})
+const registrations = z.object({
+  registrations: z.array(z.object({ registrationId: z.string(), scopeURL: z.string() })),
+})
+
+const openWorker = async (devTools: DevTools, page: Page, origin: string): Promise<ServiceWorker> => {
+  const permissions = ['notifications']
+  await devTools.call(z.unknown(), 'Browser.grantPermissions', { origin, permissions })
+  const registered = new Promise<string>((resolve) => {
+    devTools.listen((method, params, from) => {
+      if (from !== page.sessionId || method !== 'ServiceWorker.workerRegistrationUpdated') return
+      const own = registrations
+        .parse(params)
+        .registrations.find(({ scopeURL }) => scopeURL.startsWith(origin))
+      if (own) resolve(own.registrationId)
+    })
+  })
+  await devTools.call(z.unknown(), 'ServiceWorker.enable', {}, page.sessionId)
+  const registrationId = await registered
+  const { targetInfos } = await devTools.call(targets, 'Target.getTargets')
+  const found = targetInfos.find(({ type, url }) => type === 'service_worker' && url.startsWith(origin))
+  if (!found) throw new Error('The worker does not run')
+  const attach = { targetId: found.targetId, flatten: true }
+  const { sessionId } = await devTools.call(session, 'Target.attachToTarget', attach)
+  return {
+    async evaluate(expression) {
+      const how = { expression, awaitPromise: true, returnByValue: true }
+      const answer = await devTools.call(evaluated, 'Runtime.evaluate', how, sessionId)
+      if (answer.exceptionDetails) throw new Error(sentenceOf(answer.exceptionDetails))
+      return answer.result.value
+    },
+    async push(data) {
+      const message = { origin, registrationId, data }
+      await devTools.call(z.unknown(), 'ServiceWorker.deliverPushMessage', message, page.sessionId)
+    },
   }
 }
 
@@ -192,7 +243,12 @@ export const startChromium = async (path: string): Promise<Chromium> => {
   }
   try {
     const { product } = await devTools.call(version, 'Browser.getVersion')
-    return { version: product, open: (url) => openPage(devTools, url), [Symbol.asyncDispose]: release }
+    return {
+      version: product,
+      open: (url) => openPage(devTools, url),
+      workerOf: (page, origin) => openWorker(devTools, page, origin),
+      [Symbol.asyncDispose]: release,
+    }
   } catch (error) {
     await release()
     throw error

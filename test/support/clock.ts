@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/platform/runtime/clock.ts'
+import { type Clock, systemClock } from '../../src/platform/runtime/clock.ts'
 
 /** A clock whose hands the test turns: `advance` runs what becomes due, in order of its time. */
 export const manualClock = (start = Date.UTC(2026, 0, 1)): Clock & { advance(ms: number): Promise<void> } => {
@@ -24,6 +24,18 @@ export const manualClock = (start = Date.UTC(2026, 0, 1)): Clock & { advance(ms:
       }
       now = end
       await new Promise((resolve) => setImmediate(resolve))
+    },
+  }
+}
+
+/** The system's clock, which a test may set forward by a while. Timers that run are not called earlier for it. */
+export const forwardClock = (): Clock & { forward(ms: number): void } => {
+  let ahead = 0
+  return {
+    now: () => systemClock.now() + ahead,
+    after: systemClock.after,
+    forward(ms) {
+      ahead += ms
     },
   }
 }

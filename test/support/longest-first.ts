@@ -6,7 +6,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  * nothing left to do. What is not listed comes after them.
  */
 const LONGEST = [
-  ...['stories/faults-kill', 'cli/migrate', 'stories/faults-stop', 'stories/broadcast-kills'],
+  ...['stories/push', 'stories/faults-kill', 'cli/migrate', 'stories/faults-stop', 'stories/broadcast-kills'],
   ...['stories/faults-cluster', 'stories/demo', 'security/house-malformed', 'stories/webhooks-sigkill'],
   ...['stories/faults-redis', 'compat/one-address', 'compat/notify', 'contract/transfer', 'sync/converge'],
 ]

@@ -11,20 +11,22 @@ import { type Args, defineCommand } from '../command.ts'
 import { embeddedWorld } from '../demo/embedded.ts'
 import { fleetWorld } from '../demo/fleet.ts'
 import { createPage } from '../demo/page.ts'
+import { runPushStory } from '../demo/push.ts'
 import { runStory } from '../demo/story.ts'
 import type { MakeWorld } from '../demo/world.ts'
 
-/** Rejects when something does not happen as told, or when the signal ends it; everything is released by then. */
+/** Without a world it is the story of push. Rejects when something does not happen as told, or when the signal ends it; everything is released by then. */
 const runDemo = async (
-  makeWorld: MakeWorld,
+  makeWorld: MakeWorld | undefined,
   print: (line: string) => void,
   signal: AbortSignal,
 ): Promise<number> => {
   const page = createPage(print, signal)
   {
     await using owned = createReleaseStack()
-    const world = await makeWorld({ owned, page, signal })
-    await runStory(world, { owned, page, signal })
+    const deps = { owned, page, signal }
+    if (makeWorld) await runStory(await makeWorld(deps), deps)
+    else await runPushStory(deps)
   }
   return page.elapsed()
 }
@@ -38,16 +40,18 @@ const flags = {
     description:
       'With two relays and two notify servers on an empty Redis, some of them killed on the way [REDIS_URL; one that is started for it]',
   },
+  push: { type: 'boolean', description: 'The story of a locked phone that is woken' },
   ...JSON_FLAG,
 } as const satisfies Args
 
 export const demo = defineCommand({
   args: flags,
-  examples: ['demo', 'demo --redis'],
+  examples: ['demo', 'demo --redis', 'demo --push'],
   async run({ on, one }) {
     const isJson = on.has('json')
     const isFleet = on.has('redis') || one.redis !== undefined
-    const makeWorld = isFleet ? fleetWorld(redisUrlFrom(one.redis)) : embeddedWorld
+    const world = isFleet ? fleetWorld(redisUrlFrom(one.redis)) : embeddedWorld
+    const makeWorld = on.has('push') ? undefined : world
 
     const interruption = new AbortController()
     const interrupt = (name: (typeof SIGNALS)[number]) => {

@@ -9,14 +9,14 @@ import {
 } from '../../server/config/config.ts'
 import { readAdminAccess } from '../../server/config/data-dir.ts'
 import { StartError } from '../../server/config/start-error.ts'
-import { ACCESS_FLAGS, createAsk, JSON_FLAG, print, printJson } from '../admin-client.ts'
-import { type Args, defineCommand, type Typed } from '../command.ts'
+import { ACCESS_FLAGS, type Ask, createAsk, JSON_FLAG, print, printJson } from '../admin-client.ts'
+import { type Args, defineCommand, type Typed, UsageError } from '../command.ts'
 import { CommandFailure } from '../command-failure.ts'
 import { type Finding, failed, ok, skipped } from '../doctor/finding.ts'
 import { otherRelay, publicAddress } from '../doctor/network.ts'
 import { dataDirectory, diskSpace, embeddedStore, ports, secretOnDisk } from '../doctor/place.ts'
 import { redisStore } from '../doctor/redis.ts'
-import { keysOfApps, serverState, webhooksOfProjects } from '../doctor/server.ts'
+import { keysOfApps, pushCredentials, serverState, webhooksOfProjects } from '../doctor/server.ts'
 import { namesOfEnvironment, settingRows } from '../doctor/settings.ts'
 import { settingFlags } from './serve.ts'
 
@@ -52,14 +52,33 @@ const read = (one: Typed['one']): { config: Config; origins: Origins } | readonl
 const runningAt = (one: Typed['one'], { data }: Config): string | undefined =>
   commandLineAccess(one).url ?? readAdminAccess(data)?.url
 
-const atServer = async (one: Typed['one'], url: string): Promise<Finding[]> => {
+/** What the process does not have is not looked at. */
+const whereThereIs = async (about: string, look: Promise<Finding[]>): Promise<Finding[]> => {
   try {
-    const ask = createAsk({ one })
-    return [...(await keysOfApps(ask, url)), ...(await webhooksOfProjects(ask))]
+    return await look
   } catch (error) {
-    if (error instanceof CommandFailure) return [failed('server', error.message)]
+    if (!(error instanceof CommandFailure)) throw error
+    const isAbsent = /this process has no \w+ room/.test(error.message)
+    return [
+      isAbsent ? skipped(about, 'The server that was asked has no such room.') : failed(about, error.message),
+    ]
+  }
+}
+
+const atServer = async (one: Typed['one'], url: string): Promise<Finding[]> => {
+  let ask: Ask
+  try {
+    ask = createAsk({ one })
+  } catch (error) {
+    if (error instanceof CommandFailure || error instanceof UsageError)
+      return [failed('server', error.message)]
     throw error
   }
+  return [
+    ...(await whereThereIs('did.json', keysOfApps(ask, url))),
+    ...(await whereThereIs('webhooks', webhooksOfProjects(ask))),
+    ...(await whereThereIs('push', pushCredentials(ask))),
+  ]
 }
 
 const examine = async (one: Typed['one'], config: Config): Promise<Finding[]> => {

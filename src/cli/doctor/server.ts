@@ -135,3 +135,21 @@ export const webhooksOfProjects = async (ask: Ask): Promise<Finding[]> => {
   })
   return found.length > 0 && found.flat().length > 0 ? found.flat() : [skipped('webhooks', 'There are none.')]
 }
+
+const pushChecks = z.object({
+  checks: z.array(
+    z.object({ project: z.string(), provider: z.string(), isGood: z.boolean(), detail: z.string() }),
+  ),
+})
+
+/** Shows the credentials of the server to the providers of pushes. */
+export const pushCredentials = async (ask: Ask): Promise<Finding[]> => {
+  const { checks } = await ask(pushChecks, 'POST', '/admin/push/check')
+  if (checks.length === 0) return [skipped('push', 'No project has credentials; Web Push needs none.')]
+  return checks.map(({ project, provider, isGood, detail }) => {
+    const about = `push ${provider} of ${project}`
+    return isGood
+      ? ok(about, detail)
+      : failed(about, `${detail}: set good ones with belfry push credentials.`)
+  })
+}

@@ -29,6 +29,7 @@ const shown = (sent: SentNotification) => ({
   deliver_by: iso(sent.deliverBy),
   expires_at: iso(sent.expiresAt),
   counts: sent.counts,
+  push: sent.push,
 })
 
 /** Which one is meant. */
@@ -55,11 +56,12 @@ export const notificationRoutes = (sent: Notifications, secret: MiddlewareHandle
     const { appDomain: _, ...page } = checked(ReceiptsPage, c.req.query())
     const { receipts, next } = await sent.receipts(named(c, c.req.param()), page)
     return c.json({
-      receipts: receipts.map(({ account, state, reason, at }) => ({
+      receipts: receipts.map(({ account, state, reason, at, push }) => ({
         account,
         state,
         ...(reason !== undefined && { reason }),
         at: iso(at),
+        ...(push && { push: { ...push, at: iso(push.at) } }),
       })),
       next,
     })

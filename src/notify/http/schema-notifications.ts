@@ -179,6 +179,7 @@ export const NotificationAnswer = z
     deliver_by: time.nullable(),
     expires_at: time.nullable(),
     counts: Counts,
+    push: z.object({ pushed: z.number(), refused: z.number() }),
   })
   .meta({ id: 'SentNotification' })
 
@@ -194,6 +195,14 @@ export const ReceiptsAnswer = z.object({
       state: z.enum(DELIVERY_STATES),
       reason: z.string().optional(),
       at: time,
+      push: z
+        .object({
+          state: z.enum(['pushed', 'refused']),
+          provider: z.string(),
+          at: time,
+          reason: z.string().optional(),
+        })
+        .optional(),
     }),
   ),
   next: z.string().nullable(),

@@ -15,7 +15,7 @@ const Params = z.object({ messageAuth: z.string() })
 const Claims = z.object({ msg: z.object({ id: z.string() }) })
 
 /** `msg.id` of the notification that the message carries; undefined when it is none that this server wrote. */
-const deliveredIdIn = (message: string, key: Uint8Array): string | undefined => {
+export const deliveredIdIn = (message: string, key: Uint8Array): string | undefined => {
   try {
     const rpc = parseRpc(openEnvelope(parseEnvelope(message), key))
     if (rpc.kind !== 'request') return undefined

@@ -15,6 +15,7 @@ import type { Clock } from '../../platform/runtime/clock.ts'
 import { accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'
+import type { PushCounts, Pushed } from '../store/pushes.ts'
 import { CANCELLED, type DeliveryState, type NotificationName, type Receipt } from '../store/receipts.ts'
 import type { AppRecord, Notification, NotifyStore } from '../store/store.ts'
 import { type Broadcasts, createBroadcasts, type Progress } from './broadcasts.ts'
@@ -36,6 +37,8 @@ export interface SentNotification extends NotificationName {
   deliverBy: number | null
   expiresAt: number | null
   counts: Counts
+  /** Accounts by what became of their pushes. */
+  push: PushCounts
 }
 
 export interface Named {
@@ -60,7 +63,7 @@ export interface Notifications {
   receipts(
     named: Named,
     page: { state?: DeliveryState | undefined; after?: string | undefined; limit: number },
-  ): Promise<{ receipts: Receipt[]; next: string | null }>
+  ): Promise<{ receipts: (Receipt & { push?: Pushed })[]; next: string | null }>
   broadcast(named: Named): Promise<{ progress: Progress; counts: Counts }>
   /**
    * Stops the fan-out and withdraws what is still queued; returns from how many accounts. Messages that have left, or are
@@ -69,6 +72,7 @@ export interface Notifications {
   cancel(named: Named): Promise<number>
 }
 
+const NO_PUSHES: PushCounts = { pushed: 0, refused: 0 }
 const NO_COUNTS: Counts = { queued: 0, published: 0, delivered: 0, read: 0, failed: 0 }
 /** 255 characters may be twice as many UTF-16 units. */
 const MAX_ID_LENGTH = 510
@@ -90,6 +94,7 @@ const shownScheduled = ({ message, deliverAt, ...named }: ScheduledNotification)
     deliverBy: null,
     expiresAt: null,
     counts: NO_COUNTS,
+    push: NO_PUSHES,
   }
 }
 
@@ -115,16 +120,17 @@ const createShown =
     cancellations,
     broadcasts,
   }: {
-    store: Pick<NotifyStore, 'receiptCounts'>
+    store: Pick<NotifyStore, 'receiptCounts' | 'pushCounts'>
     cancellations: Pick<Cancellations, 'has'>
     broadcasts: Pick<Broadcasts, 'progress'>
   }) =>
   async (stored: Notification): Promise<SentNotification> => {
     const { projectId, domain, id, type, title, body, icon, url } = stored
-    const [counts, isCancelled, progress] = await Promise.all([
+    const [counts, isCancelled, progress, push] = await Promise.all([
       store.receiptCounts(stored),
       cancellations.has(stored),
       broadcasts.progress(stored),
+      store.pushCounts(stored),
     ])
     invariant(counts.queued >= 0, 'The count of queued receipts is never below zero')
     const isUnderWay = counts.queued > 0 || !isOver(progress?.status)
@@ -138,6 +144,7 @@ const createShown =
       deliverBy: stored.deliverBy,
       expiresAt: stored.expiresAt,
       counts,
+      push,
     }
   }
 
@@ -245,11 +252,17 @@ export const createNotifications = (deps: NotificationsDeps): Notifications => {
     },
 
     async receipts(named, { state, after, limit }) {
-      const { name } = await locate(named)
-      const receipts = await store.receipts(name, {
+      const { name, stored } = await locate(named)
+      const found = await store.receipts(name, {
         limit,
         ...(state !== undefined && { state }),
         ...(after !== undefined && { after }),
+      })
+      const keys = found.map((one) => one.accountKey)
+      const pushes = stored ? await store.pushesOf(stored, keys) : new Map<string, Pushed>()
+      const receipts = found.map((receipt) => {
+        const push = pushes.get(receipt.accountKey)
+        return push ? { ...receipt, push } : receipt
       })
       return { receipts, next: receipts.length < limit ? null : (receipts.at(-1)?.accountKey ?? null) }
     },

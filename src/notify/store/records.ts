@@ -4,7 +4,10 @@
 export type Sealed = string
 
 /** The events that a project's webhooks can listen to. */
-export const WEBHOOK_EVENTS = ['subscribed', 'unsubscribed', 'updated', 'delivered', 'read'] as const
+export const WEBHOOK_EVENTS = [
+  ...(['subscribed', 'unsubscribed', 'updated', 'delivered', 'read'] as const),
+  ...(['pushed', 'refused'] as const),
+] as const
 export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
 
 // ── projects and apps ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@
 import type { AccountStore } from './accounts.ts'
 import type { ClickStore } from './clicks.ts'
 import type { ProjectStore } from './projects.ts'
+import type { PushedStore } from './pushes.ts'
 import type { ReceiptsStore } from './receipts.ts'
 import type {
   AccountCommit,
@@ -63,6 +64,7 @@ export interface NotifyStore
     AccountStore,
     WebhookStore,
     ClickStore,
+    PushedStore,
     ReceiptsStore,
     RotationStore {
   // servers, apps

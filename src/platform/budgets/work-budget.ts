@@ -20,7 +20,7 @@ export const WORK_COST = {
   /** A JWT that is verified natively. */
   token: 5,
   /** A secp256k1 signature that is recovered, a CACAO. */
-  signature: 60,
+  signature: 25,
   /** A request to a foreign host. */
   lookUp: 20,
 } as const

@@ -170,7 +170,11 @@ export const readJsonText = async (request: Request, limit: number = MAX_BODY_BY
   if (!JSON_MEDIA.test(request.headers.get('content-type')?.trim() ?? '')) {
     throw new ProtocolError('unsupported_media', 'with Content-Type: application/json')
   }
-  const bytes = await readBody(request, limit)
+  return jsonTextOf(await readBody(request, limit))
+}
+
+/** The text of JSON that was read as bytes: `bad_request` (not UTF-8, too deep). */
+const jsonTextOf = (bytes: Uint8Array): string => {
   let text: string
   try {
     text = decoder.decode(bytes)
@@ -181,15 +185,20 @@ export const readJsonText = async (request: Request, limit: number = MAX_BODY_BY
   return text
 }
 
-/** The body as JSON, not yet checked: `unsupported_media`, `too_large`, `bad_request` (not UTF-8, too deep), `bad_json`. */
-export const readJson = async (request: Request, limit: number = MAX_BODY_BYTES): Promise<unknown> => {
-  const text = await readJsonText(request, limit)
+const parsed = (text: string): unknown => {
   try {
     return JSON.parse(text)
   } catch (cause) {
     throw new ProtocolError('bad_json', undefined, { cause })
   }
 }
+
+/** For who needs the bytes of a body, too: `bad_request` (not UTF-8, too deep), `bad_json`. */
+export const jsonOf = (bytes: Uint8Array): unknown => parsed(jsonTextOf(bytes))
+
+/** The body as JSON, not yet checked: `unsupported_media`, `too_large`, `bad_request` (not UTF-8, too deep), `bad_json`. */
+export const readJson = async (request: Request, limit: number = MAX_BODY_BYTES): Promise<unknown> =>
+  parsed(await readJsonText(request, limit))
 
 /** Middleware: reads and checks a JSON body; the handler gets it with `c.req.valid('json')`. */
 export const jsonBody =

@@ -39,7 +39,7 @@ export interface PublicRequest {
   owner?: string
   headers?: Record<string, string>
   /** Makes it a POST. */
-  body?: string
+  body?: string | Uint8Array
 }
 
 /**

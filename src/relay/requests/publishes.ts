@@ -7,7 +7,8 @@ import type { Publisher } from '../publish-batcher.ts'
 import type { NewMessage } from '../store.ts'
 import type { Caller, Reply } from './caller.ts'
 
-type Publish = Pick<RelayParams<'irn_publish'>, 'topic' | 'message' | 'ttl' | 'tag' | 'attestation'>
+type Publish = Pick<RelayParams<'irn_publish'>, 'topic' | 'message' | 'ttl' | 'tag' | 'attestation'> &
+  Partial<Pick<RelayParams<'irn_publish'>, 'prompt'>>
 
 /**
  * Stores the messages in their order, as many at once as a payer may have in progress, then answers `true`. `answered` is
@@ -41,6 +42,7 @@ export const createPublishAll = ({
       publishedAt: now,
       expiresAt: now + publish.ttl * 1000,
       payer: caller.payer,
+      ...(publish.prompt !== undefined && { prompt: publish.prompt }),
       ...(!caller.trusted && { unattendedUntil: now + limits.unattendedTtlMs }),
     }
   }

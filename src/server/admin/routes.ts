@@ -12,6 +12,7 @@
  * | /admin/backup                            | `backup`     |
  * | /admin/usage, /admin/topics              | `usage`      |
  * | /admin/rotate, /admin/reseal             | `rotation`   |
+ * | /admin/push                              | `push`       |
  */
 import { timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
@@ -30,6 +31,7 @@ import { adminBroadcasts } from './broadcasts.ts'
 import type { Projects } from './default-project.ts'
 import { adminKeys } from './keys.ts'
 import { adminProjects } from './projects.ts'
+import { adminPush } from './push.ts'
 import { type AdminRotationDeps, adminRotationRoutes } from './rotation.ts'
 import { type AdminUsageDeps, adminUsage } from './usage.ts'
 
@@ -46,6 +48,7 @@ export interface AdminDeps extends AdminRotationDeps {
   transfer: Transfer | undefined
   accounts?: Accounts | undefined
   usage: Omit<AdminUsageDeps, 'apps'> | undefined
+  push?: ReturnType<Parameters<typeof adminPush>[0]> | undefined
 }
 
 export const sameText = (a: string, b: string): boolean => {
@@ -94,6 +97,7 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
     adminBackup(() => room(deps.transfer, 'storage')),
     adminUsage(() => ({ ...room(deps.usage, 'storage'), apps: deps.apps })),
     adminRotationRoutes(deps),
+    adminPush(() => room(deps.push, 'push')),
   ]
   for (const part of parts) app.route('/', part)
   return app

@@ -40,7 +40,22 @@ const declaredApp = z.strictObject({
 })
 export type DeclaredApp = z.infer<typeof declaredApp>
 
-export type Config = z.infer<typeof Settings> & { apps: DeclaredApp[] }
+/** A push project as a configuration file declares it; its secrets are files beside. Checked again as apps are. */
+const declaredPush = z.strictObject({
+  project: z.string().min(1),
+  open: z.boolean().optional(),
+  /** A service account of Google. */
+  fcm: z.string().min(1).optional(),
+  apns: z
+    .union([
+      z.strictObject({ topic: z.string(), key: z.string(), keyId: z.string(), teamId: z.string() }),
+      z.strictObject({ topic: z.string(), certificate: z.string(), passwordFile: z.string() }),
+    ])
+    .optional(),
+})
+export type DeclaredPush = z.infer<typeof declaredPush>
+
+export type Config = z.infer<typeof Settings> & { apps: DeclaredApp[]; push: DeclaredPush[] }
 
 /** Where a value came from, as the operator wrote it: `--port`, `PORT`, `port in belfry.yaml`, `default`. */
 export type Origins = Record<SettingName, string>
@@ -54,10 +69,15 @@ const shown = (name: SettingName, value: unknown): string =>
 const placeOf = (path: readonly PropertyKey[]): string =>
   path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('')
 
-const readFile = (
-  file: string,
-): { values: Record<string, unknown>; apps: DeclaredApp[]; mistakes: string[] } => {
-  const nothing = { values: {}, apps: [] }
+interface ReadFile {
+  values: Record<string, unknown>
+  apps: DeclaredApp[]
+  push: DeclaredPush[]
+  mistakes: string[]
+}
+
+const readFile = (file: string): ReadFile => {
+  const nothing = { values: {}, apps: [], push: [] }
   let content: unknown
   try {
     // YAML 1.2 contains JSON.
@@ -70,8 +90,9 @@ const readFile = (
   if (!parsed.success) {
     return { ...nothing, mistakes: [`The configuration file ${file} must hold one object.`] }
   }
-  const { apps: declared = [], ...values } = parsed.data
+  const { apps: declared = [], push: declaredProjects = [], ...values } = parsed.data
   const apps = z.array(declaredApp).safeParse(declared)
+  const push = z.array(declaredPush).safeParse(declaredProjects)
   const mistakes = [
     ...Object.keys(values)
       .filter((name) => !(name in SETTINGS) || name === 'config')
@@ -79,8 +100,11 @@ const readFile = (
     ...(apps.error?.issues ?? []).map(
       ({ path, message }) => `apps${placeOf(path)} in ${file} is wrong: ${message}.`,
     ),
+    ...(push.error?.issues ?? []).map(
+      ({ path, message }) => `push${placeOf(path)} in ${file} is wrong: ${message}.`,
+    ),
   ]
-  return { values, apps: apps.data ?? [], mistakes }
+  return { values, apps: apps.data ?? [], push: push.data ?? [], mistakes }
 }
 
 /**
@@ -97,7 +121,8 @@ export const readConfig = (
 ): { config: Config; origins: Origins } => {
   const given = (text: string | undefined) => (text === undefined || text.trim() === '' ? undefined : text)
   const file = given(flags.config) ?? given(environment[SETTINGS.config.env])
-  const fromFile = file === undefined ? { values: {}, apps: [], mistakes: [] } : readFile(file)
+  const fromFile: ReadFile =
+    file === undefined ? { values: {}, apps: [], push: [], mistakes: [] } : readFile(file)
   const mistakes = [...fromFile.mistakes]
 
   const values: Record<string, unknown> = {}
@@ -130,7 +155,7 @@ export const readConfig = (
   }
   if (parsed.success) mistakes.push(...contradictions(parsed.data))
   if (!parsed.success || mistakes.length > 0) throw new StartError(mistakes)
-  return { config: { ...parsed.data, apps: fromFile.apps }, origins }
+  return { config: { ...parsed.data, apps: fromFile.apps, push: fromFile.push }, origins }
 }
 
 /** Settings that are right one by one and not together. */
@@ -213,6 +238,7 @@ export const redisUrlFrom = (
 export const configWith = (given: Partial<Config> = {}): Config => ({
   ...Settings.parse({}),
   apps: [],
+  push: [],
   ...given,
 })
 

@@ -11,6 +11,7 @@ import { isSecretOf, retirePreviousSecret } from '../config/secret-files.ts'
 import type { RoomContext } from '../context.ts'
 import type { KeysRoom } from './keys.ts'
 import type { NotifyRoom } from './notify.ts'
+import type { PushRoom } from './push.ts'
 
 const buildReencryption = (
   { config, stores, clock, log, owned }: RoomContext,
@@ -28,11 +29,16 @@ const buildReencryption = (
 /** What a process does not have is answered with `unavailable`. */
 export const buildAdmin = (
   context: RoomContext,
-  rooms: { keys: KeysRoom | undefined; notify: NotifyRoom | undefined; serverKeys: ServerKeys | undefined },
+  rooms: {
+    keys: KeysRoom | undefined
+    notify: NotifyRoom | undefined
+    serverKeys: ServerKeys | undefined
+    push: PushRoom | undefined
+  },
   { token, secret }: { token: string; secret: Uint8Array },
 ): Hono => {
   const { stores, clock, log, owned } = context
-  const { keys, notify, serverKeys } = rooms
+  const { keys, notify, serverKeys, push } = rooms
   return adminRoutes({
     token,
     projects: notify?.projects,
@@ -55,6 +61,7 @@ export const buildAdmin = (
       now: clock.now,
     },
     rotation: () => notify?.server()?.rotation,
+    push,
     reencryption: notify && buildReencryption(context, notify, secret),
   })
 }

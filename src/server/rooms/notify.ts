@@ -7,6 +7,7 @@ import { relayWebhookRoutes } from '../../notify/http/relay-webhook.ts'
 import { notifyRoutes } from '../../notify/http/routes.ts'
 import { AppDeclaration } from '../../notify/http/schema.ts'
 import { createDirectSends } from '../../notify/outbox/direct-sends.ts'
+import { createPushReceipts } from '../../notify/outbox/push-receipts.ts'
 import { createNotifications, type Notifications } from '../../notify/publish/notifications.ts'
 import { createPublishing, type Publishing } from '../../notify/publish/service.ts'
 import { createSealedJobQueue } from '../../notify/sealed/jobs.ts'
@@ -39,6 +40,7 @@ import type { Secrets } from '../config/secret-files.ts'
 import { StartError } from '../config/start-error.ts'
 import type { RoomContext } from '../context.ts'
 import { isUnavailable } from '../start-without-store.ts'
+import { takePushReports } from './push-reports.ts'
 import type { RelayRoom } from './relay.ts'
 import { linkToRelay, type RelayLink } from './relay-link.ts'
 
@@ -107,6 +109,7 @@ const startServer = (
   const post = createPublicFetch({ rules, gate: createHostGate({ clock }, WEBHOOK_CALLS) })
   const { store, jobQueue, vault } = parts
   owned.use(createWebhookCalls({ store, jobQueue, vault, post, clock, log, meter }))
+  owned.use(takePushReports(context, createPushReceipts({ store, vault, webhooks: parts.webhooks })))
   const server = createNotifyServer(
     {
       ...parts,

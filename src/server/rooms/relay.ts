@@ -8,7 +8,7 @@ import { addressRules, anyAddress } from '../../platform/net/public-address.ts'
 import { createPublicFetch } from '../../platform/net/public-fetch.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
 import { relayRoutes } from '../../relay/http.ts'
-import { type Archiving, createRelayHub, type RelayHub } from '../../relay/hub.ts'
+import { type Archiving, createRelayHub, type RelayHub, type Waking } from '../../relay/hub.ts'
 import { createWatchEvents } from '../../relay/webhooks/calls.ts'
 import type { InsideService } from '../../relay/webhooks/posts.ts'
 import { createWatches } from '../../relay/webhooks/registrations.ts'
@@ -35,7 +35,7 @@ export const buildRelay = (
   server: Server,
   key: SigningKey,
   { notifyClient, inside }: { notifyClient: string; inside: InsideService | undefined },
-  archive: Archiving,
+  { archive, waking }: { archive: Archiving; waking: Waking | undefined },
 ): RelayRoom => {
   const { config, urls, stores, clock, log, metrics: meter, randomBytes, owned } = context
   const { addressOf, payerOf, budgets } = context
@@ -61,7 +61,7 @@ export const buildRelay = (
   owned.use(createWatchEvents({ store, jobQueue, key, post, inside, clock, log, meter }))
   const hub = owned.use(
     createRelayHub(
-      { store, clock, log, meter, randomBytes, watches, archive, budgets, payerOf },
+      { store, clock, log, meter, randomBytes, watches, archive, waking, budgets, payerOf },
       {
         trusted,
         // Another process may store what no wake-up tells us of.

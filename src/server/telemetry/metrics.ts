@@ -141,6 +141,32 @@ export const METRICS: Record<string, Declared> = {
 
   notify_swept_total: { type: 'counter', help: 'What expired and was removed', labels: ['kind'] },
 
+  push_registrations_total: {
+    type: 'counter',
+    help: 'Registrations of devices',
+    labels: ['provider'],
+  },
+  push_messages_total: {
+    type: 'counter',
+    help: 'Messages for devices: pushed (handed to the provider), refused by it',
+    labels: ['provider', 'outcome'],
+  },
+  push_failures_total: {
+    type: 'counter',
+    help: 'Pushes that ended otherwise: gone (a device ended), later, refused (credentials)',
+    labels: ['provider', 'kind'],
+  },
+  push_dropped_total: {
+    type: 'counter',
+    help: 'Messages that were not pushed: their address keeps too much',
+    labels: ['reason'],
+  },
+  push_provider_stopped: {
+    type: 'gauge',
+    help: 'Whether a provider is not asked because it refused the credentials',
+    labels: ['project', 'provider'],
+  },
+
   sessions_created_total: { type: 'counter', help: 'Wallet sessions created' },
   sessions_joined_total: { type: 'counter', help: 'Wallet sessions in which both peers met' },
   sessions_messages_total: { type: 'counter', help: 'Messages passed on in wallet sessions' },

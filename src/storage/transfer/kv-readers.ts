@@ -7,10 +7,12 @@ import { MQ_TABLES, placeOf, queueOf } from '../../mq/store-rows.ts'
 import { APP_TABLES } from '../../notify/store/app-rows.ts'
 import { CLICK_TABLES } from '../../notify/store/click-rows.ts'
 import { PROJECT_TABLES } from '../../notify/store/project-rows.ts'
+import { PUSHED_TABLES } from '../../notify/store/pushes.ts'
 import { SERVER_KEYS } from '../../notify/store/server-keys.ts'
 import { WEBHOOKS } from '../../notify/store/webhook-rows.ts'
 import type { Job } from '../../platform/jobs/job-queue.ts'
 import { MIB_BYTES } from '../../platform/units.ts'
+import { PUSH_TABLES } from '../../push/store/rows.ts'
 import { WATCH_TABLES } from '../../relay/store-watches.ts'
 import { OPERATOR_TABLES } from '../../sessions/operator/store.ts'
 import { hash, name, number } from '../bytes.ts'
@@ -265,6 +267,31 @@ const watchReader = (source: RowSource): TableReader<Records['watch']> => {
   }
 }
 
+/** All devices of a client are one record. What is entered elsewhere for them follows from it. */
+const pushReaders = (
+  source: RowSource,
+): Pick<Readers, 'pushProject' | 'pushVapid' | 'pushDevices' | 'pushWaiting' | 'pushed'> => ({
+  pushProject: records(source, PUSH_TABLES.projects, ({ value }) => value),
+  pushVapid: records(source, PUSH_TABLES.vapid, ({ value: sealed }) => ({ sealed })),
+  pushDevices: records(source, PUSH_TABLES.devices, ({ partition: clientId, value }, now) => {
+    const devices = value.filter(({ expiresAt }) => expiresAt > now)
+    return devices.length > 0 ? { clientId, devices } : undefined
+  }),
+  // Who has it is of a process that runs.
+  pushWaiting: records(source, PUSH_TABLES.waiting, ({ value }, now) => {
+    const messages = value.messages.filter(({ expiresAt }) => expiresAt > now)
+    return messages.length > 0 ? { ...value, messages, takenUntil: 0 } : undefined
+  }),
+  pushed: joined(source, PUSHED_TABLES.pushes, {
+    and: ({ partition }) => PUSHED_TABLES.pushed.in(partition).get(),
+    pick({ key, value: push }, { value: all }, now) {
+      if (!all || all.expiresAt <= now) return undefined
+      const { pushed: _, refused: __, ...names } = all
+      return { ...names, accountKey: key.toString(), push }
+    },
+  }),
+})
+
 export const readersOfRows = (source: RowSource) => ({
   ...contactsReaders(source),
   ...mqReaders(source),
@@ -274,4 +301,5 @@ export const readersOfRows = (source: RowSource) => ({
   ...operatorReaders(source),
   ...archiveReaders(source),
   watch: watchReader(source),
+  ...pushReaders(source),
 })

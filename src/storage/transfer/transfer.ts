@@ -15,7 +15,9 @@ import * as z from 'zod'
 import { NONCE_LIFE_MS } from '../../contacts/store.ts'
 import { appSchema } from '../../notify/store/app-rows.ts'
 import { projectSchema } from '../../notify/store/project-rows.ts'
+import { accountPush } from '../../notify/store/pushes.ts'
 import { webhookSchema } from '../../notify/store/webhook-rows.ts'
+import { deviceSchema, pushProjectSchema, waitingSchema } from '../../push/store/rows.ts'
 import { click, clickDay, copy, receipt, withdrawn } from './delivery-records.ts'
 import { account, entry, notification, watcher } from './notify-records.ts'
 import {
@@ -59,6 +61,8 @@ export const TABLES = {
   receipt,
   click,
   clickDay,
+  /** What push providers were handed of notifications. */
+  pushed: accountPush,
   request: z.object({ id: text, expiresAt: time }),
   /** `place` is only for the order: it rises as entries were added, and is the engine's own. */
   outbox: z.object({ place, entry }),
@@ -98,6 +102,11 @@ export const TABLES = {
   /** Archived messages, and the registrations that ask for them. */
   archived,
   registration,
+  pushProject: pushProjectSchema,
+  /** The server's key for Web Push; one record. */
+  pushVapid: z.object({ sealed: text }),
+  pushDevices: z.object({ clientId: text, devices: z.array(deviceSchema) }),
+  pushWaiting: waitingSchema,
 }
 
 export type TableName = keyof typeof TABLES

@@ -28,6 +28,11 @@ type ByVerbs =
   | 'contactNonce'
   | 'contactToken'
   | 'installations'
+  | 'pushed'
+  | 'pushProject'
+  | 'pushVapid'
+  | 'pushDevices'
+  | 'pushWaiting'
 
 /** All at once: the engines group what is asked for in one turn. Returns nothing: everything has its place. */
 const each =
@@ -69,7 +74,7 @@ const UNLIMITED = Number.MAX_SAFE_INTEGER
 /** The rooms' stores, as a transfer uses them. */
 export type Transferred = Pick<
   Stores,
-  'archive' | 'contacts' | 'keys' | 'notify' | 'relay' | 'jobQueue' | 'mq' | 'operator'
+  'archive' | 'contacts' | 'keys' | 'notify' | 'relay' | 'jobQueue' | 'mq' | 'operator' | 'push'
 >
 
 const registerWebhooks = async (
@@ -120,6 +125,7 @@ export const writesByVerbs = ({
   operator,
   archive,
   contacts,
+  push,
 }: Transferred): Pick<Writers, ByVerbs> => {
   return {
     identity: {
@@ -155,6 +161,22 @@ export const writesByVerbs = ({
     installations: {
       write: all((records) => contacts.restore(records.map((one) => ({ kind: 'installations', ...one })))),
     },
+    pushed: { write: ofKept(notify, notify.restorePushes) },
+    pushProject: {
+      write: each((project) =>
+        push.changeProject(project.id, () => project, { limit: UNLIMITED, now: Date.now() }),
+      ),
+    },
+    pushVapid: { write: each(({ sealed }) => push.vapidKey(sealed)) },
+    pushDevices: {
+      write: each(({ clientId, devices }) =>
+        push.restoreDevices(
+          devices.map((device) => ({ clientId, ...device })),
+          Date.now(),
+        ),
+      ),
+    },
+    pushWaiting: { write: all((pushes) => push.restoreWaiting(pushes, Date.now())) },
     contested: {
       write: each((record) => restoreContested(notify, record)),
     },

@@ -24,6 +24,8 @@ serve({
   async publish(topic, payload, options) {
     await core.relayer.publish(topic, await core.crypto.encode(topic, payload), options)
   },
+  registerDevice: (device) => core.echoClient.registerDeviceToken(device),
+  decode: (topic, message) => core.crypto.decode(topic, message),
   offline: () => core.relayer.transportClose(),
   online: () => core.relayer.transportOpen(),
 })

@@ -81,6 +81,7 @@ describe('a notification', () => {
       deliver_by: new Date(world.clock.now() + 60_000).toISOString(),
       expires_at: new Date(world.clock.now() + 30 * DAY).toISOString(),
       counts: { queued: 1, published: 0, delivered: 0, read: 0, failed: 1 },
+      push: { pushed: 0, refused: 0 },
     })
     expect(await receiptsOf('n')).toEqual({
       [A]: 'queued',

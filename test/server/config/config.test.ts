@@ -39,7 +39,7 @@ describe('where values come from', () => {
     expect(config).toMatchObject({
       port: 8080,
       data: './belfry-data',
-      rooms: ['relay', 'notify', 'keys', 'contacts', 'mq', 'archive', 'sessions'],
+      rooms: ['relay', 'notify', 'keys', 'contacts', 'mq', 'archive', 'sessions', 'push'],
       keyServers: ['https://keys.walletconnect.com'],
       logLevel: 'info',
       shutdownSeconds: 10,
@@ -91,13 +91,14 @@ describe('where values come from', () => {
   it('reads what may be talked to in the own network', () => {
     const read = (value: string) =>
       readConfig({}, { BELFRY_ALLOW_PRIVATE_ADDRESSES: value }).config.allowPrivateAddresses
-    const all = (...list: string[]) => ({ keys: list, webhooks: list, did: list })
+    const all = (...list: string[]) => ({ keys: list, webhooks: list, did: list, push: list })
     expect(read('keys=keys.internal:8080, 10.1.0.0/16; webhooks=hooks.internal')).toEqual({
       keys: ['keys.internal:8080', '10.1.0.0/16'],
       webhooks: ['hooks.internal'],
       did: [],
+      push: [],
     })
-    expect(read('did=[::1]:8080;')).toEqual({ keys: [], webhooks: [], did: ['[::1]:8080'] })
+    expect(read('did=[::1]:8080;')).toEqual({ keys: [], webhooks: [], did: ['[::1]:8080'], push: [] })
     expect(read('10.0.0.0/8, hooks.internal')).toEqual(all('10.0.0.0/8', 'hooks.internal'))
     expect(read('true')).toEqual(all('true'))
     expect(read('false')).toEqual(all())
@@ -110,6 +111,7 @@ describe('where values come from', () => {
       keys: [],
       webhooks: ['hooks.internal'],
       did: ['10.0.0.0/8', '::1'],
+      push: [],
     })
   })
 
@@ -178,6 +180,30 @@ describe('where values come from', () => {
   })
 })
 
+describe('push projects in a file', () => {
+  it.each(['belfry.json', 'belfry.yaml'])('are read from %s', (name) => {
+    const push = [
+      { project: 'p1', open: false, fcm: './service-account.json' },
+      { project: 'p2', apns: { topic: 'org.example', key: './k.p8', keyId: 'K', teamId: 'T' } },
+      { project: 'p3', apns: { topic: 'org.example', certificate: './c.p12', passwordFile: './password' } },
+    ]
+    expect(readConfig({ config: file(JSON.stringify({ push }), name) }, {}).config).toMatchObject({ push })
+  })
+
+  it.each<[string, (path: string) => string]>([
+    ['push: 7', (path) => `push in ${path} is wrong: Invalid input: expected array, received number.`],
+    [
+      'push: [{fcm: x}]',
+      (path) => `push[0].project in ${path} is wrong: Invalid input: expected string, received undefined.`,
+    ],
+    ['push: [{project: a, sms: x}]', (path) => `push[0] in ${path} is wrong: Unrecognized key: "sms".`],
+    ['push: [{project: a, apns: {topic: x}}]', (path) => `push[0].apns in ${path} is wrong: Invalid input.`],
+  ])('are refused where they are wrong: %s', (text, sentence) => {
+    const config = file(text, 'belfry.yaml')
+    expect(mistakes({ config }, {})).toEqual([sentence(config)])
+  })
+})
+
 describe('a mistake', () => {
   it.each<[string, string, string]>([
     ['PORT', 'abc', 'PORT must be a whole number from 0 to 65535, not "abc".'],
@@ -197,12 +223,12 @@ describe('a mistake', () => {
     [
       'BELFRY_ROOMS',
       'relay,attic',
-      'BELFRY_ROOMS must be some of relay, notify, keys, contacts, mq, archive, sessions, operator, separated by commas, not "relay,attic".',
+      'BELFRY_ROOMS must be some of relay, notify, keys, contacts, mq, archive, sessions, push, operator, separated by commas, not "relay,attic".',
     ],
     [
       'BELFRY_ROOMS',
       ',',
-      'BELFRY_ROOMS must be some of relay, notify, keys, contacts, mq, archive, sessions, operator, separated by commas, not ",".',
+      'BELFRY_ROOMS must be some of relay, notify, keys, contacts, mq, archive, sessions, push, operator, separated by commas, not ",".',
     ],
     [
       'BELFRY_KEY_SERVERS',
@@ -212,12 +238,12 @@ describe('a mistake', () => {
     [
       'BELFRY_ALLOW_PRIVATE_ADDRESSES',
       '10.0.0.0/33',
-      'BELFRY_ALLOW_PRIVATE_ADDRESSES must be lists of host names, addresses and ranges like keys=keys.internal:8080,10.1.0.0/16; webhooks=hooks.internal; did=…, or one list for all three, or true, not "10.0.0.0/33".',
+      'BELFRY_ALLOW_PRIVATE_ADDRESSES must be lists of host names, addresses and ranges like keys=keys.internal:8080,10.1.0.0/16; webhooks=hooks.internal; did=…; push=…, or one list for all four, or true, not "10.0.0.0/33".',
     ],
     [
       'BELFRY_ALLOW_PRIVATE_ADDRESSES',
       'watches=127.0.0.1',
-      'BELFRY_ALLOW_PRIVATE_ADDRESSES must be lists of host names, addresses and ranges like keys=keys.internal:8080,10.1.0.0/16; webhooks=hooks.internal; did=…, or one list for all three, or true, not "watches=127.0.0.1".',
+      'BELFRY_ALLOW_PRIVATE_ADDRESSES must be lists of host names, addresses and ranges like keys=keys.internal:8080,10.1.0.0/16; webhooks=hooks.internal; did=…; push=…, or one list for all four, or true, not "watches=127.0.0.1".',
     ],
     [
       'BELFRY_MQ_DOMAINS',

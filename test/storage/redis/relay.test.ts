@@ -84,7 +84,9 @@ for (const [name, server] of sharedServers) {
       await stored(one.relay, message(a, '1'))
       expect(here).toEqual([])
       await eventually(async () => {
-        expect(await one.relay.publish([message(a, '1')])).toEqual([{ outcome: 'duplicate' }])
+        expect(await one.relay.publish([message(a, '1')])).toEqual([
+          { outcome: 'duplicate', waiting: [alice] },
+        ])
         expect(here).toContainEqual({ topic: a, clientIds: [alice] })
         expect(there).toContainEqual({ topic: a, clientIds: [alice] })
       })

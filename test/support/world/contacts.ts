@@ -26,7 +26,7 @@ export const newSigner = () => {
   return signerOf(secret)
 }
 export const signerOf = (secret: Uint8Array) => ({
-  address: ethereumAddressOf(secp256k1.Point.fromBytes(secp256k1.getPublicKey(secret))),
+  address: ethereumAddressOf(secp256k1.getPublicKey(secret, false)),
   sign(digest: Uint8Array) {
     const signed = secp256k1.sign(digest, secret, { prehash: false, format: 'recovered' })
     const [recovery = 0] = signed

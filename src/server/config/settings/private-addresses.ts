@@ -13,13 +13,14 @@ const items = (text: string): string[] => {
 }
 
 const rules = z.array(z.string().refine(isAddressRule)).default([])
-const ByPurpose = z.strictObject({ keys: rules, webhooks: rules, did: rules })
+const ByPurpose = z.strictObject({ keys: rules, webhooks: rules, did: rules, push: rules })
 type ByPurpose = z.infer<typeof ByPurpose>
 
 const everywhere = (list: readonly string[]): ByPurpose => ({
   keys: [...list],
   webhooks: [...list],
   did: [...list],
+  push: [...list],
 })
 
 const parts = (text: string): unknown => {
@@ -36,7 +37,12 @@ const parts = (text: string): unknown => {
 }
 
 const list = z.union([z.string().transform(items), z.array(z.string())])
-const inFile = z.strictObject({ keys: list.optional(), webhooks: list.optional(), did: list.optional() })
+const inFile = z.strictObject({
+  keys: list.optional(),
+  webhooks: list.optional(),
+  did: list.optional(),
+  push: list.optional(),
+})
 
 export const PrivateAddresses = z
   .union([

@@ -4,10 +4,17 @@ import { CONTACTS_RATES } from '../../../contacts/limits.ts'
 import { MQ_RATES } from '../../../mq/limits.ts'
 import { NOTIFY_RATES } from '../../../notify/apps/limits.ts'
 import { parseLimit, type RateRules } from '../../../platform/budgets/rate-limits.ts'
+import { PUSH_RATES } from '../../../push/limits.ts'
 import { SESSION_RATES } from '../../../sessions/relay/limits.ts'
 
 /** The limits of all rooms, with their defaults. */
-export const RATE_LIMITS = { ...NOTIFY_RATES, ...CONTACTS_RATES, ...MQ_RATES, ...SESSION_RATES }
+export const RATE_LIMITS = {
+  ...NOTIFY_RATES,
+  ...CONTACTS_RATES,
+  ...MQ_RATES,
+  ...SESSION_RATES,
+  ...PUSH_RATES,
+}
 export type RateLimitName = keyof typeof RATE_LIMITS
 
 export const RATE_LIMIT_NAMES = Object.keys(RATE_LIMITS).filter(

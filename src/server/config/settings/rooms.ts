@@ -95,9 +95,9 @@ export const ROOM_SETTINGS = {
     env: 'BELFRY_ALLOW_PRIVATE_ADDRESSES',
     flag: 'allow-private-addresses',
     hint: 'PURPOSE=HOST|RANGE,…;…',
-    must: 'lists of host names, addresses and ranges like keys=keys.internal:8080,10.1.0.0/16; webhooks=hooks.internal; did=…, or one list for all three, or true',
+    must: 'lists of host names, addresses and ranges like keys=keys.internal:8080,10.1.0.0/16; webhooks=hooks.internal; did=…; push=…, or one list for all four, or true',
     about:
-      'Where in your own network key servers (`keys`), webhooks of projects (`webhooks`) and did:web documents (`did`) may be, in plain http too; others must be public and https',
+      'Where in your own network key servers (`keys`), webhooks of projects (`webhooks`), did:web documents (`did`) and push services (`push`) may be, in plain http too; others must be public and https',
     fallback: 'nowhere',
   }),
   rpcUrls: setting({

@@ -3,7 +3,17 @@ import * as z from 'zod'
 import { list, type Setting, setting, url } from './setting.ts'
 import { wholeNumber } from './whole-number.ts'
 
-export const ROOMS = ['relay', 'notify', 'keys', 'contacts', 'mq', 'archive', 'sessions', 'operator'] as const
+export const ROOMS = [
+  'relay',
+  'notify',
+  'keys',
+  'contacts',
+  'mq',
+  'archive',
+  'sessions',
+  'push',
+  'operator',
+] as const
 /** Served only where they are named. */
 const ON_REQUEST: readonly string[] = ['operator']
 

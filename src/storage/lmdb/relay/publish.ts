@@ -69,8 +69,14 @@ export const createPublish = (deps: {
     const { topic, row, publisher, now } = message
     const state = topics.topicOf(topic) ?? emptyTopic()
     const idKey = key(topic, idOfRow(row))
-    if (isDuplicate(topic, state, idKey, now)) return { outcome: 'duplicate' }
     const owner = members.ownerOf(topic)
+    if (isDuplicate(topic, state, idKey, now)) {
+      const waiting = members
+        .subscribersOf(topic, owner)
+        .filter(({ member }) => member.cursor < state.lastSeq)
+        .map(({ client }) => client.toString())
+      return { outcome: 'duplicate', ...(waiting.length > 0 && { waiting }) }
+    }
     const bounds = owner ? ownedLimits : limits
     const size = sizeOfRow(row)
     if (size > bounds.bytes) {

@@ -112,10 +112,11 @@ const readAnswer = (answer: unknown): Answer => {
     if (flags >= 2) hints.push(clientId)
   }
   if (outcome === 1) {
+    const waiting = subscribers.map(({ clientId }) => clientId)
     return {
-      publication: { outcome: 'duplicate' },
+      publication: { outcome: 'duplicate', ...(waiting.length > 0 && { waiting }) },
       hints,
-      waiting: subscribers.map(({ clientId }) => clientId),
+      waiting,
     }
   }
   const [seq, previousSeq, displaced] = [whole(rest[0]), whole(rest[1]), whole(rest[2])]

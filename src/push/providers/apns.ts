@@ -1,0 +1,307 @@
+/**
+ * Apple's push service: HTTP/2 to `/3/device/<token>`, one connection for each environment of a project's credentials. It is
+ * told who we are by an ES256 token, made anew after 50 minutes (Apple takes tokens of 20 to 60 minutes), or by a client
+ * certificate. The payload has at most 4,096 bytes.
+ *
+ * Source: "Sending notification requests to APNs", "Establishing a token-based connection to APNs".
+ */
+import { type ClientHttp2Session, connect, constants } from 'node:http2'
+import { importPKCS8, SignJWT } from 'jose'
+import * as z from 'zod'
+import type { Clock } from '../../platform/runtime/clock.ts'
+import { MINUTE_MS } from '../../platform/units.ts'
+import type { Device } from '../store.ts'
+import {
+  later,
+  MAX_ANSWER_BYTES,
+  type OwnedProvider,
+  type PushBody,
+  type PushMessage,
+  retryAfterMs,
+  SEND_TIMEOUT_MS,
+  type SendOutcome,
+} from './provider.ts'
+
+export const ApnsCredentials = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('token'),
+    topic: z.string().min(1).max(256),
+    /** PKCS #8, PEM. */
+    key: z.string().min(1).max(8_192),
+    keyId: z.string().min(1).max(32),
+    teamId: z.string().min(1).max(32),
+  }),
+  z.object({
+    kind: z.literal('certificate'),
+    topic: z.string().min(1).max(256),
+    /** PKCS #12, base64. */
+    certificate: z.string().min(1).max(65_536),
+    password: z.string().max(1_024),
+  }),
+])
+export type ApnsCredentials = z.infer<typeof ApnsCredentials>
+
+export interface ApnsUrls {
+  production: string
+  sandbox: string
+}
+export const APNS_URLS: ApnsUrls = {
+  production: 'https://api.push.apple.com',
+  sandbox: 'https://api.sandbox.push.apple.com',
+}
+
+const MAX_PAYLOAD_BYTES = 4_096
+const TOKEN_LIFE_MS = 50 * MINUTE_MS
+/** Apple refuses tokens that are made more often. */
+const MIN_TOKEN_AGE_MS = 20 * MINUTE_MS
+/** What the published server shows until the app has opened the message. */
+const TITLE = 'You have new notifications. Open to view'
+const BODY = 'New notifications'
+
+const failed = z.object({ reason: z.string().max(256) })
+
+const GONE = ['BadDeviceToken', 'DeviceTokenNotForTopic', 'Unregistered', 'ExpiredToken']
+const CREDENTIALS_REFUSED = [
+  ...[
+    'BadCertificate',
+    'BadCertificateEnvironment',
+    'Forbidden',
+    'InvalidProviderToken',
+    'MissingProviderToken',
+  ],
+  ...['BadTopic', 'MissingTopic', 'TopicDisallowed', 'UnrelatedKeyIdInToken', 'BadEnvironmentKeyInToken'],
+]
+
+/** What the app gets beside `aps`. */
+const customOf = (body: PushBody): Record<string, unknown> => {
+  switch (body.form) {
+    case 'message': {
+      const { topic, tag, id, message } = body.message
+      return message === undefined ? { topic, tag, id } : { topic, tag, message }
+    }
+    case 'legacy':
+      return { topic: body.topic, ...(body.blob === undefined ? { id: body.id } : { blob: body.blob }) }
+    case 'together':
+      return { messages: body.messages, more: body.more }
+    case 'sealed':
+      return { sealed: body.sealed }
+  }
+}
+
+/** A legacy message in clear is for a user who sees it as it is: base64 of such JSON. */
+const Blob = z.object({
+  title: z.string(),
+  body: z.string(),
+  image: z.string().optional(),
+  url: z.string().optional(),
+})
+export const clearBlob = (body: PushBody): z.infer<typeof Blob> | undefined => {
+  if (body.form !== 'legacy' || body.flags % 2 === 1 || body.blob === undefined) return undefined
+  try {
+    return Blob.parse(JSON.parse(Buffer.from(body.blob, 'base64').toString('utf8')))
+  } catch {
+    return undefined
+  }
+}
+
+const payloadOf = (body: PushBody): Buffer => {
+  const clear = clearBlob(body)
+  if (clear) return Buffer.from(JSON.stringify({ aps: { alert: { title: clear.title, body: clear.body } } }))
+  const aps = { alert: { title: TITLE, body: BODY }, 'content-available': 1, 'mutable-content': 1 }
+  return Buffer.from(JSON.stringify({ aps, ...customOf(body) }))
+}
+
+interface Answered {
+  status: number
+  retryAfter: string | undefined
+  body: string
+}
+
+/** The connection was going away: the request was not looked at. */
+class NotProcessed extends Error {}
+
+/** One request on a connection. Rejects when it ends without a whole answer. */
+const askOn = (
+  session: ClientHttp2Session,
+  headers: Record<string, string>,
+  payload: Buffer,
+  signal: AbortSignal,
+): Promise<Answered> =>
+  new Promise((resolve, reject) => {
+    const stream = session.request({ ...headers, 'content-length': String(payload.length) })
+    let status = 0
+    let retryAfter: string | undefined
+    let body = ''
+    let isLeaving = false
+    const leave = () => {
+      isLeaving = true
+    }
+    const abort = () => {
+      // A connection on which nothing comes back may be dead; others on it would wait, too.
+      session.destroy()
+      reject(new Error('it did not answer in time'))
+    }
+    session.once('goaway', leave)
+    signal.addEventListener('abort', abort, { once: true })
+    stream
+      .setEncoding('utf8')
+      .on('response', (answer) => {
+        status = Number(answer[':status'] ?? 0)
+        const said = answer['retry-after']
+        retryAfter = Array.isArray(said) ? said[0] : said
+      })
+      .on('data', (text: string) => {
+        body += text
+        if (body.length > MAX_ANSWER_BYTES) stream.close(constants.NGHTTP2_CANCEL)
+      })
+      // What it means is seen when it is closed.
+      .on('error', () => {})
+      .on('close', () => {
+        session.off('goaway', leave)
+        signal.removeEventListener('abort', abort)
+        const { rstCode, aborted, readableEnded } = stream
+        if (readableEnded && !aborted && rstCode === 0 && status !== 0)
+          return resolve({ status, retryAfter, body })
+        const isUnread = status === 0 && (isLeaving || rstCode === constants.NGHTTP2_REFUSED_STREAM)
+        reject(isUnread ? new NotProcessed() : new Error('it ended the answer half way'))
+      })
+      .end(payload)
+  })
+
+/** The connection of one environment, made when it is needed, and made anew after it broke off. */
+const createConnection = (url: string, tls: { ca?: string; pfx?: Buffer; passphrase?: string }) => {
+  let session: ClientHttp2Session | undefined
+  const open = (): ClientHttp2Session => {
+    if (session && !session.closed && !session.destroyed) return session
+    const next = connect(url, tls)
+    const forget = () => {
+      if (session === next) session = undefined
+    }
+    // Streams report what happens to them.
+    next.on('error', forget).once('close', forget).once('goaway', forget)
+    next.setMaxListeners(0)
+    next.unref()
+    session = next
+    return next
+  }
+  return {
+    async ask(headers: Record<string, string>, payload: Buffer, signal: AbortSignal): Promise<Answered> {
+      const ending = AbortSignal.any([AbortSignal.timeout(SEND_TIMEOUT_MS), signal])
+      for (let attempt = 0; ; attempt++) {
+        const current = open()
+        try {
+          return await askOn(current, headers, payload, ending)
+        } catch (error) {
+          // The others on it go on; nothing new begins there.
+          if (session === current) session = undefined
+          current.close()
+          if (!(error instanceof NotProcessed) || attempt > 0) throw error
+        }
+      }
+    },
+    [Symbol.dispose]: () => session?.destroy(),
+  }
+}
+
+/** Makes the token that says who we are; one for all requests of 50 minutes. */
+const createTokens = (
+  { clock }: { clock: Clock },
+  { key, keyId, teamId }: ApnsCredentials & { kind: 'token' },
+) => {
+  let made: { token: Promise<string>; at: number } | undefined
+  const make = async (now: number): Promise<string> =>
+    new SignJWT()
+      .setProtectedHeader({ alg: 'ES256', kid: keyId })
+      .setIssuer(teamId)
+      .setIssuedAt(Math.floor(now / 1000))
+      .sign(await importPKCS8(key, 'ES256'))
+  return {
+    token(): Promise<string> {
+      const now = clock.now()
+      if (!made || now - made.at >= TOKEN_LIFE_MS || now < made.at) made = { token: make(now), at: now }
+      return made.token
+    },
+    /** Apple says that it expired. Returns whether there will be another one. */
+    expired(): boolean {
+      if (made && clock.now() - made.at < MIN_TOKEN_AGE_MS) return false
+      made = undefined
+      return true
+    },
+  }
+}
+
+const reasonOf = ({ body, status }: Answered): string => {
+  try {
+    return failed.parse(JSON.parse(body)).reason
+  } catch {
+    return `HTTP ${status}`
+  }
+}
+
+export const createApns = (
+  { clock, ca, urls = APNS_URLS }: { clock: Clock; ca?: string | undefined; urls?: ApnsUrls | undefined },
+  credentials: ApnsCredentials,
+): OwnedProvider => {
+  const tls = {
+    ...(ca !== undefined && { ca }),
+    ...(credentials.kind === 'certificate' && {
+      pfx: Buffer.from(credentials.certificate, 'base64'),
+      passphrase: credentials.password,
+    }),
+  }
+  const connections = {
+    production: createConnection(urls.production, tls),
+    sandbox: createConnection(urls.sandbox, tls),
+  }
+  const tokens = credentials.kind === 'token' ? createTokens({ clock }, credentials) : undefined
+
+  const headersOf = async (token: string, { expiresAt, isUrgent }: PushMessage) => ({
+    ':method': 'POST',
+    ':path': `/3/device/${token}`,
+    'apns-topic': credentials.topic,
+    'apns-push-type': 'alert',
+    'apns-priority': isUrgent ? '10' : '5',
+    'apns-expiration': String(Math.floor(expiresAt / 1000)),
+    'content-type': 'application/json',
+    ...(tokens && { authorization: `bearer ${await tokens.token()}` }),
+  })
+
+  const outcomeOf = (answered: Answered): SendOutcome => {
+    const { status, retryAfter } = answered
+    if (status === 200) return { kind: 'accepted' }
+    const reason = reasonOf(answered)
+    const afterMs = retryAfterMs(retryAfter, clock.now())
+    if (status === 410 || GONE.includes(reason)) return { kind: 'gone', reason }
+    if (reason === 'ExpiredProviderToken' && tokens?.expired()) return later(reason, 0, false)
+    if (status === 403 || CREDENTIALS_REFUSED.includes(reason))
+      return { kind: 'refused', reason, of: 'credentials' }
+    if (status === 429) return later(reason, afterMs, reason === 'TooManyProviderTokenUpdates')
+    if (status >= 500) return later(reason, afterMs, true)
+    if (status === 413 || status === 400) return { kind: 'refused', reason, of: 'message' }
+    return later(reason, afterMs, true)
+  }
+
+  return {
+    maxBytes: MAX_PAYLOAD_BYTES,
+    sizeOf: (body) => payloadOf(body).length,
+    async send({ address }: Pick<Device, 'address'>, message, signal) {
+      if (address.provider !== 'apns')
+        return { kind: 'refused', reason: 'not a device of Apple', of: 'message' }
+      let headers: Record<string, string>
+      try {
+        headers = await headersOf(address.token, message)
+      } catch {
+        return { kind: 'refused', reason: 'the key cannot be used', of: 'credentials' }
+      }
+      try {
+        const connection = address.isSandbox ? connections.sandbox : connections.production
+        return outcomeOf(await connection.ask(headers, payloadOf(message.body), signal))
+      } catch (error) {
+        return later(error instanceof Error ? error.message : String(error), undefined, true)
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      for (const connection of Object.values(connections)) connection[Symbol.dispose]()
+    },
+  }
+}

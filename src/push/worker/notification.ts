@@ -1,0 +1,55 @@
+/** What a relay message says, opened with the key of its topic: the notification that its app signed. */
+import { ChaCha20Poly1305 } from '@stablelib/chacha20poly1305'
+import { fromBase64, fromBase64url, fromHex, fromUtf8 } from '../../protocol/bytes.ts'
+import type { WorkerTopic } from './database.ts'
+import { isSignedBy } from './signatures.ts'
+
+export interface ShownNotification {
+  id: string
+  title: string
+  body: string
+  icon: string
+  url: string
+  domain: string
+}
+
+const IV_BYTES = 12
+
+/** An envelope of type 0 (`protocol/envelope`, which would bring all other cryptography along). */
+const openType0 = (message: string, key: Uint8Array): string | undefined => {
+  const bytes = fromBase64(message)
+  if (bytes[0] !== 0) return undefined
+  const plain = new ChaCha20Poly1305(key).open(bytes.subarray(1, 1 + IV_BYTES), bytes.subarray(1 + IV_BYTES))
+  return plain ? fromUtf8(plain) : undefined
+}
+
+const record = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && value !== null ? { ...value } : {}
+const text = (value: unknown): string => (typeof value === 'string' ? value : '')
+
+/** The claims of a JWT that this key signed; undefined when it did not. */
+const claimsOf = async (token: string, did: string): Promise<Record<string, unknown> | undefined> => {
+  const [header = '', payload = '', signature = ''] = token.split('.')
+  const isSigned = await isSignedBy(did, `${header}.${payload}`, fromBase64url(signature))
+  const claims = record(JSON.parse(fromUtf8(fromBase64url(payload))))
+  return isSigned !== false && claims.iss === did && claims.act === 'notify_message' ? claims : undefined
+}
+
+/** Undefined for a message that is no notification of the topic's app. */
+export const openNotification = async (
+  message: string,
+  known: WorkerTopic,
+): Promise<ShownNotification | undefined> => {
+  try {
+    const rpc = record(JSON.parse(openType0(message, fromHex(known.key)) ?? 'null'))
+    const claims = await claimsOf(text(record(rpc.params).messageAuth), known.authenticationKey)
+    const { id, title, body, icon, url } = record(claims?.msg)
+    if (text(id) === '' || text(title) === '') return undefined
+    return {
+      ...{ id: text(id), title: text(title), body: text(body), icon: text(icon), url: text(url) },
+      domain: known.domain,
+    }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * A click on a notification, from the publish of the app to the receipt that says that it was read. Chromium without a window shows
+ * nothing that could be pressed, and its DevTools protocol has no press: the worker is given the event that a press would give
+ * it. Only a press may open or focus windows, so these two calls are noted, and the test opens the page.
+ */
+import { createServer } from 'node:http'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
+import { bundleForBrowser } from '../support/browser-bundle.ts'
+import {
+  type Chromium,
+  findChromium,
+  type Page,
+  type ServiceWorker,
+  startChromium,
+} from '../support/chromium.ts'
+import { INSTALL_TIMEOUT } from '../support/debian.ts'
+import { eventually } from '../support/eventually.ts'
+import { type PushWorld, startPushWorld } from '../support/push/push-world.ts'
+import { WALLET_PAGE } from './wallet-page.ts'
+
+const SLOW = 60_000
+const DOMAIN = 'app.example.com'
+const NOTE_WINDOWS = `
+  self.windows = []
+  self.Clients.prototype.openWindow = async (url) => void self.windows.push('opened ' + url)
+  self.WindowClient.prototype.focus = async function () { self.windows.push('focused ' + this.url) }
+  true`
+
+describe('a click on a notification', () => {
+  const owned = createReleaseStack()
+  let chromium: Chromium
+  let push: PushWorld
+  let page: Page
+  let worker: ServiceWorker
+  let origin: string
+  let account: string
+  let app: Awaited<ReturnType<PushWorld['world']['addApp']>>
+
+  const serve = async (files: Record<string, string>): Promise<string> => {
+    const server = createServer(({ url = '/' }, response) => {
+      const script = files[url]
+      const type = script === undefined ? 'text/html' : 'text/javascript'
+      const html = '<!doctype html><link rel="icon" href="data:,"><script src="/page.js"></script>'
+      response.writeHead(200, { 'content-type': `${type}; charset=utf-8` }).end(script ?? html)
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    owned.defer(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    const address = server.address()
+    return `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
+  }
+
+  beforeAll(async () => {
+    const path = await findChromium()
+    const start = "import { startPushWorker } from 'belfry/push-worker'; startPushWorker(self)"
+    const [script, wallet] = await Promise.all([bundleForBrowser(start), bundleForBrowser(WALLET_PAGE)])
+    origin = await serve({ '/worker.js': script.text, '/page.js': wallet.text })
+    push = owned.use(await startPushWorld())
+    app = await push.world.addApp(DOMAIN, { types: [{ name: 'News' }] })
+    chromium = owned.use(await startChromium(path))
+    page = await chromium.open(`${origin}/`)
+    await page.evaluate(
+      "navigator.serviceWorker.register('/worker.js').then(() => navigator.serviceWorker.ready).then(() => true)",
+    )
+    worker = await chromium.workerOf(page, origin)
+    await worker.evaluate(NOTE_WINDOWS)
+    const words = [push.world.url, DOMAIN, push.web.subscribe()].map((one) => JSON.stringify(one))
+    account = String(await page.evaluate(`page.enrol(${words.join(', ')})`))
+    await page.evaluate('page.close().then(() => true)')
+  }, SLOW + INSTALL_TIMEOUT)
+  afterAll(() => owned[Symbol.asyncDispose](), SLOW)
+
+  /** The app publishes; resolves to what the push service carried, as the browser decrypts it. */
+  const publish = async (id: string): Promise<string> => {
+    const { secret, projectId, types } = app
+    const url = `${origin}/orders/${id}`
+    const notification = { type: types[0]?.id, title: `Order ${id}`, body: 'It is here', url }
+    const before = push.web.pushes.length
+    const answer = await push.world.http('POST', `/v1/${projectId}/notify`, {
+      token: secret ?? push.world.project.secret,
+      body: [{ notification_id: id, notification, accounts: [account] }],
+    })
+    expect(answer).toMatchObject({ status: 200 })
+    await eventually(() => expect(push.web.pushes).toHaveLength(before + 1))
+    return push.web.pushes.at(-1)?.text ?? ''
+  }
+  /** Has the worker get the push, and the notification clicked. Without a window Chromium may take one back as soon as it is shown. */
+  const click = async (id: string, carried: string) => {
+    const dispatch = `(async () => {
+      const all = await self.registration.getNotifications()
+      const notification = all.find(({ title }) => title === 'Order ${id}')
+      if (notification) self.dispatchEvent(new NotificationEvent('notificationclick', { notification }))
+      return notification !== undefined
+    })()`
+    await eventually(async () => {
+      if (await worker.evaluate(dispatch)) return
+      await worker.push(carried)
+      throw new Error('The notification is not shown')
+    })
+  }
+  const receipt = async (id: string) => {
+    const { secret, projectId } = app
+    const path = `/v1/${projectId}/notifications/${id}/receipts`
+    const { body } = await push.world.http('GET', path, { token: secret ?? push.world.project.secret })
+    return body
+  }
+  const windows = () => worker.evaluate('self.windows.splice(0)')
+
+  it(
+    'opens its page, which tells the server that it was read',
+    async () => {
+      const carried = await publish('one')
+      const pushed = { receipts: [{ state: 'published', push: { state: 'pushed' } }] }
+      await eventually(async () => expect(await receipt('one')).toMatchObject(pushed))
+      await click('one', carried)
+      let seen: unknown[] = []
+      await eventually(async () => {
+        seen = [...seen, ...[await windows()].flat()]
+        expect(seen).toEqual([`opened ${origin}/orders/one`])
+      })
+      const opened = await chromium.open(`${origin}/orders/one`)
+      await eventually(async () =>
+        expect(await receipt('one')).toMatchObject({ receipts: [{ state: 'read' }] }),
+      )
+      await opened.evaluate('page.close().then(() => true)')
+      expect(await worker.evaluate('self.registration.getNotifications().then((all) => all.length)')).toBe(0)
+    },
+    SLOW,
+  )
+
+  it(
+    'focuses the page where it is open, which tells the server without being loaded again',
+    async () => {
+      const carried = await publish('two')
+      // Opened after the push, so that it was pushed; what the page fetches now it has not read.
+      const opened = await chromium.open(`${origin}/orders/two`)
+      await click('two', carried)
+      let seen: unknown[] = []
+      await eventually(async () => {
+        seen = [...seen, ...[await windows()].flat()]
+        expect(seen).toEqual([`focused ${origin}/orders/two`])
+      })
+      await eventually(async () =>
+        expect(await receipt('two')).toMatchObject({ receipts: [{ state: 'read' }] }),
+      )
+      await opened.evaluate('page.close().then(() => true)')
+    },
+    SLOW,
+  )
+})

@@ -1,0 +1,198 @@
+/** Many devices at once: tokens that are gone, a provider that is down, a project with far more to push than others. */
+import { describe, expect, it } from 'vitest'
+import { type Clock, systemClock } from '../../src/platform/runtime/clock.ts'
+import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
+import { silent, unmeasured } from '../../src/platform/telemetry.ts'
+import type { Mailboxes } from '../../src/push/delivery/recovery.ts'
+import { createSender } from '../../src/push/delivery/sender.ts'
+import { createPushWorker } from '../../src/push/delivery/worker.ts'
+import type { SendOutcome } from '../../src/push/providers/provider.ts'
+import type { Addition, Device, PushProject, PushStore } from '../../src/push/store.ts'
+import { forwardClock } from '../support/clock.ts'
+import { engines } from '../support/engines.ts'
+import { eventually } from '../support/eventually.ts'
+import { crowd } from '../support/runs.ts'
+
+const DEVICES = crowd(10_000, 2_000)
+/** Of the project with most. */
+const JOBS = crowd(1_000_000, 5_000, 100)
+const HOUR = 3_600_000
+/** Of a provider that is down, and how long at once the clock goes forward meanwhile. */
+const HELD_UP = crowd(2_000, 200)
+const STEP_MS = HOUR / crowd(60, 12)
+const DAY = 86_400_000
+
+const device = (projectId: string, token: string, provider: 'fcm' | 'apns' = 'fcm'): Device => ({
+  ...{ id: 'd', projectId, form: 'published', isLegacy: false, isProven: true },
+  address: provider === 'fcm' ? { provider, token } : { provider, token, isSandbox: false },
+  expiresAt: Math.ceil(Date.now() / DAY) * DAY + DAY,
+})
+const id = (text: string) => Buffer.from(text).toString('hex').padEnd(64, '0').slice(0, 64)
+const addition = (
+  clientId: string,
+  projectId: string,
+  text: string,
+  provider: 'fcm' | 'apns' = 'fcm',
+): Addition => ({
+  ...{ clientId, deviceId: 'd', projectId, provider, at: Date.now() },
+  messages: [
+    {
+      ...{ topic: id('topic'), id: id(text), tag: 4002, rank: 2, at: Date.now(), text: 'AAEC' },
+      ...{ expiresAt: Date.now() + 3 * HOUR, isForeign: true },
+    },
+  ],
+})
+
+/** A worker over the store, and a provider that answers as `answer` says after a millisecond or two. */
+const startWorker = (
+  store: PushStore,
+  answer: (projectId: string, token: string) => SendOutcome,
+  clock: Clock = systemClock,
+) => {
+  const project = (id: string): PushProject => ({ id, createdAt: 0, isOpen: true, credentials: {} })
+  const credentials = { fcm: credentialsOf(), apns: credentialsOf() }
+  const projects = {
+    find: async (id: string) => ({ ...project(id), credentials }),
+    list: async () => ['big', 'small', 'p'].map((id) => ({ ...project(id), credentials })),
+    stop: async () => {},
+  }
+  const mailboxes: Mailboxes = {
+    async *waiting() {},
+    pending: async () => ({ messages: [], hasMore: false }),
+    message: async () => undefined,
+    pick: async () => [],
+  }
+  const provider = {
+    maxBytes: 4_096,
+    sizeOf: () => 100,
+    async send({ address, projectId }: { address: Device['address']; projectId: string }) {
+      await new Promise((resolve) => setTimeout(resolve, 2))
+      return answer(projectId, 'token' in address ? address.token : '')
+    },
+  }
+  const send = createSender({
+    ...{ store, projects, mailboxes, clock, log: silent, meter: unmeasured },
+    providers: { of: () => ({ provider, credentialsId: 'c' }) },
+    told: async () => {},
+  })
+  return createPushWorker({ store, projects, send, clock, log: silent })
+}
+const credentialsOf = () => ({ id: 'c', sealed: '', shown: {}, setAt: 0 })
+
+const inParts = async <T>(all: readonly T[], work: (part: readonly T[]) => Promise<unknown>) => {
+  for (let at = 0; at < all.length; at += 500) await work(all.slice(at, at + 500))
+}
+
+describe.each(engines)('pushes on $name', (engine) => {
+  it(`ends ${DEVICES} devices whose tokens are gone in one round`, async () => {
+    await using owned = createReleaseStack()
+    const { push: store } = owned.use(await engine.open())
+    const names = Array.from({ length: DEVICES }, (_, at) => `client-${at}`)
+    const limits = { now: Date.now(), devices: 8 }
+    await inParts(names, (part) =>
+      Promise.all(part.map((one) => store.register(one, device('p', one), limits))),
+    )
+    await inParts(names, (part) =>
+      store.add(
+        part.map((one) => addition(one, 'p', one)),
+        { limit: 8, now: Date.now() },
+      ),
+    )
+    let sent = 0
+    owned.use(
+      startWorker(store, () => {
+        sent += 1
+        return { kind: 'gone', reason: 'Unregistered' }
+      }),
+    )
+    await eventually(async () => expect(await store.countDevices('p', Date.now())).toBe(0), 300_000)
+    expect(sent).toBe(DEVICES)
+    await eventually(async () =>
+      expect(await store.countWaiting({ projectId: 'p', provider: 'fcm' })).toBe(0),
+    )
+  }, 600_000)
+
+  it(`pushes of one project wait under a second while another has ${JOBS}`, async () => {
+    await using owned = createReleaseStack()
+    const { push: store } = owned.use(await engine.open())
+    const limits = { now: Date.now(), devices: 8 }
+    const crowdOf = Array.from({ length: JOBS }, (_, at) => `big-${at}`)
+    await inParts(crowdOf, (part) =>
+      Promise.all(part.map((one) => store.register(one, device('big', one), limits))),
+    )
+    await inParts(crowdOf, (part) =>
+      store.add(
+        part.map((one) => addition(one, 'big', one)),
+        { limit: 8, now: Date.now() },
+      ),
+    )
+    const few = Array.from({ length: 100 }, (_, at) => `small-${at}`)
+    await Promise.all(few.map((one) => store.register(one, device('small', one), limits)))
+    const doneAt = new Map<string, number>()
+    owned.use(
+      startWorker(store, (_, token) => {
+        doneAt.set(token, Date.now())
+        return { kind: 'accepted' }
+      }),
+    )
+    const waited: number[] = []
+    for (const one of few) {
+      const from = Date.now()
+      await store.add([addition(one, 'small', one)], { limit: 8, now: from })
+      await eventually(() => expect(doneAt.has(one)).toBe(true))
+      waited.push((doneAt.get(one) ?? 0) - from)
+    }
+    // The other had work all the while.
+    expect(await store.countWaiting({ projectId: 'big', provider: 'fcm' })).toBeGreaterThan(0)
+    waited.sort((a, b) => a - b)
+    expect(waited[98]).toBeLessThan(1_000)
+  }, 3_600_000)
+
+  it(`a provider that is down for an hour holds up its ${HELD_UP} jobs, which then go out, and no others`, async () => {
+    await using owned = createReleaseStack()
+    const { push: store } = owned.use(await engine.open())
+    const clock = forwardClock()
+    const bounds = () => ({ limit: 8, now: clock.now() })
+    const names = Array.from({ length: HELD_UP }, (_, at) => `held-${at}`)
+    const limits = { now: clock.now(), devices: 8 }
+    await store.register('other', device('small', 'other'), limits)
+    await inParts(names, (part) =>
+      Promise.all(part.map((one) => store.register(one, device('small', one, 'apns'), limits))),
+    )
+    await inParts(names, (part) =>
+      store.add(
+        part.map((one) => addition(one, 'small', one, 'apns')),
+        bounds(),
+      ),
+    )
+    let isDown = true
+    const served = new Map<string, number>()
+    let refusals = 0
+    const answer = (_: string, token: string): SendOutcome => {
+      if (isDown && token !== 'other') {
+        refusals += 1
+        return { kind: 'later', reason: 'HTTP 503', isDown: true }
+      }
+      served.set(token, (served.get(token) ?? 0) + 1)
+      return { kind: 'accepted' }
+    }
+    owned.use(startWorker(store, answer, clock))
+    await eventually(() => expect(refusals).toBeGreaterThan(0))
+    let sent = 0
+    for (let passed = 0; passed < HOUR; passed += STEP_MS) {
+      clock.forward(STEP_MS)
+      sent += 1
+      const from = Date.now()
+      await store.add([addition('other', 'small', `other-${sent}`)], bounds())
+      await eventually(() => expect(served.get('other')).toBe(sent))
+      expect(Date.now() - from).toBeLessThan(1_000)
+    }
+    expect(served.size).toBe(1)
+    // Asked now and then, not once for each job.
+    expect(refusals).toBeLessThan(HELD_UP)
+    isDown = false
+    clock.forward(STEP_MS)
+    await eventually(() => expect(served.size).toBe(HELD_UP + 1), 120_000)
+    expect(Math.max(...names.map((one) => served.get(one) ?? 0))).toBe(1)
+  }, 600_000)
+})

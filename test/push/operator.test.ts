@@ -1,0 +1,76 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { run } from '../../src/cli/program.ts'
+import { type PushWorld, startPushWorld } from '../support/push/push-world.ts'
+
+describe('the command line of push', () => {
+  let push: PushWorld
+  let home: string
+  beforeAll(async () => {
+    push = await startPushWorld()
+    home = await mkdtemp(join(tmpdir(), 'belfry-push-'))
+    await writeFile(join(home, 'service.json'), JSON.stringify(push.fcm.credentials))
+    await writeFile(join(home, 'key.p8'), push.apns.credentials.key)
+  })
+  afterAll(async () => {
+    await push[Symbol.asyncDispose]()
+    await rm(home, { recursive: true })
+  })
+
+  const belfry = async (...words: string[]) => {
+    const out: string[] = []
+    const err: string[] = []
+    using _out = vi.spyOn(process.stdout, 'write').mockImplementation((text) => out.push(String(text)) > 0)
+    using _err = vi.spyOn(process.stderr, 'write').mockImplementation((text) => err.push(String(text)) > 0)
+    process.exitCode = 0
+    const access = ['--server', push.world.url, '--token', push.world.adminToken]
+    await run([...words, ...access])
+    const code = process.exitCode
+    process.exitCode = 0
+    return { out: out.join(''), err: err.join(''), code }
+  }
+
+  /** At a place of its own: another server may run on this machine. */
+  const doctor = () => belfry('doctor', '--port', '0', '--metrics', 'off', '--data', home)
+
+  it('sets credentials from files, shows what may be shown, and has providers look at them', async () => {
+    const { keyId, teamId, topic } = push.apns.credentials
+    const apple = ['--apns-key', join(home, 'key.p8'), '--apns-key-id', keyId, '--apns-team-id', teamId]
+    const words = ['push', 'credentials', '--project', 'p1', '--fcm', join(home, 'service.json')]
+    expect(await belfry(...words, ...apple, '--apns-topic', topic)).toMatchObject({ code: 0 })
+    const { out } = await belfry('push', 'providers')
+    expect(out).toContain(`topic=${topic}`)
+    expect(out).toContain('project_id=wallet-project')
+    expect(out).not.toContain('PRIVATE KEY')
+    expect((await doctor()).out).toMatch(/^ok {7}push fcm of p1: taken/m)
+  })
+
+  it('pushes to all devices of a client, and says which provider took it', async () => {
+    const client = push.wallet()
+    expect(await belfry('push', 'test', '--client', client.did)).toMatchObject({ code: 1 })
+    await push.register('p1', client, 'fcm', 'phone')
+    const { out, code } = await belfry('push', 'test', '--client', client.did)
+    expect(out).toContain('p1  fcm  accepted')
+    expect(code).toBe(0)
+  })
+
+  it('says which credentials are refused', async () => {
+    await writeFile(
+      join(home, 'other.json'),
+      JSON.stringify({ ...push.fcm.credentials, client_email: 'nobody@example.org' }),
+    )
+    await belfry('push', 'credentials', '--project', 'p2', '--fcm', join(home, 'other.json'), '--closed')
+    const { out, code } = await doctor()
+    expect(out).toMatch(
+      /^failed {3}push fcm of p2: refused.*: set good ones with belfry push credentials\.$/m,
+    )
+    expect(code).toBe(1)
+    expect((await belfry('push', 'status')).out).toContain('p2  0 devices, only with a token')
+    const { status } = await push.world.http('POST', '/p2/clients', {
+      body: { client_id: push.wallet().did, type: 'fcm', token: 'x' },
+    })
+    expect(status).toBe(401)
+  })
+})

@@ -1,0 +1,26 @@
+/** What the next requests to a fake provider meet; then `ok` again. */
+export type Behaviour =
+  | 'ok'
+  /** Never answers. */
+  | 'hang'
+  /** Answers 200 with what is no answer of that provider, or something else that makes no sense. */
+  | 'garbage'
+  /** Breaks off in the middle of the answer. */
+  | 'die'
+  | { status: number; reason?: string; retryAfter?: number }
+
+export interface Behaving {
+  /** Of the next requests, in their order. */
+  next: Behaviour[]
+  /** Of all others. */
+  always: Behaviour
+  /** By token or endpoint; goes before the others. */
+  readonly of: Map<string, Behaviour>
+}
+
+export const behaving = (): Behaving & { take(token: string): Behaviour } => {
+  const state: Behaving = { next: [], always: 'ok', of: new Map() }
+  return Object.assign(state, {
+    take: (token: string) => state.of.get(token) ?? state.next.shift() ?? state.always,
+  })
+}
