@@ -3,7 +3,6 @@
  * nothing that could be pressed, and its DevTools protocol has no press: the worker is given the event that a press would give
  * it. Only a press may open or focus windows, so these two calls are noted, and the test opens the page.
  */
-import { createServer } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { bundleForBrowser } from '../support/browser-bundle.ts'
@@ -16,6 +15,7 @@ import {
 } from '../support/chromium.ts'
 import { INSTALL_TIMEOUT } from '../support/debian.ts'
 import { eventually } from '../support/eventually.ts'
+import { servePages } from '../support/pages.ts'
 import { type PushWorld, startPushWorld } from '../support/push/push-world.ts'
 import { WALLET_PAGE } from './wallet-page.ts'
 
@@ -37,27 +37,11 @@ describe('a click on a notification', () => {
   let account: string
   let app: Awaited<ReturnType<PushWorld['world']['addApp']>>
 
-  const serve = async (files: Record<string, string>): Promise<string> => {
-    const server = createServer(({ url = '/' }, response) => {
-      const script = files[url]
-      const type = script === undefined ? 'text/html' : 'text/javascript'
-      const html = '<!doctype html><link rel="icon" href="data:,"><script src="/page.js"></script>'
-      response.writeHead(200, { 'content-type': `${type}; charset=utf-8` }).end(script ?? html)
-    })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    owned.defer(() => {
-      server.closeAllConnections()
-      server.close()
-    })
-    const address = server.address()
-    return `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
-  }
-
   beforeAll(async () => {
     const path = await findChromium()
     const start = "import { startPushWorker } from 'belfry/push-worker'; startPushWorker(self)"
     const [script, wallet] = await Promise.all([bundleForBrowser(start), bundleForBrowser(WALLET_PAGE)])
-    origin = await serve({ '/worker.js': script.text, '/page.js': wallet.text })
+    origin = await servePages(owned, { '/worker.js': script.text, '/page.js': wallet.text })
     push = owned.use(await startPushWorld())
     app = await push.world.addApp(DOMAIN, { types: [{ name: 'News' }] })
     chromium = owned.use(await startChromium(path))

@@ -1,4 +1,3 @@
-import { createServer } from 'node:http'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
@@ -11,6 +10,7 @@ import { bundleForBrowser } from '../support/browser-bundle.ts'
 import { type Chromium, findChromium, type Page, startChromium } from '../support/chromium.ts'
 import { INSTALL_TIMEOUT } from '../support/debian.ts'
 import { eventually } from '../support/eventually.ts'
+import { servePages } from '../support/pages.ts'
 import { type PushWorld, startPushWorld } from '../support/push/push-world.ts'
 
 const SLOW = 60_000
@@ -26,23 +26,6 @@ let push: PushWorld
 let page: Page
 let origin: string
 let workerScript: string
-
-/** The page and its worker, from an origin of their own. */
-const serve = async (files: Record<string, string>): Promise<string> => {
-  const server = createServer(({ url = '/' }, response) => {
-    const script = files[url]
-    const type = script === undefined ? 'text/html' : 'text/javascript'
-    const html = '<!doctype html><link rel="icon" href="data:,"><script src="/page.js"></script>'
-    response.writeHead(200, { 'content-type': `${type}; charset=utf-8` }).end(script ?? html)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  owned.defer(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const address = server.address()
-  return `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
-}
 
 /** A notification as the notify server sends it. */
 const notification = (id: string, title: string, body: string, signer = app): string => {
@@ -62,7 +45,7 @@ describe('the service worker in Chromium', () => {
     )
     workerScript = worker.text
     const script = await bundleForBrowser("export { keepForWorker } from './src/push/worker/database.ts'")
-    origin = await serve({ '/worker.js': workerScript, '/page.js': script.text })
+    origin = await servePages(owned, { '/worker.js': workerScript, '/page.js': script.text })
     push = owned.use(await startPushWorld())
     chromium = owned.use(await startChromium(path))
     page = await chromium.open(`${origin}/`)
