@@ -183,7 +183,7 @@ const programs = Object.fromEntries(
 mistakes.push(...(await runReadme(readme, programs)))
 
 const MARKED = /(<!-- settings -->\n)[\s\S]*?(\n<!-- \/settings -->)/
-const { text: table } = belfry('check', '--markdown')
+const { text: table } = belfry('doctor', '--markdown')
 const page = texts.get(SETTINGS_PAGE)
 if (!MARKED.test(page)) mistakes.push(`${SETTINGS_PAGE} has no table of settings`)
 const wanted = page.replace(MARKED, (_, begin, end) => begin + table.trim() + end)

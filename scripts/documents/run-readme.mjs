@@ -74,11 +74,19 @@ export const runReadme = async (readme, programs) => {
     const { url } = JSON.parse(ready)
     mistakes.push(...bannerMistakes(readme, server.said.err))
 
-    const [, words = ''] = /^npx belfry (app add .*)$/m.exec(readme) ?? []
-    const typed = (words.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replaceAll("'", ''))
-    const added = spawnSync(process.execPath, [MAIN, ...typed, '--json', '--data', join(home, 'data')], {
-      env: ENVIRONMENT,
-    })
+    // The commands as they stand, with the place of this server's data behind them.
+    const wordsOf = (command) => {
+      const [, line = ''] = new RegExp(`^npx belfry (${command} .*)$`, 'm').exec(readme) ?? []
+      const typed = (line.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replaceAll("'", ''))
+      return [MAIN, ...typed, '--data', join(home, 'data')]
+    }
+    const added = spawnSync(process.execPath, [...wordsOf('app add'), '--json'], { env: ENVIRONMENT })
+    const listener = run(wordsOf('listen'))
+    await listener.until(/is subscribed/)
+    spawnSync(process.execPath, wordsOf('notify'), { env: ENVIRONMENT })
+    const [shown] = await listener.until(/News {2}.*$/m)
+    if (!readme.includes(`\`${shown}\``)) mistakes.push(`README.md does not say that listen prints ${shown}`)
+    await listener.end()
     const app = JSON.parse(String(added.stdout))
 
     for (const [name, text] of Object.entries(programs)) writeFileSync(join(directory, name), text)

@@ -1,95 +1,134 @@
 /**
- * The command line. Exit codes: 0 done, 1 not done, 2 the command line makes no sense.
+ * The command line. A command is loaded when it is typed, so that a start does not pay for the others.
  *
- * | command                 | what it does                                  | needs a running server |
- * |-------------------------|-----------------------------------------------|------------------------|
- * | serve                   | runs the server                               |                        |
- * | app add, app list       | declares apps, lists them                     | yes                    |
- * | notify                  | sends a notification                          | yes                    |
- * | broadcast               | sends one to all subscribers, shows how far   | yes                    |
- * | keys list, keys show    | registered identity keys                      | yes                    |
- * | rotate server, app      | replaces keys, with an overlap                | yes                    |
- * | reseal                  | seals everything with the present secret      | yes; --new: no         |
- * | migrate                 | copies a store to another engine              | no: stop it            |
- * | backup, restore         | a store into a file, a file into a store      | backup: may be         |
- * | project …               | projects, their secrets, limits, quotas       | yes                    |
- * | account export, erase   | all that is kept about one account            | yes                    |
- * | usage                   | who holds how much of the store               | yes                    |
- * | topic show, topic clear | one topic of the relay                        | yes                    |
- * | push …                  | push: projects, credentials, a push to try    | yes                    |
- * | doctor                  | shows credentials to their providers          | yes                    |
- * | check                   | shows the configuration                       |                        |
- * | demo                    | the whole story, on servers of its own        |                        |
- *
- * `belfry --version` prints the version of the package.
+ * | exit code | when                                                                              |
+ * |-----------|-----------------------------------------------------------------------------------|
+ * | 0         | done                                                                              |
+ * | 1         | not done; stderr says why, in a sentence                                          |
+ * | 2         | the command line makes no sense; stderr says where its help is                    |
+ * | 130, 143  | interrupted by Ctrl-C, by SIGTERM; `serve` and `listen` end with 0 then           |
+ * | 141       | whoever read the output has gone, as in `belfry app list | head -1`               |
  */
 import { readFileSync } from 'node:fs'
-import { type ArgsDef, type CommandDef, defineCommand, renderUsage, runCommand } from 'citty'
+import { type Command, CommanderError } from 'commander'
 import * as z from 'zod'
-import { StartError } from '../server/config/start-error.ts'
-import { CommandFailure } from './admin-client.ts'
-import { account } from './commands/account.ts'
-import { app } from './commands/app.ts'
-import { broadcast } from './commands/broadcast.ts'
-import { check } from './commands/check.ts'
-import { keys } from './commands/keys.ts'
-import { notify } from './commands/notify.ts'
-import { projectCommand } from './commands/project.ts'
-import { doctor, push } from './commands/push.ts'
-import { reseal } from './commands/reseal.ts'
-import { rotate } from './commands/rotate.ts'
-import { serve } from './commands/serve.ts'
-import { topic } from './commands/topic.ts'
-import { UsageError } from './flags.ts'
-import { usage } from './usage.ts'
+import { codeOf, StartError } from '../server/config/start-error.ts'
+import { type CommandBody, createRoot, filled, UsageError } from './command.ts'
+import { CommandFailure } from './command-failure.ts'
 
-const main = defineCommand({
-  meta: {
-    name: 'belfry',
-    description: 'Encrypted notifications for wallets and dapps, on a server of your own',
-  },
-  subCommands: {
-    serve,
-    app,
-    notify,
-    broadcast,
-    keys,
-    project: projectCommand,
-    account,
-    rotate,
-    reseal,
-    usage,
-    topic,
-    push,
-    doctor,
-    check,
-    migrate: () => import('./commands/migrate.ts').then(({ migrate }) => migrate),
-    backup: () => import('./commands/backup.ts').then(({ backup }) => backup),
-    restore: () => import('./commands/restore.ts').then(({ restore }) => restore),
-    demo: () => import('./commands/demo.ts').then(({ demo }) => demo),
-  },
-})
+interface Listed {
+  name: string
+  description: string
+  load(): Promise<CommandBody>
+}
 
-type AnyCommand = CommandDef<ArgsDef>
-
-/** The command that the words lead to, its parent, and what is left of the words. */
-const find = async (
-  words: string[],
-): Promise<{ command: AnyCommand; parent?: AnyCommand; rest: string[] }> => {
-  let command: AnyCommand = main
-  let parent: AnyCommand | undefined
-  let rest = words
-  for (;;) {
-    const { subCommands } = command
-    const [word] = rest
-    if (typeof subCommands !== 'object' || word === undefined || word.startsWith('-')) break
-    const next = Object.entries(subCommands).find(([name]) => name === word)?.[1]
-    if (next === undefined) throw new UsageError(`Unknown command: ${word}`)
-    parent = command
-    command = await (typeof next === 'function' ? next() : next)
-    rest = rest.slice(1)
-  }
-  return { command, rest, ...(parent && { parent }) }
+/** By heading, in the order of help. */
+const COMMANDS: Record<string, Listed[]> = {
+  'Begin:': [
+    {
+      name: 'serve',
+      description: 'Run the server',
+      load: () => import('./commands/serve.ts').then(({ serve }) => serve),
+    },
+    {
+      name: 'doctor',
+      description: 'Look for what is wrong with the settings, this machine, the server and what is around it',
+      load: () => import('./commands/doctor.ts').then(({ doctor }) => doctor),
+    },
+    {
+      name: 'demo',
+      description: 'The main story on one page, on servers of its own',
+      load: () => import('./commands/demo.ts').then(({ demo }) => demo),
+    },
+  ],
+  'Apps and notifications:': [
+    {
+      name: 'app',
+      description: 'Apps that wallets can subscribe to',
+      load: () => import('./commands/app.ts').then(({ app }) => app),
+    },
+    {
+      name: 'subscribers',
+      description: 'Who is subscribed to an app, and to which types; a page',
+      load: () => import('./commands/subscribers.ts').then(({ subscribers }) => subscribers),
+    },
+    {
+      name: 'listen',
+      description: 'Subscribe to an app with a key of its own, and print what comes',
+      load: () => import('./commands/listen.ts').then(({ listen }) => listen),
+    },
+    {
+      name: 'notify',
+      description: 'Send a notification',
+      load: () => import('./commands/notify.ts').then(({ notify }) => notify),
+    },
+    {
+      name: 'push',
+      description: 'How providers of pushes are, their credentials, a push to try',
+      load: () => import('./commands/push.ts').then(({ push }) => push),
+    },
+    {
+      name: 'broadcast',
+      description: 'Send a notification to all subscribers, and show how far it is',
+      load: () => import('./commands/broadcast.ts').then(({ broadcast }) => broadcast),
+    },
+  ],
+  'People and projects:': [
+    {
+      name: 'project',
+      description: 'Projects: their secrets, limits and quotas',
+      load: () => import('./commands/project.ts').then(({ projectGroup }) => projectGroup),
+    },
+    {
+      name: 'account',
+      description: 'What is kept about an account',
+      load: () => import('./commands/account.ts').then(({ account }) => account),
+    },
+    {
+      name: 'keys',
+      description: 'Registered identity keys',
+      load: () => import('./commands/keys.ts').then(({ keys }) => keys),
+    },
+  ],
+  'Operation:': [
+    {
+      name: 'usage',
+      description: 'Who holds how much of the store',
+      load: () => import('./usage.ts').then(({ usage }) => usage),
+    },
+    {
+      name: 'topic',
+      description: 'One topic of the relay',
+      load: () => import('./commands/topic.ts').then(({ topic }) => topic),
+    },
+    {
+      name: 'rotate',
+      description: 'Replace keys; the former ones go on to count for a while',
+      load: () => import('./commands/rotate.ts').then(({ rotate }) => rotate),
+    },
+    {
+      name: 'reseal',
+      description: 'Seal everything at rest with the present secret; again, to go on',
+      load: () => import('./commands/reseal.ts').then(({ reseal }) => reseal),
+    },
+  ],
+  'The store:': [
+    {
+      name: 'backup',
+      description: 'Write everything that a store holds into a file',
+      load: () => import('./commands/backup.ts').then(({ backup }) => backup),
+    },
+    {
+      name: 'restore',
+      description: 'Put a backup into an empty store',
+      load: () => import('./commands/restore.ts').then(({ restore }) => restore),
+    },
+    {
+      name: 'migrate',
+      description: 'Copy everything from one store to another; again, to go on. Servers are stopped before',
+      load: () => import('./commands/migrate.ts').then(({ migrate }) => migrate),
+    },
+  ],
 }
 
 /** The same file from `src/cli` and from `dist/cli`. */
@@ -98,40 +137,89 @@ const version = (): string => {
   return z.object({ version: z.string() }).parse(JSON.parse(text)).version
 }
 
-const runWords = async (words: string[]): Promise<void> => {
-  if (words.length === 1 && words[0] === '--version') {
-    process.stdout.write(`${version()}\n`)
-    return
+/** All commands by name; the one that is typed with what it does. */
+const programFor = async (typed: string | undefined): Promise<Command> => {
+  const root = createRoot()
+    .description('Encrypted notifications for wallets and dapps, on a server of your own')
+    .usage('<command>')
+    .version(version(), '-V, --version', 'Show the version of the package')
+    .addHelpText('after', '\nHelp about a command: belfry <command> --help')
+  for (const [heading, listed] of Object.entries(COMMANDS)) {
+    for (const { name, description, load } of listed) {
+      const command = root.command(name).description(description).helpGroup(heading)
+      if (name === typed) filled(command, await load())
+    }
   }
-  const { command, parent, rest } = await find(words)
-  if (rest.includes('--help') || rest.includes('-h')) {
-    process.stdout.write(`${await renderUsage(command, parent)}\n`)
-    return
-  }
-  if (command.run === undefined) {
-    process.stderr.write(`${await renderUsage(command, parent)}\n`)
-    throw new UsageError(rest.length > 0 ? `Unexpected: ${rest[0]}` : 'Which command?')
-  }
-  await runCommand(command, { rawArgs: rest })
+  return root
 }
 
-const isUsage = (error: unknown): error is Error =>
-  error instanceof UsageError || (error instanceof Error && error.name === 'CLIError')
+/** The words that name a command, as far as they do; help for one that does not exist is a mistake. */
+const withoutHelpOfNothing = (root: Command, words: readonly string[]): readonly string[] => {
+  let command = root
+  for (const [at, word] of words.entries()) {
+    if (command.commands.length === 0 || word.startsWith('-')) break
+    const next = command.commands.find((one) => one.name() === word)
+    if (!next) return words.slice(0, at + 1)
+    command = next
+  }
+  return words
+}
+
+const runWords = async (words: readonly string[]): Promise<void> => {
+  const root = await programFor(words[0])
+  await root.parseAsync(withoutHelpOfNothing(root, words), { from: 'user' })
+}
+
+/** commander's sentence as ours are, with its suggestion behind it. */
+const sentenceOf = (error: CommanderError): string => {
+  const [first = '', ...more] = error.message.replace(/^error: /, '').split('\n')
+  const sentence = `${first.charAt(0).toUpperCase()}${first.slice(1)}`
+  return [sentence, ...more].join(' ').trim()
+}
+
+/** The help that belongs to the words: that of the commands which they name. */
+const helpFor = async (words: readonly string[]): Promise<string> => {
+  let command = await programFor(words[0])
+  const named: string[] = []
+  for (const word of words) {
+    const next = command.commands.find((one) => one.name() === word)
+    if (!next) break
+    command = next
+    named.push(word)
+  }
+  return ['belfry', ...named, '--help'].join(' ')
+}
+
+const fail = (code: number, sentence: string): void => {
+  process.exitCode = code
+  process.stderr.write(`${sentence}\n`)
+}
+
+/** Whoever reads the output may go away: then a command has nobody to work for. `serve` and `listen` listen themselves. */
+const endWithReader = (isServer: boolean): void => {
+  const onError = (error: Error): void => {
+    if (codeOf(error) !== 'EPIPE') throw error
+    if (!isServer && process.stdout.listenerCount('error') === 1) process.exit(141)
+  }
+  for (const stream of [process.stdout, process.stderr]) {
+    // Once, however often commands run in this process.
+    if (stream.listenerCount('error') === 0) stream.on('error', onError)
+  }
+}
 
 /** Sets the exit code. */
-export const run = async (words: string[]): Promise<void> => {
+export const run = async (words: readonly string[]): Promise<void> => {
+  endWithReader(words[0] === 'serve')
   try {
     await runWords(words)
   } catch (error) {
-    if (isUsage(error)) {
-      process.exitCode = 2
-      process.stderr.write(`${error.message}\nSee: belfry --help\n`)
-    } else if (error instanceof StartError || error instanceof CommandFailure) {
-      process.exitCode = 1
-      process.stderr.write(`${error.message}\n`)
-    } else {
-      process.exitCode = 1
-      process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
-    }
+    if (error instanceof CommanderError) {
+      // `--help` and `--version` have been printed.
+      if (error.exitCode === 0) return
+      const sentence = error.code === 'commander.help' ? 'Which command?' : sentenceOf(error)
+      fail(2, `${sentence}\nSee: ${await helpFor(words)}`)
+    } else if (error instanceof UsageError) fail(2, `${error.message}\nSee: ${await helpFor(words)}`)
+    else if (error instanceof StartError || error instanceof CommandFailure) fail(1, error.message)
+    else fail(1, error instanceof Error ? (error.stack ?? error.message) : String(error))
   }
 }

@@ -9,8 +9,8 @@ import { asStartError, openEmbedded } from '../server/stores/embedded.ts'
 import { openCheckedRedis } from '../server/stores/redis.ts'
 import { parseRedisUrl } from '../storage/redis/url.ts'
 import type { Stores } from '../storage/stores.ts'
-import { CommandFailure } from './admin-client.ts'
-import { UsageError } from './flags.ts'
+import { UsageError } from './command.ts'
+import { CommandFailure } from './command-failure.ts'
 
 export type StoreLocation =
   /** `data` is the directory with the secret, `store` the one of the engine within it. */

@@ -1,13 +1,13 @@
-import { type ArgsDef, defineCommand } from 'citty'
 import * as z from 'zod'
 import { pause, systemClock } from '../platform/runtime/clock.ts'
-import { ACCESS_FLAGS, CommandFailure, createAsk, print, printJson } from './admin-client.ts'
-import { readTyped, UsageError } from './flags.ts'
+import { ACCESS_FLAGS, createAsk, print, printJson } from './admin-client.ts'
+import { type Args, defineCommand, UsageError } from './command.ts'
+import { CommandFailure } from './command-failure.ts'
 
 const flags = {
   top: { type: 'string', valueHint: 'N', description: 'How many owners of each kind [10]' },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const row = z.object({ owner: z.string(), rows: z.number(), bytes: z.number() })
 const state = z.object({
@@ -56,10 +56,9 @@ const printTables = ({ tables, isComplete }: State): void => {
 }
 
 export const usage = defineCommand({
-  meta: { name: 'usage', description: 'Who holds how much of the store' },
   args: flags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, flags)
+  examples: ['usage', 'usage --top 3 --json'],
+  async run(typed) {
     const top = typed.one.top ?? '10'
     if (!/^[1-9]\d{0,2}$/.test(top)) throw new UsageError('--top must be a whole number from 1 to 999')
     const ask = createAsk(typed)

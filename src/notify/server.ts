@@ -26,6 +26,7 @@ import { topicOf } from '../protocol/topic.ts'
 import type { Apps } from './apps/apps.ts'
 import { allKeys } from './apps/key-ring.ts'
 import { type Limits, UNLIMITED } from './apps/limits.ts'
+import { createAppRemoval } from './apps/removal.ts'
 import { createRotation, type Rotation } from './apps/rotation.ts'
 import { keepFresh, type ServerKeys } from './apps/server-keys.ts'
 import type { Vault } from './apps/vault.ts'
@@ -96,6 +97,8 @@ export interface NotifyServer extends AsyncDisposable {
   /** It has become ready and is connected to the relay. */
   healthy(): boolean
   readonly accountData: AccountData
+  /** Removes an app, with its subscriptions. */
+  removeApp: ReturnType<typeof createAppRemoval>
   /** Subscribes to a topic; resolves when the relay has it. */
   join(topic: string): Promise<void>
   readonly relayEvents: RelayEvents
@@ -155,6 +158,7 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     healthy: () => relayTopics.isReady && relay.connected,
     join: relayTopics.join,
     relayEvents,
+    removeApp: createAppRemoval({ store, endings: service, leave: (topics) => relay.unsubscribe(topics) }),
     accountData: createAccountData({ store, service, schedule: createSchedule({ jobQueue }), clock }),
     rotation,
     async [Symbol.asyncDispose]() {

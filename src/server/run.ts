@@ -1,11 +1,10 @@
 /**
  * `belfry serve`: configuration in, a running server, signals, the end.
  *
- * stdout gets one JSON line, when the server is ready; stderr gets the log, and, at the first start only, what the
- * operator needs to know. SIGTERM and SIGINT stop it in good order, with exit code 0; a second one ends it at once. A store
+ * stdout gets one line when the server is ready, stderr the log, and, at the first start only, what the operator needs to
+ * know. They are for people on a terminal, and JSON elsewhere. SIGTERM and SIGINT stop it in good order, with exit code 0; a second one ends it at once. A store
  * that this process can never use again ends it with code 1 and a sentence, so that a supervisor starts it anew.
  */
-import { styleText } from 'node:util'
 import { collectDefaultMetrics } from 'prom-client'
 import { pause, systemClock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
@@ -14,6 +13,8 @@ import { type Config, type Flags, readConfig } from './config/config.ts'
 import { StartError } from './config/start-error.ts'
 import { createLog } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
+import { prettyLines } from './telemetry/pretty-lines.ts'
+import { readyLine, welcome } from './welcome.ts'
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
 
@@ -35,26 +36,6 @@ const aborted = (signal: AbortSignal): Promise<'aborted'> =>
     if (signal.aborted) return resolve('aborted')
     signal.addEventListener('abort', () => resolve('aborted'), { once: true })
   })
-
-/** What the operator sees once. The secret only on a terminal: elsewhere stderr is kept, and read by others. */
-const welcome = (server: RunningServer, config: Config, isTerminal: boolean): string => {
-  const bold = (text: string) => styleText('bold', text)
-  const { url, wsUrl, project, metricsUrl } = server
-  const addresses = [
-    ['HTTP', url],
-    ...(config.rooms.includes('relay') ? [['relay', wsUrl]] : []),
-    ...(metricsUrl === undefined ? [] : [['metrics', metricsUrl]]),
-    ['data', config.data],
-    ...(project ? [['project id', project.id]] : []),
-    ...(project ? [['project secret', isTerminal ? project.secret : 'printed by the command below']] : []),
-  ]
-  const lines = addresses.map(([name = '', value]) => `  ${name.padEnd(16)}${value}`)
-  const data = config.data === './belfry-data' ? '' : ` --data ${config.data}`
-  const attempt = project
-    ? ['', 'Try it:', `  npx belfry app add app.example.com --type 'News: what is new'${data}`]
-    : []
-  return ['', bold('Belfry runs for the first time here.'), '', ...lines, ...attempt, '', ''].join('\n')
-}
 
 /** Ends the server within the configured time. */
 const stopInTime = async (server: RunningServer, config: Config, log: Log): Promise<void> => {
@@ -104,7 +85,7 @@ const compose = async (
   }
 }
 
-const runWith = async (config: Config, log: Log): Promise<void> => {
+const runWith = async (config: Config, { log, inWords }: { log: Log; inWords: boolean }): Promise<void> => {
   const metrics = createMetrics({ log })
   collectDefaultMetrics({ register: metrics.registry })
   const stopSignal = firstSignal(log)
@@ -128,21 +109,22 @@ const runWith = async (config: Config, log: Log): Promise<void> => {
   })
   if (isUp) {
     if (server.project?.isNew) process.stderr.write(welcome(server, config, process.stderr.isTTY))
-    const { url, wsUrl, metricsUrl } = server
-    const relay = config.rooms.includes('relay') ? wsUrl : null
-    process.stdout.write(`${JSON.stringify({ ready: true, url, relay, metrics: metricsUrl ?? null })}\n`)
-    log.info({ url, rooms: config.rooms }, 'Ready')
+    process.stdout.write(readyLine(server, config, inWords))
+    log.info({ url: server.url, rooms: config.rooms }, 'Ready')
   }
   const lost = await Promise.race([aborted(stopSignal).then(() => undefined), server.lost])
   await stopInTime(server, config, log)
   if (lost !== undefined) throw new StartError([`${lost}.`])
 }
 
-/** Resolves when the server has ended. Sets the exit code. */
-export const run = async (flags: Flags): Promise<void> => {
+/** Resolves when the server has ended. Sets the exit code. `isJson`: JSON on a terminal, too. */
+export const run = async (flags: Flags, { isJson = false } = {}): Promise<void> => {
   try {
     const { config } = readConfig(flags)
-    await runWith(config, createLog(config.logLevel))
+    await runWith(config, {
+      log: createLog(config.logLevel, process.stderr.isTTY && !isJson ? prettyLines() : undefined),
+      inWords: process.stdout.isTTY && !isJson,
+    })
   } catch (error) {
     process.exitCode = 1
     if (!(error instanceof StartError)) throw error

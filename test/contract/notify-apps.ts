@@ -114,6 +114,27 @@ export const notifyAppsContract = (engine: Engine): void => {
       expect(await names({ projectId: 'eve', limit: 10 })).toEqual([])
     })
 
+    it('removes an app from everywhere that names it, and answers the topics that led to it', async () => {
+      const former = { ...app('app.example'), subscribeTopic: 'a former topic', until: 5 }
+      await store().createApp(app('app.example', { projectId: 'a', previousKeys: [former] }))
+      await store().createApp(app('b.example', { projectId: 'a' }))
+      expect(await store().removeApp('app.example')).toEqual([
+        'subscribe topic of app.example',
+        'a former topic',
+      ])
+      expect(await store().removeApp('app.example')).toEqual([])
+      expect(await store().removeApp('nobody.example')).toEqual([])
+      expect(await store().app('app.example')).toBeUndefined()
+      for (const topic of ['subscribe topic of app.example', 'a former topic']) {
+        expect(await store().appByTopic(topic)).toBeUndefined()
+      }
+      for (const page of [{ limit: 5 }, { projectId: 'a', limit: 5 }]) {
+        expect((await store().apps(page)).map(({ domain }) => domain)).toEqual(['b.example'])
+      }
+      const next = app('app.example', { projectId: 'another', subscribeTopic: 'a new topic' })
+      expect(await store().createApp(next)).toEqual(next)
+    })
+
     it('loses no project or app over a restart', async () => {
       await store().createProject(project('a'))
       await store().createApp(app('app.example', { projectId: 'a' }))

@@ -209,6 +209,10 @@ const ROUTES: readonly Route[] = [
   route('nobody', 'DELETE', '/invite', { ...keys, ...json }),
   route('admin', 'POST', '/admin/apps', json),
   route('admin', 'GET', '/admin/apps'),
+  route('admin', 'GET', '/admin/apps/:domain', { path: '/admin/apps/pulse.example' }),
+  route('admin', 'PUT', '/admin/apps/:domain', { path: '/admin/apps/nobody.example', ...json }),
+  route('admin', 'DELETE', '/admin/apps/:domain', { path: '/admin/apps/nobody.example' }),
+  route('admin', 'GET', '/admin/apps/:domain/subscribers', { path: '/admin/apps/pulse.example/subscribers' }),
   route('admin', 'POST', '/admin/notify', json),
   route('admin', 'POST', '/admin/broadcasts', json),
   route('admin', 'GET', '/admin/broadcasts/:domain/:id', { path: '/admin/broadcasts/pulse.example/x' }),
@@ -228,6 +232,7 @@ const ROUTES: readonly Route[] = [
     path: '/admin/projects/x/secrets/y',
   }),
   route('admin', 'PUT', '/admin/projects/:id/settings', { path: '/admin/projects/x/settings', ...json }),
+  route('admin', 'GET', '/admin/projects/:id/webhooks', { path: '/admin/projects/x/webhooks' }),
   route('admin', 'GET', '/admin/accounts/:account', { path: '/admin/accounts/x' }),
   route('admin', 'DELETE', '/admin/accounts/:account', { path: '/admin/accounts/x' }),
   route('admin', 'POST', '/admin/usage'),
@@ -313,6 +318,8 @@ it('the table names every route that there is', async () => {
     apps: undefined,
     publishing: undefined,
     sent: undefined,
+    webhooks: undefined,
+    subscribers: undefined,
     registry: undefined,
     transfer: undefined,
     usage: undefined,
@@ -708,7 +715,7 @@ describe('paths', () => {
     }
   })
 
-  it.each(['/admin', '/admin/', '/admin/nothing', '/admin/apps/x', '/admin/keys/x/y', '/admin/..%2fapps'])(
+  it.each(['/admin', '/admin/', '/admin/nothing', '/admin/apps/x/y', '/admin/keys/x/y', '/admin/..%2fapps'])(
     '%s is 404 for the operator, and 401 or 404 for anybody else',
     async (path) => {
       const answer = await ask('GET', path, { headers: credentials('admin') })
@@ -747,6 +754,7 @@ describe('queries', () => {
     ['/identity', 'nobody', 'keys', ['publicKey'], []],
     ['/invite', 'nobody', 'keys', ['account'], []],
     ['/admin/apps', 'admin', 'plain', ['after', 'limit'], []],
+    ['/admin/apps/pulse.example/subscribers', 'admin', 'plain', ['after', 'limit'], []],
     ['/admin/keys', 'admin', 'plain', ['after', 'limit'], []],
     ['/P/subscribers', 'project', 'plain', ['appDomain'], []],
     ['/v1/P/apps', 'project', 'plain', ['after', 'limit'], []],

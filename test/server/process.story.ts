@@ -54,10 +54,10 @@ describe('belfry serve', () => {
     expect(first.output()).toContain('for the first time')
     expect(first.output()).toMatch(/project id {6}[0-9a-f]{32}/)
     // Nobody looks at a terminal: what is kept of stderr holds no secret, and says which command prints it.
-    expect(first.output()).toMatch(/project secret {2}printed by the command below/)
+    expect(first.output()).toMatch(/project secret {2}printed by the first command below/)
     expect(first.output()).not.toMatch(/[\w-]{43}/)
-    expect(first.output()).toContain('npx belfry app add')
-    expect(first.output()).toContain('npx belfry app add')
+    for (const words of ['app add', 'listen', 'notify'])
+      expect(first.output()).toContain(`npx belfry ${words} `)
     expect(await first.end('SIGTERM')).toBe(0)
 
     await using second = await startServerProcess(dir)
@@ -65,6 +65,22 @@ describe('belfry serve', () => {
     expect(second.output()).toMatch(jsonLine)
     expect(second.output()).not.toContain('project secret')
     expect(await second.end('SIGINT')).toBe(0)
+  })
+
+  it('with --json says the same on a terminal as elsewhere', async () => {
+    const words = `${process.execPath} dist/cli/main.js serve --json --port 0 --metrics off --data ${dir}`
+    const terminal = spawn('script', ['-qfec', `exec ${words}`, '/dev/null'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let screen = ''
+    terminal.stdout.setEncoding('utf8').on('data', (text) => {
+      screen += text
+    })
+    await eventually(() => expect(screen).toMatch(/^\{"ready":true,.*\}\r?$/m))
+    expect(screen).toMatch(/^\{"level":"warn",/m)
+    const ended = new Promise((resolve) => terminal.once('close', resolve))
+    terminal.kill('SIGTERM')
+    await ended
   })
 
   it('ends with 0 on SIGTERM, in the middle of work, and keeps what it acknowledged', async () => {

@@ -3,8 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { ACCESS_FLAGS, createAsk } from '../../src/cli/admin-client.ts'
-import { readTyped } from '../../src/cli/flags.ts'
+import { createAsk } from '../../src/cli/admin-client.ts'
 import { createKeysClient } from '../../src/keys/client.ts'
 import {
   createWallet,
@@ -42,7 +41,7 @@ export const enrol = async (
   domain: string,
   { project }: { project?: string } = {},
 ): Promise<EnrolledApp> => {
-  const ask = createAsk(readTyped(['--data', dataDir], ACCESS_FLAGS))
+  const ask = createAsk({ one: { data: dataDir } })
   const types = [
     { name: 'News', description: 'what is new' },
     { name: 'Alerts', description: 'what is urgent' },

@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline/promises'
-import { type ArgsDef, defineCommand } from 'citty'
 import * as z from 'zod'
-import { ACCESS_FLAGS, CommandFailure, createAsk, print, printJson } from '../admin-client.ts'
-import { readTyped, type Typed, UsageError } from '../flags.ts'
+import { ACCESS_FLAGS, createAsk, print, printJson } from '../admin-client.ts'
+import { type Args, defineCommand, defineGroup, type Typed, UsageError } from '../command.ts'
+import { CommandFailure } from '../command-failure.ts'
 
 const ACCOUNT = {
   type: 'positional',
@@ -21,13 +21,14 @@ const exportFlags = {
   account: ACCOUNT,
   to: { type: 'string', valueHint: 'FILE', description: 'Where to write it [stdout]' },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const exportCommand = defineCommand({
-  meta: { name: 'export', description: 'All that is kept about an account, as JSON without any secret' },
+  name: 'export',
+  description: 'All that is kept about an account, as JSON without any secret',
   args: exportFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, exportFlags)
+  examples: ['account export eip155:1:0x… --to account.json'],
+  async run(typed) {
     const { to } = typed.one
     const document = await createAsk(typed)(z.looseObject({ account: z.string() }), 'GET', pathOf(typed))
     if (to === undefined) return printJson(document)
@@ -41,7 +42,7 @@ const eraseFlags = {
   account: ACCOUNT,
   yes: { type: 'boolean', description: 'Do not ask' },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const erased = z.object({
   identityKeys: z.number(),
@@ -54,10 +55,11 @@ const erased = z.object({
 })
 
 const erase = defineCommand({
-  meta: { name: 'erase', description: 'Erase all that is kept about an account; that cannot be undone' },
+  name: 'erase',
+  description: 'Erase all that is kept about an account; that cannot be undone',
   args: eraseFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, eraseFlags)
+  examples: ['account erase eip155:1:0x…'],
+  async run(typed) {
     const path = pathOf(typed)
     if (!typed.on.has('yes')) {
       if (!process.stdin.isTTY) throw new UsageError('Nobody can be asked here: say --yes')
@@ -80,7 +82,6 @@ const erase = defineCommand({
   },
 })
 
-export const account = defineCommand({
-  meta: { name: 'account', description: 'What is kept about an account' },
-  subCommands: { export: exportCommand, erase },
+export const account = defineGroup({
+  commands: [exportCommand, erase],
 })

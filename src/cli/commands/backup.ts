@@ -2,12 +2,12 @@ import { createWriteStream } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { type ArgsDef, defineCommand } from 'citty'
 import { readAdminAccess } from '../../server/config/data-dir.ts'
 import { StartError } from '../../server/config/start-error.ts'
 import { backupBytes, checkBackup } from '../../storage/transfer/backup.ts'
-import { ACCESS_FLAGS, CommandFailure, print, serverOf } from '../admin-client.ts'
-import { readTyped, UsageError } from '../flags.ts'
+import { ACCESS_FLAGS, JSON_FLAG, print, printJson, serverOf } from '../admin-client.ts'
+import { type Args, defineCommand, UsageError } from '../command.ts'
+import { CommandFailure } from '../command-failure.ts'
 import {
   openStore,
   STORE_LOCATION_HINT,
@@ -24,9 +24,10 @@ const flags = {
     valueHint: STORE_LOCATION_HINT,
     description: 'The store [REDIS_URL, or the one in BELFRY_DATA]',
   },
+  ...JSON_FLAG,
   server: ACCESS_FLAGS.server,
   token: ACCESS_FLAGS.token,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 /** What a running server gives of its store. */
 const fromServer = async (server: { url: string; token: string }): Promise<Readable> => {
@@ -69,17 +70,18 @@ const fromStore = async (place: StoreLocation, file: string): Promise<number> =>
 }
 
 export const backup = defineCommand({
-  meta: { name: 'backup', description: 'Write everything that a store holds into a file' },
   args: flags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, flags)
+  examples: ['backup --to belfry.backup', 'backup --to belfry.backup --from redis://127.0.0.1:6379'],
+  async run(typed) {
     const { to: file, from, server } = typed.one
     if (file === undefined) throw new UsageError('--to is missing: the file')
-    const done = (count: number, source: string, secret: string) =>
+    const done = (records: number, source: string, secret: string) => {
+      if (typed.on.has('json')) return printJson({ records, source, file })
       print(
-        `${count} records of ${source} are in ${file}.`,
+        `${records} records of ${source} are in ${file}.`,
         `The secret is not among them: keep ${secret}, too. Without it they are of no use.`,
       )
+    }
     if (server !== undefined) {
       const running = serverOf(typed)
       return done(await write(file, await fromServer(running)), running.url, 'the one of that server')

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ArgsDef, defineCommand } from 'citty'
 import * as z from 'zod'
-import { ACCESS_FLAGS, type Ask, CommandFailure, createAsk, print, printJson } from '../admin-client.ts'
-import { readTyped, type Typed, UsageError } from '../flags.ts'
+import { ACCESS_FLAGS, type Ask, createAsk, print, printJson } from '../admin-client.ts'
+import { type Args, defineCommand, type Typed, UsageError } from '../command.ts'
+import { CommandFailure } from '../command-failure.ts'
 import { createProgressBar } from '../progress-bar.ts'
 
 /** Between two looks at it, ms. */
@@ -19,7 +19,7 @@ const flags = {
   status: { type: 'string', valueHint: 'ID', description: 'Show how far a broadcast is' },
   cancel: { type: 'string', valueHint: 'ID', description: 'Cancel one' },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const started = z.object({ id: z.string(), status: z.string() })
 const progress = z.object({
@@ -80,10 +80,12 @@ export const runBroadcast = async (
 }
 
 export const broadcast = defineCommand({
-  meta: { name: 'broadcast', description: 'Send a notification to all subscribers' },
   args: flags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, flags)
+  examples: [
+    "broadcast app.example.com --type News --title Hello --body 'from the tower'",
+    'broadcast app.example.com --status ID',
+  ],
+  async run(typed) {
     const { one, on, rest } = typed
     const [domain] = rest
     if (domain === undefined) throw new UsageError('Which app?')

@@ -1,7 +1,6 @@
-import { type ArgsDef, defineCommand } from 'citty'
 import * as z from 'zod'
 import { ACCESS_FLAGS, allPages, createAsk, print, printJson } from '../admin-client.ts'
-import { readTyped, UsageError } from '../flags.ts'
+import { type Args, defineCommand, defineGroup, UsageError } from '../command.ts'
 
 const key = z.object({
   identityKey: z.string(),
@@ -12,10 +11,11 @@ const key = z.object({
 const keysPage = z.object({ keys: z.array(key), next: z.string().nullable() })
 
 const list = defineCommand({
-  meta: { name: 'list', description: 'The identity keys, and whose they are' },
+  name: 'list',
+  description: 'The identity keys, and whose they are',
   args: ACCESS_FLAGS,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, ACCESS_FLAGS)
+  examples: ['keys list'],
+  async run(typed) {
     const ask = createAsk(typed)
     const keys = await allPages(async (after) => {
       const start = after === undefined ? '' : `&after=${encodeURIComponent(after)}`
@@ -37,13 +37,14 @@ const list = defineCommand({
 const showFlags = {
   key: { type: 'positional', required: true, description: 'did:key:z6Mk…, or z6Mk…' },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const show = defineCommand({
-  meta: { name: 'show', description: 'One identity key, with the CACAO that its owner signed' },
+  name: 'show',
+  description: 'One identity key, with the CACAO that its owner signed',
   args: showFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, showFlags)
+  examples: ['keys show did:key:z6Mk…'],
+  async run(typed) {
     const [name] = typed.rest
     if (name === undefined) throw new UsageError('Which key?')
     const found = await createAsk(typed)(
@@ -56,7 +57,6 @@ const show = defineCommand({
   },
 })
 
-export const keys = defineCommand({
-  meta: { name: 'keys', description: 'Registered identity keys' },
-  subCommands: { list, show },
+export const keys = defineGroup({
+  commands: [list, show],
 })

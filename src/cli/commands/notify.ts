@@ -1,7 +1,7 @@
-import { type ArgsDef, defineCommand } from 'citty'
 import * as z from 'zod'
-import { ACCESS_FLAGS, CommandFailure, createAsk, print, printJson } from '../admin-client.ts'
-import { readTyped, UsageError } from '../flags.ts'
+import { ACCESS_FLAGS, createAsk, print, printJson } from '../admin-client.ts'
+import { type Args, defineCommand, UsageError } from '../command.ts'
+import { CommandFailure } from '../command-failure.ts'
 import { runBroadcast } from './broadcast.ts'
 
 const flags = {
@@ -18,7 +18,7 @@ const flags = {
   account: { type: 'string', valueHint: 'CAIP-10', description: 'Who gets it; may be repeated' },
   all: { type: 'boolean', description: 'Every subscriber gets it: a broadcast' },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const outcome = z.object({
   sent: z.array(z.string()),
@@ -27,10 +27,12 @@ const outcome = z.object({
 })
 
 export const notify = defineCommand({
-  meta: { name: 'notify', description: 'Send a notification' },
   args: flags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, flags)
+  examples: [
+    "notify app.example.com --type News --title Hello --body 'from the tower' --all",
+    'notify app.example.com --type News --title Hello --body You --account eip155:1:0x…',
+  ],
+  async run(typed) {
     const { one, all, on, rest } = typed
     const [domain] = rest
     if (domain === undefined) throw new UsageError('Which app?')

@@ -1,8 +1,7 @@
-import { type ArgsDef, defineCommand } from 'citty'
 import * as z from 'zod'
 import { RATE_LIMIT_NAMES } from '../../server/config/settings/rate-limits.ts'
 import { ACCESS_FLAGS, allPages, createAsk, print, printJson } from '../admin-client.ts'
-import { readTyped, type Typed, UsageError } from '../flags.ts'
+import { type Args, defineCommand, defineGroup, type Typed, UsageError } from '../command.ts'
 
 const ID = { type: 'positional', required: true, description: 'The project' } as const
 const SECRET = {
@@ -67,13 +66,14 @@ const createFlags = {
   id: { type: 'positional', required: false, description: 'Its id [a new one]' },
   name: { type: 'string', valueHint: 'TEXT', description: 'What it is called' },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const create = defineCommand({
-  meta: { name: 'create', description: 'Make a project; prints its secret' },
+  name: 'create',
+  description: 'Make a project; prints its secret',
   args: createFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, createFlags)
+  examples: ['project create shop --name Shop'],
+  async run(typed) {
     const made = await createAsk(typed)(
       project.extend({ secret: z.string().nullable() }),
       'POST',
@@ -91,10 +91,11 @@ const create = defineCommand({
 const projectsPage = z.object({ projects: z.array(project), next: z.string().nullable() })
 
 const list = defineCommand({
-  meta: { name: 'list', description: 'The projects' },
+  name: 'list',
+  description: 'The projects',
   args: ACCESS_FLAGS,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, ACCESS_FLAGS)
+  examples: ['project list'],
+  async run(typed) {
     const ask = createAsk(typed)
     const projects = await allPages(async (after) => {
       const start = after === undefined ? '' : `&after=${encodeURIComponent(after)}`
@@ -106,13 +107,14 @@ const list = defineCommand({
   },
 })
 
-const showFlags = { id: ID, ...ACCESS_FLAGS } as const satisfies ArgsDef
+const showFlags = { id: ID, ...ACCESS_FLAGS } as const satisfies Args
 
 const show = defineCommand({
-  meta: { name: 'show', description: 'One project: its secrets, limits and quotas' },
+  name: 'show',
+  description: 'One project: its secrets, limits and quotas',
   args: showFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, showFlags)
+  examples: ['project show shop'],
+  async run(typed) {
     const found = await createAsk(typed)(project, 'GET', pathOf(first(typed, 'Which project?')))
     if (typed.on.has('json')) printJson(found)
     else printProject(found)
@@ -137,7 +139,7 @@ const setFlags = {
     description: 'How long its notifications stay in histories; empty for 30',
   },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 /** What is there, changed by `NAME=VALUE`, each of which may be empty. */
 const changed = (flag: string, present: object, pairs: readonly string[]): Map<string, string> => {
@@ -152,10 +154,11 @@ const changed = (flag: string, present: object, pairs: readonly string[]): Map<s
 }
 
 const set = defineCommand({
-  meta: { name: 'set', description: 'Grant a project other limits, quotas or retention; the rest stays' },
+  name: 'set',
+  description: 'Grant a project other limits, quotas or retention; the rest stays',
   args: setFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, setFlags)
+  examples: ["project set shop --limit 'notify=20, 2/s' --quota apps=5"],
+  async run(typed) {
     const id = first(typed, 'Which project?')
     const ask = createAsk(typed)
     const { settings } = await ask(project, 'GET', pathOf(id))
@@ -185,13 +188,14 @@ const addFlags = {
   name: { type: 'string', valueHint: 'TEXT', description: 'What it is for', required: true },
   life: { type: 'string', valueHint: 'TIME', description: 'How long it counts, like 90d [for ever]' },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const add = defineCommand({
-  meta: { name: 'add', description: 'One more secret, beside the others' },
+  name: 'add',
+  description: 'One more secret, beside the others',
   args: addFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, addFlags)
+  examples: ['project secret add shop --name ci --life 90d'],
+  async run(typed) {
     const id = first(typed, 'Which project?')
     const { name, life } = typed.one
     if (name === undefined) throw new UsageError('--name is missing')
@@ -205,13 +209,14 @@ const rotateFlags = {
   secret: { type: 'positional', required: false, description: 'Id of the secret, where there are several' },
   overlap: { type: 'string', valueHint: 'TIME', description: 'How long the old one counts as well [24h]' },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const rotate = defineCommand({
-  meta: { name: 'rotate', description: 'A new secret now; the old one counts a while longer' },
+  name: 'rotate',
+  description: 'A new secret now; the old one counts a while longer',
   args: rotateFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, rotateFlags)
+  examples: ['project secret rotate shop --overlap 24h'],
+  async run(typed) {
     const id = first(typed, 'Which project?')
     const overlapSeconds = seconds('overlap', typed.one.overlap ?? '24h')
     const body = { secretId: typed.rest[1], overlapSeconds }
@@ -219,13 +224,14 @@ const rotate = defineCommand({
   },
 })
 
-const revokeFlags = { id: ID, secret: SECRET, ...ACCESS_FLAGS } as const satisfies ArgsDef
+const revokeFlags = { id: ID, secret: SECRET, ...ACCESS_FLAGS } as const satisfies Args
 
 const revoke = defineCommand({
-  meta: { name: 'revoke', description: 'End a secret at once' },
+  name: 'revoke',
+  description: 'End a secret at once',
   args: revokeFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, revokeFlags)
+  examples: ['project secret revoke shop SECRET'],
+  async run(typed) {
     const id = first(typed, 'Which project?')
     const [, secretId] = typed.rest
     if (secretId === undefined) throw new UsageError('Which secret?')
@@ -235,12 +241,12 @@ const revoke = defineCommand({
   },
 })
 
-const secret = defineCommand({
-  meta: { name: 'secret', description: "A project's secrets" },
-  subCommands: { add, rotate, revoke },
+const secret = defineGroup({
+  name: 'secret',
+  description: "A project's secrets",
+  commands: [add, rotate, revoke],
 })
 
-export const projectCommand = defineCommand({
-  meta: { name: 'project', description: 'Projects: their secrets, limits and quotas' },
-  subCommands: { create, list, show, set, secret },
+export const projectGroup = defineGroup({
+  commands: [create, list, show, set, secret],
 })

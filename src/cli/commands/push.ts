@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
-import { type ArgsDef, defineCommand } from 'citty'
 import * as z from 'zod'
-import { ACCESS_FLAGS, CommandFailure, createAsk, print, printJson } from '../admin-client.ts'
-import { readTyped, type Typed, UsageError } from '../flags.ts'
+import { ACCESS_FLAGS, createAsk, print, printJson } from '../admin-client.ts'
+import { type Args, defineCommand, defineGroup, type Typed, UsageError } from '../command.ts'
+import { CommandFailure } from '../command-failure.ts'
 
 const provider = z.object({
   provider: z.string(),
@@ -29,18 +29,12 @@ const tried = z.object({
     }),
   ),
 })
-const checks = z.object({
-  checks: z.array(
-    z.object({ project: z.string(), provider: z.string(), isGood: z.boolean(), detail: z.string() }),
-  ),
-})
-
 const PROJECT = {
   type: 'string',
   valueHint: 'ID',
   description: 'The project [default]',
 } as const
-const flags = { ...ACCESS_FLAGS } as const satisfies ArgsDef
+const flags = { ...ACCESS_FLAGS } as const satisfies Args
 
 const stateOf = ({ state, reason, since }: z.infer<typeof provider>): string =>
   state === 'stopped' ? `stopped: ${reason ?? ''} (since ${since ?? ''})` : state
@@ -53,10 +47,11 @@ const printStatus = (projects: Projects): void => {
 }
 
 const status = defineCommand({
-  meta: { name: 'status', description: 'Projects, their devices, and whether providers serve' },
+  name: 'status',
+  description: 'Projects, their devices, and whether providers serve',
   args: flags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, flags)
+  examples: ['push status'],
+  async run(typed) {
     const { projects } = await createAsk(typed)(answered, 'GET', '/admin/push')
     if (typed.on.has('json')) printJson({ projects })
     else printStatus(projects)
@@ -64,10 +59,11 @@ const status = defineCommand({
 })
 
 const providers = defineCommand({
-  meta: { name: 'providers', description: 'What is known of the credentials of each provider' },
+  name: 'providers',
+  description: 'What is known of the credentials of each provider',
   args: flags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, flags)
+  examples: ['push providers --json'],
+  async run(typed) {
     const { projects } = await createAsk(typed)(answered, 'GET', '/admin/push')
     const all = projects.flatMap((project) =>
       project.providers.map((one) => ({ project: project.id, ...one })),
@@ -83,13 +79,14 @@ const providers = defineCommand({
 const testFlags = {
   client: { type: 'string', valueHint: 'DID', description: 'Client id of the wallet', required: true },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const test = defineCommand({
-  meta: { name: 'test', description: 'Push to all devices of a client, to see whether it arrives' },
+  name: 'test',
+  description: 'Push to all devices of a client, to see whether it arrives',
   args: testFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, testFlags)
+  examples: ['push test --client did:key:z6Mk…'],
+  async run(typed) {
     const { client } = typed.one
     if (client === undefined) throw new UsageError('--client is missing')
     const { pushes } = await createAsk(typed)(tried, 'POST', '/admin/push/test', { client })
@@ -119,7 +116,7 @@ const credentialFlags = {
   closed: { type: 'boolean', description: 'Wallets need a token to register' },
   open: { type: 'boolean', description: 'Wallets may register without a token, as published ones do' },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const read = (flag: string, file: string): Buffer => {
   try {
@@ -165,10 +162,11 @@ const wanted = ({ one }: Typed): object[] => {
 }
 
 const credentials = defineCommand({
-  meta: { name: 'credentials', description: 'Set or remove the credentials of a project' },
+  name: 'credentials',
+  description: 'Set or remove the credentials of a project',
   args: credentialFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, credentialFlags)
+  examples: ['push credentials --fcm service-account.json'],
+  async run(typed) {
     const ask = createAsk(typed)
     const path = `/admin/push/projects/${encodeURIComponent(typed.one.project ?? 'default')}`
     const { remove } = typed.one
@@ -181,20 +179,6 @@ const credentials = defineCommand({
   },
 })
 
-export const push = defineCommand({
-  meta: { name: 'push', description: 'Push: how providers are, credentials, a push to try' },
-  subCommands: { status, providers, test, credentials },
-})
-
-export const doctor = defineCommand({
-  meta: { name: 'doctor', description: 'Shows the credentials of a running server to their providers' },
-  args: flags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, flags)
-    const found = (await createAsk(typed)(checks, 'POST', '/admin/push/check')).checks
-    if (typed.on.has('json')) printJson({ checks: found })
-    else if (found.length === 0) print('push: no project has credentials; Web Push needs none')
-    else for (const one of found) print(`push  ${one.project}  ${one.provider}  ${one.detail}`)
-    if (found.some(({ isGood }) => !isGood)) throw new CommandFailure('Some credentials are not good.')
-  },
+export const push = defineGroup({
+  commands: [status, providers, test, credentials],
 })

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { type ArgsDef, defineCommand } from 'citty'
 import * as z from 'zod'
 import { pause, systemClock } from '../../platform/runtime/clock.ts'
 import { commandLineAccess } from '../../server/config/config.ts'
 import { replaceSecret } from '../../server/config/secret-files.ts'
-import { ACCESS_FLAGS, CommandFailure, createAsk, print, printJson } from '../admin-client.ts'
-import { readTyped } from '../flags.ts'
+import { ACCESS_FLAGS, createAsk, print, printJson } from '../admin-client.ts'
+import { type Args, defineCommand } from '../command.ts'
+import { CommandFailure } from '../command-failure.ts'
 
 const flags = {
   new: {
@@ -13,7 +13,7 @@ const flags = {
     description: 'Make a new secret in the data directory, for the next start of the server there',
   },
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const state = z.object({
   isRunning: z.boolean(),
@@ -37,13 +37,13 @@ const draw = ({ round, table, seen, resealed }: State): void => {
 }
 
 export const reseal = defineCommand({
-  meta: { name: 'reseal', description: 'Seal everything at rest with the present secret; again, to go on' },
   args: flags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, flags)
+  examples: ['reseal', 'reseal --new'],
+  async run(typed) {
     if (typed.on.has('new')) {
       const { data } = commandLineAccess(typed.one)
       replaceSecret(data, randomBytes)
+      if (typed.on.has('json')) return printJson({ data, isNew: true })
       return print(
         `There is a new secret in ${data}; the former one is beside it.`,
         'Now stop the server there, start it again, and then run: belfry reseal',

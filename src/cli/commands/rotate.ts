@@ -1,7 +1,6 @@
-import { type ArgsDef, defineCommand } from 'citty'
 import * as z from 'zod'
 import { ACCESS_FLAGS, createAsk, print, printJson } from '../admin-client.ts'
-import { readTyped, type Typed, UsageError } from '../flags.ts'
+import { type Args, defineCommand, defineGroup, type Typed, UsageError } from '../command.ts'
 
 const OVERLAP = {
   overlap: {
@@ -9,7 +8,7 @@ const OVERLAP = {
     valueHint: 'TIME',
     description: 'How long the former keys still count, like 30d, 12h or 0 [30d]',
   },
-} as const satisfies ArgsDef
+} as const satisfies Args
 
 const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 } as const
 const isUnit = (text: string): text is keyof typeof SECONDS => text in SECONDS
@@ -40,12 +39,13 @@ const show = (typed: Typed, owner: string, keys: z.output<typeof rotated>, overl
   )
 }
 
-const serverFlags = { ...OVERLAP, ...ACCESS_FLAGS } as const satisfies ArgsDef
+const serverFlags = { ...OVERLAP, ...ACCESS_FLAGS } as const satisfies Args
 const server = defineCommand({
-  meta: { name: 'server', description: 'New keys for the notify server' },
+  name: 'server',
+  description: 'New keys for the notify server',
   args: serverFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, serverFlags)
+  examples: ['rotate server --overlap 30d'],
+  async run(typed) {
     const overlap = overlapOf(typed)
     const keys = await createAsk(typed)(rotated, 'POST', '/admin/rotate/server', { overlap })
     show(typed, 'The notify server has', keys, overlap)
@@ -56,12 +56,13 @@ const appFlags = {
   domain: { type: 'positional', required: true, description: 'Domain of the app' },
   ...OVERLAP,
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
+} as const satisfies Args
 const app = defineCommand({
-  meta: { name: 'app', description: 'New keys for an app; publish its did.json again' },
+  name: 'app',
+  description: 'New keys for an app; publish its did.json again',
   args: appFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, appFlags)
+  examples: ['rotate app app.example.com'],
+  async run(typed) {
     const [domain] = typed.rest
     if (domain === undefined) throw new UsageError('Which domain?')
     const overlap = overlapOf(typed)
@@ -71,7 +72,6 @@ const app = defineCommand({
   },
 })
 
-export const rotate = defineCommand({
-  meta: { name: 'rotate', description: 'Replace keys; the former ones go on to count for a while' },
-  subCommands: { server, app },
+export const rotate = defineGroup({
+  commands: [server, app],
 })

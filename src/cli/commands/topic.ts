@@ -1,8 +1,7 @@
-import { createInterface } from 'node:readline/promises'
-import { type ArgsDef, defineCommand } from 'citty'
 import * as z from 'zod'
-import { ACCESS_FLAGS, CommandFailure, createAsk, print, printJson } from '../admin-client.ts'
-import { readTyped, type Typed, UsageError } from '../flags.ts'
+import { ACCESS_FLAGS, createAsk, print, printJson } from '../admin-client.ts'
+import { type Args, defineCommand, defineGroup, type Typed, UsageError } from '../command.ts'
+import { agreed, YES_FLAG } from '../confirm.ts'
 import { readableBytes } from '../usage.ts'
 
 const TOPIC = {
@@ -48,13 +47,14 @@ const printReport = (found: Report): void => {
   }
 }
 
-const showFlags = { topic: TOPIC, ...ACCESS_FLAGS } as const satisfies ArgsDef
+const showFlags = { topic: TOPIC, ...ACCESS_FLAGS } as const satisfies Args
 
 const show = defineCommand({
-  meta: { name: 'show', description: 'What a topic holds, who published it, who waits for it' },
+  name: 'show',
+  description: 'What a topic holds, who published it, who waits for it',
   args: showFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, showFlags)
+  examples: ['topic show app.example.com'],
+  async run(typed) {
     const found = await createAsk(typed)(report, 'GET', pathOf(typed))
     if (typed.on.has('json')) printJson(found)
     else printReport(found)
@@ -65,25 +65,16 @@ const clearFlags = {
   topic: TOPIC,
   publisher: { type: 'string', valueHint: 'DID', description: 'Only what this client published' },
   payer: { type: 'string', valueHint: 'NAME', description: 'Only what this payer of `topic show` keeps' },
-  yes: { type: 'boolean', description: 'Do not ask' },
+  ...YES_FLAG,
   ...ACCESS_FLAGS,
-} as const satisfies ArgsDef
-
-const agreed = async (question: string): Promise<boolean> => {
-  if (!process.stdin.isTTY) throw new CommandFailure('Say --yes: what is removed does not come back.')
-  const lines = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return /^y(es)?$/i.test((await lines.question(`${question} [y/N] `)).trim())
-  } finally {
-    lines.close()
-  }
-}
+} as const satisfies Args
 
 const clear = defineCommand({
-  meta: { name: 'clear', description: 'Remove the messages of a topic; its subscriptions stay' },
+  name: 'clear',
+  description: 'Remove the messages of a topic; its subscriptions stay',
   args: clearFlags,
-  async run({ rawArgs }) {
-    const typed = readTyped(rawArgs, clearFlags)
+  examples: ['topic clear app.example.com --yes'],
+  async run(typed) {
     const path = pathOf(typed)
     const ask = createAsk(typed)
     if (!typed.on.has('yes')) {
@@ -101,7 +92,6 @@ const clear = defineCommand({
   },
 })
 
-export const topic = defineCommand({
-  meta: { name: 'topic', description: 'One topic of the relay' },
-  subCommands: { show, clear },
+export const topic = defineGroup({
+  commands: [show, clear],
 })

@@ -6,7 +6,7 @@ import {
   systemClock,
   type Wallet,
 } from '../../sdk/wallet.ts'
-import type { newAccount } from './account.ts'
+import type { Owner } from '../owner.ts'
 import { DemoFailure } from './page.ts'
 import type { DeviceServers } from './world.ts'
 
@@ -21,7 +21,7 @@ export interface Device {
 
 export const newDevice = (
   name: string,
-  owner: ReturnType<typeof newAccount>,
+  owner: Owner,
   { servers, state, signal }: { servers: DeviceServers; state?: unknown; signal: AbortSignal },
 ): Device => {
   const received: Notification[] = []

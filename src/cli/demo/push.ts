@@ -13,7 +13,7 @@ import { createWallet, fromNotifyServer, systemClock } from '../../sdk/wallet.ts
 import { composeServer } from '../../server/compose.ts'
 import { configWith } from '../../server/config/config.ts'
 import { NO_RATE_LIMITS } from '../../server/config/settings/rate-limits.ts'
-import { newAccount } from './account.ts'
+import { newOwnerKey, ownerFrom } from '../owner.ts'
 import { DemoFailure, type Page } from './page.ts'
 
 const DOMAIN = 'app.example.com'
@@ -105,7 +105,7 @@ export const runPushStory = async ({
   const dapp = createDapp({ url, projectId: project.id, secret: project.secret, domain: DOMAIN, signal })
   await dapp.enrol(DOMAIN)
   const { types } = await dapp.describe(DOMAIN, { name: 'Example', types: [{ name: 'News' }] })
-  const owner = newAccount()
+  const owner = ownerFrom(newOwnerKey())
   const wallet = createWallet({
     ...{ url, ...owner, domain: 'wallet.example.com', allApps: true, signal },
     resolveAppKeys: fromNotifyServer({ clock: systemClock, fetch }, url),

@@ -5,7 +5,7 @@
 import type { ReleaseStack } from '../../platform/runtime/release-stack.ts'
 import { createDapp } from '../../sdk/dapp.ts'
 import type { Notification } from '../../sdk/wallet.ts'
-import { newAccount } from './account.ts'
+import { newOwnerKey, type Owner, ownerFrom } from '../owner.ts'
 import { type Device, newDevice, until } from './device.ts'
 import { DemoFailure, holds, type Page, short } from './page.ts'
 import type { Member, World } from './world.ts'
@@ -25,7 +25,7 @@ type Deps = { owned: ReleaseStack; page: Page; signal: AbortSignal }
 /** What the steps share. */
 interface Story extends Deps {
   world: World
-  owner: ReturnType<typeof newAccount>
+  owner: Owner
   /** The notify server that is next in turn. */
   dapp: () => Dapp
   /** The dapp does without the notify server there. */
@@ -73,7 +73,7 @@ const begin = async (world: World, deps: Deps): Promise<Story> => {
   )
 
   page.step('An account signs in on two devices')
-  const owner = newAccount()
+  const owner = ownerFrom(newOwnerKey())
   const phone = newDevice('phone', owner, { servers: world.phone, signal })
   owned.use(phone.wallet)
   const laptop = newDevice('laptop', owner, { servers: world.laptop, signal })

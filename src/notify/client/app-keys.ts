@@ -1,6 +1,6 @@
 /** The public keys of an app, or of the notify server, as a wallet reads them from their did:web documents. */
 import * as z from 'zod'
-import { type FetchDeps, fetchJson } from '../../platform/net/fetch-json.ts'
+import { type FetchDeps, fetchJson, type JsonRequest } from '../../platform/net/fetch-json.ts'
 import { fromBase64url } from '../../protocol/bytes.ts'
 import { ed25519Did } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
@@ -50,8 +50,12 @@ const parseDidDocument = (document: unknown): PublicKeys => {
   }
 }
 
-export const fetchKeys = async (deps: FetchDeps, url: string): Promise<PublicKeys> => {
-  const { status, body } = await fetchJson(deps, url)
+export const fetchKeys = async (
+  deps: FetchDeps,
+  url: string,
+  request: Pick<JsonRequest, 'patience'> = {},
+): Promise<PublicKeys> => {
+  const { status, body } = await fetchJson(deps, url, request)
   if (status === 200) return parseDidDocument(body)
   const code = status >= 500 || status === 429 ? 'unavailable' : 'unknown_app'
   throw new ProtocolError(code, `its did.json was answered with ${status}`)
@@ -81,6 +85,47 @@ export const fromNotifyServer =
   (deps: FetchDeps, notifyUrl: string): ResolveAppKeys =>
   (domain) =>
     fetchKeys(deps, `${withoutTrailingSlashes(notifyUrl)}/apps/${encodeURIComponent(domain)}/did.json`)
+
+/** How long an app's own domain may take when the notify server can be asked instead, ms. */
+const DOMAIN_TIMEOUT_MS = 3_000
+
+/** Nobody stands between a process and what listens on its own machine. */
+const isOnThisMachine = (url: string): boolean =>
+  URL.canParse(url) && /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])$/.test(new URL(url).hostname)
+
+/**
+ * What a wallet does unless it is told otherwise: the app's domain is asked first, and what it says counts. Only where it
+ * says nothing, and the notify server is trusted for that, the notify server is asked.
+ */
+export const defaultAppKeys = (
+  deps: FetchDeps,
+  {
+    notifyUrl,
+    trustServer = isOnThisMachine(notifyUrl),
+  }: { notifyUrl: string; trustServer?: boolean | undefined },
+): ResolveAppKeys => {
+  const ofServer = fromNotifyServer(deps, notifyUrl)
+  const silence = (domain: string, cause: unknown): ProtocolError => {
+    if (!(cause instanceof ProtocolError)) throw cause
+    const advice = trustServer
+      ? `and ${notifyUrl} knows no app ${domain}`
+      : `publish it, or take keys from the notify server with trustServer: true`
+    return new ProtocolError(cause.code, `https://${domain}/.well-known/did.json has no keys; ${advice}`, {
+      cause,
+    })
+  }
+  return async (domain) => {
+    const patience = trustServer ? { patience: DOMAIN_TIMEOUT_MS } : {}
+    try {
+      return await fetchKeys(deps, `https://${domain}/.well-known/did.json`, patience)
+    } catch (cause) {
+      if (!trustServer) throw silence(domain, cause)
+    }
+    return ofServer(domain).catch((cause: unknown) => {
+      throw cause instanceof ProtocolError && cause.code === 'unknown_app' ? silence(domain, cause) : cause
+    })
+  }
+}
 
 const notifyConfig = z.object({
   data: z.object({ notificationTypes: z.array(z.object({ id: z.string() })) }),

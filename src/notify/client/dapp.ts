@@ -61,7 +61,7 @@ export interface AppDescription {
 }
 
 export interface OutgoingNotification {
-  /** Id of one of the app's types. */
+  /** Id or name of one of the app's types. */
   type: string
   title: string
   body: string
@@ -116,7 +116,7 @@ export interface Dapp {
    * Sends a notification to accounts, now or at `deliverAt`. With an `id` a repeated call sends nothing twice, so a call
    * that failed half way can be repeated.
    *
-   * @param notification `type` is the id of one of the app's types.
+   * @param notification `type` is the id or the name of one of the app's types.
    * @param accounts any number, CAIP-10.
    * @param options id, time, TTL and collapse key.
    * @returns what became of each account.
@@ -169,7 +169,7 @@ export interface Dapp {
   /**
    * Sends a notification to all subscribers that want its type; resolves before the first is sent.
    *
-   * @param notification `type` is the id of one of the app's types.
+   * @param notification `type` is the id or the name of one of the app's types.
    * @param options id, time, TTL and collapse key.
    * @returns the id, by which `broadcastProgress` and `cancelBroadcast` find it.
    * @throws {ProtocolError} `unknown_app`, `bad_params` with the field, or `rate_limited`.

@@ -33,7 +33,12 @@ const terms = {
   collapse_key: text(1, 64).optional(),
 }
 
-const content = z.object({ ...NotificationText, icon: optionalLink })
+/** The type may be named, as its app declares it; the service finds its id. */
+const content = z.object({
+  ...NotificationText,
+  type: text(1, 64).describe('Id of a type that the app declares, or its name'),
+  icon: optionalLink,
+})
 
 interface Written {
   notification_id?: string | null | undefined

@@ -23,7 +23,7 @@ import { CallOutcome, type NotifyOutcome } from './call-outcome.ts'
 import { createCancellations } from './cancellation.ts'
 import { createFanOut } from './fan-out.ts'
 import { createNotificationLinks, type NotificationLinks } from './links.ts'
-import { appFor, appsOf } from './resolve-app.ts'
+import { appFor, appsOf, typeOf } from './resolve-app.ts'
 import { createSchedule } from './schedule.ts'
 import type { Message } from './store-notification.ts'
 import { createSubscribers, type Subscribers } from './subscribers.ts'
@@ -36,6 +36,7 @@ export interface BroadcastMessage {
   domain?: string | undefined
   /** The caller's own id, unique per app; a random one when absent. */
   notificationId?: string | undefined
+  /** `type`: id or name of one of the app's types. */
   notification: Pick<Message, 'type' | 'title' | 'body' | 'icon' | 'url'>
   /** Unix ms, at most 30 days ahead; now when it is past or absent. */
   deliverAt?: number | undefined
@@ -68,8 +69,9 @@ export interface PublishingDeps {
   randomBytes: (length: number) => Uint8Array
 }
 
-const messageOf = ({ notification, ttl, collapseKey }: BroadcastMessage): Message => ({
+const messageOf = (app: AppRecord, { notification, ttl, collapseKey }: BroadcastMessage): Message => ({
   ...notification,
+  type: typeOf(app, notification.type),
   ...(ttl !== undefined && { ttl }),
   ...(collapseKey !== undefined && { collapseKey }),
 })
@@ -100,13 +102,13 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
       const { accounts } = message
       await schedule.add({
         ...{ projectId, domain, id, deliverAt },
-        message: messageOf(message),
+        message: messageOf(app, message),
         accounts: [...accounts],
       })
       outcome.scheduled(id, accounts)
       return
     }
-    const notification = await fanOut.storeNotification(app, id, messageOf(message))
+    const notification = await fanOut.storeNotification(app, id, messageOf(app, message))
     const isKnown = message.notificationId !== undefined
     outcome.queued(id, await fanOut.toAccounts(app, notification, message.accounts, isKnown))
   }
@@ -118,10 +120,12 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
     async notify(projectId, messages) {
       const candidates = await appsOf(apps, projectId)
       // All messages are checked before the first is sent: a refused call has done nothing.
-      const addressed = messages.map((message) => {
+      const addressed = messages.map((message, at) => {
         dueAt(message, clock.now())
         const { domain, notification } = message
-        return { message, app: appFor(candidates, { domain, type: notification.type }) }
+        const app = appFor(candidates, { domain, type: notification.type })
+        typeOf(app, notification.type, messages.length > 1 ? `[${at}].notification.type` : undefined)
+        return { message, app }
       })
       const outcome = new CallOutcome()
       // One after the other: a call may repeat an id, and the first counts.
@@ -134,7 +138,7 @@ export const createPublishing = (deps: PublishingDeps): Publishing => {
       const app = appFor(await appsOf(apps, projectId), { domain, type: notification.type })
       const id = notificationId ?? newId()
       const startAt = dueAt(message, clock.now()) ?? clock.now()
-      return { id, status: await broadcasts.start(app, { id, message: messageOf(message), startAt }) }
+      return { id, status: await broadcasts.start(app, { id, message: messageOf(app, message), startAt }) }
     },
   }
 }

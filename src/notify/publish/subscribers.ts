@@ -17,6 +17,14 @@ const ACCOUNT_CHANGED_TTL_MS = NOTIFY_METHODS[4012].requestTtl * 1000
 export interface Subscribers {
   /** Accounts of all live subscribers, each in the form its wallet wrote. */
   subscribers(projectId: string, domain?: string): Promise<string[]>
+  /** A page of the live subscribers of an app, in a fixed order; `next` is where the next one begins. */
+  subscriberPage(
+    domain: string,
+    page: { after?: string; limit: number },
+  ): Promise<{
+    subscribers: Pick<Subscription, 'account' | 'scope' | 'createdAt' | 'expiresAt'>[]
+    next?: string
+  }>
   /** The types that each of these accounts wants, keyed as the caller wrote it; others are left out. */
   scopesOf(projectId: string, accounts: readonly string[], domain?: string): Promise<Map<string, string[]>>
   /** Marks every notification of the project's apps as read, and sends 4012s to the wallets that watch. */
@@ -99,6 +107,19 @@ export const createSubscribers = (deps: SubscribersDeps): Subscribers => {
         }
       }
       return [...accounts.values()]
+    },
+
+    async subscriberPage(domain, page) {
+      const found = await store.subscribers(domain, page)
+      const now = clock.now()
+      const live = found.filter(({ subscription }) => subscription.expiresAt > now)
+      const next = found.length < page.limit ? undefined : found.at(-1)?.accountKey
+      return {
+        subscribers: live.map(({ subscription: { account, scope, createdAt, expiresAt } }) => ({
+          ...{ account, scope, createdAt, expiresAt },
+        })),
+        ...(next !== undefined && { next }),
+      }
     },
 
     async scopesOf(projectId, accounts, domain) {

@@ -11,7 +11,7 @@ import * as z from 'zod'
 import { name } from '../../storage/bytes.ts'
 import { json, NOTHING, text } from '../../storage/codec.ts'
 import type { Kv } from '../../storage/kv.ts'
-import { defineTable, read } from '../../storage/table.ts'
+import { defineTable, read, transact } from '../../storage/table.ts'
 import { listedRows } from './listed-rows.ts'
 import type { AppRecord, NotifyStore } from './store.ts'
 import { changeRow, createOnce, swapRow } from './swap.ts'
@@ -68,7 +68,10 @@ const topicsOf = ({ subscribeTopic, previousKeys = [] }: AppRecord): string[] =>
 const putTopics = (app: AppRecord) =>
   topicsOf(app).map((topic) => TOPICS.put({ key: name(topic), value: app.domain }))
 
-type AppStore = Pick<NotifyStore, 'createApp' | 'describeApp' | 'app' | 'appByTopic' | 'apps' | 'swapApp'>
+type AppStore = Pick<
+  NotifyStore,
+  'createApp' | 'describeApp' | 'removeApp' | 'app' | 'appByTopic' | 'apps' | 'swapApp'
+>
 
 const appOf = async (kv: Kv, domain: string): Promise<AppRecord | undefined> => {
   const [{ value }] = await read(kv, [APPS.get(name(domain))])
@@ -86,6 +89,19 @@ export const createAppStore = (kv: Kv): AppStore => ({
   async describeApp(domain, description) {
     await changeRow(kv, { set: APPS, key: name(domain) }, (app) => ({ ...app, ...description }))
   },
+
+  removeApp: (domain) =>
+    transact(kv, 0, async () => {
+      const key = name(domain)
+      const [{ value: app, isUnchanged }] = await read(kv, [APPS.get(key)])
+      if (app === undefined) return { answer: [] }
+      const topics = topicsOf(app)
+      const writes = [
+        ...[APPS, DOMAINS, domainsOf(app.projectId)].map((set) => set.remove(key)),
+        ...topics.map((topic) => TOPICS.remove(name(topic))),
+      ]
+      return { answer: topics, batch: { partition: PARTITION, checks: [isUnchanged], writes } }
+    }),
 
   app: (domain) => appOf(kv, domain),
 

@@ -78,6 +78,8 @@ export interface NotifyStore
   createApp(app: AppRecord): Promise<AppRecord>
   /** Replaces the description of an existing app; absent members stay as they are. */
   describeApp(domain: string, description: AppDescription): Promise<void>
+  /** Removes the app; its subscriptions stay. Answers the topics that led to it, none where there is no such app. */
+  removeApp(domain: string): Promise<string[]>
   app(domain: string): Promise<AppRecord | undefined>
   appByTopic(subscribeTopic: string): Promise<AppRecord | undefined>
   /** A page in domain order; with `projectId` only that project's. */

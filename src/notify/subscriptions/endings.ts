@@ -10,8 +10,8 @@ import * as rules from './rules.ts'
 export interface SubscriptionEndings {
   /** Removes what has expired on this account; the server leaves the topics on the relay. */
   expire(accountKey: string): Promise<void>
-  /** Ends all subscriptions of the account, as its wallet could one by one; every watcher receives a 4012. */
-  clear(accountKey: string): Promise<void>
+  /** Ends all subscriptions of the account, or that to one app, as its wallet could; every watcher receives a 4012. */
+  clear(accountKey: string, domain?: string): Promise<void>
   /** Removes what is left of the account: its watchers. */
   forget(accountKey: string): Promise<void>
 }
@@ -43,15 +43,16 @@ export const createSubscriptionEndings = ({
     })
   },
 
-  async clear(key) {
+  async clear(key, domain) {
+    const isMeant = (one: { domain: string }) => domain === undefined || one.domain === domain
     const cause = uuidFrom(randomBytes(16), 4)
     const eventsOf = await endedEntriesFor(
       webhooks,
-      (await store.account(key)).record.subscriptions,
+      (await store.account(key)).record.subscriptions.filter(isMeant),
       'erased',
     )
     await commitAccount(key, undefined, (before) => {
-      const { subscriptions } = before
+      const subscriptions = before.subscriptions.filter(isMeant)
       if (subscriptions.length === 0) return undefined
       const now = clock.now()
       const watchers = subscriptions.flatMap(({ domain }) =>
@@ -59,7 +60,7 @@ export const createSubscriptionEndings = ({
       )
       const identityKeys = new Set(watchers.map(({ identityKey }) => identityKey))
       return {
-        record: { ...before, subscriptions: [] },
+        record: { ...before, subscriptions: before.subscriptions.filter((one) => !isMeant(one)) },
         outbox: [
           ...[...identityKeys].map((identityKey) => accountChangedEntry(cause, key, identityKey, now)),
           ...subscriptions.map(({ topic }) => leaveEntry(topic, now)),

@@ -1,15 +1,22 @@
 /**
  * Apps and notifications for the operator.
  *
- * | method, path              | body or query                                                    | answer                 |
- * |---------------------------|------------------------------------------------------------------|------------------------|
- * | POST /admin/apps          | `{domain, project?, name?, description?, url?, icons?, types?, listed?}` | the app, with its project's secret |
- * | GET  /admin/apps          | `after?`, `limit?`                                               | `{apps, next}`         |
- * | POST /admin/notify        | `{domain, notification, accounts}`                           | `{sent, failed, not_found}` |
+ * | method, path                           | body or query                                | answer                       |
+ * |----------------------------------------|----------------------------------------------|------------------------------|
+ * | POST   /admin/apps                     | `{domain, project?, …}` and what it declares | the app, its project's secret |
+ * | GET    /admin/apps                     | `after?`, `limit?`                           | `{apps, next}`               |
+ * | GET    /admin/apps/:domain             |                                              | the app, `subscribers`       |
+ * | PUT    /admin/apps/:domain             | what it declares                             | the app, `subscribers`       |
+ * | DELETE /admin/apps/:domain             |                                              | `{ended, isRemoved}`: again until it is |
+ * | GET    /admin/apps/:domain/subscribers | `after?`, `limit?`                           | `{subscribers, next}`        |
+ * | POST   /admin/notify                   | `{domain, notification, accounts}`           | `{sent, failed, not_found}`  |
+ *
+ * What an app declares: `name?`, `description?`, `url?`, `icons?`, `types?`, `listed?`, `links?`.
  */
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import * as z from 'zod'
 import type { Apps } from '../../notify/apps/apps.ts'
+import type { RemovedApp } from '../../notify/apps/removal.ts'
 import { AppDeclaration, Domain } from '../../notify/http/schema.ts'
 import { NotifyV0 } from '../../notify/http/schema-notifications.ts'
 import type { NotifyOutcome, Publishing } from '../../notify/publish/service.ts'
@@ -19,12 +26,14 @@ import { checked } from '../../platform/validate.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Projects } from './default-project.ts'
 import { page } from './page.ts'
-import { typeNamed } from './type-by-name.ts'
 
 export interface AdminAppsDeps {
   apps: Apps
   projects: Projects
   publishing: Publishing
+  /** How many subscribers an app has, expired ones included. */
+  subscriberCount(domain: string): Promise<number>
+  removeApp(domain: string): Promise<RemovedApp>
 }
 
 /** What `app add` prints. */
@@ -54,6 +63,53 @@ const ACCOUNTS_BATCH_SIZE = 500
 const shownApp = ({ projectId, domain, name, description, url, types, listed, ...keys }: AppRecord) => {
   const { subscribeKey, authenticationKey } = keys
   return { projectId, domain, name, description, url, types, listed, subscribeKey, authenticationKey }
+}
+
+/** One app. */
+const mountApp = (app: Hono, room: () => AdminAppsDeps): void => {
+  const domainOf = (c: Context): string => {
+    const named = Domain.safeParse(c.req.param('domain'))
+    if (!named.success) throw new ProtocolError('unknown_app')
+    return named.data
+  }
+  const whole = async (record: AppRecord) => ({
+    ...shownApp(record),
+    createdAt: new Date(record.createdAt).toISOString(),
+    subscribers: await room().subscriberCount(record.domain),
+  })
+
+  app.get('/admin/apps/:domain', async (c) => {
+    const domain = domainOf(c)
+    const found = await room().apps.byDomain(domain)
+    if (!found) throw new ProtocolError('unknown_app', domain)
+    return c.json(await whole(found.record))
+  })
+
+  app.put('/admin/apps/:domain', jsonBody(AppDeclaration), async (c) => {
+    const { record } = await room().apps.describe(domainOf(c), c.req.valid('json'))
+    return c.json(await whole(record))
+  })
+
+  app.delete('/admin/apps/:domain', async (c) => c.json(await room().removeApp(domainOf(c))))
+
+  app.get('/admin/apps/:domain/subscribers', async (c) => {
+    const wanted = page(c)
+    const domain = domainOf(c)
+    const { apps, publishing } = room()
+    const found = await apps.byDomain(domain)
+    if (!found) throw new ProtocolError('unknown_app', domain)
+    const { subscribers, next = null } = await publishing.subscriberPage(domain, wanted)
+    const nameOf = (type: string) => found.record.types.find(({ id }) => id === type)?.name ?? type
+    return c.json({
+      subscribers: subscribers.map(({ account, scope, createdAt, expiresAt }) => ({
+        account,
+        types: scope.map(nameOf),
+        createdAt: new Date(createdAt).toISOString(),
+        expiresAt: new Date(expiresAt).toISOString(),
+      })),
+      next,
+    })
+  })
 }
 
 /** `room` throws where this process has no notify room. */
@@ -88,20 +144,21 @@ export const adminApps = (room: () => AdminAppsDeps): Hono => {
     })
   })
 
+  mountApp(app, room)
+
   app.post('/admin/notify', jsonBody(Notify), async (c) => {
     const { domain, accounts, notificationId, notification } = c.req.valid('json')
     const { apps, publishing } = room()
     const found = await apps.byDomain(domain)
     if (!found) throw new ProtocolError('unknown_app', domain)
     const { projectId } = found.record
-    const type = typeNamed(found.record, notification.type)
     const answer: Omit<NotifyOutcome, 'notifications'> = { sent: [], failed: [], not_found: [] }
     // One id for all parts, so that it is one notification; ours when the caller has none.
     const id = notificationId ?? globalThis.crypto.randomUUID()
     for (let at = 0; at < accounts.length; at += ACCOUNTS_BATCH_SIZE) {
       const part = accounts.slice(at, at + ACCOUNTS_BATCH_SIZE)
       const message = checked(NotifyV0, {
-        notification: { ...notification, type },
+        notification,
         accounts: part,
         notification_id: id,
       })

@@ -18,7 +18,6 @@ import type { Publishing } from '../../notify/publish/service.ts'
 import { jsonBody } from '../../platform/net/http.ts'
 import { checked } from '../../platform/validate.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { typeNamed } from './type-by-name.ts'
 
 export interface NotifyAdmin {
   apps: Apps
@@ -49,7 +48,7 @@ export const adminBroadcasts = (room: () => NotifyAdmin): Hono => {
     const found = await apps.byDomain(domain)
     if (!found) throw new ProtocolError('unknown_app', domain)
     const message = checked(Broadcast, {
-      notification: { ...notification, type: typeNamed(found.record, notification.type) },
+      notification,
       notification_id: notificationId,
     })
     return c.json(await publishing.broadcast(found.record.projectId, { ...message, domain }))

@@ -10,11 +10,13 @@
  * | POST   /admin/projects/:id/secrets          | `{name, lifeSeconds?}`                  | `{secretId, secret}`   |
  * | POST   /admin/projects/:id/rotate-secret    | `{secretId?, overlapSeconds}`           | `{secretId, secret}`   |
  * | DELETE /admin/projects/:id/secrets/:secretId |                                        | the project            |
+ * | GET    /admin/projects/:id/webhooks         |                                         | `{webhooks}`           |
  */
 import { Hono } from 'hono'
 import * as z from 'zod'
 import type { NewSecret, ProjectRegistry } from '../../notify/apps/projects.ts'
 import type { Project, ProjectSettings } from '../../notify/store/store.ts'
+import type { Webhooks } from '../../notify/webhooks/service.ts'
 import { jsonBody } from '../../platform/net/http.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { LimitsByName } from '../config/settings/rate-limits.ts'
@@ -44,8 +46,36 @@ const Settings = z
 
 const time = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString())
 
-export const adminProjects = (room: () => { desk: ProjectRegistry; projects: Projects }): Hono => {
+/** A query may hold what its owner alone knows. */
+const withoutQuery = (url: string): string => url.split('?')[0] ?? ''
+
+interface AdminProjectsDeps {
+  desk: ProjectRegistry
+  projects: Projects
+  webhooks: Pick<Webhooks, 'list' | 'deadLetters'>
+}
+
+const mountWebhooks = (app: Hono, room: () => AdminProjectsDeps): void => {
+  app.get('/admin/projects/:id/webhooks', async (c) => {
+    const { desk, webhooks } = room()
+    const { id: projectId } = await desk.project(c.req.param('id'))
+    const found = await Promise.all(
+      (await webhooks.list(projectId)).map(async ({ id, url, events, state, reason, createdAt }) => {
+        const [letter] = await webhooks.deadLetters(projectId, id, { limit: 1 })
+        const shownUrl = withoutQuery(url)
+        return {
+          ...{ id, url: shownUrl, events, state, reason, createdAt: time(createdAt) },
+          hasDeadLetters: letter !== undefined,
+        }
+      }),
+    )
+    return c.json({ webhooks: found })
+  })
+}
+
+export const adminProjects = (room: () => AdminProjectsDeps): Hono => {
   const app = new Hono()
+  mountWebhooks(app, room)
 
   const shown = (project: Project) => {
     const { id, name, createdAt, settings = {} } = project

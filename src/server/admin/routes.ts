@@ -21,10 +21,11 @@ import type { KeyRegistry } from '../../keys/service.ts'
 import type { Apps } from '../../notify/apps/apps.ts'
 import type { Notifications } from '../../notify/publish/notifications.ts'
 import type { Publishing } from '../../notify/publish/service.ts'
+import type { Webhooks } from '../../notify/webhooks/service.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Transfer } from '../../storage/transfer/transfer.ts'
 import { type Accounts, adminAccounts } from './accounts.ts'
-import { adminApps } from './apps.ts'
+import { type AdminAppsDeps, adminApps } from './apps.ts'
 import { adminBackup } from './backup.ts'
 import { adminBroadcasts } from './broadcasts.ts'
 import type { Projects } from './default-project.ts'
@@ -40,6 +41,9 @@ export interface AdminDeps extends AdminRotationDeps {
   apps: Apps | undefined
   publishing: Publishing | undefined
   sent: Notifications | undefined
+  webhooks: Pick<Webhooks, 'list' | 'deadLetters'> | undefined
+  /** Subscribers of apps. */
+  subscribers: Pick<AdminAppsDeps, 'subscriberCount' | 'removeApp'> | undefined
   registry: KeyRegistry | undefined
   transfer: Transfer | undefined
   accounts?: Accounts | undefined
@@ -78,9 +82,16 @@ export const adminRoutes = (deps: AdminDeps): Hono => {
   const publishing = () => room(deps.publishing, 'notify')
 
   const parts = [
-    adminProjects(() => ({ desk: apps().projects, projects: projects() })),
+    adminProjects(() => ({
+      desk: apps().projects,
+      projects: projects(),
+      webhooks: room(deps.webhooks, 'notify'),
+    })),
     adminAccounts(() => room(deps.accounts, 'notify')),
-    adminApps(() => ({ apps: apps(), projects: projects(), publishing: publishing() })),
+    adminApps(() => ({
+      ...room(deps.subscribers, 'notify'),
+      ...{ apps: apps(), projects: projects(), publishing: publishing() },
+    })),
     adminBroadcasts(() => ({ apps: apps(), publishing: publishing(), sent: room(deps.sent, 'notify') })),
     adminKeys(() => room(deps.registry, 'keys')),
     adminBackup(() => room(deps.transfer, 'storage')),

@@ -205,6 +205,18 @@ export const commandLineAccess = (
   token: flags.token ?? (environment[SETTINGS.adminToken.env] || undefined),
 })
 
+/** Read by the command line alone. */
+const COMMAND_LINE_NAMES = ['BELFRY_SERVER']
+
+/** Variables that look like settings and are none, and the names that there are. */
+export const unknownNames = (
+  environment: Record<string, string | undefined> = process.env,
+): { unknown: string[]; known: string[] } => {
+  const known = [...SETTING_NAMES.map((name) => settingOf(name).env), ...COMMAND_LINE_NAMES]
+  const unknown = Object.keys(environment).filter((name) => /^BELFRY_/i.test(name) && !known.includes(name))
+  return { unknown, known }
+}
+
 /** The Redis that a command was given, else the one of the environment. Throws `StartError` for what is no URL of one. */
 export const redisUrlFrom = (
   given: string | undefined,

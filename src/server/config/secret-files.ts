@@ -2,7 +2,7 @@
  * The secret in the data directory. No command deletes one that may still be needed: the former secret is renamed when
  * nothing is sealed with it any more, and removed by a start that comes `RETIRED_SECRET_KEPT_MS` later.
  */
-import { chmodSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { flushDirectory, renameDurably, writeDurably } from './durable-file.ts'
 import { codeOf, StartError } from './start-error.ts'
@@ -41,6 +41,11 @@ const readSecret = (file: string): Uint8Array | undefined => {
 
 const newSecret = (randomBytes: (length: number) => Uint8Array): string =>
   Buffer.from(randomBytes(32)).toString('base64url')
+
+/** Whether the directory holds one. Throws `StartError` for a file that is none. */
+export const hasSecret = (dir: string): boolean => readSecret(secretFile(dir)) !== undefined
+/** Whether something is still sealed with the one before, as far as is known. */
+export const hasPreviousSecret = (dir: string): boolean => existsSync(previousFile(dir))
 
 /**
  * The configured secrets, else those of the directory. An empty directory gets one, on disk before this returns.

@@ -1,5 +1,5 @@
 /**
- * Every setting, once: its names, what it must be, its default, what it is for. The start, `serve --help`, `check` and the
+ * Every setting, once: its names, what it must be, its default, what it is for. The start, `serve --help`, `doctor` and the
  * table in docs/configure.md are made from this, in this order.
  */
 import { OPERATION_SETTINGS } from './settings/operations.ts'

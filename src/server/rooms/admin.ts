@@ -45,6 +45,11 @@ export const buildAdmin = (
     apps: notify?.apps,
     publishing: notify?.publishing,
     sent: notify?.sent,
+    webhooks: notify?.webhooks,
+    subscribers: notify && {
+      subscriberCount: (domain) => stores.notify.subscriberCount(domain),
+      removeApp: notify.removeApp,
+    },
     registry: keys?.registry,
     transfer: stores.transfer,
     accounts: notify && createAccounts({ ...stores, notify: notify.accountData, clock }),

@@ -22,7 +22,7 @@ import {
 } from '../../notify/server.ts'
 import type { AccountData } from '../../notify/subscriptions/export.ts'
 import { createWebhookCalls } from '../../notify/webhooks/calls.ts'
-import { createWebhooks } from '../../notify/webhooks/service.ts'
+import { createWebhooks, type Webhooks } from '../../notify/webhooks/service.ts'
 import { invariant } from '../../platform/invariant.ts'
 import { createHostGate } from '../../platform/net/host-gate.ts'
 import { addressRules } from '../../platform/net/public-address.ts'
@@ -48,9 +48,11 @@ export interface NotifyRoom {
   apps: Apps
   publishing: Publishing
   sent: Notifications
+  webhooks: Webhooks
   projects: Projects
   vault: Vault
   accountData: AccountData
+  removeApp: NotifyServer['removeApp']
   routes: Hono
   /** What a relay in this process may tell. */
   ofRelay: InsideService
@@ -163,12 +165,13 @@ export const buildNotify = async (
   routes.route('/', notifyRoutes(forDapps, { publicUrl: urls.publicUrl }))
 
   return {
-    ...{ apps, publishing, sent, projects, vault, routes },
+    ...{ apps, publishing, sent, webhooks, projects, vault, routes },
     ofRelay: { urls: link.webhooksInside, take: told },
     accountData: {
       export: async (key) => (await started).accountData.export(key),
       erase: async (key) => (await started).accountData.erase(key),
     },
+    removeApp: async (domain) => (await started).removeApp(domain),
     isFirstStart: await untilAvailable(() => projects.create(projects.defaultId, 'default')),
     start(neighbours) {
       const parts = { store, jobQueue, vault, apps, serverKeys, webhooks, direct, limits }

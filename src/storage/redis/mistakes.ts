@@ -150,6 +150,17 @@ const probe = (address: RedisAddress, prefix: string): string =>
   commandText(['SET', `${prefix}{ping}`, '', 'PX', `${PROBE_TTL_MS}`]) +
   commandText(['QUIT'])
 
+/** What the first one that answers says of itself; undefined when none does. */
+export const infoOfRedis = async (url: string): Promise<string | undefined> => {
+  const address = parseRedisUrl(url)
+  for (const place of address.hosts) {
+    const commands = login(address) + commandText(['INFO']) + commandText(['QUIT'])
+    const { text } = await hear(place, address.tls !== undefined, commands)
+    if (speaksRedis(text)) return parseReplies(text).find((reply) => reply.includes('redis_version:')) ?? ''
+  }
+  return undefined
+}
+
 /** The mistake in one sentence; undefined when there is none, and when Redis is away or busy. */
 export const diagnoseRedis = async (url: string, prefix = 'belfry:'): Promise<string | undefined> => {
   const address = parseRedisUrl(url)

@@ -122,6 +122,35 @@ describe('notify', () => {
     expect(await world.store.outboxSize()).toBe(1)
   })
 
+  it('takes the name of a type for its id, in whichever app has it', async () => {
+    await world.subscribe(A)
+    await world.subscribe(B, { scope: [OFFERS] })
+    const named = { ...notification, type: 'Offers' }
+    for (const [path, body] of [
+      [`/${id}/notify`, { notification: named, notification_id: 'zero', accounts: [A, B] }],
+      [`/v1/${id}/notify`, [{ notification: named, notification_id: 'one', accounts: [A, B] }]],
+    ] as const) {
+      const answer = await world.call('POST', path, body)
+      expect(answer.body).toMatchObject({ sent: [B], failed: [{ account: A }] })
+    }
+    for (const given of ['zero', 'one']) {
+      expect(await world.store.notification(id, 'app.example', given)).toMatchObject({ type: OFFERS })
+    }
+    expect(
+      await world.call('POST', `/${id}/notify`, {
+        notification: { ...notification, type: 'No such type' },
+        accounts: [A],
+      }),
+    ).toMatchObject({
+      status: 422,
+      body: {
+        error:
+          'The parameters are not valid: notification.type: app.example has no type "No such type"; its types: "News", "Offers"',
+        field: 'notification.type',
+      },
+    })
+  })
+
   it('v1 takes several, and answers over the whole call', async () => {
     await world.subscribe(A)
     await world.subscribe(B)

@@ -22,6 +22,7 @@ export const startClientWorld = async (config: Partial<Config> = {}) => {
   return {
     url,
     project,
+    adminToken: world.adminToken,
     restart: world.restart,
     dapp: (domain?: string) =>
       createDapp({

@@ -35,7 +35,12 @@ export interface WalletOptions {
   /** Manage the notifications of all apps, not only those of `domain`. */
   allApps?: boolean
   projectId?: string
-  /** Finds the keys of an app. Default: `https://<domain>/.well-known/did.json`. */
+  /**
+   * Take the keys of apps that publish none from the notify server, which could then read and forge what is between the
+   * app and the wallet. Default: only when that server is on this machine.
+   */
+  trustServer?: boolean
+  /** Finds the keys of an app. Default: `https://<domain>/.well-known/did.json`, then what `trustServer` allows. */
   resolveAppKeys?: ResolveAppKeys
   /** The state that `export` returned, or `save` received, on this device. Absent: a new device. */
   state?: unknown

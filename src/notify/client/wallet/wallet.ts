@@ -27,7 +27,7 @@ import { ProtocolError } from '../../../protocol/errors.ts'
 import type { SubscriptionItem } from '../../../protocol/notify-methods.ts'
 import { withoutTrailingSlashes } from '../../../protocol/urls.ts'
 import { createRelayClient, type RelayClient } from '../../../relay/client/index.ts'
-import { declaredTypes, fromAppDomain, type ResolveAppKeys } from '../app-keys.ts'
+import { declaredTypes, defaultAppKeys, type ResolveAppKeys } from '../app-keys.ts'
 import type { Wallet, WalletDeps, WalletEvents, WalletOptions } from './api.ts'
 import { createDevice, type Device } from './device.ts'
 import { grantedCacao } from './identity.ts'
@@ -142,7 +142,8 @@ const createIsKeyOf =
 const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
   const { clock, log, meter, randomBytes = crypto.randomBytes } = deps
   const { account, keysUrl, domain, allApps = false, receipts = true } = options
-  const { requestTimeout = DEFAULT_REQUEST_TIMEOUT_MS, resolveAppKeys = fromAppDomain(deps) } = options
+  const { requestTimeout = DEFAULT_REQUEST_TIMEOUT_MS, resolveAppKeys = defaultAppKeys(deps, options) } =
+    options
   const device = createDevice({ account, state: options.state, save: options.save }, randomBytes)
   const { subscriptions } = device
   const events = createEvents()
@@ -212,7 +213,8 @@ const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
 export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet => {
   const { clock, log, keys } = deps
   const { account, keysUrl, domain, allApps = false } = options
-  const { requestTimeout = DEFAULT_REQUEST_TIMEOUT_MS, resolveAppKeys = fromAppDomain(deps) } = options
+  const { requestTimeout = DEFAULT_REQUEST_TIMEOUT_MS, resolveAppKeys = defaultAppKeys(deps, options) } =
+    options
   const notifyUrl = withoutTrailingSlashes(options.notifyUrl)
   const connected = createConnectedDevice(deps, options)
   const { device, events, relay, topics, requests, shared, take } = connected

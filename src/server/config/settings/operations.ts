@@ -45,7 +45,7 @@ export const OPERATION_SETTINGS = {
     flag: 'log-level',
     hint: 'LEVEL',
     must: 'debug, info, warn, error or silent',
-    about: 'What is logged, as JSON on stderr',
+    about: 'What is logged on stderr: JSON, or words on a terminal',
   }),
   shutdownSeconds: setting({
     schema: wholeNumber(1, 3600).default(10),

@@ -1,11 +1,18 @@
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { keccak_256 } from '@noble/hashes/sha3.js'
-import { concat, toHex, utf8 } from '../../protocol/bytes.ts'
-import { checksumAddress } from '../../protocol/caip.ts'
+import { concat, toHex, utf8 } from '../protocol/bytes.ts'
+import { checksumAddress } from '../protocol/caip.ts'
 
-/** A new Ethereum account that signs whatever it is shown (EIP-191). For the demo; a wallet asks its owner. */
-export const newAccount = (): { account: string; sign: (text: string) => Promise<string> } => {
-  const secret = secp256k1.utils.randomSecretKey()
+/** An Ethereum account whose owner is this process: it signs whatever it is shown (EIP-191). A wallet asks its owner. */
+export interface Owner {
+  /** CAIP-10. */
+  account: string
+  sign(text: string): Promise<string>
+}
+
+export const newOwnerKey = (): Uint8Array => secp256k1.utils.randomSecretKey()
+
+export const ownerFrom = (secret: Uint8Array): Owner => {
   const publicKey = secp256k1.getPublicKey(secret, false)
   const address = checksumAddress(`0x${toHex(keccak_256(publicKey.subarray(1)).subarray(12))}`)
   return {
