@@ -1,6 +1,6 @@
 // Compiles src/ to dist/, file by file for who imports the package; the program behind the command becomes a bundle, because
-// a start would spend most of its time on loading files and compiling them (src/cli/bundle.ts). The bundle of the API page
-// lies beside it. `--if-stale` leaves dist/ alone when neither src/ nor an installed package is newer, so that `npm start`
+// a start would spend most of its time on loading files and compiling them (src/cli/bundle.ts). The pages of browsers
+// and the bundle of the API page lie beside it. `--if-stale` leaves dist/ alone when neither src/ nor an installed package is newer, so that `npm start`
 // costs nothing after `npm ci` and is right after `git pull`.
 import { spawnSync } from 'node:child_process'
 import {
@@ -37,6 +37,7 @@ const NOT_BUNDLED = [
   ...['#crypto', 'lmdb', 'cbor-x', 'ioredis', 'tiny-secp256k1', 'viem'],
   ...['bufferutil', 'utf-8-validate', 'supports-color'],
 ]
+const PAGES = 'web'
 const API_PAGE = 'api-page'
 const API_PAGE_BUNDLE = join(API_PAGE, 'reference.js.gz')
 
@@ -49,7 +50,11 @@ const isFresh = () => {
       // npm writes it whenever it changes what is installed, which the bundle contains.
       statSync('node_modules/.package-lock.json').mtimeMs,
     )
-    return statSync(join('dist', PROGRAM)).mtimeMs >= sources && existsSync(join('dist', API_PAGE_BUNDLE))
+    return (
+      statSync(join('dist', PROGRAM)).mtimeMs >= sources &&
+      existsSync(join('dist', API_PAGE_BUNDLE)) &&
+      existsSync(join('dist', PAGES))
+    )
   } catch {
     return false
   }
@@ -99,6 +104,17 @@ const writeCodeCache = () => {
   }
 }
 
+/** The inbox and the console, for browsers. */
+const buildPages = async (dist) => {
+  const { build } = await import('vite')
+  const outDir = resolvePath(dist, PAGES)
+  await build({
+    configFile: resolvePath('src/web/vite.config.ts'),
+    build: { outDir, emptyOutDir: true },
+    logLevel: 'warn',
+  })
+}
+
 /** Of @scalar/api-reference the bundle for browsers is needed alone; this package brings it without its 280 parts. */
 const copyApiPage = (dist) => {
   const page = join(dirname(resolve('@scalar/fastify-api-reference')), 'js/standalone.js')
@@ -121,6 +137,7 @@ if (process.argv.includes('--if-stale') && isFresh()) {
   try {
     if (status === 0) {
       await bundleProgram(next)
+      await buildPages(next)
       copyApiPage(next)
       makeExecutable(next)
       rmSync('dist', { recursive: true, force: true })

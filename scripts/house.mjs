@@ -23,7 +23,7 @@ const walk = (folder) => {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) walk(path)
-    else if (entry.name.endsWith('.ts')) files.push(path)
+    else if (/\.tsx?$/.test(entry.name)) files.push(path)
   }
   folders.set(folder, files)
 }

@@ -24,6 +24,7 @@ import { createContext, type RoomContext } from './context.ts'
 import { createHttpRoutes } from './http.ts'
 import { openListener } from './listener.ts'
 import { type Check, metricsRoutes, NotReady, opsRoutes } from './ops.ts'
+import { pageRoutes } from './pages.ts'
 import { buildAdmin } from './rooms/admin.ts'
 import { buildArchive, buildKeeper } from './rooms/archive.ts'
 import { buildContacts } from './rooms/contacts.ts'
@@ -210,7 +211,7 @@ const buildRoutes = (
     ...(archive ? [archive.routes] : []),
     ...(sessions ? [sessions.routes] : []),
     ...(push ? [push.routes] : []),
-    ...(notify ? [apiPageRoutes({ publicUrl }), notify.routes] : []),
+    ...(notify ? [apiPageRoutes({ publicUrl }), pageRoutes(context.config.pages), notify.routes] : []),
   ]
 }
 

@@ -24,8 +24,9 @@ export const welcome = (server: RunningServer, config: Config, isTerminal: boole
   const { url, wsUrl, project, metricsUrl } = server
   const has = (room: Config['rooms'][number]) => config.rooms.includes(room)
   const addresses = [
+    ...(has('notify') && config.pages.includes('inbox') ? [['inbox', `${url}/`]] : []),
+    ...(has('notify') && config.pages.includes('console') ? [['console', `${url}/console`]] : []),
     ['HTTP', url],
-    // The inbox will be the address to open: its row comes first then, once the server has a page at `/`.
     ...(has('notify') ? [['API page', `${url}/docs`]] : []),
     ...(has('relay') ? [['relay', wsUrl]] : []),
     ...(metricsUrl === undefined ? [] : [['metrics', metricsUrl]]),

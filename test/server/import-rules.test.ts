@@ -52,6 +52,9 @@ const refused: [string, string][] = [
   ['src/storage/redis/lua/relay/a', '../../../../../relay/hub.ts'],
   ['src/server/a/b', '../../../cli/main.ts'],
   ['src/sdk/a/b', '../../../server/compose.ts'],
+  ['src/web/inbox', '../../server/pages.ts'],
+  ['src/web/inbox', '../../notify/client/index.ts'],
+  ['src/web/console/a', '../../../storage/kv.ts'],
 ]
 const allowed: [string, string][] = [
   ['src/protocol', './bytes.ts'],

@@ -14,6 +14,7 @@ export const ROOMS = [
   'push',
   'operator',
 ] as const
+export const PAGES = ['inbox', 'console'] as const
 /** Served only where they are named. */
 const ON_REQUEST: readonly string[] = ['operator']
 
@@ -97,5 +98,19 @@ export const SERVER_SETTINGS = {
     hint: 'NAME,…',
     must: `some of ${ROOMS.join(', ')}, separated by commas`,
     about: 'What this process serves',
+  }),
+  pages: setting({
+    schema: z
+      .union([
+        z.literal('off').transform((): (typeof PAGES)[number][] => []),
+        list(z.enum(PAGES)).pipe(z.array(z.enum(PAGES))),
+      ])
+      .default([...PAGES]),
+    env: 'BELFRY_PAGES',
+    flag: 'pages',
+    hint: 'NAME,…|off',
+    must: `some of ${PAGES.join(', ')}, separated by commas, or off`,
+    about:
+      'The pages for people that this process serves beside the notify room: the inbox at `/`, the console at `/console`',
   }),
 } satisfies Record<string, Setting>

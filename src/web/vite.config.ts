@@ -1,0 +1,40 @@
+/**
+ * Builds the pages for people into `dist/web`: the inbox, the console, and the inbox's service worker. Everything that they
+ * load is a file of this package. `scripts/build.mjs` runs it.
+ */
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vite'
+
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
+export default defineConfig({
+  root: at('.'),
+  publicDir: at('public'),
+  resolve: {
+    alias: {
+      '#bytes': at('../platform/runtime/bytes-portable.ts'),
+      '#crypto': at('../platform/runtime/crypto-portable.ts'),
+      '#secp256k1': at('../platform/runtime/secp256k1-portable.ts'),
+      '#socket': at('../platform/runtime/socket-browser.ts'),
+    },
+  },
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  build: {
+    target: 'es2022',
+    // The policy of the pages allows no inline scripts, and no data in place of a file.
+    modulePreload: { polyfill: false },
+    assetsInlineLimit: 0,
+    manifest: 'manifest.json',
+    rolldownOptions: {
+      input: {
+        inbox: at('inbox/index.html'),
+        console: at('console/index.html'),
+        worker: at('inbox/worker.ts'),
+      },
+      output: {
+        // A service worker keeps its address for as long as the page is installed.
+        entryFileNames: ({ name }) => (name === 'worker' ? 'worker.js' : 'assets/[name]-[hash].js'),
+      },
+    },
+  },
+})
