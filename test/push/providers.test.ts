@@ -6,6 +6,7 @@ import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { createApns } from '../../src/push/providers/apns.ts'
 import { createFcm } from '../../src/push/providers/fcm.ts'
+import { createHostPlaces } from '../../src/push/providers/host-places.ts'
 import type { Provider, PushMessage } from '../../src/push/providers/provider.ts'
 import { createProviderRequests } from '../../src/push/providers/request.ts'
 import { createVapid, newVapidKey } from '../../src/push/providers/vapid.ts'
@@ -72,7 +73,12 @@ const webWorld = async (rules = addressRules(['true'])) => {
     { key: await newVapidKey(), contact: 'https://push.example' },
   )
   const fetch = createPublicFetch({ rules, ca: localCa })
-  const provider = createWebPush({ fetch, vapid, clock: systemClock })
+  const provider = createWebPush({
+    fetch,
+    places: createHostPlaces({ clock: systemClock }),
+    vapid,
+    clock: systemClock,
+  })
   const address = ({ endpoint, keys } = fake.subscribe()): Address => ({
     provider: 'webpush',
     endpoint,

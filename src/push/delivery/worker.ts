@@ -3,7 +3,8 @@
  * own, so that a million pushes of one project hold up nobody else's, and a provider that is down only its own.
  *
  * A queue that is known to have work, by word of mouth or because it had some within the last minute, is looked at four times a
- * second; all others every five seconds.
+ * second. All others take turns, a hundred a second: an idle project costs the store nearly nothing, and up to a hundred
+ * projects are looked at every five seconds. After a start all are looked at once, sooner.
  */
 import { createBreakers } from '../../platform/net/breakers.ts'
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
@@ -25,6 +26,9 @@ const LEASE_MS = 30_000
 const SEND_PATIENCE_MS = 20_000
 const LOOK_EVERY_MS = 250
 const LOOK_AT_ALL_EVERY_MS = 5_000
+/** Queues without known work that are looked at at a time: of the first round, and later. */
+const FIRST_TURNS = 250
+const TURNS = 25
 const ACTIVE_MS = 60_000
 const SHUTDOWN_GRACE_MS = 5_000
 /** Failures in a row after which a provider of a project is left alone for a pause that doubles. */
@@ -162,10 +166,9 @@ const look = async (worker: WorkerState, queue: Queue): Promise<void> => {
   }
 }
 
-const lookAtAll = async (worker: WorkerState): Promise<void> => {
-  const all = await worker.projects.list().catch(() => [])
-  for (const { id: projectId } of all)
-    for (const provider of PROVIDER_NAMES) void look(worker, queueIn(worker, { projectId, provider }))
+const allQueues = async ({ projects }: WorkerState): Promise<QueueName[]> => {
+  const all = await projects.list().catch(() => [])
+  return all.flatMap(({ id: projectId }) => PROVIDER_NAMES.map((provider) => ({ projectId, provider })))
 }
 
 const forgetIdle = ({ queues }: WorkerState, now: number): void => {
@@ -175,12 +178,17 @@ const forgetIdle = ({ queues }: WorkerState, now: number): void => {
 
 const runUntilEnded = async (worker: WorkerState): Promise<void> => {
   const { clock, ending, queues } = worker
-  for (let allAt = 0; !ending.signal.aborted; ) {
+  let rest: QueueName[] = []
+  let turns = FIRST_TURNS
+  for (let roundAt = 0; !ending.signal.aborted; ) {
     const now = clock.now()
-    if (allAt <= now) {
-      allAt = now + LOOK_AT_ALL_EVERY_MS
-      await lookAtAll(worker)
-    } else for (const queue of queues.values()) if (queue.activeUntil > now) void look(worker, queue)
+    if (rest.length === 0 && roundAt <= now) {
+      if (roundAt > 0) turns = TURNS
+      roundAt = now + LOOK_AT_ALL_EVERY_MS
+      rest = await allQueues(worker)
+    }
+    for (const name of rest.splice(0, turns)) void look(worker, queueIn(worker, name))
+    for (const queue of queues.values()) if (queue.activeUntil > now) void look(worker, queue)
     await pause(clock, LOOK_EVERY_MS, ending.signal)
     forgetIdle(worker, now)
   }

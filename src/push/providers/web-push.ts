@@ -8,6 +8,7 @@ import type { PublicAnswer, PublicFetch } from '../../platform/net/public-fetch.
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { encryptPush, MAX_RECORD_BYTES, OVERHEAD_BYTES } from './encryption.ts'
+import type { HostPlaces } from './host-places.ts'
 import {
   later,
   MAX_ANSWER_BYTES,
@@ -20,6 +21,11 @@ import {
 } from './provider.ts'
 import type { Vapid } from './vapid.ts'
 
+/** A host that has not proven itself has less time for an answer. */
+const UNPROVEN_TIMEOUT_MS = 3_000
+/** When a push for which there was no place comes again: not all at once. */
+const NO_PLACE_PAUSE_MS = 1_000
+
 /** What a service worker finds in `event.data`. */
 const plainOf = (body: PushBody): Buffer => {
   if (body.form === 'together') {
@@ -29,6 +35,8 @@ const plainOf = (body: PushBody): Buffer => {
   if (body.form === 'message') return Buffer.from(JSON.stringify({ v: 1, messages: [body.message], more: 0 }))
   throw new Error(`A web push has no form ${body.form}`)
 }
+
+const hostOf = (endpoint: string): string => (URL.canParse(endpoint) ? new URL(endpoint).hostname : '')
 
 const outcomeOf = ({ status, headers }: PublicAnswer, now: number): SendOutcome => {
   const reason = `HTTP ${status}`
@@ -41,8 +49,13 @@ const outcomeOf = ({ status, headers }: PublicAnswer, now: number): SendOutcome 
   return { kind: 'refused', reason, of: 'message' }
 }
 
-export const createWebPush = (deps: { fetch: PublicFetch; vapid: Vapid; clock: Clock }): Provider => {
-  const { fetch, vapid, clock } = deps
+export const createWebPush = (deps: {
+  fetch: PublicFetch
+  places: HostPlaces
+  vapid: Vapid
+  clock: Clock
+}): Provider => {
+  const { fetch, places, vapid, clock } = deps
 
   const bodyOf = (body: PushBody, padTo: number | undefined, keys: { p256dh: string; auth: string }) => {
     const plain = plainOf(body)
@@ -54,11 +67,11 @@ export const createWebPush = (deps: { fetch: PublicFetch; vapid: Vapid; clock: C
   const post = async (
     address: { endpoint: string; p256dh: string; auth: string },
     { body, expiresAt, isUrgent, padTo }: PushMessage,
-    projectId: string,
+    { projectId, isProven }: { projectId: string; isProven: boolean },
     signal: AbortSignal,
   ): Promise<PublicAnswer> =>
     fetch(address.endpoint, {
-      milliseconds: SEND_TIMEOUT_MS,
+      milliseconds: isProven ? SEND_TIMEOUT_MS : UNPROVEN_TIMEOUT_MS,
       bytes: MAX_ANSWER_BYTES,
       signal,
       owner: projectId,
@@ -77,8 +90,14 @@ export const createWebPush = (deps: { fetch: PublicFetch; vapid: Vapid; clock: C
     sizeOf: (body) => plainOf(body).length + OVERHEAD_BYTES,
     async send({ address, projectId }, message, signal) {
       if (!('endpoint' in address)) return { kind: 'refused', reason: 'not a subscription', of: 'message' }
+      const place = places.enter(hostOf(address.endpoint))
+      if (!place)
+        return later('its host has not answered yet', NO_PLACE_PAUSE_MS * (1 + 4 * Math.random()), false)
+      let isAnswered = false
       try {
-        return outcomeOf(await post(address, message, projectId, signal), clock.now())
+        const answer = await post(address, message, { projectId, isProven: place.isProven }, signal)
+        isAnswered = true
+        return outcomeOf(answer, clock.now())
       } catch (error) {
         if (error instanceof HostNotAsked)
           return later(error.message, Math.max(0, error.until - clock.now()), false)
@@ -86,6 +105,8 @@ export const createWebPush = (deps: { fetch: PublicFetch; vapid: Vapid; clock: C
         if (error instanceof ProtocolError && (error.code === 'forbidden' || error.code === 'bad_params'))
           return { kind: 'gone', reason: error.message }
         return later(error instanceof Error ? error.message : String(error), undefined, false)
+      } finally {
+        place.leave(isAnswered)
       }
     },
   }

@@ -27,6 +27,7 @@ import { PUSH_LIMITS, PUSH_RATES } from '../../push/limits.ts'
 import { createPushOperator, type PushOperator } from '../../push/operator.ts'
 import { createProjects, type Projects } from '../../push/projects.ts'
 import { APNS_URLS } from '../../push/providers/apns.ts'
+import { createHostPlaces } from '../../push/providers/host-places.ts'
 import { createProviderRequests } from '../../push/providers/request.ts'
 import { createVapid, newVapidKey } from '../../push/providers/vapid.ts'
 import { createWebPush } from '../../push/providers/web-push.ts'
@@ -171,7 +172,12 @@ export const buildPush = async (
   const apnsUrls = { production: apns ?? APNS_URLS.production, sandbox: sandbox ?? APNS_URLS.sandbox }
   const providers = owned.use(
     createProviders(
-      { projects, webPush: createWebPush({ fetch, vapid, clock }), requests, clock },
+      {
+        projects,
+        webPush: createWebPush({ fetch, places: createHostPlaces({ clock }), vapid, clock }),
+        requests,
+        clock,
+      },
       { ca, apnsUrls, fcmUrl },
     ),
   )

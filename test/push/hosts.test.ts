@@ -1,0 +1,91 @@
+/** Hosts of endpoints that hang: whoever registers a device names its host, and names are free. */
+import { createServer, type Socket } from 'node:net'
+import { expect, it } from 'vitest'
+import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
+import type { Addition } from '../../src/push/store.ts'
+import { eventually } from '../support/eventually.ts'
+import { startPushWorld } from '../support/push/push-world.ts'
+
+const HOSTS = 100
+const DEVICES_OF_A_HOST = 6
+const BYSTANDERS = 20
+const DAY = 86_400_000
+
+/** Takes connections on all addresses of the loopback network, and says nothing. */
+const startSilence = async () => {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {}).on('close', () => sockets.delete(socket))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve))
+  const address = server.address()
+  return {
+    port: typeof address === 'object' ? (address?.port ?? 0) : 0,
+    connections: () => sockets.size,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+it(`${HOSTS} hosts that hang hold up no push to a host that answers`, async () => {
+  const owned = createReleaseStack()
+  await using _ = { [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() }
+  const push = owned.use(await startPushWorld())
+  const silence = owned.use(await startSilence())
+  const store = push.world.stores.push
+  const now = Date.now()
+
+  const deviceAt = async (clientId: string, endpoint: string, keys: { p256dh: string; auth: string }) => {
+    await store.register(
+      clientId,
+      {
+        ...{ id: 'd', projectId: 'default', form: 'together', isLegacy: false, isProven: true },
+        address: { provider: 'webpush', endpoint, ...keys },
+        expiresAt: Math.ceil(now / DAY) * DAY + DAY,
+      },
+      { now, devices: 8 },
+    )
+  }
+  const waiting = (clientId: string): Addition => ({
+    ...{ clientId, deviceId: 'd', projectId: 'default', provider: 'webpush', at: now },
+    messages: [
+      {
+        ...{ topic: 'a'.repeat(64), id: clientId, tag: 4002, rank: 2, at: now, expiresAt: now + DAY },
+        ...{ text: 'AAEC', isForeign: true },
+      },
+    ],
+  })
+  const add = (clients: readonly string[]) => store.add(clients.map(waiting), { limit: 8, now })
+
+  const bystanders = Array.from({ length: BYSTANDERS }, (_, at) => `bystander ${at}`)
+  const endpoints = new Map<string, string>()
+  for (const clientId of ['first', ...bystanders]) {
+    const { endpoint, keys } = push.web.subscribe()
+    endpoints.set(clientId, endpoint)
+    await deviceAt(clientId, endpoint, keys)
+  }
+  const isPushed = (clientId: string) =>
+    push.web.pushes.some(({ endpoint }) => endpoint === endpoints.get(clientId))
+  await add(['first'])
+  await eventually(() => expect(isPushed('first')).toBe(true))
+
+  const { keys } = push.web.subscribe()
+  const hanging: string[] = []
+  for (let host = 0; host < HOSTS; host++) {
+    for (let device = 0; device < DEVICES_OF_A_HOST; device++) {
+      const clientId = `hanging ${host} ${device}`
+      await deviceAt(clientId, `https://127.0.1.${host + 1}:${silence.port}/${device}`, keys)
+      hanging.push(clientId)
+    }
+  }
+  await add(hanging)
+  await eventually(() => expect(silence.connections()).toBeGreaterThan(16))
+  await add(bystanders)
+  await eventually(() => expect(bystanders.filter((one) => !isPushed(one))).toEqual([]))
+  // They hang still, and few at a time.
+  expect(silence.connections()).toBeGreaterThan(0)
+  expect(silence.connections()).toBeLessThanOrEqual(32)
+})
