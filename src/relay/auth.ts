@@ -5,6 +5,8 @@ import { ProtocolError } from '../protocol/errors.ts'
 export interface Admission {
   /** Where clients were told the relay is. When given, a token for another origin is refused. */
   publicOrigins?: readonly string[] | undefined
+  /** Told the origin of a good token that was made out to another server. */
+  onOtherServer?: ((origin: string) => void) | undefined
   /** When given, only these project ids are let in. */
   projectIds?: readonly string[] | undefined
 }
@@ -39,20 +41,22 @@ export const isKnownAudience = (audience: unknown, publicOrigins: readonly strin
  */
 export const authenticateClient = (
   token: string,
-  { now, publicOrigins }: { now: number; publicOrigins?: readonly string[] | undefined },
+  { now, publicOrigins, onOtherServer }: { now: number } & Omit<Admission, 'projectIds'>,
 ): { clientId: string } => {
   const claims = verifyClientToken(token, { now })
-  if (publicOrigins) {
-    if (!isKnownAudience(claims.aud, publicOrigins)) throw new ProtocolError('jwt_wrong_audience')
+  if (publicOrigins && !isKnownAudience(claims.aud, publicOrigins)) {
+    const origin = relayOrigin(claims.aud)
+    if (origin !== undefined) onOtherServer?.(origin)
+    throw new ProtocolError('jwt_wrong_audience')
   }
   return { clientId: claims.iss }
 }
 
 /** Throws what `authenticateClient` throws, `unauthenticated` without a token, `forbidden` for an unknown project id. */
 export const admit = (credentials: Credentials, now: number, admission: Admission): { clientId: string } => {
-  const { projectIds, publicOrigins } = admission
+  const { projectIds, ...audience } = admission
   if (!credentials.token) throw new ProtocolError('unauthenticated')
-  const client = authenticateClient(credentials.token, { now, publicOrigins })
+  const client = authenticateClient(credentials.token, { now, ...audience })
   if (projectIds && !projectIds.includes(credentials.projectId ?? '')) {
     throw new ProtocolError('forbidden', 'the project id is not known here')
   }

@@ -90,12 +90,14 @@ export const attachRelaySocket = (
     const address = addressOf(request)
     const clientId = clientOf(deps, request, url.searchParams, options)
     if (typeof clientId !== 'string') {
-      refuse(clientId.http === 403 ? 403 : 401, NOT_LET_IN_CLOSE_CODE, clientId.message)
+      const { http, code: reason, message: text } = clientId
+      refuse(http === 403 ? 403 : 401, { code: NOT_LET_IN_CLOSE_CODE, reason, text })
       return
     }
     if (!hub.trusts(clientId) && !takeConnection(budgets, raw, address)) {
       const isFull = budgets.connections.held > 0 && budgets.connections.left('') === 0
-      refuse(isFull ? 503 : 429, TRY_AGAIN_CLOSE_CODE, 'too many connections')
+      const reason = isFull ? 'full' : 'rate_limited'
+      refuse(isFull ? 503 : 429, { code: TRY_AGAIN_CLOSE_CODE, reason, text: 'too many connections' })
       return
     }
     const share = url.searchParams.get('share') === '1'
@@ -184,15 +186,15 @@ const createRefusal = (
   query: URLSearchParams,
 ) => {
   const hasCloseEvent = query.get('useOnCloseEvent') === 'true'
-  return (status: number, code: number, reason: string): void => {
-    meter.count('relay_refused_total', { status: String(status) })
+  return (status: number, { code, reason, text }: { code: number; reason: string; text: string }): void => {
+    meter.count('relay_refused_total', { status: String(status), reason })
     if (!hasCloseEvent) {
-      refuseUpgrade(raw, status, reason)
+      refuseUpgrade(raw, status, text)
       return
     }
     sockets.handleUpgrade(request, raw, head, (ws) => {
       ws.on('error', () => {})
-      ws.close(code, reason)
+      ws.close(code, text)
       const timer = clock.after(CLOSE_TIMEOUT_MS, () => ws.terminate())
       ws.on('close', () => timer[Symbol.dispose]())
     })

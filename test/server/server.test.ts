@@ -275,6 +275,37 @@ describe('the relay lets in', () => {
     }
     expect(await statusFor(world, `auth=${relayToken('wss://relay.example.com')}`)).toBe(401)
   })
+
+  it('nobody with a token for another server; the alias that clients with a fixed host need is named once', async () => {
+    const aliases: unknown[] = []
+    const warn = ({ alias }: Record<string, unknown>, sentence: string) => {
+      if (sentence.includes('BELFRY_ALIASES')) aliases.push(alias)
+    }
+    const log = { debug: () => {}, info: () => {}, warn, error: () => {} }
+    await using world = await startWorld({ log, config: { publicUrl: 'https://belfry.example.com' } })
+    for (const audience of [
+      ...[
+        'wss://relay.walletconnect.com',
+        'wss://relay.walletconnect.com/',
+        'https://relay.walletconnect.org',
+      ],
+      // With an alias that a stranger chose, the stranger could use tokens of its own clients here.
+      ...['wss://relay.example.com', 'wss://relay.walletconnect.com:8443', 'not a URL'],
+    ]) {
+      expect(await statusFor(world, `auth=${relayToken(audience)}`)).toBe(401)
+    }
+    await world.http('POST', `/rpc?auth=${relayToken('wss://relay.walletconnect.org')}`, { body: {} })
+    expect(aliases).toEqual(['https://relay.walletconnect.com', 'https://relay.walletconnect.org'])
+    expect(await world.metrics.text()).toContain(
+      'belfry_relay_refused_total{status="401",reason="jwt_wrong_audience"} 6',
+    )
+  })
+
+  it('pages of other origins may read the key that signs its events', async () => {
+    await using world = await startWorld()
+    const answer = await fetch(`${world.url}/public-key`, { headers: { origin: 'https://app.example.com' } })
+    expect(answer.headers.get('access-control-allow-origin')).toBe('*')
+  })
 })
 
 describe('the operator', () => {

@@ -7,6 +7,7 @@ import { createHostGate } from '../../platform/net/host-gate.ts'
 import { addressRules, anyAddress } from '../../platform/net/public-address.ts'
 import { createPublicFetch } from '../../platform/net/public-fetch.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
+import { createOtherServerWarning } from '../../relay/fixed-hosts.ts'
 import { relayRoutes } from '../../relay/http.ts'
 import { type Archiving, createRelayHub, type RelayHub, type Waking } from '../../relay/hub.ts'
 import { createWatchEvents } from '../../relay/webhooks/calls.ts'
@@ -39,7 +40,11 @@ export const buildRelay = (
 ): RelayRoom => {
   const { config, urls, stores, clock, log, metrics: meter, randomBytes, owned } = context
   const { addressOf, payerOf, budgets } = context
-  const admission = { publicOrigins: urls.knownOrigins, projectIds: config.projectIds }
+  const admission = {
+    publicOrigins: urls.knownOrigins,
+    projectIds: config.projectIds,
+    onOtherServer: createOtherServerWarning({ clock, log }),
+  }
   const trusted = (clientId: string) => clientId === notifyClient
   const { relay: store, jobQueue } = stores
   // Anonymous clients never lead inside, whatever the operator allows for others.
@@ -74,7 +79,7 @@ export const buildRelay = (
   )
   owned.use(createStoreSweeper({ store, leaderTask: context.leaderTask('relay sweep'), clock, log, meter }))
   const routes = new Hono()
-  routes.use('/rpc', cors({ origin: '*', maxAge: 86_400 }))
+  for (const path of ['/rpc', '/public-key']) routes.use(path, cors({ origin: '*', maxAge: 86_400 }))
   routes.route(
     '/',
     relayRoutes(

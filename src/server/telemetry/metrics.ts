@@ -46,7 +46,11 @@ export const METRICS: Record<string, Declared> = {
   },
 
   relay_connections: { type: 'gauge', help: 'Open connections' },
-  relay_refused_total: { type: 'counter', help: 'Connections that were not let in', labels: ['status'] },
+  relay_refused_total: {
+    type: 'counter',
+    help: 'Connections that were not let in, by the error code that they were told',
+    labels: ['status', 'reason'],
+  },
   relay_requests_total: { type: 'counter', help: 'JSON-RPC requests', labels: ['method'] },
   relay_publish_seconds: { type: 'histogram', help: 'Time from a publish to its durability', buckets: FAST },
   relay_messages_published_total: { type: 'counter', help: 'Messages stored' },
