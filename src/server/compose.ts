@@ -38,6 +38,7 @@ import { declarePush } from './rooms/push-declared.ts'
 import { createTold } from './rooms/push-reports.ts'
 import { buildRelay } from './rooms/relay.ts'
 import { buildSessions } from './rooms/sessions.ts'
+import { buildVerify } from './rooms/verify.ts'
 import { createRunningServer, createStop, type RunningServer } from './running-server.ts'
 import { createRuntime, type Runtime, type ServerDeps } from './runtime.ts'
 import { startupRoutes } from './start-without-store.ts'
@@ -160,7 +161,7 @@ const buildRooms = async (
   const verifySignature = buildContractWallets(context)
   const keys = has('keys') ? buildKeys(context, verifySignature) : undefined
   // A relay without a notify room knows the notify server of other processes by the store that they share.
-  const needsKeys = has('notify') || has('relay') || has('mq') || has('push')
+  const needsKeys = has('notify') || has('relay') || has('mq') || has('push') || has('verify')
   const keyring = needsKeys ? await openServerKeys(context, secrets) : undefined
   const serverKeys = keyring?.serverKeys
   const notify = has('notify') && keyring ? await buildNotify(context, keyring) : undefined
@@ -199,7 +200,7 @@ const buildRoutes = (
   rooms: Rooms,
   { adminToken, secrets }: { adminToken: string; secrets: Secrets },
 ): Hono[] => {
-  const { has, verifySignature, keys, notify, relay, mq, archive, sessions, push } = rooms
+  const { has, verifySignature, keys, serverKeys, notify, relay, mq, archive, sessions, push } = rooms
   const { publicUrl } = context.urls
   return [
     buildAdmin(context, rooms, { token: adminToken, secret: secrets.secret }),
@@ -211,6 +212,7 @@ const buildRoutes = (
     ...(archive ? [archive.routes] : []),
     ...(sessions ? [sessions.routes] : []),
     ...(push ? [push.routes] : []),
+    ...(has('verify') && serverKeys ? [buildVerify(context, serverKeys.root)] : []),
     ...(notify ? [apiPageRoutes({ publicUrl }), pageRoutes(context.config.pages), notify.routes] : []),
   ]
 }

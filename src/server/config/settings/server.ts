@@ -12,6 +12,7 @@ export const ROOMS = [
   'archive',
   'sessions',
   'push',
+  'verify',
   'operator',
 ] as const
 export const PAGES = ['inbox', 'console'] as const

@@ -1,0 +1,150 @@
+/**
+ * A dapp's page with the published sign-client in Chromium, and a wallet with the same in Node. Both ask
+ * `verify.walletconnect.org`, which is fixed in their package and leads here.
+ */
+import { readFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { createServer } from 'node:https'
+import { type Browser, chromium } from 'playwright-core'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
+import { bundleForBrowser } from '../support/browser-bundle.ts'
+import { findChromium } from '../support/chromium.ts'
+import { INSTALL_TIMEOUT } from '../support/debian.ts'
+import { startWorld, type World } from '../support/world.ts'
+import { type Peer, startPeer } from './peer.ts'
+
+const VERIFY = 'verify.walletconnect.org'
+const DECLARED = 'app.example.com'
+const OTHER = 'shop.example.com'
+/** Without the room sign-client pauses for five seconds at each connect and each request. */
+const NO_PAUSE_MS = 5_000
+const account = 'eip155:1:0xab16a96D359eC26a11e2C2b3d8f8B8942d5Bfcdb'
+const wanted = { eip155: { chains: ['eip155:1'], methods: ['personal_sign'], events: [] } }
+
+const PAGE = `
+import { SignClient } from '@walletconnect/sign-client'
+let client
+export const init = async (options) => {
+  const said = { ...options.metadata }
+  client = await SignClient.init(options)
+  // The client has put down where it runs; a page that lies changes that.
+  client.metadata.url = said.url
+}
+export const connect = async (namespaces) => {
+  const { uri, approval } = await client.connect({ optionalNamespaces: namespaces })
+  globalThis.settled = approval()
+  return uri
+}
+export const topic = async () => (await globalThis.settled).topic
+export const ask = (params) => client.request(params)
+`
+
+const owned = createReleaseStack()
+let world: World
+let browser: Browser
+
+/** Every host over TLS: the name of the verify server leads to the world, all others are pages of dapps. */
+const startHosts = async (script: string): Promise<number> => {
+  const [cert, key] = await Promise.all(
+    ['local-cert.pem', 'local-key.pem'].map((name) => readFile(`test/support/tls/${name}`)),
+  )
+  const server = createServer({ cert, key }, (incoming, outgoing) => {
+    if (incoming.headers.host === VERIFY) {
+      const target = new URL(incoming.url ?? '/', world.url)
+      request(target, { headers: incoming.headers }, (answer) => {
+        outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
+        answer.pipe(outgoing)
+      }).end()
+      return
+    }
+    const isScript = incoming.url === '/page.js'
+    outgoing.setHeader('Content-Type', isScript ? 'text/javascript' : 'text/html')
+    outgoing.end(isScript ? script : '<!doctype html><title>Dapp</title><script src="/page.js"></script>')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  owned.defer(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const address = server.address()
+  return typeof address === 'object' ? (address?.port ?? 0) : 0
+}
+
+beforeAll(async () => {
+  world = owned.use(await startWorld())
+  await world.addApp(DECLARED)
+  await world.addApp(OTHER)
+  const port = await startHosts((await bundleForBrowser(PAGE)).text)
+  browser = await chromium.launch({
+    executablePath: await findChromium(),
+    args: [
+      ...['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--ignore-certificate-errors'],
+      `--host-resolver-rules=MAP *:443 127.0.0.1:${port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
+    ],
+  })
+  owned.defer(() => browser.close())
+}, INSTALL_TIMEOUT + 60_000)
+afterAll(() => owned[Symbol.asyncDispose]())
+
+const startWallet = async (): Promise<Peer> => {
+  const wallet = await startPeer('sign', {
+    client: '@walletconnect/sign-client',
+    routes: { [VERIFY]: world.url },
+  })
+  const metadata = { name: 'wallet', description: 'wallet', url: 'https://wallet.example', icons: [] }
+  await wallet.call('init', { relayUrl: world.wsUrl, projectId: 'p', metadata })
+  return wallet
+}
+
+interface Verified {
+  verifyContext: { verified: { validation: string; origin: string } }
+}
+interface Proposal extends Verified {
+  id: number
+}
+interface Request extends Verified {
+  id: number
+  topic: string
+}
+
+it.each([
+  ['its own origin', DECLARED, DECLARED, 'VALID'],
+  ['another origin than its own', OTHER, DECLARED, 'INVALID'],
+  ['an origin that no app has declared', 'lookalike.example', 'lookalike.example', 'UNKNOWN'],
+])(
+  'a page that says %s is shown so by the wallet, and pauses nowhere',
+  async (_, host, said, validation) => {
+    await using wallet = await startWallet()
+    const page = await browser.newPage()
+    await page.goto(`https://${host}/`)
+    const metadata = { name: 'dapp', description: 'dapp', url: `https://${said}`, icons: [] }
+    const init = { relayUrl: world.wsUrl, projectId: 'p', metadata }
+    await page.evaluate(`page.init(${JSON.stringify(init)})`)
+    const begun = performance.now()
+    const uri = String(await page.evaluate(`page.connect(${JSON.stringify(wanted)})`))
+    const connected = performance.now() - begun
+    await wallet.call('pair', { uri })
+    const proposal = await wallet.next<Proposal>('session_proposal')
+    expect(proposal.verifyContext.verified).toMatchObject({ validation })
+
+    const namespaces = { eip155: { ...wanted.eip155, accounts: [account] } }
+    await wallet.call('approve', { id: proposal.id, namespaces })
+    const topic = String(await page.evaluate('page.topic()'))
+    const asked = {
+      topic,
+      chainId: 'eip155:1',
+      request: { method: 'personal_sign', params: ['0x68', account] },
+    }
+    const from = performance.now()
+    const answer = page.evaluate(`page.ask(${JSON.stringify(asked)})`)
+    const { id, verifyContext } = await wallet.next<Request>('session_request')
+    expect(verifyContext.verified).toMatchObject({ validation })
+    await wallet.call('respond', { topic, response: { id, jsonrpc: '2.0', result: '0xsigned' } })
+    expect(await answer).toBe('0xsigned')
+    const answered = performance.now() - from
+    expect(Math.max(connected, answered)).toBeLessThan(NO_PAUSE_MS)
+    await page.close()
+  },
+  60_000,
+)
