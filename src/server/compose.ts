@@ -27,6 +27,7 @@ import { type Check, metricsRoutes, NotReady, opsRoutes } from './ops.ts'
 import { pageRoutes } from './pages.ts'
 import { buildAdmin } from './rooms/admin.ts'
 import { buildArchive, buildKeeper } from './rooms/archive.ts'
+import { buildChains } from './rooms/chains.ts'
 import { buildContacts } from './rooms/contacts.ts'
 import { buildContractWallets, requireViem } from './rooms/contract-wallets.ts'
 import { buildIdentityLookup, buildKeys } from './rooms/keys.ts'
@@ -202,6 +203,7 @@ const buildRoutes = (
 ): Hono[] => {
   const { has, verifySignature, keys, serverKeys, notify, relay, mq, archive, sessions, push } = rooms
   const { publicUrl } = context.urls
+  const chains = buildChains(context)
   return [
     buildAdmin(context, rooms, { token: adminToken, secret: secrets.secret }),
     ...(keys ? [keys.routes] : []),
@@ -212,6 +214,7 @@ const buildRoutes = (
     ...(archive ? [archive.routes] : []),
     ...(sessions ? [sessions.routes] : []),
     ...(push ? [push.routes] : []),
+    ...(chains ? [chains] : []),
     ...(has('verify') && serverKeys ? [buildVerify(context, serverKeys.root)] : []),
     ...(notify ? [apiPageRoutes({ publicUrl }), pageRoutes(context.config.pages), notify.routes] : []),
   ]

@@ -31,6 +31,8 @@ const refused: [string, string][] = [
   ['src/push', '../relay/hub.ts'],
   ['src/push/delivery', '../../relay/store.ts'],
   ['src/push/store', '../../storage/lmdb/open.ts'],
+  ['src/verify', '../notify/apps/apps.ts'],
+  ['src/chains', '../server/rooms/contract-wallets.ts'],
   ['src/sync', '../archive/service.ts'],
   ['src/sync', 'node:fs'],
   // However deep a file lies.

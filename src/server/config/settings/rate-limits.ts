@@ -1,5 +1,6 @@
 /** The setting of the rate limits: every room states its own, a deployment and a project change them by name. */
 import * as z from 'zod'
+import { CHAIN_RATES } from '../../../chains/limits.ts'
 import { CONTACTS_RATES } from '../../../contacts/limits.ts'
 import { MQ_RATES } from '../../../mq/limits.ts'
 import { NOTIFY_RATES } from '../../../notify/apps/limits.ts'
@@ -14,6 +15,7 @@ export const RATE_LIMITS = {
   ...MQ_RATES,
   ...SESSION_RATES,
   ...PUSH_RATES,
+  ...CHAIN_RATES,
 }
 export type RateLimitName = keyof typeof RATE_LIMITS
 

@@ -112,6 +112,15 @@ export const ROOM_SETTINGS = {
     fallback: 'none: contract wallets are refused',
     isSecret: true,
   }),
+  rpcProxy: setting({
+    schema: z.enum(['on', 'off']).default('off'),
+    env: 'BELFRY_RPC_PROXY',
+    flag: 'rpc-proxy',
+    hint: 'on|off',
+    must: 'on or off',
+    about:
+      'Whether wallets may ask the nodes of BELFRY_RPC_URLS through this server (`POST /v1`): calls that read, which the operator pays for',
+  }),
   archiveDays: setting({
     schema: wholeNumber(1, 3650).default(365),
     env: 'BELFRY_ARCHIVE_DAYS',
