@@ -671,7 +671,6 @@ describe('methods', () => {
 describe('paths', () => {
   it.each([
     ...[
-      '/',
       '//',
       '/x',
       '/v1',
@@ -734,7 +733,6 @@ describe('paths', () => {
       '/\u0001',
       '/ x',
       '?',
-      '/#',
       `/${'y'.repeat(20_000)}`,
     ]) {
       const said = await sayRaw(
@@ -745,6 +743,21 @@ describe('paths', () => {
       expect([400, 404, 431]).toContain(statusesIn(said)[0])
       expectNothingInternal(said)
     }
+  })
+
+  it('without a path lead to the page at the root', async () => {
+    for (const target of ['/', '/#', '/?x=%00']) {
+      const answer = await sayRaw(
+        world.server.port,
+        `GET ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
+      )
+      expect([target, statusesIn(answer)]).toEqual([target, [200]])
+    }
+    for (const method of ['POST', 'DELETE'])
+      expect([method, (await ask(method, '/', { headers: credentials('project') })).status]).toEqual([
+        method,
+        405,
+      ])
   })
 })
 

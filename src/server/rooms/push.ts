@@ -4,8 +4,9 @@ import type { Context, Hono } from 'hono'
 import { Hono as Router } from 'hono'
 import { createRateLimits } from '../../platform/budgets/rate-limits.ts'
 import { createHostGate } from '../../platform/net/host-gate.ts'
-import { addressRules, anyAddress } from '../../platform/net/public-address.ts'
+import { type AddressRules, addressRules, anyAddress } from '../../platform/net/public-address.ts'
 import { createPublicFetch } from '../../platform/net/public-fetch.ts'
+import type { Clock } from '../../platform/runtime/clock.ts'
 import { type ContentSeal, createContentSeal } from '../../platform/runtime/content-seal.ts'
 import { unmeasured } from '../../platform/telemetry.ts'
 import { toHex } from '../../protocol/bytes.ts'
@@ -28,8 +29,9 @@ import { createPushOperator, type PushOperator } from '../../push/operator.ts'
 import { createProjects, type Projects } from '../../push/projects.ts'
 import { APNS_URLS } from '../../push/providers/apns.ts'
 import { createHostPlaces } from '../../push/providers/host-places.ts'
+import type { Provider } from '../../push/providers/provider.ts'
 import { createProviderRequests } from '../../push/providers/request.ts'
-import { createVapid, newVapidKey } from '../../push/providers/vapid.ts'
+import { createVapid, newVapidKey, type Vapid } from '../../push/providers/vapid.ts'
 import { createWebPush } from '../../push/providers/web-push.ts'
 import { isKnownAudience } from '../../relay/auth.ts'
 import { operatorCheck } from '../admin/routes.ts'
@@ -145,6 +147,23 @@ const startSending = (
   )
 }
 
+/** Push services are asked like every host that a stranger named. */
+const buildWebPush = ({
+  rules,
+  ca,
+  vapid,
+  clock,
+}: {
+  rules: AddressRules
+  ca: string | undefined
+  vapid: Vapid
+  clock: Clock
+}): Provider => {
+  const gate = createHostGate({ clock }, PUSH_SERVICES)
+  const fetch = createPublicFetch({ rules, gate, ...(ca !== undefined && { ca }) })
+  return createWebPush({ fetch, places: createHostPlaces({ clock }), vapid, clock })
+}
+
 export const buildPush = async (
   context: RoomContext,
   root: Uint8Array,
@@ -163,18 +182,13 @@ export const buildPush = async (
   const vapid = await loadVapid(context, seal)
   const projects = owned.use(createProjects({ store, seal, clock, log, meter, randomBytes }))
   const requests = owned.use(createProviderRequests({ ca }))
-  const fetch = createPublicFetch({
-    rules,
-    gate: createHostGate({ clock }, PUSH_SERVICES),
-    ...(ca !== undefined && { ca }),
-  })
   const { apns, 'apns-sandbox': sandbox, fcm: fcmUrl } = config.pushUrls
   const apnsUrls = { production: apns ?? APNS_URLS.production, sandbox: sandbox ?? APNS_URLS.sandbox }
   const providers = owned.use(
     createProviders(
       {
         projects,
-        webPush: createWebPush({ fetch, places: createHostPlaces({ clock }), vapid, clock }),
+        webPush: buildWebPush({ rules, ca, vapid, clock }),
         requests,
         clock,
       },

@@ -39,7 +39,7 @@ describe('where values come from', () => {
     expect(config).toMatchObject({
       port: 8080,
       data: './belfry-data',
-      rooms: ['relay', 'notify', 'keys', 'contacts', 'mq', 'archive', 'sessions', 'push'],
+      rooms: ['relay', 'notify', 'keys', 'contacts', 'mq', 'archive', 'sessions', 'push', 'verify'],
       keyServers: ['https://keys.walletconnect.com'],
       logLevel: 'info',
       shutdownSeconds: 10,
@@ -223,12 +223,12 @@ describe('a mistake', () => {
     [
       'BELFRY_ROOMS',
       'relay,attic',
-      'BELFRY_ROOMS must be some of relay, notify, keys, contacts, mq, archive, sessions, push, operator, separated by commas, not "relay,attic".',
+      'BELFRY_ROOMS must be some of relay, notify, keys, contacts, mq, archive, sessions, push, verify, operator, separated by commas, not "relay,attic".',
     ],
     [
       'BELFRY_ROOMS',
       ',',
-      'BELFRY_ROOMS must be some of relay, notify, keys, contacts, mq, archive, sessions, push, operator, separated by commas, not ",".',
+      'BELFRY_ROOMS must be some of relay, notify, keys, contacts, mq, archive, sessions, push, verify, operator, separated by commas, not ",".',
     ],
     [
       'BELFRY_KEY_SERVERS',
