@@ -14,6 +14,7 @@ import { StartError } from './config/start-error.ts'
 import { createLog } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { prettyLines } from './telemetry/pretty-lines.ts'
+import { readVersion } from './version.ts'
 import { readyLine, welcome } from './welcome.ts'
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
@@ -88,6 +89,8 @@ const compose = async (
 const runWith = async (config: Config, { log, inWords }: { log: Log; inWords: boolean }): Promise<void> => {
   const metrics = createMetrics({ log })
   collectDefaultMetrics({ register: metrics.registry })
+  const engine = config.redisUrl === undefined ? 'lmdb' : 'redis'
+  metrics.gauge('build_info', 1, { version: readVersion(), node: process.version, engine })
   const stopSignal = firstSignal(log)
   const server = await compose(config, { log, metrics, signal: stopSignal })
   if (!server) return

@@ -17,6 +17,12 @@ const FAST = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 const SLOW = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
 export const METRICS: Record<string, Declared> = {
+  build_info: {
+    type: 'gauge',
+    help: 'Always 1: what runs, in the labels',
+    labels: ['version', 'node', 'engine'],
+  },
+
   http_requests_total: {
     type: 'counter',
     help: 'HTTP requests answered',
