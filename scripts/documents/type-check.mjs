@@ -9,6 +9,7 @@ declare const account: string
 declare const accounts: string[]
 declare const actorKeys: Parameters<typeof import('belfry/credentials').dataApproval>[0]['actorKeys']
 declare const audience: string
+declare const body: string
 declare const did: string
 declare const identityKey: import('belfry/contacts').SigningKey
 declare const key: import('belfry/sessions').SigningKey
@@ -19,6 +20,7 @@ declare const privateJwk: Parameters<typeof import('belfry/credentials').holderK
 declare const privateKey: Uint8Array
 declare const projectId: string
 declare const publicKey: Uint8Array
+declare const request: Request
 declare const query: Parameters<typeof import('belfry/credentials').verifyPresentation>[0]['query']
 declare const id: string
 declare const sdJwt: string

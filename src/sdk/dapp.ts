@@ -21,6 +21,12 @@ export type {
   Sent,
   SentNotification,
 } from '../notify/client/index.ts'
+export {
+  type VerifyWebhookOptions,
+  verifyWebhook,
+  type WebhookCall,
+  type WebhookEvent,
+} from '../notify/client/verify-webhook.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
 
 /**
