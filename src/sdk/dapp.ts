@@ -22,6 +22,7 @@ export type {
   SentNotification,
 } from '../notify/client/index.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
+export type { Extras, NotificationAction, Priority } from '../protocol/notification-extras.ts'
 
 /**
  * A dapp's end of the notify server: declares apps, sends, and asks what became of it. Nothing is sent before the first call.

@@ -44,6 +44,12 @@ export {
 export { systemClock } from '../platform/runtime/clock.ts'
 export { silent, unmeasured } from '../platform/telemetry.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
+export {
+  type Extras,
+  inLanguage,
+  type NotificationAction,
+  type Priority,
+} from '../protocol/notification-extras.ts'
 export type { PushClient, PushPreferences, PushTarget, SubscriptionJson } from '../push/client.ts'
 
 /** The parts that do not live under `url` are named one by one. */

@@ -166,6 +166,52 @@ describe('@walletconnect/notify-client, one device', () => {
     expect(device.outside).toEqual([])
   }, 60_000)
 
+  it('receives a notification with extras, and sees of it what it saw of one without', async () => {
+    const app = await system.enrol(newDomain('extras'), ['Alerts'])
+    const owner = newOwner()
+    const account = owner.on(1)
+    await using device = await startDevice([app])
+    await register(device, owner, { account, domain: app.domain })
+    await device.call('subscribe', { account, appDomain: app.domain })
+    const { topic } = await onlySubscription(device, account)
+    const icon = 'https://app.example/i.png'
+    const notification = {
+      type: app.types.Alerts ?? '',
+      title: 'Vote',
+      body: 'Shall we?',
+      icon,
+      url: '/vote',
+    }
+    const texts = { title: 'Abstimmung', body: 'Wollen wir?' }
+    const extras = {
+      ...{ priority: 'urgent', image: 'https://app.example/w.png', tags: ['vote'], locales: { de: texts } },
+      actions: [
+        { id: 'yes', title: 'Yes', answer: true },
+        { id: 'see', title: 'See', url: 'https://app.example/vote' },
+      ],
+    }
+    await app.notify({ notification, accounts: [account] })
+    await app.notify({ notification: { ...notification, ...extras }, accounts: [account] })
+    await app.notify({ notification: { ...notification, silent: true }, accounts: [account] })
+    const messages: Notification[] = []
+    for (const _ of [1, 2, 3]) messages.push((await device.next<MessageEvent>('notify_message')).message)
+    const [plain, ...others] = messages
+    expect(new Set(messages.map(({ id }) => id)).size).toBe(3)
+    for (const other of others) {
+      expect(other).toMatchObject({ ...plain, id: expect.any(String), sent_at: expect.any(Number) })
+    }
+
+    const history = await device.call<History>('history', { topic })
+    const [silent, rich, first] = history.notifications
+    expect(Object.keys(rich ?? {})).toEqual(Object.keys(first ?? {}))
+    for (const one of [silent, rich])
+      expect(one).toMatchObject({ title: 'Vote', body: 'Shall we?', isRead: false })
+    await device.call('markAsRead', { topic, notificationIds: messages.map(({ id }) => id) })
+    const read = await device.call<History>('history', { topic })
+    expect(read.notifications.every(({ isRead }) => isRead)).toBe(true)
+    expect(device.outside).toEqual([])
+  }, 60_000)
+
   it('pages through its history, newest first or unread first, and marks as read', async () => {
     const app = await system.enrol(newDomain('pages'), ['Alerts'])
     const owner = newOwner()

@@ -63,6 +63,14 @@ export const wholeNotification = (now: number, id: string): Complete<Notificatio
   icon: 'https://i.example',
   url: '/ä',
   collapseKey: 'schlüssel 1',
+  extras: {
+    ...{ priority: 'high', image: 'https://i.example/wide', tags: ['ö'], silent: true },
+    actions: [
+      { id: 'see', title: 'See', url: '/see' },
+      { id: 'yes', title: 'Ja', answer: true },
+    ],
+    locales: { 'de-AT': { title: 'Grüß Gott', body: 'ä' } },
+  },
 })
 
 export const wholeWebhook = (now: number): Complete<Webhook> => ({

@@ -1,5 +1,6 @@
 /** Wire shapes of the notify server's HTTP API, as the dapp's side reads them. */
 import * as z from 'zod'
+import { extrasOf } from '../../protocol/notification-extras.ts'
 
 export const failure = z.object({ error: z.string(), field: z.string().optional() })
 export const enrolled = z.object({ authenticationKey: z.string(), subscribeKey: z.string() })
@@ -24,13 +25,18 @@ export const known = z
     notification_id: z.string(),
     app_domain: z.string(),
     status: z.enum(['scheduled', 'queued', 'done', 'cancelled']),
-    notification: z.object({
-      type: z.string(),
-      title: z.string(),
-      body: z.string(),
-      icon: z.string().nullable(),
-      url: z.string().nullable(),
-    }),
+    notification: z
+      .looseObject({
+        type: z.string(),
+        title: z.string(),
+        body: z.string(),
+        icon: z.string().nullable(),
+        url: z.string().nullable(),
+      })
+      .transform(({ type, title, body, icon, url, ...more }) => ({
+        ...{ type, title, body, icon, url },
+        ...extrasOf(more),
+      })),
     created_at: time,
     deliver_at: time,
     deliver_by: time,

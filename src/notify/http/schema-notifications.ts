@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { DELIVERY_STATES } from '../store/receipts.ts'
+import { extrasShape, gathered, shownExtras } from './extras.ts'
 import { accounts, Domain, MAX_ACCOUNTS_PER_CALL, optionalLink, TypeId, text } from './schema.ts'
 
 const notificationId = text(1, 255).nullish()
@@ -34,11 +35,14 @@ const terms = {
 }
 
 /** The type may be named, as its app declares it; the service finds its id. */
-const content = z.object({
-  ...NotificationText,
-  type: text(1, 64).describe('Id of a type that the app declares, or its name'),
-  icon: optionalLink,
-})
+const content = z
+  .object({
+    ...NotificationText,
+    type: text(1, 64).describe('Id of a type that the app declares, or its name'),
+    icon: optionalLink,
+    ...extrasShape,
+  })
+  .transform(gathered)
 
 interface Written {
   notification_id?: string | null | undefined
@@ -172,6 +176,7 @@ export const NotificationAnswer = z
       body: z.string(),
       icon: z.string().nullable(),
       url: z.string().nullable(),
+      ...shownExtras,
     }),
     collapse_key: z.string().nullable(),
     created_at: time.nullable(),

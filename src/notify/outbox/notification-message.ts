@@ -2,6 +2,7 @@
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { didPkh, didWeb } from '../../protocol/did.ts'
 import { rpcRequest } from '../../protocol/jsonrpc.ts'
+import { isQuiet } from '../../protocol/notification-extras.ts'
 import { NOTIFY_METHODS } from '../../protocol/notify-methods.ts'
 import type { App } from '../apps/apps.ts'
 import type { Vault } from '../apps/vault.ts'
@@ -30,7 +31,7 @@ export const createNotificationMessages =
     clock: Pick<Clock, 'now'>
   }): NotificationMessages =>
   (app, notification, { account, key, topic }, { id, createdAt }) => {
-    const { type, title, body, icon, url, deliverBy, domain } = notification
+    const { type, title, body, icon, url, deliverBy, domain, extras } = notification
     // Histories keep the app's own url, so a visit from a history is counted nowhere.
     const link = url && app.record.links ? new URL(`/v1/notification/${id}`, publicUrl).href : url
     const claims = {
@@ -47,6 +48,7 @@ export const createNotificationMessages =
         url: link ?? '',
         // As it was when it was sent; the history says what has been read meanwhile.
         is_read: false,
+        ...extras,
       },
     }
     const jwt = signed(claims, app.authentication, createdAt, MESSAGE.requestTtl)
@@ -57,6 +59,6 @@ export const createNotificationMessages =
       tag: MESSAGE.requestTag,
       // The relay does not deliver it, either, once it is too late.
       ttl: Math.max(1, Math.min(MESSAGE.requestTtl, Math.floor((deliverBy - clock.now()) / 1000))),
-      prompt: true,
+      prompt: extras === undefined || !isQuiet(extras),
     }
   }

@@ -14,6 +14,7 @@ import type { JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
+import type { Extras } from '../../protocol/notification-extras.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { PushCounts, Pushed } from '../store/pushes.ts'
 import { CANCELLED, type DeliveryState, type NotificationName, type Receipt } from '../store/receipts.ts'
@@ -28,7 +29,7 @@ type Counts = Record<DeliveryState, number>
 
 export interface SentNotification extends NotificationName {
   status: 'scheduled' | 'queued' | 'done' | 'cancelled'
-  content: Pick<Notification, 'type' | 'title' | 'body' | 'icon' | 'url'>
+  content: Pick<Notification, 'type' | 'title' | 'body' | 'icon' | 'url'> & Extras
   collapseKey: string | null
   /** Null while it is only scheduled. */
   createdAt: number | null
@@ -82,12 +83,12 @@ const isOver = (status: Progress['status'] | undefined): boolean =>
   status === undefined || status === 'done' || status === 'cancelled' || status === 'expired'
 
 const shownScheduled = ({ message, deliverAt, ...named }: ScheduledNotification): SentNotification => {
-  const { type, title, body, icon, url, collapseKey = null } = message
+  const { type, title, body, icon, url, extras, collapseKey = null } = message
   const { projectId, domain, id } = named
   return {
     ...{ projectId, domain, id },
     status: 'scheduled',
-    content: { type, title, body, icon, url },
+    content: { type, title, body, icon, url, ...extras },
     collapseKey,
     createdAt: null,
     deliverAt,
@@ -125,7 +126,7 @@ const createShown =
     broadcasts: Pick<Broadcasts, 'progress'>
   }) =>
   async (stored: Notification): Promise<SentNotification> => {
-    const { projectId, domain, id, type, title, body, icon, url } = stored
+    const { projectId, domain, id, type, title, body, icon, url, extras } = stored
     const [counts, isCancelled, progress, push] = await Promise.all([
       store.receiptCounts(stored),
       cancellations.has(stored),
@@ -137,7 +138,7 @@ const createShown =
     return {
       ...{ projectId, domain, id },
       status: isCancelled ? 'cancelled' : isUnderWay ? 'queued' : 'done',
-      content: { type, title, body, icon, url },
+      content: { type, title, body, icon, url, ...extras },
       collapseKey: stored.collapseKey ?? null,
       createdAt: stored.createdAt,
       deliverAt: null,

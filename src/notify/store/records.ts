@@ -1,5 +1,7 @@
 /** The records of the notify server's store. Times are unix milliseconds. */
 
+import type { Extras } from '../../protocol/notification-extras.ts'
+
 /** Bytes encrypted at rest with a key derived from BELFRY_SECRET; base64url. */
 export type Sealed = string
 
@@ -238,6 +240,8 @@ export interface Notification {
   expiresAt: number
   /** Of notifications with the same key a subscriber needs the newest only. */
   collapseKey?: string
+  /** What dapps write is sealed: then these are within `body`. */
+  extras?: Extras
 }
 
 /** One subscriber's copy: a few bytes that point at the notification. */

@@ -19,6 +19,7 @@ import type { AccountRecord, NotifyStore, OutboxEntry, Welcome } from '../store/
 import type { Webhooks } from '../webhooks/service.ts'
 import { type CommitAccount, createAccountCommit, type Decision } from './account-commit.ts'
 import { createSubscriptionEndings, type SubscriptionEndings } from './endings.ts'
+import { historyPage } from './history-page.ts'
 import {
   accountChangedEntries,
   endedEntry,
@@ -261,17 +262,7 @@ const createHistory =
     rules.subscriptionOf(request.known.record, request.subscriptionId, now)
     const page = await store.history(request.subscriptionId, { after, limit, unreadFirst, now })
     invariant(page.notifications.length <= limit, 'A page of a history is never longer than its limit')
-    const nfs = page.notifications.map(({ id, sentAt, isRead, notification }) => ({
-      id,
-      sent_at: sentAt,
-      type: notification.type,
-      title: notification.title,
-      body: notification.body,
-      icon: notification.icon,
-      url: notification.url,
-      is_read: isRead,
-    }))
-    return { nfs, mre: page.hasMore, mur: page.hasMoreUnread }
+    return historyPage(page)
   }
 
 export const createNotifyService = (deps: Deps): NotifyService => {

@@ -3,6 +3,7 @@
  * `delivery-records.ts`; projects, apps and webhooks are records as their rows are.
  */
 import * as z from 'zod'
+import { WEBHOOK_EVENTS } from '../../notify/store/records.ts'
 import type {
   AccountRecord,
   Notification,
@@ -11,6 +12,7 @@ import type {
   Subscription,
   Watcher,
 } from '../../notify/store/store.ts'
+import { storedExtras } from '../../protocol/notification-extras.ts'
 
 const text = z.string()
 const time = z.number()
@@ -28,6 +30,7 @@ const writtenNotification = z.object({
   deliverBy: time.exactOptional(),
   expiresAt: time,
   collapseKey: text.exactOptional(),
+  extras: storedExtras.exactOptional(),
 })
 /** Backups from before notifications had an end of their delivery are read, too. */
 export const notification: z.ZodType<Notification> = writtenNotification.transform((written) => ({
@@ -95,7 +98,7 @@ const task: z.ZodType<OutboxTask> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('leave'), topic: text }),
   z.object({
     kind: z.literal('event'),
-    event: z.enum(['subscribed', 'unsubscribed', 'updated', 'delivered', 'read']),
+    event: z.enum(WEBHOOK_EVENTS),
     domain: text,
     subscriptionId: text,
     account: text,

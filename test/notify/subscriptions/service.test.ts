@@ -339,6 +339,19 @@ describe('notifications', () => {
       msg: claimsIn(each.rpc).msg as Record<string, unknown>,
     }))
 
+  it.each([
+    [{ tags: ['plain'] }, true],
+    [{ priority: 'urgent' as const }, true],
+    [{ priority: 'low' as const }, false],
+    [{ silent: true }, false],
+  ])('with %j wake closed devices: %s', async (extras, prompt) => {
+    const device = world.newDevice()
+    const key = await subscribed(device)
+    await publish([device.account], 'One', { extras })
+    await eventually(() => expect(messages(key)).toHaveLength(1))
+    expect(messages(key)[0]).toMatchObject({ prompt, msg: { title: 'One', ...extras } })
+  })
+
   it('arrive signed by the app, with empty icon and url where there are none', async () => {
     const device = world.newDevice()
     const key = await subscribed(device)
