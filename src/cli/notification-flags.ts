@@ -1,5 +1,5 @@
 /** What `notify` and `broadcast` say: the flags of a notification, and the notification that they make. */
-import { PRIORITIES } from '../protocol/notification-extras.ts'
+import { PRIORITIES } from '../protocol/notify/extras.ts'
 import { type Args, type Typed, UsageError } from './command.ts'
 
 const EXTRAS = 'Extras'

@@ -170,6 +170,15 @@ const markRequest = z
     }
   })
 
+/** The answer to an action of a notification (ours). */
+const actionAnswerRequest = z.looseObject({
+  ...fromClientToApp,
+  /** `msg.id` of the notification. */
+  nid: z.string().max(255),
+  /** Id of the action. */
+  aid: z.string().max(64),
+})
+
 const appResponse = z.looseObject({ ...addressed, app: domainDid })
 const viewResponse = z.looseObject({ ...addressed, app: domainDid, sbs })
 
@@ -298,6 +307,22 @@ export const NOTIFY_METHODS = {
     requestAct: 'notify_mark_notifications_as_read',
     responseAct: 'notify_mark_notifications_as_read_response',
     requestClaims: markRequest,
+    responseClaims: appResponse,
+    addressedBy: 'subscription',
+    direction: 'toServer',
+  },
+  /** Ours. It waits as long as a delete: the JWT is the proof of the answer, and none is to be lost. */
+  4018: {
+    method: 'wc_notifyAnswer',
+    requestTag: 4018,
+    requestTtl: LONG_TTL_S,
+    responseTag: 4019,
+    responseTtl: LONG_TTL_S,
+    requestParam: 'auth',
+    resultParam: 'auth',
+    requestAct: 'notify_answer',
+    responseAct: 'notify_answer_response',
+    requestClaims: actionAnswerRequest,
     responseClaims: appResponse,
     addressedBy: 'subscription',
     direction: 'toServer',

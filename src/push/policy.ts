@@ -19,7 +19,7 @@ const RANKS: ReadonlyMap<number, number> = new Map([
 const SILENT_TAGS: ReadonlySet<number> = new Set([
   ...[0, 1000, 1002, 1102, 1104, 1106, 1110, 1112, 1114],
   ...[2004, 2006, 3002],
-  ...[4000, 4004, 4008, 4010, 4012, 4014, 4016, 4050],
+  ...[4000, 4004, 4008, 4010, 4012, 4014, 4016, 4018, 4050],
 ])
 
 /** How strongly a message wakes; 0 when it does not. Answers have odd tags. */

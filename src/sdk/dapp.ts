@@ -21,8 +21,14 @@ export type {
   Sent,
   SentNotification,
 } from '../notify/client/index.ts'
+export {
+  type AnswerProof,
+  type ExpectedAnswer,
+  type VerifiedAnswer,
+  verifyAnswer,
+} from '../notify/client/index.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
-export type { Extras, NotificationAction, Priority } from '../protocol/notification-extras.ts'
+export type { Extras, NotificationAction, Priority } from '../protocol/notify/extras.ts'
 
 /**
  * A dapp's end of the notify server: declares apps, sends, and asks what became of it. Nothing is sent before the first call.

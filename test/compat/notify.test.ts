@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createWallet, fromNotifyServer, systemClock } from '../../src/sdk/wallet.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { type DappApp, type System, startSystem } from '../support/world/system.ts'
@@ -376,6 +377,33 @@ describe('@walletconnect/notify-client, two devices of one account', () => {
     await second.call('delete', { topic })
     expect(await second.call('subscriptions', account)).toEqual([])
     await eventually(async () => expect(await first.call('subscriptions', account)).toEqual([]))
+  }, 60_000)
+
+  it('goes on beside a wallet of this package that answers a notification', async () => {
+    const app = await system.enrol(newDomain('answers'), ['Alerts'])
+    const owner = newOwner()
+    const account = owner.on(1)
+    const domain = newDomain('inbox')
+    await using published = await startDevice([app])
+    await register(published, owner, { account, domain, allApps: true })
+    await using ours = createWallet({
+      ...{ url: system.url, relayUrl: system.relayUrl(relays++), account, domain, allApps: true },
+      sign: async (text) => owner.sign(text),
+      resolveAppKeys: fromNotifyServer({ clock: systemClock, fetch }, system.url),
+    })
+    expect(await published.call('subscribe', { account, appDomain: app.domain })).toBe(true)
+    await ours.watch()
+    const actions = [{ id: 'yes', title: 'Yes', answer: true }]
+    const notification = { type: app.types.Alerts ?? '', title: 'Vote', body: 'Shall we?', actions }
+    await app.notify({ notification, accounts: [account] })
+    const { message } = await published.next<MessageEvent>('notify_message')
+    await ours.answer(app.domain, message.id, 'yes')
+    // It was read by the answer, and the published client hears of that as of any reading.
+    await eventually(async () => {
+      expect(await onlySubscription(published, account)).toMatchObject({ unreadNotificationCount: 0 })
+    })
+    await say(app, 'Alerts', 'And after', [account])
+    expect((await published.next<MessageEvent>('notify_message')).message.title).toBe('And after')
   }, 60_000)
 
   it('of different scope never lose a subscription by what the other one does', async () => {

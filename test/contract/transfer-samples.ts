@@ -364,6 +364,10 @@ export const furnish = async (
   await notify.notePush(tell('n0'), 'eip155:0xa', got)
   await notify.notePush(tell('n0'), 'eip155:0xb', { ...got, state: 'refused', reason: 'TopicDisallowed' })
 
+  const said = { action: 'yes', at: now, jwt: 'a.b.c', cacao: '{"h":"ü"}', subscriptionId: 'one' }
+  await notify.keepAnswer(tell('n0'), 'eip155:0xa', said)
+  await notify.keepAnswer(tell('n0'), 'eip155:0xb', { ...said, action: 'no', at: now + 1 })
+
   const bound = { now, most: 20 }
   const granted = { name: 'xmtp/installation/hex', value: 'c-_', expiresAt: now + DAY }
   for (const [nonce, value] of ['first', 'second', 'gone', 'third'].entries()) {

@@ -15,7 +15,7 @@
 import * as z from 'zod'
 import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../../platform/net/fetch-json.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import type { Extras } from '../../protocol/notification-extras.ts'
+import type { Extras } from '../../protocol/notify/extras.ts'
 import { withoutTrailingSlashes } from '../../protocol/urls.ts'
 import {
   type BroadcastProgress,

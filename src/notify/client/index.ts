@@ -13,6 +13,7 @@ export {
   type Sent,
   type SentNotification,
 } from './dapp.ts'
+export { type AnswerProof, type ExpectedAnswer, type VerifiedAnswer, verifyAnswer } from './verify-answer.ts'
 export type {
   HistoryPage,
   Wallet,

@@ -1,7 +1,7 @@
 /** Extras of notifications as dapps write them: bounds are checked here, each with a sentence that says what it is. */
 import * as z from 'zod'
 import { utf8 } from '../../protocol/bytes.ts'
-import { type Extras, PRIORITIES } from '../../protocol/notification-extras.ts'
+import { type Extras, PRIORITIES } from '../../protocol/notify/extras.ts'
 import { link, text } from './schema.ts'
 
 const MAX_ACTIONS = 3

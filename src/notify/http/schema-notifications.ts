@@ -1,6 +1,7 @@
 /** Wire shapes of notifications: what dapps send, what became of it, broadcasts, and project settings. */
 import * as z from 'zod'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
+import { cacaoSchema } from '../../protocol/cacao.ts'
 import { DELIVERY_STATES } from '../store/receipts.ts'
 import { extrasShape, gathered, shownExtras } from './extras.ts'
 import { accounts, Domain, MAX_ACCOUNTS_PER_CALL, optionalLink, TypeId, text } from './schema.ts'
@@ -185,6 +186,10 @@ export const NotificationAnswer = z
     expires_at: time.nullable(),
     counts: Counts,
     push: z.object({ pushed: z.number(), refused: z.number() }),
+    answers: z
+      .record(z.string(), z.number())
+      .optional()
+      .describe('Accounts by the action that they answered'),
   })
   .meta({ id: 'SentNotification' })
 
@@ -206,6 +211,15 @@ export const ReceiptsAnswer = z.object({
           provider: z.string(),
           at: time,
           reason: z.string().optional(),
+        })
+        .optional(),
+      answer: z
+        .object({
+          action: z.string(),
+          at: time,
+          jwt: z.string().describe('Signed by the identity key of the account'),
+          cacao: cacaoSchema.describe('By which the account lets that key speak for it'),
+          subscription_id: z.string(),
         })
         .optional(),
     }),

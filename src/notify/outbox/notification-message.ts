@@ -2,7 +2,7 @@
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { didPkh, didWeb } from '../../protocol/did.ts'
 import { rpcRequest } from '../../protocol/jsonrpc.ts'
-import { isQuiet } from '../../protocol/notification-extras.ts'
+import { isQuiet } from '../../protocol/notify/extras.ts'
 import { NOTIFY_METHODS } from '../../protocol/notify-methods.ts'
 import type { App } from '../apps/apps.ts'
 import type { Vault } from '../apps/vault.ts'

@@ -4,7 +4,7 @@
  */
 import * as z from 'zod'
 import type { ContentSeal, Place } from '../../platform/runtime/content-seal.ts'
-import { type Extras, storedExtras } from '../../protocol/notification-extras.ts'
+import { type Extras, storedExtras } from '../../protocol/notify/extras.ts'
 
 export interface Texts {
   title: string

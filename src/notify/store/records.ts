@@ -1,6 +1,6 @@
 /** The records of the notify server's store. Times are unix milliseconds. */
 
-import type { Extras } from '../../protocol/notification-extras.ts'
+import type { Extras } from '../../protocol/notify/extras.ts'
 
 /** Bytes encrypted at rest with a key derived from BELFRY_SECRET; base64url. */
 export type Sealed = string
@@ -8,6 +8,7 @@ export type Sealed = string
 /** The events that a project's webhooks can listen to. */
 export const WEBHOOK_EVENTS = [
   ...(['subscribed', 'unsubscribed', 'updated', 'delivered', 'read'] as const),
+  ...(['answered'] as const),
   ...(['pushed', 'refused'] as const),
 ] as const
 export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]

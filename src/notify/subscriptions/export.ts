@@ -49,6 +49,8 @@ export interface ExportedAccount {
     deliverAt: number
     message: object
   }[]
+  /** What it answered to actions of notifications. */
+  answers: { domain: string; notificationId: string; action: string; at: number }[]
   /** Entries that wait to be sent. */
   outbox: { id: string; createdAt: number; expiresAt: number; task: object }[]
 }
@@ -129,6 +131,14 @@ const createExport = ({ store, schedule, clock }: Omit<Deps, 'service'>): Accoun
     }
   }
 
+  const answersOf = async (accountKey: string): Promise<ExportedAccount['answers']> => {
+    const all: ExportedAccount['answers'] = []
+    for await (const { domain, notificationId, answer } of store.accountAnswers(accountKey, clock.now())) {
+      all.push({ domain, notificationId, action: answer.action, at: answer.at })
+    }
+    return all
+  }
+
   return async (accountKey) => {
     const { record } = await store.account(accountKey)
     const subscriptions: ExportedAccount['subscriptions'] = []
@@ -140,6 +150,7 @@ const createExport = ({ store, schedule, clock }: Omit<Deps, 'service'>): Accoun
       subscriptions,
       watchers: record.watchers.map(({ key: _, ...watcher }) => watcher),
       scheduled: await scheduledFor(accountKey),
+      answers: await answersOf(accountKey),
       outbox: (await outboxOf(store, accountKey)).map(({ id, createdAt, expiresAt, task }) => {
         return { id, createdAt, expiresAt, task: shownTask(task, accountKey) }
       }),
@@ -179,6 +190,7 @@ const createErase =
     }
     // Last, because what was under way has written its receipts by now.
     await store.forgetReceipts(accountKey)
+    await store.forgetAnswers(accountKey)
     return {
       subscriptions: record.subscriptions.length,
       watchers: record.watchers.length,

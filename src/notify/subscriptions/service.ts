@@ -18,6 +18,7 @@ import { welcomeEntry } from '../publish/welcome.ts'
 import type { AccountRecord, NotifyStore, OutboxEntry, Welcome } from '../store/store.ts'
 import type { Webhooks } from '../webhooks/service.ts'
 import { type CommitAccount, createAccountCommit, type Decision } from './account-commit.ts'
+import { type AnswerAction, createAnswerAction } from './action-answers.ts'
 import { createSubscriptionEndings, type SubscriptionEndings } from './endings.ts'
 import { historyPage } from './history-page.ts'
 import {
@@ -42,6 +43,7 @@ export interface NotifyService extends SubscriptionEndings {
   update(request: SubscriptionRequest, wish: { scope: string[] }): Promise<void>
   remove(request: SubscriptionRequest): Promise<void>
   markRead(request: SubscriptionRequest, wish: { ids: readonly string[] | 'all' }): Promise<void>
+  answer: AnswerAction
   /** The caller sends the answer: nothing changes, so nothing is committed. */
   history(
     request: SubscriptionRequest,
@@ -275,6 +277,7 @@ export const createNotifyService = (deps: Deps): NotifyService => {
     update: createUpdate({ webhooks, clock, commitAccount, repetition }),
     remove: createRemove({ webhooks, clock, commitAccount, repetition }),
     markRead: createMarkRead({ store, webhooks, clock, repetition }),
+    answer: createAnswerAction({ store, webhooks, clock, repetition }),
     history: createHistory({ store, clock }),
     ...createSubscriptionEndings({ store, webhooks, clock, randomBytes, commitAccount }),
   }

@@ -154,6 +154,19 @@ export interface Wallet extends AsyncDisposable {
    * @throws {ProtocolError} `not_subscribed`, what the server answers, or `unavailable`.
    */
   markRead(domain: string, ids: readonly string[] | 'all'): Promise<void>
+  /**
+   * Answers an action of a notification, signed by the identity key; the notification is read then, on all devices. The
+   * first answer of the account counts: the same one again changes nothing.
+   *
+   * @param domain the app's domain.
+   * @param notificationId id of the notification.
+   * @param actionId id of an action that asks for an answer.
+   * @throws {ProtocolError} `unknown_notification` also for one that has expired, `unknown_action`, `already_answered` when
+   * the account has answered otherwise, `not_subscribed`, what the server answers, or `unavailable`.
+   * @example
+   * await wallet.answer('app.example.com', notification.id, 'yes')
+   */
+  answer(domain: string, notificationId: string, actionId: string): Promise<void>
   /** @returns the live subscriptions that this device knows, without asking the server. */
   subscriptions(): Subscription[]
   /**

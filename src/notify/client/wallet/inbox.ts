@@ -14,7 +14,7 @@ import { openEnvelope, parseEnvelope, sealType0 } from '../../../protocol/envelo
 import { ProtocolError } from '../../../protocol/errors.ts'
 import { parseRpc, type RpcRequest, rpcResult } from '../../../protocol/jsonrpc.ts'
 import { signJwt, verifyJwt } from '../../../protocol/jwt.ts'
-import { type Extras, extrasOf } from '../../../protocol/notification-extras.ts'
+import { type Extras, extrasOf } from '../../../protocol/notify/extras.ts'
 import {
   type HistoryItem,
   type MessageItem,

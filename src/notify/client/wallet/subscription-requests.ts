@@ -31,25 +31,17 @@ interface AppRequestDeps {
   keysUrl: string
 }
 
-/** Requests on the notify topic of a subscription. */
-export const createAppRequests = ({
-  device,
-  requests,
-  register,
-  take,
-  onAnswered,
-  keysUrl,
-}: AppRequestDeps): Pick<Wallet, 'update' | 'delete' | 'history' | 'markRead'> => {
-  const { subscriptions } = device
-
-  const ask = async <S extends z.ZodType, R>(
+/** Asks on the notify topic of the app's subscription. */
+const createTopicAsk =
+  ({ device, requests, register, onAnswered, keysUrl }: Omit<AppRequestDeps, 'take'>) =>
+  async <S extends z.ZodType, R>(
     row: Row<S>,
     app: string,
     claims: Record<string, unknown>,
     apply: (claims: z.output<S>) => R | Promise<R>,
   ): Promise<R> => {
     await register()
-    const { topic, item } = subscriptions.of(app)
+    const { topic, item } = device.subscriptions.of(app)
     const key = fromHex(item.symKey)
     const expected = device.expectAnswer(topic, key)
     try {
@@ -70,6 +62,14 @@ export const createAppRequests = ({
       onAnswered(topic)
     }
   }
+
+/** Requests on the notify topic of a subscription. */
+export const createAppRequests = (
+  deps: AppRequestDeps,
+): Pick<Wallet, 'update' | 'delete' | 'history' | 'markRead' | 'answer'> => {
+  const { device, take } = deps
+  const { subscriptions } = device
+  const ask = createTopicAsk(deps)
 
   return {
     update: (app, scope) =>
@@ -99,6 +99,9 @@ export const createAppRequests = ({
           await device.save()
         },
       ),
+
+    answer: (app, notificationId, actionId) =>
+      ask(NOTIFY_METHODS[4018], app, { nid: notificationId, aid: actionId }, () => {}),
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { extrasOf, inLanguage } from '../../src/protocol/notification-extras.ts'
+import { extrasOf, inLanguage } from '../../../src/protocol/notify/extras.ts'
 
 const plain = { id: 'one', title: 'Hello', body: 'World', icon: '', url: '' }
 
