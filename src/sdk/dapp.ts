@@ -21,12 +21,6 @@ export type {
   Sent,
   SentNotification,
 } from '../notify/client/index.ts'
-export {
-  type AnswerProof,
-  type ExpectedAnswer,
-  type VerifiedAnswer,
-  verifyAnswer,
-} from '../notify/client/index.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
 export type { Extras, NotificationAction, Priority } from '../protocol/notify/extras.ts'
 

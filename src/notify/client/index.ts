@@ -13,7 +13,6 @@ export {
   type Sent,
   type SentNotification,
 } from './dapp.ts'
-export { type AnswerProof, type ExpectedAnswer, type VerifiedAnswer, verifyAnswer } from './verify-answer.ts'
 export type {
   HistoryPage,
   Wallet,

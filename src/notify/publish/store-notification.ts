@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { DAY_MS } from '../../platform/units.ts'
-import { storedExtras } from '../../protocol/notify/extras.ts'
+import { storedExtras } from '../../protocol/notify/stored-extras.ts'
 import type { Apps } from '../apps/apps.ts'
 import { NOTIFICATION_TTL_MS } from '../lifetimes.ts'
 import type { AppRecord, Notification, NotifyStore } from '../store/store.ts'

@@ -4,7 +4,8 @@
  */
 import * as z from 'zod'
 import type { ContentSeal, Place } from '../../platform/runtime/content-seal.ts'
-import { type Extras, storedExtras } from '../../protocol/notify/extras.ts'
+import type { Extras } from '../../protocol/notify/extras.ts'
+import { storedExtras } from '../../protocol/notify/stored-extras.ts'
 
 export interface Texts {
   title: string

@@ -29,7 +29,8 @@ const action = z.union([
   z.object({ id: z.string(), title: z.string(), url: z.string() }),
   z.object({ id: z.string(), title: z.string(), answer: z.literal(true) }),
 ])
-const members = {
+/** Their shapes. How many and how long they may be is checked where dapps send them. */
+export const extrasMembers = {
   priority: z.enum(PRIORITIES),
   image: z.string(),
   actions: z.array(action),
@@ -37,29 +38,22 @@ const members = {
   locales: z.record(z.string(), z.object({ title: z.string(), body: z.string() })),
   silent: z.boolean(),
 }
-type Members = typeof members
-const NAMES: readonly (keyof Members)[] = ['priority', 'image', 'actions', 'tags', 'locales', 'silent']
-
-/** As stores keep them. */
-export const storedExtras: z.ZodType<Extras> = z.object({
-  priority: members.priority.exactOptional(),
-  image: members.image.exactOptional(),
-  actions: members.actions.exactOptional(),
-  tags: members.tags.exactOptional(),
-  locales: members.locales.exactOptional(),
-  silent: members.silent.exactOptional(),
-})
 
 /** Out of a message or a history. What is not as it should be is left out: the notification counts all the same. */
 export const extrasOf = (item: Record<string, unknown>): Extras => {
-  const found: Record<string, unknown> = {}
-  const given = NAMES.filter((name) => item[name] !== undefined && item[name] !== null)
-  if (given.length === 0) return {}
-  for (const name of given) {
-    const { data } = members[name].safeParse(item[name])
-    if (data !== undefined) found[name] = data
+  const priority = extrasMembers.priority.safeParse(item.priority).data
+  const image = extrasMembers.image.safeParse(item.image).data
+  const actions = extrasMembers.actions.safeParse(item.actions).data
+  const tags = extrasMembers.tags.safeParse(item.tags).data
+  const locales = extrasMembers.locales.safeParse(item.locales).data
+  return {
+    ...(priority && { priority }),
+    ...(image && { image }),
+    ...(actions && { actions }),
+    ...(tags && { tags }),
+    ...(locales && { locales }),
+    ...(item.silent === true && { silent: true }),
   }
-  return storedExtras.parse(found)
 }
 
 /** Whether somebody who sleeps should hear of it, as far as its sender says. */

@@ -12,7 +12,7 @@ import type {
   Subscription,
   Watcher,
 } from '../../notify/store/store.ts'
-import { storedExtras } from '../../protocol/notify/extras.ts'
+import { storedExtras } from '../../protocol/notify/stored-extras.ts'
 
 const text = z.string()
 const time = z.number()

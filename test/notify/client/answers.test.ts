@@ -1,6 +1,6 @@
 /** A dapp asks, wallets answer, and the dapp verifies by itself what it is told. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type AnswerProof, verifyAnswer } from '../../../src/sdk/dapp.ts'
+import { type AnswerProof, verifyAnswer } from '../../../src/sdk/answers.ts'
 import { eventually } from '../../support/eventually.ts'
 import { startReceiver } from '../../support/webhook-receiver.ts'
 import { type ClientWorld, startClientWorld } from '../../support/world/wallets.ts'
