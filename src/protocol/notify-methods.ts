@@ -7,6 +7,7 @@
 import * as z from 'zod'
 import { accountFromDidPkh, domainFromDidWeb, ed25519FromDid } from './did.ts'
 import { ProtocolError } from './errors.ts'
+import { preferences } from './notify/preferences.ts'
 
 // ── parts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -72,6 +73,8 @@ export const subscriptionItem = z.looseObject({
   /** Unix seconds. */
   expiry: z.number(),
   unreadNotificationCount: z.number().int().nonnegative().default(0),
+  /** Ours; only where the account has some. */
+  preferences: preferences.optional(),
 })
 export type SubscriptionItem = z.output<typeof subscriptionItem>
 
@@ -135,7 +138,8 @@ const watchRequest = z.looseObject({
   /** null: all apps. */
   app: domainDid.nullish().transform((app) => app ?? null),
 })
-const subscribeRequest = z.looseObject({ ...fromClientToApp, scp })
+/** `prf` is ours. Absent: the preferences stay as they are; null: there are none any more. */
+const subscribeRequest = z.looseObject({ ...fromClientToApp, scp, prf: preferences.nullish() })
 const appRequest = z.looseObject(fromClientToApp)
 const historyRequest = z.looseObject({
   ...fromClientToApp,

@@ -51,6 +51,7 @@ export {
   type NotificationAction,
   type Priority,
 } from '../protocol/notify/extras.ts'
+export type { Preferences } from '../protocol/notify/preferences.ts'
 export type { PushClient, PushPreferences, PushTarget, SubscriptionJson } from '../push/client.ts'
 
 /** The parts that do not live under `url` are named one by one. */

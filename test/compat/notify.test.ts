@@ -379,7 +379,7 @@ describe('@walletconnect/notify-client, two devices of one account', () => {
     await eventually(async () => expect(await first.call('subscriptions', account)).toEqual([]))
   }, 60_000)
 
-  it('goes on beside a wallet of this package that answers a notification', async () => {
+  it('goes on beside a wallet of this package that answers a notification and has quiet hours', async () => {
     const app = await system.enrol(newDomain('answers'), ['Alerts'])
     const owner = newOwner()
     const account = owner.on(1)
@@ -402,6 +402,15 @@ describe('@walletconnect/notify-client, two devices of one account', () => {
     await eventually(async () => {
       expect(await onlySubscription(published, account)).toMatchObject({ unreadNotificationCount: 0 })
     })
+    // Its update says nothing of preferences, and takes none away.
+    const quiet = { from: '22:00', to: '07:00', timeZone: 'Europe/Vienna' }
+    await ours.update(app.domain, Object.values(app.types), { quiet })
+    const { topic } = await onlySubscription(published, account)
+    expect(await published.call('update', { topic, scope: [] })).toBe(true)
+    await eventually(() =>
+      expect(ours.subscriptions()).toMatchObject([{ scope: [], preferences: { quiet } }]),
+    )
+    expect(await published.call('update', { topic, scope: Object.values(app.types) })).toBe(true)
     await say(app, 'Alerts', 'And after', [account])
     expect((await published.next<MessageEvent>('notify_message')).message.title).toBe('And after')
   }, 60_000)

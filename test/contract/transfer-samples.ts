@@ -29,6 +29,7 @@ import {
   wholeJob,
   wholeNotification,
   wholeProject,
+  wholeSubscription,
   wholeTasks,
   wholeWatcher,
   wholeWebhook,
@@ -129,10 +130,7 @@ export const furnish = async (
     notify,
     address,
     record(
-      [
-        sub('one', { account: `eip155:1:0x${'aB'.repeat(20)}` }),
-        sub('two', { domain: 'b.example', scope: [] }),
-      ],
+      [sub('one', { account: `eip155:1:0x${'aB'.repeat(20)}` }), wholeSubscription(now, 'two')],
       [moved, wholeWatcher(now)],
     ),
     { requestId: { id: hex('request'), expiresAt: now + HOUR } },

@@ -1,12 +1,14 @@
 /** Verifies a decrypted request and has the service carry it out. Throws a `ProtocolError` for every fault of the client. */
 import * as z from 'zod'
 import type { Clock } from '../../platform/runtime/clock.ts'
+import { isTimeZone } from '../../platform/runtime/quiet-hours.ts'
 import type { Cacao } from '../../protocol/cacao.ts'
 import { type Account, accountKey } from '../../protocol/caip.ts'
 import { accountFromDidPkh, domainFromDidWeb } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { parseRpc } from '../../protocol/jsonrpc.ts'
 import { signedPartOf, verifyJwt } from '../../protocol/jwt.ts'
+import type { Preferences } from '../../protocol/notify/preferences.ts'
 import {
   NOTIFY_METHODS,
   type NotifyRow,
@@ -190,7 +192,8 @@ const createAppDispatch = (deps: DispatchDeps): ((request: SignedRequest) => Pro
       const { verified } = await verify(request, app, claims)
       await requestLimits.ofSubscriber(requestKey, verified.account)
       const scope = scopeOf(claims.scp, app)
-      return service.subscribe(verified, { domain, scope, welcome: app.record.welcome })
+      const { welcome } = app.record
+      return service.subscribe(verified, { domain, scope, welcome, preferences: preferencesOf(claims.prf) })
     }
     if (!subject) throw new Error(`Tag ${row.requestTag} has no subscription`)
     const { subscription, known } = subject
@@ -198,7 +201,8 @@ const createAppDispatch = (deps: DispatchDeps): ((request: SignedRequest) => Pro
     if (row.requestTag === 4008) {
       const claims = checked(row.requestClaims, signed)
       const { verified } = await verify(request, app, claims)
-      return service.update({ ...verified, ...about }, { scope: scopeOf(claims.scp, app) })
+      const wish = { scope: scopeOf(claims.scp, app), preferences: preferencesOf(claims.prf) }
+      return service.update({ ...verified, ...about }, wish)
     }
     if (row.requestTag === 4004) {
       const { verified } = await verify(request, app, checked(row.requestClaims, signed))
@@ -233,6 +237,12 @@ const tokenOf = (params: unknown, name: string): string => {
 /** Type ids that the app declares; nobody can subscribe to others. */
 const scopeOf = (scp: string, app: App): string[] =>
   parseScope(scp).filter((wanted) => app.record.types.some(({ id }) => id === wanted))
+
+/** Throws `bad_params` for a time zone that this server does not know: it could not tell when it is night there. */
+const preferencesOf = (wanted: Preferences | null | undefined): Preferences | null | undefined => {
+  if (wanted?.quiet === undefined || isTimeZone(wanted.quiet.timeZone)) return wanted
+  throw new ProtocolError('bad_params', 'prf.quiet.timeZone: it is no time zone')
+}
 
 /** Until when the request could come again and be valid, unix ms. */
 const expiryOf = (row: NotifyRow, { exp }: Claims, now: number): number =>

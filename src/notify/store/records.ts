@@ -1,6 +1,7 @@
 /** The records of the notify server's store. Times are unix milliseconds. */
 
 import type { Extras } from '../../protocol/notify/extras.ts'
+import type { Preferences } from '../../protocol/notify/preferences.ts'
 
 /** Bytes encrypted at rest with a key derived from BELFRY_SECRET; base64url. */
 export type Sealed = string
@@ -94,6 +95,8 @@ export interface Subscription {
   expiresAt: number
   /** CAIP-10 exactly as the client last wrote it; how the account is named towards dapps. */
   account: string
+  /** What the account wants beside the types; absent when it wants nothing else. */
+  preferences?: Preferences
 }
 
 export interface Watcher {

@@ -6,6 +6,7 @@
  * dapps published stays until its retention ends, because it is one text for all accounts that got it.
  */
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
+import type { Preferences } from '../../protocol/notify/preferences.ts'
 import { pagesOf } from '../pages.ts'
 import type { Schedule } from '../publish/schedule.ts'
 import type { DeliveredNotification, NotifyStore, OutboxEntry, OutboxTask } from '../store/store.ts'
@@ -31,6 +32,7 @@ export interface ExportedAccount {
     topic: string
     createdAt: number
     expiresAt: number
+    preferences?: Preferences
     /** Newest first. */
     notifications: DeliveredNotification[]
   }[]
@@ -142,9 +144,9 @@ const createExport = ({ store, schedule, clock }: Omit<Deps, 'service'>): Accoun
   return async (accountKey) => {
     const { record } = await store.account(accountKey)
     const subscriptions: ExportedAccount['subscriptions'] = []
-    for (const { id, domain, account, scope, topic, createdAt, expiresAt } of record.subscriptions) {
+    for (const { id, key: _, scope: types, ...subscription } of record.subscriptions) {
       const notifications = await historyOf(id)
-      subscriptions.push({ domain, account, types: scope, topic, createdAt, expiresAt, notifications })
+      subscriptions.push({ ...subscription, types, notifications })
     }
     return {
       subscriptions,

@@ -38,9 +38,9 @@ export interface NotifyService extends SubscriptionEndings {
   /** `scope`: only ids that the app declares. `welcome`: what a new subscriber gets. */
   subscribe(
     request: VerifiedRequest,
-    wish: { domain: string; scope: string[]; welcome?: Welcome | null | undefined },
+    wish: rules.PreferencesWish & { domain: string; scope: string[]; welcome?: Welcome | null | undefined },
   ): Promise<void>
-  update(request: SubscriptionRequest, wish: { scope: string[] }): Promise<void>
+  update(request: SubscriptionRequest, wish: rules.PreferencesWish & { scope: string[] }): Promise<void>
   remove(request: SubscriptionRequest): Promise<void>
   markRead(request: SubscriptionRequest, wish: { ids: readonly string[] | 'all' }): Promise<void>
   answer: AnswerAction
@@ -126,7 +126,7 @@ const createWatch =
 const decideSubscribe = (
   before: AccountRecord,
   request: VerifiedRequest,
-  wish: {
+  wish: rules.PreferencesWish & {
     domain: string
     scope: string[]
     welcome?: Welcome | null | undefined
@@ -135,11 +135,13 @@ const decideSubscribe = (
     now: number
   },
 ): Decision => {
-  const { domain, scope, welcome, fresh, isHeard, now } = wish
+  const { domain, scope, welcome, fresh, isHeard, now, preferences } = wish
   const key = accountKey(request.account)
   const account = request.account.text
   const { identityKey, requestId } = request
-  const { record, subscription, expired } = rules.subscribe(before, { domain, scope, account, fresh, now })
+  const { record, subscription, expired } = rules.subscribe(before, {
+    ...{ domain, scope, preferences, account, fresh, now },
+  })
   const answered = responseEntry(request, domain, now, {
     // The requester made this topic for the answer, so it receives all that it may see.
     view: { accountKey: key, account, domain: rules.answerScope(record, { identityKey, domain, now }) },
@@ -169,7 +171,7 @@ const createSubscribe =
     commitAccount,
     clock,
   }: Omit<Change, 'repetition'> & Pick<Deps, 'vault' | 'randomBytes'>): NotifyService['subscribe'] =>
-  async (request, { domain, scope, welcome }) => {
+  async (request, { domain, scope, preferences, welcome }) => {
     const isHeard = {
       subscribed: await webhooks.wants(domain, 'subscribed'),
       updated: await webhooks.wants(domain, 'updated'),
@@ -180,20 +182,22 @@ const createSubscribe =
     const decide = (before: AccountRecord, isRepeated: boolean) => {
       const now = clock.now()
       if (isRepeated && rules.isSubscribed(before, { domain, scope, now })) throw usedBefore()
-      return decideSubscribe(before, request, { domain, scope, welcome, fresh, isHeard, now })
+      return decideSubscribe(before, request, {
+        ...{ domain, scope, preferences, welcome, fresh, isHeard, now },
+      })
     }
     await commitAccount(accountKey(request.account), request, decide, { mayRepeat: true })
   }
 
 const createUpdate =
   ({ webhooks, commitAccount, repetition, clock }: Change): NotifyService['update'] =>
-  async (request, { scope }) => {
+  async (request, { scope, preferences }) => {
     const { domain, subscriptionId, account, known } = request
     const isHeard = await webhooks.wants(domain, 'updated')
     const decide = (before: AccountRecord, isRepeated: boolean) => {
       const now = clock.now()
       if (isRepeated && rules.isSubscribed(before, { domain, scope, now })) throw usedBefore()
-      const record = rules.update(before, { subscriptionId, scope, account: account.text, now })
+      const record = rules.update(before, { subscriptionId, scope, preferences, account: account.text, now })
       const updated = rules.subscriptionOf(record, subscriptionId, now)
       const events = isHeard
         ? [eventEntry(request.requestId.id, 'updated', updated, { detail: { scope }, now })]

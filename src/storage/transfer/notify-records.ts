@@ -12,6 +12,7 @@ import type {
   Subscription,
   Watcher,
 } from '../../notify/store/store.ts'
+import { preferences } from '../../protocol/notify/preferences.ts'
 import { storedExtras } from '../../protocol/notify/stored-extras.ts'
 
 const text = z.string()
@@ -47,6 +48,7 @@ const subscription: z.ZodType<Subscription> = z.object({
   createdAt: time,
   expiresAt: time,
   account: text,
+  preferences: preferences.exactOptional(),
 })
 
 export const watcher: z.ZodType<Watcher> = z.object({

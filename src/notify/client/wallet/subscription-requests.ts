@@ -4,6 +4,7 @@ import { fromHex } from '../../../protocol/bytes.ts'
 import { didWeb } from '../../../protocol/did.ts'
 import { sealType0, sealType1 } from '../../../protocol/envelope.ts'
 import { deriveSymKey, generateAgreementKey } from '../../../protocol/keys.ts'
+import type { Preferences } from '../../../protocol/notify/preferences.ts'
 import { NOTIFY_METHODS, type SubscriptionItem } from '../../../protocol/notify-methods.ts'
 import { topicOf } from '../../../protocol/topic.ts'
 import type { RelayClient } from '../../../relay/client/index.ts'
@@ -30,6 +31,10 @@ interface AppRequestDeps {
   onAnswered: (topic: string) => void
   keysUrl: string
 }
+
+/** The claim that says so; without it they stay as they are. */
+const wish = (preferences: Preferences | null | undefined) =>
+  preferences === undefined ? {} : { prf: preferences }
 
 /** Asks on the notify topic of the app's subscription. */
 const createTopicAsk =
@@ -72,8 +77,8 @@ export const createAppRequests = (
   const ask = createTopicAsk(deps)
 
   return {
-    update: (app, scope) =>
-      ask(NOTIFY_METHODS[4008], app, { scp: scope.join(' ') }, async ({ sbs, iat }) => {
+    update: (app, scope, preferences) =>
+      ask(NOTIFY_METHODS[4008], app, { scp: scope.join(' '), ...wish(preferences) }, async ({ sbs, iat }) => {
         await take(sbs, { complete: app, iat })
         return subscriptions.shownOf(app)
       }),
@@ -127,7 +132,7 @@ export const createSubscribe = (
     return found
   }
 
-  return async (app, scope) => {
+  return async (app, scope, preferences) => {
     await register()
     const [to, wanted] = await Promise.all([keysOf(app), scope ?? typesOf(app)])
     const pair = generateAgreementKey()
@@ -141,7 +146,7 @@ export const createSubscribe = (
         seal: (plaintext) => sealType1({ key, senderPublicKey: pair.publicKey, plaintext }),
         responseTopic,
         of: to.authentication,
-        claims: { ksu: keysUrl, app: didWeb(app), scp: wanted.join(' ') },
+        claims: { ksu: keysUrl, app: didWeb(app), scp: wanted.join(' '), ...wish(preferences) },
         async apply({ sbs, iat }) {
           await take(sbs, { complete: app, iat })
           return device.subscriptions.shownOf(app)
