@@ -34,6 +34,8 @@ const CODES = {
     rpc: -1,
     sentence: 'There is no such notification in this subscription',
   },
+  unknown_action: { http: 404, rpc: -1, sentence: 'The notification asks for no such answer' },
+  already_answered: { http: 409, rpc: -1, sentence: 'The account has answered otherwise' },
   too_many_watchers: { http: 409, rpc: -1, sentence: 'Too many watchers for this account and app' },
   too_many_installations: { http: 409, rpc: 409, sentence: 'Too many installations for this account' },
   conflict: { http: 409, rpc: -1, sentence: 'This is already taken' },

@@ -7,6 +7,7 @@
 import * as z from 'zod'
 import { accountFromDidPkh, domainFromDidWeb, ed25519FromDid } from './did.ts'
 import { ProtocolError } from './errors.ts'
+import { preferences } from './notify/preferences.ts'
 
 // ── parts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -72,6 +73,8 @@ export const subscriptionItem = z.looseObject({
   /** Unix seconds. */
   expiry: z.number(),
   unreadNotificationCount: z.number().int().nonnegative().default(0),
+  /** Ours; only where the account has some. */
+  preferences: preferences.optional(),
 })
 export type SubscriptionItem = z.output<typeof subscriptionItem>
 
@@ -135,7 +138,8 @@ const watchRequest = z.looseObject({
   /** null: all apps. */
   app: domainDid.nullish().transform((app) => app ?? null),
 })
-const subscribeRequest = z.looseObject({ ...fromClientToApp, scp })
+/** `prf` is ours. Absent: the preferences stay as they are; null: there are none any more. */
+const subscribeRequest = z.looseObject({ ...fromClientToApp, scp, prf: preferences.nullish() })
 const appRequest = z.looseObject(fromClientToApp)
 const historyRequest = z.looseObject({
   ...fromClientToApp,
@@ -169,6 +173,15 @@ const markRequest = z
       context.addIssue({ code: 'custom', path: ['ids'], message: '1 to 1000 ids, or all' })
     }
   })
+
+/** The answer to an action of a notification (ours). */
+const actionAnswerRequest = z.looseObject({
+  ...fromClientToApp,
+  /** `msg.id` of the notification. */
+  nid: z.string().max(255),
+  /** Id of the action. */
+  aid: z.string().max(64),
+})
 
 const appResponse = z.looseObject({ ...addressed, app: domainDid })
 const viewResponse = z.looseObject({ ...addressed, app: domainDid, sbs })
@@ -298,6 +311,22 @@ export const NOTIFY_METHODS = {
     requestAct: 'notify_mark_notifications_as_read',
     responseAct: 'notify_mark_notifications_as_read_response',
     requestClaims: markRequest,
+    responseClaims: appResponse,
+    addressedBy: 'subscription',
+    direction: 'toServer',
+  },
+  /** Ours. It waits as long as a delete: the JWT is the proof of the answer, and none is to be lost. */
+  4018: {
+    method: 'wc_notifyAnswer',
+    requestTag: 4018,
+    requestTtl: LONG_TTL_S,
+    responseTag: 4019,
+    responseTtl: LONG_TTL_S,
+    requestParam: 'auth',
+    resultParam: 'auth',
+    requestAct: 'notify_answer',
+    responseAct: 'notify_answer_response',
+    requestClaims: actionAnswerRequest,
     responseClaims: appResponse,
     addressedBy: 'subscription',
     direction: 'toServer',

@@ -9,7 +9,7 @@
  *
  * Never: `prompt: false`, whatever the tag; answers and what keeps devices in step (`SILENT_TAGS`), whatever the prompt.
  */
-import type { Device, QuietHours } from './store.ts'
+import type { Device } from './store.ts'
 
 const RANKS: ReadonlyMap<number, number> = new Map([
   ...[1100, 1108, 1116, 3000].map((tag) => [tag, 3] as const),
@@ -19,7 +19,7 @@ const RANKS: ReadonlyMap<number, number> = new Map([
 const SILENT_TAGS: ReadonlySet<number> = new Set([
   ...[0, 1000, 1002, 1102, 1104, 1106, 1110, 1112, 1114],
   ...[2004, 2006, 3002],
-  ...[4000, 4004, 4008, 4010, 4012, 4014, 4016, 4050],
+  ...[4000, 4004, 4008, 4010, 4012, 4014, 4016, 4018, 4050],
 ])
 
 /** How strongly a message wakes; 0 when it does not. Answers have odd tags. */
@@ -32,40 +32,3 @@ export const rankOf = (tag: number, prompt: boolean | undefined): number => {
 export const mayWake = (tag: number): boolean => rankOf(tag, undefined) > 0
 
 export const isWanted = ({ tags }: Pick<Device, 'tags'>, tag: number): boolean => tags?.includes(tag) ?? true
-
-const MINUTE_MS = 60_000
-const DAY_MINUTES = 1_440
-
-/** Minutes since midnight in the time zone. */
-const minuteOf = (now: number, timeZone: string): number => {
-  const parts = new Intl.DateTimeFormat('en-GB', {
-    timeZone,
-    hour: '2-digit',
-    minute: '2-digit',
-    hourCycle: 'h23',
-  }).formatToParts(now)
-  const at = (type: string) => Number(parts.find((part) => part.type === type)?.value ?? 0)
-  return at('hour') * 60 + at('minute')
-}
-
-/**
- * When the quiet hours that it is in end, unix ms; undefined outside of them. A change of the clocks meanwhile makes it an hour
- * early or late: then it is looked at again.
- */
-export const quietUntil = ({ from, to, timeZone }: QuietHours, now: number): number | undefined => {
-  const minute = minuteOf(now, timeZone)
-  const isQuiet = from <= to ? minute >= from && minute < to : minute >= from || minute < to
-  if (!isQuiet) return undefined
-  const left = (to - minute + DAY_MINUTES) % DAY_MINUTES
-  return Math.floor(now / MINUTE_MS) * MINUTE_MS + left * MINUTE_MS
-}
-
-/** Whether `Intl` knows the time zone. */
-export const isTimeZone = (timeZone: string): boolean => {
-  try {
-    new Intl.DateTimeFormat('en-GB', { timeZone })
-    return true
-  } catch {
-    return false
-  }
-}

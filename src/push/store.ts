@@ -8,6 +8,8 @@
  * Every promise resolves only when the effect is durable. Times are unix ms and come from the caller.
  */
 
+import type { QuietHours } from '../platform/runtime/quiet-hours.ts'
+
 /** Ways to a device. Each has a queue of its own in every project, so that one that is down delays only its own. */
 export const PROVIDER_NAMES = ['apns', 'fcm', 'webpush', 'unifiedpush', 'noop'] as const
 export type ProviderName = (typeof PROVIDER_NAMES)[number]
@@ -22,13 +24,6 @@ export type Address =
   | { provider: 'webpush' | 'unifiedpush'; endpoint: string; p256dh: string; auth: string }
   /** Of the published server's tests: everything is accepted and goes nowhere. */
   | { provider: 'noop'; token: string }
-
-/** Local times in a time zone, minutes from midnight. The span may go over midnight. */
-export interface QuietHours {
-  from: number
-  to: number
-  timeZone: string
-}
 
 export interface Device {
   /** Among those of its client. */

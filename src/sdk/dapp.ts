@@ -28,6 +28,7 @@ export {
   type WebhookEvent,
 } from '../notify/client/verify-webhook.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
+export type { Extras, NotificationAction, Priority } from '../protocol/notify/extras.ts'
 
 /**
  * A dapp's end of the notify server: declares apps, sends, and asks what became of it. Nothing is sent before the first call.

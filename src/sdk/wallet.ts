@@ -20,6 +20,7 @@ import {
 import { systemClock } from '../platform/runtime/clock.ts'
 import { silent, unmeasured } from '../platform/telemetry.ts'
 import { fromHex } from '../protocol/bytes.ts'
+import { ProtocolError } from '../protocol/errors.ts'
 import { signingKeyFrom } from '../protocol/keys.ts'
 import { topicOf } from '../protocol/topic.ts'
 import { createPushClient, type PushClient } from '../push/client.ts'
@@ -44,6 +45,13 @@ export {
 export { systemClock } from '../platform/runtime/clock.ts'
 export { silent, unmeasured } from '../platform/telemetry.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
+export {
+  type Extras,
+  inLanguage,
+  type NotificationAction,
+  type Priority,
+} from '../protocol/notify/extras.ts'
+export type { Preferences } from '../protocol/notify/preferences.ts'
 export type { PushClient, PushPreferences, PushTarget, SubscriptionJson } from '../push/client.ts'
 
 /** The parts that do not live under `url` are named one by one. */
@@ -111,6 +119,12 @@ export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletD
   return Object.assign(wallet, { push: { ...push, sync: () => syncWorker(wallet, relay) } })
 }
 
+/** An answer that was refused would be refused again: it is over, as if it had been given. */
+const unlessRefused = (error: unknown): void => {
+  const isFinal = error instanceof ProtocolError && error.http >= 400 && error.http < 429
+  if (!isFinal) throw error
+}
+
 const syncWorker = async (wallet: Wallet, relay: { url: string; projectId?: string }): Promise<void> => {
   const { clientSeed, subscriptions } = wallet.export()
   const topics = subscriptions.map(
@@ -119,8 +133,9 @@ const syncWorker = async (wallet: Wallet, relay: { url: string; projectId?: stri
     }),
   )
   await keepForWorker(topics, { ...relay, clientSeed })
-  for (const { id, domain } of await readMarks()) {
-    await wallet.markRead(domain, [id])
+  for (const { id, domain, action } of await readMarks()) {
+    if (action === undefined) await wallet.markRead(domain, [id])
+    else await wallet.answer(domain, id, action).catch(unlessRefused)
     await forgetRead(id)
   }
 }

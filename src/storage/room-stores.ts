@@ -6,6 +6,7 @@ import { CONTACTS_TABLES, createContactsStore } from '../contacts/store.ts'
 import { createKeysStore, KEYS_TABLES } from '../keys/store-rows.ts'
 import { MQ_TABLES } from '../mq/store-rows.ts'
 import { createMqStore } from '../mq/store-verbs.ts'
+import { ACTION_ANSWER_TABLES, createActionAnswerStore } from '../notify/store/action-answers.ts'
 import { APP_TABLES, createAppStore } from '../notify/store/app-rows.ts'
 import { CLICK_TABLES, createClickStore } from '../notify/store/click-rows.ts'
 import { createProjectStore, PROJECT_TABLES } from '../notify/store/project-rows.ts'
@@ -25,7 +26,7 @@ import { createLeases } from './leases.ts'
 const TYPED_TABLES = [
   ...[MESSAGE_TABLES, REGISTRATION_TABLES, CONTACTS_TABLES, JOB_TABLES, KEYS_TABLES, MQ_TABLES],
   ...[OPERATOR_TABLES, APP_TABLES, CLICK_TABLES, PROJECT_TABLES, { SERVER_KEYS, WEBHOOKS }, WATCH_TABLES],
-  ...[PUSH_TABLES, PUSHED_TABLES],
+  ...[PUSH_TABLES, PUSHED_TABLES, ACTION_ANSWER_TABLES],
 ]
 /** All that lasts. */
 export const ROOM_TABLES: readonly Table[] = TYPED_TABLES.flatMap((tables) =>
@@ -52,5 +53,6 @@ export const createNotifyRows = (kv: Kv) => ({
   ...createWebhookStore(kv),
   ...createClickStore(kv),
   ...createPushedStore(kv),
+  ...createActionAnswerStore(kv),
 })
 export type NotifyRows = ReturnType<typeof createNotifyRows>

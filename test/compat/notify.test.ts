@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createWallet, fromNotifyServer, systemClock } from '../../src/sdk/wallet.ts'
 import { eventually } from '../support/eventually.ts'
 import { newOwner, type Owner } from '../support/owner.ts'
 import { type DappApp, type System, startSystem } from '../support/world/system.ts'
@@ -163,6 +164,52 @@ describe('@walletconnect/notify-client, one device', () => {
     const again = await onlySubscription(device, account)
     expect(again.topic).not.toBe(topic)
     expect(again.symKey).not.toBe(subscription.symKey)
+    expect(device.outside).toEqual([])
+  }, 60_000)
+
+  it('receives a notification with extras, and sees of it what it saw of one without', async () => {
+    const app = await system.enrol(newDomain('extras'), ['Alerts'])
+    const owner = newOwner()
+    const account = owner.on(1)
+    await using device = await startDevice([app])
+    await register(device, owner, { account, domain: app.domain })
+    await device.call('subscribe', { account, appDomain: app.domain })
+    const { topic } = await onlySubscription(device, account)
+    const icon = 'https://app.example/i.png'
+    const notification = {
+      type: app.types.Alerts ?? '',
+      title: 'Vote',
+      body: 'Shall we?',
+      icon,
+      url: '/vote',
+    }
+    const texts = { title: 'Abstimmung', body: 'Wollen wir?' }
+    const extras = {
+      ...{ priority: 'urgent', image: 'https://app.example/w.png', tags: ['vote'], locales: { de: texts } },
+      actions: [
+        { id: 'yes', title: 'Yes', answer: true },
+        { id: 'see', title: 'See', url: 'https://app.example/vote' },
+      ],
+    }
+    await app.notify({ notification, accounts: [account] })
+    await app.notify({ notification: { ...notification, ...extras }, accounts: [account] })
+    await app.notify({ notification: { ...notification, silent: true }, accounts: [account] })
+    const messages: Notification[] = []
+    for (const _ of [1, 2, 3]) messages.push((await device.next<MessageEvent>('notify_message')).message)
+    const [plain, ...others] = messages
+    expect(new Set(messages.map(({ id }) => id)).size).toBe(3)
+    for (const other of others) {
+      expect(other).toMatchObject({ ...plain, id: expect.any(String), sent_at: expect.any(Number) })
+    }
+
+    const history = await device.call<History>('history', { topic })
+    const [silent, rich, first] = history.notifications
+    expect(Object.keys(rich ?? {})).toEqual(Object.keys(first ?? {}))
+    for (const one of [silent, rich])
+      expect(one).toMatchObject({ title: 'Vote', body: 'Shall we?', isRead: false })
+    await device.call('markAsRead', { topic, notificationIds: messages.map(({ id }) => id) })
+    const read = await device.call<History>('history', { topic })
+    expect(read.notifications.every(({ isRead }) => isRead)).toBe(true)
     expect(device.outside).toEqual([])
   }, 60_000)
 
@@ -330,6 +377,42 @@ describe('@walletconnect/notify-client, two devices of one account', () => {
     await second.call('delete', { topic })
     expect(await second.call('subscriptions', account)).toEqual([])
     await eventually(async () => expect(await first.call('subscriptions', account)).toEqual([]))
+  }, 60_000)
+
+  it('goes on beside a wallet of this package that answers a notification and has quiet hours', async () => {
+    const app = await system.enrol(newDomain('answers'), ['Alerts'])
+    const owner = newOwner()
+    const account = owner.on(1)
+    const domain = newDomain('inbox')
+    await using published = await startDevice([app])
+    await register(published, owner, { account, domain, allApps: true })
+    await using ours = createWallet({
+      ...{ url: system.url, relayUrl: system.relayUrl(relays++), account, domain, allApps: true },
+      sign: async (text) => owner.sign(text),
+      resolveAppKeys: fromNotifyServer({ clock: systemClock, fetch }, system.url),
+    })
+    expect(await published.call('subscribe', { account, appDomain: app.domain })).toBe(true)
+    await ours.watch()
+    const actions = [{ id: 'yes', title: 'Yes', answer: true }]
+    const notification = { type: app.types.Alerts ?? '', title: 'Vote', body: 'Shall we?', actions }
+    await app.notify({ notification, accounts: [account] })
+    const { message } = await published.next<MessageEvent>('notify_message')
+    await ours.answer(app.domain, message.id, 'yes')
+    // It was read by the answer, and the published client hears of that as of any reading.
+    await eventually(async () => {
+      expect(await onlySubscription(published, account)).toMatchObject({ unreadNotificationCount: 0 })
+    })
+    // Its update says nothing of preferences, and takes none away.
+    const quiet = { from: '22:00', to: '07:00', timeZone: 'Europe/Vienna' }
+    await ours.update(app.domain, Object.values(app.types), { quiet })
+    const { topic } = await onlySubscription(published, account)
+    expect(await published.call('update', { topic, scope: [] })).toBe(true)
+    await eventually(() =>
+      expect(ours.subscriptions()).toMatchObject([{ scope: [], preferences: { quiet } }]),
+    )
+    expect(await published.call('update', { topic, scope: Object.values(app.types) })).toBe(true)
+    await say(app, 'Alerts', 'And after', [account])
+    expect((await published.next<MessageEvent>('notify_message')).message.title).toBe('And after')
   }, 60_000)
 
   it('of different scope never lose a subscription by what the other one does', async () => {

@@ -1,5 +1,6 @@
 import { engines } from '../support/engines.ts'
 import { notifyAccountsContract } from './notify-accounts.ts'
+import { notifyAnswersContract } from './notify-answers.ts'
 import { notifyAppsContract } from './notify-apps.ts'
 import { notifyClickDaysContract } from './notify-click-days.ts'
 import { notifyClicksContract } from './notify-clicks.ts'
@@ -23,6 +24,7 @@ for (const engine of engines) {
   notifyClickDaysContract(engine)
   notifyProjectsContract(engine)
   notifyPushesContract(engine)
+  notifyAnswersContract(engine)
   notifyReceiptsContract(engine)
   notifyRotationContract(engine)
 }

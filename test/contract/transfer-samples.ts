@@ -29,6 +29,7 @@ import {
   wholeJob,
   wholeNotification,
   wholeProject,
+  wholeSubscription,
   wholeTasks,
   wholeWatcher,
   wholeWebhook,
@@ -129,10 +130,7 @@ export const furnish = async (
     notify,
     address,
     record(
-      [
-        sub('one', { account: `eip155:1:0x${'aB'.repeat(20)}` }),
-        sub('two', { domain: 'b.example', scope: [] }),
-      ],
+      [sub('one', { account: `eip155:1:0x${'aB'.repeat(20)}` }), wholeSubscription(now, 'two')],
       [moved, wholeWatcher(now)],
     ),
     { requestId: { id: hex('request'), expiresAt: now + HOUR } },
@@ -363,6 +361,10 @@ export const furnish = async (
   const got = { state: 'pushed', provider: 'fcm', at: now } as const
   await notify.notePush(tell('n0'), 'eip155:0xa', got)
   await notify.notePush(tell('n0'), 'eip155:0xb', { ...got, state: 'refused', reason: 'TopicDisallowed' })
+
+  const said = { action: 'yes', at: now, jwt: 'a.b.c', cacao: '{"h":"ü"}', subscriptionId: 'one' }
+  await notify.keepAnswer(tell('n0'), 'eip155:0xa', said)
+  await notify.keepAnswer(tell('n0'), 'eip155:0xb', { ...said, action: 'no', at: now + 1 })
 
   const bound = { now, most: 20 }
   const granted = { name: 'xmtp/installation/hex', value: 'c-_', expiresAt: now + DAY }

@@ -8,12 +8,13 @@ import type {
   Notification,
   OutboxTask,
   Project,
+  Subscription,
   Watcher,
   Webhook,
 } from '../../src/notify/store/store.ts'
 import type { Job } from '../../src/platform/jobs/job-queue.ts'
 import { RATE_LIMITS } from '../../src/server/config/settings/rate-limits.ts'
-import { app, DAY, notification, project, watcher } from './notify-samples.ts'
+import { app, DAY, notification, project, subscription, watcher } from './notify-samples.ts'
 import { hex } from './relay-samples.ts'
 
 type Complete<T> = unknown extends T
@@ -57,12 +58,26 @@ export const wholeWatcher = (now: number): Complete<Watcher> => ({
   serverKey: 'did:key:server',
 })
 
+export const wholeSubscription = (now: number, id: string): Complete<Subscription> => ({
+  ...subscription(id, { createdAt: now, expiresAt: now + 30 * DAY, topic: hex(`notify ${id}`) }),
+  ...{ domain: 'b.example', scope: [] },
+  preferences: { quiet: { from: '22:00', to: '07:00', timeZone: 'Europe/Vienna' } },
+})
+
 export const wholeNotification = (now: number, id: string): Complete<Notification> => ({
   ...notification(id, { createdAt: now, expiresAt: now + 30 * DAY }),
   deliverBy: now + DAY,
   icon: 'https://i.example',
   url: '/ä',
   collapseKey: 'schlüssel 1',
+  extras: {
+    ...{ priority: 'high', image: 'https://i.example/wide', tags: ['ö'], silent: true },
+    actions: [
+      { id: 'see', title: 'See', url: '/see' },
+      { id: 'yes', title: 'Ja', answer: true },
+    ],
+    locales: { 'de-AT': { title: 'Grüß Gott', body: 'ä' } },
+  },
 })
 
 export const wholeWebhook = (now: number): Complete<Webhook> => ({

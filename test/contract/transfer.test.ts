@@ -271,6 +271,15 @@ const readersOf = async (file: string): Promise<Readers> => {
   return Object.fromEntries(TABLE_NAMES.map((table) => [table, reader(table)])) as unknown as Readers
 }
 
+/** All of it without members that are younger than these backups. */
+const withoutNews = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(withoutNews)
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
+    return value
+  const members = Object.entries(value).filter(([name]) => name !== 'extras' && name !== 'preferences')
+  return Object.fromEntries(members.map(([name, one]) => [name, withoutNews(one)]))
+}
+
 describe.each(engines)('a backup of an older version, restored into $name', (engine) => {
   it.each(OLD_BACKUPS.files)('made of %s is what a store of today would hold', async (name) => {
     const { now } = OLD_BACKUPS
@@ -282,13 +291,13 @@ describe.each(engines)('a backup of an older version, restored into $name', (eng
     const deps = { target: restored.transfer, now: () => now }
     expect(await restore(deps, { file, progress: { step: () => {} } })).toMatchObject({ left: 0 })
     expect(await contentOf(restored.transfer.read, now)).toEqual(await contentOf(await readersOf(file), now))
-    // Clicks were not counted by day then.
+    // Clicks were not counted by day then, notifications had no extras, subscriptions no preferences.
     const expected = await seenIn(furnished, now)
     const sent = expected.sent.map((one) => ({
       ...one,
       ...(one.clicks && { clicks: { ...one.clicks, days: [] } }),
     }))
-    expect(await seenIn(restored, now)).toEqual({ ...expected, sent })
+    expect(await seenIn(restored, now)).toEqual(withoutNews({ ...expected, sent }))
     await restored.reopen()
     // Nor was there an entry for several subscribers.
     const isNew = (id: string) => id === 'late' || id === 'a notifications'

@@ -43,6 +43,7 @@ describe('the table', () => {
       ['wc_notifySubscriptionsChanged', '4012/300', 'subscriptionsChangedAuth', '4013/300', 'responseAuth'],
       ['wc_notifyGetNotifications', '4014/300', 'auth', '4015/300', 'auth'],
       ['wc_notifyMarkNotificationsAsRead', '4016/300', 'auth', '4017/300', 'auth'],
+      ['wc_notifyAnswer', '4018/2592000', 'auth', '4019/2592000', 'auth'],
     ])
     for (const row of Object.values(NOTIFY_METHODS)) {
       expect(row.responseAct).toBe(`${row.requestAct}_response`)

@@ -58,10 +58,10 @@ describe('a click on a notification', () => {
   afterAll(() => owned[Symbol.asyncDispose](), SLOW)
 
   /** The app publishes; resolves to what the push service carried, as the browser decrypts it. */
-  const publish = async (id: string): Promise<string> => {
+  const publish = async (id: string, extras: object = {}): Promise<string> => {
     const { secret, projectId, types } = app
     const url = `${origin}/orders/${id}`
-    const notification = { type: types[0]?.id, title: `Order ${id}`, body: 'It is here', url }
+    const notification = { type: types[0]?.id, title: `Order ${id}`, body: 'It is here', url, ...extras }
     const before = push.web.pushes.length
     const answer = await push.world.http('POST', `/v1/${projectId}/notify`, {
       token: secret ?? push.world.project.secret,
@@ -72,11 +72,12 @@ describe('a click on a notification', () => {
     return push.web.pushes.at(-1)?.text ?? ''
   }
   /** Has the worker get the push, and the notification clicked. Without a window Chromium may take one back as soon as it is shown. */
-  const click = async (id: string, carried: string) => {
+  const click = async (id: string, carried: string, action = '') => {
     const dispatch = `(async () => {
       const all = await self.registration.getNotifications()
       const notification = all.find(({ title }) => title === 'Order ${id}')
-      if (notification) self.dispatchEvent(new NotificationEvent('notificationclick', { notification }))
+      const init = { notification, action: '${action}' }
+      if (notification) self.dispatchEvent(new NotificationEvent('notificationclick', init))
       return notification !== undefined
     })()`
     await eventually(async () => {
@@ -111,6 +112,31 @@ describe('a click on a notification', () => {
       )
       await opened.evaluate('page.close().then(() => true)')
       expect(await worker.evaluate('self.registration.getNotifications().then((all) => all.length)')).toBe(0)
+    },
+    SLOW,
+  )
+
+  it(
+    'on an action leaves the answer to the page, which signs it, and follows a link',
+    async () => {
+      const actions = [
+        { id: 'keep', title: 'Keep it', answer: true },
+        { id: 'track', title: 'Track it', url: `${origin}/track` },
+      ]
+      const carried = await publish('three', { actions })
+      await click('three', carried, 'keep')
+      let seen: unknown[] = []
+      await eventually(async () => {
+        seen = [...seen, ...[await windows()].flat()]
+        expect(seen).toEqual([`opened ${origin}/orders/three`])
+      })
+      const opened = await chromium.open(`${origin}/orders/three`)
+      const answered = { receipts: [{ state: 'read', answer: { action: 'keep' } }] }
+      await eventually(async () => expect(await receipt('three')).toMatchObject(answered))
+      await opened.evaluate('page.close().then(() => true)')
+
+      await click('four', await publish('four', { title: 'Order four', actions }), 'track')
+      await eventually(async () => expect([await windows()].flat()).toEqual([`opened ${origin}/track`]))
     },
     SLOW,
   )

@@ -12,12 +12,13 @@ import { STORY_PAGE } from './story.ts'
  * languages, `import * as z from 'zod'` what is used.
  */
 const entries: [string, number, number][] = [
-  ['belfry/wallet', 220, 75],
+  ['belfry/wallet', 225, 77],
   ['belfry/dapp', 135, 45],
+  ['belfry/answers', 200, 68],
   ['belfry/contacts', 200, 70],
   ['belfry/sessions', 240, 80],
   ['./dist/relay/client/index.js', 180, 60],
-  ['belfry/sync', 255, 92],
+  ['belfry/sync', 258, 92],
 ]
 
 const packageJson = JSON.parse(readFileSync('package.json', 'utf8'))

@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { ACCESS_FLAGS, type Ask, createAsk, print, printJson } from '../admin-client.ts'
 import { type Args, defineCommand, type Typed, UsageError } from '../command.ts'
 import { CommandFailure } from '../command-failure.ts'
+import { EXTRAS_FLAGS, notificationFrom } from '../notification-flags.ts'
 import { createProgressBar } from '../progress-bar.ts'
 
 /** Between two looks at it, ms. */
@@ -18,6 +19,7 @@ const flags = {
   detach: { type: 'boolean', description: 'Do not wait until it is handed over' },
   status: { type: 'string', valueHint: 'ID', description: 'Show how far a broadcast is' },
   cancel: { type: 'string', valueHint: 'ID', description: 'Cancel one' },
+  ...EXTRAS_FLAGS,
   ...ACCESS_FLAGS,
 } as const satisfies Args
 
@@ -45,16 +47,14 @@ const sentence = ({ status, handed, skipped, total, counts }: Progress): string 
 /** Starts a broadcast; unless it is to be left alone, follows it to its end. */
 export const runBroadcast = async (
   ask: Ask,
-  { one, on }: Typed,
+  typed: Typed,
   domain: string,
   out: NodeJS.WriteStream = process.stderr,
 ): Promise<void> => {
-  for (const name of ['type', 'title', 'body']) {
-    if (one[name] === undefined) throw new UsageError(`--${name} is missing`)
-  }
+  const { one, on } = typed
   const { id, status } = await ask(started, 'POST', '/admin/broadcasts', {
     domain,
-    notification: { type: one.type, title: one.title, body: one.body, url: one.url },
+    notification: notificationFrom(typed),
     notificationId: one.id,
   })
   if (on.has('detach')) {

@@ -9,6 +9,7 @@ import { fetchJson } from '../../platform/net/fetch-json.ts'
 import { systemClock } from '../../platform/runtime/clock.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
+import { extrasOf } from '../../protocol/notify/extras.ts'
 import { createWallet, type ReceivedNotification, type Wallet } from '../../sdk/wallet.ts'
 import { writeDurably } from '../../server/config/durable-file.ts'
 import { reasonOf } from '../../server/config/start-error.ts'
@@ -87,7 +88,10 @@ const printMessage = (isJson: boolean, types: readonly AppType[], received: Rece
   const type = types.find(({ id }) => id === notification.type)?.name ?? notification.type
   const { id, title, body, url, icon, sentAt } = notification
   const at = new Date(sentAt)
-  const line = `${at.toTimeString().slice(0, 8)}  ${type}  ${title}: ${body}${url === null ? '' : `  ${url}`}`
+  const extras = extrasOf({ ...notification })
+  const buttons = (extras.actions ?? []).map((action) => `  [${action.title}]`).join('')
+  const link = url === null ? '' : `  ${url}`
+  const line = `${at.toTimeString().slice(0, 8)}  ${type}  ${title}: ${body}${link}${buttons}`
   const message = {
     event: 'message',
     domain,
@@ -99,6 +103,7 @@ const printMessage = (isJson: boolean, types: readonly AppType[], received: Rece
     url,
     icon,
     sentAt: at.toISOString(),
+    ...extras,
   }
   if (isJson) printJson(message)
   else print(plain(line))

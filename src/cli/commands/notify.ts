@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { ACCESS_FLAGS, createAsk, print, printJson } from '../admin-client.ts'
 import { type Args, defineCommand, UsageError } from '../command.ts'
 import { CommandFailure } from '../command-failure.ts'
+import { EXTRAS_FLAGS, notificationFrom } from '../notification-flags.ts'
 import { runBroadcast } from './broadcast.ts'
 
 const flags = {
@@ -17,6 +18,7 @@ const flags = {
   url: { type: 'string', valueHint: 'URL', description: 'Where the notification leads' },
   account: { type: 'string', valueHint: 'CAIP-10', description: 'Who gets it; may be repeated' },
   all: { type: 'boolean', description: 'Every subscriber gets it: a broadcast' },
+  ...EXTRAS_FLAGS,
   ...ACCESS_FLAGS,
 } as const satisfies Args
 
@@ -31,14 +33,13 @@ export const notify = defineCommand({
   examples: [
     "notify app.example.com --type News --title Hello --body 'from the tower' --all",
     'notify app.example.com --type News --title Hello --body You --account eip155:1:0x…',
+    "notify app.example.com --type News --title Vote --body 'Shall we?' --action yes=Yes --action no=No --all",
   ],
   async run(typed) {
-    const { one, all, on, rest } = typed
+    const { all, on, rest } = typed
     const [domain] = rest
     if (domain === undefined) throw new UsageError('Which app?')
-    for (const name of ['type', 'title', 'body']) {
-      if (one[name] === undefined) throw new UsageError(`--${name} is missing`)
-    }
+    const notification = notificationFrom(typed)
     if ((all.account === undefined) === !on.has('all')) {
       throw new UsageError('Say who gets it, with --account or with --all')
     }
@@ -46,7 +47,7 @@ export const notify = defineCommand({
     if (on.has('all')) return runBroadcast(ask, typed, domain)
     const answer = await ask(outcome, 'POST', '/admin/notify', {
       domain,
-      notification: { type: one.type, title: one.title, body: one.body, url: one.url },
+      notification,
       accounts: all.account,
     })
     if (on.has('json')) printJson(answer)

@@ -1,5 +1,6 @@
 /** Wire shapes of the notify server's HTTP API, as the dapp's side reads them. */
 import * as z from 'zod'
+import { extrasOf } from '../../protocol/notify/extras.ts'
 
 export const failure = z.object({ error: z.string(), field: z.string().optional() })
 export const enrolled = z.object({ authenticationKey: z.string(), subscribeKey: z.string() })
@@ -24,18 +25,24 @@ export const known = z
     notification_id: z.string(),
     app_domain: z.string(),
     status: z.enum(['scheduled', 'queued', 'done', 'cancelled']),
-    notification: z.object({
-      type: z.string(),
-      title: z.string(),
-      body: z.string(),
-      icon: z.string().nullable(),
-      url: z.string().nullable(),
-    }),
+    notification: z
+      .looseObject({
+        type: z.string(),
+        title: z.string(),
+        body: z.string(),
+        icon: z.string().nullable(),
+        url: z.string().nullable(),
+      })
+      .transform(({ type, title, body, icon, url, ...more }) => ({
+        ...{ type, title, body, icon, url },
+        ...extrasOf(more),
+      })),
     created_at: time,
     deliver_at: time,
     deliver_by: time,
     expires_at: time,
     counts,
+    answers: z.record(z.string(), z.number()).optional(),
   })
   .transform((one) => ({
     id: one.notification_id,
@@ -48,10 +55,29 @@ export const known = z
     deliverBy: one.deliver_by,
     expiresAt: one.expires_at,
     counts: one.counts,
+    /** Accounts by the action that they answered, where the notification asks for an answer. */
+    ...(one.answers && { answers: one.answers }),
   }))
 export const knownPage = z.object({ notifications: z.array(known), next: z.string().nullable() })
 export const receiptsPage = z.object({
-  receipts: z.array(z.object({ account: z.string(), state, reason: z.string().optional(), at: z.string() })),
+  receipts: z.array(
+    z.object({
+      account: z.string(),
+      state,
+      reason: z.string().optional(),
+      at: z.string(),
+      /** What the account answered, for `verifyAnswer`. */
+      answer: z
+        .object({
+          action: z.string(),
+          at: z.string(),
+          jwt: z.string(),
+          cacao: z.unknown(),
+          subscription_id: z.string(),
+        })
+        .optional(),
+    }),
+  ),
   next: z.string().nullable(),
 })
 const broadcastStatus = z.enum(['scheduled', 'running', 'done', 'cancelled', 'expired'])

@@ -15,6 +15,7 @@
 import * as z from 'zod'
 import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../../platform/net/fetch-json.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
+import type { Extras } from '../../protocol/notify/extras.ts'
 import { withoutTrailingSlashes } from '../../protocol/urls.ts'
 import {
   type BroadcastProgress,
@@ -60,10 +61,16 @@ export interface AppDescription {
   listed?: boolean
 }
 
-export interface OutgoingNotification {
+/**
+ * What is sent. Extras are optional: a wallet that does not know them shows the rest. At most 3 actions, 5 tags, 8
+ * languages and 8 KiB of extras.
+ */
+export interface OutgoingNotification extends Extras {
   /** Id or name of one of the app's types. */
   type: string
+  /** 1 to 64 characters. */
   title: string
+  /** 1 to 255 characters. */
   body: string
   icon?: string
   url?: string

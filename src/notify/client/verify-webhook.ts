@@ -28,6 +28,12 @@ const read = z.looseObject({
   by: z.enum(['wallet', 'project']),
 })
 
+/** With the proof, which `verifyAnswer` of `belfry/answers` looks at. */
+const answered = z.looseObject({
+  ...{ ...about, ...notifications, action: z.string() },
+  ...{ jwt: z.string(), cacao: z.unknown(), subscription_id: z.string() },
+})
+
 const event = <T extends string, D extends z.ZodType>(type: T, data: D) =>
   z.object({ type: z.literal(type), timestamp: z.iso.datetime().transform((text) => new Date(text)), data })
 
@@ -38,6 +44,7 @@ const Event = z.discriminatedUnion('type', [
   event('unsubscribed', z.looseObject({ ...about, reason: z.enum(['deleted', 'expired', 'erased']) })),
   event('delivered', z.looseObject({ ...about, ...notifications })),
   event('read', read),
+  event('answered', answered),
   event('pushed', pushed),
   event('refused', pushed),
 ])

@@ -12,7 +12,9 @@
  */
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { checked } from '../../platform/validate.ts'
+import { cacaoSchema } from '../../protocol/cacao.ts'
 import type { Named, Notifications, SentNotification } from '../publish/notifications.ts'
+import type { ActionAnswer } from '../store/action-answers.ts'
 import { ForApp } from './schema.ts'
 import { NotificationsPage, ReceiptsPage } from './schema-notifications.ts'
 
@@ -30,6 +32,18 @@ const shown = (sent: SentNotification) => ({
   expires_at: iso(sent.expiresAt),
   counts: sent.counts,
   push: sent.push,
+  ...(sent.answers && { answers: sent.answers }),
+})
+
+/** What was answered, and what a dapp needs to verify it by itself. */
+const shownAnswer = ({ action, at, jwt, cacao, subscriptionId }: ActionAnswer) => ({
+  ...{
+    action,
+    at: iso(at),
+    jwt,
+    cacao: cacaoSchema.parse(JSON.parse(cacao)),
+    subscription_id: subscriptionId,
+  },
 })
 
 /** Which one is meant. */
@@ -56,12 +70,13 @@ export const notificationRoutes = (sent: Notifications, secret: MiddlewareHandle
     const { appDomain: _, ...page } = checked(ReceiptsPage, c.req.query())
     const { receipts, next } = await sent.receipts(named(c, c.req.param()), page)
     return c.json({
-      receipts: receipts.map(({ account, state, reason, at, push }) => ({
+      receipts: receipts.map(({ account, state, reason, at, push, answer }) => ({
         account,
         state,
         ...(reason !== undefined && { reason }),
         at: iso(at),
         ...(push && { push: { ...push, at: iso(push.at) } }),
+        ...(answer && { answer: shownAnswer(answer) }),
       })),
       next,
     })

@@ -1,7 +1,9 @@
 /** Wire shapes of notifications: what dapps send, what became of it, broadcasts, and project settings. */
 import * as z from 'zod'
 import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
+import { cacaoSchema } from '../../protocol/cacao.ts'
 import { DELIVERY_STATES } from '../store/receipts.ts'
+import { extrasShape, gathered, shownExtras } from './extras.ts'
 import { accounts, Domain, MAX_ACCOUNTS_PER_CALL, optionalLink, TypeId, text } from './schema.ts'
 
 const notificationId = text(1, 255).nullish()
@@ -34,11 +36,14 @@ const terms = {
 }
 
 /** The type may be named, as its app declares it; the service finds its id. */
-const content = z.object({
-  ...NotificationText,
-  type: text(1, 64).describe('Id of a type that the app declares, or its name'),
-  icon: optionalLink,
-})
+const content = z
+  .object({
+    ...NotificationText,
+    type: text(1, 64).describe('Id of a type that the app declares, or its name'),
+    icon: optionalLink,
+    ...extrasShape,
+  })
+  .transform(gathered)
 
 interface Written {
   notification_id?: string | null | undefined
@@ -172,6 +177,7 @@ export const NotificationAnswer = z
       body: z.string(),
       icon: z.string().nullable(),
       url: z.string().nullable(),
+      ...shownExtras,
     }),
     collapse_key: z.string().nullable(),
     created_at: time.nullable(),
@@ -180,6 +186,10 @@ export const NotificationAnswer = z
     expires_at: time.nullable(),
     counts: Counts,
     push: z.object({ pushed: z.number(), refused: z.number() }),
+    answers: z
+      .record(z.string(), z.number())
+      .optional()
+      .describe('Accounts by the action that they answered'),
   })
   .meta({ id: 'SentNotification' })
 
@@ -201,6 +211,15 @@ export const ReceiptsAnswer = z.object({
           provider: z.string(),
           at: time,
           reason: z.string().optional(),
+        })
+        .optional(),
+      answer: z
+        .object({
+          action: z.string(),
+          at: time,
+          jwt: z.string().describe('Signed by the identity key of the account'),
+          cacao: cacaoSchema.describe('By which the account lets that key speak for it'),
+          subscription_id: z.string(),
         })
         .optional(),
     }),

@@ -32,7 +32,9 @@ const isLink = (value: string): boolean => {
   return protocol === 'https:' || protocol === 'http:'
 }
 
-const link = text(1, 255).refine(isLink, { error: 'must be an http(s) URL, or a path that starts with /' })
+export const link = text(1, 255).refine(isLink, {
+  error: 'must be an http(s) URL, or a path that starts with /',
+})
 
 /** A link that may be missing: absent, null and '' mean the same. */
 export const optionalLink = z

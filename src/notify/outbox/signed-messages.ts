@@ -130,6 +130,7 @@ const createViews =
             scope: subscription.scope,
             expiry: Math.floor(subscription.expiresAt / 1000),
             unreadNotificationCount: count,
+            ...(subscription.preferences && { preferences: subscription.preferences }),
           }
         )
       }),

@@ -14,7 +14,9 @@ import type { JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
+import type { Extras } from '../../protocol/notify/extras.ts'
 import type { Apps } from '../apps/apps.ts'
+import type { ActionAnswer } from '../store/action-answers.ts'
 import type { PushCounts, Pushed } from '../store/pushes.ts'
 import { CANCELLED, type DeliveryState, type NotificationName, type Receipt } from '../store/receipts.ts'
 import type { AppRecord, Notification, NotifyStore } from '../store/store.ts'
@@ -28,7 +30,7 @@ type Counts = Record<DeliveryState, number>
 
 export interface SentNotification extends NotificationName {
   status: 'scheduled' | 'queued' | 'done' | 'cancelled'
-  content: Pick<Notification, 'type' | 'title' | 'body' | 'icon' | 'url'>
+  content: Pick<Notification, 'type' | 'title' | 'body' | 'icon' | 'url'> & Extras
   collapseKey: string | null
   /** Null while it is only scheduled. */
   createdAt: number | null
@@ -39,6 +41,8 @@ export interface SentNotification extends NotificationName {
   counts: Counts
   /** Accounts by what became of their pushes. */
   push: PushCounts
+  /** Accounts by their answer, where the notification asks for one. */
+  answers?: Record<string, number>
 }
 
 export interface Named {
@@ -63,7 +67,7 @@ export interface Notifications {
   receipts(
     named: Named,
     page: { state?: DeliveryState | undefined; after?: string | undefined; limit: number },
-  ): Promise<{ receipts: (Receipt & { push?: Pushed })[]; next: string | null }>
+  ): Promise<{ receipts: (Receipt & { push?: Pushed; answer?: ActionAnswer })[]; next: string | null }>
   broadcast(named: Named): Promise<{ progress: Progress; counts: Counts }>
   /**
    * Stops the fan-out and withdraws what is still queued; returns from how many accounts. Messages that have left, or are
@@ -78,16 +82,20 @@ const NO_COUNTS: Counts = { queued: 0, published: 0, delivered: 0, read: 0, fail
 const MAX_ID_LENGTH = 510
 const notFound = () => new ProtocolError('not_found', 'no such notification')
 
+/** Ids of the actions that ask for an answer. */
+const answersAsked = ({ extras }: Notification): string[] =>
+  (extras?.actions ?? []).flatMap((action) => ('answer' in action ? [action.id] : []))
+
 const isOver = (status: Progress['status'] | undefined): boolean =>
   status === undefined || status === 'done' || status === 'cancelled' || status === 'expired'
 
 const shownScheduled = ({ message, deliverAt, ...named }: ScheduledNotification): SentNotification => {
-  const { type, title, body, icon, url, collapseKey = null } = message
+  const { type, title, body, icon, url, extras, collapseKey = null } = message
   const { projectId, domain, id } = named
   return {
     ...{ projectId, domain, id },
     status: 'scheduled',
-    content: { type, title, body, icon, url },
+    content: { type, title, body, icon, url, ...extras },
     collapseKey,
     createdAt: null,
     deliverAt,
@@ -120,24 +128,26 @@ const createShown =
     cancellations,
     broadcasts,
   }: {
-    store: Pick<NotifyStore, 'receiptCounts' | 'pushCounts'>
+    store: Pick<NotifyStore, 'receiptCounts' | 'pushCounts' | 'answerCounts'>
     cancellations: Pick<Cancellations, 'has'>
     broadcasts: Pick<Broadcasts, 'progress'>
   }) =>
   async (stored: Notification): Promise<SentNotification> => {
-    const { projectId, domain, id, type, title, body, icon, url } = stored
-    const [counts, isCancelled, progress, push] = await Promise.all([
+    const { projectId, domain, id, type, title, body, icon, url, extras } = stored
+    const asked = answersAsked(stored)
+    const [counts, isCancelled, progress, push, answers] = await Promise.all([
       store.receiptCounts(stored),
       cancellations.has(stored),
       broadcasts.progress(stored),
       store.pushCounts(stored),
+      asked.length > 0 ? store.answerCounts(stored, asked) : undefined,
     ])
     invariant(counts.queued >= 0, 'The count of queued receipts is never below zero')
     const isUnderWay = counts.queued > 0 || !isOver(progress?.status)
     return {
       ...{ projectId, domain, id },
       status: isCancelled ? 'cancelled' : isUnderWay ? 'queued' : 'done',
-      content: { type, title, body, icon, url },
+      content: { type, title, body, icon, url, ...extras },
       collapseKey: stored.collapseKey ?? null,
       createdAt: stored.createdAt,
       deliverAt: null,
@@ -145,6 +155,7 @@ const createShown =
       expiresAt: stored.expiresAt,
       counts,
       push,
+      ...(answers && { answers }),
     }
   }
 
@@ -260,9 +271,12 @@ export const createNotifications = (deps: NotificationsDeps): Notifications => {
       })
       const keys = found.map((one) => one.accountKey)
       const pushes = stored ? await store.pushesOf(stored, keys) : new Map<string, Pushed>()
+      const hasAnswers = stored !== undefined && answersAsked(stored).length > 0
+      const answers = hasAnswers ? await store.answersOf(stored, keys) : new Map<string, ActionAnswer>()
       const receipts = found.map((receipt) => {
         const push = pushes.get(receipt.accountKey)
-        return push ? { ...receipt, push } : receipt
+        const answer = answers.get(receipt.accountKey)
+        return { ...receipt, ...(push && { push }), ...(answer && { answer }) }
       })
       return { receipts, next: receipts.length < limit ? null : (receipts.at(-1)?.accountKey ?? null) }
     },

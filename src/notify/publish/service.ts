@@ -37,7 +37,7 @@ export interface BroadcastMessage {
   /** The caller's own id, unique per app; a random one when absent. */
   notificationId?: string | undefined
   /** `type`: id or name of one of the app's types. */
-  notification: Pick<Message, 'type' | 'title' | 'body' | 'icon' | 'url'>
+  notification: Pick<Message, 'type' | 'title' | 'body' | 'icon' | 'url' | 'extras'>
   /** Unix ms, at most 30 days ahead; now when it is past or absent. */
   deliverAt?: number | undefined
   /** Ms, from `deliverAt` on: accounts that have not been sent it by then are not sent it. */

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { DAY_MS } from '../../platform/units.ts'
+import { storedExtras } from '../../protocol/notify/stored-extras.ts'
 import type { Apps } from '../apps/apps.ts'
 import { NOTIFICATION_TTL_MS } from '../lifetimes.ts'
 import type { AppRecord, Notification, NotifyStore } from '../store/store.ts'
@@ -16,6 +17,7 @@ export const Message = z.object({
   /** Ms; a subscriber that does not have it by then does not get it. */
   ttl: z.number().optional(),
   collapseKey: z.string().optional(),
+  extras: storedExtras.optional(),
 })
 export type Message = z.infer<typeof Message>
 
@@ -40,7 +42,7 @@ export const createStoreNotification =
   async (
     app,
     id,
-    { ttl = NOTIFICATION_TTL_MS, collapseKey, type, title, body, icon, url },
+    { ttl = NOTIFICATION_TTL_MS, collapseKey, type, title, body, icon, url, extras },
     from = clock.now(),
   ) => {
     const now = clock.now()
@@ -55,5 +57,6 @@ export const createStoreNotification =
       deliverBy: Math.min(expiresAt, from + ttl),
       expiresAt,
       ...(collapseKey !== undefined && { collapseKey }),
+      ...(extras && { extras }),
     })
   }

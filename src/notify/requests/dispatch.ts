@@ -1,11 +1,14 @@
 /** Verifies a decrypted request and has the service carry it out. Throws a `ProtocolError` for every fault of the client. */
 import * as z from 'zod'
 import type { Clock } from '../../platform/runtime/clock.ts'
+import { isTimeZone } from '../../platform/runtime/quiet-hours.ts'
+import type { Cacao } from '../../protocol/cacao.ts'
 import { type Account, accountKey } from '../../protocol/caip.ts'
 import { accountFromDidPkh, domainFromDidWeb } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { parseRpc } from '../../protocol/jsonrpc.ts'
 import { signedPartOf, verifyJwt } from '../../protocol/jwt.ts'
+import type { Preferences } from '../../protocol/notify/preferences.ts'
 import {
   NOTIFY_METHODS,
   type NotifyRow,
@@ -26,7 +29,7 @@ import type { RequestLimits } from './limits.ts'
 /** JWT claims, as `verifyJwt` returns them. */
 type Claims = ReturnType<typeof verifyJwt>
 /** Requests about one app; 4010 is the one that is not. */
-type AppTag = 4000 | 4004 | 4008 | 4014 | 4016
+type AppTag = 4000 | 4004 | 4008 | 4014 | 4016 | 4018
 type AppClaims = RequestClaims<AppTag>
 
 /** Carries out the request in `text`; resolves when its effect is durable. `id` is that of the relay message. */
@@ -55,6 +58,8 @@ interface SignedRequest {
   id: string
   /** The JSON-RPC id, as raw JSON text. */
   rpcId: string
+  /** As it came. */
+  jwt: string
   signed: Claims
   signerKey: string
   /** Names the JWT. */
@@ -73,7 +78,7 @@ const signedRequestOf = (
   const token = `jwt:${messageIdOf(signedPartOf(jwt))}`
   const signerKey = requestKey.audiences.find((did) => did === signed.aud)
   if (signerKey === undefined) throw new ProtocolError('jwt_wrong_audience')
-  return { row, requestKey, id, rpcId: rpc.idText, signed, signerKey, token }
+  return { row, requestKey, id, rpcId: rpc.idText, jwt, signed, signerKey, token }
 }
 
 const verifiedRequestOf = (
@@ -123,16 +128,14 @@ export const createDispatch = (deps: DispatchDeps): Dispatch => {
   }
 }
 
-/** Requests about one app: all but 4010. */
-const createAppDispatch = ({
-  service,
-  identities,
-  requestLimits,
-  respond,
-  clock,
-}: DispatchDeps): ((request: SignedRequest) => Promise<void>) => {
-  /** The checks that all requests about one app have in common. */
-  const verify = async (request: SignedRequest, app: App, claims: AppClaims): Promise<VerifiedRequest> => {
+/** The checks that all requests about one app have in common; `cacao` parses what says whose the identity key is. */
+const createVerify =
+  ({ identities, clock }: Pick<DispatchDeps, 'identities' | 'clock'>) =>
+  async (
+    request: SignedRequest,
+    app: App,
+    claims: AppClaims,
+  ): Promise<{ verified: VerifiedRequest; cacao: () => Cacao }> => {
     const { subject } = request.requestKey
     const { domain } = app.record
     const account = accountFromDidPkh(claims.sub)
@@ -141,19 +144,41 @@ const createAppDispatch = ({
       throw new ProtocolError('app_not_authorized', sentence)
     }
     if (subject && accountKey(account) !== subject.accountKey) throw new ProtocolError('account_mismatch')
-    await identities.verify(claims, account, domain)
-    return verifiedRequestOf(request, claims, account, clock.now())
+    const cacao = await identities.verify(claims, account, domain)
+    return { verified: verifiedRequestOf(request, claims, account, clock.now()), cacao }
   }
+type Verify = ReturnType<typeof createVerify>
 
-  const history = async (request: SignedRequest, about: SubscriptionRequest, claims: RequestClaims<4014>) => {
-    const { row, requestKey, id, rpcId, signerKey } = request
-    const page = await service.history(about, {
-      after: claims.aft,
-      limit: claims.lmt,
-      unreadFirst: claims.urf,
-    })
-    await respond(row, requestKey, id, { rpcId, signerKey, claims: { ...about.answer.claims, ...page } })
-  }
+/** Which subscription a request is about. */
+type About = Omit<SubscriptionRequest, keyof VerifiedRequest>
+
+/** Requests that may change nothing: then their answers are sent from here. */
+const createReads = ({ service, respond }: Pick<DispatchDeps, 'service' | 'respond'>, verify: Verify) => ({
+  async history(request: SignedRequest, about: About, app: App): Promise<void> {
+    const { row, requestKey, id, rpcId, signerKey, signed } = request
+    const claims = checked(NOTIFY_METHODS[4014].requestClaims, signed)
+    const { verified } = await verify(request, app, claims)
+    const wish = { after: claims.aft, limit: claims.lmt, unreadFirst: claims.urf }
+    const page = await service.history({ ...verified, ...about }, wish)
+    await respond(row, requestKey, id, { rpcId, signerKey, claims: { ...verified.answer.claims, ...page } })
+  },
+
+  async answer(request: SignedRequest, about: About, app: App): Promise<void> {
+    const { row, requestKey, id, rpcId, signerKey, signed, jwt } = request
+    const claims = checked(NOTIFY_METHODS[4018].requestClaims, signed)
+    const { verified, cacao } = await verify(request, app, claims)
+    const wish = { id: claims.nid, action: claims.aid, jwt, cacao: JSON.stringify(cacao()) }
+    const outcome = await service.answer({ ...verified, ...about }, wish)
+    if (outcome === 'committed') return
+    await respond(row, requestKey, id, { rpcId, signerKey, claims: verified.answer.claims })
+  },
+})
+
+/** Requests about one app: all but 4010. */
+const createAppDispatch = (deps: DispatchDeps): ((request: SignedRequest) => Promise<void>) => {
+  const { service, requestLimits } = deps
+  const verify = createVerify(deps)
+  const reads = createReads(deps, verify)
 
   return async (request) => {
     const { row, requestKey, signed } = request
@@ -164,31 +189,31 @@ const createAppDispatch = ({
     const { domain } = app.record
     if (row.requestTag === 4000) {
       const claims = checked(row.requestClaims, signed)
-      const verified = await verify(request, app, claims)
+      const { verified } = await verify(request, app, claims)
       await requestLimits.ofSubscriber(requestKey, verified.account)
       const scope = scopeOf(claims.scp, app)
-      return service.subscribe(verified, { domain, scope, welcome: app.record.welcome })
+      const { welcome } = app.record
+      return service.subscribe(verified, { domain, scope, welcome, preferences: preferencesOf(claims.prf) })
     }
     if (!subject) throw new Error(`Tag ${row.requestTag} has no subscription`)
     const { subscription, known } = subject
     const about = { subscriptionId: subscription.id, domain, known }
     if (row.requestTag === 4008) {
       const claims = checked(row.requestClaims, signed)
-      const verified = await verify(request, app, claims)
-      return service.update({ ...verified, ...about }, { scope: scopeOf(claims.scp, app) })
+      const { verified } = await verify(request, app, claims)
+      const wish = { scope: scopeOf(claims.scp, app), preferences: preferencesOf(claims.prf) }
+      return service.update({ ...verified, ...about }, wish)
     }
     if (row.requestTag === 4004) {
-      const verified = await verify(request, app, checked(row.requestClaims, signed))
+      const { verified } = await verify(request, app, checked(row.requestClaims, signed))
       return service.remove({ ...verified, ...about })
     }
     if (row.requestTag === 4016) {
       const claims = checked(row.requestClaims, signed)
-      const verified = await verify(request, app, claims)
+      const { verified } = await verify(request, app, claims)
       return service.markRead({ ...verified, ...about }, { ids: claims.all ? 'all' : (claims.ids ?? []) })
     }
-    const claims = checked(row.requestClaims, signed)
-    const verified = await verify(request, app, claims)
-    return history(request, { ...verified, ...about }, claims)
+    return row.requestTag === 4018 ? reads.answer(request, about, app) : reads.history(request, about, app)
   }
 }
 
@@ -212,6 +237,12 @@ const tokenOf = (params: unknown, name: string): string => {
 /** Type ids that the app declares; nobody can subscribe to others. */
 const scopeOf = (scp: string, app: App): string[] =>
   parseScope(scp).filter((wanted) => app.record.types.some(({ id }) => id === wanted))
+
+/** Throws `bad_params` for a time zone that this server does not know: it could not tell when it is night there. */
+const preferencesOf = (wanted: Preferences | null | undefined): Preferences | null | undefined => {
+  if (wanted?.quiet === undefined || isTimeZone(wanted.quiet.timeZone)) return wanted
+  throw new ProtocolError('bad_params', 'prf.quiet.timeZone: it is no time zone')
+}
 
 /** Until when the request could come again and be valid, unix ms. */
 const expiryOf = (row: NotifyRow, { exp }: Claims, now: number): number =>

@@ -15,6 +15,7 @@
  * | 4004 | a notify topic         | P, type 0             | `remove`   | 4005, app             |
  * | 4014 | a notify topic         | P, type 0             | `history`  | 4015, app             |
  * | 4016 | a notify topic         | P, type 0             | `markRead` | 4017, app             |
+ * | 4018 | a notify topic         | P, type 0             | `answer`   | 4019, app             |
  * | else | (answers of clients, the historic 4050, others)     | ignored    | none                  |
  *
  * | fault                                              | answer                                            |
@@ -85,6 +86,8 @@ const KNOWN_CLIENT_FAULTS: ReadonlySet<ErrorCode> = new Set([
   'not_subscribed',
   'too_many_watchers',
   'unknown_notification',
+  'unknown_action',
+  'already_answered',
   'quota_reached',
 ])
 const isOfUnknownSender = ({ code }: ProtocolError): boolean => !KNOWN_CLIENT_FAULTS.has(code)

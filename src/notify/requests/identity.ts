@@ -57,8 +57,11 @@ interface Remembered {
 const isOfContract = ({ s }: Cacao): boolean => s.t === 'eip1271' || s.t === 'eip6492'
 
 export interface Identities {
-  /** Throws unless the identity key belongs to this account and may act for this app (null: for all). */
-  verify(claims: { iss: string; ksu: string }, account: Account, domain: string | null): Promise<void>
+  /**
+   * Throws unless the identity key belongs to this account and may act for this app (null: for all). Resolves with what
+   * parses the CACAO that says so.
+   */
+  verify(claims: { iss: string; ksu: string }, account: Account, domain: string | null): Promise<() => Cacao>
 }
 
 export const createIdentities = (
@@ -116,6 +119,7 @@ export const createIdentities = (
       const examined = await examinedOnce(remembered, read)
       if ('refusal' in examined) throw examined.refusal
       authorize(examined.authority, domain)
+      return read
     },
   }
 }

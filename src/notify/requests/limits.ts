@@ -17,6 +17,7 @@ const LIMIT_BY_TAG: ReadonlyMap<number, LimitName> = new Map([
   [4010, 'watch'],
   [4014, 'history'],
   [4016, 'mark'],
+  [4018, 'mark'],
 ])
 
 export interface RequestLimits {

@@ -5,7 +5,7 @@ import type { Place } from '../../platform/runtime/content-seal.ts'
 import { BROADCASTS_ENDED_QUEUE, BROADCASTS_QUEUE } from '../publish/broadcasts.ts'
 import { SCHEDULED_QUEUE } from '../publish/schedule.ts'
 import { Message } from '../publish/store-notification.ts'
-import type { TextSeal } from './texts.ts'
+import type { TextSeal, Texts } from './texts.ts'
 
 const SEALED_QUEUES: readonly string[] = [SCHEDULED_QUEUE, BROADCASTS_QUEUE, BROADCASTS_ENDED_QUEUE]
 
@@ -13,9 +13,15 @@ const SEALED_QUEUES: readonly string[] = [SCHEDULED_QUEUE, BROADCASTS_QUEUE, BRO
 const Body = z.looseObject({ domain: z.string(), id: z.string(), message: Message })
 
 export const createSealedJobQueue = (jobQueue: JobQueue, texts: TextSeal): JobQueue => {
-  const withTexts = (change: TextSeal['seal'], queue: string, body: z.output<typeof Body>): unknown => {
+  const withTexts = (
+    change: (place: Place, texts: Texts) => Texts,
+    queue: string,
+    body: z.output<typeof Body>,
+  ): unknown => {
     const place: Place = ['job', queue, body.domain, body.id, 'message']
-    return { ...body, message: { ...body.message, ...change(place, body.message) } }
+    // Sealed extras are within the sealed text, and opened ones come out of it.
+    const { extras: _, ...plain } = body.message
+    return { ...body, message: { ...plain, ...change(place, body.message) } }
   }
   const sealed = (queue: string, body: unknown): unknown =>
     SEALED_QUEUES.includes(queue) ? withTexts(texts.seal, queue, Body.parse(body)) : body

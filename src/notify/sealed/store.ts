@@ -16,13 +16,15 @@ const sealPlaceOf = ({ projectId, domain, id }: Notification) => [
 ]
 
 export const createSealedStore = (store: NotifyStore, texts: TextSeal): NotifyStore => {
-  const sealed = (given: Notification): Notification => ({
-    ...given,
-    ...texts.seal(sealPlaceOf(given), given),
-  })
+  const sealed = (given: Notification): Notification => {
+    const kept = { ...given, ...texts.seal(sealPlaceOf(given), given) }
+    // They are within the sealed text.
+    if (kept.extras) delete kept.extras
+    return kept
+  }
   const opened = (stored: Notification): Notification => {
-    const { title, body, icon, url } = texts.open(sealPlaceOf(stored), stored)
-    return { ...stored, title, body, icon, url }
+    const { title, body, icon, url, extras } = texts.open(sealPlaceOf(stored), stored)
+    return { ...stored, title, body, icon, url, ...(extras && { extras }) }
   }
   const openedCopy = (copy: DeliveredNotification): DeliveredNotification => ({
     ...copy,

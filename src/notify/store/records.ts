@@ -1,11 +1,15 @@
 /** The records of the notify server's store. Times are unix milliseconds. */
 
+import type { Extras } from '../../protocol/notify/extras.ts'
+import type { Preferences } from '../../protocol/notify/preferences.ts'
+
 /** Bytes encrypted at rest with a key derived from BELFRY_SECRET; base64url. */
 export type Sealed = string
 
 /** The events that a project's webhooks can listen to. */
 export const WEBHOOK_EVENTS = [
   ...(['subscribed', 'unsubscribed', 'updated', 'delivered', 'read'] as const),
+  ...(['answered'] as const),
   ...(['pushed', 'refused'] as const),
 ] as const
 export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number]
@@ -91,6 +95,8 @@ export interface Subscription {
   expiresAt: number
   /** CAIP-10 exactly as the client last wrote it; how the account is named towards dapps. */
   account: string
+  /** What the account wants beside the types; absent when it wants nothing else. */
+  preferences?: Preferences
 }
 
 export interface Watcher {
@@ -238,6 +244,8 @@ export interface Notification {
   expiresAt: number
   /** Of notifications with the same key a subscriber needs the newest only. */
   collapseKey?: string
+  /** What dapps write is sealed: then these are within `body`. */
+  extras?: Extras
 }
 
 /** One subscriber's copy: a few bytes that point at the notification. */

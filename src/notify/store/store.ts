@@ -11,7 +11,7 @@
  * Promises resolve when the effect is durable. Times are unix milliseconds and come from the caller. Keys arrive here
  * already sealed (`Sealed`): a store never sees one in clear.
  */
-import type { AccountStore } from './accounts.ts'
+import type { ActionAnswerStore } from './action-answers.ts'
 import type { ClickStore } from './clicks.ts'
 import type { ProjectStore } from './projects.ts'
 import type { PushedStore } from './pushes.ts'
@@ -61,10 +61,10 @@ export type EnqueueOutcome = 'sent' | 'repeated' | 'gone'
 
 export interface NotifyStore
   extends ProjectStore,
-    AccountStore,
     WebhookStore,
     ClickStore,
     PushedStore,
+    ActionAnswerStore,
     ReceiptsStore,
     RotationStore {
   // servers, apps
@@ -197,6 +197,8 @@ export interface NotifyStore
   ): Promise<void>
   /** Ends the lease of entries early (a failed attempt); they may be taken again from `at` on. */
   returnOutbox(ids: readonly string[], at: number): Promise<void>
+  /** All entries, leased ones included. There is no index by account: an operator asks, and rarely. */
+  outboxEntries(): AsyncIterable<OutboxEntry>
   /** How many entries are stored, leased ones included. */
   outboxSize(): Promise<number>
   /** Calls the listener, soon, when entries were added through this or another instance. Calls may be lost. */

@@ -6,6 +6,7 @@
  * dapps published stays until its retention ends, because it is one text for all accounts that got it.
  */
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
+import type { Preferences } from '../../protocol/notify/preferences.ts'
 import { pagesOf } from '../pages.ts'
 import type { Schedule } from '../publish/schedule.ts'
 import type { DeliveredNotification, NotifyStore, OutboxEntry, OutboxTask } from '../store/store.ts'
@@ -31,6 +32,7 @@ export interface ExportedAccount {
     topic: string
     createdAt: number
     expiresAt: number
+    preferences?: Preferences
     /** Newest first. */
     notifications: DeliveredNotification[]
   }[]
@@ -49,6 +51,8 @@ export interface ExportedAccount {
     deliverAt: number
     message: object
   }[]
+  /** What it answered to actions of notifications. */
+  answers: { domain: string; notificationId: string; action: string; at: number }[]
   /** Entries that wait to be sent. */
   outbox: { id: string; createdAt: number; expiresAt: number; task: object }[]
 }
@@ -129,17 +133,26 @@ const createExport = ({ store, schedule, clock }: Omit<Deps, 'service'>): Accoun
     }
   }
 
+  const answersOf = async (accountKey: string): Promise<ExportedAccount['answers']> => {
+    const all: ExportedAccount['answers'] = []
+    for await (const { domain, notificationId, answer } of store.accountAnswers(accountKey, clock.now())) {
+      all.push({ domain, notificationId, action: answer.action, at: answer.at })
+    }
+    return all
+  }
+
   return async (accountKey) => {
     const { record } = await store.account(accountKey)
     const subscriptions: ExportedAccount['subscriptions'] = []
-    for (const { id, domain, account, scope, topic, createdAt, expiresAt } of record.subscriptions) {
+    for (const { id, key: _, scope: types, ...subscription } of record.subscriptions) {
       const notifications = await historyOf(id)
-      subscriptions.push({ domain, account, types: scope, topic, createdAt, expiresAt, notifications })
+      subscriptions.push({ ...subscription, types, notifications })
     }
     return {
       subscriptions,
       watchers: record.watchers.map(({ key: _, ...watcher }) => watcher),
       scheduled: await scheduledFor(accountKey),
+      answers: await answersOf(accountKey),
       outbox: (await outboxOf(store, accountKey)).map(({ id, createdAt, expiresAt, task }) => {
         return { id, createdAt, expiresAt, task: shownTask(task, accountKey) }
       }),
@@ -179,6 +192,7 @@ const createErase =
     }
     // Last, because what was under way has written its receipts by now.
     await store.forgetReceipts(accountKey)
+    await store.forgetAnswers(accountKey)
     return {
       subscriptions: record.subscriptions.length,
       watchers: record.watchers.length,

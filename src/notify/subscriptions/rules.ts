@@ -3,6 +3,7 @@
  * out. They know no store, no keys in clear and no clock. The caller commits what they return.
  */
 import { ProtocolError } from '../../protocol/errors.ts'
+import type { Preferences } from '../../protocol/notify/preferences.ts'
 import { SUBSCRIPTION_LIFETIME_MS, WATCHER_LIFETIME_MS } from '../lifetimes.ts'
 import type { AccountRecord, Sealed, Subscription, Watcher } from '../store/store.ts'
 
@@ -18,23 +19,37 @@ export interface FreshSubscription {
   topic: string
 }
 
+/** What a request says about preferences: absent leaves them, null removes them. */
+export type PreferencesWish = { preferences?: Preferences | null | undefined }
+
+/** The subscription with the preferences that were asked for. */
+const preferring = (
+  { preferences: present, ...subscription }: Subscription,
+  { preferences: wanted = present }: PreferencesWish,
+): Subscription =>
+  // What wants nothing is kept as nothing.
+  wanted?.quiet ? { ...subscription, preferences: wanted } : subscription
+
 /**
  * Subscribes to an app, or replaces the scope of an existing subscription. A live one keeps its key, id and topic. An
  * expired one, swept or not, is replaced by a new subscription with a key of its own; `expired` is the old one then.
  */
 export const subscribe = (
   record: AccountRecord,
-  wish: { domain: string; scope: string[]; account: string; fresh: FreshSubscription; now: number },
+  wish: PreferencesWish & {
+    domain: string
+    scope: string[]
+    account: string
+    fresh: FreshSubscription
+    now: number
+  },
 ): { record: AccountRecord; subscription: Subscription; expired?: Subscription } => {
   const { domain, scope, account, fresh, now } = wish
   const former = record.subscriptions.find((one) => one.domain === domain)
   const live = former && isLive(former, now) ? former : undefined
-  const subscription: Subscription = {
-    ...(live ?? { ...fresh, domain, createdAt: now }),
-    scope,
-    account,
-    expiresAt: now + SUBSCRIPTION_LIFETIME_MS,
-  }
+  const subscribed = { scope, account, expiresAt: now + SUBSCRIPTION_LIFETIME_MS }
+  const before = live ?? { ...fresh, domain, createdAt: now }
+  const subscription = preferring({ ...before, ...subscribed }, wish)
   const others = record.subscriptions.filter((one) => one !== former)
   return {
     record: { ...record, subscriptions: [...others, subscription] },
@@ -66,11 +81,12 @@ export const subscriptionOf = (record: AccountRecord, id: string, now: number): 
 /** Replaces the scope and renews the subscription. */
 export const update = (
   record: AccountRecord,
-  wish: { subscriptionId: string; scope: string[]; account: string; now: number },
+  wish: PreferencesWish & { subscriptionId: string; scope: string[]; account: string; now: number },
 ): AccountRecord => {
   const { subscriptionId, scope, account, now } = wish
   const present = subscriptionOf(record, subscriptionId, now)
-  const updated = { ...present, scope, account, expiresAt: now + SUBSCRIPTION_LIFETIME_MS }
+  const renewed = { ...present, scope, account, expiresAt: now + SUBSCRIPTION_LIFETIME_MS }
+  const updated = preferring(renewed, wish)
   return { ...record, subscriptions: record.subscriptions.map((each) => (each === present ? updated : each)) }
 }
 

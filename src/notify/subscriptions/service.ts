@@ -18,7 +18,9 @@ import { welcomeEntry } from '../publish/welcome.ts'
 import type { AccountRecord, NotifyStore, OutboxEntry, Welcome } from '../store/store.ts'
 import type { Webhooks } from '../webhooks/service.ts'
 import { type CommitAccount, createAccountCommit, type Decision } from './account-commit.ts'
+import { type AnswerAction, createAnswerAction } from './action-answers.ts'
 import { createSubscriptionEndings, type SubscriptionEndings } from './endings.ts'
+import { historyPage } from './history-page.ts'
 import {
   accountChangedEntries,
   endedEntry,
@@ -36,11 +38,12 @@ export interface NotifyService extends SubscriptionEndings {
   /** `scope`: only ids that the app declares. `welcome`: what a new subscriber gets. */
   subscribe(
     request: VerifiedRequest,
-    wish: { domain: string; scope: string[]; welcome?: Welcome | null | undefined },
+    wish: rules.PreferencesWish & { domain: string; scope: string[]; welcome?: Welcome | null | undefined },
   ): Promise<void>
-  update(request: SubscriptionRequest, wish: { scope: string[] }): Promise<void>
+  update(request: SubscriptionRequest, wish: rules.PreferencesWish & { scope: string[] }): Promise<void>
   remove(request: SubscriptionRequest): Promise<void>
   markRead(request: SubscriptionRequest, wish: { ids: readonly string[] | 'all' }): Promise<void>
+  answer: AnswerAction
   /** The caller sends the answer: nothing changes, so nothing is committed. */
   history(
     request: SubscriptionRequest,
@@ -123,7 +126,7 @@ const createWatch =
 const decideSubscribe = (
   before: AccountRecord,
   request: VerifiedRequest,
-  wish: {
+  wish: rules.PreferencesWish & {
     domain: string
     scope: string[]
     welcome?: Welcome | null | undefined
@@ -132,11 +135,13 @@ const decideSubscribe = (
     now: number
   },
 ): Decision => {
-  const { domain, scope, welcome, fresh, isHeard, now } = wish
+  const { domain, scope, welcome, fresh, isHeard, now, preferences } = wish
   const key = accountKey(request.account)
   const account = request.account.text
   const { identityKey, requestId } = request
-  const { record, subscription, expired } = rules.subscribe(before, { domain, scope, account, fresh, now })
+  const { record, subscription, expired } = rules.subscribe(before, {
+    ...{ domain, scope, preferences, account, fresh, now },
+  })
   const answered = responseEntry(request, domain, now, {
     // The requester made this topic for the answer, so it receives all that it may see.
     view: { accountKey: key, account, domain: rules.answerScope(record, { identityKey, domain, now }) },
@@ -166,7 +171,7 @@ const createSubscribe =
     commitAccount,
     clock,
   }: Omit<Change, 'repetition'> & Pick<Deps, 'vault' | 'randomBytes'>): NotifyService['subscribe'] =>
-  async (request, { domain, scope, welcome }) => {
+  async (request, { domain, scope, preferences, welcome }) => {
     const isHeard = {
       subscribed: await webhooks.wants(domain, 'subscribed'),
       updated: await webhooks.wants(domain, 'updated'),
@@ -177,20 +182,22 @@ const createSubscribe =
     const decide = (before: AccountRecord, isRepeated: boolean) => {
       const now = clock.now()
       if (isRepeated && rules.isSubscribed(before, { domain, scope, now })) throw usedBefore()
-      return decideSubscribe(before, request, { domain, scope, welcome, fresh, isHeard, now })
+      return decideSubscribe(before, request, {
+        ...{ domain, scope, preferences, welcome, fresh, isHeard, now },
+      })
     }
     await commitAccount(accountKey(request.account), request, decide, { mayRepeat: true })
   }
 
 const createUpdate =
   ({ webhooks, commitAccount, repetition, clock }: Change): NotifyService['update'] =>
-  async (request, { scope }) => {
+  async (request, { scope, preferences }) => {
     const { domain, subscriptionId, account, known } = request
     const isHeard = await webhooks.wants(domain, 'updated')
     const decide = (before: AccountRecord, isRepeated: boolean) => {
       const now = clock.now()
       if (isRepeated && rules.isSubscribed(before, { domain, scope, now })) throw usedBefore()
-      const record = rules.update(before, { subscriptionId, scope, account: account.text, now })
+      const record = rules.update(before, { subscriptionId, scope, preferences, account: account.text, now })
       const updated = rules.subscriptionOf(record, subscriptionId, now)
       const events = isHeard
         ? [eventEntry(request.requestId.id, 'updated', updated, { detail: { scope }, now })]
@@ -261,17 +268,7 @@ const createHistory =
     rules.subscriptionOf(request.known.record, request.subscriptionId, now)
     const page = await store.history(request.subscriptionId, { after, limit, unreadFirst, now })
     invariant(page.notifications.length <= limit, 'A page of a history is never longer than its limit')
-    const nfs = page.notifications.map(({ id, sentAt, isRead, notification }) => ({
-      id,
-      sent_at: sentAt,
-      type: notification.type,
-      title: notification.title,
-      body: notification.body,
-      icon: notification.icon,
-      url: notification.url,
-      is_read: isRead,
-    }))
-    return { nfs, mre: page.hasMore, mur: page.hasMoreUnread }
+    return historyPage(page)
   }
 
 export const createNotifyService = (deps: Deps): NotifyService => {
@@ -284,6 +281,7 @@ export const createNotifyService = (deps: Deps): NotifyService => {
     update: createUpdate({ webhooks, clock, commitAccount, repetition }),
     remove: createRemove({ webhooks, clock, commitAccount, repetition }),
     markRead: createMarkRead({ store, webhooks, clock, repetition }),
+    answer: createAnswerAction({ store, webhooks, clock, repetition }),
     history: createHistory({ store, clock }),
     ...createSubscriptionEndings({ store, webhooks, clock, randomBytes, commitAccount }),
   }

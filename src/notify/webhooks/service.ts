@@ -16,6 +16,7 @@
  * | unsubscribed | it ended                                            | `reason`: `deleted`, `expired` or `erased`       |
  * | delivered    | a wallet has the notification                       | `notification_ids`, `message_ids`                |
  * | read         | the unread ones became fewer                        | the same, or `all: true`; `by`: `wallet` or `project` |
+ * | answered     | a wallet answered an action                          | `notification_ids`, `message_ids`, `action`, and the proof |
  * | pushed, refused | a push provider took, or refused, the notification | `notification_ids`, `message_ids`, `provider`, `reason` |
  * | challenge    | before the first event, and at a new address        | nothing: a 2xx enables the webhook               |
  */

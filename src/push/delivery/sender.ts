@@ -5,9 +5,9 @@
  * of the others is told (`Told`) before it is ticked off: so it is told at least once.
  */
 import type { Clock } from '../../platform/runtime/clock.ts'
+import { quietUntil } from '../../platform/runtime/quiet-hours.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { HOUR_MS, MINUTE_MS } from '../../platform/units.ts'
-import { quietUntil } from '../policy.ts'
 import type { Projects } from '../projects.ts'
 import { type ComposedPush, compose, type ReadyMessage } from '../providers/compose.ts'
 import type { Provider, SendOutcome } from '../providers/provider.ts'

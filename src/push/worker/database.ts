@@ -27,6 +27,8 @@ export interface WorkerRelay {
 export interface ReadMark {
   id: string
   domain: string
+  /** Id of the action that was clicked, for the page to answer with. */
+  action?: string
 }
 
 const DATABASE = 'belfry-push'

@@ -1,7 +1,8 @@
 /**
  * The service worker's side of push. A push carries sealed messages; they are opened here, with keys that the page left in
  * IndexedDB (`database`), and shown. Their text is in clear nowhere else. What did not fit is fetched from the relay. A click
- * focuses a page of the app that shows the address, or opens it, and has the notification marked as read by the page.
+ * focuses a page of the app that shows the address, or opens it, and has the notification marked as read by the page. A click on an
+ * action follows its link, or leaves the answer for the page to sign.
  */
 import { noteRead, relayOfWorker, topicOfWorker } from './database.ts'
 import { fetchMessages } from './fetching.ts'
@@ -44,6 +45,8 @@ interface PushEvent {
   waitUntil(work: Promise<unknown>): void
 }
 interface ClickEvent {
+  /** Id of the action that was clicked; empty for the notification itself. */
+  readonly action?: string
   readonly notification: { readonly data: unknown; close(): void }
   waitUntil(work: Promise<unknown>): void
 }
@@ -88,7 +91,15 @@ const openAll = async (messages: readonly Carried[]): Promise<ShownNotification[
   return opened.filter((one) => one !== undefined)
 }
 
-const isShown = (data: unknown): data is { id: string; domain: string; url: string } => {
+interface ShownData {
+  id: string
+  domain: string
+  url: string
+  /** Absent in those that a former version showed. */
+  links?: Record<string, string>
+}
+
+const isShown = (data: unknown): data is ShownData => {
   const { id, domain, url } = (data ?? {}) as Record<string, unknown>
   return typeof id === 'string' && typeof domain === 'string' && typeof url === 'string'
 }
@@ -119,22 +130,40 @@ export const startPushWorker = (self: object, options: PushWorkerOptions = {}): 
     for (const one of opened) {
       const url = new URL(urlOf(one), scope.registration.scope).href
       await scope.registration.showNotification(one.title, {
-        ...{ body: one.body, tag: one.id, data: { id: one.id, domain: one.domain, url } },
+        ...{
+          body: one.body,
+          tag: one.id,
+          data: { id: one.id, domain: one.domain, url, links: linksOf(one) },
+        },
         ...(one.icon !== '' && { icon: one.icon }),
+        ...(one.image !== '' && { image: one.image }),
+        ...(one.actions.length > 0 && {
+          actions: one.actions.map(({ id, title }) => ({ action: id, title })),
+        }),
       })
     }
   }
 
-  const clicked = async (data: unknown): Promise<void> => {
+  /** Where each action that is a link leads. */
+  const linksOf = ({ actions }: ShownNotification): Record<string, string> =>
+    Object.fromEntries(
+      actions.flatMap(({ id, url }) =>
+        url === undefined ? [] : [[id, new URL(url, scope.registration.scope).href]],
+      ),
+    )
+
+  const clicked = async (data: unknown, action: string): Promise<void> => {
     const windows = await scope.clients.matchAll({ type: 'window', includeUncontrolled: true })
     if (!isShown(data)) {
       const [any] = windows
       await (any ? any.focus() : scope.clients.openWindow(scope.registration.scope))
       return
     }
-    const { id, domain, url } = data
-    // Kept until a page has marked it: there may be none yet.
-    await noteRead({ id, domain })
+    const { id, domain } = data
+    const link = action === '' ? undefined : data.links?.[action]
+    const url = link ?? data.url
+    // Kept until a page has marked it, or signed the answer: there may be none yet.
+    await noteRead({ id, domain, ...(action !== '' && link === undefined && { action }) })
     for (const page of windows) page.postMessage({ type: READ_MESSAGE, id, domain })
     const there = windows.find((page) => page.url === url)
     await (there ? there.focus() : scope.clients.openWindow(url))
@@ -151,6 +180,6 @@ export const startPushWorker = (self: object, options: PushWorkerOptions = {}): 
   })
   scope.addEventListener('notificationclick', (event: ClickEvent) => {
     event.notification.close()
-    event.waitUntil(clicked(event.notification.data))
+    event.waitUntil(clicked(event.notification.data, event.action ?? ''))
   })
 }

@@ -11,6 +11,10 @@ export interface ShownNotification {
   icon: string
   url: string
   domain: string
+  /** Links, and answers that the page signs. */
+  actions: readonly { id: string; title: string; url?: string }[]
+  /** An https URL, or empty. */
+  image: string
 }
 
 const IV_BYTES = 12
@@ -26,6 +30,13 @@ const openType0 = (message: string, key: Uint8Array): string | undefined => {
 const record = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? { ...value } : {}
 const text = (value: unknown): string => (typeof value === 'string' ? value : '')
+
+const actionsIn = (value: unknown): ShownNotification['actions'] =>
+  (Array.isArray(value) ? value : []).flatMap((one: unknown) => {
+    const { id, title, url } = record(one)
+    if (text(id) === '' || text(title) === '') return []
+    return [{ id: text(id), title: text(title), ...(text(url) !== '' && { url: text(url) }) }]
+  })
 
 /** The claims of a JWT that this key signed; undefined when it did not. */
 const claimsOf = async (token: string, did: string): Promise<Record<string, unknown> | undefined> => {
@@ -43,11 +54,12 @@ export const openNotification = async (
   try {
     const rpc = record(JSON.parse(openType0(message, fromHex(known.key)) ?? 'null'))
     const claims = await claimsOf(text(record(rpc.params).messageAuth), known.authenticationKey)
-    const { id, title, body, icon, url } = record(claims?.msg)
+    const msg = record(claims?.msg)
+    const { id, title, body, icon, url, image } = msg
     if (text(id) === '' || text(title) === '') return undefined
     return {
       ...{ id: text(id), title: text(title), body: text(body), icon: text(icon), url: text(url) },
-      domain: known.domain,
+      ...{ domain: known.domain, actions: actionsIn(msg.actions), image: text(image) },
     }
   } catch {
     return undefined

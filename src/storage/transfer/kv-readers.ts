@@ -4,6 +4,7 @@ import { type ArchivedHead, archivedOf, MESSAGE_TABLES } from '../../archive/sto
 import { CONTACTS_TABLES } from '../../contacts/store.ts'
 import { KEYS_TABLES } from '../../keys/store-rows.ts'
 import { MQ_TABLES, placeOf, queueOf } from '../../mq/store-rows.ts'
+import { ACTION_ANSWER_TABLES } from '../../notify/store/action-answers.ts'
 import { APP_TABLES } from '../../notify/store/app-rows.ts'
 import { CLICK_TABLES } from '../../notify/store/click-rows.ts'
 import { PROJECT_TABLES } from '../../notify/store/project-rows.ts'
@@ -292,6 +293,11 @@ const pushReaders = (
   }),
 })
 
+const answerReader = (source: RowSource): Readers['actionAnswer'] =>
+  records(source, ACTION_ANSWER_TABLES.answers, ({ key, value }, now) =>
+    value.expiresAt > now ? { ...value, accountKey: key.toString() } : undefined,
+  )
+
 export const readersOfRows = (source: RowSource) => ({
   ...contactsReaders(source),
   ...mqReaders(source),
@@ -302,4 +308,5 @@ export const readersOfRows = (source: RowSource) => ({
   ...archiveReaders(source),
   watch: watchReader(source),
   ...pushReaders(source),
+  actionAnswer: answerReader(source),
 })

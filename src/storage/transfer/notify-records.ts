@@ -3,6 +3,7 @@
  * `delivery-records.ts`; projects, apps and webhooks are records as their rows are.
  */
 import * as z from 'zod'
+import { WEBHOOK_EVENTS } from '../../notify/store/records.ts'
 import type {
   AccountRecord,
   Notification,
@@ -11,6 +12,8 @@ import type {
   Subscription,
   Watcher,
 } from '../../notify/store/store.ts'
+import { preferences } from '../../protocol/notify/preferences.ts'
+import { storedExtras } from '../../protocol/notify/stored-extras.ts'
 
 const text = z.string()
 const time = z.number()
@@ -28,6 +31,7 @@ const writtenNotification = z.object({
   deliverBy: time.exactOptional(),
   expiresAt: time,
   collapseKey: text.exactOptional(),
+  extras: storedExtras.exactOptional(),
 })
 /** Backups from before notifications had an end of their delivery are read, too. */
 export const notification: z.ZodType<Notification> = writtenNotification.transform((written) => ({
@@ -44,6 +48,7 @@ const subscription: z.ZodType<Subscription> = z.object({
   createdAt: time,
   expiresAt: time,
   account: text,
+  preferences: preferences.exactOptional(),
 })
 
 export const watcher: z.ZodType<Watcher> = z.object({
@@ -95,7 +100,7 @@ const task: z.ZodType<OutboxTask> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('leave'), topic: text }),
   z.object({
     kind: z.literal('event'),
-    event: z.enum(['subscribed', 'unsubscribed', 'updated', 'delivered', 'read']),
+    event: z.enum(WEBHOOK_EVENTS),
     domain: text,
     subscriptionId: text,
     account: text,

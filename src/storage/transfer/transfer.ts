@@ -13,6 +13,7 @@
  */
 import * as z from 'zod'
 import { NONCE_LIFE_MS } from '../../contacts/store.ts'
+import { accountAnswer } from '../../notify/store/action-answers.ts'
 import { appSchema } from '../../notify/store/app-rows.ts'
 import { projectSchema } from '../../notify/store/project-rows.ts'
 import { accountPush } from '../../notify/store/pushes.ts'
@@ -63,6 +64,8 @@ export const TABLES = {
   clickDay,
   /** What push providers were handed of notifications. */
   pushed: accountPush,
+  /** What accounts answered to the actions of notifications. */
+  actionAnswer: accountAnswer,
   request: z.object({ id: text, expiresAt: time }),
   /** `place` is only for the order: it rises as entries were added, and is the engine's own. */
   outbox: z.object({ place, entry }),

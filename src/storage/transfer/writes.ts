@@ -29,6 +29,7 @@ type ByVerbs =
   | 'contactToken'
   | 'installations'
   | 'pushed'
+  | 'actionAnswer'
   | 'pushProject'
   | 'pushVapid'
   | 'pushDevices'
@@ -162,6 +163,7 @@ export const writesByVerbs = ({
       write: all((records) => contacts.restore(records.map((one) => ({ kind: 'installations', ...one })))),
     },
     pushed: { write: ofKept(notify, notify.restorePushes) },
+    actionAnswer: { write: ofKept(notify, notify.restoreAnswers) },
     pushProject: {
       write: each((project) =>
         push.changeProject(project.id, () => project, { limit: UNLIMITED, now: Date.now() }),

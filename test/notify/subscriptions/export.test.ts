@@ -1,5 +1,6 @@
 /** What an account is shown, and what is erased of it, while a notification to several is on its way. */
 import { expect, it } from 'vitest'
+import { deliveredIdOf } from '../../../src/notify/ids.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { accountKey } from '../../../src/protocol/caip.ts'
 import { topicOf } from '../../../src/protocol/topic.ts'
@@ -40,6 +41,35 @@ it('an account is not shown who else gets what it gets', async () => {
   expect(JSON.stringify(outbox)).not.toContain(accountKey(other.account))
   held.release()
   await world.settled()
+})
+
+it('an account is shown what it answered and prefers, and nothing of it is left when it is erased', async () => {
+  await using world = await startNotify()
+  const [one, other] = [world.newDevice(), world.newDevice()]
+  const actions = [{ id: 'yes', title: 'Yes', answer: true }] as const
+  const notification = { type: NEWS, title: 'Vote', body: 'Body', icon: null, url: null, extras: { actions } }
+  const quiet = { from: '22:00', to: '07:00', timeZone: 'UTC' }
+  for (const device of [one, other]) {
+    const key = await subscribed(world, device)
+    await world.ask(device.ask(4008, world.app, key, { scp: NEWS, prf: { quiet } }))
+    const message = { notification, notificationId: 'vote', accounts: [device.account] }
+    await world.publishing.notify(world.project.id, [message])
+    await world.settled()
+    const { record } = await world.store.account(accountKey(device.account))
+    const nid = deliveredIdOf(record.subscriptions[0]?.id ?? '', 'vote')
+    await world.ask(device.ask(4018, world.app, key, { nid, aid: 'yes' }))
+  }
+  const shown = await world.server.accountData.export(accountKey(one.account))
+  expect(shown.answers).toEqual([
+    { domain: world.app.domain, notificationId: 'vote', action: 'yes', at: world.clock.now() },
+  ])
+  expect(shown.subscriptions).toMatchObject([{ account: one.account, types: [NEWS], preferences: { quiet } }])
+  expect(JSON.stringify(shown.subscriptions)).not.toContain('"key"')
+
+  await world.server.accountData.erase(accountKey(one.account))
+  expect((await world.server.accountData.export(accountKey(one.account))).answers).toEqual([])
+  const vote = await world.store.notification(world.project.id, world.app.domain, 'vote')
+  expect(vote && (await world.store.answerCounts(vote, ['yes']))).toEqual({ yes: 1 })
 })
 
 it('erasing an account takes from nobody else what is being sent', async () => {

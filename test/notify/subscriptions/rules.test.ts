@@ -64,6 +64,25 @@ describe('a subscription', () => {
     expect(again.expired).toBeUndefined()
   })
 
+  it('keeps its preferences until a request says otherwise, and null removes them', () => {
+    const preferences = { quiet: { from: '22:00', to: '07:00', timeZone: 'UTC' } }
+    const { record, subscription } = subscribed(EMPTY, 'a.example')
+    const update = (before: AccountRecord, wish: rules.PreferencesWish, now = NOW) =>
+      rules.update(before, { subscriptionId: subscription.id, scope: [], account: ACCOUNT, now, ...wish })
+    const preferring = update(record, { preferences })
+    expect(preferring.subscriptions[0]?.preferences).toEqual(preferences)
+    const kept = [update(preferring, {}), subscribed(preferring, 'a.example').record]
+    for (const { subscriptions } of kept) expect(subscriptions[0]?.preferences).toEqual(preferences)
+    for (const none of [null, {}]) {
+      const [one] = update(preferring, { preferences: none }).subscriptions
+      expect(Object.keys(one ?? {})).not.toContain('preferences')
+    }
+    const anew = subscribed(preferring, 'a.example', NOW + SUBSCRIPTION_LIFETIME_MS, 'b')
+    expect(anew.subscription).toEqual(
+      subscribed(EMPTY, 'a.example', NOW + SUBSCRIPTION_LIFETIME_MS, 'b').subscription,
+    )
+  })
+
   it('is a new one after its end, although the old one was not swept yet', () => {
     const first = subscribed(EMPTY, 'a.example')
     const again = subscribed(first.record, 'a.example', NOW + SUBSCRIPTION_LIFETIME_MS, 'second')

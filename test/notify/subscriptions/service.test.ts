@@ -339,6 +339,41 @@ describe('notifications', () => {
       msg: claimsIn(each.rpc).msg as Record<string, unknown>,
     }))
 
+  it.each([
+    [{ tags: ['plain'] }, true],
+    [{ priority: 'urgent' as const }, true],
+    [{ priority: 'low' as const }, false],
+    [{ silent: true }, false],
+  ])('with %j wake closed devices: %s', async (extras, prompt) => {
+    const device = world.newDevice()
+    const key = await subscribed(device)
+    await publish([device.account], 'One', { extras })
+    await eventually(() => expect(messages(key)).toHaveLength(1))
+    expect(messages(key)[0]).toMatchObject({ prompt, msg: { title: 'One', ...extras } })
+  })
+
+  it('wake nobody in the quiet hours of the account, unless they are urgent, and are there all the same', async () => {
+    const device = world.newDevice()
+    const key = await subscribed(device)
+    const hours = (ahead: number) =>
+      new Date(world.clock.now() + ahead * 3_600_000).toISOString().slice(11, 16)
+    const quiet = { from: hours(-1), to: hours(1), timeZone: 'UTC' }
+    const asked = await world.ask(device.ask(4008, world.app, key, { scp: NEWS, prf: { quiet } }))
+    expect(asked.claims.sbs).toMatchObject([{ preferences: { quiet } }])
+    await publish([device.account], 'Quiet')
+    await publish([device.account], 'Urgent', { extras: { priority: 'urgent' } })
+    await eventually(() => expect(messages(key)).toHaveLength(2))
+    await world.hands.advance(2 * 3_600_000)
+    await publish([device.account], 'Later')
+    await eventually(() => expect(messages(key)).toHaveLength(3))
+    expect(messages(key).map(({ msg, prompt }) => [msg.title, prompt])).toEqual([
+      ['Quiet', false],
+      ['Urgent', true],
+      ['Later', true],
+    ])
+    expect((await history(device, key)).nfs).toHaveLength(3)
+  })
+
   it('arrive signed by the app, with empty icon and url where there are none', async () => {
     const device = world.newDevice()
     const key = await subscribed(device)

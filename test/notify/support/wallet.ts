@@ -130,7 +130,7 @@ export const newDevice = (
     },
     /** Update, delete, history, mark as read: whatever goes on the notify topic. */
     ask(
-      tag: 4004 | 4008 | 4014 | 4016,
+      tag: 4004 | 4008 | 4014 | 4016 | 4018,
       app: { did: string; domain: string },
       key: Uint8Array,
       more: Record<string, unknown> = {},

@@ -38,7 +38,14 @@ export interface DappApp {
   types: Record<string, string>
   /** Resolves with `{sent, failed, not_found}`. */
   notify(request: {
-    notification: { type: string; title: string; body: string; icon?: string; url?: string }
+    notification: {
+      type: string
+      title: string
+      body: string
+      icon?: string
+      url?: string
+      [extra: string]: unknown
+    }
     accounts: string[]
   }): Promise<unknown>
 }

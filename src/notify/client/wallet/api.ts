@@ -3,6 +3,7 @@ import type { FetchDeps } from '../../../platform/net/fetch-json.ts'
 import type { Log, Meter } from '../../../platform/telemetry.ts'
 import type { Cacao } from '../../../protocol/cacao.ts'
 import type { SigningKey } from '../../../protocol/keys.ts'
+import type { Preferences } from '../../../protocol/notify/preferences.ts'
 import type { ResolveAppKeys } from '../app-keys.ts'
 import type { Sign } from './identity.ts'
 import type { Notification, ReceivedNotification } from './inbox.ts'
@@ -110,21 +111,30 @@ export interface Wallet extends AsyncDisposable {
    *
    * @param domain the app's domain.
    * @param scope ids of notification types; default: all types that the app declares.
+   * @param preferences absent: as they are; null: none.
    * @returns the subscription.
    * @throws {ProtocolError} `unknown_app`, what the server answers, or `unavailable`.
    * @example
    * await wallet.subscribe('app.example.com', ['news'])
    */
-  subscribe(domain: string, scope?: readonly string[]): Promise<Subscription>
+  subscribe(
+    domain: string,
+    scope?: readonly string[],
+    preferences?: Preferences | null,
+  ): Promise<Subscription>
   /**
    * Replaces the scope of a subscription and renews it for 30 days.
    *
    * @param domain the app's domain.
    * @param scope ids of all notification types that the account wants.
+   * @param preferences of the account, on all its devices. Absent: as they are; null: none.
    * @returns the subscription.
-   * @throws {ProtocolError} `not_subscribed`, what the server answers, or `unavailable`.
+   * @throws {ProtocolError} `not_subscribed`, `bad_params`, what the server answers, or `unavailable`.
+   * @example
+   * const quiet = { from: '22:00', to: '07:00', timeZone: 'Europe/Berlin' }
+   * await wallet.update('app.example.com', subscription.scope, { quiet })
    */
-  update(domain: string, scope: readonly string[]): Promise<Subscription>
+  update(domain: string, scope: readonly string[], preferences?: Preferences | null): Promise<Subscription>
   /**
    * Ends a subscription.
    *
@@ -154,6 +164,19 @@ export interface Wallet extends AsyncDisposable {
    * @throws {ProtocolError} `not_subscribed`, what the server answers, or `unavailable`.
    */
   markRead(domain: string, ids: readonly string[] | 'all'): Promise<void>
+  /**
+   * Answers an action of a notification, signed by the identity key; the notification is read then, on all devices. The
+   * first answer of the account counts: the same one again changes nothing.
+   *
+   * @param domain the app's domain.
+   * @param notificationId id of the notification.
+   * @param actionId id of an action that asks for an answer.
+   * @throws {ProtocolError} `unknown_notification` also for one that has expired, `unknown_action`, `already_answered` when
+   * the account has answered otherwise, `not_subscribed`, what the server answers, or `unavailable`.
+   * @example
+   * await wallet.answer('app.example.com', notification.id, 'yes')
+   */
+  answer(domain: string, notificationId: string, actionId: string): Promise<void>
   /** @returns the live subscriptions that this device knows, without asking the server. */
   subscriptions(): Subscription[]
   /**

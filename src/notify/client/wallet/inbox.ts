@@ -14,6 +14,7 @@ import { openEnvelope, parseEnvelope, sealType0 } from '../../../protocol/envelo
 import { ProtocolError } from '../../../protocol/errors.ts'
 import { parseRpc, type RpcRequest, rpcResult } from '../../../protocol/jsonrpc.ts'
 import { signJwt, verifyJwt } from '../../../protocol/jwt.ts'
+import { type Extras, extrasOf } from '../../../protocol/notify/extras.ts'
 import {
   type HistoryItem,
   type MessageItem,
@@ -25,8 +26,8 @@ import type { RelayClient, RelayMessage } from '../../../relay/client/index.ts'
 import type { Device } from './device.ts'
 import { type createRequests, MJV } from './requests.ts'
 
-/** A notification, as the `message` event and the history have it. */
-export interface Notification {
+/** A notification, as the `message` event and the history have it; extras only where the app gave some. */
+export interface Notification extends Extras {
   id: string
   /** Unix ms. */
   sentAt: number
@@ -82,6 +83,7 @@ export const shownNotification = (item: MessageItem | HistoryItem): Notification
   icon: item.icon || null,
   url: item.url || null,
   isRead: item.is_read,
+  ...extrasOf(item),
 })
 
 type Action = () => Promise<void>

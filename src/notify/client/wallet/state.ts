@@ -5,6 +5,7 @@ import * as z from 'zod'
 import { fromHex, toHex } from '../../../protocol/bytes.ts'
 import { accountKey } from '../../../protocol/caip.ts'
 import { ProtocolError } from '../../../protocol/errors.ts'
+import type { Preferences } from '../../../protocol/notify/preferences.ts'
 import { type SubscriptionItem, subscriptionItem } from '../../../protocol/notify-methods.ts'
 import { topicOf } from '../../../protocol/topic.ts'
 
@@ -63,6 +64,8 @@ export interface Subscription {
   /** Unix ms. */
   expiresAt: number
   unread: number
+  /** Only where the account has some. */
+  preferences?: Preferences
 }
 
 const topicOfItem = (item: SubscriptionItem): string => topicOf(fromHex(item.symKey))
@@ -74,6 +77,7 @@ const shown = (item: SubscriptionItem): Subscription => ({
   scope: item.scope,
   expiresAt: item.expiry * 1000,
   unread: item.unreadNotificationCount,
+  ...(item.preferences && { preferences: item.preferences }),
 })
 
 /** What a view of the account changed. */

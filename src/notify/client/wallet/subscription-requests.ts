@@ -4,6 +4,7 @@ import { fromHex } from '../../../protocol/bytes.ts'
 import { didWeb } from '../../../protocol/did.ts'
 import { sealType0, sealType1 } from '../../../protocol/envelope.ts'
 import { deriveSymKey, generateAgreementKey } from '../../../protocol/keys.ts'
+import type { Preferences } from '../../../protocol/notify/preferences.ts'
 import { NOTIFY_METHODS, type SubscriptionItem } from '../../../protocol/notify-methods.ts'
 import { topicOf } from '../../../protocol/topic.ts'
 import type { RelayClient } from '../../../relay/client/index.ts'
@@ -31,25 +32,21 @@ interface AppRequestDeps {
   keysUrl: string
 }
 
-/** Requests on the notify topic of a subscription. */
-export const createAppRequests = ({
-  device,
-  requests,
-  register,
-  take,
-  onAnswered,
-  keysUrl,
-}: AppRequestDeps): Pick<Wallet, 'update' | 'delete' | 'history' | 'markRead'> => {
-  const { subscriptions } = device
+/** The claim that says so; without it they stay as they are. */
+const wish = (preferences: Preferences | null | undefined) =>
+  preferences === undefined ? {} : { prf: preferences }
 
-  const ask = async <S extends z.ZodType, R>(
+/** Asks on the notify topic of the app's subscription. */
+const createTopicAsk =
+  ({ device, requests, register, onAnswered, keysUrl }: Omit<AppRequestDeps, 'take'>) =>
+  async <S extends z.ZodType, R>(
     row: Row<S>,
     app: string,
     claims: Record<string, unknown>,
     apply: (claims: z.output<S>) => R | Promise<R>,
   ): Promise<R> => {
     await register()
-    const { topic, item } = subscriptions.of(app)
+    const { topic, item } = device.subscriptions.of(app)
     const key = fromHex(item.symKey)
     const expected = device.expectAnswer(topic, key)
     try {
@@ -71,9 +68,17 @@ export const createAppRequests = ({
     }
   }
 
+/** Requests on the notify topic of a subscription. */
+export const createAppRequests = (
+  deps: AppRequestDeps,
+): Pick<Wallet, 'update' | 'delete' | 'history' | 'markRead' | 'answer'> => {
+  const { device, take } = deps
+  const { subscriptions } = device
+  const ask = createTopicAsk(deps)
+
   return {
-    update: (app, scope) =>
-      ask(NOTIFY_METHODS[4008], app, { scp: scope.join(' ') }, async ({ sbs, iat }) => {
+    update: (app, scope, preferences) =>
+      ask(NOTIFY_METHODS[4008], app, { scp: scope.join(' '), ...wish(preferences) }, async ({ sbs, iat }) => {
         await take(sbs, { complete: app, iat })
         return subscriptions.shownOf(app)
       }),
@@ -99,6 +104,9 @@ export const createAppRequests = ({
           await device.save()
         },
       ),
+
+    answer: (app, notificationId, actionId) =>
+      ask(NOTIFY_METHODS[4018], app, { nid: notificationId, aid: actionId }, () => {}),
   }
 }
 
@@ -124,7 +132,7 @@ export const createSubscribe = (
     return found
   }
 
-  return async (app, scope) => {
+  return async (app, scope, preferences) => {
     await register()
     const [to, wanted] = await Promise.all([keysOf(app), scope ?? typesOf(app)])
     const pair = generateAgreementKey()
@@ -138,7 +146,7 @@ export const createSubscribe = (
         seal: (plaintext) => sealType1({ key, senderPublicKey: pair.publicKey, plaintext }),
         responseTopic,
         of: to.authentication,
-        claims: { ksu: keysUrl, app: didWeb(app), scp: wanted.join(' ') },
+        claims: { ksu: keysUrl, app: didWeb(app), scp: wanted.join(' '), ...wish(preferences) },
         async apply({ sbs, iat }) {
           await take(sbs, { complete: app, iat })
           return device.subscriptions.shownOf(app)

@@ -16,6 +16,7 @@
  * | update      | 4008  | 4009   | notify topic                          |
  * | history     | 4014  | 4015   | notify topic                          |
  * | markRead    | 4016  | 4017   | notify topic                          |
+ * | answer      | 4018  | 4019   | notify topic                          |
  * | takes       | 4002  | 4003   | notify topic: a notification          |
  * | takes       | 4012  | –      | watch topic: the account has changed  |
  */

@@ -1,5 +1,6 @@
 import type { AccountRecord, Subscription, Watcher } from '../../../../notify/store/store.ts'
 import { invariant } from '../../../../platform/invariant.ts'
+import type { Preferences } from '../../../../protocol/notify/preferences.ts'
 import { checkedText, textOfChecked } from '../../checked-text.ts'
 import { packForm, packTopic, unpackForm, unpackTopic } from './packing.ts'
 
@@ -7,12 +8,12 @@ import { packForm, packTopic, unpackForm, unpackTopic } from './packing.ts'
  * How records are written: lists instead of objects, and packed what can be. Names of properties would be a quarter of
  * each.
  *
- *     [[["#id", domain, scope, key, topic, createdAt, expiresAt, account], …],
+ *     [[["#id", domain, scope, key, topic, createdAt, expiresAt, account, preferences?], …],
  *      [[identityKey, domain, account, key, topic, expiresAt, serverKey?], …]]
  *
  * A checksum stands before them.
  */
-type SubscriptionRow = [string, string, string[], string, string, number, number, string]
+type SubscriptionRow = [string, string, string[], string, string, number, number, string, Preferences?]
 type WatcherRow = [string, string | null, string, string, string, number, string?]
 
 /**
@@ -29,7 +30,7 @@ export const writeRecord = (record: AccountRecord, accountKey: string): string =
 const listsOf = ({ subscriptions, watchers }: AccountRecord, accountKey: string): string =>
   JSON.stringify([
     subscriptions.map(
-      ({ id, domain, scope, key, topic, createdAt, expiresAt, account }): SubscriptionRow => [
+      ({ id, domain, scope, key, topic, createdAt, expiresAt, account, preferences }): SubscriptionRow => [
         `#${id}`,
         domain,
         scope,
@@ -38,6 +39,7 @@ const listsOf = ({ subscriptions, watchers }: AccountRecord, accountKey: string)
         createdAt,
         expiresAt,
         packForm(account, accountKey),
+        ...(preferences === undefined ? ([] as const) : ([preferences] as const)),
       ],
     ),
     watchers.map(
@@ -60,7 +62,7 @@ export const readRecord = (text: string, accountKey: string): AccountRecord => {
   invariant(Array.isArray(subscriptions) && Array.isArray(watchers), 'an account record is two lists')
   return {
     subscriptions: subscriptions.map(
-      ([id, domain, scope, key, topic, createdAt, expiresAt, account]): Subscription => ({
+      ([id, domain, scope, key, topic, createdAt, expiresAt, account, preferences]): Subscription => ({
         id: id.slice(1),
         domain,
         scope,
@@ -69,6 +71,7 @@ export const readRecord = (text: string, accountKey: string): AccountRecord => {
         createdAt,
         expiresAt,
         account: unpackForm(account, accountKey),
+        ...(preferences && { preferences }),
       }),
     ),
     watchers: watchers.map(
