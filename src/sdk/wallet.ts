@@ -66,6 +66,12 @@ export interface WalletPush extends PushClient {
    * @throws when IndexedDB or the server cannot be used.
    */
   sync(): Promise<void>
+  /**
+   * Takes from the service worker what `sync` left for it. Browsers only.
+   *
+   * @throws when IndexedDB cannot be used.
+   */
+  forget(): Promise<void>
 }
 
 /** A wallet that can be reached while it is closed. */
@@ -108,7 +114,9 @@ export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletD
     { url: pushUrl, key, ...(pushProject !== undefined && { project: pushProject }) },
   )
   const relay = { url: relayUrl.replace(/^ws/, 'http'), ...(projectId !== undefined && { projectId }) }
-  return Object.assign(wallet, { push: { ...push, sync: () => syncWorker(wallet, relay) } })
+  return Object.assign(wallet, {
+    push: { ...push, sync: () => syncWorker(wallet, relay), forget: () => keepForWorker([], undefined) },
+  })
 }
 
 const syncWorker = async (wallet: Wallet, relay: { url: string; projectId?: string }): Promise<void> => {

@@ -1,6 +1,6 @@
 /**
- * Builds the pages for people into `dist/web`: the inbox, the console, and the inbox's service worker. Everything that they
- * load is a file of this package. `scripts/build.mjs` runs it.
+ * Builds the pages for people into `dist/web`: the inbox and the console. Everything that they load is a file of this
+ * package. `scripts/build-pages.mjs` runs it, and builds the inbox's service worker with the same settings.
  */
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
@@ -29,11 +29,6 @@ export default defineConfig({
       input: {
         inbox: at('inbox/index.html'),
         console: at('console/index.html'),
-        worker: at('inbox/worker.ts'),
-      },
-      output: {
-        // A service worker keeps its address for as long as the page is installed.
-        entryFileNames: ({ name }) => (name === 'worker' ? 'worker.js' : 'assets/[name]-[hash].js'),
       },
     },
   },

@@ -22,6 +22,7 @@
 
 import { crypto } from '#crypto'
 import type { Clock } from '../../../platform/runtime/clock.ts'
+import type { Log } from '../../../platform/telemetry.ts'
 import { didWeb } from '../../../protocol/did.ts'
 import { ProtocolError } from '../../../protocol/errors.ts'
 import type { SubscriptionItem } from '../../../protocol/notify-methods.ts'
@@ -55,6 +56,7 @@ const createEvents = () => {
   const listeners: { [E in keyof WalletEvents]: Set<(value: WalletEvents[E]) => void | Promise<void>> } = {
     message: new Set(),
     changed: new Set(),
+    connection: new Set(),
   }
   return {
     async emit<E extends keyof WalletEvents>(event: E, value: WalletEvents[E]): Promise<void> {
@@ -138,6 +140,18 @@ const createIsKeyOf =
     }
   }
 
+/** Has the listeners know when the connection is made or lost. */
+const tellConnection = (
+  relay: Pick<RelayClient, 'onConnectionChange'>,
+  { events, log }: { events: ReturnType<typeof createEvents>; log: Log },
+): void => {
+  relay.onConnectionChange((connected) => {
+    events.emit('connection', connected).catch((error: unknown) => {
+      log.warn({ err: error }, 'A listener of the connection failed')
+    })
+  })
+}
+
 /** The device with its relay connection, events and subscriptions; it processes what the relay delivers. */
 const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
   const { clock, log, meter, randomBytes = crypto.randomBytes } = deps
@@ -199,6 +213,7 @@ const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
     },
     { keysUrl, receipts },
   )
+  tellConnection(relay, { events, log })
   topics.joinKnown().catch((error: unknown) => {
     log.warn({ err: error }, 'The topics of the wallet could not be joined')
   })

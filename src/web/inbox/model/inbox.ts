@@ -1,0 +1,221 @@
+/** The inbox of one account: its subscriptions, its messages, and what is done with them. It is there until the device forgets it. */
+import { computed, type ReadonlySignal, signal } from '@preact/signals'
+import {
+  createWallet,
+  fromNotifyServer,
+  type PushedWallet,
+  type Sign,
+  type Subscription,
+  systemClock,
+} from '../../../sdk/wallet.ts'
+import { type KeptAccount, signerOfDemo } from '../accounts/kept.ts'
+import type { Apps } from './apps.ts'
+import type { Database, Message } from './database.ts'
+import { createHistory, type History } from './history.ts'
+import { createMessageList, type MessageList } from './message-list.ts'
+import { createNotifications, type Notifications } from './notifications.ts'
+import { createReadMarks, type ReadMarks } from './read-marks.ts'
+
+export interface Inbox {
+  readonly kept: KeptAccount
+  readonly list: MessageList
+  readonly notifications: Notifications
+  /** By the names of their apps. */
+  readonly subscriptions: ReadonlySignal<readonly Subscription[]>
+  readonly isConnected: ReadonlySignal<boolean>
+  /** Whether the account has let this device act for it. */
+  readonly isSigned: ReadonlySignal<boolean>
+  /** Unread messages of an app; of all apps without one. */
+  unread(domain?: string): number
+  /** The message that came last while the page was open, for whoever cannot see it. */
+  readonly latest: ReadonlySignal<Message | undefined>
+  message(domain: string, id: string): Promise<Message | undefined>
+  /** Rejects with what the server answers, or `unavailable`, as the following ones. */
+  subscribe(domain: string, types: readonly string[]): Promise<void>
+  update(domain: string, types: readonly string[]): Promise<void>
+  unsubscribe(domain: string): Promise<void>
+  mark(message: Pick<Message, 'domain' | 'id'>): Promise<void>
+  markAll(domain?: string): Promise<void>
+  /** Asks the account once more for the signature that lets this device act for it. */
+  askForSignature(): Promise<void>
+  /** Removes everything of the account from this device. */
+  forget(): Promise<void>
+}
+
+export interface InboxDeps {
+  database: Database
+  apps: Apps
+  /** Asks the wallet of this browser. */
+  signWith: (kept: KeptAccount & { kind: 'wallet' }) => Sign
+  now: () => number
+  /** What went wrong while nobody waited for it. */
+  failed: (error: unknown) => void
+}
+
+/** Without a connection it is not waited for longer than a person would. */
+const REQUEST_TIMEOUT_MS = 15_000
+
+/** What an inbox is made of. */
+interface Parts extends Pick<InboxDeps, 'database' | 'apps' | 'failed'> {
+  wallet: PushedWallet
+  list: MessageList
+  history: History
+  marks: ReadMarks
+  notifications: Notifications
+  arrived: (message: Message) => void
+  refresh: () => void
+  /** The subscription has ended. */
+  ended: (domain: string) => Promise<void>
+}
+
+/** What happens by itself: messages and changes come, the connection comes back. */
+const follow = (parts: Parts) => {
+  const { wallet, database, apps, failed, list, history, marks, notifications, arrived, refresh, ended } =
+    parts
+  /** Unread messages that each app had when it was read last. */
+  const seen = new Map<string, number>()
+  let known = new Set(wallet.subscriptions().map(({ domain }) => domain))
+
+  const bringUp = async ({ domain, unread }: Subscription): Promise<void> => {
+    if (!apps.known.value.get(domain)?.types) await apps.describe(domain).catch(failed)
+    seen.set(domain, unread)
+    await history.catchUp(domain)
+  }
+  const changed = async (subscriptions: readonly Subscription[]): Promise<void> => {
+    refresh()
+    const now = new Set(subscriptions.map(({ domain }) => domain))
+    const gone = [...known].filter((domain) => !now.has(domain))
+    known = now
+    for (const domain of gone) {
+      seen.delete(domain)
+      await ended(domain)
+    }
+    for (const one of subscriptions) if (seen.get(one.domain) !== one.unread) await bringUp(one)
+    await notifications.sync()
+  }
+  const connected = async (): Promise<void> => {
+    await marks.send()
+    seen.clear()
+    await changed(await wallet.watch())
+  }
+
+  wallet.on('message', async ({ domain, notification }) => {
+    const message = { ...notification, domain }
+    await database.put([message])
+    list.added([message])
+    seen.set(domain, (seen.get(domain) ?? 0) + 1)
+    arrived(message)
+    await notifications.show(message).catch(failed)
+    // The wallet counts it when this listener has resolved.
+    setTimeout(refresh)
+  })
+  // Nobody waits: it asks the server, whose answers come behind what is being handled.
+  wallet.on('changed', (subscriptions) => void changed(subscriptions).catch(failed))
+  wallet.on('connection', (is) => {
+    refresh()
+    if (is) void connected().catch(failed).finally(refresh)
+  })
+  return { connected }
+}
+
+const openWallet = async (
+  { database }: Pick<InboxDeps, 'database'>,
+  { account, sign }: { account: string; sign: Sign },
+): Promise<PushedWallet> => {
+  const url = location.origin
+  return createWallet({
+    ...{ url, account, sign, domain: location.host, allApps: true, requestTimeout: REQUEST_TIMEOUT_MS },
+    // This page is the server's as well: whoever could forge the keys there could forge the page.
+    resolveAppKeys: fromNotifyServer({ fetch: fetch.bind(globalThis), clock: systemClock }, url),
+    state: (await database.setting('wallet')) ?? undefined,
+    save: (state) => database.setSetting('wallet', state),
+  })
+}
+
+const createReading = ({ database, apps }: Pick<InboxDeps, 'database' | 'apps'>, wallet: PushedWallet) => {
+  const list = createMessageList({
+    ...{ database, nameOf: apps.nameOf },
+    async readOlder(app) {
+      if (!wallet.connected) return false
+      const domains = app === undefined ? wallet.subscriptions().map(({ domain }) => domain) : [app]
+      const found = await Promise.all(domains.map((domain) => history.readOlder(domain)))
+      return found.includes(true)
+    },
+  })
+  const history = createHistory({ wallet, database, added: list.added })
+  const marks = createReadMarks({ wallet, database, read: list.read })
+  return { list, history, marks }
+}
+
+/** What the wallet knows, as signals. */
+const createView = (wallet: PushedWallet, { waiting }: Pick<ReadMarks, 'waiting'>) => {
+  const subscriptions = signal<readonly Subscription[]>([])
+  const isConnected = signal(false)
+  const isSigned = signal(true)
+  const latest = signal<Message | undefined>(undefined)
+  const counted = computed(() => new Map(subscriptions.value.map(({ domain, unread }) => [domain, unread])))
+  const unreadOf = (domain: string): number =>
+    Math.max(0, (counted.value.get(domain) ?? 0) - (waiting.value.get(domain) ?? 0))
+  const refresh = (): void => {
+    isConnected.value = wallet.connected
+    isSigned.value = wallet.export().registeredFor !== null
+    subscriptions.value = wallet.subscriptions().sort((one, other) => one.domain.localeCompare(other.domain))
+  }
+  const unread = (domain?: string): number =>
+    domain === undefined
+      ? subscriptions.value.reduce((sum, one) => sum + unreadOf(one.domain), 0)
+      : unreadOf(domain)
+  refresh()
+  return { refresh, shown: { subscriptions, isConnected, isSigned, latest, unread } }
+}
+
+export const openInbox = async (deps: InboxDeps, kept: KeptAccount): Promise<Inbox> => {
+  const { database, apps, now, failed } = deps
+  const sign: Sign = kept.kind === 'demo' ? signerOfDemo(kept) : deps.signWith(kept)
+  const wallet = await openWallet(deps, { account: kept.account, sign })
+  const { list, history, marks } = createReading(deps, wallet)
+  await marks.load()
+  const { refresh, shown } = createView(wallet, marks)
+  const { latest, subscriptions, unread } = shown
+  const mark = (message: Pick<Message, 'domain' | 'id'>) => marks.mark([message]).finally(refresh)
+  const notifications = await createNotifications({
+    ...{ push: wallet.push, database, now },
+    clicked: (message) =>
+      void mark(message)
+        .then(() => notifications.sync())
+        .catch(failed),
+  })
+  const ended = async (domain: string): Promise<void> => {
+    await database.removeOlder(domain)
+    list.removed(domain)
+    history.forget(domain)
+    refresh()
+  }
+  const arrived = (message: Message): void => {
+    latest.value = message
+  }
+  const parts = { wallet, database, apps, failed, list, history, marks, refresh, ended }
+  const { connected } = follow({ ...parts, notifications, arrived })
+
+  return {
+    ...{ ...shown, kept, list, notifications, mark },
+    askForSignature: () => connected().finally(refresh),
+    message: (domain, id) => database.message(domain, id),
+    subscribe: (domain, types) => wallet.subscribe(domain, types).then(refresh),
+    update: (domain, types) => wallet.update(domain, types).then(refresh),
+    unsubscribe: (domain) => wallet.delete(domain).then(() => ended(domain)),
+    async markAll(domain) {
+      const domains = domain === undefined ? subscriptions.value.map((one) => one.domain) : [domain]
+      for (const each of domains) if (unread(each) > 0) await marks.markAll(each)
+      refresh()
+    },
+    async forget() {
+      await notifications.turnOff().catch(failed)
+      // Without the server the key is left to expire.
+      await wallet.unregister().catch(failed)
+      await wallet[Symbol.asyncDispose]()
+      await wallet.push.forget()
+      await database.forget()
+    },
+  }
+}
