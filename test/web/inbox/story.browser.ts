@@ -54,12 +54,13 @@ const press = async (worker: Worker, title: string): Promise<string> => {
     const shown = await registration.getNotifications()
     const notification = shown.find((one) => one.title === wanted)
     if (!notification) return undefined
-    const pressed = Reflect.construct(Reflect.get(globalThis, 'NotificationEvent'), [
+    const pressed: Event = Reflect.construct(Reflect.get(globalThis, 'NotificationEvent'), [
       'notificationclick',
       { notification },
     ])
     dispatchEvent(pressed)
-    for (let turn = 0; turn < 100 && address === ''; turn++) await new Promise((resolve) => setTimeout(resolve, 20))
+    for (let turn = 0; turn < 100 && address === ''; turn++)
+      await new Promise((resolve) => setTimeout(resolve, 20))
     return address
   }, title)
   if (led === undefined || led === '') throw new Error('The notification is not shown')
@@ -115,7 +116,7 @@ it('first visit, demo key, subscription, live message, push while closed, second
   await openList(opened)
   await row(opened, 'For both').click()
   await eventually(async () => expect(await other.title()).not.toContain('('))
-  expect(await row(other, 'For both').locator('.row-dot').count()).toBe(0)
+  await eventually(async () => expect(await row(other, 'For both').locator('.row-dot').count()).toBe(0))
 
   // Without the server what is here can be read, and marked; it is told when the server is back.
   await belfryNotify('Read offline', 'and marked later')

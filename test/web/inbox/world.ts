@@ -64,7 +64,9 @@ export const startInboxWorld = async (): Promise<InboxWorld> => {
     async belfryNotify(title, body) {
       const words = ['notify', APP, '--type', 'News', '--title', title, '--body', body, '--all']
       const where = ['--server', world.url, '--token', world.adminToken]
-      await run(process.execPath, ['dist/cli/main.js', ...words, ...where], { env: { PATH: process.env.PATH } })
+      await run(process.execPath, ['dist/cli/main.js', ...words, ...where], {
+        env: { PATH: process.env.PATH },
+      })
     },
     async sendMany(account, titles) {
       for (const title of titles) {

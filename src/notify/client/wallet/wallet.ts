@@ -202,21 +202,20 @@ const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
     if (change.changed) await shared.changed(change.left)
   }
   const takeAll = (view: readonly SubscriptionItem[], iat: number) => take(view, { complete, iat })
-
   let onOtherServerKey = () => {}
   const deliver = (received: WalletEvents['message']) => events.emit('message', received)
-  const isKeyOf = createIsKeyOf(resolveAppKeys)
   const inbox = createInbox(
     {
-      ...{ device, relay, requests, clock, log, meter, deliver, isKeyOf, take: takeAll },
+      ...{ device, relay, requests, clock, log, meter, deliver, take: takeAll },
+      isKeyOf: createIsKeyOf(resolveAppKeys),
       onOtherServerKey: () => onOtherServerKey(),
     },
     { keysUrl, receipts },
   )
+  topics
+    .joinKnown()
+    .catch((err: unknown) => log.warn({ err }, 'The topics of the wallet could not be joined'))
   tellConnection(relay, { events, log })
-  topics.joinKnown().catch((error: unknown) => {
-    log.warn({ err: error }, 'The topics of the wallet could not be joined')
-  })
   return {
     ...{ device, events, relay, topics, requests, shared, take, takeAll },
     setOnOtherServerKey(listener: () => void) {

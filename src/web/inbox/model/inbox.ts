@@ -54,9 +54,13 @@ export interface InboxDeps {
 
 /** Without a connection it is not waited for longer than a person would. */
 const REQUEST_TIMEOUT_MS = 15_000
+/** A message that is older than this was not sent just now. */
+const LATE_AFTER_MS = 5_000
+const SOON_MS = 300
+const RETRY_AFTER_MS = 5_000
 
 /** What an inbox is made of. */
-interface Parts extends Pick<InboxDeps, 'database' | 'apps' | 'failed'> {
+interface Parts extends Pick<InboxDeps, 'database' | 'apps' | 'failed' | 'now'> {
   wallet: PushedWallet
   list: MessageList
   history: History
@@ -68,10 +72,9 @@ interface Parts extends Pick<InboxDeps, 'database' | 'apps' | 'failed'> {
   ended: (domain: string) => Promise<void>
 }
 
-/** What happens by itself: messages and changes come, the connection comes back. */
-const follow = (parts: Parts) => {
-  const { wallet, database, apps, failed, list, history, marks, notifications, arrived, refresh, ended } =
-    parts
+/** Keeps database and server in step: reads what is new, what was read elsewhere, and what has ended. */
+const createKeepingUp = (parts: Parts) => {
+  const { wallet, apps, failed, history, marks, notifications, refresh, ended } = parts
   /** Unread messages that each app had when it was read last. */
   const seen = new Map<string, number>()
   let known = new Set(wallet.subscriptions().map(({ domain }) => domain))
@@ -80,6 +83,7 @@ const follow = (parts: Parts) => {
     if (!apps.known.value.get(domain)?.types) await apps.describe(domain).catch(failed)
     seen.set(domain, unread)
     await history.catchUp(domain)
+    if (unread === 0) await marks.wereRead(domain)
   }
   const changed = async (subscriptions: readonly Subscription[]): Promise<void> => {
     refresh()
@@ -93,29 +97,80 @@ const follow = (parts: Parts) => {
     for (const one of subscriptions) if (seen.get(one.domain) !== one.unread) await bringUp(one)
     await notifications.sync()
   }
-  const connected = async (): Promise<void> => {
-    await marks.send()
-    seen.clear()
-    await changed(await wallet.watch())
+  return {
+    changed,
+    async all(): Promise<void> {
+      await marks.send()
+      seen.clear()
+      await changed(await wallet.watch())
+    },
+    came: (domain: string) => void seen.set(domain, (seen.get(domain) ?? 0) + 1),
   }
+}
+
+/** Runs a task a moment after it was wanted last, and again after a while when it fails. */
+const createRepeated = (
+  task: () => Promise<void>,
+  isPossible: () => boolean,
+  failed: (error: unknown) => void,
+) => {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const run = (wait: number): void => {
+    clearTimeout(timer)
+    timer = setTimeout(() => {
+      if (!isPossible()) return
+      task().catch((error: unknown) => {
+        failed(error)
+        run(RETRY_AFTER_MS)
+      })
+    }, wait)
+  }
+  return { soon: () => run(SOON_MS) }
+}
+
+/** What happens by itself: messages and changes come, the connection comes back. */
+const follow = (parts: Parts) => {
+  const { wallet, database, failed, list, notifications, arrived, refresh } = parts
+  const keepingUp = createKeepingUp(parts)
+  const again = createRepeated(
+    keepingUp.all,
+    () => wallet.connected && wallet.export().registeredFor !== null,
+    failed,
+  )
 
   wallet.on('message', async ({ domain, notification }) => {
-    const message = { ...notification, domain }
+    const known = await database.message(domain, notification.id)
+    const message = { ...notification, domain, isRead: known?.isRead ?? false }
     await database.put([message])
     list.added([message])
-    seen.set(domain, (seen.get(domain) ?? 0) + 1)
-    arrived(message)
-    await notifications.show(message).catch(failed)
+    keepingUp.came(domain)
+    // It waited for this device, so another one may have read it; and it may be counted already.
+    if (known || parts.now() - message.sentAt > LATE_AFTER_MS) again.soon()
+    else {
+      arrived(message)
+      await notifications.show(message).catch(failed)
+    }
     // The wallet counts it when this listener has resolved.
     setTimeout(refresh)
   })
   // Nobody waits: it asks the server, whose answers come behind what is being handled.
-  wallet.on('changed', (subscriptions) => void changed(subscriptions).catch(failed))
+  wallet.on('changed', (subscriptions) => void keepingUp.changed(subscriptions).catch(again.soon))
+  const connected = (): void => {
+    keepingUp
+      .all()
+      .catch((error: unknown) => {
+        failed(error)
+        again.soon()
+      })
+      .finally(refresh)
+  }
   wallet.on('connection', (is) => {
     refresh()
-    if (is) void connected().catch(failed).finally(refresh)
+    if (is) connected()
   })
-  return { connected }
+  // It may have been made before anybody listened.
+  if (wallet.connected) connected()
+  return keepingUp
 }
 
 const openWallet = async (
@@ -157,7 +212,8 @@ const createView = (wallet: PushedWallet, { waiting }: Pick<ReadMarks, 'waiting'
   const unreadOf = (domain: string): number =>
     Math.max(0, (counted.value.get(domain) ?? 0) - (waiting.value.get(domain) ?? 0))
   const refresh = (): void => {
-    isConnected.value = wallet.connected
+    // A socket does not notice at once that there is no network.
+    isConnected.value = wallet.connected && navigator.onLine
     isSigned.value = wallet.export().registeredFor !== null
     subscriptions.value = wallet.subscriptions().sort((one, other) => one.domain.localeCompare(other.domain))
   }
@@ -165,6 +221,7 @@ const createView = (wallet: PushedWallet, { waiting }: Pick<ReadMarks, 'waiting'
     domain === undefined
       ? subscriptions.value.reduce((sum, one) => sum + unreadOf(one.domain), 0)
       : unreadOf(domain)
+  for (const event of ['online', 'offline']) addEventListener(event, refresh)
   refresh()
   return { refresh, shown: { subscriptions, isConnected, isSigned, latest, unread } }
 }
@@ -194,12 +251,12 @@ export const openInbox = async (deps: InboxDeps, kept: KeptAccount): Promise<Inb
   const arrived = (message: Message): void => {
     latest.value = message
   }
-  const parts = { wallet, database, apps, failed, list, history, marks, refresh, ended }
-  const { connected } = follow({ ...parts, notifications, arrived })
+  const parts = { wallet, database, apps, failed, now, list, history, marks, refresh, ended }
+  const keepingUp = follow({ ...parts, notifications, arrived })
 
   return {
     ...{ ...shown, kept, list, notifications, mark },
-    askForSignature: () => connected().finally(refresh),
+    askForSignature: () => keepingUp.all().finally(refresh),
     message: (domain, id) => database.message(domain, id),
     subscribe: (domain, types) => wallet.subscribe(domain, types).then(refresh),
     update: (domain, types) => wallet.update(domain, types).then(refresh),

@@ -52,6 +52,12 @@ const merged = (before: readonly Message[], messages: readonly Message[]): Messa
   return [...byId.values()].sort(isNewer)
 }
 
+const readIn = (before: readonly Message[], domain: string, ids: ReadonlySet<string> | undefined) => {
+  const isMeant = (one: Message): boolean =>
+    one.domain === domain && !one.isRead && (ids === undefined || ids.has(one.id))
+  return before.some(isMeant) ? before.map((one) => (isMeant(one) ? { ...one, isRead: true } : one)) : before
+}
+
 export const createMessageList = (deps: {
   database: Pick<Database, 'page'>
   nameOf: (domain: string) => string
@@ -114,10 +120,8 @@ export const createMessageList = (deps: {
       if (within.length > 0) shown.value = merged(shown.value, within)
     },
     read(domain, ids) {
-      const isMeant = (one: Message) => one.domain === domain && (ids === undefined || ids.has(one.id))
       // With unread ones only, what is read stays until the list is shown anew: it may be what is being read.
-      if (shown.value.some((one) => isMeant(one) && !one.isRead))
-        shown.value = shown.value.map((one) => (isMeant(one) ? { ...one, isRead: true } : one))
+      shown.value = readIn(shown.value, domain, ids)
     },
     removed(domain) {
       shown.value = shown.value.filter((one) => one.domain !== domain)

@@ -12,6 +12,8 @@ export interface ReadMarks {
   mark(messages: readonly Pick<Message, 'domain' | 'id'>[]): Promise<void>
   /** Everything of an app. */
   markAll(domain: string): Promise<void>
+  /** Everything of an app was read on another device. */
+  wereRead(domain: string): Promise<void>
   /** Sends what waits. Throws what the server answers, or `unavailable`. */
   send(): Promise<void>
   load(): Promise<void>
@@ -70,14 +72,13 @@ export const createReadMarks = ({ wallet, database, read }: ReadMarksDeps): Read
     await load()
     if (wallet.connected) await send()
   }
+  const unreadOf = (domain: string): Promise<Message[]> =>
+    database.page({ domain, matches: (one) => !one.isRead, limit: Number.POSITIVE_INFINITY })
   return {
     ...{ waiting, mark, send, load },
+    wereRead: async (domain) => here(await unreadOf(domain)),
     async markAll(domain) {
-      const unread = await database.page({
-        domain,
-        matches: (one) => !one.isRead,
-        limit: Number.POSITIVE_INFINITY,
-      })
+      const unread = await unreadOf(domain)
       // There may be unread ones at the server that this device never had; without it, it is those that are here.
       if (!wallet.connected) return mark(unread)
       await wallet.markRead(domain, 'all')
