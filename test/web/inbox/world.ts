@@ -17,8 +17,8 @@ export interface InboxWorld extends AsyncDisposable {
   device(options?: BrowserContextOptions): Promise<Watched>
   /** As an operator types it. */
   belfryNotify(title: string, body: string): Promise<void>
-  /** Many messages at once, the first one first. */
-  sendMany(account: string, titles: readonly string[]): Promise<void>
+  /** Over HTTP, to one account. */
+  send(account: string, message: { title: string; body: string; url?: string }): Promise<void>
   /** The server is gone, or back on the same port. */
   cut(context: BrowserContext, isCut: boolean): Promise<void>
 }
@@ -68,13 +68,10 @@ export const startInboxWorld = async (): Promise<InboxWorld> => {
         env: { PATH: process.env.PATH },
       })
     },
-    async sendMany(account, titles) {
-      for (const title of titles) {
-        const notification = { type: 'news', title, body: `About ${title}` }
-        const body = [{ notification, accounts: [account] }]
-        const answer = await world.http('POST', `/v1/${id}/notify`, { token: secret, body })
-        if (answer.status !== 200) throw new Error(`It was not sent: ${JSON.stringify(answer.body)}`)
-      }
+    async send(account, message) {
+      const body = [{ notification: { type: 'news', ...message }, accounts: [account] }]
+      const answer = await world.http('POST', `/v1/${id}/notify`, { token: secret, body })
+      if (answer.status !== 200) throw new Error(`It was not sent: ${JSON.stringify(answer.body)}`)
     },
     cut: (context, isCut) => context.setOffline(isCut),
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
@@ -99,7 +96,8 @@ export const subscribe = async (page: Page): Promise<void> => {
 export const openList = (page: Page): Promise<void> =>
   page.getByRole('navigation').getByRole('link', { name: 'All messages' }).click()
 
-export const row = (page: Page, title: string) => page.getByRole('listitem').filter({ hasText: title })
+export const row = (page: Page, title: string) =>
+  page.getByRole('listitem').filter({ has: page.getByText(title, { exact: true }) })
 
 /** The account of the demo key, as CAIP-10. */
 export const accountOf = async (page: Page): Promise<string> => {

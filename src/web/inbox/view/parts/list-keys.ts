@@ -27,6 +27,7 @@ export const focusRow = ({ domain, id }: { domain: string; id: string }): void =
   })
 }
 
+/** Elsewhere the arrows scroll. */
 const isInList = (target: EventTarget | null): boolean =>
   target === document.body || (target instanceof Element && target.closest('.messages') !== null)
 
@@ -43,7 +44,7 @@ export const useListKeys = ({ back }: { back: () => void }): void => {
       if (isTyping(target)) return
       const step = STEPS[key]
       if (key === '/') document.querySelector<HTMLElement>('.search input')?.focus()
-      else if (step !== undefined && isInList(target)) move(step)
+      else if (step !== undefined && (key.length === 1 || isInList(target))) move(step)
       else return
       event.preventDefault()
     }
