@@ -117,7 +117,7 @@ export const createPage = async (): Promise<PageModel> => {
   setInterval(() => {
     time.value = Date.now()
   }, TIMES_CHANGE_AFTER_MS)
-  const texts = createTexts(TABLES, { language, now: () => time.value })
+  const texts = createTexts(TABLES, { language, wanted: navigator.languages, now: () => time.value })
   const router = createRouter(window)
   const wallets = findBrowserWallets(window)
   const { problem, tell } = createTelling(texts)

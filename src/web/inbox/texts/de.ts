@@ -31,7 +31,6 @@ export const de: Table<keyof typeof en> = {
   'unread.count': { one: '{count} ungelesene', other: '{count} ungelesene' },
   'connection.on': 'Verbunden',
   'connection.off': 'Nicht verbunden: Was hier ist, kannst du lesen',
-  'connection.short.off': 'Offline',
   'sign.text': 'Deine Wallet hat noch nicht unterschrieben, deshalb kann nichts ankommen.',
   'sign.button': 'Jetzt unterschreiben',
   'list.search': 'Nachrichten durchsuchen',
@@ -81,9 +80,9 @@ export const de: Table<keyof typeof en> = {
   'settings.wallet': 'Ein Konto von {wallet}',
   'settings.second': 'Ein weiteres Gerät',
   'settings.secondDemo':
-    'Wer diesen Schlüssel hat, hat dieses Postfach. Öffne den Link auf deinem anderen Gerät: Es bekommt dieselben Abonnements und Lesezeichen.',
+    'Wer diesen Schlüssel hat, hat dieses Postfach. Öffne den Link auf deinem anderen Gerät: Es hat dieselben Abonnements, und was du dort liest, ist auch hier gelesen.',
   'settings.secondWallet':
-    'Öffne diese Seite auf dem anderen Gerät und verbinde dort dasselbe Konto. Es bekommt dieselben Abonnements und Lesezeichen.',
+    'Öffne diese Seite auf dem anderen Gerät und verbinde dort dasselbe Konto. Es hat dieselben Abonnements, und was du dort liest, ist auch hier gelesen.',
   'settings.showKey': 'Schlüssel zeigen',
   'settings.hideKey': 'Schlüssel verbergen',
   'settings.key': 'Schlüssel',

@@ -30,7 +30,6 @@ export const en = {
   'unread.count': { one: '{count} unread', other: '{count} unread' },
   'connection.on': 'Connected',
   'connection.off': 'Not connected: what is here can be read',
-  'connection.short.off': 'Offline',
   'sign.text': 'Your wallet has not signed yet, so nothing can arrive.',
   'sign.button': 'Sign now',
   'list.search': 'Search messages',

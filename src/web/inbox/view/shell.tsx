@@ -69,6 +69,19 @@ const Connection = () => {
   )
 }
 
+/** On a phone, which has no sidebar. */
+const OfflineNote = () => {
+  const { texts } = usePage()
+  const { inbox } = useOpened()
+  if (inbox.isConnected.value) return null
+  return (
+    <p class="offline-note">
+      <Icon name="offline" />
+      {texts.t('connection.off')}
+    </p>
+  )
+}
+
 const Sidebar = () => {
   const { texts, router } = usePage()
   const { inbox } = useOpened()
@@ -191,6 +204,7 @@ export const Shell = () => {
       </button>
       <Sidebar />
       <main id="content" class="content" tabIndex={-1}>
+        <OfflineNote />
         <UpdateBanner />
         <SignBanner />
         {route.at === 'messages' && <Messages route={route} />}

@@ -25,6 +25,10 @@ const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 const WEEK_MS = 7 * DAY_MS
 
+/** The language as in the reader's own region: `en-GB` writes dates otherwise than `en`. */
+const regional = (language: string, wanted: readonly string[]): string =>
+  wanted.find((each) => each.toLowerCase().startsWith(`${language}-`)) ?? language
+
 const formatsOf = (language: string) => ({
   plural: new Intl.PluralRules(language),
   number: new Intl.NumberFormat(language),
@@ -48,9 +52,9 @@ export const languageFor = <Language extends string>(
 
 export const createTexts = <Language extends string, Key extends string>(
   tables: Readonly<Record<Language, Table<Key>>>,
-  { language, now }: { language: Signal<Language>; now: () => number },
+  { language, wanted, now }: { language: Signal<Language>; wanted: readonly string[]; now: () => number },
 ): Texts<Key> => {
-  const formats = computed(() => formatsOf(language.value))
+  const formats = computed(() => formatsOf(regional(language.value, wanted)))
   const number = (value: number): string => formats.value.number.format(value)
   const t = (key: Key, values: Values = {}): string => {
     const found = tables[language.value][key]
