@@ -2,9 +2,16 @@
 import { randomBytes } from 'node:crypto'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import * as z from 'zod'
 import { createReleaseStack } from '../../../src/platform/runtime/release-stack.ts'
-import { CREDENTIAL_PRESENTATION, isWrAuthPkAnswer, WR_AUTH_PK } from '../../../src/sdk/credentials.ts'
+import {
+  CREDENTIAL_PRESENTATION,
+  DATA_APPROVAL,
+  isWrAuthPkAnswer,
+  WR_AUTH_PK,
+} from '../../../src/sdk/credentials.ts'
 import { AUTH_PK, dappSession, verifyAuthPk } from '../../../src/sdk/sessions.ts'
+import { base64Of, newMicroblock } from '../../sessions/ledger.ts'
 import { INSTALL_TIMEOUT } from '../../support/debian.ts'
 import { expectAccessible, takeScreenshots, type Watched } from '../browser.ts'
 import { enterWithDemoKey, type InboxWorld, startInboxWorld } from './world.ts'
@@ -15,12 +22,17 @@ let device: Watched
 let page: Page
 
 beforeAll(async () => {
-  inbox = owned.use(await startInboxWorld())
+  inbox = owned.use(
+    await startInboxWorld({ rooms: ['relay', 'notify', 'keys', 'push', 'sessions', 'operator'] }),
+  )
   device = await inbox.device()
   page = await device.context.newPage()
   await enterWithDemoKey(page)
 }, INSTALL_TIMEOUT)
 afterAll(() => owned[Symbol.asyncDispose]())
+
+const proof = z.object({ publicKey: z.string(), signature: z.string() })
+const approval = z.object({ anchorRequestId: z.string() })
 
 const session = async () => owned.use(await dappSession({ relay: inbox.push.world.url }))
 const challenge = (): string => randomBytes(32).toString('base64')
@@ -81,6 +93,32 @@ describe('a link of a wallet session', () => {
     await paste(credential.link)
     await heard
     await page.getByText('You have nothing of what the app asked for').waitFor()
+    await close()
+  })
+
+  it('shows the whole record that it signs, and the operator keeps it', async () => {
+    const { world } = inbox.push
+    const known = await session()
+    const key = known.request(WR_AUTH_PK, { base64EncodedChallenge: challenge() })
+    await paste(known.link)
+    await answer('Approve')
+    const { publicKey: signer } = proof.parse(await key)
+    await close()
+
+    const b64SerializedMicroblock = base64Of(newMicroblock('Ring the bells at noon?'))
+    const { body } = await world.http('POST', `/v1/${world.project.id}/approvals`, {
+      ...{ token: world.project.secret, body: { b64SerializedMicroblock, signer } },
+    })
+    const { anchorRequestId } = approval.parse(body)
+    const { link, request } = await session()
+    const anchored = request(DATA_APPROVAL, { serverUrl: world.url, anchorRequestId })
+    await paste(link)
+    await page.getByText('asks you to sign a record').waitFor()
+    await page.getByText('Ring the bells at noon?').waitFor()
+    await takeScreenshots(page, 'inbox-session-record')
+    await expectAccessible(page)
+    await answer('Approve')
+    expect(await anchored).toMatchObject({ height: 1 })
     await close()
   })
 

@@ -122,7 +122,7 @@ it('first visit, demo key, subscription, live message, push while closed, second
   await belfryNotify('Read offline', 'and marked later')
   await row(opened, 'Read offline').waitFor()
   await inbox.cut(first.context, true)
-  await opened.getByText('Not connected').waitFor()
+  await opened.getByText('Not connected').first().waitFor()
   await opened.reload()
   await row(opened, 'Read offline').click()
   await opened.getByRole('heading', { name: 'Read offline' }).waitFor()

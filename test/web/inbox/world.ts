@@ -5,6 +5,7 @@ import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playw
 import { createReleaseStack } from '../../../src/platform/runtime/release-stack.ts'
 import { freePort } from '../../support/process.ts'
 import { type PushWorld, startPushWorld } from '../../support/push/push-world.ts'
+import type { WorldOptions } from '../../support/world.ts'
 import { openContext, startBrowser, type Watched } from '../browser.ts'
 
 export const APP = 'app.example.com'
@@ -35,11 +36,11 @@ const usePushService = async ({ context }: Watched, { web, world }: PushWorld): 
   }, web.subscribe())
 }
 
-export const startInboxWorld = async (): Promise<InboxWorld> => {
+export const startInboxWorld = async (options: Pick<WorldOptions, 'rooms'> = {}): Promise<InboxWorld> => {
   const owned = createReleaseStack()
   const port = await freePort()
   const config = { port, publicUrl: `http://127.0.0.1:${port}` }
-  const push = owned.use(await startPushWorld({ config }))
+  const push = owned.use(await startPushWorld({ ...options, config }))
   const { world } = push
   const { status } = await world.http('POST', '/admin/apps', {
     token: world.adminToken,
@@ -81,7 +82,7 @@ export const startInboxWorld = async (): Promise<InboxWorld> => {
 export const enterWithDemoKey = async (page: Page): Promise<void> => {
   await page.goto('/')
   await page.getByRole('button', { name: 'Try it with a demo key' }).click()
-  await page.getByText('Connected').waitFor()
+  await page.getByText('Connected', { exact: true }).waitFor()
 }
 
 /** Subscribes to the app by way of the list of apps, to all that it sends. */

@@ -23,6 +23,8 @@ export interface Inbox {
   /** By the names of their apps. */
   readonly subscriptions: ReadonlySignal<readonly Subscription[]>
   readonly isConnected: ReadonlySignal<boolean>
+  /** Whether there is none, and not only none yet. */
+  readonly isOffline: ReadonlySignal<boolean>
   /** Whether the account has let this device act for it. */
   readonly isSigned: ReadonlySignal<boolean>
   /** Unread messages of an app; of all apps without one. */
@@ -56,6 +58,8 @@ export interface InboxDeps {
 const REQUEST_TIMEOUT_MS = 15_000
 /** A message that is older than this was not sent just now. */
 const LATE_AFTER_MS = 5_000
+/** Before that it is not said that there is no connection. */
+const CONNECTS_WITHIN_MS = 3_000
 const SOON_MS = 300
 const RETRY_AFTER_MS = 5_000
 
@@ -206,6 +210,11 @@ const createReading = ({ database, apps }: Pick<InboxDeps, 'database' | 'apps'>,
 const createView = (wallet: PushedWallet, { waiting }: Pick<ReadMarks, 'waiting'>) => {
   const subscriptions = signal<readonly Subscription[]>([])
   const isConnected = signal(false)
+  const isLate = signal(!navigator.onLine)
+  const isOffline = computed(() => isLate.value && !isConnected.value)
+  setTimeout(() => {
+    isLate.value = true
+  }, CONNECTS_WITHIN_MS)
   const isSigned = signal(true)
   const latest = signal<Message | undefined>(undefined)
   const counted = computed(() => new Map(subscriptions.value.map(({ domain, unread }) => [domain, unread])))
@@ -223,7 +232,7 @@ const createView = (wallet: PushedWallet, { waiting }: Pick<ReadMarks, 'waiting'
       : unreadOf(domain)
   for (const event of ['online', 'offline']) addEventListener(event, refresh)
   refresh()
-  return { refresh, shown: { subscriptions, isConnected, isSigned, latest, unread } }
+  return { refresh, shown: { subscriptions, isConnected, isOffline, isSigned, latest, unread } }
 }
 
 export const openInbox = async (deps: InboxDeps, kept: KeptAccount): Promise<Inbox> => {

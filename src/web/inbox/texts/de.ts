@@ -29,6 +29,7 @@ export const de: Table<keyof typeof en> = {
   'nav.short.discover': 'Entdecken',
   'nav.short.settings': 'Einstellungen',
   'unread.count': { one: '{count} ungelesene', other: '{count} ungelesene' },
+  'connection.soon': 'Wird verbunden …',
   'connection.on': 'Verbunden',
   'connection.off': 'Nicht verbunden: Was hier ist, kannst du lesen',
   'sign.text': 'Deine Wallet hat noch nicht unterschrieben, deshalb kann nichts ankommen.',

@@ -28,6 +28,7 @@ export const en = {
   'nav.short.discover': 'Discover',
   'nav.short.settings': 'Settings',
   'unread.count': { one: '{count} unread', other: '{count} unread' },
+  'connection.soon': 'Connecting …',
   'connection.on': 'Connected',
   'connection.off': 'Not connected: what is here can be read',
   'sign.text': 'Your wallet has not signed yet, so nothing can arrive.',

@@ -61,10 +61,11 @@ const Connection = () => {
   const { texts } = usePage()
   const { inbox } = useOpened()
   const isOn = inbox.isConnected.value
+  const isOff = inbox.isOffline.value
   return (
     <p class={`connection ${isOn ? 'is-on' : 'is-off'}`} role="status">
       <span class="connection-dot" aria-hidden="true" />
-      {texts.t(isOn ? 'connection.on' : 'connection.off')}
+      {texts.t(isOn ? 'connection.on' : isOff ? 'connection.off' : 'connection.soon')}
     </p>
   )
 }
@@ -73,7 +74,7 @@ const Connection = () => {
 const OfflineNote = () => {
   const { texts } = usePage()
   const { inbox } = useOpened()
-  if (inbox.isConnected.value) return null
+  if (!inbox.isOffline.value) return null
   return (
     <p class="offline-note">
       <Icon name="offline" />

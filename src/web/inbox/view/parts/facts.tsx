@@ -2,11 +2,15 @@
 const MAX_FACTS = 200
 const MAX_LENGTH = 2_000
 
+const hexOf = (bytes: Uint8Array): string =>
+  [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+
 const bytesAsText = (bytes: Uint8Array): string => {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    return /[^\P{C}\n\t]/u.test(text) ? hexOf(bytes) : text
   } catch {
-    return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+    return hexOf(bytes)
   }
 }
 
