@@ -6,6 +6,7 @@ import { INSTALL_TIMEOUT } from '../../support/debian.ts'
 import { eventually } from '../../support/eventually.ts'
 import { expectAccessible, SIZES, takeScreenshots, type Watched } from '../browser.ts'
 import {
+  APP,
   accountOf,
   enterWithDemoKey,
   type InboxWorld,
@@ -20,24 +21,37 @@ let inbox: InboxWorld
 let device: Watched
 let page: Page
 
+const OTHER_APPS = [
+  { domain: 'trains.example.org', name: 'Night trains', description: 'Tickets and times of the sleeper' },
+  { domain: 'library.example.net', name: 'City library', description: 'Loans, holds and readings' },
+]
 const MESSAGES = [
-  [
-    'The tulips are here',
-    'Sixteen kinds, from early April on. Members may come a day before everybody else, with a friend.',
-  ],
-  [
-    'Your order is on its way',
-    'It leaves the nursery today. Keep the pots out of the frost tonight, and water them tomorrow morning.',
-  ],
-  [
-    'A workshop on grafting',
-    'Saturday at ten. Bring gloves and a sharp knife; the rest is there. There are nine places left, and coffee.',
-  ],
-  ['Frost tonight', 'Down to minus four. Cover what you planted this week.'],
-] as const
+  {
+    domain: 'trains.example.org',
+    title: 'Your train leaves at 21:40',
+    body: 'Coach 12, berth 31, platform 4. The conductor wakes you half an hour before you arrive.',
+  },
+  {
+    domain: APP,
+    title: 'The tulips are here',
+    body: 'Sixteen kinds, from early April on. Members may come a day before everybody else, with a friend.',
+  },
+  {
+    domain: 'library.example.net',
+    title: 'Two books wait for you',
+    body: 'They are kept until Friday at the desk on the first floor.',
+  },
+  {
+    domain: APP,
+    title: 'A workshop on grafting',
+    body: 'Saturday at ten. Bring gloves and a sharp knife; the rest is there. There are nine places left, and coffee.',
+  },
+  { domain: APP, title: 'Frost tonight', body: 'Down to minus four. Cover what you planted this week.' },
+]
 
 beforeAll(async () => {
   inbox = owned.use(await startInboxWorld())
+  for (const app of OTHER_APPS) await inbox.addApp({ ...app, types: [{ id: 'news', name: 'News' }] })
   device = await inbox.device({ viewport: SIZES.desktop })
   page = await device.context.newPage()
 }, INSTALL_TIMEOUT)
@@ -66,30 +80,45 @@ describe('the views', () => {
     await page.getByText('Choose your first app').waitFor()
     await look('empty')
     await page.getByRole('link', { name: 'Discover apps' }).first().click()
-    await page.getByRole('button', { name: /^Subscribe to/ }).click()
+    await page.getByRole('button', { name: 'Subscribe to Example shop' }).click()
     await page.getByRole('checkbox', { name: 'News' }).waitFor()
     await look('types')
     await page.getByRole('button', { name: 'Cancel' }).click()
     await subscribe(page)
     await look('discover')
+    for (const { name } of OTHER_APPS) await subscribe(page, name)
     const account = await accountOf(page)
     await look('settings')
     await openList(page)
-    for (const [title, body] of MESSAGES)
-      await inbox.send(account, { title, body, url: 'https://app.example.com/a' })
-    await row(page, 'Frost tonight').waitFor()
-    await row(page, 'The tulips are here').waitFor()
+    for (const message of MESSAGES)
+      await inbox.send(account, { url: 'https://app.example.com/a', ...message })
+    for (const { title } of MESSAGES) await row(page, title).waitFor()
     await look('messages')
     await row(page, 'A workshop on grafting').click()
     await page.getByRole('heading', { name: 'A workshop on grafting' }).waitFor()
     await look('message')
+    // The picture of the documents.
+    if (process.env.BELFRY_PICTURE) await page.screenshot({ path: process.env.BELFRY_PICTURE })
     const link = page.getByRole('link', { name: 'Open app.example.com' })
     expect(await link.getAttribute('rel')).toContain('noopener')
     device.expectClean()
   })
 
+  it('can be installed', async () => {
+    const session = await device.context.newCDPSession(page)
+    const { installabilityErrors } = await session.send('Page.getInstallabilityErrors')
+    await session.detach()
+    // Profiles of tests are private ones, in which nothing is installed.
+    expect(installabilityErrors.map(({ errorId }) => errorId)).toEqual(['in-incognito'])
+    for (const size of [192, 512]) {
+      const icon = await page.request.get(`/icon-${size}.png`)
+      expect(icon.headers()['content-type']).toBe('image/png')
+    }
+  })
+
   it('by keyboard alone', async () => {
     await openList(page)
+    await page.getByText('Choose a message').waitFor()
     await page.keyboard.press('j')
     await eventually(async () =>
       expect(await page.locator('.row-link:focus').textContent()).toContain('Frost'),
@@ -118,7 +147,7 @@ describe('the views', () => {
     expect(await page.locator('html').getAttribute('lang')).toBe('de')
     await look('settings-german')
     await page.reload()
-    await page.getByRole('link', { name: 'Alle Nachrichten' }).click()
+    await page.getByRole('navigation').getByRole('link', { name: 'Nachrichten' }).click()
     await row(page, 'Frost tonight').waitFor()
     await look('messages-german')
     const german = await inbox.device({ locale: 'de-DE' })

@@ -19,7 +19,12 @@ export interface InboxWorld extends AsyncDisposable {
   /** As an operator types it. */
   belfryNotify(title: string, body: string): Promise<void>
   /** Over HTTP, to one account. */
-  send(account: string, message: { title: string; body: string; url?: string }): Promise<void>
+  send(
+    account: string,
+    message: { title: string; body: string; url?: string; domain?: string },
+  ): Promise<void>
+  /** Declares an app that the server lists. */
+  addApp(app: { domain: string; name: string; description: string; types: readonly object[] }): Promise<void>
   /** The server is gone, or back on the same port. */
   cut(context: BrowserContext, isCut: boolean): Promise<void>
 }
@@ -42,21 +47,22 @@ export const startInboxWorld = async (options: Pick<WorldOptions, 'rooms'> = {})
   const config = { port, publicUrl: `http://127.0.0.1:${port}` }
   const push = owned.use(await startPushWorld({ ...options, config }))
   const { world } = push
-  const { status } = await world.http('POST', '/admin/apps', {
-    token: world.adminToken,
-    body: {
-      ...{ domain: APP, name: APP_NAME, description: 'Everything for the garden', listed: true },
-      types: [
-        { id: 'news', name: 'News', description: 'What is new in the shop' },
-        { id: 'orders', name: 'Orders', description: 'Where your order is' },
-      ],
-    },
+  const addApp: InboxWorld['addApp'] = async (app) => {
+    const body = { ...app, listed: true }
+    const { status } = await world.http('POST', '/admin/apps', { token: world.adminToken, body })
+    if (status !== 200) throw new Error(`The app was not added: ${status}`)
+  }
+  await addApp({
+    ...{ domain: APP, name: APP_NAME, description: 'Everything for the garden' },
+    types: [
+      { id: 'news', name: 'News', description: 'What is new in the shop' },
+      { id: 'orders', name: 'Orders', description: 'Where your order is' },
+    ],
   })
-  if (status !== 200) throw new Error(`The app was not added: ${status}`)
   const browser = owned.use(await startBrowser())
   const { id, secret } = world.project
   return {
-    ...{ push, browser },
+    ...{ push, browser, addApp },
     async device(options = {}) {
       const watched = await openContext(browser, world.url, { locale: 'en-GB', ...options })
       await usePushService(watched, push)
@@ -69,8 +75,8 @@ export const startInboxWorld = async (options: Pick<WorldOptions, 'rooms'> = {})
         env: { PATH: process.env.PATH },
       })
     },
-    async send(account, message) {
-      const body = [{ notification: { type: 'news', ...message }, accounts: [account] }]
+    async send(account, { domain = APP, ...message }) {
+      const body = [{ appDomain: domain, notification: { type: 'news', ...message }, accounts: [account] }]
       const answer = await world.http('POST', `/v1/${id}/notify`, { token: secret, body })
       if (answer.status !== 200) throw new Error(`It was not sent: ${JSON.stringify(answer.body)}`)
     },
@@ -86,11 +92,11 @@ export const enterWithDemoKey = async (page: Page): Promise<void> => {
 }
 
 /** Subscribes to the app by way of the list of apps, to all that it sends. */
-export const subscribe = async (page: Page): Promise<void> => {
+export const subscribe = async (page: Page, app = APP_NAME): Promise<void> => {
   await page.getByRole('link', { name: 'Discover apps' }).first().click()
-  await page.getByRole('button', { name: `Subscribe to ${APP_NAME}` }).click()
+  await page.getByRole('button', { name: `Subscribe to ${app}` }).click()
   await page.getByRole('button', { name: 'Subscribe', exact: true }).click()
-  await page.getByRole('button', { name: `Change the subscription to ${APP_NAME}` }).waitFor()
+  await page.getByRole('button', { name: `Change the subscription to ${app}` }).waitFor()
 }
 
 /** The list of all messages. */

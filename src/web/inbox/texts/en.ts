@@ -34,6 +34,7 @@ export const en = {
   'sign.text': 'Your wallet has not signed yet, so nothing can arrive.',
   'sign.button': 'Sign now',
   'list.search': 'Search messages',
+  'list.searchShort': 'Search',
   'list.unreadOnly': 'Unread',
   'list.markAll': 'Mark all as read',
   'list.manage': 'Subscription',

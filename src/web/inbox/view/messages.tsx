@@ -27,7 +27,7 @@ const Filters = ({ app }: { app: string | undefined }) => {
         <input
           type="search"
           class="field"
-          placeholder={t('list.search')}
+          placeholder={t('list.searchShort')}
           value={search}
           onInput={({ currentTarget }) => void list.show({ app, unreadOnly, search: currentTarget.value })}
         />

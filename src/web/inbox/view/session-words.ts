@@ -13,7 +13,12 @@ interface Words {
 
 const auth = z.object({ origin: z.string() })
 const credential = z.object({ audience: z.string() })
-const approval = z.object({ operator: z.string() })
+const approval = z.object({
+  operator: z.string(),
+  sections: z.unknown(),
+  hash: z.unknown(),
+  header: z.unknown(),
+})
 
 const WORDS: Readonly<Record<string, (request: ApprovalRequest, details: unknown) => Words | undefined>> = {
   '/v1/auth/pk': ({ params }) => {
@@ -37,14 +42,14 @@ const WORDS: Readonly<Record<string, (request: ApprovalRequest, details: unknown
       }
     )
   },
-  'wr-data-approval': (_, facts) => {
-    const { data } = approval.safeParse(facts)
+  'wr-data-approval': (_, details) => {
+    const { data } = approval.safeParse(details)
+    // What it says comes first, and what it is made of last.
+    const facts = data && { sections: data.sections, hash: data.hash, header: data.header }
     return (
       data && {
-        what: 'session.approval',
-        more: 'session.approval.more',
+        ...{ what: 'session.approval', more: 'session.approval.more', facts },
         values: { origin: data.operator },
-        facts,
       }
     )
   },
