@@ -20,6 +20,7 @@ import {
 import { systemClock } from '../platform/runtime/clock.ts'
 import { silent, unmeasured } from '../platform/telemetry.ts'
 import { fromHex } from '../protocol/bytes.ts'
+import { ProtocolError } from '../protocol/errors.ts'
 import { signingKeyFrom } from '../protocol/keys.ts'
 import { topicOf } from '../protocol/topic.ts'
 import { createPushClient, type PushClient } from '../push/client.ts'
@@ -128,7 +129,10 @@ const syncWorker = async (wallet: Wallet, relay: { url: string; projectId?: stri
   )
   await keepForWorker(topics, { ...relay, clientSeed })
   for (const { id, domain } of await readMarks()) {
-    await wallet.markRead(domain, [id])
+    await wallet.markRead(domain, [id]).catch((error: unknown) => {
+      // The subscription has ended meanwhile, and with it what is unread there.
+      if (!(error instanceof ProtocolError && error.code === 'not_subscribed')) throw error
+    })
     await forgetRead(id)
   }
 }

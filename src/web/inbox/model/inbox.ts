@@ -62,6 +62,12 @@ const LATE_AFTER_MS = 5_000
 const CONNECTS_WITHIN_MS = 3_000
 const SOON_MS = 300
 const RETRY_AFTER_MS = 5_000
+const MAX_RETRY_AFTER_MS = 300_000
+const DAY_MS = 86_400_000
+/** A subscription lasts for 30 days, and is renewed by whoever still wants it. */
+const RENEW_BEFORE_MS = 25 * DAY_MS
+/** A page that stays open for weeks. */
+const LOOK_AGAIN_AFTER_MS = DAY_MS / 4
 
 /** What an inbox is made of. */
 interface Parts extends Pick<InboxDeps, 'database' | 'apps' | 'failed' | 'now'> {
@@ -78,7 +84,7 @@ interface Parts extends Pick<InboxDeps, 'database' | 'apps' | 'failed' | 'now'> 
 
 /** Keeps database and server in step: reads what is new, what was read elsewhere, and what has ended. */
 const createKeepingUp = (parts: Parts) => {
-  const { wallet, apps, failed, history, marks, notifications, refresh, ended } = parts
+  const { wallet, apps, failed, now: timeOf, history, marks, notifications, refresh, ended } = parts
   /** Unread messages that each app had when it was read last. */
   const seen = new Map<string, number>()
   let known = new Set(wallet.subscriptions().map(({ domain }) => domain))
@@ -107,6 +113,8 @@ const createKeepingUp = (parts: Parts) => {
       await marks.send()
       seen.clear()
       await changed(await wallet.watch())
+      for (const { domain, scope, expiresAt } of wallet.subscriptions())
+        if (expiresAt < timeOf() + RENEW_BEFORE_MS) await wallet.update(domain, scope)
     },
     came: (domain: string) => void seen.set(domain, (seen.get(domain) ?? 0) + 1),
   }
@@ -119,17 +127,17 @@ const createRepeated = (
   failed: (error: unknown) => void,
 ) => {
   let timer: ReturnType<typeof setTimeout> | undefined
-  const run = (wait: number): void => {
+  const run = (wait: number, retryAfter: number): void => {
     clearTimeout(timer)
     timer = setTimeout(() => {
       if (!isPossible()) return
       task().catch((error: unknown) => {
         failed(error)
-        run(RETRY_AFTER_MS)
+        run(retryAfter, Math.min(2 * retryAfter, MAX_RETRY_AFTER_MS))
       })
     }, wait)
   }
-  return { soon: () => run(SOON_MS) }
+  return { soon: () => run(SOON_MS, RETRY_AFTER_MS) }
 }
 
 /** What happens by itself: messages and changes come, the connection comes back. */
@@ -172,6 +180,7 @@ const follow = (parts: Parts) => {
     refresh()
     if (is) connected()
   })
+  setInterval(again.soon, LOOK_AGAIN_AFTER_MS)
   // It may have been made before anybody listened.
   if (wallet.connected) connected()
   return keepingUp

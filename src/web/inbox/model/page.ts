@@ -100,9 +100,17 @@ const createOpening = (deps: {
   }
   const enter = async (kept: KeptAccount): Promise<void> => {
     await database.setSetting('account', kept)
+    // Browsers forget what they were not asked to keep; whether they agree changes nothing here.
+    await navigator.storage?.persist?.().catch(quietly)
     await open(kept)
   }
   return { opened, open, enter }
+}
+
+/** The texts of a page that cannot keep anything. */
+export const textsWithoutStore = (): Texts<Key> => {
+  const language = signal<Language>(languageOf(undefined))
+  return createTexts(TABLES, { language, wanted: navigator.languages, now: Date.now })
 }
 
 export const createPage = async (): Promise<PageModel> => {

@@ -155,5 +155,7 @@ export const de: Table<keyof typeof en> = {
   'error.noWallet': '{wallet} ist nicht mehr in diesem Browser.',
   'error.hasAccount':
     'Auf diesem Gerät ist schon ein Konto. Lass es zuerst vergessen, um einen anderen Schlüssel zu benutzen.',
+  'error.noStore':
+    'Dieser Browser lässt die Seite nichts behalten, wie in manchen privaten Fenstern. Das Postfach braucht das.',
   'error.other': 'Der Grund: {reason}',
 }

@@ -150,5 +150,7 @@ export const en = {
   'error.declined': 'You declined it in your wallet.',
   'error.noWallet': '{wallet} is not in this browser any more.',
   'error.hasAccount': 'There is an account on this device already. Forget it first to use another key.',
+  'error.noStore':
+    'This browser lets the page keep nothing, as in some private windows. The inbox needs that.',
   'error.other': 'It says: {reason}',
 } as const satisfies Record<string, string | Plural>

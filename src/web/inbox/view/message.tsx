@@ -21,7 +21,8 @@ const linkOf = ({ url, domain }: Message): URL | undefined => {
 const useMessage = (domain: string, id: string): Message | 'reading' | undefined => {
   const { inbox } = useOpened()
   const found = useSignal<Message | 'reading' | undefined>('reading')
-  const listed = inbox.list.shown.value.find((one) => one.id === id && one.domain === domain)
+  const shown = inbox.list.shown.value
+  const listed = shown.find((one) => one.id === id && one.domain === domain)
   const isHere = listed !== undefined
   useEffect(() => {
     if (isHere) return
@@ -35,7 +36,7 @@ const useMessage = (domain: string, id: string): Message | 'reading' | undefined
     return () => {
       isOver = true
     }
-  }, [inbox, domain, id, isHere, inbox.latest.value])
+  }, [inbox, domain, id, isHere, shown])
   return listed ?? found.value
 }
 
