@@ -18,7 +18,7 @@ import {
 
 const owned = createReleaseStack()
 /** At the server, more than a device reads at once when it opens. */
-const AT_SERVER = 300
+const AT_SERVER = 120
 /** On the device. */
 const STORED = 4_000
 let inbox: InboxWorld
