@@ -118,6 +118,9 @@ it('first visit, demo key, subscription, live message, push while closed, second
   await eventually(async () => expect(await other.title()).not.toContain('('))
   await eventually(async () => expect(await row(other, 'For both').locator('.row-dot').count()).toBe(0))
 
+  // What happened so far, no page complained of; without the server they do.
+  first.expectClean()
+
   // Without the server what is here can be read, and marked; it is told when the server is back.
   await belfryNotify('Read offline', 'and marked later')
   await row(opened, 'Read offline').waitFor()
@@ -140,3 +143,25 @@ it('first visit, demo key, subscription, live message, push while closed, second
   await other.getByText('Choose your first app').waitFor()
   second.expectClean()
 }, 60_000)
+
+it('of two windows of a browser the last one is the inbox; what is forgotten is gone for both', async () => {
+  const device = await inbox.device()
+  const [one, two] = [await device.context.newPage(), await device.context.newPage()]
+  await enterWithDemoKey(one)
+  await subscribe(one)
+  await two.goto('/')
+  await one.getByText('The inbox is open in another window').waitFor()
+  await inbox.belfryNotify('To the last window', 'of one browser')
+  await row(two, 'To the last window').waitFor()
+  await one.getByRole('button', { name: 'Use it here' }).click()
+  await two.getByText('The inbox is open in another window').waitFor()
+  await openList(one)
+  await row(one, 'To the last window').waitFor()
+  await one.getByRole('link', { name: 'Settings' }).first().click()
+  await one.getByRole('button', { name: 'Forget everything here' }).click()
+  await one.getByRole('dialog').getByRole('button', { name: 'Forget everything here' }).click()
+  await one.getByRole('button', { name: 'Try it with a demo key' }).waitFor()
+  await two.getByRole('button', { name: 'Use it here' }).click()
+  await two.getByRole('button', { name: 'Try it with a demo key' }).waitFor()
+  device.expectClean()
+})

@@ -20,7 +20,6 @@ const app = z.object({
   /** Undefined: the server was not asked yet. */
   types: z.array(appType).optional(),
 })
-export type AppType = z.output<typeof appType>
 export type App = z.output<typeof app>
 
 const about = { id: z.string(), name: z.string(), description: z.string() }

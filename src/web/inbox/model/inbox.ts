@@ -40,6 +40,8 @@ export interface Inbox {
   markAll(domain?: string): Promise<void>
   /** Asks the account once more for the signature that lets this device act for it. */
   askForSignature(): Promise<void>
+  /** Ends its connection; what it has stays on this device. */
+  close(): Promise<void>
   /** Removes everything of the account from this device. */
   forget(): Promise<void>
 }
@@ -284,7 +286,12 @@ export const openInbox = async (deps: InboxDeps, kept: KeptAccount): Promise<Inb
       for (const each of domains) if (unread(each) > 0) await marks.markAll(each)
       refresh()
     },
+    async close() {
+      await wallet[Symbol.asyncDispose]()
+    },
     async forget() {
+      // No other page opens it from now on.
+      await database.setSetting('account', null)
       await notifications.turnOff().catch(failed)
       // Without the server the key is left to expire.
       await wallet.unregister().catch(failed)

@@ -11,6 +11,7 @@ import { type Database, openDatabase } from './database.ts'
 import { type Inbox, openInbox } from './inbox.ts'
 import { createRouter, type Router } from './router.ts'
 import { createSessions, type Sessions } from './sessions.ts'
+import { becomeDevice } from './tabs.ts'
 
 export interface Opened {
   inbox: Inbox
@@ -25,6 +26,8 @@ export interface PageModel {
   readonly apps: Apps
   /** Undefined: nobody is here yet. */
   readonly opened: ReadonlySignal<Opened | undefined>
+  /** Another page of this browser is the inbox now. */
+  readonly isElsewhere: ReadonlySignal<boolean>
   /** What went wrong, in words, until the reader dismisses it. */
   readonly problem: Signal<string | undefined>
   /** Loads the new version of the inbox, once there is one. */
@@ -93,7 +96,15 @@ const createOpening = (deps: {
       if (!wallet) throw new Error(texts.t('error.noWallet', { wallet: walletName }))
       return wallet.sign(account, text)
     }
+  const isElsewhere = signal(false)
+  const lost = (): void => {
+    opened.value?.sessions.close()
+    opened.value?.inbox.close().catch(quietly)
+    opened.value = undefined
+    isElsewhere.value = true
+  }
   const open = async (kept: KeptAccount): Promise<void> => {
+    await becomeDevice(lost)
     const failed = (error: unknown) => (isDeclined(error) ? tell(error) : quietly(error))
     const inbox = await openInbox({ database, apps, signWith, now: Date.now, failed }, kept)
     opened.value = { inbox, sessions: createSessions({ database, origin: location.origin }, kept) }
@@ -104,7 +115,7 @@ const createOpening = (deps: {
     await navigator.storage?.persist?.().catch(quietly)
     await open(kept)
   }
-  return { opened, open, enter }
+  return { opened, isElsewhere, open, enter }
 }
 
 /** The texts of a page that cannot keep anything. */
@@ -129,11 +140,11 @@ export const createPage = async (): Promise<PageModel> => {
   const router = createRouter(window)
   const wallets = findBrowserWallets(window)
   const { problem, tell } = createTelling(texts)
-  const { opened, open, enter } = createOpening({ database, apps, wallets, texts, tell })
+  const { opened, isElsewhere, open, enter } = createOpening({ database, apps, wallets, texts, tell })
   if (kept) await open(kept)
 
   return {
-    ...{ texts, language, router, wallets, apps, opened, problem, tell },
+    ...{ texts, language, router, wallets, apps, opened, isElsewhere, problem, tell },
     update: signal<(() => void) | undefined>(undefined),
     useDemo: () => enter(newDemoAccount()),
     async useKey(text) {
@@ -150,9 +161,10 @@ export const createPage = async (): Promise<PageModel> => {
     },
     async forget() {
       const leaving = opened.value
-      opened.value = undefined
       leaving?.sessions.close()
       await leaving?.inbox.forget()
+      // Whoever comes next begins with nothing.
+      opened.value = undefined
       await database.setSetting('language', language.value)
     },
   }

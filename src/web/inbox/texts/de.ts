@@ -142,6 +142,9 @@ export const de: Table<keyof typeof en> = {
   'session.failed.wrong': 'Das ist kein Link einer Anfrage. Er beginnt mit cmts://connect/.',
   'session.failed.lost':
     'Die App ist nicht mehr da, oder der Link wurde schon benutzt. Lass dir einen neuen geben.',
+  'elsewhere.title': 'Das Postfach ist in einem anderen Fenster offen',
+  'elsewhere.text': 'In einem Browser ist immer ein Fenster das Postfach. Es geht nichts verloren.',
+  'elsewhere.button': 'Hier benutzen',
   'update.text': 'Eine neue Version des Postfachs ist bereit.',
   'update.button': 'Benutzen',
   'error.title': 'Das hat nicht geklappt',

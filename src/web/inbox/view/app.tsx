@@ -2,6 +2,7 @@
 import { useSignalEffect } from '@preact/signals'
 import type { PageModel } from '../model/page.ts'
 import { OpenedContext, PageContext } from './context.ts'
+import { Elsewhere } from './elsewhere.tsx'
 import { Problem } from './problem.tsx'
 import { Shell } from './shell.tsx'
 import { Welcome } from './welcome.tsx'
@@ -31,7 +32,9 @@ export const App = ({ page }: { page: PageModel }) => {
   const opened = page.opened.value
   return (
     <PageContext.Provider value={page}>
-      {opened ? (
+      {page.isElsewhere.value ? (
+        <Elsewhere />
+      ) : opened ? (
         <OpenedContext.Provider value={opened}>
           <Shell />
         </OpenedContext.Provider>
