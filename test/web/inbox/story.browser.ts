@@ -5,7 +5,7 @@ import * as z from 'zod'
 import { createReleaseStack } from '../../../src/platform/runtime/release-stack.ts'
 import { INSTALL_TIMEOUT } from '../../support/debian.ts'
 import { eventually } from '../../support/eventually.ts'
-import type { Watched } from '../browser.ts'
+import { expectAccessible, type Watched } from '../browser.ts'
 import { enterWithDemoKey, type InboxWorld, openList, row, startInboxWorld, subscribe } from './world.ts'
 
 const owned = createReleaseStack()
@@ -151,8 +151,10 @@ it('of two windows of a browser the last one is the inbox; what is forgotten is 
   await subscribe(one)
   await two.goto('/')
   await one.getByText('The inbox is open in another window').waitFor()
+  await expectAccessible(one)
   await inbox.belfryNotify('To the last window', 'of one browser')
   await row(two, 'To the last window').waitFor()
+  await one.bringToFront()
   await one.getByRole('button', { name: 'Use it here' }).click()
   await two.getByText('The inbox is open in another window').waitFor()
   await openList(one)
@@ -161,6 +163,7 @@ it('of two windows of a browser the last one is the inbox; what is forgotten is 
   await one.getByRole('button', { name: 'Forget everything here' }).click()
   await one.getByRole('dialog').getByRole('button', { name: 'Forget everything here' }).click()
   await one.getByRole('button', { name: 'Try it with a demo key' }).waitFor()
+  await two.bringToFront()
   await two.getByRole('button', { name: 'Use it here' }).click()
   await two.getByRole('button', { name: 'Try it with a demo key' }).waitFor()
   device.expectClean()

@@ -60,6 +60,12 @@ afterAll(() => owned[Symbol.asyncDispose]())
 /** In every view that follows. */
 const look = async (name: string): Promise<void> => {
   await takeScreenshots(page, `inbox-${name}`)
+  for (const width of [320, SIZES.phone.width]) {
+    await page.setViewportSize({ width, height: SIZES.phone.height })
+    const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+    expect(await overflow(), `${name} at ${width} px`).toBeLessThanOrEqual(0)
+  }
+  await page.setViewportSize(SIZES.desktop)
   await expectAccessible(page)
 }
 
@@ -71,6 +77,7 @@ describe('the views', () => {
     const button = page.getByRole('button', { name: 'Try it with a demo key' })
     await button.waitFor()
     const took = await page.evaluate(() => performance.now())
+    console.log(`The inbox could be used after ${Math.round(took)} ms`)
     expect(took).toBeLessThan(1_000)
     await look('welcome')
   })
