@@ -72,7 +72,7 @@ export const de: Table<keyof typeof en> = {
   'types.subscribe': 'Abonnieren',
   'types.save': 'Speichern',
   'types.unsubscribe': 'Abbestellen',
-  'types.unsubscribeText': 'Beendet das Abonnement und entfernt seine Nachrichten von deinen Geräten.',
+  'types.unsubscribeText': 'Abbestellen entfernt auch ihre Nachrichten von deinen Geräten.',
   'types.reading': 'Die App wird gefragt …',
   'dialog.cancel': 'Abbrechen',
   'dialog.close': 'Schließen',

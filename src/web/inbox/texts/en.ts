@@ -70,7 +70,7 @@ export const en = {
   'types.subscribe': 'Subscribe',
   'types.save': 'Save',
   'types.unsubscribe': 'Unsubscribe',
-  'types.unsubscribeText': 'Ends the subscription and removes its messages from your devices.',
+  'types.unsubscribeText': 'Unsubscribing removes its messages from your devices.',
   'types.reading': 'Asking the app …',
   'dialog.cancel': 'Cancel',
   'dialog.close': 'Close',

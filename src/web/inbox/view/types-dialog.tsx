@@ -17,7 +17,8 @@ const useTypes = (domain: string, scope: readonly string[] | undefined) => {
       .then(({ types = [] }) => {
         wanted.value ??= new Set(types.map(({ id }) => id))
       })
-      .catch(tell)
+      // Without the server what it said last is shown.
+      .catch((error: unknown) => known ?? tell(error))
   }, [apps, domain])
   const toggle = (id: string): void => {
     const next = new Set(wanted.value)

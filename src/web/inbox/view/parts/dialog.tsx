@@ -1,9 +1,11 @@
 /** A dialog of the browser's own: it holds the focus, and gives it back. Escape closes it. */
 import type { ComponentChildren } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'
+import { usePage } from '../context.ts'
 
 export const Dialog = (props: { title: string; onClose: () => void; children: ComponentChildren }) => {
   const { title, onClose, children } = props
+  const { problem } = usePage()
   const dialog = useRef<HTMLDialogElement>(null)
   const heading = useId()
   useEffect(() => {
@@ -16,6 +18,9 @@ export const Dialog = (props: { title: string; onClose: () => void; children: Co
         {title}
       </h2>
       {children}
+      <p class="wrong dialog-problem" role="alert">
+        {problem.value}
+      </p>
     </dialog>
   )
 }
