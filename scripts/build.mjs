@@ -47,6 +47,7 @@ const isFresh = () => {
       newest('src'),
       statSync('tsconfig.build.json').mtimeMs,
       statSync(import.meta.filename).mtimeMs,
+      statSync(join(import.meta.dirname, 'build-pages.mjs')).mtimeMs,
       // npm writes it whenever it changes what is installed, which the bundle contains.
       statSync('node_modules/.package-lock.json').mtimeMs,
     )
@@ -104,17 +105,6 @@ const writeCodeCache = () => {
   }
 }
 
-/** The inbox and the console, for browsers. */
-const buildPages = async (dist) => {
-  const { build } = await import('vite')
-  const outDir = resolvePath(dist, PAGES)
-  await build({
-    configFile: resolvePath('src/web/vite.config.ts'),
-    build: { outDir, emptyOutDir: true },
-    logLevel: 'warn',
-  })
-}
-
 /** Of @scalar/api-reference the bundle for browsers is needed alone; this package brings it without its 280 parts. */
 const copyApiPage = (dist) => {
   const page = join(dirname(resolve('@scalar/fastify-api-reference')), 'js/standalone.js')
@@ -137,7 +127,9 @@ if (process.argv.includes('--if-stale') && isFresh()) {
   try {
     if (status === 0) {
       await bundleProgram(next)
-      await buildPages(next)
+      // What it needs is loaded for a build alone: `npm start` needs none of it.
+      const { buildPages } = await import('./build-pages.mjs')
+      await buildPages(resolvePath(next, PAGES))
       copyApiPage(next)
       makeExecutable(next)
       rmSync('dist', { recursive: true, force: true })

@@ -57,7 +57,7 @@ export const recoverAddress = (hash: Uint8Array, rs: Uint8Array, v: number): str
 }
 
 /** Hash of a text as wallets sign it (EIP-191, version 0x45). */
-const eip191Hash = (text: string): Uint8Array => {
+export const eip191Hash = (text: string): Uint8Array => {
   const bytes = utf8(text)
   return keccak_256(concat(utf8(`\u0019Ethereum Signed Message:\n${bytes.length}`), bytes))
 }

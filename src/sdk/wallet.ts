@@ -74,6 +74,12 @@ export interface WalletPush extends PushClient {
    * @throws when IndexedDB or the server cannot be used.
    */
   sync(): Promise<void>
+  /**
+   * Takes from the service worker what `sync` left for it. Browsers only.
+   *
+   * @throws when IndexedDB cannot be used.
+   */
+  forget(): Promise<void>
 }
 
 /** A wallet that can be reached while it is closed. */
@@ -116,10 +122,12 @@ export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletD
     { url: pushUrl, key, ...(pushProject !== undefined && { project: pushProject }) },
   )
   const relay = { url: relayUrl.replace(/^ws/, 'http'), ...(projectId !== undefined && { projectId }) }
-  return Object.assign(wallet, { push: { ...push, sync: () => syncWorker(wallet, relay) } })
+  return Object.assign(wallet, {
+    push: { ...push, sync: () => syncWorker(wallet, relay), forget: () => keepForWorker([], undefined) },
+  })
 }
 
-/** An answer that was refused would be refused again: it is over, as if it had been given. */
+/** What was refused would be refused again, as where the subscription has ended: it is over, as if it had been said. */
 const unlessRefused = (error: unknown): void => {
   const isFinal = error instanceof ProtocolError && error.http >= 400 && error.http < 429
   if (!isFinal) throw error
@@ -134,8 +142,8 @@ const syncWorker = async (wallet: Wallet, relay: { url: string; projectId?: stri
   )
   await keepForWorker(topics, { ...relay, clientSeed })
   for (const { id, domain, action } of await readMarks()) {
-    if (action === undefined) await wallet.markRead(domain, [id])
-    else await wallet.answer(domain, id, action).catch(unlessRefused)
+    const said = action === undefined ? wallet.markRead(domain, [id]) : wallet.answer(domain, id, action)
+    await said.catch(unlessRefused)
     await forgetRead(id)
   }
 }

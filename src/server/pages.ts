@@ -105,7 +105,8 @@ export const pageRoutes = (pages: Config['pages']): Hono => {
     })
   if (pages.includes('inbox')) {
     shows('/', '/inbox/index.html')
-    for (const file of ['/worker.js', '/inbox.webmanifest']) shows(file, file)
+    for (const file of ['/worker.js', '/inbox.webmanifest', '/icon-192.png', '/icon-512.png'])
+      shows(file, file)
   }
   if (pages.includes('console')) shows('/console', '/console/index.html')
   if (pages.length > 0) {

@@ -13,7 +13,7 @@ const attempts = ({ data }: Config): string[] => {
   return [
     '',
     'Try it, in a second terminal and a third:',
-    `  npx belfry app add app.example.com --type 'News: what is new'${where}`,
+    `  npx belfry app add app.example.com --type 'News: what is new' --listed${where}`,
     `  npx belfry listen app.example.com${where}`,
     `  npx belfry notify app.example.com --type News --title Hello --body 'from the tower' --all${where}`,
   ]

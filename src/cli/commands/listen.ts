@@ -5,6 +5,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import * as z from 'zod'
+import { newOwnerKey, ownerFrom } from '../../platform/ethereum-owner.ts'
 import { fetchJson } from '../../platform/net/fetch-json.ts'
 import { systemClock } from '../../platform/runtime/clock.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
@@ -16,7 +17,6 @@ import { reasonOf } from '../../server/config/start-error.ts'
 import { ACCESS_FLAGS, JSON_FLAG, print, printJson, urlOf } from '../admin-client.ts'
 import { type Args, defineCommand, type Typed } from '../command.ts'
 import { CommandFailure } from '../command-failure.ts'
-import { newOwnerKey, ownerFrom } from '../owner.ts'
 
 const { data, server } = ACCESS_FLAGS
 const flags = {

@@ -1,4 +1,6 @@
 /** A wallet on one device, and what has reached it. */
+
+import type { Owner } from '../../platform/ethereum-owner.ts'
 import {
   createWallet,
   fromNotifyServer,
@@ -6,7 +8,6 @@ import {
   systemClock,
   type Wallet,
 } from '../../sdk/wallet.ts'
-import type { Owner } from '../owner.ts'
 import { DemoFailure } from './page.ts'
 import type { DeviceServers } from './world.ts'
 

@@ -2,10 +2,11 @@
  * The story, the same in every world: a dapp, and an account with two devices. Throws `DemoFailure` when something does
  * not happen as told.
  */
+
+import { newOwnerKey, type Owner, ownerFrom } from '../../platform/ethereum-owner.ts'
 import type { ReleaseStack } from '../../platform/runtime/release-stack.ts'
 import { createDapp } from '../../sdk/dapp.ts'
 import type { Notification } from '../../sdk/wallet.ts'
-import { newOwnerKey, type Owner, ownerFrom } from '../owner.ts'
 import { type Device, newDevice, until } from './device.ts'
 import { DemoFailure, holds, type Page, short } from './page.ts'
 import type { Member, World } from './world.ts'

@@ -360,10 +360,13 @@ test('wallets come back by themselves after the server was away', async () => {
   const { domain, send } = await newApp()
   const owner = world.newOwner()
   const { wallet, titles } = world.device(owner)
+  const connections: boolean[] = []
+  wallet.on('connection', (isThere) => void connections.push(isThere))
   await wallet.watch()
   await wallet.subscribe(domain)
   await world.restart(() => eventually(() => expect(wallet.connected).toBe(false)))
   await send('after', owner.account)
   await eventually(() => expect(titles()).toEqual(['after']))
+  expect(connections).toEqual([true, false, true])
   await wallet.delete(domain)
 })

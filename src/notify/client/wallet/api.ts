@@ -69,6 +69,8 @@ export interface WalletEvents {
   message: ReceivedNotification
   /** The subscriptions that the account has now. */
   changed: Subscription[]
+  /** Whether there is a connection to the relay now. */
+  connection: boolean
 }
 
 /** One device of one account; disposing of it closes its connection. */
@@ -183,7 +185,8 @@ export interface Wallet extends AsyncDisposable {
    * Calls the listener for each event. A `message` is acknowledged when its listeners have resolved; when one rejects,
    * the message comes again later.
    *
-   * @param event `message`: a notification came; `changed`: the account has other subscriptions.
+   * @param event `message`: a notification came; `changed`: the account has other subscriptions; `connection`: the
+   * connection to the relay was made or lost.
    * @param listener may return a promise.
    * @returns ends the listening when it is disposed of.
    * @example

@@ -23,6 +23,7 @@
 
 import { crypto } from '#crypto'
 import type { Clock } from '../../../platform/runtime/clock.ts'
+import type { Log } from '../../../platform/telemetry.ts'
 import { didWeb } from '../../../protocol/did.ts'
 import { ProtocolError } from '../../../protocol/errors.ts'
 import type { SubscriptionItem } from '../../../protocol/notify-methods.ts'
@@ -56,6 +57,7 @@ const createEvents = () => {
   const listeners: { [E in keyof WalletEvents]: Set<(value: WalletEvents[E]) => void | Promise<void>> } = {
     message: new Set(),
     changed: new Set(),
+    connection: new Set(),
   }
   return {
     async emit<E extends keyof WalletEvents>(event: E, value: WalletEvents[E]): Promise<void> {
@@ -139,6 +141,18 @@ const createIsKeyOf =
     }
   }
 
+/** Has the listeners know when the connection is made or lost. */
+const tellConnection = (
+  relay: Pick<RelayClient, 'onConnectionChange'>,
+  { events, log }: { events: ReturnType<typeof createEvents>; log: Log },
+): void => {
+  relay.onConnectionChange((connected) => {
+    events.emit('connection', connected).catch((error: unknown) => {
+      log.warn({ err: error }, 'A listener of the connection failed')
+    })
+  })
+}
+
 /** The device with its relay connection, events and subscriptions; it processes what the relay delivers. */
 const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
   const { clock, log, meter, randomBytes = crypto.randomBytes } = deps
@@ -189,20 +203,20 @@ const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
     if (change.changed) await shared.changed(change.left)
   }
   const takeAll = (view: readonly SubscriptionItem[], iat: number) => take(view, { complete, iat })
-
   let onOtherServerKey = () => {}
   const deliver = (received: WalletEvents['message']) => events.emit('message', received)
-  const isKeyOf = createIsKeyOf(resolveAppKeys)
   const inbox = createInbox(
     {
-      ...{ device, relay, requests, clock, log, meter, deliver, isKeyOf, take: takeAll },
+      ...{ device, relay, requests, clock, log, meter, deliver, take: takeAll },
+      isKeyOf: createIsKeyOf(resolveAppKeys),
       onOtherServerKey: () => onOtherServerKey(),
     },
     { keysUrl, receipts },
   )
-  topics.joinKnown().catch((error: unknown) => {
-    log.warn({ err: error }, 'The topics of the wallet could not be joined')
-  })
+  topics
+    .joinKnown()
+    .catch((err: unknown) => log.warn({ err }, 'The topics of the wallet could not be joined'))
+  tellConnection(relay, { events, log })
   return {
     ...{ device, events, relay, topics, requests, shared, take, takeAll },
     setOnOtherServerKey(listener: () => void) {
