@@ -9,10 +9,9 @@
  * | 130, 143  | interrupted by Ctrl-C, by SIGTERM; `serve` and `listen` end with 0 then           |
  * | 141       | whoever read the output has gone, as in `belfry app list | head -1`               |
  */
-import { readFileSync } from 'node:fs'
 import { type Command, CommanderError } from 'commander'
-import * as z from 'zod'
 import { codeOf, StartError } from '../server/config/start-error.ts'
+import { packageVersion } from '../server/version.ts'
 import { type CommandBody, createRoot, filled, UsageError } from './command.ts'
 import { CommandFailure } from './command-failure.ts'
 
@@ -131,18 +130,12 @@ const COMMANDS: Record<string, Listed[]> = {
   ],
 }
 
-/** The same file from `src/cli` and from `dist/cli`. */
-const version = (): string => {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return z.object({ version: z.string() }).parse(JSON.parse(text)).version
-}
-
 /** All commands by name; the one that is typed with what it does. */
 const programFor = async (typed: string | undefined): Promise<Command> => {
   const root = createRoot()
     .description('Encrypted notifications for wallets and dapps, on a server of your own')
     .usage('<command>')
-    .version(version(), '-V, --version', 'Show the version of the package')
+    .version(packageVersion(), '-V, --version', 'Show the version of the package')
     .addHelpText('after', '\nHelp about a command: belfry <command> --help')
   for (const [heading, listed] of Object.entries(COMMANDS)) {
     for (const { name, description, load } of listed) {

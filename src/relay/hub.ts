@@ -96,6 +96,12 @@ export interface Identified {
   address: string
 }
 
+/** A connection as its operator sees it. */
+export interface ConnectedShown extends Identified {
+  isShared: boolean
+  isTrusted: boolean
+}
+
 export interface RelayHub extends AsyncDisposable {
   /** A connection of an authenticated client. `share` joins the shared subscription of the client id. */
   connect(peer: Peer, who: Identified & { share: boolean }): Connection
@@ -111,6 +117,8 @@ export interface RelayHub extends AsyncDisposable {
   close(connection: Connection): void
   /** One request without a connection; resolves to the answer. Rejects `bad_json`, `bad_request`, `rate_limited`, `unavailable`. */
   call(who: Identified, text: string): Promise<string>
+  /** The first connections to this process, at most `limit`. */
+  connected(limit: number): ConnectedShown[]
   /** Not charged. */
   trusts(clientId: string): boolean
 }
@@ -176,6 +184,14 @@ export const createRelayHub = (
     acknowledge: ofConnections.acknowledge,
     drained: (connection) => connection.drained(),
     close,
+    connected(limit) {
+      const shown: ConnectedShown[] = []
+      for (const { clientId, address, share, trusted: isTrusted } of clients.connections.keys()) {
+        if (shown.length === limit) break
+        shown.push({ clientId, address, isShared: share, isTrusted })
+      }
+      return shown
+    },
     trusts: trusted,
     call: (identified, text) => call(callerOf(identified), text),
     async [Symbol.asyncDispose]() {

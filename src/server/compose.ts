@@ -20,13 +20,16 @@ import type { Config } from './config/config.ts'
 import { writeAdminAccess } from './config/data-dir.ts'
 import type { Secrets } from './config/secret-files.ts'
 import { asFileError } from './config/start-error.ts'
+import { createBlocks } from './console/blocks.ts'
 import { createContext, type RoomContext } from './context.ts'
 import { createHttpRoutes } from './http.ts'
 import { openListener } from './listener.ts'
 import { type Check, metricsRoutes, NotReady, opsRoutes } from './ops.ts'
 import { pageRoutes } from './pages.ts'
+import { createPayerOf } from './payer.ts'
 import { buildAdmin } from './rooms/admin.ts'
 import { buildArchive, buildKeeper } from './rooms/archive.ts'
+import { buildConsole } from './rooms/console.ts'
 import { buildContacts } from './rooms/contacts.ts'
 import { buildContractWallets, requireViem } from './rooms/contract-wallets.ts'
 import { buildIdentityLookup, buildKeys } from './rooms/keys.ts'
@@ -75,16 +78,27 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const watermark = owned.use(buildWatermark(config, stores, runtime))
   const addressOf = createClientAddress(config.trustedProxies)
   const budgets = createBudgets({ buckets: stores.buckets, clock, pressure: watermark.level }, config.budgets)
+  const payerOf = createPayerOf(secrets.secret)
+  const blocks = owned.use(createBlocks({ store: stores.console, payerOf, clock, log }))
+  const { isAddressBlocked: isBlocked } = blocks
   const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
-  const listener = await openListener(config, { ...runtime, budgets, addressOf, adminToken, owned })
+  const listener = await openListener(config, {
+    ...runtime,
+    budgets,
+    addressOf,
+    isBlocked,
+    adminToken,
+    owned,
+  })
   const { server, port } = listener
   const context = createContext(
-    { ...runtime, config, stores, owned, addressOf, budgets },
-    { port, secret: secrets.secret, signal: deps.signal },
+    { ...runtime, config, stores, owned, addressOf, budgets, payerOf, blocks },
+    { port, signal: deps.signal },
   )
   const storeCheck = createStoreCheck(stores, watermark)
   listener.serve(createHttpRoutes(http, startupRoutes({ clock, log }, storeCheck)).fetch)
   await awaitStore(stores, config, context.untilAvailable)
+  await context.untilAvailable(blocks.load)
 
   const rooms = await buildRooms(context, server, { secrets, adminToken })
   const { notify, keys, relay, mq, sessions, verifySignature } = rooms
@@ -93,7 +107,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const routes = createHttpRoutes(http, [
     opsRoutes({ checks, pressure: watermark.level, clock, log }),
     ...(config.metrics === 'shared' ? [metricsRoutes(metrics)] : []),
-    ...buildRoutes(context, rooms, { adminToken, secrets }),
+    ...buildRoutes(context, rooms, { adminToken, secrets, watermark }),
   ])
   listener.serve(routes.fetch)
   const metricsUrl = await serveMetrics({ metrics, log, owned }, config)
@@ -197,12 +211,14 @@ const buildRooms = async (
 const buildRoutes = (
   context: RoomContext,
   rooms: Rooms,
-  { adminToken, secrets }: { adminToken: string; secrets: Secrets },
+  { adminToken, secrets, watermark }: { adminToken: string; secrets: Secrets; watermark: Watermark },
 ): Hono[] => {
   const { has, verifySignature, keys, notify, relay, mq, archive, sessions, push } = rooms
   const { publicUrl } = context.urls
+  const console = buildConsole(context, adminToken)
   return [
-    buildAdmin(context, rooms, { token: adminToken, secret: secrets.secret }),
+    buildAdmin(context, rooms, { ...console, watermark, secret: secrets.secret }),
+    ...(context.config.pages.includes('console') ? [console.routes] : []),
     ...(keys ? [keys.routes] : []),
     ...(has('contacts') ? [buildContacts(context, verifySignature)] : []),
     ...(relay ? [relay.routes] : []),

@@ -313,7 +313,8 @@ it('the table names every route that there is', async () => {
     randomBytes,
   })
   const none = {
-    token: '',
+    access: { demand: async () => {} },
+    audit: { watch: async () => {}, list: async () => [] },
     projects: undefined,
     apps: undefined,
     publishing: undefined,

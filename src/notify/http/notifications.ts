@@ -18,7 +18,8 @@ import { NotificationsPage, ReceiptsPage } from './schema-notifications.ts'
 
 const iso = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString())
 
-const shown = (sent: SentNotification) => ({
+/** As everybody is answered. */
+export const shownNotification = (sent: SentNotification) => ({
   notification_id: sent.id,
   app_domain: sent.domain,
   status: sent.status,
@@ -30,6 +31,20 @@ const shown = (sent: SentNotification) => ({
   expires_at: iso(sent.expiresAt),
   counts: sent.counts,
   push: sent.push,
+})
+
+export const shownReceipt = ({
+  account,
+  state,
+  reason,
+  at,
+  push,
+}: Awaited<ReturnType<Notifications['receipts']>>['receipts'][number]) => ({
+  account,
+  state,
+  ...(reason !== undefined && { reason }),
+  at: iso(at),
+  ...(push && { push: { ...push, at: iso(push.at) } }),
 })
 
 /** Which one is meant. */
@@ -45,24 +60,18 @@ export const notificationRoutes = (sent: Notifications, secret: MiddlewareHandle
     const { appDomain, status, ...page } = checked(NotificationsPage, c.req.query())
     const scheduled = status === 'scheduled'
     const found = await sent.list(c.req.param('projectId'), { ...page, domain: appDomain, scheduled })
-    return c.json({ notifications: found.notifications.map(shown), next: found.next })
+    return c.json({ notifications: found.notifications.map(shownNotification), next: found.next })
   })
 
   app.get('/v1/:projectId/notifications/:id', secret, async (c) =>
-    c.json(shown(await sent.find(named(c, c.req.param())))),
+    c.json(shownNotification(await sent.find(named(c, c.req.param())))),
   )
 
   app.get('/v1/:projectId/notifications/:id/receipts', secret, async (c) => {
     const { appDomain: _, ...page } = checked(ReceiptsPage, c.req.query())
     const { receipts, next } = await sent.receipts(named(c, c.req.param()), page)
     return c.json({
-      receipts: receipts.map(({ account, state, reason, at, push }) => ({
-        account,
-        state,
-        ...(reason !== undefined && { reason }),
-        at: iso(at),
-        ...(push && { push: { ...push, at: iso(push.at) } }),
-      })),
+      receipts: receipts.map(shownReceipt),
       next,
     })
   })

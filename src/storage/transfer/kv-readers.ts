@@ -14,6 +14,7 @@ import type { Job } from '../../platform/jobs/job-queue.ts'
 import { MIB_BYTES } from '../../platform/units.ts'
 import { PUSH_TABLES } from '../../push/store/rows.ts'
 import { WATCH_TABLES } from '../../relay/store-watches.ts'
+import { AUDIT_LIFE_MS, CONSOLE_TABLES } from '../../server/console/store.ts'
 import { OPERATOR_TABLES } from '../../sessions/operator/store.ts'
 import { hash, name, number } from '../bytes.ts'
 import { JOB_TABLES } from '../job-queue.ts'
@@ -292,6 +293,16 @@ const pushReaders = (
   }),
 })
 
+const consoleReaders = (source: RowSource): Pick<Readers, 'passkey' | 'block' | 'audit'> => ({
+  passkey: records(source, CONSOLE_TABLES.passkeys, ({ value }) => value),
+  block: records(source, CONSOLE_TABLES.blocks, ({ value }, now) =>
+    value.expiresAt > now ? value : undefined,
+  ),
+  audit: records(source, CONSOLE_TABLES.audit, ({ value }, now) =>
+    value.at + AUDIT_LIFE_MS > now ? value : undefined,
+  ),
+})
+
 export const readersOfRows = (source: RowSource) => ({
   ...contactsReaders(source),
   ...mqReaders(source),
@@ -302,4 +313,5 @@ export const readersOfRows = (source: RowSource) => ({
   ...archiveReaders(source),
   watch: watchReader(source),
   ...pushReaders(source),
+  ...consoleReaders(source),
 })

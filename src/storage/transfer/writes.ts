@@ -33,6 +33,9 @@ type ByVerbs =
   | 'pushVapid'
   | 'pushDevices'
   | 'pushWaiting'
+  | 'passkey'
+  | 'block'
+  | 'audit'
 
 /** All at once: the engines group what is asked for in one turn. Returns nothing: everything has its place. */
 const each =
@@ -74,7 +77,7 @@ const UNLIMITED = Number.MAX_SAFE_INTEGER
 /** The rooms' stores, as a transfer uses them. */
 export type Transferred = Pick<
   Stores,
-  'archive' | 'contacts' | 'keys' | 'notify' | 'relay' | 'jobQueue' | 'mq' | 'operator' | 'push'
+  'archive' | 'contacts' | 'keys' | 'notify' | 'relay' | 'jobQueue' | 'mq' | 'operator' | 'push' | 'console'
 >
 
 const registerWebhooks = async (
@@ -98,6 +101,12 @@ const replaceRecord = async (
     const outcome = await notify.commit({ accountKey, expectedVersion: version, record, outbox: [] })
     if (outcome !== 'conflict') return
   }
+}
+
+/** One that is there stays. */
+const putPasskey = async (store: Stores['console'], passkey: Records['passkey']): Promise<void> => {
+  if ((await store.passkeys()).some(({ id }) => id === passkey.id)) return
+  await store.addPasskey(passkey)
 }
 
 /** The look-up of a watcher leads to the record that got it last, so the watcher leaves the record and comes back. */
@@ -126,6 +135,7 @@ export const writesByVerbs = ({
   archive,
   contacts,
   push,
+  console,
 }: Transferred): Pick<Writers, ByVerbs> => {
   return {
     identity: {
@@ -176,6 +186,9 @@ export const writesByVerbs = ({
         ),
       ),
     },
+    passkey: { write: each((passkey) => putPasskey(console, passkey)) },
+    block: { write: each((block) => console.block(block, Date.now())) },
+    audit: { write: all(console.restoreAudit) },
     pushWaiting: { write: all((pushes) => push.restoreWaiting(pushes, Date.now())) },
     contested: {
       write: each((record) => restoreContested(notify, record)),
