@@ -4,11 +4,7 @@ import { createRateLimits } from '../../platform/budgets/rate-limits.ts'
 import { type Audit, createAudit } from '../console/audit.ts'
 import { consoleRoutes } from '../console/http.ts'
 import { CONSOLE_RATES } from '../console/limits.ts'
-import {
-  createOperatorAccess,
-  type OperatorAccess,
-  tokenCheck,
-} from '../console/operator.ts'
+import { createOperatorAccess, type OperatorAccess, tokenCheck } from '../console/operator.ts'
 import { createPasskeys } from '../console/passkeys.ts'
 import { createSessions } from '../console/sessions.ts'
 import type { RoomContext } from '../context.ts'
