@@ -184,14 +184,7 @@ export const createRelayHub = (
     acknowledge: ofConnections.acknowledge,
     drained: (connection) => connection.drained(),
     close,
-    connected(limit) {
-      const shown: ConnectedShown[] = []
-      for (const { clientId, address, share, trusted: isTrusted } of clients.connections.keys()) {
-        if (shown.length === limit) break
-        shown.push({ clientId, address, isShared: share, isTrusted })
-      }
-      return shown
-    },
+    connected: (limit) => firstConnected(clients, limit),
     trusts: trusted,
     call: (identified, text) => call(callerOf(identified), text),
     async [Symbol.asyncDispose]() {
@@ -207,6 +200,15 @@ export const createRelayHub = (
       watches?.[Symbol.dispose]()
     },
   }
+}
+
+const firstConnected = ({ connections }: Pick<ConnectedClients, 'connections'>, limit: number) => {
+  const shown: ConnectedShown[] = []
+  for (const { clientId, address, share, trusted } of connections.keys()) {
+    if (shown.length === limit) break
+    shown.push({ clientId, address, isShared: share, isTrusted: trusted })
+  }
+  return shown
 }
 
 /** What must be durable before a publisher is answered. */

@@ -75,30 +75,17 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const http = { clock, log, meter: metrics }
   if (config.rpcUrls) requireViem()
   const { stores, secrets } = await openStores(config, runtime, owned)
-  const watermark = owned.use(buildWatermark(config, stores, runtime))
-  const addressOf = createClientAddress(config.trustedProxies)
-  const budgets = createBudgets({ buckets: stores.buckets, clock, pressure: watermark.level }, config.budgets)
-  const payerOf = createPayerOf(secrets.secret)
-  const blocks = owned.use(createBlocks({ store: stores.console, payerOf, clock, log }))
-  const { isAddressBlocked: isBlocked } = blocks
+  const { watermark, ...guarded } = buildGuards({ config, stores, owned }, runtime, secrets)
   const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
-  const listener = await openListener(config, {
-    ...runtime,
-    budgets,
-    addressOf,
-    isBlocked,
-    adminToken,
-    owned,
-  })
+  const isBlocked = guarded.blocks.isAddressBlocked
+  const listener = await openListener(config, { ...runtime, ...guarded, isBlocked, adminToken, owned })
   const { server, port } = listener
-  const context = createContext(
-    { ...runtime, config, stores, owned, addressOf, budgets, payerOf, blocks },
-    { port, signal: deps.signal },
-  )
+  const given = { ...runtime, ...guarded, config, stores, owned }
+  const context = createContext(given, { port, signal: deps.signal })
   const storeCheck = createStoreCheck(stores, watermark)
   listener.serve(createHttpRoutes(http, startupRoutes({ clock, log }, storeCheck)).fetch)
   await awaitStore(stores, config, context.untilAvailable)
-  await context.untilAvailable(blocks.load)
+  await context.untilAvailable(guarded.blocks.load)
 
   const rooms = await buildRooms(context, server, { secrets, adminToken })
   const { notify, keys, relay, mq, sessions, verifySignature } = rooms
@@ -142,6 +129,21 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     { url: publicUrl, wsUrl, loopbackUrl, port, metricsUrl, adminToken, project, stores, lost: stores.lost },
     { start, stop },
   )
+}
+
+/** What stands before all rooms: who asks, what that may cost, who is kept out. */
+const buildGuards = (
+  { config, stores, owned }: { config: Config; stores: Stores; owned: ReleaseStack },
+  runtime: Runtime,
+  { secret }: Secrets,
+) => {
+  const { clock, log } = runtime
+  const watermark = owned.use(buildWatermark(config, stores, runtime))
+  const addressOf = createClientAddress(config.trustedProxies)
+  const budgets = createBudgets({ buckets: stores.buckets, clock, pressure: watermark.level }, config.budgets)
+  const payerOf = createPayerOf(secret)
+  const blocks = owned.use(createBlocks({ store: stores.console, payerOf, clock, log }))
+  return { watermark, addressOf, budgets, payerOf, blocks }
 }
 
 const buildWatermark = (config: Config, stores: Stores, { log, metrics: meter }: Runtime): Watermark =>

@@ -36,7 +36,17 @@ import {
 
 type Rooms = Pick<
   Stores,
-  'keys' | 'notify' | 'relay' | 'jobQueue' | 'contacts' | 'mq' | 'operator' | 'archive' | 'push' | 'console' | 'transfer'
+  | 'keys'
+  | 'notify'
+  | 'relay'
+  | 'jobQueue'
+  | 'contacts'
+  | 'mq'
+  | 'operator'
+  | 'archive'
+  | 'push'
+  | 'console'
+  | 'transfer'
 >
 
 export const HOUR = 3_600_000

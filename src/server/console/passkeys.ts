@@ -98,75 +98,97 @@ const createChallenges = ({ store, clock, randomBytes }: PasskeysDeps) => ({
   },
 })
 
-export const createPasskeys = (deps: PasskeysDeps): Passkeys => {
-  const { store, clock } = deps
-  const url = new URL(deps.publicUrl)
-  const [rpID, expectedOrigin] = [url.hostname, url.origin]
+/** This server as the other party of a passkey. */
+const partyOf = (publicUrl: string) => {
+  const url = new URL(publicUrl)
   const unavailable = reasonAgainst(url)
-  const challenges = createChallenges(deps)
-  const verification = { expectedOrigin, expectedRPID: rpID, requireUserVerification: true }
-
-  const checkAvailable = () => {
-    if (unavailable !== undefined) throw new ProtocolError('unavailable', unavailable)
-  }
-
   return {
+    rpID: url.hostname,
     unavailable,
+    verification: { expectedOrigin: url.origin, expectedRPID: url.hostname, requireUserVerification: true },
+    checkAvailable() {
+      if (unavailable !== undefined) throw new ProtocolError('unavailable', unavailable)
+    },
+  }
+}
+
+const createRegistrations = (
+  { store, clock }: PasskeysDeps,
+  { rpID, verification, checkAvailable }: ReturnType<typeof partyOf>,
+  challenges: ReturnType<typeof createChallenges>,
+): Pick<Passkeys, 'begin' | 'register'> => ({
+  async begin(session) {
+    checkAvailable()
+    const { generateRegistrationOptions } = await loadLibrary()
+    return generateRegistrationOptions({
+      ...{ rpID, rpName: 'Belfry', userName: 'operator', userDisplayName: 'Operator' },
+      userID: new TextEncoder().encode('belfry operator'),
+      challenge: await challenges.add('register', session),
+      excludeCredentials: (await store.passkeys()).map(({ id }) => ({ id })),
+      authenticatorSelection: { residentKey: 'required', userVerification: 'required' },
+    })
+  },
+  async register(answer, { name, session }) {
+    const expectedChallenge = await challenges.take(answer.response.clientDataJSON, 'register', session)
+    const { verifyRegistrationResponse } = await loadLibrary()
+    const { registrationInfo } = await verifyRegistrationResponse({
+      ...verification,
+      ...{ response: answer, expectedChallenge },
+    }).catch((cause: unknown) => {
+      throw wrong('the passkey was not made for this server', cause)
+    })
+    if (!registrationInfo) throw wrong('the passkey could not be verified')
+    const { id, publicKey, counter } = registrationInfo.credential
+    const passkey: Passkey = {
+      ...{ id, name, publicKey: Buffer.from(publicKey).toString('base64url'), counter },
+      ...{ createdAt: clock.now(), usedAt: null },
+    }
+    await store.addPasskey(passkey)
+    return passkey
+  },
+})
+
+const createProofs = (
+  { store, clock }: PasskeysDeps,
+  { rpID, verification, checkAvailable }: ReturnType<typeof partyOf>,
+  challenges: ReturnType<typeof createChallenges>,
+): Pick<Passkeys, 'ask' | 'signIn'> => ({
+  async ask() {
+    checkAvailable()
+    if ((await store.passkeys()).length === 0) throw new ProtocolError('not_found', 'there is no passkey')
+    const { generateAuthenticationOptions } = await loadLibrary()
+    const challenge = await challenges.add('signIn', '')
+    return generateAuthenticationOptions({ rpID, challenge, userVerification: 'required' })
+  },
+  async signIn(answer) {
+    const expectedChallenge = await challenges.take(answer.response.clientDataJSON, 'signIn', '')
+    const passkey = (await store.passkeys()).find(({ id }) => id === answer.id)
+    if (!passkey) throw wrong('the passkey is not registered')
+    const { id, counter } = passkey
+    const publicKey = new Uint8Array(Buffer.from(passkey.publicKey, 'base64url'))
+    const { verifyAuthenticationResponse } = await loadLibrary()
+    const { verified, authenticationInfo } = await verifyAuthenticationResponse({
+      ...verification,
+      ...{ response: answer, expectedChallenge, credential: { id, publicKey, counter } },
+    }).catch((cause: unknown) => {
+      throw wrong('the passkey does not prove it', cause)
+    })
+    const used = { id, counter: authenticationInfo.newCounter }
+    if (!verified || !(await store.usePasskey(used, clock.now())))
+      throw wrong('the passkey does not prove it')
+    return passkey
+  },
+})
+
+export const createPasskeys = (deps: PasskeysDeps): Passkeys => {
+  const { store } = deps
+  const party = partyOf(deps.publicUrl)
+  const challenges = createChallenges(deps)
+  return {
+    unavailable: party.unavailable,
     list: store.passkeys,
-    async begin(session) {
-      checkAvailable()
-      const { generateRegistrationOptions } = await loadLibrary()
-      return generateRegistrationOptions({
-        ...{ rpID, rpName: 'Belfry', userName: 'operator', userDisplayName: 'Operator' },
-        userID: new TextEncoder().encode('belfry operator'),
-        challenge: await challenges.add('register', session),
-        excludeCredentials: (await store.passkeys()).map(({ id }) => ({ id })),
-        authenticatorSelection: { residentKey: 'required', userVerification: 'required' },
-      })
-    },
-    async register(answer, { name, session }) {
-      const expectedChallenge = await challenges.take(answer.response.clientDataJSON, 'register', session)
-      const { verifyRegistrationResponse } = await loadLibrary()
-      const { registrationInfo } = await verifyRegistrationResponse({
-        ...verification,
-        ...{ response: answer, expectedChallenge },
-      }).catch((cause: unknown) => {
-        throw wrong('the passkey was not made for this server', cause)
-      })
-      if (!registrationInfo) throw wrong('the passkey could not be verified')
-      const { id, publicKey, counter } = registrationInfo.credential
-      const passkey: Passkey = {
-        ...{ id, name, publicKey: Buffer.from(publicKey).toString('base64url'), counter },
-        ...{ createdAt: clock.now(), usedAt: null },
-      }
-      await store.addPasskey(passkey)
-      return passkey
-    },
-    async ask() {
-      checkAvailable()
-      if ((await store.passkeys()).length === 0) throw new ProtocolError('not_found', 'there is no passkey')
-      const { generateAuthenticationOptions } = await loadLibrary()
-      const challenge = await challenges.add('signIn', '')
-      return generateAuthenticationOptions({ rpID, challenge, userVerification: 'required' })
-    },
-    async signIn(answer) {
-      const expectedChallenge = await challenges.take(answer.response.clientDataJSON, 'signIn', '')
-      const passkey = (await store.passkeys()).find(({ id }) => id === answer.id)
-      if (!passkey) throw wrong('the passkey is not registered')
-      const { id, counter } = passkey
-      const publicKey = new Uint8Array(Buffer.from(passkey.publicKey, 'base64url'))
-      const { verifyAuthenticationResponse } = await loadLibrary()
-      const { verified, authenticationInfo } = await verifyAuthenticationResponse({
-        ...verification,
-        ...{ response: answer, expectedChallenge, credential: { id, publicKey, counter } },
-      }).catch((cause: unknown) => {
-        throw wrong('the passkey does not prove it', cause)
-      })
-      const used = { id, counter: authenticationInfo.newCounter }
-      if (!verified || !(await store.usePasskey(used, clock.now())))
-        throw wrong('the passkey does not prove it')
-      return passkey
-    },
+    ...createRegistrations(deps, party, challenges),
+    ...createProofs(deps, party, challenges),
     remove: store.removePasskey,
   }
 }

@@ -1,6 +1,6 @@
 /** Forms: labels, errors beside their fields, one submit at a time. */
 import { useSignal } from '@preact/signals'
-import { type ComponentChildren, createContext } from 'preact'
+import { type ComponentChildren, type ComponentProps, createContext } from 'preact'
 import { useContext, useId } from 'preact/hooks'
 import { Failure } from '../core/api.ts'
 import { T } from '../core/texts.ts'
@@ -95,8 +95,21 @@ interface FieldProps {
   autocomplete?: 'off' | 'current-password'
 }
 
+type InputGiven = Pick<
+  ComponentProps<'input'>,
+  'id' | 'name' | 'required' | 'aria-invalid' | 'aria-describedby' | 'maxLength' | 'value' | 'autocomplete'
+> & { onInput: (event: { currentTarget: { value: string } }) => void }
+
+const Input = ({ type, given }: { type: NonNullable<FieldProps['type']>; given: InputGiven }) => {
+  if (type === 'password') return <input {...given} type="password" />
+  if (type === 'number') return <input {...given} type="number" />
+  if (type === 'datetime-local') return <input {...given} type="datetime-local" />
+  return <input {...given} type="text" />
+}
+
 export const Field = (props: FieldProps) => {
   const { name, label, hint, type = 'text', value, isRequired = false, rows, max, options, onInput } = props
+  const { autocomplete = 'off' } = props
   const id = useId()
   const failure = useContext(FormFailure)
   const isWrong = fieldOf(failure) === name
@@ -121,7 +134,7 @@ export const Field = (props: FieldProps) => {
       ) : rows !== undefined ? (
         <textarea {...common} {...length} {...given} rows={rows} />
       ) : (
-        <input {...common} {...length} {...given} type={type} autocomplete={props.autocomplete ?? 'off'} />
+        <Input type={type} given={{ ...common, ...length, ...given, autocomplete }} />
       )}
       {(isWrong || hint !== undefined) && (
         <small id={`${id}-about`} class={isWrong ? 'problem' : 'hint'}>

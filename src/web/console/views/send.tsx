@@ -16,6 +16,11 @@ import { Badge, Card } from '../parts/table.tsx'
 const FOLLOW_EVERY_MS = 1_000
 const FIELDS = ['domain', 'type', 'title', 'body', 'icon', 'url', 'accounts', 'when']
 
+const AUDIENCES = [
+  ['all', T.send.all],
+  ['some', T.send.some],
+] as const
+
 const Sent = z.object({
   sent: z.array(z.string()),
   failed: z.array(z.object({ account: z.string(), reason: z.string() })),
@@ -122,11 +127,51 @@ const Outcome = ({ domain, outcome }: { domain: string; outcome: z.output<typeof
   </Card>
 )
 
+/** A local time of the form as UTC. */
+const dueAt = (when: string | undefined) => (when ? { deliverAt: new Date(when).toISOString() } : {})
+
 const accountsIn = (text: string): string[] => text.split(/[\s,]+/).filter((one) => one !== '')
 
 type Result =
   | { kind: 'sent'; domain: string; outcome: z.output<typeof Sent> }
   | { kind: 'broadcast'; domain: string; id: string }
+
+/** What the notification says. */
+const Content = ({ edit }: { edit: (name: keyof Draft) => (value: string) => void }) => (
+  <>
+    <Field name="title" label={T.send.titleField} isRequired max={64} onInput={edit('title')} />
+    <Field name="body" label={T.send.body} isRequired rows={3} max={255} onInput={edit('body')} />
+    <div class="columns">
+      <Field name="icon" label={T.send.icon} max={255} onInput={edit('icon')} />
+      <Field name="url" label={T.send.url} max={255} onInput={edit('url')} />
+    </div>
+  </>
+)
+
+const FromApp = ({
+  apps,
+  app,
+  domain,
+  choose,
+}: {
+  apps: readonly App[]
+  app: App | undefined
+  domain: string
+  choose: (domain: string) => void
+}) => (
+  <div class="columns">
+    <Field
+      {...{ name: 'domain', label: T.send.app, value: domain }}
+      options={apps.map((one) => [one.domain, one.domain])}
+      onInput={choose}
+    />
+    <Field
+      {...{ name: 'type', label: T.send.type, isRequired: true }}
+      options={(app?.types ?? []).map((one) => [one.id, one.name])}
+      {...(app?.types.length === 0 && { hint: T.send.noTypes })}
+    />
+  </div>
+)
 
 const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefined }) => {
   const domain = useSignal(first ?? apps[0]?.domain ?? '')
@@ -144,7 +189,7 @@ const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefi
     const { type = '', title, body, icon, url, when } = values
     const notification = { type, title, body, ...(icon && { icon }), ...(url && { url }) }
     const named = { domain: domain.value, notification, notificationId: id.current }
-    const common = { ...named, ...(when && { deliverAt: new Date(when).toISOString() }) }
+    const common = { ...named, ...dueAt(when) }
     if (audience.value === 'all') {
       const started = await ask(Started, ['POST', '/admin/broadcasts'], { body: common })
       result.value = { kind: 'broadcast', domain: domain.value, id: started.id }
@@ -160,33 +205,17 @@ const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefi
     <div class="beside">
       <Card title={T.send.title}>
         <Form button={T.send.send} fields={FIELDS} submit={send}>
-          <div class="columns">
-            <Field
-              {...{ name: 'domain', label: T.send.app, value: domain.value }}
-              options={apps.map((one) => [one.domain, one.domain])}
-              onInput={(value) => {
-                domain.value = value
-              }}
-            />
-            <Field
-              {...{ name: 'type', label: T.send.type, isRequired: true }}
-              options={(app?.types ?? []).map((one) => [one.id, one.name])}
-              {...(app?.types.length === 0 && { hint: T.send.noTypes })}
-            />
-          </div>
-          <Field name="title" label={T.send.titleField} isRequired max={64} onInput={edit('title')} />
-          <Field name="body" label={T.send.body} isRequired rows={3} max={255} onInput={edit('body')} />
-          <div class="columns">
-            <Field name="icon" label={T.send.icon} max={255} onInput={edit('icon')} />
-            <Field name="url" label={T.send.url} max={255} onInput={edit('url')} />
-          </div>
+          <FromApp
+            {...{ apps, app, domain: domain.value }}
+            choose={(value) => {
+              domain.value = value
+            }}
+          />
+          <Content edit={edit} />
           <div class="columns">
             <Field
               {...{ name: 'audience', label: T.send.audience, value: audience.value }}
-              options={[
-                ['all', T.send.all],
-                ['some', T.send.some],
-              ]}
+              options={AUDIENCES}
               onInput={(value) => {
                 audience.value = value
               }}
