@@ -117,8 +117,8 @@ export interface RelayHub extends AsyncDisposable {
   close(connection: Connection): void
   /** One request without a connection; resolves to the answer. Rejects `bad_json`, `bad_request`, `rate_limited`, `unavailable`. */
   call(who: Identified, text: string): Promise<string>
-  /** The first connections to this process, at most `limit`. */
-  connected(limit: number): ConnectedShown[]
+  /** How many connections this process has, the house's own included, and the first `limit` of them. */
+  connected(limit: number): { total: number; connections: ConnectedShown[] }
   /** Not charged. */
   trusts(clientId: string): boolean
 }
@@ -208,7 +208,7 @@ const firstConnected = ({ connections }: Pick<ConnectedClients, 'connections'>, 
     if (shown.length === limit) break
     shown.push({ clientId, address, isShared: share, isTrusted: trusted })
   }
-  return shown
+  return { total: connections.size, connections: shown }
 }
 
 /** What must be durable before a publisher is answered. */

@@ -11,20 +11,10 @@ import { startClientWorld } from '../support/world/wallets.ts'
 import { expectAccessible, openContext, startBrowser, takeScreenshots, type Watched } from './browser.ts'
 
 const DOMAIN = 'shop.example'
+/** The overview is the last, so that its charts have points. */
 const VIEWS = [
-  ...[
-    'overview',
-    'apps',
-    'projects',
-    'send',
-    'notifications',
-    'relay',
-    'webhooks',
-    'push',
-    'budgets',
-    'health',
-  ],
-  ...['audit', 'account'],
+  ...['apps', 'projects', 'send', 'notifications', 'relay', 'webhooks', 'push', 'budgets', 'health'],
+  ...['audit', 'account', 'overview'],
 ]
 
 const owned = createReleaseStack()
@@ -123,7 +113,9 @@ it('creates an app that a wallet subscribes to', async () => {
   device = world.device(await world.newOwner())
   await device.wallet.subscribe(DOMAIN)
   await page.reload()
-  await page.getByText('1 subscribers').waitFor()
+  await page.getByText('Subscribers: 1').waitFor()
+  await expectAccessible(page)
+  await takeScreenshots(page, 'console-app')
 })
 
 it('sends to all, and the funnel moves until the wallet has read it', async () => {
@@ -145,10 +137,16 @@ it('sends to all, and the funnel moves until the wallet has read it', async () =
 
 it('rotates a secret: the new one is shown once', async () => {
   await open(`projects/${world.project.id}`, 'projects')
-  await page.getByRole('button', { name: 'Rotate' }).first().click()
+  const rotate = page.getByRole('button', { name: 'Rotate' }).first()
+  await rotate.waitFor()
+  await expectAccessible(page)
+  await takeScreenshots(page, 'console-project')
+  await rotate.click()
   await page.getByRole('dialog').getByRole('button', { name: 'Rotate' }).click()
   const secret = await page.locator('.secret code').textContent()
   expect(secret?.length).toBeGreaterThan(30)
+  await expectAccessible(page)
+  await takeScreenshots(page, 'console-secret')
   await page.getByRole('button', { name: 'I have kept it' }).click()
   await page.reload()
   await page.getByRole('table', { name: 'Secrets' }).waitFor()
@@ -162,7 +160,11 @@ it('replays a dead letter', async () => {
   await asDapp('PUT', `webhooks/${id}`, { url: receiver.url })
   await open(`webhooks/${world.project.id}`, 'webhooks')
   await page.getByRole('button', { name: 'Show dead letters' }).click()
-  await page.getByRole('button', { name: 'Replay all' }).click()
+  const replay = page.getByRole('button', { name: 'Replay all' })
+  await replay.waitFor()
+  await expectAccessible(page)
+  await takeScreenshots(page, 'console-dead-letters')
+  await replay.click()
   await eventually(() => expect(receiver.taken().length).toBeGreaterThan(0))
   await page.getByText('There is no dead letter.').waitFor()
 })

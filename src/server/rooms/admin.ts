@@ -58,7 +58,7 @@ const buildLive = (
       dead: () => stores.kv.size(JOB_TABLES.dead.table),
     },
     ...{ samples, clock, budgets, payerOf, isAddressBlocked, isClientBlocked },
-    relay: relay && { hub: relay.hub, connections: () => relay.socket.connections },
+    relay: relay?.hub,
     blocks: stores.console,
     loadBlocks: blocks.load,
     addressOf: contextAddress(context.addressOf),

@@ -76,6 +76,7 @@ const Top = ({ menu }: { menu: { isOpen: boolean; toggle: () => void } }) => {
           <span class={`dot ${status.process.isHealthy ? 'good' : 'bad'}`} />
           <span class="name">{new URL(status.process.url).host}</span>
           <span class="quiet">{status.process.version}</span>
+          <span class="quiet roles">{status.process.rooms.join(' · ')}</span>
           <span class="visually-hidden">{status.process.isHealthy ? T.top.healthy : T.top.unhealthy}</span>
         </p>
       )}

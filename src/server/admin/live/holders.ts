@@ -20,7 +20,7 @@ export interface HoldersDeps {
   isAddressBlocked: (address: string) => boolean
   isClientBlocked: (clientId: string) => boolean
   /** Undefined where the process has no relay. */
-  relay: { hub: Pick<RelayHub, 'connected'>; connections: () => number } | undefined
+  relay: Pick<RelayHub, 'connected'> | undefined
 }
 
 const Limit = z.object({ limit: z.coerce.number().int().min(1).max(1000).default(100) })
@@ -31,11 +31,12 @@ export const adminHolders = (room: () => HoldersDeps): Hono => {
 
   app.get('/admin/connections', (c) => {
     const { relay, isAddressBlocked, isClientBlocked } = room()
-    const connections = (relay?.hub.connected(limitOf(c)) ?? []).map((one) => ({
+    const { total, connections } = relay?.connected(limitOf(c)) ?? { total: 0, connections: [] }
+    const shown = connections.map((one) => ({
       ...one,
       isBlocked: isAddressBlocked(one.address) || isClientBlocked(one.clientId),
     }))
-    return c.json({ total: relay?.connections() ?? 0, connections })
+    return c.json({ total, connections: shown })
   })
 
   app.get('/admin/budgets', (c) => {

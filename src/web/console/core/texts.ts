@@ -14,6 +14,7 @@ export const T = {
   next: 'Next page',
   first: 'First page',
   never: 'never',
+  actions: 'Actions',
   yes: 'yes',
   no: 'no',
   typeName: (name: string) => `Type ${name} to confirm`,

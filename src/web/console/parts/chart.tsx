@@ -10,6 +10,9 @@ export interface Line {
 }
 
 const HEIGHT_PX = 150
+const MIN_SPAN_S = 600
+/** So few points are shown as such. */
+const FEW_POINTS = 12
 const colourOf = (name: string): string =>
   getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
@@ -34,7 +37,11 @@ const optionsFor = (lines: readonly Line[], width: number): uPlot.Options => {
     height: HEIGHT_PX,
     cursor: { y: false },
     legend: { show: true, live: false },
-    scales: { y: { range: (_, least, most) => [Math.min(0, least), Math.max(1, most * 1.1)] } },
+    scales: {
+      // A young process has few points: they stand at the end of ten minutes.
+      x: { range: (_, first, last) => [Math.min(first, last - MIN_SPAN_S), last] },
+      y: { range: (_, least, most) => [Math.min(0, least), Math.max(1, most * 1.1)] },
+    },
     axes: [
       { ...axis, space: 70 },
       { ...axis, size: 48 },
@@ -45,7 +52,7 @@ const optionsFor = (lines: readonly Line[], width: number): uPlot.Options => {
         label,
         stroke: resolved(colour),
         width: 1.5,
-        points: { show: false },
+        points: { show: (chart: uPlot) => (chart.data[0]?.length ?? 0) < FEW_POINTS, size: 5 },
       })),
     ],
   }

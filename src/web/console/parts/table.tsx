@@ -66,7 +66,7 @@ export const Table = <R,>({ caption, rows, columns, keyOf, empty }: TableProps<R
         <tr>
           {columns.map(({ title, isNumber }) => (
             <th key={title} scope="col" class={isNumber ? 'number' : ''}>
-              {title}
+              {title || <span class="visually-hidden">{T.actions}</span>}
             </th>
           ))}
         </tr>
@@ -75,7 +75,7 @@ export const Table = <R,>({ caption, rows, columns, keyOf, empty }: TableProps<R
         {rows.map((row) => (
           <tr key={keyOf(row)}>
             {columns.map(({ title, show, isNumber }) => (
-              <td key={title} data-label={title} class={isNumber ? 'number' : ''}>
+              <td key={title} data-label={title} class={title === '' ? 'actions' : isNumber ? 'number' : ''}>
                 {show(row)}
               </td>
             ))}

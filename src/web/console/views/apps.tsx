@@ -138,7 +138,7 @@ const OneApp = ({ domain }: { domain: string }) => {
       </p>
       <Card
         title={app.domain}
-        side={<span class="quiet">{`${count(app.subscribers)} ${T.apps.subscribers.toLowerCase()}`}</span>}
+        side={<span class="quiet">{`${T.apps.subscribers}: ${count(app.subscribers)}`}</span>}
       >
         <Form
           button={T.apps.save}
