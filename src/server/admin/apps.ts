@@ -62,9 +62,10 @@ const Notify = z.object({
 
 const ACCOUNTS_BATCH_SIZE = 500
 
-const shownApp = ({ projectId, domain, name, description, url, types, listed, ...keys }: AppRecord) => {
-  const { subscribeKey, authenticationKey } = keys
-  return { projectId, domain, name, description, url, types, listed, subscribeKey, authenticationKey }
+const shownApp = ({ projectId, domain, name, description, url, types, listed, ...rest }: AppRecord) => {
+  const { subscribeKey, authenticationKey, icons, links = false } = rest
+  const said = { projectId, domain, name, description, url, icons, types, listed, links }
+  return { ...said, subscribeKey, authenticationKey }
 }
 
 /** One app. */

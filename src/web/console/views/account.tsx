@@ -94,7 +94,7 @@ const SessionCard = () => {
               </>
             ),
           },
-          { title: T.account.from, show: ({ address }) => <code>{address}</code> },
+          { title: T.account.from, show: ({ address }) => <code class="whole">{address}</code> },
           { title: T.account.began, show: ({ createdAt }) => time(createdAt) },
           { title: T.account.used, show: ({ usedAt }) => time(usedAt) },
           { title: T.account.ends, show: ({ expiresAt }) => time(expiresAt) },

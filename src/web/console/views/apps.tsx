@@ -15,21 +15,26 @@ const PAGE_SIZE = 50
 const KEY_OVERLAP_S = 30 * 86_400
 const FIELDS = ['domain', 'project', 'name', 'description', 'url', 'types', 'icon']
 
-/** `id = name` or a name, one a line. */
-const typesIn = (text: string): { id?: string; name: string }[] =>
+/** `id = name` or a name, one a line. A type that is known keeps its description. */
+const typesIn = (text: string, known: App['types']) =>
   text
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '')
     .map((line) => {
       const at = line.indexOf('=')
-      return at < 0 ? { name: line } : { id: line.slice(0, at).trim(), name: line.slice(at + 1).trim() }
+      if (at < 0) return { name: line }
+      const [id, name] = [line.slice(0, at).trim(), line.slice(at + 1).trim()]
+      return { id, name, description: known.find((one) => one.id === id)?.description ?? '' }
     })
 
-const declared = (values: Record<string, string>) => ({
+const declared = (values: Record<string, string>, app?: App) => ({
   ...{ name: values.name ?? '', description: values.description ?? '', url: values.url ?? '' },
-  types: typesIn(values.types ?? ''),
-  ...(values.icon && { icons: { sm: values.icon, md: values.icon, lg: values.icon } }),
+  types: typesIn(values.types ?? '', app?.types ?? []),
+  // Three sizes may be three pictures: they stay unless another one is named.
+  ...(values.icon !== (app?.icons.md ?? '') && {
+    icons: { sm: values.icon, md: values.icon, lg: values.icon },
+  }),
   ...{ listed: values.listed === 'on', links: values.links === 'on' },
 })
 
@@ -51,7 +56,7 @@ const Declaration = ({ app }: { app?: App }) => (
       {...{ name: 'types', label: T.apps.types, hint: T.apps.typesHint, rows: 3 }}
       value={(app?.types ?? []).map(({ id, name }) => `${id} = ${name}`).join('\n')}
     />
-    <Field name="icon" label={T.apps.icon} value={app?.icons?.md ?? ''} max={255} />
+    <Field name="icon" label={T.apps.icon} value={app?.icons.md ?? ''} max={255} />
     <div class="row">
       <Tick name="listed" label={T.apps.listed} isOn={app?.listed ?? true} />
       <Tick name="links" label={T.apps.links} isOn={app?.links ?? false} />
@@ -116,6 +121,7 @@ const Keys = ({ app, again }: { app: App; again: () => Promise<void> }) => (
       />
       <Confirm
         {...{ label: T.apps.remove, title: T.apps.remove, about: T.apps.removeAbout, typed: app.domain }}
+        isQuiet
         action={async () => {
           await ask(nothing, ['DELETE', path`/admin/apps/${app.domain}`])
           go('apps')
@@ -145,7 +151,7 @@ const OneApp = ({ domain }: { domain: string }) => {
           fields={FIELDS}
           submit={async (values) => {
             isSaved.value = false
-            await ask(nothing, ['PUT', path`/admin/apps/${domain}`], { body: declared(values) })
+            await ask(nothing, ['PUT', path`/admin/apps/${domain}`], { body: declared(values, app) })
             isSaved.value = true
             await again()
           }}

@@ -25,11 +25,10 @@ const Rows = z.object({
 })
 type Row = z.output<typeof Rows>['rows'][number]
 
-const whoOf = ({ by, session, passkey }: Row): string => {
+const whoOf = ({ by, session, passkey }: Row) => {
   if (by === 'token') return T.audit.token
-  return passkey === ''
-    ? T.audit.session(session)
-    : `${T.audit.passkey(passkey)}, ${T.audit.session(session)}`
+  const named = T.audit.session(session)
+  return <span title={named}>{passkey === '' ? named : T.audit.passkey(passkey)}</span>
 }
 
 export const Audit = () => {
@@ -47,7 +46,7 @@ export const Audit = () => {
         columns={[
           { title: T.audit.at, show: ({ at }) => time(at) },
           { title: T.audit.who, show: whoOf },
-          { title: T.audit.from, show: ({ address }) => <code>{address}</code> },
+          { title: T.audit.from, show: ({ address }) => <code class="whole">{address}</code> },
           { title: T.audit.action, show: ({ action }) => <code>{action}</code> },
           {
             title: T.audit.subject,

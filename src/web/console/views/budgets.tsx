@@ -67,8 +67,8 @@ const InUse = ({ changed }: { changed: () => Promise<void> }) => {
         keyOf={({ address }) => address}
         empty={T.budgets.none}
         columns={[
-          { title: T.budgets.address, show: ({ address }) => <code>{address}</code> },
-          { title: T.budgets.payer, show: ({ payer }) => <code>{payer}</code> },
+          { title: T.budgets.address, show: ({ address }) => <code class="whole">{address}</code> },
+          { title: T.budgets.payer, show: ({ payer }) => <code class="whole">{payer}</code> },
           { title: T.budgets.connections, show: ({ connections }) => count(connections), isNumber: true },
           { title: T.budgets.memory, show: ({ memoryBytes }) => bytes(memoryBytes), isNumber: true },
           { title: T.budgets.work, show: ({ workUsed }) => percent(workUsed), isNumber: true },

@@ -60,7 +60,7 @@ const Connected = () => {
             title: T.relay.client,
             show: ({ clientId }) => <code title={clientId}>{short(clientId, 26)}</code>,
           },
-          { title: T.relay.address, show: ({ address }) => <code>{address || '–'}</code> },
+          { title: T.relay.address, show: ({ address }) => <code class="whole">{address || '–'}</code> },
           {
             title: T.relay.kind,
             show: ({ isTrusted, isShared }) =>
