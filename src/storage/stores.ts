@@ -29,7 +29,7 @@ export interface RedisHealth {
   clients: number
 }
 export type StoreHealth =
-  | { engine: 'lmdb'; fileBytes: number; reusableBytes: number }
+  | { engine: 'embedded'; fileBytes: number; reusableBytes: number }
   | { engine: 'redis'; nodes: RedisHealth[] }
 
 /** What every engine opens: the stores of all rooms, and the leases that processes divide their jobs by. */

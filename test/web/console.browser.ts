@@ -1,5 +1,5 @@
 /** An operator's day in the console, in a real browser, with a wallet and a webhook's receiver at the other ends. */
-import type { BrowserContext, CDPSession, Page } from 'playwright-core'
+import type { Browser, BrowserContext, CDPSession, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { z } from 'zod'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
@@ -8,7 +8,14 @@ import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/process.ts'
 import { startReceiver } from '../support/webhook-receiver.ts'
 import { startClientWorld } from '../support/world/wallets.ts'
-import { expectAccessible, openContext, startBrowser, takeScreenshots, type Watched } from './browser.ts'
+import {
+  expectAccessible,
+  openContext,
+  SIZES,
+  startBrowser,
+  takeScreenshots,
+  type Watched,
+} from './browser.ts'
 
 const DOMAIN = 'shop.example'
 /** The overview is the last, so that its charts have points. */
@@ -20,6 +27,7 @@ const VIEWS = [
 const owned = createReleaseStack()
 let world: Awaited<ReturnType<typeof startClientWorld>>
 let device: ReturnType<typeof world.device>
+let browser: Browser
 let watched: Watched
 let page: Page
 let isReceiverGone = true
@@ -56,6 +64,12 @@ const open = async (view: string, title = view): Promise<void> => {
   await page.getByRole('heading', { level: 1, name: new RegExp(title, 'i') }).waitFor()
 }
 
+/** Nothing has to be scrolled sideways. */
+const expectNothingWider = async (): Promise<void> => {
+  const wider = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+  expect(wider).toBeLessThanOrEqual(0)
+}
+
 /** In the dialog that asks. */
 const confirm = async (label: string, typed?: string): Promise<void> => {
   const dialog = page.getByRole('dialog')
@@ -74,7 +88,8 @@ beforeAll(async () => {
     }),
   )
   receiver = owned.use(await startReceiver(() => (isReceiverGone ? 410 : 204)))
-  watched = await openContext(owned.use(await startBrowser()), origin)
+  browser = owned.use(await startBrowser())
+  watched = await openContext(browser, origin)
   page = await watched.context.newPage()
   page.setDefaultTimeout(8_000)
 }, INSTALL_TIMEOUT)
@@ -135,6 +150,45 @@ it('sends to all, and the funnel moves until the wallet has read it', async () =
   await step('read').waitFor()
 })
 
+it('schedules for an account, and cancels', async () => {
+  await open(`send/${DOMAIN}`, 'send')
+  await page.getByLabel('Title').fill('Sale')
+  await page.getByLabel('Text').fill('It begins.')
+  await page.getByRole('combobox', { name: 'To', exact: true }).selectOption('some')
+  await page.getByLabel('Accounts').fill(device.wallet.account)
+  const inAnHour = new Date(Date.now() + 3_600_000).toISOString().slice(0, 16)
+  await page.getByLabel('When').fill(inAnHour)
+  await page.getByRole('button', { name: 'Send', exact: true }).click()
+  await page.getByText('Scheduled 1').waitFor()
+  await page.getByRole('link', { name: 'Follow it' }).click()
+  await page.getByRole('button', { name: 'Cancel notification' }).click()
+  await confirm('Cancel notification')
+  await page.getByText('cancelled', { exact: true }).first().waitFor()
+})
+
+it('says what is wrong, where it is wrong', async () => {
+  // A browser notes each refusal as an error, so this is done in a profile of its own.
+  const { context } = await openContext(browser, new URL(page.url()).origin)
+  const other = await context.newPage()
+  await other.goto('/console')
+  await other.getByLabel('Admin token').fill('another')
+  await other.getByRole('button', { name: 'Sign in with the token' }).click()
+  await other.getByText('this is not the admin token').waitFor()
+  await other.getByLabel('Admin token').fill(world.adminToken)
+  await other.getByRole('button', { name: 'Sign in with the token' }).click()
+  await other.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
+  await other.goto(`/console#/send/${DOMAIN}`)
+  await other.getByLabel('Title').fill('Sale')
+  await other.getByLabel('Text').fill('It begins.')
+  await other.getByLabel('Link (URL)').fill('javascript:alert(1)')
+  await other.getByRole('button', { name: 'Send', exact: true }).click()
+  await other.getByText(/must be an http\(s\) URL/).waitFor()
+  expect(await other.getByLabel('Link (URL)').getAttribute('aria-invalid')).toBe('true')
+  await expectAccessible(other)
+  await takeScreenshots(other, 'console-wrong')
+  await context.close()
+})
+
 it('rotates a secret: the new one is shown once', async () => {
   await open(`projects/${world.project.id}`, 'projects')
   const rotate = page.getByRole('button', { name: 'Rotate' }).first()
@@ -189,6 +243,22 @@ it.for(VIEWS)('%s: axe finds nothing serious; screenshots', async (view) => {
   await eventually(async () => expect(await page.getByText('Loading…').count()).toBe(0))
   await expectAccessible(page)
   await takeScreenshots(page, `console-${view}`)
+  await page.setViewportSize(SIZES.phone)
+  await expectNothingWider()
+  await page.setViewportSize(SIZES.desktop)
+})
+
+it('has a menu on a phone', async () => {
+  await page.setViewportSize(SIZES.phone)
+  await open('health')
+  await expectNothingWider()
+  await page.getByRole('button', { name: 'Menu' }).click()
+  await page.screenshot({ path: '.build/screenshots/console-menu-phone.png' })
+  await page.getByRole('link', { name: 'Audit' }).click()
+  await page.getByRole('heading', { level: 1, name: 'Audit' }).waitFor()
+  expect(await page.getByRole('button', { name: 'Menu' }).getAttribute('aria-expanded')).toBe('false')
+  await expectNothingWider()
+  await page.setViewportSize(SIZES.desktop)
 })
 
 it('has written down what was done, and asked and complained of nothing', async () => {

@@ -6,7 +6,7 @@ import type { Env } from './env.ts'
 
 export const createLmdbHealth =
   (env: Pick<Env, 'reusableBytes'>, path: string) => async (): Promise<StoreHealth> => ({
-    engine: 'lmdb',
+    engine: 'embedded',
     fileBytes: statSync(join(path, 'data.mdb')).size,
     /** Pages that are written again before the file grows. */
     reusableBytes: env.reusableBytes(),

@@ -82,7 +82,7 @@ export const Space = z.object({
   totalBytes: z.number(),
   freeBytes: z.number(),
 })
-const Lmdb = z.object({ engine: z.literal('lmdb'), fileBytes: z.number(), reusableBytes: z.number() })
+const Lmdb = z.object({ engine: z.literal('embedded'), fileBytes: z.number(), reusableBytes: z.number() })
 const Redis = z.object({
   engine: z.literal('redis'),
   nodes: z.array(

@@ -55,10 +55,10 @@ const StoreCard = ({ store }: { store: Status['store'] }) => {
       <meter min={0} max={1} high={0.9} value={used} aria-label={`${T.health.used} ${percent(used)}`} />
       <Pairs
         rows={[
-          [T.health.engine, health.engine === 'lmdb' ? 'LMDB' : 'Redis'],
+          [T.health.engine, health.engine === 'embedded' ? 'LMDB' : 'Redis'],
           [T.health.free, `${bytes(space.freeBytes)} (${space.kind})`],
           [T.health.total, bytes(space.totalBytes)],
-          ...(health.engine === 'lmdb'
+          ...(health.engine === 'embedded'
             ? ([
                 [T.health.file, bytes(health.fileBytes)],
                 [T.health.reusable, bytes(health.reusableBytes)],
