@@ -26,6 +26,9 @@ const resolved = (name: string): string => {
   return color
 }
 
+const clockTime = (seconds: number): string =>
+  new Date(seconds * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })
+
 const optionsFor = (lines: readonly Line[], width: number): uPlot.Options => {
   const axis = {
     stroke: resolved('--quiet'),
@@ -43,7 +46,7 @@ const optionsFor = (lines: readonly Line[], width: number): uPlot.Options => {
       y: { range: (_, least, most) => [Math.min(0, least), Math.max(1, most * 1.1)] },
     },
     axes: [
-      { ...axis, space: 70 },
+      { ...axis, space: 70, values: (_, times) => times.map(clockTime) },
       { ...axis, size: 48 },
     ],
     series: [

@@ -53,6 +53,10 @@ export const fieldOf = (failure: Failure | undefined): string | undefined =>
     .at(-1)
     ?.replace(/\[\d+\]$/, '')
 
+/** Beside its field a sentence need not name it. */
+const reasonOf = (failure: Failure | undefined): string | undefined =>
+  failure?.message.split(`${failure.field}: `).at(-1)
+
 export const Form = ({ submit, button, isDanger = false, children, fields = [] }: FormProps) => {
   const { isBusy, failure, run } = useAction()
   const named = fieldOf(failure)
@@ -138,7 +142,7 @@ export const Field = (props: FieldProps) => {
       )}
       {(isWrong || hint !== undefined) && (
         <small id={`${id}-about`} class={isWrong ? 'problem' : 'hint'}>
-          {isWrong ? failure?.message : hint}
+          {isWrong ? reasonOf(failure) : hint}
         </small>
       )}
     </div>

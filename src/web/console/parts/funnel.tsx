@@ -2,6 +2,7 @@
 import { count } from '../core/format.ts'
 import type { Counts } from '../core/shapes.ts'
 import { T } from '../core/texts.ts'
+import { Bar } from './table.tsx'
 
 type Step = keyof typeof T.notifications.states
 
@@ -27,7 +28,7 @@ export const Funnel = ({ counts, push }: { counts: Counts; push?: { pushed: numb
       {steps.map(([step, value]) => (
         <li key={step} class={step} data-step={step} data-count={value}>
           <span>{T.notifications.states[step]}</span>
-          <meter min={0} max={most} value={value} aria-label={T.notifications.states[step]} />
+          <Bar part={value / most} label={`${T.notifications.states[step]}: ${count(value)}`} />
           <strong>{count(value)}</strong>
         </li>
       ))}

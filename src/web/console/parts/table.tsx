@@ -42,6 +42,14 @@ export const Figure = ({
   </div>
 )
 
+/** A part of a whole, 0 to 1. Drawn, because browsers style `meter` each in its own way. */
+export const Bar = ({ part, label }: { part: number; label: string }) => (
+  <svg class="bar" viewBox="0 0 1000 10" preserveAspectRatio="none" role="img" aria-label={label}>
+    <title>{label}</title>
+    <rect width={Math.round(Math.min(1, part) * 1000)} height="10" />
+  </svg>
+)
+
 export const Badge = ({ tone, children }: { tone: string; children: ComponentChildren }) => (
   <span class={`badge ${tone}`}>{children}</span>
 )

@@ -5,7 +5,7 @@ import { useLoaded } from '../core/poll.ts'
 import { Status } from '../core/shapes.ts'
 import { T } from '../core/texts.ts'
 import { Problem } from '../parts/form.tsx'
-import { Badge, Card } from '../parts/table.tsx'
+import { Badge, Bar, Card } from '../parts/table.tsx'
 
 const EVERY_MS = 3_000
 
@@ -52,7 +52,7 @@ const StoreCard = ({ store }: { store: Status['store'] }) => {
   const used = space.totalBytes > 0 ? 1 - space.freeBytes / space.totalBytes : 0
   return (
     <Card title={T.health.store} side={<Badge tone={pressure}>{pressure}</Badge>}>
-      <meter min={0} max={1} high={0.9} value={used} aria-label={`${T.health.used} ${percent(used)}`} />
+      <Bar part={used} label={`${T.health.used}: ${percent(used)}`} />
       <Pairs
         rows={[
           [T.health.engine, health.engine === 'embedded' ? 'LMDB' : 'Redis'],

@@ -11,7 +11,7 @@ import { T } from '../core/texts.ts'
 import { Confirm } from '../parts/dialog.tsx'
 import { Field, Form, Problem } from '../parts/form.tsx'
 import { Funnel } from '../parts/funnel.tsx'
-import { Badge, Card } from '../parts/table.tsx'
+import { Badge, Bar, Card } from '../parts/table.tsx'
 
 const FOLLOW_EVERY_MS = 1_000
 const FIELDS = ['domain', 'type', 'title', 'body', 'icon', 'url', 'accounts', 'when']
@@ -81,7 +81,10 @@ const Following = ({ domain, id }: { domain: string; id: string }) => {
       <Problem text={failure} />
       {value && (
         <>
-          <progress aria-label={T.send.broadcast} max={value.total ?? Math.max(1, done)} value={done} />
+          <Bar
+            part={done / Math.max(1, value.total ?? done)}
+            label={T.send.progress(count(done), value.total === null ? '…' : count(value.total))}
+          />
           <p>{T.send.progress(count(done), value.total === null ? '…' : count(value.total))}</p>
           <Funnel counts={value.counts} />
           <div class="row">
