@@ -26,7 +26,7 @@ import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Audit } from './audit.ts'
 import type { CONSOLE_RATES } from './limits.ts'
-import { cookieName, demandOwnPage, type OperatorAccess, type OperatorEnv } from './operator.ts'
+import { cookieName, type OperatorAccess, type OperatorEnv, type OwnPageCheck } from './operator.ts'
 import { CHALLENGE_LIFE_MS, type Passkeys, Registered, SignedIn } from './passkeys.ts'
 import { LONGEST_MS, type Sessions } from './sessions.ts'
 import type { Session } from './store.ts'
@@ -45,6 +45,7 @@ export interface ConsoleDeps {
   passkeys: Passkeys
   audit: Audit
   isToken: (given: string) => boolean
+  demandOwnPage: OwnPageCheck
   limits: Pick<RateLimits<keyof typeof CONSOLE_RATES>, 'take'>
   /** The address block that asks, and who pays for it. */
   addressOf: (c: Context) => string
@@ -182,7 +183,7 @@ export const consoleRoutes = (deps: ConsoleDeps, { publicUrl }: { publicUrl: str
   app.use('/console/*', async (c, next) => {
     c.header('Cache-Control', 'no-store')
     // The page itself is opened from anywhere.
-    if (c.req.path !== '/console') demandOwnPage(c)
+    if (c.req.path !== '/console') deps.demandOwnPage(c)
     await next()
   })
   mountSessions(app, deps, signIn)

@@ -47,17 +47,25 @@ export const cookieName = (publicUrl: string): string =>
   publicUrl.startsWith('https:') ? '__Host-belfry-console' : 'belfry-console'
 
 /** Throws `forbidden` unless a page of this server asks. */
-export const demandOwnPage = (c: Context): void => {
-  const refuse = () => new ProtocolError('forbidden', 'only a page of this server may ask')
-  const site = c.req.header('sec-fetch-site')
-  if (site !== undefined && site !== 'same-origin') throw refuse()
-  const origin = c.req.header('origin')
-  if (origin !== undefined && (!URL.canParse(origin) || new URL(origin).host !== c.req.header('host')))
-    throw refuse()
-  if (READS.has(c.req.method)) return
-  if (site === undefined && origin === undefined) throw refuse()
-  if (!/^application\/json\s*(?:;|$)/i.test(c.req.header('content-type') ?? ''))
-    throw new ProtocolError('unsupported_media', 'with Content-Type: application/json')
+export type OwnPageCheck = (c: Context) => void
+
+/** `urls`: how this server is reached. A proxy may name another host to it, so the host of the request counts beside them. */
+export const createOwnPageCheck = (urls: readonly string[]): OwnPageCheck => {
+  const origins = new Set(urls.map((url) => new URL(url).origin))
+  const isOwn = (c: Context, origin: string): boolean =>
+    origins.has(origin) || (URL.canParse(origin) && new URL(origin).host === c.req.header('host'))
+
+  return (c) => {
+    const refuse = () => new ProtocolError('forbidden', 'only a page of this server may ask')
+    const site = c.req.header('sec-fetch-site')
+    if (site !== undefined && site !== 'same-origin') throw refuse()
+    const origin = c.req.header('origin')
+    if (origin !== undefined && !isOwn(c, origin)) throw refuse()
+    if (READS.has(c.req.method)) return
+    if (site === undefined && origin === undefined) throw refuse()
+    if (!/^application\/json\s*(?:;|$)/i.test(c.req.header('content-type') ?? ''))
+      throw new ProtocolError('unsupported_media', 'with Content-Type: application/json')
+  }
 }
 
 export interface OperatorAccess {
@@ -71,9 +79,10 @@ export const createOperatorAccess = (deps: {
   token: string
   /** Undefined where there is no console. */
   sessions: Pick<Sessions, 'find'> | undefined
+  demandOwnPage: OwnPageCheck
   publicUrl: string
 }): OperatorAccess => {
-  const { sessions } = deps
+  const { sessions, demandOwnPage } = deps
   const isToken = tokenCheck(deps.token)
   const cookie = cookieName(deps.publicUrl)
 
@@ -85,6 +94,7 @@ export const createOperatorAccess = (deps: {
   return {
     sessionOf,
     async demand(c, next) {
+      c.header('Cache-Control', 'no-store')
       const authorization = c.req.header('authorization')
       if (authorization !== undefined) {
         if (!isToken(bearerOf(authorization))) throw new ProtocolError('unauthenticated', 'the admin token')

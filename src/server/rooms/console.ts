@@ -4,7 +4,12 @@ import { createRateLimits } from '../../platform/budgets/rate-limits.ts'
 import { type Audit, createAudit } from '../console/audit.ts'
 import { consoleRoutes } from '../console/http.ts'
 import { CONSOLE_RATES } from '../console/limits.ts'
-import { createOperatorAccess, type OperatorAccess, tokenCheck } from '../console/operator.ts'
+import {
+  createOperatorAccess,
+  createOwnPageCheck,
+  type OperatorAccess,
+  tokenCheck,
+} from '../console/operator.ts'
 import { createPasskeys } from '../console/passkeys.ts'
 import { createSessions } from '../console/sessions.ts'
 import type { RoomContext } from '../context.ts'
@@ -23,11 +28,15 @@ export const buildConsole = (context: RoomContext, token: string): ConsoleRoom =
   const addressOf = contextAddress(context.addressOf)
   const sessions = createSessions({ store, clock, randomBytes })
   const isServed = config.pages.includes('console')
-  const access = createOperatorAccess({ token, sessions: isServed ? sessions : undefined, publicUrl })
+  const demandOwnPage = createOwnPageCheck([publicUrl, ...config.aliases])
+  const access = createOperatorAccess({
+    ...{ token, demandOwnPage, publicUrl },
+    sessions: isServed ? sessions : undefined,
+  })
   const audit = createAudit({ store, addressOf, clock, log })
   const routes = consoleRoutes(
     {
-      ...{ access, sessions, audit, addressOf, payerFor, log },
+      ...{ access, sessions, audit, demandOwnPage, addressOf, payerFor, log },
       passkeys: createPasskeys({ store, clock, randomBytes, publicUrl }),
       isToken: tokenCheck(token),
       limits: createRateLimits(stores.buckets, CONSOLE_RATES, config.limits),

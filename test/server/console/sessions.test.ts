@@ -123,6 +123,19 @@ it('who tries tokens is held up by address', async () => {
   expect((await page.signIn()).status).toBe(429)
 })
 
+it('behind a proxy that names another host the public URL counts', async () => {
+  await using world = await startWorld({ config: { publicUrl: 'https://belfry.example' } })
+  const page = openConsole(world)
+  const headers = { origin: 'https://belfry.example' }
+  expect(
+    (await page.ask('POST', '/console/session', { body: { token: world.adminToken }, headers })).status,
+  ).toBe(200)
+  expect((await page.ask('POST', '/admin/usage', { headers })).status).toBe(200)
+  expect(
+    (await page.ask('POST', '/admin/usage', { headers: { origin: 'https://other.example' } })).status,
+  ).toBe(403)
+})
+
 it('over https the cookie is of this host alone', async () => {
   await using world = await startWorld({ config: { publicUrl: 'https://belfry.example' } })
   const page = openConsole(world)
