@@ -1,7 +1,7 @@
 /**
  * What operators did: a row for each request that changes something, and for those that take everything away (a backup, an
  * account's data). Who, when, what, on what, and how it ended; never what was said beside names. A row is written before
- * the answer. Tries to sign in that fail are logged, not kept here: strangers would push out what operators did.
+ * the answer. An account is named by a keyed hash: erasing it leaves no trace, here neither. Tries to sign in that fail are logged, not kept here: strangers would push out what operators did.
  */
 import type { Context, MiddlewareHandler } from 'hono'
 import { matchedRoutes } from 'hono/route'
@@ -42,24 +42,32 @@ export interface Audit {
   list: (page: { after?: string | undefined; limit: number }) => Promise<AuditRow[]>
 }
 
-const subjectOf = (c: Context): Record<string, string> => {
+interface AuditDeps {
+  store: Pick<ConsoleStore, 'record' | 'audit'>
+  addressOf: (c: Context) => string
+  /** Equal for equal texts, and tells nothing of them to who lacks the server's secret. */
+  hashOf: (text: string) => string
+  clock: Clock
+  log: Log
+}
+
+const subjectOf = (c: Context, { hashOf }: Pick<AuditDeps, 'hashOf'>): Record<string, string> => {
   const route = matchedRoutes(c).findLast(({ path }) => !path.endsWith('*'))
   const params = route ? c.req.param() : {}
   const body = NamesIn.parse(Reflect.apply(c.req.valid, c.req, ['json']))
   const query = c.req.query()
   const named = NAMES.flatMap((key) => {
     const value = body[key] ?? query[key]
-    return typeof value === 'string' ? [[key, value.slice(0, MAX_NAME_LENGTH)] as const] : []
+    return typeof value === 'string' ? [[key, value] as const] : []
   })
-  return { ...Object.fromEntries(named), ...z.record(z.string(), z.string()).catch({}).parse(params) }
+  const given = { ...Object.fromEntries(named), ...z.record(z.string(), z.string()).catch({}).parse(params) }
+  const subject: Record<string, string> = Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name, value.slice(0, MAX_NAME_LENGTH)]),
+  )
+  return subject.account === undefined ? subject : { ...subject, account: hashOf(subject.account) }
 }
 
-export const createAudit = (deps: {
-  store: Pick<ConsoleStore, 'record' | 'audit'>
-  addressOf: (c: Context) => string
-  clock: Clock
-  log: Log
-}): Audit => {
+export const createAudit = (deps: AuditDeps): Audit => {
   const { store, addressOf, clock, log } = deps
 
   const write = async (
@@ -85,7 +93,7 @@ export const createAudit = (deps: {
       const failed = c.error && (asProtocolError(c.error)?.message ?? 'Internal server error')
       const action = `${c.req.method} ${route.path}`
       const failure = (failed ?? '').slice(0, MAX_NAME_LENGTH)
-      await write(c, c.get('operator'), { action, subject: subjectOf(c), status, failure })
+      await write(c, c.get('operator'), { action, subject: subjectOf(c, deps), status, failure })
     },
     record: (c, { operator, action, subject = {} }) =>
       write(c, operator, { action, subject, status: 200, failure: '' }),

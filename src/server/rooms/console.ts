@@ -22,7 +22,7 @@ export interface ConsoleRoom {
 }
 
 export const buildConsole = (context: RoomContext, token: string): ConsoleRoom => {
-  const { config, stores, clock, log, randomBytes, payerFor } = context
+  const { config, stores, clock, log, randomBytes, payerFor, payerOf } = context
   const { publicUrl } = context.urls
   const store = stores.console
   const addressOf = contextAddress(context.addressOf)
@@ -33,7 +33,7 @@ export const buildConsole = (context: RoomContext, token: string): ConsoleRoom =
     ...{ token, demandOwnPage, publicUrl },
     sessions: isServed ? sessions : undefined,
   })
-  const audit = createAudit({ store, addressOf, clock, log })
+  const audit = createAudit({ store, addressOf, hashOf: payerOf, clock, log })
   const routes = consoleRoutes(
     {
       ...{ access, sessions, audit, demandOwnPage, addressOf, payerFor, log },

@@ -58,7 +58,7 @@ const Declaration = ({ app }: { app?: App }) => (
     />
     <Field name="icon" label={T.apps.icon} value={app?.icons.md ?? ''} max={255} />
     <div class="row">
-      <Tick name="listed" label={T.apps.listed} isOn={app?.listed ?? true} />
+      <Tick name="listed" label={T.apps.listed} isOn={app?.listed ?? false} />
       <Tick name="links" label={T.apps.links} isOn={app?.links ?? false} />
     </div>
   </>
