@@ -44,7 +44,8 @@ const failures: unknown[] = []
 const log: Log = { ...silent, error: (fields, sentence) => void failures.push({ fields, sentence }) }
 
 beforeAll(async () => {
-  world = await startWorld({ log, config: { metrics: 'shared' } })
+  // Without the inbox, which is at `/`: here that is a path that nobody takes.
+  world = await startWorld({ log, config: { metrics: 'shared', pages: ['console'] } })
   relayKey = generateSigningKey()
   // At full speed it would compute more than all that is tried here.
   pulse = await startPulse(world, { everyMs: 500 })
