@@ -11,7 +11,7 @@
  */
 import { type Command, CommanderError } from 'commander'
 import { codeOf, StartError } from '../server/config/start-error.ts'
-import { packageVersion } from '../server/version.ts'
+import { readVersion } from '../server/version.ts'
 import { type CommandBody, createRoot, filled, UsageError } from './command.ts'
 import { CommandFailure } from './command-failure.ts'
 
@@ -140,7 +140,7 @@ const programFor = async (typed: string | undefined): Promise<Command> => {
   const root = createRoot()
     .description('Encrypted notifications for wallets and dapps, on a server of your own')
     .usage('<command>')
-    .version(packageVersion(), '-V, --version', 'Show the version of the package')
+    .version(readVersion(), '-V, --version', 'Show the version of the package')
     .addHelpText('after', '\nHelp about a command: belfry <command> --help')
   for (const [heading, listed] of Object.entries(COMMANDS)) {
     for (const { name, description, load } of listed) {

@@ -1,8 +1,9 @@
+/** The version of this package, as package.json has it. */
 import { readFileSync } from 'node:fs'
 import * as z from 'zod'
 
-/** Of the package. The same file from `src/server`, `dist/server` and the bundle. */
-export const packageVersion = (): string => {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return z.object({ version: z.string() }).parse(JSON.parse(text)).version
-}
+/** The same file from `src/server`, from `dist/server` and from the bundle in `dist/cli`. */
+const PACKAGE = new URL('../../package.json', import.meta.url)
+
+export const readVersion = (): string =>
+  z.object({ version: z.string() }).parse(JSON.parse(readFileSync(PACKAGE, 'utf8'))).version

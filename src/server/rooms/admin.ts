@@ -13,7 +13,7 @@ import { createUsage } from '../admin/usage-walk.ts'
 import { isSecretOf, retirePreviousSecret } from '../config/secret-files.ts'
 import type { RoomContext } from '../context.ts'
 import { contextAddress } from '../payer.ts'
-import { packageVersion } from '../version.ts'
+import { readVersion } from '../version.ts'
 import type { ConsoleRoom } from './console.ts'
 import type { KeysRoom } from './keys.ts'
 import type { NotifyRoom } from './notify.ts'
@@ -44,7 +44,7 @@ const buildLive = (
   const samples = owned.use(createSamples({ valueOf: metrics.valueOf, clock: systemClock, log }))
   return {
     process: {
-      ...{ url: urls.publicUrl, version: packageVersion(), rooms: config.rooms, startedAt: clock.now() },
+      ...{ url: urls.publicUrl, version: readVersion(), rooms: config.rooms, startedAt: clock.now() },
       isHealthy: () => notify?.server()?.healthy() ?? true,
     },
     store: {
