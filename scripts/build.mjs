@@ -31,10 +31,10 @@ const COMMAND = 'cli/main.js'
 const PROGRAM = 'cli/program.cjs'
 /**
  * What the bundle finds where it is installed: binaries and what loads them, packages that look for files beside their
- * own, what is optional, and the one module of ours that tests watch and that loads a binary.
+ * own, what is optional or used by few, and the one module of ours that tests watch and that loads a binary.
  */
 const NOT_BUNDLED = [
-  ...['#crypto', 'lmdb', 'cbor-x', 'ioredis', 'tiny-secp256k1', 'viem'],
+  ...['#crypto', 'lmdb', 'cbor-x', 'ioredis', 'tiny-secp256k1', 'viem', '@simplewebauthn/server'],
   ...['bufferutil', 'utf-8-validate', 'supports-color'],
 ]
 const PAGES = 'web'

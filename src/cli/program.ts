@@ -101,6 +101,11 @@ const COMMANDS: Record<string, Listed[]> = {
       load: () => import('./commands/topic.ts').then(({ topic }) => topic),
     },
     {
+      name: 'audit',
+      description: 'What operators did, the newest first',
+      load: () => import('./commands/operators/audit.ts').then(({ audit }) => audit),
+    },
+    {
       name: 'rotate',
       description: 'Replace keys; the former ones go on to count for a while',
       load: () => import('./commands/rotate.ts').then(({ rotate }) => rotate),

@@ -14,6 +14,7 @@ const CODES = {
   bad_params: { http: 422, rpc: -32602, sentence: 'The parameters are not valid' },
   // Who said it could not be established, or may not say it.
   unauthenticated: { http: 401, rpc: 3000, sentence: 'Authentication is missing or wrong' },
+  blocked: { http: 403, rpc: 3000, sentence: 'The operator of this server has blocked you' },
   forbidden: { http: 403, rpc: -1, sentence: 'This is not allowed' },
   jwt_invalid: { http: 401, rpc: -1, sentence: 'The JWT is not valid' },
   jwt_expired: { http: 401, rpc: -1, sentence: 'The JWT is expired, or not valid yet' },

@@ -6,7 +6,7 @@
  * | `GET /public-key` | the Ed25519 key that signs watch events, hex text |
  * | `POST /rpc?auth=…` or `Authorization: Bearer …` | one JSON-RPC request, ≤ 1 MiB; 200 with the JSON-RPC answer, also when that is an error |
  * | 400 | the body is not JSON, or not UTF-8 |
- * | 401, 403 | no or a wrong token; an unknown project id |
+ * | 401, 403 | no or a wrong token; an unknown project id, or a client that the operator has blocked |
  * | 413, 429 | too large; too many requests |
  * | 503 | the store does not answer in time; what was asked may have its effect, and may be asked again |
  *
@@ -21,7 +21,7 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { rpcFailure } from '../protocol/jsonrpc.ts'
 import { LIMITS } from '../protocol/relay-methods.ts'
 import { type Admission, admit, credentialsOf } from './auth.ts'
-import type { RelayHub } from './hub.ts'
+import type { Identified, RelayHub } from './hub.ts'
 
 const textOf = (body: Uint8Array): string => {
   try {
@@ -36,13 +36,15 @@ export const relayRoutes = (
     hub: RelayHub
     /** Who pays for a request. */
     addressOf: (c: Context) => string
+    /** Throws `blocked` for whom the operator keeps out. */
+    demandUnblocked?: (who: Identified) => void
     clock: Clock
     log: Log
     publicKey?: Uint8Array
   },
   admission: Admission = {},
 ): Hono => {
-  const { hub, addressOf, clock, log, publicKey } = deps
+  const { hub, addressOf, demandUnblocked, clock, log, publicKey } = deps
   const routes = new Hono()
 
   if (publicKey) routes.get('/public-key', (c) => c.text(toHex(publicKey)))
@@ -52,8 +54,10 @@ export const relayRoutes = (
     try {
       const query = new URL(c.req.url).searchParams
       const { clientId } = admit(credentialsOf(query, c.req.header('authorization')), clock.now(), admission)
+      const who = { clientId, address: addressOf(c) }
+      if (!hub.trusts(clientId)) demandUnblocked?.(who)
       const text = textOf(await readBody(c.req.raw, LIMITS.frameBytes))
-      return c.body(await hub.call({ clientId, address: addressOf(c) }, text))
+      return c.body(await hub.call(who, text))
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       setRetryHeaders(c, error)

@@ -96,6 +96,12 @@ export interface Identified {
   address: string
 }
 
+/** A connection as its operator sees it. */
+export interface ConnectedShown extends Identified {
+  isShared: boolean
+  isTrusted: boolean
+}
+
 export interface RelayHub extends AsyncDisposable {
   /** A connection of an authenticated client. `share` joins the shared subscription of the client id. */
   connect(peer: Peer, who: Identified & { share: boolean }): Connection
@@ -111,6 +117,8 @@ export interface RelayHub extends AsyncDisposable {
   close(connection: Connection): void
   /** One request without a connection; resolves to the answer. Rejects `bad_json`, `bad_request`, `rate_limited`, `unavailable`. */
   call(who: Identified, text: string): Promise<string>
+  /** How many connections this process has, the house's own included, and the first `limit` of them. */
+  connected(limit: number): { total: number; connections: ConnectedShown[] }
   /** Not charged. */
   trusts(clientId: string): boolean
 }
@@ -176,6 +184,7 @@ export const createRelayHub = (
     acknowledge: ofConnections.acknowledge,
     drained: (connection) => connection.drained(),
     close,
+    connected: (limit) => firstConnected(clients, limit),
     trusts: trusted,
     call: (identified, text) => call(callerOf(identified), text),
     async [Symbol.asyncDispose]() {
@@ -191,6 +200,15 @@ export const createRelayHub = (
       watches?.[Symbol.dispose]()
     },
   }
+}
+
+const firstConnected = ({ connections }: Pick<ConnectedClients, 'connections'>, limit: number) => {
+  const shown: ConnectedShown[] = []
+  for (const { clientId, address, share, trusted } of connections.keys()) {
+    if (shown.length === limit) break
+    shown.push({ clientId, address, isShared: share, isTrusted: trusted })
+  }
+  return { total: connections.size, connections: shown }
 }
 
 /** What must be durable before a publisher is answered. */

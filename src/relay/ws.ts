@@ -7,7 +7,8 @@
  * | 1003 | a binary frame | reconnect |
  * | 1007, 1009 | not UTF-8, over 1 MiB | reconnect |
  * | 1013 | with `useOnCloseEvent=true`: too many connections of the address, or in all; others get 429 or 503 | reconnect |
- * | 3000 | not let in, with `useOnCloseEvent=true`; others get 401 or 403 at the upgrade | give up |
+ * | 3000 | not let in, or blocked by the operator, with `useOnCloseEvent=true`; others get 401 or 403 at the upgrade | give up |
+ * | 3000 | blocked while it was connected | give up |
  * | 4008 | does not read | reconnect |
  *
  * Connections have no timers of their own: one tick a second serves them all.
@@ -31,6 +32,7 @@ const GOING_AWAY_CLOSE_CODE = 1001
 const BINARY_CLOSE_CODE = 1003
 const TRY_AGAIN_CLOSE_CODE = 1013
 const NOT_LET_IN_CLOSE_CODE = 3000
+const BLOCKED = new ProtocolError('blocked').message
 const DRAIN_WAVES = 20
 const MIN_WAVE_SIZE = 100
 const WAVE_PAUSE_MS = 50
@@ -40,6 +42,8 @@ export interface RelaySocketDeps {
   /** Who pays for a connection. */
   addressOf: (request: IncomingMessage) => string
   budgets: Pick<Budgets, 'work' | 'connections'>
+  /** Whom the operator keeps out. */
+  isBlocked: (who: Identified) => boolean
   clock: Clock
   log: Log
   meter: Meter
@@ -54,6 +58,8 @@ export interface RelaySocket extends AsyncDisposable {
   readonly connections: number
   /** Lets no client in any more and closes all connections with 1001, in waves so that clients do not all come back at once. */
   drain(signal?: AbortSignal): Promise<void>
+  /** Closes the connections of whom the operator has blocked. */
+  closeBlocked(): void
 }
 
 interface Upgrade {
@@ -72,7 +78,7 @@ export const attachRelaySocket = (
   server: Server,
   options: RelaySocketOptions = {},
 ): RelaySocket => {
-  const { hub, addressOf, budgets, clock, log } = deps
+  const { hub, addressOf, budgets, isBlocked, clock, log } = deps
   const open = createOpenPeers(deps)
   let isDraining = false
 
@@ -94,6 +100,10 @@ export const attachRelaySocket = (
       refuse(http === 403 ? 403 : 401, { code: NOT_LET_IN_CLOSE_CODE, reason, text })
       return
     }
+    if (!hub.trusts(clientId) && isBlocked({ clientId, address })) {
+      refuse(403, { code: NOT_LET_IN_CLOSE_CODE, reason: 'blocked', text: BLOCKED })
+      return
+    }
     if (!hub.trusts(clientId) && !takeConnection(budgets, raw, address)) {
       const isFull = budgets.connections.held > 0 && budgets.connections.left('') === 0
       const reason = isFull ? 'full' : 'rate_limited'
@@ -108,11 +118,15 @@ export const attachRelaySocket = (
     get connections() {
       return open.peers.size
     },
+    closeBlocked() {
+      for (const [peer, who] of open.peers)
+        if (!hub.trusts(who.clientId) && isBlocked(who)) peer.close(NOT_LET_IN_CLOSE_CODE, BLOCKED)
+    },
     async drain(signal) {
       isDraining = true
-      await closeInWaves([...open.peers], clock, signal)
+      await closeInWaves([...open.peers.keys()], clock, signal)
       const cut = () => {
-        for (const peer of open.peers) peer.terminate()
+        for (const peer of open.peers.keys()) peer.terminate()
       }
       if (signal?.aborted) cut()
       signal?.addEventListener('abort', cut, { once: true })
@@ -122,7 +136,7 @@ export const attachRelaySocket = (
     async [Symbol.asyncDispose]() {
       isDraining = true
       upgrades[Symbol.dispose]()
-      for (const peer of open.peers) peer.terminate()
+      for (const peer of open.peers.keys()) peer.terminate()
       await open.allClosed()
       open[Symbol.dispose]()
       sockets.close()
@@ -132,7 +146,7 @@ export const attachRelaySocket = (
 
 /** The open WebSockets, each a connection of the hub, and their one timer. */
 const createOpenPeers = ({ hub, clock, log }: Pick<RelaySocketDeps, 'hub' | 'clock' | 'log'>) => {
-  const peers = new Set<WsPeer>()
+  const peers = new Map<WsPeer, Identified>()
   const cork = createCorks()
   let timer: Disposable | undefined
   let emptied: (() => void) | undefined
@@ -140,7 +154,7 @@ const createOpenPeers = ({ hub, clock, log }: Pick<RelaySocketDeps, 'hub' | 'clo
   const tick = () => {
     timer = clock.after(TICK_MS, () => {
       const now = clock.now()
-      for (const peer of peers) peer.tick(now)
+      for (const peer of peers.keys()) peer.tick(now)
       timer = undefined
       if (peers.size > 0) tick()
     })
@@ -150,7 +164,7 @@ const createOpenPeers = ({ hub, clock, log }: Pick<RelaySocketDeps, 'hub' | 'clo
     peers,
     add(ws: WebSocket, raw: Duplex, who: Identified & { share: boolean }): void {
       const peer = new WsPeer(ws, raw, clock, cork)
-      peers.add(peer)
+      peers.set(peer, who)
       if (!timer) tick()
       const connection = hub.connect(peer, who)
       ws.on('message', (data, isBinary) => {

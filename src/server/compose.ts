@@ -20,14 +20,17 @@ import type { Config } from './config/config.ts'
 import { writeAdminAccess } from './config/data-dir.ts'
 import type { Secrets } from './config/secret-files.ts'
 import { asFileError } from './config/start-error.ts'
+import { createBlocks } from './console/blocks.ts'
 import { createContext, type RoomContext } from './context.ts'
 import { createHttpRoutes } from './http.ts'
 import { openListener } from './listener.ts'
 import { type Check, metricsRoutes, NotReady, opsRoutes } from './ops.ts'
 import { pageRoutes } from './pages.ts'
+import { createPayerOf } from './payer.ts'
 import { buildAdmin } from './rooms/admin.ts'
 import { buildArchive, buildKeeper } from './rooms/archive.ts'
 import { buildChains } from './rooms/chains.ts'
+import { buildConsole } from './rooms/console.ts'
 import { buildContacts } from './rooms/contacts.ts'
 import { buildContractWallets, requireViem } from './rooms/contract-wallets.ts'
 import { buildIdentityLookup, buildKeys } from './rooms/keys.ts'
@@ -74,19 +77,17 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const http = { clock, log, meter: metrics }
   if (config.rpcUrls) requireViem()
   const { stores, secrets } = await openStores(config, runtime, owned)
-  const watermark = owned.use(buildWatermark(config, stores, runtime))
-  const addressOf = createClientAddress(config.trustedProxies)
-  const budgets = createBudgets({ buckets: stores.buckets, clock, pressure: watermark.level }, config.budgets)
+  const { watermark, ...guarded } = buildGuards({ config, stores, owned }, runtime, secrets)
   const adminToken = config.adminToken ?? Buffer.from(randomBytes(32)).toString('base64url')
-  const listener = await openListener(config, { ...runtime, budgets, addressOf, adminToken, owned })
+  const isBlocked = guarded.blocks.isAddressBlocked
+  const listener = await openListener(config, { ...runtime, ...guarded, isBlocked, adminToken, owned })
   const { server, port } = listener
-  const context = createContext(
-    { ...runtime, config, stores, owned, addressOf, budgets },
-    { port, secret: secrets.secret, signal: deps.signal },
-  )
+  const given = { ...runtime, ...guarded, config, stores, owned }
+  const context = createContext(given, { port, signal: deps.signal })
   const storeCheck = createStoreCheck(stores, watermark)
   listener.serve(createHttpRoutes(http, startupRoutes({ clock, log }, storeCheck)).fetch)
   await awaitStore(stores, config, context.untilAvailable)
+  await context.untilAvailable(guarded.blocks.load)
 
   const rooms = await buildRooms(context, server, { secrets, adminToken })
   const { notify, keys, relay, mq, sessions, verifySignature } = rooms
@@ -95,7 +96,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const routes = createHttpRoutes(http, [
     opsRoutes({ checks, pressure: watermark.level, clock, log }),
     ...(config.metrics === 'shared' ? [metricsRoutes(metrics)] : []),
-    ...buildRoutes(context, rooms, { adminToken, secrets }),
+    ...buildRoutes(context, rooms, { adminToken, secrets, watermark }),
   ])
   listener.serve(routes.fetch)
   const metricsUrl = await serveMetrics({ metrics, log, owned }, config)
@@ -130,6 +131,21 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     { url: publicUrl, wsUrl, loopbackUrl, port, metricsUrl, adminToken, project, stores, lost: stores.lost },
     { start, stop },
   )
+}
+
+/** What stands before all rooms: who asks, what that may cost, who is kept out. */
+const buildGuards = (
+  { config, stores, owned }: { config: Config; stores: Stores; owned: ReleaseStack },
+  runtime: Runtime,
+  { secret }: Secrets,
+) => {
+  const { clock, log } = runtime
+  const watermark = owned.use(buildWatermark(config, stores, runtime))
+  const addressOf = createClientAddress(config.trustedProxies)
+  const budgets = createBudgets({ buckets: stores.buckets, clock, pressure: watermark.level }, config.budgets)
+  const payerOf = createPayerOf(secret)
+  const blocks = owned.use(createBlocks({ store: stores.console, payerOf, clock, log }))
+  return { watermark, addressOf, budgets, payerOf, blocks }
 }
 
 const buildWatermark = (config: Config, stores: Stores, { log, metrics: meter }: Runtime): Watermark =>
@@ -199,13 +215,15 @@ const buildRooms = async (
 const buildRoutes = (
   context: RoomContext,
   rooms: Rooms,
-  { adminToken, secrets }: { adminToken: string; secrets: Secrets },
+  { adminToken, secrets, watermark }: { adminToken: string; secrets: Secrets; watermark: Watermark },
 ): Hono[] => {
   const { has, verifySignature, keys, serverKeys, notify, relay, mq, archive, sessions, push } = rooms
   const { publicUrl } = context.urls
   const chains = buildChains(context)
+  const console = buildConsole(context, adminToken)
   return [
-    buildAdmin(context, rooms, { token: adminToken, secret: secrets.secret }),
+    buildAdmin(context, rooms, { ...console, watermark, secret: secrets.secret }),
+    ...(context.config.pages.includes('console') ? [console.routes] : []),
     ...(keys ? [keys.routes] : []),
     ...(has('contacts') ? [buildContacts(context, verifySignature)] : []),
     ...(relay ? [relay.routes] : []),

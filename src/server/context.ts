@@ -8,8 +8,9 @@ import { toHex } from '../protocol/bytes.ts'
 import type { Stores } from '../storage/stores.ts'
 import type { Config } from './config/config.ts'
 import { lacksPublicUrl, type ServerUrls, serverUrls } from './config/urls.ts'
+import type { Blocks } from './console/blocks.ts'
 import { createLeaderElection, type LeaderTask } from './leader-election.ts'
-import { createPayerFor, createPayerOf } from './payer.ts'
+import { createPayerFor } from './payer.ts'
 import type { Runtime } from './runtime.ts'
 import { createUntilAvailable, type UntilAvailable } from './start-without-store.ts'
 
@@ -28,13 +29,16 @@ export interface RoomContext extends Runtime {
   payerFor: (c: Context) => Payer
   /** Charged by every room before it works; the owner is what `addressOf` returns. */
   budgets: Budgets
+  /** Whom the operator keeps out. */
+  blocks: Blocks
   /** A task that one process does for all on the store. Each name is used once in a process. */
   leaderTask: (name: string) => LeaderTask
 }
 
 export const createContext = (
-  given: Runtime & Pick<RoomContext, 'config' | 'stores' | 'owned' | 'addressOf' | 'budgets'>,
-  { port, secret, signal }: { port: number; secret: Uint8Array; signal: AbortSignal | undefined },
+  given: Runtime &
+    Pick<RoomContext, 'config' | 'stores' | 'owned' | 'addressOf' | 'budgets' | 'payerOf' | 'blocks'>,
+  { port, signal }: { port: number; signal: AbortSignal | undefined },
 ): RoomContext => {
   const { config, stores, clock, log, randomBytes, addressOf, budgets } = given
   if (lacksPublicUrl(config)) {
@@ -49,7 +53,6 @@ export const createContext = (
     urls: serverUrls(config, port),
     untilAvailable: createUntilAvailable({ stores, clock, log, signal }, { isEmbedded }),
     leaderTask: createLeaderElection({ leases: stores.leases, clock, log }, toHex(randomBytes(8))),
-    payerOf: createPayerOf(secret),
     payerFor: createPayerFor(addressOf, budgets),
   }
 }

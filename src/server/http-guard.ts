@@ -9,7 +9,7 @@
  * | a body of more than 64 KiB, as announced | `memory`, until it is answered | 429 |
  * | an answer of more than 64 KiB | `memory`, until it is read | 429 instead of it |
  *
- * An answer that is read too slowly is cut off (`ANSWER_TIMEOUT_MS`, `MIN_READ_BYTES_PER_S`). Free are `/health`, `/ready`,
+ * Whom the operator has blocked gets 403. An answer that is read too slowly is cut off (`ANSWER_TIMEOUT_MS`, `MIN_READ_BYTES_PER_S`). Free are `/health`, `/ready`,
  * `/metrics` and whoever has the admin token. A refusal here costs a tenth of what a room's costs: it is not logged.
  */
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
@@ -27,6 +27,7 @@ export interface HttpGuardDeps {
   addressOf: ClientAddress
   isProxy: (address: string) => boolean
   isOperator: (request: IncomingMessage) => boolean
+  isBlocked: (address: string) => boolean
   clock: Clock
   meter: Meter
 }
@@ -149,7 +150,7 @@ abstract class PaidResponse<
 }
 
 export const createHttpGuard = (deps: HttpGuardDeps): HttpGuard => {
-  const { isOperator, clock, meter } = deps
+  const { isOperator, isBlocked, addressOf, clock, meter } = deps
   const payments = createHttpPayments(deps)
   const responseDeps: ResponseDeps = { payments, clock, meter }
   return {
@@ -170,6 +171,7 @@ export const createHttpGuard = (deps: HttpGuardDeps): HttpGuard => {
     admits(request, response) {
       if (isFree(request) || isOperator(request)) return true
       try {
+        if (isBlocked(addressOf(request))) throw new ProtocolError('blocked')
         payments.charge(request, response)
         return true
       } catch (error) {

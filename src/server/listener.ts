@@ -4,8 +4,8 @@ import type { Hono } from 'hono'
 import type { Budgets } from '../platform/budgets/budgets.ts'
 import { type ClientAddress, createProxyTrust } from '../platform/net/client-address.ts'
 import type { ReleaseStack } from '../platform/runtime/release-stack.ts'
-import { operatorCheck } from './admin/routes.ts'
 import type { Config } from './config/config.ts'
+import { operatorCheck } from './console/operator.ts'
 import { closeServer, createHttpServer, listen } from './http.ts'
 import { createHttpGuard } from './http-guard.ts'
 import type { Runtime } from './runtime.ts'
@@ -24,17 +24,18 @@ export const openListener = async (
     budgets: Budgets
     addressOf: ClientAddress
     adminToken: string
+    isBlocked: (address: string) => boolean
     owned: ReleaseStack
   },
 ): Promise<Listener> => {
-  const { clock, log, metrics: meter, budgets, addressOf, owned } = deps
+  const { clock, log, metrics: meter, budgets, addressOf, isBlocked, owned } = deps
   let fetch: Hono['fetch'] | undefined
   const isProxy = createProxyTrust(trustedProxies)
   const isOperator = operatorCheck(deps.adminToken)
   const server = createHttpServer(
     (request, env, context) => fetch?.(request, env, context) ?? new Response(null, { status: 503 }),
     log,
-    createHttpGuard({ budgets, addressOf, isProxy, isOperator, clock, meter }),
+    createHttpGuard({ budgets, addressOf, isProxy, isOperator, isBlocked, clock, meter }),
   )
   owned.defer(() => closeServer(server))
   return {

@@ -17,6 +17,7 @@ import type { Clock } from '../platform/runtime/clock.ts'
 import { createPushStore } from '../push/store/push.ts'
 import { PUSH_TABLES } from '../push/store/rows.ts'
 import { WATCH_TABLES } from '../relay/store-watches.ts'
+import { CONSOLE_TABLES, createConsoleStore } from '../server/console/store.ts'
 import { createOperatorStore, OPERATOR_TABLES } from '../sessions/operator/store.ts'
 import { createSessionsStore } from '../sessions/relay/store.ts'
 import { createJobQueue, JOB_TABLES } from './job-queue.ts'
@@ -26,7 +27,7 @@ import { createLeases } from './leases.ts'
 const TYPED_TABLES = [
   ...[MESSAGE_TABLES, REGISTRATION_TABLES, CONTACTS_TABLES, JOB_TABLES, KEYS_TABLES, MQ_TABLES],
   ...[OPERATOR_TABLES, APP_TABLES, CLICK_TABLES, PROJECT_TABLES, { SERVER_KEYS, WEBHOOKS }, WATCH_TABLES],
-  ...[PUSH_TABLES, PUSHED_TABLES, ACTION_ANSWER_TABLES],
+  ...[PUSH_TABLES, PUSHED_TABLES, ACTION_ANSWER_TABLES, CONSOLE_TABLES],
 ]
 /** All that lasts. */
 export const ROOM_TABLES: readonly Table[] = TYPED_TABLES.flatMap((tables) =>
@@ -43,6 +44,7 @@ export const createRoomStores = (kv: Kv, clock: Pick<Clock, 'now'>) => ({
   keys: createKeysStore(kv, clock),
   operator: createOperatorStore(kv, clock),
   push: createPushStore(kv),
+  console: createConsoleStore(kv),
 })
 
 /** What of the notify store is over the port; each engine has the rest. */

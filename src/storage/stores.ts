@@ -9,12 +9,28 @@ import type { JobQueue } from '../platform/jobs/job-queue.ts'
 import type { PushStore } from '../push/store.ts'
 import type { RelayStore } from '../relay/store.ts'
 import type { RelayAdmin } from '../relay/store-admin.ts'
+import type { ConsoleStore } from '../server/console/store.ts'
 import type { OperatorStore } from '../sessions/operator/store.ts'
 import type { SessionsStore } from '../sessions/relay/store.ts'
 import type { Kv } from './kv.ts'
 import type { Leases } from './leases.ts'
 import type { SessionsAdapter } from './redis/rooms/sessions-adapter.ts'
 import type { Transfer } from './transfer/transfer.ts'
+
+export interface RedisHealth {
+  version: string
+  usedBytes: number
+  /** Null: as much as the machine has. */
+  maxBytes: number | null
+  policy: string
+  isAppendOnly: boolean
+  lastAppend: string
+  lastSave: string
+  clients: number
+}
+export type StoreHealth =
+  | { engine: 'embedded'; fileBytes: number; reusableBytes: number }
+  | { engine: 'redis'; nodes: RedisHealth[] }
 
 /** What every engine opens: the stores of all rooms, and the leases that processes divide their jobs by. */
 export interface Stores extends AsyncDisposable {
@@ -31,6 +47,8 @@ export interface Stores extends AsyncDisposable {
   archive: ArchiveStore
   sessions: SessionsStore
   push: PushStore
+  /** Sessions of operators, passkeys, what they did, whom they blocked. */
+  console: ConsoleStore
   /** Work for later, of all rooms. */
   jobQueue: JobQueue
   /** Everything of them, for migrations and backups. */
@@ -42,6 +60,8 @@ export interface Stores extends AsyncDisposable {
   buckets: Buckets
   /** How full the engine is, and whether it takes writes. */
   space: StoreSpace
+  /** For operators to look at. */
+  health(): Promise<StoreHealth>
   /** Resolves, with a sentence for the operator, when this process can never use the store again. */
   readonly lost: Promise<string>
   /** Resolves when the engine answers; rejects otherwise. */

@@ -37,10 +37,34 @@ import {
 
 type Rooms = Pick<
   Stores,
-  'keys' | 'notify' | 'relay' | 'jobQueue' | 'contacts' | 'mq' | 'operator' | 'archive' | 'push' | 'transfer'
+  | 'keys'
+  | 'notify'
+  | 'relay'
+  | 'jobQueue'
+  | 'contacts'
+  | 'mq'
+  | 'operator'
+  | 'archive'
+  | 'push'
+  | 'console'
+  | 'transfer'
 >
 
 export const HOUR = 3_600_000
+
+/** Operators: a session, which is not copied, a passkey, blocks, and what was done. */
+const furnishConsole = async (store: Rooms['console'], now: number): Promise<void> => {
+  const used = { createdAt: now, usedAt: now, expiresAt: now + HOUR }
+  await store.openSession('token', { id: 's', method: 'token', passkey: '', address: '203.0.113.7', ...used })
+  const passkey = { id: 'AAEC', name: 'Laptop é', publicKey: 'pQEC', counter: 3, createdAt: now }
+  await store.addPasskey({ ...passkey, usedAt: null })
+  const block = { kind: 'address' as const, value: '203.0.113.9', note: 'loud', createdAt: now }
+  await store.block({ ...block, expiresAt: now + DAY }, now)
+  await store.block({ ...block, value: '203.0.113.8', expiresAt: now - 1 }, now - HOUR)
+  const by = { by: 'session' as const, session: 's', passkey: 'Laptop é', address: '203.0.113.7' }
+  const what = { action: 'POST /admin/apps', subject: { domain: 'app.example' }, status: 200, failure: '' }
+  await store.record({ at: now, ...by, ...what })
+}
 
 /** Devices of every kind, one of them over; what waits for them; a project with credentials. */
 const furnishPush = async (push: Rooms['push'], now: number): Promise<void> => {
@@ -85,7 +109,7 @@ const furnishPush = async (push: Rooms['push'], now: number): Promise<void> => {
 
 /** Everything is as of `now`, because Redis removes what expired long ago. */
 export const furnish = async (
-  { keys, notify, relay, jobQueue, contacts, mq, operator, archive, push }: Rooms,
+  { keys, notify, relay, jobQueue, contacts, mq, operator, archive, push, console }: Rooms,
   now: number,
 ): Promise<void> => {
   const month = { createdAt: now, expiresAt: now + 30 * DAY }
@@ -358,6 +382,7 @@ export const furnish = async (
   ])
 
   await furnishPush(push, now)
+  await furnishConsole(console, now)
   const got = { state: 'pushed', provider: 'fcm', at: now } as const
   await notify.notePush(tell('n0'), 'eip155:0xa', got)
   await notify.notePush(tell('n0'), 'eip155:0xb', { ...got, state: 'refused', reason: 'TopicDisallowed' })

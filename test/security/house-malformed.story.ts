@@ -213,6 +213,35 @@ const ROUTES: readonly Route[] = [
   route('admin', 'PUT', '/admin/apps/:domain', { path: '/admin/apps/nobody.example', ...json }),
   route('admin', 'DELETE', '/admin/apps/:domain', { path: '/admin/apps/nobody.example' }),
   route('admin', 'GET', '/admin/apps/:domain/subscribers', { path: '/admin/apps/pulse.example/subscribers' }),
+  route('admin', 'GET', '/admin/apps/:domain/notifications', {
+    path: '/admin/apps/pulse.example/notifications',
+  }),
+  route('admin', 'GET', '/admin/apps/:domain/notifications/:id', {
+    path: '/admin/apps/pulse.example/notifications/x',
+  }),
+  route('admin', 'GET', '/admin/apps/:domain/notifications/:id/receipts', {
+    path: '/admin/apps/pulse.example/notifications/x/receipts',
+  }),
+  route('admin', 'DELETE', '/admin/apps/:domain/notifications/:id', {
+    path: '/admin/apps/pulse.example/notifications/x',
+  }),
+  route('admin', 'GET', '/admin/projects/:id/webhooks/:webhook/dead-letters', {
+    path: '/admin/projects/x/webhooks/y/dead-letters',
+  }),
+  route('admin', 'POST', '/admin/projects/:id/webhooks/:webhook/dead-letters/replay', {
+    path: '/admin/projects/x/webhooks/y/dead-letters/replay',
+  }),
+  route('admin', 'POST', '/admin/projects/:id/webhooks/:webhook/dead-letters/:event/replay', {
+    path: '/admin/projects/x/webhooks/y/dead-letters/z/replay',
+  }),
+  route('admin', 'GET', '/admin/status'),
+  route('admin', 'GET', '/admin/samples'),
+  route('admin', 'GET', '/admin/connections'),
+  route('admin', 'GET', '/admin/budgets'),
+  route('admin', 'GET', '/admin/blocks'),
+  route('admin', 'POST', '/admin/blocks', json),
+  route('admin', 'DELETE', '/admin/blocks', { path: '/admin/blocks?kind=client&value=x' }),
+  route('admin', 'GET', '/admin/audit'),
   route('admin', 'POST', '/admin/notify', json),
   route('admin', 'POST', '/admin/broadcasts', json),
   route('admin', 'GET', '/admin/broadcasts/:domain/:id', { path: '/admin/broadcasts/pulse.example/x' }),
@@ -313,7 +342,8 @@ it('the table names every route that there is', async () => {
     randomBytes,
   })
   const none = {
-    token: '',
+    access: { demand: async () => {} },
+    audit: { watch: async () => {}, list: async () => [] },
     projects: undefined,
     apps: undefined,
     publishing: undefined,

@@ -33,7 +33,7 @@ const startGuarded = async (trusted: string[]) => {
     return new Response('ok')
   }
   const guard = createHttpGuard({
-    ...{ budgets, clock, meter: unmeasured, isOperator: () => false },
+    ...{ budgets, clock, meter: unmeasured, isOperator: () => false, isBlocked: () => false },
     ...{ addressOf: createClientAddress(trusted), isProxy: createProxyTrust(trusted) },
   })
   const server = createHttpServer(fetch, capturedLog, guard)

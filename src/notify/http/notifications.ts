@@ -20,7 +20,8 @@ import { NotificationsPage, ReceiptsPage } from './schema-notifications.ts'
 
 const iso = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString())
 
-const shown = (sent: SentNotification) => ({
+/** As everybody is answered. */
+export const shownNotification = (sent: SentNotification) => ({
   notification_id: sent.id,
   app_domain: sent.domain,
   status: sent.status,
@@ -46,6 +47,22 @@ const shownAnswer = ({ action, at, jwt, cacao, subscriptionId }: ActionAnswer) =
   },
 })
 
+export const shownReceipt = ({
+  account,
+  state,
+  reason,
+  at,
+  push,
+  answer,
+}: Awaited<ReturnType<Notifications['receipts']>>['receipts'][number]) => ({
+  account,
+  state,
+  ...(reason !== undefined && { reason }),
+  at: iso(at),
+  ...(push && { push: { ...push, at: iso(push.at) } }),
+  ...(answer && { answer: shownAnswer(answer) }),
+})
+
 /** Which one is meant. */
 export const named = (c: Context, { projectId, id }: { projectId: string; id: string }): Named => {
   const { appDomain } = checked(ForApp, { appDomain: c.req.query('appDomain') })
@@ -59,25 +76,18 @@ export const notificationRoutes = (sent: Notifications, secret: MiddlewareHandle
     const { appDomain, status, ...page } = checked(NotificationsPage, c.req.query())
     const scheduled = status === 'scheduled'
     const found = await sent.list(c.req.param('projectId'), { ...page, domain: appDomain, scheduled })
-    return c.json({ notifications: found.notifications.map(shown), next: found.next })
+    return c.json({ notifications: found.notifications.map(shownNotification), next: found.next })
   })
 
   app.get('/v1/:projectId/notifications/:id', secret, async (c) =>
-    c.json(shown(await sent.find(named(c, c.req.param())))),
+    c.json(shownNotification(await sent.find(named(c, c.req.param())))),
   )
 
   app.get('/v1/:projectId/notifications/:id/receipts', secret, async (c) => {
     const { appDomain: _, ...page } = checked(ReceiptsPage, c.req.query())
     const { receipts, next } = await sent.receipts(named(c, c.req.param()), page)
     return c.json({
-      receipts: receipts.map(({ account, state, reason, at, push, answer }) => ({
-        account,
-        state,
-        ...(reason !== undefined && { reason }),
-        at: iso(at),
-        ...(push && { push: { ...push, at: iso(push.at) } }),
-        ...(answer && { answer: shownAnswer(answer) }),
-      })),
+      receipts: receipts.map(shownReceipt),
       next,
     })
   })

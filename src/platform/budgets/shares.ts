@@ -12,6 +12,8 @@ export interface Shares {
   left(owner: string): number
   /** What all owners hold. */
   readonly held: number
+  /** Those who hold most, first. */
+  holders(limit: number): { owner: string; held: number }[]
 }
 
 export interface ShareSizes {
@@ -43,5 +45,10 @@ export const createShares = ({ each, all }: ShareSizes): Shares => {
     get held() {
       return total
     },
+    holders: (limit) =>
+      [...held]
+        .map(([owner, amount]) => ({ owner, held: amount }))
+        .sort((a, b) => b.held - a.held)
+        .slice(0, limit),
   }
 }

@@ -42,6 +42,8 @@ export interface WorkBudget {
   debtOf(owner: string): number
   /** Charges the cost. Throws `rate_limited` with `retryAfter`, charging nothing, when less is left. */
   charge(owner: string, cost: number): void
+  /** Those who have used most of what they may, first: parts of the bucket, above 1 in debt. A walk over all owners. */
+  users(limit: number): { owner: string; used: number }[]
 }
 
 /** So many addresses are remembered, at least; one that is forgotten has a full bucket again. */
@@ -76,7 +78,19 @@ export const createWorkBudget = ({ clock }: { clock: Clock }, { burst, seconds }
       }
       fullAt.put(owner, at)
     },
+    users(limit) {
+      const now = clock.now()
+      const found: { owner: string; used: number }[] = []
+      for (const [owner, at] of fullAt.entries())
+        if (at > now) found.push({ owner, used: (at - now) / wholeMs })
+      return found.sort((a, b) => b.used - a.used).slice(0, limit)
+    },
   }
 }
 
-export const unlimitedWork: WorkBudget = { spend: () => 0, debtOf: () => 0, charge: () => {} }
+export const unlimitedWork: WorkBudget = {
+  spend: () => 0,
+  debtOf: () => 0,
+  charge: () => {},
+  users: () => [],
+}

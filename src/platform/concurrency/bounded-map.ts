@@ -2,6 +2,8 @@ export interface BoundedMap<V> {
   get(key: string): V | undefined
   put(key: string, value: V): void
   remove(key: string): boolean
+  /** All that it has; a walk over as many. */
+  entries(): Iterable<[string, V]>
 }
 
 /**
@@ -18,6 +20,10 @@ export const createBoundedMap = <V>(entries: number): BoundedMap<V> => {
       if (young.size < entries) return
       old = young
       young = new Map()
+    },
+    *entries() {
+      yield* young
+      for (const [key, value] of old) if (!young.has(key)) yield [key, value]
     },
     remove(key) {
       const wasOld = old.delete(key)

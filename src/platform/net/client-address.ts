@@ -14,7 +14,8 @@ export type ClientAddress = (request: Pick<IncomingMessage, 'headers' | 'socket'
 const MAPPED = /^::ffff:(?=\d+\.)/i
 const NETWORK_GROUPS = 4
 
-const networkOf = (address: string): string => {
+/** An IPv4 address as it is, the /64 of an IPv6 address. */
+export const networkOf = (address: string): string => {
   if (isIP(address) !== 6) return address
   const [head = '', tail] = (address.split('%')[0] ?? '').split('::')
   const front = head === '' ? [] : head.split(':')

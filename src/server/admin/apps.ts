@@ -9,7 +9,7 @@
  * | PUT    /admin/apps/:domain             | what it declares                             | the app, `subscribers`       |
  * | DELETE /admin/apps/:domain             |                                              | `{ended, isRemoved}`: again until it is |
  * | GET    /admin/apps/:domain/subscribers | `after?`, `limit?`                           | `{subscribers, next}`        |
- * | POST   /admin/notify                   | `{domain, notification, accounts}`           | `{sent, failed, not_found}`  |
+ * | POST   /admin/notify                   | `{domain, notification, accounts, deliverAt?}` | `{sent, failed, not_found, scheduled?}` |
  *
  * What an app declares: `name?`, `description?`, `url?`, `icons?`, `types?`, `listed?`, `links?`.
  */
@@ -56,13 +56,16 @@ const Notify = z.object({
   notification: z.looseObject({ type: z.string() }),
   notificationId: z.string().min(1).max(255).optional(),
   accounts: z.array(z.string()).min(1).max(10_000),
+  /** ISO 8601. */
+  deliverAt: z.string().optional(),
 })
 
 const ACCOUNTS_BATCH_SIZE = 500
 
-const shownApp = ({ projectId, domain, name, description, url, types, listed, ...keys }: AppRecord) => {
-  const { subscribeKey, authenticationKey } = keys
-  return { projectId, domain, name, description, url, types, listed, subscribeKey, authenticationKey }
+const shownApp = ({ projectId, domain, name, description, url, types, listed, ...rest }: AppRecord) => {
+  const { subscribeKey, authenticationKey, icons, links = false } = rest
+  const said = { projectId, domain, name, description, url, icons, types, listed, links }
+  return { ...said, subscribeKey, authenticationKey }
 }
 
 /** One app. */
@@ -147,7 +150,7 @@ export const adminApps = (room: () => AdminAppsDeps): Hono => {
   mountApp(app, room)
 
   app.post('/admin/notify', jsonBody(Notify), async (c) => {
-    const { domain, accounts, notificationId, notification } = c.req.valid('json')
+    const { domain, accounts, notificationId, notification, deliverAt } = c.req.valid('json')
     const { apps, publishing } = room()
     const found = await apps.byDomain(domain)
     if (!found) throw new ProtocolError('unknown_app', domain)
@@ -161,13 +164,15 @@ export const adminApps = (room: () => AdminAppsDeps): Hono => {
         notification,
         accounts: part,
         notification_id: id,
+        deliver_at: deliverAt,
       })
       const outcome = await publishing.notify(projectId, [{ ...message, domain }])
       answer.sent.push(...outcome.sent)
       answer.failed.push(...outcome.failed)
       answer.not_found.push(...outcome.not_found)
+      if (outcome.scheduled) answer.scheduled = [...(answer.scheduled ?? []), ...outcome.scheduled]
     }
-    return c.json(answer)
+    return c.json({ ...answer, notificationId: id })
   })
 
   return app

@@ -3,7 +3,7 @@
  *
  * | method, path                           | body                                       | answer                         |
  * |----------------------------------------|--------------------------------------------|--------------------------------|
- * | POST   /admin/broadcasts               | `{domain, notification, notificationId?}`  | `{id, status}`                 |
+ * | POST   /admin/broadcasts               | `{domain, notification, notificationId?, deliverAt?}` | `{id, status}`                 |
  * | GET    /admin/broadcasts/:domain/:id   |                                            | how far it is                  |
  * | DELETE /admin/broadcasts/:domain/:id   |                                            | `{cancelled}`                  |
  */
@@ -29,6 +29,8 @@ const Start = z.object({
   domain: Domain,
   notification: z.looseObject({ type: z.string() }),
   notificationId: z.string().min(1).max(255).optional(),
+  /** ISO 8601. */
+  deliverAt: z.string().optional(),
 })
 
 /** `room` throws where this process has no notify room. */
@@ -43,13 +45,14 @@ export const adminBroadcasts = (room: () => NotifyAdmin): Hono => {
   }
 
   app.post('/admin/broadcasts', jsonBody(Start), async (c) => {
-    const { domain, notification, notificationId } = c.req.valid('json')
+    const { domain, notification, notificationId, deliverAt } = c.req.valid('json')
     const { apps, publishing } = room()
     const found = await apps.byDomain(domain)
     if (!found) throw new ProtocolError('unknown_app', domain)
     const message = checked(Broadcast, {
       notification,
       notification_id: notificationId,
+      deliver_at: deliverAt,
     })
     return c.json(await publishing.broadcast(found.record.projectId, { ...message, domain }))
   })

@@ -11,6 +11,9 @@
  * | POST   /admin/projects/:id/rotate-secret    | `{secretId?, overlapSeconds}`           | `{secretId, secret}`   |
  * | DELETE /admin/projects/:id/secrets/:secretId |                                        | the project            |
  * | GET    /admin/projects/:id/webhooks         |                                         | `{webhooks}`           |
+ * | GET    …/webhooks/:webhook/dead-letters     | `after?`, `limit?` (query)              | `{deadLetters, next}`  |
+ * | POST   …/webhooks/:webhook/dead-letters/replay |                                      | `{replayed}`           |
+ * | POST   …/webhooks/:webhook/dead-letters/:event/replay |                               | `{replayed}`           |
  */
 import { Hono } from 'hono'
 import * as z from 'zod'
@@ -49,10 +52,10 @@ const time = (ms: number | undefined): string | null => (ms === undefined ? null
 /** A query may hold what its owner alone knows. */
 const withoutQuery = (url: string): string => url.split('?')[0] ?? ''
 
-interface AdminProjectsDeps {
+export interface AdminProjectsDeps {
   desk: ProjectRegistry
   projects: Projects
-  webhooks: Pick<Webhooks, 'list' | 'deadLetters'>
+  webhooks: Pick<Webhooks, 'list' | 'deadLetters' | 'replay' | 'replayAll'>
 }
 
 const mountWebhooks = (app: Hono, room: () => AdminProjectsDeps): void => {
@@ -70,6 +73,26 @@ const mountWebhooks = (app: Hono, room: () => AdminProjectsDeps): void => {
       }),
     )
     return c.json({ webhooks: found })
+  })
+
+  const letters = '/admin/projects/:id/webhooks/:webhook/dead-letters'
+  app.get(letters, async (c) => {
+    const { limit, after } = page(c)
+    const { id, webhook } = c.req.param()
+    const found = await room().webhooks.deadLetters(id, webhook, { after, limit })
+    const deadLetters = found.map(({ id: eventId, attempts, failure, event }) => ({
+      ...{ id: eventId, attempts, failure, type: event.type, at: event.timestamp },
+    }))
+    return c.json({ deadLetters, next: found.length < limit ? null : (found.at(-1)?.id ?? null) })
+  })
+  app.post(`${letters}/replay`, async (c) => {
+    const { id, webhook } = c.req.param()
+    return c.json({ replayed: await room().webhooks.replayAll(id, webhook) })
+  })
+  app.post(`${letters}/:event/replay`, async (c) => {
+    const { id, webhook, event } = c.req.param()
+    await room().webhooks.replay(id, webhook, event)
+    return c.json({ replayed: 1 })
   })
 }
 

@@ -3,7 +3,7 @@ import type { Hono } from 'hono'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { operatorRoutes } from '../../sessions/operator/http.ts'
 import { createOperator } from '../../sessions/operator/service.ts'
-import { sameText } from '../admin/routes.ts'
+import { sameText } from '../console/operator.ts'
 import type { RoomContext } from '../context.ts'
 import type { NotifyRoom } from './notify.ts'
 

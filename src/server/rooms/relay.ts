@@ -39,7 +39,7 @@ export const buildRelay = (
   { archive, waking }: { archive: Archiving; waking: Waking | undefined },
 ): RelayRoom => {
   const { config, urls, stores, clock, log, metrics: meter, randomBytes, owned } = context
-  const { addressOf, payerOf, budgets } = context
+  const { addressOf, payerOf, budgets, blocks } = context
   const admission = {
     publicOrigins: urls.knownOrigins,
     projectIds: config.projectIds,
@@ -75,15 +75,27 @@ export const buildRelay = (
     ),
   )
   const socket = owned.use(
-    attachRelaySocket({ hub, addressOf, budgets, clock, log, meter }, server, admission),
+    attachRelaySocket(
+      {
+        ...{ hub, addressOf, budgets, clock, log, meter },
+        isBlocked: ({ clientId, address }) =>
+          blocks.isAddressBlocked(address) || blocks.isClientBlocked(clientId),
+      },
+      server,
+      admission,
+    ),
   )
+  blocks.onBlocked(() => socket.closeBlocked())
   owned.use(createStoreSweeper({ store, leaderTask: context.leaderTask('relay sweep'), clock, log, meter }))
   const routes = new Hono()
   for (const path of ['/rpc', '/public-key']) routes.use(path, cors({ origin: '*', maxAge: 86_400 }))
   routes.route(
     '/',
     relayRoutes(
-      { hub, addressOf: contextAddress(addressOf), clock, log, publicKey: key.publicKey },
+      {
+        ...{ hub, addressOf: contextAddress(addressOf), clock, log, publicKey: key.publicKey },
+        demandUnblocked: blocks.demand,
+      },
       admission,
     ),
   )

@@ -19,6 +19,7 @@ export const buildSessions = async (
   const admission = {
     ...{ addressOf: context.addressOf, connections, memory },
     async admit(address: string, what: 'session' | 'sessionSocket') {
+      context.blocks.demand({ address })
       work.charge(address, what === 'session' ? WORK_COST.item : WORK_COST.connection)
       await limits.take(what, address)
       if (what === 'session') await state.demand(address, 0, SESSION_LIMITS.unjoinedMs)

@@ -199,6 +199,8 @@ export interface Metrics extends Meter {
   /** In the text format of Prometheus. */
   text(): Promise<string>
   readonly contentType: string
+  /** The sum of a metric over its labels, or over those whose `kind` begins so; 0 where it is not known. */
+  valueOf(name: string, kind?: string): Promise<number>
   readonly registry: Registry
 }
 
@@ -247,6 +249,11 @@ export const createMetrics = (options: { log: Log; strict?: boolean }): Metrics 
     registry,
     contentType: registry.contentType,
     text: () => registry.metrics(),
+    async valueOf(name, kind = '') {
+      const found = await (counters.get(name) ?? gauges.get(name))?.get()
+      const counted = (found?.values ?? []).filter(({ labels }) => `${labels.kind ?? ''}`.startsWith(kind))
+      return counted.reduce((sum, { value }) => sum + value, 0)
+    },
     count: (name, labels, by = 1) => record(counters, name, labels, (one, at) => one.inc(at, by)),
     gauge: (name, value, labels) => record(gauges, name, labels, (one, at) => one.set(at, value)),
     observe: (name, seconds, labels) =>

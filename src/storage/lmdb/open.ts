@@ -17,6 +17,7 @@ import type { Stores } from '../stores.ts'
 import { createLmdbBuckets } from './buckets.ts'
 import { openEnv } from './env.ts'
 import { type FileCheck, repairStoreFile } from './file-check/check.ts'
+import { createLmdbHealth } from './health.ts'
 import { createLmdbKv } from './kv/engine.ts'
 import { createLmdbNotify, createNotifyParts } from './notify/store.ts'
 import { createLmdbRelayAdmin } from './relay/admin.ts'
@@ -103,6 +104,7 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
   const transfer = guardTransfer(gate, createLmdbTransfer({ env, kv: engine }, rooms, parts))
   const buckets = createLmdbBuckets(env, clock)
   const relayAdmin = gate.guard(createLmdbRelayAdmin(env))
+  const { health } = gate.guard({ health: createLmdbHealth(env, options.path) })
   const space = gate.guard(createLmdbSpace(env, options.path))
   // It opens what it measures, which must be before this process enters.
   await space.measure()
@@ -118,6 +120,7 @@ export const openLmdb = async (options: OpenLmdbOptions): Promise<Stores> => {
     transfer,
     buckets,
     space,
+    health,
     relayAdmin,
     lost,
     ping: rooms.relay.ping,

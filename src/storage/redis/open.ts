@@ -19,6 +19,7 @@ import type { Stores } from '../stores.ts'
 import { createRedisBuckets } from './buckets.ts'
 import { createChannels } from './channels.ts'
 import { connectRedis } from './connection.ts'
+import { createRedisHealth } from './health.ts'
 import { createRedisKv } from './kv/engine.ts'
 import { createRedisNotifyStore } from './notify/store.ts'
 import { createRedisRelayAdmin } from './relay/admin.ts'
@@ -63,6 +64,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
     buckets: createRedisBuckets(redis, systemClock),
     relayAdmin: gate.guard(createRedisRelayAdmin(redis)),
     space: gate.guard(createRedisSpace(redis)),
+    ...gate.guard({ health: createRedisHealth(redis) }),
     // It is waited for.
     lost: new Promise(() => {}),
     ping: rooms.relay.ping,

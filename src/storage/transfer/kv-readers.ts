@@ -15,6 +15,7 @@ import type { Job } from '../../platform/jobs/job-queue.ts'
 import { MIB_BYTES } from '../../platform/units.ts'
 import { PUSH_TABLES } from '../../push/store/rows.ts'
 import { WATCH_TABLES } from '../../relay/store-watches.ts'
+import { AUDIT_LIFE_MS, CONSOLE_TABLES } from '../../server/console/store.ts'
 import { OPERATOR_TABLES } from '../../sessions/operator/store.ts'
 import { hash, name, number } from '../bytes.ts'
 import { JOB_TABLES } from '../job-queue.ts'
@@ -298,6 +299,16 @@ const answerReader = (source: RowSource): Readers['actionAnswer'] =>
     value.expiresAt > now ? { ...value, accountKey: key.toString() } : undefined,
   )
 
+const consoleReaders = (source: RowSource): Pick<Readers, 'passkey' | 'block' | 'audit'> => ({
+  passkey: records(source, CONSOLE_TABLES.passkeys, ({ value }) => value),
+  block: records(source, CONSOLE_TABLES.blocks, ({ value }, now) =>
+    value.expiresAt > now ? value : undefined,
+  ),
+  audit: records(source, CONSOLE_TABLES.audit, ({ value }, now) =>
+    value.at + AUDIT_LIFE_MS > now ? value : undefined,
+  ),
+})
+
 export const readersOfRows = (source: RowSource) => ({
   ...contactsReaders(source),
   ...mqReaders(source),
@@ -309,4 +320,5 @@ export const readersOfRows = (source: RowSource) => ({
   watch: watchReader(source),
   ...pushReaders(source),
   actionAnswer: answerReader(source),
+  ...consoleReaders(source),
 })

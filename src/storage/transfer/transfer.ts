@@ -19,6 +19,7 @@ import { projectSchema } from '../../notify/store/project-rows.ts'
 import { accountPush } from '../../notify/store/pushes.ts'
 import { webhookSchema } from '../../notify/store/webhook-rows.ts'
 import { deviceSchema, pushProjectSchema, waitingSchema } from '../../push/store/rows.ts'
+import { auditSchema, blockSchema, passkeySchema } from '../../server/console/store.ts'
 import { click, clickDay, copy, receipt, withdrawn } from './delivery-records.ts'
 import { account, entry, notification, watcher } from './notify-records.ts'
 import {
@@ -110,6 +111,10 @@ export const TABLES = {
   pushVapid: z.object({ sealed: text }),
   pushDevices: z.object({ clientId: text, devices: z.array(deviceSchema) }),
   pushWaiting: waitingSchema,
+  /** Of operators. Their sessions end with the store. */
+  passkey: passkeySchema,
+  block: blockSchema,
+  audit: auditSchema,
 }
 
 export type TableName = keyof typeof TABLES

@@ -34,6 +34,9 @@ type ByVerbs =
   | 'pushVapid'
   | 'pushDevices'
   | 'pushWaiting'
+  | 'passkey'
+  | 'block'
+  | 'audit'
 
 /** All at once: the engines group what is asked for in one turn. Returns nothing: everything has its place. */
 const each =
@@ -75,7 +78,7 @@ const UNLIMITED = Number.MAX_SAFE_INTEGER
 /** The rooms' stores, as a transfer uses them. */
 export type Transferred = Pick<
   Stores,
-  'archive' | 'contacts' | 'keys' | 'notify' | 'relay' | 'jobQueue' | 'mq' | 'operator' | 'push'
+  'archive' | 'contacts' | 'keys' | 'notify' | 'relay' | 'jobQueue' | 'mq' | 'operator' | 'push' | 'console'
 >
 
 const registerWebhooks = async (
@@ -101,6 +104,12 @@ const replaceRecord = async (
   }
 }
 
+/** One that is there stays. */
+const putPasskey = async (store: Stores['console'], passkey: Records['passkey']): Promise<void> => {
+  if ((await store.passkeys()).some(({ id }) => id === passkey.id)) return
+  await store.addPasskey(passkey)
+}
+
 /** The look-up of a watcher leads to the record that got it last, so the watcher leaves the record and comes back. */
 const restoreContested = async (
   notify: Stores['notify'],
@@ -117,6 +126,26 @@ const restoreContested = async (
   })
 }
 
+const pushWrites = (
+  push: Transferred['push'],
+): Pick<Writers, 'pushProject' | 'pushVapid' | 'pushDevices' | 'pushWaiting'> => ({
+  pushProject: {
+    write: each((project) =>
+      push.changeProject(project.id, () => project, { limit: UNLIMITED, now: Date.now() }),
+    ),
+  },
+  pushVapid: { write: each(({ sealed }) => push.vapidKey(sealed)) },
+  pushDevices: {
+    write: each(({ clientId, devices }) =>
+      push.restoreDevices(
+        devices.map((device) => ({ clientId, ...device })),
+        Date.now(),
+      ),
+    ),
+  },
+  pushWaiting: { write: all((pushes) => push.restoreWaiting(pushes, Date.now())) },
+})
+
 export const writesByVerbs = ({
   keys,
   notify,
@@ -127,6 +156,7 @@ export const writesByVerbs = ({
   archive,
   contacts,
   push,
+  console,
 }: Transferred): Pick<Writers, ByVerbs> => {
   return {
     identity: {
@@ -164,21 +194,10 @@ export const writesByVerbs = ({
     },
     pushed: { write: ofKept(notify, notify.restorePushes) },
     actionAnswer: { write: ofKept(notify, notify.restoreAnswers) },
-    pushProject: {
-      write: each((project) =>
-        push.changeProject(project.id, () => project, { limit: UNLIMITED, now: Date.now() }),
-      ),
-    },
-    pushVapid: { write: each(({ sealed }) => push.vapidKey(sealed)) },
-    pushDevices: {
-      write: each(({ clientId, devices }) =>
-        push.restoreDevices(
-          devices.map((device) => ({ clientId, ...device })),
-          Date.now(),
-        ),
-      ),
-    },
-    pushWaiting: { write: all((pushes) => push.restoreWaiting(pushes, Date.now())) },
+    ...pushWrites(push),
+    passkey: { write: each((passkey) => putPasskey(console, passkey)) },
+    block: { write: each((block) => console.block(block, Date.now())) },
+    audit: { write: all(console.restoreAudit) },
     contested: {
       write: each((record) => restoreContested(notify, record)),
     },

@@ -103,7 +103,7 @@ export const startWatchRelay = async (
       relayRoutes({ ...unpaid, ...deps, hub: running.hub, publicKey: key.publicKey }).fetch,
       { overrideGlobalObjects: false },
     )
-    socket = attachRelaySocket({ ...unpaid, ...deps, hub: running.hub }, server)
+    socket = attachRelaySocket({ ...unpaid, isBlocked: () => false, ...deps, hub: running.hub }, server)
   }
   attach()
   let isDown = false

@@ -43,7 +43,7 @@ export const startRelay = async (
     )
     const routes = relayRoutes({ ...paying, hub, ...deps }, admission)
     const server = createServer(getRequestListener(routes.fetch, { overrideGlobalObjects: false }))
-    const relay = attachRelaySocket({ ...paying, hub, ...deps }, server, admission)
+    const relay = attachRelaySocket({ ...paying, isBlocked: () => false, hub, ...deps }, server, admission)
     server.listen(port, '127.0.0.1')
     await once(server, 'listening')
     port = (server.address() as AddressInfo).port

@@ -7,6 +7,7 @@ import { NOTIFY_RATES } from '../../../notify/apps/limits.ts'
 import { parseLimit, type RateRules } from '../../../platform/budgets/rate-limits.ts'
 import { PUSH_RATES } from '../../../push/limits.ts'
 import { SESSION_RATES } from '../../../sessions/relay/limits.ts'
+import { CONSOLE_RATES } from '../../console/limits.ts'
 
 /** The limits of all rooms, with their defaults. */
 export const RATE_LIMITS = {
@@ -16,6 +17,7 @@ export const RATE_LIMITS = {
   ...SESSION_RATES,
   ...PUSH_RATES,
   ...CHAIN_RATES,
+  ...CONSOLE_RATES,
 }
 export type RateLimitName = keyof typeof RATE_LIMITS
 
