@@ -37,6 +37,14 @@ export const pushWaitingContract = (engine: Engine): void => {
     })
     afterEach(() => stores[Symbol.asyncDispose]())
 
+    it('keeps the last ones of those that came within one millisecond', async () => {
+      const ids = Array.from({ length: LIMIT + 2 }, (_, at) => `same ${at}`)
+      for (const id of ids) await add(addition('same', message(id)))
+      const { messages, more } = await takeOne()
+      expect(messages).toEqual(ids.slice(2).map((id) => message(id)))
+      expect(more).toBe(2)
+    })
+
     it('gives what waits back as it came, after a restart too', async () => {
       const legacy = message('x', { topic: '', id: 'x', text: 'é', isForeign: true, flags: 1 })
       const { seq: _, ...foreign } = legacy

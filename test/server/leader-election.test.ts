@@ -17,6 +17,7 @@ import { sharedRedis, startRedis } from '../support/redis.ts'
 
 const SECOND = 1_000
 const MINUTE = 60 * SECOND
+const QUESTIONS = 3
 
 describe('a duty', () => {
   let clock: ReturnType<typeof manualClock>
@@ -48,8 +49,14 @@ describe('a duty', () => {
     )
     return { state, stores: own, [Symbol.asyncDispose]: () => duty[Symbol.asyncDispose]() }
   }
-  /** Redis answers in order, so what was asked before is answered, too. */
-  const answered = () => Promise.all(stores.map((one) => one.ping().catch(() => {})))
+  /**
+   * Redis answers in order, so what was asked before is answered, too. Taking a lease is a question or two, each after the answer
+   * to the one before, and only then a process waits for the clock.
+   */
+  const answered = async () => {
+    for (let round = 0; round < QUESTIONS; round++)
+      await Promise.all(stores.map((one) => one.ping().catch(() => {})))
+  }
   const pass = async (ms: number) => {
     await answered()
     for (let at = 0; at < ms; at += SECOND) {

@@ -40,7 +40,9 @@ const handedHash = (id: string): string =>
 /** By rank, of one rank the newest: in the order in which they came. */
 const strongest = (messages: readonly WaitingMessage[], limit: number): WaitingMessage[] => {
   if (messages.length <= limit) return [...messages]
-  const kept = new Set(messages.toSorted((a, b) => b.rank - a.rank || b.at - a.at).slice(0, limit))
+  // The last of those that came within one millisecond is the newest.
+  const byStrength = messages.toReversed().sort((a, b) => b.rank - a.rank || b.at - a.at)
+  const kept = new Set(byStrength.slice(0, limit))
   return messages.filter((one) => kept.has(one))
 }
 

@@ -7,16 +7,18 @@ import { createMetrics, METRICS } from '../../../src/server/telemetry/metrics.ts
 
 const KINDS = { count: 'counter', gauge: 'gauge', observe: 'histogram' } as const
 
-/** Every use of a meter in src/: `meter.count('name', …`. */
+/** Every use of a meter in src/: `meter.count('name', …`, or of the metrics themselves. */
 const uses = readdirSync('src', { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.ts'))
   .flatMap((file) => {
     const text = readFileSync(join('src', file), 'utf8')
-    return [...text.matchAll(/meter\.(count|gauge|observe)\(\s*([^,)]*)/g)].map(([, how, name]) => ({
-      file,
-      how,
-      name,
-    }))
+    return [...text.matchAll(/(?:meter|metrics)\.(count|gauge|observe)\(\s*([^,)]*)/g)].map(
+      ([, how, name]) => ({
+        file,
+        how,
+        name,
+      }),
+    )
   })
 
 describe('what the rooms measure', () => {
