@@ -110,6 +110,10 @@ export const wholeTasks = (accountKey: string): Tasks => ({
     ...{ kind: 'notifications', projectId: 'project', domain: 'app.example', notificationId: 'n0' },
     targets: [{ accountKey, subscriptionId: 'one' }],
   },
+  digest: {
+    ...{ kind: 'digest', accountKey, subscriptionId: 'one', domain: 'app.example' },
+    ...{ slot: 5, count: 3, ids: ['a', 'b'] },
+  },
   leave: { kind: 'leave', topic: hex('left') },
   event: {
     ...{ kind: 'event', event: 'read', domain: 'app.example', subscriptionId: 'one', account: 'CAIP' },

@@ -97,6 +97,7 @@ interface ShownData {
   url: string
   /** Absent in those that a former version showed. */
   links?: Record<string, string>
+  isDigest?: true
 }
 
 const isShown = (data: unknown): data is ShownData => {
@@ -133,7 +134,13 @@ export const startPushWorker = (self: object, options: PushWorkerOptions = {}): 
         ...{
           body: one.body,
           tag: one.id,
-          data: { id: one.id, domain: one.domain, url, links: linksOf(one) },
+          data: {
+            id: one.id,
+            domain: one.domain,
+            url,
+            links: linksOf(one),
+            ...(one.isDigest && { isDigest: true }),
+          },
         },
         ...(one.icon !== '' && { icon: one.icon }),
         ...(one.image !== '' && { image: one.image }),
@@ -159,12 +166,14 @@ export const startPushWorker = (self: object, options: PushWorkerOptions = {}): 
       await (any ? any.focus() : scope.clients.openWindow(scope.registration.scope))
       return
     }
-    const { id, domain } = data
+    const { id, domain, isDigest } = data
     const link = action === '' ? undefined : data.links?.[action]
     const url = link ?? data.url
     // Kept until a page has marked it, or signed the answer: there may be none yet.
-    await noteRead({ id, domain, ...(action !== '' && link === undefined && { action }) })
-    for (const page of windows) page.postMessage({ type: READ_MESSAGE, id, domain })
+    if (!isDigest) {
+      await noteRead({ id, domain, ...(action !== '' && link === undefined && { action }) })
+      for (const page of windows) page.postMessage({ type: READ_MESSAGE, id, domain })
+    }
     const there = windows.find((page) => page.url === url)
     await (there ? there.focus() : scope.clients.openWindow(url))
   }

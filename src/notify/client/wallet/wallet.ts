@@ -55,6 +55,7 @@ const once = <T>(task: () => Promise<T>): (() => Promise<T>) => {
 const createEvents = () => {
   const listeners: { [E in keyof WalletEvents]: Set<(value: WalletEvents[E]) => void | Promise<void>> } = {
     message: new Set(),
+    digest: new Set(),
     changed: new Set(),
   }
   return {
@@ -192,10 +193,12 @@ const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
 
   let onOtherServerKey = () => {}
   const deliver = (received: WalletEvents['message']) => events.emit('message', received)
+  const deliverDigest = (received: WalletEvents['digest']) => events.emit('digest', received)
   const isKeyOf = createIsKeyOf(resolveAppKeys)
   const inbox = createInbox(
     {
-      ...{ device, relay, requests, clock, log, meter, deliver, isKeyOf, take: takeAll },
+      ...{ device, relay, requests, clock, log, meter, deliver, deliverDigest, isKeyOf },
+      take: takeAll,
       onOtherServerKey: () => onOtherServerKey(),
     },
     { keysUrl, receipts },
