@@ -61,7 +61,10 @@ export const wholeWatcher = (now: number): Complete<Watcher> => ({
 export const wholeSubscription = (now: number, id: string): Complete<Subscription> => ({
   ...subscription(id, { createdAt: now, expiresAt: now + 30 * DAY, topic: hex(`notify ${id}`) }),
   ...{ domain: 'b.example', scope: [] },
-  preferences: { quiet: { from: '22:00', to: '07:00', timeZone: 'Europe/Vienna' } },
+  preferences: {
+    ...{ quiet: { from: '22:00', to: '07:00', timeZone: 'Europe/Vienna' } },
+    ...{ digest: 'daily', timeZone: 'Asia/Tokyo' },
+  },
 })
 
 export const wholeNotification = (now: number, id: string): Complete<Notification> => ({

@@ -50,7 +50,7 @@ export const createDigestWriter =
         id,
         sent_at: slot,
         type: newest.notification.type,
-        title: app.record.name,
+        title: app.record.name || domain,
         body: [`${left} new`, ...titles, ...more].join('\n'),
         icon: newest.notification.icon ?? '',
         url: app.record.url,
