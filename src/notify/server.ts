@@ -7,7 +7,7 @@
  *     relay ◀── outbox/worker ◀── outbox/direct-sends ◀── publish/fan-out, for what it has just committed
  *     subscriptions ──▶ outbox ──▶ outbox/worker ──▶ webhooks (jobs of their own, see there)
  *     relay ──▶ http/relay-webhook ──▶ relay/events ──▶ requests, where messages come by webhook
- *     publish/schedule, publish/broadcasts ──▶ outbox, when it is time
+ *     publish/schedule, publish/broadcasts, publish/digests ──▶ outbox, when it is time
  *     beside them: the sweeper, and subscriptions/relay-topics (which topics the server is on)
  *
  * Guarantees: a request is acknowledged to the relay only when its effect and its answer are durable. It takes effect once.
@@ -129,15 +129,8 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     { serverTopics: () => allKeys(serverKeys).map(({ subscribe }) => topicOf(subscribe.publicKey)), renew },
   )
   const delivery = createOutboxWorker({
-    store,
+    ...{ store, webhooks, relay, direct, sent, clock, log, meter },
     writer: { vault, apps, serverKeys, publicUrl },
-    webhooks,
-    relay,
-    direct,
-    sent,
-    clock,
-    log,
-    meter,
     worker: toHex(randomBytes(8)),
   })
   const jobs = { jobQueue, store, direct, apps, limits, clock, log, meter }

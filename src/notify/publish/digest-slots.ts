@@ -1,7 +1,7 @@
 /** When the digests of a subscription are due. All processes, and all retries, arrive at the same times. */
 import { quietUntil } from '../../platform/runtime/quiet-hours.ts'
-import { nextTimeOfDay } from '../../platform/runtime/wall-clock.ts'
 import { minutesOf, type Preferences } from '../../protocol/notify/preferences.ts'
+import { nextTimeOfDay } from './wall-clock.ts'
 
 const HOUR_MS = 3_600_000
 /** 08:00. */

@@ -105,6 +105,12 @@ const isShown = (data: unknown): data is ShownData => {
   return typeof id === 'string' && typeof domain === 'string' && typeof url === 'string'
 }
 
+/** Where each action that is a link leads. */
+const linksOf = ({ actions }: ShownNotification, base: string): Record<string, string> =>
+  Object.fromEntries(
+    actions.flatMap(({ id, url }) => (url === undefined ? [] : [[id, new URL(url, base).href]])),
+  )
+
 /**
  * Adds the listeners of push to a service worker.
  *
@@ -138,7 +144,7 @@ export const startPushWorker = (self: object, options: PushWorkerOptions = {}): 
             id: one.id,
             domain: one.domain,
             url,
-            links: linksOf(one),
+            links: linksOf(one, scope.registration.scope),
             ...(one.isDigest && { isDigest: true }),
           },
         },
@@ -150,14 +156,6 @@ export const startPushWorker = (self: object, options: PushWorkerOptions = {}): 
       })
     }
   }
-
-  /** Where each action that is a link leads. */
-  const linksOf = ({ actions }: ShownNotification): Record<string, string> =>
-    Object.fromEntries(
-      actions.flatMap(({ id, url }) =>
-        url === undefined ? [] : [[id, new URL(url, scope.registration.scope).href]],
-      ),
-    )
 
   const clicked = async (data: unknown, action: string): Promise<void> => {
     const windows = await scope.clients.matchAll({ type: 'window', includeUncontrolled: true })

@@ -192,12 +192,12 @@ const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
   const takeAll = (view: readonly SubscriptionItem[], iat: number) => take(view, { complete, iat })
 
   let onOtherServerKey = () => {}
-  const deliver = (received: WalletEvents['message']) => events.emit('message', received)
-  const deliverDigest = (received: WalletEvents['digest']) => events.emit('digest', received)
   const isKeyOf = createIsKeyOf(resolveAppKeys)
   const inbox = createInbox(
     {
-      ...{ device, relay, requests, clock, log, meter, deliver, deliverDigest, isKeyOf },
+      ...{ device, relay, requests, clock, log, meter, isKeyOf },
+      deliver: (received) => events.emit('message', received),
+      deliverDigest: (received) => events.emit('digest', received),
       take: takeAll,
       onOtherServerKey: () => onOtherServerKey(),
     },

@@ -1,6 +1,6 @@
 /** The next time of day in a time zone, also around changes of the clocks. */
 import { expect, test } from 'vitest'
-import { nextTimeOfDay } from '../../../src/platform/runtime/wall-clock.ts'
+import { nextTimeOfDay } from '../../../src/notify/publish/wall-clock.ts'
 
 const at = (text: string) => Date.parse(text)
 
