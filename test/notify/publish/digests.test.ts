@@ -29,6 +29,8 @@ const publish = async (world: TestNotify, device: Device, title: string, extras?
   const notification = { type: NEWS, title, body: 'Body', icon: null, url: null, ...(extras && { extras }) }
   await world.publishing.notify(world.project.id, [{ notification, accounts: [device.account] }])
   await world.settled()
+  // The next one is younger.
+  await world.hands.advance(1)
 }
 interface Message {
   id: string

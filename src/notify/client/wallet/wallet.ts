@@ -140,6 +140,12 @@ const createIsKeyOf =
     }
   }
 
+/** Both resolve when the application has processed it. */
+const deliveriesTo = ({ emit }: Pick<ReturnType<typeof createEvents>, 'emit'>) => ({
+  deliver: (received: WalletEvents['message']) => emit('message', received),
+  deliverDigest: (received: WalletEvents['digest']) => emit('digest', received),
+})
+
 /** The device with its relay connection, events and subscriptions; it processes what the relay delivers. */
 const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
   const { clock, log, meter, randomBytes = crypto.randomBytes } = deps
@@ -195,10 +201,8 @@ const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
   const isKeyOf = createIsKeyOf(resolveAppKeys)
   const inbox = createInbox(
     {
-      ...{ device, relay, requests, clock, log, meter, isKeyOf },
-      deliver: (received) => events.emit('message', received),
-      deliverDigest: (received) => events.emit('digest', received),
-      take: takeAll,
+      ...{ device, relay, requests, clock, log, meter, isKeyOf, take: takeAll },
+      ...deliveriesTo(events),
       onOtherServerKey: () => onOtherServerKey(),
     },
     { keysUrl, receipts },
