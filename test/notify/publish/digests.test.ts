@@ -213,7 +213,7 @@ it('waits while the outbox is long', async () => {
     ...{ createdAt: start, expiresAt: start + 30 * 24 * HOUR },
   }))
   await world.store.commit({ accountKey: owner, expectedVersion: version, record, outbox })
-  await world.hands.advance(HOUR)
+  await world.hands.advance(start + HOUR - world.clock.now())
   await eventually(async () =>
     expect(await planned(world, device)).toMatchObject([{ at: start + HOUR + 5_000, attempts: 0 }]),
   )
