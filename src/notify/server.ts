@@ -7,7 +7,7 @@
  *     relay ◀── outbox/worker ◀── outbox/direct-sends ◀── publish/fan-out, for what it has just committed
  *     subscriptions ──▶ outbox ──▶ outbox/worker ──▶ webhooks (jobs of their own, see there)
  *     relay ──▶ http/relay-webhook ──▶ relay/events ──▶ requests, where messages come by webhook
- *     publish/schedule, publish/broadcasts ──▶ outbox, when it is time
+ *     publish/schedule, publish/broadcasts, publish/digests ──▶ outbox, when it is time
  *     beside them: the sweeper, and subscriptions/relay-topics (which topics the server is on)
  *
  * Guarantees: a request is acknowledged to the relay only when its effect and its answer are durable. It takes effect once.
@@ -36,6 +36,7 @@ import type { DirectQueue } from './outbox/direct-sends.ts'
 import { createSentMessages } from './outbox/sent-messages.ts'
 import { createOutboxWorker } from './outbox/worker.ts'
 import { createBroadcaster } from './publish/broadcasts.ts'
+import { createDigester, createDigests } from './publish/digests.ts'
 import { createSchedule, createScheduler } from './publish/schedule.ts'
 import { createRelayEvents, type RelayEvents } from './relay/events.ts'
 import type { ConnectRelay } from './relay/link.ts'
@@ -109,7 +110,8 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
   const { clock, log, meter, randomBytes, limits = UNLIMITED } = deps
   const { publicUrl, renew, otherUrls = [], verifySignature, webhooks: ownWebhooks = [] } = options
 
-  const service = createNotifyService({ store, vault, webhooks, clock, randomBytes })
+  const digests = createDigests({ jobQueue, store, clock })
+  const service = createNotifyService({ store, vault, webhooks, digests, clock, randomBytes })
   const relay = deps.connectRelay((message) => onMessage(message))
   const onMessage = createRequestHandler(
     { store, vault, apps, service, lookup, serverKeys, relay, clock, log, meter, limits },
@@ -127,20 +129,14 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     { serverTopics: () => allKeys(serverKeys).map(({ subscribe }) => topicOf(subscribe.publicKey)), renew },
   )
   const delivery = createOutboxWorker({
-    store,
+    ...{ store, webhooks, relay, direct, sent, clock, log, meter },
     writer: { vault, apps, serverKeys, publicUrl },
-    webhooks,
-    relay,
-    direct,
-    sent,
-    clock,
-    log,
-    meter,
     worker: toHex(randomBytes(8)),
   })
   const jobs = { jobQueue, store, direct, apps, limits, clock, log, meter }
   const scheduler = createScheduler(jobs)
   const broadcaster = createBroadcaster(jobs)
+  const digester = createDigester(jobs)
   const rotation = createRotation({
     ...{ store, vault, serverKeys, clock },
     join: relayTopics.join,
@@ -159,11 +155,14 @@ export const createNotifyServer = (deps: NotifyServerDeps, options: NotifyServer
     join: relayTopics.join,
     relayEvents,
     removeApp: createAppRemoval({ store, endings: service, leave: (topics) => relay.unsubscribe(topics) }),
-    accountData: createAccountData({ store, service, schedule: createSchedule({ jobQueue }), clock }),
+    accountData: createAccountData({
+      ...{ store, service, digests, clock },
+      schedule: createSchedule({ jobQueue }),
+    }),
     rotation,
     async [Symbol.asyncDispose]() {
       freshness[Symbol.dispose]()
-      await Promise.all([scheduler[Symbol.asyncDispose](), broadcaster[Symbol.asyncDispose]()])
+      await Promise.all([scheduler, broadcaster, digester].map((one) => one[Symbol.asyncDispose]()))
       await Promise.all([sweeper[Symbol.asyncDispose](), delivery[Symbol.asyncDispose]()])
       // Waits for requests that are being carried out; their answers are in the outbox then, for the next start.
       // Closing it also ends what membership may be waiting for.

@@ -33,6 +33,7 @@ export {
   type HistoryPage,
   type Notification,
   type PublicKeys,
+  type ReceivedDigest,
   type ReceivedNotification,
   type ResolveAppKeys,
   type Sign,

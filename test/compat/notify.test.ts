@@ -404,11 +404,11 @@ describe('@walletconnect/notify-client, two devices of one account', () => {
     })
     // Its update says nothing of preferences, and takes none away.
     const quiet = { from: '22:00', to: '07:00', timeZone: 'Europe/Vienna' }
-    await ours.update(app.domain, Object.values(app.types), { quiet })
+    await ours.update(app.domain, Object.values(app.types), { quiet, digest: 'daily' })
     const { topic } = await onlySubscription(published, account)
     expect(await published.call('update', { topic, scope: [] })).toBe(true)
     await eventually(() =>
-      expect(ours.subscriptions()).toMatchObject([{ scope: [], preferences: { quiet } }]),
+      expect(ours.subscriptions()).toMatchObject([{ scope: [], preferences: { quiet, digest: 'daily' } }]),
     )
     expect(await published.call('update', { topic, scope: Object.values(app.types) })).toBe(true)
     await say(app, 'Alerts', 'And after', [account])

@@ -67,11 +67,28 @@ export const notifyOutboxContract = (engine: Engine): void => {
           notificationId: 'n',
         },
         { kind: 'notification', accountKey: alice, subscriptionId: 's', domain: 'd', notificationId: 'old' },
+        {
+          ...{ kind: 'digest', accountKey: alice, subscriptionId: 's', domain: 'd' },
+          ...{ slot: T, count: 2, ids: ['a', 'b'] },
+        },
         { kind: 'leave', topic: 'topic' },
       ]
       const entries = tasks.map((task, at) => entry(`e${at}`, { task, createdAt: T + at }))
       await put(...entries)
       expect(await store().takeOutbox({ worker: 'w', limit: 10, now: T, until: T + 1 })).toEqual(entries)
+    })
+
+    it('takes an entry beside marking nothing as read, once', async () => {
+      await become(store(), alice, record([subscription('s')]))
+      const task = {
+        ...{ kind: 'digest' as const, accountKey: alice, subscriptionId: 's', domain: 'd' },
+        ...{ slot: T, count: 1, ids: ['a'] },
+      }
+      const digest = entry('digest:s.1', { task })
+      const marking = { accountKey: alice, subscriptionId: 's', ids: [], at: T, outboxIfChanged: [] }
+      for (let nth = 0; nth < 2; nth++)
+        expect(await store().markRead({ ...marking, outbox: [digest] })).toMatchObject({ changed: 0 })
+      expect(await store().takeOutbox({ worker: 'w', limit: 10, now: T, until: T + 1 })).toEqual([digest])
     })
 
     it('gives the oldest first, at most as many as asked for', async () => {

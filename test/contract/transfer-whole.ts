@@ -61,7 +61,10 @@ export const wholeWatcher = (now: number): Complete<Watcher> => ({
 export const wholeSubscription = (now: number, id: string): Complete<Subscription> => ({
   ...subscription(id, { createdAt: now, expiresAt: now + 30 * DAY, topic: hex(`notify ${id}`) }),
   ...{ domain: 'b.example', scope: [] },
-  preferences: { quiet: { from: '22:00', to: '07:00', timeZone: 'Europe/Vienna' } },
+  preferences: {
+    ...{ quiet: { from: '22:00', to: '07:00', timeZone: 'Europe/Vienna' } },
+    ...{ digest: 'daily', timeZone: 'Asia/Tokyo' },
+  },
 })
 
 export const wholeNotification = (now: number, id: string): Complete<Notification> => ({
@@ -109,6 +112,10 @@ export const wholeTasks = (accountKey: string): Tasks => ({
   notifications: {
     ...{ kind: 'notifications', projectId: 'project', domain: 'app.example', notificationId: 'n0' },
     targets: [{ accountKey, subscriptionId: 'one' }],
+  },
+  digest: {
+    ...{ kind: 'digest', accountKey, subscriptionId: 'one', domain: 'app.example' },
+    ...{ slot: 5, count: 3, ids: ['a', 'b'] },
   },
   leave: { kind: 'leave', topic: hex('left') },
   event: {

@@ -21,6 +21,6 @@ export type {
   WalletOptions,
 } from './wallet/api.ts'
 export type { Sign } from './wallet/identity.ts'
-export type { Notification, ReceivedNotification } from './wallet/inbox.ts'
+export type { Notification, ReceivedDigest, ReceivedNotification } from './wallet/inbox.ts'
 export type { Subscription, WalletState } from './wallet/state.ts'
 export { createWallet } from './wallet/wallet.ts'

@@ -33,9 +33,12 @@ export const createNotificationMessages = ({
 }): NotificationMessages => {
   const isQuietNow = createQuietCheck()
   /** Whether closed devices are to hear of it. */
-  const wakes = (extras: Extras, { quiet }: Preferences, now: number): boolean => {
+  const wakes = (extras: Extras, { quiet, digest }: Preferences, now: number): boolean => {
     if (isQuiet(extras)) return false
-    if (quiet === undefined || extras.priority === 'urgent') return true
+    if (extras.priority === 'urgent') return true
+    // The digest tells of it. What is kept is never `off`.
+    if (digest !== undefined) return false
+    if (quiet === undefined) return true
     const { from, to, timeZone } = quiet
     return !isQuietNow({ from: minutesOf(from), to: minutesOf(to), timeZone }, now)
   }

@@ -26,6 +26,7 @@ import type { Vault } from '../apps/vault.ts'
 import { deliveredIdOf } from '../ids.ts'
 import type { NotifyStore, OutboxEntry, OutboxTask } from '../store/store.ts'
 import { viewOf, watcherOf } from '../subscriptions/rules.ts'
+import { createDigestWriter } from './digest-message.ts'
 import { createNotificationMessages } from './notification-message.ts'
 import { type OutgoingMessage, rpcIdOf, sealed, signed } from './wire.ts'
 
@@ -73,11 +74,13 @@ export const createMessageWriter = (deps: MessageWriterDeps): MessageWriter => {
   const writeResponse = createResponseWriter(deps, { appOf, keysWith, viewOfReader })
   const writeChanged = createAccountChangedWriter(deps, { keysWith, viewOfReader })
   const writeNotification = createNotificationWriter(deps, appOf)
+  const writeDigest = createDigestWriter(deps, appOf)
   return {
     async write(entry) {
       const { task } = entry
       if (task.kind === 'response') return writeResponse(entry, task)
       if (task.kind === 'changed') return writeChanged(entry, task)
+      if (task.kind === 'digest') return writeDigest({ ...entry, task })
       return writeNotification(entry, task)
     },
   }

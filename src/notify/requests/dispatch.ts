@@ -240,8 +240,12 @@ const scopeOf = (scp: string, app: App): string[] =>
 
 /** Throws `bad_params` for a time zone that this server does not know: it could not tell when it is night there. */
 const preferencesOf = (wanted: Preferences | null | undefined): Preferences | null | undefined => {
-  if (wanted?.quiet === undefined || isTimeZone(wanted.quiet.timeZone)) return wanted
-  throw new ProtocolError('bad_params', 'prf.quiet.timeZone: it is no time zone')
+  const zones = { 'quiet.timeZone': wanted?.quiet?.timeZone, timeZone: wanted?.timeZone }
+  for (const [member, zone] of Object.entries(zones)) {
+    if (zone === undefined || isTimeZone(zone)) continue
+    throw new ProtocolError('bad_params', `prf.${member}: it is no time zone`)
+  }
+  return wanted
 }
 
 /** Until when the request could come again and be valid, unix ms. */

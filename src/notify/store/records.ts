@@ -184,6 +184,18 @@ export type OutboxTask =
       notificationId: string
       targets: { accountKey: string; subscriptionId: string }[]
     }
+  /** Tell a subscriber what came since the last digest (4002). */
+  | {
+      kind: 'digest'
+      accountKey: string
+      subscriptionId: string
+      domain: string
+      /** When it was due, unix ms: one message for each. */
+      slot: number
+      count: number
+      /** The first copies, newest first. */
+      ids: readonly string[]
+    }
   /** Leave the topic of a subscription that ended by itself. */
   | { kind: 'leave'; topic: string }
   /** Tell the project's webhooks what happened to a subscription. Nothing for the relay. */

@@ -8,6 +8,7 @@
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Preferences } from '../../protocol/notify/preferences.ts'
 import { pagesOf } from '../pages.ts'
+import type { Digests } from '../publish/digests.ts'
 import type { Schedule } from '../publish/schedule.ts'
 import type { DeliveredNotification, NotifyStore, OutboxEntry, OutboxTask } from '../store/store.ts'
 import type { NotifyService } from './service.ts'
@@ -51,6 +52,8 @@ export interface ExportedAccount {
     deliverAt: number
     message: object
   }[]
+  /** Digests that are planned for it, unix ms. */
+  digests: { domain: string; at: number }[]
   /** What it answered to actions of notifications. */
   answers: { domain: string; notificationId: string; action: string; at: number }[]
   /** Entries that wait to be sent. */
@@ -78,6 +81,7 @@ interface Deps {
   store: NotifyStore
   service: Pick<NotifyService, 'clear' | 'forget'>
   schedule: Pick<Schedule, 'ofAccount' | 'forgetAccount'>
+  digests: Pick<Digests, 'ofAccount' | 'forgetAccount'>
   clock: Clock
 }
 
@@ -110,7 +114,7 @@ async function* projectIds(store: Pick<NotifyStore, 'projects'>) {
   }
 }
 
-const createExport = ({ store, schedule, clock }: Omit<Deps, 'service'>): AccountData['export'] => {
+const createExport = ({ store, schedule, digests, clock }: Omit<Deps, 'service'>): AccountData['export'] => {
   const scheduledFor = async (accountKey: string): Promise<ExportedAccount['scheduled']> => {
     const all: ExportedAccount['scheduled'] = []
     for await (const projectId of projectIds(store)) {
@@ -152,6 +156,7 @@ const createExport = ({ store, schedule, clock }: Omit<Deps, 'service'>): Accoun
       subscriptions,
       watchers: record.watchers.map(({ key: _, ...watcher }) => watcher),
       scheduled: await scheduledFor(accountKey),
+      digests: await digests.ofAccount(accountKey),
       answers: await answersOf(accountKey),
       outbox: (await outboxOf(store, accountKey)).map(({ id, createdAt, expiresAt, task }) => {
         return { id, createdAt, expiresAt, task: shownTask(task, accountKey) }
@@ -161,7 +166,7 @@ const createExport = ({ store, schedule, clock }: Omit<Deps, 'service'>): Accoun
 }
 
 const createErase =
-  ({ store, service, schedule, clock }: Deps): AccountData['erase'] =>
+  ({ store, service, schedule, digests, clock }: Deps): AccountData['erase'] =>
   async (accountKey) => {
     const { record } = await store.account(accountKey)
     // First, so that nothing becomes due any more. A fan-out that is under way finds no subscription below.
@@ -193,6 +198,7 @@ const createErase =
     // Last, because what was under way has written its receipts by now.
     await store.forgetReceipts(accountKey)
     await store.forgetAnswers(accountKey)
+    await digests.forgetAccount(accountKey)
     return {
       subscriptions: record.subscriptions.length,
       watchers: record.watchers.length,

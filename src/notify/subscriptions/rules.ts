@@ -26,9 +26,12 @@ export type PreferencesWish = { preferences?: Preferences | null | undefined }
 const preferring = (
   { preferences: present, ...subscription }: Subscription,
   { preferences: wanted = present }: PreferencesWish,
-): Subscription =>
+): Subscription => {
+  const { digest = 'off', ...others } = wanted ?? {}
   // What wants nothing is kept as nothing.
-  wanted?.quiet ? { ...subscription, preferences: wanted } : subscription
+  if (digest !== 'off') return { ...subscription, preferences: { ...others, digest } }
+  return others.quiet ? { ...subscription, preferences: others } : subscription
+}
 
 /**
  * Subscribes to an app, or replaces the scope of an existing subscription. A live one keeps its key, id and topic. An

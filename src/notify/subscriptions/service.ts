@@ -14,6 +14,7 @@ import type { HistoryItem } from '../../protocol/notify-methods.ts'
 import { topicOf } from '../../protocol/topic.ts'
 import type { Vault } from '../apps/vault.ts'
 import { uuidFrom } from '../ids.ts'
+import type { Digests } from '../publish/digests.ts'
 import { welcomeEntry } from '../publish/welcome.ts'
 import type { AccountRecord, NotifyStore, OutboxEntry, Welcome } from '../store/store.ts'
 import type { Webhooks } from '../webhooks/service.ts'
@@ -51,12 +52,16 @@ export interface NotifyService extends SubscriptionEndings {
   ): Promise<{ nfs: HistoryItem[]; mre: boolean; mur: boolean }>
 }
 
-type Change = Pick<Deps, 'webhooks' | 'clock'> & { commitAccount: CommitAccount; repetition: RepetitionCheck }
+type Change = Pick<Deps, 'webhooks' | 'clock' | 'digests'> & {
+  commitAccount: CommitAccount
+  repetition: RepetitionCheck
+}
 
 interface Deps {
   store: NotifyStore
   vault: Vault
   webhooks: Pick<Webhooks, 'wants'>
+  digests: Pick<Digests, 'plan'>
   clock: Clock
   randomBytes: (length: number) => Uint8Array
 }
@@ -166,6 +171,7 @@ const decideSubscribe = (
 const createSubscribe =
   ({
     webhooks,
+    digests,
     vault,
     randomBytes,
     commitAccount,
@@ -186,11 +192,13 @@ const createSubscribe =
         ...{ domain, scope, preferences, welcome, fresh, isHeard, now },
       })
     }
-    await commitAccount(accountKey(request.account), request, decide, { mayRepeat: true })
+    const key = accountKey(request.account)
+    if (preferences) await digests.plan({ accountKey: key, domain }, preferences)
+    await commitAccount(key, request, decide, { mayRepeat: true })
   }
 
 const createUpdate =
-  ({ webhooks, commitAccount, repetition, clock }: Change): NotifyService['update'] =>
+  ({ webhooks, digests, commitAccount, repetition, clock }: Change): NotifyService['update'] =>
   async (request, { scope, preferences }) => {
     const { domain, subscriptionId, account, known } = request
     const isHeard = await webhooks.wants(domain, 'updated')
@@ -204,13 +212,17 @@ const createUpdate =
         : []
       return { record, outbox: [...entriesOnTopic(request, record, now), ...events] }
     }
-    const commit = () => commitAccount(accountKey(account), request, decide, { known, mayRepeat: true })
+    const key = accountKey(account)
+    const commit = async () => {
+      if (preferences) await digests.plan({ accountKey: key, domain }, preferences)
+      await commitAccount(key, request, decide, { known, mayRepeat: true })
+    }
     // A fresh JWT may count again, so it is no fault that it did.
     await (request.isFresh ? commit() : repetition.once(request, commit))
   }
 
 const createRemove =
-  ({ webhooks, commitAccount, repetition, clock }: Change): NotifyService['remove'] =>
+  ({ webhooks, commitAccount, repetition, clock }: Omit<Change, 'digests'>): NotifyService['remove'] =>
   async (request) => {
     const { domain, subscriptionId, requestId, known } = request
     const isHeard = await webhooks.wants(domain, 'unsubscribed')
@@ -272,13 +284,13 @@ const createHistory =
   }
 
 export const createNotifyService = (deps: Deps): NotifyService => {
-  const { store, vault, webhooks, clock, randomBytes } = deps
+  const { store, vault, webhooks, digests, clock, randomBytes } = deps
   const commitAccount = createAccountCommit({ store, clock, randomBytes })
   const repetition = createRepetitionCheck({ store, clock })
   return {
     watch: createWatch({ store, clock, commitAccount, repetition }),
-    subscribe: createSubscribe({ webhooks, vault, clock, randomBytes, commitAccount }),
-    update: createUpdate({ webhooks, clock, commitAccount, repetition }),
+    subscribe: createSubscribe({ webhooks, digests, vault, clock, randomBytes, commitAccount }),
+    update: createUpdate({ webhooks, digests, clock, commitAccount, repetition }),
     remove: createRemove({ webhooks, clock, commitAccount, repetition }),
     markRead: createMarkRead({ store, webhooks, clock, repetition }),
     answer: createAnswerAction({ store, webhooks, clock, repetition }),

@@ -7,12 +7,22 @@ import * as z from 'zod'
 export interface Preferences {
   /** In these hours nothing that is not urgent wakes a closed device. Times are `HH:MM` of the time zone (IANA). */
   quiet?: { from: string; to: string; timeZone: string }
+  /**
+   * Nothing that is not urgent wakes a closed device; what came is told of once an hour (in UTC), or at 08:00. A digest in quiet
+   * hours waits for their end.
+   */
+  digest?: 'off' | 'hourly' | 'daily'
+  /** Of the daily digest (IANA); default: that of the quiet hours, else UTC. */
+  timeZone?: string
 }
 
+const timeZone = z.string().min(1).max(64)
 const clock = z.string().regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, 'a time like 22:30')
 
 export const preferences: z.ZodType<Preferences> = z.object({
-  quiet: z.object({ from: clock, to: clock, timeZone: z.string().min(1).max(64) }).exactOptional(),
+  quiet: z.object({ from: clock, to: clock, timeZone }).exactOptional(),
+  digest: z.enum(['off', 'hourly', 'daily']).exactOptional(),
+  timeZone: timeZone.exactOptional(),
 })
 
 /** Minutes since midnight of a time like 22:30. */

@@ -97,12 +97,19 @@ interface ShownData {
   url: string
   /** Absent in those that a former version showed. */
   links?: Record<string, string>
+  isDigest?: true
 }
 
 const isShown = (data: unknown): data is ShownData => {
   const { id, domain, url } = (data ?? {}) as Record<string, unknown>
   return typeof id === 'string' && typeof domain === 'string' && typeof url === 'string'
 }
+
+/** Where each action that is a link leads. */
+const linksOf = ({ actions }: ShownNotification, base: string): Record<string, string> =>
+  Object.fromEntries(
+    actions.flatMap(({ id, url }) => (url === undefined ? [] : [[id, new URL(url, base).href]])),
+  )
 
 /**
  * Adds the listeners of push to a service worker.
@@ -133,7 +140,13 @@ export const startPushWorker = (self: object, options: PushWorkerOptions = {}): 
         ...{
           body: one.body,
           tag: one.id,
-          data: { id: one.id, domain: one.domain, url, links: linksOf(one) },
+          data: {
+            id: one.id,
+            domain: one.domain,
+            url,
+            links: linksOf(one, scope.registration.scope),
+            ...(one.isDigest && { isDigest: true }),
+          },
         },
         ...(one.icon !== '' && { icon: one.icon }),
         ...(one.image !== '' && { image: one.image }),
@@ -144,14 +157,6 @@ export const startPushWorker = (self: object, options: PushWorkerOptions = {}): 
     }
   }
 
-  /** Where each action that is a link leads. */
-  const linksOf = ({ actions }: ShownNotification): Record<string, string> =>
-    Object.fromEntries(
-      actions.flatMap(({ id, url }) =>
-        url === undefined ? [] : [[id, new URL(url, scope.registration.scope).href]],
-      ),
-    )
-
   const clicked = async (data: unknown, action: string): Promise<void> => {
     const windows = await scope.clients.matchAll({ type: 'window', includeUncontrolled: true })
     if (!isShown(data)) {
@@ -159,12 +164,14 @@ export const startPushWorker = (self: object, options: PushWorkerOptions = {}): 
       await (any ? any.focus() : scope.clients.openWindow(scope.registration.scope))
       return
     }
-    const { id, domain } = data
+    const { id, domain, isDigest } = data
     const link = action === '' ? undefined : data.links?.[action]
     const url = link ?? data.url
     // Kept until a page has marked it, or signed the answer: there may be none yet.
-    await noteRead({ id, domain, ...(action !== '' && link === undefined && { action }) })
-    for (const page of windows) page.postMessage({ type: READ_MESSAGE, id, domain })
+    if (!isDigest) {
+      await noteRead({ id, domain, ...(action !== '' && link === undefined && { action }) })
+      for (const page of windows) page.postMessage({ type: READ_MESSAGE, id, domain })
+    }
     const there = windows.find((page) => page.url === url)
     await (there ? there.focus() : scope.clients.openWindow(url))
   }

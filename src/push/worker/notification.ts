@@ -15,6 +15,8 @@ export interface ShownNotification {
   actions: readonly { id: string; title: string; url?: string }[]
   /** An https URL, or empty. */
   image: string
+  /** It tells of others and is none itself. */
+  isDigest?: true
 }
 
 const IV_BYTES = 12
@@ -60,6 +62,7 @@ export const openNotification = async (
     return {
       ...{ id: text(id), title: text(title), body: text(body), icon: text(icon), url: text(url) },
       ...{ domain: known.domain, actions: actionsIn(msg.actions), image: text(image) },
+      ...(typeof msg.digest === 'object' && { isDigest: true as const }),
     }
   } catch {
     return undefined

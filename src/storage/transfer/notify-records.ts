@@ -97,6 +97,15 @@ const task: z.ZodType<OutboxTask> = z.discriminatedUnion('kind', [
     notificationId: text,
     targets: z.array(z.object({ accountKey: text, subscriptionId: text })),
   }),
+  z.object({
+    kind: z.literal('digest'),
+    accountKey: text,
+    subscriptionId: text,
+    domain: text,
+    slot: time,
+    count: z.number(),
+    ids: z.array(text),
+  }),
   z.object({ kind: z.literal('leave'), topic: text }),
   z.object({
     kind: z.literal('event'),

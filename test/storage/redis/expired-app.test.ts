@@ -4,6 +4,7 @@ import { expect, it } from 'vitest'
 import { createApps } from '../../../src/notify/apps/apps.ts'
 import { createVault } from '../../../src/notify/apps/vault.ts'
 import { createDirectSends } from '../../../src/notify/outbox/direct-sends.ts'
+import { createDigests } from '../../../src/notify/publish/digests.ts'
 import { createPublishing } from '../../../src/notify/publish/service.ts'
 import { createNotifyService } from '../../../src/notify/subscriptions/service.ts'
 import { createSweeper } from '../../../src/notify/sweeper.ts'
@@ -40,7 +41,8 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
   const webhooks = createWebhooks({ ...ground, checkUrl: async () => {} })
   const deps = { ...ground, webhooks }
   const apps = createApps({ ...deps, join: async () => {} })
-  const service = createNotifyService(deps)
+  const digests = createDigests(deps)
+  const service = createNotifyService({ ...deps, digests })
   const publishing = createPublishing({
     ...deps,
     ...{ jobQueue: stores.jobQueue, apps, direct: createDirectSends(clock) },

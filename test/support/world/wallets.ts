@@ -24,6 +24,9 @@ export const startClientWorld = async (config: Partial<Config> = {}) => {
     project,
     adminToken: world.adminToken,
     restart: world.restart,
+    get stores() {
+      return world.stores
+    },
     dapp: (domain?: string) =>
       createDapp({
         url,

@@ -6,7 +6,7 @@ import type { SigningKey } from '../../../protocol/keys.ts'
 import type { Preferences } from '../../../protocol/notify/preferences.ts'
 import type { ResolveAppKeys } from '../app-keys.ts'
 import type { Sign } from './identity.ts'
-import type { Notification, ReceivedNotification } from './inbox.ts'
+import type { Notification, ReceivedDigest, ReceivedNotification } from './inbox.ts'
 import type { SharedSubscriptions } from './shared.ts'
 import type { Subscription, WalletState } from './state.ts'
 
@@ -67,6 +67,8 @@ export interface HistoryPage {
 
 export interface WalletEvents {
   message: ReceivedNotification
+  /** Only where the account has turned a digest on. */
+  digest: ReceivedDigest
   /** The subscriptions that the account has now. */
   changed: Subscription[]
   /** Whether there is a connection to the relay now. */
@@ -134,7 +136,7 @@ export interface Wallet extends AsyncDisposable {
    * @throws {ProtocolError} `not_subscribed`, `bad_params`, what the server answers, or `unavailable`.
    * @example
    * const quiet = { from: '22:00', to: '07:00', timeZone: 'Europe/Berlin' }
-   * await wallet.update('app.example.com', subscription.scope, { quiet })
+   * await wallet.update('app.example.com', subscription.scope, { quiet, digest: 'daily' })
    */
   update(domain: string, scope: readonly string[], preferences?: Preferences | null): Promise<Subscription>
   /**
@@ -185,8 +187,8 @@ export interface Wallet extends AsyncDisposable {
    * Calls the listener for each event. A `message` is acknowledged when its listeners have resolved; when one rejects,
    * the message comes again later.
    *
-   * @param event `message`: a notification came; `changed`: the account has other subscriptions; `connection`: the
-   * connection to the relay was made or lost.
+   * @param event `message`: a notification came; `digest`: what came since the last one; `changed`: the account has other
+   * subscriptions; `connection`: the connection to the relay was made or lost.
    * @param listener may return a promise.
    * @returns ends the listening when it is disposed of.
    * @example

@@ -14,6 +14,7 @@ import { openEnvelope, parseEnvelope, sealType0 } from '../../../protocol/envelo
 import { ProtocolError } from '../../../protocol/errors.ts'
 import { parseRpc, type RpcRequest, rpcResult } from '../../../protocol/jsonrpc.ts'
 import { signJwt, verifyJwt } from '../../../protocol/jwt.ts'
+import { digestOf } from '../../../protocol/notify/digest.ts'
 import { type Extras, extrasOf } from '../../../protocol/notify/extras.ts'
 import {
   type HistoryItem,
@@ -46,6 +47,26 @@ export interface ReceivedNotification {
   notification: Notification
 }
 
+/** What came since the last digest. It is no notification itself: it is in no history and counts as no unread one. */
+export interface ReceivedDigest {
+  /** Domain of the app. */
+  domain: string
+  account: string
+  digest: {
+    id: string
+    /** Unix ms. */
+    sentAt: number
+    /** The app's name. */
+    title: string
+    /** How many, and the first titles, as published clients show it. */
+    body: string
+    /** Unread notifications; at most 100 are counted. */
+    count: number
+    /** Of the first ones, newest first; each came by itself, too. */
+    ids: string[]
+  }
+}
+
 export interface InboxDeps {
   device: Device
   relay: Pick<RelayClient, 'publish'>
@@ -55,6 +76,7 @@ export interface InboxDeps {
   meter: Meter
   /** Resolves when the application has processed it. */
   deliver: (received: ReceivedNotification) => Promise<void>
+  deliverDigest: (received: ReceivedDigest) => Promise<void>
   /** Applies a view of the account made at `iat`, unix s. */
   take: (view: readonly SubscriptionItem[], iat: number) => Promise<void>
   /** Whether the app's did.json, read now, lists this did:key. Throws `unavailable` when it cannot be read. */
@@ -139,7 +161,7 @@ const createNotified = (
   { keysUrl, receipts }: InboxOptions,
   drop: (error: ProtocolError, tag: number) => void,
 ) => {
-  const { device, clock, deliver, isKeyOf } = deps
+  const { device, clock, deliver, deliverDigest, isKeyOf } = deps
   const ownKey = accountKey(device.account)
   const sendReceipt = createReceiptSender(deps, { keysUrl })
   /** The key with which each app signed last. */
@@ -156,7 +178,9 @@ const createNotified = (
     if (accountKey(accountFromDidPkh(claims.sub)) !== ownKey) throw new ProtocolError('account_mismatch')
     if (domainFromDidWeb(claims.app) !== item.appDomain) throw new ProtocolError('unknown_app')
     const notification = shownNotification(claims.msg)
-    const { id } = notification
+    const { id, sentAt, title, body } = notification
+    const digest = digestOf(claims.msg)
+    const { appDomain: domain, account } = item
     return async () => {
       // After a rotation the app's did.json has the new key before the next view of the account has it.
       if (
@@ -168,9 +192,10 @@ const createNotified = (
       }
       accepted.set(item.appDomain, claims.iss)
       if (!device.hasSeen(id)) {
-        await deliver({ domain: item.appDomain, account: item.account, notification })
+        if (digest) await deliverDigest({ domain, account, digest: { id, sentAt, title, body, ...digest } })
+        else await deliver({ domain, account, notification })
         device.sees(id)
-        device.subscriptions.setUnread(topic, (count) => count + 1)
+        if (!digest) device.subscriptions.setUnread(topic, (count) => count + 1)
         await device.save()
       }
       if (receipts) sendReceipt(topic, item, rpc)

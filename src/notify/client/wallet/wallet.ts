@@ -56,6 +56,7 @@ const once = <T>(task: () => Promise<T>): (() => Promise<T>) => {
 const createEvents = () => {
   const listeners: { [E in keyof WalletEvents]: Set<(value: WalletEvents[E]) => void | Promise<void>> } = {
     message: new Set(),
+    digest: new Set(),
     changed: new Set(),
     connection: new Set(),
   }
@@ -153,6 +154,12 @@ const tellConnection = (
   })
 }
 
+/** Both resolve when the application has processed it. */
+const deliveriesTo = ({ emit }: Pick<ReturnType<typeof createEvents>, 'emit'>) => ({
+  deliver: (received: WalletEvents['message']) => emit('message', received),
+  deliverDigest: (received: WalletEvents['digest']) => emit('digest', received),
+})
+
 /** The device with its relay connection, events and subscriptions; it processes what the relay delivers. */
 const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
   const { clock, log, meter, randomBytes = crypto.randomBytes } = deps
@@ -204,11 +211,11 @@ const createConnectedDevice = (deps: WalletDeps, options: WalletOptions) => {
   }
   const takeAll = (view: readonly SubscriptionItem[], iat: number) => take(view, { complete, iat })
   let onOtherServerKey = () => {}
-  const deliver = (received: WalletEvents['message']) => events.emit('message', received)
+  const isKeyOf = createIsKeyOf(resolveAppKeys)
   const inbox = createInbox(
     {
-      ...{ device, relay, requests, clock, log, meter, deliver, take: takeAll },
-      isKeyOf: createIsKeyOf(resolveAppKeys),
+      ...{ device, relay, requests, clock, log, meter, isKeyOf, take: takeAll },
+      ...deliveriesTo(events),
       onOtherServerKey: () => onOtherServerKey(),
     },
     { keysUrl, receipts },
