@@ -7,6 +7,8 @@ import type { Notification } from '../../../sdk/wallet.ts'
 /** A notification with the domain of its app. */
 export interface Message extends Notification {
   domain: string
+  /** Id of the action that the account answered with; null: an answer is there that this device does not know. */
+  answered?: string | null
 }
 
 /** Where a message stands among others: newest first, and by id where the time is the same. */
