@@ -12,15 +12,13 @@ export interface Answers {
 interface AnswersDeps {
   wallet: Pick<Wallet, 'answer' | 'connected'>
   database: Pick<Database, 'message' | 'put'>
+  /** Reads what is new of an app. */
+  catchUp: (domain: string) => Promise<void>
   /** It is in the database now. */
   changed: (message: Message) => void
   /** What the reader did while the page was closed, and was refused. */
   refused: (error: ProtocolError) => void
 }
-
-/** What this device knows of a message, and the server does not tell again. */
-export const answeredOf = (known: Message | undefined): Pick<Message, 'answered'> =>
-  known?.answered === undefined ? {} : { answered: known.answered }
 
 export const answersOf = ({ actions = [] }: Message) => actions.filter((one) => 'answer' in one)
 
@@ -30,19 +28,19 @@ const otherThan = (message: Message, refused: string): string | null => {
   return other && more.length === 0 ? other.id : null
 }
 
-export const createAnswers = ({ wallet, database, changed, refused }: AnswersDeps): Answers => {
+export const createAnswers = ({ wallet, database, catchUp, changed, refused }: AnswersDeps): Answers => {
   const keep = async ({ domain, id, action, refused: code }: PressedAnswer): Promise<void> => {
+    // A notification of the browser may be pressed before its message was read here.
+    if (!(await database.message(domain, id))) await catchUp(domain)
     const known = await database.message(domain, id)
     if (!known) return
     const answered = code === undefined ? action : otherThan(known, action)
-    const message = { ...known, answered, isRead: true }
-    await database.put([message])
-    changed(message)
+    for (const message of await database.put([{ ...known, answered, isRead: true }])) changed(message)
   }
   return {
     async give({ domain, id }, action) {
-      // It is not waited for what cannot come.
-      if (!wallet.connected) throw new ProtocolError('unavailable')
+      // A socket does not notice at once that there is no network; a person would wait for a long time.
+      if (!wallet.connected || !navigator.onLine) throw new ProtocolError('unavailable')
       try {
         await wallet.answer(domain, id, action)
       } catch (error) {

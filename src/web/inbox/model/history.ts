@@ -3,7 +3,6 @@
  * app are always a piece without a gap: where a gap cannot be filled soon, what is older is given up and read again later.
  */
 import { ProtocolError, type Wallet } from '../../../sdk/wallet.ts'
-import { answeredOf } from './answers.ts'
 import type { Database, Message } from './database.ts'
 
 const PAGE_SIZE = 50
@@ -36,13 +35,12 @@ export const createHistory = ({ wallet, database, added }: HistoryDeps): History
     const page = await wallet.history(domain, { limit: PAGE_SIZE, ...(after !== undefined && { after }) })
     const marked = new Set((await database.marks()).map((mark) => `${mark.domain} ${mark.id}`))
     const before = await Promise.all(page.notifications.map(({ id }) => database.message(domain, id)))
-    const messages = page.notifications.map((one, at) => ({
-      ...{ ...one, domain, ...answeredOf(before[at]) },
+    const messages = page.notifications.map((one) => ({
+      ...{ ...one, domain },
       // The server may not know yet that it was read here.
       isRead: one.isRead || marked.has(`${domain} ${one.id}`),
     }))
-    await database.put(messages)
-    added(messages)
+    added(await database.put(messages))
     return { last: messages.at(-1), hasMore: page.hasMore, isKnown: before.some((one) => one !== undefined) }
   }
 

@@ -11,7 +11,7 @@ import {
   systemClock,
 } from '../../../sdk/wallet.ts'
 import { type KeptAccount, signerOfDemo } from '../accounts/kept.ts'
-import { type Answers, answeredOf, createAnswers } from './answers.ts'
+import { type Answers, createAnswers } from './answers.ts'
 import type { Apps } from './apps.ts'
 import type { Database, Message } from './database.ts'
 import { createHistory, type History } from './history.ts'
@@ -163,9 +163,8 @@ const follow = (parts: Parts) => {
 
   wallet.on('message', async ({ domain, notification }) => {
     const known = await database.message(domain, notification.id)
-    const message = { ...notification, domain, ...answeredOf(known), isRead: known?.isRead ?? false }
-    await database.put([message])
-    list.added([message])
+    const message = { ...notification, domain, isRead: known?.isRead ?? false }
+    list.added(await database.put([message]))
     keepingUp.came(domain)
     // It waited for this device, so another one may have read it; and it may be counted already.
     if (known || parts.now() - message.sentAt > LATE_AFTER_MS) again.soon()
@@ -226,7 +225,9 @@ const createReading = (
   })
   const history = createHistory({ wallet, database, added: list.added })
   const marks = createReadMarks({ wallet, database, read: list.read })
-  const answers = createAnswers({ wallet, database, changed: list.changed, refused })
+  const answers = createAnswers({
+    ...{ wallet, database, refused, changed: list.changed, catchUp: history.catchUp },
+  })
   return { list, history, marks, answers }
 }
 

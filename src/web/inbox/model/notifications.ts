@@ -107,13 +107,18 @@ export const createNotifications = async ({
       if (registered) await push.unregister(registered.id)
     },
     async show(message) {
-      const { domain, id, title, body, sentAt } = inLanguage(message, locale())
+      const { domain, id, title, body, sentAt, actions = [] } = inLanguage(message, locale())
       const isWanted = state.value === 'on' || state.value === 'open'
       if (!isWanted || document.visibilityState === 'visible') return
       const url = new URL(addressOf({ at: 'messages', message: { domain, id } }), location.href).href
       const worker = await workerOf()
+      const links = Object.fromEntries(actions.flatMap((one) => ('url' in one ? [[one.id, one.url]] : [])))
       // The same tag as that of a push: it is shown once.
-      await worker?.showNotification(title, { body, tag: id, data: { id, domain, url, sentAt } })
+      const options = {
+        ...{ body, tag: id, data: { id, domain, url, sentAt, links } },
+        actions: actions.map((one) => ({ action: one.id, title: one.title })),
+      }
+      await worker?.showNotification(title, options)
     },
   }
 }
