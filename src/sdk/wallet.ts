@@ -45,12 +45,8 @@ export {
 export { systemClock } from '../platform/runtime/clock.ts'
 export { silent, unmeasured } from '../platform/telemetry.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
-export {
-  type Extras,
-  inLanguage,
-  type NotificationAction,
-  type Priority,
-} from '../protocol/notify/extras.ts'
+export type { Extras, NotificationAction, Priority } from '../protocol/notify/extras.ts'
+export { inLanguage } from '../protocol/notify/in-language.ts'
 export type { Preferences } from '../protocol/notify/preferences.ts'
 export type { PushClient, PushPreferences, PushTarget, SubscriptionJson } from '../push/client.ts'
 

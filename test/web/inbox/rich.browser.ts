@@ -214,6 +214,25 @@ describe('notifications of the browser', () => {
   })
 })
 
+describe('the service worker of a German browser', () => {
+  it('speaks German where it can open a push, and where it cannot', async () => {
+    const { web, world } = inbox.push
+    const before = web.pushes.length
+    // A push of the other device is one that this one can open as well.
+    await page.close()
+    await inbox.belfryNotify('Frost tonight', 'Cover it', ['--locale', 'de=Frost heute Nacht=Deck es zu'])
+    await eventually(() => expect(web.pushes.length).toBeGreaterThan(before))
+    await deliver(german.context, world.url, web.pushes.at(-1)?.text ?? '')
+    await deliver(german.context, world.url, '{}')
+    await eventually(async () => {
+      expect(await shownTitles(other)).toContain('Frost heute Nacht')
+      expect(await shownTitles(other)).toContain('Du hast neue Nachrichten')
+    })
+    page = await english.context.newPage()
+    await page.goto('/')
+  })
+})
+
 const manage = async (on: Page, app: string, change: string): Promise<void> => {
   await back(on, app)
   await on.getByRole('button', { name: change, exact: true }).click()

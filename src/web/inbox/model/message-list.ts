@@ -68,13 +68,16 @@ const readIn = (before: readonly Message[], domain: string, ids: ReadonlySet<str
   return before.some(isMeant) ? before.map((one) => (isMeant(one) ? { ...one, isRead: true } : one)) : before
 }
 
-export const createMessageList = (
-  deps: Words & {
-    database: Pick<Database, 'page'>
-    /** Has older messages of one app, or of all, put into the database. Resolves with whether there were any. */
-    readOlder: (app: string | undefined) => Promise<boolean>
-  },
-): MessageList => {
+const changedIn = (before: readonly Message[], message: Message): Message[] =>
+  before.map((one) => (one.id === message.id && one.domain === message.domain ? message : one))
+
+interface ListDeps extends Words {
+  database: Pick<Database, 'page'>
+  /** Has older messages of one app, or of all, put into the database. Resolves with whether there were any. */
+  readOlder: (app: string | undefined) => Promise<boolean>
+}
+
+export const createMessageList = (deps: ListDeps): MessageList => {
   const { database, readOlder } = deps
   const wanted = signal<Wanted>({ unreadOnly: false, search: '' })
   const shown = signal<readonly Message[]>([])
@@ -131,9 +134,8 @@ export const createMessageList = (
       if (within.length > 0) shown.value = merged(shown.value, within)
     },
     changed(message) {
-      const { id, domain } = message
       // Also where it is not listed: it may be the one that is being read.
-      shown.value = shown.value.map((one) => (one.id === id && one.domain === domain ? message : one))
+      shown.value = changedIn(shown.value, message)
     },
     read(domain, ids) {
       // With unread ones only, what is read stays until the list is shown anew: it may be what is being read.

@@ -47,6 +47,17 @@ const workerOf = async (): Promise<ServiceWorkerRegistration | undefined> =>
 const permission = (): NotificationPermission | 'unable' =>
   'Notification' in globalThis ? Notification.permission : 'unable'
 
+/** As the service worker shows what was pushed, and with the same tag: it is shown once. */
+const shownAs = ({ domain, id, title, body, sentAt, actions = [] }: Message) => {
+  const url = new URL(addressOf({ at: 'messages', message: { domain, id } }), location.href).href
+  const links = actions.flatMap((one) => ('url' in one ? [[one.id, one.url]] : []))
+  return {
+    ...{ title, body, tag: id },
+    data: { id, domain, url, sentAt, links: Object.fromEntries(links) },
+    actions: actions.map((one) => ({ action: one.id, title: one.title })),
+  }
+}
+
 export const createNotifications = async ({
   push,
   database,
@@ -107,17 +118,10 @@ export const createNotifications = async ({
       if (registered) await push.unregister(registered.id)
     },
     async show(message) {
-      const { domain, id, title, body, sentAt, actions = [] } = inLanguage(message, locale())
       const isWanted = state.value === 'on' || state.value === 'open'
       if (!isWanted || document.visibilityState === 'visible') return
-      const url = new URL(addressOf({ at: 'messages', message: { domain, id } }), location.href).href
       const worker = await workerOf()
-      const links = Object.fromEntries(actions.flatMap((one) => ('url' in one ? [[one.id, one.url]] : [])))
-      // The same tag as that of a push: it is shown once.
-      const options = {
-        ...{ body, tag: id, data: { id, domain, url, sentAt, links } },
-        actions: actions.map((one) => ({ action: one.id, title: one.title })),
-      }
+      const { title, ...options } = shownAs(inLanguage(message, locale()))
       await worker?.showNotification(title, options)
     },
   }

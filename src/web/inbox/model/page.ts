@@ -1,7 +1,8 @@
 /** The page as a whole: who is here, in which language, and where; the inbox of the account once there is one. */
 import { type ReadonlySignal, type Signal, signal } from '@preact/signals'
 import { ProtocolError, type Sign } from '../../../sdk/wallet.ts'
-import { createTexts, languageFor, type Texts } from '../../shared/messages/texts.ts'
+import { languageFor } from '../../shared/messages/language.ts'
+import { createTexts, type Texts } from '../../shared/messages/texts.ts'
 import { findBrowserWallets, walletNamed } from '../accounts/browser-wallets.ts'
 import { demoAccountFrom, type KeptAccount, newDemoAccount, readAccount } from '../accounts/kept.ts'
 import type { BrowserWallet, BrowserWallets } from '../accounts/wallets.ts'

@@ -40,18 +40,6 @@ const formatsOf = (language: string) => ({
   full: new Intl.DateTimeFormat(language, { dateStyle: 'full', timeStyle: 'short' }),
 })
 
-/** The language of the tables that a reader of these languages reads best; the first one where there is none. */
-export const languageFor = <Language extends string>(
-  wanted: readonly string[],
-  known: readonly [Language, ...Language[]],
-): Language => {
-  for (const each of wanted) {
-    const found = known.find((one) => one === each.slice(0, 2).toLowerCase())
-    if (found !== undefined) return found
-  }
-  return known[0]
-}
-
 export const createTexts = <Language extends string, Key extends string>(
   tables: Readonly<Record<Language, Table<Key>>>,
   { language, wanted, now }: { language: Signal<Language>; wanted: readonly string[]; now: () => number },
