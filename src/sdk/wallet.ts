@@ -20,7 +20,7 @@ import {
 import { systemClock } from '../platform/runtime/clock.ts'
 import { silent, unmeasured } from '../platform/telemetry.ts'
 import { fromHex } from '../protocol/bytes.ts'
-import { ProtocolError } from '../protocol/errors.ts'
+import { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
 import { signingKeyFrom } from '../protocol/keys.ts'
 import { topicOf } from '../protocol/topic.ts'
 import { createPushClient, type PushClient } from '../push/client.ts'
@@ -46,12 +46,8 @@ export {
 export { systemClock } from '../platform/runtime/clock.ts'
 export { silent, unmeasured } from '../platform/telemetry.ts'
 export { type ErrorCode, ProtocolError } from '../protocol/errors.ts'
-export {
-  type Extras,
-  inLanguage,
-  type NotificationAction,
-  type Priority,
-} from '../protocol/notify/extras.ts'
+export type { Extras, NotificationAction, Priority } from '../protocol/notify/extras.ts'
+export { inLanguage } from '../protocol/notify/in-language.ts'
 export type { Preferences } from '../protocol/notify/preferences.ts'
 export type { PushClient, PushPreferences, PushTarget, SubscriptionJson } from '../push/client.ts'
 
@@ -66,15 +62,29 @@ export type CreateWalletOptions = Omit<WalletOptions, 'relayUrl' | 'notifyUrl' |
     pushProject?: string
   }
 
+/** An answer that was pressed in a notification of the service worker. */
+export interface PressedAnswer {
+  /** Domain of the app. */
+  domain: string
+  /** Id of the notification. */
+  id: string
+  /** Id of the action. */
+  action: string
+  /** What the server refused it with; absent: it counts. */
+  refused?: ErrorCode
+}
+
 /** Push of a wallet, and what its service worker needs to know. */
 export interface WalletPush extends PushClient {
   /**
-   * Leaves the keys of all subscriptions for the service worker (`belfry/push-worker`), and marks as read what was read there.
-   * To be called when the page opens, when subscriptions change, and when the worker tells of a click. Browsers only.
+   * Leaves the keys of all subscriptions for the service worker (`belfry/push-worker`), marks as read what was read there, and
+   * signs the answers that were pressed there. To be called when the page opens, when subscriptions change, and when the worker
+   * tells of a click. Browsers only.
    *
+   * @param pressed is told what became of each answer.
    * @throws when IndexedDB or the server cannot be used.
    */
-  sync(): Promise<void>
+  sync(pressed?: (answer: PressedAnswer) => void | Promise<void>): Promise<void>
   /**
    * Takes from the service worker what `sync` left for it. Browsers only.
    *
@@ -124,17 +134,26 @@ export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletD
   )
   const relay = { url: relayUrl.replace(/^ws/, 'http'), ...(projectId !== undefined && { projectId }) }
   return Object.assign(wallet, {
-    push: { ...push, sync: () => syncWorker(wallet, relay), forget: () => keepForWorker([], undefined) },
+    push: {
+      ...push,
+      sync: (pressed: Parameters<WalletPush['sync']>[0]) => syncWorker(wallet, relay, pressed),
+      forget: () => keepForWorker([], undefined),
+    },
   })
 }
 
 /** What was refused would be refused again, as where the subscription has ended: it is over, as if it had been said. */
-const unlessRefused = (error: unknown): void => {
+const refusalOf = (error: unknown): ErrorCode => {
   const isFinal = error instanceof ProtocolError && error.http >= 400 && error.http < 429
   if (!isFinal) throw error
+  return error.code
 }
 
-const syncWorker = async (wallet: Wallet, relay: { url: string; projectId?: string }): Promise<void> => {
+const syncWorker = async (
+  wallet: Wallet,
+  relay: { url: string; projectId?: string },
+  pressed: Parameters<WalletPush['sync']>[0],
+): Promise<void> => {
   const { clientSeed, subscriptions } = wallet.export()
   const topics = subscriptions.map(
     ({ symKey, appDomain: domain, appAuthenticationKey: authenticationKey }) => ({
@@ -144,7 +163,8 @@ const syncWorker = async (wallet: Wallet, relay: { url: string; projectId?: stri
   await keepForWorker(topics, { ...relay, clientSeed })
   for (const { id, domain, action } of await readMarks()) {
     const said = action === undefined ? wallet.markRead(domain, [id]) : wallet.answer(domain, id, action)
-    await said.catch(unlessRefused)
+    const refused = await said.then(() => undefined, refusalOf)
+    if (action !== undefined) await pressed?.({ domain, id, action, ...(refused && { refused }) })
     await forgetRead(id)
   }
 }

@@ -29,6 +29,7 @@ interface WindowPage {
 
 /** What the module uses of `ServiceWorkerGlobalScope`. */
 interface WorkerScope {
+  readonly navigator?: { readonly languages: readonly string[] }
   readonly registration: {
     readonly scope: string
     showNotification(title: string, options: object): Promise<void>
@@ -81,11 +82,14 @@ const withTexts = async (messages: readonly Carried[], more: number): Promise<Ca
   }
 }
 
-const openAll = async (messages: readonly Carried[]): Promise<ShownNotification[]> => {
+const openAll = async (
+  messages: readonly Carried[],
+  languages: readonly string[],
+): Promise<ShownNotification[]> => {
   const opened = await Promise.all(
     messages.map(async ({ topic, message }) => {
       const known = message === undefined ? undefined : await topicOfWorker(topic)
-      return known && message !== undefined ? openNotification(message, known) : undefined
+      return known && message !== undefined ? openNotification(message, known, languages) : undefined
     }),
   )
   return opened.filter((one) => one !== undefined)
@@ -130,7 +134,7 @@ export const startPushWorker = (self: object, options: PushWorkerOptions = {}): 
     const { messages, more } = carriedIn(data)
     // Also where IndexedDB cannot be used something is shown.
     const opened = await withTexts(messages, more)
-      .then(openAll)
+      .then((all) => openAll(all, scope.navigator?.languages ?? []))
       .catch(() => [])
     if (opened.length === 0)
       return scope.registration.showNotification(fallback.title, { body: fallback.body ?? '', tag: 'belfry' })

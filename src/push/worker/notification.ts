@@ -1,6 +1,7 @@
 /** What a relay message says, opened with the key of its topic: the notification that its app signed. */
 import { ChaCha20Poly1305 } from '@stablelib/chacha20poly1305'
 import { fromBase64, fromBase64url, fromHex, fromUtf8 } from '../../protocol/bytes.ts'
+import { inLanguage } from '../../protocol/notify/in-language.ts'
 import type { WorkerTopic } from './database.ts'
 import { isSignedBy } from './signatures.ts'
 
@@ -40,6 +41,14 @@ const actionsIn = (value: unknown): ShownNotification['actions'] =>
     return [{ id: text(id), title: text(title), ...(text(url) !== '' && { url: text(url) }) }]
   })
 
+const localesIn = (value: unknown) =>
+  Object.fromEntries(
+    Object.entries(record(value)).flatMap(([language, texts]) => {
+      const { title, body } = record(texts)
+      return text(title) === '' ? [] : [[language, { title: text(title), body: text(body) }]]
+    }),
+  )
+
 /** The claims of a JWT that this key signed; undefined when it did not. */
 const claimsOf = async (token: string, did: string): Promise<Record<string, unknown> | undefined> => {
   const [header = '', payload = '', signature = ''] = token.split('.')
@@ -48,19 +57,22 @@ const claimsOf = async (token: string, did: string): Promise<Record<string, unkn
   return isSigned !== false && claims.iss === did && claims.act === 'notify_message' ? claims : undefined
 }
 
-/** Undefined for a message that is no notification of the topic's app. */
+/** In the first of the languages that it has. Undefined for a message that is no notification of the topic's app. */
 export const openNotification = async (
   message: string,
   known: WorkerTopic,
+  languages: readonly string[],
 ): Promise<ShownNotification | undefined> => {
   try {
     const rpc = record(JSON.parse(openType0(message, fromHex(known.key)) ?? 'null'))
     const claims = await claimsOf(text(record(rpc.params).messageAuth), known.authenticationKey)
     const msg = record(claims?.msg)
-    const { id, title, body, icon, url, image } = msg
-    if (text(id) === '' || text(title) === '') return undefined
+    const { id, icon, url, image } = msg
+    const texts = { title: text(msg.title), body: text(msg.body), locales: localesIn(msg.locales) }
+    const { title, body } = inLanguage(texts, languages)
+    if (text(id) === '' || title === '') return undefined
     return {
-      ...{ id: text(id), title: text(title), body: text(body), icon: text(icon), url: text(url) },
+      ...{ id: text(id), title, body, icon: text(icon), url: text(url) },
       ...{ domain: known.domain, actions: actionsIn(msg.actions), image: text(image) },
       ...(typeof msg.digest === 'object' && { isDigest: true as const }),
     }

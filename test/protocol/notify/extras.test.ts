@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { extrasOf, inLanguage } from '../../../src/protocol/notify/extras.ts'
+import { extrasOf } from '../../../src/protocol/notify/extras.ts'
+import { inLanguage } from '../../../src/protocol/notify/in-language.ts'
 
 const plain = { id: 'one', title: 'Hello', body: 'World', icon: '', url: '' }
 

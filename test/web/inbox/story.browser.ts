@@ -1,11 +1,10 @@
 /** The whole story of an inbox: from the first visit to the end of a subscription, on two devices. */
-import type { BrowserContext, CDPSession, Worker } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import * as z from 'zod'
 import { createReleaseStack } from '../../../src/platform/runtime/release-stack.ts'
 import { INSTALL_TIMEOUT } from '../../support/debian.ts'
 import { eventually } from '../../support/eventually.ts'
 import { expectAccessible, type Watched } from '../browser.ts'
+import { deliver, press } from './pushed.ts'
 import { enterWithDemoKey, type InboxWorld, openList, row, startInboxWorld, subscribe } from './world.ts'
 
 const owned = createReleaseStack()
@@ -19,53 +18,6 @@ beforeAll(async () => {
   second = await inbox.device()
 }, INSTALL_TIMEOUT)
 afterAll(() => owned[Symbol.asyncDispose]())
-
-const registrations = z.object({
-  registrations: z.array(z.object({ registrationId: z.string(), scopeURL: z.string() })),
-})
-
-/** Hands the worker what the push service carried, as the browser decrypts it. */
-const deliver = async (context: BrowserContext, origin: string, data: string): Promise<void> => {
-  const page = await context.newPage()
-  const session: CDPSession = await context.newCDPSession(page)
-  const registered = new Promise<string>((resolve) => {
-    session.on('ServiceWorker.workerRegistrationUpdated', (event) => {
-      const own = registrations.parse(event).registrations.find(({ scopeURL }) => scopeURL.startsWith(origin))
-      if (own) resolve(own.registrationId)
-    })
-  })
-  await session.send('ServiceWorker.enable')
-  const registrationId = await registered
-  await session.send('ServiceWorker.deliverPushMessage', { origin, registrationId, data })
-  await page.close()
-}
-
-/** Presses the notification with this title. Only a person's press may open windows, so where it leads is noted. */
-const press = async (worker: Worker, title: string): Promise<string> => {
-  const led = await worker.evaluate(async (wanted) => {
-    const { registration, Clients } = globalThis as unknown as {
-      registration: ServiceWorkerRegistration
-      Clients: { prototype: { openWindow: (url: string) => Promise<void> } }
-    }
-    let address = ''
-    Clients.prototype.openWindow = async (url) => {
-      address = url
-    }
-    const shown = await registration.getNotifications()
-    const notification = shown.find((one) => one.title === wanted)
-    if (!notification) return undefined
-    const pressed: Event = Reflect.construct(Reflect.get(globalThis, 'NotificationEvent'), [
-      'notificationclick',
-      { notification },
-    ])
-    dispatchEvent(pressed)
-    for (let turn = 0; turn < 100 && address === ''; turn++)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    return address
-  }, title)
-  if (led === undefined || led === '') throw new Error('The notification is not shown')
-  return led
-}
 
 it('first visit, demo key, subscription, live message, push while closed, second device, offline and back, end', async () => {
   const { push, belfryNotify } = inbox

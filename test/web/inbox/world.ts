@@ -16,8 +16,8 @@ export interface InboxWorld extends AsyncDisposable {
   browser: Browser
   /** A browser's profile: a device. Its push subscription is one of the push service of this machine. */
   device(options?: BrowserContextOptions): Promise<Watched>
-  /** As an operator types it. */
-  belfryNotify(title: string, body: string): Promise<void>
+  /** As an operator types it, with more flags. */
+  belfryNotify(title: string, body: string, flags?: readonly string[]): Promise<void>
   /** Over HTTP, to one account. */
   send(
     account: string,
@@ -68,8 +68,8 @@ export const startInboxWorld = async (options: Pick<WorldOptions, 'rooms'> = {})
       await usePushService(watched, push)
       return watched
     },
-    async belfryNotify(title, body) {
-      const words = ['notify', APP, '--type', 'News', '--title', title, '--body', body, '--all']
+    async belfryNotify(title, body, flags = []) {
+      const words = ['notify', APP, '--type', 'News', '--title', title, '--body', body, '--all', ...flags]
       const where = ['--server', world.url, '--token', world.adminToken]
       await run(process.execPath, ['dist/cli/main.js', ...words, ...where], {
         env: { PATH: process.env.PATH },

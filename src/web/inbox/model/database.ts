@@ -7,6 +7,8 @@ import type { Notification } from '../../../sdk/wallet.ts'
 /** A notification with the domain of its app. */
 export interface Message extends Notification {
   domain: string
+  /** Id of the action that the account answered with; null: an answer is there that this device does not know. */
+  answered?: string | null
 }
 
 /** Where a message stands among others: newest first, and by id where the time is the same. */
@@ -19,8 +21,8 @@ export interface Database {
   setting(name: Setting): Promise<unknown>
   setSetting(name: Setting, value: unknown): Promise<void>
   message(domain: string, id: string): Promise<Message | undefined>
-  /** In place of those with the same ids. */
-  put(messages: readonly Message[]): Promise<void>
+  /** In place of those with the same ids, whose answers stay. Resolves with the messages as they are now. */
+  put(messages: readonly Message[]): Promise<Message[]>
   /**
    * Newest first, those that come behind a place.
    *
@@ -104,6 +106,19 @@ const walk = (
     }
   })
 
+/** Puts a message in place of the one that is there. The server does not tell again what was answered. */
+const replace = (store: IDBObjectStore, message: Message): Promise<Message> =>
+  new Promise((resolve, reject) => {
+    const request: IDBRequest<Message | undefined> = store.get([message.domain, message.id])
+    request.onerror = () => reject(request.error)
+    request.onsuccess = () => {
+      const answered = message.answered === undefined ? request.result?.answered : message.answered
+      const next = { ...message, ...(answered !== undefined && { answered }) }
+      store.put(next)
+      resolve(next)
+    }
+  })
+
 const createMessages = (database: IDBDatabase) => {
   const messages = (mode: IDBTransactionMode) =>
     database.transaction('messages', mode).objectStore('messages')
@@ -120,11 +135,12 @@ const createMessages = (database: IDBDatabase) => {
   return {
     message: (domain: string, id: string): Promise<Message | undefined> =>
       done(messages('readonly').get([domain, id])),
-    async put(all: readonly Message[]): Promise<void> {
-      if (all.length === 0) return
+    async put(all: readonly Message[]): Promise<Message[]> {
+      if (all.length === 0) return []
       const store = messages('readwrite')
-      for (const message of all) store.put(message)
-      await completed(store.transaction)
+      const end = completed(store.transaction)
+      const [next] = await Promise.all([Promise.all(all.map((message) => replace(store, message))), end])
+      return next
     },
     async page({ domain, behind, matches = () => true, limit }: PageQuery): Promise<Message[]> {
       const found: Message[] = []

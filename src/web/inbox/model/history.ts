@@ -34,14 +34,13 @@ export const createHistory = ({ wallet, database, added }: HistoryDeps): History
   const read = async (domain: string, after: string | undefined) => {
     const page = await wallet.history(domain, { limit: PAGE_SIZE, ...(after !== undefined && { after }) })
     const marked = new Set((await database.marks()).map((mark) => `${mark.domain} ${mark.id}`))
+    const before = await Promise.all(page.notifications.map(({ id }) => database.message(domain, id)))
     const messages = page.notifications.map((one) => ({
       ...{ ...one, domain },
       // The server may not know yet that it was read here.
       isRead: one.isRead || marked.has(`${domain} ${one.id}`),
     }))
-    const before = await Promise.all(messages.map(({ id }) => database.message(domain, id)))
-    await database.put(messages)
-    added(messages)
+    added(await database.put(messages))
     return { last: messages.at(-1), hasMore: page.hasMore, isKnown: before.some((one) => one !== undefined) }
   }
 

@@ -1,14 +1,17 @@
 /** The inbox of one account: its subscriptions, its messages, and what is done with them. It is there until the device forgets it. */
 import { computed, type ReadonlySignal, signal } from '@preact/signals'
+import { isQuiet } from '../../../protocol/notify/extras.ts'
 import {
   createWallet,
   fromNotifyServer,
+  type Preferences,
   type PushedWallet,
   type Sign,
   type Subscription,
   systemClock,
 } from '../../../sdk/wallet.ts'
 import { type KeptAccount, signerOfDemo } from '../accounts/kept.ts'
+import { type Answers, createAnswers } from './answers.ts'
 import type { Apps } from './apps.ts'
 import type { Database, Message } from './database.ts'
 import { createHistory, type History } from './history.ts'
@@ -33,10 +36,12 @@ export interface Inbox {
   readonly latest: ReadonlySignal<Message | undefined>
   message(domain: string, id: string): Promise<Message | undefined>
   /** Rejects with what the server answers, or `unavailable`, as the following ones. */
-  subscribe(domain: string, types: readonly string[]): Promise<void>
-  update(domain: string, types: readonly string[]): Promise<void>
+  subscribe(domain: string, types: readonly string[], preferences: Preferences | null): Promise<void>
+  update(domain: string, types: readonly string[], preferences: Preferences | null): Promise<void>
   unsubscribe(domain: string): Promise<void>
   mark(message: Pick<Message, 'domain' | 'id'>): Promise<void>
+  /** Answers what the message asks. */
+  answer: Answers['give']
   markAll(domain?: string): Promise<void>
   /** Asks the account once more for the signature that lets this device act for it. */
   askForSignature(): Promise<void>
@@ -52,8 +57,12 @@ export interface InboxDeps {
   /** Asks the wallet of this browser. */
   signWith: (kept: KeptAccount & { kind: 'wallet' }) => Sign
   now: () => number
+  /** The language that messages are shown in. */
+  locale: () => string
   /** What went wrong while nobody waited for it. */
   failed: (error: unknown) => void
+  /** What a reader should hear of. */
+  tell: (error: unknown) => void
 }
 
 /** Without a connection it is not waited for longer than a person would. */
@@ -155,12 +164,11 @@ const follow = (parts: Parts) => {
   wallet.on('message', async ({ domain, notification }) => {
     const known = await database.message(domain, notification.id)
     const message = { ...notification, domain, isRead: known?.isRead ?? false }
-    await database.put([message])
-    list.added([message])
+    list.added(await database.put([message]))
     keepingUp.came(domain)
     // It waited for this device, so another one may have read it; and it may be counted already.
     if (known || parts.now() - message.sentAt > LATE_AFTER_MS) again.soon()
-    else {
+    else if (!isQuiet(message)) {
       arrived(message)
       await notifications.show(message).catch(failed)
     }
@@ -202,9 +210,12 @@ const openWallet = async (
   })
 }
 
-const createReading = ({ database, apps }: Pick<InboxDeps, 'database' | 'apps'>, wallet: PushedWallet) => {
+const createReading = (
+  { database, apps, locale, tell: refused }: Pick<InboxDeps, 'database' | 'apps' | 'locale' | 'tell'>,
+  wallet: PushedWallet,
+) => {
   const list = createMessageList({
-    ...{ database, nameOf: apps.nameOf },
+    ...{ database, locale, nameOf: apps.nameOf },
     async readOlder(app) {
       if (!wallet.connected) return false
       const domains = app === undefined ? wallet.subscriptions().map(({ domain }) => domain) : [app]
@@ -214,7 +225,10 @@ const createReading = ({ database, apps }: Pick<InboxDeps, 'database' | 'apps'>,
   })
   const history = createHistory({ wallet, database, added: list.added })
   const marks = createReadMarks({ wallet, database, read: list.read })
-  return { list, history, marks }
+  const answers = createAnswers({
+    ...{ wallet, database, refused, changed: list.changed, catchUp: history.catchUp },
+  })
+  return { list, history, marks, answers }
 }
 
 /** What the wallet knows, as signals. */
@@ -247,16 +261,16 @@ const createView = (wallet: PushedWallet, { waiting }: Pick<ReadMarks, 'waiting'
 }
 
 export const openInbox = async (deps: InboxDeps, kept: KeptAccount): Promise<Inbox> => {
-  const { database, apps, now, failed } = deps
+  const { database, apps, now, failed, locale } = deps
   const sign: Sign = kept.kind === 'demo' ? signerOfDemo(kept) : deps.signWith(kept)
   const wallet = await openWallet(deps, { account: kept.account, sign })
-  const { list, history, marks } = createReading(deps, wallet)
+  const { list, history, marks, answers } = createReading(deps, wallet)
   await marks.load()
   const { refresh, shown } = createView(wallet, marks)
   const { latest, subscriptions, unread } = shown
   const mark = (message: Pick<Message, 'domain' | 'id'>) => marks.mark([message]).finally(refresh)
   const notifications = await createNotifications({
-    ...{ push: wallet.push, database, now },
+    ...{ push: wallet.push, database, now, locale, pressed: answers.pressed },
     clicked: (message) =>
       void mark(message)
         .then(() => notifications.sync())
@@ -278,8 +292,9 @@ export const openInbox = async (deps: InboxDeps, kept: KeptAccount): Promise<Inb
     ...{ ...shown, kept, list, notifications, mark },
     askForSignature: () => keepingUp.all().finally(refresh),
     message: (domain, id) => database.message(domain, id),
-    subscribe: (domain, types) => wallet.subscribe(domain, types).then(refresh),
-    update: (domain, types) => wallet.update(domain, types).then(refresh),
+    answer: (message, action) => answers.give(message, action).finally(refresh),
+    subscribe: (domain, types, wish) => wallet.subscribe(domain, types, wish).then(refresh),
+    update: (domain, types, wish) => wallet.update(domain, types, wish).then(refresh),
     unsubscribe: (domain) => wallet.delete(domain).then(() => ended(domain)),
     async markAll(domain) {
       const domains = domain === undefined ? subscriptions.value.map((one) => one.domain) : [domain]

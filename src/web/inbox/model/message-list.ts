@@ -3,6 +3,7 @@
  * database page by page as the reader scrolls, and from the server where the database ends.
  */
 import { batch, type ReadonlySignal, signal } from '@preact/signals'
+import { inLanguage } from '../../../sdk/wallet.ts'
 import type { Database, Message } from './database.ts'
 
 const PAGE_SIZE = 40
@@ -25,6 +26,8 @@ export interface MessageList {
   more(): Promise<void>
   /** These are in the database now. */
   added(messages: readonly Message[]): void
+  /** This one is in the database now, in place of what it was. */
+  changed(message: Message): void
   /** These are read now; all of an app without ids. */
   read(domain: string, ids?: ReadonlySet<string>): void
   /** The messages of an app are gone. */
@@ -34,13 +37,20 @@ export interface MessageList {
 const isNewer = (one: Message, other: Message): number =>
   other.sentAt - one.sentAt || (other.id < one.id ? -1 : other.id > one.id ? 1 : 0)
 
-const matcherOf = ({ app, unreadOnly, search }: Wanted, nameOf: (domain: string) => string) => {
+interface Words {
+  nameOf: (domain: string) => string
+  /** The language that messages are shown in. */
+  locale: () => string
+}
+
+const matcherOf = ({ app, unreadOnly, search }: Wanted, { nameOf, locale }: Words) => {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean)
   return (message: Message): boolean => {
     if (app !== undefined && message.domain !== app) return false
     if (unreadOnly && message.isRead) return false
     if (words.length === 0) return true
-    const text = `${message.title} ${message.body} ${message.domain} ${nameOf(message.domain)}`.toLowerCase()
+    const { title, body, domain, tags = [] } = inLanguage(message, locale())
+    const text = [title, body, domain, nameOf(domain), ...tags].join(' ').toLowerCase()
     return words.every((word) => text.includes(word))
   }
 }
@@ -58,18 +68,22 @@ const readIn = (before: readonly Message[], domain: string, ids: ReadonlySet<str
   return before.some(isMeant) ? before.map((one) => (isMeant(one) ? { ...one, isRead: true } : one)) : before
 }
 
-export const createMessageList = (deps: {
+const changedIn = (before: readonly Message[], message: Message): Message[] =>
+  before.map((one) => (one.id === message.id && one.domain === message.domain ? message : one))
+
+interface ListDeps extends Words {
   database: Pick<Database, 'page'>
-  nameOf: (domain: string) => string
   /** Has older messages of one app, or of all, put into the database. Resolves with whether there were any. */
   readOlder: (app: string | undefined) => Promise<boolean>
-}): MessageList => {
-  const { database, nameOf, readOlder } = deps
+}
+
+export const createMessageList = (deps: ListDeps): MessageList => {
+  const { database, readOlder } = deps
   const wanted = signal<Wanted>({ unreadOnly: false, search: '' })
   const shown = signal<readonly Message[]>([])
   const hasMore = signal(true)
   const isReading = signal(false)
-  let matches = matcherOf(wanted.value, nameOf)
+  let matches = matcherOf(wanted.value, deps)
   /** What was asked for earlier is not wanted any more. */
   let generation = 0
 
@@ -103,7 +117,7 @@ export const createMessageList = (deps: {
     ...{ wanted, shown, hasMore, isReading, more },
     async show(next) {
       generation++
-      matches = matcherOf(next, nameOf)
+      matches = matcherOf(next, deps)
       batch(() => {
         wanted.value = next
         shown.value = []
@@ -118,6 +132,10 @@ export const createMessageList = (deps: {
       // Those behind the last one come when the reader gets there.
       const within = hasMore.value && last ? fresh.filter((one) => isNewer(one, last) < 0) : fresh
       if (within.length > 0) shown.value = merged(shown.value, within)
+    },
+    changed(message) {
+      // Also where it is not listed: it may be the one that is being read.
+      shown.value = changedIn(shown.value, message)
     },
     read(domain, ids) {
       // With unread ones only, what is read stays until the list is shown anew: it may be what is being read.

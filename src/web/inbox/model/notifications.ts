@@ -5,7 +5,7 @@
 import { type ReadonlySignal, signal } from '@preact/signals'
 import * as z from 'zod'
 import { READ_MESSAGE } from '../../../sdk/push-worker.ts'
-import type { PushedWallet } from '../../../sdk/wallet.ts'
+import { inLanguage, type PressedAnswer, type PushedWallet } from '../../../sdk/wallet.ts'
 import { addressOf } from './address.ts'
 import type { Database, Message } from './database.ts'
 
@@ -30,6 +30,10 @@ interface NotificationsDeps {
   push: PushedWallet['push']
   database: Pick<Database, 'setting' | 'setSetting'>
   now: () => number
+  /** The language that messages are shown in. */
+  locale: () => string
+  /** An answer was pressed in a notification, and the server has answered. */
+  pressed: (answer: PressedAnswer) => Promise<void>
   /** A notification was clicked. */
   clicked: (message: Pick<Message, 'domain' | 'id'>) => void
 }
@@ -43,10 +47,23 @@ const workerOf = async (): Promise<ServiceWorkerRegistration | undefined> =>
 const permission = (): NotificationPermission | 'unable' =>
   'Notification' in globalThis ? Notification.permission : 'unable'
 
+/** As the service worker shows what was pushed, and with the same tag: it is shown once. */
+const shownAs = ({ domain, id, title, body, sentAt, actions = [] }: Message) => {
+  const url = new URL(addressOf({ at: 'messages', message: { domain, id } }), location.href).href
+  const links = actions.flatMap((one) => ('url' in one ? [[one.id, one.url]] : []))
+  return {
+    ...{ title, body, tag: id },
+    data: { id, domain, url, sentAt, links: Object.fromEntries(links) },
+    actions: actions.map((one) => ({ action: one.id, title: one.title })),
+  }
+}
+
 export const createNotifications = async ({
   push,
   database,
   now,
+  locale,
+  pressed,
   clicked,
 }: NotificationsDeps): Promise<Notifications> => {
   const known = async () => device.safeParse(await database.setting('device')).data
@@ -66,7 +83,7 @@ export const createNotifications = async ({
     await database.setSetting('device', { id, registeredAt: now() })
   }
   const sync = async (): Promise<void> => {
-    await push.sync()
+    await push.sync(pressed)
     const registered = await known()
     const isOld = registered && registered.registeredAt < now() - REGISTER_AGAIN_AFTER_MS
     if (state.value === 'on' && isOld) await register()
@@ -100,13 +117,12 @@ export const createNotifications = async ({
       await subscription?.unsubscribe()
       if (registered) await push.unregister(registered.id)
     },
-    async show({ domain, id, title, body, sentAt }) {
+    async show(message) {
       const isWanted = state.value === 'on' || state.value === 'open'
       if (!isWanted || document.visibilityState === 'visible') return
-      const url = new URL(addressOf({ at: 'messages', message: { domain, id } }), location.href).href
       const worker = await workerOf()
-      // The same tag as that of a push: it is shown once.
-      await worker?.showNotification(title, { body, tag: id, data: { id, domain, url, sentAt } })
+      const { title, ...options } = shownAs(inLanguage(message, locale()))
+      await worker?.showNotification(title, options)
     },
   }
 }

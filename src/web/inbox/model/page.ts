@@ -1,7 +1,8 @@
 /** The page as a whole: who is here, in which language, and where; the inbox of the account once there is one. */
 import { type ReadonlySignal, type Signal, signal } from '@preact/signals'
 import { ProtocolError, type Sign } from '../../../sdk/wallet.ts'
-import { createTexts, languageFor, type Texts } from '../../shared/messages/texts.ts'
+import { languageFor } from '../../shared/messages/language.ts'
+import { createTexts, type Texts } from '../../shared/messages/texts.ts'
 import { findBrowserWallets, walletNamed } from '../accounts/browser-wallets.ts'
 import { demoAccountFrom, type KeptAccount, newDemoAccount, readAccount } from '../accounts/kept.ts'
 import type { BrowserWallet, BrowserWallets } from '../accounts/wallets.ts'
@@ -34,6 +35,8 @@ export interface PageModel {
   readonly update: Signal<(() => void) | undefined>
   /** Tells of a failure in words. */
   tell(error: unknown): void
+  /** A failure in words, for where it is told beside what failed. */
+  wordsOf(error: unknown): string
   useDemo(): Promise<void>
   /** Takes the demo key of another device. Resolves with whether it is one. */
   useKey(text: string): Promise<boolean>
@@ -50,6 +53,8 @@ const SENTENCES: Partial<Record<string, Key>> = {
   store_full: 'error.full',
   quota_reached: 'error.full',
   identity_invalid: 'error.signature',
+  already_answered: 'error.answered',
+  unknown_notification: 'error.expired',
 }
 /** How often what says how long ago something was is written anew. */
 const TIMES_CHANGE_AFTER_MS = 30_000
@@ -64,17 +69,16 @@ const languageOf = (kept: unknown): Language =>
 
 const createTelling = (texts: Texts<Key>) => {
   const problem = signal<string | undefined>(undefined)
-  const tell = (error: unknown): void => {
-    if (isDeclined(error)) problem.value = texts.t('error.declined')
-    else if (error instanceof ProtocolError) {
-      const key = SENTENCES[error.code]
-      problem.value = key ? texts.t(key) : texts.t('error.other', { reason: error.message })
-    } else
-      problem.value = texts.t('error.other', {
-        reason: error instanceof Error ? error.message : String(error),
-      })
+  const wordsOf = (error: unknown): string => {
+    if (isDeclined(error)) return texts.t('error.declined')
+    const key = error instanceof ProtocolError ? SENTENCES[error.code] : undefined
+    if (key) return texts.t(key)
+    return texts.t('error.other', { reason: error instanceof Error ? error.message : String(error) })
   }
-  return { problem, tell }
+  const tell = (error: unknown): void => {
+    problem.value = wordsOf(error)
+  }
+  return { problem, tell, wordsOf }
 }
 
 /** What fails while nobody waits for it is of no use to a reader, who sees whether there is a connection. */
@@ -106,7 +110,11 @@ const createOpening = (deps: {
   const open = async (kept: KeptAccount): Promise<void> => {
     await becomeDevice(lost)
     const failed = (error: unknown) => (isDeclined(error) ? tell(error) : quietly(error))
-    const inbox = await openInbox({ database, apps, signWith, now: Date.now, failed }, kept)
+    const locale = () => texts.locale.value
+    const inbox = await openInbox(
+      { ...{ database, apps, signWith, failed, tell, locale }, now: Date.now },
+      kept,
+    )
     opened.value = { inbox, sessions: createSessions({ database, origin: location.origin }, kept) }
   }
   const enter = async (kept: KeptAccount): Promise<void> => {
@@ -139,12 +147,12 @@ export const createPage = async (): Promise<PageModel> => {
   const texts = createTexts(TABLES, { language, wanted: navigator.languages, now: () => time.value })
   const router = createRouter(window)
   const wallets = findBrowserWallets(window)
-  const { problem, tell } = createTelling(texts)
+  const { problem, tell, wordsOf } = createTelling(texts)
   const { opened, isElsewhere, open, enter } = createOpening({ database, apps, wallets, texts, tell })
   if (kept) await open(kept)
 
   return {
-    ...{ texts, language, router, wallets, apps, opened, isElsewhere, problem, tell },
+    ...{ texts, language, router, wallets, apps, opened, isElsewhere, problem, tell, wordsOf },
     update: signal<(() => void) | undefined>(undefined),
     useDemo: () => enter(newDemoAccount()),
     async useKey(text) {

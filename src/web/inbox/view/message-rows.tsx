@@ -1,15 +1,17 @@
 /** The rows of the list; what is older is read when its end comes near. */
 import { useEffect, useRef } from 'preact/hooks'
+import { inLanguage } from '../../../sdk/wallet.ts'
 import { addressOf } from '../model/address.ts'
 import type { Message } from '../model/database.ts'
 import { useOpened, usePage } from './context.ts'
 import { Avatar } from './parts/avatar.tsx'
 import { Empty } from './parts/empty.tsx'
+import { Priority } from './parts/priority.tsx'
 
 const Row = (props: { message: Message; app: string | undefined; isCurrent: boolean }) => {
   const { message, app, isCurrent } = props
   const { texts, apps } = usePage()
-  const { domain, id, title, body, sentAt, isRead } = message
+  const { domain, id, title, body, sentAt, isRead } = inLanguage(message, texts.locale.value)
   const name = apps.nameOf(domain)
   const to = addressOf({ at: 'messages', message: { domain, id }, ...(app !== undefined && { app }) })
   return (
@@ -25,6 +27,7 @@ const Row = (props: { message: Message; app: string | undefined; isCurrent: bool
           <span class="row-top">
             {!isRead && <span class="only-read">{texts.t('list.unread')}</span>}
             <span class="row-app">{name}</span>
+            <Priority message={message} />
             <time class="row-time" dateTime={new Date(sentAt).toISOString()} title={texts.at(sentAt)}>
               {texts.ago(sentAt)}
             </time>

@@ -1,21 +1,15 @@
-/** One message. What its sender wrote is shown as text, and a link leads only to where it says. */
+/** One message. What its sender wrote is shown as text. */
 import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
+import { inLanguage } from '../../../sdk/wallet.ts'
 import type { Message } from '../model/database.ts'
 import { useOpened, usePage } from './context.ts'
+import { Answers, Links } from './message-actions.tsx'
 import { Avatar } from './parts/avatar.tsx'
 import { Empty } from './parts/empty.tsx'
 import { Icon } from './parts/icon.tsx'
+import { Priority } from './parts/priority.tsx'
 import './message.css'
-
-/** An address over https or of this server; a path is one of the app's own site. Undefined for everything else. */
-const linkOf = ({ url, domain }: Message): URL | undefined => {
-  if (url === null) return undefined
-  const base = `https://${domain}`
-  if (!URL.canParse(url, base)) return undefined
-  const link = new URL(url, base)
-  return link.protocol === 'https:' || link.origin === location.origin ? link : undefined
-}
 
 /** The message, once it is here. */
 const useMessage = (domain: string, id: string): Message | 'reading' | undefined => {
@@ -43,9 +37,8 @@ const useMessage = (domain: string, id: string): Message | 'reading' | undefined
 const Shown = ({ message, onBack }: { message: Message; onBack: () => void }) => {
   const { texts, apps } = usePage()
   const heading = useRef<HTMLHeadingElement>(null)
-  const { domain, title, body, sentAt, type } = message
+  const { domain, title, body, sentAt, type, tags = [] } = inLanguage(message, texts.locale.value)
   const { t } = texts
-  const link = linkOf(message)
   const name = apps.nameOf(domain)
   const typeName = apps.known.value.get(domain)?.types?.find(({ id }) => id === type)?.name
   useEffect(() => heading.current?.focus({ preventScroll: true }), [])
@@ -61,6 +54,7 @@ const Shown = ({ message, onBack }: { message: Message; onBack: () => void }) =>
           <p class="message-app">
             {name}
             {typeName !== undefined && <span class="tag">{typeName}</span>}
+            <Priority message={message} />
           </p>
           <p class="quiet small">
             {t('message.from', { domain })} ·{' '}
@@ -71,13 +65,18 @@ const Shown = ({ message, onBack }: { message: Message; onBack: () => void }) =>
       <h2 ref={heading} tabIndex={-1} class="message-title">
         {title}
       </h2>
-      <p class="message-body">{body}</p>
-      {link && (
-        <a class="button primary message-link" href={link.href} target="_blank" rel="noopener noreferrer">
-          {t('message.open', { host: link.host })}
-          <Icon name="external" />
-        </a>
+      {tags.length > 0 && (
+        <ul class="tags" aria-label={t('message.tags')}>
+          {tags.map((tag) => (
+            <li key={tag} class="tag">
+              {tag}
+            </li>
+          ))}
+        </ul>
       )}
+      <p class="message-body">{body}</p>
+      <Answers message={message} />
+      <Links message={message} />
     </article>
   )
 }

@@ -1,5 +1,6 @@
 /** The frame of the inbox: where one can go, whether there is a connection, and the place where it all is shown. */
 import { useSignalEffect } from '@preact/signals'
+import { inLanguage } from '../../../sdk/wallet.ts'
 import { addressOf, type Route } from '../model/address.ts'
 import { useOpened, usePage } from './context.ts'
 import { Discover } from './discover.tsx'
@@ -170,7 +171,11 @@ const Announcement = () => {
   const message = latest.value
   return (
     <p class="only-read" role="status">
-      {message && texts.t('list.new', { app: apps.nameOf(message.domain), title: message.title })}
+      {message &&
+        texts.t('list.new', {
+          app: apps.nameOf(message.domain),
+          title: inLanguage(message, texts.locale.value).title,
+        })}
     </p>
   )
 }

@@ -4,6 +4,7 @@ import { useEffect } from 'preact/hooks'
 import { useOpened, usePage } from './context.ts'
 import { useAction } from './parts/action.ts'
 import { Dialog } from './parts/dialog.tsx'
+import { canSave, type Quiet, QuietHours } from './quiet-hours.tsx'
 import './types-dialog.css'
 
 /** The types of the app, asked for anew, with those that are wanted. */
@@ -50,9 +51,11 @@ export const TypesDialog = ({ domain, onClose }: { domain: string; onClose: () =
   const app = apps.nameOf(domain)
   const subscription = inbox.subscriptions.value.find((one) => one.domain === domain)
   const { types, wanted, toggle } = useTypes(domain, subscription?.scope)
+  const quiet = useSignal<Quiet>(subscription?.preferences?.quiet)
   const save = async (): Promise<void> => {
     const scope = [...(wanted.value ?? [])]
-    await (subscription ? inbox.update(domain, scope) : inbox.subscribe(domain, scope))
+    const wish = quiet.value ? { quiet: quiet.value } : null
+    await (subscription ? inbox.update(domain, scope, wish) : inbox.subscribe(domain, scope, wish))
     onClose()
   }
   const end = async (): Promise<void> => {
@@ -73,6 +76,7 @@ export const TypesDialog = ({ domain, onClose }: { domain: string; onClose: () =
           />
         ))}
       </div>
+      {types && <QuietHours quiet={quiet} />}
       {subscription && <p class="quiet small">{t('types.unsubscribeText')}</p>}
       <div class="dialog-buttons">
         {subscription && (
@@ -86,7 +90,7 @@ export const TypesDialog = ({ domain, onClose }: { domain: string; onClose: () =
         <button
           type="button"
           class="button primary"
-          disabled={isBusy.value || !types}
+          disabled={isBusy.value || !types || !canSave(quiet.value)}
           onClick={() => run(save)}
         >
           {t(subscription ? 'types.save' : 'types.subscribe')}

@@ -11,6 +11,8 @@ export type Values = Readonly<Record<string, string | number>>
 
 export interface Texts<Key extends string> {
   language: ReadonlySignal<string>
+  /** The language as in the reader's own region. */
+  locale: ReadonlySignal<string>
   /** The text with `{name}` filled in. With `count` the words for that many. */
   t(key: Key, values?: Values): string
   number(value: number): string
@@ -38,23 +40,12 @@ const formatsOf = (language: string) => ({
   full: new Intl.DateTimeFormat(language, { dateStyle: 'full', timeStyle: 'short' }),
 })
 
-/** The language of the tables that a reader of these languages reads best; the first one where there is none. */
-export const languageFor = <Language extends string>(
-  wanted: readonly string[],
-  known: readonly [Language, ...Language[]],
-): Language => {
-  for (const each of wanted) {
-    const found = known.find((one) => one === each.slice(0, 2).toLowerCase())
-    if (found !== undefined) return found
-  }
-  return known[0]
-}
-
 export const createTexts = <Language extends string, Key extends string>(
   tables: Readonly<Record<Language, Table<Key>>>,
   { language, wanted, now }: { language: Signal<Language>; wanted: readonly string[]; now: () => number },
 ): Texts<Key> => {
-  const formats = computed(() => formatsOf(regional(language.value, wanted)))
+  const locale = computed(() => regional(language.value, wanted))
+  const formats = computed(() => formatsOf(locale.value))
   const number = (value: number): string => formats.value.number.format(value)
   const t = (key: Key, values: Values = {}): string => {
     const found = tables[language.value][key]
@@ -76,5 +67,5 @@ export const createTexts = <Language extends string, Key extends string>(
     const isThisYear = new Date(time).getFullYear() === new Date(now()).getFullYear()
     return (isThisYear ? day : dayOfYear).format(time)
   }
-  return { language, t, number, ago, at: (time) => formats.value.full.format(time) }
+  return { language, locale, t, number, ago, at: (time) => formats.value.full.format(time) }
 }

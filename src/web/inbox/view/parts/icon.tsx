@@ -10,6 +10,9 @@ const PATHS = {
   close: 'M6 6l12 12M18 6L6 18',
   external: 'M14 4h6v6m0-6-9 9M18 14v6H4V6h6',
   sliders: 'M4 8h10m4 0h2M4 16h2m4 0h10M16 5.5v5M8 13.5v5',
+  urgent: 'M12 4 2.5 20h19zM12 10v4m0 3h.01',
+  high: 'M12 20V5m-6 6 6-6 6 6',
+  picture: 'M4 5h16v14H4zm0 11 5-5 4 4 3-3 4 4',
   offline: 'M4 4l16 16M8.5 8A9 9 0 0 0 3 10m6 4a6 6 0 0 1 6 0m-3 5h.01M13 7a12 12 0 0 1 8 3',
 } as const
 

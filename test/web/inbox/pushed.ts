@@ -1,0 +1,53 @@
+/** Pushes of a closed inbox: handed to the service worker, and pressed as a person does. */
+import type { BrowserContext, CDPSession, Worker } from 'playwright-core'
+import * as z from 'zod'
+
+const registrations = z.object({
+  registrations: z.array(z.object({ registrationId: z.string(), scopeURL: z.string() })),
+})
+
+/** Hands the worker what the push service carried, as the browser decrypts it. */
+export const deliver = async (context: BrowserContext, origin: string, data: string): Promise<void> => {
+  const page = await context.newPage()
+  const session: CDPSession = await context.newCDPSession(page)
+  const registered = new Promise<string>((resolve) => {
+    session.on('ServiceWorker.workerRegistrationUpdated', (event) => {
+      const own = registrations.parse(event).registrations.find(({ scopeURL }) => scopeURL.startsWith(origin))
+      if (own) resolve(own.registrationId)
+    })
+  })
+  await session.send('ServiceWorker.enable')
+  const registrationId = await registered
+  await session.send('ServiceWorker.deliverPushMessage', { origin, registrationId, data })
+  await page.close()
+}
+
+/** Presses the notification with this title, or its action with this id. Only a person's press may open windows, so where it leads is noted. */
+export const press = async (worker: Worker, title: string, action = ''): Promise<string> => {
+  const led = await worker.evaluate(
+    async ([wanted, pressedAction]) => {
+      const { registration, Clients } = globalThis as unknown as {
+        registration: ServiceWorkerRegistration
+        Clients: { prototype: { openWindow: (url: string) => Promise<void> } }
+      }
+      let address = ''
+      Clients.prototype.openWindow = async (url) => {
+        address = url
+      }
+      const shown = await registration.getNotifications()
+      const notification = shown.find((one) => one.title === wanted)
+      if (!notification) return undefined
+      const pressed: Event = Reflect.construct(Reflect.get(globalThis, 'NotificationEvent'), [
+        'notificationclick',
+        { notification, action: pressedAction },
+      ])
+      dispatchEvent(pressed)
+      for (let turn = 0; turn < 100 && address === ''; turn++)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      return address
+    },
+    [title, action] as const,
+  )
+  if (led === undefined || led === '') throw new Error('The notification is not shown')
+  return led
+}
