@@ -21,6 +21,7 @@ beforeAll(async () => {
   await mkdir(join(dir, 'src/cli'), { recursive: true })
   for (const file of ['main.ts', 'bundle.ts']) await cp(join('src/cli', file), join(dir, 'src/cli', file))
   await writeProgram(dir, 'first')
+  await writePages(join(dir, 'src/web'))
   await build(dir)
 })
 afterAll(() => rm(first, { recursive: true }))
@@ -32,6 +33,17 @@ const checkout = async (): Promise<AsyncDisposable & { dir: string }> => {
   return { dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true }) }
 }
 
+/** Pages that hold next to nothing. */
+const writePages = async (web: string): Promise<void> => {
+  for (const page of ['inbox', 'console']) {
+    await mkdir(join(web, page), { recursive: true })
+    await writeFile(join(web, page, 'index.html'), '<script type="module" src="./main.tsx"></script>')
+    await writeFile(join(web, page, 'main.tsx'), `document.title = '${page}'\n`)
+  }
+  await writeFile(join(web, 'inbox/worker.ts'), 'declare const SHELL: unknown\nconsole.log(SHELL)\n')
+  for (const part of ['vite.config.ts', 'public'])
+    await cp(join('src/web', part), join(web, part), { recursive: true })
+}
 const writeProgram = (dir: string, says: string) =>
   writeFile(join(dir, 'src/cli/program.ts'), `export const run = () => process.stdout.write('${says}')\n`)
 const build = (dir: string, ...words: string[]) => run(process.execPath, [BUILD, ...words], { cwd: dir })
@@ -75,9 +87,12 @@ it.concurrent('npx belfry runs where an older build left the command without its
   expect((await built(dir)).mtimeMs).toBe(mtimeMs)
 })
 
-it.concurrent('a build that lost the bundle of the API page is not fresh', async () => {
+it.concurrent('a build that lost the pages, or the bundle of the API page, is not fresh', async () => {
   await using place = await checkout()
   const { dir } = place
+  await rm(join(dir, 'dist/web'), { recursive: true })
+  await build(dir, '--if-stale')
+  expect(await readFile(join(dir, 'dist/web/worker.js'), 'utf8')).toMatch(/\/assets\/inbox-\S+\.js/)
   await rm(join(dir, 'dist/api-page'), { recursive: true })
   await build(dir, '--if-stale')
   expect((await stat(join(dir, 'dist/api-page/reference.js.gz'))).size).toBeGreaterThan(500_000)

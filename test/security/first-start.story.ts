@@ -120,7 +120,7 @@ describe.skipIf(process.platform !== 'linux')(
       await new Promise<void>((resolve, reject) => {
         child.stdout?.setEncoding('utf8').on('data', (text) => {
           screen += text
-          if (screen.includes('{"ready":true')) resolve()
+          if (screen.includes('Belfry is ready at')) resolve()
         })
         child.once('close', (code) => reject(new Error(`It ended with ${code}: ${screen}`)))
       })
