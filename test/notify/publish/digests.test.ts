@@ -129,7 +129,7 @@ it('a digest of quiet hours waits for their end, and the daily one comes at eigh
   expect(digests(world, night.key)).toHaveLength(1)
 })
 
-it('is sent once by two processes, and once over a death between any two steps', async () => {
+it('is sent once by two processes, and once over a death after the digest and the next job are kept, and before the job is done', async () => {
   await using world = await startNotify()
   const start = world.clock.now()
   const { device, key } = await subscribed(world, { digest: 'hourly' })
