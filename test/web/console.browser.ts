@@ -380,7 +380,12 @@ it('has a menu on a phone', async () => {
 
 it('has written down what was done, and asked and complained of nothing', async () => {
   await open('audit')
-  for (const action of ['POST /admin/apps', 'POST /admin/broadcasts', 'POST /admin/blocks'])
+  for (const action of [
+    'POST /admin/apps',
+    'POST /admin/broadcasts',
+    'POST /admin/notify',
+    'POST /admin/blocks',
+  ])
     await page.getByText(action, { exact: true }).first().waitFor()
   for (const words of [
     'sent a notification to all',

@@ -37,30 +37,28 @@ export const Funnel = ({ counts, push }: { counts: Counts; push?: { pushed: numb
   )
 }
 
-/** How many accounts answered with each action. */
+/** How many accounts answered with each action, `of` so many. */
 export const Answers = ({
   answers,
+  of,
   titles,
 }: {
   answers: Readonly<Record<string, number>>
+  of: number
   titles: ReadonlyMap<string, string>
-}) => {
-  const all = Object.entries(answers)
-  const most = Math.max(1, ...all.map(([, value]) => value))
-  return (
-    <>
-      <h3>{T.notifications.answers}</h3>
-      <ol class="funnel">
-        {all.map(([id, value]) => (
-          <li key={id} data-answer={id} data-count={value}>
-            <span>
-              {titles.get(id) ?? id} <code class="quiet">{id}</code>
-            </span>
-            <Bar part={value / most} label={`${titles.get(id) ?? id}: ${count(value)}`} />
-            <strong>{count(value)}</strong>
-          </li>
-        ))}
-      </ol>
-    </>
-  )
-}
+}) => (
+  <>
+    <h3>{T.notifications.answers}</h3>
+    <ol class="funnel">
+      {Object.entries(answers).map(([id, value]) => (
+        <li key={id} data-answer={id} data-count={value}>
+          <span>
+            {titles.get(id) ?? id} <code class="quiet">{id}</code>
+          </span>
+          <Bar part={value / Math.max(1, of)} label={`${titles.get(id) ?? id}: ${count(value)}`} />
+          <strong>{count(value)}</strong>
+        </li>
+      ))}
+    </ol>
+  </>
+)

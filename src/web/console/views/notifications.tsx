@@ -31,6 +31,12 @@ const Receipts = z.object({
 
 type Receipt = z.output<typeof Receipts>['receipts'][number]
 
+const PushState = ({ push: { state, provider, reason } }: { push: NonNullable<Receipt['push']> }) => (
+  <span>
+    <Badge tone={state}>{state}</Badge> {provider} {reason}
+  </span>
+)
+
 const ByAccount = ({ base, isAsking }: { base: string; isAsking: boolean }) => {
   const after = useSignal('')
   const state = useSignal('')
@@ -71,14 +77,7 @@ const ByAccount = ({ base, isAsking }: { base: string; isAsking: boolean }) => {
           { title: T.notifications.reason, show: ({ reason }) => reason ?? '' },
           {
             title: T.notifications.push,
-            show: ({ push }) =>
-              push ? (
-                <>
-                  <Badge tone={push.state}>{push.state}</Badge> {push.provider} {push.reason ?? ''}
-                </>
-              ) : (
-                '–'
-              ),
+            show: ({ push }) => (push ? <PushState push={push} /> : '–'),
           },
           ...(isAsking
             ? [
@@ -140,6 +139,7 @@ const One = ({ domain, id }: { domain: string; id: string }) => {
         {answers && (
           <Answers
             answers={answers}
+            of={Object.values(counts).reduce((sum, some) => sum + some, 0)}
             titles={new Map(notification.actions?.map(({ id: action, title }) => [action, title]))}
           />
         )}

@@ -149,6 +149,29 @@ const FromApp = ({
   </div>
 )
 
+/** To whom, and when. */
+const Audience = ({ audience, choose }: { audience: string; choose: (audience: string) => void }) => (
+  <>
+    <div class="columns">
+      <Field
+        {...{ name: 'audience', label: T.send.audience, value: audience }}
+        options={AUDIENCES}
+        onInput={choose}
+      />
+      <Field
+        {...{ name: 'when', label: T.send.when, type: 'datetime-local' }}
+        hint={T.send.whenHint(Intl.DateTimeFormat().resolvedOptions().timeZone)}
+      />
+    </div>
+    {audience === 'some' && (
+      <Field
+        {...{ name: 'accounts', label: T.send.accounts, hint: T.send.accountsHint, rows: 3 }}
+        isRequired
+      />
+    )}
+  </>
+)
+
 const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefined }) => {
   const domain = useSignal(first ?? apps[0]?.domain ?? '')
   const audience = useSignal('all')
@@ -196,25 +219,12 @@ const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefi
               extras.value = { ...extras.value, ...part }
             }}
           />
-          <div class="columns">
-            <Field
-              {...{ name: 'audience', label: T.send.audience, value: audience.value }}
-              options={AUDIENCES}
-              onInput={(value) => {
-                audience.value = value
-              }}
-            />
-            <Field
-              {...{ name: 'when', label: T.send.when, type: 'datetime-local' }}
-              hint={T.send.whenHint(Intl.DateTimeFormat().resolvedOptions().timeZone)}
-            />
-          </div>
-          {audience.value === 'some' && (
-            <Field
-              {...{ name: 'accounts', label: T.send.accounts, hint: T.send.accountsHint, rows: 3 }}
-              isRequired
-            />
-          )}
+          <Audience
+            audience={audience.value}
+            choose={(value) => {
+              audience.value = value
+            }}
+          />
         </Form>
       </Card>
       <div>
