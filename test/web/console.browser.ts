@@ -3,6 +3,8 @@ import type { Browser, BrowserContext, CDPSession, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { z } from 'zod'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
+import { fromHex } from '../../src/protocol/bytes.ts'
+import { signingKeyFrom } from '../../src/protocol/keys.ts'
 import { INSTALL_TIMEOUT } from '../support/debian.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/process.ts'
@@ -176,6 +178,82 @@ it('schedules for an account, and cancels', async () => {
   await page.getByText('cancelled', { exact: true }).first().waitFor()
 })
 
+/** A wallet whose device is registered for push, and asleep. */
+const startSleeper = async (): Promise<void> => {
+  const { wallet } = world.device(await world.newOwner())
+  await wallet.subscribe(DOMAIN)
+  const client = signingKeyFrom(fromHex(wallet.export().clientSeed)).did
+  await wallet[Symbol.asyncDispose]()
+  const registered = await fetch(`${world.url}/clients`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ client_id: client, type: 'noop', token: 'x', always_raw: true }),
+  })
+  expect(registered.status).toBeLessThan(300)
+}
+
+/** In the part of the form that is folded. */
+const writeExtras = async (): Promise<void> => {
+  await page.locator('.more summary').click()
+  await page.getByLabel('Priority').selectOption('urgent')
+  await page.getByLabel('Picture (https URL)').fill('https://pictures.example/parcel.png')
+  await page.getByLabel('Tags').fill('orders, parcel')
+  await page.getByRole('button', { name: 'Add a button' }).click()
+  await page.getByRole('button', { name: 'Add a button' }).click()
+  const first = page.getByRole('group', { name: 'Button 1' })
+  await first.getByLabel('Title').fill('Yes, please')
+  await first.getByLabel('What it does').selectOption('answer')
+  const second = page.getByRole('group', { name: 'Button 2' })
+  await second.getByLabel('Title').fill('Track it')
+  await second.getByLabel('Its link (URL)').fill('https://shop.example/track')
+  await page.getByRole('button', { name: 'Add a language' }).click()
+  const german = page.getByRole('group', { name: 'Language 1' })
+  await german.getByLabel('Language', { exact: true }).fill('de')
+  await german.getByLabel('Title').fill('Zu Hause?')
+  await german.getByLabel('Text').fill('Das Paket kommt heute.')
+}
+
+const EXTRAS = {
+  ...{ priority: 'urgent', image: 'https://pictures.example/parcel.png', tags: ['orders', 'parcel'] },
+  actions: [
+    { id: 'yes-please', title: 'Yes, please', answer: true },
+    { id: 'track-it', title: 'Track it', url: 'https://shop.example/track' },
+  ],
+  locales: { de: { title: 'Zu Hause?', body: 'Das Paket kommt heute.' } },
+}
+
+it('sends what more a notification may have, and shows who was pushed to and who answered', async () => {
+  await startSleeper()
+  await open(`send/${DOMAIN}`, 'send')
+  await page.getByLabel('Title').fill('Are you at home?')
+  await page.getByLabel('Text').fill('The parcel comes today.')
+  await writeExtras()
+  const preview = page.locator('.preview')
+  for (const shown of ['Urgent', 'parcel', 'Yes, please', 'Track it', 'Also in de'])
+    await preview.getByText(shown, { exact: true }).waitFor()
+  await preview.getByText('Picture from pictures.example').waitFor()
+  await expectAccessible(page)
+  await takeScreenshots(page, 'console-send-more')
+  await page.getByRole('button', { name: 'Send', exact: true }).click()
+  await eventually(() => expect(device.titles()).toContain('Are you at home?'))
+  const received = device.received.find(({ title }) => title === 'Are you at home?')
+  expect(received).toMatchObject(EXTRAS)
+  expect(received).not.toHaveProperty('silent')
+
+  await page.getByRole('link', { name: 'Follow it' }).click()
+  const answers = (count: number) => page.locator(`[data-answer=yes-please][data-count="${count}"]`)
+  await answers(0).waitFor()
+  await page.locator('[data-step=pushed][data-count="1"]').waitFor()
+  await device.wallet.answer(DOMAIN, received?.id ?? '', 'yes-please')
+  await answers(1).waitFor()
+  const row = (text: string) =>
+    page.getByRole('table', { name: 'By account' }).getByRole('row', { name: text })
+  await row('yes-please, ').waitFor()
+  await row('pushed noop').waitFor()
+  await expectAccessible(page)
+  await takeScreenshots(page, 'console-answers')
+})
+
 it('says what is wrong, where it is wrong', async () => {
   // A browser notes each refusal as an error, so this is done in a profile of its own.
   const { context } = await openContext(browser, origin)
@@ -196,6 +274,35 @@ it('says what is wrong, where it is wrong', async () => {
   expect(await other.getByLabel('Link (URL)').getAttribute('aria-invalid')).toBe('true')
   await expectAccessible(other)
   await takeScreenshots(other, 'console-wrong')
+
+  // In the folded part, which opens for it; the link of the notification is not meant.
+  await other.getByLabel('Link (URL)').fill('')
+  const more = other.locator('.more summary')
+  await more.click()
+  await other.getByRole('button', { name: 'Add a button' }).click()
+  await other.getByRole('group', { name: 'Button 1' }).getByLabel('Title').fill('Look')
+  await other.getByRole('group', { name: 'Button 1' }).getByLabel('Its link (URL)').fill('shop')
+  await more.click()
+  await other.getByRole('button', { name: 'Send', exact: true }).click()
+  await other.getByText(/must be an http\(s\) URL/).waitFor()
+  expect(await other.getByLabel('Its link (URL)').getAttribute('aria-invalid')).toBe('true')
+  expect(await other.getByLabel('Link (URL)', { exact: true }).getAttribute('aria-invalid')).toBe('false')
+  await other.getByLabel('Its link (URL)').fill('/track')
+  for (const _ of [1, 2]) await other.getByRole('button', { name: 'Add a language' }).click()
+  for (const nth of [1, 2]) {
+    const language = other.getByRole('group', { name: `Language ${nth}` })
+    await language.getByLabel('Language', { exact: true }).fill('de')
+    await language.getByLabel('Title').fill('Schau')
+    await language.getByLabel('Text').fill('Hier.')
+  }
+  await other.getByRole('button', { name: 'Send', exact: true }).click()
+  await other.getByText('is there twice').first().waitFor()
+  const language = other.getByRole('group', { name: 'Language 2' })
+  await language.getByLabel('Language', { exact: true }).fill('no language')
+  await other.getByRole('button', { name: 'Send', exact: true }).click()
+  await language.getByText(/must be named by a language tag/).waitFor()
+  await expectAccessible(other)
+  await takeScreenshots(other, 'console-wrong-more')
   await context.close()
 })
 
@@ -273,7 +380,19 @@ it('has a menu on a phone', async () => {
 
 it('has written down what was done, and asked and complained of nothing', async () => {
   await open('audit')
-  for (const action of ['POST /admin/apps', 'POST /admin/broadcasts', 'POST /admin/blocks'])
+  for (const action of [
+    'POST /admin/apps',
+    'POST /admin/broadcasts',
+    'POST /admin/notify',
+    'POST /admin/blocks',
+  ])
     await page.getByText(action, { exact: true }).first().waitFor()
+  for (const words of [
+    'sent a notification to all',
+    'rotated a secret',
+    'blocked a client',
+    'signed in with the token',
+  ])
+    await page.getByText(words).first().waitFor()
   watched.expectClean()
 })

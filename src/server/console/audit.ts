@@ -51,8 +51,12 @@ interface AuditDeps {
   log: Log
 }
 
+/** What is asked of operators. A path of the API may fit as well: `/:projectId/notify` is no `/admin/notify`. */
+const routeOf = (c: Context) =>
+  matchedRoutes(c).findLast(({ path }) => /^\/(admin|console)\//.test(path) && !path.endsWith('*'))
+
 const subjectOf = (c: Context, { hashOf }: Pick<AuditDeps, 'hashOf'>): Record<string, string> => {
-  const route = matchedRoutes(c).findLast(({ path }) => !path.endsWith('*'))
+  const route = routeOf(c)
   const params = route ? c.req.param() : {}
   const body = NamesIn.parse(Reflect.apply(c.req.valid, c.req, ['json']))
   const query = c.req.query()
@@ -86,7 +90,7 @@ export const createAudit = (deps: AuditDeps): Audit => {
   return {
     async watch(c, next) {
       await next()
-      const route = matchedRoutes(c).findLast(({ path }) => !path.endsWith('*'))
+      const route = routeOf(c)
       const isRead = c.req.method === 'GET' || c.req.method === 'HEAD'
       if (!route || (isRead && !TAKES_AWAY.has(route.path))) return
       const { status } = c.res

@@ -57,6 +57,30 @@ export const Counts = z.object({
 })
 export type Counts = z.output<typeof Counts>
 
+export const PRIORITIES = ['low', 'normal', 'high', 'urgent'] as const
+export type Priority = (typeof PRIORITIES)[number]
+
+/** What a notification may have beside its texts. */
+const extras = {
+  priority: z.optional(z.enum(PRIORITIES)),
+  silent: z.optional(z.boolean()),
+  image: z.optional(z.string()),
+  tags: z.optional(z.array(z.string())),
+  actions: z.optional(
+    z.array(
+      z.object({
+        id: z.string(),
+        title: z.string(),
+        url: z.optional(z.string()),
+        answer: z.optional(z.literal(true)),
+      }),
+    ),
+  ),
+  locales: z.optional(z.record(z.string(), z.object({ title: z.string(), body: z.string() }))),
+}
+const Extras = z.object(extras)
+export type Extras = z.output<typeof Extras>
+
 export const Notification = z.object({
   notification_id: z.string(),
   app_domain: z.string(),
@@ -67,12 +91,15 @@ export const Notification = z.object({
     body: z.string(),
     icon: z.nullable(z.string()),
     url: z.nullable(z.string()),
+    ...extras,
   }),
   created_at: z.nullable(z.string()),
   deliver_at: z.nullable(z.string()),
   expires_at: z.nullable(z.string()),
   counts: Counts,
   push: z.object({ pushed: z.number(), refused: z.number() }),
+  /** Accounts by action, where the notification asks. */
+  answers: z.optional(z.record(z.string(), z.number())),
 })
 export type Notification = z.output<typeof Notification>
 export const Notifications = z.object({ notifications: z.array(Notification), next: z.nullable(z.string()) })

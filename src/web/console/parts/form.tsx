@@ -5,7 +5,12 @@ import { useContext, useId } from 'preact/hooks'
 import { Failure } from '../core/api.ts'
 import { T } from '../core/texts.ts'
 
-const FormFailure = createContext<Failure | undefined>(undefined)
+/** What the server refused, and the name of the field that it is about. */
+interface Wrong {
+  failure: Failure | undefined
+  named: string | undefined
+}
+const FormFailure = createContext<Wrong>({ failure: undefined, named: undefined })
 
 const failureOf = (error: unknown): Failure =>
   error instanceof Failure ? error : new Failure(error instanceof Error ? error.message : String(error), 0)
@@ -46,20 +51,35 @@ interface FormProps {
   fields?: readonly string[]
 }
 
-/** The name of a field that a failure is about: the last part of its path, without an index. */
-export const fieldOf = (failure: Failure | undefined): string | undefined =>
-  failure?.field
+/**
+ * The name of the field that a failure is about: its path as the form names it (`actions[0].url`), else the last part of it,
+ * without an index.
+ */
+const namedBy = (failure: Failure | undefined, fields: readonly string[]): string | undefined => {
+  const path = failure?.field?.replace(/^notification\./, '')
+  const known = [path, path?.replace(/\[\d+\]$/, '')].find((one) => one !== undefined && fields.includes(one))
+  const last = path
     ?.split('.')
     .at(-1)
     ?.replace(/\[\d+\]$/, '')
+  return known ?? last
+}
 
-/** Beside its field a sentence need not name it. */
-const reasonOf = (failure: Failure | undefined): string | undefined =>
-  failure?.message.split(`${failure.field}: `).at(-1)
+/** Why the server refused what the field holds. Beside its field a sentence need not name it. */
+const useReason = (name: string): string | undefined => {
+  const { failure, named } = useContext(FormFailure)
+  return named === name ? failure?.message.split(`${failure.field}: `).at(-1) : undefined
+}
+
+/** Which field is wrong; anew for each answer of the server. */
+export const useWrong = (): Wrong => useContext(FormFailure)
+
+/** What is wrong with several fields together. */
+export const GroupProblem = ({ name }: { name: string }) => <Problem text={useReason(name)} />
 
 export const Form = ({ submit, button, isDanger = false, children, fields = [] }: FormProps) => {
   const { isBusy, failure, run } = useAction()
-  const named = fieldOf(failure)
+  const named = namedBy(failure, fields)
   return (
     <form
       onSubmit={(event) => {
@@ -74,7 +94,7 @@ export const Form = ({ submit, button, isDanger = false, children, fields = [] }
         void run(() => submit(values, form))
       }}
     >
-      <FormFailure.Provider value={failure}>{children}</FormFailure.Provider>
+      <FormFailure.Provider value={{ failure, named }}>{children}</FormFailure.Provider>
       {failure && !fields.includes(named ?? '') && <Problem text={failure.message} />}
       <div class="row">
         <button class={isDanger ? 'danger' : 'primary'} type="submit" disabled={isBusy}>
@@ -115,8 +135,8 @@ export const Field = (props: FieldProps) => {
   const { name, label, hint, type = 'text', value, isRequired = false, rows, max, options, onInput } = props
   const { autocomplete = 'off' } = props
   const id = useId()
-  const failure = useContext(FormFailure)
-  const isWrong = fieldOf(failure) === name
+  const reason = useReason(name)
+  const isWrong = reason !== undefined
   const common = {
     ...{ id, name, required: isRequired, 'aria-invalid': isWrong },
     ...((isWrong || hint !== undefined) && { 'aria-describedby': `${id}-about` }),
@@ -142,7 +162,7 @@ export const Field = (props: FieldProps) => {
       )}
       {(isWrong || hint !== undefined) && (
         <small id={`${id}-about`} class={isWrong ? 'problem' : 'hint'}>
-          {isWrong ? reasonOf(failure) : hint}
+          {reason ?? hint}
         </small>
       )}
     </div>

@@ -13,13 +13,14 @@ const stepsOf = (
 ): [Step, number][] => [
   ['queued', queued + published + delivered + read + failed],
   ['published', published + delivered + read],
-  ...(push && push.pushed + push.refused > 0 ? ([['pushed', push.pushed]] as [Step, number][]) : []),
+  ...(push ? ([['pushed', push.pushed]] satisfies [Step, number][]) : []),
   ['delivered', delivered + read],
   ['read', read],
   ['failed', failed],
-  ...(push && push.refused > 0 ? ([['refused', push.refused]] as [Step, number][]) : []),
+  ...(push && push.refused > 0 ? ([['refused', push.refused]] satisfies [Step, number][]) : []),
 ]
 
+/** `push` is absent where it is not counted. */
 export const Funnel = ({ counts, push }: { counts: Counts; push?: { pushed: number; refused: number } }) => {
   const steps = stepsOf(counts, push)
   const most = Math.max(1, ...steps.map(([, value]) => value))
@@ -35,3 +36,29 @@ export const Funnel = ({ counts, push }: { counts: Counts; push?: { pushed: numb
     </ol>
   )
 }
+
+/** How many accounts answered with each action, `of` so many. */
+export const Answers = ({
+  answers,
+  of,
+  titles,
+}: {
+  answers: Readonly<Record<string, number>>
+  of: number
+  titles: ReadonlyMap<string, string>
+}) => (
+  <>
+    <h3>{T.notifications.answers}</h3>
+    <ol class="funnel">
+      {Object.entries(answers).map(([id, value]) => (
+        <li key={id} data-answer={id} data-count={value}>
+          <span>
+            {titles.get(id) ?? id} <code class="quiet">{id}</code>
+          </span>
+          <Bar part={value / Math.max(1, of)} label={`${titles.get(id) ?? id}: ${count(value)}`} />
+          <strong>{count(value)}</strong>
+        </li>
+      ))}
+    </ol>
+  </>
+)

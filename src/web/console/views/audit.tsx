@@ -1,6 +1,7 @@
 /** What operators did, newest first. */
 import { useSignal } from '@preact/signals'
 import * as z from 'zod/mini'
+import { auditWords } from '../core/audit-words.ts'
 import { time } from '../core/format.ts'
 import { useLoaded } from '../core/poll.ts'
 import { T } from '../core/texts.ts'
@@ -31,6 +32,20 @@ const whoOf = ({ by, session, passkey }: Row) => {
   return <span title={named}>{passkey === '' ? named : T.audit.passkey(passkey)}</span>
 }
 
+/** In words, the route below; what has no words is the route alone. */
+const whatOf = ({ action, subject }: Row) => {
+  const words = auditWords(action, subject.kind)
+  if (words === undefined) return <code>{action}</code>
+  return (
+    <span title={action}>
+      {words}
+      <small class="route">
+        <code>{action}</code>
+      </small>
+    </span>
+  )
+}
+
 export const Audit = () => {
   const after = useSignal('')
   const query = new URLSearchParams({ limit: '50', ...(after.value && { after: after.value }) })
@@ -47,7 +62,7 @@ export const Audit = () => {
           { title: T.audit.at, show: ({ at }) => time(at) },
           { title: T.audit.who, show: whoOf },
           { title: T.audit.from, show: ({ address }) => <code class="whole">{address}</code> },
-          { title: T.audit.action, show: ({ action }) => <code>{action}</code> },
+          { title: T.audit.action, show: whatOf },
           {
             title: T.audit.subject,
             show: ({ subject }) =>

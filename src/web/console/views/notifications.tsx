@@ -8,8 +8,9 @@ import { Apps, Notification, Notifications } from '../core/shapes.ts'
 import { go, linkTo } from '../core/state.ts'
 import { T } from '../core/texts.ts'
 import { Confirm } from '../parts/dialog.tsx'
+import { ShownExtras } from '../parts/extras.tsx'
 import { Field, Problem } from '../parts/form.tsx'
-import { Funnel } from '../parts/funnel.tsx'
+import { Answers, Funnel } from '../parts/funnel.tsx'
 import { Badge, Card, Pager, Table } from '../parts/table.tsx'
 
 const EVERY_MS = 1_000
@@ -22,12 +23,21 @@ const Receipts = z.object({
       reason: z.optional(z.string()),
       at: z.string(),
       push: z.optional(z.object({ state: z.string(), provider: z.string(), reason: z.optional(z.string()) })),
+      answer: z.optional(z.object({ action: z.string(), at: z.string() })),
     }),
   ),
   next: z.nullable(z.string()),
 })
 
-const ByAccount = ({ base }: { base: string }) => {
+type Receipt = z.output<typeof Receipts>['receipts'][number]
+
+const PushState = ({ push: { state, provider, reason } }: { push: NonNullable<Receipt['push']> }) => (
+  <span>
+    <Badge tone={state}>{state}</Badge> {provider} {reason}
+  </span>
+)
+
+const ByAccount = ({ base, isAsking }: { base: string; isAsking: boolean }) => {
   const after = useSignal('')
   const state = useSignal('')
   const query = new URLSearchParams({
@@ -67,8 +77,17 @@ const ByAccount = ({ base }: { base: string }) => {
           { title: T.notifications.reason, show: ({ reason }) => reason ?? '' },
           {
             title: T.notifications.push,
-            show: ({ push }) => (push ? `${push.state} (${push.provider}) ${push.reason ?? ''}` : '–'),
+            show: ({ push }) => (push ? <PushState push={push} /> : '–'),
           },
+          ...(isAsking
+            ? [
+                {
+                  title: T.notifications.answer,
+                  show: ({ answer }: Receipt) =>
+                    answer ? T.notifications.answered(answer.action, time(answer.at)) : '–',
+                },
+              ]
+            : []),
           { title: T.notifications.at, show: ({ at }) => time(at) },
         ]}
       />
@@ -87,7 +106,7 @@ const One = ({ domain, id }: { domain: string; id: string }) => {
   const base = path`/admin/apps/${domain}/notifications/${id}`
   const { value, failure, again } = useLoaded(Notification, base, EVERY_MS)
   if (!value) return failure === undefined ? <p class="hint">{T.loading}</p> : <Problem text={failure} />
-  const { notification, status, counts, push } = value
+  const { notification, status, counts, push, answers } = value
   return (
     <>
       <p>
@@ -96,6 +115,7 @@ const One = ({ domain, id }: { domain: string; id: string }) => {
       <Card title={notification.title} side={<Badge tone={status}>{status}</Badge>}>
         <Problem text={failure} />
         <p>{notification.body}</p>
+        <ShownExtras extras={notification} />
         <p class="quiet">
           {domain} · {notification.type} ·{' '}
           {value.deliver_at ? `${T.notifications.due} ${time(value.deliver_at)}` : time(value.created_at)} ·{' '}
@@ -116,8 +136,15 @@ const One = ({ domain, id }: { domain: string; id: string }) => {
       </Card>
       <Card title={T.notifications.funnel}>
         <Funnel counts={counts} push={push} />
+        {answers && (
+          <Answers
+            answers={answers}
+            of={Object.values(counts).reduce((sum, some) => sum + some, 0)}
+            titles={new Map(notification.actions?.map(({ id: action, title }) => [action, title]))}
+          />
+        )}
       </Card>
-      <ByAccount base={base} />
+      <ByAccount base={base} isAsking={answers !== undefined} />
     </>
   )
 }

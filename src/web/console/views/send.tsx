@@ -3,6 +3,7 @@ import { useSignal } from '@preact/signals'
 import { useRef } from 'preact/hooks'
 import * as z from 'zod/mini'
 import { ask, nothing, path } from '../core/api.ts'
+import { extrasFields, extrasOf, NO_EXTRAS, shownExtras } from '../core/extras-draft.ts'
 import { count } from '../core/format.ts'
 import { useLoaded } from '../core/poll.ts'
 import { type App, Apps, Counts } from '../core/shapes.ts'
@@ -11,10 +12,13 @@ import { T } from '../core/texts.ts'
 import { Confirm } from '../parts/dialog.tsx'
 import { Field, Form, Problem } from '../parts/form.tsx'
 import { Funnel } from '../parts/funnel.tsx'
+import { More } from '../parts/more.tsx'
+import { Preview, type Texts } from '../parts/preview.tsx'
 import { Badge, Bar, Card } from '../parts/table.tsx'
 
 const FOLLOW_EVERY_MS = 1_000
 const FIELDS = ['domain', 'type', 'title', 'body', 'icon', 'url', 'accounts', 'when']
+const NO_TEXTS: Texts = { title: '', body: '', icon: '', url: '' }
 
 const AUDIENCES = [
   ['all', T.send.all],
@@ -36,37 +40,6 @@ const Progress = z.object({
   skipped: z.number(),
   counts: Counts,
 })
-
-interface Draft {
-  title: string
-  body: string
-  icon: string
-  url: string
-}
-
-const isPicture = (url: string): boolean => url.startsWith('data:image/')
-
-/** As the inbox has it. Pictures of other hosts are not loaded here: the page's policy refuses them. */
-const Preview = ({ draft, app }: { draft: Draft; app: App | undefined }) => {
-  const name = app?.name || app?.domain || ''
-  return (
-    <Card title={T.send.preview}>
-      <article class="preview">
-        <span class="picture" aria-hidden="true">
-          {isPicture(draft.icon) ? <img src={draft.icon} alt="" /> : name.slice(0, 1).toUpperCase()}
-        </span>
-        <div>
-          <p class="quiet">
-            {name} · {T.send.now}
-          </p>
-          <h3>{draft.title || T.send.previewTitle}</h3>
-          <p>{draft.body || T.send.previewBody}</p>
-          {draft.url && <p class="link">{draft.url}</p>}
-        </div>
-      </article>
-    </Card>
-  )
-}
 
 const Following = ({ domain, id }: { domain: string; id: string }) => {
   const { value, failure, again } = useLoaded(
@@ -140,7 +113,7 @@ type Result =
   | { kind: 'broadcast'; domain: string; id: string }
 
 /** What the notification says. */
-const Content = ({ edit }: { edit: (name: keyof Draft) => (value: string) => void }) => (
+const Content = ({ edit }: { edit: (name: keyof Texts) => (value: string) => void }) => (
   <>
     <Field name="title" label={T.send.titleField} isRequired max={64} onInput={edit('title')} />
     <Field name="body" label={T.send.body} isRequired rows={3} max={255} onInput={edit('body')} />
@@ -176,21 +149,46 @@ const FromApp = ({
   </div>
 )
 
+/** To whom, and when. */
+const Audience = ({ audience, choose }: { audience: string; choose: (audience: string) => void }) => (
+  <>
+    <div class="columns">
+      <Field
+        {...{ name: 'audience', label: T.send.audience, value: audience }}
+        options={AUDIENCES}
+        onInput={choose}
+      />
+      <Field
+        {...{ name: 'when', label: T.send.when, type: 'datetime-local' }}
+        hint={T.send.whenHint(Intl.DateTimeFormat().resolvedOptions().timeZone)}
+      />
+    </div>
+    {audience === 'some' && (
+      <Field
+        {...{ name: 'accounts', label: T.send.accounts, hint: T.send.accountsHint, rows: 3 }}
+        isRequired
+      />
+    )}
+  </>
+)
+
 const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefined }) => {
   const domain = useSignal(first ?? apps[0]?.domain ?? '')
   const audience = useSignal('all')
-  const draft = useSignal<Draft>({ title: '', body: '', icon: '', url: '' })
+  const draft = useSignal(NO_TEXTS)
+  const extras = useSignal(NO_EXTRAS)
   const result = useSignal<Result | undefined>(undefined)
   // Sent again after a failure it is the same notification.
   const id = useRef(crypto.randomUUID())
   const app = apps.find((one) => one.domain === domain.value)
-  const edit = (name: keyof Draft) => (value: string) => {
+  const edit = (name: keyof Texts) => (value: string) => {
     draft.value = { ...draft.value, [name]: value }
   }
 
   const send = async (values: Record<string, string>): Promise<void> => {
     const { type = '', title, body, icon, url, when } = values
-    const notification = { type, title, body, ...(icon && { icon }), ...(url && { url }) }
+    const texts = { type, title, body, ...(icon && { icon }), ...(url && { url }) }
+    const notification = { ...texts, ...extrasOf(extras.value) }
     const named = { domain: domain.value, notification, notificationId: id.current }
     const common = { ...named, ...dueAt(when) }
     if (audience.value === 'all') {
@@ -207,7 +205,7 @@ const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefi
   return (
     <div class="beside">
       <Card title={T.send.title}>
-        <Form button={T.send.send} fields={FIELDS} submit={send}>
+        <Form button={T.send.send} fields={[...FIELDS, ...extrasFields(extras.value)]} submit={send}>
           <FromApp
             {...{ apps, app, domain: domain.value }}
             choose={(value) => {
@@ -215,29 +213,22 @@ const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefi
             }}
           />
           <Content edit={edit} />
-          <div class="columns">
-            <Field
-              {...{ name: 'audience', label: T.send.audience, value: audience.value }}
-              options={AUDIENCES}
-              onInput={(value) => {
-                audience.value = value
-              }}
-            />
-            <Field
-              {...{ name: 'when', label: T.send.when, type: 'datetime-local' }}
-              hint={T.send.whenHint(Intl.DateTimeFormat().resolvedOptions().timeZone)}
-            />
-          </div>
-          {audience.value === 'some' && (
-            <Field
-              {...{ name: 'accounts', label: T.send.accounts, hint: T.send.accountsHint, rows: 3 }}
-              isRequired
-            />
-          )}
+          <More
+            draft={extras.value}
+            change={(part) => {
+              extras.value = { ...extras.value, ...part }
+            }}
+          />
+          <Audience
+            audience={audience.value}
+            choose={(value) => {
+              audience.value = value
+            }}
+          />
         </Form>
       </Card>
       <div>
-        <Preview draft={draft.value} app={app} />
+        <Preview texts={draft.value} extras={shownExtras(extras.value)} app={app} />
         {result.value?.kind === 'sent' && <Outcome {...result.value} />}
         {result.value?.kind === 'broadcast' && <Following {...result.value} />}
       </div>
