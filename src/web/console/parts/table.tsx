@@ -1,4 +1,5 @@
 /** What views are made of: cards, figures, tables, badges. */
+import type { Signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { T } from '../core/texts.ts'
 
@@ -98,23 +99,27 @@ export const Table = <R,>({ caption, rows, columns, keyOf, empty }: TableProps<R
 export const Pager = ({
   next,
   after,
-  go,
 }: {
   next: string | null | undefined
-  after: string
-  go: (after: string) => void
-}) =>
-  (next || after !== '') && (
+  /** Where the page that is shown begins; empty: at the first. */
+  after: Signal<string>
+}) => {
+  const goTo = (start: string) => {
+    after.value = start
+  }
+  if (!next && after.value === '') return null
+  return (
     <div class="row">
-      {after !== '' && (
-        <button type="button" onClick={() => go('')}>
+      {after.value !== '' && (
+        <button type="button" onClick={() => goTo('')}>
           {T.first}
         </button>
       )}
       {next && (
-        <button type="button" onClick={() => go(next)}>
+        <button type="button" onClick={() => goTo(next)}>
           {T.next}
         </button>
       )}
     </div>
   )
+}

@@ -87,13 +87,7 @@ const SubscriberList = ({ domain }: { domain: string }) => {
           { title: T.apps.until, show: ({ expiresAt }) => time(expiresAt) },
         ]}
       />
-      <Pager
-        next={value?.next}
-        after={after.value}
-        go={(to) => {
-          after.value = to
-        }}
-      />
+      <Pager next={value?.next} after={after} />
     </Card>
   )
 }
@@ -215,13 +209,7 @@ const AppList = () => {
             { title: T.apps.listed, show: ({ listed }) => (listed ? T.yes : T.no) },
           ]}
         />
-        <Pager
-          next={value?.next}
-          after={after.value}
-          go={(to) => {
-            after.value = to
-          }}
-        />
+        <Pager next={value?.next} after={after} />
       </Card>
       <NewApp />
     </>

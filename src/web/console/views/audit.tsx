@@ -83,13 +83,7 @@ export const Audit = () => {
           },
         ]}
       />
-      <Pager
-        next={value?.next}
-        after={after.value}
-        go={(to) => {
-          after.value = to
-        }}
-      />
+      <Pager next={value?.next} after={after} />
     </Card>
   )
 }

@@ -91,13 +91,7 @@ const ByAccount = ({ base, isAsking }: { base: string; isAsking: boolean }) => {
           { title: T.notifications.at, show: ({ at }) => time(at) },
         ]}
       />
-      <Pager
-        next={value?.next}
-        after={after.value}
-        go={(to) => {
-          after.value = to
-        }}
-      />
+      <Pager next={value?.next} after={after} />
     </Card>
   )
 }
@@ -197,13 +191,7 @@ const List = ({ domain }: { domain: string }) => {
           })),
         ]}
       />
-      <Pager
-        next={value?.next}
-        after={after.value}
-        go={(to) => {
-          after.value = to
-        }}
-      />
+      <Pager next={value?.next} after={after} />
     </Card>
   )
 }

@@ -160,13 +160,7 @@ const ProjectList = () => {
             { title: T.projects.created, show: ({ createdAt }) => time(createdAt) },
           ]}
         />
-        <Pager
-          next={value?.next}
-          after={after.value}
-          go={(to) => {
-            after.value = to
-          }}
-        />
+        <Pager next={value?.next} after={after} />
       </Card>
       <Card title={T.projects.create}>
         <Form

@@ -91,13 +91,7 @@ const DeadLetters = ({ base, changed }: { base: string; changed: () => Promise<v
           },
         ]}
       />
-      <Pager
-        next={letters.value?.next}
-        after={after.value}
-        go={(to) => {
-          after.value = to
-        }}
-      />
+      <Pager next={letters.value?.next} after={after} />
     </Card>
   )
 }
