@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { WEBHOOK_EVENTS } from '../../../src/notify/store/records.ts'
 import { verifyWebhook } from '../../../src/sdk/dapp.ts'
 import { createWallet } from '../../../src/sdk/wallet.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -90,6 +91,24 @@ describe('a call of a webhook', () => {
       await expect(
         verifyWebhook(call.body, { ...headersOf(call), [name]: undefined }, secret),
       ).rejects.toThrow(name)
+  })
+
+  it.each([...WEBHOOK_EVENTS])('tells of every event that can be listened to: %s', async (type) => {
+    const data = {
+      ...{
+        account: 'eip155:1:0x0',
+        app_domain: DOMAIN,
+        scope: [],
+        reason: 'deleted',
+        by: 'wallet',
+        provider: 'fcm',
+      },
+      ...{ notification_ids: [], message_ids: [], action: 'yes', jwt: '', cacao: null, subscription_id: '' },
+    }
+    const given = { ...call, body: JSON.stringify({ type, timestamp: '2026-01-01T00:00:00.000Z', data }) }
+    const signed = { ...given, signatures: [signatureOf(secret, given)] }
+    const { event } = await verifyWebhook(given.body, headersOf(signed), secret)
+    expect(event).toMatchObject({ type, data: { app_domain: DOMAIN } })
   })
 
   it.each(['no json', '{}', '{"type":"party","timestamp":"2026-01-01T00:00:00.000Z","data":{}}'])(
