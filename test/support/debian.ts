@@ -29,14 +29,14 @@ const onPath = (names: readonly string[]): string | undefined =>
     .find((file) => existsSync(file))
 
 /** Another test file may be installing something: the package locks are waited for, those of the lists are not. */
-const install = async (name: string): Promise<void> => {
+const install = async (names: readonly string[]): Promise<void> => {
   const options = ['-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=240']
   for (let attempt = 1; ; attempt++) {
     const updated = await run('apt-get', ['update'])
-    const installed = await run('apt-get', ['install', ...options, name])
+    const installed = await run('apt-get', ['install', ...options, ...names])
     if (installed.code === 0) return
     if (attempt === ATTEMPTS) {
-      throw new Error(`The package ${name} could not be installed:\n${updated.output}${installed.output}`)
+      throw new Error(`${names.join(', ')} could not be installed:\n${updated.output}${installed.output}`)
     }
   }
 }
@@ -49,17 +49,21 @@ export const findOrInstall = async (wanted: {
   variable: string
   names: readonly string[]
   package: string
+  /** Other packages that it works with, by a file or folder that each brings. */
+  beside?: Record<string, string>
 }): Promise<string> => {
   const named = process.env[wanted.variable]
   if (named) return named
+  const missing = Object.entries(wanted.beside ?? {}).filter(([, path]) => !existsSync(path))
+  const packages = [wanted.package, ...missing.map(([name]) => name)]
   const found = onPath(wanted.names)
-  if (found) return found
+  if (found && missing.length === 0) return found
   if (process.getuid?.() !== 0 || !onPath(['apt-get'])) {
     throw new Error(
-      `This test needs ${wanted.names[0]}: install it (Debian: apt-get install ${wanted.package}) or name it in ${wanted.variable}.`,
+      `This test needs ${wanted.names[0]}: install it (Debian: apt-get install ${packages.join(' ')}) or name it in ${wanted.variable}.`,
     )
   }
-  await install(wanted.package)
+  await install(packages)
   const installed = onPath(wanted.names)
   if (installed) return installed
   throw new Error(`The package ${wanted.package} has none of ${wanted.names.join(', ')}.`)
