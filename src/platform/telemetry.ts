@@ -1,5 +1,5 @@
 /**
- * What a room may say about itself: a log and some numbers. `server/telemetry/log` and `server/telemetry/metrics` implement them; a client
+ * What a room may say about itself: a log, some numbers, and spans. `server/telemetry` implements them; a client
  * library gets `silent` and `unmeasured` unless its user passes better ones.
  */
 export interface Log {
@@ -9,6 +9,12 @@ export interface Log {
   error(fields: Record<string, unknown>, sentence: string): void
 }
 
+/** One piece of work, as whoever traces sees it. Nothing in it is a secret, an account, a topic or an address of anybody. */
+export interface Span {
+  set(attributes: SpanAttributes): void
+}
+export type SpanAttributes = Record<string, string | number>
+
 /** Metric names are declared, with their help texts and label names, in `server/telemetry/metrics`. */
 export interface Meter {
   /** Adds to a counter. */
@@ -17,9 +23,20 @@ export interface Meter {
   gauge(name: string, value: number, labels?: Record<string, string>): void
   /** Records a duration in seconds in a histogram. */
   observe(name: string, seconds: number, labels?: Record<string, string>): void
+  /** Whether somebody traces; where work is frequent, nothing is made ready for a span without it. */
+  readonly traces: boolean
+  /** Has the work done inside of a span; spans of what it calls become parts of it. It fails as the work fails. */
+  span<T>(name: string, attributes: SpanAttributes, work: (span: Span) => Promise<T>): Promise<T>
 }
 
 const nothing = () => {}
 
 export const silent: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing }
-export const unmeasured: Meter = { count: nothing, gauge: nothing, observe: nothing }
+
+const UNSEEN: Span = { set: nothing }
+/** Work that nobody traces. */
+export const untraced: Pick<Meter, 'traces' | 'span'> = {
+  traces: false,
+  span: (_name, _attributes, work) => work(UNSEEN),
+}
+export const unmeasured: Meter = { count: nothing, gauge: nothing, observe: nothing, ...untraced }

@@ -50,16 +50,23 @@ export const createHttpRoutes = ({ clock, log, meter }: HttpDeps, rooms: readonl
   app.notFound(noSuchPath)
   app.use(async (c, next) => {
     const startedAt = clock.now()
+    const route = routeOf(c)
+    const method = METHODS.has(c.req.method) ? c.req.method : 'other'
     inFlight++
     try {
-      await next()
+      await meter.span(
+        `${method} ${route}`,
+        { 'http.request.method': method, 'http.route': route },
+        async (span) => {
+          await next()
+          span.set({ 'http.response.status_code': c.res.status })
+        },
+      )
     } finally {
       inFlight--
       if (inFlight === 0) for (const done of waiting) done()
       const milliseconds = clock.now() - startedAt
-      const route = routeOf(c)
       const { status } = c.res
-      const method = METHODS.has(c.req.method) ? c.req.method : 'other'
       if (isStopping) c.header('Connection', 'close')
       meter.count('http_requests_total', { method, route, status: String(status) })
       meter.observe('http_request_seconds', milliseconds / 1000, { route })

@@ -14,6 +14,7 @@ import { StartError } from './config/start-error.ts'
 import { createLog } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { prettyLines } from './telemetry/pretty-lines.ts'
+import { createTracing } from './telemetry/tracing.ts'
 import { readVersion } from './version.ts'
 import { readyLine, welcome } from './welcome.ts'
 
@@ -87,7 +88,7 @@ const compose = async (
 }
 
 const runWith = async (config: Config, { log, inWords }: { log: Log; inWords: boolean }): Promise<void> => {
-  const metrics = createMetrics({ log })
+  const metrics = createMetrics({ log, tracing: createTracing(readVersion()) })
   collectDefaultMetrics({ register: metrics.registry })
   const engine = config.redisUrl === undefined ? 'lmdb' : 'redis'
   metrics.gauge('build_info', 1, { version: readVersion(), node: process.version, engine })

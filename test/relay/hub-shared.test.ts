@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { unmeasured } from '../../src/platform/telemetry.ts'
 import { createRelayHub } from '../../src/relay/hub.ts'
 import { eventually } from '../support/eventually.ts'
 import { unpaid } from '../support/unpaid.ts'
@@ -134,7 +135,7 @@ describe('a shared subscription', () => {
       store: world.store,
       clock: world.clock,
       log: { debug() {}, info() {}, warn() {}, error() {} },
-      meter: { count() {}, gauge() {}, observe() {} },
+      meter: unmeasured,
       randomBytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)),
     }
     const there = createRelayHub({ ...deps, ...unpaid }, { catchUpEveryMs: 10_000 })

@@ -79,6 +79,8 @@ const createRound = (
   const prepare = createPrepare({ store, writer, webhooks, leased, clock, log })
   const coalesce = createCoalesce({ leased, clock })
   const send = createSend({ relay, leased, failures, clock, log })
+  const sendTraced = (batch: Parameters<typeof send>[0]) =>
+    meter.span('outbox send', { 'belfry.entries': batch.length }, () => send(batch))
 
   /** Runs the step; its entries are returned when it fails as a whole. */
   const attempt = async (entries: readonly OutboxEntry[], step: () => Promise<void>): Promise<void> => {
@@ -114,7 +116,7 @@ const createRound = (
           Promise.race([relay.subscribe(joining), timedOut]),
         )
       }
-      const sending = attempt(batch, () => send(batch)).finally(() => inFlight.delete(sending))
+      const sending = attempt(batch, () => sendTraced(batch)).finally(() => inFlight.delete(sending))
       inFlight.add(sending)
     })
     taking(more)
@@ -125,7 +127,7 @@ const createRound = (
 
 /** Sends what fan-outs have handed over, and tells them whether more would be sent. */
 const createDirectSender = (
-  { store, writer, relay, direct, sent, clock, log, worker: name }: OutboxWorkerDeps,
+  { store, writer, relay, direct, sent, clock, log, meter, worker: name }: OutboxWorkerDeps,
   leased: ReturnType<typeof createLeasedEntries>,
   failures: ReturnType<typeof createRelayFailures>,
   wake: () => void,
@@ -159,7 +161,8 @@ const createDirectSender = (
     async sendReady(): Promise<void> {
       for (let batch = direct.next(); batch; batch = direct.next()) {
         try {
-          track((await send(batch)).settled)
+          const { settled } = await send(batch)
+          track(meter.span('outbox send', { 'belfry.entries': batch.entries.length }, () => settled))
         } catch (err) {
           log.error({ err }, 'Notifications could not be written')
           giveBack(batch)

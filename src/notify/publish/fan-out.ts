@@ -14,6 +14,7 @@
  */
 import { invariant } from '../../platform/invariant.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
+import type { Meter } from '../../platform/telemetry.ts'
 import { accountKey } from '../../protocol/caip.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { Limits } from '../apps/limits.ts'
@@ -66,6 +67,7 @@ export interface FanOutDeps {
   limits: Pick<Limits, 'takeEach'>
   cancellations: Pick<Cancellations, 'has'>
   clock: Clock
+  meter: Pick<Meter, 'count'>
 }
 
 const wants = ({ types }: AppRecord, { scope }: Subscription, { type }: Notification): boolean =>
@@ -124,7 +126,7 @@ const enqueueBatch = async (
 }
 
 const enqueueAll = async (
-  deps: Pick<FanOutDeps, 'store' | 'direct'>,
+  deps: Pick<FanOutDeps, 'store' | 'direct' | 'meter'>,
   notification: Notification,
   targets: readonly Target[],
 ): Promise<EnqueueOutcome[]> => {
@@ -134,6 +136,8 @@ const enqueueAll = async (
     outcomes.push(...(await enqueueBatch(deps, notification, batch)))
   }
   invariant(outcomes.length === targets.length, 'Each target of a fan-out has one outcome')
+  const sent = outcomes.filter((outcome) => outcome === 'sent').length
+  if (sent > 0) deps.meter.count('notify_project_sent_total', { project: notification.projectId }, sent)
   return outcomes
 }
 
@@ -154,7 +158,7 @@ const createToAccounts = (
   subscriptionOf: FanOut['subscriptionOf'],
   charge: ChargeSubscribers,
 ): FanOut['toAccounts'] => {
-  const { store, cancellations, clock } = deps
+  const { store, cancellations, clock, meter } = deps
   /** Why accounts that do not have it get it no more. */
   const endOf = async (notification: Notification, mayBeCancelled: boolean): Promise<string | undefined> => {
     if (mayBeCancelled && (await cancellations.has(notification))) return CANCELLED
@@ -192,7 +196,10 @@ const createToAccounts = (
         outcomes.push({ accounts, became: 'sent' })
       } else fail(key, accounts, end)
     }
-    if (failures.length > 0) await store.refuse(notification, failures, clock.now())
+    if (failures.length > 0) {
+      await store.refuse(notification, failures, clock.now())
+      meter.count('notify_project_failed_total', { project: app.projectId }, failures.length)
+    }
     return { outcomes, targets }
   }
 
@@ -214,8 +221,14 @@ const createToAccounts = (
 }
 
 export const createFanOut = (deps: FanOutDeps): FanOut => {
-  const { store, apps, limits, clock } = deps
-  const charge = createSubscriberLimit({ store, apps, limits })
+  const { store, apps, limits, clock, meter } = deps
+  const limit = createSubscriberLimit({ store, apps, limits })
+  const charge: ChargeSubscribers = async (notification, targets, isRepeat) => {
+    const refused = await limit(notification, targets, isRepeat)
+    const { projectId: project } = notification
+    if (refused.size > 0) meter.count('notify_project_failed_total', { project }, refused.size)
+    return refused
+  }
   const subscriptionOf: FanOut['subscriptionOf'] = async (key, domain) => {
     const { record } = await store.account(key)
     const now = clock.now()

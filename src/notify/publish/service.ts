@@ -10,6 +10,7 @@
  */
 import type { JobQueue } from '../../platform/jobs/job-queue.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
+import type { Meter } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'
 import { type Limits, UNLIMITED } from '../apps/limits.ts'
@@ -66,6 +67,7 @@ export interface PublishingDeps {
   direct: DirectSends
   limits?: Limits
   clock: Clock
+  meter: Pick<Meter, 'count'>
   randomBytes: (length: number) => Uint8Array
 }
 
@@ -88,7 +90,7 @@ const dueAt = ({ deliverAt }: BroadcastMessage, now: number): number | undefined
 export const createPublishing = (deps: PublishingDeps): Publishing => {
   const { store, jobQueue, apps, webhooks, direct, clock, randomBytes, limits = UNLIMITED } = deps
   const cancellations = createCancellations(deps)
-  const fanOut = createFanOut({ store, direct, apps, limits, cancellations, clock })
+  const fanOut = createFanOut({ store, direct, apps, limits, cancellations, clock, meter: deps.meter })
   const schedule = createSchedule({ jobQueue })
   const broadcasts = createBroadcasts({ jobQueue, cancellations, clock })
   const newId = () => uuidFrom(randomBytes(16), 4)

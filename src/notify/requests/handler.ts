@@ -204,7 +204,11 @@ export const createRequestHandler = (
     const id = messageIdOf(message.message)
     const startedAt = clock.now()
     try {
-      const outcome = await process(row, message, id)
+      const outcome = await meter.span(`notify ${method}`, {}, async (span) => {
+        const ended = await process(row, message, id)
+        span.set({ 'belfry.outcome': ended })
+        return ended
+      })
       meter.count('notify_requests_total', { method, outcome })
     } catch (err) {
       meter.count('notify_requests_total', { method, outcome: 'redeliver' })

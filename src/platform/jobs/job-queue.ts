@@ -169,7 +169,11 @@ const runJob = async (worker: WorkerState, job: Job): Promise<void> => {
   const timer = clock.after(lease, () => late.abort())
   try {
     const signal = AbortSignal.any([late.signal, ending.signal])
-    const outcome = await work(job, signal).catch((err: unknown) => retryOf(worker, job, err))
+    const outcome = await meter.span(`job ${queue}`, {}, async (span) => {
+      const ended = await work(job, signal).catch((err: unknown) => retryOf(worker, job, err))
+      span.set({ 'belfry.outcome': ended.kind })
+      return ended
+    })
     meter.count('agenda_jobs_total', { queue, outcome: outcome.kind })
     // After its lease another worker may have the job.
     if (!late.signal.aborted) await worker.complete(outcome)

@@ -1,6 +1,6 @@
 import type { Budgets } from '../../platform/budgets/budgets.ts'
 import { WORK_COST } from '../../platform/budgets/work-budget.ts'
-import type { Log, Meter } from '../../platform/telemetry.ts'
+import type { Log, Meter, Span } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { canonicalMethod } from '../../protocol/relay-methods.ts'
 import type { Caller, Method, Reply } from './caller.ts'
@@ -24,6 +24,14 @@ export interface Requests {
   shownError(error: unknown): ProtocolError
 }
 
+/** What strangers call their requests is in no label and no span. */
+const knownName =
+  (methods: Record<string, Method>) =>
+  (asked: string): string => {
+    const name = canonicalMethod(asked)
+    return Object.hasOwn(methods, name) ? name : 'unknown'
+  }
+
 export const createRequests = (
   deps: {
     budgets: Pick<Budgets, 'work' | 'gate'>
@@ -36,6 +44,7 @@ export const createRequests = (
   const { budgets, log, meter, newErrorId } = deps
 
   const shownError = createShownError({ log, newErrorId })
+  const nameOf = knownName(methods)
 
   /** Charges the items beyond the first and takes room for all of them; undefined when there is room now. */
   const takeRoom = ({ connection, address }: Caller, items: number): Promise<boolean> | undefined => {
@@ -48,9 +57,9 @@ export const createRequests = (
   }
 
   const serve: Requests['serve'] = (caller, { method: asked, params }, outcome) => {
-    const name = canonicalMethod(asked)
-    const method = Object.hasOwn(methods, name) ? methods[name] : undefined
-    meter.count('relay_requests_total', { method: method ? name : 'unknown' })
+    const name = nameOf(asked)
+    const method = methods[name]
+    meter.count('relay_requests_total', { method: name })
     let inProgress = 0
     let hasEnded = false
     /** False when it has ended before. */
@@ -88,8 +97,30 @@ export const createRequests = (
     }
   }
 
-  return { serve, shownError }
+  return { serve: meter.traces ? traced(serve, meter, nameOf) : serve, shownError }
 }
+
+/** The outcome, which ends a span as well. */
+const ending = (outcome: Outcome, span: Span, ended: () => void): Outcome => ({
+  answer(result) {
+    ended()
+    return outcome.answer(result)
+  },
+  fail(error) {
+    span.set({ 'error.type': error.code })
+    ended()
+    outcome.fail(error)
+  },
+})
+
+/** A span for each request, until it is answered. */
+const traced =
+  (serve: Requests['serve'], meter: Meter, nameOf: (method: string) => string): Requests['serve'] =>
+  (caller, request, outcome) => {
+    const work = (span: Span) =>
+      new Promise<void>((ended) => serve(caller, request, ending(outcome, span, ended)))
+    void meter.span(`relay ${nameOf(request.method)}`, {}, work)
+  }
 
 const createShownError =
   ({ log, newErrorId }: { log: Log; newErrorId: () => string }): Requests['shownError'] =>

@@ -146,7 +146,9 @@ export const buildNotify = async (
   const webhooks = createWebhooks({ store, jobQueue, vault, clock, randomBytes, checkUrl })
   const limits = createLimits(stores.buckets, config.limits)
   const direct = createDirectSends(clock)
-  const publishing = createPublishing({ store, jobQueue, apps, webhooks, direct, limits, clock, randomBytes })
+  const publishing = createPublishing({
+    ...{ store, jobQueue, apps, webhooks, direct, limits, clock, meter, randomBytes },
+  })
   const sent = createNotifications({ store, jobQueue, apps, clock })
   const projects = createProjects(apps, serverKeys.root)
   const link = linkToRelay({ config, urls, clock, log, meter, randomBytes }, serverKeys.relay)

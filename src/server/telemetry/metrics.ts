@@ -3,18 +3,23 @@
  * logged once and left out, because a number is no reason to fail a request.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { Log, Meter } from '../../platform/telemetry.ts'
+import { type Log, type Meter, untraced } from '../../platform/telemetry.ts'
 
 interface Declared {
   type: 'counter' | 'gauge' | 'histogram'
   help: string
   labels?: readonly string[]
+  /** How many values a label may have; what comes after them is counted as `other`. */
+  values?: Readonly<Record<string, number>>
   /** Seconds. */
   buckets?: readonly number[]
 }
 
 const FAST = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 const SLOW = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
+/** An operator has some projects; whoever has more has a database for such questions. */
+const PROJECTS = { project: 100 }
 
 export const METRICS: Record<string, Declared> = {
   build_info: {
@@ -135,6 +140,18 @@ export const METRICS: Record<string, Declared> = {
     help: 'Calls of webhooks: taken, failed, dead (given up), put_off (its lane was full)',
     labels: ['outcome'],
   },
+  notify_project_sent_total: {
+    type: 'counter',
+    help: 'Notifications put on their way to an account, by project; of the projects beyond the first 100 as `other`',
+    labels: ['project'],
+    values: PROJECTS,
+  },
+  notify_project_failed_total: {
+    type: 'counter',
+    help: 'Notifications that an account was refused: not subscribed, or too many',
+    labels: ['project'],
+    values: PROJECTS,
+  },
   notify_webhooks_disabled_total: { type: 'counter', help: 'Webhooks that answered 410' },
   notify_relay_events_total: {
     type: 'counter',
@@ -175,6 +192,7 @@ export const METRICS: Record<string, Declared> = {
     type: 'gauge',
     help: 'Whether a provider is not asked because it refused the credentials',
     labels: ['project', 'provider'],
+    values: PROJECTS,
   },
 
   sessions_created_total: { type: 'counter', help: 'Wallet sessions created' },
@@ -204,8 +222,31 @@ export interface Metrics extends Meter {
   readonly registry: Registry
 }
 
-export const createMetrics = (options: { log: Log; strict?: boolean }): Metrics => {
-  const { log, strict = false } = options
+/** Keeps labels few: values beyond those that a label may have become `other`. */
+const createLabelBounds = () => {
+  const known = new Map<string, Set<string>>()
+  return (name: string, labels: Labels): Labels => {
+    const { values } = METRICS[name] ?? {}
+    if (!values) return labels
+    const bounded = { ...labels }
+    for (const [label, most] of Object.entries(values)) {
+      const value = labels[label] ?? ''
+      const seen = known.get(`${name} ${label}`) ?? new Set()
+      known.set(`${name} ${label}`, seen)
+      if (seen.size < most) seen.add(value)
+      if (!seen.has(value)) bounded[label] = 'other'
+    }
+    return bounded
+  }
+}
+
+export const createMetrics = (options: {
+  log: Log
+  strict?: boolean
+  tracing?: Pick<Meter, 'traces' | 'span'>
+}): Metrics => {
+  const { log, strict = false, tracing = untraced } = options
+  const boundedLabels = createLabelBounds()
   const registry = new Registry()
   const counters = new Map<string, Counter>()
   const gauges = new Map<string, Gauge>()
@@ -242,10 +283,11 @@ export const createMetrics = (options: { log: Log; strict?: boolean }): Metrics 
       complain(name, `has the labels ${declared.join(', ') || 'none'}`)
       return
     }
-    set(metric, labels ?? {})
+    set(metric, boundedLabels(name, labels ?? {}))
   }
 
   return {
+    ...tracing,
     registry,
     contentType: registry.contentType,
     text: () => registry.metrics(),

@@ -57,6 +57,16 @@ describe('the meter', () => {
     expect(() => metrics.gauge('relay_connections', 1, { who: 'x' })).toThrow('labels none')
   })
 
+  it('bounds the values of labels of which there may be many', async () => {
+    const metrics = createMetrics({ log: silent, strict: true })
+    for (let at = 0; at < 250; at++) metrics.count('notify_project_sent_total', { project: `p${at}` })
+    metrics.count('notify_project_sent_total', { project: 'p7' })
+    const lines = (await metrics.text()).split('\n').filter((line) => line.includes('project_sent_total{'))
+    expect(lines).toHaveLength(101)
+    expect(lines).toContain('belfry_notify_project_sent_total{project="p7"} 2')
+    expect(lines).toContain('belfry_notify_project_sent_total{project="other"} 150')
+  })
+
   it('says so once in production, and goes on', () => {
     const lines: string[] = []
     const metrics = createMetrics({ log: createLog('info', (line) => lines.push(line)) })

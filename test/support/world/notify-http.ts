@@ -12,7 +12,7 @@ import { createWebhooks } from '../../../src/notify/webhooks/service.ts'
 import { createBuckets } from '../../../src/platform/budgets/token-buckets.ts'
 import { addressRules } from '../../../src/platform/net/public-address.ts'
 import { createUrlCheck } from '../../../src/platform/net/public-check.ts'
-import type { Log } from '../../../src/platform/telemetry.ts'
+import { type Log, unmeasured } from '../../../src/platform/telemetry.ts'
 import { accountKey } from '../../../src/protocol/caip.ts'
 import { agreementKeyFrom, signingKeyFrom } from '../../../src/protocol/keys.ts'
 import { NO_RATE_LIMITS } from '../../../src/server/config/settings/rate-limits.ts'
@@ -58,6 +58,7 @@ export const startHttpWorld = async (
   const publishing = createPublishing({
     ...{ store, jobQueue, apps, webhooks, limits, clock, randomBytes: random },
     direct: createDirectSends(clock),
+    meter: unmeasured,
   })
   const sent = createNotifications({ store, jobQueue, apps, clock })
   const serverKeys = {

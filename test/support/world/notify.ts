@@ -16,7 +16,7 @@ import { addressRules } from '../../../src/platform/net/public-address.ts'
 import { createUrlCheck } from '../../../src/platform/net/public-check.ts'
 import { createPublicFetch } from '../../../src/platform/net/public-fetch.ts'
 import type { Clock } from '../../../src/platform/runtime/clock.ts'
-import type { Meter } from '../../../src/platform/telemetry.ts'
+import { type Meter, untraced } from '../../../src/platform/telemetry.ts'
 import { type Cacao, cacaoSchema } from '../../../src/protocol/cacao.ts'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
 import { messageIdOf } from '../../../src/protocol/topic.ts'
@@ -66,6 +66,7 @@ const createRecorder = () => {
     },
     gauge() {},
     observe() {},
+    ...untraced,
   }
   return { lines, counts, log, meter }
 }
@@ -140,7 +141,7 @@ export const startNotify = async (
     const publishing = createPublishing({
       store: stores.notify,
       jobQueue: stores.jobQueue,
-      ...{ apps, webhooks, direct, limits, clock, randomBytes: random },
+      ...{ apps, webhooks, direct, limits, clock, meter: recorder.meter, randomBytes: random },
     })
     return { stores, vault, apps, server, publishing, webhooks, calls, loop }
   }

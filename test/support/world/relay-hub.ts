@@ -3,6 +3,7 @@ import { expect } from 'vitest'
 import { z } from 'zod'
 import type { Budgets } from '../../../src/platform/budgets/budgets.ts'
 import type { Clock } from '../../../src/platform/runtime/clock.ts'
+import { untraced } from '../../../src/platform/telemetry.ts'
 import {
   type Archiving,
   type Connection,
@@ -95,6 +96,7 @@ export const startHub = async (
     },
     gauge: (name: string, value: number) => void counted.set(name, value),
     observe: () => {},
+    ...untraced,
   }
   const start = () =>
     createRelayHub(
