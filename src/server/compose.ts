@@ -33,6 +33,7 @@ import { buildChains } from './rooms/chains.ts'
 import { buildConsole } from './rooms/console.ts'
 import { buildContacts } from './rooms/contacts.ts'
 import { buildContractWallets, requireViem } from './rooms/contract-wallets.ts'
+import { buildExplorer } from './rooms/explorer.ts'
 import { buildIdentityLookup, buildKeys } from './rooms/keys.ts'
 import { buildMq } from './rooms/mq.ts'
 import { buildNotify, declareApps, defaultProject, openServerKeys } from './rooms/notify.ts'
@@ -220,6 +221,7 @@ const buildRoutes = (
   const { has, verifySignature, keys, serverKeys, notify, relay, mq, archive, sessions, push } = rooms
   const { publicUrl } = context.urls
   const chains = buildChains(context)
+  const explorer = buildExplorer(context)
   const console = buildConsole(context, adminToken)
   return [
     buildAdmin(context, rooms, { ...console, watermark, secret: secrets.secret }),
@@ -233,6 +235,7 @@ const buildRoutes = (
     ...(sessions ? [sessions.routes] : []),
     ...(push ? [push.routes] : []),
     ...(chains ? [chains] : []),
+    ...(explorer ? [explorer] : []),
     ...(has('verify') && serverKeys ? [buildVerify(context, serverKeys.root)] : []),
     ...(notify ? [apiPageRoutes({ publicUrl }), pageRoutes(context.config.pages), notify.routes] : []),
   ]

@@ -33,6 +33,7 @@ const refused: [string, string][] = [
   ['src/push/store', '../../storage/lmdb/open.ts'],
   ['src/verify', '../notify/apps/apps.ts'],
   ['src/chains', '../server/rooms/contract-wallets.ts'],
+  ['src/explorer', '../server/config/config.ts'],
   ['src/sync', '../archive/service.ts'],
   ['src/sync', 'node:fs'],
   // However deep a file lies.

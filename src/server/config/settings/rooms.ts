@@ -121,6 +121,16 @@ export const ROOM_SETTINGS = {
     about:
       'Whether wallets may ask the nodes of BELFRY_RPC_URLS through this server (`POST /v1`): calls that read, which the operator pays for',
   }),
+  wallets: setting({
+    schema: z.string().min(1).optional(),
+    env: 'BELFRY_WALLETS',
+    flag: 'wallets',
+    hint: 'FILE',
+    must: 'the name of a file',
+    about:
+      'A JSON file with the wallets that modals of dapps offer, as the hosted explorer answered it (`GET /v3/wallets`)',
+    fallback: 'none: modals are not answered',
+  }),
   archiveDays: setting({
     schema: wholeNumber(1, 3650).default(365),
     env: 'BELFRY_ARCHIVE_DAYS',

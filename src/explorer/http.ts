@@ -1,0 +1,93 @@
+/**
+ * The list of wallets that dapps offer to people who want to connect, as published modals ask for it. The operator's file is
+ * all that there is; nobody is asked for more, and nothing is kept of who asks.
+ *
+ * | method, path | for | answer |
+ * |---|---|---|
+ * | GET /v3/wallets?entries&page&search&ids&chains&platforms | `explorer-api.walletconnect.com` | `{listings, count, total}` |
+ * | GET /v3/logo/:size/:imageId | the same | 302 to the image that the file names; 404 |
+ * | GET /getWallets?entries&page&search&include&exclude&chains | `api.web3modal.org` | `{data, count}` |
+ * | GET /getWalletImage/:imageId | the same | 302; 404 |
+ */
+import { Hono } from 'hono'
+import { cors } from 'hono/cors'
+import * as z from 'zod'
+import { httpErrors } from '../platform/net/http.ts'
+import type { Log } from '../platform/telemetry.ts'
+import { checked } from '../platform/validate.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { GetWalletsQuery, type Listing, ListingsQuery } from './schema.ts'
+
+const Size = z.enum(['sm', 'md', 'lg'])
+const PATHS = ['/v3/wallets', '/v3/logo/*', '/getWallets', '/getWalletImage/*']
+/** A list changes with the operator's file only, and then the server was started anew. */
+const CACHED = 'public, max-age=300'
+
+const intersects = (wanted: ReadonlySet<string> | undefined, has: readonly string[]): boolean =>
+  wanted === undefined || has.some((one) => wanted.has(one))
+
+const platformsOf = ({ app, injected, mobile, desktop }: Listing): string[] => [
+  ...Object.entries(app ?? {}).flatMap(([platform, link]) => (link ? [platform] : [])),
+  ...(injected?.length ? ['injected'] : []),
+  ...(mobile?.native || mobile?.universal ? ['mobile'] : []),
+  ...(desktop?.native || desktop?.universal ? ['desktop'] : []),
+]
+
+const matches = (
+  wallet: Listing,
+  { search, chains }: { search?: string | undefined; chains?: ReadonlySet<string> | undefined },
+): boolean =>
+  (search === undefined || wallet.name.toLowerCase().includes(search.toLowerCase())) &&
+  intersects(chains, wallet.chains)
+
+const pageOf = <T>(all: readonly T[], entries: number, page: number): T[] =>
+  all.slice((page - 1) * entries, page * entries)
+
+/** A listing in the words of the newer modals. Explorers write an absent link as an empty text. */
+const brief = (wallet: Listing, order: number) => ({
+  ...{ id: wallet.id, name: wallet.name, homepage: wallet.homepage ?? '', order },
+  ...{ chains: wallet.chains, image_id: wallet.image_id ?? '', rdns: wallet.rdns ?? null },
+  mobile_link: wallet.mobile?.native || wallet.mobile?.universal || null,
+  desktop_link: wallet.desktop?.native || null,
+  webapp_link: wallet.desktop?.universal || wallet.app?.browser || null,
+  app_store: wallet.app?.ios || null,
+  play_store: wallet.app?.android || null,
+  injected: wallet.injected ?? null,
+})
+
+export const explorerRoutes = ({ log }: { log: Log }, { wallets }: { wallets: readonly Listing[] }): Hono => {
+  const images = new Map(wallets.flatMap(({ image_id: id, image_url: at }) => (id && at ? [[id, at]] : [])))
+  const imageAt = (id: string, size: z.infer<typeof Size>): string => {
+    const image = images.get(id)
+    if (!image) throw new ProtocolError('not_found', 'there is no such image')
+    return image[size]
+  }
+
+  const app = new Hono()
+  app.onError(httpErrors(log))
+  for (const path of PATHS) app.use(path, cors({ origin: '*', allowMethods: ['GET'], maxAge: 86_400 }))
+  app.get('/v3/wallets', (c) => {
+    const { ids, platforms, entries, page, ...wanted } = checked(ListingsQuery, c.req.query())
+    const found = wallets.filter(
+      (wallet) =>
+        intersects(ids, [wallet.id]) && intersects(platforms, platformsOf(wallet)) && matches(wallet, wanted),
+    )
+    const shown = entries === undefined ? found : pageOf(found, entries, page)
+    const listings = Object.fromEntries(shown.map((wallet) => [wallet.id, wallet]))
+    return c.json({ listings, count: shown.length, total: found.length }, 200, { 'Cache-Control': CACHED })
+  })
+  app.get('/v3/logo/:size/:imageId', (c) => {
+    const { size } = checked(z.object({ size: Size }), c.req.param())
+    return c.redirect(imageAt(c.req.param('imageId'), size))
+  })
+  app.get('/getWallets', (c) => {
+    const { include, exclude, entries, page, ...wanted } = checked(GetWalletsQuery, c.req.query())
+    const found = wallets.filter(
+      (wallet) => intersects(include, [wallet.id]) && !exclude?.has(wallet.id) && matches(wallet, wanted),
+    )
+    const data = pageOf(found, entries, page).map((wallet) => brief(wallet, wallets.indexOf(wallet) + 1))
+    return c.json({ data, count: found.length }, 200, { 'Cache-Control': CACHED })
+  })
+  app.get('/getWalletImage/:imageId', (c) => c.redirect(imageAt(c.req.param('imageId'), 'md')))
+  return app
+}
