@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1
 FROM node:20.20.2-bookworm-slim AS build
 WORKDIR /app
-COPY package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json ./
+COPY package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json tsconfig.packages.json LICENSE ./
+COPY packages packages
 COPY scripts scripts
 COPY src src
 # Installs, and builds dist/ (the prepare script).

@@ -35,7 +35,13 @@ const MODES: Record<string, Mode> = {
 export default defineConfig(({ mode }) => {
   const { files, cluster, workers, shares } = MODES[mode] ?? TESTS
   return {
-    resolve: { conditions: ['source', 'node', 'import', 'default'] },
+    resolve: {
+      conditions: ['source', 'node', 'import', 'default'],
+      // Packages of the workspace are tested from their sources; test/packages tests what is published of them.
+      alias: [
+        { find: /^@belfry\/([a-z]+)$/, replacement: `${import.meta.dirname}/packages/$1/src/index.ts` },
+      ],
+    },
     ssr: { resolve: { conditions: ['source', 'node', 'import', 'default'] } },
     test: {
       include: files,

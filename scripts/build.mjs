@@ -1,14 +1,13 @@
 // Compiles src/ to dist/, file by file for who imports the package; the program behind the command becomes a bundle, because
 // a start would spend most of its time on loading files and compiling them (src/cli/bundle.ts). The pages of browsers
-// and the bundle of the API page lie beside it. `--if-stale` leaves dist/ alone when neither src/ nor an installed package is newer, so that `npm start`
-// costs nothing after `npm ci` and is right after `git pull`.
+// and the bundle of the API page lie beside it; each of packages/ has a dist/ of its own. `--if-stale` leaves dist/ alone when
+// neither src/ nor an installed package is newer, so that `npm start` costs nothing after `npm ci` and is right after `git pull`.
 import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -19,13 +18,10 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve as resolvePath } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import { buildPackages } from './build-packages.mjs'
+import { newest } from './newest.mjs'
 
 const { resolve } = createRequire(import.meta.url)
-
-const newest = (dir) =>
-  readdirSync(dir, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile())
-    .reduce((latest, entry) => Math.max(latest, statSync(join(entry.parentPath, entry.name)).mtimeMs), 0)
 
 const COMMAND = 'cli/main.js'
 const PROGRAM = 'cli/program.cjs'
@@ -77,6 +73,7 @@ const bundleProgram = async (dist) => {
     target: 'node20',
     alias: {
       '#bytes': './src/platform/runtime/bytes-node.ts',
+      '#schema': 'zod',
       '#secp256k1': './src/platform/runtime/secp256k1-node.ts',
       '#socket': './src/platform/runtime/socket-node.ts',
     },
@@ -115,7 +112,8 @@ const copyApiPage = (dist) => {
 /** npm makes the command executable only when it links it, which is before a later build writes it anew. */
 const makeExecutable = (dist) => chmodSync(join(dist, COMMAND), 0o755)
 
-if (process.argv.includes('--if-stale') && isFresh()) {
+const ifStale = process.argv.includes('--if-stale')
+if (ifStale && isFresh()) {
   makeExecutable('dist')
 } else {
   const compiler = join(dirname(resolve('typescript/package.json')), 'bin/tsc')
@@ -142,3 +140,4 @@ if (process.argv.includes('--if-stale') && isFresh()) {
     rmSync(next, { recursive: true, force: true })
   }
 }
+if (!process.exitCode) await buildPackages({ ifStale })

@@ -3,7 +3,7 @@
  * nest, whether imports go in a circle, and whether a prefix of file names hides a folder. `npm run house` prints them and fails above
  * the bounds; `--all` names everything that is above.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { parseSync, Visitor } from 'oxc-parser'
 
@@ -28,6 +28,10 @@ const walk = (folder) => {
   folders.set(folder, files)
 }
 walk('src')
+for (const name of readdirSync('packages')) {
+  const sources = join('packages', name, 'src')
+  if (existsSync(sources)) walk(sources)
+}
 
 /** Starts of lines, to tell the line of an offset. */
 const lineFinder = (text) => {
