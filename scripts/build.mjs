@@ -84,6 +84,8 @@ const bundle = async (entry, outfile, plugins = []) => {
       '#socket': './src/platform/runtime/socket-node.ts',
     },
     external: NOT_BUNDLED,
+    // V8 gives code that comes from a code cache no import().
+    supported: { 'dynamic-import': false },
     define: { 'import.meta.url': 'bundleUrl' },
     banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
     legalComments: 'eof',

@@ -40,7 +40,9 @@ export const createInbox = (
     })
     const wallet = createWallet(
       {
-        ...{ url, domain, trustServer, allApps: true, requestTimeout: REQUEST_TIMEOUT_MS },
+        ...{ url, domain, allApps: true, requestTimeout: REQUEST_TIMEOUT_MS },
+        // Without the option a server on this machine is trusted.
+        ...(trustServer && { trustServer }),
         ...ownerFrom(kept.ownerKey),
         state: kept.state,
         save: (state) => kept.save(state),

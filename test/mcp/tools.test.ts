@@ -123,6 +123,7 @@ describe('a dapp', () => {
     const [agent, subscriber] = [await world.agent(), await world.subscriber()]
     const accounts = [subscriber.account]
     await agent.call('ask', question('taken', accounts, { wait_seconds: 0 }))
+    await agent.call('notify', { ...texts('Plain'), accounts, id: 'plain' })
     const other = question('taken', accounts, { title: 'Another' })
     const mistakes: [string, object, RegExp][] = [
       ['ask', other, /^conflict: .*: the id is that of another question; choose a new one$/],
@@ -131,7 +132,7 @@ describe('a dapp', () => {
       ['ask', question('x', accounts, { choises: [] }), /^bad_params: .*choises/],
       ['notify', { ...texts('T'), type: 'Alarm', accounts }, /^bad_params: .*type/],
       ['receipts', { id: 'never' }, /^not_found: /],
-      ['answers', { id: 'hello' }, /^unknown_action: .*asks nothing$/],
+      ['answers', { id: 'plain' }, /^unknown_action: .*asks nothing$/],
     ]
     for (const [tool, given, sentence] of mistakes) {
       const said = await agent.fails(tool, { ...given })
