@@ -93,8 +93,10 @@ describe('over HTTP', () => {
     expect(answered).toMatchObject({ status: 'answered', counts: { yes: 1, no: 0 } })
     const other = await connected()
     expect(await other.call('answers', { id: 'http' })).toEqual(answered)
+    const { sessionId = '' } = agent.transport
     await agent.transport.terminateSession()
-    await expect(agent.call('sent')).rejects.toThrow(/Session not found|404/)
+    const ended = { authorization: `Bearer ${TOKEN}`, 'mcp-session-id': sessionId }
+    expect(await post(ended)).toMatchObject({ status: 404 })
     await other.client.close()
   })
 
