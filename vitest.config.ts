@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { defineConfig } from 'vitest/config'
 import { LongestFirst } from './test/support/longest-first.ts'
 
@@ -32,9 +33,18 @@ const MODES: Record<string, Mode> = {
   room: { files: ['test/**/*.test.ts', 'test/**/*.story.ts'], workers: 2 },
 }
 
+/** The packages that vite loads for us: without their source maps, which name files that they leave out. */
+const LOADED_HERE = /\/node_modules\/(?:@modelcontextprotocol|eventsource-parser)\//
+const withoutSourceMaps = {
+  name: 'without source maps',
+  load: (id: string) =>
+    LOADED_HERE.test(id) ? readFileSync(id, 'utf8').replace(/^\/\/# sourceMappingURL=.*$/m, '') : undefined,
+}
+
 export default defineConfig(({ mode }) => {
   const { files, cluster, workers, shares } = MODES[mode] ?? TESTS
   return {
+    plugins: [withoutSourceMaps],
     resolve: {
       conditions: ['source', 'node', 'import', 'default'],
       // Packages of the workspace are tested from their sources; test/packages tests what is published of them.
@@ -58,6 +68,8 @@ export default defineConfig(({ mode }) => {
       testTimeout: 60_000,
       hookTimeout: 60_000,
       pool: 'forks',
+      // The condition `source` means its TypeScript there too, which Node does not run.
+      server: { deps: { inline: [LOADED_HERE] } },
       isolate: !shares,
       maxWorkers: workers,
       sequence: { sequencer: LongestFirst },

@@ -16,7 +16,7 @@ import {
 } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve as resolvePath } from 'node:path'
+import { basename, dirname, join, resolve as resolvePath } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { buildPackages } from './build-packages.mjs'
 import { newest } from './newest.mjs'
@@ -25,6 +25,8 @@ const { resolve } = createRequire(import.meta.url)
 
 const COMMAND = 'cli/main.js'
 const PROGRAM = 'cli/program.cjs'
+/** What agents are served with: few start it, and the program would be a third longer with it. */
+const AGENTS = 'cli/mcp.cjs'
 /**
  * What the bundle finds where it is installed: binaries and what loads them, packages that look for files beside their
  * own, what is optional or used by few, and the one module of ours that tests watch and that loads a binary.
@@ -62,11 +64,12 @@ const isFresh = () => {
  * indentation, which every start would read. Names stay, so that stack traces tell them, in lines short enough to be found;
  * source maps would have to be read at each start.
  */
-const bundleProgram = async (dist) => {
+const bundle = async (entry, outfile, plugins = []) => {
   const { build } = await import('esbuild')
   await build({
-    entryPoints: ['src/cli/program.ts'],
-    outfile: join(dist, PROGRAM),
+    entryPoints: [entry],
+    outfile,
+    plugins,
     bundle: true,
     format: 'cjs',
     platform: 'node',
@@ -78,6 +81,8 @@ const bundleProgram = async (dist) => {
       '#socket': './src/platform/runtime/socket-node.ts',
     },
     external: NOT_BUNDLED,
+    // V8 gives code that comes from a code cache no import().
+    supported: { 'dynamic-import': false },
     define: { 'import.meta.url': 'bundleUrl' },
     banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
     legalComments: 'eof',
@@ -85,6 +90,22 @@ const bundleProgram = async (dist) => {
     lineLimit: 120,
     logLevel: 'warning',
   })
+}
+
+/** The program, and beside it what it loads only for agents. */
+const bundleProgram = async (dist) => {
+  let agents
+  const apart = {
+    name: 'agents-apart',
+    setup({ onResolve }) {
+      onResolve({ filter: /\/mcp\/main\.ts$/ }, ({ path, resolveDir }) => {
+        agents = resolvePath(resolveDir, path)
+        return { path: `./${basename(AGENTS)}`, external: true }
+      })
+    },
+  }
+  await bundle('src/cli/program.ts', join(dist, PROGRAM), [apart])
+  if (agents !== undefined) await bundle(agents, join(dist, AGENTS))
 }
 
 /** In place, where the program finds `#crypto`. Where the build can start no server there is no code cache, and starts take longer. */

@@ -7,7 +7,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { arch, version } from 'node:process'
 import { fileURLToPath } from 'node:url'
-import { constants, Script } from 'node:vm'
+import { Script } from 'node:vm'
 import type { run } from './program.ts'
 
 const BUNDLE = 'program.cjs'
@@ -48,7 +48,6 @@ export const openBundle = (folder: URL): Bundle | undefined => {
   const cachedData = readCodeCache(bundle, cache)
   const script = new Script(`(function(exports,require,module,__filename){${source}\n})`, {
     filename,
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     ...(cachedData && { cachedData }),
   })
   return {

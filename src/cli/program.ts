@@ -72,6 +72,13 @@ const COMMANDS: Record<string, Listed[]> = {
       load: () => import('./commands/broadcast.ts').then(({ broadcast }) => broadcast),
     },
   ],
+  'Agents:': [
+    {
+      name: 'mcp',
+      description: 'Serve an agent over the Model Context Protocol: notify, ask, read an inbox',
+      load: () => import('./commands/agents/mcp.ts').then(({ mcp }) => mcp),
+    },
+  ],
   'People and projects:': [
     {
       name: 'project',

@@ -3,20 +3,18 @@
  * of it is left when it ends, unless `--keep` names a file for its key: then it is the same account the next time, and gets
  * what came meanwhile.
  */
-import { existsSync, readFileSync } from 'node:fs'
 import * as z from 'zod'
-import { newOwnerKey, ownerFrom } from '../../platform/ethereum-owner.ts'
+import { ownerFrom } from '../../platform/ethereum-owner.ts'
 import { fetchJson } from '../../platform/net/fetch-json.ts'
 import { systemClock } from '../../platform/runtime/clock.ts'
-import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { extrasOf } from '../../protocol/notify/extras.ts'
 import { createWallet, type ReceivedNotification, type Wallet } from '../../sdk/wallet.ts'
-import { writeDurably } from '../../server/config/durable-file.ts'
-import { reasonOf } from '../../server/config/start-error.ts'
 import { ACCESS_FLAGS, JSON_FLAG, print, printJson, urlOf } from '../admin-client.ts'
 import { type Args, defineCommand, type Typed } from '../command.ts'
 import { CommandFailure } from '../command-failure.ts'
+import { keep, newWallet, openKept } from '../kept-wallet.ts'
+import { untilStopped } from '../until-stopped.ts'
 
 const { data, server } = ACCESS_FLAGS
 const flags = {
@@ -65,21 +63,6 @@ const wantedIds = (types: readonly AppType[], wanted: readonly string[] | undefi
   })
 }
 
-const kept = z.object({ url: z.string(), ownerKey: z.string().regex(/^[0-9a-f]{64}$/), state: z.unknown() })
-
-/** The key and the state of the last time, from the file, or a new key. */
-const openKept = (file: string | undefined, url: string) => {
-  const fresh = { ownerKey: newOwnerKey(), state: undefined }
-  if (file === undefined || !existsSync(file)) return fresh
-  try {
-    const { ownerKey, state, url: before } = kept.parse(JSON.parse(readFileSync(file, 'utf8')))
-    // What it knows is of another server: the account goes on, the state begins anew.
-    return { ownerKey: fromHex(ownerKey), state: before === url ? state : undefined }
-  } catch (cause) {
-    throw new CommandFailure(`${file} is no file that --keep wrote: name another one.`, { cause })
-  }
-}
-
 /** Whatever an app writes, it is text: control characters would be commands to the terminal. */
 const plain = (text: string): string => text.replaceAll(/\p{Cc}+/gu, ' ')
 
@@ -112,22 +95,10 @@ const printMessage = (isJson: boolean, types: readonly AppType[], received: Rece
 /** What is not answered by then is told to whoever sits there. */
 const REQUEST_TIMEOUT_MS = 10_000
 
-/** Resolves when Ctrl-C, SIGTERM, or a reader that goes away ends it. A second signal ends the process at once. */
-const untilStopped = (): Promise<void> =>
-  new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve())
-    process.stdout.once('error', () => resolve())
-  })
-
 const openWallet = (url: string, domain: string, file: string | undefined): Wallet => {
-  const { ownerKey, state } = openKept(file, url)
+  const { ownerKey, state } = file === undefined ? newWallet() : openKept(file, url)
   const save = (next: unknown) => {
-    if (file === undefined) return
-    try {
-      writeDurably(file, `${JSON.stringify({ url, ownerKey: toHex(ownerKey), state: next })}\n`)
-    } catch (cause) {
-      throw new CommandFailure(`${file} cannot be written: ${reasonOf(cause)}.`, { cause })
-    }
+    if (file !== undefined) keep(file, { url, ownerKey, state: next })
   }
   return createWallet({
     url,

@@ -205,8 +205,23 @@ export const commandLineAccess = (
   token: flags.token ?? (environment[SETTINGS.adminToken.env] || undefined),
 })
 
+/** What `belfry mcp` is given for the agent: flags before environment. Secrets are better in the environment. */
+export const agentAccess = (
+  flags: Flags,
+  environment: Record<string, string | undefined> = process.env,
+): Record<'app' | 'projectId' | 'secret' | 'inbox' | 'token', string | undefined> => ({
+  app: flags.app ?? (environment.BELFRY_APP || undefined),
+  projectId: flags.project ?? (environment.BELFRY_PROJECT_ID || undefined),
+  secret: environment.BELFRY_PROJECT_SECRET || undefined,
+  inbox: flags.inbox ?? (environment.BELFRY_INBOX || undefined),
+  token: environment.BELFRY_MCP_TOKEN || undefined,
+})
+
 /** Read by the command line alone. */
-const COMMAND_LINE_NAMES = ['BELFRY_SERVER']
+const COMMAND_LINE_NAMES = [
+  'BELFRY_SERVER',
+  ...['BELFRY_APP', 'BELFRY_PROJECT_ID', 'BELFRY_PROJECT_SECRET', 'BELFRY_INBOX', 'BELFRY_MCP_TOKEN'],
+]
 
 /** Variables that look like settings and are none, and the names that there are. */
 export const unknownNames = (

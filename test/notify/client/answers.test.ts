@@ -155,4 +155,17 @@ describe('a proof', () => {
     await refused({ ...good, cacao }, {}, 'identity_invalid')
     await expect(verifyAnswer(good, expected)).resolves.toMatchObject({ action: 'yes' })
   })
+
+  test('cannot be shown as one to a notification whose id ends with the same line', async () => {
+    const { domain, phone, ask, proof } = await asked()
+    const other = await ask('other\nvote')
+    await phone.wallet.answer(domain, other.id, 'yes')
+    const good = await proof('other\nvote')
+    if (!good) throw new Error('There is no proof')
+    await verifyAnswer(good, { domain, notificationId: 'other\nvote' })
+    const moved = { ...good, subscription_id: `${good.subscription_id}\nother` }
+    await expect(verifyAnswer(moved, { domain, notificationId: 'vote' })).rejects.toEqual(
+      code('unknown_notification'),
+    )
+  })
 })

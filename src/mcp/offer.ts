@@ -1,0 +1,46 @@
+/** What an agent is offered, by what it was given: a project and an app, an inbox, or both. */
+import type { FetchDeps } from '../platform/net/fetch-json.ts'
+import { createDapp } from '../sdk/dapp.ts'
+import { ASKING_PROMPTS } from './prompts.ts'
+import { createQuestions } from './questions/questions.ts'
+import { createResources } from './resources.ts'
+import type { Offer } from './server.ts'
+import { createQuestionTools } from './tools/ask.ts'
+import { createInboxTools, type OpenInbox } from './tools/inbox.ts'
+import { createLookTools } from './tools/look.ts'
+import { createSendTools } from './tools/send.ts'
+
+/** By which published wallets name the notify server in recaps. */
+const PUBLISHED_NOTIFY_URL = 'https://notify.walletconnect.com'
+
+export interface AgentOptions {
+  /** URL of the notify server. */
+  url: string
+  /** The app that the agent speaks for. */
+  app?: { domain: string; projectId: string; secret: string } | undefined
+  /** Only tools that change nothing. */
+  isReadOnly: boolean
+}
+
+export const createOffer = (
+  deps: FetchDeps & { openInbox?: OpenInbox | undefined },
+  { url, app, isReadOnly }: AgentOptions,
+): Offer => {
+  const groups: { sends: Offer['tools']; reads: Offer['tools'] }[] = []
+  if (deps.openInbox) groups.push(createInboxTools(deps.openInbox))
+  let more: Omit<Offer, 'tools'> = {}
+  if (app) {
+    const { domain, projectId, secret } = app
+    const dapp = createDapp({ url, projectId, secret, domain }, deps)
+    const notifyUrls = [url, PUBLISHED_NOTIFY_URL]
+    const questions = createQuestions({ dapp, clock: deps.clock }, { domain, notifyUrls })
+    groups.unshift(createSendTools({ dapp, clock: deps.clock }), createQuestionTools(questions), {
+      sends: [],
+      reads: createLookTools(dapp),
+    })
+    const resources = createResources(deps, { url, domain, questions })
+    more = { resources, ...(!isReadOnly && { prompts: ASKING_PROMPTS }) }
+  }
+  const tools = groups.flatMap(({ sends, reads }) => [...(isReadOnly ? [] : sends), ...reads])
+  return { tools, ...more }
+}

@@ -1,0 +1,103 @@
+/**
+ * Which answers to a question count. Every one is verified here, from its signatures; no server is believed about it.
+ *
+ * An answer counts when
+ * - the account's identity key signed it, and the account lets that key speak for it (`verifyAnswer`);
+ * - it answers this question of this app, with one of its choices;
+ * - the account is the one of the receipt, was asked, and has no answer that counts yet;
+ * - it was signed and received between the question and its end.
+ */
+import { accountKey, parseAccount } from '../../protocol/caip.ts'
+import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts'
+import { type AnswerProof, verifyAnswer } from '../../sdk/answers.ts'
+
+/** How far the clocks of a wallet and of the server may differ, as with all JWTs. */
+const LEEWAY_MS = 300_000
+
+export interface Question {
+  /** Domain of the app that asks. */
+  domain: string
+  /** Id of the notification. */
+  id: string
+  /** Ids of the actions that ask for an answer. */
+  choices: readonly string[]
+  /** Unix ms. */
+  askedAt: number
+  /** Unix ms; what is signed or received later does not count. */
+  closesAt: number
+}
+
+/** What a server says that an account answered. */
+export interface ClaimedAnswer {
+  account: string
+  answer?: (AnswerProof & { action: string; at: string }) | undefined
+}
+
+export interface CountedAnswer {
+  account: string
+  choice: string
+  /** When the wallet signed it, unix ms. */
+  signedAt: number
+  identityKey: string
+}
+
+export interface Count {
+  /** One of an account. */
+  counted: CountedAnswer[]
+  /** Answers that do not count, and why. */
+  refused: { account: string; reason: ErrorCode }[]
+}
+
+interface CountOptions {
+  /** Account keys of those who were asked. Absent: whoever the server has a receipt of. */
+  asked?: ReadonlySet<string> | undefined
+  /** Unix ms. */
+  now: number
+  /** By which recaps may name the notify server. */
+  notifyUrls: readonly string[]
+}
+
+const keyOf = (account: string): string => accountKey(parseAccount(account))
+
+const checkTimes = ({ askedAt, closesAt }: Question, signedAt: number, receivedAt: number, now: number) => {
+  const isInTime = signedAt >= askedAt - LEEWAY_MS && signedAt <= closesAt + LEEWAY_MS
+  const isReceived = receivedAt >= askedAt && receivedAt <= closesAt
+  if (!isInTime || !isReceived || signedAt > now + LEEWAY_MS) throw new ProtocolError('jwt_expired')
+}
+
+const verified = async (
+  question: Question,
+  { account, answer }: Required<ClaimedAnswer>,
+  { asked, now, notifyUrls }: CountOptions,
+): Promise<CountedAnswer> => {
+  if (answer === undefined) throw new ProtocolError('bad_params')
+  const { domain, id: notificationId, choices } = question
+  const said = await verifyAnswer(answer, { domain, notificationId, notifyUrls })
+  const key = keyOf(said.account)
+  if (key !== keyOf(account) || asked?.has(key) === false) throw new ProtocolError('account_mismatch')
+  if (!choices.includes(said.action) || answer.action !== said.action)
+    throw new ProtocolError('unknown_action')
+  checkTimes(question, said.at, Date.parse(answer.at), now)
+  return { account, choice: said.action, signedAt: said.at, identityKey: said.identityKey }
+}
+
+/** Counts what the server says, account by account. What cannot be read does not count either. */
+export const countAnswers = async (
+  question: Question,
+  claimed: readonly ClaimedAnswer[],
+  options: CountOptions,
+): Promise<Count> => {
+  const counted = new Map<string, CountedAnswer>()
+  const refused: Count['refused'] = []
+  for (const { account, answer } of claimed) {
+    if (answer === undefined) continue
+    try {
+      const one = await verified(question, { account, answer }, options)
+      if (counted.has(keyOf(account))) throw new ProtocolError('already_answered')
+      counted.set(keyOf(account), one)
+    } catch (error) {
+      refused.push({ account, reason: error instanceof ProtocolError ? error.code : 'bad_params' })
+    }
+  }
+  return { counted: [...counted.values()], refused }
+}
