@@ -1,6 +1,7 @@
 /**
  * Nodes of chains for wallets in browsers, as published clients ask `rpc.walletconnect.org`: they look whether an account is a
- * contract before they register it. Off unless the operator says so, because every call is the operator's.
+ * contract before they register it. Without a node unless the operator says so, because every call is the operator's: a client that
+ * hears of no node takes the account for one of a key.
  *
  * | method, path | answer |
  * |---|---|

@@ -232,7 +232,7 @@ const buildRoutes = (
     ...(archive ? [archive.routes] : []),
     ...(sessions ? [sessions.routes] : []),
     ...(push ? [push.routes] : []),
-    ...(chains ? [chains] : []),
+    chains,
     ...(has('verify') && serverKeys ? [buildVerify(context, serverKeys.root)] : []),
     ...(notify ? [apiPageRoutes({ publicUrl }), pageRoutes(context.config.pages), notify.routes] : []),
   ]
