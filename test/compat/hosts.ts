@@ -25,7 +25,7 @@ export interface Hosts extends AsyncDisposable {
   /** A page of a profile of its own on that host, which has loaded the script. */
   open(host: string, script?: string): Promise<Page>
   /** Hosts that browsers asked on port 443. */
-  readonly asked: ReadonlySet<string>
+  readonly asked: Set<string>
 }
 
 const DID_DOCUMENT = '/.well-known/did.json'
