@@ -102,7 +102,7 @@ const callSchema = z.object({
 })
 const codeSchema = z.object({ method: z.literal('eth_getCode'), params: z.tuple([z.string(), z.string()]) })
 /** What a contract's code begins with. */
-const SOME_CODE = '0x6080'
+export const SOME_CODE = '0x6080'
 const isCodeOfValidator = (data: string): data is Hex => data.startsWith(erc6492SignatureValidatorByteCode)
 
 export const startChain = async () => {
