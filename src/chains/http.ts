@@ -1,6 +1,7 @@
 /**
  * Nodes of chains for wallets in browsers, as published clients ask `rpc.walletconnect.org`: they look whether an account is a
- * contract before they register it. Off unless the operator says so, because every call is the operator's.
+ * contract before they register it. Without a node unless the operator says so, because every call is the operator's: a client that
+ * hears of no node takes the account for one of a key.
  *
  * | method, path | answer |
  * |---|---|
@@ -8,7 +9,7 @@
  * | | 404 a chain without a node · 422 another method than `METHODS`, or a batch · 429 · 503 the node does not answer |
  *
  * Only what reads the present state is passed on, for these cost a node little and nobody can do harm with them. Answers are not
- * kept: a contract may be deployed at any moment.
+ * kept: a contract may be deployed at any moment. Published clients do not all say that their text is JSON.
  */
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
@@ -16,7 +17,7 @@ import * as z from 'zod'
 import type { Payer } from '../platform/budgets/payer.ts'
 import type { RateLimits } from '../platform/budgets/rate-limits.ts'
 import { WORK_COST } from '../platform/budgets/work-budget.ts'
-import { httpErrors, jsonBody } from '../platform/net/http.ts'
+import { httpErrors, jsonOf, readBody } from '../platform/net/http.ts'
 import type { PublicFetch } from '../platform/net/public-fetch.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { checked } from '../platform/validate.ts'
@@ -77,13 +78,13 @@ export const chainRoutes = (
       path,
       cors({ origin: '*', allowMethods: ['POST'], exposeHeaders: ['Retry-After'], maxAge: 86_400 }),
     )
-    app.post(path, jsonBody(Call, MAX_BODY_BYTES), async (c) => {
+    app.post(path, async (c) => {
+      const { id, method, params } = checked(Call, jsonOf(await readBody(c.req.raw, MAX_BODY_BYTES)))
       const { chainId } = checked(ChainQuery, c.req.query())
       const url = urls.get(chainId)
       if (url === undefined) throw new ProtocolError('not_found', `there is no node of ${chainId}`)
       await payerFor(c).work(WORK_COST.lookUp)
       await limits.take('chainCall', nameOf(c))
-      const { id, method, params } = c.req.valid('json')
       const request = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params })
       return c.json({ jsonrpc: '2.0', id, ...(await askNode(url, chainId, request)) })
     })

@@ -5,11 +5,12 @@
  * Only these are ever named in advice. A token for any other host may be one that its own server was given: with that host as an
  * alias, whoever runs it could use its clients' tokens here.
  */
+import { FIXED_RELAY_HOSTS } from '../platform/net/fixed-hosts.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { HOUR_MS } from '../platform/units.ts'
 
-const FIXED_RELAYS = ['https://relay.walletconnect.com:443', 'https://relay.walletconnect.org:443']
+const FIXED_RELAYS = FIXED_RELAY_HOSTS.map((host) => `https://${host}:443`)
 
 /** Says once an hour for each of these hosts which alias is missing. */
 export const createOtherServerWarning = ({ clock, log }: { clock: Clock; log: Log }) => {

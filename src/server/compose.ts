@@ -234,7 +234,7 @@ const buildRoutes = (
     ...(archive ? [archive.routes] : []),
     ...(sessions ? [sessions.routes] : []),
     ...(push ? [push.routes] : []),
-    ...(chains ? [chains] : []),
+    chains,
     ...(explorer ? [explorer] : []),
     ...(has('verify') && serverKeys ? [buildVerify(context, serverKeys.root)] : []),
     ...(notify ? [apiPageRoutes({ publicUrl }), pageRoutes(context.config.pages), notify.routes] : []),

@@ -34,6 +34,18 @@ describe('a wallet asks the node of a chain', () => {
     },
   )
 
+  it('also where it does not say that its text is JSON', async () => {
+    chain.failWith(
+      (_, response) => void response.end(JSON.stringify({ jsonrpc: '2.0', id: 1, result: '0x' })),
+    )
+    const request = {
+      body: JSON.stringify(codeOf(42)),
+      headers: { 'content-type': 'text/plain;charset=UTF-8' },
+    }
+    const { status, body } = await world.http('POST', '/v1/?chainId=eip155:1&projectId=p', request)
+    expect({ status, body }).toEqual({ status: 200, body: { jsonrpc: '2.0', id: 42, result: '0x' } })
+  })
+
   it('and hears of the error that the node has', async () => {
     const error = { code: -32000, message: 'header not found' }
     chain.failWith((_, response) => void response.end(JSON.stringify({ jsonrpc: '2.0', id: 1, error })))
@@ -82,5 +94,10 @@ describe('a wallet asks the node of a chain', () => {
 
 it('nobody asks a node through a server whose operator has not said so', async () => {
   await using closed = await startWorld({ config: { rpcUrls: { 'eip155:1': chain.url } } })
-  expect((await ask(codeOf(), undefined, '/v1', closed)).status).toBe(404)
+  const before = chain.calls
+  const { status, headers } = await ask(codeOf(), undefined, '/v1', closed)
+  expect(status).toBe(404)
+  // A page must be able to read it: one that cannot takes it for a failure of the network.
+  expect(headers.get('access-control-allow-origin')).toBe('*')
+  expect(chain.calls).toBe(before)
 })

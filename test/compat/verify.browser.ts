@@ -2,16 +2,12 @@
  * A dapp's page with the published sign-client in Chromium, and a wallet with the same in Node. Both ask
  * `verify.walletconnect.org`, which is fixed in their package and leads here.
  */
-import { readFile } from 'node:fs/promises'
-import { request } from 'node:http'
-import { createServer } from 'node:https'
-import { type Browser, chromium } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { bundleForBrowser } from '../support/browser-bundle.ts'
-import { findChromium } from '../support/chromium.ts'
 import { INSTALL_TIMEOUT } from '../support/debian.ts'
 import { startWorld, type World } from '../support/world.ts'
+import { type Hosts, startHosts } from './hosts.ts'
 import { type Peer, startPeer } from './peer.ts'
 
 const VERIFY = 'verify.walletconnect.org'
@@ -42,48 +38,14 @@ export const ask = (params) => client.request(params)
 
 const owned = createReleaseStack()
 let world: World
-let browser: Browser
-
-/** Every host over TLS: the name of the verify server leads to the world, all others are pages of dapps. */
-const startHosts = async (script: string): Promise<number> => {
-  const [cert, key] = await Promise.all(
-    ['local-cert.pem', 'local-key.pem'].map((name) => readFile(`test/support/tls/${name}`)),
-  )
-  const server = createServer({ cert, key }, (incoming, outgoing) => {
-    if (incoming.headers.host === VERIFY) {
-      const target = new URL(incoming.url ?? '/', world.url)
-      request(target, { headers: incoming.headers }, (answer) => {
-        outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
-        answer.pipe(outgoing)
-      }).end()
-      return
-    }
-    const isScript = incoming.url === '/page.js'
-    outgoing.setHeader('Content-Type', isScript ? 'text/javascript' : 'text/html')
-    outgoing.end(isScript ? script : '<!doctype html><title>Dapp</title><script src="/page.js"></script>')
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  owned.defer(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const address = server.address()
-  return typeof address === 'object' ? (address?.port ?? 0) : 0
-}
+let hosts: Hosts
 
 beforeAll(async () => {
   world = owned.use(await startWorld())
   await world.addApp(DECLARED)
   await world.addApp(OTHER)
-  const port = await startHosts((await bundleForBrowser(PAGE)).text)
-  browser = await chromium.launch({
-    executablePath: await findChromium(),
-    args: [
-      ...['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--ignore-certificate-errors'],
-      `--host-resolver-rules=MAP *:443 127.0.0.1:${port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1`,
-    ],
-  })
-  owned.defer(() => browser.close())
+  const page = (await bundleForBrowser(PAGE)).text
+  hosts = owned.use(await startHosts({ url: world.url, leads: [VERIFY], scripts: { '/page.js': page } }))
 }, INSTALL_TIMEOUT + 60_000)
 afterAll(() => owned[Symbol.asyncDispose]())
 
@@ -116,8 +78,7 @@ it.each([
   'a page that says %s is shown so by the wallet, and pauses nowhere',
   async (_, host, said, validation) => {
     await using wallet = await startWallet()
-    const page = await browser.newPage()
-    await page.goto(`https://${host}/`)
+    const page = await hosts.open(host)
     const metadata = { name: 'dapp', description: 'dapp', url: `https://${said}`, icons: [] }
     const init = { relayUrl: world.wsUrl, projectId: 'p', metadata }
     await page.evaluate(`page.init(${JSON.stringify(init)})`)
@@ -144,7 +105,7 @@ it.each([
     expect(await answer).toBe('0xsigned')
     const answered = performance.now() - from
     expect(Math.max(connected, answered)).toBeLessThan(NO_PAUSE_MS)
-    await page.close()
+    await page.context().close()
   },
   60_000,
 )

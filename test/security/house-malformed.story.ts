@@ -703,7 +703,7 @@ describe('paths', () => {
     ...[
       '//',
       '/x',
-      '/v1',
+      '/v1/else',
       '/v2/p/notify',
       '/P',
       '/P/',

@@ -1,6 +1,6 @@
 /**
  * A chain as its JSON-RPC endpoint shows it, with contract wallets and their factory on it. It has no virtual machine: the
- * one call that Belfry makes is recognised by its code, and carried out as that code does (EIP-6492's universal validator).
+ * one `eth_call` that Belfry makes is recognised by its code, and carried out as that code does (EIP-6492's universal validator).
  * Arguments, call data and return data are the real ABI, all the way down to the wallet's `isValidSignature`.
  */
 import { createServer, type RequestListener } from 'node:http'
@@ -90,14 +90,19 @@ const validate = async (contracts: Contracts, data: Hex): Promise<boolean> => {
   return (await recoverAddress({ hash, signature })) === signer
 }
 
-const requestSchema = z.object({
-  id: z.unknown(),
-  method: z.string(),
+const callSchema = z.object({
+  method: z.literal('eth_call'),
   params: z.tuple([
-    z.object({ data: z.string().regex(/^0x[0-9a-f]*$/i), to: z.undefined().optional() }),
+    z.object({
+      data: z.templateLiteral(['0x', z.string().regex(/^[0-9a-f]*$/i)]),
+      to: z.string().optional(),
+    }),
     z.string(),
   ]),
 })
+const codeSchema = z.object({ method: z.literal('eth_getCode'), params: z.tuple([z.string(), z.string()]) })
+/** What a contract's code begins with. */
+export const SOME_CODE = '0x6080'
 const isCodeOfValidator = (data: string): data is Hex => data.startsWith(erc6492SignatureValidatorByteCode)
 
 export const startChain = async () => {
@@ -107,9 +112,14 @@ export const startChain = async () => {
   let fault: RequestListener | undefined
 
   const answerTo = async (body: string): Promise<Record<string, unknown>> => {
-    const { method, params } = requestSchema.parse(JSON.parse(body))
-    if (method !== 'eth_call') return { error: { code: -32601, message: `${method} is not known` } }
-    const [{ data }] = params
+    const { method, params } = z
+      .discriminatedUnion('method', [callSchema, codeSchema])
+      .parse(JSON.parse(body))
+    if (method === 'eth_getCode') {
+      return { result: contracts.has(getAddress(params[0])) ? SOME_CODE : '0x' }
+    }
+    const [{ data, to }] = params
+    if (to !== undefined) return { result: (await contracts.get(getAddress(to))?.(data)) ?? '0x' }
     if (!isCodeOfValidator(data)) return { error: { code: -32000, message: 'invalid opcode: INVALID' } }
     try {
       const scratch: Contracts = new Map(contracts)

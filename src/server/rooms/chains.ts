@@ -12,11 +12,10 @@ import { contextAddress } from '../payer.ts'
 /** Strangers' calls under way: the nodes are also asked whether contract wallets signed. */
 const NODE_CALLS = { all: 32, perHost: 16, perOwner: 16, waiting: 64 }
 
-/** Undefined where the operator passes nothing on. */
-export const buildChains = (context: RoomContext): Hono | undefined => {
+/** Where the operator passes nothing on there is no node of any chain: pages are told so, and go on as for accounts of a key. */
+export const buildChains = (context: RoomContext): Hono => {
   const { config, stores, clock, log, payerFor, payerOf, addressOf } = context
-  const { rpcUrls, rpcProxy } = config
-  if (rpcProxy === 'off' || !rpcUrls) return undefined
+  const rpcUrls = config.rpcProxy === 'on' ? (config.rpcUrls ?? {}) : {}
   const fetch = createPublicFetch({ rules: anyAddress, gate: createHostGate({ clock }, NODE_CALLS) })
   const limits = createRateLimits(stores.buckets, CHAIN_RATES, config.limits)
   const nameOf = (c: Context) => payerOf(contextAddress(addressOf)(c))
