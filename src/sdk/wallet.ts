@@ -28,10 +28,14 @@ import { forgetRead, keepForWorker, readMarks } from '../push/worker/database.ts
 
 export { createKeysClient, type KeysClient } from '../keys/client.ts'
 export {
+  type AppIcons,
+  type AppPage,
   fromAppDomain,
   fromNotifyServer,
   type HistoryPage,
+  type ListedApp,
   type Notification,
+  type NotificationType,
   type PublicKeys,
   type ReceivedDigest,
   type ReceivedNotification,
@@ -40,6 +44,7 @@ export {
   type Subscription,
   type Wallet,
   type WalletEvents,
+  type WalletFailure,
   type WalletOptions,
   type WalletState,
 } from '../notify/client/index.ts'
@@ -103,7 +108,7 @@ export interface PushedWallet extends Wallet {
  *
  * @param options the account, what signs for it, where the servers are (`url`, or each by itself), and the state of last time
  * @param deps clock, log, meter, `fetch` and key registry; default: those of the platform, silent and unmeasured
- * @returns the device; it connects when it is first needed, and is ended by `await wallet[Symbol.asyncDispose]()`
+ * @returns the device; it connects when it is first needed, and is ended by `await wallet.close()`
  * @throws `TypeError` when a server's URL is missing
  * @example
  * const wallet = createWallet({ url: 'https://notify.example.com', account, domain: 'wallet.example.com', allApps: true, sign })
@@ -121,17 +126,20 @@ export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletD
     meter = unmeasured,
     fetch = globalThis.fetch.bind(globalThis),
   } = deps
-  const keys = deps.keys ?? createKeysClient({ clock, fetch }, { url: keysUrl })
+  const closing = new AbortController()
+  const net = { clock, fetch, signal: closing.signal }
+  const keys = deps.keys ?? createKeysClient(net, { url: keysUrl })
   const wallet = createWalletWith(
-    { ...deps, clock, log, meter, fetch, keys },
+    { ...deps, ...net, log, meter, keys, onClose: () => closing.abort() },
     { ...options, relayUrl, notifyUrl, keysUrl },
   )
   const { pushUrl = options.url ?? notifyUrl, pushProject, projectId } = options
   const key = () => signingKeyFrom(fromHex(wallet.export().clientSeed))
-  const push = createPushClient(
-    { clock, fetch },
-    { url: pushUrl, key, ...(pushProject !== undefined && { project: pushProject }) },
-  )
+  const push = createPushClient(net, {
+    url: pushUrl,
+    key,
+    ...(pushProject !== undefined && { project: pushProject }),
+  })
   const relay = { url: relayUrl.replace(/^ws/, 'http'), ...(projectId !== undefined && { projectId }) }
   return Object.assign(wallet, {
     push: {

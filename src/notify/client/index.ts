@@ -13,11 +13,14 @@ export {
   type Sent,
   type SentNotification,
 } from './dapp.ts'
+export type { AppIcons, AppPage, ListedApp } from './declared-apps.ts'
 export type {
   HistoryPage,
+  NotificationType,
   Wallet,
   WalletDeps,
   WalletEvents,
+  WalletFailure,
   WalletOptions,
 } from './wallet/api.ts'
 export type { Sign } from './wallet/identity.ts'

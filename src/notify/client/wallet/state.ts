@@ -164,6 +164,23 @@ export const createSubscriptions = (account: string, restored: readonly Subscrip
         unreadNotificationCount: Math.max(0, count(item.unreadNotificationCount)),
       })
     },
+    /**
+     * Counts a notification that the server signed at `iat`, unix s, unless the youngest view of the app has counted it:
+     * one that waited on the relay may be older than the view. In the second of the view, and in the one after it, nobody
+     * can tell (`isSure`). `undo` takes it back, unless a view has come since.
+     */
+    countUnread(topic: string, iat: number): { isSure: boolean; undo: () => void } {
+      const viewOf = () => asOf.get(byTopic.get(topic)?.appDomain ?? '')
+      const viewedAt = viewOf()
+      const isNew = viewedAt === undefined || iat >= viewedAt
+      if (isNew) this.setUnread(topic, (count) => count + 1)
+      return {
+        isSure: viewedAt === undefined || iat < viewedAt || iat > viewedAt + 1,
+        undo: () => {
+          if (isNew && viewOf() === viewedAt) this.setUnread(topic, (count) => count - 1)
+        },
+      }
+    },
     clear(): void {
       byTopic.clear()
       asOf.clear()

@@ -186,10 +186,11 @@ const follow = (parts: Parts) => {
       })
       .finally(refresh)
   }
-  wallet.on('connection', (is) => {
+  wallet.on('connected', () => {
     refresh()
-    if (is) connected()
+    connected()
   })
+  wallet.on('disconnected', refresh)
   setInterval(again.soon, LOOK_AGAIN_AFTER_MS)
   // It may have been made before anybody listened.
   if (wallet.connected) connected()
