@@ -16,6 +16,7 @@ import {
   type Wallet,
   type WalletDeps,
   type WalletOptions,
+  type WalletStore,
 } from '../notify/client/index.ts'
 import { systemClock } from '../platform/runtime/clock.ts'
 import { silent, unmeasured } from '../platform/telemetry.ts'
@@ -30,23 +31,44 @@ export { createKeysClient, type KeysClient } from '../keys/client.ts'
 export {
   type AppIcons,
   type AppPage,
+  type AsyncStorage,
+  asyncStorageStore,
+  type ClearableStore,
+  type Eip1193Provider,
+  type EthereumSignerOptions,
+  type EthersSigner,
+  eip1193Signer,
+  ethersSigner,
   fromAppDomain,
   fromNotifyServer,
   type HistoryPage,
+  indexedDbStore,
   type ListedApp,
+  localStorageStore,
   type Notification,
   type NotificationType,
   type PublicKeys,
   type ReceivedDigest,
   type ReceivedNotification,
   type ResolveAppKeys,
+  type SealKey,
   type Sign,
+  type Signer,
+  type SolanaWallet,
+  type StoreOptions,
   type Subscription,
+  solanaSigner,
+  type ViemAccount,
+  type ViemWalletClient,
+  viemSigner,
+  type WagmiAccount,
   type Wallet,
   type WalletEvents,
   type WalletFailure,
   type WalletOptions,
   type WalletState,
+  type WalletStore,
+  wagmiSigner,
 } from '../notify/client/index.ts'
 export { systemClock } from '../platform/runtime/clock.ts'
 export { silent, unmeasured } from '../platform/telemetry.ts'
@@ -66,6 +88,9 @@ export type CreateWalletOptions = Omit<WalletOptions, 'relayUrl' | 'notifyUrl' |
     /** The project whose credentials reach this device; default: `default`. */
     pushProject?: string
   }
+
+/** As `CreateWalletOptions`; the state of the device is in the store. */
+export type OpenWalletOptions = CreateWalletOptions & { store: WalletStore; state?: never; save?: never }
 
 /** An answer that was pressed in a notification of the service worker. */
 export interface PressedAnswer {
@@ -148,6 +173,26 @@ export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletD
       forget: () => keepForWorker([], undefined),
     },
   })
+}
+
+/**
+ * A device whose state is in a store: what it saved there on this device, or a new one where nothing is there yet.
+ *
+ * @param options as of `createWallet`, with a `store` in place of `state` and `save`
+ * @param deps as of `createWallet`
+ * @returns the device, once its state is read
+ * @throws `ProtocolError` `state_unreadable` when what is stored was altered or sealed under another key; `account_mismatch` when it
+ * is of another account
+ * @example
+ * const store = indexedDbStore()
+ * const wallet = await openWallet({ url, domain, allApps: true, ...(await eip1193Signer(window.ethereum)), store })
+ */
+export const openWallet = async (
+  { store, ...options }: OpenWalletOptions,
+  deps: Partial<WalletDeps> = {},
+): Promise<PushedWallet> => {
+  const state = await store.load()
+  return createWallet({ ...options, state, save: (next) => store.save(next) }, deps)
 }
 
 /** What was refused would be refused again, as where the subscription has ended: it is over, as if it had been said. */

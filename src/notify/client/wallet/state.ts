@@ -45,12 +45,18 @@ export const freshState = (account: string, randomBytes: (length: number) => Uin
   seen: [],
 })
 
-/** Throws `bad_params` for what is not the state of a wallet of this account. */
-export const readState = (state: unknown, account: string): WalletState => {
+/** Throws `bad_params` for what is not the state of a wallet. */
+export const readWalletState = (state: unknown): WalletState => {
   const parsed = walletState.safeParse(state)
-  if (!parsed.success) throw new ProtocolError('bad_params', 'it is not the state of a wallet')
-  if (parsed.data.account !== account) throw new ProtocolError('account_mismatch')
-  return parsed.data
+  if (parsed.success) return parsed.data
+  throw new ProtocolError('bad_params', 'it is not the state of a wallet')
+}
+
+/** Throws `bad_params` for what is not the state of a wallet, and `account_mismatch` for that of another account. */
+export const readState = (state: unknown, account: string): WalletState => {
+  const read = readWalletState(state)
+  if (read.account !== account) throw new ProtocolError('account_mismatch')
+  return read
 }
 
 /** A subscription of the account, as the wallet shows it. */
