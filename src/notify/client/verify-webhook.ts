@@ -2,7 +2,7 @@
  * Verifies a call of a webhook, as https://www.standardwebhooks.com has it: HMAC-SHA256 over `id.timestamp.body`. By WebCrypto,
  * which Node and every edge runtime have and which compares in constant time.
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { fromBase64, utf8 } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 
