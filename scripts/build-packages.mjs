@@ -74,7 +74,7 @@ const librariesOf = (folder) => {
 // ── code ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const runtime = (name) => resolve(`src/platform/runtime/${name}.ts`)
-const aliases = (socket) => ({
+export const aliases = (socket) => ({
   '#bytes': runtime('bytes-portable'),
   '#crypto': runtime('crypto-portable'),
   '#schema': resolve('src/platform/schema/portable.ts'),
@@ -92,17 +92,16 @@ export const bundleOptions = (folder, isNode) => {
     // As every bundler of an application does: what only Node has fails the build.
     platform: isNode ? 'node' : 'browser',
     alias: aliases(isNode ? 'node' : 'browser'),
-    external: librariesOf(folder),
-    plugins: [withoutUnusedModules],
+    plugins: [withoutUnusedModules(librariesOf(folder))],
     jsx: 'automatic',
   }
 }
 
 /**
- * Modules of src/ do nothing when they are loaded, so one whose names are not used is left out: its schemas and tables, too,
- * which a bundler cannot tell to be without effect.
+ * Libraries stay outside. They and modules of src/ do nothing when they are loaded, so one whose names are not used is left
+ * out: its schemas and tables, too, which a bundler cannot tell to be without effect.
  */
-const withoutUnusedModules = {
+const withoutUnusedModules = (libraries) => ({
   name: 'without-unused-modules',
   setup({ onResolve }) {
     const sources = resolve('src') + sep
@@ -110,7 +109,23 @@ const withoutUnusedModules = {
       const found = resolve(resolveDir, path)
       return found.startsWith(sources) ? { path: found, sideEffects: WITH_EFFECTS.has(found) } : undefined
     })
+    onResolve({ filter: /^[@a-z]/ }, ({ path }) =>
+      libraries.some((name) => path === name || path.startsWith(`${name}/`))
+        ? { path, external: true, sideEffects: false }
+        : undefined,
+    )
   },
+})
+
+/** A copy of a library inside the bundle could be neither shared nor raised. */
+const refuseLibraries = (folder, { metafile }) => {
+  for (const { inputs } of Object.values(metafile.outputs)) {
+    for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
+      const [, name] = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path) ?? []
+      if (name && bytesInOutput > 0)
+        throw new Error(`${folder} needs ${name}, which is none of its dependencies`)
+    }
+  }
 }
 
 const bundle = async (folder, out) => {
@@ -119,7 +134,8 @@ const bundle = async (folder, out) => {
     const entryPoints = [sourceOf(folder, name)]
     for (const [file, isNode] of [[path, false], ...(node ? [[node, true]] : [])]) {
       const outfile = join(out, relative('dist', file))
-      await build({ ...bundleOptions(folder, isNode), entryPoints, outfile })
+      const options = { ...bundleOptions(folder, isNode), entryPoints, outfile, metafile: true }
+      refuseLibraries(folder, await build(options))
     }
   }
 }

@@ -37,7 +37,7 @@ const answered = z.looseObject({
 const event = <T extends string, D extends z.ZodType>(type: T, data: D) =>
   z.object({ type: z.literal(type), timestamp: z.iso.datetime().transform((text) => new Date(text)), data })
 
-const Event = z.discriminatedUnion('type', [
+export const Event = z.discriminatedUnion('type', [
   event('challenge', z.looseObject({})),
   event('subscribed', scoped),
   event('updated', scoped),

@@ -101,6 +101,8 @@ const contextOf = (issues: Issue[]): Context => ({
   addIssue: ({ message, path = [] }) => issues.push({ message, path: [...path] }),
 })
 
+const asItIs: Read = (value) => value
+
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
@@ -205,8 +207,11 @@ const members = <S extends Shape, More>(shape: S, isLoose: boolean): ObjectSchem
     const { __proto__: _, ...rest } = value
     const data: Record<string, unknown> = isLoose ? rest : {}
     for (const [key, one] of Object.entries(shape)) {
-      // Not read, so that a key that is missing stays missing.
-      if (!(key in value) && one.presence !== 'required') continue
+      if (!(key in value)) {
+        // Not read, so that a key that is missing stays missing.
+        if (one.presence !== 'required') continue
+        if (one.read === asItIs) return refuse(issues, `it has no ${key}`)
+      }
       const member = readAt(one, key, value[key], issues)
       if (member === REFUSED) return REFUSED
       if (member !== undefined || key in value) data[key] = member
@@ -224,7 +229,7 @@ export const number = (): NumberSchema => amount(checked(Number.isFinite, 'it is
 const isBoolean = (value: unknown): boolean => typeof value === 'boolean'
 export const boolean = (): Schema<boolean> => required(checked(isBoolean, 'it is neither true nor false'))
 
-export const unknown = (): Schema<unknown> => required((value) => value)
+export const unknown = (): Schema<unknown> => required(asItIs)
 
 type Literal = string | number | boolean | null | undefined
 export const literal = <const T extends Literal>(only: T): Schema<T> =>
@@ -286,9 +291,12 @@ const isUrl = (value: string): boolean => {
     return false
   }
 }
-export const url = (): TextSchema => text(checked(isUrl, 'it is no URL', string().read))
+export const url = (): TextSchema => {
+  const trimmed = string().transform((value) => value.trim())
+  return text(checked(isUrl, 'it is no URL', trimmed.read))
+}
 
-const UTC = /^\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?Z$/
+const UTC = /^\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?Z$/
 /** A day that its month does not have becomes one of the next month, or no time at all. */
 const isUtc = (value: string): boolean => {
   const at = UTC.test(value) ? Date.parse(value) : Number.NaN

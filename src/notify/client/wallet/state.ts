@@ -11,7 +11,7 @@ import { topicOf } from '../../../protocol/topic.ts'
 
 const hexKey = z.string().regex(/^[0-9a-f]{64}$/)
 
-const walletState = z.object({
+export const walletState = z.object({
   version: z.literal(1),
   /** CAIP-10. */
   account: z.string(),
