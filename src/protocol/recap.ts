@@ -2,7 +2,7 @@
  * Recaps (ERC-5573): what a signer allows somebody, as the last resource of a CACAO and as a sentence in the signed
  * text. `urn:recap:` + base64url of `{"att":{uri:{"namespace/ability":[{…}]}}}`.
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { fromBase64url, fromUtf8, toBase64url, utf8 } from './bytes.ts'
 import { ProtocolError } from './errors.ts'
 

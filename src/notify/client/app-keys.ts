@@ -1,5 +1,5 @@
 /** The public keys of an app, or of the notify server, as a wallet reads them from their did:web documents. */
-import * as z from 'zod'
+import * as z from '#schema'
 import { type FetchDeps, fetchJson, type JsonRequest } from '../../platform/net/fetch-json.ts'
 import { fromBase64url } from '../../protocol/bytes.ts'
 import { ed25519Did } from '../../protocol/did.ts'
