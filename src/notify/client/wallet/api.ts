@@ -113,6 +113,8 @@ export interface Wallet extends AsyncDisposable {
   readonly identityKey: string
   /** Whether there is a connection to the relay. */
   readonly connected: boolean
+  /** Whether the account has let this device act for it; what is asked of the server asks it for a signature otherwise. */
+  readonly registered: boolean
   /**
    * @returns when there is a connection to the relay.
    * @throws when the wallet is closed before.

@@ -173,6 +173,9 @@ export const createWallet = (deps: WalletDeps, options: WalletOptions): Wallet =
     get connected() {
       return relay.connected
     },
+    get registered() {
+      return device.isRegistered()
+    },
     ready: calls.of(relay.ready),
     register: calls.of(register),
     unregister: calls.of(createUnregister(deps, connected, { inTime, watch })),

@@ -155,11 +155,7 @@ const createRepeated = (
 const follow = (parts: Parts) => {
   const { wallet, database, failed, list, notifications, arrived, refresh } = parts
   const keepingUp = createKeepingUp(parts)
-  const again = createRepeated(
-    keepingUp.all,
-    () => wallet.connected && wallet.export().registeredFor !== null,
-    failed,
-  )
+  const again = createRepeated(keepingUp.all, () => wallet.connected && wallet.registered, failed)
 
   wallet.on('message', async ({ domain, notification }) => {
     const known = await database.message(domain, notification.id)
@@ -249,7 +245,7 @@ const createView = (wallet: PushedWallet, { waiting }: Pick<ReadMarks, 'waiting'
   const refresh = (): void => {
     // A socket does not notice at once that there is no network.
     isConnected.value = wallet.connected && navigator.onLine
-    isSigned.value = wallet.export().registeredFor !== null
+    isSigned.value = wallet.registered
     subscriptions.value = wallet.subscriptions().sort((one, other) => one.domain.localeCompare(other.domain))
   }
   const unread = (domain?: string): number =>
