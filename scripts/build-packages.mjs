@@ -132,7 +132,12 @@ const bundle = async (folder, out) => {
   const { build } = await import('esbuild')
   for (const { name, path, node } of entriesOf(folder)) {
     const entryPoints = [sourceOf(folder, name)]
-    for (const [file, isNode] of [[path, false], ...(node ? [[node, true]] : [])]) {
+    // An entry whose files are the same is for Node alone.
+    const isForBrowsers = path !== node
+    for (const [file, isNode] of [
+      ...(isForBrowsers ? [[path, false]] : []),
+      ...(node ? [[node, true]] : []),
+    ]) {
       const outfile = join(out, relative('dist', file))
       const options = { ...bundleOptions(folder, isNode), entryPoints, outfile, metafile: true }
       refuseLibraries(folder, await build(options))

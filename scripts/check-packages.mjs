@@ -19,6 +19,8 @@ const sizeOf = async (folder, outside) => {
   const { outputFiles } = await build({
     stdin: {
       contents: entriesOf(folder)
+        // Those are for Node alone.
+        .filter(({ path, node }) => path !== node)
         .map(({ path }, at) => `export * as entry${at} from ${JSON.stringify(path)}`)
         .join('\n'),
       resolveDir: folder,

@@ -55,6 +55,9 @@ const CODES = {
   // Ours.
   internal: { http: 500, rpc: -32000, sentence: 'Internal server error' },
   unavailable: { http: 503, rpc: -32000, sentence: 'The service is not available right now' },
+  // Of this device alone: no server says so.
+  closed: { http: 503, rpc: -32000, sentence: 'It was closed' },
+  state_unreadable: { http: 500, rpc: -32000, sentence: 'What this device stored cannot be opened' },
 } as const satisfies Record<string, { http: number; rpc: number; sentence: string }>
 
 export type ErrorCode = keyof typeof CODES

@@ -16,6 +16,7 @@ import {
   type Wallet,
   type WalletDeps,
   type WalletOptions,
+  type WalletStore,
 } from '../notify/client/index.ts'
 import { systemClock } from '../platform/runtime/clock.ts'
 import { silent, unmeasured } from '../platform/telemetry.ts'
@@ -28,20 +29,46 @@ import { forgetRead, keepForWorker, readMarks } from '../push/worker/database.ts
 
 export { createKeysClient, type KeysClient } from '../keys/client.ts'
 export {
+  type AppIcons,
+  type AppPage,
+  type AsyncStorage,
+  asyncStorageStore,
+  type ClearableStore,
+  type Eip1193Provider,
+  type EthereumSignerOptions,
+  type EthersSigner,
+  eip1193Signer,
+  ethersSigner,
   fromAppDomain,
   fromNotifyServer,
   type HistoryPage,
+  indexedDbStore,
+  type ListedApp,
+  localStorageStore,
   type Notification,
+  type NotificationType,
   type PublicKeys,
   type ReceivedDigest,
   type ReceivedNotification,
   type ResolveAppKeys,
+  type SealKey,
   type Sign,
+  type Signer,
+  type SolanaWallet,
+  type StoreOptions,
   type Subscription,
+  solanaSigner,
+  type ViemAccount,
+  type ViemWalletClient,
+  viemSigner,
+  type WagmiAccount,
   type Wallet,
   type WalletEvents,
+  type WalletFailure,
   type WalletOptions,
   type WalletState,
+  type WalletStore,
+  wagmiSigner,
 } from '../notify/client/index.ts'
 export { systemClock } from '../platform/runtime/clock.ts'
 export { silent, unmeasured } from '../platform/telemetry.ts'
@@ -61,6 +88,9 @@ export type CreateWalletOptions = Omit<WalletOptions, 'relayUrl' | 'notifyUrl' |
     /** The project whose credentials reach this device; default: `default`. */
     pushProject?: string
   }
+
+/** As `CreateWalletOptions`; the state of the device is in the store. */
+export type OpenWalletOptions = CreateWalletOptions & { store: WalletStore; state?: never; save?: never }
 
 /** An answer that was pressed in a notification of the service worker. */
 export interface PressedAnswer {
@@ -103,7 +133,7 @@ export interface PushedWallet extends Wallet {
  *
  * @param options the account, what signs for it, where the servers are (`url`, or each by itself), and the state of last time
  * @param deps clock, log, meter, `fetch` and key registry; default: those of the platform, silent and unmeasured
- * @returns the device; it connects when it is first needed, and is ended by `await wallet[Symbol.asyncDispose]()`
+ * @returns the device; it connects when it is first needed, and is ended by `await wallet.close()`
  * @throws `TypeError` when a server's URL is missing
  * @example
  * const wallet = createWallet({ url: 'https://notify.example.com', account, domain: 'wallet.example.com', allApps: true, sign })
@@ -121,17 +151,20 @@ export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletD
     meter = unmeasured,
     fetch = globalThis.fetch.bind(globalThis),
   } = deps
-  const keys = deps.keys ?? createKeysClient({ clock, fetch }, { url: keysUrl })
+  const closing = new AbortController()
+  const net = { clock, fetch, signal: closing.signal }
+  const keys = deps.keys ?? createKeysClient(net, { url: keysUrl })
   const wallet = createWalletWith(
-    { ...deps, clock, log, meter, fetch, keys },
+    { ...deps, ...net, log, meter, keys, onClose: () => closing.abort() },
     { ...options, relayUrl, notifyUrl, keysUrl },
   )
   const { pushUrl = options.url ?? notifyUrl, pushProject, projectId } = options
   const key = () => signingKeyFrom(fromHex(wallet.export().clientSeed))
-  const push = createPushClient(
-    { clock, fetch },
-    { url: pushUrl, key, ...(pushProject !== undefined && { project: pushProject }) },
-  )
+  const push = createPushClient(net, {
+    url: pushUrl,
+    key,
+    ...(pushProject !== undefined && { project: pushProject }),
+  })
   const relay = { url: relayUrl.replace(/^ws/, 'http'), ...(projectId !== undefined && { projectId }) }
   return Object.assign(wallet, {
     push: {
@@ -140,6 +173,26 @@ export const createWallet = (options: CreateWalletOptions, deps: Partial<WalletD
       forget: () => keepForWorker([], undefined),
     },
   })
+}
+
+/**
+ * A device whose state is in a store: what it saved there on this device, or a new one where nothing is there yet.
+ *
+ * @param options as of `createWallet`, with a `store` in place of `state` and `save`
+ * @param deps as of `createWallet`
+ * @returns the device, once its state is read
+ * @throws `ProtocolError` `state_unreadable` when what is stored was altered or sealed under another key; `account_mismatch` when it
+ * is of another account
+ * @example
+ * const store = indexedDbStore()
+ * const wallet = await openWallet({ url, domain, allApps: true, ...(await eip1193Signer(window.ethereum)), store })
+ */
+export const openWallet = async (
+  { store, ...options }: OpenWalletOptions,
+  deps: Partial<WalletDeps> = {},
+): Promise<PushedWallet> => {
+  const state = await store.load()
+  return createWallet({ ...options, state, save: (next) => store.save(next) }, deps)
 }
 
 /** What was refused would be refused again, as where the subscription has ended: it is over, as if it had been said. */

@@ -33,6 +33,12 @@ export const notifyAnswersContract = (engine: Engine): void => {
       await store().keepAnswer(one, 'b', answer('no', 2))
       await stores.reopen()
       expect(await store().answerCounts(one, ['yes', 'no', 'perhaps'])).toEqual({ yes: 1, no: 1, perhaps: 0 })
+      expect(await store().answersBy('b', [one, other, one])).toEqual([
+        answer('no', 2),
+        undefined,
+        answer('no', 2),
+      ])
+      expect(await store().answersBy('nobody', [])).toEqual([])
       expect([...(await store().answersOf(one, ['a', 'nobody', 'b']))]).toEqual([
         ['a', answer('yes')],
         ['b', answer('no', 2)],

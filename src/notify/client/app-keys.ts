@@ -126,19 +126,3 @@ export const defaultAppKeys = (
     })
   }
 }
-
-const notifyConfig = z.object({
-  data: z.object({ notificationTypes: z.array(z.object({ id: z.string() })) }),
-})
-
-/** Ids of all notification types that an app declares; none when it declares nothing. */
-export const declaredTypes = async (
-  deps: FetchDeps,
-  notifyUrl: string,
-  app: { domain: string; projectId: string | undefined },
-): Promise<string[]> => {
-  const query = new URLSearchParams({ projectId: app.projectId ?? '', appDomain: app.domain })
-  const { status, body } = await fetchJson(deps, `${notifyUrl}/w3i/v1/notify-config?${query}`)
-  const parsed = notifyConfig.safeParse(body)
-  return status === 200 && parsed.success ? parsed.data.data.notificationTypes.map(({ id }) => id) : []
-}

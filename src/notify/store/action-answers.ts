@@ -52,6 +52,11 @@ export interface ActionAnswerStore {
   answerCounts(notification: Notification, actions: readonly string[]): Promise<Record<string, number>>
   /** Of these accounts those that answered, by account key. */
   answersOf(notification: Notification, accountKeys: readonly string[]): Promise<Map<string, ActionAnswer>>
+  /** The account's answer to each of the notifications, in their order. */
+  answersBy(
+    accountKey: string,
+    notifications: readonly Notification[],
+  ): Promise<readonly (ActionAnswer | undefined)[]>
   /** All answers of one account that have not expired. */
   accountAnswers(accountKey: string, now: number): AsyncIterable<AccountAnswer>
   /** Removes all answers of the account. Idempotent. */
@@ -213,6 +218,16 @@ export const createActionAnswerStore = (kv: Kv): ActionAnswerStore => ({
         return answer ? [[accountKey, answer] as const] : []
       }),
     )
+  },
+
+  async answersBy(accountKey, notifications) {
+    if (notifications.length === 0) return []
+    const key = name(accountKey)
+    const found = await read(
+      kv,
+      notifications.map((notification) => setsOf(namesOf(notification)).answers.get(key)),
+    )
+    return found.map(({ value }) => value?.answer)
   },
 
   async restoreAnswers(records, now) {

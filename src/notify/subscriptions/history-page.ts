@@ -1,6 +1,6 @@
 /** A page of a history as its answer lists it. */
 import type { HistoryItem } from '../../protocol/notify-methods.ts'
-import type { DeliveredNotification } from '../store/store.ts'
+import type { DeliveredNotification, Notification } from '../store/store.ts'
 
 /**
  * JSON of the extras on one page, in characters. Texts of 50 notifications always fit into one message, their extras do
@@ -8,7 +8,10 @@ import type { DeliveredNotification } from '../store/store.ts'
  */
 const MAX_PAGE_EXTRAS_LENGTH = 65_536
 
-const itemOf = ({ id, sentAt, isRead, notification }: DeliveredNotification): HistoryItem => ({
+const itemOf = (
+  { id, sentAt, isRead, notification }: DeliveredNotification,
+  answer: string | undefined,
+): HistoryItem => ({
   id,
   sent_at: sentAt,
   type: notification.type,
@@ -18,6 +21,7 @@ const itemOf = ({ id, sentAt, isRead, notification }: DeliveredNotification): Hi
   url: notification.url,
   is_read: isRead,
   ...notification.extras,
+  ...(answer !== undefined && { answer }),
 })
 
 /** How many of them fit. One notification always does. */
@@ -31,16 +35,20 @@ const fittingCount = (copies: readonly DeliveredNotification[]): number => {
   return copies.length
 }
 
-export const historyPage = (page: {
-  notifications: readonly DeliveredNotification[]
-  hasMore: boolean
-  hasMoreUnread: boolean
-}): { nfs: HistoryItem[]; mre: boolean; mur: boolean } => {
+/** Whether an account can answer it. */
+export const asksForAnswer = ({ extras }: Pick<Notification, 'extras'>): boolean =>
+  extras?.actions?.some((action) => 'answer' in action) ?? false
+
+/** `answers`: by id of the copy, the action that the account answered with. */
+export const historyPage = (
+  page: { notifications: readonly DeliveredNotification[]; hasMore: boolean; hasMoreUnread: boolean },
+  answers: ReadonlyMap<string, string>,
+): { nfs: HistoryItem[]; mre: boolean; mur: boolean } => {
   const { notifications, hasMore, hasMoreUnread } = page
   const count = fittingCount(notifications)
   const later = notifications.slice(count)
   return {
-    nfs: notifications.slice(0, count).map(itemOf),
+    nfs: notifications.slice(0, count).map((copy) => itemOf(copy, answers.get(copy.id))),
     mre: hasMore || later.length > 0,
     mur: hasMoreUnread || later.some(({ isRead }) => !isRead),
   }

@@ -21,7 +21,7 @@ import type { Webhooks } from '../webhooks/service.ts'
 import { type CommitAccount, createAccountCommit, type Decision } from './account-commit.ts'
 import { type AnswerAction, createAnswerAction } from './action-answers.ts'
 import { createSubscriptionEndings, type SubscriptionEndings } from './endings.ts'
-import { historyPage } from './history-page.ts'
+import { asksForAnswer, historyPage } from './history-page.ts'
 import {
   accountChangedEntries,
   endedEntry,
@@ -280,7 +280,16 @@ const createHistory =
     rules.subscriptionOf(request.known.record, request.subscriptionId, now)
     const page = await store.history(request.subscriptionId, { after, limit, unreadFirst, now })
     invariant(page.notifications.length <= limit, 'A page of a history is never longer than its limit')
-    return historyPage(page)
+    const asking = page.notifications.filter(({ notification }) => asksForAnswer(notification))
+    const found = await store.answersBy(
+      accountKey(request.account),
+      asking.map(({ notification }) => notification),
+    )
+    const answers = asking.flatMap(({ id }, at) => {
+      const answer = found[at]
+      return answer ? [[id, answer.action] as const] : []
+    })
+    return historyPage(page, new Map(answers))
   }
 
 export const createNotifyService = (deps: Deps): NotifyService => {

@@ -8,6 +8,8 @@ import type { Clock } from '../runtime/clock.ts'
 export interface FetchDeps {
   clock: Clock
   fetch: typeof globalThis.fetch
+  /** Ends every request. */
+  signal?: AbortSignal
 }
 
 export interface JsonRequest {
@@ -60,14 +62,16 @@ const read = async (response: Response): Promise<unknown> => {
 
 /** Any status is an answer. Throws `unavailable` when there is none in time, or none that is JSON. */
 export const fetchJson = async (
-  { clock, fetch }: FetchDeps,
+  { clock, fetch, signal: end }: FetchDeps,
   url: string,
   { method = 'GET', headers = {}, body, signal, patience = DEFAULT_TIMEOUT_MS }: JsonRequest = {},
 ): Promise<JsonAnswer> => {
   const controller = new AbortController()
   const abort = () => controller.abort()
-  signal?.addEventListener('abort', abort, { once: true })
-  if (signal?.aborted) abort()
+  for (const one of [signal, end]) {
+    one?.addEventListener('abort', abort, { once: true })
+    if (one?.aborted) abort()
+  }
   const timer = clock.after(patience, abort)
   try {
     const response = await fetch(url, {
@@ -87,7 +91,7 @@ export const fetchJson = async (
     throw new ProtocolError('unavailable', `no answer from ${url.split('?')[0]}`, { cause })
   } finally {
     timer[Symbol.dispose]()
-    signal?.removeEventListener('abort', abort)
+    for (const one of [signal, end]) one?.removeEventListener('abort', abort)
   }
 }
 

@@ -2,11 +2,13 @@
  * A client of a relay over whatever connects it: a socket, or the hub of the same process. What must be published, and what
  * was received, is kept, ordered and bounded here; see `index.ts` for what that guarantees.
  */
+
+import { closeOnce } from '../../platform/concurrency/close-once.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import type { ProtocolError } from '../../protocol/errors.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
-import { closeOnce, HANDLERS_CLOSE_TIMEOUT_MS, waitAtMost } from './closing.ts'
+import { HANDLERS_CLOSE_TIMEOUT_MS, waitAtMost } from './closing.ts'
 import type { Connection, ConnectionEvents } from './connection.ts'
 import { createFetching } from './fetching.ts'
 import { createConnectionListeners } from './listeners.ts'

@@ -250,7 +250,7 @@ describe('a device that restarts', () => {
     await send('first', owner.account)
     await eventually(() => expect(saved?.seen).toHaveLength(1))
     await before.wallet[Symbol.asyncDispose]()
-    await expect(before.wallet.watch()).rejects.toEqual(code('unavailable'))
+    await expect(before.wallet.watch()).rejects.toEqual(code('closed'))
 
     await send('second', owner.account)
     const after = world.device(owner, { state: saved })
@@ -361,7 +361,8 @@ test('wallets come back by themselves after the server was away', async () => {
   const owner = world.newOwner()
   const { wallet, titles } = world.device(owner)
   const connections: boolean[] = []
-  wallet.on('connection', (isThere) => void connections.push(isThere))
+  wallet.on('connected', () => void connections.push(true))
+  wallet.on('disconnected', () => void connections.push(false))
   await wallet.watch()
   await wallet.subscribe(domain)
   await world.restart(() => eventually(() => expect(wallet.connected).toBe(false)))

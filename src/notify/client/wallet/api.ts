@@ -5,6 +5,7 @@ import type { Cacao } from '../../../protocol/cacao.ts'
 import type { SigningKey } from '../../../protocol/keys.ts'
 import type { Preferences } from '../../../protocol/notify/preferences.ts'
 import type { ResolveAppKeys } from '../app-keys.ts'
+import type { AppPage, DeclaredType } from '../declared-apps.ts'
 import type { Sign } from './identity.ts'
 import type { Notification, ReceivedDigest, ReceivedNotification } from './inbox.ts'
 import type { SharedSubscriptions } from './shared.ts'
@@ -21,6 +22,8 @@ export interface WalletDeps extends FetchDeps {
   meter: Meter
   keys: KeyServer
   randomBytes?: (length: number) => Uint8Array
+  /** Called when the wallet is closed. */
+  onClose?: () => void
 }
 
 export interface WalletOptions {
@@ -71,11 +74,38 @@ export interface WalletEvents {
   digest: ReceivedDigest
   /** The subscriptions that the account has now. */
   changed: Subscription[]
-  /** Whether there is a connection to the relay now. */
-  connection: boolean
+  /** An app's unread notifications are as many now, and those of all apps together. */
+  unread: { domain: string; count: number; total: number }
+  /** A connection to the relay was made. */
+  connected: undefined
+  /** The connection to the relay was lost; the wallet connects again by itself. */
+  disconnected: undefined
+  /** Something went wrong while nobody waited for it. */
+  error: WalletFailure
 }
 
-/** One device of one account; disposing of it closes its connection. */
+/** What went wrong in the background. The wallet goes on. */
+export interface WalletFailure {
+  /**
+   * - `message`: something came that cannot be decrypted or verified; it is dropped.
+   * - `listener`: a listener rejected; a message comes again later.
+   * - `save`: the state could not be saved; what needed it is tried again.
+   * - `connect`: the relay refuses this device, or topics could not be joined.
+   * - `watch`: the account could not be watched again; it is tried later.
+   * - `share`: subscriptions could not be shared with the other devices.
+   * - `receipt`: the app was not told that its notification arrived.
+   */
+  during: 'message' | 'listener' | 'save' | 'connect' | 'watch' | 'share' | 'receipt'
+  error: unknown
+}
+
+/** A type of notification of an app. */
+export interface NotificationType extends DeclaredType {
+  /** Whether the account is subscribed to it. */
+  isWanted: boolean
+}
+
+/** One device of one account; closing it, or disposing of it, ends its connection. */
 export interface Wallet extends AsyncDisposable {
   /** CAIP-10, as the options have it. */
   readonly account: string
@@ -83,6 +113,8 @@ export interface Wallet extends AsyncDisposable {
   readonly identityKey: string
   /** Whether there is a connection to the relay. */
   readonly connected: boolean
+  /** Whether the account has let this device act for it; what is asked of the server asks it for a signature otherwise. */
+  readonly registered: boolean
   /**
    * @returns when there is a connection to the relay.
    * @throws when the wallet is closed before.
@@ -184,11 +216,38 @@ export interface Wallet extends AsyncDisposable {
   /** @returns the live subscriptions that this device knows, without asking the server. */
   subscriptions(): Subscription[]
   /**
+   * @param domain an app's domain; absent: all apps together.
+   * @returns how many notifications the account has not read, as far as this device knows.
+   */
+  unread(domain?: string): number
+  /**
+   * Reads a page of the apps that the server lists.
+   *
+   * @param page `page` counts from 1; `limit` 1 to 100 (default 100).
+   * @returns the apps by their domains, and how many there are.
+   * @throws {ProtocolError} what the server answers, or `unavailable`.
+   * @example
+   * const { apps, hasMore } = await wallet.apps({ limit: 20 })
+   */
+  apps(page?: { page?: number; limit?: number }): Promise<AppPage>
+  /**
+   * Reads which types of notifications an app has, and which of them the account wants.
+   *
+   * @param domain the app's domain.
+   * @returns the types, as the app declares them.
+   * @throws {ProtocolError} `unknown_app`, or `unavailable`.
+   * @example
+   * const types = await wallet.typesOf('app.example.com')
+   * await wallet.update('app.example.com', types.filter(({ name }) => name !== 'Ads').map(({ id }) => id))
+   */
+  typesOf(domain: string): Promise<NotificationType[]>
+  /**
    * Calls the listener for each event. A `message` is acknowledged when its listeners have resolved; when one rejects,
    * the message comes again later.
    *
    * @param event `message`: a notification came; `digest`: what came since the last one; `changed`: the account has other
-   * subscriptions; `connection`: the connection to the relay was made or lost.
+   * subscriptions; `unread`: another count of unread ones; `connected`, `disconnected`: from the relay; `error`: what went
+   * wrong while nobody waited for it.
    * @param listener may return a promise.
    * @returns ends the listening when it is disposed of.
    * @example
@@ -200,4 +259,11 @@ export interface Wallet extends AsyncDisposable {
   ): Disposable
   /** @returns the state that a restart needs; it holds secret keys. */
   export(): WalletState
+  /**
+   * Ends the connection and everything that waits: calls that are under way reject with `closed`, as later ones do. The
+   * account stays subscribed, and what comes meanwhile waits on the relay.
+   *
+   * @returns when it has ended; the same as disposing of it.
+   */
+  close(): Promise<void>
 }

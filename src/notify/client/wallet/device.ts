@@ -15,6 +15,8 @@ interface DeviceOptions {
   account: string
   state: unknown
   save: ((state: WalletState) => void | Promise<void>) | undefined
+  /** A failed `save` rejects, too; not everybody waits for it. */
+  onSaveFailed: (error: unknown) => void
 }
 
 /** Ids of notifications that were delivered to the listeners. */
@@ -68,8 +70,20 @@ const createAnswerKeys = () => {
   }
 }
 
+/** A save that fails rejects, and is told of besides. */
+const createSave =
+  ({ save, onSaveFailed }: Pick<DeviceOptions, 'save' | 'onSaveFailed'>, exported: () => WalletState) =>
+  async (): Promise<void> => {
+    try {
+      await save?.(exported())
+    } catch (error) {
+      onSaveFailed(error)
+      throw error
+    }
+  }
+
 export const createDevice = (
-  { account, state: restored, save: saveTo }: DeviceOptions,
+  { account, state: restored, ...saving }: DeviceOptions,
   randomBytes: (length: number) => Uint8Array,
 ) => {
   const state = restored === undefined ? freshState(account, randomBytes) : readState(restored, account)
@@ -80,9 +94,7 @@ export const createDevice = (
   let identity = signingKeyFrom(fromHex(state.identitySeed))
 
   const exported = (): WalletState => ({ ...state, subscriptions: subscriptions.items(), seen: seen.all() })
-  const save = async (): Promise<void> => {
-    await saveTo?.(exported())
-  }
+  const save = createSave(saving, exported)
 
   return {
     account,

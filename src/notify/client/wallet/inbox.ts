@@ -38,6 +38,8 @@ export interface Notification extends Extras {
   icon: string | null
   url: string | null
   isRead: boolean
+  /** Id of the action that the account answered with; only the history has it. */
+  answered?: string
 }
 
 export interface ReceivedNotification {
@@ -81,6 +83,12 @@ export interface InboxDeps {
   take: (view: readonly SubscriptionItem[], iat: number) => Promise<void>
   /** Whether the app's did.json, read now, lists this did:key. Throws `unavailable` when it cannot be read. */
   isKeyOf: (domain: string, did: string) => Promise<boolean>
+  /** An unread notification came that the youngest view of the account may have counted. */
+  onUnsureCount: () => void
+  /** Tells of unread counts that changed. */
+  unreadChanged: () => void
+  /** What went wrong while nobody waited for it. */
+  fail: (during: 'message' | 'receipt', error: unknown) => void
   /** A 4012 came that is signed with another key than the server had when the account was watched. */
   onOtherServerKey: () => void
 }
@@ -106,6 +114,7 @@ export const shownNotification = (item: MessageItem | HistoryItem): Notification
   url: item.url || null,
   isRead: item.is_read,
   ...extrasOf(item),
+  ...(typeof item.answer === 'string' && { answered: item.answer }),
 })
 
 type Action = () => Promise<void>
@@ -130,7 +139,7 @@ interface InboxOptions {
 /** Sends the app a receipt for a notification (4003), as published wallets do; nothing waits for it. */
 const createReceiptSender =
   (
-    { device, relay, clock, log }: Pick<InboxDeps, 'device' | 'relay' | 'clock' | 'log'>,
+    { device, relay, clock, log, fail }: Pick<InboxDeps, 'device' | 'relay' | 'clock' | 'log' | 'fail'>,
     { keysUrl }: Pick<InboxOptions, 'keysUrl'>,
   ) =>
   (topic: string, item: SubscriptionItem, rpc: RpcRequest): void => {
@@ -152,7 +161,25 @@ const createReceiptSender =
       .publish({ topic, message, tag: MESSAGE.responseTag, ttl: MESSAGE.responseTtl })
       .catch((error: unknown) => {
         log.debug({ err: error }, 'A receipt could not be sent')
+        fail('receipt', error)
       })
+  }
+
+/**
+ * Counts a notification before its listeners hear of it, because one of them may mark it as read. When one rejects, the
+ * notification comes again and is counted then.
+ */
+const createCounted =
+  ({ device, onUnsureCount }: Pick<InboxDeps, 'device' | 'onUnsureCount'>) =>
+  async (topic: string, iat: number, deliver: () => Promise<void>): Promise<void> => {
+    const { isSure, undo } = device.subscriptions.countUnread(topic, iat)
+    try {
+      await deliver()
+    } catch (error) {
+      undo()
+      throw error
+    }
+    if (!isSure) onUnsureCount()
   }
 
 /** What a notification (4002) asks for. Throws a `ProtocolError` for one that is not acceptable. */
@@ -161,11 +188,12 @@ const createNotified = (
   { keysUrl, receipts }: InboxOptions,
   drop: (error: ProtocolError, tag: number) => void,
 ) => {
-  const { device, clock, deliver, deliverDigest, isKeyOf } = deps
+  const { device, clock, deliver, deliverDigest, isKeyOf, unreadChanged } = deps
   const ownKey = accountKey(device.account)
   const sendReceipt = createReceiptSender(deps, { keysUrl })
   /** The key with which each app signed last. */
   const accepted = new Map<string, string>()
+  const counted = createCounted(deps)
 
   return (topic: string, rpc: RpcRequest): Action | undefined => {
     const item = device.subscriptions.onTopic(topic)
@@ -193,10 +221,10 @@ const createNotified = (
       accepted.set(item.appDomain, claims.iss)
       if (!device.hasSeen(id)) {
         if (digest) await deliverDigest({ domain, account, digest: { id, sentAt, title, body, ...digest } })
-        else await deliver({ domain, account, notification })
+        else await counted(topic, claims.iat, () => deliver({ domain, account, notification }))
         device.sees(id)
-        if (!digest) device.subscriptions.setUnread(topic, (count) => count + 1)
         await device.save()
+        unreadChanged()
       }
       if (receipts) sendReceipt(topic, item, rpc)
     }
@@ -221,10 +249,11 @@ const createAccountChanged =
   }
 
 export const createInbox = (deps: InboxDeps, options: InboxOptions) => {
-  const { device, requests, log, meter } = deps
+  const { device, requests, log, meter, fail } = deps
   const drop = (error: ProtocolError, tag: number): void => {
     meter.count('wallet_dropped_total')
     log.warn({ err: error, tag }, 'A message was not accepted')
+    fail('message', error)
   }
   const notified = createNotified(deps, options, drop)
   const accountChanged = createAccountChanged(deps)

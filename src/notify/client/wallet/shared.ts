@@ -25,17 +25,19 @@ export const shareSubscriptions = (
     /** Follows the topics, saves and tells the listeners. */
     settle: (change: ViewChange) => Promise<void>
     log: Log
+    fail: (error: unknown) => void
   },
   /** `domain`: the only app that this device may see; null for all. */
   { shared, domain }: { shared: SharedSubscriptions | undefined; domain: string | null },
 ): Disposable & { changed(left: readonly string[]): Promise<void> } => {
-  const { subscriptions, settle, log } = deps
+  const { subscriptions, settle, log, fail } = deps
 
   const learn = (topic: string | undefined, item: SubscriptionItem | undefined) => {
     if (item && domain !== null && item.appDomain !== domain) return
-    settle(subscriptions.learn(topic, item)).catch((err: unknown) =>
-      log.warn({ err }, 'A subscription that another device shared could not be followed'),
-    )
+    settle(subscriptions.learn(topic, item)).catch((err: unknown) => {
+      log.warn({ err }, 'A subscription that another device shared could not be followed')
+      fail(err)
+    })
   }
   const learnAll = () => {
     for (const item of shared?.all() ?? []) learn(undefined, item)
@@ -54,6 +56,7 @@ export const shareSubscriptions = (
         await Promise.all([...subscriptions.items().map(shared.set), ...left.map(shared.delete)])
       } catch (err) {
         log.warn({ err }, 'The subscriptions could not be shared with the other devices')
+        fail(err)
       }
     },
     [Symbol.dispose]: () => listening?.[Symbol.dispose](),

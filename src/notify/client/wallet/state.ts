@@ -45,12 +45,18 @@ export const freshState = (account: string, randomBytes: (length: number) => Uin
   seen: [],
 })
 
-/** Throws `bad_params` for what is not the state of a wallet of this account. */
-export const readState = (state: unknown, account: string): WalletState => {
+/** Throws `bad_params` for what is not the state of a wallet. */
+export const readWalletState = (state: unknown): WalletState => {
   const parsed = walletState.safeParse(state)
-  if (!parsed.success) throw new ProtocolError('bad_params', 'it is not the state of a wallet')
-  if (parsed.data.account !== account) throw new ProtocolError('account_mismatch')
-  return parsed.data
+  if (parsed.success) return parsed.data
+  throw new ProtocolError('bad_params', 'it is not the state of a wallet')
+}
+
+/** Throws `bad_params` for what is not the state of a wallet, and `account_mismatch` for that of another account. */
+export const readState = (state: unknown, account: string): WalletState => {
+  const read = readWalletState(state)
+  if (read.account !== account) throw new ProtocolError('account_mismatch')
+  return read
 }
 
 /** A subscription of the account, as the wallet shows it. */
@@ -163,6 +169,23 @@ export const createSubscriptions = (account: string, restored: readonly Subscrip
         ...item,
         unreadNotificationCount: Math.max(0, count(item.unreadNotificationCount)),
       })
+    },
+    /**
+     * Counts a notification that the server signed at `iat`, unix s, unless the youngest view of the app has counted it:
+     * one that waited on the relay may be older than the view. In the second of the view, and in the one after it, nobody
+     * can tell (`isSure`). `undo` takes it back, unless a view has come since.
+     */
+    countUnread(topic: string, iat: number): { isSure: boolean; undo: () => void } {
+      const viewOf = () => asOf.get(byTopic.get(topic)?.appDomain ?? '')
+      const viewedAt = viewOf()
+      const isNew = viewedAt === undefined || iat >= viewedAt
+      if (isNew) this.setUnread(topic, (count) => count + 1)
+      return {
+        isSure: viewedAt === undefined || iat < viewedAt || iat > viewedAt + 1,
+        undo: () => {
+          if (isNew && viewOf() === viewedAt) this.setUnread(topic, (count) => count - 1)
+        },
+      }
     },
     clear(): void {
       byTopic.clear()

@@ -30,6 +30,8 @@ interface AppRequestDeps {
   /** A request on the topic of a subscription has its answer, or will have none. */
   onAnswered: (topic: string) => void
   keysUrl: string
+  /** Tells of unread counts that changed. */
+  unreadChanged: () => void
 }
 
 /** The claim that says so; without it they stay as they are. */
@@ -38,7 +40,7 @@ const wish = (preferences: Preferences | null | undefined) =>
 
 /** Asks on the notify topic of the app's subscription. */
 const createTopicAsk =
-  ({ device, requests, register, onAnswered, keysUrl }: Omit<AppRequestDeps, 'take'>) =>
+  ({ device, requests, register, onAnswered, keysUrl }: Omit<AppRequestDeps, 'take' | 'unreadChanged'>) =>
   async <S extends z.ZodType, R>(
     row: Row<S>,
     app: string,
@@ -72,7 +74,7 @@ const createTopicAsk =
 export const createAppRequests = (
   deps: AppRequestDeps,
 ): Pick<Wallet, 'update' | 'delete' | 'history' | 'markRead' | 'answer'> => {
-  const { device, take } = deps
+  const { device, take, unreadChanged } = deps
   const { subscriptions } = device
   const ask = createTopicAsk(deps)
 
@@ -102,6 +104,7 @@ export const createAppRequests = (
           const { topic } = subscriptions.of(app)
           subscriptions.setUnread(topic, (count) => (ids === 'all' ? 0 : count - ids.length))
           await device.save()
+          unreadChanged()
         },
       ),
 
@@ -112,7 +115,7 @@ export const createAppRequests = (
 
 /** Subscribes to an app: a request to the app's topic, answered on a topic that is made for the answer. */
 export const createSubscribe = (
-  { device, requests, register, take, keysUrl }: Omit<AppRequestDeps, 'onAnswered'>,
+  { device, requests, register, take, keysUrl }: Omit<AppRequestDeps, 'onAnswered' | 'unreadChanged'>,
   {
     relay,
     inTime,

@@ -23,10 +23,15 @@ export interface WatchDeps {
   requests: ReturnType<typeof createRequests>
   register: () => Promise<void>
   inTime: <T>(wait: Promise<T>) => Promise<T>
+  fail: (error: unknown) => void
 }
 
 const WATCH_INTERVAL_MS = 12 * 3_600_000
 const RETRY_AFTER_MS = 60_000
+/** Notifications of the second in which the account was read are over then. */
+const RECOUNT_AFTER_MS = 3_000
+/** An app that sends without pause must not have the account read without pause. */
+const MIN_RECOUNT_INTERVAL_MS = 60_000
 /** The relay keeps a 4012 for as long; a device that was away for longer may have missed one. */
 const MAX_ABSENCE_MS = NOTIFY_METHODS[4012].requestTtl * 1000
 
@@ -66,14 +71,19 @@ const createWatchRequest =
   }
 
 export const createWatch = (deps: WatchDeps, options: WatchOptions) => {
-  const { clock, log, device, relay } = deps
+  const { clock, log, device, relay, fail } = deps
   const requestWatch = createWatchRequest(deps, options)
   let next: Disposable | undefined
   let underWay: Promise<void> | undefined
   let awaySince: number | undefined
+  let watchedAt = Number.NEGATIVE_INFINITY
+  let isRecountPlanned = false
 
   const ask = async (): Promise<void> => {
-    if (await requestWatch()) plan(WATCH_INTERVAL_MS)
+    if (!(await requestWatch())) return
+    watchedAt = clock.now()
+    isRecountPlanned = false
+    plan(WATCH_INTERVAL_MS)
   }
 
   const now = (): Promise<void> => {
@@ -90,6 +100,7 @@ export const createWatch = (deps: WatchDeps, options: WatchOptions) => {
       if (device.server === undefined || !device.isRegistered()) return
       now().catch((error: unknown) => {
         log.warn({ err: error }, 'The account could not be watched again; it is tried later')
+        fail(error)
         plan(RETRY_AFTER_MS)
       })
     })
@@ -107,6 +118,12 @@ export const createWatch = (deps: WatchDeps, options: WatchOptions) => {
     now,
     /** Watches without being asked, as after a long absence. */
     soon: () => plan(0),
+    /** Reads the account soon, because nobody can tell whether a notification is counted. */
+    recount(): void {
+      if (isRecountPlanned || device.server === undefined) return
+      isRecountPlanned = true
+      plan(Math.max(RECOUNT_AFTER_MS, watchedAt + MIN_RECOUNT_INTERVAL_MS - clock.now()))
+    },
     /** Stops watching by itself until `now` is called. */
     stop,
     [Symbol.dispose]() {

@@ -5,7 +5,7 @@
 import type { Notification } from '../../../sdk/wallet.ts'
 
 /** A notification with the domain of its app. */
-export interface Message extends Notification {
+export interface Message extends Omit<Notification, 'answered'> {
   domain: string
   /** Id of the action that the account answered with; null: an answer is there that this device does not know. */
   answered?: string | null
@@ -106,7 +106,7 @@ const walk = (
     }
   })
 
-/** Puts a message in place of the one that is there. The server does not tell again what was answered. */
+/** Puts a message in place of the one that is there. What is known of its answer stays. */
 const replace = (store: IDBObjectStore, message: Message): Promise<Message> =>
   new Promise((resolve, reject) => {
     const request: IDBRequest<Message | undefined> = store.get([message.domain, message.id])

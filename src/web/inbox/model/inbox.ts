@@ -155,11 +155,7 @@ const createRepeated = (
 const follow = (parts: Parts) => {
   const { wallet, database, failed, list, notifications, arrived, refresh } = parts
   const keepingUp = createKeepingUp(parts)
-  const again = createRepeated(
-    keepingUp.all,
-    () => wallet.connected && wallet.export().registeredFor !== null,
-    failed,
-  )
+  const again = createRepeated(keepingUp.all, () => wallet.connected && wallet.registered, failed)
 
   wallet.on('message', async ({ domain, notification }) => {
     const known = await database.message(domain, notification.id)
@@ -186,10 +182,11 @@ const follow = (parts: Parts) => {
       })
       .finally(refresh)
   }
-  wallet.on('connection', (is) => {
+  wallet.on('connected', () => {
     refresh()
-    if (is) connected()
+    connected()
   })
+  wallet.on('disconnected', refresh)
   setInterval(again.soon, LOOK_AGAIN_AFTER_MS)
   // It may have been made before anybody listened.
   if (wallet.connected) connected()
@@ -248,7 +245,7 @@ const createView = (wallet: PushedWallet, { waiting }: Pick<ReadMarks, 'waiting'
   const refresh = (): void => {
     // A socket does not notice at once that there is no network.
     isConnected.value = wallet.connected && navigator.onLine
-    isSigned.value = wallet.export().registeredFor !== null
+    isSigned.value = wallet.registered
     subscriptions.value = wallet.subscriptions().sort((one, other) => one.domain.localeCompare(other.domain))
   }
   const unread = (domain?: string): number =>

@@ -1,0 +1,107 @@
+/** The wallet of a page as React sees it: one snapshot, replaced whenever something changes. Knows no React. */
+import type { Subscription, Wallet } from '@belfry/wallet'
+
+export interface Snapshot {
+  /** `none`: nobody is signed in, or the page is rendered on a server; `failed`: see `error`. */
+  status: 'none' | 'opening' | 'open' | 'failed'
+  wallet: Wallet | undefined
+  /** Whether there is a connection to the relay. */
+  isConnected: boolean
+  /** Whether the account has let this device act for it; `enable` asks. */
+  isEnabled: boolean
+  subscriptions: readonly Subscription[]
+  /** Of all apps together. */
+  unread: number
+  /** What failed last while nobody waited for it. */
+  error: unknown
+}
+
+/** What is shown where there is no wallet. The same object each time, as React asks of a snapshot. */
+export const NOTHING: Snapshot = {
+  status: 'none',
+  wallet: undefined,
+  isConnected: false,
+  isEnabled: false,
+  subscriptions: [],
+  unread: 0,
+  error: undefined,
+}
+
+export interface Session {
+  subscribe(listener: () => void): () => void
+  snapshot(): Snapshot
+  /** Opens a wallet and closes it with what this returns. Where that is called at once, as by StrictMode, none is opened. */
+  open(opening: () => Promise<Wallet>): () => void
+  /** Follows a wallet of the application, which closes it itself. Returns what ends the following. */
+  follow(wallet: Wallet): () => void
+}
+
+export const createSession = (): Session => {
+  const listeners = new Set<() => void>()
+  let snapshot = NOTHING
+  /** A wallet that is being closed may still save; the next one reads what it saved. */
+  let closed: Promise<unknown> = Promise.resolve()
+  const set = (changed: Partial<Snapshot>) => {
+    snapshot = { ...snapshot, ...changed }
+    for (const listener of listeners) listener()
+  }
+  const reset = () => set(NOTHING)
+
+  const attach = (wallet: Wallet): (() => void) => {
+    const refresh = () =>
+      set({
+        isConnected: wallet.connected,
+        isEnabled: wallet.registered,
+        subscriptions: wallet.subscriptions(),
+        unread: wallet.unread(),
+      })
+    const events = ['changed', 'unread', 'connected', 'disconnected'] as const
+    const listening: Disposable[] = events.map((event) => wallet.on(event, refresh))
+    listening.push(wallet.on('error', ({ error }) => set({ error })))
+    set({ status: 'open', wallet, error: undefined })
+    refresh()
+    // A page that opens must not ask for a signature.
+    if (wallet.registered) wallet.watch().then(refresh, (error: unknown) => set({ error }))
+    return () => {
+      for (const one of listening) one[Symbol.dispose]()
+    }
+  }
+
+  return {
+    subscribe(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    snapshot: () => snapshot,
+    follow(wallet) {
+      const detach = attach(wallet)
+      return () => {
+        detach()
+        reset()
+      }
+    },
+    open(opening) {
+      let isOver = false
+      let end = () => {}
+      const run = async (): Promise<void> => {
+        if (isOver) return
+        const wallet = await opening()
+        const detach = isOver ? () => {} : attach(wallet)
+        end = () => {
+          detach()
+          closed = wallet.close()
+        }
+        if (isOver) end()
+      }
+      set({ ...NOTHING, status: 'opening' })
+      closed.then(run).catch((error: unknown) => {
+        if (!isOver) set({ status: 'failed', error })
+      })
+      return () => {
+        isOver = true
+        end()
+        reset()
+      }
+    },
+  }
+}
