@@ -5,6 +5,7 @@ import { Agent, get } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { Ajv } from 'ajv'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { parse } from 'yaml'
@@ -151,6 +152,30 @@ describe('TLS in front', () => {
     const log = () => readFile(join(dir, 'nginx.log'), 'utf8')
     await eventually(async () => expect(await log()).toContain('"GET /" 101'))
     expect(await log()).not.toMatch(/auth=|eyJ/)
+  })
+})
+
+describe('Docker', () => {
+  const FILES = ['docker-compose.yml', 'docker-compose.single.yml', 'docker-compose.cluster.yml']
+  /** The Compose Specification, as Debian's own Compose has it. */
+  const SCHEMA = '/usr/lib/python3/dist-packages/compose/config/compose_spec.json'
+  const wanted = { variable: 'DOCKER_COMPOSE', names: ['docker-compose'], package: 'docker-compose' }
+
+  it.each(FILES)('takes %s: it is of the Compose Specification', { timeout: SLOW }, async (file) => {
+    await findOrInstall(wanted)
+    // It names its parts in the manner of an older draft.
+    const text = (await readFile(SCHEMA, 'utf8')).replaceAll(/"(id|\$schema)": "[^"]*",/g, '')
+    const schema = JSON.parse(text)
+    const validate = new Ajv({ strict: false, allErrors: true, validateFormats: false }).compile(schema)
+    const content = parse(await readFile(file, 'utf8'), { merge: true })
+    validate(content)
+    expect(validate.errors ?? []).toEqual([])
+    expect(validate({ ...content, services: { belfry: { port: ['8080'] } } })).toBe(false)
+  })
+
+  it.each(FILES.slice(0, 2))('finds every part of %s where it says', { timeout: SLOW }, async (file) => {
+    const compose = await findOrInstall(wanted)
+    await run(compose, ['-f', file, 'config', '--quiet'], { env: { ...process.env, BELFRY_SECRET: 'x' } })
   })
 })
 
