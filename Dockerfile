@@ -1,12 +1,13 @@
 # syntax=docker/dockerfile:1
 FROM node:20.20.2-bookworm-slim AS build
 WORKDIR /app
-COPY package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json tsconfig.packages.json LICENSE ./
+COPY LICENSE package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json tsconfig.packages.json LICENSE ./
 COPY packages packages
 COPY scripts scripts
 COPY src src
-# Installs, and builds dist/ (the prepare script).
-RUN npm ci && npm prune --omit=dev --ignore-scripts
+# Installs, and builds dist/ (the prepare script). A library names the compiler as a peer that it can do without, so npm keeps it.
+RUN npm ci && npm prune --omit=dev --ignore-scripts \
+  && rm -rf node_modules/typescript node_modules/@typescript node_modules/react
 
 FROM node:20.20.2-bookworm-slim
 ENV NODE_ENV=production BELFRY_DATA=/data

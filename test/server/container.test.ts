@@ -43,4 +43,8 @@ it('the image holds what runs, runs as nobody special, and says how it is', () =
   expect(runtime).toMatch(/^CMD \["node", "dist\/cli\/main.js", "serve"\]$/m)
   expect(runtime).not.toMatch(/COPY (?!--from=build)/)
   expect(dockerfile).not.toMatch(/SECRET|TOKEN/)
+  // Bases of one exact version, and no compiler in what is copied.
+  for (const [, base] of dockerfile.matchAll(/^FROM (\S+)/gm))
+    expect(base).toMatch(/^node:\d+\.\d+\.\d+-\w+-slim$/)
+  expect(dockerfile).toMatch(/npm prune --omit=dev.*\\\n.*rm -rf node_modules\/typescript/)
 })
