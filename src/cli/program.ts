@@ -39,6 +39,12 @@ const COMMANDS: Record<string, Listed[]> = {
       description: 'The main story on one page, on servers of its own',
       load: () => import('./commands/demo.ts').then(({ demo }) => demo),
     },
+    {
+      name: 'completion',
+      description: 'A script with which a shell completes commands and flags',
+      load: () =>
+        import('./completion/command.ts').then(({ createCompletion }) => createCompletion(wholeProgram)),
+    },
   ],
   'Apps and notifications:': [
     {
@@ -95,6 +101,21 @@ const COMMANDS: Record<string, Listed[]> = {
       description: 'Registered identity keys',
       load: () => import('./commands/keys.ts').then(({ keys }) => keys),
     },
+    {
+      name: 'settings',
+      description: 'What a project or an app is set to',
+      load: () => import('./commands/projects/settings.ts').then(({ settings }) => settings),
+    },
+    {
+      name: 'welcome',
+      description: 'What every new subscriber of an app gets',
+      load: () => import('./commands/projects/welcome.ts').then(({ welcome }) => welcome),
+    },
+    {
+      name: 'webhook',
+      description: 'Where a project is told what happens',
+      load: () => import('./commands/projects/webhook.ts').then(({ webhook }) => webhook),
+    },
   ],
   'Operation:': [
     {
@@ -142,8 +163,8 @@ const COMMANDS: Record<string, Listed[]> = {
   ],
 }
 
-/** All commands by name; the one that is typed with what it does. */
-const programFor = async (typed: string | undefined): Promise<Command> => {
+/** All commands by name; those that are wanted with what they do. */
+const programWith = async (isWanted: (name: string) => boolean): Promise<Command> => {
   const root = createRoot()
     .description('Encrypted notifications for wallets and dapps, on a server of your own')
     .usage('<command>')
@@ -152,11 +173,15 @@ const programFor = async (typed: string | undefined): Promise<Command> => {
   for (const [heading, listed] of Object.entries(COMMANDS)) {
     for (const { name, description, load } of listed) {
       const command = root.command(name).description(description).helpGroup(heading)
-      if (name === typed) filled(command, await load())
+      if (isWanted(name)) filled(command, await load())
     }
   }
   return root
 }
+
+/** The command that is typed alone: a start does not pay for the others. */
+const programFor = (typed: string | undefined): Promise<Command> => programWith((name) => name === typed)
+const wholeProgram = (): Promise<Command> => programWith(() => true)
 
 /** The words that name a command, as far as they do; help for one that does not exist is a mistake. */
 const withoutHelpOfNothing = (root: Command, words: readonly string[]): readonly string[] => {

@@ -8,6 +8,7 @@ import { createServer } from 'node:https'
 import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type Browser, chromium, type Page } from 'playwright-core'
+import { FIXED_HOSTS } from '../../src/platform/net/fixed-hosts.ts'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { findChromium } from '../support/chromium.ts'
 
@@ -26,6 +27,8 @@ export interface Hosts extends AsyncDisposable {
   open(host: string, script?: string): Promise<Page>
   /** Hosts that browsers asked on port 443. */
   readonly asked: Set<string>
+  /** Those of them that are fixed in published clients. */
+  fixedAsked(): string[]
 }
 
 const DID_DOCUMENT = '/.well-known/did.json'
@@ -76,7 +79,7 @@ const serve = async (
     asked.add(host)
     if (leads.includes(host) || incoming.url === DID_DOCUMENT) return passOn(url, incoming, outgoing)
     const script = scripts[incoming.url ?? '']
-    outgoing.setHeader('Content-Type', script === undefined ? 'text/html' : 'text/javascript')
+    outgoing.setHeader('Content-Type', `text/${script === undefined ? 'html' : 'javascript'}; charset=utf-8`)
     outgoing.end(script ?? `<!doctype html><title>Dapp</title><script src="${incoming.url}.js"></script>`)
   })
   server.on('upgrade', (incoming, socket, head) => {
@@ -109,6 +112,7 @@ export const startHosts = async (options: HostsOptions): Promise<Hosts> => {
   return {
     browser,
     asked,
+    fixedAsked: () => FIXED_HOSTS.filter((host) => asked.has(host)),
     async open(host, script = 'page') {
       const context = await browser.newContext()
       const page = await context.newPage()

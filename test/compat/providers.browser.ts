@@ -4,7 +4,6 @@
  */
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { FIXED_HOSTS } from '../../src/platform/net/fixed-hosts.ts'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { bundleForBrowser } from '../support/browser-bundle.ts'
 import { type Chain, SOME_CODE, startChain } from '../support/chain.ts'
@@ -164,7 +163,7 @@ describe.each(['universal', 'ethereum'])('%s-provider and walletkit', (dappScrip
 
       await call(dapp, 'end')
       expect((await heard(wallet, 'session_delete')).topic).toBe(topic)
-      const fixed = [...hosts.asked].filter((host) => FIXED_HOSTS.some((one) => one === host))
+      const fixed = hosts.fixedAsked()
       if (way === 'redirect') expect(fixed).toEqual([])
       else expect(fixed).toContain(VERIFY)
       await Promise.all([dapp.context().close(), wallet.context().close()])

@@ -262,6 +262,15 @@ const ROUTES: readonly Route[] = [
   }),
   route('admin', 'PUT', '/admin/projects/:id/settings', { path: '/admin/projects/x/settings', ...json }),
   route('admin', 'GET', '/admin/projects/:id/webhooks', { path: '/admin/projects/x/webhooks' }),
+  route('admin', 'POST', '/admin/projects/:id/webhooks', { path: '/admin/projects/x/webhooks', ...json }),
+  route('admin', 'DELETE', '/admin/projects/:id/webhooks/:webhook', {
+    path: '/admin/projects/x/webhooks/y',
+  }),
+  route('admin', 'GET', '/admin/apps/:domain/welcome', { path: '/admin/apps/pulse.example/welcome' }),
+  route('admin', 'PUT', '/admin/apps/:domain/welcome', {
+    path: '/admin/apps/nobody.example/welcome',
+    ...json,
+  }),
   route('admin', 'GET', '/admin/accounts/:account', { path: '/admin/accounts/x' }),
   route('admin', 'DELETE', '/admin/accounts/:account', { path: '/admin/accounts/x' }),
   route('admin', 'POST', '/admin/usage'),

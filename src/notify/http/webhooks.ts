@@ -25,7 +25,7 @@ const events = z
   .min(1, { error: 'must name at least 1' })
   .max(64, { error: 'must be at most 64' })
 
-const Registration = z.object({ url, events }).meta({ id: 'Webhook' })
+export const WebhookRegistration = z.object({ url, events }).meta({ id: 'Webhook' })
 const Change = z
   .object({ url: url.optional(), events: events.optional(), rotate_secret: z.boolean().optional() })
   .meta({ id: 'WebhookChange' })
@@ -79,7 +79,7 @@ export const mountWebhooks = (
     app.use(path, open)
   }
 
-  app.post('/:projectId/register-webhook', secret, jsonBody(Registration), async (c) =>
+  app.post('/:projectId/register-webhook', secret, jsonBody(WebhookRegistration), async (c) =>
     c.json(await webhooks.register(c.req.param('projectId'), c.req.valid('json')), 201),
   )
 
@@ -136,7 +136,7 @@ export const WEBHOOK_ROUTES: readonly Described[] = [
     summary:
       'Registers a webhook. Calls are signed as Standard Webhooks has it; the secret is shown only here',
     secret: true,
-    body: Registration,
+    body: WebhookRegistration,
     answer: [201, 'Registered', Registered],
   },
   {

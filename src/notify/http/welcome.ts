@@ -21,7 +21,7 @@ import { NotificationText } from './schema-notifications.ts'
 
 const PATH = '/v0/:projectId/welcome-notification'
 
-const WelcomeNotification = z
+export const WelcomeNotification = z
   .object({
     enabled: z.boolean(),
     ...NotificationText,

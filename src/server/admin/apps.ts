@@ -8,6 +8,8 @@
  * | GET    /admin/apps/:domain             |                                              | the app, `subscribers`       |
  * | PUT    /admin/apps/:domain             | what it declares                             | the app, `subscribers`       |
  * | DELETE /admin/apps/:domain             |                                              | `{ended, isRemoved}`: again until it is |
+ * | GET    /admin/apps/:domain/welcome     |                                              | `{welcome}`, or null in it   |
+ * | PUT    /admin/apps/:domain/welcome     | `{enabled, type, title, body, url?}`         | the same                     |
  * | GET    /admin/apps/:domain/subscribers | `after?`, `limit?`                           | `{subscribers, next}`        |
  * | POST   /admin/notify                   | `{domain, notification, accounts, deliverAt?}` | `{sent, failed, not_found, scheduled?}` |
  *
@@ -19,6 +21,7 @@ import type { Apps } from '../../notify/apps/apps.ts'
 import type { RemovedApp } from '../../notify/apps/removal.ts'
 import { AppDeclaration, Domain } from '../../notify/http/schema.ts'
 import { NotifyV0 } from '../../notify/http/schema-notifications.ts'
+import { WelcomeNotification } from '../../notify/http/welcome.ts'
 import type { NotifyOutcome, Publishing } from '../../notify/publish/service.ts'
 import type { AppRecord } from '../../notify/store/store.ts'
 import { jsonBody } from '../../platform/net/http.ts'
@@ -60,6 +63,9 @@ const Notify = z.object({
   deliverAt: z.string().optional(),
 })
 
+/** The type may be named. */
+const Welcome = WelcomeNotification.extend({ type: z.string().min(1).max(64) })
+
 const ACCOUNTS_BATCH_SIZE = 500
 
 const shownApp = ({ projectId, domain, name, description, url, types, listed, ...rest }: AppRecord) => {
@@ -68,13 +74,36 @@ const shownApp = ({ projectId, domain, name, description, url, types, listed, ..
   return { ...said, subscribeKey, authenticationKey }
 }
 
+const domainOf = (c: Context): string => {
+  const named = Domain.safeParse(c.req.param('domain'))
+  if (!named.success) throw new ProtocolError('unknown_app')
+  return named.data
+}
+
+/** What every new subscriber gets. */
+const mountWelcome = (app: Hono, room: () => Pick<AdminAppsDeps, 'apps'>): void => {
+  const found = async (domain: string): Promise<AppRecord> => {
+    const known = await room().apps.byDomain(domain)
+    if (!known) throw new ProtocolError('unknown_app', domain)
+    return known.record
+  }
+
+  app.get('/admin/apps/:domain/welcome', async (c) =>
+    c.json({ welcome: (await found(domainOf(c))).welcome ?? null }),
+  )
+
+  app.put('/admin/apps/:domain/welcome', jsonBody(Welcome), async (c) => {
+    const { types, domain } = await found(domainOf(c))
+    const { appDomain: _, ...said } = c.req.valid('json')
+    const type = types.find(({ id }) => id === said.type) ?? types.find(({ name }) => name === said.type)
+    if (!type) throw new ProtocolError('bad_params', 'type: the app does not declare it', { field: 'type' })
+    const { record } = await room().apps.describe(domain, { welcome: { ...said, type: type.id } })
+    return c.json({ welcome: record.welcome ?? null })
+  })
+}
+
 /** One app. */
 const mountApp = (app: Hono, room: () => AdminAppsDeps): void => {
-  const domainOf = (c: Context): string => {
-    const named = Domain.safeParse(c.req.param('domain'))
-    if (!named.success) throw new ProtocolError('unknown_app')
-    return named.data
-  }
   const whole = async (record: AppRecord) => ({
     ...shownApp(record),
     createdAt: new Date(record.createdAt).toISOString(),
@@ -148,6 +177,7 @@ export const adminApps = (room: () => AdminAppsDeps): Hono => {
   })
 
   mountApp(app, room)
+  mountWelcome(app, room)
 
   app.post('/admin/notify', jsonBody(Notify), async (c) => {
     const { domain, accounts, notificationId, notification, deliverAt } = c.req.valid('json')

@@ -11,6 +11,8 @@
  * | POST   /admin/projects/:id/rotate-secret    | `{secretId?, overlapSeconds}`           | `{secretId, secret}`   |
  * | DELETE /admin/projects/:id/secrets/:secretId |                                        | the project            |
  * | GET    /admin/projects/:id/webhooks         |                                         | `{webhooks}`           |
+ * | POST   /admin/projects/:id/webhooks         | `{url, events}`                         | `{id, secret}`         |
+ * | DELETE /admin/projects/:id/webhooks/:webhook |                                        | `{id}`                 |
  * | GET    …/webhooks/:webhook/dead-letters     | `after?`, `limit?` (query)              | `{deadLetters, next}`  |
  * | POST   …/webhooks/:webhook/dead-letters/replay |                                      | `{replayed}`           |
  * | POST   …/webhooks/:webhook/dead-letters/:event/replay |                               | `{replayed}`           |
@@ -18,6 +20,7 @@
 import { Hono } from 'hono'
 import * as z from 'zod'
 import type { NewSecret, ProjectRegistry } from '../../notify/apps/projects.ts'
+import { WebhookRegistration } from '../../notify/http/webhooks.ts'
 import type { Project, ProjectSettings } from '../../notify/store/store.ts'
 import type { Webhooks } from '../../notify/webhooks/service.ts'
 import { jsonBody } from '../../platform/net/http.ts'
@@ -55,7 +58,7 @@ const withoutQuery = (url: string): string => url.split('?')[0] ?? ''
 export interface AdminProjectsDeps {
   desk: ProjectRegistry
   projects: Projects
-  webhooks: Pick<Webhooks, 'list' | 'deadLetters' | 'replay' | 'replayAll'>
+  webhooks: Pick<Webhooks, 'list' | 'register' | 'remove' | 'deadLetters' | 'replay' | 'replayAll'>
 }
 
 const mountWebhooks = (app: Hono, room: () => AdminProjectsDeps): void => {
@@ -73,6 +76,17 @@ const mountWebhooks = (app: Hono, room: () => AdminProjectsDeps): void => {
       }),
     )
     return c.json({ webhooks: found })
+  })
+
+  app.post('/admin/projects/:id/webhooks', jsonBody(WebhookRegistration), async (c) => {
+    const { desk, webhooks } = room()
+    const { id: projectId } = await desk.project(c.req.param('id'))
+    return c.json(await webhooks.register(projectId, c.req.valid('json')))
+  })
+  app.delete('/admin/projects/:id/webhooks/:webhook', async (c) => {
+    const { id, webhook } = c.req.param()
+    await room().webhooks.remove(id, webhook)
+    return c.json({ id: webhook })
   })
 
   const letters = '/admin/projects/:id/webhooks/:webhook/dead-letters'

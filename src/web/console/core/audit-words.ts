@@ -7,6 +7,7 @@ const WORDS: ReadonlyMap<string, string> = new Map([
   ['POST /admin/apps', 'created an app'],
   ['PUT /admin/apps/:domain', 'changed an app'],
   ['DELETE /admin/apps/:domain', 'removed an app'],
+  ['PUT /admin/apps/:domain/welcome', 'changed the welcome of an app'],
   ['POST /admin/projects', 'created a project'],
   ['PUT /admin/projects/:id/settings', 'changed the settings of a project'],
   ['POST /admin/projects/:id/secrets', 'added a secret'],
@@ -33,6 +34,8 @@ const WORDS: ReadonlyMap<string, string> = new Map([
   ['DELETE /admin/blocks client', 'let a client in again'],
   ['DELETE /admin/blocks payer', 'let a payer in again'],
   ['DELETE /admin/blocks', 'let somebody in again'],
+  ['POST /admin/projects/:id/webhooks', 'added a webhook'],
+  ['DELETE /admin/projects/:id/webhooks/:webhook', 'removed a webhook'],
   [
     'POST /admin/projects/:id/webhooks/:webhook/dead-letters/replay',
     'replayed all dead letters of a webhook',
