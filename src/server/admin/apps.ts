@@ -47,11 +47,11 @@ export interface AddedApp {
   types: { id: string; name: string }[]
 }
 
-const EnrolApp = z.intersection(
+export const EnrolApp = z.intersection(
   AppDeclaration,
   z.object({ domain: Domain, project: z.string().min(1).max(64).optional() }),
 )
-const Notify = z.object({
+export const Notify = z.object({
   domain: Domain,
   notification: z.looseObject({ type: z.string() }),
   notificationId: z.string().min(1).max(255).optional(),

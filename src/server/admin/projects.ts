@@ -30,15 +30,15 @@ const whole = (least: number, most: number) => z.number().int().min(least).max(m
 const YEAR_S = 31_536_000
 
 const Name = z.string().min(1).max(64)
-const NewProject = z.object({ id: z.string().optional(), name: z.string().max(128).optional() })
-const AddSecret = z.object({ name: Name, lifeSeconds: whole(1, 10 * YEAR_S).optional() })
-const RotateSecret = z.object({ secretId: z.string().optional(), overlapSeconds: whole(0, YEAR_S) })
+export const NewProject = z.object({ id: z.string().optional(), name: z.string().max(128).optional() })
+export const AddSecret = z.object({ name: Name, lifeSeconds: whole(1, 10 * YEAR_S).optional() })
+export const RotateSecret = z.object({ secretId: z.string().optional(), overlapSeconds: whole(0, YEAR_S) })
 const Quotas = z.strictObject({
   apps: whole(0, 1_000_000),
   subscribersPerApp: whole(0, 1_000_000_000),
   notificationsPerDay: whole(1, 1_000_000_000),
 })
-const Settings = z
+export const Settings = z
   .strictObject({
     limits: LimitsByName.optional(),
     quotas: Quotas.partial().optional(),
