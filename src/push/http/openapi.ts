@@ -95,7 +95,11 @@ const published = (base: '' | '/{tenant}', suffix: '' | 'OfTenant'): Operation[]
       body: { shape: PublishedClient },
       answer: Done,
       failures: { 401: 'No token, or that of another client', 404: NO_PROJECT, 409: 'Too many devices' },
-      example: { params, body: { client_id: CLIENT, type: 'fcm', token: 'fcm-token-1' }, answer: DONE },
+      example: {
+        params,
+        body: { client_id: CLIENT, type: 'fcm', token: 'fcm-token-1', always_raw: true },
+        answer: DONE,
+      },
     },
     {
       ...{ id: `removeClient${suffix}`, method: 'delete', path: `${base}/clients/{id}` },

@@ -11,7 +11,7 @@ const Engine = z.object({
 const EngineFailure = z.object({ code: z.number(), message: z.string() })
 
 const socketIo = (
-  operation: Pick<Operation, 'id' | 'method' | 'summary' | 'description' | 'body' | 'example'>,
+  operation: Omit<Operation, 'path' | 'query' | 'answer'> & { answer?: Operation['answer'] },
 ): Operation => ({
   path: '/socket.io/',
   query: Engine,
@@ -54,6 +54,7 @@ export const SESSION_SOCKETS: RoomDescription = {
     }),
     socketIo({
       ...{ id: 'sendSession', method: 'post' },
+      answer: { shape: z.literal('ok'), type: 'text/html', says: 'They are taken' },
       summary: 'Send packets over a connection of Socket.IO',
       description: 'Where a client cannot use a WebSocket. Libraries of Socket.IO speak it.',
       body: { shape: z.string(), type: 'text/plain', isOptional: true },

@@ -5,7 +5,8 @@ import type { Log } from '../../../src/platform/telemetry.ts'
 import type { Config } from '../../../src/server/config/config.ts'
 import { ROOMS } from '../../../src/server/config/settings/server.ts'
 import { startChain } from '../../support/chain.ts'
-import { startWorld, type World } from '../../support/world.ts'
+import { type PushWorld, startPushWorld } from '../../support/push/push-world.ts'
+import type { World } from '../../support/world.ts'
 
 const Schema = z.record(z.string(), z.unknown())
 const Content = z.record(z.string(), z.object({ schema: Schema, example: z.unknown().optional() }))
@@ -55,6 +56,8 @@ export const operationsOf = ({ paths }: Document): DescribedOperation[] =>
 
 export interface AllRooms extends AsyncDisposable {
   world: World
+  /** With providers of push on this machine. */
+  push: PushWorld
   /** As it is served. */
   text: string
   document: Document
@@ -66,19 +69,21 @@ export const startAllRooms = async (
   const owned = createReleaseStack()
   const chain = owned.use(await startChain())
   chain.failWith((_, response) => void response.end(JSON.stringify({ jsonrpc: '2.0', id: 1, result: '0x1' })))
-  const world = owned.use(
-    await startWorld({
+  const push = owned.use(
+    await startPushWorld({
       rooms: [...ROOMS],
       ...(options.log && { log: options.log }),
       config: {
         ...{ metrics: 'shared', rpcProxy: 'on', rpcUrls: { 'eip155:1': chain.url } },
+        allowPrivateAddresses: { keys: [], webhooks: ['127.0.0.1'], did: [], push: ['true'] },
         ...options.config,
       },
     }),
   )
+  const { world } = push
   const text = await (await fetch(`${world.url}/openapi.json`)).text()
   return {
-    ...{ world, text, document: Document.parse(JSON.parse(text)) },
+    ...{ world, push, text, document: Document.parse(JSON.parse(text)) },
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   }
 }
