@@ -39,6 +39,10 @@ it('the API page shows the operations in Chromium, and everything that it loads 
     expect(await shown()).toContain('/{projectId}/notify')
     expect(await shown()).toContain('/w3i/v1/projects')
   })
+  // Every room has its part of the page.
+  const { tags } = Object((await world.http('GET', '/openapi.json')).body)
+  expect(tags.length).toBeGreaterThan(13)
+  for (const { name } of tags) expect((await shown()).toLowerCase()).toContain(name)
   expect(page.requests().map((url) => new URL(url).pathname)).toEqual([
     '/docs',
     '/docs/page.js',
@@ -54,7 +58,7 @@ it('the API page sends a request to the server and shows its answer, and its pol
 }, async () => {
   await click('/Test Request.*get .w3i.v1.projects/s')
   await click('/Send get request to/s')
-  await eventually(() => expect(page.requests()).toContain(`${world.url}/w3i/v1/projects`))
+  await eventually(() => expect(page.requests()).toContain(`${world.url}/w3i/v1/projects?entries=100&page=1`))
   await eventually(async () => expect(await shown()).toMatch(/200\s*OK/))
   expect(trouble()).toEqual([])
 })

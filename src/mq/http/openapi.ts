@@ -20,14 +20,15 @@ const NOT_READER = { 403: 'The token or the signature is not of a reader of the 
 const found = { shape: MessageAnswer, says: 'The message' }
 const NONE_CAME = { status: 204, says: 'None came while the request waited' }
 
+const DOMAINS: Operation = {
+  ...{ id: 'listMessageQueueDomains', method: 'get', path: '/bdns' },
+  summary: 'List domains of queues',
+  description: 'The domains that are on, and where their queues are asked.',
+  answer: z.record(z.string(), z.object({ mqEndpoints: z.array(z.string()) })),
+  example: { answer: { default: { mqEndpoints: ['https://mq.example.com'] } } },
+}
+
 const WRITING: readonly Operation[] = [
-  {
-    ...{ id: 'listMessageQueueDomains', method: 'get', path: '/bdns' },
-    summary: 'List domains of queues',
-    description: 'The domains that are on, and where their queues are asked.',
-    answer: z.record(z.string(), z.object({ mqEndpoints: z.array(z.string()) })),
-    example: { answer: { default: { mqEndpoints: ['https://mq.example.com'] } } },
-  },
   {
     ...{ id: 'getQueueToken', method: 'get', path: '/mq/{domain}/{hashDID}/token' },
     summary: 'Get a token of a queue',
@@ -126,8 +127,12 @@ const READING: readonly Operation[] = [
   },
 ]
 
-const withToken = (operation: Operation): Operation =>
-  operation.needs ? { headers: TOKEN_HEADER, ...operation } : operation
+/** What all of them have that are about a queue. */
+const ofQueue = (operation: Operation): Operation => ({
+  ...(operation.needs && { headers: TOKEN_HEADER }),
+  ...operation,
+  failures: { ...operation.failures, 405: 'The domain has no message queues' },
+})
 
 export const MQ: RoomDescription = {
   tag: { name: 'mq', description: 'A queue of messages for each DID, as published (MQ Hub, RFC-130)' },
@@ -139,5 +144,5 @@ export const MQ: RoomDescription = {
     rest: z.string().min(1).max(128).describe('The rest of the id'),
     signature: z.string().min(1).max(2048).describe('The signature of the reader over the token'),
   },
-  operations: [...WRITING, ...READING.map(withToken)],
+  operations: [DOMAINS, ...[...WRITING, ...READING].map(ofQueue)],
 }

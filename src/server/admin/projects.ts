@@ -76,9 +76,13 @@ const mountWebhooks = (app: Hono, room: () => AdminProjectsDeps): void => {
   })
 
   const letters = '/admin/projects/:id/webhooks/:webhook/dead-letters'
+  /** Throws `not_found` before a store is asked for what can be no project's. */
+  const checkProject = (id: string) => room().desk.project(id)
+
   app.get(letters, async (c) => {
     const { limit, after } = page(c)
     const { id, webhook } = c.req.param()
+    await checkProject(id)
     const found = await room().webhooks.deadLetters(id, webhook, { after, limit })
     const deadLetters = found.map(({ id: eventId, attempts, failure, event }) => ({
       ...{ id: eventId, attempts, failure, type: event.type, at: event.timestamp },
@@ -87,10 +91,12 @@ const mountWebhooks = (app: Hono, room: () => AdminProjectsDeps): void => {
   })
   app.post(`${letters}/replay`, async (c) => {
     const { id, webhook } = c.req.param()
+    await checkProject(id)
     return c.json({ replayed: await room().webhooks.replayAll(id, webhook) })
   })
   app.post(`${letters}/:event/replay`, async (c) => {
     const { id, webhook, event } = c.req.param()
+    await checkProject(id)
     await room().webhooks.replay(id, webhook, event)
     return c.json({ replayed: 1 })
   })

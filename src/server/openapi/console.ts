@@ -28,6 +28,7 @@ const ACCESS = { session: SESSION, passkeys: { unavailable: null, isRegistered: 
 const Options = z.looseObject({ challenge: z.string() })
 const COOKIE = { 'Set-Cookie': 'The session' }
 const OWN_PAGE = { 403: 'Only a page of this server may ask' }
+const TYPED_ONLY = { 415: 'It is not announced as JSON, which no form can be' }
 const TYPED = z.object({
   'Sec-Fetch-Site': z.literal('same-origin').describe('As browsers say it of a page of this server'),
 })
@@ -58,7 +59,7 @@ const SESSIONS: readonly Operation[] = [
     description: 'Ends the own session. Without one nothing happens.',
     headers: TYPED,
     answer: { status: 204 },
-    failures: OWN_PAGE,
+    failures: { ...OWN_PAGE, ...TYPED_ONLY },
     example: { headers },
   },
   {
@@ -149,7 +150,7 @@ const PASSKEYS: readonly Operation[] = [
     description: 'Answers what the browser is asked to prove. The challenge lives for 5 minutes.',
     headers: TYPED,
     answer: Options,
-    failures: { ...OWN_PAGE, ...NO_PASSKEYS, 404: 'There is no passkey' },
+    failures: { ...OWN_PAGE, ...TYPED_ONLY, ...NO_PASSKEYS, 404: 'There is no passkey' },
     example: { headers, answer: { challenge: 'q83vEjRWeJA' } },
   },
   {

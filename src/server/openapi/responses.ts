@@ -28,12 +28,14 @@ const RETRIED = new Set([429, 503, 507])
 const usualStatuses = ({ method, path, needs = [], body, query, params }: Operation): number[] => {
   const isGuarded = !FREE_PATHS.has(path)
   const isPublic = needs.length === 0 || needs.includes('nobody')
+  // No form of another page may change something in the name of a session.
+  const isTyped = method !== 'get' && needs.includes('consoleSession')
   return [
     400,
     ...(isGuarded ? [403, 429, 500, 503] : []),
     ...(isPublic ? [] : [401]),
     ...(body ? [413] : []),
-    ...(body && body.type !== 'text/plain' ? [415] : []),
+    ...((body && body.type !== 'text/plain') || isTyped ? [415] : []),
     ...(body || query || params || path.includes('{') ? [422] : []),
     ...(method === 'get' ? [] : [507]),
   ]
@@ -66,7 +68,8 @@ export const createResponses = (schemas: Schemas) => {
 
   /** Shared by all operations of which nothing more is to be said. */
   const usualFailure = (shape: z.ZodType | undefined, status: number) => {
-    const name = `${shape?.meta()?.id ?? 'Failure'}${status}`
+    const { id = 'Failure' } = (shape ?? Failure).meta() ?? {}
+    const name = `${id}${status}`
     components[name] ??= failure(shape, status, MEANINGS[status] ?? 'It failed')
     return { $ref: `#/components/responses/${name}` }
   }

@@ -8,7 +8,9 @@ const Engine = z.object({
   sid: z.string().max(64).optional().describe('Id of the connection; absent: a new one'),
   t: z.string().max(64).optional(),
 })
-const EngineFailure = z.object({ code: z.number(), message: z.string() })
+const EngineFailure = z
+  .object({ code: z.number(), message: z.string() })
+  .meta({ id: 'EngineFailure', description: 'A refusal of Engine.IO' })
 
 const socketIo = (
   operation: Omit<Operation, 'path' | 'query' | 'answer'> & { answer?: Operation['answer'] },
