@@ -15,6 +15,8 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
+COPY llms.txt ./
+COPY docs docs
 RUN ln -s /app/dist/cli/main.js /usr/local/bin/belfry && chmod +x dist/cli/main.js \
   && mkdir /data && chown node:node /data
 USER node

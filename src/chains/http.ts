@@ -31,8 +31,8 @@ const METHODS = [
   ...(['eth_getTransactionCount', 'net_version'] as const),
 ] as const
 
-const ChainQuery = z.object({ chainId: z.string().regex(/^eip155:\d{1,32}$/) })
-const Call = z.object({
+export const ChainQuery = z.object({ chainId: z.string().regex(/^eip155:\d{1,32}$/) })
+export const Call = z.object({
   jsonrpc: z.literal('2.0'),
   id: z.union([z.number(), z.string().max(64)]),
   method: z.enum(METHODS),

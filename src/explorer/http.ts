@@ -16,9 +16,10 @@ import { httpErrors } from '../platform/net/http.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { checked } from '../platform/validate.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { GetWalletsQuery, type Listing, ListingsQuery } from './schema.ts'
+import { GetWalletsQuery, ImageId, type Listing, ListingsQuery, Size } from './schema.ts'
 
-const Size = z.enum(['sm', 'md', 'lg'])
+const Logo = z.object({ size: Size, imageId: ImageId })
+const Image = z.object({ imageId: ImageId })
 const PATHS = ['/v3/wallets', '/v3/logo/*', '/getWallets', '/getWalletImage/*']
 /** A list changes with the operator's file only, and then the server was started anew. */
 const CACHED = 'public, max-age=300'
@@ -77,8 +78,8 @@ export const explorerRoutes = ({ log }: { log: Log }, { wallets }: { wallets: re
     return c.json({ listings, count: shown.length, total: found.length }, 200, { 'Cache-Control': CACHED })
   })
   app.get('/v3/logo/:size/:imageId', (c) => {
-    const { size } = checked(z.object({ size: Size }), c.req.param())
-    return c.redirect(imageAt(c.req.param('imageId'), size))
+    const { size, imageId } = checked(Logo, c.req.param())
+    return c.redirect(imageAt(imageId, size))
   })
   app.get('/getWallets', (c) => {
     const { include, exclude, entries, page, ...wanted } = checked(GetWalletsQuery, c.req.query())
@@ -88,6 +89,6 @@ export const explorerRoutes = ({ log }: { log: Log }, { wallets }: { wallets: re
     const data = pageOf(found, entries, page).map((wallet) => brief(wallet, wallets.indexOf(wallet) + 1))
     return c.json({ data, count: found.length }, 200, { 'Cache-Control': CACHED })
   })
-  app.get('/getWalletImage/:imageId', (c) => c.redirect(imageAt(c.req.param('imageId'), 'md')))
+  app.get('/getWalletImage/:imageId', (c) => c.redirect(imageAt(checked(Image, c.req.param()).imageId, 'md')))
   return app
 }

@@ -5,6 +5,8 @@ const MAX_WALLETS = 2_000
 
 const url = z.string().max(2_048)
 const maybe = <S extends z.ZodType>(shape: S) => shape.nullish()
+export const ImageId = z.string().regex(/^[\w-]{1,128}$/)
+export const Size = z.enum(['sm', 'md', 'lg'])
 const Links = z.object({ native: maybe(url), universal: maybe(url) })
 
 /** A listing, in the words of the published explorer; what else it has is passed on as it is. */
@@ -13,7 +15,7 @@ export const Listing = z.looseObject({
   name: z.string().min(1).max(128),
   homepage: maybe(url),
   chains: z.array(z.string().max(64)).max(500).default([]),
-  image_id: maybe(z.string().regex(/^[\w-]{1,128}$/)),
+  image_id: maybe(ImageId),
   image_url: maybe(z.object({ sm: url, md: url, lg: url })),
   app: maybe(z.record(z.string().max(32), maybe(url))),
   mobile: maybe(Links),

@@ -15,15 +15,16 @@ import { createReleaseStack, type ReleaseStack } from '../platform/runtime/relea
 import { MIB_BYTES } from '../platform/units.ts'
 import { relayKeyFrom } from '../relay/identity.ts'
 import type { Stores } from '../storage/stores.ts'
-import { apiPageRoutes } from './api-page.ts'
 import type { Config } from './config/config.ts'
 import { writeAdminAccess } from './config/data-dir.ts'
 import type { Secrets } from './config/secret-files.ts'
 import { asFileError } from './config/start-error.ts'
 import { createBlocks } from './console/blocks.ts'
 import { createContext, type RoomContext } from './context.ts'
-import { createHttpRoutes } from './http.ts'
+import { createHttpRoutes, type HttpRoutes } from './http.ts'
 import { openListener } from './listener.ts'
+import { documentRoutes } from './openapi/documents.ts'
+import { apiPageRoutes } from './openapi/page.ts'
 import { type Check, metricsRoutes, NotReady, opsRoutes } from './ops.ts'
 import { pageRoutes } from './pages.ts'
 import { createPayerOf } from './payer.ts'
@@ -94,10 +95,11 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
   const { notify, keys, relay, mq, sessions, verifySignature } = rooms
   const stopping = new AbortController()
   const checks = { store: storeCheck, ...createChecks(rooms, stopping.signal) }
-  const routes = createHttpRoutes(http, [
+  const routes: HttpRoutes = createHttpRoutes(http, [
     opsRoutes({ checks, pressure: watermark.level, clock, log }),
     ...(config.metrics === 'shared' ? [metricsRoutes(metrics)] : []),
     ...buildRoutes(context, rooms, { adminToken, secrets, watermark }),
+    documentRoutes({ mounted: () => routes.mounted, log }, context.urls),
   ])
   listener.serve(routes.fetch)
   const metricsUrl = await serveMetrics({ metrics, log, owned }, config)
@@ -237,7 +239,8 @@ const buildRoutes = (
     chains,
     ...(explorer ? [explorer] : []),
     ...(has('verify') && serverKeys ? [buildVerify(context, serverKeys.root)] : []),
-    ...(notify ? [apiPageRoutes({ publicUrl }), pageRoutes(context.config.pages), notify.routes] : []),
+    apiPageRoutes({ publicUrl }),
+    ...(notify ? [pageRoutes(context.config.pages), notify.routes] : []),
   ]
 }
 

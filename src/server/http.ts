@@ -22,6 +22,8 @@ export interface HttpDeps {
 
 export interface HttpRoutes {
   fetch: Hono['fetch']
+  /** What the rooms have mounted. */
+  readonly mounted: readonly { method: string; path: string }[]
   /** Resolves when no request is being answered, or when the signal says so. */
   idle(signal: AbortSignal): Promise<void>
   /** From now on, connections end with their next answer. */
@@ -80,6 +82,7 @@ export const createHttpRoutes = ({ clock, log, meter }: HttpDeps, rooms: readonl
 
   return {
     fetch: app.fetch,
+    mounted: app.routes,
     stopping() {
       isStopping = true
     },

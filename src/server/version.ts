@@ -1,9 +1,10 @@
-/** The version of this package, as package.json has it. */
+/** This package: where it is, and its version, as package.json has it. */
 import { readFileSync } from 'node:fs'
 import * as z from 'zod'
 
-/** The same file from `src/server`, from `dist/server` and from the bundle in `dist/cli`. */
-const PACKAGE = new URL('../../package.json', import.meta.url)
+/** The same from `src/server`, from `dist/server` and from the bundle in `dist/cli`. */
+export const PACKAGE = new URL('../../', import.meta.url)
 
 export const readVersion = (): string =>
-  z.object({ version: z.string() }).parse(JSON.parse(readFileSync(PACKAGE, 'utf8'))).version
+  z.object({ version: z.string() }).parse(JSON.parse(readFileSync(new URL('package.json', PACKAGE), 'utf8')))
+    .version

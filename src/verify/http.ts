@@ -29,7 +29,7 @@ const ORIGIN = /^https?:\/\/(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/
 const isOrigin = (text: string): boolean =>
   ORIGIN.test(text) && URL.canParse(text) && new URL(text).origin === text
 
-const AttestationQuery = z.object({
+export const AttestationQuery = z.object({
   /** SHA-256 of the sealed request. */
   id: z.string().regex(/^[0-9a-f]{64}$/),
   origin: z.string().max(MAX_ORIGIN_LENGTH).refine(isOrigin, 'is not an origin'),

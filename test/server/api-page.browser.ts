@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import * as z from 'zod'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { findChromium, type Page, startChromium } from '../support/chromium.ts'
 import { INSTALL_TIMEOUT } from '../support/debian.ts'
@@ -23,13 +24,14 @@ beforeAll(async () => {
 
 afterAll(() => owned[Symbol.asyncDispose](), SLOW)
 
-const shown = () => page.evaluate('document.body.innerText')
+const shown = async () => z.string().parse(await page.evaluate('document.body.innerText'))
 /** Clicks on the button whose text matches, once it is there. */
 const click = (pattern: string) =>
   eventually(async () => {
     const button = `[...document.querySelectorAll('button')].find(({ innerText }) => ${pattern}.test(innerText))`
     expect(await page.evaluate(`!!(${button}?.click() ?? ${button})`)).toBe(true)
   })
+const Tags = z.object({ tags: z.array(z.object({ name: z.string() })) })
 const trouble = () => page.console().filter((line) => /^error|Error/.test(line))
 
 it('the API page shows the operations in Chromium, and everything that it loads comes from the server', {
@@ -39,6 +41,10 @@ it('the API page shows the operations in Chromium, and everything that it loads 
     expect(await shown()).toContain('/{projectId}/notify')
     expect(await shown()).toContain('/w3i/v1/projects')
   })
+  // Every room has its part of the page.
+  const { tags } = Tags.parse((await world.http('GET', '/openapi.json')).body)
+  expect(tags.length).toBeGreaterThan(13)
+  for (const { name } of tags) expect((await shown()).toLowerCase()).toContain(name)
   expect(page.requests().map((url) => new URL(url).pathname)).toEqual([
     '/docs',
     '/docs/page.js',
@@ -54,7 +60,7 @@ it('the API page sends a request to the server and shows its answer, and its pol
 }, async () => {
   await click('/Test Request.*get .w3i.v1.projects/s')
   await click('/Send get request to/s')
-  await eventually(() => expect(page.requests()).toContain(`${world.url}/w3i/v1/projects`))
+  await eventually(() => expect(page.requests()).toContain(`${world.url}/w3i/v1/projects?entries=100&page=1`))
   await eventually(async () => expect(await shown()).toMatch(/200\s*OK/))
   expect(trouble()).toEqual([])
 })

@@ -74,8 +74,16 @@ describe('the API page', () => {
     expect(await again.text()).toBe('')
   })
 
-  it('is not there where the notify room is not', async () => {
+  it('is there whichever rooms are, and tells of these alone', async () => {
     await using world = await startWorld({ rooms: ['relay'] })
-    expect((await fetch(`${world.url}/docs`)).status).toBe(404)
+    expect((await fetch(`${world.url}/docs`)).status).toBe(200)
+    const { tags } = Object((await world.http('GET', '/openapi.json')).body)
+    expect(tags.map(({ name }: { name: string }) => name)).toEqual([
+      'relay',
+      'operations',
+      'admin',
+      'console',
+      'pages',
+    ])
   })
 })

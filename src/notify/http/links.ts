@@ -4,14 +4,13 @@ import * as z from 'zod'
 import { checked } from '../../platform/validate.ts'
 import type { Publishing } from '../publish/service.ts'
 import type { Clicks } from '../store/clicks.ts'
-import type { Described } from './openapi.ts'
 import { AccountText, Domain } from './schema.ts'
 
-const Query = z.object({ appDomain: Domain.optional(), account: AccountText.optional() })
+export const LinksQuery = z.object({ appDomain: Domain.optional(), account: AccountText.optional() })
 
 const Own = z.object({ clicks: z.number(), first_click_at: z.string().nullable() })
 const Day = z.object({ day: z.string(), count: z.number() })
-const Answer = Own.extend({ accounts: z.number(), days: z.array(Day), account: Own.optional() })
+export const LinksAnswer = Own.extend({ accounts: z.number(), days: z.array(Day), account: Own.optional() })
 
 const shown = ({ count, firstAt }: Clicks): z.output<typeof Own> => ({
   clicks: count,
@@ -25,7 +24,7 @@ export const mountLinks = (
   const path = '/v1/:projectId/notifications/:id/links'
   app.use(path, deps.open)
   app.get(path, deps.secret, async (c) => {
-    const { appDomain, account } = checked(Query, c.req.query())
+    const { appDomain, account } = checked(LinksQuery, c.req.query())
     const { projectId, id } = c.req.param()
     const clicks = await deps.publishing.clicksOf(projectId, id, { domain: appDomain, account })
     return c.json({
@@ -36,16 +35,3 @@ export const mountLinks = (
     })
   })
 }
-
-export const LINK_ROUTES: readonly Described[] = [
-  {
-    method: 'get',
-    path: '/v1/{projectId}/notifications/{id}/links',
-    summary:
-      'How often the links of a notification were followed, by how many, on which days (UTC), and by one account',
-    secret: true,
-    query: Query,
-    answer: Answer,
-    failures: { 404: 'No such notification or app' },
-  },
-]

@@ -16,7 +16,6 @@
  * | GET  /.well-known/did.json                | no     | the server's keys, or those of the host's app   |
  * | GET  /apps/:domain/did.json               | no     | + an app's keys, to be copied or proxied        |
  * | GET  /w3i/v1/notify-config, /w3i/v1/projects | no  | what apps say about themselves                  |
- * | GET  /openapi.json                        | no     | + this table as OpenAPI                         |
  *
  * `dapps` has the first part of this table, `look-ups` the second. Other resources have a file each.
  *
@@ -37,12 +36,12 @@ import type { Publishing } from '../publish/service.ts'
 import type { Webhooks } from '../webhooks/service.ts'
 import { broadcastRoutes } from './broadcasts.ts'
 import { mountDapps } from './dapps.ts'
-import { LINK_ROUTES, mountLinks } from './links.ts'
+import { mountLinks } from './links.ts'
 import { mountLookUps } from './look-ups.ts'
 import { notificationRoutes } from './notifications.ts'
 import { settingsRoutes } from './settings.ts'
-import { mountWebhooks, WEBHOOK_ROUTES } from './webhooks.ts'
-import { mountWelcome, WELCOME_ROUTES } from './welcome.ts'
+import { mountWebhooks } from './webhooks.ts'
+import { mountWelcome } from './welcome.ts'
 
 export interface NotifyRoutesDeps {
   apps: Apps
@@ -75,7 +74,6 @@ const OPEN_PATHS = [
   '/apps/:domain/did.json',
   '/w3i/v1/notify-config',
   '/w3i/v1/projects',
-  '/openapi.json',
 ]
 
 /** The token of `Authorization: Bearer …`. */
@@ -132,12 +130,5 @@ export const notifyRoutes = (deps: NotifyRoutesDeps, options: { publicUrl: strin
   app.route('/', broadcastRoutes({ publishing, sent, takeOfDay }, { secret, limited: limited('notify') }))
   app.route('/', settingsRoutes(apps.projects, secret))
   mountLookUps(app, { apps, publishing, serverKeys, limits, payerFor }, options)
-
-  app.get('/openapi.json', async (c) => {
-    // Loaded only here: few ask for it, and every start would pay for it.
-    const { openApiDocument } = await import('./openapi.ts')
-    const more = [...WEBHOOK_ROUTES, ...WELCOME_ROUTES, ...LINK_ROUTES]
-    return c.json(openApiDocument(options.publicUrl, more))
-  })
   return app
 }

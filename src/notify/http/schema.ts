@@ -213,12 +213,3 @@ export const DidDocument = z
     authentication: z.array(z.string()),
   })
   .meta({ id: 'DidDocument' })
-
-export const FailureAnswer = z
-  .object({
-    error: z.string(),
-    code: z.string(),
-    field: z.string().optional(),
-    id: z.string().optional(),
-  })
-  .meta({ id: 'Failure' })

@@ -17,7 +17,6 @@ import { jsonBody } from '../../platform/net/http.ts'
 import { checked } from '../../platform/validate.ts'
 import { WEBHOOK_EVENTS, type Webhook } from '../store/webhooks.ts'
 import type { Webhooks } from '../webhooks/service.ts'
-import type { Described } from './openapi.ts'
 
 const url = z.string().max(2048, { error: 'must be at most 2048 characters' })
 const events = z
@@ -26,18 +25,18 @@ const events = z
   .max(64, { error: 'must be at most 64' })
 
 export const WebhookRegistration = z.object({ url, events }).meta({ id: 'Webhook' })
-const Change = z
+export const Change = z
   .object({ url: url.optional(), events: events.optional(), rotate_secret: z.boolean().optional() })
   .meta({ id: 'WebhookChange' })
-const Registered = z.object({ id: z.string(), secret: z.string() })
-const Shown = z.object({
+export const Registered = z.object({ id: z.string(), secret: z.string() })
+export const Shown = z.object({
   url: z.string(),
   events: z.array(z.string()),
   state: z.enum(['pending', 'enabled', 'disabled']),
   reason: z.string().nullable(),
   created_at: z.string(),
 })
-const DeadLettersPage = z.object({
+export const DeadLettersPage = z.object({
   after: z.string().max(64).optional(),
   limit: z
     .string()
@@ -47,7 +46,7 @@ const DeadLettersPage = z.object({
     .default(100),
 })
 const Event = z.object({ type: z.string(), timestamp: z.string(), data: z.record(z.string(), z.unknown()) })
-const DeadLettersAnswer = z.object({
+export const DeadLettersAnswer = z.object({
   dead_letters: z.array(
     z.object({ id: z.string(), attempts: z.number(), failure: z.string(), event: Event }),
   ),
@@ -125,67 +124,3 @@ export const mountWebhooks = (
     return c.body(null, 204)
   })
 }
-
-const NONE = { 404: 'No such webhook' }
-const path = '/{projectId}/webhooks/{id}'
-
-export const WEBHOOK_ROUTES: readonly Described[] = [
-  {
-    method: 'post',
-    path: '/{projectId}/register-webhook',
-    summary:
-      'Registers a webhook. Calls are signed as Standard Webhooks has it; the secret is shown only here',
-    secret: true,
-    body: WebhookRegistration,
-    answer: [201, 'Registered', Registered],
-  },
-  {
-    method: 'get',
-    path: '/{projectId}/webhooks',
-    summary: "The project's webhooks by id; one that answered 410 is disabled until it is changed",
-    secret: true,
-    answer: z.record(z.string(), Shown),
-  },
-  {
-    method: 'put',
-    path,
-    summary: 'Changes a webhook and enables it; with rotate_secret answers a new secret, both sign for a day',
-    secret: true,
-    body: Change,
-    answer: [204, 'Done; 200 with the secret when it was rotated'],
-    failures: NONE,
-  },
-  {
-    method: 'delete',
-    path,
-    summary: 'Takes a webhook away with all that waits for it',
-    secret: true,
-    answer: [204, 'Done'],
-    failures: NONE,
-  },
-  {
-    method: 'get',
-    path: `/v1${path}/dead-letters`,
-    summary: 'Events that are not tried any more, kept for 30 days',
-    secret: true,
-    query: DeadLettersPage,
-    answer: DeadLettersAnswer,
-    failures: NONE,
-  },
-  {
-    method: 'post',
-    path: `/v1${path}/dead-letters/replay`,
-    summary: 'Tries all of them again',
-    secret: true,
-    answer: z.object({ replayed: z.number() }),
-    failures: NONE,
-  },
-  {
-    method: 'post',
-    path: `/v1${path}/dead-letters/{event}/replay`,
-    summary: 'Tries one of them again',
-    secret: true,
-    answer: [204, 'Done'],
-    failures: { 404: 'No such webhook or dead letter' },
-  },
-]

@@ -15,7 +15,6 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'
 import { appsOf } from '../publish/resolve-app.ts'
 import type { AppRecord } from '../store/store.ts'
-import type { Described } from './openapi.ts'
 import { Domain, ForApp } from './schema.ts'
 import { NotificationText } from './schema-notifications.ts'
 
@@ -29,7 +28,7 @@ export const WelcomeNotification = z
   })
   .meta({ id: 'WelcomeNotification' })
 
-const WelcomeAnswer = z
+export const WelcomeAnswer = z
   .object({
     enabled: z.boolean(),
     type: z.string(),
@@ -72,26 +71,3 @@ export const mountWelcome = (
     return c.body(null, 204)
   })
 }
-
-const path = '/v0/{projectId}/welcome-notification'
-
-export const WELCOME_ROUTES: readonly Described[] = [
-  {
-    method: 'get',
-    path,
-    summary: 'What every new subscriber gets; null when nothing was set',
-    secret: true,
-    query: ForApp,
-    answer: WelcomeAnswer,
-    failures: { 404: 'No such app' },
-  },
-  {
-    method: 'post',
-    path,
-    summary: 'Sets what every new subscriber gets, once, if they subscribe to its type',
-    secret: true,
-    body: WelcomeNotification,
-    answer: [204, 'Done'],
-    failures: { 404: 'No such app' },
-  },
-]

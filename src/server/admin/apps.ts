@@ -50,11 +50,11 @@ export interface AddedApp {
   types: { id: string; name: string }[]
 }
 
-const EnrolApp = z.intersection(
+export const EnrolApp = z.intersection(
   AppDeclaration,
   z.object({ domain: Domain, project: z.string().min(1).max(64).optional() }),
 )
-const Notify = z.object({
+export const Notify = z.object({
   domain: Domain,
   notification: z.looseObject({ type: z.string() }),
   notificationId: z.string().min(1).max(255).optional(),
@@ -64,7 +64,7 @@ const Notify = z.object({
 })
 
 /** The type may be named. */
-const Welcome = WelcomeNotification.extend({ type: z.string().min(1).max(64) })
+export const Welcome = WelcomeNotification.extend({ type: z.string().min(1).max(64) })
 
 const ACCOUNTS_BATCH_SIZE = 500
 

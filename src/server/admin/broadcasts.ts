@@ -25,7 +25,7 @@ export interface NotifyAdmin {
   sent: Notifications
 }
 
-const Start = z.object({
+export const Start = z.object({
   domain: Domain,
   notification: z.looseObject({ type: z.string() }),
   notificationId: z.string().min(1).max(255).optional(),

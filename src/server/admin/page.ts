@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import * as z from 'zod'
 import { checked } from '../../platform/validate.ts'
 
-const Page = z.object({
+export const Page = z.object({
   // A domain, a did:key or an id; nothing else stands before or after one.
   after: z
     .string()

@@ -33,15 +33,15 @@ const whole = (least: number, most: number) => z.number().int().min(least).max(m
 const YEAR_S = 31_536_000
 
 const Name = z.string().min(1).max(64)
-const NewProject = z.object({ id: z.string().optional(), name: z.string().max(128).optional() })
-const AddSecret = z.object({ name: Name, lifeSeconds: whole(1, 10 * YEAR_S).optional() })
-const RotateSecret = z.object({ secretId: z.string().optional(), overlapSeconds: whole(0, YEAR_S) })
+export const NewProject = z.object({ id: z.string().optional(), name: z.string().max(128).optional() })
+export const AddSecret = z.object({ name: Name, lifeSeconds: whole(1, 10 * YEAR_S).optional() })
+export const RotateSecret = z.object({ secretId: z.string().optional(), overlapSeconds: whole(0, YEAR_S) })
 const Quotas = z.strictObject({
   apps: whole(0, 1_000_000),
   subscribersPerApp: whole(0, 1_000_000_000),
   notificationsPerDay: whole(1, 1_000_000_000),
 })
-const Settings = z
+export const Settings = z
   .strictObject({
     limits: LimitsByName.optional(),
     quotas: Quotas.partial().optional(),
@@ -90,9 +90,13 @@ const mountWebhooks = (app: Hono, room: () => AdminProjectsDeps): void => {
   })
 
   const letters = '/admin/projects/:id/webhooks/:webhook/dead-letters'
+  /** Throws `not_found` before a store is asked for what can be no project's. */
+  const checkProject = (id: string) => room().desk.project(id)
+
   app.get(letters, async (c) => {
     const { limit, after } = page(c)
     const { id, webhook } = c.req.param()
+    await checkProject(id)
     const found = await room().webhooks.deadLetters(id, webhook, { after, limit })
     const deadLetters = found.map(({ id: eventId, attempts, failure, event }) => ({
       ...{ id: eventId, attempts, failure, type: event.type, at: event.timestamp },
@@ -101,10 +105,12 @@ const mountWebhooks = (app: Hono, room: () => AdminProjectsDeps): void => {
   })
   app.post(`${letters}/replay`, async (c) => {
     const { id, webhook } = c.req.param()
+    await checkProject(id)
     return c.json({ replayed: await room().webhooks.replayAll(id, webhook) })
   })
   app.post(`${letters}/:event/replay`, async (c) => {
     const { id, webhook, event } = c.req.param()
+    await checkProject(id)
     await room().webhooks.replay(id, webhook, event)
     return c.json({ replayed: 1 })
   })

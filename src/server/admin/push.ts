@@ -19,9 +19,9 @@ import { Credentials, type Projects } from '../../push/projects.ts'
 import { ClientId, ProjectId } from '../../push/schema.ts'
 
 const Id = z.object({ id: ProjectId })
-const Settings = z.strictObject({ open: z.boolean().optional() })
+export const Settings = z.strictObject({ open: z.boolean().optional() })
 const WithProvider = Id.extend({ provider: z.enum(['apns', 'fcm']) })
-const Tried = z.strictObject({ client: ClientId })
+export const Tried = z.strictObject({ client: ClientId })
 
 export const adminPush = (push: () => { operator: PushOperator; projects: Projects }): Hono => {
   const app = new Hono()

@@ -23,7 +23,7 @@ export interface AdminRotationDeps {
 }
 
 /** Seconds; a year is more than any wallet keeps running. */
-const overlap = z.number().int().min(0).max(31_536_000)
+export const overlap = z.number().int().min(0).max(31_536_000)
 
 export const adminRotationRoutes = (deps: AdminRotationDeps): Hono => {
   const app = new Hono()

@@ -34,8 +34,8 @@ const MAX_PAYER_LENGTH = 12
 /** Messages of one transaction: other writes wait for it. */
 const CLEAR_BATCH_SIZE = 200
 
-const Top = z.object({ top: z.coerce.number().int().min(1).max(MAX_TOP).default(10) })
-const Clear = z.object({
+export const Top = z.object({ top: z.coerce.number().int().min(1).max(MAX_TOP).default(10) })
+export const Clear = z.object({
   publisher: z.string().min(1).max(512).optional(),
   payer: z.string().min(1).max(MAX_PAYER_LENGTH).optional(),
 })

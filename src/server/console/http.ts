@@ -31,9 +31,9 @@ import { CHALLENGE_LIFE_MS, type Passkeys, Registered, SignedIn } from './passke
 import { LONGEST_MS, type Sessions } from './sessions.ts'
 import type { Session } from './store.ts'
 
-const WithToken = z.object({ token: z.string().min(1).max(512) })
-const NewPasskey = z.object({ name: z.string().trim().min(1).max(64), answer: Registered })
-const Proof = z.object({ answer: SignedIn })
+export const WithToken = z.object({ token: z.string().min(1).max(512) })
+export const NewPasskey = z.object({ name: z.string().trim().min(1).max(64), answer: Registered })
+export const Proof = z.object({ answer: SignedIn })
 /** What a challenge takes in the store. */
 const CHALLENGE_BYTES = 256
 

@@ -1,6 +1,6 @@
 /** The message queues, put together: tokens, proofs, polls, the hub and its routes, sweeps. */
 import type { Context, Hono } from 'hono'
-import { mqRoutes } from '../../mq/http.ts'
+import { mqRoutes } from '../../mq/http/routes.ts'
 import { createFindKeys } from '../../mq/keys.ts'
 import { MQ_RATES } from '../../mq/limits.ts'
 import { createPolls } from '../../mq/polls.ts'

@@ -36,7 +36,7 @@ const MAX_APPROVAL_BODY_BYTES = MAX_MICROBLOCK_BYTES * 1.5
 const [DEFAULT_EXPIRY_S, MAX_EXPIRY_S] = [3600, 30 * 24 * 3600]
 
 const hash = z.base64().length(44)
-const NewApproval = z
+export const NewApproval = z
   .object({
     b64SerializedMicroblock: z.base64(),
     b64VbHash: hash.optional(),
@@ -50,9 +50,9 @@ const NewApproval = z
     context.addIssue({ code: 'custom', message: 'either signer or actorId' })
     return z.NEVER
   })
-const ApprovalQuery = z.object({ id: z.string().max(256) })
+export const ApprovalQuery = z.object({ id: z.string().max(256) })
 const whole = z.coerce.number().int().nonnegative()
-const ChainQuery = z.object({
+export const ChainQuery = z.object({
   // Base64 in a query: a plus arrives as a space, and base64url is taken as well.
   vbHash: z
     .string()

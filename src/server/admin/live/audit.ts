@@ -4,7 +4,7 @@ import * as z from 'zod'
 import { checked } from '../../../platform/validate.ts'
 import type { Audit, AuditRow } from '../../console/audit.ts'
 
-const Page = z.object({
+export const Page = z.object({
   after: z
     .string()
     .regex(/^[0-9a-f]{24}$/, { error: 'must be what `next` said' })

@@ -29,8 +29,8 @@ export interface BlocksDeps {
 }
 
 const MAX_HOURS = 90 * 24
-const Named = z.object({ kind: z.enum(BLOCK_KINDS), value: z.string().trim().min(1).max(256) })
-const NewBlock = Named.extend({
+export const Named = z.object({ kind: z.enum(BLOCK_KINDS), value: z.string().trim().min(1).max(256) })
+export const NewBlock = Named.extend({
   hours: z.number().int().min(1).max(MAX_HOURS).default(24),
   note: z.string().max(200).default(''),
 })

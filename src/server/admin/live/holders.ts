@@ -23,7 +23,7 @@ export interface HoldersDeps {
   relay: Pick<RelayHub, 'connected'> | undefined
 }
 
-const Limit = z.object({ limit: z.coerce.number().int().min(1).max(1000).default(100) })
+export const Limit = z.object({ limit: z.coerce.number().int().min(1).max(1000).default(100) })
 const limitOf = (c: Context) => checked(Limit, c.req.query()).limit
 
 export const adminHolders = (room: () => HoldersDeps): Hono => {

@@ -21,14 +21,14 @@
  */
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
-import { asProtocolError, type Failure, readBody, setRetryHeaders } from '../platform/net/http.ts'
-import type { Log, Meter } from '../platform/telemetry.ts'
-import { checked } from '../platform/validate.ts'
-import { fromUtf8 } from '../protocol/bytes.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import { type MessageAnswer, SenderDid, Wrapped } from './schema.ts'
-import type { Caller, Credentials, MqHub, SenderProof } from './service.ts'
-import type { MqMessage, QueueName } from './store.ts'
+import { asProtocolError, type Failure, readBody, setRetryHeaders } from '../../platform/net/http.ts'
+import type { Log, Meter } from '../../platform/telemetry.ts'
+import { checked } from '../../platform/validate.ts'
+import { fromUtf8 } from '../../protocol/bytes.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { type MessageAnswer, SenderDid, Wrapped } from '../schema.ts'
+import type { Caller, Credentials, MqHub, SenderProof } from '../service.ts'
+import type { MqMessage, QueueName } from '../store.ts'
 
 const ALLOWED_HEADERS = [
   'authorization',

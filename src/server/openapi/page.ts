@@ -12,9 +12,9 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { type Context, Hono } from 'hono'
+import { PACKAGE } from '../version.ts'
 
-/** The same file from `src/server` and from `dist/server`. */
-const BUNDLE = new URL('../../dist/api-page/reference.js.gz', import.meta.url)
+const BUNDLE = new URL('dist/api-page/reference.js.gz', PACKAGE)
 
 const PAGE = `<!doctype html>
 <html lang="en">
