@@ -3,7 +3,7 @@ import 'react-native-get-random-values'
 import { asyncStorageStore, type Notification, openWallet, viemSigner, type Wallet } from '@belfry/wallet'
 import AsyncStorage from '@react-native-async-storage/async-storage'
 import { useEffect, useState } from 'react'
-import { AppState, type AppStateStatus, FlatList, Text } from 'react-native'
+import { AppState, FlatList, Text } from 'react-native'
 import * as Keychain from 'react-native-keychain'
 import { hexToBytes, isHex } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
@@ -42,7 +42,7 @@ export default function App() {
     let wallet: Wallet | undefined
     // One after the other: two wallets must not use one store at once.
     let turn = Promise.resolve()
-    const follow = (state: AppStateStatus) => {
+    const follow = (state: string) => {
       const next = async () => {
         if (state === 'active') {
           wallet ??= await open((one) => setShown((others) => [one, ...others]))
@@ -55,7 +55,7 @@ export default function App() {
       }
       turn = turn.then(next).catch(console.error)
     }
-    follow(AppState.currentState)
+    follow(AppState.currentState ?? 'active')
     const listening = AppState.addEventListener('change', follow)
     return () => {
       listening.remove()

@@ -23,12 +23,11 @@ const wallet = await openWallet({
   store: fileStore(file, { seal: { key: hexToBytes(SEAL_KEY) } }),
 })
 
-// Until the listener has resolved a message is not acknowledged: it comes again after a crash.
+// A message counts as received once the listener has resolved; it comes again when this ends before.
 wallet.on('message', async ({ domain, notification: { id, title, body } }) => {
   console.log(`${domain}: ${title}: ${body}`)
   await wallet.markRead(domain, [id])
 })
-wallet.on('unread', ({ domain, count }) => console.log(`${domain}: ${count} unread`))
 wallet.on('error', ({ during, error }) => console.error(during, error))
 
 for (const signal of ['SIGINT', 'SIGTERM']) {

@@ -10,7 +10,7 @@ const rawBody = async (/** @type {import('node:http').IncomingMessage} */ reques
   let body = ''
   for await (const part of request.setEncoding('utf8')) {
     body += part
-    if (body.length > MAX_BODY_LENGTH) throw new ProtocolError('bad_params', 'the body is too long')
+    if (body.length > MAX_BODY_LENGTH) throw new ProtocolError('too_large')
   }
   return body
 }
