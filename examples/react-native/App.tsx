@@ -39,13 +39,14 @@ const catchUp = async (wallet: Wallet) => {
 export default function App() {
   const [shown, setShown] = useState<Notification[]>([])
   useEffect(() => {
+    const show = (one: Notification) => setShown((others) => [one, ...others])
     let wallet: Wallet | undefined
     // One after the other: two wallets must not use one store at once.
     let turn = Promise.resolve()
     const follow = (state: string) => {
       const next = async () => {
         if (state === 'active') {
-          wallet ??= await open((one) => setShown((others) => [one, ...others]))
+          wallet ??= await open(show)
           await catchUp(wallet)
         } else if (state === 'background') {
           // The system would cut the connection. What comes meanwhile waits on the server.

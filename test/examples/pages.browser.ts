@@ -133,6 +133,7 @@ describe('wallet-browser', () => {
     const { page, thrown } = await opened(await served('wallet-browser'))
     await reads(page, 'The shop')
     const account = (await page.textContent('#account')) ?? ''
+    knownSecret('private key of an account', await page.evaluate(() => localStorage.getItem('key') ?? ''))
     expect(account).toMatch(/^eip155:1:0x[\da-fA-F]{40}$/)
     await press(page, 'Subscribe')
     await page.getByRole('button', { name: 'Unsubscribe' }).waitFor()
