@@ -1,8 +1,9 @@
 /** Examples of pages: built by their own script, in a real browser, before a real server. */
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import { extname, join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
+import { extname, join, resolve } from 'node:path'
+import { build } from 'esbuild'
+import type { Browser, Page, WebSocket } from 'playwright-core'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as z from 'zod'
@@ -13,7 +14,7 @@ import { eventually } from '../support/eventually.ts'
 import { temporaryHome } from '../support/story.ts'
 import { type ClientWorld, startClientWorld } from '../support/world/wallets.ts'
 import { expectAccessible, startBrowser } from '../web/browser.ts'
-import { start } from './example.ts'
+import { folderOf, manifestOf, start } from './example.ts'
 
 /** A browser's first start, and a build, on a busy machine. */
 const SLOW = 120_000
@@ -23,17 +24,12 @@ const TYPES: Record<string, string> = { '.html': 'text/html', '.js': 'text/javas
 const owned = createReleaseStack()
 let world: ClientWorld
 let browser: Browser
-let type: string
 
-/** Runs its `build`, and serves what that left. */
-const served = async (name: string): Promise<string> => {
-  const out = join(owned.use(await temporaryHome()).path, 'dist')
-  const env = { VITE_BELFRY_URL: world.url, VITE_APP_DOMAIN: APP }
-  await using built = start(name, 'build', { env, args: ['--outDir', out] })
-  expect(await built.end(), built.output()).toBe(0)
+/** Serves what `find` finds, by its path. */
+const served = async (find: (path: string) => Promise<string | Buffer | undefined>): Promise<string> => {
   const server = createServer(async ({ url = '/' }, response) => {
-    const path = join(out, url === '/' ? 'index.html' : new URL(url, 'http://localhost').pathname)
-    const content = await readFile(path).catch(() => undefined)
+    const path = url === '/' ? '/index.html' : new URL(url, 'http://localhost').pathname
+    const content = await find(path)
     response.writeHead(content ? 200 : 404, { 'content-type': TYPES[extname(path)] ?? 'text/plain' })
     response.end(content)
   })
@@ -46,20 +42,32 @@ const served = async (name: string): Promise<string> => {
   return `http://127.0.0.1:${port}/`
 }
 
+/** Runs its `build`, and serves what that left. */
+const builtAndServed = async (name: string): Promise<string> => {
+  const out = join(owned.use(await temporaryHome()).path, 'dist')
+  const env = { VITE_BELFRY_URL: world.url, VITE_APP_DOMAIN: APP }
+  await using built = start(name, 'build', { env, args: ['--outDir', out] })
+  expect(await built.end(), built.output()).toBe(0)
+  return served((path) => readFile(join(out, path)).catch(() => undefined))
+}
+
 /** A page, and what it did not catch. */
-const opened = async (url: string, prepare: (page: Page) => Promise<void> = async () => {}) => {
+const opened = async (
+  url: string,
+  prepare: (page: Page, thrown: string[]) => Promise<void> = async () => {},
+) => {
   const context = await browser.newContext()
   const thrown: string[] = []
   context.on('weberror', (error) => thrown.push(error.error().message))
   const page = await context.newPage()
-  await prepare(page)
+  await prepare(page, thrown)
   await page.goto(url)
   return { page, thrown }
 }
 
-const send = async (title: string) => {
-  const accounts = await world.dapp(APP).subscribers()
-  await world.dapp(APP).notify({ type, title, body: `${title}, body` }, accounts, { id: title })
+const send = async (title: string, domain = APP) => {
+  const accounts = await world.dapp(domain).subscribers()
+  await world.dapp(domain).notify({ type: 'News', title, body: `${title}, body` }, accounts, { id: title })
 }
 const reads = (page: Page, text: string) =>
   eventually(async () => expect(await page.textContent('main')).toContain(text))
@@ -67,8 +75,7 @@ const press = (page: Page, name: string) => page.getByRole('button', { name, exa
 
 beforeAll(async () => {
   world = owned.use(await startClientWorld())
-  const [id = ''] = await world.app(APP)
-  type = id
+  await world.app(APP)
   await world.dapp(APP).describe(APP, { name: 'The shop', listed: true })
   browser = await startBrowser()
   owned.defer(() => browser.close())
@@ -98,7 +105,7 @@ const newProvider = () => {
 describe('dapp-front', () => {
   test('connects, subscribes when it is told to, counts and shows what comes', async () => {
     const provider = newProvider()
-    const { page, thrown } = await opened(await served('dapp-front'), async (empty) => {
+    const { page, thrown } = await opened(await builtAndServed('dapp-front'), async (empty) => {
       await empty.exposeFunction('requestInTest', provider.request)
       await empty.addInitScript(() => {
         Object.assign(globalThis, { ethereum: { request: Reflect.get(globalThis, 'requestInTest') } })
@@ -130,7 +137,7 @@ describe('dapp-front', () => {
 
 describe('wallet-browser', () => {
   test('lists apps, subscribes, shows what comes, and once only after a reload', async () => {
-    const { page, thrown } = await opened(await served('wallet-browser'))
+    const { page, thrown } = await opened(await builtAndServed('wallet-browser'))
     await reads(page, 'The shop')
     const account = (await page.textContent('#account')) ?? ''
     knownSecret('private key of an account', await page.evaluate(() => localStorage.getItem('key') ?? ''))
@@ -157,6 +164,95 @@ describe('wallet-browser', () => {
     await press(page, 'Unsubscribe')
     await page.getByRole('button', { name: 'Subscribe', exact: true }).waitFor()
     expect(await world.dapp(APP).subscribers()).not.toContain(account)
+    expect(thrown).toEqual([])
+    await page.context().close()
+  })
+})
+
+/** Its bundle as Metro resolves it, with the server that who copies it would write into it, and a page for a phone. */
+const phoneApp = async (): Promise<string> => {
+  const app = join(folderOf('react-native'), 'App.tsx')
+  const phone = resolve('test/examples/phone.tsx')
+  const brought = Object.keys(manifestOf('react-native').dependencies).filter((one) =>
+    /react-native/.test(one),
+  )
+  const { outputFiles } = await build({
+    stdin: {
+      contents: `import App from ${JSON.stringify(app)}
+        import { createElement } from 'react'
+        import { createRoot } from 'react-dom/client'
+        createRoot(document.querySelector('main')).render(createElement(App))`,
+      resolveDir: process.cwd(),
+    },
+    ...{ bundle: true, platform: 'neutral', conditions: ['react-native', 'require', 'import'] },
+    mainFields: ['react-native', 'browser', 'main'],
+    alias: Object.fromEntries(brought.map((name) => [name, phone])),
+    define: { 'process.env.NODE_ENV': '"development"' },
+    plugins: [
+      {
+        name: 'its server',
+        setup: ({ onLoad }) =>
+          onLoad({ filter: /\/App\.tsx$/ }, async ({ path }) => ({
+            contents: (await readFile(path, 'utf8')).replace('https://belfry.example.com', world.url),
+            loader: 'tsx',
+          })),
+      },
+    ],
+    ...{ format: 'esm', target: 'es2020', write: false, logLevel: 'error', jsx: 'automatic' },
+  })
+  return z.string().parse(outputFiles[0]?.text)
+}
+
+describe('react-native', () => {
+  test('opens in front, closes in the background, and misses nothing meanwhile', async () => {
+    const domain = 'app.example.com'
+    await world.app(domain)
+    const files: Record<string, string> = {
+      '/app.js': await phoneApp(),
+      '/index.html':
+        '<!doctype html><link rel="icon" href="data:,"><main></main><script type="module" src="/app.js"></script>',
+    }
+    const sockets: WebSocket[] = []
+    const { page, thrown } = await opened(await served(async (path) => files[path]), async (empty, said) => {
+      empty.on('websocket', (socket) => sockets.push(socket))
+      empty.on('console', (message) => {
+        if (message.type() === 'error' && !message.text().includes('ERR_NAME_NOT_RESOLVED'))
+          said.push(message.text())
+      })
+    })
+    const setAppState = (state: string) => page.evaluate(`setAppState('${state}')`)
+    const isOpen = () => sockets.filter((socket) => !socket.isClosed()).length
+    const subscribed = () =>
+      eventually(async () => expect(await world.dapp(domain).subscribers()).toHaveLength(1))
+    await subscribed()
+    for (const service of ['account', 'seal'])
+      knownSecret(
+        `key of ${service}`,
+        await page.evaluate((one) => localStorage.getItem(`keychain ${one}`) ?? '', service),
+      )
+    await send('In front', domain)
+    await reads(page, 'In front: In front, body')
+
+    await setAppState('background')
+    await eventually(() => expect(isOpen()).toBe(0))
+    await send('In the background', domain)
+    await setAppState('active')
+    await reads(page, 'In the background: In the background, body')
+    await eventually(() => expect(isOpen()).toBe(1))
+
+    // Whatever the person does meanwhile, one wallet at a time is open.
+    for (const state of ['background', 'active', 'inactive', 'active', 'background', 'active'])
+      await setAppState(state)
+    await send('After that', domain)
+    await reads(page, 'After that: After that, body')
+    await eventually(() => expect(isOpen()).toBe(1))
+
+    const state = await page.evaluate(() => localStorage.getItem('belfry-wallet'))
+    expect(state).toMatch(/^1\.key\./)
+    await page.reload()
+    await send('After a restart', domain)
+    await reads(page, 'After a restart: After a restart, body')
+    await subscribed()
     expect(thrown).toEqual([])
     await page.context().close()
   })
