@@ -111,7 +111,7 @@ describe('webhook-receiver', () => {
     const url = `http://127.0.0.1:${port}/`
     const webhook = { url, events: ['subscribed', 'unsubscribed', 'read'] }
     const { id } = world.project
-    // Its secret is told now. The challenge comes again, 5 s later, until somebody answers it.
+    // Its secret is told now. Nobody answers the first challenge; it comes again before the first event.
     const { status, body } = await asked(`${world.url}/${id}/register-webhook`, 'POST', webhook)
     expect(status).toBe(201)
     const env = { WEBHOOK_SECRET: String(body.secret), PORT: String(port) }
