@@ -30,14 +30,14 @@ wallet.on('message', async ({ domain, notification: { id, title, body } }) => {
 })
 wallet.on('error', ({ during, error }) => console.error(during, error))
 
+// Asks what other devices of the account did meanwhile.
+await wallet.watch()
+if (!wallet.subscriptions().some(({ domain }) => domain === app)) await wallet.subscribe(app)
+
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.once(signal, async () => {
     await wallet.close()
     console.log('Closed')
   })
 }
-
-// Asks for what other devices of the account have done meanwhile.
-await wallet.watch()
-if (!wallet.subscriptions().some(({ domain }) => domain === app)) await wallet.subscribe(app)
 console.log(`${wallet.account} is subscribed to ${app}`)

@@ -95,6 +95,7 @@ describe('wallet-node', () => {
     await using second = start('wallet-node', 'start', { env })
     await second.says('news.test: two: from the tower\n')
     await isRead('two')
+    await second.says('is subscribed to news.test\n')
     expect(await second.end('SIGTERM')).toBe(0)
     expect((await dapp.subscribers()).length).toBe(1)
 
