@@ -23,7 +23,14 @@ const NAMES = [
   'test/README.md',
 ]
 const inDocs = readdirSync('docs', { recursive: true }).filter((name) => name.endsWith('.md'))
-const pages = [...NAMES, ...inDocs.map((name) => `docs/${name}`)]
+const inExamples = readdirSync('examples', { withFileTypes: true }).map((entry) =>
+  entry.isDirectory() ? join(entry.name, 'README.md') : entry.name,
+)
+const pages = [
+  ...NAMES,
+  ...inDocs.map((name) => `docs/${name}`),
+  ...inExamples.map((name) => `examples/${name}`),
+]
 const texts = new Map(pages.map((name) => [name, readFileSync(name, 'utf8')]))
 const readme = texts.get('README.md')
 const all = [...texts.values()].join('\n')

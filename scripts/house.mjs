@@ -17,17 +17,21 @@ const MAX_FILES_WITH_PREFIX = 3
 /** Functions that are longer, or nest deeper, for a reason: `file name`, at most five. */
 const EXCEPTIONS = new Map([])
 
+const INSTALLED_OR_BUILT = new Set(['node_modules', 'dist'])
+
 const folders = new Map()
 const walk = (folder) => {
   const files = []
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name)
-    if (entry.isDirectory()) walk(path)
-    else if (/\.tsx?$/.test(entry.name)) files.push(path)
+    if (entry.isDirectory()) {
+      if (!INSTALLED_OR_BUILT.has(entry.name)) walk(path)
+    } else if (/\.(?:js|tsx?)$/.test(entry.name)) files.push(path)
   }
   folders.set(folder, files)
 }
 walk('src')
+walk('examples')
 for (const name of readdirSync('packages')) {
   const sources = join('packages', name, 'src')
   if (existsSync(sources)) walk(sources)
