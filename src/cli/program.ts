@@ -6,7 +6,7 @@
  * | 0         | done                                                                              |
  * | 1         | not done; stderr says why, in a sentence                                          |
  * | 2         | the command line makes no sense; stderr says where its help is                    |
- * | 130, 143  | interrupted by Ctrl-C, by SIGTERM; `serve` and `listen` end with 0 then           |
+ * | 130, 143  | interrupted by Ctrl-C, by SIGTERM; `serve`, `listen` and `mcp` end with 0 then           |
  * | 141       | whoever read the output has gone, as in `belfry app list | head -1`               |
  */
 import { type Command, CommanderError } from 'commander'

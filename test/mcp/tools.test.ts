@@ -108,6 +108,29 @@ describe('a dapp', () => {
     expect(await agent.call('answers', { id: 'brief' })).toMatchObject({ ...late, refused })
   })
 
+  it('waits for nobody where nobody could be asked', async () => {
+    const agent = await world.agent()
+    const stranger = world.newOwner().account
+    const asked = await agent.call('ask', question('nobody', [stranger]))
+    expect(asked).toMatchObject({ status: 'closed', answers: [], missing: [], not_subscribed: [stranger] })
+  })
+
+  it('cannot be talked into another question: of two under one id one is asked', async () => {
+    const [one, two, subscriber] = [await world.agent(), await world.agent(), await world.subscriber()]
+    const accounts = [subscriber.account]
+    const ask = (agent: typeof one, title: string) =>
+      agent.raw('ask', question('same', accounts, { title, wait_seconds: 0 }))
+    const asked = await Promise.all([ask(one, 'Left?'), ask(two, 'Right?'), ask(one, 'Left?')])
+    const refused = asked.filter(({ isError }) => isError)
+    expect(refused.length).toBeGreaterThan(0)
+    for (const { content } of refused)
+      expect(content).toMatchObject([{ text: expect.stringMatching(/^conflict: /) }])
+    expect(asked.length - refused.length).toBeGreaterThan(0)
+    await eventually(() => expect(subscriber.titles()).toHaveLength(1))
+    const titles = asked.flatMap(({ structuredContent }) => (structuredContent ? [structuredContent] : []))
+    for (const found of titles) expect(found).toMatchObject({ title: subscriber.titles()[0] })
+  })
+
   it('stops waiting when it is told to, and the question stays asked', async () => {
     const [agent, subscriber] = [await world.agent(), await world.subscriber()]
     const cancelled = new AbortController()

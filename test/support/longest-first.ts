@@ -8,7 +8,14 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const LONGEST = [
   ...['stories/push', 'stories/faults-kill', 'cli/migrate', 'stories/faults-stop', 'stories/broadcast-kills'],
   ...['stories/faults-cluster', 'stories/demo', 'security/house-malformed', 'stories/webhooks-sigkill'],
-  ...['stories/faults-redis', 'compat/one-address', 'compat/notify', 'contract/transfer', 'sync/converge'],
+  ...[
+    'stories/faults-redis',
+    'compat/one-address',
+    'compat/notify',
+    'contract/transfer',
+    'sync/converge',
+    'mcp/conformance',
+  ],
 ]
 
 const rank = ({ moduleId }: TestSpecification): number => {

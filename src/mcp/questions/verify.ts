@@ -11,7 +11,7 @@ import { accountKey, parseAccount } from '../../protocol/caip.ts'
 import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts'
 import { type AnswerProof, verifyAnswer } from '../../sdk/answers.ts'
 
-/** How far the clocks of a wallet and of the server may differ, as with all JWTs. */
+/** How far clocks of wallets and servers may differ, as with all JWTs. */
 const LEEWAY_MS = 300_000
 
 export interface Question {
@@ -61,7 +61,7 @@ const keyOf = (account: string): string => accountKey(parseAccount(account))
 
 const checkTimes = ({ askedAt, closesAt }: Question, signedAt: number, receivedAt: number, now: number) => {
   const isInTime = signedAt >= askedAt - LEEWAY_MS && signedAt <= closesAt + LEEWAY_MS
-  const isReceived = receivedAt >= askedAt && receivedAt <= closesAt
+  const isReceived = receivedAt >= askedAt - LEEWAY_MS && receivedAt <= closesAt
   if (!isInTime || !isReceived || signedAt > now + LEEWAY_MS) throw new ProtocolError('jwt_expired')
 }
 
