@@ -123,6 +123,40 @@ const unpadded = (text: string): number => {
   return length
 }
 
+// ── base58 ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+// A library would be a third of all that stands here, in a page.
+
+const BASE58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
+
+/** Digits of a number in another base, the last one first; zeros at its beginning are none. */
+const rebased = (digits: Iterable<number>, from: number, to: number): number[] => {
+  const out: number[] = []
+  for (const digit of digits) {
+    let carry = digit
+    for (let at = 0; at < out.length; at++) {
+      carry += (out[at] ?? 0) * from
+      out[at] = carry % to
+      carry = (carry / to) | 0
+    }
+    for (; carry > 0; carry = (carry / to) | 0) out.push(carry % to)
+  }
+  return out
+}
+
+const toBase58 = (data: Uint8Array): string => {
+  const first = data.findIndex((byte) => byte !== 0)
+  const digits = rebased(data, 256, 58).reverse()
+  return '1'.repeat(first === -1 ? data.length : first) + digits.map((digit) => BASE58.charAt(digit)).join('')
+}
+
+const fromBase58 = (text: string): Uint8Array | undefined => {
+  const digits = Array.from(text, (char) => BASE58.indexOf(char))
+  if (digits.includes(-1)) return undefined
+  const first = digits.findIndex((digit) => digit !== 0)
+  const zeros = new Array<number>(first === -1 ? digits.length : first).fill(0)
+  return Uint8Array.from([...zeros, ...rebased(digits, 58, 256).reverse()])
+}
+
 // ── UTF-8 ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A decoder that refuses what is not UTF-8; undefined in React Native, whose decoder cannot, or is none. */
@@ -146,6 +180,8 @@ const fromUtf8 = (data: Uint8Array): string | undefined => {
 export const bytes: Bytes = {
   utf8: (text) => encoder.encode(text),
   fromUtf8,
+  toBase58,
+  fromBase58,
   toHex,
   fromHex,
   toBase64: (data) => encode64(data, STANDARD, true),
