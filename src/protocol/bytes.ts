@@ -53,8 +53,8 @@ export const toBase58 = (data: Uint8Array): string => bytes.toBase58(data)
 /** Bitcoin alphabet; throws `bad_params`. */
 export const fromBase58 = (text: string): Uint8Array => {
   const data = text.length <= MAX_BASE58_LENGTH ? bytes.fromBase58(text) : undefined
-  if (!data) throw new ProtocolError('bad_params', 'it is not base58')
-  return data
+  if (data) return data
+  throw new ProtocolError('bad_params', 'it is not base58')
 }
 
 export const concat = (...parts: readonly Uint8Array[]): Uint8Array => {

@@ -1,4 +1,4 @@
-/** `Bytes` for Node, on @scure/base and on Buffer, whose decoders pass over what they do not know: so what was read is compared with its spelling. */
+/** `Bytes` for Node, on Buffer, whose decoders pass over what they do not know: so what was read is compared with its spelling. */
 import { base58 } from '@scure/base'
 import type { Bytes } from './bytes.ts'
 import { bytes as portable } from './bytes-portable.ts'

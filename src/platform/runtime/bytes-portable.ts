@@ -124,37 +124,29 @@ const unpadded = (text: string): number => {
 }
 
 // ── base58 ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-// A library would be a third of all that stands here, in a page.
 
 const BASE58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
 
-/** Digits of a number in another base, the last one first; zeros at its beginning are none. */
-const rebased = (digits: Iterable<number>, from: number, to: number): number[] => {
+/** The digits of a number in another base, the largest first. A zero in front stays one. */
+const rebase = (digits: Uint8Array, from: number, to: number): number[] => {
   const out: number[] = []
   for (const digit of digits) {
     let carry = digit
-    for (let at = 0; at < out.length; at++) {
-      carry += (out[at] ?? 0) * from
+    for (const [at, value] of out.entries()) {
+      carry += value * from
       out[at] = carry % to
-      carry = (carry / to) | 0
+      carry = Math.floor(carry / to)
     }
-    for (; carry > 0; carry = (carry / to) | 0) out.push(carry % to)
+    for (; carry > 0; carry = Math.floor(carry / to)) out.push(carry % to)
   }
-  return out
-}
-
-const toBase58 = (data: Uint8Array): string => {
-  const first = data.findIndex((byte) => byte !== 0)
-  const digits = rebased(data, 256, 58).reverse()
-  return '1'.repeat(first === -1 ? data.length : first) + digits.map((digit) => BASE58.charAt(digit)).join('')
+  const first = digits.findIndex((digit) => digit !== 0)
+  for (let zeros = first < 0 ? digits.length : first; zeros > 0; zeros--) out.push(0)
+  return out.reverse()
 }
 
 const fromBase58 = (text: string): Uint8Array | undefined => {
-  const digits = Array.from(text, (char) => BASE58.indexOf(char))
-  if (digits.includes(-1)) return undefined
-  const first = digits.findIndex((digit) => digit !== 0)
-  const zeros = new Array<number>(first === -1 ? digits.length : first).fill(0)
-  return Uint8Array.from([...zeros, ...rebased(digits, 58, 256).reverse()])
+  const digits = Uint8Array.from(text, (char) => BASE58.indexOf(char))
+  return digits.includes(NOT_A_DIGIT) ? undefined : Uint8Array.from(rebase(digits, 58, 256))
 }
 
 // ── UTF-8 ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,8 +172,6 @@ const fromUtf8 = (data: Uint8Array): string | undefined => {
 export const bytes: Bytes = {
   utf8: (text) => encoder.encode(text),
   fromUtf8,
-  toBase58,
-  fromBase58,
   toHex,
   fromHex,
   toBase64: (data) => encode64(data, STANDARD, true),
@@ -192,4 +182,9 @@ export const bytes: Bytes = {
     const padding = text.length - length
     return padding === 0 || text.length % 4 === 0 ? decode64(text, length, LENIENT_VALUES) : undefined
   },
+  toBase58: (data) =>
+    rebase(data, 256, 58)
+      .map((digit) => BASE58[digit])
+      .join(''),
+  fromBase58,
 }
