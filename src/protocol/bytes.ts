@@ -2,22 +2,16 @@
  * Bytes and their spellings: UTF-8, hex, base64, base64url, base58. Every decoder is strict about what cannot be meant
  * (foreign characters, stray bits behind the last byte) and throws a ProtocolError.
  */
-import { base58 } from '@scure/base'
 import { bytes } from '#bytes'
 import { ProtocolError } from './errors.ts'
-
-// A byte order mark is content like any other: what was sealed must come out again.
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export const utf8 = (text: string): Uint8Array => bytes.utf8(text)
 
 /** Throws `bad_request` for bytes that are not UTF-8. */
-export const fromUtf8 = (bytes: Uint8Array): string => {
-  try {
-    return decoder.decode(bytes)
-  } catch (cause) {
-    throw new ProtocolError('bad_request', 'it is not UTF-8', { cause })
-  }
+export const fromUtf8 = (data: Uint8Array): string => {
+  const text = bytes.fromUtf8(data)
+  if (text === undefined) throw new ProtocolError('bad_request', 'it is not UTF-8')
+  return text
 }
 
 /** Lower case. */
@@ -54,15 +48,12 @@ export const fromBase64url = (text: string): Uint8Array => {
 const MAX_BASE58_LENGTH = 512
 
 /** Bitcoin alphabet. */
-export const toBase58 = (bytes: Uint8Array): string => base58.encode(bytes)
+export const toBase58 = (data: Uint8Array): string => bytes.toBase58(data)
 
 /** Bitcoin alphabet; throws `bad_params`. */
 export const fromBase58 = (text: string): Uint8Array => {
-  try {
-    if (text.length <= MAX_BASE58_LENGTH) return base58.decode(text)
-  } catch {
-    // Said below.
-  }
+  const data = text.length <= MAX_BASE58_LENGTH ? bytes.fromBase58(text) : undefined
+  if (data) return data
   throw new ProtocolError('bad_params', 'it is not base58')
 }
 

@@ -16,6 +16,7 @@ const LONGEST = [
     'sync/converge',
     'mcp/conformance',
   ],
+  ...['packages/tarballs'],
 ]
 
 const rank = ({ moduleId }: TestSpecification): number => {

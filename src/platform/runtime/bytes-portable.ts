@@ -5,7 +5,6 @@
 import type { Bytes } from './bytes.ts'
 
 const encoder = new TextEncoder()
-const latin1 = new TextDecoder('latin1')
 
 const NOT_A_DIGIT = 255
 const tableOf = (alphabet: string, more: Record<string, number> = {}): Uint8Array => {
@@ -51,6 +50,17 @@ const STANDARD_VALUES = tableOf(`${LETTERS}+/`)
 const LENIENT_VALUES = tableOf(`${LETTERS}+/`, { '-': 62, _: 63 })
 const PAD = 61
 
+// Arguments of one call; engines take more, not all of them as many.
+const CHUNK_LENGTH = 8_192
+/** What `TextDecoder` would make of ASCII; not every engine has one. */
+const ofAscii = (codes: Uint8Array): string => {
+  let text = ''
+  for (let at = 0; at < codes.length; at += CHUNK_LENGTH) {
+    text += String.fromCharCode(...codes.subarray(at, at + CHUNK_LENGTH))
+  }
+  return text
+}
+
 const encode64 = (bytes: Uint8Array, alphabet: Uint8Array, padded: boolean): string => {
   const { length } = bytes
   const rest = length % 3
@@ -72,7 +82,7 @@ const encode64 = (bytes: Uint8Array, alphabet: Uint8Array, padded: boolean): str
     out[at + 1] = digit(word >> 12)
     if (rest === 2) out[at + 2] = digit(word >> 6)
   }
-  return latin1.decode(out)
+  return ofAscii(out)
 }
 
 /** The first `length` characters, which are digits only; undefined when they are not. */
@@ -113,8 +123,55 @@ const unpadded = (text: string): number => {
   return length
 }
 
+// ── base58 ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const BASE58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
+
+/** The digits of a number in another base, the largest first. A zero in front stays one. */
+const rebase = (digits: Uint8Array, from: number, to: number): number[] => {
+  const out: number[] = []
+  for (const digit of digits) {
+    let carry = digit
+    for (const [at, value] of out.entries()) {
+      carry += value * from
+      out[at] = carry % to
+      carry = Math.floor(carry / to)
+    }
+    for (; carry > 0; carry = Math.floor(carry / to)) out.push(carry % to)
+  }
+  const first = digits.findIndex((digit) => digit !== 0)
+  for (let zeros = first < 0 ? digits.length : first; zeros > 0; zeros--) out.push(0)
+  return out.reverse()
+}
+
+const fromBase58 = (text: string): Uint8Array | undefined => {
+  const digits = Uint8Array.from(text, (char) => BASE58.indexOf(char))
+  return digits.includes(NOT_A_DIGIT) ? undefined : Uint8Array.from(rebase(digits, 58, 256))
+}
+
+// ── UTF-8 ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A decoder that refuses what is not UTF-8; undefined in React Native, whose decoder cannot, or is none. */
+const strictDecoder = (() => {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  } catch {
+    return undefined
+  }
+})()
+
+const fromUtf8 = (data: Uint8Array): string | undefined => {
+  try {
+    // The language's own decoder is as strict, and takes ten times as long.
+    return strictDecoder?.decode(data) ?? decodeURIComponent(toHex(data).replace(/../g, '%$&'))
+  } catch {
+    return undefined
+  }
+}
+
 export const bytes: Bytes = {
   utf8: (text) => encoder.encode(text),
+  fromUtf8,
   toHex,
   fromHex,
   toBase64: (data) => encode64(data, STANDARD, true),
@@ -125,4 +182,9 @@ export const bytes: Bytes = {
     const padding = text.length - length
     return padding === 0 || text.length % 4 === 0 ? decode64(text, length, LENIENT_VALUES) : undefined
   },
+  toBase58: (data) =>
+    rebase(data, 256, 58)
+      .map((digit) => BASE58[digit])
+      .join(''),
+  fromBase58,
 }

@@ -9,6 +9,8 @@
 export interface Bytes {
   /** What is no character (half of a surrogate pair) becomes U+FFFD. */
   utf8(text: string): Uint8Array
+  /** A byte order mark is content like any other; undefined for what is not UTF-8. */
+  fromUtf8(bytes: Uint8Array): string | undefined
   /** Lower case. */
   toHex(bytes: Uint8Array): string
   /** Either case; undefined for what is not hex. */
@@ -21,4 +23,8 @@ export interface Bytes {
   toBase64url(bytes: Uint8Array): string
   /** Either alphabet, padding optional; undefined for what is neither, and for stray bits behind the last byte. */
   fromBase64url(text: string): Uint8Array | undefined
+  /** Bitcoin alphabet. Takes time by the square of the length, as its counterpart. */
+  toBase58(bytes: Uint8Array): string
+  /** Bitcoin alphabet; undefined for what is not base58. */
+  fromBase58(text: string): Uint8Array | undefined
 }

@@ -14,7 +14,8 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import { type parseRpc, rpcRequest, rpcResult } from '../../protocol/jsonrpc.ts'
 import { signJwt } from '../../protocol/jwt.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
-import { RELAY_METHODS } from '../../protocol/relay-methods.ts'
+import { pushed } from '../../protocol/relay/delivered.ts'
+import { partsOfUrl } from '../../protocol/urls.ts'
 import { createBackOff } from './back-off.ts'
 import { openLink } from './link.ts'
 import { createPendingRequests, type Outcome } from './pending-requests.ts'
@@ -30,8 +31,6 @@ export interface ConnectionDeps {
 }
 
 type RpcMessage = ReturnType<typeof parseRpc>
-
-const pushParams = RELAY_METHODS.irn_subscription.params
 
 interface ConnectionOptions {
   url: string
@@ -141,20 +140,17 @@ const createAddress = (
   { clock, randomBytes }: Pick<ConnectionDeps, 'clock' | 'randomBytes'>,
   { url, key, projectId, share }: ConnectionOptions,
 ): (() => string) => {
-  const base = new URL(url)
-  base.protocol = base.protocol.replace(/^http/, 'ws')
+  const { credentials, origin, path, query } = partsOfUrl(url.replace(/^http/i, 'ws'))
+  const place = origin.replace('//', `//${credentials}`) + path
+  const given = query === '' ? [] : [query]
   // The same over reconnects, as published clients do it.
   const sub = toHex(randomBytes(32))
   return () => {
     const iat = Math.floor(clock.now() / 1000)
-    const token = signJwt({ iss: key.did, sub, aud: base.origin, iat, exp: iat + CLIENT_TOKEN_LIFE_S }, key)
-    const target = new URL(base)
-    target.searchParams.set('auth', token)
-    if (projectId !== undefined) target.searchParams.set('projectId', projectId)
-    target.searchParams.set('ua', 'belfry-1')
-    target.searchParams.set('useOnCloseEvent', 'true')
-    if (share) target.searchParams.set('share', '1')
-    return target.href
+    const token = signJwt({ iss: key.did, sub, aud: origin, iat, exp: iat + CLIENT_TOKEN_LIFE_S }, key)
+    const project = projectId === undefined ? [] : [`projectId=${encodeURIComponent(projectId)}`]
+    const said = [`auth=${token}`, ...project, 'ua=belfry-1', 'useOnCloseEvent=true']
+    return `${place}?${[...given, ...said, ...(share ? ['share=1'] : [])].join('&')}`
   }
 }
 
@@ -170,7 +166,7 @@ const logLoss = (
   }
   log.debug({ code, reason, attempts }, 'The connection to the relay ended; it is opened again')
   if (attempts === WARN_AFTER_ATTEMPTS) {
-    const relay = new URL(url.replace(/^http/, 'ws')).origin
+    const relay = partsOfUrl(url.replace(/^http/i, 'ws')).origin
     log.warn({ relay, reason }, 'The relay does not answer; trying again')
   }
   return undefined
@@ -184,7 +180,7 @@ const takePush = (
 ): void => {
   if (message.method !== 'irn_subscription') return
   const idText = message.kind === 'request' ? message.idText : undefined
-  events.pushed(pushParams.parse(message.params).data, () => {
+  events.pushed(pushed.parse(message.params).data, () => {
     if (idText !== undefined) send(rpcResult(idText, true))
   })
 }
