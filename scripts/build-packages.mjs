@@ -21,6 +21,11 @@ const FOLDER = 'packages'
 /** What the oldest Hermes that React Native ships reads, after Metro's own transforms. */
 const TARGET = 'es2020'
 
+/** `AsyncDisposable` is none of the libraries that applications choose. */
+const LIBRARY = '/// <reference lib="esnext.disposable" />\n'
+/** What is imported for what it does. */
+const WITH_EFFECTS = new Set([resolve('src/platform/runtime/dispose-symbols.ts')])
+
 const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'))
 
 /** Folders of packages: each has a manifest. */
@@ -62,12 +67,19 @@ const alignManifest = (folder) => {
   if (text !== readFileSync(path, 'utf8')) writeFileSync(path, text)
 }
 
+/** What npm installs with it, or expects of who installs it. */
+const librariesOf = (folder) => {
+  const { dependencies, peerDependencies } = readJson(join(folder, 'package.json'))
+  return Object.keys({ ...dependencies, ...peerDependencies })
+}
+
 // ── code ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const runtime = (name) => resolve(`src/platform/runtime/${name}.ts`)
-const aliases = (socket) => ({
+export const aliases = (socket) => ({
   '#bytes': runtime('bytes-portable'),
   '#crypto': runtime('crypto-portable'),
+  '#schema': resolve('src/platform/schema/portable.ts'),
   '#secp256k1': runtime('secp256k1-portable'),
   '#socket': runtime(`socket-${socket}`),
 })
@@ -77,14 +89,44 @@ const aliases = (socket) => ({
  * can raise them. A bundle for Node differs in its socket alone, so that what is tested in one runs in the other.
  */
 export const bundleOptions = (folder, isNode) => {
-  const { dependencies, peerDependencies } = readJson(join(folder, 'package.json'))
   return {
     ...{ bundle: true, format: 'esm', target: TARGET, legalComments: 'none', logLevel: 'warning' },
     // As every bundler of an application does: what only Node has fails the build.
     platform: isNode ? 'node' : 'browser',
     alias: aliases(isNode ? 'node' : 'browser'),
-    external: Object.keys({ ...dependencies, ...peerDependencies }),
+    plugins: [withoutUnusedModules(librariesOf(folder))],
     jsx: 'automatic',
+  }
+}
+
+/**
+ * Libraries stay outside. They and modules of src/ do nothing when they are loaded, so one whose names are not used is left
+ * out: its schemas and tables, too, which a bundler cannot tell to be without effect.
+ */
+const withoutUnusedModules = (libraries) => ({
+  name: 'without-unused-modules',
+  setup({ onResolve }) {
+    const sources = resolve('src') + sep
+    onResolve({ filter: /^\./ }, ({ path, resolveDir }) => {
+      const found = resolve(resolveDir, path)
+      return found.startsWith(sources) ? { path: found, sideEffects: WITH_EFFECTS.has(found) } : undefined
+    })
+    onResolve({ filter: /^[@a-z]/ }, ({ path }) =>
+      libraries.some((name) => path === name || path.startsWith(`${name}/`))
+        ? { path, external: true, sideEffects: false }
+        : undefined,
+    )
+  },
+})
+
+/** A copy of a library inside the bundle could be neither shared nor raised. */
+const refuseLibraries = (folder, { metafile }) => {
+  for (const { inputs } of Object.values(metafile.outputs)) {
+    for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
+      const [, name] = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path) ?? []
+      if (name && bytesInOutput > 0)
+        throw new Error(`${folder} needs ${name}, which is none of its dependencies`)
+    }
   }
 }
 
@@ -94,7 +136,8 @@ const bundle = async (folder, out) => {
     const entryPoints = [sourceOf(folder, name)]
     for (const [file, isNode] of [[path, false], ...(node ? [[node, true]] : [])]) {
       const outfile = join(out, relative('dist', file))
-      await build({ ...bundleOptions(folder, isNode), entryPoints, outfile })
+      const options = { ...bundleOptions(folder, isNode), entryPoints, outfile, metafile: true }
+      refuseLibraries(folder, await build(options))
     }
   }
 }
@@ -113,10 +156,18 @@ const declare = (out) => {
 const copyDeclarations = async (folder, declared, out) => {
   const { parseSync } = await import('oxc-parser')
   const own = join(declared, folder, 'src')
+  const libraries = librariesOf(folder)
   const placeOf = (path) =>
     path.startsWith(own + sep)
       ? join(out, relative(own, path))
       : join(out, 'types', relative(join(declared, 'src'), path))
+  const targetOf = (path, specifier) => {
+    if (specifier === '#schema') return join(declared, 'src/platform/schema/portable.d.ts')
+    if (specifier.startsWith('.')) return join(dirname(path), specifier.replace(/\.(js|ts|tsx)$/, '.d.ts'))
+    if (!libraries.some((name) => specifier === name || specifier.startsWith(`${name}/`))) {
+      throw new Error(`${folder}: a public type needs ${specifier}, which is none of its dependencies`)
+    }
+  }
   const done = new Set()
   const copy = (path) => {
     if (done.has(path)) return
@@ -131,15 +182,15 @@ const copyDeclarations = async (folder, declared, out) => {
     let at = 0
     const specifiers = new Map(places.map((place) => [place.start, place]))
     for (const { start, end, value } of [...specifiers.values()].sort((a, b) => a.start - b.start)) {
-      if (!value.startsWith('.')) continue
-      const target = join(dirname(path), value.replace(/\.(js|ts|tsx)$/, '.d.ts'))
+      const target = targetOf(path, value)
+      if (!target) continue
       copy(target)
       const to = relative(dirname(placeOf(path)), placeOf(target)).replace(/\.d\.ts$/, '.js')
       written += `${text.slice(at, start)}'${to.startsWith('.') ? to : `./${to}`}'`
       at = end
     }
     mkdirSync(dirname(placeOf(path)), { recursive: true })
-    writeFileSync(placeOf(path), written + text.slice(at))
+    writeFileSync(placeOf(path), (path.startsWith(own) ? LIBRARY : '') + written + text.slice(at))
   }
   for (const { name } of entriesOf(folder)) copy(join(own, `${name}.d.ts`))
 }

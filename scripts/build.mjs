@@ -73,6 +73,7 @@ const bundleProgram = async (dist) => {
     target: 'node20',
     alias: {
       '#bytes': './src/platform/runtime/bytes-node.ts',
+      '#schema': 'zod',
       '#secp256k1': './src/platform/runtime/secp256k1-node.ts',
       '#socket': './src/platform/runtime/socket-node.ts',
     },

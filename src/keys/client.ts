@@ -11,7 +11,7 @@
  * | invite             | GET /invite?account=…                               |
  * | unregisterInvite   | DELETE /invite `{idAuth}`, act unregister_invite    |
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../platform/net/fetch-json.ts'
 import { type Cacao, cacaoSchema } from '../protocol/cacao.ts'
 import { didPkh } from '../protocol/did.ts'

@@ -4,7 +4,7 @@
  * What is verified is a text, rebuilt from the payload; so no field may hold a line break, or one text could be read
  * as two different payloads.
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { utf8 } from './bytes.ts'
 import type { Account } from './caip.ts'
 import { accountFromDidPkh, ed25519FromDid } from './did.ts'

@@ -2,7 +2,7 @@
  * Decentralised identifiers as they appear on the wire: did:key of our two curves, did:pkh (an account), did:web (a
  * domain) and did:jwk, each reader of which throws `bad_params` for what is not exactly that; and DID documents.
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { concat, fromBase58, fromBase64url, fromUtf8, toBase58, toBase64url, utf8 } from './bytes.ts'
 import { type Account, parseAccount } from './caip.ts'
 import { ProtocolError } from './errors.ts'

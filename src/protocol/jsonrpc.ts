@@ -2,8 +2,9 @@
  * JSON-RPC 2.0, with ids kept as they are written. Clients send strings of 19 digits and numbers beyond 2^53, which
  * JSON.parse would round; so an id is its raw JSON text (`idText`) everywhere, and is echoed byte for byte.
  */
-import * as z from 'zod'
+
 import { crypto } from '#crypto'
+import * as z from '#schema'
 import { ProtocolError } from './errors.ts'
 
 /** `idText` is the raw JSON text of the id, quotes included where it is a string. */

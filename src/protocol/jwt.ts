@@ -5,8 +5,9 @@
  * Real clients differ in spelling, so much is understood: any key order, extra claims, a missing `typ`, base64url with
  * or without padding and with `+/`, times in ms instead of s.
  */
-import * as z from 'zod'
+
 import { crypto } from '#crypto'
+import * as z from '#schema'
 import { fromBase64url, fromUtf8, toBase64url, utf8 } from './bytes.ts'
 import { ed25519FromDid } from './did.ts'
 import { ProtocolError } from './errors.ts'

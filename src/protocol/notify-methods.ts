@@ -4,7 +4,7 @@
  *
  * Claims schemas take what real clients send (extra claims, an `sdk` object) and normalise what may be absent.
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { accountFromDidPkh, domainFromDidWeb, ed25519FromDid } from './did.ts'
 import { ProtocolError } from './errors.ts'
 import { preferences } from './notify/preferences.ts'

@@ -2,7 +2,7 @@
  * Recaps (ERC-5573): what a signer allows somebody, as the last resource of a CACAO and as a sentence in the signed
  * text. `urn:recap:` + base64url of `{"att":{uri:{"namespace/ability":[{…}]}}}`.
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { fromBase64url, fromUtf8, toBase64url, utf8 } from './bytes.ts'
 import { ProtocolError } from './errors.ts'
 
@@ -31,7 +31,7 @@ export const parseRecap = (resources: readonly string[] | undefined): Recap | un
   const [recap] = recaps
   if (recap === undefined) return undefined
   if (recaps.length > 1) throw new ProtocolError('identity_invalid', 'it has more than one recap')
-  if (resources?.at(-1) !== recap) {
+  if (resources?.[resources.length - 1] !== recap) {
     throw new ProtocolError('identity_invalid', 'its recap is not the last resource')
   }
   try {

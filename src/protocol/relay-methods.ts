@@ -3,7 +3,7 @@
  * them: real clients send private data in clear beside the message (`rpcMethods`, `txHashes`, …), which must go no
  * further than here. Topics come out in lower case.
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { TOPIC } from './topic.ts'
 
 export const LIMITS = {

@@ -3,7 +3,7 @@
  * message. All are did-JWTs; times are seconds, but for `publishedAt` and `at`, which are unix ms.
  * Source: the published relay API ("Relay Webhooks").
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { TOPIC } from './topic.ts'
 
 export const WATCH_ACTS = {

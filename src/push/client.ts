@@ -7,7 +7,7 @@
  * | register   | POST /push/v1/{project}/devices, act push_register |
  * | unregister | DELETE /push/v1/{project}/devices[/{deviceId}], act push_unregister |
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../platform/net/fetch-json.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { signJwt } from '../protocol/jwt.ts'

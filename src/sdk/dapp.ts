@@ -6,7 +6,7 @@
  *     await dapp.notify({ type, title: 'Hello', body: 'There is news' }, ['eip155:1:0x…'])
  */
 import '../platform/runtime/dispose-symbols.ts'
-import { createDapp as createDappWith, type Dapp, type DappOptions } from '../notify/client/index.ts'
+import { createDapp as createDappWith, type Dapp, type DappOptions } from '../notify/client/dapp.ts'
 import type { FetchDeps } from '../platform/net/fetch-json.ts'
 import { systemClock } from '../platform/runtime/clock.ts'
 
@@ -20,7 +20,7 @@ export type {
   SendOptions,
   Sent,
   SentNotification,
-} from '../notify/client/index.ts'
+} from '../notify/client/dapp.ts'
 export {
   type VerifyWebhookOptions,
   verifyWebhook,

@@ -16,6 +16,7 @@ export default defineConfig({
       'cbor-x': 'cbor-x/index-no-eval',
       '#bytes': at('../platform/runtime/bytes-portable.ts'),
       '#crypto': at('../platform/runtime/crypto-portable.ts'),
+      '#schema': at('../platform/schema/portable.ts'),
       '#secp256k1': at('../platform/runtime/secp256k1-portable.ts'),
       '#socket': at('../platform/runtime/socket-browser.ts'),
     },

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 const IN_BROWSERS: Record<string, string> = {
   '#bytes': 'src/platform/runtime/bytes-portable.ts',
   '#crypto': 'src/platform/runtime/crypto-portable.ts',
+  '#schema': 'src/platform/schema/portable.ts',
   '#secp256k1': 'src/platform/runtime/secp256k1-portable.ts',
   '#socket': 'src/platform/runtime/socket-browser.ts',
 }
@@ -33,7 +34,7 @@ test.each(['wallet', 'dapp', 'mq', 'sessions'])(
     expect(packages.length).toBeGreaterThan(0)
     for (const name of packages) {
       expect(name).toMatch(
-        /^(?:@noble\/(?:curves|hashes)\/.*|@scure\/base|@stablelib\/chacha20poly1305|socket\.io-client|zod)$/,
+        /^(?:@noble\/(?:(?:curves|hashes)\/.*|ed25519)|@scure\/base|@stablelib\/(?:chacha20poly1305|x25519)|socket\.io-client|zod)$/,
       )
     }
   },

@@ -1,5 +1,5 @@
 /** Wire shapes of the notify server's HTTP API, as the dapp's side reads them. */
-import * as z from 'zod'
+import * as z from '#schema'
 import { extrasOf } from '../../protocol/notify/extras.ts'
 
 export const failure = z.object({ error: z.string(), field: z.string().optional() })

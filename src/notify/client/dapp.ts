@@ -12,7 +12,7 @@
  * | notifications, notification, cancel, receipts | GET, DELETE /v1/:projectId/notifications… |
  * | broadcast, broadcastProgress, cancelBroadcast | POST, GET, DELETE /v1/:projectId/broadcasts… |
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { type FetchDeps, fetchJson, httpFailure, type JsonRequest } from '../../platform/net/fetch-json.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Extras } from '../../protocol/notify/extras.ts'

@@ -1,18 +1,7 @@
 /** The notify room's clients: the wallet's side (`wallet/`) and the dapp's side (`dapp.ts`). */
 
 export { fromAppDomain, fromNotifyServer, type PublicKeys, type ResolveAppKeys } from './app-keys.ts'
-export {
-  type AppDescription,
-  type BroadcastProgress,
-  createDapp,
-  type Dapp,
-  type DappOptions,
-  type OutgoingNotification,
-  type Receipt,
-  type SendOptions,
-  type Sent,
-  type SentNotification,
-} from './dapp.ts'
+export { createDapp } from './dapp.ts'
 export type {
   HistoryPage,
   Wallet,

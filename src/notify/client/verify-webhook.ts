@@ -2,7 +2,7 @@
  * Verifies a call of a webhook, as https://www.standardwebhooks.com has it: HMAC-SHA256 over `id.timestamp.body`. By WebCrypto,
  * which Node and every edge runtime have and which compares in constant time.
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { fromBase64, utf8 } from '../../protocol/bytes.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 
@@ -37,7 +37,7 @@ const answered = z.looseObject({
 const event = <T extends string, D extends z.ZodType>(type: T, data: D) =>
   z.object({ type: z.literal(type), timestamp: z.iso.datetime().transform((text) => new Date(text)), data })
 
-const Event = z.discriminatedUnion('type', [
+export const Event = z.discriminatedUnion('type', [
   event('challenge', z.looseObject({})),
   event('subscribed', scoped),
   event('updated', scoped),

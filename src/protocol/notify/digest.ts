@@ -2,7 +2,7 @@
  * The member `digest` of a notification (4002), which is ours: the message tells of notifications that came without waking
  * anybody, and is none itself. It is in no history and counts as no unread one.
  */
-import * as z from 'zod'
+import * as z from '#schema'
 
 /** Notifications that a digest names; of more it says the number. */
 export const MAX_DIGEST_IDS = 20

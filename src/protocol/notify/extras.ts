@@ -2,7 +2,7 @@
  * Extras: what a notification may have beside its type, texts, icon and url. All of it is ours. Published clients read
  * the members that they know and leave these alone. A member that is not given is not on the wire.
  */
-import * as z from 'zod'
+import * as z from '#schema'
 
 /** Weakest first; absent means `normal`. */
 export const PRIORITIES = ['low', 'normal', 'high', 'urgent'] as const

@@ -2,7 +2,7 @@
  * Preferences: what a subscriber wants of an app beside the types; `prf` of a subscribe or update, `preferences` of an item
  * of `sbs`. All of it is ours. An update without `prf`, as published clients send it, leaves them as they are.
  */
-import * as z from 'zod'
+import * as z from '#schema'
 
 export interface Preferences {
   /** In these hours nothing that is not urgent wakes a closed device. Times are `HH:MM` of the time zone (IANA). */

@@ -1,5 +1,5 @@
 /** Extras of a notification, as they are kept and moved. */
-import * as z from 'zod'
+import * as z from '#schema'
 import { type Extras, extrasMembers } from './extras.ts'
 
 export const storedExtras: z.ZodType<Extras> = z.object({

@@ -4,7 +4,7 @@
  * Decrypting and verifying come first, at once. A message that does not verify counts as received, because it would be no
  * better the next time. The action that follows may fail, and is repeated when the relay delivers the message again.
  */
-import type * as z from 'zod'
+import type * as z from '#schema'
 import type { Clock } from '../../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../../platform/telemetry.ts'
 import { fromHex } from '../../../protocol/bytes.ts'

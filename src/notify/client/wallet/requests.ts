@@ -2,7 +2,7 @@
  * A wallet's requests to the notify server that wait for their answer. An answer is matched by topic and JSON-RPC id.
  * Devices of one account share topics, so answers to another device arrive, too, and are ignored.
  */
-import type * as z from 'zod'
+import type * as z from '#schema'
 import type { Clock } from '../../../platform/runtime/clock.ts'
 import { didPkh } from '../../../protocol/did.ts'
 import { fromRpcFailure, ProtocolError } from '../../../protocol/errors.ts'

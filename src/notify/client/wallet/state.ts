@@ -1,7 +1,7 @@
 /**
  * The state of a wallet's device, as plain JSON that survives a restart, and how views of the server change it.
  */
-import * as z from 'zod'
+import * as z from '#schema'
 import { fromHex, toHex } from '../../../protocol/bytes.ts'
 import { accountKey } from '../../../protocol/caip.ts'
 import { ProtocolError } from '../../../protocol/errors.ts'
@@ -11,7 +11,7 @@ import { topicOf } from '../../../protocol/topic.ts'
 
 const hexKey = z.string().regex(/^[0-9a-f]{64}$/)
 
-const walletState = z.object({
+export const walletState = z.object({
   version: z.literal(1),
   /** CAIP-10. */
   account: z.string(),

@@ -1,5 +1,5 @@
 /** The wallet's requests about one app: subscribe, and those on the notify topic of a subscription. */
-import type * as z from 'zod'
+import type * as z from '#schema'
 import { fromHex } from '../../../protocol/bytes.ts'
 import { didWeb } from '../../../protocol/did.ts'
 import { sealType0, sealType1 } from '../../../protocol/envelope.ts'
