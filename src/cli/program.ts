@@ -73,6 +73,11 @@ const COMMANDS: Record<string, Listed[]> = {
       load: () => import('./commands/push.ts').then(({ push }) => push),
     },
     {
+      name: 'import',
+      description: 'Bring apps over from another service',
+      load: () => import('./commands/operators/import/walletconnect.ts').then(({ imports }) => imports),
+    },
+    {
       name: 'broadcast',
       description: 'Send a notification to all subscribers, and show how far it is',
       load: () => import('./commands/broadcast.ts').then(({ broadcast }) => broadcast),

@@ -5,7 +5,7 @@
  * |-----------------------------|----------------------|-----------------------------------------------------|
  * | POST   /identity            | `{cacao, idAuth?}`   | 200 · 400, 401, 403                                 |
  * | GET    /identity?publicKey= | `z6Mk…[&account=]`   | 200 `{cacao}` as it was registered · 404            |
- * | DELETE /identity            | `{idAuth}`           | 200 · 401, 403, 404                                 |
+ * | DELETE /identity            | `{idAuth}`           | 200, also for a key that is not here · 401, 403     |
  * | POST   /invite              | `{idAuth}`           | 200 · 401, 403, 404                                 |
  * | GET    /invite?account=     | CAIP-10              | 200 `{inviteKey}` · 404                             |
  * | DELETE /invite              | `{idAuth}`           | 200 · 401, 403, 404                                 |

@@ -7,7 +7,6 @@ import { DAY_MS } from '../platform/units.ts'
 import { accountOf, type Cacao, cacaoTexts, identityKeyOf, parseCacao } from '../protocol/cacao.ts'
 import { accountKey } from '../protocol/caip.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import type { Entries } from './entries.ts'
 import { ERASED, IDENTITY_LIFE_MS, type KeysStore, REVOKED_LIFE_MS } from './store.ts'
 import { accountIn, isProvenBy, type ReadToken } from './tokens.ts'
 
@@ -109,10 +108,12 @@ export const registerIdentity = async (
   return identityKey
 }
 
-/** Idempotent. The entry stays, without its CACAO, for as long as that CACAO could still be registered. */
+/**
+ * Idempotent. The entry stays, without its CACAO, for as long as that CACAO could still be registered. A key that was never
+ * registered here is done, too: a client that comes from another key server forgets its key only then, and can register anew.
+ */
 export const unregisterIdentity = async (
   { store, clock, readToken, serially }: RegisterDeps,
-  entries: Pick<Entries, 'entryFor'>,
   idAuth: string,
 ): Promise<void> => {
   const claims = readToken(idAuth, 'unregister_identity')
@@ -121,11 +122,12 @@ export const unregisterIdentity = async (
     const known = await store.identity(claims.iss, key)
     // An erased key is revoked, and its account is not known any more.
     if (!known && (await store.identity(claims.iss, ERASED))) return
-    const entry = known ?? (await entries.entryFor(claims.iss, key))
+    if (!known && !(await store.identity(claims.iss))) return
+    if (!known) throw new ProtocolError('account_mismatch')
     // Asked again because the first answer got lost: it is done.
-    if (entry.revokedAt !== undefined) return
+    if (known.revokedAt !== undefined) return
     await store.prolong(claims.iss, clock.now() + REVOKED_LIFE_MS)
     await store.unregisterIdentity(claims.iss, key)
-    await store.registerIdentity({ ...entry, cacao: '', revokedAt: clock.now() })
+    await store.registerIdentity({ ...known, cacao: '', revokedAt: clock.now() })
   })
 }

@@ -4,8 +4,8 @@
  * | use case         | asks for                                             | refuses with                          |
  * |------------------|------------------------------------------------------|---------------------------------------|
  * | register         | a CACAO, signed by the account; a JWT by the key     | bad_params, identity_invalid, jwt_*   |
- * | unregister       | JWT `unregister_identity` by the key, for its account | jwt_*, account_mismatch, identity_unknown |
- * | registerInvite   | JWT `register_invite` by a registered key            | the same                              |
+ * | unregister       | JWT `unregister_identity` by the key, for its account | jwt_*, account_mismatch              |
+ * | registerInvite   | JWT `register_invite` by a registered key            | the same, identity_unknown            |
  * | unregisterInvite | JWT `unregister_invite` by a key of the same account | the same, not_found                   |
  *
  * Guarantees: what is here was verified when it came; a CACAO is served exactly as it came; a revoked key stops at once
@@ -88,7 +88,7 @@ export const createKeyRegistry = (deps: KeyRegistryDeps, options: KeyRegistryOpt
       return cacao
     },
 
-    unregister: (idAuth) => unregisterIdentity(registerDeps, entries, idAuth),
+    unregister: (idAuth) => unregisterIdentity(registerDeps, idAuth),
 
     async registerInvite(idAuth, payer = HOUSE) {
       await payer.work(WORK_COST.token)

@@ -13,7 +13,7 @@ import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { findChromium } from '../support/chromium.ts'
 
 export interface HostsOptions {
-  /** The server under test. */
+  /** The server under test. It may become another one. */
   url: string
   /** Names that lead to it. */
   leads?: readonly string[]
@@ -67,17 +67,18 @@ const passOnUpgrade = (url: string, incoming: IncomingMessage, socket: Duplex, h
 
 /** Its port. */
 const serve = async (
-  { url, leads = [], scripts }: HostsOptions,
+  options: HostsOptions,
   asked: Set<string>,
   defer: (release: () => void) => void,
 ): Promise<number> => {
+  const { leads = [], scripts } = options
   const [cert, key] = await Promise.all(
     ['local-cert.pem', 'local-key.pem'].map((name) => readFile(`test/support/tls/${name}`)),
   )
   const server = createServer({ cert, key }, (incoming, outgoing) => {
     const { host = '' } = incoming.headers
     asked.add(host)
-    if (leads.includes(host) || incoming.url === DID_DOCUMENT) return passOn(url, incoming, outgoing)
+    if (leads.includes(host) || incoming.url === DID_DOCUMENT) return passOn(options.url, incoming, outgoing)
     const script = scripts[incoming.url ?? '']
     outgoing.setHeader('Content-Type', `text/${script === undefined ? 'html' : 'javascript'}; charset=utf-8`)
     outgoing.end(script ?? `<!doctype html><title>Dapp</title><script src="${incoming.url}.js"></script>`)
@@ -85,7 +86,7 @@ const serve = async (
   server.on('upgrade', (incoming, socket, head) => {
     const { host = '' } = incoming.headers
     asked.add(host)
-    if (leads.includes(host)) passOnUpgrade(url, incoming, socket, head)
+    if (leads.includes(host)) passOnUpgrade(options.url, incoming, socket, head)
     else socket.destroy()
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

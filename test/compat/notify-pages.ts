@@ -22,6 +22,7 @@ let client
 let registration
 const messages = []
 export const begin = async () => {
+  if (client) return
   const { Web3InboxClient } = await import('${name}')
   client = await Web3InboxClient.init({ projectId: '${PROJECT}', domain: '${DOMAIN}', allApps: false })
   client.on('notify_message', ({ params }) => messages.push(params.message))
@@ -35,6 +36,8 @@ export const register = async (signature, account) => {
   await client.setAccount(account)
 }
 export const isRegistered = (account) => client.getAccountIsRegistered(account)
+export const setAccount = (account) => client.setAccount(account)
+export const unregister = (account) => client.unregister({ account })
 export const subscribe = () => client.subscribeToDapp()
 export const subscriptions = () => client.getSubscriptions().map(({ metadata, unreadNotificationCount }) =>
   ({ domain: metadata.appDomain, name: metadata.name, unread: unreadNotificationCount }))
@@ -51,6 +54,7 @@ let registration
 let account
 const messages = []
 export const begin = async () => {
+  if (client) return
   const { NotifyClient } = await import('@walletconnect/notify-client')
   client = await NotifyClient.init({ projectId: '${PROJECT}', keyserverUrl: 'https://keys.walletconnect.com' })
   client.on('notify_message', ({ params }) => messages.push(params.message))
@@ -106,6 +110,7 @@ export const useAll = async (
   const text = String(await call(page, 'prepare', owner.account))
   await call(page, 'register', owner.sign(text), owner.account)
   expect(await call(page, 'isRegistered', owner.account)).toBe(true)
+  await eventually(async () => expect(await call(page, 'subscriptions')).toEqual([]))
   await call(page, 'subscribe')
   await eventually(async () =>
     expect(await call(page, 'subscriptions')).toEqual([{ domain: DOMAIN, name: 'Example', unread: 0 }]),

@@ -8,17 +8,20 @@
  * | `#/app/APP`            | messages of one app                      |
  * | `#/app/APP/ID`         | … and one of them                        |
  * | `#/discover`           | apps to subscribe to                     |
+ * | `#/discover/APP`       | … and one of them is looked for          |
  * | `#/settings`           | the account and this device              |
  * | `#key=KEY`             | a demo key of another device, once       |
  * | `#session=LINK`        | the link of a wallet session, once       |
  */
 export type Route =
   | { at: 'messages'; app?: string; message?: { domain: string; id: string } }
-  | { at: 'discover' }
+  | { at: 'discover'; app?: string }
   | { at: 'settings' }
 
 export const addressOf = (route: Route): string => {
-  if (route.at !== 'messages') return `#/${route.at}`
+  if (route.at === 'settings') return '#/settings'
+  if (route.at === 'discover')
+    return route.app === undefined ? '#/discover' : `#/discover/${encodeURIComponent(route.app)}`
   const { app, message } = route
   const id = message ? `/${encodeURIComponent(message.id)}` : ''
   if (app !== undefined) return `#/app/${encodeURIComponent(app)}${id}`
@@ -35,7 +38,8 @@ export const decoded = (text: string): string => {
 
 export const routeOf = (hash: string): Route => {
   const [, place, domain, id] = hash.replace(/^#/, '').split('/').map(decoded)
-  if (place === 'discover' || place === 'settings') return { at: place }
+  if (place === 'settings') return { at: 'settings' }
+  if (place === 'discover') return { at: 'discover', ...(domain && { app: domain }) }
   const message = domain && id ? { domain, id } : undefined
   if (place === 'app' && domain)
     return { at: 'messages', app: domain, ...(message !== undefined && { message }) }

@@ -70,11 +70,12 @@ const NoApps = ({ search, onFound }: { search: string; onFound: (domain: string)
   )
 }
 
-export const Discover = () => {
+/** `app`: the domain that a link of somebody's names. */
+export const Discover = ({ app = '' }: { app?: string | undefined }) => {
   const { texts, apps, tell } = usePage()
   const { inbox } = useOpened()
   const { isBusy, run } = useAction()
-  const search = useSignal('')
+  const search = useSignal(app)
   const chosen = useSignal<string | undefined>(undefined)
   const isConnected = inbox.isConnected.value
   const { t } = texts
@@ -99,6 +100,7 @@ export const Discover = () => {
         <input
           type="search"
           class="field"
+          value={search.value}
           placeholder={t('discover.search')}
           onInput={({ currentTarget }) => {
             search.value = currentTarget.value

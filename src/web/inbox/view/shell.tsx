@@ -214,7 +214,7 @@ export const Shell = () => {
         <UpdateBanner />
         <SignBanner />
         {route.at === 'messages' && <Messages route={route} />}
-        {route.at === 'discover' && <Discover />}
+        {route.at === 'discover' && <Discover key={route.app} app={route.app} />}
         {route.at === 'settings' && <Settings />}
       </main>
       <BottomBar />
