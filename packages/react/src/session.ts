@@ -32,6 +32,8 @@ export interface Session {
   snapshot(): Snapshot
   /** Opens a wallet and closes it with what this returns. Where that is called at once, as by StrictMode, none is opened. */
   open(opening: () => Promise<Wallet>): () => void
+  /** Asks the account for its signature, unless it has given it, and reads what it has. */
+  enable(): Promise<void>
   /** Follows a wallet of the application, which closes it itself. Returns what ends the following. */
   follow(wallet: Wallet): () => void
 }
@@ -47,14 +49,15 @@ export const createSession = (): Session => {
   }
   const reset = () => set(NOTHING)
 
+  const show = (wallet: Wallet) =>
+    set({
+      isConnected: wallet.connected,
+      isEnabled: wallet.registered,
+      subscriptions: wallet.subscriptions(),
+      unread: wallet.unread(),
+    })
   const attach = (wallet: Wallet): (() => void) => {
-    const refresh = () =>
-      set({
-        isConnected: wallet.connected,
-        isEnabled: wallet.registered,
-        subscriptions: wallet.subscriptions(),
-        unread: wallet.unread(),
-      })
+    const refresh = () => show(wallet)
     const events = ['changed', 'unread', 'connected', 'disconnected'] as const
     const listening: Disposable[] = events.map((event) => wallet.on(event, refresh))
     listening.push(wallet.on('error', ({ error }) => set({ error })))
@@ -73,6 +76,12 @@ export const createSession = (): Session => {
       return () => void listeners.delete(listener)
     },
     snapshot: () => snapshot,
+    async enable() {
+      const { wallet } = snapshot
+      if (!wallet) throw new Error('There is no wallet yet')
+      await wallet.watch()
+      if (snapshot.wallet === wallet) show(wallet)
+    },
     follow(wallet) {
       const detach = attach(wallet)
       return () => {
