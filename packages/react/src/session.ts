@@ -38,6 +38,32 @@ export interface Session {
   follow(wallet: Wallet): () => void
 }
 
+const viewOf = (wallet: Wallet): Partial<Snapshot> => ({
+  isConnected: wallet.connected,
+  isEnabled: wallet.registered,
+  subscriptions: wallet.subscriptions(),
+  unread: wallet.unread(),
+})
+
+/** Shows a wallet, and what becomes of it, until the result is called. */
+const attach = (wallet: Wallet, set: (changed: Partial<Snapshot>) => void): (() => void) => {
+  let isOver = false
+  const change = (changed: Partial<Snapshot>) => {
+    if (!isOver) set(changed)
+  }
+  const refresh = () => change(viewOf(wallet))
+  const events = ['changed', 'unread', 'connected', 'disconnected'] as const
+  const listening: Disposable[] = events.map((event) => wallet.on(event, refresh))
+  listening.push(wallet.on('error', ({ error }) => change({ error })))
+  set({ status: 'open', wallet, error: undefined, ...viewOf(wallet) })
+  // A page that opens must not ask for a signature.
+  if (wallet.registered) wallet.watch().then(refresh, (error: unknown) => change({ error }))
+  return () => {
+    isOver = true
+    for (const one of listening) one[Symbol.dispose]()
+  }
+}
+
 export const createSession = (): Session => {
   const listeners = new Set<() => void>()
   let snapshot = NOTHING
@@ -49,27 +75,6 @@ export const createSession = (): Session => {
   }
   const reset = () => set(NOTHING)
 
-  const show = (wallet: Wallet) =>
-    set({
-      isConnected: wallet.connected,
-      isEnabled: wallet.registered,
-      subscriptions: wallet.subscriptions(),
-      unread: wallet.unread(),
-    })
-  const attach = (wallet: Wallet): (() => void) => {
-    const refresh = () => show(wallet)
-    const events = ['changed', 'unread', 'connected', 'disconnected'] as const
-    const listening: Disposable[] = events.map((event) => wallet.on(event, refresh))
-    listening.push(wallet.on('error', ({ error }) => set({ error })))
-    set({ status: 'open', wallet, error: undefined })
-    refresh()
-    // A page that opens must not ask for a signature.
-    if (wallet.registered) wallet.watch().then(refresh, (error: unknown) => set({ error }))
-    return () => {
-      for (const one of listening) one[Symbol.dispose]()
-    }
-  }
-
   return {
     subscribe(listener) {
       listeners.add(listener)
@@ -80,10 +85,10 @@ export const createSession = (): Session => {
       const { wallet } = snapshot
       if (!wallet) throw new Error('There is no wallet yet')
       await wallet.watch()
-      if (snapshot.wallet === wallet) show(wallet)
+      if (snapshot.wallet === wallet) set(viewOf(wallet))
     },
     follow(wallet) {
-      const detach = attach(wallet)
+      const detach = attach(wallet, set)
       return () => {
         detach()
         reset()
@@ -95,7 +100,7 @@ export const createSession = (): Session => {
       const run = async (): Promise<void> => {
         if (isOver) return
         const wallet = await opening()
-        const detach = isOver ? () => {} : attach(wallet)
+        const detach = isOver ? () => {} : attach(wallet, set)
         end = () => {
           detach()
           closed = wallet.close()
