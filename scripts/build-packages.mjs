@@ -21,6 +21,8 @@ const FOLDER = 'packages'
 /** What the oldest Hermes that React Native ships reads, after Metro's own transforms. */
 const TARGET = 'es2020'
 
+/** `AsyncDisposable` is none of the libraries that applications choose. */
+const LIBRARY = '/// <reference lib="esnext.disposable" />\n'
 /** What is imported for what it does. */
 const WITH_EFFECTS = new Set([resolve('src/platform/runtime/dispose-symbols.ts')])
 
@@ -193,7 +195,7 @@ const copyDeclarations = async (folder, declared, out) => {
       at = end
     }
     mkdirSync(dirname(placeOf(path)), { recursive: true })
-    writeFileSync(placeOf(path), written + text.slice(at))
+    writeFileSync(placeOf(path), (path.startsWith(own) ? LIBRARY : '') + written + text.slice(at))
   }
   for (const { name } of entriesOf(folder)) copy(join(own, `${name}.d.ts`))
 }

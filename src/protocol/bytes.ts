@@ -6,18 +6,13 @@ import { base58 } from '@scure/base'
 import { bytes } from '#bytes'
 import { ProtocolError } from './errors.ts'
 
-// A byte order mark is content like any other: what was sealed must come out again.
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
 export const utf8 = (text: string): Uint8Array => bytes.utf8(text)
 
 /** Throws `bad_request` for bytes that are not UTF-8. */
-export const fromUtf8 = (bytes: Uint8Array): string => {
-  try {
-    return decoder.decode(bytes)
-  } catch (cause) {
-    throw new ProtocolError('bad_request', 'it is not UTF-8', { cause })
-  }
+export const fromUtf8 = (data: Uint8Array): string => {
+  const text = bytes.fromUtf8(data)
+  if (text === undefined) throw new ProtocolError('bad_request', 'it is not UTF-8')
+  return text
 }
 
 /** Lower case. */

@@ -31,7 +31,7 @@ export const parseRecap = (resources: readonly string[] | undefined): Recap | un
   const [recap] = recaps
   if (recap === undefined) return undefined
   if (recaps.length > 1) throw new ProtocolError('identity_invalid', 'it has more than one recap')
-  if (resources?.at(-1) !== recap) {
+  if (resources?.[resources.length - 1] !== recap) {
     throw new ProtocolError('identity_invalid', 'its recap is not the last resource')
   }
   try {

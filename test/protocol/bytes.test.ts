@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { Bytes } from '../../src/platform/runtime/bytes.ts'
 import { bytes as native } from '../../src/platform/runtime/bytes-node.ts'
 import { bytes as portable } from '../../src/platform/runtime/bytes-portable.ts'
@@ -165,6 +165,25 @@ describe('the implementations of Bytes give the same', () => {
 
   it('serves the native one to Node', () => {
     expect(Object.keys(native).sort()).toEqual(Object.keys(portable).sort())
+  })
+
+  it('for UTF-8 and what is nearly so, also where no decoder refuses anything', async () => {
+    vi.stubGlobal('TextDecoder', undefined)
+    vi.resetModules()
+    const { bytes: bare } = await import('../../src/platform/runtime/bytes-portable.ts')
+    vi.unstubAllGlobals()
+    const nearly = fc
+      .tuple(fc.string({ unit: 'binary' }), fc.nat(), fc.nat({ max: 255 }))
+      .map(([text, where, value]) => {
+        const whole = native.utf8(text)
+        return whole.length === 0 ? whole : whole.with(where % whole.length, value)
+      })
+    fc.assert(
+      fc.property(fc.oneof(bytes, nearly, texts.map(native.utf8)), (value) => {
+        expect(bare.fromUtf8(value)).toBe(agreed((each) => each.fromUtf8(value)))
+      }),
+      RUNS,
+    )
   })
 
   it('for whatever is written', () => {

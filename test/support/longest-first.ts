@@ -9,6 +9,7 @@ const LONGEST = [
   ...['stories/push', 'stories/faults-kill', 'cli/migrate', 'stories/faults-stop', 'stories/broadcast-kills'],
   ...['stories/faults-cluster', 'stories/demo', 'security/house-malformed', 'stories/webhooks-sigkill'],
   ...['stories/faults-redis', 'compat/one-address', 'compat/notify', 'contract/transfer', 'sync/converge'],
+  ...['packages/tarballs'],
 ]
 
 const rank = ({ moduleId }: TestSpecification): number => {

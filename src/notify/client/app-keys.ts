@@ -4,7 +4,7 @@ import { type FetchDeps, fetchJson, type JsonRequest } from '../../platform/net/
 import { fromBase64url } from '../../protocol/bytes.ts'
 import { ed25519Did } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { withoutTrailingSlashes } from '../../protocol/urls.ts'
+import { partsOfUrl, withoutTrailingSlashes } from '../../protocol/urls.ts'
 
 export interface PublicKeys {
   /** did:key of the Ed25519 key that signs. */
@@ -90,8 +90,13 @@ export const fromNotifyServer =
 const DOMAIN_TIMEOUT_MS = 3_000
 
 /** Nobody stands between a process and what listens on its own machine. */
-const isOnThisMachine = (url: string): boolean =>
-  URL.canParse(url) && /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])$/.test(new URL(url).hostname)
+const isOnThisMachine = (url: string): boolean => {
+  try {
+    return /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])$/.test(partsOfUrl(url).host)
+  } catch {
+    return false
+  }
+}
 
 /**
  * What a wallet does unless it is told otherwise: the app's domain is asked first, and what it says counts. Only where it

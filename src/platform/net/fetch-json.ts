@@ -35,15 +35,21 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 /** The whole body, in UTF-8. Throws `too_large` beyond that many bytes; the rest is not taken. */
 export const readText = async (response: Response, most: number): Promise<string> => {
+  if (!response.body) {
+    // An empty one; in React Native each of them, where the whole body has come already.
+    const text = await response.text()
+    if (text.length > most) throw new ProtocolError('too_large', 'the answer')
+    return text
+  }
   const chunks: Uint8Array[] = []
   let length = 0
-  const reader = response.body?.getReader()
+  const reader = response.body.getReader()
   for (;;) {
-    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined }
-    if (done || !value) break
+    const { done, value } = await reader.read()
+    if (done) break
     length += value.length
     if (length > most) {
-      await reader?.cancel()
+      await reader.cancel()
       throw new ProtocolError('too_large', 'the answer')
     }
     chunks.push(value)

@@ -8,8 +8,17 @@ const view = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byte
 const plain = (buffer: Buffer): Uint8Array =>
   new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
 
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 export const bytes: Bytes = {
   utf8: (text) => plain(Buffer.from(text)),
+  fromUtf8(data) {
+    try {
+      return decoder.decode(data)
+    } catch {
+      return undefined
+    }
+  },
   toHex: (data) => view(data).toString('hex'),
   // What is hex is short, and there Buffer would gain nothing.
   fromHex: portable.fromHex,

@@ -5,7 +5,6 @@
 import type { Bytes } from './bytes.ts'
 
 const encoder = new TextEncoder()
-const latin1 = new TextDecoder('latin1')
 
 const NOT_A_DIGIT = 255
 const tableOf = (alphabet: string, more: Record<string, number> = {}): Uint8Array => {
@@ -51,6 +50,17 @@ const STANDARD_VALUES = tableOf(`${LETTERS}+/`)
 const LENIENT_VALUES = tableOf(`${LETTERS}+/`, { '-': 62, _: 63 })
 const PAD = 61
 
+// Arguments of one call; engines take more, not all of them as many.
+const CHUNK_LENGTH = 8_192
+/** What `TextDecoder` would make of ASCII; not every engine has one. */
+const ofAscii = (codes: Uint8Array): string => {
+  let text = ''
+  for (let at = 0; at < codes.length; at += CHUNK_LENGTH) {
+    text += String.fromCharCode(...codes.subarray(at, at + CHUNK_LENGTH))
+  }
+  return text
+}
+
 const encode64 = (bytes: Uint8Array, alphabet: Uint8Array, padded: boolean): string => {
   const { length } = bytes
   const rest = length % 3
@@ -72,7 +82,7 @@ const encode64 = (bytes: Uint8Array, alphabet: Uint8Array, padded: boolean): str
     out[at + 1] = digit(word >> 12)
     if (rest === 2) out[at + 2] = digit(word >> 6)
   }
-  return latin1.decode(out)
+  return ofAscii(out)
 }
 
 /** The first `length` characters, which are digits only; undefined when they are not. */
@@ -113,8 +123,29 @@ const unpadded = (text: string): number => {
   return length
 }
 
+// ── UTF-8 ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A decoder that refuses what is not UTF-8; undefined in React Native, whose decoder cannot, or is none. */
+const strictDecoder = (() => {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  } catch {
+    return undefined
+  }
+})()
+
+const fromUtf8 = (data: Uint8Array): string | undefined => {
+  try {
+    // The language's own decoder is as strict, and takes ten times as long.
+    return strictDecoder?.decode(data) ?? decodeURIComponent(toHex(data).replace(/../g, '%$&'))
+  } catch {
+    return undefined
+  }
+}
+
 export const bytes: Bytes = {
   utf8: (text) => encoder.encode(text),
+  fromUtf8,
   toHex,
   fromHex,
   toBase64: (data) => encode64(data, STANDARD, true),

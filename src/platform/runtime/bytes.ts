@@ -9,6 +9,8 @@
 export interface Bytes {
   /** What is no character (half of a surrogate pair) becomes U+FFFD. */
   utf8(text: string): Uint8Array
+  /** A byte order mark is content like any other; undefined for what is not UTF-8. */
+  fromUtf8(bytes: Uint8Array): string | undefined
   /** Lower case. */
   toHex(bytes: Uint8Array): string
   /** Either case; undefined for what is not hex. */

@@ -4,22 +4,28 @@ import type { OpenSocket } from './socket.ts'
 /** Browsers answer pings themselves and raise no event. */
 export const showsPings = false
 
-// A message channel: a timer would be slowed to one a second in a background tab.
 let waiting: (() => void)[] = []
-let channel: MessageChannel | undefined
+let wake: (() => void) | undefined
+
+const runWaiting = (): void => {
+  const tasks = waiting
+  waiting = []
+  for (const each of tasks) each()
+}
+
+/** A message channel: a timer would be slowed to one a second in a background tab. React Native has timers only. */
+const createWake = (): (() => void) => {
+  if (typeof MessageChannel === 'undefined') return () => void setTimeout(runWaiting, 0)
+  const { port1, port2 } = new MessageChannel()
+  port1.onmessage = runWaiting
+  return () => port2.postMessage(undefined)
+}
 
 export const soon = (task: () => void): void => {
   waiting.push(task)
   if (waiting.length > 1) return
-  if (!channel) {
-    channel = new MessageChannel()
-    channel.port1.onmessage = () => {
-      const tasks = waiting
-      waiting = []
-      for (const each of tasks) each()
-    }
-  }
-  channel.port2.postMessage(undefined)
+  wake ??= createWake()
+  wake()
 }
 
 export const openSocket: OpenSocket = (url, events) => {

@@ -15,6 +15,7 @@ import { type parseRpc, rpcRequest, rpcResult } from '../../protocol/jsonrpc.ts'
 import { signJwt } from '../../protocol/jwt.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
 import { RELAY_METHODS } from '../../protocol/relay-methods.ts'
+import { partsOfUrl } from '../../protocol/urls.ts'
 import { createBackOff } from './back-off.ts'
 import { openLink } from './link.ts'
 import { createPendingRequests, type Outcome } from './pending-requests.ts'
@@ -141,20 +142,17 @@ const createAddress = (
   { clock, randomBytes }: Pick<ConnectionDeps, 'clock' | 'randomBytes'>,
   { url, key, projectId, share }: ConnectionOptions,
 ): (() => string) => {
-  const base = new URL(url)
-  base.protocol = base.protocol.replace(/^http/, 'ws')
+  const { credentials, origin, path, query } = partsOfUrl(url.replace(/^http/i, 'ws'))
+  const place = origin.replace('//', `//${credentials}`) + path
+  const given = query === '' ? [] : [query]
   // The same over reconnects, as published clients do it.
   const sub = toHex(randomBytes(32))
   return () => {
     const iat = Math.floor(clock.now() / 1000)
-    const token = signJwt({ iss: key.did, sub, aud: base.origin, iat, exp: iat + CLIENT_TOKEN_LIFE_S }, key)
-    const target = new URL(base)
-    target.searchParams.set('auth', token)
-    if (projectId !== undefined) target.searchParams.set('projectId', projectId)
-    target.searchParams.set('ua', 'belfry-1')
-    target.searchParams.set('useOnCloseEvent', 'true')
-    if (share) target.searchParams.set('share', '1')
-    return target.href
+    const token = signJwt({ iss: key.did, sub, aud: origin, iat, exp: iat + CLIENT_TOKEN_LIFE_S }, key)
+    const project = projectId === undefined ? [] : [`projectId=${encodeURIComponent(projectId)}`]
+    const said = [`auth=${token}`, ...project, 'ua=belfry-1', 'useOnCloseEvent=true']
+    return `${place}?${[...given, ...said, ...(share ? ['share=1'] : [])].join('&')}`
   }
 }
 
@@ -170,7 +168,7 @@ const logLoss = (
   }
   log.debug({ code, reason, attempts }, 'The connection to the relay ended; it is opened again')
   if (attempts === WARN_AFTER_ATTEMPTS) {
-    const relay = new URL(url.replace(/^http/, 'ws')).origin
+    const relay = partsOfUrl(url.replace(/^http/i, 'ws')).origin
     log.warn({ relay, reason }, 'The relay does not answer; trying again')
   }
   return undefined
