@@ -2,7 +2,6 @@
  * Bytes and their spellings: UTF-8, hex, base64, base64url, base58. Every decoder is strict about what cannot be meant
  * (foreign characters, stray bits behind the last byte) and throws a ProtocolError.
  */
-import { base58 } from '@scure/base'
 import { bytes } from '#bytes'
 import { ProtocolError } from './errors.ts'
 
@@ -49,15 +48,12 @@ export const fromBase64url = (text: string): Uint8Array => {
 const MAX_BASE58_LENGTH = 512
 
 /** Bitcoin alphabet. */
-export const toBase58 = (bytes: Uint8Array): string => base58.encode(bytes)
+export const toBase58 = (data: Uint8Array): string => bytes.toBase58(data)
 
 /** Bitcoin alphabet; throws `bad_params`. */
 export const fromBase58 = (text: string): Uint8Array => {
-  try {
-    if (text.length <= MAX_BASE58_LENGTH) return base58.decode(text)
-  } catch {
-    // Said below.
-  }
+  const data = text.length <= MAX_BASE58_LENGTH ? bytes.fromBase58(text) : undefined
+  if (data) return data
   throw new ProtocolError('bad_params', 'it is not base58')
 }
 

@@ -1,4 +1,5 @@
 /** `Bytes` for Node, on Buffer, whose decoders pass over what they do not know: so what was read is compared with its spelling. */
+import { base58 } from '@scure/base'
 import type { Bytes } from './bytes.ts'
 import { bytes as portable } from './bytes-portable.ts'
 
@@ -32,5 +33,13 @@ export const bytes: Bytes = {
     const data = Buffer.from(text, 'base64url')
     // Nearly all that comes is spelled as we would spell it; the other spellings are the portable one's to tell apart.
     return data.toString('base64url') === text ? plain(data) : portable.fromBase64url(text)
+  },
+  toBase58: (data) => base58.encode(data),
+  fromBase58(text) {
+    try {
+      return base58.decode(text)
+    } catch {
+      return undefined
+    }
   },
 }

@@ -123,6 +123,32 @@ const unpadded = (text: string): number => {
   return length
 }
 
+// ── base58 ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const BASE58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
+
+/** The digits of a number in another base, the largest first. A zero in front stays one. */
+const rebase = (digits: Uint8Array, from: number, to: number): number[] => {
+  const out: number[] = []
+  for (const digit of digits) {
+    let carry = digit
+    for (const [at, value] of out.entries()) {
+      carry += value * from
+      out[at] = carry % to
+      carry = Math.floor(carry / to)
+    }
+    for (; carry > 0; carry = Math.floor(carry / to)) out.push(carry % to)
+  }
+  const first = digits.findIndex((digit) => digit !== 0)
+  for (let zeros = first < 0 ? digits.length : first; zeros > 0; zeros--) out.push(0)
+  return out.reverse()
+}
+
+const fromBase58 = (text: string): Uint8Array | undefined => {
+  const digits = Uint8Array.from(text, (char) => BASE58.indexOf(char))
+  return digits.includes(NOT_A_DIGIT) ? undefined : Uint8Array.from(rebase(digits, 58, 256))
+}
+
 // ── UTF-8 ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A decoder that refuses what is not UTF-8; undefined in React Native, whose decoder cannot, or is none. */
@@ -156,4 +182,9 @@ export const bytes: Bytes = {
     const padding = text.length - length
     return padding === 0 || text.length % 4 === 0 ? decode64(text, length, LENIENT_VALUES) : undefined
   },
+  toBase58: (data) =>
+    rebase(data, 256, 58)
+      .map((digit) => BASE58[digit])
+      .join(''),
+  fromBase58,
 }

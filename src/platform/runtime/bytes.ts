@@ -23,4 +23,8 @@ export interface Bytes {
   toBase64url(bytes: Uint8Array): string
   /** Either alphabet, padding optional; undefined for what is neither, and for stray bits behind the last byte. */
   fromBase64url(text: string): Uint8Array | undefined
+  /** Bitcoin alphabet. Takes time by the square of the length, as its counterpart. */
+  toBase58(bytes: Uint8Array): string
+  /** Bitcoin alphabet; undefined for what is not base58. */
+  fromBase58(text: string): Uint8Array | undefined
 }
