@@ -12,7 +12,7 @@ import { preferences } from './notify/preferences.ts'
 // ── parts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Text that the reader accepts. */
-const readable = (reader: (text: string) => unknown) =>
+export const readable = (reader: (text: string) => unknown) =>
   z.string().superRefine((text, context) => {
     try {
       reader(text)
@@ -23,24 +23,10 @@ const readable = (reader: (text: string) => unknown) =>
   })
 const keyDid = readable(ed25519FromDid)
 const accountDid = readable(accountFromDidPkh)
-const domainDid = readable(domainFromDidWeb)
+export const domainDid = readable(domainFromDidWeb)
 
 /** Unix seconds; `decodeJwt` has turned milliseconds into them. */
 const time = z.number().nonnegative()
-
-const NOTIFICATION_TYPE = /^(?:[a-z0-9_-]{2,32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$/
-const MAX_TYPES = 256
-
-/** Type ids out of a `scp` claim, each once. Throws `bad_params` for one that is neither a UUID nor `[a-z0-9_-]{2,32}`. */
-export const parseScope = (scp: string): string[] => {
-  const types = [...new Set(scp.split(' ').filter((type) => type !== ''))]
-  if (types.length > MAX_TYPES) throw new ProtocolError('bad_params', 'scp names too many types')
-  if (!types.every((type) => NOTIFICATION_TYPE.test(type))) {
-    throw new ProtocolError('bad_params', 'scp names something that is no notification type')
-  }
-  return types
-}
-const scp = readable(parseScope)
 
 /** What every JWT here says. */
 const shared = {
@@ -57,8 +43,7 @@ const shared = {
     .transform((version) => version ?? '0'),
 }
 const addressed = { ...shared, aud: keyDid }
-const fromClient = { ...addressed, ksu: z.url().max(2048) }
-const fromClientToApp = { ...fromClient, app: domainDid }
+export const fromClient = { ...addressed, ksu: z.url().max(2048) }
 
 /** One subscription, as its owner is told of it. */
 export const subscriptionItem = z.looseObject({
@@ -126,62 +111,14 @@ export interface NotifyMethod {
   resultParam: 'responseAuth' | 'auth'
   requestAct: string
   responseAct: string
-  requestClaims: z.ZodType
-  responseClaims: z.ZodType
+  /** Of a request to a wallet; those to the server are in `notify/requests.ts`. */
+  requestClaims?: z.ZodType
+  /** Of the server's response. */
+  responseClaims?: z.ZodType
   /** Whose key names the topic of the request: what the receiver looks the topic up in. */
   addressedBy: 'serverKey' | 'appKey' | 'subscription' | 'watcher'
   direction: 'toServer' | 'toClient'
 }
-
-const watchRequest = z.looseObject({
-  ...fromClient,
-  /** null: all apps. */
-  app: domainDid.nullish().transform((app) => app ?? null),
-})
-/** `prf` is ours. Absent: the preferences stay as they are; null: there are none any more. */
-const subscribeRequest = z.looseObject({ ...fromClientToApp, scp, prf: preferences.nullish() })
-const appRequest = z.looseObject(fromClientToApp)
-const historyRequest = z.looseObject({
-  ...fromClientToApp,
-  lmt: z.number().int().min(1).max(50),
-  /** The page starts behind this notification. */
-  aft: z
-    .string()
-    .max(255)
-    .nullish()
-    .transform((id) => id ?? null),
-  /** Unread ones first. */
-  urf: z
-    .boolean()
-    .nullish()
-    .transform((first) => first ?? false),
-})
-const markRequest = z
-  .looseObject({
-    ...fromClientToApp,
-    all: z
-      .boolean()
-      .nullish()
-      .transform((all) => all ?? false),
-    ids: z
-      .array(z.string().max(255))
-      .nullish()
-      .transform((ids) => ids ?? null),
-  })
-  .superRefine(({ all, ids }, context) => {
-    if (!all && (ids === null || ids.length < 1 || ids.length > 1000)) {
-      context.addIssue({ code: 'custom', path: ['ids'], message: '1 to 1000 ids, or all' })
-    }
-  })
-
-/** The answer to an action of a notification (ours). */
-const actionAnswerRequest = z.looseObject({
-  ...fromClientToApp,
-  /** `msg.id` of the notification. */
-  nid: z.string().max(255),
-  /** Id of the action. */
-  aid: z.string().max(64),
-})
 
 const appResponse = z.looseObject({ ...addressed, app: domainDid })
 const viewResponse = z.looseObject({ ...addressed, app: domainDid, sbs })
@@ -197,7 +134,6 @@ export const NOTIFY_METHODS = {
     resultParam: 'responseAuth',
     requestAct: 'notify_subscription',
     responseAct: 'notify_subscription_response',
-    requestClaims: subscribeRequest,
     responseClaims: viewResponse,
     addressedBy: 'appKey',
     direction: 'toServer',
@@ -213,7 +149,6 @@ export const NOTIFY_METHODS = {
     requestAct: 'notify_message',
     responseAct: 'notify_message_response',
     requestClaims: z.looseObject({ ...shared, app: domainDid, msg: messageItem }),
-    responseClaims: appRequest,
     addressedBy: 'subscription',
     direction: 'toClient',
   },
@@ -227,7 +162,6 @@ export const NOTIFY_METHODS = {
     resultParam: 'responseAuth',
     requestAct: 'notify_delete',
     responseAct: 'notify_delete_response',
-    requestClaims: appRequest,
     responseClaims: viewResponse,
     addressedBy: 'subscription',
     direction: 'toServer',
@@ -242,7 +176,6 @@ export const NOTIFY_METHODS = {
     resultParam: 'responseAuth',
     requestAct: 'notify_update',
     responseAct: 'notify_update_response',
-    requestClaims: subscribeRequest,
     responseClaims: viewResponse,
     addressedBy: 'subscription',
     direction: 'toServer',
@@ -257,7 +190,6 @@ export const NOTIFY_METHODS = {
     resultParam: 'responseAuth',
     requestAct: 'notify_watch_subscriptions',
     responseAct: 'notify_watch_subscriptions_response',
-    requestClaims: watchRequest,
     responseClaims: z.looseObject({ ...addressed, sbs }),
     addressedBy: 'serverKey',
     direction: 'toServer',
@@ -273,7 +205,6 @@ export const NOTIFY_METHODS = {
     requestAct: 'notify_subscriptions_changed',
     responseAct: 'notify_subscriptions_changed_response',
     requestClaims: z.looseObject({ ...addressed, sbs }),
-    responseClaims: z.looseObject(fromClient),
     addressedBy: 'watcher',
     direction: 'toClient',
   },
@@ -287,7 +218,6 @@ export const NOTIFY_METHODS = {
     resultParam: 'auth',
     requestAct: 'notify_get_notifications',
     responseAct: 'notify_get_notifications_response',
-    requestClaims: historyRequest,
     responseClaims: z.looseObject({
       ...addressed,
       app: domainDid,
@@ -310,7 +240,6 @@ export const NOTIFY_METHODS = {
     resultParam: 'auth',
     requestAct: 'notify_mark_notifications_as_read',
     responseAct: 'notify_mark_notifications_as_read_response',
-    requestClaims: markRequest,
     responseClaims: appResponse,
     addressedBy: 'subscription',
     direction: 'toServer',
@@ -326,7 +255,6 @@ export const NOTIFY_METHODS = {
     resultParam: 'auth',
     requestAct: 'notify_answer',
     responseAct: 'notify_answer_response',
-    requestClaims: actionAnswerRequest,
     responseClaims: appResponse,
     addressedBy: 'subscription',
     direction: 'toServer',
@@ -335,8 +263,6 @@ export const NOTIFY_METHODS = {
 
 /** Tags of requests. */
 export type NotifyTag = keyof typeof NOTIFY_METHODS
-export type RequestClaims<T extends NotifyTag> = z.output<(typeof NOTIFY_METHODS)[T]['requestClaims']>
-export type ResponseClaims<T extends NotifyTag> = z.output<(typeof NOTIFY_METHODS)[T]['responseClaims']>
 /** One row of the table; narrow it by `requestTag`. */
 export type NotifyRow = (typeof NOTIFY_METHODS)[NotifyTag]
 

@@ -4,32 +4,13 @@
  * further than here. Topics come out in lower case.
  */
 import * as z from '#schema'
-import { TOPIC } from './topic.ts'
+import { attestation, fetched, LIMITS, pushed, topic } from './relay/delivered.ts'
 
-export const LIMITS = {
-  /** Bytes of one WebSocket frame or `/rpc` body. */
-  frameBytes: 1024 * 1024,
-  /** Bytes of one message. */
-  messageBytes: 256 * 1024,
-  /** Items of one batch call. */
-  batch: 500,
-  /** Seconds that a message may be kept. */
-  ttl: { min: 1, max: 2_592_000, default: 21_600 },
-  attestationBytes: 16 * 1024,
-} as const
+export { LIMITS }
 
-const topic = z
-  .string()
-  .regex(TOPIC, 'a topic is 64 hex digits')
-  .transform((text) => text.toLowerCase())
 const ttl = z.number().int().min(LIMITS.ttl.min).max(LIMITS.ttl.max).default(LIMITS.ttl.default)
 // UTF-16 units, of which there are never more than bytes; the base64 of an envelope has as many.
 const message = z.string().max(LIMITS.messageBytes)
-const attestation = z
-  .string()
-  .max(LIMITS.attestationBytes)
-  .nullish()
-  .transform((text) => text ?? '')
 const batchOf = <T extends z.ZodType>(item: T) => z.array(item).max(LIMITS.batch)
 const done = z.literal(true)
 
@@ -41,17 +22,8 @@ const publish = z.object({
   prompt: z.boolean().optional(),
   attestation,
 })
-/** What a subscriber is handed. `publishedAt` is unix milliseconds; `attestation` is empty when there is none. */
-const delivered = z.object({
-  topic,
-  message: z.string(),
-  publishedAt: z.number().nonnegative(),
-  tag: z.number().int().nonnegative().default(0),
-  attestation,
-})
 // Clients compute `id` themselves, differently at times: it is not looked at.
 const unsubscribe = z.object({ topic, id: z.unknown().optional() })
-const fetched = z.object({ messages: z.array(delivered), hasMore: z.boolean().default(false) })
 const receipt = z
   .object({
     topic,
@@ -84,7 +56,7 @@ export const RELAY_METHODS = {
   irn_unsubscribe: { params: unsubscribe, result: done },
   irn_batchUnsubscribe: { params: z.object({ subscriptions: batchOf(unsubscribe) }), result: done },
   /** Relay to client. The answer `true` acknowledges the message; some clients answer with other things. */
-  irn_subscription: { params: z.object({ id: z.string(), data: delivered }), result: z.unknown() },
+  irn_subscription: { params: pushed, result: z.unknown() },
   /** Relay to client, to be ignored: it resets the idle timer of older clients. */
   irn_heartbeat: { params: z.unknown(), result: z.unknown() },
   irn_fetchMessages: { params: z.object({ topic }), result: fetched },

@@ -184,6 +184,26 @@ describe('the implementations of Bytes give the same', () => {
     expect(Object.keys(native).sort()).toEqual(Object.keys(portable).sort())
   })
 
+  it('for base58, whatever is written and read', () => {
+    const zeros = fc.nat({ max: 3 }).map((count) => new Uint8Array(count))
+    const nearly = fc
+      .array(fc.constantFrom(...'123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'), {
+        maxLength: 60,
+      })
+      .map((chars) => chars.join(''))
+    fc.assert(
+      fc.property(zeros, fc.uint8Array({ maxLength: 70 }), nearly, texts, (head, tail, text, other) => {
+        const value = concat(head, tail)
+        expect(agreed((each) => each.fromBase58(String(agreed((which) => which.toBase58(value)))))).toEqual(
+          value,
+        )
+        agreed((each) => each.fromBase58(text))
+        agreed((each) => each.fromBase58(text + other))
+      }),
+      RUNS,
+    )
+  })
+
   it('for UTF-8 and what is nearly so, also where no decoder refuses anything', async () => {
     vi.stubGlobal('TextDecoder', undefined)
     vi.resetModules()

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { signingKeyFrom } from '../../src/protocol/keys.ts'
+import { NOTIFY_REQUESTS, parseScope } from '../../src/protocol/notify/requests.ts'
 import {
   historyItem,
   messageItem,
   NOTIFY_METHODS,
   notifyMethodByResponseTag,
   notifyMethodByTag,
-  parseScope,
   subscriptionItem,
 } from '../../src/protocol/notify-methods.ts'
 import { expectCode } from './throws.ts'
@@ -59,21 +59,21 @@ describe('the table', () => {
 
 describe('claims', () => {
   it('of a watch may name one app or all', () => {
-    const { requestClaims } = NOTIFY_METHODS[4010]
+    const requestClaims = NOTIFY_REQUESTS[4010]
     expect(requestClaims.parse(fromWallet).app).toBe(app)
     expect(requestClaims.parse({ ...fromWallet, app: null }).app).toBeNull()
     expect(requestClaims.parse({ ...fromWallet, app: undefined }).app).toBeNull()
   })
 
   it('have major version "0" when they name none, and keep what else they say', () => {
-    const { requestClaims } = NOTIFY_METHODS[4010]
+    const requestClaims = NOTIFY_REQUESTS[4010]
     expect(requestClaims.parse(fromWallet)).toMatchObject({ mjv: '1', sdk: { packageManager: 'npm' } })
     expect(requestClaims.parse({ ...fromWallet, mjv: undefined }).mjv).toBe('0')
     expect(requestClaims.parse({ ...fromWallet, mjv: null }).mjv).toBe('0')
   })
 
   it('of a page of history have defaults', () => {
-    const { requestClaims } = NOTIFY_METHODS[4014]
+    const requestClaims = NOTIFY_REQUESTS[4014]
     expect(requestClaims.parse({ ...fromWallet, lmt: 50 })).toMatchObject({ lmt: 50, aft: null, urf: false })
     expect(requestClaims.parse({ ...fromWallet, lmt: 1, aft: 'a', urf: true })).toMatchObject({
       aft: 'a',
@@ -82,7 +82,7 @@ describe('claims', () => {
   })
 
   it('of mark-as-read name ids, or all', () => {
-    const { requestClaims } = NOTIFY_METHODS[4016]
+    const requestClaims = NOTIFY_REQUESTS[4016]
     expect(requestClaims.parse({ ...fromWallet, all: true, ids: null })).toMatchObject({
       all: true,
       ids: null,
@@ -135,7 +135,7 @@ describe('claims', () => {
     ['a limit that is a text', 4014, { lmt: '5' }],
     ['a place that is a number', 4014, { lmt: 5, aft: 7 }],
   ])('with %s are refused', (_, tag, more) => {
-    expect(NOTIFY_METHODS[tag].requestClaims.safeParse({ ...fromWallet, ...more }).success).toBe(false)
+    expect(NOTIFY_REQUESTS[tag].safeParse({ ...fromWallet, ...more }).success).toBe(false)
   })
 
   it('of a response carry the view', () => {

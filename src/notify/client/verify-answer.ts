@@ -11,6 +11,7 @@ import { accountKey } from '../../protocol/caip.ts'
 import { accountFromDidPkh, domainFromDidWeb } from '../../protocol/did.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { decodeJwt, verifyJwt } from '../../protocol/jwt.ts'
+import { NOTIFY_REQUESTS } from '../../protocol/notify/requests.ts'
 import { NOTIFY_METHODS } from '../../protocol/notify-methods.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import { deliveredIdOf } from '../ids.ts'
@@ -63,10 +64,10 @@ export const verifyAnswer = async (
   { jwt, cacao: given, subscription_id: subscriptionId }: AnswerProof,
   { domain, notificationId, notifyUrls = NO_URLS, verifySignature }: ExpectedAnswer,
 ): Promise<VerifiedAnswer> => {
-  const { requestAct, requestClaims } = NOTIFY_METHODS[4018]
+  const { requestAct } = NOTIFY_METHODS[4018]
   // It is a statement of the time at which it was signed, and stays one when the request has expired.
   const at = decodeJwt(jwt).claims.iat * 1000
-  const parsed = requestClaims.safeParse(verifyJwt(jwt, { now: at, act: requestAct }))
+  const parsed = NOTIFY_REQUESTS[4018].safeParse(verifyJwt(jwt, { now: at, act: requestAct }))
   if (!parsed.success) throw new ProtocolError('bad_params', 'it has other claims')
   const { iss, sub, app, nid, aid } = parsed.data
   if (domainFromDidWeb(app) !== domain)

@@ -10,12 +10,12 @@ import { parseRpc } from '../../protocol/jsonrpc.ts'
 import { signedPartOf, verifyJwt } from '../../protocol/jwt.ts'
 import type { Preferences } from '../../protocol/notify/preferences.ts'
 import {
-  NOTIFY_METHODS,
-  type NotifyRow,
-  type NotifyTag,
+  NOTIFY_REQUESTS,
   parseScope,
   type RequestClaims,
-} from '../../protocol/notify-methods.ts'
+  type RequestTag,
+} from '../../protocol/notify/requests.ts'
+import type { NotifyRow } from '../../protocol/notify-methods.ts'
 import { messageIdOf } from '../../protocol/topic.ts'
 import type { App } from '../apps/apps.ts'
 import { MAX_MESSAGE_TTL_S } from '../lifetimes.ts'
@@ -29,7 +29,7 @@ import type { RequestLimits } from './limits.ts'
 /** JWT claims, as `verifyJwt` returns them. */
 type Claims = ReturnType<typeof verifyJwt>
 /** Requests about one app; 4010 is the one that is not. */
-type AppTag = 4000 | 4004 | 4008 | 4014 | 4016 | 4018
+type AppTag = Exclude<RequestTag, 4010>
 type AppClaims = RequestClaims<AppTag>
 
 /** Carries out the request in `text`; resolves when its effect is durable. `id` is that of the relay message. */
@@ -83,7 +83,7 @@ const signedRequestOf = (
 
 const verifiedRequestOf = (
   { row, requestKey, id, rpcId, signed, signerKey, token }: SignedRequest,
-  claims: RequestClaims<NotifyTag>,
+  claims: RequestClaims<RequestTag>,
   account: Account,
   now: number,
 ): VerifiedRequest => ({
@@ -114,7 +114,7 @@ export const createDispatch = (deps: DispatchDeps): Dispatch => {
   const dispatchToApp = createAppDispatch(deps)
 
   const watch = async (request: SignedRequest): Promise<void> => {
-    const claims = checked(NOTIFY_METHODS[4010].requestClaims, request.signed)
+    const claims = checked(NOTIFY_REQUESTS[4010], request.signed)
     const account = accountFromDidPkh(claims.sub)
     const domain = claims.app === null ? null : domainFromDidWeb(claims.app)
     await identities.verify(claims, account, domain)
@@ -156,7 +156,7 @@ type About = Omit<SubscriptionRequest, keyof VerifiedRequest>
 const createReads = ({ service, respond }: Pick<DispatchDeps, 'service' | 'respond'>, verify: Verify) => ({
   async history(request: SignedRequest, about: About, app: App): Promise<void> {
     const { row, requestKey, id, rpcId, signerKey, signed } = request
-    const claims = checked(NOTIFY_METHODS[4014].requestClaims, signed)
+    const claims = checked(NOTIFY_REQUESTS[4014], signed)
     const { verified } = await verify(request, app, claims)
     const wish = { after: claims.aft, limit: claims.lmt, unreadFirst: claims.urf }
     const page = await service.history({ ...verified, ...about }, wish)
@@ -165,7 +165,7 @@ const createReads = ({ service, respond }: Pick<DispatchDeps, 'service' | 'respo
 
   async answer(request: SignedRequest, about: About, app: App): Promise<void> {
     const { row, requestKey, id, rpcId, signerKey, signed, jwt } = request
-    const claims = checked(NOTIFY_METHODS[4018].requestClaims, signed)
+    const claims = checked(NOTIFY_REQUESTS[4018], signed)
     const { verified, cacao } = await verify(request, app, claims)
     const wish = { id: claims.nid, action: claims.aid, jwt, cacao: JSON.stringify(cacao()) }
     const outcome = await service.answer({ ...verified, ...about }, wish)
@@ -188,7 +188,7 @@ const createAppDispatch = (deps: DispatchDeps): ((request: SignedRequest) => Pro
     }
     const { domain } = app.record
     if (row.requestTag === 4000) {
-      const claims = checked(row.requestClaims, signed)
+      const claims = checked(NOTIFY_REQUESTS[row.requestTag], signed)
       const { verified } = await verify(request, app, claims)
       await requestLimits.ofSubscriber(requestKey, verified.account)
       const scope = scopeOf(claims.scp, app)
@@ -199,17 +199,17 @@ const createAppDispatch = (deps: DispatchDeps): ((request: SignedRequest) => Pro
     const { subscription, known } = subject
     const about = { subscriptionId: subscription.id, domain, known }
     if (row.requestTag === 4008) {
-      const claims = checked(row.requestClaims, signed)
+      const claims = checked(NOTIFY_REQUESTS[row.requestTag], signed)
       const { verified } = await verify(request, app, claims)
       const wish = { scope: scopeOf(claims.scp, app), preferences: preferencesOf(claims.prf) }
       return service.update({ ...verified, ...about }, wish)
     }
     if (row.requestTag === 4004) {
-      const { verified } = await verify(request, app, checked(row.requestClaims, signed))
+      const { verified } = await verify(request, app, checked(NOTIFY_REQUESTS[row.requestTag], signed))
       return service.remove({ ...verified, ...about })
     }
     if (row.requestTag === 4016) {
-      const claims = checked(row.requestClaims, signed)
+      const claims = checked(NOTIFY_REQUESTS[row.requestTag], signed)
       const { verified } = await verify(request, app, claims)
       return service.markRead({ ...verified, ...about }, { ids: claims.all ? 'all' : (claims.ids ?? []) })
     }

@@ -14,7 +14,7 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import { type parseRpc, rpcRequest, rpcResult } from '../../protocol/jsonrpc.ts'
 import { signJwt } from '../../protocol/jwt.ts'
 import type { SigningKey } from '../../protocol/keys.ts'
-import { RELAY_METHODS } from '../../protocol/relay-methods.ts'
+import { pushed } from '../../protocol/relay/delivered.ts'
 import { partsOfUrl } from '../../protocol/urls.ts'
 import { createBackOff } from './back-off.ts'
 import { openLink } from './link.ts'
@@ -31,8 +31,6 @@ export interface ConnectionDeps {
 }
 
 type RpcMessage = ReturnType<typeof parseRpc>
-
-const pushParams = RELAY_METHODS.irn_subscription.params
 
 interface ConnectionOptions {
   url: string
@@ -182,7 +180,7 @@ const takePush = (
 ): void => {
   if (message.method !== 'irn_subscription') return
   const idText = message.kind === 'request' ? message.idText : undefined
-  events.pushed(pushParams.parse(message.params).data, () => {
+  events.pushed(pushed.parse(message.params).data, () => {
     if (idText !== undefined) send(rpcResult(idText, true))
   })
 }

@@ -1,10 +1,8 @@
 import { ProtocolError } from '../../protocol/errors.ts'
-import { LIMITS, RELAY_METHODS } from '../../protocol/relay-methods.ts'
+import { fetched, LIMITS } from '../../protocol/relay/delivered.ts'
 import { createCaller } from './calls.ts'
 import type { Connection } from './connection.ts'
 import type { RelayMessage } from './receiving.ts'
-
-const fetchResult = RELAY_METHODS.irn_batchFetchMessages.result
 
 interface Page {
   messages: RelayMessage[]
@@ -77,7 +75,7 @@ const settlePage = (
 
 /** What was answered counts as delivered, so a partial answer is handed on and the rest asked for again. */
 const pageOf = (answers: readonly unknown[], isCutOff: boolean): Page => {
-  const pages = answers.map((answer) => fetchResult.parse(answer))
+  const pages = answers.map((answer) => fetched.parse(answer))
   return {
     messages: pages.flatMap((page) => page.messages),
     hasMore: isCutOff || pages.some((page) => page.hasMore && page.messages.length > 0),

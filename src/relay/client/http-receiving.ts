@@ -1,7 +1,7 @@
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import type { Log, Meter } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { LIMITS, RELAY_METHODS } from '../../protocol/relay-methods.ts'
+import { fetched, LIMITS } from '../../protocol/relay/delivered.ts'
 import { messageIdOf } from '../../protocol/topic.ts'
 import type { HttpConnection } from './http-connection.ts'
 import type { RelayMessage } from './receiving.ts'
@@ -12,8 +12,6 @@ const UNHANDLED_PAUSE_MS = 30_000
 const FETCH_RETRY_MS = 500
 /** Receipts that wait for the relay; what is above comes again, and is known then. */
 const MAX_RECEIPTS = 50_000
-
-const fetchResult = RELAY_METHODS.irn_batchFetchMessages.result
 
 interface HttpReceivingDeps {
   connection: Pick<HttpConnection, 'connected' | 'call' | 'answered'>
@@ -134,7 +132,7 @@ const createWaitingTopics = (
   const takePages = async (batch: readonly string[]): Promise<void> => {
     for (;;) {
       const answer = await connection.call('irn_batchFetchMessages', { topics: batch, keep: true })
-      const { messages, hasMore } = fetchResult.parse(answer)
+      const { messages, hasMore } = fetched.parse(answer)
       const outcomes = await Promise.allSettled(messages.map((message) => arrived(message)))
       if (outcomes.some(({ status }) => status === 'rejected')) {
         await pause(clock, UNHANDLED_PAUSE_MS, signal)

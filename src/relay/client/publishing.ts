@@ -6,7 +6,7 @@ import { soon } from '#socket'
 import { invariant } from '../../platform/invariant.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { LIMITS } from '../../protocol/relay-methods.ts'
+import { LIMITS } from '../../protocol/relay/delivered.ts'
 import { createCaller } from './calls.ts'
 import type { Connection } from './connection.ts'
 

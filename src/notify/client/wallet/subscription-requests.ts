@@ -141,7 +141,8 @@ export const createSubscribe = (
     const pair = generateAgreementKey()
     const key = deriveSymKey(pair.privateKey, to.subscribe)
     const responseTopic = topicOf(key)
-    using _expected = device.expectAnswer(responseTopic, key)
+    // No `using`: lowered, it would be a hundredth of the whole wallet.
+    const expected = device.expectAnswer(responseTopic, key)
     try {
       await inTime(relay.subscribe([responseTopic]))
       return await requests.ask(NOTIFY_METHODS[4000], {
@@ -156,6 +157,7 @@ export const createSubscribe = (
         },
       })
     } finally {
+      expected[Symbol.dispose]()
       relay.unsubscribe([responseTopic]).catch(() => {})
     }
   }
