@@ -37,7 +37,7 @@ export const packages = () =>
 /** Files that an entry of `exports` names, by their name in `src` and `dist`: `index`, with `node` where Node has code of its own. */
 export const entriesOf = (folder) =>
   Object.values(readJson(join(folder, 'package.json')).exports)
-    .filter((target) => target.types)
+    .filter((target) => target.types && target.default.endsWith('.js'))
     .map(({ default: path, node }) => ({
       name: path.replace(/^\.\/dist\/|\.js$/g, ''),
       ...{ path, node },

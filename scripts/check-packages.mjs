@@ -37,11 +37,13 @@ const importedBy = async (folder) => {
   const { metafile } = await build({
     entryPoints: files.map((path) => join(folder, path)),
     ...{ bundle: true, format: 'esm', packages: 'external', platform: 'node', metafile: true },
-    ...{ write: false, outdir: 'out', logLevel: 'error' },
+    // Packages of ours are found by their names, as by who installs them.
+    ...{ write: false, outdir: 'out', logLevel: 'error', tsconfigRaw: '{}' },
   })
   const paths = Object.values(metafile.inputs).flatMap(({ imports }) => imports)
   const specifiers = paths.filter(({ external }) => external).map(({ path }) => path)
-  return new Set(specifiers.map((path) => /^(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? path))
+  const libraries = specifiers.filter((path) => !path.startsWith('node:'))
+  return new Set(libraries.map((path) => /^(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? path))
 }
 
 const mistakesOf = async (folder) => {

@@ -19,6 +19,7 @@ declare const nonce: string
 declare const privateJwk: Parameters<typeof import('belfry/credentials').holderKeyOf>[0]
 declare const privateKey: Uint8Array
 declare const projectId: string
+declare const provider: import('belfry/wallet').Eip1193Provider
 declare const publicKey: Uint8Array
 declare const request: Request
 declare const query: Parameters<typeof import('belfry/credentials').verifyPresentation>[0]['query']
@@ -37,10 +38,8 @@ declare const vp_token: string
 declare const wallet: import('belfry/wallet').Wallet
 declare function askPerson(request: object): Promise<boolean>
 declare function challengeOfServer(): Promise<string>
-declare function load(): Promise<unknown>
 declare function personalSign(text: string): Promise<string>
 declare function show(...what: unknown[]): void
-declare function store(state: unknown): Promise<void>
 `
 
 const OPTIONS = {

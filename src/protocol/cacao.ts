@@ -6,10 +6,9 @@
  */
 import * as z from '#schema'
 import { utf8 } from './bytes.ts'
-import type { Account } from './caip.ts'
-import { accountFromDidPkh, ed25519FromDid } from './did.ts'
+import { ed25519FromDid } from './did.ts'
 import { ProtocolError } from './errors.ts'
-import { namespaceOf } from './namespaces.ts'
+import { accountOf, textsWith } from './namespaces.ts'
 import { parseRecap, RECAP_PREAMBLE, recapStatement } from './recap.ts'
 import { type ContractWalletCheck, hasSigned } from './signatures.ts'
 
@@ -43,6 +42,8 @@ export const cacaoSchema = z.object({
   s: z.object({ t: z.string(), s: z.string() }),
 })
 
+export { accountOf } from './namespaces.ts'
+
 /** Members that are not known are dropped on parsing: keep the original text where it must be served again. */
 export type Cacao = z.infer<typeof cacaoSchema>
 
@@ -63,15 +64,6 @@ export const parseCacao = (input: unknown): Cacao => {
 const CLOCK_SKEW_MS = 60_000
 
 const invalid = (detail: string): ProtocolError => new ProtocolError('identity_invalid', detail)
-
-/** The account that signed. Throws `identity_invalid`. */
-export const accountOf = (cacao: Cacao): Account => {
-  try {
-    return accountFromDidPkh(cacao.p.iss)
-  } catch {
-    throw invalid('its issuer is not the did:pkh of an account')
-  }
-}
 
 /**
  * The did:key of the identity key: `walletconnect_identity_key` in the query of `aud`, else `aud` itself, else the first
@@ -101,37 +93,8 @@ export const signedStatement = (cacao: Cacao): string => {
   return (statement && `${statement} `) + recapStatement(recap)
 }
 
-/**
- * The texts that may have been signed, the likeliest first. With a statement there is one. Without, what is between the
- * address and the URI differs: two empty lines (EIP-4361, and newer clients, which drop an empty statement), three (older
- * ones, which keep it as a line of its own), or one. Throws `identity_invalid`.
- */
-export const cacaoTexts = (cacao: Cacao): string[] => {
-  const { p } = cacao
-  const account = accountOf(cacao)
-  const statement = signedStatement(cacao)
-  const { name } = namespaceOf(account)
-  const head = [`${p.domain} wants you to sign in with your ${name} account:`, account.address]
-  const tail = [
-    `URI: ${p.aud}`,
-    `Version: ${p.version}`,
-    `Chain ID: ${account.reference}`,
-    `Nonce: ${p.nonce}`,
-    `Issued At: ${p.iat}`,
-  ]
-  if (p.exp) tail.push(`Expiration Time: ${p.exp}`)
-  if (p.nbf) tail.push(`Not Before: ${p.nbf}`)
-  if (p.requestId) tail.push(`Request ID: ${p.requestId}`)
-  const resources = p.resources?.map((resource) => `- ${resource}`)
-  const middles = statement ? [['', statement, '']] : [['', ''], ['', '', ''], ['']]
-  // An empty list keeps its heading with newer clients and loses it with older ones.
-  const ends = !resources
-    ? [[]]
-    : resources.length > 0
-      ? [['Resources:', ...resources]]
-      : [['Resources:'], []]
-  return middles.flatMap((middle) => ends.map((end) => [...head, ...middle, ...tail, ...end].join('\n')))
-}
+/** The texts that may have been signed, the likeliest first. Throws `identity_invalid`. */
+export const cacaoTexts = (cacao: Cacao): string[] => textsWith(cacao, signedStatement(cacao))
 
 const timeOf = (text: string, name: string): number => {
   const time = Date.parse(text)

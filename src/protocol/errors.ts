@@ -100,7 +100,10 @@ const SENTENCES = Object.entries(CODES).sort(([, a], [, b]) => b.sentence.length
 export const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(CODES, code)
 
 /** The failure whose sentence a text begins with, as the other end of a wire wrote it; the rest is its detail. */
-export const fromSentence = (text: string, options?: { field?: string }): ProtocolError | undefined => {
+export const fromSentence = (
+  text: string,
+  options?: { field?: string; retryAfter?: number },
+): ProtocolError | undefined => {
   const [code = '', entry] = SENTENCES.find(([, { sentence }]) => text.startsWith(sentence)) ?? []
   if (!entry || !isErrorCode(code)) return undefined
   return new ProtocolError(code, text.slice(entry.sentence.length).replace(/^: /, '') || undefined, options)

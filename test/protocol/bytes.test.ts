@@ -163,6 +163,23 @@ describe('the implementations of Bytes give the same', () => {
       return other === undefined ? text : text.slice(0, at) + other + text.slice(at + 1)
     })
 
+  it('for base58, and for what is nearly so', () => {
+    fc.assert(
+      fc.property(
+        bytes,
+        fc.nat({ max: 3 }),
+        fc.constantFrom('', '0', 'l', 'ł', '\ud83d', '1'),
+        (value, zeros, other) => {
+          const all = Uint8Array.from([...new Uint8Array(zeros), ...value])
+          const text = agreed((its) => its.toBase58(all))
+          expect(agreed((its) => its.fromBase58(`${text}`))).toEqual(all)
+          agreed((its) => its.fromBase58(`${text}${other}`))
+          agreed((its) => its.fromBase58(`${other}${text}`))
+        },
+      ),
+    )
+  })
+
   it('serves the native one to Node', () => {
     expect(Object.keys(native).sort()).toEqual(Object.keys(portable).sort())
   })

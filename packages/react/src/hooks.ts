@@ -18,9 +18,7 @@ export interface WalletOfPage
 /** The wallet, how it stands, and what lets it act for its account. */
 export const useWallet = (): WalletOfPage => {
   const { status, wallet, isConnected, isEnabled, error } = useSnapshot()
-  const enable = useCallback(async () => {
-    await wallet?.watch()
-  }, [wallet])
+  const { enable } = useSession()
   return { status, wallet, isConnected, isEnabled, error, enable }
 }
 

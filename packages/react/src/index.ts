@@ -1,3 +1,5 @@
+'use client'
+
 /** Belfry in React: a provider of one wallet, hooks over it, and an inbox. Nothing but React is needed besides. */
 export {
   type SubscriptionToApp,

@@ -19,13 +19,14 @@ const usePages = <T>(
 }
 
 const createHistory = (wallet: Wallet, domain: string, limit: number) => {
-  const pages = createPages<Notification>(async (known) => {
-    const after = known.at(-1)?.id
-    const page = await wallet.history(domain, { limit, ...(after !== undefined && { after }) })
-    // One that came meanwhile stands in the list already.
-    const ids = new Set(known.map(({ id }) => id))
-    return { items: page.notifications.filter(({ id }) => !ids.has(id)), hasMore: page.hasMore }
-  })
+  const pages = createPages<Notification>(
+    ({ id }) => id,
+    async (known) => {
+      const after = known.at(-1)?.id
+      const page = await wallet.history(domain, { limit, ...(after !== undefined && { after }) })
+      return { items: page.notifications, hasMore: page.hasMore }
+    },
+  )
   const mark = (isMeant: (one: Notification) => boolean, more: Partial<Notification> = {}) =>
     pages.change((items) => items.map((one) => (isMeant(one) ? { ...one, isRead: true, ...more } : one)))
   /** What was read on another device. */
@@ -35,14 +36,12 @@ const createHistory = (wallet: Wallet, domain: string, limit: number) => {
     const read = new Set(notifications.flatMap(({ id, isRead }) => (isRead ? [id] : [])))
     mark(({ id }) => count === 0 || read.has(id))
   }
-  const came = (notification: Notification) =>
-    pages.change((items) => [notification, ...items.filter(({ id }) => id !== notification.id)])
   return {
     ...pages,
     follow() {
       const listening = [
         wallet.on('message', (received) => {
-          if (received.domain === domain) came(received.notification)
+          if (received.domain === domain) pages.add(received.notification)
         }),
         wallet.on('unread', (changed) => {
           // Nobody waits: it asks the server, whose answers come behind what is being handled.
@@ -97,10 +96,13 @@ export const useHistory = (domain: string, { limit = PAGE_SIZE }: { limit?: numb
 }
 
 const createApps = (wallet: Wallet, limit: number) =>
-  createPages<ListedApp>(async (known) => {
-    const { apps, hasMore } = await wallet.apps({ page: Math.floor(known.length / limit) + 1, limit })
-    return { items: apps, hasMore }
-  })
+  createPages<ListedApp>(
+    ({ domain }) => domain,
+    async (known) => {
+      const { apps, hasMore } = await wallet.apps({ page: Math.floor(known.length / limit) + 1, limit })
+      return { items: apps, hasMore }
+    },
+  )
 
 export interface Apps extends Omit<Pages<ListedApp>, 'items'> {
   apps: readonly ListedApp[]

@@ -32,8 +32,36 @@ export interface Session {
   snapshot(): Snapshot
   /** Opens a wallet and closes it with what this returns. Where that is called at once, as by StrictMode, none is opened. */
   open(opening: () => Promise<Wallet>): () => void
+  /** Asks the account for its signature, unless it has given it, and reads what it has. */
+  enable(): Promise<void>
   /** Follows a wallet of the application, which closes it itself. Returns what ends the following. */
   follow(wallet: Wallet): () => void
+}
+
+const viewOf = (wallet: Wallet): Partial<Snapshot> => ({
+  isConnected: wallet.connected,
+  isEnabled: wallet.registered,
+  subscriptions: wallet.subscriptions(),
+  unread: wallet.unread(),
+})
+
+/** Shows a wallet, and what becomes of it, until the result is called. */
+const attach = (wallet: Wallet, set: (changed: Partial<Snapshot>) => void): (() => void) => {
+  let isOver = false
+  const change = (changed: Partial<Snapshot>) => {
+    if (!isOver) set(changed)
+  }
+  const refresh = () => change(viewOf(wallet))
+  const events = ['changed', 'unread', 'connected', 'disconnected'] as const
+  const listening: Disposable[] = events.map((event) => wallet.on(event, refresh))
+  listening.push(wallet.on('error', ({ error }) => change({ error })))
+  set({ status: 'open', wallet, error: undefined, ...viewOf(wallet) })
+  // A page that opens must not ask for a signature.
+  if (wallet.registered) wallet.watch().then(refresh, (error: unknown) => change({ error }))
+  return () => {
+    isOver = true
+    for (const one of listening) one[Symbol.dispose]()
+  }
 }
 
 export const createSession = (): Session => {
@@ -47,34 +75,20 @@ export const createSession = (): Session => {
   }
   const reset = () => set(NOTHING)
 
-  const attach = (wallet: Wallet): (() => void) => {
-    const refresh = () =>
-      set({
-        isConnected: wallet.connected,
-        isEnabled: wallet.registered,
-        subscriptions: wallet.subscriptions(),
-        unread: wallet.unread(),
-      })
-    const events = ['changed', 'unread', 'connected', 'disconnected'] as const
-    const listening: Disposable[] = events.map((event) => wallet.on(event, refresh))
-    listening.push(wallet.on('error', ({ error }) => set({ error })))
-    set({ status: 'open', wallet, error: undefined })
-    refresh()
-    // A page that opens must not ask for a signature.
-    if (wallet.registered) wallet.watch().then(refresh, (error: unknown) => set({ error }))
-    return () => {
-      for (const one of listening) one[Symbol.dispose]()
-    }
-  }
-
   return {
     subscribe(listener) {
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
     snapshot: () => snapshot,
+    async enable() {
+      const { wallet } = snapshot
+      if (!wallet) throw new Error('There is no wallet yet')
+      await wallet.watch()
+      if (snapshot.wallet === wallet) set(viewOf(wallet))
+    },
     follow(wallet) {
-      const detach = attach(wallet)
+      const detach = attach(wallet, set)
       return () => {
         detach()
         reset()
@@ -86,7 +100,7 @@ export const createSession = (): Session => {
       const run = async (): Promise<void> => {
         if (isOver) return
         const wallet = await opening()
-        const detach = isOver ? () => {} : attach(wallet)
+        const detach = isOver ? () => {} : attach(wallet, set)
         end = () => {
           detach()
           closed = wallet.close()

@@ -99,6 +99,40 @@ export const progress = z
     /** ISO 8601; null until the fan-out has stopped, also when the broadcast is cancelled already. */
     endedAt: ended_at,
   }))
+const webhook = z
+  .object({
+    url: z.string(),
+    events: z.array(z.string()),
+    state: z.enum(['pending', 'enabled', 'disabled']),
+    reason: z.string().nullable(),
+    created_at: z.string(),
+  })
+  .transform(({ created_at, ...rest }) => ({ ...rest, /** ISO 8601. */ createdAt: created_at }))
+export const webhooksById = z.record(z.string(), webhook)
+export const registered = z.object({ id: z.string(), secret: z.string() })
+export const changed = z.object({ id: z.string(), secret: z.string() }).optional()
+const deadLetter = z.object({
+  /** Of the event, as `webhook-id` has it. */
+  id: z.string(),
+  attempts: z.number(),
+  /** What the last attempt failed with. */
+  failure: z.string(),
+  event: z.object({ type: z.string(), timestamp: z.string(), data: z.record(z.string(), z.unknown()) }),
+})
+export const deadLetters = z.object({ dead_letters: z.array(deadLetter), next: z.string().nullable() })
+export const replayed = z.object({ replayed: z.number() })
+export const welcomed = z
+  .object({
+    enabled: z.boolean(),
+    type: z.string(),
+    title: z.string(),
+    body: z.string(),
+    url: z.string().nullable(),
+  })
+  .nullable()
+export const settings = z.object({ retention_days: z.number() }).transform((one) => ({
+  /** How long notifications stay in histories. */ retentionDays: one.retention_days,
+}))
 export const cancelled = z.object({ cancelled: z.number() })
 
 export type DeliveryState = z.infer<typeof state>
@@ -106,6 +140,12 @@ export type SentNotification = z.infer<typeof known>
 export type Receipt = z.infer<typeof receiptsPage>['receipts'][number]
 export type BroadcastStatus = z.infer<typeof broadcastStatus>
 export type BroadcastProgress = z.infer<typeof progress>
+
+/** A webhook of the project; it is told nothing while it is not `enabled`. */
+export type Webhook = z.infer<typeof webhook> & { id: string }
+export type DeadLetter = z.infer<typeof deadLetter>
+export type WelcomeNotification = NonNullable<z.infer<typeof welcomed>>
+export type ProjectSettings = z.infer<typeof settings>
 
 export const subscribed = z.array(z.string())
 export const wanted = z.record(z.string(), z.object({ notification_types: z.array(z.string()) }))

@@ -26,6 +26,8 @@ export interface JsonAnswer {
   status: number
   /** Undefined when the answer was empty. */
   body: unknown
+  /** When it is of use to ask again, s from now; only where the answer says so. */
+  retryAfter?: number
 }
 
 const DEFAULT_TIMEOUT_MS = 15_000
@@ -66,6 +68,13 @@ const read = async (response: Response): Promise<unknown> => {
   return text.trim() === '' ? undefined : JSON.parse(text)
 }
 
+/** Seconds, or a date (RFC 9110 §10.2.3); undefined for neither. */
+const retryAfterOf = (header: string | null, now: number): number | undefined => {
+  if (header === null) return undefined
+  const seconds = /^\d{1,9}$/.test(header) ? Number(header) : (Date.parse(header) - now) / 1000
+  return Number.isNaN(seconds) ? undefined : Math.max(0, Math.ceil(seconds))
+}
+
 /** Any status is an answer. Throws `unavailable` when there is none in time, or none that is JSON. */
 export const fetchJson = async (
   { clock, fetch, signal: end }: FetchDeps,
@@ -90,7 +99,11 @@ export const fetchJson = async (
       ...(body !== undefined && { body: JSON.stringify(body) }),
       signal: controller.signal,
     })
-    return { status: response.status, body: await read(response) }
+    const retryAfter = retryAfterOf(response.headers.get('retry-after'), clock.now())
+    return {
+      ...{ status: response.status, body: await read(response) },
+      ...(retryAfter !== undefined && { retryAfter }),
+    }
   } catch (cause) {
     if (cause instanceof ProtocolError && cause.code === 'too_large') throw cause
     // Without the query: it may hold a token.
@@ -114,8 +127,13 @@ const codeOf = (status: number) => {
 }
 
 /** The failure behind an answer with an error status: what its sentence says where that is ours, else the status. */
-export const httpFailure = (status: number, sentence = '', field?: string): ProtocolError => {
-  const options = field === undefined ? {} : { field }
+export const httpFailure = (
+  status: number,
+  sentence = '',
+  field?: string,
+  retryAfter?: number,
+): ProtocolError => {
+  const options = { ...(field !== undefined && { field }), ...(retryAfter !== undefined && { retryAfter }) }
   return (
     fromSentence(sentence, options) ??
     new ProtocolError(codeOf(status), sentence || `HTTP ${status}`, options)

@@ -1,6 +1,5 @@
 /** Ed25519 and SHA-256 of the browser: libraries for them would be half of the worker. */
-import { base58 } from '@scure/base'
-import { concat, fromHex, toHex, utf8 } from '../../protocol/bytes.ts'
+import { concat, fromBase58, fromHex, toBase58, toHex, utf8 } from '../../protocol/bytes.ts'
 
 const ED25519 = { name: 'Ed25519' }
 const DID_PREFIX = 'did:key:z'
@@ -21,7 +20,7 @@ export const isSignedBy = async (
   text: string,
   signature: Uint8Array,
 ): Promise<boolean | undefined> => {
-  const point = base58.decode(did.slice(DID_PREFIX.length)).subarray(ED25519_CODE.length)
+  const point = fromBase58(did.slice(DID_PREFIX.length)).subarray(ED25519_CODE.length)
   let key: CryptoKey
   try {
     key = await crypto.subtle.importKey('raw', own(point), ED25519, false, ['verify'])
@@ -40,7 +39,7 @@ export const signerOf = async (seedHex: string) => {
     char.charCodeAt(0),
   )
   return {
-    did: DID_PREFIX + base58.encode(concat(ED25519_CODE, point)),
+    did: DID_PREFIX + toBase58(concat(ED25519_CODE, point)),
     sign: async (text: string) => new Uint8Array(await crypto.subtle.sign(ED25519, key, own(utf8(text)))),
   }
 }

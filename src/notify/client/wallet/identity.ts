@@ -2,11 +2,11 @@
  * The statement by which an account lets a device's identity key manage its notifications (CACAO).
  */
 import { toHex } from '../../../protocol/bytes.ts'
-import { type Cacao, cacaoTexts } from '../../../protocol/cacao.ts'
+import type { Cacao } from '../../../protocol/cacao.ts'
 import { parseAccount } from '../../../protocol/caip.ts'
 import { didPkh } from '../../../protocol/did.ts'
 import { ProtocolError } from '../../../protocol/errors.ts'
-import { namespaceOf, type Signature } from '../../../protocol/namespaces.ts'
+import { namespaceOf, type Signature, textsWith } from '../../../protocol/namespaces.ts'
 
 // Literally these; the server decides by them what the key may do.
 const THIS_APP =
@@ -42,13 +42,14 @@ export const grantedCacao = async (
   { now, nonce, sign }: { now: number; nonce: Uint8Array; sign: Sign },
 ): Promise<Cacao> => {
   const { header, signatureType } = namespaceOf(parseAccount(account))
+  const statement = allApps ? ALL_APPS : THIS_APP
   const cacao: Cacao = {
     h: { t: header },
     p: {
       aud: identityKey,
       domain,
       iss: didPkh(account),
-      statement: allApps ? ALL_APPS : THIS_APP,
+      statement,
       version: '1',
       nonce: toHex(nonce),
       iat: new Date(now).toISOString(),
@@ -56,7 +57,7 @@ export const grantedCacao = async (
     },
     s: { t: signatureType, s: '' },
   }
-  const [text] = cacaoTexts(cacao)
+  const [text] = textsWith(cacao, statement)
   if (text === undefined) throw new ProtocolError('identity_invalid')
   const signature = await sign(text)
   return { ...cacao, s: typeof signature === 'string' ? { t: signatureType, s: signature } : signature }
