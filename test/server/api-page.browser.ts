@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { z } from 'zod'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { findChromium, type Page, startChromium } from '../support/chromium.ts'
 import { INSTALL_TIMEOUT } from '../support/debian.ts'
@@ -40,9 +41,11 @@ it('the API page shows the operations in Chromium, and everything that it loads 
     expect(await shown()).toContain('/w3i/v1/projects')
   })
   // Every room has its part of the page.
-  const { tags } = Object((await world.http('GET', '/openapi.json')).body)
+  const { tags } = z
+    .object({ tags: z.array(z.object({ name: z.string() })) })
+    .parse((await world.http('GET', '/openapi.json')).body)
   expect(tags.length).toBeGreaterThan(13)
-  for (const { name } of tags) expect((await shown()).toLowerCase()).toContain(name)
+  for (const { name } of tags) expect(String(await shown()).toLowerCase()).toContain(name)
   expect(page.requests().map((url) => new URL(url).pathname)).toEqual([
     '/docs',
     '/docs/page.js',

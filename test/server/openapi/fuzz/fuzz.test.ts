@@ -17,6 +17,7 @@ import { createCheck, type Said } from './documented.ts'
 import { createRequests, type Wrong } from './requests.ts'
 
 const REQUESTS = 20_000
+/** Longer than any request waits for a message. */
 const LONGEST_WAIT_MS = 45_000
 
 const owned = createReleaseStack()
@@ -44,30 +45,24 @@ const ask = ({ method, path, headers, body }: Wrong): Promise<Said> =>
     const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
     const { port } = house.world.server
     const outgoing = request({
-      host: '127.0.0.1',
-      port,
-      method,
-      path,
-      agent,
-      headers: { ...length, ...headers },
+      ...{ host: '127.0.0.1', port, method, path, agent, headers: { ...length, ...headers } },
+      signal: AbortSignal.timeout(LONGEST_WAIT_MS),
     })
-    outgoing.on('error', reject)
+    outgoing.on('error', (cause) =>
+      reject(new Error(`No answer to ${method} ${path.slice(0, 200)}`, { cause })),
+    )
     outgoing.on('response', (incoming) => {
       const chunks: Buffer[] = []
       incoming.on('data', (chunk) => chunks.push(chunk))
       incoming.on('error', reject)
       incoming.on('end', () => {
+        // Refused before all of it was sent: nobody can use the connection any more.
+        if (!outgoing.writableFinished) outgoing.destroy()
         const bytes = Buffer.concat(chunks)
         const text = (incoming.headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes).toString()
         resolve({ status: incoming.statusCode ?? 0, type: incoming.headers['content-type'] ?? '', text })
       })
     })
-    // Longer than any request may wait for a message.
-    outgoing.setTimeout(LONGEST_WAIT_MS, () =>
-      outgoing.destroy(
-        new Error(`No answer: ${method} ${path} ${JSON.stringify(headers)} ${body}`.slice(0, 1_000)),
-      ),
-    )
     outgoing.end(body)
   })
 
