@@ -59,7 +59,9 @@ const ask = ({ method, path, headers, body }: Wrong): Promise<Said> =>
         // Refused before all of it was sent: nobody can use the connection any more.
         if (!outgoing.writableFinished) outgoing.destroy()
         const bytes = Buffer.concat(chunks)
-        const text = (incoming.headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes).toString()
+        // An answer to HEAD says how it would be packed, and has nothing.
+        const isPacked = incoming.headers['content-encoding'] === 'gzip' && bytes.length > 0
+        const text = (isPacked ? gunzipSync(bytes) : bytes).toString()
         resolve({ status: incoming.statusCode ?? 0, type: incoming.headers['content-type'] ?? '', text })
       })
     })
