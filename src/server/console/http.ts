@@ -27,7 +27,7 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import type { Audit } from './audit.ts'
 import type { CONSOLE_RATES } from './limits.ts'
 import { cookieName, type OperatorAccess, type OperatorEnv, type OwnPageCheck } from './operator.ts'
-import { CHALLENGE_LIFE_MS, type Passkeys, Registered, SignedIn } from './passkeys.ts'
+import { CHALLENGE_LIFE_MS, PasskeyId, type Passkeys, Registered, SignedIn } from './passkeys.ts'
 import { LONGEST_MS, type Sessions } from './sessions.ts'
 import type { Session } from './store.ts'
 
@@ -158,7 +158,9 @@ const mountPasskeys = (
     return c.json({ id: added.id, name: added.name })
   })
   app.delete('/console/passkeys/:id', access.demand, audit.watch, async (c) => {
-    if (!(await passkeys.remove(c.req.param('id')))) throw new ProtocolError('not_found', 'no such passkey')
+    const id = PasskeyId.safeParse(c.req.param('id'))
+    const isGone = id.success && (await passkeys.remove(id.data))
+    if (!isGone) throw new ProtocolError('not_found', 'no such passkey')
     return c.body(null, 204)
   })
   app.post('/console/passkeys/ask', async (c) => {

@@ -23,9 +23,11 @@ const CHALLENGE_BYTES = 32
 const loadLibrary = () => import('@simplewebauthn/server')
 
 const base64url = z.string().regex(/^[\w-]{1,8192}$/, { error: 'must be base64url' })
+/** A credential id has at most 1,023 bytes (WebAuthn, section 4). */
+export const PasskeyId = z.string().regex(/^[\w-]{1,1364}$/, { error: 'must be the id of a passkey' })
 const common = {
-  id: base64url,
-  rawId: base64url,
+  id: PasskeyId,
+  rawId: PasskeyId,
   type: z.literal('public-key'),
   clientExtensionResults: z.object({}).transform(() => ({})),
 }

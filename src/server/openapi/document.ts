@@ -2,6 +2,7 @@
  * The document of `/openapi.json`: what the rooms say of their routes, of which those are told that are mounted. A route that
  * nobody describes is a mistake, which the caller is told.
  */
+import { setImmediate } from 'node:timers/promises'
 import * as z from 'zod'
 import type { Credential, Operation, RoomDescription } from '../../platform/net/description.ts'
 import { createResponses } from './responses.ts'
@@ -117,7 +118,7 @@ const ABOUT = `A self-hosted, end-to-end encrypted notification and messaging ba
 Every failure is JSON, \`{"error", "code", "field"?, "id"?}\`, unless the room's published answers look otherwise. The relay's
 WebSocket, which most clients use, speaks JSON-RPC 2.0 at \`/\`; it is no part of this document.`
 
-export const composeDocument = (
+export const composeDocument = async (
   rooms: readonly RoomDescription[],
   mounted: readonly MountedRoute[],
   { publicUrl, version }: { publicUrl: string; version: string },
@@ -133,6 +134,8 @@ export const composeDocument = (
   const tags = new Map<string, RoomDescription['tag']>()
   const described = new Set<string>()
   for (const room of rooms) {
+    // A room a turn: others are served in between.
+    await setImmediate()
     for (const operation of room.operations) {
       const { method, path } = operation
       const route = `${method.toUpperCase()} ${path}`

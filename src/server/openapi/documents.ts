@@ -73,7 +73,7 @@ export const documentRoutes = (
     const { composeDocument } = await import('./document.ts')
     const { ROOM_DESCRIPTIONS } = await import('./rooms.ts')
     const about = { publicUrl, version: readVersion() }
-    const { document, undescribed } = composeDocument(ROOM_DESCRIPTIONS, mounted(), about)
+    const { document, undescribed } = await composeDocument(ROOM_DESCRIPTIONS, mounted(), about)
     if (undescribed.length > 0) log.warn({ routes: undescribed }, 'Routes are missing in /openapi.json')
     return written('application/json', Buffer.from(JSON.stringify(document)))
   })

@@ -56,8 +56,15 @@ const headersOf = (status: number) => ({
 export const createResponses = (schemas: Schemas) => {
   const components: Record<string, unknown> = {}
 
+  const eithers = new Map<z.ZodType, z.ZodType>()
+  const orOfTheHouse = (shape: z.ZodType): z.ZodType => {
+    const either = eithers.get(shape) ?? z.union([shape, Failure])
+    eithers.set(shape, either)
+    return either
+  }
+
   const failure = (shape: z.ZodType | undefined, status: number, description: string) => {
-    const either = shape && OF_THE_HOUSE.has(status) ? z.union([shape, Failure]) : (shape ?? Failure)
+    const either = shape && OF_THE_HOUSE.has(status) ? orOfTheHouse(shape) : (shape ?? Failure)
     const headers = headersOf(status)
     return {
       description,

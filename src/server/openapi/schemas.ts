@@ -21,13 +21,18 @@ export interface Schemas {
 
 export const createSchemas = (): Schemas => {
   const components: Record<string, unknown> = {}
+  /** Many operations fail alike. */
+  const known = new Map<z.ZodType, Record<string, unknown>>()
   return {
     components,
     of(shape) {
+      const before = known.get(shape)
+      if (before) return before
       const text = JSON.stringify(z.toJSONSchema(shape, { io: 'input', unrepresentable: 'any' }))
       const referring: unknown = JSON.parse(text.replaceAll('"#/$defs/', '"#/components/schemas/'))
       const { $schema: _, $defs, ...schema } = z.record(z.string(), z.unknown()).parse(referring)
       Object.assign(components, DefinitionsIn.parse($defs))
+      known.set(shape, schema)
       return schema
     },
   }

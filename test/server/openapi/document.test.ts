@@ -23,12 +23,12 @@ it('the document describes every route that is mounted, and every description is
   expect(said.sort()).toEqual(known.sort())
 })
 
-it('a route that nobody describes is told of, and a description without a route is left out', () => {
+it('a route that nobody describes is told of, and a description without a route is left out', async () => {
   const mounted = [
     { method: 'GET', path: '/health' },
     { method: 'POST', path: '/v1/:projectId/surprise' },
   ]
-  const { document, undescribed } = composeDocument(ROOM_DESCRIPTIONS, mounted, {
+  const { document, undescribed } = await composeDocument(ROOM_DESCRIPTIONS, mounted, {
     publicUrl: 'http://x',
     version: '1',
   })
