@@ -42,9 +42,12 @@ export interface QuestionState extends Count {
 export interface Questions {
   /**
    * Asks, unless it was asked already. Returns accounts that could not be asked. Throws `conflict` when the id is that of
-   * another notification.
+   * another notification. Tries again while the server cannot be asked, as long as there is time.
    */
-  ask(asked: Asked): Promise<{ notSubscribed: string[]; failed: { account: string; reason: string }[] }>
+  ask(
+    asked: Asked,
+    waiting: Pick<Waiting, 'waitMs' | 'signal'>,
+  ): Promise<{ notSubscribed: string[]; failed: { account: string; reason: string }[] }>
   /** Throws `not_found`, and `unknown_action` for a notification that asks nothing. */
   state(id: string, wanted?: Wanted): Promise<QuestionState>
   /** Resolves when the question is answered or closed, when `waitMs` are over, or when the signal ends the waiting. */
@@ -152,6 +155,35 @@ const createLook =
     return { ...count, question, content: found.notification, missing, status }
   }
 
+const askOnce = async (dapp: AskingDapp, asked: Asked): ReturnType<Questions['ask']> => {
+  const { id, content, accounts, ttl } = asked
+  const known = await findIn(dapp, id)
+  if (known) checkSame(known, asked)
+  const sent = await dapp.notify(content, accounts, { id, ...(ttl !== undefined && { ttl }) })
+  // The first notification with the id is the one that was sent, which may be somebody else's of this moment.
+  if (!known) checkSame(await dapp.notification(id), asked)
+  return { notSubscribed: sent.notFound, failed: sent.failed }
+}
+
+const pauseAfter = (turn: number): number => POLL_EVERY_MS[Math.min(turn, POLL_EVERY_MS.length - 1)] ?? 0
+
+/** Tries again what failed for a reason that passes, until then. */
+const createInsist =
+  (clock: Clock) =>
+  async <T>(
+    task: () => Promise<T>,
+    { until, signal }: { until: number; signal: AbortSignal },
+  ): Promise<T> => {
+    for (let turn = 0; ; turn++) {
+      try {
+        return await task()
+      } catch (error) {
+        if (!isPassing(error) || clock.now() >= until || signal.aborted) throw error
+      }
+      await pause(clock, Math.min(pauseAfter(turn), Math.max(0, until - clock.now())), signal)
+    }
+  }
+
 /** `domain`: of the app that asks; `notifyUrls`: by which recaps may name the server. */
 export const createQuestions = (
   deps: QuestionDeps,
@@ -159,19 +191,13 @@ export const createQuestions = (
 ): Questions => {
   const { dapp, clock } = deps
   const look = createLook(deps, options)
+  const insist = createInsist(clock)
 
   return {
     state: async (id, wanted = {}) => look(await dapp.notification(id), wanted),
 
-    async ask(asked) {
-      const { id, content, accounts, ttl } = asked
-      const known = await findIn(dapp, id)
-      if (known) checkSame(known, asked)
-      const sent = await dapp.notify(content, accounts, { id, ...(ttl !== undefined && { ttl }) })
-      // The first notification with the id is the one that was sent, which may be somebody else's of this moment.
-      if (!known) checkSame(await dapp.notification(id), asked)
-      return { notSubscribed: sent.notFound, failed: sent.failed }
-    },
+    ask: (asked, { waitMs, signal }) =>
+      insist(() => askOnce(dapp, asked), { until: clock.now() + waitMs, signal }),
 
     async wait(id, wanted, { waitMs, signal, onLook }) {
       const end = clock.now() + waitMs
@@ -189,8 +215,7 @@ export const createQuestions = (
         } catch (error) {
           if (isLast || !isPassing(error)) throw error
         }
-        const usual = POLL_EVERY_MS[Math.min(turn, POLL_EVERY_MS.length - 1)] ?? 0
-        await pause(clock, Math.min(usual, Math.max(0, end - clock.now())), signal)
+        await pause(clock, Math.min(pauseAfter(turn), Math.max(0, end - clock.now())), signal)
       }
     },
   }

@@ -58,15 +58,19 @@ const shown = (
   closes_at: iso(question.closesAt),
 })
 
-/** Waits as long as the call says, and tells the client how far it is. */
+/** Waits as long as the call says, from now on, and tells the client how far it is. */
 const waiting = (seconds: number, { signal, progress }: ToolContext) => {
   const begin = performance.now()
+  const elapsedMs = () => performance.now() - begin
   return {
-    waitMs: seconds * 1_000,
     signal,
+    /** What is left of it. */
+    get waitMs() {
+      return Math.max(0, seconds * 1_000 - elapsedMs())
+    },
     onLook: ({ counted, missing }: QuestionState) => {
       const of = counted.length + missing.length
-      const elapsed = (performance.now() - begin) / 1_000
+      const elapsed = elapsedMs() / 1_000
       return progress(elapsed, Math.max(seconds, elapsed), `${counted.length} of ${of} have answered`)
     },
   }
@@ -103,12 +107,11 @@ const createAsk = (questions: Questions): Tool =>
       const { type, title, body, url, priority } = rest
       const actions = choices.map((choice) => ({ ...choice, answer: true as const }))
       const optional = { ...(url !== undefined && { url }), ...(priority !== undefined && { priority }) }
-      const sent = await questions.ask({
-        ...{ id, accounts, ttl },
-        content: { type, title, body, actions, ...optional },
-      })
+      const pending = waiting(seconds, context)
+      const asked = { id, accounts, ttl, content: { type, title, body, actions, ...optional } }
+      const sent = await questions.ask(asked, pending)
       const wanted = { accounts, enough: rest.enough }
-      return shown(await questions.wait(id, wanted, waiting(seconds, context)), sent)
+      return shown(await questions.wait(id, wanted, pending), sent)
     },
   })
 
