@@ -129,6 +129,13 @@ const begin = async (dappScript: string, way: 'relayUrl' | 'redirect') => {
   return { dapp, wallet }
 }
 
+const namespacesOf = (account: string) => ({
+  eip155: {
+    ...{ chains: ['eip155:1'], accounts: [account] },
+    ...{ methods: ['personal_sign'], events: ['chainChanged', 'accountsChanged'] },
+  },
+})
+
 describe.each(['universal', 'ethereum'])('%s-provider and walletkit', (dappScript) => {
   it.each(['relayUrl', 'redirect'] as const)(
     'pair, connect, ask, answer and disconnect by %s',
@@ -138,13 +145,7 @@ describe.each(['universal', 'ethereum'])('%s-provider and walletkit', (dappScrip
       const { dapp, wallet } = await begin(dappScript, way)
       await call(wallet, 'pair', await call(dapp, 'connect'))
       const proposal = await heard(wallet, 'session_proposal')
-      const eip155 = {
-        chains: ['eip155:1'],
-        accounts: [owner.account],
-        methods: ['personal_sign'],
-        events: ['chainChanged', 'accountsChanged'],
-      }
-      await call(wallet, 'approve', proposal.id, { eip155 })
+      await call(wallet, 'approve', proposal.id, namespacesOf(owner.account))
       expect(await call(dapp, 'connected')).toEqual([owner.account])
 
       const asked = call(dapp, 'ask', { method: 'personal_sign', params: ['0x6869', owner.address] })
@@ -171,3 +172,24 @@ describe.each(['universal', 'ethereum'])('%s-provider and walletkit', (dappScrip
     60_000,
   )
 })
+
+it('a session goes on at another relay, once both ends have come', async () => {
+  await using other = await startWorld()
+  const owner = newOwner()
+  const { dapp, wallet } = await begin('universal', 'redirect')
+  await call(wallet, 'pair', await call(dapp, 'connect'))
+  const proposal = await heard(wallet, 'session_proposal')
+  await call(wallet, 'approve', proposal.id, namespacesOf(owner.account))
+  await call(dapp, 'connected')
+
+  for (const page of [dapp, wallet]) {
+    await page.reload()
+    await call(page, 'redirect', other.url)
+    await call(page, 'begin', {})
+  }
+  const asked = call(dapp, 'ask', { method: 'personal_sign', params: ['0x6869', owner.address] })
+  const { id, topic } = await heard(wallet, 'session_request')
+  await call(wallet, 'respond', topic, id, owner.sign('hi'))
+  expect(await asked).toBe(owner.sign('hi'))
+  await Promise.all([dapp.context().close(), wallet.context().close()])
+}, 60_000)

@@ -17,19 +17,27 @@ export interface Target {
 const PATH = /^[\w./~-]*$/
 const HOST = /^[\w.:[\]-]+$/
 
+/** Older browsers have no `URL.canParse`. */
+const parsed = (text: string, base?: string): URL | undefined => {
+  try {
+    return new URL(text, base)
+  } catch {
+    return undefined
+  }
+}
+
 /** Throws a `TypeError` for what is no address of a server. */
 export const targetOf = (url: string | URL, { except = [] }: RedirectOptions = {}): Target => {
   const text = String(url)
-  const { protocol, host, pathname, username, password, search, hash } = URL.canParse(text)
-    ? new URL(text)
-    : { ...{ protocol: '', host: '', pathname: '', username: '', password: '', search: '', hash: '' } }
-  const isWeb = protocol === 'https:' || protocol === 'http:'
-  const isPlain = username + password + search + hash === '' && HOST.test(host) && PATH.test(pathname)
-  if (!isWeb || !isPlain) {
+  const found = parsed(text)
+  const isWeb = found?.protocol === 'https:' || found?.protocol === 'http:'
+  const isPlain = found && found.username + found.password + found.search + found.hash === ''
+  if (!isWeb || !isPlain || !HOST.test(found.host) || !PATH.test(found.pathname)) {
     throw new TypeError(
       `The server must be an http or https URL without user, query or fragment, not ${JSON.stringify(text)}`,
     )
   }
+  const { protocol, host, pathname } = found
   const place = `//${host}${pathname}`.replace(/\/$/, '')
   const left = new Set<string>(except)
   return {
@@ -44,8 +52,9 @@ export const targetOf = (url: string | URL, { except = [] }: RedirectOptions = {
  * port, without a user: nothing that merely looks like one is moved.
  */
 export const movedUrl = (url: string, { http, ws, hosts }: Target, base?: string): string | undefined => {
-  if (!URL.canParse(url, base)) return undefined
-  const { protocol, hostname, port, username, password, pathname, search, hash } = new URL(url, base)
+  const found = parsed(url, base)
+  if (!found) return undefined
+  const { protocol, hostname, port, username, password, pathname, search, hash } = found
   if (!hosts.has(hostname) || port + username + password !== '') return undefined
   if (protocol === 'https:') return http + pathname + search + hash
   if (protocol === 'wss:') return ws + pathname + search + hash
