@@ -205,6 +205,23 @@ describe('a page in StrictMode that a server rendered', () => {
     expect(signed).toBe(1)
   })
 
+  test('leaves the session to the page that is looked at', async () => {
+    const other = await context.newPage()
+    await other.goto(page.url())
+    const probeOf = async (one: BrowserPage) =>
+      Shown.parse(JSON.parse((await one.textContent('#probe')) ?? ''))
+    await eventually(async () => expect((await probeOf(page)).status).toBe('elsewhere'))
+    await eventually(async () => expect(await probeOf(other)).toMatchObject({ isConnected: true, unread: 4 }))
+    await eventually(async () => expect(await openSockets()).toBe(0))
+    expect(await page.getByText('Another tab shows your notifications.').count()).toBe(1)
+    // Playwright has every page think that it is looked at.
+    await page.evaluate(() => dispatchEvent(new Event('focus')))
+    await eventually(async () => expect(await shown()).toMatchObject({ isConnected: true, unread: 4 }))
+    await eventually(async () => expect((await probeOf(other)).status).toBe('elsewhere'))
+    await other.close()
+    expect(signed).toBe(1)
+  })
+
   test('unsubscribes, and has warned of nothing', async () => {
     await press('Unsubscribe')
     await eventually(async () => expect((await shown()).subscriptions).toEqual([OTHER]))

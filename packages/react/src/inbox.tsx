@@ -16,6 +16,7 @@ export interface InboxTexts {
   markAllRead: string
   more: string
   failed: string
+  elsewhere: string
   answered: string
 }
 
@@ -29,6 +30,7 @@ const ENGLISH: InboxTexts = {
   markAllRead: 'Mark all as read',
   more: 'Show older ones',
   failed: 'That did not work. Please try again.',
+  elsewhere: 'Another tab shows your notifications.',
   answered: 'Answered:',
 }
 
@@ -181,6 +183,7 @@ export const Inbox = ({
           {texts.enable}
         </button>
       )}
+      {status === 'elsewhere' && <p className="belfry-empty">{texts.elsewhere}</p>}
       {(isFailed || status === 'failed') && <p role="alert">{texts.failed}</p>}
       {domain === undefined && subscriptions.length > 1 && (
         <nav className="belfry-apps" aria-label={texts.apps}>

@@ -7,6 +7,7 @@ import {
   type WalletStore,
 } from '@belfry/wallet'
 import { createContext, type ReactNode, useContext, useEffect, useRef, useState } from 'react'
+import { onePageAtATime } from './one-page.ts'
 import { createSession, type Session } from './session.ts'
 
 const SessionContext = createContext<Session | undefined>(undefined)
@@ -43,7 +44,7 @@ export const BelfryProvider = ({ options, wallet, children }: BelfryProviderProp
   useEffect(() => {
     if (wallet) return session.follow(wallet)
     if (who === undefined) return
-    return session.open(async () => {
+    const opening = async () => {
       const { current } = latest
       if (!current) throw new Error('There are no options')
       return open({
@@ -51,8 +52,9 @@ export const BelfryProvider = ({ options, wallet, children }: BelfryProviderProp
         // What signs may be another function by the time that it is asked.
         sign: (text) => (latest.current ?? current).sign(text),
       })
-    })
-  }, [session, wallet, who])
+    }
+    return onePageAtATime(`belfry-wallet ${account}`, () => session.open(opening), session.left)
+  }, [session, wallet, who, account])
   return <SessionContext.Provider value={session}>{children}</SessionContext.Provider>
 }
 

@@ -2,8 +2,11 @@
 import type { Subscription, Wallet } from '@belfry/wallet'
 
 export interface Snapshot {
-  /** `none`: nobody is signed in, or the page is rendered on a server; `failed`: see `error`. */
-  status: 'none' | 'opening' | 'open' | 'failed'
+  /**
+   * `none`: nobody is signed in, or the page is rendered on a server; `elsewhere`: another page of this browser has the
+   * wallet, until this one is looked at; `failed`: see `error`.
+   */
+  status: 'none' | 'opening' | 'open' | 'elsewhere' | 'failed'
   wallet: Wallet | undefined
   /** Whether there is a connection to the relay. */
   isConnected: boolean
@@ -34,6 +37,8 @@ export interface Session {
   open(opening: () => Promise<Wallet>): () => void
   /** Asks the account for its signature, unless it has given it, and reads what it has. */
   enable(): Promise<void>
+  /** Says that another page has the wallet. */
+  left(): void
   /** Follows a wallet of the application, which closes it itself. Returns what ends the following. */
   follow(wallet: Wallet): () => void
 }
@@ -87,6 +92,7 @@ export const createSession = (): Session => {
       await wallet.watch()
       if (snapshot.wallet === wallet) set(viewOf(wallet))
     },
+    left: () => set({ status: 'elsewhere' }),
     follow(wallet) {
       const detach = attach(wallet, set)
       return () => {
