@@ -4,6 +4,8 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json ./
 COPY scripts scripts
 COPY src src
+COPY llms.txt ./
+COPY docs docs
 # Installs, and builds dist/ (the prepare script).
 RUN npm ci && npm prune --omit=dev --ignore-scripts
 
@@ -13,8 +15,8 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
-COPY llms.txt ./
-COPY docs docs
+COPY --from=build /app/llms.txt ./
+COPY --from=build /app/docs docs
 RUN ln -s /app/dist/cli/main.js /usr/local/bin/belfry && chmod +x dist/cli/main.js \
   && mkdir /data && chown node:node /data
 USER node
