@@ -1,10 +1,12 @@
 # syntax=docker/dockerfile:1
 FROM node:20.20.2-bookworm-slim AS build
 WORKDIR /app
-COPY LICENSE package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json tsconfig.packages.json LICENSE ./
+COPY LICENSE package.json package-lock.json .npmrc tsconfig.json tsconfig.build.json tsconfig.packages.json ./
 COPY packages packages
 COPY scripts scripts
 COPY src src
+COPY llms.txt ./
+COPY docs docs
 # Installs, and builds dist/ (the prepare script). A library names the compiler as a peer that it can do without, so npm keeps it.
 RUN npm ci && npm prune --omit=dev --ignore-scripts \
   && rm -rf node_modules/typescript node_modules/@typescript node_modules/react
@@ -15,8 +17,8 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
-COPY llms.txt ./
-COPY docs docs
+COPY --from=build /app/llms.txt ./
+COPY --from=build /app/docs docs
 RUN ln -s /app/dist/cli/main.js /usr/local/bin/belfry && chmod +x dist/cli/main.js \
   && mkdir /data && chown node:node /data
 USER node

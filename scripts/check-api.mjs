@@ -62,6 +62,14 @@ const types = entries
   .map(([name, at]) => `# belfry${name.slice(1)}\n${typesOf(join(root, at.types)).join('\n')}\n`)
   .join('\n')
 
+/** The rooms on request, too, and what is served only where somebody says so. */
+const EVERYTHING = {
+  BELFRY_ROOMS: 'relay,notify,keys,contacts,mq,archive,sessions,push,verify,operator',
+  BELFRY_METRICS: 'shared',
+  BELFRY_RPC_PROXY: 'on',
+  BELFRY_RPC_URLS: 'eip155:1=http://127.0.0.1:1',
+}
+
 /** The description that a server with all rooms gives of itself. */
 const openapi = async () => {
   const data = mkdtempSync(join(tmpdir(), 'belfry-api-'))
@@ -70,6 +78,7 @@ const openapi = async () => {
     [join(root, 'dist/cli/main.js'), 'serve', '--port', '0', '--data', data],
     {
       stdio: ['ignore', 'pipe', 'ignore'],
+      env: { ...process.env, ...EVERYTHING },
     },
   )
   try {

@@ -1,4 +1,5 @@
 /** `/openapi.json` says what is so: of every route, in a form that programs take. */
+import { readFileSync } from 'node:fs'
 import { createConfig, lintFromString } from '@redocly/openapi-core'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -84,4 +85,13 @@ it('is clean for a linter, and its examples fit their schemas', async () => {
   expect(problems.map(({ ruleId, message, location: [place] }) => [ruleId, place?.pointer, message])).toEqual(
     [],
   )
+})
+
+it('is in the package as well, without the server that it was asked of', () => {
+  const { servers: _, ...served } = JSON.parse(house.text)
+  // `node scripts/check-api.mjs --write` brings it up to date.
+  expect(JSON.parse(readFileSync('api/openapi.json', 'utf8'))).toEqual(served)
+  const { exports, files } = JSON.parse(readFileSync('package.json', 'utf8'))
+  expect(exports['./openapi.json']).toBe('./api/openapi.json')
+  expect(files).toEqual(expect.arrayContaining(['api/openapi.json', 'docs/**/*.md', 'llms.txt']))
 })

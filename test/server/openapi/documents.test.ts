@@ -28,17 +28,6 @@ describe('/openapi.json', () => {
     expect(answer.headers.get('access-control-allow-origin')).toBe('*')
     expect(await answer.json()).toMatchObject({ servers: [{ url: world.server.url }] })
   })
-
-  it('is in the package as well', async () => {
-    const kept = JSON.parse(readFileSync('api/openapi.json', 'utf8'))
-    const served = await (await get('/openapi.json')).json()
-    expect(Object.keys(kept.paths)).toEqual(
-      Object.keys(Object(served).paths).filter((path) => path in kept.paths),
-    )
-    const { exports, files } = JSON.parse(readFileSync('package.json', 'utf8'))
-    expect(exports['./openapi.json']).toBe('./api/openapi.json')
-    expect(files).toEqual(expect.arrayContaining(['api/openapi.json', 'docs/**/*.md', 'llms.txt']))
-  })
 })
 
 describe('/llms.txt', () => {
