@@ -62,6 +62,9 @@ export interface AdminProjectsDeps {
 }
 
 const mountWebhooks = (app: Hono, room: () => AdminProjectsDeps): void => {
+  /** Throws `not_found` before a store is asked for what can be no project's. */
+  const checkProject = (id: string) => room().desk.project(id)
+
   app.get('/admin/projects/:id/webhooks', async (c) => {
     const { desk, webhooks } = room()
     const { id: projectId } = await desk.project(c.req.param('id'))
@@ -85,14 +88,12 @@ const mountWebhooks = (app: Hono, room: () => AdminProjectsDeps): void => {
   })
   app.delete('/admin/projects/:id/webhooks/:webhook', async (c) => {
     const { id, webhook } = c.req.param()
+    await checkProject(id)
     await room().webhooks.remove(id, webhook)
     return c.json({ id: webhook })
   })
 
   const letters = '/admin/projects/:id/webhooks/:webhook/dead-letters'
-  /** Throws `not_found` before a store is asked for what can be no project's. */
-  const checkProject = (id: string) => room().desk.project(id)
-
   app.get(letters, async (c) => {
     const { limit, after } = page(c)
     const { id, webhook } = c.req.param()
