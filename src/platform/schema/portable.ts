@@ -1,7 +1,8 @@
 /**
  * `#schema` for clients: the part of zod that the schemas of clients are written in, in two kilobytes instead of thirty. On Node
- * `#schema` is zod itself, so a server parses with zod. `test/platform/schema.test.ts` holds schemas that both sides share to the
+ * `#schema` is zod itself, so a server parses with zod. `test/platform/schema` holds schemas that both sides share to the
  * same answers. What is missing here does not compile in a package (`tsconfig.packages.json`). Unlike zod, it stops at the first issue.
+ * Schemas of the two do not mix: a client that takes one of `src/protocol` into its own imports `#schema`, too.
  */
 
 interface Issue {
