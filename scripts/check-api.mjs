@@ -68,6 +68,7 @@ const EVERYTHING = {
   BELFRY_METRICS: 'shared',
   BELFRY_RPC_PROXY: 'on',
   BELFRY_RPC_URLS: 'eip155:1=http://127.0.0.1:1',
+  BELFRY_WALLETS: 'test/explorer/wallets.json',
 }
 
 /** The description that a server with all rooms gives of itself. */

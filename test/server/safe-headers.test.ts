@@ -80,6 +80,7 @@ describe('the API page', () => {
     const { tags } = Object((await world.http('GET', '/openapi.json')).body)
     expect(tags.map(({ name }: { name: string }) => name)).toEqual([
       'relay',
+      'chains',
       'operations',
       'admin',
       'console',

@@ -60,23 +60,18 @@ const createIsKeyOf =
   }
 
 /** Has the listeners know when the connection is made or lost, and when the relay refuses the device. */
-const tellConnection = (
-  relay: Pick<RelayClient, 'onConnectionChange' | 'ready'>,
-  { events, isClosed }: { events: Events; isClosed: () => boolean },
-): void => {
+const tellConnection = (relay: Pick<RelayClient, 'onConnectionChange' | 'ready'>, events: Events): void => {
   relay.onConnectionChange((connected) => events.tell(connected ? 'connected' : 'disconnected', undefined))
-  relay.ready().catch((error: unknown) => {
-    if (!isClosed()) events.fail('connect', error)
-  })
+  relay.ready().catch((error: unknown) => events.fail('connect', error))
 }
 
 /** The device, and who is told of what happens to it. */
 const createToldDevice = (
   { clock, log }: Pick<WalletDeps, 'clock' | 'log'>,
   { account, state, save }: Pick<WalletOptions, 'account' | 'state' | 'save'>,
-  randomBytes: (length: number) => Uint8Array,
+  { randomBytes, isClosed }: { randomBytes: (length: number) => Uint8Array; isClosed: () => boolean },
 ) => {
-  const events = createEvents(log)
+  const events = createEvents(log, isClosed)
   const onSaveFailed = (error: unknown) => events.fail('save', error)
   const device = createDevice({ account, state, save, onSaveFailed }, randomBytes)
   const live = () => device.subscriptions.all(clock.now())
@@ -125,7 +120,7 @@ export const createConnectedDevice = (
   const { clock, log, meter, randomBytes = crypto.randomBytes } = deps
   const { account, keysUrl, receipts = true, requestTimeout: timeout = DEFAULT_REQUEST_TIMEOUT_MS } = options
   const { resolveAppKeys = defaultAppKeys(deps, options) } = options
-  const told = createToldDevice(deps, options, randomBytes)
+  const told = createToldDevice(deps, options, { randomBytes, isClosed })
   const { events, device, unread } = told
   const relay = createRelayClient(
     { clock, log, meter, randomBytes },
@@ -165,7 +160,7 @@ export const createConnectedDevice = (
     log.warn({ err }, 'The topics of the wallet could not be joined')
     events.fail('connect', err)
   })
-  tellConnection(relay, { events, isClosed })
+  tellConnection(relay, events)
   return {
     ...{ device, events, relay, topics, requests, shared, take, takeAll, unread },
     setWatch(made: typeof watch) {

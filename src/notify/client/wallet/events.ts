@@ -9,12 +9,12 @@ export interface Events {
   emit<E extends keyof WalletEvents>(event: E, value: WalletEvents[E]): Promise<void>
   /** For what nobody waits for: a listener that fails is told of as an `error`. */
   tell<E extends keyof WalletEvents>(event: E, value: WalletEvents[E]): void
-  /** Tells of what went wrong while nobody waited for it. Never throws. */
+  /** Tells of what went wrong while nobody waited for it, unless the wallet is closed, which ends much. Never throws. */
   fail(during: WalletFailure['during'], error: unknown): void
   on<E extends keyof WalletEvents>(event: E, listener: Listener<E>): Disposable
 }
 
-export const createEvents = (log: Log): Events => {
+export const createEvents = (log: Log, isClosed: () => boolean): Events => {
   const listeners: { [E in keyof WalletEvents]: Set<Listener<E>> } = {
     message: new Set(),
     digest: new Set(),
@@ -28,6 +28,7 @@ export const createEvents = (log: Log): Events => {
     for (const listener of listeners[event]) await listener(value)
   }
   const fail: Events['fail'] = (during, error) => {
+    if (isClosed()) return
     call('error', { during, error }).catch((err: unknown) => {
       log.warn({ err }, 'A listener of errors failed')
     })
