@@ -449,7 +449,8 @@ it.each(
 )('a body for %s, which takes none, changes nothing', async (_, target) => {
   const ask1 = (body?: string | Uint8Array) =>
     ask(target.method, pathOf(target), {
-      headers: { ...credentials(target.needs), ...typed },
+      // Node ends a connection on which a body was never read; packed, the largest answer has left before.
+      headers: { ...credentials(target.needs), ...typed, 'accept-encoding': 'gzip' },
       ...(body !== undefined && { body }),
     })
   const { status } = await ask1()

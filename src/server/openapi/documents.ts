@@ -25,15 +25,15 @@ import type { MountedRoute } from './document.ts'
 interface Written {
   type: string
   etag: string
-  plain: Buffer
-  packed: Buffer
+  plain: Blob
+  packed: Blob
 }
 
 const pack = promisify(gzip)
 
-const written = async (type: string, plain: Buffer): Promise<Written> => {
-  const etag = `"${createHash('sha256').update(plain).digest('base64url')}"`
-  return { type, etag, plain, packed: await pack(plain) }
+const written = async (type: string, bytes: Buffer<ArrayBuffer>): Promise<Written> => {
+  const etag = `"${createHash('sha256').update(bytes).digest('base64url')}"`
+  return { type, etag, plain: new Blob([bytes]), packed: new Blob([await pack(bytes)]) }
 }
 
 /** Made once; a failure is not kept. */
@@ -56,7 +56,10 @@ const answer = (c: Context, { type, etag, plain, packed }: Written): Response =>
   if (c.req.header('if-none-match') === etag) return c.body(null, 304)
   const isPacked = /\bgzip\b/.test(c.req.header('accept-encoding') ?? '')
   if (isPacked) c.header('Content-Encoding', 'gzip')
-  return c.body(new Uint8Array(isPacked ? packed : plain))
+  const blob = isPacked ? packed : plain
+  c.header('Content-Length', `${blob.size}`)
+  // Piece by piece: a reader that stops holds one piece in memory.
+  return c.body(blob.stream())
 }
 
 const readDocument = async (path: string, type: string): Promise<Written> =>
