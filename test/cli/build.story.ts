@@ -14,7 +14,10 @@ let first: string
 beforeAll(async () => {
   const dir = await mkdtemp(join(tmpdir(), 'belfry-build-'))
   first = dir
-  for (const file of ['tsconfig.json', 'tsconfig.build.json']) await cp(file, join(dir, file))
+  for (const file of ['tsconfig.json', 'tsconfig.build.json', 'tsconfig.packages.json'])
+    await cp(file, join(dir, file))
+  await cp('LICENSE', join(dir, 'LICENSE'))
+  await writePackage(join(dir, 'packages/small'))
   const { name, version, type, bin } = JSON.parse(await readFile('package.json', 'utf8'))
   await writeFile(join(dir, 'package.json'), JSON.stringify({ name, version, type, bin }))
   await symlink(resolve('node_modules'), join(dir, 'node_modules'))
@@ -25,6 +28,14 @@ beforeAll(async () => {
   await build(dir)
 })
 afterAll(() => rm(first, { recursive: true }))
+
+/** One of those beside the command. */
+const writePackage = async (dir: string): Promise<void> => {
+  await mkdir(join(dir, 'src'), { recursive: true })
+  const exports = { '.': { types: './dist/index.d.ts', default: './dist/index.js' } }
+  await writeFile(join(dir, 'package.json'), JSON.stringify({ name: 'small', version: '0.0.1', exports }))
+  await writeFile(join(dir, 'src/index.ts'), 'export const small = true\n')
+}
 
 /** A copy with the times of its files, by which a build is fresh or stale. */
 const checkout = async (): Promise<AsyncDisposable & { dir: string }> => {

@@ -11,7 +11,10 @@ import { eventually } from '../support/eventually.ts'
 
 const MOST_MS = 60_000
 /** What `npm ci` leaves in a checkout, as far as commands need it. */
-const PARTS = ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts', 'src', 'dist']
+const PARTS = [
+  ...['package.json', 'tsconfig.json', 'tsconfig.build.json', 'tsconfig.packages.json', 'LICENSE'],
+  ...['scripts', 'packages', 'src', 'dist'],
+]
 
 let dir: string
 const running: ChildProcess[] = []

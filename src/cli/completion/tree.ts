@@ -35,7 +35,7 @@ const shapeOf = (command: Command, path: readonly string[]): CommandShape => {
     description: command.description(),
     commands: command.commands.map((one) => ({ name: one.name(), description: one.description() })),
     flags: helper.visibleOptions(command).flatMap(({ long, description, flags }) => {
-      const value = /[<[](.+)[>\]]$/.exec(flags)?.[1]
+      const value = /[<[]([^<>[\]]+)[>\]]$/.exec(flags)?.[1]
       return long ? [{ name: long, description, value }] : []
     }),
     positionals: command.registeredArguments.map((argument) => argument.name()),

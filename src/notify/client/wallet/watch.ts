@@ -78,6 +78,7 @@ export const createWatch = (deps: WatchDeps, options: WatchOptions) => {
   let awaySince: number | undefined
   let watchedAt = Number.NEGATIVE_INFINITY
   let isRecountPlanned = false
+  let isOver = false
 
   const ask = async (): Promise<void> => {
     if (!(await requestWatch())) return
@@ -95,6 +96,8 @@ export const createWatch = (deps: WatchDeps, options: WatchOptions) => {
 
   const plan = (delay: number) => {
     next?.[Symbol.dispose]()
+    // What is still under way at the end may ask for more.
+    if (isOver) return
     next = clock.after(delay, () => {
       // A timer must not ask the account's owner for a signature.
       if (device.server === undefined || !device.isRegistered()) return
@@ -127,6 +130,7 @@ export const createWatch = (deps: WatchDeps, options: WatchOptions) => {
     /** Stops watching by itself until `now` is called. */
     stop,
     [Symbol.dispose]() {
+      isOver = true
       connections[Symbol.dispose]()
       stop()
     },

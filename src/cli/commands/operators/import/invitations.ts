@@ -31,7 +31,7 @@ const listed = (text: string, file: string): unknown[] => {
   }
   return text
     .split(/\r?\n/)
-    .map((line) => line.replace(/#.*$/, '').trim())
+    .map((line) => (line.split('#', 1)[0] ?? '').trim())
     .filter((line) => line !== '')
 }
 
