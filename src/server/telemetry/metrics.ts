@@ -225,9 +225,7 @@ export interface Metrics extends Meter {
 /** Keeps labels few: values beyond those that a label may have become `other`. */
 const createLabelBounds = () => {
   const known = new Map<string, Set<string>>()
-  return (name: string, labels: Labels): Labels => {
-    const { values } = METRICS[name] ?? {}
-    if (!values) return labels
+  return (name: string, values: Readonly<Record<string, number>>, labels: Labels): Labels => {
     const bounded = { ...labels }
     for (const [label, most] of Object.entries(values)) {
       const value = labels[label] ?? ''
@@ -277,13 +275,13 @@ export const createMetrics = (options: {
       complain(name, 'is not declared')
       return
     }
-    const declared = METRICS[name]?.labels ?? []
+    const { labels: declared = [], values } = METRICS[name] ?? {}
     const given = Object.keys(labels ?? {})
     if (given.length !== declared.length || !given.every((label) => declared.includes(label))) {
       complain(name, `has the labels ${declared.join(', ') || 'none'}`)
       return
     }
-    set(metric, boundedLabels(name, labels ?? {}))
+    set(metric, values && labels ? boundedLabels(name, values, labels) : (labels ?? {}))
   }
 
   return {
