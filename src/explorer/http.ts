@@ -9,9 +9,10 @@
  * | GET /getWallets?entries&page&search&include&exclude&chains | `api.web3modal.org` | `{data, count}` |
  * | GET /getWalletImage/:imageId | the same | 302; 404 |
  */
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import * as z from 'zod'
+import type { Payer } from '../platform/budgets/payer.ts'
 import { httpErrors } from '../platform/net/http.ts'
 import type { Log } from '../platform/telemetry.ts'
 import { checked } from '../platform/validate.ts'
@@ -21,6 +22,8 @@ import { GetWalletsQuery, ImageId, type Listing, ListingsQuery, Size } from './s
 const Logo = z.object({ size: Size, imageId: ImageId })
 const Image = z.object({ imageId: ImageId })
 const PATHS = ['/v3/wallets', '/v3/logo/*', '/getWallets', '/getWalletImage/*']
+/** Written as JSON at about 10 µs each; a unit of work is 0.1 ms. */
+const LISTINGS_PER_UNIT = 10
 /** A list changes with the operator's file only, and then the server was started anew. */
 const CACHED = 'public, max-age=300'
 
@@ -56,7 +59,12 @@ const brief = (wallet: Listing, order: number) => ({
   injected: wallet.injected ?? null,
 })
 
-export const explorerRoutes = ({ log }: { log: Log }, { wallets }: { wallets: readonly Listing[] }): Hono => {
+export const explorerRoutes = (
+  { log, payerFor }: { log: Log; payerFor: (c: Context) => Payer },
+  { wallets }: { wallets: readonly Listing[] },
+): Hono => {
+  const briefs = new Map(wallets.map((wallet, at) => [wallet, brief(wallet, at + 1)]))
+  const pay = (c: Context, listings: number) => payerFor(c).work(Math.ceil(listings / LISTINGS_PER_UNIT))
   const images = new Map(wallets.flatMap(({ image_id: id, image_url: at }) => (id && at ? [[id, at]] : [])))
   const imageAt = (id: string, size: z.infer<typeof Size>): string => {
     const image = images.get(id)
@@ -67,13 +75,14 @@ export const explorerRoutes = ({ log }: { log: Log }, { wallets }: { wallets: re
   const app = new Hono()
   app.onError(httpErrors(log))
   for (const path of PATHS) app.use(path, cors({ origin: '*', allowMethods: ['GET'], maxAge: 86_400 }))
-  app.get('/v3/wallets', (c) => {
+  app.get('/v3/wallets', async (c) => {
     const { ids, platforms, entries, page, ...wanted } = checked(ListingsQuery, c.req.query())
     const found = wallets.filter(
       (wallet) =>
         intersects(ids, [wallet.id]) && intersects(platforms, platformsOf(wallet)) && matches(wallet, wanted),
     )
     const shown = entries === undefined ? found : pageOf(found, entries, page)
+    await pay(c, shown.length)
     const listings = Object.fromEntries(shown.map((wallet) => [wallet.id, wallet]))
     return c.json({ listings, count: shown.length, total: found.length }, 200, { 'Cache-Control': CACHED })
   })
@@ -81,12 +90,14 @@ export const explorerRoutes = ({ log }: { log: Log }, { wallets }: { wallets: re
     const { size, imageId } = checked(Logo, c.req.param())
     return c.redirect(imageAt(imageId, size))
   })
-  app.get('/getWallets', (c) => {
+  app.get('/getWallets', async (c) => {
     const { include, exclude, entries, page, ...wanted } = checked(GetWalletsQuery, c.req.query())
     const found = wallets.filter(
       (wallet) => intersects(include, [wallet.id]) && !exclude?.has(wallet.id) && matches(wallet, wanted),
     )
-    const data = pageOf(found, entries, page).map((wallet) => brief(wallet, wallets.indexOf(wallet) + 1))
+    const shown = pageOf(found, entries, page)
+    await pay(c, shown.length)
+    const data = shown.map((wallet) => briefs.get(wallet))
     return c.json({ data, count: found.length }, 200, { 'Cache-Control': CACHED })
   })
   app.get('/getWalletImage/:imageId', (c) => c.redirect(imageAt(checked(Image, c.req.param()).imageId, 'md')))

@@ -27,5 +27,7 @@ const readWallets = (file: string): Listing[] => {
 }
 
 /** Undefined where the operator names no file. */
-export const buildExplorer = ({ config, log }: RoomContext): Hono | undefined =>
-  config.wallets === undefined ? undefined : explorerRoutes({ log }, { wallets: readWallets(config.wallets) })
+export const buildExplorer = ({ config, log, payerFor }: RoomContext): Hono | undefined =>
+  config.wallets === undefined
+    ? undefined
+    : explorerRoutes({ log, payerFor }, { wallets: readWallets(config.wallets) })
