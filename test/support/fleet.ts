@@ -57,6 +57,8 @@ export interface FleetOptions {
   relays?: number
   notifies?: number
   aliases?: readonly string[]
+  /** The URL by which the notify server at `at` reaches its relay, where it is another than the relay's own. */
+  relayUrlFor?: (at: number, relayUrl: string) => string
   /** Of the notify servers, with commas. */
   rooms?: string
   env?: NodeJS.ProcessEnv
@@ -74,6 +76,7 @@ export const startFleet = async (
     relays = 2,
     notifies = 2,
     aliases = [],
+    relayUrlFor = (_, relayUrl) => relayUrl,
     rooms = 'notify,keys,archive',
     env = {},
     launcher = [],
@@ -108,7 +111,7 @@ export const startFleet = async (
     await startAll(ports.slice(0, relays), () => ['--rooms', 'relay'])
     await startAll(ports.slice(relays), (at) => [
       ...['--rooms', rooms, '--relay-shared', 'true'],
-      ...['--relay-url', members[at % relays]?.url ?? ''],
+      ...['--relay-url', relayUrlFor(at, members[at % relays]?.url ?? '')],
     ])
   } catch (error) {
     await dispose()
