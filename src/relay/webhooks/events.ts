@@ -54,9 +54,7 @@ export const createEvents = (deps: EventsDeps): Events => {
   ): Promise<void> => {
     if (!(await cache.hasAny())) return
     const stored = storedOf(messages, publications)
-    const watches = await cache.watchesOf(
-      stored.flatMap(({ message, others }) => [message.publisher, ...others]),
-    )
+    const watches = await cache.among(stored.flatMap(({ message, others }) => [message.publisher, ...others]))
     if (watches.size === 0) return
     const now = clock.now()
     const jobs = newJobs(now)
@@ -68,9 +66,7 @@ export const createEvents = (deps: EventsDeps): Events => {
     if (!(await cache.hasAny())) return
     const now = clock.now()
     const known = (await Promise.all(all.map((one) => messageOf(deps.store, one, now)))).flat()
-    const watches = await cache.watchesOf(
-      known.flatMap(({ clientId, message }) => [clientId, message.publisher]),
-    )
+    const watches = await cache.among(known.flatMap(({ clientId, message }) => [clientId, message.publisher]))
     const jobs = newJobs(now)
     for (const { clientId, message } of known) addDelivered(jobs, watches, clientId, message, now)
     await write(deps, jobs, hasRoom)
@@ -84,7 +80,7 @@ export const createEvents = (deps: EventsDeps): Events => {
       if (cache.isEmpty()) return undefined
       const now = clock.now()
       const isUnwatched = ({ clientId, seen }: Acknowledged) =>
-        seen && cache.isUnwatched(clientId, now) && cache.isUnwatched(seen.publisher, now)
+        seen && cache.isWithout(clientId, now) && cache.isWithout(seen.publisher, now)
       const watched = all.filter((one) => !isUnwatched(one))
       return watched.length > 0 ? writeDelivered(watched).catch(unwritten) : undefined
     },
