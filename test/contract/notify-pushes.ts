@@ -39,6 +39,21 @@ export const notifyPushesContract = (engine: Engine): void => {
       expect(await store().pushCounts(one)).toEqual({ pushed: 20, refused: 0 })
     })
 
+    it('forgets those of an account', async () => {
+      const two = notification('two', { createdAt: now, expiresAt: now + 3_600_000 })
+      const three = notification('three', { createdAt: now, expiresAt: now + 3_600_000 })
+      await store().notePush(one, 'a', pushed)
+      await store().notePush(one, 'b', pushed)
+      await store().notePush(two, 'a', refused)
+      for (const _ of [1, 2]) {
+        await store().forgetPushes([one, two, three], 'a')
+        expect(await store().pushesOf(one, ['a', 'b'])).toEqual(new Map([['b', pushed]]))
+        expect(await store().pushesOf(two, ['a'])).toEqual(new Map())
+        expect(await store().pushCounts(one)).toEqual({ pushed: 1, refused: 0 })
+        expect(await store().pushCounts(two)).toEqual({ pushed: 0, refused: 0 })
+      }
+    })
+
     it('has nothing of another notification with the same id', async () => {
       await store().notePush(one, 'a', pushed)
       const later = { ...one, createdAt: now + 1 }

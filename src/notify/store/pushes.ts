@@ -51,6 +51,8 @@ export interface PushedStore {
   pushCounts(notification: Notification): Promise<PushCounts>
   /** Of these accounts those that have one, by account key. */
   pushesOf(notification: Notification, accountKeys: readonly string[]): Promise<Map<string, Pushed>>
+  /** Removes the account's pushes of these notifications. Idempotent. */
+  forgetPushes(notifications: readonly Notification[], accountKey: string): Promise<void>
   /** Puts those of another store there. Idempotent. */
   restorePushes(records: readonly AccountPush[], now: number): Promise<void>
 }
@@ -120,6 +122,20 @@ const note = (
   })
 }
 
+const forget = (kv: Kv, names: PushedNotification, accountKey: string): Promise<void> => {
+  const { partition, pushes, pushed } = setsOf(names)
+  const key = name(accountKey)
+  return transact<void>(kv, 0, async () => {
+    const [one, all] = await read(kv, [pushes.get(key), pushed.get()])
+    if (!one.value || !all.value) return { answer: undefined }
+    const { state } = one.value
+    const sum = { ...all.value, [state]: all.value[state] - 1 }
+    const checks = [one.isUnchanged, all.isUnchanged]
+    const writes = [pushes.remove(key), pushed.put({ value: sum, expiresAt: names.expiresAt })]
+    return { answer: undefined, batch: { partition, checks, writes } }
+  })
+}
+
 export const createPushedStore = (kv: Kv): PushedStore => ({
   notePush: (notification, accountKey, push) =>
     note(kv, namesOf(notification), { accountKey, push, now: push.at }),
@@ -139,6 +155,15 @@ export const createPushedStore = (kv: Kv): PushedStore => ({
         return push ? [[accountKey, push] as const] : []
       }),
     )
+  },
+  async forgetPushes(notifications, accountKey) {
+    const key = name(accountKey)
+    const names = notifications.map(namesOf)
+    const found = await read(
+      kv,
+      names.map((one) => setsOf(one).pushes.get(key)),
+    )
+    for (const [at, one] of names.entries()) if (found[at]?.value) await forget(kv, one, accountKey)
   },
   async restorePushes(records, now) {
     for (const { accountKey, push, ...names } of records) await note(kv, names, { accountKey, push, now })

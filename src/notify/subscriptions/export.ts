@@ -15,6 +15,7 @@ import type { NotifyService } from './service.ts'
 
 const PROJECT_PAGE_SIZE = 500
 const HISTORY_PAGE_SIZE = 500
+const NOTIFICATION_PAGE_SIZE = 500
 const SWEEP_BATCH_SIZE = 500
 /** How long 4012s and events may take to leave before the account is forgotten, and how often that is checked. */
 const ERASE_TIMEOUT_MS = 5_000
@@ -165,6 +166,23 @@ const createExport = ({ store, schedule, digests, clock }: Omit<Deps, 'service'>
   }
 }
 
+/** Reads all stored notifications, as `forgetReceipts` does. */
+const forgetPushes = async (
+  store: Pick<NotifyStore, 'projects' | 'notifications' | 'forgetPushes'>,
+  accountKey: string,
+): Promise<void> => {
+  for await (const projectId of projectIds(store)) {
+    let after: string | null = null
+    do {
+      const page = { limit: NOTIFICATION_PAGE_SIZE, ...(after !== null && { after }) }
+      const { notifications, next }: Awaited<ReturnType<NotifyStore['notifications']>> =
+        await store.notifications(projectId, page)
+      await store.forgetPushes(notifications, accountKey)
+      after = next
+    } while (after !== null)
+  }
+}
+
 const createErase =
   ({ store, service, schedule, digests, clock }: Deps): AccountData['erase'] =>
   async (accountKey) => {
@@ -197,6 +215,7 @@ const createErase =
     }
     // Last, because what was under way has written its receipts by now.
     await store.forgetReceipts(accountKey)
+    await forgetPushes(store, accountKey)
     await store.forgetAnswers(accountKey)
     await digests.forgetAccount(accountKey)
     return {

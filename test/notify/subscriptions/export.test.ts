@@ -59,6 +59,11 @@ it('an account is shown what it answered and prefers, and nothing of it is left 
     const nid = deliveredIdOf(record.subscriptions[0]?.id ?? '', 'vote')
     await world.ask(device.ask(4018, world.app, key, { nid, aid: 'yes' }))
   }
+  const keys = [one, other].map(({ account }) => accountKey(account))
+  const vote = await world.store.notification(world.project.id, world.app.domain, 'vote')
+  if (!vote) throw new Error('It was sent')
+  const push = { state: 'pushed', provider: 'apns', at: world.clock.now() } as const
+  for (const key of keys) await world.store.notePush(vote, key, push)
   const shown = await world.server.accountData.export(accountKey(one.account))
   expect(shown.answers).toEqual([
     { domain: world.app.domain, notificationId: 'vote', action: 'yes', at: world.clock.now() },
@@ -68,8 +73,8 @@ it('an account is shown what it answered and prefers, and nothing of it is left 
 
   await world.server.accountData.erase(accountKey(one.account))
   expect((await world.server.accountData.export(accountKey(one.account))).answers).toEqual([])
-  const vote = await world.store.notification(world.project.id, world.app.domain, 'vote')
-  expect(vote && (await world.store.answerCounts(vote, ['yes']))).toEqual({ yes: 1 })
+  expect(await world.store.answerCounts(vote, ['yes'])).toEqual({ yes: 1 })
+  expect(await world.store.pushesOf(vote, keys)).toEqual(new Map([[accountKey(other.account), push]]))
 })
 
 it('erasing an account takes from nobody else what is being sent', async () => {
