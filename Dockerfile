@@ -17,7 +17,7 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
-COPY --from=build /app/llms.txt ./
+COPY --from=build /app/LICENSE /app/llms.txt ./
 COPY --from=build /app/docs docs
 RUN ln -s /app/dist/cli/main.js /usr/local/bin/belfry && chmod +x dist/cli/main.js \
   && mkdir /data && chown node:node /data

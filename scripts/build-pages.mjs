@@ -28,11 +28,18 @@ const shellOf = (folder) => {
   return { version: version.digest('base64url').slice(0, 12), files: ['/', ...new Set(assets), ...FILES] }
 }
 
-/** @param outDir Where the files go; what was there is removed. */
+/** Paths of the modules in what was built. */
+const modulesOf = (built) =>
+  [built].flat().flatMap(({ output }) => output.flatMap(({ moduleIds = [] }) => moduleIds))
+
+/**
+ * @param outDir Where the files go; what was there is removed.
+ * @returns paths of the modules that the pages are made of.
+ */
 export const buildPages = async (outDir) => {
-  await build({ configFile: CONFIG, build: { outDir, emptyOutDir: true }, logLevel: 'warn' })
+  const pages = await build({ configFile: CONFIG, build: { outDir, emptyOutDir: true }, logLevel: 'warn' })
   // A service worker is one script, whose address stays.
-  await build({
+  const worker = await build({
     configFile: CONFIG,
     publicDir: false,
     define: { SHELL: JSON.stringify(shellOf(outDir)) },
@@ -46,6 +53,7 @@ export const buildPages = async (outDir) => {
     logLevel: 'warn',
   })
   if (!readdirSync(outDir).includes('worker.js')) throw new Error('The service worker was not built')
+  return [pages, worker].flatMap(modulesOf)
 }
 
 if (process.argv[1] === import.meta.filename) await buildPages(resolve('dist/web'))

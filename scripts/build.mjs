@@ -20,6 +20,7 @@ import { basename, dirname, join, resolve as resolvePath } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { buildPackages } from './build-packages.mjs'
 import { newest } from './newest.mjs'
+import { thirdPartyNotices } from './third-party.mjs'
 
 const { resolve } = createRequire(import.meta.url)
 
@@ -37,6 +38,7 @@ const NOT_BUNDLED = [
 ]
 const PAGES = 'web'
 const API_PAGE = 'api-page'
+const NOTICES = 'THIRD-PARTY.txt'
 const API_PAGE_BUNDLE = join(API_PAGE, 'reference.js.gz')
 
 const isFresh = () => {
@@ -66,9 +68,10 @@ const isFresh = () => {
  */
 const bundle = async (entry, outfile, plugins = []) => {
   const { build } = await import('esbuild')
-  await build({
+  const { metafile } = await build({
     entryPoints: [entry],
     outfile,
+    metafile: true,
     plugins,
     bundle: true,
     format: 'cjs',
@@ -85,11 +88,13 @@ const bundle = async (entry, outfile, plugins = []) => {
     supported: { 'dynamic-import': false },
     define: { 'import.meta.url': 'bundleUrl' },
     banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
-    legalComments: 'eof',
+    // `THIRD-PARTY.txt` has all of them.
+    legalComments: 'none',
     minifyWhitespace: true,
     lineLimit: 120,
     logLevel: 'warning',
   })
+  return Object.values(metafile.outputs).flatMap(({ inputs }) => Object.keys(inputs))
 }
 
 /** The program, and beside it what it loads only for agents. */
@@ -104,8 +109,9 @@ const bundleProgram = async (dist) => {
       })
     },
   }
-  await bundle('src/cli/program.ts', join(dist, PROGRAM), [apart])
-  if (agents !== undefined) await bundle(agents, join(dist, AGENTS))
+  const modules = await bundle('src/cli/program.ts', join(dist, PROGRAM), [apart])
+  if (agents !== undefined) modules.push(...(await bundle(agents, join(dist, AGENTS))))
+  return modules
 }
 
 /** In place, where the program finds `#crypto`. Where the build can start no server there is no code cache, and starts take longer. */
@@ -128,6 +134,7 @@ const copyApiPage = (dist) => {
   const page = join(dirname(resolve('@scalar/fastify-api-reference')), 'js/standalone.js')
   mkdirSync(join(dist, API_PAGE))
   writeFileSync(join(dist, API_PAGE_BUNDLE), gzipSync(readFileSync(page), { level: 9 }))
+  return page
 }
 
 /** npm makes the command executable only when it links it, which is before a later build writes it anew. */
@@ -145,11 +152,11 @@ if (ifStale && isFresh()) {
   const { status } = spawnSync(process.execPath, [compiler, ...options], { stdio: ['ignore', 2, 2] })
   try {
     if (status === 0) {
-      await bundleProgram(next)
+      const modules = await bundleProgram(next)
       // What it needs is loaded for a build alone: `npm start` needs none of it.
       const { buildPages } = await import('./build-pages.mjs')
-      await buildPages(resolvePath(next, PAGES))
-      copyApiPage(next)
+      modules.push(...(await buildPages(resolvePath(next, PAGES))), copyApiPage(next))
+      writeFileSync(join(next, NOTICES), thirdPartyNotices(modules))
       makeExecutable(next)
       rmSync('dist', { recursive: true, force: true })
       renameSync(next, 'dist')

@@ -121,3 +121,15 @@ it.concurrent('a start takes the code cache of the build, unless the bundle was 
   expect(await hasCodeCache(dir)).toBe('false\n')
   expect(await command(dir)).toBe('third')
 })
+
+it('what is bundled brings the notices of its authors, of the command, of agents and of the pages', async () => {
+  const notices = (await readFile('dist/THIRD-PARTY.txt', 'utf8')).split(`\n\n${'-'.repeat(80)}\n\n`)
+  const texts = new Map(
+    notices.map((notice) => [/^(\S+) \d/.exec(notice)?.[1] ?? notice, notice.split('\n\n').slice(1).join()]),
+  )
+  const some = ['hono', 'ws', '@noble/curves', '@modelcontextprotocol/sdk', 'preact']
+  for (const name of [...some, '@scalar/fastify-api-reference']) expect([...texts.keys()]).toContain(name)
+  for (const name of ['vitest', 'esbuild', 'belfry', 'lmdb']) expect([...texts.keys()]).not.toContain(name)
+  const wordless = [...texts].filter(([, text]) => text.length < 200).map(([name]) => name)
+  expect(wordless).toEqual([])
+})
