@@ -16,7 +16,7 @@
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
 import { systemClock } from '../platform/runtime/clock.ts'
 import { createReleaseStack } from '../platform/runtime/release-stack.ts'
-import type { Log } from '../platform/telemetry.ts'
+import { type Log, silent } from '../platform/telemetry.ts'
 import { serveHttp } from './http/serve.ts'
 import { createSessions } from './http/sessions.ts'
 import { createInbox, type KeptInbox } from './inbox.ts'
@@ -65,7 +65,8 @@ const runStdio = async (
 /** What the agent would be offered, as plain data. */
 export const listTools = ({ url, app, isReadOnly }: AgentOptions, hasInbox: boolean) => {
   const never = () => Promise.reject(new Error('Nothing is called'))
-  const { tools } = createOffer({ ...deps, ...(hasInbox && { openInbox: never }) }, { url, app, isReadOnly })
+  const offered = { ...deps, log: silent, ...(hasInbox && { openInbox: never }) }
+  const { tools } = createOffer(offered, { url, app, isReadOnly })
   return tools.map(({ call: _, ...shown }) => shown)
 }
 
@@ -78,7 +79,7 @@ export const runMcp = async (
   const { url, version, trustServer, http } = options
   const inbox =
     openKept && owned.use(createInbox({ ...deps, log, openKept }, { url, domain: INBOX_DOMAIN, trustServer }))
-  const offer: Offer = createOffer({ ...deps, openInbox: inbox?.open }, options)
+  const offer: Offer = createOffer({ ...deps, log, openInbox: inbox?.open }, options)
   const calls = createCallGate()
   const newServer = () => createMcpServer({ log, calls }, offer, { version })
   if (!http) {

@@ -1,5 +1,7 @@
 /** What an agent is offered, by what it was given: a project and an app, an inbox, or both. */
+import { createContractWallets } from '../platform/net/contract-wallets.ts'
 import type { FetchDeps } from '../platform/net/fetch-json.ts'
+import type { Log } from '../platform/telemetry.ts'
 import { createDapp } from '../sdk/dapp.ts'
 import { ASKING_PROMPTS } from './prompts.ts'
 import { createQuestions } from './questions/questions.ts'
@@ -18,13 +20,15 @@ export interface AgentOptions {
   url: string
   /** The app that the agent speaks for. */
   app?: { domain: string; projectId: string; secret: string } | undefined
+  /** Nodes that are asked whether a smart account signed, by CAIP-2 chain. Absent: its answers do not count. */
+  rpcUrls?: Readonly<Record<string, string>> | undefined
   /** Only tools that change nothing. */
   isReadOnly: boolean
 }
 
 export const createOffer = (
-  deps: FetchDeps & { openInbox?: OpenInbox | undefined },
-  { url, app, isReadOnly }: AgentOptions,
+  deps: FetchDeps & { log: Log; openInbox?: OpenInbox | undefined },
+  { url, app, rpcUrls, isReadOnly }: AgentOptions,
 ): Offer => {
   const groups: { sends: Offer['tools']; reads: Offer['tools'] }[] = []
   if (deps.openInbox) groups.push(createInboxTools(deps.openInbox))
@@ -33,7 +37,9 @@ export const createOffer = (
     const { domain, projectId, secret } = app
     const dapp = createDapp({ url, projectId, secret, domain }, deps)
     const notifyUrls = [url, PUBLISHED_NOTIFY_URL]
-    const questions = createQuestions({ dapp, clock: deps.clock }, { domain, notifyUrls })
+    const verifySignature =
+      rpcUrls && createContractWallets({ clock: deps.clock, log: deps.log }, { rpcUrls })
+    const questions = createQuestions({ dapp, clock: deps.clock, verifySignature }, { domain, notifyUrls })
     groups.unshift(createSendTools({ dapp, clock: deps.clock }), createQuestionTools(questions), {
       sends: [],
       reads: createLookTools(dapp),

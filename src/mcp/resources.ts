@@ -75,8 +75,8 @@ export const createResources = (
     }
     const [template] = this.templates
     const read = async () => {
-      const { status, counted, missing, refused } = await questions.state(id)
-      return { id, status, answers: counted, missing, refused }
+      const { status, counted, missing, refused, undecided } = await questions.state(id)
+      return { id, status, answers: counted, missing, refused, undecided }
     }
     return template && { ...template, uri, read }
   },

@@ -6,6 +6,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { CallToolResultSchema, type Progress } from '@modelcontextprotocol/sdk/types.js'
 import { expect } from 'vitest'
+import type { CreateWalletOptions } from '../../src/sdk/wallet.ts'
 import { eventually } from '../support/eventually.ts'
 import { COMMAND } from '../support/process.ts'
 import { startClientWorld } from '../support/world/wallets.ts'
@@ -44,16 +45,22 @@ interface CallOptions {
 }
 
 /** A server, an app, and agents that speak for it. */
-export const startAgentWorld = async (domain = 'agent.example.com') => {
-  const world = await startClientWorld()
+export const startAgentWorld = async (
+  domain = 'agent.example.com',
+  /** Nodes that the server asks, and the agents too. */
+  { rpcUrls }: { rpcUrls?: Record<string, string> } = {},
+) => {
+  const world = await startClientWorld(rpcUrls && { rpcUrls })
   const [type = ''] = await world.app(domain, ['Questions'])
   const dir = mkdtempSync(join(tmpdir(), 'belfry-agent-'))
   const running: { close(): Promise<void> }[] = []
-  const env = {
+  const chains = Object.entries(rpcUrls ?? {}).map(([chain, url]) => `${chain}=${url}`)
+  const env: Record<string, string> = {
     PATH: process.env.PATH ?? '',
     BELFRY_SERVER: world.url,
     BELFRY_PROJECT_ID: world.project.id,
     BELFRY_PROJECT_SECRET: world.project.secret,
+    ...(chains.length > 0 && { BELFRY_RPC_URLS: chains.join(',') }),
   }
 
   return {
@@ -82,9 +89,9 @@ export const startAgentWorld = async (domain = 'agent.example.com') => {
       return { ...callerOf(client), pid: () => transport.pid ?? -1, stderr: () => stderr }
     },
     /** Somebody who is subscribed to the app, and answers when they are told to. */
-    async subscriber() {
+    async subscriber(options: Partial<CreateWalletOptions> = {}) {
       const owner = world.newOwner()
-      const device = world.device(owner)
+      const device = world.device(owner, options)
       await device.wallet.subscribe(domain)
       const question = (title: string) =>
         eventually(() => {
@@ -94,7 +101,7 @@ export const startAgentWorld = async (domain = 'agent.example.com') => {
         })
       return {
         ...device,
-        account: owner.account,
+        account: options.account ?? owner.account,
         question,
         answer: async (title: string, choice: string) =>
           device.wallet.answer(domain, (await question(title)).id, choice),

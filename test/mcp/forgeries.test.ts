@@ -289,13 +289,13 @@ const ofAlice = {
 }
 
 it('what is genuine counts, of every device and every account that was asked', async () => {
-  expect(await count(genuine)).toEqual({ counted: [ofAlice], refused: [] })
+  expect(await count(genuine)).toEqual({ counted: [ofAlice], refused: [], undecided: [] })
   const both = await count(answerOf(laptop, { choice: 'no' }), answerOf(bob))
   expect(both.counted.map(({ account, choice }) => [account, choice])).toEqual([
     [alice.owner.account, 'no'],
     [bob.owner.account, 'yes'],
   ])
-  expect(await count({ account: alice.owner.account })).toEqual({ counted: [], refused: [] })
+  expect(await count({ account: alice.owner.account })).toEqual({ counted: [], refused: [], undecided: [] })
 })
 
 it('nothing that is forged, altered, replayed or late counts, or keeps the true answer from counting', async () => {

@@ -7,6 +7,7 @@
 import { type Clock, pause } from '../../platform/runtime/clock.ts'
 import { accountKey, parseAccount } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
+import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import type { Dapp, OutgoingNotification, Receipt, SentNotification } from '../../sdk/dapp.ts'
 import { type Count, countAnswers, type Question } from './verify.ts'
 
@@ -21,6 +22,7 @@ type AskingDapp = Pick<Dapp, 'notify' | 'notification' | 'receipts'>
 export interface QuestionDeps {
   dapp: AskingDapp
   clock: Clock
+  verifySignature?: ContractWalletCheck | undefined
 }
 
 export interface Asked {
@@ -34,7 +36,7 @@ export interface Asked {
 export interface QuestionState extends Count {
   question: Question
   content: SentNotification['notification']
-  /** Accounts that were asked and have no answer that counts. */
+  /** Accounts that were asked and have no answer that counts; the undecided ones are among them. */
   missing: string[]
   status: 'answered' | 'waiting' | 'closed'
 }
@@ -132,7 +134,7 @@ const markOf = ({ status, counts, answers }: SentNotification): string =>
 /** Verifies what the server has of a question. `found`: the notification. */
 const createLook =
   (
-    { dapp, clock }: QuestionDeps,
+    { dapp, clock, verifySignature }: QuestionDeps,
     { domain, notifyUrls }: { domain: string; notifyUrls: readonly string[] },
   ) =>
   async (found: SentNotification, { accounts, enough }: Wanted): Promise<QuestionState> => {
@@ -141,7 +143,7 @@ const createLook =
     const receipts = await allReceipts(dapp, found.id)
     const asked = accounts && new Set(accounts.map(keyOf))
     const now = clock.now()
-    const count = await countAnswers(question, receipts, { asked, now, notifyUrls })
+    const count = await countAnswers(question, receipts, { asked, now, notifyUrls, verifySignature })
     // An account answers once: one whose answer does not count is not waited for.
     const heard = new Set([...count.counted, ...count.refused].map(({ account }) => keyOf(account)))
     const missing = receipts.flatMap(({ account, state }) => {
@@ -208,7 +210,8 @@ export const createQuestions = (
           const found = await dapp.notification(id)
           const mark = markOf(found)
           const isOld = last?.mark !== mark || clock.now() > last.state.question.closesAt
-          const state = last && !isOld ? last.state : await look(found, wanted)
+          const isOpen = last !== undefined && last.state.undecided.length > 0
+          const state = last && !isOld && !isOpen ? last.state : await look(found, wanted)
           last = { mark, state }
           if (isLast || state.status !== 'waiting') return state
           await onLook(state)

@@ -6,9 +6,12 @@
  * - it answers this question of this app, with one of its choices;
  * - the account is the one of the receipt, was asked, and has no answer that counts yet;
  * - it was signed and received between the question and its end.
+ *
+ * A chain is asked about the signatures of smart accounts. While it cannot be asked, their answers are undecided.
  */
 import { accountKey, parseAccount } from '../../protocol/caip.ts'
 import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts'
+import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import { type AnswerProof, verifyAnswer } from '../../sdk/answers.ts'
 
 /** How far clocks of wallets and servers may differ, as with all JWTs. */
@@ -46,6 +49,8 @@ export interface Count {
   counted: CountedAnswer[]
   /** Answers that do not count, and why. */
   refused: { account: string; reason: ErrorCode }[]
+  /** Accounts whose answers nobody can verify now. */
+  undecided: string[]
 }
 
 interface CountOptions {
@@ -55,6 +60,8 @@ interface CountOptions {
   now: number
   /** By which recaps may name the notify server. */
   notifyUrls: readonly string[]
+  /** Asks a chain about the signature of a smart account; without it such answers are refused. */
+  verifySignature?: ContractWalletCheck | undefined
 }
 
 const keyOf = (account: string): string => accountKey(parseAccount(account))
@@ -68,11 +75,14 @@ const checkTimes = ({ askedAt, closesAt }: Question, signedAt: number, receivedA
 const verified = async (
   question: Question,
   { account, answer }: Required<ClaimedAnswer>,
-  { asked, now, notifyUrls }: CountOptions,
+  { asked, now, notifyUrls, verifySignature }: CountOptions,
 ): Promise<CountedAnswer> => {
   if (answer === undefined) throw new ProtocolError('bad_params')
   const { domain, id: notificationId, choices } = question
-  const said = await verifyAnswer(answer, { domain, notificationId, notifyUrls })
+  const said = await verifyAnswer(answer, {
+    ...{ domain, notificationId, notifyUrls },
+    ...(verifySignature && { verifySignature }),
+  })
   const key = keyOf(said.account)
   if (key !== keyOf(account) || asked?.has(key) === false) throw new ProtocolError('account_mismatch')
   if (!choices.includes(said.action) || answer.action !== said.action)
@@ -81,14 +91,32 @@ const verified = async (
   return { account, choice: said.action, signedAt: said.at, identityKey: said.identityKey }
 }
 
+/** A chain that could not be asked is not asked again: many answers would wait for it, one after the other. */
+const askedOnce = (check: ContractWalletCheck): ContractWalletCheck => {
+  const silentChains = new Set<string>()
+  return async (question) => {
+    const { namespace, reference } = question.account
+    const chain = `${namespace}:${reference}`
+    if (silentChains.has(chain)) throw new ProtocolError('unavailable')
+    try {
+      return await check(question)
+    } catch (error) {
+      if (error instanceof ProtocolError && error.code === 'unavailable') silentChains.add(chain)
+      throw error
+    }
+  }
+}
+
 /** Counts what the server says, account by account. What cannot be read does not count either. */
 export const countAnswers = async (
   question: Question,
   claimed: readonly ClaimedAnswer[],
-  options: CountOptions,
+  { verifySignature, ...rest }: CountOptions,
 ): Promise<Count> => {
+  const options = { ...rest, verifySignature: verifySignature && askedOnce(verifySignature) }
   const counted = new Map<string, CountedAnswer>()
   const refused: Count['refused'] = []
+  const undecided: string[] = []
   for (const { account, answer } of claimed) {
     if (answer === undefined) continue
     try {
@@ -96,8 +124,10 @@ export const countAnswers = async (
       if (counted.has(keyOf(account))) throw new ProtocolError('already_answered')
       counted.set(keyOf(account), one)
     } catch (error) {
-      refused.push({ account, reason: error instanceof ProtocolError ? error.code : 'bad_params' })
+      const reason = error instanceof ProtocolError ? error.code : 'bad_params'
+      if (reason === 'unavailable') undecided.push(account)
+      else refused.push({ account, reason })
     }
   }
-  return { counted: [...counted.values()], refused }
+  return { counted: [...counted.values()], refused, undecided }
 }

@@ -34,6 +34,9 @@ const output = z.object({
   refused: z
     .array(z.object({ account: z.string(), reason: z.string() }))
     .describe('Answers that do not count: their signatures say something else'),
+  undecided: z
+    .array(z.string())
+    .describe('Smart accounts that answered, and whose chain cannot be asked now; looked at again'),
   not_subscribed: z.array(z.string()).describe('Accounts that could not be asked'),
   failed: z.array(z.object({ account: z.string(), reason: z.string() })),
   asked_at: time,
@@ -41,7 +44,7 @@ const output = z.object({
 })
 
 const shown = (
-  { question, content: said, status, counted, missing, refused }: QuestionState,
+  { question, content: said, status, counted, missing, refused, undecided }: QuestionState,
   { notSubscribed, failed }: Awaited<ReturnType<Questions['ask']>>,
 ): z.output<typeof output> => ({
   id: question.id,
@@ -53,7 +56,7 @@ const shown = (
   counts: Object.fromEntries(
     question.choices.map((choice) => [choice, counted.filter((one) => one.choice === choice).length]),
   ),
-  ...{ missing, refused, not_subscribed: notSubscribed, failed },
+  ...{ missing, refused, undecided, not_subscribed: notSubscribed, failed },
   asked_at: iso(question.askedAt),
   closes_at: iso(question.closesAt),
 })

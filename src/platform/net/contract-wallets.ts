@@ -14,31 +14,18 @@
  * A wallet that changes its owner stops being believed within those five minutes.
  */
 import { createHash } from 'node:crypto'
-import { createRequire } from 'node:module'
 import * as z from 'zod'
-import { createTtlCache } from '../../platform/concurrency/ttl-cache.ts'
-import { anyAddress } from '../../platform/net/public-address.ts'
-import { createPublicFetch, type PublicFetch } from '../../platform/net/public-fetch.ts'
-import type { Clock } from '../../platform/runtime/clock.ts'
-import type { Log } from '../../platform/telemetry.ts'
 import { checksumAddress } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
-import { StartError } from '../config/start-error.ts'
-import type { RoomContext } from '../context.ts'
+import { createTtlCache } from '../concurrency/ttl-cache.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Log } from '../telemetry.ts'
+import { anyAddress } from './public-address.ts'
+import { createPublicFetch, type PublicFetch } from './public-fetch.ts'
 
 const ANSWER_CACHE = { ttlMs: 300_000, entries: 10_000 }
 const CALL_LIMITS = { milliseconds: 5_000, bytes: 64 * 1024 }
-
-/** Throws `StartError` when viem, which is optional, is not there. It is loaded when it is needed. */
-export const requireViem = (): void => {
-  try {
-    createRequire(import.meta.url).resolve('viem')
-  } catch (cause) {
-    const sentence = 'BELFRY_RPC_URLS needs the package viem, which is not installed: npm install viem.'
-    throw new StartError([sentence], { cause })
-  }
-}
 
 const answerSchema = z.union([
   z.object({ result: z.string() }),
@@ -49,8 +36,16 @@ const answerSchema = z.union([
 const isExecutionFailure = ({ code, message }: { code: number; message: string }): boolean =>
   code === 3 || /revert|invalid opcode|out of gas|stack (under|over)flow|invalid jump/i.test(message)
 
+export interface ContractWalletsDeps {
+  /** Absent: one that goes anywhere, because the nodes are the operator's own. */
+  fetch?: PublicFetch
+  clock: Clock
+  log: Log
+}
+
+/** Needs the package viem, which is optional, and is loaded when it is needed. */
 export const createContractWallets = (
-  { fetch, clock, log }: { fetch: PublicFetch; clock: Clock; log: Log },
+  { fetch = createPublicFetch({ rules: anyAddress }), clock, log }: ContractWalletsDeps,
   /** By CAIP-2 chain. */
   { rpcUrls }: { rpcUrls: Readonly<Record<string, string>> },
 ): ContractWalletCheck => {
@@ -97,13 +92,5 @@ export const createContractWallets = (
     })
   }
 }
-
-/** Undefined where no chain is configured. */
-export const buildContractWallets = ({ config, clock, log }: RoomContext): ContractWalletCheck | undefined =>
-  config.rpcUrls &&
-  createContractWallets(
-    { fetch: createPublicFetch({ rules: anyAddress }), clock, log },
-    { rpcUrls: config.rpcUrls },
-  )
 
 const hex = (text: string): `0x${string}` => `0x${text.slice(2)}`

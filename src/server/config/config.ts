@@ -217,6 +217,16 @@ export const agentAccess = (
   token: environment.BELFRY_MCP_TOKEN || undefined,
 })
 
+/** The nodes of chains that the environment names. Throws `StartError` for what are none. */
+export const rpcUrlsFrom = (
+  environment: Record<string, string | undefined> = process.env,
+): Readonly<Record<string, string>> | undefined => {
+  const { schema, env, must } = SETTINGS.rpcUrls
+  const parsed = schema.safeParse(environment[env] || undefined)
+  if (!parsed.success) throw new StartError([`${env} must be ${must}.`])
+  return parsed.data
+}
+
 /** Read by the command line alone. */
 const COMMAND_LINE_NAMES = [
   'BELFRY_SERVER',

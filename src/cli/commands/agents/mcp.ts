@@ -5,10 +5,11 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { KeptInbox, McpOptions } from '../../../mcp/main.ts'
-import { agentAccess } from '../../../server/config/config.ts'
+import { agentAccess, rpcUrlsFrom } from '../../../server/config/config.ts'
 import { prepareDataDir } from '../../../server/config/data-dir.ts'
 import { lockDataDir } from '../../../server/config/data-lock.ts'
 import { codeOf } from '../../../server/config/start-error.ts'
+import { requireViem } from '../../../server/rooms/contract-wallets.ts'
 import { createLog } from '../../../server/telemetry/log.ts'
 import { readVersion } from '../../../server/version.ts'
 import { ACCESS_FLAGS, printJson, urlOf } from '../../admin-client.ts'
@@ -138,8 +139,10 @@ export const mcp = defineCommand({
     const app = appOf(given)
     if (app === undefined && given.inbox === undefined)
       throw new UsageError('An agent needs an app (--app), an inbox (--inbox), or both')
+    const rpcUrls = rpcUrlsFrom()
+    if (rpcUrls) requireViem()
     const options: McpOptions = {
-      ...{ url: urlOf(typed), app, version: readVersion(), http: httpOf(typed, given.token) },
+      ...{ url: urlOf(typed), app, rpcUrls, version: readVersion(), http: httpOf(typed, given.token) },
       isReadOnly: on.has('read-only'),
       trustServer: on.has('trust-server'),
     }
