@@ -28,6 +28,7 @@ export type {
   SendOptions,
   Sent,
   SentNotification,
+  Subscriber,
   Webhook,
   WelcomeNotification,
 } from '../notify/client/dapp.ts'

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { startFleet } from '../support/fleet.ts'
-import { startGate } from '../support/gate.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { crowd } from '../support/runs.ts'
+import { startBalancer } from '../support/world/balancer.ts'
 import { CALLS, startTraffic } from './faults.ts'
 
 const STOPPED = crowd(60_000, 32_000)
@@ -32,12 +32,12 @@ it(`takes over the work of a notify server that stands still for ${STOPPED / 1_0
   timeout: 300_000,
 }, async () => {
   await using redis = await startRedis({ appendonly: true })
-  await using gate = await startGate()
+  await using gate = await startBalancer()
   await using fleet = await startFleet(redis.url, {
     aliases: [gate.url],
     relayUrlFor: (at, relayUrl) => {
       if (at !== 1) return relayUrl
-      gate.leadTo(relayUrl)
+      gate.leadTo([relayUrl])
       return gate.url
     },
   })

@@ -148,4 +148,23 @@ export type WelcomeNotification = NonNullable<z.infer<typeof welcomed>>
 export type ProjectSettings = z.infer<typeof settings>
 
 export const subscribed = z.array(z.string())
+const subscriber = z
+  .object({
+    account: z.string(),
+    app_domain: z.string(),
+    notification_types: z.array(z.string()),
+    subscribed_at: z.string(),
+    expires_at: z.string(),
+  })
+  .transform((one) => ({
+    account: one.account,
+    domain: one.app_domain,
+    /** Ids of the types that it wants. */
+    types: one.notification_types,
+    /** ISO 8601, like the other. */
+    subscribedAt: one.subscribed_at,
+    expiresAt: one.expires_at,
+  }))
+export const subscribersPage = z.object({ subscribers: z.array(subscriber), next: z.string().nullable() })
+export type Subscriber = z.infer<typeof subscriber>
 export const wanted = z.record(z.string(), z.object({ notification_types: z.array(z.string()) }))

@@ -7,6 +7,7 @@
  * | describe      | PUT /v1/:projectId/apps/:domain                     |
  * | notify        | POST /v1/:projectId/notify, 500 accounts a request  |
  * | subscribers   | GET /:projectId/subscribers                         |
+ * | subscriberPage | GET /v1/:projectId/subscribers                     |
  * | typesOf       | POST /v1/:projectId/subscribers, 100 accounts each  |
  * | markAllAsRead | POST /v1/:projectId/mark-all-as-read                |
  * | notifications, notification, cancel, receipts | GET, DELETE /v1/:projectId/notifications… |
@@ -31,6 +32,7 @@ import {
   progress,
   receiptsPage,
   subscribed,
+  subscribersPage,
   wanted,
 } from './dapp-schema.ts'
 
@@ -50,6 +52,7 @@ export type {
   ProjectSettings,
   Receipt,
   SentNotification,
+  Subscriber,
   Webhook,
   WelcomeNotification,
 } from './dapp-schema.ts'
@@ -130,11 +133,14 @@ export const createDapp = (deps: DappDeps, options: DappOptions): Dapp => {
   const { newId = () => globalThis.crypto.randomUUID() } = deps
   const ask = createAsk(deps, options)
   const paths = createPaths(options)
-  const { project, appDomain } = paths
+  const { project, appDomain, of } = paths
   const sent = createSent(ask, paths, newId)
+  const subscriberPage: Dapp['subscriberPage'] = (page = {}) =>
+    ask(subscribersPage, of('subscribers', page), {})
   return {
     ...sent,
-    ...createEach(sent),
+    subscriberPage,
+    ...createEach({ ...sent, subscriberPage }),
     ...createOwn(ask, paths),
 
     enrol: (app) =>

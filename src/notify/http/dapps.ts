@@ -7,8 +7,17 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import type { Apps } from '../apps/apps.ts'
 import type { LimitName } from '../apps/limits.ts'
 import type { NotifyMessage, Publishing } from '../publish/service.ts'
+import type { AppSubscriber } from '../publish/subscribers.ts'
 import type { AppRecord } from '../store/store.ts'
-import { AppDeclaration, AppsPage, Domain, ForApp, SubscribersV1, SubscribeTopic } from './schema.ts'
+import {
+  AppDeclaration,
+  AppsPage,
+  Domain,
+  ForApp,
+  SubscribersPage,
+  SubscribersV1,
+  SubscribeTopic,
+} from './schema.ts'
 import { NotifyV0, NotifyV1 } from './schema-notifications.ts'
 
 export interface DappRoutesDeps {
@@ -54,6 +63,12 @@ const mountNotify = (
   )
 }
 
+const shownSubscriber = ({ account, domain, scope, createdAt, expiresAt }: AppSubscriber) => ({
+  ...{ account, app_domain: domain, notification_types: scope },
+  subscribed_at: new Date(createdAt).toISOString(),
+  expires_at: new Date(expiresAt).toISOString(),
+})
+
 const mountSubscribers = (
   app: Hono,
   { publishing, secret, limited }: Omit<DappRoutesDeps, 'apps' | 'takeOfDay'>,
@@ -61,6 +76,17 @@ const mountSubscribers = (
   app.get('/:projectId/subscribers', secret, limited('subscribersV0'), async (c) => {
     const { appDomain } = checked(ForApp, c.req.query())
     return c.json(await publishing.subscribers(c.req.param('projectId'), appDomain))
+  })
+
+  app.get('/v1/:projectId/subscribers', secret, limited('subscribersV1'), async (c) => {
+    const { appDomain, after, limit } = checked(SubscribersPage, c.req.query())
+    const page = { limit, ...(after !== undefined && { after }) }
+    const { subscribers, next = null } = await publishing.projectSubscriberPage(
+      c.req.param('projectId'),
+      appDomain,
+      page,
+    )
+    return c.json({ subscribers: subscribers.map(shownSubscriber), next })
   })
 
   app.post(

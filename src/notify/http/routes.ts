@@ -7,6 +7,7 @@
  * | POST /:projectId/subscribe-topic          | yes    | keys of the app, enrolled when new              |
  * | POST /:projectId/notify, /v1/…            | yes    | `{sent, failed, not_found}`                     |
  * | GET  /:projectId/subscribers              | yes    | `[account…]`                                    |
+ * | GET  /v1/:projectId/subscribers           | yes    | + subscribers with types and times, a page      |
  * | POST /v1/:projectId/subscribers           | yes    | `{account: {notification_types}}`               |
  * | POST /v1/:projectId/mark-all-as-read      | yes    | 204                                             |
  * | GET  /v1/:projectId/apps                  | yes    | + the project's apps, a page                    |

@@ -84,6 +84,40 @@ export const SubscribersV1 = z
 
 export const SubscribersV1Answer = z.record(z.string(), z.object({ notification_types: z.array(z.string()) }))
 
+const upTo = (most: number) => {
+  const error = `must be a number from 1 to ${most}`
+  return z
+    .string()
+    .regex(/^[0-9]{1,4}$/, { error })
+    .transform(Number)
+    .refine((limit) => limit >= 1 && limit <= most, { error })
+}
+
+export const SubscribersPage = z.object({
+  appDomain: Domain.optional(),
+  // Where a page ended: a domain and an account.
+  after: z
+    .string()
+    .regex(/^[\x21-\x2e\x30-\x7e]{1,253}\/[\x20-\x7e]{0,200}$/, { error: 'must be what `next` said' })
+    .optional(),
+  limit: upTo(1_000).default(100),
+})
+
+export const SubscribersAnswer = z.object({
+  subscribers: z.array(
+    z.object({
+      account: z.string(),
+      app_domain: z.string(),
+      notification_types: z
+        .array(z.string())
+        .meta({ description: 'Ids of the types that the account wants' }),
+      subscribed_at: z.iso.datetime(),
+      expires_at: z.iso.datetime(),
+    }),
+  ),
+  next: z.string().nullable(),
+})
+
 export const ForApp = z.object({ appDomain: Domain.optional() })
 
 const pictures = { sm: optionalLink, md: optionalLink, lg: optionalLink }
@@ -139,12 +173,7 @@ export const AppAnswer = z
 
 export const AppsPage = z.object({
   after: Domain.optional(),
-  limit: z
-    .string()
-    .regex(/^[0-9]{1,3}$/, { error: 'must be a number from 1 to 100' })
-    .transform(Number)
-    .refine((limit) => limit >= 1 && limit <= 100, { error: 'must be a number from 1 to 100' })
-    .default(100),
+  limit: upTo(100).default(100),
 })
 
 export const AppsAnswer = z.object({ apps: z.array(AppAnswer), next: z.string().nullable() })

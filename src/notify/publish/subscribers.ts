@@ -12,7 +12,12 @@ import type { Webhooks } from '../webhooks/service.ts'
 import { appsOf } from './resolve-app.ts'
 
 const SUBSCRIBER_PAGE_SIZE = 500
+/** Apps that one page of a project's subscribers looks at. */
+const MAX_APPS_PER_PAGE = 100
 const ACCOUNT_CHANGED_TTL_MS = NOTIFY_METHODS[4012].requestTtl * 1000
+
+/** `scope`: ids of the types that it wants. Times are unix ms. */
+export type AppSubscriber = Pick<Subscription, 'domain' | 'account' | 'scope' | 'createdAt' | 'expiresAt'>
 
 export interface Subscribers {
   /** Accounts of all live subscribers, each in the form its wallet wrote. */
@@ -21,10 +26,17 @@ export interface Subscribers {
   subscriberPage(
     domain: string,
     page: { after?: string; limit: number },
-  ): Promise<{
-    subscribers: Pick<Subscription, 'account' | 'scope' | 'createdAt' | 'expiresAt'>[]
-    next?: string
-  }>
+  ): Promise<{ subscribers: AppSubscriber[]; next?: string }>
+  /**
+   * A page of the live subscribers of the project's apps, or of the one named, in the order of the apps' domains; whoever
+   * subscribed to two apps is in it twice. `next` is where the next page begins; a page may be shorter than `limit`, or empty,
+   * and have one.
+   */
+  projectSubscriberPage(
+    projectId: string,
+    domain: string | undefined,
+    page: { after?: string; limit: number },
+  ): Promise<{ subscribers: AppSubscriber[]; next?: string }>
   /** The types that each of these accounts wants, keyed as the caller wrote it; others are left out. */
   scopesOf(projectId: string, accounts: readonly string[], domain?: string): Promise<Map<string, string[]>>
   /** Marks every notification of the project's apps as read, and sends 4012s to the wallets that watch. */
@@ -50,6 +62,46 @@ async function* liveSubscribers(
     yield page.filter(({ subscription }) => subscription.expiresAt > now)
   }
 }
+
+/** One page of an app. `next` is the key of the last one, where there may be more. */
+const appPage = async (
+  { store, clock }: Pick<SubscribersDeps, 'store' | 'clock'>,
+  domain: string,
+  page: { after?: string; limit: number },
+): Promise<{ subscribers: AppSubscriber[]; read: number; next?: string }> => {
+  const found = await store.subscribers(domain, page)
+  const now = clock.now()
+  const next = found.length < page.limit ? undefined : found.at(-1)?.accountKey
+  return {
+    subscribers: found.map(({ subscription }) => subscription).filter(({ expiresAt }) => expiresAt > now),
+    read: found.length,
+    ...(next !== undefined && { next }),
+  }
+}
+
+/** Pages over all apps of a project. A page begins at `domain/key`, or at the beginning of an app at `domain/`. */
+const createProjectPages =
+  (deps: Pick<SubscribersDeps, 'store' | 'apps' | 'clock'>): Subscribers['projectSubscriberPage'] =>
+  async (projectId, domain, { after, limit }) => {
+    const domains = (await appsOf(deps.apps, projectId, domain)).map((app) => app.domain).sort()
+    // A domain has no slash.
+    const [, from = '', key = ''] = /^([^/]*)\/(.*)$/.exec(after ?? '') ?? []
+    const rest = domains.filter((one) => one >= from)
+    const subscribers: AppSubscriber[] = []
+    let left = limit
+    for (const one of rest.slice(0, MAX_APPS_PER_PAGE)) {
+      if (left === 0) return { subscribers, next: `${one}/` }
+      const page = await appPage(deps, one, {
+        limit: left,
+        ...(one === from && key !== '' && { after: key }),
+      })
+      subscribers.push(...page.subscribers)
+      left -= page.read
+      if (page.next !== undefined) return { subscribers, next: `${one}/${page.next}` }
+    }
+    const following = rest[MAX_APPS_PER_PAGE]
+    return { subscribers, ...(following !== undefined && { next: `${following}/` }) }
+  }
 
 const createMarkAsRead = ({
   store,
@@ -109,18 +161,8 @@ export const createSubscribers = (deps: SubscribersDeps): Subscribers => {
       return [...accounts.values()]
     },
 
-    async subscriberPage(domain, page) {
-      const found = await store.subscribers(domain, page)
-      const now = clock.now()
-      const live = found.filter(({ subscription }) => subscription.expiresAt > now)
-      const next = found.length < page.limit ? undefined : found.at(-1)?.accountKey
-      return {
-        subscribers: live.map(({ subscription: { account, scope, createdAt, expiresAt } }) => ({
-          ...{ account, scope, createdAt, expiresAt },
-        })),
-        ...(next !== undefined && { next }),
-      }
-    },
+    subscriberPage: (domain, page) => appPage(deps, domain, page),
+    projectSubscriberPage: createProjectPages(deps),
 
     async scopesOf(projectId, accounts, domain) {
       const domains = new Set((await appsOf(apps, projectId, domain)).map((app) => app.domain))

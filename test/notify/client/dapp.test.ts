@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createDapp } from '../../../src/sdk/dapp.ts'
+import { createDapp, type Subscriber } from '../../../src/sdk/dapp.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type ClientWorld, startClientWorld } from '../../support/world/wallets.ts'
 
@@ -54,6 +54,32 @@ test('more accounts than one call may name are sent to in several calls', async 
   expect(notFound.toSorted()).toEqual(floodGuard.toSorted())
   const types = await dapp.typesOf([...floodGuard.slice(0, 150), owner.account])
   expect([...types]).toEqual([[owner.account, [type]]])
+})
+
+test('subscribers come a page at a time, with the types that they want', async () => {
+  const [news = '', alarms = ''] = await world.app('paged.test', ['News', 'Alarms'])
+  const dapp = world.dapp('paged.test')
+  const wants = [[news], [news, alarms], [alarms]]
+  const accounts = await Promise.all(
+    wants.map(async (types) => {
+      const owner = world.newOwner()
+      await world.device(owner).wallet.subscribe('paged.test', types)
+      return owner.account
+    }),
+  )
+  const { subscribers, next } = await dapp.subscriberPage({ limit: 2 })
+  expect(subscribers).toHaveLength(2)
+  expect(next).toEqual(expect.any(String))
+  const all: Subscriber[] = []
+  for await (const one of dapp.eachSubscriber({ limit: 1 })) all.push(one)
+  expect(all.map(({ account }) => account).toSorted()).toEqual(accounts.toSorted())
+  for (const [at, account] of accounts.entries()) {
+    expect(all.find((one) => one.account === account)).toEqual({
+      ...{ account, domain: 'paged.test', types: wants[at] },
+      subscribedAt: expect.stringMatching(/Z$/),
+      expiresAt: expect.stringMatching(/Z$/),
+    })
+  }
 })
 
 test('the same id again sends to nobody twice; a type that is not wanted fails', async () => {

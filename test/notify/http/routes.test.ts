@@ -70,6 +70,7 @@ describe('the project secret', () => {
     ['POST', '/notify'],
     ['POST', '/v1/notify'],
     ['GET', '/subscribers'],
+    ['GET', '/v1/subscribers'],
     ['POST', '/v1/subscribers'],
     ['POST', '/v1/mark-all-as-read'],
     ['GET', '/v1/apps'],
@@ -276,6 +277,95 @@ describe('subscribers', () => {
     expect((await world.call('GET', `/${id}/subscribers`)).body).toEqual([A, B])
     expect((await world.call('GET', `/${id}/subscribers?appDomain=b.example`)).status).toBe(404)
     expect((await world.call('GET', `/${id}/subscribers?appDomain=B`)).status).toBe(422)
+  })
+
+  describe('a page at a time', () => {
+    const path = (query: Record<string, string> = {}) =>
+      `/v1/${id}/subscribers?${new URLSearchParams({ appDomain: '', ...query })}`.replace('appDomain=&', '')
+    interface Listed {
+      subscribers: { account: string; app_domain: string }[]
+      next: string | null
+    }
+    const pageOf = async (query: Record<string, string>): Promise<Listed> => {
+      const { status, body } = await world.call('GET', path(query))
+      expect(status).toBe(200)
+      return body as Listed
+    }
+    /** All pages, each as `domain account…`. */
+    const pages = async (query: Record<string, string>) => {
+      const all: string[][] = []
+      let after: string | null = null
+      do {
+        const { subscribers, next }: Listed = await pageOf({ ...query, ...(after !== null && { after }) })
+        all.push(subscribers.map(({ account, app_domain }) => `${app_domain} ${account}`))
+        after = next
+      } while (after !== null)
+      return all
+    }
+
+    it('v1 lists who is subscribed to what, and since when', async () => {
+      await world.subscribe(A, { scope: [NEWS, OFFERS] })
+      const from = world.clock.now()
+      expect(await world.call('GET', path({ limit: '10' }))).toMatchObject({
+        status: 200,
+        body: {
+          subscribers: [
+            {
+              account: A,
+              app_domain: 'app.example',
+              notification_types: [NEWS, OFFERS],
+              subscribed_at: new Date(from).toISOString(),
+              expires_at: new Date(from + 30 * 86_400_000).toISOString(),
+            },
+          ],
+          next: null,
+        },
+      })
+    })
+
+    it('goes through all apps, or the one named, and leaves out who has ended', async () => {
+      await world.apps.enrol({ projectId: id, domain: 'b.example' })
+      for (const account of [A, B, C]) await world.subscribe(account)
+      for (const account of [B, C]) await world.subscribe(account, { domain: 'b.example' })
+      const app = [A, B, C].map((account) => `app.example ${account}`)
+      const b = [B, C].map((account) => `b.example ${account}`)
+      expect((await pages({ limit: '2' })).flat()).toEqual([...app, ...b])
+      expect((await pages({ limit: '3' })).flat()).toEqual([...app, ...b])
+      expect(await pages({ limit: '100' })).toEqual([[...app, ...b]])
+      expect((await pages({ limit: '1', appDomain: 'b.example' })).flat()).toEqual(b)
+      await world.subscribe(A, { life: 1_000 })
+      await world.clock.advance(2_000)
+      expect((await pages({ limit: '1' })).flat()).toEqual([...app.slice(1), ...b])
+    })
+
+    it('goes on where an app was that is gone, and through a hundred apps without subscribers', async () => {
+      await world.subscribe(A)
+      expect(await pageOf({ limit: '10', after: 'aaa.example/eip155:0x0' })).toMatchObject({
+        subscribers: [{ account: A }],
+      })
+      for (let at = 0; at < 120; at++) {
+        await world.apps.enrol({ projectId: id, domain: `a${`${at}`.padStart(3, '0')}.example` })
+      }
+      expect(await pages({ limit: '10' })).toEqual([[], [`app.example ${A}`]])
+    })
+
+    it.each<[string, Record<string, string>]>([
+      ['limit', { limit: '0' }],
+      ['limit', { limit: '1001' }],
+      ['limit', { limit: 'all' }],
+      ['after', { after: 'app.example' }],
+      ['after', { after: `app.example/${'x'.repeat(201)}` }],
+      ['after', { after: 'app.example/\u{1f514}' }],
+      ['appDomain', { appDomain: 'B' }],
+    ])('is refused with 422 for a wrong %s: %j', async (field, query) => {
+      expect(await world.call('GET', path(query))).toMatchObject({ status: 422, body: { field } })
+    })
+
+    it('does not know the app of another project', async () => {
+      const { project } = await world.apps.createProject()
+      await world.apps.enrol({ projectId: project.id, domain: 'other.example' })
+      expect(await world.call('GET', path({ appDomain: 'other.example' }))).toMatchObject({ status: 404 })
+    })
   })
 
   it('v1 answers types by the form that the caller used', async () => {

@@ -5,6 +5,10 @@ export interface Balancer extends AsyncDisposable {
   readonly url: string
   /** These servers, in this order, from now on. */
   leadTo(servers: readonly string[]): void
+  /** From now on nothing reaches a server, as on a network that stands still. What servers say still comes through. */
+  close(): void
+  /** What has waited since goes on, in its order. */
+  open(): void
 }
 
 /**
@@ -14,12 +18,15 @@ export interface Balancer extends AsyncDisposable {
  */
 export const startBalancer = async (): Promise<Balancer> => {
   let servers: readonly string[] = []
-  const open = new Set<Socket>()
+  let isClosed = false
+  const sockets = new Set<Socket>()
+  /** Each client's connection to its server. */
+  const connections = new Map<Socket, Socket>()
   const hold = (socket: Socket) => {
-    open.add(socket)
+    sockets.add(socket)
     // `close` follows, and ends the other half.
     socket.on('error', () => {})
-    socket.once('close', () => open.delete(socket))
+    socket.once('close', () => sockets.delete(socket))
   }
 
   const firstReady = async (): Promise<URL | undefined> => {
@@ -37,9 +44,13 @@ export const startBalancer = async (): Promise<Balancer> => {
     const relay = connect(Number(target.port), target.hostname)
     hold(relay)
     relay.once('close', () => client.destroy())
-    client.once('close', () => relay.destroy())
-    client.pipe(relay).pipe(client)
-    client.resume()
+    client.once('close', () => {
+      connections.delete(client)
+      relay.destroy()
+    })
+    connections.set(client, relay)
+    relay.pipe(client)
+    if (!isClosed) client.pipe(relay)
   })
   balancer.listen(0, '127.0.0.1')
   await once(balancer, 'listening')
@@ -49,10 +60,18 @@ export const startBalancer = async (): Promise<Balancer> => {
     leadTo: (wanted) => {
       servers = wanted
     },
+    close() {
+      isClosed = true
+      for (const client of connections.keys()) client.unpipe().pause()
+    },
+    open() {
+      isClosed = false
+      for (const [client, relay] of connections) client.pipe(relay)
+    },
     async [Symbol.asyncDispose]() {
       const closed = once(balancer, 'close')
       balancer.close()
-      for (const socket of open) socket.destroy()
+      for (const socket of sockets) socket.destroy()
       await closed
     },
   }

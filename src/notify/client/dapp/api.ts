@@ -8,6 +8,7 @@ import type {
   ProjectSettings,
   Receipt,
   SentNotification,
+  Subscriber,
   Webhook,
   WelcomeNotification,
 } from '../dapp-schema.ts'
@@ -212,6 +213,24 @@ export interface Dapp {
   cancelBroadcast(id: string): Promise<number>
   /** @returns the accounts of all live subscribers, as their wallets wrote them. */
   subscribers(): Promise<string[]>
+  /**
+   * Lists the subscribers of the app, or of all apps of the project where no `domain` is meant, a page at a time.
+   *
+   * @param page `after` is the `next` of the page before; `limit` at most 1000.
+   * @returns a page, which may be shorter than `limit`; `next` is null on the last one.
+   */
+  subscriberPage(page?: {
+    after?: string
+    limit?: number
+  }): Promise<{ subscribers: Subscriber[]; next: string | null }>
+  /**
+   * Lists the subscribers as `subscriberPage` does, all of them.
+   *
+   * @param filter `limit`: how many are read at once.
+   * @example
+   * for await (const { account, types } of dapp.eachSubscriber()) console.log(account, types)
+   */
+  eachSubscriber(filter?: { limit?: number }): AsyncIterable<Subscriber>
   /**
    * @param accounts any number, CAIP-10.
    * @returns the ids of the types that each account wants; accounts that are not subscribed are left out.

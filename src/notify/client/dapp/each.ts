@@ -15,7 +15,11 @@ async function* eachOf<T>(
 export const createEach = ({
   notifications,
   receipts,
-}: Pick<Dapp, 'notifications' | 'receipts'>): Pick<Dapp, 'eachNotification' | 'eachReceipt'> => ({
+  subscriberPage,
+}: Pick<Dapp, 'notifications' | 'receipts' | 'subscriberPage'>): Pick<
+  Dapp,
+  'eachNotification' | 'eachReceipt' | 'eachSubscriber'
+> => ({
   eachNotification: (filter = {}) =>
     eachOf(async (after) => {
       const page = await notifications({ ...filter, ...(after !== undefined && { after }) })
@@ -25,5 +29,10 @@ export const createEach = ({
     eachOf(async (after) => {
       const page = await receipts(id, { ...filter, ...(after !== undefined && { after }) })
       return { items: page.receipts, next: page.next }
+    }),
+  eachSubscriber: (filter = {}) =>
+    eachOf(async (after) => {
+      const page = await subscriberPage({ ...filter, ...(after !== undefined && { after }) })
+      return { items: page.subscribers, next: page.next }
     }),
 })

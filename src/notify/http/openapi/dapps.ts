@@ -7,13 +7,24 @@ import {
   AppsAnswer,
   AppsPage,
   ForApp,
+  SubscribersAnswer,
+  SubscribersPage,
   SubscribersV1,
   SubscribersV1Answer,
   SubscribeTopic,
   SubscribeTopicAnswer,
 } from '../schema.ts'
 import { NotifyAnswer, NotifyV0, NotifyV1, Settings, SettingsAnswer } from '../schema-notifications.ts'
-import { ACCOUNT, APP, APP_KEYS, DOMAIN, NOTIFICATION, NOTIFICATION_ID, PROJECT } from './examples.ts'
+import {
+  ACCOUNT,
+  APP,
+  APP_KEYS,
+  DOMAIN,
+  NOTIFICATION,
+  NOTIFICATION_ID,
+  PROJECT,
+  SUBSCRIBER,
+} from './examples.ts'
 
 export const DOMAIN_HELD = 'Another project holds the domain, or the project may have no more apps'
 export const NO_APP = 'No such app'
@@ -60,13 +71,28 @@ const NOTIFYING: readonly Operation[] = [
 const SUBSCRIBERS: readonly Operation[] = [
   {
     ...{ id: 'listSubscribers', method: 'get', path: '/{projectId}/subscribers' },
-    summary: 'List subscribers',
-    description: 'All accounts that are subscribed to the app, as CAIP-10.',
+    summary: 'List the accounts of all subscribers',
+    description: 'All accounts that are subscribed to the app, as CAIP-10. `pageSubscribers` lists many.',
     needs: ['projectSecret'],
     query: ForApp,
     answer: z.array(z.string()),
     failures: { 404: NO_APP },
     example: { params: PROJECT, query: { appDomain: DOMAIN }, answer: [ACCOUNT] },
+  },
+  {
+    ...{ id: 'pageSubscribers', method: 'get', path: '/v1/{projectId}/subscribers' },
+    summary: 'List subscribers a page at a time',
+    description:
+      "The subscribers of the project's apps, or of the one named, with the types that they want. An account that is subscribed to two apps is listed for each. A page may be shorter than `limit`; the last one has no `next`.",
+    needs: ['projectSecret'],
+    query: SubscribersPage,
+    answer: SubscribersAnswer,
+    failures: { 404: NO_APP },
+    example: {
+      params: PROJECT,
+      query: { appDomain: DOMAIN, limit: '100' },
+      answer: { subscribers: [SUBSCRIBER], next: null },
+    },
   },
   {
     ...{ id: 'lookUpSubscribers', method: 'post', path: '/v1/{projectId}/subscribers' },

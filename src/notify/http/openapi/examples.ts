@@ -18,6 +18,11 @@ export const APP = {
   ...{ listed: true, links: false, ...KEYS },
 }
 
+export const SUBSCRIBER = {
+  ...{ account: ACCOUNT, app_domain: DOMAIN, notification_types: ['news'] },
+  ...{ subscribed_at: TIME, expires_at: '2026-12-30T08:00:00.000Z' },
+}
+
 export const NOTIFICATION = { type: 'news', title: 'Hello', body: 'from the tower' }
 
 export const COUNTS = { queued: 0, published: 0, delivered: 1, read: 0, failed: 0 }
