@@ -73,7 +73,11 @@ const appPage = async (
   const now = clock.now()
   const next = found.length < page.limit ? undefined : found.at(-1)?.accountKey
   return {
-    subscribers: found.map(({ subscription }) => subscription).filter(({ expiresAt }) => expiresAt > now),
+    subscribers: found
+      .filter(({ subscription }) => subscription.expiresAt > now)
+      .map(({ subscription: { account, scope, createdAt, expiresAt } }) => ({
+        ...{ domain, account, scope, createdAt, expiresAt },
+      })),
     read: found.length,
     ...(next !== undefined && { next }),
   }
