@@ -46,6 +46,17 @@ const serve = (args: string[], env: NodeJS.ProcessEnv = {}) =>
   })
 
 describe('belfry serve', () => {
+  it('serves on while the disk of its log is full', async () => {
+    await using server = await startServerProcess(dir, {
+      launcher: ['bash', '-c', 'exec "$@" 2>/dev/full', 'serve'],
+    })
+    for (let request = 0; request < 3; request++) {
+      expect((await fetch(`${server.url}/nowhere`)).status).toBe(404)
+    }
+    expect((await addApp(server, 'full.example.com', adminToken())).status).toBe(200)
+    expect(await server.end('SIGTERM')).toBe(0)
+  })
+
   it('says once what the operator needs to know, and each time one JSON line', async () => {
     await using first = await startServerProcess(dir)
     const jsonLine =
