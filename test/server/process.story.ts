@@ -78,6 +78,22 @@ describe('belfry serve', () => {
     expect(await second.end('SIGINT')).toBe(0)
   })
 
+  it('without a relay in it says which address a wallet needs', async () => {
+    await using relay = await startServerProcess(join(dir, 'relay'), { args: ['--rooms', 'relay'] })
+    const args = ['--rooms', 'notify,keys', '--relay-url', relay.url]
+    await using notify = await startServerProcess(join(dir, 'notify'), { args })
+    await eventually(() =>
+      expect(notify.output()).toContain('npx belfry listen app.example.com --server URL '),
+    )
+    const front = ['--public-url', 'https://belfry.example.com']
+    await using named = await startServerProcess(join(dir, 'named'), { args: [...args, ...front] })
+    await eventually(() =>
+      expect(named.output()).toContain(
+        'npx belfry listen app.example.com --server https://belfry.example.com\n',
+      ),
+    )
+  })
+
   it('with --json says the same on a terminal as elsewhere', async () => {
     const words = `${process.execPath} dist/cli/main.js serve --json --port 0 --metrics off --data ${dir}`
     const terminal = spawn('script', ['-qfec', `exec ${words}`, '/dev/null'], {
