@@ -46,6 +46,19 @@ const nothingRuns = (data: string): CommandFailure =>
     `No server is running on the data directory ${data}. Start one with: belfry serve, or say where it is with --data, or --server and --token.`,
   )
 
+/** Why nothing that can be read came from there. `cause`: what `fetchJson` threw. */
+export const noAnswer = (url: string, cause: unknown): CommandFailure => {
+  const why = cause instanceof Error ? cause.cause : undefined
+  const name = why instanceof Error ? why.name : ''
+  if (name === 'AbortError')
+    return new CommandFailure(
+      `The server at ${url} gives no answer in time, and may do yet what it was asked. Look what is wrong: belfry doctor`,
+      { cause },
+    )
+  if (name === 'SyntaxError') return new CommandFailure(`What answers at ${url} is no Belfry.`, { cause })
+  return new CommandFailure(`No server answers at ${url}. Start one with: belfry serve`, { cause })
+}
+
 /** Where the server that is meant is reached, for what anybody may ask it. */
 export const urlOf = ({ one }: Pick<Typed, 'one'>): string => {
   const { data, url: given } = commandLineAccess(one)
@@ -75,7 +88,7 @@ export const createAsk = (typed: Pick<Typed, 'one'>): Ask => {
       headers: { authorization: `Bearer ${token}` },
       ...(body !== undefined && { body }),
     }).catch((cause: unknown) => {
-      throw new CommandFailure(`No server answers at ${url}. Start one with: belfry serve`, { cause })
+      throw noAnswer(url, cause)
     })
     if (status !== 200) {
       throw new CommandFailure(failed.safeParse(said).data?.error ?? `The server answered ${status}`)

@@ -230,11 +230,16 @@ const fail = (code: number, sentence: string): void => {
   process.stderr.write(`${sentence}\n`)
 }
 
-/** Whoever reads the output may go away: then a command has nobody to work for. `serve` and `listen` listen themselves. */
+/**
+ * Whoever reads the output may go away, and a file that it goes into may be on a full disk: then a command has nobody to work
+ * for. A server has others; `listen` and `mcp` listen themselves, and end in good order.
+ */
 const endWithReader = (isServer: boolean): void => {
   const onError = (error: Error): void => {
-    if (codeOf(error) !== 'EPIPE') throw error
-    if (!isServer && process.stdout.listenerCount('error') === 1) process.exit(141)
+    if (isServer) return
+    const isGone = codeOf(error) === 'EPIPE'
+    if (!isGone) fail(1, `The output cannot be written: ${error.message}`)
+    if (process.stdout.listenerCount('error') === 1) process.exit(isGone ? 141 : 1)
   }
   for (const stream of [process.stdout, process.stderr]) {
     // Once, however often commands run in this process.

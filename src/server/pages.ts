@@ -4,7 +4,7 @@
  * | path                    | answer                                                                    |
  * |-------------------------|---------------------------------------------------------------------------|
  * | GET /                   | the inbox                                                                 |
- * | GET /console            | the console                                                               |
+ * | GET /console            | the console; `/console/`, as people type it, leads there                   |
  * | GET /assets/:file       | scripts and styles; a name says what is in the file, so it may be kept    |
  * | GET /worker.js, /icon.svg, … | the other files of the build, by their names                         |
  *
@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { type Context, Hono } from 'hono'
+import { hasAlready, takesGzip } from '../platform/net/stored-answer.ts'
 import type { Config } from './config/config.ts'
 
 /** The same folder from `src/server`, `dist/server` and the bundle. */
@@ -91,8 +92,8 @@ export const pageRoutes = (pages: Config['pages']): Hono => {
       'Cache-Control',
       path.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
     )
-    if (c.req.header('if-none-match') === etag) return c.body(null, 304)
-    const isPacked = packed !== undefined && /\bgzip\b/.test(c.req.header('accept-encoding') ?? '')
+    if (hasAlready(c, etag)) return c.body(null, 304)
+    const isPacked = packed !== undefined && takesGzip(c)
     if (isPacked) c.header('Content-Encoding', 'gzip')
     return c.body(new Uint8Array(isPacked ? packed : plain))
   }
@@ -108,7 +109,10 @@ export const pageRoutes = (pages: Config['pages']): Hono => {
     for (const file of ['/worker.js', '/inbox.webmanifest', '/icon-192.png', '/icon-512.png'])
       shows(file, file)
   }
-  if (pages.includes('console')) shows('/console', '/console/index.html')
+  if (pages.includes('console')) {
+    shows('/console', '/console/index.html')
+    app.use('/console/', async (c) => c.redirect('/console', 308))
+  }
   if (pages.length > 0) {
     shows('/icon.svg', '/icon.svg')
     app.get('/assets/:file', async (c) => {

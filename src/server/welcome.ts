@@ -7,14 +7,19 @@ import type { Config } from './config/config.ts'
 const shellWord = (text: string): string =>
   /^[\w./:@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 
-/** Commands that end in a received notification. They find the server by its data directory. */
-const attempts = ({ data }: Config): string[] => {
+/**
+ * Commands that end in a received notification. They find the server by its data directory. A wallet needs an address with
+ * a relay behind it, too: where this process has none, that of the front.
+ */
+const attempts = ({ data, rooms, publicUrl }: Config): string[] => {
   const where = data === './belfry-data' ? '' : ` --data ${shellWord(data)}`
+  const front = ` --server ${publicUrl === undefined ? 'URL   # the address of all processes together' : shellWord(publicUrl)}`
+  const listen = rooms.includes('relay') ? where : front
   return [
     '',
     'Try it, in a second terminal and a third:',
     `  npx belfry app add app.example.com --type 'News: what is new' --listed${where}`,
-    `  npx belfry listen app.example.com${where}`,
+    `  npx belfry listen app.example.com${listen}`,
     `  npx belfry notify app.example.com --type News --title Hello --body 'from the tower' --all${where}`,
   ]
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { SETTING_NAMES } from '../../src/server/config/settings.ts'
-import { freePort } from '../support/process.ts'
+import { freePort, startServerProcess } from '../support/process.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { startWorld, type World } from '../support/world.ts'
 import { runBelfry } from './belfry.ts'
@@ -144,6 +144,20 @@ describe('this machine', () => {
     expect(await ofSecret({ BELFRY_SECRET: 'a secret of some length' })).toContain(
       'ok secret: BELFRY_SECRET is set.',
     )
+  })
+
+  it('with another secret than the store was first used with', async () => {
+    const [data, secret] = [join(dir, 'sealed'), 'the secret of this store, long']
+    const server = await startServerProcess(data, { env: { BELFRY_SECRET: secret } })
+    await server.end('SIGTERM')
+    const ofSecret = async (env: NodeJS.ProcessEnv) =>
+      (await findings({ BELFRY_DATA: data, ...env })).filter((line) => line.includes(' secret: '))
+    expect(await ofSecret({ BELFRY_SECRET: secret })).toEqual(['ok secret: BELFRY_SECRET is set.'])
+    expect(await ofSecret({ BELFRY_SECRET: 'another secret, as long as it' })).toContain(
+      `failed secret: The store of ${data} was first used with another secret, so no server starts: put that one into BELFRY_SECRET.`,
+    )
+    const changing = { BELFRY_SECRET: 'another secret, as long as it', BELFRY_SECRET_PREVIOUS: secret }
+    expect((await ofSecret(changing)).some((line) => line.startsWith('failed'))).toBe(false)
   })
 
   it('with a data directory that is a file, and a disk that is too full', async () => {
@@ -312,4 +326,22 @@ describe('a Redis', () => {
       'failed redis: No Redis answers at 127.0.0.1:9: start it, or put the right address into REDIS_URL.',
     ])
   }, 60_000)
+
+  it('is looked at for what it was first used with, and not touched', async () => {
+    await redis.cli('flushall')
+    const env = {
+      REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+      BELFRY_SECRET: 'the secret of this Redis, long',
+    }
+    await findings(env)
+    // Whether it takes writes is tried with a key that lasts a second.
+    const kept = (await redis.cli('keys', '*')).split('\n').filter((key) => !/^(belfry:\{ping\})?$/.test(key))
+    expect(kept).toEqual([])
+    const server = await startServerProcess(join(dir, 'data'), { env })
+    await server.end('SIGTERM')
+    expect(await findings({ ...env, BELFRY_SECRET: 'another secret, as long as it' })).toContain(
+      'failed secret: The Redis of REDIS_URL was first used with another secret, so no server starts: put that one into BELFRY_SECRET.',
+    )
+    expect((await findings(env)).some((line) => line.startsWith('failed'))).toBe(false)
+  })
 })

@@ -61,6 +61,10 @@ it('prints its tools as JSON, and nothing secret', async () => {
   const names = JSON.parse(stdout).map(({ name }: { name: string }) => name)
   expect(names).toEqual(expect.arrayContaining(['notify', 'ask', 'inbox_read']))
   expect(stdout).not.toContain(SECRET)
+  // As docs/agents.md has it, before there is a server or a secret.
+  const bare = await belfry(['--app', 'app.example.com', '--json'], {})
+  expect({ code: bare.code, stderr: bare.stderr }).toEqual({ code: 0, stderr: '' })
+  expect(bare.stdout).toContain('"ask"')
 })
 
 /** One that runs until it is ended. */

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { startClientWorld } from '../support/world/wallets.ts'
 import { startWorld, type World } from '../support/world.ts'
 import { commandLineOf } from './belfry.ts'
 
@@ -29,9 +30,21 @@ it('say how many records went where', async () => {
   })
   expect(saved.records).toBeGreaterThan(2)
   expect(await json('restore', '--from', `${file}`, '--to', `lmdb:${first}`)).toEqual({
-    ...{ records: saved.records, file, store: `lmdb:${first}`, leftOut: 0 },
+    ...{ records: saved.records, file, store: `lmdb:${first}`, leftOut: 0, ending: 0 },
   })
   expect(await json('migrate', '--from', `lmdb:${first}`, '--to', `lmdb:${second}`)).toEqual({
     ...{ records: saved.records, from: `lmdb:${first}`, to: `lmdb:${second}`, resumed: false, leftOut: 0 },
   })
+}, 120_000)
+
+it('a restore accounts for all that is in the backup, what ends within minutes too', async () => {
+  await using house = await startClientWorld()
+  await house.app('ending.example.com', ['News'])
+  await house.device(house.newOwner()).wallet.subscribe('ending.example.com')
+  const { json } = commandLineOf(world, dir)
+  const file = join(dir, 'ending')
+  const saved = await json('backup', '--to', file, '--server', house.url, '--token', house.adminToken)
+  const restored = await json('restore', '--from', file, '--to', `lmdb:${join(dir, 'ended')}`)
+  expect(restored.ending).toBeGreaterThan(0)
+  expect(restored.records + restored.ending).toBe(saved.records)
 }, 120_000)

@@ -106,3 +106,11 @@ it('a reader that goes away ends a command quietly, with 141', async () => {
   expect(await shell('belfry serve --help | true')).toEqual({ code: expect.any(Number), said: '' })
   expect(await shell('(sleep 0.2; belfry doctor --markdown) | true')).toEqual({ code: 141, said: '' })
 })
+
+it('a full disk under the output is told in a sentence, and ends a command with 1', async () => {
+  const full = await shell('belfry app list --help > /dev/full')
+  expect(full).toEqual({
+    code: 1,
+    said: expect.stringMatching(/^The output cannot be written: ENOSPC[^\n]*\n$/),
+  })
+})

@@ -4,11 +4,15 @@
  */
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { type ClaimedAnswer, countAnswers, type Question } from '../../src/mcp/questions/verify.ts'
+import {
+  type ClaimedAnswer,
+  countAnswers,
+  namedChains,
+  type Question,
+} from '../../src/mcp/questions/verify.ts'
 import { deliveredIdOf } from '../../src/notify/ids.ts'
 import { fromBase64url, toBase64url, toHex, utf8 } from '../../src/protocol/bytes.ts'
 import { type Cacao, cacaoTexts } from '../../src/protocol/cacao.ts'
-import { accountKey, parseAccount } from '../../src/protocol/caip.ts'
 import { didWeb } from '../../src/protocol/did.ts'
 import { type Claims, signJwt } from '../../src/protocol/jwt.ts'
 import { generateSigningKey, type SigningKey } from '../../src/protocol/keys.ts'
@@ -47,7 +51,7 @@ const alice = newPerson()
 const [bob, stranger] = [newPerson(), newPerson()]
 /** Another device of the same account. */
 const laptop = newPerson(alice.owner)
-const asked = new Set([alice, bob].map(({ owner }) => accountKey(parseAccount(owner.account))))
+const asked = namedChains([alice, bob].map(({ owner }) => owner.account))
 const options = { asked, now: NOW, notifyUrls: ['https://notify.example.com'] }
 
 interface Saying {

@@ -6,14 +6,18 @@ import { newOwner } from '../support/owner.ts'
 import { type AgentWorld, CHOICES, startAgentWorld } from './agent.ts'
 
 let chain: Chain
+let otherChain: Chain
 let world: AgentWorld
 beforeAll(async () => {
   chain = await startChain()
-  world = await startAgentWorld('smart.example.com', { rpcUrls: { 'eip155:1': chain.url } })
+  otherChain = await startChain()
+  const rpcUrls = { 'eip155:1': chain.url, 'eip155:10': otherChain.url }
+  world = await startAgentWorld('smart.example.com', { rpcUrls })
 })
 afterAll(async () => {
   await world?.[Symbol.asyncDispose]()
   await chain?.[Symbol.asyncDispose]()
+  await otherChain?.[Symbol.asyncDispose]()
 })
 
 /** A subscriber whose account is a contract that is not deployed yet. */
@@ -98,4 +102,27 @@ it('do not count where no node of the chain is named, nor when the contract has 
   world.env.BELFRY_RPC_URLS = named
   current = newOwner().address
   expect(await (await world.agent()).call('answers', { id: 'owner' })).toMatchObject(refused)
+})
+
+it('do not count when a contract of the same address on another chain signed', async () => {
+  const [owner, stranger] = [newOwner(), newOwner()]
+  const address = getAddress('0x00000000000000000000000000000000c0ffee02')
+  chain.deploy(address, () => owner.address)
+  otherChain.deploy(address, () => stranger.address)
+  const elsewhere = await world.subscriber({
+    account: `eip155:10:${address}`,
+    sign: async (text) => ({ t: 'eip1271', s: stranger.sign(text) }),
+  })
+  const agent = await world.agent()
+  const accounts = [`eip155:1:${address}`]
+  const asked = agent.call('ask', question('elsewhere', accounts, { wait_seconds: 20 }))
+  await elsewhere.answer('elsewhere', 'yes')
+  expect(await asked).toMatchObject({
+    ...{ status: 'closed', counts: { yes: 0 }, missing: [] },
+    refused: [{ reason: 'account_mismatch' }],
+  })
+  // Under the name of its own chain it is asked, and may answer.
+  expect(await agent.call('answers', { id: 'elsewhere', accounts: [`eip155:10:${address}`] })).toMatchObject({
+    ...{ status: 'answered', counts: { yes: 1 } },
+  })
 })

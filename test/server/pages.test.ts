@@ -43,6 +43,24 @@ describe('pages', () => {
     expect(await packed.text()).toBe(await first.text())
   })
 
+  it('are found as people type them, and are not packed for who takes no gzip', async () => {
+    await using world = await startWorld()
+    for (const path of ['/console', '/docs']) {
+      const typed = await fetch(`${world.url}${path}/`, { redirect: 'manual' })
+      expect([typed.status, typed.headers.get('location')]).toEqual([308, path])
+    }
+    for (const path of ['/', '/openapi.json']) {
+      const plain = await fetch(`${world.url}${path}`, { headers: { 'accept-encoding': 'gzip;q=0' } })
+      expect(plain.headers.get('content-encoding')).toBeNull()
+      // As a proxy that packs sends it on, and as a cache that has several.
+      const etag = plain.headers.get('etag') ?? ''
+      for (const tags of [`W/${etag}`, `"other", ${etag}`, '*']) {
+        const known = await fetch(`${world.url}${path}`, { headers: { 'if-none-match': tags } })
+        expect([path, tags, known.status]).toEqual([path, tags, 304])
+      }
+    }
+  })
+
   it('only files of the build are served', async () => {
     await using world = await startWorld()
     for (const path of [

@@ -46,6 +46,17 @@ const serve = (args: string[], env: NodeJS.ProcessEnv = {}) =>
   })
 
 describe('belfry serve', () => {
+  it('serves on while the disk of its log is full', async () => {
+    await using server = await startServerProcess(dir, {
+      launcher: ['bash', '-c', 'exec "$@" 2>/dev/full', 'serve'],
+    })
+    for (let request = 0; request < 3; request++) {
+      expect((await fetch(`${server.url}/nowhere`)).status).toBe(404)
+    }
+    expect((await addApp(server, 'full.example.com', adminToken())).status).toBe(200)
+    expect(await server.end('SIGTERM')).toBe(0)
+  })
+
   it('says once what the operator needs to know, and each time one JSON line', async () => {
     await using first = await startServerProcess(dir)
     const jsonLine =
@@ -65,6 +76,22 @@ describe('belfry serve', () => {
     expect(second.output()).toMatch(jsonLine)
     expect(second.output()).not.toContain('project secret')
     expect(await second.end('SIGINT')).toBe(0)
+  })
+
+  it('without a relay in it says which address a wallet needs', async () => {
+    await using relay = await startServerProcess(join(dir, 'relay'), { args: ['--rooms', 'relay'] })
+    const args = ['--rooms', 'notify,keys', '--relay-url', relay.url]
+    await using notify = await startServerProcess(join(dir, 'notify'), { args })
+    await eventually(() =>
+      expect(notify.output()).toContain('npx belfry listen app.example.com --server URL '),
+    )
+    const front = ['--public-url', 'https://belfry.example.com']
+    await using named = await startServerProcess(join(dir, 'named'), { args: [...args, ...front] })
+    await eventually(() =>
+      expect(named.output()).toContain(
+        'npx belfry listen app.example.com --server https://belfry.example.com\n',
+      ),
+    )
   })
 
   it('with --json says the same on a terminal as elsewhere', async () => {

@@ -10,7 +10,7 @@ import { systemClock } from '../../platform/runtime/clock.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { extrasOf } from '../../protocol/notify/extras.ts'
 import { createWallet, type ReceivedNotification, type Wallet } from '../../sdk/wallet.ts'
-import { ACCESS_FLAGS, JSON_FLAG, print, printJson, urlOf } from '../admin-client.ts'
+import { ACCESS_FLAGS, JSON_FLAG, noAnswer, print, printJson, urlOf } from '../admin-client.ts'
 import { type Args, defineCommand, type Typed } from '../command.ts'
 import { CommandFailure } from '../command-failure.ts'
 import { keep, newWallet, openKept } from '../kept-wallet.ts'
@@ -44,7 +44,7 @@ const typesOf = async (url: string, domain: string): Promise<AppType[]> => {
     { clock: systemClock, fetch },
     `${url}/w3i/v1/notify-config?${query}`,
   ).catch((cause: unknown) => {
-    throw new CommandFailure(`No server answers at ${url}. Start one with: belfry serve`, { cause })
+    throw noAnswer(url, cause)
   })
   const parsed = declaration.safeParse(body)
   if (status === 200 && parsed.success) return parsed.data.data.notificationTypes

@@ -26,15 +26,18 @@ export const restore = defineCommand({
     const target = await openStore(to, 'target')
     const progress = createProgress(on.has('json') ? undefined : process.stderr)
     try {
-      const { tally, left } = await run(
+      const { tally, left, ending } = await run(
         { target: target.stores.transfer, now: Date.now },
         { file, progress },
       ).catch(asFailure)
       progress.end()
       const records = countOf(tally)
-      if (on.has('json')) return printJson({ records, file, store: to.name, leftOut: left })
+      if (on.has('json')) return printJson({ records, file, store: to.name, leftOut: left, ending })
       print(
         `${records} records of ${file} are in ${to.name}: counts and checksums agree.`,
+        ...(ending > 0
+          ? [`${ending} more have ended since, or end within minutes, as answers to requests do.`]
+          : []),
         ...(left > 0 ? [`${left} were left out: what they belong to is not in the backup.`] : []),
         'Its servers need the secret of the store that was backed up, as BELFRY_SECRET.',
       )

@@ -15,6 +15,7 @@ import { CommandFailure } from '../command-failure.ts'
 import { openStore, storeLocationOr } from '../store-location.ts'
 import { readableBytes } from '../usage.ts'
 import { type Finding, failed, ok, skipped, warning } from './finding.ts'
+import { sealedWith } from './sealed.ts'
 
 const OTHERS_MODE = 0o077
 
@@ -105,7 +106,8 @@ export const diskSpace = async ({ data, diskReserve, redisUrl, watermark }: Conf
 }
 
 /** Opens it, which looks at every row, unless a server has it open. */
-export const embeddedStore = async ({ data, redisUrl }: Config, isServed: boolean): Promise<Finding[]> => {
+export const embeddedStore = async (config: Config, isServed: boolean): Promise<Finding[]> => {
+  const { data, redisUrl } = config
   if (redisUrl !== undefined) return []
   if (isServed)
     return [skipped('store', 'The running server has it open, and says below whether it can be used.')]
@@ -124,10 +126,13 @@ export const embeddedStore = async ({ data, redisUrl }: Config, isServed: boolea
     try {
       await store.stores.ping()
       await store.stores.claimFormat()
+      return [
+        ok('store', `${join(data, 'store')} opens, and has the format of this version.`),
+        ...(await sealedWith(store.stores, config, `The store of ${data}`)),
+      ]
     } finally {
       await store[Symbol.asyncDispose]()
     }
-    return [ok('store', `${join(data, 'store')} opens, and has the format of this version.`)]
   } catch (error) {
     return [failed('store', sentenceOf(error))]
   }

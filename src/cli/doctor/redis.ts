@@ -1,8 +1,11 @@
 /** The Redis of REDIS_URL: whether it is one that serves, how it keeps what it has, and what time it is there. */
 import type { Config } from '../../server/config/config.ts'
+import { reasonOf } from '../../server/config/start-error.ts'
 import { diagnoseRedis, infoField, infoOfRedis, warningsOf } from '../../storage/redis/mistakes.ts'
+import { openRedis } from '../../storage/redis/open.ts'
 import { parseRedisUrl } from '../../storage/redis/url.ts'
 import { type Finding, failed, ok, warning } from './finding.ts'
+import { sealedWith } from './sealed.ts'
 
 /** Beyond this leases and expirations of processes and Redis do not fit together, ms. */
 export const MAX_CLOCK_DIFFERENCE_MS = 5_000
@@ -17,7 +20,18 @@ const clockOf = (info: string): Finding[] => {
     : [ok('clock', `${says}.`)]
 }
 
-export const redisStore = async ({ redisUrl }: Config): Promise<Finding[]> => {
+/** Nothing where it cannot be looked at: that has been told, or the store is of another version. */
+const secretOf = async (redisUrl: string, config: Config): Promise<Finding[]> => {
+  try {
+    await using stores = await openRedis({ url: redisUrl })
+    return await sealedWith(stores, config, 'The Redis of REDIS_URL')
+  } catch (error) {
+    return [failed('redis', `What it keeps cannot be read: ${reasonOf(error)}.`)]
+  }
+}
+
+export const redisStore = async (config: Config): Promise<Finding[]> => {
+  const { redisUrl } = config
   if (redisUrl === undefined) return []
   const { hosts, isCluster } = parseRedisUrl(redisUrl)
   const at = hosts.map(({ host, port }) => `${host}:${port}`).join(', ')
@@ -35,5 +49,6 @@ export const redisStore = async ({ redisUrl }: Config): Promise<Finding[]> => {
     ),
     ...warnings.map((sentence) => warning('redis', sentence)),
     ...clockOf(info),
+    ...(await secretOf(redisUrl, config)),
   ]
 }

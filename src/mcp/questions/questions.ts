@@ -9,7 +9,7 @@ import { accountKey, parseAccount } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import type { Dapp, OutgoingNotification, Receipt, SentNotification } from '../../sdk/dapp.ts'
-import { type Count, countAnswers, type Question } from './verify.ts'
+import { type Count, countAnswers, namedChains, type Question } from './verify.ts'
 
 /** Between two looks for answers, ms: the first ones are soon, because a person may be looking. */
 const POLL_EVERY_MS = [500, 1_000, 2_000, 3_000] as const
@@ -141,7 +141,7 @@ const createLook =
     // Answers to another app do not count, whatever app the server says it was.
     const question = { ...questionOf(found), domain }
     const receipts = await allReceipts(dapp, found.id)
-    const asked = accounts && new Set(accounts.map(keyOf))
+    const asked = accounts && namedChains(accounts)
     const now = clock.now()
     const count = await countAnswers(question, receipts, { asked, now, notifyUrls, verifySignature })
     // An account answers once: one whose answer does not count is not waited for.

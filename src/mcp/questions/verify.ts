@@ -7,9 +7,10 @@
  * - the account is the one of the receipt, was asked, and has no answer that counts yet;
  * - it was signed and received between the question and its end.
  *
- * A chain is asked about the signatures of smart accounts. While it cannot be asked, their answers are undecided.
+ * A chain is asked about the signatures of smart accounts. While it cannot be asked, their answers are undecided. A contract
+ * of the same address on another chain may have another owner, so only the chain of the account that was asked counts.
  */
-import { accountKey, parseAccount } from '../../protocol/caip.ts'
+import { type Account, accountKey, parseAccount } from '../../protocol/caip.ts'
 import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import { type AnswerProof, verifyAnswer } from '../../sdk/answers.ts'
@@ -53,9 +54,12 @@ export interface Count {
   undecided: string[]
 }
 
+/** Chains (CAIP-2) under which accounts are named, by account key. */
+export type NamedChains = ReadonlyMap<string, ReadonlySet<string>>
+
 interface CountOptions {
-  /** Account keys of those who were asked. Absent: whoever the server has a receipt of. */
-  asked?: ReadonlySet<string> | undefined
+  /** Those who were asked. Absent: whoever the server has a receipt of. */
+  asked?: NamedChains | undefined
   /** Unix ms. */
   now: number
   /** By which recaps may name the notify server. */
@@ -65,6 +69,24 @@ interface CountOptions {
 }
 
 const keyOf = (account: string): string => accountKey(parseAccount(account))
+const chainOf = ({ namespace, reference }: Account): string => `${namespace}:${reference}`
+
+export const namedChains = (accounts: readonly string[]): NamedChains => {
+  const named = new Map<string, Set<string>>()
+  for (const account of accounts.map(parseAccount)) {
+    const key = accountKey(account)
+    named.set(key, (named.get(key) ?? new Set()).add(chainOf(account)))
+  }
+  return named
+}
+
+/** Asks no other chain than these. */
+const askedOn =
+  (check: ContractWalletCheck, chains: ReadonlySet<string> | undefined): ContractWalletCheck =>
+  async (question) => {
+    if (chains?.has(chainOf(question.account))) return check(question)
+    throw new ProtocolError('account_mismatch', 'it is signed by a contract on another chain')
+  }
 
 const checkTimes = ({ askedAt, closesAt }: Question, signedAt: number, receivedAt: number, now: number) => {
   const isInTime = signedAt >= askedAt - LEEWAY_MS && signedAt <= closesAt + LEEWAY_MS
@@ -79,9 +101,10 @@ const verified = async (
 ): Promise<CountedAnswer> => {
   if (answer === undefined) throw new ProtocolError('bad_params')
   const { domain, id: notificationId, choices } = question
+  const chains = (asked ?? namedChains([account])).get(keyOf(account))
   const said = await verifyAnswer(answer, {
     ...{ domain, notificationId, notifyUrls },
-    ...(verifySignature && { verifySignature }),
+    ...(verifySignature && { verifySignature: askedOn(verifySignature, chains) }),
   })
   const key = keyOf(said.account)
   if (key !== keyOf(account) || asked?.has(key) === false) throw new ProtocolError('account_mismatch')
@@ -95,8 +118,7 @@ const verified = async (
 const askedOnce = (check: ContractWalletCheck): ContractWalletCheck => {
   const silentChains = new Set<string>()
   return async (question) => {
-    const { namespace, reference } = question.account
-    const chain = `${namespace}:${reference}`
+    const chain = chainOf(question.account)
     if (silentChains.has(chain)) throw new ProtocolError('unavailable')
     try {
       return await check(question)

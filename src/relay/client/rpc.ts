@@ -1,4 +1,5 @@
 /** The relay over HTTP: one request, one answer (`POST /rpc`), and the key that signs its watch events. For servers. */
+import * as z from '#schema'
 import { type FetchDeps, fetchJson, httpFailure } from '../../platform/net/fetch-json.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { CLIENT_TOKEN_LIFE_S } from '../../protocol/client-token.ts'
@@ -18,6 +19,27 @@ export interface RelayRpc {
 }
 
 const KEY_TIMEOUT_MS = 15_000
+
+/** Undefined for what is no JSON-RPC. */
+const rpcOf = (body: unknown): ReturnType<typeof parseRpc> | undefined => {
+  try {
+    return parseRpc(JSON.stringify(body))
+  } catch {
+    return undefined
+  }
+}
+
+const Refusal = z.object({ error: z.string() })
+
+/**
+ * What stands before the relay says no in words of its own: its guard of addresses, or a proxy. The relay itself says in JSON-RPC
+ * what is wrong with a request, so these words are not about the request: it may be made again.
+ */
+const refusalOf = (status: number, body: unknown, retryAfter: number | undefined): ProtocolError => {
+  const refusal = httpFailure(status, Refusal.safeParse(body).data?.error, undefined, retryAfter)
+  if (refusal.code !== 'bad_request' && refusal.code !== 'bad_params') return refusal
+  return new ProtocolError('unavailable', 'what answers is no relay', { cause: refusal })
+}
 
 export const createRelayRpc = (
   deps: FetchDeps & { randomBytes: (length: number) => Uint8Array },
@@ -39,17 +61,16 @@ export const createRelayRpc = (
   return {
     sign,
     async call(method, params, signal) {
-      const { status, body } = await fetchJson(deps, address.href, {
+      const { status, body, retryAfter } = await fetchJson(deps, address.href, {
         method: 'POST',
         headers: { authorization: `Bearer ${sign({ sub }, CLIENT_TOKEN_LIFE_S)}` },
         body: { id: nextId(), jsonrpc: '2.0', method, params },
         ...(signal && { signal }),
       })
-      if (body === undefined) throw httpFailure(status)
-      const answer = parseRpc(JSON.stringify(body))
-      if (answer.kind === 'result') return answer.result
-      if (answer.kind === 'failure') throw fromRpcFailure(answer.code, answer.message)
-      throw httpFailure(status)
+      const answer = body === undefined ? undefined : rpcOf(body)
+      if (answer?.kind === 'result') return answer.result
+      if (answer?.kind === 'failure') throw fromRpcFailure(answer.code, answer.message)
+      throw refusalOf(status, body, retryAfter)
     },
     async relayKey() {
       const timeout = new AbortController()

@@ -24,19 +24,25 @@ import { codeOf, reasonOf, StartError } from './start-error.ts'
 
 const OWNER_ONLY_MODE = 0o600
 
-/**
- * When a process began, in the kernel's words: tells a process from a later one with the same number, which is what a
- * container that was killed finds. Undefined where the system does not say, or the process is gone.
- */
-const beginningOf = (pid: number): string | undefined => {
+/** The fields of a process after its name, as the kernel tells them: the first is its state. Undefined: it tells none. */
+const statOf = (pid: number): string[] | undefined => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // The second field, the name, is in brackets and may hold anything; the 22nd is the beginning.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    // The name is in brackets and may hold anything.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   } catch {
     return undefined
   }
 }
+
+/**
+ * When a process began, in the kernel's words: tells a process from a later one with the same number, which is what a
+ * container that was killed finds. Undefined where the system does not say, or the process is gone.
+ */
+const beginningOf = (pid: number): string | undefined => statOf(pid)?.[19]
+
+/** It has ended, and its parent has not looked yet, or never looks. */
+const isZombie = (pid: number): boolean => statOf(pid)?.[0] === 'Z'
 
 const lockHolder = z.object({ pid: z.number().int().positive(), beginning: z.string().optional() })
 
@@ -47,6 +53,7 @@ const isRunning = (pid: number, beginning: string | undefined): boolean => {
     // EPERM: it runs, as somebody else.
     if (codeOf(error) !== 'EPERM') return false
   }
+  if (isZombie(pid)) return false
   const now = beginningOf(pid)
   return now === undefined || beginning === undefined || now === beginning
 }

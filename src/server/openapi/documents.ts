@@ -17,6 +17,7 @@ import { gzip } from 'node:zlib'
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { httpErrors } from '../../platform/net/http.ts'
+import { hasAlready, takesGzip } from '../../platform/net/stored-answer.ts'
 import type { Log } from '../../platform/telemetry.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { PACKAGE, readVersion } from '../version.ts'
@@ -53,8 +54,8 @@ const answer = (c: Context, { type, etag, plain, packed }: Written): Response =>
   c.header('ETag', etag)
   c.header('Vary', 'Accept-Encoding')
   c.header('Cache-Control', 'no-cache')
-  if (c.req.header('if-none-match') === etag) return c.body(null, 304)
-  const isPacked = /\bgzip\b/.test(c.req.header('accept-encoding') ?? '')
+  if (hasAlready(c, etag)) return c.body(null, 304)
+  const isPacked = takesGzip(c)
   if (isPacked) c.header('Content-Encoding', 'gzip')
   const blob = isPacked ? packed : plain
   c.header('Content-Length', `${blob.size}`)

@@ -49,6 +49,10 @@ export const OPS: RoomDescription = {
   ],
 }
 
+/** What has an entity tag is not sent again to who says that it has it. */
+const NOT_MODIFIED = { status: 304, says: 'The client has it already, as `If-None-Match` says' } as const
+const UNTAGGED: ReadonlySet<string> = new Set(['/docs', '/docs/page.js'])
+
 const page = (
   [id, path, type]: readonly [id: string, path: string, type: string],
   summary: string,
@@ -56,6 +60,7 @@ const page = (
 ): Operation => ({
   ...{ id, method: 'get', path, summary, description },
   answer: { shape: z.string(), type },
+  ...(!UNTAGGED.has(path) && { also: [NOT_MODIFIED] }),
   example: {},
 })
 
@@ -91,6 +96,7 @@ export const PAGES: RoomDescription = {
       ...{ id: 'getOpenApi', method: 'get', path: '/openapi.json' },
       summary: 'Get this document',
       description: 'OpenAPI 3.1, of the rooms that are on.',
+      also: [NOT_MODIFIED],
       answer: z.looseObject({ openapi: z.string(), paths: z.record(z.string(), z.unknown()) }),
       example: { answer: { openapi: '3.1.0', paths: {} } },
     },

@@ -12,6 +12,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { type Context, Hono } from 'hono'
+import { hasAlready } from '../../platform/net/stored-answer.ts'
 import { PACKAGE } from '../version.ts'
 
 const BUNDLE = new URL('dist/api-page/reference.js.gz', PACKAGE)
@@ -101,6 +102,8 @@ export const apiPageRoutes = (options: { publicUrl: string }): Hono => {
     c.header('Referrer-Policy', 'no-referrer')
     return c.html(PAGE)
   })
+  // As people type it.
+  app.use('/docs/', async (c) => c.redirect('/docs', 308))
   app.get('/docs/page.js', (c) => {
     script(c)
     return c.body(PAGE_SCRIPT)
@@ -109,7 +112,7 @@ export const apiPageRoutes = (options: { publicUrl: string }): Hono => {
     const { blob, etag } = await loaded()
     script(c)
     c.header('ETag', etag)
-    if (c.req.header('if-none-match') === etag) return c.body(null, 304)
+    if (hasAlready(c, etag)) return c.body(null, 304)
     c.header('Content-Encoding', 'gzip')
     c.header('Content-Length', `${blob.size}`)
     // Piece by piece: a reader that stops holds one piece in memory.

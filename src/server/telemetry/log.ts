@@ -80,6 +80,18 @@ export const redacted = (fields: Record<string, unknown>): Record<string, unknow
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
+/** Lines that wait for room on the disk of a log file. */
+const MAX_WAITING_BYTES = 1_048_576
+
+/**
+ * stderr may be a file on a disk that is full. What is logged then waits for the next line, or is left out; the work that it
+ * tells of goes on.
+ */
+const stderr = () => {
+  const destination = pino.destination({ dest: 2, sync: true, maxLength: MAX_WAITING_BYTES })
+  return destination.on('error', () => {})
+}
+
 /** `write` gets whole lines; default stderr, written at once so that the last words of a process are not lost. */
 export const createLog = (level: LogLevel, write?: (line: string) => void): Log => {
   const logger = pino(
@@ -91,7 +103,7 @@ export const createLog = (level: LogLevel, write?: (line: string) => void): Log 
       // Pino would take what is left of an error for one.
       serializers: { err: (err) => err },
     },
-    write ? { write } : pino.destination({ dest: 2, sync: true }),
+    write ? { write } : stderr(),
   )
   const line =
     (at: 'debug' | 'info' | 'warn' | 'error') =>

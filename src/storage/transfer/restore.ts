@@ -1,7 +1,7 @@
 /** Puts a backup (`transfer/backup.ts`) into an empty store. */
 import { checkBackup, Line, linesOf, parsed, schemas } from './backup.ts'
 import { claimTarget, compare, type Progress } from './migration.ts'
-import { addTo, type Tally, tallyOf } from './sum.ts'
+import { addTo, countOf, type Tally, tallyOf } from './sum.ts'
 import type { Records, TableName, Transfer } from './transfer.ts'
 
 const expiryOf = (record: Records[TableName]): number => {
@@ -107,12 +107,12 @@ const loadAll = async (restoring: Restoring): Promise<void> => {
 /**
  * Puts a backup into an empty store. When it is cut off, the same file may be restored again into what is there.
  * Records that have expired are left out, and (`left`) those that belong to something that the backup does not have:
- * one of a Redis in use is not of one instant.
+ * one of a Redis in use is not of one instant. `ending`: those that have expired, or expire before they could be compared.
  */
 export const restore = async (
   { target, now }: { target: Transfer; now: () => number },
   { file, progress }: { file: string; progress: Progress },
-): Promise<{ tally: Tally; left: number }> => {
+): Promise<{ tally: Tally; left: number; ending: number }> => {
   const { sha256, counts } = await checkBackup(file)
   await claimTarget(target, `the backup ${sha256}`)
   const restoring: Restoring = {
@@ -129,5 +129,7 @@ export const restore = async (
     return { expected, found }
   })
   await target.setNote(undefined)
-  return { tally, left: restoring.unplaced.length }
+  const left = restoring.unplaced.length
+  const all = Object.values(counts).reduce((sum, count) => sum + count, 0)
+  return { tally, left, ending: Math.max(0, all - countOf(tally) - left) }
 }

@@ -1,8 +1,10 @@
 /** The relay client that has no connection: requests over HTTP, messages by webhook. */
 import { randomBytes } from 'node:crypto'
+import { createServer } from 'node:http'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Clock, systemClock } from '../../../src/platform/runtime/clock.ts'
 import { silent, unmeasured } from '../../../src/platform/telemetry.ts'
+import type { ProtocolError } from '../../../src/protocol/errors.ts'
 import { generateSigningKey } from '../../../src/protocol/keys.ts'
 import { createWebhookClient } from '../../../src/relay/client/http-client.ts'
 import type { RelayMessage } from '../../../src/relay/client/index.ts'
@@ -28,11 +30,16 @@ const newTopic = () => randomBytes(32).toString('hex')
 const base64 = (text: string) => Buffer.from(text).toString('base64')
 const envelopes = (count: number) => Array.from({ length: count }, (_, at) => base64(`message ${at}`))
 
+interface Connecting {
+  key?: typeof relay.key
+  clock?: Clock
+  fetch?: typeof globalThis.fetch
+}
 const connect = (
   onMessage: (message: RelayMessage) => Promise<void>,
-  { key = generateSigningKey(), clock = systemClock }: { key?: typeof relay.key; clock?: Clock } = {},
+  { key = generateSigningKey(), clock = systemClock, fetch = globalThis.fetch }: Connecting = {},
 ) => {
-  const http = { clock, fetch: globalThis.fetch }
+  const http = { clock, fetch }
   const rpc = createRelayRpc({ ...http, randomBytes }, { url: relay.url.replace('http', 'ws'), key })
   const watch = {
     service: 'https://service.example',
@@ -165,6 +172,47 @@ it('publishes in order over an outage of the relay', async () => {
   await Promise.all(published)
   await eventually(() => expect([...new Set(taken)]).toEqual(envelopes(300)), 10_000)
   expect(changes).toEqual([false, true])
+})
+
+it.each([
+  ['its guard, over a budget', 429, { error: 'Too many requests', code: 'rate_limited' }],
+  [
+    'its guard, of who is blocked',
+    403,
+    { error: 'The operator of this server has blocked you', code: 'blocked' },
+  ],
+  ['one that is starting', 503, { error: 'The service is not available right now', code: 'unavailable' }],
+  ['a proxy that finds none', 502, { message: 'Bad gateway' }],
+  ['a proxy that takes it for wrong', 400, { message: 'Bad request' }],
+  ['something else', 200, {}],
+])('a refusal of %s is none of what is published', async (_, status, body) => {
+  let refused = 0
+  const front = createServer((_request, response) => {
+    refused++
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+  })
+  await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve))
+  const address = front.address()
+  const frontUrl = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
+  let isRefusing = false
+  const fetch: typeof globalThis.fetch = (to, init) => globalThis.fetch(isRefusing ? frontUrl : to, init)
+  try {
+    await using client = connect(async () => {}, { fetch })
+    await client.ready()
+    isRefusing = true
+    const publish = client.publish({ topic: newTopic(), message: base64('x'), tag: 4000, ttl: 300 })
+    const outcome = publish.then(
+      () => 'published',
+      (error: ProtocolError) => error.code,
+    )
+    await eventually(() => expect(refused).toBeGreaterThan(0))
+    isRefusing = false
+    // Published when it is tried again, here or by the outbox: what is wrong with a message ends it.
+    expect(['published', 'blocked']).toContain(await outcome)
+  } finally {
+    front.closeAllConnections()
+    front.close()
+  }
 })
 
 it('says that it is closed to whoever waits', async () => {

@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,6 +17,7 @@ import {
 } from '../../../src/server/config/secret-files.ts'
 import { defaultProjectId, projectSecret } from '../../../src/server/config/secrets.ts'
 import { StartError } from '../../../src/server/config/start-error.ts'
+import { eventually } from '../../support/eventually.ts'
 
 let dir: string
 beforeEach(() => {
@@ -105,6 +107,28 @@ describe('the lock', () => {
     await (await lockDataDir(dir))[Symbol.asyncDispose]()
     expect(existsSync(join(dir, 'lock'))).toBe(false)
   })
+
+  it.runIf(process.platform === 'linux')(
+    'of a process that is dead and never waited for does not count',
+    async () => {
+      // The program that the shell becomes does not know that it has a child.
+      const script = 'sleep 600 & echo $!; exec sleep 600'
+      const parent = spawn('bash', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'] })
+      try {
+        const [said] = await once(parent.stdout, 'data')
+        const pid = Number(said)
+        const isNow = (state: string) => readFileSync(`/proc/${pid}/stat`, 'latin1').includes(`) ${state} `)
+        await eventually(() => expect(readFileSync(`/proc/${parent.pid}/comm`, 'utf8')).toBe('sleep\n'))
+        writeFileSync(join(dir, 'lock'), JSON.stringify({ pid }))
+        await expect(lockDataDir(dir)).rejects.toThrow(`is used by another running process (${pid})`)
+        process.kill(pid, 'SIGKILL')
+        await eventually(() => expect(isNow('Z')).toBe(true))
+        await (await lockDataDir(dir))[Symbol.asyncDispose]()
+      } finally {
+        parent.kill('SIGKILL')
+      }
+    },
+  )
 
   it('says why a directory cannot be used', async () => {
     writeFileSync(join(dir, 'file'), '')

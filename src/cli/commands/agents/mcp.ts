@@ -126,6 +126,17 @@ const serve = async (options: McpOptions, inbox: string | undefined, isShown: bo
   })
 }
 
+/** The tools that such an agent has. Nobody is asked anything, so it needs no server and no secret. */
+const printTools = async (
+  { app, inbox }: ReturnType<typeof agentAccess>,
+  isReadOnly: boolean,
+): Promise<void> => {
+  const { listTools } = await import('../../../mcp/main.ts')
+  const nobody = { url: 'http://localhost', isReadOnly }
+  const named = app === undefined ? undefined : { domain: app, projectId: 'none', secret: 'none' }
+  printJson(listTools({ ...nobody, app: named }, inbox !== undefined))
+}
+
 export const mcp = defineCommand({
   args: flags,
   examples: [
@@ -136,6 +147,8 @@ export const mcp = defineCommand({
   async run(typed) {
     const { one, on } = typed
     const given = agentAccess(one)
+    const isHere = given.app !== undefined || given.inbox !== undefined
+    if (on.has('json') && isHere) return printTools(given, on.has('read-only'))
     const app = appOf(given)
     if (app === undefined && given.inbox === undefined)
       throw new UsageError('An agent needs an app (--app), an inbox (--inbox), or both')
@@ -146,9 +159,6 @@ export const mcp = defineCommand({
       isReadOnly: on.has('read-only'),
       trustServer: on.has('trust-server'),
     }
-    if (on.has('json')) {
-      const { listTools } = await import('../../../mcp/main.ts')
-      printJson(listTools(options, given.inbox !== undefined))
-    } else await serve(options, given.inbox, given.token === undefined)
+    await serve(options, given.inbox, given.token === undefined)
   },
 })
