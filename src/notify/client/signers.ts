@@ -179,7 +179,8 @@ export const solanaSigner = (wallet: SolanaWallet): Signer => {
     async sign(text) {
       const answer = await wallet.signMessage?.(utf8(text))
       if (!answer) throw new TypeError('The wallet has not signed')
-      return toBase58(answer instanceof Uint8Array ? answer : answer.signature)
+      // Told by what it has: bytes of an extension or a frame are of another realm, and no instance of this one's class.
+      return toBase58('signature' in answer ? answer.signature : answer)
     },
   }
 }

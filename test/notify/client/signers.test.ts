@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 /** What applications have already signs for a wallet, and the server takes it. viem is itself; the others are known by their shapes. */
 import { createWalletClient, custom } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
@@ -112,6 +113,10 @@ describe('the server takes what is signed by', () => {
     expect(await registers(solanaSigner({ publicKey, signMessage: signed }))).toBe(owner.account)
     const inPage = { publicKey, signMessage: async (text: Uint8Array) => ({ signature: await signed(text) }) }
     expect(await registers(solanaSigner(inPage))).toBe(owner.account)
+    const ofAnotherRealm = (data: Uint8Array): Uint8Array =>
+      runInNewContext('Uint8Array.from(data)', { data })
+    const inFrame = { publicKey, signMessage: async (text: Uint8Array) => ofAnotherRealm(await signed(text)) }
+    expect(await registers(solanaSigner(inFrame))).toBe(owner.account)
     expect(() => solanaSigner({ publicKey: null })).toThrow('not connected')
     expect(() => solanaSigner({ publicKey })).toThrow('cannot sign')
   })
