@@ -21,8 +21,8 @@ const FOLDER = 'packages'
 /** What the oldest Hermes that React Native ships reads, after Metro's own transforms. */
 const TARGET = 'es2020'
 
-/** `AsyncDisposable` is none of the libraries that applications choose. */
-const LIBRARY = '/// <reference lib="esnext.disposable" />\n'
+/** `AsyncDisposable` is none of the libraries that applications choose, and `ErrorOptions` is not in the older ones. */
+const LIBRARY = '/// <reference lib="es2022.error" />\n/// <reference lib="esnext.disposable" />\n'
 /** What is imported for what it does. */
 const WITH_EFFECTS = new Set([resolve('src/platform/runtime/dispose-symbols.ts')])
 

@@ -51,6 +51,13 @@ const mistakesOf = async (folder) => {
   const manifest = readJson(join(folder, 'package.json'))
   const { dependencies = {}, peerDependencies = {}, version } = manifest
   if (version !== root.version) mistakes.push(`has version ${version}, not ${root.version}`)
+  // Without it npm takes a package with a scope for a private one.
+  if (manifest.publishConfig?.access !== 'public')
+    mistakes.push('is published for nobody: publishConfig.access')
+  // What reads no `exports` finds the same entry.
+  const { types, default: main } = manifest.exports['.']
+  if (manifest.main !== main || manifest.types !== types)
+    mistakes.push('names another entry in main or types')
   for (const name of NEVER_BEHIND_A_CLIENT) {
     if (name in dependencies || name in peerDependencies) mistakes.push(`depends on ${name}`)
   }

@@ -24,6 +24,7 @@ import type { Log, Meter } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { LIMITS } from '../protocol/relay-methods.ts'
 import { type Admission, admit, credentialsOf } from './auth.ts'
+import type { Connection } from './delivery/connection.ts'
 import type { Identified, RelayHub } from './hub.ts'
 import { CLOSE_TIMEOUT_MS, createCorks, WsPeer } from './ws-peer.ts'
 
@@ -36,6 +37,8 @@ const BLOCKED = new ProtocolError('blocked').message
 const DRAIN_WAVES = 20
 const MIN_WAVE_SIZE = 100
 const WAVE_PAUSE_MS = 50
+/** How long the end of a connection waits for the answers that it is owed. */
+const ANSWER_TIMEOUT_MS = 1_000
 
 export interface RelaySocketDeps {
   hub: RelayHub
@@ -56,7 +59,10 @@ export interface RelaySocketOptions extends Admission {
 
 export interface RelaySocket extends AsyncDisposable {
   readonly connections: number
-  /** Lets no client in any more and closes all connections with 1001, in waves so that clients do not all come back at once. */
+  /**
+   * Lets no client in any more, answers what was taken and closes all connections with 1001, in waves so that clients do not all
+   * come back at once. A published client takes up to 20 s to repeat what was not answered, and some end.
+   */
   drain(signal?: AbortSignal): Promise<void>
   /** Closes the connections of whom the operator has blocked. */
   closeBlocked(): void
@@ -124,7 +130,7 @@ export const attachRelaySocket = (
     },
     async drain(signal) {
       isDraining = true
-      await closeInWaves([...open.peers.keys()], clock, signal)
+      await closeInWaves([...open.peers], clock, signal)
       const cut = () => {
         for (const peer of open.peers.keys()) peer.terminate()
       }
@@ -144,9 +150,13 @@ export const attachRelaySocket = (
   }
 }
 
+interface OpenPeer extends Identified {
+  connection: Connection
+}
+
 /** The open WebSockets, each a connection of the hub, and their one timer. */
 const createOpenPeers = ({ hub, clock, log }: Pick<RelaySocketDeps, 'hub' | 'clock' | 'log'>) => {
-  const peers = new Map<WsPeer, Identified>()
+  const peers = new Map<WsPeer, OpenPeer>()
   const cork = createCorks()
   let timer: Disposable | undefined
   let emptied: (() => void) | undefined
@@ -164,9 +174,9 @@ const createOpenPeers = ({ hub, clock, log }: Pick<RelaySocketDeps, 'hub' | 'clo
     peers,
     add(ws: WebSocket, raw: Duplex, who: Identified & { share: boolean }): void {
       const peer = new WsPeer(ws, raw, clock, cork)
-      peers.set(peer, who)
-      if (!timer) tick()
       const connection = hub.connect(peer, who)
+      peers.set(peer, { ...who, connection })
+      if (!timer) tick()
       ws.on('message', (data, isBinary) => {
         peer.alive()
         if (isBinary) peer.close(BINARY_CLOSE_CODE, 'text frames only')
@@ -241,14 +251,31 @@ const takeConnection = (budgets: RelaySocketDeps['budgets'], raw: Duplex, addres
   return true
 }
 
+type OpenEntry = readonly [peer: WsPeer, who: OpenPeer]
+
+/** One connection that is not answered holds up neither the others of its wave nor the next wave. */
 const closeInWaves = async (
-  peers: readonly WsPeer[],
+  peers: readonly OpenEntry[],
   clock: Clock,
   signal: AbortSignal | undefined,
 ): Promise<void> => {
   const waveSize = Math.max(MIN_WAVE_SIZE, Math.ceil(peers.length / DRAIN_WAVES))
+  const waves: Promise<void>[] = []
   for (let at = 0; at < peers.length; at += waveSize) {
     if (at > 0) await pause(clock, WAVE_PAUSE_MS, signal)
-    for (const peer of peers.slice(at, at + waveSize)) peer.close(GOING_AWAY_CLOSE_CODE, 'going away')
+    waves.push(closeWave(peers.slice(at, at + waveSize), clock, signal))
   }
+  await Promise.all(waves)
+}
+
+/** Each once it is answered, or when its time is over. */
+const closeWave = async (wave: readonly OpenEntry[], clock: Clock, signal = new AbortController().signal) => {
+  const answered = new AbortController()
+  const isLate = pause(clock, ANSWER_TIMEOUT_MS, AbortSignal.any([answered.signal, signal]))
+  const finish = async ([peer, { connection }]: OpenEntry) => {
+    await Promise.race([connection.finish(), isLate])
+    peer.close(GOING_AWAY_CLOSE_CODE, 'going away')
+  }
+  await Promise.all(wave.map(finish))
+  answered.abort()
 }

@@ -22,6 +22,11 @@ const SURROUNDINGS: [string, object][] = [
     'a page by a bundler',
     { module: 'esnext', moduleResolution: 'bundler', lib: ['es2022', 'dom'], types: [] },
   ],
+  // What TypeScript takes by itself for older targets.
+  [
+    'a page with the library of an older target',
+    { module: 'esnext', moduleResolution: 'bundler', target: 'es2020', lib: ['es2020', 'dom'], types: [] },
+  ],
   ['a page by Node’s rules', { module: 'nodenext', lib: ['es2022', 'dom'], types: [] }],
   ['Node without a DOM', { module: 'nodenext', lib: ['es2022'], types: ['node'] }],
 ]

@@ -210,6 +210,34 @@ describe('the end', () => {
     expect(relay.relay.connections).toBe(0)
   })
 
+  it('comes after the answer to each publish that is kept', async () => {
+    await start()
+    const [first, ...clients] = await Promise.all(Array.from({ length: 20 }, () => relay.connect()))
+    if (!first) throw new Error('There is no client')
+    const everybody = [first, ...clients]
+    for (const { ws, key } of everybody) {
+      for (let at = 0; at < 50; at++) {
+        const params = JSON.stringify({ topic, message: `${at} of ${key.did}`, ttl: 60, tag: 1 })
+        ws.send(`{"id":"${at}","jsonrpc":"2.0","method":"irn_publish","params":${params}}`)
+      }
+    }
+    await eventually(() => expect(first.frames).not.toEqual([]))
+    await relay.relay.drain()
+    const answered = everybody.flatMap(({ frames, key }) =>
+      frames.map((frame) => `${/"id":"(\d+)"/.exec(frame)?.[1]} of ${key.did}`),
+    )
+    const kept: string[] = []
+    const stranger = { clientId: generateSigningKey().did, address: 'a' }
+    for (let hasMore = true; hasMore; ) {
+      const request = { id: 1, jsonrpc: '2.0', method: 'irn_fetchMessages', params: { topic } }
+      const { result } = JSON.parse(await relay.hub.call(stranger, JSON.stringify(request)))
+      kept.push(...result.messages.map(({ message }: { message: string }) => message))
+      hasMore = result.hasMore
+    }
+    expect(kept.length).toBeGreaterThan(0)
+    expect(kept.filter((message) => !answered.includes(message))).toEqual([])
+  })
+
   it('does not wait for those who do not answer, nor beyond its signal', async () => {
     await start()
     const a = await relay.connect()

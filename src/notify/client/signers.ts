@@ -51,10 +51,10 @@ export interface ViemAccount {
 }
 
 /** What is used of a `WalletClient` of viem. */
-export interface ViemWalletClient {
-  /** It signs, where a request names no other one. */
-  account?: { address: string } | undefined
-  signMessage(request: { message: string }): Promise<string>
+export interface ViemWalletClient<A extends { address: string } = { address: string }> {
+  account?: A | undefined
+  /** Where its type leaves open whether it has an account, each request must name one. */
+  signMessage(request: { account: A & {}; message: string }): Promise<string>
 }
 
 /**
@@ -67,13 +67,15 @@ export interface ViemWalletClient {
  * @example
  * const wallet = createWallet({ ...options, ...viemSigner(privateKeyToAccount(key)) })
  */
-export const viemSigner = (
-  signer: ViemAccount | ViemWalletClient,
+export const viemSigner = <A extends { address: string }>(
+  signer: ViemAccount | ViemWalletClient<A>,
   options: EthereumSignerOptions = {},
 ): Signer => {
-  const address = 'address' in signer ? signer.address : signer.account?.address
-  if (address === undefined) throw new TypeError('The wallet client has no account')
-  return ethereumSigner(address, options, (message) => signer.signMessage({ message }))
+  if ('address' in signer)
+    return ethereumSigner(signer.address, options, (message) => signer.signMessage({ message }))
+  const { account } = signer
+  if (account === undefined) throw new TypeError('The wallet client has no account')
+  return ethereumSigner(account.address, options, (message) => signer.signMessage({ account, message }))
 }
 
 /** What is used of a `Signer` of ethers, version 5 or 6. */
@@ -97,10 +99,10 @@ export const ethersSigner = async (
 ): Promise<Signer> => ethereumSigner(await signer.getAddress(), options, (text) => signer.signMessage(text))
 
 /** What is used of wagmi: the address of `useAccount`, and `signMessageAsync` of `useSignMessage`. */
-export interface WagmiAccount<A extends string = string> {
-  address: A
+export interface WagmiAccount {
+  address: `0x${string}`
   /** Or `(request) => signMessage(config, request)` of `@wagmi/core`. */
-  signMessage(request: { account: A; message: string }): Promise<string>
+  signMessage(request: { account: `0x${string}`; message: string }): Promise<string>
 }
 
 /**
@@ -114,8 +116,8 @@ export interface WagmiAccount<A extends string = string> {
  * const { signMessageAsync: signMessage } = useSignMessage()
  * const signer = address && wagmiSigner({ address, signMessage })
  */
-export const wagmiSigner = <A extends string>(
-  { address, signMessage }: WagmiAccount<A>,
+export const wagmiSigner = (
+  { address, signMessage }: WagmiAccount,
   options: EthereumSignerOptions = {},
 ): Signer => ethereumSigner(address, options, (message) => signMessage({ account: address, message }))
 
@@ -156,7 +158,7 @@ export const eip1193Signer = async (
 /** What is used of a wallet adapter of Solana, and of what wallets leave in a page. */
 export interface SolanaWallet {
   publicKey: { toBase58(): string } | null
-  signMessage?(message: Uint8Array): Promise<Uint8Array | { signature: Uint8Array }>
+  signMessage?: ((message: Uint8Array) => Promise<Uint8Array | { signature: Uint8Array }>) | undefined
 }
 
 const SOLANA_MAINNET = '5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp'
@@ -179,7 +181,8 @@ export const solanaSigner = (wallet: SolanaWallet): Signer => {
     async sign(text) {
       const answer = await wallet.signMessage?.(utf8(text))
       if (!answer) throw new TypeError('The wallet has not signed')
-      return toBase58(answer instanceof Uint8Array ? answer : answer.signature)
+      // Told by what it has: bytes of an extension or a frame are of another realm, and no instance of this one's class.
+      return toBase58('signature' in answer ? answer.signature : answer)
     },
   }
 }

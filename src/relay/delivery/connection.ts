@@ -26,6 +26,7 @@ const PAUSED_BLOCKED = 1
 const PAUSED_OVER_RATE = 2
 const PAUSED_BUSY = 4
 const PAUSED_AWAITS_TURN = 8
+const PAUSED_FINISHES = 16
 
 /**
  * One connection: its window of unacknowledged pushes, and its backpressure: the reasons not to read from it. A class,
@@ -62,6 +63,7 @@ export class Connection {
   #throttle: Disposable | undefined
   #lastFetch: Promise<void> = Promise.resolve()
   #unblocked: (() => void)[] = []
+  #finished: (() => void) | undefined
   open = true
 
   constructor(
@@ -254,6 +256,20 @@ export class Connection {
     )
     const isFew = this.#requests <= requestsInProgress / 2 && this.#requestBytes <= bytesInProgress / 2
     if ((this.#pauseReasons & PAUSED_BUSY) !== 0 && isFew) this.#endPause(PAUSED_BUSY)
+    if (this.#requests === 0) this.#finished?.()
+  }
+
+  get takesRequests(): boolean {
+    return this.open && (this.#pauseReasons & PAUSED_FINISHES) === 0
+  }
+
+  /** Takes no more requests; resolves when those that it took are answered. */
+  finish(): Promise<void> {
+    this.#pauseFor(PAUSED_FINISHES)
+    return new Promise((resolve) => {
+      this.#finished = resolve
+      if (this.#requests === 0 || !this.open) resolve()
+    })
   }
 
   /** Runs `fetch` after the earlier ones, and only while the connection takes more: an answer may be a megabyte. */
@@ -290,6 +306,7 @@ export class Connection {
   /** The connection is gone. Answers what was in flight. */
   end(): Entry[] {
     this.open = false
+    this.#finished?.()
     this.#slow?.[Symbol.dispose]()
     this.#throttle?.[Symbol.dispose]()
     this.#wakeBlocked()

@@ -23,18 +23,20 @@ export const createConnectionRequests = (deps: {
   const { requests, clients, acknowledged } = deps
   return {
     request(connection, request, outcome, bytes = 0) {
-      if (!connection.open) return
+      if (!connection.takesRequests) return
       connection.began(bytes)
       const { clientId, trusted, address, payer } = connection
       const delivery = clients.connections.get(connection)
       requests.serve({ clientId, trusted, address, payer, connection, delivery }, request, {
+        // Ended once it is answered: a connection that finishes is closed then.
         answer(result) {
+          const isTaken = connection.open && outcome.answer(result)
           connection.ended(bytes)
-          return connection.open && outcome.answer(result)
+          return isTaken
         },
         fail(error) {
-          connection.ended(bytes)
           if (connection.open) outcome.fail(error)
+          connection.ended(bytes)
         },
       })
     },

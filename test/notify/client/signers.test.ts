@@ -1,5 +1,6 @@
 /** What applications have already signs for a wallet, and the server takes it. viem is itself; the others are known by their shapes. */
-import { createWalletClient, custom } from 'viem'
+import { runInNewContext } from 'node:vm'
+import { type Account, createWalletClient, custom, type SignableMessage, type WalletClient } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { mainnet } from 'viem/chains'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -68,7 +69,10 @@ describe('the server takes what is signed by', () => {
     expect(await registers(viemSigner(local))).toBe(`eip155:1:${account.address}`)
     const remote = createWalletClient({ account: account.address, chain: mainnet, transport })
     expect(await registers(viemSigner(remote))).toBe(`eip155:1:${account.address}`)
-    const nobody = { account: undefined, signMessage: local.signMessage }
+    // A type that leaves open whether there is an account.
+    const open: WalletClient = local
+    expect(await registers(viemSigner(open))).toBe(`eip155:1:${account.address}`)
+    const nobody: WalletClient = createWalletClient({ chain: mainnet, transport })
     expect(() => viemSigner(nobody)).toThrow('has no account')
   })
 
@@ -84,7 +88,11 @@ describe('the server takes what is signed by', () => {
 
   test('a function with the shape of wagmi', async () => {
     const account = newAccount()
-    const signMessage = (request: { account: `0x${string}`; message: string }) => {
+    // As wagmi's type has it: more may be given than is.
+    const signMessage = (request: {
+      account?: `0x${string}` | Account | undefined
+      message: SignableMessage
+    }) => {
       expect(request.account).toBe(account.address)
       return account.signMessage(request)
     }
@@ -112,6 +120,14 @@ describe('the server takes what is signed by', () => {
     expect(await registers(solanaSigner({ publicKey, signMessage: signed }))).toBe(owner.account)
     const inPage = { publicKey, signMessage: async (text: Uint8Array) => ({ signature: await signed(text) }) }
     expect(await registers(solanaSigner(inPage))).toBe(owner.account)
+    const ofAnotherRealm = (data: Uint8Array): Uint8Array =>
+      runInNewContext('Uint8Array.from(data)', { data })
+    // `useWallet` of the adapters has the member always.
+    type Adapter = { signMessage: ((text: Uint8Array) => Promise<Uint8Array>) | undefined }
+    const adapter: Adapter = { signMessage: signed }
+    expect(await registers(solanaSigner({ publicKey, ...adapter }))).toBe(owner.account)
+    const inFrame = { publicKey, signMessage: async (text: Uint8Array) => ofAnotherRealm(await signed(text)) }
+    expect(await registers(solanaSigner(inFrame))).toBe(owner.account)
     expect(() => solanaSigner({ publicKey: null })).toThrow('not connected')
     expect(() => solanaSigner({ publicKey })).toThrow('cannot sign')
   })
