@@ -6,6 +6,7 @@
  * Source: "Sending notification requests to APNs", "Establishing a token-based connection to APNs".
  */
 import { type ClientHttp2Session, connect, constants } from 'node:http2'
+import { createSecureContext } from 'node:tls'
 import { importPKCS8, SignJWT } from 'jose'
 import * as z from 'zod'
 import type { Clock } from '../../platform/runtime/clock.ts'
@@ -41,6 +42,31 @@ export const ApnsCredentials = z.discriminatedUnion('kind', [
 ])
 export type ApnsCredentials = z.infer<typeof ApnsCredentials>
 
+const tlsOf = ({ certificate, password }: ApnsCredentials & { kind: 'certificate' }) => ({
+  pfx: Buffer.from(certificate, 'base64'),
+  passphrase: password,
+})
+
+const certificateDefect = (credentials: ApnsCredentials & { kind: 'certificate' }): string | undefined => {
+  try {
+    createSecureContext(tlsOf(credentials))
+    return undefined
+  } catch (error) {
+    return `the certificate cannot be opened: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
+
+/** Why the credentials can never be used, whatever Apple says of them. */
+export const apnsDefect = async (credentials: ApnsCredentials): Promise<string | undefined> => {
+  if (credentials.kind === 'certificate') return certificateDefect(credentials)
+  try {
+    await importPKCS8(credentials.key, 'ES256')
+    return undefined
+  } catch {
+    return 'the key cannot be used: a .p8 file is needed'
+  }
+}
+
 export interface ApnsUrls {
   production: string
   sandbox: string
@@ -62,15 +88,11 @@ const failed = z.object({ reason: z.string().max(256) })
 
 const GONE = ['BadDeviceToken', 'DeviceTokenNotForTopic', 'Unregistered', 'ExpiredToken']
 const CREDENTIALS_REFUSED = [
-  ...[
-    'BadCertificate',
-    'BadCertificateEnvironment',
-    'Forbidden',
-    'InvalidProviderToken',
-    'MissingProviderToken',
-  ],
-  ...['BadTopic', 'MissingTopic', 'TopicDisallowed', 'UnrelatedKeyIdInToken', 'BadEnvironmentKeyInToken'],
+  ...['BadCertificate', 'Forbidden', 'InvalidProviderToken', 'MissingProviderToken'],
+  ...['BadTopic', 'MissingTopic', 'TopicDisallowed', 'UnrelatedKeyIdInToken'],
 ]
+/** The credentials are of the other environment: whoever registers a device names its environment. */
+const ENVIRONMENT_REFUSED = ['BadCertificateEnvironment', 'BadEnvironmentKeyInToken']
 
 /** What the app gets beside `aps`. */
 const customOf = (body: PushBody): Record<string, unknown> => {
@@ -128,6 +150,7 @@ const askOn = (
   signal: AbortSignal,
 ): Promise<Answered> =>
   new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(new Error('it did not answer in time'))
     const stream = session.request({ ...headers, 'content-length': String(payload.length) })
     let status = 0
     let retryAfter: string | undefined
@@ -244,11 +267,9 @@ export const createApns = (
 ): OwnedProvider => {
   const tls = {
     ...(ca !== undefined && { ca }),
-    ...(credentials.kind === 'certificate' && {
-      pfx: Buffer.from(credentials.certificate, 'base64'),
-      passphrase: credentials.password,
-    }),
+    ...(credentials.kind === 'certificate' && tlsOf(credentials)),
   }
+  const defect = credentials.kind === 'certificate' ? certificateDefect(credentials) : undefined
   const connections = {
     production: createConnection(urls.production, tls),
     sandbox: createConnection(urls.sandbox, tls),
@@ -266,19 +287,20 @@ export const createApns = (
     ...(tokens && { authorization: `bearer ${await tokens.token()}` }),
   })
 
-  const outcomeOf = (answered: Answered): SendOutcome => {
+  const outcomeOf = (answered: Answered, isSandbox: boolean): SendOutcome => {
     const { status, retryAfter } = answered
     if (status === 200) return { kind: 'accepted' }
     const reason = reasonOf(answered)
     const afterMs = retryAfterMs(retryAfter, clock.now())
     if (status === 410 || GONE.includes(reason)) return { kind: 'gone', reason }
     if (reason === 'ExpiredProviderToken' && tokens?.expired()) return later(reason, 0, false)
+    if (ENVIRONMENT_REFUSED.includes(reason)) return { kind: 'refused', reason, of: 'environment' }
     if (status === 403 || CREDENTIALS_REFUSED.includes(reason))
       return { kind: 'refused', reason, of: 'credentials' }
     if (status === 429) return later(reason, afterMs, reason === 'TooManyProviderTokenUpdates')
-    if (status >= 500) return later(reason, afterMs, true)
+    if (status >= 500) return later(reason, afterMs, !isSandbox)
     if (status === 413 || status === 400) return { kind: 'refused', reason, of: 'message' }
-    return later(reason, afterMs, true)
+    return later(reason, afterMs, !isSandbox)
   }
 
   return {
@@ -287,17 +309,20 @@ export const createApns = (
     async send({ address }: Pick<Device, 'address'>, message, signal) {
       if (address.provider !== 'apns')
         return { kind: 'refused', reason: 'not a device of Apple', of: 'message' }
+      if (defect !== undefined) return { kind: 'refused', reason: defect, of: 'credentials' }
       let headers: Record<string, string>
       try {
         headers = await headersOf(address.token, message)
       } catch {
         return { kind: 'refused', reason: 'the key cannot be used', of: 'credentials' }
       }
+      const { isSandbox } = address
       try {
-        const connection = address.isSandbox ? connections.sandbox : connections.production
-        return outcomeOf(await connection.ask(headers, payloadOf(message.body), signal))
+        const connection = isSandbox ? connections.sandbox : connections.production
+        return outcomeOf(await connection.ask(headers, payloadOf(message.body), signal), isSandbox)
       } catch (error) {
-        return later(error instanceof Error ? error.message : String(error), undefined, true)
+        // The sandbox says nothing about the environment of all others.
+        return later(error instanceof Error ? error.message : String(error), undefined, !isSandbox)
       }
     },
     async [Symbol.asyncDispose]() {

@@ -10,6 +10,7 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import { encryptPush, MAX_RECORD_BYTES, OVERHEAD_BYTES } from './encryption.ts'
 import type { HostPlaces } from './host-places.ts'
 import {
+  keptForSeconds,
   later,
   MAX_ANSWER_BYTES,
   type Provider,
@@ -76,7 +77,7 @@ export const createWebPush = (deps: {
       signal,
       owner: projectId,
       headers: {
-        TTL: String(Math.max(0, Math.floor((expiresAt - clock.now()) / 1000))),
+        TTL: String(keptForSeconds(expiresAt, clock.now())),
         Urgency: isUrgent ? 'high' : 'normal',
         'Content-Encoding': 'aes128gcm',
         'Content-Type': 'application/octet-stream',
