@@ -117,3 +117,18 @@ describe('APNs', () => {
     }
   })
 })
+
+describe('APNs, on a new connection', () => {
+  it('takes many pushes at once, although Apple takes one until it knows who asks', async () => {
+    const fake = owned.use(await startFakeApns())
+    const urls = { production: fake.url, sandbox: fake.url }
+    const provider = owned.use(createApns({ clock: systemClock, ca: localCa, urls }, fake.credentials))
+    const tokens = Array.from({ length: 64 }, (_, at) => `device${at}`)
+    const outcomes = await Promise.all(
+      tokens.map((token) => send(provider, { provider: 'apns', token, isSandbox: false })),
+    )
+    expect(outcomes.filter(({ kind }) => kind !== 'accepted')).toEqual([])
+    expect(fake.pushes.map(({ token }) => token).sort()).toEqual([...tokens].sort())
+    expect([fake.sessions(), fake.requests()]).toEqual([1, tokens.length])
+  })
+})

@@ -5,21 +5,19 @@
  *
  * Source: "Sending notification requests to APNs", "Establishing a token-based connection to APNs".
  */
-import { type ClientHttp2Session, connect, constants } from 'node:http2'
 import { createSecureContext } from 'node:tls'
 import { importPKCS8, SignJWT } from 'jose'
 import * as z from 'zod'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { MINUTE_MS } from '../../platform/units.ts'
 import type { Device } from '../store.ts'
+import { type Answered, createConnection } from './apns-connection.ts'
 import {
   later,
-  MAX_ANSWER_BYTES,
   type OwnedProvider,
   type PushBody,
   type PushMessage,
   retryAfterMs,
-  SEND_TIMEOUT_MS,
   type SendOutcome,
 } from './provider.ts'
 
@@ -131,99 +129,6 @@ const payloadOf = (body: PushBody): Buffer => {
   if (clear) return Buffer.from(JSON.stringify({ aps: { alert: { title: clear.title, body: clear.body } } }))
   const aps = { alert: { title: TITLE, body: BODY }, 'content-available': 1, 'mutable-content': 1 }
   return Buffer.from(JSON.stringify({ aps, ...customOf(body) }))
-}
-
-interface Answered {
-  status: number
-  retryAfter: string | undefined
-  body: string
-}
-
-/** The connection was going away: the request was not looked at. */
-class NotProcessed extends Error {}
-
-/** One request on a connection. Rejects when it ends without a whole answer. */
-const askOn = (
-  session: ClientHttp2Session,
-  headers: Record<string, string>,
-  payload: Buffer,
-  signal: AbortSignal,
-): Promise<Answered> =>
-  new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(new Error('it did not answer in time'))
-    const stream = session.request({ ...headers, 'content-length': String(payload.length) })
-    let status = 0
-    let retryAfter: string | undefined
-    let body = ''
-    let isLeaving = false
-    const leave = () => {
-      isLeaving = true
-    }
-    const abort = () => {
-      // A connection on which nothing comes back may be dead; others on it would wait, too.
-      session.destroy()
-      reject(new Error('it did not answer in time'))
-    }
-    session.once('goaway', leave)
-    signal.addEventListener('abort', abort, { once: true })
-    stream
-      .setEncoding('utf8')
-      .on('response', (answer) => {
-        status = Number(answer[':status'] ?? 0)
-        const said = answer['retry-after']
-        retryAfter = Array.isArray(said) ? said[0] : said
-      })
-      .on('data', (text: string) => {
-        body += text
-        if (body.length > MAX_ANSWER_BYTES) stream.close(constants.NGHTTP2_CANCEL)
-      })
-      // What it means is seen when it is closed.
-      .on('error', () => {})
-      .on('close', () => {
-        session.off('goaway', leave)
-        signal.removeEventListener('abort', abort)
-        const { rstCode, aborted, readableEnded } = stream
-        if (readableEnded && !aborted && rstCode === 0 && status !== 0)
-          return resolve({ status, retryAfter, body })
-        const isUnread = status === 0 && (isLeaving || rstCode === constants.NGHTTP2_REFUSED_STREAM)
-        reject(isUnread ? new NotProcessed() : new Error('it ended the answer half way'))
-      })
-      .end(payload)
-  })
-
-/** The connection of one environment, made when it is needed, and made anew after it broke off. */
-const createConnection = (url: string, tls: { ca?: string; pfx?: Buffer; passphrase?: string }) => {
-  let session: ClientHttp2Session | undefined
-  const open = (): ClientHttp2Session => {
-    if (session && !session.closed && !session.destroyed) return session
-    const next = connect(url, tls)
-    const forget = () => {
-      if (session === next) session = undefined
-    }
-    // Streams report what happens to them.
-    next.on('error', forget).once('close', forget).once('goaway', forget)
-    next.setMaxListeners(0)
-    next.unref()
-    session = next
-    return next
-  }
-  return {
-    async ask(headers: Record<string, string>, payload: Buffer, signal: AbortSignal): Promise<Answered> {
-      const ending = AbortSignal.any([AbortSignal.timeout(SEND_TIMEOUT_MS), signal])
-      for (let attempt = 0; ; attempt++) {
-        const current = open()
-        try {
-          return await askOn(current, headers, payload, ending)
-        } catch (error) {
-          // The others on it go on; nothing new begins there.
-          if (session === current) session = undefined
-          current.close()
-          if (!(error instanceof NotProcessed) || attempt > 0) throw error
-        }
-      }
-    },
-    [Symbol.dispose]: () => session?.destroy(),
-  }
 }
 
 /** Makes the token that says who we are; one for all requests of 50 minutes. */
