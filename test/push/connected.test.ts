@@ -15,8 +15,8 @@ const OF = topic('of the wallet')
 /** More than are held for one client. */
 const FLOOD = 100
 
-it('is not a flood in place of the request that came before it', async () => {
-  await using owned = createReleaseStack()
+/** The client is connected, and `hold` holds a message for it. */
+const scene = async (owned: ReturnType<typeof createReleaseStack>) => {
   const { push: store } = owned.use(await lmdb.open())
   const clock = manualClock()
   const now = clock.now()
@@ -42,11 +42,26 @@ it('is not a flood in place of the request that came before it', async () => {
     return connected.hold(WALLET, { message, address: '' }, now)
   }
   await eventually(() => expect(hold('request', 1108, 3)).toBe(true))
+  return { store, clock, connected, hold, ids: () => pushed.map(({ message }) => message.id) }
+}
+
+it('is not a flood in place of the request that came before it', async () => {
+  await using owned = createReleaseStack()
+  const { clock, hold, ids } = await scene(owned)
   for (let at = 0; at < FLOOD; at++) expect(hold(`note ${at}`, 4002, 2)).toBe(true)
   await clock.advance(1_000)
-  await eventually(() => expect(pushed.length).toBeGreaterThan(0))
-  const ids = pushed.map(({ message }) => message.id)
-  expect(ids).toContain('request')
-  expect(ids).toContain(`note ${FLOOD - 1}`)
-  expect(ids.length).toBeLessThan(FLOOD)
+  await eventually(() => expect(ids().length).toBeGreaterThan(0))
+  expect(ids()).toContain('request')
+  expect(ids()).toContain(`note ${FLOOD - 1}`)
+  expect(ids().length).toBeLessThan(FLOOD)
+})
+
+it('is pushed when the client leaves before its time is over, but for what it acknowledged', async () => {
+  await using owned = createReleaseStack()
+  const { store, connected, hold, ids } = await scene(owned)
+  hold('read', 4002, 2)
+  connected.acknowledged(WALLET, OF, 'read')
+  connected.disconnected(WALLET)
+  await eventually(async () => expect(await store.connections([WALLET])).toEqual([]))
+  expect(ids()).toEqual(['request'])
 })
