@@ -97,7 +97,7 @@ const providerOf = async (
 
 const verdictOn = (outcome: SendOutcome | undefined, stopped: string | undefined) => {
   if (!outcome) return { isGood: false, detail: `refused: ${stopped ?? ''}` }
-  if (outcome.kind === 'refused' && outcome.of === 'credentials')
+  if (outcome.kind === 'refused' && outcome.of !== 'message')
     return { isGood: false, detail: `refused: ${outcome.reason}` }
   if (outcome.kind === 'later') return { isGood: false, detail: `not reached: ${outcome.reason}` }
   return { isGood: true, detail: 'taken' }

@@ -13,8 +13,8 @@ import type { Log, Meter } from '../platform/telemetry.ts'
 import { toHex } from '../protocol/bytes.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { PUSH_LIMITS } from './limits.ts'
-import { ApnsCredentials } from './providers/apns.ts'
-import { FcmCredentials } from './providers/fcm.ts'
+import { ApnsCredentials, apnsDefect } from './providers/apns.ts'
+import { FcmCredentials, fcmDefect } from './providers/fcm.ts'
 import { DEFAULT_PROJECT, type ProviderName, type PushProject, type PushStore } from './store.ts'
 
 export const Credentials = z.discriminatedUnion('provider', [
@@ -34,7 +34,7 @@ export interface Projects extends Disposable {
   create(id: string, settings?: { isOpen?: boolean | undefined }): Promise<PushProject>
   /** Throws `not_found`. The devices stay until they end; nothing is pushed to them. */
   remove(id: string): Promise<void>
-  /** Also makes the project where there is none. */
+  /** Also makes the project where there is none. Throws `bad_params` for a key or certificate that cannot be used. */
   setCredentials(id: string, credentials: Credentials): Promise<PushProject>
   /** Throws `not_found`. */
   removeCredentials(id: string, provider: WithCredentials): Promise<void>
@@ -63,6 +63,9 @@ const shownOf = (credentials: Credentials): Record<string, string> => {
   if (apns.kind === 'certificate') return { kind: apns.kind, topic: apns.topic }
   return { kind: apns.kind, topic: apns.topic, key_id: apns.keyId, team_id: apns.teamId }
 }
+
+const defectOf = (credentials: Credentials): Promise<string | undefined> =>
+  credentials.provider === 'fcm' ? fcmDefect(credentials.fcm) : apnsDefect(credentials.apns)
 
 const place = (id: string, provider: string, credentialsId: string) => [
   'push.projects',
@@ -123,6 +126,8 @@ export const createProjects = (deps: ProjectsDeps): Projects => {
     },
     async setCredentials(id, credentials) {
       const { provider } = credentials
+      const defect = await defectOf(credentials)
+      if (defect !== undefined) throw new ProtocolError('bad_params', defect, { field: provider })
       const credentialsId = toHex(randomBytes(8))
       const sealed = seal.seal(place(id, provider, credentialsId), JSON.stringify(credentials))
       const stored = { id: credentialsId, sealed, shown: shownOf(credentials), setAt: clock.now() }

@@ -1,14 +1,16 @@
 /** Hosts of endpoints that hang: whoever registers a device names its host, and names are free. */
 import { createServer, type Socket } from 'node:net'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { systemClock } from '../../src/platform/runtime/clock.ts'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
+import { createHostPlaces } from '../../src/push/providers/host-places.ts'
 import type { Addition } from '../../src/push/store.ts'
 import { eventually } from '../support/eventually.ts'
 import { startPushWorld } from '../support/push/push-world.ts'
 
-const HOSTS = 100
-const DEVICES_OF_A_HOST = 6
-const BYSTANDERS = 20
+const HOSTS = 250
+const DEVICES_OF_A_HOST = 12
+const BYSTANDERS = 5
 const DAY = 86_400_000
 
 /** Takes connections on all addresses of the loopback network, and says nothing. */
@@ -16,7 +18,11 @@ const startSilence = async () => {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
-    socket.on('error', () => {}).on('close', () => sockets.delete(socket))
+    // Read, so that its end is seen.
+    socket
+      .on('error', () => {})
+      .on('close', () => sockets.delete(socket))
+      .resume()
   })
   await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve))
   const address = server.address()
@@ -30,9 +36,12 @@ const startSilence = async () => {
   }
 }
 
-it(`${HOSTS} hosts that hang hold up no push to a host that answers`, async () => {
+it.each([
+  ['that has answered before', true],
+  ['that nobody has asked since the start', false],
+])(`${HOSTS} hosts that hang hold up no push to a host %s`, async (_, isWarm) => {
   const owned = createReleaseStack()
-  await using _ = { [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() }
+  await using _owned = { [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() }
   const push = owned.use(await startPushWorld())
   const silence = owned.use(await startSilence())
   const store = push.world.stores.push
@@ -69,8 +78,10 @@ it(`${HOSTS} hosts that hang hold up no push to a host that answers`, async () =
   }
   const isPushed = (clientId: string) =>
     push.web.pushes.some(({ endpoint }) => endpoint === endpoints.get(clientId))
-  await add(['first'])
-  await eventually(() => expect(isPushed('first')).toBe(true))
+  if (isWarm) {
+    await add(['first'])
+    await eventually(() => expect(isPushed('first')).toBe(true))
+  }
 
   const { keys } = push.web.subscribe()
   const hanging: string[] = []
@@ -88,4 +99,38 @@ it(`${HOSTS} hosts that hang hold up no push to a host that answers`, async () =
   // They hang still, and few at a time.
   expect(silence.connections()).toBeGreaterThan(0)
   expect(silence.connections()).toBeLessThanOrEqual(32)
+})
+
+describe('places for hosts that have not proven themselves', () => {
+  const MANY = 100
+  const open = () => {
+    const places = createHostPlaces({ clock: systemClock })
+    const enter = (nameOf: (at: number) => string) =>
+      Array.from({ length: MANY }, (_, at) => places.enter(nameOf(at))).filter((place) => place !== undefined)
+    return { places, enter }
+  }
+
+  it('are not needed by the push services of browsers', () => {
+    const { places, enter } = open()
+    expect(enter((at) => `host${at}.test`).length).toBeLessThan(MANY)
+    for (const host of [
+      ...['fcm.googleapis.com', 'updates.push.services.mozilla.com', 'web.push.apple.com'],
+      'wns2-db5p.notify.windows.com',
+    ])
+      expect(places.enter(host)?.isProven).toBe(true)
+    for (const host of ['fcm.googleapis.com.test', 'xfcm.googleapis.com', 'a.b.notify.windows.com'])
+      expect(places.enter(host)).toBeUndefined()
+  })
+
+  it.each([
+    ['many hosts of one domain', (at: number) => `host${at}.silent.test`],
+    ['many addresses of one block', (at: number) => `192.0.2.${at}`],
+  ])('are left to others once %s have failed', (_, nameOf) => {
+    const { places, enter } = open()
+    for (const place of enter(nameOf)) place.leave(false)
+    const again = enter((at) => nameOf(MANY + at))
+    expect(again.length).toBeGreaterThan(0)
+    expect(places.hasFailed(nameOf(0))).toBe(true)
+    expect(places.enter('ntfy.example.org')).toBeDefined()
+  })
 })

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { run } from '../../src/cli/program.ts'
+import { apnsCertificate } from '../support/push/local-tls.ts'
 import { type PushWorld, startPushWorld } from '../support/push/push-world.ts'
 
 describe('the command line of push', () => {
@@ -54,6 +55,22 @@ describe('the command line of push', () => {
     const { out, code } = await belfry('push', 'test', '--client', client.did)
     expect(out).toContain('p1  fcm  accepted')
     expect(code).toBe(0)
+  })
+
+  it('takes no file that can never be used, and says why', async () => {
+    const { keyId, teamId, topic } = push.apns.credentials
+    const apple = ['--apns-key-id', keyId, '--apns-team-id', teamId, '--apns-topic', topic]
+    const set = (...words: string[]) => belfry('push', 'credentials', '--project', 'p3', ...words)
+    await writeFile(join(home, 'none.p8'), 'no key')
+    await writeFile(join(home, 'password'), 'wrong')
+    await writeFile(join(home, 'apple.p12'), Buffer.from(apnsCertificate.certificate, 'base64'))
+    const certificate = ['--apns-certificate', join(home, 'apple.p12'), '--apns-topic', topic]
+    for (const [words, why] of [
+      [['--apns-key', join(home, 'none.p8'), ...apple], /the key cannot be used/],
+      [[...certificate, '--apns-password-file', join(home, 'password')], /the certificate cannot be opened/],
+      [['--fcm', join(home, 'none.p8')], /--fcm: .*none\.p8 is not JSON/],
+    ] as const)
+      expect(await set(...words)).toMatchObject({ code: 1, err: expect.stringMatching(why) })
   })
 
   it('says which credentials are refused', async () => {

@@ -170,7 +170,7 @@ describe('APNs', () => {
     const urls = { production: fake.url, sandbox: fake.url }
     const wrong = { ...fake.credentials, key: 'no key' }
     const provider = use(createApns({ clock: systemClock, ca: localCa, urls }, wrong))
-    const address: Address = { provider: 'apns', token: '1', isSandbox: true }
+    const address: Address = { provider: 'apns', token: '1', isSandbox: false }
     expect(await send(provider, address)).toMatchObject({ kind: 'refused', of: 'credentials' })
     const nowhere = { production: 'https://localhost:9', sandbox: 'https://localhost:9' }
     const alone = use(createApns({ clock: systemClock, ca: localCa, urls: nowhere }, fake.credentials))

@@ -28,9 +28,18 @@ let origin: string
 let workerScript: string
 
 /** A notification as the notify server sends it. */
-const notification = (id: string, title: string, body: string, signer = app): string => {
+const notification = (id: string, title: string, body: string, signer = app, more = {}): string => {
   const iat = Math.floor(Date.now() / 1000)
-  const msg = { id, title, body, icon: '', url: `${origin}/orders/${id}`, type: 't', sent_at: Date.now() }
+  const msg = {
+    id,
+    title,
+    body,
+    icon: '',
+    url: `${origin}/orders/${id}`,
+    type: 't',
+    sent_at: Date.now(),
+    ...more,
+  }
   const claims = { iss: signer.did, iat, exp: iat + 3_600, sub: 'did:pkh:x', act: 'notify_message', msg }
   const params = { messageAuth: signJwt(claims, signer) }
   const rpc = { id: 1, jsonrpc: '2.0', method: 'wc_notifyMessage', params }
@@ -121,6 +130,24 @@ describe('the service worker in Chromium', () => {
       )
       await eventually(async () => expect(await shown()).toMatchObject([{}, {}, fallback, fallback]))
       expect(JSON.stringify(await shown())).not.toContain('Forged')
+
+      // Links that are none hold up nothing.
+      const nowhere = {
+        url: 'https://[',
+        actions: [
+          { id: 'a', title: 'A', url: 'https://[' },
+          { id: 'b', title: 'B', url: '/b' },
+        ],
+      }
+      const several = [
+        notification('n4', 'Nowhere', 'has no page', app, nowhere),
+        notification('n5', 'Behind it', 'is shown, too'),
+      ]
+      const messages = several.map((message, at) => ({ topic, id: String(at), tag: 4002, message }))
+      await worker.push(JSON.stringify({ v: 1, messages, more: 0 }))
+      await eventually(async () =>
+        expect(await shown()).toMatchObject([{}, {}, {}, {}, { title: 'Nowhere' }, { title: 'Behind it' }]),
+      )
     },
     SLOW,
   )

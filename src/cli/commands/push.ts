@@ -126,6 +126,15 @@ const read = (flag: string, file: string): Buffer => {
   }
 }
 
+const readJson = (flag: string, file: string): unknown => {
+  const text = read(flag, file).toString('utf8')
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new CommandFailure(`--${flag}: ${file} is not JSON`, { cause })
+  }
+}
+
 const needed = (value: string | undefined, flag: string): string => {
   if (value === undefined) throw new UsageError(`--${flag} is missing`)
   return value
@@ -135,8 +144,7 @@ const needed = (value: string | undefined, flag: string): string => {
 const wanted = ({ one }: Typed): object[] => {
   const bodies: object[] = []
   const topic = () => needed(one['apns-topic'], 'apns-topic')
-  if (one.fcm !== undefined)
-    bodies.push({ provider: 'fcm', fcm: JSON.parse(read('fcm', one.fcm).toString('utf8')) })
+  if (one.fcm !== undefined) bodies.push({ provider: 'fcm', fcm: readJson('fcm', one.fcm) })
   const [key, certificate] = [one['apns-key'], one['apns-certificate']]
   if (key !== undefined)
     bodies.push({
@@ -171,8 +179,9 @@ const credentials = defineCommand({
     const path = `/admin/push/projects/${encodeURIComponent(typed.one.project ?? 'default')}`
     const { remove } = typed.one
     const settings = typed.on.has('closed') ? { open: false } : typed.on.has('open') ? { open: true } : {}
+    const bodies = wanted(typed)
     let last = await ask(answered, 'PUT', path, settings)
-    for (const body of wanted(typed)) last = await ask(answered, 'PUT', `${path}/credentials`, body)
+    for (const body of bodies) last = await ask(answered, 'PUT', `${path}/credentials`, body)
     if (remove !== undefined) last = await ask(answered, 'DELETE', `${path}/credentials/${remove}`)
     if (typed.on.has('json')) printJson(last)
     else printStatus(last.projects)

@@ -182,6 +182,16 @@ const leave = (
     }
   })
 
+/** Of the lowest rank the oldest: as where messages wait for their push. */
+const weakestOf = (held: Entry['held']): string | undefined => {
+  let weakest: { id: string; rank: number } | undefined
+  for (const [id, { paid }] of held) {
+    const { rank } = paid.message
+    if (!weakest || rank < weakest.rank) weakest = { id, rank }
+  }
+  return weakest?.id
+}
+
 const holdIn = (state: ConnectedState, clientId: string, paid: PaidMessage, now: number): boolean => {
   const { message } = paid
   const entry = state.entries.get(clientId)
@@ -189,8 +199,8 @@ const holdIn = (state: ConnectedState, clientId: string, paid: PaidMessage, now:
   const known = entry.held.get(message.id)
   if (known) return known.paid.message.topic === message.topic
   entry.held.set(message.id, { paid, until: now + ACKNOWLEDGE_WITHIN_MS })
-  const [oldest] = entry.held.keys()
-  if (entry.held.size > MAX_HELD && oldest !== undefined) entry.held.delete(oldest)
+  const weakest = entry.held.size > MAX_HELD ? weakestOf(entry.held) : undefined
+  if (weakest !== undefined) entry.held.delete(weakest)
   schedule(state, clientId, entry)
   return true
 }

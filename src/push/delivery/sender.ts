@@ -122,7 +122,7 @@ const handOver = async (
   for (const { ids, ...message } of pushes) {
     const outcome = await provider.send({ address: device.address, projectId }, message, signal)
     if (outcome.kind === 'accepted') progress.handed.push(...ids)
-    else if (outcome.kind === 'refused' && outcome.of === 'message')
+    else if (outcome.kind === 'refused' && outcome.of !== 'credentials')
       progress.refused.push(...ids.map((id) => ({ id, reason: outcome.reason })))
     else {
       progress.end = outcome

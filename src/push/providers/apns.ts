@@ -5,20 +5,19 @@
  *
  * Source: "Sending notification requests to APNs", "Establishing a token-based connection to APNs".
  */
-import { type ClientHttp2Session, connect, constants } from 'node:http2'
+import { createSecureContext } from 'node:tls'
 import { importPKCS8, SignJWT } from 'jose'
 import * as z from 'zod'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { MINUTE_MS } from '../../platform/units.ts'
 import type { Device } from '../store.ts'
+import { type Answered, createConnection } from './apns-connection.ts'
 import {
   later,
-  MAX_ANSWER_BYTES,
   type OwnedProvider,
   type PushBody,
   type PushMessage,
   retryAfterMs,
-  SEND_TIMEOUT_MS,
   type SendOutcome,
 } from './provider.ts'
 
@@ -41,6 +40,31 @@ export const ApnsCredentials = z.discriminatedUnion('kind', [
 ])
 export type ApnsCredentials = z.infer<typeof ApnsCredentials>
 
+const tlsOf = ({ certificate, password }: ApnsCredentials & { kind: 'certificate' }) => ({
+  pfx: Buffer.from(certificate, 'base64'),
+  passphrase: password,
+})
+
+const certificateDefect = (credentials: ApnsCredentials & { kind: 'certificate' }): string | undefined => {
+  try {
+    createSecureContext(tlsOf(credentials))
+    return undefined
+  } catch (error) {
+    return `the certificate cannot be opened: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
+
+/** Why the credentials can never be used, whatever Apple says of them. */
+export const apnsDefect = async (credentials: ApnsCredentials): Promise<string | undefined> => {
+  if (credentials.kind === 'certificate') return certificateDefect(credentials)
+  try {
+    await importPKCS8(credentials.key, 'ES256')
+    return undefined
+  } catch {
+    return 'the key cannot be used: a .p8 file is needed'
+  }
+}
+
 export interface ApnsUrls {
   production: string
   sandbox: string
@@ -62,15 +86,11 @@ const failed = z.object({ reason: z.string().max(256) })
 
 const GONE = ['BadDeviceToken', 'DeviceTokenNotForTopic', 'Unregistered', 'ExpiredToken']
 const CREDENTIALS_REFUSED = [
-  ...[
-    'BadCertificate',
-    'BadCertificateEnvironment',
-    'Forbidden',
-    'InvalidProviderToken',
-    'MissingProviderToken',
-  ],
-  ...['BadTopic', 'MissingTopic', 'TopicDisallowed', 'UnrelatedKeyIdInToken', 'BadEnvironmentKeyInToken'],
+  ...['BadCertificate', 'Forbidden', 'InvalidProviderToken', 'MissingProviderToken'],
+  ...['BadTopic', 'MissingTopic', 'TopicDisallowed', 'UnrelatedKeyIdInToken'],
 ]
+/** The credentials are of the other environment: whoever registers a device names its environment. */
+const ENVIRONMENT_REFUSED = ['BadCertificateEnvironment', 'BadEnvironmentKeyInToken']
 
 /** What the app gets beside `aps`. */
 const customOf = (body: PushBody): Record<string, unknown> => {
@@ -109,98 +129,6 @@ const payloadOf = (body: PushBody): Buffer => {
   if (clear) return Buffer.from(JSON.stringify({ aps: { alert: { title: clear.title, body: clear.body } } }))
   const aps = { alert: { title: TITLE, body: BODY }, 'content-available': 1, 'mutable-content': 1 }
   return Buffer.from(JSON.stringify({ aps, ...customOf(body) }))
-}
-
-interface Answered {
-  status: number
-  retryAfter: string | undefined
-  body: string
-}
-
-/** The connection was going away: the request was not looked at. */
-class NotProcessed extends Error {}
-
-/** One request on a connection. Rejects when it ends without a whole answer. */
-const askOn = (
-  session: ClientHttp2Session,
-  headers: Record<string, string>,
-  payload: Buffer,
-  signal: AbortSignal,
-): Promise<Answered> =>
-  new Promise((resolve, reject) => {
-    const stream = session.request({ ...headers, 'content-length': String(payload.length) })
-    let status = 0
-    let retryAfter: string | undefined
-    let body = ''
-    let isLeaving = false
-    const leave = () => {
-      isLeaving = true
-    }
-    const abort = () => {
-      // A connection on which nothing comes back may be dead; others on it would wait, too.
-      session.destroy()
-      reject(new Error('it did not answer in time'))
-    }
-    session.once('goaway', leave)
-    signal.addEventListener('abort', abort, { once: true })
-    stream
-      .setEncoding('utf8')
-      .on('response', (answer) => {
-        status = Number(answer[':status'] ?? 0)
-        const said = answer['retry-after']
-        retryAfter = Array.isArray(said) ? said[0] : said
-      })
-      .on('data', (text: string) => {
-        body += text
-        if (body.length > MAX_ANSWER_BYTES) stream.close(constants.NGHTTP2_CANCEL)
-      })
-      // What it means is seen when it is closed.
-      .on('error', () => {})
-      .on('close', () => {
-        session.off('goaway', leave)
-        signal.removeEventListener('abort', abort)
-        const { rstCode, aborted, readableEnded } = stream
-        if (readableEnded && !aborted && rstCode === 0 && status !== 0)
-          return resolve({ status, retryAfter, body })
-        const isUnread = status === 0 && (isLeaving || rstCode === constants.NGHTTP2_REFUSED_STREAM)
-        reject(isUnread ? new NotProcessed() : new Error('it ended the answer half way'))
-      })
-      .end(payload)
-  })
-
-/** The connection of one environment, made when it is needed, and made anew after it broke off. */
-const createConnection = (url: string, tls: { ca?: string; pfx?: Buffer; passphrase?: string }) => {
-  let session: ClientHttp2Session | undefined
-  const open = (): ClientHttp2Session => {
-    if (session && !session.closed && !session.destroyed) return session
-    const next = connect(url, tls)
-    const forget = () => {
-      if (session === next) session = undefined
-    }
-    // Streams report what happens to them.
-    next.on('error', forget).once('close', forget).once('goaway', forget)
-    next.setMaxListeners(0)
-    next.unref()
-    session = next
-    return next
-  }
-  return {
-    async ask(headers: Record<string, string>, payload: Buffer, signal: AbortSignal): Promise<Answered> {
-      const ending = AbortSignal.any([AbortSignal.timeout(SEND_TIMEOUT_MS), signal])
-      for (let attempt = 0; ; attempt++) {
-        const current = open()
-        try {
-          return await askOn(current, headers, payload, ending)
-        } catch (error) {
-          // The others on it go on; nothing new begins there.
-          if (session === current) session = undefined
-          current.close()
-          if (!(error instanceof NotProcessed) || attempt > 0) throw error
-        }
-      }
-    },
-    [Symbol.dispose]: () => session?.destroy(),
-  }
 }
 
 /** Makes the token that says who we are; one for all requests of 50 minutes. */
@@ -244,11 +172,9 @@ export const createApns = (
 ): OwnedProvider => {
   const tls = {
     ...(ca !== undefined && { ca }),
-    ...(credentials.kind === 'certificate' && {
-      pfx: Buffer.from(credentials.certificate, 'base64'),
-      passphrase: credentials.password,
-    }),
+    ...(credentials.kind === 'certificate' && tlsOf(credentials)),
   }
+  const defect = credentials.kind === 'certificate' ? certificateDefect(credentials) : undefined
   const connections = {
     production: createConnection(urls.production, tls),
     sandbox: createConnection(urls.sandbox, tls),
@@ -266,19 +192,20 @@ export const createApns = (
     ...(tokens && { authorization: `bearer ${await tokens.token()}` }),
   })
 
-  const outcomeOf = (answered: Answered): SendOutcome => {
+  const outcomeOf = (answered: Answered, isSandbox: boolean): SendOutcome => {
     const { status, retryAfter } = answered
     if (status === 200) return { kind: 'accepted' }
     const reason = reasonOf(answered)
     const afterMs = retryAfterMs(retryAfter, clock.now())
     if (status === 410 || GONE.includes(reason)) return { kind: 'gone', reason }
     if (reason === 'ExpiredProviderToken' && tokens?.expired()) return later(reason, 0, false)
+    if (ENVIRONMENT_REFUSED.includes(reason)) return { kind: 'refused', reason, of: 'environment' }
     if (status === 403 || CREDENTIALS_REFUSED.includes(reason))
       return { kind: 'refused', reason, of: 'credentials' }
     if (status === 429) return later(reason, afterMs, reason === 'TooManyProviderTokenUpdates')
-    if (status >= 500) return later(reason, afterMs, true)
+    if (status >= 500) return later(reason, afterMs, !isSandbox)
     if (status === 413 || status === 400) return { kind: 'refused', reason, of: 'message' }
-    return later(reason, afterMs, true)
+    return later(reason, afterMs, !isSandbox)
   }
 
   return {
@@ -287,17 +214,20 @@ export const createApns = (
     async send({ address }: Pick<Device, 'address'>, message, signal) {
       if (address.provider !== 'apns')
         return { kind: 'refused', reason: 'not a device of Apple', of: 'message' }
+      if (defect !== undefined) return { kind: 'refused', reason: defect, of: 'credentials' }
       let headers: Record<string, string>
       try {
         headers = await headersOf(address.token, message)
       } catch {
         return { kind: 'refused', reason: 'the key cannot be used', of: 'credentials' }
       }
+      const { isSandbox } = address
       try {
-        const connection = address.isSandbox ? connections.sandbox : connections.production
-        return outcomeOf(await connection.ask(headers, payloadOf(message.body), signal))
+        const connection = isSandbox ? connections.sandbox : connections.production
+        return outcomeOf(await connection.ask(headers, payloadOf(message.body), signal), isSandbox)
       } catch (error) {
-        return later(error instanceof Error ? error.message : String(error), undefined, true)
+        // The sandbox says nothing about the environment of all others.
+        return later(error instanceof Error ? error.message : String(error), undefined, !isSandbox)
       }
     },
     async [Symbol.asyncDispose]() {

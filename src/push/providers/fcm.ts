@@ -9,6 +9,7 @@ import * as z from 'zod'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { MINUTE_MS } from '../../platform/units.ts'
 import {
+  keptForSeconds,
   later,
   MAX_ANSWER_BYTES,
   type Provider,
@@ -32,6 +33,16 @@ export const FcmCredentials = z.object({
 })
 export type FcmCredentials = z.infer<typeof FcmCredentials>
 
+/** Why the credentials can never be used, whatever Google says of them. */
+export const fcmDefect = async ({ private_key }: FcmCredentials): Promise<string | undefined> => {
+  try {
+    await importPKCS8(private_key, 'RS256')
+    return undefined
+  } catch {
+    return 'the private key cannot be used'
+  }
+}
+
 export const FCM_URL = 'https://fcm.googleapis.com'
 
 const MAX_DATA_BYTES = 4_096
@@ -46,6 +57,7 @@ const Sent = z.object({ name: z.string() })
 const Detail = z.looseObject({
   errorCode: z.string().optional(),
   fieldViolations: z.array(z.looseObject({ field: z.string().optional() })).optional(),
+  violations: z.array(z.looseObject({ description: z.string().optional() })).optional(),
 })
 const Failed = z.object({
   error: z.looseObject({ status: z.string().optional(), details: z.array(Detail).optional() }),
@@ -153,25 +165,41 @@ interface FcmDeps {
   url?: string | undefined
 }
 
-const outcomeOf = ({ status, headers, body }: ProviderAnswer, now: number): SendOutcome => {
+const failureIn = (body: string) => {
+  const error = parsed(Failed, body)?.error
+  const details = error?.details ?? []
+  return { error, details, code: details.find(({ errorCode }) => errorCode !== undefined)?.errorCode }
+}
+
+/** Too many messages for one device, while the project may send to others. */
+const isDeviceQuota = (details: readonly z.infer<typeof Detail>[]): boolean =>
+  details.some(({ violations = [] }) =>
+    violations.some(({ description = '' }) => /^device /i.test(description)),
+  )
+
+/** Of one device: a browser's or Apple's, to which this Firebase project has no way. */
+const isWayMissing = ({ status, body }: ProviderAnswer): boolean =>
+  status === 401 && failureIn(body).code === 'THIRD_PARTY_AUTH_ERROR'
+
+const outcomeOf = (answer: ProviderAnswer, now: number): SendOutcome => {
+  const { status, headers, body } = answer
   if (status === 200)
     return parsed(Sent, body) ? { kind: 'accepted' } : later('an answer that is none', undefined, true)
-  const failure = parsed(Failed, body)
-  const details = failure?.error.details ?? []
-  const code = details.find(({ errorCode }) => errorCode !== undefined)?.errorCode
-  const reason = code ?? failure?.error.status ?? `HTTP ${status}`
+  const { error, details, code } = failureIn(body)
+  const reason = code ?? error?.status ?? `HTTP ${status}`
   const afterMs = retryAfterMs(headers['retry-after'], now)
   if (code === 'UNREGISTERED' || code === 'SENDER_ID_MISMATCH') return { kind: 'gone', reason }
   // A 404 without a word of FCM is not about the device.
-  if (status === 404 && failure?.error.status === 'NOT_FOUND') return { kind: 'gone', reason }
+  if (status === 404 && error?.status === 'NOT_FOUND') return { kind: 'gone', reason }
   if (status === 400) {
     const isToken = details.some(({ fieldViolations = [] }) =>
       fieldViolations.some(({ field }) => field === 'message.token'),
     )
     return isToken ? { kind: 'gone', reason } : { kind: 'refused', reason, of: 'message' }
   }
+  if (isWayMissing(answer)) return { kind: 'refused', reason, of: 'message' }
   if (status === 401 || status === 403) return { kind: 'refused', reason, of: 'credentials' }
-  if (status === 429) return later(reason, afterMs ?? QUOTA_PAUSE_MS, true)
+  if (status === 429) return later(reason, afterMs ?? QUOTA_PAUSE_MS, !isDeviceQuota(details))
   return later(reason, afterMs, true)
 }
 
@@ -181,7 +209,7 @@ export const createFcm = (deps: FcmDeps, credentials: FcmCredentials): Provider 
   const sendTo = `${url}/v1/projects/${credentials.project_id}/messages:send`
 
   const bodyOf = (token: string, { body, expiresAt, isUrgent }: PushMessage): string => {
-    const ttl = `${Math.max(0, Math.floor((expiresAt - clock.now()) / 1000))}s`
+    const ttl = `${keptForSeconds(expiresAt, clock.now())}s`
     return JSON.stringify({
       message: {
         token,
@@ -209,7 +237,7 @@ export const createFcm = (deps: FcmDeps, credentials: FcmCredentials): Provider 
             signal,
           })
           // The token may have been taken back before its end.
-          if (answer.status === 401 && attempt === 0) {
+          if (answer.status === 401 && attempt === 0 && !isWayMissing(answer)) {
             access.forget(granted.token)
             continue
           }

@@ -1,4 +1,5 @@
 /** The port to devices: what a provider is asked, and what became of it. */
+import { DAY_MS } from '../../platform/units.ts'
 import type { Device } from '../store.ts'
 
 /** A message in one push. Without its text it is fetched by the device. */
@@ -33,13 +34,14 @@ export interface PushMessage {
 
 /**
  * `gone`: the device will never be reached there again. `later`: after so long; `isDown` says that the whole provider does not
- * serve, not this device. `refused`: this message will never be taken, or nothing with these credentials.
+ * serve, not this device. `refused`: this message will never be taken, or nothing with these
+ * credentials: in the environment that the device named, or at all.
  */
 export type SendOutcome =
   | { kind: 'accepted' }
   | { kind: 'gone'; reason: string }
   | { kind: 'later'; afterMs?: number; reason: string; isDown: boolean }
-  | { kind: 'refused'; reason: string; of: 'message' | 'credentials' }
+  | { kind: 'refused'; reason: string; of: 'message' | 'environment' | 'credentials' }
 
 export interface Provider {
   /** Bytes of the rendered push. */
@@ -61,6 +63,13 @@ export interface OwnedProvider extends Provider, AsyncDisposable {}
 export const SEND_TIMEOUT_MS = 10_000
 /** What a provider may answer. */
 export const MAX_ANSWER_BYTES = 16 * 1024
+
+/** For how long providers keep a push at most. FCM refuses one that is to be kept for longer than four weeks. */
+const MAX_KEPT_MS = 28 * DAY_MS
+
+/** For how long the provider is to keep a push, in whole seconds. */
+export const keptForSeconds = (expiresAt: number, now: number): number =>
+  Math.floor(Math.min(Math.max(expiresAt - now, 0), MAX_KEPT_MS) / 1000)
 
 /** `Retry-After` in ms: seconds, or a date. */
 export const retryAfterMs = (header: string | undefined, now: number): number | undefined => {

@@ -10,6 +10,7 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import { encryptPush, MAX_RECORD_BYTES, OVERHEAD_BYTES } from './encryption.ts'
 import type { HostPlaces } from './host-places.ts'
 import {
+  keptForSeconds,
   later,
   MAX_ANSWER_BYTES,
   type Provider,
@@ -76,7 +77,7 @@ export const createWebPush = (deps: {
       signal,
       owner: projectId,
       headers: {
-        TTL: String(Math.max(0, Math.floor((expiresAt - clock.now()) / 1000))),
+        TTL: String(keptForSeconds(expiresAt, clock.now())),
         Urgency: isUrgent ? 'high' : 'normal',
         'Content-Encoding': 'aes128gcm',
         'Content-Type': 'application/octet-stream',
@@ -90,9 +91,13 @@ export const createWebPush = (deps: {
     sizeOf: (body) => plainOf(body).length + OVERHEAD_BYTES,
     async send({ address, projectId }, message, signal) {
       if (!('endpoint' in address)) return { kind: 'refused', reason: 'not a subscription', of: 'message' }
-      const place = places.enter(hostOf(address.endpoint))
-      if (!place)
-        return later('its host has not answered yet', NO_PLACE_PAUSE_MS * (1 + 4 * Math.random()), false)
+      const host = hostOf(address.endpoint)
+      const place = places.enter(host)
+      if (!place) {
+        // One that has failed comes after a pause that doubles, as if it had been asked.
+        const pauseMs = places.hasFailed(host) ? undefined : NO_PLACE_PAUSE_MS * (1 + 4 * Math.random())
+        return later('its host has not answered yet', pauseMs, false)
+      }
       let isAnswered = false
       try {
         const answer = await post(address, message, { projectId, isProven: place.isProven }, signal)

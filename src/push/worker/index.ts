@@ -109,11 +109,38 @@ const isShown = (data: unknown): data is ShownData => {
   return typeof id === 'string' && typeof domain === 'string' && typeof url === 'string'
 }
 
+/** Undefined for what is no URL: `URL.canParse` is newer than Web Push. */
+const hrefOf = (url: string, base: string): string | undefined => {
+  try {
+    return new URL(url, base).href
+  } catch {
+    return undefined
+  }
+}
+
 /** Where each action that is a link leads. */
 const linksOf = ({ actions }: ShownNotification, base: string): Record<string, string> =>
   Object.fromEntries(
-    actions.flatMap(({ id, url }) => (url === undefined ? [] : [[id, new URL(url, base).href]])),
+    actions.flatMap(({ id, url }) => {
+      const href = url === undefined ? undefined : hrefOf(url, base)
+      return href === undefined ? [] : [[id, href]]
+    }),
   )
+
+/** What the browser is told of a notification. */
+const optionsOf = (one: ShownNotification, link: string, base: string): object => {
+  const { id, domain, body, icon, image, isDigest } = one
+  const links = linksOf(one, base)
+  // A link that is none would be taken for an answer.
+  const actions = one.actions.filter((action) => action.url === undefined || action.id in links)
+  return {
+    ...{ body, tag: id },
+    data: { id, domain, url: hrefOf(link, base) ?? base, links, ...(isDigest && { isDigest: true }) },
+    ...(icon !== '' && { icon }),
+    ...(image !== '' && { image }),
+    ...(actions.length > 0 && { actions: actions.map(({ id, title }) => ({ action: id, title })) }),
+  }
+}
 
 /**
  * Adds the listeners of push to a service worker.
@@ -138,27 +165,11 @@ export const startPushWorker = (self: object, options: PushWorkerOptions = {}): 
       .catch(() => [])
     if (opened.length === 0)
       return scope.registration.showNotification(fallback.title, { body: fallback.body ?? '', tag: 'belfry' })
-    for (const one of opened) {
-      const url = new URL(urlOf(one), scope.registration.scope).href
-      await scope.registration.showNotification(one.title, {
-        ...{
-          body: one.body,
-          tag: one.id,
-          data: {
-            id: one.id,
-            domain: one.domain,
-            url,
-            links: linksOf(one, scope.registration.scope),
-            ...(one.isDigest && { isDigest: true }),
-          },
-        },
-        ...(one.icon !== '' && { icon: one.icon }),
-        ...(one.image !== '' && { image: one.image }),
-        ...(one.actions.length > 0 && {
-          actions: one.actions.map(({ id, title }) => ({ action: id, title })),
-        }),
-      })
-    }
+    for (const one of opened)
+      await scope.registration.showNotification(
+        one.title,
+        optionsOf(one, urlOf(one), scope.registration.scope),
+      )
   }
 
   const clicked = async (data: unknown, action: string): Promise<void> => {

@@ -7,7 +7,8 @@ export type Behaviour =
   | 'garbage'
   /** Breaks off in the middle of the answer. */
   | 'die'
-  | { status: number; reason?: string; retryAfter?: number }
+  /** `details`: of FCM, beside the reason. */
+  | { status: number; reason?: string; retryAfter?: number; details?: object[] }
 
 export interface Behaving {
   /** Of the next requests, in their order. */

@@ -41,6 +41,7 @@ const KEY_ID = 'ABC123DEFG'
 const TEAM_ID = 'DEF123GHIJ'
 const MAX_PAYLOAD_BYTES = 4_096
 const MAX_TOKEN_AGE_S = 3_600
+const MAX_STREAMS = 1_000
 
 export const startFakeApns = async ({ now = Date.now }: { now?: () => number } = {}): Promise<FakeApns> => {
   const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
@@ -49,6 +50,7 @@ export const startFakeApns = async ({ now = Date.now }: { now?: () => number } =
   const pushes: ApnsPush[] = []
   const providerTokens = new Set<string>()
   const sessions = new Set<Http2Session>()
+  const known = new WeakSet<Http2Session>()
   let sessionCount = 0
   let requests = 0
 
@@ -115,6 +117,7 @@ export const startFakeApns = async ({ now = Date.now }: { now?: () => number } =
     ...localTls,
     ca: localCa,
     requestCert: true,
+    settings: { maxConcurrentStreams: 1 },
     rejectUnauthorized: false,
   })
   server.on('session', (session) => {
@@ -134,6 +137,11 @@ export const startFakeApns = async ({ now = Date.now }: { now?: () => number } =
     const socket = stream.session?.socket
     const hasCertificate = socket instanceof TLSSocket && socket.authorized
     const refusal = await refusalOf(headers, payload, hasCertificate)
+    // As Apple does: one request at a time until it knows who asks.
+    if (!refusal && stream.session && !known.has(stream.session)) {
+      known.add(stream.session)
+      stream.session.settings({ maxConcurrentStreams: MAX_STREAMS })
+    }
     if (refusal) return answer(stream, ...refusal)
     const how = behaviour.take(token)
     if (how !== 'ok') return misbehave(stream, how)

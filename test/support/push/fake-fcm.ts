@@ -11,11 +11,20 @@ import * as z from 'zod'
 import { type Behaving, type Behaviour, behaving } from './behaviour.ts'
 import { localTls } from './local-tls.ts'
 
+/** Four weeks at most. */
+const isKept = (ttl: string) => Number.parseInt(ttl, 10) <= 2_419_200
+
 const Sent = z.object({
   message: z.object({
     token: z.string(),
     data: z.record(z.string(), z.string()),
-    android: z.object({ priority: z.enum(['high', 'normal']), ttl: z.string().regex(/^\d+s$/) }),
+    android: z.object({
+      priority: z.enum(['high', 'normal']),
+      ttl: z
+        .string()
+        .regex(/^\d+s$/)
+        .refine(isKept),
+    }),
     apns: z.object({ payload: z.object({ aps: z.object({ 'content-available': z.literal(1) }) }) }),
   }),
 })
@@ -47,15 +56,15 @@ const bodyOf = async (request: IncomingMessage): Promise<string> => {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-const failure = (status: string, errorCode?: string) => ({
+const failure = (status: string, errorCode?: string, more: object[] = []) => ({
   error: {
     code: 0,
     message: 'of the fake',
     status,
     details:
       errorCode === undefined
-        ? []
-        : [{ '@type': 'type.googleapis.com/google.firebase.fcm.v1.FcmError', errorCode }],
+        ? more
+        : [{ '@type': 'type.googleapis.com/google.firebase.fcm.v1.FcmError', errorCode }, ...more],
   },
 })
 
@@ -77,7 +86,7 @@ const misbehave = (response: ServerResponse, how: Exclude<Behaviour, 'ok'>): voi
     answer(
       response,
       how.status,
-      failure(how.status === 404 ? 'NOT_FOUND' : 'UNAVAILABLE', how.reason),
+      failure(how.status === 404 ? 'NOT_FOUND' : 'UNAVAILABLE', how.reason, how.details),
       headers,
     )
   }

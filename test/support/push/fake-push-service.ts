@@ -96,6 +96,8 @@ export const startFakePushService = async (): Promise<FakePushService> => {
     const { headers } = request
     if (headers['content-encoding'] !== 'aes128gcm' || !/^\d+$/.test(String(headers.ttl)))
       return void response.writeHead(400).end()
+    // Google's takes four weeks at most.
+    if (Number(headers.ttl) > 2_419_200) return void response.writeHead(400).end()
     if (body.length > MAX_BODY_BYTES) return void response.writeHead(413).end()
     const how = behaviour.take(endpoint)
     if (how !== 'ok') return misbehave(response, how)
