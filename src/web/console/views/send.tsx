@@ -5,6 +5,7 @@ import * as z from 'zod/mini'
 import { ask, nothing, path } from '../core/api.ts'
 import { extrasFields, extrasOf, NO_EXTRAS, shownExtras } from '../core/extras-draft.ts'
 import { count } from '../core/format.ts'
+import { newId } from '../core/id.ts'
 import { useLoaded } from '../core/poll.ts'
 import { type App, Apps, Counts } from '../core/shapes.ts'
 import { linkTo } from '../core/state.ts'
@@ -179,7 +180,7 @@ const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefi
   const extras = useSignal(NO_EXTRAS)
   const result = useSignal<Result | undefined>(undefined)
   // Sent again after a failure it is the same notification.
-  const id = useRef(crypto.randomUUID())
+  const id = useRef(newId())
   const app = apps.find((one) => one.domain === domain.value)
   const edit = (name: keyof Texts) => (value: string) => {
     draft.value = { ...draft.value, [name]: value }
@@ -199,7 +200,7 @@ const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefi
       const outcome = await ask(Sent, ['POST', '/admin/notify'], { body: wanted })
       result.value = { kind: 'sent', domain: domain.value, outcome }
     }
-    id.current = crypto.randomUUID()
+    id.current = newId()
   }
 
   return (
