@@ -79,3 +79,23 @@ it('a notification whose title is blank can be opened', async () => {
   await page.getByRole('link', { name: 'blank-1' }).click()
   await page.getByRole('heading', { name: 'blank-1' }).waitFor()
 })
+
+it('what was being written is there again when the session ended meanwhile, and gone when one leaves', async () => {
+  const { context } = watched
+  const page = await context.newPage()
+  const title = page.getByLabel('Title').first()
+  await page.goto('/console#/send')
+  await title.fill('Ten minutes of work')
+  await page.getByLabel('Text', { exact: true }).fill('A long text')
+  await context.clearCookies()
+  await page.getByRole('button', { name: 'Send', exact: true }).click()
+  await page.getByText('The session has ended').waitFor()
+  await page.getByLabel('Admin token').fill(world.adminToken)
+  await page.getByRole('button', { name: 'Sign in with the token' }).click()
+  await title.waitFor()
+  expect(await title.inputValue()).toBe('Ten minutes of work')
+  await page.getByRole('link', { name: 'Audit' }).click()
+  await page.getByRole('link', { name: 'Send', exact: true }).click()
+  await title.waitFor()
+  expect(await title.inputValue()).toBe('')
+})

@@ -66,6 +66,7 @@ export const Audit = () => {
             title: T.audit.subject,
             show: ({ subject }) =>
               Object.entries(subject)
+                .filter(([, text]) => text !== '')
                 .map(([name, text]) => `${name} ${text}`)
                 .join(', '),
           },
