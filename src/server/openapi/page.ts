@@ -28,7 +28,7 @@ const PAGE = `<!doctype html>
 </head>
 <body>
 <div id="api"></div>
-<noscript>The page needs JavaScript. What it shows is in <a href="/openapi.json">openapi.json</a>.</noscript>
+<noscript>The page needs JavaScript. What it shows is in /openapi.json.</noscript>
 <script src="/docs/page.js" defer></script>
 <script src="/docs/reference.js" defer></script>
 </body>
