@@ -1,3 +1,4 @@
+import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { INSTALL_TIMEOUT } from '../support/debian.ts'
@@ -7,12 +8,14 @@ import { expectAccessible, openContext, startBrowser, type Watched } from './bro
 
 const owned = createReleaseStack()
 let world: World
+let browser: Browser
 let watched: Watched
 
 beforeAll(async () => {
   const port = await freePort()
   world = owned.use(await startWorld({ config: { port, publicUrl: `http://127.0.0.1:${port}` } }))
-  watched = await openContext(owned.use(await startBrowser()), world.url)
+  browser = owned.use(await startBrowser())
+  watched = await openContext(browser, world.url)
 }, INSTALL_TIMEOUT)
 afterAll(() => owned[Symbol.asyncDispose]())
 
@@ -27,3 +30,22 @@ it.for(['/', '/console'])(
     watched.expectClean()
   },
 )
+
+it('the API page is as wide as a phone', async () => {
+  const page = await watched.context.newPage()
+  await page.setViewportSize({ width: 320, height: 568 })
+  await page.goto('/docs')
+  await page.getByRole('heading', { name: 'notify', exact: true }).waitFor()
+  await page.evaluate(() => scrollTo(100, 0))
+  expect(await page.evaluate(() => scrollX)).toBe(0)
+})
+
+it('without JavaScript each page says that it needs it', async () => {
+  const context = await browser.newContext({ baseURL: world.url, javaScriptEnabled: false })
+  for (const path of ['/', '/console', '/docs']) {
+    const page = await context.newPage()
+    await page.goto(path)
+    expect(await page.locator('body').innerText()).toContain('needs JavaScript')
+  }
+  await context.close()
+})

@@ -17,6 +17,7 @@ import { PACKAGE } from '../version.ts'
 
 const BUNDLE = new URL('dist/api-page/reference.js.gz', PACKAGE)
 
+/** The bundle lets links beside its headings stand out of a phone's window. */
 const PAGE = `<!doctype html>
 <html lang="en">
 <head>
@@ -24,9 +25,11 @@ const PAGE = `<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
 <title>Belfry</title>
+<style>#api { overflow-x: clip }</style>
 </head>
 <body>
 <div id="api"></div>
+<noscript>The page needs JavaScript. What it shows is in /openapi.json.</noscript>
 <script src="/docs/page.js" defer></script>
 <script src="/docs/reference.js" defer></script>
 </body>

@@ -38,14 +38,21 @@ export const useLoaded = <S extends z.ZodMiniType>(
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined
     let isOver = false
+    let isAsked = false
     value.value = undefined
     failure.value = undefined
     const tick = async (isBackground: boolean) => {
-      if (document.visibilityState === 'visible') await load(isBackground)
+      if (document.visibilityState === 'visible') {
+        isAsked = true
+        await load(isBackground)
+      }
       if (!isOver && everyMs > 0) timer = setTimeout(() => void tick(true), everyMs)
     }
     const seen = () => {
-      if (document.visibilityState === 'visible' && everyMs > 0) void load(true)
+      if (document.visibilityState !== 'visible' || (isAsked && everyMs === 0)) return
+      // A page that was opened behind others is asked for when it is seen first.
+      void load(isAsked)
+      isAsked = true
     }
     void tick(false)
     document.addEventListener('visibilitychange', seen)

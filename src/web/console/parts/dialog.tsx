@@ -103,13 +103,20 @@ export const Confirm = ({ label, title, about, typed, action, isQuiet = false }:
 
 export const Copy = ({ text, label = T.copy }: { text: string; label?: string }) => {
   const isCopied = useSignal(false)
+  const { clipboard } = navigator as Partial<Navigator>
+  // Over plain http browsers lend it to nobody: the text is selected by hand.
+  if (!clipboard) return null
   return (
     <button
       type="button"
       class="small"
       onClick={async () => {
-        await navigator.clipboard?.writeText(text).catch(() => undefined)
-        isCopied.value = true
+        await clipboard.writeText(text).then(
+          () => {
+            isCopied.value = true
+          },
+          () => undefined,
+        )
       }}
     >
       {isCopied.value ? T.copied : label}

@@ -11,6 +11,7 @@ import {
   MAX_ACTIONS,
   MAX_LOCALES,
 } from '../core/extras-draft.ts'
+import { newId } from '../core/id.ts'
 import { PRIORITIES } from '../core/shapes.ts'
 import { T } from '../core/texts.ts'
 import { Field, GroupProblem, useWrong } from './form.tsx'
@@ -73,8 +74,7 @@ const Action = ({ row, nth, id, edit, remove }: RowProps<ActionRow> & { id: stri
 
 const Actions = ({ actions, change }: { actions: readonly ActionRow[]; change: Change }) => {
   const ids = actionIds(actions)
-  const add = () =>
-    change({ actions: [...actions, { key: crypto.randomUUID(), title: '', isAnswer: false, url: '' }] })
+  const add = () => change({ actions: [...actions, { key: newId(), title: '', isAnswer: false, url: '' }] })
   return (
     <fieldset>
       <legend>{T.send.buttons}</legend>
@@ -122,8 +122,7 @@ const Locale = ({ row, nth, edit, remove }: RowProps<LocaleRow>) => {
 }
 
 const Locales = ({ locales, change }: { locales: readonly LocaleRow[]; change: Change }) => {
-  const add = () =>
-    change({ locales: [...locales, { key: crypto.randomUUID(), language: '', title: '', body: '' }] })
+  const add = () => change({ locales: [...locales, { key: newId(), language: '', title: '', body: '' }] })
   return (
     <fieldset>
       <legend>{T.send.languages}</legend>

@@ -2,6 +2,7 @@
 import type { Signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { T } from '../core/texts.ts'
+import { Problem } from './form.tsx'
 
 export const Card = ({
   title,
@@ -62,11 +63,23 @@ interface TableProps<R> {
   columns: readonly { title: string; show: (row: R) => ComponentChildren; isNumber?: boolean }[]
   keyOf: (row: R) => string
   empty: string
+  /** Why there are no rows, or why they are no longer new. */
+  failure?: string | undefined
 }
 
 /** A table that a phone shows as a list of its rows. */
-export const Table = <R,>({ caption, rows, columns, keyOf, empty }: TableProps<R>) => {
-  if (rows === undefined) return <p class="hint">{T.loading}</p>
+export const Table = <R,>({ failure, ...table }: TableProps<R>) => (
+  <>
+    <Problem text={failure} />
+    {table.rows ? (
+      <Rows {...table} rows={table.rows} />
+    ) : (
+      failure === undefined && <p class="hint">{T.loading}</p>
+    )}
+  </>
+)
+
+const Rows = <R,>({ caption, rows, columns, keyOf, empty }: TableProps<R> & { rows: readonly R[] }) => {
   if (rows.length === 0) return <p class="empty">{empty}</p>
   return (
     <table>
@@ -85,7 +98,8 @@ export const Table = <R,>({ caption, rows, columns, keyOf, empty }: TableProps<R
           <tr key={keyOf(row)}>
             {columns.map(({ title, show, isNumber }) => (
               <td key={title} data-label={title} class={title === '' ? 'actions' : isNumber ? 'number' : ''}>
-                {show(row)}
+                {/* One box: of a phone's two columns it is the second. */}
+                <div class="cell">{show(row)}</div>
               </td>
             ))}
           </tr>

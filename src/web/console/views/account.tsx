@@ -6,7 +6,7 @@ import { useLoaded } from '../core/poll.ts'
 import { loadSession, Sessions, signedIn } from '../core/state.ts'
 import { T } from '../core/texts.ts'
 import { Confirm } from '../parts/dialog.tsx'
-import { Field, Form, Problem } from '../parts/form.tsx'
+import { Field, Form } from '../parts/form.tsx'
 import { Badge, Card, Table } from '../parts/table.tsx'
 
 const Passkeys = z.object({
@@ -31,8 +31,8 @@ const PasskeyCard = () => {
   const { value, failure, again } = useLoaded(Passkeys, '/console/passkeys')
   return (
     <Card title={T.account.passkeys}>
-      <Problem text={failure ?? value?.unavailable ?? undefined} />
       <Table
+        failure={failure ?? value?.unavailable ?? undefined}
         caption={T.account.passkeys}
         rows={value?.passkeys}
         keyOf={({ id }) => id}
@@ -78,8 +78,8 @@ const SessionCard = () => {
   const own = signedIn.value?.session?.id
   return (
     <Card title={T.account.sessions}>
-      <Problem text={failure} />
       <Table
+        failure={failure}
         caption={T.account.sessions}
         rows={value?.sessions}
         keyOf={({ id }) => id}

@@ -75,8 +75,8 @@ const SubscriberList = ({ domain }: { domain: string }) => {
   const { value, failure } = useLoaded(Subscribers, `${path`/admin/apps/${domain}/subscribers`}?${query}`)
   return (
     <Card title={T.apps.subscribers}>
-      <Problem text={failure} />
       <Table
+        failure={failure}
         caption={T.apps.subscribers}
         rows={value?.subscribers}
         keyOf={({ account }) => account}
@@ -188,8 +188,8 @@ const AppList = () => {
   return (
     <>
       <Card title={T.apps.list}>
-        <Problem text={failure} />
         <Table
+          failure={failure}
           caption={T.apps.list}
           rows={value?.apps}
           keyOf={({ domain }) => domain}
@@ -201,7 +201,7 @@ const AppList = () => {
               title: T.apps.project,
               show: ({ projectId }) => (
                 <a href={linkTo('projects', projectId)}>
-                  <code>{short(projectId, 14)}</code>
+                  <code class="whole">{short(projectId, 14)}</code>
                 </a>
               ),
             },

@@ -5,7 +5,6 @@ import { auditWords } from '../core/audit-words.ts'
 import { time } from '../core/format.ts'
 import { useLoaded } from '../core/poll.ts'
 import { T } from '../core/texts.ts'
-import { Problem } from '../parts/form.tsx'
 import { Badge, Card, Pager, Table } from '../parts/table.tsx'
 
 const Rows = z.object({
@@ -52,8 +51,8 @@ export const Audit = () => {
   const { value, failure } = useLoaded(Rows, `/admin/audit?${query}`)
   return (
     <Card title={T.audit.list}>
-      <Problem text={failure} />
       <Table
+        failure={failure}
         caption={T.audit.list}
         rows={value?.rows.map((row, at) => ({ ...row, key: `${row.at} ${at}` }))}
         keyOf={({ key }) => key}
@@ -67,6 +66,7 @@ export const Audit = () => {
             title: T.audit.subject,
             show: ({ subject }) =>
               Object.entries(subject)
+                .filter(([, text]) => text !== '')
                 .map(([name, text]) => `${name} ${text}`)
                 .join(', '),
           },

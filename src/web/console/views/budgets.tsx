@@ -60,8 +60,8 @@ const InUse = ({ changed }: { changed: () => Promise<void> }) => {
   }
   return (
     <Card title={T.budgets.addresses}>
-      <Problem text={failure} />
       <Table
+        failure={failure}
         caption={T.budgets.addresses}
         rows={value?.addresses}
         keyOf={({ address }) => address}
@@ -91,8 +91,8 @@ type Loaded = ReturnType<typeof useLoaded<typeof Blocks>>
 
 const BlockList = ({ blocks }: { blocks: Loaded }) => (
   <Card title={T.budgets.blocks}>
-    <Problem text={blocks.failure} />
     <Table
+      failure={blocks.failure}
       caption={T.budgets.blocks}
       rows={blocks.value?.blocks}
       keyOf={({ kind, value }) => `${kind} ${value}`}

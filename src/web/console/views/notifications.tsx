@@ -62,8 +62,8 @@ const ByAccount = ({ base, isAsking }: { base: string; isAsking: boolean }) => {
           after.value = ''
         }}
       />
-      <Problem text={failure} />
       <Table
+        failure={failure}
         caption={T.notifications.receipts}
         rows={value?.receipts}
         keyOf={({ account }) => account}
@@ -96,6 +96,9 @@ const ByAccount = ({ base, isAsking }: { base: string; isAsking: boolean }) => {
   )
 }
 
+/** What is blank cannot be clicked on. */
+const titleOf = ({ title }: { title: string }, id: string): string => (title.trim() === '' ? id : title)
+
 const One = ({ domain, id }: { domain: string; id: string }) => {
   const base = path`/admin/apps/${domain}/notifications/${id}`
   const { value, failure, again } = useLoaded(Notification, base, EVERY_MS)
@@ -106,7 +109,7 @@ const One = ({ domain, id }: { domain: string; id: string }) => {
       <p>
         <a href={linkTo('notifications', domain)}>← {T.notifications.back}</a>
       </p>
-      <Card title={notification.title} side={<Badge tone={status}>{status}</Badge>}>
+      <Card title={titleOf(notification, id)} side={<Badge tone={status}>{status}</Badge>}>
         <Problem text={failure} />
         <p>{notification.body}</p>
         <ShownExtras extras={notification} />
@@ -166,8 +169,8 @@ const List = ({ domain }: { domain: string }) => {
           after.value = ''
         }}
       />
-      <Problem text={failure} />
       <Table
+        failure={failure}
         caption={T.notifications.list}
         rows={value?.notifications}
         keyOf={({ notification_id }) => notification_id}
@@ -176,7 +179,9 @@ const List = ({ domain }: { domain: string }) => {
           {
             title: T.send.titleField,
             show: ({ notification_id, notification }) => (
-              <a href={linkTo('notifications', domain, notification_id)}>{notification.title}</a>
+              <a href={linkTo('notifications', domain, notification_id)}>
+                {titleOf(notification, notification_id)}
+              </a>
             ),
           },
           { title: T.notifications.status, show: (one) => <Badge tone={one.status}>{one.status}</Badge> },

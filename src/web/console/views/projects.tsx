@@ -140,8 +140,8 @@ const ProjectList = () => {
   return (
     <>
       <Card title={T.projects.list}>
-        <Problem text={failure} />
         <Table
+          failure={failure}
           caption={T.projects.list}
           rows={value?.projects}
           keyOf={({ id }) => id}

@@ -7,7 +7,7 @@ import { useLoaded } from '../core/poll.ts'
 import { T } from '../core/texts.ts'
 import { BlockButton } from '../parts/block.tsx'
 import { Confirm } from '../parts/dialog.tsx'
-import { Field, Form, Problem } from '../parts/form.tsx'
+import { Field, Form } from '../parts/form.tsx'
 import { Badge, Card, Table } from '../parts/table.tsx'
 
 const EVERY_MS = 3_000
@@ -49,8 +49,8 @@ const Connected = () => {
         )
       }
     >
-      <Problem text={failure} />
       <Table
+        failure={failure}
         caption={T.relay.connections}
         rows={value?.connections.map((one, at) => ({ ...one, at }))}
         keyOf={({ clientId, at }) => `${clientId} ${at}`}

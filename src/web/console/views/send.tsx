@@ -3,8 +3,10 @@ import { useSignal } from '@preact/signals'
 import { useRef } from 'preact/hooks'
 import * as z from 'zod/mini'
 import { ask, nothing, path } from '../core/api.ts'
-import { extrasFields, extrasOf, NO_EXTRAS, shownExtras } from '../core/extras-draft.ts'
+import { useDraft } from '../core/draft.ts'
+import { extrasFields, extrasOf, shownExtras } from '../core/extras-draft.ts'
 import { count } from '../core/format.ts'
+import { newId } from '../core/id.ts'
 import { useLoaded } from '../core/poll.ts'
 import { type App, Apps, Counts } from '../core/shapes.ts'
 import { linkTo } from '../core/state.ts'
@@ -18,7 +20,6 @@ import { Badge, Bar, Card } from '../parts/table.tsx'
 
 const FOLLOW_EVERY_MS = 1_000
 const FIELDS = ['domain', 'type', 'title', 'body', 'icon', 'url', 'accounts', 'when']
-const NO_TEXTS: Texts = { title: '', body: '', icon: '', url: '' }
 
 const AUDIENCES = [
   ['all', T.send.all],
@@ -113,16 +114,20 @@ type Result =
   | { kind: 'broadcast'; domain: string; id: string }
 
 /** What the notification says. */
-const Content = ({ edit }: { edit: (name: keyof Texts) => (value: string) => void }) => (
-  <>
-    <Field name="title" label={T.send.titleField} isRequired max={64} onInput={edit('title')} />
-    <Field name="body" label={T.send.body} isRequired rows={3} max={255} onInput={edit('body')} />
-    <div class="columns">
-      <Field name="icon" label={T.send.icon} max={255} onInput={edit('icon')} />
-      <Field name="url" label={T.send.url} max={255} onInput={edit('url')} />
-    </div>
-  </>
-)
+const Content = (props: { texts: Texts; edit: (name: keyof Texts) => (value: string) => void }) => {
+  const { texts, edit } = props
+  const of = (name: keyof Texts) => ({ name, value: texts[name], onInput: edit(name) })
+  return (
+    <>
+      <Field {...of('title')} label={T.send.titleField} isRequired max={64} />
+      <Field {...of('body')} label={T.send.body} isRequired rows={3} max={255} />
+      <div class="columns">
+        <Field {...of('icon')} label={T.send.icon} max={255} />
+        <Field {...of('url')} label={T.send.url} max={255} />
+      </div>
+    </>
+  )
+}
 
 const FromApp = ({
   apps,
@@ -175,11 +180,10 @@ const Audience = ({ audience, choose }: { audience: string; choose: (audience: s
 const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefined }) => {
   const domain = useSignal(first ?? apps[0]?.domain ?? '')
   const audience = useSignal('all')
-  const draft = useSignal(NO_TEXTS)
-  const extras = useSignal(NO_EXTRAS)
+  const { texts: draft, extras } = useDraft()
   const result = useSignal<Result | undefined>(undefined)
   // Sent again after a failure it is the same notification.
-  const id = useRef(crypto.randomUUID())
+  const id = useRef(newId())
   const app = apps.find((one) => one.domain === domain.value)
   const edit = (name: keyof Texts) => (value: string) => {
     draft.value = { ...draft.value, [name]: value }
@@ -199,7 +203,7 @@ const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefi
       const outcome = await ask(Sent, ['POST', '/admin/notify'], { body: wanted })
       result.value = { kind: 'sent', domain: domain.value, outcome }
     }
-    id.current = crypto.randomUUID()
+    id.current = newId()
   }
 
   return (
@@ -212,7 +216,7 @@ const Compose = ({ apps, first }: { apps: readonly App[]; first: string | undefi
               domain.value = value
             }}
           />
-          <Content edit={edit} />
+          <Content texts={draft.value} edit={edit} />
           <More
             draft={extras.value}
             change={(part) => {

@@ -102,8 +102,8 @@ const OfProject = ({ id }: { id: string }) => {
   return (
     <>
       <Card title={T.webhooks.list}>
-        <Problem text={failure} />
         <Table
+          failure={failure}
           caption={T.webhooks.list}
           rows={value?.webhooks}
           keyOf={(one) => one.id}

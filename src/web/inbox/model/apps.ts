@@ -32,6 +32,8 @@ export interface Apps {
   /** Domains that the server lists, in its order, as far as they were read. */
   readonly listed: ReadonlySignal<readonly string[]>
   readonly hasMore: ReadonlySignal<boolean>
+  /** Whether the server has said since the page was opened which apps it lists. */
+  readonly isRead: ReadonlySignal<boolean>
   /** Reads the next page of the list; from its start with `anew`. Throws what the server answers, or `unavailable`. */
   list(anew?: boolean): Promise<void>
   /** Asks for the types of an app. Throws `unknown_app`, or `unavailable`. */
@@ -56,7 +58,7 @@ export const createApps = async (database: Database): Promise<Apps> => {
   const kept = z.array(app).safeParse(await database.setting('apps')).data ?? []
   const known = signal<ReadonlyMap<string, App>>(new Map(kept.map((one) => [one.domain, one])))
   const listed = signal<readonly string[]>([])
-  const count = signal<number | undefined>(undefined)
+  const isRead = signal(false)
   const hasMore = signal(false)
 
   const keep = async (apps: readonly App[]): Promise<void> => {
@@ -74,6 +76,7 @@ export const createApps = async (database: Database): Promise<Apps> => {
     known,
     listed,
     hasMore,
+    isRead,
     async list(anew = false) {
       const page = anew ? 1 : Math.floor(listed.value.length / PAGE_SIZE) + 1
       const path = `/w3i/v1/projects?entries=${PAGE_SIZE}&page=${page}`
@@ -85,7 +88,7 @@ export const createApps = async (database: Database): Promise<Apps> => {
       }))
       const before = anew ? [] : listed.value
       listed.value = [...new Set([...before, ...found.map(({ domain }) => domain)])]
-      count.value = all
+      isRead.value = true
       hasMore.value = found.length === PAGE_SIZE && listed.value.length < all
       await keep(found)
     },

@@ -101,7 +101,6 @@ const createKeepingUp = (parts: Parts) => {
   let known = new Set(wallet.subscriptions().map(({ domain }) => domain))
 
   const bringUp = async ({ domain, unread }: Subscription): Promise<void> => {
-    if (!apps.known.value.get(domain)?.types) await apps.describe(domain).catch(failed)
     seen.set(domain, unread)
     await history.catchUp(domain)
     if (unread === 0) await marks.wereRead(domain)
@@ -115,6 +114,9 @@ const createKeepingUp = (parts: Parts) => {
       seen.delete(domain)
       await ended(domain)
     }
+    // Names first: answers of the relay may have to wait behind thousands of messages.
+    for (const { domain } of subscriptions)
+      if (!apps.known.value.get(domain)?.types) await apps.describe(domain).catch(failed)
     for (const one of subscriptions) if (seen.get(one.domain) !== one.unread) await bringUp(one)
     await notifications.sync()
   }
@@ -228,9 +230,18 @@ const createReading = (
   return { list, history, marks, answers }
 }
 
+/** App 2 before app 10. */
+const byName = new Intl.Collator(undefined, { numeric: true })
+
 /** What the wallet knows, as signals. */
-const createView = (wallet: PushedWallet, { waiting }: Pick<ReadMarks, 'waiting'>) => {
-  const subscriptions = signal<readonly Subscription[]>([])
+const createView = (
+  wallet: PushedWallet,
+  { waiting, nameOf }: Pick<ReadMarks, 'waiting'> & Pick<Apps, 'nameOf'>,
+) => {
+  const all = signal<readonly Subscription[]>([])
+  const subscriptions = computed(() =>
+    [...all.value].sort((one, other) => byName.compare(nameOf(one.domain), nameOf(other.domain))),
+  )
   const isConnected = signal(false)
   const isLate = signal(!navigator.onLine)
   const isOffline = computed(() => isLate.value && !isConnected.value)
@@ -246,7 +257,7 @@ const createView = (wallet: PushedWallet, { waiting }: Pick<ReadMarks, 'waiting'
     // A socket does not notice at once that there is no network.
     isConnected.value = wallet.connected && navigator.onLine
     isSigned.value = wallet.registered
-    subscriptions.value = wallet.subscriptions().sort((one, other) => one.domain.localeCompare(other.domain))
+    all.value = wallet.subscriptions()
   }
   const unread = (domain?: string): number =>
     domain === undefined
@@ -263,7 +274,7 @@ export const openInbox = async (deps: InboxDeps, kept: KeptAccount): Promise<Inb
   const wallet = await openWallet(deps, { account: kept.account, sign })
   const { list, history, marks, answers } = createReading(deps, wallet)
   await marks.load()
-  const { refresh, shown } = createView(wallet, marks)
+  const { refresh, shown } = createView(wallet, { ...marks, nameOf: apps.nameOf })
   const { latest, subscriptions, unread } = shown
   const mark = (message: Pick<Message, 'domain' | 'id'>) => marks.mark([message]).finally(refresh)
   const notifications = await createNotifications({

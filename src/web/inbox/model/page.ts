@@ -8,6 +8,7 @@ import { demoAccountFrom, type KeptAccount, newDemoAccount, readAccount } from '
 import type { BrowserWallet, BrowserWallets } from '../accounts/wallets.ts'
 import { type Key, LANGUAGES, type Language, TABLES } from '../texts/index.ts'
 import { type Apps, createApps } from './apps.ts'
+import { createIsClockWrong } from './clock.ts'
 import { type Database, openDatabase } from './database.ts'
 import { type Inbox, openInbox } from './inbox.ts'
 import { createRouter, type Router } from './router.ts'
@@ -31,6 +32,7 @@ export interface PageModel {
   readonly isElsewhere: ReadonlySignal<boolean>
   /** What went wrong, in words, until the reader dismisses it. */
   readonly problem: Signal<string | undefined>
+  readonly isClockWrong: ReadonlySignal<boolean>
   /** Loads the new version of the inbox, once there is one. */
   readonly update: Signal<(() => void) | undefined>
   /** Tells of a failure in words. */
@@ -71,6 +73,7 @@ const createTelling = (texts: Texts<Key>) => {
   const problem = signal<string | undefined>(undefined)
   const wordsOf = (error: unknown): string => {
     if (isDeclined(error)) return texts.t('error.declined')
+    if (error instanceof DOMException && error.name === 'QuotaExceededError') return texts.t('error.noSpace')
     const key = error instanceof ProtocolError ? SENTENCES[error.code] : undefined
     if (key) return texts.t(key)
     return texts.t('error.other', { reason: error instanceof Error ? error.message : String(error) })
@@ -154,6 +157,7 @@ export const createPage = async (): Promise<PageModel> => {
   return {
     ...{ texts, language, router, wallets, apps, opened, isElsewhere, problem, tell, wordsOf },
     update: signal<(() => void) | undefined>(undefined),
+    isClockWrong: createIsClockWrong(quietly),
     useDemo: () => enter(newDemoAccount()),
     async useKey(text) {
       const account = demoAccountFrom(text)

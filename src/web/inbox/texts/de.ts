@@ -73,6 +73,7 @@ export const de: Table<keyof typeof en> = {
   'discover.subscribed': 'Abonniert',
   'discover.more': 'Mehr zeigen',
   'discover.empty': 'Dieser Server führt noch keine Apps auf. Gib die Domain einer App ein, die du kennst.',
+  'discover.reading': 'Der Server wird gefragt …',
   'discover.noMatch': 'Keine aufgeführte App heißt so.',
   'discover.byDomain': 'Nach {domain} suchen',
   'types.title': 'Was darf {app} dir schicken?',
@@ -174,6 +175,12 @@ export const de: Table<keyof typeof en> = {
     'Auf diesem Gerät ist schon ein Konto. Lass es zuerst vergessen, um einen anderen Schlüssel zu benutzen.',
   'error.noStore':
     'Dieser Browser lässt die Seite nichts behalten, wie in manchen privaten Fenstern. Das Postfach braucht das.',
+  'error.noSpace':
+    'Auf diesem Gerät ist kein Platz mehr für die Seite. Schaffe Platz und versuche es noch einmal.',
+  'welcome.insecure':
+    'Browser lassen eine Seite nur über https ein Postfach sein, oder auf dem Rechner des Servers selbst.',
+  'clock.wrong':
+    'Die Uhr dieses Geräts zeigt {time}, die des Servers etwas anderes. Bis sie richtig geht, kann nichts ankommen.',
   'error.answered': 'Du hattest schon geantwortet. Die erste Antwort zählt.',
   'error.expired': 'Diese Nachricht ist auf dem Server abgelaufen und nimmt keine Antwort mehr an.',
   'error.other': 'Der Grund: {reason}',

@@ -71,6 +71,7 @@ export const en = {
   'discover.subscribed': 'Subscribed',
   'discover.more': 'Show more',
   'discover.empty': 'This server lists no apps yet. Enter the domain of one that you know.',
+  'discover.reading': 'Asking the server …',
   'discover.noMatch': 'No listed app has this name.',
   'discover.byDomain': 'Look for {domain}',
   'types.title': 'What may {app} send you?',
@@ -169,6 +170,11 @@ export const en = {
   'error.hasAccount': 'There is an account on this device already. Forget it first to use another key.',
   'error.noStore':
     'This browser lets the page keep nothing, as in some private windows. The inbox needs that.',
+  'error.noSpace': 'This device has no space left for the page. Free some, and try it again.',
+  'welcome.insecure':
+    'Browsers let a page be an inbox over https only, or on the machine of the server itself.',
+  'clock.wrong':
+    'The clock of this device shows {time}, and the server’s another time. Nothing can arrive until it is set right.',
   'error.answered': 'You had answered before. The first answer counts.',
   'error.expired': 'This message has expired at the server, so it takes no answer.',
   'error.other': 'It says: {reason}',

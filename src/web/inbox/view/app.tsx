@@ -15,7 +15,10 @@ const useHanded = ({ router, opened, useKey, problem, texts, tell }: PageModel):
     if (key !== undefined) {
       router.taken()
       if (here) problem.value = texts.t('error.hasAccount')
-      else useKey(key).catch(tell)
+      else
+        useKey(key).then((isKey) => {
+          if (!isKey) problem.value = texts.t('welcome.wrongKey')
+        }, tell)
     }
     if (sessionLink !== undefined && here) {
       router.taken()

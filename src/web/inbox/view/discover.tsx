@@ -22,12 +22,18 @@ const Card = ({ app, onChoose }: { app: App; onChoose: () => void }) => {
     <li class="card">
       <Avatar domain={domain} name={name} />
       <div class="card-text">
-        <h2 class="card-title">{name}</h2>
+        <h2 class="card-title">
+          <bdi>{name}</bdi>
+        </h2>
         <p class="quiet small card-domain">
           {domain}
           {isSubscribed && <span class="tag">{t('discover.subscribed')}</span>}
         </p>
-        {description !== '' && <p class="card-description">{description}</p>}
+        {description !== '' && (
+          <p class="card-description" dir="auto">
+            {description}
+          </p>
+        )}
       </div>
       <button
         type="button"
@@ -50,9 +56,14 @@ const matching = (apps: readonly App[], search: string): App[] => {
 
 const NoApps = ({ search, onFound }: { search: string; onFound: (domain: string) => void }) => {
   const { texts, apps } = usePage()
+  const { inbox } = useOpened()
   const { isBusy, run } = useAction()
   const { t } = texts
   const domain = search.trim().toLowerCase()
+  if (domain === '' && !apps.isRead.value)
+    return (
+      <Empty icon="discover" text={t(inbox.isOffline.value ? 'error.unavailable' : 'discover.reading')} />
+    )
   if (domain === '') return <Empty icon="discover" text={t('discover.empty')} />
   return (
     <Empty icon="search" text={t('discover.noMatch')}>

@@ -21,7 +21,7 @@ const Away = (props: { to: URL | undefined; text: string; icon: IconName }) => {
   return (
     <a class="button" href={to.href} target="_blank" rel="noopener noreferrer">
       <Icon name={icon} />
-      {text} <span class="quiet small">{to.host}</span>
+      <bdi>{text}</bdi> <span class="quiet small">{to.host}</span>
     </a>
   )
 }
@@ -93,7 +93,7 @@ export const Answers = ({ message }: { message: Message }) => {
         asked.map(({ id, title }) => (
           // Not disabled while it is sent: the focus stays.
           <button key={id} type="button" class="button" aria-disabled={isBusy.value} onClick={() => give(id)}>
-            {title}
+            <bdi>{title}</bdi>
           </button>
         ))}
       <p ref={said} class="answer-said" role="status" tabIndex={-1}>

@@ -26,14 +26,20 @@ const Row = (props: { message: Message; app: string | undefined; isCurrent: bool
         <span class="row-text">
           <span class="row-top">
             {!isRead && <span class="only-read">{texts.t('list.unread')}</span>}
-            <span class="row-app">{name}</span>
+            <span class="row-app">
+              <bdi>{name}</bdi>
+            </span>
             <Priority message={message} />
             <time class="row-time" dateTime={new Date(sentAt).toISOString()} title={texts.at(sentAt)}>
               {texts.ago(sentAt)}
             </time>
           </span>
-          <span class="row-title">{title}</span>
-          <span class="row-body">{body}</span>
+          <span class="row-title" dir="auto">
+            {title}
+          </span>
+          <span class="row-body" dir="auto">
+            {body}
+          </span>
         </span>
         {!isRead && <span class="row-dot" aria-hidden="true" />}
       </a>

@@ -52,8 +52,12 @@ const Shown = ({ message, onBack }: { message: Message; onBack: () => void }) =>
         <Avatar domain={domain} name={name} />
         <div>
           <p class="message-app">
-            {name}
-            {typeName !== undefined && <span class="tag">{typeName}</span>}
+            <bdi>{name}</bdi>
+            {typeName !== undefined && (
+              <span class="tag" dir="auto">
+                {typeName}
+              </span>
+            )}
             <Priority message={message} />
           </p>
           <p class="quiet small">
@@ -62,8 +66,8 @@ const Shown = ({ message, onBack }: { message: Message; onBack: () => void }) =>
           </p>
         </div>
       </header>
-      <h2 ref={heading} tabIndex={-1} class="message-title">
-        {title}
+      <h2 ref={heading} tabIndex={-1} class="message-title" dir="auto">
+        {title.trim() === '' ? name : title}
       </h2>
       {tags.length > 0 && (
         <ul class="tags" aria-label={t('message.tags')}>
@@ -74,7 +78,9 @@ const Shown = ({ message, onBack }: { message: Message; onBack: () => void }) =>
           ))}
         </ul>
       )}
-      <p class="message-body">{body}</p>
+      <p class="message-body" dir="auto">
+        {body}
+      </p>
       <Answers message={message} />
       <Links message={message} />
     </article>

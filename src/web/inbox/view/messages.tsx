@@ -53,7 +53,7 @@ const ListHead = ({ app }: { app: string | undefined }) => {
   return (
     <header class="list-head">
       <div class="list-title">
-        <h1>{app === undefined ? t('nav.all') : apps.nameOf(app)}</h1>
+        <h1 dir="auto">{app === undefined ? t('nav.all') : apps.nameOf(app)}</h1>
         <button
           type="button"
           class="icon-button"
@@ -106,7 +106,7 @@ const AppChips = ({ app }: { app: string | undefined }) => {
       aria-pressed={app === domain}
       onClick={() => router.go({ at: 'messages', ...(domain !== undefined && { app: domain }) })}
     >
-      {name}
+      <bdi>{name}</bdi>
       {domain !== undefined && inbox.unread(domain) > 0 && (
         <span class="chip-count">
           <span aria-hidden="true">{texts.number(inbox.unread(domain))}</span>

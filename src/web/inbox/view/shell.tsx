@@ -48,7 +48,9 @@ const Subscriptions = () => {
               aria-current={route.at === 'messages' && route.app === domain ? 'page' : undefined}
             >
               <Avatar domain={domain} name={apps.nameOf(domain)} />
-              <span class="place-name">{apps.nameOf(domain)}</span>
+              <span class="place-name" dir="auto">
+                {apps.nameOf(domain)}
+              </span>
               <Badge count={inbox.unread(domain)} />
             </a>
           </li>
@@ -164,6 +166,16 @@ const SignBanner = () => {
   )
 }
 
+const ClockBanner = () => {
+  const { texts, isClockWrong } = usePage()
+  if (!isClockWrong.value) return null
+  return (
+    <p class="banner" role="alert">
+      {texts.t('clock.wrong', { time: texts.at(Date.now()) })}
+    </p>
+  )
+}
+
 /** For whoever cannot see a message come. */
 const Announcement = () => {
   const { texts, apps } = usePage()
@@ -212,6 +224,7 @@ export const Shell = () => {
       <main id="content" class="content" tabIndex={-1}>
         <OfflineNote />
         <UpdateBanner />
+        <ClockBanner />
         <SignBanner />
         {route.at === 'messages' && <Messages route={route} />}
         {route.at === 'discover' && <Discover key={route.app} app={route.app} />}

@@ -37,8 +37,14 @@ const TypeChoice = (props: {
   <label class="type">
     <input type="checkbox" checked={props.isWanted} onChange={props.onToggle} />
     <span>
-      <span class="type-name">{props.type.name}</span>
-      {props.type.description !== '' && <span class="quiet small">{props.type.description}</span>}
+      <span class="type-name" dir="auto">
+        {props.type.name}
+      </span>
+      {props.type.description !== '' && (
+        <span class="quiet small" dir="auto">
+          {props.type.description}
+        </span>
+      )}
     </span>
   </label>
 )

@@ -103,10 +103,27 @@ export const Languages = () => {
   )
 }
 
-export const Welcome = () => {
+const Ways = () => {
   const { texts, useDemo } = usePage()
   const { isBusy, run } = useAction()
   const { t } = texts
+  return (
+    <>
+      <Wallets />
+      <section class="welcome-way">
+        <h2>{t('welcome.demo')}</h2>
+        <button type="button" class="button primary" disabled={isBusy.value} onClick={() => run(useDemo)}>
+          {isBusy.value ? t('welcome.opening') : t('welcome.demoButton')}
+        </button>
+        <p class="quiet small">{t('welcome.demoText')}</p>
+        <OtherKey />
+      </section>
+    </>
+  )
+}
+
+export const Welcome = () => {
+  const { t } = usePage().texts
   return (
     <main class="welcome">
       <div class="welcome-card">
@@ -116,15 +133,7 @@ export const Welcome = () => {
         </header>
         <h1>{t('welcome.title')}</h1>
         <p class="lead">{t('welcome.lead')}</p>
-        <Wallets />
-        <section class="welcome-way">
-          <h2>{t('welcome.demo')}</h2>
-          <button type="button" class="button primary" disabled={isBusy.value} onClick={() => run(useDemo)}>
-            {isBusy.value ? t('welcome.opening') : t('welcome.demoButton')}
-          </button>
-          <p class="quiet small">{t('welcome.demoText')}</p>
-          <OtherKey />
-        </section>
+        {isSecureContext ? <Ways /> : <p role="alert">{t('welcome.insecure')}</p>}
       </div>
     </main>
   )
