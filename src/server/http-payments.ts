@@ -18,18 +18,31 @@ const PREFLIGHT_DEBT_MS = 5_000
 interface Connection {
   /** Its share of what its peer may have open; undefined while it pays for nothing. */
   seat: Disposable | undefined
+  /** Who paid when it was opened; undefined for a proxy's. */
+  opener?: string
   /** In progress. */
   requests: number
   releases: Set<() => void>
 }
 
+export type PaidBudgets = Pick<Budgets, 'work' | 'probes' | 'refusals' | 'connections' | 'memory'>
+
 export interface HttpPayments {
-  /** Charges a new connection to its peer. False when the peer has too many. */
+  /** Charges a new connection to its peer. False when the peer has too many, or owes refusals. */
   open(socket: Socket): boolean
   /** Gives back what the connection takes: it is no longer one of HTTP. */
   leave(raw: Duplex): void
   /** Charges a request to its address. Throws `rate_limited`. */
   charge(request: IncomingMessage, response: ServerResponse): void
+  /** Throws `rate_limited`. */
+  chargeProbe(request: IncomingMessage, cost: number): void
+  /** Charges a refusal to its address. False when it has had too many: its connection is to be cut. */
+  affordsRefusal(request: IncomingMessage): boolean
+  /**
+   * Node reads to its end what has come on a connection, cut or not: 64 KiB may hold 1,800 requests, each some 10 µs. So whoever
+   * sends on without an answer owes, and loses its other connections before they are read.
+   */
+  chargeBehindCut(request: IncomingMessage): void
   /** Charges so many bytes of an answer, until it is read. False when its address may hold no more. */
   takeAnswer(response: ServerResponse, bytes: number): boolean
   /** Runs once, at the end of the answer or of its connection. */
@@ -85,12 +98,14 @@ const takeSeat = (
 }
 
 export const createHttpPayments = (deps: {
-  budgets: Pick<Budgets, 'work' | 'connections' | 'memory'>
+  budgets: PaidBudgets
   addressOf: ClientAddress
   isProxy: (address: string) => boolean
 }): HttpPayments => {
   const { budgets, addressOf, isProxy } = deps
   const connections = new WeakMap<Duplex, Connection>()
+  /** Of HTTP, by who pays for them. */
+  const opened = new Map<string, Set<Socket>>()
   /** Of requests that are charged. */
   const addresses = new WeakMap<IncomingMessage, string>()
 
@@ -119,11 +134,16 @@ export const createHttpPayments = (deps: {
       const peer = socket.remoteAddress ?? ''
       if (connection.seat || peer === '' || isProxy(peer)) return true
       const owner = addressOf({ headers: {}, socket })
-      if (!budgets.connections.take(owner)) return false
+      if (budgets.refusals.debtOf(owner) > 0 || !budgets.connections.take(owner)) return false
+      const others = opened.get(owner) ?? new Set()
+      opened.set(owner, others.add(socket))
+      connection.opener = owner
       connection.seat = {
         [Symbol.dispose]() {
           connection.seat = undefined
           budgets.connections.give(owner)
+          others.delete(socket)
+          if (others.size === 0) opened.delete(owner)
         },
       }
       return true
@@ -141,6 +161,20 @@ export const createHttpPayments = (deps: {
       if (!takeMemory(response, address, announcedBytes(request))) {
         throw new ProtocolError('rate_limited', 'what your address sends at once is too much')
       }
+    },
+    chargeProbe: (request, cost) => budgets.probes.charge(addressOf(request), cost),
+    affordsRefusal(request) {
+      try {
+        budgets.refusals.charge(addressOf(request), 1)
+        return true
+      } catch {
+        return false
+      }
+    },
+    chargeBehindCut({ socket }) {
+      const owner = connections.get(socket)?.opener
+      if (owner === undefined || budgets.refusals.spend(owner, 1) === 0) return
+      for (const other of opened.get(owner) ?? []) other.destroy()
     },
     takeAnswer: (response, bytes) => takeMemory(response, addresses.get(response.req) ?? '', bytes),
     untilAnswered: (response, release) =>
