@@ -97,17 +97,17 @@ const takeSeat = (
   return true
 }
 
-export const createHttpPayments = (deps: {
+interface PaymentsDeps {
   budgets: PaidBudgets
   addressOf: ClientAddress
   isProxy: (address: string) => boolean
-}): HttpPayments => {
-  const { budgets, addressOf, isProxy } = deps
+}
+
+/** What is open, and who pays for it. */
+const createConnections = ({ budgets, addressOf, isProxy }: PaymentsDeps) => {
   const connections = new WeakMap<Duplex, Connection>()
   /** Of HTTP, by who pays for them. */
   const opened = new Map<string, Set<Socket>>()
-  /** Of requests that are charged. */
-  const addresses = new WeakMap<IncomingMessage, string>()
 
   const connectionOf = (socket: Socket): Connection => {
     const known = connections.get(socket)
@@ -121,40 +121,57 @@ export const createHttpPayments = (deps: {
     return connection
   }
 
+  const open = (socket: Socket): boolean => {
+    const connection = connectionOf(socket)
+    const peer = socket.remoteAddress ?? ''
+    if (connection.seat || peer === '' || isProxy(peer)) return true
+    const owner = addressOf({ headers: {}, socket })
+    if (budgets.refusals.debtOf(owner) > 0 || !budgets.connections.take(owner)) return false
+    const others = opened.get(owner) ?? new Set()
+    opened.set(owner, others.add(socket))
+    connection.opener = owner
+    connection.seat = {
+      [Symbol.dispose]() {
+        connection.seat = undefined
+        budgets.connections.give(owner)
+        others.delete(socket)
+        if (others.size === 0) opened.delete(owner)
+      },
+    }
+    return true
+  }
+
+  const chargeBehindCut = ({ socket }: IncomingMessage): void => {
+    const owner = connections.get(socket)?.opener
+    if (owner === undefined || budgets.refusals.spend(owner, 1) === 0) return
+    for (const other of opened.get(owner) ?? []) other.destroy()
+  }
+
+  return { open, chargeBehindCut, of: (raw: Duplex) => connections.get(raw) }
+}
+
+export const createHttpPayments = (deps: PaymentsDeps): HttpPayments => {
+  const { budgets, addressOf } = deps
+  const connections = createConnections(deps)
+  /** Of requests that are charged. */
+  const addresses = new WeakMap<IncomingMessage, string>()
+
   const takeMemory = (response: ServerResponse, address: string, bytes: number): boolean => {
     if (bytes <= FREE_BYTES || address === '') return true
     if (!budgets.memory.take(address, bytes)) return false
-    releaseAtEnd(response, connections.get(response.req.socket), () => budgets.memory.give(address, bytes))
+    releaseAtEnd(response, connections.of(response.req.socket), () => budgets.memory.give(address, bytes))
     return true
   }
 
   return {
-    open(socket) {
-      const connection = connectionOf(socket)
-      const peer = socket.remoteAddress ?? ''
-      if (connection.seat || peer === '' || isProxy(peer)) return true
-      const owner = addressOf({ headers: {}, socket })
-      if (budgets.refusals.debtOf(owner) > 0 || !budgets.connections.take(owner)) return false
-      const others = opened.get(owner) ?? new Set()
-      opened.set(owner, others.add(socket))
-      connection.opener = owner
-      connection.seat = {
-        [Symbol.dispose]() {
-          connection.seat = undefined
-          budgets.connections.give(owner)
-          others.delete(socket)
-          if (others.size === 0) opened.delete(owner)
-        },
-      }
-      return true
-    },
-    leave: (raw) => connections.get(raw)?.seat?.[Symbol.dispose](),
+    open: connections.open,
+    leave: (raw) => connections.of(raw)?.seat?.[Symbol.dispose](),
     charge(request, response) {
       const address = addressOf(request)
       if (address === '') throw new ProtocolError('bad_request', 'its connection is gone')
       addresses.set(request, address)
       chargeWork(budgets.work, request, address)
-      const connection = connections.get(request.socket)
+      const connection = connections.of(request.socket)
       if (!takeSeat(budgets.connections, response, address, connection)) {
         throw new ProtocolError('rate_limited', 'too many connections')
       }
@@ -171,13 +188,9 @@ export const createHttpPayments = (deps: {
         return false
       }
     },
-    chargeBehindCut({ socket }) {
-      const owner = connections.get(socket)?.opener
-      if (owner === undefined || budgets.refusals.spend(owner, 1) === 0) return
-      for (const other of opened.get(owner) ?? []) other.destroy()
-    },
+    chargeBehindCut: connections.chargeBehindCut,
     takeAnswer: (response, bytes) => takeMemory(response, addresses.get(response.req) ?? '', bytes),
     untilAnswered: (response, release) =>
-      releaseAtEnd(response, connections.get(response.req.socket), release),
+      releaseAtEnd(response, connections.of(response.req.socket), release),
   }
 }
