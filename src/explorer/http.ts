@@ -24,6 +24,9 @@ const Image = z.object({ imageId: ImageId })
 const PATHS = ['/v3/wallets', '/v3/logo/*', '/getWallets', '/getWalletImage/*']
 /** Written as JSON at about 10 µs each; a unit of work is 0.1 ms. */
 const LISTINGS_PER_UNIT = 10
+/** Looked at, whether they are answered or not. */
+const WALLETS_PER_UNIT = 200
+const CHAINS_PER_UNIT = 5_000
 /** A list changes with the operator's file only, and then the server was started anew. */
 const CACHED = 'public, max-age=300'
 
@@ -37,12 +40,31 @@ const platformsOf = ({ app, injected, mobile, desktop }: Listing): string[] => [
   ...(desktop?.native || desktop?.universal ? ['desktop'] : []),
 ]
 
+interface Wanted {
+  search?: string | undefined
+  chains?: ReadonlySet<string> | undefined
+}
+
+/** What requests look at. */
+const known = (wallet: Listing) => ({
+  wallet,
+  name: wallet.name.toLowerCase(),
+  platforms: platformsOf(wallet),
+})
+
 const matches = (
-  wallet: Listing,
-  { search, chains }: { search?: string | undefined; chains?: ReadonlySet<string> | undefined },
-): boolean =>
-  (search === undefined || wallet.name.toLowerCase().includes(search.toLowerCase())) &&
-  intersects(chains, wallet.chains)
+  { wallet, name }: ReturnType<typeof known>,
+  { chains }: Wanted,
+  /** In lower case. */
+  search: string,
+): boolean => name.includes(search) && intersects(chains, wallet.chains)
+
+/** Charged before they are looked at: few may match. */
+const lookCost = (wallets: readonly Listing[]): ((wanted: Wanted) => number) => {
+  const inAll = wallets.length / WALLETS_PER_UNIT
+  const chainsInAll = wallets.reduce((sum, { chains }) => sum + chains.length, 0) / CHAINS_PER_UNIT
+  return ({ chains }) => Math.floor(inAll + (chains ? chainsInAll : 0))
+}
 
 const pageOf = <T>(all: readonly T[], entries: number, page: number): T[] =>
   all.slice((page - 1) * entries, page * entries)
@@ -64,6 +86,19 @@ export const explorerRoutes = (
   { wallets }: { wallets: readonly Listing[] },
 ): Hono => {
   const briefs = new Map(wallets.map((wallet, at) => [wallet, brief(wallet, at + 1)]))
+  const all = wallets.map(known)
+  const costOf = lookCost(wallets)
+  /** Those that are wanted, once it is paid for that all are looked at. */
+  const find = async (
+    c: Context,
+    wanted: Wanted,
+    isWanted: (one: ReturnType<typeof known>) => boolean,
+  ): Promise<Listing[]> => {
+    const cost = costOf(wanted)
+    if (cost > 0) await payerFor(c).work(cost)
+    const search = wanted.search?.toLowerCase() ?? ''
+    return all.filter((one) => isWanted(one) && matches(one, wanted, search)).map(({ wallet }) => wallet)
+  }
   const pay = (c: Context, listings: number) => payerFor(c).work(Math.ceil(listings / LISTINGS_PER_UNIT))
   const images = new Map(wallets.flatMap(({ image_id: id, image_url: at }) => (id && at ? [[id, at]] : [])))
   const imageAt = (id: string, size: z.infer<typeof Size>): string => {
@@ -77,9 +112,10 @@ export const explorerRoutes = (
   for (const path of PATHS) app.use(path, cors({ origin: '*', allowMethods: ['GET'], maxAge: 86_400 }))
   app.get('/v3/wallets', async (c) => {
     const { ids, platforms, entries, page, ...wanted } = checked(ListingsQuery, c.req.query())
-    const found = wallets.filter(
-      (wallet) =>
-        intersects(ids, [wallet.id]) && intersects(platforms, platformsOf(wallet)) && matches(wallet, wanted),
+    const found = await find(
+      c,
+      wanted,
+      (one) => intersects(ids, [one.wallet.id]) && intersects(platforms, one.platforms),
     )
     const shown = entries === undefined ? found : pageOf(found, entries, page)
     await pay(c, shown.length)
@@ -92,8 +128,10 @@ export const explorerRoutes = (
   })
   app.get('/getWallets', async (c) => {
     const { include, exclude, entries, page, ...wanted } = checked(GetWalletsQuery, c.req.query())
-    const found = wallets.filter(
-      (wallet) => intersects(include, [wallet.id]) && !exclude?.has(wallet.id) && matches(wallet, wanted),
+    const found = await find(
+      c,
+      wanted,
+      ({ wallet }) => intersects(include, [wallet.id]) && !exclude?.has(wallet.id),
     )
     const shown = pageOf(found, entries, page)
     await pay(c, shown.length)

@@ -8,6 +8,8 @@ const PING_EVERY_MS = 25_000
 /** Published clients notice only the first ping of a connection, but every request. */
 const HEARTBEAT_EVERY_MS = 20_000
 const MAX_UNANSWERED_PINGS = 2
+/** Pings and pongs of a client between two pings of ours. They cost no work otherwise; clients send one in some seconds. */
+const MAX_CONTROL_FRAMES = 1_000
 /** How long a closing handshake may take before the connection is cut. */
 export const CLOSE_TIMEOUT_MS = 1_000
 
@@ -37,6 +39,7 @@ export class WsPeer implements FramePeer {
   #sentAt: number
   #pingedAt: number
   #unanswered = 0
+  #controlFrames = 0
 
   constructor(ws: WebSocket, raw: Duplex, clock: Clock, cork: (socket: Duplex) => void) {
     this.#ws = ws
@@ -88,8 +91,15 @@ export class WsPeer implements FramePeer {
     this.#unanswered = 0
   }
 
+  /** A ping or a pong came. Who sends them on and on is cut without a closing handshake, which would be read behind them. */
+  control(): void {
+    this.alive()
+    if (++this.#controlFrames > MAX_CONTROL_FRAMES) this.#ws.terminate()
+  }
+
   tick(now: number): void {
     if (now - this.#pingedAt >= PING_EVERY_MS) {
+      this.#controlFrames = 0
       // The answer of a connection that is not read from is not seen.
       if (this.#paused) this.#unanswered = 0
       if (this.#unanswered >= MAX_UNANSWERED_PINGS) this.#ws.terminate()

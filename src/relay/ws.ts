@@ -182,7 +182,8 @@ const createOpenPeers = ({ hub, clock, log }: Pick<RelaySocketDeps, 'hub' | 'clo
         if (isBinary) peer.close(BINARY_CLOSE_CODE, 'text frames only')
         else hub.receive(connection, textOf(data))
       })
-      ws.on('pong', () => peer.alive())
+      ws.on('ping', () => peer.control())
+      ws.on('pong', () => peer.control())
       raw.on('drain', () => hub.drained(connection))
       // 1007 and 1009 come with an error; the connection is being closed with that code.
       ws.on('error', (error) => log.debug({ err: error }, 'A relay connection failed'))

@@ -4,26 +4,29 @@
  * | | charged | over it |
  * |---|---|---|
  * | a connection, while it is open | `connections` of its peer; a trusted proxy's is free | it is cut |
+ * | a refusal | `refusals` | the connection is cut |
+ * | a request behind the one that had a connection cut | `refusals`, a debt | all connections of its address are cut, new ones, too |
+ * | `/health`, `/ready`, `/metrics` | `probes` | 429 |
  * | a request in progress, unless its connection pays for it | `connections` of its address | 429 |
  * | a request | `work`, `WORK_COST.request` | 429 |
  * | a body of more than 64 KiB, as announced | `memory`, until it is answered | 429 |
  * | an answer of more than 64 KiB | `memory`, until it is read | 429 instead of it |
  *
- * Whom the operator has blocked gets 403. An answer that is read too slowly is cut off (`ANSWER_TIMEOUT_MS`, `MIN_READ_BYTES_PER_S`). Free are `/health`, `/ready`,
- * `/metrics` and whoever has the admin token. A refusal here costs a tenth of what a room's costs: it is not logged.
+ * Whom the operator has blocked gets 403. An answer that is read too slowly is cut off (`ANSWER_TIMEOUT_MS`, `MIN_READ_BYTES_PER_S`). Free is
+ * whoever has the admin token. A refusal here costs a tenth of what a room's costs: it is not logged.
  */
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Budgets } from '../platform/budgets/budgets.ts'
+import { WORK_COST } from '../platform/budgets/work-budget.ts'
 import type { ClientAddress } from '../platform/net/client-address.ts'
 import { watchUpgrades } from '../platform/net/upgrades.ts'
 import type { Clock } from '../platform/runtime/clock.ts'
 import type { Meter } from '../platform/telemetry.ts'
 import { ProtocolError } from '../protocol/errors.ts'
-import { createHttpPayments, type HttpPayments } from './http-payments.ts'
+import { createHttpPayments, type HttpPayments, type PaidBudgets } from './http-payments.ts'
 
 export interface HttpGuardDeps {
-  budgets: Pick<Budgets, 'work' | 'connections' | 'memory'>
+  budgets: PaidBudgets
   addressOf: ClientAddress
   isProxy: (address: string) => boolean
   isOperator: (request: IncomingMessage) => boolean
@@ -46,9 +49,15 @@ const ANSWER_TIMEOUT_MS = 30_000
 /** A client on the slowest mobile network reads faster. */
 const MIN_READ_BYTES_PER_S = 16 * 1024
 
-const FREE_PATHS = new Set(['/health', '/ready', '/metrics'])
+/** What they cost, units of work. A text of all metrics takes some ms. */
+const PROBE_COSTS = new Map([
+  ['/health', WORK_COST.request],
+  ['/ready', WORK_COST.request],
+  ['/metrics', 10 * WORK_COST.request],
+])
 
-const isFree = ({ url = '' }: IncomingMessage): boolean => FREE_PATHS.has(url.split('?', 1)[0] ?? '')
+const probeCost = ({ url = '' }: IncomingMessage): number | undefined =>
+  PROBE_COSTS.get(url.split('?', 1)[0] ?? '')
 
 const bytesOf = (chunk: unknown): number => {
   if (typeof chunk === 'string') return Buffer.byteLength(chunk)
@@ -77,6 +86,11 @@ const refuse = (response: ServerResponse, error: ProtocolError, meter: Meter): v
   })
   const { status, headers, body } = refusal(error)
   response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) }).end(body)
+}
+
+const cut = (socket: Socket, meter: Meter): void => {
+  meter.count('http_connections_refused_total')
+  socket.destroy()
 }
 
 interface ResponseDeps {
@@ -161,22 +175,27 @@ export const createHttpGuard = (deps: HttpGuardDeps): HttpGuard => {
     },
     guard(server) {
       server.on('connection', (socket: Socket) => {
-        if (payments.open(socket)) return
-        meter.count('http_connections_refused_total')
-        socket.destroy()
+        if (!payments.open(socket)) cut(socket, meter)
       })
       // The upgrade's own handler charges for it.
       watchUpgrades(server, (raw) => payments.leave(raw))
     },
     admits(request, response) {
-      if (isFree(request) || isOperator(request)) return true
+      if (request.socket.destroyed) {
+        payments.chargeBehindCut(request)
+        return false
+      }
+      if (isOperator(request)) return true
       try {
-        if (isBlocked(addressOf(request))) throw new ProtocolError('blocked')
-        payments.charge(request, response)
+        const cost = probeCost(request)
+        if (cost !== undefined) payments.chargeProbe(request, cost)
+        else if (isBlocked(addressOf(request))) throw new ProtocolError('blocked')
+        else payments.charge(request, response)
         return true
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error
-        refuse(response, error, meter)
+        if (payments.affordsRefusal(request)) refuse(response, error, meter)
+        else cut(request.socket, meter)
         return false
       }
     },

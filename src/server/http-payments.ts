@@ -18,18 +18,31 @@ const PREFLIGHT_DEBT_MS = 5_000
 interface Connection {
   /** Its share of what its peer may have open; undefined while it pays for nothing. */
   seat: Disposable | undefined
+  /** Who paid when it was opened; undefined for a proxy's. */
+  opener?: string
   /** In progress. */
   requests: number
   releases: Set<() => void>
 }
 
+export type PaidBudgets = Pick<Budgets, 'work' | 'probes' | 'refusals' | 'connections' | 'memory'>
+
 export interface HttpPayments {
-  /** Charges a new connection to its peer. False when the peer has too many. */
+  /** Charges a new connection to its peer. False when the peer has too many, or owes refusals. */
   open(socket: Socket): boolean
   /** Gives back what the connection takes: it is no longer one of HTTP. */
   leave(raw: Duplex): void
   /** Charges a request to its address. Throws `rate_limited`. */
   charge(request: IncomingMessage, response: ServerResponse): void
+  /** Throws `rate_limited`. */
+  chargeProbe(request: IncomingMessage, cost: number): void
+  /** Charges a refusal to its address. False when it has had too many: its connection is to be cut. */
+  affordsRefusal(request: IncomingMessage): boolean
+  /**
+   * Node reads to its end what has come on a connection, cut or not: 64 KiB may hold 1,800 requests, each some 10 µs. So whoever
+   * sends on without an answer owes, and loses its other connections before they are read.
+   */
+  chargeBehindCut(request: IncomingMessage): void
   /** Charges so many bytes of an answer, until it is read. False when its address may hold no more. */
   takeAnswer(response: ServerResponse, bytes: number): boolean
   /** Runs once, at the end of the answer or of its connection. */
@@ -84,15 +97,17 @@ const takeSeat = (
   return true
 }
 
-export const createHttpPayments = (deps: {
-  budgets: Pick<Budgets, 'work' | 'connections' | 'memory'>
+interface PaymentsDeps {
+  budgets: PaidBudgets
   addressOf: ClientAddress
   isProxy: (address: string) => boolean
-}): HttpPayments => {
-  const { budgets, addressOf, isProxy } = deps
+}
+
+/** What is open, and who pays for it. */
+const createConnections = ({ budgets, addressOf, isProxy }: PaymentsDeps) => {
   const connections = new WeakMap<Duplex, Connection>()
-  /** Of requests that are charged. */
-  const addresses = new WeakMap<IncomingMessage, string>()
+  /** Of HTTP, by who pays for them. */
+  const opened = new Map<string, Set<Socket>>()
 
   const connectionOf = (socket: Socket): Connection => {
     const known = connections.get(socket)
@@ -106,35 +121,57 @@ export const createHttpPayments = (deps: {
     return connection
   }
 
+  const open = (socket: Socket): boolean => {
+    const connection = connectionOf(socket)
+    const peer = socket.remoteAddress ?? ''
+    if (connection.seat || peer === '' || isProxy(peer)) return true
+    const owner = addressOf({ headers: {}, socket })
+    if (budgets.refusals.debtOf(owner) > 0 || !budgets.connections.take(owner)) return false
+    const others = opened.get(owner) ?? new Set()
+    opened.set(owner, others.add(socket))
+    connection.opener = owner
+    connection.seat = {
+      [Symbol.dispose]() {
+        connection.seat = undefined
+        budgets.connections.give(owner)
+        others.delete(socket)
+        if (others.size === 0) opened.delete(owner)
+      },
+    }
+    return true
+  }
+
+  const chargeBehindCut = ({ socket }: IncomingMessage): void => {
+    const owner = connections.get(socket)?.opener
+    if (owner === undefined || budgets.refusals.spend(owner, 1) === 0) return
+    for (const other of opened.get(owner) ?? []) other.destroy()
+  }
+
+  return { open, chargeBehindCut, of: (raw: Duplex) => connections.get(raw) }
+}
+
+export const createHttpPayments = (deps: PaymentsDeps): HttpPayments => {
+  const { budgets, addressOf } = deps
+  const connections = createConnections(deps)
+  /** Of requests that are charged. */
+  const addresses = new WeakMap<IncomingMessage, string>()
+
   const takeMemory = (response: ServerResponse, address: string, bytes: number): boolean => {
     if (bytes <= FREE_BYTES || address === '') return true
     if (!budgets.memory.take(address, bytes)) return false
-    releaseAtEnd(response, connections.get(response.req.socket), () => budgets.memory.give(address, bytes))
+    releaseAtEnd(response, connections.of(response.req.socket), () => budgets.memory.give(address, bytes))
     return true
   }
 
   return {
-    open(socket) {
-      const connection = connectionOf(socket)
-      const peer = socket.remoteAddress ?? ''
-      if (connection.seat || peer === '' || isProxy(peer)) return true
-      const owner = addressOf({ headers: {}, socket })
-      if (!budgets.connections.take(owner)) return false
-      connection.seat = {
-        [Symbol.dispose]() {
-          connection.seat = undefined
-          budgets.connections.give(owner)
-        },
-      }
-      return true
-    },
-    leave: (raw) => connections.get(raw)?.seat?.[Symbol.dispose](),
+    open: connections.open,
+    leave: (raw) => connections.of(raw)?.seat?.[Symbol.dispose](),
     charge(request, response) {
       const address = addressOf(request)
       if (address === '') throw new ProtocolError('bad_request', 'its connection is gone')
       addresses.set(request, address)
       chargeWork(budgets.work, request, address)
-      const connection = connections.get(request.socket)
+      const connection = connections.of(request.socket)
       if (!takeSeat(budgets.connections, response, address, connection)) {
         throw new ProtocolError('rate_limited', 'too many connections')
       }
@@ -142,8 +179,18 @@ export const createHttpPayments = (deps: {
         throw new ProtocolError('rate_limited', 'what your address sends at once is too much')
       }
     },
+    chargeProbe: (request, cost) => budgets.probes.charge(addressOf(request), cost),
+    affordsRefusal(request) {
+      try {
+        budgets.refusals.charge(addressOf(request), 1)
+        return true
+      } catch {
+        return false
+      }
+    },
+    chargeBehindCut: connections.chargeBehindCut,
     takeAnswer: (response, bytes) => takeMemory(response, addresses.get(response.req) ?? '', bytes),
     untilAnswered: (response, release) =>
-      releaseAtEnd(response, connections.get(response.req.socket), release),
+      releaseAtEnd(response, connections.of(response.req.socket), release),
   }
 }

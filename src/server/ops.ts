@@ -62,12 +62,23 @@ export const opsRoutes = (deps: {
     }
   }
 
+  /** Whoever asks while a look is under way gets what that finds. */
+  let looking: Promise<Outcome[]> | undefined
+  const look = (): Promise<Outcome[]> => {
+    looking ??= Promise.all(Object.entries(checks).map(([name, check]) => outcome(name, check))).finally(
+      () => {
+        looking = undefined
+      },
+    )
+    return looking
+  }
+
   const app = new Hono()
   app.use('/health', cors())
   app.use('/ready', cors())
   app.get('/health', (c) => c.json({ status: 'ok' }))
   app.get('/ready', async (c) => {
-    const outcomes = await Promise.all(Object.entries(checks).map(([name, check]) => outcome(name, check)))
+    const outcomes = await look()
     const isReady = outcomes.every(({ result }) => result === 'ok')
     const results = Object.fromEntries(outcomes.map(({ name, result }) => [name, result]))
     const reasons = outcomes.flatMap(({ reason }) => (reason === undefined ? [] : [reason]))

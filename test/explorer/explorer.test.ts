@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type BudgetSizes, NO_BUDGETS } from '../../src/platform/budgets/budgets.ts'
 import { startWorld, type World } from '../support/world.ts'
 
 const image = (id: string) => ({
@@ -29,10 +30,10 @@ const WALLETS = {
 let dir: string
 let world: World
 const started: World[] = []
-const startWith = async (content: string): Promise<World> => {
+const startWith = async (content: string, budgets: BudgetSizes = NO_BUDGETS): Promise<World> => {
   const file = join(dir, `wallets-${started.length}.json`)
   await writeFile(file, content)
-  const one = await startWorld({ config: { wallets: file } })
+  const one = await startWorld({ config: { wallets: file, budgets } })
   started.push(one)
   return one
 }
@@ -45,6 +46,19 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 const get = (path: string) => world.http('GET', path)
+
+it('charges for what is looked at, also where nothing is found', async () => {
+  const chains = Array.from({ length: 200 }, (_, at) => `eip155:${at}`)
+  const many = Array.from({ length: 1_000 }, (_, at) => ({ id: `w${at}`, name: 'Rook', chains }))
+  const { http } = await startWith(JSON.stringify(many), {
+    ...NO_BUDGETS,
+    work: { burst: 200, seconds: 3_600 },
+  })
+  const statuses = []
+  for (let at = 0; at < 5; at++) statuses.push((await http('GET', '/v3/wallets?chains=eip155:none')).status)
+  // 5 units for a request, 45 for a thousand wallets and their 200,000 chains.
+  expect(statuses).toEqual([200, 200, 200, 200, 429])
+})
 
 describe('an older modal', () => {
   it('gets all wallets, as the file has them', async () => {

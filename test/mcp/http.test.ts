@@ -1,6 +1,8 @@
 /** Over Streamable HTTP: who may come in, what is bounded, and what ends. */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { resolve } from 'node:path'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
@@ -98,6 +100,24 @@ describe('over HTTP', () => {
     const ended = { authorization: `Bearer ${TOKEN}`, 'mcp-session-id': sessionId }
     expect(await post(ended)).toMatchObject({ status: 404 })
     await other.client.close()
+  })
+
+  it('strangers who hold connections keep its owner neither out nor from going on', async () => {
+    const owner = await connected()
+    const { hostname, port } = new URL(url)
+    const silent = Array.from({ length: 300 }, () => connect({ host: hostname, port: Number(port) }))
+    for (const socket of silent) socket.on('error', () => {}).resume()
+    await Promise.all(silent.map((socket) => once(socket, 'connect')))
+    try {
+      // Of these the newest may stay.
+      await eventually(() => expect(silent.filter(({ destroyed }) => !destroyed).length).toBeLessThan(65))
+      expect((await owner.client.listTools()).tools.length).toBeGreaterThan(0)
+      const another = await connected()
+      await another.client.close()
+    } finally {
+      for (const socket of silent) socket.destroy()
+    }
+    await owner.client.close()
   })
 
   it.each([

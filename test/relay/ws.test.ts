@@ -144,6 +144,22 @@ describe('a heartbeat', () => {
     expect(a.frames).toHaveLength(1)
   })
 
+  it('may come unasked, a thousand in 25 s; whoever goes on is cut', async () => {
+    const clock = manualClock()
+    await start({ clock })
+    const a = await relay.connect()
+    const closed = closedOf(a.ws)
+    for (let round = 0; round < 2; round++) {
+      for (let at = 0; at < 900; at++) a.ws.pong()
+      // Answered behind them.
+      await a.request(round === 0 ? 'irn_subscribe' : 'irn_unsubscribe', { topic })
+      await clock.advance(25_000)
+    }
+    for (let at = 0; at < 1_100; at++) a.ws.pong()
+    await closed
+    await eventually(() => expect(relay.relay.connections).toBe(0))
+  })
+
   it('that is not answered twice ends the connection, one that is answered does not', async () => {
     const clock = manualClock()
     await start({ clock })

@@ -1,5 +1,6 @@
 /** One address asks and does not read, and opens connections: what it holds is bounded, and whoever is elsewhere goes on. */
 import { mkdtemp, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
@@ -55,6 +56,31 @@ it('answers that one address does not read take so much memory and no more', asy
   expect(grown).toBeLessThan(128 * MIB)
   // A hundred answers of 3 MiB are written by one core, and read by another.
 }, 120_000)
+
+it('requests that are sent on and on, probes or refused ones, neither hold others up nor fill the memory', async () => {
+  await using server = await startServer()
+  using bystander = visitor(server.url, BYSTANDER)
+  const port = Number(new URL(server.url).port)
+  const before = await residentBytes(server.pid)
+  for (const path of ['/health', '/ready', '/nowhere']) {
+    const request = `GET ${path} HTTP/1.1\r\nHost: belfry\r\n\r\n`
+    // 64 KiB is what the server takes from one connection before it looks at the next one.
+    const bytes = request.repeat(Math.floor(65_536 / request.length))
+    const flood = () =>
+      new Promise<void>((resolve) => {
+        const socket = connect({ host: '127.0.0.1', port, localAddress: STRANGER })
+        // It may be cut before it has said all.
+        socket.on('error', () => {})
+        socket.once('close', () => resolve())
+        socket.resume().write(bytes)
+      })
+    const flooding = Promise.all(Array.from({ length: 200 }, flood))
+    for (let at = 0; at < 10; at++) expect((await bystander.ask('GET', '/health')).status).toBe(200)
+    // Each is cut, instead of 300,000 answers.
+    await flooding
+  }
+  expect((await residentBytes(server.pid)) - before).toBeLessThan(128 * MIB)
+}, 60_000)
 
 it('connections of one address are so many, and another address still has its own', async () => {
   await using server = await startServer()

@@ -125,6 +125,54 @@ it('of requests in one connection that wait for their answers, so many are looke
   expect(said.match(/HTTP\/1\.1 200 /g)).toHaveLength(most)
 })
 
+/** What a connection says until it is cut or has had so many answers. */
+const listen429 = (socket: Socket) => {
+  let said = ''
+  let isCut = false
+  socket.on('data', (chunk) => {
+    said += chunk
+  })
+  socket.once('close', () => {
+    isCut = true
+  })
+  socket.resume()
+  return { refused: () => said.match(/HTTP\/1\.1 429 /g)?.length ?? 0, isCut: () => isCut }
+}
+
+it('probes are so many at once, whatever else the address has asked', async () => {
+  const flood = listen429(await house.deaf(ask('/ready').repeat(230)))
+  await eventually(() => expect(flood.refused()).toBe(30))
+  expect(house.asked).toBe(200)
+  expect((await fetch(`${house.url}/small`)).status).toBe(200)
+  await house.clock.advance(10_000)
+  house.budgets.work.spend('127.0.0.1', 1_000_000)
+  expect((await fetch(`${house.url}/small`)).status).toBe(429)
+  expect((await fetch(`${house.url}/health`)).status).toBe(200)
+})
+
+it('whoever sends on and on without reading refusals loses every connection, for a while', async () => {
+  const other = listen429(await house.deaf(ask('/small')))
+  await eventually(() => expect(house.asked).toBe(1))
+  house.budgets.work.spend('127.0.0.1', 1_000_000)
+  const flood = listen429(await house.deaf(ask('/small').repeat(1_700)))
+  await eventually(() => expect([flood.isCut(), other.isCut()]).toEqual([true, true]))
+  expect(house.asked).toBe(1)
+  await expect(fetch(`${house.url}/health`)).rejects.toThrow()
+  await house.clock.advance(10_000)
+  expect((await fetch(`${house.url}/health`)).status).toBe(200)
+})
+
+it('whoever waits for each refusal is cut in the end, and keeps its other connections', async () => {
+  const other = listen429(await house.deaf(ask('/small')))
+  await eventually(() => expect(house.asked).toBe(1))
+  house.budgets.work.spend('127.0.0.1', 1_000_000)
+  house.budgets.refusals.charge('127.0.0.1', 999)
+  expect((await fetch(`${house.url}/small`)).status).toBe(429)
+  await expect(fetch(`${house.url}/small`)).rejects.toThrow()
+  expect(other.isCut()).toBe(false)
+  expect((await fetch(`${house.url}/health`)).status).toBe(200)
+})
+
 it('behind a trusted proxy the address of a request pays, and not the connection', async () => {
   await using behind = await startGuarded(['loopback'])
   const from = (address: string) => ask('/late', `X-Forwarded-For: ${address}\r\n`)

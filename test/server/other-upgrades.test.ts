@@ -1,6 +1,9 @@
 /** Some clients offer another protocol with every request, and send the request itself along. They are served. */
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { sayRaw, statusesIn } from '../security/raw-http.ts'
+import { eventually } from '../support/eventually.ts'
 import { startWorld, type World } from '../support/world.ts'
 
 let world: World
@@ -62,5 +65,25 @@ it('is no way around what is refused', async () => {
       },
     )
     expect([400, 401, 431]).toContain(statusesIn(said)[0])
+  }
+})
+
+it('a WebSocket that is refused is closed, also where its client keeps its own side open', async () => {
+  for (const path of ['/nothing', '/', '//']) {
+    const socket = connect({ host: '127.0.0.1', port: world.server.port, allowHalfOpen: true })
+    const errors: string[] = []
+    socket.on('error', (error) => errors.push(error.message))
+    socket
+      .resume()
+      .write(
+        `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+          'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+      )
+    await once(socket, 'end')
+    // The server's side is gone: what is said to it is answered with a reset.
+    await eventually(() => {
+      if (!socket.destroyed) socket.write('more')
+      expect(errors).toHaveLength(1)
+    })
   }
 })

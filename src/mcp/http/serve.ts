@@ -5,7 +5,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { once } from 'node:events'
 import type { Server as HttpServer } from 'node:http'
-import { createAdaptorServer } from '@hono/node-server'
+import type { Socket } from 'node:net'
+import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
 import type { Log } from '../../platform/telemetry.ts'
 import type { Sessions } from './sessions.ts'
@@ -13,6 +14,8 @@ import type { Sessions } from './sessions.ts'
 const PATH = '/mcp'
 const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]']
 const MAX_CONNECTIONS = 256
+/** Connections on which nobody has shown the token. The owner's own shows it with its first request. */
+const MAX_STRANGERS = 64
 
 export interface HttpOptions {
   host: string
@@ -48,21 +51,44 @@ const createGuard = ({ host, names, token }: Pick<HttpOptions, 'host' | 'names' 
   }
 }
 
+/** Strangers make room for whoever comes, so that no number of them keeps the owner out. */
+const createStrangers = () => {
+  /** The oldest first. */
+  const strangers = new Set<Socket>()
+  return {
+    add(socket: Socket): void {
+      strangers.add(socket)
+      socket.once('close', () => strangers.delete(socket))
+      const [oldest] = strangers
+      if (strangers.size > MAX_STRANGERS) oldest?.destroy()
+    },
+    /** It has shown the token. */
+    remove: (socket: Socket): boolean => strangers.delete(socket),
+  }
+}
+
 /** Resolves when it listens. Rejects with what the system says, as `EADDRINUSE`. */
 export const serveHttp = async (
   { sessions, log }: { sessions: Sessions; log: Log },
   options: HttpOptions,
 ): Promise<AsyncDisposable & { url: string }> => {
   const guard = createGuard(options)
-  const app = new Hono()
+  const strangers = createStrangers()
+  const app = new Hono<{ Bindings: HttpBindings }>()
   app.onError((err) => {
     log.error({ err }, 'A request failed')
     return refused(500, 'Internal server error')
   })
   app.notFound(() => refused(404, `There is nothing here; see ${PATH}`))
-  app.all(PATH, async ({ req }) => guard(req.raw) ?? (await sessions.handle(req.raw)))
+  app.all(PATH, async ({ req, env }) => {
+    const refusal = guard(req.raw)
+    if (refusal) return refusal
+    strangers.remove(env.incoming.socket)
+    return sessions.handle(req.raw)
+  })
 
   const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false })
+  server.on('connection', strangers.add)
   server.listen(options.port, options.host)
   await once(server, 'listening')
   server.maxConnections = MAX_CONNECTIONS

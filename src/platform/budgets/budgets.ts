@@ -7,6 +7,8 @@
  * | `work` | computing, units of about 0.1 ms | one process | sockets are not read from, HTTP gets 429 |
  * | `state` | what is stored, byte-seconds | the store, all processes | publishes are dropped, requests get 429, 507 or 503 |
  * | `connections` | open sockets and polls | one process | refused at the upgrade |
+ * | `probes` | what is asked of `/health`, `/ready`, `/metrics`, units of work | one process | HTTP gets 429 |
+ * | `refusals` | requests that are refused before a room sees them | one process | the connection is cut |
  * | `memory` | bytes that answers and unacknowledged pushes hold | one process | smaller windows, HTTP gets 429 |
  *
  * Rate limits by project, key and account (`rate-limits`) come on top.
@@ -25,6 +27,10 @@ export interface Budgets {
   work: WorkBudget
   /** When work of the relay begins; open where work is not counted. */
   gate: WorkGate
+  /** Beside `work`, so that probes go on for an address that has none left. */
+  probes: WorkBudget
+  /** One unit each: a refusal costs little, and some ten thousand a second cost a core. */
+  refusals: WorkBudget
   state: StateBudget
   connections: Shares
   memory: Shares
@@ -52,6 +58,11 @@ export const DEFAULT_BUDGETS: BudgetSizes = {
   memory: { each: 16 * MIB_BYTES, all: 256 * MIB_BYTES },
 }
 
+/** 200 requests at once, then 20 a second: a fleet of balancers asks less. */
+const PROBES: BucketSize = { burst: 1_000, seconds: 10 }
+/** 1,000 at once, then 200 a second: an office that is refused tries again less often. */
+const REFUSALS: BucketSize = { burst: 1_000, seconds: 5 }
+
 const EVERYTHING: ShareSizes = { each: Number.POSITIVE_INFINITY, all: Number.POSITIVE_INFINITY }
 
 export const NO_BUDGETS: BudgetSizes = {
@@ -69,6 +80,8 @@ export const createBudgets = (
   const work = sizes.work ? createWorkBudget({ clock }, sizes.work) : unlimitedWork
   return {
     work,
+    probes: sizes.work ? createWorkBudget({ clock }, PROBES) : unlimitedWork,
+    refusals: sizes.work ? createWorkBudget({ clock }, REFUSALS) : unlimitedWork,
     gate: sizes.work ? createWorkGate({ work, clock }) : openGate,
     state:
       sizes.state === null

@@ -15,8 +15,10 @@ const STATUS: Record<number, string> = {
   503: 'Service Unavailable',
 }
 
+/** Ends the connection on both sides: nobody counts it any more, and a client might never close its own. */
 export const refuseUpgrade = (raw: Duplex, status: number, sentence: string): void => {
   const body = `${sentence}\n`
+  raw.once('finish', () => raw.destroy())
   raw.end(
     `HTTP/1.1 ${status} ${STATUS[status] ?? 'Error'}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
