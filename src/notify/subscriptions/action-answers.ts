@@ -4,7 +4,7 @@ import { accountKey } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { NotifyStore, OutboxEntry, Subscription } from '../store/store.ts'
 import type { Webhooks } from '../webhooks/service.ts'
-import { accountChangedEntries, eventEntry, requesterOf, responseEntry } from './outbox-entries.ts'
+import { accountChangedEntries, eventEntry, responseEntry } from './outbox-entries.ts'
 import { type RepetitionCheck, usedBefore } from './repetition.ts'
 import type { SubscriptionRequest } from './request.ts'
 import * as rules from './rules.ts'
@@ -99,7 +99,8 @@ export const createAnswerAction = ({
         ...(await answeredEvent(subscription, wish, { notificationId: notification.id, now })),
       ],
       outboxIfChanged: [
-        ...accountChangedEntries(request, known.record, { domain, except: requesterOf(request), now }),
+        // The requester, too: it cannot know whether the notification was unread.
+        ...accountChangedEntries(request, known.record, { domain, except: undefined, now }),
         ...(isHeard ? [eventEntry(requestId.id, 'read', subscription, read)] : []),
       ],
     })

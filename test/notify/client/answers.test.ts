@@ -29,7 +29,7 @@ const asked = async () => {
   const dapp = world.dapp(domain)
   const owner = world.newOwner()
   const [phone, laptop] = [world.device(owner), world.device(owner)]
-  await laptop.wallet.watch()
+  await Promise.all([phone.wallet.watch(), laptop.wallet.watch()])
   await phone.wallet.subscribe(domain)
   await eventually(() => expect(laptop.wallet.subscriptions()).toHaveLength(1))
   const ask = async (id: string) => {
@@ -58,7 +58,8 @@ describe('an answer', () => {
     const { receipts } = await dapp.receipts('vote')
     expect(receipts[0]).toMatchObject({ account: owner.account, state: 'read', answer: { action: 'yes' } })
     expect((await dapp.notification('vote')).answers).toEqual({ yes: 1, no: 0 })
-    await eventually(() => expect(laptop.wallet.subscriptions()[0]?.unread).toBe(0))
+    for (const { wallet } of [phone, laptop])
+      await eventually(() => expect(wallet.subscriptions()[0]?.unread).toBe(0))
 
     const found = await proof()
     if (!found) throw new Error('There is no proof')
