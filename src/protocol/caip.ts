@@ -92,6 +92,9 @@ export const parseAccount = (text: string): Account => {
   return { namespace, reference, address, text }
 }
 
+/** CAIP-2 of the chain: `eip155:1`. */
+export const chainOf = ({ namespace, reference }: Chain): string => `${namespace}:${reference}`
+
 /** Names the person behind an account, over all chains: `eip155:0x…` in lower case, others as they are. */
 export const accountKey = (account: Account | string): string => {
   const { namespace, address } = typeof account === 'string' ? parseAccount(account) : account

@@ -10,7 +10,7 @@
  * A chain is asked about the signatures of smart accounts. While it cannot be asked, their answers are undecided. A contract
  * of the same address on another chain may have another owner, so only the chain of the account that was asked counts.
  */
-import { type Account, accountKey, parseAccount } from '../../protocol/caip.ts'
+import { accountKey, chainOf, parseAccount } from '../../protocol/caip.ts'
 import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import { type AnswerProof, verifyAnswer } from '../../sdk/answers.ts'
@@ -69,7 +69,6 @@ interface CountOptions {
 }
 
 const keyOf = (account: string): string => accountKey(parseAccount(account))
-const chainOf = ({ namespace, reference }: Account): string => `${namespace}:${reference}`
 
 export const namedChains = (accounts: readonly string[]): NamedChains => {
   const named = new Map<string, Set<string>>()
@@ -81,7 +80,7 @@ export const namedChains = (accounts: readonly string[]): NamedChains => {
 }
 
 /** Asks no other chain than these. */
-const askedOn =
+const onlyOn =
   (check: ContractWalletCheck, chains: ReadonlySet<string> | undefined): ContractWalletCheck =>
   async (question) => {
     if (chains?.has(chainOf(question.account))) return check(question)
@@ -104,7 +103,7 @@ const verified = async (
   const chains = (asked ?? namedChains([account])).get(keyOf(account))
   const said = await verifyAnswer(answer, {
     ...{ domain, notificationId, notifyUrls },
-    ...(verifySignature && { verifySignature: askedOn(verifySignature, chains) }),
+    ...(verifySignature && { verifySignature: onlyOn(verifySignature, chains) }),
   })
   const key = keyOf(said.account)
   if (key !== keyOf(account) || asked?.has(key) === false) throw new ProtocolError('account_mismatch')
@@ -115,7 +114,7 @@ const verified = async (
 }
 
 /** A chain that could not be asked is not asked again: many answers would wait for it, one after the other. */
-const askedOnce = (check: ContractWalletCheck): ContractWalletCheck => {
+const untilSilent = (check: ContractWalletCheck): ContractWalletCheck => {
   const silentChains = new Set<string>()
   return async (question) => {
     const chain = chainOf(question.account)
@@ -135,7 +134,7 @@ export const countAnswers = async (
   claimed: readonly ClaimedAnswer[],
   { verifySignature, ...rest }: CountOptions,
 ): Promise<Count> => {
-  const options = { ...rest, verifySignature: verifySignature && askedOnce(verifySignature) }
+  const options = { ...rest, verifySignature: verifySignature && untilSilent(verifySignature) }
   const counted = new Map<string, CountedAnswer>()
   const refused: Count['refused'] = []
   const undecided: string[] = []

@@ -4,7 +4,7 @@ import { fromUtf8, utf8 } from '../../protocol/bytes.ts'
 import { cacaoSchema } from '../../protocol/cacao.ts'
 import { DELIVERY_STATES } from '../store/receipts.ts'
 import { extrasShape, gathered, shownExtras } from './extras.ts'
-import { accounts, Domain, MAX_ACCOUNTS_PER_CALL, optionalLink, TypeId, text } from './schema.ts'
+import { accounts, Domain, MAX_ACCOUNTS_PER_CALL, optionalLink, pageSize, TypeId, text } from './schema.ts'
 
 const notificationId = text(1, 255).nullish()
 
@@ -128,14 +128,6 @@ export const NotifyAnswer = z
       .optional(),
   })
   .meta({ id: 'NotifyAnswer' })
-
-const pageSize = (most: number, otherwise: number) =>
-  z
-    .string()
-    .regex(/^[0-9]{1,4}$/, { error: `must be a number from 1 to ${most}` })
-    .transform(Number)
-    .refine((limit) => limit >= 1 && limit <= most, { error: `must be a number from 1 to ${most}` })
-    .default(otherwise)
 
 const after = z
   .string()

@@ -84,13 +84,15 @@ export const SubscribersV1 = z
 
 export const SubscribersV1Answer = z.record(z.string(), z.object({ notification_types: z.array(z.string()) }))
 
-const upTo = (most: number) => {
+/** How many entries a page is to have: 1 to `most`. */
+export const pageSize = (most: number, otherwise: number) => {
   const error = `must be a number from 1 to ${most}`
   return z
     .string()
     .regex(/^[0-9]{1,4}$/, { error })
     .transform(Number)
     .refine((limit) => limit >= 1 && limit <= most, { error })
+    .default(otherwise)
 }
 
 export const SubscribersPage = z.object({
@@ -100,7 +102,7 @@ export const SubscribersPage = z.object({
     .string()
     .regex(/^[\x21-\x2e\x30-\x7e]{1,253}\/[\x20-\x7e]{0,200}$/, { error: 'must be what `next` said' })
     .optional(),
-  limit: upTo(1_000).default(100),
+  limit: pageSize(1_000, 100),
 })
 
 export const SubscribersAnswer = z.object({
@@ -173,7 +175,7 @@ export const AppAnswer = z
 
 export const AppsPage = z.object({
   after: Domain.optional(),
-  limit: upTo(100).default(100),
+  limit: pageSize(100, 100),
 })
 
 export const AppsAnswer = z.object({ apps: z.array(AppAnswer), next: z.string().nullable() })

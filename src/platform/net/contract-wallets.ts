@@ -15,7 +15,7 @@
  */
 import { createHash } from 'node:crypto'
 import * as z from 'zod'
-import { checksumAddress } from '../../protocol/caip.ts'
+import { chainOf, checksumAddress } from '../../protocol/caip.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { ContractWalletCheck } from '../../protocol/signatures.ts'
 import { createTtlCache } from '../concurrency/ttl-cache.ts'
@@ -68,7 +68,7 @@ export const createContractWallets = (
   }
 
   return async ({ account, text, signature }) => {
-    const chain = `${account.namespace}:${account.reference}`
+    const chain = chainOf(account)
     const url = urls.get(chain)
     if (url === undefined) {
       throw new ProtocolError('identity_invalid', `contract wallets of ${chain} cannot be verified here`)

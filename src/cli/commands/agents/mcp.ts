@@ -147,11 +147,10 @@ export const mcp = defineCommand({
   async run(typed) {
     const { one, on } = typed
     const given = agentAccess(one)
-    const isHere = given.app !== undefined || given.inbox !== undefined
-    if (on.has('json') && isHere) return printTools(given, on.has('read-only'))
-    const app = appOf(given)
-    if (app === undefined && given.inbox === undefined)
+    if (given.app === undefined && given.inbox === undefined)
       throw new UsageError('An agent needs an app (--app), an inbox (--inbox), or both')
+    if (on.has('json')) return printTools(given, on.has('read-only'))
+    const app = appOf(given)
     const rpcUrls = rpcUrlsFrom()
     if (rpcUrls) requireViem()
     const options: McpOptions = {

@@ -83,7 +83,7 @@ const SUBSCRIBERS: readonly Operation[] = [
     ...{ id: 'pageSubscribers', method: 'get', path: '/v1/{projectId}/subscribers' },
     summary: 'List subscribers a page at a time',
     description:
-      "The subscribers of the project's apps, or of the one named, with the types that they want. An account that is subscribed to two apps is listed for each. A page may be shorter than `limit`; the last one has no `next`.",
+      "The subscribers of the project's apps, or of the one named, with the types that they want. An account that is subscribed to two apps is listed for each. A page may be shorter than `limit`; `next` of the last one is null.",
     needs: ['projectSecret'],
     query: SubscribersPage,
     answer: SubscribersAnswer,
