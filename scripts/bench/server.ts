@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../../test/support/process.ts'
 import { cpuOf, memoryOf } from './process-figures.ts'
 
 export interface BenchServer extends AsyncDisposable {
@@ -62,7 +63,8 @@ const end = async (child: ChildProcess): Promise<void> => {
 
 export const startServer = async (wanted: Wanted = {}): Promise<BenchServer> => {
   const dataDir = await mkdtemp(join(tmpdir(), 'belfry-bench-'))
-  let child = spawnServer(wanted, dataDir, '0')
+  const port = String(await freePort())
+  let child = spawnServer(wanted, dataDir, port)
   const url = await readyUrl(child)
   return {
     url,
@@ -73,7 +75,7 @@ export const startServer = async (wanted: Wanted = {}): Promise<BenchServer> => 
     async restart() {
       await end(child)
       const start = performance.now()
-      child = spawnServer(wanted, dataDir, new URL(url).port)
+      child = spawnServer(wanted, dataDir, port)
       await readyUrl(child)
       return performance.now() - start
     },

@@ -8,7 +8,6 @@ import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { readConfig } from '../../src/server/config/config.ts'
 import { SETTING_NAMES, settingOf } from '../../src/server/config/settings.ts'
 import { eventually } from '../support/eventually.ts'
-import { freePort } from '../support/process.ts'
 import { findRedis, startRedis } from '../support/redis.ts'
 
 const read = (file: string) => parse(readFileSync(file, 'utf8'), { merge: true })
@@ -140,10 +139,7 @@ it('the init container makes the cluster once, and leaves it alone after that', 
   await using owned = createReleaseStack()
   let script: string = onCluster.services['redis-init'].command.at(-1)
   for (const at of [1, 2, 3]) {
-    // The cluster bus listens 10,000 above the port.
-    let port = await freePort()
-    while (port > 50_000) port = await freePort()
-    owned.use(await startRedis({ port, config }))
+    const { port } = owned.use(await startRedis({ config }))
     const { ipv4_address } = onCluster.services[`redis-${at}`].networks.default
     script = script
       .replaceAll(`${ipv4_address}:6379`, `127.0.0.1:${port}`)

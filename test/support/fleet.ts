@@ -83,10 +83,7 @@ export const startFleet = async (
   }: FleetOptions = {},
 ): Promise<Fleet> => {
   const ports: number[] = []
-  while (ports.length < relays + notifies) {
-    const port = await freePort()
-    if (!ports.includes(port)) ports.push(port)
-  }
+  while (ports.length < relays + notifies) ports.push(await freePort())
   const urls = ports.flatMap((port) => [`http://127.0.0.1:${port}`, `http://localhost:${port}`])
   const secret = randomBytes(32).toString('hex')
   const shared = {

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { reservePorts } from '../../src/cli/demo/ports.ts'
 import { capture, isCapturing, knownSecret } from './capture/record.mjs'
 
 /** Whose code runs: `BELFRY_UNDER_TEST` names the `dist` of another checkout. */
@@ -21,17 +21,9 @@ export interface ServerProcess extends AsyncDisposable {
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 }
 
-/** A port that was free a moment ago: for a server that must come back on the same one. */
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      const port = address && typeof address === 'object' ? address.port : 0
-      probe.close(() => resolve(port))
-    })
-  })
+const ports = reservePorts()
+/** A port that nobody else is given while this process runs: for a server that must come back on the same one. */
+export const freePort = (): Promise<number> => ports.next()
 
 /**
  * Starts `belfry serve` from dist/ and resolves when it has said that it is ready. Without limits and budgets unless `env`

@@ -112,14 +112,6 @@ export interface RedisCluster extends AsyncDisposable {
   readonly nodes: readonly RedisServer[]
 }
 
-/** The cluster bus listens 10,000 above the port. */
-const clusterPort = async (): Promise<number> => {
-  for (;;) {
-    const port = await freePort()
-    if (port < 50_000) return port
-  }
-}
-
 /** Three masters and three replicas. A node counts as dead after `nodeTimeout` ms. */
 export const startCluster = async ({ nodeTimeout = 2_000 } = {}): Promise<RedisCluster> => {
   const nodes: RedisServer[] = []
@@ -129,9 +121,7 @@ export const startCluster = async ({ nodeTimeout = 2_000 } = {}): Promise<RedisC
   try {
     const config = ['--cluster-enabled', 'yes', '--cluster-node-timeout', `${nodeTimeout}`]
     config.push('--repl-diskless-sync-delay', '0')
-    const ports = new Set<number>()
-    while (ports.size < 6) ports.add(await clusterPort())
-    const started = await Promise.allSettled([...ports].map((port) => startRedis({ port, config })))
+    const started = await Promise.allSettled(Array.from({ length: 6 }, () => startRedis({ config })))
     for (const one of started) if (one.status === 'fulfilled') nodes.push(one.value)
     for (const one of started) if (one.status === 'rejected') throw one.reason
     const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)

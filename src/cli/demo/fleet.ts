@@ -10,7 +10,8 @@ import type { ReleaseStack } from '../../platform/runtime/release-stack.ts'
 import { defaultProjectId, projectSecret } from '../../server/config/secrets.ts'
 import { COMMAND_FILE } from '../command-file.ts'
 import { startChild } from './child.ts'
-import { borrowRedis, freePorts, ownRedis } from './redis.ts'
+import { reservePorts } from './ports.ts'
+import { borrowRedis, ownRedis } from './redis.ts'
 import type { MakeWorld, Member } from './world.ts'
 
 const isReady = (line: string): boolean => line.startsWith('{"ready":true')
@@ -54,13 +55,16 @@ export const fleetWorld =
     owned.defer(() => rm(directory, { recursive: true, force: true }))
     const given = redisUrl === undefined ? undefined : { url: redisUrl }
     if (given) await borrowRedis(given.url, owned)
-    const redis = given ?? (await ownRedis(join(directory, 'redis'), { owned, signal }))
+    const reserved = owned.use(reservePorts())
+    const redis =
+      given ?? (await ownRedis(join(directory, 'redis'), await reserved.next(), { owned, signal }))
 
     page.line('Belfry: two relays and two notify servers on one Redis, one dapp, one account on two devices.')
     page.step('The servers start, each in a process of its own')
     page.said('pid' in redis ? `Redis at ${redis.url} (process ${redis.pid}).` : 'Redis is there, and empty.')
 
-    const ports = await freePorts(4)
+    const ports: number[] = []
+    while (ports.length < 4) ports.push(await reserved.next())
     const [url0 = '', url1 = '', url2 = '', url3 = ''] = ports.map((port) => `http://127.0.0.1:${port}`)
     // All of them, and nothing else: what is set where the demo is typed is not meant for it.
     const secret = randomBytes(32).toString('hex')

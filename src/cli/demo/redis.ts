@@ -3,7 +3,6 @@
  * directory that is removed.
  */
 import { mkdir } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { Cluster } from 'ioredis'
 import type { ReleaseStack } from '../../platform/runtime/release-stack.ts'
 import { connectRedis } from '../../storage/redis/connection.ts'
@@ -13,22 +12,6 @@ import { DemoFailure } from './page.ts'
 /** How long a Redis that does not answer is waited for, ms. */
 const START_TIMEOUT_MS = 5_000
 const PAGE_SIZE = 1_000
-
-/** Ports that were free a moment ago. */
-export const freePorts = async (count: number): Promise<number[]> => {
-  const probes = Array.from({ length: count }, () => createServer())
-  const ports: number[] = []
-  for (const probe of probes) {
-    await new Promise<void>((resolve, reject) => {
-      probe.once('error', reject)
-      probe.listen(0, '127.0.0.1', resolve)
-    })
-    const address = probe.address()
-    if (address && typeof address === 'object') ports.push(address.port)
-  }
-  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))))
-  return ports
-}
 
 /**
  * Makes sure that the Redis holds nothing, so that whatever of ours is in it at the end is the demo's, which is removed.
@@ -64,13 +47,13 @@ export const borrowRedis = async (url: string, owned: ReleaseStack): Promise<voi
   })
 }
 
-/** Starts one and resolves to its URL. Throws `DemoFailure` where there is no program for it. */
+/** Starts one on the port and resolves to its URL. Throws `DemoFailure` where there is no program for it. */
 export const ownRedis = async (
   directory: string,
+  port: number,
   { owned, signal }: { owned: ReleaseStack; signal: AbortSignal },
 ): Promise<{ url: string; pid: number }> => {
   await mkdir(directory)
-  const [port = 0] = await freePorts(1)
   for (const command of ['redis-server', 'valkey-server']) {
     try {
       const { pid } = owned.use(

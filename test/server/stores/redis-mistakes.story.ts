@@ -122,10 +122,7 @@ describe('the start ends with a sentence', () => {
     expect(await sentencesOf(`redis+cluster://127.0.0.1:${single.port}`)).toEqual([
       `Redis at 127.0.0.1:${single.port} is not a cluster: write redis:// in REDIS_URL.`,
     ])
-    let port = await freePort()
-    // The cluster bus listens 10,000 above the port.
-    while (port > 50_000) port = await freePort()
-    owned.use(await startRedis({ port, config: ['--cluster-enabled', 'yes'] }))
+    const { port } = await redisWith('--cluster-enabled', 'yes')
     expect(await sentencesOf(`redis://127.0.0.1:${port}`)).toEqual([
       `Redis at 127.0.0.1:${port} is a node of a cluster: write redis+cluster:// in REDIS_URL.`,
     ])

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { expect } from 'vitest'
 import { WebSocket } from 'ws'
@@ -16,6 +15,7 @@ import { attachRelaySocket, type RelaySocketOptions } from '../../../src/relay/w
 import type { Stores } from '../../../src/storage/stores.ts'
 import { capturedLog } from '../capture/log.ts'
 import { eventually } from '../eventually.ts'
+import { freePort } from '../process.ts'
 import { lmdb } from '../stores.ts'
 import { paidWork, unpaid } from '../unpaid.ts'
 
@@ -34,7 +34,8 @@ export const startRelay = async (
   const paying = work ? { ...unpaid, budgets: paidWork(clock, work), addressOf: () => 'a' } : unpaid
   const deps = { clock, log: capturedLog, meter: unmeasured }
   let stores = await open()
-  let port = 0
+  // It comes back on the same one.
+  const port = await freePort()
 
   const listen = async () => {
     const hub = createRelayHub(
@@ -46,7 +47,6 @@ export const startRelay = async (
     const relay = attachRelaySocket({ ...paying, isBlocked: () => false, hub, ...deps }, server, admission)
     server.listen(port, '127.0.0.1')
     await once(server, 'listening')
-    port = (server.address() as AddressInfo).port
     return {
       hub,
       relay,
