@@ -9,7 +9,7 @@ const TOKEN = 'some token'
 it.each([
   ['says nothing', () => {}, 'gives no answer in time, and may do yet what it was asked'],
   ['is another program', (answer: () => void) => answer(), 'is no Belfry'],
-])('a server that %s is told apart from none', { timeout: 30_000 }, async (_, then, sentence) => {
+])('a server that %s is told apart from none', async (_, then, sentence) => {
   const server = createServer((_request, response) => then(() => response.end('<html>')))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   try {

@@ -11,8 +11,8 @@ export interface Wire {
   say(event: string, ...values: unknown[]): void
   /** Resolves when it has heard the event so often. */
   hears(event: string, times?: number): Promise<unknown[]>
-  /** Resolves when the server has ended it; answers why. */
-  ends(): Promise<string>
+  /** Resolves when the server has ended it, within so many ms; answers why. */
+  ends(within?: number): Promise<string>
   close(): void
 }
 
@@ -49,11 +49,11 @@ export const dial = async (
         }
         return values
       }),
-    ends: () =>
+    ends: (within) =>
       eventually(() => {
         if (ended === undefined) throw new Error(`not ended; heard ${JSON.stringify(heard)}`)
         return ended
-      }),
+      }, within),
     close: () => void socket.disconnect(),
   }
 }

@@ -21,21 +21,53 @@ const isRunning = (pid: number) => {
   }
 }
 
-/** Runs `belfry demo` as it was built; `at` sees the page whenever it has grown. */
+/** A signal that strikes when the page says the sentence: the demo itself, or the process that the page names first. */
+interface Strike {
+  at: string
+  signal: NodeJS.Signals
+  whom: 'the demo' | 'the first process'
+}
+
+/**
+ * What is loaded before the demo. It strikes from within, because the demo would go on, and perhaps end, before somebody who
+ * reads its page is given a core.
+ */
+const strikes = ({ at, signal, whom }: Strike): string => {
+  const pid = whom === 'the demo' ? 'process.pid' : 'Number(/\\(process (\\d+)\\)/.exec(page)[1])'
+  const script = `
+    const write = process.stdout.write.bind(process.stdout)
+    let page = ''
+    let isDone = false
+    process.stdout.write = (text, ...rest) => {
+      const answer = write(text, ...rest)
+      page += text
+      if (!isDone && page.includes(${JSON.stringify(at)})) {
+        isDone = true
+        process.kill(${pid}, ${JSON.stringify(signal)})
+      }
+      return answer
+    }`
+  return `--import data:text/javascript,${encodeURIComponent(script)}`
+}
+
+/** Runs `belfry demo` as it was built. */
 const runDemo = (
   directory: string,
   words: string[],
-  { env = {}, at = () => {} }: { env?: NodeJS.ProcessEnv; at?: (page: string, pid: number) => void } = {},
+  { env = {}, strike }: { env?: NodeJS.ProcessEnv; strike?: Strike } = {},
 ) =>
   new Promise<{ code: number | null; page: string; stderr: string }>((resolve) => {
     const child = spawn(process.execPath, ['dist/cli/main.js', 'demo', ...words], {
-      env: { PATH: process.env.PATH, TMPDIR: directory, ...env },
+      env: {
+        ...{ PATH: process.env.PATH, TMPDIR: directory },
+        ...(strike && { NODE_OPTIONS: strikes(strike) }),
+        ...env,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     const said = { page: '', stderr: '' }
     child.stdout.on('data', (text) => {
       said.page += text
-      at(said.page, child.pid ?? -1)
     })
     child.stderr.on('data', (text) => {
       said.stderr += text
@@ -46,16 +78,6 @@ const runDemo = (
 const expectNothingLeft = (directory: string, page: string) => {
   expect(pidsIn(page).filter(isRunning)).toEqual([])
   expect(readdirSync(directory)).toEqual([])
-}
-
-/** Does something once, when the page says so. */
-const when = (sentence: string, act: (page: string, pid: number) => void) => {
-  let isDone = false
-  return (page: string, pid: number) => {
-    if (isDone || !page.includes(sentence)) return
-    isDone = true
-    act(page, pid)
-  }
 }
 
 const STORY = [
@@ -79,13 +101,11 @@ const expectWholeStory = (page: string, sentences: readonly string[]) => {
 }
 
 describe('the demo', () => {
-  it('tells the whole story on one page, in time, and leaves nothing behind', async () => {
+  it('tells the whole story on one page, and leaves nothing behind', async () => {
     using place = temporaryDirectory()
     const directory = place.path
-    const startedAt = Date.now()
     const { code, page, stderr } = await runDemo(directory, [])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(Date.now() - startedAt).toBeLessThan(15_000)
     expectWholeStory(page, STORY)
     expectNothingLeft(directory, page)
   })
@@ -101,8 +121,8 @@ describe('the demo', () => {
   it('that is interrupted leaves nothing behind', async () => {
     using place = temporaryDirectory()
     const directory = place.path
-    const at = when('The phone subscribed', (_, pid) => process.kill(pid, 'SIGINT'))
-    const { code, page, stderr } = await runDemo(directory, [], { at })
+    const strike: Strike = { at: 'The phone subscribed', signal: 'SIGINT', whom: 'the demo' }
+    const { code, page, stderr } = await runDemo(directory, [], { strike })
     expect({ code, stderr }).toEqual({
       code: 130,
       stderr: '\nThe demo was interrupted; what it started has ended.\n',
@@ -122,8 +142,9 @@ describe('the demo', () => {
   })
 })
 
-// Five processes start, and what a killed relay held waits for half a minute at most: each waits beside the others.
-describe('the demo on Redis', { timeout: 150_000 }, () => {
+// Five processes start, and what a killed relay held waits for half a minute at most: each waits beside the others. How long a
+// step may take the demo knows itself; a minute for each of the five would be no surprise where others compute.
+describe('the demo on Redis', { timeout: 300_000 }, () => {
   const withRedis = async () => ({
     PATH: [dirname((await findRedis()).server), process.env.PATH].join(delimiter),
   })
@@ -133,10 +154,8 @@ describe('the demo on Redis', { timeout: 150_000 }, () => {
     const directory = place.path
     // What is set for another server is not meant for these.
     const env = { ...(await withRedis()), PORT: '1', BELFRY_ROOMS: 'keys', BELFRY_DATA: '/dev/null' }
-    const startedAt = Date.now()
     const { code, page, stderr } = await runDemo(directory, ['--redis'], { env })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(Date.now() - startedAt).toBeLessThan(90_000)
     expectWholeStory(page, [
       'Relay 1 at',
       'Relay 2 at',
@@ -156,8 +175,8 @@ describe('the demo on Redis', { timeout: 150_000 }, () => {
     using place = temporaryDirectory()
     const directory = place.path
     for (const sentence of ['Relay 1 at', 'half-way, SIGKILL ended the relay']) {
-      const at = when(sentence, (_, pid) => process.kill(pid, 'SIGTERM'))
-      const { code, page, stderr } = await runDemo(directory, ['--redis'], { env: await withRedis(), at })
+      const strike: Strike = { at: sentence, signal: 'SIGTERM', whom: 'the demo' }
+      const { code, page, stderr } = await runDemo(directory, ['--redis'], { env: await withRedis(), strike })
       expect({ code, stderr }).toEqual({
         code: 143,
         stderr: '\nThe demo was interrupted; what it started has ended.\n',
@@ -169,8 +188,8 @@ describe('the demo on Redis', { timeout: 150_000 }, () => {
   it.concurrent('leaves nothing behind when it fails in the middle', async () => {
     using place = temporaryDirectory()
     const directory = place.path
-    const at = when('The phone subscribed', (page) => process.kill(pidsIn(page)[0] ?? 0, 'SIGKILL'))
-    const { code, page, stderr } = await runDemo(directory, ['--redis'], { env: await withRedis(), at })
+    const strike: Strike = { at: 'The phone subscribed', signal: 'SIGKILL', whom: 'the first process' }
+    const { code, page, stderr } = await runDemo(directory, ['--redis'], { env: await withRedis(), strike })
     expect(code).toBe(1)
     expect(stderr).toMatch(/^\nThe demo failed: .*\n$/)
     expect(page).not.toContain('All of it worked')

@@ -11,17 +11,32 @@
 import { expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { startFleet } from '../support/fleet.ts'
-import { startCluster } from '../support/redis.ts'
-import { CALLS, startTraffic } from './faults.ts'
+import { type RedisCluster, startCluster } from '../support/redis.ts'
+import { CALLS, DAPP_CALLS, startTraffic, WALLETS } from './faults.ts'
 
 /** Calls that begin when the master is dead. */
 const LATE_CALLS = 10
 /** Longer than the servers wait for Redis (10 s) by far, ms: nobody can sit the fail-over out, on a slow machine either. */
 const NODE_TIMEOUT = 20_000
 const LAG = 1_000
+/**
+ * Until a replica is a master, ms. A vote that comes before its voter knows of the death is refused, and the replica asks
+ * again after four times the node's timeout.
+ */
+const FAILOVER_MS = NODE_TIMEOUT * 6
+
+/** The master that has the slot of a topic, and another one. */
+const mastersFor = async ({ nodes }: RedisCluster, topic: string) => {
+  const slot = Number(await nodes[0]?.cli('cluster', 'keyslot', `{t:${topic}}`))
+  // As redis-cli divides 16,384 slots among three.
+  const at = slot < 5_461 ? 0 : slot < 10_923 ? 1 : 2
+  const [owner, other] = [nodes[at], nodes[(at + 1) % 3]]
+  if (!owner || !other) throw new Error('there are six')
+  return [owner, other] as const
+}
 
 it('loses nothing but what Redis itself may lose when a master dies under load and its replica takes over', {
-  timeout: 300_000,
+  timeout: 300_000 + FAILOVER_MS,
 }, async () => {
   await using cluster = await startCluster({ nodeTimeout: NODE_TIMEOUT })
   await using fleet = await startFleet(cluster.url)
@@ -31,12 +46,12 @@ it('loses nothing but what Redis itself may lose when a master dies under load a
     mayBeLost: ({ since, at }, what) =>
       since <= died && (what === 'notification' || (at > died - LAG && at < died + LAG)),
   })
-  const [first, second] = cluster.nodes
-  if (!first || !second) throw new Error('there are six')
+  // Of a master without a topic that somebody publishes on, no publisher would learn that it is dead.
+  const [first, second] = await mastersFor(cluster, traffic.topics[0] ?? '')
   const began = Date.now()
   let perSecond = 0
   await traffic.strike(CALLS, async () => {
-    perSecond = traffic.arrivals() / ((Date.now() - began) / 1_000)
+    perSecond = (traffic.posted.length * WALLETS) / ((Date.now() - began) / 1_000)
     await first.stop('SIGKILL')
     died = Date.now()
     const late = traffic.post(LATE_CALLS)
@@ -44,7 +59,7 @@ it('loses nothing but what Redis itself may lose when a master dies under load a
       const nodes = await second.cli('cluster', 'nodes')
       expect(nodes).toMatch(/master,fail/)
       expect(nodes.match(/master - .*connected \d/g)).toHaveLength(3)
-    }, 60_000)
+    }, FAILOVER_MS)
     await late
   })
   // The dead one comes back as a replica of its replica, and all work goes on.
@@ -56,9 +71,11 @@ it('loses nothing but what Redis itself may lose when a master dies under load a
   console.log(
     `not served: ${JSON.stringify(told)}; lost of those under way: ${lost}, ${perSecond.toFixed(0)}/s`,
   )
+  // On a machine that answers few calls in a second, all that wait may be answered in the same moment.
+  const most = Math.max((perSecond * LAG) / 1_000, DAPP_CALLS * WALLETS)
   expect(told.dapp).toBeGreaterThan(0)
   expect(told.publisher).toBeGreaterThan(0)
-  expect(lost).toBeLessThanOrEqual(perSecond * (LAG / 1_000))
+  expect(lost).toBeLessThanOrEqual(most)
   // A call that is repeated because its first effect was lost is signed anew; the wallets know it by its id.
-  expect(traffic.repeated().length).toBeLessThanOrEqual(perSecond * (LAG / 1_000))
+  expect(traffic.repeated().length).toBeLessThanOrEqual(most)
 })

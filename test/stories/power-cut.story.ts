@@ -53,8 +53,10 @@ it('power cuts at any moment lose nothing that was answered, and each time the s
     return found
   }, 60_000)
 
-  /** Domains of apps and texts of messages, with when their answer came. */
+  /** Domains of apps and texts of messages, with when their answer had come. */
   const answered: { app?: string; text?: string; at: number }[] = []
+  /** In whole milliseconds, rounded up: what was written in the same one may have been written after the cut. */
+  const afterNow = () => Date.now() + 1
   const [ann, ben] = [newAgent(), newAgent()]
   const queue = { domain: 'default', hashDID: hashDid(ben.did) }
   const sender = mqClient({ url: access.url, ...ann })
@@ -68,10 +70,10 @@ it('power cuts at any moment lose nothing that was answered, and each time the s
       })
       expect(response.status).toBe(200)
     }, 20_000)
-    answered.push({ app, at: Date.now() })
+    answered.push({ app, at: afterNow() })
     const text = `message ${round}`
     await sender.put(ben.did, text)
-    answered.push({ text, at: Date.now() })
+    answered.push({ text, at: afterNow() })
   }
   const { pid } = z.object({ pid: z.number() }).parse(JSON.parse(readFileSync(join(data, 'lock'), 'utf8')))
   process.kill(pid, 'SIGKILL')
@@ -81,6 +83,7 @@ it('power cuts at any moment lose nothing that was answered, and each time the s
   // Before that the process is being loaded, and nothing is kept.
   const first = calls.find(({ name }) => name === 'mkdir')?.begun ?? 0
   const last = calls.at(-1)?.ended ?? 0
+  const keeping = calls.filter(({ begun }) => begun >= first)
   const random = createRandom(11)
   let [lost, withStore, promised] = [0, 0, 0]
   for (let cut = 0; cut < CUTS; cut++) {
@@ -88,7 +91,7 @@ it('power cuts at any moment lose nothing that was answered, and each time the s
     const moment =
       cut % 2 === 0
         ? first + random() * (last - first)
-        : (calls[Math.floor(random() * calls.length)]?.begun ?? first) + random()
+        : (keeping[Math.floor(random() * keeping.length)]?.begun ?? first) + random()
     const target = join(home.path, `cut-${cut}`)
     cutAt(calls, { moment, root: data, target, random })
     if (hasStore(target)) withStore += 1

@@ -17,7 +17,9 @@ import { type EnrolledApp, enrol, newDevice, temporaryHome } from '../support/st
 
 const DOMAIN = 'story.example.com'
 /** What is taken back is due this long after it was asked for, ms: on a slow machine, too, it is taken back before. */
-const RECALLED_DUE_MS = 10_000
+const RECALLED_DUE_MS = 20_000
+/** What must not go out is due when nothing runs, which is so long after it was asked for that all are killed before, ms. */
+const EXPIRED_DUE_MS = 10_000
 /** Each ends with a kill, of the other notify server each time. */
 const ROUNDS = crowd(3, 2)
 
@@ -28,8 +30,8 @@ interface Place extends AsyncDisposable {
   wallet: { url: string; wsUrl: string }
   app: EnrolledApp
   kill(): Promise<void>
-  /** Nothing that sends runs for so long, ms. */
-  rest(ms: number): Promise<void>
+  /** Nothing that sends runs until then, unix ms. */
+  rest(until: number): Promise<void>
 }
 
 const embedded = async (): Promise<Place> => {
@@ -45,9 +47,9 @@ const embedded = async (): Promise<Place> => {
       await server.end('SIGKILL')
       server = await startServerProcess(home.path, { port })
     },
-    async rest(ms) {
+    async rest(until) {
       await server.end('SIGKILL')
-      await sleep(ms)
+      await sleep(until - Date.now())
       server = await startServerProcess(home.path, { port })
     },
     async [Symbol.asyncDispose]() {
@@ -72,9 +74,9 @@ const fleet = async (): Promise<Place> => {
       round += 1
       await (round % 2 === 1 ? first : second).restart()
     },
-    async rest(ms) {
+    async rest(until) {
       await Promise.all([first, second].map(({ process }) => process.end('SIGKILL')))
-      await sleep(ms)
+      await sleep(until - Date.now())
       await Promise.all([first.restart(), second.restart()])
     },
     async [Symbol.asyncDispose]() {
@@ -122,21 +124,22 @@ it.concurrent.each([
       await send(`scheduled ${round}`, { deliverAt: soon })
       recalledDueAt = Date.now() + RECALLED_DUE_MS
       await send(`recalled ${round}`, { deliverAt: recalledDueAt })
-      await insist(() => dapp.broadcast(says(`broadcast ${round}`), { id: `broadcast ${round}` }))
-      await insist(() => dapp.broadcast(says(`later ${round}`), { id: `later ${round}`, deliverAt: soon }))
       await insist(() =>
         dapp.broadcast(says(`stopped ${round}`), { id: `stopped ${round}`, deliverAt: recalledDueAt }),
       )
       expect(await insist(() => dapp.cancel(`recalled ${round}`))).toBe(1)
       await insist(() => dapp.cancelBroadcast(`stopped ${round}`))
+      await insist(() => dapp.broadcast(says(`broadcast ${round}`), { id: `broadcast ${round}` }))
+      await insist(() => dapp.broadcast(says(`later ${round}`), { id: `later ${round}`, deliverAt: soon }))
       expected.push(`scheduled ${round}`, `broadcast ${round}`, `later ${round}`)
       // At any point of all that.
       await sleep(Math.random() * 1_500)
       await place.kill()
     }
     // Due while nothing runs that could send it, and over when something does.
-    await send('expired', { deliverAt: Date.now() + 3_000, ttl: 1 })
-    await place.rest(4_200)
+    const expiredDueAt = Date.now() + EXPIRED_DUE_MS
+    await send('expired', { deliverAt: expiredDueAt, ttl: 1 })
+    await place.rest(expiredDueAt + 1_200)
 
     await eventually(
       () => expect([...new Set(received)].sort()).toEqual(expect.arrayContaining(expected)),

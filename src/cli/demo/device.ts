@@ -11,8 +11,8 @@ import {
 import { DemoFailure } from './page.ts'
 import type { DeviceServers } from './world.ts'
 
-/** A step takes milliseconds; this is for slow machines. */
-export const STEP_TIMEOUT_MS = 10_000
+/** A step takes milliseconds; this is for machines that do much else. */
+export const STEP_TIMEOUT_MS = 30_000
 
 export interface Device {
   readonly name: string

@@ -16,7 +16,7 @@ const DOMAIN = 'app.example.com'
 /** Notifications on their way while processes are killed. */
 const NOTIFICATION_COUNT = 20
 /** For devices and notify servers that lost their relay: they try again at growing intervals. */
-const RECOVERY_TIMEOUT_MS = 20_000
+const RECOVERY_TIMEOUT_MS = 60_000
 
 const quoted = ({ title, body }: Notification) => `“${title}: ${body}”`
 

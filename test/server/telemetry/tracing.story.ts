@@ -87,8 +87,9 @@ describe('traces', () => {
         .trim()
         .split('\n')
         .map((line) => Ended.parse(JSON.parse(line)))
-    await eventually(async () => {
-      const names = (await spans()).map(({ name }) => name)
+    const refused = await eventually(async () => {
+      const all = await spans()
+      const names = all.map(({ name }) => name)
       expect(names).toEqual(
         expect.arrayContaining([
           'POST /v1/:projectId/notify',
@@ -97,10 +98,11 @@ describe('traces', () => {
           'outbox send',
         ]),
       )
+      const found = all.find(({ attributes }) => attributes['http.response.status_code'] === 404)
+      if (!found) throw new Error('The refused request has not ended')
+      return found
     })
-    const all = await spans()
-    const refused = all.find(({ attributes }) => attributes['http.response.status_code'] === 404)
-    expect(refused?.attributes['http.route']).toMatch(/^\/v1\/:projectId\/notifications\/:/)
+    expect(refused.attributes['http.route']).toMatch(/^\/v1\/:projectId\/notifications\/:/)
     const text = await readFile(file, 'utf8')
     for (const theirs of [account, account.slice(-40), projectId, secret, DOMAIN, '127.0.0.1', 'eyJ'])
       expect(text).not.toContain(theirs)
