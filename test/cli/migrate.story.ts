@@ -20,6 +20,7 @@ import { contentOf, furnish } from '../contract/transfer-samples.ts'
 import { startServerProcess } from '../support/process.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { crowd } from '../support/runs.ts'
+import { strikesWhenItSays } from '../support/strike.ts'
 import { fillStore } from '../support/world/full-store.ts'
 
 const HOUR = 3_600_000
@@ -40,12 +41,12 @@ afterAll(async () => {
 
 const path = (name: string) => join(dir, name)
 
-/** Runs `belfry` as it was built; `onText` sees what it says on stderr and may end it. */
-const belfry = (words: string[], onText: (text: string, child: ChildProcess) => void = () => {}) =>
+/** Runs `belfry` as it was built. */
+const belfry = (words: string[], env: NodeJS.ProcessEnv = {}) =>
   new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
     const child = spawn(process.execPath, [join(process.cwd(), 'dist/cli/main.js'), ...words], {
       cwd: dir,
-      env: { PATH: process.env.PATH, NO_COLOR: '1' },
+      env: { PATH: process.env.PATH, NO_COLOR: '1', ...env },
     })
     running = child
     const said = { stdout: '', stderr: '' }
@@ -54,7 +55,6 @@ const belfry = (words: string[], onText: (text: string, child: ChildProcess) => 
     })
     child.stderr.on('data', (text) => {
       said.stderr += text
-      onText(said.stderr, child)
     })
     child.on('close', (code) => resolve({ code, ...said }))
   })
@@ -82,7 +82,8 @@ describe('migrate', () => {
     const away = ['migrate', '--from', lmdb('town'), '--to', redis.url]
 
     // Killed when the first copies are over there, and again later.
-    const killed = await belfry(away, (text, child) => /^account /m.test(text) && child.kill('SIGKILL'))
+    const strike = strikesWhenItSays({ stream: 'stderr', says: /^account /m, signal: 'SIGKILL' })
+    const killed = await belfry(away, strike)
     expect(killed.code).toBeNull()
     await using half = await openRedis({ url: redis.url })
     const there = (await half.transfer.read.account.size()) ?? 0

@@ -43,10 +43,10 @@ const addition = (
   ],
 })
 
-/** A worker over the store, and a provider that answers as `answer` says after a millisecond or two. */
+/** A worker over the store, and a provider that answers as `answer` says after a millisecond or two, or later. */
 const startWorker = (
   store: PushStore,
-  answer: (projectId: string, token: string) => SendOutcome,
+  answer: (projectId: string, token: string) => SendOutcome | Promise<SendOutcome>,
   clock: Clock = systemClock,
 ) => {
   const project = (id: string): PushProject => ({ id, createdAt: 0, isOpen: true, credentials: {} })
@@ -112,7 +112,7 @@ describe.each(engines)('pushes on $name', (engine) => {
     )
   }, 600_000)
 
-  it(`pushes of one project wait under a second while another has ${JOBS}`, async () => {
+  it(`pushes of one project do not wait for the ${JOBS} that another has`, async () => {
     await using owned = createReleaseStack()
     const { push: store } = owned.use(await engine.open())
     const limits = { now: Date.now(), devices: 8 }
@@ -128,24 +128,32 @@ describe.each(engines)('pushes on $name', (engine) => {
     )
     const few = Array.from({ length: 100 }, (_, at) => `small-${at}`)
     await Promise.all(few.map((one) => store.register(one, device('small', one), limits)))
-    const doneAt = new Map<string, number>()
+    /** Of the big one, those that were sent; of the others, how many of the big one were before them. */
+    let sent = 0
+    const sentBefore = new Map<string, number>()
+    let free = () => {}
+    const isOver = new Promise<void>((resolve) => (free = resolve))
+    owned.defer(() => free())
     owned.use(
-      startWorker(store, (_, token) => {
-        doneAt.set(token, Date.now())
+      startWorker(store, async (project, token) => {
+        // The big one has work all the while.
+        if (project === 'big' && sent++ > JOBS - 500) await isOver
+        if (project === 'small') sentBefore.set(token, sent)
         return { kind: 'accepted' }
       }),
     )
     const waited: number[] = []
     for (const one of few) {
-      const from = Date.now()
-      await store.add([addition(one, 'small', one)], { limit: 8, now: from })
-      await eventually(() => expect(doneAt.has(one)).toBe(true))
-      waited.push((doneAt.get(one) ?? 0) - from)
+      const from = sent
+      await store.add([addition(one, 'small', one)], { limit: 8, now: Date.now() })
+      await eventually(() => expect(sentBefore.has(one)).toBe(true))
+      waited.push((sentBefore.get(one) ?? 0) - from)
     }
-    // The other had work all the while.
     expect(await store.countWaiting({ projectId: 'big', provider: 'fcm' })).toBeGreaterThan(0)
     waited.sort((a, b) => a - b)
-    expect(waited[98]).toBeLessThan(1_000)
+    // The first of them would wait for all.
+    expect(waited.at(-1)).toBeLessThan(JOBS / 4)
+    free()
   }, 3_600_000)
 
   it(`a provider that is down for an hour holds up its ${HELD_UP} jobs, which then go out, and no others`, async () => {
@@ -182,10 +190,8 @@ describe.each(engines)('pushes on $name', (engine) => {
     for (let passed = 0; passed < HOUR; passed += STEP_MS) {
       clock.forward(STEP_MS)
       sent += 1
-      const from = Date.now()
       await store.add([addition('other', 'small', `other-${sent}`)], bounds())
       await eventually(() => expect(served.get('other')).toBe(sent))
-      expect(Date.now() - from).toBeLessThan(1_000)
     }
     expect(served.size).toBe(1)
     // Asked now and then, not once for each job.

@@ -79,6 +79,7 @@ const write = async (world: World) => {
     ...{ notification_id: 'one', notification: { type, ...WORDS }, accounts: [device.account] },
   })
   expect({ status, body }).toMatchObject({ status: 200, body: { sent: [device.account] } })
+  await eventually(() => expect(received).toHaveLength(2))
   await writeJobs(world, asked, [device.account])
   await eventually(() =>
     expect(received).toMatchObject([

@@ -186,7 +186,7 @@ describe.concurrent.each([lmdb, redis])('webhooks of strangers on $name', (engin
         for (let host = 0; host < 20; host++)
           await relay.watch(key, `${bad.url(at * 40 + (host % 40) + 1)}/${host}`)
       }
-      await eventually(() => expect(bad.posts.length).toBeGreaterThanOrEqual(120), 30_000)
+      await eventually(() => expect(bad.posts.length).toBeGreaterThanOrEqual(120), 60_000)
       const attack = async () => {
         for (const { topic } of attackers) {
           const messages = Array.from({ length: 70 }, () => ({
@@ -196,20 +196,21 @@ describe.concurrent.each([lmdb, redis])('webhooks of strangers on $name', (engin
         }
       }
       await attack()
-      await eventually(() => expect(bad.events().length).toBeGreaterThanOrEqual(90), 20_000)
+      await eventually(() => expect(bad.events().length).toBeGreaterThanOrEqual(90), 60_000)
       const [bystander, topic] = [newKey(), newTopic()]
       for (const key of [bystander, house]) await relay.rpc(key, 'irn_subscribe', { topic })
       await relay.watch(bystander, `${good.url(250)}/hook`)
       await relay.watch(house, receiver.url)
       await attack()
-      const before = Date.now()
+      const before = bad.posts.length
       await relay.publish(sender, topic, 'for bystanders')
-      await eventually(() => expect(receiver.events()).toHaveLength(1), 5_000)
-      await eventually(() => expect(good.events()).toHaveLength(1), 8_000)
-      expect(Date.now() - before).toBeLessThan(8_000)
+      await eventually(() => expect(receiver.events()).toHaveLength(1))
+      await eventually(() => expect(good.events()).toHaveLength(1))
+      // Attackers have 96 places, each for 10 s, and thousands of events before those of the bystanders.
+      expect(bad.posts.length - before).toBeLessThan(3 * 96)
       // To prepare it takes long: every webhook is asked first.
     },
-    120_000,
+    240_000,
   )
 
   it.sequential('of many clients reach one host at a bounded pace', async () => {

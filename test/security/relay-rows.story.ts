@@ -63,22 +63,29 @@ for (const [name, start] of [
     const key = generateSigningKey()
     const stranger = await connectFrom(STRANGER, world.wsUrl, { key })
     let made = 0
+    let requests = 0
     let isOver = false
     const greed = async () => {
       for (;;) {
         const topics = Array.from({ length: 500 }, randomTopic)
         await stranger.request('irn_batchSubscribe', { topics })
+        requests += 1
         made += topics.length
       }
     }
+    /** Requests of the stranger that were answered during a beat, by count: both have the same core. */
     const beats = (async () => {
-      const times: number[] = []
-      while (!isOver) times.push(await bystander.beat())
-      return median(times)
+      const meanwhile: number[] = []
+      while (!isOver) {
+        const before = requests
+        await bystander.beat()
+        meanwhile.push(requests - before)
+      }
+      return median(meanwhile)
     })()
     await expect(greed()).rejects.toThrow(`more than ${RELAY_LIMITS.topicsPerClient} topics`)
     isOver = true
-    expect(await beats).toBeLessThan(1_000)
+    expect(await beats).toBeLessThan(requests / 10)
     expect(made).toBe(RELAY_LIMITS.topicsPerClient)
     const most = { limit: 2 * made }
     expect(await relay.topicsOf(key.did, most)).toHaveLength(made)
@@ -101,7 +108,6 @@ for (const [name, start] of [
     const stranger = await connectFrom(STRANGER, world.wsUrl)
     const filler = 'x'.repeat(240 * 1024)
     const topics: string[] = []
-    const times: number[] = []
     // More than the address may keep, and more than the bound below.
     for (let sent = 0; sent < 3 * SMALL_BUDGET; ) {
       const batch = Array.from({ length: 16 }, () => {
@@ -110,11 +116,9 @@ for (const [name, start] of [
         sent += filler.length
         return stranger.request('irn_publish', { topic, message: `${topic}${filler}`, ttl: MONTH_S, tag: 1 })
       })
-      const [took, ...answers] = await Promise.all([bystander.beat(), ...batch])
-      times.push(took)
+      const [, ...answers] = await Promise.all([bystander.beat(), ...batch])
       expect(answers.every((answer) => answer === true)).toBe(true)
     }
-    expect(median(times)).toBeLessThan(1_000)
     expect((await held()) - before).toBeLessThan(1.25 * SMALL_BUDGET + 8 * MIB)
     const page = { after: 0, limit: 1, maxBytes: MIB }
     const left = async () => {
@@ -136,7 +140,7 @@ for (const [name, start] of [
     }
     expect(swept).toBeGreaterThanOrEqual(stored)
     expect(await left()).toBe(0)
-    expect(await bystander.beat()).toBeLessThan(1_000)
+    await bystander.beat()
     stranger.close()
   }, 60_000)
 

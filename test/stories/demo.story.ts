@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { findRedis, type RedisServer, startRedis } from '../support/redis.ts'
+import { strikesWhenItSays } from '../support/strike.ts'
 
 /** Where a demo puts its files. */
 const temporaryDirectory = (): Disposable & { path: string } => {
@@ -21,48 +22,11 @@ const isRunning = (pid: number) => {
   }
 }
 
-/** A signal that strikes when the page says the sentence: the demo itself, or the process that the page names first. */
-interface Strike {
-  at: string
-  signal: NodeJS.Signals
-  whom: 'the demo' | 'the first process'
-}
-
-/**
- * What is loaded before the demo. It strikes from within, because the demo would go on, and perhaps end, before somebody who
- * reads its page is given a core.
- */
-const strikes = ({ at, signal, whom }: Strike): string => {
-  const pid = whom === 'the demo' ? 'process.pid' : 'Number(/\\(process (\\d+)\\)/.exec(page)[1])'
-  const script = `
-    const write = process.stdout.write.bind(process.stdout)
-    let page = ''
-    let isDone = false
-    process.stdout.write = (text, ...rest) => {
-      const answer = write(text, ...rest)
-      page += text
-      if (!isDone && page.includes(${JSON.stringify(at)})) {
-        isDone = true
-        process.kill(${pid}, ${JSON.stringify(signal)})
-      }
-      return answer
-    }`
-  return `--import data:text/javascript,${encodeURIComponent(script)}`
-}
-
 /** Runs `belfry demo` as it was built. */
-const runDemo = (
-  directory: string,
-  words: string[],
-  { env = {}, strike }: { env?: NodeJS.ProcessEnv; strike?: Strike } = {},
-) =>
+const runDemo = (directory: string, words: string[], { env = {} }: { env?: NodeJS.ProcessEnv } = {}) =>
   new Promise<{ code: number | null; page: string; stderr: string }>((resolve) => {
     const child = spawn(process.execPath, ['dist/cli/main.js', 'demo', ...words], {
-      env: {
-        ...{ PATH: process.env.PATH, TMPDIR: directory },
-        ...(strike && { NODE_OPTIONS: strikes(strike) }),
-        ...env,
-      },
+      env: { PATH: process.env.PATH, TMPDIR: directory, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     const said = { page: '', stderr: '' }
@@ -121,8 +85,8 @@ describe('the demo', () => {
   it('that is interrupted leaves nothing behind', async () => {
     using place = temporaryDirectory()
     const directory = place.path
-    const strike: Strike = { at: 'The phone subscribed', signal: 'SIGINT', whom: 'the demo' }
-    const { code, page, stderr } = await runDemo(directory, [], { strike })
+    const env = strikesWhenItSays({ stream: 'stdout', says: /The phone subscribed/, signal: 'SIGINT' })
+    const { code, page, stderr } = await runDemo(directory, [], { env })
     expect({ code, stderr }).toEqual({
       code: 130,
       stderr: '\nThe demo was interrupted; what it started has ended.\n',
@@ -174,9 +138,10 @@ describe('the demo on Redis', { timeout: 300_000 }, () => {
   it.concurrent('leaves nothing behind when it is interrupted, while it starts or later', async () => {
     using place = temporaryDirectory()
     const directory = place.path
-    for (const sentence of ['Relay 1 at', 'half-way, SIGKILL ended the relay']) {
-      const strike: Strike = { at: sentence, signal: 'SIGTERM', whom: 'the demo' }
-      const { code, page, stderr } = await runDemo(directory, ['--redis'], { env: await withRedis(), strike })
+    for (const says of [/Relay 1 at/, /half-way, SIGKILL ended the relay/]) {
+      const strike = strikesWhenItSays({ stream: 'stdout', says, signal: 'SIGTERM' })
+      const env = { ...(await withRedis()), ...strike }
+      const { code, page, stderr } = await runDemo(directory, ['--redis'], { env })
       expect({ code, stderr }).toEqual({
         code: 143,
         stderr: '\nThe demo was interrupted; what it started has ended.\n',
@@ -188,8 +153,13 @@ describe('the demo on Redis', { timeout: 300_000 }, () => {
   it.concurrent('leaves nothing behind when it fails in the middle', async () => {
     using place = temporaryDirectory()
     const directory = place.path
-    const strike: Strike = { at: 'The phone subscribed', signal: 'SIGKILL', whom: 'the first process' }
-    const { code, page, stderr } = await runDemo(directory, ['--redis'], { env: await withRedis(), strike })
+    // Redis is the first process that the page names.
+    const strike = strikesWhenItSays({
+      ...{ stream: 'stdout', says: /The phone subscribed/, signal: 'SIGKILL' },
+      whom: /\(process (\d+)\)/,
+    })
+    const env = { ...(await withRedis()), ...strike }
+    const { code, page, stderr } = await runDemo(directory, ['--redis'], { env })
     expect(code).toBe(1)
     expect(stderr).toMatch(/^\nThe demo failed: .*\n$/)
     expect(page).not.toContain('All of it worked')

@@ -18,6 +18,7 @@ import { freePort, type ServerProcess, startServerProcess } from '../support/pro
 import { startRedis } from '../support/redis.ts'
 import { crowd } from '../support/runs.ts'
 import { type EnrolledApp, enrol, newDevice, postNotification, temporaryHome } from '../support/story.ts'
+import { strikesAtSeal } from '../support/strike.ts'
 import { signatureOf, startReceiver } from '../support/webhook-receiver.ts'
 
 const PEOPLE = crowd(4_000, 1_000)
@@ -96,16 +97,14 @@ const hookOf = async (server: ServerProcess, app: EnrolledApp, url: string): Pro
 
 const belfry = (...words: string[]) => promisify(execFile)(process.execPath, ['dist/cli/main.js', ...words])
 
-/** Begins to seal anew and resolves when that is half done, with how far it was. */
-const halfWay = async (dataDir: string): Promise<number> => {
+/** What kills a server in the middle of sealing anew. */
+const HALF_WAY = strikesAtSeal(PEOPLE / 2)
+/** Begins to seal anew, at a server that dies half-way, and resolves when it has. */
+const halfWay = async (dataDir: string, server: ServerProcess): Promise<void> => {
   const access = readAdminAccess(dataDir)
-  const ask = async (method: string): Promise<{ resealed: number; isRunning: boolean }> => {
-    const headers = { authorization: `Bearer ${access?.token}` }
-    return (await fetch(`${access?.url}/admin/reseal`, { method, headers })).json()
-  }
-  let { resealed, isRunning } = await ask('POST')
-  while (isRunning && resealed < PEOPLE / 10) ({ resealed, isRunning } = await ask('GET'))
-  return resealed
+  const headers = { authorization: `Bearer ${access?.token}` }
+  await fetch(`${access?.url}/admin/reseal`, { method: 'POST', headers })
+  expect(await server.ended).toEqual({ code: null, signal: 'SIGKILL' })
 }
 
 /** A wallet that was there before, another one that comes new, a dapp with the secret that it has always had. */
@@ -144,7 +143,8 @@ it.concurrent('a new secret for the embedded store is made, used and finished, o
   await using home = await temporaryHome()
   const port = await freePort()
   const env = { BELFRY_ALLOW_PRIVATE_ADDRESSES: 'webhooks=127.0.0.1' }
-  const start = () => startServerProcess(home.path, { port, env })
+  const start = (more: NodeJS.ProcessEnv = {}) =>
+    startServerProcess(home.path, { port, env: { ...env, ...more } })
   const secretNow = () => readFileSync(join(home.path, 'secret'), 'utf8')
   const stored = async <T>(look: (stores: Stores) => Promise<T>): Promise<T> => {
     await using stores = await openLmdb({ path: join(home.path, 'store') })
@@ -170,11 +170,9 @@ it.concurrent('a new secret for the embedded store is made, used and finished, o
   await expect(belfry('reseal', '--new', '--data', home.path)).rejects.toMatchObject({
     stderr: expect.stringContaining('not finished'),
   })
-  server = await start()
+  server = await start(HALF_WAY)
   state = await everythingWorks(server, app, { owner, state, name: 'with both' })
-  const done = await halfWay(home.path)
-  await server.end('SIGKILL')
-  expect(done).toBeLessThan(PEOPLE)
+  await halfWay(home.path, server)
   const middle = await stored((stores) => openWith(stores, secretNow()))
   expect(middle.open).toBeGreaterThan(0)
   expect(middle.other).toBeGreaterThan(0)
@@ -271,10 +269,11 @@ it.concurrent('processes on one Redis change their secret one after the other, a
   const [old, next] = [randomBytes(32).toString('hex'), randomBytes(32).toString('hex')]
   const ports = [await freePort(), await freePort()]
   const home = (at: number) => join(homes.path, `${at}`)
-  const start = (at: number, secret: string, previous?: string) =>
+  const start = (at: number, secret: string, previous?: string, more: NodeJS.ProcessEnv = {}) =>
     startServerProcess(home(at), {
       port: ports[at] ?? 0,
       env: {
+        ...more,
         REDIS_URL: redis.url,
         BELFRY_SECRET: secret,
         ...(previous !== undefined && { BELFRY_SECRET_PREVIOUS: previous }),
@@ -290,9 +289,9 @@ it.concurrent('processes on one Redis change their secret one after the other, a
     if (!found) throw new Error('There is no such server')
     return found
   }
-  const again = async (at: number, secret: string, previous?: string, signal: NodeJS.Signals = 'SIGTERM') => {
-    await server(at).end(signal)
-    servers[at] = await start(at, secret, previous)
+  const again = async (at: number, secret: string, previous?: string, more: NodeJS.ProcessEnv = {}) => {
+    await server(at).end('SIGTERM')
+    servers[at] = await start(at, secret, previous, more)
   }
   try {
     const app = await enrol(home(0), DOMAIN)
@@ -314,11 +313,10 @@ it.concurrent('processes on one Redis change their secret one after the other, a
     await again(0, next, old)
     await works(0, 'one uses it')
     await works(1, 'the other only knows it')
-    await again(1, next, old)
+    await again(1, next, old, HALF_WAY)
 
-    const done = await halfWay(home(1))
-    await again(1, next, old, 'SIGKILL')
-    expect(done).toBeLessThan(PEOPLE)
+    await halfWay(home(1), server(1))
+    await again(1, next, old)
     expect((await openWith(stores, old)).open).toBeGreaterThan(0)
     await belfry('reseal', '--data', home(1))
     expect(await openWith(stores, next)).toMatchObject({ other: 0 })
