@@ -12,7 +12,7 @@ export const bar = (share: number): string => {
 }
 export const shown = (count: number): string => count.toLocaleString('en')
 
-export const createProgressBar = (out: NodeJS.WriteStream): ProgressBar => {
+export const createProgressBar = (out: { isTTY?: boolean; write(text: string): unknown }): ProgressBar => {
   let isDrawn = false
   let tenth = -1
   return {

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { createProgressBar } from '../../src/cli/progress-bar.ts'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
 import { fill } from '../stories/crowd.ts'
@@ -35,7 +36,17 @@ const command = (id: string, ...more: string[]): string[] => [
   ...['--body', 'Hear', '--id', id, ...more],
 ]
 
-it('draws a bar that grows until everybody had their turn', async () => {
+it('a bar grows with what is done', () => {
+  let drawn = ''
+  const meter = createProgressBar({ isTTY: true, write: (text) => (drawn += text) })
+  for (const done of [0, 1_500, 3_000]) meter.show(done, 3_000)
+  meter.end()
+  const bars = ['.'.repeat(24), '#'.repeat(12) + '.'.repeat(12), '#'.repeat(24)]
+  const counts = ['0', '1,500', '3,000']
+  expect(drawn).toBe(`${bars.map((bar, at) => `\r\x1b[2K[${bar}] ${counts[at]} of 3,000`).join('')}\n`)
+})
+
+it('draws a bar that never shrinks until everybody had their turn', async () => {
   const line = [process.execPath, ...command('on-a-terminal')].join(' ')
   const child = spawn('script', ['-qec', line, '/dev/null'], { stdio: ['ignore', 'pipe', 'inherit'] })
   let screen = ''
@@ -47,10 +58,9 @@ it('draws a bar that grows until everybody had their turn', async () => {
   const drawn = [...screen.matchAll(/\[2K\[(#*)(\.*)\] ([\d,]+) of 3,000/g)]
   const done = drawn.map(([, , , count = '']) => Number(count.replace(',', '')))
   const widths = drawn.map(([, full = '']) => full.length)
-  expect(done.length).toBeGreaterThan(2)
+  // How often it is looked at is the machine's affair: a fast server may be done before the first look.
   expect(done).toEqual([...done].sort((a, b) => a - b))
   expect(widths).toEqual([...widths].sort((a, b) => a - b))
-  expect(done[0]).toBeLessThan(COUNT)
   expect(done.at(-1)).toBe(COUNT)
   expect(drawn.at(-1)?.[2]).toBe('')
   expect(screen).toContain(`on-a-terminal done: handed over to ${COUNT} of ${COUNT} subscribers`)

@@ -104,7 +104,12 @@ describe('what was mistyped', () => {
 
 it('a reader that goes away ends a command quietly, with 141', async () => {
   expect(await shell('belfry serve --help | true')).toEqual({ code: expect.any(Number), said: '' })
-  expect(await shell('(sleep 0.2; belfry doctor --markdown) | true')).toEqual({ code: 141, said: '' })
+  // It begins when nobody reads any more.
+  const untilNobodyReads = "trap '' PIPE; while echo; do :; done 2>/dev/null; trap - PIPE"
+  expect(await shell(`(${untilNobodyReads}; belfry doctor --markdown) | true`)).toEqual({
+    code: 141,
+    said: '',
+  })
 })
 
 it('a full disk under the output is told in a sentence, and ends a command with 1', async () => {

@@ -37,7 +37,8 @@ const passOn = (url: string, incoming: IncomingMessage, outgoing: ServerResponse
   const { method, headers } = incoming
   const onward = request(
     new URL(incoming.url ?? '/', url),
-    { method: method ?? 'GET', headers },
+    // A connection of its own: one that was kept may be closed by the server at this moment.
+    { method: method ?? 'GET', headers, agent: false },
     (answer) => {
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
       answer.pipe(outgoing)

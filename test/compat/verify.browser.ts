@@ -13,14 +13,24 @@ import { type Peer, startPeer } from './peer.ts'
 const VERIFY = 'verify.walletconnect.org'
 const DECLARED = 'app.example.com'
 const OTHER = 'shop.example.com'
-/** Without the room sign-client pauses for five seconds at each connect and each request. */
-const NO_PAUSE_MS = 5_000
+/** Without the room sign-client gives up after five seconds, at each connect and each request; with it nothing is given up. */
+const PATIENCE_FACTOR = 10
 const account = 'eip155:1:0xab16a96D359eC26a11e2C2b3d8f8B8942d5Bfcdb'
 const wanted = { eip155: { chains: ['eip155:1'], methods: ['personal_sign'], events: [] } }
 
 const PAGE = `
 import { SignClient } from '@walletconnect/sign-client'
 let client
+// A page that stands still for a while is no server that does not answer: what ends a wait does so ten times later, and is counted.
+const later = globalThis.setTimeout
+globalThis.givenUp = 0
+globalThis.setTimeout = (task, ms, ...given) => {
+  if (!String(task).includes('.abort()')) return later(task, ms, ...given)
+  return later(() => {
+    globalThis.givenUp += 1
+    task()
+  }, ms * ${PATIENCE_FACTOR})
+}
 export const init = async (options) => {
   const said = { ...options.metadata }
   client = await SignClient.init(options)
@@ -82,9 +92,7 @@ it.each([
     const metadata = { name: 'dapp', description: 'dapp', url: `https://${said}`, icons: [] }
     const init = { relayUrl: world.wsUrl, projectId: 'p', metadata }
     await page.evaluate(`page.init(${JSON.stringify(init)})`)
-    const begun = performance.now()
     const uri = String(await page.evaluate(`page.connect(${JSON.stringify(wanted)})`))
-    const connected = performance.now() - begun
     await wallet.call('pair', { uri })
     const proposal = await wallet.next<Proposal>('session_proposal')
     expect(proposal.verifyContext.verified).toMatchObject({ validation })
@@ -97,14 +105,12 @@ it.each([
       chainId: 'eip155:1',
       request: { method: 'personal_sign', params: ['0x68', account] },
     }
-    const from = performance.now()
     const answer = page.evaluate(`page.ask(${JSON.stringify(asked)})`)
     const { id, verifyContext } = await wallet.next<Request>('session_request')
     expect(verifyContext.verified).toMatchObject({ validation })
     await wallet.call('respond', { topic, response: { id, jsonrpc: '2.0', result: '0xsigned' } })
     expect(await answer).toBe('0xsigned')
-    const answered = performance.now() - from
-    expect(Math.max(connected, answered)).toBeLessThan(NO_PAUSE_MS)
+    expect(await page.evaluate('givenUp')).toBe(0)
     await page.context().close()
   },
   60_000,

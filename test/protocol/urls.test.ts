@@ -33,6 +33,7 @@ describe('the parts of a URL', () => {
   it('take no longer for a hostile text', () => {
     const before = performance.now()
     expect(() => partsOfUrl(`http://${'a.'.repeat(500_000)}@@`)).toThrow(TypeError)
-    expect(performance.now() - before).toBeLessThan(1000)
+    // Time that grows with the square of the length would be minutes.
+    expect(performance.now() - before).toBeLessThan(30_000)
   })
 })

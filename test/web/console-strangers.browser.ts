@@ -61,7 +61,7 @@ it('what is not there is said, and not waited for', async () => {
   const page = await watched.context.newPage()
   await page.goto('/console#/webhooks/nobody')
   await page.getByText('There is nothing here by that name').waitFor()
-  expect(await page.getByText('Loading').count()).toBe(0)
+  await page.getByText('Loading').waitFor({ state: 'detached' })
 })
 
 it('a notification whose title is blank can be opened', async () => {
@@ -95,6 +95,7 @@ it('what was being written is there again when the session ended meanwhile, and 
   await title.waitFor()
   expect(await title.inputValue()).toBe('Ten minutes of work')
   await page.getByRole('link', { name: 'Audit' }).click()
+  await page.getByRole('heading', { level: 1, name: 'Audit' }).waitFor()
   await page.getByRole('link', { name: 'Send', exact: true }).click()
   await title.waitFor()
   expect(await title.inputValue()).toBe('')

@@ -8,6 +8,7 @@ import { createWebhooks } from '../../../src/notify/webhooks/service.ts'
 import { systemClock } from '../../../src/platform/runtime/clock.ts'
 import { fromHex } from '../../../src/protocol/bytes.ts'
 import { eventually } from '../../support/eventually.ts'
+import { runningTimeOf } from '../../support/running-time.ts'
 import { type Received, signatureOf, startReceiver } from '../../support/webhook-receiver.ts'
 import { DOMAIN, startNotify, type TestNotify, TYPES, type View } from '../../support/world/notify.ts'
 import type { Device } from '../support/wallet.ts'
@@ -293,11 +294,12 @@ it('one that never answers, with a long queue, does not delay another', { timeou
   await Promise.all(Array.from({ length: 500 }, (_, n) => world.webhooks.expand(fact(world, n))))
   await using receiver = await startReceiver()
   await world.webhooks.register(projectId, { url: receiver.url, events: ['read', 'delivered'] })
-  const startedAt = performance.now()
-  await world.webhooks.expand(fact(world, 1_000))
-  await eventually(() => expect(receiver.taken()).toHaveLength(1))
+  const waited = await runningTimeOf(async () => {
+    await world.webhooks.expand(fact(world, 1_000))
+    await eventually(() => expect(receiver.taken()).toHaveLength(1))
+  })
   // It would be ten seconds if it had to wait for one of the others.
-  expect(performance.now() - startedAt).toBeLessThan(5_000)
+  expect(waited).toBeLessThan(8_000)
   expect(sockets.size).toBeLessThanOrEqual(4)
   expect((await world.jobQueue.count('webhooks', slow.id)).waiting).toBeGreaterThan(490)
   for (const socket of sockets) socket.destroy()

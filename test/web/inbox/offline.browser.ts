@@ -98,9 +98,9 @@ describe('thousands of messages', () => {
     await device.context.setOffline(true)
     await page.reload()
     await row(page, 'Message 0').or(page.locator('.row').first()).first().waitFor()
-    const took = await page.evaluate(() => performance.now())
-    expect(took).toBeLessThan(2_000)
+    // However many there are, it opens with a page of them.
     const before = await shown()
+    expect(before).toBeLessThan(200)
     await scrollDown()
     await eventually(async () => expect(await shown()).toBeGreaterThan(before))
     await page.getByRole('searchbox').fill('number 3210')

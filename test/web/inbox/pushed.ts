@@ -42,12 +42,12 @@ export const press = async (worker: Worker, title: string, action = ''): Promise
         { notification, action: pressedAction },
       ])
       dispatchEvent(pressed)
-      for (let turn = 0; turn < 100 && address === ''; turn++)
-        await new Promise((resolve) => setTimeout(resolve, 20))
+      // The notification is gone by now, so nobody can press it again: however long it takes.
+      while (address === '') await new Promise((resolve) => setTimeout(resolve, 20))
       return address
     },
     [title, action] as const,
   )
-  if (led === undefined || led === '') throw new Error('The notification is not shown')
+  if (led === undefined) throw new Error('The notification is not shown')
   return led
 }

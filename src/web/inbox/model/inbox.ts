@@ -42,6 +42,8 @@ export interface Inbox {
   mark(message: Pick<Message, 'domain' | 'id'>): Promise<void>
   /** Answers what the message asks. */
   answer: Answers['give']
+  /** Reads what another device may have answered meanwhile: nobody is told of an answer to a message that was read before. */
+  lookForAnswers(domain: string): Promise<void>
   markAll(domain?: string): Promise<void>
   /** Asks the account once more for the signature that lets this device act for it. */
   askForSignature(): Promise<void>
@@ -301,6 +303,7 @@ export const openInbox = async (deps: InboxDeps, kept: KeptAccount): Promise<Inb
     askForSignature: () => keepingUp.all().finally(refresh),
     message: (domain, id) => database.message(domain, id),
     answer: (message, action) => answers.give(message, action).finally(refresh),
+    lookForAnswers: async (domain) => (wallet.connected ? history.catchUp(domain) : undefined),
     subscribe: (domain, types, wish) => wallet.subscribe(domain, types, wish).then(refresh),
     update: (domain, types, wish) => wallet.update(domain, types, wish).then(refresh),
     unsubscribe: (domain) => wallet.delete(domain).then(() => ended(domain)),

@@ -75,10 +75,15 @@ const useAnswering = ({ domain, id }: Message) => {
 
 export const Answers = ({ message }: { message: Message }) => {
   const { t } = usePage().texts
+  const { inbox } = useOpened()
   const { isBusy, wrong, give } = useAnswering(message)
   const said = useRef<HTMLParagraphElement>(null)
-  const { answered } = message
+  const { domain, id, answered, isRead } = message
   const asked = answersOf(message)
+  useEffect(() => {
+    // Of one that is unread here an answer is told. Without the server the buttons stay, and whoever presses one is told.
+    if (asked.length > 0 && answered === undefined && isRead) inbox.lookForAnswers(domain).catch(() => {})
+  }, [inbox, domain, id])
   useEffect(() => {
     // The button that was pressed is gone, and the focus with it.
     if (answered !== undefined && document.activeElement === document.body) said.current?.focus()
