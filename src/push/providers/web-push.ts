@@ -12,7 +12,6 @@ import type { HostPlaces } from './host-places.ts'
 import {
   keptForSeconds,
   later,
-  MAX_ANSWER_BYTES,
   type Provider,
   type PushBody,
   type PushMessage,
@@ -73,7 +72,8 @@ export const createWebPush = (deps: {
   ): Promise<PublicAnswer> =>
     fetch(address.endpoint, {
       milliseconds: isProven ? SEND_TIMEOUT_MS : UNPROVEN_TIMEOUT_MS,
-      bytes: MAX_ANSWER_BYTES,
+      // A push that was taken is not sent again because a body breaks off.
+      bytes: 0,
       signal,
       owner: projectId,
       headers: {
