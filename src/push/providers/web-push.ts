@@ -92,7 +92,7 @@ export const createWebPush = (deps: {
     async send({ address, projectId }, message, signal) {
       if (!('endpoint' in address)) return { kind: 'refused', reason: 'not a subscription', of: 'message' }
       const host = hostOf(address.endpoint)
-      const place = places.enter(host)
+      const place = places.enter(host, projectId)
       if (!place) {
         // One that has failed comes after a pause that doubles, as if it had been asked.
         const pauseMs = places.hasFailed(host) ? undefined : NO_PLACE_PAUSE_MS * (1 + 4 * Math.random())
