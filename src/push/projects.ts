@@ -30,12 +30,16 @@ const PROJECT_CACHE_MS = 5_000
 export interface Projects extends Disposable {
   find(id: string): Promise<PushProject | undefined>
   list(): Promise<PushProject[]>
-  /** Makes the project, or changes its settings; idempotent. Throws `quota_reached`. */
-  create(id: string, settings?: { isOpen?: boolean | undefined }): Promise<PushProject>
+  /**
+   * Makes the project, or changes it: all of it or nothing. Throws `quota_reached`, and `bad_params` for a key or certificate
+   * that cannot be used.
+   */
+  set(
+    id: string,
+    wanted?: { isOpen?: boolean | undefined; credentials?: readonly Credentials[] },
+  ): Promise<PushProject>
   /** Throws `not_found`. The devices stay until they end; nothing is pushed to them. */
   remove(id: string): Promise<void>
-  /** Also makes the project where there is none. Throws `bad_params` for a key or certificate that cannot be used. */
-  setCredentials(id: string, credentials: Credentials): Promise<PushProject>
   /** Throws `not_found`. */
   removeCredentials(id: string, provider: WithCredentials): Promise<void>
   /** What opens a provider, with the id that says whether it changed; undefined where the project has none, or is stopped. */
@@ -107,6 +111,18 @@ export const createProjects = (deps: ProjectsDeps): Projects => {
     const made = fresh(id, clock.now())
     return (await change(id, (project) => how(project ?? made))) ?? made
   }
+  const sealAll = async (id: string, all: readonly Credentials[]): Promise<PushProject['credentials']> => {
+    const stored: PushProject['credentials'] = {}
+    for (const credentials of all) {
+      const { provider } = credentials
+      const defect = await defectOf(credentials)
+      if (defect !== undefined) throw new ProtocolError('bad_params', defect, { field: provider })
+      const credentialsId = toHex(randomBytes(8))
+      const sealed = seal.seal(place(id, provider, credentialsId), JSON.stringify(credentials))
+      stored[provider] = { id: credentialsId, sealed, shown: shownOf(credentials), setAt: clock.now() }
+    }
+    return stored
+  }
 
   return {
     find: (id) =>
@@ -118,26 +134,22 @@ export const createProjects = (deps: ProjectsDeps): Projects => {
       const all = await store.projects()
       return all.some(({ id }) => id === DEFAULT_PROJECT) ? all : [fresh(DEFAULT_PROJECT, 0), ...all]
     },
-    create: (id, { isOpen } = {}) =>
-      changeOrMake(id, (project) => ({ ...project, ...(isOpen !== undefined && { isOpen }) })),
+    async set(id, { isOpen, credentials = [] } = {}) {
+      const stored = await sealAll(id, credentials)
+      const project = await changeOrMake(id, (one) => ({
+        ...one,
+        ...(isOpen !== undefined && { isOpen }),
+        credentials: { ...one.credentials, ...stored },
+      }))
+      for (const { provider } of credentials) {
+        meter.gauge('push_provider_stopped', 0, { project: id, provider })
+        await store.hurry({ projectId: id, provider }, clock.now())
+      }
+      return project
+    },
     async remove(id) {
       if (!(await store.removeProject(id))) throw new ProtocolError('not_found', 'no such project')
       cache = createCache(clock)
-    },
-    async setCredentials(id, credentials) {
-      const { provider } = credentials
-      const defect = await defectOf(credentials)
-      if (defect !== undefined) throw new ProtocolError('bad_params', defect, { field: provider })
-      const credentialsId = toHex(randomBytes(8))
-      const sealed = seal.seal(place(id, provider, credentialsId), JSON.stringify(credentials))
-      const stored = { id: credentialsId, sealed, shown: shownOf(credentials), setAt: clock.now() }
-      const project = await changeOrMake(id, (one) => ({
-        ...one,
-        credentials: { ...one.credentials, [provider]: stored },
-      }))
-      meter.gauge('push_provider_stopped', 0, { project: id, provider })
-      await store.hurry({ projectId: id, provider }, clock.now())
-      return project
     },
     async removeCredentials(id, provider) {
       const changed = await change(id, (one) => {

@@ -1,16 +1,11 @@
 /** Many devices at once: tokens that are gone, a provider that is down, a project with far more to push than others. */
 import { describe, expect, it } from 'vitest'
-import { type Clock, systemClock } from '../../src/platform/runtime/clock.ts'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
-import { silent, unmeasured } from '../../src/platform/telemetry.ts'
-import type { Mailboxes } from '../../src/push/delivery/recovery.ts'
-import { createSender } from '../../src/push/delivery/sender.ts'
-import { createPushWorker } from '../../src/push/delivery/worker.ts'
 import type { SendOutcome } from '../../src/push/providers/provider.ts'
-import type { Addition, Device, PushProject, PushStore } from '../../src/push/store.ts'
 import { forwardClock } from '../support/clock.ts'
 import { engines } from '../support/engines.ts'
 import { eventually } from '../support/eventually.ts'
+import { addition, device, startWorker } from '../support/push/bare-worker.ts'
 import { crowd } from '../support/runs.ts'
 
 const DEVICES = crowd(10_000, 2_000)
@@ -20,64 +15,6 @@ const HOUR = 3_600_000
 /** Of a provider that is down, and how long at once the clock goes forward meanwhile. */
 const HELD_UP = crowd(2_000, 200)
 const STEP_MS = HOUR / crowd(60, 12)
-const DAY = 86_400_000
-
-const device = (projectId: string, token: string, provider: 'fcm' | 'apns' = 'fcm'): Device => ({
-  ...{ id: 'd', projectId, form: 'published', isLegacy: false, isProven: true },
-  address: provider === 'fcm' ? { provider, token } : { provider, token, isSandbox: false },
-  expiresAt: Math.ceil(Date.now() / DAY) * DAY + DAY,
-})
-const id = (text: string) => Buffer.from(text).toString('hex').padEnd(64, '0').slice(0, 64)
-const addition = (
-  clientId: string,
-  projectId: string,
-  text: string,
-  provider: 'fcm' | 'apns' = 'fcm',
-): Addition => ({
-  ...{ clientId, deviceId: 'd', projectId, provider, at: Date.now() },
-  messages: [
-    {
-      ...{ topic: id('topic'), id: id(text), tag: 4002, rank: 2, at: Date.now(), text: 'AAEC' },
-      ...{ expiresAt: Date.now() + 3 * HOUR, isForeign: true },
-    },
-  ],
-})
-
-/** A worker over the store, and a provider that answers as `answer` says after a millisecond or two, or later. */
-const startWorker = (
-  store: PushStore,
-  answer: (projectId: string, token: string) => SendOutcome | Promise<SendOutcome>,
-  clock: Clock = systemClock,
-) => {
-  const project = (id: string): PushProject => ({ id, createdAt: 0, isOpen: true, credentials: {} })
-  const credentials = { fcm: credentialsOf(), apns: credentialsOf() }
-  const projects = {
-    find: async (id: string) => ({ ...project(id), credentials }),
-    list: async () => ['big', 'small', 'p'].map((id) => ({ ...project(id), credentials })),
-    stop: async () => {},
-  }
-  const mailboxes: Mailboxes = {
-    async *waiting() {},
-    pending: async () => ({ messages: [], hasMore: false }),
-    message: async () => undefined,
-    pick: async () => [],
-  }
-  const provider = {
-    maxBytes: 4_096,
-    sizeOf: () => 100,
-    async send({ address, projectId }: { address: Device['address']; projectId: string }) {
-      await new Promise((resolve) => setTimeout(resolve, 2))
-      return answer(projectId, 'token' in address ? address.token : '')
-    },
-  }
-  const send = createSender({
-    ...{ store, projects, mailboxes, clock, log: silent, meter: unmeasured },
-    providers: { of: () => ({ provider, credentialsId: 'c' }) },
-    told: async () => {},
-  })
-  return createPushWorker({ store, projects, send, clock, log: silent })
-}
-const credentialsOf = () => ({ id: 'c', sealed: '', shown: {}, setAt: 0 })
 
 const inParts = async <T>(all: readonly T[], work: (part: readonly T[]) => Promise<unknown>) => {
   for (let at = 0; at < all.length; at += 500) await work(all.slice(at, at + 500))

@@ -105,8 +105,10 @@ describe('places for hosts that have not proven themselves', () => {
   const MANY = 100
   const open = () => {
     const places = createHostPlaces({ clock: systemClock })
-    const enter = (nameOf: (at: number) => string) =>
-      Array.from({ length: MANY }, (_, at) => places.enter(nameOf(at))).filter((place) => place !== undefined)
+    const enter = (nameOf: (at: number) => string, projectId = 'attacked', length = MANY) =>
+      Array.from({ length }, (_, at) => places.enter(nameOf(at), projectId)).filter(
+        (place) => place !== undefined,
+      )
     return { places, enter }
   }
 
@@ -117,9 +119,9 @@ describe('places for hosts that have not proven themselves', () => {
       ...['fcm.googleapis.com', 'updates.push.services.mozilla.com', 'web.push.apple.com'],
       'wns2-db5p.notify.windows.com',
     ])
-      expect(places.enter(host)?.isProven).toBe(true)
+      expect(places.enter(host, 'attacked')?.isProven).toBe(true)
     for (const host of ['fcm.googleapis.com.test', 'xfcm.googleapis.com', 'a.b.notify.windows.com'])
-      expect(places.enter(host)).toBeUndefined()
+      expect(places.enter(host, 'attacked')).toBeUndefined()
   })
 
   it.each([
@@ -131,6 +133,47 @@ describe('places for hosts that have not proven themselves', () => {
     const again = enter((at) => nameOf(MANY + at))
     expect(again.length).toBeGreaterThan(0)
     expect(places.hasFailed(nameOf(0))).toBe(true)
-    expect(places.enter('ntfy.example.org')).toBeDefined()
+    expect(places.enter('ntfy.example.org', 'attacked')).toBeDefined()
+  })
+
+  it('are left to other projects, however many domains one project is led to', () => {
+    const { places, enter } = open()
+    const hanging = enter((at) => `push.domain${at}.test`)
+    expect(places.enter('push.one-more.test', 'attacked')).toBeUndefined()
+    const first = places.enter('ntfy.example.org', 'other')
+    expect(first?.isProven).toBe(false)
+    first?.leave(true)
+    expect(places.enter('ntfy.example.org', 'other')?.isProven).toBe(true)
+
+    // A host that was down has another try, too.
+    places.enter('ntfy.example.net', 'other')?.leave(false)
+    for (const place of hanging) place.leave(false)
+    expect(enter((at) => `push.domain${at}.test`, 'attacked', hanging.length).length).toBe(10)
+    expect(places.enter('push.domain0.test', 'attacked')).toBeUndefined()
+    expect(places.enter('ntfy.example.net', 'other')).toBeDefined()
+  })
+
+  it('are few of one project, few of all, and come back', () => {
+    const { enter } = open()
+    const round = () => {
+      const all = enter((at) => `host${at}.first${at}.test`, 'first')
+      for (let project = 0; project < 1_000; project++)
+        all.push(...enter((at) => `host${at}.project${project}-${at}.test`, `project ${project}`, 10))
+      return all
+    }
+    const places = round()
+    expect(places.length).toBeLessThan(512)
+    for (const place of places) place.leave(true)
+    const fresh = enter((at) => `again${at}.again${at}.test`, 'first')
+    expect(fresh.length).toBeGreaterThan(24)
+    expect(fresh.length).toBeLessThan(MANY / 2)
+  })
+
+  it('are not needed by a host that answered, whatever number of others fails', () => {
+    const { places, enter } = open()
+    places.enter('ntfy.example.org', 'other')?.leave(true)
+    for (let round = 0; round < 1_000; round++)
+      for (const place of enter((at) => `push.domain${round}-${at}.test`)) place.leave(false)
+    expect(places.enter('ntfy.example.org', 'other')?.isProven).toBe(true)
   })
 })

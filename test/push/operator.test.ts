@@ -73,6 +73,35 @@ describe('the command line of push', () => {
       expect(await set(...words)).toMatchObject({ code: 1, err: expect.stringMatching(why) })
   })
 
+  it('leaves nothing half done where one of the files cannot be used', async () => {
+    const { keyId, teamId, topic } = push.apns.credentials
+    const apple = ['--apns-key-id', keyId, '--apns-team-id', teamId, '--apns-topic', topic]
+    await writeFile(join(home, 'none.p8'), 'no key')
+    const fcm = ['--fcm', join(home, 'service.json')]
+    const bad = [...fcm, '--apns-key', join(home, 'none.p8'), ...apple]
+    expect(await belfry('push', 'credentials', '--project', 'p4', '--closed', ...bad)).toMatchObject({
+      code: 1,
+    })
+    expect(await belfry('push', 'credentials', '--project', 'p4', '--remove', 'fcm')).toMatchObject({
+      code: 1,
+    })
+    expect((await belfry('push', 'status')).out).not.toContain('p4')
+
+    // What was there stays as it was.
+    expect(await belfry('push', 'credentials', '--project', 'p5')).toMatchObject({ code: 0 })
+    expect(await belfry('push', 'credentials', '--project', 'p5', '--closed', ...bad)).toMatchObject({
+      code: 1,
+    })
+    expect(await belfry('push', 'credentials', '--project', 'p5', ...fcm, '--remove', 'gcm')).toMatchObject({
+      err: expect.stringContaining('--remove takes apns or fcm'),
+    })
+    const { out } = await belfry('push', 'status', '--json')
+    const p5 = JSON.parse(out).projects.find(({ id }: { id: string }) => id === 'p5')
+    expect(p5.open).toBe(true)
+    expect(p5.providers.filter(({ state }: { state: string }) => state === 'ready')).toHaveLength(2)
+    expect(p5.providers.flatMap((one: { credentials: object }) => Object.keys(one.credentials))).toEqual([])
+  })
+
   it('says which credentials are refused', async () => {
     await writeFile(
       join(home, 'other.json'),

@@ -165,6 +165,17 @@ describe('APNs', () => {
     expect(await send(provider, address('1'))).toEqual({ kind: 'accepted' })
   })
 
+  it.each(['broken', 'endless'] as const)(
+    'has taken a push whose 200 has a body that is %s',
+    async (body) => {
+      const { fake, provider, address } = await apnsWorld()
+      fake.next.push({ status: 200, body }, { status: 403, body })
+      expect(await send(provider, address('1'), pushOf(), soon())).toEqual({ kind: 'accepted' })
+      // Why it is refused is in the body.
+      expect(await send(provider, address('1'), pushOf(), soon())).toMatchObject({ kind: 'later' })
+    },
+  )
+
   it('tells a key that is none from a server that does not answer', async () => {
     const { fake } = await apnsWorld()
     const urls = { production: fake.url, sandbox: fake.url }
@@ -231,12 +242,25 @@ describe('FCM', () => {
       })
     }
     fake.revoke()
-    for (const how of ['garbage', 'die', { status: 503 }] as const) {
+    for (const how of ['garbage', 'die', { status: 503 }, { status: 200, body: 'broken' }] as const) {
       fake.grants.push(how)
       expect(await send(provider, address('1'))).toMatchObject({ kind: 'later', isDown: true })
     }
     expect(await send(provider, address('1'))).toEqual({ kind: 'accepted' })
   })
+
+  it.each(['broken', 'endless'] as const)(
+    'has taken a push whose 200 has a body that is %s',
+    async (body) => {
+      const { fake, provider, address } = await fcmWorld()
+      // With an access token, so that what ends is the send.
+      await send(provider, address('1'))
+      fake.next.push({ status: 200, body }, { status: 403, body })
+      expect(await send(provider, address('1'), pushOf(), soon())).toEqual({ kind: 'accepted' })
+      // Half an answer is not enough to stop the provider.
+      expect(await send(provider, address('1'), pushOf(), soon())).toMatchObject({ kind: 'later' })
+    },
+  )
 
   it('tells credentials that are refused', async () => {
     const { fake, clock, requests, address } = await fcmWorld()
@@ -282,6 +306,16 @@ describe('Web Push', () => {
       fake.next.push(how)
       expect(await send(provider, address(), pushOf(together), soon())).toMatchObject({ kind: 'later' })
     }
+  })
+
+  it.each(['broken', 'endless'] as const)('takes the status for it where the body is %s', async (body) => {
+    const { fake, provider, address } = await webWorld()
+    for (const status of [201, 200, 202]) {
+      fake.next.push({ status, body })
+      expect(await send(provider, address(), pushOf(together), soon())).toEqual({ kind: 'accepted' })
+    }
+    fake.next.push({ status: 410, body })
+    expect(await send(provider, address(), pushOf(together), soon())).toMatchObject({ kind: 'gone' })
   })
 
   it('asks no address inside our network, and nothing that is not https', async () => {

@@ -29,6 +29,7 @@ const tried = z.object({
     }),
   ),
 })
+const PROVIDERS = ['apns', 'fcm']
 const PROJECT = {
   type: 'string',
   valueHint: 'ID',
@@ -140,14 +141,16 @@ const needed = (value: string | undefined, flag: string): string => {
   return value
 }
 
-/** The bodies that the flags ask for. */
+/** The credentials that the flags name. */
 const wanted = ({ one }: Typed): object[] => {
-  const bodies: object[] = []
+  const found: object[] = []
   const topic = () => needed(one['apns-topic'], 'apns-topic')
-  if (one.fcm !== undefined) bodies.push({ provider: 'fcm', fcm: readJson('fcm', one.fcm) })
+  if (one.fcm !== undefined) found.push({ provider: 'fcm', fcm: readJson('fcm', one.fcm) })
   const [key, certificate] = [one['apns-key'], one['apns-certificate']]
+  if (key !== undefined && certificate !== undefined)
+    throw new UsageError('--apns-key and --apns-certificate exclude each other')
   if (key !== undefined)
-    bodies.push({
+    found.push({
       provider: 'apns',
       apns: {
         ...{ kind: 'token', topic: topic(), key: read('apns-key', key).toString('utf8') },
@@ -157,7 +160,7 @@ const wanted = ({ one }: Typed): object[] => {
     })
   if (certificate !== undefined) {
     const password = needed(one['apns-password-file'], 'apns-password-file')
-    bodies.push({
+    found.push({
       provider: 'apns',
       apns: {
         ...{ kind: 'certificate', topic: topic() },
@@ -166,7 +169,7 @@ const wanted = ({ one }: Typed): object[] => {
       },
     })
   }
-  return bodies
+  return found
 }
 
 const credentials = defineCommand({
@@ -179,12 +182,18 @@ const credentials = defineCommand({
     const path = `/admin/push/projects/${encodeURIComponent(typed.one.project ?? 'default')}`
     const { remove } = typed.one
     const settings = typed.on.has('closed') ? { open: false } : typed.on.has('open') ? { open: true } : {}
-    const bodies = wanted(typed)
-    let last = await ask(answered, 'PUT', path, settings)
-    for (const body of bodies) last = await ask(answered, 'PUT', `${path}/credentials`, body)
+    const credentials = wanted(typed)
+    if (remove !== undefined && !PROVIDERS.includes(remove))
+      throw new UsageError('--remove takes apns or fcm')
+    const body = { ...settings, ...(credentials.length > 0 && { credentials }) }
+    // In one request, so that nothing is left half done. A project is not made for the removal of something.
+    let last =
+      remove === undefined || Object.keys(body).length > 0
+        ? await ask(answered, 'PUT', path, body)
+        : undefined
     if (remove !== undefined) last = await ask(answered, 'DELETE', `${path}/credentials/${remove}`)
     if (typed.on.has('json')) printJson(last)
-    else printStatus(last.projects)
+    else printStatus(last?.projects ?? [])
   },
 })
 

@@ -6,6 +6,8 @@ import { nextTimeOfDay } from './wall-clock.ts'
 const HOUR_MS = 3_600_000
 /** 08:00. */
 const DAILY_MINUTE = 480
+/** Quiet hours put a slot off by less than a day, which may have an hour more. */
+const MAX_PUT_OFF_MS = 25 * HOUR_MS
 
 /**
  * The first slot after `after`, unix ms; undefined for a subscriber without a digest. A slot in quiet hours is put off to their
@@ -23,4 +25,16 @@ export const nextDigest = ({ digest, timeZone, quiet }: Preferences, after: numb
   const isQuiet =
     quietUntil({ from: minutesOf(quiet.from), to, timeZone: quiet.timeZone }, slot) !== undefined
   return isQuiet ? nextTimeOfDay(quiet.timeZone, to, slot) : slot
+}
+
+/** Whether it is a slot of these preferences, whichever of them it was planned for. */
+export const isDigestSlot = (preferences: Preferences, slot: number): boolean => {
+  if (nextDigest(preferences, slot - 1) === slot) return true
+  if (!preferences.quiet) return false
+  // The slot that was put off to it lies before it.
+  for (let at: number | undefined = slot - MAX_PUT_OFF_MS; at !== undefined && at < slot; ) {
+    at = nextDigest(preferences, at)
+    if (at === slot) return true
+  }
+  return false
 }

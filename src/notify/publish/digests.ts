@@ -3,8 +3,9 @@
  * notification: what needs a digest is looked up when the slot comes.
  *
  * Each slot is a durable job, one for an account and an app. It adds the job of the next slot before it is done. A job is planned
- * before the preference is committed, and checks it when it is due: one of another preference, or of a subscription that has
- * ended, ends there. So a digest is sent at least once, and its id follows from the slot: a wallet drops a repetition.
+ * before the preference is committed, and checks it when it is due: where the preference has no such slot any more, or the
+ * subscription has ended, it ends there. Two preferences may share a slot, and then its job. So a digest is sent at least once,
+ * and its id follows from the slot: a wallet drops a repetition.
  */
 import * as z from 'zod'
 import { withBody } from '../../platform/jobs/job-body.ts'
@@ -21,7 +22,7 @@ import { SUBSCRIPTION_LIFETIME_MS } from '../lifetimes.ts'
 import { pagesOf } from '../pages.ts'
 import type { DeliveredNotification, NotifyStore, OutboxEntry, Subscription } from '../store/store.ts'
 import { viewOf } from '../subscriptions/rules.ts'
-import { nextDigest } from './digest-slots.ts'
+import { isDigestSlot, nextDigest } from './digest-slots.ts'
 
 const DIGESTS_QUEUE = 'notify digests'
 const JOB_PAGE_SIZE = 100
@@ -44,8 +45,6 @@ const SLOTS_PER_SUBSCRIPTION = 2
 const DigestBody = z.object({
   accountKey: z.string(),
   domain: z.string(),
-  /** The slot is the next one after it. */
-  from: z.number(),
   slot: z.number(),
   /** What came before was told of. */
   since: z.number(),
@@ -100,11 +99,10 @@ export const createDigests = ({
   return {
     async plan({ accountKey, domain }, preferences) {
       const now = clock.now()
-      const from = now + FIRST_SLOT_AFTER_MS
-      const slot = nextDigest(preferences, from)
+      const slot = nextDigest(preferences, now + FIRST_SLOT_AFTER_MS)
       if (slot === undefined) return
       await checkRoom(accountKey)
-      await jobQueue.add([jobOf({ accountKey, domain, from, slot, since: now, told: [] })])
+      await jobQueue.add([jobOf({ accountKey, domain, slot, since: now, told: [] })])
     },
 
     async ofAccount(accountKey) {
@@ -163,16 +161,26 @@ export const createDigester = (deps: {
     return notifications.filter((one) => !one.isRead && one.sentAt > since - LATE_MS)
   }
 
+  /** One that was planned before this digest would tell of the same again. This job is not done yet: none is lost. */
+  const addNext = async ({ slot }: DigestBody, next: Job): Promise<void> => {
+    const [isNew] = await jobQueue.add([next])
+    if (isNew) return
+    const planned = await jobQueue.job(DIGESTS_QUEUE, next.id)
+    // One of an earlier try of this job has what came since that try.
+    if (planned && DigestBody.parse(planned.body).since >= slot) return
+    await jobQueue.remove(DIGESTS_QUEUE, [next.id])
+    await jobQueue.add([next])
+  }
+
   const work = async (body: DigestBody, { id, attempts }: Job): Promise<JobOutcome> => {
-    const { accountKey, domain, from, slot } = body
+    const { accountKey, domain, slot } = body
     const now = clock.now()
     const [subscription] = viewOf((await store.account(accountKey)).record, domain, now)
     const preferences = subscription?.preferences
-    if (!preferences || nextDigest(preferences, from) !== slot) return { id, kind: 'done' }
+    if (!preferences || !isDigestSlot(preferences, slot)) return { id, kind: 'done' }
     if ((await store.outboxSize()) >= SHORT_OUTBOX_SIZE)
       return { id, kind: 'again', at: now + LONG_OUTBOX_PAUSE_MS, attempts }
-    const later = Math.max(now, slot)
-    const next = nextDigest(preferences, later)
+    const next = nextDigest(preferences, Math.max(now, slot))
     if (next === undefined) return { id, kind: 'done' }
     const copies = await lateCopies(subscription.id, body.since, now)
     const untold = copies.filter((one) => belongs(one) && !body.told.includes(one.id))
@@ -183,7 +191,7 @@ export const createDigester = (deps: {
       })
     // Those that the next one looks at again.
     const told = copies.filter(({ sentAt }) => sentAt > now - LATE_MS).map((one) => one.id)
-    await jobQueue.add([jobOf({ accountKey, domain, from: later, slot: next, since: now, told })])
+    await addNext(body, jobOf({ accountKey, domain, slot: next, since: now, told }))
     return { id, kind: 'done' }
   }
 

@@ -32,7 +32,7 @@ export interface PublicAnswer {
 export interface PublicRequest {
   /** For everything together, redirects and body included. */
   milliseconds: number
-  /** Of the answer's body. */
+  /** Of the answer's body. 0: the status decides, and what follows it is not waited for. */
   bytes: number
   signal?: AbortSignal | undefined
   /** On whose behalf it is asked: places at a host are shared by it. */
@@ -206,7 +206,8 @@ const ask = async (
       if (left <= 0) throw unavailable('it redirects too often')
       return { moved: urlOf(headers.location, url) }
     }
-    return { status, headers, body: await readText(response, request.bytes) }
+    const body = request.bytes === 0 ? '' : await readText(response, request.bytes)
+    return { status, headers, body }
   } finally {
     response.destroy()
   }

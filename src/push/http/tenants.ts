@@ -123,7 +123,7 @@ export const tenantRoutes = (
 
   app.post('/tenants', async (c) => {
     const { id } = checked(Tenant, await readJson(c.req.raw, MAX_BODY_BYTES))
-    await projects.create(id)
+    await projects.set(id)
     return c.json({ url: `${publicUrl}/${id}` })
   })
   app.get('/tenants/:id', async (c) => c.json(shown(await known(c), publicUrl)))
@@ -133,12 +133,12 @@ export const tenantRoutes = (
   })
   app.post('/tenants/:id/apns', async (c) => {
     const { id } = await known(c)
-    await projects.setCredentials(id, { provider: 'apns', apns: apnsOf(await formOf(c)) })
+    await projects.set(id, { credentials: [{ provider: 'apns', apns: apnsOf(await formOf(c)) }] })
     return c.json({ success: true })
   })
   app.post('/tenants/:id/fcm_v1', async (c) => {
     const { id } = await known(c)
-    await projects.setCredentials(id, { provider: 'fcm', fcm: fcmOf(await formOf(c)) })
+    await projects.set(id, { credentials: [{ provider: 'fcm', fcm: fcmOf(await formOf(c)) }] })
     return c.json({ success: true })
   })
   app.post('/tenants/:id/fcm', () => {

@@ -13,10 +13,15 @@ export interface Answered {
 class NotProcessed extends Error {
   override message = 'it did not look at the request'
 }
+/** Its body says nothing; that of every other status says why. */
+const TAKEN = 200
 /** Requests for one push, all but the last of them not looked at. */
 const MAX_ATTEMPTS = 3
 
-/** One request on a connection. Rejects when it ends without a whole answer. */
+/**
+ * One request on a connection. Rejects when it ends without a whole answer. What was taken is told at once: a push whose body
+ * breaks off, or never ends, is not to be sent again.
+ */
 const askOn = (
   session: ClientHttp2Session,
   headers: Record<string, string>,
@@ -34,6 +39,7 @@ const askOn = (
       isLeaving = true
     }
     const abort = () => {
+      if (status === TAKEN) return stream.close(constants.NGHTTP2_CANCEL)
       // A connection on which nothing comes back may be dead; others on it would wait, too.
       session.destroy()
       reject(new Error('it did not answer in time'))
@@ -46,6 +52,7 @@ const askOn = (
         status = Number(answer[':status'] ?? 0)
         const said = answer['retry-after']
         retryAfter = Array.isArray(said) ? said[0] : said
+        if (status === TAKEN) resolve({ status, retryAfter, body })
       })
       .on('data', (text: string) => {
         body += text

@@ -63,7 +63,8 @@ const Failed = z.object({
   error: z.looseObject({ status: z.string().optional(), details: z.array(Detail).optional() }),
 })
 
-const parsed = <T>(schema: z.ZodType<T>, text: string): T | undefined => {
+const parsed = <T>(schema: z.ZodType<T>, text: string | undefined): T | undefined => {
+  if (text === undefined) return undefined
   try {
     return schema.safeParse(JSON.parse(text)).data
   } catch {
@@ -165,7 +166,7 @@ interface FcmDeps {
   url?: string | undefined
 }
 
-const failureIn = (body: string) => {
+const failureIn = (body: string | undefined) => {
   const error = parsed(Failed, body)?.error
   const details = error?.details ?? []
   return { error, details, code: details.find(({ errorCode }) => errorCode !== undefined)?.errorCode }
@@ -183,6 +184,9 @@ const isWayMissing = ({ status, body }: ProviderAnswer): boolean =>
 
 const outcomeOf = (answer: ProviderAnswer, now: number): SendOutcome => {
   const { status, headers, body } = answer
+  // Google has taken it: the name in the body is of no use to us.
+  if (body === undefined)
+    return status === 200 ? { kind: 'accepted' } : later(`HTTP ${status}, broken off`, undefined, true)
   if (status === 200)
     return parsed(Sent, body) ? { kind: 'accepted' } : later('an answer that is none', undefined, true)
   const { error, details, code } = failureIn(body)

@@ -13,7 +13,8 @@ const IDLE_MS = 30_000
 export interface ProviderAnswer {
   status: number
   headers: IncomingHttpHeaders
-  body: string
+  /** Undefined where it breaks off or does not end: the status stands nevertheless. */
+  body: string | undefined
 }
 
 interface ProviderPost {
@@ -26,19 +27,24 @@ interface ProviderPost {
 }
 
 export interface ProviderRequests extends Disposable {
-  /** Throws `unavailable` for everything that does not end in an answer. */
+  /** Throws `unavailable` for everything that does not lead to an answer of at most so many bytes. */
   post(url: string, request: ProviderPost): Promise<ProviderAnswer>
 }
 
-const readAll = async (response: IncomingMessage, bytes: number): Promise<string> => {
+const readAll = async (response: IncomingMessage, bytes: number): Promise<string | undefined> => {
   const chunks: Buffer[] = []
   let length = 0
-  for await (const chunk of response) {
-    const piece = Buffer.from(chunk)
-    length += piece.length
-    if (length > bytes) throw new Error('the answer is too long')
-    chunks.push(piece)
+  try {
+    for await (const chunk of response) {
+      const piece = Buffer.from(chunk)
+      length += piece.length
+      if (length > bytes) break
+      chunks.push(piece)
+    }
+  } catch {
+    return undefined
   }
+  if (length > bytes) throw new Error('the answer is too long')
   return Buffer.concat(chunks).toString('utf8')
 }
 

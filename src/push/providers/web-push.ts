@@ -12,7 +12,6 @@ import type { HostPlaces } from './host-places.ts'
 import {
   keptForSeconds,
   later,
-  MAX_ANSWER_BYTES,
   type Provider,
   type PushBody,
   type PushMessage,
@@ -73,7 +72,8 @@ export const createWebPush = (deps: {
   ): Promise<PublicAnswer> =>
     fetch(address.endpoint, {
       milliseconds: isProven ? SEND_TIMEOUT_MS : UNPROVEN_TIMEOUT_MS,
-      bytes: MAX_ANSWER_BYTES,
+      // A push that was taken is not sent again because a body breaks off.
+      bytes: 0,
       signal,
       owner: projectId,
       headers: {
@@ -92,7 +92,7 @@ export const createWebPush = (deps: {
     async send({ address, projectId }, message, signal) {
       if (!('endpoint' in address)) return { kind: 'refused', reason: 'not a subscription', of: 'message' }
       const host = hostOf(address.endpoint)
-      const place = places.enter(host)
+      const place = places.enter(host, projectId)
       if (!place) {
         // One that has failed comes after a pause that doubles, as if it had been asked.
         const pauseMs = places.hasFailed(host) ? undefined : NO_PLACE_PAUSE_MS * (1 + 4 * Math.random())

@@ -4,7 +4,7 @@
  * | method, path                                  | body                    | answer        |
  * |-----------------------------------------------|-------------------------|---------------|
  * | GET    /admin/push                            |                         | `{projects}`  |
- * | PUT    /admin/push/projects/:id                        | `{open?}`               | `{projects}`  |
+ * | PUT    /admin/push/projects/:id                        | `{open?, credentials?}` | `{projects}`  |
  * | PUT    /admin/push/projects/:id/credentials            | `{provider, apns or fcm}` | `{projects}` |
  * | DELETE /admin/push/projects/:id/credentials/:provider  |                         | `{projects}`  |
  * | POST   /admin/push/test                       | `{client}`              | `{pushes}`    |
@@ -19,7 +19,10 @@ import { Credentials, type Projects } from '../../push/projects.ts'
 import { ClientId, ProjectId } from '../../push/schema.ts'
 
 const Id = z.object({ id: ProjectId })
-export const Settings = z.strictObject({ open: z.boolean().optional() })
+export const Settings = z.strictObject({
+  open: z.boolean().optional(),
+  credentials: z.array(Credentials).max(2).optional(),
+})
 const WithProvider = Id.extend({ provider: z.enum(['apns', 'fcm']) })
 export const Tried = z.strictObject({ client: ClientId })
 
@@ -46,12 +49,13 @@ export const adminPush = (push: () => { operator: PushOperator; projects: Projec
   app.post('/admin/push/check', async (c) => c.json({ checks: await push().operator.check() }))
   app.put('/admin/push/projects/:id', jsonBody(Settings), async (c) => {
     const { id } = checked(Id, c.req.param())
-    await push().projects.create(id, { isOpen: c.req.valid('json').open })
+    const { open: isOpen, credentials = [] } = c.req.valid('json')
+    await push().projects.set(id, { isOpen, credentials })
     return c.json(await shown(id))
   })
   app.put('/admin/push/projects/:id/credentials', jsonBody(Credentials), async (c) => {
     const { id } = checked(Id, c.req.param())
-    await push().projects.setCredentials(id, c.req.valid('json'))
+    await push().projects.set(id, { credentials: [c.req.valid('json')] })
     return c.json(await shown(id))
   })
   app.delete('/admin/push/projects/:id/credentials/:provider', async (c) => {

@@ -48,12 +48,12 @@ export const declarePush = async ({ push }: Config, projects: Projects): Promise
   for (const declared of push) {
     try {
       const { project: id } = checked(Named, declared)
-      const project = await projects.create(id, { isOpen: declared.open })
-      for (const credentials of credentialsOf(declared)) {
-        const known = projects.open(project, credentials.provider)?.credentials
-        if (JSON.stringify(known) !== JSON.stringify(credentials))
-          await projects.setCredentials(id, credentials)
-      }
+      const project = await projects.find(id)
+      const credentials = credentialsOf(declared).filter((one) => {
+        const known = project && projects.open(project, one.provider)?.credentials
+        return JSON.stringify(known) !== JSON.stringify(one)
+      })
+      await projects.set(id, { isOpen: declared.open, credentials })
     } catch (error) {
       if (error instanceof ProtocolError && error.http >= 500) throw error
       const why = error instanceof Error ? error.message : String(error)

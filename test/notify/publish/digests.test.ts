@@ -14,6 +14,11 @@ const NEWS = TYPES[0]?.id ?? ''
 const HOUR = 3_600_000
 const QUEUE = 'notify digests'
 
+/** Nothing before eight. */
+const night = (digest: 'hourly' | 'daily'): Preferences => ({
+  ...{ digest, quiet: { from: '22:00', to: '08:00', timeZone: 'UTC' } },
+})
+
 /** It is 00:00 UTC on a 1 January. */
 const subscribed = async (world: TestNotify, prf: Preferences | undefined, device = world.newDevice()) => {
   const { claims } = await world.ask(device.subscribe(world.app, [NEWS]))
@@ -187,6 +192,35 @@ it('ends with the preference and with the subscription; another update leaves it
   // What is off wakes as before.
   await publish(world, off.device, 'Two')
   expect(messages(world, off.key).at(-1)).toMatchObject({ title: 'Two', prompt: true })
+})
+
+it.each<[string, Preferences, Preferences]>([
+  ['is the first slot of another', { digest: 'daily' }, { digest: 'hourly' }],
+  ['comes at the end of other quiet hours', { digest: 'daily' }, night('hourly')],
+  ['was put off by quiet hours that are no more', night('hourly'), { digest: 'daily' }],
+])('goes on where the slot of a preference that changed %s', async (_, before, after) => {
+  await using world = await startNotify()
+  const start = world.clock.now()
+  const { device, key } = await subscribed(world, before)
+  expect(await planned(world, device)).toMatchObject([{ at: start + 8 * HOUR }])
+  await world.hands.advance(7.25 * HOUR)
+  await update(world, device, key, after)
+  await publish(world, device, 'One')
+  await until(world, start + 8 * HOUR, device)
+  await eventually(() => expect(digests(world, key)).toHaveLength(1))
+  expect(await planned(world, device)).toHaveLength(1)
+})
+
+it('tells nothing twice at a slot that another preference had planned', async () => {
+  await using world = await startNotify()
+  const start = world.clock.now()
+  const { device, key } = await subscribed(world, { digest: 'daily' })
+  await world.hands.advance(5.25 * HOUR)
+  await update(world, device, key, { digest: 'hourly' })
+  await publish(world, device, 'One')
+  for (const hour of [6, 7, 8, 9]) await until(world, start + hour * HOUR, device)
+  expect(digests(world, key).map(({ body }) => body)).toEqual(['1 new\nOne'])
+  expect(await planned(world, device)).toMatchObject([{ at: start + 10 * HOUR }])
 })
 
 it('an account is shown its digests, and none is left when it is erased', async () => {

@@ -1,3 +1,5 @@
+import type { ServerResponse } from 'node:http'
+
 /** What the next requests to a fake provider meet; then `ok` again. */
 export type Behaviour =
   | 'ok'
@@ -5,10 +7,21 @@ export type Behaviour =
   | 'hang'
   /** Answers 200 with what is no answer of that provider, or something else that makes no sense. */
   | 'garbage'
-  /** Breaks off in the middle of the answer. */
+  /** Fails, and breaks off in the middle of saying so. */
   | 'die'
   /** `details`: of FCM, beside the reason. */
   | { status: number; reason?: string; retryAfter?: number; details?: object[] }
+  /** Answers with the status; its body breaks off, or never ends. */
+  | { status: number; body: 'broken' | 'endless' }
+
+/** The head of an answer and half of its body, which certainly arrive; then the end of the connection, or nothing. */
+export const answerHalf = (
+  response: ServerResponse,
+  { status, body }: { status: number; body: 'broken' | 'endless' },
+): void => {
+  response.writeHead(status, { 'Content-Length': '100' }).write('{"na')
+  if (body === 'broken') response.socket?.destroySoon()
+}
 
 export interface Behaving {
   /** Of the next requests, in their order. */

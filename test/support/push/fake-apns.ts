@@ -107,9 +107,13 @@ export const startFakeApns = async ({ now = Date.now }: { now?: () => number } =
       stream.respond({ ':status': 502 })
       stream.end('<html>bad gateway')
     } else if (how === 'die') {
-      stream.respond({ ':status': 200 })
+      stream.respond({ ':status': 500 })
       stream.write(' ')
       stream.session?.destroy()
+    } else if ('body' in how) {
+      stream.respond({ ':status': how.status })
+      const isBroken = how.body === 'broken'
+      stream.write(' ', () => isBroken && stream.destroy(new Error('broken off')))
     } else answer(stream, how.status, how.reason ?? 'InternalServerError', how.retryAfter)
   }
 

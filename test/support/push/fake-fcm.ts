@@ -8,7 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import { exportPKCS8, exportSPKI, generateKeyPair, jwtVerify } from 'jose'
 import * as z from 'zod'
-import { type Behaving, type Behaviour, behaving } from './behaviour.ts'
+import { answerHalf, type Behaving, type Behaviour, behaving } from './behaviour.ts'
 import { localTls } from './local-tls.ts'
 
 /** Four weeks at most. */
@@ -78,10 +78,9 @@ const answer = (
 const misbehave = (response: ServerResponse, how: Exclude<Behaviour, 'ok'>): void => {
   if (how === 'hang') return
   if (how === 'garbage') response.writeHead(200).end('<html>')
-  else if (how === 'die') {
-    response.writeHead(200, { 'Content-Length': '100' }).write('{"na')
-    setImmediate(() => response.destroy())
-  } else {
+  else if (how === 'die') answerHalf(response, { status: 500, body: 'broken' })
+  else if ('body' in how) answerHalf(response, how)
+  else {
     const headers = how.retryAfter === undefined ? undefined : { 'Retry-After': String(how.retryAfter) }
     answer(
       response,

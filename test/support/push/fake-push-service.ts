@@ -8,7 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import ece from 'http_ece'
 import { jwtVerify } from 'jose'
-import { type Behaving, type Behaviour, behaving } from './behaviour.ts'
+import { answerHalf, type Behaving, type Behaviour, behaving } from './behaviour.ts'
 import { localTls } from './local-tls.ts'
 
 export interface Subscription {
@@ -56,10 +56,9 @@ const bytesOf = async (request: IncomingMessage): Promise<Buffer> => {
 const misbehave = (response: ServerResponse, how: Exclude<Behaviour, 'ok'>): void => {
   if (how === 'hang') return
   if (how === 'garbage') response.writeHead(500).end('\0\0')
-  else if (how === 'die') {
-    response.writeHead(201, { 'Content-Length': '100' }).write('half')
-    setImmediate(() => response.destroy())
-  } else {
+  else if (how === 'die') answerHalf(response, { status: 500, body: 'broken' })
+  else if ('body' in how) answerHalf(response, how)
+  else {
     const headers = how.retryAfter === undefined ? {} : { 'Retry-After': String(how.retryAfter) }
     response.writeHead(how.status, headers).end()
   }

@@ -256,7 +256,8 @@ const PUSH: readonly Operation[] = [
   {
     ...{ id: 'adminSetPushProject', method: 'put', path: '/admin/push/projects/{id}' },
     summary: 'Add or change a project of push',
-    description: '`open`: published wallets may register devices without a token.',
+    description:
+      '`open`: published wallets may register devices without a token. `credentials`: of each provider at most one. Where one cannot be used, nothing is changed.',
     needs: NEEDS,
     params: { id: ProjectId.describe('Id of the project') },
     body: { shape: Settings },
