@@ -30,6 +30,11 @@ export interface RelayClientOptions {
   /** A message is acknowledged when this resolves; when it rejects, the relay delivers the message again. */
   onMessage?: (message: RelayMessage) => void | Promise<void>
   /**
+   * Makes durable what `onMessage` did: a message is acknowledged when the call after it resolves, and comes again when
+   * that rejects. The next one of its lane is handled meanwhile, so that one save may be for many.
+   */
+  save?: () => Promise<void>
+  /**
    * Messages with the same name here are handled in order, one after the other; one without a name at once. The topic
    * when absent. A handler that waits for an answer on the same topic must put the answers elsewhere.
    */
@@ -46,7 +51,7 @@ export interface RelayClientOptions {
 export interface ClientOptions
   extends Pick<
     RelayClientOptions,
-    'signal' | 'onMessage' | 'laneOf' | 'remembers' | 'maxQueued' | 'concurrency'
+    'signal' | 'onMessage' | 'save' | 'laneOf' | 'remembers' | 'maxQueued' | 'concurrency'
   > {
   /** Its did:key. */
   clientId: string
@@ -62,7 +67,7 @@ export const createClient = (
   options: ClientOptions,
   connect: (events: ConnectionEvents) => Connection,
 ) => {
-  const { clientId, signal, onMessage, remembers = false, maxQueued = DEFAULT_MAX_QUEUED } = options
+  const { clientId, signal, onMessage, save, remembers = false, maxQueued = DEFAULT_MAX_QUEUED } = options
   const { laneOf = ({ topic }) => topic, concurrency = DEFAULT_CONCURRENCY } = options
   const listeners = createConnectionListeners()
   let failure: ProtocolError | undefined
@@ -93,7 +98,7 @@ export const createClient = (
       listeners.rejectWaiting(error)
     },
   })
-  const receiving = createReceiving({ log, meter }, { onMessage, laneOf, concurrency })
+  const receiving = createReceiving({ log, meter }, { onMessage, save, laneOf, concurrency })
   const publishing = createPublishing({ clock, connection }, { maxQueued })
   const topics = createTopics({ clock, connection, log }, { clientId, remembers })
 

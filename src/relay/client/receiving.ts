@@ -2,7 +2,7 @@
  * What the relay pushed and the user of the client has not finished with. Messages of one lane (a topic, unless said
  * otherwise) are handled in order, one after the other; different lanes at the same time, up to a bound.
  *
- * Acknowledged is what was handled, nothing else. A message that comes again while it is being handled is not handled
+ * Acknowledged is what was handled and saved, nothing else. A message that comes again while it is being handled is not handled
  * twice, and one that was handled but whose acknowledgement was lost with its connection is acknowledged at once.
  */
 import type { Log, Meter } from '../../platform/telemetry.ts'
@@ -34,10 +34,13 @@ export const createReceiving = (
   { log, meter }: { log: Log; meter: Meter },
   {
     onMessage,
+    save,
     laneOf,
     concurrency,
   }: {
     onMessage: ((message: RelayMessage) => void | Promise<void>) | undefined
+    /** Makes durable what was handled; the lane goes on meanwhile. */
+    save: (() => Promise<void>) | undefined
     /** Messages of one lane are handled in order; those of none at once. */
     laneOf: (message: RelayMessage) => string | undefined
     concurrency: number
@@ -48,21 +51,37 @@ export const createReceiving = (
   const finishWaiters: (() => void)[] = []
   let isOver = false
 
+  const acknowledge = (received: ReceivedMessage): void => {
+    handled.add(received.key)
+    received.acknowledge()
+  }
+  const unhandled = (received: ReceivedMessage, err: unknown): void => {
+    meter.count('relay_client_unhandled_total')
+    const { tag } = received.message
+    log.warn({ err, tag }, 'A message was not handled; the relay will deliver it again')
+  }
+  const finished = (received: ReceivedMessage): void => {
+    unfinished.delete(received.key)
+    if (unfinished.size === 0) for (const resolve of finishWaiters.splice(0)) resolve()
+  }
   const handle = async (received: ReceivedMessage): Promise<void> => {
     try {
       await onMessage?.(received.message)
-      handled.add(received.key)
-      received.acknowledge()
     } catch (error) {
-      meter.count('relay_client_unhandled_total')
-      const { tag } = received.message
-      log.warn({ err: error, tag }, 'A message was not handled; the relay will deliver it again')
+      unhandled(received, error)
+      return finished(received)
     }
-    unfinished.delete(received.key)
+    const saved = save?.().then(
+      () => acknowledge(received),
+      (error: unknown) => unhandled(received, error),
+    )
+    if (saved) void saved.then(() => finished(received))
+    else {
+      acknowledge(received)
+      finished(received)
+    }
   }
-  const lanes = createLanes(concurrency, handle, () => {
-    if (unfinished.size === 0) for (const resolve of finishWaiters.splice(0)) resolve()
-  })
+  const lanes = createLanes(concurrency, handle)
 
   return {
     received(message: RelayMessage, acknowledge: () => void, id = messageIdOf(message.message)) {
@@ -117,7 +136,7 @@ const createHandledMemory = () => {
 }
 
 /** Handles the items of one lane one after the other, and so many lanes at a time. */
-const createLanes = <T>(concurrency: number, handle: (item: T) => Promise<void>, handled: () => void) => {
+const createLanes = <T>(concurrency: number, handle: (item: T) => Promise<void>) => {
   const lanes = new Map<string, T[]>()
   /** Lanes that have items and of which none is being handled. */
   const idle: string[] = []
@@ -135,7 +154,6 @@ const createLanes = <T>(concurrency: number, handle: (item: T) => Promise<void>,
         if (lane.length > 0) idle.push(name)
         else lanes.delete(name)
         work()
-        handled()
       })
     }
   }

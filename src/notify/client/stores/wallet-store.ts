@@ -1,4 +1,5 @@
 /** Where a wallet's device stores its state between two starts. */
+import { createNextRun } from '../../../platform/concurrency/next-run.ts'
 import { ProtocolError } from '../../../protocol/errors.ts'
 import type { WalletState } from '../wallet/state.ts'
 import type { Sealer } from './seal.ts'
@@ -31,30 +32,6 @@ export interface TextSlot {
   clear(): Promise<void>
 }
 
-/** Writes one state after the other. While one is written the latest waits, and those before it are skipped. */
-const createLatestWriter = (write: (state: WalletState) => Promise<void>) => {
-  let waiting: { state: WalletState; written: Promise<void> } | undefined
-  let underWay: Promise<unknown> = Promise.resolve()
-  return {
-    write(state: WalletState): Promise<void> {
-      if (waiting) {
-        waiting.state = state
-        return waiting.written
-      }
-      const begun: Promise<void> = underWay.then(() => {
-        const latest = waiting?.state ?? state
-        waiting = undefined
-        return write(latest)
-      })
-      waiting = { state, written: begun }
-      underWay = begun.catch(() => {})
-      return begun
-    },
-    /** Resolves when nothing is being written. */
-    idle: () => underWay,
-  }
-}
-
 const opened = (text: string): unknown => {
   try {
     return JSON.parse(text)
@@ -72,15 +49,22 @@ export const sealedStore = (
   sealer: Sealer,
   readState: (state: unknown) => WalletState,
 ): ClearableStore => {
-  const writer = createLatestWriter(async (state) => slot.save(await sealer.seal(JSON.stringify(state))))
+  let latest: WalletState | undefined
+  const writing = createNextRun(async () => {
+    if (latest) await slot.save(await sealer.seal(JSON.stringify(latest)))
+  })
   return {
     async load() {
       const sealed = await slot.load()
       return sealed === undefined ? undefined : readState(opened(await sealer.open(sealed)))
     },
-    save: writer.write,
+    /** Writes one state after the other. While one is written the latest waits, and those before it are skipped. */
+    save(state) {
+      latest = state
+      return writing.run()
+    },
     async clear() {
-      await writer.idle()
+      await writing.idle()
       await slot.clear()
     },
   }

@@ -89,6 +89,8 @@ const createFollowing = (
   const { subscriptions } = device
   /** Resolves when the topics are joined, the state is saved and the listeners have the change. */
   const follow = async ({ changed, left }: ViewChange): Promise<void> => {
+    // Before anything may fail: what comes again then changes nothing, and is to be saved all the same.
+    if (changed) device.changed()
     await topics.follow(left)
     if (!changed) return
     await device.save()
@@ -129,6 +131,7 @@ export const createConnectedDevice = (
       key: device.relayKey,
       ...(options.projectId !== undefined && { projectId: options.projectId }),
       onMessage: (message) => inbox.received(message),
+      save: device.save,
       laneOf,
     },
   )

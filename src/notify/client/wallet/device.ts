@@ -2,6 +2,7 @@
  * A wallet's device: its keys, what it knows of the account, and which notifications it has seen. All of it survives a
  * restart as the plain JSON of `client/wallet/state.ts`.
  */
+import { createNextRun } from '../../../platform/concurrency/next-run.ts'
 import { fromHex, toHex } from '../../../protocol/bytes.ts'
 import { agreementKeyFrom, deriveSymKey, type SigningKey, signingKeyFrom } from '../../../protocol/keys.ts'
 import { topicOf } from '../../../protocol/topic.ts'
@@ -70,17 +71,33 @@ const createAnswerKeys = () => {
   }
 }
 
-/** A save that fails rejects, and is told of besides. */
-const createSave =
-  ({ save, onSaveFailed }: Pick<DeviceOptions, 'save' | 'onSaveFailed'>, exported: () => WalletState) =>
-  async (): Promise<void> => {
+/**
+ * Saves one state after the other; what changes during a save is in the next one, whoever waits for it. A save that fails
+ * rejects, and is told of besides: its changes stay unsaved, and the next one has them.
+ */
+const createSaving = (
+  { save, onSaveFailed }: Pick<DeviceOptions, 'save' | 'onSaveFailed'>,
+  exported: () => WalletState,
+) => {
+  let changes = 0
+  let savedChanges = 0
+  const { run } = createNextRun(async () => {
+    const now = changes
+    if (now === savedChanges) return
     try {
       await save?.(exported())
+      savedChanges = now
     } catch (error) {
       onSaveFailed(error)
       throw error
     }
+  })
+  return {
+    changed: (): void => void changes++,
+    /** Resolves when all that has changed is saved; saves nothing where nothing has. */
+    save: run,
   }
+}
 
 export const createDevice = (
   { account, state: restored, ...saving }: DeviceOptions,
@@ -94,7 +111,7 @@ export const createDevice = (
   let identity = signingKeyFrom(fromHex(state.identitySeed))
 
   const exported = (): WalletState => ({ ...state, subscriptions: subscriptions.items(), seen: seen.all() })
-  const save = createSave(saving, exported)
+  const { changed, save } = createSaving(saving, exported)
 
   return {
     account,
@@ -112,10 +129,12 @@ export const createDevice = (
     isRegistered: (): boolean => state.registeredFor !== null,
     async registered(what: string): Promise<void> {
       state.registeredFor = what
+      changed()
       await save()
     },
     unregistered(): void {
       state.registeredFor = null
+      changed()
     },
     /** Every topic that messages come on. */
     topics(): string[] {
@@ -133,7 +152,10 @@ export const createDevice = (
     expectAnswer: answerKeys.expect,
     isAnswerAwaitedOn: answerKeys.isAwaitedOn,
     hasSeen: seen.has,
-    sees: seen.add,
+    sees(id: string): void {
+      seen.add(id)
+      changed()
+    },
     /** Forgets the account. The identity key is replaced, because a revoked one stays revoked. */
     async forget(): Promise<void> {
       subscriptions.clear()
@@ -141,9 +163,12 @@ export const createDevice = (
       state.registeredFor = null
       state.identitySeed = toHex(randomBytes(32))
       identity = signingKeyFrom(fromHex(state.identitySeed))
+      changed()
       await save()
     },
     export: exported,
+    /** What is changed through `subscriptions` and `watchAt` is to be saved. */
+    changed,
     save,
   }
 }

@@ -223,7 +223,6 @@ const createNotified = (
         if (digest) await deliverDigest({ domain, account, digest: { id, sentAt, title, body, ...digest } })
         else await counted(topic, claims.iat, () => deliver({ domain, account, notification }))
         device.sees(id)
-        await device.save()
         unreadChanged()
       }
       if (receipts) sendReceipt(topic, item, rpc)
@@ -271,7 +270,7 @@ export const createInbox = (deps: InboxDeps, options: InboxOptions) => {
   }
 
   return {
-    /** Resolves when the message need not come again. */
+    /** Resolves when the message need not come again, once the device is saved. */
     async received(message: RelayMessage): Promise<void> {
       let act: Action | undefined
       try {

@@ -103,6 +103,7 @@ export const createAppRequests = (
           // An estimate, because some may have been read before; the next view has the exact count.
           const { topic } = subscriptions.of(app)
           subscriptions.setUnread(topic, (count) => (ids === 'all' ? 0 : count - ids.length))
+          device.changed()
           await device.save()
           unreadChanged()
         },

@@ -66,6 +66,7 @@ const createWatchRequest =
       claims,
       apply: ({ sbs, iat }) => take(sbs, iat),
     })
+    device.changed()
     await device.save()
     return true
   }
