@@ -37,7 +37,7 @@ export const alternate = async <S, T>(
   return { embedded, redis }
 }
 
-/** The same of any two; results in their order. */
+/** The same of any two; results in their order: first, second, second, first, and again. */
 export const inTurns = async <S, T>(
   [first, second]: readonly [S, S],
   rounds: number,
@@ -56,6 +56,16 @@ export const inTurns = async <S, T>(
 }
 
 export const median = (values: readonly number[]): number => percentile(values, 0.5)
+
+/**
+ * Rates of equal work that `inTurns` measured in an even number of rounds, two rounds that follow each other as one: in
+ * these each side has begun once, so being the first of a round weighs on both alike.
+ */
+export const ofPairs = (rates: readonly number[]): number[] =>
+  Array.from({ length: rates.length / 2 }, (_, pair) => {
+    const [one = Number.NaN, other = Number.NaN] = rates.slice(2 * pair)
+    return 2 / (1 / one + 1 / other)
+  })
 
 /** Of figures of which more is better. */
 export const ratio = ({ embedded, redis }: Both<readonly number[]>): string =>

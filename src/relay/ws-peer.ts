@@ -8,8 +8,12 @@ const PING_EVERY_MS = 25_000
 /** Published clients notice only the first ping of a connection, but every request. */
 const HEARTBEAT_EVERY_MS = 20_000
 const MAX_UNANSWERED_PINGS = 2
-/** Pings and pongs of a client between two pings of ours. They cost no work otherwise; clients send one in some seconds. */
+/**
+ * Pings and pongs of a client between two pings of ours. They cost no work otherwise; clients send one in some seconds, and
+ * what they could not send for some minutes at once.
+ */
 const MAX_CONTROL_FRAMES = 1_000
+const FLOODED_CLOSE_CODE = 1008
 /** How long a closing handshake may take before the connection is cut. */
 export const CLOSE_TIMEOUT_MS = 1_000
 
@@ -40,6 +44,11 @@ export class WsPeer implements FramePeer {
   #pingedAt: number
   #unanswered = 0
   #controlFrames = 0
+  #isFlooded = false
+  /** A pong is being written. */
+  #isAnswering = false
+  /** The newest ping that came meanwhile. */
+  #unansweredPing: Buffer | undefined
 
   constructor(ws: WebSocket, raw: Duplex, clock: Clock, cork: (socket: Duplex) => void) {
     this.#ws = ws
@@ -67,7 +76,7 @@ export class WsPeer implements FramePeer {
 
   resume(): void {
     this.#paused = false
-    this.#ws.resume()
+    if (!this.#isFlooded) this.#ws.resume()
   }
 
   close(code: number, reason: string): void {
@@ -91,10 +100,35 @@ export class WsPeer implements FramePeer {
     this.#unanswered = 0
   }
 
-  /** A ping or a pong came. Who sends them on and on is cut without a closing handshake, which would be read behind them. */
+  /** A ping or a pong came. Who sends them on and on is not read from any more, so its answer to the close is not awaited. */
   control(): void {
     this.alive()
-    if (++this.#controlFrames > MAX_CONTROL_FRAMES) this.#ws.terminate()
+    if (++this.#controlFrames <= MAX_CONTROL_FRAMES || this.#isFlooded) return
+    this.#isFlooded = true
+    this.#ws.close(FLOODED_CLOSE_CODE, 'too many pings or pongs')
+    this.#ws.pause()
+    this.#cut ??= this.#clock.after(CLOSE_TIMEOUT_MS, () => this.#ws.terminate())
+  }
+
+  /**
+   * Pings that come while a pong is on its way are answered by one pong, to the newest of them (RFC 6455, 5.5.3). Many come at
+   * once from a client whose network stood still; one that does not read makes us hold one pong.
+   */
+  pinged(data: Buffer): void {
+    this.control()
+    if (this.#isAnswering) this.#unansweredPing = data
+    else this.#pong(data)
+  }
+
+  #pong(data: Buffer): void {
+    if (this.#ws.readyState !== WebSocket.OPEN) return
+    this.#isAnswering = true
+    this.#ws.pong(data, false, () => {
+      this.#isAnswering = false
+      const next = this.#unansweredPing
+      this.#unansweredPing = undefined
+      if (next) this.#pong(next)
+    })
   }
 
   tick(now: number): void {

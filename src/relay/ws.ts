@@ -6,6 +6,7 @@
  * | 1001 | the server stops | reconnect |
  * | 1003 | a binary frame | reconnect |
  * | 1007, 1009 | not UTF-8, over 1 MiB | reconnect |
+ * | 1008 | more than 1,000 pings and pongs in 25 s | reconnect |
  * | 1013 | with `useOnCloseEvent=true`: too many connections of the address, or in all; others get 429 or 503 | reconnect |
  * | 3000 | not let in, or blocked by the operator, with `useOnCloseEvent=true`; others get 401 or 403 at the upgrade | give up |
  * | 3000 | blocked while it was connected | give up |
@@ -92,6 +93,8 @@ export const attachRelaySocket = (
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
+    // The peer answers them: the library cuts a connection on which some dozens come at once.
+    autoPong: false,
     maxPayload: LIMITS.frameBytes,
   })
 
@@ -182,7 +185,7 @@ const createOpenPeers = ({ hub, clock, log }: Pick<RelaySocketDeps, 'hub' | 'clo
         if (isBinary) peer.close(BINARY_CLOSE_CODE, 'text frames only')
         else hub.receive(connection, textOf(data))
       })
-      ws.on('ping', () => peer.control())
+      ws.on('ping', (data) => peer.pinged(data))
       ws.on('pong', () => peer.control())
       raw.on('drain', () => hub.drained(connection))
       // 1007 and 1009 come with an error; the connection is being closed with that code.

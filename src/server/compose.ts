@@ -102,7 +102,7 @@ const build = async (config: Config, deps: ServerDeps, owned: ReleaseStack): Pro
     documentRoutes({ mounted: () => routes.mounted, log }, context.urls),
   ])
   listener.serve(routes.fetch)
-  const metricsUrl = await serveMetrics({ metrics, log, owned }, config)
+  const metricsUrl = await serveMetrics({ metrics, clock, log, buckets: stores.buckets, owned }, config)
   if (notify) {
     const lookup = buildIdentityLookup(context, keys?.registry)
     owned.use(notify.start({ lookup, verifySignature, relay }))

@@ -36,6 +36,8 @@ describe('project', () => {
     expect(shown.secrets.map(({ name }: { name: string }) => name)).toEqual(['first', 'CI', 'first'])
     expect(Date.parse(shown.secrets[0].expiresAt) - Date.now()).toBeGreaterThan(23 * 3_600_000)
     expect(shown.secrets[2].lastUsedAt).toMatch(/:00:00\.000Z$/)
+    const { stdout } = await belfry('project', 'show', 'shop')
+    expect(stdout).toContain(`, last used in the hour from ${shown.secrets[2].lastUsedAt}`)
     expect(JSON.stringify(shown)).not.toContain(ci.secret)
     await json('project', 'secret', 'revoke', 'shop', 'first')
     await json('project', 'secret', 'revoke', 'shop', ci.secretId)

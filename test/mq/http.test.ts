@@ -305,18 +305,22 @@ describe('3 a get', () => {
       ['GET', '/take/x/id/y'],
       ['DELETE', '/delete/x/id/y'],
     ] as const) {
-      expect(await hubAt(world.url, 'off').ask(method, path, 'garbage')).toMatchObject({
-        status: 405,
-        body: { error: 'The domain has no message queues' },
-      })
+      const answer = await hubAt(world.url, 'off').ask(method, path, 'garbage')
+      expect(answer).toMatchObject({ status: 405, body: { error: 'The domain has no message queues' } })
+      expect(answer.headers.get('allow')).toBe('')
     }
   })
 
-  it('answers HEAD with 405, and takes nothing by it', async () => {
+  it('answers HEAD as GET where nothing is changed; else with 405, and takes nothing by it', async () => {
     const agent = newAgent()
     await hub.put(agent.hash, 'here')
     const { token, signature } = await hub.access(agent)
-    expect((await hub.ask('HEAD', `/take/${agent.hash}/${signature}`, token)).status).toBe(405)
+    expect((await hub.ask('HEAD', `/${agent.hash}/token`)).status).toBe(200)
+    expect((await hub.ask('HEAD', `/get/${agent.hash}/${signature}`, token)).status).toBe(200)
+    for (const path of [`/take/${agent.hash}/${signature}`, `/take/${agent.hash}/id/${signature}`]) {
+      const { status, headers } = await hub.ask('HEAD', path, token)
+      expect({ path, status, allow: headers.get('allow') }).toEqual({ path, status: 405, allow: 'GET' })
+    }
     expect((await hub.take(agent)).body).toEqual(message('here'))
   })
 })

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
 import { generateSigningKey } from '../../src/protocol/keys.ts'
 import { manualClock } from '../support/clock.ts'
 import { eventually } from '../support/eventually.ts'
@@ -156,8 +157,23 @@ describe('a heartbeat', () => {
       await clock.advance(25_000)
     }
     for (let at = 0; at < 1_100; at++) a.ws.pong()
-    await closed
+    await eventually(() => expect(a.ws.readyState).toBe(WebSocket.CLOSING))
+    await clock.advance(1_000)
+    expect(await closed).toEqual({ code: 1008, reason: 'too many pings or pongs' })
     await eventually(() => expect(relay.relay.connections).toBe(0))
+  })
+
+  it('may come late, some hundreds at once: the newest is answered, and the connection goes on', async () => {
+    await start()
+    const a = await relay.connect()
+    const pongs: string[] = []
+    a.ws.on('pong', (data) => pongs.push(String(data)))
+    for (let at = 0; at < 500; at++) a.ws.ping(`${at}`)
+    await a.request('irn_subscribe', { topic })
+    await eventually(() => expect(pongs.at(-1)).toBe('499'))
+    expect(pongs.map(Number)).toEqual(pongs.map(Number).toSorted((one, other) => one - other))
+    a.ws.ping('later')
+    await eventually(() => expect(pongs.at(-1)).toBe('later'))
   })
 
   it('that is not answered twice ends the connection, one that is answered does not', async () => {

@@ -657,6 +657,11 @@ describe('methods', () => {
       expectFailure(answer, 'plain', 'method_not_allowed')
       for (const allowed of methods) expect(answer.headers.allow?.split(', ')).toContain(allowed)
     }
+    const head = await ask('HEAD', pathOf(target), { headers: credentials(target.needs) })
+    if (!methods.has('GET') || target.pattern.includes('/take/')) {
+      expect(head.status).toBe(405)
+      expect(head.headers.allow).toBeTruthy()
+    } else expect(head.status).not.toBe(405)
   })
 
   it.each(['TRACE', 'CONNECT', 'NONSENSE', 'get'])('%s are refused', async (method) => {

@@ -1,7 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Socket } from 'node:net'
+import { get } from 'node:http'
+import { connect, createServer, type Socket } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -12,6 +13,7 @@ import { composeServer, type RunningServer } from '../../src/server/compose.ts'
 import { configWith } from '../../src/server/config/config.ts'
 import { StartError } from '../../src/server/config/start-error.ts'
 import { openLmdb } from '../../src/storage/lmdb/open.ts'
+import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/process.ts'
 import { startWorld, type World } from '../support/world.ts'
 
@@ -159,6 +161,23 @@ describe('/metrics', () => {
     await using open = await startWorld({ config: { metrics: { host: '0.0.0.0', port: 0 } } })
     expect(await statusAt(open.server)).toBe(200)
     expect((await fetch(open.server.metricsUrl ?? '')).status).toBe(200)
+  })
+
+  it('lets an address keep 16 connections and no more, whose others go on and who may use the main port', async () => {
+    await using world = await startWorld({ config: { metrics: 0 } })
+    const { metricsUrl = '' } = world.server
+    const { port } = new URL(metricsUrl)
+    const idle = Array.from({ length: 16 }, () => connect(Number(port), '127.0.0.1'))
+    await Promise.all(idle.map((socket) => once(socket, 'connect')))
+    const oneMore = connect(Number(port), '127.0.0.1').on('error', () => {})
+    await once(oneMore, 'close')
+    const elsewhere = get(metricsUrl, { localAddress: '127.0.0.2', agent: false })
+    const [answer] = await once(elsewhere, 'response')
+    expect(answer.resume().statusCode).toBe(200)
+    expect((await world.http('GET', '/health')).status).toBe(200)
+    expect(idle.filter(({ destroyed }) => destroyed)).toEqual([])
+    for (const socket of idle) socket.destroy()
+    await eventually(async () => expect((await fetch(metricsUrl)).status).toBe(200))
   })
 
   it('takes another port when the usual one is taken and nobody chose', async () => {

@@ -52,7 +52,8 @@ const seconds = (flag: string, text: string): number => {
 const printProject = ({ id, name, createdAt, secrets, settings }: Project): void => {
   print(`${id}  ${name}`, `  made                 ${createdAt}`)
   for (const one of secrets) {
-    const used = one.lastUsedAt === null ? 'never used' : `last used ${one.lastUsedAt}`
+    // The hour is recorded, so by its beginning alone it would be told too early.
+    const used = one.lastUsedAt === null ? 'never used' : `last used in the hour from ${one.lastUsedAt}`
     const end = one.expiresAt === null ? '' : `, until ${one.expiresAt}`
     print(`  secret               ${one.id}  ${one.name}, made ${one.createdAt}, ${used}${end}`)
   }

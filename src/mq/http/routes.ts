@@ -15,6 +15,8 @@
  * token of this put and the hash of the message, or `x-mq-signature` over the token alone. The reader is told which one
  * (`messageSigned`): whoever sees the latter can put another message with it. A message id is one segment of ours; two, and percent signs, are understood because others had such ids.
  *
+ * HEAD is answered where GET is, except for take: a HEAD changes nothing.
+ *
  * Statuses are those of the document, which knows fewer than we do: 403 whoever may not, 405 a domain that is not on,
  * 500 whatever failed, an unavailable store included; beside them 400 and 429. A failure is `{error, code, id?}`.
  * Signatures and tokens are in paths and headers: neither is ever logged, nor what they are in.
@@ -80,11 +82,11 @@ const shown = ({ id, message, sender, messageSigned }: MqMessage): MessageAnswer
 })
 
 /** The published sentences where there are some. */
-const sentenceOf = (error: ProtocolError, method: string): string => {
+const sentenceOf = (error: ProtocolError): string => {
   if (error.code === 'too_large') return 'Message size exceeds domain specific limit.'
   if (error.code === 'quota_reached') return 'Queue size exceeded!'
   if (error.code === 'not_found') return 'message not found'
-  if (error.code === 'method_not_allowed' && method !== 'HEAD') return 'The domain has no message queues'
+  if (error.code === 'method_not_allowed') return 'The domain has no message queues'
   return error.message
 }
 
@@ -115,13 +117,15 @@ const createFailure =
     const error = known ?? new ProtocolError('internal')
     meter.count('mq_refused_total', { reason: error.code })
     const answer: Failure = {
-      error: sentenceOf(error, method),
+      error: sentenceOf(error),
       code: error.code,
       ...(error.field !== undefined && { field: error.field }),
       ...(id !== undefined && { id }),
     }
     setRetryHeaders(c, error)
     c.header('Cache-Control', 'no-store')
+    // Of a domain that is not on there is nothing that any method does.
+    if (error.http === 405) c.header('Allow', '')
     return c.json(answer, statusOf(error))
   }
 
@@ -150,8 +154,6 @@ export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => 
     )
   }
   app.use('/mq/*', async (c, next) => {
-    // A HEAD would be answered by the route of GET, which waits for a message, or takes it, and shows it to nobody.
-    if (c.req.method === 'HEAD') throw new ProtocolError('method_not_allowed')
     c.header('Cache-Control', 'no-store')
     await next()
   })
@@ -185,6 +187,8 @@ export const mqRoutes = (deps: MqRoutesDeps, { url }: { url: string }): Hono => 
     found(c, await hub.peek(queueOf(c.req.param()), credentials(c), c.req.raw.signal)),
   )
   const take = async (c: Context): Promise<Response> => {
+    // The route of GET answers a HEAD, too: the message would be taken and shown to nobody.
+    if (c.req.method === 'HEAD') return c.body(null, 405, { Allow: 'GET' })
     const params: Params = c.req.param()
     return found(c, await hub.take(queueOf(params), credentials(c), c.req.raw.signal, idOf(params)))
   }

@@ -10,7 +10,7 @@ export interface ProjectSecret {
   /** Hex SHA-256 of it: it is random, so nothing slower is needed. */
   hash: string
   createdAt: number
-  /** The hour in which it was last used. */
+  /** The beginning of the hour in which it was last used. */
   lastUsedAt?: number
   /** Unix ms; the secret counts no more from then on. */
   expiresAt?: number

@@ -3,26 +3,31 @@
  *
  * Behind a proxy every connection is the proxy's. A proxy that the operator trusts is believed about where a request came
  * from (`X-Forwarded-For`, read from its end, for as long as the hops are trusted); what anybody else says there is ignored.
- * An IPv4 address pays for itself. In IPv6 a network (/64) pays, because one subscriber has all of it.
+ * An IPv4 address pays for itself. In IPv6 a network (/64) pays, because one subscriber has all of it; loopback is `::1`.
  */
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
 
-/** `203.0.113.7`, `2001:db8:0:1::/64`, or '' for a connection that is gone and was not asked about before. */
+/** `203.0.113.7`, `2001:db8:0:1::/64`, `::1`, or '' for a connection that is gone and was not asked about before. */
 export type ClientAddress = (request: Pick<IncomingMessage, 'headers' | 'socket'>) => string
 
 const MAPPED = /^::ffff:(?=\d+\.)/i
 const NETWORK_GROUPS = 4
+const LOOPBACK = '0:0:0:0:0:0:0:1'
 
-/** An IPv4 address as it is, the /64 of an IPv6 address. */
+/** An IPv4 address as it is; the /64 of an IPv6 address in its shortest form (RFC 5952), and `::1` for loopback. */
 export const networkOf = (address: string): string => {
   if (isIP(address) !== 6) return address
   const [head = '', tail] = (address.split('%')[0] ?? '').split('::')
   const front = head === '' ? [] : head.split(':')
   const back = tail === undefined || tail === '' ? [] : tail.split(':')
   const zeros = tail === undefined ? [] : Array.from({ length: 8 - front.length - back.length }, () => '0')
-  const groups = [...front, ...zeros, ...back].slice(0, NETWORK_GROUPS)
-  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`
+  const groups = [...front, ...zeros, ...back].map((group) => Number.parseInt(group, 16).toString(16))
+  if (groups.join(':') === LOOPBACK) return '::1'
+  const network = groups.slice(0, NETWORK_GROUPS)
+  // The zeros behind the network make one run with those at its end, and that is the longest one.
+  const shown = network.slice(0, network.findLastIndex((group) => group !== '0') + 1)
+  return `${shown.join(':')}::/64`
 }
 
 const NAMED_RANGES: Record<string, readonly string[]> = {

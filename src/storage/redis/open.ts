@@ -59,7 +59,7 @@ export const openRedis = async (options: OpenRedisOptions): Promise<Stores> => {
   return {
     ...rooms,
     kv,
-    transfer: guardTransfer(gate, createRedisTransfer({ redis, kv }, rooms)),
+    transfer: guardTransfer(gate, createRedisTransfer({ redis, kv, clock: systemClock }, rooms)),
     sessionsAdapter: () => createSessionsAdapter(redis, connection.log),
     buckets: createRedisBuckets(redis, systemClock),
     relayAdmin: gate.guard(createRedisRelayAdmin(redis)),

@@ -22,7 +22,8 @@ const Project = z
     secrets: z.array(
       z.object({
         ...{ id, name: z.string(), createdAt: time.nullable() },
-        ...{ lastUsedAt: time.nullable(), expiresAt: time.nullable() },
+        lastUsedAt: time.nullable().meta({ description: 'Beginning of the hour in which it was last used' }),
+        expiresAt: time.nullable(),
       }),
     ),
     settings: z.record(z.string(), z.unknown()),

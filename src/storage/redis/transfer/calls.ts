@@ -1,4 +1,5 @@
 import type { Notification } from '../../../notify/store/store.ts'
+import type { Clock } from '../../../platform/runtime/clock.ts'
 import type { Ask } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
 import { groupBy } from '../group-by.ts'
@@ -12,6 +13,7 @@ export interface TransferDeps {
   redis: RedisConnection
   ask: Ask
   layout: Layout
+  clock: Pick<Clock, 'now'>
   /** The notification that was sent under the reference at that instant, if it is kept. */
   notificationOf(reference: string, sentAt: number): Promise<Notification | undefined>
 }
@@ -28,6 +30,6 @@ export const calls = <R>(
     return parts
   })
 
-/** How long the keys of something must live that came into being then. */
-export const ttlOf = (expiresAt: number, createdAt: number): number =>
-  Math.max(expiresAt - createdAt, expiresAt - Date.now(), 0) + TTL_MARGIN_MS.copy
+/** How long the keys of something must live, ms from now, that came into being then. */
+export const ttlOf = ({ clock }: Pick<TransferDeps, 'clock'>, expiresAt: number, createdAt: number): number =>
+  Math.max(expiresAt - createdAt, expiresAt - clock.now(), 0) + TTL_MARGIN_MS.copy

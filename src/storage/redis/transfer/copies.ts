@@ -137,7 +137,7 @@ const restore = async <R extends Row>(deps: CopiesDeps, rows: readonly R[]): Pro
         at.account(accountKey),
         ...at.copies(subscriptionId),
       ])
-      const ttls = some.map(({ expiresAt, sentAt }) => ttlOf(expiresAt, sentAt))
+      const ttls = some.map(({ expiresAt, sentAt }) => ttlOf(deps, expiresAt, sentAt))
       const args = some.flatMap(({ subscriptionId, id, sentAt, expiresAt, reference, isUnread }, which) => [
         ...[subscriptionId, id, holding(subscriptionId), sentAt, expiresAt],
         ...[reference, isUnread ? '1' : '', ttls[which] ?? 0],
@@ -172,7 +172,7 @@ const writers = (deps: CopiesDeps): Pick<Writers, 'copy' | 'withdrawn'> => ({
           if (!record.isLastOfKey || notification?.collapseKey === undefined || left.has(record)) return
           const key = deps.layout.of(accountKey).collapsing(subscriptionId, notification.collapseKey)
           const value = `${receiptKeyOf(reference, sentAt)} ${id}`
-          await deps.ask(() => deps.redis.client.set(key, value, 'PX', ttlOf(expiresAt, sentAt)))
+          await deps.ask(() => deps.redis.client.set(key, value, 'PX', ttlOf(deps, expiresAt, sentAt)))
         }),
       )
       return records.filter((record) => left.has(record))

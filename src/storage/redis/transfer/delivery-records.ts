@@ -124,7 +124,7 @@ const restoreReceipts = (deps: TransferDeps, { p, some }: { p: number; some: rea
   const keys = groups.flatMap(([receiptKey]) => [...deps.layout.partition(p).receipts(receiptKey)])
   const args = groups.flatMap(([, own]) => [
     own.length,
-    Math.max(...own.map((one) => ttlOf(one.expiresAt, one.sentAt))) -
+    Math.max(...own.map((one) => ttlOf(deps, one.expiresAt, one.sentAt))) -
       TTL_MARGIN_MS.copy +
       TTL_MARGIN_MS.receipt,
     ...own.flatMap((one) => [writeName(one.accountKey), one.state === 'queued' ? '1' : '', rowOf(one)]),

@@ -1,7 +1,7 @@
 /** What the notify server's store holds beside its projects and apps, as records, and back. */
 import type { Notification, OutboxTask } from '../../../notify/store/store.ts'
 import { type BoundedMap, createBoundedMap } from '../../../platform/concurrency/bounded-map.ts'
-import { systemClock } from '../../../platform/runtime/clock.ts'
+import type { Clock } from '../../../platform/runtime/clock.ts'
 import type { Page, Readers, Records, Writers } from '../../transfer/transfer.ts'
 import { type Ask, createAsk } from '../call-batcher.ts'
 import type { RedisConnection } from '../connection.ts'
@@ -36,6 +36,7 @@ interface NotifyTransferDeps {
   redis: RedisConnection
   ask: Ask
   layout: Layout
+  clock: Pick<Clock, 'now'>
   requests: Requests
   /** Many copies have few notifications. */
   notifications: BoundedMap<Promise<Notification | undefined>>
@@ -207,7 +208,8 @@ const writers = (
       await Promise.all(
         calls(records, ({ entry }) => partitionOfEntry(entry)).map(({ p, some }) => {
           const at = deps.layout.partition(p)
-          const ttl = Math.max(...some.map(({ entry }) => ttlOf(entry.expiresAt, Date.now())))
+          const now = deps.clock.now()
+          const ttl = Math.max(...some.map(({ entry }) => ttlOf(deps, entry.expiresAt, now)))
           const args = some.flatMap(({ place, entry }) => [name(entry.id), place, written('outbox', entry)])
           return deps.ask(() =>
             deps.redis.script(restoreEntriesScript, [at.entries, at.free, at.order], [ttl, ...args]),
@@ -219,16 +221,16 @@ const writers = (
   },
 })
 
-export const createNotifyTransfer = (redis: RedisConnection) => {
+export const createNotifyTransfer = ({ redis, clock }: { redis: RedisConnection; clock: Clock }) => {
   const ask = createAsk(redis)
   const layout = createLayout(redis.prefix)
   const deps: NotifyTransferDeps = {
-    ...{ redis, ask, layout },
-    requests: createRequests({ redis, ask, layout, clock: systemClock }),
+    ...{ redis, ask, layout, clock },
+    requests: createRequests({ redis, ask, layout, clock }),
     notifications: createBoundedMap(MAX_CACHED_NOTIFICATIONS),
   }
   const shared: TransferDeps = {
-    ...{ redis, ask, layout },
+    ...{ redis, ask, layout, clock },
     notificationOf: (reference, sentAt) => notificationOf(deps, reference, sentAt),
   }
   const copies = createCopiesTransfer({ ...shared, byPartition, accounts: (p) => accounts(deps, p) })

@@ -1,4 +1,5 @@
 /** The relay's mailboxes as records, and back. */
+import type { Clock } from '../../../platform/runtime/clock.ts'
 import { DAY_MS } from '../../../platform/units.ts'
 import type { RelayStore, StoredMessage } from '../../../relay/store.ts'
 import { resubscribe } from '../../transfer/members.ts'
@@ -22,6 +23,11 @@ import { scanKeys, scanPairs } from '../scan.ts'
 
 type RelayTables = 'message' | 'member'
 type Member = Records['member']
+
+interface RelayTransferDeps {
+  redis: RedisConnection
+  clock: Pick<Clock, 'now'>
+}
 
 /** What the hash of a topic begins with, behind the prefix; it ends with the tag. */
 const TOPIC_KEY = '{t:'
@@ -98,8 +104,12 @@ async function* topics(redis: RedisConnection, now: number, after: string | unde
 }
 
 /** The messages of one topic, in as many script calls as their bytes need. */
-const restoreMessages = (redis: RedisConnection, topic: string, messages: readonly StoredMessage[]) => {
-  const now = Date.now()
+const restoreMessages = (
+  { redis, clock }: RelayTransferDeps,
+  topic: string,
+  messages: readonly StoredMessage[],
+) => {
+  const now = clock.now()
   const keys = relayKeys(redis.prefix)
   return [...cut(messages, MAX_CALL, ({ message }) => message.length)].map((part) => {
     const texts = part.map(({ id }) => keys.text(topic, shortId(id)))
@@ -163,28 +173,28 @@ const readers = (redis: RedisConnection): Pick<Readers, RelayTables> => ({
 })
 
 const writers = (
-  redis: RedisConnection,
+  deps: RelayTransferDeps,
   relay: Pick<RelayStore, 'subscribe'>,
 ): Pick<Writers, RelayTables> => ({
   message: {
     async write(records) {
       const byTopic = groupBy(records, ({ topic }) => topic)
-      await redis.batch(() =>
-        [...byTopic].flatMap(([topic, messages]) => restoreMessages(redis, topic, messages)),
+      await deps.redis.batch(() =>
+        [...byTopic].flatMap(([topic, messages]) => restoreMessages(deps, topic, messages)),
       )
       const due = [...byTopic].map(([topic, messages]) => ({
         topic,
         at: `${Math.min(...messages.map(({ expiresAt }) => expiresAt))}`,
       }))
-      await noteDue(redis, relayKeys(redis.prefix), due)
+      await noteDue(deps.redis, relayKeys(deps.redis.prefix), due)
       return []
     },
   },
   member: {
     async write(records) {
       const byTopic = groupBy(records, ({ topic }) => topic)
-      await redis.batch(() =>
-        [...byTopic].flatMap(([topic, members]) => restoreMembers(redis, topic, members)),
+      await deps.redis.batch(() =>
+        [...byTopic].flatMap(([topic, members]) => restoreMembers(deps.redis, topic, members)),
       )
       // The client's own index, and hints for one of many topics.
       await resubscribe(relay, records)
@@ -193,7 +203,7 @@ const writers = (
   },
 })
 
-export const createRelayTransfer = (redis: RedisConnection, relay: Pick<RelayStore, 'subscribe'>) => ({
-  read: readers(redis),
-  write: writers(redis, relay),
+export const createRelayTransfer = (deps: RelayTransferDeps, relay: Pick<RelayStore, 'subscribe'>) => ({
+  read: readers(deps.redis),
+  write: writers(deps, relay),
 })

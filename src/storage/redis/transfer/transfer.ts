@@ -5,6 +5,7 @@
  * There is no snapshot: each record is as it was when it was read, and what changes meanwhile may be among
  * them or not.
  */
+import type { Clock } from '../../../platform/runtime/clock.ts'
 import type { Kv } from '../../kv.ts'
 import { readersOfRows } from '../../transfer/kv-readers.ts'
 import type { Readers, Transfer } from '../../transfer/transfer.ts'
@@ -14,12 +15,12 @@ import { createNotifyTransfer } from './notify.ts'
 import { createRelayTransfer } from './relay.ts'
 
 export const createRedisTransfer = (
-  { redis, kv }: { redis: RedisConnection; kv: Kv },
+  { redis, kv, clock }: { redis: RedisConnection; kv: Kv; clock: Clock },
   rooms: Transferred,
 ): Transfer => {
   const { client, prefix } = redis
-  const mailboxes = createRelayTransfer(redis, rooms.relay)
-  const rest = createNotifyTransfer(redis)
+  const mailboxes = createRelayTransfer({ redis, clock }, rooms.relay)
+  const rest = createNotifyTransfer({ redis, clock })
   const noteKey = `${prefix}transfer`
   const read: Readers = {
     ...rest.read,

@@ -113,7 +113,7 @@ export const T = {
     secrets: 'Secrets',
     secretName: 'Name of the secret',
     addSecret: 'Add secret',
-    lastUsed: 'Last used',
+    lastUsed: 'Last used, in the hour from',
     expires: 'Ends',
     created: 'Created',
     rotate: 'Rotate',
