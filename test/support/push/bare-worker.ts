@@ -33,8 +33,27 @@ export const addition = (
   ],
 })
 
+/** A device of each client, and a push for it. */
+export const addAll = async (
+  store: PushStore,
+  projectId: string,
+  clientIds: readonly string[],
+  provider?: 'fcm' | 'apns',
+): Promise<void> => {
+  const now = Date.now()
+  for (let at = 0; at < clientIds.length; at += 500) {
+    const part = clientIds.slice(at, at + 500)
+    const limits = { now, devices: 8 }
+    await Promise.all(part.map((one) => store.register(one, device(projectId, one, provider), limits)))
+    await store.add(
+      part.map((one) => addition(one, projectId, one, provider)),
+      { limit: 8, now },
+    )
+  }
+}
+
 /**
- * A worker over the store, and a provider that answers as `answer` says after a millisecond or two. `onDone`: a push is done,
+ * A worker over the store, and a provider that answers as `answer` says after a millisecond or two, or later. `onDone`: a push is done,
  * and the worker knows what it says about the provider.
  */
 export const startWorker = (
