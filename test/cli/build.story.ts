@@ -26,7 +26,7 @@ beforeAll(async () => {
   await writeProgram(dir, 'first')
   await writePages(join(dir, 'src/web'))
   await build(dir)
-})
+}, 180_000)
 afterAll(() => rm(first, { recursive: true }))
 
 /** One of those beside the command. */
@@ -72,7 +72,10 @@ const hasCodeCache = async (dir: string) => {
 }
 const built = (dir: string) => stat(join(dir, 'dist/cli/main.js'))
 
-it.concurrent('npx belfry runs after an install, and after an upgrade whose build came with the start', async () => {
+// Each builds, beside the others: seconds where nobody else computes.
+it.concurrent('npx belfry runs after an install, and after an upgrade whose build came with the start', {
+  timeout: 180_000,
+}, async () => {
   await using place = await checkout()
   const { dir } = place
   expect(await command(dir)).toBe('first')
@@ -86,7 +89,9 @@ it.concurrent('npx belfry runs after an install, and after an upgrade whose buil
   expect((await built(dir)).mode & 0o777).toBe(0o755)
 })
 
-it.concurrent('npx belfry runs where an older build left the command without its bit', async () => {
+it.concurrent('npx belfry runs where an older build left the command without its bit', {
+  timeout: 180_000,
+}, async () => {
   await using place = await checkout()
   const { dir } = place
   expect(await command(dir)).toBe('first')
@@ -98,7 +103,9 @@ it.concurrent('npx belfry runs where an older build left the command without its
   expect((await built(dir)).mtimeMs).toBe(mtimeMs)
 })
 
-it.concurrent('a build that lost the pages, or the bundle of the API page, is not fresh', async () => {
+it.concurrent('a build that lost the pages, or the bundle of the API page, is not fresh', {
+  timeout: 180_000,
+}, async () => {
   await using place = await checkout()
   const { dir } = place
   await rm(join(dir, 'dist/web'), { recursive: true })
@@ -109,7 +116,9 @@ it.concurrent('a build that lost the pages, or the bundle of the API page, is no
   expect((await stat(join(dir, 'dist/api-page/reference.js.gz'))).size).toBeGreaterThan(500_000)
 })
 
-it.concurrent('a start takes the code cache of the build, unless the bundle was changed after it', async () => {
+it.concurrent('a start takes the code cache of the build, unless the bundle was changed after it', {
+  timeout: 180_000,
+}, async () => {
   await using place = await checkout()
   const { dir } = place
   expect(await hasCodeCache(dir)).toBe('true\n')

@@ -85,7 +85,8 @@ for (const [name, start] of [
     })()
     await expect(greed()).rejects.toThrow(`more than ${RELAY_LIMITS.topicsPerClient} topics`)
     isOver = true
-    expect(await beats).toBeLessThan(requests / 10)
+    // Who waits for the stranger to have done waits for all of them.
+    expect(await beats).toBeLessThan(requests / 2)
     expect(made).toBe(RELAY_LIMITS.topicsPerClient)
     const most = { limit: 2 * made }
     expect(await relay.topicsOf(key.did, most)).toHaveLength(made)

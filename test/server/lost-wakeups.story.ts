@@ -139,7 +139,7 @@ describe.concurrent('a message for somebody at another relay', () => {
     isOver = true
     await killing
     expect([...texts()].sort()).toEqual([...messages].sort())
-  }, 60_000)
+  }, 120_000)
 })
 
 it('a notification is delivered by another process that was not told of it', async () => {

@@ -103,7 +103,8 @@ const HALF_WAY = strikesAtSeal(PEOPLE / 2)
 const halfWay = async (dataDir: string, server: ServerProcess): Promise<void> => {
   const access = readAdminAccess(dataDir)
   const headers = { authorization: `Bearer ${access?.token}` }
-  await fetch(`${access?.url}/admin/reseal`, { method: 'POST', headers })
+  // It may die before it answers.
+  await fetch(`${access?.url}/admin/reseal`, { method: 'POST', headers }).catch(() => {})
   expect(await server.ended).toEqual({ code: null, signal: 'SIGKILL' })
 }
 
@@ -132,7 +133,7 @@ const everythingWorks = async (
   expect(sent.sent).toEqual([owner.account])
   await eventually(() => {
     for (const bodies of received) expect(bodies).toContain(name)
-  }, 20_000)
+  })
   return veteran.export()
 }
 
@@ -195,7 +196,7 @@ it.concurrent('a new secret for the embedded store is made, used and finished, o
     const [call] = receiver.calls.slice(before)
     if (!call) throw new Error('The webhook was not called')
     expect(call.signatures).toEqual(hook.map((shown) => signatureOf(shown, call)))
-  }, 20_000)
+  })
   // What was derived from the first secret is what it was.
   expect(await enrol(home.path, DOMAIN)).toEqual(app)
   expect(await (await fetch(`${server.url}/public-key`)).text()).toBe(publicKey)

@@ -67,7 +67,7 @@ const startMembers = async (engine: (typeof ENGINES)[number]) => {
 let grounds: Awaited<ReturnType<typeof startMembers>>[]
 beforeAll(async () => {
   grounds = await Promise.all(ENGINES.map(startMembers))
-})
+}, 120_000)
 afterAll(async () => {
   for (const ground of grounds ?? []) await ground[Symbol.asyncDispose]()
 })

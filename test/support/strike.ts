@@ -3,7 +3,7 @@
  * done, before somebody who watches it is given a core.
  */
 
-/** A server that is killed when it has sealed so many texts. */
+/** A server that is killed when it has sealed so many texts since it was ready. */
 export const strikesAtSeal = (seals: number): NodeJS.ProcessEnv => ({
   NODE_OPTIONS: `--import ${new URL('./strike.mjs', import.meta.url).href}`,
   STRIKE_AT_SEAL: String(seals),
