@@ -58,7 +58,7 @@ const listen = (...words: string[]) => {
     child,
     said,
     lines: () => said.stdout.split('\n').filter((line) => line !== ''),
-    says: (pattern: RegExp) => eventually(() => expect(said.stdout).toMatch(pattern), 20_000),
+    says: (pattern: RegExp) => eventually(() => expect(said.stdout).toMatch(pattern)),
     end: (signal: NodeJS.Signals = 'SIGINT') => {
       child.kill(signal)
       return ended

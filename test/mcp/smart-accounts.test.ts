@@ -67,7 +67,8 @@ it('are undecided while the chain cannot be asked, keep nobody else from being c
 
 it('are looked at again when the question is closed', async () => {
   const [agent, smart] = [await world.agent(), await smartSubscriber()]
-  const ask = question('closed', [smart.account], { answer_within_seconds: 3, wait_seconds: 0 })
+  // By the clocks of two processes. The answer must come before, also where one of them stands still for a while.
+  const ask = question('closed', [smart.account], { answer_within_seconds: 10, wait_seconds: 0 })
   await agent.call('ask', ask)
   await smart.answer('closed', 'no')
   down()

@@ -97,8 +97,9 @@ it.each([
   await add(bystanders)
   await eventually(() => expect(bystanders.filter((one) => !isPushed(one))).toEqual([]))
   // They hang still, and few at a time.
-  expect(silence.connections()).toBeGreaterThan(0)
-  expect(silence.connections()).toBeLessThanOrEqual(32)
+  await eventually(() => expect(silence.connections()).toBeGreaterThan(0))
+  // One that was given up may not have ended when the next one begins.
+  await eventually(() => expect(silence.connections()).toBeLessThanOrEqual(32))
 })
 
 describe('places for hosts that have not proven themselves', () => {

@@ -88,7 +88,7 @@ describe('devices of one account', () => {
       await using again = await openFileStorage(join(dir, 'state'))
       const back = await device(again)
       expect(back.entries(where())).toHaveLength(20)
-      await eventually(() => expect(other.export(where())).toBe(back.export(where())), 20_000)
+      await eventually(() => expect(other.export(where())).toBe(back.export(where())))
     } finally {
       await rm(dir, { recursive: true })
     }
@@ -108,7 +108,7 @@ describe('devices of one account', () => {
     await late.caughtUp()
     await eventually(() => {
       for (const sync of pair) expect(sync.export(where())).toBe(late.export(where()))
-    }, 20_000)
+    })
     await stranger.caughtUp()
     expect(stranger.export(where())).toBe('[]')
   })

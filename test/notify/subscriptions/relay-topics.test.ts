@@ -62,7 +62,7 @@ it('on a relay that forgets, notify topics are joined again, and failures are re
   expect(relayTopics.isReady).toBe(true)
   joined.length = 0
   await until(() => expect(joined).toEqual(expect.arrayContaining(['the server', ...wanted])))
-}, 30_000)
+})
 
 it('ready rejects when the server is closed before', async () => {
   await using world = await startNotify()

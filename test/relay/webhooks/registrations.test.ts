@@ -403,6 +403,6 @@ describe('what a webhook is posted', () => {
       tag: 4000,
     }))
     await relay.rpc(sender, 'irn_batchPublish', { messages })
-    await eventually(() => expect(receiver.events()).toHaveLength(300), 8_000)
+    await eventually(() => expect(receiver.events()).toHaveLength(300))
   })
 })

@@ -76,4 +76,4 @@ it('of a deployment that says nothing are the published ones, for dapps and for 
     message: expect.stringContaining('try again in'),
   })
   expect(device.subscriptions()).toHaveLength(1)
-}, 30_000)
+})

@@ -184,7 +184,9 @@ it.each(['the embedded store', 'Redis'])(
     expect(text).not.toMatch(/"(?:key|symKey|seed|secret)":/)
 
     expect(traces(await rows(), owner.account).length).toBeGreaterThan(3)
-    await Promise.all(devices.map((device) => eventually(() => device.watch(), 20_000)))
+    await Promise.all(devices.map((device) => eventually(() => device.watch())))
+    // What was answered is still in the outbox for a moment after it has come.
+    await eventually(async () => expect(await world.stores.notify.outboxSize()).toBe(0))
 
     const erased = await ask('DELETE')
     expect(erased).toMatchObject({
@@ -236,7 +238,7 @@ it.each(['the embedded store', 'Redis'])(
     expect(await receiptsOf('one')).toMatchObject([{ accountKey: accountKey(other.account) }])
     const waiting = await world.http('GET', `/v1/${app.projectId}/notifications/both`, { token: app.secret })
     expect(waiting).toMatchObject({ status: 200 })
-    const rest = await eventually(() => other.history(app.domain), 20_000)
+    const rest = await eventually(() => other.history(app.domain))
     expect(rest.notifications).toHaveLength(1)
     await other[Symbol.asyncDispose]()
   },

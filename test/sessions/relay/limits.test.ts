@@ -4,6 +4,7 @@ import { expect, it } from 'vitest'
 import { createShares } from '../../../src/platform/budgets/shares.ts'
 import { silent } from '../../../src/platform/telemetry.ts'
 import { createSessionSockets } from '../../../src/sessions/relay/socket-io.ts'
+import { eventually } from '../../support/eventually.ts'
 import { startWorld } from '../../support/world.ts'
 import { dial } from '../wire.ts'
 
@@ -67,9 +68,9 @@ it.each([
   expect(third.status).toBe(403)
   expect(await third.text()).toContain('Too many requests')
   first.close()
-  await expect.poll(() => gone.length).toBe(1)
+  await eventually(() => expect(gone).toHaveLength(1))
   // A peer says that it leaves before its connection ends.
-  await expect.poll(() => connections.left('an address')).toBe(1)
+  await eventually(() => expect(connections.left('an address')).toBe(1))
   const fourth = await dial(url)
   for (const wire of [second, fourth]) wire.close()
   await sockets[Symbol.asyncDispose]()

@@ -172,7 +172,7 @@ it('keeps no key of an app whose subscriptions, watchers and notifications have 
       await relay.sweep(clock.now(), 10_000)
       expect(await store.outboxSize()).toBe(0)
       expect((await ofApps()).filter((key) => /^(\{p\d|nt:|nw:)/.test(key) && !/\}q:/.test(key))).toEqual([])
-    }, 20_000)
+    })
   }
   // A wallet that finds its subscription gone leaves the topic.
   for (const key of await all()) {

@@ -30,11 +30,21 @@ export interface Behaving {
   always: Behaviour
   /** By token or endpoint; goes before the others. */
   readonly of: Map<string, Behaviour>
+  /** How many requests with this token or endpoint met something else than `ok`. */
+  refused(token: string): number
 }
 
 export const behaving = (): Behaving & { take(token: string): Behaviour } => {
-  const state: Behaving = { next: [], always: 'ok', of: new Map() }
+  const refusals = new Map<string, number>()
+  const state: Behaving = {
+    ...{ next: [], always: 'ok', of: new Map() },
+    refused: (token) => refusals.get(token) ?? 0,
+  }
   return Object.assign(state, {
-    take: (token: string) => state.of.get(token) ?? state.next.shift() ?? state.always,
+    take(token: string) {
+      const how = state.of.get(token) ?? state.next.shift() ?? state.always
+      if (how !== 'ok') refusals.set(token, (refusals.get(token) ?? 0) + 1)
+      return how
+    },
   })
 }

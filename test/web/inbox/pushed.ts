@@ -1,6 +1,8 @@
 /** Pushes of a closed inbox: handed to the service worker, and pressed as a person does. */
 import type { BrowserContext, CDPSession, Worker } from 'playwright-core'
+import { expect } from 'vitest'
 import * as z from 'zod'
+import { eventually } from '../../support/eventually.ts'
 
 const registrations = z.object({
   registrations: z.array(z.object({ registrationId: z.string(), scopeURL: z.string() })),
@@ -23,7 +25,7 @@ export const deliver = async (context: BrowserContext, origin: string, data: str
 }
 
 /** Presses the notification with this title, or its action with this id. Only a person's press may open windows, so where it leads is noted. */
-export const press = async (worker: Worker, title: string, action = ''): Promise<string> => {
+const press = async (worker: Worker, title: string, action = ''): Promise<string> => {
   const led = await worker.evaluate(
     async ([wanted, pressedAction]) => {
       const { registration, Clients } = globalThis as unknown as {
@@ -51,3 +53,37 @@ export const press = async (worker: Worker, title: string, action = ''): Promise
   if (led === undefined) throw new Error('The notification is not shown')
   return led
 }
+
+/** How many notifications the worker has shown since this was asked first. */
+const shows = (worker: Worker): Promise<number> =>
+  worker.evaluate(() => {
+    const counted = globalThis as unknown as { shows?: number }
+    if (counted.shows === undefined) {
+      counted.shows = 0
+      const { prototype } = ServiceWorkerRegistration
+      const show = prototype.showNotification
+      prototype.showNotification = async function (...given) {
+        await show.apply(this, given)
+        counted.shows = (counted.shows ?? 0) + 1
+      }
+    }
+    return counted.shows
+  })
+
+/**
+ * Hands the worker these pushes, and presses the notification. Without a window Chromium may take one back as soon as it is
+ * shown: then it is pushed again. One push after the other, so that none comes behind the press.
+ */
+export const deliverAndPress = (
+  context: BrowserContext,
+  worker: Worker,
+  wanted: { origin: string; pushes: () => readonly { text: string }[]; title: string; action?: string },
+): Promise<string> =>
+  eventually(async () => {
+    for (const { text } of wanted.pushes()) {
+      const before = await shows(worker)
+      await deliver(context, wanted.origin, text)
+      await eventually(async () => expect(await shows(worker)).toBeGreaterThan(before))
+    }
+    return press(worker, wanted.title, wanted.action)
+  })

@@ -7,7 +7,7 @@ import { createDapp, type Dapp } from '../../../src/sdk/dapp.ts'
 import { INSTALL_TIMEOUT } from '../../support/debian.ts'
 import { eventually } from '../../support/eventually.ts'
 import { expectAccessible, SIZES, takeScreenshots, type Watched } from '../browser.ts'
-import { deliver, press } from './pushed.ts'
+import { deliver, deliverAndPress } from './pushed.ts'
 import {
   APP,
   accountOf,
@@ -204,13 +204,12 @@ describe('notifications of the browser', () => {
     if (!worker) throw new Error('The worker does not run')
     await page.close()
     const { web, world } = inbox.push
-    let handed = web.pushes.length
+    const before = web.pushes.length
     await ask('vote-3', 'Bring a cake?')
-    const address = await eventually(async () => {
+    const address = await deliverAndPress(english.context, worker, {
       // One of an earlier message may come late, as where the page was slow to acknowledge it.
-      for (; handed < web.pushes.length; handed++)
-        await deliver(english.context, world.url, web.pushes[handed]?.text ?? '')
-      return press(worker, 'Bring a cake?', 'no')
+      ...{ origin: world.url, pushes: () => web.pushes.slice(before) },
+      ...{ title: 'Bring a cake?', action: 'no' },
     })
     page = await english.context.newPage()
     await page.goto(address)

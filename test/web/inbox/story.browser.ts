@@ -4,7 +4,7 @@ import { createReleaseStack } from '../../../src/platform/runtime/release-stack.
 import { INSTALL_TIMEOUT } from '../../support/debian.ts'
 import { eventually } from '../../support/eventually.ts'
 import { expectAccessible, type Watched } from '../browser.ts'
-import { deliver, press } from './pushed.ts'
+import { deliverAndPress } from './pushed.ts'
 import { enterWithDemoKey, type InboxWorld, openList, row, startInboxWorld, subscribe } from './world.ts'
 
 const owned = createReleaseStack()
@@ -47,10 +47,11 @@ it('first visit, demo key, subscription, live message, push while closed, second
   await page.close()
   await belfryNotify('While you were away', 'Nobody looked')
   await eventually(() => expect(push.web.pushes).toHaveLength(1))
-  const { text = '', body } = push.web.pushes[0] ?? {}
+  const { body } = push.web.pushes[0] ?? {}
   expect(body?.toString('latin1')).not.toContain('Nobody looked')
-  await deliver(first.context, push.world.url, text)
-  const address = await eventually(() => press(worker, 'While you were away'))
+  const address = await deliverAndPress(first.context, worker, {
+    ...{ origin: push.world.url, pushes: () => push.web.pushes, title: 'While you were away' },
+  })
   expect(address).toContain(`${push.world.url}/#/all/app.example.com/`)
   const opened = await first.context.newPage()
   await opened.goto(address)

@@ -130,14 +130,26 @@ const placed = (batch: Batch): PlacedBatch => {
 }
 const isPlacing = ({ kind }: Check | Write) => kind === 'put' || kind === 'create' || kind === 'enqueue'
 
-const releaseLeases = (kv: KvState, batches: readonly Batch[], outcomes: readonly Outcome[]) => {
-  for (const [at, { writes }] of batches.entries()) {
+/**
+ * The leases that end with these writes, as they are before the commit. A row that is due again is seen before `commit`
+ * goes on, and may be leased anew by then: that lease stays.
+ */
+const leasesOf = (kv: KvState, { writes }: Batch) =>
+  writes.flatMap((one) => {
+    if (one.set.table.shape !== 'queue' || one.kind === 'clear' || one.kind === 'enqueue') return []
+    const name = leaseKey(one.set, keyAt(one.set, 'id' in one ? one.id : one.key))
+    return [{ name, isGone: one.kind === 'remove', until: kv.leases.get(name) }]
+  })
+
+const releaseLeases = (
+  kv: KvState,
+  held: readonly ReturnType<typeof leasesOf>[],
+  outcomes: readonly Outcome[],
+) => {
+  for (const [at, leases] of held.entries()) {
     if (!outcomes[at]?.isDone) continue
-    for (const one of writes) {
-      if (one.set.table.shape !== 'queue' || one.kind === 'clear') continue
-      const id = 'id' in one ? one.id : one.key
-      if (one.kind !== 'enqueue') kv.leases.delete(leaseKey(one.set, keyAt(one.set, id)))
-    }
+    for (const { name, isGone, until } of leases)
+      if (isGone || kv.leases.get(name) === until) kv.leases.delete(name)
   }
 }
 
@@ -147,8 +159,9 @@ export const commit = async (kv: KvState, batches: readonly Batch[], now: number
     kv.volatile.forget(now)
     return all.map((batch) => apply(kv, batch))
   }
+  const held = batches.map((batch) => leasesOf(kv, batch))
   const outcomes = await kv.env.transaction(() => all.map((batch) => apply(kv, batch)))
   // Only after the commit: until then a take still sees the row where it was, and must not find it free.
-  releaseLeases(kv, batches, outcomes)
+  releaseLeases(kv, held, outcomes)
   return outcomes
 }
