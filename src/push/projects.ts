@@ -78,6 +78,24 @@ const place = (id: string, provider: string, credentialsId: string) => [
   credentialsId,
 ]
 
+/** Those of a project as they are stored. Throws `bad_params` where one cannot be used. */
+const sealAll = async (
+  { seal, clock, randomBytes }: Pick<ProjectsDeps, 'seal' | 'clock' | 'randomBytes'>,
+  id: string,
+  all: readonly Credentials[],
+): Promise<PushProject['credentials']> => {
+  const stored: PushProject['credentials'] = {}
+  for (const credentials of all) {
+    const { provider } = credentials
+    const defect = await defectOf(credentials)
+    if (defect !== undefined) throw new ProtocolError('bad_params', defect, { field: provider })
+    const credentialsId = toHex(randomBytes(8))
+    const sealed = seal.seal(place(id, provider, credentialsId), JSON.stringify(credentials))
+    stored[provider] = { id: credentialsId, sealed, shown: shownOf(credentials), setAt: clock.now() }
+  }
+  return stored
+}
+
 const fresh = (id: string, now: number): PushProject => ({
   id,
   createdAt: now,
@@ -92,7 +110,7 @@ type ChangeProject = (
 ) => Promise<PushProject | undefined>
 
 export const createProjects = (deps: ProjectsDeps): Projects => {
-  const { store, seal, clock, meter, randomBytes } = deps
+  const { store, seal, clock, meter } = deps
   let cache = createCache(clock)
   const listening = store.onProject(() => {
     cache = createCache(clock)
@@ -111,19 +129,6 @@ export const createProjects = (deps: ProjectsDeps): Projects => {
     const made = fresh(id, clock.now())
     return (await change(id, (project) => how(project ?? made))) ?? made
   }
-  const sealAll = async (id: string, all: readonly Credentials[]): Promise<PushProject['credentials']> => {
-    const stored: PushProject['credentials'] = {}
-    for (const credentials of all) {
-      const { provider } = credentials
-      const defect = await defectOf(credentials)
-      if (defect !== undefined) throw new ProtocolError('bad_params', defect, { field: provider })
-      const credentialsId = toHex(randomBytes(8))
-      const sealed = seal.seal(place(id, provider, credentialsId), JSON.stringify(credentials))
-      stored[provider] = { id: credentialsId, sealed, shown: shownOf(credentials), setAt: clock.now() }
-    }
-    return stored
-  }
-
   return {
     find: (id) =>
       cache(id, async () => {
@@ -135,7 +140,7 @@ export const createProjects = (deps: ProjectsDeps): Projects => {
       return all.some(({ id }) => id === DEFAULT_PROJECT) ? all : [fresh(DEFAULT_PROJECT, 0), ...all]
     },
     async set(id, { isOpen, credentials = [] } = {}) {
-      const stored = await sealAll(id, credentials)
+      const stored = await sealAll(deps, id, credentials)
       const project = await changeOrMake(id, (one) => ({
         ...one,
         ...(isOpen !== undefined && { isOpen }),

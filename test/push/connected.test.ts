@@ -65,3 +65,15 @@ it('is pushed when the client leaves before its time is over, but for what it ac
   await eventually(async () => expect(await store.connections([WALLET])).toEqual([]))
   expect(ids()).toEqual(['request'])
 })
+
+it('is held as long as one of two connections is there', async () => {
+  await using owned = createReleaseStack()
+  const { store, connected, hold, ids } = await scene(owned)
+  connected.connected(WALLET)
+  connected.disconnected(WALLET)
+  expect(hold('note', 4002, 2)).toBe(true)
+  for (const id of ['request', 'note']) connected.acknowledged(WALLET, OF, id)
+  connected.disconnected(WALLET)
+  await eventually(async () => expect(await store.connections([WALLET])).toEqual([]))
+  expect(ids()).toEqual([])
+})

@@ -262,6 +262,24 @@ describe('FCM', () => {
     },
   )
 
+  it('waits no longer for an access token than a push may take, and has it for the next one', async () => {
+    const { fake, provider, address } = await fcmWorld()
+    let grant = () => {}
+    const granting = new Promise<'ok'>((resolve) => {
+      grant = () => resolve('ok')
+    })
+    fake.grants.push(granting)
+    const ending = new AbortController()
+    const sending = send(provider, address('1'), pushOf(), ending.signal)
+    ending.abort()
+    expect(await sending).toMatchObject({ kind: 'later', isDown: true })
+    expect(await send(provider, address('1'), pushOf(), AbortSignal.abort())).toMatchObject({ kind: 'later' })
+    expect(fake.granted()).toBe(0)
+    grant()
+    expect(await send(provider, address('1'))).toEqual({ kind: 'accepted' })
+    expect(fake.granted()).toBe(1)
+  })
+
   it('tells credentials that are refused', async () => {
     const { fake, clock, requests, address } = await fcmWorld()
     const other = { ...fake.credentials, client_email: 'nobody@example.org' }

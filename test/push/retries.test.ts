@@ -28,11 +28,31 @@ const offline = async (): Promise<SigningKey> => {
   await relay.subscribe([topic])
   return client
 }
-const notify = (text: string) =>
-  push
-    .connect(push.wallet())
-    .publish({ topic, message: sealType0({ key, plaintext: text }), tag: 4002, ttl: 86_400 })
+const notify = (text: string, ttl = 86_400) =>
+  push.connect(push.wallet()).publish({ topic, message: sealType0({ key, plaintext: text }), tag: 4002, ttl })
 const pushedTo = (token: string) => push.fcm.pushes.filter((one) => one.token === token)
+
+it('it is kept by the provider for as long as the message that lives longest', async () => {
+  const client = await offline()
+  const { endpoint, keys } = push.web.subscribe()
+  // First of all: a token holds for an hour, and the clock leaps.
+  const wanted = { target: { webpush: { endpoint, keys } } }
+  expect(await push.device(PROJECT, client, wanted)).toMatchObject({ status: 200 })
+  push.web.of.set(endpoint, { status: 429, retryAfter: 20 * 60 })
+  await notify('short', 7_200)
+  const [device] = await push.world.stores.push.devices([client.did], clock.now())
+  const waiting = { clientId: client.did, deviceId: device?.id ?? '', projectId: PROJECT }
+  const row = () => push.world.stores.push.waitingFor({ ...waiting, provider: 'webpush' })
+  await eventually(async () => expect(await row()).toMatchObject({ attempts: 1, takenUntil: 0 }))
+  await notify('long')
+  expect((await row())?.messages).toHaveLength(2)
+  push.web.of.delete(endpoint)
+  clock.forward(21 * MINUTE)
+  const own = () => push.web.pushes.filter((one) => one.endpoint === endpoint)
+  await eventually(() => expect(own()).toHaveLength(1))
+  expect(JSON.parse(own()[0]?.text ?? '').messages).toHaveLength(2)
+  expect(Number(own()[0]?.headers.ttl)).toBeGreaterThan(7_200)
+})
 
 it.each([
   ['after as long as the provider said', 20 * 60, 20],

@@ -18,6 +18,7 @@ import {
 import { request as secureRequest } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts'
+import { unlessAborted } from '../concurrency/unless-aborted.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { type CallEnd, type HostGate, HostNotAsked } from './host-gate.ts'
 import { type AddressRules, addressRules } from './public-address.ts'
@@ -84,16 +85,6 @@ const urlOf = (text: string, base?: URL): URL => {
 }
 
 const hostOf = (url: URL): string => url.hostname.toLowerCase().replace(/\.$/, '')
-
-/** Rejects when the signal aborts, whatever becomes of the work. */
-const unlessAborted = <T>(work: Promise<T>, signal: AbortSignal): Promise<T> =>
-  new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason)
-    const end = () => signal.removeEventListener('abort', stop)
-    signal.addEventListener('abort', stop, { once: true })
-    work.then(resolve, reject).finally(end)
-    if (signal.aborted) stop()
-  })
 
 /** The final answer. Whatever else a host may do is an end. */
 const answerTo = (request: ClientRequest): Promise<IncomingMessage> =>

@@ -6,6 +6,7 @@
  */
 import { importPKCS8, SignJWT } from 'jose'
 import * as z from 'zod'
+import { unlessAborted } from '../../platform/concurrency/unless-aborted.ts'
 import type { Clock } from '../../platform/runtime/clock.ts'
 import { MINUTE_MS } from '../../platform/units.ts'
 import {
@@ -230,9 +231,10 @@ export const createFcm = (deps: FcmDeps, credentials: FcmCredentials): Provider 
     async send({ address }, message, signal) {
       if (address.provider !== 'fcm') return { kind: 'refused', reason: 'not a device of FCM', of: 'message' }
       for (let attempt = 0; ; attempt++) {
-        const granted = await access.get()
-        if ('outcome' in granted) return granted.outcome
         try {
+          // The others that wait for it go on.
+          const granted = await unlessAborted(access.get(), signal)
+          if ('outcome' in granted) return granted.outcome
           const answer = await requests.post(sendTo, {
             headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${granted.token}` },
             body: bodyOf(address.token, message),

@@ -36,7 +36,7 @@ export interface FakeFcm extends Behaving, AsyncDisposable {
   /** Access tokens that were given. */
   readonly granted: () => number
   /** What the token endpoint does next; then it grants. */
-  readonly grants: Behaviour[]
+  readonly grants: (Behaviour | Promise<Behaviour>)[]
   /** Every access token ends now. */
   revoke(): void
   /** The service account. */
@@ -95,7 +95,7 @@ export const startFakeFcm = async ({ now = Date.now }: { now?: () => number } = 
   const { privateKey, publicKey } = await generateKeyPair('RS256', { extractable: true })
   const verifying = createPublicKey(await exportSPKI(publicKey))
   const behaviour = behaving()
-  const grants: Behaviour[] = []
+  const grants: FakeFcm['grants'] = []
   const pushes: FcmPush[] = []
   const tokens = new Set<string>()
   let granted = 0
@@ -114,7 +114,7 @@ export const startFakeFcm = async ({ now = Date.now }: { now?: () => number } = 
     } catch {
       return answer(response, 400, { error: 'invalid_grant' })
     }
-    const how = grants.shift() ?? 'ok'
+    const how = await (grants.shift() ?? 'ok')
     if (how !== 'ok') return misbehave(response, how)
     granted += 1
     const token = `access-${granted}-${Math.random().toString(36).slice(2)}`
