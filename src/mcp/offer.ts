@@ -5,6 +5,7 @@ import type { Log } from '../platform/telemetry.ts'
 import { createDapp } from '../sdk/dapp.ts'
 import { ASKING_PROMPTS } from './prompts.ts'
 import { createQuestions } from './questions/questions.ts'
+import { createServerTime } from './questions/server-time.ts'
 import { createResources } from './resources.ts'
 import type { Offer } from './server.ts'
 import { createQuestionTools } from './tools/ask.ts'
@@ -35,11 +36,15 @@ export const createOffer = (
   let more: Omit<Offer, 'tools'> = {}
   if (app) {
     const { domain, projectId, secret } = app
-    const dapp = createDapp({ url, projectId, secret, domain }, deps)
+    const serverTime = createServerTime(deps)
+    const dapp = createDapp({ url, projectId, secret, domain }, { ...deps, fetch: serverTime.fetch })
     const notifyUrls = [url, PUBLISHED_NOTIFY_URL]
     const verifySignature =
       rpcUrls && createContractWallets({ clock: deps.clock, log: deps.log }, { rpcUrls })
-    const questions = createQuestions({ dapp, clock: deps.clock, verifySignature }, { domain, notifyUrls })
+    const questions = createQuestions(
+      { dapp, clock: deps.clock, serverNow: serverTime.now, verifySignature },
+      { domain, notifyUrls },
+    )
     groups.unshift(createSendTools({ dapp, clock: deps.clock }), createQuestionTools(questions), {
       sends: [],
       reads: createLookTools(dapp),

@@ -21,7 +21,10 @@ type AskingDapp = Pick<Dapp, 'notify' | 'notification' | 'receipts'>
 
 export interface QuestionDeps {
   dapp: AskingDapp
+  /** For pauses. */
   clock: Clock
+  /** Unix ms at the server, by whose time a question ends. */
+  serverNow: () => number
   verifySignature?: ContractWalletCheck | undefined
 }
 
@@ -134,7 +137,7 @@ const markOf = ({ status, counts, answers }: SentNotification): string =>
 /** Verifies what the server has of a question. `found`: the notification. */
 const createLook =
   (
-    { dapp, clock, verifySignature }: QuestionDeps,
+    { dapp, serverNow, verifySignature }: QuestionDeps,
     { domain, notifyUrls }: { domain: string; notifyUrls: readonly string[] },
   ) =>
   async (found: SentNotification, { accounts, enough }: Wanted): Promise<QuestionState> => {
@@ -142,7 +145,7 @@ const createLook =
     const question = { ...questionOf(found), domain }
     const receipts = await allReceipts(dapp, found.id)
     const asked = accounts && namedChains(accounts)
-    const now = clock.now()
+    const now = serverNow()
     const count = await countAnswers(question, receipts, { asked, now, notifyUrls, verifySignature })
     // An account answers once: one whose answer does not count is not waited for.
     const heard = new Set([...count.counted, ...count.refused].map(({ account }) => keyOf(account)))
@@ -191,7 +194,7 @@ export const createQuestions = (
   deps: QuestionDeps,
   options: { domain: string; notifyUrls: readonly string[] },
 ): Questions => {
-  const { dapp, clock } = deps
+  const { dapp, clock, serverNow } = deps
   const look = createLook(deps, options)
   const insist = createInsist(clock)
 
@@ -209,7 +212,7 @@ export const createQuestions = (
         try {
           const found = await dapp.notification(id)
           const mark = markOf(found)
-          const isOld = last?.mark !== mark || clock.now() > last.state.question.closesAt
+          const isOld = last?.mark !== mark || serverNow() > last.state.question.closesAt
           const isOpen = last !== undefined && last.state.undecided.length > 0
           const state = last && !isOld && !isOpen ? last.state : await look(found, wanted)
           last = { mark, state }

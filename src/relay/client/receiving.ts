@@ -51,36 +51,11 @@ export const createReceiving = (
   const finishWaiters: (() => void)[] = []
   let isOver = false
 
-  const acknowledge = (received: ReceivedMessage): void => {
-    handled.add(received.key)
-    received.acknowledge()
-  }
-  const unhandled = (received: ReceivedMessage, err: unknown): void => {
-    meter.count('relay_client_unhandled_total')
-    const { tag } = received.message
-    log.warn({ err, tag }, 'A message was not handled; the relay will deliver it again')
-  }
-  const finished = (received: ReceivedMessage): void => {
-    unfinished.delete(received.key)
+  const finished = ({ key }: ReceivedMessage): void => {
+    unfinished.delete(key)
     if (unfinished.size === 0) for (const resolve of finishWaiters.splice(0)) resolve()
   }
-  const handle = async (received: ReceivedMessage): Promise<void> => {
-    try {
-      await onMessage?.(received.message)
-    } catch (error) {
-      unhandled(received, error)
-      return finished(received)
-    }
-    const saved = save?.().then(
-      () => acknowledge(received),
-      (error: unknown) => unhandled(received, error),
-    )
-    if (saved) void saved.then(() => finished(received))
-    else {
-      acknowledge(received)
-      finished(received)
-    }
-  }
+  const handle = createHandle({ log, meter }, { onMessage, save, acknowledged: handled.add, finished })
   const lanes = createLanes(concurrency, handle)
 
   return {
@@ -106,6 +81,45 @@ export const createReceiving = (
       if (unfinished.size === 0) return Promise.resolve()
       return new Promise((resolve) => finishWaiters.push(resolve))
     },
+  }
+}
+
+/** Resolves when the next message of the lane may be handled; `finished` may be later, when this one is saved. */
+const createHandle = (
+  { log, meter }: { log: Log; meter: Meter },
+  {
+    onMessage,
+    save,
+    acknowledged,
+    finished,
+  }: {
+    onMessage: ((message: RelayMessage) => void | Promise<void>) | undefined
+    save: (() => Promise<void>) | undefined
+    acknowledged: (key: string) => void
+    finished: (received: ReceivedMessage) => void
+  },
+) => {
+  const acknowledge = (received: ReceivedMessage): void => {
+    acknowledged(received.key)
+    received.acknowledge()
+  }
+  const unhandled = ({ message: { tag } }: ReceivedMessage, err: unknown): void => {
+    meter.count('relay_client_unhandled_total')
+    log.warn({ err, tag }, 'A message was not handled; the relay will deliver it again')
+  }
+  return async (received: ReceivedMessage): Promise<void> => {
+    try {
+      await onMessage?.(received.message)
+      if (!save) acknowledge(received)
+    } catch (error) {
+      unhandled(received, error)
+      return finished(received)
+    }
+    if (!save) return finished(received)
+    void save()
+      .then(() => acknowledge(received))
+      .catch((error: unknown) => unhandled(received, error))
+      .then(() => finished(received))
   }
 }
 

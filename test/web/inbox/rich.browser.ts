@@ -293,4 +293,17 @@ describe('a link', () => {
     await opened.waitForURL('https://app.example.com/orders/1')
     expect(await opened.evaluate(() => [opener, document.referrer])).toEqual([null, ''])
   })
+
+  it('does not have the name of this server where its clicks are counted', async () => {
+    const { world } = inbox.push
+    const body = { domain: APP, types: [{ id: 'news', name: 'News' }], listed: true, links: true }
+    const { status } = await world.http('POST', '/admin/apps', { token: world.adminToken, body })
+    expect(status).toBe(200)
+    await inbox.send(account, { title: 'Counted', body: 'body', url: 'https://app.example.com/orders/2' })
+    await page.getByRole('navigation').getByRole('link', { name: 'All messages' }).click()
+    await row(page, 'Counted').click()
+    const link = page.getByRole('link', { name: 'Open the link; this is counted' })
+    await link.waitFor()
+    expect(await link.getAttribute('href')).toMatch(`${world.url}/v1/notification/`)
+  })
 })

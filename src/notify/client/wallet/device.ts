@@ -21,13 +21,14 @@ interface DeviceOptions {
 }
 
 /** Ids of notifications that were delivered to the listeners. */
-const createSeen = (restored: readonly string[]) => {
+const createSeen = (restored: readonly string[], changed: () => void) => {
   const seen = new Set(restored)
   return {
     all: (): string[] => [...seen],
     has: (id: string): boolean => seen.has(id),
     add(id: string): void {
       seen.add(id)
+      changed()
       const [oldest] = seen
       if (seen.size > MAX_SEEN && oldest !== undefined) seen.delete(oldest)
     },
@@ -105,7 +106,7 @@ export const createDevice = (
 ) => {
   const state = restored === undefined ? freshState(account, randomBytes) : readState(restored, account)
   const subscriptions = createSubscriptions(account, state.subscriptions)
-  const seen = createSeen(state.seen)
+  const seen = createSeen(state.seen, () => changed())
   const watch = createDeviceWatch(state)
   const answerKeys = createAnswerKeys()
   let identity = signingKeyFrom(fromHex(state.identitySeed))
@@ -152,10 +153,7 @@ export const createDevice = (
     expectAnswer: answerKeys.expect,
     isAnswerAwaitedOn: answerKeys.isAwaitedOn,
     hasSeen: seen.has,
-    sees(id: string): void {
-      seen.add(id)
-      changed()
-    },
+    sees: seen.add,
     /** Forgets the account. The identity key is replaced, because a revoked one stays revoked. */
     async forget(): Promise<void> {
       subscriptions.clear()

@@ -173,7 +173,8 @@ export const createSubscriptions = (account: string, restored: readonly Subscrip
     /**
      * Counts a notification that the server signed at `iat`, unix s, unless the youngest view of the app has counted it:
      * one that waited on the relay may be older than the view. In the second of the view, and in the one after it, nobody
-     * can tell (`isSure`). `undo` takes it back, unless a view has come since.
+     * can tell (`isSure`): times on the wire are whole seconds, and a view has a number of each app, no ids to compare with.
+     * The account is read again then. `undo` takes it back, unless a view has come since.
      */
     countUnread(topic: string, iat: number): { isSure: boolean; undo: () => void } {
       const viewOf = () => asOf.get(byTopic.get(topic)?.appDomain ?? '')

@@ -17,9 +17,18 @@ export type Place = Pick<Message, 'sentAt' | 'id' | 'domain'>
 /** `account`: who; `wallet`: state of the wallet; `apps`: what apps say of themselves; `device`: at the push room; `session`: key. */
 export type Setting = 'account' | 'wallet' | 'apps' | 'device' | 'language' | 'session'
 
+/** A message as it is stored now. */
+export interface Stored {
+  message: Message
+  /** It was here before it came: of a page of the history, or of a start that ended too soon. */
+  wasKnown: boolean
+}
+
 export interface Database {
   setting(name: Setting): Promise<unknown>
   setSetting(name: Setting, value: unknown): Promise<void>
+  /** Stores the state of the wallet and the messages that came to it, both or neither. What is read stays read. */
+  setWallet(state: unknown, messages: readonly Message[]): Promise<Stored[]>
   message(domain: string, id: string): Promise<Message | undefined>
   /** In place of those with the same ids, whose answers stay. Resolves with the messages as they are now. */
   put(messages: readonly Message[]): Promise<Message[]>
@@ -106,18 +115,27 @@ const walk = (
     }
   })
 
-/** Puts a message in place of the one that is there. What is known of its answer stays. */
-const replace = (store: IDBObjectStore, message: Message): Promise<Message> =>
+/** Puts a message in place of the one that is there, if any. */
+const replace = (
+  store: IDBObjectStore,
+  message: Message,
+  next: (before: Message | undefined) => Message,
+): Promise<Stored> =>
   new Promise((resolve, reject) => {
     const request: IDBRequest<Message | undefined> = store.get([message.domain, message.id])
     request.onerror = () => reject(request.error)
     request.onsuccess = () => {
-      const answered = message.answered === undefined ? request.result?.answered : message.answered
-      const next = { ...message, ...(answered !== undefined && { answered }) }
-      store.put(next)
-      resolve(next)
+      const stored = next(request.result)
+      store.put(stored)
+      resolve({ message: stored, wasKnown: request.result !== undefined })
     }
   })
+
+/** What is known of the answer stays. */
+const withAnswer = (message: Message, before: Message | undefined): Message => {
+  const answered = message.answered === undefined ? before?.answered : message.answered
+  return { ...message, ...(answered !== undefined && { answered }) }
+}
 
 const createMessages = (database: IDBDatabase) => {
   const messages = (mode: IDBTransactionMode) =>
@@ -139,8 +157,9 @@ const createMessages = (database: IDBDatabase) => {
       if (all.length === 0) return []
       const store = messages('readwrite')
       const end = completed(store.transaction)
-      const [next] = await Promise.all([Promise.all(all.map((message) => replace(store, message))), end])
-      return next
+      const put = all.map((message) => replace(store, message, (before) => withAnswer(message, before)))
+      const [stored] = await Promise.all([Promise.all(put), end])
+      return stored.map(({ message }) => message)
     },
     async page({ domain, behind, matches = () => true, limit }: PageQuery): Promise<Message[]> {
       const found: Message[] = []
@@ -193,6 +212,19 @@ export const openDatabase = async (): Promise<Database> => {
       const transaction = database.transaction('settings', 'readwrite')
       transaction.objectStore('settings').put(value, name)
       await completed(transaction)
+    },
+    async setWallet(state, messages) {
+      const transaction = database.transaction(['settings', 'messages'], 'readwrite')
+      const end = completed(transaction)
+      transaction.objectStore('settings').put(state, 'wallet')
+      const store = transaction.objectStore('messages')
+      const put = messages.map((message) =>
+        replace(store, message, (before) =>
+          withAnswer({ ...message, isRead: before?.isRead ?? message.isRead }, before),
+        ),
+      )
+      const [stored] = await Promise.all([Promise.all(put), end])
+      return stored
     },
     ...createMessages(database),
     ...createMarks(database),

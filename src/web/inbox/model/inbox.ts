@@ -13,6 +13,7 @@ import {
 import { type KeptAccount, signerOfDemo } from '../accounts/kept.ts'
 import { type Answers, createAnswers } from './answers.ts'
 import type { Apps } from './apps.ts'
+import { type Arrivals, createArrivals } from './arrivals.ts'
 import type { Database, Message } from './database.ts'
 import { createHistory, type History } from './history.ts'
 import { createMessageList, type MessageList } from './message-list.ts'
@@ -83,8 +84,9 @@ const RENEW_BEFORE_MS = 25 * DAY_MS
 const LOOK_AGAIN_AFTER_MS = DAY_MS / 4
 
 /** What an inbox is made of. */
-interface Parts extends Pick<InboxDeps, 'database' | 'apps' | 'failed' | 'now'> {
+interface Parts extends Pick<InboxDeps, 'apps' | 'failed' | 'now'> {
   wallet: PushedWallet
+  arrivals: Arrivals
   list: MessageList
   history: History
   marks: ReadMarks
@@ -157,23 +159,25 @@ const createRepeated = (
 
 /** What happens by itself: messages and changes come, the connection comes back. */
 const follow = (parts: Parts) => {
-  const { wallet, database, failed, list, notifications, arrived, refresh } = parts
+  const { wallet, arrivals, failed, list, notifications, arrived, refresh } = parts
   const keepingUp = createKeepingUp(parts)
   const again = createRepeated(keepingUp.all, () => wallet.connected && wallet.registered, failed)
 
-  wallet.on('message', async ({ domain, notification }) => {
-    const known = await database.message(domain, notification.id)
-    const message = { ...notification, domain, isRead: known?.isRead ?? false }
-    list.added(await database.put([message]))
+  wallet.on('message', ({ domain }) => {
     keepingUp.came(domain)
-    // It waited for this device, so another one may have read it; and it may be counted already.
-    if (known || parts.now() - message.sentAt > LATE_AFTER_MS) again.soon()
-    else if (!isQuiet(message)) {
-      arrived(message)
-      await notifications.show(message).catch(failed)
-    }
     // The wallet counts it when this listener has resolved.
     setTimeout(refresh)
+  })
+  arrivals.onStored((stored) => {
+    list.added(stored.map(({ message }) => message))
+    for (const { message, wasKnown } of stored) {
+      // It waited for this device, so another one may have read it; and it may be counted already.
+      if (wasKnown || parts.now() - message.sentAt > LATE_AFTER_MS) again.soon()
+      else if (!isQuiet(message)) {
+        arrived(message)
+        notifications.show(message).catch(failed)
+      }
+    }
   })
   // Nobody waits: it asks the server, whose answers come behind what is being handled.
   wallet.on('changed', (subscriptions) => void keepingUp.changed(subscriptions).catch(again.soon))
@@ -198,17 +202,20 @@ const follow = (parts: Parts) => {
 }
 
 const openWallet = async (
-  { database }: Pick<InboxDeps, 'database'>,
+  { database, arrivals }: Pick<InboxDeps, 'database'> & { arrivals: Arrivals },
   { account, sign }: { account: string; sign: Sign },
 ): Promise<PushedWallet> => {
   const url = location.origin
-  return createWallet({
+  const wallet = createWallet({
     ...{ url, account, sign, domain: location.host, allApps: true, requestTimeout: REQUEST_TIMEOUT_MS },
     // This page is the server's as well: whoever could forge the keys there could forge the page.
     resolveAppKeys: fromNotifyServer({ fetch: fetch.bind(globalThis), clock: systemClock }, url),
     state: (await database.setting('wallet')) ?? undefined,
-    save: (state) => database.setSetting('wallet', state),
+    save: arrivals.save,
   })
+  // Before anything is waited for: what nobody listens to counts as received.
+  wallet.on('message', ({ domain, notification }) => arrivals.add({ ...notification, domain, isRead: false }))
+  return wallet
 }
 
 const createReading = (
@@ -273,7 +280,8 @@ const createView = (
 export const openInbox = async (deps: InboxDeps, kept: KeptAccount): Promise<Inbox> => {
   const { database, apps, now, failed, locale } = deps
   const sign: Sign = kept.kind === 'demo' ? signerOfDemo(kept) : deps.signWith(kept)
-  const wallet = await openWallet(deps, { account: kept.account, sign })
+  const arrivals = createArrivals(database)
+  const wallet = await openWallet({ database, arrivals }, { account: kept.account, sign })
   const { list, history, marks, answers } = createReading(deps, wallet)
   await marks.load()
   const { refresh, shown } = createView(wallet, { ...marks, nameOf: apps.nameOf })
@@ -295,7 +303,7 @@ export const openInbox = async (deps: InboxDeps, kept: KeptAccount): Promise<Inb
   const arrived = (message: Message): void => {
     latest.value = message
   }
-  const parts = { wallet, database, apps, failed, now, list, history, marks, refresh, ended }
+  const parts = { wallet, arrivals, apps, failed, now, list, history, marks, refresh, ended }
   const keepingUp = follow({ ...parts, notifications, arrived })
 
   return {

@@ -55,6 +55,7 @@ export const de: Table<keyof typeof en> = {
   'message.missing':
     'Diese Nachricht ist nicht hier. Sie ist noch unterwegs, oder ihr Abonnement ist beendet.',
   'message.open': '{host} öffnen',
+  'message.openCounted': 'Link öffnen; das wird gezählt',
   'message.from': 'Von {domain}',
   'message.picture': 'Bild ansehen',
   'message.tags': 'Schlagwörter',

@@ -53,6 +53,7 @@ export const en = {
   'message.none': 'Choose a message to read it here.',
   'message.missing': 'This message is not here. It may be on its way, or its subscription has ended.',
   'message.open': 'Open {host}',
+  'message.openCounted': 'Open the link; this is counted',
   'message.from': 'From {domain}',
   'message.picture': 'Show the picture',
   'message.tags': 'Tags',

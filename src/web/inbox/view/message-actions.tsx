@@ -14,6 +14,10 @@ const linkOf = (url: string | null | undefined, domain: string): URL | undefined
   return link.protocol === 'https:' || link.origin === location.origin ? link : undefined
 }
 
+/** Where an app has clicks counted, its links lead to this server first: whose name says nothing of where one arrives. */
+const isCounted = (link: URL): boolean =>
+  link.origin === location.origin && link.pathname.startsWith('/v1/notification/')
+
 /** A link of the sender's own words says where it leads as well. */
 const Away = (props: { to: URL | undefined; text: string; icon: IconName }) => {
   const { to, text, icon } = props
@@ -34,7 +38,7 @@ export const Links = ({ message }: { message: Message }) => {
     <div class="message-links">
       {link && (
         <a class="button primary" href={link.href} target="_blank" rel="noopener noreferrer">
-          {t('message.open', { host: link.host })}
+          {isCounted(link) ? t('message.openCounted') : t('message.open', { host: link.host })}
           <Icon name="external" />
         </a>
       )}
