@@ -4,8 +4,8 @@
  * was done in a second, and how long the server computed for it, both as a ratio of which more is better. What else the
  * machine does disturbs the first far more than the second, so small changes are seen in the second only.
  *
- * Who begins a round also begins right behind its own last one, and is slower or faster by that alone. So rounds count in
- * pairs (ABBA), in which each side has begun once.
+ * Who begins a round begins right behind its own last one, and differs by that alone. So rounds count in pairs (ABBA), in
+ * which each side has begun once.
  */
 import type { Wallet } from '../../src/notify/client/index.ts'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'

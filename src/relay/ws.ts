@@ -16,7 +16,7 @@
  */
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type RawData, type WebSocket, WebSocketServer } from 'ws'
+import { type RawData, type ServerOptions, type WebSocket, WebSocketServer } from 'ws'
 import type { Budgets } from '../platform/budgets/budgets.ts'
 import { WORK_COST } from '../platform/budgets/work-budget.ts'
 import { refuseUpgrade, takeUpgrades } from '../platform/net/upgrades.ts'
@@ -40,6 +40,15 @@ const MIN_WAVE_SIZE = 100
 const WAVE_PAUSE_MS = 50
 /** How long the end of a connection waits for the answers that it is owed. */
 const ANSWER_TIMEOUT_MS = 1_000
+
+const SOCKET_OPTIONS = {
+  noServer: true,
+  clientTracking: false,
+  perMessageDeflate: false,
+  // The peer answers them: the library cuts a connection on which some dozens come at once.
+  autoPong: false,
+  maxPayload: LIMITS.frameBytes,
+} as const satisfies ServerOptions
 
 export interface RelaySocketDeps {
   hub: RelayHub
@@ -89,15 +98,7 @@ export const attachRelaySocket = (
   const open = createOpenPeers(deps)
   let isDraining = false
 
-  const sockets = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    // The peer answers them: the library cuts a connection on which some dozens come at once.
-    autoPong: false,
-    maxPayload: LIMITS.frameBytes,
-  })
-
+  const sockets = new WebSocketServer(SOCKET_OPTIONS)
   const upgrades = takeUpgrades(server, options.paths ?? ['/', '/relay'], (request, raw, head, url) => {
     raw.on('error', (error) => log.debug({ err: error }, 'A socket failed'))
     if (isDraining) return refuseUpgrade(raw, 503, 'The server is stopping')

@@ -221,14 +221,14 @@ describe('notifications of the browser', () => {
 describe('the service worker of a German browser', () => {
   it('speaks German where it can open a push, and where it cannot', async () => {
     const { web, world } = inbox.push
-    let handed = web.pushes.length
+    const before = web.pushes.length
     // A push of the other device is one that this one can open as well.
     await page.close()
     await inbox.belfryNotify('Frost tonight', 'Cover it', ['--locale', 'de=Frost heute Nacht=Deck es zu'])
-    await deliver(german.context, world.url, '{}')
     await eventually(async () => {
-      for (; handed < web.pushes.length; handed++)
-        await deliver(german.context, world.url, web.pushes[handed]?.text ?? '')
+      // Again, where Chromium took one back: the same push replaces what it has shown.
+      for (const { text } of [{ text: '{}' }, ...web.pushes.slice(before)])
+        await deliver(german.context, world.url, text)
       expect(await shownTitles(other)).toContain('Frost heute Nacht')
       expect(await shownTitles(other)).toContain('Du hast neue Nachrichten')
     })
