@@ -88,7 +88,6 @@ export const RELAY_METHODS = {
 export type RelayMethod = keyof typeof RELAY_METHODS
 /** Params as they are after parsing. */
 export type RelayParams<M extends RelayMethod> = z.output<(typeof RELAY_METHODS)[M]['params']>
-export type RelayResult<M extends RelayMethod> = z.output<(typeof RELAY_METHODS)[M]['result']>
 
 /** Tags and prompts of the messages that the wc_ methods publish in a client's name. */
 export const SESSION_TAGS = { proposal: 1100, proposalResponse: 1101, settlement: 1102 } as const

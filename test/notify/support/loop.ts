@@ -92,4 +92,3 @@ export const createLoop = () => {
     },
   }
 }
-export type Loop = ReturnType<typeof createLoop>
