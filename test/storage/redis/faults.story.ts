@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { ProtocolError } from '../../../src/protocol/errors.ts'
-import type { NewMessage, RelayStore } from '../../../src/relay/store.ts'
+import { DEFAULT_MAILBOX_LIMITS, type NewMessage, type RelayStore } from '../../../src/relay/store.ts'
 import { openRedis } from '../../../src/storage/redis/open.ts'
 import { client, message, stored, T, textsOf, topic } from '../../contract/relay-samples.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -10,6 +10,8 @@ import { startCluster, startRedis } from '../../support/redis.ts'
 const a = topic('a')
 const alice = client('alice')
 const unavailable = { code: 'unavailable' }
+/** What is published at full speed for as long as a fault lasts: a topic that was full would drop its oldest messages. */
+const mailbox = { ...DEFAULT_MAILBOX_LIMITS, messages: 1_000_000, bytes: 1024 ** 3 }
 /** ms */
 const NODE_TIMEOUT = 10_000
 
@@ -81,7 +83,7 @@ describe('the stores when Redis is in trouble', () => {
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     it(`lose nothing that was answered over a restart of Redis by ${signal}`, async () => {
       await using redis = await startRedis({ appendonly: true, config: ['--appendfsync', 'always'] })
-      await using stores = await openRedis({ url: redis.url })
+      await using stores = await openRedis({ url: redis.url, mailbox })
       const topics = Array.from({ length: 20 }, (_, at) => topic(`${at}`))
       const publishing = publishAll(stores.relay, topics)
       await grows(publishing)
@@ -158,7 +160,7 @@ describe('the stores when a Redis Cluster changes', () => {
   it('keep every message and its order while slots move', { timeout: 120_000 }, async () => {
     // No node may be taken for dead: a fail-over may lose what was just answered.
     await using cluster = await startCluster({ nodeTimeout: 30_000 })
-    await using stores = await openRedis({ url: cluster.url })
+    await using stores = await openRedis({ url: cluster.url, mailbox })
     await stores.relay.subscribe(alice, topics, { now: Date.now() })
     const publishing = publishAll(stores.relay, topics)
     await grows(publishing, 1000)
@@ -186,7 +188,7 @@ describe('the stores when a Redis Cluster changes', () => {
   it('tell senders while a master is dead, and go on with its replica', { timeout: 180_000 }, async () => {
     // Longer than a node stands still on a busy machine, and than a call waits: one that lives is not taken for dead.
     await using cluster = await startCluster({ nodeTimeout: NODE_TIMEOUT })
-    await using stores = await openRedis({ url: cluster.url, timeoutMs: 1_000 })
+    await using stores = await openRedis({ url: cluster.url, mailbox, timeoutMs: 1_000 })
     const publishing = publishAll(stores.relay, topics)
     await grows(publishing, 1000)
     const [first, second] = cluster.nodes
