@@ -140,7 +140,7 @@ describe('a page in StrictMode that a server rendered', () => {
     )
     const items = page.locator('.belfry-item')
     await eventually(async () => expect(await items.count()).toBe(2))
-    expect(await items.first().textContent()).toContain('Second, body')
+    await eventually(async () => expect(await items.first().textContent()).toContain('Second, body'))
     await expectAccessible(page)
     await page.getByRole('button', { name: 'Mark as read: Second' }).click()
     await eventually(async () => expect((await shown()).unread).toBe(1))

@@ -3,6 +3,7 @@ import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createReleaseStack } from '../../src/platform/runtime/release-stack.ts'
 import { INSTALL_TIMEOUT } from '../support/debian.ts'
+import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/process.ts'
 import { startWorld, type World } from '../support/world.ts'
 import { openContext, startBrowser, type Watched } from './browser.ts'
@@ -37,7 +38,7 @@ it('sends over plain http, where browsers have neither randomUUID nor a clipboar
   await page.getByRole('heading', { name: 'New notification' }).waitFor()
   await page.goto('/console#/apps/shop.example')
   await page.getByText('Authentication key').waitFor()
-  expect(await page.getByRole('button', { name: 'Copy' }).count()).toBe(0)
+  await eventually(async () => expect(await page.getByRole('button', { name: 'Copy' }).count()).toBe(0))
 })
 
 it('a view that was opened behind another tab is asked for when it is seen', async () => {
@@ -93,10 +94,10 @@ it('what was being written is there again when the session ended meanwhile, and 
   await page.getByLabel('Admin token').fill(world.adminToken)
   await page.getByRole('button', { name: 'Sign in with the token' }).click()
   await title.waitFor()
-  expect(await title.inputValue()).toBe('Ten minutes of work')
+  await eventually(async () => expect(await title.inputValue()).toBe('Ten minutes of work'))
   await page.getByRole('link', { name: 'Audit' }).click()
   await page.getByRole('heading', { level: 1, name: 'Audit' }).waitFor()
   await page.getByRole('link', { name: 'Send', exact: true }).click()
   await title.waitFor()
-  expect(await title.inputValue()).toBe('')
+  await eventually(async () => expect(await title.inputValue()).toBe(''))
 })

@@ -260,7 +260,9 @@ it('says what is wrong, where it is wrong', async () => {
   await other.getByLabel('Link (URL)').fill('javascript:alert(1)')
   await other.getByRole('button', { name: 'Send', exact: true }).click()
   await other.getByText(/must be an http\(s\) URL/).waitFor()
-  expect(await other.getByLabel('Link (URL)').getAttribute('aria-invalid')).toBe('true')
+  await eventually(async () =>
+    expect(await other.getByLabel('Link (URL)').getAttribute('aria-invalid')).toBe('true'),
+  )
   await expectAccessible(other)
   await takeScreenshots(other, 'console-wrong')
 
@@ -274,8 +276,12 @@ it('says what is wrong, where it is wrong', async () => {
   await more.click()
   await other.getByRole('button', { name: 'Send', exact: true }).click()
   await other.getByText(/must be an http\(s\) URL/).waitFor()
-  expect(await other.getByLabel('Its link (URL)').getAttribute('aria-invalid')).toBe('true')
-  expect(await other.getByLabel('Link (URL)', { exact: true }).getAttribute('aria-invalid')).toBe('false')
+  await eventually(async () =>
+    expect(await other.getByLabel('Its link (URL)').getAttribute('aria-invalid')).toBe('true'),
+  )
+  await eventually(async () =>
+    expect(await other.getByLabel('Link (URL)', { exact: true }).getAttribute('aria-invalid')).toBe('false'),
+  )
   await other.getByLabel('Its link (URL)').fill('/track')
   for (const _ of [1, 2]) await other.getByRole('button', { name: 'Add a language' }).click()
   for (const nth of [1, 2]) {
@@ -366,7 +372,9 @@ it('has a menu on a phone', async () => {
   await page.screenshot({ path: '.build/screenshots/console-menu-phone.png' })
   await page.getByRole('link', { name: 'Audit' }).click()
   await page.getByRole('heading', { level: 1, name: 'Audit' }).waitFor()
-  expect(await page.getByRole('button', { name: 'Menu' }).getAttribute('aria-expanded')).toBe('false')
+  await eventually(async () =>
+    expect(await page.getByRole('button', { name: 'Menu' }).getAttribute('aria-expanded')).toBe('false'),
+  )
   await expectNothingWider()
   await page.setViewportSize(SIZES.desktop)
 })

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createReleaseStack } from '../../../src/platform/runtime/release-stack.ts'
 import { INSTALL_TIMEOUT } from '../../support/debian.ts'
+import { eventually } from '../../support/eventually.ts'
 import { type InboxWorld, startInboxWorld } from './world.ts'
 
 const INVITED = 'moved.example.com'
@@ -19,7 +20,7 @@ it('a link leads through the first visit to the app, which is subscribed to by h
   const page = await device.context.newPage()
   await page.goto(`/#/discover/${INVITED}`)
   await page.getByRole('button', { name: 'Try it with a demo key' }).click()
-  expect(await page.getByRole('searchbox').inputValue()).toBe(INVITED)
+  await eventually(async () => expect(await page.getByRole('searchbox').inputValue()).toBe(INVITED))
   await page.getByRole('button', { name: INVITED }).click()
   await page.getByRole('button', { name: 'Subscribe', exact: true }).click()
   await page.getByRole('button', { name: `Change the subscription to ${INVITED}` }).waitFor()

@@ -83,7 +83,7 @@ describe('thousands of messages', () => {
     await second.locator('.row').first().waitFor()
     await eventually(async () => {
       await second.locator('.list-pane').evaluate((pane) => pane.scrollTo(0, pane.scrollHeight))
-      expect(await second.locator('.row').count()).toBe(AT_SERVER)
+      await eventually(async () => expect(await second.locator('.row').count()).toBe(AT_SERVER))
     })
     await second.getByText('These are all messages.').waitFor()
     await page.getByRole('button', { name: 'Mark all as read' }).click()

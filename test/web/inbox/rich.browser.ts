@@ -89,7 +89,7 @@ describe('a message with extras', () => {
       ...['--locale', 'de=Deine Bestellung=Sie ist unterwegs', '--url', '/orders'],
     ]
     await inbox.belfryNotify('Your order', 'It is on its way', flags)
-    expect(await row(page, 'Your order').textContent()).toContain('Urgent')
+    await eventually(async () => expect(await row(page, 'Your order').textContent()).toContain('Urgent'))
     await row(page, 'Your order').click()
     await page.getByRole('heading', { name: 'Your order' }).waitFor()
     await page.getByRole('article').getByText('Urgent').waitFor()
@@ -116,7 +116,9 @@ describe('a message with extras', () => {
     await eventually(async () => expect(await other.locator('.row').count()).toBe(1))
     await row(other, 'Deine Bestellung').click()
     await other.getByRole('heading', { name: 'Deine Bestellung' }).waitFor()
-    expect(await other.locator('.message-body').textContent()).toBe('Sie ist unterwegs')
+    await eventually(async () =>
+      expect(await other.locator('.message-body').textContent()).toBe('Sie ist unterwegs'),
+    )
     await other.getByRole('article').getByText('Dringend').waitFor()
     await takeScreenshots(other, 'inbox-rich-german')
     await expectAccessible(other)
@@ -145,10 +147,14 @@ describe('an answer', () => {
     expect(await eventually(() => verified('vote-1'))).toBe('yes')
     await page.reload()
     await page.getByText('You answered: Yes, please').waitFor()
-    expect(await page.getByRole('button', { name: 'No, thanks' }).count()).toBe(0)
+    await eventually(async () =>
+      expect(await page.getByRole('button', { name: 'No, thanks' }).count()).toBe(0),
+    )
     await row(other, 'Shall we meet?').click()
     await other.getByText('Du hast geantwortet: Yes, please').waitFor()
-    expect(await other.getByRole('button', { name: 'No, thanks' }).count()).toBe(0)
+    await eventually(async () =>
+      expect(await other.getByRole('button', { name: 'No, thanks' }).count()).toBe(0),
+    )
     await takeScreenshots(other, 'inbox-answered-german')
     await expectAccessible(other)
     await back(other, 'Nachrichten')
@@ -168,7 +174,9 @@ describe('an answer', () => {
     await page.getByText('Connected', { exact: true }).waitFor()
     await page.getByRole('button', { name: 'Yes, please' }).click()
     await page.getByText('You answered: Yes, please').waitFor()
-    expect(await page.getByRole('article').getByRole('alert').textContent()).toBe('')
+    await eventually(async () =>
+      expect(await page.getByRole('article').getByRole('alert').textContent()).toBe(''),
+    )
     expect(await eventually(() => verified('vote-2'))).toBe('yes')
   })
 })
@@ -246,12 +254,14 @@ describe('quiet hours', () => {
   it('are off, are set on one device, and are there on the other, which ends them', async () => {
     await manage(page, 'Example shop', 'Subscription')
     const hours = page.getByRole('checkbox', { name: /^Quiet hours/ })
-    expect(await hours.isChecked()).toBe(false)
+    await eventually(async () => expect(await hours.isChecked()).toBe(false))
     await hours.check()
     await page.getByText('Times of Europe/Berlin').waitFor()
     await page.getByLabel('From').fill('07:00')
     await page.getByText('Choose two different times.').waitFor()
-    expect(await page.getByRole('button', { name: 'Save' }).isDisabled()).toBe(true)
+    await eventually(async () =>
+      expect(await page.getByRole('button', { name: 'Save' }).isDisabled()).toBe(true),
+    )
     await page.getByLabel('From').fill('23:00')
     await page.getByLabel('To', { exact: true }).fill('06:30')
     await takeScreenshots(page, 'inbox-quiet-hours')
@@ -266,8 +276,8 @@ describe('quiet hours', () => {
       if (!is) await other.getByRole('button', { name: 'Abbrechen' }).click()
       expect(is).toBe(true)
     })
-    expect(await other.getByLabel('Von').inputValue()).toBe('23:00')
-    expect(await other.getByLabel('Bis').inputValue()).toBe('06:30')
+    await eventually(async () => expect(await other.getByLabel('Von').inputValue()).toBe('23:00'))
+    await eventually(async () => expect(await other.getByLabel('Bis').inputValue()).toBe('06:30'))
     await other.getByText('Uhrzeiten von Europe/Berlin').waitFor()
     await theirs.uncheck()
     await other.getByRole('button', { name: 'Speichern' }).click()

@@ -1,5 +1,6 @@
 /** The whole page: the first visit, or the inbox of whoever is here. */
 import { useSignalEffect } from '@preact/signals'
+import { useLayoutEffect } from 'preact/hooks'
 import type { PageModel } from '../model/page.ts'
 import { OpenedContext, PageContext } from './context.ts'
 import { Elsewhere } from './elsewhere.tsx'
@@ -29,9 +30,11 @@ const useHanded = ({ router, opened, useKey, problem, texts, tell }: PageModel):
 
 export const App = ({ page }: { page: PageModel }) => {
   useHanded(page)
-  useSignalEffect(() => {
-    document.documentElement.lang = page.language.value
-  })
+  const language = page.language.value
+  // With the texts themselves: nobody is to read the new ones as the former language.
+  useLayoutEffect(() => {
+    document.documentElement.lang = language
+  }, [language])
   const opened = page.opened.value
   return (
     <PageContext.Provider value={page}>
