@@ -65,8 +65,13 @@ describe.each(engines)('pushes on $name', (engine) => {
     // Asked now and then, not once for each job.
     expect(refusals).toBeLessThan(HELD_UP)
     isDown = false
-    clock.forward(STEP_MS)
-    await eventually(() => expect(served.size).toBe(HELD_UP + 1), 120_000)
+    const isOver = () => eventually(() => expect(served.size).toBe(HELD_UP + 1), 20_000)
+    // An answer of before may be known only behind the leap: then the provider is left alone for a minute from there on.
+    for (let leap = 0; leap < 10 && served.size <= HELD_UP; leap++) {
+      clock.forward(STEP_MS)
+      await isOver().catch(() => {})
+    }
+    await isOver()
     expect(Math.max(...names.map((one) => served.get(one) ?? 0))).toBe(1)
   }, 600_000)
 })
