@@ -25,6 +25,13 @@ interface ReceivedMessage {
   acknowledge: () => void
 }
 
+/** What the user of the client does with a message. */
+interface Handler {
+  onMessage: ((message: RelayMessage) => void | Promise<void>) | undefined
+  /** Makes durable what was handled; the lane goes on meanwhile. */
+  save: (() => Promise<void>) | undefined
+}
+
 /** Handled messages that are remembered, in case they come again: of this connection, and of earlier ones. */
 const MAX_REMEMBERED = 10_000
 /** More than a relay of ours ever leaves unacknowledged; what is above comes again later. */
@@ -37,10 +44,7 @@ export const createReceiving = (
     save,
     laneOf,
     concurrency,
-  }: {
-    onMessage: ((message: RelayMessage) => void | Promise<void>) | undefined
-    /** Makes durable what was handled; the lane goes on meanwhile. */
-    save: (() => Promise<void>) | undefined
+  }: Handler & {
     /** Messages of one lane are handled in order; those of none at once. */
     laneOf: (message: RelayMessage) => string | undefined
     concurrency: number
@@ -92,9 +96,7 @@ const createHandle = (
     save,
     acknowledged,
     finished,
-  }: {
-    onMessage: ((message: RelayMessage) => void | Promise<void>) | undefined
-    save: (() => Promise<void>) | undefined
+  }: Handler & {
     acknowledged: (key: string) => void
     finished: (received: ReceivedMessage) => void
   },
